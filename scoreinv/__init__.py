@@ -1,0 +1,1 @@
+"""scoreinv: inverse-problem imaging with score-based generative models through SDEs."""

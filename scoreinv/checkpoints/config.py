@@ -1,0 +1,97 @@
+"""What a model file says of its model, as JSON; the one place where names become classes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, TypeVar
+
+from scoreinv.errors import CheckpointError
+from scoreinv.networks.ncsnpp import NCSNpp, NCSNppConfig
+from scoreinv.prior import EDM, PaperVE, PaperVP, Preconditioning, ScorePrior
+from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
+
+_SDES: dict[str, type] = {"ve": VE, "vp": VP, "subvp": SubVP, "ddpm": DDPM}
+_PRECONDITIONINGS: dict[str, type] = {"paper_ve": PaperVE, "paper_vp": PaperVP, "edm": EDM}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything that builds a prior but its weights.
+
+    Attributes:
+        network: options of the U-Net.
+        sde: the forward process.
+        preconditioning: how the network's output is read as a noise prediction.
+        data_range: model values of black and white.
+        image_size: side of the training pictures or crops, in pixels.
+    """
+
+    network: NCSNppConfig
+    sde: SDE
+    preconditioning: Preconditioning
+    data_range: tuple[float, float] = (-1.0, 1.0)
+    image_size: int = 32
+
+    def build(self) -> ScorePrior:
+        """A prior with fresh weights, in evaluation mode."""
+        network = NCSNpp(self.network)
+        prior = ScorePrior(network, self.sde, self.preconditioning, self.data_range, self.image_size)
+        return prior.eval()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; `from_dict` is its inverse."""
+        return {
+            "network": asdict(self.network),
+            "sde": {"name": name_of(_SDES, self.sde), **asdict(self.sde)},
+            "preconditioning": {
+                "name": name_of(_PRECONDITIONINGS, self.preconditioning),
+                **asdict(self.preconditioning),
+            },
+            "data_range": list(self.data_range),
+            "image_size": self.image_size,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> ModelConfig:
+        """Raises CheckpointError naming the entry that is missing or unknown."""
+        try:
+            return cls(
+                network=build_dataclass(NCSNppConfig, data["network"]),
+                sde=_named(_SDES, data["sde"]),
+                preconditioning=_named(_PRECONDITIONINGS, data["preconditioning"]),
+                data_range=tuple(data["data_range"]),
+                image_size=data["image_size"],
+            )
+        except KeyError as error:
+            raise CheckpointError(f"the model's configuration lacks {error}") from error
+
+
+def build_dataclass(cls: type[T], data: dict[str, Any]) -> T:
+    """A flat frozen dataclass from JSON: lists become tuples; unknown entries raise CheckpointError."""
+    unknown = set(data) - {field.name for field in fields(cls)}
+    if unknown:
+        raise CheckpointError(f"{cls.__name__} has no option {', '.join(sorted(unknown))}")
+    try:
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+    except TypeError as error:
+        raise CheckpointError(f"{cls.__name__}: {error}") from error
+
+
+def sde_by_name(name: str) -> type[SDE]:
+    """The SDE class `ve`, `vp`, `subvp` or `ddpm`."""
+    if name not in _SDES:
+        raise CheckpointError(f"unknown SDE {name!r}: choose one of {', '.join(_SDES)}")
+    return _SDES[name]
+
+
+def name_of(classes: dict[str, type], value: object) -> str:
+    return next(name for name, cls in classes.items() if type(value) is cls)
+
+
+def _named(classes: dict[str, type[T]], data: dict[str, Any]) -> T:
+    name = data["name"]
+    if name not in classes:
+        raise CheckpointError(f"unknown name {name!r}: this file needs another version of scoreinv")
+    return build_dataclass(classes[name], {key: value for key, value in data.items() if key != "name"})

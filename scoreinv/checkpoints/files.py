@@ -1,0 +1,112 @@
+"""scoreinv's model file: safetensors, its configuration as JSON in the metadata. Reading one never runs code."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from scoreinv.checkpoints.config import ModelConfig
+from scoreinv.errors import CheckpointError, InputError
+from scoreinv.prior import ScorePrior
+
+_FORMAT = "scoreinv"
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place, flushed to disk, when the block ends without an error."""
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: the folder {path.parent} does not exist")
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_model(path: Path, prior: ScorePrior, config: ModelConfig, *, half: bool, notes: dict[str, Any]) -> None:
+    """Write a prior's weights, in float32 or (`half`) bfloat16, with its configuration and free notes, atomically."""
+    dtype = torch.bfloat16 if half else torch.float32
+    tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in prior.network.state_dict().items()}
+    metadata = {"format": _FORMAT, "config": json.dumps(config.to_dict()), "notes": json.dumps(notes)}
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(save(tensors, metadata))
+
+
+def load_model(path: Path) -> ScorePrior:
+    """The prior of a model file: float32, on the CPU, in evaluation mode.
+
+    Raises CheckpointError when the file is missing, truncated, of another kind, does not fit its configuration, or has
+    values that are not finite.
+    """
+    config, _ = read_metadata(path)
+    prior = config.build()
+    expected = prior.network.state_dict()
+    with _opened(path) as file:
+        tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    check_keys(path, expected, tensors)
+    broken = next((name for name, value in tensors.items() if not value.isfinite().all()), None)
+    if broken is not None:
+        raise CheckpointError(f"{path}: weights are not finite ({broken}); the file is damaged or training diverged")
+    prior.network.load_state_dict(tensors)
+    prior.network.to(memory_format=torch.channels_last)
+    return prior
+
+
+def read_metadata(path: Path) -> tuple[ModelConfig, dict[str, Any]]:
+    """Configuration and notes of a model file, without reading its weights."""
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such model file")
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
+    if metadata.get("format") != _FORMAT:
+        raise CheckpointError(f"{path}: safetensors, but not a scoreinv model (convert it by `scoreinv convert`)")
+    try:
+        config, notes = json.loads(metadata["config"]), json.loads(metadata.get("notes", "{}"))
+        return ModelConfig.from_dict(config), notes
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: unreadable configuration: {error}") from error
+
+
+def check_keys(path: Path, expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> None:
+    """Raise CheckpointError unless both have the same names and shapes."""
+    for name in expected.keys() - found.keys():
+        raise CheckpointError(f"{path}: lacks the tensor {name}: file and configuration do not belong together")
+    for name in found.keys() - expected.keys():
+        raise CheckpointError(f"{path}: has the unknown tensor {name}: file and configuration do not belong together")
+    for name, value in expected.items():
+        if value.shape != found[name].shape:
+            raise CheckpointError(
+                f"{path}: {name} has shape {tuple(found[name].shape)}, the configuration says {tuple(value.shape)}"
+            )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        hint = "an official .pth is read by `scoreinv convert`" if path.suffix in {".pth", ".pt"} else "truncated?"
+        raise CheckpointError(f"{path}: not a readable safetensors file ({hint})") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,147 @@
+"""The paper's models by their published names: one table of settings (reference implementation, `configs/`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from scoreinv.checkpoints.config import ModelConfig
+from scoreinv.errors import CheckpointError
+from scoreinv.networks.ddpm import ddpm_config
+from scoreinv.networks.ncsnpp import NCSNppConfig
+from scoreinv.prior import PaperVE, PaperVP
+from scoreinv.sdes import DDPM, VE, VP, SubVP
+
+
+@dataclass(frozen=True)
+class PublishedModel:
+    """A model of the paper with the settings that it was trained and sampled with.
+
+    Attributes:
+        config: the model.
+        continuous: continuous-time objective; else SMLD (VE) or DDPM (VP).
+        reduction: of the loss over a picture's values; `sum` is halved as in the paper.
+        batch_size, iterations, ema_decay: of training.
+        predictor, corrector, snr: the paper's sampler of this model.
+    """
+
+    config: ModelConfig
+    continuous: bool
+    reduction: Literal["mean", "sum"]
+    batch_size: int
+    iterations: int
+    ema_decay: float
+    predictor: Literal["reverse_diffusion", "euler_maruyama", "ancestral"]
+    corrector: Literal["langevin", "none"]
+    snr: float
+
+
+def _cifar(
+    kind: Literal["ve", "vp", "subvp"],
+    network: NCSNppConfig,
+    continuous: bool,
+    predictor: Literal["reverse_diffusion", "euler_maruyama", "ancestral"],
+    iterations: int = 1_300_001,
+) -> PublishedModel:
+    if kind == "ve":
+        label = "sigma" if continuous else "index"
+        sde, reading, span = VE(0.01, 50.0), PaperVE(label), (0.0, 1.0)
+    else:
+        sde, reading, span = (SubVP() if kind == "subvp" else VP() if continuous else DDPM()), PaperVP(), (-1.0, 1.0)
+    return PublishedModel(
+        config=ModelConfig(network, sde, reading, span, 32),
+        continuous=continuous,
+        reduction="sum" if kind == "ve" else "mean",
+        batch_size=128,
+        iterations=iterations,
+        ema_decay=0.999 if kind == "ve" else 0.9999,
+        predictor=predictor,
+        corrector="langevin" if kind == "ve" else "none",
+        snr=0.16,
+    )
+
+
+def _large(
+    sigma_max: float,
+    size: int,
+    snr: float,
+    network: NCSNppConfig,
+    batch_size: int,
+    ema_decay: float = 0.999,
+    reduction: Literal["mean", "sum"] = "sum",
+) -> PublishedModel:
+    return PublishedModel(
+        config=ModelConfig(network, VE(0.01, sigma_max, steps=2000), PaperVE(), (0.0, 1.0), size),
+        continuous=True,
+        reduction=reduction,
+        batch_size=batch_size,
+        iterations=2_400_001,
+        ema_decay=ema_decay,
+        predictor="reverse_diffusion",
+        corrector="langevin",
+        snr=snr,
+    )
+
+
+def _plus(blocks: int, fir: bool, embedding: Literal["fourier", "positional"]) -> NCSNppConfig:
+    """NCSN++ (with FIR resampling and residual input pyramid) or DDPM++ (without) on CIFAR-10."""
+    return NCSNppConfig(
+        blocks=blocks,
+        fir_kernel=(1, 3, 3, 1) if fir else None,
+        progressive_input="residual" if fir else "none",
+        embedding=embedding,
+    )
+
+
+def _skip(width: int, multipliers: tuple[int, ...], blocks: int, attention_level: int) -> NCSNppConfig:
+    """NCSN++ for large pictures: skip pyramids at both ends, no dropout."""
+    return NCSNppConfig(
+        width=width,
+        multipliers=multipliers,
+        blocks=blocks,
+        attention_levels=(attention_level,),
+        progressive_input="input_skip",
+        progressive_output="output_skip",
+        dropout=0.0,
+    )
+
+
+_LARGE = _skip(128, (1, 1, 2, 2, 2, 2, 2), 2, 4)
+
+PUBLISHED: dict[str, PublishedModel] = {
+    "ve/cifar10_ddpm": _cifar("ve", ddpm_config(), False, "reverse_diffusion"),
+    "ve/cifar10_ncsnpp": _cifar("ve", _plus(4, True, "positional"), False, "reverse_diffusion"),
+    "ve/cifar10_ncsnpp_continuous": _cifar("ve", _plus(4, True, "fourier"), True, "reverse_diffusion"),
+    "ve/cifar10_ncsnpp_deep_continuous": _cifar("ve", _plus(8, True, "fourier"), True, "reverse_diffusion", 950_001),
+    "ve/bedroom_ncsnpp_continuous": _large(378.0, 256, 0.075, _LARGE, 64),
+    "ve/church_ncsnpp_continuous": _large(380.0, 256, 0.075, _LARGE, 64),
+    "ve/celebahq_256_ncsnpp_continuous": _large(348.0, 256, 0.075, _LARGE, 64),
+    "ve/ffhq_256_ncsnpp_continuous": _large(348.0, 256, 0.075, _LARGE, 64),
+    "ve/ffhq_ncsnpp_continuous": _large(
+        1348.0, 1024, 0.15, _skip(16, (1, 2, 4, 8, 16, 32, 32, 32), 1, 6), 8, 0.9999, "mean"
+    ),
+    "vp/cifar10_ddpm": _cifar("vp", ddpm_config(), False, "ancestral"),
+    "vp/cifar10_ddpm_continuous": _cifar("vp", ddpm_config(), True, "euler_maruyama"),
+    "vp/cifar10_ddpmpp": _cifar("vp", _plus(4, False, "positional"), False, "ancestral"),
+    "vp/cifar10_ddpmpp_continuous": _cifar("vp", _plus(4, False, "positional"), True, "euler_maruyama"),
+    "vp/cifar10_ddpmpp_deep_continuous": _cifar("vp", _plus(8, False, "positional"), True, "euler_maruyama", 950_001),
+    "vp/cifar10_ncsnpp": _cifar("vp", _plus(4, True, "positional"), False, "reverse_diffusion"),
+    "vp/cifar10_ncsnpp_continuous": _cifar("vp", _plus(4, True, "positional"), True, "euler_maruyama"),
+    "vp/cifar10_ncsnpp_deep_continuous": _cifar("vp", _plus(8, True, "positional"), True, "euler_maruyama", 950_001),
+    "subvp/cifar10_ddpm_continuous": _cifar("subvp", ddpm_config(), True, "euler_maruyama"),
+    "subvp/cifar10_ddpmpp_continuous": _cifar("subvp", _plus(4, False, "positional"), True, "euler_maruyama"),
+    "subvp/cifar10_ddpmpp_deep_continuous": _cifar(
+        "subvp", _plus(8, False, "positional"), True, "euler_maruyama", 950_001
+    ),
+    "subvp/cifar10_ncsnpp_continuous": _cifar("subvp", _plus(4, True, "positional"), True, "euler_maruyama"),
+    "subvp/cifar10_ncsnpp_deep_continuous": _cifar(
+        "subvp", _plus(8, True, "positional"), True, "euler_maruyama", 950_001
+    ),
+}
+
+
+def published(name: str) -> PublishedModel:
+    """The settings of a published model; raises CheckpointError listing the names when there is none such."""
+    if name not in PUBLISHED:
+        raise CheckpointError(f"no published model is named {name!r}; there are: {', '.join(PUBLISHED)}")
+    return PUBLISHED[name]

@@ -1,0 +1,23 @@
+"""The one hierarchy of errors: what went wrong, and with which exit status the command ends."""
+
+from __future__ import annotations
+
+
+class ScoreinvError(Exception):
+    """Base of every error that scoreinv raises on purpose; its text is one line for a person."""
+
+    exit_code = 1
+
+
+class InputError(ScoreinvError, ValueError):
+    """The input or the way it was asked for is wrong: nothing was computed."""
+
+    exit_code = 2
+
+
+class CheckpointError(InputError):
+    """A checkpoint is missing, truncated, of another kind, or does not fit its configuration."""
+
+
+class Cancelled(ScoreinvError):
+    """A callback asked the work to stop."""

@@ -1,0 +1,65 @@
+"""Layers shared by the networks, with the initialisation of DDPM."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def initialise(layer: nn.Conv2d | nn.Linear, scale: float = 1.0) -> None:
+    """Uniform weights of variance scale / fan_avg (Glorot & Bengio 2010; Ho et al. 2020), zero bias.
+
+    A scale of 0 means 1e-10, as in the paper: the layer starts as all but zero.
+    """
+    weight = layer.weight
+    receptive = weight[0, 0].numel()
+    fan_average = receptive * (weight.shape[0] + weight.shape[1]) / 2
+    bound = math.sqrt(3 * (scale or 1e-10) / fan_average)
+    nn.init.uniform_(weight, -bound, bound)
+    nn.init.zeros_(layer.bias)
+
+
+def conv(inputs: int, outputs: int, size: int, scale: float = 1.0) -> nn.Conv2d:
+    """A size x size convolution that keeps the picture's size."""
+    layer = nn.Conv2d(inputs, outputs, size, padding=size // 2)
+    initialise(layer, scale)
+    return layer
+
+
+def linear(inputs: int, outputs: int) -> nn.Linear:
+    layer = nn.Linear(inputs, outputs)
+    initialise(layer)
+    return layer
+
+
+def group_norm(channels: int, channels_per_group: int) -> nn.GroupNorm:
+    """At most 32 groups of at least `channels_per_group` channels."""
+    return nn.GroupNorm(min(channels // channels_per_group, 32), channels, eps=1e-6)
+
+
+class Attention(nn.Module):
+    """Self-attention over positions, one head, residual (Song et al. 2021, appendix H; Ho et al. 2020)."""
+
+    def __init__(self, channels: int, norm: nn.GroupNorm, init_scale: float, rescale: float) -> None:
+        super().__init__()
+        self.norm = norm
+        self.query = conv(channels, channels, 1, 0.1)
+        self.key = conv(channels, channels, 1, 0.1)
+        self.value = conv(channels, channels, 1, 0.1)
+        self.output = conv(channels, channels, 1, init_scale)
+        self.rescale = rescale
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.norm(x)
+        query, key, value = (layer(h).flatten(2).transpose(1, 2) for layer in (self.query, self.key, self.value))
+        if torch.is_grad_enabled():
+            # The fused kernel of the CPU has no second derivative, which guided likelihoods need.
+            weights = (query @ key.transpose(1, 2) * x.shape[1] ** -0.5).softmax(dim=-1)
+            h = weights @ value
+        else:
+            h = F.scaled_dot_product_attention(query, key, value)
+        h = h.transpose(1, 2).unflatten(2, x.shape[2:])
+        return (x + self.output(h)) * self.rescale

@@ -1,0 +1,310 @@
+"""NCSN++ and DDPM++ (Song et al. 2021, section 4.1 and appendix H), and with other options the U-Net of DDPM.
+
+A U-Net of residual blocks. On its way down each level has `blocks` residual blocks, with attention where asked, and a
+resampling; on its way up `blocks + 1`, each fed a skip connection from below. The picture itself may travel beside the
+features as a pyramid, into the network (`progressive_input`) and out of it (`progressive_output`).
+
+Differences to the reference: attention belongs to levels, so any picture size that `stride` divides runs; a pixel-unshuffle
+stem (`patch`) may put the whole network at a lower resolution, which is 2 to 3 times cheaper at equal width.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scoreinv.networks.embeddings import FourierEmbedding, PositionalEmbedding
+from scoreinv.networks.layers import Attention, conv, group_norm, linear
+from scoreinv.networks.resampling import Downsample, Upsample, downsample, upsample
+
+Activation = Literal["swish", "elu", "relu", "lrelu"]
+_ACTIVATIONS = {
+    "swish": F.silu,
+    "elu": F.elu,
+    "relu": F.relu,
+    "lrelu": lambda x: F.leaky_relu(x, 0.2),
+}
+
+
+@dataclass(frozen=True)
+class NCSNppConfig:
+    """Options of the network; the defaults are those of NCSN++ (continuous) on CIFAR-10.
+
+    Attributes:
+        channels: of the picture.
+        width: features of the first level (nf).
+        multipliers: width of each level over `width`; one level a factor.
+        blocks: residual blocks of a level.
+        attention_levels: levels with attention, 0 the finest; the bottom always has it.
+        block: `biggan` resamples inside the residual block, `ddpm` by separate layers.
+        fir_kernel: taps of the anti-aliasing filter; None for plain resampling.
+        learned_resampling: with `ddpm` blocks, resample by convolutions.
+        skip_rescale: divide the sum of residual and shortcut by sqrt 2.
+        progressive_input, progressive_output, combine: the picture's pyramids, and how the input's is merged.
+        embedding, fourier_scale: features of the noise label.
+        noise_conditional: whether the network is told the noise level at all.
+        dropout: inside residual blocks.
+        init_scale: of the last layer of each branch (0: starts as the identity).
+        channels_per_group: least number of channels of a normalisation group (1 for DDPM).
+        activation: nonlinearity.
+        patch: pixel-unshuffle factor of the stem.
+    """
+
+    channels: int = 3
+    width: int = 128
+    multipliers: tuple[int, ...] = (1, 2, 2, 2)
+    blocks: int = 4
+    attention_levels: tuple[int, ...] = (1,)
+    block: Literal["biggan", "ddpm"] = "biggan"
+    fir_kernel: tuple[int, ...] | None = (1, 3, 3, 1)
+    learned_resampling: bool = True
+    skip_rescale: bool = True
+    progressive_input: Literal["none", "input_skip", "residual"] = "residual"
+    progressive_output: Literal["none", "output_skip", "residual"] = "none"
+    combine: Literal["sum", "cat"] = "sum"
+    embedding: Literal["fourier", "positional"] = "fourier"
+    fourier_scale: float = 16.0
+    noise_conditional: bool = True
+    dropout: float = 0.1
+    init_scale: float = 0.0
+    channels_per_group: int = 4
+    activation: Activation = "swish"
+    patch: int = 1
+
+
+class ResidualBlock(nn.Module):
+    """norm, activation, [resample], convolution, + noise embedding, norm, activation, dropout, convolution; + shortcut."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        config: NCSNppConfig,
+        resample: Literal["none", "down", "up"] = "none",
+    ) -> None:
+        super().__init__()
+        self.activation = _ACTIVATIONS[config.activation]
+        self.resample = resample
+        self.kernel = config.fir_kernel
+        self.rescale = _rescale(config)
+        self.norm_in = group_norm(inputs, config.channels_per_group)
+        self.conv_in = conv(inputs, outputs, 3)
+        self.embed = linear(4 * config.width, outputs) if config.noise_conditional else None
+        self.norm_out = group_norm(outputs, config.channels_per_group)
+        self.dropout = nn.Dropout(config.dropout)
+        self.conv_out = conv(outputs, outputs, 3, config.init_scale)
+        shortcut_scale = 1.0 if config.block == "biggan" else 0.1
+        changes = inputs != outputs or resample != "none"
+        self.shortcut = conv(inputs, outputs, 1, shortcut_scale) if changes else None
+
+    def forward(self, x: Tensor, embedding: Tensor | None) -> Tensor:
+        h = self.activation(self.norm_in(x))
+        if self.resample == "down":
+            h, x = downsample(h, self.kernel), downsample(x, self.kernel)
+        elif self.resample == "up":
+            h, x = upsample(h, self.kernel), upsample(x, self.kernel)
+        h = self.conv_in(h)
+        if self.embed is not None:
+            h = h + self.embed(embedding)[:, :, None, None]
+        h = self.conv_out(self.dropout(self.activation(self.norm_out(h))))
+        if self.shortcut is not None:
+            x = self.shortcut(x)
+        return (x + h) * self.rescale if self.rescale != 1 else x + h
+
+
+class DownLevel(nn.Module):
+    """The blocks of one resolution on the way down, then (but at the bottom) the step to the next."""
+
+    def __init__(self, inputs: int, level: int, pyramid: int, config: NCSNppConfig) -> None:
+        super().__init__()
+        outputs = config.width * config.multipliers[level]
+        self.rescale = _rescale(config)
+        self.kernel = config.fir_kernel
+        self.mode = config.progressive_input
+        self.combine = config.combine
+        self.blocks = nn.ModuleList(
+            ResidualBlock(outputs if i else inputs, outputs, config) for i in range(config.blocks)
+        )
+        attends = level in config.attention_levels
+        self.attention = nn.ModuleList(_attention(outputs, config) for _ in self.blocks if attends)
+        self.down: nn.Module | None = None
+        self.pyramid: nn.Module | None = None
+        self.skips = [outputs] * config.blocks
+        self.outputs = outputs
+        self.pyramid_outputs = pyramid
+        if level == len(config.multipliers) - 1:
+            return
+        if config.block == "ddpm":
+            self.down = Downsample(outputs, outputs, config.learned_resampling, config.fir_kernel)
+        else:
+            self.down = ResidualBlock(outputs, outputs, config, "down")
+        if self.mode == "input_skip":
+            self.pyramid = conv(pyramid, outputs, 1)
+            self.outputs = 2 * outputs if config.combine == "cat" else outputs
+        elif self.mode == "residual":
+            self.pyramid = Downsample(pyramid, outputs, True, config.fir_kernel)
+            self.pyramid_outputs = outputs
+        self.skips.append(self.outputs)
+
+    def forward(
+        self, h: Tensor, pyramid: Tensor, embedding: Tensor | None, skips: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        for i, block in enumerate(self.blocks):
+            h = block(h, embedding)
+            if self.attention:
+                h = self.attention[i](h)
+            skips.append(h)
+        if self.down is None:
+            return h, pyramid
+        h = self.down(h) if isinstance(self.down, Downsample) else self.down(h, embedding)
+        if self.mode == "input_skip":
+            pyramid = downsample(pyramid, self.kernel)
+            merged = self.pyramid(pyramid)
+            h = torch.cat([merged, h], dim=1) if self.combine == "cat" else merged + h
+        elif self.mode == "residual":
+            h = pyramid = (self.pyramid(pyramid) + h) * self.rescale
+        skips.append(h)
+        return h, pyramid
+
+
+class UpLevel(nn.Module):
+    """The blocks of one resolution on the way up, its part of the output pyramid, then the step to the next."""
+
+    def __init__(self, inputs: int, skips: list[int], level: int, pyramid: int, config: NCSNppConfig) -> None:
+        super().__init__()
+        outputs = config.width * config.multipliers[level]
+        image_channels = config.channels * config.patch**2
+        bottom = level == len(config.multipliers) - 1
+        self.activation = _ACTIVATIONS[config.activation]
+        self.rescale = _rescale(config)
+        self.kernel = config.fir_kernel
+        self.mode = config.progressive_output
+        self.outputs = outputs
+        self.blocks = nn.ModuleList(
+            ResidualBlock((outputs if i else inputs) + skips.pop(), outputs, config) for i in range(config.blocks + 1)
+        )
+        self.attention = _attention(outputs, config) if level in config.attention_levels else None
+        self.norm: nn.Module | None = None
+        self.pyramid: nn.Module | None = None
+        self.pyramid_outputs = outputs if self.mode == "residual" else image_channels
+        if self.mode == "output_skip" or (self.mode == "residual" and bottom):
+            self.norm = group_norm(outputs, config.channels_per_group)
+            scale = config.init_scale if self.mode == "output_skip" else 1.0
+            self.pyramid = conv(outputs, self.pyramid_outputs, 3, scale)
+        elif self.mode == "residual":
+            self.pyramid = Upsample(pyramid, outputs, True, config.fir_kernel)
+        self.up: nn.Module | None = None
+        if level:
+            if config.block == "ddpm":
+                self.up = Upsample(outputs, outputs, config.learned_resampling, config.fir_kernel)
+            else:
+                self.up = ResidualBlock(outputs, outputs, config, "up")
+
+    def forward(
+        self, h: Tensor, pyramid: Tensor | None, embedding: Tensor | None, skips: list[Tensor]
+    ) -> tuple[Tensor, Tensor | None]:
+        for block in self.blocks:
+            h = block(torch.cat([h, skips.pop()], dim=1), embedding)
+        if self.attention is not None:
+            h = self.attention(h)
+        if self.norm is not None:
+            step = self.pyramid(self.activation(self.norm(h)))
+            pyramid = step if pyramid is None else upsample(pyramid, self.kernel) + step
+        elif self.mode == "residual":
+            h = pyramid = (self.pyramid(pyramid) + h) * self.rescale
+        if self.up is not None:
+            h = self.up(h) if isinstance(self.up, Upsample) else self.up(h, embedding)
+        return h, pyramid
+
+
+class NCSNpp(nn.Module):
+    """The network F(x, label): (B, C, H, W) and noise labels (B,) to (B, C, H, W); sides are multiples of `stride`."""
+
+    def __init__(self, config: NCSNppConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.channels = config.channels
+        self.stride = config.patch * 2 ** (len(config.multipliers) - 1)
+        self.activation = _ACTIVATIONS[config.activation]
+        width, image_channels = config.width, config.channels * config.patch**2
+        self.embedding: nn.Module
+        if config.embedding == "fourier":
+            self.embedding = FourierEmbedding(width, config.fourier_scale)
+        else:
+            self.embedding = PositionalEmbedding(width)
+        if config.noise_conditional:
+            self.dense_in = linear(self.embedding.features, 4 * width)
+            self.dense_out = linear(4 * width, 4 * width)
+        self.conv_in = conv(image_channels, width, 3)
+
+        features, pyramid, skips = width, image_channels, [width]
+        self.down = nn.ModuleList()
+        for level in range(len(config.multipliers)):
+            stage = DownLevel(features, level, pyramid, config)
+            features, pyramid = stage.outputs, stage.pyramid_outputs
+            skips += stage.skips
+            self.down.append(stage)
+
+        self.middle_in = ResidualBlock(features, features, config)
+        self.middle_attention = _attention(features, config)
+        self.middle_out = ResidualBlock(features, features, config)
+
+        self.up = nn.ModuleList()
+        pyramid = 0
+        for level in reversed(range(len(config.multipliers))):
+            stage = UpLevel(features, skips, level, pyramid, config)
+            features, pyramid = stage.outputs, stage.pyramid_outputs
+            self.up.append(stage)
+
+        if config.progressive_output != "output_skip":
+            self.norm_out = group_norm(features, config.channels_per_group)
+            self.conv_out = conv(features, image_channels, 3, config.init_scale)
+
+    def forward(self, x: Tensor, label: Tensor) -> Tensor:
+        config = self.config
+        precision = self.middle_in.conv_in.weight.dtype
+        embedding = None
+        if config.noise_conditional:
+            dense = self.dense_in.weight.dtype
+            embedding = self.dense_in(self.embedding(label).to(dense))
+            embedding = self.activation(self.dense_out(self.activation(embedding))).to(precision)
+        x = F.pixel_unshuffle(x, config.patch) if config.patch > 1 else x
+        h = self.conv_in(x.to(self.conv_in.weight.dtype)).to(precision)
+        skips, pyramid = [h], x.to(precision)
+        for level in self.down:
+            h, pyramid = level(h, pyramid, embedding, skips)
+
+        h = self.middle_out(self.middle_attention(self.middle_in(h, embedding)), embedding)
+
+        pyramid = None
+        for level in self.up:
+            h, pyramid = level(h, pyramid, embedding, skips)
+        if config.progressive_output == "output_skip":
+            h = pyramid
+        else:
+            h = self.activation(self.norm_out(h))
+            h = self.conv_out(h.to(self.conv_out.weight.dtype))
+        h = h.to(x.dtype)
+        return F.pixel_shuffle(h, config.patch) if config.patch > 1 else h
+
+    def set_precision(self, dtype: torch.dtype) -> None:
+        """Evaluate in `dtype`; below float32 the first and last convolution and the embedding stay in float32."""
+        self.to(dtype)
+        if dtype.itemsize < 4:
+            for name in ("embedding", "dense_in", "dense_out", "conv_in", "conv_out"):
+                if hasattr(self, name):
+                    getattr(self, name).to(torch.float32)
+
+
+def _rescale(config: NCSNppConfig) -> float:
+    return math.sqrt(0.5) if config.skip_rescale else 1.0
+
+
+def _attention(channels: int, config: NCSNppConfig) -> Attention:
+    norm = group_norm(channels, config.channels_per_group)
+    return Attention(channels, norm, config.init_scale, _rescale(config))

@@ -1,0 +1,216 @@
+"""Priors over pictures: one primitive, the noise prediction, from which score and denoised mean derive.
+
+    noise(x, t)   = -sigma(t) grad log p_t(x)
+    score(x, t)   = -noise(x, t) / sigma(t)
+    denoise(x, t) = (x - sigma(t) noise(x, t)) / alpha(t) = E[x0 | x_t = x]      (Tweedie's formula)
+
+A condition (an observation, a class) wraps a prior and is a prior itself, since
+`grad log p_t(x | y) = grad log p_t(x) + grad log p_t(y | x)`: every sampler runs with every condition.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import torch
+from torch import Tensor, nn
+
+from scoreinv.errors import InputError
+from scoreinv.sdes import SDE, VE, as_time, broadcast
+
+Box = tuple[int, int, int, int]
+"""A window of a picture: top, left, height, width, in pixels."""
+
+
+class Prior(ABC):
+    """A distribution over pictures x0 of shape (B, C, H, W), seen through an SDE at every noise level."""
+
+    sde: SDE
+    data_range: tuple[float, float]
+    """Model values of black and white."""
+
+    @abstractmethod
+    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+        """-sigma(t) grad log p_t(x), the shape of x; t is a number or (B,). Differentiable in x."""
+
+    def score(self, x: Tensor, t: float | Tensor) -> Tensor:
+        """grad log p_t(x), the shape of x."""
+        return -self.noise(x, t) / broadcast(self.sde.sigma(as_time(t)), x)
+
+    def denoise(self, x: Tensor, t: float | Tensor) -> Tensor:
+        """E[x0 | x_t = x] by Tweedie's formula, the shape of x."""
+        t = as_time(t)
+        return (x - broadcast(self.sde.sigma(t), x) * self.noise(x, t)) / broadcast(self.sde.alpha(t), x)
+
+    def constrain(self, x: Tensor, t: Tensor, z: Tensor) -> Tensor:
+        """The state x at time t, with observed components replaced by the observation diffused with the noise z."""
+        return x
+
+    def finish(self, x0: Tensor) -> Tensor:
+        """The end result, with what must hold exactly made exact."""
+        return x0
+
+    def window(self, box: Box) -> Prior:
+        """The same prior seen through a crop of the picture."""
+        return self
+
+
+class PriorWrapper(Prior):
+    """Base of conditions: forwards everything to the wrapped prior; subclasses override what they change.
+
+    A subclass that holds something of the picture's size overrides `window` too, or `Tiled` would mix up places.
+    """
+
+    def __init__(self, prior: Prior) -> None:
+        self.prior = prior
+        self.sde = prior.sde
+        self.data_range = prior.data_range
+
+    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+        return self.prior.noise(x, t)
+
+    def constrain(self, x: Tensor, t: Tensor, z: Tensor) -> Tensor:
+        return self.prior.constrain(x, t, z)
+
+    def finish(self, x0: Tensor) -> Tensor:
+        return self.prior.finish(x0)
+
+    @abstractmethod
+    def window(self, box: Box) -> Prior: ...
+
+
+class Preconditioning(Protocol):
+    """How a raw network is read as a noise prediction."""
+
+    def noise(self, network: nn.Module, x: Tensor, t: Tensor, prior: ScorePrior) -> Tensor:
+        """-sigma(t) grad log p_t(x) from the network F(input, noise label)."""
+        ...
+
+
+@dataclass(frozen=True)
+class PaperVE:
+    """NCSN++ as published: score = F(x, sigma) / sigma, x mapped to [-1, 1] (Song et al. 2021, appendix H).
+
+    `label` is what tells the network the noise level: `sigma` for continuous-time models, `index` for the discrete-time
+    ones, whose levels are numbered downwards, (1 - t)(N - 1). Without `scale_by_sigma` the network is the score itself.
+    """
+
+    label: str = "sigma"
+    scale_by_sigma: bool = True
+
+    def noise(self, network: nn.Module, x: Tensor, t: Tensor, prior: ScorePrior) -> Tensor:
+        sigma = prior.sde.sigma(t)
+        label = sigma if self.label == "sigma" else (1 - t) * (prior.sde.steps - 1)
+        output = -network(prior.centre(x), label)
+        return output if self.scale_by_sigma else broadcast(sigma, x) * output
+
+
+@dataclass(frozen=True)
+class PaperVP:
+    """DDPM, DDPM++ and VP models as published: noise = F(x, label), label = t (steps - 1)."""
+
+    steps: int = 1000
+
+    def noise(self, network: nn.Module, x: Tensor, t: Tensor, prior: ScorePrior) -> Tensor:
+        return network(prior.centre(x), t * (self.steps - 1))
+
+
+@dataclass(frozen=True)
+class EDM:
+    """Karras et al. 2022, table 1: D = c_skip x + c_out F(c_in x, s), at noise level s = sigma / alpha, of x / alpha.
+
+    As a noise prediction, and free of cancellation as s goes to 0:
+    noise = (x / alpha) s / (s^2 + sigma_data^2) - F sigma_data / sqrt(s^2 + sigma_data^2), with x centred on [-1, 1].
+    """
+
+    sigma_data: float = 0.5
+
+    def noise(self, network: nn.Module, x: Tensor, t: Tensor, prior: ScorePrior) -> Tensor:
+        alpha, s = prior.sde.alpha(t), prior.sde.noise_to_signal(t)
+        # A picture range other than [-1, 1] scales the noise level along with the picture.
+        low, high = prior.data_range
+        s = s * 2 / (high - low)
+        total = (s.square() + self.sigma_data**2).sqrt()
+        clean_scale = prior.centre(x / broadcast(alpha, x))
+        output = network(clean_scale / broadcast(total, x), s)
+        return broadcast(s / total.square(), x) * clean_scale - broadcast(self.sigma_data / total, x) * output
+
+
+class ScorePrior(nn.Module, Prior):
+    """A network, read through an SDE and a preconditioning, as a prior.
+
+    Arguments:
+        network: maps (B, C, H, W) and noise labels (B,) to (B, C, H, W); has `channels` and `stride`.
+        sde: the forward process it was trained on.
+        preconditioning: how its output is read.
+        data_range: the model values of black and white; the only place that knows them.
+        image_size: side of the pictures (or crops) that it was trained on, in pixels; where it is at home.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        sde: SDE,
+        preconditioning: Preconditioning,
+        data_range: tuple[float, float] = (-1.0, 1.0),
+        image_size: int = 32,
+    ) -> None:
+        super().__init__()
+        if isinstance(preconditioning, PaperVE) and not isinstance(sde, VE):
+            raise InputError("the paper's VE preconditioning needs the VE SDE")
+        self.network = network
+        self.sde = sde
+        self.preconditioning = preconditioning
+        self.data_range = (float(data_range[0]), float(data_range[1]))
+        self.image_size = image_size
+
+    @property
+    def channels(self) -> int:
+        return self.network.channels
+
+    @property
+    def stride(self) -> int:
+        """Picture sides must be multiples of this."""
+        return self.network.stride
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+        """-sigma(t) grad log p_t(x); raises InputError when the sides of x are no multiples of `stride`."""
+        if x.shape[-2] % self.stride or x.shape[-1] % self.stride:
+            raise InputError(
+                f"this model needs sides that are multiples of {self.stride}, not {x.shape[-1]}x{x.shape[-2]}"
+            )
+        t = as_time(t).expand(x.shape[0])
+        return self.preconditioning.noise(self.network, x, t, self)
+
+    def centre(self, x: Tensor) -> Tensor:
+        """Model values to [-1, 1]."""
+        low, high = self.data_range
+        return x if (low, high) == (-1.0, 1.0) else (2 * x - (low + high)) / (high - low)
+
+    def to_model(self, image: Tensor) -> Tensor:
+        """[0, 1] to the model's range."""
+        low, high = self.data_range
+        return image * (high - low) + low
+
+    def to_image(self, x: Tensor) -> Tensor:
+        """The model's range to [0, 1], not clipped."""
+        low, high = self.data_range
+        return (x - low) / (high - low)
+
+    def to(self, *args: torch.device | torch.dtype | str) -> Self:
+        """Move to a device, or to a dtype of evaluation: float64, float32 (the default) or bfloat16.
+
+        In bfloat16 the network's first and last convolution and its noise embedding stay in float32.
+        """
+        for target in args:
+            if isinstance(target, torch.dtype):
+                self.network.set_precision(target)
+            else:
+                super().to(device=target)
+        return self

@@ -1,0 +1,190 @@
+"""Forward SDEs, each defined by its marginal.
+
+A forward process `dx = f(x, t) dt + g(t) dw`, t in [0, 1], with linear drift has the marginal
+
+    p_t(x | x0) = N(alpha(t) x0, sigma(t)^2 I),
+
+and the marginal determines the process:
+
+    f(x, t) = (d ln alpha / dt) x,        g(t)^2 = d sigma^2 / dt - 2 (d ln alpha / dt) sigma^2.
+
+So an SDE **is** the two functions `alpha` and `sigma`: drift, diffusion and prior follow from them, and every
+sampler, loss and likelihood runs on any SDE that is written here (Song et al. 2021, section 3.4 and appendix B, C).
+
+Times are float64 tensors on the CPU, of any shape; coefficients are float64 too and are cast to the picture's
+dtype and device by `broadcast`, so no digit of sigma is lost near t = 0.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+TRAINING_START = 1e-5
+"""Smallest time of training, likelihood and encoding (Song et al. 2021, appendix C)."""
+
+
+def as_time(t: float | Tensor) -> Tensor:
+    """The time as every SDE takes it: float64, on the CPU."""
+    return torch.as_tensor(t, dtype=torch.float64, device="cpu")
+
+
+def broadcast(coefficient: Tensor, x: Tensor) -> Tensor:
+    """A coefficient of shape () or (B,) in x's dtype and device, shaped to multiply x of shape (B, ...)."""
+    coefficient = coefficient.to(device=x.device, dtype=x.dtype)
+    return coefficient.reshape(-1, *[1] * (x.ndim - 1)) if coefficient.ndim else coefficient
+
+
+class SDE(ABC):
+    """A forward process by its marginal N(alpha(t) x0, sigma(t)^2 I); subclasses give `alpha` and `sigma`."""
+
+    steps: int = 1000
+    """Steps of the grid that the paper's discrete methods refer to (N)."""
+
+    @property
+    @abstractmethod
+    def sampling_end(self) -> float:
+        """The time at which sampling and decoding stop."""
+
+    @abstractmethod
+    def alpha(self, t: Tensor) -> Tensor:
+        """Scale of the data at time t, > 0; the shape of t."""
+
+    @abstractmethod
+    def sigma(self, t: Tensor) -> Tensor:
+        """Standard deviation of the noise at time t; the shape of t."""
+
+    @property
+    @abstractmethod
+    def prior_std(self) -> float:
+        """Standard deviation of the prior N(0, prior_std^2 I) that stands for the marginal at t = 1."""
+
+    def drift_rate(self, t: Tensor) -> Tensor:
+        """d ln alpha / dt: the drift is f(x, t) = drift_rate(t) x."""
+        return _derivative(lambda s: self.alpha(s).log(), t)
+
+    def diffusion_squared(self, t: Tensor) -> Tensor:
+        """g(t)^2 = d sigma^2/dt - 2 (d ln alpha/dt) sigma^2."""
+        growth = _derivative(lambda s: self.sigma(s).square(), t)
+        return growth - 2 * self.drift_rate(t) * self.sigma(t).square()
+
+    def noise_to_signal(self, t: Tensor) -> Tensor:
+        """sigma(t) / alpha(t): the noise level of x / alpha, the clock of exponential integrators and of EDM."""
+        return self.sigma(t) / self.alpha(t)
+
+    def perturb(self, x0: Tensor, t: Tensor, z: Tensor) -> Tensor:
+        """alpha(t) x0 + sigma(t) z: a draw from p_t(x | x0) for standard normal z, of x0's shape (B, ...)."""
+        return broadcast(self.alpha(t), x0) * x0 + broadcast(self.sigma(t), x0) * z
+
+    def prior_log_prob(self, x: Tensor) -> Tensor:
+        """log N(x; 0, prior_std^2 I) in nats, shape (B,), summed in float64."""
+        flat = x.flatten(1)
+        flat = flat if flat.device.type == "mps" else flat.double()
+        normaliser = 0.5 * flat.shape[1] * math.log(2 * math.pi * self.prior_std**2)
+        return -0.5 * flat.square().sum(1) / self.prior_std**2 - normaliser
+
+
+@dataclass(frozen=True)
+class VE(SDE):
+    """Variance exploding: alpha = 1, sigma = sigma_min (sigma_max / sigma_min)^t (Song et al. 2021, eq. 9, 30).
+
+    On the grid t = i / (N - 1) this is exactly the noise scale of SMLD, so discrete-time VE models use it too.
+    """
+
+    sigma_min: float = 0.01
+    sigma_max: float = 50.0
+    steps: int = 1000
+
+    @property
+    def sampling_end(self) -> float:
+        return 1e-5
+
+    @property
+    def prior_std(self) -> float:
+        return self.sigma_max
+
+    def alpha(self, t: Tensor) -> Tensor:
+        return torch.ones_like(t)
+
+    def sigma(self, t: Tensor) -> Tensor:
+        return self.sigma_min * (t * math.log(self.sigma_max / self.sigma_min)).exp()
+
+
+@dataclass(frozen=True)
+class _LinearBeta(SDE):
+    """What VP and sub-VP share: beta(t) = beta_min + t (beta_max - beta_min), alpha^2 = exp(-B), B = integral of beta."""
+
+    beta_min: float = 0.1
+    beta_max: float = 20.0
+    steps: int = 1000
+
+    @property
+    def sampling_end(self) -> float:
+        return 1e-3
+
+    @property
+    def prior_std(self) -> float:
+        return 1.0
+
+    def integral(self, t: Tensor) -> Tensor:
+        """B(t), the integral of beta from 0 to t."""
+        return self.beta_min * t + 0.5 * (self.beta_max - self.beta_min) * t.square()
+
+    def alpha(self, t: Tensor) -> Tensor:
+        return (-0.5 * self.integral(t)).exp()
+
+
+@dataclass(frozen=True)
+class VP(_LinearBeta):
+    """Variance preserving: sigma^2 = 1 - alpha^2 (Song et al. 2021, eq. 11, 33)."""
+
+    def sigma(self, t: Tensor) -> Tensor:
+        return (-torch.expm1(-self.integral(t))).sqrt()
+
+
+@dataclass(frozen=True)
+class SubVP(_LinearBeta):
+    """Sub-variance preserving: sigma = 1 - alpha^2 (Song et al. 2021, eq. 12, 34)."""
+
+    def sigma(self, t: Tensor) -> Tensor:
+        return -torch.expm1(-self.integral(t))
+
+
+@dataclass(frozen=True)
+class DDPM(_LinearBeta):
+    """The discrete chain of DDPM (Ho et al. 2020) as an SDE of continuous time.
+
+    The table alpha_i = prod (1 - beta_j)^(1/2), sigma_i = (1 - alpha_i^2)^(1/2), with beta_j linear from beta_min / N to
+    beta_max / N, is interpolated in its logarithms at the fractional index i = t (N - 1). At grid points it is the chain
+    that a discrete-time model was trained on; read with the continuous sigma it would be wrong by up to 1.4x near t = 0.
+    """
+
+    def alpha(self, t: Tensor) -> Tensor:
+        return self._interpolate(0, t).exp()
+
+    def sigma(self, t: Tensor) -> Tensor:
+        return self._interpolate(1, t).exp()
+
+    def _interpolate(self, row: int, t: Tensor) -> Tensor:
+        table = _ddpm_table(self.beta_min, self.beta_max, self.steps)[row]
+        position = t * (self.steps - 1)
+        index = position.detach().floor().long().clamp(0, self.steps - 2)
+        return table[index] + (position - index) * (table[index + 1] - table[index])
+
+
+@lru_cache(maxsize=8)
+def _ddpm_table(beta_min: float, beta_max: float, steps: int) -> Tensor:
+    """log alpha_i and log sigma_i, shape (2, steps), float64."""
+    beta = torch.linspace(beta_min / steps, beta_max / steps, steps, dtype=torch.float64)
+    log_alpha = 0.5 * torch.log1p(-beta).cumsum(0)
+    return torch.stack([log_alpha, 0.5 * (-torch.expm1(2 * log_alpha)).log()])
+
+
+def _derivative(function, t: Tensor) -> Tensor:
+    """Exact derivative of an elementwise function of time, by forward-mode differentiation."""
+    return torch.func.jvp(function, (t,), (torch.ones_like(t),))[1]
