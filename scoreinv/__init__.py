@@ -1,1 +1,45 @@
-"""scoreinv: inverse-problem imaging with score-based generative models through SDEs."""
+"""scoreinv: inverse-problem imaging with score-based generative models through SDEs.
+
+    prior = scoreinv.load("photo")
+    result = scoreinv.inpaint(image, mask, prior=prior, samples=4, seed=0)
+
+The names below are imported when they are first used, so that importing scoreinv does not import torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from scoreinv.version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from scoreinv.checkpoints.catalogue import load as load
+    from scoreinv.likelihood import bits_per_dim as bits_per_dim
+    from scoreinv.likelihood import decode as decode
+    from scoreinv.likelihood import encode as encode
+    from scoreinv.tasks.colorization import colorize as colorize
+    from scoreinv.tasks.generation import generate as generate
+    from scoreinv.tasks.inpainting import inpaint as inpaint
+
+_HOMES = {
+    "load": "scoreinv.checkpoints.catalogue",
+    "inpaint": "scoreinv.tasks.inpainting",
+    "colorize": "scoreinv.tasks.colorization",
+    "generate": "scoreinv.tasks.generation",
+    "bits_per_dim": "scoreinv.likelihood",
+    "encode": "scoreinv.likelihood",
+    "decode": "scoreinv.likelihood",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'scoreinv' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

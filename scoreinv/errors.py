@@ -19,5 +19,5 @@ class CheckpointError(InputError):
     """A checkpoint is missing, truncated, of another kind, or does not fit its configuration."""
 
 
-class Cancelled(ScoreinvError):
+class Cancelled(ScoreinvError):  # noqa: N818 - it is no error of the program's
     """A callback asked the work to stop."""

@@ -30,6 +30,10 @@ class Prior(ABC):
     sde: SDE
     data_range: tuple[float, float]
     """Model values of black and white."""
+    stride: int = 1
+    """Picture sides must be multiples of this."""
+    vjps_per_noise: int = 0
+    """Vector-Jacobian products that one call of `noise` takes; counted apart from evaluations."""
 
     @abstractmethod
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
@@ -56,17 +60,24 @@ class Prior(ABC):
         """The same prior seen through a crop of the picture."""
         return self
 
+    def rows(self, index: Tensor) -> Prior:
+        """The same prior over the samples `index` (A,) of its batch, in that order, repeats allowed."""
+        return self
+
 
 class PriorWrapper(Prior):
     """Base of conditions: forwards everything to the wrapped prior; subclasses override what they change.
 
-    A subclass that holds something of the picture's size overrides `window` too, or `Tiled` would mix up places.
+    A subclass defines `window` and `rows` too: what it holds of the picture's size is cropped, what it holds for each
+    sample is selected, or `Tiled` would mix up places and the adaptive solver samples.
     """
 
     def __init__(self, prior: Prior) -> None:
         self.prior = prior
         self.sde = prior.sde
         self.data_range = prior.data_range
+        self.stride = prior.stride
+        self.vjps_per_noise = prior.vjps_per_noise
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         return self.prior.noise(x, t)
@@ -79,6 +90,9 @@ class PriorWrapper(Prior):
 
     @abstractmethod
     def window(self, box: Box) -> Prior: ...
+
+    @abstractmethod
+    def rows(self, index: Tensor) -> Prior: ...
 
 
 class Preconditioning(Protocol):

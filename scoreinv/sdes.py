@@ -117,7 +117,7 @@ class VE(SDE):
 
 @dataclass(frozen=True)
 class _LinearBeta(SDE):
-    """What VP and sub-VP share: beta(t) = beta_min + t (beta_max - beta_min), alpha^2 = exp(-B), B = integral of beta."""
+    """What VP and sub-VP share: alpha^2 = exp(-B), B the integral of beta(t) = beta_min + t (beta_max - beta_min)."""
 
     beta_min: float = 0.1
     beta_max: float = 20.0
@@ -159,9 +159,10 @@ class SubVP(_LinearBeta):
 class DDPM(_LinearBeta):
     """The discrete chain of DDPM (Ho et al. 2020) as an SDE of continuous time.
 
-    The table alpha_i = prod (1 - beta_j)^(1/2), sigma_i = (1 - alpha_i^2)^(1/2), with beta_j linear from beta_min / N to
-    beta_max / N, is interpolated in its logarithms at the fractional index i = t (N - 1). At grid points it is the chain
-    that a discrete-time model was trained on; read with the continuous sigma it would be wrong by up to 1.4x near t = 0.
+    The table alpha_i = prod (1 - beta_j)^(1/2), sigma_i = (1 - alpha_i^2)^(1/2), with beta_j linear from beta_min / N
+    to beta_max / N, is interpolated in its logarithms at the fractional index i = t (N - 1). At grid points it is the
+    chain that a discrete-time model was trained on; read with the continuous sigma it would be wrong by up to 1.4x
+    near t = 0.
     """
 
     def alpha(self, t: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ def locate(model: str) -> Path:
 
 
 def load(model: str | Path) -> ScorePrior:
-    """The prior of a bundled name or a file: float32, on the CPU; `prior.to("cuda")`, `prior.to(torch.bfloat16)` move it.
+    """The prior of a bundled name or a file: float32, on the CPU, until `prior.to` moves it.
 
     Raises CheckpointError as `locate` and `load_model` do.
     """

@@ -4,8 +4,8 @@ A U-Net of residual blocks. On its way down each level has `blocks` residual blo
 resampling; on its way up `blocks + 1`, each fed a skip connection from below. The picture itself may travel beside the
 features as a pyramid, into the network (`progressive_input`) and out of it (`progressive_output`).
 
-Differences to the reference: attention belongs to levels, so any picture size that `stride` divides runs; a pixel-unshuffle
-stem (`patch`) may put the whole network at a lower resolution, which is 2 to 3 times cheaper at equal width.
+Differences to the reference: attention belongs to levels, so any picture size that `stride` divides runs; a
+pixel-unshuffle stem (`patch`) may put the whole network at a lower resolution, 2 to 3 times cheaper at equal width.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from scoreinv.networks.embeddings import FourierEmbedding, PositionalEmbedding
 from scoreinv.networks.layers import Attention, conv, group_norm, linear
+from scoreinv.networks.normalization import norm_activate
 from scoreinv.networks.resampling import Downsample, Upsample, downsample, upsample
 
 Activation = Literal["swish", "elu", "relu", "lrelu"]
@@ -78,7 +79,7 @@ class NCSNppConfig:
 
 
 class ResidualBlock(nn.Module):
-    """norm, activation, [resample], convolution, + noise embedding, norm, activation, dropout, convolution; + shortcut."""
+    """norm, act, [resample], convolution, + noise embedding, norm, act, dropout, convolution; + shortcut."""
 
     def __init__(
         self,
@@ -103,7 +104,7 @@ class ResidualBlock(nn.Module):
         self.shortcut = conv(inputs, outputs, 1, shortcut_scale) if changes else None
 
     def forward(self, x: Tensor, embedding: Tensor | None) -> Tensor:
-        h = self.activation(self.norm_in(x))
+        h = norm_activate(self.norm_in, self.activation, x)
         if self.resample == "down":
             h, x = downsample(h, self.kernel), downsample(x, self.kernel)
         elif self.resample == "up":
@@ -111,7 +112,7 @@ class ResidualBlock(nn.Module):
         h = self.conv_in(h)
         if self.embed is not None:
             h = h + self.embed(embedding)[:, :, None, None]
-        h = self.conv_out(self.dropout(self.activation(self.norm_out(h))))
+        h = self.conv_out(self.dropout(norm_activate(self.norm_out, self.activation, h)))
         if self.shortcut is not None:
             x = self.shortcut(x)
         return (x + h) * self.rescale if self.rescale != 1 else x + h
@@ -213,7 +214,7 @@ class UpLevel(nn.Module):
         if self.attention is not None:
             h = self.attention(h)
         if self.norm is not None:
-            step = self.pyramid(self.activation(self.norm(h)))
+            step = self.pyramid(norm_activate(self.norm, self.activation, h))
             pyramid = step if pyramid is None else upsample(pyramid, self.kernel) + step
         elif self.mode == "residual":
             h = pyramid = (self.pyramid(pyramid) + h) * self.rescale
@@ -287,18 +288,17 @@ class NCSNpp(nn.Module):
         if config.progressive_output == "output_skip":
             h = pyramid
         else:
-            h = self.activation(self.norm_out(h))
+            h = norm_activate(self.norm_out, self.activation, h)
             h = self.conv_out(h.to(self.conv_out.weight.dtype))
         h = h.to(x.dtype)
         return F.pixel_shuffle(h, config.patch) if config.patch > 1 else h
 
     def set_precision(self, dtype: torch.dtype) -> None:
         """Evaluate in `dtype`; below float32 the first and last convolution and the embedding stay in float32."""
-        self.to(dtype)
-        if dtype.itemsize < 4:
-            for name in ("embedding", "dense_in", "dense_out", "conv_in", "conv_out"):
-                if hasattr(self, name):
-                    getattr(self, name).to(torch.float32)
+        kept = {"embedding", "dense_in", "dense_out", "conv_in", "conv_out"} if dtype.itemsize < 4 else set()
+        for name, part in self.named_children():
+            # The embedding's frequencies would lose their meaning with their digits.
+            part.to(torch.float32 if name in kept else dtype)
 
 
 def _rescale(config: NCSNppConfig) -> float:

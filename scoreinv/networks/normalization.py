@@ -1,0 +1,83 @@
+"""Group normalisation followed by an activation, fast where torch's own kernel is slow.
+
+On a CPU the native group-norm kernels take 10 to 20 times longer on channels-last tensors than memory bandwidth asks,
+while convolutions want just that layout. In bfloat16 this module composes normalisation and SiLU of whole-tensor
+operations instead, with statistics in float32 and a hand-written first derivative (measured at (32, 64, 32, 32):
+backward 1.2 ms against 6.8 ms). Other dtypes, devices and layouts take the native kernels, which also have the second
+derivative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+
+def norm_activate(norm: nn.GroupNorm, activation: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """activation(norm(x)) for x of shape (B, C, H, W)."""
+    if (
+        activation is F.silu
+        and x.dtype == torch.bfloat16
+        and x.device.type == "cpu"
+        and x.is_contiguous(memory_format=torch.channels_last)
+    ):
+        return _NormSiLU.apply(x, norm.weight, norm.bias, norm.num_groups, norm.eps)
+    return activation(norm(x))
+
+
+class _NormSiLU(torch.autograd.Function):
+    """silu(u), u = x a + b, where a and b (B, C) hold the groups' statistics and the affine parameters."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> Tensor:
+        rows = _rows(x)
+        count = rows.shape[1] * (rows.shape[2] // groups)
+        mean = _group_sum(rows.sum(1, dtype=torch.float32), groups) / count
+        square = _group_sum((rows * rows).sum(1, dtype=torch.float32), groups) / count
+        inverse = (square - mean.square()).clamp_min_(0).add_(eps).rsqrt_()
+        scale = inverse * weight.float()
+        shift = bias.float() - mean * scale
+        u = torch.addcmul(shift.to(x.dtype)[:, None], rows, scale.to(x.dtype)[:, None])
+        ctx.save_for_backward(rows, u, weight, mean, inverse)
+        ctx.groups, ctx.shape = groups, x.shape
+        return _picture(F.silu(u), x.shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        rows, u, weight, mean, inverse = ctx.saved_tensors
+        grad_u = torch.ops.aten.silu_backward(_rows(grad), u)
+        sum_u = grad_u.sum(1, dtype=torch.float32)
+        sum_ux = (grad_u * rows).sum(1, dtype=torch.float32)
+        grad_weight = ((sum_ux - mean * sum_u) * inverse).sum(0)
+        grad_bias = sum_u.sum(0)
+        # d/dx of the statistics: dx = a du - (mean over the group of a du) - xhat (mean of a du xhat)
+        scale = inverse * weight.float()
+        count = rows.shape[1] * (rows.shape[2] // ctx.groups)
+        mean_du = _group_sum(sum_u * weight.float(), ctx.groups) / count
+        mean_dux = _group_sum((sum_ux - mean * sum_u) * inverse * weight.float(), ctx.groups) / count
+        slope = -inverse.square() * mean_dux
+        offset = -inverse * mean_du - slope * mean
+        dtype = rows.dtype
+        grad_x = torch.addcmul(offset.to(dtype)[:, None], rows, slope.to(dtype)[:, None])
+        grad_x = grad_x.addcmul_(grad_u, scale.to(dtype)[:, None])
+        return _picture(grad_x, ctx.shape), grad_weight.to(weight.dtype), grad_bias.to(weight.dtype), None, None
+
+
+def _rows(x: Tensor) -> Tensor:
+    """(B, C, H, W) in channels-last memory as (B, H W, C), without a copy."""
+    return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, x.shape[1])
+
+
+def _picture(rows: Tensor, shape: torch.Size) -> Tensor:
+    return rows.reshape(shape[0], shape[2], shape[3], shape[1]).permute(0, 3, 1, 2)
+
+
+def _group_sum(value: Tensor, groups: int) -> Tensor:
+    """Sums over each group's channels, repeated for its channels: (B, C) to (B, C)."""
+    size = value.shape[1] // groups
+    return value.unflatten(1, (groups, size)).sum(2).repeat_interleave(size, 1)

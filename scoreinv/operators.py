@@ -1,0 +1,152 @@
+"""Linear operators on pictures: what an observation y = A x sees of a picture x.
+
+    A(x)           the observation, zero in the components that are not observed
+    A.adjoint(y)   A^T y
+    A.pinv(y)      A^+ y, the smallest picture that is observed as y
+    A.window(box)  the same operator seen through a crop of the picture
+    (A @ B)(x)     A(B(x)): several observations of one picture are one composed operator
+
+Pictures are (B, C, H, W); operators hold tensors of a batch of 1 (shared) or B, and follow the picture's
+device and dtype.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from scoreinv.errors import InputError
+from scoreinv.imaging.colour import colour_basis
+
+Box = tuple[int, int, int, int]
+"""A window of a picture: top, left, height, width, in pixels."""
+
+
+class LinearOperator(ABC):
+    """A linear map A from pictures to observations."""
+
+    @abstractmethod
+    def __call__(self, x: Tensor) -> Tensor:
+        """A x."""
+
+    @abstractmethod
+    def adjoint(self, y: Tensor) -> Tensor:
+        """A^T y."""
+
+    @abstractmethod
+    def pinv(self, y: Tensor) -> Tensor:
+        """A^+ y, the Moore-Penrose pseudo-inverse."""
+
+    @abstractmethod
+    def window(self, box: Box) -> LinearOperator:
+        """The operator over a crop (top, left, height, width) of the picture."""
+
+    @abstractmethod
+    def rows(self, index: Tensor) -> LinearOperator:
+        """The operator over the samples `index` (A,) of the batch."""
+
+    def __matmul__(self, inner: LinearOperator) -> LinearOperator:
+        return Composed(self, inner)
+
+
+@dataclass(frozen=True)
+class Composed(LinearOperator):
+    """outer after inner: A x = outer(inner(x)).
+
+    `pinv` is inner^+ outer^+, which is A^+ when `inner` is orthogonal (a change of basis) or `outer` has independent
+    columns.
+    """
+
+    outer: LinearOperator
+    inner: LinearOperator
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.outer(self.inner(x))
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return self.inner.adjoint(self.outer.adjoint(y))
+
+    def pinv(self, y: Tensor) -> Tensor:
+        return self.inner.pinv(self.outer.pinv(y))
+
+    def window(self, box: Box) -> LinearOperator:
+        return Composed(self.outer.window(box), self.inner.window(box))
+
+    def rows(self, index: Tensor) -> LinearOperator:
+        return Composed(self.outer.rows(index), self.inner.rows(index))
+
+
+@dataclass(frozen=True, eq=False)
+class ObservedComponents(LinearOperator):
+    """Some components of each pixel's colour in an orthonormal basis: y = M R x (Song et al. 2021, appendix I.2, I.3).
+
+    R rotates each colour into the basis and M keeps the observed components, so A A^T = M is a projection and the
+    pseudo-inverse is the adjoint, R^T M y.
+
+    Attributes:
+        observed: M, 0 or 1, (1 or B, 1 or C, H, W); 1 = observed.
+        basis: R, (C, C) with orthonormal rows, the axes; None is the colour channels themselves.
+    """
+
+    observed: Tensor
+    basis: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.observed.ndim != 4:
+            raise InputError(f"observed must have shape (B, C, H, W), not {tuple(self.observed.shape)}")
+        if not ((self.observed == 0) | (self.observed == 1)).all():
+            raise InputError("observed must be 0 or 1 everywhere")
+        if self.basis is not None:
+            gram = (self.basis @ self.basis.T).double()
+            if not torch.allclose(gram, torch.eye(len(gram), dtype=gram.dtype, device=gram.device), atol=1e-5):
+                raise InputError("the rows of the basis must be orthonormal")
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.observed.to(x) * self._rotate(x)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return self._rotate_back(self.observed.to(y) * y)
+
+    def pinv(self, y: Tensor) -> Tensor:
+        return self.adjoint(y)
+
+    def window(self, box: Box) -> ObservedComponents:
+        return ObservedComponents(crop(self.observed, box), self.basis)
+
+    def rows(self, index: Tensor) -> ObservedComponents:
+        return ObservedComponents(select(self.observed, index), self.basis)
+
+    def _rotate(self, x: Tensor) -> Tensor:
+        return x if self.basis is None else torch.einsum("kc,bchw->bkhw", self.basis.to(x), x)
+
+    def _rotate_back(self, y: Tensor) -> Tensor:
+        return y if self.basis is None else torch.einsum("kc,bkhw->bchw", self.basis.to(y), y)
+
+
+def mask(observed: Tensor) -> ObservedComponents:
+    """Inpainting: `observed` (1 or B, 1 or C, H, W), 1 = observed, 0 = hole."""
+    return ObservedComponents(observed)
+
+
+def gray(weights: str, height: int, width: int) -> ObservedComponents:
+    """Colorization: of each pixel the grey direction is observed, the first axis w/|w| of the colour basis.
+
+    `weights` names the grey weights w ("rec601", "average", "rec709"). The observation of any picture with luma
+    w.x = g is (g/|w|, 0, 0); the grey picture (g, g, g) is one of them.
+    """
+    observed = torch.tensor([1.0, 0.0, 0.0]).reshape(1, 3, 1, 1).expand(1, 3, height, width)
+    return ObservedComponents(observed, torch.from_numpy(colour_basis(weights)))
+
+
+def crop(picture: Tensor, box: Box) -> Tensor:
+    """The window (top, left, height, width) of (..., H, W)."""
+    top, left, height, width = box
+    return picture[..., top : top + height, left : left + width]
+
+
+def select(batch: Tensor, index: Tensor) -> Tensor:
+    """The rows `index` of a batch; a batch of one is shared by all samples and stays as it is."""
+    return batch if len(batch) == 1 else batch[index.to(batch.device)]

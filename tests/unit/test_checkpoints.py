@@ -1,0 +1,128 @@
+"""Model files: round trips, and what each kind of wrong file gets."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import scoreinv
+from scoreinv.checkpoints.config import ModelConfig
+from scoreinv.checkpoints.files import load_model, read_metadata, save_model
+from scoreinv.checkpoints.official import load_official, read_official_config
+from scoreinv.checkpoints.published import PUBLISHED, published
+from scoreinv.errors import CheckpointError
+from scoreinv.networks.ncsnpp import NCSNppConfig
+from scoreinv.prior import EDM, PaperVE
+from scoreinv.sdes import DDPM, VE, SubVP
+
+PARITY = Path(__file__).parents[1] / "data" / "parity"
+CONFIG = ModelConfig(NCSNppConfig(width=8, multipliers=(1, 2), blocks=1), VE(0.02, 30.0), EDM(0.4), image_size=16)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path / "m.safetensors"
+    save_model(path, CONFIG.build(), CONFIG, half=False, notes={"hours": 1})
+    return path
+
+
+def test_round_trip(model: Path) -> None:
+    prior = load_model(model)
+    config, notes = read_metadata(model)
+    assert config == CONFIG
+    assert notes == {"hours": 1}
+    assert prior.sde == CONFIG.sde
+    assert prior.image_size == 16
+    assert next(prior.network.parameters()).dtype == torch.float32
+
+
+def test_half_precision_halves_the_file(model: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small.safetensors"
+    save_model(small, load_model(model), CONFIG, half=True, notes={})
+    assert small.stat().st_size < 0.6 * model.stat().st_size
+    torch.testing.assert_close(
+        load_model(small).network.conv_in.weight, load_model(model).network.conv_in.weight, atol=0.0, rtol=2**-8
+    )
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_configurations_survive_json(name: str) -> None:
+    config = published(name).config
+    assert ModelConfig.from_dict(config.to_dict()) == config
+
+
+def test_published_size() -> None:
+    """NCSN++ (continuous) on CIFAR-10 has 62 M parameters (Karras et al. 2022, table 1)."""
+    with torch.device("meta"):
+        network = published("ve/cifar10_ncsnpp_continuous").config.build().network
+    assert sum(weight.numel() for weight in network.parameters()) == pytest.approx(62e6, rel=0.02)
+
+
+def test_discrete_published_models_use_their_own_table() -> None:
+    assert isinstance(published("vp/cifar10_ddpmpp").config.sde, DDPM)
+    assert published("ve/cifar10_ncsnpp").config.preconditioning == PaperVE("index")
+    assert isinstance(published("subvp/cifar10_ddpm_continuous").config.sde, SubVP)
+
+
+def test_missing_truncated_and_foreign_files(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no such model file"):
+        scoreinv.load(str(tmp_path / "none.safetensors"))
+    with pytest.raises(CheckpointError, match="no bundled model is named 'nonesuch'"):
+        scoreinv.load("nonesuch")
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(model.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match=r"cut\.safetensors: not a readable safetensors"):
+        load_model(cut)
+    foreign = tmp_path / "foreign.safetensors"
+    save_file({"a": torch.zeros(1)}, foreign)
+    with pytest.raises(CheckpointError, match="not a scoreinv model"):
+        load_model(foreign)
+
+
+def test_weights_that_are_not_finite(tmp_path: Path) -> None:
+    prior = CONFIG.build()
+    with torch.no_grad():
+        prior.network.conv_in.weight[0, 0, 0, 0] = float("nan")
+    path = tmp_path / "nan.safetensors"
+    save_model(path, prior, CONFIG, half=False, notes={})
+    with pytest.raises(CheckpointError, match="not finite"):
+        load_model(path)
+
+
+class _Bomb:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return exec, ("open('exploded', 'w')",)
+
+
+def test_a_pickle_with_code_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "bomb.pth"
+    torch.save({"model": {"x": torch.zeros(1)}, "bomb": _Bomb()}, path)
+    config = read_official_config("vp/cifar10_ddpm")
+    with pytest.raises(CheckpointError, match="nothing was executed"):
+        load_official(path, config, ema=True)
+    path.write_bytes(pickle.dumps(_Bomb()))
+    with pytest.raises(CheckpointError, match="nothing was executed"):
+        load_official(path, config, ema=True)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_wrong_configurations(tmp_path: Path) -> None:
+    checkpoint = PARITY / "vp_ddpm_cifar10" / "checkpoint.pth"
+    with pytest.raises(CheckpointError, match="do not belong together"):
+        load_official(checkpoint, read_official_config("ve/cifar10_ncsnpp_continuous"), ema=False)
+    with pytest.raises(CheckpointError, match="no published model"):
+        read_official_config("ve/cifar11")
+    bad = tmp_path / "bad.json"
+    bad.write_text("{}")
+    with pytest.raises(CheckpointError, match="not a configuration of the reference"):
+        read_official_config(str(bad))
+    truncated = tmp_path / "cut.pth"
+    truncated.write_bytes(checkpoint.read_bytes()[:10_000])
+    with pytest.raises(CheckpointError, match="truncated"):
+        load_official(truncated, read_official_config("vp/cifar10_ddpm"), ema=True)
