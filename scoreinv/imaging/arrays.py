@@ -1,0 +1,129 @@
+"""Pictures given from Python, and results given back in kind: arrays, PIL images, tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from scoreinv.errors import InputError
+from scoreinv.imaging.decode import decode_image
+from scoreinv.imaging.encode import to_pillow
+from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.source import DAMAGE, reason
+
+_SLACK = 1e-6  # of float32 arithmetic on the caller's side
+
+
+@dataclass(frozen=True)
+class Form:
+    """The kind that a caller's picture had, so that results are returned in it.
+
+    Attributes:
+        kind: "array", "pil" or "tensor".
+        dims: of a tensor: 3 (CxHxW) or 4 (BxCxHxW).
+        dtype: of the tensor.
+        device: of the tensor.
+    """
+
+    kind: str
+    dims: int = 0
+    dtype: Any = None
+    device: Any = None
+
+    def pictures(self, pictures: Sequence[Picture]) -> Any:
+        """Result pictures as the caller gave them: an array HxW(xC) of the same type, a PIL image, or a tensor."""
+        if self.kind == "tensor":
+            return self.maps([picture.pixels for picture in pictures])
+        (picture,) = pictures
+        return to_pillow(picture) if self.kind == "pil" else picture.pixels
+
+    def maps(self, maps: Sequence[np.ndarray]) -> Any:
+        """Float maps HxW or HxWxC, one a picture: a tensor where one was given, else the array itself."""
+        if self.kind != "tensor":
+            (single,) = maps
+            return single
+        import torch
+
+        planes = [values if values.ndim == 3 else values[..., None] for values in maps]
+        batch = torch.from_numpy(np.stack([np.moveaxis(values, -1, 0) for values in planes]))
+        batch = batch.to(device=self.device, dtype=self.dtype)
+        return batch[0] if self.dims == 3 else batch
+
+
+def pictures_from_api(image: Any) -> tuple[list[Picture], Form]:
+    """What a caller gave, as pictures: one, or for a tensor BxCxHxW one of each item.
+
+    Args:
+        image: array HxW, HxWx3 or HxWx4 of uint8, uint16 or float in [0, 1]; a PIL image of any mode (its orientation
+            is applied); or a floating-point tensor CxHxW or BxCxHxW in [0, 1] with 1, 3 or 4 channels.
+
+    Raises:
+        InputError: another shape or type, NaN, or values out of range.
+    """
+    if isinstance(image, Image.Image):
+        return [picture_from_pil(image, "the picture")], Form("pil")
+    if is_tensor(image):
+        pictures = pictures_from_tensor(image, "the picture")
+        return pictures, Form("tensor", image.ndim, image.dtype, image.device)
+    if isinstance(image, np.ndarray):
+        return [picture_from_array(image, "the picture")], Form("array")
+    raise InputError(f"a picture is an array, a tensor or a PIL image, not {type(image).__name__}")
+
+
+def picture_from_pil(image: Image.Image, name: str) -> Picture:
+    """A picture from a PIL image of any mode, which may not have been read from its file yet."""
+    try:
+        return decode_image(image, name).picture
+    except InputError:
+        raise
+    except DAMAGE as error:
+        raise InputError(f"{name}: the PIL image cannot be decoded ({reason(error)})") from error
+
+
+def picture_from_array(array: np.ndarray, name: str) -> Picture:
+    """A checked picture from HxW, HxWx3 or HxWx4; `name` is what messages call it."""
+    shape = "x".join(map(str, array.shape)) or "a scalar"
+    if array.ndim not in (2, 3) or 0 in array.shape or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        last = ": put the channels last" if array.ndim == 3 and array.shape[0] in (1, 3, 4) else ""
+        raise InputError(f"{name} is {shape}, and must be HxW, HxWx3 or HxWx4{last}")
+    if array.dtype not in (np.uint8, np.uint16) and array.dtype.kind != "f":
+        raise InputError(f"{name} is {array.dtype}, and must be uint8, uint16 or float in [0, 1]")
+    if array.dtype.kind == "f":
+        _check_range(array, name)
+    return Picture(array)
+
+
+def pictures_from_tensor(tensor: Any, name: str) -> list[Picture]:
+    """Checked float pictures HxW, HxWx3 or HxWx4 from a tensor CxHxW or BxCxHxW."""
+    shape = "x".join(map(str, tensor.shape)) or "a scalar"
+    if tensor.ndim not in (3, 4) or 0 in tensor.shape or tensor.shape[-3] not in (1, 3, 4):
+        last = ": put the channels first" if tensor.ndim in (3, 4) and tensor.shape[-1] in (1, 3, 4) else ""
+        raise InputError(f"{name} is {shape}, and a tensor must be CxHxW or BxCxHxW with 1, 3 or 4 channels{last}")
+    if not tensor.is_floating_point():
+        raise InputError(f"{name} is {tensor.dtype}, and a tensor must be floating-point in [0, 1]")
+    tensor = tensor.detach().cpu()
+    if tensor.element_size() < 4:
+        tensor = tensor.float()  # NumPy has no bfloat16; the way back is exact
+    batch = tensor.numpy()
+    _check_range(batch, name)
+    batch = batch if batch.ndim == 4 else batch[None]
+    items = [np.ascontiguousarray(np.moveaxis(item, 0, -1)) for item in batch]
+    return [Picture(item[..., 0] if item.shape[2] == 1 else item) for item in items]
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether a value is a torch tensor, found without importing torch."""
+    return type(value).__module__.split(".")[0] == "torch" and hasattr(value, "detach")
+
+
+def _check_range(values: np.ndarray, name: str) -> None:
+    lowest, highest = float(values.min()), float(values.max())  # NaN if any value is
+    if np.isnan(lowest) or np.isnan(highest):
+        raise InputError(f"{name} has values that are not numbers (NaN)")
+    if lowest < -_SLACK or highest > 1 + _SLACK:
+        hint = ": divide by 255, or pass uint8" if 1 < highest <= 255 and lowest >= 0 else ""
+        raise InputError(f"{name} has values from {lowest:.3g} to {highest:.3g}, and floats must be in [0, 1]{hint}")

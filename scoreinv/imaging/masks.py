@@ -1,0 +1,187 @@
+"""Masks: which pixels of a picture are holes.
+
+Everywhere outside the operators a mask says what is missing: **true is a hole**. `observed_from_hole` is the one place
+where the polarity turns, to the operators' 1 = observed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from scoreinv.errors import InputError
+from scoreinv.imaging.arrays import is_tensor, picture_from_array, picture_from_pil, pictures_from_tensor
+from scoreinv.imaging.files import decode_file
+from scoreinv.imaging.picture import Picture
+
+DEFAULT_THRESHOLD = 0.5
+_ROWS = 512
+
+
+def read_mask(
+    path: str | os.PathLike[str] | bytes,
+    size: tuple[int, int],
+    *,
+    threshold: float = DEFAULT_THRESHOLD,
+    invert: bool = False,
+    grow: int = 0,
+) -> np.ndarray:
+    """Read a mask file for a photo: HxW bool, true = hole.
+
+    A pixel's value is max(R, G, B) x alpha over the type's range, orientation applied; above `threshold` it is a hole.
+
+    Args:
+        path: file, "-" for standard input, or a file's bytes.
+        size: (height, width) of the photo after its orientation is applied.
+        threshold: in [0, 1); 0 suits a mask of the values 0 and 1.
+        invert: the marked pixels are the known ones instead.
+        grow: radius in pixels of a disk by which holes are dilated, after inversion.
+
+    Raises:
+        InputError: an unreadable file, another size than the photo's, or no hole or no known pixel in it.
+    """
+    name, decoded = decode_file(path)
+    return hole_from_picture(decoded.picture, size, name=name, threshold=threshold, invert=invert, grow=grow)
+
+
+def as_holes(
+    mask: Any,
+    sizes: Sequence[tuple[int, int]],
+    *,
+    threshold: float = DEFAULT_THRESHOLD,
+    invert: bool = False,
+    grow: int = 0,
+) -> list[np.ndarray]:
+    """Masks given from Python, one HxW bool (true = hole) for each picture.
+
+    Args:
+        mask: array HxW or HxWx3(4) of bool, uint8, uint16 or float in [0, 1]; a PIL image; or a tensor HxW, CxHxW or
+            BxCxHxW, bool or float in [0, 1]. One mask serves all pictures, or a tensor has one for each.
+        sizes: (height, width) of each picture.
+        threshold, invert, grow: as for `read_mask`.
+
+    Raises:
+        InputError: as `read_mask`, and for other shapes, types, NaN and values out of range.
+    """
+    pictures = _pictures(mask)
+    if len(pictures) not in (1, len(sizes)):
+        raise InputError(f"{len(pictures)} masks for {len(sizes)} pictures: give one, or one for each")
+    settings = {"name": "the mask", "threshold": threshold, "invert": invert, "grow": grow}
+    if len(pictures) == 1 and len(set(sizes)) == 1:
+        return [hole_from_picture(pictures[0], sizes[0], **settings)] * len(sizes)
+    return [hole_from_picture(picture, size, **settings) for picture, size in zip(pictures, sizes, strict=True)]
+
+
+def as_hole(mask: Any, size: tuple[int, int], **settings: Any) -> np.ndarray:
+    """`as_holes` for one picture."""
+    return as_holes(mask, [size], **settings)[0]
+
+
+def hole_from_picture(
+    picture: Picture,
+    size: tuple[int, int],
+    *,
+    name: str,
+    threshold: float = DEFAULT_THRESHOLD,
+    invert: bool = False,
+    grow: int = 0,
+) -> np.ndarray:
+    """`read_mask` for a picture at hand; `name` is what messages call it."""
+    if not 0 <= threshold < 1:
+        raise InputError(f"a mask threshold of {threshold} is out of range: give a fraction from 0 to below 1")
+    if grow < 0:
+        raise InputError(f"a mask cannot grow by {grow} pixels: give 0 or more")
+    if picture.size != tuple(size):
+        raise InputError(
+            f"{name}: the mask is {picture.width}x{picture.height}, the photo {size[1]}x{size[0]} (width x height, "
+            "turned upright): nothing is resized silently, so make them one size"
+        )
+    hole, highest = _marked(picture, threshold)
+    marked = hole.any()
+    if invert:
+        hole = ~hole
+    if grow:
+        hole = dilate(hole, grow)
+    found = f"the largest value is {_in_levels(highest, picture)}"
+    if not hole.any():
+        raise InputError(f"{name}: the mask has no hole ({found}): {_remedy(marked, highest, invert)}")
+    if hole.all():
+        raise InputError(f"{name}: the mask leaves no known pixel ({found}): {_remedy(marked, highest, invert)}")
+    return hole
+
+
+def observed_from_hole(hole: np.ndarray) -> np.ndarray:
+    """From the masks' polarity (true = hole) to the operators' (1 = observed): float32 of the same shape."""
+    return np.logical_not(hole).astype(np.float32)
+
+
+def dilate(hole: np.ndarray, radius: int) -> np.ndarray:
+    """Every pixel within Euclidean distance `radius` of a hole, in strips so that memory stays small."""
+    out = hole.copy()
+    height, width = hole.shape
+    filled_rows = hole.any(axis=1)
+    for top in range(0, height, _ROWS):
+        bottom = min(top + _ROWS, height)
+        first, last = max(0, top - radius), min(height, bottom + radius)
+        if not filled_rows[first:last].any():
+            continue
+        columns = np.flatnonzero(hole[first:last].any(axis=0))
+        left, right = max(0, columns[0] - radius), min(width, columns[-1] + radius + 1)
+        distance = ndimage.distance_transform_edt(~hole[first:last, left:right])
+        out[top:bottom, left:right] = distance[top - first : bottom - first] <= radius
+    return out
+
+
+def _pictures(mask: Any) -> list[Picture]:
+    if isinstance(mask, Image.Image):
+        return [picture_from_pil(mask, "the mask")]
+    if is_tensor(mask):
+        if mask.ndim == 2:
+            mask = mask[None]
+        return pictures_from_tensor(mask.float() if str(mask.dtype) == "torch.bool" else mask, "the mask")
+    if not isinstance(mask, np.ndarray):
+        raise InputError(f"a mask is an array, a tensor or a PIL image, not {type(mask).__name__}")
+    return [_picture_from_array(mask)]
+
+
+def _picture_from_array(mask: np.ndarray) -> Picture:
+    if mask.dtype == np.bool_:
+        mask = mask.astype(np.uint8) * np.uint8(255)
+    return picture_from_array(mask, "the mask")
+
+
+def _marked(picture: Picture, threshold: float) -> tuple[np.ndarray, float]:
+    """Which pixels are above the threshold, and the largest value found, as a fraction of the range."""
+    marked = np.empty(picture.size, dtype=bool)
+    highest = 0.0
+    for top in range(0, picture.height, _ROWS):
+        samples = picture.pixels[top : top + _ROWS]
+        if samples.ndim == 2:
+            values = samples / picture.peak
+        else:
+            colours = samples[..., :-1] if picture.has_alpha else samples
+            values = colours.max(axis=-1) / picture.peak
+            if picture.has_alpha:
+                values *= samples[..., -1] / picture.peak
+        marked[top : top + _ROWS] = values > threshold
+        highest = max(highest, float(values.max()))
+    return marked, highest
+
+
+def _in_levels(highest: float, picture: Picture) -> str:
+    if picture.pixels.dtype.kind == "f":
+        return f"{highest:.3g} of 1"
+    return f"{highest * picture.peak:g} of {picture.peak:g}"
+
+
+def _remedy(marked: bool, highest: float, invert: bool) -> str:
+    if not marked and highest > 0:
+        return "if it holds 0 and 1, use --mask-threshold 0"
+    if not marked:
+        return "paint the known pixels white" if invert else "paint the holes white"
+    return "drop --invert-mask" if invert else "is it the other way round? --invert-mask swaps holes and known pixels"

@@ -1,0 +1,115 @@
+"""What travels with the pixels from file to file: colour profile, EXIF, XMP, resolution, with orientation applied."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from scoreinv.imaging.source import DAMAGE
+
+EXIF_IFD, GPS_IFD = 34665, 34853
+_ORIENTATION = 274
+# The descriptive tags of a picture's first directory. The rest describes how that one file is coded (in a TIFF the
+# same directory holds both) or, as the thumbnail does, shows the picture as it was.
+_KEPT_TAGS = frozenset(
+    [270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, EXIF_IFD, GPS_IFD, 40091, 40092, 40093, 40094, 40095]
+)
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """Attributes:
+    icc: colour profile.
+    exif: EXIF block ("Exif\\0\\0" and a TIFF structure) without orientation and thumbnail.
+    xmp: XMP packet, without orientation.
+    dpi: horizontal and vertical resolution.
+    """
+
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+
+
+def describe(image: Image.Image) -> tuple[int, Metadata]:
+    """Orientation (1 to 8) that is still to be applied, and the metadata, of a loaded Pillow image."""
+    try:
+        exif = image.getexif()
+        orientation = int(exif.get(_ORIENTATION, 1))
+    except DAMAGE:
+        exif, orientation = Image.Exif(), 1  # a broken EXIF block is no reason to refuse a whole picture
+    info = image.info
+    return orientation, build_metadata(
+        info.get("icc_profile"), exif, info.get("xmp"), info.get("dpi"), turned=orientation >= 5
+    )
+
+
+def build_metadata(icc: bytes | None, exif: Image.Exif, xmp: Any, dpi: Any, *, turned: bool) -> Metadata:
+    """Metadata from what a file states.
+
+    Args:
+        icc: profile bytes.
+        exif: directory, its nested ones included.
+        xmp: packet as bytes, text or a sequence of byte values.
+        dpi: pair of numbers, or anything else where there is none.
+        turned: whether rows become columns when the orientation is applied.
+    """
+    return Metadata(icc=icc or None, exif=_kept_exif(exif), xmp=_kept_xmp(xmp), dpi=_kept_dpi(dpi, turned=turned))
+
+
+def orient(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn and mirror pixels as EXIF orientation 1 to 8 wants them shown; other values leave them."""
+    turned = {
+        2: lambda: pixels[:, ::-1],
+        3: lambda: pixels[::-1, ::-1],
+        4: lambda: pixels[::-1],
+        5: lambda: np.swapaxes(pixels, 0, 1),
+        6: lambda: np.rot90(pixels, -1),
+        7: lambda: np.swapaxes(pixels[::-1, ::-1], 0, 1),
+        8: lambda: np.rot90(pixels),
+    }.get(orientation, lambda: pixels)()
+    return np.ascontiguousarray(turned)
+
+
+def profile_fits(icc: bytes, *, grey: bool) -> bool:
+    """Whether a colour profile is of the picture's kind; its header names the colour space at bytes 16 to 20."""
+    return icc[16:20] == (b"GRAY" if grey else b"RGB ")
+
+
+def _kept_exif(exif: Image.Exif) -> bytes | None:
+    kept = Image.Exif()
+    for tag in _KEPT_TAGS:
+        try:
+            value = exif.get(tag)
+            if tag in (EXIF_IFD, GPS_IFD) and not isinstance(value, dict):
+                value = dict(exif.get_ifd(tag))
+            if value:
+                kept[tag] = value
+        except DAMAGE:
+            continue
+    try:
+        return kept.tobytes() if len(kept) else None
+    except DAMAGE:
+        return None
+
+
+def _kept_xmp(xmp: Any) -> bytes | None:
+    if not xmp:
+        return None
+    packet = xmp.encode() if isinstance(xmp, str) else bytes(xmp)
+    packet = re.sub(rb'\s*tiff:Orientation="[0-9]"', b"", packet)
+    return re.sub(rb"\s*<tiff:Orientation>[0-9]</tiff:Orientation>", b"", packet)
+
+
+def _kept_dpi(dpi: Any, *, turned: bool) -> tuple[float, float] | None:
+    try:
+        across, down = (float(value) for value in dpi)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    if not (1 < across < 1e6 and 1 < down < 1e6):  # 1x1 is what a TIFF without resolution gives; nan fails too
+        return None
+    return (down, across) if turned else (across, down)

@@ -1,0 +1,251 @@
+"""A picture in its own sample type, and the only ways that results are written into it.
+
+The pixels of a photograph are kept as they were read (8 or 16 bits, grey or colour, with or without alpha) and floats
+are made of one box at a time: twelve megapixels stay 36 MB, and pixels that nobody asked to change cannot change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from PIL import Image
+
+from scoreinv.errors import InputError, ScoreinvError
+from scoreinv.imaging import colour
+from scoreinv.imaging.metadata import Metadata
+
+Box = tuple[int, int, int, int]
+"""(top, left, height, width) in pixels."""
+
+STRIP_ROWS = 256
+_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+
+
+@dataclass(frozen=True)
+class Fill:
+    """Values for the holes of one box of a picture.
+
+    Attributes:
+        box: where it lies.
+        hole: hxw bool; only these pixels are written.
+        rgb: hxwx3 float in [0, 1]; values outside are clipped.
+    """
+
+    box: Box
+    hole: np.ndarray
+    rgb: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """Pixels in their own mode and type, orientation applied.
+
+    Attributes:
+        pixels: HxW (L), HxWx2 (LA), HxWx3 (RGB) or HxWx4 (RGBA), of uint8, uint16, or (arrays only, never files)
+            float in [0, 1]. Never written to.
+        metadata: colour profile and the like.
+    """
+
+    pixels: np.ndarray
+    metadata: Metadata = field(default_factory=Metadata)
+
+    def __post_init__(self) -> None:
+        shape, dtype = self.pixels.shape, self.pixels.dtype
+        if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (2, 3, 4)) or 0 in shape:
+            raise InputError(f"a picture is HxW, HxWx2, HxWx3 or HxWx4, not {'x'.join(map(str, shape)) or 'a scalar'}")
+        if dtype not in (np.uint8, np.uint16) and dtype.kind != "f":
+            raise InputError(f"a picture's samples are uint8, uint16 or float in [0, 1], not {dtype}")
+
+    @property
+    def height(self) -> int:
+        return self.pixels.shape[0]
+
+    @property
+    def width(self) -> int:
+        return self.pixels.shape[1]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.height, self.width
+
+    @property
+    def mode(self) -> str:
+        """L, LA, RGB or RGBA."""
+        return _MODES[1 if self.pixels.ndim == 2 else self.pixels.shape[2]]
+
+    @property
+    def is_grey_mode(self) -> bool:
+        """Whether the picture has one colour channel (L, LA)."""
+        return self.mode in ("L", "LA")
+
+    @property
+    def has_alpha(self) -> bool:
+        return self.mode in ("LA", "RGBA")
+
+    @property
+    def peak(self) -> float:
+        """The sample value of full intensity: 255, 65535 or 1."""
+        return _peak(self.pixels.dtype)
+
+    def is_gray(self, tolerance: float = 0.0) -> bool:
+        """Whether all pixels are grey within `tolerance` (a fraction of the range), whatever the mode."""
+        return colour.is_gray(self.pixels, tolerance)
+
+    def rgb(self, box: Box | None = None) -> np.ndarray:
+        """Colours of a box (default: the whole picture), hxwx3 float32 in [0, 1]; grey is repeated, alpha left out."""
+        samples = self._crop(box)
+        if self.is_grey_mode:
+            grey = samples if samples.ndim == 2 else samples[..., 0]
+            out = np.empty((*grey.shape, 3), dtype=np.float32)
+            out[...] = _to_float(grey)[..., None]
+            return out
+        return _to_float(samples[..., :3])
+
+    def luma(self, box: Box | None = None, weights: str = "rec601") -> np.ndarray:
+        """Luma of a box, hxw float32 in [0, 1]; a grey picture's is its value, whatever the weights."""
+        if self.is_grey_mode:
+            samples = self._crop(box)
+            return _to_float(samples if samples.ndim == 2 else samples[..., 0])
+        return colour.luma(self.rgb(box), weights)
+
+    def resized_rgb(self, height: int, width: int) -> np.ndarray:
+        """The colours at another size, height x width x 3 float32 in [0, 1], antialiased (triangle filter).
+
+        Computed in bands, so that a large picture is never held in floats.
+        """
+        planes = [0] if self.is_grey_mode else [0, 1, 2]
+        out = np.empty((height, width, 3), dtype=np.float32)
+        scale = self.height / height
+        reach = int(np.ceil(max(scale, 1.0))) + 1  # rows that the filter takes beyond a band
+        band = max(1, int(STRIP_ROWS / max(scale, 1.0)))
+        for first in range(0, height, band):
+            last = min(first + band, height)
+            top = max(0, int(first * scale) - reach)
+            bottom = min(self.height, int(np.ceil(last * scale)) + reach)
+            samples = self._crop((top, 0, bottom - top, self.width))
+            view = (0, first * scale - top, self.width, min(last * scale - top, bottom - top))
+            for plane in planes:
+                values = _to_float(samples if samples.ndim == 2 else samples[..., plane])
+                resized = Image.fromarray(values).resize((width, last - first), Image.Resampling.BILINEAR, box=view)
+                out[first:last, :, plane] = np.asarray(resized)
+        if self.is_grey_mode:
+            out[..., 1:] = out[..., :1]
+        return np.clip(out, 0, 1, out=out)
+
+    def with_fill(self, hole: np.ndarray, rgb: np.ndarray, box: Box | None = None, weights: str = "rec601") -> Picture:
+        """`with_fills` for one box (default: the whole picture)."""
+        return self.with_fills([Fill(box or (0, 0, *self.size), hole, rgb)], weights)
+
+    def with_fills(self, fills: Iterable[Fill], weights: str = "rec601") -> Picture:
+        """A copy with the holes of each fill replaced; every other sample, and all alpha, is bit-identical.
+
+        A grey picture takes the luma of the fill by `weights`. Values are rounded to the nearest level.
+
+        Raises:
+            ScoreinvError: a fill has values that are not finite.
+        """
+        pixels = self.pixels.copy()
+        for fill in fills:
+            top, left, height, width = fill.box
+            if fill.hole.shape != (height, width) or fill.rgb.shape != (height, width, 3):
+                raise InputError(
+                    f"a fill of {fill.rgb.shape} with a mask of {fill.hole.shape} in a box of {(height, width)}"
+                )
+            target = pixels[top : top + height, left : left + width]
+            values = fill.rgb[fill.hole]
+            if not np.isfinite(values).all():
+                raise ScoreinvError("the fill has values that are not finite: the model or its settings are unsound")
+            if self.mode == "L":
+                target[fill.hole] = _to_samples(colour.luma(values, weights), pixels.dtype)
+            elif self.mode == "LA":
+                target[fill.hole, 0] = _to_samples(colour.luma(values, weights), pixels.dtype)
+            else:
+                target[fill.hole, :3] = _to_samples(values, pixels.dtype)
+        return replace(self, pixels=pixels)
+
+    def colorized(self, rgb: np.ndarray, weights: str = "rec601") -> Picture:
+        """The picture's own luma with the chroma of `rgb` (HxWx3 float): L becomes RGB, LA becomes RGBA.
+
+        The luma by `weights` rounds to the grey level that it had, for 8 and for 16 bits
+        (`colour.quantize_keeping_luma`); colours out of gamut move towards grey (`colour.with_luma`). Alpha is
+        bit-identical, and a grey colour profile is dropped.
+        """
+        if rgb.shape != (*self.size, 3):
+            raise InputError(f"colours of {rgb.shape} for a picture of {self.size}")
+        return self._recoloured(((top, rgb[top : top + rows]) for top, rows in self._strips()), weights)
+
+    def with_chroma(
+        self,
+        low_rgb: np.ndarray,
+        weights: str = "rec601",
+        radius: int = 1,
+        epsilon: float = 1e-2,
+    ) -> Picture:
+        """`colorized` by a small picture's chroma, raised along the edges of the luma (`colour.GuidedUpsampling`).
+
+        Args:
+            low_rgb: hxwx3 float in [0, 1], the whole picture at any smaller size.
+            radius, epsilon: of the guided fit, in low-resolution pixels and luma squared.
+        """
+        low_rgb = low_rgb.astype(np.float32)
+        guide = self._low_luma(*low_rgb.shape[:2], weights)
+        chroma = low_rgb - colour.luma(low_rgb, weights)[..., None]
+        fit = colour.GuidedUpsampling.fit(chroma, guide, radius, epsilon)
+
+        def strips() -> Iterator[tuple[int, np.ndarray]]:
+            for top, rows in self._strips():
+                yield top, fit.rows(self.luma((top, 0, rows, self.width), weights), top, self.height)
+
+        return self._recoloured(strips(), weights)
+
+    def _low_luma(self, height: int, width: int, weights: str) -> np.ndarray:
+        small = self.resized_rgb(height, width)
+        return small[..., 0] if self.is_grey_mode else colour.luma(small, weights)
+
+    def _strips(self) -> Iterator[tuple[int, int]]:
+        for top in range(0, self.height, STRIP_ROWS):
+            yield top, min(STRIP_ROWS, self.height - top)
+
+    def _recoloured(self, strips: Iterable[tuple[int, np.ndarray]], weights: str) -> Picture:
+        dtype = self.pixels.dtype
+        pixels = np.empty((*self.size, 4 if self.has_alpha else 3), dtype=dtype)
+        for top, rgb in strips:
+            rows = slice(top, top + rgb.shape[0])
+            grey = self.luma((top, 0, *rgb.shape[:2]), weights)
+            coloured = colour.with_luma(grey, rgb.astype(np.float32, copy=False), weights)
+            if dtype.kind == "u":
+                coloured = colour.quantize_keeping_luma(grey * self.peak, coloured, dtype, weights)
+            pixels[rows, :, :3] = coloured
+            if self.has_alpha:
+                pixels[rows, :, 3] = self.pixels[rows, :, -1]
+        metadata = replace(self.metadata, icc=None) if self.is_grey_mode else self.metadata
+        return Picture(pixels, metadata)
+
+    def _crop(self, box: Box | None) -> np.ndarray:
+        if box is None:
+            return self.pixels
+        top, left, height, width = box
+        if min(top, left) < 0 or min(height, width) < 1 or top + height > self.height or left + width > self.width:
+            raise InputError(f"the box {box} is not inside a picture of {self.size}")
+        return self.pixels[top : top + height, left : left + width]
+
+
+def _peak(dtype: np.dtype) -> float:
+    return float(np.iinfo(dtype).max) if dtype.kind == "u" else 1.0
+
+
+def _to_float(samples: np.ndarray) -> np.ndarray:
+    """Samples as float32 in [0, 1], a fresh contiguous array."""
+    values = samples.astype(np.float32, order="C")
+    if samples.dtype.kind == "u":
+        values /= np.float32(_peak(samples.dtype))
+    return values
+
+
+def _to_samples(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Floats as samples of `dtype`: clipped to [0, 1], rounded to the nearest level."""
+    values = np.clip(values, 0, 1)
+    return np.rint(values * _peak(dtype)).astype(dtype) if dtype.kind == "u" else values.astype(dtype)

@@ -1,0 +1,182 @@
+"""Where to work in a large picture: regions around holes, overlapping tiles, blending windows, padding."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from scoreinv.imaging.picture import Box
+
+_CELL = 16
+"""Side in pixels of the cells on which holes are grouped: labels of a 30-megapixel mask are then a small picture's."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """A box to work in, and the holes that are its own.
+
+    Attributes:
+        box: (top, left, height, width).
+        hole: hxw bool: the holes that this region fills. Its box may also show holes of another region, which are
+            unknown to it too, and are left to the other.
+    """
+
+    box: Box
+    hole: np.ndarray
+
+
+def hole_regions(
+    hole: np.ndarray, *, context: int, multiple: int = 1, minimum: int = 1, maximum: int | None = None
+) -> list[Region]:
+    """Group the holes of a picture into boxes with context, top to bottom.
+
+    Holes that touch, or nearly (neighbouring cells of 16 pixels), are one cluster and always in one region. Clusters
+    whose boxes overlap are merged, unless the merged box would be larger than `maximum`; then they share it out in
+    boxes that may overlap. Every hole pixel is in the `hole` of exactly one region.
+
+    Args:
+        hole: HxW bool.
+        context: known pixels wanted on each side of a cluster; less at the picture's border, and where `maximum` asks.
+        multiple: sides are multiples of it where the picture is large enough; else a side is the picture's.
+        minimum: least side, where the picture is large enough.
+        maximum: largest side, except around a single cluster that is larger: that one is for `tile_boxes`.
+    """
+    shape = hole.shape
+    labels, extents = _clusters(hole)
+    if not len(extents):
+        return []
+    limit = max(shape) if maximum is None else max(maximum, minimum)
+    wanted = _Wanted(shape, context, multiple, minimum, limit)
+    group_of = np.arange(len(extents))  # cluster -> group
+    while True:
+        merged = _overlapping(wanted.boxes(_unions(extents, group_of)), labels.shape)
+        if merged.max() == group_of.max():
+            break
+        group_of = merged[group_of]
+    if maximum is not None:
+        group_of = _split_large(extents, group_of, wanted)
+
+    regions = []
+    for group, bounds in enumerate(wanted.boxes(_unions(extents, group_of)).tolist()):
+        top, left, bottom, right = bounds
+        own = hole[top:bottom, left:right] & _in_group(labels, group_of == group, bounds)
+        regions.append(Region((top, left, bottom - top, right - left), own))
+    return sorted(regions, key=lambda region: region.box)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What a box should be like; see `hole_regions`. `limit` is `maximum`, or the picture's longer side."""
+
+    shape: tuple[int, ...]
+    context: int
+    multiple: int
+    minimum: int
+    limit: int
+
+    def boxes(self, extents: np.ndarray) -> np.ndarray:
+        """The box (top, left, bottom, right) around each row of extents."""
+        rows = self._spans(extents[:, 0], extents[:, 2], self.shape[0])
+        columns = self._spans(extents[:, 1], extents[:, 3], self.shape[1])
+        return np.stack([rows[0], columns[0], rows[1], columns[1]], axis=1)
+
+    def _spans(self, first: np.ndarray, last: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+        length = last - first
+        side = np.maximum(np.minimum(np.maximum(length + 2 * self.context, self.minimum), self.limit), length)
+        side = -(-side // self.multiple) * self.multiple
+        for end in (self.limit, size):  # where rounding up goes past an end, a little less context may do
+            below = end // self.multiple * self.multiple
+            side = np.where((side > end) & (below >= length), below, side)
+        side = np.minimum(side, size)
+        start = np.clip(first - (side - length) // 2, 0, size - side)
+        return start, start + side
+
+
+def _clusters(hole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (0 none, from 1) of the cells that hold holes, and each cluster's exact (top, left, bottom, right)."""
+    height, width = hole.shape
+    rows, columns = math.ceil(height / _CELL), math.ceil(width / _CELL)
+    padded = np.zeros((rows * _CELL, columns * _CELL), dtype=bool)
+    padded[:height, :width] = hole
+    cells = padded.reshape(rows, _CELL, columns, _CELL)
+    in_row = cells.any(axis=3)  # rows, cell, columns
+    in_column = cells.any(axis=1)  # rows, columns, cell
+    labels, count = ndimage.label(in_column.any(axis=2), structure=np.ones((3, 3)))
+    if not count:
+        return labels, np.empty((0, 4), dtype=np.intp)
+    down, across = np.indices(labels.shape) * _CELL
+    index = np.arange(1, count + 1)
+    extents = [
+        ndimage.minimum(down + in_row.argmax(axis=1), labels, index),
+        ndimage.minimum(across + in_column.argmax(axis=2), labels, index),
+        ndimage.maximum(down + _CELL - in_row[:, ::-1].argmax(axis=1), labels, index),
+        ndimage.maximum(across + _CELL - in_column[..., ::-1].argmax(axis=2), labels, index),
+    ]
+    return labels, np.stack(extents, axis=1).astype(np.intp)
+
+
+def _unions(extents: np.ndarray, group_of: np.ndarray) -> np.ndarray:
+    unions = np.empty((group_of.max() + 1, 4), dtype=np.intp)
+    unions[:, :2] = np.iinfo(np.intp).max
+    unions[:, 2:] = 0
+    np.minimum.at(unions[:, :2], group_of, extents[:, :2])
+    np.maximum.at(unions[:, 2:], group_of, extents[:, 2:])
+    return unions
+
+
+def _overlapping(boxes: np.ndarray, cells: tuple[int, ...]) -> np.ndarray:
+    """A number for each box, equal for boxes that meet in cells, directly or through others: 0, 1, ... all in use."""
+    painted = np.zeros(cells, dtype=bool)
+    for top, left, bottom, right in boxes.tolist():
+        painted[top // _CELL : -(-bottom // _CELL), left // _CELL : -(-right // _CELL)] = True
+    components, _ = ndimage.label(painted)
+    return np.unique(components[boxes[:, 0] // _CELL, boxes[:, 1] // _CELL], return_inverse=True)[1]
+
+
+def _split_large(extents: np.ndarray, group_of: np.ndarray, wanted: _Wanted) -> np.ndarray:
+    """Groups anew, those of several clusters whose box is larger than the limit shared out in smaller ones."""
+    bounds = wanted.boxes(_unions(extents, group_of))
+    too_large = ((bounds[:, 2:] - bounds[:, :2]) > wanted.limit).any(axis=1)
+    several = np.bincount(group_of) > 1
+    room = wanted.limit - 2 * wanted.context
+    band = max(1, room // 2)
+    out = np.full(len(extents), -1)
+    count = 0
+    for group in range(len(bounds)):
+        members = np.flatnonzero(group_of == group) if too_large[group] and several[group] else None
+        if members is None:
+            out[group_of == group] = count
+            count += 1
+            continue
+        own = wanted.boxes(extents[members])
+        for member, box in zip(members.tolist(), own, strict=True):  # what lies in a large cluster's box joins it
+            if out[member] < 0 and ((box[2:] - box[:2]) > wanted.limit).any():
+                inside = (extents[members, :2] >= box[:2]).all(axis=1) & (extents[members, 2:] <= box[2:]).all(axis=1)
+                out[members[inside & (out[members] < 0)]] = count
+                count += 1
+        rest = members[out[members] < 0]
+        centres = (extents[rest, :2] + extents[rest, 2:]) // 2
+        union: list[int] = []
+        for member in rest[np.lexsort((centres[:, 1], centres[:, 0] // band))].tolist():
+            top, left, bottom, right = extents[member].tolist()
+            if union:
+                grown = [min(union[0], top), min(union[1], left), max(union[2], bottom), max(union[3], right)]
+                if max(grown[2] - grown[0], grown[3] - grown[1]) <= room:
+                    union, out[member] = grown, count - 1
+                    continue
+            union, out[member] = [top, left, bottom, right], count
+            count += 1
+    return out
+
+
+def _in_group(labels: np.ndarray, chosen: np.ndarray, bounds: list[int]) -> np.ndarray:
+    """Which pixels of (top, left, bottom, right) lie in cells of the chosen clusters."""
+    top, left, bottom, right = bounds
+    rows, columns = np.arange(top, bottom) // _CELL, np.arange(left, right) // _CELL
+    return np.concatenate([[False], chosen])[labels[np.ix_(rows, columns)]]
+
+
+# --- tiles ------------------------------------------------------------------------------------------------------------

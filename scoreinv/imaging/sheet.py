@@ -1,0 +1,22 @@
+"""Many small pictures as one."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+
+def contact_sheet(pictures: np.ndarray) -> np.ndarray:
+    """Pictures (N, H, W, C) row by row in one that is about square, black where the last row is short.
+
+    Returns HxWxC of the same type; HxW for one channel.
+    """
+    count, height, width, channels = pictures.shape
+    columns = math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    sheet = np.zeros((rows * columns, height, width, channels), pictures.dtype)
+    sheet[:count] = pictures
+    sheet = sheet.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+    sheet = sheet.reshape(rows * height, columns * width, channels)
+    return sheet[..., 0] if channels == 1 else sheet

@@ -1,0 +1,116 @@
+"""Pictures from Python: the kind that came in goes out, known samples bit-identical."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+from PIL import Image
+
+from scoreinv.errors import InputError
+from scoreinv.imaging.arrays import pictures_from_api
+from scoreinv.imaging.picture import Picture
+
+
+@pytest.mark.parametrize("shape", [(6, 5), (6, 5, 3), (6, 5, 4)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64, np.float16])
+def test_arrays(shape, dtype):
+    values = np.random.default_rng(0).random(shape)
+    array = (values * (1 if np.dtype(dtype).kind == "f" else np.iinfo(dtype).max)).astype(dtype)
+    (picture,), form = pictures_from_api(array)
+    assert picture.rgb().dtype == np.float32
+    hole = np.zeros((6, 5), bool)
+    hole[2, 2] = True
+    out = form.pictures([picture.with_fill(hole, np.full((6, 5, 3), 0.5))])
+    assert out.dtype == dtype
+    assert_array_equal(out[~hole], array[~hole])
+    assert np.abs(out[2, 2].astype(float).reshape(-1)[:3] / picture.peak - 0.5).max() < 2e-3
+
+
+@pytest.mark.parametrize("shape", [(3, 6, 5), (2, 1, 6, 5), (2, 3, 6, 5), (1, 4, 6, 5)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+def test_tensors(shape, dtype):
+    tensor = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+    pictures, form = pictures_from_api(tensor)
+    assert len(pictures) == (shape[0] if len(shape) == 4 else 1)
+    out = form.pictures(pictures)
+    assert out.dtype == dtype
+    assert torch.equal(out, tensor)
+    maps = form.maps([np.zeros((6, 5), np.float32)] * len(pictures))
+    assert maps.shape == (*tensor.shape[:-3], 1, 6, 5)
+
+
+def test_a_grey_tensor_gains_channels_when_coloured():
+    pictures, form = pictures_from_api(torch.full((2, 1, 4, 4), 0.5))
+    out = form.pictures([picture.colorized(np.full((4, 4, 3), 0.2)) for picture in pictures])
+    assert out.shape == (2, 3, 4, 4)
+    assert torch.allclose(out, torch.tensor(0.5), atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "I;16"])
+def test_pil_images(mode):
+    rng = np.random.default_rng(0)
+    bands = Image.new(mode, (1, 1)).getbands()
+    dtype = np.uint16 if mode == "I;16" else np.uint8
+    pixels = rng.integers(0, np.iinfo(dtype).max, (6, 5, len(bands)), dtype=dtype)
+    image = Image.fromarray(pixels[..., 0] if len(bands) == 1 else pixels)
+    image.info["icc_profile"] = b"profile"
+    (picture,), form = pictures_from_api(image)
+    out = form.pictures([picture])
+    assert out.mode == mode
+    assert_array_equal(np.asarray(out), np.asarray(image))
+    assert out.info["icc_profile"] == b"profile"
+
+
+def test_pil_modes_are_converted_and_turned_upright():
+    pixels = np.arange(6, dtype=np.uint8).reshape(2, 3) * 40
+    image = Image.fromarray(pixels)
+    image.getexif()[274] = 6
+    image.info["exif"] = image.getexif().tobytes()
+    (picture,), form = pictures_from_api(image)
+    assert_array_equal(np.asarray(form.pictures([picture])), np.rot90(pixels, -1))
+    for mode in ("P", "CMYK", "YCbCr", "1"):
+        (picture,), form = pictures_from_api(Image.fromarray(pixels).convert(mode))
+        assert form.pictures([picture]).mode == ("L" if mode == "1" else "RGB")
+
+
+def test_16_bit_colour_as_pil_image_is_rounded_and_says_so(caplog):
+    _, form = pictures_from_api(Image.fromarray(np.zeros((2, 2), np.uint16)))
+    out = form.pictures([Picture(np.full((2, 2, 3), 300, np.uint16))])
+    assert_array_equal(np.asarray(out), 1)
+    assert "rounded to 8" in caplog.text
+
+
+def test_a_truncated_pil_image_is_refused():
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8)).save(buffer, "PNG")
+    with pytest.raises(InputError, match="the picture: the PIL image cannot be decoded"):
+        pictures_from_api(Image.open(io.BytesIO(buffer.getvalue()[:1000])))
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (np.zeros((3, 8, 8), np.uint8), "3x8x8.*channels last"),
+        (np.zeros((8, 8, 2), np.uint8), "8x8x2"),
+        (np.zeros((0, 8), np.uint8), "0x8"),
+        (np.zeros((8, 8), np.int64), "int64.*uint8, uint16 or float"),
+        (np.zeros((8, 8), bool), "bool"),
+        (np.full((8, 8), np.nan), "NaN"),
+        (np.full((8, 8), np.inf), "inf"),
+        (np.full((8, 8), 200.0), "divide by 255"),
+        (np.full((8, 8), -0.1), "-0.1"),
+        (torch.zeros(8, 8), "8x8.*CxHxW"),
+        (torch.zeros(8, 8, 3), "8x8x3.*channels first"),
+        (torch.zeros(3, 8, 8, dtype=torch.uint8), "floating-point"),
+        (torch.full((3, 8, 8), float("nan")), "NaN"),
+        (Image.fromarray(np.ones((2, 2), np.float32)), "mode F"),
+        ([[0]], "list"),
+    ],
+)
+def test_unfit_pictures(image, words):
+    with pytest.raises(InputError, match=words):
+        pictures_from_api(image)

@@ -1,0 +1,158 @@
+"""Which pixels a mask marks: polarity, soft, coloured and transparent masks, sizes, empty and full ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+from PIL import Image
+
+from scoreinv.errors import InputError
+from scoreinv.imaging.masks import as_hole, as_holes, dilate, observed_from_hole, read_mask
+
+HOLE = np.zeros((20, 30), dtype=bool)
+HOLE[4:9, 6:15] = True
+
+
+def saved(tmp_path, pixels: np.ndarray, name: str = "mask.png", **options):
+    Image.fromarray(pixels).save(tmp_path / name, **options)
+    return tmp_path / name
+
+
+def refused(call, *words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    for word in words:
+        assert word in str(caught.value), str(caught.value)
+
+
+def test_white_is_hole_in_every_mode(tmp_path):
+    white = HOLE * np.uint8(255)
+    opaque = np.full_like(white, 255)
+    variants = {
+        "L": white,
+        "two-level": HOLE,
+        "LA": np.dstack([white, opaque]),
+        "RGB": np.dstack([white] * 3),
+        "RGBA": np.dstack([white] * 3 + [opaque]),
+        "16 bits": white.astype(np.uint16) * 257,
+        "red": np.dstack([white, white * 0, white * 0]),
+        "blue": np.dstack([white * 0, white * 0, white]),
+    }
+    for name, pixels in variants.items():
+        assert_array_equal(read_mask(saved(tmp_path, pixels), HOLE.shape), HOLE, err_msg=name)
+    palette = Image.fromarray(HOLE.astype(np.uint8)).convert("P")
+    palette.putpalette([0, 0, 0, 255, 255, 255])
+    palette.save(tmp_path / "palette.png")
+    assert_array_equal(read_mask(tmp_path / "palette.png", HOLE.shape), HOLE)
+
+
+def test_values_are_colour_times_alpha_and_above_half(tmp_path):
+    soft = np.array([[0, 127, 128, 255]], dtype=np.uint8)
+    assert read_mask(saved(tmp_path, soft), (1, 4)).tolist() == [[False, False, True, True]]
+    #             white, clear      white, half     white, more than half   grey 200 at alpha 200 (0.615)
+    rgba = np.array([[[255] * 3 + [0], [255] * 3 + [127], [255] * 3 + [128], [200] * 4, [180] * 4]], dtype=np.uint8)
+    assert read_mask(saved(tmp_path, rgba), (1, 5)).tolist() == [[False, False, True, True, False]]
+    # the strongest channel counts, not the luma
+    rgb = np.array([[[0, 0, 200], [100, 120, 100]]], dtype=np.uint8)
+    assert read_mask(saved(tmp_path, rgb), (1, 2)).tolist() == [[True, False]]
+
+
+def test_threshold(tmp_path):
+    path = saved(tmp_path, HOLE.astype(np.uint8))
+    refused(
+        lambda: read_mask(path, HOLE.shape), "mask.png", "no hole", "largest value is 1 of 255", "--mask-threshold 0"
+    )
+    assert_array_equal(read_mask(path, HOLE.shape, threshold=0), HOLE)
+    deep = saved(tmp_path, np.array([[0, 39000, 40000]], dtype=np.uint16))
+    assert read_mask(deep, (1, 3), threshold=0.6).tolist() == [[False, False, True]]
+    refused(lambda: read_mask(path, HOLE.shape, threshold=128), "fraction")
+
+
+def test_invert_and_grow(tmp_path):
+    path = saved(tmp_path, (~HOLE) * np.uint8(255))
+    assert_array_equal(read_mask(path, HOLE.shape, invert=True), HOLE)
+    assert_array_equal(
+        read_mask(path, HOLE.shape, invert=True, grow=2), dilate(HOLE, 2)
+    )  # the holes grow, not the known
+    refused(lambda: read_mask(path, HOLE.shape, grow=-1), "0 or more")
+
+
+def test_growing_is_by_a_disk_across_strips():
+    hole = np.zeros((1100, 60), dtype=bool)
+    points = [(511, 3), (512, 40), (1099, 59), (0, 0)]
+    for point in points:
+        hole[point] = True
+    down, across = np.indices(hole.shape)
+    near = [(down - y) ** 2 + (across - x) ** 2 <= 7**2 for y, x in points]
+    assert_array_equal(dilate(hole, 7), np.any(near, axis=0))
+
+
+def test_empty_and_full_masks(tmp_path):
+    black, white = np.zeros((20, 30), np.uint8), np.full((20, 30), 255, np.uint8)
+    refused(lambda: read_mask(saved(tmp_path, black), (20, 30)), "no hole", "largest value is 0 of 255", "white")
+    refused(lambda: read_mask(saved(tmp_path, white), (20, 30)), "no known pixel", "255 of 255", "--invert-mask")
+    refused(lambda: read_mask(saved(tmp_path, white), (20, 30), invert=True), "no hole", "drop --invert-mask")
+    refused(lambda: read_mask(saved(tmp_path, HOLE * np.uint8(255)), (20, 30), grow=50), "no known pixel")
+    refused(lambda: as_hole(np.zeros((20, 30), np.float32), (20, 30)), "0 of 1")
+
+
+def test_sizes_are_compared_upright(tmp_path):
+    path = saved(tmp_path, HOLE * np.uint8(255))
+    refused(lambda: read_mask(path, (30, 20)), "mask.png", "30x20", "20x30")
+    exif = Image.Exif()
+    exif[274] = 6
+    lying = saved(tmp_path, np.rot90(HOLE) * np.uint8(255), "lying.png", exif=exif)
+    assert_array_equal(read_mask(lying, HOLE.shape), HOLE)
+
+
+def test_masks_from_python():
+    white = HOLE * np.uint8(255)
+    for mask in (
+        HOLE,
+        white,
+        white.astype(np.uint16) * 257,
+        HOLE.astype(np.float32),
+        HOLE.astype(np.float64) * 0.51,
+        np.dstack([white * 0, white, white * 0]),
+        Image.fromarray(white),
+        torch.from_numpy(HOLE),
+        torch.from_numpy(HOLE)[None, None],
+        torch.from_numpy(HOLE).float()[None],
+        torch.from_numpy(HOLE).to(torch.bfloat16),
+    ):
+        assert_array_equal(as_hole(mask, HOLE.shape), HOLE)
+    assert_array_equal(as_hole(HOLE, HOLE.shape, invert=True), ~HOLE)
+    assert_array_equal(as_hole(HOLE.astype(np.uint8), HOLE.shape, threshold=0), HOLE)
+
+
+def test_one_mask_for_all_pictures_or_one_each():
+    pair = torch.stack([torch.from_numpy(HOLE), torch.from_numpy(~HOLE)])[:, None]
+    first, second = as_holes(pair, [HOLE.shape] * 2)
+    assert_array_equal(first, HOLE)
+    assert_array_equal(second, ~HOLE)
+    assert len(as_holes(HOLE, [HOLE.shape] * 3)) == 3
+    refused(lambda: as_holes(pair, [HOLE.shape] * 3), "2 masks for 3 pictures")
+
+
+@pytest.mark.parametrize(
+    ("mask", "word"),
+    [
+        (HOLE.astype(np.int64), "int64"),
+        (np.full((20, 30), np.nan), "NaN"),
+        (HOLE * 255.0, "divide by 255"),
+        (HOLE[None], "put the channels last"),
+        ("mask.png", "str"),
+        (torch.from_numpy(HOLE).int()[None], "floating-point"),
+    ],
+)
+def test_unfit_masks_from_python(mask, word):
+    refused(lambda: as_hole(mask, HOLE.shape), word)
+
+
+def test_operators_have_the_other_polarity():
+    observed = observed_from_hole(HOLE)
+    assert observed.dtype == np.float32
+    assert_array_equal(observed, 1 - HOLE)

@@ -1,0 +1,189 @@
+"""Results written into a picture: known samples untouched, luma kept."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
+
+from scoreinv.errors import InputError, ScoreinvError
+from scoreinv.imaging import colour
+from scoreinv.imaging.metadata import Metadata
+from scoreinv.imaging.picture import Fill, Picture
+
+MODES = {"L": (), "LA": (2,), "RGB": (3,), "RGBA": (4,)}
+TYPES = [np.uint8, np.uint16, np.float32]
+
+
+def picture(mode: str, dtype: type, height: int = 40, width: int = 30) -> Picture:
+    rng = np.random.default_rng(3)
+    values = rng.random((height, width, *MODES[mode]))
+    peak = 1 if dtype == np.float32 else np.iinfo(dtype).max
+    return Picture((values * peak).astype(dtype), Metadata(icc=b"profile"))
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("mode", MODES)
+def test_rgb_and_luma_of_a_box(mode, dtype):
+    given = picture(mode, dtype)
+    box = (5, 7, 20, 11)
+    samples = given.pixels[5:25, 7:18].astype(np.float64) / given.peak
+    channels = samples if mode.startswith("RGB") else np.dstack([samples if mode == "L" else samples[..., 0]] * 3)
+    assert given.rgb(box).dtype == np.float32
+    assert_allclose(given.rgb(box), channels[..., :3], atol=1e-7)
+    expected = channels[..., 0] if mode in ("L", "LA") else channels[..., :3] @ [0.299, 0.587, 0.114]
+    assert_allclose(given.luma(box), expected, atol=1e-6)
+    assert_array_equal(given.rgb()[5:25, 7:18], given.rgb(box))
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("mode", MODES)
+def test_a_fill_changes_only_its_holes(mode, dtype):
+    given = picture(mode, dtype)
+    before = given.pixels.copy()
+    rng = np.random.default_rng(0)
+    box = (10, 4, 16, 20)
+    hole = rng.random((16, 20)) < 0.4
+    rgb = rng.random((16, 20, 3)).astype(np.float32) * 1.2 - 0.1  # values outside are clipped
+    filled = given.with_fill(hole, rgb, box)
+    assert_array_equal(given.pixels, before)
+    assert filled.pixels.dtype == dtype
+    whole = np.zeros(given.size, dtype=bool)
+    whole[10:26, 4:24] = hole
+    assert_array_equal(filled.pixels[~whole], before[~whole])
+    if given.has_alpha:
+        assert_array_equal(filled.pixels[..., -1], before[..., -1])
+    values = rgb[hole]
+    written = filled.pixels[10:26, 4:24][hole].astype(np.float64) / given.peak
+    half_level = 0.5 / given.peak if dtype != np.float32 else 0
+    if given.is_grey_mode:
+        grey = written if mode == "L" else written[:, 0]
+        assert_allclose(grey, np.clip(values @ [0.299, 0.587, 0.114], 0, 1), atol=half_level + 1e-6)
+    else:
+        assert_allclose(written[:, :3], np.clip(values, 0, 1), atol=half_level + 1e-6)
+    assert filled.metadata is given.metadata
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_filling_with_the_pictures_own_floats_changes_nothing(dtype):
+    """uint8 and uint16 survive the way to float32 and back."""
+    peak = 1 if dtype == np.float32 else np.iinfo(dtype).max
+    every_level = np.linspace(0, peak, 65536).reshape(256, 256).astype(dtype)
+    given = Picture(np.dstack([every_level, every_level.T, every_level[::-1]]))
+    assert_array_equal(given.with_fill(np.ones(given.size, bool), given.rgb()).pixels, given.pixels)
+
+
+def test_fills_of_several_boxes_and_bad_ones():
+    given = picture("RGB", np.uint8)
+    ones = np.ones((2, 3), bool)
+    filled = given.with_fills(Fill((4 * k, 5, 2, 3), ones, np.full((2, 3, 3), k / 10)) for k in range(5))
+    assert_array_equal(filled.pixels[::4, 5, 0][:5], np.rint(np.arange(5) / 10 * 255))
+    with pytest.raises(InputError, match="box"):
+        given.with_fill(ones, np.zeros((2, 2, 3)), (0, 0, 2, 3))
+    with pytest.raises(ScoreinvError, match="not finite"):
+        given.with_fill(ones, np.full((2, 3, 3), np.nan), (0, 0, 2, 3))
+    with pytest.raises(InputError, match="not inside"):
+        given.rgb((0, 0, 41, 1))
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("weights", colour.GREY_WEIGHTS)
+def test_colorized_keeps_the_luma_exactly_and_alpha(mode, dtype, weights):
+    given = picture(mode, dtype, 300, 40)
+    rgb = np.random.default_rng(1).random((300, 40, 3)).astype(np.float32)
+    coloured = given.colorized(rgb, weights)
+    assert coloured.mode == ("RGBA" if given.has_alpha else "RGB")
+    assert coloured.pixels.dtype == dtype
+    levels = coloured.pixels[..., :3].astype(np.float64) @ colour.grey_weights(weights)
+    if given.is_grey_mode:
+        grey = given.pixels if mode == "L" else given.pixels[..., 0]
+        if dtype == np.float32:
+            assert_allclose(levels, grey, atol=1e-6)
+        else:
+            assert_array_equal(np.rint(levels), grey)
+    else:
+        own = given.pixels[..., :3].astype(np.float64) @ colour.grey_weights(weights)
+        assert np.abs(levels - own).max() < (0.51 if dtype != np.float32 else 1e-6)
+    if given.has_alpha:
+        assert_array_equal(coloured.pixels[..., -1], given.pixels[..., -1])
+    assert coloured.metadata.icc == (None if given.is_grey_mode else b"profile")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_the_colours_of_a_photograph_come_back(dtype):
+    """Grey made of colours, coloured with those colours: each channel within what rounding the grey allows."""
+    rgb = np.random.default_rng(1).random((50, 60, 3)).astype(np.float32)
+    peak = np.iinfo(dtype).max
+    grey = Picture(np.rint(colour.luma(rgb) * peak).astype(dtype))
+    error = np.abs(grey.colorized(rgb).pixels / peak - rgb).max()
+    assert error < 2.5 / peak
+
+
+def test_with_chroma_is_exact_on_one_colour_and_keeps_the_luma():
+    grey = picture("L", np.uint8, 270, 333)
+    flat = np.broadcast_to(np.float32([0.5, 0.45, 0.6]), (7, 9, 3))
+    assert_array_equal(grey.with_chroma(flat).pixels, grey.colorized(np.broadcast_to(flat[0, 0], (270, 333, 3))).pixels)
+    noisy = np.random.default_rng(2).random((27, 33, 3))
+    levels = grey.with_chroma(noisy).pixels @ colour.grey_weights("rec601")
+    assert_array_equal(np.rint(levels), grey.pixels)
+
+
+def test_with_chroma_follows_an_edge_of_the_luma():
+    """A dark red half and a bright blue half, the edge off the coarse grid: sharper than interpolation alone."""
+    rgb = np.zeros((96, 96, 3), np.float32)
+    rgb[:, :45] = (0.5, 0.1, 0.1)
+    rgb[:, 45:] = (0.6, 0.7, 1.0)
+    grey = Picture(np.rint(colour.luma(rgb) * 255).astype(np.uint8))
+    low = Picture(rgb).resized_rgb(12, 12)
+    plain = np.stack([np.asarray(Image.fromarray(low[..., c]).resize((96, 96), Image.BILINEAR)) for c in range(3)], -1)
+    joint = np.abs(grey.with_chroma(low).rgb() - rgb).mean()
+    assert joint < 0.7 * np.abs(grey.colorized(plain).rgb() - rgb).mean()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("size", [(31, 17), (1, 1), (700, 3), (900, 40)])
+def test_resizing_in_bands_is_resizing(mode, size):
+    given = picture(mode, np.uint16, 701, 40)
+    expected = [
+        np.asarray(Image.fromarray(np.ascontiguousarray(plane)).resize(size[::-1], Image.BILINEAR))
+        for plane in np.moveaxis(given.rgb(), -1, 0)
+    ]
+    assert_allclose(given.resized_rgb(*size), np.stack(expected, axis=-1), atol=2e-6)
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (4,), (4, 4, 1), (4, 4, 5), (1, 4, 4, 3)])
+def test_other_shapes_are_no_pictures(shape):
+    with pytest.raises(InputError):
+        Picture(np.zeros(shape, np.uint8))
+
+
+def test_imaging_imports_neither_torch_nor_opencv():
+    code = (
+        "import sys; from scoreinv.imaging import arrays, colour, files, fill, masks, opencv, regions; "
+        "sys.exit(any(name in sys.modules for name in ('torch', 'cv2', 'tifffile', 'skimage')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_missing_opencv_names_the_remedy(monkeypatch):
+    from scoreinv.imaging import opencv
+
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(ScoreinvError, match=r"apt install libgl1.*opencv-python-headless"):
+        opencv.load_opencv()
+
+
+def test_telea_fills_a_flat_picture():
+    from scoreinv.imaging import opencv
+
+    pytest.importorskip("cv2", exc_type=ImportError)
+    flat = np.full((20, 20, 3), 90, np.uint8)
+    hole = np.zeros((20, 20), bool)
+    hole[5:9, 5:9] = True
+    filled = opencv.telea(np.where(hole[..., None], 0, flat).astype(np.uint8), hole)
+    assert_allclose(filled, flat, atol=3)  # OpenCV rounds its weights

@@ -1,0 +1,117 @@
+"""Regions around holes, tiles and their blending, padding."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from scoreinv.imaging.regions import Region, hole_regions
+
+
+def holes(shape: tuple[int, int], *boxes: tuple[int, int, int, int]) -> np.ndarray:
+    hole = np.zeros(shape, dtype=bool)
+    for top, left, height, width in boxes:
+        hole[top : top + height, left : left + width] = True
+    return hole
+
+
+def check(hole: np.ndarray, regions: list[Region]) -> None:
+    """Every hole pixel belongs to exactly one region, and every box is inside the picture."""
+    owners = np.zeros(hole.shape, dtype=int)
+    for region in regions:
+        top, left, height, width = region.box
+        assert min(top, left) >= 0
+        assert min(height, width) >= 1
+        assert top + height <= hole.shape[0]
+        assert left + width <= hole.shape[1]
+        assert region.hole.shape == (height, width)
+        assert region.hole.any()
+        owners[top : top + height, left : left + width] += region.hole
+    assert_array_equal(owners, hole)
+
+
+def test_no_hole_no_region():
+    assert hole_regions(np.zeros((50, 60), bool), context=8) == []
+
+
+def test_one_hole_has_its_context_around():
+    hole = holes((400, 500), (200, 243, 10, 12))
+    (region,) = hole_regions(hole, context=24)
+    assert region.box == (176, 219, 58, 60)
+    check(hole, [region])
+
+
+@pytest.mark.parametrize("place", [(0, 0), (390, 490), (0, 250), (195, 0)])
+def test_a_box_at_the_border_is_moved_inside(place):
+    hole = holes((400, 500), (*place, 10, 10))
+    (region,) = hole_regions(hole, context=24, multiple=32, minimum=128)
+    assert region.box[2:] == (128, 128)
+    check(hole, [region])
+
+
+def test_sides_are_multiples_where_the_picture_allows():
+    hole = holes((400, 500), (100, 100, 70, 3))
+    (region,) = hole_regions(hole, context=20, multiple=32)
+    assert region.box[2:] == (128, 64)
+    # 100 rows hold no 128, so 96 do; 20 columns hold no multiple at all
+    (region,) = hole_regions(holes((100, 20), (30, 5, 40, 3)), context=30, multiple=32)
+    assert region.box[2:] == (96, 20)
+    # the hole itself needs more than 96 of the 100 rows
+    (region,) = hole_regions(holes((100, 20), (1, 5, 98, 3)), context=30, multiple=32)
+    assert region.box[2:] == (100, 20)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (5, 5)])
+def test_tiny_pictures(shape):
+    hole = holes(shape, (0, 0, 1, 1))
+    (region,) = hole_regions(hole, context=16, multiple=8, minimum=64)
+    check(hole, [region])
+
+
+def test_overlapping_boxes_are_merged_and_distant_ones_are_not():
+    near = holes((600, 600), (100, 100, 8, 8), (100, 150, 8, 8))
+    assert len(hole_regions(near, context=32)) == 1
+    far = holes((600, 600), (100, 100, 8, 8), (100, 400, 8, 8))
+    regions = hole_regions(far, context=32)
+    assert len(regions) == 2
+    check(far, regions)
+    # merging two makes a box that meets the third
+    chain = holes((600, 600), (100, 100, 8, 8), (300, 130, 8, 8), (230, 300, 8, 8), (230, 60, 8, 60))
+    regions = hole_regions(chain, context=40)
+    check(chain, regions)
+
+
+def test_boxes_do_not_overlap_without_a_maximum():
+    rng = np.random.default_rng(0)
+    for count in (5, 40, 300):
+        hole = np.zeros((900, 1100), bool)
+        hole[rng.integers(0, 900, count), rng.integers(0, 1100, count)] = True
+        regions = hole_regions(hole, context=20, multiple=16, minimum=48)
+        check(hole, regions)
+        covered = np.zeros(hole.shape, int)
+        for region in regions:
+            top, left, height, width = region.box
+            covered[top : top + height, left : left + width] += 1
+        assert covered.max() == 1
+
+
+def test_a_maximum_bounds_boxes_of_many_holes_and_keeps_each_hole_whole():
+    rng = np.random.default_rng(1)
+    hole = np.zeros((1000, 1300), bool)
+    for top, left in zip(rng.integers(0, 990, 150), rng.integers(0, 1290, 150), strict=True):
+        hole[top : top + 6, left : left + 6] = True
+    regions = hole_regions(hole, context=32, multiple=32, minimum=128, maximum=320)
+    check(hole, regions)
+    assert max(max(region.box[2:]) for region in regions) <= 320
+    # a single hole longer than the maximum keeps one box
+    scratch = np.eye(700, dtype=bool)
+    scratch[10:14, 600:604] = True  # lies in its box, and so joins it
+    regions = hole_regions(scratch, context=32, multiple=32, minimum=128, maximum=320)
+    check(scratch, regions)
+    assert len(regions) == 1
+
+
+def test_context_shrinks_to_the_maximum():
+    (region,) = hole_regions(holes((900, 900), (400, 400, 200, 30)), context=100, multiple=32, maximum=256)
+    assert region.box[2:] == (256, 256)
