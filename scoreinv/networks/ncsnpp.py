@@ -269,13 +269,17 @@ class NCSNpp(nn.Module):
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         config = self.config
         precision = self.middle_in.conv_in.weight.dtype
+        if torch.is_autocast_enabled(x.device.type):
+            precision = torch.get_autocast_dtype(x.device.type)
         embedding = None
-        if config.noise_conditional:
-            dense = self.dense_in.weight.dtype
-            embedding = self.dense_in(self.embedding(label).to(dense))
-            embedding = self.activation(self.dense_out(self.activation(embedding))).to(precision)
         x = F.pixel_unshuffle(x, config.patch) if config.patch > 1 else x
-        h = self.conv_in(x.to(self.conv_in.weight.dtype)).to(precision)
+        # Autocasting, as `set_precision`, leaves the first and last layers alone.
+        with torch.autocast(x.device.type, enabled=False):
+            if config.noise_conditional:
+                dense = self.dense_in.weight.dtype
+                embedding = self.dense_in(self.embedding(label).to(dense))
+                embedding = self.activation(self.dense_out(self.activation(embedding))).to(precision)
+            h = self.conv_in(x.to(self.conv_in.weight.dtype)).to(precision)
         skips, pyramid = [h], x.to(precision)
         for level in self.down:
             h, pyramid = level(h, pyramid, embedding, skips)
@@ -289,7 +293,8 @@ class NCSNpp(nn.Module):
             h = pyramid
         else:
             h = norm_activate(self.norm_out, self.activation, h)
-            h = self.conv_out(h.to(self.conv_out.weight.dtype))
+            with torch.autocast(x.device.type, enabled=False):
+                h = self.conv_out(h.to(self.conv_out.weight.dtype))
         h = h.to(x.dtype)
         return F.pixel_shuffle(h, config.patch) if config.patch > 1 else h
 

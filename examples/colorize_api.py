@@ -1,0 +1,27 @@
+"""Colour a grey photograph that is an array, as it would come out of a pipeline.
+
+`python examples/colorize_api.py` writes colorize_1.png and colorize_2.png, two possible colourings, here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import scoreinv
+
+HERE = Path(__file__).resolve().parent
+
+
+def main() -> None:
+    grey = np.asarray(Image.open(HERE / "grey" / "lake.jpg"))  # HxW, uint8
+    prior = scoreinv.load("photo")
+    result = scoreinv.colorize(grey, prior=prior, samples=2, seed=0)
+    for number, sample in enumerate(result.samples, start=1):
+        Image.fromarray(sample).save(f"colorize_{number}.png")
+
+
+if __name__ == "__main__":
+    main()

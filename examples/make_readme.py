@@ -1,0 +1,48 @@
+"""Rebuild readme/, the README's before-and-after pictures, with the defaults of the commands.
+
+`python examples/make_readme.py`; the prior has not been trained on any of these photographs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import scoreinv
+
+HERE = Path(__file__).resolve().parent
+GAP = 8
+
+
+def beside(*pictures: Image.Image) -> Image.Image:
+    """The pictures in a row, on white."""
+    width = sum(picture.width for picture in pictures) + GAP * (len(pictures) - 1)
+    row = Image.new("RGB", (width, max(picture.height for picture in pictures)), "white")
+    left = 0
+    for picture in pictures:
+        row.paste(picture, (left, 0))
+        left += picture.width + GAP
+    return row
+
+
+def main() -> None:
+    (HERE / "readme").mkdir(exist_ok=True)
+    prior = scoreinv.load("photo")
+    for name in ("astronaut", "facade", "tulips"):
+        mask = Image.open(HERE / "masks" / f"{name}.png")
+        damaged = HERE / "damaged" / f"{name}.png"
+        photo = Image.open(damaged if damaged.exists() else HERE / "photos" / f"{name}.jpg")
+        result = scoreinv.inpaint(photo, mask, prior=prior)
+        before = np.asarray(photo).copy()
+        before[np.asarray(mask)] = 255
+        beside(Image.fromarray(before), result.image).save(HERE / "readme" / f"inpaint_{name}.jpg", quality=90)
+    for name in ("lake", "tulips"):
+        grey = Image.open(HERE / "grey" / f"{name}.jpg")
+        result = scoreinv.colorize(grey, prior=prior)
+        beside(grey, result.image).save(HERE / "readme" / f"colorize_{name}.jpg", quality=90)
+
+
+if __name__ == "__main__":
+    main()
