@@ -20,9 +20,7 @@ from torch import Tensor
 
 from scoreinv.errors import InputError
 from scoreinv.imaging.colour import colour_basis
-
-Box = tuple[int, int, int, int]
-"""A window of a picture: top, left, height, width, in pixels."""
+from scoreinv.prior import Box
 
 
 class LinearOperator(ABC):

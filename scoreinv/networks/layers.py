@@ -36,8 +36,10 @@ def linear(inputs: int, outputs: int) -> nn.Linear:
 
 
 def group_norm(channels: int, channels_per_group: int) -> nn.GroupNorm:
-    """At most 32 groups of at least `channels_per_group` channels."""
-    return nn.GroupNorm(min(channels // channels_per_group, 32), channels, eps=1e-6)
+    """At most 32 equal groups of at least `channels_per_group` channels."""
+    most = min(channels // channels_per_group, 32)
+    groups = next(count for count in range(most, 0, -1) if channels % count == 0)
+    return nn.GroupNorm(groups, channels, eps=1e-6)
 
 
 class Attention(nn.Module):

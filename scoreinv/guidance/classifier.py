@@ -1,0 +1,55 @@
+"""Class-conditional sampling by the gradient of a noise-conditional classifier (Song et al. 2021, appendix I.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from scoreinv.operators import select
+from scoreinv.prior import Box, Prior, PriorWrapper
+from scoreinv.sdes import as_time, broadcast
+
+Classifier = Callable[[Tensor, Tensor], Tensor]
+"""Logits (B, classes) from states (B, C, H, W) and times (B,)."""
+
+
+class ClassifierGuidance(PriorWrapper):
+    """grad log p_t(x) + scale grad log p_t(label | x), that is noise(x, t) - scale sigma(t) grad log p_t(label | x).
+
+    Arguments:
+        classifier: maps (x, t) to logits, t float64 of shape (B,).
+        label: class index, an int for all samples or a tensor (B,).
+        scale: 1 is the exact conditional; larger values trade variety for typicality.
+    """
+
+    def __init__(self, prior: Prior, classifier: Classifier, label: int | Tensor, scale: float = 1.0) -> None:
+        super().__init__(prior)
+        self.classifier = classifier
+        self.label = torch.as_tensor(label, dtype=torch.long).reshape(-1)
+        self.scale = scale
+        self.vjps_per_noise = prior.vjps_per_noise + 1
+
+    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+        t = as_time(t).expand(x.shape[0])
+        gradient = self.log_likelihood_gradient(x, t)
+        return self.prior.noise(x, t) - broadcast(self.scale * self.sde.sigma(t), x) * gradient
+
+    def log_likelihood_gradient(self, x: Tensor, t: Tensor) -> Tensor:
+        """grad_x log p_t(label | x), the shape of x; differentiable in x where gradients are recorded."""
+        differentiable = torch.is_grad_enabled()
+        with torch.enable_grad():
+            probe = x if differentiable and x.requires_grad else x.detach().requires_grad_()
+            log_probability = F.log_softmax(self.classifier(probe, t), dim=-1)
+            label = self.label.to(x.device).expand(x.shape[0])
+            chosen = log_probability.gather(-1, label[:, None])
+            return torch.autograd.grad(chosen.sum(), probe, create_graph=differentiable)[0]
+
+    def window(self, box: Box) -> ClassifierGuidance:
+        """The classifier sees the crop alone; to classify whole pictures put the guidance outside of `Tiled`."""
+        return ClassifierGuidance(self.prior.window(box), self.classifier, self.label, self.scale)
+
+    def rows(self, index: Tensor) -> ClassifierGuidance:
+        return ClassifierGuidance(self.prior.rows(index), self.classifier, select(self.label, index), self.scale)

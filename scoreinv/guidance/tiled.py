@@ -1,0 +1,121 @@
+"""Pictures larger than the model's own size, in overlapping windows.
+
+A network is at home near the size that it was trained at (its normalisation takes statistics over what it sees), and
+its memory grows with the picture. So the noise is estimated window by window and blended,
+
+    noise(x, t) = sum_w b_w noise_w(x_w, t),        sum_w b_w = 1 at every pixel,
+
+with weights b_w that fall off linearly over the overlap: no seams. The *estimates* are blended at every step, so the
+windows agree on one picture (MultiDiffusion, Bar-Tal et al. 2023, arXiv 2302.08113).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from scoreinv.errors import InputError
+from scoreinv.operators import crop
+from scoreinv.prior import Box, Prior, PriorWrapper
+from scoreinv.sdes import as_time
+
+
+class Tiled(PriorWrapper):
+    """A prior over pictures of any size whose noise estimates come from windows, blended.
+
+    Outside or inside a condition alike: observations are imposed on the whole picture, and a condition inside is
+    seen through each window.
+
+    Arguments:
+        tile: side of the windows in pixels, a multiple of the prior's stride. A picture side shorter than that, or not
+            a multiple of the stride, is covered by shorter windows that are.
+        overlap: pixels that neighbouring windows share at least, in [0, tile).
+        pixels_at_once: bound of memory: windows of a common size are evaluated together up to this many pixels.
+        needed: (H, W) bool, where the estimate matters; windows that hold no such pixel are left out, and the estimate
+            is 0 where no window is. None: everywhere.
+
+    Raises InputError for a tile or overlap out of range.
+    """
+
+    def __init__(
+        self, prior: Prior, tile: int, overlap: int, pixels_at_once: int = 1 << 18, needed: Tensor | None = None
+    ) -> None:
+        super().__init__(prior)
+        if tile < 1 or tile % prior.stride:
+            raise InputError(f"the tile's side must be a multiple of {prior.stride}, not {tile}")
+        if not 0 <= overlap < tile:
+            raise InputError(f"the overlap must be at least 0 and less than the tile's side {tile}, not {overlap}")
+        self.stride = 1
+        self.tile = tile
+        self.overlap = overlap
+        self.pixels_at_once = pixels_at_once
+        self.needed = needed
+
+    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+        t = as_time(t).expand(x.shape[0])
+        height, width = x.shape[-2:]
+        stride = self.prior.stride
+        if height < stride or width < stride:  # no window fits: continue the border
+            padded = F.pad(x, (0, max(0, stride - width), 0, max(0, stride - height)), mode="replicate")
+            return crop(self.noise(padded, t), (0, 0, height, width))
+        rows = _axis(height, self.tile, self.overlap, stride)
+        columns = _axis(width, self.tile, self.overlap, stride)
+        if len(rows) == len(columns) == 1:
+            return self.prior.noise(x, t)
+        windows = {(r.start, c.start, r.size, c.size): (r.weight, c.weight) for r in rows for c in columns}
+        boxes = [box for box in windows if self.needed is None or crop(self.needed, box).any()]
+        total = torch.zeros_like(x)
+        if not boxes:
+            return total
+        for box, estimate in zip(boxes, self._estimates(x, t, boxes), strict=True):
+            down, across = windows[box]
+            crop(total, box).add_((down[:, None] * across).to(x) * estimate)
+        return total
+
+    def window(self, box: Box) -> Tiled:
+        needed = None if self.needed is None else crop(self.needed, box)
+        return Tiled(self.prior.window(box), self.tile, self.overlap, self.pixels_at_once, needed)
+
+    def rows(self, index: Tensor) -> Tiled:
+        return Tiled(self.prior.rows(index), self.tile, self.overlap, self.pixels_at_once, self.needed)
+
+    def _estimates(self, x: Tensor, t: Tensor, boxes: list[Box]) -> Iterator[Tensor]:
+        """The noise estimate of each box, in order."""
+        samples = x.shape[0]
+        priors = [self.prior.window(box) for box in boxes]
+        alike = all(prior is self.prior for prior in priors)
+        together = max(1, self.pixels_at_once // (samples * boxes[0][2] * boxes[0][3])) if alike else 1
+        for first in range(0, len(boxes), together):
+            group = boxes[first : first + together]
+            windows = torch.cat([crop(x, box) for box in group])
+            prior = priors[first]
+            if len(group) > 1:
+                prior = prior.rows(torch.arange(samples).repeat(len(group)))
+            yield from prior.noise(windows, t.repeat(len(group))).split(samples)
+
+
+@dataclass(frozen=True)
+class _Interval:
+    """A window along one axis, and its share (size,) of the blend there."""
+
+    start: int
+    size: int
+    weight: Tensor
+
+
+def _axis(length: int, tile: int, overlap: int, stride: int) -> list[_Interval]:
+    """Windows along an axis of `length` >= stride: evenly spread, equal in size, their weights adding up to 1."""
+    size = min(tile, length // stride * stride)
+    overlap = min(overlap, size // 2) if size < tile else overlap
+    count = 1 + -(-(length - size) // (size - overlap))
+    starts = [round(k * (length - size) / max(1, count - 1)) for k in range(count)]
+    distance = torch.arange(size, dtype=torch.float64) + 0.5
+    ramp = (torch.minimum(distance, size - distance) / max(1, overlap)).clamp(max=1)
+    total = torch.zeros(length, dtype=torch.float64)
+    for start in starts:
+        total[start : start + size] += ramp
+    return [_Interval(start, size, ramp / total[start : start + size]) for start in starts]

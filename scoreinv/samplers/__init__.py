@@ -1,0 +1,35 @@
+"""Samplers of the reverse process: predictor-corrector, probability-flow ODE, exponential-integrator multistep.
+
+Each is a frozen dataclass of settings with one method,
+`sample(prior, shape, *, noise, callback=None, start=None) -> Samples`, and runs on any prior, conditional or not.
+"""
+
+from scoreinv.samplers.base import Progress, Samples, State
+from scoreinv.samplers.correctors import AnnealedLangevin, Langevin, NoCorrector
+from scoreinv.samplers.multistep import Multistep
+from scoreinv.samplers.noise import NoiseStream
+from scoreinv.samplers.ode import ODE
+from scoreinv.samplers.pc import PC
+from scoreinv.samplers.predictors import Ancestral, EulerMaruyama, NoPredictor, ProbabilityFlow, ReverseDiffusion
+from scoreinv.samplers.times import karras_times, log_times, uniform_times
+
+__all__ = [
+    "ODE",
+    "PC",
+    "Ancestral",
+    "AnnealedLangevin",
+    "EulerMaruyama",
+    "Langevin",
+    "Multistep",
+    "NoCorrector",
+    "NoPredictor",
+    "NoiseStream",
+    "ProbabilityFlow",
+    "Progress",
+    "ReverseDiffusion",
+    "Samples",
+    "State",
+    "karras_times",
+    "log_times",
+    "uniform_times",
+]

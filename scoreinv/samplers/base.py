@@ -1,0 +1,145 @@
+"""What every sampler shares: where it starts, the grid it walks, what it counts, reports and returns.
+
+A grid of N times t_1 > ... > t_N is N steps: each time is visited, the last one by the denoised mean (Tweedie's
+formula), which is the sample. A time higher than the one before it is a jump up, made by the forward process
+(resampling, Lugmayr et al. 2022, RePaint).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from scoreinv.errors import Cancelled, InputError
+from scoreinv.prior import Box, Prior, PriorWrapper
+from scoreinv.samplers.noise import NoiseStream
+from scoreinv.samplers.times import Spacing, check_times
+from scoreinv.sdes import SDE, as_time, broadcast
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What a sampler returns.
+
+    Attributes:
+        x0: the samples, (B, C, H, W), in the model's range, not clipped.
+        nfe: evaluations of the noise prediction for each sample, int64 (B,), the final denoising included.
+        vjps: vector-Jacobian products for each sample, int64 (B,), those of guidance included.
+    """
+
+    x0: Tensor
+    nfe: Tensor
+    vjps: Tensor
+
+
+@dataclass(frozen=True)
+class State:
+    """A state x (B, C, H, W) at time t: where a sampler starts in place of the prior at t = 1."""
+
+    x: Tensor
+    t: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a callback is told after each step.
+
+    Attributes:
+        fraction: share of the work that is done, in (0, 1].
+        step: steps done.
+        steps: steps in all; None where the solver chooses them.
+        t: the time that the state is at; the mean over the samples where each has its own.
+        x: the state, (B, C, H, W).
+        nfe: evaluations so far (the most of any sample).
+    """
+
+    fraction: float
+    step: int
+    steps: int | None
+    t: float
+    x: Tensor
+    nfe: int
+
+
+Callback = Callable[[Progress], bool | None]
+"""Told of each step; the work stops with `Cancelled` when it returns False."""
+
+
+def report(callback: Callback | None, progress: Progress) -> None:
+    """Tell the callback; raises Cancelled when it returns False."""
+    if callback is not None and callback(progress) is False:
+        raise Cancelled(f"stopped after step {progress.step}")
+
+
+class CountedPrior(PriorWrapper):
+    """A prior that counts the calls of `noise`."""
+
+    def __init__(self, prior: Prior) -> None:
+        super().__init__(prior)
+        self.calls = 0
+
+    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+        self.calls += 1
+        return self.prior.noise(x, t)
+
+    def window(self, box: Box) -> Prior:
+        return self.prior.window(box)
+
+    def rows(self, index: Tensor) -> Prior:
+        return self.prior.rows(index)
+
+    def samples(self, x0: Tensor) -> Samples:
+        """The result, with as many evaluations as there were calls."""
+        nfe = torch.full((len(x0),), self.calls)
+        return Samples(self.finish(x0), nfe, nfe * self.vjps_per_noise)
+
+
+def time_grid(sde: SDE, spacing: Spacing, steps: int, times: tuple[float, ...] | None, start: State | None) -> Tensor:
+    """The times to visit, float64 (N,): `times` as given, or `steps` of them from the start by `spacing`.
+
+    Raises InputError when there are none, they do not move, lie outside of [0, 1], or begin elsewhere than `start`.
+    """
+    if times is None:
+        if steps < 1:
+            raise InputError(f"at least one step is needed, not {steps}")
+        if start is not None and start.t <= sde.sampling_end:
+            raise InputError(f"the start must be later than t = {sde.sampling_end}, not {start.t}")
+        return check_times(sde, spacing(sde, steps, 1.0 if start is None else start.t))
+    grid = check_times(sde, torch.tensor(times, dtype=torch.float64))
+    if start is not None and grid[0] != start.t:
+        raise InputError(f"the grid begins at t = {float(grid[0])}, the given state is at t = {start.t}")
+    return grid
+
+
+def initial_state(
+    prior: Prior, shape: tuple[int, ...], t: Tensor, noise: NoiseStream, start: State | None = None
+) -> Tensor:
+    """The given state, or a draw from the SDE's prior; not constrained yet. Raises InputError for a wrong shape."""
+    if start is None:
+        if t < 1:
+            raise InputError(f"a sampler that begins at t = {float(t)} needs the state to start from")
+        return prior.sde.prior_std * noise.normal(shape)
+    if tuple(start.x.shape) != tuple(shape):
+        raise InputError(f"the starting state has shape {tuple(start.x.shape)}, not {tuple(shape)}")
+    return start.x
+
+
+def diffuse(sde: SDE, x: Tensor, s: Tensor, t: Tensor, z: Tensor) -> Tensor:
+    """A draw from the forward kernel p(x_t | x_s = x), s < t, with standard normal z."""
+    ratio, variance = forward_kernel(sde, s, t)
+    return broadcast(ratio, x) * x + broadcast(variance.sqrt(), x) * z
+
+
+def forward_kernel(sde: SDE, s: float | Tensor, t: float | Tensor) -> tuple[Tensor, Tensor]:
+    """Scale a and variance G^2 of p(x_t | x_s) = N(a x_s, G^2 I), s < t.
+
+    a = alpha(t) / alpha(s), G^2 = sigma(t)^2 - a^2 sigma(s)^2: for VE the steps of SMLD, sigma_i^2 - sigma_{i-1}^2; for
+    VP those of DDPM, a = sqrt(1 - beta_i), G^2 = beta_i (Song et al. 2021, appendix B, E).
+    """
+    s, t = as_time(s), as_time(t)
+    ratio = sde.alpha(t) / sde.alpha(s)
+    variance = sde.sigma(t).square() - (ratio * sde.sigma(s)).square()
+    return ratio, variance.clamp(min=0)

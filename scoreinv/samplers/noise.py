@@ -1,0 +1,79 @@
+"""Random draws that do not depend on the batch: one stream for each sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scoreinv.errors import InputError
+
+
+class NoiseStream:
+    """Independent streams of noise, one for each sample; sample i of a seed is the same in any batch.
+
+    Draws are made on the CPU in float32 and then moved, so that every device, precision and thread count sees the
+    same numbers.
+
+    Arguments:
+        seed: a non-negative integer.
+        count: number of samples, B.
+        first: number of the first sample; `NoiseStream(s, 2, first=4)` are samples 4 and 5 of `NoiseStream(s, 6)`.
+        device, dtype: where draws are delivered unless a draw says otherwise.
+
+    Raises InputError for a negative seed or no samples.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        count: int,
+        first: int = 0,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        if seed < 0:
+            raise InputError(f"a seed must not be negative: {seed}")
+        if count < 1:
+            raise InputError(f"at least one sample is needed, not {count}")
+        self.device = torch.device(device)
+        self.dtype = dtype
+        self._generators = [np.random.default_rng([seed, first + i]) for i in range(count)]
+
+    @classmethod
+    def keyed(cls, keys: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> Self:
+        """A stream for each key, a sequence of non-negative integers such as (seed, sample, top, left)."""
+        noise = cls(0, len(keys), device=device)
+        noise._generators = [np.random.default_rng(list(key)) for key in keys]
+        return noise
+
+    def __len__(self) -> int:
+        return len(self._generators)
+
+    def normal(
+        self, shape: torch.Size | tuple[int, ...], device: torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> Tensor:
+        """Standard normal draws of shape (B, ...), row i from stream i."""
+        draws = [g.standard_normal(tuple(shape[1:]), dtype=np.float32) for g in self._streams(shape)]
+        return self._deliver(draws, device, dtype)
+
+    def rademacher(
+        self, shape: torch.Size | tuple[int, ...], device: torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> Tensor:
+        """Draws of -1 and 1 with equal probability, of shape (B, ...), row i from stream i."""
+        draws = [
+            g.integers(0, 2, tuple(shape[1:]), dtype=np.int8).astype(np.float32) * 2 - 1 for g in self._streams(shape)
+        ]
+        return self._deliver(draws, device, dtype)
+
+    def _streams(self, shape: torch.Size | tuple[int, ...]) -> list[np.random.Generator]:
+        if shape[0] != len(self):
+            raise InputError(f"noise for {len(self)} samples was asked for {shape[0]}")
+        return self._generators
+
+    def _deliver(self, draws: list[np.ndarray], device: torch.device | None, dtype: torch.dtype | None) -> Tensor:
+        batch = torch.from_numpy(np.stack(draws))
+        return batch.to(device=device or self.device, dtype=dtype or self.dtype)

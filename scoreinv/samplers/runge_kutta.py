@@ -1,0 +1,124 @@
+"""Dormand-Prince 5(4) with error control for each sample: its own time, step size and count.
+
+The method and its step control are those of scipy's RK45 (Hairer, Norsett and Wanner, Solving Ordinary Differential
+Equations I, II.4), run on many initial values at once: a sample is solved as if it were alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from scoreinv.errors import InputError, ScoreinvError
+
+Function = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""dy/dt (A, D) of the samples `index` (A,) at times t (A,) and states y (A, D)."""
+Monitor = Callable[[Tensor, Tensor, Tensor], None]
+"""Told after each round of steps: times (B,), states (B, D), evaluations (B,)."""
+
+_NODES = (0.0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0)
+_STAGES = (
+    (),
+    (1 / 5,),
+    (3 / 40, 9 / 40),
+    (44 / 45, -56 / 15, 32 / 9),
+    (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
+    (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
+)
+_SOLUTION = (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84)
+_ERROR = (-71 / 57600, 0.0, 71 / 16695, -71 / 1920, 17253 / 339200, -22 / 525, 1 / 40)
+_SAFETY, _SMALLEST, _LARGEST = 0.9, 0.2, 10.0
+_EXPONENT = 1 / 5
+
+
+def rk45(
+    function: Function, y: Tensor, start: float, end: float, rtol: float, atol: float, monitor: Monitor
+) -> tuple[Tensor, Tensor]:
+    """y(end) and the evaluations of each sample, int64 (B,), from y(start) of shape (B, D), float64.
+
+    A step is taken when the root mean square of error / (atol + rtol |y|) over the sample is below 1. Raises InputError
+    for tolerances that are not positive, ScoreinvError where the function is not finite or the step size vanishes.
+    """
+    if not (rtol > 0 and atol > 0):
+        raise InputError(f"tolerances must be positive, not rtol = {rtol}, atol = {atol}")
+    everyone = torch.arange(len(y))
+    direction = 1.0 if end > start else -1.0
+    t = torch.full((len(y),), start, dtype=torch.float64)
+    y = y.clone()
+    slope = function(t, y, everyone)
+    size = _first_step(function, t, y, slope, end, rtol, atol)
+    nfe = torch.full((len(y),), 2)
+    rejected = torch.zeros(len(y), dtype=torch.bool)
+    active = everyone
+    while len(active):
+        now, then = t[active], t[active] + direction * size[active]
+        then = then.clamp(max=end) if direction > 0 else then.clamp(min=end)
+        if (then == now).any():
+            raise ScoreinvError("the ODE solver's step size vanished: loosen its tolerances")
+        here = active.to(y.device)
+        y_new, slope_new, error = _step(function, now, then - now, y[here], slope[here], active)
+        nfe[active] += 6
+        scale = atol + rtol * torch.maximum(y[here].abs(), y_new.abs())
+        norm = _rms(error / scale)
+        if not norm.isfinite().all():
+            raise ScoreinvError("the prior is not finite along the probability-flow ODE")
+        accepted = norm < 1
+        factor = (_SAFETY * norm.clamp(min=1e-300) ** -_EXPONENT).clamp(min=_SMALLEST, max=_LARGEST)
+        # No growth right after a rejection; a rejected step always shrinks.
+        factor = torch.where(accepted & ~rejected[active], factor, factor.clamp(max=1))
+        size[active] = (then - now).abs() * factor
+        rejected[active] = ~accepted
+        moved, which = active[accepted].to(y.device), accepted.to(y.device)
+        y[moved], slope[moved] = y_new[which], slope_new[which]
+        t[active[accepted]] = then[accepted]
+        active = everyone[t != end]
+        monitor(t, y, nfe)
+    return y, nfe
+
+
+def _step(
+    function: Function, t: Tensor, h: Tensor, y: Tensor, slope: Tensor, index: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The fifth-order solution at t + h, the slope there, and the difference to the fourth order."""
+    step = h.to(y.device)[:, None]
+    slopes = [slope]
+    for node, weights in zip(_NODES[1:], _STAGES[1:], strict=True):
+        slopes.append(function(t + node * h, y + step * _combine(weights, slopes), index))
+    y_new = y + step * _combine(_SOLUTION, slopes)
+    slopes.append(function(t + h, y_new, index))
+    return y_new, slopes[-1], step * _combine(_ERROR, slopes)
+
+
+def _combine(weights: tuple[float, ...], slopes: list[Tensor]) -> Tensor:
+    total = weights[0] * slopes[0]
+    for weight, slope in zip(weights[1:], slopes[1:], strict=True):
+        if weight:
+            total = total.add(slope, alpha=weight)
+    return total
+
+
+def _first_step(
+    function: Function, t: Tensor, y: Tensor, slope: Tensor, end: float, rtol: float, atol: float
+) -> Tensor:
+    """The size of each sample's first step (Hairer, Norsett and Wanner, II.4), (B,); takes one evaluation."""
+    length = (end - t).abs()
+    direction = (end - t).sign()
+    scale = atol + rtol * y.abs()
+    d0, d1 = _rms(y / scale), _rms(slope / scale)
+    h0 = torch.where((d0 < 1e-5) | (d1 < 1e-5), 1e-6, 0.01 * d0 / d1.clamp(min=1e-300))
+    h0 = torch.minimum(h0, length)
+    probe = y + (h0 * direction).to(y.device)[:, None] * slope
+    d2 = _rms((function(t + h0 * direction, probe, torch.arange(len(y))) - slope) / scale) / h0
+    steepest = torch.maximum(d1, d2)
+    h1 = torch.where(steepest <= 1e-15, (h0 * 1e-3).clamp(min=1e-6), (0.01 / steepest) ** _EXPONENT)
+    size = torch.minimum(torch.minimum(100 * h0, h1), length)
+    if not size.isfinite().all():
+        raise ScoreinvError("the prior is not finite along the probability-flow ODE")
+    return size
+
+
+def _rms(x: Tensor) -> Tensor:
+    """Root mean square of each row, on the CPU, where the times are."""
+    return x.square().mean(1).sqrt().cpu()

@@ -1,0 +1,64 @@
+"""Time grids: the levels of noise that a sampler visits, from pure noise to the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from scoreinv.errors import InputError
+from scoreinv.sdes import SDE
+
+Spacing = Callable[[SDE, int, float], Tensor]
+"""(sde, steps, start) to a float64 grid of `steps` decreasing times from `start` to the SDE's `sampling_end`."""
+
+
+def uniform_times(sde: SDE, steps: int, start: float = 1.0) -> Tensor:
+    """Evenly spaced in t: the grid of the paper's samplers."""
+    return torch.linspace(start, sde.sampling_end, steps, dtype=torch.float64)
+
+
+def log_times(sde: SDE, steps: int, start: float = 1.0) -> Tensor:
+    """Evenly spaced in log(sigma / alpha) (Lu et al. 2022, DPM-Solver, section 3.3)."""
+    high, low = _ends(sde, start)
+    return _grid(sde, start, torch.linspace(high.log(), low.log(), steps, dtype=torch.float64).exp())
+
+
+def karras_times(sde: SDE, steps: int, start: float = 1.0) -> Tensor:
+    """Evenly spaced in (sigma / alpha)^(1/7): denser towards the end (Karras et al. 2022, eq. 5)."""
+    high, low = _ends(sde, start) ** (1 / 7)
+    return _grid(sde, start, torch.linspace(high, low, steps, dtype=torch.float64) ** 7)
+
+
+def time_at(sde: SDE, ratio: Tensor) -> Tensor:
+    """The times at which sigma / alpha has the values `ratio`, by bisection on [0, 1]; any shape, float64."""
+    low, high = torch.zeros_like(ratio), torch.ones_like(ratio)
+    for _ in range(60):
+        middle = (low + high) / 2
+        below = sde.noise_to_signal(middle) < ratio
+        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+    return (low + high) / 2
+
+
+def check_times(sde: SDE, times: Tensor) -> Tensor:
+    """The grid, when it is one: times in [0, 1] of positive noise, no two in a row equal; InputError otherwise."""
+    if times.ndim != 1 or len(times) == 0:
+        raise InputError("a time grid needs at least one step")
+    if not ((times >= 0) & (times <= 1) & (sde.sigma(times) > 0)).all():
+        raise InputError("times must lie in [0, 1], with noise at each")
+    if (times[1:] == times[:-1]).any():
+        raise InputError("a time grid must move at every step")
+    return times
+
+
+def _ends(sde: SDE, start: float) -> Tensor:
+    return sde.noise_to_signal(torch.tensor([start, sde.sampling_end], dtype=torch.float64))
+
+
+def _grid(sde: SDE, start: float, ratios: Tensor) -> Tensor:
+    times = time_at(sde, ratios)
+    times[0] = start
+    if len(times) > 1:
+        times[-1] = sde.sampling_end
+    return times

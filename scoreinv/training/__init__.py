@@ -1,0 +1,1 @@
+"""Training: objectives, pictures, loop, moving average, states. `scoreinv.training.loop.train` is the way in."""

@@ -1,0 +1,115 @@
+"""Batches as a pure function of (seed, step): pictures, times and noise, each drawn by its global index."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scoreinv.sdes import SDE
+from scoreinv.training import draws
+from scoreinv.training.config import DataConfig, ObjectiveConfig
+from scoreinv.training.objectives import draw_times
+from scoreinv.training.pictures import Pictures
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step of a process trains on.
+
+    Attributes:
+        images: (B, C, H, W) float32 in the model's range, channels last in memory.
+        times: (B,) float64.
+        noise: standard normal, as `images`.
+        labels: (B,) class indices, or None.
+    """
+
+    images: Tensor
+    times: Tensor
+    noise: Tensor
+    labels: Tensor | None
+
+
+@dataclass(frozen=True)
+class BatchSource:
+    """Draws batches; the same (seed, step) gives the same global batch whatever the number of processes.
+
+    Attributes:
+        pictures: what is drawn from.
+        data, objective, sde: how pictures and times are drawn.
+        image_size: side of a training picture.
+        data_range: model values of black and white.
+        batch_size: of the global batch.
+        seed: of all draws.
+    """
+
+    pictures: Pictures
+    data: DataConfig
+    objective: ObjectiveConfig
+    sde: SDE
+    image_size: int
+    data_range: tuple[float, float]
+    batch_size: int
+    seed: int
+
+    def batch(self, step: int, part: slice = slice(None)) -> Batch:
+        """The global batch of a step (from 0), or the part of it that one process takes."""
+        indices = range(self.batch_size)[part]
+        times = draw_times(self.objective, self.sde, self.batch_size, draws.stream(self.seed, draws.TIMES, step))
+        chosen = [self._picture(step * self.batch_size + index) for index in indices]
+        channels = self.pictures.levels[0][0].shape[2]
+        shape = (len(indices), self.image_size, self.image_size, channels)
+        images, noise = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        for row, index in enumerate(indices):
+            self._draw(chosen[row], draws.stream(self.seed, draws.PICTURE, step, index), images[row])
+            draws.stream(self.seed, draws.NOISE, step, index).standard_normal(dtype=np.float32, out=noise[row])
+        labels = self.pictures.labels
+        return Batch(
+            torch.from_numpy(images).permute(0, 3, 1, 2),
+            times[part],
+            torch.from_numpy(noise).permute(0, 3, 1, 2),
+            None if labels is None else torch.from_numpy(labels[chosen]),
+        )
+
+    def _picture(self, position: int) -> int:
+        """The picture at a position of the endless sequence of shuffled passes over all pictures."""
+        count = len(self.pictures)
+        return int(_order(self.seed, position // count, count)[position % count])
+
+    def _draw(self, index: int, generator: np.random.Generator, out: np.ndarray) -> None:
+        """One crop (or whole picture), flipped and brought to the model's range, into `out` (H, W, C)."""
+        pixels = self._crop(self.pictures.levels[index], generator)
+        if self.data.flip and generator.integers(2):
+            pixels = pixels[:, ::-1]
+        low, high = self.data_range
+        if self.data.dequantise:
+            generator.random(dtype=np.float32, out=out)
+            out += pixels
+            out *= (high - low) / 256
+        else:
+            np.multiply(pixels, np.float32((high - low) / 255), out=out)
+        out += low
+
+    def _crop(self, levels: tuple[np.ndarray, ...], generator: np.random.Generator) -> np.ndarray:
+        candidates = [self._random_crop(levels, generator) for _ in range(self.data.detail_candidates)]
+        return candidates[0] if len(candidates) == 1 else max(candidates, key=_detail)
+
+    def _random_crop(self, levels: tuple[np.ndarray, ...], generator: np.random.Generator) -> np.ndarray:
+        level = levels[generator.integers(len(levels))]
+        size = self.image_size
+        top, left = (int(generator.integers(extent - size + 1)) for extent in level.shape[:2])
+        return level[top : top + size, left : left + size]
+
+
+@lru_cache(maxsize=4)
+def _order(seed: int, epoch: int, count: int) -> np.ndarray:
+    return draws.stream(seed, draws.ORDER, epoch).permutation(count)
+
+
+def _detail(pixels: np.ndarray) -> float:
+    """Mean absolute difference of neighbouring values."""
+    values = pixels.astype(np.int16)
+    return float(np.abs(np.diff(values, axis=0)).mean() + np.abs(np.diff(values, axis=1)).mean())

@@ -1,0 +1,173 @@
+"""What a training run is told, as frozen dataclasses with a JSON round trip."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from scoreinv.checkpoints.config import ModelConfig, build_dataclass
+from scoreinv.errors import InputError
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The pictures and what is drawn from them; the side of a training picture is the model's `image_size`.
+
+    Attributes:
+        source: a folder (read recursively) or a zip file; None for the small built-in set of photographs.
+        mode: `crops` of big pictures at several scales, or whole pictures brought to size by `resize` (the shorter side
+            becomes `image_size`; of a longer one a random part is taken).
+        scales: of the pictures that crops are taken from, at most 1; equally likely where the picture allows.
+        flip: mirror every second picture.
+        dequantise: values (k + u) / 256 with u uniform on [0, 1) instead of k / 255.
+        detail_candidates: crops drawn for each one used, which is the one with most detail. More than 1 favours detail
+            and biases the prior towards it.
+        holdout: names of pictures (with or without their folder) that are kept for validation.
+        holdout_fraction: share of the pictures kept for validation besides, chosen by a hash of their names.
+        memory_gb: decoded pictures beyond this are kept in a memory-mapped file in the run's folder.
+    """
+
+    source: str | None = None
+    mode: Literal["crops", "resize"] = "crops"
+    scales: tuple[float, ...] = (1.0, 0.7, 0.5, 0.35, 0.25)
+    flip: bool = True
+    dequantise: bool = False
+    detail_candidates: int = 1
+    holdout: tuple[str, ...] = ()
+    holdout_fraction: float = 0.05
+    memory_gb: float = 6.0
+
+    def __post_init__(self) -> None:
+        _choice("data.mode", self.mode, ("crops", "resize"))
+        _require(bool(self.scales) and all(0 < scale <= 1 for scale in self.scales), "data.scales must lie in (0, 1]")
+        _require(self.detail_candidates >= 1, "data.detail_candidates must be at least 1")
+        _require(0 <= self.holdout_fraction < 1, "data.holdout_fraction must lie in [0, 1)")
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Adam as in the paper (Song et al. 2021, appendix H).
+
+    Attributes:
+        learning_rate, beta1, beta2, epsilon: of Adam.
+        warmup: steps over which the learning rate rises linearly from 0.
+        clip: largest norm of the whole gradient; 0 for none.
+        anneal: `constant`, or `cosine` from the full rate at the start to 0 at the end of the run.
+    """
+
+    learning_rate: float = 2e-4
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    warmup: int = 5000
+    clip: float = 1.0
+    anneal: Literal["constant", "cosine"] = "constant"
+
+    def __post_init__(self) -> None:
+        _choice("optimizer.anneal", self.anneal, ("constant", "cosine"))
+        _require(self.learning_rate > 0, "optimizer.learning_rate must be positive")
+        _require(self.warmup >= 0 and self.clip >= 0, "optimizer.warmup and optimizer.clip must not be negative")
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig:
+    """Denoising score matching; see `scoreinv.training.objectives` for the formulas.
+
+    Attributes:
+        times: `continuous`, uniform on [1e-5, 1]; or `discrete`, uniform on the grid of the SDE's `steps` times: SMLD
+            on the VE SDE, DDPM on the DDPM chain.
+        weighting: `paper` (unit weight on the noise prediction), `likelihood` (g^2 on the score), or `uniform` (unit
+            weight on the output of an EDM-preconditioned network, in expectation).
+        sigma_data: of `uniform`; the preconditioning's.
+        reduction: over a picture's values: `mean`, or `sum` (halved, as in the paper).
+        stratified: spread the times of a batch evenly (one uniform offset); less noise, same expectation.
+    """
+
+    times: Literal["continuous", "discrete"] = "continuous"
+    weighting: Literal["paper", "likelihood", "uniform"] = "paper"
+    sigma_data: float = 0.5
+    reduction: Literal["mean", "sum"] = "mean"
+    stratified: bool = True
+
+    def __post_init__(self) -> None:
+        _choice("objective.times", self.times, ("continuous", "discrete"))
+        _choice("objective.weighting", self.weighting, ("paper", "likelihood", "uniform"))
+        _choice("objective.reduction", self.reduction, ("mean", "sum"))
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """A whole run.
+
+    Attributes:
+        model: what is trained.
+        data, objective, optimizer: see there.
+        batch_size: pictures a step, over all processes.
+        ema_decay: of the moving average of the weights, after its warm-up min(decay, (1 + n) / (10 + n)).
+        steps, minutes: the run ends at whichever is reached first; one of them must be given.
+        seed: of weights, pictures, noise and dropout.
+        precision: of the network's inner layers; `auto` is bfloat16 where the processor computes in it.
+        log_every, validate_every, sample_every, snapshot_every: steps between lines of metrics, held-out losses, sample
+            grids and kept snapshots; 0 for none.
+        validation_images: held-out pictures (crops) that the validation loss is taken over.
+        samples: pictures of a sample grid.
+        save_minutes: time between training states.
+    """
+
+    model: ModelConfig
+    data: DataConfig = field(default_factory=DataConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    batch_size: int = 64
+    ema_decay: float = 0.999
+    steps: int | None = None
+    minutes: float | None = None
+    seed: int = 0
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    log_every: int = 50
+    validate_every: int = 1000
+    sample_every: int = 5000
+    snapshot_every: int = 10000
+    validation_images: int = 256
+    samples: int = 16
+    save_minutes: float = 5.0
+
+    def __post_init__(self) -> None:
+        _choice("precision", self.precision, ("auto", "float32", "bfloat16"))
+        _require(self.steps is not None or self.minutes is not None, "a training run needs steps or minutes")
+        _require(self.steps is None or self.steps > 0, "steps must be positive")
+        _require(self.minutes is None or self.minutes > 0, "minutes must be positive")
+        _require(self.batch_size > 0, "batch_size must be positive")
+        _require(0 <= self.ema_decay < 1, "ema_decay must lie in [0, 1)")
+        _require(self.seed >= 0, "seed must not be negative")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; `from_dict` is its inverse."""
+        data = {name: value for name, value in vars(self).items() if name not in _PARTS}
+        parts = {name: asdict(getattr(self, name)) for name in ("data", "objective", "optimizer")}
+        return {"model": self.model.to_dict(), **parts, **data}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> TrainingConfig:
+        """Parts and entries left out take their defaults; raises InputError naming an unknown or bad one."""
+        if "model" not in data:
+            raise InputError("the training configuration lacks 'model'")
+        parts = {
+            name: build_dataclass(kind, data[name])
+            for name, kind in (("data", DataConfig), ("objective", ObjectiveConfig), ("optimizer", OptimizerConfig))
+            if name in data
+        }
+        rest = {name: value for name, value in data.items() if name not in _PARTS}
+        return build_dataclass(cls, {"model": ModelConfig.from_dict(data["model"]), **parts, **rest})
+
+
+_PARTS = ("model", "data", "objective", "optimizer")
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise InputError(message)
+
+
+def _choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    _require(value in choices, f"{name} must be one of {', '.join(choices)}, not {value!r}")

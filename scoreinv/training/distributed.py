@@ -1,0 +1,74 @@
+"""Several processes under torchrun: each takes its part of every batch; the first writes files and decides."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from scoreinv.errors import InputError
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes of this run: this one's number, how many there are, and the device that it computes on."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and decides when to stop."""
+        return self.rank == 0
+
+    def part(self, batch_size: int) -> slice:
+        """This process's part of the global batch; raises InputError when it cannot be shared out evenly."""
+        if batch_size % self.size:
+            raise InputError(f"a batch of {batch_size} cannot be shared out evenly among {self.size} processes")
+        share = batch_size // self.size
+        return slice(self.rank * share, (self.rank + 1) * share)
+
+    def agreed(self, value: float) -> float:
+        """The first process's value, in all of them."""
+        if self.size == 1:
+            return value
+        tensor = torch.tensor(value, dtype=torch.float64)
+        dist.broadcast(tensor, src=0)
+        return tensor.item()
+
+    def mean(self, value: torch.Tensor) -> torch.Tensor:
+        """The mean of a tensor over the processes, in all of them."""
+        if self.size > 1:
+            value = value.clone()
+            dist.all_reduce(value)
+            value /= self.size
+        return value
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """The module with its gradients averaged over the processes."""
+        return DistributedDataParallel(module, broadcast_buffers=False) if self.size > 1 else module
+
+
+@contextmanager
+def processes(device: torch.device) -> Iterator[World]:
+    """The world that torchrun's environment describes (one process without it), for the time of the block."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield World(0, 1, device)
+        return
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    # Decisions are exchanged between the processors' memories, whatever the gradients travel by.
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield World(dist.get_rank(), size, device)
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,81 @@
+"""The training loop.
+
+A step is a function of the state before it and of (seed, step): pictures, times, noise and dropout are drawn by
+counters. So a run that is killed and resumed from its last state ends with the same bits as one that was not (on the
+same processor, number of threads and processes).
+"""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+
+from scoreinv.errors import Cancelled, InputError
+from scoreinv.prior import ScorePrior
+from scoreinv.training.config import TrainingConfig
+from scoreinv.training.distributed import processes
+from scoreinv.training.interrupts import deferred_interrupts
+from scoreinv.training.objectives import check
+from scoreinv.training.progress import TrainCallback, TrainResult
+from scoreinv.training.run import Run
+
+
+def train(
+    config: TrainingConfig,
+    out: Path | str,
+    *,
+    resume: bool = False,
+    init: ScorePrior | None = None,
+    device: str | torch.device = "cpu",
+    callback: TrainCallback | None = None,
+) -> TrainResult:
+    """Train a prior by denoising score matching and leave everything in the folder `out`.
+
+    The folder gets `config.json`, `metrics.jsonl`, `model.safetensors` (averaged weights), `state/` (the last two
+    states of training), `snapshots/` and `samples/`. Under torchrun every process calls this with the same arguments.
+
+    Arguments:
+        config: the run.
+        out: folder of the run; made when it is not there.
+        resume: go on from the last state in `out`, if there is one.
+        init: weights to start from instead of fresh ones.
+        device: to compute on; under torchrun with `cuda`, each process takes its own.
+        callback: told about progress.
+
+    Raises:
+        InputError: bad configuration or data, a run there already (`resume=False`), a different one (`resume=True`).
+        ScoreinvError: the loss is not finite, or the end result could not be written.
+        KeyboardInterrupt, Cancelled: by Ctrl-C or the callback, after the state was saved.
+    """
+    check(config.objective, config.model.sde)
+    with processes(torch.device(device)) as world:
+        run = Run(config, Path(out), world, resume=resume, init=init)
+        with deferred_interrupts() as interrupts, ThreadPoolExecutor(1) as drawer:
+            stop: BaseException | None = None
+            batch = drawer.submit(run.draw, run.state.step)
+            while not run.finished:
+                current, batch = batch, drawer.submit(run.draw, run.state.step + 1)
+                run.step(current)
+                try:
+                    run.report(callback)
+                except Cancelled as cancelled:
+                    stop = cancelled
+                if interrupts.pressed:
+                    stop = KeyboardInterrupt()
+                run.periodic()
+                if world.agreed(float(stop is not None)):
+                    run.save()
+                    raise stop or Cancelled("training was stopped")
+        return run.finish()
+
+
+def load_config(out: Path | str) -> TrainingConfig:
+    """The configuration of the run in a folder; raises InputError when there is none."""
+    path = Path(out) / "config.json"
+    try:
+        return TrainingConfig.from_dict(json.loads(path.read_text()))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: holds no training run to go on with: {error}") from error

@@ -1,0 +1,315 @@
+"""The training pictures: found, decoded once, and kept as 8-bit arrays at the scales that are trained on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import os
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from scoreinv.checkpoints.files import atomic_write
+from scoreinv.errors import InputError
+from scoreinv.imaging.decode import decode
+from scoreinv.imaging.source import Source
+from scoreinv.training.config import DataConfig
+
+_log = logging.getLogger(__name__)
+
+BUILTIN = Path(__file__).parent / "builtin"
+"""The small set of photographs that training without `--data` uses."""
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".pnm"})
+
+_CACHED_FROM = 5000  # so many pictures take long enough to decode that the result is kept
+_CHUNK = 256
+_DECODING_ERRORS = (InputError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Decoded pictures.
+
+    Attributes:
+        names: path of each inside the source.
+        levels: of each picture, HxWxC uint8 arrays from the finest scale to the coarsest.
+        labels: (N,) index into `classes`, or None when the source has no class folders.
+        classes: names of the class folders, sorted.
+    """
+
+    names: tuple[str, ...]
+    levels: tuple[tuple[np.ndarray, ...], ...]
+    labels: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def subset(self, indices: Sequence[int]) -> Pictures:
+        """Some of the pictures, in the order given."""
+        labels = None if self.labels is None else self.labels[list(indices)]
+        names, levels = (tuple(values[i] for i in indices) for values in (self.names, self.levels))
+        return Pictures(names, levels, labels, self.classes)
+
+
+def load_pictures(
+    config: DataConfig, image_size: int, channels: int, *, cache: Path | None = None, limit: int | None = None
+) -> Pictures:
+    """Decode the pictures of the source, in the order of their names; broken ones are warned of and left out.
+
+    With a `limit` only about so many files are taken, evenly spaced. Many pictures, or more than `memory_gb` of them,
+    are also kept in the folder `cache` (if given), where the next run finds them. Raises InputError when the source is
+    missing or holds no readable picture.
+    """
+    source = BUILTIN if config.source is None else Path(config.source)
+    with ExitStack() as stack:
+        files = _find(source, stack)
+        if not files:
+            raise InputError(f"{source}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
+        if limit is not None:
+            files = files[:: max(1, len(files) // limit)]
+        key = _fingerprint(files, config, image_size, channels)
+        found = None if cache is None else _open_cache(cache, key, config.memory_gb)
+        names, levels = found or _decode_all(files, config, image_size, channels, key, cache)
+    if not names:
+        raise InputError(f"{source}: none of its {len(files)} pictures is readable")
+    labels, classes = _class_labels(names)
+    return Pictures(tuple(names), tuple(levels), labels, classes)
+
+
+def split(pictures: Pictures, config: DataConfig) -> tuple[Pictures, Pictures]:
+    """Training and held-out pictures, told apart by name only, so that adding pictures moves none across.
+
+    Raises InputError when a name of `holdout` belongs to no picture, or nothing is left to train on.
+    """
+    wanted = set(config.holdout)
+    held, matched = [], set()
+    for index, name in enumerate(pictures.names):
+        path = PurePosixPath(name)
+        hits = wanted & {name, path.name, path.stem}
+        matched |= hits
+        if hits or _name_hash(name) < config.holdout_fraction:
+            held.append(index)
+    if wanted - matched:
+        raise InputError(f"holdout: there is no readable picture named {', '.join(sorted(wanted - matched))}")
+    if not held and config.holdout_fraction > 0 and len(pictures) > 1:
+        held = [min(range(len(pictures)), key=lambda index: _name_hash(pictures.names[index]))]
+    kept = sorted(set(range(len(pictures))) - set(held))
+    if not kept:
+        raise InputError("every picture is held out: nothing is left to train on")
+    return pictures.subset(kept), pictures.subset(held)
+
+
+@dataclass(frozen=True)
+class _File:
+    """A picture file to be decoded; `version` changes when the file does."""
+
+    name: str
+    version: tuple[int, int]
+    content: Path | tuple[zipfile.ZipFile, str]
+
+    def source(self) -> Source:
+        if isinstance(self.content, Path):
+            return Source(str(self.content), self.content)
+        archive, member = self.content
+        return Source(f"{archive.filename}/{member}", archive.read(member))
+
+
+def _find(source: Path, stack: ExitStack) -> list[_File]:
+    """The picture files of a folder or zip, sorted by name; an opened zip is closed by `stack`."""
+    if source.is_dir():
+        paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+        stats = ((path, path.stat()) for path in paths)
+        return [_File(p.relative_to(source).as_posix(), (s.st_size, s.st_mtime_ns), p) for p, s in stats]
+    if not source.exists():
+        raise InputError(f"{source}: no such folder or zip file")
+    try:
+        archive = stack.enter_context(zipfile.ZipFile(source))
+    except (zipfile.BadZipFile, OSError) as error:
+        raise InputError(f"{source}: neither a folder nor a readable zip file") from error
+    members = [info for info in archive.infolist() if PurePosixPath(info.filename).suffix.lower() in SUFFIXES]
+    members = [info for info in members if not PurePosixPath(info.filename).name.startswith(".")]
+    return [
+        _File(info.filename, (info.file_size, info.CRC), (archive, info.filename))
+        for info in sorted(members, key=lambda info: info.filename)
+    ]
+
+
+def _decode_all(
+    files: list[_File], config: DataConfig, image_size: int, channels: int, key: str, cache: Path | None
+) -> tuple[list[str], list[tuple[np.ndarray, ...]]]:
+    names: list[str] = []
+    levels: list[tuple[np.ndarray, ...]] = []
+    limit = config.memory_gb * 2**30
+    size = 0
+    decoded = _decoded(files, config, image_size, channels)
+    for name, pyramid in decoded:
+        names.append(name)
+        levels.append(pyramid)
+        size += sum(level.nbytes for level in pyramid)
+        if size > limit:
+            break
+    if size > limit:
+        if cache is None:
+            raise InputError(f"the decoded pictures take more than {config.memory_gb:g} GB: raise data.memory_gb")
+        return _spill(cache, key, names, levels, decoded, config)
+    if cache is not None and len(files) >= _CACHED_FROM:
+        try:
+            _write_cache(cache, key, zip(names, levels, strict=True))
+        except OSError as error:
+            _log.warning("the decoded pictures are not kept for the next run: %s", error)
+    return names, levels
+
+
+def _spill(
+    cache: Path,
+    key: str,
+    names: list[str],
+    levels: list[tuple[np.ndarray, ...]],
+    rest: Iterator[tuple[str, tuple[np.ndarray, ...]]],
+    config: DataConfig,
+) -> tuple[list[str], list[tuple[np.ndarray, ...]]]:
+    """More pictures than memory takes: into the cache file, which is then mapped."""
+
+    def pictures() -> Iterator[tuple[str, tuple[np.ndarray, ...]]]:
+        for index, name in enumerate(names):
+            yield name, levels[index]
+            levels[index] = ()
+        yield from rest
+
+    _log.info("the decoded pictures take more than %g GB and go to %s", config.memory_gb, cache)
+    try:
+        _write_cache(cache, key, pictures())
+    except OSError as error:
+        raise InputError(f"{cache}: no room for the decoded pictures ({error}): use fewer data.scales") from error
+    found = _open_cache(cache, key, config.memory_gb)
+    if found is None:
+        raise InputError(f"{cache}: the decoded pictures cannot be read back")
+    return found
+
+
+def _decoded(
+    files: list[_File], config: DataConfig, image_size: int, channels: int
+) -> Iterator[tuple[str, tuple[np.ndarray, ...]]]:
+    """Names and pyramids of the readable files, in order, decoded by a pool of threads a chunk at a time."""
+
+    def attempt(file: _File) -> tuple[np.ndarray, ...] | Exception:
+        try:
+            return _pyramid(file, config, image_size, channels)
+        except _DECODING_ERRORS as error:
+            return error
+
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
+        for start in range(0, len(files), _CHUNK):
+            chunk = files[start : start + _CHUNK]
+            for file, result in zip(chunk, pool.map(attempt, chunk), strict=True):
+                if isinstance(result, Exception):
+                    _log.warning("%s is left out: %s", file.name, result)
+                else:
+                    yield file.name, result
+
+
+def _pyramid(file: _File, config: DataConfig, image_size: int, channels: int) -> tuple[np.ndarray, ...]:
+    """A file at the scales that it is trained at: HxWxC uint8, finest first.
+
+    Scales are reduced by area averaging. A picture too small for a crop is enlarged to it, and only that scale is kept.
+    """
+    image = _eight_bits(file.source(), channels)
+    width, height = image.size
+    if config.mode == "crops":
+        sizes = [(round(width * scale), round(height * scale)) for scale in sorted(config.scales, reverse=True)]
+        sizes = [size for size in sizes if min(size) >= image_size]
+    else:
+        sizes = []
+    if not sizes:
+        scale = image_size / min(width, height)
+        sizes = [(max(round(width * scale), image_size), max(round(height * scale), image_size))]
+    return tuple(np.atleast_3d(np.asarray(_resized(image, size))) for size in sizes)
+
+
+def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    if size == image.size:
+        return image
+    smaller = size[0] <= image.width
+    return image.resize(size, Image.Resampling.BOX if smaller else Image.Resampling.BICUBIC)
+
+
+def _eight_bits(source: Source, channels: int) -> Image.Image:
+    """The first frame of a file as an 8-bit RGB or grey image, without alpha."""
+    picture = decode(source, frame=0).picture
+    pixels = picture.pixels if picture.pixels.ndim == 3 else picture.pixels[..., None]
+    if picture.has_alpha:
+        pixels = pixels[..., :-1]
+    if pixels.dtype == np.uint16:
+        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    pixels = np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    return Image.fromarray(pixels).convert("L" if channels == 1 else "RGB")
+
+
+def _class_labels(names: Sequence[str]) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Labels by the first folder of each name, when every picture lies in a folder and there are several."""
+    folders = [PurePosixPath(name).parts[0] if len(PurePosixPath(name).parts) > 1 else None for name in names]
+    classes = sorted({folder for folder in folders if folder is not None})
+    if None in folders or len(classes) < 2:
+        return None, ()
+    index = {name: number for number, name in enumerate(classes)}
+    return np.array([index[folder] for folder in folders]), tuple(classes)
+
+
+def _name_hash(name: str) -> float:
+    """A number in [0, 1) that depends on the name alone."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big") / 2**56
+
+
+def _fingerprint(files: list[_File], config: DataConfig, image_size: int, channels: int) -> str:
+    """Changes with the files and with everything that decides how they are decoded."""
+    what = [config.mode, config.scales if config.mode == "crops" else (), image_size, channels]
+    what.append([(file.name, file.version) for file in files])
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()
+
+
+def _write_cache(cache: Path, key: str, pictures: Iterable[tuple[str, tuple[np.ndarray, ...]]]) -> None:
+    """The values of all levels one after another in `pictures.bin`, their names and shapes in `pictures.json`."""
+    cache.mkdir(parents=True, exist_ok=True)
+    index, size = [], 0
+    with atomic_write(cache / "pictures.bin") as temporary, temporary.open("wb") as file:
+        for name, pyramid in pictures:
+            index.append([name, [level.shape for level in pyramid]])
+            for level in pyramid:
+                file.write(level.tobytes())
+                size += level.nbytes
+    with atomic_write(cache / "pictures.json") as temporary:
+        temporary.write_text(json.dumps({"key": key, "size": size, "pictures": index}))
+
+
+def _open_cache(cache: Path, key: str, memory_gb: float) -> tuple[list[str], list[tuple[np.ndarray, ...]]] | None:
+    """What `_write_cache` wrote, in memory if it fits, else mapped; None when there is no such file."""
+    path = cache / "pictures.bin"
+    try:
+        index = json.loads((cache / "pictures.json").read_text())
+        if index["key"] != key or path.stat().st_size != index["size"]:
+            return None
+        fits = index["size"] <= memory_gb * 2**30
+        flat = np.fromfile(path, np.uint8) if fits else np.memmap(path, np.uint8, mode="r")
+    except (OSError, ValueError, KeyError):
+        return None
+    names, levels, offset = [], [], 0
+    for name, shapes in index["pictures"]:
+        pyramid = []
+        for shape in shapes:
+            count = math.prod(shape)
+            pyramid.append(flat[offset : offset + count].reshape(shape))
+            offset += count
+        names.append(name)
+        levels.append(tuple(pyramid))
+    return names, levels

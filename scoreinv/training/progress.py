@@ -1,0 +1,57 @@
+"""What a run tells: while it goes on, and at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from scoreinv.prior import ScorePrior
+from scoreinv.training.validation import HeldOutLoss
+
+
+@dataclass(frozen=True)
+class TrainProgress:
+    """What a callback is told, about twice a second.
+
+    Attributes:
+        step: steps done.
+        images: pictures trained on.
+        fraction: of the run that is done.
+        loss: of the last step.
+        images_per_second: over the last moments.
+        seconds_left: an estimate.
+    """
+
+    step: int
+    images: int
+    fraction: float
+    loss: float
+    images_per_second: float
+    seconds_left: float
+
+
+TrainCallback = Callable[[TrainProgress], None]
+"""Raises `Cancelled` to end the run; its state is saved first."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A run that has ended.
+
+    Attributes:
+        prior: with the averaged weights, in evaluation mode.
+        model: the file that they are in.
+        steps, images: done in all, over all resumptions.
+        seconds: spent, likewise.
+        loss: mean of the last line of metrics; None when no step was done.
+        validation: held-out loss of the averaged weights; None without held-out pictures.
+    """
+
+    prior: ScorePrior
+    model: Path
+    steps: int
+    images: int
+    seconds: float
+    loss: float | None
+    validation: HeldOutLoss | None

@@ -1,0 +1,106 @@
+"""The state of a run: what must be saved for a resumed run to be the same, bit for bit.
+
+Random numbers are functions of (seed, step), so a state is the weights, their average, Adam's moments and the step.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from scoreinv.checkpoints.files import atomic_write
+from scoreinv.errors import InputError
+
+_log = logging.getLogger(__name__)
+
+_KEPT = 2
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+@dataclass
+class TrainingState:
+    """What a step changes.
+
+    Attributes:
+        network: the weights in training.
+        average: their moving average.
+        optimizer: Adam over the network's parameters.
+        step: steps done.
+        seconds: spent in training so far, over all resumptions.
+    """
+
+    network: nn.Module
+    average: AveragedModel
+    optimizer: torch.optim.Adam
+    step: int = 0
+    seconds: float = 0.0
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All of it that is tensors, by name."""
+        found = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        found |= {f"average.{name}": value for name, value in self.average.module.state_dict().items()}
+        for name, parameter in self.network.named_parameters():
+            moments = self.optimizer.state.get(parameter, {})
+            found |= {f"{key}.{name}": moments[key] for key in _MOMENTS if key in moments}
+        return found
+
+    def restore(self, tensors: dict[str, Tensor], step: int, seconds: float) -> None:
+        """Put a saved state in place, values into the memory layout that is there."""
+        for part, module in (("network.", self.network), ("average.", self.average.module)):
+            module.load_state_dict({name[len(part) :]: v for name, v in tensors.items() if name.startswith(part)})
+        self.average.n_averaged.fill_(step)
+        for name, parameter in self.network.named_parameters():
+            if f"exp_avg.{name}" not in tensors:
+                continue
+            # The fused kernel goes over raw memory: moments must lie as their parameter does.
+            moments = {key: torch.empty_like(parameter).copy_(tensors[f"{key}.{name}"]) for key in _MOMENTS}
+            count = torch.tensor(float(step), device=parameter.device)
+            self.optimizer.state[parameter] = {"step": count, **moments}
+        self.step, self.seconds = step, seconds
+
+
+def save_state(folder: Path, state: TrainingState, config: dict[str, Any]) -> None:
+    """Write a new file of the state and remove all but the last two; raises OSError with the older ones intact."""
+    folder.mkdir(exist_ok=True)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.tensors().items()}
+    about = {"step": state.step, "seconds": state.seconds, "config": config}
+    with atomic_write(folder / f"{state.step:09d}.safetensors") as temporary:
+        temporary.write_bytes(save(tensors, {"about": json.dumps(about)}))
+    for old in _files(folder)[:-_KEPT]:
+        old.unlink()
+
+
+def saved_states(folder: Path) -> bool:
+    """Whether there is a state to resume from."""
+    return bool(_files(folder))
+
+
+def load_state(folder: Path, state: TrainingState) -> dict[str, Any] | None:
+    """Restore the newest readable state; return the configuration that it was saved with, or None without any."""
+    for path in reversed(_files(folder)):
+        try:
+            with safe_open(path, framework="pt") as file:
+                about = json.loads(file.metadata()["about"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            _log.warning("%s is unreadable and passed over: %s", path, error)
+            continue
+        try:
+            state.restore(tensors, about["step"], about["seconds"])
+        except RuntimeError as error:
+            raise InputError(f"{path}: this state is of another model than the configuration's") from error
+        return about["config"]
+    return None
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[0-9]*.safetensors"))

@@ -1,0 +1,248 @@
+"""Pictures from folders and zips, and batches as functions of (seed, step)."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from gaussian import write_noise_pictures
+from PIL import Image
+
+from scoreinv.errors import InputError
+from scoreinv.sdes import VE
+from scoreinv.training import pictures as pictures_module
+from scoreinv.training.batches import BatchSource
+from scoreinv.training.config import DataConfig, ObjectiveConfig
+from scoreinv.training.noise_range import largest_distance
+from scoreinv.training.pictures import Pictures, load_pictures, split
+
+
+def _source(pictures: Pictures, data: DataConfig, size: int, batch_size: int = 8, seed: int = 0) -> BatchSource:
+    return BatchSource(pictures, data, ObjectiveConfig(), VE(), size, (-1.0, 1.0), batch_size, seed)
+
+
+def _gradient(folder: Path, name: str, width: int, height: int) -> None:
+    """Red counts columns, green rows, so that a crop tells where it was taken."""
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[..., 0], pixels[..., 1] = np.arange(width)[None, :], np.arange(height)[:, None]
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """Pictures of several sizes and modes in class folders, two of them broken."""
+    folder = tmp_path / "data"
+    _gradient(folder, "cat/a.png", 40, 30)
+    _gradient(folder, "dog/b.png", 20, 64)
+    Image.fromarray(np.full((12, 12), 40000, np.uint16)).save(folder / "cat/deep.png")
+    Image.fromarray(np.full((16, 16, 4), (10, 20, 30, 0), np.uint8)).save(folder / "dog/alpha.png")
+    (folder / "cat/broken.png").write_bytes((folder / "cat/a.png").read_bytes()[:60])
+    (folder / "dog/text.jpg").write_text("not a picture")
+    (folder / "readme.txt").write_text("not counted")
+    return folder
+
+
+def test_broken_pictures_are_warned_of_once_and_cost_nothing_else(
+    mixed: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        loaded = load_pictures(DataConfig(str(mixed), scales=(1.0, 0.5)), 16, 3)
+    assert loaded.names == ("cat/a.png", "cat/deep.png", "dog/alpha.png", "dog/b.png")
+    for broken in ("cat/broken.png", "dog/text.jpg"):
+        assert sum(broken in record.getMessage() for record in caplog.records) == 1
+    assert loaded.classes == ("cat", "dog")
+    assert loaded.labels.tolist() == [0, 0, 1, 1]
+    shapes = [[level.shape for level in levels] for levels in loaded.levels]
+    # Too small for a crop: enlarged to one. Too small at half size: that scale left out.
+    assert shapes == [[(30, 40, 3)], [(16, 16, 3)], [(16, 16, 3)], [(64, 20, 3)]]
+    assert set(np.unique(loaded.levels[1][0])) == {round(40000 / 257)}
+    assert loaded.levels[2][0][0, 0].tolist() == [10, 20, 30]
+
+
+def test_a_zip_holds_the_same_pictures_as_its_folder(mixed: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "data.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in sorted(mixed.rglob("*")):
+            file.write(path, path.relative_to(mixed))
+    folder, zipped = (load_pictures(DataConfig(str(path)), 8, 1) for path in (mixed, archive))
+    assert folder.names == zipped.names
+    assert folder.labels.tolist() == zipped.labels.tolist()
+    for one, other in zip(folder.levels, zipped.levels, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_sources_without_pictures_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"x")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file.zip").write_bytes(b"no zip")
+    cases = {"": "none of its 1", "empty": "no pictures", "file.zip": "neither", "absent": "no such"}
+    for name, message in cases.items():
+        with pytest.raises(InputError, match=message):
+            load_pictures(DataConfig(str(tmp_path / name)), 8, 3)
+
+
+def test_the_builtin_photographs_train_at_64_pixels() -> None:
+    loaded = load_pictures(DataConfig(), 64, 3)
+    assert len(loaded) >= 15
+    assert all(min(level.shape[:2]) >= 64 for levels in loaded.levels for level in levels)
+
+
+def test_scales_average_areas(tmp_path: Path) -> None:
+    write_noise_pictures(tmp_path, 1, 32, 0.5, 0.2)
+    fine, coarse = load_pictures(DataConfig(str(tmp_path), scales=(0.5, 1.0)), 8, 1).levels[0]
+    means = fine.reshape(16, 2, 16, 2).astype(float).mean((1, 3))
+    assert np.abs(coarse[..., 0] - means).max() <= 1  # rounded along each axis
+
+
+def test_resize_takes_whole_pictures(tmp_path: Path) -> None:
+    _gradient(tmp_path, "wide.png", 64, 32)
+    loaded = load_pictures(DataConfig(str(tmp_path), mode="resize"), 16, 3)
+    assert [level.shape for level in loaded.levels[0]] == [(16, 32, 3)]
+
+
+def test_holdout_is_by_name_and_stable(tmp_path: Path) -> None:
+    write_noise_pictures(tmp_path, 60, 8, 0.5, 0.1)
+    loaded = load_pictures(DataConfig(str(tmp_path)), 8, 1)
+    training, held = split(loaded, DataConfig(holdout=("0007.png", "0011"), holdout_fraction=0.2))
+    assert {"0007.png", "0011.png"} <= set(held.names)
+    assert set(training.names).isdisjoint(held.names)
+    assert len(training) + len(held) == 60
+    assert 5 <= len(held) <= 25
+    fewer, held_of_fewer = split(loaded.subset(range(30)), DataConfig(holdout_fraction=0.2))
+    assert set(held_of_fewer.names) <= set(held.names)
+    assert set(fewer.names) <= set(training.names) | {"0007.png", "0011.png"}
+    with pytest.raises(InputError, match=r"absent\.png"):
+        split(loaded, DataConfig(holdout=("absent.png",)))
+    with pytest.raises(InputError, match="held out"):
+        split(loaded.subset([0]), DataConfig(holdout=("0000.png",)))
+
+
+def test_batches_are_functions_of_seed_and_step_and_divide_among_processes(tmp_path: Path) -> None:
+    write_noise_pictures(tmp_path, 5, 12, 0.5, 0.1)
+    data = DataConfig(str(tmp_path), scales=(1.0,), dequantise=True)
+    loaded = load_pictures(data, 8, 1)
+    source = _source(loaded, data, 8)
+    first, again = source.batch(3), _source(loaded, data, 8).batch(3)
+    assert torch.equal(first.images, again.images)
+    assert torch.equal(first.noise, again.noise)
+    assert torch.equal(first.times, again.times)
+    parts = [source.batch(3, slice(start, start + 4)) for start in (0, 4)]
+    for name in ("images", "noise", "times"):
+        assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(first, name))
+    for other in (source.batch(4), replace(source, seed=1).batch(3)):
+        assert not torch.equal(first.noise, other.noise)
+        assert not torch.equal(first.images, other.images)
+    assert first.images.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_noise_is_standard_normal_and_independent(tmp_path: Path) -> None:
+    write_noise_pictures(tmp_path, 2, 32, 0.5, 0.1)
+    data = DataConfig(str(tmp_path))
+    source = _source(load_pictures(data, 32, 1), data, 32, batch_size=64)
+    noise = torch.cat([source.batch(step).noise for step in range(2)]).flatten(1).double()
+    assert noise.mean().abs() < 4 / noise.numel() ** 0.5
+    assert (noise.var() - 1).abs() < 4 * (2 / noise.numel()) ** 0.5
+    correlation = torch.corrcoef(noise) - torch.eye(len(noise))
+    assert correlation.abs().max() < 6 / 32
+
+
+def test_every_picture_is_seen_once_a_pass(tmp_path: Path) -> None:
+    for index in range(7):
+        Image.new("L", (8, 8), index).save(tmp_path / f"{index}.png")
+    data = DataConfig(str(tmp_path))
+    source = _source(load_pictures(data, 8, 1), data, 8, batch_size=7)
+    orders = [((source.batch(step).images[:, 0, 0, 0] + 1) * 127.5).round().long().tolist() for step in range(4)]
+    assert all(sorted(order) == list(range(7)) for order in orders)
+    assert len({tuple(order) for order in orders}) > 1
+
+
+def test_crops_are_parts_of_the_picture_everywhere_and_half_of_them_mirrored(tmp_path: Path) -> None:
+    _gradient(tmp_path, "a.png", 40, 24)
+    data = DataConfig(str(tmp_path), scales=(1.0,))
+    source = _source(load_pictures(data, 16, 3), data, 16, batch_size=400)
+    pixels = ((source.batch(0).images + 1) * 127.5).round().long()
+    columns, rows = pixels[:, 0, 0, :], pixels[:, 1, :, 0]
+    mirrored = columns[:, 0] > columns[:, -1]
+    assert 140 < mirrored.sum() < 260
+    steps = torch.where(mirrored, -1, 1)[:, None]
+    assert torch.equal(columns.diff(dim=1), steps.expand(-1, 15))
+    assert torch.equal(rows.diff(dim=1), torch.ones(400, 15, dtype=torch.long))
+    assert set(columns.min(1).values.tolist()) == set(range(25))
+    assert set(rows[:, 0].tolist()) == set(range(9))
+    still = replace(source, data=replace(data, flip=False)).batch(0).images
+    assert (still[:, 0, 0, 0] < still[:, 0, 0, -1]).all()
+
+
+def test_dequantisation_fills_the_interval_of_each_level(tmp_path: Path) -> None:
+    Image.new("L", (32, 32), 255).save(tmp_path / "white.png")
+    Image.new("L", (32, 32), 0).save(tmp_path / "black.png")
+    data = DataConfig(str(tmp_path), dequantise=True)
+    source = _source(load_pictures(data, 32, 1), data, 32, batch_size=2)
+    low, high = sorted(((image + 1) * 128 for image in source.batch(0).images), key=lambda image: float(image.mean()))
+    for level, image in ((0, low), (255, high)):
+        assert (image.floor() == level).all()
+        assert (image - level).mean() == pytest.approx(0.5, abs=0.05)
+    plain = replace(source, data=replace(data, dequantise=False)).batch(0).images
+    assert {plain.min().item(), plain.max().item()} == {-1.0, 1.0}
+
+
+def test_detail_is_preferred_when_asked_for(tmp_path: Path) -> None:
+    write_noise_pictures(tmp_path, 1, 64, 0.5, 0.2)
+    path = tmp_path / "0000.png"
+    pixels = np.asarray(Image.open(path)).copy()
+    pixels[:, :32] = 128
+    Image.fromarray(pixels).save(path)
+    data = DataConfig(str(tmp_path), scales=(1.0,))
+    source = _source(load_pictures(data, 8, 1), data, 8, batch_size=100)
+    flat, detailed = (
+        (replace(source, data=replace(data, detail_candidates=n)).batch(0).images.flatten(1).std(1) < 0.05).sum()
+        for n in (1, 4)
+    )
+    assert detailed < 20 < flat
+
+
+@pytest.mark.parametrize("memory_gb", [6.0, 1e-6], ids=["in memory", "mapped"])
+def test_decoded_pictures_are_kept_and_found_again(
+    mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory_gb: float
+) -> None:
+    monkeypatch.setattr(pictures_module, "_CACHED_FROM", 1)
+    data, cache = DataConfig(str(mixed), scales=(1.0, 0.5), memory_gb=memory_gb), tmp_path / "cache"
+    plain = load_pictures(replace(data, memory_gb=6.0), 8, 3)
+    first = load_pictures(data, 8, 3, cache=cache)
+    monkeypatch.setattr(pictures_module, "_pyramid", None)  # decoding again would fail
+    second = load_pictures(data, 8, 3, cache=cache)
+    for loaded in (first, second):
+        assert loaded.names == plain.names
+        for one, other in zip(plain.levels, loaded.levels, strict=True):
+            assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    monkeypatch.undo()
+    (mixed / "cat/a.png").unlink()
+    assert "cat/a.png" not in load_pictures(data, 8, 3, cache=cache).names
+
+
+def test_a_disk_too_full_for_the_cache_costs_the_cache_only(
+    mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pictures_module, "_CACHED_FROM", 1)
+    monkeypatch.setattr(pictures_module, "atomic_write", full)
+    assert len(load_pictures(DataConfig(str(mixed)), 8, 3, cache=tmp_path / "cache")) == 4
+    assert "No space left" in caplog.text
+    with pytest.raises(InputError, match="No space left"):
+        load_pictures(DataConfig(str(mixed), memory_gb=1e-6), 8, 3, cache=tmp_path / "cache")
+
+
+def test_largest_distance_is_of_the_two_farthest_pictures() -> None:
+    images = torch.zeros(5, 3, 4, 4)
+    images[3], images[1] = 1.0, -1.0
+    assert largest_distance(images) == pytest.approx(2 * 48**0.5)

@@ -1,0 +1,130 @@
+"""Moving average, learning rates, configuration: the small parts of training."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from scoreinv.checkpoints.published import PUBLISHED
+from scoreinv.errors import InputError
+from scoreinv.sdes import VP
+from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig
+from scoreinv.training.distributed import World
+from scoreinv.training.ema import averaged
+from scoreinv.training.metrics import JsonLines
+from scoreinv.training.presets import paper_training, small_training
+from scoreinv.training.schedule import Schedule, learning_rate
+
+ONE = World(0, 1, torch.device("cpu"))
+
+
+def test_average_warms_up_and_holds_buffers() -> None:
+    network = nn.BatchNorm1d(1, dtype=torch.float64)
+    del network.num_batches_tracked
+    average = averaged(network, decay=0.4)
+    values, expected = [3.0, -1.0, 2.0, 5.0, 7.0], None
+    for n, value in enumerate(values, start=1):
+        for tensor in (*network.parameters(), *network.buffers()):
+            tensor.data.fill_(value)
+        average.update_parameters(network)
+        decay = min(0.4, (1 + n) / (10 + n))
+        expected = value if expected is None else decay * expected + (1 - decay) * value
+        for tensor in (*average.module.parameters(), *average.module.buffers()):
+            assert tensor.item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_learning_rate_warms_up_and_anneals() -> None:
+    options = OptimizerConfig(learning_rate=0.1, warmup=4)
+    rates = [learning_rate(options, step, step / 10) for step in range(10)]
+    assert rates == pytest.approx([0.025, 0.05, 0.075, *[0.1] * 7])
+    cosine = replace(options, warmup=0, anneal="cosine")
+    assert [learning_rate(cosine, 0, f) for f in (0, 0.5, 1)] == pytest.approx([0.1, 0.05, 0], abs=1e-12)
+
+
+def _timed(minutes: float = 1.0) -> TrainingConfig:
+    return replace(small_training(VP(), DataConfig()), steps=None, minutes=minutes)
+
+
+def test_a_fraction_by_steps_needs_no_record(tmp_path: Path) -> None:
+    config = replace(small_training(VP(), DataConfig()), steps=100)
+    schedule = Schedule(config, JsonLines(tmp_path / "schedule.jsonl"), ONE)
+    assert [schedule.fraction(step, 1e9) for step in (0, 50, 100)] == [0, 0.5, 1]
+    assert not (tmp_path / "schedule.jsonl").exists()
+
+
+def test_a_fraction_by_time_is_recorded_before_its_use_and_replayed(tmp_path: Path) -> None:
+    record = JsonLines(tmp_path / "schedule.jsonl")
+    schedule = Schedule(_timed(), record, ONE)
+    first = [schedule.fraction(step, seconds=0.3 * step) for step in range(100)]
+    assert first[0] == 0
+    assert first == sorted(first)
+    assert first[99] == pytest.approx(0.3 * 80 / 60)
+    # Killed after step 99, resumed from step 50 on a slower machine: the same fractions as far as they were used.
+    resumed = Schedule(_timed(), JsonLines(tmp_path / "schedule.jsonl"), ONE)
+    assert [resumed.fraction(step, seconds=9.0 * step) for step in range(50, 100)] == first[50:]
+    assert resumed.fraction(100, seconds=45) == 0.75
+
+
+def test_metrics_survive_a_kill_in_the_middle_of_a_line(tmp_path: Path) -> None:
+    log = JsonLines(tmp_path / "metrics.jsonl")
+    for step in (1, 2, 3):
+        log.append({"step": step})
+    with log.path.open("a") as file:
+        file.write('{"ste')
+    log.keep_until(2)
+    log.append({"step": 3, "again": True})
+    assert log.read() == [{"step": 1}, {"step": 2}, {"step": 3, "again": True}]
+
+
+def test_metrics_that_cannot_be_written_are_warned_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    log = JsonLines(tmp_path / "absent" / "metrics.jsonl")
+    log.append({"step": 1})
+    log.append({"step": 2})
+    assert caplog.text.count("lines are lost") == 1
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_settings_make_a_whole_configuration(name: str) -> None:
+    config = paper_training(name, DataConfig("pictures", mode="resize"))
+    assert TrainingConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert (config.objective.times == "continuous") == ("continuous" in name)
+    assert config.optimizer == OptimizerConfig(2e-4, 0.9, 0.999, 1e-8, warmup=5000, clip=1.0)
+
+
+def test_parts_left_out_of_a_configuration_are_defaults() -> None:
+    data = small_training(VP(), DataConfig()).to_dict()
+    config = TrainingConfig.from_dict({"model": data["model"], "steps": 5, "objective": {"reduction": "sum"}})
+    assert config.objective == ObjectiveConfig(reduction="sum")
+    assert config.data == DataConfig()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": None}, "model"),
+        ({"speed": 9}, "speed"),
+        ({"steps": None}, "steps or minutes"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"optimizer": {"rate": 1}}, "rate"),
+        ({"objective": {"weighting": "best"}}, "weighting"),
+        ({"data": {"scales": [2.0]}}, "scales"),
+    ],
+)
+def test_bad_configurations_name_the_entry(change: dict, message: str) -> None:
+    data = small_training(VP(), DataConfig()).to_dict() | change
+    if data["model"] is None:
+        del data["model"]
+    with pytest.raises(InputError, match=message):
+        TrainingConfig.from_dict(data)
+
+
+def test_a_batch_is_shared_out_evenly_or_not_at_all() -> None:
+    worlds = [World(rank, 3, torch.device("cpu")) for rank in range(3)]
+    assert [i for world in worlds for i in range(12)[world.part(12)]] == list(range(12))
+    with pytest.raises(InputError, match="evenly"):
+        worlds[0].part(10)

@@ -1,0 +1,339 @@
+"""Whole runs: they reach the optimum, resume with the same bits, and survive kills and full disks."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from gaussian import GaussianPrior, write_noise_pictures
+from PIL import Image
+from safetensors.torch import load_file
+
+from scoreinv.checkpoints.config import ModelConfig
+from scoreinv.checkpoints.files import load_model
+from scoreinv.errors import Cancelled, InputError, ScoreinvError
+from scoreinv.networks.ncsnpp import NCSNppConfig
+from scoreinv.prior import EDM
+from scoreinv.sdes import VE, SubVP
+from scoreinv.training import state as state_module
+from scoreinv.training.batches import BatchSource
+from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig
+from scoreinv.training.loop import load_config, train
+from scoreinv.training.pictures import load_pictures, split
+from scoreinv.training.progress import TrainProgress
+from scoreinv.training.validation import evaluate_loss
+
+_TINY = NCSNppConfig(
+    channels=1,
+    width=8,
+    multipliers=(1, 1),
+    blocks=1,
+    attention_levels=(),
+    fir_kernel=None,
+    fourier_scale=1.0,
+    progressive_input="none",
+    dropout=0.0,
+)
+
+
+def _config(folder: Path, *, dropout: float = 0.0, steps: int = 12) -> TrainingConfig:
+    return TrainingConfig(
+        model=ModelConfig(replace(_TINY, dropout=dropout), VE(0.01, 10.0), EDM(), (-1.0, 1.0), 8),
+        data=DataConfig(str(folder), scales=(1.0,), holdout_fraction=0.2),
+        objective=ObjectiveConfig(weighting="uniform"),
+        optimizer=OptimizerConfig(learning_rate=2e-3, warmup=5, anneal="cosine"),
+        batch_size=8,
+        steps=steps,
+        precision="float32",
+        log_every=4,
+        validate_every=6,
+        sample_every=0,
+        snapshot_every=0,
+        validation_images=16,
+        samples=4,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_noise_pictures(tmp_path / "data", 12, 8, 0.6, 0.1)
+    return tmp_path / "data"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Networks this small lose by threads, most of all when other work waits for the same processors."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def _stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> object:
+    """A callback that cancels the run after a step; reports are made at every step."""
+    monkeypatch.setattr("scoreinv.training.run._REPORT_SECONDS", 0.0)
+
+    def callback(progress: TrainProgress) -> None:
+        if progress.step >= step:
+            raise Cancelled("enough")
+
+    return callback
+
+
+def _assert_same_bits(one: Path, other: Path, step: int) -> None:
+    for name in (f"state/{step:09d}.safetensors", "model.safetensors"):
+        first, second = load_file(one / name), load_file(other / name)
+        assert first.keys() == second.keys()
+        for key, value in first.items():
+            assert torch.equal(value, second[key]), key
+
+
+@pytest.mark.parametrize(
+    ("sde", "weighting"), [(VE(0.01, 10.0), "uniform"), (SubVP(), "paper")], ids=["ve-uniform", "subvp-paper"]
+)
+def test_training_reaches_the_optimum_of_gaussian_data(tmp_path: Path, sde: VE | SubVP, weighting: str) -> None:
+    """Independent values N(0.4, 0.2^2) on [-1, 1]: the exact prior's loss, on the same held-out noise, is the least."""
+    write_noise_pictures(tmp_path / "data", 250, 16, 0.7, 0.1)
+    objective = ObjectiveConfig(weighting=weighting)
+    config = replace(
+        _config(tmp_path / "data", steps=400),
+        objective=objective,
+        optimizer=OptimizerConfig(learning_rate=4e-3, warmup=20, anneal="cosine"),
+        batch_size=32,
+        ema_decay=0.98,
+        validate_every=0,
+        validation_images=512,
+    )
+    config = replace(config, model=replace(config.model, sde=sde))
+    result = train(config, tmp_path / "out")
+    _, held_out = split(load_pictures(config.data, 8, 1), config.data)
+    data = BatchSource(held_out, config.data, objective, sde, 8, (-1.0, 1.0), 512, 0).batch(0)
+    # Rounding to 8 bits adds the variance of a uniform error.
+    exact = GaussianPrior(sde, mean=0.4, variance=0.2**2 + (2 / 255) ** 2 / 12)
+    least = evaluate_loss(exact, data, objective).loss
+    start = evaluate_loss(config.model.build(), data, objective).loss
+    assert result.validation.loss > least
+    assert result.validation.loss < least + 0.06 * (start - least)
+
+
+def test_a_run_leaves_its_files(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "runs" / "one"
+    config = replace(_config(folder), sample_every=8, snapshot_every=8, save_minutes=0.0)
+    result = train(config, out)
+    assert load_config(out) == config
+    assert sorted(path.name for path in (out / "state").iterdir()) == ["000000011.safetensors", "000000012.safetensors"]
+    assert (out / "snapshots/step-000000008.safetensors").exists()
+    for step in (8, 12):
+        assert Image.open(out / f"samples/step-{step:09d}.png").size == (16, 16)
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "loss" in line] == [4, 8, 12]
+    assert [line["step"] for line in lines if "validation" in line] == [6, 12]
+    assert lines[-1]["images"] == result.images == 96
+    saved = load_model(result.model)
+    for name, value in result.prior.network.state_dict().items():
+        assert torch.equal(saved.network.state_dict()[name], value)
+    assert "embedding.frequencies" in saved.network.state_dict()
+    with pytest.raises(InputError, match="already"):
+        train(config, out)
+
+
+def test_resuming_gives_the_same_bits(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = replace(_config(folder, dropout=0.2), precision="bfloat16")
+    before = torch.random.get_rng_state()
+    train(config, tmp_path / "whole")
+    assert torch.equal(before, torch.random.get_rng_state())
+    torch.manual_seed(123)  # the caller's generators must not matter
+    out = tmp_path / "parts"
+    for step in (5, 6, 9):
+        with pytest.raises(Cancelled):
+            train(config, out, resume=True, callback=_stop_after(step, monkeypatch))
+    with (out / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 11, "lo')
+    train(config, out, resume=True)
+    _assert_same_bits(tmp_path / "whole", out, 12)
+    steps = [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [4, 6, 8, 12, 12]
+
+
+def test_a_damaged_newest_state_falls_back_to_the_one_before(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = replace(_config(folder), save_minutes=0.0)
+    train(config, tmp_path / "whole")
+    train(config, tmp_path / "other")
+    newest = tmp_path / "other/state/000000012.safetensors"
+    newest.write_bytes(newest.read_bytes()[:5000])
+    train(config, tmp_path / "other", resume=True)
+    assert "000000012" in caplog.text
+    _assert_same_bits(tmp_path / "whole", tmp_path / "other", 12)
+
+
+def test_a_run_of_another_kind_is_not_resumed(folder: Path, tmp_path: Path) -> None:
+    config = _config(folder, steps=2)
+    train(config, tmp_path / "out")
+    with pytest.raises(InputError, match="batch_size"):
+        train(replace(config, batch_size=4), tmp_path / "out", resume=True)
+    wider = replace(config.model, network=replace(_TINY, width=16))
+    with pytest.raises(InputError, match="another model"):
+        train(replace(config, model=wider), tmp_path / "out", resume=True)
+    assert load_config(tmp_path / "out") == config
+    assert train(replace(config, steps=3), tmp_path / "out", resume=True).steps == 3
+
+
+_SCRIPT = """
+import json, sys, torch
+from scoreinv.training.config import TrainingConfig
+from scoreinv.training.loop import train
+torch.set_num_threads(int(sys.argv[3]))
+with open(sys.argv[1]) as file:
+    config = TrainingConfig.from_dict(json.load(file))
+train(config, sys.argv[2], resume=True)
+"""
+
+
+def _started(config: TrainingConfig, out: Path) -> subprocess.Popen[str]:
+    path = out.parent / "config.json"
+    path.write_text(json.dumps(config.to_dict()))
+    command = [sys.executable, "-c", _SCRIPT, str(path), str(out), str(torch.get_num_threads())]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+def _wait_for_states(out: Path, process: subprocess.Popen[str], count: int) -> None:
+    deadline = time.monotonic() + 60
+    seen: set[str] = set()
+    while len(seen) < count:
+        seen |= {path.name for path in (out / "state").glob("0*.safetensors")}
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def test_a_killed_run_goes_on_with_the_same_bits(folder: Path, tmp_path: Path) -> None:
+    config = replace(_config(folder, dropout=0.1, steps=60), save_minutes=0.0)
+    out = tmp_path / "killed"
+    process = _started(config, out)
+    _wait_for_states(out, process, 3)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    train(config, out, resume=True)
+    train(replace(config, save_minutes=5.0), tmp_path / "whole")
+    _assert_same_bits(tmp_path / "whole", out, 60)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_interrupting_saves_first(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "interrupted"
+    process = _started(replace(_config(folder, steps=100_000), save_minutes=0.0), out)
+    _wait_for_states(out, process, 3)
+    newest = max(path.name for path in (out / "state").glob("0*.safetensors"))
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert errors.rstrip().endswith("KeyboardInterrupt")
+    assert max(path.name for path in (out / "state").glob("0*.safetensors")) >= newest
+    assert not list(out.rglob("*.part"))
+
+
+def test_a_full_disk_leaves_the_last_states_and_is_told(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    config, out = replace(_config(folder), save_minutes=0.0), tmp_path / "out"
+    train(config, tmp_path / "whole")
+    write = state_module.atomic_write
+
+    def full_after_seven(path: Path) -> object:
+        if int(path.stem) > 7:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path)
+
+    monkeypatch.setattr(state_module, "atomic_write", full_after_seven)
+    with caplog.at_level(logging.ERROR), pytest.raises(ScoreinvError, match="No space left"):
+        train(config, out)
+    assert "step 8 was not written" in caplog.text
+    assert sorted(path.name for path in (out / "state").iterdir()) == ["000000006.safetensors", "000000007.safetensors"]
+    monkeypatch.undo()
+    train(config, out, resume=True)
+    _assert_same_bits(tmp_path / "whole", out, 12)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_before_it_is_saved(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, out = replace(_config(folder), save_minutes=0.0), tmp_path / "out"
+    draw = BatchSource.batch
+
+    def poisoned(self: BatchSource, step: int, part: slice = slice(None)) -> object:
+        batch = draw(self, step, part)
+        return replace(batch, images=batch.images * float("nan")) if step == 3 else batch
+
+    monkeypatch.setattr(BatchSource, "batch", poisoned)
+    with pytest.raises(ScoreinvError, match="not finite"):
+        train(config, out)
+    states = [load_file(path) for path in (out / "state").iterdir()]
+    assert all(value.isfinite().all() for state in states for value in state.values())
+
+
+def test_weights_to_start_from(folder: Path, tmp_path: Path) -> None:
+    config = _config(folder, steps=1)
+    config = replace(config, optimizer=replace(config.optimizer, learning_rate=1e-9))
+    init = replace(config.model).build()
+    with torch.no_grad():
+        for parameter in init.network.parameters():
+            parameter.add_(0.01)
+    trained = train(config, tmp_path / "out", init=init).prior.network.state_dict()
+    for name, value in init.network.state_dict().items():
+        torch.testing.assert_close(trained[name], value, rtol=0, atol=1e-7)
+    other = replace(config.model, network=replace(_TINY, width=16)).build()
+    with pytest.raises(InputError, match="another network"):
+        train(config, tmp_path / "other", init=other)
+
+
+def test_a_run_ends_by_time(folder: Path, tmp_path: Path) -> None:
+    config = replace(_config(folder), steps=None, minutes=1 / 60)
+    result = train(config, tmp_path / "out")
+    assert result.steps > 1
+    assert 1.0 <= result.seconds < 30
+    assert (tmp_path / "out/schedule.jsonl").read_text().startswith('{"step": 0, ')
+
+
+def test_bad_places_for_a_run(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        train(_config(folder), tmp_path / "file" / "out")
+    with pytest.raises(InputError, match="no training run"):
+        load_config(tmp_path)
+
+
+@pytest.mark.slow
+def test_two_processes_match_one_at_the_same_global_batch(folder: Path, tmp_path: Path) -> None:
+    # Adam divides by the gradient's size: a large epsilon keeps rounding errors of small gradients small.
+    config = replace(_config(folder, steps=6), optimizer=OptimizerConfig(learning_rate=2e-3, warmup=2, epsilon=1e-3))
+    train(config, tmp_path / "one")
+    (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
+    (tmp_path / "script.py").write_text(_SCRIPT)
+    arguments = [str(tmp_path / "script.py"), str(tmp_path / "config.json"), str(tmp_path / "two"), "1"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    subprocess.run([*launcher, *arguments], check=True, timeout=120, capture_output=True)
+    name = "state/000000006.safetensors"
+    one, two = load_file(tmp_path / "one" / name), load_file(tmp_path / "two" / name)
+    start = config.model.build().network.state_dict()
+    for key, value in one.items():
+        torch.testing.assert_close(two[key], value, rtol=1e-4, atol=1e-6, msg=lambda m, key=key: f"{key}: {m}")
+    moved = max(float((one[f"network.{name}"] - value).abs().max()) for name, value in start.items())
+    assert moved > 1e-3
+    losses = [
+        [json.loads(line).get("loss") for line in (tmp_path / run / "metrics.jsonl").read_text().splitlines()]
+        for run in ("one", "two")
+    ]
+    assert [a for a in losses[0] if a] == pytest.approx([b for b in losses[1] if b], rel=1e-4)
