@@ -1,6 +1,8 @@
-"""`python -m scoreinv` is the command `scoreinv`."""
+"""`python -m scoreinv` is the command line."""
+
+import sys
 
 from scoreinv.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

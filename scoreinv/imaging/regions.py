@@ -1,4 +1,4 @@
-"""Where to work in a large picture: regions around holes, overlapping tiles, blending windows, padding."""
+"""Where to work in a large picture: regions around holes, each with known pixels around it."""
 
 from __future__ import annotations
 

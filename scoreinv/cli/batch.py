@@ -1,0 +1,122 @@
+"""Many pictures by one command: each reported as it finishes, failures counted, finished files skipped."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from scoreinv.cli.common import Settings
+from scoreinv.cli.failures import describe
+from scoreinv.cli.outputs import STREAM, Job, Plan, check_outputs
+from scoreinv.cli.progress import ProgressBar, duration
+from scoreinv.cli.runtime import Session
+from scoreinv.errors import InputError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Work(Generic[T]):
+    """What a command does with one picture.
+
+    Attributes:
+        read: opens and checks the input; whatever it raises concerns this picture alone.
+        compute: does the work and writes the outputs; returns the evaluations of the network for one sample.
+        files: results of a picture: above 1 they are numbered.
+        method: for the report.
+    """
+
+    read: Callable[[Job], T]
+    compute: Callable[[T, list[str], ProgressBar], int]
+    files: int
+    method: str
+
+
+def run(plan: Plan, work: Work[T], session: Session) -> int:
+    """Do all jobs; returns the exit status, 1 when any picture of a batch failed.
+
+    The failure of a single picture, and that of the model, is raised. In a batch the next picture follows.
+    """
+    settings = session.settings
+    if settings.json and any(job.output == STREAM for job in plan.jobs):
+        raise InputError("the picture and --json both want stdout: name a file by -o")
+    failed = skipped = 0
+    for number, job in enumerate(plan.jobs, 1):
+        outputs = job.outputs(work.files)
+        if plan.batch and not settings.overwrite and all(Path(output).exists() for output in outputs):
+            skipped += 1
+            emit(settings, {"input": job.source, "output": outputs[0], "outputs": outputs, "skipped": "exists already"})
+            continue
+        try:
+            check_outputs(outputs, overwrite=settings.overwrite)
+            item = work.read(job)
+        except Exception as error:
+            failed += failure(job.source, error, settings, batch=plan.batch)
+            continue
+        session.load()  # outside: a model that cannot be used ends the whole run
+        try:
+            title = f"[{number}/{len(plan.jobs)}] {job.source}" if plan.batch else job.source
+            _compute(job, item, outputs, title, work, session)
+        except Exception as error:
+            failed += failure(job.source, error, settings, batch=plan.batch)
+    if plan.batch:
+        done = len(plan.jobs) - failed - skipped
+        notice(settings, f"{done} done, {skipped} skipped because they exist, {failed} failed")
+    return 1 if failed else 0
+
+
+def failure(source: str, error: Exception, settings: Settings, *, batch: bool) -> int:
+    """Report an input that failed: 1, for counting; outside of a batch the error is raised on."""
+    message = describe(error)
+    emit(settings, {"input": source, "error": message})
+    if not batch:
+        raise error
+    if settings.debug:
+        traceback.print_exception(error)
+    sys.stderr.write(f"scoreinv: error: {message if source in message else f'{source}: {message}'}\n")
+    return 1
+
+
+def _compute(job: Job, item: T, outputs: list[str], title: str, work: Work[T], session: Session) -> None:
+    settings = session.settings
+    started = time.monotonic()
+    with ProgressBar(title, quiet=settings.quiet) as bar:
+        nfe = work.compute(item, outputs, bar)
+    seconds = time.monotonic() - started
+    emit(
+        settings,
+        {
+            "input": job.source,
+            "output": outputs[0],
+            "outputs": outputs,
+            "seconds": round(seconds, 3),
+            "nfe": nfe,
+            **session.record(work.method),
+        },
+    )
+    if outputs != [STREAM]:
+        notice(settings, f"{', '.join(outputs)} ({duration(seconds)})")
+
+
+def emit(settings: Settings, record: dict[str, Any]) -> None:
+    """One JSON object on a line of stdout, at once, when `--json` asks for it."""
+    if settings.json:
+        sys.stdout.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+        sys.stdout.flush()
+
+
+def notice(settings: Settings, text: str) -> None:
+    """A line for a person on stderr, unless quiet or machine-read."""
+    if not settings.quiet and not settings.json:
+        sys.stderr.write(f"scoreinv: {text}\n")
+
+
+def warn(text: str) -> None:
+    """A line on stderr about something that was not done as one may expect."""
+    sys.stderr.write(f"scoreinv: warning: {text}\n")

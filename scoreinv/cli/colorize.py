@@ -1,0 +1,74 @@
+"""`scoreinv colorize GRAY...`: add colour."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scoreinv.cli.batch import Work, run, warn
+from scoreinv.cli.common import (
+    Estimate,
+    EstimateOption,
+    FrameOption,
+    GrayWeights,
+    Method,
+    MethodOption,
+    ModelOption,
+    OutputOption,
+    QualityOption,
+    SamplesOption,
+    Settings,
+    StartOption,
+    StepsOption,
+    conditional_sampling,
+)
+from scoreinv.cli.outputs import Job, plan
+from scoreinv.cli.progress import ProgressBar
+from scoreinv.cli.runtime import Session
+
+if TYPE_CHECKING:
+    from scoreinv.imaging.picture import Picture
+
+
+def colorize(
+    photos: Annotated[
+        list[str], typer.Argument(metavar="GRAY...", help="Grey photos or folders; - is stdin.", show_default=False)
+    ],
+    settings: Settings,
+    output: OutputOption = None,
+    model: ModelOption = "photo",
+    method: MethodOption = Method.PC,
+    steps: StepsOption = None,
+    start: StartOption = None,
+    samples: SamplesOption = 1,
+    estimate: EstimateOption = Estimate.SAMPLE,
+    gray_weights: Annotated[
+        GrayWeights, typer.Option("--gray-weights", help="How the grey was made of red, green and blue.")
+    ] = GrayWeights.REC601,
+    quality: QualityOption = None,
+    frame: FrameOption = None,
+) -> None:
+    """Colour grey photos; their luma, and so all detail, is kept to the grey level."""
+    sampling = conditional_sampling(method, steps, start, samples, estimate, settings)
+    everything = plan(photos, output, "_colorized")
+    files = samples if estimate is Estimate.SAMPLE else 1
+    session = Session(model, settings)
+
+    def read(job: Job) -> Picture:
+        from scoreinv.imaging.files import read_picture
+
+        return read_picture(job.source, frame)
+
+    def compute(picture: Picture, outputs: list[str], bar: ProgressBar) -> int:
+        from scoreinv.imaging.files import write_picture
+        from scoreinv.tasks.colorization import colorize_picture
+
+        result = colorize_picture(picture, session.prior, sampling, gray_weights.value, bar.fraction)
+        if result.was_coloured:
+            warn("the photo has colours already: they are replaced")
+        for path, coloured in zip(outputs, result.samples if len(outputs) > 1 else [result.image], strict=True):
+            write_picture(path, coloured, overwrite=settings.overwrite, quality=quality)
+        return result.nfe
+
+    raise typer.Exit(run(everything, Work(read, compute, files, method.value), session))

@@ -1,0 +1,183 @@
+"""`scoreinv inpaint PHOTO... --mask MASK`: fill holes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scoreinv.cli.batch import Work, run, warn
+from scoreinv.cli.common import (
+    OUTPUT,
+    Estimate,
+    EstimateOption,
+    FrameOption,
+    Method,
+    MethodOption,
+    ModelOption,
+    OutputOption,
+    QualityOption,
+    SamplesOption,
+    Settings,
+    StartOption,
+    StepsOption,
+    conditional_sampling,
+)
+from scoreinv.cli.outputs import READABLE, STREAM, Job, Plan, check_file, check_outputs, plan
+from scoreinv.cli.progress import ProgressBar
+from scoreinv.cli.runtime import Session
+from scoreinv.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from scoreinv.imaging.picture import Picture
+    from scoreinv.tasks.settings import ConditionalSampling
+
+MASK = "Mask"
+
+
+@dataclass(frozen=True)
+class MaskReading:
+    """How mask files are read; see `imaging.masks.read_mask`."""
+
+    threshold: float
+    invert: bool
+    grow: int
+
+
+@dataclass(frozen=True)
+class Item:
+    """A photo at hand and its holes."""
+
+    picture: Picture
+    hole: np.ndarray
+
+
+def inpaint(
+    photos: Annotated[
+        list[str], typer.Argument(metavar="PHOTO...", help="Photos or folders; - is stdin.", show_default=False)
+    ],
+    mask: Annotated[
+        str,
+        typer.Option(
+            "--mask",
+            metavar="MASK",
+            help="White is a hole. A picture, for all photos of its size, or a folder of masks named as the photos.",
+            show_default=False,
+        ),
+    ],
+    settings: Settings,
+    output: OutputOption = None,
+    model: ModelOption = "photo",
+    method: MethodOption = Method.PC,
+    steps: StepsOption = None,
+    start: StartOption = None,
+    samples: SamplesOption = 1,
+    estimate: EstimateOption = Estimate.SAMPLE,
+    uncertainty: Annotated[
+        str | None,
+        typer.Option(
+            "--uncertainty",
+            metavar="FILE",
+            help="Also write the samples' standard deviation (16-bit grey, white = 1). Needs --samples 2 or more.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    quality: QualityOption = None,
+    mask_threshold: Annotated[
+        float,
+        typer.Option("--mask-threshold", min=0, max=1, help="Mask values above this are holes.", rich_help_panel=MASK),
+    ] = 0.5,
+    invert_mask: Annotated[
+        bool, typer.Option("--invert-mask", help="White is known, black a hole.", rich_help_panel=MASK)
+    ] = False,
+    grow: Annotated[
+        int, typer.Option("--grow", min=0, help="Enlarge holes by this many pixels.", rich_help_panel=MASK)
+    ] = 0,
+    frame: FrameOption = None,
+) -> None:
+    """Fill the holes of photos: what the mask shows white is drawn anew, every other pixel is kept bit for bit."""
+    sampling = conditional_sampling(method, steps, start, samples, estimate, settings)
+    everything = plan(photos, output, "_inpainted")
+    everything, masks = _masks(everything, mask, settings)
+    if uncertainty is not None:
+        _check_uncertainty(uncertainty, everything, samples, settings)
+    files = samples if estimate is Estimate.SAMPLE else 1
+    reading = MaskReading(mask_threshold, invert_mask, grow)
+    session = Session(model, settings)
+
+    def read(job: Job) -> Item:
+        return _read(job, masks[job.source], reading, frame)
+
+    def compute(item: Item, outputs: list[str], bar: ProgressBar) -> int:
+        return _compute(item, outputs, bar, session, sampling, quality, uncertainty)
+
+    raise typer.Exit(run(everything, Work(read, compute, files, method.value), session))
+
+
+def _read(job: Job, mask: str, reading: MaskReading, frame: int | None) -> Item:
+    from scoreinv.imaging.files import read_picture
+    from scoreinv.imaging.masks import read_mask
+
+    picture = read_picture(job.source, frame)
+    hole = read_mask(mask, picture.size, threshold=reading.threshold, invert=reading.invert, grow=reading.grow)
+    return Item(picture, hole)
+
+
+def _compute(
+    item: Item,
+    outputs: list[str],
+    bar: ProgressBar,
+    session: Session,
+    sampling: ConditionalSampling,
+    quality: int | None,
+    uncertainty: str | None,
+) -> int:
+    from scoreinv.imaging.files import write_picture
+    from scoreinv.imaging.picture import Picture
+    from scoreinv.tasks.inpainting import inpaint_picture
+
+    result = inpaint_picture(item.picture, item.hole, session.prior, sampling, bar.fraction)
+    pictures = result.samples if len(outputs) > 1 else [result.image]
+    overwrite = session.settings.overwrite
+    for path, picture in zip(outputs, pictures, strict=True):
+        write_picture(path, picture, overwrite=overwrite, quality=quality)
+    if uncertainty is not None:
+        levels = (result.std.clip(0, 1) * 65535).round().astype("uint16")
+        write_picture(uncertainty, Picture(levels), overwrite=overwrite)
+    return result.nfe
+
+
+def _masks(everything: Plan, mask: str, settings: Settings) -> tuple[Plan, dict[str, str]]:
+    """The mask of each photo by its name, and the plan without the photos that have none."""
+    if not Path(mask).is_dir():
+        check_file(mask)
+        if mask == STREAM and (everything.batch or everything.jobs[0].source == STREAM):
+            raise InputError("--mask -: stdin can be read once, for one mask of one photo")
+        return everything, {job.source: mask for job in everything.jobs}
+    by_stem: dict[str, str] = {}
+    for path in sorted(Path(mask).iterdir()):
+        if path.is_file() and path.suffix.lower() in READABLE:
+            if path.stem in by_stem:
+                raise InputError(f"{by_stem[path.stem]} and {path} are masks of one name: remove one of them")
+            by_stem[path.stem] = str(path)
+    masks = {job.source: by_stem[job.stem] for job in everything.jobs if job.stem in by_stem}
+    if not masks:
+        raise InputError(f"{mask}: no mask in this folder has the name of a photo")
+    for job in everything.jobs:
+        if job.source not in masks:
+            warn(f"{job.source}: skipped, there is no mask named {job.stem} in {mask}")
+    return replace(everything, jobs=[job for job in everything.jobs if job.source in masks]), masks
+
+
+def _check_uncertainty(path: str, everything: Plan, samples: int, settings: Settings) -> None:
+    if everything.batch:
+        raise InputError("--uncertainty writes one file: it takes one photo")
+    if samples < 2:
+        raise InputError("--uncertainty is the spread of several samples: add --samples 4 or more")
+    if Path(path).suffix.lower() not in (".png", ".tif", ".tiff"):
+        raise InputError(f"{path}: the standard deviation is written to .png or .tif")
+    check_outputs([path], overwrite=settings.overwrite)

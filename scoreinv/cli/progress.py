@@ -1,0 +1,84 @@
+"""A progress bar on stderr with the time left, for work that takes over a second."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+SHOW_AFTER_SECONDS = 1.0
+LINE_EVERY_SECONDS = 30.0
+
+
+class ProgressBar:
+    """Shows how far a piece of work is: a bar on a terminal, a sparse line elsewhere, nothing when quiet.
+
+    A context manager; it may be told as often as one likes.
+    """
+
+    def __init__(self, title: str, *, quiet: bool) -> None:
+        self.title = title
+        self.quiet = quiet
+        self.started = time.monotonic()
+        self.last_line = self.started
+        self.bar: Progress | None = None
+        self.task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def fraction(self, done: float) -> None:
+        """This share of the work is done, in (0, 1]."""
+        left = (time.monotonic() - self.started) * (1 - done) / max(done, 1e-9)
+        self.show(done, duration(left))
+
+    def show(self, done: float, left: str, note: str = "") -> None:
+        """This share is done, so much time is left; `note` is shown beside."""
+        now = time.monotonic()
+        if self.quiet or now - self.started < SHOW_AFTER_SECONDS:
+            return
+        if sys.stderr.isatty():
+            if self.bar is None:
+                self._start()
+            self.bar.update(self.task, completed=done, left=left, note=note)
+        elif now - self.last_line >= LINE_EVERY_SECONDS:
+            self.last_line = now
+            line = f"{self.title}: {100 * done:.0f} %, {left} left"
+            sys.stderr.write(f"{line}, {note}\n" if note else f"{line}\n")
+            sys.stderr.flush()
+
+    def _start(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+        self.bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[left]} left"),
+            TextColumn("{task.fields[note]}", markup=False),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self.task = self.bar.add_task(self.title, total=1.0, note="", left="?")
+        self.bar.start()
+
+
+def duration(seconds: float) -> str:
+    """Seconds as `42 s`, `3:07` or `2:03:00`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

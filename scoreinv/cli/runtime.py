@@ -1,0 +1,103 @@
+"""Device, precision, threads and the model of one run, loaded when they are first needed.
+
+Inputs are checked before: a wrong file name should not wait for torch.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from scoreinv.cli.common import DeviceChoice, PrecisionChoice, Settings
+from scoreinv.errors import InputError, ScoreinvError
+
+if TYPE_CHECKING:
+    from scoreinv.prior import ScorePrior
+
+
+class Session:
+    """The model of a run on its device, loaded once and on first use.
+
+    Arguments:
+        model: name or path, as typed.
+        settings: the common options.
+        exact: the work needs float32 (likelihood, ODE solvers): bfloat16 rounding multiplies adaptive steps.
+    """
+
+    def __init__(self, model: str, settings: Settings, *, exact: bool = False) -> None:
+        self.model = model
+        self.settings = settings
+        self.exact = exact
+        if exact and settings.precision is PrecisionChoice.BFLOAT16:
+            raise InputError("--precision bfloat16: ODE solvers and likelihood need float32")
+
+    def load(self) -> None:
+        """Load the model now, unless it is loaded; raises CheckpointError or InputError when it cannot be used."""
+        _ = self.prior
+
+    def record(self, method: str) -> dict[str, str | int]:
+        """What a JSON line says of how a result was made."""
+        return {
+            "seed": self.settings.seed,
+            "model": self.model,
+            "method": method,
+            "device": self.device,
+            "precision": self.precision,
+        }
+
+    @cached_property
+    def device(self) -> str:
+        """`cpu`, `cuda` or `mps`; InputError when the one that was asked for is absent."""
+        return resolve_device(self.settings.device)
+
+    @cached_property
+    def precision(self) -> str:
+        """`float32` or `bfloat16`."""
+        if self.exact:
+            return "float32"
+        return resolve_precision(self.settings.precision, self.device)
+
+    @cached_property
+    def prior(self) -> ScorePrior:
+        """The model, on the device and in the precision of the run."""
+        import torch
+
+        from scoreinv.checkpoints.catalogue import load
+
+        device, precision = self.device, self.precision
+        set_threads(self.settings.threads)
+        prior = load(self.model)
+        try:
+            return prior.to(torch.device(device), getattr(torch, precision))
+        except torch.OutOfMemoryError as error:
+            raise ScoreinvError(f"{self.model}: does not fit in the memory of {device}: use --device cpu") from error
+
+
+def set_threads(count: int | None) -> None:
+    """Bound torch's CPU threads for this process."""
+    if count is not None:
+        import torch
+
+        torch.set_num_threads(count)
+
+
+def resolve_device(choice: DeviceChoice) -> str:
+    """The device to use; `auto` takes CUDA, then MPS, then the CPU. InputError when absent."""
+    import torch
+
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if choice is DeviceChoice.AUTO:
+        return next(name for name, there in present.items() if there)
+    if not present[choice.value]:
+        available = ", ".join(name for name, there in present.items() if there)
+        raise InputError(f"--device {choice.value}: there is none here (available: {available})")
+    return choice.value
+
+
+def resolve_precision(choice: PrecisionChoice, device: str) -> str:
+    """The number format to use; `auto` takes bfloat16 where the processor computes in it."""
+    import torch
+
+    from scoreinv.training.precision import uses_bfloat16
+
+    return "bfloat16" if uses_bfloat16(choice.value, torch.device(device)) else "float32"

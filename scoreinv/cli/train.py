@@ -1,0 +1,221 @@
+"""`scoreinv train --sde ve|vp|subvp`: train a prior."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scoreinv.cli.batch import emit, notice
+from scoreinv.cli.common import PrecisionChoice, Settings
+from scoreinv.cli.progress import ProgressBar, duration
+from scoreinv.cli.runtime import resolve_device, resolve_precision, set_threads
+from scoreinv.errors import InputError
+
+if TYPE_CHECKING:
+    from scoreinv.training.config import TrainingConfig
+    from scoreinv.training.progress import TrainProgress
+
+RUN = "Run"
+CONFIG = "config.json"
+
+
+class SDEChoice(StrEnum):
+    """The paper's three SDEs."""
+
+    VE = "ve"
+    VP = "vp"
+    SUBVP = "subvp"
+
+
+def train(
+    settings: Settings,
+    sde: Annotated[
+        SDEChoice | None,
+        typer.Option("--sde", help="Which of the paper's SDEs, with a small network of colour photographs' crops."),
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            "--config", metavar="FILE|NAME", help="A training configuration (JSON), or a published model's name."
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", metavar="FOLDER|ZIP", help="Pictures. (default: a small built-in set of photographs)"),
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option("--out", metavar="FOLDER", help="Of the run. (default: runs/SDE-DATE)", rich_help_panel=RUN),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, help="Stop after this many steps, in all.", rich_help_panel=RUN)
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", min=0.01, help="Stop after this time, in all.", rich_help_panel=RUN)
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out, to the same bits.", rich_help_panel=RUN)
+    ] = False,
+    init: Annotated[
+        str | None, typer.Option("--init", metavar="NAME|FILE", help="Model to start from.", rich_help_panel=RUN)
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", min=1, help="Pictures a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate", min=1e-12, help="Of Adam.")] = None,
+    sigma_max: Annotated[
+        str | None,
+        typer.Option(
+            "--sigma-max", metavar="NUMBER|data", help="Largest noise of VE; data: estimated from the pictures."
+        ),
+    ] = None,
+) -> None:
+    """Train a prior. Ctrl-C saves first; --resume goes on."""
+    if data is not None and not Path(data).exists():
+        raise InputError(f"{data}: no such folder or zip file of pictures")
+    if resume and out is None:
+        raise InputError("--resume: name the run's folder by --out")
+    if sde is not None and config is not None:
+        raise InputError("--sde and --config: the configuration names its SDE; give one of them")
+    if sde is None and config is None and not resume:
+        raise InputError("say what to train: --sde ve, vp or subvp, or --config FILE")
+    leads = os.environ.get("RANK", "0") == "0"  # the only process, or the first of torchrun's
+    if "RANK" in os.environ and out is None:
+        raise InputError("under torchrun the processes need one folder: give --out")
+    if not leads:
+        settings = replace(settings, quiet=True, json=False)
+    if init is not None and resume:
+        raise InputError("--init and --resume: a resumed run starts from its own state")
+
+    from scoreinv.checkpoints.catalogue import load
+    from scoreinv.training.loop import train as train_prior
+
+    device = resolve_device(settings.device)
+    set_threads(settings.threads)
+    changes = Changes(data, steps, minutes, batch_size, learning_rate, sigma_max)
+    run = _configuration(sde, config, out if resume else None, changes, settings)
+    folder = Path(out) if out is not None else _default_folder(run)
+    start = load(init) if init is not None else None
+    ends = [f"{run.steps:,} steps" if run.steps else "", f"{run.minutes:g} minutes" if run.minutes else ""]
+    notice(settings, f"training in {folder}, to {' or '.join(filter(None, ends))}; Ctrl-C saves, --resume goes on")
+    with ProgressBar("training", quiet=settings.quiet) as bar:
+
+        def tell(progress: TrainProgress) -> None:
+            bar.show(
+                progress.fraction,
+                duration(progress.seconds_left),
+                f"loss {progress.loss:.4f}, {progress.images_per_second:.0f} images/s",
+            )
+
+        result = train_prior(run, folder, resume=resume, init=start, device=device, callback=tell)
+    record = {
+        "output": str(result.model),
+        "outputs": [str(result.model)],
+        "steps": result.steps,
+        "images": result.images,
+        "loss": result.loss,
+        "validation_loss": result.validation.loss if result.validation else None,
+        "seconds": round(result.seconds, 3),
+        "seed": run.seed,
+        "device": device,
+        "precision": resolve_precision(PrecisionChoice(run.precision), device),
+    }
+    emit(settings, record)
+    loss = "" if result.loss is None else f", loss {result.loss:.4f}"
+    notice(settings, f"{result.model} ({result.steps:,} steps, {duration(result.seconds)}{loss})")
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What the command line changes in a configuration; None leaves it."""
+
+    data: str | None
+    steps: int | None
+    minutes: float | None
+    batch_size: int | None
+    learning_rate: float | None
+    sigma_max: str | None
+
+
+def _configuration(
+    sde: SDEChoice | None, name: str | None, resumed: str | None, changes: Changes, settings: Settings
+) -> TrainingConfig:
+    """The run that is asked for: that of a folder, of a file, of a published name or of an SDE, as changed."""
+    from scoreinv.checkpoints.config import sde_by_name
+    from scoreinv.training.config import DataConfig
+    from scoreinv.training.loop import load_config
+    from scoreinv.training.presets import paper_training, small_training
+
+    if resumed is not None and (Path(resumed) / CONFIG).is_file():
+        run = load_config(resumed)
+        if sde is not None and type(run.model.sde) is not sde_by_name(sde.value):
+            raise InputError(
+                f"{resumed}: holds a run of another SDE than {sde.value}; leave --sde out to go on with it"
+            )
+        return _with_sigma_max(_changed(run, changes), changes.sigma_max)
+    if name is None:
+        if sde is None:
+            raise InputError(f"{resumed}: holds no run to resume; say what to train by --sde or --config")
+        run = small_training(sde_by_name(sde.value)(), DataConfig())
+    elif name.endswith(".json"):
+        run = _read_config(Path(name))
+    else:
+        run = paper_training(name, DataConfig(mode="resize"))
+    run = replace(run, seed=settings.seed, precision=settings.precision.value)
+    return _with_sigma_max(_changed(run, changes), changes.sigma_max)
+
+
+def _changed(run: TrainingConfig, changes: Changes) -> TrainingConfig:
+    if changes.data is not None:
+        run = replace(run, data=replace(run.data, source=changes.data))
+    if changes.learning_rate is not None:
+        run = replace(run, optimizer=replace(run.optimizer, learning_rate=changes.learning_rate))
+    if changes.batch_size is not None:
+        run = replace(run, batch_size=changes.batch_size)
+    if changes.steps is not None or changes.minutes is not None:
+        # A run by the clock has no number of steps, unless both are asked for.
+        run = replace(run, steps=changes.steps, minutes=changes.minutes)
+    return run
+
+
+def _with_sigma_max(run: TrainingConfig, sigma_max: str | None) -> TrainingConfig:
+    if sigma_max is None:
+        return run
+    from scoreinv.sdes import VE
+    from scoreinv.training.noise_range import with_estimated_sigma_max
+
+    if not isinstance(run.model.sde, VE):
+        raise InputError("--sigma-max belongs to the VE SDE")
+    if sigma_max == "data":
+        return with_estimated_sigma_max(run)
+    try:
+        value = float(sigma_max)
+    except ValueError:
+        raise InputError(f"--sigma-max {sigma_max}: give a number, or data") from None
+    if not run.model.sde.sigma_min < value < math.inf:
+        raise InputError(f"--sigma-max {sigma_max}: must be above sigma_min, {run.model.sde.sigma_min:g}")
+    return replace(run, model=replace(run.model, sde=replace(run.model.sde, sigma_max=value)))
+
+
+def _read_config(path: Path) -> TrainingConfig:
+    from scoreinv.training.config import TrainingConfig
+
+    try:
+        return TrainingConfig.from_dict(json.loads(path.read_text()))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: not a JSON configuration: {error}") from error
+
+
+def _default_folder(run: TrainingConfig) -> Path:
+    kind = type(run.model.sde).__name__.lower()
+    return Path("runs") / f"{kind}-{datetime.now():%Y-%m-%d-%H%M%S}"

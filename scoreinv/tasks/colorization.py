@@ -1,0 +1,163 @@
+"""Colour for grey pictures: samples of the prior whose luma is the picture's (Song et al. 2021, appendix I.3).
+
+Colour is smooth and depends on the whole scene, so it is drawn at the model's own scale (`work_size`) and raised to
+full resolution along the edges of the picture's luma. The luma itself, and so all detail, is the picture's, to the grey
+level.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from scoreinv.guidance import ConstrainedPC, Tiled
+from scoreinv.imaging.arrays import pictures_from_api
+from scoreinv.imaging.colour import grey_weights, luma
+from scoreinv.imaging.picture import Picture
+from scoreinv.operators import gray
+from scoreinv.prior import ScorePrior
+from scoreinv.samplers import NoiseStream
+from scoreinv.tasks.common import (
+    PIXELS_AT_ONCE,
+    Share,
+    TaskCallback,
+    check_colour,
+    draw,
+    spread,
+    tile_side,
+    to_arrays,
+    to_tensor,
+)
+from scoreinv.tasks.settings import ConditionalSampling, Estimate, Method
+
+_COLOURED = 0.02
+"""Difference of the channels, as a fraction of the range, above which a picture is not grey: JPEG leaves some."""
+
+
+@dataclass(frozen=True)
+class ColorizationResult:
+    """A coloured picture, in the form of the one that was given (array, PIL image or tensor).
+
+    Attributes:
+        image: the first sample, or the mean of all.
+        samples: all samples.
+        std: HxW, standard deviation of the samples' colours at each pixel, root mean square over the channels, at the
+            working scale and interpolated; None for one sample.
+        nfe: evaluations of the network at each place for one sample.
+    """
+
+    image: Any
+    samples: list[Any]
+    std: Any
+    nfe: int
+
+
+@dataclass(frozen=True)
+class PictureColours:
+    """The result for one `Picture`, before it takes the form of the caller's.
+
+    Attributes:
+        image, samples, std, nfe: as in `ColorizationResult`.
+        was_coloured: whether the picture had colours, which were replaced.
+    """
+
+    image: Picture
+    samples: list[Picture]
+    std: np.ndarray | None
+    nfe: int
+    was_coloured: bool
+
+
+def colorize(
+    image: Any,
+    *,
+    prior: ScorePrior,
+    gray_weights: str = "rec601",
+    method: Method = "pc",
+    steps: int = ConditionalSampling.steps,
+    samples: int = 1,
+    seed: int = 0,
+    estimate: Estimate = "sample",
+    start: float = ConditionalSampling.start,
+    callback: TaskCallback | None = None,
+) -> ColorizationResult:
+    """Colour a grey picture; the colours of one that has any are replaced.
+
+    Arguments:
+        image: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor (B)xCxHxW in [0, 1].
+        gray_weights: how the grey was made of red, green and blue: `rec601`, `average` (the paper's) or `rec709`.
+        method, steps, samples, seed, estimate, start: see `ConditionalSampling`.
+        callback: told of progress; may stop the work.
+
+    Raises InputError for pictures or settings that are not such, Cancelled when the callback stopped, and ScoreinvError
+    when the model gives values that are not finite.
+    """
+    sampling = ConditionalSampling(method, steps, start, samples, seed, estimate)
+    grey_weights(gray_weights)
+    pictures, form = pictures_from_api(image)
+    results = []
+    share = Share(callback, len(pictures))
+    for picture in pictures:
+        share.begin(1)
+        results.append(colorize_picture(picture, prior, sampling, gray_weights, share))
+    return ColorizationResult(
+        image=form.pictures([result.image for result in results]),
+        samples=[form.pictures([result.samples[i] for result in results]) for i in range(samples)],
+        std=None if samples == 1 else form.maps([result.std for result in results]),
+        nfe=results[0].nfe,
+    )
+
+
+def colorize_picture(
+    picture: Picture,
+    prior: ScorePrior,
+    sampling: ConditionalSampling,
+    weights: str,
+    callback: TaskCallback | None = None,
+) -> PictureColours:
+    """`colorize` for one `Picture`."""
+    check_colour(prior)
+    height, width = work_size(picture.size, tile_side(prior))
+    small = luma(picture.resized_rgb(height, width), weights)
+    grey = np.repeat(small[..., None], 3, axis=2)
+    drawn, nfe = _draw(grey, prior, sampling, weights, callback)
+    coloured = [picture.with_chroma(rgb, weights) for rgb in drawn]
+    mean = sampling.estimate == "mean"
+    image = picture.with_chroma(np.mean(drawn, axis=0), weights) if mean else coloured[0]
+    std = None
+    if sampling.samples > 1:
+        low = Image.fromarray(spread(np.stack(drawn)))
+        std = np.asarray(low.resize((picture.width, picture.height), Image.Resampling.BILINEAR))
+    return PictureColours(image, coloured, std, nfe, not picture.is_gray(_COLOURED))
+
+
+def work_size(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """(height, width) at which colours are drawn: the shorter side is the model's, and nothing is enlarged."""
+    scale = min(1.0, side / min(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _draw(
+    grey: np.ndarray, prior: ScorePrior, sampling: ConditionalSampling, weights: str, callback: TaskCallback | None
+) -> tuple[list[np.ndarray], int]:
+    """Samples HxWx3 with the luma of `grey`, HxWx3, and the evaluations of each."""
+    height, width, _ = grey.shape
+    tile = tile_side(prior)
+    tiled = Tiled(prior, tile, tile // 2, PIXELS_AT_ONCE)
+    operator = gray(weights, height, width)
+    at_once = max(1, PIXELS_AT_ONCE // (height * width))
+    share = Share(callback, sampling.samples)
+    drawn: list[np.ndarray] = []
+    nfe = 0
+    for first in range(0, sampling.samples, at_once):
+        numbers = range(first, min(first + at_once, sampling.samples))
+        guess = to_tensor([grey] * len(numbers), prior.device)
+        condition = ConstrainedPC(tiled, operator, operator(prior.to_model(guess)))
+        noise = NoiseStream.keyed([(sampling.seed, number) for number in numbers], prior.device)
+        share.begin(len(numbers))
+        x, nfe = draw(sampling, condition, prior, guess, noise, share)
+        drawn += to_arrays(x)
+    return drawn, nfe

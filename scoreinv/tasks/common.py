@@ -1,0 +1,128 @@
+"""What the tasks share: a constrained sampler and where it begins, checks, ways between arrays and tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scoreinv.errors import InputError, ScoreinvError
+from scoreinv.prior import Prior, ScorePrior
+from scoreinv.samplers import PC, AnnealedLangevin, NoiseStream, Progress, State
+from scoreinv.samplers.times import time_at
+from scoreinv.sdes import as_time
+from scoreinv.tasks.settings import ConditionalSampling
+
+TaskCallback = Callable[[float], bool | None]
+"""Told of the share of the work that is done, in (0, 1]; the work stops with `Cancelled` when it returns False."""
+
+PIXELS_AT_ONCE = 1 << 17
+"""Bound of memory: windows are evaluated together up to this many pixels."""
+
+
+def draw(
+    sampling: ConditionalSampling,
+    condition: Prior,
+    prior: ScorePrior,
+    guess: Tensor,
+    noise: NoiseStream,
+    callback: TaskCallback | None,
+) -> tuple[Tensor, int]:
+    """A sample of `condition` for each row, (B, C, H, W) in [0, 1], not clipped, and the evaluations of each.
+
+    Arguments:
+        condition: what is sampled: a wrapper of `prior`.
+        guess: where sampling starts unless it starts from the SDE's prior, (B, C, H, W) in [0, 1].
+
+    Raises ScoreinvError when the model gives values that are not finite.
+    """
+    time = start_time(prior, sampling.start)
+    state = None
+    if time is not None:
+        z = noise.normal(guess.shape)
+        state = State(prior.sde.perturb(prior.to_model(guess), as_time(time), z), time)
+    sampler = PC(
+        corrector=AnnealedLangevin(), corrector_steps=sampling.corrector_steps, snr=sampling.snr, steps=sampling.steps
+    )
+    result = sampler.sample(condition, tuple(guess.shape), noise=noise, callback=Told(callback), start=state)
+    return prior.to_image(finite(result.x0)), int(result.nfe[0])
+
+
+def start_time(prior: ScorePrior, level: float) -> float | None:
+    """The time at which a picture in [0, 1] has noise of standard deviation `level`; None at or beyond t = 1."""
+    low, high = prior.data_range
+    ratio = torch.tensor(min(level, 1e9) * (high - low), dtype=torch.float64)
+    if ratio >= prior.sde.noise_to_signal(torch.tensor(1.0, dtype=torch.float64)):
+        return None
+    time = float(time_at(prior.sde, ratio))
+    return time if time > prior.sde.sampling_end else None
+
+
+def finite(x: Tensor) -> Tensor:
+    """x itself; ScoreinvError unless every value is finite."""
+    if not x.isfinite().all():
+        raise ScoreinvError(
+            "the model gave values that are not finite: its weights are damaged, or its precision is too low "
+            "(--precision float32)"
+        )
+    return x
+
+
+def check_colour(prior: ScorePrior) -> None:
+    """Raise InputError unless the model is one of colour pictures."""
+    if prior.channels != 3:
+        raise InputError(f"this task needs a model of colour pictures, not of {prior.channels} channels")
+
+
+def tile_side(prior: ScorePrior) -> int:
+    """Side of the windows that the model looks through: its training size, as a multiple of its stride."""
+    return max(1, prior.image_size // prior.stride) * prior.stride
+
+
+def to_tensor(pictures: list[np.ndarray], device: torch.device) -> Tensor:
+    """HxWxC arrays of one size as (B, C, H, W) float32."""
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).to(device, torch.float32).contiguous()
+
+
+def to_arrays(batch: Tensor) -> list[np.ndarray]:
+    """(B, C, H, W) as HxWxC float32 arrays, clipped to [0, 1]."""
+    return list(batch.clamp(0, 1).permute(0, 2, 3, 1).float().cpu().numpy())
+
+
+def spread(samples: np.ndarray) -> np.ndarray:
+    """Standard deviation over the first axis, root mean square over the last: (S, ..., C) to (...)."""
+    return np.sqrt(samples.var(axis=0, ddof=1).mean(axis=-1)).astype(np.float32)
+
+
+class Share:
+    """Turns the progress of parts, of different sizes, into that of the whole."""
+
+    def __init__(self, callback: TaskCallback | None, total: float) -> None:
+        self.callback = callback
+        self.total = total
+        self.done = 0.0
+        self.size = 0.0
+
+    def begin(self, size: float) -> None:
+        """The next part is of this size."""
+        self.done += self.size
+        self.size = size
+
+    def __call__(self, fraction: float) -> bool | None:
+        """Told of the fraction of the current part that is done."""
+        if self.callback is None:
+            return None
+        return self.callback(min(1.0, (self.done + fraction * self.size) / self.total))
+
+
+@dataclass(frozen=True)
+class Told:
+    """A sampler's callback that passes the share that is done on to a task's."""
+
+    callback: TaskCallback | None
+
+    def __call__(self, progress: Progress) -> bool | None:
+        return None if self.callback is None else self.callback(progress.fraction)

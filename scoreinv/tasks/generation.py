@@ -1,0 +1,96 @@
+"""New pictures from the prior, of a class where a classifier is given (Song et al. 2021, section 4, appendix I.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from scoreinv.errors import InputError
+from scoreinv.guidance import ClassifierGuidance
+from scoreinv.guidance.classifier import Classifier
+from scoreinv.prior import Prior, ScorePrior
+from scoreinv.samplers import ODE, PC, EulerMaruyama, Multistep, NoiseStream
+from scoreinv.sdes import VE
+from scoreinv.tasks.common import PIXELS_AT_ONCE, Share, TaskCallback, Told, finite, to_arrays
+
+Sampler = Literal["pc", "ode", "multistep"]
+
+PC_STEPS = 1000
+MULTISTEP_STEPS = 25
+
+
+@dataclass(frozen=True)
+class GenerationResult:
+    """New pictures.
+
+    Attributes:
+        images: NxHxWxC float32 in [0, 1].
+        nfe: evaluations of the network for each picture, on average.
+    """
+
+    images: np.ndarray
+    nfe: int
+
+
+def generate(
+    prior: ScorePrior,
+    count: int,
+    *,
+    sampler: Sampler = "pc",
+    steps: int | None = None,
+    seed: int = 0,
+    classifier: Classifier | None = None,
+    label: int | None = None,
+    guidance: float = 1.0,
+    callback: TaskCallback | None = None,
+) -> GenerationResult:
+    """Draw `count` pictures of the model's own size; picture i of a seed is the same whatever the count.
+
+    Arguments:
+        sampler: `pc` with the paper's settings (VE: reverse diffusion and Langevin; else Euler-Maruyama), `ode`
+            (adaptive probability flow), or `multistep` (DPM-Solver++, good in 25 evaluations).
+        steps: of `pc` (1000) and `multistep` (25); the ODE chooses its own.
+        classifier, label, guidance: see `ClassifierGuidance`.
+        callback: told of progress; may stop the work.
+
+    Raises InputError for settings that are not such, Cancelled when the callback stopped, and ScoreinvError when the
+    model gives values that are not finite.
+    """
+    if count < 1:
+        raise InputError(f"at least one picture must be asked for, not {count}")
+    if (classifier is None) != (label is None):
+        raise InputError("a class needs a classifier and a label")
+    solver = make_sampler(prior, sampler, steps)
+    target: Prior = prior
+    if classifier is not None:
+        target = ClassifierGuidance(prior, classifier, label, guidance)
+    side = prior.image_size
+    at_once = max(1, PIXELS_AT_ONCE // side**2)
+    share = Share(callback, count)
+    images: list[np.ndarray] = []
+    evaluations = 0
+    for first in range(0, count, at_once):
+        batch = min(at_once, count - first)
+        share.begin(batch)
+        noise = NoiseStream(seed, batch, first, device=prior.device)
+        result = solver.sample(target, (batch, prior.channels, side, side), noise=noise, callback=Told(share))
+        images += to_arrays(prior.to_image(finite(result.x0)))
+        evaluations += int(result.nfe.sum())
+    return GenerationResult(np.stack(images), round(evaluations / count))
+
+
+def make_sampler(prior: ScorePrior, sampler: Sampler, steps: int | None) -> PC | ODE | Multistep:
+    """The sampler of a name with its settings for the prior's SDE; InputError for one that there is not."""
+    if sampler == "pc":
+        if isinstance(prior.sde, VE):
+            return PC(steps=steps or PC_STEPS)
+        return PC(predictor=EulerMaruyama(), corrector_steps=0, steps=steps or PC_STEPS)
+    if sampler == "ode":
+        if steps is not None:
+            raise InputError("the ODE sampler chooses its steps by itself")
+        return ODE()
+    if sampler == "multistep":
+        return Multistep(steps=steps or MULTISTEP_STEPS)
+    raise InputError(f"unknown sampler {sampler!r}: choose pc, ode or multistep")

@@ -1,0 +1,264 @@
+"""Holes filled by samples of the prior given what surrounds them (Song et al. 2021, appendix I.2).
+
+The picture is never put through the network as a whole. Holes are grouped into regions with known pixels around; these
+are done one after another, in a fixed order, each given what was filled before; a region is covered by windows of the
+size that the model was trained at, whose estimates are blended at every step (`guidance.Tiled`). So memory is bounded
+whatever the picture's size, and the fill alone is written: known pixels are bit-identical.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from scoreinv.guidance import ConstrainedPC, Tiled
+from scoreinv.imaging.arrays import pictures_from_api
+from scoreinv.imaging.fill import push_pull
+from scoreinv.imaging.masks import DEFAULT_THRESHOLD, as_holes, observed_from_hole
+from scoreinv.imaging.picture import Box, Fill, Picture
+from scoreinv.imaging.regions import Region, hole_regions
+from scoreinv.operators import mask as mask_operator
+from scoreinv.prior import ScorePrior
+from scoreinv.samplers import NoiseStream
+from scoreinv.tasks.common import (
+    PIXELS_AT_ONCE,
+    Share,
+    TaskCallback,
+    check_colour,
+    draw,
+    spread,
+    tile_side,
+    to_arrays,
+    to_tensor,
+)
+from scoreinv.tasks.settings import ConditionalSampling, Estimate, Method
+
+_BLOCK_TILES = 12
+"""Longest side of a region in tiles; larger clusters of holes are done in blocks, each given those before."""
+
+
+@dataclass(frozen=True)
+class InpaintingResult:
+    """A filled picture, in the form of the one that was given (array, PIL image or tensor).
+
+    Attributes:
+        image: the first sample, or the mean of all.
+        samples: all samples.
+        std: HxW, standard deviation of the samples at each pixel, root mean square over the channels, in [0, 1] units;
+            None for one sample.
+        nfe: evaluations of the network at each place for one sample.
+    """
+
+    image: Any
+    samples: list[Any]
+    std: Any
+    nfe: int
+
+
+@dataclass(frozen=True)
+class PictureFill:
+    """The result for one `Picture`, before it takes the form of the caller's.
+
+    Attributes:
+        image, samples, std, nfe: as in `InpaintingResult`.
+    """
+
+    image: Picture
+    samples: list[Picture]
+    std: np.ndarray | None
+    nfe: int
+
+
+def inpaint(
+    image: Any,
+    mask: Any,
+    *,
+    prior: ScorePrior,
+    method: Method = "pc",
+    steps: int = ConditionalSampling.steps,
+    samples: int = 1,
+    seed: int = 0,
+    estimate: Estimate = "sample",
+    start: float = ConditionalSampling.start,
+    mask_threshold: float = DEFAULT_THRESHOLD,
+    callback: TaskCallback | None = None,
+) -> InpaintingResult:
+    """Fill the holes of a picture.
+
+    Arguments:
+        image: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor (B)xCxHxW in [0, 1].
+        mask: of the picture's size; true, or above `mask_threshold` of its range, is a hole.
+        method, steps, samples, seed, estimate, start: see `ConditionalSampling`.
+        callback: told of progress; may stop the work.
+
+    Raises InputError for pictures, masks or settings that are not such, Cancelled when the callback stopped, and
+    ScoreinvError when the model gives values that are not finite.
+    """
+    sampling = ConditionalSampling(method, steps, start, samples, seed, estimate)
+    pictures, form = pictures_from_api(image)
+    holes = as_holes(mask, [picture.size for picture in pictures], threshold=mask_threshold)
+    results = []
+    share = Share(callback, len(pictures))
+    for picture, hole in zip(pictures, holes, strict=True):
+        share.begin(1)
+        results.append(inpaint_picture(picture, hole, prior, sampling, share))
+    return InpaintingResult(
+        image=form.pictures([result.image for result in results]),
+        samples=[form.pictures([result.samples[i] for result in results]) for i in range(samples)],
+        std=None if samples == 1 else form.maps([result.std for result in results]),
+        nfe=results[0].nfe,
+    )
+
+
+def inpaint_picture(
+    picture: Picture,
+    hole: np.ndarray,
+    prior: ScorePrior,
+    sampling: ConditionalSampling,
+    callback: TaskCallback | None = None,
+) -> PictureFill:
+    """`inpaint` for one `Picture` and its holes, HxW bool."""
+    check_colour(prior)
+    regions = _regions(hole, tile_side(prior), prior.stride)
+    share = Share(callback, sum(region.hole.size for region in regions))
+    unknown = hole.copy()
+    fills: list[list[Fill]] = [[] for _ in range(sampling.samples)]
+    nfe = 0
+    for group in _groups(regions):
+        share.begin(sum(region.hole.size for region in group))
+        colours, nfe = _fill_group(picture, unknown, group, fills, prior, sampling, share)
+        for number, region in enumerate(group):
+            for done, drawn in zip(fills, colours, strict=True):
+                done.append(Fill(region.box, region.hole, drawn[number]))
+            _crop(unknown, region.box)[region.hole] = False
+    filled = [picture.with_fills(done) for done in fills]
+    image = filled[0] if sampling.estimate == "sample" else picture.with_fills(_means(fills))
+    return PictureFill(image, filled, _spread(picture, fills), nfe)
+
+
+def _fill_group(
+    picture: Picture,
+    unknown: np.ndarray,
+    group: list[Region],
+    fills: list[list[Fill]],
+    prior: ScorePrior,
+    sampling: ConditionalSampling,
+    share: Share,
+) -> tuple[list[list[np.ndarray]], int]:
+    """For each sample the colours of each region of a group of equal size, and the evaluations of each."""
+    holes = [_crop(unknown, region.box).copy() for region in group]
+    rows = [(sample, number) for sample in range(len(fills)) for number in range(len(group))]
+    at_once = max(1, PIXELS_AT_ONCE // group[0].hole.size)
+    colours: list[list[np.ndarray]] = [[] for _ in fills]
+    nfe = 0
+    for first in range(0, len(rows), at_once):
+        part = rows[first : first + at_once]
+        known = [_overlaid(picture, group[number].box, fills[sample]) for sample, number in part]
+        guess = [push_pull(rgb, holes[number]) for rgb, (_, number) in zip(known, part, strict=True)]
+        observed = torch.from_numpy(np.stack([observed_from_hole(holes[number]) for _, number in part]))[:, None]
+        keys = [(sampling.seed, sample, *group[number].box[:2]) for sample, number in part]
+        noise = NoiseStream.keyed(keys, prior.device)
+        needed = (observed == 0).any(0)[0]
+        tile = tile_side(prior)
+        tiled = Tiled(prior, tile, tile // 4, PIXELS_AT_ONCE, needed)
+        operator = mask_operator(observed.to(prior.device))
+        condition = ConstrainedPC(tiled, operator, operator(prior.to_model(to_tensor(known, prior.device))))
+        tell = _Part(share, first / len(rows), len(part) / len(rows))
+        drawn, nfe = draw(sampling, condition, prior, to_tensor(guess, prior.device), noise, tell)
+        for (sample, _), rgb in zip(part, to_arrays(drawn), strict=True):
+            colours[sample].append(rgb)
+    return colours, nfe
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Progress of a part of a group, as that of the group."""
+
+    share: Share
+    offset: float
+    scale: float
+
+    def __call__(self, fraction: float) -> bool | None:
+        return self.share(self.offset + self.scale * fraction)
+
+
+def _regions(hole: np.ndarray, tile: int, stride: int) -> list[Region]:
+    """The regions to fill, in order: none has a side longer than a block and its context."""
+    limit = _BLOCK_TILES * tile
+    context = tile // 4
+    regions = hole_regions(hole, context=context, multiple=stride, minimum=tile, maximum=limit)
+    return [block for region in regions for block in _blocks(region, hole.shape, limit, context)]
+
+
+def _blocks(region: Region, shape: tuple[int, ...], limit: int, context: int) -> Iterator[Region]:
+    """A region as it is, or one that is too large in blocks that share its holes out."""
+    top, left, height, width = region.box
+    if max(height, width) <= limit:
+        yield region
+        return
+    down, across = math.ceil(height / limit), math.ceil(width / limit)
+    for rows in np.array_split(np.arange(height), down):
+        for columns in np.array_split(np.arange(width), across):
+            inside = region.hole[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            if not inside.any():
+                continue
+            y0, x0 = max(0, top + rows[0] - context), max(0, left + columns[0] - context)
+            y1 = min(shape[0], top + rows[-1] + 1 + context)
+            x1 = min(shape[1], left + columns[-1] + 1 + context)
+            own = np.zeros((y1 - y0, x1 - x0), dtype=bool)
+            at_y, at_x = top + rows[0] - y0, left + columns[0] - x0
+            own[at_y : at_y + len(rows), at_x : at_x + len(columns)] = inside
+            yield Region((int(y0), int(x0), int(y1 - y0), int(x1 - x0)), own)
+
+
+def _groups(regions: list[Region]) -> Iterator[list[Region]]:
+    """Regions in order, neighbours in that order of one size together, up to what is evaluated at once."""
+    group: list[Region] = []
+    for region in regions:
+        fits = group and region.hole.shape == group[0].hole.shape
+        if group and not (fits and (len(group) + 1) * region.hole.size <= PIXELS_AT_ONCE):
+            yield group
+            group = []
+        group.append(region)
+    if group:
+        yield group
+
+
+def _overlaid(picture: Picture, box: Box, fills: list[Fill]) -> np.ndarray:
+    """Colours of a box, with what has been filled so far."""
+    rgb = picture.rgb(box)
+    top, left, height, width = box
+    for fill in fills:
+        y, x, tall, wide = fill.box
+        y0, x0 = max(y, top), max(x, left)
+        y1, x1 = min(y + tall, top + height), min(x + wide, left + width)
+        if y0 >= y1 or x0 >= x1:
+            continue
+        inside = fill.hole[y0 - y : y1 - y, x0 - x : x1 - x]
+        colours = fill.rgb[y0 - y : y1 - y, x0 - x : x1 - x]
+        rgb[y0 - top : y1 - top, x0 - left : x1 - left][inside] = colours[inside]
+    return rgb
+
+
+def _means(fills: list[list[Fill]]) -> list[Fill]:
+    return [replace(same[0], rgb=np.mean([fill.rgb for fill in same], axis=0)) for same in zip(*fills, strict=True)]
+
+
+def _spread(picture: Picture, fills: list[list[Fill]]) -> np.ndarray | None:
+    if len(fills) == 1:
+        return None
+    std = np.zeros(picture.size, dtype=np.float32)
+    for same in zip(*fills, strict=True):
+        hole = same[0].hole
+        _crop(std, same[0].box)[hole] = spread(np.stack([fill.rgb for fill in same]))[hole]
+    return std
+
+
+def _crop(values: np.ndarray, box: Box) -> np.ndarray:
+    top, left, height, width = box
+    return values[top : top + height, left : left + width]

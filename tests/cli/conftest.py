@@ -1,0 +1,58 @@
+"""A user's folder: a small model of random weights, a photo, a mask, and the command itself."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from shell import Outcome, hole_array, photo_array, small_config
+
+from scoreinv.checkpoints.files import save_model
+from scoreinv.cli.main import main
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "small.safetensors"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        prior = small_config().build()
+    save_model(path, prior, small_config(), half=False, notes={})
+    return path
+
+
+@pytest.fixture
+def scoreinv(model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    """Runs the console command's entry point in this process, from an empty folder, with the small model."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str | Path) -> Outcome:
+        words = [str(word) for word in arguments]
+        if words[0] in ("inpaint", "colorize", "sample", "likelihood") and "--model" not in words:
+            words += ["--model", str(model)]
+        if words[0] in ("inpaint", "colorize", "sample") and "--steps" not in words:
+            words += ["--steps", "2"]
+        monkeypatch.setattr(sys, "argv", ["scoreinv", *words])
+        capsys.readouterr()
+        code = main()
+        captured = capsys.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    Image.fromarray(photo_array()).save(path)
+    return path
+
+
+@pytest.fixture
+def mask(tmp_path: Path) -> Path:
+    path = tmp_path / "mask.png"
+    Image.fromarray(hole_array()).save(path)
+    return path

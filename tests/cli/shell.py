@@ -1,0 +1,79 @@
+"""What a user of the command line has at hand: a small model, a photo, a mask, a shell."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from scoreinv.checkpoints.config import ModelConfig
+from scoreinv.networks.ncsnpp import NCSNppConfig
+from scoreinv.prior import EDM
+from scoreinv.sdes import VE
+
+
+def small_config() -> ModelConfig:
+    network = NCSNppConfig(
+        width=8,
+        multipliers=(1, 1),
+        blocks=1,
+        attention_levels=(),
+        fir_kernel=None,
+        progressive_input="none",
+        dropout=0.0,
+        patch=2,
+    )
+    return ModelConfig(network, VE(0.01, 10.0), EDM(), (-1.0, 1.0), 16)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left: its exit status and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+def start_process(*arguments: str | Path, **options: object) -> subprocess.Popen[bytes]:
+    """The command as its own process."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    words = [sys.executable, "-m", "scoreinv", *map(str, arguments)]
+    return subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, **options
+    )
+
+
+def photo_array(height: int = 24, width: int = 40, channels: int = 3, dtype: type = np.uint8) -> np.ndarray:
+    """A picture without two equal rows or columns."""
+    peak = np.iinfo(dtype).max
+    noise = np.random.default_rng(7).random((height, width, channels)) * 0.3
+    ramp = np.linspace(0, 0.7, height * width).reshape(height, width, 1)
+    array = np.rint((noise + ramp) * peak).astype(dtype)
+    return array[..., 0] if channels == 1 else array
+
+
+def hole_array(height: int = 24, width: int = 40) -> np.ndarray:
+    hole = np.zeros((height, width), dtype=bool)
+    hole[8:13, 10:17] = True
+    return hole
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Until the condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process has computed so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,107 @@
+"""Several photos by one command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from shell import hole_array, photo_array
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for name in ("a.png", "b.jpg", "c.png"):
+        Image.fromarray(photo_array()).save(folder / name)
+    (folder / "notes.txt").write_text("not a picture")
+    return folder
+
+
+def lines(out: str) -> list[dict]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_a_folder_with_one_mask(scoreinv, scans, mask, tmp_path):
+    outcome = scoreinv("inpaint", "scans", "--mask", mask)
+    assert outcome.code == 0
+    names = sorted(path.name for path in (tmp_path / "scans_inpainted").iterdir())
+    assert names == ["a_inpainted.png", "b_inpainted.png", "c_inpainted.png"]
+    assert "3 done, 0 skipped" in outcome.err
+    again = scoreinv("inpaint", "scans/", "--mask", mask)
+    assert again.code == 0
+    assert "0 done, 3 skipped" in again.err
+
+
+def test_a_folder_of_masks_by_name(scoreinv, scans, mask, tmp_path):
+    (tmp_path / "masks").mkdir()
+    for name in ("a.png", "c.tif"):
+        Image.fromarray(hole_array()).save(tmp_path / "masks" / name)
+    outcome = scoreinv("inpaint", "scans", "--mask", "masks", "-o", "results")
+    assert outcome.code == 0
+    assert "warning: scans/b.jpg: skipped, there is no mask named b in masks" in outcome.err
+    assert sorted(p.name for p in (tmp_path / "results").iterdir()) == ["a_inpainted.png", "c_inpainted.png"]
+
+
+def test_failures_do_not_stop_the_others(scoreinv, scans, mask, tmp_path):
+    (scans / "b.jpg").write_bytes(b"\xff\xd8\xff broken")
+    outcome = scoreinv("inpaint", "scans", "--mask", mask, "--json")
+    assert outcome.code == 1
+    first, second, third = lines(outcome.out)
+    assert first["outputs"] == ["scans_inpainted/a_inpainted.png"]
+    assert list(second) == ["input", "error"]
+    assert third["input"] == "scans/c.png"
+    assert (tmp_path / "scans_inpainted" / "c_inpainted.png").exists()
+    assert outcome.err.startswith("scoreinv: error: scans/b.jpg")
+
+
+def test_finished_files_are_skipped_in_json(scoreinv, scans, mask, tmp_path):
+    assert scoreinv("colorize", "scans/a.png", "-o", "out/").code == 0
+    outcome = scoreinv("colorize", "scans/a.png", "scans/c.png", "-o", "out", "--json")
+    assert outcome.code == 0
+    first, second = lines(outcome.out)
+    assert first["skipped"] == "exists already"
+    assert "seconds" in second
+
+
+def test_files_are_written_beside_each_other(scoreinv, scans, mask):
+    assert scoreinv("inpaint", "scans/a.png", "scans/c.png", "--mask", mask).code == 0
+    assert (scans / "a_inpainted.png").exists()
+    assert (scans / "c_inpainted.png").exists()
+
+
+def test_two_inputs_of_one_result(scoreinv, scans, mask):
+    Image.fromarray(photo_array()).save(scans / "a.jpg")
+    outcome = scoreinv("inpaint", "scans", "--mask", mask)
+    assert outcome.code == 2
+    assert "scans/a.jpg and scans/a.png" in outcome.err
+
+
+def test_a_file_as_the_output_of_a_batch(scoreinv, scans, mask):
+    outcome = scoreinv("inpaint", "scans", "--mask", mask, "-o", "out.png")
+    assert outcome.code == 2
+    assert "with several inputs the output is a folder" in outcome.err
+
+
+def test_a_model_that_cannot_be_used_ends_the_batch_at_once(scoreinv, scans, mask):
+    outcome = scoreinv("inpaint", "scans", "--mask", mask, "--model", "missing.safetensors", "--json")
+    assert outcome.code == 2
+    assert outcome.err.count("\n") == 1
+
+
+def test_a_mask_of_another_size_fails_its_photo_alone(scoreinv, scans, mask):
+    Image.fromarray(np.flip(photo_array(30, 40))).save(scans / "b.jpg")
+    outcome = scoreinv("inpaint", "scans", "--mask", mask)
+    assert outcome.code == 1
+    assert "40x30" in outcome.err
+    assert "2 done, 0 skipped because they exist, 1 failed" in outcome.err
+
+
+def test_an_empty_folder(scoreinv, mask, tmp_path):
+    (tmp_path / "empty").mkdir()
+    outcome = scoreinv("inpaint", "empty", "--mask", mask)
+    assert outcome.code == 2
+    assert "no pictures in this folder" in outcome.err

@@ -1,0 +1,168 @@
+"""`colorize`, `sample`, `likelihood`, `convert` and `train` as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from shell import photo_array, small_config, start_process, wait_for
+
+import scoreinv as library
+from scoreinv.imaging.colour import luma
+from scoreinv.imaging.files import read_picture, write_picture
+from scoreinv.imaging.picture import Picture
+from scoreinv.training.config import DataConfig, TrainingConfig
+
+PARITY = Path(__file__).parents[1] / "data" / "parity"
+
+
+@pytest.mark.parametrize("weights", ["rec601", "average", "rec709"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_colorize_keeps_the_luma_to_the_grey_level(scoreinv, tmp_path, weights, dtype):
+    grey = photo_array(50, 70, channels=1, dtype=dtype)
+    write_picture(tmp_path / "gray.png", Picture(grey))
+    outcome = scoreinv("colorize", "gray.png", "--gray-weights", weights, "--json")
+    assert outcome.code == 0
+    assert json.loads(outcome.out)["output"] == "gray_colorized.png"
+    after = read_picture(tmp_path / "gray_colorized.png").pixels
+    assert after.dtype == dtype
+    assert after.shape == (50, 70, 3)
+    assert (np.rint(luma(after.astype(np.float64), weights)) == grey).all()
+    assert (after.max(-1) != after.min(-1)).any()
+
+
+def test_colorize_jpeg_as_typed_in_the_readme(scoreinv, tmp_path):
+    Image.fromarray(photo_array(channels=1)).save(tmp_path / "gray.jpg")
+    assert scoreinv("colorize", "gray.jpg").code == 0
+    assert Image.open(tmp_path / "gray_colorized.png").mode == "RGB"
+
+
+def test_colorize_alpha_samples_and_colours(scoreinv, tmp_path):
+    before = photo_array(channels=2)
+    write_picture(tmp_path / "la.png", Picture(before))
+    assert scoreinv("colorize", "la.png", "--samples", 2).code == 0
+    first, second = (read_picture(tmp_path / f"la_colorized.{i}.png").pixels for i in (1, 2))
+    assert (first[..., 3] == before[..., 1]).all()
+    assert (first != second).any()
+    write_picture(tmp_path / "red.png", Picture(photo_array() // np.array([1, 4, 4], np.uint8)))
+    outcome = scoreinv("colorize", "red.png")
+    assert outcome.code == 0
+    assert "has colours already" in outcome.err
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 2)])
+def test_colorize_thin_pictures(scoreinv, tmp_path, size):
+    write_picture(tmp_path / "thin.png", Picture(photo_array(*size, channels=1)))
+    assert scoreinv("colorize", "thin.png").code == 0
+    assert read_picture(tmp_path / "thin_colorized.png").size == size
+
+
+def test_sample_a_grid_and_a_folder(scoreinv, tmp_path, model):
+    outcome = scoreinv("sample", "-n", 3, "--json", "--precision", "float32")
+    assert outcome.code == 0
+    record = json.loads(outcome.out)
+    assert record["output"] == "small_samples.png"
+    assert record["nfe"] == 4
+    grid = read_picture(tmp_path / "small_samples.png").pixels
+    assert grid.shape == (32, 32, 3)
+    assert scoreinv("sample", "-n", 2, "-o", "many", "--precision", "float32").code == 0
+    second = read_picture(tmp_path / "many" / "2.png").pixels
+    assert abs(grid[:16, 16:].astype(int) - second).max() <= 1
+    refused = scoreinv("sample", "-n", 2, "-o", "many")
+    assert refused.code == 2
+    assert "exists already" in refused.err
+
+
+@pytest.mark.parametrize("sampler", ["multistep", "pc"])
+def test_sampler_choices(scoreinv, sampler):
+    assert scoreinv("sample", "-n", 1, "--sampler", sampler).code == 0
+
+
+def test_likelihood(scoreinv, tmp_path, model):
+    Image.fromarray(photo_array(8, 8)).save(tmp_path / "a.png")
+    Image.fromarray(photo_array(8, 9)).save(tmp_path / "b.png")
+    outcome = scoreinv("likelihood", "a.png", "--json", "--rtol", 1e-2, "--repeats", 2)
+    record = json.loads(outcome.out)
+    assert outcome.code == 0
+    assert 0 < record["bits_per_dim"] < 20
+    assert record["precision"] == "float32"
+    assert scoreinv("likelihood", "a.png", "--rtol", 1e-2).out.endswith("bits/dim  a.png\n")
+    both = scoreinv("likelihood", "a.png", "b.png", "--json", "--rtol", 1e-2)
+    assert both.code == 1
+    assert [set(json.loads(line)) >= {"bits_per_dim"} for line in both.out.splitlines()] == [True, False]
+    assert "multiples of" in both.err
+
+
+def test_convert_and_load(scoreinv, tmp_path):
+    folder = sorted(path for path in PARITY.iterdir() if path.is_dir())[0]
+    words = ["convert", folder / "checkpoint.pth", "--config", folder / "config.json", "-o", "m.safetensors"]
+    outcome = scoreinv(*words, "--json")
+    assert outcome.code == 0
+    prior = library.load("m.safetensors")
+    assert json.loads(outcome.out)["parameters"] == sum(p.numel() for p in prior.network.parameters())
+    assert scoreinv(*words).code == 2
+    assert scoreinv(*words, "--overwrite", "--raw").code == 0
+    other = scoreinv(
+        "convert", folder / "checkpoint.pth", "--config", "ve/ffhq_256_ncsnpp_continuous", "-o", "n.safetensors"
+    )
+    assert other.code == 2
+    assert "do not belong together" in other.err
+
+
+@pytest.fixture
+def configuration(tmp_path: Path) -> Path:
+    run = TrainingConfig(
+        replace(small_config(), image_size=16),
+        DataConfig(),
+        batch_size=2,
+        steps=4,
+        validation_images=2,
+        samples=1,
+        save_minutes=100.0,
+        log_every=2,
+    )
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(run.to_dict()))
+    return path
+
+
+def test_train_and_resume(scoreinv, configuration, tmp_path):
+    outcome = scoreinv("train", "--config", configuration, "--out", "run", "--json")
+    assert outcome.code == 0, outcome.err
+    record = json.loads(outcome.out)
+    assert (record["steps"], record["images"]) == (4, 8)
+    assert record["loss"] > 0
+    assert record["output"] == "run/model.safetensors"
+    again = scoreinv("train", "--config", configuration, "--out", "run")
+    assert again.code == 2
+    assert "holds a training run already" in again.err
+    resumed = scoreinv("train", "--out", "run", "--resume", "--steps", 6, "--json")
+    assert json.loads(resumed.out)["steps"] == 6
+    other = scoreinv("train", "--sde", "vp", "--out", "run", "--resume")
+    assert other.code == 2
+    assert scoreinv("sample", "-n", 1, "--model", "run/model.safetensors").code == 0
+
+
+def test_train_into_a_dated_folder(scoreinv, configuration, tmp_path):
+    assert scoreinv("train", "--config", configuration, "--steps", 1).code == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name.startswith("ve-")
+
+
+def test_ctrl_c_saves_training_first(configuration, tmp_path):
+    words = ["train", "--config", configuration, "--steps", 10**6, "--out", "run", "--quiet"]
+    process = start_process(*words, cwd=tmp_path)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    wait_for(lambda: metrics.exists() and metrics.stat().st_size > 0)  # steps are being done
+    os.kill(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == b"scoreinv: interrupted\n"
+    assert list((tmp_path / "run" / "state").iterdir())
+    assert (tmp_path / "run" / "model.safetensors").exists()

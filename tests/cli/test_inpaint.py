@@ -1,0 +1,210 @@
+"""`scoreinv inpaint` as a user runs it."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from shell import hole_array, photo_array, start_process
+
+from scoreinv.imaging.files import read_picture, write_picture
+from scoreinv.imaging.picture import Picture
+
+JSON_KEYS = ["input", "output", "outputs", "seconds", "nfe", "seed", "model", "method", "device", "precision"]
+
+
+def test_the_command_of_the_readme(scoreinv, photo, mask, tmp_path):
+    outcome = scoreinv("inpaint", "photo.png", "--mask", "mask.png")
+    assert outcome.code == 0
+    assert outcome.out == ""
+    before, after = np.asarray(Image.open(photo)), np.asarray(Image.open(tmp_path / "photo_inpainted.png"))
+    hole = hole_array()
+    assert (after[~hole] == before[~hole]).all()
+    assert (after[hole] != before[hole]).any()
+
+
+def test_json(scoreinv, photo, mask, model):
+    outcome = scoreinv("inpaint", "photo.png", "--mask", "mask.png", "--json", "--seed", 3, "--device", "cpu")
+    record = json.loads(outcome.out)
+    assert list(record) == JSON_KEYS
+    assert record["input"] == "photo.png"
+    assert record["output"] == "photo_inpainted.png"
+    assert record["outputs"] == ["photo_inpainted.png"]
+    assert record["nfe"] == 4
+    assert (record["seed"], record["model"], record["method"]) == (3, str(model), "pc")
+    assert record["device"] == "cpu"
+    assert record["precision"] in ("float32", "bfloat16")
+    assert outcome.err == ""
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_known_pixels_and_alpha_are_bit_identical_in_every_mode(scoreinv, mask, tmp_path, channels, dtype):
+    before = photo_array(channels=channels, dtype=dtype)
+    write_picture(tmp_path / "photo.png", Picture(before))
+    assert scoreinv("inpaint", "photo.png", "--mask", "mask.png", "-o", "out.png").code == 0
+    after = read_picture(tmp_path / "out.png").pixels
+    assert after.dtype == dtype
+    assert after.shape == before.shape
+    hole = hole_array()
+    assert (after[~hole] == before[~hole]).all()
+    if channels in (2, 4):
+        assert (after[..., -1] == before[..., -1]).all()
+    assert (after[hole] != before[hole]).any()
+
+
+def test_samples_estimate_and_uncertainty(scoreinv, photo, mask, tmp_path):
+    arguments = ["inpaint", "photo.png", "--mask", "mask.png", "--samples", 3, "--precision", "float32"]
+    outcome = scoreinv(*arguments, "--json", "--uncertainty", "std.png")
+    names = [f"photo_inpainted.{i}.png" for i in (1, 2, 3)]
+    assert json.loads(outcome.out)["outputs"] == names
+    drawn = np.stack([read_picture(tmp_path / name).pixels for name in names]) / 255
+    assert scoreinv(*arguments, "--estimate", "mean", "-o", "mean.png").code == 0
+    mean = read_picture(tmp_path / "mean.png").pixels / 255
+    np.testing.assert_allclose(mean, drawn.mean(0), atol=1.5 / 255)
+    std = read_picture(tmp_path / "std.png").pixels / 65535
+    expected = np.sqrt(drawn.var(0, ddof=1).mean(-1))
+    np.testing.assert_allclose(std, expected, atol=1.5 / 255)
+    assert (std[~hole_array()] == 0).all()
+
+
+def test_seeds(scoreinv, photo, mask, tmp_path):
+    def result(name: str, *options: object) -> np.ndarray:
+        outcome = scoreinv("inpaint", photo, "--mask", mask, "-o", name, "--precision", "float32", *options)
+        assert outcome.code == 0
+        return read_picture(tmp_path / name).pixels.astype(int)
+
+    first = result("a.png", "--seed", 5, "--threads", 2)
+    assert abs(first - result("b.png", "--seed", 5, "--threads", 1)).max() <= 1
+    assert abs(first - result("c.png", "--seed", 6)).max() > 1
+    assert scoreinv("inpaint", photo, "--mask", mask, "-o", "d.png", "--seed", 5, "--samples", 2).code == 0
+    assert abs(first - read_picture(tmp_path / "d.1.png").pixels).max() <= 1
+
+
+def test_formats_of_the_output(scoreinv, photo, mask, tmp_path):
+    for name, kind in (("a.jpg", "JPEG"), ("a.webp", "WEBP"), ("a.tif", "TIFF")):
+        assert scoreinv("inpaint", photo, "--mask", mask, "-o", name, "--quality", 80).code == 0
+        assert Image.open(tmp_path / name).format == kind
+    assert scoreinv("inpaint", photo, "--mask", mask, "-o", "folder/").code == 0
+    assert (tmp_path / "folder" / "photo_inpainted.png").exists()
+
+
+def test_mask_options(scoreinv, photo, tmp_path):
+    hole = hole_array()
+    before = photo_array()
+    Image.fromarray(np.uint8(hole)).save(tmp_path / "binary.png")
+    Image.fromarray(np.uint8(~hole) * 255).save(tmp_path / "inverted.png")
+    outcome = scoreinv("inpaint", photo, "--mask", "binary.png")
+    assert outcome.code == 2
+    assert "1 of 255" in outcome.err
+    assert "--mask-threshold 0" in outcome.err
+    for options in (["--mask", "binary.png", "--mask-threshold", "0"], ["--mask", "inverted.png", "--invert-mask"]):
+        assert scoreinv("inpaint", photo, *options, "-o", "out.png", "--overwrite").code == 0
+        changed = (read_picture(tmp_path / "out.png").pixels != before).any(-1)
+        assert changed.any()
+        assert not changed[~hole].any()
+    assert (
+        scoreinv("inpaint", photo, "--mask", "binary.png", "--mask-threshold", "0", "--grow", 3, "-o", "g.png").code
+        == 0
+    )
+    changed = (read_picture(tmp_path / "g.png").pixels != before).any(-1)
+    assert changed[6, 12]
+    assert not changed[3, 12]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda hole: Image.fromarray(np.uint8(hole * 200)), id="soft"),
+        pytest.param(lambda hole: Image.fromarray(np.uint8(hole[..., None] * np.array([0, 255, 0]))), id="coloured"),
+        pytest.param(
+            lambda hole: Image.fromarray(np.dstack([np.full((*hole.shape, 3), 255), hole * 255]).astype(np.uint8)),
+            id="alpha",
+        ),
+    ],
+)
+def test_masks_of_other_kinds(scoreinv, photo, tmp_path, make):
+    hole = hole_array()
+    make(hole).save(tmp_path / "other.png")
+    assert scoreinv("inpaint", photo, "--mask", "other.png", "-o", "out.png").code == 0
+    changed = (read_picture(tmp_path / "out.png").pixels != photo_array()).any(-1)
+    assert changed[hole].all()
+    assert not changed[~hole].any()
+
+
+def test_orientation_is_applied_to_photo_and_mask(scoreinv, tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    before = photo_array()
+    Image.fromarray(before).save(tmp_path / "photo.tif", exif=exif)
+    turned, hole = np.rot90(before, -1), np.rot90(hole_array(), -1)
+    Image.fromarray(hole).save(tmp_path / "upright.png")
+    assert scoreinv("inpaint", "photo.tif", "--mask", "upright.png", "-o", "out.png").code == 0
+    after = Image.open(tmp_path / "out.png")
+    assert after.getexif().get(274, 1) == 1
+    assert (np.asarray(after)[~hole] == turned[~hole]).all()
+    Image.fromarray(np.uint8(hole_array()) * 255).save(tmp_path / "unturned.png")
+    outcome = scoreinv("inpaint", "photo.tif", "--mask", "unturned.png", "-o", "no.png")
+    assert outcome.code == 2
+    assert "40x24" in outcome.err
+    assert "24x40" in outcome.err
+
+
+def test_photos_of_other_modes_are_done_and_said_once(scoreinv, mask, tmp_path):
+    Image.fromarray(photo_array()).convert("CMYK").save(tmp_path / "cmyk.tif")
+    Image.fromarray(photo_array()).convert("P", palette=Image.Palette.ADAPTIVE).save(tmp_path / "palette.png")
+    for name, said in (("cmyk.tif", "CMYK becomes sRGB"), ("palette.png", "palette colours become sRGB")):
+        outcome = scoreinv("inpaint", name, "--mask", mask, "-o", f"{name}.out.png")
+        assert outcome.code == 0
+        assert outcome.err.count(said) == 1
+        assert Image.open(tmp_path / f"{name}.out.png").mode == "RGB"
+        assert said not in scoreinv("inpaint", name, "--mask", mask, "-o", "q.png", "--quiet", "--overwrite").err
+
+
+def test_frames(scoreinv, mask, tmp_path):
+    frames = [Image.fromarray(photo_array()), Image.fromarray(photo_array()[::-1].copy())]
+    frames[0].save(tmp_path / "moving.tif", save_all=True, append_images=frames[1:])
+    outcome = scoreinv("inpaint", "moving.tif", "--mask", mask, "-o", "out.png")
+    assert outcome.code == 2
+    assert "--frame N" in outcome.err
+    assert scoreinv("inpaint", "moving.tif", "--mask", mask, "-o", "out.png", "--frame", 1).code == 0
+    hole = hole_array()
+    assert (read_picture(tmp_path / "out.png").pixels[~hole] == photo_array()[::-1][~hole]).all()
+
+
+def test_one_known_pixel_is_enough(scoreinv, tmp_path):
+    Image.fromarray(photo_array(1, 2)).save(tmp_path / "two.png")
+    Image.fromarray(np.array([[255, 0]], np.uint8)).save(tmp_path / "half.png")
+    assert scoreinv("inpaint", "two.png", "--mask", "half.png", "-o", "out.png").code == 0
+    assert (read_picture(tmp_path / "out.png").pixels[0, 1] == photo_array(1, 2)[0, 1]).all()
+
+
+def test_thirty_megapixels(scoreinv, tmp_path):
+    before = np.tile(photo_array(500, 600), (10, 10, 1))
+    hole = np.zeros(before.shape[:2], np.uint8)
+    hole[2500:2520, 3000:3020] = 255
+    hole[4990:, 5990:] = 255
+    Image.fromarray(before).save(tmp_path / "large.jpg")
+    Image.fromarray(hole).save(tmp_path / "hole.png", compress_level=1)
+    outcome = scoreinv("inpaint", "large.jpg", "--mask", "hole.png", "-o", "out.tif")
+    assert outcome.code == 0
+    after, decoded = read_picture(tmp_path / "out.tif").pixels, read_picture(tmp_path / "large.jpg").pixels
+    assert (after[hole == 0] == decoded[hole == 0]).all()
+
+
+def test_stdin_and_stdout(model, photo, mask):
+    process = start_process("inpaint", "-", "--mask", mask, "--model", model, "--steps", 2)
+    out, err = process.communicate(photo.read_bytes())
+    assert process.returncode == 0, err
+    after = np.asarray(Image.open(io.BytesIO(out)))
+    hole = hole_array()
+    assert (after[~hole] == photo_array()[~hole]).all()
+
+
+def test_json_and_stdout_do_not_go_together(scoreinv, photo, mask):
+    outcome = scoreinv("inpaint", photo, "--mask", mask, "-o", "-", "--json")
+    assert outcome.code == 2
+    assert "stdout" in outcome.err

@@ -1,0 +1,105 @@
+"""Help, version, usage: what every command has."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+COMMANDS = ["inpaint", "colorize", "sample", "train", "likelihood", "convert", "models list", "models show"]
+COMMON = ["--version", "--seed", "--device", "--precision", "--threads", "--quiet", "--overwrite", "--json", "--debug"]
+HEAVY = ["torch", "numpy", "PIL", "scipy", "cv2", "skimage"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_names_every_common_option(scoreinv, command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    outcome = scoreinv(*command.split(), "--help")
+    assert outcome.code == 0
+    assert [option for option in COMMON if option not in outcome.out] == []
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys; from scoreinv.cli.main import main; sys.argv = ['scoreinv', 'inpaint', '--help']; main(); "
+        f"print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize("words", [["--version"], ["inpaint", "--version"], ["models", "list", "--version"]])
+def test_version(scoreinv, words):
+    from scoreinv.version import __version__
+
+    outcome = scoreinv(*words)
+    assert (outcome.code, outcome.out) == (0, f"scoreinv {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nonsense"],
+        ["inpaint"],
+        ["inpaint", "photo.png"],
+        ["inpaint", "photo.png", "--mask", "mask.png", "--steps", "none"],
+        ["inpaint", "photo.png", "--mask", "mask.png", "--no-such-option"],
+        ["inpaint", "photo.png", "--mask", "mask.png", "--method", "magic"],
+        ["inpaint", "photo.png", "--mask", "mask.png", "--start", "soon"],
+        ["inpaint", "photo.png", "--mask", "mask.png", "--estimate", "mean"],
+        ["inpaint", "photo.png", "--mask", "mask.png", "--uncertainty", "u.png"],
+        ["colorize", "photo.png", "--gray-weights", "rec2020"],
+        ["train"],
+        ["train", "--sde", "ve", "--config", "x.json"],
+        ["train", "--sde", "ve", "--resume"],
+        ["train", "--sde", "ve", "--data", "nowhere"],
+        ["train", "--config", "nowhere.json"],
+        ["train", "--config", "ve/no_such_model"],
+        ["train", "--sde", "vp", "--sigma-max", "50"],
+        ["sample", "--sampler", "ode", "--steps", "5"],
+        ["likelihood", "photo.png", "--precision", "bfloat16"],
+        ["models", "show", "no_such_model"],
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_status_2(scoreinv, photo, mask, words):
+    outcome = scoreinv(*words)
+    assert outcome.code == 2
+    assert outcome.err.startswith("scoreinv: error: ")
+    assert outcome.err.count("\n") == 1
+    assert outcome.out == ""
+
+
+def test_no_arguments_show_the_help(scoreinv):
+    outcome = scoreinv("models")
+    assert outcome.code == 2
+    assert "list" in outcome.out + outcome.err
+    assert "error" not in outcome.err
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_an_absent_device(scoreinv, photo, mask, device):
+    import torch
+
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        pytest.skip("this machine has an accelerator")
+    outcome = scoreinv("inpaint", photo, "--mask", mask, "--device", device)
+    assert outcome.code == 2
+    assert outcome.err == f"scoreinv: error: --device {device}: there is none here (available: cpu)\n"
+
+
+def test_debug_shows_the_traceback(scoreinv, mask):
+    outcome = scoreinv("inpaint", "missing.png", "--mask", mask, "--debug")
+    assert outcome.code == 2
+    assert "Traceback" in outcome.err
+    assert outcome.err.endswith("scoreinv: error: missing.png: no such file: check the path\n")
+
+
+def test_models(scoreinv, model):
+    import json
+
+    listed = json.loads(scoreinv("models", "list", "--json").out)["models"]
+    assert "ve/cifar10_ncsnpp_continuous" in [entry["name"] for entry in listed]
+    shown = json.loads(scoreinv("models", "show", model, "--json").out)["models"][0]
+    assert shown["config"]["sde"] == {"name": "ve", "sigma_min": 0.01, "sigma_max": 10.0, "steps": 1000}
+    assert shown["parameters"] > 0

@@ -1,0 +1,232 @@
+"""Every sampler reaches the mixture, whatever the batch, with true counts."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from mixture import SDES, SHAPE, BatchStream, Mixture, correlated, energy_distance, energy_threshold
+
+from scoreinv.errors import Cancelled
+from scoreinv.guidance import ClassifierGuidance
+from scoreinv.prior import Prior
+from scoreinv.samplers import (
+    ODE,
+    PC,
+    Ancestral,
+    AnnealedLangevin,
+    EulerMaruyama,
+    Langevin,
+    Multistep,
+    NoCorrector,
+    NoiseStream,
+    NoPredictor,
+    ProbabilityFlow,
+    ReverseDiffusion,
+    State,
+    log_times,
+)
+
+COUNT = 1500
+ALONE = NoCorrector()
+SAMPLERS = {
+    "euler-maruyama": PC(EulerMaruyama(), ALONE, steps=300),
+    "euler-maruyama-ode": PC(EulerMaruyama(0.0), ALONE, steps=400),
+    "reverse-diffusion": PC(ReverseDiffusion(), ALONE, steps=300),
+    "reverse-diffusion-half": PC(ReverseDiffusion(0.5), ALONE, steps=300),
+    "probability-flow": PC(ProbabilityFlow(), ALONE, steps=800),
+    "ancestral": PC(Ancestral(), ALONE, steps=300),
+    "pc": PC(ReverseDiffusion(), AnnealedLangevin(), snr=0.1, steps=150),
+    "multistep": Multistep(steps=30),
+    "multistep-log": Multistep(steps=30, spacing=log_times),
+    "multistep-sde": Multistep(1.0, steps=120),
+    "multistep-half": Multistep(0.5, steps=80),
+    "ode": ODE(1e-4, 1e-4),
+}
+CASES = [(name, sde) for name in SAMPLERS for sde in ("ve", "vp", "subvp") if (name, sde) != ("ancestral", "subvp")]
+CASES += [(name, "ddpm") for name in ("ancestral", "reverse-diffusion", "multistep", "ode")]
+RESAMPLING = tuple(i / 50 for i in range(50, 9, -1)) + tuple(i / 50 for i in range(25, 0, -1)) + (0.01, 0.005, 0.001)
+
+
+@pytest.fixture(scope="module")
+def exact() -> torch.Tensor:
+    return correlated(SDES["ve"]).sample(COUNT, torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(scope="module")
+def threshold() -> float:
+    """The energy distance of two exact sample sets, its mean and 5 standard deviations over 20 pairs: about 0.011."""
+    return energy_threshold(correlated(SDES["ve"]), COUNT)
+
+
+def disagreement(samples: torch.Tensor, prior: Mixture) -> tuple[float, float]:
+    """Largest error of the mean in standard errors, and relative error of the total variance."""
+    mean, covariance = prior.moments()
+    x = samples.flatten(1)
+    error = (x.mean(0) - mean).abs() / (covariance.diagonal() / len(x)).sqrt()
+    return float(error.max()), float(x.var(0).sum() / covariance.trace()) - 1
+
+
+def reaches(samples: torch.Tensor, prior: Mixture, exact: torch.Tensor, threshold: float) -> bool:
+    """Energy distance below the threshold, means within 5 standard errors, total variance within 5 %."""
+    mean_error, variance_error = disagreement(samples, prior)
+    return energy_distance(samples, exact) < threshold and mean_error < 5 and abs(variance_error) < 0.05
+
+
+def test_the_criterion_tells_distributions_apart(exact, threshold):
+    """Exact draws pass; 4 % too much spread, a tenth of another weight, and a slight shift do not."""
+    prior, generator = correlated(SDES["ve"]), torch.Generator().manual_seed(8)
+    draws = prior.sample(COUNT, generator)
+    assert reaches(draws, prior, exact, threshold)
+    centre = draws.mean(0)
+    assert not reaches(centre + 1.04 * (draws - centre), prior, exact, threshold)
+    assert not reaches(draws + 0.1, prior, exact, threshold)
+    other = Mixture(prior.sde, torch.tensor([0.3, 0.3, 0.4]).double(), prior.means, prior.variances, prior.axes)
+    assert energy_distance(other.sample(COUNT, generator), exact) > threshold
+
+
+@pytest.mark.parametrize(("name", "sde"), CASES)
+def test_sampler_reaches_the_mixture(name, sde, exact, threshold):
+    prior = correlated(SDES[sde])
+    result = SAMPLERS[name].sample(prior, (COUNT, *SHAPE), noise=BatchStream(3, COUNT))
+    assert reaches(result.x0, prior, exact, threshold), (
+        energy_distance(result.x0, exact),
+        threshold,
+        disagreement(result.x0, prior),
+    )
+
+
+def wide(sde) -> Mixture:
+    """Two components in 192 dimensions, 0.7 and 0.3 of the weight."""
+    means = torch.stack([torch.full((3, 8, 8), 0.3), torch.full((3, 8, 8), -0.3)]).double()
+    return Mixture(sde, torch.tensor([0.7, 0.3]).double(), means, torch.full((2, 192), 0.25).double())
+
+
+@pytest.mark.parametrize("sde", SDES.values(), ids=SDES.keys())
+def test_langevin_corrector_in_192_dimensions(sde):
+    """The paper's PC on two components: their weights within 5 standard errors, their variance within 5 %."""
+    prior = wide(sde)
+    x = PC(snr=0.1, steps=150).sample(prior, (400, 3, 8, 8), noise=BatchStream(3, 400)).x0
+    first = x.mean((1, 2, 3)) > 0
+    assert abs(float(first.double().mean()) - 0.7) < 5 * math.sqrt(0.21 / 400)
+    for chosen, mean in ((first, 0.3), (~first, -0.3)):
+        assert float(x[chosen].mean()) == pytest.approx(mean, abs=0.02)
+        assert float(x[chosen].var()) == pytest.approx(0.25, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("corrector", "snr"), [(Langevin(), 0.15), (AnnealedLangevin(), 0.35)], ids=["langevin", "ald"]
+)
+def test_correctors_alone_sample_by_annealing(corrector, snr):
+    """Annealed Langevin dynamics on the noise scales of VE, without a predictor, in 192 dimensions."""
+    prior = wide(SDES["ve"])
+    sampler = PC(NoPredictor(), corrector, corrector_steps=5, snr=snr, steps=150)
+    x = sampler.sample(prior, (200, 3, 8, 8), noise=BatchStream(3, 200)).x0
+    first = x.mean((1, 2, 3)) > 0
+    assert abs(float(first.double().mean()) - 0.7) < 5 * math.sqrt(0.21 / 200)
+    for chosen, mean in ((first, 0.3), (~first, -0.3)):
+        assert float(x[chosen].mean()) == pytest.approx(mean, abs=0.03)
+        assert float(x[chosen].var()) == pytest.approx(0.25, rel=0.1)
+
+
+@pytest.mark.parametrize("sde", [SDES["ve"], SDES["vp"]], ids=["ve", "vp"])
+@pytest.mark.parametrize("sampler", [PC(corrector=ALONE, steps=150), Multistep(steps=20), ODE(1e-4, 1e-4)])
+def test_started_from_an_exact_state_at_half_time(sampler, sde, exact, threshold):
+    prior = correlated(sde)
+    start = State(prior.sample(COUNT, torch.Generator().manual_seed(4), 0.5), 0.5)
+    result = sampler.sample(prior, (COUNT, *SHAPE), noise=BatchStream(3, COUNT), start=start)
+    assert reaches(result.x0, prior, exact, threshold)
+
+
+@pytest.mark.parametrize("sampler", [PC(Ancestral(), ALONE, times=RESAMPLING), Multistep(times=RESAMPLING)])
+def test_grids_that_jump_up(sampler, exact, threshold):
+    prior = correlated(SDES["vp"])
+    result = sampler.sample(prior, (COUNT, *SHAPE), noise=BatchStream(3, COUNT))
+    assert energy_distance(result.x0, exact) < threshold
+    assert disagreement(result.x0, prior)[0] < 5
+    assert int(result.nfe[0]) == len(RESAMPLING) - 1  # the jump takes none
+
+
+class Calls(Prior):
+    """Counts evaluations as rows of the batches that reach the model."""
+
+    def __init__(self, prior: Prior) -> None:
+        self.prior, self.sde, self.data_range, self.total = prior, prior.sde, prior.data_range, 0
+
+    def noise(self, x, t):
+        self.total += len(x)
+        return self.prior.noise(x, t)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "expected"),
+    [
+        (PC(steps=10), 20),
+        (PC(steps=10, corrector_steps=3), 40),
+        (PC(corrector=ALONE, steps=10), 10),
+        (PC(NoPredictor(), Langevin(), steps=10), 11),
+        (Multistep(steps=10), 10),
+        (Multistep(steps=1), 1),
+        (ODE(1e-3, 1e-3), None),
+    ],
+)
+def test_counts_are_true(sampler, expected):
+    prior = Calls(correlated(SDES["subvp"]))
+    result = sampler.sample(prior, (3, *SHAPE), noise=NoiseStream(0, 3, dtype=torch.float64))
+    assert prior.total == int(result.nfe.sum())
+    assert expected is None or result.nfe.tolist() == [expected] * 3
+    assert result.vjps.tolist() == [0] * 3
+
+
+def test_vector_jacobian_products_of_guidance_are_counted_apart():
+    mixture = correlated(SDES["vp"])
+    guided = ClassifierGuidance(mixture, lambda x, t: mixture.responsibilities(x, t).log(), 0)
+    for sampler in (PC(steps=5), Multistep(steps=5), ODE(1e-2, 1e-2)):
+        result = sampler.sample(guided, (2, *SHAPE), noise=NoiseStream(0, 2, dtype=torch.float64))
+        assert torch.equal(result.vjps, result.nfe)
+
+
+EACH_KIND = pytest.mark.parametrize(
+    "sampler",
+    [PC(steps=20), PC(EulerMaruyama(), AnnealedLangevin(), steps=20), Multistep(steps=8), Multistep(1.0, 8), ODE()],
+)
+
+
+@EACH_KIND
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_samples_do_not_depend_on_their_batch(sampler, dtype):
+    """Sample i of a seed is the same alone, in a batch, and in a batch that begins elsewhere."""
+    prior = correlated(SDES["vp"])
+    batch = sampler.sample(prior, (4, *SHAPE), noise=NoiseStream(9, 4, dtype=dtype))
+    assert batch.x0.dtype == dtype
+    tolerance = 1e-10 if dtype == torch.float64 else 1e-4
+    for i in range(4):
+        alone = sampler.sample(prior, (1, *SHAPE), noise=NoiseStream(9, 1, first=i, dtype=dtype))
+        assert torch.allclose(alone.x0[0], batch.x0[i], atol=tolerance)
+    assert (batch.x0[0] - batch.x0[1]).abs().max() > 0.1
+    again = sampler.sample(prior, (4, *SHAPE), noise=NoiseStream(9, 4, dtype=dtype))
+    assert torch.equal(again.x0, batch.x0)
+
+
+@EACH_KIND
+def test_progress_is_told_and_can_stop_the_work(sampler):
+    prior, seen = correlated(SDES["vp"]), []
+    arguments = {"noise": NoiseStream(0, 2, dtype=torch.float64)}
+    sampler.sample(prior, (2, *SHAPE), callback=seen.append, **arguments)
+    fractions = [p.fraction for p in seen]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == pytest.approx(1)
+    assert [p.step for p in seen] == list(range(1, len(seen) + 1))
+    assert all(p.x.shape == (2, *SHAPE) for p in seen)
+    with pytest.raises(Cancelled):
+        sampler.sample(prior, (2, *SHAPE), callback=lambda p: p.step < 3, **arguments)
+
+
+@EACH_KIND
+def test_no_gradient_is_recorded_and_no_global_state_changes(sampler):
+    state = torch.random.get_rng_state()
+    result = sampler.sample(correlated(SDES["vp"]), (1, *SHAPE), noise=NoiseStream(0, 1))
+    assert not result.x0.requires_grad
+    assert not result.x0.is_inference()
+    assert torch.equal(state, torch.random.get_rng_state())

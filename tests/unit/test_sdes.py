@@ -1,0 +1,122 @@
+"""Each SDE against its closed form (Song et al. 2021, table of section 3.4 and appendix B) and against its own path."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from scoreinv.samplers.base import forward_kernel
+from scoreinv.sdes import DDPM, VE, VP, SubVP
+
+T = torch.tensor([1e-5, 1e-3, 0.05, 0.3, 0.77, 1.0], dtype=torch.float64)
+VE_SDE, VP_SDE, SUBVP_SDE, DDPM_SDE = VE(0.01, 50.0), VP(0.1, 20.0), SubVP(0.1, 20.0), DDPM(0.1, 20.0)
+BETA = 0.1 + T * 19.9
+INTEGRAL = 0.1 * T + 9.95 * T**2
+SMALL = INTEGRAL - INTEGRAL**2 / 2 + INTEGRAL**3 / 6  # 1 - exp(-B) without cancellation, for small B
+
+
+def close(a: torch.Tensor, b: torch.Tensor, rtol: float = 1e-9) -> bool:
+    return bool(torch.allclose(a, b, rtol=rtol, atol=0))
+
+
+def test_ve_marginal_drift_and_diffusion():
+    sigma = 0.01 * 5000.0**T
+    assert close(VE_SDE.alpha(T), torch.ones_like(T))
+    assert close(VE_SDE.sigma(T), sigma)
+    assert VE_SDE.drift_rate(T).abs().max() == 0
+    assert close(VE_SDE.diffusion_squared(T), sigma**2 * 2 * math.log(5000.0))
+    assert VE_SDE.prior_std == 50.0
+    assert VE_SDE.sampling_end == 1e-5
+
+
+@pytest.mark.parametrize(("sde", "power"), [(VP_SDE, 0.5), (SUBVP_SDE, 1.0)], ids=["vp", "subvp"])
+def test_vp_and_subvp_marginals_and_drift(sde, power):
+    assert close(sde.alpha(T), torch.exp(-(T**2) * 19.9 / 4 - T * 0.1 / 2))
+    assert close(sde.sigma(T)[2:], (1 - torch.exp(-INTEGRAL[2:])) ** power)
+    assert close(sde.sigma(T)[:2], SMALL[:2] ** power)
+    assert close(sde.drift_rate(T), -BETA / 2)
+    assert sde.prior_std == 1.0
+    assert sde.sampling_end == 1e-3
+
+
+def test_vp_and_subvp_diffusion():
+    assert close(VP_SDE.diffusion_squared(T), BETA)
+    # g^2 = beta (1 - exp(-2 B)), the difference of two numbers near 0: relative to beta
+    expected = BETA * -torch.expm1(-2 * INTEGRAL)
+    assert ((SUBVP_SDE.diffusion_squared(T) - expected).abs() < 1e-12 * BETA).all()
+
+
+@pytest.mark.parametrize("sde", [VE_SDE, VP_SDE, SUBVP_SDE], ids=["ve", "vp", "subvp"])
+def test_marginal_solves_the_moment_equations(sde):
+    """d alpha/dt = f alpha and d sigma^2/dt = 2 f sigma^2 + g^2, by central differences of alpha and sigma alone."""
+    t, h = torch.linspace(0.01, 0.99, 50, dtype=torch.float64), 1e-5
+    slope = (sde.alpha(t + h) - sde.alpha(t - h)) / (2 * h)
+    assert torch.allclose(slope, sde.drift_rate(t) * sde.alpha(t), rtol=1e-6, atol=1e-9)
+    growth = (sde.sigma(t + h) ** 2 - sde.sigma(t - h) ** 2) / (2 * h)
+    expected = 2 * sde.drift_rate(t) * sde.sigma(t) ** 2 + sde.diffusion_squared(t)
+    assert torch.allclose(growth, expected, rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("sde", [VE(0.01, 5.0), VP_SDE, SUBVP_SDE], ids=["ve", "vp", "subvp"])
+def test_simulated_forward_process_has_the_marginal(sde):
+    """Euler-Maruyama of dx = f dt + g dw from x0 = 0.7 to t = 0.6: mean and variance of 20,000 paths within 4 %."""
+    generator = torch.Generator().manual_seed(3)
+    x, steps = torch.full((20000,), 0.7, dtype=torch.float64), 600
+    dt = 0.6 / steps
+    for i in range(steps):
+        t = torch.tensor((i + 0.5) * dt, dtype=torch.float64)
+        dw = math.sqrt(dt) * torch.randn(x.shape, generator=generator, dtype=torch.float64)
+        x = x + sde.drift_rate(t) * x * dt + sde.diffusion_squared(t).sqrt() * dw
+    end = torch.tensor(0.6, dtype=torch.float64)
+    sigma = float(sde.sigma(end)) if not isinstance(sde, VE) else math.sqrt(float(sde.sigma(end)) ** 2 - 1e-4)
+    assert float(x.std()) == pytest.approx(sigma, rel=0.03)
+    assert float(x.mean()) == pytest.approx(0.7 * float(sde.alpha(end)), abs=4 * sigma / math.sqrt(20000) + 0.002)
+
+
+def test_forward_kernels_are_the_chains_of_smld_and_ddpm():
+    s, t = torch.tensor(0.4, dtype=torch.float64), torch.tensor(0.5, dtype=torch.float64)
+    ratio, variance = forward_kernel(VE_SDE, s, t)
+    assert float(ratio) == 1
+    assert close(variance, VE_SDE.sigma(t) ** 2 - VE_SDE.sigma(s) ** 2)
+    ratio, variance = forward_kernel(VP_SDE, s, t)
+    assert close(variance, 1 - ratio**2)
+
+
+@pytest.mark.parametrize("sde", [VE_SDE, VP_SDE, SUBVP_SDE, DDPM_SDE], ids=["ve", "vp", "subvp", "ddpm"])
+def test_forward_kernels_compose_to_the_marginal(sde):
+    """p(x_t | x0) is p(x_t | x_s) over p(x_s | x0), at any s < t."""
+    s, t = torch.tensor(0.2, dtype=torch.float64), torch.tensor(0.9, dtype=torch.float64)
+    ratio, variance = forward_kernel(sde, s, t)
+    assert close(ratio * sde.alpha(s), sde.alpha(t))
+    assert close(ratio**2 * sde.sigma(s) ** 2 + variance, sde.sigma(t) ** 2)
+    assert float(variance) > 0
+
+
+def test_ddpm_table_at_its_grid_points():
+    beta = torch.linspace(0.1 / 1000, 20 / 1000, 1000, dtype=torch.float64)
+    signal = torch.cumprod(1 - beta, 0)
+    grid = torch.arange(1000, dtype=torch.float64) / 999
+    assert close(DDPM_SDE.alpha(grid), signal.sqrt(), 1e-7)
+    assert close(DDPM_SDE.sigma(grid), (1 - signal).sqrt(), 1e-7)
+
+
+@pytest.mark.parametrize("sde", [VE_SDE, VP_SDE, SUBVP_SDE], ids=["ve", "vp", "subvp"])
+def test_prior_log_prob_and_marginal_at_the_end(sde):
+    x = torch.randn(2, 3, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * sde.prior_std
+    expected = torch.distributions.Normal(0.0, sde.prior_std).log_prob(x).flatten(1).sum(1)
+    assert torch.allclose(sde.prior_log_prob(x), expected)
+    one = torch.tensor(1.0, dtype=torch.float64)
+    assert float(sde.sigma(one)) == pytest.approx(sde.prior_std, rel=1e-4)
+
+
+@pytest.mark.parametrize("sde", [VE_SDE, VP_SDE, SUBVP_SDE], ids=["ve", "vp", "subvp"])
+def test_perturb_draws_from_the_marginal(sde):
+    generator = torch.Generator().manual_seed(1)
+    x0 = torch.full((2, 1, 100, 100), 0.5, dtype=torch.float64)
+    t = torch.tensor([0.2, 0.6], dtype=torch.float64)
+    x = sde.perturb(x0, t, torch.randn(x0.shape, generator=generator, dtype=torch.float64))
+    assert torch.allclose(x.std((1, 2, 3)), sde.sigma(t), rtol=0.03)
+    tolerance = 4 * sde.sigma(t) / 100
+    assert ((x.mean((1, 2, 3)) - 0.5 * sde.alpha(t)).abs() < tolerance).all()

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from analytic import gaussian_colour_prior
+
+from scoreinv.imaging.colour import colour_basis, luma
+from scoreinv.tasks.colorization import colorize, work_size
+
+MEAN = torch.tensor([0.55, 0.45, 0.4])
+SPREAD = (0.2, 0.03, 0.02)
+
+
+def prior(weights: str):
+    """Luma and the two chroma axes are independent, so the exact conditional is the prior of the chroma."""
+    basis = torch.from_numpy(colour_basis(weights)).float()
+    return gaussian_colour_prior(MEAN, basis.T @ torch.diag(torch.tensor(SPREAD) ** 2) @ basis)
+
+
+@pytest.mark.parametrize("weights", ["rec601", "average", "rec709"])
+@pytest.mark.parametrize("start", [1.0, math.inf])
+def test_chroma_is_a_sample_of_the_conditional(weights, start):
+    grey = np.random.default_rng(1).uniform(0.35, 0.6, (16, 24)).astype(np.float32)
+    result = colorize(grey, prior=prior(weights), gray_weights=weights, samples=12, steps=40, start=start)
+    colours = np.stack(result.samples)
+    np.testing.assert_allclose(luma(colours, weights), np.broadcast_to(grey, colours.shape[:3]), atol=1e-5)
+    chroma = colours @ colour_basis(weights)[1:].T
+    expected = colour_basis(weights)[1:] @ MEAN.numpy()
+    assert result.image.shape == (16, 24, 3)
+    assert result.std.shape == (16, 24)
+    # Raising chroma along the luma's edges smooths it, here over 5 x 5 pixels, but does not move its mean.
+    count = colours.shape[0] * grey.size / 25
+    for axis in (0, 1):
+        assert abs(chroma[..., axis].mean() - expected[axis]) < 5 * SPREAD[1 + axis] / math.sqrt(count)
+
+
+def test_the_luma_is_kept_to_the_grey_level_and_the_mean_is_the_mean():
+    grey = np.random.default_rng(2).integers(0, 256, (100, 70), dtype=np.uint8)
+    result = colorize(grey, prior=prior("rec601"), steps=3, samples=2)
+    for sample in result.samples:
+        assert (np.rint(luma(sample.astype(np.float64))) == grey).all()
+    assert (result.samples[0] != result.samples[1]).any()
+    again = colorize(grey, prior=prior("rec601"), steps=3)
+    assert abs(again.image.astype(int) - result.samples[0]).max() <= 1
+    mean = colorize(grey, prior=prior("rec601"), steps=3, samples=2, estimate="mean").image
+    assert (np.rint(luma(mean.astype(np.float64))) == grey).all()
+
+
+def test_tensors_batch_and_alpha():
+    grey = torch.rand(2, 1, 20, 24, generator=torch.Generator().manual_seed(0))
+    result = colorize(grey, prior=prior("rec601"), steps=2)
+    assert result.image.shape == (2, 3, 20, 24)
+    la = np.dstack([np.full((20, 20), 100, np.uint8)] * 3 + [np.arange(400, dtype=np.uint8).reshape(20, 20)])
+    assert (colorize(la, prior=prior("rec601"), steps=2).image[..., 3] == la[..., 3]).all()
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [((64, 96), (64, 96)), ((640, 960), (64, 96)), ((20, 30), (20, 30)), ((1, 5000), (1, 5000))]
+)
+def test_the_working_size(size, expected):
+    assert work_size(size, 64) == expected

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from analytic import gaussian_colour_prior
+
+from scoreinv.errors import InputError
+from scoreinv.imaging.picture import Picture
+from scoreinv.sdes import VE, VP
+from scoreinv.tasks.density import picture_bits_per_dim
+from scoreinv.tasks.generation import generate
+
+STD = 0.1
+
+
+def prior(sde):
+    return gaussian_colour_prior(torch.full((3,), 0.5), torch.eye(3) * STD**2, sde=sde)
+
+
+@pytest.mark.parametrize("sde", [VE(0.005, 20.0), VP()], ids=["VE", "VP"])
+@pytest.mark.parametrize(("sampler", "steps"), [("pc", 100), ("ode", None), ("multistep", 30)])
+def test_pictures_have_the_priors_moments(sde, sampler, steps):
+    result = generate(prior(sde), 8, sampler=sampler, steps=steps)
+    assert result.images.shape == (8, 16, 16, 3)
+    assert abs(result.images.mean() - 0.5) < 5 * STD / math.sqrt(result.images.size)
+    assert result.images.std() == pytest.approx(STD, rel=0.06)
+    if steps is not None:
+        assert result.nfe == (200 if sampler == "pc" and isinstance(sde, VE) else steps)
+
+
+def test_a_picture_does_not_depend_on_how_many_are_drawn():
+    many, few = generate(prior(VE()), 3, steps=4).images, generate(prior(VE()), 1, steps=4).images
+    np.testing.assert_allclose(many[:1], few, atol=1e-5)
+
+
+def test_a_class_by_its_classifier():
+    # Two classes, bright and dark, by the mean of the picture: the tilted Gaussian has a mean in closed form.
+    slope = 400.0
+
+    def classifier(x, t):
+        score = slope * x.mean(dim=(1, 2, 3))
+        return torch.stack([score, torch.zeros_like(score)], 1)
+
+    bright = generate(prior(VE()), 8, sampler="multistep", classifier=classifier, label=0).images
+    dark = generate(prior(VE()), 8, sampler="multistep", classifier=classifier, label=1).images
+    assert bright.mean() > dark.mean()
+    with pytest.raises(InputError, match="a class needs a classifier"):
+        generate(prior(VE()), 1, label=0)
+
+
+def test_settings_that_are_not_such():
+    for options in ({"sampler": "magic"}, {"sampler": "ode", "steps": 3}):
+        with pytest.raises(InputError):
+            generate(prior(VE()), 1, **options)
+    with pytest.raises(InputError):
+        generate(prior(VE()), 0)
+
+
+@pytest.mark.parametrize("probe", ["rademacher", "gaussian"])
+def test_bits_per_dim_of_a_gaussian(probe):
+    levels = np.random.default_rng(0).integers(60, 200, (4, 4, 3)).astype(np.uint8)
+    result = picture_bits_per_dim(Picture(levels), prior(VE(0.001, 20.0)), repeats=20, rtol=1e-5, probe=probe)
+    # The mean over u of the squared distance of (k + u) / 256 from the mean of the Gaussian, in closed form.
+    square = ((levels + 0.5) / 256 - 0.5) ** 2 + 1 / (12 * 256**2)
+    nats = (square / (2 * STD**2)).mean() + 0.5 * math.log(2 * math.pi * STD**2)
+    # A Rademacher probe is exact for a Jacobian that is a multiple of the identity; a Gaussian one is not.
+    tolerance = 0.01 if probe == "rademacher" else 1.0
+    assert result.bits_per_dim == pytest.approx(nats / math.log(2) + 8, abs=tolerance)
+
+
+def test_likelihood_needs_8_bits_and_fitting_sides():
+    with pytest.raises(InputError, match="8-bit"):
+        picture_bits_per_dim(Picture(np.zeros((4, 4, 3), np.uint16)), prior(VE()))
+    with pytest.raises(InputError, match="multiples of 4"):
+        picture_bits_per_dim(Picture(np.zeros((4, 5, 3), np.uint8)), prior(VE()))

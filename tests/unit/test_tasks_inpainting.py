@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from analytic import gaussian_colour_prior
+from PIL import Image
+
+from scoreinv.errors import Cancelled, InputError, ScoreinvError
+from scoreinv.sdes import VP
+from scoreinv.tasks.inpainting import _BLOCK_TILES, _regions, inpaint
+
+MEAN, STD = 0.5, 0.08
+
+
+def prior(**options):
+    low, high = options.get("data_range", (0.0, 1.0))
+    mean = torch.full((3,), low + MEAN * (high - low))
+    return gaussian_colour_prior(mean, torch.eye(3) * (STD * (high - low)) ** 2, **options)
+
+
+def photo(height=40, width=56, seed=0):
+    return np.random.default_rng(seed).random((height, width, 3)).astype(np.float32)
+
+
+def hole(height=40, width=56):
+    mask = np.zeros((height, width), dtype=bool)
+    mask[3:28, 8:50] = True
+    mask[35:, :4] = True
+    return mask
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({}, id="VE"),
+        pytest.param({"data_range": (-1.0, 1.0)}, id="range"),
+        pytest.param({"sde": VP()}, id="VP"),
+    ],
+)
+@pytest.mark.parametrize("start", [1.0, math.inf])
+def test_holes_are_samples_of_the_prior(options, start):
+    # Pixels are independent, so the exact conditional of the hole is the prior itself, wherever sampling starts.
+    mask = hole()
+    steps = 60 if start == 1 or not options.get("sde") else 300  # the paper's even grid is coarse for VP
+    result = inpaint(photo(), mask, prior=prior(**options), samples=3, steps=steps, start=start)
+    values = np.stack([sample[mask] for sample in result.samples])
+    count = values.size
+    assert abs(values.mean() - MEAN) < 5 * STD / math.sqrt(count)
+    # The grid of 60 steps itself leaves a few percent.
+    assert values.std() == pytest.approx(STD, rel=0.08)
+    channels = np.corrcoef(values.reshape(-1, 3).T)
+    assert abs(channels[np.triu_indices(3, 1)]).max() < 5 / math.sqrt(count / 3)
+    samples = np.corrcoef(values.reshape(3, -1))
+    assert abs(samples[np.triu_indices(3, 1)]).max() < 5 / math.sqrt(count / 3)
+
+
+def test_known_pixels_std_mean_and_counts():
+    mask, image = hole(), photo()
+    result = inpaint(image, mask, prior=prior(), samples=4, steps=5)
+    for sample in result.samples:
+        assert (sample[~mask] == image[~mask]).all()
+    assert (result.image == result.samples[0]).all()
+    stack = np.stack(result.samples)
+    np.testing.assert_allclose(result.std, np.sqrt(stack.var(0, ddof=1).mean(-1)), atol=1e-6)
+    assert result.nfe == 10
+    mean = inpaint(image, mask, prior=prior(), samples=4, steps=5, estimate="mean")
+    np.testing.assert_allclose(mean.image, stack.mean(0), atol=1e-6)
+    assert inpaint(image, mask, prior=prior(), steps=5).std is None
+
+
+def test_a_sample_does_not_depend_on_how_many_are_drawn_nor_on_other_holes():
+    mask, image = hole(40, 200)[:, :200], photo(40, 200)
+    alone = inpaint(image, mask, prior=prior(), steps=5, seed=4)
+    several = inpaint(image, mask, prior=prior(), steps=5, seed=4, samples=3)
+    np.testing.assert_allclose(several.samples[0], alone.image, atol=1e-5)
+    more = mask.copy()
+    more[10:14, 150:155] = True
+    np.testing.assert_allclose(
+        inpaint(image, more, prior=prior(), steps=5, seed=4).image[mask], alone.image[mask], atol=1e-5
+    )
+    other = inpaint(image, mask, prior=prior(), steps=5, seed=5)
+    assert abs(other.image - alone.image)[mask].mean() > 0.01
+
+
+def test_equal_holes_in_different_places_get_different_noise():
+    mask = np.zeros((40, 200), dtype=bool)
+    mask[18:22, 18:22] = mask[18:22, 138:142] = True
+    filled = inpaint(np.full((40, 200, 3), 0.5, np.float32), mask, prior=prior(), steps=5).image
+    assert abs(filled[18:22, 18:22] - filled[18:22, 138:142]).max() > 0.01
+
+
+def test_the_network_sees_windows_of_its_training_size_around_holes_only():
+    model = prior()
+    mask = np.zeros((400, 400), dtype=bool)
+    mask[200:203, :] = True
+    inpaint(np.zeros((400, 400, 3), np.float32), mask, prior=model, steps=2)
+    shapes = model.preconditioning.windows
+    assert {shape[2:] for shape in shapes} == {(16, 16)}
+    each = sum(shape[0] for shape in shapes) / 4
+    assert each < 2.5 * 400 / 12  # one or two rows of windows, 12 pixels apart
+
+
+def test_large_damage_is_done_in_bounded_blocks_that_share_its_pixels_out():
+    mask = np.zeros((700, 600), dtype=bool)
+    mask[::9] = True
+    mask[:, ::11] = True
+    regions = _regions(mask, 16, 4)
+    assert len(regions) > 1
+    count = np.zeros(mask.shape, int)
+    for region in regions:
+        top, left, height, width = region.box
+        assert max(height, width) <= _BLOCK_TILES * 16 + 8
+        count[top : top + height, left : left + width] += region.hole
+    assert (count == mask).all()
+
+
+def test_a_hole_as_large_as_several_windows_has_no_seams():
+    # A prior of one colour per pixel cannot make seams by itself: its spread must be the same at every place.
+    mask = np.zeros((64, 64), dtype=bool)
+    mask[4:60, 4:60] = True
+    result = inpaint(photo(64, 64), mask, prior=prior(), samples=24, steps=30)
+    inside = np.stack(result.samples)[:, 4:60, 4:60].std(0).mean(-1)
+    assert inside.mean(0).max() / inside.mean() < 1.12
+    assert inside.mean(0).min() / inside.mean() > 0.88
+
+
+def test_forms_in_and_out():
+    mask, image = hole(), photo()
+    array = (image * 255).astype(np.uint8)
+    assert inpaint(array, mask, prior=prior(), steps=2).image.dtype == np.uint8
+    grey = inpaint(array[..., 0], mask, prior=prior(), steps=2).image
+    assert grey.shape == array.shape[:2]
+    pil = inpaint(Image.fromarray(array), Image.fromarray(mask), prior=prior(), steps=2)
+    assert isinstance(pil.image, Image.Image)
+    tensor = torch.from_numpy(image).permute(2, 0, 1).expand(2, 3, 40, 56)
+    result = inpaint(tensor, torch.from_numpy(mask), prior=prior(), steps=2, samples=2)
+    assert result.image.shape == (2, 3, 40, 56)
+    assert (result.image[:, :, ~torch.from_numpy(mask)] == tensor[:, :, ~torch.from_numpy(mask)]).all()
+    assert result.std.shape == (2, 1, 40, 56)
+
+
+def test_progress_and_stopping():
+    told = []
+    mask = hole(40, 400)[:, :400]
+    mask[10:14, 380:385] = True
+    inpaint(photo(40, 400), mask, prior=prior(), steps=4, samples=2, callback=told.append)
+    assert told == sorted(told)
+    assert told[-1] == pytest.approx(1)
+    with pytest.raises(Cancelled):
+        inpaint(photo(), hole(), prior=prior(), steps=4, callback=lambda fraction: fraction < 0.5)
+
+
+def test_values_that_are_not_finite_are_an_error():
+    model = gaussian_colour_prior(torch.full((3,), math.nan), torch.eye(3))
+    with pytest.raises(ScoreinvError, match="not finite"):
+        inpaint(photo(), hole(), prior=model, steps=2)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"steps": 0}, {"samples": 0}, {"method": "magic"}, {"estimate": "mode"}, {"start": 0.0}, {"estimate": "mean"}],
+)
+def test_settings_that_are_not_such(options):
+    with pytest.raises(InputError):
+        inpaint(photo(), hole(), prior=prior(), **options)
