@@ -40,9 +40,15 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def save_model(path: Path, prior: ScorePrior, config: ModelConfig, *, half: bool, notes: dict[str, Any]) -> None:
-    """Write a prior's weights, in float32 or (`half`) bfloat16, with its configuration and free notes, atomically."""
-    dtype = torch.bfloat16 if half else torch.float32
-    tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in prior.network.state_dict().items()}
+    """Write a prior's weights with its configuration and free notes, atomically.
+
+    `half`: matrices and filters in float16, which has the digits that bfloat16 lacks; vectors (biases, normalisation,
+    the embedding's frequencies) stay in float32.
+    """
+    tensors = {
+        name: value.detach().to("cpu", torch.float16 if half and value.ndim > 1 else torch.float32).contiguous()
+        for name, value in prior.network.state_dict().items()
+    }
     metadata = {"format": _FORMAT, "config": json.dumps(config.to_dict()), "notes": json.dumps(notes)}
     with atomic_write(path) as temporary:
         temporary.write_bytes(save(tensors, metadata))

@@ -12,7 +12,7 @@ from typing import Annotated, get_type_hints
 import typer
 
 from scoreinv.errors import InputError
-from scoreinv.tasks.settings import ConditionalSampling
+from scoreinv.tasks.settings import GUESS_START, ConditionalSampling
 from scoreinv.version import __version__
 
 COMMON = "Common options"
@@ -149,8 +149,8 @@ StartOption = Annotated[
     typer.Option(
         "--start",
         metavar="LEVEL",
-        help="Noise level to begin at, from a smooth guess; prior: pure noise, as in the paper. "
-        f"(default: {ConditionalSampling.start:g})",
+        help="Noise level to begin at, from a smooth guess; prior: from pure noise, as in the paper. "
+        f"(default: {GUESS_START:g}, and prior from 1000 steps)",
     ),
 ]
 SamplesOption = Annotated[
@@ -185,7 +185,7 @@ def conditional_sampling(
     return ConditionalSampling(
         method=method.value,
         steps=ConditionalSampling.steps if steps is None else steps,
-        start=ConditionalSampling.start if start is None else _noise_level(start),
+        start=None if start is None else _noise_level(start),
         samples=samples,
         seed=settings.seed,
         estimate=estimate.value,

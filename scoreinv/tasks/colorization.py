@@ -81,7 +81,7 @@ def colorize(
     samples: int = 1,
     seed: int = 0,
     estimate: Estimate = "sample",
-    start: float = ConditionalSampling.start,
+    start: float | None = None,
     callback: TaskCallback | None = None,
 ) -> ColorizationResult:
     """Colour a grey picture; the colours of one that has any are replaced.

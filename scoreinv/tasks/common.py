@@ -11,9 +11,9 @@ from torch import Tensor
 
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.prior import Prior, ScorePrior
-from scoreinv.samplers import PC, AnnealedLangevin, NoiseStream, Progress, State
+from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, NoiseStream, Progress, ReverseDiffusion, State
 from scoreinv.samplers.times import time_at
-from scoreinv.sdes import as_time
+from scoreinv.sdes import DDPM, VE, VP, as_time
 from scoreinv.tasks.settings import ConditionalSampling
 
 TaskCallback = Callable[[float], bool | None]
@@ -39,26 +39,37 @@ def draw(
 
     Raises ScoreinvError when the model gives values that are not finite.
     """
-    time = start_time(prior, sampling.start)
+    time = start_time(prior, sampling.level(prior.sde.steps))
     state = None
     if time is not None:
         z = noise.normal(guess.shape)
         state = State(prior.sde.perturb(prior.to_model(guess), as_time(time), z), time)
+    # In few steps reverse diffusion leaves noise behind, since it takes each step for a short one; ancestral sampling,
+    # which VE, VP and DDPM have, does not.
     sampler = PC(
-        corrector=AnnealedLangevin(), corrector_steps=sampling.corrector_steps, snr=sampling.snr, steps=sampling.steps
+        predictor=Ancestral() if isinstance(prior.sde, VE | VP | DDPM) else ReverseDiffusion(),
+        corrector=AnnealedLangevin(),
+        corrector_steps=sampling.corrector_steps,
+        snr=sampling.snr,
+        steps=sampling.steps,
     )
     result = sampler.sample(condition, tuple(guess.shape), noise=noise, callback=Told(callback), start=state)
     return prior.to_image(finite(result.x0)), int(result.nfe[0])
 
 
 def start_time(prior: ScorePrior, level: float) -> float | None:
-    """The time at which a picture in [0, 1] has noise of standard deviation `level`; None at or beyond t = 1."""
+    """The time at which a picture in [0, 1] has noise of standard deviation `level`; None at or beyond t = 1.
+
+    Raises InputError for a level below the one at which sampling ends.
+    """
     low, high = prior.data_range
     ratio = torch.tensor(min(level, 1e9) * (high - low), dtype=torch.float64)
     if ratio >= prior.sde.noise_to_signal(torch.tensor(1.0, dtype=torch.float64)):
         return None
     time = float(time_at(prior.sde, ratio))
-    return time if time > prior.sde.sampling_end else None
+    if time <= prior.sde.sampling_end:
+        raise InputError(f"a starting noise level of {level:g} is less than the model's smallest: give more")
+    return time
 
 
 def finite(x: Tensor) -> Tensor:

@@ -84,7 +84,7 @@ def inpaint(
     samples: int = 1,
     seed: int = 0,
     estimate: Estimate = "sample",
-    start: float = ConditionalSampling.start,
+    start: float | None = None,
     mask_threshold: float = DEFAULT_THRESHOLD,
     callback: TaskCallback | None = None,
 ) -> InpaintingResult:

@@ -46,7 +46,7 @@ def test_half_precision_halves_the_file(model: Path, tmp_path: Path) -> None:
     save_model(small, load_model(model), CONFIG, half=True, notes={})
     assert small.stat().st_size < 0.6 * model.stat().st_size
     torch.testing.assert_close(
-        load_model(small).network.conv_in.weight, load_model(model).network.conv_in.weight, atol=0.0, rtol=2**-8
+        load_model(small).network.conv_in.weight, load_model(model).network.conv_in.weight, atol=1e-7, rtol=2**-11
     )
 
 
