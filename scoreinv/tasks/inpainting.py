@@ -165,7 +165,7 @@ def _fill_group(
         noise = NoiseStream.keyed(keys, prior.device)
         needed = (observed == 0).any(0)[0]
         tile = tile_side(prior)
-        tiled = Tiled(prior, tile, tile // 4, PIXELS_AT_ONCE, needed)
+        tiled = Tiled(prior, tile, tile // 8, PIXELS_AT_ONCE, needed)
         operator = mask_operator(observed.to(prior.device))
         condition = ConstrainedPC(tiled, operator, operator(prior.to_model(to_tensor(known, prior.device))))
         tell = _Part(share, first / len(rows), len(part) / len(rows))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 
 from scoreinv.checkpoints.files import atomic_write
+from scoreinv.imaging.sheet import contact_sheet
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers.multistep import Multistep
 from scoreinv.samplers.noise import NoiseStream
@@ -28,18 +27,6 @@ def write_samples(path: Path, prior: ScorePrior, count: int, seed: int) -> None:
     samples = prior.to_image(Multistep(steps=_STEPS).sample(prior, shape, noise=noise).x0)
     pixels = (samples.nan_to_num(0).clamp(0, 1) * 255).round().to(torch.uint8).cpu().permute(0, 2, 3, 1).numpy()
     buffer = BytesIO()
-    Image.fromarray(_tiled(pixels)).save(buffer, "PNG")
+    Image.fromarray(contact_sheet(pixels)).save(buffer, "PNG")
     with atomic_write(path) as temporary:
         temporary.write_bytes(buffer.getvalue())
-
-
-def _tiled(pixels: np.ndarray) -> np.ndarray:
-    """(N, H, W, C) as one picture, row by row, black where the last row is short; grey without a channel axis."""
-    count, height, width, channels = pixels.shape
-    columns = math.ceil(math.sqrt(count))
-    rows = math.ceil(count / columns)
-    sheet = np.zeros((rows * columns, height, width, channels), np.uint8)
-    sheet[:count] = pixels
-    sheet = sheet.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
-    sheet = sheet.reshape(rows * height, columns * width, channels)
-    return sheet[..., 0] if channels == 1 else sheet

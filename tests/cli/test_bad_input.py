@@ -161,7 +161,7 @@ def test_a_failing_input_in_json(scoreinv, mask):
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs the CPU time of a process")
 def test_ctrl_c(model, photo, mask, tmp_path):
-    arguments = ["inpaint", photo, "--mask", mask, "--model", model, "--steps", "1000000", "--debug"]
+    arguments = ["inpaint", photo, "--mask", mask, "--model", model, "--steps", "50000", "--debug"]
     process = start_process(*arguments, cwd=tmp_path)
     wait_for(lambda: cpu_seconds(process.pid) > 5)  # torch is loaded and sampling has begun
     process.send_signal(signal.SIGINT)

@@ -1,0 +1,67 @@
+"""What the tasks rest on: windows where they are needed, streams by place, sheets of pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from analytic import gaussian_colour_prior
+
+from scoreinv.errors import InputError
+from scoreinv.guidance import Tiled
+from scoreinv.imaging.sheet import contact_sheet
+from scoreinv.samplers import NoiseStream
+from scoreinv.tasks.common import start_time
+from scoreinv.tasks.settings import ConditionalSampling
+
+
+def prior(**options):
+    return gaussian_colour_prior(torch.tensor([0.2, 0.5, 0.8]), torch.eye(3) * 0.01, **options)
+
+
+def test_tiled_leaves_windows_out_that_are_not_needed():
+    needed = torch.zeros(60, 90, dtype=torch.bool)
+    needed[50, 3] = needed[30, 70] = True
+    x = torch.rand(2, 3, 60, 90, generator=torch.Generator().manual_seed(0))
+    everywhere, somewhere = prior(), prior()
+    full = Tiled(everywhere, 16, 4).noise(x, 0.5)
+    part = Tiled(somewhere, 16, 4, needed=needed).noise(x, 0.5)
+    assert torch.allclose(part[..., needed], full[..., needed])
+    assert len(somewhere.preconditioning.windows) == 1  # all windows at once
+    assert somewhere.preconditioning.windows[0][0] < everywhere.preconditioning.windows[0][0] / 4
+    none = Tiled(prior(), 16, 4, needed=torch.zeros(60, 90, dtype=torch.bool)).noise(x, 0.5)
+    assert (none == 0).all()
+
+
+def test_streams_by_place():
+    one = NoiseStream.keyed([(3, 0, 16, 32)]).normal((1, 5))
+    two = NoiseStream.keyed([(3, 1, 16, 32), (3, 0, 16, 32)]).normal((2, 5))
+    assert torch.equal(one[0], two[1])
+    assert not torch.equal(two[0], two[1])
+
+
+def test_sheets():
+    pictures = np.arange(3 * 2 * 4 * 3, dtype=np.uint8).reshape(3, 2, 4, 3)
+    sheet = contact_sheet(pictures)
+    assert sheet.shape == (4, 8, 3)
+    assert (sheet[:2, 4:] == pictures[1]).all()
+    assert (sheet[2:, :4] == pictures[2]).all()
+    assert (sheet[2:, 4:] == 0).all()
+    assert contact_sheet(pictures[..., :1]).shape == (4, 8)
+
+
+@pytest.mark.parametrize("data_range", [(0.0, 1.0), (-1.0, 1.0)])
+def test_the_noise_level_is_that_of_pictures_in_unit_range(data_range):
+    model = prior(data_range=data_range)
+    time = start_time(model, 0.5)
+    sigma = float(model.sde.sigma(torch.tensor(time, dtype=torch.float64)))
+    assert sigma == pytest.approx(0.5 * (data_range[1] - data_range[0]), rel=1e-9)
+    assert start_time(model, 100.0) is None
+    with pytest.raises(InputError, match="less than the model's smallest"):
+        start_time(model, 1e-6)
+
+
+def test_the_papers_number_of_steps_starts_from_the_prior():
+    assert ConditionalSampling(steps=1000).level(1000) == float("inf")
+    assert ConditionalSampling(steps=30).level(1000) < 1
+    assert ConditionalSampling(steps=1000, start=0.3).level(1000) == 0.3
