@@ -38,10 +38,9 @@ def main() -> None:
         before = np.asarray(photo).copy()
         before[np.asarray(mask)] = 255
         beside(Image.fromarray(before), result.image).save(HERE / "readme" / f"inpaint_{name}.jpg", quality=90)
-    for name in ("lake", "tulips"):
-        grey = Image.open(HERE / "grey" / f"{name}.jpg")
-        result = scoreinv.colorize(grey, prior=prior)
-        beside(grey, result.image).save(HERE / "readme" / f"colorize_{name}.jpg", quality=90)
+    grey = Image.open(HERE / "grey" / "lake.jpg")
+    result = scoreinv.colorize(grey, prior=prior)
+    beside(grey, result.image).save(HERE / "readme" / "colorize_lake.jpg", quality=90)
 
 
 if __name__ == "__main__":
