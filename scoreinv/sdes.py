@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -186,6 +187,9 @@ def _ddpm_table(beta_min: float, beta_max: float, steps: int) -> Tensor:
     return torch.stack([log_alpha, 0.5 * (-torch.expm1(2 * log_alpha)).log()])
 
 
-def _derivative(function, t: Tensor) -> Tensor:
-    """Exact derivative of an elementwise function of time, by forward-mode differentiation."""
-    return torch.func.jvp(function, (t,), (torch.ones_like(t),))[1]
+def _derivative(function: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
+    """Exact derivative of an elementwise function of time, by differentiation; itself a constant."""
+    with torch.inference_mode(False), torch.enable_grad():
+        s = t.detach().clone().requires_grad_()
+        value = function(s)
+        return torch.autograd.grad(value.sum(), s)[0] if value.requires_grad else torch.zeros_like(t)
