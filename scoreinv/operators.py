@@ -3,7 +3,8 @@
     A(x)           the observation, zero in the components that are not observed
     A.adjoint(y)   A^T y
     A.pinv(y)      A^+ y, the smallest picture that is observed as y
-    A.window(box)  the same operator seen through a crop of the picture
+    A.replace(x, y)  x with its observed components replaced by those of y
+    A.windows(boxes, samples)  the same operator seen through crops of the picture
     (A @ B)(x)     A(B(x)): several observations of one picture are one composed operator
 
 Pictures are (B, C, H, W); operators hold tensors of a batch of 1 (shared) or B, and follow the picture's
@@ -13,6 +14,7 @@ device and dtype.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,12 +41,17 @@ class LinearOperator(ABC):
         """A^+ y, the Moore-Penrose pseudo-inverse."""
 
     @abstractmethod
-    def window(self, box: Box) -> LinearOperator:
-        """The operator over a crop (top, left, height, width) of the picture."""
+    def windows(self, boxes: Sequence[Box], samples: int) -> LinearOperator:
+        """The operator over a batch of crops of one size (top, left, height, width): `samples` of each box in turn."""
 
     @abstractmethod
     def rows(self, index: Tensor) -> LinearOperator:
         """The operator over the samples `index` (A,) of the batch."""
+
+    def replace(self, x: Tensor, y: Tensor) -> Tensor:
+        """x - A^+ A x + A^+ y: the picture x with its observed components replaced by the observation y."""
+        # In this order observed pixels of a mask come out as the observation bit for bit: x - x + y.
+        return x - self.pinv(self(x)) + self.pinv(y)
 
     def __matmul__(self, inner: LinearOperator) -> LinearOperator:
         return Composed(self, inner)
@@ -70,8 +77,8 @@ class Composed(LinearOperator):
     def pinv(self, y: Tensor) -> Tensor:
         return self.inner.pinv(self.outer.pinv(y))
 
-    def window(self, box: Box) -> LinearOperator:
-        return Composed(self.outer.window(box), self.inner.window(box))
+    def windows(self, boxes: Sequence[Box], samples: int) -> LinearOperator:
+        return Composed(self.outer.windows(boxes, samples), self.inner.windows(boxes, samples))
 
     def rows(self, index: Tensor) -> LinearOperator:
         return Composed(self.outer.rows(index), self.inner.rows(index))
@@ -111,8 +118,8 @@ class ObservedComponents(LinearOperator):
     def pinv(self, y: Tensor) -> Tensor:
         return self.adjoint(y)
 
-    def window(self, box: Box) -> ObservedComponents:
-        return ObservedComponents(crop(self.observed, box), self.basis)
+    def windows(self, boxes: Sequence[Box], samples: int) -> ObservedComponents:
+        return ObservedComponents(crops(self.observed, boxes, samples), self.basis)
 
     def rows(self, index: Tensor) -> ObservedComponents:
         return ObservedComponents(select(self.observed, index), self.basis)
@@ -143,6 +150,11 @@ def crop(picture: Tensor, box: Box) -> Tensor:
     """The window (top, left, height, width) of (..., H, W)."""
     top, left, height, width = box
     return picture[..., top : top + height, left : left + width]
+
+
+def crops(batch: Tensor, boxes: Sequence[Box], samples: int) -> Tensor:
+    """Windows of one size of a batch of `samples`, or of one that all share: those of each box in turn."""
+    return torch.cat([crop(batch, box).expand(samples, *[-1] * (batch.ndim - 1)) for box in boxes])
 
 
 def select(batch: Tensor, index: Tensor) -> Tensor:

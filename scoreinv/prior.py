@@ -11,13 +11,15 @@ A condition (an observation, a class) wraps a prior and is a prior itself, since
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Protocol, Self
+from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from scoreinv.errors import InputError
+from scoreinv.guess import Guess
+from scoreinv.preconditioning import PaperVE, Preconditioning, ResidualEDM
 from scoreinv.sdes import SDE, VE, as_time, broadcast
 
 Box = tuple[int, int, int, int]
@@ -56,8 +58,8 @@ class Prior(ABC):
         """The end result, with what must hold exactly made exact."""
         return x0
 
-    def window(self, box: Box) -> Prior:
-        """The same prior seen through a crop of the picture."""
+    def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
+        """The same prior seen through crops of one size: over a batch of `samples` of each box in turn."""
         return self
 
     def rows(self, index: Tensor) -> Prior:
@@ -68,7 +70,7 @@ class Prior(ABC):
 class PriorWrapper(Prior):
     """Base of conditions: forwards everything to the wrapped prior; subclasses override what they change.
 
-    A subclass defines `window` and `rows` too: what it holds of the picture's size is cropped, what it holds for each
+    A subclass defines `windows` and `rows` too: what it holds of the picture's size is cropped, what it holds for each
     sample is selected, or `Tiled` would mix up places and the adaptive solver samples.
     """
 
@@ -89,67 +91,10 @@ class PriorWrapper(Prior):
         return self.prior.finish(x0)
 
     @abstractmethod
-    def window(self, box: Box) -> Prior: ...
+    def windows(self, boxes: Sequence[Box], samples: int) -> Prior: ...
 
     @abstractmethod
     def rows(self, index: Tensor) -> Prior: ...
-
-
-class Preconditioning(Protocol):
-    """How a raw network is read as a noise prediction."""
-
-    def noise(self, network: nn.Module, x: Tensor, t: Tensor, prior: ScorePrior) -> Tensor:
-        """-sigma(t) grad log p_t(x) from the network F(input, noise label)."""
-        ...
-
-
-@dataclass(frozen=True)
-class PaperVE:
-    """NCSN++ as published: score = F(x, sigma) / sigma, x mapped to [-1, 1] (Song et al. 2021, appendix H).
-
-    `label` is what tells the network the noise level: `sigma` for continuous-time models, `index` for the discrete-time
-    ones, whose levels are numbered downwards, (1 - t)(N - 1). Without `scale_by_sigma` the network is the score itself.
-    """
-
-    label: str = "sigma"
-    scale_by_sigma: bool = True
-
-    def noise(self, network: nn.Module, x: Tensor, t: Tensor, prior: ScorePrior) -> Tensor:
-        sigma = prior.sde.sigma(t)
-        label = sigma if self.label == "sigma" else (1 - t) * (prior.sde.steps - 1)
-        output = -network(prior.centre(x), label)
-        return output if self.scale_by_sigma else broadcast(sigma, x) * output
-
-
-@dataclass(frozen=True)
-class PaperVP:
-    """DDPM, DDPM++ and VP models as published: noise = F(x, label), label = t (steps - 1)."""
-
-    steps: int = 1000
-
-    def noise(self, network: nn.Module, x: Tensor, t: Tensor, prior: ScorePrior) -> Tensor:
-        return network(prior.centre(x), t * (self.steps - 1))
-
-
-@dataclass(frozen=True)
-class EDM:
-    """Karras et al. 2022, table 1: D = c_skip x + c_out F(c_in x, s), at noise level s = sigma / alpha, of x / alpha.
-
-    As a noise prediction, and free of cancellation as s goes to 0:
-    noise = (x / alpha) s / (s^2 + sigma_data^2) - F sigma_data / sqrt(s^2 + sigma_data^2), with x centred on [-1, 1].
-    """
-
-    sigma_data: float = 0.5
-
-    def noise(self, network: nn.Module, x: Tensor, t: Tensor, prior: ScorePrior) -> Tensor:
-        alpha, s = prior.sde.alpha(t), prior.sde.noise_to_signal(t)
-        # A picture range other than [-1, 1] scales the noise level along with the picture.
-        low, high = prior.data_range
-        s = s * 2 / (high - low)
-        total = (s.square() + self.sigma_data**2).sqrt()
-        clean_scale = prior.centre(x / broadcast(alpha, x))
-        output = network(clean_scale / broadcast(total, x), s)
-        return broadcast(s / total.square(), x) * clean_scale - broadcast(self.sigma_data / total, x) * output
 
 
 class ScorePrior(nn.Module, Prior):
@@ -190,22 +135,25 @@ class ScorePrior(nn.Module, Prior):
         return self.network.stride
 
     @property
+    def conditional(self) -> bool:
+        """Whether the network also takes an observation (`guidance.Conditioned`)."""
+        return isinstance(self.preconditioning, ResidualEDM)
+
+    @property
     def device(self) -> torch.device:
         return next(self.network.parameters()).device
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         """-sigma(t) grad log p_t(x); raises InputError when the sides of x are no multiples of `stride`."""
-        if x.shape[-2] % self.stride or x.shape[-1] % self.stride:
-            raise InputError(
-                f"this model needs sides that are multiples of {self.stride}, not {x.shape[-1]}x{x.shape[-2]}"
-            )
+        self._check_sides(x)
         t = as_time(t).expand(x.shape[0])
-        return self.preconditioning.noise(self.network, x, t, self)
+        return self.preconditioning.noise(self.network, x, t, self.sde, self.data_range)
 
-    def centre(self, x: Tensor) -> Tensor:
-        """Model values to [-1, 1]."""
-        low, high = self.data_range
-        return x if (low, high) == (-1.0, 1.0) else (2 * x - (low + high)) / (high - low)
+    def noise_given(self, x: Tensor, t: float | Tensor, guess: Guess) -> Tensor:
+        """-sigma(t) grad log p_t(x | y), given the guess that was made from y; `conditional` priors only."""
+        self._check_sides(x)
+        t = as_time(t).expand(x.shape[0])
+        return self.preconditioning.noise(self.network, x, t, self.sde, self.data_range, guess)
 
     def to_model(self, image: Tensor) -> Tensor:
         """[0, 1] to the model's range."""
@@ -228,3 +176,9 @@ class ScorePrior(nn.Module, Prior):
             else:
                 super().to(device=target)
         return self
+
+    def _check_sides(self, x: Tensor) -> None:
+        if x.shape[-2] % self.stride or x.shape[-1] % self.stride:
+            raise InputError(
+                f"this model needs sides that are multiples of {self.stride}, not {x.shape[-1]}x{x.shape[-2]}"
+            )

@@ -7,11 +7,12 @@ from typing import Any, TypeVar
 
 from scoreinv.errors import CheckpointError
 from scoreinv.networks.ncsnpp import NCSNpp, NCSNppConfig
-from scoreinv.prior import EDM, PaperVE, PaperVP, Preconditioning, ScorePrior
+from scoreinv.preconditioning import CONDITION_CHANNELS, EDM, PaperVE, PaperVP, Preconditioning, ResidualEDM
+from scoreinv.prior import ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
 
 _SDES: dict[str, type] = {"ve": VE, "vp": VP, "subvp": SubVP, "ddpm": DDPM}
-_PRECONDITIONINGS: dict[str, type] = {"paper_ve": PaperVE, "paper_vp": PaperVP, "edm": EDM}
+_PRECONDITIONINGS: dict[str, type] = {"paper_ve": PaperVE, "paper_vp": PaperVP, "edm": EDM, "residual_edm": ResidualEDM}
 
 T = TypeVar("T")
 
@@ -33,6 +34,13 @@ class ModelConfig:
     preconditioning: Preconditioning
     data_range: tuple[float, float] = (-1.0, 1.0)
     image_size: int = 32
+
+    def __post_init__(self) -> None:
+        conditional = isinstance(self.preconditioning, ResidualEDM)
+        if self.network.condition_channels != (CONDITION_CHANNELS if conditional else 0):
+            raise CheckpointError("network and preconditioning must both take an observation, or neither")
+        if conditional and self.network.channels != 3:
+            raise CheckpointError("a prior that takes observations is one of colour pictures")
 
     def build(self) -> ScorePrior:
         """A prior with fresh weights, in evaluation mode."""
@@ -74,9 +82,13 @@ def build_dataclass(cls: type[T], data: dict[str, Any]) -> T:
     if unknown:
         raise CheckpointError(f"{cls.__name__} has no option {', '.join(sorted(unknown))}")
     try:
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+        return cls(**{key: _frozen(value) for key, value in data.items()})
     except TypeError as error:
         raise CheckpointError(f"{cls.__name__}: {error}") from error
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
 
 
 def sde_by_name(name: str) -> type[SDE]:

@@ -24,7 +24,8 @@ from scoreinv.networks.ddpm import ddpm_config
 from scoreinv.networks.layers import Attention
 from scoreinv.networks.ncsnpp import NCSNpp, NCSNppConfig, ResidualBlock
 from scoreinv.networks.resampling import Downsample, Upsample
-from scoreinv.prior import PaperVE, PaperVP, ScorePrior
+from scoreinv.preconditioning import PaperVE, PaperVP
+from scoreinv.prior import ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
 
 

@@ -9,7 +9,7 @@ from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.errors import CheckpointError
 from scoreinv.networks.ddpm import ddpm_config
 from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.prior import PaperVE, PaperVP
+from scoreinv.preconditioning import PaperVE, PaperVP
 from scoreinv.sdes import DDPM, VE, VP, SubVP
 
 

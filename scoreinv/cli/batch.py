@@ -22,20 +22,26 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Report:
+    """What is told of a finished picture: evaluations of the network for one sample, and the method used."""
+
+    nfe: int
+    method: str
+
+
+@dataclass(frozen=True)
 class Work(Generic[T]):
     """What a command does with one picture.
 
     Attributes:
         read: opens and checks the input; whatever it raises concerns this picture alone.
-        compute: does the work and writes the outputs; returns the evaluations of the network for one sample.
+        compute: does the work and writes the outputs.
         files: results of a picture: above 1 they are numbered.
-        method: for the report.
     """
 
     read: Callable[[Job], T]
-    compute: Callable[[T, list[str], ProgressBar], int]
+    compute: Callable[[T, list[str], ProgressBar], Report]
     files: int
-    method: str
 
 
 def run(plan: Plan, work: Work[T], session: Session) -> int:
@@ -87,7 +93,7 @@ def _compute(job: Job, item: T, outputs: list[str], title: str, work: Work[T], s
     settings = session.settings
     started = time.monotonic()
     with ProgressBar(title, quiet=settings.quiet) as bar:
-        nfe = work.compute(item, outputs, bar)
+        report = work.compute(item, outputs, bar)
     seconds = time.monotonic() - started
     emit(
         settings,
@@ -96,8 +102,8 @@ def _compute(job: Job, item: T, outputs: list[str], title: str, work: Work[T], s
             "output": outputs[0],
             "outputs": outputs,
             "seconds": round(seconds, 3),
-            "nfe": nfe,
-            **session.record(work.method),
+            "nfe": report.nfe,
+            **session.record(report.method),
         },
     )
     if outputs != [STREAM]:

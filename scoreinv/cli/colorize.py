@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoreinv.cli.batch import Work, run, warn
+from scoreinv.cli.batch import Report, Work, run, warn
 from scoreinv.cli.common import (
     Estimate,
     EstimateOption,
     FrameOption,
     GrayWeights,
-    Method,
     MethodOption,
     ModelOption,
     OutputOption,
@@ -38,7 +37,7 @@ def colorize(
     settings: Settings,
     output: OutputOption = None,
     model: ModelOption = "photo",
-    method: MethodOption = Method.PC,
+    method: MethodOption = None,
     steps: StepsOption = None,
     start: StartOption = None,
     samples: SamplesOption = 1,
@@ -60,7 +59,7 @@ def colorize(
 
         return read_picture(job.source, frame)
 
-    def compute(picture: Picture, outputs: list[str], bar: ProgressBar) -> int:
+    def compute(picture: Picture, outputs: list[str], bar: ProgressBar) -> Report:
         from scoreinv.imaging.files import write_picture
         from scoreinv.tasks.colorization import colorize_picture
 
@@ -69,6 +68,6 @@ def colorize(
             warn("the photo has colours already: they are replaced")
         for path, coloured in zip(outputs, result.samples if len(outputs) > 1 else [result.image], strict=True):
             write_picture(path, coloured, overwrite=settings.overwrite, quality=quality)
-        return result.nfe
+        return Report(result.nfe, result.method)
 
-    raise typer.Exit(run(everything, Work(read, compute, files, method.value), session))
+    raise typer.Exit(run(everything, Work(read, compute, files), session))

@@ -12,7 +12,7 @@ from typing import Annotated, get_type_hints
 import typer
 
 from scoreinv.errors import InputError
-from scoreinv.tasks.settings import GUESS_START, ConditionalSampling
+from scoreinv.tasks.settings import GUESS_START, STEPS, ConditionalSampling
 from scoreinv.version import __version__
 
 COMMON = "Common options"
@@ -54,6 +54,7 @@ class GrayWeights(StrEnum):
 class Method(StrEnum):
     """How a picture is drawn given what is known of it."""
 
+    CONDITIONED = "conditioned"
     PC = "pc"
 
 
@@ -139,17 +140,28 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
 ModelOption = Annotated[
     str, typer.Option("--model", metavar="NAME|FILE", help="A bundled model, or with / or a suffix a model file.")
 ]
-MethodOption = Annotated[Method, typer.Option("--method", help="pc: constrained predictor-corrector.")]
+MethodOption = Annotated[
+    Method | None,
+    typer.Option(
+        "--method",
+        help="conditioned: a network given what is known; pc: constrained predictor-corrector, with any model. "
+        "(default: what the model was trained for)",
+    ),
+]
 StepsOption = Annotated[
     int | None,
-    typer.Option("--steps", min=1, help=f"Sampler steps; 1000 is the paper's. (default: {ConditionalSampling.steps})"),
+    typer.Option(
+        "--steps",
+        min=1,
+        help=f"Sampler steps; 1000 is the paper's of pc. (default: {STEPS['conditioned']}, pc {STEPS['pc']})",
+    ),
 ]
 StartOption = Annotated[
     str | None,
     typer.Option(
         "--start",
         metavar="LEVEL",
-        help="Noise level to begin at, from a smooth guess; prior: from pure noise, as in the paper. "
+        help="Of pc: noise level to begin at, from a smooth guess; prior: from pure noise, as in the paper. "
         f"(default: {GUESS_START:g}, and prior from 1000 steps)",
     ),
 ]
@@ -157,7 +169,12 @@ SamplesOption = Annotated[
     int, typer.Option("--samples", min=1, max=1000, help="Draw this many: NAME.1.png, NAME.2.png, ...")
 ]
 EstimateOption = Annotated[
-    Estimate, typer.Option("--estimate", help="sample: each a possible picture; mean: the average of the samples.")
+    Estimate,
+    typer.Option(
+        "--estimate",
+        help="sample: each a possible picture; mean: the average of the samples, or for one sample of conditioned the "
+        "posterior mean at once.",
+    ),
 ]
 OutputOption = Annotated[
     str | None,
@@ -179,12 +196,12 @@ FrameOption = Annotated[
 
 
 def conditional_sampling(
-    method: Method, steps: int | None, start: str | None, samples: int, estimate: Estimate, settings: Settings
+    method: Method | None, steps: int | None, start: str | None, samples: int, estimate: Estimate, settings: Settings
 ) -> ConditionalSampling:
     """The settings of a conditional sampler; InputError when they do not go together."""
     return ConditionalSampling(
-        method=method.value,
-        steps=ConditionalSampling.steps if steps is None else steps,
+        method=None if method is None else method.value,
+        steps=steps,
         start=None if start is None else _noise_level(start),
         samples=samples,
         seed=settings.seed,

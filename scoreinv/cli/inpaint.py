@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoreinv.cli.batch import Work, run, warn
+from scoreinv.cli.batch import Report, Work, run, warn
 from scoreinv.cli.common import (
     OUTPUT,
     Estimate,
     EstimateOption,
     FrameOption,
-    Method,
     MethodOption,
     ModelOption,
     OutputOption,
@@ -72,7 +71,7 @@ def inpaint(
     settings: Settings,
     output: OutputOption = None,
     model: ModelOption = "photo",
-    method: MethodOption = Method.PC,
+    method: MethodOption = None,
     steps: StepsOption = None,
     start: StartOption = None,
     samples: SamplesOption = 1,
@@ -112,10 +111,10 @@ def inpaint(
     def read(job: Job) -> Item:
         return _read(job, masks[job.source], reading, frame)
 
-    def compute(item: Item, outputs: list[str], bar: ProgressBar) -> int:
+    def compute(item: Item, outputs: list[str], bar: ProgressBar) -> Report:
         return _compute(item, outputs, bar, session, sampling, quality, uncertainty)
 
-    raise typer.Exit(run(everything, Work(read, compute, files, method.value), session))
+    raise typer.Exit(run(everything, Work(read, compute, files), session))
 
 
 def _read(job: Job, mask: str, reading: MaskReading, frame: int | None) -> Item:
@@ -135,7 +134,7 @@ def _compute(
     sampling: ConditionalSampling,
     quality: int | None,
     uncertainty: str | None,
-) -> int:
+) -> Report:
     from scoreinv.imaging.files import write_picture
     from scoreinv.imaging.picture import Picture
     from scoreinv.tasks.inpainting import inpaint_picture
@@ -148,7 +147,7 @@ def _compute(
     if uncertainty is not None:
         levels = (result.std.clip(0, 1) * 65535).round().astype("uint16")
         write_picture(uncertainty, Picture(levels), overwrite=overwrite)
-    return result.nfe
+    return Report(result.nfe, result.method)
 
 
 def _masks(everything: Plan, mask: str, settings: Settings) -> tuple[Plan, dict[str, str]]:

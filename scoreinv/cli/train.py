@@ -20,7 +20,10 @@ from scoreinv.cli.runtime import resolve_device, resolve_precision, set_threads
 from scoreinv.errors import InputError
 
 if TYPE_CHECKING:
-    from scoreinv.training.config import TrainingConfig
+    from collections.abc import Callable
+
+    from scoreinv.sdes import SDE
+    from scoreinv.training.config import DataConfig, TrainingConfig
     from scoreinv.training.progress import TrainProgress
 
 RUN = "Run"
@@ -47,6 +50,13 @@ def train(
             "--config", metavar="FILE|NAME", help="A training configuration (JSON), or a published model's name."
         ),
     ] = None,
+    conditional: Annotated[
+        bool,
+        typer.Option(
+            "--conditional",
+            help="With --sde: a network that is also given what is known of a picture: holes, grey, hints.",
+        ),
+    ] = False,
     data: Annotated[
         str | None,
         typer.Option("--data", metavar="FOLDER|ZIP", help="Pictures. (default: a small built-in set of photographs)"),
@@ -83,6 +93,8 @@ def train(
         raise InputError("--resume: name the run's folder by --out")
     if sde is not None and config is not None:
         raise InputError("--sde and --config: the configuration names its SDE; give one of them")
+    if conditional and (sde is None or resume):
+        raise InputError("--conditional: goes with --sde, for a new run; a configuration says it by itself")
     if sde is None and config is None and not resume:
         raise InputError("say what to train: --sde ve, vp or subvp, or --config FILE")
     leads = os.environ.get("RANK", "0") == "0"  # the only process, or the first of torchrun's
@@ -95,11 +107,13 @@ def train(
 
     from scoreinv.checkpoints.catalogue import load
     from scoreinv.training.loop import train as train_prior
+    from scoreinv.training.presets import conditional_training, small_training
 
     device = resolve_device(settings.device)
     set_threads(settings.threads)
+    preset = conditional_training if conditional else small_training
     changes = Changes(data, steps, minutes, batch_size, learning_rate, sigma_max)
-    run = _configuration(sde, config, out if resume else None, changes, settings)
+    run = _configuration(sde, preset, config, out if resume else None, changes, settings)
     folder = Path(out) if out is not None else _default_folder(run)
     start = load(init) if init is not None else None
     ends = [f"{run.steps:,} steps" if run.steps else "", f"{run.minutes:g} minutes" if run.minutes else ""]
@@ -144,13 +158,18 @@ class Changes:
 
 
 def _configuration(
-    sde: SDEChoice | None, name: str | None, resumed: str | None, changes: Changes, settings: Settings
+    sde: SDEChoice | None,
+    preset: Callable[[SDE, DataConfig], TrainingConfig],
+    name: str | None,
+    resumed: str | None,
+    changes: Changes,
+    settings: Settings,
 ) -> TrainingConfig:
     """The run that is asked for: that of a folder, of a file, of a published name or of an SDE, as changed."""
     from scoreinv.checkpoints.config import sde_by_name
     from scoreinv.training.config import DataConfig
     from scoreinv.training.loop import load_config
-    from scoreinv.training.presets import paper_training, small_training
+    from scoreinv.training.presets import paper_training
 
     if resumed is not None and (Path(resumed) / CONFIG).is_file():
         run = load_config(resumed)
@@ -162,7 +181,7 @@ def _configuration(
     if name is None:
         if sde is None:
             raise InputError(f"{resumed}: holds no run to resume; say what to train by --sde or --config")
-        run = small_training(sde_by_name(sde.value)(), DataConfig())
+        run = preset(sde_by_name(sde.value)(), DataConfig())
     elif name.endswith(".json"):
         run = _read_config(Path(name))
     else:

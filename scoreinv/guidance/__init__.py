@@ -1,7 +1,8 @@
 """Conditions as wrappers of a prior: grad log p_t(x | y) = grad log p_t(x) + grad log p_t(y | x)."""
 
 from scoreinv.guidance.classifier import ClassifierGuidance
+from scoreinv.guidance.conditioned import Conditioned
 from scoreinv.guidance.constrained import ConstrainedPC
 from scoreinv.guidance.tiled import Tiled
 
-__all__ = ["ClassifierGuidance", "ConstrainedPC", "Tiled"]
+__all__ = ["ClassifierGuidance", "Conditioned", "ConstrainedPC", "Tiled"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -47,9 +47,10 @@ class ClassifierGuidance(PriorWrapper):
             chosen = log_probability.gather(-1, label[:, None])
             return torch.autograd.grad(chosen.sum(), probe, create_graph=differentiable)[0]
 
-    def window(self, box: Box) -> ClassifierGuidance:
-        """The classifier sees the crop alone; to classify whole pictures put the guidance outside of `Tiled`."""
-        return ClassifierGuidance(self.prior.window(box), self.classifier, self.label, self.scale)
+    def windows(self, boxes: Sequence[Box], samples: int) -> ClassifierGuidance:
+        """The classifier sees each crop alone; to classify whole pictures put the guidance outside of `Tiled`."""
+        label = select(self.label, torch.arange(samples).repeat(len(boxes)))
+        return ClassifierGuidance(self.prior.windows(boxes, samples), self.classifier, label, self.scale)
 
     def rows(self, index: Tensor) -> ClassifierGuidance:
         return ClassifierGuidance(self.prior.rows(index), self.classifier, select(self.label, index), self.scale)

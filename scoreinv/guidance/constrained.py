@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from scoreinv.errors import InputError
-from scoreinv.operators import LinearOperator, crop, select
+from scoreinv.operators import LinearOperator, crops, select
 from scoreinv.prior import Box, Prior, PriorWrapper
 from scoreinv.sdes import as_time, broadcast
 
@@ -35,18 +37,15 @@ class ConstrainedPC(PriorWrapper):
         x = self.prior.constrain(x, t, z)
         t = as_time(t)
         alpha, sigma = broadcast(self.sde.alpha(t), x), broadcast(self.sde.sigma(t), x)
-        return self._replace(x, alpha * self.y.to(x) + sigma * self.operator(z))
+        return self.operator.replace(x, alpha * self.y.to(x) + sigma * self.operator(z))
 
     def finish(self, x0: Tensor) -> Tensor:
         x0 = self.prior.finish(x0)
-        return self._replace(x0, self.y.to(x0))
+        return self.operator.replace(x0, self.y.to(x0))
 
-    def window(self, box: Box) -> ConstrainedPC:
-        return ConstrainedPC(self.prior.window(box), self.operator.window(box), crop(self.y, box))
+    def windows(self, boxes: Sequence[Box], samples: int) -> ConstrainedPC:
+        prior, operator = self.prior.windows(boxes, samples), self.operator.windows(boxes, samples)
+        return ConstrainedPC(prior, operator, crops(self.y, boxes, samples))
 
     def rows(self, index: Tensor) -> ConstrainedPC:
         return ConstrainedPC(self.prior.rows(index), self.operator.rows(index), select(self.y, index))
-
-    def _replace(self, x: Tensor, observation: Tensor) -> Tensor:
-        # In this order observed pixels of a mask come out as the observation bit for bit: x - x + y.
-        return x - self.operator.pinv(self.operator(x)) + self.operator.pinv(observation)

@@ -11,7 +11,7 @@ windows agree on one picture (MultiDiffusion, Bar-Tal et al. 2023, arXiv 2302.08
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -76,9 +76,9 @@ class Tiled(PriorWrapper):
             crop(total, box).add_((down[:, None] * across).to(x) * estimate)
         return total
 
-    def window(self, box: Box) -> Tiled:
-        needed = None if self.needed is None else crop(self.needed, box)
-        return Tiled(self.prior.window(box), self.tile, self.overlap, self.pixels_at_once, needed)
+    def windows(self, boxes: Sequence[Box], samples: int) -> Tiled:
+        needed = None if self.needed is None else torch.stack([crop(self.needed, box) for box in boxes]).any(0)
+        return Tiled(self.prior.windows(boxes, samples), self.tile, self.overlap, self.pixels_at_once, needed)
 
     def rows(self, index: Tensor) -> Tiled:
         return Tiled(self.prior.rows(index), self.tile, self.overlap, self.pixels_at_once, self.needed)
@@ -86,16 +86,11 @@ class Tiled(PriorWrapper):
     def _estimates(self, x: Tensor, t: Tensor, boxes: list[Box]) -> Iterator[Tensor]:
         """The noise estimate of each box, in order."""
         samples = x.shape[0]
-        priors = [self.prior.window(box) for box in boxes]
-        alike = all(prior is self.prior for prior in priors)
-        together = max(1, self.pixels_at_once // (samples * boxes[0][2] * boxes[0][3])) if alike else 1
+        together = max(1, self.pixels_at_once // (samples * boxes[0][2] * boxes[0][3]))
         for first in range(0, len(boxes), together):
             group = boxes[first : first + together]
             windows = torch.cat([crop(x, box) for box in group])
-            prior = priors[first]
-            if len(group) > 1:
-                prior = prior.rows(torch.arange(samples).repeat(len(group)))
-            yield from prior.noise(windows, t.repeat(len(group))).split(samples)
+            yield from self.prior.windows(group, samples).noise(windows, t.repeat(len(group))).split(samples)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ class NCSNppConfig:
 
     Attributes:
         channels: of the picture.
+        condition_channels: of what is known of the picture, given beside it.
         width: features of the first level (nf).
         multipliers: width of each level over `width`; one level a factor.
         blocks: residual blocks of a level.
@@ -57,6 +58,7 @@ class NCSNppConfig:
     """
 
     channels: int = 3
+    condition_channels: int = 0
     width: int = 128
     multipliers: tuple[int, ...] = (1, 2, 2, 2)
     blocks: int = 4
@@ -224,7 +226,10 @@ class UpLevel(nn.Module):
 
 
 class NCSNpp(nn.Module):
-    """The network F(x, label): (B, C, H, W) and noise labels (B,) to (B, C, H, W); sides are multiples of `stride`."""
+    """The network F(x, label, condition): (B, C, H, W), noise labels (B,) and conditions (B, D, H, W) to (B, C, H, W).
+
+    Sides are multiples of `stride`; no condition is one of zeros.
+    """
 
     def __init__(self, config: NCSNppConfig) -> None:
         super().__init__()
@@ -233,6 +238,7 @@ class NCSNpp(nn.Module):
         self.stride = config.patch * 2 ** (len(config.multipliers) - 1)
         self.activation = _ACTIVATIONS[config.activation]
         width, image_channels = config.width, config.channels * config.patch**2
+        input_channels = image_channels + config.condition_channels * config.patch**2
         self.embedding: nn.Module
         if config.embedding == "fourier":
             self.embedding = FourierEmbedding(width, config.fourier_scale)
@@ -241,9 +247,9 @@ class NCSNpp(nn.Module):
         if config.noise_conditional:
             self.dense_in = linear(self.embedding.features, 4 * width)
             self.dense_out = linear(4 * width, 4 * width)
-        self.conv_in = conv(image_channels, width, 3)
+        self.conv_in = conv(input_channels, width, 3)
 
-        features, pyramid, skips = width, image_channels, [width]
+        features, pyramid, skips = width, input_channels, [width]
         self.down = nn.ModuleList()
         for level in range(len(config.multipliers)):
             stage = DownLevel(features, level, pyramid, config)
@@ -266,8 +272,12 @@ class NCSNpp(nn.Module):
             self.norm_out = group_norm(features, config.channels_per_group)
             self.conv_out = conv(features, image_channels, 3, config.init_scale)
 
-    def forward(self, x: Tensor, label: Tensor) -> Tensor:
+    def forward(self, x: Tensor, label: Tensor, condition: Tensor | None = None) -> Tensor:
         config = self.config
+        if config.condition_channels:
+            if condition is None:
+                condition = x.new_zeros(x.shape[0], config.condition_channels, *x.shape[2:])
+            x = torch.cat([x, condition], dim=1)
         precision = self.middle_in.conv_in.weight.dtype
         if torch.is_autocast_enabled(x.device.type):
             precision = torch.get_autocast_dtype(x.device.type)

@@ -7,7 +7,7 @@ formula), which is the sample. A time higher than the one before it is a jump up
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -85,8 +85,8 @@ class CountedPrior(PriorWrapper):
         self.calls += 1
         return self.prior.noise(x, t)
 
-    def window(self, box: Box) -> Prior:
-        return self.prior.window(box)
+    def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
+        return self.prior.windows(boxes, samples)
 
     def rows(self, index: Tensor) -> Prior:
         return self.prior.rows(index)

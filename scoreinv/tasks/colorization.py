@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from scoreinv.guidance import ConstrainedPC, Tiled
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.colour import grey_weights, luma
 from scoreinv.imaging.picture import Picture
@@ -25,6 +24,7 @@ from scoreinv.tasks.common import (
     Share,
     TaskCallback,
     check_colour,
+    conditioned,
     draw,
     spread,
     tile_side,
@@ -47,12 +47,14 @@ class ColorizationResult:
         std: HxW, standard deviation of the samples' colours at each pixel, root mean square over the channels, at the
             working scale and interpolated; None for one sample.
         nfe: evaluations of the network at each place for one sample.
+        method: by which it was drawn.
     """
 
     image: Any
     samples: list[Any]
     std: Any
     nfe: int
+    method: Method
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class PictureColours:
     """The result for one `Picture`, before it takes the form of the caller's.
 
     Attributes:
-        image, samples, std, nfe: as in `ColorizationResult`.
+        image, samples, std, nfe, method: as in `ColorizationResult`.
         was_coloured: whether the picture had colours, which were replaced.
     """
 
@@ -68,6 +70,7 @@ class PictureColours:
     samples: list[Picture]
     std: np.ndarray | None
     nfe: int
+    method: Method
     was_coloured: bool
 
 
@@ -76,8 +79,8 @@ def colorize(
     *,
     prior: ScorePrior,
     gray_weights: str = "rec601",
-    method: Method = "pc",
-    steps: int = ConditionalSampling.steps,
+    method: Method | None = None,
+    steps: int | None = None,
     samples: int = 1,
     seed: int = 0,
     estimate: Estimate = "sample",
@@ -108,6 +111,7 @@ def colorize(
         samples=[form.pictures([result.samples[i] for result in results]) for i in range(samples)],
         std=None if samples == 1 else form.maps([result.std for result in results]),
         nfe=results[0].nfe,
+        method=results[0].method,
     )
 
 
@@ -120,6 +124,7 @@ def colorize_picture(
 ) -> PictureColours:
     """`colorize` for one `Picture`."""
     check_colour(prior)
+    sampling = sampling.resolved(conditional=prior.conditional)
     height, width = work_size(picture.size, tile_side(prior))
     small = luma(picture.resized_rgb(height, width), weights)
     grey = np.repeat(small[..., None], 3, axis=2)
@@ -131,7 +136,7 @@ def colorize_picture(
     if sampling.samples > 1:
         low = Image.fromarray(spread(np.stack(drawn)))
         std = np.asarray(low.resize((picture.width, picture.height), Image.Resampling.BILINEAR))
-    return PictureColours(image, coloured, std, nfe, not picture.is_gray(_COLOURED))
+    return PictureColours(image, coloured, std, nfe, sampling.method, not picture.is_gray(_COLOURED))
 
 
 def work_size(size: tuple[int, int], side: int) -> tuple[int, int]:
@@ -145,8 +150,6 @@ def _draw(
 ) -> tuple[list[np.ndarray], int]:
     """Samples HxWx3 with the luma of `grey`, HxWx3, and the evaluations of each."""
     height, width, _ = grey.shape
-    tile = tile_side(prior)
-    tiled = Tiled(prior, tile, tile // 2, PIXELS_AT_ONCE)
     operator = gray(weights, height, width)
     at_once = max(1, PIXELS_AT_ONCE // (height * width))
     share = Share(callback, sampling.samples)
@@ -155,7 +158,8 @@ def _draw(
     for first in range(0, sampling.samples, at_once):
         numbers = range(first, min(first + at_once, sampling.samples))
         guess = to_tensor([grey] * len(numbers), prior.device)
-        condition = ConstrainedPC(tiled, operator, operator(prior.to_model(guess)))
+        y = operator(prior.to_model(guess))
+        condition = conditioned(sampling, prior, operator, y, overlap=tile_side(prior) // 2)
         noise = NoiseStream.keyed([(sampling.seed, number) for number in numbers], prior.device)
         share.begin(len(numbers))
         x, nfe = draw(sampling, condition, prior, guess, noise, share)

@@ -10,8 +10,19 @@ import torch
 from torch import Tensor
 
 from scoreinv.errors import InputError, ScoreinvError
+from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
+from scoreinv.operators import ObservedComponents
 from scoreinv.prior import Prior, ScorePrior
-from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, NoiseStream, Progress, ReverseDiffusion, State
+from scoreinv.samplers import (
+    PC,
+    Ancestral,
+    AnnealedLangevin,
+    Multistep,
+    NoiseStream,
+    Progress,
+    ReverseDiffusion,
+    State,
+)
 from scoreinv.samplers.times import time_at
 from scoreinv.sdes import DDPM, VE, VP, as_time
 from scoreinv.tasks.settings import ConditionalSampling
@@ -21,6 +32,29 @@ TaskCallback = Callable[[float], bool | None]
 
 PIXELS_AT_ONCE = 1 << 17
 """Bound of memory: windows are evaluated together up to this many pixels."""
+
+
+def conditioned(
+    sampling: ConditionalSampling,
+    prior: ScorePrior,
+    operator: ObservedComponents,
+    y: Tensor,
+    *,
+    overlap: int,
+    needed: Tensor | None = None,
+) -> Prior:
+    """The prior given the observation y, seen through windows of its training size.
+
+    Arguments:
+        overlap: of the windows, in pixels.
+        needed: (H, W) bool, where the picture is not known; see `Tiled`.
+
+    Raises InputError when the method does not go with the prior or the operator.
+    """
+    tile = tile_side(prior)
+    if sampling.method == "conditioned":
+        return Tiled(Conditioned(prior, operator, y), tile, overlap, PIXELS_AT_ONCE, needed)
+    return ConstrainedPC(Tiled(prior, tile, overlap, PIXELS_AT_ONCE, needed), operator, y)
 
 
 def draw(
@@ -34,27 +68,43 @@ def draw(
     """A sample of `condition` for each row, (B, C, H, W) in [0, 1], not clipped, and the evaluations of each.
 
     Arguments:
-        condition: what is sampled: a wrapper of `prior`.
-        guess: where sampling starts unless it starts from the SDE's prior, (B, C, H, W) in [0, 1].
+        sampling: with its method decided.
+        condition: what is sampled, as `conditioned` gives it: a wrapper of `prior`.
+        guess: where `pc` starts unless it starts from the SDE's prior, (B, C, H, W) in [0, 1].
 
     Raises ScoreinvError when the model gives values that are not finite.
     """
-    time = start_time(prior, sampling.level(prior.sde.steps))
-    state = None
-    if time is not None:
-        z = noise.normal(guess.shape)
-        state = State(prior.sde.perturb(prior.to_model(guess), as_time(time), z), time)
+    if sampling.is_posterior_mean:
+        with torch.no_grad():
+            x0 = condition.finish(condition.denoise(noise.normal(guess.shape) * prior.sde.prior_std, 1.0))
+        Share(callback, 1)(1.0)
+        return prior.to_image(finite(x0)), 1
+    if sampling.method == "conditioned":
+        sampler, state = Multistep(stochasticity=1.0, steps=sampling.steps), None
+    else:
+        sampler, state = _constrained_pc(sampling, prior), _start(sampling, prior, guess, noise)
+    result = sampler.sample(condition, tuple(guess.shape), noise=noise, callback=Told(callback), start=state)
+    return prior.to_image(finite(result.x0)), int(result.nfe[0])
+
+
+def _constrained_pc(sampling: ConditionalSampling, prior: ScorePrior) -> PC:
     # In few steps reverse diffusion leaves noise behind, since it takes each step for a short one; ancestral sampling,
     # which VE, VP and DDPM have, does not.
-    sampler = PC(
+    return PC(
         predictor=Ancestral() if isinstance(prior.sde, VE | VP | DDPM) else ReverseDiffusion(),
         corrector=AnnealedLangevin(),
         corrector_steps=sampling.corrector_steps,
         snr=sampling.snr,
         steps=sampling.steps,
     )
-    result = sampler.sample(condition, tuple(guess.shape), noise=noise, callback=Told(callback), start=state)
-    return prior.to_image(finite(result.x0)), int(result.nfe[0])
+
+
+def _start(sampling: ConditionalSampling, prior: ScorePrior, guess: Tensor, noise: NoiseStream) -> State | None:
+    time = start_time(prior, sampling.level(prior.sde.steps))
+    if time is None:
+        return None
+    z = noise.normal(guess.shape)
+    return State(prior.sde.perturb(prior.to_model(guess), as_time(time), z), time)
 
 
 def start_time(prior: ScorePrior, level: float) -> float | None:

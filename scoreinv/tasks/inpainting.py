@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from scoreinv.guidance import ConstrainedPC, Tiled
+from scoreinv.guess import interpolate
 from scoreinv.imaging.arrays import pictures_from_api
-from scoreinv.imaging.fill import push_pull
 from scoreinv.imaging.masks import DEFAULT_THRESHOLD, as_holes, observed_from_hole
 from scoreinv.imaging.picture import Box, Fill, Picture
 from scoreinv.imaging.regions import Region, hole_regions
@@ -30,6 +29,7 @@ from scoreinv.tasks.common import (
     Share,
     TaskCallback,
     check_colour,
+    conditioned,
     draw,
     spread,
     tile_side,
@@ -52,12 +52,14 @@ class InpaintingResult:
         std: HxW, standard deviation of the samples at each pixel, root mean square over the channels, in [0, 1] units;
             None for one sample.
         nfe: evaluations of the network at each place for one sample.
+        method: by which it was drawn.
     """
 
     image: Any
     samples: list[Any]
     std: Any
     nfe: int
+    method: Method
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,14 @@ class PictureFill:
     """The result for one `Picture`, before it takes the form of the caller's.
 
     Attributes:
-        image, samples, std, nfe: as in `InpaintingResult`.
+        image, samples, std, nfe, method: as in `InpaintingResult`.
     """
 
     image: Picture
     samples: list[Picture]
     std: np.ndarray | None
     nfe: int
+    method: Method
 
 
 def inpaint(
@@ -79,8 +82,8 @@ def inpaint(
     mask: Any,
     *,
     prior: ScorePrior,
-    method: Method = "pc",
-    steps: int = ConditionalSampling.steps,
+    method: Method | None = None,
+    steps: int | None = None,
     samples: int = 1,
     seed: int = 0,
     estimate: Estimate = "sample",
@@ -112,6 +115,7 @@ def inpaint(
         samples=[form.pictures([result.samples[i] for result in results]) for i in range(samples)],
         std=None if samples == 1 else form.maps([result.std for result in results]),
         nfe=results[0].nfe,
+        method=results[0].method,
     )
 
 
@@ -124,6 +128,7 @@ def inpaint_picture(
 ) -> PictureFill:
     """`inpaint` for one `Picture` and its holes, HxW bool."""
     check_colour(prior)
+    sampling = sampling.resolved(conditional=prior.conditional)
     regions = _regions(hole, tile_side(prior), prior.stride)
     share = Share(callback, sum(region.hole.size for region in regions))
     unknown = hole.copy()
@@ -138,7 +143,7 @@ def inpaint_picture(
             _crop(unknown, region.box)[region.hole] = False
     filled = [picture.with_fills(done) for done in fills]
     image = filled[0] if sampling.estimate == "sample" else picture.with_fills(_means(fills))
-    return PictureFill(image, filled, _spread(picture, fills), nfe)
+    return PictureFill(image, filled, _spread(picture, fills), nfe, sampling.method)
 
 
 def _fill_group(
@@ -159,17 +164,22 @@ def _fill_group(
     for first in range(0, len(rows), at_once):
         part = rows[first : first + at_once]
         known = [_overlaid(picture, group[number].box, fills[sample]) for sample, number in part]
-        guess = [push_pull(rgb, holes[number]) for rgb, (_, number) in zip(known, part, strict=True)]
         observed = torch.from_numpy(np.stack([observed_from_hole(holes[number]) for _, number in part]))[:, None]
+        values = to_tensor(known, prior.device)
+        guess = 0.5 + interpolate(values - 0.5, observed).mean
         keys = [(sampling.seed, sample, *group[number].box[:2]) for sample, number in part]
         noise = NoiseStream.keyed(keys, prior.device)
-        needed = (observed == 0).any(0)[0]
-        tile = tile_side(prior)
-        tiled = Tiled(prior, tile, tile // 8, PIXELS_AT_ONCE, needed)
         operator = mask_operator(observed.to(prior.device))
-        condition = ConstrainedPC(tiled, operator, operator(prior.to_model(to_tensor(known, prior.device))))
+        condition = conditioned(
+            sampling,
+            prior,
+            operator,
+            operator(prior.to_model(values)),
+            overlap=tile_side(prior) // 8,
+            needed=(observed == 0).any(0)[0],
+        )
         tell = _Part(share, first / len(rows), len(part) / len(rows))
-        drawn, nfe = draw(sampling, condition, prior, to_tensor(guess, prior.device), noise, tell)
+        drawn, nfe = draw(sampling, condition, prior, guess, noise, tell)
         for (sample, _), rgb in zip(part, to_arrays(drawn), strict=True):
             colours[sample].append(rgb)
     return colours, nfe

@@ -3,39 +3,43 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from scoreinv.errors import InputError
 
-Method = Literal["pc"]
+Method = Literal["conditioned", "pc"]
 Estimate = Literal["sample", "mean"]
 
-
 GUESS_START = 0.5
-"""Noise level at which a short run begins: twice the spread of a picture's values, which drowns the smooth guess."""
+"""Noise level at which a short run of `pc` begins: twice the spread of a picture's values, which drowns the guess."""
+
+STEPS: dict[Method, int] = {"conditioned": 15, "pc": 30}
+"""Times of the grid of each method, measured to differ little from many."""
 
 
 @dataclass(frozen=True)
 class ConditionalSampling:
-    """How a picture is drawn given what is known of it: constrained predictor-corrector sampling.
+    """How a picture is drawn given what is known of it.
 
     Attributes:
-        method: `pc` (Song et al. 2021, appendix I.2 and I.3).
-        steps: times of the grid. 1000 is the paper's; 30 was measured to differ little from many where the start is a
-            guess.
-        start: noise level at which sampling begins, a standard deviation for pictures in [0, 1]: a smooth guess with
-            that much noise; `math.inf` is the SDE's prior, as in the paper. None: `GUESS_START`, or the prior when
-            there are as many steps as the SDE has itself (1000).
+        method: `conditioned`, by a network that is given what is known, and a multistep solver of the reverse SDE;
+            `pc`, constrained predictor-corrector sampling with any prior (Song et al. 2021, appendix I.2 and I.3).
+            None: `conditioned` for a model that was trained for it, else `pc`.
+        steps: times of the grid; None: as measured to be enough. 1000 is the paper's of `pc`.
+        start: of `pc`, noise level at which sampling begins, a standard deviation for pictures in [0, 1]: a smooth
+            guess with that much noise; `math.inf` is the SDE's prior, as in the paper. None: `GUESS_START`, or the
+            prior when there are as many steps as the SDE has itself (1000).
         samples: pictures to draw.
         seed: of the noise; each sample and place has its own stream.
-        estimate: `sample`, or `mean` for the average of the samples.
-        corrector_steps, snr: of the Langevin corrector, whose step follows the noise level: norms over a region that is
-            mostly known would tie it to how the region was cut.
+        estimate: `sample`, or `mean`: the average of the samples; for one sample of `conditioned` the posterior mean
+            itself, which is one evaluation of the network.
+        corrector_steps, snr: of the Langevin corrector of `pc`, whose step follows the noise level: norms over a region
+            that is mostly known would tie it to how the region was cut.
     """
 
-    method: Method = "pc"
-    steps: int = 30
+    method: Method | None = None
+    steps: int | None = None
     start: float | None = None
     samples: int = 1
     seed: int = 0
@@ -44,21 +48,33 @@ class ConditionalSampling:
     snr: float = 0.16
 
     def __post_init__(self) -> None:
-        if self.method != "pc":
-            raise InputError(f"unknown method {self.method!r}: there is pc")
+        if self.method not in (None, "conditioned", "pc"):
+            raise InputError(f"unknown method {self.method!r}: choose conditioned or pc")
         if self.estimate not in ("sample", "mean"):
             raise InputError(f"unknown estimate {self.estimate!r}: choose sample or mean")
-        if self.steps < 1:
+        if self.steps is not None and self.steps < 1:
             raise InputError(f"at least one step is needed, not {self.steps}")
         if self.start is not None and not self.start > 0:
             raise InputError(f"the starting noise level must be positive, not {self.start}")
+        if self.start is not None and self.method == "conditioned":
+            raise InputError("conditioned sampling starts from noise: a starting level belongs to the method pc")
         if self.samples < 1:
             raise InputError(f"at least one sample is needed, not {self.samples}")
-        if self.estimate == "mean" and self.samples == 1:
+        if self.estimate == "mean" and self.samples == 1 and self.method == "pc":
             raise InputError("the mean is that of several samples: ask for 4 or more of them")
 
+    def resolved(self, *, conditional: bool) -> ConditionalSampling:
+        """With method and steps decided, for a model that takes observations or not; InputError where they clash."""
+        method = self.method or ("conditioned" if conditional and self.start is None else "pc")
+        return replace(self, method=method, steps=STEPS[method] if self.steps is None else self.steps)
+
+    @property
+    def is_posterior_mean(self) -> bool:
+        """Whether one evaluation of the network is the answer."""
+        return self.method == "conditioned" and self.estimate == "mean" and self.samples == 1
+
     def level(self, full: int) -> float:
-        """The noise level at which sampling begins, where the SDE's own grid has `full` steps."""
+        """The noise level at which `pc` begins, where the SDE's own grid has `full` steps."""
         if self.start is not None:
             return self.start
         return GUESS_START if self.steps < full else math.inf

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from scoreinv.sdes import SDE
 from scoreinv.training import draws
-from scoreinv.training.config import DataConfig, ObjectiveConfig
+from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig
 from scoreinv.training.objectives import draw_times
+from scoreinv.training.observations import draw_observed
 from scoreinv.training.pictures import Pictures
 
 
@@ -25,12 +26,14 @@ class Batch:
         times: (B,) float64.
         noise: standard normal, as `images`.
         labels: (B,) class indices, or None.
+        observed: (B, 3, H, W) bool, the components that a conditional prior is shown; None for the others.
     """
 
     images: Tensor
     times: Tensor
     noise: Tensor
     labels: Tensor | None
+    observed: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class BatchSource:
         data_range: model values of black and white.
         batch_size: of the global batch.
         seed: of all draws.
+        observations: what a conditional prior is shown; None for the others.
     """
 
     pictures: Pictures
@@ -54,11 +58,14 @@ class BatchSource:
     data_range: tuple[float, float]
     batch_size: int
     seed: int
+    observations: ObservationConfig | None = None
 
     def batch(self, step: int, part: slice = slice(None)) -> Batch:
         """The global batch of a step (from 0), or the part of it that one process takes."""
         indices = range(self.batch_size)[part]
-        times = draw_times(self.objective, self.sde, self.batch_size, draws.stream(self.seed, draws.TIMES, step))
+        times = draw_times(
+            self.objective, self.sde, self.data_range, self.batch_size, draws.stream(self.seed, draws.TIMES, step)
+        )
         chosen = [self._picture(step * self.batch_size + index) for index in indices]
         channels = self.pictures.levels[0][0].shape[2]
         shape = (len(indices), self.image_size, self.image_size, channels)
@@ -72,7 +79,13 @@ class BatchSource:
             times[part],
             torch.from_numpy(noise).permute(0, 3, 1, 2),
             None if labels is None else torch.from_numpy(labels[chosen]),
+            None if self.observations is None else self._observed(step, indices),
         )
+
+    def _observed(self, step: int, indices: range) -> Tensor:
+        side = self.image_size
+        streams = (draws.stream(self.seed, draws.OBSERVED, step, index) for index in indices)
+        return torch.from_numpy(np.stack([draw_observed(self.observations, side, stream) for stream in streams]))
 
     def _picture(self, position: int) -> int:
         """The picture at a position of the endless sequence of shuffled passes over all pictures."""

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from scoreinv.checkpoints.config import ModelConfig, build_dataclass
 from scoreinv.errors import InputError
+from scoreinv.preconditioning import ResidualEDM
 
 
 @dataclass(frozen=True)
@@ -74,25 +75,54 @@ class ObjectiveConfig:
     """Denoising score matching; see `scoreinv.training.objectives` for the formulas.
 
     Attributes:
-        times: `continuous`, uniform on [1e-5, 1]; or `discrete`, uniform on the grid of the SDE's `steps` times: SMLD
+        times: `continuous`, on [1e-5, 1]; or `discrete`, uniform on the grid of the SDE's `steps` times: SMLD
             on the VE SDE, DDPM on the DDPM chain.
         weighting: `paper` (unit weight on the noise prediction), `likelihood` (g^2 on the score), or `uniform` (unit
-            weight on the output of an EDM-preconditioned network, in expectation).
+            weight on the output of an EDM-preconditioned network, in expectation); `residual`, for networks that take
+            an observation: the error of each picture over that of the guess it starts from, as decibels count it.
         sigma_data: of `uniform`; the preconditioning's.
         reduction: over a picture's values: `mean`, or `sum` (halved, as in the paper).
+        focus: mean and standard deviation of the logarithm of the noise levels sigma / alpha (of pictures on [-1, 1])
+            that continuous times are drawn at (Karras et al. 2022, section 5); None: times are uniform.
         stratified: spread the times of a batch evenly (one uniform offset); less noise, same expectation.
     """
 
     times: Literal["continuous", "discrete"] = "continuous"
-    weighting: Literal["paper", "likelihood", "uniform"] = "paper"
+    weighting: Literal["paper", "likelihood", "uniform", "residual"] = "paper"
     sigma_data: float = 0.5
     reduction: Literal["mean", "sum"] = "mean"
+    focus: tuple[float, float] | None = None
     stratified: bool = True
 
     def __post_init__(self) -> None:
         _choice("objective.times", self.times, ("continuous", "discrete"))
-        _choice("objective.weighting", self.weighting, ("paper", "likelihood", "uniform"))
+        _choice("objective.weighting", self.weighting, ("paper", "likelihood", "uniform", "residual"))
+        _require(self.focus is None or self.times == "continuous", "objective.focus is for continuous times")
         _choice("objective.reduction", self.reduction, ("mean", "sum"))
+
+
+@dataclass(frozen=True)
+class ObservationConfig:
+    """What a conditional prior is shown of its training pictures: the share of each kind; they add up to 1.
+
+    Attributes:
+        nothing: the unconditional prior.
+        holes: whole pixels lost: single ones, scratches, writing, strokes, boxes, borders, halves.
+        gray: luma only.
+        hints: luma, and chroma at a few places.
+        damaged_gray: luma with holes, sometimes with chroma at a few places.
+    """
+
+    nothing: float = 0.15
+    holes: float = 0.45
+    gray: float = 0.2
+    hints: float = 0.1
+    damaged_gray: float = 0.1
+
+    def __post_init__(self) -> None:
+        shares = asdict(self).values()
+        _require(all(share >= 0 for share in shares), "observations: shares must not be negative")
+        _require(abs(sum(shares) - 1) < 1e-6, f"observations: shares must add up to 1, not {sum(shares):g}")
 
 
 @dataclass(frozen=True)
@@ -102,6 +132,7 @@ class TrainingConfig:
     Attributes:
         model: what is trained.
         data, objective, optimizer: see there.
+        observations: what a conditional prior is shown; None for the others.
         batch_size: pictures a step, over all processes.
         ema_decay: of the moving average of the weights, after its warm-up min(decay, (1 + n) / (10 + n)).
         steps, minutes: the run ends at whichever is reached first; one of them must be given.
@@ -118,6 +149,7 @@ class TrainingConfig:
     data: DataConfig = field(default_factory=DataConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    observations: ObservationConfig | None = None
     batch_size: int = 64
     ema_decay: float = 0.999
     steps: int | None = None
@@ -140,28 +172,35 @@ class TrainingConfig:
         _require(self.batch_size > 0, "batch_size must be positive")
         _require(0 <= self.ema_decay < 1, "ema_decay must lie in [0, 1)")
         _require(self.seed >= 0, "seed must not be negative")
+        conditional = isinstance(self.model.preconditioning, ResidualEDM)
+        _require(
+            (self.observations is not None) == conditional,
+            "a conditional prior is trained with observations, and no other is",
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` is its inverse."""
-        data = {name: value for name, value in vars(self).items() if name not in _PARTS}
-        parts = {name: asdict(getattr(self, name)) for name in ("data", "objective", "optimizer")}
-        return {"model": self.model.to_dict(), **parts, **data}
+        parts = {name: getattr(self, name) for name in _PARTS}
+        rest = {name: value for name, value in vars(self).items() if name not in ("model", *_PARTS)}
+        written = {name: asdict(part) for name, part in parts.items() if part is not None}
+        return {"model": self.model.to_dict(), **written, **rest}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> TrainingConfig:
         """Parts and entries left out take their defaults; raises InputError naming an unknown or bad one."""
         if "model" not in data:
             raise InputError("the training configuration lacks 'model'")
-        parts = {
-            name: build_dataclass(kind, data[name])
-            for name, kind in (("data", DataConfig), ("objective", ObjectiveConfig), ("optimizer", OptimizerConfig))
-            if name in data
-        }
-        rest = {name: value for name, value in data.items() if name not in _PARTS}
+        parts = {name: build_dataclass(kind, data[name]) for name, kind in _PARTS.items() if name in data}
+        rest = {name: value for name, value in data.items() if name not in ("model", *_PARTS)}
         return build_dataclass(cls, {"model": ModelConfig.from_dict(data["model"]), **parts, **rest})
 
 
-_PARTS = ("model", "data", "objective", "optimizer")
+_PARTS = {
+    "data": DataConfig,
+    "objective": ObjectiveConfig,
+    "optimizer": OptimizerConfig,
+    "observations": ObservationConfig,
+}
 
 
 def _require(condition: bool, message: str) -> None:

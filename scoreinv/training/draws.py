@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-TIMES, ORDER, NOISE, PICTURE, DROPOUT = range(5)
+TIMES, ORDER, NOISE, PICTURE, DROPOUT, OBSERVED = range(6)
 """What a stream is for; streams of different purposes are independent."""
 
 

@@ -50,7 +50,7 @@ def train(
         ScoreinvError: the loss is not finite, or the end result could not be written.
         KeyboardInterrupt, Cancelled: by Ctrl-C or the callback, after the state was saved.
     """
-    check(config.objective, config.model.sde)
+    check(config.objective, config.model.sde, config.model.preconditioning)
     with processes(torch.device(device)) as world:
         run = Run(config, Path(out), world, resume=resume, init=init)
         with deferred_interrupts() as interrupts, ThreadPoolExecutor(1) as drawer:

@@ -8,6 +8,8 @@ With x_t = alpha x0 + sigma z and e(x_t, t) = -sigma grad log p_t(x_t), every ob
     likelihood   g(t)^2 / sigma^2                   lambda(t) = g^2 (Song et al. 2021, "Maximum likelihood training")
     uniform      (s^2 + sd^2) / sd^2                s = sigma / alpha; the error of the denoised picture, weighted by
                                                     (s^2 + sd^2) / (s sd)^2 (Karras et al. 2022, table 1)
+    residual     1 / mean of v / (s^2 + v)          of `ResidualEDM`, v the expected variance of what an observation
+                                                    leaves open: the error over that of the guess, for each picture
 
 SMLD and DDPM are the paper's weight at the discrete times t = i / (N - 1) of the VE SDE and of the DDPM chain.
 """
@@ -16,18 +18,23 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy import special
 from torch import Tensor
 
 from scoreinv.errors import InputError
-from scoreinv.prior import Prior
+from scoreinv.preconditioning import Preconditioning, Range, ResidualEDM, centre
+from scoreinv.prior import Prior, ScorePrior
+from scoreinv.samplers.times import time_at
 from scoreinv.sdes import DDPM, SDE, TRAINING_START, VE, broadcast
 from scoreinv.training.config import ObjectiveConfig
 
 
-def check(objective: ObjectiveConfig, sde: SDE) -> None:
-    """Raise InputError when the discrete objective does not belong to the SDE."""
+def check(objective: ObjectiveConfig, sde: SDE, preconditioning: Preconditioning) -> None:
+    """Raise InputError when the objective does not belong to the SDE or to the way that the network is read."""
     if objective.times == "discrete" and not isinstance(sde, VE | DDPM):
         raise InputError("discrete times need the VE SDE (SMLD) or the DDPM chain (DDPM)")
+    if (objective.weighting == "residual") != isinstance(preconditioning, ResidualEDM):
+        raise InputError("the residual weighting and a network that takes observations need each other")
 
 
 def weight(objective: ObjectiveConfig, sde: SDE, t: Tensor, data_range: tuple[float, float]) -> Tensor:
@@ -42,13 +49,31 @@ def weight(objective: ObjectiveConfig, sde: SDE, t: Tensor, data_range: tuple[fl
 
 def per_image_loss(objective: ObjectiveConfig, prior: Prior, x0: Tensor, t: Tensor, z: Tensor) -> Tensor:
     """Losses (B,) of pictures x0 (B, C, H, W) in the model's range, at times t (B,), with the noise z of x0's shape."""
-    error = (prior.noise(prior.sde.perturb(x0, t, z), t) - z).square().flatten(1)
-    error = error.mean(1) if objective.reduction == "mean" else 0.5 * error.sum(1)
-    return broadcast(weight(objective, prior.sde, t, prior.data_range), error) * error
+    error = prior.noise(prior.sde.perturb(x0, t, z), t) - z
+    if objective.weighting == "residual":
+        return _reduced(objective, error) / prior.preconditioning.expected_error(x0, t, prior.sde, prior.data_range)
+    return broadcast(weight(objective, prior.sde, t, prior.data_range), error[:, 0, 0, 0]) * _reduced(objective, error)
 
 
-def draw_times(objective: ObjectiveConfig, sde: SDE, count: int, generator: np.random.Generator) -> Tensor:
-    """Times (count,) of a batch, float64: uniform on [1e-5, 1], or on the grid i / (steps - 1).
+def per_image_loss_given(
+    objective: ObjectiveConfig, prior: ScorePrior, x0: Tensor, observed: Tensor, t: Tensor, z: Tensor
+) -> Tensor:
+    """`per_image_loss` of a conditional prior's prediction given the components `observed` (B, 3, H, W), 0 or 1."""
+    reading = prior.preconditioning
+    guess = reading.guess(centre(x0, prior.data_range), observed)
+    error = prior.noise_given(prior.sde.perturb(x0, t, z), t, guess) - z
+    return _reduced(objective, error) / reading.expected_error(x0, t, prior.sde, prior.data_range, guess)
+
+
+def _reduced(objective: ObjectiveConfig, error: Tensor) -> Tensor:
+    squares = error.square().flatten(1)
+    return squares.mean(1) if objective.reduction == "mean" else 0.5 * squares.sum(1)
+
+
+def draw_times(
+    objective: ObjectiveConfig, sde: SDE, data_range: Range, count: int, generator: np.random.Generator
+) -> Tensor:
+    """Times (count,) of a batch, float64: uniform on [1e-5, 1], focused, or on the grid i / (steps - 1).
 
     Stratified times are (offset + i / count) mod 1, brought to the interval (Kingma et al. 2021, appendix I.1).
     """
@@ -56,4 +81,8 @@ def draw_times(objective: ObjectiveConfig, sde: SDE, count: int, generator: np.r
     uniform = (generator.random() + spread) % 1.0 if objective.stratified else generator.random(count)
     if objective.times == "discrete":
         return torch.from_numpy(np.floor(uniform * sde.steps) / (sde.steps - 1))
+    if objective.focus is not None:
+        mean, std = objective.focus
+        levels = np.exp(mean + std * special.ndtri(uniform)) * (data_range[1] - data_range[0]) / 2
+        return time_at(sde, torch.from_numpy(levels)).clamp_min(TRAINING_START)
     return torch.from_numpy(TRAINING_START + uniform * (1 - TRAINING_START))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.checkpoints.published import published
 from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.prior import EDM
+from scoreinv.preconditioning import CONDITION_CHANNELS, EDM, ResidualEDM
 from scoreinv.sdes import SDE
-from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig
+from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, OptimizerConfig, TrainingConfig
 
 
 def paper_training(name: str, data: DataConfig) -> TrainingConfig:
@@ -23,6 +25,21 @@ def paper_training(name: str, data: DataConfig) -> TrainingConfig:
         batch_size=model.batch_size,
         ema_decay=model.ema_decay,
         steps=model.iterations,
+    )
+
+
+def conditional_training(sde: SDE, data: DataConfig) -> TrainingConfig:
+    """`small_training` of a network that also takes an observation of the picture: shallower levels, more blocks."""
+    run = small_training(sde, data)
+    network = replace(run.model.network, condition_channels=CONDITION_CHANNELS, multipliers=(1, 1, 2, 2), blocks=2)
+    return replace(
+        run,
+        model=replace(run.model, network=network, preconditioning=ResidualEDM()),
+        objective=ObjectiveConfig(weighting="residual", focus=(-0.5, 2.0)),
+        observations=ObservationConfig(),
+        optimizer=replace(run.optimizer, learning_rate=1e-3),
+        batch_size=16,
+        steps=20_000,
     )
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from scoreinv.training.ema import averaged
 from scoreinv.training.grid import write_samples
 from scoreinv.training.meter import Meter
 from scoreinv.training.metrics import JsonLines
-from scoreinv.training.objectives import per_image_loss
+from scoreinv.training.objectives import per_image_loss, per_image_loss_given
 from scoreinv.training.pictures import Pictures, load_pictures, split
 from scoreinv.training.precision import uses_bfloat16
 from scoreinv.training.progress import TrainCallback, TrainProgress, TrainResult
@@ -60,8 +60,10 @@ class _Loss(nn.Module):
         self.prior = prior
         self.objective = objective
 
-    def forward(self, images: Tensor, times: Tensor, noise: Tensor) -> Tensor:
-        return per_image_loss(self.objective, self.prior, images, times, noise).mean()
+    def forward(self, images: Tensor, times: Tensor, noise: Tensor, observed: Tensor | None) -> Tensor:
+        if observed is None:
+            return per_image_loss(self.objective, self.prior, images, times, noise).mean()
+        return per_image_loss_given(self.objective, self.prior, images, observed, times, noise).mean()
 
 
 class Run:
@@ -131,7 +133,8 @@ class Run:
             group["lr"] = rate
         with self._random_numbers(), self._precision():
             images = batch.images.to(device, non_blocking=True)
-            loss = self.loss_module(images, batch.times, batch.noise.to(device, non_blocking=True))
+            observed = None if batch.observed is None else batch.observed.to(device, non_blocking=True)
+            loss = self.loss_module(images, batch.times, batch.noise.to(device, non_blocking=True), observed)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(state.network.parameters(), config.optimizer.clip or math.inf)
         state.optimizer.step()
@@ -192,18 +195,21 @@ class Run:
         self.meter.saved()
 
     def validate(self) -> None:
-        """The held-out loss of the averaged weights, into the metrics."""
+        """The held-out loss of the averaged weights, into the metrics; a conditional prior also unconditionally."""
         if self.held_out is None:
             return
+        self.validation = self._evaluated(self.held_out)
+        line = {"step": self.state.step, "images": self.images, "validation": asdict(self.validation)}
+        if self.held_out.observed is not None:
+            line["unconditional"] = asdict(self._evaluated(replace(self.held_out, observed=None)))
+        self.metrics.append(line)
+
+    def _evaluated(self, data: Batch) -> HeldOutLoss:
+        config = self.config
         with self._precision():
-            self.validation = evaluate_loss(
-                self.average,
-                self.held_out,
-                self.config.objective,
-                batch_size=self.config.batch_size,
-                device=self.world.device,
+            return evaluate_loss(
+                self.average, data, config.objective, batch_size=config.batch_size, device=self.world.device
             )
-        self.metrics.append({"step": self.state.step, "images": self.images, "validation": asdict(self.validation)})
 
     def finish(self) -> TrainResult:
         """The end of a run: everything once more, and an error if the result could not be written."""
@@ -245,7 +251,15 @@ class Run:
     def _source(self, pictures: Pictures, batch_size: int, seed: int) -> BatchSource:
         config, model = self.config, self.config.model
         return BatchSource(
-            pictures, config.data, config.objective, model.sde, model.image_size, model.data_range, batch_size, seed
+            pictures,
+            config.data,
+            config.objective,
+            model.sde,
+            model.image_size,
+            model.data_range,
+            batch_size,
+            seed,
+            config.observations,
         )
 
     def _held_out(self, pictures: Pictures) -> Batch | None:

@@ -1,6 +1,6 @@
-"""Images a second of one training step of the bundled `photo` network: the loop's step against plain eager loops.
+"""Images a second of one training step of a bundled network: the loop's step against plain eager loops.
 
-    python tests/benchmarks/training_speed.py [--batch 32] [--rounds 7]
+    python tests/benchmarks/training_speed.py [--model photo] [--batch 16] [--rounds 7]
 
 All variants take turns in one process, so that a drifting machine is fair to all; medians are printed.
 """
@@ -13,17 +13,17 @@ import time
 from contextlib import nullcontext
 from unittest.mock import patch
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from scoreinv.checkpoints.catalogue import locate
 from scoreinv.checkpoints.files import read_metadata
 from scoreinv.prior import ScorePrior
 from scoreinv.training.config import ObjectiveConfig
 from scoreinv.training.ema import averaged
-from scoreinv.training.objectives import per_image_loss
-
-OBJECTIVE = ObjectiveConfig(weighting="uniform")
+from scoreinv.training.objectives import per_image_loss, per_image_loss_given
+from scoreinv.training.observations import draw_hole
 
 
 class Step:
@@ -38,12 +38,12 @@ class Step:
         self.average = averaged(prior.network, 0.999)
         self.optimizer = torch.optim.Adam(prior.network.parameters(), lr=1e-5, fused=ours, foreach=False)
 
-    def __call__(self, images: torch.Tensor, times: torch.Tensor, noise: torch.Tensor) -> float:
+    def __call__(self, images: Tensor, observed: Tensor, times: Tensor, noise: Tensor) -> float:
         start = time.perf_counter()
         precision = torch.autocast("cpu", torch.bfloat16) if self.bfloat16 else nullcontext()
         plain = patch("scoreinv.networks.ncsnpp.norm_activate", lambda norm, activation, x: activation(norm(x)))
         with precision, nullcontext() if self.ours else plain:
-            loss = per_image_loss(OBJECTIVE, self.prior, images, times, noise).mean()
+            loss = self.loss(images, observed, times, noise)
         loss.backward()
         nn.utils.clip_grad_norm_(self.prior.network.parameters(), 1.0)
         self.optimizer.step()
@@ -51,11 +51,17 @@ class Step:
         self.average.update_parameters(self.prior.network)
         return time.perf_counter() - start
 
+    def loss(self, images: Tensor, observed: Tensor, times: Tensor, noise: Tensor) -> Tensor:
+        if self.prior.conditional:
+            objective = ObjectiveConfig(weighting="residual")
+            return per_image_loss_given(objective, self.prior, images, observed, times, noise).mean()
+        return per_image_loss(ObjectiveConfig(weighting="uniform"), self.prior, images, times, noise).mean()
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="photo")
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     config, _ = read_metadata(locate(options.model))
@@ -68,11 +74,13 @@ def main() -> None:
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(options.batch, config.network.channels, size, size, generator=generator) * 2 - 1
     noise = torch.randn(images.shape, generator=generator)
+    holes = [draw_hole(size, np.random.default_rng(index)) for index in range(options.batch)]
+    observed = torch.from_numpy(~np.stack(holes))[:, None].expand(-1, 3, -1, -1)
     times = torch.rand(options.batch, generator=generator, dtype=torch.float64).clamp_min(1e-5)
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for turn in range(options.rounds + 1):
         for name, step in variants.items():
-            took = step(images, times, noise)
+            took = step(images, observed, times, noise)
             if turn:  # the first turn warms up
                 seconds[name].append(took)
     base = statistics.median(seconds["plain eager, float32"])

@@ -14,7 +14,7 @@ import numpy as np
 
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.prior import EDM
+from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE
 
 

@@ -26,9 +26,9 @@ class _GaussianColour:
         self.values, self.vectors = torch.linalg.eigh(covariance)
         self.windows: list[tuple[int, ...]] = []
 
-    def noise(self, network: nn.Module, x: Tensor, t: Tensor, prior: ScorePrior) -> Tensor:
+    def noise(self, network: nn.Module, x: Tensor, t: Tensor, sde: SDE, data_range: tuple[float, float]) -> Tensor:
         self.windows.append(tuple(x.shape))
-        alpha, sigma = broadcast(prior.sde.alpha(t), x), broadcast(prior.sde.sigma(t), x)
+        alpha, sigma = broadcast(sde.alpha(t), x), broadcast(sde.sigma(t), x)
         axes = self.vectors.T.to(x)
         offset = torch.einsum("kc,bchw->bkhw", axes, x - alpha * self.mean.to(x)[:, None, None])
         offset = offset * sigma / (alpha.square() * self.values.to(x)[:, None, None] + sigma.square())

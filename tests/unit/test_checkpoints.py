@@ -16,7 +16,7 @@ from scoreinv.checkpoints.official import load_official, read_official_config
 from scoreinv.checkpoints.published import PUBLISHED, published
 from scoreinv.errors import CheckpointError
 from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.prior import EDM, PaperVE
+from scoreinv.preconditioning import EDM, PaperVE
 from scoreinv.sdes import DDPM, VE, SubVP
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"

@@ -10,7 +10,7 @@ from mixture import SDES, SHAPE, BatchStream, Mixture, correlated, energy_distan
 
 from scoreinv.errors import InputError
 from scoreinv.guidance import ClassifierGuidance, ConstrainedPC, Tiled
-from scoreinv.operators import gray, mask
+from scoreinv.operators import crops, gray, mask
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.samplers import ODE, PC, AnnealedLangevin, Langevin, Multistep, NoiseStream
 from scoreinv.sdes import as_time, broadcast
@@ -88,7 +88,7 @@ class Recorder(PriorWrapper):
         self.noises.append(z)
         return super().constrain(x, t, z)
 
-    def window(self, box):
+    def windows(self, boxes, samples):
         return self
 
     def rows(self, index):
@@ -226,9 +226,11 @@ class Scene(Prior):
         alpha, sigma = broadcast(self.sde.alpha(t), x), broadcast(self.sde.sigma(t), x)
         return sigma * (x - alpha * self.means) / (alpha**2 * 0.04 + sigma**2)
 
-    def window(self, box):
-        top, left, height, width = box
-        means = self.means if self.means.shape[-1] == 1 else self.means[..., top : top + height, left : left + width]
+    def windows(self, boxes, samples):
+        if self.means.shape[-1] > 1:
+            means = crops(self.means, boxes, samples)
+        else:
+            means = self.means if len(self.means) == 1 else self.means.repeat(len(boxes), 1, 1, 1)
         scene = self if means is self.means else Scene(means, self.stride)
         scene.seen = self.seen
         return scene
@@ -317,7 +319,7 @@ def test_windows_of_conditions_crop_what_they_hold():
     operator = mask((random(1, 1, 13, 22) > 0).double())
     inner = ConstrainedPC(Scene(random(2, 3, 13, 22)), operator, operator(y))
     x, z, t = random(2, 3, 13, 22), random(2, 3, 13, 22) * 2, torch.tensor([0.4, 0.7], dtype=torch.float64)
-    window = Tiled(inner, 8, 2).window((3, 4, 6, 9))
+    window = Tiled(inner, 8, 2).windows([(3, 4, 6, 9)], 2)
 
     def cut(picture: torch.Tensor) -> torch.Tensor:
         return picture[..., 3:9, 4:13]

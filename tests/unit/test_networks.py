@@ -13,7 +13,8 @@ from scoreinv.networks.ddpm import ddpm_config
 from scoreinv.networks.ncsnpp import NCSNpp, NCSNppConfig
 from scoreinv.networks.normalization import norm_activate
 from scoreinv.networks.resampling import Downsample, Upsample, downsample, upsample
-from scoreinv.prior import EDM, PaperVE, ScorePrior
+from scoreinv.preconditioning import EDM, PaperVE
+from scoreinv.prior import ScorePrior
 from scoreinv.sdes import VE, VP
 
 SMALL = NCSNppConfig(width=8, multipliers=(1, 2), blocks=1, dropout=0.0, init_scale=1.0)

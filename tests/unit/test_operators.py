@@ -47,8 +47,10 @@ def test_pseudo_inverse_is_moore_penrose(operator):
 @EVERY
 def test_window_of_the_operator_is_the_operator_of_the_window(operator):
     x = picture()
-    seen = operator.window((1, 2, 3, 4))(x[..., 1:4, 2:6])
-    assert torch.equal(seen, operator(x)[..., 1:4, 2:6])
+    boxes = [(1, 2, 3, 4), (0, 0, 3, 4)]
+    cuts = torch.cat([x[..., 1:4, 2:6], x[..., :3, :4]])
+    seen = operator.windows(boxes, len(x))(cuts)
+    assert torch.equal(seen, torch.cat([operator(x)[..., 1:4, 2:6], operator(x)[..., :3, :4]]))
 
 
 @EVERY

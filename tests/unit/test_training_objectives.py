@@ -8,6 +8,7 @@ import torch
 from gaussian import GaussianPrior, standard_normal
 
 from scoreinv.errors import InputError
+from scoreinv.preconditioning import EDM
 from scoreinv.sdes import DDPM, SDE, TRAINING_START, VE, VP, SubVP, broadcast
 from scoreinv.training.batches import Batch
 from scoreinv.training.config import ObjectiveConfig
@@ -16,6 +17,7 @@ from scoreinv.training.objectives import check, draw_times, per_image_loss, weig
 from scoreinv.training.validation import evaluate_loss
 
 SDES = [VE(0.01, 50.0), VP(), SubVP()]
+UNIT = (-1.0, 1.0)
 
 
 def _case(sde: SDE) -> tuple[GaussianPrior, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -68,23 +70,33 @@ def test_the_exact_prior_has_the_closed_form_loss(sde: SDE) -> None:
 
 
 def test_times_are_uniform_and_stratified_ones_even() -> None:
-    times = draw_times(ObjectiveConfig(stratified=False), VE(), 20_000, stream(0, TIMES, 0))
+    times = draw_times(ObjectiveConfig(stratified=False), VE(), UNIT, 20_000, stream(0, TIMES, 0))
     assert times.dtype == torch.float64
     assert TRAINING_START <= times.min() < times.max() <= 1
     # Kolmogorov-Smirnov at the 1e-4 level: 2.2 / sqrt(n)
     gap = (times.sort().values - torch.linspace(0, 1, 20_000, dtype=torch.float64)).abs().max()
     assert gap < 2.2 / 20_000**0.5
-    even = draw_times(ObjectiveConfig(), VE(), 64, stream(0, TIMES, 0)).sort().values
+    even = draw_times(ObjectiveConfig(), VE(), UNIT, 64, stream(0, TIMES, 0)).sort().values
     torch.testing.assert_close(even.diff(), torch.full((63,), (1 - 1e-5) / 64, dtype=torch.float64))
-    offsets = [draw_times(ObjectiveConfig(), VE(), 4, stream(0, TIMES, s)).min().item() * 4 for s in range(2000)]
+    offsets = [draw_times(ObjectiveConfig(), VE(), UNIT, 4, stream(0, TIMES, s)).min().item() * 4 for s in range(2000)]
     assert np.mean(offsets) == pytest.approx(0.5, abs=0.03)
+
+
+@pytest.mark.parametrize("sde", SDES, ids=lambda sde: type(sde).__name__)
+def test_focused_times_have_log_normal_noise_levels_of_centred_pictures(sde: SDE) -> None:
+    objective = ObjectiveConfig(focus=(-1.0, 0.7))
+    for data_range, scale in (((-1.0, 1.0), 1.0), ((0.0, 1.0), 2.0)):
+        times = draw_times(objective, sde, data_range, 4000, stream(0, TIMES, 0))
+        levels = (scale * sde.noise_to_signal(times)).log()
+        assert float(levels.mean()) == pytest.approx(-1, abs=0.01)
+        assert float(levels.std()) == pytest.approx(0.7, abs=0.01)
 
 
 def test_discrete_times_are_the_grid_each_equally_often() -> None:
     sde = DDPM(steps=10)
     for stratified in (False, True):
         objective = ObjectiveConfig(times="discrete", stratified=stratified)
-        index = draw_times(objective, sde, 20_000, stream(0, TIMES, 1)) * 9
+        index = draw_times(objective, sde, UNIT, 20_000, stream(0, TIMES, 1)) * 9
         torch.testing.assert_close(index, index.round())
         counts = torch.bincount(index.round().long(), minlength=10)
         assert (counts - 2000).abs().max() < 4 * 2000**0.5
@@ -92,11 +104,11 @@ def test_discrete_times_are_the_grid_each_equally_often() -> None:
 
 def test_discrete_objectives_belong_to_their_sde() -> None:
     objective = ObjectiveConfig(times="discrete")
-    check(objective, VE())
-    check(objective, DDPM())
+    check(objective, VE(), EDM())
+    check(objective, DDPM(), EDM())
     for sde in (VP(), SubVP()):
         with pytest.raises(InputError, match="discrete"):
-            check(objective, sde)
+            check(objective, sde, EDM())
 
 
 def test_smld_is_the_loss_of_the_published_code() -> None:
@@ -115,7 +127,7 @@ def test_smld_is_the_loss_of_the_published_code() -> None:
 def test_held_out_loss_by_noise_level_is_the_closed_form() -> None:
     prior = GaussianPrior(VE(0.01, 50.0), 0.1, 0.25)
     count, shape = 400, (400, 1, 16, 16)
-    times = draw_times(ObjectiveConfig(), prior.sde, count, stream(0, TIMES, 0))
+    times = draw_times(ObjectiveConfig(), prior.sde, UNIT, count, stream(0, TIMES, 0))
     x0 = prior.mean + prior.variance**0.5 * standard_normal(shape, 5)
     data = Batch(x0, times, standard_normal(shape, 6), None)
     result = evaluate_loss(prior, data, ObjectiveConfig(), batch_size=150, bins=4)

@@ -24,7 +24,7 @@ from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.checkpoints.files import load_model
 from scoreinv.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.prior import EDM
+from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE, SubVP
 from scoreinv.training import state as state_module
 from scoreinv.training.batches import BatchSource

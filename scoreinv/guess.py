@@ -1,0 +1,135 @@
+"""A smooth guess of what is not observed, and how wrong it is expected to be.
+
+The guess minimises the energy of a plate under tension, |Laplacian u|^2 + tension |gradient u|^2 over the pixels that
+are not observed, approximately: a multilevel scheme. *Pull* averages the known values level by level into coarser
+pictures with a weight each, until one pixel is left, and *push* goes back by bilinear interpolation (push-pull: Gortler
+et al., The Lumigraph, SIGGRAPH 1996, section 3.4.2); on each level a few steps of conjugate gradients then relax what
+is mostly unknown. Small holes come out as by biharmonic interpolation, which is the best of the classical fills there;
+the tension keeps large ones from overshooting.
+
+The error follows the same way. If a picture differs from the next coarser level by a detail of variance d_k at level k,
+independent from level to level, then what a pixel takes from the coarser level brings that level's error and the detail
+that it lacks: v_k = (1 - w_k) (up(v_(k+1)) + a_k d_k). It is 0 at known pixels and the picture's whole variance where
+nothing is known. The activity a_k, which tells a meadow from the sky, is the mean of |detail|^2 / d_k over the known
+values around, and that of the coarser level where there are none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+TENSION = 0.1
+"""Of the plate, in 1/pixel^2: beyond 3 pixels it pulls straight, measured on held-out photographs."""
+
+_LEAST_ACTIVITY = 0.02
+"""What is hidden in a flat picture may yet be an edge."""
+
+_STEPS = 10
+"""Of conjugate gradients on the picture itself, and 6 on coarser levels: more change the error by less than 1 %."""
+_COARSE_STEPS = 6
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What is made of an observation; both (B, C, H, W).
+
+    Attributes:
+        mean: known values as they were, the others smooth between them; 0 where a channel has no known value at all.
+        variance: of the guess's error, expected from the details' variances; 0 at known values.
+    """
+
+    mean: Tensor
+    variance: Tensor
+
+
+def interpolate(values: Tensor, observed: Tensor, details: Tensor | None = None) -> Guess:
+    """Interpolate smoothly what is not observed.
+
+    Arguments:
+        values: (B, C, H, W) float; not looked at where not observed (NaN may stand there).
+        observed: (B or 1, C or 1, H, W), 0 or 1.
+        details: (C or 1, K) variances d_k > 0 of a picture's details at each octave from the finest, the last one that
+            of the mean of a block of 2^(K - 1) pixels a side; None: a unit variance in all.
+    """
+    details = (torch.ones(1, 1) if details is None else details).to(values)[..., None, None]
+    weight = observed.to(values)
+    mean = torch.where(weight > 0, values, 0.0)
+    levels = [(mean, weight)]
+    while max(mean.shape[-2:]) > 1:
+        mean, weight = _pull(mean, weight)
+        levels.append((mean, weight))
+    filled, variance, activity = torch.zeros_like(mean), torch.zeros_like(mean), torch.ones_like(mean)
+    for level in reversed(range(len(levels))):
+        mean, weight = levels[level]
+        detail = details[:, min(level, details.shape[1] - 1)]
+        if level == len(levels) - 1:  # the top stands for all that is coarser
+            missing = details[:, level:].sum(1)
+        else:
+            filled, variance, activity = (_push(value, mean.shape) for value in (filled, variance, activity))
+            activity = _activity(weight * (mean - filled).square() / detail, weight, activity)
+            missing = activity * detail if level < details.shape[1] else 0.0
+        filled = mean * weight + filled * (1 - weight)
+        free = (weight < (0.5 if level else 1)).to(filled)
+        if free.any():
+            filled = _relaxed(filled, free, TENSION * 4**level, _COARSE_STEPS if level else _STEPS)
+        variance = (variance + missing) * (1 - weight)
+    return Guess(filled, variance.expand_as(filled))
+
+
+def _activity(energy: Tensor, weight: Tensor, coarser: Tensor) -> Tensor:
+    """Mean of `energy` over the known values of 5x5 pixels, with `coarser` counted as two of them."""
+    known = F.avg_pool2d(weight, 5, 1, 2, divisor_override=1)
+    total = F.avg_pool2d(energy, 5, 1, 2, divisor_override=1)
+    return ((total + 2 * coarser) / (known + 2)).clamp_min(_LEAST_ACTIVITY)
+
+
+def _relaxed(u: Tensor, free: Tensor, tension: float, steps: int) -> Tensor:
+    """Steps of conjugate gradients on the plate's energy over the values that are `free`, each picture by itself."""
+
+    def dot(a: Tensor, b: Tensor) -> Tensor:
+        return (a * b).sum((2, 3), keepdim=True)
+
+    def force(v: Tensor) -> Tensor:
+        bent = _laplacian(v)
+        return free * (_laplacian(bent) - tension * bent)
+
+    residual = -force(u)
+    direction, size = residual, dot(residual, residual)
+    for _ in range(steps):
+        image = force(direction)
+        length = size / dot(direction, image).clamp_min(1e-20)
+        u = u + length * direction
+        residual = residual - length * image
+        before, size = size, dot(residual, residual)
+        direction = residual + size / before.clamp_min(1e-20) * direction
+    return u
+
+
+def _laplacian(u: Tensor) -> Tensor:
+    """Of the pixel grid, where the border has no slope across it: symmetric, at most 0."""
+    padded = F.pad(u, (1, 1, 1, 1), mode="replicate")
+    sides = padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1] + padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:]
+    return sides - 4 * u
+
+
+def _pull(mean: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Half the size: weighted means of 2x2 pixels, and their weight in all, at most 1."""
+    total = _sum_2x2(weight)
+    return _sum_2x2(mean * weight) / total.clamp_min(1e-12), total.clamp_max(1)
+
+
+def _sum_2x2(values: Tensor) -> Tensor:
+    height, width = values.shape[-2:]
+    if height % 2 or width % 2:
+        values = F.pad(values, (0, width % 2, 0, height % 2))
+    return F.avg_pool2d(values, 2, divisor_override=1)
+
+
+def _push(coarse: Tensor, shape: torch.Size) -> Tensor:
+    """Twice the size by bilinear interpolation, cut to height x width."""
+    doubled = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
+    return doubled[..., : shape[-2], : shape[-1]]

@@ -1,0 +1,77 @@
+"""Conditioning by a network that was trained to: it takes the observation beside the noisy picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from scoreinv.errors import InputError
+from scoreinv.guess import Guess
+from scoreinv.imaging.colour import colour_basis
+from scoreinv.operators import ObservedComponents, crops, select
+from scoreinv.preconditioning import ResidualEDM, centre
+from scoreinv.prior import Box, PriorWrapper, ScorePrior
+
+
+class Conditioned(PriorWrapper):
+    """grad log p_t(x | y) by one evaluation of a network trained on pairs of pictures and observations.
+
+    The network is given y as its input, so nothing is approximated but by its training, and a few steps of any sampler
+    draw from p(x0 | y). At sigma_max one evaluation is the posterior mean E[x0 | y] (`denoise`). The observed
+    components of the estimate are y itself.
+
+    Arguments:
+        prior: a `ScorePrior` that is `conditional`.
+        operator: A, the components of each pixel that are observed: a mask of whole pixels, or components in the basis
+            of the grey weights that the prior was trained with.
+        y: the observation, of shape A(x), in the model's range.
+        guess: what is made of the observation; None: made here, from all that the operator sees.
+
+    Raises InputError for a prior that was trained without observations, and for another kind of operator.
+    """
+
+    def __init__(self, prior: ScorePrior, operator: ObservedComponents, y: Tensor, guess: Guess | None = None) -> None:
+        if not isinstance(prior, ScorePrior) or not prior.conditional:
+            raise InputError(
+                "this model was trained without observations: use constrained sampling (method pc), or a model trained "
+                "by `scoreinv train --conditional`"
+            )
+        super().__init__(prior)
+        self.operator = operator
+        self.y = y
+        if guess is None:
+            reading = prior.preconditioning
+            guess = reading.guess(centre(operator.pinv(y), prior.data_range), _observed(operator, reading))
+        self.guess = guess
+
+    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+        return self.prior.noise_given(x, t, self.guess)
+
+    def finish(self, x0: Tensor) -> Tensor:
+        return self.operator.replace(x0, self.y.to(x0))
+
+    def windows(self, boxes: Sequence[Box], samples: int) -> Conditioned:
+        # The guess is cut out, not made anew: it knows what lies beyond the window.
+        guess = Guess(crops(self.guess.mean, boxes, samples), crops(self.guess.variance, boxes, samples))
+        operator = self.operator.windows(boxes, samples)
+        return Conditioned(self.prior, operator, crops(self.y, boxes, samples), guess)
+
+    def rows(self, index: Tensor) -> Conditioned:
+        guess = Guess(select(self.guess.mean, index), select(self.guess.variance, index))
+        return Conditioned(self.prior, self.operator.rows(index), select(self.y, index), guess)
+
+
+def _observed(operator: ObservedComponents, reading: ResidualEDM) -> Tensor:
+    """Which components in the prior's basis are observed, (B or 1, 3, H, W)."""
+    if isinstance(operator, ObservedComponents):
+        observed = operator.observed.expand(-1, 3, -1, -1)
+        if operator.basis is None and (observed == observed[:, :1]).all():
+            return observed
+        axes = torch.from_numpy(colour_basis(reading.gray_weights))
+        if operator.basis is not None and torch.allclose(operator.basis.double().cpu(), axes, atol=1e-5):
+            return observed
+    raise InputError(
+        f"this model takes observations of whole pixels, or of luma and chroma by the {reading.gray_weights} weights"
+    )

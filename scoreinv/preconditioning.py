@@ -1,0 +1,176 @@
+"""How a raw network is read as a noise prediction, -sigma(t) grad log p_t(x).
+
+Networks see pictures centred on [-1, 1]; where a noise level s = sigma / alpha is compared with them, it is scaled
+along with the picture's range.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scoreinv.guess import Guess, interpolate
+from scoreinv.imaging.colour import colour_basis
+from scoreinv.sdes import SDE, broadcast
+
+Range = tuple[float, float]
+"""Model values of black and white."""
+
+CONDITION_CHANNELS = 12
+"""Of the condition of `ResidualEDM`: four for each axis of the colour basis."""
+
+
+def centre(x: Tensor, data_range: Range) -> Tensor:
+    """Model values to [-1, 1]."""
+    low, high = data_range
+    return x if (low, high) == (-1.0, 1.0) else (2 * x - (low + high)) / (high - low)
+
+
+class Preconditioning(Protocol):
+    """How a raw network is read as a noise prediction."""
+
+    def noise(self, network: nn.Module, x: Tensor, t: Tensor, sde: SDE, data_range: Range) -> Tensor:
+        """-sigma(t) grad log p_t(x) from the network F(input, noise label)."""
+        ...
+
+
+@dataclass(frozen=True)
+class PaperVE:
+    """NCSN++ as published: score = F(x, sigma) / sigma, x mapped to [-1, 1] (Song et al. 2021, appendix H).
+
+    `label` is what tells the network the noise level: `sigma` for continuous-time models, `index` for the discrete-time
+    ones, whose levels are numbered downwards, (1 - t)(N - 1). Without `scale_by_sigma` the network is the score itself.
+    """
+
+    label: str = "sigma"
+    scale_by_sigma: bool = True
+
+    def noise(self, network: nn.Module, x: Tensor, t: Tensor, sde: SDE, data_range: Range) -> Tensor:
+        sigma = sde.sigma(t)
+        label = sigma if self.label == "sigma" else (1 - t) * (sde.steps - 1)
+        output = -network(centre(x, data_range), label)
+        return output if self.scale_by_sigma else broadcast(sigma, x) * output
+
+
+@dataclass(frozen=True)
+class PaperVP:
+    """DDPM, DDPM++ and VP models as published: noise = F(x, label), label = t (steps - 1)."""
+
+    steps: int = 1000
+
+    def noise(self, network: nn.Module, x: Tensor, t: Tensor, sde: SDE, data_range: Range) -> Tensor:
+        return network(centre(x, data_range), t * (self.steps - 1))
+
+
+@dataclass(frozen=True)
+class EDM:
+    """Karras et al. 2022, table 1: D = c_skip x + c_out F(c_in x, s), at noise level s = sigma / alpha, of x / alpha.
+
+    As a noise prediction, and free of cancellation as s goes to 0:
+    noise = (x / alpha) s / (s^2 + sigma_data^2) - F sigma_data / sqrt(s^2 + sigma_data^2), with x centred on [-1, 1].
+    """
+
+    sigma_data: float = 0.5
+
+    def noise(self, network: nn.Module, x: Tensor, t: Tensor, sde: SDE, data_range: Range) -> Tensor:
+        s = noise_level(t, sde, data_range)
+        clean_scale = centre(x / broadcast(sde.alpha(t), x), data_range)
+        total = (s.square() + self.sigma_data**2).sqrt()
+        output = network(clean_scale / broadcast(total, x), s)
+        return broadcast(s / total.square(), x) * clean_scale - broadcast(self.sigma_data / total, x) * output
+
+
+@dataclass(frozen=True)
+class ResidualEDM:
+    """EDM of what a guess m of the picture leaves, whose expected variance is v at each component of each pixel.
+
+    With u the picture in an orthonormal basis of colour space whose first axis is the grey direction,
+
+        D = m + v / (s^2 + v) (u - m) + s sqrt(v) / sqrt(s^2 + v) F(c (u - m) / sqrt(s^2 + v), condition, s),
+        noise = (u - m) s / (s^2 + v) - F sqrt(v) / sqrt(s^2 + v).
+
+    The guess interpolates what is observed (`interpolate`), so F has unit variance wherever it is asked: beside a known
+    pixel and in the middle of a hole, in luma and in chroma. Where a component is observed v = 0, and D is the
+    observation whatever F says. The condition is m, whether a component is observed, 1 - sqrt(v / v_total), and the
+    detail of m in units of its local strength; all 0 where nothing is observed, which is the unconditional network.
+    c = (v / (s^2 + v))^(1/4) takes the input away where noise drowns it, so that the network need not learn to.
+
+    Attributes:
+        details: variances of a picture's details at each octave, see `interpolate`; a row for each axis of the basis.
+            The defaults are of photographs: with them the guess's squared error on held-out ones is 1.0 to 1.8 of the
+            expected, for each component and holes of any kind.
+        gray_weights: name of the grey weights that the basis is made of.
+    """
+
+    details: tuple[tuple[float, ...], ...] = (
+        (0.031, 0.037, 0.048, 0.066, 0.086, 0.110, 0.180),
+        (0.0028, 0.0042, 0.0064, 0.0102, 0.0154, 0.0250, 0.1100),
+        (0.0088, 0.0106, 0.0139, 0.0197, 0.0261, 0.0347, 0.0900),
+    )
+    gray_weights: str = "rec601"
+
+    def noise(
+        self, network: nn.Module, x: Tensor, t: Tensor, sde: SDE, data_range: Range, guess: Guess | None = None
+    ) -> Tensor:
+        """-sigma(t) grad log p_t(x | what the guess was made from); None: nothing."""
+        s = noise_level(t, sde, data_range)
+        level, total = broadcast(s, x), self._total(x)
+        mean = torch.zeros_like(x) if guess is None else guess.mean
+        variance = total.expand_as(x) if guess is None else guess.variance
+        residual = self.rotate(centre(x / broadcast(sde.alpha(t), x), data_range)) - mean
+        norm = (level.square() + variance).sqrt()
+        free = (variance > 0).to(x.dtype)
+        condition = None
+        if guess is not None:
+            condition = torch.cat([mean, 1 - free, 1 - (variance / total).sqrt(), _contrast(mean)], dim=1)
+        # What is observed is known without noise: its noisy state says nothing.
+        output = network(residual * free * variance**0.25 / norm**1.5, s, condition)
+        return self.rotate_back(level * residual / norm.square() - variance.sqrt() / norm * output)
+
+    def expected_error(self, x: Tensor, t: Tensor, sde: SDE, data_range: Range, guess: Guess | None = None) -> Tensor:
+        """Mean of v / (s^2 + v), (B,): E |noise prediction - noise|^2 of a value where F = 0 and v is right.
+
+        x has the pictures' shape.
+        """
+        variance = self._total(x).expand_as(x) if guess is None else guess.variance
+        level = broadcast(noise_level(t, sde, data_range), x)
+        return (variance / (level.square() + variance)).flatten(1).mean(1)
+
+    def guess(self, pictures: Tensor, observed: Tensor) -> Guess:
+        """From the components of centred pictures (B, 3, H, W) where `observed` (B or 1, 3 or 1, H, W) is 1."""
+        return interpolate(self.rotate(pictures), observed.expand(-1, 3, -1, -1), torch.tensor(self.details))
+
+    def rotate(self, x: Tensor) -> Tensor:
+        """Colours (B, 3, H, W) to the basis."""
+        return self._combined("kc,bchw->bkhw", x)
+
+    def rotate_back(self, u: Tensor) -> Tensor:
+        """The basis to colours."""
+        return self._combined("kc,bkhw->bchw", u)
+
+    def _combined(self, axes: str, x: Tensor) -> Tensor:
+        basis = torch.from_numpy(colour_basis(self.gray_weights)).to(x)
+        with torch.autocast(x.device.type, enabled=False):  # in bfloat16 the picture would drown in large noise
+            return torch.einsum(axes, basis, x)
+
+    def _total(self, like: Tensor) -> Tensor:
+        return torch.tensor(self.details, dtype=like.dtype, device=like.device).sum(1)[None, :, None, None]
+
+
+def _contrast(m: Tensor) -> Tensor:
+    """What 5x5 means leave, over its rms in 9x9 pixels, (B, C, H, W): faint detail counts as much as strong."""
+    detail = m - _box(m, 2)
+    return detail / (_box(detail.square(), 4) + 3e-4).sqrt()
+
+
+def _box(x: Tensor, radius: int) -> Tensor:
+    return F.avg_pool2d(F.pad(x, (radius,) * 4, mode="replicate"), 2 * radius + 1, 1)
+
+
+def noise_level(t: Tensor, sde: SDE, data_range: Range) -> Tensor:
+    """s = sigma / alpha of pictures centred on [-1, 1], (B,)."""
+    return sde.noise_to_signal(t) * 2 / (data_range[1] - data_range[0])

@@ -1,0 +1,104 @@
+"""Conditional models as a user trains and uses them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+from shell import hole_array, photo_array, small_config
+
+from scoreinv.checkpoints.files import read_metadata
+from scoreinv.imaging.files import read_picture
+from scoreinv.networks.ncsnpp import NCSNppConfig
+from scoreinv.preconditioning import CONDITION_CHANNELS, ResidualEDM
+from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, TrainingConfig
+
+
+@pytest.fixture
+def conditional(scoreinv, tmp_path) -> str:
+    """A conditional model after four steps of training."""
+    network: NCSNppConfig = replace(small_config().network, condition_channels=CONDITION_CHANNELS)
+    run = TrainingConfig(
+        replace(small_config(), network=network, preconditioning=ResidualEDM()),
+        DataConfig(),
+        ObjectiveConfig(weighting="residual"),
+        observations=ObservationConfig(),
+        batch_size=2,
+        steps=4,
+        validation_images=2,
+        samples=1,
+        log_every=2,
+    )
+    (tmp_path / "run.json").write_text(json.dumps(run.to_dict()))
+    outcome = scoreinv("train", "--config", "run.json", "--out", "trained", "--quiet")
+    assert outcome.code == 0, outcome.err
+    return "trained/model.safetensors"
+
+
+def test_training_tells_the_unconditional_loss_too(conditional, tmp_path):
+    lines = [json.loads(line) for line in (tmp_path / "trained/metrics.jsonl").read_text().splitlines()]
+    held_out = [line for line in lines if "validation" in line]
+    assert held_out
+    assert all(line["unconditional"]["loss"] != line["validation"]["loss"] for line in held_out)
+
+
+def test_conditional_training_by_its_option(scoreinv, tmp_path):
+    outcome = scoreinv(
+        "train", "--sde", "ve", "--conditional", "--steps", 1, "--batch-size", 1, "--out", "run", "--quiet"
+    )
+    assert outcome.code == 0, outcome.err
+    config, _ = read_metadata(tmp_path / "run/model.safetensors")
+    assert isinstance(config.preconditioning, ResidualEDM)
+    for words in (["--config", "run.json", "--conditional"], ["--out", "run", "--resume", "--conditional"]):
+        refused = scoreinv("train", *words)
+        assert refused.code == 2
+        assert "--conditional: goes with --sde" in refused.err
+
+
+def test_what_is_known_is_kept_and_the_method_told(scoreinv, conditional, photo, mask, tmp_path):
+    for method, options, nfe in (
+        ("conditioned", [], 2),
+        ("conditioned", ["--estimate", "mean"], 1),
+        ("pc", ["--method", "pc"], 4),
+        ("pc", ["--start", "1"], 4),
+    ):
+        words = ["inpaint", "photo.png", "--mask", "mask.png", "--model", conditional, "--json", "--overwrite"]
+        outcome = scoreinv(*words, *options)
+        assert outcome.code == 0, outcome.err
+        record = json.loads(outcome.out)
+        assert (record["method"], record["nfe"]) == (method, nfe)
+        before, after = np.asarray(Image.open(photo)), np.asarray(Image.open(tmp_path / "photo_inpainted.png"))
+        assert (after[~hole_array()] == before[~hole_array()]).all()
+        assert (after[hole_array()] != before[hole_array()]).any()
+
+
+def test_colours_are_drawn_and_the_luma_kept(scoreinv, conditional, tmp_path):
+    grey = photo_array(channels=1)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    outcome = scoreinv("colorize", "grey.png", "--model", conditional, "--samples", 2, "--json")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["method"] == "conditioned"
+    pictures = [read_picture(tmp_path / f"grey_colorized.{i}.png").pixels for i in (1, 2)]
+    for pixels in pictures:
+        assert (np.rint(pixels @ np.array([0.299, 0.587, 0.114])) == grey).all()
+    assert (pictures[0] != pictures[1]).any()
+
+
+def test_what_does_not_go_together_is_refused(scoreinv, conditional, photo, mask):
+    words = ["inpaint", "photo.png", "--mask", "mask.png"]
+    plain = scoreinv(*words, "--method", "conditioned")
+    assert plain.code == 2
+    assert "trained without observations" in plain.err
+    start = scoreinv(*words, "--model", conditional, "--method", "conditioned", "--start", "1")
+    assert start.code == 2
+    assert "starting level belongs to the method pc" in start.err
+    weights = scoreinv("colorize", "photo.png", "--model", conditional, "--gray-weights", "average")
+    assert weights.code == 2
+    assert "rec601" in weights.err
+    assert (
+        scoreinv("colorize", "photo.png", "--model", conditional, "--gray-weights", "average", "--method", "pc").code
+        == 0
+    )

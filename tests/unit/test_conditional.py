@@ -1,0 +1,341 @@
+"""Networks that take an observation: their reading, the wrapper, what they are shown, and what they learn."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy import ndimage
+from torch import Tensor, nn
+
+from scoreinv.checkpoints.config import ModelConfig
+from scoreinv.checkpoints.files import load_model, save_model
+from scoreinv.errors import CheckpointError, InputError
+from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
+from scoreinv.imaging.colour import colour_basis
+from scoreinv.networks.ncsnpp import NCSNppConfig
+from scoreinv.operators import ObservedComponents, gray, mask
+from scoreinv.preconditioning import CONDITION_CHANNELS, EDM, ResidualEDM
+from scoreinv.prior import ScorePrior
+from scoreinv.samplers import Multistep, NoiseStream
+from scoreinv.sdes import SDE, VE, VP
+from scoreinv.training import draws
+from scoreinv.training.config import (
+    DataConfig,
+    ObjectiveConfig,
+    ObservationConfig,
+    OptimizerConfig,
+    TrainingConfig,
+)
+from scoreinv.training.loop import train
+from scoreinv.training.objectives import check, per_image_loss, per_image_loss_given
+from scoreinv.training.observations import draw_hole, draw_observed
+from scoreinv.training.presets import conditional_training
+
+_NETWORK = NCSNppConfig(
+    condition_channels=CONDITION_CHANNELS,
+    width=8,
+    multipliers=(1, 1),
+    blocks=1,
+    attention_levels=(),
+    fir_kernel=None,
+    progressive_input="none",
+    fourier_scale=1.0,
+    dropout=0.0,
+)
+
+
+def conditional_prior(
+    sde: SDE | None = None, data_range: tuple[float, float] = (-1.0, 1.0), seed: int = 0
+) -> ScorePrior:
+    """A random network whose output is not negligible."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        prior = ModelConfig(_NETWORK, sde or VE(0.01, 20.0), ResidualEDM(), data_range, 16).build()
+        nn.init.normal_(prior.network.conv_out.weight, std=0.3)
+    return prior
+
+
+def draw(shape: tuple[int, ...], seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def holes(count: int = 2, side: int = 16, seed: int = 0) -> ObservedComponents:
+    return mask((torch.rand(count, 1, side, side, generator=torch.Generator().manual_seed(seed)) < 0.5).float())
+
+
+# --- the reading of the network ---------------------------------------------------------------------------------------
+
+
+def contrast(m: Tensor) -> Tensor:
+    def mean(x: Tensor, size: int) -> Tensor:
+        values = ndimage.uniform_filter(x.double().numpy(), (1, 1, size, size), mode="nearest")
+        return torch.from_numpy(values).float()
+
+    detail = m - mean(m, 5)
+    return detail / (mean(detail.square(), 9) + 3e-4).sqrt()
+
+
+@pytest.mark.parametrize("sde", [VE(0.01, 20.0), VP()], ids=["ve", "vp"])
+@pytest.mark.parametrize("t", [0.02, 0.5, 1.0])
+def test_the_denoised_picture_is_the_formula(sde: SDE, t: float) -> None:
+    prior = conditional_prior(sde)
+    x, operator = draw((2, 3, 16, 16)), holes()
+    y = operator(draw((2, 3, 16, 16), 1))
+    reading = prior.preconditioning
+    condition = Conditioned(prior, operator, y)
+    time = torch.tensor(t, dtype=torch.float64)
+    alpha, s = sde.alpha(time).float(), sde.noise_to_signal(time).float()
+    m, v = condition.guess.mean, condition.guess.variance
+    u = reading.rotate(x / alpha)
+    free = (v > 0).float()
+    total = torch.tensor(reading.details).sum(1)[None, :, None, None]
+    known = torch.cat([m, 1 - free, 1 - (v / total).sqrt(), contrast(m)], 1)
+    output = prior.network(free * (u - m) * v**0.25 / (s**2 + v) ** 0.75, s.double().expand(2), known)
+    expected = reading.rotate_back(m + v / (s**2 + v) * (u - m) + s * (v / (s**2 + v)).sqrt() * output)
+    torch.testing.assert_close(condition.denoise(x, t), expected, atol=2e-4 * float(s + 1), rtol=1e-4)
+
+
+def test_observed_components_of_the_estimate_are_the_observation() -> None:
+    prior, x0 = conditional_prior(), draw((2, 3, 16, 16), 3)
+    operators = [
+        holes(),
+        gray("rec601", 16, 16),
+        ObservedComponents((torch.rand(2, 3, 16, 16) < 0.5).float(), torch.from_numpy(colour_basis())),
+    ]
+    for operator in operators:
+        condition = Conditioned(prior, operator, operator(x0))
+        for t in (0.1, 0.5, 1.0):
+            estimate = condition.denoise(draw((2, 3, 16, 16)) * prior.sde.sigma(torch.tensor(t)), t)
+            assert (operator(estimate) - operator(x0)).abs().max() < 2e-5
+        torch.testing.assert_close(operator(condition.finish(draw((2, 3, 16, 16)))), operator(x0))
+
+
+def test_what_the_noisy_state_says_of_observed_components_is_not_looked_at() -> None:
+    prior, operator = conditional_prior(), holes()
+    condition = Conditioned(prior, operator, operator(draw((2, 3, 16, 16), 3)))
+    x, other = draw((2, 3, 16, 16)), draw((2, 3, 16, 16), 1)
+    changed = x + operator(other)
+    unobserved = operator(torch.ones(2, 3, 16, 16)) == 0
+    torch.testing.assert_close(condition.denoise(x, 0.5)[unobserved], condition.denoise(changed, 0.5)[unobserved])
+
+
+def test_nothing_observed_is_the_unconditional_prior() -> None:
+    prior, x = conditional_prior(), draw((2, 3, 16, 16))
+    nothing = mask(torch.zeros(1, 1, 16, 16))
+    for t in (0.1, 0.9):
+        torch.testing.assert_close(Conditioned(prior, nothing, torch.zeros_like(x)).noise(x, t), prior.noise(x, t))
+
+
+def test_another_range_of_values_is_the_same_prior() -> None:
+    wide, unit = conditional_prior(VE(0.02, 20.0)), conditional_prior(VE(0.01, 10.0), (0.0, 1.0))
+    x, x0, operator = draw((2, 3, 16, 16)), draw((2, 3, 16, 16), 1), holes()
+    one = Conditioned(wide, operator, operator(x0)).noise(x, 0.4)
+    other = Conditioned(unit, operator, operator((x0 + 1) / 2)).noise((x + 1) / 2, 0.4)
+    torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
+def test_large_noise_keeps_its_digits_in_bfloat16() -> None:
+    """Only the network may be rounded: at sigma 80 a noise prediction in bfloat16 would be wrong by whole pictures."""
+    prior, operator = conditional_prior(VE(0.01, 80.0)), holes()
+    x0, z = draw((2, 3, 16, 16), 3).clamp(-1, 1), draw((2, 3, 16, 16), 4)
+    condition = Conditioned(prior, operator, operator(x0))
+    exact = condition.denoise(x0 + 80 * z, 1.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = condition.denoise(x0 + 80 * z, 1.0)
+    assert (rounded - exact).abs().max() < 0.1
+
+
+# --- the wrapper ------------------------------------------------------------------------------------------------------
+
+
+def test_windows_and_rows_see_the_same_guess() -> None:
+    prior, operator = conditional_prior(), holes(3, 32)
+    y = operator(draw((3, 3, 32, 32), 1))
+    condition = Conditioned(prior, operator, y)
+    box = (8, 4, 16, 24)
+    seen = condition.windows([box, box], 3)
+    for part in (seen.rows(torch.arange(3)), seen.rows(torch.arange(3, 6))):
+        assert torch.equal(part.guess.mean, condition.guess.mean[..., 8:24, 4:28])
+        assert torch.equal(part.guess.variance, condition.guess.variance[..., 8:24, 4:28])
+    x = draw((6, 3, 16, 24))
+    index = torch.tensor([2, 4])
+    torch.testing.assert_close(seen.rows(index).noise(x[index], 0.3), seen.noise(x, 0.3)[index], atol=1e-5, rtol=1e-4)
+    tiled = Tiled(condition, 16, 4)
+    estimate = tiled.denoise(draw((3, 3, 32, 32)), 0.5)
+    assert (operator(estimate) - y).abs().max() < 2e-5
+
+
+def test_any_sampler_draws_with_the_observation_exact() -> None:
+    prior, operator, x0 = conditional_prior(), holes(2), draw((2, 3, 16, 16), 1)
+    condition = Conditioned(prior, operator, operator(x0))
+    result = Multistep(steps=4).sample(condition, (2, 3, 16, 16), noise=NoiseStream(0, 2))
+    observed = operator(torch.ones_like(x0)) == 1
+    assert torch.equal(result.x0[observed], x0[observed])
+    assert list(result.nfe) == [4, 4]
+
+
+def test_priors_without_observations_and_other_operators_are_refused() -> None:
+    network = replace(_NETWORK, condition_channels=0)
+    plain = ModelConfig(network, VE(), EDM(), image_size=16).build()
+    operator = holes()
+    y = torch.zeros(2, 3, 16, 16)
+    for prior in (plain, ConstrainedPC(conditional_prior(), operator, y), Tiled(conditional_prior(), 16, 4)):
+        with pytest.raises(InputError, match="--conditional"):
+            Conditioned(prior, operator, y)
+    with pytest.raises(InputError, match="rec601"):
+        Conditioned(conditional_prior(), gray("average", 16, 16), y)
+    channel = mask(torch.tensor([1.0, 0.0, 0.0])[None, :, None, None].expand(1, 3, 16, 16))
+    with pytest.raises(InputError, match="whole pixels"):
+        Conditioned(conditional_prior(), channel, y)
+
+
+def test_network_and_reading_belong_together() -> None:
+    for network, reading in ((_NETWORK, EDM()), (replace(_NETWORK, condition_channels=0), ResidualEDM())):
+        with pytest.raises(CheckpointError, match="observation"):
+            ModelConfig(network, VE(), reading)
+    with pytest.raises(CheckpointError, match="colour"):
+        ModelConfig(replace(_NETWORK, channels=1), VE(), ResidualEDM())
+
+
+def test_a_file_keeps_a_conditional_prior(tmp_path: Path) -> None:
+    prior = conditional_prior()
+    config = ModelConfig(_NETWORK, prior.sde, ResidualEDM(), (-1.0, 1.0), 16)
+    save_model(tmp_path / "model.safetensors", prior, config, half=False, notes={})
+    again = load_model(tmp_path / "model.safetensors")
+    assert again.conditional
+    assert again.preconditioning == prior.preconditioning
+    operator = holes()
+    y, x = operator(draw((2, 3, 16, 16))), draw((2, 3, 16, 16), 1)
+    torch.testing.assert_close(
+        Conditioned(again, operator, y).noise(x, 0.4), Conditioned(prior, operator, y).noise(x, 0.4)
+    )
+
+
+# --- what it is shown -------------------------------------------------------------------------------------------------
+
+
+def test_kinds_come_in_their_shares() -> None:
+    config = ObservationConfig(nothing=0.2, holes=0.3, gray=0.3, hints=0.1, damaged_gray=0.1)
+    counts: Counter[str] = Counter()
+    for index in range(2000):
+        luma, chroma = (lambda o: (o[0], o[1:]))(draw_observed(config, 32, draws.stream(0, draws.OBSERVED, 0, index)))
+        assert (chroma[0] == chroma[1]).all()
+        if not luma.any():
+            counts["nothing"] += 1
+        elif luma.all():
+            counts["hints" if chroma.any() else "gray"] += 1
+        else:
+            counts["holes" if (chroma == luma).all() else "damaged_gray"] += 1
+    for kind, share in (("nothing", 0.2), ("holes", 0.3), ("gray", 0.3), ("hints", 0.1), ("damaged_gray", 0.1)):
+        assert counts[kind] / 2000 == pytest.approx(share, abs=0.04), kind
+
+
+def test_holes_are_of_many_sizes_and_never_empty_or_everything() -> None:
+    shares = []
+    for index in range(500):
+        hole = draw_hole(64, draws.stream(1, draws.OBSERVED, 0, index))
+        assert hole.any()
+        assert not hole.all()
+        shares.append(hole.mean())
+    assert np.quantile(shares, 0.1) < 0.15
+    assert np.quantile(shares, 0.9) > 0.7
+
+
+def test_shares_must_add_up() -> None:
+    with pytest.raises(InputError, match="add up"):
+        ObservationConfig(nothing=0.5)
+    with pytest.raises(InputError, match="negative"):
+        ObservationConfig(nothing=-0.15, holes=0.75)
+
+
+# --- what it learns ---------------------------------------------------------------------------------------------------
+
+
+def test_the_loss_is_the_error_over_the_expected_one_of_the_guess() -> None:
+    """With F = 0 and large noise: |u0 - m|^2 over the sum of v."""
+    prior = conditional_prior(VE(0.01, 500.0))
+    nn.init.zeros_(prior.network.conv_out.weight)
+    x0, z = draw((2, 3, 16, 16)).clamp(-1, 1), draw((2, 3, 16, 16), 1)
+    observed = (torch.rand(2, 3, 16, 16) < 0.6).float()
+    t = torch.ones(2, dtype=torch.float64)
+    objective = ObjectiveConfig(weighting="residual")
+    guess = prior.preconditioning.guess(x0, observed)
+    error = (prior.preconditioning.rotate(x0) - guess.mean).square().flatten(1).sum(1)
+    loss = per_image_loss_given(objective, prior, x0, observed, t, z)
+    torch.testing.assert_close(loss, error / guess.variance.flatten(1).sum(1), rtol=0.02, atol=1e-3)
+    nothing = per_image_loss_given(objective, prior, x0, torch.zeros(2, 3, 16, 16), t, z)
+    torch.testing.assert_close(nothing, per_image_loss(objective, prior, x0, t, z))
+
+
+def test_objective_and_observations_belong_to_conditional_networks() -> None:
+    with pytest.raises(InputError, match="residual"):
+        check(ObjectiveConfig(weighting="residual"), VE(), EDM())
+    with pytest.raises(InputError, match="residual"):
+        check(ObjectiveConfig(), VE(), ResidualEDM())
+    run = conditional_training(VE(), DataConfig())
+    assert TrainingConfig.from_dict(run.to_dict()) == run
+    with pytest.raises(InputError, match="observations"):
+        replace(run, observations=None)
+
+
+class _Smooth:
+    """Gaussian pictures, grey axis only, with the covariance exp(-|distance| / 6) and unit-free variance 0.25."""
+
+    def __init__(self, side: int) -> None:
+        position = np.stack(np.meshgrid(np.arange(side), np.arange(side), indexing="ij"), -1).reshape(-1, 2)
+        distance = np.abs(position[:, None] - position[None]).sum(-1)
+        self.covariance = torch.from_numpy(0.06 * np.exp(-distance / 6.0))
+        self.side = side
+
+    def draw(self, count: int, seed: int) -> Tensor:
+        root = torch.linalg.cholesky(self.covariance)
+        return (draw((count, self.side**2), seed).double() @ root.T).reshape(count, 1, self.side, self.side)
+
+    def posterior_mean(self, y: Tensor, observed: Tensor) -> Tensor:
+        known = observed.flatten() > 0
+        weights = torch.linalg.solve(self.covariance[known][:, known], self.covariance[known])
+        return (y.flatten(1)[:, known] @ weights).reshape(y.shape)
+
+
+@pytest.mark.slow
+def test_a_trained_network_finds_the_posterior_mean_of_gaussian_pictures(tmp_path: Path) -> None:
+    """One evaluation at sigma_max comes much nearer to the exact conditional mean than the guess it starts from."""
+    side, pictures = 8, _Smooth(8)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for index, picture in enumerate(pictures.draw(2000, 0)):
+        levels = ((picture[0] + 1) * 127.5).round().clamp(0, 255).byte().numpy()
+        Image.fromarray(levels).convert("RGB").save(folder / f"{index}.png")
+    network = replace(_NETWORK, width=16, multipliers=(1, 2))
+    config = TrainingConfig(
+        ModelConfig(network, VE(0.02, 10.0), ResidualEDM(), (-1.0, 1.0), side),
+        DataConfig(str(folder), scales=(1.0,), holdout_fraction=0),
+        ObjectiveConfig(weighting="residual"),
+        OptimizerConfig(learning_rate=3e-3, warmup=50, anneal="cosine"),
+        ObservationConfig(nothing=0.1, holes=0.9, gray=0, hints=0, damaged_gray=0),
+        batch_size=64,
+        steps=700,
+        precision="float32",
+        validate_every=0,
+        sample_every=0,
+    )
+    prior = train(config, tmp_path / "run").prior
+    truth = pictures.draw(200, 1)
+    observed = torch.ones(1, 1, side, side)
+    observed[..., 2:6, 3:6] = 0
+    exact = pictures.posterior_mean(truth, observed)
+    operator = mask(observed)
+    x0 = truth.float().expand(-1, 3, -1, -1)
+    condition = Conditioned(prior, operator, operator(x0))
+    with torch.no_grad():
+        estimate = condition.denoise(10 * draw(tuple(x0.shape), 5), 1.0).mean(1, keepdim=True)
+    guess = condition.prior.preconditioning.rotate_back(condition.guess.mean).mean(1, keepdim=True)
+    hole = observed[0, 0] == 0
+    error = [(value - exact)[..., hole].square().mean().sqrt() for value in (estimate, guess)]
+    assert error[0] < 0.65 * error[1]
