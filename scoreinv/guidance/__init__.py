@@ -3,6 +3,18 @@
 from scoreinv.guidance.classifier import ClassifierGuidance
 from scoreinv.guidance.conditioned import Conditioned
 from scoreinv.guidance.constrained import ConstrainedPC
+from scoreinv.guidance.ddnm import DDNM
+from scoreinv.guidance.likelihood import DPS, MMPS, LikelihoodGuidance, PiGDM
 from scoreinv.guidance.tiled import Tiled
 
-__all__ = ["ClassifierGuidance", "Conditioned", "ConstrainedPC", "Tiled"]
+__all__ = [
+    "DDNM",
+    "DPS",
+    "MMPS",
+    "ClassifierGuidance",
+    "Conditioned",
+    "ConstrainedPC",
+    "LikelihoodGuidance",
+    "PiGDM",
+    "Tiled",
+]

@@ -11,7 +11,7 @@ from scoreinv.samplers.noise import NoiseStream
 from scoreinv.samplers.ode import ODE
 from scoreinv.samplers.pc import PC
 from scoreinv.samplers.predictors import Ancestral, EulerMaruyama, NoPredictor, ProbabilityFlow, ReverseDiffusion
-from scoreinv.samplers.times import karras_times, log_times, uniform_times
+from scoreinv.samplers.times import karras_times, log_times, resampling_times, uniform_times
 
 __all__ = [
     "ODE",
@@ -31,5 +31,6 @@ __all__ = [
     "State",
     "karras_times",
     "log_times",
+    "resampling_times",
     "uniform_times",
 ]

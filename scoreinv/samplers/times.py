@@ -31,6 +31,25 @@ def karras_times(sde: SDE, steps: int, start: float = 1.0) -> Tensor:
     return _grid(sde, start, torch.linspace(high, low, steps, dtype=torch.float64) ** 7)
 
 
+def resampling_times(sde: SDE, steps: int, jump: int = 10, repeats: int = 10) -> tuple[float, ...]:
+    """A grid that goes back up, for `PC(times=...)` and a constrained prior (RePaint, Lugmayr et al. 2022, section 4.2).
+
+    Of `steps` even times, every stretch of `jump` is gone through `repeats` times: down, then back to where it began by
+    the forward kernel, and down again, so that what is drawn comes to agree with what is known. Raises InputError
+    unless all are at least 1.
+    """
+    if min(steps, jump, repeats) < 1:
+        raise InputError(f"steps, jump and repeats must be at least 1, not {steps}, {jump} and {repeats}")
+    grid = uniform_times(sde, steps).tolist()
+    path = grid[:1]
+    for begin in range(0, steps - 1, jump):
+        stretch = grid[begin + 1 : begin + jump + 1]
+        path += stretch
+        for _ in range(repeats - 1):
+            path += [grid[begin], *stretch]
+    return tuple(path)
+
+
 def time_at(sde: SDE, ratio: Tensor) -> Tensor:
     """The times at which sigma / alpha has the values `ratio`, by bisection on [0, 1]; any shape, float64."""
     low, high = torch.zeros_like(ratio), torch.ones_like(ratio)

@@ -1,0 +1,178 @@
+"""Guidance by an approximate likelihood of the observation: grad log p_t(x | y) = score + grad log p(y | x_t).
+
+What x_t says of the picture is its denoised mean D(x_t) = E[x0 | x_t], which the prior gives by Tweedie's formula. Each
+method takes y given x_t for Gaussian about A D(x_t), with a covariance S that it makes up in its own way:
+
+    grad log p(y | x_t) = J^T A^T S^-1 (y - A D(x_t)),        J = dD/dx_t
+
+    DPS      S = noise_std^2                  the uncertainty of D is left out
+    PiGDM    S = r^2 A A^T + noise_std^2      r^2 = s^2 v / (s^2 + v), s = sigma / alpha: for white data of variance v
+    MMPS     S = A C A^T + noise_std^2        C = (sigma^2 / alpha) J: the covariance of x0 given x_t itself
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from scoreinv.errors import InputError
+from scoreinv.operators import LinearOperator, crops, select
+from scoreinv.prior import Box, Prior, PriorWrapper
+from scoreinv.sdes import as_time, broadcast
+
+Transpose = Callable[[Tensor], Tensor]
+"""v -> J^T v, a vector-Jacobian product of the denoised mean."""
+
+
+class LikelihoodGuidance(PriorWrapper):
+    """A prior given a noisy linear observation y = A x0 + noise_std n, by a Gaussian likelihood of the noisy state.
+
+    Arguments:
+        operator: A, with A A^T a projection.
+        y: the observation, of shape A(x), in the model's range.
+        noise_std: standard deviation of the noise in y, at least 0, in the model's range. Without noise the end result
+            is made to agree with y exactly.
+
+    Raises InputError for a negative noise_std.
+    """
+
+    def __init__(self, prior: Prior, operator: LinearOperator, y: Tensor, noise_std: float = 0.0) -> None:
+        super().__init__(prior)
+        if noise_std < 0:
+            raise InputError(f"the observation's noise must not be negative, as {noise_std} is")
+        self.operator = operator
+        self.y = y
+        self.noise_std = noise_std
+        self.vjps_per_noise = prior.vjps_per_noise + 1
+
+    @abstractmethod
+    def weighted(self, residual: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
+        """S^-1 residual, for residual = y - A D(x_t) of shape A(x) and times t (B,)."""
+
+    @abstractmethod
+    def over(self, prior: Prior, operator: LinearOperator, y: Tensor) -> Self:
+        """The same method for another prior and observation."""
+
+    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+        t = as_time(t).expand(x.shape[0])
+        alpha, sigma = broadcast(self.sde.alpha(t), x), broadcast(self.sde.sigma(t), x)
+        differentiable = torch.is_grad_enabled()
+        with torch.enable_grad():
+            probe = x if differentiable and x.requires_grad else x.detach().requires_grad_()
+            noise = self.prior.noise(probe, t)
+            mean = (probe - sigma * noise) / alpha
+
+            def transpose(v: Tensor) -> Tensor:
+                return torch.autograd.grad(mean, probe, v, create_graph=differentiable, retain_graph=True)[0]
+
+            residual = self.y.to(x) - self.operator(mean)
+            gradient = transpose(self.operator.adjoint(self.weighted(residual, t, transpose)))
+            guided = noise - sigma * gradient
+        return guided if differentiable else guided.detach()
+
+    def finish(self, x0: Tensor) -> Tensor:
+        x0 = self.prior.finish(x0)
+        return x0 if self.noise_std else self.operator.replace(x0, self.y.to(x0))
+
+    def windows(self, boxes: Sequence[Box], samples: int) -> Self:
+        operator, y = self.operator.windows(boxes, samples), crops(self.y, boxes, samples)
+        return self.over(self.prior.windows(boxes, samples), operator, y)
+
+    def rows(self, index: Tensor) -> Self:
+        return self.over(self.prior.rows(index), self.operator.rows(index), select(self.y, index))
+
+
+class DPS(LikelihoodGuidance):
+    """Diffusion posterior sampling (Chung et al. 2023, arXiv 2209.14687, eq. 10): y given x_t as if D(x_t) were x0.
+
+    Stated as a likelihood: with S = noise_std^2, where the paper's code has a step size that depends on the residual
+    and the grid. An exact observation needs a noise_std all the same: smaller is stricter, and needs more steps.
+
+    Raises InputError unless noise_std is positive.
+    """
+
+    def __init__(self, prior: Prior, operator: LinearOperator, y: Tensor, noise_std: float) -> None:
+        super().__init__(prior, operator, y, noise_std)
+        if noise_std == 0:
+            raise InputError("DPS divides by the observation's noise: give a positive noise_std, such as 0.05")
+
+    def weighted(self, residual: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
+        return residual / self.noise_std**2
+
+    def over(self, prior: Prior, operator: LinearOperator, y: Tensor) -> DPS:
+        return DPS(prior, operator, y, self.noise_std)
+
+
+class PiGDM(LikelihoodGuidance):
+    """Pseudoinverse-guided diffusion (Song et al. 2023, ICLR, "Pseudoinverse-guided diffusion models", eq. 7, 8).
+
+    Exact for white Gaussian data of the given variance.
+
+    Arguments:
+        variance: v, of the data's values, in the model's range; the paper's is 1.
+    """
+
+    def __init__(
+        self, prior: Prior, operator: LinearOperator, y: Tensor, noise_std: float = 0.0, variance: float = 1.0
+    ) -> None:
+        super().__init__(prior, operator, y, noise_std)
+        if not variance > 0:
+            raise InputError(f"the data's variance must be positive, not {variance}")
+        self.variance = variance
+
+    def weighted(self, residual: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
+        level = self.sde.noise_to_signal(t).square()
+        spread = level * self.variance / (level + self.variance)
+        return residual / broadcast(spread + self.noise_std**2, residual)
+
+    def over(self, prior: Prior, operator: LinearOperator, y: Tensor) -> PiGDM:
+        return PiGDM(prior, operator, y, self.noise_std, self.variance)
+
+
+class MMPS(LikelihoodGuidance):
+    """Moment matching posterior sampling (Rozet et al. 2024, arXiv 2405.13712, section 4.2).
+
+    The covariance of x0 given x_t is (sigma^2 / alpha) J, exactly; S^-1 is applied by conjugate gradients, each step
+    of which takes a vector-Jacobian product. Exact for Gaussian data, in as many steps as the covariance has levels.
+
+    Arguments:
+        iterations: of conjugate gradients, at least 1.
+    """
+
+    def __init__(
+        self, prior: Prior, operator: LinearOperator, y: Tensor, noise_std: float = 0.0, iterations: int = 3
+    ) -> None:
+        super().__init__(prior, operator, y, noise_std)
+        if iterations < 1:
+            raise InputError(f"at least one iteration is needed, not {iterations}")
+        self.iterations = iterations
+        self.vjps_per_noise = prior.vjps_per_noise + 1 + iterations
+
+    def weighted(self, residual: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
+        ratio = broadcast(self.sde.sigma(t).square() / self.sde.alpha(t), residual)
+
+        def covariance(v: Tensor) -> Tensor:
+            return self.noise_std**2 * v + ratio * self.operator(transpose(self.operator.adjoint(v)))
+
+        def dot(a: Tensor, b: Tensor) -> Tensor:
+            return (a * b).flatten(1).sum(1)
+
+        solution, direction = torch.zeros_like(residual), residual
+        size = dot(residual, residual)
+        for _ in range(self.iterations):
+            image = covariance(direction)
+            # An estimated Jacobian need not be positive: such a direction is not followed.
+            curvature = dot(direction, image)
+            step = torch.where(curvature > 0, size / curvature.clamp_min(1e-30), 0.0)
+            solution = solution + broadcast(step, residual) * direction
+            residual = residual - broadcast(step, residual) * image
+            before, size = size, dot(residual, residual)
+            direction = residual + broadcast(size / before.clamp_min(1e-30), residual) * direction
+        return solution
+
+    def over(self, prior: Prior, operator: LinearOperator, y: Tensor) -> MMPS:
+        return MMPS(prior, operator, y, self.noise_std, self.iterations)

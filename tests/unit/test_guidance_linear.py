@@ -1,0 +1,182 @@
+"""Guidance by likelihoods and by null-space projection, against exact conditionals of Gaussians."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from mixture import SDES, SHAPE, BatchStream, correlated, energy_distance, gaussian
+from torch import Tensor
+
+from scoreinv.errors import InputError
+from scoreinv.guidance import DDNM, DPS, MMPS, ConstrainedPC, PiGDM, Tiled
+from scoreinv.operators import LinearOperator, gray, mask
+from scoreinv.prior import Prior
+from scoreinv.samplers import ODE, PC, Ancestral, Multistep, NoCorrector, resampling_times, uniform_times
+from scoreinv.sdes import VE, VP, as_time, broadcast
+
+LEFT = mask((torch.arange(2) < 1).double().expand(1, 1, 2, 2))
+GRAY = gray("rec601", 2, 2)
+NAMES = pytest.mark.parametrize("name", ["ve", "vp", "subvp"])
+OPERATORS = pytest.mark.parametrize("operator", [LEFT, GRAY], ids=["mask", "gray"])
+METHODS: dict[str, Callable[[Prior, LinearOperator, Tensor], Prior]] = {
+    "dps": lambda prior, operator, y: DPS(prior, operator, y, 0.3),
+    "pigdm": lambda prior, operator, y: PiGDM(prior, operator, y, 0.1, 0.25),
+    "mmps": lambda prior, operator, y: MMPS(prior, operator, y, 0.1, 12),
+    "ddnm": lambda prior, operator, y: DDNM(prior, operator, y, 0.1),
+}
+EVERY = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@NAMES
+@OPERATORS
+@pytest.mark.parametrize("t", [0.05, 0.4, 0.9])
+def test_mmps_is_exact_for_gaussian_data(name: str, operator: LinearOperator, t: float) -> None:
+    prior = correlated(SDES[name]).component(0)
+    y = operator(prior.sample(1, torch.Generator().manual_seed(3)))
+    x = prior.sample(5, torch.Generator().manual_seed(4), t)
+    exact = prior.conditional(operator, y).noise(x, t)
+    torch.testing.assert_close(MMPS(prior, operator, y, iterations=12).noise(x, t), exact, rtol=1e-5, atol=1e-6)
+
+
+@NAMES
+@OPERATORS
+def test_pigdm_is_exact_for_white_gaussian_data(name: str, operator: LinearOperator) -> None:
+    prior = gaussian(SDES[name], std=0.5)
+    y = operator(prior.sample(1, torch.Generator().manual_seed(3)))
+    for t in (0.05, 0.4, 0.9):
+        x = prior.sample(5, torch.Generator().manual_seed(4), t)
+        exact = prior.conditional(operator, y).noise(x, t)
+        torch.testing.assert_close(PiGDM(prior, operator, y, variance=0.25).noise(x, t), exact, rtol=1e-6, atol=1e-8)
+
+
+@NAMES
+def test_dps_is_the_gradient_of_its_likelihood(name: str) -> None:
+    prior = correlated(SDES[name])
+    y, x, t = LEFT(draw(1, *SHAPE)), draw(4, *SHAPE, seed=1).requires_grad_(), torch.full((4,), 0.3).double()
+    mean = prior.denoise(x, t)
+    log_likelihood = -(y - LEFT(mean)).square().sum() / (2 * 0.3**2)
+    (gradient,) = torch.autograd.grad(log_likelihood, x)
+    expected = prior.noise(x, t) - broadcast(prior.sde.sigma(t), x) * gradient
+    torch.testing.assert_close(DPS(prior, LEFT, y, 0.3).noise(x, t), expected)
+
+
+@OPERATORS
+def test_noisy_observations_are_weighed_against_the_prior(operator: LinearOperator) -> None:
+    """MMPS with noise: the score of the Gaussian posterior of y = A x0 + noise, diffused."""
+    std, t = 0.4, 0.5
+    prior = correlated(SDES["ve"]).component(1)
+    y = operator(prior.sample(1, torch.Generator().manual_seed(3)))
+    x = prior.sample(5, torch.Generator().manual_seed(4), t)
+    mean, covariance = prior.moments()
+    matrix = operator(torch.eye(12, dtype=torch.float64).reshape(12, *SHAPE)).flatten(1).T
+    gain = covariance @ matrix.T @ torch.linalg.inv(matrix @ covariance @ matrix.T + std**2 * torch.eye(12).double())
+    posterior_mean = mean + gain @ (y.flatten() - matrix @ mean)
+    posterior = covariance - gain @ matrix @ covariance
+    sigma = prior.sde.sigma(as_time(t))
+    deviation = x.flatten(1) - posterior_mean
+    exact = sigma * torch.linalg.solve(posterior + sigma**2 * torch.eye(12).double(), deviation.T).T
+    noise = MMPS(prior, operator, y, std, 12).noise(x, t).flatten(1)
+    torch.testing.assert_close(noise, exact, rtol=1e-5, atol=1e-6)
+
+
+@NAMES
+@OPERATORS
+def test_ddnm_takes_the_observed_part_from_the_observation(name: str, operator: LinearOperator) -> None:
+    prior = correlated(SDES[name])
+    y, x = operator(draw(1, *SHAPE)), draw(4, *SHAPE, seed=1)
+    for t in (0.01, 0.5, 1.0):
+        mean, corrected = prior.denoise(x, t), DDNM(prior, operator, y).denoise(x, t)
+        torch.testing.assert_close(operator(corrected), y.expand_as(x), rtol=1e-6, atol=1e-8)
+        hidden = corrected - operator.pinv(operator(corrected))
+        torch.testing.assert_close(hidden, mean - operator.pinv(operator(mean)), rtol=1e-6, atol=1e-8)
+    noisy, t = DDNM(prior, operator, y, noise_std=1e3), 0.5
+    level = prior.sde.noise_to_signal(as_time(t))
+    expected = prior.denoise(x, t) + level / 1e3 * operator.pinv(y - operator(prior.denoise(x, t)))
+    torch.testing.assert_close(noisy.denoise(x, t), expected)
+
+
+@EVERY
+def test_the_guided_noise_is_differentiable_in_the_state(method: Callable[..., Prior]) -> None:
+    guided = method(correlated(SDES["vp"]), GRAY, GRAY(draw(1, *SHAPE)))
+    x, direction = draw(2, *SHAPE, seed=1), draw(2, *SHAPE, seed=2)
+    probe = x.clone().requires_grad_()
+    cotangent = draw(2, *SHAPE, seed=3)
+    (product,) = torch.autograd.grad(guided.noise(probe, 0.4), probe, cotangent)
+    step = 1e-5
+    with torch.no_grad():
+        difference = (guided.noise(x + step * direction, 0.4) - guided.noise(x - step * direction, 0.4)) / (2 * step)
+    torch.testing.assert_close((product * direction).sum(), (difference * cotangent).sum(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("sampler", [Multistep(steps=40), Multistep(1.0, steps=60), ODE(rtol=1e-4, atol=1e-4)])
+def test_samples_of_a_gaussian_posterior_have_its_moments(sampler: object) -> None:
+    prior = correlated(SDES["ve"]).component(0)
+    y = LEFT(prior.sample(1, torch.Generator().manual_seed(3)))
+    guided = MMPS(prior, LEFT, y, iterations=12)
+    x0 = sampler.sample(guided, (500, *SHAPE), noise=BatchStream(0, 500)).x0
+    torch.testing.assert_close(LEFT(x0), y.expand_as(x0), rtol=0, atol=1e-9)
+    mean, covariance = prior.conditional(LEFT, y).moments()
+    found = x0.flatten(1)
+    spread = covariance.diagonal().clamp_min(1e-12).sqrt()
+    assert ((found.mean(0) - mean).abs() < 5 * spread / 500**0.5 + 0.01).all()
+    free = spread > 1e-4
+    ratio = found.std(0)[free] / spread[free]
+    assert ratio.min() > 0.85
+    assert ratio.max() < 1.15
+
+
+@EVERY
+def test_rows_windows_and_counts(method: Callable[..., Prior]) -> None:
+    prior = gaussian(SDES["ve"], (3, 2, 2))
+    operator = mask((draw(3, 1, 2, 2) > 0).double())
+    y, x = operator(draw(3, 3, 2, 2, seed=1)), draw(3, 3, 2, 2, seed=2)
+    guided, index = method(prior, operator, y), torch.tensor([2, 0])
+    whole = guided.noise(x, 0.5)
+    torch.testing.assert_close(guided.rows(index).noise(x[index], 0.5), whole[index])
+    torch.testing.assert_close(guided.windows([(0, 0, 2, 2)], 3).noise(x, 0.5), whole)
+    assert Tiled(guided, 2, 0).vjps_per_noise == guided.vjps_per_noise
+    assert guided.vjps_per_noise == {"DDNM": 0, "MMPS": 13}.get(type(guided).__name__, 1)
+    assert type(guided.rows(index)) is type(guided)
+
+
+def test_settings_that_are_none() -> None:
+    prior, y = gaussian(SDES["ve"]), torch.zeros(1, *SHAPE).double()
+    for wrong in (
+        lambda: DPS(prior, LEFT, y, 0.0),
+        lambda: PiGDM(prior, LEFT, y, -1.0),
+        lambda: PiGDM(prior, LEFT, y, variance=0.0),
+        lambda: MMPS(prior, LEFT, y, iterations=0),
+        lambda: DDNM(prior, LEFT, y, -0.1),
+    ):
+        with pytest.raises(InputError):
+            wrong()
+
+
+def test_resampling_goes_through_each_stretch_again() -> None:
+    grid = resampling_times(VE(), 7, jump=3, repeats=2)
+    steps = [round((1 - t) * 6) for t in grid]
+    assert steps == [0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 3, 4, 5, 6]
+    torch.testing.assert_close(
+        torch.tensor(resampling_times(VP(), 20, repeats=1), dtype=torch.float64), uniform_times(VP(), 20)
+    )
+    with pytest.raises(InputError, match="at least 1"):
+        resampling_times(VE(), 10, repeats=0)
+
+
+def test_resampling_brings_replacement_nearer_to_the_exact_conditional() -> None:
+    prior = correlated(SDES["vp"])
+    y = LEFT(prior.sample(1, torch.Generator().manual_seed(7)))
+    exact = prior.conditional(LEFT, y).sample(600, torch.Generator().manual_seed(1))
+    distances = []
+    for repeats in (1, 8):
+        times = resampling_times(prior.sde, 41, jump=4, repeats=repeats)
+        sampler = PC(Ancestral(), NoCorrector(), corrector_steps=0, times=times)
+        x0 = sampler.sample(ConstrainedPC(prior, LEFT, y), (600, *SHAPE), noise=BatchStream(3, 600)).x0
+        distances.append(energy_distance(x0, exact))
+    assert distances[1] < 0.25 * distances[0]
