@@ -32,7 +32,7 @@ def karras_times(sde: SDE, steps: int, start: float = 1.0) -> Tensor:
 
 
 def resampling_times(sde: SDE, steps: int, jump: int = 10, repeats: int = 10) -> tuple[float, ...]:
-    """A grid that goes back up, for `PC(times=...)` and a constrained prior (RePaint, Lugmayr et al. 2022, section 4.2).
+    """A grid that goes back up, for `PC(times=...)` with a constrained prior (RePaint, Lugmayr et al. 2022, 4.2).
 
     Of `steps` even times, every stretch of `jump` is gone through `repeats` times: down, then back to where it began by
     the forward kernel, and down again, so that what is drawn comes to agree with what is known. Raises InputError
