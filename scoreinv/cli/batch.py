@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from scoreinv.cli.common import Settings
 from scoreinv.cli.failures import describe
+from scoreinv.cli.manifest import Manifest
 from scoreinv.cli.outputs import STREAM, Job, Plan, check_outputs
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import Session
@@ -52,6 +53,7 @@ def run(plan: Plan, work: Work[T], session: Session) -> int:
     settings = session.settings
     if settings.json and any(job.output == STREAM for job in plan.jobs):
         raise InputError("the picture and --json both want stdout: name a file by -o")
+    manifest = None if plan.folder is None else Manifest(plan.folder)
     failed = skipped = 0
     for number, job in enumerate(plan.jobs, 1):
         outputs = job.outputs(work.files)
@@ -63,24 +65,26 @@ def run(plan: Plan, work: Work[T], session: Session) -> int:
             check_outputs(outputs, overwrite=settings.overwrite)
             item = work.read(job)
         except Exception as error:
-            failed += failure(job.source, error, settings, batch=plan.batch)
+            failed += failure(job.source, error, settings, batch=plan.batch, manifest=manifest)
             continue
         session.load()  # outside: a model that cannot be used ends the whole run
         try:
             title = f"[{number}/{len(plan.jobs)}] {job.source}" if plan.batch else job.source
-            _compute(job, item, outputs, title, work, session)
+            _compute(job, item, outputs, title, work, session, manifest)
         except Exception as error:
-            failed += failure(job.source, error, settings, batch=plan.batch)
+            failed += failure(job.source, error, settings, batch=plan.batch, manifest=manifest)
     if plan.batch:
         done = len(plan.jobs) - failed - skipped
         notice(settings, f"{done} done, {skipped} skipped because they exist, {failed} failed")
     return 1 if failed else 0
 
 
-def failure(source: str, error: Exception, settings: Settings, *, batch: bool) -> int:
+def failure(source: str, error: Exception, settings: Settings, *, batch: bool, manifest: Manifest | None = None) -> int:
     """Report an input that failed: 1, for counting; outside of a batch the error is raised on."""
     message = describe(error)
     emit(settings, {"input": source, "error": message})
+    if manifest is not None:
+        manifest.add({"input": source, "error": message})
     if not batch:
         raise error
     if settings.debug:
@@ -89,23 +93,31 @@ def failure(source: str, error: Exception, settings: Settings, *, batch: bool) -
     return 1
 
 
-def _compute(job: Job, item: T, outputs: list[str], title: str, work: Work[T], session: Session) -> None:
+def _compute(
+    job: Job,
+    item: T,
+    outputs: list[str],
+    title: str,
+    work: Work[T],
+    session: Session,
+    manifest: Manifest | None,
+) -> None:
     settings = session.settings
     started = time.monotonic()
     with ProgressBar(title, quiet=settings.quiet) as bar:
         report = work.compute(item, outputs, bar)
     seconds = time.monotonic() - started
-    emit(
-        settings,
-        {
-            "input": job.source,
-            "output": outputs[0],
-            "outputs": outputs,
-            "seconds": round(seconds, 3),
-            "nfe": report.nfe,
-            **session.record(report.method),
-        },
-    )
+    record = {
+        "input": job.source,
+        "output": outputs[0],
+        "outputs": outputs,
+        "seconds": round(seconds, 3),
+        "nfe": report.nfe,
+        **session.record(report.method),
+    }
+    emit(settings, record)
+    if manifest is not None:
+        manifest.add(record | {"model_sha256": session.model_sha256})
     if outputs != [STREAM]:
         notice(settings, f"{', '.join(outputs)} ({duration(seconds)})")
 

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from scoreinv.tasks.settings import ConditionalSampling
 
 MASK = "Mask"
+BRIGHTEST = 0.25
+"""Standard deviation at the end of the colour map: more is a guess at anything."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ def inpaint(
         typer.Option(
             "--uncertainty",
             metavar="FILE",
-            help="Also write the samples' standard deviation (16-bit grey, white = 1). Needs --samples 2 or more.",
+            help="Also write a map of the samples' standard deviation: violet 0 to yellow 0.25 of the range and more. "
+            "Needs --samples 2 or more.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
@@ -136,6 +139,7 @@ def _compute(
     uncertainty: str | None,
 ) -> Report:
     from scoreinv.imaging.files import write_picture
+    from scoreinv.imaging.heat import viridis
     from scoreinv.imaging.picture import Picture
     from scoreinv.tasks.inpainting import inpaint_picture
 
@@ -145,8 +149,7 @@ def _compute(
     for path, picture in zip(outputs, pictures, strict=True):
         write_picture(path, picture, overwrite=overwrite, quality=quality)
     if uncertainty is not None:
-        levels = (result.std.clip(0, 1) * 65535).round().astype("uint16")
-        write_picture(uncertainty, Picture(levels), overwrite=overwrite)
+        write_picture(uncertainty, Picture(viridis(result.std / BRIGHTEST)), overwrite=overwrite)
     return Report(result.nfe, result.method)
 
 

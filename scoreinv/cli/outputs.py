@@ -52,10 +52,12 @@ class Plan:
     Attributes:
         jobs: in order.
         batch: several inputs or a folder: failures are counted and finished files skipped.
+        folder: of the results, where a batch has one of its own.
     """
 
     jobs: list[Job]
     batch: bool
+    folder: Path | None = None
 
 
 def plan(inputs: list[str], output: str | None, suffix: str) -> Plan:
@@ -76,7 +78,8 @@ def plan(inputs: list[str], output: str | None, suffix: str) -> Plan:
     _refuse_collisions(jobs)
     for parent in {Path(job.output).parent for job in jobs if job.output != STREAM}:
         _check_folder(parent, create=batch or (output is not None and output.endswith(("/", os.sep))))
-    return Plan(jobs, batch)
+    own = batch and (output is not None or len(folders) == len(inputs) == 1)
+    return Plan(jobs, batch, Path(jobs[0].output).parent if own else None)
 
 
 def expand(item: str) -> list[str]:

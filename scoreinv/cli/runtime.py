@@ -5,6 +5,7 @@ Inputs are checked before: a wrong file name should not wait for torch.
 
 from __future__ import annotations
 
+import hashlib
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,13 @@ class Session:
             "device": self.device,
             "precision": self.precision,
         }
+
+    @cached_property
+    def model_sha256(self) -> str:
+        """Hash of the model's file, in hexadecimal."""
+        from scoreinv.checkpoints.catalogue import locate
+
+        return hashlib.sha256(locate(self.model).read_bytes()).hexdigest()
 
     @cached_property
     def device(self) -> str:

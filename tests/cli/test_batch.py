@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import json
 from pathlib import Path
 
@@ -28,7 +30,7 @@ def lines(out: str) -> list[dict]:
 def test_a_folder_with_one_mask(scoreinv, scans, mask, tmp_path):
     outcome = scoreinv("inpaint", "scans", "--mask", mask)
     assert outcome.code == 0
-    names = sorted(path.name for path in (tmp_path / "scans_inpainted").iterdir())
+    names = sorted(path.name for path in (tmp_path / "scans_inpainted").glob("*.png"))
     assert names == ["a_inpainted.png", "b_inpainted.png", "c_inpainted.png"]
     assert "3 done, 0 skipped" in outcome.err
     again = scoreinv("inpaint", "scans/", "--mask", mask)
@@ -43,7 +45,7 @@ def test_a_folder_of_masks_by_name(scoreinv, scans, mask, tmp_path):
     outcome = scoreinv("inpaint", "scans", "--mask", "masks", "-o", "results")
     assert outcome.code == 0
     assert "warning: scans/b.jpg: skipped, there is no mask named b in masks" in outcome.err
-    assert sorted(p.name for p in (tmp_path / "results").iterdir()) == ["a_inpainted.png", "c_inpainted.png"]
+    assert sorted(p.name for p in (tmp_path / "results").glob("*.png")) == ["a_inpainted.png", "c_inpainted.png"]
 
 
 def test_failures_do_not_stop_the_others(scoreinv, scans, mask, tmp_path):
@@ -56,6 +58,23 @@ def test_failures_do_not_stop_the_others(scoreinv, scans, mask, tmp_path):
     assert third["input"] == "scans/c.png"
     assert (tmp_path / "scans_inpainted" / "c_inpainted.png").exists()
     assert outcome.err.startswith("scoreinv: error: scans/b.jpg")
+
+
+def test_a_folder_of_results_has_a_manifest_that_a_rerun_goes_on_with(scoreinv, model, scans, mask, tmp_path):
+    (scans / "b.jpg").write_bytes(b"\xff\xd8\xff broken")
+    assert scoreinv("inpaint", "scans", "--mask", mask, "--seed", 5).code == 1
+    rows = list(csv.DictReader((tmp_path / "scans_inpainted/manifest.csv").open()))
+    assert [row["input"] for row in rows] == ["scans/a.png", "scans/b.jpg", "scans/c.png"]
+    assert rows[0]["output"] == "scans_inpainted/a_inpainted.png"
+    assert (rows[0]["seed"], rows[0]["method"], rows[0]["error"]) == ("5", "pc", "")
+    assert rows[0]["model_sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
+    assert float(rows[0]["seconds"]) > 0
+    assert "b.jpg" in rows[1]["error"]
+    Image.fromarray(photo_array()).save(scans / "b.jpg")
+    assert scoreinv("inpaint", "scans", "--mask", mask, "--seed", 5).code == 0
+    rows = list(csv.DictReader((tmp_path / "scans_inpainted/manifest.csv").open()))
+    assert [row["input"] for row in rows[3:]] == ["scans/b.jpg"]
+    assert rows[3]["error"] == ""
 
 
 def test_finished_files_are_skipped_in_json(scoreinv, scans, mask, tmp_path):
