@@ -46,7 +46,7 @@ class Guess:
     variance: Tensor
 
 
-def interpolate(values: Tensor, observed: Tensor, details: Tensor | None = None) -> Guess:
+def interpolate(values: Tensor, observed: Tensor, details: Tensor | None = None, coarse: Tensor | None = None) -> Guess:
     """Interpolate smoothly what is not observed.
 
     Arguments:
@@ -54,6 +54,7 @@ def interpolate(values: Tensor, observed: Tensor, details: Tensor | None = None)
         observed: (B or 1, C or 1, H, W), 0 or 1.
         details: (C or 1, K) variances d_k > 0 of a picture's details at each octave from the finest, the last one that
             of the mean of a block of 2^(K - 1) pixels a side; None: a unit variance in all.
+        coarse: (B, C, ceil(H / 2), ceil(W / 2)) means of blocks of 2x2 pixels that are known besides; NaN where not.
     """
     details = (torch.ones(1, 1) if details is None else details).to(values)[..., None, None]
     weight = observed.to(values)
@@ -61,8 +62,11 @@ def interpolate(values: Tensor, observed: Tensor, details: Tensor | None = None)
     levels = [(mean, weight)]
     while max(mean.shape[-2:]) > 1:
         mean, weight = _pull(mean, weight)
+        if coarse is not None and len(levels) == 1:
+            known = coarse.isfinite()
+            mean, weight = torch.where(known, coarse.to(mean), mean), torch.where(known, 1.0, weight)
         levels.append((mean, weight))
-    filled, variance, activity = torch.zeros_like(mean), torch.zeros_like(mean), torch.ones_like(mean)
+    filled, variance, activity = (torch.full_like(mean, value) for value in (0.0, 0.0, 1.0))
     for level in reversed(range(len(levels))):
         mean, weight = levels[level]
         detail = details[:, min(level, details.shape[1] - 1)]
@@ -114,6 +118,11 @@ def _laplacian(u: Tensor) -> Tensor:
     padded = F.pad(u, (1, 1, 1, 1), mode="replicate")
     sides = padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1] + padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:]
     return sides - 4 * u
+
+
+def block_means(values: Tensor) -> Tensor:
+    """Means of blocks of 2x2 pixels (at the border of what is there), (B, C, H, W) to half the size, rounded up."""
+    return F.avg_pool2d(values, 2, ceil_mode=True, count_include_pad=False)
 
 
 def _pull(mean: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -140,9 +140,13 @@ class ResidualEDM:
         level = broadcast(noise_level(t, sde, data_range), x)
         return (variance / (level.square() + variance)).flatten(1).mean(1)
 
-    def guess(self, pictures: Tensor, observed: Tensor) -> Guess:
-        """From the components of centred pictures (B, 3, H, W) where `observed` (B or 1, 3 or 1, H, W) is 1."""
-        return interpolate(self.rotate(pictures), observed.expand(-1, 3, -1, -1), torch.tensor(self.details))
+    def guess(self, pictures: Tensor, observed: Tensor, coarse: Tensor | None = None) -> Guess:
+        """From the components of centred pictures (B, 3, H, W) where `observed` (B or 1, 3 or 1, H, W) is 1.
+
+        coarse: centred pictures of half the size (rounded up), means of 2x2 pixels, known besides; NaN where not.
+        """
+        below = None if coarse is None else self.rotate(coarse)
+        return interpolate(self.rotate(pictures), observed.expand(-1, 3, -1, -1), torch.tensor(self.details), below)
 
     def rotate(self, x: Tensor) -> Tensor:
         """Colours (B, 3, H, W) to the basis."""

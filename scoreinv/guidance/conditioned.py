@@ -27,12 +27,21 @@ class Conditioned(PriorWrapper):
         operator: A, the components of each pixel that are observed: a mask of whole pixels, or components in the basis
             of the grey weights that the prior was trained with.
         y: the observation, of shape A(x), in the model's range.
-        guess: what is made of the observation; None: made here, from all that the operator sees.
+        coarse: a picture of half the size (rounded up), in the model's range, whose values are the means of 2x2 pixels:
+            what was drawn at a coarser scale. NaN where nothing was.
+        guess: what is made of all this; None: made here.
 
     Raises InputError for a prior that was trained without observations, and for another kind of operator.
     """
 
-    def __init__(self, prior: ScorePrior, operator: ObservedComponents, y: Tensor, guess: Guess | None = None) -> None:
+    def __init__(
+        self,
+        prior: ScorePrior,
+        operator: ObservedComponents,
+        y: Tensor,
+        coarse: Tensor | None = None,
+        guess: Guess | None = None,
+    ) -> None:
         if not isinstance(prior, ScorePrior) or not prior.conditional:
             raise InputError(
                 "this model was trained without observations: use constrained sampling (method pc), or a model trained "
@@ -43,7 +52,8 @@ class Conditioned(PriorWrapper):
         self.y = y
         if guess is None:
             reading = prior.preconditioning
-            guess = reading.guess(centre(operator.pinv(y), prior.data_range), _observed(operator, reading))
+            picture, below = (None if x is None else centre(x, prior.data_range) for x in (operator.pinv(y), coarse))
+            guess = reading.guess(picture, _observed(operator, reading), below)
         self.guess = guess
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
@@ -56,11 +66,11 @@ class Conditioned(PriorWrapper):
         # The guess is cut out, not made anew: it knows what lies beyond the window.
         guess = Guess(crops(self.guess.mean, boxes, samples), crops(self.guess.variance, boxes, samples))
         operator = self.operator.windows(boxes, samples)
-        return Conditioned(self.prior, operator, crops(self.y, boxes, samples), guess)
+        return Conditioned(self.prior, operator, crops(self.y, boxes, samples), guess=guess)
 
     def rows(self, index: Tensor) -> Conditioned:
         guess = Guess(select(self.guess.mean, index), select(self.guess.variance, index))
-        return Conditioned(self.prior, self.operator.rows(index), select(self.y, index), guess)
+        return Conditioned(self.prior, self.operator.rows(index), select(self.y, index), guess=guess)
 
 
 def _observed(operator: ObservedComponents, reading: ResidualEDM) -> Tensor:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from scoreinv.prior import ScorePrior
 from scoreinv.sdes import SDE
 from scoreinv.training import draws
 from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig
-from scoreinv.training.objectives import draw_times
+from scoreinv.training.objectives import draw_times, per_image_loss, per_image_loss_given
 from scoreinv.training.observations import draw_observed
 from scoreinv.training.pictures import Pictures
 
@@ -27,6 +28,7 @@ class Batch:
         noise: standard normal, as `images`.
         labels: (B,) class indices, or None.
         observed: (B, 3, H, W) bool, the components that a conditional prior is shown; None for the others.
+        refined: (B,) bool, whether it is also shown the picture at half the size; None as before.
     """
 
     images: Tensor
@@ -34,6 +36,23 @@ class Batch:
     noise: Tensor
     labels: Tensor | None
     observed: Tensor | None = None
+    refined: Tensor | None = None
+
+    def part(self, rows: slice) -> Batch:
+        """Some of the pictures."""
+        return Batch(*(None if value is None else value[rows] for value in vars(self).values()))
+
+    def to(self, device: torch.device | str) -> Batch:
+        """On a device; the times stay on the CPU."""
+        moved = {name: value.to(device, non_blocking=True) for name, value in vars(self).items() if value is not None}
+        return replace(self, **moved | {"times": self.times})
+
+    def losses(self, objective: ObjectiveConfig, prior: ScorePrior) -> Tensor:
+        """The objective for each picture, (B,)."""
+        if self.observed is None:
+            return per_image_loss(objective, prior, self.images, self.times, self.noise)
+        shown = (self.observed, self.refined)
+        return per_image_loss_given(objective, prior, self.images, *shown, self.times, self.noise)
 
 
 @dataclass(frozen=True)
@@ -79,13 +98,14 @@ class BatchSource:
             times[part],
             torch.from_numpy(noise).permute(0, 3, 1, 2),
             None if labels is None else torch.from_numpy(labels[chosen]),
-            None if self.observations is None else self._observed(step, indices),
+            *((None, None) if self.observations is None else self._shown(step, indices)),
         )
 
-    def _observed(self, step: int, indices: range) -> Tensor:
-        side = self.image_size
+    def _shown(self, step: int, indices: range) -> tuple[Tensor, Tensor]:
         streams = (draws.stream(self.seed, draws.OBSERVED, step, index) for index in indices)
-        return torch.from_numpy(np.stack([draw_observed(self.observations, side, stream) for stream in streams]))
+        shown = [draw_observed(self.observations, self.image_size, stream) for stream in streams]
+        observed, refined = zip(*shown, strict=True)
+        return torch.from_numpy(np.stack(observed)), torch.tensor(refined)
 
     def _picture(self, position: int) -> int:
         """The picture at a position of the endless sequence of shuffled passes over all pictures."""

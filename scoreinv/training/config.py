@@ -111,13 +111,15 @@ class ObservationConfig:
         gray: luma only.
         hints: luma, and chroma at a few places.
         damaged_gray: luma with holes, sometimes with chroma at a few places.
+        refined: holes, and the whole picture at half the size: the step from one scale to the next finer one.
     """
 
     nothing: float = 0.15
-    holes: float = 0.45
-    gray: float = 0.2
+    holes: float = 0.4
+    gray: float = 0.15
     hints: float = 0.1
     damaged_gray: float = 0.1
+    refined: float = 0.1
 
     def __post_init__(self) -> None:
         shares = asdict(self).values()

@@ -22,6 +22,7 @@ from scipy import special
 from torch import Tensor
 
 from scoreinv.errors import InputError
+from scoreinv.guess import block_means
 from scoreinv.preconditioning import Preconditioning, Range, ResidualEDM, centre
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers.times import time_at
@@ -56,11 +57,23 @@ def per_image_loss(objective: ObjectiveConfig, prior: Prior, x0: Tensor, t: Tens
 
 
 def per_image_loss_given(
-    objective: ObjectiveConfig, prior: ScorePrior, x0: Tensor, observed: Tensor, t: Tensor, z: Tensor
+    objective: ObjectiveConfig,
+    prior: ScorePrior,
+    x0: Tensor,
+    observed: Tensor,
+    refined: Tensor,
+    t: Tensor,
+    z: Tensor,
 ) -> Tensor:
-    """`per_image_loss` of a conditional prior's prediction given the components `observed` (B, 3, H, W), 0 or 1."""
-    reading = prior.preconditioning
-    guess = reading.guess(centre(x0, prior.data_range), observed)
+    """`per_image_loss` of a conditional prior's prediction given what is shown of x0.
+
+    Arguments:
+        observed: (B, 3, H, W), 0 or 1, the components of x0 that are shown.
+        refined: (B,) bool, whether x0 is shown at half the size besides.
+    """
+    reading, picture = prior.preconditioning, centre(x0, prior.data_range)
+    coarse = torch.where(refined[:, None, None, None], block_means(picture), torch.nan)
+    guess = reading.guess(picture, observed, coarse)
     error = prior.noise_given(prior.sde.perturb(x0, t, z), t, guess) - z
     return _reduced(objective, error) / reading.expected_error(x0, t, prior.sde, prior.data_range, guess)
 

@@ -17,12 +17,16 @@ from scoreinv.training.config import ObservationConfig
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789&?!"
 
 
-def draw_observed(config: ObservationConfig, side: int, generator: np.random.Generator) -> np.ndarray:
-    """Observed components of a picture of side x side pixels: (3, side, side) bool; luma, then two of chroma."""
+def draw_observed(config: ObservationConfig, side: int, generator: np.random.Generator) -> tuple[np.ndarray, bool]:
+    """What is shown of a picture of side x side pixels.
+
+    Returns the observed components, (3, side, side) bool, luma and two of chroma; and whether the picture is known at
+    half the size.
+    """
     shares = asdict(config)
     kind = generator.choice(list(shares), p=list(shares.values()))
     observed = np.zeros((3, side, side), dtype=bool)
-    if kind == "holes":
+    if kind in ("holes", "refined"):
         observed[:] = ~draw_hole(side, generator)
     elif kind in ("gray", "hints"):
         observed[0] = True
@@ -30,7 +34,7 @@ def draw_observed(config: ObservationConfig, side: int, generator: np.random.Gen
         observed[0] = ~draw_hole(side, generator)
     if kind == "hints" or (kind == "damaged_gray" and generator.random() < 0.3):
         observed[1:] = observed[0] & _hints(side, generator)
-    return observed
+    return observed, kind == "refined"
 
 
 def draw_hole(side: int, generator: np.random.Generator) -> np.ndarray:

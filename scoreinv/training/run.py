@@ -27,7 +27,6 @@ from scoreinv.training.ema import averaged
 from scoreinv.training.grid import write_samples
 from scoreinv.training.meter import Meter
 from scoreinv.training.metrics import JsonLines
-from scoreinv.training.objectives import per_image_loss, per_image_loss_given
 from scoreinv.training.pictures import Pictures, load_pictures, split
 from scoreinv.training.precision import uses_bfloat16
 from scoreinv.training.progress import TrainCallback, TrainProgress, TrainResult
@@ -60,10 +59,8 @@ class _Loss(nn.Module):
         self.prior = prior
         self.objective = objective
 
-    def forward(self, images: Tensor, times: Tensor, noise: Tensor, observed: Tensor | None) -> Tensor:
-        if observed is None:
-            return per_image_loss(self.objective, self.prior, images, times, noise).mean()
-        return per_image_loss_given(self.objective, self.prior, images, observed, times, noise).mean()
+    def forward(self, batch: Batch) -> Tensor:
+        return batch.losses(self.objective, self.prior).mean()
 
 
 class Run:
@@ -132,9 +129,7 @@ class Run:
         for group in state.optimizer.param_groups:
             group["lr"] = rate
         with self._random_numbers(), self._precision():
-            images = batch.images.to(device, non_blocking=True)
-            observed = None if batch.observed is None else batch.observed.to(device, non_blocking=True)
-            loss = self.loss_module(images, batch.times, batch.noise.to(device, non_blocking=True), observed)
+            loss = self.loss_module(batch.to(device))
         loss.backward()
         norm = nn.utils.clip_grad_norm_(state.network.parameters(), config.optimizer.clip or math.inf)
         state.optimizer.step()
@@ -201,7 +196,7 @@ class Run:
         self.validation = self._evaluated(self.held_out)
         line = {"step": self.state.step, "images": self.images, "validation": asdict(self.validation)}
         if self.held_out.observed is not None:
-            line["unconditional"] = asdict(self._evaluated(replace(self.held_out, observed=None)))
+            line["unconditional"] = asdict(self._evaluated(replace(self.held_out, observed=None, refined=None)))
         self.metrics.append(line)
 
     def _evaluated(self, data: Batch) -> HeldOutLoss:

@@ -10,7 +10,6 @@ from torch import Tensor
 from scoreinv.prior import Prior
 from scoreinv.training.batches import Batch
 from scoreinv.training.config import ObjectiveConfig
-from scoreinv.training.objectives import per_image_loss, per_image_loss_given
 
 
 @dataclass(frozen=True)
@@ -42,13 +41,7 @@ def evaluate_loss(
     losses = []
     for start in range(0, len(data.times), batch_size):
         part = slice(start, start + batch_size)
-        images, noise = data.images[part].to(device), data.noise[part].to(device)
-        if data.observed is None:
-            loss = per_image_loss(objective, prior, images, data.times[part], noise)
-        else:
-            observed = data.observed[part].to(device)
-            loss = per_image_loss_given(objective, prior, images, observed, data.times[part], noise)
-        losses.append(loss.double().cpu())
+        losses.append(data.part(part).to(device).losses(objective, prior).double().cpu())
     return _summary(torch.cat(losses), data.times, bins)
 
 

@@ -105,7 +105,7 @@ def trained_network(prior: Mixture, minutes: float) -> ScorePrior:
         x0, z = prior.sample(batch, draws).float(), torch.randn(batch, *SHAPE, generator=draws)
         observed = torch.cat([operators[k] for k in generator.integers(len(operators), size=batch)]).float()
         t = draw_times(objective, VE_SDE, (-1.0, 1.0), batch, generator)
-        per_image_loss_given(objective, model, x0, observed, t, z).mean().backward()
+        per_image_loss_given(objective, model, x0, observed, torch.zeros(batch).bool(), t, z).mean().backward()
         torch.nn.utils.clip_grad_norm_(model.network.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()

@@ -54,7 +54,8 @@ class Step:
     def loss(self, images: Tensor, observed: Tensor, times: Tensor, noise: Tensor) -> Tensor:
         if self.prior.conditional:
             objective = ObjectiveConfig(weighting="residual")
-            return per_image_loss_given(objective, self.prior, images, observed, times, noise).mean()
+            refined = torch.zeros(len(images), dtype=torch.bool)
+            return per_image_loss_given(objective, self.prior, images, observed, refined, times, noise).mean()
         return per_image_loss(ObjectiveConfig(weighting="uniform"), self.prior, images, times, noise).mean()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.checkpoints.files import load_model, save_model
 from scoreinv.errors import CheckpointError, InputError
+from scoreinv.guess import block_means
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
 from scoreinv.imaging.colour import colour_basis
 from scoreinv.networks.ncsnpp import NCSNppConfig
@@ -48,6 +49,9 @@ _NETWORK = NCSNppConfig(
     fourier_scale=1.0,
     dropout=0.0,
 )
+
+
+NOT_REFINED = torch.zeros(2, dtype=torch.bool)
 
 
 def conditional_prior(
@@ -217,22 +221,51 @@ def test_a_file_keeps_a_conditional_prior(tmp_path: Path) -> None:
     )
 
 
+def test_what_a_coarser_scale_drew_is_believed() -> None:
+    """Known pixels stay; elsewhere the guess has the block means' detail, and less variance than without them."""
+    prior, operator, x0 = conditional_prior(), holes(2, 32), draw((2, 3, 32, 32), 1)
+    smooth = ndimage.gaussian_filter(x0.numpy(), (0, 0, 2, 2)) * 4
+    x0 = torch.from_numpy(smooth)
+    y = operator(x0)
+    alone, helped = Conditioned(prior, operator, y), Conditioned(prior, operator, y, block_means(x0))
+    free = helped.guess.variance > 0
+    assert torch.equal(free, alone.guess.variance > 0)
+    assert helped.guess.variance.mean() < 0.9 * alone.guess.variance.mean()
+    truth = prior.preconditioning.rotate(x0)
+    hole = torch.zeros(1, 1, 32, 32)
+    hole[..., 4:28, 4:28] = 1
+    nothing = mask(1 - hole)
+    errors = [
+        (Conditioned(prior, nothing, nothing(x0), coarse).guess.mean - truth).square().mean()
+        for coarse in (None, block_means(x0))
+    ]
+    assert errors[1] < 0.25 * errors[0]
+    unknown = torch.full((2, 3, 16, 16), torch.nan)
+    same = Conditioned(prior, operator, y, unknown).guess
+    torch.testing.assert_close(same.mean, alone.guess.mean)
+    torch.testing.assert_close(same.variance, alone.guess.variance)
+
+
 # --- what it is shown -------------------------------------------------------------------------------------------------
 
 
 def test_kinds_come_in_their_shares() -> None:
-    config = ObservationConfig(nothing=0.2, holes=0.3, gray=0.3, hints=0.1, damaged_gray=0.1)
+    config = ObservationConfig(nothing=0.2, holes=0.3, gray=0.2, hints=0.1, damaged_gray=0.1, refined=0.1)
     counts: Counter[str] = Counter()
     for index in range(2000):
-        luma, chroma = (lambda o: (o[0], o[1:]))(draw_observed(config, 32, draws.stream(0, draws.OBSERVED, 0, index)))
+        observed, refined = draw_observed(config, 32, draws.stream(0, draws.OBSERVED, 0, index))
+        luma, chroma = observed[0], observed[1:]
         assert (chroma[0] == chroma[1]).all()
-        if not luma.any():
+        if refined:
+            assert (chroma == luma).all()
+            counts["refined"] += 1
+        elif not luma.any():
             counts["nothing"] += 1
         elif luma.all():
             counts["hints" if chroma.any() else "gray"] += 1
         else:
             counts["holes" if (chroma == luma).all() else "damaged_gray"] += 1
-    for kind, share in (("nothing", 0.2), ("holes", 0.3), ("gray", 0.3), ("hints", 0.1), ("damaged_gray", 0.1)):
+    for kind, share in asdict(config).items():
         assert counts[kind] / 2000 == pytest.approx(share, abs=0.04), kind
 
 
@@ -251,7 +284,7 @@ def test_shares_must_add_up() -> None:
     with pytest.raises(InputError, match="add up"):
         ObservationConfig(nothing=0.5)
     with pytest.raises(InputError, match="negative"):
-        ObservationConfig(nothing=-0.15, holes=0.75)
+        ObservationConfig(nothing=-0.15, holes=0.7)
 
 
 # --- what it learns ---------------------------------------------------------------------------------------------------
@@ -267,9 +300,9 @@ def test_the_loss_is_the_error_over_the_expected_one_of_the_guess() -> None:
     objective = ObjectiveConfig(weighting="residual")
     guess = prior.preconditioning.guess(x0, observed)
     error = (prior.preconditioning.rotate(x0) - guess.mean).square().flatten(1).sum(1)
-    loss = per_image_loss_given(objective, prior, x0, observed, t, z)
+    loss = per_image_loss_given(objective, prior, x0, observed, NOT_REFINED, t, z)
     torch.testing.assert_close(loss, error / guess.variance.flatten(1).sum(1), rtol=0.02, atol=1e-3)
-    nothing = per_image_loss_given(objective, prior, x0, torch.zeros(2, 3, 16, 16), t, z)
+    nothing = per_image_loss_given(objective, prior, x0, torch.zeros(2, 3, 16, 16), NOT_REFINED, t, z)
     torch.testing.assert_close(nothing, per_image_loss(objective, prior, x0, t, z))
 
 
@@ -318,7 +351,7 @@ def test_a_trained_network_finds_the_posterior_mean_of_gaussian_pictures(tmp_pat
         DataConfig(str(folder), scales=(1.0,), holdout_fraction=0),
         ObjectiveConfig(weighting="residual"),
         OptimizerConfig(learning_rate=3e-3, warmup=50, anneal="cosine"),
-        ObservationConfig(nothing=0.1, holes=0.9, gray=0, hints=0, damaged_gray=0),
+        ObservationConfig(nothing=0.1, holes=0.9, gray=0, hints=0, damaged_gray=0, refined=0),
         batch_size=64,
         steps=700,
         precision="float32",
