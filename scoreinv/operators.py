@@ -147,9 +147,14 @@ def gray(weights: str, height: int, width: int) -> ObservedComponents:
 
 
 def crop(picture: Tensor, box: Box) -> Tensor:
-    """The window (top, left, height, width) of (..., H, W)."""
+    """The window (top, left, height, width) of (..., H, W); what lies beyond the last row or column continues it."""
     top, left, height, width = box
-    return picture[..., top : top + height, left : left + width]
+    window = picture[..., top : top + height, left : left + width]
+    if window.shape[-2:] == (height, width):
+        return window
+    rows = torch.arange(height, device=picture.device).clamp(max=window.shape[-2] - 1)
+    columns = torch.arange(width, device=picture.device).clamp(max=window.shape[-1] - 1)
+    return window[..., rows[:, None], columns]
 
 
 def crops(batch: Tensor, boxes: Sequence[Box], samples: int) -> Tensor:

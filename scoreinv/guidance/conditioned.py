@@ -56,6 +56,12 @@ class Conditioned(PriorWrapper):
             guess = reading.guess(picture, _observed(operator, reading), below)
         self.guess = guess
 
+    def smooth(self) -> Tensor:
+        """The guess as a picture in the model's range: what sampling may start from, with noise above its error."""
+        picture = self.prior.preconditioning.rotate_back(self.guess.mean)
+        low, high = self.prior.data_range
+        return (picture + 1) / 2 * (high - low) + low
+
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         return self.prior.noise_given(x, t, self.guess)
 

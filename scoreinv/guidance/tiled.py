@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from scoreinv.errors import InputError
 from scoreinv.operators import crop
@@ -59,12 +58,10 @@ class Tiled(PriorWrapper):
         t = as_time(t).expand(x.shape[0])
         height, width = x.shape[-2:]
         stride = self.prior.stride
-        if height < stride or width < stride:  # no window fits: continue the border
-            padded = F.pad(x, (0, max(0, stride - width), 0, max(0, stride - height)), mode="replicate")
-            return crop(self.noise(padded, t), (0, 0, height, width))
-        rows = _axis(height, self.tile, self.overlap, stride)
-        columns = _axis(width, self.tile, self.overlap, stride)
-        if len(rows) == len(columns) == 1:
+        # Where no window fits, one goes past the border.
+        rows = _axis(max(height, stride), self.tile, self.overlap, stride)
+        columns = _axis(max(width, stride), self.tile, self.overlap, stride)
+        if (rows[0].size, columns[0].size) == (height, width):
             return self.prior.noise(x, t)
         windows = {(r.start, c.start, r.size, c.size): (r.weight, c.weight) for r in rows for c in columns}
         boxes = [box for box in windows if self.needed is None or crop(self.needed, box).any()]
@@ -73,7 +70,9 @@ class Tiled(PriorWrapper):
             return total
         for box, estimate in zip(boxes, self._estimates(x, t, boxes), strict=True):
             down, across = windows[box]
-            crop(total, box).add_((down[:, None] * across).to(x) * estimate)
+            top, left, tall, wide = box
+            area = total[..., top : top + tall, left : left + wide]
+            area += ((down[:, None] * across).to(x) * estimate)[..., : area.shape[-2], : area.shape[-1]]
         return total
 
     def windows(self, boxes: Sequence[Box], samples: int) -> Tiled:

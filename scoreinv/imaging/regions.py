@@ -67,6 +67,26 @@ def hole_regions(
     return sorted(regions, key=lambda region: region.box)
 
 
+def halvings(hole: np.ndarray, reach: float) -> np.ndarray:
+    """How often the picture must be halved until every pixel of a hole is within `reach` pixels of a known one.
+
+    Takes and returns HxW: bool to int8, the same number for all of a connected hole, 0 outside of holes.
+    """
+    out = np.zeros(hole.shape, dtype=np.int8)
+    for bounds in _clusters(hole)[1].tolist():
+        inside = min(bounds[:2]) > 0 and bounds[2] < hole.shape[0] and bounds[3] < hole.shape[1]
+        if inside and min(bounds[2] - bounds[0], bounds[3] - bounds[1]) <= 2 * reach:
+            continue  # too narrow to be deep
+        top, left = max(0, bounds[0] - 1), max(0, bounds[1] - 1)
+        window = (slice(top, bounds[2] + 1), slice(left, bounds[3] + 1))
+        depth = ndimage.distance_transform_edt(hole[window])
+        labels, count = ndimage.label(hole[window], structure=np.ones((3, 3)))
+        deepest = ndimage.maximum(depth, labels, np.arange(1, count + 1))
+        times = np.ceil(np.log2(np.maximum(deepest / reach, 1)))
+        out[window] = np.maximum(out[window], np.concatenate([[0], times])[labels].astype(np.int8))
+    return out
+
+
 @dataclass(frozen=True)
 class _Wanted:
     """What a box should be like; see `hole_regions`. `limit` is `maximum`, or the picture's longer side."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from scoreinv.guess import interpolate
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.masks import DEFAULT_THRESHOLD, as_holes, observed_from_hole
 from scoreinv.imaging.picture import Box, Fill, Picture
-from scoreinv.imaging.regions import Region, hole_regions
+from scoreinv.imaging.regions import Region, halvings, hole_regions
 from scoreinv.operators import mask as mask_operator
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
@@ -36,6 +37,7 @@ from scoreinv.tasks.common import (
     to_arrays,
     to_tensor,
 )
+from scoreinv.tasks.scales import draw_in_scales
 from scoreinv.tasks.settings import ConditionalSampling, Estimate, Method
 
 _BLOCK_TILES = 12
@@ -129,15 +131,17 @@ def inpaint_picture(
     """`inpaint` for one `Picture` and its holes, HxW bool."""
     check_colour(prior)
     sampling = sampling.resolved(conditional=prior.conditional)
-    regions = _regions(hole, tile_side(prior), prior.stride)
-    share = Share(callback, sum(region.hole.size for region in regions))
+    sites = _sites(hole, prior, deep=sampling.method == "conditioned" and not sampling.is_posterior_mean)
+    share = Share(callback, sum(site.region.hole.size for site in sites))
     unknown = hole.copy()
     fills: list[list[Fill]] = [[] for _ in range(sampling.samples)]
     nfe = 0
-    for group in _groups(regions):
-        share.begin(sum(region.hole.size for region in group))
-        colours, nfe = _fill_group(picture, unknown, group, fills, prior, sampling, share)
-        for number, region in enumerate(group):
+    for group in _groups(sites):
+        share.begin(sum(site.region.hole.size for site in group))
+        regions = [site.region for site in group]
+        colours, evaluations = _fill_group(picture, unknown, regions, group[0].halvings, fills, prior, sampling, share)
+        nfe = max(nfe, evaluations)
+        for number, region in enumerate(regions):
             for done, drawn in zip(fills, colours, strict=True):
                 done.append(Fill(region.box, region.hole, drawn[number]))
             _crop(unknown, region.box)[region.hole] = False
@@ -150,6 +154,7 @@ def _fill_group(
     picture: Picture,
     unknown: np.ndarray,
     group: list[Region],
+    times: int,
     fills: list[list[Fill]],
     prior: ScorePrior,
     sampling: ConditionalSampling,
@@ -159,6 +164,7 @@ def _fill_group(
     holes = [_crop(unknown, region.box).copy() for region in group]
     rows = [(sample, number) for sample in range(len(fills)) for number in range(len(group))]
     at_once = max(1, PIXELS_AT_ONCE // group[0].hole.size)
+    times = min(times, int(math.log2(max(1, min(group[0].hole.shape) // prior.stride))))
     colours: list[list[np.ndarray]] = [[] for _ in fills]
     nfe = 0
     for first in range(0, len(rows), at_once):
@@ -166,20 +172,21 @@ def _fill_group(
         known = [_overlaid(picture, group[number].box, fills[sample]) for sample, number in part]
         observed = torch.from_numpy(np.stack([observed_from_hole(holes[number]) for _, number in part]))[:, None]
         values = to_tensor(known, prior.device)
-        guess = 0.5 + interpolate(values - 0.5, observed).mean
+        observed = observed.to(prior.device)
         keys = [(sampling.seed, sample, *group[number].box[:2]) for sample, number in part]
-        noise = NoiseStream.keyed(keys, prior.device)
-        operator = mask_operator(observed.to(prior.device))
-        condition = conditioned(
-            sampling,
-            prior,
-            operator,
-            operator(prior.to_model(values)),
-            overlap=tile_side(prior) // 8,
-            needed=(observed == 0).any(0)[0],
-        )
+        overlap = tile_side(prior) // 8
         tell = _Part(share, first / len(rows), len(part) / len(rows))
-        drawn, nfe = draw(sampling, condition, prior, guess, noise, tell)
+        if times:
+            drawn, nfe = draw_in_scales(
+                sampling, prior, values, observed, times, overlap, partial(_noise, keys, prior.device), tell
+            )
+        else:
+            operator = mask_operator(observed)
+            y = operator(prior.to_model(values))
+            needed = (observed == 0).any(0)[0]
+            condition = conditioned(sampling, prior, operator, y, overlap=overlap, needed=needed)
+            guess = 0.5 + interpolate(values - 0.5, observed).mean
+            drawn, nfe = draw(sampling, condition, prior, guess, _noise(keys, prior.device, 0), tell)
         for (sample, _), rgb in zip(part, to_arrays(drawn), strict=True):
             colours[sample].append(rgb)
     return colours, nfe
@@ -197,12 +204,35 @@ class _Part:
         return self.share(self.offset + self.scale * fraction)
 
 
-def _regions(hole: np.ndarray, tile: int, stride: int) -> list[Region]:
-    """The regions to fill, in order: none has a side longer than a block and its context."""
-    limit = _BLOCK_TILES * tile
-    context = tile // 4
-    regions = hole_regions(hole, context=context, multiple=stride, minimum=tile, maximum=limit)
-    return [block for region in regions for block in _blocks(region, hole.shape, limit, context)]
+def _noise(keys: list[tuple[int, ...]], device: torch.device, scale: int) -> NoiseStream:
+    """The noise of each row at a scale, 0 the picture's own."""
+    return NoiseStream.keyed([(*key, scale) for key in keys] if scale else keys, device)
+
+
+@dataclass(frozen=True)
+class _Site:
+    """A region to fill, and how often it is halved before it is drawn."""
+
+    region: Region
+    halvings: int
+
+
+def _sites(hole: np.ndarray, prior: ScorePrior, *, deep: bool) -> list[_Site]:
+    """The regions to fill, deepest holes first: none has a side longer than a block and its context.
+
+    deep: draw what is out of the network's reach at coarser scales; else all at the picture's own.
+    """
+    tile = tile_side(prior)
+    times = halvings(hole, tile / 4) if deep else np.zeros(hole.shape, dtype=np.int8)
+    sites = []
+    for count in np.unique(times[hole])[::-1].tolist():
+        limit = _BLOCK_TILES * tile * (2 if count else 1)
+        context = (tile // 4) << count
+        regions = hole_regions(
+            hole & (times == count), context=context, multiple=prior.stride, minimum=tile, maximum=limit
+        )
+        sites += [_Site(block, count) for region in regions for block in _blocks(region, hole.shape, limit, context)]
+    return sites
 
 
 def _blocks(region: Region, shape: tuple[int, ...], limit: int, context: int) -> Iterator[Region]:
@@ -226,15 +256,16 @@ def _blocks(region: Region, shape: tuple[int, ...], limit: int, context: int) ->
             yield Region((int(y0), int(x0), int(y1 - y0), int(x1 - x0)), own)
 
 
-def _groups(regions: list[Region]) -> Iterator[list[Region]]:
-    """Regions in order, neighbours in that order of one size together, up to what is evaluated at once."""
-    group: list[Region] = []
-    for region in regions:
-        fits = group and region.hole.shape == group[0].hole.shape
-        if group and not (fits and (len(group) + 1) * region.hole.size <= PIXELS_AT_ONCE):
+def _groups(sites: list[_Site]) -> Iterator[list[_Site]]:
+    """Sites in order, neighbours in that order that are alike together, up to what is evaluated at once."""
+    group: list[_Site] = []
+    for site in sites:
+        size = site.region.hole.size
+        alike = group and (site.region.hole.shape, site.halvings) == (group[0].region.hole.shape, group[0].halvings)
+        if group and not (alike and (len(group) + 1) * size <= PIXELS_AT_ONCE):
             yield group
             group = []
-        group.append(region)
+        group.append(site)
     if group:
         yield group
 

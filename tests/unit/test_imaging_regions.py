@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from scoreinv.imaging.regions import Region, hole_regions
+from scoreinv.imaging.regions import Region, halvings, hole_regions
 
 
 def holes(shape: tuple[int, int], *boxes: tuple[int, int, int, int]) -> np.ndarray:
@@ -115,3 +115,20 @@ def test_a_maximum_bounds_boxes_of_many_holes_and_keeps_each_hole_whole():
 def test_context_shrinks_to_the_maximum():
     (region,) = hole_regions(holes((900, 900), (400, 400, 200, 30)), context=100, multiple=32, maximum=256)
     assert region.box[2:] == (256, 256)
+
+
+def test_halvings_bring_every_pixel_of_a_hole_within_reach():
+    hole = np.zeros((200, 300), dtype=bool)
+    hole[20:50, 20:50] = True  # 15 pixels deep
+    hole[60:190, 100:230] = True  # 65 deep
+    hole[100:110, 230:260] = True  # a thin arm of the same hole
+    hole[5:9, 100:290] = True
+    hole[150:200, 0:20] = True  # 20 deep, since the picture ends there
+    times = halvings(hole, 16)
+    assert times.dtype == np.int8
+    assert set(times[20:50, 20:50].flat) == {0}
+    assert set(times[60:190, 100:230].flat) == {3}
+    assert set(times[100:110, 230:260].flat) == {3}
+    assert set(times[5:9, 100:290].flat) == {0}
+    assert set(times[150:200, 0:20].flat) == {1}
+    assert not times[~hole].any()

@@ -10,7 +10,7 @@ from PIL import Image
 
 from scoreinv.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.sdes import VP
-from scoreinv.tasks.inpainting import _BLOCK_TILES, _regions, inpaint
+from scoreinv.tasks.inpainting import _BLOCK_TILES, _sites, inpaint
 
 MEAN, STD = 0.5, 0.08
 
@@ -107,7 +107,7 @@ def test_large_damage_is_done_in_bounded_blocks_that_share_its_pixels_out():
     mask = np.zeros((700, 600), dtype=bool)
     mask[::9] = True
     mask[:, ::11] = True
-    regions = _regions(mask, 16, 4)
+    regions = [site.region for site in _sites(mask, prior(), deep=False)]
     assert len(regions) > 1
     count = np.zeros(mask.shape, int)
     for region in regions:

@@ -1,0 +1,95 @@
+"""Large holes drawn from coarse to fine, with a network that adds nothing: samples of the guess and its variance."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from scoreinv.errors import Cancelled
+from scoreinv.preconditioning import ResidualEDM
+from scoreinv.prior import ScorePrior
+from scoreinv.sdes import VE
+from scoreinv.tasks.inpainting import inpaint
+
+
+class _Nothing(nn.Module):
+    """F = 0: the guess and its variance are all there is."""
+
+    channels, stride = 3, 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.anchor = nn.Parameter(torch.zeros(1))
+        self.seen: list[tuple[int, ...]] = []
+
+    def forward(self, x: Tensor, label: Tensor, condition: Tensor | None = None) -> Tensor:
+        self.seen.append(tuple(x.shape))
+        return torch.zeros_like(x)
+
+
+def prior() -> ScorePrior:
+    return ScorePrior(_Nothing(), VE(0.01, 20.0), ResidualEDM(), (-1.0, 1.0), 16).eval()
+
+
+def scene(height: int = 96, width: int = 120) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    image = (0.3 * rng.random((height, width, 3)) + np.linspace(0.1, 0.6, width)[None, :, None]).astype(np.float32)
+    hole = np.zeros((height, width), dtype=bool)
+    hole[24:72, 30:90] = True
+    return image, hole
+
+
+def test_a_deep_hole_is_drawn_at_several_scales_in_windows_of_the_training_size() -> None:
+    image, hole = scene()
+    model = prior()
+    result = inpaint(image, hole, prior=model, steps=5)
+    assert result.method == "conditioned"
+    assert result.nfe == 5 + 3 * 8  # 24 pixels deep: three halvings to 4, a quarter of 16
+    assert (result.image[~hole] == image[~hole]).all()
+    assert np.isfinite(result.image).all()
+    assert max(shape[-1] for shape in model.network.seen) == 16
+
+
+def test_seeds_and_the_number_of_samples() -> None:
+    image, hole = scene()
+    one = inpaint(image, hole, prior=prior(), steps=4, seed=3)
+    three = inpaint(image, hole, prior=prior(), steps=4, seed=3, samples=3)
+    np.testing.assert_allclose(one.image, three.samples[0], atol=1e-4)
+    assert np.abs(three.samples[0] - three.samples[1])[hole].mean() > 0.01
+
+
+def test_samples_of_a_deep_hole_differ_as_wholes_and_not_in_their_grain_alone() -> None:
+    image, hole = scene()
+    samples = np.stack(inpaint(image, hole, prior=prior(), steps=6, samples=12).samples)[:, 40:56, 52:68]
+    # The mean of 16x16 independent pixels would spread a sixteenth of what one does.
+    assert samples.mean((1, 2)).std(0).mean() > samples.std(0).mean() / 4
+
+
+def test_the_mean_and_other_methods_stay_at_one_scale() -> None:
+    image, hole = scene()
+    assert inpaint(image, hole, prior=prior(), estimate="mean").nfe == 1
+    assert inpaint(image, hole, prior=prior(), method="pc", steps=3).nfe == 6
+
+
+def test_progress_never_goes_back_and_can_stop() -> None:
+    image, hole = scene()
+    hole[5:9, 100:110] = True
+    told: list[float] = []
+    inpaint(image, hole, prior=prior(), steps=3, samples=2, callback=told.append)
+    assert told == sorted(told)
+    assert told[-1] == pytest.approx(1)
+    with pytest.raises(Cancelled):
+        inpaint(image, hole, prior=prior(), steps=3, callback=lambda share: share < 0.3)
+
+
+def test_a_picture_that_is_all_hole_but_a_corner() -> None:
+    image, hole = scene(40, 50)
+    hole[:] = True
+    hole[:3, :3] = False
+    result = inpaint(image, hole, prior=prior(), steps=3)
+    assert np.isfinite(result.image).all()
+    assert replace(result, image=None).method == "conditioned"
