@@ -100,7 +100,8 @@ class ResidualEDM:
     c = (v / (s^2 + v))^(1/4) takes the input away where noise drowns it, so that the network need not learn to.
 
     Attributes:
-        details: variances of a picture's details at each octave, see `interpolate`; a row for each axis of the basis.
+        details: variances of a picture's details at each octave, see `interpolate`: of the luma, and of the two axes of
+            chroma beyond that of a grey.
             The defaults are of photographs: with them the guess's squared error on held-out ones is 1.0 to 1.8 of the
             expected, for each component and holes of any kind.
         gray_weights: name of the grey weights that the basis is made of.
@@ -108,8 +109,8 @@ class ResidualEDM:
 
     details: tuple[tuple[float, ...], ...] = (
         (0.031, 0.037, 0.048, 0.066, 0.086, 0.110, 0.180),
-        (0.0028, 0.0042, 0.0064, 0.0102, 0.0154, 0.0250, 0.1100),
-        (0.0088, 0.0106, 0.0139, 0.0197, 0.0261, 0.0347, 0.0900),
+        (0.0018, 0.0034, 0.0057, 0.0092, 0.0138, 0.0200, 0.0800),
+        (0.0007, 0.0013, 0.0020, 0.0030, 0.0041, 0.0050, 0.0250),
     )
     gray_weights: str = "rec601"
 
@@ -143,10 +144,22 @@ class ResidualEDM:
     def guess(self, pictures: Tensor, observed: Tensor, coarse: Tensor | None = None) -> Guess:
         """From the components of centred pictures (B, 3, H, W) where `observed` (B or 1, 3 or 1, H, W) is 1.
 
+        Interpolated are the luma and the chroma that a colour has beyond a grey of its luma: so what is left of the
+        colours of a grey picture is that picture.
+
         coarse: centred pictures of half the size (rounded up), means of 2x2 pixels, known besides; NaN where not.
         """
+        components, observed = self.rotate(pictures), observed.expand(-1, 3, -1, -1)
+        grey = self._grey(components)
         below = None if coarse is None else self.rotate(coarse)
-        return interpolate(self.rotate(pictures), observed.expand(-1, 3, -1, -1), torch.tensor(self.details), below)
+        below = None if below is None else below - grey * below[:, :1]
+        beyond = interpolate(
+            components - grey * components[:, :1], observed * observed[:, :1], torch.tensor(self.details), below
+        )
+        known = observed > 0
+        mean = beyond.mean + grey * beyond.mean[:, :1]
+        variance = beyond.variance + grey.square() * beyond.variance[:, :1]
+        return Guess(torch.where(known, components, mean), torch.where(known, 0.0, variance))
 
     def rotate(self, x: Tensor) -> Tensor:
         """Colours (B, 3, H, W) to the basis."""
@@ -162,7 +175,16 @@ class ResidualEDM:
             return torch.einsum(axes, basis, x)
 
     def _total(self, like: Tensor) -> Tensor:
-        return torch.tensor(self.details, dtype=like.dtype, device=like.device).sum(1)[None, :, None, None]
+        """Variance of each component where nothing is known, (1, 3, 1, 1)."""
+        beyond = torch.tensor(self.details, dtype=like.dtype, device=like.device).sum(1)[None, :, None, None]
+        return beyond + self._grey(like).square() * beyond[:, :1]
+
+    def _grey(self, like: Tensor) -> Tensor:
+        """(1, 3, 1, 1): 0, and what each chroma axis has of a grey whose first component is 1."""
+        basis = torch.from_numpy(colour_basis(self.gray_weights))
+        share = basis.sum(1) / basis[0].sum()
+        share[0] = 0
+        return share.to(like)[None, :, None, None]
 
 
 def _contrast(m: Tensor) -> Tensor:

@@ -98,7 +98,8 @@ def test_the_denoised_picture_is_the_formula(sde: SDE, t: float) -> None:
     m, v = condition.guess.mean, condition.guess.variance
     u = reading.rotate(x / alpha)
     free = (v > 0).float()
-    total = torch.tensor(reading.details).sum(1)[None, :, None, None]
+    nothing = Conditioned(prior, mask(torch.zeros(1, 1, 16, 16)), torch.zeros_like(y)).guess
+    total = nothing.variance
     known = torch.cat([m, 1 - free, 1 - (v / total).sqrt(), contrast(m)], 1)
     output = prior.network(free * (u - m) * v**0.25 / (s**2 + v) ** 0.75, s.double().expand(2), known)
     expected = reading.rotate_back(m + v / (s**2 + v) * (u - m) + s * (v / (s**2 + v)).sqrt() * output)
@@ -134,6 +135,26 @@ def test_nothing_observed_is_the_unconditional_prior() -> None:
     nothing = mask(torch.zeros(1, 1, 16, 16))
     for t in (0.1, 0.9):
         torch.testing.assert_close(Conditioned(prior, nothing, torch.zeros_like(x)).noise(x, t), prior.noise(x, t))
+
+
+def test_the_guess_of_a_grey_pictures_colours_is_the_grey_picture() -> None:
+    prior, grey = conditional_prior(), draw((2, 1, 16, 16)).clamp(-1, 1).expand(-1, 3, -1, -1)
+    operator = gray("rec601", 16, 16)
+    condition = Conditioned(prior, operator, operator(grey))
+    torch.testing.assert_close(condition.smooth(), grey)
+    assert (condition.guess.variance[:, 0] == 0).all()
+    assert (condition.guess.variance[:, 1:] > 0.02).all()
+
+
+def test_chroma_known_without_luma_is_kept() -> None:
+    prior, x0 = conditional_prior(), draw((1, 3, 16, 16))
+    observed = torch.zeros(1, 3, 16, 16)
+    observed[:, 1:, :8] = 1
+    operator = ObservedComponents(observed, torch.from_numpy(colour_basis()))
+    guess = Conditioned(prior, operator, operator(x0)).guess
+    torch.testing.assert_close(guess.mean[:, 1:, :8], prior.preconditioning.rotate(x0)[:, 1:, :8])
+    assert (guess.variance[:, 1:, :8] == 0).all()
+    assert (guess.variance[:, 0] > 0).all()
 
 
 def test_another_range_of_values_is_the_same_prior() -> None:
