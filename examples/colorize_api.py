@@ -17,7 +17,7 @@ HERE = Path(__file__).resolve().parent
 
 def main() -> None:
     grey = np.asarray(Image.open(HERE / "grey" / "lake.jpg"))  # HxW, uint8
-    prior = scoreinv.load("photo")
+    prior = scoreinv.load("scene")
     result = scoreinv.colorize(grey, prior=prior, samples=2, seed=0)
     for number, sample in enumerate(result.samples, start=1):
         Image.fromarray(sample).save(f"colorize_{number}.png")

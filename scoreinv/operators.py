@@ -142,7 +142,12 @@ def gray(weights: str, height: int, width: int) -> ObservedComponents:
     `weights` names the grey weights w ("rec601", "average", "rec709"). The observation of any picture with luma
     w.x = g is (g/|w|, 0, 0); the grey picture (g, g, g) is one of them.
     """
-    observed = torch.tensor([1.0, 0.0, 0.0]).reshape(1, 3, 1, 1).expand(1, 3, height, width)
+    return gray_and_hints(weights, torch.zeros(1, 1, height, width))
+
+
+def gray_and_hints(weights: str, hinted: Tensor) -> ObservedComponents:
+    """Colorization with hints: luma everywhere, chroma where `hinted` (1 or B, 1, H, W), 0 or 1."""
+    observed = torch.cat([torch.ones_like(hinted), hinted, hinted], dim=1)
     return ObservedComponents(observed, torch.from_numpy(colour_basis(weights)))
 
 

@@ -22,11 +22,12 @@ from scoreinv.cli.common import (
     StepsOption,
     conditional_sampling,
 )
-from scoreinv.cli.outputs import Job, plan
+from scoreinv.cli.outputs import Job, check_file, plan
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session
 
 if TYPE_CHECKING:
+    from scoreinv.imaging.hints import KnownColours
     from scoreinv.imaging.picture import Picture
 
 
@@ -36,7 +37,7 @@ def colorize(
     ],
     settings: Settings,
     output: OutputOption = None,
-    model: ModelOption = "photo",
+    model: ModelOption = "scene",
     method: MethodOption = None,
     steps: StepsOption = None,
     start: StartOption = None,
@@ -45,6 +46,20 @@ def colorize(
     gray_weights: Annotated[
         GrayWeights, typer.Option("--gray-weights", help="How the grey was made of red, green and blue.")
     ] = GrayWeights.REC601,
+    hints: Annotated[
+        str | None,
+        typer.Option(
+            "--hints",
+            metavar="FILE",
+            help="A picture of the photo's size, transparent but for strokes of the colours wanted there.",
+        ),
+    ] = None,
+    keep_color: Annotated[
+        bool, typer.Option("--keep-color", help="Leave what has colour already as it is, and let it guide the rest.")
+    ] = False,
+    saturation: Annotated[
+        float, typer.Option("--saturation", min=0, max=10, help="Multiply the drawn chroma: 0 is grey.")
+    ] = 1.0,
     quality: QualityOption = None,
     frame: FrameOption = None,
 ) -> None:
@@ -52,20 +67,26 @@ def colorize(
     sampling = conditional_sampling(method, steps, start, samples, estimate, settings)
     everything = plan(photos, output, "_colorized")
     files = samples if estimate is Estimate.SAMPLE else 1
+    if hints is not None:
+        check_file(hints)
     session = Session(model, settings)
 
-    def read(job: Job) -> Picture:
+    def read(job: Job) -> tuple[Picture, KnownColours | None]:
         from scoreinv.imaging.files import read_picture
+        from scoreinv.imaging.hints import read_hints
 
-        return read_picture(job.source, frame)
+        picture = read_picture(job.source, frame)
+        return picture, None if hints is None else read_hints(hints, picture.size)
 
-    def compute(picture: Picture, outputs: list[str], bar: ProgressBar) -> Report:
+    def compute(item: tuple[Picture, KnownColours | None], outputs: list[str], bar: ProgressBar) -> Report:
         from scoreinv.imaging.files import write_picture
-        from scoreinv.tasks.colorization import colorize_picture
+        from scoreinv.tasks.colorization import Colours, colorize_picture
 
-        result = colorize_picture(picture, session.prior, sampling, gray_weights.value, bar.fraction)
+        picture, given = item
+        colours = Colours(gray_weights.value, given, keep_color, saturation)
+        result = colorize_picture(picture, session.prior, sampling, colours, bar.fraction)
         if result.was_coloured:
-            warn("the photo has colours already: they are replaced")
+            warn("the photo has colours already: they are replaced (--keep-color keeps them)")
         for path, coloured in zip(outputs, result.samples if len(outputs) > 1 else [result.image], strict=True):
             write_picture(path, coloured, overwrite=settings.overwrite, quality=quality)
         return Report(result.nfe, result.method)

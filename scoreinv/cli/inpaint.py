@@ -88,6 +88,13 @@ def inpaint(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
+    colorize: Annotated[
+        bool,
+        typer.Option("--colorize", help="A grey photo: fill the holes of its luma, then draw colours for all of it."),
+    ] = False,
+    color_model: Annotated[
+        str, typer.Option("--color-model", metavar="NAME|FILE", help="The model of --colorize.")
+    ] = "scene",
     quality: QualityOption = None,
     mask_threshold: Annotated[
         float,
@@ -110,12 +117,13 @@ def inpaint(
     files = samples if estimate is Estimate.SAMPLE else 1
     reading = MaskReading(mask_threshold, invert_mask, grow)
     session = Session(model, settings)
+    colours = Session(color_model, settings) if colorize else None
 
     def read(job: Job) -> Item:
         return _read(job, masks[job.source], reading, frame)
 
     def compute(item: Item, outputs: list[str], bar: ProgressBar) -> Report:
-        return _compute(item, outputs, bar, session, sampling, quality, uncertainty)
+        return _compute(item, outputs, bar, session, colours, sampling, quality, uncertainty)
 
     raise typer.Exit(run(everything, Work(read, compute, files), session))
 
@@ -134,6 +142,7 @@ def _compute(
     outputs: list[str],
     bar: ProgressBar,
     session: Session,
+    colours: Session | None,
     sampling: ConditionalSampling,
     quality: int | None,
     uncertainty: str | None,
@@ -141,10 +150,19 @@ def _compute(
     from scoreinv.imaging.files import write_picture
     from scoreinv.imaging.heat import viridis
     from scoreinv.imaging.picture import Picture
+    from scoreinv.tasks.colorization import Colours, colorize_picture
     from scoreinv.tasks.inpainting import inpaint_picture
 
-    result = inpaint_picture(item.picture, item.hole, session.prior, sampling, bar.fraction)
+    picture = item.picture if colours is None else item.picture.grey()
+    result = inpaint_picture(picture, item.hole, session.prior, sampling, bar.fraction)
     pictures = result.samples if len(outputs) > 1 else [result.image]
+    if colours is not None:
+        # p(picture | known luma) = p(luma | known luma) p(colours | luma): a draw of one, then of the other.
+        draws = [replace(sampling, samples=1, seed=sampling.seed + number) for number in range(len(pictures))]
+        pictures = [
+            colorize_picture(filled, colours.prior, one, Colours()).image
+            for filled, one in zip(pictures, draws, strict=True)
+        ]
     overwrite = session.settings.overwrite
     for path, picture in zip(outputs, pictures, strict=True):
         write_picture(path, picture, overwrite=overwrite, quality=quality)

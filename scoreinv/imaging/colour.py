@@ -83,7 +83,7 @@ def with_luma(grey: np.ndarray, rgb: np.ndarray, name: str = "rec601") -> np.nda
     level = grey[..., None]
     room = np.where(chroma > 0, 1 - level, level)
     size = np.abs(chroma)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         scale = np.where(size > room, room / size, 1).min(axis=-1, keepdims=True)
     return np.clip(level + scale * chroma, 0, 1)
 

@@ -201,6 +201,35 @@ class Picture:
 
         return self._recoloured(strips(), weights)
 
+    def grey(self, weights: str = "rec601") -> Picture:
+        """The picture's luma as L or LA of the same type, rounded to the nearest level; a grey picture is itself."""
+        if self.is_grey_mode:
+            return self
+        luma = np.empty(self.size, dtype=self.pixels.dtype)
+        for top, rows in self._strips():
+            luma[top : top + rows] = _to_samples(self.luma((top, 0, rows, self.width), weights), luma.dtype)
+        pixels = np.stack([luma, self.pixels[..., 3]], axis=-1) if self.has_alpha else luma
+        return Picture(pixels, replace(self.metadata, icc=None))
+
+    def with_pixels_of(self, other: Picture, where: np.ndarray) -> Picture:
+        """A copy with the samples of another picture of this mode and size where `where` (HxW bool)."""
+        return replace(self, pixels=np.where(where[..., None], other.pixels, self.pixels))
+
+    def with_colours_at(self, rgb: np.ndarray, where: np.ndarray, weights: str = "rec601") -> Picture:
+        """A colour picture with the chroma of `rgb` (HxWx3 float) where `where` (HxW bool), on its own luma."""
+        pixels = self.pixels.copy()
+        for top, rows in self._strips():
+            part = slice(top, top + rows)
+            inside = where[part]
+            if not inside.any():
+                continue
+            grey = self.luma((top, 0, rows, self.width), weights)[inside]
+            coloured = colour.with_luma(grey, grey[..., None] + _chroma(rgb[part][inside], weights), weights)
+            if pixels.dtype.kind == "u":
+                coloured = colour.quantize_keeping_luma(grey * self.peak, coloured, pixels.dtype, weights)
+            pixels[part, :, :3][inside] = coloured
+        return replace(self, pixels=pixels)
+
     def _low_luma(self, height: int, width: int, weights: str) -> np.ndarray:
         small = self.resized_rgb(height, width)
         return small[..., 0] if self.is_grey_mode else colour.luma(small, weights)
@@ -231,6 +260,10 @@ class Picture:
         if min(top, left) < 0 or min(height, width) < 1 or top + height > self.height or left + width > self.width:
             raise InputError(f"the box {box} is not inside a picture of {self.size}")
         return self.pixels[top : top + height, left : left + width]
+
+
+def _chroma(rgb: np.ndarray, weights: str) -> np.ndarray:
+    return rgb - colour.luma(rgb, weights)[..., None]
 
 
 def _peak(dtype: np.dtype) -> float:

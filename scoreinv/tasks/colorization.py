@@ -7,16 +7,20 @@ level.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
+from scoreinv.errors import InputError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.colour import grey_weights, luma
+from scoreinv.imaging.hints import KnownColours, hints_from_picture, present_colours
 from scoreinv.imaging.picture import Picture
-from scoreinv.operators import gray
+from scoreinv.operators import gray_and_hints
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.tasks.common import (
@@ -85,6 +89,9 @@ def colorize(
     seed: int = 0,
     estimate: Estimate = "sample",
     start: float | None = None,
+    hints: Any = None,
+    keep_color: bool = False,
+    saturation: float = 1.0,
     callback: TaskCallback | None = None,
 ) -> ColorizationResult:
     """Colour a grey picture; the colours of one that has any are replaced.
@@ -93,6 +100,10 @@ def colorize(
         image: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor (B)xCxHxW in [0, 1].
         gray_weights: how the grey was made of red, green and blue: `rec601`, `average` (the paper's) or `rec709`.
         method, steps, samples, seed, estimate, start: see `ConditionalSampling`.
+        hints: picture of the same size with alpha, array or PIL image: where it is more than half opaque, its chroma is
+            that of the result.
+        keep_color: leave what has colour already as it is, and let it guide the rest.
+        saturation: the drawn chroma is multiplied by this, at least 0.
         callback: told of progress; may stop the work.
 
     Raises InputError for pictures or settings that are not such, Cancelled when the callback stopped, and ScoreinvError
@@ -100,12 +111,16 @@ def colorize(
     """
     sampling = ConditionalSampling(method, steps, start, samples, seed, estimate)
     grey_weights(gray_weights)
+    if not (saturation >= 0 and math.isfinite(saturation)):
+        raise InputError(f"saturation must be a number of at least 0, not {saturation}")
     pictures, form = pictures_from_api(image)
+    given = None if hints is None else hints_from_picture(pictures_from_api(hints)[0][0])
     results = []
     share = Share(callback, len(pictures))
     for picture in pictures:
         share.begin(1)
-        results.append(colorize_picture(picture, prior, sampling, gray_weights, share))
+        colours = Colours(gray_weights, given, keep_color, saturation)
+        results.append(colorize_picture(picture, prior, sampling, colours, share))
     return ColorizationResult(
         image=form.pictures([result.image for result in results]),
         samples=[form.pictures([result.samples[i] for result in results]) for i in range(samples)],
@@ -115,28 +130,69 @@ def colorize(
     )
 
 
+@dataclass(frozen=True)
+class Colours:
+    """What is asked of the colours.
+
+    Attributes:
+        weights: name of the grey weights.
+        hints: chroma known at some pixels; None for none.
+        keep: keep the colours that the picture has.
+        saturation: factor of the drawn chroma.
+    """
+
+    weights: str = "rec601"
+    hints: KnownColours | None = None
+    keep: bool = False
+    saturation: float = 1.0
+
+    def check(self, picture: Picture) -> None:
+        """Raise InputError for hints of another size than the picture."""
+        if self.hints is not None and self.hints.known.shape != picture.size:
+            height, width = self.hints.known.shape
+            raise InputError(
+                f"the hints are {width}x{height}, the photo is {picture.width}x{picture.height}: they must match"
+            )
+
+
 def colorize_picture(
     picture: Picture,
     prior: ScorePrior,
     sampling: ConditionalSampling,
-    weights: str,
+    colours: Colours,
     callback: TaskCallback | None = None,
 ) -> PictureColours:
     """`colorize` for one `Picture`."""
     check_colour(prior)
     sampling = sampling.resolved(conditional=prior.conditional)
+    colours.check(picture)
+    weights, hints, kept = colours.weights, colours.hints, present_colours(picture) if colours.keep else None
     height, width = work_size(picture.size, tile_side(prior))
     small = luma(picture.resized_rgb(height, width), weights)
-    grey = np.repeat(small[..., None], 3, axis=2)
-    drawn, nfe = _draw(grey, prior, sampling, weights, callback)
-    coloured = [picture.with_chroma(rgb, weights) for rgb in drawn]
-    mean = sampling.estimate == "mean"
-    image = picture.with_chroma(np.mean(drawn, axis=0), weights) if mean else coloured[0]
+    rgb, hinted = np.repeat(small[..., None], 3, axis=2), np.zeros(small.shape, dtype=bool)
+    for known in (kept, hints):
+        if known is not None:
+            chroma, where = known.small(height, width, weights)
+            rgb[where] = small[where, None] + chroma[where]
+            hinted |= where
+    drawn, nfe = _draw(rgb, hinted, prior, sampling, weights, callback)
+    if colours.saturation != 1:
+        drawn = [_saturated(sample, small, hinted, colours.saturation) for sample in drawn]
+
+    def raised(low: np.ndarray) -> Picture:
+        coloured = picture.with_chroma(low, weights)
+        if kept is not None:
+            coloured = coloured.with_pixels_of(picture, kept.known)
+        return coloured if hints is None else coloured.with_colours_at(hints.rgb, hints.known, weights)
+
+    coloured = [raised(sample) for sample in drawn]
+    image = raised(np.mean(drawn, axis=0)) if sampling.estimate == "mean" else coloured[0]
     std = None
     if sampling.samples > 1:
         low = Image.fromarray(spread(np.stack(drawn)))
         std = np.asarray(low.resize((picture.width, picture.height), Image.Resampling.BILINEAR))
-    return PictureColours(image, coloured, std, nfe, sampling.method, not picture.is_gray(_COLOURED))
+    replaced = not colours.keep and not picture.is_gray(_COLOURED)
+    return PictureColours(image, coloured, std, nfe, sampling.method, replaced)
 
 
 def work_size(size: tuple[int, int], side: int) -> tuple[int, int]:
@@ -145,19 +201,29 @@ def work_size(size: tuple[int, int], side: int) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
+def _saturated(rgb: np.ndarray, grey: np.ndarray, kept: np.ndarray, factor: float) -> np.ndarray:
+    changed = grey[..., None] + factor * (rgb - grey[..., None])
+    return np.where(kept[..., None], rgb, changed)
+
+
 def _draw(
-    grey: np.ndarray, prior: ScorePrior, sampling: ConditionalSampling, weights: str, callback: TaskCallback | None
+    known: np.ndarray,
+    hinted: np.ndarray,
+    prior: ScorePrior,
+    sampling: ConditionalSampling,
+    weights: str,
+    callback: TaskCallback | None,
 ) -> tuple[list[np.ndarray], int]:
-    """Samples HxWx3 with the luma of `grey`, HxWx3, and the evaluations of each."""
-    height, width, _ = grey.shape
-    operator = gray(weights, height, width)
+    """Samples HxWx3 with the luma of `known`, HxWx3, and its chroma where `hinted`, and the evaluations of each."""
+    height, width, _ = known.shape
+    operator = gray_and_hints(weights, torch.from_numpy(hinted)[None, None].to(prior.device, torch.float32))
     at_once = max(1, PIXELS_AT_ONCE // (height * width))
     share = Share(callback, sampling.samples)
     drawn: list[np.ndarray] = []
     nfe = 0
     for first in range(0, sampling.samples, at_once):
         numbers = range(first, min(first + at_once, sampling.samples))
-        guess = to_tensor([grey] * len(numbers), prior.device)
+        guess = to_tensor([known] * len(numbers), prior.device)
         y = operator(prior.to_model(guess))
         condition = conditioned(sampling, prior, operator, y, overlap=tile_side(prior) // 2)
         noise = NoiseStream.keyed([(sampling.seed, number) for number in numbers], prior.device)

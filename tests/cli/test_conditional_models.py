@@ -102,3 +102,32 @@ def test_what_does_not_go_together_is_refused(scoreinv, conditional, photo, mask
         scoreinv("colorize", "photo.png", "--model", conditional, "--gray-weights", "average", "--method", "pc").code
         == 0
     )
+
+
+def test_hints_by_a_file(scoreinv, conditional, tmp_path):
+    Image.fromarray(photo_array(channels=1)).save(tmp_path / "grey.png")
+    layer = np.zeros((24, 40, 4), np.uint8)
+    layer[5:9, 5:20] = (150, 120, 110, 255)
+    Image.fromarray(layer).save(tmp_path / "hints.png")
+    words = ["colorize", "grey.png", "--model", conditional]
+    assert scoreinv(*words, "--hints", "hints.png", "--saturation", "0.8", "--keep-color").code == 0
+    result = read_picture(tmp_path / "grey_colorized.png").pixels.astype(int)
+    assert (np.ptp(result[5:9, 5:20], axis=-1) > 20).all()
+    for name, said in (("absent.png", "no such file"), ("grey.png", "transparency")):
+        refused = scoreinv(*words, "--hints", name, "-o", "other.png")
+        assert refused.code == 2
+        assert said in refused.err
+
+
+def test_a_damaged_grey_photo_is_filled_and_coloured(scoreinv, conditional, mask, tmp_path):
+    grey = photo_array(channels=1)
+    Image.fromarray(grey).save(tmp_path / "old.png")
+    words = ["inpaint", "old.png", "--mask", "mask.png", "--model", conditional, "--color-model", conditional]
+    outcome = scoreinv(*words, "--colorize", "--samples", 2)
+    assert outcome.code == 0, outcome.err
+    first, second = (read_picture(tmp_path / f"old_inpainted.{i}.png").pixels for i in (1, 2))
+    known = ~hole_array()
+    for pixels in (first, second):
+        assert (np.rint(pixels @ np.array([0.299, 0.587, 0.114]))[known] == grey[known]).all()
+    assert (first[known] != second[known]).any()
+    assert np.ptp(first.astype(int), axis=-1).max() > 2

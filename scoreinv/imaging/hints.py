@@ -1,0 +1,80 @@
+"""Colours that are known at some pixels of a picture to be coloured: hints by hand, or what it has already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from scoreinv.errors import InputError
+from scoreinv.imaging.colour import luma
+from scoreinv.imaging.files import read_picture
+from scoreinv.imaging.picture import Picture
+
+_COLOURED = 0.06
+"""Difference of the channels over a few pixels, as a fraction of the range, above which a photo has colour there."""
+
+
+@dataclass(frozen=True)
+class KnownColours:
+    """Chroma known at some pixels.
+
+    Attributes:
+        rgb: HxWx3 float32 in [0, 1]; its chroma counts, where known.
+        known: HxW bool.
+    """
+
+    rgb: np.ndarray
+    known: np.ndarray
+
+    def small(self, height: int, width: int, weights: str) -> tuple[np.ndarray, np.ndarray]:
+        """At another size: chroma height x width x 3, and where it is known.
+
+        A small pixel is known when a quarter of it is, or more than of any beside it: so thin strokes count, and wide
+        ones do not spread.
+        """
+        share = _resized(self.known.astype(np.float32), height, width)
+        chroma = np.where(self.known[..., None], self.rgb - luma(self.rgb, weights)[..., None], np.float32(0))
+        sums = np.stack([_resized(plane, height, width) for plane in np.moveaxis(chroma, -1, 0)], axis=-1)
+        peak = (share > 1e-6) & (share >= ndimage.maximum_filter(share, 3))
+        return sums / np.maximum(share, 1e-6)[..., None], peak | (share >= 0.25)
+
+
+def read_hints(path: str, size: tuple[int, int]) -> KnownColours:
+    """Hints from a picture of the photo's size that is transparent but for strokes of colour.
+
+    Raises InputError when it is of another size, has no alpha channel, or nothing (or everything) is opaque.
+    """
+    picture = read_picture(path)
+    if picture.size != size:
+        raise InputError(
+            f"{path}: the hints are {picture.width}x{picture.height}, the photo is {size[1]}x{size[0]}: they must match"
+        )
+    return hints_from_picture(picture, str(Path(path)))
+
+
+def hints_from_picture(picture: Picture, name: str = "hints") -> KnownColours:
+    """Hints from a picture with alpha: its colours where it is more than half opaque."""
+    if not picture.has_alpha:
+        raise InputError(f"{name}: hints need transparency, with strokes of colour on it (RGBA)")
+    known = picture.pixels[..., -1] > picture.peak / 2
+    if not known.any() or known.all():
+        what = "nothing" if not known.any() else "everything"
+        raise InputError(f"{name}: {what} is opaque; paint strokes of colour on a transparent layer")
+    return KnownColours(picture.rgb(), known)
+
+
+def present_colours(picture: Picture) -> KnownColours | None:
+    """The colours that a partly coloured photo has; None for a grey one."""
+    if picture.is_grey_mode:
+        return None
+    rgb = picture.rgb()
+    known = ndimage.uniform_filter(rgb.max(-1) - rgb.min(-1), 5) > _COLOURED
+    return KnownColours(rgb, known) if known.any() else None
+
+
+def _resized(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    return np.asarray(Image.fromarray(values).resize((width, height), Image.Resampling.BOX))

@@ -1,0 +1,97 @@
+"""Colours known at some pixels: hints and what a photo has, in colorization."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from analytic import gaussian_colour_prior
+from skimage.color import deltaE_ciede2000, rgb2lab
+
+from scoreinv.errors import InputError
+from scoreinv.imaging.hints import KnownColours, hints_from_picture, present_colours
+from scoreinv.imaging.picture import Picture
+from scoreinv.tasks.colorization import colorize
+
+
+def prior():
+    covariance = 0.04 * torch.eye(3, dtype=torch.float64) + 0.01
+    return gaussian_colour_prior(torch.full((3,), 0.5, dtype=torch.float64), covariance)
+
+
+def grey(height: int = 48, width: int = 64) -> np.ndarray:
+    ramp = np.linspace(0.3, 0.7, width)[None] + 0.1 * np.random.default_rng(0).random((height, width))
+    return np.rint(255 * ramp).astype(np.uint8)
+
+
+def hints(height: int = 48, width: int = 64) -> np.ndarray:
+    layer = np.zeros((height, width, 4), np.uint8)
+    layer[10:13, 8:30] = (190, 110, 100, 255)
+    layer[30:42, 40:52] = (100, 120, 170, 255)
+    layer[0:5, 0:5] = (255, 255, 0, 60)  # nearly transparent: no hint
+    return layer
+
+
+def test_hints_are_the_colours_at_their_pixels_on_the_photos_luma() -> None:
+    photo, layer = grey(), hints()
+    result = colorize(photo, prior=prior(), steps=4, hints=layer).image
+    assert (np.rint(result @ np.array([0.299, 0.587, 0.114])) == photo).all()
+    where = layer[..., 3] > 128
+    chroma = layer[..., :3] / 255 - (layer[..., :3] @ np.array([0.299, 0.587, 0.114]) / 255)[..., None]
+    wanted = (photo[..., None] / 255 + chroma).clip(0, 1)
+    assert deltaE_ciede2000(rgb2lab(result / 255), rgb2lab(wanted))[where].max() < 3
+    without = colorize(photo, prior=prior(), steps=4).image
+    assert np.abs(result.astype(int) - without)[~where].mean() < 3  # a prior of separate pixels spreads nothing
+
+
+def test_kept_colours_are_bit_identical_and_the_rest_is_drawn() -> None:
+    photo = np.repeat(grey()[..., None], 3, 2)
+    photo[20:40, 10:30] = (photo[20:40, 10:30] * np.array([1.2, 0.9, 0.6])).astype(np.uint8)
+    result = colorize(photo, prior=prior(), steps=4, keep_color=True).image
+    assert (result[22:38, 12:28] == photo[22:38, 12:28]).all()
+    assert (result[:, 40:] != photo[:, 40:]).any()
+    replaced = colorize(photo, prior=prior(), steps=4).image
+    assert (replaced[22:38, 12:28] != photo[22:38, 12:28]).any()
+    assert present_colours(Picture(grey())) is None
+    assert present_colours(Picture(np.repeat(grey()[..., None], 3, 2))) is None
+
+
+def test_saturation_scales_the_chroma() -> None:
+    photo = grey()
+
+    def chroma(factor: float) -> np.ndarray:
+        result = colorize(photo, prior=prior(), steps=4, saturation=factor).image.astype(float)
+        return result - photo[..., None]
+
+    assert np.abs(chroma(0.0)).max() <= 1
+    np.testing.assert_allclose(chroma(0.5), 0.5 * chroma(1.0), atol=3)
+    for wrong in (-1.0, float("nan")):
+        with pytest.raises(InputError, match="saturation"):
+            colorize(photo, prior=prior(), steps=2, saturation=wrong)
+
+
+def test_thin_strokes_count_at_a_smaller_size_and_wide_ones_do_not_spread() -> None:
+    rgb = np.full((64, 64, 3), 0.5, np.float32)
+    rgb[...] = (0.8, 0.4, 0.4)
+    known = np.zeros((64, 64), bool)
+    known[20, 8:40] = True  # an eighth of the small pixels it crosses
+    known[41:64, 33:64] = True
+    chroma, where = KnownColours(rgb, known).small(8, 8, "rec601")
+    assert where[2, 1:5].all()
+    assert where[:2].sum() == where[3:5, :4].sum() == 0
+    assert where[6:, 5:].all()
+    assert not where[4, 5:].any()
+    expected = np.array([0.8, 0.4, 0.4]) - 0.299 * 0.8 - 0.701 * 0.4
+    np.testing.assert_allclose(chroma[where], np.broadcast_to(expected, chroma[where].shape), atol=1e-5)
+
+
+def test_layers_that_are_no_hints() -> None:
+    for pixels, said in (
+        (np.zeros((8, 8, 3), np.uint8), "transparency"),
+        (np.zeros((8, 8, 4), np.uint8), "nothing is opaque"),
+        (np.full((8, 8, 4), 255, np.uint8), "everything is opaque"),
+    ):
+        with pytest.raises(InputError, match=said):
+            hints_from_picture(Picture(pixels))
+    with pytest.raises(InputError, match="64x48"):
+        colorize(grey(40, 64), prior=prior(), steps=2, hints=hints())
