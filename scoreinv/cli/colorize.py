@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -31,6 +32,13 @@ if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
 
 
+class Tint(StrEnum):
+    """What is done with a picture whose tones have a colour each."""
+
+    KEEP = "keep"
+    REMOVE = "remove"
+
+
 def colorize(
     photos: Annotated[
         list[str], typer.Argument(metavar="GRAY...", help="Grey photos or folders; - is stdin.", show_default=False)
@@ -57,6 +65,10 @@ def colorize(
     keep_color: Annotated[
         bool, typer.Option("--keep-color", help="Leave what has colour already as it is, and let it guide the rest.")
     ] = False,
+    tint: Annotated[
+        Tint,
+        typer.Option("--tint", help="Of a sepia print: keep its luma, or make its lightest tone white."),
+    ] = Tint.KEEP,
     saturation: Annotated[
         float, typer.Option("--saturation", min=0, max=10, help="Multiply the drawn chroma: 0 is grey.")
     ] = 1.0,
@@ -83,10 +95,12 @@ def colorize(
         from scoreinv.tasks.colorization import Colours, colorize_picture
 
         picture, given = item
-        colours = Colours(gray_weights.value, given, keep_color, saturation)
+        colours = Colours(gray_weights.value, given, keep_color, saturation, tint is Tint.REMOVE)
         result = colorize_picture(picture, session.prior, sampling, colours, bar.fraction)
-        if result.was_coloured:
+        if result.found == "coloured" and not keep_color:
             warn("the photo has colours already: they are replaced (--keep-color keeps them)")
+        if result.found == "tinted" and tint is Tint.KEEP:
+            warn("the photo is of one tint, which is left out (--tint remove makes its lightest tone white too)")
         for path, coloured in zip(outputs, result.samples if len(outputs) > 1 else [result.image], strict=True):
             write_picture(path, coloured, overwrite=settings.overwrite, quality=quality)
         return Report(result.nfe, result.method)

@@ -211,6 +211,15 @@ class Picture:
         pixels = np.stack([luma, self.pixels[..., 3]], axis=-1) if self.has_alpha else luma
         return Picture(pixels, replace(self.metadata, icc=None))
 
+    def brightened(self, factor: float) -> Picture:
+        """A grey picture's values times a factor, clipped and rounded to levels."""
+        pixels = self.pixels.copy()
+        values = pixels if pixels.ndim == 2 else pixels[..., 0]
+        for top, rows in self._strips():
+            part = values[top : top + rows]
+            part[...] = _to_samples(_to_float(part) * np.float32(factor), pixels.dtype)
+        return replace(self, pixels=pixels)
+
     def with_pixels_of(self, other: Picture, where: np.ndarray) -> Picture:
         """A copy with the samples of another picture of this mode and size where `where` (HxW bool)."""
         return replace(self, pixels=np.where(where[..., None], other.pixels, self.pixels))

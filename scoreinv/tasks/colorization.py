@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.colour import grey_weights, luma
 from scoreinv.imaging.hints import KnownColours, hints_from_picture, present_colours
 from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.tint import is_tinted, without_tint
 from scoreinv.operators import gray_and_hints
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
@@ -67,7 +68,7 @@ class PictureColours:
 
     Attributes:
         image, samples, std, nfe, method: as in `ColorizationResult`.
-        was_coloured: whether the picture had colours, which were replaced.
+        found: what the picture was: `grey`, `tinted` (tones of one colour each, as sepia), or `coloured`.
     """
 
     image: Picture
@@ -75,7 +76,7 @@ class PictureColours:
     std: np.ndarray | None
     nfe: int
     method: Method
-    was_coloured: bool
+    found: Literal["grey", "tinted", "coloured"]
 
 
 def colorize(
@@ -92,6 +93,7 @@ def colorize(
     hints: Any = None,
     keep_color: bool = False,
     saturation: float = 1.0,
+    remove_tint: bool = False,
     callback: TaskCallback | None = None,
 ) -> ColorizationResult:
     """Colour a grey picture; the colours of one that has any are replaced.
@@ -104,6 +106,7 @@ def colorize(
             that of the result.
         keep_color: leave what has colour already as it is, and let it guide the rest.
         saturation: the drawn chroma is multiplied by this, at least 0.
+        remove_tint: of a print or scan of one tint, make the lightest tone white; else its luma is kept.
         callback: told of progress; may stop the work.
 
     Raises InputError for pictures or settings that are not such, Cancelled when the callback stopped, and ScoreinvError
@@ -119,7 +122,7 @@ def colorize(
     share = Share(callback, len(pictures))
     for picture in pictures:
         share.begin(1)
-        colours = Colours(gray_weights, given, keep_color, saturation)
+        colours = Colours(gray_weights, given, keep_color, saturation, remove_tint)
         results.append(colorize_picture(picture, prior, sampling, colours, share))
     return ColorizationResult(
         image=form.pictures([result.image for result in results]),
@@ -139,12 +142,14 @@ class Colours:
         hints: chroma known at some pixels; None for none.
         keep: keep the colours that the picture has.
         saturation: factor of the drawn chroma.
+        remove_tint: make the lightest tone of a tinted picture white.
     """
 
     weights: str = "rec601"
     hints: KnownColours | None = None
     keep: bool = False
     saturation: float = 1.0
+    remove_tint: bool = False
 
     def check(self, picture: Picture) -> None:
         """Raise InputError for hints of another size than the picture."""
@@ -166,7 +171,14 @@ def colorize_picture(
     check_colour(prior)
     sampling = sampling.resolved(conditional=prior.conditional)
     colours.check(picture)
-    weights, hints, kept = colours.weights, colours.hints, present_colours(picture) if colours.keep else None
+    found = "grey" if picture.is_gray(_COLOURED) else "tinted" if is_tinted(picture) else "coloured"
+    if found == "tinted" and colours.remove_tint:
+        picture = without_tint(picture)
+    weights, hints, kept = (
+        colours.weights,
+        colours.hints,
+        present_colours(picture) if colours.keep and found == "coloured" else None,
+    )
     height, width = work_size(picture.size, tile_side(prior))
     small = luma(picture.resized_rgb(height, width), weights)
     rgb, hinted = np.repeat(small[..., None], 3, axis=2), np.zeros(small.shape, dtype=bool)
@@ -191,8 +203,7 @@ def colorize_picture(
     if sampling.samples > 1:
         low = Image.fromarray(spread(np.stack(drawn)))
         std = np.asarray(low.resize((picture.width, picture.height), Image.Resampling.BILINEAR))
-    replaced = not colours.keep and not picture.is_gray(_COLOURED)
-    return PictureColours(image, coloured, std, nfe, sampling.method, replaced)
+    return PictureColours(image, coloured, std, nfe, sampling.method, found)
 
 
 def work_size(size: tuple[int, int], side: int) -> tuple[int, int]:

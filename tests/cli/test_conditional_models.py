@@ -131,3 +131,15 @@ def test_a_damaged_grey_photo_is_filled_and_coloured(scoreinv, conditional, mask
         assert (np.rint(pixels @ np.array([0.299, 0.587, 0.114]))[known] == grey[known]).all()
     assert (first[known] != second[known]).any()
     assert np.ptp(first.astype(int), axis=-1).max() > 2
+
+
+def test_a_sepia_print_is_said_to_be_one(scoreinv, conditional, tmp_path):
+    grey = photo_array(channels=1) / 255
+    sepia = np.array([0.15, 0.08, 0.03]) + grey[..., None] * np.array([0.8, 0.8, 0.7])
+    Image.fromarray(np.rint(255 * sepia).astype(np.uint8)).save(tmp_path / "sepia.png")
+    kept = scoreinv("colorize", "sepia.png", "--model", conditional)
+    assert kept.code == 0
+    assert "of one tint" in kept.err
+    removed = scoreinv("colorize", "sepia.png", "--model", conditional, "--tint", "remove", "--overwrite")
+    assert removed.code == 0
+    assert "tint" not in removed.err
