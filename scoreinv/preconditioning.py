@@ -128,6 +128,7 @@ class ResidualEDM:
         condition = None
         if guess is not None:
             condition = torch.cat([mean, 1 - free, 1 - (variance / total).sqrt(), _contrast(mean)], dim=1)
+            condition = condition.expand(len(x), -1, -1, -1)
         # What is observed is known without noise: its noisy state says nothing.
         output = network(residual * free * variance**0.25 / norm**1.5, s, condition)
         return self.rotate_back(level * residual / norm.square() - variance.sqrt() / norm * output)
@@ -149,7 +150,8 @@ class ResidualEDM:
 
         coarse: centred pictures of half the size (rounded up), means of 2x2 pixels, known besides; NaN where not.
         """
-        components, observed = self.rotate(pictures), observed.expand(-1, 3, -1, -1)
+        components = self.rotate(pictures)
+        observed = observed.to(components.device).expand(-1, 3, -1, -1)
         grey = self._grey(components)
         below = None if coarse is None else self.rotate(coarse)
         below = None if below is None else below - grey * below[:, :1]

@@ -193,3 +193,13 @@ def _derivative(function: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
         s = t.detach().clone().requires_grad_()
         value = function(s)
         return torch.autograd.grad(value.sum(), s)[0] if value.requires_grad else torch.zeros_like(t)
+
+
+def time_at(sde: SDE, ratio: Tensor) -> Tensor:
+    """The times at which sigma / alpha has the values `ratio`, by bisection on [0, 1]; any shape, float64."""
+    low, high = torch.zeros_like(ratio), torch.ones_like(ratio)
+    for _ in range(60):
+        middle = (low + high) / 2
+        below = sde.noise_to_signal(middle) < ratio
+        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+    return (low + high) / 2

@@ -23,9 +23,10 @@ from scoreinv.cli.common import (
     StepsOption,
     conditional_sampling,
 )
-from scoreinv.cli.outputs import Job, check_file, plan
+from scoreinv.cli.outputs import STREAM, Job, check_file, plan
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session
+from scoreinv.errors import InputError
 
 if TYPE_CHECKING:
     from scoreinv.imaging.hints import KnownColours
@@ -80,6 +81,8 @@ def colorize(
     everything = plan(photos, output, "_colorized")
     files = samples if estimate is Estimate.SAMPLE else 1
     if hints is not None:
+        if hints == STREAM:
+            raise InputError("--hints -: name a file; stdin is for the photo")
         check_file(hints)
     session = Session(model, settings)
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from scoreinv.tasks.settings import ConditionalSampling
 
 MASK = "Mask"
+NEARLY_GREY = 0.02
 BRIGHTEST = 0.25
 """Standard deviation at the end of the colour map: more is a guess at anything."""
 
@@ -90,7 +91,7 @@ def inpaint(
     ] = None,
     colorize: Annotated[
         bool,
-        typer.Option("--colorize", help="A grey photo: fill the holes of its luma, then draw colours for all of it."),
+        typer.Option("--colorize", help="A grey photo: fill the holes of its luma, then draw all its colours."),
     ] = False,
     color_model: Annotated[
         str, typer.Option("--color-model", metavar="NAME|FILE", help="The model of --colorize.")
@@ -108,7 +109,7 @@ def inpaint(
     ] = 0,
     frame: FrameOption = None,
 ) -> None:
-    """Fill the holes of photos: what the mask shows white is drawn anew, every other pixel is kept bit for bit."""
+    """Fill the holes of photos: what the mask shows white is drawn anew, all else is kept bit for bit."""
     sampling = conditional_sampling(method, steps, start, samples, estimate, settings)
     everything = plan(photos, output, "_inpainted")
     everything, masks = _masks(everything, mask, settings)
@@ -118,6 +119,8 @@ def inpaint(
     reading = MaskReading(mask_threshold, invert_mask, grow)
     session = Session(model, settings)
     colours = Session(color_model, settings) if colorize else None
+    if colours is not None:
+        colours.load()  # a model that cannot be used ends the run before anything is filled
 
     def read(job: Job) -> Item:
         return _read(job, masks[job.source], reading, frame)
@@ -152,16 +155,20 @@ def _compute(
     from scoreinv.imaging.picture import Picture
     from scoreinv.tasks.colorization import Colours, colorize_picture
     from scoreinv.tasks.inpainting import inpaint_picture
+    from scoreinv.tasks.settings import ConditionalSampling
 
+    if colours is not None and not item.picture.is_gray(NEARLY_GREY):
+        warn("the photo has colours already: --colorize replaces them")
     picture = item.picture if colours is None else item.picture.grey()
     result = inpaint_picture(picture, item.hole, session.prior, sampling, bar.fraction)
     pictures = result.samples if len(outputs) > 1 else [result.image]
     if colours is not None:
         # p(picture | known luma) = p(luma | known luma) p(colours | luma): a draw of one, then of the other.
-        draws = [replace(sampling, samples=1, seed=sampling.seed + number) for number in range(len(pictures))]
         pictures = [
-            colorize_picture(filled, colours.prior, one, Colours()).image
-            for filled, one in zip(pictures, draws, strict=True)
+            colorize_picture(
+                filled, colours.prior, ConditionalSampling(seed=sampling.seed, first=number), Colours()
+            ).image
+            for number, filled in enumerate(pictures)
         ]
     overwrite = session.settings.overwrite
     for path, picture in zip(outputs, pictures, strict=True):

@@ -89,5 +89,6 @@ def _observed(operator: ObservedComponents, reading: ResidualEDM) -> Tensor:
         if operator.basis is not None and torch.allclose(operator.basis.double().cpu(), axes, atol=1e-5):
             return observed
     raise InputError(
-        f"this model takes observations of whole pixels, or of luma and chroma by the {reading.gray_weights} weights"
+        f"this model takes observations of whole pixels, or of luma and chroma by the {reading.gray_weights} weights "
+        "(others: method pc)"
     )

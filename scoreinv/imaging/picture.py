@@ -224,18 +224,18 @@ class Picture:
         """A copy with the samples of another picture of this mode and size where `where` (HxW bool)."""
         return replace(self, pixels=np.where(where[..., None], other.pixels, self.pixels))
 
-    def with_colours_at(self, rgb: np.ndarray, where: np.ndarray, weights: str = "rec601") -> Picture:
-        """A colour picture with the chroma of `rgb` (HxWx3 float) where `where` (HxW bool), on its own luma."""
+    def with_colours_at(self, rgb: np.ndarray, where: np.ndarray, grey: Picture, weights: str = "rec601") -> Picture:
+        """A colour picture with the chroma of `rgb` (HxWx3 float) where `where` (HxW bool), on the luma of `grey`."""
         pixels = self.pixels.copy()
         for top, rows in self._strips():
             part = slice(top, top + rows)
             inside = where[part]
             if not inside.any():
                 continue
-            grey = self.luma((top, 0, rows, self.width), weights)[inside]
-            coloured = colour.with_luma(grey, grey[..., None] + _chroma(rgb[part][inside], weights), weights)
+            level = grey.luma((top, 0, rows, self.width), weights)[inside]
+            coloured = colour.with_luma(level, level[..., None] + _chroma(rgb[part][inside], weights), weights)
             if pixels.dtype.kind == "u":
-                coloured = colour.quantize_keeping_luma(grey * self.peak, coloured, pixels.dtype, weights)
+                coloured = colour.quantize_keeping_luma(level * self.peak, coloured, pixels.dtype, weights)
             pixels[part, :, :3][inside] = coloured
         return replace(self, pixels=pixels)
 

@@ -39,14 +39,14 @@ def is_tinted(picture: Picture) -> bool:
     return _rms(chroma - expected) < min(_STRAY, _rms(chroma) / 3)
 
 
-def without_tint(picture: Picture) -> Picture:
+def without_tint(picture: Picture, weights: str = "rec601") -> Picture:
     """The luma as a grey picture, brightened so that its lightest tone is white as far as its brightest channel is."""
-    grey = picture.grey()
+    grey = picture.grey(weights)
     scale = min(1.0, _SIDE / max(picture.size))
     rgb = picture.resized_rgb(*(max(1, round(side * scale)) for side in picture.size)).reshape(-1, 3)
-    tones = luma(rgb)
+    tones = luma(rgb, weights)
     white = rgb[tones >= np.quantile(tones, 0.99)].mean(0)
-    factor = float(white.max() / max(float(luma(white)), 1e-3))
+    factor = float(white.max() / max(float(luma(white, weights)), 1e-3))
     return grey.brightened(factor)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from scoreinv.errors import InputError
-from scoreinv.sdes import SDE
+from scoreinv.sdes import SDE, time_at
 
 Spacing = Callable[[SDE, int, float], Tensor]
 """(sde, steps, start) to a float64 grid of `steps` decreasing times from `start` to the SDE's `sampling_end`."""
@@ -48,16 +48,6 @@ def resampling_times(sde: SDE, steps: int, jump: int = 10, repeats: int = 10) ->
         for _ in range(repeats - 1):
             path += [grid[begin], *stretch]
     return tuple(path)
-
-
-def time_at(sde: SDE, ratio: Tensor) -> Tensor:
-    """The times at which sigma / alpha has the values `ratio`, by bisection on [0, 1]; any shape, float64."""
-    low, high = torch.zeros_like(ratio), torch.ones_like(ratio)
-    for _ in range(60):
-        middle = (low + high) / 2
-        below = sde.noise_to_signal(middle) < ratio
-        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-    return (low + high) / 2
 
 
 def check_times(sde: SDE, times: Tensor) -> Tensor:

@@ -38,6 +38,7 @@ from scoreinv.tasks.common import (
 )
 from scoreinv.tasks.settings import ConditionalSampling, Estimate, Method
 
+_STREAM = (0, 0, 1)  # apart from the streams of holes, which are keyed by their place
 _COLOURED = 0.02
 """Difference of the channels, as a fraction of the range, above which a picture is not grey: JPEG leaves some."""
 
@@ -169,15 +170,18 @@ def colorize_picture(
 ) -> PictureColours:
     """`colorize` for one `Picture`."""
     check_colour(prior)
-    sampling = sampling.resolved(conditional=prior.conditional)
+    # A network that was given luma by other weights knows another grey.
+    conditional = prior.conditional and prior.preconditioning.gray_weights == colours.weights
+    sampling = sampling.resolved(conditional=conditional)
     colours.check(picture)
-    found = "grey" if picture.is_gray(_COLOURED) else "tinted" if is_tinted(picture) else "coloured"
+    present = None if picture.is_gray(_COLOURED) else present_colours(picture)
+    found = "grey" if present is None else "tinted" if is_tinted(picture) else "coloured"
     if found == "tinted" and colours.remove_tint:
-        picture = without_tint(picture)
+        picture = without_tint(picture, colours.weights)
     weights, hints, kept = (
         colours.weights,
         colours.hints,
-        present_colours(picture) if colours.keep and found == "coloured" else None,
+        present if colours.keep and found == "coloured" else None,
     )
     height, width = work_size(picture.size, tile_side(prior))
     small = luma(picture.resized_rgb(height, width), weights)
@@ -195,7 +199,7 @@ def colorize_picture(
         coloured = picture.with_chroma(low, weights)
         if kept is not None:
             coloured = coloured.with_pixels_of(picture, kept.known)
-        return coloured if hints is None else coloured.with_colours_at(hints.rgb, hints.known, weights)
+        return coloured if hints is None else coloured.with_colours_at(hints.rgb, hints.known, picture, weights)
 
     coloured = [raised(sample) for sample in drawn]
     image = raised(np.mean(drawn, axis=0)) if sampling.estimate == "mean" else coloured[0]
@@ -237,7 +241,9 @@ def _draw(
         guess = to_tensor([known] * len(numbers), prior.device)
         y = operator(prior.to_model(guess))
         condition = conditioned(sampling, prior, operator, y, overlap=tile_side(prior) // 2)
-        noise = NoiseStream.keyed([(sampling.seed, number) for number in numbers], prior.device)
+        noise = NoiseStream.keyed(
+            [(sampling.seed, sampling.first + number, *_STREAM) for number in numbers], prior.device
+        )
         share.begin(len(numbers))
         x, nfe = draw(sampling, condition, prior, guess, noise, share)
         drawn += to_arrays(x)

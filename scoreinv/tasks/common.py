@@ -23,8 +23,7 @@ from scoreinv.samplers import (
     ReverseDiffusion,
     State,
 )
-from scoreinv.samplers.times import time_at
-from scoreinv.sdes import DDPM, VE, VP, as_time
+from scoreinv.sdes import DDPM, VE, VP, as_time, time_at
 from scoreinv.tasks.settings import ConditionalSampling
 
 TaskCallback = Callable[[float], bool | None]

@@ -185,7 +185,7 @@ def _fill_group(
             y = operator(prior.to_model(values))
             needed = (observed == 0).any(0)[0]
             condition = conditioned(sampling, prior, operator, y, overlap=overlap, needed=needed)
-            guess = 0.5 + interpolate(values - 0.5, observed).mean
+            guess = values if sampling.method == "conditioned" else 0.5 + interpolate(values - 0.5, observed).mean
             drawn, nfe = draw(sampling, condition, prior, guess, _noise(keys, prior.device, 0), tell)
         for (sample, _), rgb in zip(part, to_arrays(drawn), strict=True):
             colours[sample].append(rgb)
@@ -257,17 +257,22 @@ def _blocks(region: Region, shape: tuple[int, ...], limit: int, context: int) ->
 
 
 def _groups(sites: list[_Site]) -> Iterator[list[_Site]]:
-    """Sites in order, neighbours in that order that are alike together, up to what is evaluated at once."""
+    """Sites in order, neighbours in that order together that are alike and apart, up to what is evaluated at once."""
     group: list[_Site] = []
     for site in sites:
         size = site.region.hole.size
         alike = group and (site.region.hole.shape, site.halvings) == (group[0].region.hole.shape, group[0].halvings)
-        if group and not (alike and (len(group) + 1) * size <= PIXELS_AT_ONCE):
+        apart = not any(_meet(site.region.box, other.region.box) for other in group)
+        if group and not (alike and apart and (len(group) + 1) * size <= PIXELS_AT_ONCE):
             yield group
             group = []
         group.append(site)
     if group:
         yield group
+
+
+def _meet(a: Box, b: Box) -> bool:
+    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
 
 
 def _overlaid(picture: Picture, box: Box, fills: list[Fill]) -> np.ndarray:

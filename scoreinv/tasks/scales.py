@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from scoreinv.guess import block_means
@@ -48,7 +49,7 @@ def draw_in_scales(
     """
     scales = [(values, observed)]
     for _ in range(halvings):
-        values, observed = block_means(values * observed), (block_means(observed) == 1).to(values)
+        values, observed = block_means(torch.where(observed > 0, values, 0.0)), (block_means(observed) == 1).to(values)
         scales.append((values, observed))
     share = Share(callback, sum(known.numel() for _, known in scales))
     drawn, nfe = None, 0
@@ -62,11 +63,11 @@ def draw_in_scales(
         if drawn is None:
             drawn, steps = draw(sampling, condition, prior, values, noise(scale), share)
         else:
-            time = start_time(prior, _START)
-            z = noise(scale).normal(values.shape)
-            start = State(prior.sde.perturb(given.smooth(), as_time(time), z), time)
+            time, stream = start_time(prior, _START), noise(scale)
+            z = stream.normal(values.shape)
+            start = None if time is None else State(prior.sde.perturb(given.smooth(), as_time(time), z), time)
             sampler = Multistep(stochasticity=1.0, steps=_STEPS)
-            result = sampler.sample(condition, tuple(z.shape), noise=noise(scale), callback=Told(share), start=start)
+            result = sampler.sample(condition, tuple(z.shape), noise=stream, callback=Told(share), start=start)
             drawn, steps = prior.to_image(finite(result.x0)), int(result.nfe[0])
         nfe += steps
     return drawn, nfe

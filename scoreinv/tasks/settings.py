@@ -26,7 +26,8 @@ class ConditionalSampling:
         method: `conditioned`, by a network that is given what is known, and a multistep solver of the reverse SDE;
             `pc`, constrained predictor-corrector sampling with any prior (Song et al. 2021, appendix I.2 and I.3).
             None: `conditioned` for a model that was trained for it, else `pc`.
-        steps: times of the grid; None: as measured to be enough. 1000 is the paper's of `pc`.
+        steps: times of the grid; None: as measured to be enough. 1000 is the paper's of `pc`. Deep holes are drawn at a
+            coarse scale in so many, and take 8 at each finer one.
         start: of `pc`, noise level at which sampling begins, a standard deviation for pictures in [0, 1]: a smooth
             guess with that much noise; `math.inf` is the SDE's prior, as in the paper. None: `GUESS_START`, or the
             prior when there are as many steps as the SDE has itself (1000).
@@ -36,6 +37,7 @@ class ConditionalSampling:
             itself, which is one evaluation of the network.
         corrector_steps, snr: of the Langevin corrector of `pc`, whose step follows the noise level: norms over a region
             that is mostly known would tie it to how the region was cut.
+        first: number of the first sample: samples 3 and 4 are the first two of `first=3`.
     """
 
     method: Method | None = None
@@ -46,6 +48,7 @@ class ConditionalSampling:
     estimate: Estimate = "sample"
     corrector_steps: int = 1
     snr: float = 0.16
+    first: int = 0
 
     def __post_init__(self) -> None:
         if self.method not in (None, "conditioned", "pc"):

@@ -25,8 +25,7 @@ from scoreinv.errors import InputError
 from scoreinv.guess import block_means
 from scoreinv.preconditioning import Preconditioning, Range, ResidualEDM, centre
 from scoreinv.prior import Prior, ScorePrior
-from scoreinv.samplers.times import time_at
-from scoreinv.sdes import DDPM, SDE, TRAINING_START, VE, broadcast
+from scoreinv.sdes import DDPM, SDE, TRAINING_START, VE, broadcast, time_at
 from scoreinv.training.config import ObjectiveConfig
 
 

@@ -29,8 +29,7 @@ from scoreinv.samplers import (
 from scoreinv.samplers.base import diffuse
 from scoreinv.samplers.ode import encode, velocity
 from scoreinv.samplers.runge_kutta import rk45
-from scoreinv.samplers.times import time_at
-from scoreinv.sdes import VE
+from scoreinv.sdes import VE, time_at
 
 CONTINUOUS = pytest.mark.parametrize("sde", [SDES["ve"], SDES["vp"], SDES["subvp"]], ids=["ve", "vp", "subvp"])
 EVERY_SDE = pytest.mark.parametrize("sde", SDES.values(), ids=SDES.keys())
