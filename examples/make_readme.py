@@ -39,7 +39,7 @@ def main() -> None:
         before[np.asarray(mask)] = 255
         beside(Image.fromarray(before), result.image).save(HERE / "readme" / f"inpaint_{name}.jpg", quality=90)
     grey = Image.open(HERE / "grey" / "lake.jpg")
-    result = scoreinv.colorize(grey, prior=prior)
+    result = scoreinv.colorize(grey, prior=scoreinv.load("scene"))
     beside(grey, result.image).save(HERE / "readme" / "colorize_lake.jpg", quality=90)
 
 

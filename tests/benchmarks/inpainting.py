@@ -80,7 +80,7 @@ def guided(prior: ScorePrior, samples: int) -> dict[str, Method]:
 
     methods = {}
     if prior.conditional:
-        methods["conditioned, mean"] = by(method="conditioned", estimate="mean")
+        methods["posterior mean"] = by(method="conditioned", estimate="mean")
         methods["conditioned, sample"] = by(method="conditioned")
         methods[f"conditioned, mean of {samples}"] = by(method="conditioned", estimate="mean", samples=samples)
     methods["pc, sample"] = by(method="pc")
