@@ -33,9 +33,9 @@ from scoreinv.tasks.common import (
     conditioned,
     draw,
     spread,
-    tile_side,
     to_arrays,
     to_tensor,
+    window_side,
 )
 from scoreinv.tasks.scales import draw_in_scales
 from scoreinv.tasks.settings import ConditionalSampling, Estimate, Method
@@ -131,7 +131,12 @@ def inpaint_picture(
     """`inpaint` for one `Picture` and its holes, HxW bool."""
     check_colour(prior)
     sampling = sampling.resolved(conditional=prior.conditional)
-    sites = _sites(hole, prior, deep=sampling.method == "conditioned" and not sampling.is_posterior_mean)
+    sites = _sites(
+        hole,
+        window_side(sampling, prior),
+        prior.stride,
+        deep=sampling.method == "conditioned" and not sampling.is_posterior_mean,
+    )
     share = Share(callback, sum(site.region.hole.size for site in sites))
     unknown = hole.copy()
     fills: list[list[Fill]] = [[] for _ in range(sampling.samples)]
@@ -174,7 +179,7 @@ def _fill_group(
         values = to_tensor(known, prior.device)
         observed = observed.to(prior.device)
         keys = [(sampling.seed, sample, *group[number].box[:2]) for sample, number in part]
-        overlap = tile_side(prior) // 8
+        overlap = window_side(sampling, prior) // 8
         tell = _Part(share, first / len(rows), len(part) / len(rows))
         if times:
             drawn, nfe = draw_in_scales(
@@ -217,20 +222,18 @@ class _Site:
     halvings: int
 
 
-def _sites(hole: np.ndarray, prior: ScorePrior, *, deep: bool) -> list[_Site]:
+def _sites(hole: np.ndarray, tile: int, stride: int, *, deep: bool) -> list[_Site]:
     """The regions to fill, deepest holes first: none has a side longer than a block and its context.
 
+    tile, stride: sides of the windows, and what they are multiples of.
     deep: draw what is out of the network's reach at coarser scales; else all at the picture's own.
     """
-    tile = tile_side(prior)
     times = halvings(hole, tile / 4) if deep else np.zeros(hole.shape, dtype=np.int8)
     sites = []
     for count in np.unique(times[hole])[::-1].tolist():
         limit = _BLOCK_TILES * tile * (2 if count else 1)
         context = (tile // 4) << count
-        regions = hole_regions(
-            hole & (times == count), context=context, multiple=prior.stride, minimum=tile, maximum=limit
-        )
+        regions = hole_regions(hole & (times == count), context=context, multiple=stride, minimum=tile, maximum=limit)
         sites += [_Site(block, count) for region in regions for block in _blocks(region, hole.shape, limit, context)]
     return sites
 
