@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from scoreinv.tasks.settings import ConditionalSampling
 
 MASK = "Mask"
-NEARLY_GREY = 0.02
 BRIGHTEST = 0.25
 """Standard deviation at the end of the colour map: more is a guess at anything."""
 
@@ -150,6 +149,7 @@ def _compute(
     quality: int | None,
     uncertainty: str | None,
 ) -> Report:
+    from scoreinv.imaging.colour import STRAY_CHROMA
     from scoreinv.imaging.files import write_picture
     from scoreinv.imaging.heat import viridis
     from scoreinv.imaging.picture import Picture
@@ -157,7 +157,7 @@ def _compute(
     from scoreinv.tasks.inpainting import inpaint_picture
     from scoreinv.tasks.settings import ConditionalSampling
 
-    if colours is not None and not item.picture.is_gray(NEARLY_GREY):
+    if colours is not None and not item.picture.is_gray(STRAY_CHROMA):
         warn("the photo has colours already: --colorize replaces them")
     picture = item.picture if colours is None else item.picture.grey()
     result = inpaint_picture(picture, item.hole, session.prior, sampling, bar.fraction)

@@ -59,8 +59,7 @@ class Conditioned(PriorWrapper):
     def smooth(self) -> Tensor:
         """The guess as a picture in the model's range: what sampling may start from, with noise above its error."""
         picture = self.prior.preconditioning.rotate_back(self.guess.mean)
-        low, high = self.prior.data_range
-        return (picture + 1) / 2 * (high - low) + low
+        return self.prior.to_model((picture + 1) / 2)
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         return self.prior.noise_given(x, t, self.guess)

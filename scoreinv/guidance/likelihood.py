@@ -13,49 +13,31 @@ method takes y given x_t for Gaussian about A D(x_t), with a covariance S that i
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Self
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from scoreinv.errors import InputError
-from scoreinv.operators import LinearOperator, crops, select
-from scoreinv.prior import Box, Prior, PriorWrapper
+from scoreinv.guidance.observed import GivenObservation
+from scoreinv.operators import LinearOperator
+from scoreinv.prior import Prior
 from scoreinv.sdes import as_time, broadcast
 
 Transpose = Callable[[Tensor], Tensor]
 """v -> J^T v, a vector-Jacobian product of the denoised mean."""
 
 
-class LikelihoodGuidance(PriorWrapper):
-    """A prior given a noisy linear observation y = A x0 + noise_std n, by a Gaussian likelihood of the noisy state.
-
-    Arguments:
-        operator: A, with A A^T a projection.
-        y: the observation, of shape A(x), in the model's range.
-        noise_std: standard deviation of the noise in y, at least 0, in the model's range. Without noise the end result
-            is made to agree with y exactly.
-
-    Raises InputError for a negative noise_std.
-    """
+class LikelihoodGuidance(GivenObservation):
+    """A prior given an observation by a Gaussian likelihood of the noisy state; for A with A A^T a projection."""
 
     def __init__(self, prior: Prior, operator: LinearOperator, y: Tensor, noise_std: float = 0.0) -> None:
-        super().__init__(prior)
-        if noise_std < 0:
-            raise InputError(f"the observation's noise must not be negative, as {noise_std} is")
-        self.operator = operator
-        self.y = y
-        self.noise_std = noise_std
+        super().__init__(prior, operator, y, noise_std)
         self.vjps_per_noise = prior.vjps_per_noise + 1
 
     @abstractmethod
     def weighted(self, residual: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
         """S^-1 residual, for residual = y - A D(x_t) of shape A(x) and times t (B,)."""
-
-    @abstractmethod
-    def over(self, prior: Prior, operator: LinearOperator, y: Tensor) -> Self:
-        """The same method for another prior and observation."""
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         t = as_time(t).expand(x.shape[0])
@@ -73,17 +55,6 @@ class LikelihoodGuidance(PriorWrapper):
             gradient = transpose(self.operator.adjoint(self.weighted(residual, t, transpose)))
             guided = noise - sigma * gradient
         return guided if differentiable else guided.detach()
-
-    def finish(self, x0: Tensor) -> Tensor:
-        x0 = self.prior.finish(x0)
-        return x0 if self.noise_std else self.operator.replace(x0, self.y.to(x0))
-
-    def windows(self, boxes: Sequence[Box], samples: int) -> Self:
-        operator, y = self.operator.windows(boxes, samples), crops(self.y, boxes, samples)
-        return self.over(self.prior.windows(boxes, samples), operator, y)
-
-    def rows(self, index: Tensor) -> Self:
-        return self.over(self.prior.rows(index), self.operator.rows(index), select(self.y, index))
 
 
 class DPS(LikelihoodGuidance):

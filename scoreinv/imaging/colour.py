@@ -22,6 +22,9 @@ GREY_WEIGHTS: dict[str, tuple[float, float, float]] = {
 }
 """Weights of R, G and B in the luma; each sums to 1 and none has a channel heavier than green."""
 
+STRAY_CHROMA = 0.02
+"""Difference of the channels, as a fraction of the range, that a grey picture may have: JPEG leaves some."""
+
 
 def grey_weights(name: str) -> np.ndarray:
     """The weights called `name` as float64 (3,); `InputError` for an unknown name."""

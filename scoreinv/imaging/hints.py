@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -30,6 +29,12 @@ class KnownColours:
     rgb: np.ndarray
     known: np.ndarray
 
+    def check_size(self, size: tuple[int, int], name: str) -> None:
+        """Raise InputError, `name` standing for the hints, unless they have the (height, width) of the photo."""
+        height, width = self.known.shape
+        if (height, width) != size:
+            raise InputError(f"{name} are {width}x{height}, the photo is {size[1]}x{size[0]}: they must match")
+
     def small(self, height: int, width: int, weights: str) -> tuple[np.ndarray, np.ndarray]:
         """At another size: chroma height x width x 3, and where it is known.
 
@@ -48,12 +53,9 @@ def read_hints(path: str, size: tuple[int, int]) -> KnownColours:
 
     Raises InputError when it is of another size, has no alpha channel, or nothing (or everything) is opaque.
     """
-    picture = read_picture(path)
-    if picture.size != size:
-        raise InputError(
-            f"{path}: the hints are {picture.width}x{picture.height}, the photo is {size[1]}x{size[0]}: they must match"
-        )
-    return hints_from_picture(picture, str(Path(path)))
+    hints = hints_from_picture(read_picture(path), path)
+    hints.check_size(size, f"{path}: the hints")
+    return hints
 
 
 def hints_from_picture(picture: Picture, name: str = "hints") -> KnownColours:

@@ -23,8 +23,7 @@ def is_tinted(picture: Picture) -> bool:
     """
     if picture.is_grey_mode:
         return False
-    scale = min(1.0, _SIDE / max(picture.size))
-    rgb = picture.resized_rgb(*(max(1, round(side * scale)) for side in picture.size)).reshape(-1, 3)
+    rgb = _small_colours(picture)
     grey = luma(rgb)
     chroma = rgb - grey[:, None]
     if _rms(chroma) < _GREY:
@@ -42,12 +41,18 @@ def is_tinted(picture: Picture) -> bool:
 def without_tint(picture: Picture, weights: str = "rec601") -> Picture:
     """The luma as a grey picture, brightened so that its lightest tone is white as far as its brightest channel is."""
     grey = picture.grey(weights)
-    scale = min(1.0, _SIDE / max(picture.size))
-    rgb = picture.resized_rgb(*(max(1, round(side * scale)) for side in picture.size)).reshape(-1, 3)
+    rgb = _small_colours(picture)
     tones = luma(rgb, weights)
     white = rgb[tones >= np.quantile(tones, 0.99)].mean(0)
     factor = float(white.max() / max(float(luma(white, weights)), 1e-3))
     return grey.brightened(factor)
+
+
+def _small_colours(picture: Picture) -> np.ndarray:
+    """The colours of the picture at 128 pixels or fewer a side, Nx3: averaged, so without most of their noise."""
+    scale = min(1.0, _SIDE / max(picture.size))
+    height, width = (max(1, round(side * scale)) for side in picture.size)
+    return picture.resized_rgb(height, width).reshape(-1, 3)
 
 
 def _rms(values: np.ndarray) -> float:

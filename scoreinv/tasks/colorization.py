@@ -17,7 +17,7 @@ from PIL import Image
 
 from scoreinv.errors import InputError
 from scoreinv.imaging.arrays import pictures_from_api
-from scoreinv.imaging.colour import grey_weights, luma
+from scoreinv.imaging.colour import STRAY_CHROMA, grey_weights, luma
 from scoreinv.imaging.hints import KnownColours, hints_from_picture, present_colours
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import is_tinted, without_tint
@@ -39,8 +39,6 @@ from scoreinv.tasks.common import (
 from scoreinv.tasks.settings import ConditionalSampling, Estimate, Method
 
 _STREAM = (0, 0, 1)  # apart from the streams of holes, which are keyed by their place
-_COLOURED = 0.02
-"""Difference of the channels, as a fraction of the range, above which a picture is not grey: JPEG leaves some."""
 
 
 @dataclass(frozen=True)
@@ -119,11 +117,11 @@ def colorize(
         raise InputError(f"saturation must be a number of at least 0, not {saturation}")
     pictures, form = pictures_from_api(image)
     given = None if hints is None else hints_from_picture(pictures_from_api(hints)[0][0])
+    colours = Colours(gray_weights, given, keep_color, saturation, remove_tint)
     results = []
     share = Share(callback, len(pictures))
     for picture in pictures:
         share.begin(1)
-        colours = Colours(gray_weights, given, keep_color, saturation, remove_tint)
         results.append(colorize_picture(picture, prior, sampling, colours, share))
     return ColorizationResult(
         image=form.pictures([result.image for result in results]),
@@ -152,14 +150,6 @@ class Colours:
     saturation: float = 1.0
     remove_tint: bool = False
 
-    def check(self, picture: Picture) -> None:
-        """Raise InputError for hints of another size than the picture."""
-        if self.hints is not None and self.hints.known.shape != picture.size:
-            height, width = self.hints.known.shape
-            raise InputError(
-                f"the hints are {width}x{height}, the photo is {picture.width}x{picture.height}: they must match"
-            )
-
 
 def colorize_picture(
     picture: Picture,
@@ -173,16 +163,14 @@ def colorize_picture(
     # A network that was given luma by other weights knows another grey.
     conditional = prior.conditional and prior.preconditioning.gray_weights == colours.weights
     sampling = sampling.resolved(conditional=conditional)
-    colours.check(picture)
-    present = None if picture.is_gray(_COLOURED) else present_colours(picture)
+    weights, hints = colours.weights, colours.hints
+    if hints is not None:
+        hints.check_size(picture.size, "the hints")
+    present = None if picture.is_gray(STRAY_CHROMA) else present_colours(picture)
     found = "grey" if present is None else "tinted" if is_tinted(picture) else "coloured"
     if found == "tinted" and colours.remove_tint:
-        picture = without_tint(picture, colours.weights)
-    weights, hints, kept = (
-        colours.weights,
-        colours.hints,
-        present if colours.keep and found == "coloured" else None,
-    )
+        picture = without_tint(picture, weights)
+    kept = present if colours.keep and found == "coloured" else None
     height, width = work_size(picture.size, tile_side(prior))
     small = luma(picture.resized_rgb(height, width), weights)
     rgb, hinted = np.repeat(small[..., None], 3, axis=2), np.zeros(small.shape, dtype=bool)

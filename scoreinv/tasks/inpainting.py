@@ -179,16 +179,16 @@ def _fill_group(
         values = to_tensor(known, prior.device)
         observed = observed.to(prior.device)
         keys = [(sampling.seed, sample, *group[number].box[:2]) for sample, number in part]
-        overlap = window_side(sampling, prior) // 8
         tell = _Part(share, first / len(rows), len(part) / len(rows))
         if times:
             drawn, nfe = draw_in_scales(
-                sampling, prior, values, observed, times, overlap, partial(_noise, keys, prior.device), tell
+                sampling, prior, values, observed, times, partial(_noise, keys, prior.device), tell
             )
         else:
             operator = mask_operator(observed)
             y = operator(prior.to_model(values))
             needed = (observed == 0).any(0)[0]
+            overlap = window_side(sampling, prior) // 8
             condition = conditioned(sampling, prior, operator, y, overlap=overlap, needed=needed)
             guess = values if sampling.method == "conditioned" else 0.5 + interpolate(values - 0.5, observed).mean
             drawn, nfe = draw(sampling, condition, prior, guess, _noise(keys, prior.device, 0), tell)

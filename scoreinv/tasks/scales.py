@@ -31,7 +31,6 @@ def draw_in_scales(
     values: Tensor,
     observed: Tensor,
     halvings: int,
-    overlap: int,
     noise: Callable[[int], NoiseStream],
     callback: TaskCallback | None,
 ) -> tuple[Tensor, int]:
@@ -42,7 +41,6 @@ def draw_in_scales(
         values: (B, 3, H, W) in [0, 1]; not looked at where not observed.
         observed: (B, 1, H, W), 0 or 1.
         halvings: how often the picture is halved for the first scale.
-        overlap: of the windows, in pixels.
         noise: the noise of each scale, 0 the finest.
 
     Raises ScoreinvError when the model gives values that are not finite.
@@ -59,7 +57,8 @@ def draw_in_scales(
         operator = mask(observed)
         y = operator(prior.to_model(values))
         given = Conditioned(prior, operator, y, None if drawn is None else prior.to_model(drawn))
-        condition = Tiled(given, tile_side(prior), overlap, PIXELS_AT_ONCE, (observed == 0).any(0)[0])
+        tile = tile_side(prior)
+        condition = Tiled(given, tile, tile // 8, PIXELS_AT_ONCE, (observed == 0).any(0)[0])
         if drawn is None:
             drawn, steps = draw(sampling, condition, prior, values, noise(scale), share)
         else:

@@ -12,7 +12,7 @@ from torch import Tensor
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import SDE
 from scoreinv.training import draws
-from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig
+from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, TrainingConfig
 from scoreinv.training.objectives import draw_times, per_image_loss, per_image_loss_given
 from scoreinv.training.observations import draw_observed
 from scoreinv.training.pictures import Pictures
@@ -78,6 +78,22 @@ class BatchSource:
     batch_size: int
     seed: int
     observations: ObservationConfig | None = None
+
+    @classmethod
+    def of(cls, config: TrainingConfig, pictures: Pictures, batch_size: int, seed: int) -> BatchSource:
+        """What a run draws, from some of its pictures, in batches of another size and by another seed."""
+        model = config.model
+        return cls(
+            pictures,
+            config.data,
+            config.objective,
+            model.sde,
+            model.image_size,
+            model.data_range,
+            batch_size,
+            seed,
+            config.observations,
+        )
 
     def batch(self, step: int, part: slice = slice(None)) -> Batch:
         """The global batch of a step (from 0), or the part of it that one process takes."""

@@ -29,15 +29,6 @@ def with_estimated_sigma_max(config: TrainingConfig, count: int = 1000) -> Train
     if not isinstance(model.sde, VE):
         raise InputError("sigma_max is estimated for the VE SDE only")
     pictures = load_pictures(config.data, model.image_size, model.network.channels, limit=count)
-    source = BatchSource(
-        pictures,
-        config.data,
-        config.objective,
-        model.sde,
-        model.image_size,
-        model.data_range,
-        batch_size=count,
-        seed=config.seed,
-    )
+    source = BatchSource.of(config, pictures, count, config.seed)
     sigma_max = round(largest_distance(source.batch(0).images), 1)
     return replace(config, model=replace(model, sde=replace(model.sde, sigma_max=sigma_max)))

@@ -89,7 +89,7 @@ class Run:
         if world.leads:
             self._begin_folder(record, resume)
         training, held_out = self._pictures()
-        self.source = self._source(training, config.batch_size, config.seed)
+        self.source = BatchSource.of(config, training, config.batch_size, config.seed)
         self.held_out = self._held_out(held_out)
         self.loss_module = world.wrap(_Loss(self.prior, config.objective))
         self.bfloat16 = uses_bfloat16(config.precision, world.device)
@@ -243,25 +243,11 @@ class Run:
             self.world.agreed(0)
         return split(pictures, config.data)
 
-    def _source(self, pictures: Pictures, batch_size: int, seed: int) -> BatchSource:
-        config, model = self.config, self.config.model
-        return BatchSource(
-            pictures,
-            config.data,
-            config.objective,
-            model.sde,
-            model.image_size,
-            model.data_range,
-            batch_size,
-            seed,
-            config.observations,
-        )
-
     def _held_out(self, pictures: Pictures) -> Batch | None:
         count = self.config.validation_images
         if not len(pictures) or not count:
             return None
-        return self._source(pictures, count, _VALIDATION_SEED).batch(0)
+        return BatchSource.of(self.config, pictures, count, _VALIDATION_SEED).batch(0)
 
     def _begin_folder(self, record: JsonLines, resume: bool) -> None:
         try:

@@ -18,7 +18,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,16 +29,16 @@ from torch import Tensor
 
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.guidance import DDNM, DPS, MMPS, Conditioned, ConstrainedPC, PiGDM
-from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.operators import ObservedComponents, gray, mask
-from scoreinv.preconditioning import CONDITION_CHANNELS, ResidualEDM
+from scoreinv.preconditioning import ResidualEDM
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, Multistep, NoCorrector, resampling_times
 from scoreinv.sdes import VE
-from scoreinv.training.config import ObjectiveConfig
+from scoreinv.training.config import DataConfig
 from scoreinv.training.ema import averaged
 from scoreinv.training.objectives import draw_times, per_image_loss_given
 from scoreinv.training.pictures import BUILTIN
+from scoreinv.training.presets import conditional_training
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from mixture import BatchStream, Mixture
@@ -80,23 +80,14 @@ def observations() -> dict[str, ObservedComponents]:
 
 def trained_network(prior: Mixture, minutes: float) -> ScorePrior:
     """A small conditional network trained on draws of the mixture."""
-    network = NCSNppConfig(
-        condition_channels=CONDITION_CHANNELS,
-        width=48,
-        multipliers=(1, 2),
-        blocks=2,
-        attention_levels=(1,),
-        fir_kernel=None,
-        progressive_input="none",
-        fourier_scale=1.0,
-        dropout=0.0,
-    )
+    preset = conditional_training(VE_SDE, DataConfig())
+    network = replace(preset.model.network, width=48, multipliers=(1, 2), attention_levels=(1,), patch=1)
     config = ModelConfig(network, VE_SDE, ResidualEDM(), (-1.0, 1.0), SIDE)
     torch.manual_seed(0)
     model = config.build().train()
     average = averaged(model.network, 0.999)
     optimizer = torch.optim.Adam(model.network.parameters(), lr=1e-3)
-    objective = ObjectiveConfig(weighting="residual", focus=(-0.5, 2.0))
+    objective = preset.objective
     operators = [operator.observed.expand(1, *SHAPE) for operator in observations().values()]
     draws, generator = torch.Generator().manual_seed(1), np.random.default_rng(2)
     begin, count, batch = time.monotonic(), 0, 64

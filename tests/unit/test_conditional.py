@@ -19,9 +19,8 @@ from scoreinv.errors import CheckpointError, InputError
 from scoreinv.guess import block_means
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
 from scoreinv.imaging.colour import colour_basis
-from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.operators import ObservedComponents, gray, mask
-from scoreinv.preconditioning import CONDITION_CHANNELS, EDM, ResidualEDM
+from scoreinv.preconditioning import EDM, ResidualEDM
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import Multistep, NoiseStream
 from scoreinv.sdes import SDE, VE, VP
@@ -38,19 +37,14 @@ from scoreinv.training.objectives import check, per_image_loss, per_image_loss_g
 from scoreinv.training.observations import draw_hole, draw_observed
 from scoreinv.training.presets import conditional_training
 
-_NETWORK = NCSNppConfig(
-    condition_channels=CONDITION_CHANNELS,
+_NETWORK = replace(
+    conditional_training(VE(), DataConfig()).model.network,
     width=8,
     multipliers=(1, 1),
     blocks=1,
     attention_levels=(),
-    fir_kernel=None,
-    progressive_input="none",
-    fourier_scale=1.0,
-    dropout=0.0,
+    patch=1,
 )
-
-
 NOT_REFINED = torch.zeros(2, dtype=torch.bool)
 
 
