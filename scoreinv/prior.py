@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Self
+from dataclasses import dataclass
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -97,6 +98,24 @@ class PriorWrapper(Prior):
     def rows(self, index: Tensor) -> Prior: ...
 
 
+@dataclass(frozen=True)
+class RecommendedSampler:
+    """The predictor-corrector sampler that a model was published with.
+
+    Attributes:
+        predictor: `ancestral_posterior` is the ancestral step with DDPM's smaller variance.
+        corrector, snr: Langevin steps at that signal-to-noise ratio, one a time; or none.
+        steps: times of the grid.
+        clip: whether each estimate of the picture is clipped to the range of pictures.
+    """
+
+    predictor: Literal["reverse_diffusion", "euler_maruyama", "ancestral", "ancestral_posterior"]
+    corrector: Literal["langevin", "none"] = "none"
+    snr: float = 0.16
+    steps: int = 1000
+    clip: bool = False
+
+
 class ScorePrior(nn.Module, Prior):
     """A network, read through an SDE and a preconditioning, as a prior.
 
@@ -106,6 +125,7 @@ class ScorePrior(nn.Module, Prior):
         preconditioning: how its output is read.
         data_range: the model values of black and white; the only place that knows them.
         image_size: side of the pictures (or crops) that it was trained on, in pixels; where it is at home.
+        sampler: what it was published with; None where nothing is recommended.
     """
 
     def __init__(
@@ -115,6 +135,7 @@ class ScorePrior(nn.Module, Prior):
         preconditioning: Preconditioning,
         data_range: tuple[float, float] = (-1.0, 1.0),
         image_size: int = 32,
+        sampler: RecommendedSampler | None = None,
     ) -> None:
         super().__init__()
         if isinstance(preconditioning, PaperVE) and not isinstance(sde, VE):
@@ -124,6 +145,7 @@ class ScorePrior(nn.Module, Prior):
         self.preconditioning = preconditioning
         self.data_range = (float(data_range[0]), float(data_range[1]))
         self.image_size = image_size
+        self.sampler = sampler
 
     @property
     def channels(self) -> int:

@@ -166,6 +166,10 @@ class DDPM(_LinearBeta):
     near t = 0.
     """
 
+    @property
+    def sampling_end(self) -> float:
+        return 0.0  # the first step of the chain: `steps` even times are the chain itself
+
     def alpha(self, t: Tensor) -> Tensor:
         return self._interpolate(0, t).exp()
 

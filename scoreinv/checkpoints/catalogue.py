@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
-from scoreinv.checkpoints.files import load_model
+from scoreinv.checkpoints.config import ModelConfig
+from scoreinv.checkpoints.diffusers_folder import (
+    is_diffusers_folder,
+    load_diffusers,
+    read_diffusers_config,
+    weights_file,
+)
+from scoreinv.checkpoints.files import load_model, read_metadata
+from scoreinv.checkpoints.hub import PREFIX, fetch
 from scoreinv.errors import CheckpointError
 from scoreinv.prior import ScorePrior
 
@@ -23,18 +32,24 @@ def bundled_names() -> list[str]:
     return sorted(path.parent.name for path in bundled_folder().glob(f"*/{WEIGHTS}"))
 
 
-def locate(model: str) -> Path:
-    """The file of a model: anything with `/` or a suffix is a path (a folder holds `model.safetensors`), else a name.
+def locate(model: str | Path) -> Path:
+    """Where a model lies: its file, or its folder when that is in diffusers' format.
 
-    Raises CheckpointError naming the bundled models when there is none of that name.
+    `hf:OWNER/NAME` is fetched from the Hugging Face hub or found in its cache; any other text with `/` or a suffix is a
+    path (a folder holds `model.safetensors` or a model of diffusers), and the rest are names of bundled models.
+
+    Raises CheckpointError when there is none such, for a name with the names that there are.
     """
+    if str(model).startswith(PREFIX):
+        return fetch(str(model).removeprefix(PREFIX))
     path = Path(model)
-    if "/" in model or path.suffix:
-        if path.is_dir():
-            path = path / WEIGHTS
-        if not path.is_file():
-            raise CheckpointError(f"{path}: no such model file")
-        return path
+    if isinstance(model, Path) or "/" in model or path.suffix:
+        if path.is_dir() and not (path / WEIGHTS).is_file() and is_diffusers_folder(path):
+            return path
+        file = path / WEIGHTS if path.is_dir() else path
+        if not file.is_file():
+            raise CheckpointError(f"{file}: no such model file")
+        return file
     bundled = bundled_folder() / model / WEIGHTS
     if not bundled.is_file():
         names = ", ".join(bundled_names()) or "none"
@@ -43,8 +58,29 @@ def locate(model: str) -> Path:
 
 
 def load(model: str | Path) -> ScorePrior:
-    """The prior of a bundled name or a file: float32, on the CPU, until `prior.to` moves it.
+    """The prior of a bundled name, a file, a folder, or `hf:NAME`: float32, on the CPU, until `prior.to` moves it.
 
-    Raises CheckpointError as `locate` and `load_model` do.
+    Raises CheckpointError as `locate`, `load_model` and `load_diffusers` do.
     """
-    return load_model(locate(str(model)))
+    return load_located(locate(model))
+
+
+def load_located(path: Path) -> ScorePrior:
+    """`load` of a model that was located."""
+    return load_diffusers(path) if path.is_dir() else load_model(path)
+
+
+def configuration(path: Path) -> ModelConfig:
+    """The configuration of a model that was located, without its weights."""
+    return read_diffusers_config(path) if path.is_dir() else read_metadata(path)[0]
+
+
+def sha256(path: Path) -> str:
+    """Hash of the weights of a model that was located, in hexadecimal."""
+    with (weights_file(path) if path.is_dir() else path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def full_name(model: str, path: Path) -> str:
+    """The name of a model that was located at a path, of one from the hub with its revision."""
+    return f"{model.partition('@')[0]}@{path.name}" if model.startswith(PREFIX) else model

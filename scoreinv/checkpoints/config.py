@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from scoreinv.errors import CheckpointError
 from scoreinv.networks.ncsnpp import NCSNpp, NCSNppConfig
 from scoreinv.preconditioning import CONDITION_CHANNELS, EDM, PaperVE, PaperVP, Preconditioning, ResidualEDM
-from scoreinv.prior import ScorePrior
+from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
 
 _SDES: dict[str, type] = {"ve": VE, "vp": VP, "subvp": SubVP, "ddpm": DDPM}
@@ -27,6 +27,7 @@ class ModelConfig:
         preconditioning: how the network's output is read as a noise prediction.
         data_range: model values of black and white.
         image_size: side of the training pictures or crops, in pixels.
+        sampler: recommended with it, if any.
     """
 
     network: NCSNppConfig
@@ -34,6 +35,7 @@ class ModelConfig:
     preconditioning: Preconditioning
     data_range: tuple[float, float] = (-1.0, 1.0)
     image_size: int = 32
+    sampler: RecommendedSampler | None = None
 
     def __post_init__(self) -> None:
         conditional = isinstance(self.preconditioning, ResidualEDM)
@@ -45,7 +47,7 @@ class ModelConfig:
     def build(self) -> ScorePrior:
         """A prior with fresh weights, in evaluation mode."""
         network = NCSNpp(self.network)
-        prior = ScorePrior(network, self.sde, self.preconditioning, self.data_range, self.image_size)
+        prior = ScorePrior(network, self.sde, self.preconditioning, self.data_range, self.image_size, self.sampler)
         return prior.eval()
 
     def to_dict(self) -> dict[str, Any]:
@@ -59,6 +61,7 @@ class ModelConfig:
             },
             "data_range": list(self.data_range),
             "image_size": self.image_size,
+            "sampler": None if self.sampler is None else asdict(self.sampler),
         }
 
     @classmethod
@@ -71,6 +74,7 @@ class ModelConfig:
                 preconditioning=_named(_PRECONDITIONINGS, data["preconditioning"]),
                 data_range=tuple(data["data_range"]),
                 image_size=data["image_size"],
+                sampler=build_dataclass(RecommendedSampler, data["sampler"]) if data.get("sampler") else None,
             )
         except KeyError as error:
             raise CheckpointError(f"the model's configuration lacks {error}") from error

@@ -62,16 +62,23 @@ def load_model(path: Path) -> ScorePrior:
     """
     config, _ = read_metadata(path)
     prior = config.build()
-    expected = prior.network.state_dict()
     with _opened(path) as file:
         tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    check_keys(path, expected, tensors)
+    install(path, prior, tensors)
+    return prior
+
+
+def install(path: Path, prior: ScorePrior, tensors: dict[str, torch.Tensor]) -> None:
+    """Give a prior's network the weights of a file, in the memory layout that convolutions want.
+
+    Raises CheckpointError unless they are all there, and nothing else, of the right shapes and finite.
+    """
+    _check_keys(path, prior.network.state_dict(), tensors)
     broken = next((name for name, value in tensors.items() if not value.isfinite().all()), None)
     if broken is not None:
         raise CheckpointError(f"{path}: weights are not finite ({broken}); the file is damaged or training diverged")
     prior.network.load_state_dict(tensors)
     prior.network.to(memory_format=torch.channels_last)
-    return prior
 
 
 def read_metadata(path: Path) -> tuple[ModelConfig, dict[str, Any]]:
@@ -89,8 +96,7 @@ def read_metadata(path: Path) -> tuple[ModelConfig, dict[str, Any]]:
         raise CheckpointError(f"{path}: unreadable configuration: {error}") from error
 
 
-def check_keys(path: Path, expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> None:
-    """Raise CheckpointError unless both have the same names and shapes."""
+def _check_keys(path: Path, expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> None:
     for name in expected.keys() - found.keys():
         raise CheckpointError(f"{path}: lacks the tensor {name}: file and configuration do not belong together")
     for name in found.keys() - expected.keys():

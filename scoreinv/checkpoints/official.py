@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from scoreinv.checkpoints.config import ModelConfig
-from scoreinv.checkpoints.files import check_keys
+from scoreinv.checkpoints.files import install
 from scoreinv.checkpoints.published import PUBLISHED, published
 from scoreinv.errors import CheckpointError
 from scoreinv.networks.ddpm import ddpm_config
@@ -25,7 +25,7 @@ from scoreinv.networks.layers import Attention
 from scoreinv.networks.ncsnpp import NCSNpp, NCSNppConfig, ResidualBlock
 from scoreinv.networks.resampling import Downsample, Upsample
 from scoreinv.preconditioning import PaperVE, PaperVP
-from scoreinv.prior import ScorePrior
+from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
 
 
@@ -41,12 +41,7 @@ def load_official(path: Path, config: ModelConfig, *, ema: bool) -> ScorePrior:
     if ema:
         weights |= _averaged(path, weights, state)
     prior = config.build()
-    renamed = _rename(path, prior.network, weights)
-    check_keys(path, prior.network.state_dict(), renamed)
-    if not all(value.isfinite().all() for value in renamed.values()):
-        raise CheckpointError(f"{path}: weights are not finite; the file is damaged or training diverged")
-    prior.network.load_state_dict(renamed)
-    prior.network.to(memory_format=torch.channels_last)
+    install(path, prior, _rename(path, prior.network, weights))
     return prior
 
 
@@ -63,6 +58,13 @@ def read_official_config(name_or_file: str) -> ModelConfig:
         raise CheckpointError(f"{path}: {error}") from error
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: not a configuration of the reference implementation: lacks {error}") from error
+
+
+_PREDICTORS = {
+    "reverse_diffusion": "reverse_diffusion",
+    "euler_maruyama": "euler_maruyama",
+    "ancestral_sampling": "ancestral",
+}
 
 
 def _translate(config: dict[str, Any]) -> ModelConfig:
@@ -116,7 +118,15 @@ def _translate(config: dict[str, Any]) -> ModelConfig:
         reading = PaperVP(steps) if discrete else PaperVP()
     else:
         raise CheckpointError(f"unknown SDE {kind!r}")
-    return ModelConfig(network, sde, reading, (-1.0, 1.0) if data["centered"] else (0.0, 1.0), size)
+    span = (-1.0, 1.0) if data["centered"] else (0.0, 1.0)
+    return ModelConfig(network, sde, reading, span, size, _sampler(config.get("sampling", {}), steps))
+
+
+def _sampler(sampling: dict[str, Any], steps: int) -> RecommendedSampler | None:
+    predictor = _PREDICTORS.get(sampling.get("predictor"))
+    if predictor is None or sampling.get("method") != "pc" or sampling.get("corrector") not in ("langevin", "none"):
+        return None
+    return RecommendedSampler(predictor, sampling["corrector"], sampling["snr"], steps)
 
 
 def _read(path: Path) -> dict[str, Any]:

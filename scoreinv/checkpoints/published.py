@@ -10,19 +10,19 @@ from scoreinv.errors import CheckpointError
 from scoreinv.networks.ddpm import ddpm_config
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import PaperVE, PaperVP
+from scoreinv.prior import RecommendedSampler
 from scoreinv.sdes import DDPM, VE, VP, SubVP
 
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """A model of the paper with the settings that it was trained and sampled with.
+    """A model of the paper with the settings that it was trained with.
 
     Attributes:
-        config: the model.
+        config: the model, and the paper's sampler with it.
         continuous: continuous-time objective; else SMLD (VE) or DDPM (VP).
         reduction: of the loss over a picture's values; `sum` is halved as in the paper.
         batch_size, iterations, ema_decay: of training.
-        predictor, corrector, snr: the paper's sampler of this model.
     """
 
     config: ModelConfig
@@ -31,9 +31,22 @@ class PublishedModel:
     batch_size: int
     iterations: int
     ema_decay: float
-    predictor: Literal["reverse_diffusion", "euler_maruyama", "ancestral"]
-    corrector: Literal["langevin", "none"]
-    snr: float
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What was reported of a published model on CIFAR-10 (tables 2 and 3 of the paper, README of the reference).
+
+    Attributes:
+        fid, inception_score: of 50,000 samples.
+        fid_ode: of 50,000 samples of the adaptive probability flow.
+        bits_per_dim: on the test set, uniformly dequantised.
+    """
+
+    fid: float | None = None
+    inception_score: float | None = None
+    fid_ode: float | None = None
+    bits_per_dim: float | None = None
 
 
 def _cifar(
@@ -48,16 +61,14 @@ def _cifar(
         sde, reading, span = VE(0.01, 50.0), PaperVE(label), (0.0, 1.0)
     else:
         sde, reading, span = (SubVP() if kind == "subvp" else VP() if continuous else DDPM()), PaperVP(), (-1.0, 1.0)
+    sampler = RecommendedSampler(predictor, "langevin" if kind == "ve" else "none")
     return PublishedModel(
-        config=ModelConfig(network, sde, reading, span, 32),
+        config=ModelConfig(network, sde, reading, span, 32, sampler),
         continuous=continuous,
         reduction="sum" if kind == "ve" else "mean",
         batch_size=128,
         iterations=iterations,
         ema_decay=0.999 if kind == "ve" else 0.9999,
-        predictor=predictor,
-        corrector="langevin" if kind == "ve" else "none",
-        snr=0.16,
     )
 
 
@@ -70,16 +81,14 @@ def _large(
     ema_decay: float = 0.999,
     reduction: Literal["mean", "sum"] = "sum",
 ) -> PublishedModel:
+    sampler = RecommendedSampler("reverse_diffusion", "langevin", snr, 2000)
     return PublishedModel(
-        config=ModelConfig(network, VE(0.01, sigma_max, steps=2000), PaperVE(), (0.0, 1.0), size),
+        config=ModelConfig(network, VE(0.01, sigma_max, steps=2000), PaperVE(), (0.0, 1.0), size, sampler),
         continuous=True,
         reduction=reduction,
         batch_size=batch_size,
         iterations=2_400_001,
         ema_decay=ema_decay,
-        predictor="reverse_diffusion",
-        corrector="langevin",
-        snr=snr,
     )
 
 
@@ -138,6 +147,29 @@ PUBLISHED: dict[str, PublishedModel] = {
         "subvp", _plus(8, True, "positional"), True, "euler_maruyama", 950_001
     ),
 }
+
+FIGURES: dict[str, Figures] = {
+    "ve/cifar10_ncsnpp": Figures(2.45, 9.73),
+    "ve/cifar10_ncsnpp_continuous": Figures(2.38, 9.83),
+    "ve/cifar10_ncsnpp_deep_continuous": Figures(2.20, 9.89),
+    "vp/cifar10_ddpm": Figures(3.24, None, 3.37, 3.28),
+    "vp/cifar10_ddpm_continuous": Figures(None, None, 3.69, 3.21),
+    "vp/cifar10_ddpmpp": Figures(2.78, 9.64),
+    "vp/cifar10_ddpmpp_continuous": Figures(2.55, 9.58, 3.93, 3.16),
+    "vp/cifar10_ddpmpp_deep_continuous": Figures(2.41, 9.68, 3.08, 3.13),
+    "subvp/cifar10_ddpm_continuous": Figures(None, None, 3.56, 3.05),
+    "subvp/cifar10_ddpmpp_continuous": Figures(2.61, 9.56, 3.16, 3.02),
+    "subvp/cifar10_ddpmpp_deep_continuous": Figures(2.41, 9.57, 2.92, 2.99),
+}
+
+SOURCES: dict[str, str] = {
+    "ve/bedroom_ncsnpp_continuous": "hf:google/ncsnpp-bedroom-256",
+    "ve/church_ncsnpp_continuous": "hf:google/ncsnpp-church-256",
+    "ve/celebahq_256_ncsnpp_continuous": "hf:google/ncsnpp-celebahq-256",
+    "ve/ffhq_256_ncsnpp_continuous": "hf:google/ncsnpp-ffhq-256",
+    "ve/ffhq_ncsnpp_continuous": "hf:google/ncsnpp-ffhq-1024",
+}
+"""Models of the paper that are also on the Hugging Face hub."""
 
 
 def published(name: str) -> PublishedModel:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from scoreinv.cli.common import Settings
 from scoreinv.cli.failures import describe
 from scoreinv.cli.manifest import Manifest
+from scoreinv.cli.messages import emit, notice
 from scoreinv.cli.outputs import STREAM, Job, Plan, check_outputs
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import Session
@@ -120,21 +120,3 @@ def _compute(
         manifest.add(record | {"model_sha256": session.model_sha256})
     if outputs != [STREAM]:
         notice(settings, f"{', '.join(outputs)} ({duration(seconds)})")
-
-
-def emit(settings: Settings, record: dict[str, Any]) -> None:
-    """One JSON object on a line of stdout, at once, when `--json` asks for it."""
-    if settings.json:
-        sys.stdout.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
-        sys.stdout.flush()
-
-
-def notice(settings: Settings, text: str) -> None:
-    """A line for a person on stderr, unless quiet or machine-read."""
-    if not settings.quiet and not settings.json:
-        sys.stderr.write(f"scoreinv: {text}\n")
-
-
-def warn(text: str) -> None:
-    """A line on stderr about something that was not done as one may expect."""
-    sys.stderr.write(f"scoreinv: warning: {text}\n")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoreinv.cli.batch import Report, Work, run, warn
+from scoreinv.cli.batch import Report, Work, run
 from scoreinv.cli.common import (
     Estimate,
     EstimateOption,
@@ -23,6 +23,7 @@ from scoreinv.cli.common import (
     StepsOption,
     conditional_sampling,
 )
+from scoreinv.cli.messages import warn
 from scoreinv.cli.outputs import STREAM, Job, check_file, plan
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session

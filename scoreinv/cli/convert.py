@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from scoreinv.cli.batch import emit, notice
 from scoreinv.cli.common import Settings
+from scoreinv.cli.messages import emit, notice
 from scoreinv.cli.outputs import check_file, check_writable, refuse_existing
 from scoreinv.errors import InputError
 
@@ -16,27 +16,47 @@ SUFFIX = ".safetensors"
 
 
 def convert(
-    source: Annotated[str, typer.Argument(metavar="SRC", help="Checkpoint of the reference implementation (.pth).")],
-    output: Annotated[str, typer.Option("-o", "--output", metavar="OUT", help="Model file to write (.safetensors).")],
-    config: Annotated[
-        str, typer.Option("--config", metavar="FILE|NAME", help="Its configuration (JSON), or a published name.")
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SRC",
+            help="Checkpoint of the reference implementation (.pth), folder in diffusers' format, or hf:NAME.",
+        ),
     ],
+    output: Annotated[str, typer.Option("-o", "--output", metavar="OUT", help="Model file to write (.safetensors).")],
     settings: Settings,
-    ema: Annotated[bool, typer.Option("--ema/--raw", help="The averaged weights, or the last raw ones.")] = True,
+    config: Annotated[
+        str | None,
+        typer.Option("--config", metavar="FILE|NAME", help="Of a .pth: its configuration (JSON), or a published name."),
+    ] = None,
+    ema: Annotated[
+        bool, typer.Option("--ema/--raw", help="Of a .pth: the averaged weights, or the last raw ones.")
+    ] = True,
 ) -> None:
-    """Convert a published checkpoint (.pth) to a model file. Nothing in the checkpoint is executed."""
-    check_file(source)
+    """Convert a published model to a model file. Nothing in what is read is executed."""
+    folder = source.startswith("hf:") or Path(source).is_dir()
+    if not folder:
+        check_file(source)
+    if folder and config is not None:
+        raise InputError(f"{source}: brings its own configuration: leave out --config")
+    if not folder and config is None:
+        raise InputError(f"{source}: say what it is by --config: a name of `scoreinv models list`, or a JSON file")
     if Path(output).suffix != SUFFIX:
         raise InputError(f"{output}: end the output's name in {SUFFIX}")
     check_writable(output)
     refuse_existing([output], overwrite=settings.overwrite)
 
+    from scoreinv.checkpoints.catalogue import configuration, full_name, load_located, locate
     from scoreinv.checkpoints.files import save_model
     from scoreinv.checkpoints.official import load_official, read_official_config
 
-    model = read_official_config(config)
-    prior = load_official(Path(source), model, ema=ema)
-    notes = {"source": Path(source).name, "weights": "ema" if ema else "raw"}
+    if folder:
+        path = locate(source if source.startswith("hf:") else Path(source))
+        model, prior, notes = configuration(path), load_located(path), {"source": full_name(source, path)}
+    else:
+        model = read_official_config(config)
+        prior = load_official(Path(source), model, ema=ema)
+        notes = {"source": Path(source).name, "config": config, "weights": "ema" if ema else "raw"}
     save_model(Path(output), prior, model, half=False, notes=notes)
     parameters = sum(p.numel() for p in prior.network.parameters())
     emit(settings, {"input": source, "output": output, "outputs": [output], "parameters": parameters})

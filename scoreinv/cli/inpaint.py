@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoreinv.cli.batch import Report, Work, run, warn
+from scoreinv.cli.batch import Report, Work, run
 from scoreinv.cli.common import (
     OUTPUT,
     Estimate,
@@ -24,6 +24,7 @@ from scoreinv.cli.common import (
     StepsOption,
     conditional_sampling,
 )
+from scoreinv.cli.messages import warn
 from scoreinv.cli.outputs import READABLE, STREAM, Job, Plan, check_file, check_outputs, plan
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from scoreinv.cli.batch import emit, failure
+from scoreinv.cli.batch import failure
 from scoreinv.cli.common import ModelOption, Settings
+from scoreinv.cli.messages import emit
 from scoreinv.cli.outputs import STREAM, expand
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session

@@ -4,71 +4,93 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scoreinv.cli.common import Settings, common_options
 
+if TYPE_CHECKING:
+    from scoreinv.checkpoints.description import ModelDescription
+
 app = typer.Typer(help="The models that are there, and what they are.", no_args_is_help=True)
+
+_COLUMNS = ("name", "kind", "SDE", "pixels", "weights", "MB", "licence", "FID")
 
 
 @app.command("list")
 @common_options
 def list_models(settings: Settings) -> None:
-    """List the bundled models and the names of the paper's published ones (for `convert --config`)."""
-    from scoreinv.checkpoints.catalogue import bundled_names, locate
-    from scoreinv.checkpoints.published import PUBLISHED
+    """List the bundled models, and the paper's with the figures that it reports of them."""
+    from scoreinv.checkpoints.description import describe_all
 
-    models = [{"name": name, "kind": "bundled", "file": str(locate(name))} for name in bundled_names()]
-    models += [{"name": name, "kind": "published settings"} for name in PUBLISHED]
+    models = describe_all()
     if settings.json:
-        sys.stdout.write(json.dumps({"models": models}) + "\n")
+        _print_json([_summary(model) for model in models])
         return
-    width = max(len(model["name"]) for model in models)
-    for model in models:
-        sys.stdout.write(f"{model['name']:<{width}}  {model['kind']}\n")
+    rows = [_COLUMNS, *map(_row, models)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
+    for row in rows:
+        sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n")
 
 
 @app.command("show")
 @common_options
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A bundled model, a model file, or a published name.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A bundled or published name, a model file or folder, or hf:NAME.")
+    ],
     settings: Settings,
 ) -> None:
-    """Show a model's configuration, its parameters and how it was trained."""
-    record = _published(name) or _model_file(name)
+    """Show what a model is, where it is from, its recommended sampler and its configuration."""
+    from scoreinv.checkpoints.description import describe
+
+    model = describe(name)
+    record = _summary(model) | {
+        "sha256": model.sha256,
+        "notes": model.notes,
+        "config": {key: value for key, value in model.config.to_dict().items() if key != "sampler"},
+    }
     if settings.json:
-        sys.stdout.write(json.dumps({"models": [record]}) + "\n")
+        _print_json([record])
         return
     for key, value in record.items():
-        sys.stdout.write(f"{key}: {value if isinstance(value, str | int) else json.dumps(value, indent=2)}\n")
+        if value not in (None, {}):
+            text = value if isinstance(value, str | int | float) else json.dumps(value, indent=2)
+            sys.stdout.write(f"{key}: {text}\n")
 
 
-def _published(name: str) -> dict[str, Any] | None:
-    from dataclasses import asdict
-
-    from scoreinv.checkpoints.published import PUBLISHED
-
-    if name not in PUBLISHED:
-        return None
-    model = PUBLISHED[name]
-    settings = {key: value for key, value in asdict(model).items() if key != "config"}
-    return {"name": name, "kind": "published settings", "config": model.config.to_dict(), "settings": settings}
-
-
-def _model_file(name: str) -> dict[str, Any]:
-    from scoreinv.checkpoints.catalogue import load, locate
-    from scoreinv.checkpoints.files import read_metadata
-
-    path = locate(name)
-    config, notes = read_metadata(path)
-    parameters = sum(p.numel() for p in load(name).network.parameters())
+def _summary(model: ModelDescription) -> dict[str, Any]:
+    config = model.config.to_dict()
     return {
-        "name": name,
-        "kind": "model",
-        "file": str(path),
-        "parameters": parameters,
-        "config": config.to_dict(),
-        "notes": notes,
+        "name": model.name,
+        "kind": model.kind,
+        "parameters": model.parameters,
+        "megabytes": round(model.megabytes, 1),
+        "sde": config["sde"]["name"],
+        "image_size": model.config.image_size,
+        "licence": model.licence,
+        "source": model.source,
+        "figures": model.figures,
+        "sampler": config["sampler"],
+        "file": None if model.file is None else str(model.file),
     }
+
+
+def _row(model: ModelDescription) -> tuple[str, ...]:
+    summary = _summary(model)
+    fid = model.figures.get("fid", model.figures.get("fid_ode"))
+    return (
+        model.name,
+        model.kind,
+        summary["sde"],
+        str(model.config.image_size),
+        f"{model.parameters / 1e6:.1f} M",
+        f"{model.megabytes:.0f}",
+        model.licence,
+        "" if fid is None else f"{fid:.2f}",
+    )
+
+
+def _print_json(models: list[dict[str, Any]]) -> None:
+    sys.stdout.write(json.dumps({"models": models}) + "\n")

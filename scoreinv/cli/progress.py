@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from types import TracebackType
@@ -12,10 +13,13 @@ if TYPE_CHECKING:
 
 SHOW_AFTER_SECONDS = 1.0
 LINE_EVERY_SECONDS = 30.0
+LONG_SECONDS = 60.0
 
 
 class ProgressBar:
     """Shows how far a piece of work is: a bar on a terminal, a sparse line elsewhere, nothing when quiet.
+
+    Elsewhere the first line comes at once when the work is going to be long, as far as its first part tells.
 
     A context manager; it may be told as often as one likes.
     """
@@ -24,7 +28,7 @@ class ProgressBar:
         self.title = title
         self.quiet = quiet
         self.started = time.monotonic()
-        self.last_line = self.started
+        self.last_line = -math.inf
         self.bar: Progress | None = None
         self.task: TaskID | None = None
 
@@ -39,8 +43,11 @@ class ProgressBar:
 
     def fraction(self, done: float) -> None:
         """This share of the work is done, in (0, 1]."""
-        left = (time.monotonic() - self.started) * (1 - done) / max(done, 1e-9)
-        self.show(done, duration(left))
+        elapsed = time.monotonic() - self.started
+        total = elapsed / max(done, 1e-9)
+        if total < LONG_SECONDS:
+            self.last_line = max(self.last_line, self.started)
+        self.show(done, duration(total - elapsed))
 
     def show(self, done: float, left: str, note: str = "") -> None:
         """This share is done, so much time is left; `note` is shown beside."""

@@ -5,15 +5,19 @@ Inputs are checked before: a wrong file name should not wait for torch.
 
 from __future__ import annotations
 
-import hashlib
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scoreinv.cli.common import DeviceChoice, PrecisionChoice, Settings
+from scoreinv.cli.messages import notice
 from scoreinv.errors import InputError, ScoreinvError
 
 if TYPE_CHECKING:
     from scoreinv.prior import ScorePrior
+
+LARGE_PARAMETERS = 20_000_000
+"""A model of more weights may not fit; the bundled ones do."""
 
 
 class Session:
@@ -40,18 +44,32 @@ class Session:
         """What a JSON line says of how a result was made."""
         return {
             "seed": self.settings.seed,
-            "model": self.model,
+            "model": self.model_name,
             "method": method,
             "device": self.device,
             "precision": self.precision,
         }
 
     @cached_property
-    def model_sha256(self) -> str:
-        """Hash of the model's file, in hexadecimal."""
+    def model_path(self) -> Path:
+        """Where the model lies; it is fetched when it is one of the hub."""
         from scoreinv.checkpoints.catalogue import locate
 
-        return hashlib.sha256(locate(self.model).read_bytes()).hexdigest()
+        return locate(self.model)
+
+    @property
+    def model_name(self) -> str:
+        """As typed; for a model of the hub with its revision."""
+        from scoreinv.checkpoints.catalogue import full_name
+
+        return full_name(self.model, self.model_path)
+
+    @cached_property
+    def model_sha256(self) -> str:
+        """Hash of the model's weights, in hexadecimal."""
+        from scoreinv.checkpoints.catalogue import sha256
+
+        return sha256(self.model_path)
 
     @cached_property
     def device(self) -> str:
@@ -70,15 +88,33 @@ class Session:
         """The model, on the device and in the precision of the run."""
         import torch
 
-        from scoreinv.checkpoints.catalogue import load
+        from scoreinv.checkpoints.catalogue import load_located
 
         device, precision = self.device, self.precision
         set_threads(self.settings.threads)
-        prior = load(self.model)
+        prior = load_located(self.model_path)
+        if device == "cpu":
+            self._check_memory(prior)
         try:
             return prior.to(torch.device(device), getattr(torch, precision))
         except torch.OutOfMemoryError as error:
             raise ScoreinvError(f"{self.model}: does not fit in the memory of {device}: use --device cpu") from error
+
+    def _check_memory(self, prior: ScorePrior) -> None:
+        """Say what a large model takes; ScoreinvError when there is not so much."""
+        if sum(parameter.numel() for parameter in prior.network.parameters()) < LARGE_PARAMETERS:
+            return
+        from scoreinv.checkpoints.catalogue import configuration
+        from scoreinv.tasks.memory import available_bytes, evaluation_bytes
+
+        itemsize = 2 if self.precision == "bfloat16" else 4
+        needed, free = evaluation_bytes(configuration(self.model_path), itemsize=itemsize), available_bytes()
+        if free is not None and needed > free:
+            raise ScoreinvError(
+                f"{self.model}: takes about {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free: end "
+                "other programs, or use a smaller model"
+            )
+        notice(self.settings, f"{self.model}: takes about {needed / 1e9:.1f} GB of memory")
 
 
 def set_threads(count: int | None) -> None:

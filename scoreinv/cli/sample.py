@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoreinv.cli.batch import emit, notice
 from scoreinv.cli.common import OUTPUT, ModelOption, QualityOption, Settings
+from scoreinv.cli.messages import emit, notice
 from scoreinv.cli.outputs import STREAM, check_outputs, check_writable
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import Session
@@ -40,7 +40,12 @@ def sample(
         ),
     ] = SamplerChoice.PC,
     steps: Annotated[
-        int | None, typer.Option("--steps", min=1, help="Of pc (default: 1000) and multistep [default: 25].")
+        int | None,
+        typer.Option(
+            "--steps",
+            min=1,
+            help="Of pc (default: as recommended with the model, else 1000) and multistep (default: 25).",
+        ),
     ] = None,
     output: Annotated[
         str | None,

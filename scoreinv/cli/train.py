@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoreinv.cli.batch import emit, notice
 from scoreinv.cli.common import PrecisionChoice, Settings
+from scoreinv.cli.messages import emit, notice
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import resolve_device, resolve_precision, set_threads
 from scoreinv.errors import InputError

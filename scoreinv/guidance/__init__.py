@@ -1,6 +1,7 @@
 """Conditions as wrappers of a prior: grad log p_t(x | y) = grad log p_t(x) + grad log p_t(y | x)."""
 
 from scoreinv.guidance.classifier import ClassifierGuidance
+from scoreinv.guidance.clipped import Clipped
 from scoreinv.guidance.conditioned import Conditioned
 from scoreinv.guidance.constrained import ConstrainedPC
 from scoreinv.guidance.ddnm import DDNM
@@ -12,6 +13,7 @@ __all__ = [
     "DPS",
     "MMPS",
     "ClassifierGuidance",
+    "Clipped",
     "Conditioned",
     "ConstrainedPC",
     "LikelihoodGuidance",

@@ -43,10 +43,11 @@ def group_norm(channels: int, channels_per_group: int) -> nn.GroupNorm:
 
 
 class Attention(nn.Module):
-    """Self-attention over positions, one head, residual (Song et al. 2021, appendix H; Ho et al. 2020)."""
+    """Self-attention over positions, residual (Song et al. 2021, appendix H; Ho et al. 2020: one head)."""
 
-    def __init__(self, channels: int, norm: nn.GroupNorm, init_scale: float, rescale: float) -> None:
+    def __init__(self, channels: int, norm: nn.GroupNorm, init_scale: float, rescale: float, heads: int = 1) -> None:
         super().__init__()
+        self.heads = heads
         self.norm = norm
         self.query = conv(channels, channels, 1, 0.1)
         self.key = conv(channels, channels, 1, 0.1)
@@ -56,12 +57,16 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.norm(x)
-        query, key, value = (layer(h).flatten(2).transpose(1, 2) for layer in (self.query, self.key, self.value))
+        query, key, value = (self._split(layer(h)) for layer in (self.query, self.key, self.value))
         if torch.is_grad_enabled():
             # The fused kernel of the CPU has no second derivative, which guided likelihoods need.
-            weights = (query @ key.transpose(1, 2) * x.shape[1] ** -0.5).softmax(dim=-1)
+            weights = (query @ key.transpose(2, 3) * query.shape[3] ** -0.5).softmax(dim=-1)
             h = weights @ value
         else:
             h = F.scaled_dot_product_attention(query, key, value)
-        h = h.transpose(1, 2).unflatten(2, x.shape[2:])
+        h = h.transpose(2, 3).reshape(x.shape)
         return (x + self.output(h)) * self.rescale
+
+    def _split(self, h: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, heads, H W, C / heads)."""
+        return h.unflatten(1, (self.heads, -1)).flatten(3).transpose(2, 3)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from scoreinv.networks.embeddings import FourierEmbedding, PositionalEmbedding
 from scoreinv.networks.layers import Attention, conv, group_norm, linear
-from scoreinv.networks.normalization import norm_activate
+from scoreinv.networks.normalization import group_norms, norm_activate
 from scoreinv.networks.resampling import Downsample, Upsample, downsample, upsample
 
 Activation = Literal["swish", "elu", "relu", "lrelu"]
@@ -43,6 +43,8 @@ class NCSNppConfig:
         multipliers: width of each level over `width`; one level a factor.
         blocks: residual blocks of a level.
         attention_levels: levels with attention, 0 the finest; the bottom always has it.
+        up_attention: on the way up `once` a level, after its last block, or after `each` block (as Ho et al. 2020).
+        attention_head: features of an attention head; None for one head.
         block: `biggan` resamples inside the residual block, `ddpm` by separate layers.
         fir_kernel: taps of the anti-aliasing filter; None for plain resampling.
         learned_resampling: with `ddpm` blocks, resample by convolutions.
@@ -53,6 +55,8 @@ class NCSNppConfig:
         dropout: inside residual blocks.
         init_scale: of the last layer of each branch (0: starts as the identity).
         channels_per_group: least number of channels of a normalisation group (1 for DDPM).
+        groups: numbers of groups of all normalisations, in the order of definition; None: at most 32 each.
+        norm_epsilon: added to the variance by normalisations.
         activation: nonlinearity.
         patch: pixel-unshuffle factor of the stem.
     """
@@ -63,6 +67,8 @@ class NCSNppConfig:
     multipliers: tuple[int, ...] = (1, 2, 2, 2)
     blocks: int = 4
     attention_levels: tuple[int, ...] = (1,)
+    up_attention: Literal["once", "each"] = "once"
+    attention_head: int | None = None
     block: Literal["biggan", "ddpm"] = "biggan"
     fir_kernel: tuple[int, ...] | None = (1, 3, 3, 1)
     learned_resampling: bool = True
@@ -76,6 +82,8 @@ class NCSNppConfig:
     dropout: float = 0.1
     init_scale: float = 0.0
     channels_per_group: int = 4
+    groups: tuple[int, ...] | None = None
+    norm_epsilon: float = 1e-6
     activation: Activation = "swish"
     patch: int = 1
 
@@ -191,7 +199,9 @@ class UpLevel(nn.Module):
         self.blocks = nn.ModuleList(
             ResidualBlock((outputs if i else inputs) + skips.pop(), outputs, config) for i in range(config.blocks + 1)
         )
-        self.attention = _attention(outputs, config) if level in config.attention_levels else None
+        attends, each = level in config.attention_levels, config.up_attention == "each"
+        self.attention = _attention(outputs, config) if attends and not each else None
+        self.block_attention = nn.ModuleList(_attention(outputs, config) for _ in self.blocks if attends and each)
         self.norm: nn.Module | None = None
         self.pyramid: nn.Module | None = None
         self.pyramid_outputs = outputs if self.mode == "residual" else image_channels
@@ -211,8 +221,10 @@ class UpLevel(nn.Module):
     def forward(
         self, h: Tensor, pyramid: Tensor | None, embedding: Tensor | None, skips: list[Tensor]
     ) -> tuple[Tensor, Tensor | None]:
-        for block in self.blocks:
+        for i, block in enumerate(self.blocks):
             h = block(torch.cat([h, skips.pop()], dim=1), embedding)
+            if self.block_attention:
+                h = self.block_attention[i](h)
         if self.attention is not None:
             h = self.attention(h)
         if self.norm is not None:
@@ -271,6 +283,9 @@ class NCSNpp(nn.Module):
         if config.progressive_output != "output_skip":
             self.norm_out = group_norm(features, config.channels_per_group)
             self.conv_out = conv(features, image_channels, 3, config.init_scale)
+        norms = group_norms(self)
+        for norm, count in zip(norms, config.groups or [norm.num_groups for norm in norms], strict=True):
+            norm.num_groups, norm.eps = count, config.norm_epsilon
 
     def forward(self, x: Tensor, label: Tensor, condition: Tensor | None = None) -> Tensor:
         config = self.config
@@ -322,4 +337,5 @@ def _rescale(config: NCSNppConfig) -> float:
 
 def _attention(channels: int, config: NCSNppConfig) -> Attention:
     norm = group_norm(channels, config.channels_per_group)
-    return Attention(channels, norm, config.init_scale, _rescale(config))
+    heads = 1 if config.attention_head is None else max(1, channels // config.attention_head)
+    return Attention(channels, norm, config.init_scale, _rescale(config), heads)

@@ -17,6 +17,11 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 
+def group_norms(network: nn.Module) -> list[nn.GroupNorm]:
+    """The normalisations of a network, in the order of their definition."""
+    return [module for module in network.modules() if isinstance(module, nn.GroupNorm)]
+
+
 def norm_activate(norm: nn.GroupNorm, activation: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """activation(norm(x)) for x of shape (B, C, H, W)."""
     if (

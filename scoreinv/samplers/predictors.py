@@ -10,7 +10,7 @@ The reverse process, written once with stochasticity eta from 0 (probability-flo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from torch import Tensor
 
@@ -85,9 +85,14 @@ class ProbabilityFlow(ReverseDiffusion):
 class Ancestral:
     """The reverse Markov chain of SMLD and DDPM: (x + G^2 score) / a + std z (Song et al. 2021, eq. 4, 47).
 
-    std is sqrt(beta_i) = G for VP and sigma_{i-1} G / sigma_i for VE, with beta_i = 1 - a^2 on the grid actually used.
+    Of the two variances of Ho et al. 2020, section 3.2, `posterior` is that of x_s given x_t and the picture, std =
+    sigma_s G / sigma_t, and `forward` that of the forward step, std = G = sqrt(beta_i), beta_i = 1 - a^2 on the grid
+    actually used. `paper` is Song et al.'s: posterior for VE, forward for VP.
+
     Raises InputError for other SDEs, which have no such chain.
     """
+
+    variance: Literal["paper", "forward", "posterior"] = "paper"
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, noise: NoiseStream) -> Tensor:
         sde = prior.sde
@@ -95,7 +100,7 @@ class Ancestral:
             raise InputError(f"ancestral sampling is for VE and VP, not for {type(sde).__name__}")
         ratio, variance = forward_kernel(sde, s, t)
         std = variance.sqrt()
-        if isinstance(sde, VE):
+        if self.variance == "posterior" or (self.variance == "paper" and isinstance(sde, VE)):
             std = std * sde.sigma(s) / sde.sigma(t)
         mean = (x + broadcast(variance, x) * prior.score(x, t)) / broadcast(ratio, x)
         return mean + broadcast(std, x) * noise.normal(x.shape, x.device, x.dtype)

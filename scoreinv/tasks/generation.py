@@ -8,16 +8,15 @@ from typing import Literal
 import numpy as np
 
 from scoreinv.errors import InputError
-from scoreinv.guidance import ClassifierGuidance
+from scoreinv.guidance import ClassifierGuidance, Clipped
 from scoreinv.guidance.classifier import Classifier
-from scoreinv.prior import Prior, ScorePrior
-from scoreinv.samplers import ODE, PC, EulerMaruyama, Multistep, NoiseStream
-from scoreinv.sdes import VE
+from scoreinv.prior import Prior, RecommendedSampler, ScorePrior
+from scoreinv.samplers import ODE, PC, Ancestral, EulerMaruyama, Multistep, NoiseStream, ReverseDiffusion
+from scoreinv.sdes import DDPM, VE
 from scoreinv.tasks.common import PIXELS_AT_ONCE, Share, TaskCallback, Told, finite, to_arrays
 
 Sampler = Literal["pc", "ode", "multistep"]
 
-PC_STEPS = 1000
 MULTISTEP_STEPS = 25
 
 
@@ -49,9 +48,9 @@ def generate(
     """Draw `count` pictures of the model's own size; picture i of a seed is the same whatever the count.
 
     Arguments:
-        sampler: `pc` with the paper's settings (VE: reverse diffusion and Langevin; else Euler-Maruyama), `ode`
+        sampler: `pc` with the settings recommended with the model, else the paper's for its SDE (`recommended`), `ode`
             (adaptive probability flow), or `multistep` (DPM-Solver++, good in 25 evaluations).
-        steps: of `pc` (1000) and `multistep` (25); the ODE chooses its own.
+        steps: of `pc` (as recommended, else 1000) and `multistep` (25); the ODE chooses its own.
         classifier, label, guidance: see `ClassifierGuidance`.
         callback: told of progress; may stop the work.
 
@@ -66,6 +65,8 @@ def generate(
     target: Prior = prior
     if classifier is not None:
         target = ClassifierGuidance(prior, classifier, label, guidance)
+    if sampler == "pc" and recommended(prior).clip:
+        target = Clipped(target)
     side = prior.image_size
     at_once = max(1, PIXELS_AT_ONCE // side**2)
     share = Share(callback, count)
@@ -82,11 +83,15 @@ def generate(
 
 
 def make_sampler(prior: ScorePrior, sampler: Sampler, steps: int | None) -> PC | ODE | Multistep:
-    """The sampler of a name with its settings for the prior's SDE; InputError for one that there is not."""
+    """The sampler of a name with its settings for the prior; InputError for one that there is not."""
     if sampler == "pc":
-        if isinstance(prior.sde, VE):
-            return PC(steps=steps or PC_STEPS)
-        return PC(predictor=EulerMaruyama(), corrector_steps=0, steps=steps or PC_STEPS)
+        settings = recommended(prior)
+        return PC(
+            predictor=_PREDICTORS[settings.predictor],
+            corrector_steps=0 if settings.corrector == "none" else 1,
+            snr=settings.snr,
+            steps=steps or settings.steps,
+        )
     if sampler == "ode":
         if steps is not None:
             raise InputError("the ODE sampler chooses its steps by itself")
@@ -94,3 +99,20 @@ def make_sampler(prior: ScorePrior, sampler: Sampler, steps: int | None) -> PC |
     if sampler == "multistep":
         return Multistep(steps=steps or MULTISTEP_STEPS)
     raise InputError(f"unknown sampler {sampler!r}: choose pc, ode or multistep")
+
+
+def recommended(prior: ScorePrior) -> RecommendedSampler:
+    """What is recommended with the model, or else the paper's for its SDE (Song et al. 2021, appendix G)."""
+    if prior.sampler is not None:
+        return prior.sampler
+    if isinstance(prior.sde, VE):
+        return RecommendedSampler("reverse_diffusion", "langevin")
+    return RecommendedSampler("ancestral" if isinstance(prior.sde, DDPM) else "euler_maruyama")
+
+
+_PREDICTORS = {
+    "reverse_diffusion": ReverseDiffusion(),
+    "euler_maruyama": EulerMaruyama(),
+    "ancestral": Ancestral(),
+    "ancestral_posterior": Ancestral("posterior"),
+}

@@ -1,0 +1,99 @@
+"""What a person wants to know of a model before using it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scoreinv.checkpoints.catalogue import bundled_folder, bundled_names, configuration, full_name, locate, sha256
+from scoreinv.checkpoints.config import ModelConfig
+from scoreinv.checkpoints.files import read_metadata
+from scoreinv.checkpoints.published import FIGURES, PUBLISHED, SOURCES, published
+from scoreinv.networks.ncsnpp import NCSNpp
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """A model in words and figures.
+
+    Attributes:
+        name: as it is asked for.
+        kind: `bundled`, `published` (a model of the paper, to be fetched and converted) or `file`.
+        parameters: number of weights.
+        config: all that builds it.
+        licence: of the weights.
+        source: where it is from.
+        figures: what is reported of it.
+        file: where it lies; None for a published one.
+        sha256: of its weights; None for a published one.
+        notes: how it was trained, or what it was made from.
+    """
+
+    name: str
+    kind: str
+    parameters: int
+    config: ModelConfig
+    licence: str
+    source: str
+    figures: dict[str, float]
+    file: Path | None = None
+    sha256: str | None = None
+    notes: dict[str, Any] | None = None
+
+    @property
+    def megabytes(self) -> float:
+        """Size of its file, or of one with float32 weights."""
+        return (self.file.stat().st_size if self.file and self.file.is_file() else 4 * self.parameters) / 1e6
+
+
+def describe(name: str) -> ModelDescription:
+    """A bundled or published name, a file, a folder or `hf:NAME`; raises CheckpointError when there is none such."""
+    return describe_published(name) if name in PUBLISHED else _describe_located(name)
+
+
+def describe_all() -> list[ModelDescription]:
+    """The bundled models, then the paper's."""
+    return [*map(_describe_located, bundled_names()), *map(describe_published, PUBLISHED)]
+
+
+def describe_published(name: str) -> ModelDescription:
+    """A model of the paper, by its published name."""
+    config = published(name).config
+    reported = vars(FIGURES[name]) if name in FIGURES else {}
+    return ModelDescription(
+        name=name,
+        kind="published",
+        parameters=count_parameters(config),
+        config=config,
+        licence="Apache-2.0",
+        source=SOURCES.get(name, "the paper's checkpoints (score_sde_pytorch), by `scoreinv convert`"),
+        figures={figure: value for figure, value in reported.items() if value is not None},
+    )
+
+
+def _describe_located(name: str) -> ModelDescription:
+    path = locate(name)
+    config = configuration(path)
+    notes = {} if path.is_dir() else read_metadata(path)[1]
+    bundled = path.parent.parent == bundled_folder()
+    return ModelDescription(
+        name=full_name(name, path),
+        kind="bundled" if bundled else "file",
+        parameters=count_parameters(config),
+        config=config,
+        licence="Apache-2.0" if bundled else str(notes.get("licence", "unknown")),
+        source=str(path.parent / "README.md") if bundled else str(notes.get("source", "unknown")),
+        figures={key: value for key, value in notes.items() if key.endswith("_loss")},
+        file=path,
+        sha256=sha256(path),
+        notes=notes,
+    )
+
+
+def count_parameters(config: ModelConfig) -> int:
+    """Weights of a model, counted without memory for them."""
+    with torch.device("meta"):
+        return sum(p.numel() for p in NCSNpp(config.network).parameters())

@@ -1,0 +1,77 @@
+"""How much memory an evaluation of a model takes, told without taking it."""
+
+from __future__ import annotations
+
+import weakref
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from scoreinv.checkpoints.config import ModelConfig
+from scoreinv.networks.ncsnpp import NCSNpp
+from scoreinv.tasks.common import PIXELS_AT_ONCE
+
+_WORKSPACE = 1.25
+"""What convolutions take besides, to reorder their inputs: measured at 32, 256 and 1024 pixels."""
+
+
+def evaluation_bytes(config: ModelConfig, *, itemsize: int = 4) -> int:
+    """Peak memory of an evaluation at the model's own size, of as many pictures as tasks evaluate at once.
+
+    Its weights, and what is alive of its features, followed through the network on shapes alone.
+
+    itemsize: bytes of a number, 4 of float32 or 2 of bfloat16.
+    """
+    side = config.image_size
+    batch = max(1, PIXELS_AT_ONCE // side**2)
+    with FakeTensorMode():
+        network = NCSNpp(config.network)
+        weights = sum(parameter.numel() for parameter in network.parameters())
+        with torch.no_grad(), _Peak() as peak:
+            network(torch.empty(batch, config.network.channels, side, side), torch.ones(batch))
+    return round((weights + _WORKSPACE * peak.most / 4) * itemsize)
+
+
+def available_bytes() -> int | None:
+    """Memory of this machine that programs can have; None where the system does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        return None
+
+
+class _Peak(TorchDispatchMode):
+    """The most bytes that tensors made under it hold at once; tensors of one storage count once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.most = self.held = 0
+        self.users: Counter[int] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor):
+                self._follow(tensor)
+        self.most = max(self.most, self.held)
+        return result
+
+    def _follow(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key, size = storage._cdata, storage.nbytes()
+        self.users[key] += 1
+        if self.users[key] == 1:
+            self.held += size
+        weakref.finalize(tensor, self._release, key, size)
+
+    def _release(self, key: int, size: int) -> None:
+        self.users[key] -= 1
+        if not self.users[key]:
+            self.held -= size
