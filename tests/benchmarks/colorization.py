@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from models import load_fast
 
 import scoreinv
 from scoreinv.imaging.colour import luma
@@ -46,7 +47,7 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=18)
     parser.add_argument("--samples", type=int, default=8)
     options = parser.parse_args()
-    prior = scoreinv.load(options.model).to(torch.bfloat16)
+    prior = load_fast(options.model)
     rows: dict[str, list[tuple[float, float]]] = {}
     grey_psnr, seconds, nfe = [], 0.0, 0
     photos = photographs(options.folder, options.photos)

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from masks import KINDS
+from models import load_fast
 from scipy.ndimage import laplace
 from skimage.restoration import inpaint_biharmonic
 
@@ -103,7 +104,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", metavar="TEXT", default=[""], help="those whose name contains one")
     options = parser.parse_args()
     reference = classical()
-    own = guided(scoreinv.load(options.model).to(torch.bfloat16), options.samples)
+    own = guided(load_fast(options.model), options.samples)
     chosen = {name: run for name, run in own.items() if any(text in name for text in options.methods)}
     photos = photographs(options.folder, options.photos, options.side)
     print(f"{len(photos)} photographs of {options.side} px, {torch.get_num_threads()} threads, model {options.model}")
