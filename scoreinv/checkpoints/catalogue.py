@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from scoreinv.checkpoints import files
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.checkpoints.diffusers_folder import (
     is_diffusers_folder,
@@ -14,6 +15,7 @@ from scoreinv.checkpoints.diffusers_folder import (
 )
 from scoreinv.checkpoints.files import load_model, read_metadata
 from scoreinv.checkpoints.hub import PREFIX, fetch
+from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import CheckpointError
 from scoreinv.prior import ScorePrior
 
@@ -68,6 +70,11 @@ def load(model: str | Path) -> ScorePrior:
 def load_located(path: Path) -> ScorePrior:
     """`load` of a model that was located."""
     return load_diffusers(path) if path.is_dir() else load_model(path)
+
+
+def load_classifier(model: str | Path) -> NoiseClassifier:
+    """The classifier of noisy pictures of a bundled name or a file; raises CheckpointError as `load` does."""
+    return files.load_classifier(locate(model))
 
 
 def configuration(path: Path) -> ModelConfig:

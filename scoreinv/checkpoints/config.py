@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
 
+from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import CheckpointError
 from scoreinv.networks.ncsnpp import NCSNpp, NCSNppConfig
+from scoreinv.networks.wide_resnet import WideResNet, WideResNetConfig
 from scoreinv.preconditioning import CONDITION_CHANNELS, EDM, PaperVE, PaperVP, Preconditioning, ResidualEDM
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
@@ -78,6 +80,63 @@ class ModelConfig:
             )
         except KeyError as error:
             raise CheckpointError(f"the model's configuration lacks {error}") from error
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """Everything that builds a classifier of noisy pictures but its weights.
+
+    Attributes:
+        network: options of the network.
+        sde: the forward process of the states that it classifies.
+        classes: names, as many as the network has.
+        data_range: model values of black and white.
+        image_size: side of the training pictures, in pixels.
+    """
+
+    network: WideResNetConfig
+    sde: SDE
+    classes: tuple[str, ...]
+    data_range: tuple[float, float] = (-1.0, 1.0)
+    image_size: int = 32
+
+    def __post_init__(self) -> None:
+        if len(self.classes) != self.network.classes:
+            raise CheckpointError(f"the network has {self.network.classes} classes, and {len(self.classes)} are named")
+
+    def build(self) -> NoiseClassifier:
+        """A classifier with fresh weights, in evaluation mode."""
+        network = WideResNet(self.network)
+        return NoiseClassifier(network, self.sde, self.data_range, self.image_size, self.classes).eval()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; `model_from_dict` is its inverse."""
+        return {
+            "network": asdict(self.network),
+            "sde": {"name": name_of(_SDES, self.sde), **asdict(self.sde)},
+            "classes": list(self.classes),
+            "data_range": list(self.data_range),
+            "image_size": self.image_size,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> ClassifierConfig:
+        """Raises CheckpointError naming the entry that is missing or unknown."""
+        try:
+            return cls(
+                network=build_dataclass(WideResNetConfig, data["network"]),
+                sde=_named(_SDES, data["sde"]),
+                classes=tuple(data["classes"]),
+                data_range=tuple(data["data_range"]),
+                image_size=data["image_size"],
+            )
+        except KeyError as error:
+            raise CheckpointError(f"the classifier's configuration lacks {error}") from error
+
+
+def model_from_dict(data: dict[str, Any]) -> ModelConfig | ClassifierConfig:
+    """What `to_dict` of either wrote: what names classes is a classifier."""
+    return ClassifierConfig.from_dict(data) if "classes" in data else ModelConfig.from_dict(data)
 
 
 def build_dataclass(cls: type[T], data: dict[str, Any]) -> T:

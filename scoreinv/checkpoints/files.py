@@ -8,17 +8,20 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from scoreinv.checkpoints.config import ModelConfig
+from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig, model_from_dict
+from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.prior import ScorePrior
 
 _FORMAT = "scoreinv"
+
+Model = TypeVar("Model", ScorePrior, NoiseClassifier)
 
 
 @contextmanager
@@ -39,15 +42,22 @@ def atomic_write(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def save_model(path: Path, prior: ScorePrior, config: ModelConfig, *, half: bool, notes: dict[str, Any]) -> None:
-    """Write a prior's weights with its configuration and free notes, atomically.
+def save_model(
+    path: Path,
+    model: ScorePrior | NoiseClassifier,
+    config: ModelConfig | ClassifierConfig,
+    *,
+    half: bool,
+    notes: dict[str, Any],
+) -> None:
+    """Write the weights of a prior or classifier with its configuration and free notes, atomically.
 
     `half`: matrices and filters in float16, which has the digits that bfloat16 lacks; vectors (biases, normalisation,
     the embedding's frequencies) stay in float32.
     """
     tensors = {
         name: value.detach().to("cpu", torch.float16 if half and value.ndim > 1 else torch.float32).contiguous()
-        for name, value in prior.network.state_dict().items()
+        for name, value in model.network.state_dict().items()
     }
     metadata = {"format": _FORMAT, "config": json.dumps(config.to_dict()), "notes": json.dumps(notes)}
     with atomic_write(path) as temporary:
@@ -61,28 +71,46 @@ def load_model(path: Path) -> ScorePrior:
     values that are not finite.
     """
     config, _ = read_metadata(path)
-    prior = config.build()
+    return _loaded(path, config.build())
+
+
+def load_classifier(path: Path) -> NoiseClassifier:
+    """The classifier of a model file, as `load_model`; raises CheckpointError also when it is that of a prior."""
+    config, _ = _read_metadata(path)
+    if not isinstance(config, ClassifierConfig):
+        raise CheckpointError(f"{path}: is a prior, not a classifier (`scoreinv train --classifier` makes one)")
+    return _loaded(path, config.build())
+
+
+def _loaded(path: Path, model: Model) -> Model:
     with _opened(path) as file:
         tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    install(path, prior, tensors)
-    return prior
+    install(path, model, tensors)
+    return model
 
 
-def install(path: Path, prior: ScorePrior, tensors: dict[str, torch.Tensor]) -> None:
-    """Give a prior's network the weights of a file, in the memory layout that convolutions want.
+def install(path: Path, model: ScorePrior | NoiseClassifier, tensors: dict[str, torch.Tensor]) -> None:
+    """Give a model's network the weights of a file, in the memory layout that convolutions want.
 
     Raises CheckpointError unless they are all there, and nothing else, of the right shapes and finite.
     """
-    _check_keys(path, prior.network.state_dict(), tensors)
+    _check_keys(path, model.network.state_dict(), tensors)
     broken = next((name for name, value in tensors.items() if not value.isfinite().all()), None)
     if broken is not None:
         raise CheckpointError(f"{path}: weights are not finite ({broken}); the file is damaged or training diverged")
-    prior.network.load_state_dict(tensors)
-    prior.network.to(memory_format=torch.channels_last)
+    model.network.load_state_dict(tensors)
+    model.network.to(memory_format=torch.channels_last)
 
 
 def read_metadata(path: Path) -> tuple[ModelConfig, dict[str, Any]]:
-    """Configuration and notes of a model file, without reading its weights."""
+    """Configuration and notes of a prior's file, without reading its weights; CheckpointError for a classifier's."""
+    config, notes = _read_metadata(path)
+    if isinstance(config, ClassifierConfig):
+        raise CheckpointError(f"{path}: is a classifier, not a prior: it goes with one, by `sample --class`")
+    return config, notes
+
+
+def _read_metadata(path: Path) -> tuple[ModelConfig | ClassifierConfig, dict[str, Any]]:
     if not path.exists():
         raise CheckpointError(f"{path}: no such model file")
     with _opened(path) as file:
@@ -91,7 +119,7 @@ def read_metadata(path: Path) -> tuple[ModelConfig, dict[str, Any]]:
         raise CheckpointError(f"{path}: safetensors, but not a scoreinv model (convert it by `scoreinv convert`)")
     try:
         config, notes = json.loads(metadata["config"]), json.loads(metadata.get("notes", "{}"))
-        return ModelConfig.from_dict(config), notes
+        return model_from_dict(config), notes
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: unreadable configuration: {error}") from error
 

@@ -14,10 +14,12 @@ from scoreinv.cli.messages import emit, notice
 from scoreinv.cli.outputs import STREAM, check_outputs, check_writable
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import Session
-from scoreinv.errors import InputError
+from scoreinv.errors import CheckpointError, InputError
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from scoreinv.classifier import NoiseClassifier
 
 
 class SamplerChoice(StrEnum):
@@ -47,6 +49,18 @@ def sample(
             help="Of pc (default: as recommended with the model, else 1000) and multistep (default: 25).",
         ),
     ] = None,
+    class_name: Annotated[
+        str | None,
+        typer.Option("--class", metavar="NAME|NUMBER", help="Pictures of this class of the classifier's only."),
+    ] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option("--guidance", min=0.0, help="Of --class: above 1 more typical, less varied. (default: 1)"),
+    ] = None,
+    classifier: Annotated[
+        str | None,
+        typer.Option("--classifier", metavar="NAME|FILE", help="Of --class. (default: MODEL-classifier)"),
+    ] = None,
     output: Annotated[
         str | None,
         typer.Option(
@@ -59,26 +73,49 @@ def sample(
     ] = None,
     quality: QualityOption = None,
 ) -> None:
-    """Draw new pictures from the model, in a grid or one by one."""
+    """Draw new pictures from the model, of a class where a classifier tells it, in a grid or one by one."""
     if sampler is SamplerChoice.ODE and steps is not None:
         raise InputError("--steps: the ODE sampler chooses its steps by itself")
+    if class_name is None and (guidance is not None or classifier is not None):
+        raise InputError("--guidance and --classifier belong to --class")
     target = output if output is not None else f"{Path(model).stem}_samples.png"
     outputs = _outputs(target, count, settings)
     session = Session(model, settings, exact=sampler is SamplerChoice.ODE)
 
-    from scoreinv.tasks.generation import generate
+    from scoreinv.tasks.generation import class_index, generate
 
+    judge = label = None
+    if class_name is not None:
+        judge = _classifier(classifier or f"{model}-classifier", session)
+        label = class_index(judge, class_name)
     session.load()
     started = time.monotonic()
     with ProgressBar("sampling", quiet=settings.quiet) as bar:
         result = generate(
-            session.prior, count, sampler=sampler.value, steps=steps, seed=settings.seed, callback=bar.fraction
+            session.prior,
+            count,
+            sampler=sampler.value,
+            steps=steps,
+            seed=settings.seed,
+            classifier=judge,
+            label=label,
+            guidance=1.0 if guidance is None else guidance,
+            callback=bar.fraction,
         )
     _write(result.images, outputs, quality, overwrite=settings.overwrite)
     seconds = time.monotonic() - started
     record = {"output": outputs[0], "outputs": outputs, "seconds": round(seconds, 3), "nfe": result.nfe}
     emit(settings, record | session.record(sampler.value))
     notice(settings, f"{count} pictures in {target} ({duration(seconds)})")
+
+
+def _classifier(name: str, session: Session) -> NoiseClassifier:
+    from scoreinv.checkpoints.catalogue import load_classifier
+
+    try:
+        return load_classifier(name).to(session.device)
+    except CheckpointError as error:
+        raise InputError(f"--class: needs a classifier of noisy pictures, by --classifier: {error}") from error
 
 
 def _outputs(target: str, count: int, settings: Settings) -> list[str]:

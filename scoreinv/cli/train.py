@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,8 @@ from scoreinv.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from scoreinv.classifier import NoiseClassifier
+    from scoreinv.prior import ScorePrior
     from scoreinv.sdes import SDE
     from scoreinv.training.config import DataConfig, TrainingConfig
     from scoreinv.training.progress import TrainProgress
@@ -57,6 +60,13 @@ def train(
             help="With --sde: a network that is also given what is known of a picture: holes, grey, hints.",
         ),
     ] = False,
+    classifier: Annotated[
+        bool,
+        typer.Option(
+            "--classifier",
+            help="With --sde: a classifier of noisy pictures, for sample --class; folders of --data are its classes.",
+        ),
+    ] = False,
     data: Annotated[
         str | None,
         typer.Option("--data", metavar="FOLDER|ZIP", help="Pictures. (default: a small built-in set of photographs)"),
@@ -86,15 +96,20 @@ def train(
         ),
     ] = None,
 ) -> None:
-    """Train a prior. Ctrl-C saves first; --resume goes on."""
+    """Train a prior, or a classifier for one. Ctrl-C saves first; --resume goes on."""
     if data is not None and not Path(data).exists():
         raise InputError(f"{data}: no such folder or zip file of pictures")
     if resume and out is None:
         raise InputError("--resume: name the run's folder by --out")
     if sde is not None and config is not None:
         raise InputError("--sde and --config: the configuration names its SDE; give one of them")
-    if conditional and (sde is None or resume):
-        raise InputError("--conditional: goes with --sde, for a new run; a configuration says it by itself")
+    for option, given in (("--conditional", conditional), ("--classifier", classifier)):
+        if given and (sde is None or resume):
+            raise InputError(f"{option}: goes with --sde, for a new run; a configuration says it by itself")
+    if conditional and classifier:
+        raise InputError("--conditional and --classifier: a prior, or a classifier; give one of them")
+    if classifier and data is None:
+        raise InputError("--classifier: name the pictures by --data: a folder of each class's folder")
     if sde is None and config is None and not resume:
         raise InputError("say what to train: --sde ve, vp or subvp, or --config FILE")
     leads = os.environ.get("RANK", "0") == "0"  # the only process, or the first of torchrun's
@@ -105,17 +120,15 @@ def train(
     if init is not None and resume:
         raise InputError("--init and --resume: a resumed run starts from its own state")
 
-    from scoreinv.checkpoints.catalogue import load
-    from scoreinv.training.loop import train as train_prior
-    from scoreinv.training.presets import conditional_training, small_training
+    from scoreinv.training.loop import train as train_model
 
     device = resolve_device(settings.device)
     set_threads(settings.threads)
-    preset = conditional_training if conditional else small_training
     changes = Changes(data, steps, minutes, batch_size, learning_rate, sigma_max)
+    preset = _preset(data, conditional=conditional, classifier=classifier)
     run = _configuration(sde, preset, config, out if resume else None, changes, settings)
     folder = Path(out) if out is not None else _default_folder(run)
-    start = load(init) if init is not None else None
+    start = None if init is None else _model_to_start_from(init, run)
     ends = [f"{run.steps:,} steps" if run.steps else "", f"{run.minutes:g} minutes" if run.minutes else ""]
     notice(settings, f"training in {folder}, to {' or '.join(filter(None, ends))}; Ctrl-C saves, --resume goes on")
     with ProgressBar("training", quiet=settings.quiet) as bar:
@@ -127,14 +140,14 @@ def train(
                 f"loss {progress.loss:.4f}, {progress.images_per_second:.0f} images/s",
             )
 
-        result = train_prior(run, folder, resume=resume, init=start, device=device, callback=tell)
+        result = train_model(run, folder, resume=resume, init=start, device=device, callback=tell)
     record = {
         "output": str(result.model),
         "outputs": [str(result.model)],
         "steps": result.steps,
         "images": result.images,
         "loss": result.loss,
-        "validation_loss": result.validation.loss if result.validation else None,
+        "validation_loss": result.validation.mean if result.validation else None,
         "seconds": round(result.seconds, 3),
         "seed": run.seed,
         "device": device,
@@ -143,6 +156,23 @@ def train(
     emit(settings, record)
     loss = "" if result.loss is None else f", loss {result.loss:.4f}"
     notice(settings, f"{result.model} ({result.steps:,} steps, {duration(result.seconds)}{loss})")
+
+
+def _preset(data: str | None, *, conditional: bool, classifier: bool) -> Callable[[SDE, DataConfig], TrainingConfig]:
+    """What --sde trains."""
+    from scoreinv.training.pictures import class_names
+    from scoreinv.training.presets import classifier_training, conditional_training, small_training
+
+    if classifier:
+        return partial(classifier_training, classes=class_names(Path(data)))
+    return conditional_training if conditional else small_training
+
+
+def _model_to_start_from(name: str, run: TrainingConfig) -> ScorePrior | NoiseClassifier:
+    from scoreinv.checkpoints.catalogue import load, load_classifier
+    from scoreinv.checkpoints.config import ClassifierConfig
+
+    return load_classifier(name) if isinstance(run.model, ClassifierConfig) else load(name)
 
 
 @dataclass(frozen=True)

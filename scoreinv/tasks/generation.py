@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import InputError
 from scoreinv.guidance import ClassifierGuidance, Clipped
 from scoreinv.guidance.classifier import Classifier
@@ -51,7 +52,7 @@ def generate(
         sampler: `pc` with the settings recommended with the model, else the paper's for its SDE (`recommended`), `ode`
             (adaptive probability flow), or `multistep` (DPM-Solver++, good in 25 evaluations).
         steps: of `pc` (as recommended, else 1000) and `multistep` (25); the ODE chooses its own.
-        classifier, label, guidance: see `ClassifierGuidance`.
+        classifier, label, guidance: see `ClassifierGuidance`; `class_index` finds the label of a name.
         callback: told of progress; may stop the work.
 
     Raises InputError for settings that are not such, Cancelled when the callback stopped, and ScoreinvError when the
@@ -61,6 +62,8 @@ def generate(
         raise InputError(f"at least one picture must be asked for, not {count}")
     if (classifier is None) != (label is None):
         raise InputError("a class needs a classifier and a label")
+    if isinstance(classifier, NoiseClassifier):
+        _check_match(classifier, prior)
     solver = make_sampler(prior, sampler, steps)
     target: Prior = prior
     if classifier is not None:
@@ -80,6 +83,24 @@ def generate(
         images += to_arrays(prior.to_image(finite(result.x0)))
         evaluations += int(result.nfe.sum())
     return GenerationResult(np.stack(images), round(evaluations / count))
+
+
+def class_index(classifier: NoiseClassifier, name: str) -> int:
+    """The label of a class by its name, or by its number from 0; InputError with the names when there is none such."""
+    if name in classifier.classes:
+        return classifier.classes.index(name)
+    if name.isdecimal() and int(name) < len(classifier.classes):
+        return int(name)
+    raise InputError(f"there is no class {name!r}; the classifier's are: {', '.join(classifier.classes)}")
+
+
+def _check_match(classifier: NoiseClassifier, prior: ScorePrior) -> None:
+    """Raise InputError unless the classifier knows the states that the prior's sampler goes through."""
+    ours = (prior.sde, prior.data_range, prior.channels)
+    if (classifier.sde, classifier.data_range, classifier.network.channels) != ours:
+        raise InputError("the classifier was trained for states of another SDE, range or number of channels")
+    if prior.image_size % classifier.network.stride:
+        raise InputError(f"the classifier needs sides that are multiples of {classifier.network.stride}")
 
 
 def make_sampler(prior: ScorePrior, sampler: Sampler, steps: int | None) -> PC | ODE | Multistep:

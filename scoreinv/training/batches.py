@@ -133,6 +133,8 @@ class BatchSource:
         pixels = self._crop(self.pictures.levels[index], generator)
         if self.data.flip and generator.integers(2):
             pixels = pixels[:, ::-1]
+        if self.data.shift:
+            pixels = _shifted(pixels, generator.integers(-self.data.shift, self.data.shift + 1, 2))
         low, high = self.data_range
         if self.data.dequantise:
             generator.random(dtype=np.float32, out=out)
@@ -156,6 +158,14 @@ class BatchSource:
 @lru_cache(maxsize=4)
 def _order(seed: int, epoch: int, count: int) -> np.ndarray:
     return draws.stream(seed, draws.ORDER, epoch).permutation(count)
+
+
+def _shifted(pixels: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """A picture (H, W, C) moved down and right, reflected at its borders."""
+    margin = int(np.abs(by).max())
+    padded = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="reflect")
+    top, left = margin - by
+    return padded[top : top + pixels.shape[0], left : left + pixels.shape[1]]
 
 
 def _detail(pixels: np.ndarray) -> float:

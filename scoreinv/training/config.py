@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from scoreinv.checkpoints.config import ModelConfig, build_dataclass
+from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig, build_dataclass, model_from_dict
 from scoreinv.errors import InputError
 from scoreinv.preconditioning import ResidualEDM
 
@@ -20,6 +20,7 @@ class DataConfig:
             becomes `image_size`; of a longer one a random part is taken).
         scales: of the pictures that crops are taken from, at most 1; equally likely where the picture allows.
         flip: mirror every second picture.
+        shift: move each picture by up to so many pixels both ways, reflected at its borders.
         dequantise: values (k + u) / 256 with u uniform on [0, 1) instead of k / 255.
         detail_candidates: crops drawn for each one used, which is the one with most detail. More than 1 favours detail
             and biases the prior towards it.
@@ -32,6 +33,7 @@ class DataConfig:
     mode: Literal["crops", "resize"] = "crops"
     scales: tuple[float, ...] = (1.0, 0.7, 0.5, 0.35, 0.25)
     flip: bool = True
+    shift: int = 0
     dequantise: bool = False
     detail_candidates: int = 1
     holdout: tuple[str, ...] = ()
@@ -42,6 +44,7 @@ class DataConfig:
         _choice("data.mode", self.mode, ("crops", "resize"))
         _require(bool(self.scales) and all(0 < scale <= 1 for scale in self.scales), "data.scales must lie in (0, 1]")
         _require(self.detail_candidates >= 1, "data.detail_candidates must be at least 1")
+        _require(self.shift >= 0, "data.shift must not be negative")
         _require(0 <= self.holdout_fraction < 1, "data.holdout_fraction must lie in [0, 1)")
 
 
@@ -53,6 +56,7 @@ class OptimizerConfig:
         learning_rate, beta1, beta2, epsilon: of Adam.
         warmup: steps over which the learning rate rises linearly from 0.
         clip: largest norm of the whole gradient; 0 for none.
+        weight_decay: decoupled from the gradient (Loshchilov & Hutter 2019).
         anneal: `constant`, or `cosine` from the full rate at the start to 0 at the end of the run.
     """
 
@@ -62,12 +66,14 @@ class OptimizerConfig:
     epsilon: float = 1e-8
     warmup: int = 5000
     clip: float = 1.0
+    weight_decay: float = 0.0
     anneal: Literal["constant", "cosine"] = "constant"
 
     def __post_init__(self) -> None:
         _choice("optimizer.anneal", self.anneal, ("constant", "cosine"))
         _require(self.learning_rate > 0, "optimizer.learning_rate must be positive")
         _require(self.warmup >= 0 and self.clip >= 0, "optimizer.warmup and optimizer.clip must not be negative")
+        _require(self.weight_decay >= 0, "optimizer.weight_decay must not be negative")
 
 
 @dataclass(frozen=True)
@@ -132,8 +138,8 @@ class TrainingConfig:
     """A whole run.
 
     Attributes:
-        model: what is trained.
-        data, objective, optimizer: see there.
+        model: what is trained: a prior, or a classifier of noisy pictures.
+        data, objective, optimizer: see there; of a classifier the objective's times only.
         observations: what a conditional prior is shown; None for the others.
         batch_size: pictures a step, over all processes.
         ema_decay: of the moving average of the weights, after its warm-up min(decay, (1 + n) / (10 + n)).
@@ -147,7 +153,7 @@ class TrainingConfig:
         save_minutes: time between training states.
     """
 
-    model: ModelConfig
+    model: ModelConfig | ClassifierConfig
     data: DataConfig = field(default_factory=DataConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -174,7 +180,7 @@ class TrainingConfig:
         _require(self.batch_size > 0, "batch_size must be positive")
         _require(0 <= self.ema_decay < 1, "ema_decay must lie in [0, 1)")
         _require(self.seed >= 0, "seed must not be negative")
-        conditional = isinstance(self.model.preconditioning, ResidualEDM)
+        conditional = isinstance(self.model, ModelConfig) and isinstance(self.model.preconditioning, ResidualEDM)
         _require(
             (self.observations is not None) == conditional,
             "a conditional prior is trained with observations, and no other is",
@@ -194,7 +200,7 @@ class TrainingConfig:
             raise InputError("the training configuration lacks 'model'")
         parts = {name: build_dataclass(kind, data[name]) for name, kind in _PARTS.items() if name in data}
         rest = {name: value for name, value in data.items() if name not in ("model", *_PARTS)}
-        return build_dataclass(cls, {"model": ModelConfig.from_dict(data["model"]), **parts, **rest})
+        return build_dataclass(cls, {"model": model_from_dict(data["model"]), **parts, **rest})
 
 
 _PARTS = {

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import torch
 
+from scoreinv.checkpoints.config import ModelConfig
+from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import Cancelled, InputError
 from scoreinv.prior import ScorePrior
 from scoreinv.training.config import TrainingConfig
@@ -28,11 +30,11 @@ def train(
     out: Path | str,
     *,
     resume: bool = False,
-    init: ScorePrior | None = None,
+    init: ScorePrior | NoiseClassifier | None = None,
     device: str | torch.device = "cpu",
     callback: TrainCallback | None = None,
 ) -> TrainResult:
-    """Train a prior by denoising score matching and leave everything in the folder `out`.
+    """Train a prior by denoising score matching, or a classifier of noisy pictures, into the folder `out`.
 
     The folder gets `config.json`, `metrics.jsonl`, `model.safetensors` (averaged weights), `state/` (the last two
     states of training), `snapshots/` and `samples/`. Under torchrun every process calls this with the same arguments.
@@ -50,7 +52,8 @@ def train(
         ScoreinvError: the loss is not finite, or the end result could not be written.
         KeyboardInterrupt, Cancelled: by Ctrl-C or the callback, after the state was saved.
     """
-    check(config.objective, config.model.sde, config.model.preconditioning)
+    if isinstance(config.model, ModelConfig):
+        check(config.objective, config.model.sde, config.model.preconditioning)
     with processes(torch.device(device)) as world:
         run = Run(config, Path(out), world, resume=resume, init=init)
         with deferred_interrupts() as interrupts, ThreadPoolExecutor(1) as drawer:

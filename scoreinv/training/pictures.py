@@ -87,6 +87,15 @@ def load_pictures(
     return Pictures(tuple(names), tuple(levels), labels, classes)
 
 
+def class_names(source: Path) -> tuple[str, ...]:
+    """Names of the classes of a folder or zip, which are its own folders; InputError when it has fewer than two."""
+    with ExitStack() as stack:
+        classes = _class_labels([file.name for file in _find(source, stack)])[1]
+    if not classes:
+        raise InputError(f"{source}: holds no folders that could be classes, each with its pictures")
+    return classes
+
+
 def split(pictures: Pictures, config: DataConfig) -> tuple[Pictures, Pictures]:
     """Training and held-out pictures, told apart by name only, so that adding pictures moves none across.
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from scoreinv.checkpoints.config import ModelConfig
+from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig
 from scoreinv.checkpoints.published import published
 from scoreinv.networks.ncsnpp import NCSNppConfig
+from scoreinv.networks.wide_resnet import WideResNetConfig
 from scoreinv.preconditioning import CONDITION_CHANNELS, EDM, ResidualEDM
 from scoreinv.sdes import SDE
 from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, OptimizerConfig, TrainingConfig
@@ -40,6 +41,20 @@ def conditional_training(sde: SDE, data: DataConfig) -> TrainingConfig:
         optimizer=replace(run.optimizer, learning_rate=1e-3),
         batch_size=16,
         steps=20_000,
+    )
+
+
+def classifier_training(sde: SDE, data: DataConfig, classes: tuple[str, ...]) -> TrainingConfig:
+    """A wide residual network (WRN-16-4) that classifies states of the SDE at all of its times, 32 pixels wide."""
+    return TrainingConfig(
+        model=ClassifierConfig(WideResNetConfig(classes=len(classes)), sde, classes),
+        data=replace(data, mode="resize", shift=4),
+        optimizer=OptimizerConfig(learning_rate=1e-3, warmup=500, weight_decay=0.05, anneal="cosine"),
+        batch_size=64,
+        steps=30_000,
+        validation_images=1000,
+        sample_every=0,
+        snapshot_every=0,
     )
 
 

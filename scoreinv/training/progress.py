@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from scoreinv.classifier import NoiseClassifier
 from scoreinv.prior import ScorePrior
-from scoreinv.training.validation import HeldOutLoss
+from scoreinv.training.validation import HeldOut
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class TrainResult:
     """A run that has ended.
 
     Attributes:
-        prior: with the averaged weights, in evaluation mode.
+        trained: the prior or classifier with the averaged weights, in evaluation mode.
         model: the file that they are in.
         steps, images: done in all, over all resumptions.
         seconds: spent, likewise.
@@ -48,10 +49,10 @@ class TrainResult:
         validation: held-out loss of the averaged weights; None without held-out pictures.
     """
 
-    prior: ScorePrior
+    trained: ScorePrior | NoiseClassifier
     model: Path
     steps: int
     images: int
     seconds: float
     loss: float | None
-    validation: HeldOutLoss | None
+    validation: HeldOut | None

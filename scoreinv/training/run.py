@@ -9,22 +9,24 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from scoreinv.checkpoints.files import atomic_write, save_model
+from scoreinv.checkpoints.config import ClassifierConfig
+from scoreinv.checkpoints.files import atomic_write
+from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.prior import ScorePrior
 from scoreinv.training import draws
 from scoreinv.training.batches import Batch, BatchSource
-from scoreinv.training.config import ObjectiveConfig, TrainingConfig
+from scoreinv.training.config import TrainingConfig
 from scoreinv.training.distributed import World
 from scoreinv.training.ema import averaged
-from scoreinv.training.grid import write_samples
+from scoreinv.training.learners import Learner, make_learner
 from scoreinv.training.meter import Meter
 from scoreinv.training.metrics import JsonLines
 from scoreinv.training.pictures import Pictures, load_pictures, split
@@ -32,7 +34,7 @@ from scoreinv.training.precision import uses_bfloat16
 from scoreinv.training.progress import TrainCallback, TrainProgress, TrainResult
 from scoreinv.training.schedule import Schedule, learning_rate
 from scoreinv.training.state import TrainingState, load_state, save_state, saved_states
-from scoreinv.training.validation import HeldOutLoss, evaluate_loss
+from scoreinv.training.validation import HeldOut, evaluate
 
 _log = logging.getLogger(__name__)
 
@@ -54,20 +56,26 @@ _LIMITS = (
 class _Loss(nn.Module):
     """A step's loss as a module, which is what processes exchange gradients of."""
 
-    def __init__(self, prior: ScorePrior, objective: ObjectiveConfig) -> None:
+    def __init__(self, learner: Learner) -> None:
         super().__init__()
-        self.prior = prior
-        self.objective = objective
+        self.network = learner.network
+        self.learner = learner
 
     def forward(self, batch: Batch) -> Tensor:
-        return batch.losses(self.objective, self.prior).mean()
+        return self.learner.losses(batch).mean()
 
 
 class Run:
     """A run under way: its state, its pictures and its folder."""
 
     def __init__(
-        self, config: TrainingConfig, out: Path, world: World, *, resume: bool, init: ScorePrior | None
+        self,
+        config: TrainingConfig,
+        out: Path,
+        world: World,
+        *,
+        resume: bool,
+        init: ScorePrior | NoiseClassifier | None,
     ) -> None:
         self.config = config
         self.out = out
@@ -75,14 +83,13 @@ class Run:
         self.part = world.part(config.batch_size)
         if saved_states(self.states) and not resume:
             raise InputError(f"{out}: holds a training run already: resume it, or choose another folder")
-        self.prior = _fresh(config, init).to(world.device)
-        self.prior.network.to(memory_format=torch.channels_last).train()
-        average = averaged(self.prior.network, config.ema_decay)
-        model = config.model
-        self.average = ScorePrior(
-            average.module, model.sde, model.preconditioning, model.data_range, model.image_size
-        ).eval()
-        self.state = TrainingState(self.prior.network, average, _adam(config, self.prior.network))
+        self.learner = make_learner(config, init)
+        network = self.learner.model.to(world.device).network
+        network.to(memory_format=torch.channels_last).train()
+        average = averaged(network, config.ema_decay)
+        self.average = self.learner.twin(average.module)
+        self.average.model.eval()
+        self.state = TrainingState(network, average, _adam(config, network))
         if resume:
             self._restore()
         self.metrics, record = JsonLines(out / "metrics.jsonl"), JsonLines(out / "schedule.jsonl")
@@ -91,14 +98,14 @@ class Run:
         training, held_out = self._pictures()
         self.source = BatchSource.of(config, training, config.batch_size, config.seed)
         self.held_out = self._held_out(held_out)
-        self.loss_module = world.wrap(_Loss(self.prior, config.objective))
+        self.loss_module = world.wrap(_Loss(self.learner))
         self.bfloat16 = uses_bfloat16(config.precision, world.device)
-        self.dropout = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.prior.network.modules())
+        self.dropout = any(isinstance(m, nn.Dropout) and m.p > 0 for m in network.modules())
         self.schedule = Schedule(config, record, world)
         self.meter = Meter(self.state.seconds)
         self.failure: OSError | None = None
         self.last_loss: float | None = None
-        self.validation: HeldOutLoss | None = None
+        self.validation: HeldOut | None = None
 
     @property
     def states(self) -> Path:
@@ -190,21 +197,16 @@ class Run:
         self.meter.saved()
 
     def validate(self) -> None:
-        """The held-out loss of the averaged weights, into the metrics; a conditional prior also unconditionally."""
+        """What the averaged weights make of the held-out pictures, into the metrics."""
         if self.held_out is None:
             return
-        self.validation = self._evaluated(self.held_out)
-        line = {"step": self.state.step, "images": self.images, "validation": asdict(self.validation)}
-        if self.held_out.observed is not None:
-            line["unconditional"] = asdict(self._evaluated(replace(self.held_out, observed=None, refined=None)))
-        self.metrics.append(line)
-
-    def _evaluated(self, data: Batch) -> HeldOutLoss:
-        config = self.config
         with self._precision():
-            return evaluate_loss(
-                self.average, data, config.objective, batch_size=config.batch_size, device=self.world.device
+            found = evaluate(
+                self.average.measures, self.held_out, batch_size=self.config.batch_size, device=self.world.device
             )
+        self.validation = found["validation"]
+        line = {"step": self.state.step, "images": self.images}
+        self.metrics.append(line | {name: asdict(values) for name, values in found.items()})
 
     def finish(self) -> TrainResult:
         """The end of a run: everything once more, and an error if the result could not be written."""
@@ -223,7 +225,7 @@ class Run:
                     "make room and resume; the last state written before is intact"
                 ) from self.failure
         return TrainResult(
-            self.average,
+            self.average.model,
             self.out / "model.safetensors",
             self.state.step,
             self.images,
@@ -241,6 +243,11 @@ class Run:
         pictures = load_pictures(config.data, config.model.image_size, channels, cache=self.out / "cache")
         if self.world.leads:
             self.world.agreed(0)
+        if isinstance(config.model, ClassifierConfig) and pictures.classes != config.model.classes:
+            raise InputError(
+                f"{config.data.source}: its folders are {', '.join(pictures.classes) or 'no classes'}, and the "
+                f"classifier's classes {', '.join(config.model.classes)}"
+            )
         return split(pictures, config.data)
 
     def _held_out(self, pictures: Pictures) -> Batch | None:
@@ -315,14 +322,15 @@ class Run:
     def _sample(self) -> None:
         path = self.out / "samples" / f"step-{self.state.step:09d}.png"
         with self._precision():
-            self._write("samples", lambda: _sample_into(path, self.average, self.config))
+            path.parent.mkdir(exist_ok=True)
+            self._write("samples", lambda: self.average.write_samples(path))
 
     def _save_model(self, path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         notes: dict[str, Any] = {"step": self.state.step, "images": self.images}
         if self.validation is not None:
-            notes["validation_loss"] = self.validation.loss
-        save_model(path, self.average, self.config.model, half=False, notes=notes)
+            notes["validation_loss"] = self.validation.mean
+        self.average.write(path, notes)
 
     def _write(self, what: str, write: Callable[[], None]) -> None:
         try:
@@ -332,34 +340,17 @@ class Run:
             _log.error("%s: the %s of step %d was not written: %s", self.out, what, self.state.step, error)
 
 
-def _fresh(config: TrainingConfig, init: ScorePrior | None) -> ScorePrior:
-    """The prior that a run starts from: weights drawn from the seed, or those of `init`."""
-    with torch.random.fork_rng([]):
-        torch.manual_seed(config.seed)
-        prior = config.model.build()
-    if init is not None:
-        try:
-            prior.network.load_state_dict(init.network.state_dict())
-        except RuntimeError as error:
-            raise InputError("the model to start from has another network than the one to train") from error
-    return prior
-
-
-def _adam(config: TrainingConfig, network: nn.Module) -> torch.optim.Adam:
+def _adam(config: TrainingConfig, network: nn.Module) -> torch.optim.AdamW:
     options = config.optimizer
     device = next(network.parameters()).device.type
-    return torch.optim.Adam(
+    return torch.optim.AdamW(
         network.parameters(),
         lr=options.learning_rate,
         betas=(options.beta1, options.beta2),
         eps=options.epsilon,
+        weight_decay=options.weight_decay,
         fused=device in ("cpu", "cuda"),
     )
-
-
-def _sample_into(path: Path, prior: ScorePrior, config: TrainingConfig) -> None:
-    path.parent.mkdir(exist_ok=True)
-    write_samples(path, prior, config.samples, config.seed)
 
 
 def _due(step: int, every: int) -> bool:

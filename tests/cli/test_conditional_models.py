@@ -42,7 +42,7 @@ def test_training_tells_the_unconditional_loss_too(conditional, tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "trained/metrics.jsonl").read_text().splitlines()]
     held_out = [line for line in lines if "validation" in line]
     assert held_out
-    assert all(line["unconditional"]["loss"] != line["validation"]["loss"] for line in held_out)
+    assert all(line["unconditional"]["mean"] != line["validation"]["mean"] for line in held_out)
 
 
 def test_conditional_training_by_its_option(scoreinv, tmp_path):

@@ -373,7 +373,7 @@ def test_a_trained_network_finds_the_posterior_mean_of_gaussian_pictures(tmp_pat
         validate_every=0,
         sample_every=0,
     )
-    prior = train(config, tmp_path / "run").prior
+    prior = train(config, tmp_path / "run").trained
     truth = pictures.draw(200, 1)
     observed = torch.ones(1, 1, side, side)
     observed[..., 2:6, 3:6] = 0

@@ -32,7 +32,6 @@ from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfi
 from scoreinv.training.loop import load_config, train
 from scoreinv.training.pictures import load_pictures, split
 from scoreinv.training.progress import TrainProgress
-from scoreinv.training.validation import evaluate_loss
 
 _TINY = NCSNppConfig(
     channels=1,
@@ -121,10 +120,11 @@ def test_training_reaches_the_optimum_of_gaussian_data(tmp_path: Path, sde: VE |
     data = BatchSource(held_out, config.data, objective, sde, 8, (-1.0, 1.0), 512, 0).batch(0)
     # Rounding to 8 bits adds the variance of a uniform error.
     exact = GaussianPrior(sde, mean=0.4, variance=0.2**2 + (2 / 255) ** 2 / 12)
-    least = evaluate_loss(exact, data, objective).loss
-    start = evaluate_loss(config.model.build(), data, objective).loss
-    assert result.validation.loss > least
-    assert result.validation.loss < least + 0.06 * (start - least)
+    with torch.no_grad():
+        least = data.losses(objective, exact).mean()
+        start = data.losses(objective, config.model.build()).mean()
+    assert result.validation.mean > least
+    assert result.validation.mean < least + 0.06 * (start - least)
 
 
 def test_a_run_leaves_its_files(folder: Path, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_run_leaves_its_files(folder: Path, tmp_path: Path) -> None:
     assert [line["step"] for line in lines if "validation" in line] == [6, 12]
     assert lines[-1]["images"] == result.images == 96
     saved = load_model(result.model)
-    for name, value in result.prior.network.state_dict().items():
+    for name, value in result.trained.network.state_dict().items():
         assert torch.equal(saved.network.state_dict()[name], value)
     assert "embedding.frequencies" in saved.network.state_dict()
     with pytest.raises(InputError, match="already"):
@@ -291,7 +291,7 @@ def test_weights_to_start_from(folder: Path, tmp_path: Path) -> None:
     with torch.no_grad():
         for parameter in init.network.parameters():
             parameter.add_(0.01)
-    trained = train(config, tmp_path / "out", init=init).prior.network.state_dict()
+    trained = train(config, tmp_path / "out", init=init).trained.network.state_dict()
     for name, value in init.network.state_dict().items():
         torch.testing.assert_close(trained[name], value, rtol=0, atol=1e-7)
     other = replace(config.model, network=replace(_TINY, width=16)).build()

@@ -1,0 +1,110 @@
+"""What a run trains: a network and how it is read, its loss, and what is written of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Generic, Self, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scoreinv.checkpoints.config import ClassifierConfig
+from scoreinv.checkpoints.files import save_model
+from scoreinv.classifier import NoiseClassifier
+from scoreinv.errors import InputError
+from scoreinv.prior import ScorePrior
+from scoreinv.training.batches import Batch
+from scoreinv.training.config import TrainingConfig
+from scoreinv.training.grid import write_samples
+
+Trained = TypeVar("Trained", ScorePrior, NoiseClassifier)
+
+
+class Learner(ABC, Generic[Trained]):
+    """A model under training, or the same model with its averaged weights."""
+
+    def __init__(self, config: TrainingConfig, model: Trained) -> None:
+        self.config = config
+        self.model = model
+
+    @property
+    def network(self) -> nn.Module:
+        return self.model.network
+
+    @abstractmethod
+    def twin(self, network: nn.Module) -> Self:
+        """The same reading of another network of the kind."""
+
+    @abstractmethod
+    def losses(self, batch: Batch) -> Tensor:
+        """What is minimised, for each picture, (B,)."""
+
+    @abstractmethod
+    def measures(self, batch: Batch) -> dict[str, Tensor]:
+        """What is told of held-out pictures, each (B,); the first is their loss, `validation`."""
+
+    def write(self, path: Path, notes: dict[str, Any]) -> None:
+        """The model's file."""
+        save_model(path, self.model, self.config.model, half=False, notes=notes)
+
+    def write_samples(self, path: Path) -> None:
+        """A picture of what the model can do by now, where it draws pictures."""
+
+
+class ScoreLearner(Learner[ScorePrior]):
+    """A prior, by denoising score matching."""
+
+    def twin(self, network: nn.Module) -> ScoreLearner:
+        model = self.config.model
+        prior = ScorePrior(network, model.sde, model.preconditioning, model.data_range, model.image_size, model.sampler)
+        return ScoreLearner(self.config, prior)
+
+    def losses(self, batch: Batch) -> Tensor:
+        return batch.losses(self.config.objective, self.model)
+
+    def measures(self, batch: Batch) -> dict[str, Tensor]:
+        found = {"validation": self.losses(batch)}
+        if batch.observed is not None:
+            found["unconditional"] = self.losses(replace(batch, observed=None, refined=None))
+        return found
+
+    def write_samples(self, path: Path) -> None:
+        write_samples(path, self.model, self.config.samples, self.config.seed)
+
+
+class ClassifierLearner(Learner[NoiseClassifier]):
+    """A classifier of noisy pictures, by the cross-entropy of their classes (Song et al. 2021, appendix I.1)."""
+
+    def twin(self, network: nn.Module) -> ClassifierLearner:
+        model = self.config.model
+        classifier = NoiseClassifier(network, model.sde, model.data_range, model.image_size, model.classes)
+        return ClassifierLearner(self.config, classifier)
+
+    def logits(self, batch: Batch) -> Tensor:
+        """Of the pictures at the batch's times."""
+        return self.model(self.model.sde.perturb(batch.images, batch.times, batch.noise), batch.times).float()
+
+    def losses(self, batch: Batch) -> Tensor:
+        return F.cross_entropy(self.logits(batch), batch.labels, reduction="none")
+
+    def measures(self, batch: Batch) -> dict[str, Tensor]:
+        logits = self.logits(batch)
+        loss = F.cross_entropy(logits, batch.labels, reduction="none")
+        return {"validation": loss, "accuracy": (logits.argmax(1) == batch.labels).float()}
+
+
+def make_learner(config: TrainingConfig, init: ScorePrior | NoiseClassifier | None) -> Learner:
+    """What a run starts from: weights drawn from its seed, or those of `init`; InputError for another network."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(config.seed)
+        model = config.model.build()
+    if init is not None:
+        try:
+            model.network.load_state_dict(init.network.state_dict())
+        except RuntimeError as error:
+            raise InputError("the model to start from has another network than the one to train") from error
+    kind = ClassifierLearner if isinstance(config.model, ClassifierConfig) else ScoreLearner
+    return kind(config, model)

@@ -1,0 +1,66 @@
+"""Class-conditional pictures as a user makes them: train a classifier on folders, sample a class."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from shell import small_config
+
+from scoreinv.checkpoints.files import save_model
+from scoreinv.sdes import VP
+
+
+@pytest.fixture
+def classes(tmp_path: Path) -> Path:
+    generator = np.random.default_rng(0)
+    for name, level in (("day", 180), ("night", 40)):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for index in range(6):
+            pixels = (level + generator.normal(0, 20, (32, 32, 3))).clip(0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "data" / name / f"{index}.png")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def prior(tmp_path: Path) -> str:
+    config = replace(small_config(), sde=VP())
+    save_model(tmp_path / "prior.safetensors", config.build(), config, half=False, notes={})
+    return "prior.safetensors"
+
+
+def test_train_a_classifier_and_sample_a_class(scoreinv, classes, prior):
+    words = ["train", "--classifier", "--sde", "vp", "--data", classes, "--steps", 2, "--batch-size", 2]
+    assert scoreinv(*words, "--out", "judge", "--quiet").code == 0
+    sample = ["sample", "--model", prior, "--sampler", "multistep", "-n", 2, "--classifier", "judge/model.safetensors"]
+    outcome = scoreinv(*sample, "--class", "night", "--guidance", 2, "-o", "night.png", "--json")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["output"] == "night.png"
+    assert scoreinv(*sample, "--class", 0, "-o", "day.png").code == 0
+    assert (np.asarray(Image.open("day.png")) != np.asarray(Image.open("night.png"))).any()
+    wrong = scoreinv(*sample, "--class", "dusk", "-o", "dusk.png")
+    assert (wrong.code, "day, night" in wrong.err) == (2, True)
+    assert not Path("dusk.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["sample", "--class", "horse"], "--classifier"),
+        (["sample", "--guidance", 2], "belong to --class"),
+        (["sample", "--class", "horse", "--classifier", "photo"], "not a classifier"),
+        (["train", "--classifier", "--sde", "vp"], "--data"),
+        (["train", "--classifier", "--data", "data"], "--sde"),
+        (["train", "--classifier", "--conditional", "--sde", "ve", "--data", "data"], "give one of them"),
+        (["train", "--classifier", "--sde", "vp", "--data", "data/day"], "could be classes"),
+    ],
+)
+def test_what_does_not_go_together(scoreinv, classes, words, said):
+    outcome = scoreinv(*words)
+    assert outcome.code == 2
+    assert said in outcome.err
+    assert outcome.err.count("\n") == 1

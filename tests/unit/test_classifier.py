@@ -1,0 +1,165 @@
+"""The classifier of noisy pictures: it learns the exact class probabilities, is kept in files, and steers samples."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from gaussian import write_noise_pictures
+
+import scoreinv
+from scoreinv.checkpoints.catalogue import load_classifier
+from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig
+from scoreinv.checkpoints.files import save_model
+from scoreinv.errors import CheckpointError, InputError
+from scoreinv.guidance import ClassifierGuidance
+from scoreinv.networks.ncsnpp import NCSNppConfig
+from scoreinv.networks.wide_resnet import WideResNetConfig
+from scoreinv.preconditioning import EDM
+from scoreinv.sdes import VE, VP, broadcast
+from scoreinv.tasks.generation import class_index, generate
+from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig
+from scoreinv.training.loop import train
+
+DARK, BRIGHT, STD = 0.47, 0.53, 0.1
+"""Means and deviation of the values of the two classes on [0, 1]."""
+
+CONFIG = ClassifierConfig(
+    WideResNetConfig(channels=1, classes=2, depth=10, width=1, dropout=0.0), VP(), ("bright", "dark"), image_size=8
+)
+
+PRIOR = ModelConfig(
+    NCSNppConfig(channels=1, width=8, multipliers=(1,), blocks=1, attention_levels=(), progressive_input="none"),
+    VP(),
+    EDM(),
+    image_size=8,
+).build()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("classes")
+    for name, mean in (("bright", BRIGHT), ("dark", DARK)):
+        write_noise_pictures(path / name, 100, 16, mean, STD)
+    return path
+
+
+def training(folder: Path, **changes: object) -> TrainingConfig:
+    config = TrainingConfig(
+        model=CONFIG,
+        data=DataConfig(source=str(folder), scales=(1.0,), holdout_fraction=0.2),
+        objective=ObjectiveConfig(),
+        optimizer=OptimizerConfig(learning_rate=4e-3, warmup=20, anneal="cosine"),
+        batch_size=64,
+        ema_decay=0.98,
+        steps=300,
+        validate_every=150,
+        validation_images=512,
+        sample_every=0,
+    )
+    return replace(config, **changes)
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that has ended."""
+    out = tmp_path_factory.mktemp("run") / "out"
+    train(training(folder), out)
+    return out
+
+
+def exact_logit(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    """log p(bright | x_t) / p(dark | x_t) of values N(mean, STD^2) given by their class, on [-1, 1], (B,)."""
+    sde = CONFIG.sde
+    alpha, sigma = sde.alpha(t), sde.sigma(t)
+    variance = (alpha * 2 * STD).square() + sigma.square()
+    gap, middle = alpha * 2 * (BRIGHT - DARK), alpha * (BRIGHT + DARK - 1)
+    return ((x - broadcast(middle, x)).flatten(1).sum(1) * gap / variance).float()
+
+
+def test_it_learns_the_exact_probabilities(run: Path) -> None:
+    classifier = load_classifier(run)
+    generator = torch.Generator().manual_seed(3)
+    labels = torch.arange(512) % 2
+    means = torch.where(labels == 0, 2 * BRIGHT - 1, 2 * DARK - 1).reshape(-1, 1, 1, 1)
+    x0 = means + 2 * STD * torch.randn(512, 1, 8, 8, generator=generator)
+    t = torch.rand(512, generator=generator, dtype=torch.float64).clamp_min(1e-3)
+    x = CONFIG.sde.perturb(x0, t, torch.randn(x0.shape, generator=generator))
+    with torch.no_grad():
+        logits = classifier(x, t)
+    learned, exact = logits.softmax(1)[:, 0], exact_logit(x, t).sigmoid()
+    assert (learned - exact).abs().mean() < 0.06
+    # As good as the best that there is: its cross-entropy is the exact posterior's.
+    chance = torch.stack([exact, 1 - exact], 1)[torch.arange(512), labels]
+    cross_entropy = torch.nn.functional.cross_entropy(logits, labels)
+    assert cross_entropy < -chance.log().mean() + 0.03
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    accuracy = [line["accuracy"]["by_time"] for line in lines if "accuracy" in line][-1]
+    assert accuracy[0] > 0.85
+    assert accuracy[-1] < 0.65
+
+
+def test_its_gradient_points_where_the_exact_one_does(run: Path) -> None:
+    classifier = load_classifier(run)
+    t = torch.full((64,), 0.3, dtype=torch.float64)
+    x0, z = torch.randn(2, 64, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    x = CONFIG.sde.perturb(2 * STD * x0, t, z)
+    gradient = ClassifierGuidance(PRIOR, classifier, 0).log_likelihood_gradient(x, t)
+    probe = x.clone().requires_grad_()
+    exact = torch.autograd.grad(torch.nn.functional.logsigmoid(exact_logit(probe, t)).sum(), probe)[0]
+    # The sum over a picture is what moves it towards its class.
+    ours, theirs = gradient.sum((1, 2, 3)), exact.sum((1, 2, 3))
+    assert (ours > 0).float().mean() > 0.95
+    assert 0.5 < ours.mean() / theirs.mean() < 1.3
+
+
+def test_a_file_keeps_it(tmp_path: Path) -> None:
+    path = tmp_path / "c.safetensors"
+    classifier = CONFIG.build()
+    save_model(path, classifier, CONFIG, half=False, notes={})
+    again = load_classifier(path)
+    assert again.classes == ("bright", "dark")
+    assert again.sde == CONFIG.sde
+    x, t = torch.randn(2, 1, 8, 8), torch.tensor([0.1, 0.9], dtype=torch.float64)
+    torch.testing.assert_close(again(x, t), classifier(x, t))
+    with pytest.raises(CheckpointError, match="is a classifier, not a prior"):
+        scoreinv.load(path)
+    with pytest.raises(CheckpointError, match="is a prior, not a classifier"):
+        load_classifier("photo")
+
+
+def test_the_data_must_have_its_classes(folder: Path, tmp_path: Path) -> None:
+    other = replace(CONFIG, classes=("bright", "grey"))
+    with pytest.raises(InputError, match="its folders are bright, dark"):
+        train(training(folder, model=other), tmp_path / "run")
+    with pytest.raises(CheckpointError, match="3 are named"):
+        replace(CONFIG, classes=("a", "b", "c"))
+
+
+def test_a_class_has_a_name_and_a_number() -> None:
+    classifier = CONFIG.build()
+    assert [class_index(classifier, name) for name in ("dark", "0", "1")] == [1, 0, 1]
+    for name in ("2", "grey", "-1"):
+        with pytest.raises(InputError, match="bright, dark"):
+            class_index(classifier, name)
+
+
+def test_it_must_be_of_the_priors_sde() -> None:
+    from scoreinv.checkpoints.config import ModelConfig
+    from scoreinv.networks.ncsnpp import NCSNppConfig
+    from scoreinv.preconditioning import EDM
+
+    network = NCSNppConfig(
+        channels=1, width=8, multipliers=(1,), blocks=1, attention_levels=(), progressive_input="none"
+    )
+    for sde in (VE(), VP()):
+        prior = ModelConfig(network, sde, EDM(), image_size=8).build()
+        if sde == CONFIG.sde:
+            result = generate(prior, 1, sampler="multistep", steps=2, classifier=CONFIG.build(), label=1)
+            assert result.images.shape == (1, 8, 8, 1)
+        else:
+            with pytest.raises(InputError, match="another SDE"):
+                generate(prior, 1, classifier=CONFIG.build(), label=1)
