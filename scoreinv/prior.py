@@ -35,6 +35,8 @@ class Prior(ABC):
     """Model values of black and white."""
     stride: int = 1
     """Picture sides must be multiples of this."""
+    evaluations_per_noise: int = 1
+    """Evaluations of the network that one call of `noise` takes at each place."""
     vjps_per_noise: int = 0
     """Vector-Jacobian products that one call of `noise` takes; counted apart from evaluations."""
 
@@ -80,6 +82,7 @@ class PriorWrapper(Prior):
         self.sde = prior.sde
         self.data_range = prior.data_range
         self.stride = prior.stride
+        self.evaluations_per_noise = prior.evaluations_per_noise
         self.vjps_per_noise = prior.vjps_per_noise
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:

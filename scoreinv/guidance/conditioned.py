@@ -9,6 +9,7 @@ from torch import Tensor
 
 from scoreinv.errors import InputError
 from scoreinv.guess import Guess
+from scoreinv.guidance.orientations import UPRIGHT, Orientation
 from scoreinv.imaging.colour import colour_basis
 from scoreinv.operators import ObservedComponents, crops, select
 from scoreinv.preconditioning import ResidualEDM, centre
@@ -30,6 +31,7 @@ class Conditioned(PriorWrapper):
         coarse: a picture of half the size (rounded up), in the model's range, whose values are the means of 2x2 pixels:
             what was drawn at a coarser scale. NaN where nothing was.
         guess: what is made of all this; None: made here.
+        orientations: the prediction is averaged over the picture in these, an evaluation each.
 
     Raises InputError for a prior that was trained without observations, and for another kind of operator.
     """
@@ -41,6 +43,7 @@ class Conditioned(PriorWrapper):
         y: Tensor,
         coarse: Tensor | None = None,
         guess: Guess | None = None,
+        orientations: tuple[Orientation, ...] = UPRIGHT,
     ) -> None:
         if not isinstance(prior, ScorePrior) or not prior.conditional:
             raise InputError(
@@ -55,6 +58,8 @@ class Conditioned(PriorWrapper):
             picture, below = (None if x is None else centre(x, prior.data_range) for x in (operator.pinv(y), coarse))
             guess = reading.guess(picture, _observed(operator, reading), below)
         self.guess = guess
+        self.orientations = orientations
+        self.evaluations_per_noise = len(orientations)
 
     def smooth(self) -> Tensor:
         """The guess as a picture in the model's range: what sampling may start from, with noise above its error."""
@@ -62,7 +67,11 @@ class Conditioned(PriorWrapper):
         return self.prior.to_model((picture + 1) / 2)
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
-        return self.prior.noise_given(x, t, self.guess)
+        predictions = []
+        for orientation in self.orientations:
+            guess = Guess(orientation.turn(self.guess.mean), orientation.turn(self.guess.variance))
+            predictions.append(orientation.turn_back(self.prior.noise_given(orientation.turn(x), t, guess)))
+        return predictions[0] if len(predictions) == 1 else torch.stack(predictions).mean(0)
 
     def finish(self, x0: Tensor) -> Tensor:
         return self.operator.replace(x0, self.y.to(x0))
@@ -71,11 +80,13 @@ class Conditioned(PriorWrapper):
         # The guess is cut out, not made anew: it knows what lies beyond the window.
         guess = Guess(crops(self.guess.mean, boxes, samples), crops(self.guess.variance, boxes, samples))
         operator = self.operator.windows(boxes, samples)
-        return Conditioned(self.prior, operator, crops(self.y, boxes, samples), guess=guess)
+        y = crops(self.y, boxes, samples)
+        return Conditioned(self.prior, operator, y, guess=guess, orientations=self.orientations)
 
     def rows(self, index: Tensor) -> Conditioned:
         guess = Guess(select(self.guess.mean, index), select(self.guess.variance, index))
-        return Conditioned(self.prior, self.operator.rows(index), select(self.y, index), guess=guess)
+        operator, y = self.operator.rows(index), select(self.y, index)
+        return Conditioned(self.prior, operator, y, guess=guess, orientations=self.orientations)
 
 
 def _observed(operator: ObservedComponents, reading: ResidualEDM) -> Tensor:

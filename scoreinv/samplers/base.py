@@ -92,9 +92,9 @@ class CountedPrior(PriorWrapper):
         return self.prior.rows(index)
 
     def samples(self, x0: Tensor) -> Samples:
-        """The result, with as many evaluations as there were calls."""
-        nfe = torch.full((len(x0),), self.calls)
-        return Samples(self.finish(x0), nfe, nfe * self.vjps_per_noise)
+        """The result, with what the calls took."""
+        calls = torch.full((len(x0),), self.calls)
+        return Samples(self.finish(x0), calls * self.evaluations_per_noise, calls * self.vjps_per_noise)
 
 
 def time_grid(sde: SDE, spacing: Spacing, steps: int, times: tuple[float, ...] | None, start: State | None) -> Tensor:

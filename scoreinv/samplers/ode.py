@@ -57,8 +57,9 @@ class ODE:
 
         y, nfe = rk45(flow, to_state(x), begin, end, self.rtol, self.atol, monitor(callback, x, begin, end))
         x = prior.constrain(y.reshape(x.shape).to(x), torch.tensor(end, dtype=torch.float64), z)
-        nfe = nfe + 1
-        return Samples(prior.finish(prior.denoise(x, end)), nfe, nfe * prior.vjps_per_noise)
+        calls = nfe + 1
+        x0 = prior.finish(prior.denoise(x, end))
+        return Samples(x0, calls * prior.evaluations_per_noise, calls * prior.vjps_per_noise)
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,8 @@ def decode(
     prior: Prior, z: Tensor, *, rtol: float = 1e-5, atol: float = 1e-5, callback: Callback | None = None
 ) -> Samples:
     """The picture of a latent code z (B, C, H, W): the ODE from t = 1 to the SDE's `sampling_end`, not denoised."""
-    x, nfe = _solve(prior, z, 1.0, prior.sde.sampling_end, rtol, atol, callback)
-    return Samples(x, nfe, nfe * prior.vjps_per_noise)
+    x, calls = _solve(prior, z, 1.0, prior.sde.sampling_end, rtol, atol, callback)
+    return Samples(x, calls * prior.evaluations_per_noise, calls * prior.vjps_per_noise)
 
 
 def velocity(prior: Prior, x: Tensor, t: Tensor) -> Tensor:

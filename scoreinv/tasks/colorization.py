@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from scoreinv.errors import InputError
+from scoreinv.guidance.orientations import MIRRORED
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.colour import STRAY_CHROMA, grey_weights, luma
 from scoreinv.imaging.hints import KnownColours, hints_from_picture, present_colours
@@ -228,7 +229,7 @@ def _draw(
         numbers = range(first, min(first + at_once, sampling.samples))
         guess = to_tensor([known] * len(numbers), prior.device)
         y = operator(prior.to_model(guess))
-        condition = conditioned(sampling, prior, operator, y, overlap=tile_side(prior) // 2)
+        condition = conditioned(sampling, prior, operator, y, overlap=tile_side(prior) // 2, orientations=MIRRORED)
         noise = NoiseStream.keyed(
             [(sampling.seed, sampling.first + number, *_STREAM) for number in numbers], prior.device
         )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
+from scoreinv.guidance.orientations import UPRIGHT, Orientation
 from scoreinv.operators import ObservedComponents
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import (
@@ -40,19 +41,22 @@ def conditioned(
     y: Tensor,
     *,
     overlap: int,
+    orientations: tuple[Orientation, ...],
     needed: Tensor | None = None,
 ) -> Prior:
     """The prior given the observation y, seen through windows of `window_side`.
 
     Arguments:
         overlap: of the windows, in pixels.
+        orientations: in which the pictures are as likely; a posterior mean is averaged over them.
         needed: (H, W) bool, where the picture is not known; see `Tiled`.
 
     Raises InputError when the method does not go with the prior or the operator.
     """
     tile = window_side(sampling, prior)
     if sampling.method == "conditioned":
-        return Tiled(Conditioned(prior, operator, y), tile, overlap, PIXELS_AT_ONCE, needed)
+        given = Conditioned(prior, operator, y, orientations=orientations if sampling.is_posterior_mean else UPRIGHT)
+        return Tiled(given, tile, overlap, PIXELS_AT_ONCE, needed)
     return ConstrainedPC(Tiled(prior, tile, overlap, PIXELS_AT_ONCE, needed), operator, y)
 
 
@@ -77,7 +81,7 @@ def draw(
         with torch.no_grad():
             x0 = condition.finish(condition.denoise(noise.normal(guess.shape) * prior.sde.prior_std, 1.0))
         Share(callback, 1)(1.0)
-        return prior.to_image(finite(x0)), 1
+        return prior.to_image(finite(x0)), condition.evaluations_per_noise
     if sampling.method == "conditioned":
         sampler, state = Multistep(stochasticity=1.0, steps=sampling.steps), None
     else:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from scoreinv.guess import interpolate
+from scoreinv.guidance.orientations import ALL
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.masks import DEFAULT_THRESHOLD, as_holes, observed_from_hole
 from scoreinv.imaging.picture import Box, Fill, Picture
@@ -189,7 +190,7 @@ def _fill_group(
             y = operator(prior.to_model(values))
             needed = (observed == 0).any(0)[0]
             overlap = window_side(sampling, prior) // 8
-            condition = conditioned(sampling, prior, operator, y, overlap=overlap, needed=needed)
+            condition = conditioned(sampling, prior, operator, y, overlap=overlap, orientations=ALL, needed=needed)
             guess = values if sampling.method == "conditioned" else 0.5 + interpolate(values - 0.5, observed).mean
             drawn, nfe = draw(sampling, condition, prior, guess, _noise(keys, prior.device, 0), tell)
         for (sample, _), rgb in zip(part, to_arrays(drawn), strict=True):

@@ -61,7 +61,7 @@ def test_conditional_training_by_its_option(scoreinv, tmp_path):
 def test_what_is_known_is_kept_and_the_method_told(scoreinv, conditional, photo, mask, tmp_path):
     for method, options, nfe in (
         ("conditioned", [], 2),
-        ("conditioned", ["--estimate", "mean"], 1),
+        ("conditioned", ["--estimate", "mean"], 8),
         ("pc", ["--method", "pc"], 4),
         ("pc", ["--start", "1"], 4),
     ):

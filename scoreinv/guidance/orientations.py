@@ -1,0 +1,39 @@
+"""Turned and mirrored pictures, whose estimates are averaged ("geometric self-ensemble": Timofte et al. 2016).
+
+What a network makes of a turned picture, turned back, differs from what it makes of the picture itself, though the
+posterior mean does not: the average is closer to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """Mirrored left to right or not, then turned by quarters."""
+
+    quarters: int = 0
+    mirrored: bool = False
+
+    def turn(self, x: Tensor) -> Tensor:
+        """A picture (..., H, W) in this orientation."""
+        if self == Orientation():
+            return x
+        return torch.rot90(x.flip(-1) if self.mirrored else x, self.quarters, (-2, -1)).contiguous()
+
+    def turn_back(self, x: Tensor) -> Tensor:
+        """The inverse of `turn`."""
+        x = torch.rot90(x, -self.quarters, (-2, -1))
+        return x.flip(-1) if self.mirrored else x
+
+
+UPRIGHT = (Orientation(),)
+"""As it is."""
+MIRRORED = (Orientation(), Orientation(mirrored=True))
+"""Scenes: a sky is above, and may be left or right."""
+ALL = tuple(Orientation(quarters, mirrored) for quarters in range(4) for mirrored in (False, True))
+"""Texture, which has no up."""
