@@ -69,7 +69,7 @@ class Settings:
     """The options that every command has; `common_options` declares them on the command line from these fields.
 
     Attributes:
-        seed: of all randomness.
+        given_seed: of all randomness, None when it was not given.
         device, precision: as asked for; `runtime.Session` resolves `auto`.
         threads: CPU threads, None for torch's choice.
         quiet: no progress, no notices.
@@ -78,9 +78,10 @@ class Settings:
         debug: tracebacks.
     """
 
-    seed: Annotated[
-        int, typer.Option("--seed", min=0, help="The same seed gives the same picture.", rich_help_panel=COMMON)
-    ] = 0
+    given_seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=0, help="The same seed gives the same result. (default: 0)", rich_help_panel=COMMON),
+    ] = None
     device: Annotated[DeviceChoice, typer.Option("--device", help="Where to compute.", rich_help_panel=COMMON)] = (
         DeviceChoice.AUTO
     )
@@ -106,6 +107,11 @@ class Settings:
         bool, typer.Option("--json", help="On stdout a JSON object a line for each input.", rich_help_panel=COMMON)
     ] = False
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.", rich_help_panel=COMMON)] = False
+
+    @property
+    def seed(self) -> int:
+        """Of all randomness."""
+        return self.given_seed or 0
 
 
 VersionOption = Annotated[

@@ -216,7 +216,10 @@ def _configuration(
         run = _read_config(Path(name))
     else:
         run = paper_training(name, DataConfig(mode="resize"))
-    run = replace(run, seed=settings.seed, precision=settings.precision.value)
+    if settings.given_seed is not None:
+        run = replace(run, seed=settings.given_seed)
+    if settings.precision is not PrecisionChoice.AUTO:
+        run = replace(run, precision=settings.precision.value)
     return _with_sigma_max(_changed(run, changes), changes.sigma_max)
 
 

@@ -34,7 +34,7 @@ class ConditionalSampling:
         samples: pictures to draw.
         seed: of the noise; each sample and place has its own stream.
         estimate: `sample`, or `mean`: the average of the samples; for one sample of `conditioned` the posterior mean
-            itself, which is one evaluation of the network.
+            itself, which is one evaluation of the network in each orientation.
         corrector_steps, snr: of the Langevin corrector of `pc`, whose step follows the noise level: norms over a region
             that is mostly known would tie it to how the region was cut.
         first: number of the first sample: samples 3 and 4 are the first two of `first=3`.
@@ -73,7 +73,7 @@ class ConditionalSampling:
 
     @property
     def is_posterior_mean(self) -> bool:
-        """Whether one evaluation of the network is the answer."""
+        """Whether one evaluation of the network, in each orientation of the picture, is the answer."""
         return self.method == "conditioned" and self.estimate == "mean" and self.samples == 1
 
     def level(self, full: int) -> float:

@@ -149,6 +149,18 @@ def test_train_and_resume(scoreinv, configuration, tmp_path):
     assert scoreinv("sample", "-n", 1, "--model", "run/model.safetensors").code == 0
 
 
+def test_a_configuration_keeps_its_seed_and_precision(scoreinv, configuration):
+    entries = json.loads(configuration.read_text()) | {"seed": 7, "precision": "float32", "steps": 1}
+    configuration.write_text(json.dumps(entries))
+    for name, words, seed, precision in (
+        ("a", [], 7, "float32"),
+        ("b", ["--seed", 0, "--precision", "bfloat16"], 0, "bfloat16"),
+    ):
+        assert scoreinv("train", "--config", configuration, "--out", name, *words).code == 0
+        written = json.loads(Path(name, "config.json").read_text())
+        assert (written["seed"], written["precision"]) == (seed, precision)
+
+
 def test_train_into_a_dated_folder(scoreinv, configuration, tmp_path):
     assert scoreinv("train", "--config", configuration, "--steps", 1).code == 0
     (folder,) = (tmp_path / "runs").iterdir()
