@@ -42,7 +42,15 @@ class NoiseClassifier(nn.Module):
 
     def forward(self, x: Tensor, t: float | Tensor) -> Tensor:
         """Logits (B, K) of states x (B, C, H, W) at times t, a number or (B,); differentiable in x."""
-        level = noise_level(as_time(t).expand(len(x)), self.sde, self.data_range)
-        clean_scale = centre(x / broadcast(self.sde.alpha(as_time(t)), x), self.data_range)
+        return self.network(*self._inputs(x, t))
+
+    def features(self, x: Tensor, t: float | Tensor) -> Tensor:
+        """The network's last features (B, D), which the logits are a linear function of."""
+        return self.network.features(*self._inputs(x, t))
+
+    def _inputs(self, x: Tensor, t: float | Tensor) -> tuple[Tensor, Tensor]:
+        t = as_time(t).expand(len(x))
+        level = noise_level(t, self.sde, self.data_range)
+        clean_scale = centre(x / broadcast(self.sde.alpha(t), x), self.data_range)
         scale = (level.square() + _DATA_STD**2).rsqrt()
-        return self.network(clean_scale * broadcast(scale, x), level)
+        return clean_scale * broadcast(scale, x), level

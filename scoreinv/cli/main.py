@@ -13,7 +13,7 @@ import traceback
 
 import typer
 
-from scoreinv.cli import colorize, convert, inpaint, likelihood, models, sample, train
+from scoreinv.cli import colorize, convert, evaluate, inpaint, likelihood, models, sample, train
 from scoreinv.cli.common import VersionOption, common_options
 from scoreinv.cli.failures import describe, exit_status
 
@@ -32,6 +32,7 @@ app.command("colorize")(common_options(colorize.colorize))
 app.command("sample")(common_options(sample.sample))
 app.command("train")(common_options(train.train))
 app.command("likelihood")(common_options(likelihood.likelihood))
+app.command("evaluate")(common_options(evaluate.evaluate))
 app.command("convert")(common_options(convert.convert))
 app.add_typer(models.app, name="models")
 

@@ -64,12 +64,16 @@ class WideResNet(nn.Module):
         self.head = linear(inputs, config.classes)
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        return self.head(self.features(x, level))
+
+    def features(self, x: Tensor, level: Tensor) -> Tensor:
+        """What the logits are a linear function of, (B, 64 width)."""
         embedding = self.dense_in(self.embedding(level).to(self.dense_in.weight.dtype))
         embedding = F.silu(self.dense_out(F.silu(embedding)))
         h = self.conv_in(x)
         for block in self.blocks:
             h = block(h, embedding)
-        return self.head(norm_activate(self.norm_out, F.silu, h).mean((2, 3)))
+        return norm_activate(self.norm_out, F.silu, h).mean((2, 3))
 
 
 class _Block(nn.Module):

@@ -47,12 +47,34 @@ def test_train_a_classifier_and_sample_a_class(scoreinv, classes, prior):
     assert not Path("dusk.png").exists()
 
 
+def test_evaluate_pictures_by_a_classifier(scoreinv, classes):
+    words = ["train", "--classifier", "--sde", "vp", "--data", classes, "--steps", 2, "--batch-size", 2]
+    assert scoreinv(*words, "--out", "judge", "--quiet").code == 0
+    judge = ["--reference", classes / "night", "--classifier", "judge/model.safetensors"]
+    outcome = scoreinv("evaluate", classes / "day", *judge, "--class", "night", "--json")
+    assert outcome.code == 0, outcome.err
+    record = json.loads(outcome.out)
+    assert record["frechet_distance"] > 0
+    assert sum(record["class_shares"].values()) == pytest.approx(1)
+    assert record["accuracy"] == record["class_shares"]["night"]
+    same = json.loads(scoreinv("evaluate", classes / "night", *judge, "--json").out)
+    assert same["frechet_distance"] == pytest.approx(0, abs=1e-6)
+    assert "class_shares: day" in scoreinv("evaluate", classes / "day", *judge).out
+    Image.new("RGB", (40, 32)).save(classes / "day" / "wide.png")
+    odd = scoreinv("evaluate", classes / "day", *judge)
+    assert (odd.code, "wide.png: is 40x32" in odd.err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["sample", "--class", "horse"], "--classifier"),
         (["sample", "--guidance", 2], "belong to --class"),
         (["sample", "--class", "horse", "--classifier", "photo"], "not a classifier"),
+        (["evaluate", "data/day", "--reference", "data/night"], "--classifier"),
+        (["evaluate", "data/day", "--reference", "none", "--inception", "x.pth"], "none"),
+        (["evaluate", "data/day", "--reference", "data/night", "--inception", "x.pth"], "x.pth"),
+        (["evaluate", "data/day", "--reference", "data/night", "--class", "day", "--inception", "x"], "--class"),
         (["train", "--classifier", "--sde", "vp"], "--data"),
         (["train", "--classifier", "--data", "data"], "--sde"),
         (["train", "--classifier", "--conditional", "--sde", "ve", "--data", "data"], "give one of them"),

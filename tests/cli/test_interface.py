@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-COMMANDS = ["inpaint", "colorize", "sample", "train", "likelihood", "convert", "models list", "models show"]
+COMMANDS = ["inpaint", "colorize", "sample", "train", "likelihood", "evaluate", "convert", "models list", "models show"]
 COMMON = ["--version", "--seed", "--device", "--precision", "--threads", "--quiet", "--overwrite", "--json", "--debug"]
 HEAVY = ["torch", "numpy", "PIL", "scipy", "cv2", "skimage"]
 

@@ -1,0 +1,130 @@
+"""`scoreinv evaluate GENERATED --reference REAL`: how like real pictures generated ones are."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scoreinv.cli.common import Settings
+from scoreinv.cli.messages import emit
+from scoreinv.cli.outputs import check_file, expand
+from scoreinv.cli.progress import ProgressBar
+from scoreinv.cli.runtime import resolve_device, set_threads
+from scoreinv.errors import InputError
+
+if TYPE_CHECKING:
+    from scoreinv.classifier import NoiseClassifier
+    from scoreinv.imaging.picture import Picture
+    from scoreinv.tasks.evaluation import Seen
+
+
+def evaluate(
+    generated: Annotated[str, typer.Argument(metavar="GENERATED", help="Folder of generated pictures.")],
+    settings: Settings,
+    reference: Annotated[
+        str, typer.Option("--reference", metavar="FOLDER", help="Real pictures of the kind, at best as many.")
+    ],
+    classifier: Annotated[
+        str | None,
+        typer.Option("--classifier", metavar="NAME|FILE", help="Distances in its features, and shares of its classes."),
+    ] = None,
+    class_name: Annotated[
+        str | None,
+        typer.Option("--class", metavar="NAME|NUMBER", help="What the pictures should be: tells how many are."),
+    ] = None,
+    inception: Annotated[
+        str | None,
+        typer.Option(
+            "--inception",
+            metavar="FILE",
+            help="Weights of Inception as torch-fidelity takes them: FID, KID and Inception score.",
+        ),
+    ] = None,
+) -> None:
+    """Compare generated pictures with real ones: distances in a classifier's features, FID, KID, Inception score."""
+    if classifier is None and inception is None:
+        raise InputError("say by what to compare: --classifier NAME or FILE, --inception FILE, or both")
+    if class_name is not None and classifier is None:
+        raise InputError("--class belongs to --classifier")
+    for folder in (generated, reference):
+        if not Path(folder).is_dir():
+            raise InputError(f"{folder}: no such folder of pictures")
+    folders = {folder: expand(folder) for folder in (generated, reference)}
+    started = time.monotonic()
+    record: dict[str, Any] = {"input": generated, "reference": reference, "pictures": len(folders[generated])}
+    if inception is not None:
+        check_file(inception)
+        record |= _by_inception(generated, reference, inception, settings)
+    if classifier is not None:
+        record |= _by_classifier(folders[generated], folders[reference], classifier, class_name, settings)
+    record["seconds"] = round(time.monotonic() - started, 3)
+    emit(settings, record)
+    if not settings.json:
+        for key, value in record.items():
+            shares = isinstance(value, dict)
+            text = ", ".join(f"{name} {share:.1%}" for name, share in value.items()) if shares else value
+            sys.stdout.write(f"{key}: {f'{value:.4f}' if isinstance(value, float) else text}\n")
+
+
+def _by_classifier(
+    generated: list[str], real: list[str], name: str, class_name: str | None, settings: Settings
+) -> dict[str, Any]:
+    from scoreinv.checkpoints.catalogue import load_classifier
+    from scoreinv.tasks.evaluation import evaluate as compare
+    from scoreinv.tasks.generation import class_index
+
+    set_threads(settings.threads)
+    classifier = load_classifier(name).to(resolve_device(settings.device))
+    label = None if class_name is None else class_index(classifier, class_name)
+    seen = [_look(paths, classifier, settings) for paths in (generated, real)]
+    result = compare(*seen, classifier.classes)
+    record = {
+        "classifier": name,
+        "frechet_distance": result.frechet_distance,
+        "kernel_distance": result.kernel_distance,
+        "class_shares": result.class_shares,
+    }
+    return record if label is None else record | {"accuracy": result.class_shares[classifier.classes[label]]}
+
+
+def _look(paths: list[str], classifier: NoiseClassifier, settings: Settings) -> Seen:
+    from scoreinv.imaging.files import read_picture
+    from scoreinv.tasks.evaluation import look_at
+
+    with ProgressBar(str(Path(paths[0]).parent), quiet=settings.quiet) as bar:
+
+        def pictures() -> Iterator[tuple[str, Picture]]:
+            for number, path in enumerate(paths, 1):
+                yield path, read_picture(path)
+                bar.fraction(number / len(paths))
+
+        return look_at(pictures(), classifier)
+
+
+def _by_inception(generated: str, reference: str, weights: str, settings: Settings) -> dict[str, float]:
+    try:
+        from torch_fidelity import calculate_metrics
+    except ImportError as error:
+        raise InputError("--inception: needs torch-fidelity: pip install torch-fidelity") from error
+    found = calculate_metrics(
+        input1=generated,
+        input2=reference,
+        samples_find_deep=True,
+        fid=True,
+        kid=True,
+        isc=True,
+        kid_subset_size=min(1000, len(expand(generated)), len(expand(reference))),
+        feature_extractor_weights_path=weights,
+        cuda=resolve_device(settings.device) == "cuda",
+        verbose=False,
+    )
+    return {
+        "fid": float(found["frechet_inception_distance"]),
+        "kid": float(found["kernel_inception_distance_mean"]),
+        "inception_score": float(found["inception_score_mean"]),
+    }

@@ -1,0 +1,122 @@
+"""How like real pictures generated ones are: distances between sets in the features of a classifier.
+
+Frechet distance   |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2))   of the features' means and covariances
+                   (Heusel et al. 2017, eq. 6; FID when the features are Inception's)
+kernel distance    unbiased squared maximum mean discrepancy with the kernel (x.y / D + 1)^3
+                   (Binkowski et al. 2018; KID when the features are Inception's)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import linalg
+
+from scoreinv.classifier import NoiseClassifier
+from scoreinv.errors import InputError
+from scoreinv.imaging.picture import Picture
+from scoreinv.sdes import TRAINING_START
+from scoreinv.tasks.common import to_tensor
+
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a classifier sees in a set of pictures.
+
+    Attributes:
+        features: (N, D) float64.
+        labels: (N,), the class that each is assigned to.
+    """
+
+    features: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A set of generated pictures beside one of real pictures.
+
+    Attributes:
+        frechet_distance, kernel_distance: between the two, in the classifier's features; 0 is best.
+        class_shares: of the generated pictures, the share that is assigned to each class.
+    """
+
+    frechet_distance: float
+    kernel_distance: float
+    class_shares: dict[str, float]
+
+
+def evaluate(generated: Seen, real: Seen, classes: Sequence[str]) -> Evaluation:
+    """Compare what was seen in two sets; InputError for a set of fewer than two pictures."""
+    counts = np.bincount(generated.labels, minlength=len(classes))
+    return Evaluation(
+        frechet_distance(generated.features, real.features),
+        kernel_distance(generated.features, real.features),
+        dict(zip(classes, (counts / counts.sum()).tolist(), strict=True)),
+    )
+
+
+@torch.no_grad()
+def look_at(pictures: Iterable[tuple[str, Picture]], classifier: NoiseClassifier) -> Seen:
+    """What the classifier sees in pictures of its own size, given with their names.
+
+    Raises InputError naming a picture of another size, and when there are none.
+    """
+    features, labels, batch = [], [], []
+
+    def take() -> None:
+        x = to_tensor(batch, next(classifier.parameters()).device)
+        low, high = classifier.data_range
+        seen = classifier.features(low + (high - low) * x, TRAINING_START)
+        features.append(seen.double().cpu().numpy())
+        labels.append(classifier.network.head(seen).argmax(1).cpu().numpy())
+        batch.clear()
+
+    side = classifier.image_size
+    for name, picture in pictures:
+        if picture.size != (side, side):
+            raise InputError(f"{name}: is {picture.width}x{picture.height}, and the classifier sees {side}x{side}")
+        batch.append(picture.rgb())
+        if len(batch) == _BATCH:
+            take()
+    if batch:
+        take()
+    if not features:
+        raise InputError("there are no pictures to look at")
+    return Seen(np.concatenate(features), np.concatenate(labels))
+
+
+def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Between the Gaussians of two sets of features (N, D) and (M, D), at least 0."""
+    _check(a, b)
+    gap = a.mean(0) - b.mean(0)
+    first, second = (np.atleast_2d(np.cov(features, rowvar=False)) for features in (a, b))
+    # tr (C1 C2)^(1/2) by the symmetric C1^(1/2) C2 C1^(1/2), which has the same eigenvalues.
+    values, vectors = linalg.eigh(first)
+    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
+    cross = np.sqrt(linalg.eigvalsh(root @ second @ root).clip(0)).sum()
+    return max(0.0, float(gap @ gap + np.trace(first) + np.trace(second) - 2 * cross))
+
+
+def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Unbiased estimate between two sets of features (N, D) and (M, D); it may be slightly negative."""
+    _check(a, b)
+
+    def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return (x @ y.T / x.shape[1] + 1) ** 3
+
+    def among(x: np.ndarray) -> float:
+        values = kernel(x, x)
+        return (values.sum() - np.trace(values)) / (len(x) * (len(x) - 1))
+
+    return float(among(a) + among(b) - 2 * kernel(a, b).mean())
+
+
+def _check(a: np.ndarray, b: np.ndarray) -> None:
+    if min(len(a), len(b)) < 2:
+        raise InputError("distances need at least two pictures in each set")

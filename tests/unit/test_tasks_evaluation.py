@@ -1,0 +1,78 @@
+"""Distances between sets of pictures against closed forms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import linalg
+
+from scoreinv.checkpoints.config import ClassifierConfig
+from scoreinv.errors import InputError
+from scoreinv.imaging.picture import Picture
+from scoreinv.networks.wide_resnet import WideResNetConfig
+from scoreinv.sdes import VP
+from scoreinv.tasks.evaluation import evaluate, frechet_distance, kernel_distance, look_at
+
+CONFIG = ClassifierConfig(
+    WideResNetConfig(channels=3, classes=2, depth=10, width=1), VP(), ("bright", "dark"), image_size=8
+)
+
+
+def with_moments(mean: np.ndarray, covariance: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Random features that have exactly these moments."""
+    x = np.random.default_rng(seed).standard_normal((count, len(mean)))
+    x = x - x.mean(0)
+    whitened = x @ np.linalg.inv(np.linalg.cholesky(np.cov(x, rowvar=False))).T
+    return mean + whitened @ np.linalg.cholesky(covariance).T
+
+
+def test_frechet_distance_is_the_closed_form_of_gaussians() -> None:
+    rng = np.random.default_rng(0)
+    means = rng.standard_normal((2, 5))
+    a, b = (factor @ factor.T + 0.1 * np.eye(5) for factor in rng.standard_normal((2, 5, 5)))
+    expected = ((means[0] - means[1]) ** 2).sum() + np.trace(a + b - 2 * linalg.sqrtm(a @ b).real)
+    first, second = with_moments(means[0], a, 40, 1), with_moments(means[1], b, 60, 2)
+    assert frechet_distance(first, second) == pytest.approx(expected)
+    assert frechet_distance(first, first) == pytest.approx(0, abs=1e-9)
+    # Fewer pictures than features: the covariance is singular.
+    assert np.isfinite(frechet_distance(first[:3], second[:4]))
+
+
+def test_kernel_distance_is_unbiased() -> None:
+    """For x ~ N(0, 1) and y ~ N(m, 1) in one dimension: E (x y + 1)^3 by the moments."""
+    m = 0.5
+    moments = [np.array([1, 0, 1, 0]), np.array([1, m, m**2 + 1, m**3 + 3 * m])]
+
+    def expected(p: np.ndarray, q: np.ndarray) -> float:
+        return float((np.array([1, 3, 3, 1]) * p * q).sum())
+
+    truth = expected(moments[0], moments[0]) + expected(moments[1], moments[1]) - 2 * expected(*moments)
+    rng = np.random.default_rng(0)
+    estimates = [kernel_distance(rng.standard_normal((50, 1)), m + rng.standard_normal((30, 1))) for _ in range(2000)]
+    error = np.std(estimates) / len(estimates) ** 0.5
+    assert abs(np.mean(estimates) - truth) < 4 * error
+
+
+def test_sets_of_pictures() -> None:
+    rng = np.random.default_rng(0)
+
+    def pictures(level: float, count: int) -> list[tuple[str, Picture]]:
+        return [
+            (f"{i}.png", Picture((level + rng.normal(0, 9, (8, 8, 3))).clip(0, 255).astype(np.uint8)))
+            for i in range(count)
+        ]
+
+    classifier = CONFIG.build()
+    bright, again, dark = (look_at(pictures(*what), classifier) for what in ((200, 70), (200, 70), (50, 70)))
+    assert bright.features.shape == (70, 64)
+    same, other = evaluate(bright, again, CONFIG.classes), evaluate(dark, again, CONFIG.classes)
+    assert same.frechet_distance < other.frechet_distance
+    assert same.kernel_distance < other.kernel_distance
+    assert sum(same.class_shares.values()) == pytest.approx(1)
+    assert list(same.class_shares) == ["bright", "dark"]
+    with pytest.raises(InputError, match="at least two"):
+        evaluate(look_at(pictures(0, 1), classifier), again, CONFIG.classes)
+    with pytest.raises(InputError, match="no pictures"):
+        look_at([], classifier)
+    with pytest.raises(InputError, match=r"x\.png: is 9x8"):
+        look_at([("x.png", Picture(np.zeros((8, 9, 3), np.uint8)))], classifier)
