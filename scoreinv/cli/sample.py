@@ -5,19 +5,16 @@ from __future__ import annotations
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from scoreinv.cli.common import OUTPUT, ModelOption, QualityOption, Settings
+from scoreinv.cli.gallery import gallery_outputs, write_gallery
 from scoreinv.cli.messages import emit, notice
-from scoreinv.cli.outputs import STREAM, check_outputs, check_writable
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import Session
 from scoreinv.errors import InputError
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 class SamplerChoice(StrEnum):
@@ -63,7 +60,7 @@ def sample(
     if sampler is SamplerChoice.ODE and steps is not None:
         raise InputError("--steps: the ODE sampler chooses its steps by itself")
     target = output if output is not None else f"{Path(model).stem}_samples.png"
-    outputs = _outputs(target, count, settings)
+    outputs = gallery_outputs(target, count, settings)
     session = Session(model, settings, exact=sampler is SamplerChoice.ODE)
 
     from scoreinv.tasks.generation import generate
@@ -74,35 +71,8 @@ def sample(
         result = generate(
             session.prior, count, sampler=sampler.value, steps=steps, seed=settings.seed, callback=bar.fraction
         )
-    _write(result.images, outputs, quality, overwrite=settings.overwrite)
+    write_gallery(result.images, outputs, quality, overwrite=settings.overwrite)
     seconds = time.monotonic() - started
     record = {"output": outputs[0], "outputs": outputs, "seconds": round(seconds, 3), "nfe": result.nfe}
     emit(settings, record | session.record(sampler.value))
     notice(settings, f"{count} pictures in {target} ({duration(seconds)})")
-
-
-def _outputs(target: str, count: int, settings: Settings) -> list[str]:
-    """The files to write: one grid, or as many pictures in a folder, which is made."""
-    if target == STREAM and settings.json:
-        raise InputError("-o - and --json both want stdout: name a file")
-    is_grid = target == STREAM or (Path(target).suffix != "" and not target.endswith("/") and not Path(target).is_dir())
-    if is_grid:
-        outputs = [target]
-    else:
-        outputs = [str(Path(target) / f"{i:0{len(str(count))}d}.png") for i in range(1, count + 1)]
-        check_writable(outputs[0], create=True)
-    check_outputs(outputs, overwrite=settings.overwrite)
-    return outputs
-
-
-def _write(images: np.ndarray, outputs: list[str], quality: int | None, *, overwrite: bool) -> None:
-    from scoreinv.imaging.files import write_picture
-    from scoreinv.imaging.picture import Picture
-    from scoreinv.imaging.sheet import contact_sheet
-
-    levels = (images * 255).round().astype("uint8")
-    if len(outputs) == 1 and (len(levels) > 1 or outputs[0] == STREAM):
-        write_picture(outputs[0], Picture(contact_sheet(levels)), overwrite=overwrite, quality=quality)
-        return
-    for path, picture in zip(outputs, levels, strict=True):
-        write_picture(path, Picture(contact_sheet(picture[None])), overwrite=overwrite, quality=quality)

@@ -95,11 +95,8 @@ def pictures_bits_per_dim(
     for first in range(0, len(draws), at_once):
         some = draws[first : first + at_once]
         share.begin(len(some))
-        u = [
-            np.random.default_rng([seed, repeat, _DEQUANTISATION]).random(levels.shape[1:], np.float32)
-            for _, repeat in some
-        ]
-        x = prior.to_model((levels[[item for item, _ in some]] + torch.from_numpy(np.stack(u)).to(levels)) / 256)
+        u = np.stack([_dequantisation(seed, repeat, levels.shape[1:]) for _, repeat in some])
+        x = prior.to_model((levels[[item for item, _ in some]] + torch.from_numpy(u).to(levels)) / 256)
         noise = NoiseStream.keyed([(seed, repeat, _PROBE) for _, repeat in some], prior.device)
         result = bits_per_dim(
             prior, x, probe=_draw_probe(probe, x, noise), steps=steps, rtol=rtol, atol=rtol, callback=Told(share)
@@ -131,6 +128,10 @@ def standard_error(values: Sequence[float]) -> float | None:
 
 def _density(bits: list[float], nfe: list[int]) -> PictureDensity:
     return PictureDensity(float(np.mean(bits)), standard_error(bits), sum(nfe))
+
+
+def _dequantisation(seed: int, repeat: int, shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.default_rng([seed, repeat, _DEQUANTISATION]).random(shape, np.float32)
 
 
 def _draw_probe(kind: Probe, x: Tensor, noise: NoiseStream) -> Tensor:

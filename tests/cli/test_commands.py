@@ -85,6 +85,50 @@ def test_sampler_choices(scoreinv, sampler):
     assert scoreinv("sample", "-n", 1, "--sampler", sampler).code == 0
 
 
+def test_interpolate_in_a_row_and_a_folder(scoreinv, tmp_path):
+    a, b = photo_array(8, 12), 255 - photo_array(8, 12)
+    Image.fromarray(a).save(tmp_path / "a.png")
+    Image.fromarray(b).save(tmp_path / "b.png")
+    outcome = scoreinv("interpolate", "a.png", "b.png", "-n", 3, "-o", "row.png", "--steps", 16, "--json")
+    assert outcome.code == 0, outcome.err
+    record = json.loads(outcome.out)
+    assert record["inputs"] == ["a.png", "b.png"]
+    assert (record["output"], record["nfe"], record["method"]) == ("row.png", round(5 * 64 / 3), "ode")
+    row = read_picture(tmp_path / "row.png").pixels
+    assert row.shape == (8, 36, 3)
+    assert abs(row[:, :12].astype(int) - a).max() <= 3
+    assert abs(row[:, 24:].astype(int) - b).max() <= 3
+    assert scoreinv("interpolate", "a.png", "b.png", "-n", 3, "-o", "row/", "--steps", 16).code == 0
+    assert (read_picture(tmp_path / "row" / "2.png").pixels == row[:, 12:24]).all()
+    assert scoreinv("interpolate", "a.png", "b.png", "--temperature", 0.5, "--steps", 4).code == 0
+    assert read_picture(tmp_path / "a_interpolated.png").size == (8, 96)
+    refused = scoreinv("interpolate", "a.png", "b.png")
+    assert refused.code == 2
+    assert "a_interpolated.png: exists already" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ("a.png", "wide.png", "wide.png: is 10x8, and a.png is 8x8"),
+        ("odd.png", "odd.png", "odd.png: the picture is 9x8"),
+        ("a.png", "missing.png", "missing.png: no such file"),
+        ("-", "-", "stdin"),
+        ("-", "a.png", "-o"),
+    ],
+)
+def test_pictures_that_cannot_be_interpolated(scoreinv, tmp_path, first, second, said):
+    for name, width in {"a": 8, "wide": 10, "odd": 9}.items():
+        Image.fromarray(photo_array(8, width)).save(tmp_path / f"{name}.png")
+    before = sorted(tmp_path.iterdir())
+    outcome = scoreinv("interpolate", first, second)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith("scoreinv: error: ")
+    assert outcome.err.count("\n") == 1
+    assert said in outcome.err
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_likelihood(scoreinv, tmp_path, model):
     Image.fromarray(photo_array(8, 8)).save(tmp_path / "a.png")
     Image.fromarray(photo_array(8, 9)).save(tmp_path / "b.png")
