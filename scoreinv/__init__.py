@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from scoreinv.tasks.colorization import colorize as colorize
     from scoreinv.tasks.generation import generate as generate
     from scoreinv.tasks.inpainting import inpaint as inpaint
+    from scoreinv.tasks.latents import interpolate as interpolate
 
 _HOMES = {
     "load": "scoreinv.checkpoints.catalogue",
@@ -28,6 +29,7 @@ _HOMES = {
     "colorize": "scoreinv.tasks.colorization",
     "generate": "scoreinv.tasks.generation",
     "bits_per_dim": "scoreinv.likelihood",
+    "interpolate": "scoreinv.tasks.latents",
     "encode": "scoreinv.likelihood",
     "decode": "scoreinv.likelihood",
 }

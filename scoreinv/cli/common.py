@@ -162,6 +162,14 @@ StepsOption = Annotated[
         help=f"Sampler steps; 1000 is the paper's of pc. (default: {STEPS['conditioned']}, pc {STEPS['pc']})",
     ),
 ]
+FixedStepsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--steps",
+        min=1,
+        help="Solve the ODE in so many equal steps of four evaluations; 12 are good. (default: adaptive)",
+    ),
+]
 StartOption = Annotated[
     str | None,
     typer.Option(

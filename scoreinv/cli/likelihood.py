@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scoreinv.cli.batch import failure
-from scoreinv.cli.common import ModelOption, Settings
+from scoreinv.cli.common import OUTPUT, FixedStepsOption, ModelOption, Settings
 from scoreinv.cli.messages import emit
-from scoreinv.cli.outputs import STREAM, expand
+from scoreinv.cli.outputs import STREAM, check_writable, expand
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session
+from scoreinv.cli.table import Table
 from scoreinv.errors import InputError
+
+if TYPE_CHECKING:
+    from scoreinv.imaging.picture import Picture
+    from scoreinv.tasks.density import PictureDensity
+
+COLUMNS = ("input", "width", "height", "bits_per_dim", "standard_error", "repeats", "nfe", "seconds")
 
 
 class Probe(StrEnum):
@@ -25,61 +35,190 @@ class Probe(StrEnum):
     GAUSSIAN = "gaussian"
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """How the likelihood is estimated; see `tasks.density.pictures_bits_per_dim`."""
+
+    repeats: int
+    steps: int | None
+    rtol: float
+    probe: Probe
+
+
+@dataclass(frozen=True)
+class Item:
+    """A picture at hand."""
+
+    source: str
+    picture: Picture
+
+
+@dataclass
+class Tally:
+    """What a run has come to: bits per dimension of the finished pictures, and how many failed."""
+
+    batch: bool
+    bits: list[float] = field(default_factory=list)
+    failed: int = 0
+
+
 def likelihood(
     images: Annotated[
         list[str], typer.Argument(metavar="IMAGE...", help="8-bit pictures or folders; - is stdin.", show_default=False)
     ],
     settings: Settings,
     model: ModelOption = "photo",
-    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Draws of noise that are averaged.")] = 1,
-    rtol: Annotated[
-        float, typer.Option("--rtol", min=1e-12, max=0.1, help="Tolerance of the solver, relative and absolute.")
-    ] = 1e-5,
+    repeats: Annotated[
+        int, typer.Option("--repeats", min=1, help="Draws of noise that are averaged; from 2 with a standard error.")
+    ] = 1,
+    steps: FixedStepsOption = None,
+    rtol: Annotated[float, typer.Option("--rtol", min=1e-12, max=0.1, help="Tolerance of the adaptive solver.")] = 1e-5,
     probe: Annotated[Probe, typer.Option("--probe", help="Random vectors of the trace estimate.")] = Probe.RADEMACHER,
+    csv: Annotated[
+        str | None,
+        typer.Option(
+            "--csv", metavar="FILE", help="Also write a table, a row for each picture.", rich_help_panel=OUTPUT
+        ),
+    ] = None,
 ) -> None:
-    """Print the exact likelihood of pictures under the model, in bits per dimension."""
+    """Print the exact likelihood of pictures under the model, in bits per dimension.
+
+    Neighbours of one size are evaluated together.
+    """
     sources = [source for item in images for source in expand(item)]
     batch = len(sources) > 1
     if batch and STREAM in sources:
         raise InputError("- (stdin) cannot be combined with other inputs")
+    table = None if csv is None else _new_table(csv, sources, settings)
     session = Session(model, settings, exact=True)
-    failed = 0
+    estimate = Estimate(repeats, steps, rtol, probe)
+    tally = Tally(batch)
+    for group in _groups(sources, session, tally):
+        _evaluate(group, estimate, session, table, tally)
+    if batch and tally.bits and not settings.json:
+        _tell_mean(tally.bits)
+    raise typer.Exit(1 if tally.failed else 0)
+
+
+def _new_table(path: str, sources: list[str], settings: Settings) -> Table:
+    """The table to write, with an old one of its name removed; InputError where there cannot be one."""
+    if path == STREAM or Path(path).is_dir():
+        raise InputError(f"--csv {path}: name a file")
+    if Path(path).resolve() in [Path(source).resolve() for source in sources]:
+        raise InputError(f"--csv {path}: is one of the pictures")
+    check_writable(path)
+    if Path(path).exists() and not settings.overwrite:
+        raise InputError(f"{path}: exists already; --overwrite replaces it")
+    Path(path).unlink(missing_ok=True)
+    return Table(Path(path), COLUMNS)
+
+
+def _groups(sources: list[str], session: Session, tally: Tally) -> Iterator[list[Item]]:
+    """The pictures in order, neighbours of one size together; a failure is reported in its place."""
+    group: list[Item] = []
     for source in sources:
         try:
-            _one(source, session, repeats, rtol, probe)
+            item = _read(source)
         except Exception as error:
-            failed += failure(source, error, settings, batch=batch)
-    raise typer.Exit(1 if failed else 0)
+            problem: Exception | None = error
+        else:
+            session.load()  # outside: a model that cannot be used ends the whole run
+            problem = _refusal(item.picture, session)
+        if group and (problem is not None or not _fits(item, group)):
+            yield group
+            group = []
+        if problem is None:
+            group.append(item)
+        else:
+            tally.failed += failure(source, problem, session.settings, batch=tally.batch)
+    if group:
+        yield group
 
 
-def _one(source: str, session: Session, repeats: int, rtol: float, probe: Probe) -> None:
+def _read(source: str) -> Item:
     from scoreinv.imaging.files import read_picture
 
-    picture = read_picture(source)
+    return Item(source, read_picture(source))
 
-    from scoreinv.tasks.density import picture_bits_per_dim
+
+def _refusal(picture: Picture, session: Session) -> InputError | None:
+    from scoreinv.tasks.density import check_picture
+
+    try:
+        check_picture(picture, session.prior)
+    except InputError as error:
+        return error
+    return None
+
+
+def _fits(item: Item, group: list[Item]) -> bool:
+    from scoreinv.tasks.density import pictures_at_once
+
+    size = group[0].picture.size
+    return item.picture.size == size and len(group) < pictures_at_once(size)
+
+
+def _evaluate(group: list[Item], estimate: Estimate, session: Session, table: Table | None, tally: Tally) -> None:
+    from scoreinv.tasks.density import pictures_bits_per_dim
 
     settings = session.settings
-    session.load()
+    title = group[0].source if len(group) == 1 else f"{group[0].source} and {len(group) - 1} more"
     started = time.monotonic()
-    with ProgressBar(source, quiet=settings.quiet) as bar:
-        result = picture_bits_per_dim(
-            picture,
-            session.prior,
-            repeats=repeats,
-            rtol=rtol,
-            probe=probe.value,
-            seed=settings.seed,
-            callback=bar.fraction,
-        )
+    try:
+        with ProgressBar(title, quiet=settings.quiet) as bar:
+            densities = pictures_bits_per_dim(
+                [item.picture for item in group],
+                session.prior,
+                repeats=estimate.repeats,
+                steps=estimate.steps,
+                rtol=estimate.rtol,
+                probe=estimate.probe.value,
+                seed=settings.seed,
+                callback=bar.fraction,
+            )
+    except Exception as error:
+        if len(group) == 1:
+            tally.failed += failure(group[0].source, error, settings, batch=tally.batch)
+            return
+        for item in group:  # so that only the one at fault fails
+            _evaluate([item], estimate, session, table, tally)
+        return
+    seconds = (time.monotonic() - started) / len(group)
+    for item, density in zip(group, densities, strict=True):
+        tally.bits.append(density.bits_per_dim)
+        _tell(item, density, seconds, estimate, session, table)
+
+
+def _tell(
+    item: Item, density: PictureDensity, seconds: float, estimate: Estimate, session: Session, table: Table | None
+) -> None:
     record = {
-        "input": source,
-        "bits_per_dim": result.bits_per_dim,
-        "seconds": round(time.monotonic() - started, 3),
-        "nfe": result.nfe,
+        "input": item.source,
+        "bits_per_dim": density.bits_per_dim,
+        "standard_error": density.standard_error,
+        "repeats": estimate.repeats,
+        "seconds": round(seconds, 3),
+        "nfe": density.nfe,
         **session.record("ode"),
     }
-    emit(settings, record)
-    if not settings.json:
-        sys.stdout.write(f"{result.bits_per_dim:.4f} bits/dim  {source}\n")
-        sys.stdout.flush()
+    emit(session.settings, record)
+    if table is not None:
+        table.add(record | {"width": item.picture.width, "height": item.picture.height})
+    if not session.settings.json:
+        _say(f"{_figure(density.bits_per_dim, density.standard_error)} bits/dim  {item.source}")
+
+
+def _tell_mean(bits: list[float]) -> None:
+    from scoreinv.tasks.density import standard_error
+
+    mean = _figure(sum(bits) / len(bits), standard_error(bits))
+    _say(f"{mean} bits/dim  mean of {len(bits)} {'picture' if len(bits) == 1 else 'pictures'}")
+
+
+def _figure(value: float, error: float | None) -> str:
+    return f"{value:.4f}" if error is None else f"{value:.4f} ± {error:.4f}"
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

@@ -13,7 +13,7 @@ import traceback
 
 import typer
 
-from scoreinv.cli import colorize, convert, evaluate, inpaint, likelihood, models, sample, train
+from scoreinv.cli import colorize, convert, evaluate, inpaint, interpolate, likelihood, models, sample, train
 from scoreinv.cli.common import VersionOption, common_options
 from scoreinv.cli.failures import describe, exit_status
 
@@ -30,6 +30,7 @@ app = typer.Typer(
 app.command("inpaint")(common_options(inpaint.inpaint))
 app.command("colorize")(common_options(colorize.colorize))
 app.command("sample")(common_options(sample.sample))
+app.command("interpolate")(common_options(interpolate.interpolate))
 app.command("train")(common_options(train.train))
 app.command("likelihood")(common_options(likelihood.likelihood))
 app.command("evaluate")(common_options(evaluate.evaluate))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
+
+from scoreinv.cli.table import Table
 
 NAME = "manifest.csv"
 COLUMNS = ("input", "output", "seconds", "nfe", "seed", "model", "model_sha256", "method", "error")
@@ -18,10 +19,4 @@ class Manifest:
 
     def add(self, record: dict[str, object]) -> None:
         """Append a line; entries that are no column are left out."""
-        path = self.folder / NAME
-        begins = not path.exists()
-        with path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
-            if begins:
-                writer.writeheader()
-            writer.writerow(record)
+        Table(self.folder / NAME, COLUMNS).add(record)

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scoreinv.cli.common import OUTPUT, ModelOption, QualityOption, Settings
+from scoreinv.cli.gallery import gallery_outputs, write_gallery
 from scoreinv.cli.messages import emit, notice
-from scoreinv.cli.outputs import STREAM, check_outputs, check_writable
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import Session
 from scoreinv.errors import CheckpointError, InputError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from scoreinv.classifier import NoiseClassifier
 
 
@@ -79,7 +77,7 @@ def sample(
     if class_name is None and (guidance is not None or classifier is not None):
         raise InputError("--guidance and --classifier belong to --class")
     target = output if output is not None else f"{Path(model).stem}_samples.png"
-    outputs = _outputs(target, count, settings)
+    outputs = gallery_outputs(target, count, settings)
     session = Session(model, settings, exact=sampler is SamplerChoice.ODE)
 
     from scoreinv.tasks.generation import class_index, generate
@@ -102,7 +100,7 @@ def sample(
             guidance=1.0 if guidance is None else guidance,
             callback=bar.fraction,
         )
-    _write(result.images, outputs, quality, overwrite=settings.overwrite)
+    write_gallery(result.images, outputs, quality, overwrite=settings.overwrite)
     seconds = time.monotonic() - started
     record = {"output": outputs[0], "outputs": outputs, "seconds": round(seconds, 3), "nfe": result.nfe}
     emit(settings, record | session.record(sampler.value))
@@ -116,30 +114,3 @@ def _classifier(name: str, session: Session) -> NoiseClassifier:
         return load_classifier(name).to(session.device)
     except CheckpointError as error:
         raise InputError(f"--class: needs a classifier of noisy pictures, by --classifier: {error}") from error
-
-
-def _outputs(target: str, count: int, settings: Settings) -> list[str]:
-    """The files to write: one grid, or as many pictures in a folder, which is made."""
-    if target == STREAM and settings.json:
-        raise InputError("-o - and --json both want stdout: name a file")
-    is_grid = target == STREAM or (Path(target).suffix != "" and not target.endswith("/") and not Path(target).is_dir())
-    if is_grid:
-        outputs = [target]
-    else:
-        outputs = [str(Path(target) / f"{i:0{len(str(count))}d}.png") for i in range(1, count + 1)]
-        check_writable(outputs[0], create=True)
-    check_outputs(outputs, overwrite=settings.overwrite)
-    return outputs
-
-
-def _write(images: np.ndarray, outputs: list[str], quality: int | None, *, overwrite: bool) -> None:
-    from scoreinv.imaging.files import write_picture
-    from scoreinv.imaging.picture import Picture
-    from scoreinv.imaging.sheet import contact_sheet
-
-    levels = (images * 255).round().astype("uint8")
-    if len(outputs) == 1 and (len(levels) > 1 or outputs[0] == STREAM):
-        write_picture(outputs[0], Picture(contact_sheet(levels)), overwrite=overwrite, quality=quality)
-        return
-    for path, picture in zip(outputs, levels, strict=True):
-        write_picture(path, Picture(contact_sheet(picture[None])), overwrite=overwrite, quality=quality)

@@ -7,13 +7,13 @@ import math
 import numpy as np
 
 
-def contact_sheet(pictures: np.ndarray) -> np.ndarray:
-    """Pictures (N, H, W, C) row by row in one that is about square, black where the last row is short.
+def contact_sheet(pictures: np.ndarray, columns: int | None = None) -> np.ndarray:
+    """Pictures (N, H, W, C) row by row in one of so many columns, black where the last row is short.
 
-    Returns HxWxC of the same type; HxW for one channel.
+    Without `columns` it is about square. Returns HxWxC of the same type; HxW for one channel.
     """
     count, height, width, channels = pictures.shape
-    columns = math.ceil(math.sqrt(count))
+    columns = columns or math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
     sheet = np.zeros((rows * columns, height, width, channels), pictures.dtype)
     sheet[:count] = pictures

@@ -1,23 +1,20 @@
-"""The probability-flow ODE: deterministic sampling, encoding and decoding (Song et al. 2021, section 4.3, D.2).
-
-    dx/dt = f(x, t) - g(t)^2/2 grad log p_t(x) = (d ln alpha/dt) x + g(t)^2 / (2 sigma(t)) noise(x, t)
-
-The solver's state is float64 and the prior is evaluated in the dtype of the given picture (float32): rounding in the
-state would multiply the adaptive steps.
-"""
+"""The probability-flow ODE: deterministic sampling, encoding and decoding (Song et al. 2021, section 4.3, D.2)."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from scoreinv.errors import InputError
 from scoreinv.prior import Prior
-from scoreinv.samplers.base import Callback, Progress, Samples, State, initial_state, report
+from scoreinv.samplers.base import Callback, Samples, State, initial_state
+from scoreinv.samplers.flow import flow, monitor, to_state, velocity
 from scoreinv.samplers.noise import NoiseStream
-from scoreinv.samplers.runge_kutta import Monitor, rk45
-from scoreinv.sdes import TRAINING_START, broadcast
+from scoreinv.samplers.runge_kutta import rk45
+from scoreinv.sdes import TRAINING_START
 
 
 @dataclass(frozen=True)
@@ -50,12 +47,14 @@ class ODE:
         x = initial_state(prior, shape, torch.tensor(begin, dtype=torch.float64), noise, start)
         z = noise.normal(x.shape, x.device, x.dtype)
 
-        def flow(t: Tensor, y: Tensor, index: Tensor) -> Tensor:
+        def constrained(t: Tensor, y: Tensor, index: Tensor) -> Tensor:
             some = prior.rows(index)
             state = y.reshape(-1, *x.shape[1:]).to(x)
             return velocity(some, some.constrain(state, t, z[index.to(z.device)]), t).to(y).flatten(1)
 
-        y, nfe = rk45(flow, to_state(x), begin, end, self.rtol, self.atol, monitor(callback, x, begin, end))
+        y, nfe = rk45(
+            constrained, to_state(x), begin, end, self.rtol, self.atol, monitor(callback, x, begin, end, prior.sde)
+        )
         x = prior.constrain(y.reshape(x.shape).to(x), torch.tensor(end, dtype=torch.float64), z)
         calls = nfe + 1
         x0 = prior.finish(prior.denoise(x, end))
@@ -77,53 +76,47 @@ class Latent:
 
 @torch.no_grad()
 def encode(
-    prior: Prior, x: Tensor, *, rtol: float = 1e-5, atol: float = 1e-5, callback: Callback | None = None
+    prior: Prior,
+    x: Tensor,
+    *,
+    steps: int | None = None,
+    rtol: float = 1e-5,
+    atol: float = 1e-5,
+    callback: Callback | None = None,
 ) -> Latent:
-    """The latent code of x (B, C, H, W) in the model's range: the ODE from t = 1e-5 to 1."""
-    return Latent(*_solve(prior, x, TRAINING_START, 1.0, rtol, atol, callback))
+    """The latent code of x (B, C, H, W) in the model's range: the ODE from t = 1e-5 to 1.
+
+    Arguments:
+        steps: of a fixed grid, four evaluations each, 12 being good; None for adaptive RK45.
+        rtol, atol: tolerances of RK45, each sample with its own error control.
+    """
+    end = flow(prior, x, TRAINING_START, 1.0, steps=steps, rtol=rtol, atol=atol, callback=callback)
+    return Latent(end.x.to(x), end.nfe)
 
 
 @torch.no_grad()
 def decode(
-    prior: Prior, z: Tensor, *, rtol: float = 1e-5, atol: float = 1e-5, callback: Callback | None = None
+    prior: Prior,
+    z: Tensor,
+    *,
+    temperature: float = 1.0,
+    steps: int | None = None,
+    rtol: float = 1e-5,
+    atol: float = 1e-5,
+    callback: Callback | None = None,
 ) -> Samples:
-    """The picture of a latent code z (B, C, H, W): the ODE from t = 1 to the SDE's `sampling_end`, not denoised."""
-    x, calls = _solve(prior, z, 1.0, prior.sde.sampling_end, rtol, atol, callback)
-    return Samples(x, calls * prior.evaluations_per_noise, calls * prior.vjps_per_noise)
+    """The picture of a latent code z (B, C, H, W): the ODE from t = 1 to the SDE's `sampling_end`, not denoised.
 
+    Arguments:
+        temperature: the code is multiplied by it, at least 0; below 1 pictures are smoother and more alike (Song et al.
+            2021, D.4).
+        steps, rtol, atol: as in `encode`.
 
-def velocity(prior: Prior, x: Tensor, t: Tensor) -> Tensor:
-    """dx/dt of the probability flow at times t (B,), the shape and dtype of x."""
-    sde = prior.sde
-    strength = sde.diffusion_squared(t) / (2 * sde.sigma(t))
-    return broadcast(sde.drift_rate(t), x) * x + broadcast(strength, x) * prior.noise(x, t)
-
-
-def to_state(x: Tensor) -> Tensor:
-    """The solver's state (B, D) in float64; on the CPU where the device has no float64."""
-    x = x.cpu() if x.device.type == "mps" else x
-    return x.flatten(1).double()
-
-
-def monitor(callback: Callback | None, x: Tensor, start: float, end: float) -> Monitor:
-    """What tells `callback` of an adaptive solution from `start` to `end`, for pictures like x."""
-    rounds = 0
-
-    def tell(t: Tensor, y: Tensor, nfe: Tensor) -> None:
-        nonlocal rounds
-        rounds += 1
-        mean = float(t.mean())
-        state = y[:, : x[0].numel()].reshape(x.shape).to(x)
-        report(callback, Progress((mean - start) / (end - start), rounds, None, mean, state, int(nfe.max())))
-
-    return tell
-
-
-def _solve(
-    prior: Prior, x: Tensor, start: float, end: float, rtol: float, atol: float, callback: Callback | None
-) -> tuple[Tensor, Tensor]:
-    def flow(t: Tensor, y: Tensor, index: Tensor) -> Tensor:
-        return velocity(prior.rows(index), y.reshape(-1, *x.shape[1:]).to(x), t).to(y).flatten(1)
-
-    y, nfe = rk45(flow, to_state(x), start, end, rtol, atol, monitor(callback, x, start, end))
-    return y.reshape(x.shape).to(x), nfe
+    Raises InputError for a negative temperature.
+    """
+    if not 0 <= temperature < math.inf:
+        raise InputError(f"a temperature must be a number of at least 0, not {temperature}")
+    end = flow(
+        prior, temperature * z, 1.0, prior.sde.sampling_end, steps=steps, rtol=rtol, atol=atol, callback=callback
+    )
+    return Samples(end.x.to(z), end.nfe * prior.evaluations_per_noise, end.nfe * prior.vjps_per_noise)

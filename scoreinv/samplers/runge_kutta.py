@@ -1,7 +1,8 @@
-"""Dormand-Prince 5(4) with error control for each sample: its own time, step size and count.
+"""Runge-Kutta methods on many initial values at once: a sample is solved as if it were alone.
 
-The method and its step control are those of scipy's RK45 (Hairer, Norsett and Wanner, Solving Ordinary Differential
-Equations I, II.4), run on many initial values at once: a sample is solved as if it were alone.
+`rk45` is Dormand-Prince 5(4) with error control for each sample: its own time, step size and count. The method and its
+step control are those of scipy's RK45 (Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, II.4).
+`rk4` is Kutta's 3/8 rule, of fourth order (ibid., II.1), on equal steps.
 """
 
 from __future__ import annotations
@@ -76,6 +77,32 @@ def rk45(
         active = everyone[t != end]
         monitor(t, y, nfe)
     return y, nfe
+
+
+def rk4(function: Function, y: Tensor, start: float, end: float, steps: int, monitor: Monitor) -> tuple[Tensor, Tensor]:
+    """y(end) and the evaluations, 4 `steps`, int64 (B,), from y(start) of shape (B, D), float64.
+
+    Raises InputError for fewer than one step, ScoreinvError where the function is not finite.
+    """
+    if steps < 1:
+        raise InputError(f"at least one step is needed, not {steps}")
+    everyone = torch.arange(len(y))
+    h = (end - start) / steps
+
+    def at(position: float) -> Tensor:
+        return torch.full((len(y),), position, dtype=torch.float64)
+
+    for step in range(steps):
+        t = start + step * h
+        first = function(at(t), y, everyone)
+        second = function(at(t + h / 3), y + h / 3 * first, everyone)
+        third = function(at(t + 2 * h / 3), y + h * (second - first / 3), everyone)
+        fourth = function(at(t + h), y + h * (first - second + third), everyone)
+        y = y + h / 8 * (first + 3 * (second + third) + fourth)
+        if not y.isfinite().all():
+            raise ScoreinvError("the prior is not finite along the probability-flow ODE")
+        monitor(at(t + h), y, torch.full((len(y),), 4 * (step + 1)))
+    return y, torch.full((len(y),), 4 * steps)
 
 
 def _step(

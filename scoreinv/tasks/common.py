@@ -12,6 +12,7 @@ from torch import Tensor
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
 from scoreinv.guidance.orientations import UPRIGHT, Orientation
+from scoreinv.imaging.picture import Picture
 from scoreinv.operators import ObservedComponents
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import (
@@ -139,6 +140,15 @@ def check_colour(prior: ScorePrior) -> None:
     """Raise InputError unless the model is one of colour pictures."""
     if prior.channels != 3:
         raise InputError(f"this task needs a model of colour pictures, not of {prior.channels} channels")
+
+
+def check_sides(picture: Picture, prior: ScorePrior) -> None:
+    """Raise InputError unless the picture's sides are multiples of the model's stride."""
+    if picture.height % prior.stride or picture.width % prior.stride:
+        raise InputError(
+            f"the picture is {picture.width}x{picture.height}, and this model needs sides that are multiples of "
+            f"{prior.stride} (it was trained at {prior.image_size}): crop the picture first"
+        )
 
 
 def tile_side(prior: ScorePrior) -> int:

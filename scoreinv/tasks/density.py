@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +16,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.likelihood import bits_per_dim
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
-from scoreinv.tasks.common import Share, TaskCallback, Told, to_tensor
+from scoreinv.tasks.common import PIXELS_AT_ONCE, Share, TaskCallback, Told, check_sides, to_tensor
 
 Probe = Literal["rademacher", "gaussian"]
 
@@ -27,10 +29,12 @@ class PictureDensity:
 
     Attributes:
         bits_per_dim: mean over the repeats.
+        standard_error: of that mean, from the spread of the repeats; None for one.
         nfe: evaluations of the network, in all repeats.
     """
 
     bits_per_dim: float
+    standard_error: float | None
     nfe: int
 
 
@@ -39,48 +43,95 @@ def picture_bits_per_dim(
     prior: ScorePrior,
     *,
     repeats: int = 1,
+    steps: int | None = None,
     rtol: float = 1e-5,
     probe: Probe = "rademacher",
     seed: int = 0,
     callback: TaskCallback | None = None,
 ) -> PictureDensity:
-    """Bits per dimension of a picture of levels k, uniformly dequantised to (k + u) / 256, without its alpha.
+    """`pictures_bits_per_dim` of one picture."""
+    (density,) = pictures_bits_per_dim(
+        [picture], prior, repeats=repeats, steps=steps, rtol=rtol, probe=probe, seed=seed, callback=callback
+    )
+    return density
+
+
+def pictures_bits_per_dim(
+    pictures: Sequence[Picture],
+    prior: ScorePrior,
+    *,
+    repeats: int = 1,
+    steps: int | None = None,
+    rtol: float = 1e-5,
+    probe: Probe = "rademacher",
+    seed: int = 0,
+    callback: TaskCallback | None = None,
+) -> list[PictureDensity]:
+    """Bits per dimension of pictures of levels k, uniformly dequantised to (k + u) / 256, without their alpha.
+
+    The result of a picture does not depend on the others: all have the same draws.
 
     Arguments:
+        pictures: of one size.
         repeats: draws of u and of the probe that are averaged; each is unbiased.
-        rtol: tolerance of the solver, relative and absolute.
+        steps: of a fixed grid, four evaluations each; None for adaptive RK45.
+        rtol: tolerance of RK45, relative and absolute.
         probe: of the trace estimate.
 
-    Raises InputError for a picture that is not of 8 bits, or whose sides are no multiples of the model's stride.
+    Raises InputError for pictures of several sizes or one that `check_picture` refuses, and fewer than one repeat or
+    step; ScoreinvError when the likelihood is not finite.
     """
+    if repeats < 1:
+        raise InputError(f"at least one repeat is needed, not {repeats}")
+    if len({picture.size for picture in pictures}) != 1:
+        raise InputError("pictures that are evaluated together must have one size")
+    for picture in pictures:
+        check_picture(picture, prior)
+    levels = to_tensor([np.rint(picture.rgb() * 255) for picture in pictures], prior.device)[:, : prior.channels]
+    draws = [(item, repeat) for item in range(len(pictures)) for repeat in range(repeats)]
+    at_once = pictures_at_once(pictures[0].size)
+    share = Share(callback, len(draws))
+    bits, nfe = [], []
+    for first in range(0, len(draws), at_once):
+        some = draws[first : first + at_once]
+        share.begin(len(some))
+        u = np.stack([_dequantisation(seed, repeat, levels.shape[1:]) for _, repeat in some])
+        x = prior.to_model((levels[[item for item, _ in some]] + torch.from_numpy(u).to(levels)) / 256)
+        noise = NoiseStream.keyed([(seed, repeat, _PROBE) for _, repeat in some], prior.device)
+        result = bits_per_dim(
+            prior, x, probe=_draw_probe(probe, x, noise), steps=steps, rtol=rtol, atol=rtol, callback=Told(share)
+        )
+        bits += result.bits_per_dim.tolist()
+        nfe += result.nfe.tolist()
+    if not np.isfinite(bits).all():
+        raise ScoreinvError("the likelihood is not finite: the model's weights are damaged")
+    each = range(0, len(draws), repeats)
+    return [_density(bits[i : i + repeats], nfe[i : i + repeats]) for i in each]
+
+
+def check_picture(picture: Picture, prior: ScorePrior) -> None:
+    """Raise InputError for a picture that is not of 8 bits, or whose sides are no multiples of the model's stride."""
     if picture.pixels.dtype != np.uint8:
         raise InputError("likelihood in bits per dimension is defined for 8-bit pictures: convert the picture first")
-    if picture.height % prior.stride or picture.width % prior.stride:
-        raise InputError(
-            f"the picture is {picture.width}x{picture.height}, and this model needs sides that are multiples of "
-            f"{prior.stride} (it was trained at {prior.image_size}): crop the picture first"
-        )
-    levels = to_tensor([np.rint(picture.rgb() * 255)], prior.device)[:, : prior.channels]
-    share = Share(callback, repeats)
-    bits, nfe = [], 0
-    for repeat in range(repeats):
-        share.begin(1)
-        u = torch.from_numpy(np.random.default_rng([seed, repeat, _DEQUANTISATION]).random(levels.shape, np.float32))
-        x = prior.to_model((levels + u.to(levels)) / 256)
-        result = bits_per_dim(
-            prior,
-            x,
-            probe=_draw_probe(probe, x, NoiseStream.keyed([(seed, repeat, _PROBE)], prior.device)),
-            rtol=rtol,
-            atol=rtol,
-            callback=Told(share),
-        )
-        bits.append(float(result.bits_per_dim[0]))
-        nfe += int(result.nfe[0])
-    mean = float(np.mean(bits))
-    if not np.isfinite(mean):
-        raise ScoreinvError("the likelihood is not finite: the model's weights are damaged")
-    return PictureDensity(mean, nfe)
+    check_sides(picture, prior)
+
+
+def pictures_at_once(size: tuple[int, int]) -> int:
+    """How many pictures of a size (height, width) are evaluated together, at least 1."""
+    return max(1, PIXELS_AT_ONCE // (size[0] * size[1]))
+
+
+def standard_error(values: Sequence[float]) -> float | None:
+    """Of the mean of the values; None for one."""
+    return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
+
+
+def _density(bits: list[float], nfe: list[int]) -> PictureDensity:
+    return PictureDensity(float(np.mean(bits)), standard_error(bits), sum(nfe))
+
+
+def _dequantisation(seed: int, repeat: int, shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.default_rng([seed, repeat, _DEQUANTISATION]).random(shape, np.float32)
 
 
 def _draw_probe(kind: Probe, x: Tensor, noise: NoiseStream) -> Tensor:

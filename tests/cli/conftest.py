@@ -31,9 +31,9 @@ def scoreinv(model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
     def run(*arguments: str | Path) -> Outcome:
         words = [str(word) for word in arguments]
-        if words[0] in ("inpaint", "colorize", "sample", "likelihood") and "--model" not in words:
+        if words[0] in ("inpaint", "colorize", "sample", "interpolate", "likelihood") and "--model" not in words:
             words += ["--model", str(model)]
-        if words[0] in ("inpaint", "colorize", "sample") and "--steps" not in words:
+        if words[0] in ("inpaint", "colorize", "sample", "interpolate") and "--steps" not in words:
             words += ["--steps", "2"]
         monkeypatch.setattr(sys, "argv", ["scoreinv", *words])
         capsys.readouterr()

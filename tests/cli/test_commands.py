@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
@@ -84,6 +85,50 @@ def test_sampler_choices(scoreinv, sampler):
     assert scoreinv("sample", "-n", 1, "--sampler", sampler).code == 0
 
 
+def test_interpolate_in_a_row_and_a_folder(scoreinv, tmp_path):
+    a, b = photo_array(8, 12), 255 - photo_array(8, 12)
+    Image.fromarray(a).save(tmp_path / "a.png")
+    Image.fromarray(b).save(tmp_path / "b.png")
+    outcome = scoreinv("interpolate", "a.png", "b.png", "-n", 3, "-o", "row.png", "--steps", 16, "--json")
+    assert outcome.code == 0, outcome.err
+    record = json.loads(outcome.out)
+    assert record["inputs"] == ["a.png", "b.png"]
+    assert (record["output"], record["nfe"], record["method"]) == ("row.png", round(5 * 64 / 3), "ode")
+    row = read_picture(tmp_path / "row.png").pixels
+    assert row.shape == (8, 36, 3)
+    assert abs(row[:, :12].astype(int) - a).max() <= 3
+    assert abs(row[:, 24:].astype(int) - b).max() <= 3
+    assert scoreinv("interpolate", "a.png", "b.png", "-n", 3, "-o", "row/", "--steps", 16).code == 0
+    assert (read_picture(tmp_path / "row" / "2.png").pixels == row[:, 12:24]).all()
+    assert scoreinv("interpolate", "a.png", "b.png", "--temperature", 0.5, "--steps", 4).code == 0
+    assert read_picture(tmp_path / "a_interpolated.png").size == (8, 96)
+    refused = scoreinv("interpolate", "a.png", "b.png")
+    assert refused.code == 2
+    assert "a_interpolated.png: exists already" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ("a.png", "wide.png", "wide.png: is 10x8, and a.png is 8x8"),
+        ("odd.png", "odd.png", "odd.png: the picture is 9x8"),
+        ("a.png", "missing.png", "missing.png: no such file"),
+        ("-", "-", "stdin"),
+        ("-", "a.png", "-o"),
+    ],
+)
+def test_pictures_that_cannot_be_interpolated(scoreinv, tmp_path, first, second, said):
+    for name, width in {"a": 8, "wide": 10, "odd": 9}.items():
+        Image.fromarray(photo_array(8, width)).save(tmp_path / f"{name}.png")
+    before = sorted(tmp_path.iterdir())
+    outcome = scoreinv("interpolate", first, second)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith("scoreinv: error: ")
+    assert outcome.err.count("\n") == 1
+    assert said in outcome.err
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_likelihood(scoreinv, tmp_path, model):
     Image.fromarray(photo_array(8, 8)).save(tmp_path / "a.png")
     Image.fromarray(photo_array(8, 9)).save(tmp_path / "b.png")
@@ -97,6 +142,62 @@ def test_likelihood(scoreinv, tmp_path, model):
     assert both.code == 1
     assert [set(json.loads(line)) >= {"bits_per_dim"} for line in both.out.splitlines()] == [True, False]
     assert "multiples of" in both.err
+
+
+def test_likelihood_of_many_pictures(scoreinv, tmp_path):
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    sizes = {"a": (8, 8), "b": (8, 8), "c": (8, 9), "d": (12, 8), "e": (8, 8)}
+    for name, (height, width) in sizes.items():
+        Image.fromarray(photo_array(height, width)).save(folder / f"{name}.png")
+    (folder / "f.png").write_bytes(b"broken")
+    Image.fromarray(255 - photo_array(8, 8)).save(folder / "b.png")
+    words = ["--rtol", 1e-2, "--repeats", 3]
+    outcome = scoreinv("likelihood", "scans", "--csv", "table.csv", "--json", *words)
+    assert outcome.code == 1
+    records = [json.loads(line) for line in outcome.out.splitlines()]
+    assert [Path(record["input"]).stem for record in records] == list("abcdef")
+    assert ["error" in record for record in records] == [False, False, True, False, False, True]
+    assert records[0]["bits_per_dim"] != records[1]["bits_per_dim"]
+    rows = list(csv.DictReader((tmp_path / "table.csv").open()))
+    good = [record for record in records if "error" not in record]
+    assert list(rows[0]) == ["input", "width", "height", "bits_per_dim", "standard_error", "repeats", "nfe", "seconds"]
+    for row, record in zip(rows, good, strict=True):
+        height, width = sizes[Path(row["input"]).stem]
+        assert (row["width"], row["height"], row["repeats"]) == (str(width), str(height), "3")
+        for key in ("bits_per_dim", "standard_error", "nfe"):
+            assert float(row[key]) == record[key] > 0
+    # Together or one by one: the same.
+    for record in good:
+        alone = json.loads(scoreinv("likelihood", record["input"], "--json", *words).out)
+        assert alone["bits_per_dim"] == pytest.approx(record["bits_per_dim"], abs=1e-3)
+        assert alone["nfe"] == record["nfe"]
+    refused = scoreinv("likelihood", "scans", "--csv", "table.csv")
+    assert (refused.code, refused.out) == (2, "")
+    assert "table.csv: exists already" in refused.err
+    spoken = scoreinv("likelihood", "scans", "--csv", "table.csv", "--overwrite", *words)
+    assert spoken.out.splitlines()[-1].endswith("bits/dim  mean of 4 pictures")
+    assert spoken.out.count("±") == 5
+    assert len((tmp_path / "table.csv").read_text().splitlines()) == 5
+
+
+def test_likelihood_on_a_fixed_grid(scoreinv, tmp_path):
+    Image.fromarray(photo_array(8, 8)).save(tmp_path / "a.png")
+    fixed, adaptive = (
+        json.loads(scoreinv("likelihood", "a.png", "--json", *words).out) for words in (["--steps", 16], [])
+    )
+    assert fixed["nfe"] == 64 < adaptive["nfe"]
+    assert fixed["bits_per_dim"] == pytest.approx(adaptive["bits_per_dim"], abs=0.005)
+    assert fixed["standard_error"] is None
+
+
+def test_a_table_that_cannot_be(scoreinv, tmp_path):
+    Image.fromarray(photo_array(8, 8)).save(tmp_path / "a.png")
+    for path in (".", "a.png", "nowhere/table.csv", "-"):
+        outcome = scoreinv("likelihood", "a.png", "--csv", path, "--overwrite")
+        assert (outcome.code, outcome.out) == (2, "")
+        assert outcome.err.count("\n") == 1
+    assert (tmp_path / "a.png").exists()
 
 
 def test_convert_and_load(scoreinv, tmp_path):

@@ -7,7 +7,10 @@ import sys
 
 import pytest
 
-COMMANDS = ["inpaint", "colorize", "sample", "train", "likelihood", "evaluate", "convert", "models list", "models show"]
+COMMANDS = [
+    *("inpaint", "colorize", "sample", "interpolate", "train", "likelihood", "evaluate", "convert"),
+    *("models list", "models show"),
+]
 COMMON = ["--version", "--seed", "--device", "--precision", "--threads", "--quiet", "--overwrite", "--json", "--debug"]
 HEAVY = ["torch", "numpy", "PIL", "scipy", "cv2", "skimage"]
 
@@ -59,6 +62,10 @@ def test_version(scoreinv, words):
         ["train", "--sde", "vp", "--sigma-max", "50"],
         ["sample", "--sampler", "ode", "--steps", "5"],
         ["likelihood", "photo.png", "--precision", "bfloat16"],
+        ["likelihood", "photo.png", "--steps", "0"],
+        ["interpolate", "photo.png"],
+        ["interpolate", "photo.png", "photo.png", "-n", "1"],
+        ["interpolate", "photo.png", "photo.png", "--temperature", "-1"],
         ["models", "show", "no_such_model"],
     ],
 )

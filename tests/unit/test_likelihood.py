@@ -117,6 +117,9 @@ def test_counts_are_the_calls():
         counted.calls = 0
         result = run(counted, x)
         assert counted.calls == int(result.nfe[0]) > 50
+        counted.calls = 0
+        result = run(counted, x, steps=7)
+        assert counted.calls == int(result.nfe[0]) == 28
 
 
 def test_samples_do_not_depend_on_their_batch():
@@ -128,6 +131,70 @@ def test_samples_do_not_depend_on_their_batch():
         assert torch.allclose(alone.log_likelihood, batch.log_likelihood[i : i + 1], rtol=1e-10)
         assert torch.allclose(alone.latent, batch.latent[i : i + 1], atol=1e-10)
         assert alone.nfe == batch.nfe[i]
+    fixed = encode(prior, x, steps=5).z
+    assert torch.allclose(encode(prior, x[1:2], steps=5).z, fixed[1:2], rtol=1e-12)
+
+
+def strong(sde):
+    """Correlated components of standard deviations 0.01 to 0.7: from fine detail to the range of pictures."""
+    prior = correlated(sde)
+    prior.variances = torch.logspace(-2, math.log10(0.7), 12, dtype=torch.float64).square().expand(3, 12)
+    return prior
+
+
+@EVERY
+@pytest.mark.parametrize("make", [correlated, strong])
+def test_a_fixed_grid_of_twelve_steps_agrees_with_rk45(sde, make):
+    """Within 0.005 bits/dim of RK45 at its default tolerance, in the latent codes within 0.01 of the prior's scale."""
+    prior = make(sde)
+    x = prior.sample(6, torch.Generator().manual_seed(2))
+    adaptive = bits_per_dim(prior, x, probe=exact_probes(x))
+    fixed = bits_per_dim(prior, x, probe=exact_probes(x), steps=12)
+    assert (fixed.bits_per_dim - adaptive.bits_per_dim).abs().max() < 0.005
+    assert (fixed.latent - adaptive.latent).abs().max() < 0.01 * sde.prior_std
+    assert (fixed.nfe == 48).all()
+    assert (adaptive.nfe > 48).all()
+
+
+@EVERY
+def test_order_of_the_fixed_grid(sde):
+    """Fourth order, towards the change of variables in closed form: state and volume."""
+    prior = correlated(sde)
+    x = prior.sample(4, torch.Generator().manual_seed(2))
+    errors = []
+    for steps in (32, 64, 128):
+        result = bits_per_dim(prior, x, probe=exact_probes(x), steps=steps)
+        volume = result.log_likelihood - sde.prior_log_prob(result.latent)
+        exact = prior.log_prob(x, 1e-5) - prior.log_prob(result.latent, 1.0)
+        errors.append(float((volume - exact).abs().max()))
+    assert errors[0] / errors[1] > 11
+    assert errors[1] / errors[2] > 11
+    assert errors[2] < 1e-4
+
+
+@EVERY
+@pytest.mark.parametrize("data_range", [(-1.0, 1.0), (0.0, 1.0)])
+def test_the_fixed_grid_decodes_a_gaussian(sde, data_range):
+    """The flow of a Gaussian in closed form, towards the data, whatever the model's range."""
+    low, high = data_range
+    middle, half = (low + high) / 2, (high - low) / 2
+    prior = gaussian(sde, std=0.2 * half, mean=middle + 0.3 * half)
+    prior.data_range = data_range
+    z = sde.prior_std * torch.randn(3, 3, 2, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    t = torch.tensor([1.0, sde.sampling_end], dtype=torch.float64)
+    alpha, std = sde.alpha(t), ((0.2 * half * sde.alpha(t)) ** 2 + sde.sigma(t) ** 2).sqrt()
+    mean = middle + 0.3 * half
+    expected = alpha[1] * mean + std[1] * (z - alpha[0] * mean) / std[0]
+    assert torch.allclose(decode(prior, z, steps=40).x0, expected, atol=1e-3 * half)
+
+
+def test_temperature_scales_the_code():
+    prior = correlated(SDES["vp"])
+    z = torch.randn(2, 3, 2, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    assert torch.equal(decode(prior, z, temperature=0.5, steps=4).x0, decode(prior, 0.5 * z, steps=4).x0)
+    for temperature in (-1.0, math.nan, math.inf):
+        with pytest.raises(InputError, match="temperature"):
+            decode(prior, z, temperature=temperature)
 
 
 def test_divergence_of_a_guided_prior():
@@ -155,6 +222,16 @@ def test_a_callback_stops_the_work():
     assert 0 < seen[0] < seen[1] < seen[2] < 1
 
 
+def test_progress_on_the_fixed_grid():
+    prior, seen = gaussian(SDES["vp"]), []
+    x = prior.sample(2, torch.Generator().manual_seed(3))
+    encode(prior, x, steps=4, callback=seen.append)
+    assert [(p.step, p.steps, p.nfe) for p in seen] == [(i, 4, 4 * i) for i in (1, 2, 3, 4)]
+    assert [p.fraction for p in seen] == pytest.approx([0.25, 0.5, 0.75, 1.0])
+    assert [p.t for p in seen] == sorted(p.t for p in seen)
+    assert seen[-1].t == pytest.approx(1.0, abs=1e-6)
+
+
 def test_wrong_probe_and_tolerance_are_named():
     prior = gaussian(SDES["vp"])
     x = prior.sample(2, torch.Generator().manual_seed(3))
@@ -162,3 +239,5 @@ def test_wrong_probe_and_tolerance_are_named():
         bits_per_dim(prior, x, probe=x[:1])
     with pytest.raises(InputError, match="tolerances"):
         bits_per_dim(prior, x, rtol=0)
+    with pytest.raises(InputError, match="at least one step"):
+        bits_per_dim(prior, x, steps=0)

@@ -10,7 +10,7 @@ from analytic import gaussian_colour_prior
 from scoreinv.errors import InputError
 from scoreinv.imaging.picture import Picture
 from scoreinv.sdes import VE, VP
-from scoreinv.tasks.density import picture_bits_per_dim
+from scoreinv.tasks.density import picture_bits_per_dim, pictures_bits_per_dim
 from scoreinv.tasks.generation import generate
 
 STD = 0.1
@@ -69,6 +69,32 @@ def test_bits_per_dim_of_a_gaussian(probe):
     # A Rademacher probe is exact for a Jacobian that is a multiple of the identity; a Gaussian one is not.
     tolerance = 0.01 if probe == "rademacher" else 1.0
     assert result.bits_per_dim == pytest.approx(nats / math.log(2) + 8, abs=tolerance)
+
+
+def test_standard_error_is_that_of_the_repeats():
+    levels = np.random.default_rng(0).integers(60, 200, (4, 4, 3)).astype(np.uint8)
+    options = {"steps": 4, "probe": "gaussian"}
+    result = picture_bits_per_dim(Picture(levels), prior(VE(0.001, 20.0)), repeats=30, **options)
+    others = [
+        picture_bits_per_dim(Picture(levels), prior(VE(0.001, 20.0)), seed=seed, **options) for seed in range(1, 31)
+    ]
+    spread = np.std([other.bits_per_dim for other in others], ddof=1)
+    assert result.standard_error == pytest.approx(spread / math.sqrt(30), rel=0.5)
+    assert {other.standard_error for other in others} == {None}
+    assert result.nfe == 30 * 16
+
+
+def test_pictures_together_are_as_alone(monkeypatch):
+    monkeypatch.setattr("scoreinv.tasks.density.PIXELS_AT_ONCE", 48)  # batches across pictures and repeats
+    levels = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3)).astype(np.uint8)
+    pictures = [Picture(item) for item in levels]
+    together = pictures_bits_per_dim(pictures, prior(VE()), repeats=2, rtol=1e-4)
+    alone = [picture_bits_per_dim(picture, prior(VE()), repeats=2, rtol=1e-4) for picture in pictures]
+    for one, other in zip(together, alone, strict=True):
+        assert one.bits_per_dim == pytest.approx(other.bits_per_dim, abs=1e-4)
+        assert one.standard_error == pytest.approx(other.standard_error, abs=1e-4)
+    with pytest.raises(InputError, match="one size"):
+        pictures_bits_per_dim([pictures[0], Picture(levels[0, :, :2])], prior(VE()))
 
 
 def test_likelihood_needs_8_bits_and_fitting_sides():

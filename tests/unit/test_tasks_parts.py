@@ -48,6 +48,8 @@ def test_sheets():
     assert (sheet[2:, :4] == pictures[2]).all()
     assert (sheet[2:, 4:] == 0).all()
     assert contact_sheet(pictures[..., :1]).shape == (4, 8)
+    row = contact_sheet(pictures, columns=len(pictures))
+    assert np.array_equal(row, np.concatenate(list(pictures), axis=1))
 
 
 @pytest.mark.parametrize("data_range", [(0.0, 1.0), (-1.0, 1.0)])

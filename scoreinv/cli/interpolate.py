@@ -1,0 +1,101 @@
+"""`scoreinv interpolate A B`: pictures between two pictures."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scoreinv.cli.common import OUTPUT, FixedStepsOption, FrameOption, ModelOption, QualityOption, Settings
+from scoreinv.cli.gallery import gallery_outputs, write_gallery
+from scoreinv.cli.messages import emit, notice
+from scoreinv.cli.outputs import STREAM
+from scoreinv.cli.progress import ProgressBar, duration
+from scoreinv.cli.runtime import Session
+from scoreinv.errors import InputError
+
+if TYPE_CHECKING:
+    from scoreinv.imaging.picture import Picture
+    from scoreinv.prior import ScorePrior
+
+
+def interpolate(
+    first: Annotated[str, typer.Argument(metavar="A", help="The first picture; - is stdin.", show_default=False)],
+    second: Annotated[str, typer.Argument(metavar="B", help="The last picture, of the same size.", show_default=False)],
+    settings: Settings,
+    model: ModelOption = "photo",
+    count: Annotated[int, typer.Option("-n", "--count", min=2, max=10_000, help="Pictures, the ends included.")] = 8,
+    temperature: Annotated[
+        float,
+        typer.Option("--temperature", min=0, max=100, help="Factor of the latent codes: below 1 smoother pictures."),
+    ] = 1.0,
+    steps: FixedStepsOption = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FOLDER|ROW.png",
+            help="A folder for single pictures, or one picture of all in a row; - is stdout. "
+            "(default: A_interpolated.png)",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    quality: QualityOption = None,
+    frame: FrameOption = None,
+) -> None:
+    """Make pictures between two pictures, by an arc between their latent codes."""
+    if STREAM in (first, second) and (first == second or output is None):
+        raise InputError("- (stdin) is one of the pictures, and needs a name for the result: -o")
+    target = output if output is not None else str(Path(first).with_name(f"{Path(first).stem}_interpolated.png"))
+    outputs = gallery_outputs(target, count, settings)
+    pictures = _read(first, frame), _read(second, frame)
+    _check_sizes((first, second), pictures)
+    session = Session(model, settings, exact=True)
+
+    from scoreinv.tasks.latents import interpolate_pictures
+
+    for source, picture in zip((first, second), pictures, strict=True):
+        _check_sides(source, picture, session.prior)
+    started = time.monotonic()
+    with ProgressBar("interpolating", quiet=settings.quiet) as bar:
+        result = interpolate_pictures(
+            *pictures, session.prior, count, temperature=temperature, steps=steps, callback=bar.fraction
+        )
+    write_gallery(result.images, outputs, quality, columns=count, overwrite=settings.overwrite)
+    seconds = time.monotonic() - started
+    record = {
+        "input": first,
+        "inputs": [first, second],
+        "output": outputs[0],
+        "outputs": outputs,
+        "seconds": round(seconds, 3),
+        "nfe": result.nfe,
+    }
+    emit(settings, record | session.record("ode"))
+    notice(settings, f"{count} pictures in {target} ({duration(seconds)})")
+
+
+def _read(source: str, frame: int | None) -> Picture:
+    from scoreinv.imaging.files import read_picture
+
+    return read_picture(source, frame)
+
+
+def _check_sizes(sources: tuple[str, str], pictures: tuple[Picture, Picture]) -> None:
+    (first, second), (a, b) = sources, pictures
+    if a.size != b.size:
+        raise InputError(
+            f"{second}: is {b.width}x{b.height}, and {first} is {a.width}x{a.height}: crop them to one size"
+        )
+
+
+def _check_sides(source: str, picture: Picture, prior: ScorePrior) -> None:
+    from scoreinv.tasks.common import check_sides
+
+    try:
+        check_sides(picture, prior)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error

@@ -1,0 +1,238 @@
+"""The probability flow from one time to another, adaptively or on a fixed grid, and the volume it changes by.
+
+    dx/dt = f(x, t) - g(t)^2/2 grad log p_t(x) = (d ln alpha/dt) x + g(t)^2 / (2 sigma(t)) noise(x, t)
+
+The adaptive solver takes this equation as it is. The fixed grid takes it in variables in which it is slow everywhere.
+In the noise level s = sigma / alpha the flow of x / alpha is d(x/alpha)/ds = noise, so the state
+
+    y = (x / alpha - m) / r,   r = sqrt(s^2 + c^2),   dy/ds = (noise - s y / r) / r,
+
+with m and c about the mean and the standard deviation of pictures, has unit variance at every s, and moves only where
+the data differ from a Gaussian (Karras et al. 2022, table 1, has the same scaling). The clock log((s + d) / (s + k)) is
+the logarithm of s between d and k, and passes the ends quickly: at noise below a grey level, and far above the range of
+pictures, nothing happens.
+
+The solver's state is float64 and the prior is evaluated in the dtype of the given picture (float32): rounding in the
+state would multiply the adaptive steps.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from scoreinv.prior import Prior
+from scoreinv.samplers.base import Callback, Progress, report
+from scoreinv.samplers.runge_kutta import Monitor, rk4, rk45
+from scoreinv.sdes import SDE, as_time, broadcast, time_at
+
+_SPREAD, _FINEST, _COARSEST = 0.5, 0.01, 10.0
+"""c, d and k for pictures on [-1, 1]."""
+
+
+@dataclass(frozen=True)
+class Flowed:
+    """Where the flow ended.
+
+    Attributes:
+        x: the states, (B, C, H, W), float64.
+        log_volume: log |det dx(end)/dx(start)|, the integral of the divergence, float64 (B,); 0 without probes.
+        nfe: evaluations of the noise prediction for each sample, int64 (B,).
+    """
+
+    x: Tensor
+    log_volume: Tensor
+    nfe: Tensor
+
+
+@torch.no_grad()
+def flow(
+    prior: Prior,
+    x: Tensor,
+    start: float,
+    end: float,
+    *,
+    probes: Tensor | None = None,
+    steps: int | None = None,
+    rtol: float = 1e-5,
+    atol: float = 1e-5,
+    callback: Callback | None = None,
+) -> Flowed:
+    """The states x (B, C, H, W) at time `start`, carried by the probability flow to time `end`.
+
+    Arguments:
+        probes: (K, B, C, H, W), for the volume: the divergence is the mean of e^T (dv/dx) e over them.
+        steps: of the fixed grid, four evaluations each; None for RK45 with error control for each sample.
+        rtol, atol: tolerances of RK45.
+
+    Raises InputError for fewer than one step and for tolerances that are not positive, ScoreinvError where the prior
+    is not finite.
+    """
+    path: _Path = _InTime(prior.sde) if steps is None else _InNoise(prior.sde, prior.data_range)
+    values = x[0].numel()
+
+    def function(position: Tensor, y: Tensor, index: Tensor) -> Tensor:
+        some = prior.rows(index)
+        state = y[:, :values].reshape(-1, *x.shape[1:]).to(x)
+        if probes is None:
+            return path.rate(some, state, position).to(y).flatten(1)
+        rate, divergence = _rate_and_divergence(path, some, state, position, probes[:, index.to(x.device)])
+        return torch.cat([rate.to(y).flatten(1), divergence.to(y)[:, None]], 1)
+
+    y = path.scaled(to_state(x), start)
+    if probes is not None:
+        y = torch.nn.functional.pad(y, (0, 1))
+    ends = path.position(start), path.position(end)
+    tell = _monitor(callback, x, path, ends, steps)
+    y, nfe = rk45(function, y, *ends, rtol, atol, tell) if steps is None else rk4(function, y, *ends, steps, tell)
+    volume = y.new_zeros(len(y)) if probes is None else y[:, values]
+    volume = volume + values * (path.log_scale(end) - path.log_scale(start))
+    return Flowed(path.unscaled(y[:, :values], end).reshape(x.shape), volume, nfe)
+
+
+def velocity(prior: Prior, x: Tensor, t: Tensor) -> Tensor:
+    """dx/dt of the probability flow at times t (B,), the shape and dtype of x."""
+    sde = prior.sde
+    strength = sde.diffusion_squared(t) / (2 * sde.sigma(t))
+    return broadcast(sde.drift_rate(t), x) * x + broadcast(strength, x) * prior.noise(x, t)
+
+
+def to_state(x: Tensor) -> Tensor:
+    """The solver's state (B, D) in float64; on the CPU where the device has no float64."""
+    x = x.cpu() if x.device.type == "mps" else x
+    return x.flatten(1).double()
+
+
+def monitor(callback: Callback | None, x: Tensor, start: float, end: float, sde: SDE) -> Monitor:
+    """What tells `callback` of an adaptive solution in t from `start` to `end`, for pictures like x."""
+    return _monitor(callback, x, _InTime(sde), (start, end), None)
+
+
+class _Path(Protocol):
+    """Variables in which the flow is solved: a position in place of the time, and a scaled state."""
+
+    def position(self, t: float) -> float: ...
+
+    def time(self, position: Tensor) -> Tensor: ...
+
+    def log_scale(self, t: float) -> float:
+        """ln of a in x = a y + b."""
+        ...
+
+    def scaled(self, x: Tensor, t: float) -> Tensor: ...
+
+    def unscaled(self, y: Tensor, t: float) -> Tensor: ...
+
+    def rate(self, prior: Prior, y: Tensor, position: Tensor) -> Tensor:
+        """dy/dposition, the shape and dtype of y; positions (B,)."""
+        ...
+
+
+@dataclass(frozen=True)
+class _InTime:
+    """x itself, in t."""
+
+    sde: SDE
+
+    def position(self, t: float) -> float:
+        return t
+
+    def time(self, position: Tensor) -> Tensor:
+        return position
+
+    def log_scale(self, t: float) -> float:
+        return 0.0
+
+    def scaled(self, x: Tensor, t: float) -> Tensor:
+        return x
+
+    def unscaled(self, y: Tensor, t: float) -> Tensor:
+        return y
+
+    def rate(self, prior: Prior, y: Tensor, position: Tensor) -> Tensor:
+        return velocity(prior, y, position)
+
+
+@dataclass(frozen=True)
+class _InNoise:
+    """(x / alpha - m) / r, in log((s + d) / (s + k))."""
+
+    sde: SDE
+    data_range: tuple[float, float]
+
+    def position(self, t: float) -> float:
+        s, finest, coarsest = self._level(t), self._unit * _FINEST, self._unit * _COARSEST
+        return math.log((s + finest) / (s + coarsest))
+
+    def time(self, position: Tensor) -> Tensor:
+        return time_at(self.sde, self._noise_at(position))
+
+    def log_scale(self, t: float) -> float:
+        return math.log(float(self.sde.alpha(as_time(t))) * math.hypot(self._level(t), self._unit * _SPREAD))
+
+    def scaled(self, x: Tensor, t: float) -> Tensor:
+        return (x - self._shift(t)) / math.exp(self.log_scale(t))
+
+    def unscaled(self, y: Tensor, t: float) -> Tensor:
+        return y * math.exp(self.log_scale(t)) + self._shift(t)
+
+    def rate(self, prior: Prior, y: Tensor, position: Tensor) -> Tensor:
+        s = self._noise_at(position)
+        t = time_at(self.sde, s)
+        alpha, r = self.sde.alpha(t), (s.square() + (self._unit * _SPREAD) ** 2).sqrt()
+        pace = (s + self._unit * _FINEST) * (s + self._unit * _COARSEST) / (self._unit * (_COARSEST - _FINEST))
+        noise = prior.noise(broadcast(alpha * r, y) * y + broadcast(alpha * self._middle, y), t)
+        return broadcast(pace / r, y) * (noise - broadcast(s / r, y) * y)
+
+    @property
+    def _unit(self) -> float:
+        return (self.data_range[1] - self.data_range[0]) / 2
+
+    @property
+    def _middle(self) -> float:
+        return (self.data_range[0] + self.data_range[1]) / 2
+
+    def _shift(self, t: float) -> float:
+        return float(self.sde.alpha(as_time(t))) * self._middle
+
+    def _level(self, t: float) -> float:
+        return float(self.sde.noise_to_signal(as_time(t)))
+
+    def _noise_at(self, position: Tensor) -> Tensor:
+        growth = position.exp()
+        return self._unit * (_COARSEST * growth - _FINEST) / (1 - growth)
+
+
+def _rate_and_divergence(
+    path: _Path, prior: Prior, y: Tensor, position: Tensor, probes: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The rate (B, C, H, W) and the mean over the probes (K, B, C, H, W) of e^T (drate/dy) e, (B,)."""
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        rate = path.rate(prior, y, position)
+    divergence = torch.zeros(len(y), dtype=y.dtype, device=y.device)
+    for k, probe in enumerate(probes, 1):
+        product = torch.autograd.grad(rate, y, probe, retain_graph=k < len(probes))[0]
+        divergence += (product * probe).flatten(1).sum(1)
+    return rate.detach(), divergence / len(probes)
+
+
+def _monitor(
+    callback: Callback | None, x: Tensor, path: _Path, ends: tuple[float, float], steps: int | None
+) -> Monitor:
+    start, end = ends
+    rounds = 0
+
+    def tell(position: Tensor, y: Tensor, nfe: Tensor) -> None:
+        nonlocal rounds
+        rounds += 1
+        mean = position.mean()
+        t = float(path.time(mean))
+        state = path.unscaled(y[:, : x[0].numel()], t).reshape(x.shape).to(x)
+        report(callback, Progress((float(mean) - start) / (end - start), rounds, steps, t, state, int(nfe.max())))
+
+    return tell

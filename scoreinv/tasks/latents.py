@@ -1,0 +1,133 @@
+"""Pictures between two pictures, by way of their latent codes (Song et al. 2021, section 4.3 and appendix D.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scoreinv.errors import InputError
+from scoreinv.imaging.arrays import pictures_from_api
+from scoreinv.imaging.picture import Picture
+from scoreinv.prior import ScorePrior
+from scoreinv.samplers.ode import decode, encode
+from scoreinv.tasks.common import PIXELS_AT_ONCE, Share, TaskCallback, Told, check_sides, finite, to_arrays, to_tensor
+
+
+@dataclass(frozen=True)
+class InterpolationResult:
+    """A way from one picture to another.
+
+    Attributes:
+        images: the pictures in order, the ends included, in the form of the first that was given (array, PIL image or
+            tensor).
+        nfe: evaluations of the network for each picture, on average, those of encoding the ends included.
+    """
+
+    images: list[Any]
+    nfe: int
+
+
+@dataclass(frozen=True)
+class PicturesBetween:
+    """The result for two `Picture`s: `images` is NxHxWxC float32 in [0, 1]; `nfe` as in `InterpolationResult`."""
+
+    images: np.ndarray
+    nfe: int
+
+
+def interpolate(
+    prior: ScorePrior,
+    a: Any,
+    b: Any,
+    count: int = 8,
+    *,
+    temperature: float = 1.0,
+    steps: int | None = None,
+    rtol: float = 1e-5,
+    callback: TaskCallback | None = None,
+) -> InterpolationResult:
+    """`count` pictures from a to b: both are encoded, and their codes joined by an arc (`slerp`) and decoded.
+
+    At temperature 1 the first and the last are a and b, as far as the solver is exact. Alpha of the results is a's.
+
+    Arguments:
+        a, b: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor CxHxW in [0, 1], of one
+            size whose sides are multiples of the model's stride.
+        temperature: the codes are multiplied by it before they are decoded, see `samplers.ode.decode`.
+        steps: of a fixed grid, four evaluations each, 12 being good; None for adaptive RK45.
+        rtol: tolerance of RK45, relative and absolute.
+        callback: told of progress; may stop the work.
+
+    Raises InputError for pictures or settings that are not such, Cancelled when the callback stopped, and ScoreinvError
+    when the model gives values that are not finite.
+    """
+    first, form = pictures_from_api(a)
+    second, _ = pictures_from_api(b)
+    if len(first) != 1 or len(second) != 1:
+        raise InputError(f"interpolation is between two single pictures, not between {len(first)} and {len(second)}")
+    result = interpolate_pictures(
+        first[0], second[0], prior, count, temperature=temperature, steps=steps, rtol=rtol, callback=callback
+    )
+    everywhere = np.ones(first[0].size, dtype=bool)
+    colours = [np.broadcast_to(image, (*first[0].size, 3)) for image in result.images]
+    return InterpolationResult([form.pictures([first[0].with_fill(everywhere, rgb)]) for rgb in colours], result.nfe)
+
+
+def interpolate_pictures(
+    first: Picture,
+    second: Picture,
+    prior: ScorePrior,
+    count: int,
+    *,
+    temperature: float = 1.0,
+    steps: int | None = None,
+    rtol: float = 1e-5,
+    callback: TaskCallback | None = None,
+) -> PicturesBetween:
+    """`interpolate` for two `Picture`s."""
+    if count < 2:
+        raise InputError(f"an interpolation is at least 2 pictures, its ends, not {count}")
+    if first.size != second.size:
+        raise InputError(
+            f"the pictures are {first.width}x{first.height} and {second.width}x{second.height}, and must have one size"
+        )
+    check_sides(first, prior)
+    share = Share(callback, 2 + count)
+    x = prior.to_model(to_tensor([first.rgb(), second.rgb()], prior.device)[:, : prior.channels])
+    share.begin(2)
+    ends = encode(prior, x, steps=steps, rtol=rtol, atol=rtol, callback=Told(share))
+    fractions = np.linspace(0, 1, count)
+    at_once = max(1, PIXELS_AT_ONCE // (first.height * first.width))
+    images: list[np.ndarray] = []
+    evaluations = int(ends.nfe.sum())
+    for begin in range(0, count, at_once):
+        z = slerp(ends.z[0], ends.z[1], fractions[begin : begin + at_once])
+        share.begin(len(z))
+        result = decode(prior, z, temperature=temperature, steps=steps, rtol=rtol, atol=rtol, callback=Told(share))
+        images += to_arrays(prior.to_image(finite(result.x0)))
+        evaluations += int(result.nfe.sum())
+    return PicturesBetween(np.stack(images), round(evaluations / count))
+
+
+def slerp(a: Tensor, b: Tensor, fractions: Sequence[float] | np.ndarray) -> Tensor:
+    """Points on the arc from a to b (C, H, W), one for each fraction in [0, 1], (N, C, H, W).
+
+        (sin((1 - f) w) a + sin(f w) b) / sin w,      w the angle between a and b (Shoemake 1985),
+
+    so that codes keep the length that noise has, which a straight line would cut. Codes in one direction, or in
+    opposite ones, have no arc of their own and are joined by a straight line.
+    """
+    start, end = a.flatten().double().cpu(), b.flatten().double().cpu()
+    f = torch.as_tensor(np.asarray(fractions), dtype=torch.float64)[:, None]
+    cosine = torch.dot(start, end) / (start.norm() * end.norm()).clamp(min=1e-300)
+    angle = cosine.clamp(-1, 1).acos()
+    if angle.sin() < 1e-6:
+        path = (1 - f) * start + f * end
+    else:
+        path = (((1 - f) * angle).sin() * start + (f * angle).sin() * end) / angle.sin()
+    return path.reshape(-1, *a.shape).to(a)

@@ -1,0 +1,175 @@
+"""Latent codes: the way between two pictures, and that a code belongs to the data and not to the network."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from analytic import gaussian_colour_prior
+from mixture import correlated
+from PIL import Image
+from torch import Tensor, nn
+
+import scoreinv
+from scoreinv.errors import Cancelled, InputError
+from scoreinv.preconditioning import EDM
+from scoreinv.prior import ScorePrior
+from scoreinv.samplers.flow import flow
+from scoreinv.sdes import VE, VP
+from scoreinv.tasks.latents import slerp
+
+SDES = pytest.mark.parametrize("sde", [VE(0.005, 20.0), VP()], ids=["VE", "VP"])
+MEAN, STD = 0.5, 0.2
+
+
+def prior(sde, **options):
+    return gaussian_colour_prior(torch.full((3,), MEAN), torch.eye(3) * STD**2, sde=sde, **options)
+
+
+def pictures(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(40, 216, (2, *shape)).astype(np.uint8)
+
+
+def test_slerp_in_closed_form():
+    a, b = torch.zeros(1, 1, 2), torch.zeros(1, 1, 2)
+    a[..., 0], b[..., 1] = 2.0, 2.0
+    angle = torch.tensor([0.0, 0.25, 0.5, 1.0], dtype=torch.float64) * math.pi / 2
+    expected = 2 * torch.stack([angle.cos(), angle.sin()], 1)
+    assert torch.allclose(slerp(a, b, [0, 0.25, 0.5, 1]).reshape(4, 2), expected.float(), atol=1e-6)
+    assert torch.allclose(slerp(a, 3 * a, [0.5]), 2 * a)
+    assert torch.allclose(slerp(a, -a, [0.25]), 0.5 * a)
+    z = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    lengths = slerp(z[0], z[1], np.linspace(0, 1, 9)).flatten(1).norm(dim=1)
+    assert lengths == pytest.approx(float(z[0].norm()), rel=0.03)
+
+
+@SDES
+def test_the_ends_are_the_pictures(sde):
+    """Within two grey levels: decoding stops at `sampling_end`, where the VP SDE has a little noise left."""
+    a, b = pictures(8, 8, 3)
+    result = scoreinv.interpolate(prior(sde), a, b, 5)
+    assert len(result.images) == 5
+    for end, image in ((a, result.images[0]), (b, result.images[-1])):
+        assert image.dtype == np.uint8
+        assert abs(image.astype(int) - end).max() <= 2
+    fixed = scoreinv.interpolate(prior(sde), a, b, 5, steps=24)
+    assert fixed.nfe == round((2 + 5) * 96 / 5)
+    for one, other in zip(fixed.images, result.images, strict=True):
+        assert abs(one.astype(int) - other).max() <= 2
+
+
+def test_the_way_between_in_closed_form():
+    """The flow of one Gaussian is affine: the middle of the arc decodes to (a + b) / (2 cos(w / 2)), about the mean."""
+    sde = VE(0.005, 200.0)  # so that the mean is lost in the noise at t = 1
+    a, b = (pictures(8, 8, 3) / 255).astype(np.float32)
+    cosine = ((a - MEAN) * (b - MEAN)).sum() / np.linalg.norm(a - MEAN) / np.linalg.norm(b - MEAN)
+    expected = MEAN + (a + b - 2 * MEAN) / (2 * math.cos(math.acos(cosine) / 2))
+    result = scoreinv.interpolate(prior(sde), a, b, 3, temperature=0.5)
+    np.testing.assert_allclose(result.images[1], MEAN + 0.5 * (expected - MEAN), atol=0.01)
+    np.testing.assert_allclose(result.images[0], MEAN + 0.5 * (a - MEAN), atol=0.01)
+
+
+def test_pictures_come_back_in_kind():
+    a, b = pictures(4, 8, 3)
+    grey = scoreinv.interpolate(prior(VE()), a[..., 0], b, 2, steps=4).images
+    assert grey[0].shape == (4, 8)
+    images = scoreinv.interpolate(prior(VE()), Image.fromarray(a), Image.fromarray(b), 2, steps=4).images
+    assert [image.size for image in images] == [(8, 4)] * 2
+    tensors = [torch.from_numpy(item).permute(2, 0, 1) / 255 for item in (a, b)]
+    assert scoreinv.interpolate(prior(VE()), *tensors, 2, steps=4).images[0].shape == (3, 4, 8)
+
+
+def test_many_pictures_are_decoded_in_parts(monkeypatch):
+    a, b = pictures(4, 4, 3)
+    whole = scoreinv.interpolate(prior(VE()), a, b, 5, steps=4)
+    monkeypatch.setattr("scoreinv.tasks.latents.PIXELS_AT_ONCE", 32)
+    seen = []
+    parts = scoreinv.interpolate(prior(VE()), a, b, 5, steps=4, callback=seen.append)
+    assert parts.nfe == whole.nfe
+    for one, other in zip(parts.images, whole.images, strict=True):
+        assert np.array_equal(one, other)
+    assert seen == sorted(seen)
+    assert seen[-1] == pytest.approx(1.0)
+    with pytest.raises(Cancelled):
+        scoreinv.interpolate(prior(VE()), a, b, 5, steps=4, callback=lambda _: False)
+
+
+def test_what_cannot_be_interpolated():
+    a, b = pictures(4, 4, 3)
+    for one, other, options, said in (
+        (a, b[:, :2], {}, "4x4 and 2x4"),
+        (a[:3], b[:3], {}, "multiples of 4"),
+        (a, b, {"count": 1}, "at least 2"),
+        (a, b, {"temperature": -1.0}, "temperature"),
+        (a, b, {"steps": 0}, "at least one step"),
+        (torch.zeros(2, 3, 4, 4), torch.zeros(3, 4, 4), {}, "single pictures"),
+    ):
+        with pytest.raises(InputError, match=said):
+            scoreinv.interpolate(prior(VE()), one, other, **options)
+
+
+class _Perceptron(nn.Module):
+    channels, stride = 3, 1
+
+    def __init__(self, width: int, seed: int) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.layers = nn.Sequential(
+                nn.Linear(12 + 8, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 12)
+            )
+
+    def forward(self, x: Tensor, s: Tensor) -> Tensor:
+        level = s.to(x).log()[:, None] / 4
+        phases = level * math.pi * torch.arange(1, 5) / 2
+        embedding = torch.cat([phases.sin(), phases.cos()], 1)
+        return self.layers(torch.cat([x.flatten(1), embedding], 1)).reshape(x.shape)
+
+
+def _trained(data, width: int, seed: int, steps: int) -> ScorePrior:
+    """A perceptron, trained by denoising score matching from its own weights on its own draws."""
+    model = ScorePrior(_Perceptron(width, seed), data.sde, EDM(), image_size=2)
+    optimiser = torch.optim.Adam(model.network.parameters(), 3e-3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(steps, 1))
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(steps):
+        x0 = data.sample(256, generator).float()
+        t = torch.rand(256, generator=generator, dtype=torch.float64)
+        z = torch.randn(x0.shape, generator=generator)
+        s = data.sde.noise_to_signal(t).float()
+        weight = 1 + (s / 0.5).square()
+        error = model.noise(data.sde.perturb(x0, t, z), t) - z
+        loss = (weight[:, None, None, None] * error.square()).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    return model.eval()
+
+
+def test_codes_belong_to_the_data_and_not_to_the_network():
+    """Uniquely identifiable encoding (Song et al. 2021, D.5): networks of other widths, weights and training draws.
+
+    The data are of very unequal deviations along mixed axes, so that the code of an untrained network, which takes them
+    for an isotropic Gaussian, is another one.
+    """
+    data = correlated(VE(0.01, 20.0))
+    data.means = data.means[:1] * 0
+    data.weights = torch.ones(1, dtype=torch.float64)
+    data.variances = torch.logspace(-1.3, 0, 12, dtype=torch.float64).square()[None]
+    data.axes = data.axes[:1]
+    x = data.sample(64, torch.Generator().manual_seed(9)).float()
+
+    def code(model) -> Tensor:
+        return flow(model, x, 1e-5, 1.0, steps=16).x.flatten() / data.sde.prior_std
+
+    def correlation(a: Tensor, b: Tensor) -> float:
+        return float(torch.corrcoef(torch.stack([a, b]))[0, 1])
+
+    first, second, exact = code(_trained(data, 96, 1, 500)), code(_trained(data, 128, 2, 500)), code(data)
+    untrained = code(_trained(data, 96, 3, 0))
+    assert correlation(first, second) > 0.98
+    assert correlation(first, exact) > 0.98
+    assert correlation(first, untrained) < 0.85
