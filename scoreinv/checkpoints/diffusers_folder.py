@@ -10,12 +10,10 @@ from __future__ import annotations
 import json
 import logging
 import math
-import pickle
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import torch
 from safetensors import SafetensorError
@@ -24,6 +22,7 @@ from torch import Tensor, nn
 
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.checkpoints.files import install
+from scoreinv.checkpoints.pickled import read_pickled
 from scoreinv.errors import CheckpointError
 from scoreinv.networks.layers import Attention
 from scoreinv.networks.ncsnpp import DownLevel, NCSNpp, NCSNppConfig, ResidualBlock, UpLevel
@@ -327,23 +326,13 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
+    if path.suffix != ".safetensors":
+        weights = read_pickled(path)
+    else:
+        try:
             weights = load_file(path)
-        else:
-            weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        SafetensorError,
-        pickle.UnpicklingError,
-        BadZipFile,
-        OSError,
-        EOFError,
-        RuntimeError,
-        ValueError,
-        KeyError,
-    ) as error:
-        reason = "it holds code or objects other than tensors" if "weights_only" in str(error) else "truncated?"
-        raise CheckpointError(f"{path}: not readable weights ({reason}); nothing was executed") from error
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{path}: not a readable safetensors file (truncated?)") from error
     if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise CheckpointError(f"{path}: not the weights of a network")
     return {name: value.float() for name, value in weights.items()}

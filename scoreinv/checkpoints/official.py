@@ -7,17 +7,15 @@ which maps every tensor by name. Files are read with `weights_only=True`: nothin
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
-import torch
 from torch import Tensor, nn
 
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.checkpoints.files import install
+from scoreinv.checkpoints.pickled import read_pickled
 from scoreinv.checkpoints.published import PUBLISHED, published
 from scoreinv.errors import CheckpointError
 from scoreinv.networks.ddpm import ddpm_config
@@ -132,11 +130,7 @@ def _sampler(sampling: dict[str, Any], steps: int) -> RecommendedSampler | None:
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, BadZipFile, OSError, ValueError, KeyError) as error:
-        reason = "it holds code or objects other than tensors" if "weights_only" in str(error) else "truncated?"
-        raise CheckpointError(f"{path}: not a readable checkpoint ({reason}); nothing was executed") from error
+    state = read_pickled(path)
     if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
         raise CheckpointError(f"{path}: not a checkpoint of the reference implementation (no 'model' in it)")
     return state
