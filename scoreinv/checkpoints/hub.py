@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scoreinv.checkpoints.diffusers_folder import is_diffusers_folder
+from scoreinv.checkpoints.diffusers_folder import WEIGHTS, is_diffusers_folder
 from scoreinv.errors import CheckpointError
 
 PREFIX = "hf:"
 
 _CONFIGURATION = ["config.json", "scheduler_config.json", "unet/config.json", "scheduler/scheduler_config.json"]
-_WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 
 
 def fetch(name: str) -> Path:
@@ -23,7 +22,7 @@ def fetch(name: str) -> Path:
     except ImportError as error:
         raise CheckpointError(f"{PREFIX}{name}: needs huggingface_hub: pip install 'scoreinv[hub]'") from error
     repository, _, revision = name.partition("@")
-    for weights in _WEIGHTS:  # pickled ones only where there are no others
+    for weights in WEIGHTS:  # pickled ones only where there are no others
         patterns = [*_CONFIGURATION, weights, f"unet/{weights}"]
         try:
             folder = Path(snapshot_download(repository, revision=revision or None, allow_patterns=patterns))

@@ -51,7 +51,7 @@ def convert(
     from scoreinv.checkpoints.official import load_official, read_official_config
 
     if folder:
-        path = locate(source if source.startswith("hf:") else Path(source))
+        path = locate(Path(source) if Path(source).is_dir() else source)
         model, prior, notes = configuration(path), load_located(path), {"source": full_name(source, path)}
     else:
         model = read_official_config(config)
