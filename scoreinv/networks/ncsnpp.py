@@ -121,7 +121,7 @@ class ResidualBlock(nn.Module):
             h, x = upsample(h, self.kernel), upsample(x, self.kernel)
         h = self.conv_in(h)
         if self.embed is not None:
-            h = h + self.embed(embedding)[:, :, None, None]
+            h = h + self.embed(embedding.to(self.embed.weight.dtype))[:, :, None, None]
         h = self.conv_out(self.dropout(norm_activate(self.norm_out, self.activation, h)))
         if self.shortcut is not None:
             x = self.shortcut(x)
@@ -227,6 +227,8 @@ class UpLevel(nn.Module):
                 h = self.block_attention[i](h)
         if self.attention is not None:
             h = self.attention(h)
+        if pyramid is not None:
+            pyramid = pyramid.to(h.dtype)
         if self.norm is not None:
             step = self.pyramid(norm_activate(self.norm, self.activation, h))
             pyramid = step if pyramid is None else upsample(pyramid, self.kernel) + step
@@ -293,9 +295,8 @@ class NCSNpp(nn.Module):
             if condition is None:
                 condition = x.new_zeros(x.shape[0], config.condition_channels, *x.shape[2:])
             x = torch.cat([x, condition], dim=1)
-        precision = self.middle_in.conv_in.weight.dtype
-        if torch.is_autocast_enabled(x.device.type):
-            precision = torch.get_autocast_dtype(x.device.type)
+        autocast = torch.is_autocast_enabled(x.device.type)
+        precision = torch.get_autocast_dtype(x.device.type) if autocast else self.middle_in.conv_in.weight.dtype
         embedding = None
         x = F.pixel_unshuffle(x, config.patch) if config.patch > 1 else x
         # Autocasting, as `set_precision`, leaves the first and last layers alone.
@@ -304,8 +305,9 @@ class NCSNpp(nn.Module):
                 dense = self.dense_in.weight.dtype
                 embedding = self.dense_in(self.embedding(label).to(dense))
                 embedding = self.activation(self.dense_out(self.activation(embedding))).to(precision)
-            h = self.conv_in(x.to(self.conv_in.weight.dtype)).to(precision)
-        skips, pyramid = [h], x.to(precision)
+            h = self.conv_in(x.to(self.conv_in.weight.dtype))
+        skips, pyramid = [h.to(precision) if autocast else h], x.to(precision)
+        h = h.to(precision)
         for level in self.down:
             h, pyramid = level(h, pyramid, embedding, skips)
 
@@ -324,11 +326,23 @@ class NCSNpp(nn.Module):
         return F.pixel_shuffle(h, config.patch) if config.patch > 1 else h
 
     def set_precision(self, dtype: torch.dtype) -> None:
-        """Evaluate in `dtype`; below float32 the first and last convolution and the embedding stay in float32."""
-        kept = {"embedding", "dense_in", "dense_out", "conv_in", "conv_out"} if dtype.itemsize < 4 else set()
-        for name, part in self.named_children():
-            # The embedding's frequencies would lose their meaning with their digits.
-            part.to(torch.float32 if name in kept else dtype)
+        """Evaluate in `dtype`; below float32 the embedding and the way from the input to the output stay in float32.
+
+        That way is the first convolution, whose features are the last block's skip, and all from that block on. Weak
+        noise is small beside the picture: rounded there, it would lose its last digits.
+        """
+        exact = self._exact_parts() if dtype.itemsize < 4 else []
+        kept = {module for part in exact for module in part.modules()}
+        for module in self.modules():
+            if next(module.children(), None) is None:
+                module.to(torch.float32 if module in kept else dtype)
+
+    def _exact_parts(self) -> list[nn.Module]:
+        top = self.up[-1]
+        parts = [self.embedding, self.conv_in, top.blocks[-1], *top.block_attention[-1:]]
+        parts += [top.attention, top.norm, top.pyramid]
+        parts += [getattr(self, name, None) for name in ("dense_in", "dense_out", "norm_out", "conv_out")]
+        return [part for part in parts if part is not None]
 
 
 def _rescale(config: NCSNppConfig) -> float:

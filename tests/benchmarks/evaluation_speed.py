@@ -84,14 +84,14 @@ class Variant:
 
     def __call__(self, x: Tensor, label: Tensor) -> Tensor:
         plain = patch("scoreinv.networks.ncsnpp.norm_activate", lambda norm, activation, x: activation(norm(x)))
-        precision = torch.autocast("cpu", torch.bfloat16) if self.bfloat16 else nullcontext()
-        with precision, nullcontext() if self.ours else plain:
-            x = x.to(memory_format=torch.channels_last) if self.ours else x
-            output = self.network(x, label)
+        with nullcontext() if self.ours else plain:
+            output = self.network(x.to(memory_format=torch.channels_last) if self.ours else x, label)
             return getattr(output, "sample", output)
 
     def evaluate(self, x: Tensor, label: Tensor) -> float:
         self.network.eval()
+        if self.bfloat16:
+            self.network.set_precision(torch.bfloat16)
         start = time.perf_counter()
         with torch.no_grad():
             self(x, label)
@@ -99,8 +99,11 @@ class Variant:
 
     def train(self, x: Tensor, label: Tensor) -> float:
         self.network.train()
+        if self.bfloat16:
+            self.network.set_precision(torch.float32)
         start = time.perf_counter()
-        self(x, label).square().mean().backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
+            self(x, label).square().mean().backward()
         seconds = time.perf_counter() - start
         self.network.zero_grad(set_to_none=True)
         return seconds
