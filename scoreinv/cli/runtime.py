@@ -105,10 +105,10 @@ class Session:
         if sum(parameter.numel() for parameter in prior.network.parameters()) < LARGE_PARAMETERS:
             return
         from scoreinv.checkpoints.catalogue import configuration
-        from scoreinv.tasks.memory import available_bytes, evaluation_bytes
+        from scoreinv.tasks.memory import available_bytes, process_bytes
 
         itemsize = 2 if self.precision == "bfloat16" else 4
-        needed, free = evaluation_bytes(configuration(self.model_path), itemsize=itemsize), available_bytes()
+        needed, free = process_bytes(configuration(self.model_path), itemsize=itemsize), available_bytes()
         if free is not None and needed > free:
             raise ScoreinvError(
                 f"{self.model}: takes about {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free: end "
