@@ -13,7 +13,7 @@ from scoreinv.checkpoints.diffusers_folder import (
     read_diffusers_config,
     weights_file,
 )
-from scoreinv.checkpoints.files import load_model, read_metadata
+from scoreinv.checkpoints.files import load_model, read_prior_metadata
 from scoreinv.checkpoints.hub import PREFIX, fetch
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import CheckpointError
@@ -78,8 +78,8 @@ def load_classifier(model: str | Path) -> NoiseClassifier:
 
 
 def configuration(path: Path) -> ModelConfig:
-    """The configuration of a model that was located, without its weights."""
-    return read_diffusers_config(path) if path.is_dir() else read_metadata(path)[0]
+    """The configuration of a prior that was located, without its weights."""
+    return read_diffusers_config(path) if path.is_dir() else read_prior_metadata(path)[0]
 
 
 def sha256(path: Path) -> str:

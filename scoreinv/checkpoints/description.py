@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from scoreinv.checkpoints.catalogue import bundled_folder, bundled_names, configuration, full_name, locate, sha256
-from scoreinv.checkpoints.config import ModelConfig
+from scoreinv.checkpoints.catalogue import bundled_folder, bundled_names, full_name, locate, sha256
+from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig
+from scoreinv.checkpoints.diffusers_folder import read_diffusers_config
 from scoreinv.checkpoints.files import read_metadata
 from scoreinv.checkpoints.published import FIGURES, PUBLISHED, SOURCES, published
-from scoreinv.networks.ncsnpp import NCSNpp
+from scoreinv.networks.ncsnpp import NCSNpp, NCSNppConfig
+from scoreinv.networks.wide_resnet import WideResNet, WideResNetConfig
 
 
 @dataclass(frozen=True)
@@ -35,13 +38,18 @@ class ModelDescription:
     name: str
     kind: str
     parameters: int
-    config: ModelConfig
+    config: ModelConfig | ClassifierConfig
     licence: str
     source: str
     figures: dict[str, float]
     file: Path | None = None
     sha256: str | None = None
     notes: dict[str, Any] | None = None
+
+    @property
+    def classifies(self) -> bool:
+        """Whether it is a classifier of noisy pictures; else it is a prior."""
+        return isinstance(self.config, ClassifierConfig)
 
     @property
     def megabytes(self) -> float:
@@ -66,7 +74,7 @@ def describe_published(name: str) -> ModelDescription:
     return ModelDescription(
         name=name,
         kind="published",
-        parameters=count_parameters(config),
+        parameters=count_parameters(config.network),
         config=config,
         licence="Apache-2.0",
         source=SOURCES.get(name, "the paper's checkpoints (score_sde_pytorch), by `scoreinv convert`"),
@@ -76,13 +84,12 @@ def describe_published(name: str) -> ModelDescription:
 
 def _describe_located(name: str) -> ModelDescription:
     path = locate(name)
-    config = configuration(path)
-    notes = {} if path.is_dir() else read_metadata(path)[1]
+    config, notes = (read_diffusers_config(path), {}) if path.is_dir() else read_metadata(path)
     bundled = path.parent.parent == bundled_folder()
     return ModelDescription(
         name=full_name(name, path),
         kind="bundled" if bundled else "file",
-        parameters=count_parameters(config),
+        parameters=count_parameters(config.network),
         config=config,
         licence="Apache-2.0" if bundled else str(notes.get("licence", "unknown")),
         source=str(path.parent / "README.md") if bundled else str(notes.get("source", "unknown")),
@@ -93,7 +100,9 @@ def _describe_located(name: str) -> ModelDescription:
     )
 
 
-def count_parameters(config: ModelConfig) -> int:
-    """Weights of a model, counted without memory for them."""
+@cache
+def count_parameters(network: NCSNppConfig | WideResNetConfig) -> int:
+    """Weights of a network, counted without memory for them."""
+    build = WideResNet if isinstance(network, WideResNetConfig) else NCSNpp
     with torch.device("meta"):
-        return sum(p.numel() for p in NCSNpp(config.network).parameters())
+        return sum(parameter.numel() for parameter in build(network).parameters())

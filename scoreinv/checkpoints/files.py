@@ -70,13 +70,13 @@ def load_model(path: Path) -> ScorePrior:
     Raises CheckpointError when the file is missing, truncated, of another kind, does not fit its configuration, or has
     values that are not finite.
     """
-    config, _ = read_metadata(path)
+    config, _ = read_prior_metadata(path)
     return _loaded(path, config.build())
 
 
 def load_classifier(path: Path) -> NoiseClassifier:
     """The classifier of a model file, as `load_model`; raises CheckpointError also when it is that of a prior."""
-    config, _ = _read_metadata(path)
+    config, _ = read_metadata(path)
     if not isinstance(config, ClassifierConfig):
         raise CheckpointError(f"{path}: is a prior, not a classifier (`scoreinv train --classifier` makes one)")
     return _loaded(path, config.build())
@@ -102,15 +102,16 @@ def install(path: Path, model: ScorePrior | NoiseClassifier, tensors: dict[str, 
     model.network.to(memory_format=torch.channels_last)
 
 
-def read_metadata(path: Path) -> tuple[ModelConfig, dict[str, Any]]:
-    """Configuration and notes of a prior's file, without reading its weights; CheckpointError for a classifier's."""
-    config, notes = _read_metadata(path)
+def read_prior_metadata(path: Path) -> tuple[ModelConfig, dict[str, Any]]:
+    """`read_metadata` of a prior; CheckpointError for a classifier."""
+    config, notes = read_metadata(path)
     if isinstance(config, ClassifierConfig):
         raise CheckpointError(f"{path}: is a classifier, not a prior: it goes with one, by `sample --class`")
     return config, notes
 
 
-def _read_metadata(path: Path) -> tuple[ModelConfig | ClassifierConfig, dict[str, Any]]:
+def read_metadata(path: Path) -> tuple[ModelConfig | ClassifierConfig, dict[str, Any]]:
+    """Configuration and notes of a model's file, without reading its weights; CheckpointError when there is none."""
     if not path.exists():
         raise CheckpointError(f"{path}: no such model file")
     with _opened(path) as file:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The models that are there, and what they are.", no_args_is_help=True)
 
-_COLUMNS = ("name", "kind", "SDE", "pixels", "weights", "MB", "licence", "FID")
+_COLUMNS = ("name", "kind", "task", "SDE", "pixels", "weights", "MB", "licence", "FID")
 
 
 @app.command("list")
@@ -65,6 +65,7 @@ def _summary(model: ModelDescription) -> dict[str, Any]:
     return {
         "name": model.name,
         "kind": model.kind,
+        "task": "classifier" if model.classifies else "prior",
         "parameters": model.parameters,
         "megabytes": round(model.megabytes, 1),
         "sde": config["sde"]["name"],
@@ -72,7 +73,7 @@ def _summary(model: ModelDescription) -> dict[str, Any]:
         "licence": model.licence,
         "source": model.source,
         "figures": model.figures,
-        "sampler": config["sampler"],
+        "sampler": config.get("sampler"),
         "file": None if model.file is None else str(model.file),
     }
 
@@ -83,6 +84,7 @@ def _row(model: ModelDescription) -> tuple[str, ...]:
     return (
         model.name,
         model.kind,
+        summary["task"],
         summary["sde"],
         str(model.config.image_size),
         f"{model.parameters / 1e6:.1f} M",

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from shell import hole_array, photo_array, small_config
 
-from scoreinv.checkpoints.files import read_metadata
+from scoreinv.checkpoints.files import read_prior_metadata
 from scoreinv.imaging.files import read_picture
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import CONDITION_CHANNELS, ResidualEDM
@@ -50,7 +50,7 @@ def test_conditional_training_by_its_option(scoreinv, tmp_path):
         "train", "--sde", "ve", "--conditional", "--steps", 1, "--batch-size", 1, "--out", "run", "--quiet"
     )
     assert outcome.code == 0, outcome.err
-    config, _ = read_metadata(tmp_path / "run/model.safetensors")
+    config, _ = read_prior_metadata(tmp_path / "run/model.safetensors")
     assert isinstance(config.preconditioning, ResidualEDM)
     for words in (["--config", "run.json", "--conditional"], ["--out", "run", "--resume", "--conditional"]):
         refused = scoreinv("train", *words)

@@ -22,11 +22,11 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 def test_models_list_is_a_table(scoreinv):
     lines = scoreinv("models", "list").out.splitlines()
-    assert lines[0].split() == ["name", "kind", "SDE", "pixels", "weights", "MB", "licence", "FID"]
+    assert lines[0].split() == ["name", "kind", "task", "SDE", "pixels", "weights", "MB", "licence", "FID"]
     photo = next(line for line in lines if line.startswith("photo "))
-    assert photo.split()[1:4] == ["bundled", "ve", "64"]
+    assert photo.split()[1:5] == ["bundled", "prior", "ve", "64"]
     deep = next(line for line in lines if line.startswith("ve/cifar10_ncsnpp_deep_continuous"))
-    assert deep.split()[1:] == ["published", "ve", "32", "107.6", "M", "430", "Apache-2.0", "2.20"]
+    assert deep.split()[1:] == ["published", "prior", "ve", "32", "107.6", "M", "430", "Apache-2.0", "2.20"]
 
 
 def test_a_published_model_is_shown_with_its_sampler_and_source(scoreinv):

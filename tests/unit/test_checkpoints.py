@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 import scoreinv
 from scoreinv.checkpoints.config import ModelConfig
-from scoreinv.checkpoints.files import load_model, read_metadata, save_model
+from scoreinv.checkpoints.files import load_model, read_prior_metadata, save_model
 from scoreinv.checkpoints.official import load_official, read_official_config
 from scoreinv.checkpoints.published import PUBLISHED, published
 from scoreinv.errors import CheckpointError
@@ -33,7 +33,7 @@ def model(tmp_path: Path) -> Path:
 
 def test_round_trip(model: Path) -> None:
     prior = load_model(model)
-    config, notes = read_metadata(model)
+    config, notes = read_prior_metadata(model)
     assert config == CONFIG
     assert notes == {"hours": 1}
     assert prior.sde == CONFIG.sde
