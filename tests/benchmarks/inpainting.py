@@ -1,6 +1,8 @@
-"""Inpainting against classical methods: hole PSNR, detail, seconds and evaluations for each kind of hole.
+"""Inpainting against classical methods and deepinv: PSNR, SSIM, detail, seconds and evaluations by kind of hole.
 
     python tests/benchmarks/inpainting.py FOLDER [--photos 18] [--side 256] [--kinds scratch text] [--methods ...]
+
+deepinv's DPS and DiffPIR are driven by the same prior, where deepinv is installed (`pip install 'scoreinv[bench]'`).
 
 Centre crops of the folder's photographs (which no bundled model may have been trained on) are damaged, filled, and
 compared with the truth inside the holes: means over the photographs, and PSNR over the best classical method's. Detail
@@ -19,7 +21,9 @@ import numpy as np
 import torch
 from masks import KINDS
 from models import load_fast
+from peers import deepinv_methods
 from scipy.ndimage import laplace
+from skimage.metrics import structural_similarity
 from skimage.restoration import inpaint_biharmonic
 
 import scoreinv
@@ -46,6 +50,12 @@ def psnr(estimate: np.ndarray, truth: np.ndarray, hole: np.ndarray) -> float:
     return -10 * np.log10(np.mean((estimate[hole] - truth[hole]) ** 2))
 
 
+def similarity(estimate: np.ndarray, truth: np.ndarray, hole: np.ndarray) -> float:
+    """SSIM, the mean of its map over the hole."""
+    _, ssim = structural_similarity(estimate, truth, channel_axis=-1, data_range=1.0, full=True)
+    return ssim[hole].mean()
+
+
 def detail(estimate: np.ndarray, truth: np.ndarray, hole: np.ndarray) -> float:
     rms = [np.sqrt(np.mean(laplace(picture, axes=(0, 1))[hole] ** 2)) for picture in (estimate, truth)]
     return rms[0] / max(rms[1], 1e-6)
@@ -62,11 +72,20 @@ def classical() -> dict[str, Method]:
         filled = inpaint_biharmonic(damaged, hole, split_into_regions=True, channel_axis=-1)
         return filled.clip(0, 1).astype(np.float32)
 
-    return {
+    def fsr(damaged: np.ndarray, hole: np.ndarray) -> np.ndarray:
+        cv2 = load_opencv()
+        filled = _levels(damaged)
+        cv2.xphoto.inpaint(_levels(damaged), 255 * (~hole).astype(np.uint8), filled, cv2.xphoto.INPAINT_FSR_FAST)
+        return filled / np.float32(255)
+
+    methods = {
         "Telea": lambda damaged, hole: (telea(_levels(damaged), hole) / np.float32(255), 0),
         "Navier-Stokes": lambda damaged, hole: (navier_stokes(damaged, hole), 0),
         "biharmonic": lambda damaged, hole: (biharmonic(damaged, hole), 0),
     }
+    if hasattr(load_opencv(), "xphoto"):  # opencv-contrib
+        methods["FSR"] = lambda damaged, hole: (fsr(damaged, hole), 0)
+    return methods
 
 
 def guided(prior: ScorePrior, samples: int) -> dict[str, Method]:
@@ -100,15 +119,17 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=18)
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--samples", type=int, default=8, help="of the mean of samples")
+    parser.add_argument("--steps", type=int, default=100, help="of deepinv's samplers")
     parser.add_argument("--kinds", nargs="*", choices=KINDS, default=list(KINDS))
     parser.add_argument("--methods", nargs="*", metavar="TEXT", default=[""], help="those whose name contains one")
     options = parser.parse_args()
     reference = classical()
-    own = guided(load_fast(options.model), options.samples)
-    chosen = {name: run for name, run in own.items() if any(text in name for text in options.methods)}
+    prior = load_fast(options.model)
+    others = guided(prior, options.samples) | deepinv_methods(prior, options.steps)
+    chosen = {name: run for name, run in others.items() if any(text in name for text in options.methods)}
     photos = photographs(options.folder, options.photos, options.side)
     print(f"{len(photos)} photographs of {options.side} px, {torch.get_num_threads()} threads, model {options.model}")
-    print(f"{'hole':<10}{'method':<24}{'PSNR dB':>9}{'gain':>7}{'detail':>8}{'NFE':>6}{'s/photo':>9}")
+    print(f"{'hole':<10}{'method':<24}{'PSNR dB':>9}{'gain':>7}{'SSIM':>7}{'detail':>8}{'NFE':>6}{'s/photo':>9}")
     for kind in options.kinds:
         holes = [KINDS[kind](*photo.shape[:2], np.random.default_rng(i)) for i, photo in enumerate(photos)]
         best = -np.inf
@@ -117,12 +138,15 @@ def main() -> None:
             for photo, hole in zip(photos, holes, strict=True):
                 damaged = np.where(hole[..., None], np.float32(1), photo)
                 estimate, nfe = method(damaged, hole)
-                scores.append((psnr(estimate, photo, hole), detail(estimate, photo, hole)))
+                scores.append([measure(estimate, photo, hole) for measure in (psnr, similarity, detail)])
             seconds = (time.perf_counter() - start) / len(photos)
-            quality, grain = np.mean(scores, axis=0)
+            quality, ssim, grain = np.mean(scores, axis=0)
             best = max(best, quality) if name in reference else best
             gain = "" if name in reference else f"{quality - best:+.2f}"
-            print(f"{kind:<10}{name:<24}{quality:>9.2f}{gain:>7}{grain:>8.2f}{nfe:>6}{seconds:>9.2f}", flush=True)
+            print(
+                f"{kind:<10}{name:<24}{quality:>9.2f}{gain:>7}{ssim:>7.3f}{grain:>8.2f}{nfe:>6}{seconds:>9.2f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,67 @@
+"""deepinv's posterior samplers (Chung et al. 2023; Zhu et al. 2023) driven by one of our priors, for the benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from scoreinv.prior import ScorePrior
+from scoreinv.sdes import VE
+
+NOISE = 0.01
+"""Deviation of the observation's noise that DiffPIR is told, on [0, 1]; it cannot take none."""
+
+
+class Denoiser(nn.Module):
+    """E[x0 | x0 + sigma z], pictures and sigma on [0, 1], by a prior of the VE SDE, counting its evaluations."""
+
+    def __init__(self, prior: ScorePrior) -> None:
+        super().__init__()
+        if not isinstance(prior.sde, VE):
+            raise ValueError("written for priors of the VE SDE")
+        self.prior = prior
+        self.nfe = 0
+
+    def forward(self, x: Tensor, sigma: Tensor | float, **_: object) -> Tensor:
+        sde, span = self.prior.sde, self.prior.data_range[1] - self.prior.data_range[0]
+        level = torch.as_tensor(sigma, dtype=torch.float32).flatten()[0] * span / sde.sigma_min
+        t = torch.log(level) / torch.log(torch.tensor(sde.sigma_max / sde.sigma_min))
+        self.nfe += 1
+        x0 = self.prior.denoise(self.prior.to_model(x.float()), t.clamp(0, 1).expand(x.shape[0]))
+        return self.prior.to_image(x0).to(x.dtype)
+
+
+def deepinv_methods(
+    prior: ScorePrior, steps: int
+) -> dict[str, Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, int]]]:
+    """DPS and DiffPIR with their own defaults but for the steps, on HxWx3 pictures in [0, 1] and their holes.
+
+    Empty where deepinv is not installed.
+    """
+    try:
+        from deepinv.optim.data_fidelity import L2
+        from deepinv.physics import Inpainting
+        from deepinv.sampling import DPS, DiffPIR
+    except ImportError:
+        return {}
+
+    def by(sampler: Callable[[Denoiser], nn.Module]) -> Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, int]]:
+        def run(damaged: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, int]:
+            truth = torch.from_numpy(damaged).permute(2, 0, 1)[None].float()
+            known = torch.from_numpy(~hole)[None, None].float().expand_as(truth)
+            physics = Inpainting(img_size=tuple(truth.shape[1:]), mask=known)
+            denoiser = Denoiser(prior)
+            torch.manual_seed(0)
+            estimate = sampler(denoiser)(truth * known, physics)
+            filled = torch.where(known > 0, truth, estimate.float().clamp(0, 1))
+            return filled[0].permute(1, 2, 0).numpy(force=True), denoiser.nfe
+
+        return run
+
+    return {
+        "deepinv DPS, sample": by(lambda denoiser: DPS(denoiser, num_steps=steps)),
+        "deepinv DiffPIR, sample": by(lambda denoiser: DiffPIR(denoiser, L2(), sigma=NOISE, max_iter=steps)),
+    }
