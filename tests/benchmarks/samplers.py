@@ -1,0 +1,129 @@
+"""The paper's Table 1 in small: distance to real pictures against evaluations, for each sampler of one prior.
+
+    python tests/benchmarks/samplers.py --model NAME --classifier NAME --reference FOLDER [-n 500] [--figure out.png]
+
+Fréchet distance in the features of a classifier of clean pictures (at its smallest noise level) between the reference
+and `n` draws, and the share of the classifier's classes that gets the fewest and the most draws. The row `real` splits
+the reference in two: no sampler can be expected to be below it. The figure needs matplotlib (`scoreinv[bench]`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from models import load_fast
+
+from scoreinv.checkpoints.catalogue import load_classifier
+from scoreinv.classifier import NoiseClassifier
+from scoreinv.imaging.arrays import picture_from_array
+from scoreinv.imaging.files import read_picture
+from scoreinv.prior import ScorePrior
+from scoreinv.samplers import (
+    ODE,
+    PC,
+    Ancestral,
+    Multistep,
+    NoiseStream,
+    NoPredictor,
+    ProbabilityFlow,
+    ReverseDiffusion,
+)
+from scoreinv.sdes import SubVP
+from scoreinv.tasks.common import PIXELS_AT_ONCE, finite, to_arrays
+from scoreinv.tasks.evaluation import Seen, evaluate, look_at
+
+Sampler = PC | ODE | Multistep
+
+
+def samplers(prior: ScorePrior, evaluations: list[int]) -> list[tuple[str, Sampler]]:
+    """Each kind of sampler at each budget of evaluations; the adaptive one at several tolerances."""
+    chosen: list[tuple[str, Sampler]] = []
+    for budget in evaluations:
+        chosen.append(("reverse diffusion", PC(ReverseDiffusion(), corrector_steps=0, steps=budget)))
+        if not isinstance(prior.sde, SubVP):
+            chosen.append(("ancestral", PC(Ancestral(), corrector_steps=0, steps=budget)))
+        chosen.append(("probability flow", PC(ProbabilityFlow(), corrector_steps=0, steps=budget)))
+        chosen.append(("corrector only", PC(NoPredictor(), steps=budget)))
+        chosen.append(("predictor and corrector", PC(ReverseDiffusion(), steps=budget // 2)))
+        chosen.append(("multistep", Multistep(steps=budget)))
+    chosen += [("adaptive ODE", ODE(rtol=tolerance, atol=tolerance)) for tolerance in (1e-1, 1e-2, 1e-3)]
+    return chosen
+
+
+def draw(prior: ScorePrior, sampler: Sampler, count: int) -> tuple[list[np.ndarray], int]:
+    """Pictures, HxWxC in [0, 1], and the mean evaluations for each."""
+    side = prior.image_size
+    at_once = max(1, PIXELS_AT_ONCE // side**2)
+    images: list[np.ndarray] = []
+    nfe = 0
+    for first in range(0, count, at_once):
+        batch = min(at_once, count - first)
+        noise = NoiseStream(0, batch, first)
+        result = sampler.sample(prior, (batch, prior.channels, side, side), noise=noise)
+        images += to_arrays(prior.to_image(finite(result.x0)))
+        nfe += int(result.nfe.sum())
+    return images, round(nfe / count)
+
+
+def look_at_arrays(images: list[np.ndarray], classifier: NoiseClassifier) -> Seen:
+    names = map(str, range(len(images)))
+    return look_at(
+        ((name, picture_from_array(image.clip(0, 1), name)) for name, image in zip(names, images, strict=True)),
+        classifier,
+    )
+
+
+def draw_figure(rows: list[tuple[str, int, float]], floor: float, path: Path) -> None:
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    for name in dict.fromkeys(row[0] for row in rows):
+        points = sorted((nfe, distance) for other, nfe, distance in rows if other == name)
+        axes.plot(*zip(*points, strict=True), marker="o", label=name)
+    axes.axhline(floor, color="black", linestyle=":", label="real pictures")
+    axes.set(xscale="log", yscale="log", xlabel="evaluations of the network", ylabel="Fréchet distance")
+    axes.legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--classifier", required=True)
+    parser.add_argument("--reference", type=Path, required=True, help="folder of real pictures of the model's size")
+    parser.add_argument("-n", type=int, default=500, help="draws of each sampler")
+    parser.add_argument("--reference-n", type=int, default=5000, help="real pictures, evenly from the folder")
+    parser.add_argument("--evaluations", type=int, nargs="*", default=[10, 20, 50, 100])
+    parser.add_argument("--figure", type=Path)
+    options = parser.parse_args()
+    prior, classifier = load_fast(options.model), load_classifier(options.classifier)
+    paths = sorted(path for path in options.reference.rglob("*") if path.suffix.lower() in {".png", ".jpg"})
+    paths = paths[:: max(1, len(paths) // options.reference_n)]
+    real = look_at(((str(path), read_picture(path)) for path in paths), classifier)
+    halves = [Seen(real.features[part::2], real.labels[part::2]) for part in (0, 1)]
+    floor = evaluate(*halves, classifier.classes).frechet_distance
+    print(f"{options.n} draws, {len(paths)} real pictures, {torch.get_num_threads()} threads")
+    print(f"{'sampler':<26}{'NFE':>6}{'distance':>10}{'least':>8}{'most':>7}{'s/picture':>11}")
+    print(f"{'real':<26}{'':>6}{floor:>10.2f}")
+    rows = []
+    for name, sampler in samplers(prior, options.evaluations):
+        start = time.perf_counter()
+        images, nfe = draw(prior, sampler, options.n)
+        seconds = (time.perf_counter() - start) / options.n
+        result = evaluate(look_at_arrays(images, classifier), real, classifier.classes)
+        shares = result.class_shares.values()
+        rows.append((name, nfe, result.frechet_distance))
+        print(
+            f"{name:<26}{nfe:>6}{result.frechet_distance:>10.2f}{min(shares):>8.1%}{max(shares):>7.1%}{seconds:>11.3f}",
+            flush=True,
+        )
+    if options.figure is not None:
+        draw_figure(rows, floor, options.figure)
+
+
+if __name__ == "__main__":
+    main()
