@@ -37,45 +37,20 @@ from scoreinv.tasks.common import (
     to_arrays,
     to_tensor,
 )
+from scoreinv.tasks.restored import Restored, restore_each
 from scoreinv.tasks.settings import ConditionalSampling, Estimate, Method
 
 _STREAM = (0, 0, 1)  # apart from the streams of holes, which are keyed by their place
 
 
 @dataclass(frozen=True)
-class ColorizationResult:
-    """A coloured picture, in the form of the one that was given (array, PIL image or tensor).
+class Colorized(Restored):
+    """A coloured `Picture`.
 
     Attributes:
-        image: the first sample, or the mean of all.
-        samples: all samples.
-        std: HxW, standard deviation of the samples' colours at each pixel, root mean square over the channels, at the
-            working scale and interpolated; None for one sample.
-        nfe: evaluations of the network at each place for one sample.
-        method: by which it was drawn.
-    """
-
-    image: Any
-    samples: list[Any]
-    std: Any
-    nfe: int
-    method: Method
-
-
-@dataclass(frozen=True)
-class PictureColours:
-    """The result for one `Picture`, before it takes the form of the caller's.
-
-    Attributes:
-        image, samples, std, nfe, method: as in `ColorizationResult`.
         found: what the picture was: `grey`, `tinted` (tones of one colour each, as sepia), or `coloured`.
     """
 
-    image: Picture
-    samples: list[Picture]
-    std: np.ndarray | None
-    nfe: int
-    method: Method
     found: Literal["grey", "tinted", "coloured"]
 
 
@@ -95,7 +70,7 @@ def colorize(
     saturation: float = 1.0,
     remove_tint: bool = False,
     callback: TaskCallback | None = None,
-) -> ColorizationResult:
+) -> Restored:
     """Colour a grey picture; the colours of one that has any are replaced.
 
     Arguments:
@@ -119,17 +94,11 @@ def colorize(
     pictures, form = pictures_from_api(image)
     given = None if hints is None else hints_from_picture(pictures_from_api(hints)[0][0])
     colours = Colours(gray_weights, given, keep_color, saturation, remove_tint)
-    results = []
-    share = Share(callback, len(pictures))
-    for picture in pictures:
-        share.begin(1)
-        results.append(colorize_picture(picture, prior, sampling, colours, share))
-    return ColorizationResult(
-        image=form.pictures([result.image for result in results]),
-        samples=[form.pictures([result.samples[i] for result in results]) for i in range(samples)],
-        std=None if samples == 1 else form.maps([result.std for result in results]),
-        nfe=results[0].nfe,
-        method=results[0].method,
+    return restore_each(
+        pictures,
+        form,
+        lambda number, share: colorize_picture(pictures[number], prior, sampling, colours, share),
+        callback,
     )
 
 
@@ -158,7 +127,7 @@ def colorize_picture(
     sampling: ConditionalSampling,
     colours: Colours,
     callback: TaskCallback | None = None,
-) -> PictureColours:
+) -> Colorized:
     """`colorize` for one `Picture`."""
     check_colour(prior)
     # A network that was given luma by other weights knows another grey.
@@ -196,7 +165,7 @@ def colorize_picture(
     if sampling.samples > 1:
         low = Image.fromarray(spread(np.stack(drawn)))
         std = np.asarray(low.resize((picture.width, picture.height), Image.Resampling.BILINEAR))
-    return PictureColours(image, coloured, std, nfe, sampling.method, found)
+    return Colorized(image, coloured, std, nfe, sampling.method, found)
 
 
 def work_size(size: tuple[int, int], side: int) -> tuple[int, int]:

@@ -38,46 +38,12 @@ from scoreinv.tasks.common import (
     to_tensor,
     window_side,
 )
+from scoreinv.tasks.restored import Restored, restore_each
 from scoreinv.tasks.scales import draw_in_scales
 from scoreinv.tasks.settings import ConditionalSampling, Estimate, Method
 
 _BLOCK_TILES = 12
 """Longest side of a region in tiles; larger clusters of holes are done in blocks, each given those before."""
-
-
-@dataclass(frozen=True)
-class InpaintingResult:
-    """A filled picture, in the form of the one that was given (array, PIL image or tensor).
-
-    Attributes:
-        image: the first sample, or the mean of all.
-        samples: all samples.
-        std: HxW, standard deviation of the samples at each pixel, root mean square over the channels, in [0, 1] units;
-            None for one sample.
-        nfe: evaluations of the network at each place for one sample.
-        method: by which it was drawn.
-    """
-
-    image: Any
-    samples: list[Any]
-    std: Any
-    nfe: int
-    method: Method
-
-
-@dataclass(frozen=True)
-class PictureFill:
-    """The result for one `Picture`, before it takes the form of the caller's.
-
-    Attributes:
-        image, samples, std, nfe, method: as in `InpaintingResult`.
-    """
-
-    image: Picture
-    samples: list[Picture]
-    std: np.ndarray | None
-    nfe: int
-    method: Method
 
 
 def inpaint(
@@ -93,7 +59,7 @@ def inpaint(
     start: float | None = None,
     mask_threshold: float = DEFAULT_THRESHOLD,
     callback: TaskCallback | None = None,
-) -> InpaintingResult:
+) -> Restored:
     """Fill the holes of a picture.
 
     Arguments:
@@ -108,17 +74,11 @@ def inpaint(
     sampling = ConditionalSampling(method, steps, start, samples, seed, estimate)
     pictures, form = pictures_from_api(image)
     holes = as_holes(mask, [picture.size for picture in pictures], threshold=mask_threshold)
-    results = []
-    share = Share(callback, len(pictures))
-    for picture, hole in zip(pictures, holes, strict=True):
-        share.begin(1)
-        results.append(inpaint_picture(picture, hole, prior, sampling, share))
-    return InpaintingResult(
-        image=form.pictures([result.image for result in results]),
-        samples=[form.pictures([result.samples[i] for result in results]) for i in range(samples)],
-        std=None if samples == 1 else form.maps([result.std for result in results]),
-        nfe=results[0].nfe,
-        method=results[0].method,
+    return restore_each(
+        pictures,
+        form,
+        lambda number, share: inpaint_picture(pictures[number], holes[number], prior, sampling, share),
+        callback,
     )
 
 
@@ -128,8 +88,8 @@ def inpaint_picture(
     prior: ScorePrior,
     sampling: ConditionalSampling,
     callback: TaskCallback | None = None,
-) -> PictureFill:
-    """`inpaint` for one `Picture` and its holes, HxW bool."""
+) -> Restored:
+    """`inpaint` for one `Picture` and its holes, HxW bool; gives a `Picture`."""
     check_colour(prior)
     sampling = sampling.resolved(conditional=prior.conditional)
     sites = _sites(
@@ -153,7 +113,7 @@ def inpaint_picture(
             _crop(unknown, region.box)[region.hole] = False
     filled = [picture.with_fills(done) for done in fills]
     image = filled[0] if sampling.estimate == "sample" else picture.with_fills(_means(fills))
-    return PictureFill(image, filled, _spread(picture, fills), nfe, sampling.method)
+    return Restored(image, filled, _spread(picture, fills), nfe, sampling.method)
 
 
 def _fill_group(
