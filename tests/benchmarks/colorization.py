@@ -1,10 +1,11 @@
-"""Colorization against the truth: RGB PSNR over the grey picture's own, colourfulness, seconds.
+"""Colorization against the truth: RGB PSNR and CIEDE2000 against the grey picture's own, colourfulness, seconds.
 
     python tests/benchmarks/colorization.py FOLDER [--photos 18] [--samples 8] [--method conditioned]
 
-Photographs (which no bundled model may have been trained on) are made grey by their Rec. 601 luma and coloured again at
-full size. Gains are paired differences, means over the photographs with their standard error. Colourfulness is that of
-Hasler and Suesstrunk (2003), over the truth's.
+Photographs (which no bundled model may have been trained on) are made grey by their Rec. 601 luma and coloured again
+at full size. Gains are paired differences, means over the photographs with their standard error; CIEDE2000 is the mean
+over pixels and photographs, with its change against the grey pictures'. Colourfulness is that of Hasler and Suesstrunk
+(2003), over the truth's.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from models import load_fast
+from skimage.color import deltaE_ciede2000, rgb2lab
 
 import scoreinv
 from scoreinv.imaging.colour import luma
@@ -30,6 +32,11 @@ def photographs(folder: Path, count: int) -> list[np.ndarray]:
 
 def psnr(estimate: np.ndarray, truth: np.ndarray) -> float:
     return -10 * np.log10(np.mean((estimate - truth) ** 2))
+
+
+def difference(estimate: np.ndarray, truth: np.ndarray) -> float:
+    """CIEDE2000, mean over the pixels."""
+    return deltaE_ciede2000(rgb2lab(truth), rgb2lab(estimate)).mean()
 
 
 def colourfulness(rgb: np.ndarray) -> float:
@@ -48,13 +55,14 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=8)
     options = parser.parse_args()
     prior = load_fast(options.model)
-    rows: dict[str, list[tuple[float, float]]] = {}
-    grey_psnr, seconds, nfe = [], 0.0, 0
+    rows: dict[str, list[tuple[float, float, float]]] = {}
+    greys, seconds, nfe = [], 0.0, 0
     photos = photographs(options.folder, options.photos)
     for truth in photos:
         grey = luma(truth)
-        base = psnr(np.repeat(grey[..., None], 3, 2), truth)
-        grey_psnr.append(base)
+        flat = np.repeat(grey[..., None], 3, 2)
+        base = psnr(flat, truth)
+        greys.append((base, difference(flat, truth)))
         start = time.perf_counter()
         result = scoreinv.colorize(grey, prior=prior, method=options.method, samples=options.samples, seed=0)
         seconds += time.perf_counter() - start
@@ -65,18 +73,22 @@ def main() -> None:
             mean = scoreinv.colorize(grey, prior=prior, method="conditioned", estimate="mean", seed=0)
             pictures["posterior mean"] = mean.image
         for name, picture in pictures.items():
-            gain, colours = psnr(picture, truth) - base, colourfulness(picture) / colourfulness(truth)
-            rows.setdefault(name, []).append((gain, colours))
+            colours = colourfulness(picture) / colourfulness(truth)
+            rows.setdefault(name, []).append((psnr(picture, truth) - base, difference(picture, truth), colours))
+    base, base_difference = np.mean(greys, axis=0)
     print(f"{len(photos)} photographs, model {options.model}, {torch.get_num_threads()} threads")
     print(
-        f"grey: {np.mean(grey_psnr):.2f} dB; "
+        f"grey: {base:.2f} dB, CIEDE2000 {base_difference:.2f}; "
         f"{options.samples} samples of {nfe} evaluations: {seconds / len(photos):.1f} s a photo"
     )
-    print(f"{'estimate':<18}{'gain dB':>9}{'+-':>6}{'colourfulness':>15}")
+    print(f"{'estimate':<18}{'gain dB':>9}{'+-':>6}{'CIEDE2000':>11}{'change':>8}{'colourfulness':>15}")
     for name, values in rows.items():
-        gains, colours = np.array(values).T
+        gains, differences, colours = np.array(values).T
         error = gains.std(ddof=1) / len(gains) ** 0.5
-        print(f"{name:<18}{gains.mean():>9.2f}{error:>6.2f}{colours.mean():>15.2f}")
+        change = differences.mean() / base_difference - 1
+        print(
+            f"{name:<18}{gains.mean():>9.2f}{error:>6.2f}{differences.mean():>11.2f}{change:>8.1%}{colours.mean():>15.2f}"
+        )
 
 
 if __name__ == "__main__":
