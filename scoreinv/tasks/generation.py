@@ -70,6 +70,21 @@ def generate(
         target = ClassifierGuidance(prior, classifier, label, guidance)
     if sampler == "pc" and recommended(prior).clip:
         target = Clipped(target)
+    return draw_pictures(prior, target, solver, count, seed, callback)
+
+
+def draw_pictures(
+    prior: ScorePrior,
+    target: Prior,
+    solver: PC | ODE | Multistep,
+    count: int,
+    seed: int = 0,
+    callback: TaskCallback | None = None,
+) -> GenerationResult:
+    """`count` draws by any sampler from `target`, the prior or what it is wrapped in, as many at once as memory allows.
+
+    Raises Cancelled when the callback stopped, and ScoreinvError when the model gives values that are not finite.
+    """
     side = prior.image_size
     at_once = max(1, PIXELS_AT_ONCE // side**2)
     share = Share(callback, count)

@@ -70,7 +70,7 @@ def processes(device: torch.device) -> Iterator[World]:
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:
         yield World(dist.get_rank(), size, device)
-        # A process that ends while the first still writes the results can be aborted by gloo's threads.
+        # Some of those that ended while the first still wrote the results were aborted at their exit.
         dist.barrier()
     finally:
         dist.destroy_process_group()

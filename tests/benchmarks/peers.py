@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from scoreinv.prior import ScorePrior
-from scoreinv.sdes import VE
+from scoreinv.sdes import VE, time_at
 
 NOISE = 0.01
 """Deviation of the observation's noise that DiffPIR is told, on [0, 1]; it cannot take none."""
@@ -26,11 +26,10 @@ class Denoiser(nn.Module):
         self.nfe = 0
 
     def forward(self, x: Tensor, sigma: Tensor | float, **_: object) -> Tensor:
-        sde, span = self.prior.sde, self.prior.data_range[1] - self.prior.data_range[0]
-        level = torch.as_tensor(sigma, dtype=torch.float32).flatten()[0] * span / sde.sigma_min
-        t = torch.log(level) / torch.log(torch.tensor(sde.sigma_max / sde.sigma_min))
+        low, high = self.prior.data_range
+        t = time_at(self.prior.sde, torch.as_tensor(sigma, dtype=torch.float64).flatten()[0] * (high - low))
         self.nfe += 1
-        x0 = self.prior.denoise(self.prior.to_model(x.float()), t.clamp(0, 1).expand(x.shape[0]))
+        x0 = self.prior.denoise(self.prior.to_model(x.float()), t.expand(x.shape[0]))
         return self.prior.to_image(x0).to(x.dtype)
 
 

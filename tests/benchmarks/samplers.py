@@ -27,14 +27,13 @@ from scoreinv.samplers import (
     PC,
     Ancestral,
     Multistep,
-    NoiseStream,
     NoPredictor,
     ProbabilityFlow,
     ReverseDiffusion,
 )
 from scoreinv.sdes import SubVP
-from scoreinv.tasks.common import PIXELS_AT_ONCE, finite, to_arrays
 from scoreinv.tasks.evaluation import Seen, evaluate, look_at
+from scoreinv.tasks.generation import draw_pictures
 
 Sampler = PC | ODE | Multistep
 
@@ -54,22 +53,7 @@ def samplers(prior: ScorePrior, evaluations: list[int]) -> list[tuple[str, Sampl
     return chosen
 
 
-def draw(prior: ScorePrior, sampler: Sampler, count: int) -> tuple[list[np.ndarray], int]:
-    """Pictures, HxWxC in [0, 1], and the mean evaluations for each."""
-    side = prior.image_size
-    at_once = max(1, PIXELS_AT_ONCE // side**2)
-    images: list[np.ndarray] = []
-    nfe = 0
-    for first in range(0, count, at_once):
-        batch = min(at_once, count - first)
-        noise = NoiseStream(0, batch, first)
-        result = sampler.sample(prior, (batch, prior.channels, side, side), noise=noise)
-        images += to_arrays(prior.to_image(finite(result.x0)))
-        nfe += int(result.nfe.sum())
-    return images, round(nfe / count)
-
-
-def look_at_arrays(images: list[np.ndarray], classifier: NoiseClassifier) -> Seen:
+def look_at_arrays(images: np.ndarray, classifier: NoiseClassifier) -> Seen:
     names = map(str, range(len(images)))
     return look_at(
         ((name, picture_from_array(image.clip(0, 1), name)) for name, image in zip(names, images, strict=True)),
@@ -112,13 +96,13 @@ def main() -> None:
     rows = []
     for name, sampler in samplers(prior, options.evaluations):
         start = time.perf_counter()
-        images, nfe = draw(prior, sampler, options.n)
+        drawn = draw_pictures(prior, prior, sampler, options.n)
         seconds = (time.perf_counter() - start) / options.n
-        result = evaluate(look_at_arrays(images, classifier), real, classifier.classes)
+        result = evaluate(look_at_arrays(drawn.images, classifier), real, classifier.classes)
         shares = result.class_shares.values()
-        rows.append((name, nfe, result.frechet_distance))
+        rows.append((name, drawn.nfe, result.frechet_distance))
         print(
-            f"{name:<26}{nfe:>6}{result.frechet_distance:>10.2f}{min(shares):>8.1%}{max(shares):>7.1%}{seconds:>11.3f}",
+            f"{name:<26}{drawn.nfe:>6}{result.frechet_distance:>10.2f}{min(shares):>8.1%}{max(shares):>7.1%}{seconds:>11.3f}",
             flush=True,
         )
     if options.figure is not None:
