@@ -73,7 +73,7 @@ def interpolate(values: Tensor, observed: Tensor, details: Tensor | None = None,
         if level == len(levels) - 1:  # the top stands for all that is coarser
             missing = details[:, level:].sum(1)
         else:
-            filled, variance, activity = (_push(value, mean.shape) for value in (filled, variance, activity))
+            filled, variance, activity = (push(value, mean.shape) for value in (filled, variance, activity))
             activity = _activity(weight * (mean - filled).square() / detail, weight, activity)
             missing = activity * detail if level < details.shape[1] else 0.0
         filled = mean * weight + filled * (1 - weight)
@@ -138,7 +138,7 @@ def _sum_2x2(values: Tensor) -> Tensor:
     return F.avg_pool2d(values, 2, divisor_override=1)
 
 
-def _push(coarse: Tensor, shape: torch.Size) -> Tensor:
+def push(coarse: Tensor, shape: torch.Size) -> Tensor:
     """Twice the size by bilinear interpolation, cut to height x width."""
     doubled = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
     return doubled[..., : shape[-2], : shape[-1]]

@@ -5,6 +5,7 @@ from scoreinv.guidance.clipped import Clipped
 from scoreinv.guidance.conditioned import Conditioned
 from scoreinv.guidance.constrained import ConstrainedPC
 from scoreinv.guidance.ddnm import DDNM
+from scoreinv.guidance.exemplars import Exemplars
 from scoreinv.guidance.likelihood import DPS, MMPS, LikelihoodGuidance, PiGDM
 from scoreinv.guidance.tiled import Tiled
 
@@ -16,6 +17,7 @@ __all__ = [
     "Clipped",
     "Conditioned",
     "ConstrainedPC",
+    "Exemplars",
     "LikelihoodGuidance",
     "PiGDM",
     "Tiled",

@@ -45,6 +45,9 @@ from scoreinv.tasks.settings import ConditionalSampling, Estimate, Method
 _BLOCK_TILES = 12
 """Longest side of a region in tiles; larger clusters of holes are done in blocks, each given those before."""
 
+_DEEP_CONTEXT = 32
+"""Pixels around a deep hole at the scale where it is drawn first: what it is continued from."""
+
 
 def inpaint(
     image: Any,
@@ -193,7 +196,7 @@ def _sites(hole: np.ndarray, tile: int, stride: int, *, deep: bool) -> list[_Sit
     sites = []
     for count in np.unique(times[hole])[::-1].tolist():
         limit = _BLOCK_TILES * tile * (2 if count else 1)
-        context = (tile // 4) << count
+        context = max(tile // 4, _DEEP_CONTEXT if count else 0) << count
         regions = hole_regions(hole & (times == count), context=context, multiple=stride, minimum=tile, maximum=limit)
         sites += [_Site(block, count) for region in regions for block in _blocks(region, hole.shape, limit, context)]
     return sites

@@ -1,7 +1,10 @@
-"""Large holes from coarse to fine: drawn first at a scale where the network sees across them, then refined.
+"""Deep holes from coarse to fine.
 
-On each finer scale the network is given what is known there and, as block means, what was drawn below. All that is left
-open is then one octave of detail, so sampling begins at a noise level just above it and takes few steps.
+What is around a hole says more of it than a small network knows of all pictures: where there are patches to compare
+with, the hole is filled out of them. Where there are none (all is hole but a corner) it is drawn by the network, first
+at a scale where that sees across it. On each finer scale the network is given what is known there and, as block means,
+what was drawn below. All that is left open is then one octave of detail, so sampling begins at a noise level just above
+it and takes few steps.
 """
 
 from __future__ import annotations
@@ -12,12 +15,13 @@ import torch
 from torch import Tensor
 
 from scoreinv.guess import block_means
-from scoreinv.guidance import Conditioned, Tiled
+from scoreinv.guidance import Conditioned, Exemplars, Tiled
 from scoreinv.operators import mask
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import Multistep, NoiseStream, State
 from scoreinv.sdes import as_time
 from scoreinv.tasks.common import PIXELS_AT_ONCE, Share, TaskCallback, Told, draw, finite, start_time, tile_side
+from scoreinv.tasks.continuation import continue_surroundings
 from scoreinv.tasks.settings import ConditionalSampling
 
 _START = 0.75
@@ -49,6 +53,8 @@ def draw_in_scales(
     for _ in range(halvings):
         values, observed = block_means(torch.where(observed > 0, values, 0.0)), (block_means(observed) == 1).to(values)
         scales.append((values, observed))
+    if Exemplars.enough(scales[-1][1]):
+        return continue_surroundings(scales, noise, callback), 0
     share = Share(callback, sum(known.numel() for _, known in scales))
     drawn, nfe = None, 0
     for scale in reversed(range(halvings + 1)):

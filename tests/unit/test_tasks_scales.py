@@ -1,4 +1,7 @@
-"""Large holes drawn from coarse to fine, with a network that adds nothing: samples of the guess and its variance."""
+"""Deep holes from coarse to fine: out of the picture's own patches, and by the network where it has too few.
+
+The network adds nothing: what it draws are samples of the guess and its variance.
+"""
 
 from __future__ import annotations
 
@@ -52,6 +55,20 @@ def test_a_deep_hole_is_drawn_at_several_scales_in_windows_of_the_training_size(
     assert (result.image[~hole] == image[~hole]).all()
     assert np.isfinite(result.image).all()
     assert max(shape[-1] for shape in model.network.seen) == 16
+
+
+def test_a_hole_with_enough_around_it_is_continued_without_the_network() -> None:
+    y, x = np.mgrid[:160, :200]
+    picture = np.stack([0.5 + 0.35 * np.sin(2 * np.pi * (x / 12 + y / 8) + phase) for phase in range(3)], -1)
+    picture = picture.astype(np.float32)
+    hole = np.zeros((160, 200), dtype=bool)
+    hole[60:100, 80:122] = True
+    model = prior()
+    result = inpaint(picture, hole, prior=model, samples=2, seed=1)
+    assert (result.method, result.nfe, model.network.seen) == ("conditioned", 0, [])
+    assert (result.image[~hole] == picture[~hole]).all()
+    assert np.sqrt(np.mean((result.image - picture)[hole] ** 2)) < 0.1
+    assert (result.samples[0] != result.samples[1]).any()
 
 
 def test_seeds_and_the_number_of_samples() -> None:

@@ -1,0 +1,125 @@
+"""The score of a picture's own patches: against its formula, and on textures whose continuation is known."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from scoreinv.errors import InputError
+from scoreinv.guess import block_means
+from scoreinv.guidance import Exemplars
+from scoreinv.samplers import NoiseStream
+from scoreinv.sdes import VE, VP
+from scoreinv.tasks.continuation import continue_surroundings
+
+SDE = VE(0.02, 2.0)
+TOLERANCE, REACH, SIDE = 0.04, (0.5, 2.0), 9
+
+
+def holed(height: int, width: int, box: tuple[int, int, int, int]) -> Tensor:
+    """What is observed around a box (top, left, height, width), (1, 1, H, W)."""
+    observed = torch.ones(1, 1, height, width)
+    top, left, tall, wide = box
+    observed[..., top : top + tall, left : left + wide] = 0
+    return observed
+
+
+def stripes(height: int, width: int) -> Tensor:
+    """Slanted waves of period 12 and 8, of three colours, on [-1, 1]: (1, 3, H, W)."""
+    y, x = torch.arange(height)[:, None], torch.arange(width)
+    waves = [torch.sin(2 * math.pi * (x / 12 + y / 8) + phase) for phase in (0.0, 1.0, 2.0)]
+    return 0.7 * torch.stack(waves)[None]
+
+
+def test_the_mean_is_that_of_the_formula() -> None:
+    """One hidden pixel: all its patch is known but itself, so only the patch around it is asked for it."""
+    generator = torch.Generator().manual_seed(0)
+    picture = torch.rand(1, 3, 20, 24, generator=generator) * 0.2
+    observed = holed(20, 24, (10, 12, 1, 1))
+    state = picture + 0.3 * torch.randn(picture.shape, generator=generator)
+    level = 0.05
+    t = math.log(level / SDE.sigma_min) / math.log(SDE.sigma_max / SDE.sigma_min)
+    costs, centres = [], []
+    here = state[0].double()[:, 6:15, 8:17].clone()
+    known = observed[0].expand(3, -1, -1)[:, 6:15, 8:17] > 0
+    here[known] = picture[0].double()[:, 6:15, 8:17][known]
+    for top in range(20 - SIDE + 1):
+        for left in range(24 - SIDE + 1):
+            there = picture[0].double()[:, top : top + SIDE, left : left + SIDE]
+            if (observed[0, 0, top : top + SIDE, left : left + SIDE] == 0).any():
+                continue
+            squares = (here - there).square()
+            cost = squares[known].sum() / (2 * TOLERANCE**2)
+            cost += squares[~known].sum() / (2 * (level**2 + TOLERANCE**2))
+            costs.append(cost + ((top - 6) / REACH[0]) ** 2 / 2 + ((left - 8) / REACH[1]) ** 2 / 2)
+            centres.append(there[:, 4, 4])
+    expected = torch.softmax(-torch.stack(costs), 0) @ torch.stack(centres)
+    prior = Exemplars(SDE, picture, observed)
+    fill = prior._fills[0]
+    weight = torch.where(observed[0] > 0, 1 / (2 * TOLERANCE**2), 1 / (2 * (level**2 + TOLERANCE**2)))
+    estimate, _ = fill.places.joined(fill.patches.mean(*place) for place in fill._places(state[0], weight))
+    torch.testing.assert_close(estimate[:, 10, 12].double(), expected, atol=2e-4, rtol=0)
+    # What the estimate misses around the pixel is added, so here the known neighbours count too.
+    assert (prior.denoise(state, t)[0, :, 10, 12] - estimate[:, 10, 12]).abs().max() < 0.3
+
+
+def test_noise_is_what_the_mean_leaves_on_any_sde() -> None:
+    picture, observed = stripes(24, 24), holed(24, 24, (8, 8, 6, 6))
+    for sde in (SDE, VP()):
+        prior, t = Exemplars(sde, picture, observed), torch.tensor([0.4], dtype=torch.float64)
+        x = sde.perturb(picture, t, torch.randn(picture.shape, generator=torch.Generator().manual_seed(1)))
+        mean = prior.denoise(x, t)
+        torch.testing.assert_close(
+            x, sde.alpha(t).float() * mean + sde.sigma(t).float() * prior.noise(x, t), atol=1e-5, rtol=0
+        )
+        assert torch.equal(mean[:, :, :8], picture[:, :, :8])
+
+
+def test_waves_go_on_through_a_hole() -> None:
+    picture, observed = stripes(64, 80), holed(64, 80, (20, 28, 22, 24))
+    drawn = continue_surroundings([((picture + 1) / 2, observed)], lambda scale: NoiseStream(scale, 1), None)
+    error = (2 * drawn - 1 - picture)[(observed == 0).expand_as(picture)]
+    assert error.square().mean().sqrt() < 0.1  # of 0.5 that the waves have
+    assert torch.equal(drawn[..., :20, :], ((picture + 1) / 2)[..., :20, :])
+
+
+def test_details_go_on_at_the_finer_scale() -> None:
+    """Waves of 4 and 3 pixels, which half the size does not show, on the coarse ones that it does."""
+    y, x = torch.arange(96)[:, None], torch.arange(128)
+    fine = 0.2 * torch.sin(2 * math.pi * (x / 4 + y / 3)).expand(1, 3, -1, -1)
+    picture, observed = stripes(96, 128) + fine, holed(96, 128, (32, 48, 30, 32))
+    scales = [((picture + 1) / 2, observed)]
+    half = (block_means(observed) == 1).float()
+    scales.append((block_means(torch.where(observed > 0, scales[0][0], 0.0)), half))
+    drawn = 2 * continue_surroundings(scales, lambda scale: NoiseStream(scale, 1), None) - 1
+    hole = (observed == 0).expand_as(picture)
+    detail = [
+        (values - block_means(values).repeat_interleave(2, 2).repeat_interleave(2, 3)) for values in (drawn, picture)
+    ]
+    ratio = detail[0][hole].std() / detail[1][hole].std()
+    assert 0.8 < ratio < 1.1
+    assert (drawn - picture)[hole].square().mean().sqrt() < 0.25
+
+
+def test_each_picture_of_a_batch_is_its_own() -> None:
+    pictures = torch.cat([stripes(32, 32), -stripes(32, 32).flip(3)])
+    observed = torch.cat([holed(32, 32, (10, 10, 8, 8)), holed(32, 32, (4, 16, 9, 7))])
+    both = Exemplars(SDE, pictures, observed)
+    x = pictures + 0.2 * torch.randn(pictures.shape, generator=torch.Generator().manual_seed(2))
+    alone = [Exemplars(SDE, pictures[i : i + 1], observed[i : i + 1]).denoise(x[i : i + 1], 0.3) for i in range(2)]
+    torch.testing.assert_close(both.denoise(x, 0.3), torch.cat(alone))
+    turned = both.rows(torch.tensor([1, 0]))
+    torch.testing.assert_close(turned.denoise(x.flip(0), 0.3), torch.cat(alone).flip(0))
+
+
+def test_too_little_to_continue() -> None:
+    assert not Exemplars.enough(torch.zeros(1, 1, 5, 40))
+    assert not Exemplars.enough(holed(12, 12, (2, 2, 8, 8)))
+    assert Exemplars.enough(holed(12, 12, (0, 0, 2, 12)))
+    with pytest.raises(InputError, match="nothing to continue"):
+        Exemplars(SDE, stripes(12, 12), holed(12, 12, (2, 2, 8, 8)))
+    with pytest.raises(InputError, match="windows"):
+        Exemplars(SDE, stripes(12, 12), holed(12, 12, (0, 0, 2, 12))).windows([(0, 0, 8, 8)], 1)
