@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 import scoreinv
@@ -27,17 +26,22 @@ def beside(*pictures: Image.Image) -> Image.Image:
     return row
 
 
+def marked(photo: Image.Image, mask: Image.Image) -> Image.Image:
+    """The photograph with what is to be removed in red."""
+    red = Image.blend(photo, Image.new("RGB", photo.size, (230, 0, 60)), 0.5)
+    return Image.composite(red, photo, mask)
+
+
 def main() -> None:
     (HERE / "readme").mkdir(exist_ok=True)
     prior = scoreinv.load("photo")
-    for name in ("astronaut", "facade", "tulips"):
+    for name in ("astronaut", "facade", "moonwalk", "moose", "tulips"):
         mask = Image.open(HERE / "masks" / f"{name}.png")
         damaged = HERE / "damaged" / f"{name}.png"
         photo = Image.open(damaged if damaged.exists() else HERE / "photos" / f"{name}.jpg")
         result = scoreinv.inpaint(photo, mask, prior=prior)
-        before = np.asarray(photo).copy()
-        before[np.asarray(mask)] = 255
-        beside(Image.fromarray(before), result.image).save(HERE / "readme" / f"inpaint_{name}.jpg", quality=90)
+        before = photo if damaged.exists() else marked(photo, mask)
+        beside(before, result.image).save(HERE / "readme" / f"inpaint_{name}.jpg", quality=90)
     grey = Image.open(HERE / "grey" / "lake.jpg")
     result = scoreinv.colorize(grey, prior=scoreinv.load("scene"))
     beside(grey, result.image).save(HERE / "readme" / "colorize_lake.jpg", quality=90)
