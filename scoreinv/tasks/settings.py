@@ -14,8 +14,9 @@ Estimate = Literal["sample", "mean"]
 GUESS_START = 0.5
 """Noise level at which a short run of `pc` begins: twice the spread of a picture's values, which drowns the guess."""
 
-STEPS: dict[Method, int] = {"conditioned": 15, "pc": 30}
-"""Times of the grid of each method, measured to differ little from many."""
+STEPS: dict[Method, int] = {"conditioned": 10, "pc": 30}
+"""Times of the grid of each method. With 10 the detail of fills by `photo` is nearest to the photographs': 1.0 to 1.1
+of it, with 25 1.2; and 30 of `pc` differ little from more."""
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def classical() -> dict[str, Method]:
     return methods
 
 
-def guided(prior: ScorePrior, samples: int) -> dict[str, Method]:
+def guided(prior: ScorePrior, samples: int, pc_steps: int | None) -> dict[str, Method]:
     """scoreinv's own methods."""
 
     def by(**asked: object) -> Method:
@@ -103,8 +103,8 @@ def guided(prior: ScorePrior, samples: int) -> dict[str, Method]:
         methods["posterior mean"] = by(method="conditioned", estimate="mean")
         methods["conditioned, sample"] = by(method="conditioned")
         methods[f"conditioned, mean of {samples}"] = by(method="conditioned", estimate="mean", samples=samples)
-    methods["pc, sample"] = by(method="pc")
-    methods[f"pc, mean of {samples}"] = by(method="pc", estimate="mean", samples=samples)
+    methods["pc, sample"] = by(method="pc", steps=pc_steps)
+    methods[f"pc, mean of {samples}"] = by(method="pc", estimate="mean", samples=samples, steps=pc_steps)
     return methods
 
 
@@ -120,12 +120,13 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--samples", type=int, default=8, help="of the mean of samples")
     parser.add_argument("--steps", type=int, default=100, help="of deepinv's samplers")
+    parser.add_argument("--pc-steps", type=int, help="of pc; 1000 is the paper's, from pure noise")
     parser.add_argument("--kinds", nargs="*", choices=KINDS, default=list(KINDS))
     parser.add_argument("--methods", nargs="*", metavar="TEXT", default=[""], help="those whose name contains one")
     options = parser.parse_args()
     reference = classical()
     prior = load_fast(options.model)
-    others = guided(prior, options.samples) | deepinv_methods(prior, options.steps)
+    others = guided(prior, options.samples, options.pc_steps) | deepinv_methods(prior, options.steps)
     chosen = {name: run for name, run in others.items() if any(text in name for text in options.methods)}
     photos = photographs(options.folder, options.photos, options.side)
     print(f"{len(photos)} photographs of {options.side} px, {torch.get_num_threads()} threads, model {options.model}")

@@ -34,6 +34,7 @@ from scoreinv.preconditioning import ResidualEDM
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, Multistep, NoCorrector, resampling_times
 from scoreinv.sdes import VE
+from scoreinv.tasks.settings import STEPS
 from scoreinv.training.config import DataConfig
 from scoreinv.training.ema import averaged
 from scoreinv.training.objectives import draw_times, per_image_loss_given
@@ -127,7 +128,8 @@ def methods(network: ScorePrior | None, variance: float) -> dict[str, Method]:
         "MMPS": Method(lambda p, a, y: MMPS(p, a, y, iterations=3), Multistep(1.0, steps=50)),
     }
     if network is not None:
-        found["conditioned"] = Method(lambda p, a, y: Conditioned(network, a, y.float()), Multistep(1.0, steps=15))
+        sampler = Multistep(1.0, steps=STEPS["conditioned"])
+        found["conditioned"] = Method(lambda p, a, y: Conditioned(network, a, y.float()), sampler)
     return found
 
 
