@@ -27,8 +27,8 @@ from scoreinv.tasks.density import pictures_bits_per_dim
 def pictures(folder: Path, count: int, side: int) -> np.ndarray:
     """(N, side, side, 3) uint8: `count` pictures spread over the folder, their middle squares brought to size."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in {".png", ".jpg", ".jpeg"})
-    if not paths:
-        raise SystemExit(f"{folder}: no pictures (png or jpg)")
+    if len(paths) < 2:
+        raise SystemExit(f"{folder}: fewer than two pictures (png or jpg)")
     chosen = []
     for number in np.linspace(0, len(paths) - 1, min(count, len(paths))).astype(int):
         image = Image.open(paths[number]).convert("RGB")
@@ -43,10 +43,10 @@ def strange(images: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarra
     """The same pictures in ways that no camera takes them."""
     noisy = (images + rng.normal(0, 10, images.shape)).round().clip(0, 255).astype(np.uint8)
     blurred = gaussian_filter(images, (0, 1, 1, 0))
-    half = images.shape[1] // 4
-    blocks = images.reshape(len(images), 4, half, 4, half, 3).swapaxes(2, 3).reshape(len(images), 16, half, half, 3)
+    edge = images.shape[1] // 4
+    blocks = images.reshape(len(images), 4, edge, 4, edge, 3).swapaxes(2, 3).reshape(len(images), 16, edge, edge, 3)
     mixed = rng.permuted(np.tile(np.arange(16), (len(images), 1)), axis=1)
-    blocks = np.take_along_axis(blocks, mixed[:, :, None, None, None], 1).reshape(len(images), 4, 4, half, half, 3)
+    blocks = np.take_along_axis(blocks, mixed[:, :, None, None, None], 1).reshape(len(images), 4, 4, edge, edge, 3)
     return {
         "with noise of 10 levels": noisy,
         "blurred": blurred,

@@ -13,6 +13,10 @@ the first distance over the patch's observed pixels, the second over the others.
 around it: the local score machine of Kamb & Ganguli 2024 (arXiv 2412.20292), here of one picture. At s = 0 that is
 texture synthesis by nearest neighbourhoods (Efros & Leung 1999; Wexler, Shechtman & Irani 2007); from large s on, a
 sampler draws patches that agree with each other. No network is asked.
+
+Where the picture has been drawn at half the size, p_j is, in place of the displacement, how like the two patches are
+there, exp(-|difference|^2 / (4 tau^2)), and patches are compared by their details beyond that size. What the mean
+misses at the known pixels around a hole is interpolated into the hole and added, so that no seam is left.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from scoreinv.errors import InputError
-from scoreinv.guess import block_means, interpolate, push
+from scoreinv.guess import interpolate, push
 from scoreinv.prior import Box, Prior
 from scoreinv.sdes import SDE, as_time, broadcast
 
@@ -41,14 +45,16 @@ _MOST = 4096
 """Patches that every place is compared with on the first scale; of more, some are left out."""
 _MARGIN = 4
 """Pixels of a patch around the one in its middle."""
+_FEWEST = 200
+"""Patches that are enough to continue a picture from."""
 _RIM = 2
 """Known pixels around a hole that are estimated too, to see what the estimate misses there."""
 _VALUES_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """What was drawn at half the size.
+class Coarse:
+    """A picture that was drawn at half the size.
 
     Attributes:
         picture: (3, ceil(H / 2), ceil(W / 2)) on [-1, 1].
@@ -62,33 +68,34 @@ class Drawn:
 class Exemplars(Prior):
     """Pictures with holes as a distribution over their fills, all of whose patches are among those that are known.
 
-    Without `drawn` each place is compared with all patches; with it, with those that its surroundings were taken from
+    Without `coarse` each place is compared with all patches; with it, with those that its surroundings were taken from
     at half the size, whose details beyond that size are put on what was drawn there.
 
     Arguments:
         sde: of the noise.
         pictures: (B, 3, H, W) on [-1, 1], each for itself; not looked at where not observed.
         observed: (B, 1, H, W), 0 or 1.
-        drawn: each picture at half the size, without holes.
+        coarse: each picture at half the size, without holes.
 
-    Raises InputError when no patch of a picture is wholly observed (`enough` says so before).
+    Raises InputError for a picture without a hole, or without a patch that is wholly observed (`enough` asks for more).
     """
 
     data_range = (-1.0, 1.0)
     evaluations_per_noise = 0
 
-    def __init__(self, sde: SDE, pictures: Tensor, observed: Tensor, drawn: Sequence[Drawn] | None = None) -> None:
+    def __init__(self, sde: SDE, pictures: Tensor, observed: Tensor, coarse: Sequence[Coarse] | None = None) -> None:
         self.sde = sde
-        below = [None] * len(pictures) if drawn is None else drawn
+        below = [None] * len(pictures) if coarse is None else coarse
         self._fills = [_Fill(*row) for row in zip(pictures, observed, below, strict=True)]
 
     @staticmethod
     def enough(observed: Tensor) -> bool:
-        """Whether pictures of which this is observed, (B, 1, H, W), have patches to compare with."""
+        """Whether pictures of which this is observed, (B, 1, H, W), all have patches enough to be continued from."""
         side = 2 * _MARGIN + 1
         if min(observed.shape[-2:]) < side:
             return False
-        return bool((F.max_pool2d(1 - observed, side, 1) == 0).flatten(1).any(1).all())
+        whole = F.max_pool2d(1 - observed, side, 1) == 0
+        return bool((whole.flatten(1).sum(1) >= _FEWEST).all())
 
     @property
     def base(self) -> Tensor:
@@ -116,53 +123,50 @@ class Exemplars(Prior):
         chosen._fills = [self._fills[i] for i in index.tolist()]
         return chosen
 
-    def drawn(self, x0: Tensor) -> list[Drawn]:
+    def as_coarse(self, x0: Tensor) -> list[Coarse]:
         """Samples (B, 3, H, W) as what the next finer scale starts from."""
-        return [fill.drawn(row) for fill, row in zip(self._fills, x0, strict=True)]
+        return [fill.as_coarse(row) for fill, row in zip(self._fills, x0, strict=True)]
 
 
 class _Fill:
     """One picture of `Exemplars`."""
 
-    def __init__(self, picture: Tensor, observed: Tensor, drawn: Drawn | None) -> None:
+    def __init__(self, picture: Tensor, observed: Tensor, coarse: Coarse | None) -> None:
         self.picture = torch.where(observed > 0, picture, 0.0)
         self.observed = observed
-        if drawn is None:
+        if coarse is None:
             self.places = _Places(observed, core=1, margin=_MARGIN)
             self.base = interpolate(self.picture[None], observed[None]).mean[0]
             self.patches: _AllPatches | _NearPatches = _AllPatches(self.places, self.picture)
         else:
             self.places = _Places(observed, core=2, margin=_MARGIN - 1)
-            known = (block_means(observed[None]) == 1)[0]
-            coarse = torch.where(known, block_means(self.picture[None])[0], drawn.picture)
-            smooth = push(coarse[None], picture.shape)[0]
+            smooth = push(coarse.picture[None], picture.shape)[0]
             self.base = self.exact(smooth)
-            self.patches = _NearPatches(self.places, self.picture, smooth, drawn.displacements)
+            self.patches = _NearPatches(self.places, self.picture, smooth, coarse.displacements)
 
     def mean(self, x: Tensor, level: float) -> Tensor:
         """The posterior mean, given the state x (3, H, W) with noise of this level."""
         weight = torch.where(self.observed > 0, 1 / (2 * _TOLERANCE**2), 1 / (2 * (level**2 + _TOLERANCE**2)))
         estimate, covered = self.places.joined(
-            self.patches.mean(target, weights, part) for target, weights, part in self._places(x, weight)
+            self.patches.mean(target, weights, part) for target, weights, part in self._compared(x, weight)
         )
-        # What the estimate misses on the rim is taken from all of the hole: no seams.
         rim = covered & (self.observed > 0)
         missed = interpolate((self.picture - estimate)[None], rim[None].to(x)).mean[0]
-        return self.exact(torch.where(covered, estimate + missed, self.base))
+        return self.exact(estimate + missed)
 
-    def drawn(self, x0: Tensor) -> Drawn:
+    def as_coarse(self, x0: Tensor) -> Coarse:
         """A sample (3, H, W), and where its pixels were taken from."""
         weight = torch.full_like(self.observed, 1 / (2 * _TOLERANCE**2))
-        found = [self.patches.nearest(target, weights, part) for target, weights, part in self._places(x0, weight)]
-        return Drawn(x0, self.places.spread(torch.cat(found)))
+        found = [self.patches.nearest(target, weights, part) for target, weights, part in self._compared(x0, weight)]
+        return Coarse(x0, self.places.spread(torch.cat(found)))
 
     def exact(self, x0: Tensor) -> Tensor:
         """With its known pixels."""
         return torch.where(self.observed > 0, self.picture, x0)
 
-    def _places(self, x: Tensor, weight: Tensor) -> Iterator[tuple[Tensor, Tensor, slice]]:
+    def _compared(self, x: Tensor, weight: Tensor) -> Iterator[tuple[Tensor, Tensor, slice]]:
         """What is compared at each place (n, D), how differences (n, D) weigh, and which places these are."""
-        state, weight = self.places.padded(self.exact(x)), self.places.padded(weight.expand(3, -1, -1))
+        state, weight = self.places.padded(self.exact(x)), self.places.padded(weight.to(x).expand(3, -1, -1))
         for part in self.patches.parts:
             starts = self.places.starts[part]
             yield self.places.patches(state, starts), self.places.patches(weight, starts), part
@@ -188,6 +192,8 @@ class _Places:
         met = F.max_pool2d(near, core + 2 * _RIM, core)[0, : self.cells[0], : self.cells[1]]
         self.at = met.nonzero().T
         self.starts = self.number(*self.at * core)
+        if not len(self.starts):
+            raise InputError("the picture has no hole")
         self.usable = (F.max_pool2d(1 - known, self.side, 1) == 0)[0]
         """Whether the patch that starts there is wholly known."""
 
@@ -213,11 +219,12 @@ class _Places:
         """The picture (3, H, W) of the middles (n, 3k) of patches, part by part, and where there are any, (1, H, W)."""
         taper = torch.tensor([0.25] * self.blend + [1.0] * self.core + [0.25] * self.blend, device=self.starts.device)
         share = (taper[:, None] * taper).flatten()
-        pixels = (self.starts[:, None] + self._square(*self._middle)).flatten()
         patches = torch.cat(list(parts)).view(len(self.starts), -1, 3)
         total = patches.new_zeros(self.row * (self.height + self.borders[2] + self.borders[3]), 4)
-        total[:, :3].index_add_(0, pixels, (patches * share[:, None]).flatten(0, 1))
-        total[:, 3].index_add_(0, pixels, share.repeat(len(patches)))
+        # Pixel by pixel of the patches, so that no two of a turn meet: sums in one order, the same on every device.
+        for number, offset in enumerate(self._square(*self._middle)):
+            total[self.starts + offset, :3] += share[number] * patches[:, number]
+            total[self.starts + offset, 3] += share[number]
         total = total.T.reshape(4, -1, self.row)
         total = total[:, self.margin : self.margin + self.height, self.margin : self.margin + self.width]
         return total[:3] / total[3:].clamp_min(1e-6), total[3:] > 0.1
@@ -249,7 +256,7 @@ class _AllPatches:
         if not len(starts):
             raise InputError("there is nothing to continue: no patch of the picture is known")
         if len(starts) > _MOST:
-            starts = starts[torch.linspace(0, len(starts) - 1, _MOST, device=starts.device).long()]
+            starts = starts[torch.arange(_MOST, device=starts.device) * (len(starts) - 1) // (_MOST - 1)]
         self.starts = starts
         self.values = places.patches(places.padded(picture), starts)
         self.parts = _parts(len(places.starts), len(starts))
@@ -280,6 +287,7 @@ class _NearPatches:
         self.places = places
         self.smooth = places.padded(smooth)
         self.details = places.padded(picture) - self.smooth
+        self.inside = places.padded(torch.ones_like(smooth))
         starts = self._near(displacements)
         tall, wide = places.usable.shape
         down, across = starts // places.row, starts % places.row
@@ -308,9 +316,10 @@ class _NearPatches:
 
     def _unlike(self, part: slice) -> Tensor:
         """The cost of what a patch is at half the size."""
-        here = self.places.patches(self.smooth, self.places.starts[part])
+        starts = self.places.starts[part]
+        here, inside = self.places.patches(self.smooth, starts), self.places.patches(self.inside, starts)
         there = self.places.patches(self.smooth, self.starts[part])
-        return (there - here[:, None]).square().sum(-1) / (4 * _TOLERANCE**2)
+        return ((there - here[:, None]).square() @ inside[..., None])[..., 0] / (4 * _TOLERANCE**2)
 
     def _near(self, displacements: Tensor) -> Tensor:
         """Where the patches to compare with start, (N, K); some of them in no picture."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from scoreinv.guidance import Exemplars
 from scoreinv.samplers import PC, Ancestral, NoCorrector, NoiseStream, State
 from scoreinv.sdes import VE
-from scoreinv.tasks.common import Share, TaskCallback, Told, finite
+from scoreinv.tasks.common import Share, TaskCallback, Told
 
 _FIRST = VE(sigma_min=0.02, sigma_max=2.0)
 """Of the first scale, for pictures on [-1, 1]: from noise that drowns them."""
@@ -29,17 +29,20 @@ def continue_surroundings(
             one before; the last with patches to start from (`Exemplars.enough`).
         noise: the noise of each scale, 0 the finest.
     """
-    share = Share(callback, len(scales))
-    drawn, x0 = None, scales[-1][0]
-    for number in reversed(range(len(scales))):
-        share.begin(1)
-        pictures, observed = scales[number]
-        exemplars = Exemplars(_FIRST if drawn is None else _FINER, 2 * pictures - 1, observed, drawn)
-        stream, base = noise(number), exemplars.base
+    share = Share(callback, sum(observed.numel() for _, observed in scales))
+
+    def sample(exemplars: Exemplars, number: int, steps: int) -> Tensor:
+        share.begin(scales[number][1].numel())
+        base, stream = exemplars.base, noise(number)
         start = State(base + exemplars.sde.prior_std * stream.normal(base.shape), 1.0)
-        sampler = PC(
-            Ancestral(), NoCorrector(), corrector_steps=0, steps=_FIRST_STEPS if drawn is None else _FINER_STEPS
-        )
-        x0 = sampler.sample(exemplars, tuple(base.shape), noise=stream, callback=Told(share), start=start).x0
-        drawn = exemplars.drawn(finite(x0)) if number else None
+        sampler = PC(Ancestral(), NoCorrector(), corrector_steps=0, steps=steps)
+        return sampler.sample(exemplars, tuple(base.shape), noise=stream, callback=Told(share), start=start).x0
+
+    pictures, observed = scales[-1]
+    exemplars = Exemplars(_FIRST, 2 * pictures - 1, observed)
+    x0 = sample(exemplars, len(scales) - 1, _FIRST_STEPS)
+    for number in reversed(range(len(scales) - 1)):
+        pictures, observed = scales[number]
+        exemplars = Exemplars(_FINER, 2 * pictures - 1, observed, exemplars.as_coarse(x0))
+        x0 = sample(exemplars, number, _FINER_STEPS)
     return (x0 + 1) / 2

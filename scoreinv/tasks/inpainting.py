@@ -187,16 +187,17 @@ class _Site:
 
 
 def _sites(hole: np.ndarray, tile: int, stride: int, *, deep: bool) -> list[_Site]:
-    """The regions to fill, deepest holes first: none has a side longer than a block and its context.
+    """The regions to fill, deep holes last, since they go on from all around: none has a side longer than a block and
+    its context.
 
     tile, stride: sides of the windows, and what they are multiples of.
     deep: draw what is out of the network's reach at coarser scales; else all at the picture's own.
     """
     times = halvings(hole, tile / 4) if deep else np.zeros(hole.shape, dtype=np.int8)
     sites = []
-    for count in np.unique(times[hole])[::-1].tolist():
-        limit = _BLOCK_TILES * tile * (2 if count else 1)
+    for count in np.unique(times[hole]).tolist():
         context = max(tile // 4, _DEEP_CONTEXT if count else 0) << count
+        limit = 2 * (_BLOCK_TILES * tile + context) if count else _BLOCK_TILES * tile
         regions = hole_regions(hole & (times == count), context=context, multiple=stride, minimum=tile, maximum=limit)
         sites += [_Site(block, count) for region in regions for block in _blocks(region, hole.shape, limit, context)]
     return sites
@@ -228,7 +229,8 @@ def _groups(sites: list[_Site]) -> Iterator[list[_Site]]:
     group: list[_Site] = []
     for site in sites:
         size = site.region.hole.size
-        alike = group and (site.region.hole.shape, site.halvings) == (group[0].region.hole.shape, group[0].halvings)
+        shallow = group and site.halvings == group[0].halvings == 0  # deep ones may each be drawn in another way
+        alike = shallow and site.region.hole.shape == group[0].region.hole.shape
         apart = not any(_meet(site.region.box, other.region.box) for other in group)
         if group and not (alike and apart and (len(group) + 1) * size <= PIXELS_AT_ONCE):
             yield group

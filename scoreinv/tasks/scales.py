@@ -1,8 +1,8 @@
 """Deep holes from coarse to fine.
 
-What is around a hole says more of it than a small network knows of all pictures: where there are patches to compare
-with, the hole is filled out of them. Where there are none (all is hole but a corner) it is drawn by the network, first
-at a scale where that sees across it. On each finer scale the network is given what is known there and, as block means,
+What is around a hole says more of it than a small network knows of all pictures: where there are patches enough, the
+hole is filled out of them. Where there are not (all is hole but a corner) it is drawn by the network, first at a scale
+where that sees across it. On each finer scale the network is given what is known there and, as block means,
 what was drawn below. All that is left open is then one octave of detail, so sampling begins at a noise level just above
 it and takes few steps.
 """

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from scoreinv.errors import InputError
-from scoreinv.guess import block_means
+from scoreinv.guess import block_means, push
 from scoreinv.guidance import Exemplars
 from scoreinv.samplers import NoiseStream
 from scoreinv.sdes import VE, VP
@@ -60,7 +60,7 @@ def test_the_mean_is_that_of_the_formula() -> None:
     prior = Exemplars(SDE, picture, observed)
     fill = prior._fills[0]
     weight = torch.where(observed[0] > 0, 1 / (2 * TOLERANCE**2), 1 / (2 * (level**2 + TOLERANCE**2)))
-    estimate, _ = fill.places.joined(fill.patches.mean(*place) for place in fill._places(state[0], weight))
+    estimate, _ = fill.places.joined(fill.patches.mean(*place) for place in fill._compared(state[0], weight))
     torch.testing.assert_close(estimate[:, 10, 12].double(), expected, atol=2e-4, rtol=0)
     # What the estimate misses around the pixel is added, so here the known neighbours count too.
     assert (prior.denoise(state, t)[0, :, 10, 12] - estimate[:, 10, 12]).abs().max() < 0.3
@@ -86,19 +86,18 @@ def test_waves_go_on_through_a_hole() -> None:
     assert torch.equal(drawn[..., :20, :], ((picture + 1) / 2)[..., :20, :])
 
 
-def test_details_go_on_at_the_finer_scale() -> None:
+@pytest.mark.parametrize("box", [(32, 48, 30, 32), (32, 0, 30, 24), (65, 97, 30, 30)])
+def test_details_go_on_at_the_finer_scale(box: tuple[int, int, int, int]) -> None:
     """Waves of 4 and 3 pixels, which half the size does not show, on the coarse ones that it does."""
-    y, x = torch.arange(96)[:, None], torch.arange(128)
+    y, x = torch.arange(95)[:, None], torch.arange(127)
     fine = 0.2 * torch.sin(2 * math.pi * (x / 4 + y / 3)).expand(1, 3, -1, -1)
-    picture, observed = stripes(96, 128) + fine, holed(96, 128, (32, 48, 30, 32))
+    picture, observed = stripes(95, 127) + fine, holed(95, 127, box)
     scales = [((picture + 1) / 2, observed)]
     half = (block_means(observed) == 1).float()
     scales.append((block_means(torch.where(observed > 0, scales[0][0], 0.0)), half))
     drawn = 2 * continue_surroundings(scales, lambda scale: NoiseStream(scale, 1), None) - 1
     hole = (observed == 0).expand_as(picture)
-    detail = [
-        (values - block_means(values).repeat_interleave(2, 2).repeat_interleave(2, 3)) for values in (drawn, picture)
-    ]
+    detail = [values - push(block_means(values), values.shape) for values in (drawn, picture)]
     ratio = detail[0][hole].std() / detail[1][hole].std()
     assert 0.8 < ratio < 1.1
     assert (drawn - picture)[hole].square().mean().sqrt() < 0.25
@@ -117,8 +116,10 @@ def test_each_picture_of_a_batch_is_its_own() -> None:
 
 def test_too_little_to_continue() -> None:
     assert not Exemplars.enough(torch.zeros(1, 1, 5, 40))
-    assert not Exemplars.enough(holed(12, 12, (2, 2, 8, 8)))
-    assert Exemplars.enough(holed(12, 12, (0, 0, 2, 12)))
+    assert not Exemplars.enough(holed(12, 12, (0, 0, 2, 12)))
+    assert Exemplars.enough(holed(32, 32, (0, 0, 2, 12)))
+    with pytest.raises(InputError, match="no hole"):
+        Exemplars(SDE, stripes(12, 12), torch.ones(1, 1, 12, 12))
     with pytest.raises(InputError, match="nothing to continue"):
         Exemplars(SDE, stripes(12, 12), holed(12, 12, (2, 2, 8, 8)))
     with pytest.raises(InputError, match="windows"):

@@ -62,7 +62,7 @@ def test_a_hole_with_enough_around_it_is_continued_without_the_network() -> None
     picture = np.stack([0.5 + 0.35 * np.sin(2 * np.pi * (x / 12 + y / 8) + phase) for phase in range(3)], -1)
     picture = picture.astype(np.float32)
     hole = np.zeros((160, 200), dtype=bool)
-    hole[60:100, 80:122] = True
+    hole[60:84, 80:106] = True
     model = prior()
     result = inpaint(picture, hole, prior=model, samples=2, seed=1)
     assert (result.method, result.nfe, model.network.seen) == ("conditioned", 0, [])
