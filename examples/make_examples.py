@@ -1,4 +1,4 @@
-"""Rebuild masks/, damaged/ and grey/ from photos/: `python examples/make_examples.py`.
+"""Rebuild masks/, damaged/, grey/ and hints/ from photos/: `python examples/make_examples.py`.
 
 White in a mask is a hole. A damaged picture differs from its photograph inside the mask only, so what an inpainting
 recovers can be compared with the photograph itself.
@@ -22,6 +22,18 @@ MOOSE += [(400, 130), (412, 118), (440, 108), (470, 108), (500, 130), (540, 100)
 MOOSE += [(622, 88), (625, 135), (600, 165), (540, 210), (480, 240), (495, 290), (535, 345), (536, 410), (505, 430)]
 MOOSE += [(440, 445), (350, 460), (230, 478), (85, 485), (85, 430), (125, 370), (200, 342), (318, 340), (320, 300)]
 MOOSE += [(335, 265), (255, 268), (228, 248), (205, 210)]
+
+Line = tuple[tuple[int, int], tuple[int, int]]
+STROKES: dict[str, list[tuple[str, Line]]] = {
+    "dog": [
+        ("#c48c46", ((200, 120), (260, 160))),
+        ("#c48c46", ((180, 330), (220, 420))),
+        ("#b06068", ((300, 290), (310, 340))),
+        ("#3c6428", ((40, 60), (50, 260))),
+        ("#5a7832", ((450, 60), (460, 220))),
+    ],
+}
+"""Colours on grey/, as somebody would dab them: of fur, tongue and leaves."""
 
 
 def scratches(size: tuple[int, int], coverage: float, seed: int) -> Image.Image:
@@ -86,13 +98,22 @@ def outline(size: tuple[int, int], corners: list[tuple[int, int]]) -> Image.Imag
     return mask
 
 
+def hints(size: tuple[int, int], strokes: list[tuple[str, Line]]) -> Image.Image:
+    """Strokes of colour on a transparent layer."""
+    layer = Image.new("RGBA", size)
+    draw = ImageDraw.Draw(layer)
+    for colour, line in strokes:
+        draw.line(line, fill=colour, width=12)
+    return layer
+
+
 def paint(photo: Image.Image, mask: Image.Image, colour: tuple[int, int, int]) -> Image.Image:
     """`photo` with the holes of `mask` filled with `colour`."""
     return Image.composite(Image.new("RGB", photo.size, colour), photo, mask)
 
 
 def main() -> None:
-    for folder in ("masks", "damaged", "grey"):
+    for folder in ("masks", "damaged", "grey", "hints"):
         (HERE / folder).mkdir(exist_ok=True)
     photos = {path.stem: Image.open(path).convert("RGB") for path in sorted((HERE / "photos").glob("*.jpg"))}
     masks = {
@@ -108,6 +129,8 @@ def main() -> None:
         paint(photos[name], masks[name], colour).save(HERE / "damaged" / f"{name}.png", optimize=True)
     for name in GREY:
         photos[name].convert("L").save(HERE / "grey" / f"{name}.jpg", quality=92, optimize=True)
+    for name, strokes in STROKES.items():
+        hints(photos[name].size, strokes).save(HERE / "hints" / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":

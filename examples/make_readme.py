@@ -1,6 +1,6 @@
 """Rebuild readme/, the README's before-and-after pictures, with the defaults of the commands.
 
-`python examples/make_readme.py`; the prior has not been trained on any of these photographs.
+`python examples/make_readme.py`, after make_examples.py. Neither prior has been trained on these photographs.
 """
 
 from __future__ import annotations
@@ -32,6 +32,11 @@ def marked(photo: Image.Image, mask: Image.Image) -> Image.Image:
     return Image.composite(red, photo, mask)
 
 
+def small(picture: Image.Image, width: int) -> Image.Image:
+    """The picture at this width."""
+    return picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
+
+
 def main() -> None:
     (HERE / "readme").mkdir(exist_ok=True)
     prior = scoreinv.load("photo")
@@ -42,9 +47,15 @@ def main() -> None:
         result = scoreinv.inpaint(photo, mask, prior=prior)
         before = photo if damaged.exists() else marked(photo, mask)
         beside(before, result.image).save(HERE / "readme" / f"inpaint_{name}.jpg", quality=90)
-    grey = Image.open(HERE / "grey" / "lake.jpg")
-    result = scoreinv.colorize(grey, prior=scoreinv.load("scene"))
-    beside(grey, result.image).save(HERE / "readme" / "colorize_lake.jpg", quality=90)
+    prior = scoreinv.load("scene")
+    for name in ("lake", "moose"):
+        grey = Image.open(HERE / "grey" / f"{name}.jpg")
+        result = scoreinv.colorize(grey, prior=prior, samples=2)
+        small(beside(grey, *result.samples), 1200).save(HERE / "readme" / f"colorize_{name}.jpg", quality=90)
+    grey, hints = Image.open(HERE / "grey" / "dog.jpg").convert("RGB"), Image.open(HERE / "hints" / "dog.png")
+    result = scoreinv.colorize(grey, prior=prior, hints=hints)
+    grey.paste(hints, mask=hints)
+    small(beside(grey, result.image), 800).save(HERE / "readme" / "colorize_dog.jpg", quality=90)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,11 @@
 
     python examples/out_of_distribution.py FOLDER [OTHER ...] [--model cifar10] [-n 100] [--figure likelihood.png]
 
-Pictures of FOLDER are what the model knows: half of them tell what is usual, the other half must pass as such. Against
-these are set the same pictures with noise, blurred, inverted and with their blocks shuffled, and those of OTHER
-folders, brought to size. Flat pictures are *more* likely than any photograph (few bits describe them), so a picture is
-flagged when its bits per dimension are outside of the middle 95 % of the usual ones, on either side. The figure needs
-matplotlib (`pip install 'scoreinv[bench]'`).
+FOLDER holds pictures of the kind that the model knows, but not those that it was trained on, a few hundred at best (for
+`cifar10` the test set): half of them tell what is usual, the other half must pass as such. Against these are set the
+same pictures with noise, blurred, inverted and with their blocks shuffled, and those of OTHER folders, brought to size.
+Flat pictures are *more* likely than any photograph (few bits describe them), so a picture is flagged when its bits per
+dimension are outside of the middle 95 % of the usual ones, on either side. The figure needs matplotlib.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("others", type=Path, nargs="*")
     parser.add_argument("--model", default="cifar10")
-    parser.add_argument("-n", type=int, default=100, help="pictures of each kind")
+    parser.add_argument("-n", type=int, default=100, help="pictures of each kind; twice as many of FOLDER")
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
     prior = scoreinv.load(options.model)

@@ -12,7 +12,7 @@ from typing import Annotated, get_type_hints
 import typer
 
 from scoreinv.errors import InputError
-from scoreinv.tasks.settings import GUESS_START, STEPS, ConditionalSampling
+from scoreinv.tasks.settings import COLOUR_STEPS, FILL_STEPS, GUESS_START, ConditionalSampling
 from scoreinv.version import __version__
 
 COMMON = "Common options"
@@ -159,7 +159,9 @@ StepsOption = Annotated[
     typer.Option(
         "--steps",
         min=1,
-        help=f"Sampler steps; 1000 is the paper's of pc. (default: {STEPS['conditioned']}, pc {STEPS['pc']})",
+        help="Sampler steps; 1000 is the paper's of pc. "
+        f"(default: {FILL_STEPS['conditioned']} for holes, {COLOUR_STEPS['conditioned']} for colours; "
+        f"pc {FILL_STEPS['pc']})",
     ),
 ]
 FixedStepsOption = Annotated[

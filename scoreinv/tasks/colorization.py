@@ -38,7 +38,7 @@ from scoreinv.tasks.common import (
     to_tensor,
 )
 from scoreinv.tasks.restored import Restored, restore_each
-from scoreinv.tasks.settings import ConditionalSampling, Estimate, Method
+from scoreinv.tasks.settings import COLOUR_STEPS, ConditionalSampling, Estimate, Method
 
 _STREAM = (0, 0, 1)  # apart from the streams of holes, which are keyed by their place
 
@@ -132,7 +132,7 @@ def colorize_picture(
     check_colour(prior)
     # A network that was given luma by other weights knows another grey.
     conditional = prior.conditional and prior.preconditioning.gray_weights == colours.weights
-    sampling = sampling.resolved(conditional=conditional)
+    sampling = sampling.resolved(COLOUR_STEPS, conditional=conditional)
     weights, hints = colours.weights, colours.hints
     if hints is not None:
         hints.check_size(picture.size, "the hints")

@@ -40,7 +40,7 @@ from scoreinv.tasks.common import (
 )
 from scoreinv.tasks.restored import Restored, restore_each
 from scoreinv.tasks.scales import draw_in_scales
-from scoreinv.tasks.settings import ConditionalSampling, Estimate, Method
+from scoreinv.tasks.settings import FILL_STEPS, ConditionalSampling, Estimate, Method
 
 _BLOCK_TILES = 12
 """Longest side of a region in tiles; larger clusters of holes are done in blocks, each given those before."""
@@ -94,7 +94,7 @@ def inpaint_picture(
 ) -> Restored:
     """`inpaint` for one `Picture` and its holes, HxW bool; gives a `Picture`."""
     check_colour(prior)
-    sampling = sampling.resolved(conditional=prior.conditional)
+    sampling = sampling.resolved(FILL_STEPS, conditional=prior.conditional)
     sites = _sites(
         hole,
         window_side(sampling, prior),

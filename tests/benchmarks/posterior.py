@@ -34,7 +34,7 @@ from scoreinv.preconditioning import ResidualEDM
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, Multistep, NoCorrector, resampling_times
 from scoreinv.sdes import VE
-from scoreinv.tasks.settings import STEPS
+from scoreinv.tasks.settings import FILL_STEPS
 from scoreinv.training.config import DataConfig
 from scoreinv.training.ema import averaged
 from scoreinv.training.objectives import draw_times, per_image_loss_given
@@ -128,7 +128,7 @@ def methods(network: ScorePrior | None, variance: float) -> dict[str, Method]:
         "MMPS": Method(lambda p, a, y: MMPS(p, a, y, iterations=3), Multistep(1.0, steps=50)),
     }
     if network is not None:
-        sampler = Multistep(1.0, steps=STEPS["conditioned"])
+        sampler = Multistep(1.0, steps=FILL_STEPS["conditioned"])
         found["conditioned"] = Method(lambda p, a, y: Conditioned(network, a, y.float()), sampler)
     return found
 

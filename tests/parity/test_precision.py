@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from torch import Tensor
 import scoreinv
 from scoreinv.checkpoints.published import published
 from scoreinv.prior import ScorePrior
+from scoreinv.sdes import time_at
 
 ROOT = Path(__file__).parents[2]
 SIGMAS = (0.05, 0.3, 2.0, 10.0)
@@ -35,12 +35,12 @@ def _picture(prior: ScorePrior) -> Tensor:
     return prior.to_model(torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255)
 
 
-@pytest.mark.parametrize("model", ["photo", "scene"])
+@pytest.mark.parametrize("model", ["cifar10", "photo", "scene"])
 def test_a_bundled_model(model: str) -> None:
     prior = scoreinv.load(model)
     x0 = _picture(prior).expand(len(SIGMAS), -1, -1, -1)
-    t = torch.tensor([math.log(sigma / 0.01, 80 / 0.01) for sigma in SIGMAS])
-    x = x0 + torch.tensor(SIGMAS).view(-1, 1, 1, 1) * torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
+    t = time_at(prior.sde, torch.tensor(SIGMAS, dtype=torch.float64))
+    x = prior.sde.perturb(x0, t, torch.randn(x0.shape, generator=torch.Generator().manual_seed(0)))
     assert max(_relative_errors(prior, x, t)) < 0.02
 
 
