@@ -94,8 +94,7 @@ class Exemplars(Prior):
         side = 2 * _MARGIN + 1
         if min(observed.shape[-2:]) < side:
             return False
-        whole = F.max_pool2d(1 - observed, side, 1) == 0
-        return bool((whole.flatten(1).sum(1) >= _FEWEST).all())
+        return bool((_wholly_known(observed, side).flatten(1).sum(1) >= _FEWEST).all())
 
     @property
     def base(self) -> Tensor:
@@ -194,8 +193,7 @@ class _Places:
         self.starts = self.number(*self.at * core)
         if not len(self.starts):
             raise InputError("the picture has no hole")
-        self.usable = (F.max_pool2d(1 - known, self.side, 1) == 0)[0]
-        """Whether the patch that starts there is wholly known."""
+        self.usable = _wholly_known(known, self.side)[0]
 
     def number(self, down: Tensor, across: Tensor) -> Tensor:
         return down * self.row + across
@@ -259,6 +257,7 @@ class _AllPatches:
             starts = starts[torch.arange(_MOST, device=starts.device) * (len(starts) - 1) // (_MOST - 1)]
         self.starts = starts
         self.values = places.patches(places.padded(picture), starts)
+        self.squares = self.values.square()
         self.parts = _parts(len(places.starts), len(starts))
 
     def mean(self, target: Tensor, weight: Tensor, part: slice) -> Tensor:
@@ -274,7 +273,7 @@ class _AllPatches:
         far = ((self.starts // row - here // row) / _REACH[0]).square()
         far += ((self.starts % row - here % row) / _REACH[1]).square()
         # |target - value|^2 without what is common to all values.
-        return weight @ self.values.square().T - 2 * (weight * target) @ self.values.T + far / 2
+        return weight @ self.squares.T - 2 * (weight * target) @ self.values.T + far / 2
 
 
 class _NearPatches:
@@ -333,6 +332,11 @@ class _NearPatches:
                 starts.append(places.starts + places.number(*2 * displacements[:, at[0], at[1]]))
         own = starts[4]
         return torch.stack([*starts, own - 1, own + 1, own - places.row, own + places.row], 1)
+
+
+def _wholly_known(observed: Tensor, side: int) -> Tensor:
+    """Whether the patch of `side` pixels a side that starts there is, (..., H - side + 1, W - side + 1)."""
+    return F.max_pool2d(1 - observed, side, 1) == 0
 
 
 def _parts(count: int, values: int) -> list[slice]:
