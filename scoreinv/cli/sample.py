@@ -33,12 +33,13 @@ def sample(
     model: ModelOption = "photo",
     count: Annotated[int, typer.Option("-n", "--count", min=1, max=100_000, help="Pictures to draw.")] = 16,
     sampler: Annotated[
-        SamplerChoice,
+        SamplerChoice | None,
         typer.Option(
             "--sampler",
-            help="pc: predictor-corrector, the paper's; ode: adaptive probability flow; multistep: DPM-Solver++, fast.",
+            help="pc: predictor-corrector, the paper's; ode: adaptive probability flow; multistep: DPM-Solver++, fast. "
+            "(default: pc where settings were published with the model, else multistep)",
         ),
-    ] = SamplerChoice.PC,
+    ] = None,
     steps: Annotated[
         int | None,
         typer.Option(
@@ -80,19 +81,20 @@ def sample(
     outputs = gallery_outputs(target, count, settings)
     session = Session(model, settings, exact=sampler is SamplerChoice.ODE)
 
-    from scoreinv.tasks.generation import class_index, generate
+    from scoreinv.tasks.generation import class_index, default_sampler, generate
 
     judge = label = None
     if class_name is not None:
         judge = _classifier(classifier or f"{model}-classifier", session)
         label = class_index(judge, class_name)
     session.load()
+    method = default_sampler(session.prior) if sampler is None else sampler.value
     started = time.monotonic()
     with ProgressBar("sampling", quiet=settings.quiet) as bar:
         result = generate(
             session.prior,
             count,
-            sampler=sampler.value,
+            sampler=method,
             steps=steps,
             seed=settings.seed,
             classifier=judge,
@@ -103,7 +105,7 @@ def sample(
     write_gallery(result.images, outputs, quality, overwrite=settings.overwrite)
     seconds = time.monotonic() - started
     record = {"output": outputs[0], "outputs": outputs, "seconds": round(seconds, 3), "nfe": result.nfe}
-    emit(settings, record | session.record(sampler.value))
+    emit(settings, record | session.record(method))
     notice(settings, f"{count} pictures in {target} ({duration(seconds)})")
 
 

@@ -38,7 +38,7 @@ def generate(
     prior: ScorePrior,
     count: int,
     *,
-    sampler: Sampler = "pc",
+    sampler: Sampler | None = None,
     steps: int | None = None,
     seed: int = 0,
     classifier: Classifier | None = None,
@@ -50,7 +50,7 @@ def generate(
 
     Arguments:
         sampler: `pc` with the settings recommended with the model, else the paper's for its SDE (`recommended`), `ode`
-            (adaptive probability flow), or `multistep` (DPM-Solver++, good in 25 evaluations).
+            (adaptive probability flow), or `multistep` (DPM-Solver++, good in 25 evaluations). None: `default_sampler`.
         steps: of `pc` (as recommended, else 1000) and `multistep` (25); the ODE chooses its own.
         classifier, label, guidance: see `ClassifierGuidance`; `class_index` finds the label of a name.
         callback: told of progress; may stop the work.
@@ -64,6 +64,7 @@ def generate(
         raise InputError("a class needs a classifier and a label")
     if isinstance(classifier, NoiseClassifier):
         _check_match(classifier, prior)
+    sampler = sampler or default_sampler(prior)
     solver = make_sampler(prior, sampler, steps)
     target: Prior = prior
     if classifier is not None:
@@ -116,6 +117,11 @@ def _check_match(classifier: NoiseClassifier, prior: ScorePrior) -> None:
         raise InputError("the classifier was trained for states of another SDE, range or number of channels")
     if prior.image_size % classifier.network.stride:
         raise InputError(f"the classifier needs sides that are multiples of {classifier.network.stride}")
+
+
+def default_sampler(prior: ScorePrior) -> Sampler:
+    """`pc` for a model that was published with settings of it, else the fast one."""
+    return "multistep" if prior.sampler is None else "pc"
 
 
 def make_sampler(prior: ScorePrior, sampler: Sampler, steps: int | None) -> PC | ODE | Multistep:

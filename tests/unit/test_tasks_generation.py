@@ -9,9 +9,10 @@ from analytic import gaussian_colour_prior
 
 from scoreinv.errors import InputError
 from scoreinv.imaging.picture import Picture
+from scoreinv.prior import RecommendedSampler
 from scoreinv.sdes import VE, VP
 from scoreinv.tasks.density import picture_bits_per_dim, pictures_bits_per_dim
-from scoreinv.tasks.generation import generate
+from scoreinv.tasks.generation import default_sampler, generate
 
 STD = 0.1
 
@@ -34,6 +35,15 @@ def test_pictures_have_the_priors_moments(sde, sampler, steps):
 def test_a_picture_does_not_depend_on_how_many_are_drawn():
     many, few = generate(prior(VE()), 3, steps=4).images, generate(prior(VE()), 1, steps=4).images
     np.testing.assert_allclose(many[:1], few, atol=1e-5)
+
+
+def test_the_default_is_what_was_published_else_the_fast_one():
+    model = prior(VE())
+    assert default_sampler(model) == "multistep"
+    np.testing.assert_array_equal(generate(model, 1).images, generate(model, 1, sampler="multistep").images)
+    model.sampler = RecommendedSampler("reverse_diffusion", "langevin", steps=3)
+    assert default_sampler(model) == "pc"
+    assert generate(model, 1).nfe == 6
 
 
 def test_a_class_by_its_classifier():
