@@ -7,14 +7,16 @@ from typing import Any, TypeVar
 
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import CheckpointError
-from scoreinv.networks.ncsnpp import NCSNpp, NCSNppConfig
-from scoreinv.networks.wide_resnet import WideResNet, WideResNetConfig
+from scoreinv.networks.convnet import ConvNetConfig
+from scoreinv.networks.ncsnpp import NCSNppConfig
+from scoreinv.networks.wide_resnet import WideResNetConfig
 from scoreinv.preconditioning import CONDITION_CHANNELS, EDM, PaperVE, PaperVP, Preconditioning, ResidualEDM
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
 
 _SDES: dict[str, type] = {"ve": VE, "vp": VP, "subvp": SubVP, "ddpm": DDPM}
 _PRECONDITIONINGS: dict[str, type] = {"paper_ve": PaperVE, "paper_vp": PaperVP, "edm": EDM, "residual_edm": ResidualEDM}
+_CLASSIFIERS: dict[str, type] = {"wide_resnet": WideResNetConfig, "convnet": ConvNetConfig}
 
 T = TypeVar("T")
 
@@ -48,7 +50,7 @@ class ModelConfig:
 
     def build(self) -> ScorePrior:
         """A prior with fresh weights, in evaluation mode."""
-        network = NCSNpp(self.network)
+        network = self.network.build()
         prior = ScorePrior(network, self.sde, self.preconditioning, self.data_range, self.image_size, self.sampler)
         return prior.eval()
 
@@ -87,14 +89,14 @@ class ClassifierConfig:
     """Everything that builds a classifier of noisy pictures but its weights.
 
     Attributes:
-        network: options of the network.
+        network: options of the network, a wide residual network or (for clean pictures) a plain one.
         sde: the forward process of the states that it classifies.
         classes: names, as many as the network has.
         data_range: model values of black and white.
         image_size: side of the training pictures, in pixels.
     """
 
-    network: WideResNetConfig
+    network: WideResNetConfig | ConvNetConfig
     sde: SDE
     classes: tuple[str, ...]
     data_range: tuple[float, float] = (-1.0, 1.0)
@@ -106,13 +108,13 @@ class ClassifierConfig:
 
     def build(self) -> NoiseClassifier:
         """A classifier with fresh weights, in evaluation mode."""
-        network = WideResNet(self.network)
+        network = self.network.build()
         return NoiseClassifier(network, self.sde, self.data_range, self.image_size, self.classes).eval()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; `model_from_dict` is its inverse."""
         return {
-            "network": asdict(self.network),
+            "network": {"name": name_of(_CLASSIFIERS, self.network), **asdict(self.network)},
             "sde": {"name": name_of(_SDES, self.sde), **asdict(self.sde)},
             "classes": list(self.classes),
             "data_range": list(self.data_range),
@@ -124,7 +126,7 @@ class ClassifierConfig:
         """Raises CheckpointError naming the entry that is missing or unknown."""
         try:
             return cls(
-                network=build_dataclass(WideResNetConfig, data["network"]),
+                network=_named(_CLASSIFIERS, {"name": "wide_resnet", **data["network"]}),
                 sde=_named(_SDES, data["sde"]),
                 classes=tuple(data["classes"]),
                 data_range=tuple(data["data_range"]),

@@ -14,8 +14,9 @@ from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig
 from scoreinv.checkpoints.diffusers_folder import read_diffusers_config
 from scoreinv.checkpoints.files import read_metadata
 from scoreinv.checkpoints.published import FIGURES, PUBLISHED, SOURCES, published
-from scoreinv.networks.ncsnpp import NCSNpp, NCSNppConfig
-from scoreinv.networks.wide_resnet import WideResNet, WideResNetConfig
+from scoreinv.networks.convnet import ConvNetConfig
+from scoreinv.networks.ncsnpp import NCSNppConfig
+from scoreinv.networks.wide_resnet import WideResNetConfig
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,7 @@ def _describe_located(name: str) -> ModelDescription:
 
 
 @cache
-def count_parameters(network: NCSNppConfig | WideResNetConfig) -> int:
+def count_parameters(network: NCSNppConfig | WideResNetConfig | ConvNetConfig) -> int:
     """Weights of a network, counted without memory for them."""
-    build = WideResNet if isinstance(network, WideResNetConfig) else NCSNpp
     with torch.device("meta"):
-        return sum(parameter.numel() for parameter in build(network).parameters())
+        return sum(parameter.numel() for parameter in network.build().parameters())

@@ -87,6 +87,9 @@ class NCSNppConfig:
     activation: Activation = "swish"
     patch: int = 1
 
+    def build(self) -> NCSNpp:
+        return NCSNpp(self)
+
 
 class ResidualBlock(nn.Module):
     """norm, act, [resample], convolution, + noise embedding, norm, act, dropout, convolution; + shortcut."""

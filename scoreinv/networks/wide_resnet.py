@@ -40,6 +40,9 @@ class WideResNetConfig:
     dropout: float = 0.1
     fourier_scale: float = 1.0
 
+    def build(self) -> WideResNet:
+        return WideResNet(self)
+
 
 class WideResNet(nn.Module):
     """Logits (B, classes) of pictures (B, C, H, W), sides multiples of `stride`, at noise levels (B,) > 0."""

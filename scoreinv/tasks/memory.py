@@ -14,7 +14,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from scoreinv.checkpoints.config import ModelConfig
-from scoreinv.networks.ncsnpp import NCSNpp
 from scoreinv.tasks.common import PIXELS_AT_ONCE
 
 _WORKSPACE = 1.25
@@ -34,7 +33,7 @@ def process_bytes(config: ModelConfig, *, itemsize: int = 4) -> int:
     side = config.image_size
     batch = max(1, PIXELS_AT_ONCE // side**2)
     with FakeTensorMode():
-        network = NCSNpp(config.network)
+        network = config.network.build()
         weights = sum(parameter.numel() for parameter in network.parameters())
         with torch.no_grad(), _Peak() as peak:
             network(torch.empty(batch, config.network.channels, side, side), torch.ones(batch))

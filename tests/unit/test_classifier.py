@@ -12,14 +12,15 @@ from gaussian import write_noise_pictures
 
 import scoreinv
 from scoreinv.checkpoints.catalogue import load_classifier
-from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig
+from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig, model_from_dict
 from scoreinv.checkpoints.files import save_model
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.guidance import ClassifierGuidance
+from scoreinv.networks.convnet import ConvNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.networks.wide_resnet import WideResNetConfig
 from scoreinv.preconditioning import EDM
-from scoreinv.sdes import VE, VP, broadcast
+from scoreinv.sdes import TRAINING_START, VE, VP, broadcast
 from scoreinv.tasks.generation import class_index, generate
 from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig
 from scoreinv.training.loop import train
@@ -116,10 +117,12 @@ def test_its_gradient_points_where_the_exact_one_does(run: Path) -> None:
     assert 0.5 < ours.mean() / theirs.mean() < 1.3
 
 
-def test_a_file_keeps_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("network", [CONFIG.network, ConvNetConfig(channels=1, classes=2, widths=(16, 32))])
+def test_a_file_keeps_it(tmp_path: Path, network: WideResNetConfig | ConvNetConfig) -> None:
     path = tmp_path / "c.safetensors"
-    classifier = CONFIG.build()
-    save_model(path, classifier, CONFIG, half=False, notes={})
+    config = replace(CONFIG, network=network)
+    classifier = config.build()
+    save_model(path, classifier, config, half=False, notes={})
     again = load_classifier(path)
     assert again.classes == ("bright", "dark")
     assert again.sde == CONFIG.sde
@@ -129,6 +132,26 @@ def test_a_file_keeps_it(tmp_path: Path) -> None:
         scoreinv.load(path)
     with pytest.raises(CheckpointError, match="is a prior, not a classifier"):
         load_classifier("photo")
+
+
+def test_a_file_from_before_there_were_two_networks() -> None:
+    written = CONFIG.to_dict()
+    assert written["network"].pop("name") == "wide_resnet"
+    assert model_from_dict(written) == CONFIG
+
+
+def test_the_judge_sees_the_picture_alone(folder: Path, tmp_path: Path) -> None:
+    model = replace(CONFIG, network=ConvNetConfig(channels=1, classes=2, widths=(16, 16)))
+    clean = ObjectiveConfig(focus=(-6.0, 0.1))
+    train(training(folder, model=model, objective=clean, steps=60, validate_every=60), tmp_path / "run")
+    judge = load_classifier(tmp_path / "run")
+    labels = torch.arange(256) % 2
+    means = torch.where(labels == 0, 2 * BRIGHT - 1, 2 * DARK - 1).reshape(-1, 1, 1, 1)
+    x = means + 2 * STD * torch.randn(256, 1, 8, 8, generator=torch.Generator().manual_seed(4))
+    with torch.no_grad():
+        assert (judge(x, TRAINING_START).argmax(1) == labels).float().mean() > 0.95
+    torch.testing.assert_close(judge.network(x, torch.ones(256)), judge.network(x, torch.full((256,), 9.0)))
+    assert judge.features(x, TRAINING_START).shape == (256, 16)
 
 
 def test_the_data_must_have_its_classes(folder: Path, tmp_path: Path) -> None:
