@@ -12,7 +12,7 @@ import typer
 
 from scoreinv.cli.common import Settings
 from scoreinv.cli.messages import emit
-from scoreinv.cli.outputs import check_file, expand
+from scoreinv.cli.outputs import check_file, expand_deep
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import resolve_device, set_threads
 from scoreinv.errors import InputError
@@ -22,20 +22,33 @@ if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
     from scoreinv.tasks.evaluation import Seen
 
+_JUDGE = "cifar10-judge"
+"""The bundled classifier of clean pictures."""
+
 
 def evaluate(
-    generated: Annotated[str, typer.Argument(metavar="GENERATED", help="Folder of generated pictures.")],
+    generated: Annotated[
+        str, typer.Argument(metavar="GENERATED", help="Generated pictures, in a folder or in folders named by classes.")
+    ],
     settings: Settings,
     reference: Annotated[
         str, typer.Option("--reference", metavar="FOLDER", help="Real pictures of the kind, at best as many.")
     ],
     classifier: Annotated[
         str | None,
-        typer.Option("--classifier", metavar="NAME|FILE", help="Distances in its features, and shares of its classes."),
+        typer.Option(
+            "--classifier",
+            metavar="NAME|FILE",
+            help="Distances in its features, and shares of its classes. (default: cifar10-judge, without --inception)",
+        ),
     ] = None,
     class_name: Annotated[
         str | None,
-        typer.Option("--class", metavar="NAME|NUMBER", help="What the pictures should be: tells how many are."),
+        typer.Option(
+            "--class",
+            metavar="NAME|NUMBER",
+            help="What the pictures should be: tells how many are. (default: what their folders are named by)",
+        ),
     ] = None,
     inception: Annotated[
         str | None,
@@ -48,20 +61,17 @@ def evaluate(
 ) -> None:
     """Compare generated pictures with real ones: distances in a classifier's features, FID, KID, Inception score."""
     if classifier is None and inception is None:
-        raise InputError("say by what to compare: --classifier NAME or FILE, --inception FILE, or both")
+        classifier = _JUDGE
     if class_name is not None and classifier is None:
         raise InputError("--class belongs to --classifier")
-    for folder in (generated, reference):
-        if not Path(folder).is_dir():
-            raise InputError(f"{folder}: no such folder of pictures")
-    folders = {folder: expand(folder) for folder in (generated, reference)}
+    drawn, real = expand_deep(generated), expand_deep(reference)
     started = time.monotonic()
-    record: dict[str, Any] = {"input": generated, "reference": reference, "pictures": len(folders[generated])}
+    record: dict[str, Any] = {"input": generated, "reference": reference, "pictures": len(drawn)}
     if inception is not None:
         check_file(inception)
-        record |= _by_inception(generated, reference, inception, settings)
+        record |= _by_inception(generated, reference, inception, min(len(drawn), len(real)), settings)
     if classifier is not None:
-        record |= _by_classifier(folders[generated], folders[reference], classifier, class_name, settings)
+        record |= _by_classifier(drawn, real, classifier, class_name, settings)
     record["seconds"] = round(time.monotonic() - started, 3)
     emit(settings, record)
     if not settings.json:
@@ -80,7 +90,11 @@ def _by_classifier(
 
     set_threads(settings.threads)
     classifier = load_classifier(name).to(resolve_device(settings.device))
-    label = None if class_name is None else class_index(classifier, class_name)
+    if class_name is not None:
+        asked = [class_index(classifier, class_name)] * len(generated)
+    else:
+        folders = [Path(path).parent.name for path in generated]
+        asked = [classifier.classes.index(name) for name in folders if name in classifier.classes]
     seen = [_look(paths, classifier, settings) for paths in (generated, real)]
     result = compare(*seen, classifier.classes)
     record = {
@@ -89,7 +103,8 @@ def _by_classifier(
         "kernel_distance": result.kernel_distance,
         "class_shares": result.class_shares,
     }
-    return record if label is None else record | {"accuracy": result.class_shares[classifier.classes[label]]}
+    told = len(asked) == len(generated)  # what every picture should be
+    return record | ({"accuracy": float((seen[0].labels == asked).mean())} if told else {})
 
 
 def _look(paths: list[str], classifier: NoiseClassifier, settings: Settings) -> Seen:
@@ -106,7 +121,7 @@ def _look(paths: list[str], classifier: NoiseClassifier, settings: Settings) -> 
         return look_at(pictures(), classifier)
 
 
-def _by_inception(generated: str, reference: str, weights: str, settings: Settings) -> dict[str, float]:
+def _by_inception(generated: str, reference: str, weights: str, fewest: int, settings: Settings) -> dict[str, float]:
     try:
         from torch_fidelity import calculate_metrics
     except ImportError as error:
@@ -118,7 +133,7 @@ def _by_inception(generated: str, reference: str, weights: str, settings: Settin
         fid=True,
         kid=True,
         isc=True,
-        kid_subset_size=min(1000, len(expand(generated)), len(expand(reference))),
+        kid_subset_size=min(1000, fewest),
         feature_extractor_weights_path=weights,
         cuda=resolve_device(settings.device) == "cuda",
         verbose=False,

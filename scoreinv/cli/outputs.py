@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,13 +88,24 @@ def expand(item: str) -> list[str]:
     path = Path(item)
     if item == STREAM or not path.is_dir():
         return [item]
+    return _pictures(item, path.iterdir())
+
+
+def expand_deep(folder: str) -> list[str]:
+    """The pictures in a folder and in the folders in it; InputError when there are none."""
+    if not Path(folder).is_dir():
+        raise InputError(f"{folder}: no such folder of pictures")
+    return _pictures(folder, Path(folder).rglob("*"))
+
+
+def _pictures(folder: str, entries: Iterable[Path]) -> list[str]:
     found = sorted(
         str(entry)
-        for entry in path.iterdir()
+        for entry in entries
         if entry.is_file() and entry.suffix.lower() in READABLE and not entry.name.startswith(".")
     )
     if not found:
-        raise InputError(f"{item}: no pictures in this folder")
+        raise InputError(f"{folder}: no pictures in this folder")
     return found
 
 

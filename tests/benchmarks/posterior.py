@@ -18,19 +18,20 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from scipy.cluster.vq import kmeans2
-from torch import Tensor
+from torch import Tensor, nn
 
-from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.guidance import DDNM, DPS, MMPS, Conditioned, ConstrainedPC, PiGDM
+from scoreinv.networks.embeddings import FourierEmbedding
 from scoreinv.operators import ObservedComponents, gray, mask
-from scoreinv.preconditioning import ResidualEDM
+from scoreinv.preconditioning import CONDITION_CHANNELS, ResidualEDM
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, Multistep, NoCorrector, resampling_times
 from scoreinv.sdes import VE
@@ -79,25 +80,65 @@ def observations() -> dict[str, ObservedComponents]:
     return {"half": mask(half.double()), "drop75": mask(scattered.double()), "gray": gray("rec601", SIDE, SIDE)}
 
 
+class Dense(nn.Module):
+    """A residual network on whole patches, which are too small for convolutions to say much of."""
+
+    channels, stride = 3, 1
+
+    def __init__(self, width: int = 768, blocks: int = 3) -> None:
+        super().__init__()
+        self.embedding = FourierEmbedding(64, 1.0)
+        self.level = nn.Linear(self.embedding.features, width)
+        self.dense_in = nn.Linear((3 + CONDITION_CHANNELS) * SIDE**2, width)
+        self.blocks = nn.ModuleList(_Block(width) for _ in range(blocks))
+        self.dense_out = nn.Linear(width, 3 * SIDE**2)
+        nn.init.zeros_(self.dense_out.weight)
+
+    def forward(self, x: Tensor, level: Tensor, condition: Tensor | None = None) -> Tensor:
+        condition = x.new_zeros(len(x), CONDITION_CHANNELS, SIDE, SIDE) if condition is None else condition
+        embedding = F.silu(self.level(self.embedding(level).float()))
+        h = self.dense_in(torch.cat([x, condition], 1).flatten(1).float())
+        for block in self.blocks:
+            h = block(h, embedding)
+        return self.dense_out(h).unflatten(1, SHAPE)
+
+
+class _Block(nn.Module):
+    """norm, dense, scaled and shifted by the noise level, act, dense; + shortcut."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.dense_in, self.dense_out = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+        self.modulation = nn.Linear(width, 4 * width)
+        for layer in (self.modulation, self.dense_out):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
+        scale, shift = self.modulation(embedding).chunk(2, 1)
+        return h + self.dense_out(F.silu(self.dense_in(self.norm(h)) * (1 + scale) + shift))
+
+
 def trained_network(prior: Mixture, minutes: float) -> ScorePrior:
-    """A small conditional network trained on draws of the mixture."""
-    preset = conditional_training(VE_SDE, DataConfig())
-    network = replace(preset.model.network, width=48, multipliers=(1, 2), attention_levels=(1,), patch=1)
-    config = ModelConfig(network, VE_SDE, ResidualEDM(), (-1.0, 1.0), SIDE)
+    """A conditional network trained on draws of the mixture."""
     torch.manual_seed(0)
-    model = config.build().train()
-    average = averaged(model.network, 0.999)
-    optimizer = torch.optim.Adam(model.network.parameters(), lr=1e-3)
-    objective = preset.objective
+    model = ScorePrior(Dense(), VE_SDE, ResidualEDM(), image_size=SIDE).train()
+    average = averaged(model.network, 0.9995)
+    rate, batch = 1e-3, 512
+    optimizer = torch.optim.Adam(model.network.parameters(), lr=rate)
+    objective = conditional_training(VE_SDE, DataConfig()).objective
     operators = [operator.observed.expand(1, *SHAPE) for operator in observations().values()]
     draws, generator = torch.Generator().manual_seed(1), np.random.default_rng(2)
-    begin, count, batch = time.monotonic(), 0, 64
+    begin, count = time.monotonic(), 0
     while (fraction := (time.monotonic() - begin) / (60 * minutes)) < 1:
-        optimizer.param_groups[0]["lr"] = 1e-3 * 0.5 * (1 + np.cos(np.pi * fraction))
+        optimizer.param_groups[0]["lr"] = rate * 0.5 * (1 + np.cos(np.pi * fraction)) * min(1, count / (200 * batch))
         x0, z = prior.sample(batch, draws).float(), torch.randn(batch, *SHAPE, generator=draws)
         observed = torch.cat([operators[k] for k in generator.integers(len(operators), size=batch)]).float()
         t = draw_times(objective, VE_SDE, (-1.0, 1.0), batch, generator)
-        per_image_loss_given(objective, model, x0, observed, torch.zeros(batch).bool(), t, z).mean().backward()
+        with torch.autocast("cpu", torch.bfloat16):
+            losses = per_image_loss_given(objective, model, x0, observed, torch.zeros(batch).bool(), t, z)
+        losses.mean().backward()
         torch.nn.utils.clip_grad_norm_(model.network.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()

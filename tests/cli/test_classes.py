@@ -62,6 +62,13 @@ def test_evaluate_pictures_by_a_classifier(scoreinv, classes):
     same = json.loads(scoreinv("evaluate", classes / "night", *judge, "--json").out)
     assert same["frechet_distance"] == pytest.approx(0, abs=1e-6)
     assert "class_shares: day" in scoreinv("evaluate", classes / "day", *judge).out
+    # Folders that are named by classes say what their pictures should be.
+    day, night = (json.loads(scoreinv("evaluate", classes / name, *judge, "--json").out) for name in ("day", "night"))
+    both = json.loads(scoreinv("evaluate", classes, *judge, "--json").out)
+    assert (both["pictures"], both["accuracy"]) == (12, (day["accuracy"] + night["accuracy"]) / 2)
+    (classes / "day").rename(classes / "dawn")
+    assert "accuracy" not in json.loads(scoreinv("evaluate", classes, *judge, "--json").out)
+    (classes / "dawn").rename(classes / "day")
     Image.new("RGB", (40, 32)).save(classes / "day" / "wide.png")
     odd = scoreinv("evaluate", classes / "day", *judge)
     assert (odd.code, "wide.png: is 40x32" in odd.err) == (2, True)
@@ -73,7 +80,7 @@ def test_evaluate_pictures_by_a_classifier(scoreinv, classes):
         (["sample", "--class", "horse"], "--classifier"),
         (["sample", "--guidance", 2], "belong to --class"),
         (["sample", "--class", "horse", "--classifier", "photo"], "not a classifier"),
-        (["evaluate", "data/day", "--reference", "data/night"], "--classifier"),
+        (["evaluate", "data/day", "--reference", "data/night", "--classifier", "photo"], "not a classifier"),
         (["evaluate", "data/day", "--reference", "none", "--inception", "x.pth"], "none"),
         (["evaluate", "data/day", "--reference", "data/night", "--inception", "x.pth"], "x.pth"),
         (["evaluate", "data/day", "--reference", "data/night", "--class", "day", "--inception", "x"], "--class"),
