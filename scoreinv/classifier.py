@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from typing import Self
+
+import torch
 from torch import Tensor, nn
 
 from scoreinv.preconditioning import centre, noise_level
@@ -9,13 +13,16 @@ from scoreinv.sdes import SDE, as_time, broadcast
 
 _DATA_STD = 0.5
 """Of pictures on [-1, 1]: the network's input has about unit variance at every noise level."""
+_FADE = 5.0
+"""Noise level where the classes of pictures drown: beyond it log-odds fall as 1/s."""
 
 
 class NoiseClassifier(nn.Module):
     """Logits of the classes given a state x_t of a forward process (Song et al. 2021, appendix I.1).
 
-    logits(x, t) = F((x / alpha) / sqrt(s^2 + 1/4), s) at the noise level s = sigma / alpha, with x / alpha centred on
-    [-1, 1] and s in its units.
+    logits(x, t) = F((x / alpha) / sqrt(s^2 + 1/4), s) / sqrt(1 + (s / 5)^2) at the noise level s = sigma / alpha, with
+    x / alpha centred on [-1, 1] and s in its units: so input and output of F are of order one at every noise level, and
+    what it does not know at large noise stays small, where guidance multiplies it by s.
 
     Arguments:
         network: F, maps (B, C, H, W) and noise levels (B,) to logits (B, K).
@@ -39,14 +46,41 @@ class NoiseClassifier(nn.Module):
         self.data_range = (float(data_range[0]), float(data_range[1]))
         self.image_size = image_size
         self.classes = classes
+        self.precision = torch.float32
+
+    def to(self, *args: torch.device | torch.dtype | str) -> Self:
+        """Move to a device, or to a dtype of evaluation: float32, or bfloat16 for layers that gain by it.
+
+        In bfloat16 there is a first derivative only: the divergence of guided priors needs float32.
+        """
+        for target in args:
+            if isinstance(target, torch.dtype):
+                self.precision = target
+            else:
+                super().to(device=target)
+        return self
+
+    @property
+    def guides(self) -> bool:
+        """Whether the network knows noisy pictures; one that does not can judge pictures, not steer their drawing."""
+        return self.network.noise_conditional
 
     def forward(self, x: Tensor, t: float | Tensor) -> Tensor:
         """Logits (B, K) of states x (B, C, H, W) at times t, a number or (B,); differentiable in x."""
-        return self.network(*self._inputs(x, t))
+        inputs, level = self._inputs(x, t)
+        with self._autocast(x):
+            logits = self.network(inputs, level)
+        return logits.to(x.dtype) * (1 + (level / _FADE).square()).rsqrt().to(inputs)[:, None]
 
     def features(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """The network's last features (B, D), which the logits are a linear function of."""
-        return self.network.features(*self._inputs(x, t))
+        """The network's last features (B, D), which the logits at one noise level are a linear function of."""
+        with self._autocast(x):
+            return self.network.features(*self._inputs(x, t)).to(x.dtype)
+
+    def _autocast(self, x: Tensor) -> AbstractContextManager[object]:
+        if self.precision != torch.bfloat16:
+            return nullcontext()  # a training loop may have a context of its own
+        return torch.autocast(x.device.type, torch.bfloat16)
 
     def _inputs(self, x: Tensor, t: float | Tensor) -> tuple[Tensor, Tensor]:
         t = as_time(t).expand(len(x))

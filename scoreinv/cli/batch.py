@@ -5,29 +5,43 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from scoreinv.cli.common import Settings
 from scoreinv.cli.failures import describe
 from scoreinv.cli.manifest import Manifest
-from scoreinv.cli.messages import emit, notice
+from scoreinv.cli.messages import emit, notice, warn
 from scoreinv.cli.outputs import STREAM, Job, Plan, check_outputs
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import Session
 from scoreinv.errors import InputError
+
+if TYPE_CHECKING:
+    from scoreinv.imaging.picture import Picture
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Report:
-    """What is told of a finished picture: evaluations of the network for one sample, and the method used."""
+    """What is told of a finished picture.
+
+    Attributes:
+        nfe: evaluations of the network for one sample.
+        method: by which it was drawn.
+        more: further entries of its record.
+    """
 
     nfe: int
     method: str
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+def _nothing(job: Job) -> str | None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -38,11 +52,13 @@ class Work(Generic[T]):
         read: opens and checks the input; whatever it raises concerns this picture alone.
         compute: does the work and writes the outputs.
         files: results of a picture: above 1 they are numbered.
+        left_out: why a picture is not done, or None.
     """
 
     read: Callable[[Job], T]
     compute: Callable[[T, list[str], ProgressBar], Report]
     files: int
+    left_out: Callable[[Job], str | None] = _nothing
 
 
 def run(plan: Plan, work: Work[T], session: Session) -> int:
@@ -53,16 +69,27 @@ def run(plan: Plan, work: Work[T], session: Session) -> int:
     settings = session.settings
     if settings.json and any(job.output == STREAM for job in plan.jobs):
         raise InputError("the picture and --json both want stdout: name a file by -o")
+    plan.make_folders()
     manifest = None if plan.folder is None else Manifest(plan.folder)
-    failed = skipped = 0
+    if manifest is not None:
+        manifest.check()
+    failed = skipped = left_out = 0
     for number, job in enumerate(plan.jobs, 1):
         outputs = job.outputs(work.files)
-        if plan.batch and not settings.overwrite and all(Path(output).exists() for output in outputs):
+        if why := work.left_out(job):
+            left_out += 1
+            warn(f"{job.source}: skipped, {why}")
+            emit(settings, {"input": job.source, "skipped": why})
+            if manifest is not None:
+                manifest.add({"input": job.source, "skipped": why})
+            continue
+        missing = outputs if settings.overwrite or not plan.batch else [o for o in outputs if not Path(o).exists()]
+        if not missing:
             skipped += 1
             emit(settings, {"input": job.source, "output": outputs[0], "outputs": outputs, "skipped": "exists already"})
             continue
         try:
-            check_outputs(outputs, overwrite=settings.overwrite)
+            check_outputs(missing, overwrite=settings.overwrite)
             item = work.read(job)
         except Exception as error:
             failed += failure(job.source, error, settings, batch=plan.batch, manifest=manifest)
@@ -74,19 +101,30 @@ def run(plan: Plan, work: Work[T], session: Session) -> int:
         except Exception as error:
             failed += failure(job.source, error, settings, batch=plan.batch, manifest=manifest)
     if plan.batch:
-        done = len(plan.jobs) - failed - skipped
-        notice(settings, f"{done} done, {skipped} skipped because they exist, {failed} failed")
+        done = len(plan.jobs) - failed - skipped - left_out
+        rest = f", {left_out} left out" if left_out else ""
+        notice(settings, f"{done} done, {skipped} skipped because they exist{rest}, {failed} failed")
     return 1 if failed else 0
+
+
+def write_missing(outputs: list[str], pictures: Sequence[Picture], quality: int | None, *, overwrite: bool) -> None:
+    """Write the pictures of a job, but for those that an earlier run wrote: each is the same however many are drawn."""
+    from scoreinv.imaging.files import write_picture
+
+    for path, picture in zip(outputs, pictures, strict=True):
+        if overwrite or not Path(path).exists():
+            write_picture(path, picture, overwrite=overwrite, quality=quality)
 
 
 def failure(source: str, error: Exception, settings: Settings, *, batch: bool, manifest: Manifest | None = None) -> int:
     """Report an input that failed: 1, for counting; outside of a batch the error is raised on."""
+    if not batch:
+        error.source = source
+        raise error
     message = describe(error)
     emit(settings, {"input": source, "error": message})
     if manifest is not None:
         manifest.add({"input": source, "error": message})
-    if not batch:
-        raise error
     if settings.debug:
         traceback.print_exception(error)
     sys.stderr.write(f"scoreinv: error: {message if source in message else f'{source}: {message}'}\n")
@@ -114,6 +152,7 @@ def _compute(
         "seconds": round(seconds, 3),
         "nfe": report.nfe,
         **session.record(report.method),
+        **report.more,
     }
     emit(settings, record)
     if manifest is not None:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoreinv.cli.batch import Report, Work, run
+from scoreinv.cli.batch import Report, Work, run, write_missing
 from scoreinv.cli.common import (
     Estimate,
     EstimateOption,
+    FormatOption,
     FrameOption,
     GrayWeights,
     MethodOption,
@@ -24,7 +25,7 @@ from scoreinv.cli.common import (
     conditional_sampling,
 )
 from scoreinv.cli.messages import warn
-from scoreinv.cli.outputs import STREAM, Job, check_file, plan
+from scoreinv.cli.outputs import STREAM, Job, check_file, check_quality, plan
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session
 from scoreinv.errors import InputError
@@ -74,39 +75,41 @@ def colorize(
     saturation: Annotated[
         float, typer.Option("--saturation", min=0, max=10, help="Multiply the drawn chroma: 0 is grey.")
     ] = 1.0,
+    kind: FormatOption = None,
     quality: QualityOption = None,
     frame: FrameOption = None,
 ) -> None:
     """Colour grey photos; their luma, and so all detail, is kept to the grey level."""
     sampling = conditional_sampling(method, steps, start, samples, estimate, settings)
-    everything = plan(photos, output, "_colorized")
+    everything = plan(photos, output, "_colorized", kind)
     files = samples if estimate is Estimate.SAMPLE else 1
+    check_quality([job.output for job in everything.jobs], quality)
     if hints is not None:
         if hints == STREAM:
             raise InputError("--hints -: name a file; stdin is for the photo")
         check_file(hints)
     session = Session(model, settings)
 
-    def read(job: Job) -> tuple[Picture, KnownColours | None]:
-        from scoreinv.imaging.files import read_picture
+    def read(job: Job) -> tuple[str, Picture, KnownColours | None]:
+        from scoreinv.imaging.files import check_format, read_picture
         from scoreinv.imaging.hints import read_hints
 
         picture = read_picture(job.source, frame)
-        return picture, None if hints is None else read_hints(hints, picture.size)
+        check_format(job.output, picture)
+        return job.source, picture, None if hints is None else read_hints(hints, picture.size)
 
-    def compute(item: tuple[Picture, KnownColours | None], outputs: list[str], bar: ProgressBar) -> Report:
-        from scoreinv.imaging.files import write_picture
+    def compute(item: tuple[str, Picture, KnownColours | None], outputs: list[str], bar: ProgressBar) -> Report:
         from scoreinv.tasks.colorization import Colours, colorize_picture
 
-        picture, given = item
+        source, picture, given = item
         colours = Colours(gray_weights.value, given, keep_color, saturation, tint is Tint.REMOVE)
         result = colorize_picture(picture, session.prior, sampling, colours, bar.fraction)
         if result.found == "coloured" and not keep_color:
-            warn("the photo has colours already: they are replaced (--keep-color keeps them)")
+            warn(f"{source}: has colours already, which are replaced (--keep-color keeps them)")
         if result.found == "tinted" and tint is Tint.KEEP:
-            warn("the photo is of one tint, which is left out (--tint remove makes its lightest tone white too)")
-        for path, coloured in zip(outputs, result.samples if len(outputs) > 1 else [result.image], strict=True):
-            write_picture(path, coloured, overwrite=settings.overwrite, quality=quality)
+            warn(f"{source}: is of one tint, which is left out (--tint remove makes its lightest tone white too)")
+        pictures = result.samples if len(outputs) > 1 else [result.image]
+        write_missing(outputs, pictures, quality, overwrite=settings.overwrite)
         return Report(result.nfe, result.method)
 
     raise typer.Exit(run(everything, Work(read, compute, files), session))

@@ -43,6 +43,15 @@ class Estimate(StrEnum):
     MEAN = "mean"
 
 
+class Format(StrEnum):
+    """Kind of file of a result."""
+
+    PNG = "png"
+    TIF = "tif"
+    WEBP = "webp"
+    JPG = "jpg"
+
+
 class GrayWeights(StrEnum):
     """How grey was made of colours."""
 
@@ -205,6 +214,10 @@ OutputOption = Annotated[
 QualityOption = Annotated[
     int | None,
     typer.Option("--quality", min=1, max=100, help="Of jpg (95) and webp (lossless).", rich_help_panel=OUTPUT),
+]
+FormatOption = Annotated[
+    Format | None,
+    typer.Option("--format", help="Of results whose names -o does not give. (default: png)", rich_help_panel=OUTPUT),
 ]
 FrameOption = Annotated[
     int | None, typer.Option("--frame", min=0, help="Which of several frames to take, the first being 0.")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scoreinv.cli.common import Settings
-from scoreinv.cli.outputs import STREAM, check_outputs, check_writable
+from scoreinv.cli.outputs import STREAM, check_outputs, check_writable, make_folder
 from scoreinv.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def gallery_outputs(target: str, count: int, settings: Settings) -> list[str]:
     else:
         outputs = [str(Path(target) / f"{i:0{len(str(count))}d}.png") for i in range(1, count + 1)]
         check_writable(outputs[0], create=True)
+        make_folder(Path(target))
     check_outputs(outputs, overwrite=settings.overwrite)
     return outputs
 

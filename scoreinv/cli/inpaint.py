@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoreinv.cli.batch import Report, Work, run
+from scoreinv.cli.batch import Report, Work, run, write_missing
 from scoreinv.cli.common import (
     OUTPUT,
     Estimate,
     EstimateOption,
+    FormatOption,
     FrameOption,
     MethodOption,
     ModelOption,
@@ -25,7 +26,7 @@ from scoreinv.cli.common import (
     conditional_sampling,
 )
 from scoreinv.cli.messages import warn
-from scoreinv.cli.outputs import READABLE, STREAM, Job, Plan, check_file, check_outputs, plan
+from scoreinv.cli.outputs import STREAM, Job, Plan, check_file, check_outputs, check_quality, expand, plan
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session
 from scoreinv.errors import InputError
@@ -94,8 +95,10 @@ def inpaint(
         typer.Option("--colorize", help="A grey photo: fill the holes of its luma, then draw all its colours."),
     ] = False,
     color_model: Annotated[
-        str, typer.Option("--color-model", metavar="NAME|FILE", help="The model of --colorize.")
-    ] = "scene",
+        str | None,
+        typer.Option("--color-model", metavar="NAME|FILE", help="The model of --colorize. (default: scene)"),
+    ] = None,
+    kind: FormatOption = None,
     quality: QualityOption = None,
     mask_threshold: Annotated[
         float,
@@ -111,31 +114,41 @@ def inpaint(
 ) -> None:
     """Fill the holes of photos: what the mask shows white is drawn anew, all else is kept bit for bit."""
     sampling = conditional_sampling(method, steps, start, samples, estimate, settings)
-    everything = plan(photos, output, "_inpainted")
-    everything, masks = _masks(everything, mask, settings)
-    if uncertainty is not None:
-        _check_uncertainty(uncertainty, everything, samples, settings)
+    if color_model is not None and not colorize:
+        raise InputError("--color-model belongs to --colorize")
+    everything = plan(photos, output, "_inpainted", kind)
+    masks = _masks(everything, mask)
     files = samples if estimate is Estimate.SAMPLE else 1
+    check_quality([job.output for job in everything.jobs], quality)
+    if uncertainty is not None:
+        _check_uncertainty(uncertainty, everything, mask, files, samples, settings)
     reading = MaskReading(mask_threshold, invert_mask, grow)
     session = Session(model, settings)
-    colours = Session(color_model, settings) if colorize else None
+    colours = Session(color_model or "scene", settings) if colorize else None
     if colours is not None:
         colours.load()  # a model that cannot be used ends the run before anything is filled
 
     def read(job: Job) -> Item:
-        return _read(job, masks[job.source], reading, frame)
+        return _read(job, masks[job.source], reading, frame, coloured=colorize)
 
     def compute(item: Item, outputs: list[str], bar: ProgressBar) -> Report:
         return _compute(item, outputs, bar, session, colours, sampling, quality, uncertainty)
 
-    raise typer.Exit(run(everything, Work(read, compute, files), session))
+    def left_out(job: Job) -> str | None:
+        return None if job.source in masks else f"there is no mask named {job.stem} in {mask}"
+
+    raise typer.Exit(run(everything, Work(read, compute, files, left_out), session))
 
 
-def _read(job: Job, mask: str, reading: MaskReading, frame: int | None) -> Item:
-    from scoreinv.imaging.files import read_picture
+def _read(job: Job, mask: str, reading: MaskReading, frame: int | None, *, coloured: bool) -> Item:
+    from scoreinv.imaging.colour import STRAY_CHROMA
+    from scoreinv.imaging.files import check_format, read_picture
     from scoreinv.imaging.masks import read_mask
 
     picture = read_picture(job.source, frame)
+    check_format(job.output, picture)
+    if coloured and not picture.is_gray(STRAY_CHROMA):
+        warn(f"{job.source}: has colours already, which --colorize replaces")
     hole = read_mask(mask, picture.size, threshold=reading.threshold, invert=reading.invert, grow=reading.grow)
     return Item(picture, hole)
 
@@ -150,62 +163,50 @@ def _compute(
     quality: int | None,
     uncertainty: str | None,
 ) -> Report:
-    from scoreinv.imaging.colour import STRAY_CHROMA
     from scoreinv.imaging.files import write_picture
     from scoreinv.imaging.heat import viridis
     from scoreinv.imaging.picture import Picture
-    from scoreinv.tasks.colorization import Colours, colorize_picture
+    from scoreinv.tasks.colorization import colorize_filled
     from scoreinv.tasks.inpainting import inpaint_picture
-    from scoreinv.tasks.settings import ConditionalSampling
 
-    if colours is not None and not item.picture.is_gray(STRAY_CHROMA):
-        warn("the photo has colours already: --colorize replaces them")
     picture = item.picture if colours is None else item.picture.grey()
     result = inpaint_picture(picture, item.hole, session.prior, sampling, bar.fraction)
-    pictures = result.samples if len(outputs) > 1 else [result.image]
     if colours is not None:
-        # p(picture | known luma) = p(luma | known luma) p(colours | luma): a draw of one, then of the other.
-        pictures = [
-            colorize_picture(
-                filled, colours.prior, ConditionalSampling(seed=sampling.seed, first=number), Colours()
-            ).image
-            for number, filled in enumerate(pictures)
-        ]
+        result = colorize_filled(result, colours.prior, sampling, bar.fraction)
     overwrite = session.settings.overwrite
-    for path, picture in zip(outputs, pictures, strict=True):
-        write_picture(path, picture, overwrite=overwrite, quality=quality)
+    pictures = result.samples if len(outputs) > 1 else [result.image]
+    write_missing(outputs, pictures, quality, overwrite=overwrite)
     if uncertainty is not None:
         write_picture(uncertainty, Picture(viridis(result.std / BRIGHTEST)), overwrite=overwrite)
-    return Report(result.nfe, result.method)
+    return Report(result.nfe, result.method, {} if colours is None else {"color_model": colours.model_name})
 
 
-def _masks(everything: Plan, mask: str, settings: Settings) -> tuple[Plan, dict[str, str]]:
-    """The mask of each photo by its name, and the plan without the photos that have none."""
+def _masks(everything: Plan, mask: str) -> dict[str, str]:
+    """The mask of each photo that has one, by the photo's path; InputError where none has."""
     if not Path(mask).is_dir():
         check_file(mask)
         if mask == STREAM and (everything.batch or everything.jobs[0].source == STREAM):
             raise InputError("--mask -: stdin can be read once, for one mask of one photo")
-        return everything, {job.source: mask for job in everything.jobs}
+        return {job.source: mask for job in everything.jobs}
     by_stem: dict[str, str] = {}
-    for path in sorted(Path(mask).iterdir()):
-        if path.is_file() and path.suffix.lower() in READABLE:
-            if path.stem in by_stem:
-                raise InputError(f"{by_stem[path.stem]} and {path} are masks of one name: remove one of them")
-            by_stem[path.stem] = str(path)
+    for path in map(Path, expand(mask)):
+        if path.stem in by_stem:
+            raise InputError(f"{by_stem[path.stem]} and {path} are masks of one name: remove one of them")
+        by_stem[path.stem] = str(path)
     masks = {job.source: by_stem[job.stem] for job in everything.jobs if job.stem in by_stem}
     if not masks:
         raise InputError(f"{mask}: no mask in this folder has the name of a photo")
-    for job in everything.jobs:
-        if job.source not in masks:
-            warn(f"{job.source}: skipped, there is no mask named {job.stem} in {mask}")
-    return replace(everything, jobs=[job for job in everything.jobs if job.source in masks]), masks
+    return masks
 
 
-def _check_uncertainty(path: str, everything: Plan, samples: int, settings: Settings) -> None:
+def _check_uncertainty(path: str, everything: Plan, mask: str, files: int, samples: int, settings: Settings) -> None:
     if everything.batch:
         raise InputError("--uncertainty writes one file: it takes one photo")
     if samples < 2:
         raise InputError("--uncertainty is the spread of several samples: add --samples 4 or more")
     if Path(path).suffix.lower() not in (".png", ".tif", ".tiff"):
         raise InputError(f"{path}: the standard deviation is written to .png or .tif")
+    (job,) = everything.jobs
+    if Path(path).resolve() in [Path(other).resolve() for other in (job.source, mask, *job.outputs(files))]:
+        raise InputError(f"--uncertainty {path}: is the photo, the mask or a result: name another file")
     check_outputs([path], overwrite=settings.overwrite)

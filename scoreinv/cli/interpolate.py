@@ -10,8 +10,8 @@ import typer
 
 from scoreinv.cli.common import OUTPUT, FixedStepsOption, FrameOption, ModelOption, QualityOption, Settings
 from scoreinv.cli.gallery import gallery_outputs, write_gallery
-from scoreinv.cli.messages import emit, notice
-from scoreinv.cli.outputs import STREAM
+from scoreinv.cli.messages import emit, notice, warn
+from scoreinv.cli.outputs import STREAM, check_quality
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import Session
 from scoreinv.errors import InputError
@@ -51,8 +51,12 @@ def interpolate(
         raise InputError("- (stdin) is one of the pictures, and needs a name for the result: -o")
     target = output if output is not None else str(Path(first).with_name(f"{Path(first).stem}_interpolated.png"))
     outputs = gallery_outputs(target, count, settings)
+    check_quality(outputs, quality)
     pictures = _read(first, frame), _read(second, frame)
     _check_sizes((first, second), pictures)
+    for source, picture in zip((first, second), pictures, strict=True):
+        if picture.has_alpha or picture.peak > 255:
+            warn(f"{source}: transparency is left out, and more than 8 bits are rounded")
     session = Session(model, settings, exact=True)
 
     from scoreinv.tasks.latents import interpolate_pictures

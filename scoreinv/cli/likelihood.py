@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scoreinv.cli.batch import failure
-from scoreinv.cli.common import OUTPUT, FixedStepsOption, ModelOption, Settings
+from scoreinv.cli.common import OUTPUT, FixedStepsOption, FrameOption, ModelOption, Settings
 from scoreinv.cli.messages import emit
 from scoreinv.cli.outputs import STREAM, check_writable, expand
 from scoreinv.cli.progress import ProgressBar
@@ -80,6 +80,7 @@ def likelihood(
             "--csv", metavar="FILE", help="Also write a table, a row for each picture.", rich_help_panel=OUTPUT
         ),
     ] = None,
+    frame: FrameOption = None,
 ) -> None:
     """Print the exact likelihood of pictures under the model, in bits per dimension.
 
@@ -93,7 +94,7 @@ def likelihood(
     session = Session(model, settings, exact=True)
     estimate = Estimate(repeats, steps, rtol, probe)
     tally = Tally(batch)
-    for group in _groups(sources, session, tally):
+    for group in _groups(sources, frame, session, tally):
         _evaluate(group, estimate, session, table, tally)
     if batch and tally.bits and not settings.json:
         _tell_mean(tally.bits)
@@ -101,7 +102,7 @@ def likelihood(
 
 
 def _new_table(path: str, sources: list[str], settings: Settings) -> Table:
-    """The table to write, with an old one of its name removed; InputError where there cannot be one."""
+    """The table to write; InputError where there cannot be one."""
     if path == STREAM or Path(path).is_dir():
         raise InputError(f"--csv {path}: name a file")
     if Path(path).resolve() in [Path(source).resolve() for source in sources]:
@@ -109,21 +110,20 @@ def _new_table(path: str, sources: list[str], settings: Settings) -> Table:
     check_writable(path)
     if Path(path).exists() and not settings.overwrite:
         raise InputError(f"{path}: exists already; --overwrite replaces it")
-    Path(path).unlink(missing_ok=True)
     return Table(Path(path), COLUMNS)
 
 
-def _groups(sources: list[str], session: Session, tally: Tally) -> Iterator[list[Item]]:
+def _groups(sources: list[str], frame: int | None, session: Session, tally: Tally) -> Iterator[list[Item]]:
     """The pictures in order, neighbours of one size together; a failure is reported in its place."""
     group: list[Item] = []
     for source in sources:
         try:
-            item = _read(source)
+            item = _read(source, frame)
         except Exception as error:
             problem: Exception | None = error
         else:
             session.load()  # outside: a model that cannot be used ends the whole run
-            problem = _refusal(item.picture, session)
+            problem = _refusal(item, session)
         if group and (problem is not None or not _fits(item, group)):
             yield group
             group = []
@@ -135,19 +135,19 @@ def _groups(sources: list[str], session: Session, tally: Tally) -> Iterator[list
         yield group
 
 
-def _read(source: str) -> Item:
+def _read(source: str, frame: int | None) -> Item:
     from scoreinv.imaging.files import read_picture
 
-    return Item(source, read_picture(source))
+    return Item(source, read_picture(source, frame))
 
 
-def _refusal(picture: Picture, session: Session) -> InputError | None:
+def _refusal(item: Item, session: Session) -> InputError | None:
     from scoreinv.tasks.density import check_picture
 
     try:
-        check_picture(picture, session.prior)
+        check_picture(item.picture, session.prior)
     except InputError as error:
-        return error
+        return InputError(f"{item.source}: {error}")
     return None
 
 
@@ -184,6 +184,8 @@ def _evaluate(group: list[Item], estimate: Estimate, session: Session, table: Ta
             _evaluate([item], estimate, session, table, tally)
         return
     seconds = (time.monotonic() - started) / len(group)
+    if table is not None and not tally.bits:
+        table.path.unlink(missing_ok=True)  # only now is there something to replace an old one with
     for item, density in zip(group, densities, strict=True):
         tally.bits.append(density.bits_per_dim)
         _tell(item, density, seconds, estimate, session, table)

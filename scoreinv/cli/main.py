@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import json
 import logging
 import os
 import sys
@@ -48,6 +50,8 @@ def main() -> int:
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     _show_warnings(logging.ERROR if "--quiet" in arguments else logging.WARNING)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of files may be no UTF-8: their bytes are kept
     command = typer.main.get_command(app)
     try:
         result = command(args=arguments, prog_name="scoreinv", standalone_mode=False)
@@ -66,6 +70,10 @@ def main() -> int:
         if debug:
             traceback.print_exc()
         message = describe(error)
+        if "--json" in arguments:
+            source = getattr(error, "source", None)
+            sys.stdout.write(json.dumps(({"input": source} if source else {}) | {"error": message}) + "\n")
+            sys.stdout.flush()
         # Without arguments the help has been shown, and there is nothing to add.
         return _fail(f"error: {message}", exit_status(error)) if message else exit_status(error)
 

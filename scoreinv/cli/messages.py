@@ -12,7 +12,7 @@ from scoreinv.cli.common import Settings
 def emit(settings: Settings, record: dict[str, Any]) -> None:
     """One JSON object on a line of stdout, at once, when `--json` asks for it."""
     if settings.json:
-        sys.stdout.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+        sys.stdout.write(json.dumps(record, allow_nan=False) + "\n")
         sys.stdout.flush()
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scoreinv.errors import InputError
@@ -14,7 +14,7 @@ STREAM = "-"
 """Stands for stdin and stdout."""
 
 READABLE = frozenset(
-    {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".jp2", ".avif"}
+    [".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".pnm", ".pbm", ".pgm", ".ppm"]
 )
 """Suffixes of the files that are taken from a folder; a file that is named is read whatever its suffix."""
 
@@ -39,9 +39,11 @@ class Job:
         return Path(self.source).stem
 
     def outputs(self, samples: int) -> list[str]:
-        """Names of the results: the output itself, or NAME.1.png, NAME.2.png, ..."""
+        """Names of the results: the output itself, or NAME.1.png, NAME.2.png, ...; InputError for several on stdout."""
         if samples == 1:
             return [self.output]
+        if self.output == STREAM:
+            raise InputError("several samples do not fit on stdout: name a file by -o")
         path = Path(self.output)
         return [str(path.with_name(f"{path.stem}.{i}{path.suffix}")) for i in range(1, samples + 1)]
 
@@ -60,22 +62,35 @@ class Plan:
     batch: bool
     folder: Path | None = None
 
+    def make_folders(self) -> None:
+        """Create the folders of the results; InputError where one cannot be."""
+        for parent in {Path(job.output).parent for job in self.jobs if job.output != STREAM}:
+            make_folder(parent)
 
-def plan(inputs: list[str], output: str | None, suffix: str) -> Plan:
-    """Jobs of the inputs (files, folders, or one `-`), with results named STEM + suffix + .png where `-o` is silent.
 
-    Creates the folders of results. Raises InputError, with nothing done: a folder without pictures, an output of
-    an unknown kind or that cannot be made, two inputs with one result.
+def plan(inputs: list[str], output: str | None, suffix: str, kind: str | None = None) -> Plan:
+    """Jobs of the inputs (files, folders, or one `-`).
+
+    Where `-o` names no file a result is STEM + suffix + . + kind; where two pictures of a folder have one stem, their
+    whole names take its place.
+
+    Raises InputError, with nothing done: a folder without pictures, an output of an unknown kind or that cannot be
+    made, a kind beside a file's name, two inputs with one result.
     """
     sources = [(source, item if Path(item).is_dir() else None) for item in inputs for source in expand(item)]
     folders = [item for item in inputs if item != STREAM and Path(item).is_dir()]
     batch = len(inputs) > 1 or bool(folders)
     if STREAM in inputs and batch:
         raise InputError("- (stdin) cannot be combined with other inputs")
+    ending = f"{suffix}.{kind or 'png'}"
     if batch:
-        jobs = [Job(source, _batch_output(source, origin, output, suffix)) for source, origin in sources]
+        jobs = _apart(
+            [Job(source, _batch_output(source, origin, output, ending)) for source, origin in sources], ending
+        )
     else:
-        jobs = [Job(inputs[0], _single_output(inputs[0], output, suffix))]
+        jobs = [Job(inputs[0], _single_output(inputs[0], output, ending))]
+        if kind is not None and jobs[0].output == output:
+            raise InputError(f"-o {output} and --format {kind}: give one of them")
     _refuse_collisions(jobs)
     for parent in {Path(job.output).parent for job in jobs if job.output != STREAM}:
         _check_folder(parent, create=batch or (output is not None and output.endswith(("/", os.sep))))
@@ -102,11 +117,15 @@ def _pictures(folder: str, entries: Iterable[Path]) -> list[str]:
     found = sorted(
         str(entry)
         for entry in entries
-        if entry.is_file() and entry.suffix.lower() in READABLE and not entry.name.startswith(".")
+        if entry.is_file() and entry.suffix.lower() in READABLE and not _hidden(entry.relative_to(folder))
     )
     if not found:
         raise InputError(f"{folder}: no pictures in this folder")
     return found
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def check_outputs(outputs: list[str], *, overwrite: bool) -> None:
@@ -138,39 +157,55 @@ def check_suffix(path: str) -> None:
         raise InputError(f"{path}: end the output's name in {', '.join(WRITABLE)}, or in / for a folder")
 
 
+def check_quality(paths: list[str], quality: int | None) -> None:
+    """Raise InputError when a quality is asked for of formats that have none."""
+    if quality is not None and not any(Path(path).suffix.lower() in (".jpg", ".jpeg", ".webp") for path in paths):
+        raise InputError(f"--quality is of jpg and webp: name such a result by -o or --format, not {paths[0]}")
+
+
 def check_writable(path: str, *, create: bool = False) -> None:
     """Raise InputError unless the file's folder exists (or, on request, can be made) and can be written to."""
     if path != STREAM:
         _check_folder(Path(path).parent, create=create)
 
 
-def _single_output(source: str, output: str | None, suffix: str) -> str:
+def _single_output(source: str, output: str | None, ending: str) -> str:
     if output is None:
-        return STREAM if source == STREAM else str(_beside(Path(source), suffix))
+        return STREAM if source == STREAM else str(_beside(Path(source), ending))
     if output == STREAM:
         return STREAM
     if output.endswith(("/", os.sep)) or Path(output).is_dir():
         stem = "stdin" if source == STREAM else Path(source).stem
-        return str(Path(output) / f"{stem}{suffix}.png")
+        return str(Path(output) / f"{stem}{ending}")
     check_suffix(output)
     return output
 
 
-def _batch_output(source: str, folder: str | None, output: str | None, suffix: str) -> str:
+def _batch_output(source: str, folder: str | None, output: str | None, ending: str) -> str:
     path = Path(source)
     if output is not None:
         if output == STREAM or Path(output).is_file() or Path(output).suffix.lower() in WRITABLE:
             raise InputError(f"-o {output}: with several inputs the output is a folder")
-        return str(Path(output) / f"{path.stem}{suffix}.png")
+        return str(Path(output) / f"{path.stem}{ending}")
     if folder is None:
-        return str(_beside(path, suffix))
+        return str(_beside(path, ending))
     base = Path(folder)
     base = base.resolve() if base.name in ("", "..") else base
-    return str(base.with_name(f"{base.name}{suffix}") / f"{path.stem}{suffix}.png")
+    return str(base.with_name(f"{base.name}{Path(ending).stem}") / f"{path.stem}{ending}")
 
 
-def _beside(source: Path, suffix: str) -> Path:
-    return source.with_name(f"{source.stem}{suffix}.png")
+def _beside(source: Path, ending: str) -> Path:
+    return source.with_name(f"{source.stem}{ending}")
+
+
+def _apart(jobs: list[Job], ending: str) -> list[Job]:
+    """The jobs, with whole names where stems would make one result of two pictures."""
+    counts = Counter(job.output for job in jobs)
+
+    def renamed(job: Job) -> Job:
+        return replace(job, output=str(Path(job.output).with_name(f"{Path(job.source).name}{ending}")))
+
+    return [job if counts[job.output] == 1 else renamed(job) for job in jobs]
 
 
 def _refuse_collisions(jobs: list[Job]) -> None:
@@ -182,12 +217,18 @@ def _refuse_collisions(jobs: list[Job]) -> None:
             raise InputError(f"{names[0]} and {names[1]} would both be written to {output}: do them apart, with -o")
 
 
+def make_folder(folder: Path) -> None:
+    """Create a folder and those that it is in; InputError where that fails."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be created: {error.strerror}") from error
+
+
 def _check_folder(folder: Path, *, create: bool) -> None:
-    if create:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{folder}: cannot be created: {error.strerror}") from error
+    """Raise InputError unless the folder is there, or on request can be made, and can be written to."""
+    while create and not folder.exists() and folder != folder.parent:
+        folder = folder.parent
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder for the output")
     if not os.access(folder, os.W_OK):

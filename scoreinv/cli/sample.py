@@ -12,6 +12,7 @@ import typer
 from scoreinv.cli.common import OUTPUT, ModelOption, QualityOption, Settings
 from scoreinv.cli.gallery import gallery_outputs, write_gallery
 from scoreinv.cli.messages import emit, notice
+from scoreinv.cli.outputs import check_quality
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import Session
 from scoreinv.errors import CheckpointError, InputError
@@ -79,14 +80,15 @@ def sample(
         raise InputError("--guidance and --classifier belong to --class")
     target = output if output is not None else f"{Path(model).stem}_samples.png"
     outputs = gallery_outputs(target, count, settings)
+    check_quality(outputs, quality)
     session = Session(model, settings, exact=sampler is SamplerChoice.ODE)
 
     from scoreinv.tasks.generation import class_index, default_sampler, generate
 
-    judge = label = None
+    guide = label = None
     if class_name is not None:
-        judge = _classifier(classifier or f"{model}-classifier", session)
-        label = class_index(judge, class_name)
+        guide = _classifier(classifier or f"{model}-classifier", session)
+        label = class_index(guide, class_name)
     session.load()
     method = default_sampler(session.prior) if sampler is None else sampler.value
     started = time.monotonic()
@@ -97,7 +99,7 @@ def sample(
             sampler=method,
             steps=steps,
             seed=settings.seed,
-            classifier=judge,
+            classifier=guide,
             label=label,
             guidance=1.0 if guidance is None else guidance,
             callback=bar.fraction,
@@ -110,9 +112,11 @@ def sample(
 
 
 def _classifier(name: str, session: Session) -> NoiseClassifier:
+    import torch
+
     from scoreinv.checkpoints.catalogue import load_classifier
 
     try:
-        return load_classifier(name).to(session.device)
+        return load_classifier(name).to(session.device, getattr(torch, session.precision))
     except CheckpointError as error:
         raise InputError(f"--class: needs a classifier of noisy pictures, by --classifier: {error}") from error

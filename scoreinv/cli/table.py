@@ -21,8 +21,9 @@ class Table:
 
     def add(self, record: dict[str, object]) -> None:
         """Append a line; entries that are no column are left out, and those that are missing or None are empty."""
+        # Names of files may be no UTF-8: their bytes are kept.
         begins = not self.path.exists()
-        with self.path.open("a", newline="", encoding="utf-8") as file:
+        with self.path.open("a", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.DictWriter(file, self.columns, extrasaction="ignore")
             if begins:
                 writer.writeheader()

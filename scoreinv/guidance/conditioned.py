@@ -13,7 +13,7 @@ from scoreinv.guidance.orientations import UPRIGHT, Orientation
 from scoreinv.imaging.colour import colour_basis
 from scoreinv.operators import ObservedComponents, crops, select
 from scoreinv.preconditioning import ResidualEDM, centre
-from scoreinv.prior import Box, PriorWrapper, ScorePrior
+from scoreinv.prior import Box, Prior, PriorWrapper, ScorePrior
 
 
 class Conditioned(PriorWrapper):
@@ -45,11 +45,7 @@ class Conditioned(PriorWrapper):
         guess: Guess | None = None,
         orientations: tuple[Orientation, ...] = UPRIGHT,
     ) -> None:
-        if not isinstance(prior, ScorePrior) or not prior.conditional:
-            raise InputError(
-                "this model was trained without observations: use constrained sampling (method pc), or a model trained "
-                "by `scoreinv train --conditional`"
-            )
+        check_conditional(prior)
         super().__init__(prior)
         self.operator = operator
         self.y = y
@@ -87,6 +83,15 @@ class Conditioned(PriorWrapper):
         guess = Guess(select(self.guess.mean, index), select(self.guess.variance, index))
         operator, y = self.operator.rows(index), select(self.y, index)
         return Conditioned(self.prior, operator, y, guess=guess, orientations=self.orientations)
+
+
+def check_conditional(prior: Prior) -> None:
+    """Raise InputError unless the prior was trained with observations."""
+    if not isinstance(prior, ScorePrior) or not prior.conditional:
+        raise InputError(
+            "this model was trained without observations: use constrained sampling (method pc), or a model trained "
+            "by `scoreinv train --conditional`"
+        )
 
 
 def _observed(operator: ObservedComponents, reading: ResidualEDM) -> Tensor:

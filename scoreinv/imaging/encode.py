@@ -40,15 +40,9 @@ def fit_to_format(picture: Picture, kind: str, name: str) -> Picture:
     Raises:
         InputError: the format cannot hold the picture.
     """
-    if picture.pixels.dtype.kind != "u":
-        raise InputError(f"{name}: files hold 8 or 16 bits, not {picture.pixels.dtype}")
-    longest = max(picture.size)
-    if longest > _LONGEST_SIDE.get(kind, longest):
-        raise InputError(f"{name}: {kind} ends at {_LONGEST_SIDE[kind]} pixels a side: choose .png or .tif")
+    refuse_misfit(picture, kind, name)
     pixels = picture.pixels
     if kind == "JPEG" and picture.has_alpha:
-        if (pixels[..., -1] != picture.peak).any():
-            raise InputError(f"{name}: JPEG has no transparency, which the picture has: choose .png, .tif or .webp")
         pixels = pixels[..., 0] if picture.mode == "LA" else pixels[..., :3]
     if kind in ("WebP", "JPEG") and pixels.dtype == np.uint16:
         _logger.warning("%s: %s has 8 bits, the picture's 16 are rounded (.png and .tif keep them)", name, kind)
@@ -57,6 +51,17 @@ def fit_to_format(picture: Picture, kind: str, name: str) -> Picture:
     if metadata.icc and not profile_fits(metadata.icc, grey=picture.is_grey_mode and kind != "WebP"):
         metadata = replace(metadata, icc=None)
     return Picture(np.ascontiguousarray(pixels), metadata)
+
+
+def refuse_misfit(picture: Picture, kind: str, name: str) -> None:
+    """Raise InputError, as `fit_to_format`, for a picture that the format cannot hold."""
+    if picture.pixels.dtype.kind != "u":
+        raise InputError(f"{name}: files hold 8 or 16 bits, not {picture.pixels.dtype}")
+    longest = max(picture.size)
+    if longest > _LONGEST_SIDE.get(kind, longest):
+        raise InputError(f"{name}: {kind} ends at {_LONGEST_SIDE[kind]} pixels a side: choose .png or .tif")
+    if kind == "JPEG" and picture.has_alpha and (picture.pixels[..., -1] != picture.peak).any():
+        raise InputError(f"{name}: JPEG has no transparency, which the picture has: choose .png, .tif or .webp")
 
 
 def encode(stream: BinaryIO, picture: Picture, kind: str, quality: int | None = None) -> None:

@@ -13,12 +13,14 @@ from pathlib import Path
 
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.decode import Decoded, decode
-from scoreinv.imaging.encode import FORMATS, encode, fit_to_format
-from scoreinv.imaging.metadata import Metadata
-from scoreinv.imaging.picture import Box, Fill, Picture
+from scoreinv.imaging.encode import FORMATS, encode, fit_to_format, refuse_misfit
+from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.source import Source, reason
 
-__all__ = ["Box", "Fill", "Metadata", "Picture", "check_output", "decode_file", "read_picture", "write_picture"]
+__all__ = [
+    *("Box", "Fill", "Metadata", "Picture"),
+    *("check_format", "check_output", "decode_file", "read_picture", "write_picture"),
+]
 
 STREAM = "-"
 _logger = logging.getLogger(__name__)
@@ -134,6 +136,12 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Pa
         with contextlib.suppress(OSError):
             probe.unlink()
     return target
+
+
+def check_format(path: str | os.PathLike[str], picture: Picture) -> None:
+    """Raise InputError where the format of the path cannot hold a picture of this size and alpha channel."""
+    if os.fspath(path) != STREAM:
+        refuse_misfit(picture, FORMATS[Path(path).suffix.lower()], str(path))
 
 
 def _exists(name: str) -> InputError:

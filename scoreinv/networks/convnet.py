@@ -40,6 +40,8 @@ class ConvNetConfig:
 class ConvNet(nn.Module):
     """Logits (B, classes) of pictures (B, C, H, W), sides multiples of `stride`; the noise level is not looked at."""
 
+    noise_conditional = False
+
     def __init__(self, config: ConvNetConfig) -> None:
         super().__init__()
         self.channels = config.channels

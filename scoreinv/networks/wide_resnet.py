@@ -48,6 +48,7 @@ class WideResNet(nn.Module):
     """Logits (B, classes) of pictures (B, C, H, W), sides multiples of `stride`, at noise levels (B,) > 0."""
 
     stride = 4
+    noise_conditional = True
 
     def __init__(self, config: WideResNetConfig) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ level.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -77,8 +77,8 @@ def colorize(
         image: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor (B)xCxHxW in [0, 1].
         gray_weights: how the grey was made of red, green and blue: `rec601`, `average` (the paper's) or `rec709`.
         method, steps, samples, seed, estimate, start: see `ConditionalSampling`.
-        hints: picture of the same size with alpha, array or PIL image: where it is more than half opaque, its chroma is
-            that of the result.
+        hints: picture of the same size with alpha, array, PIL image or tensor: where it is more than half opaque, its
+            chroma is that of the result. One serves all pictures, or a tensor has one for each.
         keep_color: leave what has colour already as it is, and let it guide the rest.
         saturation: the drawn chroma is multiplied by this, at least 0.
         remove_tint: of a print or scan of one tint, make the lightest tone white; else its luma is kept.
@@ -92,14 +92,16 @@ def colorize(
     if not (saturation >= 0 and math.isfinite(saturation)):
         raise InputError(f"saturation must be a number of at least 0, not {saturation}")
     pictures, form = pictures_from_api(image)
-    given = None if hints is None else hints_from_picture(pictures_from_api(hints)[0][0])
-    colours = Colours(gray_weights, given, keep_color, saturation, remove_tint)
-    return restore_each(
-        pictures,
-        form,
-        lambda number, share: colorize_picture(pictures[number], prior, sampling, colours, share),
-        callback,
-    )
+    given = [None] if hints is None else [hints_from_picture(picture) for picture in pictures_from_api(hints)[0]]
+    if len(given) not in (1, len(pictures)):
+        raise InputError(f"{len(given)} hints for {len(pictures)} pictures: give one, or one for each")
+    colours = Colours(gray_weights, None, keep_color, saturation, remove_tint)
+
+    def coloured(number: int, share: TaskCallback) -> Colorized:
+        own = replace(colours, hints=given[number % len(given)])
+        return colorize_picture(pictures[number], prior, sampling, own, share)
+
+    return restore_each(pictures, form, coloured, callback)
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,55 @@ def colorize_picture(
         low = Image.fromarray(spread(np.stack(drawn)))
         std = np.asarray(low.resize((picture.width, picture.height), Image.Resampling.BILINEAR))
     return Colorized(image, coloured, std, nfe, sampling.method, found)
+
+
+def colorize_filled(
+    filled: Restored, prior: ScorePrior, sampling: ConditionalSampling, callback: TaskCallback | None = None
+) -> Restored:
+    """Colours for the samples of a grey picture whose holes were filled, a drawing of them each.
+
+    p(picture | known luma) = p(luma | known luma) p(colours | luma): a draw of the one, then of the other.
+
+    Arguments:
+        filled: of `inpaint_picture`.
+        sampling: as the picture was filled; a posterior mean is coloured by the posterior mean.
+        callback: told of progress; may stop the work.
+    """
+    share = Share(callback, len(filled.samples))
+    coloured, spread_so_far, nfe = [], _RunningSpread(), filled.nfe
+    for number, sample in enumerate(filled.samples):
+        share.begin(1)
+        one = replace(sampling, samples=1, first=sampling.first + number)
+        if not sampling.is_posterior_mean:
+            one = replace(one, estimate="sample")
+        result = colorize_picture(sample, prior, one, Colours(), share)
+        coloured.append(result.image)
+        spread_so_far.add(result.image.rgb())
+    image = coloured[0]
+    if sampling.estimate == "mean" and len(coloured) > 1:
+        whole = np.ones(image.size, dtype=bool)
+        image = image.with_fill(whole, spread_so_far.mean)
+    std = spread_so_far.std if len(coloured) > 1 else None
+    return Restored(image, coloured, std, nfe + result.nfe, filled.method)
+
+
+class _RunningSpread:
+    """Mean and spread of pictures that come one by one (Welford 1962)."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean = self._squares = np.zeros(())
+
+    def add(self, rgb: np.ndarray) -> None:
+        self.count += 1
+        gap = rgb - self.mean
+        self.mean = self.mean + gap / self.count
+        self._squares = self._squares + gap * (rgb - self.mean)
+
+    @property
+    def std(self) -> np.ndarray:
+        """HxW: standard deviation, root mean square over the channels."""
+        return np.sqrt((self._squares / (self.count - 1)).mean(axis=-1)).astype(np.float32)
 
 
 def work_size(size: tuple[int, int], side: int) -> tuple[int, int]:

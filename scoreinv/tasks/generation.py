@@ -112,6 +112,8 @@ def class_index(classifier: NoiseClassifier, name: str) -> int:
 
 def _check_match(classifier: NoiseClassifier, prior: ScorePrior) -> None:
     """Raise InputError unless the classifier knows the states that the prior's sampler goes through."""
+    if not classifier.guides:
+        raise InputError("this classifier knows clean pictures only: it can judge, not guide")
     ours = (prior.sde, prior.data_range, prior.channels)
     if (classifier.sde, classifier.data_range, classifier.network.channels) != ours:
         raise InputError("the classifier was trained for states of another SDE, range or number of channels")

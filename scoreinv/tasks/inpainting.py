@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from scoreinv.guess import interpolate
+from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.guidance.orientations import ALL
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.masks import DEFAULT_THRESHOLD, as_holes, observed_from_hole
@@ -95,6 +96,8 @@ def inpaint_picture(
     """`inpaint` for one `Picture` and its holes, HxW bool; gives a `Picture`."""
     check_colour(prior)
     sampling = sampling.resolved(FILL_STEPS, conditional=prior.conditional)
+    if sampling.method == "conditioned":
+        check_conditional(prior)  # also where no region comes to ask it
     sites = _sites(
         hole,
         window_side(sampling, prior),

@@ -64,6 +64,8 @@ class ConditionalSampling:
             raise InputError(f"the starting noise level must be positive, not {self.start}")
         if self.start is not None and self.method == "conditioned":
             raise InputError("conditioned sampling starts from noise: a starting level belongs to the method pc")
+        if self.seed < 0:
+            raise InputError(f"a seed must not be negative: {self.seed}")
         if self.samples < 1:
             raise InputError(f"at least one sample is needed, not {self.samples}")
         if self.estimate == "mean" and self.samples == 1 and self.method == "pc":

@@ -48,8 +48,9 @@ def classifier_training(sde: SDE, data: DataConfig, classes: tuple[str, ...]) ->
     """A wide residual network (WRN-16-4) that classifies states of the SDE at all of its times, 32 pixels wide."""
     return TrainingConfig(
         model=ClassifierConfig(WideResNetConfig(classes=len(classes)), sde, classes),
-        data=replace(data, mode="resize", shift=4),
-        optimizer=OptimizerConfig(learning_rate=1e-3, warmup=500, weight_decay=0.05, anneal="cosine"),
+        data=replace(data, mode="resize", shift=4, dequantise=True),
+        objective=ObjectiveConfig(focus=(0.0, 2.0)),
+        optimizer=OptimizerConfig(learning_rate=1.5e-3, warmup=500, weight_decay=0.05, anneal="cosine"),
         batch_size=64,
         steps=30_000,
         validation_images=1000,

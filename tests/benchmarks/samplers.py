@@ -3,8 +3,9 @@
     python tests/benchmarks/samplers.py --model NAME --classifier NAME --reference FOLDER [-n 500] [--figure out.png]
 
 Fréchet distance in the features of a classifier of clean pictures (at its smallest noise level) between the reference
-and `n` draws, and the share of the classifier's classes that gets the fewest and the most draws. The row `real` splits
-the reference in two: no sampler can be expected to be below it. The figure needs matplotlib (`scoreinv[bench]`).
+and `n` draws, and the share of the classes that gets the fewest and the most draws. The row `real` is of `n`
+real pictures against the others: no sampler can be expected to be below it. The figure needs matplotlib
+(`scoreinv[bench]`).
 """
 
 from __future__ import annotations
@@ -31,23 +32,26 @@ from scoreinv.samplers import (
     ProbabilityFlow,
     ReverseDiffusion,
 )
-from scoreinv.sdes import SubVP
+from scoreinv.sdes import VE, SubVP
 from scoreinv.tasks.evaluation import Seen, evaluate, look_at
 from scoreinv.tasks.generation import draw_pictures
 
 Sampler = PC | ODE | Multistep
+SNR = {"ve": (0.16, 0.22), "vp": (0.01, 0.27)}
+"""Of the corrector, after a predictor and alone (Song et al. 2021, table 5, for 1000 and 2000 steps)."""
 
 
 def samplers(prior: ScorePrior, evaluations: list[int]) -> list[tuple[str, Sampler]]:
     """Each kind of sampler at each budget of evaluations; the adaptive one at several tolerances."""
+    both, alone = SNR["ve" if isinstance(prior.sde, VE) else "vp"]
     chosen: list[tuple[str, Sampler]] = []
     for budget in evaluations:
         chosen.append(("reverse diffusion", PC(ReverseDiffusion(), corrector_steps=0, steps=budget)))
         if not isinstance(prior.sde, SubVP):
             chosen.append(("ancestral", PC(Ancestral(), corrector_steps=0, steps=budget)))
         chosen.append(("probability flow", PC(ProbabilityFlow(), corrector_steps=0, steps=budget)))
-        chosen.append(("corrector only", PC(NoPredictor(), steps=budget)))
-        chosen.append(("predictor and corrector", PC(ReverseDiffusion(), steps=budget // 2)))
+        chosen.append(("corrector only", PC(NoPredictor(), snr=alone, steps=budget)))
+        chosen.append(("predictor and corrector", PC(ReverseDiffusion(), snr=both, steps=budget // 2)))
         chosen.append(("multistep", Multistep(steps=budget)))
     chosen += [("adaptive ODE", ODE(rtol=tolerance, atol=tolerance)) for tolerance in (1e-1, 1e-2, 1e-3)]
     return chosen
@@ -80,17 +84,20 @@ def main() -> None:
     parser.add_argument("--classifier", required=True)
     parser.add_argument("--reference", type=Path, required=True, help="folder of real pictures of the model's size")
     parser.add_argument("-n", type=int, default=500, help="draws of each sampler")
-    parser.add_argument("--reference-n", type=int, default=5000, help="real pictures, evenly from the folder")
+    parser.add_argument(
+        "--reference-n", type=int, default=5000, help="real pictures to compare with, from all of the folder"
+    )
     parser.add_argument("--evaluations", type=int, nargs="*", default=[10, 20, 50, 100])
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
     prior, classifier = load_fast(options.model), load_classifier(options.classifier)
     paths = sorted(path for path in options.reference.rglob("*") if path.suffix.lower() in {".png", ".jpg"})
-    paths = paths[:: max(1, len(paths) // options.reference_n)]
-    real = look_at(((str(path), read_picture(path)) for path in paths), classifier)
-    halves = [Seen(real.features[part::2], real.labels[part::2]) for part in (0, 1)]
-    floor = evaluate(*halves, classifier.classes).frechet_distance
-    print(f"{options.n} draws, {len(paths)} real pictures, {torch.get_num_threads()} threads")
+    paths = [paths[i] for i in np.random.default_rng(0).permutation(len(paths))[: options.reference_n + options.n]]
+    seen = look_at(((str(path), read_picture(path)) for path in paths), classifier)
+    held = Seen(seen.features[: options.n], seen.labels[: options.n])
+    real = Seen(seen.features[options.n :], seen.labels[options.n :])
+    floor = evaluate(held, real, classifier.classes).frechet_distance
+    print(f"{options.n} draws, {len(real.labels)} real pictures, {torch.get_num_threads()} threads")
     print(f"{'sampler':<26}{'NFE':>6}{'distance':>10}{'least':>8}{'most':>7}{'s/picture':>11}")
     print(f"{'real':<26}{'':>6}{floor:>10.2f}")
     rows = []

@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from shell import hole_array, photo_array
+
+from scoreinv.cli.outputs import expand_deep
 
 
 @pytest.fixture
@@ -45,7 +48,18 @@ def test_a_folder_of_masks_by_name(scoreinv, scans, mask, tmp_path):
     outcome = scoreinv("inpaint", "scans", "--mask", "masks", "-o", "results")
     assert outcome.code == 0
     assert "warning: scans/b.jpg: skipped, there is no mask named b in masks" in outcome.err
+    assert "2 done, 0 skipped because they exist, 1 left out, 0 failed" in outcome.err
     assert sorted(p.name for p in (tmp_path / "results").glob("*.png")) == ["a_inpainted.png", "c_inpainted.png"]
+    told = lines(scoreinv("inpaint", "scans", "--mask", "masks", "-o", "results", "--json").out)
+    assert [line["skipped"] for line in told] == [
+        "exists already",
+        "there is no mask named b in masks",
+        "exists already",
+    ]
+    rows = list(csv.DictReader((tmp_path / "results" / "manifest.csv").open()))
+    assert [row["skipped"] for row in rows if row["input"] == "scans/b.jpg"] == [
+        "there is no mask named b in masks"
+    ] * 2
 
 
 def test_failures_do_not_stop_the_others(scoreinv, scans, mask, tmp_path):
@@ -92,11 +106,72 @@ def test_files_are_written_beside_each_other(scoreinv, scans, mask):
     assert (scans / "c_inpainted.png").exists()
 
 
-def test_two_inputs_of_one_result(scoreinv, scans, mask):
+def test_two_pictures_of_one_stem_keep_their_whole_names(scoreinv, scans, mask, tmp_path):
     Image.fromarray(photo_array()).save(scans / "a.jpg")
-    outcome = scoreinv("inpaint", "scans", "--mask", mask)
+    assert scoreinv("inpaint", "scans", "--mask", mask).code == 0
+    names = sorted(path.name for path in (tmp_path / "scans_inpainted").glob("*.png"))
+    assert names == ["a.jpg_inpainted.png", "a.png_inpainted.png", "b_inpainted.png", "c_inpainted.png"]
+
+
+def test_two_inputs_of_one_result(scoreinv, scans, mask, tmp_path):
+    (tmp_path / "more").mkdir()
+    Image.fromarray(photo_array()).save(tmp_path / "more" / "a.png")
+    outcome = scoreinv("inpaint", "scans", "more", "--mask", mask, "-o", "out")
     assert outcome.code == 2
-    assert "scans/a.jpg and scans/a.png" in outcome.err
+    assert "more/a.png" in outcome.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_format_of_a_folder(scoreinv, scans, mask, tmp_path):
+    assert scoreinv("colorize", "scans", "--format", "tif").code == 0
+    assert {path.suffix for path in (tmp_path / "scans_colorized").glob("*_*")} == {".tif"}
+
+
+def test_a_rerun_writes_the_samples_that_are_missing(scoreinv, scans, mask, tmp_path):
+    words = ("inpaint", "scans", "--mask", mask, "--precision", "float32", "--samples")
+    assert scoreinv(*words, 2).code == 0
+    out = tmp_path / "scans_inpainted"
+    kept, lost = (out / f"a_inpainted.{number}.png" for number in (1, 2))
+    before = lost.read_bytes()
+    lost.unlink()
+    first = kept.stat().st_mtime_ns
+    assert scoreinv(*words, 2).code == 0
+    assert (lost.read_bytes(), kept.stat().st_mtime_ns) == (before, first)
+    assert scoreinv(*words, 3).code == 0
+    assert len(list(out.glob("a_inpainted.*.png"))) == 3
+    assert kept.stat().st_mtime_ns == first
+    rows = list(csv.DictReader((out / "manifest.csv").open()))
+    assert json.loads(rows[-1]["outputs"]) == [f"scans_inpainted/c_inpainted.{number}.png" for number in (1, 2, 3)]
+
+
+def test_a_name_that_is_no_utf8(scoreinv, scans, mask, tmp_path):
+    try:
+        (scans / "a.png").rename(scans / os.fsdecode(b"sc\xe9ne.png"))
+    except OSError:
+        pytest.skip("this file system has names of UTF-8 only")
+    outcome = scoreinv("inpaint", "scans", "--mask", mask, "--json")
+    assert outcome.code == 0, outcome.err
+    assert os.fsencode(lines(outcome.out)[-1]["input"]) == b"scans/sc\xe9ne.png"
+    assert b"sc\xe9ne.png" in (tmp_path / "scans_inpainted" / "manifest.csv").read_bytes()
+
+
+def test_a_manifest_that_cannot_be_written_ends_the_batch_at_once(scoreinv, scans, mask, tmp_path):
+    manifest = tmp_path / "scans_inpainted" / "manifest.csv"
+    manifest.mkdir(parents=True)
+    outcome = scoreinv("inpaint", "scans", "--mask", mask)
+    assert (outcome.code, "manifest.csv: cannot be written to" in outcome.err) == (2, True)
+    manifest.rmdir()
+    manifest.write_text("another,table\n")
+    outcome = scoreinv("inpaint", "scans", "--mask", mask)
+    assert (outcome.code, "is no manifest of this version" in outcome.err) == (2, True)
+    assert [path.name for path in manifest.parent.iterdir()] == ["manifest.csv"]
+
+
+def test_hidden_pictures_are_not_counted(tmp_path):
+    for name in ("1.png", "in/2.pnm", ".thumbnails/3.png", "in/.4.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(photo_array()).save(tmp_path / name, "PNG")
+    assert [Path(path).name for path in expand_deep(str(tmp_path))] == ["1.png", "2.pnm"]
 
 
 def test_a_file_as_the_output_of_a_batch(scoreinv, scans, mask):

@@ -35,10 +35,10 @@ def prior(tmp_path: Path) -> str:
 
 def test_train_a_classifier_and_sample_a_class(scoreinv, classes, prior):
     words = ["train", "--classifier", "--sde", "vp", "--data", classes, "--steps", 2, "--batch-size", 2]
-    assert scoreinv(*words, "--out", "judge", "--quiet").code == 0
-    (shown,) = json.loads(scoreinv("models", "show", "judge/model.safetensors", "--json").out)["models"]
+    assert scoreinv(*words, "--out", "guide", "--quiet").code == 0
+    (shown,) = json.loads(scoreinv("models", "show", "guide/model.safetensors", "--json").out)["models"]
     assert (shown["task"], shown["sampler"], shown["config"]["classes"]) == ("classifier", None, ["day", "night"])
-    sample = ["sample", "--model", prior, "--sampler", "multistep", "-n", 2, "--classifier", "judge/model.safetensors"]
+    sample = ["sample", "--model", prior, "--sampler", "multistep", "-n", 2, "--classifier", "guide/model.safetensors"]
     outcome = scoreinv(*sample, "--class", "night", "--guidance", 2, "-o", "night.png", "--json")
     assert outcome.code == 0, outcome.err
     assert json.loads(outcome.out)["output"] == "night.png"

@@ -175,6 +175,8 @@ def test_likelihood_of_many_pictures(scoreinv, tmp_path):
     refused = scoreinv("likelihood", "scans", "--csv", "table.csv")
     assert (refused.code, refused.out) == (2, "")
     assert "table.csv: exists already" in refused.err
+    mistyped = scoreinv("likelihood", "scans", "--csv", "table.csv", "--overwrite", "--model", "phto")
+    assert (mistyped.code, len((tmp_path / "table.csv").read_text().splitlines())) == (2, 5)
     spoken = scoreinv("likelihood", "scans", "--csv", "table.csv", "--overwrite", *words)
     assert spoken.out.splitlines()[-1].endswith("bits/dim  mean of 4 pictures")
     assert spoken.out.count("±") == 5
@@ -279,3 +281,27 @@ def test_ctrl_c_saves_training_first(configuration, tmp_path):
     assert err == b"scoreinv: interrupted\n"
     assert list((tmp_path / "run" / "state").iterdir())
     assert (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_an_error_is_told_in_json_too(scoreinv, tmp_path):
+    Image.fromarray(photo_array(9, 8)).save(tmp_path / "odd.png")
+    for words, names in (
+        (["likelihood", "odd.png"], {"input", "error"}),
+        (["likelihood", "gone.png"], {"input", "error"}),
+        (["inpaint", "odd.png", "--mask", "gone.png"], {"error"}),
+        (["sample", "--model", "phto"], {"error"}),
+    ):
+        outcome = scoreinv(*words, "--json")
+        (record,) = map(json.loads, outcome.out.splitlines())
+        assert set(record) == names
+        assert outcome.err == f"scoreinv: error: {record['error']}\n"
+    assert "odd.png: the picture is 8x9" in scoreinv("likelihood", "odd.png").err
+
+
+def test_interpolation_says_what_it_leaves_out(scoreinv, tmp_path):
+    for name, channels in (("a.png", 3), ("b.png", 4)):
+        Image.fromarray(photo_array(8, 8, channels)).save(tmp_path / name)
+    outcome = scoreinv("interpolate", "a.png", "b.png", "-n", 2, "-o", "row.png", "--steps", 2)
+    assert outcome.code == 0
+    assert outcome.err.count("warning: b.png: transparency is left out") == 1
+    assert "warning: a.png" not in outcome.err

@@ -11,7 +11,9 @@ from PIL import Image
 from shell import hole_array, photo_array, small_config
 
 from scoreinv.checkpoints.files import read_prior_metadata
+from scoreinv.cli.inpaint import BRIGHTEST
 from scoreinv.imaging.files import read_picture
+from scoreinv.imaging.heat import viridis
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import CONDITION_CHANNELS, ResidualEDM
 from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, TrainingConfig
@@ -129,6 +131,31 @@ def test_a_damaged_grey_photo_is_filled_and_coloured(scoreinv, conditional, mask
         assert (np.rint(pixels @ np.array([0.299, 0.587, 0.114]))[known] == grey[known]).all()
     assert (first[known] != second[known]).any()
     assert np.ptp(first.astype(int), axis=-1).max() > 2
+
+
+def test_the_mean_and_the_uncertainty_of_a_restored_photo(scoreinv, conditional, mask, tmp_path):
+    Image.fromarray(photo_array(channels=1)).save(tmp_path / "old.png")
+    words = ["inpaint", "old.png", "--mask", "mask.png", "--model", conditional, "--colorize"]
+    words += ["--color-model", conditional, "--precision", "float32", "--json"]
+    outcome = scoreinv(*words, "--samples", 3, "--uncertainty", "map.png")
+    assert outcome.code == 0, outcome.err
+    record = json.loads(outcome.out)
+    assert (record["color_model"], record["nfe"]) == (str(conditional), 4)
+    samples = np.stack([read_picture(tmp_path / f"old_inpainted.{i}.png").rgb() for i in (1, 2, 3)])
+    known = ~hole_array()
+    told = read_picture(tmp_path / "map.png").rgb()[known]
+    expected = viridis(np.sqrt(samples.var(axis=0, ddof=1).mean(-1)) / BRIGHTEST)[known] / 255
+    assert abs(told - expected).max() < 0.03
+    assert scoreinv(*words, "--samples", 3, "--estimate", "mean", "-o", "mean.png").code == 0
+    assert abs(read_picture(tmp_path / "mean.png").rgb() - samples.mean(0)).max() < 2 / 255
+    # Of one sample it is the posterior mean of both: an evaluation in each orientation, eight and two.
+    mean = scoreinv(*words, "--estimate", "mean", "-o", "posterior.png")
+    assert json.loads(mean.out)["nfe"] == 10
+
+
+def test_a_colour_model_without_colours(scoreinv, conditional, photo, mask):
+    outcome = scoreinv("inpaint", photo, "--mask", mask, "--model", conditional, "--color-model", "scene")
+    assert (outcome.code, "--color-model belongs to --colorize" in outcome.err) == (2, True)
 
 
 def test_a_sepia_print_is_said_to_be_one(scoreinv, conditional, tmp_path):

@@ -89,10 +89,34 @@ def test_seeds(scoreinv, photo, mask, tmp_path):
 
 def test_formats_of_the_output(scoreinv, photo, mask, tmp_path):
     for name, kind in (("a.jpg", "JPEG"), ("a.webp", "WEBP"), ("a.tif", "TIFF")):
-        assert scoreinv("inpaint", photo, "--mask", mask, "-o", name, "--quality", 80).code == 0
+        quality = () if kind == "TIFF" else ("--quality", 80)
+        assert scoreinv("inpaint", photo, "--mask", mask, "-o", name, *quality).code == 0
         assert Image.open(tmp_path / name).format == kind
     assert scoreinv("inpaint", photo, "--mask", mask, "-o", "folder/").code == 0
     assert (tmp_path / "folder" / "photo_inpainted.png").exists()
+
+
+def test_a_quality_of_a_format_that_has_none(scoreinv, photo, mask, tmp_path):
+    for words in (("-o", "a.tif"), ()):
+        outcome = scoreinv("inpaint", photo, "--mask", mask, *words, "--quality", 80)
+        assert (outcome.code, "--quality is of jpg and webp" in outcome.err) == (2, True)
+    assert scoreinv("inpaint", photo, "--mask", mask, "--format", "jpg", "--quality", 80).code == 0
+    assert Image.open(tmp_path / "photo_inpainted.jpg").format == "JPEG"
+    both = scoreinv("inpaint", photo, "--mask", mask, "-o", "a.tif", "--format", "jpg")
+    assert (both.code, "give one of them" in both.err) == (2, True)
+
+
+def test_what_cannot_be_written_is_refused_before_the_work(scoreinv, mask, tmp_path):
+    rgba = np.dstack([photo_array(), np.full((24, 40), 90, np.uint8)])
+    Image.fromarray(rgba).save(tmp_path / "clear.png")
+    outcome = scoreinv("inpaint", "clear.png", "--mask", mask, "-o", "clear.jpg", "--model", "missing.safetensors")
+    assert (outcome.code, "JPEG has no transparency" in outcome.err) == (2, True)
+    several = scoreinv("inpaint", "clear.png", "--mask", mask, "-o", "-", "--samples", 2)
+    assert (several.code, "several samples do not fit on stdout" in several.err) == (2, True)
+    for name in ("r.1.png", "clear.png", mask):
+        words = ("-o", "r.png", "--samples", 2, "--uncertainty", name, "--overwrite")
+        outcome = scoreinv("inpaint", "clear.png", "--mask", mask, *words)
+        assert (outcome.code, "is the photo, the mask or a result" in outcome.err) == (2, True)
 
 
 def test_mask_options(scoreinv, photo, tmp_path):

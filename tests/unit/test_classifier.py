@@ -170,11 +170,40 @@ def test_a_class_has_a_name_and_a_number() -> None:
             class_index(classifier, name)
 
 
-def test_it_must_be_of_the_priors_sde() -> None:
-    from scoreinv.checkpoints.config import ModelConfig
-    from scoreinv.networks.ncsnpp import NCSNppConfig
-    from scoreinv.preconditioning import EDM
+def test_a_judge_cannot_guide() -> None:
+    judge = replace(CONFIG, network=ConvNetConfig(channels=1, classes=2, widths=(16,))).build()
+    with pytest.raises(InputError, match="it can judge, not guide"):
+        generate(PRIOR, 1, classifier=judge, label=1)
 
+
+def test_what_it_does_not_know_stays_small_at_large_noise() -> None:
+    classifier = replace(CONFIG, sde=VE(0.01, 200.0)).build()
+    x = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    near, far = (float(classifier(s * x, torch.tensor(t)).abs().max()) for s, t in ((0.01, 0.0), (200.0, 1.0)))
+    assert far < near / 10
+
+
+def test_the_range_of_the_values_is_no_matter() -> None:
+    torch.manual_seed(0)
+    narrow = replace(CONFIG, sde=VE(0.01, 10.0), data_range=(0.0, 1.0)).build()
+    wide = replace(CONFIG, sde=VE(0.02, 20.0)).build()
+    wide.network.load_state_dict(narrow.network.state_dict())
+    x, t = torch.rand(3, 1, 8, 8), torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
+    torch.testing.assert_close(narrow(x, t), wide(2 * x - 1, t), atol=1e-5, rtol=1e-4)
+
+
+def test_its_gradient_in_bfloat16() -> None:
+    torch.manual_seed(0)
+    exact, fast = CONFIG.build(), CONFIG.build()
+    fast.network.load_state_dict(exact.network.state_dict())
+    fast.to(torch.bfloat16)
+    x, t = torch.randn(8, 1, 8, 8), torch.linspace(0.05, 1, 8, dtype=torch.float64)
+    a, b = (ClassifierGuidance(PRIOR, c, 0).log_likelihood_gradient(x, t).flatten(1) for c in (exact, fast))
+    assert fast(x, t).dtype == torch.float32
+    assert (torch.nn.functional.cosine_similarity(a, b) > 0.99).all()
+
+
+def test_it_must_be_of_the_priors_sde() -> None:
     network = NCSNppConfig(
         channels=1, width=8, multipliers=(1,), blocks=1, attention_levels=(), progressive_input="none"
     )

@@ -7,6 +7,7 @@ import pytest
 import torch
 from analytic import gaussian_colour_prior
 
+from scoreinv.errors import InputError
 from scoreinv.imaging.colour import colour_basis, luma
 from scoreinv.tasks.colorization import colorize, work_size
 
@@ -47,6 +48,25 @@ def test_the_luma_is_kept_to_the_grey_level_and_the_mean_is_the_mean():
     assert abs(again.image.astype(int) - result.samples[0]).max() <= 1
     mean = colorize(grey, prior=prior("rec601"), steps=3, samples=2, estimate="mean").image
     assert (np.rint(luma(mean.astype(np.float64))) == grey).all()
+
+
+def test_each_picture_of_a_batch_has_its_hints():
+    grey = torch.full((2, 1, 16, 16), 0.5)
+    hints = torch.zeros(2, 4, 16, 16)
+    hints[:, 3, 4:12, 4:12] = 1
+    hints[0, 0], hints[1, 2] = 1.0, 1.0  # red and blue
+    red, blue = colorize(grey, prior=prior("rec601"), hints=hints, steps=2).image[:, :, 8, 8]
+    assert red[0] > red[2]
+    assert blue[2] > blue[0]
+    both = colorize(grey, prior=prior("rec601"), hints=hints[:1], steps=2).image[:, :, 8, 8]
+    torch.testing.assert_close(both[0], both[1], atol=1e-5, rtol=0)
+    with pytest.raises(InputError, match="2 hints for 1 pictures"):
+        colorize(grey[:1], prior=prior("rec601"), hints=hints, steps=2)
+
+
+def test_a_negative_seed():
+    with pytest.raises(InputError, match="a seed must not be negative"):
+        colorize(np.zeros((8, 8)), prior=prior("rec601"), seed=-1)
 
 
 def test_tensors_batch_and_alpha():

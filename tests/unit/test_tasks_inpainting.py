@@ -166,3 +166,10 @@ def test_values_that_are_not_finite_are_an_error():
 def test_settings_that_are_not_such(options):
     with pytest.raises(InputError):
         inpaint(photo(), hole(), prior=prior(), **options)
+
+
+def test_a_model_that_was_not_trained_for_it_is_refused_whatever_the_hole():
+    wide = np.zeros((96, 96), dtype=bool)
+    wide[20:76, 20:76] = True  # deep: no window would come to ask the model
+    with pytest.raises(InputError, match="trained without observations"):
+        inpaint(photo(96, 96), wide, prior=prior(), method="conditioned")
