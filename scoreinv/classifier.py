@@ -30,6 +30,7 @@ class NoiseClassifier(nn.Module):
         data_range: their values of black and white.
         image_size: side of the training pictures.
         classes: names of the K classes.
+        guidance: scale of its gradient that is recommended; see `guidance.ClassifierGuidance`.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class NoiseClassifier(nn.Module):
         data_range: tuple[float, float],
         image_size: int,
         classes: tuple[str, ...],
+        guidance: float = 1.0,
     ) -> None:
         super().__init__()
         self.network = network
@@ -46,6 +48,7 @@ class NoiseClassifier(nn.Module):
         self.data_range = (float(data_range[0]), float(data_range[1]))
         self.image_size = image_size
         self.classes = classes
+        self.guidance = guidance
         self.precision = torch.float32
 
     def to(self, *args: torch.device | torch.dtype | str) -> Self:

@@ -94,6 +94,7 @@ class ClassifierConfig:
         classes: names, as many as the network has.
         data_range: model values of black and white.
         image_size: side of the training pictures, in pixels.
+        guidance: scale of its gradient that is recommended with it.
     """
 
     network: WideResNetConfig | ConvNetConfig
@@ -101,6 +102,7 @@ class ClassifierConfig:
     classes: tuple[str, ...]
     data_range: tuple[float, float] = (-1.0, 1.0)
     image_size: int = 32
+    guidance: float = 1.0
 
     def __post_init__(self) -> None:
         if len(self.classes) != self.network.classes:
@@ -109,7 +111,8 @@ class ClassifierConfig:
     def build(self) -> NoiseClassifier:
         """A classifier with fresh weights, in evaluation mode."""
         network = self.network.build()
-        return NoiseClassifier(network, self.sde, self.data_range, self.image_size, self.classes).eval()
+        classifier = NoiseClassifier(network, self.sde, self.data_range, self.image_size, self.classes, self.guidance)
+        return classifier.eval()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; `model_from_dict` is its inverse."""
@@ -119,6 +122,7 @@ class ClassifierConfig:
             "classes": list(self.classes),
             "data_range": list(self.data_range),
             "image_size": self.image_size,
+            "guidance": self.guidance,
         }
 
     @classmethod
@@ -131,6 +135,7 @@ class ClassifierConfig:
                 classes=tuple(data["classes"]),
                 data_range=tuple(data["data_range"]),
                 image_size=data["image_size"],
+                guidance=data.get("guidance", 1.0),
             )
         except KeyError as error:
             raise CheckpointError(f"the classifier's configuration lacks {error}") from error

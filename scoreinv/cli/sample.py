@@ -55,7 +55,11 @@ def sample(
     ] = None,
     guidance: Annotated[
         float | None,
-        typer.Option("--guidance", min=0.0, help="Of --class: above 1 more typical, less varied. (default: 1)"),
+        typer.Option(
+            "--guidance",
+            min=0.0,
+            help="Of --class: 1 is exact, more is more typical and less varied. (default: the classifier's)",
+        ),
     ] = None,
     classifier: Annotated[
         str | None,
@@ -101,7 +105,7 @@ def sample(
             seed=settings.seed,
             classifier=guide,
             label=label,
-            guidance=1.0 if guidance is None else guidance,
+            guidance=guidance,
             callback=bar.fraction,
         )
     write_gallery(result.images, outputs, quality, overwrite=settings.overwrite)

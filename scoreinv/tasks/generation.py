@@ -43,7 +43,7 @@ def generate(
     seed: int = 0,
     classifier: Classifier | None = None,
     label: int | None = None,
-    guidance: float = 1.0,
+    guidance: float | None = None,
     callback: TaskCallback | None = None,
 ) -> GenerationResult:
     """Draw `count` pictures of the model's own size; picture i of a seed is the same whatever the count.
@@ -52,7 +52,8 @@ def generate(
         sampler: `pc` with the settings recommended with the model, else the paper's for its SDE (`recommended`), `ode`
             (adaptive probability flow), or `multistep` (DPM-Solver++, good in 25 evaluations). None: `default_sampler`.
         steps: of `pc` (as recommended, else 1000) and `multistep` (25); the ODE chooses its own.
-        classifier, label, guidance: see `ClassifierGuidance`; `class_index` finds the label of a name.
+        classifier, label, guidance: see `ClassifierGuidance`; `class_index` finds the label of a name. No guidance given
+            is what is recommended with a `NoiseClassifier`, 1 with others.
         callback: told of progress; may stop the work.
 
     Raises InputError for settings that are not such, Cancelled when the callback stopped, and ScoreinvError when the
@@ -64,11 +65,12 @@ def generate(
         raise InputError("a class needs a classifier and a label")
     if isinstance(classifier, NoiseClassifier):
         _check_match(classifier, prior)
+        guidance = classifier.guidance if guidance is None else guidance
     sampler = sampler or default_sampler(prior)
     solver = make_sampler(prior, sampler, steps)
     target: Prior = prior
     if classifier is not None:
-        target = ClassifierGuidance(prior, classifier, label, guidance)
+        target = ClassifierGuidance(prior, classifier, label, 1.0 if guidance is None else guidance)
     if sampler == "pc" and recommended(prior).clip:
         target = Clipped(target)
     return draw_pictures(prior, target, solver, count, seed, callback)

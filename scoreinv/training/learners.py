@@ -80,7 +80,9 @@ class ClassifierLearner(Learner[NoiseClassifier]):
 
     def twin(self, network: nn.Module) -> ClassifierLearner:
         model = self.config.model
-        classifier = NoiseClassifier(network, model.sde, model.data_range, model.image_size, model.classes)
+        classifier = NoiseClassifier(
+            network, model.sde, model.data_range, model.image_size, model.classes, model.guidance
+        )
         return ClassifierLearner(self.config, classifier)
 
     def logits(self, batch: Batch) -> Tensor:

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from gaussian import write_noise_pictures
@@ -14,6 +15,7 @@ import scoreinv
 from scoreinv.checkpoints.catalogue import load_classifier
 from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig, model_from_dict
 from scoreinv.checkpoints.files import save_model
+from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.guidance import ClassifierGuidance
 from scoreinv.networks.convnet import ConvNetConfig
@@ -152,6 +154,21 @@ def test_the_judge_sees_the_picture_alone(folder: Path, tmp_path: Path) -> None:
         assert (judge(x, TRAINING_START).argmax(1) == labels).float().mean() > 0.95
     torch.testing.assert_close(judge.network(x, torch.ones(256)), judge.network(x, torch.full((256,), 9.0)))
     assert judge.features(x, TRAINING_START).shape == (256, 16)
+
+
+def test_the_guidance_that_is_recommended_with_it() -> None:
+    strong = replace(CONFIG, guidance=4.0)
+    assert model_from_dict(strong.to_dict()) == strong
+    torch.manual_seed(0)
+    mild, guide = CONFIG.build(), strong.build()
+    guide.network.load_state_dict(mild.network.state_dict())
+
+    def drawn(classifier: NoiseClassifier, **options: float) -> np.ndarray:
+        return generate(PRIOR, 1, steps=4, classifier=classifier, label=0, **options).images
+
+    np.testing.assert_array_equal(drawn(guide), drawn(mild, guidance=4.0))
+    np.testing.assert_array_equal(drawn(guide, guidance=1.0), drawn(mild))
+    assert (drawn(guide) != drawn(mild)).any()
 
 
 def test_the_data_must_have_its_classes(folder: Path, tmp_path: Path) -> None:
