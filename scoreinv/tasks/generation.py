@@ -52,8 +52,8 @@ def generate(
         sampler: `pc` with the settings recommended with the model, else the paper's for its SDE (`recommended`), `ode`
             (adaptive probability flow), or `multistep` (DPM-Solver++, good in 25 evaluations). None: `default_sampler`.
         steps: of `pc` (as recommended, else 1000) and `multistep` (25); the ODE chooses its own.
-        classifier, label, guidance: see `ClassifierGuidance`; `class_index` finds the label of a name. No guidance given
-            is what is recommended with a `NoiseClassifier`, 1 with others.
+        classifier, label, guidance: see `ClassifierGuidance`; `class_index` finds the label of a name. No guidance
+            given is what is recommended with a `NoiseClassifier`, 1 with others.
         callback: told of progress; may stop the work.
 
     Raises InputError for settings that are not such, Cancelled when the callback stopped, and ScoreinvError when the
