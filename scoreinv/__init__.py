@@ -15,6 +15,7 @@ from scoreinv.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from scoreinv.checkpoints.catalogue import load as load
+    from scoreinv.checkpoints.catalogue import load_classifier as load_classifier
     from scoreinv.likelihood import bits_per_dim as bits_per_dim
     from scoreinv.likelihood import decode as decode
     from scoreinv.likelihood import encode as encode
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "load": "scoreinv.checkpoints.catalogue",
+    "load_classifier": "scoreinv.checkpoints.catalogue",
     "inpaint": "scoreinv.tasks.inpainting",
     "colorize": "scoreinv.tasks.colorization",
     "generate": "scoreinv.tasks.generation",

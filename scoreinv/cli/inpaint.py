@@ -167,12 +167,16 @@ def _compute(
     from scoreinv.imaging.heat import viridis
     from scoreinv.imaging.picture import Picture
     from scoreinv.tasks.colorization import colorize_filled
+    from scoreinv.tasks.common import Share
     from scoreinv.tasks.inpainting import inpaint_picture
 
     picture = item.picture if colours is None else item.picture.grey()
-    result = inpaint_picture(picture, item.hole, session.prior, sampling, bar.fraction)
+    share = Share(bar.fraction, 1 if colours is None else 2)
+    share.begin(1)
+    result = inpaint_picture(picture, item.hole, session.prior, sampling, share)
     if colours is not None:
-        result = colorize_filled(result, colours.prior, sampling, bar.fraction)
+        share.begin(1)
+        result = colorize_filled(result, colours.prior, sampling, share)
     overwrite = session.settings.overwrite
     pictures = result.samples if len(outputs) > 1 else [result.image]
     write_missing(outputs, pictures, quality, overwrite=overwrite)

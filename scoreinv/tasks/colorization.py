@@ -173,7 +173,7 @@ def colorize_picture(
 def colorize_filled(
     filled: Restored, prior: ScorePrior, sampling: ConditionalSampling, callback: TaskCallback | None = None
 ) -> Restored:
-    """Colours for the samples of a grey picture whose holes were filled, a drawing of them each.
+    """Colours for a grey picture whose holes were filled: a drawing for each of its samples.
 
     p(picture | known luma) = p(luma | known luma) p(colours | luma): a draw of the one, then of the other.
 
