@@ -8,6 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from scoreinv.errors import InputError
 from scoreinv.preconditioning import centre, noise_level
 from scoreinv.sdes import SDE, as_time, broadcast
 
@@ -54,10 +55,13 @@ class NoiseClassifier(nn.Module):
     def to(self, *args: torch.device | torch.dtype | str) -> Self:
         """Move to a device, or to a dtype of evaluation: float32, or bfloat16 for layers that gain by it.
 
-        In bfloat16 there is a first derivative only: the divergence of guided priors needs float32.
+        In bfloat16 there is a first derivative only: the divergence of guided priors needs float32. Raises InputError
+        for another dtype.
         """
         for target in args:
             if isinstance(target, torch.dtype):
+                if target not in (torch.float32, torch.bfloat16):
+                    raise InputError(f"a classifier is evaluated in float32 or bfloat16, not in {target}")
                 self.precision = target
             else:
                 super().to(device=target)

@@ -130,7 +130,7 @@ class ClassifierConfig:
         """Raises CheckpointError naming the entry that is missing or unknown."""
         try:
             return cls(
-                network=_named(_CLASSIFIERS, {"name": "wide_resnet", **data["network"]}),
+                network=_named(_CLASSIFIERS, data["network"]),
                 sde=_named(_SDES, data["sde"]),
                 classes=tuple(data["classes"]),
                 data_range=tuple(data["data_range"]),

@@ -27,14 +27,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Report:
-    """What is told of a finished picture.
+    """A finished picture.
 
     Attributes:
+        pictures: the results, as many as `Work.files`.
         nfe: evaluations of the network for one sample.
         method: by which it was drawn.
         more: further entries of its record.
     """
 
+    pictures: Sequence[Picture]
     nfe: int
     method: str
     more: dict[str, Any] = field(default_factory=dict)
@@ -50,14 +52,16 @@ class Work(Generic[T]):
 
     Attributes:
         read: opens and checks the input; whatever it raises concerns this picture alone.
-        compute: does the work and writes the outputs.
+        compute: does the work.
         files: results of a picture: above 1 they are numbered.
+        quality: of jpg and webp.
         left_out: why a picture is not done, or None.
     """
 
     read: Callable[[Job], T]
-    compute: Callable[[T, list[str], ProgressBar], Report]
+    compute: Callable[[T, ProgressBar], Report]
     files: int
+    quality: int | None
     left_out: Callable[[Job], str | None] = _nothing
 
 
@@ -97,7 +101,7 @@ def run(plan: Plan, work: Work[T], session: Session) -> int:
         session.load()  # outside: a model that cannot be used ends the whole run
         try:
             title = f"[{number}/{len(plan.jobs)}] {job.source}" if plan.batch else job.source
-            _compute(job, item, outputs, title, work, session, manifest)
+            _do(job, item, missing, title, work, session, manifest)
         except Exception as error:
             failed += failure(job.source, error, settings, batch=plan.batch, manifest=manifest)
     if plan.batch:
@@ -105,15 +109,6 @@ def run(plan: Plan, work: Work[T], session: Session) -> int:
         rest = f", {left_out} left out" if left_out else ""
         notice(settings, f"{done} done, {skipped} skipped because they exist{rest}, {failed} failed")
     return 1 if failed else 0
-
-
-def write_missing(outputs: list[str], pictures: Sequence[Picture], quality: int | None, *, overwrite: bool) -> None:
-    """Write the pictures of a job, but for those that an earlier run wrote: each is the same however many are drawn."""
-    from scoreinv.imaging.files import write_picture
-
-    for path, picture in zip(outputs, pictures, strict=True):
-        if overwrite or not Path(path).exists():
-            write_picture(path, picture, overwrite=overwrite, quality=quality)
 
 
 def failure(source: str, error: Exception, settings: Settings, *, batch: bool, manifest: Manifest | None = None) -> int:
@@ -131,7 +126,7 @@ def failure(source: str, error: Exception, settings: Settings, *, batch: bool, m
     return 1
 
 
-def _compute(
+def _do(
     job: Job,
     item: T,
     outputs: list[str],
@@ -140,10 +135,16 @@ def _compute(
     session: Session,
     manifest: Manifest | None,
 ) -> None:
+    from scoreinv.imaging.files import write_picture
+
     settings = session.settings
     started = time.monotonic()
     with ProgressBar(title, quiet=settings.quiet) as bar:
-        report = work.compute(item, outputs, bar)
+        report = work.compute(item, bar)
+    # What an earlier run wrote is left: the first samples are the same however many are drawn.
+    for path, picture in zip(job.outputs(work.files), report.pictures, strict=True):
+        if path in outputs:
+            write_picture(path, picture, overwrite=settings.overwrite, quality=work.quality)
     seconds = time.monotonic() - started
     record = {
         "input": job.source,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoreinv.cli.batch import Report, Work, run, write_missing
+from scoreinv.cli.batch import Report, Work, run
 from scoreinv.cli.common import (
     Estimate,
     EstimateOption,
@@ -98,7 +98,7 @@ def colorize(
         check_format(job.output, picture)
         return job.source, picture, None if hints is None else read_hints(hints, picture.size)
 
-    def compute(item: tuple[str, Picture, KnownColours | None], outputs: list[str], bar: ProgressBar) -> Report:
+    def compute(item: tuple[str, Picture, KnownColours | None], bar: ProgressBar) -> Report:
         from scoreinv.tasks.colorization import Colours, colorize_picture
 
         source, picture, given = item
@@ -108,8 +108,6 @@ def colorize(
             warn(f"{source}: has colours already, which are replaced (--keep-color keeps them)")
         if result.found == "tinted" and tint is Tint.KEEP:
             warn(f"{source}: is of one tint, which is left out (--tint remove makes its lightest tone white too)")
-        pictures = result.samples if len(outputs) > 1 else [result.image]
-        write_missing(outputs, pictures, quality, overwrite=settings.overwrite)
-        return Report(result.nfe, result.method)
+        return Report(result.samples if files > 1 else [result.image], result.nfe, result.method)
 
-    raise typer.Exit(run(everything, Work(read, compute, files), session))
+    raise typer.Exit(run(everything, Work(read, compute, files, quality), session))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -111,7 +112,8 @@ def _look(paths: list[str], classifier: NoiseClassifier, settings: Settings) -> 
     from scoreinv.imaging.files import read_picture
     from scoreinv.tasks.evaluation import look_at
 
-    with ProgressBar(str(Path(paths[0]).parent), quiet=settings.quiet) as bar:
+    title = os.path.commonpath([Path(path).parent for path in paths])
+    with ProgressBar(title, quiet=settings.quiet) as bar:
 
         def pictures() -> Iterator[tuple[str, Picture]]:
             for number, path in enumerate(paths, 1):

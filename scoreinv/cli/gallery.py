@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scoreinv.cli.common import Settings
-from scoreinv.cli.outputs import STREAM, check_outputs, check_writable, make_folder
+from scoreinv.cli.outputs import STREAM, check_outputs, check_quality, check_writable, make_folder
 from scoreinv.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-def gallery_outputs(target: str, count: int, settings: Settings) -> list[str]:
+def gallery_outputs(target: str, count: int, quality: int | None, settings: Settings) -> list[str]:
     """The files to write: one of all, or as many pictures in a folder, which is made.
 
-    Raises InputError, with nothing done, when they could not be written.
+    Raises InputError, with nothing done, when they could not be written, or a quality is asked for of a format without.
     """
     if target == STREAM and settings.json:
         raise InputError("-o - and --json both want stdout: name a file")
@@ -26,6 +26,8 @@ def gallery_outputs(target: str, count: int, settings: Settings) -> list[str]:
     else:
         outputs = [str(Path(target) / f"{i:0{len(str(count))}d}.png") for i in range(1, count + 1)]
         check_writable(outputs[0], create=True)
+    check_quality(outputs, quality)
+    if not is_file:
         make_folder(Path(target))
     check_outputs(outputs, overwrite=settings.overwrite)
     return outputs

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoreinv.cli.batch import Report, Work, run, write_missing
+from scoreinv.cli.batch import Report, Work, run
 from scoreinv.cli.common import (
     OUTPUT,
     Estimate,
@@ -121,7 +121,7 @@ def inpaint(
     files = samples if estimate is Estimate.SAMPLE else 1
     check_quality([job.output for job in everything.jobs], quality)
     if uncertainty is not None:
-        _check_uncertainty(uncertainty, everything, mask, files, samples, settings)
+        _check_uncertainty(uncertainty, everything, masks, files, samples, settings)
     reading = MaskReading(mask_threshold, invert_mask, grow)
     session = Session(model, settings)
     colours = Session(color_model or "scene", settings) if colorize else None
@@ -131,13 +131,13 @@ def inpaint(
     def read(job: Job) -> Item:
         return _read(job, masks[job.source], reading, frame, coloured=colorize)
 
-    def compute(item: Item, outputs: list[str], bar: ProgressBar) -> Report:
-        return _compute(item, outputs, bar, session, colours, sampling, quality, uncertainty)
+    def compute(item: Item, bar: ProgressBar) -> Report:
+        return _compute(item, files, bar, session, colours, sampling, uncertainty)
 
     def left_out(job: Job) -> str | None:
         return None if job.source in masks else f"there is no mask named {job.stem} in {mask}"
 
-    raise typer.Exit(run(everything, Work(read, compute, files, left_out), session))
+    raise typer.Exit(run(everything, Work(read, compute, files, quality, left_out), session))
 
 
 def _read(job: Job, mask: str, reading: MaskReading, frame: int | None, *, coloured: bool) -> Item:
@@ -155,12 +155,11 @@ def _read(job: Job, mask: str, reading: MaskReading, frame: int | None, *, colou
 
 def _compute(
     item: Item,
-    outputs: list[str],
+    files: int,
     bar: ProgressBar,
     session: Session,
     colours: Session | None,
     sampling: ConditionalSampling,
-    quality: int | None,
     uncertainty: str | None,
 ) -> Report:
     from scoreinv.imaging.files import write_picture
@@ -177,12 +176,11 @@ def _compute(
     if colours is not None:
         share.begin(1)
         result = colorize_filled(result, colours.prior, sampling, share)
-    overwrite = session.settings.overwrite
-    pictures = result.samples if len(outputs) > 1 else [result.image]
-    write_missing(outputs, pictures, quality, overwrite=overwrite)
     if uncertainty is not None:
-        write_picture(uncertainty, Picture(viridis(result.std / BRIGHTEST)), overwrite=overwrite)
-    return Report(result.nfe, result.method, {} if colours is None else {"color_model": colours.model_name})
+        heat = Picture(viridis(result.std / BRIGHTEST))
+        write_picture(uncertainty, heat, overwrite=session.settings.overwrite)
+    pictures = result.samples if files > 1 else [result.image]
+    return Report(pictures, result.nfe, result.method, {} if colours is None else {"color_model": colours.model_name})
 
 
 def _masks(everything: Plan, mask: str) -> dict[str, str]:
@@ -192,18 +190,22 @@ def _masks(everything: Plan, mask: str) -> dict[str, str]:
         if mask == STREAM and (everything.batch or everything.jobs[0].source == STREAM):
             raise InputError("--mask -: stdin can be read once, for one mask of one photo")
         return {job.source: mask for job in everything.jobs}
-    by_stem: dict[str, str] = {}
+    by_name: dict[str, str] = {}
     for path in map(Path, expand(mask)):
-        if path.stem in by_stem:
-            raise InputError(f"{by_stem[path.stem]} and {path} are masks of one name: remove one of them")
-        by_stem[path.stem] = str(path)
-    masks = {job.source: by_stem[job.stem] for job in everything.jobs if job.stem in by_stem}
+        if path.stem in by_name:
+            raise InputError(f"{by_name[path.stem]} and {path} are masks of one name: remove one of them")
+        by_name[path.stem] = str(path)
+    # The mask of a.jpg is a.png or, where photos share their stem, a.jpg.png.
+    found = {job.source: by_name.get(Path(job.source).name, by_name.get(job.stem)) for job in everything.jobs}
+    masks = {source: path for source, path in found.items() if path is not None}
     if not masks:
         raise InputError(f"{mask}: no mask in this folder has the name of a photo")
     return masks
 
 
-def _check_uncertainty(path: str, everything: Plan, mask: str, files: int, samples: int, settings: Settings) -> None:
+def _check_uncertainty(
+    path: str, everything: Plan, masks: dict[str, str], files: int, samples: int, settings: Settings
+) -> None:
     if everything.batch:
         raise InputError("--uncertainty writes one file: it takes one photo")
     if samples < 2:
@@ -211,6 +213,8 @@ def _check_uncertainty(path: str, everything: Plan, mask: str, files: int, sampl
     if Path(path).suffix.lower() not in (".png", ".tif", ".tiff"):
         raise InputError(f"{path}: the standard deviation is written to .png or .tif")
     (job,) = everything.jobs
-    if Path(path).resolve() in [Path(other).resolve() for other in (job.source, mask, *job.outputs(files))]:
+    if Path(path).resolve() in [
+        Path(other).resolve() for other in (job.source, masks[job.source], *job.outputs(files))
+    ]:
         raise InputError(f"--uncertainty {path}: is the photo, the mask or a result: name another file")
     check_outputs([path], overwrite=settings.overwrite)

@@ -11,7 +11,7 @@ import typer
 from scoreinv.cli.common import OUTPUT, FixedStepsOption, FrameOption, ModelOption, QualityOption, Settings
 from scoreinv.cli.gallery import gallery_outputs, write_gallery
 from scoreinv.cli.messages import emit, notice, warn
-from scoreinv.cli.outputs import STREAM, check_quality
+from scoreinv.cli.outputs import STREAM
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import Session
 from scoreinv.errors import InputError
@@ -50,8 +50,7 @@ def interpolate(
     if STREAM in (first, second) and (first == second or output is None):
         raise InputError("- (stdin) is one of the pictures, and needs a name for the result: -o")
     target = output if output is not None else str(Path(first).with_name(f"{Path(first).stem}_interpolated.png"))
-    outputs = gallery_outputs(target, count, settings)
-    check_quality(outputs, quality)
+    outputs = gallery_outputs(target, count, quality, settings)
     pictures = _read(first, frame), _read(second, frame)
     _check_sizes((first, second), pictures)
     for source, picture in zip((first, second), pictures, strict=True):

@@ -184,7 +184,7 @@ def _evaluate(group: list[Item], estimate: Estimate, session: Session, table: Ta
             _evaluate([item], estimate, session, table, tally)
         return
     seconds = (time.monotonic() - started) / len(group)
-    if table is not None and not tally.bits:
+    if table is not None and not tally.bits and settings.overwrite:
         table.path.unlink(missing_ok=True)  # only now is there something to replace an old one with
     for item, density in zip(group, densities, strict=True):
         tally.bits.append(density.bits_per_dim)

@@ -72,8 +72,10 @@ def main() -> int:
         message = describe(error)
         if "--json" in arguments:
             source = getattr(error, "source", None)
-            sys.stdout.write(json.dumps(({"input": source} if source else {}) | {"error": message}) + "\n")
-            sys.stdout.flush()
+            record = ({"input": source} if source else {}) | {"error": message}
+            with contextlib.suppress(OSError):
+                sys.stdout.write(json.dumps(record) + "\n")
+                sys.stdout.flush()
         # Without arguments the help has been shown, and there is nothing to add.
         return _fail(f"error: {message}", exit_status(error)) if message else exit_status(error)
 

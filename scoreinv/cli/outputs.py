@@ -71,8 +71,8 @@ class Plan:
 def plan(inputs: list[str], output: str | None, suffix: str, kind: str | None = None) -> Plan:
     """Jobs of the inputs (files, folders, or one `-`).
 
-    Where `-o` names no file a result is STEM + suffix + . + kind; where two pictures of a folder have one stem, their
-    whole names take its place.
+    Where `-o` names no file a result is STEM + suffix + . + kind; where two pictures would have one result by that,
+    their whole names take the place of the stem.
 
     Raises InputError, with nothing done: a folder without pictures, an output of an unknown kind or that cannot be
     made, a kind beside a file's name, two inputs with one result.
@@ -89,8 +89,10 @@ def plan(inputs: list[str], output: str | None, suffix: str, kind: str | None = 
         )
     else:
         jobs = [Job(inputs[0], _single_output(inputs[0], output, ending))]
-        if kind is not None and jobs[0].output == output:
-            raise InputError(f"-o {output} and --format {kind}: give one of them")
+        if kind is not None and jobs[0].output in (output, STREAM):
+            raise InputError(
+                f"--format {kind}: {output or STREAM} has a format already, on stdout png: give one of them"
+            )
     _refuse_collisions(jobs)
     for parent in {Path(job.output).parent for job in jobs if job.output != STREAM}:
         _check_folder(parent, create=batch or (output is not None and output.endswith(("/", os.sep))))

@@ -12,7 +12,6 @@ import typer
 from scoreinv.cli.common import OUTPUT, ModelOption, QualityOption, Settings
 from scoreinv.cli.gallery import gallery_outputs, write_gallery
 from scoreinv.cli.messages import emit, notice
-from scoreinv.cli.outputs import check_quality
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import Session
 from scoreinv.errors import CheckpointError, InputError
@@ -83,8 +82,7 @@ def sample(
     if class_name is None and (guidance is not None or classifier is not None):
         raise InputError("--guidance and --classifier belong to --class")
     target = output if output is not None else f"{Path(model).stem}_samples.png"
-    outputs = gallery_outputs(target, count, settings)
-    check_quality(outputs, quality)
+    outputs = gallery_outputs(target, count, quality, settings)
     session = Session(model, settings, exact=sampler is SamplerChoice.ODE)
 
     from scoreinv.tasks.generation import class_index, default_sampler, generate

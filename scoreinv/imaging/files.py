@@ -14,12 +14,20 @@ from pathlib import Path
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.decode import Decoded, decode
 from scoreinv.imaging.encode import FORMATS, encode, fit_to_format, refuse_misfit
-from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.metadata import Metadata
+from scoreinv.imaging.picture import Box, Fill, Picture
 from scoreinv.imaging.source import Source, reason
 
 __all__ = [
-    *("Box", "Fill", "Metadata", "Picture"),
-    *("check_format", "check_output", "decode_file", "read_picture", "write_picture"),
+    "Box",
+    "Fill",
+    "Metadata",
+    "Picture",
+    "check_format",
+    "check_output",
+    "decode_file",
+    "read_picture",
+    "write_picture",
 ]
 
 STREAM = "-"

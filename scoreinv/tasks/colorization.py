@@ -179,16 +179,15 @@ def colorize_filled(
 
     Arguments:
         filled: of `inpaint_picture`.
-        sampling: as the picture was filled; a posterior mean is coloured by the posterior mean.
+        sampling: as the picture was filled; the mean of one sample, a posterior mean, is coloured by one.
         callback: told of progress; may stop the work.
     """
     share = Share(callback, len(filled.samples))
+    estimate = sampling.estimate if len(filled.samples) == 1 else "sample"
     coloured, spread_so_far, nfe = [], _RunningSpread(), filled.nfe
     for number, sample in enumerate(filled.samples):
         share.begin(1)
-        one = replace(sampling, samples=1, first=sampling.first + number)
-        if not sampling.is_posterior_mean:
-            one = replace(one, estimate="sample")
+        one = replace(sampling, samples=1, first=sampling.first + number, estimate=estimate)
         result = colorize_picture(sample, prior, one, Colours(), share)
         coloured.append(result.image)
         spread_so_far.add(result.image.rgb())

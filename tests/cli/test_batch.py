@@ -111,6 +111,12 @@ def test_two_pictures_of_one_stem_keep_their_whole_names(scoreinv, scans, mask, 
     assert scoreinv("inpaint", "scans", "--mask", mask).code == 0
     names = sorted(path.name for path in (tmp_path / "scans_inpainted").glob("*.png"))
     assert names == ["a.jpg_inpainted.png", "a.png_inpainted.png", "b_inpainted.png", "c_inpainted.png"]
+    (tmp_path / "masks").mkdir()
+    for name, marked in (("a.jpg.png", hole_array()), ("a.png.png", hole_array().T)):
+        Image.fromarray(marked).save(tmp_path / "masks" / name)
+    told = lines(scoreinv("inpaint", "scans", "--mask", "masks", "-o", "out", "--json").out)
+    assert told[0]["outputs"] == ["out/a.jpg_inpainted.png"]
+    assert "the mask is 24x40" in told[1]["error"]  # each had its own
 
 
 def test_two_inputs_of_one_result(scoreinv, scans, mask, tmp_path):
@@ -141,7 +147,8 @@ def test_a_rerun_writes_the_samples_that_are_missing(scoreinv, scans, mask, tmp_
     assert len(list(out.glob("a_inpainted.*.png"))) == 3
     assert kept.stat().st_mtime_ns == first
     rows = list(csv.DictReader((out / "manifest.csv").open()))
-    assert json.loads(rows[-1]["outputs"]) == [f"scans_inpainted/c_inpainted.{number}.png" for number in (1, 2, 3)]
+    written = [json.loads(row["outputs"]) for row in rows if row["input"] == "scans/a.png"]
+    assert [[path[-5] for path in paths] for paths in written] == [["1", "2"], ["2"], ["3"]]
 
 
 def test_a_name_that_is_no_utf8(scoreinv, scans, mask, tmp_path):

@@ -149,8 +149,10 @@ def test_the_mean_and_the_uncertainty_of_a_restored_photo(scoreinv, conditional,
     assert scoreinv(*words, "--samples", 3, "--estimate", "mean", "-o", "mean.png").code == 0
     assert abs(read_picture(tmp_path / "mean.png").rgb() - samples.mean(0)).max() < 2 / 255
     # Of one sample it is the posterior mean of both: an evaluation in each orientation, eight and two.
-    mean = scoreinv(*words, "--estimate", "mean", "-o", "posterior.png")
+    mean = scoreinv(*words, "--estimate", "mean", "-o", "posterior.png", "--steps", 3)
     assert json.loads(mean.out)["nfe"] == 10
+    by_pc = scoreinv(*words, "--estimate", "mean", "-o", "pc.png", "--samples", 2, "--method", "pc")
+    assert by_pc.code == 0, by_pc.err
 
 
 def test_a_colour_model_without_colours(scoreinv, conditional, photo, mask):

@@ -136,10 +136,14 @@ def test_a_file_keeps_it(tmp_path: Path, network: WideResNetConfig | ConvNetConf
         load_classifier("photo")
 
 
-def test_a_file_from_before_there_were_two_networks() -> None:
+def test_a_file_of_an_unknown_network() -> None:
     written = CONFIG.to_dict()
-    assert written["network"].pop("name") == "wide_resnet"
-    assert model_from_dict(written) == CONFIG
+    written["network"]["name"] = "transformer"
+    with pytest.raises(CheckpointError, match="'transformer'"):
+        model_from_dict(written)
+    del written["network"]["name"]
+    with pytest.raises(CheckpointError, match="lacks 'name'"):
+        model_from_dict(written)
 
 
 def test_the_judge_sees_the_picture_alone(folder: Path, tmp_path: Path) -> None:
