@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scoreinv.networks.normalization import normalise
+
 
 def initialise(layer: nn.Conv2d | nn.Linear, scale: float = 1.0) -> None:
     """Uniform weights of variance scale / fan_avg (Glorot & Bengio 2010; Ho et al. 2020), zero bias.
@@ -56,7 +58,7 @@ class Attention(nn.Module):
         self.rescale = rescale
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.norm(x)
+        h = normalise(self.norm, x)
         query, key, value = (self._split(layer(h)) for layer in (self.query, self.key, self.value))
         if torch.is_grad_enabled():
             # The fused kernel of the CPU has no second derivative, which guided likelihoods need.

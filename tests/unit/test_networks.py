@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from scoreinv.errors import InputError
 from scoreinv.networks.ddpm import ddpm_config
 from scoreinv.networks.ncsnpp import NCSNpp, NCSNppConfig
-from scoreinv.networks.normalization import norm_activate
+from scoreinv.networks.normalization import norm_activate, normalise
 from scoreinv.networks.resampling import Downsample, Upsample, downsample, upsample
 from scoreinv.preconditioning import EDM, PaperVE
 from scoreinv.prior import ScorePrior
@@ -90,6 +91,25 @@ def test_fused_norm_and_activation_and_its_gradient() -> None:
     for result, target in zip((fused, *results), (exact, *targets), strict=True):
         error = (result.float() - target.float()).square().mean().sqrt()
         assert error < 0.008 * target.float().square().mean().sqrt()
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 4e-3)])
+@pytest.mark.parametrize("shape", [(8, 96, 16, 16), (24, 40, 9, 11)])
+def test_normalisation_is_exact_where_means_dwarf_deviations(
+    dtype: torch.dtype, tolerance: float, shape: tuple[int, ...]
+) -> None:
+    torch.manual_seed(0)
+    norm = torch.nn.GroupNorm(8, shape[1], eps=1e-6)
+    torch.nn.init.normal_(norm.weight)
+    torch.nn.init.normal_(norm.bias)
+    x = torch.rand(shape[1], 1, 1) * torch.randn(shape) + 20 * torch.randn(shape[1], 1, 1)
+    x = x.to(dtype).to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        result = normalise(norm, x)
+        exact = copy.deepcopy(norm).double()(x.double())
+    assert result.dtype == dtype
+    assert result.is_contiguous(memory_format=torch.channels_last)
+    assert (result.double() - exact).square().mean().sqrt() < tolerance * exact.square().mean().sqrt()
 
 
 def test_fir_resampling_keeps_constants_and_matches_its_definition() -> None:
