@@ -44,6 +44,23 @@ def group_norm(channels: int, channels_per_group: int) -> nn.GroupNorm:
     return nn.GroupNorm(groups, channels, eps=1e-6)
 
 
+class BatchNorm(nn.Module):
+    """nn.BatchNorm2d without its counter: an integer, unused, which a moving average of the buffers stumbles over."""
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training)
+
+
 class Attention(nn.Module):
     """Self-attention over positions, residual (Song et al. 2021, appendix H; Ho et al. 2020: one head)."""
 

@@ -63,7 +63,7 @@ def evaluate(generated: Seen, real: Seen, classes: Sequence[str]) -> Evaluation:
 
 @torch.no_grad()
 def look_at(pictures: Iterable[tuple[str, Picture]], classifier: NoiseClassifier) -> Seen:
-    """What the classifier sees in pictures of its own size, given with their names.
+    """What the classifier sees in pictures of its own size and their mirror images, of each the mean; given with names.
 
     Raises InputError naming a picture of another size, and when there are none.
     """
@@ -72,7 +72,8 @@ def look_at(pictures: Iterable[tuple[str, Picture]], classifier: NoiseClassifier
     def take() -> None:
         x = to_tensor(batch, next(classifier.parameters()).device)
         low, high = classifier.data_range
-        seen = classifier.features(low + (high - low) * x, TRAINING_START)
+        both = classifier.features(low + (high - low) * torch.cat([x, x.flip(-1)]), TRAINING_START)
+        seen = both.unflatten(0, (2, len(x))).mean(0)
         features.append(seen.double().cpu().numpy())
         labels.append(classifier.network.head(seen).argmax(1).cpu().numpy())
         batch.clear()

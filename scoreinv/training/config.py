@@ -91,6 +91,7 @@ class ObjectiveConfig:
         focus: mean and standard deviation of the logarithm of the noise levels sigma / alpha (of pictures on [-1, 1])
             that continuous times are drawn at (Karras et al. 2022, section 5); None: times are uniform.
         stratified: spread the times of a batch evenly (one uniform offset); less noise, same expectation.
+        label_smoothing: of a classifier: so much of the probability that is aimed at is spread over all classes.
     """
 
     times: Literal["continuous", "discrete"] = "continuous"
@@ -99,12 +100,14 @@ class ObjectiveConfig:
     reduction: Literal["mean", "sum"] = "mean"
     focus: tuple[float, float] | None = None
     stratified: bool = True
+    label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         _choice("objective.times", self.times, ("continuous", "discrete"))
         _choice("objective.weighting", self.weighting, ("paper", "likelihood", "uniform", "residual"))
         _require(self.focus is None or self.times == "continuous", "objective.focus is for continuous times")
         _choice("objective.reduction", self.reduction, ("mean", "sum"))
+        _require(0 <= self.label_smoothing < 1, "objective.label_smoothing must lie in [0, 1)")
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ class TrainingConfig:
 
     Attributes:
         model: what is trained: a prior, or a classifier of noisy pictures.
-        data, objective, optimizer: see there; of a classifier the objective's times only.
+        data, objective, optimizer: see there; of a classifier the objective's times and label smoothing only.
         observations: what a conditional prior is shown; None for the others.
         batch_size: pictures a step, over all processes.
         ema_decay: of the moving average of the weights, after its warm-up min(decay, (1 + n) / (10 + n)).

@@ -90,7 +90,8 @@ class ClassifierLearner(Learner[NoiseClassifier]):
         return self.model(self.model.sde.perturb(batch.images, batch.times, batch.noise), batch.times).float()
 
     def losses(self, batch: Batch) -> Tensor:
-        return F.cross_entropy(self.logits(batch), batch.labels, reduction="none")
+        smoothing = self.config.objective.label_smoothing
+        return F.cross_entropy(self.logits(batch), batch.labels, reduction="none", label_smoothing=smoothing)
 
     def measures(self, batch: Batch) -> dict[str, Tensor]:
         logits = self.logits(batch)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from gaussian import write_noise_pictures
 
 import scoreinv
@@ -158,6 +159,33 @@ def test_the_judge_sees_the_picture_alone(folder: Path, tmp_path: Path) -> None:
         assert (judge(x, TRAINING_START).argmax(1) == labels).float().mean() > 0.95
     torch.testing.assert_close(judge.network(x, torch.ones(256)), judge.network(x, torch.full((256,), 9.0)))
     assert judge.features(x, TRAINING_START).shape == (256, 16)
+
+
+def test_smoothed_labels_are_what_it_learns(folder: Path, tmp_path: Path) -> None:
+    model = replace(CONFIG, network=ConvNetConfig(channels=1, classes=2, widths=(16, 16)))
+    smoothed = ObjectiveConfig(focus=(-6.0, 0.1), label_smoothing=0.4)
+    train(training(folder, model=model, objective=smoothed, steps=150), tmp_path / "run")
+    trained = load_classifier(tmp_path / "run")
+    means = torch.tensor([2 * BRIGHT - 1, 2 * DARK - 1]).repeat(128).reshape(-1, 1, 1, 1)
+    x = means + 2 * STD * torch.randn(256, 1, 8, 8, generator=torch.Generator().manual_seed(4))
+    with torch.no_grad():
+        surest = trained(x, TRAINING_START).softmax(1).amax(1)  # the classes are 4.8 deviations apart
+    assert abs(surest.mean() - 0.8) < 0.04
+    with pytest.raises(InputError, match="label_smoothing"):
+        ObjectiveConfig(label_smoothing=1.0)
+
+
+def test_the_judge_looks_at_a_rotation_of_each_two_by_two_pixels() -> None:
+    stem = ConvNetConfig().build().stem
+    basis = stem.basis.flatten(1)
+    torch.testing.assert_close(basis @ basis.T, torch.eye(12))
+    brightness = F.conv2d(torch.full((1, 3, 2, 2), 0.5), stem.basis).flatten()
+    torch.testing.assert_close(brightness, torch.tensor([0.5 * 12**0.5] + 11 * [0.0]))
+    x = torch.linspace(0.3, 9, 3)[:, None, None] * torch.randn(
+        64, 3, 16, 16, generator=torch.Generator().manual_seed(5)
+    )
+    white = stem.train().norm(F.conv2d(x, stem.basis))
+    torch.testing.assert_close(white.std((0, 2, 3)), torch.ones(12), atol=1e-2, rtol=0)
 
 
 def test_the_guidance_that_is_recommended_with_it() -> None:
