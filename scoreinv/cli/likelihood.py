@@ -15,7 +15,7 @@ import typer
 from scoreinv.cli.batch import failure
 from scoreinv.cli.common import OUTPUT, FixedStepsOption, FrameOption, ModelOption, Settings
 from scoreinv.cli.messages import emit
-from scoreinv.cli.outputs import STREAM, check_writable, expand
+from scoreinv.cli.outputs import STREAM, check_writable, expand_deep
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session
 from scoreinv.cli.table import Table
@@ -64,7 +64,12 @@ class Tally:
 
 def likelihood(
     images: Annotated[
-        list[str], typer.Argument(metavar="IMAGE...", help="8-bit pictures or folders; - is stdin.", show_default=False)
+        list[str],
+        typer.Argument(
+            metavar="IMAGE...",
+            help="8-bit pictures, or folders of them and of folders; - is stdin.",
+            show_default=False,
+        ),
     ],
     settings: Settings,
     model: ModelOption = "photo",
@@ -86,7 +91,7 @@ def likelihood(
 
     Neighbours of one size are evaluated together.
     """
-    sources = [source for item in images for source in expand(item)]
+    sources = [source for item in images for source in (expand_deep(item) if Path(item).is_dir() else [item])]
     batch = len(sources) > 1
     if batch and STREAM in sources:
         raise InputError("- (stdin) cannot be combined with other inputs")

@@ -146,11 +146,11 @@ def test_likelihood(scoreinv, tmp_path, model):
 
 def test_likelihood_of_many_pictures(scoreinv, tmp_path):
     folder = tmp_path / "scans"
-    folder.mkdir()
+    (folder / "within").mkdir(parents=True)
     sizes = {"a": (8, 8), "b": (8, 8), "c": (8, 9), "d": (12, 8), "e": (8, 8)}
     for name, (height, width) in sizes.items():
         Image.fromarray(photo_array(height, width)).save(folder / f"{name}.png")
-    (folder / "f.png").write_bytes(b"broken")
+    (folder / "within/f.png").write_bytes(b"broken")
     Image.fromarray(255 - photo_array(8, 8)).save(folder / "b.png")
     words = ["--rtol", 1e-2, "--repeats", 3]
     outcome = scoreinv("likelihood", "scans", "--csv", "table.csv", "--json", *words)
