@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 import torch
 
@@ -10,3 +12,9 @@ import torch
 def _one_thread() -> None:
     """The pictures of tests are small: on a shared machine more threads mostly wait for each other."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _interruptible() -> None:
+    """A job in the background of a shell is started with Ctrl-C ignored, and so would be the processes of tests."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
