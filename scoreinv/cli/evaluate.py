@@ -65,6 +65,9 @@ def evaluate(
         classifier = _JUDGE
     if class_name is not None and classifier is None:
         raise InputError("--class belongs to --classifier")
+    for folder in (generated, reference):
+        if not Path(folder).is_dir():
+            raise InputError(f"{folder}: no such folder of pictures")
     drawn, real = expand_deep(generated), expand_deep(reference)
     started = time.monotonic()
     record: dict[str, Any] = {"input": generated, "reference": reference, "pictures": len(drawn)}

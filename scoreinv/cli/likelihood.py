@@ -91,7 +91,7 @@ def likelihood(
 
     Neighbours of one size are evaluated together.
     """
-    sources = [source for item in images for source in (expand_deep(item) if Path(item).is_dir() else [item])]
+    sources = [source for item in images for source in expand_deep(item)]
     batch = len(sources) > 1
     if batch and STREAM in sources:
         raise InputError("- (stdin) cannot be combined with other inputs")

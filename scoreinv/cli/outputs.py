@@ -108,11 +108,12 @@ def expand(item: str) -> list[str]:
     return _pictures(item, path.iterdir())
 
 
-def expand_deep(folder: str) -> list[str]:
-    """The pictures in a folder and in the folders in it; InputError when there are none."""
-    if not Path(folder).is_dir():
-        raise InputError(f"{folder}: no such folder of pictures")
-    return _pictures(folder, Path(folder).rglob("*"))
+def expand_deep(item: str) -> list[str]:
+    """As `expand`, with the pictures of the folders in a folder."""
+    path = Path(item)
+    if item == STREAM or not path.is_dir():
+        return [item]
+    return _pictures(item, path.rglob("*"))
 
 
 def _pictures(folder: str, entries: Iterable[Path]) -> list[str]:
