@@ -88,7 +88,7 @@ class Dense(nn.Module):
     def __init__(self, width: int = 768, blocks: int = 3) -> None:
         super().__init__()
         self.embedding = FourierEmbedding(64, 1.0)
-        self.level = nn.Linear(self.embedding.features, width)
+        self.level = nn.Linear(self.embedding.features, 128)
         self.dense_in = nn.Linear((3 + CONDITION_CHANNELS) * SIDE**2, width)
         self.blocks = nn.ModuleList(_Block(width) for _ in range(blocks))
         self.dense_out = nn.Linear(width, 3 * SIDE**2)
@@ -110,7 +110,7 @@ class _Block(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.dense_in, self.dense_out = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
-        self.modulation = nn.Linear(width, 4 * width)
+        self.modulation = nn.Linear(128, 4 * width)
         for layer in (self.modulation, self.dense_out):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -125,8 +125,8 @@ def trained_network(prior: Mixture, minutes: float) -> ScorePrior:
     torch.manual_seed(0)
     model = ScorePrior(Dense(), VE_SDE, ResidualEDM(), image_size=SIDE).train()
     average = averaged(model.network, 0.9995)
-    rate, batch = 1e-3, 512
-    optimizer = torch.optim.Adam(model.network.parameters(), lr=rate)
+    rate, batch = 2e-3, 512
+    optimizer = torch.optim.Adam(model.network.parameters(), lr=rate, fused=True)
     objective = conditional_training(VE_SDE, DataConfig()).objective
     operators = [operator.observed.expand(1, *SHAPE) for operator in observations().values()]
     draws, generator = torch.Generator().manual_seed(1), np.random.default_rng(2)

@@ -54,7 +54,8 @@ class Mixture(Prior):
         z = torch.randn(count, self.means[0].numel(), generator=generator, dtype=self.means.dtype)
         z = z * self.variances[k].sqrt()
         if self.axes is not None:
-            z = torch.einsum("bij,bj->bi", self.axes[k], z)
+            for j, axes in enumerate(self.axes):
+                z[k == j] = z[k == j] @ axes.T
         x = self.means[k] + z.reshape(count, *self.shape)
         if t is None:
             return x
