@@ -144,5 +144,5 @@ _HOLES: tuple[Callable[[int, np.random.Generator], np.ndarray], ...] = (
     _boxes,
     _border,
 )
-_SHARES = (0.45, 0.12, 0.12, 0.15, 0.12, 0.04)
+_SHARES = (0.63, 0.08, 0.08, 0.11, 0.08, 0.02)
 """Most to single pixels: there the classical methods are nearest to what can be had."""
