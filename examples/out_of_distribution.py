@@ -56,9 +56,9 @@ def strange(images: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarra
 
 
 def bits(prior: ScorePrior, images: np.ndarray) -> np.ndarray:
-    """Bits per dimension of each picture, by a fixed grid of 12 steps."""
+    """Bits per dimension of each picture, by a fixed grid of 16 steps."""
     named = [picture_from_array(image, "picture") for image in images]
-    return np.array([density.bits_per_dim for density in pictures_bits_per_dim(named, prior, steps=12)])
+    return np.array([density.bits_per_dim for density in pictures_bits_per_dim(named, prior, steps=16)])
 
 
 def main() -> None:
@@ -69,6 +69,8 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=100, help="pictures of each kind; twice as many of FOLDER")
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
+    if options.figure:
+        import matplotlib  # noqa: F401  (told now that it is missing, not at the end)
     prior = scoreinv.load(options.model)
     side = prior.image_size
     known = pictures(options.folder, 2 * options.n, side)

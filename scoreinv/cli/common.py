@@ -178,7 +178,7 @@ FixedStepsOption = Annotated[
     typer.Option(
         "--steps",
         min=1,
-        help="Solve the ODE in so many equal steps of four evaluations; 12 are good. (default: adaptive)",
+        help="Solve the ODE in so many equal steps of four evaluations; 16 are good. (default: adaptive)",
     ),
 ]
 StartOption = Annotated[

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scoreinv.cli.common import Settings
-from scoreinv.cli.messages import emit
+from scoreinv.cli.messages import emit, notice
 from scoreinv.cli.outputs import check_file, expand_deep
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import resolve_device, set_threads
@@ -40,7 +40,7 @@ def evaluate(
         typer.Option(
             "--classifier",
             metavar="NAME|FILE",
-            help="Distances in its features, and shares of its classes. (default: cifar10-judge, without --inception)",
+            help="Distances in its features, and shares of its classes. (default: cifar10-judge)",
         ),
     ] = None,
     class_name: Annotated[
@@ -61,21 +61,24 @@ def evaluate(
     ] = None,
 ) -> None:
     """Compare generated pictures with real ones: distances in a classifier's features, FID, KID, Inception score."""
-    if classifier is None and inception is None:
-        classifier = _JUDGE
-    if class_name is not None and classifier is None:
-        raise InputError("--class belongs to --classifier")
     for folder in (generated, reference):
         if not Path(folder).is_dir():
             raise InputError(f"{folder}: no such folder of pictures")
     drawn, real = expand_deep(generated), expand_deep(reference)
     started = time.monotonic()
+    set_threads(settings.threads)
+    measure = None if inception is None else _inception(inception, settings)
     record: dict[str, Any] = {"input": generated, "reference": reference, "pictures": len(drawn)}
-    if inception is not None:
-        check_file(inception)
-        record |= _by_inception(generated, reference, inception, min(len(drawn), len(real)), settings)
-    if classifier is not None:
-        record |= _by_classifier(drawn, real, classifier, class_name, settings)
+    try:
+        record |= _by_classifier(drawn, real, classifier or _JUDGE, class_name, settings)
+    except InputError as error:
+        if measure is None or classifier or class_name is not None:
+            raise
+        notice(settings, f"compared by Inception only: {error}")  # pictures of another size, as the judge was not asked
+    if measure is None:
+        notice(settings, "FID, KID and Inception score need --inception and its weights")
+    else:
+        record |= measure(drawn, real)
     record["seconds"] = round(time.monotonic() - started, 3)
     emit(settings, record)
     if not settings.json:
@@ -92,7 +95,6 @@ def _by_classifier(
     from scoreinv.tasks.evaluation import evaluate as compare
     from scoreinv.tasks.generation import class_index
 
-    set_threads(settings.threads)
     classifier = load_classifier(name).to(resolve_device(settings.device))
     if class_name is not None:
         asked = [class_index(classifier, class_name)] * len(generated)
@@ -126,25 +128,39 @@ def _look(paths: list[str], classifier: NoiseClassifier, settings: Settings) -> 
         return look_at(pictures(), classifier)
 
 
-def _by_inception(generated: str, reference: str, weights: str, fewest: int, settings: Settings) -> dict[str, float]:
+def _inception(weights: str, settings: Settings) -> Callable[[list[str], list[str]], dict[str, float]]:
+    """What compares pictures by the features of Inception; InputError where it or its weights cannot be had."""
+    import torch
+
+    check_file(weights)
+    try:
+        torch.load(weights, map_location="cpu", weights_only=True)  # torch-fidelity would run what a pickle says
+    except Exception as error:
+        raise InputError(f"{weights}: holds no weights of Inception as torch-fidelity takes them") from error
     try:
         from torch_fidelity import calculate_metrics
+        from torch_fidelity.datasets import ImagesPathDataset
     except ImportError as error:
         raise InputError("--inception: needs torch-fidelity: pip install torch-fidelity") from error
-    found = calculate_metrics(
-        input1=generated,
-        input2=reference,
-        samples_find_deep=True,
-        fid=True,
-        kid=True,
-        isc=True,
-        kid_subset_size=min(1000, fewest),
-        feature_extractor_weights_path=weights,
-        cuda=resolve_device(settings.device) == "cuda",
-        verbose=False,
-    )
-    return {
-        "fid": float(found["frechet_inception_distance"]),
-        "kid": float(found["kernel_inception_distance_mean"]),
-        "inception_score": float(found["inception_score_mean"]),
-    }
+
+    def measure(drawn: list[str], real: list[str]) -> dict[str, float]:
+        fewest = min(len(drawn), len(real))
+        found = calculate_metrics(
+            input1=ImagesPathDataset(drawn),
+            input2=ImagesPathDataset(real),
+            fid=True,
+            kid=True,
+            isc=True,
+            isc_splits=min(10, len(drawn)),
+            kid_subset_size=min(1000, fewest),
+            feature_extractor_weights_path=weights,
+            cuda=resolve_device(settings.device) == "cuda",
+            verbose=False,
+        )
+        return {
+            "fid": float(found["frechet_inception_distance"]),
+            "kid": float(found["kernel_inception_distance_mean"]),
+            "inception_score": float(found["inception_score_mean"]),
+        }
+
+    return measure

@@ -14,7 +14,7 @@ import typer
 
 from scoreinv.cli.batch import failure
 from scoreinv.cli.common import OUTPUT, FixedStepsOption, FrameOption, ModelOption, Settings
-from scoreinv.cli.messages import emit
+from scoreinv.cli.messages import emit, warn
 from scoreinv.cli.outputs import STREAM, check_writable, expand_deep
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session
@@ -108,7 +108,7 @@ def likelihood(
 
 def _new_table(path: str, sources: list[str], settings: Settings) -> Table:
     """The table to write; InputError where there cannot be one."""
-    if path == STREAM or Path(path).is_dir():
+    if path == STREAM or (Path(path).exists() and not Path(path).is_file()):  # it may be replaced: no device
         raise InputError(f"--csv {path}: name a file")
     if Path(path).resolve() in [Path(source).resolve() for source in sources]:
         raise InputError(f"--csv {path}: is one of the pictures")
@@ -153,6 +153,8 @@ def _refusal(item: Item, session: Session) -> InputError | None:
         check_picture(item.picture, session.prior)
     except InputError as error:
         return InputError(f"{item.source}: {error}")
+    if item.picture.has_alpha:
+        warn(f"{item.source}: transparency is left out")
     return None
 
 

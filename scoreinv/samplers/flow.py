@@ -25,6 +25,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from scoreinv.errors import InputError
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import Callback, Progress, report
 from scoreinv.samplers.runge_kutta import Monitor, rk4, rk45
@@ -69,9 +70,10 @@ def flow(
         steps: of the fixed grid, four evaluations each; None for RK45 with error control for each sample.
         rtol, atol: tolerances of RK45.
 
-    Raises InputError for fewer than one step and for tolerances that are not positive, ScoreinvError where the prior
-    is not finite.
+    Raises InputError for states that are not such, fewer than one step, and tolerances that are not positive,
+    ScoreinvError where the prior is not finite.
     """
+    check_states(x)
     path: _Path = _InTime(prior.sde) if steps is None else _InNoise(prior.sde, prior.data_range)
     values = x[0].numel()
 
@@ -92,6 +94,13 @@ def flow(
     volume = y.new_zeros(len(y)) if probes is None else y[:, values]
     volume = volume + values * (path.log_scale(end) - path.log_scale(start))
     return Flowed(path.unscaled(y[:, :values], end).reshape(x.shape), volume, nfe)
+
+
+def check_states(x: Tensor) -> None:
+    """Raise InputError unless x is a float tensor (B, C, H, W)."""
+    if not (isinstance(x, Tensor) and x.ndim == 4 and x.is_floating_point()):
+        found = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+        raise InputError(f"pictures are a float tensor (B, C, H, W) in the model's range (`to_model`), not {found}")
 
 
 def velocity(prior: Prior, x: Tensor, t: Tensor) -> Tensor:

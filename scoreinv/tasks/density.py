@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,7 +70,8 @@ def pictures_bits_per_dim(
 ) -> list[PictureDensity]:
     """Bits per dimension of pictures of levels k, uniformly dequantised to (k + u) / 256, without their alpha.
 
-    The result of a picture does not depend on the others: all have the same draws.
+    The result of a picture does not depend on the others: its draws are by the seed and its own pixels, so that the
+    errors of different pictures are independent, and the standard error of their mean is the spread's.
 
     Arguments:
         pictures: of one size.
@@ -87,7 +89,9 @@ def pictures_bits_per_dim(
         raise InputError("pictures that are evaluated together must have one size")
     for picture in pictures:
         check_picture(picture, prior)
-    levels = to_tensor([np.rint(picture.rgb() * 255) for picture in pictures], prior.device)[:, : prior.channels]
+    colours = [picture.rgb() for picture in pictures]
+    fingerprints = [_fingerprint(rgb) for rgb in colours]
+    levels = to_tensor([np.rint(rgb * 255) for rgb in colours], prior.device)[:, : prior.channels]
     draws = [(item, repeat) for item in range(len(pictures)) for repeat in range(repeats)]
     at_once = pictures_at_once(pictures[0].size)
     share = Share(callback, len(draws))
@@ -95,9 +99,10 @@ def pictures_bits_per_dim(
     for first in range(0, len(draws), at_once):
         some = draws[first : first + at_once]
         share.begin(len(some))
-        u = np.stack([_dequantisation(seed, repeat, levels.shape[1:]) for _, repeat in some])
+        keys = [(seed, repeat, fingerprints[item]) for item, repeat in some]
+        u = np.stack([_dequantisation(key, levels.shape[1:]) for key in keys])
         x = prior.to_model((levels[[item for item, _ in some]] + torch.from_numpy(u).to(levels)) / 256)
-        noise = NoiseStream.keyed([(seed, repeat, _PROBE) for _, repeat in some], prior.device)
+        noise = NoiseStream.keyed([(*key, _PROBE) for key in keys], prior.device)
         result = bits_per_dim(
             prior, x, probe=_draw_probe(probe, x, noise), steps=steps, rtol=rtol, atol=rtol, callback=Told(share)
         )
@@ -130,8 +135,13 @@ def _density(bits: list[float], nfe: list[int]) -> PictureDensity:
     return PictureDensity(float(np.mean(bits)), standard_error(bits), sum(nfe))
 
 
-def _dequantisation(seed: int, repeat: int, shape: tuple[int, ...]) -> np.ndarray:
-    return np.random.default_rng([seed, repeat, _DEQUANTISATION]).random(shape, np.float32)
+def _fingerprint(rgb: np.ndarray) -> int:
+    """A number of 64 bits that a picture's draws are made by."""
+    return int.from_bytes(hashlib.blake2b(rgb.tobytes(), digest_size=8).digest())
+
+
+def _dequantisation(key: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.default_rng([*key, _DEQUANTISATION]).random(shape, np.float32)
 
 
 def _draw_probe(kind: Probe, x: Tensor, noise: NoiseStream) -> Tensor:

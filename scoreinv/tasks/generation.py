@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal
 
 import numpy as np
@@ -42,7 +44,7 @@ def generate(
     steps: int | None = None,
     seed: int = 0,
     classifier: Classifier | None = None,
-    label: int | None = None,
+    label: int | str | None = None,
     guidance: float | None = None,
     callback: TaskCallback | None = None,
 ) -> GenerationResult:
@@ -52,7 +54,7 @@ def generate(
         sampler: `pc` with the settings recommended with the model, else the paper's for its SDE (`recommended`), `ode`
             (adaptive probability flow), or `multistep` (DPM-Solver++, good in 25 evaluations). None: `default_sampler`.
         steps: of `pc` (as recommended, else 1000) and `multistep` (25); the ODE chooses its own.
-        classifier, label, guidance: see `ClassifierGuidance`; `class_index` finds the label of a name. No guidance
+        classifier, label, guidance: see `ClassifierGuidance`; a label by name or number, see `class_index`. No guidance
             given is what is recommended with a `NoiseClassifier`, 1 with others.
         callback: told of progress; may stop the work.
 
@@ -63,9 +65,14 @@ def generate(
         raise InputError(f"at least one picture must be asked for, not {count}")
     if (classifier is None) != (label is None):
         raise InputError("a class needs a classifier and a label")
+    if guidance is not None and not 0 <= guidance < math.inf:
+        raise InputError(f"guidance must be a number of at least 0, not {guidance}")
     if isinstance(classifier, NoiseClassifier):
         _check_match(classifier, prior)
+        label = class_index(classifier, label)
         guidance = classifier.guidance if guidance is None else guidance
+    elif isinstance(label, str):
+        raise InputError(f"a class by its name, {label!r}, needs a classifier that has names (`NoiseClassifier`)")
     sampler = sampler or default_sampler(prior)
     solver = make_sampler(prior, sampler, steps)
     target: Prior = prior
@@ -103,12 +110,13 @@ def draw_pictures(
     return GenerationResult(np.stack(images), round(evaluations / count))
 
 
-def class_index(classifier: NoiseClassifier, name: str) -> int:
+def class_index(classifier: NoiseClassifier, name: str | int) -> int:
     """The label of a class by its name, or by its number from 0; InputError with the names when there is none such."""
     if name in classifier.classes:
         return classifier.classes.index(name)
-    if name.isdecimal() and int(name) < len(classifier.classes):
-        return int(name)
+    number = int(name) if isinstance(name, str) and name.isdecimal() else name
+    if isinstance(number, Integral) and 0 <= number < len(classifier.classes):
+        return int(number)
     raise InputError(f"there is no class {name!r}; the classifier's are: {', '.join(classifier.classes)}")
 
 
@@ -130,20 +138,22 @@ def default_sampler(prior: ScorePrior) -> Sampler:
 
 def make_sampler(prior: ScorePrior, sampler: Sampler, steps: int | None) -> PC | ODE | Multistep:
     """The sampler of a name with its settings for the prior; InputError for one that there is not."""
+    if steps is not None and steps < 1:
+        raise InputError(f"at least one step is needed, not {steps}")
     if sampler == "pc":
         settings = recommended(prior)
         return PC(
             predictor=_PREDICTORS[settings.predictor],
             corrector_steps=0 if settings.corrector == "none" else 1,
             snr=settings.snr,
-            steps=steps or settings.steps,
+            steps=settings.steps if steps is None else steps,
         )
     if sampler == "ode":
         if steps is not None:
             raise InputError("the ODE sampler chooses its steps by itself")
         return ODE()
     if sampler == "multistep":
-        return Multistep(steps=steps or MULTISTEP_STEPS)
+        return Multistep(steps=MULTISTEP_STEPS if steps is None else steps)
     raise InputError(f"unknown sampler {sampler!r}: choose pc, ode or multistep")
 
 

@@ -15,6 +15,7 @@ from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.picture import Picture
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers.ode import decode, encode
+from scoreinv.sdes import TRAINING_START
 from scoreinv.tasks.common import PIXELS_AT_ONCE, Share, TaskCallback, Told, check_sides, finite, to_arrays, to_tensor
 
 
@@ -59,7 +60,7 @@ def interpolate(
         a, b: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor CxHxW in [0, 1], of one
             size whose sides are multiples of the model's stride.
         temperature: the codes are multiplied by it before they are decoded, see `samplers.ode.decode`.
-        steps: of a fixed grid, four evaluations each, 12 being good; None for adaptive RK45.
+        steps: of a fixed grid, four evaluations each, 16 being good; None for adaptive RK45.
         rtol: tolerance of RK45, relative and absolute.
         callback: told of progress; may stop the work.
 
@@ -108,7 +109,16 @@ def interpolate_pictures(
     for begin in range(0, count, at_once):
         z = slerp(ends.z[0], ends.z[1], fractions[begin : begin + at_once])
         share.begin(len(z))
-        result = decode(prior, z, temperature=temperature, steps=steps, rtol=rtol, atol=rtol, callback=Told(share))
+        result = decode(
+            prior,
+            z,
+            temperature=temperature,
+            end=TRAINING_START,
+            steps=steps,
+            rtol=rtol,
+            atol=rtol,
+            callback=Told(share),
+        )
         images += to_arrays(prior.to_image(finite(result.x0)))
         evaluations += int(result.nfe.sum())
     return PicturesBetween(np.stack(images), round(evaluations / count))

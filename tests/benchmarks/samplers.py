@@ -90,6 +90,8 @@ def main() -> None:
     parser.add_argument("--evaluations", type=int, nargs="*", default=[10, 20, 50, 100])
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
+    if options.figure is not None:
+        import matplotlib  # noqa: F401  (told now that it is missing, not at the end)
     prior, classifier = load_fast(options.model), load_classifier(options.classifier)
     paths = sorted(path for path in options.reference.rglob("*") if path.suffix.lower() in {".png", ".jpg"})
     paths = [paths[i] for i in np.random.default_rng(0).permutation(len(paths))[: options.reference_n + options.n]]

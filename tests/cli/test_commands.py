@@ -138,6 +138,8 @@ def test_likelihood(scoreinv, tmp_path, model):
     assert 0 < record["bits_per_dim"] < 20
     assert record["precision"] == "float32"
     assert scoreinv("likelihood", "a.png", "--rtol", 1e-2).out.endswith("bits/dim  a.png\n")
+    Image.fromarray(np.dstack([photo_array(8, 8), photo_array(8, 8)[..., :1]])).save(tmp_path / "clear.png")
+    assert "clear.png: transparency is left out" in scoreinv("likelihood", "clear.png", "--rtol", 1e-2).err
     both = scoreinv("likelihood", "a.png", "b.png", "--json", "--rtol", 1e-2)
     assert both.code == 1
     assert [set(json.loads(line)) >= {"bits_per_dim"} for line in both.out.splitlines()] == [True, False]
@@ -195,7 +197,7 @@ def test_likelihood_on_a_fixed_grid(scoreinv, tmp_path):
 
 def test_a_table_that_cannot_be(scoreinv, tmp_path):
     Image.fromarray(photo_array(8, 8)).save(tmp_path / "a.png")
-    for path in (".", "a.png", "nowhere/table.csv", "-"):
+    for path in (".", "a.png", "nowhere/table.csv", "-", "/dev/null"):
         outcome = scoreinv("likelihood", "a.png", "--csv", path, "--overwrite")
         assert (outcome.code, outcome.out) == (2, "")
         assert outcome.err.count("\n") == 1

@@ -13,7 +13,7 @@ from scoreinv.guidance import ClassifierGuidance
 from scoreinv.likelihood import bits_per_dim, decode, encode, exact_probes, log_likelihood
 from scoreinv.samplers import NoiseStream
 from scoreinv.samplers.base import CountedPrior
-from scoreinv.sdes import VE
+from scoreinv.sdes import TRAINING_START, VE
 
 CONTINUOUS = {name: SDES[name] for name in ("vp", "subvp")} | {"ve": VE(0.01, 100.0)}
 EVERY = pytest.mark.parametrize("sde", CONTINUOUS.values(), ids=CONTINUOUS.keys())
@@ -100,13 +100,24 @@ def test_latent_code_of_a_gaussian(sde):
 
 @EVERY
 def test_encode_decode_round_trip_of_a_mixture(sde):
-    """Decoding stops at `sampling_end`: what is left is the flow from there to 1e-5, under 0.02 of these data."""
+    """Exact to where `encode` begins; at the default `sampling_end` the flow from there is left, under 0.02."""
     prior = correlated(sde)
     x = prior.sample(8, torch.Generator().manual_seed(3))
-    back = decode(prior, encode(prior, x, rtol=1e-7, atol=1e-7).z, rtol=1e-7, atol=1e-7)
-    assert (back.x0 - x).abs().max() < 0.02
+    code = encode(prior, x, rtol=1e-7, atol=1e-7).z
+    for end, error in ((None, 0.02), (TRAINING_START, 1e-4)):
+        back = decode(prior, code, end=end, rtol=1e-7, atol=1e-7)
+        assert (back.x0 - x).abs().max() < error
+    with pytest.raises(InputError, match="between 0 and 1"):
+        decode(prior, code, end=1.0)
     other = decode(prior, encode(prior, x.flip(0)).z)
     assert (other.x0 - x).abs().max() > 0.5
+
+
+def test_pictures_must_be_states():
+    for x in (torch.zeros(3, 8, 8), torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.zeros(1, 3, 8, 8).numpy()):
+        for run in (bits_per_dim, encode, decode):
+            with pytest.raises(InputError, match="float tensor"):
+                run(gaussian(VE()), x)
 
 
 def test_counts_are_the_calls():

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 import torch
 from analytic import gaussian_colour_prior
+from torch import nn
 
+from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import InputError
 from scoreinv.imaging.picture import Picture
 from scoreinv.prior import RecommendedSampler
 from scoreinv.sdes import VE, VP
 from scoreinv.tasks.density import picture_bits_per_dim, pictures_bits_per_dim
-from scoreinv.tasks.generation import default_sampler, generate
+from scoreinv.tasks.generation import class_index, default_sampler, generate
 
 STD = 0.1
 
@@ -59,10 +61,22 @@ def test_a_class_by_its_classifier():
     assert bright.mean() > dark.mean()
     with pytest.raises(InputError, match="a class needs a classifier"):
         generate(prior(VE()), 1, label=0)
+    with pytest.raises(InputError, match="has names"):
+        generate(prior(VE()), 1, classifier=classifier, label="bright")
+    with pytest.raises(InputError, match="guidance must be"):
+        generate(prior(VE()), 1, classifier=classifier, label=0, guidance=math.nan)
+
+
+def test_classes_by_name_and_number():
+    named = NoiseClassifier(nn.Identity(), VP(), (-1.0, 1.0), 8, ("day", "7", "night"))
+    assert [class_index(named, name) for name in ("night", "7", "0", 2, np.int64(0))] == [2, 1, 0, 2, 0]
+    for name in ("dusk", "3", "-1", 3, -1, 1.0):
+        with pytest.raises(InputError, match="day, 7, night"):
+            class_index(named, name)
 
 
 def test_settings_that_are_not_such():
-    for options in ({"sampler": "magic"}, {"sampler": "ode", "steps": 3}):
+    for options in ({"sampler": "magic"}, {"sampler": "ode", "steps": 3}, {"sampler": "multistep", "steps": 0}):
         with pytest.raises(InputError):
             generate(prior(VE()), 1, **options)
     with pytest.raises(InputError):
@@ -73,12 +87,22 @@ def test_settings_that_are_not_such():
 def test_bits_per_dim_of_a_gaussian(probe):
     levels = np.random.default_rng(0).integers(60, 200, (4, 4, 3)).astype(np.uint8)
     result = picture_bits_per_dim(Picture(levels), prior(VE(0.001, 20.0)), repeats=20, rtol=1e-5, probe=probe)
-    # The mean over u of the squared distance of (k + u) / 256 from the mean of the Gaussian, in closed form.
-    square = ((levels + 0.5) / 256 - 0.5) ** 2 + 1 / (12 * 256**2)
-    nats = (square / (2 * STD**2)).mean() + 0.5 * math.log(2 * math.pi * STD**2)
     # A Rademacher probe is exact for a Jacobian that is a multiple of the identity; a Gaussian one is not.
     tolerance = 0.01 if probe == "rademacher" else 1.0
-    assert result.bits_per_dim == pytest.approx(nats / math.log(2) + 8, abs=tolerance)
+    assert result.bits_per_dim == pytest.approx(gaussian_bits(levels), abs=tolerance)
+
+
+def gaussian_bits(levels: np.ndarray) -> float:
+    """Of a picture under the Gaussian, in closed form, the mean over its dequantisations (k + u) / 256."""
+    square = ((levels + 0.5) / 256 - 0.5) ** 2 + 1 / (12 * 256**2)
+    return ((square / (2 * STD**2)).mean() + 0.5 * math.log(2 * math.pi * STD**2)) / math.log(2) + 8
+
+
+def test_errors_of_different_pictures_are_independent():
+    levels = np.random.default_rng(0).integers(60, 200, (24, 4, 4, 3)).astype(np.uint8)
+    densities = pictures_bits_per_dim(list(map(Picture, levels)), prior(VE(0.001, 20.0)), rtol=1e-3, probe="gaussian")
+    errors = np.array([density.bits_per_dim for density in densities]) - [gaussian_bits(item) for item in levels]
+    assert abs(errors.mean()) < 4 * errors.std() / math.sqrt(len(errors))  # as no shared draw would leave it
 
 
 def test_standard_error_is_that_of_the_repeats():

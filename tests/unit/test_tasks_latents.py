@@ -47,13 +47,12 @@ def test_slerp_in_closed_form():
 
 @SDES
 def test_the_ends_are_the_pictures(sde):
-    """Within two grey levels: decoding stops at `sampling_end`, where the VP SDE has a little noise left."""
     a, b = pictures(8, 8, 3)
     result = scoreinv.interpolate(prior(sde), a, b, 5)
     assert len(result.images) == 5
     for end, image in ((a, result.images[0]), (b, result.images[-1])):
         assert image.dtype == np.uint8
-        assert abs(image.astype(int) - end).max() <= 2
+        assert abs(image.astype(int) - end).max() <= 1  # rounded down
     fixed = scoreinv.interpolate(prior(sde), a, b, 5, steps=24)
     assert fixed.nfe == round((2 + 5) * 96 / 5)
     for one, other in zip(fixed.images, result.images, strict=True):
