@@ -67,6 +67,7 @@ def look_at_arrays(images: np.ndarray, classifier: NoiseClassifier) -> Seen:
 
 def draw_figure(rows: list[tuple[str, int, float]], floor: float, path: Path) -> None:
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import ScalarFormatter
 
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
     for name in dict.fromkeys(row[0] for row in rows):
@@ -74,6 +75,9 @@ def draw_figure(rows: list[tuple[str, int, float]], floor: float, path: Path) ->
         axes.plot(*zip(*points, strict=True), marker="o", label=name)
     axes.axhline(floor, color="black", linestyle=":", label="real pictures")
     axes.set(xscale="log", yscale="log", xlabel="evaluations of the network", ylabel="Fréchet distance")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(ScalarFormatter())
+        axis.set_minor_formatter(ScalarFormatter())
     axes.legend(fontsize=8)
     figure.savefig(path, dpi=110)
 
