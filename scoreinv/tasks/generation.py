@@ -138,8 +138,6 @@ def default_sampler(prior: ScorePrior) -> Sampler:
 
 def make_sampler(prior: ScorePrior, sampler: Sampler, steps: int | None) -> PC | ODE | Multistep:
     """The sampler of a name with its settings for the prior; InputError for one that there is not."""
-    if steps is not None and steps < 1:
-        raise InputError(f"at least one step is needed, not {steps}")
     if sampler == "pc":
         settings = recommended(prior)
         return PC(
