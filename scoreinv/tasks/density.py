@@ -18,6 +18,7 @@ from scoreinv.likelihood import bits_per_dim
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.tasks.common import PIXELS_AT_ONCE, Share, TaskCallback, Told, check_sides, to_tensor
+from scoreinv.tasks.memory import available_bytes, gradient_bytes
 
 Probe = Literal["rademacher", "gaussian"]
 
@@ -115,10 +116,17 @@ def pictures_bits_per_dim(
 
 
 def check_picture(picture: Picture, prior: ScorePrior) -> None:
-    """Raise InputError for a picture that is not of 8 bits, or whose sides are no multiples of the model's stride."""
+    """Raise InputError for a picture that is not of 8 bits, whose sides are no multiples of the stride, or too big."""
     if picture.pixels.dtype != np.uint8:
         raise InputError("likelihood in bits per dimension is defined for 8-bit pictures: convert the picture first")
     check_sides(picture, prior)
+    if prior.device.type == "cpu" and picture.height * picture.width > PIXELS_AT_ONCE:
+        needed, free = gradient_bytes(prior, picture.size), available_bytes()
+        if free is not None and needed > free:
+            raise InputError(
+                f"a likelihood of {picture.width}x{picture.height} pixels takes about {needed / 1e9:.1f} GB of memory, "
+                f"and {free / 1e9:.1f} GB are free: reduce or crop the picture"
+            )
 
 
 def pictures_at_once(size: tuple[int, int]) -> int:

@@ -11,10 +11,12 @@ from torch import nn
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import InputError
 from scoreinv.imaging.picture import Picture
-from scoreinv.prior import RecommendedSampler
+from scoreinv.preconditioning import PaperVE
+from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import VE, VP
 from scoreinv.tasks.density import picture_bits_per_dim, pictures_bits_per_dim
 from scoreinv.tasks.generation import class_index, default_sampler, generate
+from scoreinv.tasks.memory import gradient_bytes
 
 STD = 0.1
 
@@ -136,3 +138,26 @@ def test_likelihood_needs_8_bits_and_fitting_sides():
         picture_bits_per_dim(Picture(np.zeros((4, 4, 3), np.uint16)), prior(VE()))
     with pytest.raises(InputError, match="multiples of 4"):
         picture_bits_per_dim(Picture(np.zeros((4, 5, 3), np.uint8)), prior(VE()))
+
+
+def test_a_picture_too_big_for_the_memory_is_refused(monkeypatch):
+    monkeypatch.setattr("scoreinv.tasks.density.PIXELS_AT_ONCE", 8)
+    picture = Picture(np.full((4, 4, 3), 128, np.uint8))
+    assert math.isfinite(picture_bits_per_dim(picture, prior(VE()), steps=2).bits_per_dim)
+    monkeypatch.setattr("scoreinv.tasks.density.available_bytes", lambda: 10)
+    with pytest.raises(InputError, match=r"4x4 pixels takes about .* GB .* reduce or crop"):
+        picture_bits_per_dim(picture, prior(VE()), steps=2)
+
+
+def test_memory_of_a_gradient_counts_the_features_that_it_keeps():
+    features = nn.Sequential(nn.Conv2d(3, 256, 3, padding=1), nn.ReLU(), nn.Conv2d(256, 3, 3, padding=1))
+
+    class Network(nn.Module):
+        channels, stride = 3, 1
+
+        def forward(self, x, level):
+            return features(x)
+
+    taken = gradient_bytes(ScorePrior(Network(), VE(), PaperVE()), (64, 48))
+    kept = 4 * 256 * 64 * 48  # what the ReLU returned; at the peak with the gradients on both of its sides
+    assert 3 * kept < taken < 3.1 * kept
