@@ -130,8 +130,8 @@ def finite(x: Tensor) -> Tensor:
     """x itself; ScoreinvError unless every value is finite."""
     if not x.isfinite().all():
         raise ScoreinvError(
-            "the model gave values that are not finite: its weights are damaged, or its precision is too low "
-            "(--precision float32)"
+            "the model gave values that are not finite: its weights are damaged, its precision is too low (--precision "
+            "float32), or the guidance is too strong"
         )
     return x
 
