@@ -67,18 +67,20 @@ def look_at_arrays(images: np.ndarray, classifier: NoiseClassifier) -> Seen:
 
 def draw_figure(rows: list[tuple[str, int, float]], floor: float, path: Path) -> None:
     import matplotlib.pyplot as plt
-    from matplotlib.ticker import ScalarFormatter
+    from matplotlib.ticker import NullFormatter, ScalarFormatter
 
-    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
     for name in dict.fromkeys(row[0] for row in rows):
         points = sorted((nfe, distance) for other, nfe, distance in rows if other == name)
         axes.plot(*zip(*points, strict=True), marker="o", label=name)
     axes.axhline(floor, color="black", linestyle=":", label="real pictures")
     axes.set(xscale="log", yscale="log", xlabel="evaluations of the network", ylabel="Fréchet distance")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(ScalarFormatter())
-        axis.set_minor_formatter(ScalarFormatter())
-    axes.legend(fontsize=8)
+    evaluations = sorted({row[1] for row in rows if row[0] == "multistep"})
+    axes.set_xticks(evaluations, map(str, evaluations))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    for set_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        set_formatter(ScalarFormatter())
+    figure.legend(loc="outside right upper", fontsize=8)
     figure.savefig(path, dpi=110)
 
 
