@@ -185,7 +185,9 @@ def _evaluate(group: list[Item], estimate: Estimate, session: Session, table: Ta
             )
     except Exception as error:
         if len(group) == 1:
-            tally.failed += failure(group[0].source, error, settings, batch=tally.batch)
+            source = group[0].source
+            named = InputError(f"{source}: {error}") if isinstance(error, InputError) else error
+            tally.failed += failure(source, named, settings, batch=tally.batch)
             return
         for item in group:  # so that only the one at fault fails
             _evaluate([item], estimate, session, table, tally)

@@ -105,15 +105,12 @@ class Session:
         if sum(parameter.numel() for parameter in prior.network.parameters()) < LARGE_PARAMETERS:
             return
         from scoreinv.checkpoints.catalogue import configuration
-        from scoreinv.tasks.memory import available_bytes, process_bytes
+        from scoreinv.tasks.memory import process_bytes, shortage
 
         itemsize = 2 if self.precision == "bfloat16" else 4
-        needed, free = process_bytes(configuration(self.model_path), itemsize=itemsize), available_bytes()
-        if free is not None and needed > free:
-            raise ScoreinvError(
-                f"{self.model}: takes about {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free: end "
-                "other programs, or use a smaller model"
-            )
+        needed = process_bytes(configuration(self.model_path), itemsize=itemsize)
+        if lacking := shortage(needed):
+            raise ScoreinvError(f"{self.model}: {lacking}: end other programs, or use a smaller model")
         notice(self.settings, f"{self.model}: takes about {needed / 1e9:.1f} GB of memory")
 
 

@@ -18,7 +18,7 @@ from scoreinv.likelihood import bits_per_dim
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.tasks.common import PIXELS_AT_ONCE, Share, TaskCallback, Told, check_sides, to_tensor
-from scoreinv.tasks.memory import available_bytes, gradient_bytes
+from scoreinv.tasks.memory import gradient_bytes, shortage
 
 Probe = Literal["rademacher", "gaussian"]
 
@@ -81,8 +81,8 @@ def pictures_bits_per_dim(
         rtol: tolerance of RK45, relative and absolute.
         probe: of the trace estimate.
 
-    Raises InputError for pictures of several sizes or one that `check_picture` refuses, and fewer than one repeat or
-    step; ScoreinvError when the likelihood is not finite.
+    Raises InputError for pictures of several sizes or one that `check_picture` refuses, fewer than one repeat or
+    step, and a size that does not fit in memory; ScoreinvError when the likelihood is not finite.
     """
     if repeats < 1:
         raise InputError(f"at least one repeat is needed, not {repeats}")
@@ -90,6 +90,7 @@ def pictures_bits_per_dim(
         raise InputError("pictures that are evaluated together must have one size")
     for picture in pictures:
         check_picture(picture, prior)
+    _check_memory(pictures[0].size, prior)
     colours = [picture.rgb() for picture in pictures]
     fingerprints = [_fingerprint(rgb) for rgb in colours]
     levels = to_tensor([np.rint(rgb * 255) for rgb in colours], prior.device)[:, : prior.channels]
@@ -116,17 +117,19 @@ def pictures_bits_per_dim(
 
 
 def check_picture(picture: Picture, prior: ScorePrior) -> None:
-    """Raise InputError for a picture that is not of 8 bits, whose sides are no multiples of the stride, or too big."""
+    """Raise InputError for a picture that is not of 8 bits, or whose sides are no multiples of the model's stride."""
     if picture.pixels.dtype != np.uint8:
         raise InputError("likelihood in bits per dimension is defined for 8-bit pictures: convert the picture first")
     check_sides(picture, prior)
-    if prior.device.type == "cpu" and picture.height * picture.width > PIXELS_AT_ONCE:
-        needed, free = gradient_bytes(prior, picture.size), available_bytes()
-        if free is not None and needed > free:
-            raise InputError(
-                f"a likelihood of {picture.width}x{picture.height} pixels takes about {needed / 1e9:.1f} GB of memory, "
-                f"and {free / 1e9:.1f} GB are free: reduce or crop the picture"
-            )
+
+
+def _check_memory(size: tuple[int, int], prior: ScorePrior) -> None:
+    """Raise InputError when a picture of a size (height, width) that is evaluated alone does not fit in the memory."""
+    height, width = size
+    if prior.device.type != "cpu" or height * width <= PIXELS_AT_ONCE:
+        return
+    if lacking := shortage(gradient_bytes(prior, size)):
+        raise InputError(f"a likelihood of {width}x{height} pixels {lacking}: reduce or crop the picture")
 
 
 def pictures_at_once(size: tuple[int, int]) -> int:

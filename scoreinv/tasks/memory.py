@@ -63,6 +63,14 @@ def available_bytes() -> int | None:
         return None
 
 
+def shortage(needed: int) -> str | None:
+    """What is needed and what is free, in words, where memory is lacking; None where not or where nobody knows."""
+    free = available_bytes()
+    if free is None or needed <= free:
+        return None
+    return f"takes about {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
+
+
 class _Peak(TorchDispatchMode):
     """The most bytes that tensors made under it hold at once; tensors of one storage count once."""
 
