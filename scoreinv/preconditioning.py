@@ -195,10 +195,12 @@ class ResidualEDM:
         return share.to(like)[None, :, None, None]
 
 
-@lru_cache
 def _axes(gray_weights: str) -> Tensor:
-    """The colour basis as a tensor, made once: every evaluation rotates by it."""
-    return torch.from_numpy(colour_basis(gray_weights))
+    """The colour basis as a tensor, which is not kept: it may be made under a mode that fakes tensors."""
+    return torch.from_numpy(_basis(gray_weights))
+
+
+_basis = lru_cache(colour_basis)  # every evaluation rotates by it
 
 
 def _contrast(m: Tensor) -> Tensor:

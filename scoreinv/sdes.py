@@ -23,8 +23,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from scoreinv.errors import InputError
 
 TRAINING_START = 1e-5
 """Smallest time of training, likelihood and encoding (Song et al. 2021, appendix C)."""
@@ -101,6 +104,12 @@ class VE(SDE):
     sigma_max: float = 50.0
     steps: int = 1000
 
+    def __post_init__(self) -> None:
+        if not 0 < self.sigma_min < self.sigma_max < math.inf:
+            raise InputError(
+                f"the VE SDE needs 0 < sigma_min < sigma_max, not {self.sigma_min:g} and {self.sigma_max:g}"
+            )
+
     @property
     def sampling_end(self) -> float:
         return 1e-5
@@ -123,6 +132,12 @@ class _LinearBeta(SDE):
     beta_min: float = 0.1
     beta_max: float = 20.0
     steps: int = 1000
+
+    def __post_init__(self) -> None:
+        if not 0 < self.beta_min <= self.beta_max < math.inf:
+            raise InputError(
+                f"an SDE of linear beta needs 0 < beta_min <= beta_max, not {self.beta_min:g} and {self.beta_max:g}"
+            )
 
     @property
     def sampling_end(self) -> float:
@@ -177,18 +192,18 @@ class DDPM(_LinearBeta):
         return self._interpolate(1, t).exp()
 
     def _interpolate(self, row: int, t: Tensor) -> Tensor:
-        table = _ddpm_table(self.beta_min, self.beta_max, self.steps)[row]
+        table = torch.from_numpy(_ddpm_table(self.beta_min, self.beta_max, self.steps)[row])
         position = t * (self.steps - 1)
         index = position.detach().floor().long().clamp(0, self.steps - 2)
         return table[index] + (position - index) * (table[index + 1] - table[index])
 
 
 @lru_cache(maxsize=8)
-def _ddpm_table(beta_min: float, beta_max: float, steps: int) -> Tensor:
+def _ddpm_table(beta_min: float, beta_max: float, steps: int) -> np.ndarray:
     """log alpha_i and log sigma_i, shape (2, steps), float64."""
-    beta = torch.linspace(beta_min / steps, beta_max / steps, steps, dtype=torch.float64)
-    log_alpha = 0.5 * torch.log1p(-beta).cumsum(0)
-    return torch.stack([log_alpha, 0.5 * (-torch.expm1(2 * log_alpha)).log()])
+    beta = np.linspace(beta_min / steps, beta_max / steps, steps)
+    log_alpha = 0.5 * np.log1p(-beta).cumsum()
+    return np.stack([log_alpha, 0.5 * np.log(-np.expm1(2 * log_alpha))])
 
 
 def _derivative(function: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:

@@ -65,8 +65,10 @@ class Work(Generic[T]):
     left_out: Callable[[Job], str | None] = _nothing
 
 
-def run(plan: Plan, work: Work[T], session: Session) -> int:
+def run(plan: Plan, work: Work[T], session: Session, second: Session | None = None) -> int:
     """Do all jobs; returns the exit status, 1 when any picture of a batch failed.
+
+    session, second: the models of the work, loaded once the first picture has been read.
 
     The failure of a single picture, and that of the model, is raised. In a batch the next picture follows.
     """
@@ -98,7 +100,8 @@ def run(plan: Plan, work: Work[T], session: Session) -> int:
         except Exception as error:
             failed += failure(job.source, error, settings, batch=plan.batch, manifest=manifest)
             continue
-        session.load()  # outside: a model that cannot be used ends the whole run
+        for model in filter(None, (session, second)):
+            model.load()  # outside: a model that cannot be used ends the whole run
         try:
             title = f"[{number}/{len(plan.jobs)}] {job.source}" if plan.batch else job.source
             _do(job, item, missing, title, work, session, manifest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,6 +30,7 @@ from scoreinv.cli.outputs import STREAM, Job, check_file, check_quality, plan
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session
 from scoreinv.errors import InputError
+from scoreinv.tasks.settings import COLOURS
 
 if TYPE_CHECKING:
     from scoreinv.imaging.hints import KnownColours
@@ -75,12 +77,23 @@ def colorize(
     saturation: Annotated[
         float, typer.Option("--saturation", min=0, max=10, help="Multiply the drawn chroma: 0 is grey.")
     ] = 1.0,
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            "--temperature",
+            min=0.01,
+            max=2,
+            help="Of conditioned: less is safer and less varied; 1 draws from all that the model takes for possible. "
+            f"(default: {COLOURS.temperature:g})",
+        ),
+    ] = None,
     kind: FormatOption = None,
     quality: QualityOption = None,
     frame: FrameOption = None,
 ) -> None:
     """Colour grey photos; their luma, and so all detail, is kept to the grey level."""
     sampling = conditional_sampling(method, steps, start, samples, estimate, settings)
+    sampling = replace(sampling, temperature=temperature)
     everything = plan(photos, output, "_colorized", kind)
     files = samples if estimate is Estimate.SAMPLE else 1
     check_quality([job.output for job in everything.jobs], quality)

@@ -122,11 +122,11 @@ def inpaint(
     check_quality([job.output for job in everything.jobs], quality)
     if uncertainty is not None:
         _check_uncertainty(uncertainty, everything, masks, files, samples, settings)
+    if mask_threshold == 1:
+        raise InputError("--mask-threshold 1: nothing is above it: give less than 1")
     reading = MaskReading(mask_threshold, invert_mask, grow)
     session = Session(model, settings)
     colours = Session(color_model or "scene", settings) if colorize else None
-    if colours is not None:
-        colours.load()  # a model that cannot be used ends the run before anything is filled
 
     def read(job: Job) -> Item:
         return _read(job, masks[job.source], reading, frame, coloured=colorize)
@@ -137,7 +137,7 @@ def inpaint(
     def left_out(job: Job) -> str | None:
         return None if job.source in masks else f"there is no mask named {job.stem} in {mask}"
 
-    raise typer.Exit(run(everything, Work(read, compute, files, quality, left_out), session))
+    raise typer.Exit(run(everything, Work(read, compute, files, quality, left_out), session, colours))
 
 
 def _read(job: Job, mask: str, reading: MaskReading, frame: int | None, *, coloured: bool) -> Item:

@@ -77,7 +77,10 @@ def likelihood(
         int, typer.Option("--repeats", min=1, help="Draws of noise that are averaged; from 2 with a standard error.")
     ] = 1,
     steps: FixedStepsOption = None,
-    rtol: Annotated[float, typer.Option("--rtol", min=1e-12, max=0.1, help="Tolerance of the adaptive solver.")] = 1e-5,
+    rtol: Annotated[
+        float | None,
+        typer.Option("--rtol", min=1e-12, max=0.1, help="Tolerance of the adaptive solver. (default: 1e-5)"),
+    ] = None,
     probe: Annotated[Probe, typer.Option("--probe", help="Random vectors of the trace estimate.")] = Probe.RADEMACHER,
     csv: Annotated[
         str | None,
@@ -91,13 +94,15 @@ def likelihood(
 
     Neighbours of one size are evaluated together.
     """
+    if steps is not None and rtol is not None:
+        raise InputError("--steps and --rtol: the fixed grid has no tolerance; give one of them")
     sources = [source for item in images for source in expand_deep(item)]
     batch = len(sources) > 1
     if batch and STREAM in sources:
         raise InputError("- (stdin) cannot be combined with other inputs")
     table = None if csv is None else _new_table(csv, sources, settings)
     session = Session(model, settings, exact=True)
-    estimate = Estimate(repeats, steps, rtol, probe)
+    estimate = Estimate(repeats, steps, 1e-5 if rtol is None else rtol, probe)
     tally = Tally(batch)
     for group in _groups(sources, frame, session, tally):
         _evaluate(group, estimate, session, table, tally)

@@ -77,11 +77,6 @@ def as_holes(
     return [hole_from_picture(picture, size, **settings) for picture, size in zip(pictures, sizes, strict=True)]
 
 
-def as_hole(mask: Any, size: tuple[int, int], **settings: Any) -> np.ndarray:
-    """`as_holes` for one picture."""
-    return as_holes(mask, [size], **settings)[0]
-
-
 def hole_from_picture(
     picture: Picture,
     size: tuple[int, int],
@@ -105,8 +100,10 @@ def hole_from_picture(
     marked = hole.any()
     if invert:
         hole = ~hole
-    if grow:
+    if grow and not hole.all():
         hole = dilate(hole, grow)
+        if hole.all():
+            raise InputError(f"{name}: grown by {grow} pixels the holes leave no known one: let them grow less")
     found = f"the largest value is {_in_levels(highest, picture)}"
     if not hole.any():
         raise InputError(f"{name}: the mask has no hole ({found}): {_remedy(marked, highest, invert)}")

@@ -42,7 +42,7 @@ def hole_regions(
         context: known pixels wanted on each side of a cluster; less at the picture's border, and where `maximum` asks.
         multiple: sides are multiples of it where the picture is large enough; else a side is the picture's.
         minimum: least side, where the picture is large enough.
-        maximum: largest side, except around a single cluster that is larger: that one is for `tile_boxes`.
+        maximum: largest side, except around a single cluster that is larger.
     """
     shape = hole.shape
     labels, extents = _clusters(hole)
@@ -73,17 +73,20 @@ def halvings(hole: np.ndarray, reach: float) -> np.ndarray:
     Takes and returns HxW: bool to int8, the same number for all of a connected hole, 0 outside of holes.
     """
     out = np.zeros(hole.shape, dtype=np.int8)
-    for bounds in _clusters(hole)[1].tolist():
+    labels, extents = _clusters(hole)
+    for number, bounds in enumerate(extents.tolist()):
         inside = min(bounds[:2]) > 0 and bounds[2] < hole.shape[0] and bounds[3] < hole.shape[1]
         if inside and min(bounds[2] - bounds[0], bounds[3] - bounds[1]) <= 2 * reach:
             continue  # too narrow to be deep
         top, left = max(0, bounds[0] - 1), max(0, bounds[1] - 1)
-        window = (slice(top, bounds[2] + 1), slice(left, bounds[3] + 1))
-        depth = ndimage.distance_transform_edt(hole[window])
-        labels, count = ndimage.label(hole[window], structure=np.ones((3, 3)))
-        deepest = ndimage.maximum(depth, labels, np.arange(1, count + 1))
+        bottom, right = min(hole.shape[0], bounds[2] + 1), min(hole.shape[1], bounds[3] + 1)
+        inside = _in_group(labels, np.arange(len(extents)) == number, [top, left, bottom, right])
+        own = hole[top:bottom, left:right] & inside  # of another cluster the window may hold a piece
+        depth = ndimage.distance_transform_edt(own)
+        parts, count = ndimage.label(own, structure=np.ones((3, 3)))
+        deepest = ndimage.maximum(depth, parts, np.arange(1, count + 1))
         times = np.ceil(np.log2(np.maximum(deepest / reach, 1)))
-        out[window] = np.maximum(out[window], np.concatenate([[0], times])[labels].astype(np.int8))
+        out[top:bottom, left:right][own] = np.concatenate([[0], times])[parts[own]]
     return out
 
 
@@ -197,6 +200,3 @@ def _in_group(labels: np.ndarray, chosen: np.ndarray, bounds: list[int]) -> np.n
     top, left, bottom, right = bounds
     rows, columns = np.arange(top, bottom) // _CELL, np.arange(left, right) // _CELL
     return np.concatenate([[False], chosen])[labels[np.ix_(rows, columns)]]
-
-
-# --- tiles ------------------------------------------------------------------------------------------------------------

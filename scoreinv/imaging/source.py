@@ -42,7 +42,8 @@ def check_frame(count: int, frame: int | None, name: str) -> int:
     """The index of the frame to read; `InputError` where several are there and none is chosen, or an absent one is."""
     if frame is None and count > 1:
         raise InputError(
-            f"{name}: has {count} frames: choose one with --frame N (0 to {count - 1}), or save one as its own file"
+            f"{name}: has {count} frames: of a photo choose one with --frame N (0 to {count - 1}), of other files save "
+            "one as its own file"
         )
     if frame is not None and not 0 <= frame < count:
         raise InputError(f"{name}: there is no frame {frame}: --frame takes 0 to {count - 1}")

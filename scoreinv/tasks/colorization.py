@@ -1,5 +1,7 @@
 """Colour for grey pictures: samples of the prior whose luma is the picture's (Song et al. 2021, appendix I.3).
 
+By default they are drawn at a temperature below 1: nearer to each other than the model's posterior is wide.
+
 Colour is smooth and depends on the whole scene, so it is drawn at the model's own scale (`work_size`) and raised to
 full resolution along the edges of the picture's luma. The luma itself, and so all detail, is the picture's, to the grey
 level.
@@ -38,9 +40,9 @@ from scoreinv.tasks.common import (
     to_tensor,
 )
 from scoreinv.tasks.restored import Restored, restore_each
-from scoreinv.tasks.settings import COLOUR_STEPS, ConditionalSampling, Estimate, Method
+from scoreinv.tasks.settings import COLOURS, ConditionalSampling, Estimate, Method
 
-_STREAM = (0, 0, 1)  # apart from the streams of holes, which are keyed by their place
+_STREAM = (0, 0, 0, 1)  # apart from the streams of holes, whose keys are shorter: a place and a scale
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ def colorize(
     hints: Any = None,
     keep_color: bool = False,
     saturation: float = 1.0,
+    temperature: float | None = None,
     remove_tint: bool = False,
     callback: TaskCallback | None = None,
 ) -> Restored:
@@ -76,7 +79,7 @@ def colorize(
     Arguments:
         image: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor (B)xCxHxW in [0, 1].
         gray_weights: how the grey was made of red, green and blue: `rec601`, `average` (the paper's) or `rec709`.
-        method, steps, samples, seed, estimate, start: see `ConditionalSampling`.
+        method, steps, samples, seed, estimate, start, temperature: see `ConditionalSampling`.
         hints: picture of the same size with alpha, array, PIL image or tensor: where it is more than half opaque, its
             chroma is that of the result. One serves all pictures, or a tensor has one for each.
         keep_color: leave what has colour already as it is, and let it guide the rest.
@@ -87,7 +90,7 @@ def colorize(
     Raises InputError for pictures or settings that are not such, Cancelled when the callback stopped, and ScoreinvError
     when the model gives values that are not finite.
     """
-    sampling = ConditionalSampling(method, steps, start, samples, seed, estimate)
+    sampling = ConditionalSampling(method, steps, start, samples, seed, estimate, temperature=temperature)
     grey_weights(gray_weights)
     if not (saturation >= 0 and math.isfinite(saturation)):
         raise InputError(f"saturation must be a number of at least 0, not {saturation}")
@@ -134,7 +137,7 @@ def colorize_picture(
     check_colour(prior)
     # A network that was given luma by other weights knows another grey.
     conditional = prior.conditional and prior.preconditioning.gray_weights == colours.weights
-    sampling = sampling.resolved(COLOUR_STEPS, conditional=conditional)
+    sampling = sampling.resolved(COLOURS, conditional=conditional)
     weights, hints = colours.weights, colours.hints
     if hints is not None:
         hints.check_size(picture.size, "the hints")
@@ -175,7 +178,8 @@ def colorize_filled(
 ) -> Restored:
     """Colours for a grey picture whose holes were filled: a drawing for each of its samples.
 
-    p(picture | known luma) = p(luma | known luma) p(colours | luma): a draw of the one, then of the other.
+    p(picture | known luma) = p(luma | known luma) p(colours | luma): a draw of the one, then of the other, each at the
+    temperature of its task.
 
     Arguments:
         filled: of `inpaint_picture`.
@@ -193,8 +197,7 @@ def colorize_filled(
         spread_so_far.add(result.image.rgb())
     image = coloured[0]
     if sampling.estimate == "mean" and len(coloured) > 1:
-        whole = np.ones(image.size, dtype=bool)
-        image = image.with_fill(whole, spread_so_far.mean)
+        image = filled.image.colorized(spread_so_far.mean)
     std = spread_so_far.std if len(coloured) > 1 else None
     return Restored(image, coloured, std, nfe + result.nfe, filled.method)
 

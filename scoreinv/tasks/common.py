@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoreinv.errors import InputError, ScoreinvError
+from scoreinv.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
 from scoreinv.guidance.orientations import UPRIGHT, Orientation
 from scoreinv.imaging.picture import Picture
@@ -81,10 +81,11 @@ def draw(
     if sampling.is_posterior_mean:
         with torch.no_grad():
             x0 = condition.finish(condition.denoise(noise.normal(guess.shape) * prior.sde.prior_std, 1.0))
-        Share(callback, 1)(1.0)
+        if callback is not None and callback(1.0) is False:
+            raise Cancelled("stopped")
         return prior.to_image(finite(x0)), condition.evaluations_per_noise
     if sampling.method == "conditioned":
-        sampler, state = Multistep(stochasticity=1.0, steps=sampling.steps), None
+        sampler, state = Multistep(1.0, sampling.steps, temperature=sampling.temperature), None
     else:
         sampler, state = _constrained_pc(sampling, prior), _start(sampling, prior, guess, noise)
     result = sampler.sample(condition, tuple(guess.shape), noise=noise, callback=Told(callback), start=state)

@@ -21,6 +21,7 @@ from scoreinv.guess import interpolate
 from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.guidance.orientations import ALL
 from scoreinv.imaging.arrays import pictures_from_api
+from scoreinv.imaging.colour import STRAY_CHROMA, is_gray, luma
 from scoreinv.imaging.masks import DEFAULT_THRESHOLD, as_holes, observed_from_hole
 from scoreinv.imaging.picture import Box, Fill, Picture
 from scoreinv.imaging.regions import Region, halvings, hole_regions
@@ -41,7 +42,7 @@ from scoreinv.tasks.common import (
 )
 from scoreinv.tasks.restored import Restored, restore_each
 from scoreinv.tasks.scales import draw_in_scales
-from scoreinv.tasks.settings import FILL_STEPS, ConditionalSampling, Estimate, Method
+from scoreinv.tasks.settings import FILLS, ConditionalSampling, Estimate, Method
 
 _BLOCK_TILES = 12
 """Longest side of a region in tiles; larger clusters of holes are done in blocks, each given those before."""
@@ -93,9 +94,12 @@ def inpaint_picture(
     sampling: ConditionalSampling,
     callback: TaskCallback | None = None,
 ) -> Restored:
-    """`inpaint` for one `Picture` and its holes, HxW bool; gives a `Picture`."""
+    """`inpaint` for one `Picture` and its holes, HxW bool; gives a `Picture`.
+
+    Where all that is known is grey the fill is grey too, its luma, whatever the file's mode.
+    """
     check_colour(prior)
-    sampling = sampling.resolved(FILL_STEPS, conditional=prior.conditional)
+    sampling = sampling.resolved(FILLS, conditional=prior.conditional)
     if sampling.method == "conditioned":
         check_conditional(prior)  # also where no region comes to ask it
     sites = _sites(
@@ -104,6 +108,7 @@ def inpaint_picture(
         prior.stride,
         deep=sampling.method == "conditioned" and not sampling.is_posterior_mean,
     )
+    grey = is_gray(picture.pixels[~hole][None], STRAY_CHROMA)
     share = Share(callback, sum(site.region.hole.size for site in sites))
     unknown = hole.copy()
     fills: list[list[Fill]] = [[] for _ in range(sampling.samples)]
@@ -115,7 +120,8 @@ def inpaint_picture(
         nfe = max(nfe, evaluations)
         for number, region in enumerate(regions):
             for done, drawn in zip(fills, colours, strict=True):
-                done.append(Fill(region.box, region.hole, drawn[number]))
+                rgb = np.repeat(luma(drawn[number])[..., None], 3, axis=2) if grey else drawn[number]
+                done.append(Fill(region.box, region.hole, rgb))
             _crop(unknown, region.box)[region.hole] = False
     filled = [picture.with_fills(done) for done in fills]
     image = filled[0] if sampling.estimate == "sample" else picture.with_fills(_means(fills))
@@ -145,7 +151,7 @@ def _fill_group(
         observed = torch.from_numpy(np.stack([observed_from_hole(holes[number]) for _, number in part]))[:, None]
         values = to_tensor(known, prior.device)
         observed = observed.to(prior.device)
-        keys = [(sampling.seed, sample, *group[number].box[:2]) for sample, number in part]
+        keys = [(sampling.seed, sampling.first + sample, *group[number].box[:2]) for sample, number in part]
         tell = _Part(share, first / len(rows), len(part) / len(rows))
         if times:
             drawn, nfe = draw_in_scales(

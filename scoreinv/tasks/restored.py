@@ -20,7 +20,7 @@ class Restored:
         image: the first sample, or the mean of all.
         samples: all samples.
         std: HxW, standard deviation of the samples at each pixel, root mean square over the channels, in [0, 1] units
-            (of colorization at the working scale, interpolated); None for one sample.
+            (of colorization at the working scale, interpolated, and at its temperature); None for one sample.
         nfe: evaluations of the network at each place for one sample.
         method: by which it was drawn.
     """

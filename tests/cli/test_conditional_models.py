@@ -87,6 +87,13 @@ def test_colours_are_drawn_and_the_luma_kept(scoreinv, conditional, tmp_path):
     for pixels in pictures:
         assert (np.rint(pixels @ np.array([0.299, 0.587, 0.114])) == grey).all()
     assert (pictures[0] != pictures[1]).any()
+    again = {}
+    for temperature in ("0.8", "1"):
+        words = ["--temperature", temperature, "-o", f"at_{temperature}.png"]
+        assert scoreinv("colorize", "grey.png", "--model", conditional, *words).code == 0
+        again[temperature] = read_picture(tmp_path / f"at_{temperature}.png").pixels
+    assert (again["0.8"] == pictures[0]).all()  # the default
+    assert (again["1"] != pictures[0]).any()
 
 
 def test_what_does_not_go_together_is_refused(scoreinv, conditional, photo, mask):
@@ -102,6 +109,9 @@ def test_what_does_not_go_together_is_refused(scoreinv, conditional, photo, mask
     assert weights.code == 2
     assert "rec601" in weights.err
     assert json.loads(scoreinv(*words).out)["method"] == "pc"
+    temperature = scoreinv(*words, "--temperature", "0.9", "--overwrite")
+    assert temperature.code == 2
+    assert "temperature belongs to the method conditioned" in temperature.err
 
 
 def test_hints_by_a_file(scoreinv, conditional, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.checkpoints.files import load_model, save_model
-from scoreinv.errors import CheckpointError, InputError
+from scoreinv.errors import Cancelled, CheckpointError, InputError
 from scoreinv.guess import Guess, block_means
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
 from scoreinv.guidance.orientations import ALL, MIRRORED, UPRIGHT
@@ -25,6 +26,9 @@ from scoreinv.preconditioning import EDM, ResidualEDM
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import PC, Multistep, NoiseStream
 from scoreinv.sdes import SDE, VE, VP
+from scoreinv.tasks.colorization import colorize
+from scoreinv.tasks.inpainting import inpaint
+from scoreinv.tasks.memory import gradient_bytes
 from scoreinv.training import draws
 from scoreinv.training.config import (
     DataConfig,
@@ -169,6 +173,27 @@ def test_large_noise_keeps_its_digits_in_bfloat16() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         rounded = condition.denoise(x0 + 80 * z, 1.0)
     assert (rounded - exact).abs().max() < 0.1
+
+
+def test_following_the_memory_of_a_gradient_leaves_the_prior_as_it_was() -> None:
+    """Also where that is the first evaluation of the process, of weights that no other test uses."""
+    reading = ResidualEDM(gray_weights="rec709")
+    prior = ModelConfig(_NETWORK, VE(0.01, 20.0), reading, (-1.0, 1.0), 16).build()
+    assert gradient_bytes(prior, (32, 32)) > 0
+    assert type(prior.noise(draw((1, 3, 16, 16)), 0.5)) is Tensor
+
+
+@pytest.mark.parametrize("task", [colorize, partial(inpaint, mask=np.arange(256).reshape(16, 16) < 99)])
+def test_a_posterior_mean_tells_its_end_and_can_be_stopped(task) -> None:
+    """Its one evaluation is the whole work."""
+    told: list[float] = []
+    picture = np.full((16, 16), 128, np.uint8)
+    task(picture, prior=conditional_prior(), estimate="mean", callback=told.append)
+    assert told == [1.0]
+    with pytest.raises(Cancelled):
+        task(picture, prior=conditional_prior(), estimate="mean", callback=lambda _: False)
+    with pytest.raises(InputError, match="has no temperature"):
+        colorize(picture, prior=conditional_prior(), estimate="mean", temperature=0.5)
 
 
 # --- the wrapper ------------------------------------------------------------------------------------------------------
@@ -322,6 +347,8 @@ def test_shares_must_add_up() -> None:
         ObservationConfig(nothing=0.5)
     with pytest.raises(InputError, match="negative"):
         ObservationConfig(nothing=-0.15, holes=0.7)
+    rounded = ObservationConfig(*[0.1666667] * 6)
+    draw_observed(rounded, 16, draws.stream(1, draws.OBSERVED, 0, 0))
 
 
 # --- what it learns ---------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 
 from scoreinv.errors import InputError
-from scoreinv.imaging.masks import as_hole, as_holes, dilate, observed_from_hole, read_mask
+from scoreinv.imaging.masks import as_holes, dilate, observed_from_hole, read_mask
 
 HOLE = np.zeros((20, 30), dtype=bool)
 HOLE[4:9, 6:15] = True
@@ -95,8 +95,12 @@ def test_empty_and_full_masks(tmp_path):
     refused(lambda: read_mask(saved(tmp_path, black), (20, 30)), "no hole", "largest value is 0 of 255", "white")
     refused(lambda: read_mask(saved(tmp_path, white), (20, 30)), "no known pixel", "255 of 255", "--invert-mask")
     refused(lambda: read_mask(saved(tmp_path, white), (20, 30), invert=True), "no hole", "drop --invert-mask")
-    refused(lambda: read_mask(saved(tmp_path, HOLE * np.uint8(255)), (20, 30), grow=50), "no known pixel")
-    refused(lambda: as_hole(np.zeros((20, 30), np.float32), (20, 30)), "0 of 1")
+    refused(
+        lambda: read_mask(saved(tmp_path, HOLE * np.uint8(255)), (20, 30), grow=50),
+        "grown by 50 pixels",
+        "let them grow less",
+    )
+    refused(lambda: as_holes(np.zeros((20, 30), np.float32), [(20, 30)]), "0 of 1")
 
 
 def test_sizes_are_compared_upright(tmp_path):
@@ -123,9 +127,9 @@ def test_masks_from_python():
         torch.from_numpy(HOLE).float()[None],
         torch.from_numpy(HOLE).to(torch.bfloat16),
     ):
-        assert_array_equal(as_hole(mask, HOLE.shape), HOLE)
-    assert_array_equal(as_hole(HOLE, HOLE.shape, invert=True), ~HOLE)
-    assert_array_equal(as_hole(HOLE.astype(np.uint8), HOLE.shape, threshold=0), HOLE)
+        assert_array_equal(as_holes(mask, [HOLE.shape])[0], HOLE)
+    assert_array_equal(as_holes(HOLE, [HOLE.shape], invert=True)[0], ~HOLE)
+    assert_array_equal(as_holes(HOLE.astype(np.uint8), [HOLE.shape], threshold=0)[0], HOLE)
 
 
 def test_one_mask_for_all_pictures_or_one_each():
@@ -149,7 +153,7 @@ def test_one_mask_for_all_pictures_or_one_each():
     ],
 )
 def test_unfit_masks_from_python(mask, word):
-    refused(lambda: as_hole(mask, HOLE.shape), word)
+    refused(lambda: as_holes(mask, [HOLE.shape]), word)
 
 
 def test_operators_have_the_other_polarity():

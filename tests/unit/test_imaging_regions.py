@@ -132,3 +132,9 @@ def test_halvings_bring_every_pixel_of_a_hole_within_reach():
     assert set(times[5:9, 100:290].flat) == {0}
     assert set(times[150:200, 0:20].flat) == {1}
     assert not times[~hole].any()
+
+
+def test_a_scratch_beside_a_hole_makes_it_no_deeper():
+    hole = holes((200, 300), (60, 60, 30, 120))
+    scratch = holes((200, 300), (62, 220, 88, 3), (147, 20, 3, 203))  # an L whose box holds most of the hole
+    assert set(halvings(hole | scratch, 16)[hole].flat) == {0}

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from scoreinv.errors import InputError
 from scoreinv.samplers.base import forward_kernel
 from scoreinv.sdes import DDPM, VE, VP, SubVP
 
@@ -39,6 +40,21 @@ def test_vp_and_subvp_marginals_and_drift(sde, power):
     assert close(sde.drift_rate(T), -BETA / 2)
     assert sde.prior_std == 1.0
     assert sde.sampling_end == 1e-3
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: VE(0.0, 50.0),
+        lambda: VE(1.0, 1.0),
+        lambda: VE(0.01, math.inf),
+        lambda: VP(beta_min=0.0),
+        lambda: SubVP(beta_min=2.0, beta_max=1.0),
+    ],
+)
+def test_ranges_that_are_not_such(make):
+    with pytest.raises(InputError, match="needs 0 <"):
+        make()
 
 
 def test_vp_and_subvp_diffusion():

@@ -69,6 +69,12 @@ def test_a_negative_seed():
         colorize(np.zeros((8, 8)), prior=prior("rec601"), seed=-1)
 
 
+def test_a_temperature_of_constrained_sampling_or_none():
+    for temperature, message in ((0.8, "belongs to the method conditioned"), (0.0, "must be a positive number")):
+        with pytest.raises(InputError, match=message):
+            colorize(np.zeros((8, 8)), prior=prior("rec601"), temperature=temperature)
+
+
 def test_tensors_batch_and_alpha():
     grey = torch.rand(2, 1, 20, 24, generator=torch.Generator().manual_seed(0))
     result = colorize(grey, prior=prior("rec601"), steps=2)

@@ -9,8 +9,10 @@ from analytic import gaussian_colour_prior
 from PIL import Image
 
 from scoreinv.errors import Cancelled, InputError, ScoreinvError
+from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.sdes import VP
-from scoreinv.tasks.inpainting import _BLOCK_TILES, _sites, inpaint
+from scoreinv.tasks.inpainting import _BLOCK_TILES, _sites, inpaint, inpaint_picture
+from scoreinv.tasks.settings import ConditionalSampling
 
 MEAN, STD = 0.5, 0.08
 
@@ -85,6 +87,13 @@ def test_a_sample_does_not_depend_on_how_many_are_drawn_nor_on_other_holes():
     assert abs(other.image - alone.image)[mask].mean() > 0.01
 
 
+def test_the_first_sample_may_be_any():
+    mask, picture = hole(), pictures_from_api(photo())[0][0]
+    both = inpaint_picture(picture, mask, prior(), ConditionalSampling(steps=2, samples=2))
+    second = inpaint_picture(picture, mask, prior(), ConditionalSampling(steps=2, first=1))
+    np.testing.assert_array_equal(second.image.pixels, both.samples[1].pixels)
+
+
 def test_equal_holes_in_different_places_get_different_noise():
     mask = np.zeros((40, 200), dtype=bool)
     mask[18:22, 18:22] = mask[18:22, 138:142] = True
@@ -125,6 +134,19 @@ def test_a_hole_as_large_as_several_windows_has_no_seams():
     inside = np.stack(result.samples)[:, 4:60, 4:60].std(0).mean(-1)
     assert inside.mean(0).max() / inside.mean() < 1.12
     assert inside.mean(0).min() / inside.mean() > 0.88
+
+
+def test_what_is_grey_is_filled_with_grey_whatever_the_mode():
+    """Its luma, as a picture of mode L gets it; and paint in the hole does not count."""
+    grey = np.random.default_rng(0).integers(100, 150, (40, 56), dtype=np.uint8)
+    colour = np.repeat(grey[..., None], 3, axis=2)
+    colour[hole()] = (255, 0, 0)
+    plain = inpaint(grey, hole(), prior=prior(), steps=3).image
+    filled = inpaint(colour, hole(), prior=prior(), steps=3).image
+    np.testing.assert_array_equal(filled, np.repeat(plain[..., None], 3, axis=2))
+    colour[0, 0] = (150, 100, 100)
+    filled = inpaint(colour, hole(), prior=prior(), steps=3).image
+    assert np.ptp(filled[hole()].astype(int), axis=-1).max() > 5
 
 
 def test_forms_in_and_out():
