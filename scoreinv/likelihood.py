@@ -33,7 +33,7 @@ class Likelihood:
         bits_per_dim: bits per dimension of 8-bit data, float64 (B,).
         log_likelihood: log p_0(x) of the picture in the model's range, in nats, float64 (B,).
         latent: the latent code, the state at t = 1, (B, C, H, W).
-        nfe: evaluations of the noise prediction, int64 (B,).
+        nfe: evaluations of the network, int64 (B,).
         vjps: vector-Jacobian products, int64 (B,): those of the divergence and of guidance.
     """
 
@@ -82,7 +82,8 @@ def bits_per_dim(
     log_p = (prior.sde.prior_log_prob(end.x) + end.log_volume).cpu()
     low, high = prior.data_range
     bits = -log_p / (math.log(2) * x[0].numel()) + math.log2(256 / (high - low))
-    return Likelihood(bits, log_p, end.x.to(x), end.nfe, end.nfe * (len(probes) + prior.vjps_per_noise))
+    vjps = end.nfe * (len(probes) + prior.vjps_per_noise)
+    return Likelihood(bits, log_p, end.x.to(x), end.nfe * prior.evaluations_per_noise, vjps)
 
 
 def log_likelihood(

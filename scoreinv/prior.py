@@ -193,10 +193,13 @@ class ScorePrior(nn.Module, Prior):
     def to(self, *args: torch.device | torch.dtype | str) -> Self:
         """Move to a device, or to a dtype of evaluation: float64, float32 (the default) or bfloat16.
 
-        In bfloat16 the network's first and last convolution and its noise embedding stay in float32.
+        In bfloat16 the network's first and last convolution and its noise embedding stay in float32. Raises InputError
+        for another dtype.
         """
         for target in args:
             if isinstance(target, torch.dtype):
+                if target not in (torch.float64, torch.float32, torch.bfloat16):
+                    raise InputError(f"a prior is evaluated in float64, float32 or bfloat16, not in {target}")
                 self.network.set_precision(target)
             else:
                 super().to(device=target)

@@ -39,6 +39,8 @@ def convert(
         check_file(source)
     if folder and config is not None:
         raise InputError(f"{source}: brings its own configuration: leave out --config")
+    if folder and not ema:
+        raise InputError(f"{source}: has weights of one kind only: leave out --raw")
     if not folder and config is None:
         raise InputError(f"{source}: say what it is by --config: a name of `scoreinv models list`, or a JSON file")
     if Path(output).suffix != SUFFIX:

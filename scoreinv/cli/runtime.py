@@ -16,8 +16,8 @@ from scoreinv.errors import InputError, ScoreinvError
 if TYPE_CHECKING:
     from scoreinv.prior import ScorePrior
 
-LARGE_PARAMETERS = 20_000_000
-"""A model of more weights may not fit; the bundled ones do."""
+LARGE_BYTES = 40_000_000
+"""A model of larger files may not fit; the bundled ones do."""
 
 
 class Session:
@@ -92,23 +92,25 @@ class Session:
 
         device, precision = self.device, self.precision
         set_threads(self.settings.threads)
-        prior = load_located(self.model_path)
         if device == "cpu":
-            self._check_memory(prior)
+            self._check_memory()
+        prior = load_located(self.model_path)
         try:
             return prior.to(torch.device(device), getattr(torch, precision))
         except torch.OutOfMemoryError as error:
             raise ScoreinvError(f"{self.model}: does not fit in the memory of {device}: use --device cpu") from error
 
-    def _check_memory(self, prior: ScorePrior) -> None:
+    def _check_memory(self) -> None:
         """Say what a large model takes; ScoreinvError when there is not so much."""
-        if sum(parameter.numel() for parameter in prior.network.parameters()) < LARGE_PARAMETERS:
+        path = self.model_path
+        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+        if sum(file.stat().st_size for file in files) < LARGE_BYTES:
             return
         from scoreinv.checkpoints.catalogue import configuration
         from scoreinv.tasks.memory import process_bytes, shortage
 
         itemsize = 2 if self.precision == "bfloat16" else 4
-        needed = process_bytes(configuration(self.model_path), itemsize=itemsize)
+        needed = process_bytes(configuration(path), itemsize=itemsize)
         if lacking := shortage(needed):
             raise ScoreinvError(f"{self.model}: {lacking}: end other programs, or use a smaller model")
         notice(self.settings, f"{self.model}: takes about {needed / 1e9:.1f} GB of memory")

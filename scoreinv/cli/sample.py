@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from scoreinv.classifier import NoiseClassifier
 
 
+_WRITTEN_AT_ONCE = 512
+"""Pictures of a folder that are drawn before they are written: what an interruption loses."""
+
+
 class SamplerChoice(StrEnum):
     """How the reverse process is solved."""
 
@@ -85,6 +89,7 @@ def sample(
     outputs = gallery_outputs(target, count, quality, settings)
     session = Session(model, settings, exact=sampler is SamplerChoice.ODE)
 
+    from scoreinv.tasks.common import Share
     from scoreinv.tasks.generation import class_index, default_sampler, generate
 
     guide = label = None
@@ -94,23 +99,37 @@ def sample(
     session.load()
     method = default_sampler(session.prior) if sampler is None else sampler.value
     started = time.monotonic()
+    parts = _parts(outputs, count)
+    nfe = 0
     with ProgressBar("sampling", quiet=settings.quiet) as bar:
-        result = generate(
-            session.prior,
-            count,
-            sampler=method,
-            steps=steps,
-            seed=settings.seed,
-            classifier=guide,
-            label=label,
-            guidance=guidance,
-            callback=bar.fraction,
-        )
-    write_gallery(result.images, outputs, quality, overwrite=settings.overwrite)
+        share = Share(bar.fraction, count)
+        for part in parts:
+            share.begin(len(part))
+            result = generate(
+                session.prior,
+                len(part),
+                sampler=method,
+                steps=steps,
+                seed=settings.seed,
+                classifier=guide,
+                label=label,
+                guidance=guidance,
+                first=part.start,
+                callback=share,
+            )
+            files = outputs[part.start : part.stop] if len(outputs) > 1 else outputs
+            write_gallery(result.images, files, quality, overwrite=settings.overwrite)
+            nfe += len(part) * result.nfe
     seconds = time.monotonic() - started
-    record = {"output": outputs[0], "outputs": outputs, "seconds": round(seconds, 3), "nfe": result.nfe}
+    record = {"output": outputs[0], "outputs": outputs, "seconds": round(seconds, 3), "nfe": round(nfe / count)}
     emit(settings, record | session.record(method))
     notice(settings, f"{count} pictures in {target} ({duration(seconds)})")
+
+
+def _parts(outputs: list[str], count: int) -> list[range]:
+    """The pictures in parts, each of them drawn and written before the next; all at once where they share a file."""
+    size = _WRITTEN_AT_ONCE if len(outputs) > 1 else count
+    return [range(first, min(first + size, count)) for first in range(0, count, size)]
 
 
 def _classifier(name: str, session: Session) -> NoiseClassifier:

@@ -201,14 +201,13 @@ def _configuration(
     from scoreinv.training.loop import load_config
     from scoreinv.training.presets import paper_training
 
-    if resumed is not None and (Path(resumed) / CONFIG).is_file():
+    if resumed is not None and name is None and (Path(resumed) / CONFIG).is_file():
         run = load_config(resumed)
         if sde is not None and type(run.model.sde) is not sde_by_name(sde.value):
             raise InputError(
                 f"{resumed}: holds a run of another SDE than {sde.value}; leave --sde out to go on with it"
             )
-        return _with_sigma_max(_changed(run, changes), changes.sigma_max)
-    if name is None:
+    elif name is None:
         if sde is None:
             raise InputError(f"{resumed}: holds no run to resume; say what to train by --sde or --config")
         run = preset(sde_by_name(sde.value)(), DataConfig())
@@ -259,13 +258,19 @@ def _read_config(path: Path) -> TrainingConfig:
     from scoreinv.training.config import TrainingConfig
 
     try:
-        return TrainingConfig.from_dict(json.loads(path.read_text()))
+        data = json.loads(path.read_text())
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{path}: not a JSON configuration: {error}") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: not a configuration, which is a JSON object")
+    try:
+        return TrainingConfig.from_dict(data)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: an entry is missing or of the wrong kind: {error}") from error
 
 
 def _default_folder(run: TrainingConfig) -> Path:

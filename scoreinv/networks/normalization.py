@@ -25,7 +25,7 @@ def group_norms(network: nn.Module) -> list[nn.GroupNorm]:
 
 def normalise(norm: nn.GroupNorm, x: Tensor) -> Tensor:
     """norm(x) for x of shape (B, C, H, W)."""
-    if torch.is_grad_enabled():
+    if torch.is_grad_enabled() or x.device.type != "cpu":  # elsewhere the native kernel takes no mixed types
         return norm(x)
     return _normalised(x, norm.weight, norm.bias, norm.num_groups, norm.eps)[0]
 

@@ -26,7 +26,7 @@ class Samples:
 
     Attributes:
         x0: the samples, (B, C, H, W), in the model's range, not clipped.
-        nfe: evaluations of the noise prediction for each sample, int64 (B,), the final denoising included.
+        nfe: evaluations of the network for each sample, int64 (B,), the final denoising included.
         vjps: vector-Jacobian products for each sample, int64 (B,), those of guidance included.
     """
 
@@ -105,13 +105,18 @@ def time_grid(sde: SDE, spacing: Spacing, steps: int, times: tuple[float, ...] |
     if times is None:
         if steps < 1:
             raise InputError(f"at least one step is needed, not {steps}")
-        if start is not None and start.t <= sde.sampling_end:
-            raise InputError(f"the start must be later than t = {sde.sampling_end}, not {start.t}")
+        check_start(sde, start)
         return check_times(sde, spacing(sde, steps, 1.0 if start is None else start.t))
     grid = check_times(sde, torch.tensor(times, dtype=torch.float64))
     if start is not None and grid[0] != start.t:
         raise InputError(f"the grid begins at t = {float(grid[0])}, the given state is at t = {start.t}")
     return grid
+
+
+def check_start(sde: SDE, start: State | None) -> None:
+    """Raise InputError for a start that is not earlier in the reverse process than its end."""
+    if start is not None and start.t <= sde.sampling_end:
+        raise InputError(f"the start must be later than t = {sde.sampling_end}, not {start.t}")
 
 
 def initial_state(

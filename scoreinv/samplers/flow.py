@@ -81,9 +81,9 @@ def flow(
         some = prior.rows(index)
         state = y[:, :values].reshape(-1, *x.shape[1:]).to(x)
         if probes is None:
-            return path.rate(some, state, position).to(y).flatten(1)
+            return to_state(path.rate(some, state, position)).to(y)
         rate, divergence = _rate_and_divergence(path, some, state, position, probes[:, index.to(x.device)])
-        return torch.cat([rate.to(y).flatten(1), divergence.to(y)[:, None]], 1)
+        return torch.cat([to_state(rate), to_state(divergence[:, None])], 1).to(y)
 
     y = path.scaled(to_state(x), start)
     if probes is not None:

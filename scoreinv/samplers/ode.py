@@ -10,11 +10,11 @@ from torch import Tensor
 
 from scoreinv.errors import InputError
 from scoreinv.prior import Prior
-from scoreinv.samplers.base import Callback, Samples, State, initial_state
+from scoreinv.samplers.base import Callback, Samples, State, check_start, initial_state
 from scoreinv.samplers.flow import check_states, flow, monitor, to_state, velocity
 from scoreinv.samplers.noise import NoiseStream
 from scoreinv.samplers.runge_kutta import rk45
-from scoreinv.sdes import TRAINING_START
+from scoreinv.sdes import TRAINING_START, as_time
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,14 @@ class ODE:
         """Samples of shape (B, C, H, W), on the device and in the dtype of the noise, or of `start` when given."""
         begin = 1.0 if start is None else start.t
         end = prior.sde.sampling_end
+        check_start(prior.sde, start)
         x = initial_state(prior, shape, torch.tensor(begin, dtype=torch.float64), noise, start)
         z = noise.normal(x.shape, x.device, x.dtype)
 
         def constrained(t: Tensor, y: Tensor, index: Tensor) -> Tensor:
             some = prior.rows(index)
             state = y.reshape(-1, *x.shape[1:]).to(x)
-            return velocity(some, some.constrain(state, t, z[index.to(z.device)]), t).to(y).flatten(1)
+            return to_state(velocity(some, some.constrain(state, t, z[index.to(z.device)]), t)).to(y)
 
         y, nfe = rk45(
             constrained, to_state(x), begin, end, self.rtol, self.atol, monitor(callback, x, begin, end, prior.sde)
@@ -67,7 +68,7 @@ class Latent:
 
     Attributes:
         z: the state at t = 1, (B, C, H, W).
-        nfe: evaluations of the noise prediction for each sample, int64 (B,).
+        nfe: evaluations of the network for each sample, int64 (B,).
     """
 
     z: Tensor
@@ -91,7 +92,7 @@ def encode(
         rtol, atol: tolerances of RK45, each sample with its own error control.
     """
     end = flow(prior, x, TRAINING_START, 1.0, steps=steps, rtol=rtol, atol=atol, callback=callback)
-    return Latent(end.x.to(x), end.nfe)
+    return Latent(end.x.to(x), end.nfe * prior.evaluations_per_noise)
 
 
 @torch.no_grad()
@@ -111,17 +112,17 @@ def decode(
     Arguments:
         temperature: the code is multiplied by it, at least 0; below 1 pictures are smoother and more alike (Song et al.
             2021, D.4).
-        end: a time in (0, 1). None: the SDE's `sampling_end`, as the paper's samples; `TRAINING_START`, where `encode`
-            begins, makes this its inverse.
+        end: a time from 0 to below 1 at which the SDE has noise. None: the SDE's `sampling_end`, as the paper's
+            samples; `TRAINING_START`, where `encode` begins, makes this its inverse.
         steps, rtol, atol: as in `encode`.
 
-    Raises InputError for a negative temperature, and an end outside of (0, 1).
+    Raises InputError for a negative temperature, and an end that is not such.
     """
     if not 0 <= temperature < math.inf:
         raise InputError(f"a temperature must be a number of at least 0, not {temperature}")
     check_states(z)
     end = prior.sde.sampling_end if end is None else end
-    if not 0 < end < 1:
+    if not (0 <= end < 1 and prior.sde.sigma(as_time(end)) > 0):
         raise InputError(f"decoding ends at a time between 0 and 1, not {end}")
     found = flow(prior, temperature * z, 1.0, end, steps=steps, rtol=rtol, atol=atol, callback=callback)
     return Samples(found.x.to(z), found.nfe * prior.evaluations_per_noise, found.nfe * prior.vjps_per_noise)

@@ -76,7 +76,7 @@ def look_at(pictures: Iterable[tuple[str, Picture]], classifier: NoiseClassifier
         low, high = classifier.data_range
         both = classifier.features(low + (high - low) * torch.cat([x, x.flip(-1)]), TRAINING_START)
         seen = both.unflatten(0, (2, len(x))).mean(0)
-        features.append(seen.double().cpu().numpy())
+        features.append(seen.cpu().double().numpy())
         labels.append(classifier.network.head(seen).argmax(1).cpu().numpy())
         batch.clear()
 

@@ -46,6 +46,7 @@ def generate(
     classifier: Classifier | None = None,
     label: int | str | None = None,
     guidance: float | None = None,
+    first: int = 0,
     callback: TaskCallback | None = None,
 ) -> GenerationResult:
     """Draw `count` pictures of the model's own size; picture i of a seed is the same whatever the count.
@@ -56,6 +57,7 @@ def generate(
         steps: of `pc` (as recommended, else 1000) and `multistep` (25); the ODE chooses its own.
         classifier, label, guidance: see `ClassifierGuidance`; a label by name or number, see `class_index`. No guidance
             given is what is recommended with a `NoiseClassifier`, 1 with others.
+        first: number of the first picture: 3 and 4 are the first two of `first=3`.
         callback: told of progress; may stop the work.
 
     Raises InputError for settings that are not such, Cancelled when the callback stopped, and ScoreinvError when the
@@ -80,7 +82,7 @@ def generate(
         target = ClassifierGuidance(prior, classifier, label, 1.0 if guidance is None else guidance)
     if sampler == "pc" and recommended(prior).clip:
         target = Clipped(target)
-    return draw_pictures(prior, target, solver, count, seed, callback)
+    return draw_pictures(prior, target, solver, count, seed, first, callback)
 
 
 def draw_pictures(
@@ -89,6 +91,7 @@ def draw_pictures(
     solver: PC | ODE | Multistep,
     count: int,
     seed: int = 0,
+    first: int = 0,
     callback: TaskCallback | None = None,
 ) -> GenerationResult:
     """`count` draws by any sampler from `target`, the prior or what it is wrapped in, as many at once as memory allows.
@@ -100,10 +103,10 @@ def draw_pictures(
     share = Share(callback, count)
     images: list[np.ndarray] = []
     evaluations = 0
-    for first in range(0, count, at_once):
-        batch = min(at_once, count - first)
+    for done in range(0, count, at_once):
+        batch = min(at_once, count - done)
         share.begin(batch)
-        noise = NoiseStream(seed, batch, first, device=prior.device)
+        noise = NoiseStream(seed, batch, first + done, device=prior.device)
         result = solver.sample(target, (batch, prior.channels, side, side), noise=noise, callback=Told(share))
         images += to_arrays(prior.to_image(finite(result.x0)))
         evaluations += int(result.nfe.sum())

@@ -132,7 +132,7 @@ def slerp(a: Tensor, b: Tensor, fractions: Sequence[float] | np.ndarray) -> Tens
     so that codes keep the length that noise has, which a straight line would cut. Codes in one direction, or in
     opposite ones, have no arc of their own and are joined by a straight line.
     """
-    start, end = a.flatten().double().cpu(), b.flatten().double().cpu()
+    start, end = a.flatten().cpu().double(), b.flatten().cpu().double()
     f = torch.as_tensor(np.asarray(fractions), dtype=torch.float64)[:, None]
     cosine = torch.dot(start, end) / (start.norm() * end.norm()).clamp(min=1e-300)
     angle = cosine.clamp(-1, 1).acos()

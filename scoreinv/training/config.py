@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -71,7 +72,7 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         _choice("optimizer.anneal", self.anneal, ("constant", "cosine"))
-        _require(self.learning_rate > 0, "optimizer.learning_rate must be positive")
+        _require(0 < self.learning_rate < math.inf, "optimizer.learning_rate must be a positive number")
         _require(self.warmup >= 0 and self.clip >= 0, "optimizer.warmup and optimizer.clip must not be negative")
         _require(self.weight_decay >= 0, "optimizer.weight_decay must not be negative")
 
@@ -179,7 +180,7 @@ class TrainingConfig:
         _choice("precision", self.precision, ("auto", "float32", "bfloat16"))
         _require(self.steps is not None or self.minutes is not None, "a training run needs steps or minutes")
         _require(self.steps is None or self.steps > 0, "steps must be positive")
-        _require(self.minutes is None or self.minutes > 0, "minutes must be positive")
+        _require(self.minutes is None or 0 < self.minutes < math.inf, "minutes must be a positive number")
         _require(self.batch_size > 0, "batch_size must be positive")
         _require(0 <= self.ema_decay < 1, "ema_decay must lie in [0, 1)")
         _require(self.seed >= 0, "seed must not be negative")
@@ -199,9 +200,10 @@ class TrainingConfig:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> TrainingConfig:
         """Parts and entries left out take their defaults; raises InputError naming an unknown or bad one."""
-        if "model" not in data:
+        if data.get("model") is None:
             raise InputError("the training configuration lacks 'model'")
-        parts = {name: build_dataclass(kind, data[name]) for name, kind in _PARTS.items() if name in data}
+        given = {name: data[name] for name in _PARTS if data.get(name) is not None}
+        parts = {name: build_dataclass(_PARTS[name], part) for name, part in given.items()}
         rest = {name: value for name, value in data.items() if name not in ("model", *_PARTS)}
         return build_dataclass(cls, {"model": model_from_dict(data["model"]), **parts, **rest})
 

@@ -16,6 +16,7 @@ from scoreinv.checkpoints.files import save_model
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import InputError
 from scoreinv.prior import ScorePrior
+from scoreinv.training import draws
 from scoreinv.training.batches import Batch
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.grid import write_samples
@@ -102,7 +103,7 @@ class ClassifierLearner(Learner[NoiseClassifier]):
 def make_learner(config: TrainingConfig, init: ScorePrior | NoiseClassifier | None) -> Learner:
     """What a run starts from: weights drawn from its seed, or those of `init`; InputError for another network."""
     with torch.random.fork_rng([]):
-        torch.manual_seed(config.seed)
+        draws.seed_torch(config.seed, torch.device("cpu"))
         model = config.model.build()
     if init is not None:
         try:

@@ -114,6 +114,9 @@ def split(pictures: Pictures, config: DataConfig) -> tuple[Pictures, Pictures]:
     if not held and config.holdout_fraction > 0 and len(pictures) > 1:
         held = [min(range(len(pictures)), key=lambda index: _name_hash(pictures.names[index]))]
     kept = sorted(set(range(len(pictures))) - set(held))
+    if not kept and not wanted and config.holdout_fraction < 1:
+        kept = [max(held, key=lambda index: _name_hash(pictures.names[index]))]
+        held = sorted(set(held) - set(kept))
     if not kept:
         raise InputError("every picture is held out: nothing is left to train on")
     return pictures.subset(kept), pictures.subset(held)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -259,13 +260,14 @@ class Run:
     def _begin_folder(self, record: JsonLines, resume: bool) -> None:
         try:
             self.out.mkdir(parents=True, exist_ok=True)
+            for left in self.out.rglob(".*.part"):  # by a process that was killed
+                left.unlink()
             with atomic_write(self.out / "config.json") as temporary:
                 temporary.write_text(json.dumps(self.config.to_dict(), indent=2) + "\n")
         except OSError as error:
             raise InputError(f"{self.out}: cannot be written: {error}") from error
         self.metrics.keep_until(self.state.step)
-        if not resume:
-            record.keep_until(-1)
+        record.keep_until(sys.maxsize if resume else -1)  # of what is kept a line cut short is dropped
 
     def _restore(self) -> None:
         saved = load_state(self.states, self.state)
@@ -286,7 +288,7 @@ class Run:
         device = self.world.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             stream = draws.stream(self.config.seed, draws.DROPOUT, self.state.step, self.world.rank)
-            torch.manual_seed(int(stream.integers(2**63)))
+            draws.seed_torch(int(stream.integers(2**63)), device)
             yield
 
     def _precision(self) -> torch.autocast | nullcontext[None]:
@@ -321,9 +323,13 @@ class Run:
 
     def _sample(self) -> None:
         path = self.out / "samples" / f"step-{self.state.step:09d}.png"
-        with self._precision():
+
+        def write() -> None:
             path.parent.mkdir(exist_ok=True)
-            self._write("samples", lambda: self.average.write_samples(path))
+            self.average.write_samples(path)
+
+        with self._precision():
+            self._write("samples", write)
 
     def _save_model(self, path: Path) -> None:
         path.parent.mkdir(exist_ok=True)

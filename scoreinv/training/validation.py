@@ -40,7 +40,7 @@ def evaluate(
     for start in range(0, len(data.times), batch_size):
         parts.append(measures(data.part(slice(start, start + batch_size)).to(device)))
     return {
-        name: _summary(torch.cat([part[name].double().cpu() for part in parts]), data.times, bins) for name in parts[0]
+        name: _summary(torch.cat([part[name].cpu().double() for part in parts]), data.times, bins) for name in parts[0]
     }
 
 

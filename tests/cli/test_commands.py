@@ -80,6 +80,18 @@ def test_sample_a_grid_and_a_folder(scoreinv, tmp_path, model):
     assert "exists already" in refused.err
 
 
+def test_a_folder_is_written_in_parts(scoreinv, tmp_path, model, monkeypatch):
+    """The pictures of one go: what is drawn is on the disk before the next are."""
+    words = ["sample", "-n", 5, "--precision", "float32", "--json"]
+    whole = json.loads(scoreinv(*words, "-o", "whole").out)
+    monkeypatch.setattr("scoreinv.cli.sample._WRITTEN_AT_ONCE", 2)
+    parts = json.loads(scoreinv(*words, "-o", "parts").out)
+    assert whole["nfe"] == parts["nfe"]
+    for name in ("1.png", "2.png", "3.png", "4.png", "5.png"):
+        one, other = (read_picture(tmp_path / folder / name).pixels.astype(int) for folder in ("whole", "parts"))
+        assert abs(one - other).max() <= 1
+
+
 @pytest.mark.parametrize("sampler", ["multistep", "pc"])
 def test_sampler_choices(scoreinv, sampler):
     assert scoreinv("sample", "-n", 1, "--sampler", sampler).code == 0
@@ -264,6 +276,11 @@ def test_train_and_resume(scoreinv, configuration, tmp_path):
     assert json.loads(resumed.out)["steps"] == 6
     other = scoreinv("train", "--sde", "vp", "--out", "run", "--resume")
     assert other.code == 2
+    for words, said in ((["--seed", 5], "seed"), (["--precision", "bfloat16"], "precision")):
+        other = scoreinv("train", "--out", "run", "--resume", "--steps", 7, *words)
+        assert (other.code, f"differs in {said}" in other.err) == (2, True)
+    same = scoreinv("train", "--config", configuration, "--steps", 7, "--out", "run", "--resume", "--json")
+    assert json.loads(same.out)["steps"] == 7
     assert scoreinv("sample", "-n", 1, "--model", "run/model.safetensors").code == 0
 
 
@@ -277,6 +294,26 @@ def test_a_configuration_keeps_its_seed_and_precision(scoreinv, configuration):
         assert scoreinv("train", "--config", configuration, "--out", name, *words).code == 0
         written = json.loads(Path(name, "config.json").read_text())
         assert (written["seed"], written["precision"]) == (seed, precision)
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ({"observations": None, "steps": 0}, "steps must be positive"),
+        ({"minutes": float("inf")}, "minutes must be a positive number"),
+        ({"model": None}, "lacks 'model'"),
+        ({"model": {"network": 3}}, "entry"),
+        ({"colour": 1}, "colour"),
+    ],
+)
+def test_configurations_that_are_not_such(scoreinv, configuration, entries, said):
+    configuration.write_text(json.dumps(json.loads(configuration.read_text()) | entries))
+    outcome = scoreinv("train", "--config", configuration, "--out", "run")
+    assert outcome.code == 2, outcome.err
+    assert outcome.err.startswith("scoreinv: error: ")
+    assert configuration.name in outcome.err
+    assert said in outcome.err
+    assert not Path("run").exists()
 
 
 def test_train_into_a_dated_folder(scoreinv, configuration, tmp_path):

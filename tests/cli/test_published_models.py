@@ -89,7 +89,7 @@ def test_convert_a_folder(scoreinv, capsys):
 
 
 def test_a_model_that_does_not_fit_into_memory(scoreinv, photo, mask, model, monkeypatch):
-    monkeypatch.setattr("scoreinv.cli.runtime.LARGE_PARAMETERS", 1)
+    monkeypatch.setattr("scoreinv.cli.runtime.LARGE_BYTES", 1)
     fits = scoreinv("inpaint", photo, "--mask", mask)
     assert (fits.code, "of memory" in fits.err) == (0, True)
     monkeypatch.setattr("scoreinv.tasks.memory.available_bytes", lambda: 1000)

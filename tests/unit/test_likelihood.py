@@ -107,10 +107,24 @@ def test_encode_decode_round_trip_of_a_mixture(sde):
     for end, error in ((None, 0.02), (TRAINING_START, 1e-4)):
         back = decode(prior, code, end=end, rtol=1e-7, atol=1e-7)
         assert (back.x0 - x).abs().max() < error
-    with pytest.raises(InputError, match="between 0 and 1"):
-        decode(prior, code, end=1.0)
+    for end in (1.0, -0.1):
+        with pytest.raises(InputError, match="between 0 and 1"):
+            decode(prior, code, end=end)
     other = decode(prior, encode(prior, x.flip(0)).z)
     assert (other.x0 - x).abs().max() > 0.5
+
+
+def test_a_chain_is_decoded_to_its_first_step():
+    """DDPM's has noise at t = 0, so the flow ends there unless another end is asked for; VP's has none."""
+    prior = gaussian(SDES["ddpm"])
+    x = prior.sample(3, torch.Generator().manual_seed(3))
+    sde, t = prior.sde, torch.tensor([0.0, 1.0], dtype=torch.float64)
+    alpha = sde.alpha(t)
+    std = (0.25 * alpha.square() + sde.sigma(t).square()).sqrt()
+    back = decode(prior, alpha[1] * 0.3 + std[1] * x, rtol=1e-7, atol=1e-7)
+    torch.testing.assert_close(back.x0, alpha[0] * 0.3 + std[0] * x, atol=1e-3, rtol=0)
+    with pytest.raises(InputError, match="between 0 and 1"):
+        decode(gaussian(SDES["vp"]), x, end=0.0)
 
 
 def test_pictures_must_be_states():

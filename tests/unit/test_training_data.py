@@ -123,6 +123,9 @@ def test_holdout_is_by_name_and_stable(tmp_path: Path) -> None:
         split(loaded, DataConfig(holdout=("absent.png",)))
     with pytest.raises(InputError, match="held out"):
         split(loaded.subset([0]), DataConfig(holdout=("0000.png",)))
+    for picture in range(60):  # one alone is trained on, whatever its name
+        alone, none_held = split(loaded.subset([picture]), DataConfig(holdout_fraction=0.5))
+        assert (len(alone), len(none_held)) == (1, 0)
 
 
 def test_batches_are_functions_of_seed_and_step_and_divide_among_processes(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,7 +79,11 @@ def test_metrics_survive_a_kill_in_the_middle_of_a_line(tmp_path: Path) -> None:
         file.write('{"ste')
     log.keep_until(2)
     log.append({"step": 3, "again": True})
-    assert log.read() == [{"step": 1}, {"step": 2}, {"step": 3, "again": True}]
+    with log.path.open("a") as file:
+        file.write('{"ste')
+    log.keep_until(sys.maxsize)  # as a run does with its schedule when it is resumed
+    log.append({"step": 4})
+    assert log.read() == [{"step": 1}, {"step": 2}, {"step": 3, "again": True}, {"step": 4}]
 
 
 def test_metrics_that_cannot_be_written_are_warned_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
