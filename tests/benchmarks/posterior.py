@@ -1,10 +1,11 @@
 """Samples of each conditional method against the exact posterior of a mixture of Gaussians made of image patches.
 
-    python tests/benchmarks/posterior.py [--observations 16] [--samples 64] [--training-minutes 4] [--only TEXT]
+    python tests/benchmarks/posterior.py [--observations 64] [--training-minutes 4] [--network FILE] [--only TEXT]
 
 The prior is a mixture in 192 dimensions, fitted to patches of 8x8 pixels of the built-in photographs: its score, and
 its posterior for a mask or a grey picture, are known in closed form. Truths are drawn from it and observed; each method
-draws samples for each observation. The network of `conditioned` is trained on the mixture's own draws.
+draws samples for each observation. The network of `conditioned` is trained on the mixture's own draws, and kept in
+FILE for the next time.
 
 - distance: sliced Wasserstein distance to exact posterior samples, over that between two sets of exact ones (1 is
   perfect), mean over observations.
@@ -25,6 +26,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from scipy.cluster.vq import kmeans2
 from torch import Tensor, nn
 
@@ -138,10 +140,23 @@ class _Block(nn.Module):
         return h + self.dense_out(F.silu(gate) * value)
 
 
-def trained_network(prior: Mixture, minutes: float) -> ScorePrior:
-    """A conditional network trained on draws of the mixture."""
+def conditional_network(prior: Mixture, minutes: float, path: Path | None) -> ScorePrior | None:
+    """A conditional network: that of the file where there is one, else trained and kept there; None without minutes."""
     torch.manual_seed(0)
-    model = ScorePrior(Dense(), VE_SDE, ResidualEDM(), image_size=SIDE).train()
+    model = ScorePrior(Dense(), VE_SDE, ResidualEDM(), image_size=SIDE)
+    if path is not None and path.exists():
+        model.network.load_state_dict(load_file(path))
+        return model.eval()
+    if not minutes:
+        return None
+    train(model.train(), prior, minutes)
+    if path is not None:
+        save_file(model.network.state_dict(), path)
+    return model.eval()
+
+
+def train(model: ScorePrior, prior: Mixture, minutes: float) -> None:
+    """Denoising score matching on draws of the mixture, of which one of the observations is shown."""
     network, rate, batch = model.network, 8e-4, 512
     objective = conditional_training(VE_SDE, DataConfig()).objective
     operators = [operator.observed.expand(1, *SHAPE) for operator in observations().values()]
@@ -176,7 +191,6 @@ def trained_network(prior: Mixture, minutes: float) -> ScorePrior:
         count += batch
     print(f"conditioned: network of {sum(p.numel() for p in network.parameters()):,} weights, {count:,} draws")
     network.load_state_dict(average.module.state_dict())
-    return model.eval()
 
 
 @dataclass(frozen=True)
@@ -225,15 +239,16 @@ def coverage(drawn: list[Tensor], truths: Tensor, operator: ObservedComponents) 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--observations", type=int, default=16)
+    parser.add_argument("--observations", type=int, default=64)
     parser.add_argument("--samples", type=int, default=64)
     parser.add_argument("--training-minutes", type=float, default=4)
+    parser.add_argument("--network", type=Path, help="where the trained network is kept, and taken from")
     parser.add_argument("--only", nargs="*", metavar="TEXT", default=[""], help="methods whose name contains one")
     options = parser.parse_args()
     prior, count = image_mixture(), options.samples
     directions = torch.randn(3 * SIDE**2, 256, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     directions /= directions.norm(dim=0)
-    network = trained_network(prior, options.training_minutes) if options.training_minutes else None
+    network = conditional_network(prior, options.training_minutes, options.network)
     variance = float(prior.moments()[1].diagonal().mean())
     truths = prior.sample(options.observations, torch.Generator().manual_seed(4))
     print(f"{options.observations} observations of {truths[0].numel()} dimensions, {count} samples of each")
