@@ -110,7 +110,8 @@ def run(plan: Plan, work: Work[T], session: Session, second: Session | None = No
     if plan.batch:
         done = len(plan.jobs) - failed - skipped - left_out
         rest = f", {left_out} left out" if left_out else ""
-        notice(settings, f"{done} done, {skipped} skipped because they exist{rest}, {failed} failed")
+        remedy = " (--overwrite makes them anew)" if skipped else ""
+        notice(settings, f"{done} done, {skipped} skipped because they exist{remedy}{rest}, {failed} failed")
     return 1 if failed else 0
 
 

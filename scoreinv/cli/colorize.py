@@ -72,7 +72,9 @@ def colorize(
     ] = False,
     tint: Annotated[
         Tint,
-        typer.Option("--tint", help="Of a sepia print: keep its luma, or make its lightest tone white."),
+        typer.Option(
+            "--tint", help="Of a sepia print, whose tint goes: keep its luma, or make its lightest tone white."
+        ),
     ] = Tint.KEEP,
     saturation: Annotated[
         float, typer.Option("--saturation", min=0, max=10, help="Multiply the drawn chroma: 0 is grey.")
@@ -83,7 +85,7 @@ def colorize(
             "--temperature",
             min=0.01,
             max=2,
-            help="Of conditioned: less is safer and less varied; 1 draws from all that the model takes for possible. "
+            help="Of conditioned: below 1 samples differ less and have fewer patches of odd colours. "
             f"(default: {COLOURS.temperature:g})",
         ),
     ] = None,

@@ -186,7 +186,7 @@ StartOption = Annotated[
     typer.Option(
         "--start",
         metavar="LEVEL",
-        help="Of pc: noise level to begin at, from a smooth guess; prior: from pure noise, as in the paper. "
+        help="Takes pc: noise level to begin at, from a smooth guess; prior: from pure noise, as in the paper. "
         f"(default: {GUESS_START:g}, and prior from 1000 steps)",
     ),
 ]
@@ -207,7 +207,7 @@ OutputOption = Annotated[
         "-o",
         "--output",
         metavar="FILE|FOLDER",
-        help="Result; its suffix picks png, tif, webp or jpg; - is stdout. (default: beside the input)",
+        help="Result; its suffix picks png, tif, webp or jpg; - is stdout. (default: beside the input; of - stdout)",
         rich_help_panel=OUTPUT,
     ),
 ]

@@ -86,7 +86,7 @@ def inpaint(
             "--uncertainty",
             metavar="FILE",
             help="Also write a map of the samples' standard deviation: violet 0 to yellow 0.25 of the range and more. "
-            "Needs --samples 2 or more.",
+            "Of one photo; needs --samples 2 or more.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
@@ -180,7 +180,9 @@ def _compute(
         heat = Picture(viridis(result.std / BRIGHTEST))
         write_picture(uncertainty, heat, overwrite=session.settings.overwrite)
     pictures = result.samples if files > 1 else [result.image]
-    return Report(pictures, result.nfe, result.method, {} if colours is None else {"color_model": colours.model_name})
+    more = {} if uncertainty is None else {"uncertainty": uncertainty}
+    more |= {} if colours is None else {"color_model": colours.model_name}
+    return Report(pictures, result.nfe, result.method, more)
 
 
 def _masks(everything: Plan, mask: str) -> dict[str, str]:
@@ -209,7 +211,7 @@ def _check_uncertainty(
     if everything.batch:
         raise InputError("--uncertainty writes one file: it takes one photo")
     if samples < 2:
-        raise InputError("--uncertainty is the spread of several samples: add --samples 4 or more")
+        raise InputError("--uncertainty is the spread of several samples: add --samples 4, or another number from 2 on")
     if Path(path).suffix.lower() not in (".png", ".tif", ".tiff"):
         raise InputError(f"{path}: the standard deviation is written to .png or .tif")
     (job,) = everything.jobs

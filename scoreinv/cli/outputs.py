@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -89,6 +90,8 @@ def plan(inputs: list[str], output: str | None, suffix: str, kind: str | None = 
         )
     else:
         jobs = [Job(inputs[0], _single_output(inputs[0], output, ending))]
+        if output is None and jobs[0].output == STREAM and sys.stdout.isatty():
+            raise InputError("the result of - goes to stdout, which is a terminal: name a file by -o, or redirect it")
         if kind is not None and jobs[0].output in (output, STREAM):
             raise InputError(
                 f"--format {kind}: {output or STREAM} has a format already, on stdout png: give one of them"

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 SHOW_AFTER_SECONDS = 1.0
 LINE_EVERY_SECONDS = 30.0
 LONG_SECONDS = 60.0
+TELLING = 0.02
+"""Share of the work after which its pace is known; before the first part there is more to do than after it."""
 
 
 class ProgressBar:
@@ -28,6 +30,7 @@ class ProgressBar:
         self.title = title
         self.quiet = quiet
         self.started = time.monotonic()
+        self.first: tuple[float, float] | None = None
         self.last_line = -math.inf
         self.bar: Progress | None = None
         self.task: TaskID | None = None
@@ -43,11 +46,18 @@ class ProgressBar:
 
     def fraction(self, done: float) -> None:
         """This share of the work is done, in (0, 1]."""
-        elapsed = time.monotonic() - self.started
-        total = elapsed / max(done, 1e-9)
-        if total < LONG_SECONDS:
+        now = time.monotonic()
+        if self.first is None:
+            self.first = (now, done)
+        begun, before = self.first
+        if done - before < TELLING:
+            if sys.stderr.isatty():
+                self.show(done, "?")
+            return
+        left = (1 - done) * (now - begun) / (done - before)
+        if now - self.started + left < LONG_SECONDS:
             self.last_line = max(self.last_line, self.started)
-        self.show(done, duration(total - elapsed))
+        self.show(done, duration(left))
 
     def show(self, done: float, left: str, note: str = "") -> None:
         """This share is done, so much time is left; `note` is shown beside."""

@@ -67,6 +67,7 @@ def test_version(scoreinv, words):
         ["inpaint", "photo.png", "--mask", "mask.png", "--mask-threshold", "1"],
         ["colorize", "photo.png", "--method", "pc", "--temperature", "0.9"],
         ["colorize", "photo.png", "--start", "1", "--temperature", "0.9"],
+        ["sample", "--model", "ve/church_ncsnpp_continuous", "-n", "1"],
         ["interpolate", "photo.png"],
         ["interpolate", "photo.png", "photo.png", "-n", "1"],
         ["interpolate", "photo.png", "photo.png", "--temperature", "-1"],
