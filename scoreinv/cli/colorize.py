@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +14,7 @@ from scoreinv.cli.common import (
     FormatOption,
     FrameOption,
     GrayWeights,
+    Method,
     MethodOption,
     ModelOption,
     OutputOption,
@@ -30,7 +30,6 @@ from scoreinv.cli.outputs import STREAM, Job, check_file, check_quality, plan
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session
 from scoreinv.errors import InputError
-from scoreinv.tasks.settings import COLOURS
 
 if TYPE_CHECKING:
     from scoreinv.imaging.hints import KnownColours
@@ -83,10 +82,10 @@ def colorize(
         float | None,
         typer.Option(
             "--temperature",
-            min=0.01,
+            min=0,
             max=2,
-            help="Of conditioned: below 1 samples differ less and have fewer patches of odd colours. "
-            f"(default: {COLOURS.temperature:g})",
+            help="Of conditioned: 1 for samples of all that is possible, less for such as are nearer to the average: "
+            "paler, with fewer odd patches. (default: 0.6)",
         ),
     ] = None,
     kind: FormatOption = None,
@@ -95,7 +94,8 @@ def colorize(
 ) -> None:
     """Colour grey photos; their luma, and so all detail, is kept to the grey level."""
     sampling = conditional_sampling(method, steps, start, samples, estimate, settings)
-    sampling = replace(sampling, temperature=temperature)
+    if temperature is not None and (method is Method.PC or start is not None):
+        raise InputError("--temperature: belongs to --method conditioned")
     everything = plan(photos, output, "_colorized", kind)
     files = samples if estimate is Estimate.SAMPLE else 1
     check_quality([job.output for job in everything.jobs], quality)
@@ -117,7 +117,7 @@ def colorize(
         from scoreinv.tasks.colorization import Colours, colorize_picture
 
         source, picture, given = item
-        colours = Colours(gray_weights.value, given, keep_color, saturation, tint is Tint.REMOVE)
+        colours = Colours(gray_weights.value, given, keep_color, saturation, temperature, tint is Tint.REMOVE)
         result = colorize_picture(picture, session.prior, sampling, colours, bar.fraction)
         if result.found == "coloured" and not keep_color:
             warn(f"{source}: has colours already, which are replaced (--keep-color keeps them)")

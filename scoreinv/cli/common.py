@@ -12,7 +12,7 @@ from typing import Annotated, get_type_hints
 import typer
 
 from scoreinv.errors import InputError
-from scoreinv.tasks.settings import COLOURS, FILLS, GUESS_START, ConditionalSampling
+from scoreinv.tasks.settings import COLOUR_STEPS, FILL_STEPS, GUESS_START, ConditionalSampling
 from scoreinv.version import __version__
 
 COMMON = "Common options"
@@ -169,8 +169,8 @@ StepsOption = Annotated[
         "--steps",
         min=1,
         help="Sampler steps; 1000 is the paper's of pc. "
-        f"(default: {FILLS.steps['conditioned']} for holes, {COLOURS.steps['conditioned']} for colours; "
-        f"pc {FILLS.steps['pc']})",
+        f"(default: {FILL_STEPS['conditioned']} for holes, {COLOUR_STEPS['conditioned']} for colours; "
+        f"pc {FILL_STEPS['pc']})",
     ),
 ]
 FixedStepsOption = Annotated[

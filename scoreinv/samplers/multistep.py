@@ -12,14 +12,11 @@ Only alpha and sigma enter, so it runs on any SDE.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from torch import Tensor
 
-from scoreinv.errors import InputError
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import (
     Callback,
@@ -48,20 +45,15 @@ class Multistep:
     Attributes:
         stochasticity: eta, from 0 (probability-flow ODE) to 1 (reverse SDE).
         steps, spacing, times: as in `PC`.
-        temperature: factor of all noise that is drawn, positive. Below 1 samples are nearer to the mean: of a Gaussian
-            their deviations from it are multiplied by this. A given start has the noise that it has.
     """
 
     stochasticity: float = 0.0
     steps: int = 25
     spacing: Spacing = karras_times
     times: tuple[float, ...] | None = None
-    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         check_stochasticity(self.stochasticity)
-        if not (self.temperature > 0 and math.isfinite(self.temperature)):
-            raise InputError(f"the temperature must be a positive number, not {self.temperature}")
 
     @torch.no_grad()
     def sample(
@@ -79,13 +71,7 @@ class Multistep:
         times = time_grid(sde, self.spacing, self.steps, self.times, start)
         level = -sde.noise_to_signal(times).log()
         x = initial_state(prior, shape, times[0], noise, start)
-        if start is None:
-            x = self.temperature * x
-
-        def drawn() -> Tensor:
-            return self.temperature * noise.normal(x.shape, x.device, x.dtype)
-
-        z = drawn()
+        z = noise.normal(x.shape, x.device, x.dtype)
         x = prior.constrain(x, times[0], z)
         previous = None
         for i, (t, s) in enumerate(pairwise(times)):
@@ -99,12 +85,12 @@ class Multistep:
                 x = x - broadcast(sde.alpha(s) * torch.expm1(-(1 + eta) * h), x) * mean
                 if eta > 0:
                     std = sde.sigma(s) * (-torch.expm1(-2 * eta * h)).sqrt()
-                    x = x + broadcast(std, x) * drawn()
+                    x = x + broadcast(std, x) * noise.normal(x.shape, x.device, x.dtype)
             else:
-                x = diffuse(sde, x, t, s, drawn())
+                x = diffuse(sde, x, t, s, noise.normal(x.shape, x.device, x.dtype))
                 previous = None
             if eta > 0:
-                z = drawn()
+                z = noise.normal(x.shape, x.device, x.dtype)
             x = prior.constrain(x, s, z)
             report(callback, Progress((i + 1) / len(times), i + 1, len(times), float(s), x, prior.calls))
         result = prior.samples(prior.denoise(x, times[-1]))

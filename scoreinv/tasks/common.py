@@ -85,7 +85,7 @@ def draw(
             raise Cancelled("stopped")
         return prior.to_image(finite(x0)), condition.evaluations_per_noise
     if sampling.method == "conditioned":
-        sampler, state = Multistep(1.0, sampling.steps, temperature=sampling.temperature), None
+        sampler, state = Multistep(stochasticity=1.0, steps=sampling.steps), None
     else:
         sampler, state = _constrained_pc(sampling, prior), _start(sampling, prior, guess, noise)
     result = sampler.sample(condition, tuple(guess.shape), noise=noise, callback=Told(callback), start=state)

@@ -42,7 +42,7 @@ from scoreinv.tasks.common import (
 )
 from scoreinv.tasks.restored import Restored, restore_each
 from scoreinv.tasks.scales import draw_in_scales
-from scoreinv.tasks.settings import FILLS, ConditionalSampling, Estimate, Method
+from scoreinv.tasks.settings import FILL_STEPS, ConditionalSampling, Estimate, Method
 
 _BLOCK_TILES = 12
 """Longest side of a region in tiles; larger clusters of holes are done in blocks, each given those before."""
@@ -99,7 +99,7 @@ def inpaint_picture(
     Where all that is known is grey the fill is grey too, its luma, whatever the file's mode.
     """
     check_colour(prior)
-    sampling = sampling.resolved(FILLS, conditional=prior.conditional)
+    sampling = sampling.resolved(FILL_STEPS, conditional=prior.conditional)
     if sampling.method == "conditioned":
         check_conditional(prior)  # also where no region comes to ask it
     sites = _sites(

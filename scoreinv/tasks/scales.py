@@ -71,7 +71,7 @@ def draw_in_scales(
             time, stream = start_time(prior, _START), noise(scale)
             z = stream.normal(values.shape)
             start = None if time is None else State(prior.sde.perturb(given.smooth(), as_time(time), z), time)
-            sampler = Multistep(1.0, _STEPS, temperature=sampling.temperature)
+            sampler = Multistep(stochasticity=1.0, steps=_STEPS)
             result = sampler.sample(condition, tuple(z.shape), noise=stream, callback=Told(share), start=start)
             drawn, steps = prior.to_image(finite(result.x0)), int(result.nfe[0])
         nfe += steps

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,25 +14,11 @@ Estimate = Literal["sample", "mean"]
 GUESS_START = 0.5
 """Noise level at which a short run of `pc` begins: twice the spread of a picture's values, which drowns the guess."""
 
-
-@dataclass(frozen=True)
-class Defaults:
-    """What a task does where nothing else is asked for.
-
-    Attributes:
-        steps: times of the grid, of each method.
-        temperature: of `conditioned`.
-    """
-
-    steps: Mapping[Method, int]
-    temperature: float = 1.0
-
-
-FILLS = Defaults({"conditioned": 10, "pc": 30})
-"""With 10 the detail of fills by `photo` is nearest to the photographs': 1.0 to 1.1 of it, with 25 1.2; and 30 of `pc`
-differ little from more."""
-COLOURS = Defaults({"conditioned": 15, "pc": 30}, temperature=0.8)
-"""With 10 steps the colours of `scene` are off by 1.7 dB more; at a temperature of 1 they come in patches."""
+FILL_STEPS: dict[Method, int] = {"conditioned": 10, "pc": 30}
+"""Times of the grid of each method for holes. With 10 the detail of fills by `photo` is nearest to the photographs':
+1.0 to 1.1 of it, with 25 1.2; and 30 of `pc` differ little from more."""
+COLOUR_STEPS: dict[Method, int] = {"conditioned": 15, "pc": 30}
+"""The same for colours: with 10 those of `scene` are off by 1.7 dB more."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +41,6 @@ class ConditionalSampling:
         corrector_steps, snr: of the Langevin corrector of `pc`, whose step follows the noise level: norms over a region
             that is mostly known would tie it to how the region was cut.
         first: number of the first sample: samples 3 and 4 are the first two of `first=3`.
-        temperature: of `conditioned`, factor of the noise: less is nearer to the mean and varies less (`Multistep`).
-            None: as measured to look best, 1 for holes.
     """
 
     method: Method | None = None
@@ -69,7 +52,6 @@ class ConditionalSampling:
     corrector_steps: int = 1
     snr: float = 0.16
     first: int = 0
-    temperature: float | None = None
 
     def __post_init__(self) -> None:
         if self.method not in (None, "conditioned", "pc"):
@@ -82,8 +64,6 @@ class ConditionalSampling:
             raise InputError(f"the starting noise level must be positive, not {self.start}")
         if self.start is not None and self.method == "conditioned":
             raise InputError("conditioned sampling starts from noise: a starting level belongs to the method pc")
-        if self.temperature is not None:
-            self._check_temperature(self.temperature)
         if self.seed < 0:
             raise InputError(f"a seed must not be negative: {self.seed}")
         if self.samples < 1:
@@ -91,21 +71,13 @@ class ConditionalSampling:
         if self.estimate == "mean" and self.samples == 1 and self.method == "pc":
             raise InputError("the mean is that of several samples: ask for 4 or more of them")
 
-    def resolved(self, defaults: Defaults, *, conditional: bool) -> ConditionalSampling:
-        """With all decided, for a model that takes observations or not; InputError where the settings clash."""
-        method = self.method or ("conditioned" if conditional and self.start is None else "pc")
-        settings = replace(self, method=method, steps=defaults.steps[method] if self.steps is None else self.steps)
-        if method == "pc" or settings.is_posterior_mean or self.temperature is not None:
-            return settings
-        return replace(settings, temperature=defaults.temperature)
+    def resolved(self, steps: dict[Method, int], *, conditional: bool) -> ConditionalSampling:
+        """With method and steps decided, for a model that takes observations or not; InputError where they clash.
 
-    def _check_temperature(self, temperature: float) -> None:
-        if not (temperature > 0 and math.isfinite(temperature)):
-            raise InputError(f"the temperature must be a positive number, not {temperature}")
-        if self.method == "pc" or self.start is not None:
-            raise InputError("the temperature belongs to the method conditioned")
-        if self.is_posterior_mean:
-            raise InputError("a posterior mean has no temperature: it draws no noise")
+        steps: of each method, where none are asked for.
+        """
+        method = self.method or ("conditioned" if conditional and self.start is None else "pc")
+        return replace(self, method=method, steps=steps[method] if self.steps is None else self.steps)
 
     @property
     def is_posterior_mean(self) -> bool:

@@ -37,7 +37,7 @@ from scoreinv.preconditioning import CONDITION_CHANNELS, ResidualEDM
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, Multistep, NoCorrector, resampling_times
 from scoreinv.sdes import VE
-from scoreinv.tasks.settings import COLOURS, FILLS
+from scoreinv.tasks.settings import COLOUR_STEPS, FILL_STEPS
 from scoreinv.training.config import DataConfig
 from scoreinv.training.ema import averaged
 from scoreinv.training.objectives import draw_times, per_image_loss_given
@@ -254,7 +254,7 @@ def main() -> None:
     print(f"{options.observations} observations of {truths[0].numel()} dimensions, {count} samples of each")
     print(f"{'observed':<10}{'method':<16}{'distance':>9}{'coverage':>10}{'NFE':>6}{'VJP':>6}{'s':>8}")
     for kind, operator in observations().items():
-        steps = (COLOURS if kind == "gray" else FILLS).steps["conditioned"]
+        steps = (COLOUR_STEPS if kind == "gray" else FILL_STEPS)["conditioned"]
         chosen = {
             name: method
             for name, method in methods(network, variance, steps).items()

@@ -196,6 +196,16 @@ def test_a_posterior_mean_tells_its_end_and_can_be_stopped(task) -> None:
         colorize(picture, prior=conditional_prior(), estimate="mean", temperature=0.5)
 
 
+def test_the_temperature_of_colours_is_their_share_of_the_way_from_the_mean() -> None:
+    draw_colours = partial(colorize, np.full((16, 16), 0.5), prior=conditional_prior(), saturation=0.2)  # in gamut
+    mean = draw_colours(estimate="mean").image
+    whole, default, none = (draw_colours(steps=3, temperature=temperature) for temperature in (1.0, None, 0.0))
+    assert abs(whole.image - mean).max() > 0.02
+    np.testing.assert_allclose(default.image - mean, 0.6 * (whole.image - mean), atol=1e-5)
+    np.testing.assert_allclose(none.image, mean, atol=1e-5)
+    assert default.nfe == 3 + len(MIRRORED)
+
+
 # --- the wrapper ------------------------------------------------------------------------------------------------------
 
 

@@ -169,21 +169,6 @@ def test_multistep_sde_noise_is_exact_for_a_point(sde, eta):
         assert float(progress.x.mean()) == pytest.approx(float(sde.alpha(t) * 0.3), abs=0.01 * float(sde.sigma(t)))
 
 
-@pytest.mark.parametrize("eta", [0.0, 1.0])
-@EVERY_SDE
-def test_the_temperature_scales_a_gaussian_s_deviations(sde, eta):
-    """Of a Gaussian every sample moves along the line to the mean, to that share of its distance."""
-    prior, shape = gaussian(sde), (6, *SHAPE)
-    mean, half, whole = (
-        Multistep(eta, steps=12, temperature=temperature).sample(prior, shape, noise=BatchStream(0, 6)).x0
-        for temperature in (1e-12, 0.5, 1.0)
-    )
-    torch.testing.assert_close(half - mean, 0.5 * (whole - mean))
-    assert float((whole - mean).std()) > 0.1
-    with pytest.raises(InputError, match="temperature must be a positive number"):
-        Multistep(temperature=0.0)
-
-
 @EVERY_SDE
 def test_multistep_history_restarts_after_a_jump(sde):
     """The steps after a jump up are those of a solver that begins there."""

@@ -70,7 +70,7 @@ def test_a_negative_seed():
 
 
 def test_a_temperature_of_constrained_sampling_or_none():
-    for temperature, message in ((0.8, "belongs to the method conditioned"), (0.0, "must be a positive number")):
+    for temperature, message in ((0.8, "belongs to the method conditioned"), (-0.1, "at least 0")):
         with pytest.raises(InputError, match=message):
             colorize(np.zeros((8, 8)), prior=prior("rec601"), temperature=temperature)
 
