@@ -85,7 +85,7 @@ def colorize(
             min=0,
             max=2,
             help="Of conditioned: 1 for samples of all that is possible, less for such as are nearer to the average: "
-            "paler, with fewer odd patches. (default: 0.6)",
+            "paler, with fewer odd patches. (default: 0.7)",
         ),
     ] = None,
     kind: FormatOption = None,

@@ -1,11 +1,11 @@
 """Colorization against the truth: RGB PSNR and CIEDE2000 against the grey picture's own, colourfulness, seconds.
 
-    python tests/benchmarks/colorization.py FOLDER [--photos 18] [--samples 8] [--method conditioned]
+    python tests/benchmarks/colorization.py FOLDER [--photos 18] [--samples 8] [--method conditioned] [--temperature T]
 
 Photographs (which no bundled model may have been trained on) are made grey by their Rec. 601 luma and coloured again
 at full size. Gains are paired differences, means over the photographs with their standard error; CIEDE2000 is the mean
 over pixels and photographs, with its change against the grey pictures'. Colourfulness is that of Hasler and Suesstrunk
-(2003), over the truth's.
+(2003), over the truth's. "One sample" is the mean over all samples of a photograph, each measured alone.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ def main() -> None:
     parser.add_argument("--method", choices=["conditioned", "pc"])
     parser.add_argument("--photos", type=int, default=18)
     parser.add_argument("--samples", type=int, default=8)
+    parser.add_argument("--temperature", type=float)
     options = parser.parse_args()
     prior = load_fast(options.model)
     rows: dict[str, list[tuple[float, float, float]]] = {}
@@ -64,17 +65,23 @@ def main() -> None:
         base = psnr(flat, truth)
         greys.append((base, difference(flat, truth)))
         start = time.perf_counter()
-        result = scoreinv.colorize(grey, prior=prior, method=options.method, samples=options.samples, seed=0)
+        result = scoreinv.colorize(
+            grey, prior=prior, method=options.method, samples=options.samples, temperature=options.temperature
+        )
         seconds += time.perf_counter() - start
         nfe = result.nfe
-        pictures = {"one sample": result.samples[0], f"mean of {options.samples}": np.mean(result.samples, axis=0)}
-        pictures[f"best of {options.samples}"] = max(result.samples, key=lambda picture: psnr(picture, truth))
+        pictures = {
+            "one sample": result.samples,
+            f"mean of {options.samples}": [np.mean(result.samples, axis=0)],
+            f"best of {options.samples}": [max(result.samples, key=lambda picture: psnr(picture, truth))],
+        }
         if result.method == "conditioned":
-            mean = scoreinv.colorize(grey, prior=prior, method="conditioned", estimate="mean", seed=0)
-            pictures["posterior mean"] = mean.image
-        for name, picture in pictures.items():
-            colours = colourfulness(picture) / colourfulness(truth)
-            rows.setdefault(name, []).append((psnr(picture, truth) - base, difference(picture, truth), colours))
+            mean = scoreinv.colorize(grey, prior=prior, method="conditioned", estimate="mean")
+            pictures["posterior mean"] = [mean.image]
+        for name, same in pictures.items():
+            measured = [(psnr(p, truth) - base, difference(p, truth), colourfulness(p)) for p in same]
+            gain, error, colours = np.mean(measured, axis=0)
+            rows.setdefault(name, []).append((gain, error, colours / colourfulness(truth)))
     base, base_difference = np.mean(greys, axis=0)
     print(f"{len(photos)} photographs, model {options.model}, {torch.get_num_threads()} threads")
     print(

@@ -201,7 +201,7 @@ def test_the_temperature_of_colours_is_their_share_of_the_way_from_the_mean() ->
     mean = draw_colours(estimate="mean").image
     whole, default, none = (draw_colours(steps=3, temperature=temperature) for temperature in (1.0, None, 0.0))
     assert abs(whole.image - mean).max() > 0.02
-    np.testing.assert_allclose(default.image - mean, 0.6 * (whole.image - mean), atol=1e-5)
+    np.testing.assert_allclose(default.image - mean, 0.7 * (whole.image - mean), atol=1e-5)
     np.testing.assert_allclose(none.image, mean, atol=1e-5)
     assert default.nfe == 3 + len(MIRRORED)
 
