@@ -30,6 +30,7 @@ from scoreinv.cli.outputs import STREAM, Job, check_file, check_quality, plan
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session
 from scoreinv.errors import InputError
+from scoreinv.tasks.settings import COLOUR_TEMPERATURE
 
 if TYPE_CHECKING:
     from scoreinv.imaging.hints import KnownColours
@@ -85,7 +86,7 @@ def colorize(
             min=0,
             max=2,
             help="Of conditioned: 1 for samples of all that is possible, less for such as are nearer to the average: "
-            "paler, with fewer odd patches. (default: 0.7)",
+            f"paler, with fewer odd patches. (default: {COLOUR_TEMPERATURE:g})",
         ),
     ] = None,
     kind: FormatOption = None,

@@ -80,8 +80,8 @@ def halvings(hole: np.ndarray, reach: float) -> np.ndarray:
             continue  # too narrow to be deep
         top, left = max(0, bounds[0] - 1), max(0, bounds[1] - 1)
         bottom, right = min(hole.shape[0], bounds[2] + 1), min(hole.shape[1], bounds[3] + 1)
-        inside = _in_group(labels, np.arange(len(extents)) == number, [top, left, bottom, right])
-        own = hole[top:bottom, left:right] & inside  # of another cluster the window may hold a piece
+        members = _in_group(labels, np.arange(len(extents)) == number, [top, left, bottom, right])
+        own = hole[top:bottom, left:right] & members  # of another cluster the window may hold a piece
         depth = ndimage.distance_transform_edt(own)
         parts, count = ndimage.label(own, structure=np.ones((3, 3)))
         deepest = ndimage.maximum(depth, parts, np.arange(1, count + 1))

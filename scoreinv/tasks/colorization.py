@@ -1,6 +1,6 @@
 """Colour for grey pictures: samples of the prior whose luma is the picture's (Song et al. 2021, appendix I.3).
 
-By default they lie nearer to the posterior mean than the posterior is wide: `TEMPERATURE`.
+By default they lie nearer to the posterior mean than the posterior is wide: `COLOUR_TEMPERATURE`.
 
 Colour is smooth and depends on the whole scene, so it is drawn at the model's own scale (`work_size`) and raised to
 full resolution along the edges of the picture's luma. The luma itself, and so all detail, is the picture's, to the grey
@@ -40,11 +40,7 @@ from scoreinv.tasks.common import (
     to_tensor,
 )
 from scoreinv.tasks.restored import Restored, restore_each
-from scoreinv.tasks.settings import COLOUR_STEPS, ConditionalSampling, Estimate, Method
-
-TEMPERATURE = 0.7
-"""What is left of a sample's deviation from the posterior mean. At 1 those of `scene` have patches of odd colours, and
-1.2 dB less than at 0.7, where eight tenths of the colourfulness are left."""
+from scoreinv.tasks.settings import COLOUR_STEPS, COLOUR_TEMPERATURE, ConditionalSampling, Estimate, Method
 
 _STREAM = (0, 0, 0, 1)  # apart from the streams of holes, whose keys are shorter: a place and a scale
 
@@ -89,7 +85,7 @@ def colorize(
         keep_color: leave what has colour already as it is, and let it guide the rest.
         saturation: the drawn chroma is multiplied by this, at least 0.
         temperature: of `conditioned`, factor of the samples' deviation from the posterior mean, at least 0: at 1 they
-            are samples of the posterior, at 0 its mean. None: `TEMPERATURE`.
+            are samples of the posterior, at 0 its mean. None: `COLOUR_TEMPERATURE`.
         remove_tint: of a print or scan of one tint, make the lightest tone white; else its luma is kept.
         callback: told of progress; may stop the work.
 
@@ -177,7 +173,7 @@ def colorize_picture(
     drawn, nfe = _draw(rgb, hinted, prior, sampling, weights, callback)
     if sampling.method == "conditioned" and not sampling.is_posterior_mean:
         (mean,), more = _draw(rgb, hinted, prior, replace(sampling, samples=1, estimate="mean"), weights, None)
-        temperature = TEMPERATURE if colours.temperature is None else colours.temperature
+        temperature = COLOUR_TEMPERATURE if colours.temperature is None else colours.temperature
         drawn, nfe = [mean + temperature * (sample - mean) for sample in drawn], nfe + more
     if colours.saturation != 1:
         drawn = [_saturated(sample, small, hinted, colours.saturation) for sample in drawn]
@@ -203,7 +199,7 @@ def colorize_filled(
     """Colours for a grey picture whose holes were filled: a drawing for each of its samples.
 
     p(picture | known luma) = p(luma | known luma) p(colours | luma): a draw of the one, then of the other (at
-    `TEMPERATURE`).
+    `COLOUR_TEMPERATURE`).
 
     Arguments:
         filled: of `inpaint_picture`.
