@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from dataclasses import dataclass, replace
@@ -197,12 +196,11 @@ def _configuration(
 ) -> TrainingConfig:
     """The run that is asked for: that of a folder, of a file, of a published name or of an SDE, as changed."""
     from scoreinv.checkpoints.config import sde_by_name
-    from scoreinv.training.config import DataConfig
-    from scoreinv.training.loop import load_config
+    from scoreinv.training.config import DataConfig, read_config
     from scoreinv.training.presets import paper_training
 
     if resumed is not None and name is None and (Path(resumed) / CONFIG).is_file():
-        run = load_config(resumed)
+        run = read_config(Path(resumed) / CONFIG)
         if sde is not None and type(run.model.sde) is not sde_by_name(sde.value):
             raise InputError(
                 f"{resumed}: holds a run of another SDE than {sde.value}; leave --sde out to go on with it"
@@ -212,7 +210,7 @@ def _configuration(
             raise InputError(f"{resumed}: holds no run to resume; say what to train by --sde or --config")
         run = preset(sde_by_name(sde.value)(), DataConfig())
     elif name.endswith(".json"):
-        run = _read_config(Path(name))
+        run = read_config(Path(name))
     else:
         run = paper_training(name, DataConfig(mode="resize"))
     if settings.given_seed is not None:
@@ -252,25 +250,6 @@ def _with_sigma_max(run: TrainingConfig, sigma_max: str | None) -> TrainingConfi
     if not run.model.sde.sigma_min < value < math.inf:
         raise InputError(f"--sigma-max {sigma_max}: must be above sigma_min, {run.model.sde.sigma_min:g}")
     return replace(run, model=replace(run.model, sde=replace(run.model.sde, sigma_max=value)))
-
-
-def _read_config(path: Path) -> TrainingConfig:
-    from scoreinv.training.config import TrainingConfig
-
-    try:
-        data = json.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise InputError(f"{path}: not a JSON configuration: {error}") from error
-    if not isinstance(data, dict):
-        raise InputError(f"{path}: not a configuration, which is a JSON object")
-    try:
-        return TrainingConfig.from_dict(data)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    except (AttributeError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: an entry is missing or of the wrong kind: {error}") from error
 
 
 def _default_folder(run: TrainingConfig) -> Path:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig, build_dataclass, model_from_dict
@@ -206,6 +208,24 @@ class TrainingConfig:
         parts = {name: build_dataclass(_PARTS[name], part) for name, part in given.items()}
         rest = {name: value for name, value in data.items() if name not in ("model", *_PARTS)}
         return build_dataclass(cls, {"model": model_from_dict(data["model"]), **parts, **rest})
+
+
+def read_config(path: Path) -> TrainingConfig:
+    """The run that a JSON file describes; raises InputError naming the file, and what is wrong with it."""
+    try:
+        data = json.loads(path.read_text())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"{path}: not a JSON configuration: {error}") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: not a configuration, which is a JSON object")
+    try:
+        return TrainingConfig.from_dict(data)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: an entry is missing or of the wrong kind: {error}") from error
 
 
 _PARTS = {

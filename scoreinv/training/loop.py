@@ -7,7 +7,6 @@ same processor, number of threads and processes).
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import torch
 
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.classifier import NoiseClassifier
-from scoreinv.errors import Cancelled, InputError
+from scoreinv.errors import Cancelled
 from scoreinv.prior import ScorePrior
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.distributed import processes
@@ -73,12 +72,3 @@ def train(
                     run.save()
                     raise stop or Cancelled("training was stopped")
         return run.finish()
-
-
-def load_config(out: Path | str) -> TrainingConfig:
-    """The configuration of the run in a folder; raises InputError when there is none."""
-    path = Path(out) / "config.json"
-    try:
-        return TrainingConfig.from_dict(json.loads(path.read_text()))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: holds no training run to go on with: {error}") from error

@@ -28,8 +28,8 @@ from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE, SubVP
 from scoreinv.training import state as state_module
 from scoreinv.training.batches import BatchSource
-from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig
-from scoreinv.training.loop import load_config, train
+from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig, read_config
+from scoreinv.training.loop import train
 from scoreinv.training.pictures import load_pictures, split
 from scoreinv.training.progress import TrainProgress
 
@@ -131,7 +131,7 @@ def test_a_run_leaves_its_files(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "runs" / "one"
     config = replace(_config(folder), sample_every=8, snapshot_every=8, save_minutes=0.0)
     result = train(config, out)
-    assert load_config(out) == config
+    assert read_config(out / "config.json") == config
     assert sorted(path.name for path in (out / "state").iterdir()) == ["000000011.safetensors", "000000012.safetensors"]
     assert (out / "snapshots/step-000000008.safetensors").exists()
     for step in (8, 12):
@@ -187,7 +187,7 @@ def test_a_run_of_another_kind_is_not_resumed(folder: Path, tmp_path: Path) -> N
     wider = replace(config.model, network=replace(_TINY, width=16))
     with pytest.raises(InputError, match="another model"):
         train(replace(config, model=wider), tmp_path / "out", resume=True)
-    assert load_config(tmp_path / "out") == config
+    assert read_config(tmp_path / "out" / "config.json") == config
     assert train(replace(config, steps=3), tmp_path / "out", resume=True).steps == 3
 
 
@@ -311,8 +311,8 @@ def test_bad_places_for_a_run(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         train(_config(folder), tmp_path / "file" / "out")
-    with pytest.raises(InputError, match="no training run"):
-        load_config(tmp_path)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_config(tmp_path / "config.json")
 
 
 @pytest.mark.slow
