@@ -53,7 +53,7 @@ class World:
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """The module with its gradients averaged over the processes."""
-        return DistributedDataParallel(module, broadcast_buffers=False) if self.size > 1 else module
+        return DistributedDataParallel(module) if self.size > 1 else module
 
 
 @contextmanager
