@@ -16,6 +16,7 @@ values around, and that of the coarser level where there are none.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -35,15 +36,24 @@ _COARSE_STEPS = 6
 
 @dataclass(frozen=True)
 class Guess:
-    """What is made of an observation; both (B, C, H, W).
+    """What is made of an observation.
 
     Attributes:
-        mean: known values as they were, the others smooth between them; 0 where a channel has no known value at all.
-        variance: of the guess's error, expected from the details' variances; 0 at known values.
+        mean: (B, C, H, W); known values as they were, the others smooth between them; 0 where a channel has no known
+            value at all.
+        variance: as `mean`; of the guess's error, expected from the details' variances; 0 at known values.
+        fine: the first channel at a multiple of the size, (B, 1, sH, sW), as far as it is known; NaN where not.
+            None: nowhere.
     """
 
     mean: Tensor
     variance: Tensor
+    fine: Tensor | None = None
+
+    def each(self, change: Callable[[Tensor], Tensor], change_fine: Callable[[Tensor], Tensor]) -> Guess:
+        """With its parts changed: those of the picture's size, and the finer one."""
+        fine = None if self.fine is None else change_fine(self.fine)
+        return Guess(change(self.mean), change(self.variance), fine)
 
 
 def interpolate(values: Tensor, observed: Tensor, details: Tensor | None = None, coarse: Tensor | None = None) -> Guess:

@@ -10,7 +10,7 @@ from scoreinv.errors import CheckpointError
 from scoreinv.networks.convnet import ConvNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.networks.wide_resnet import WideResNetConfig
-from scoreinv.preconditioning import CONDITION_CHANNELS, EDM, PaperVE, PaperVP, Preconditioning, ResidualEDM
+from scoreinv.preconditioning import EDM, PaperVE, PaperVP, Preconditioning, ResidualEDM
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
 
@@ -43,7 +43,9 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         conditional = isinstance(self.preconditioning, ResidualEDM)
-        if self.network.condition_channels != (CONDITION_CHANNELS if conditional else 0):
+        if conditional and (type(self.preconditioning.luma_scale) is not int or self.preconditioning.luma_scale < 1):
+            raise CheckpointError("luma_scale must be a whole number of at least 1")
+        if self.network.condition_channels != (self.preconditioning.condition_channels if conditional else 0):
             raise CheckpointError("network and preconditioning must both take an observation, or neither")
         if conditional and self.network.channels != 3:
             raise CheckpointError("a prior that takes observations is one of colour pictures")

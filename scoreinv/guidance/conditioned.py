@@ -30,10 +30,13 @@ class Conditioned(PriorWrapper):
         y: the observation, of shape A(x), in the model's range.
         coarse: a picture of half the size (rounded up), in the model's range, whose values are the means of 2x2 pixels:
             what was drawn at a coarser scale. NaN where nothing was.
+        fine: the picture at the prior's `luma_scale` times the size, in the model's range. Its luma is known where the
+            operator observes luma. None: it is not.
         guess: what is made of all this; None: made here.
         orientations: the prediction is averaged over the picture in these, an evaluation each.
 
-    Raises InputError for a prior that was trained without observations, and for another kind of operator.
+    Raises InputError for a prior that was trained without observations, for another kind of operator, and for a finer
+    picture of another size.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class Conditioned(PriorWrapper):
         operator: ObservedComponents,
         y: Tensor,
         coarse: Tensor | None = None,
+        fine: Tensor | None = None,
         guess: Guess | None = None,
         orientations: tuple[Orientation, ...] = UPRIGHT,
     ) -> None:
@@ -51,8 +55,11 @@ class Conditioned(PriorWrapper):
         self.y = y
         if guess is None:
             reading = prior.preconditioning
-            picture, below = (None if x is None else centre(x, prior.data_range) for x in (operator.pinv(y), coarse))
-            guess = reading.guess(picture, _observed(operator, reading), below)
+            observed = _observed(operator, reading)
+            _check_fine(fine, y, reading.luma_scale)
+            shown = (operator.pinv(y), coarse, fine)
+            picture, below, above = (None if x is None else centre(x, prior.data_range) for x in shown)
+            guess = reading.guess(picture, observed, below, above)
         self.guess = guess
         self.orientations = orientations
         self.evaluations_per_noise = len(orientations)
@@ -65,7 +72,7 @@ class Conditioned(PriorWrapper):
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         predictions = []
         for orientation in self.orientations:
-            guess = Guess(orientation.turn(self.guess.mean), orientation.turn(self.guess.variance))
+            guess = self.guess.each(orientation.turn, orientation.turn)
             predictions.append(orientation.turn_back(self.prior.noise_given(orientation.turn(x), t, guess)))
         return predictions[0] if len(predictions) == 1 else torch.stack(predictions).mean(0)
 
@@ -74,13 +81,15 @@ class Conditioned(PriorWrapper):
 
     def windows(self, boxes: Sequence[Box], samples: int) -> Conditioned:
         # The guess is cut out, not made anew: it knows what lies beyond the window.
-        guess = Guess(crops(self.guess.mean, boxes, samples), crops(self.guess.variance, boxes, samples))
+        scale = self.prior.preconditioning.luma_scale
+        fine_boxes = [(scale * top, scale * left, scale * tall, scale * wide) for top, left, tall, wide in boxes]
+        guess = self.guess.each(lambda x: crops(x, boxes, samples), lambda x: crops(x, fine_boxes, samples))
         operator = self.operator.windows(boxes, samples)
         y = crops(self.y, boxes, samples)
         return Conditioned(self.prior, operator, y, guess=guess, orientations=self.orientations)
 
     def rows(self, index: Tensor) -> Conditioned:
-        guess = Guess(select(self.guess.mean, index), select(self.guess.variance, index))
+        guess = self.guess.each(lambda x: select(x, index), lambda x: select(x, index))
         operator, y = self.operator.rows(index), select(self.y, index)
         return Conditioned(self.prior, operator, y, guess=guess, orientations=self.orientations)
 
@@ -92,6 +101,12 @@ def check_conditional(prior: Prior) -> None:
             "this model was trained without observations: use constrained sampling (method pc), or a model trained "
             "by `scoreinv train --conditional`"
         )
+
+
+def _check_fine(fine: Tensor | None, y: Tensor, scale: int) -> None:
+    size = tuple(scale * side for side in y.shape[-2:])
+    if fine is not None and fine.shape[-2:] != size:
+        raise InputError(f"this model takes luma of {size[1]}x{size[0]} here, not {fine.shape[-1]}x{fine.shape[-2]}")
 
 
 def _observed(operator: ObservedComponents, reading: ResidualEDM) -> Tensor:

@@ -112,7 +112,7 @@ class Picture:
         return colour.luma(self.rgb(box), weights)
 
     def resized_rgb(self, height: int, width: int) -> np.ndarray:
-        """The colours at another size, height x width x 3 float32 in [0, 1], antialiased (triangle filter).
+        """The colours at another size, height x width x 3 float32 in [0, 1], antialiased (Hamming filter).
 
         Computed in bands, so that a large picture is never held in floats.
         """
@@ -129,7 +129,7 @@ class Picture:
             view = (0, first * scale - top, self.width, min(last * scale - top, bottom - top))
             for plane in planes:
                 values = _to_float(samples if samples.ndim == 2 else samples[..., plane])
-                resized = Image.fromarray(values).resize((width, last - first), Image.Resampling.BILINEAR, box=view)
+                resized = Image.fromarray(values).resize((width, last - first), Image.Resampling.HAMMING, box=view)
                 out[first:last, :, plane] = np.asarray(resized)
         if self.is_grey_mode:
             out[..., 1:] = out[..., :1]

@@ -34,13 +34,21 @@ from scoreinv.tasks.common import (
     check_colour,
     conditioned,
     draw,
+    fingerprint,
     spread,
     tile_side,
     to_arrays,
     to_tensor,
 )
 from scoreinv.tasks.restored import Restored, restore_each
-from scoreinv.tasks.settings import COLOUR_STEPS, COLOUR_TEMPERATURE, ConditionalSampling, Estimate, Method
+from scoreinv.tasks.settings import (
+    COLOUR_STEPS,
+    COLOUR_TEMPERATURE,
+    MEAN_DRAWS,
+    ConditionalSampling,
+    Estimate,
+    Method,
+)
 
 _STREAM = (0, 0, 0, 1)  # apart from the streams of holes, whose keys are shorter: a place and a scale
 
@@ -147,8 +155,9 @@ def colorize_picture(
     sampling: ConditionalSampling,
     colours: Colours,
     callback: TaskCallback | None = None,
+    key: int | None = None,
 ) -> Colorized:
-    """`colorize` for one `Picture`."""
+    """`colorize` for one `Picture`; key: of its noise, in place of its own."""
     check_colour(prior)
     # A network that was given luma by other weights knows another grey.
     conditional = prior.conditional and prior.preconditioning.gray_weights == colours.weights
@@ -163,16 +172,23 @@ def colorize_picture(
         picture = without_tint(picture, weights)
     kept = present if colours.keep and found == "coloured" else None
     height, width = work_size(picture.size, tile_side(prior))
-    small = luma(picture.resized_rgb(height, width), weights)
+    scale = prior.preconditioning.luma_scale if sampling.method == "conditioned" else 1
+    fine = None
+    if scale > 1 and picture.height >= scale * height and picture.width >= scale * width:
+        fine = luma(picture.resized_rgb(scale * height, scale * width), weights)
+        small = fine.reshape(height, scale, width, scale).mean((1, 3))
+    else:
+        small = luma(picture.resized_rgb(height, width), weights)
     rgb, hinted = np.repeat(small[..., None], 3, axis=2), np.zeros(small.shape, dtype=bool)
-    for known in (kept, hints):
-        if known is not None:
-            chroma, where = known.small(height, width, weights)
+    for colour in (kept, hints):
+        if colour is not None:
+            chroma, where = colour.small(height, width, weights)
             rgb[where] = small[where, None] + chroma[where]
             hinted |= where
-    drawn, nfe = _draw(rgb, hinted, prior, sampling, weights, callback)
+    known = _Known(rgb, hinted, fine, weights, _noise_key(picture) if key is None else key)
+    drawn, nfe = _draw(known, prior, sampling, callback)
     if sampling.method == "conditioned" and not sampling.is_posterior_mean:
-        (mean,), more = _draw(rgb, hinted, prior, replace(sampling, samples=1, estimate="mean"), weights, None)
+        (mean,), more = _draw(known, prior, replace(sampling, samples=1, estimate="mean"), None)
         temperature = COLOUR_TEMPERATURE if colours.temperature is None else colours.temperature
         drawn, nfe = [mean + temperature * (sample - mean) for sample in drawn], nfe + more
     if colours.saturation != 1:
@@ -188,7 +204,7 @@ def colorize_picture(
     image = raised(np.mean(drawn, axis=0)) if sampling.estimate == "mean" else coloured[0]
     std = None
     if sampling.samples > 1:
-        low = Image.fromarray(spread(np.stack(drawn)))
+        low = Image.fromarray(spread(np.stack(drawn), ddof=len(drawn) % 2))
         std = np.asarray(low.resize((picture.width, picture.height), Image.Resampling.BILINEAR))
     return Colorized(image, coloured, std, nfe, sampling.method, found)
 
@@ -209,10 +225,11 @@ def colorize_filled(
     share = Share(callback, len(filled.samples))
     estimate = sampling.estimate if len(filled.samples) == 1 else "sample"
     coloured, spread_so_far, nfe = [], _RunningSpread(), filled.nfe
+    key = _noise_key(filled.samples[0])  # one for all: pairs stay pairs
     for number, sample in enumerate(filled.samples):
         share.begin(1)
         one = replace(sampling, samples=1, first=sampling.first + number, estimate=estimate)
-        result = colorize_picture(sample, prior, one, Colours(), share)
+        result = colorize_picture(sample, prior, one, Colours(), share, key)
         coloured.append(result.image)
         spread_so_far.add(result.image.rgb())
     image = coloured[0]
@@ -247,35 +264,61 @@ def work_size(size: tuple[int, int], side: int) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
+def _noise_key(picture: Picture) -> int:
+    """Made of a thumbnail's luma in 8 bits: whatever form it is given in, the same picture has the same noise."""
+    return fingerprint(np.rint(255 * luma(picture.resized_rgb(8, 8))).astype(np.uint8))
+
+
 def _saturated(rgb: np.ndarray, grey: np.ndarray, kept: np.ndarray, factor: float) -> np.ndarray:
     changed = grey[..., None] + factor * (rgb - grey[..., None])
     return np.where(kept[..., None], rgb, changed)
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What is known of a picture at the size at which its colours are drawn.
+
+    Attributes:
+        rgb: HxWx3 in [0, 1], with the luma, and the chroma where `hinted`.
+        hinted: HxW bool.
+        fine: the luma at the multiple of the size that the model takes, (s H)x(s W), where the picture is that large.
+        weights: name of the grey weights.
+        key: of the picture's noise: with one for all, the pictures of a folder would have one tint.
+    """
+
+    rgb: np.ndarray
+    hinted: np.ndarray
+    fine: np.ndarray | None
+    weights: str
+    key: int
+
+
 def _draw(
-    known: np.ndarray,
-    hinted: np.ndarray,
-    prior: ScorePrior,
-    sampling: ConditionalSampling,
-    weights: str,
-    callback: TaskCallback | None,
+    known: _Known, prior: ScorePrior, sampling: ConditionalSampling, callback: TaskCallback | None
 ) -> tuple[list[np.ndarray], int]:
-    """Samples HxWx3 with the luma of `known`, HxWx3, and its chroma where `hinted`, and the evaluations of each."""
-    height, width, _ = known.shape
-    operator = gray_and_hints(weights, torch.from_numpy(hinted)[None, None].to(prior.device, torch.float32))
+    """Samples HxWx3 with what is known, or the posterior mean, and the evaluations of each."""
+    height, width, _ = known.rgb.shape
+    operator = gray_and_hints(known.weights, torch.from_numpy(known.hinted)[None, None].to(prior.device, torch.float32))
+    fine = None
+    if known.fine is not None:
+        fine = prior.to_model(to_tensor([np.repeat(known.fine[..., None], 3, axis=2)], prior.device))
     at_once = max(1, PIXELS_AT_ONCE // (height * width))
-    share = Share(callback, sampling.samples)
+    averaged = sampling.is_posterior_mean
+    # In pairs of opposite noise: the tints that single samples have cancel in the mean. The draws of a posterior mean,
+    # of whose noise little enters the network but not nothing, do better without.
+    each = [2 * k for k in range(MEAN_DRAWS)] if averaged else range(sampling.first, sampling.first + sampling.samples)
+    share = Share(callback, len(each))
     drawn: list[np.ndarray] = []
     nfe = 0
-    for first in range(0, sampling.samples, at_once):
-        numbers = range(first, min(first + at_once, sampling.samples))
-        guess = to_tensor([known] * len(numbers), prior.device)
+    for first in range(0, len(each), at_once):
+        numbers = each[first : first + at_once]
+        guess = to_tensor([known.rgb] * len(numbers), prior.device)
         y = operator(prior.to_model(guess))
-        condition = conditioned(sampling, prior, operator, y, overlap=tile_side(prior) // 2, orientations=MIRRORED)
-        noise = NoiseStream.keyed(
-            [(sampling.seed, sampling.first + number, *_STREAM) for number in numbers], prior.device
+        condition = conditioned(
+            sampling, prior, operator, y, overlap=tile_side(prior) // 2, orientations=MIRRORED, fine=fine
         )
+        noise = NoiseStream.antithetic(sampling.seed, numbers, (*_STREAM, known.key), prior.device)
         share.begin(len(numbers))
         x, nfe = draw(sampling, condition, prior, guess, noise, share)
         drawn += to_arrays(x)
-    return drawn, nfe
+    return ([np.mean(drawn, axis=0)], nfe * len(each)) if averaged else (drawn, nfe)

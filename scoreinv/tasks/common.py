@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -44,6 +45,7 @@ def conditioned(
     overlap: int,
     orientations: tuple[Orientation, ...],
     needed: Tensor | None = None,
+    fine: Tensor | None = None,
 ) -> Prior:
     """The prior given the observation y, seen through windows of `window_side`.
 
@@ -51,12 +53,14 @@ def conditioned(
         overlap: of the windows, in pixels.
         orientations: in which the pictures are as likely; a posterior mean is averaged over them.
         needed: (H, W) bool, where the picture is not known; see `Tiled`.
+        fine: the picture at a multiple of the size, of which `conditioned` may know the luma; see `Conditioned`.
 
     Raises InputError when the method does not go with the prior or the operator.
     """
     tile = window_side(sampling, prior)
     if sampling.method == "conditioned":
-        given = Conditioned(prior, operator, y, orientations=orientations if sampling.is_posterior_mean else UPRIGHT)
+        turned = orientations if sampling.is_posterior_mean else UPRIGHT
+        given = Conditioned(prior, operator, y, fine=fine, orientations=turned)
         return Tiled(given, tile, overlap, PIXELS_AT_ONCE, needed)
     return ConstrainedPC(Tiled(prior, tile, overlap, PIXELS_AT_ONCE, needed), operator, y)
 
@@ -175,9 +179,14 @@ def to_arrays(batch: Tensor) -> list[np.ndarray]:
     return list(batch.clamp(0, 1).permute(0, 2, 3, 1).float().cpu().numpy())
 
 
-def spread(samples: np.ndarray) -> np.ndarray:
+def fingerprint(values: np.ndarray) -> int:
+    """A number of 64 bits that a picture's draws are keyed by, so that those of different pictures are independent."""
+    return int.from_bytes(hashlib.blake2b(values.tobytes(), digest_size=8).digest())
+
+
+def spread(samples: np.ndarray, ddof: int = 1) -> np.ndarray:
     """Standard deviation over the first axis, root mean square over the last: (S, ..., C) to (...)."""
-    return np.sqrt(samples.var(axis=0, ddof=1).mean(axis=-1)).astype(np.float32)
+    return np.sqrt(samples.var(axis=0, ddof=ddof).mean(axis=-1)).astype(np.float32)
 
 
 class Share:

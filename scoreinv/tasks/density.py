@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.likelihood import bits_per_dim
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
-from scoreinv.tasks.common import PIXELS_AT_ONCE, Share, TaskCallback, Told, check_sides, to_tensor
+from scoreinv.tasks.common import PIXELS_AT_ONCE, Share, TaskCallback, Told, check_sides, fingerprint, to_tensor
 from scoreinv.tasks.memory import gradient_bytes, shortage
 
 Probe = Literal["rademacher", "gaussian"]
@@ -92,7 +91,7 @@ def pictures_bits_per_dim(
         check_picture(picture, prior)
     _check_memory(pictures[0].size, prior)
     colours = [picture.rgb() for picture in pictures]
-    fingerprints = [_fingerprint(rgb) for rgb in colours]
+    fingerprints = [fingerprint(rgb) for rgb in colours]
     levels = to_tensor([np.rint(rgb * 255) for rgb in colours], prior.device)[:, : prior.channels]
     draws = [(item, repeat) for item in range(len(pictures)) for repeat in range(repeats)]
     at_once = pictures_at_once(pictures[0].size)
@@ -144,11 +143,6 @@ def standard_error(values: Sequence[float]) -> float | None:
 
 def _density(bits: list[float], nfe: list[int]) -> PictureDensity:
     return PictureDensity(float(np.mean(bits)), standard_error(bits), sum(nfe))
-
-
-def _fingerprint(rgb: np.ndarray) -> int:
-    """A number of 64 bits that a picture's draws are made by."""
-    return int.from_bytes(hashlib.blake2b(rgb.tobytes(), digest_size=8).digest())
 
 
 def _dequantisation(key: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.prior import ScorePrior
@@ -14,7 +15,7 @@ from scoreinv.sdes import SDE
 from scoreinv.training import draws
 from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, TrainingConfig
 from scoreinv.training.objectives import draw_times, per_image_loss, per_image_loss_given
-from scoreinv.training.observations import draw_observed
+from scoreinv.training.observations import FINE_WITHHELD, draw_observed
 from scoreinv.training.pictures import Pictures
 
 
@@ -29,6 +30,8 @@ class Batch:
         labels: (B,) class indices, or None.
         observed: (B, 3, H, W) bool, the components that a conditional prior is shown; None for the others.
         refined: (B,) bool, whether it is also shown the picture at half the size; None as before.
+        fine: (B, C, sH, sW), the pictures at the scale at which their luma is shown besides; NaN where it is not. None
+            for priors that take no finer luma.
     """
 
     images: Tensor
@@ -37,6 +40,7 @@ class Batch:
     labels: Tensor | None
     observed: Tensor | None = None
     refined: Tensor | None = None
+    fine: Tensor | None = None
 
     def part(self, rows: slice) -> Batch:
         """Some of the pictures."""
@@ -52,7 +56,7 @@ class Batch:
         if self.observed is None:
             return per_image_loss(objective, prior, self.images, self.times, self.noise)
         shown = (self.observed, self.refined)
-        return per_image_loss_given(objective, prior, self.images, *shown, self.times, self.noise)
+        return per_image_loss_given(objective, prior, self.images, *shown, self.times, self.noise, self.fine)
 
 
 @dataclass(frozen=True)
@@ -62,11 +66,12 @@ class BatchSource:
     Attributes:
         pictures: what is drawn from.
         data, objective, sde: how pictures and times are drawn.
-        image_size: side of a training picture.
+        image_size: side of a training picture; drawn are `luma_scale` times larger ones.
         data_range: model values of black and white.
         batch_size: of the global batch.
         seed: of all draws.
         observations: what a conditional prior is shown; None for the others.
+        luma_scale: how many times finer its luma is shown.
     """
 
     pictures: Pictures
@@ -78,6 +83,7 @@ class BatchSource:
     batch_size: int
     seed: int
     observations: ObservationConfig | None = None
+    luma_scale: int = 1
 
     @classmethod
     def of(cls, config: TrainingConfig, pictures: Pictures, batch_size: int, seed: int) -> BatchSource:
@@ -93,6 +99,7 @@ class BatchSource:
             batch_size,
             seed,
             config.observations,
+            config.luma_scale,
         )
 
     def batch(self, step: int, part: slice = slice(None)) -> Batch:
@@ -103,25 +110,32 @@ class BatchSource:
         )
         chosen = [self._picture(step * self.batch_size + index) for index in indices]
         channels = self.pictures.levels[0][0].shape[2]
-        shape = (len(indices), self.image_size, self.image_size, channels)
-        images, noise = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        side = self.image_size * self.luma_scale
+        images = np.empty((len(indices), side, side, channels), np.float32)
+        noise = np.empty((len(indices), self.image_size, self.image_size, channels), np.float32)
         for row, index in enumerate(indices):
             self._draw(chosen[row], draws.stream(self.seed, draws.PICTURE, step, index), images[row])
             draws.stream(self.seed, draws.NOISE, step, index).standard_normal(dtype=np.float32, out=noise[row])
         labels = self.pictures.labels
+        pictures = torch.from_numpy(images).permute(0, 3, 1, 2)
+        shown = {} if self.observations is None else self._shown(step, indices, pictures)
         return Batch(
-            torch.from_numpy(images).permute(0, 3, 1, 2),
+            F.avg_pool2d(pictures, self.luma_scale) if self.luma_scale > 1 else pictures,
             times[part],
             torch.from_numpy(noise).permute(0, 3, 1, 2),
             None if labels is None else torch.from_numpy(labels[chosen]),
-            *((None, None) if self.observations is None else self._shown(step, indices)),
+            **shown,
         )
 
-    def _shown(self, step: int, indices: range) -> tuple[Tensor, Tensor]:
-        streams = (draws.stream(self.seed, draws.OBSERVED, step, index) for index in indices)
+    def _shown(self, step: int, indices: range, pictures: Tensor) -> dict[str, Tensor]:
+        streams = [draws.stream(self.seed, draws.OBSERVED, step, index) for index in indices]
         shown = [draw_observed(self.observations, self.image_size, stream) for stream in streams]
         observed, refined = zip(*shown, strict=True)
-        return torch.from_numpy(np.stack(observed)), torch.tensor(refined)
+        values = {"observed": torch.from_numpy(np.stack(observed)), "refined": torch.tensor(refined)}
+        if self.luma_scale > 1:
+            withheld = torch.tensor([stream.random() < FINE_WITHHELD for stream in streams])
+            values["fine"] = torch.where(withheld[:, None, None, None], torch.nan, pictures)
+        return values
 
     def _picture(self, position: int) -> int:
         """The picture at a position of the endless sequence of shuffled passes over all pictures."""
@@ -150,7 +164,7 @@ class BatchSource:
 
     def _random_crop(self, levels: tuple[np.ndarray, ...], generator: np.random.Generator) -> np.ndarray:
         level = levels[generator.integers(len(levels))]
-        size = self.image_size
+        size = self.image_size * self.luma_scale
         top, left = (int(generator.integers(extent - size + 1)) for extent in level.shape[:2])
         return level[top : top + size, left : left + size]
 

@@ -15,15 +15,15 @@ from scoreinv.preconditioning import ResidualEDM
 
 @dataclass(frozen=True)
 class DataConfig:
-    """The pictures and what is drawn from them; the side of a training picture is the model's `image_size`.
+    """The pictures and what is drawn from them; the side of a drawn picture is `TrainingConfig.drawn_side`.
 
     Attributes:
         source: a folder (read recursively) or a zip file; None for the small built-in set of photographs.
         mode: `crops` of big pictures at several scales, or whole pictures brought to size by `resize` (the shorter side
-            becomes `image_size`; of a longer one a random part is taken).
+            becomes the drawn one; of a longer one a random part is taken).
         scales: of the pictures that crops are taken from, at most 1; equally likely where the picture allows.
         flip: mirror every second picture.
-        shift: move each picture by up to so many pixels both ways, reflected at its borders.
+        shift: move each drawn picture by up to so many pixels both ways, reflected at its borders.
         dequantise: values (k + u) / 256 with u uniform on [0, 1) instead of k / 255.
         detail_candidates: crops drawn for each one used, which is the one with most detail. More than 1 favours detail
             and biases the prior towards it.
@@ -191,6 +191,16 @@ class TrainingConfig:
             (self.observations is not None) == conditional,
             "a conditional prior is trained with observations, and no other is",
         )
+
+    @property
+    def luma_scale(self) -> int:
+        """How many times finer than the picture its luma is shown."""
+        return 1 if self.observations is None else self.model.preconditioning.luma_scale
+
+    @property
+    def drawn_side(self) -> int:
+        """Side of the pictures that are drawn, in pixels: the model's, or that of the finer luma."""
+        return self.model.image_size * self.luma_scale
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` is its inverse."""

@@ -28,7 +28,7 @@ def with_estimated_sigma_max(config: TrainingConfig, count: int = 1000) -> Train
     model = config.model
     if not isinstance(model.sde, VE):
         raise InputError("sigma_max is estimated for the VE SDE only")
-    pictures = load_pictures(config.data, model.image_size, model.network.channels, limit=count)
+    pictures = load_pictures(config.data, config.drawn_side, model.network.channels, limit=count)
     source = BatchSource.of(config, pictures, count, config.seed)
     sigma_max = round(largest_distance(source.batch(0).images), 1)
     return replace(config, model=replace(model, sde=replace(model.sde, sigma_max=sigma_max)))

@@ -63,16 +63,19 @@ def per_image_loss_given(
     refined: Tensor,
     t: Tensor,
     z: Tensor,
+    fine: Tensor | None = None,
 ) -> Tensor:
     """`per_image_loss` of a conditional prior's prediction given what is shown of x0.
 
     Arguments:
         observed: (B, 3, H, W), 0 or 1, the components of x0 that are shown.
         refined: (B,) bool, whether x0 is shown at half the size besides.
+        fine: x0 at `luma_scale` times the size, whose luma is shown where x0's is; NaN where not. None: nowhere.
     """
     reading, picture = prior.preconditioning, centre(x0, prior.data_range)
     coarse = torch.where(refined[:, None, None, None], block_means(picture), torch.nan)
-    guess = reading.guess(picture, observed, coarse)
+    above = None if fine is None else centre(fine, prior.data_range)
+    guess = reading.guess(picture, observed, coarse, above)
     error = prior.noise_given(prior.sde.perturb(x0, t, z), t, guess) - z
     return _reduced(objective, error) / reading.expected_error(x0, t, prior.sde, prior.data_range, guess)
 

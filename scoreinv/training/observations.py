@@ -14,6 +14,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from scoreinv.training.config import ObservationConfig
 
+FINE_WITHHELD = 0.05
+"""Share of the pictures whose finer luma is not shown, where a network takes it."""
+
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789&?!"
 
 

@@ -63,7 +63,7 @@ class Pictures:
 
 
 def load_pictures(
-    config: DataConfig, image_size: int, channels: int, *, cache: Path | None = None, limit: int | None = None
+    config: DataConfig, side: int, channels: int, *, cache: Path | None = None, limit: int | None = None
 ) -> Pictures:
     """Decode the pictures of the source, in the order of their names; broken ones are warned of and left out.
 
@@ -78,9 +78,9 @@ def load_pictures(
             raise InputError(f"{source}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
         if limit is not None:
             files = files[:: max(1, len(files) // limit)]
-        key = _fingerprint(files, config, image_size, channels)
+        key = _fingerprint(files, config, side, channels)
         found = None if cache is None else _open_cache(cache, key, config.memory_gb)
-        names, levels = found or _decode_all(files, config, image_size, channels, key, cache)
+        names, levels = found or _decode_all(files, config, side, channels, key, cache)
     if not names:
         raise InputError(f"{source}: none of its {len(files)} pictures is readable")
     labels, classes = _class_labels(names)
@@ -158,13 +158,13 @@ def _find(source: Path, stack: ExitStack) -> list[_File]:
 
 
 def _decode_all(
-    files: list[_File], config: DataConfig, image_size: int, channels: int, key: str, cache: Path | None
+    files: list[_File], config: DataConfig, side: int, channels: int, key: str, cache: Path | None
 ) -> tuple[list[str], list[tuple[np.ndarray, ...]]]:
     names: list[str] = []
     levels: list[tuple[np.ndarray, ...]] = []
     limit = config.memory_gb * 2**30
     size = 0
-    decoded = _decoded(files, config, image_size, channels)
+    decoded = _decoded(files, config, side, channels)
     for name, pyramid in decoded:
         names.append(name)
         levels.append(pyramid)
@@ -211,13 +211,13 @@ def _spill(
 
 
 def _decoded(
-    files: list[_File], config: DataConfig, image_size: int, channels: int
+    files: list[_File], config: DataConfig, side: int, channels: int
 ) -> Iterator[tuple[str, tuple[np.ndarray, ...]]]:
     """Names and pyramids of the readable files, in order, decoded by a pool of threads a chunk at a time."""
 
     def attempt(file: _File) -> tuple[np.ndarray, ...] | Exception:
         try:
-            return _pyramid(file, config, image_size, channels)
+            return _pyramid(file, config, side, channels)
         except _DECODING_ERRORS as error:
             return error
 
@@ -231,7 +231,7 @@ def _decoded(
                     yield file.name, result
 
 
-def _pyramid(file: _File, config: DataConfig, image_size: int, channels: int) -> tuple[np.ndarray, ...]:
+def _pyramid(file: _File, config: DataConfig, side: int, channels: int) -> tuple[np.ndarray, ...]:
     """A file at the scales that it is trained at: HxWxC uint8, finest first.
 
     Scales are reduced by area averaging. A picture too small for a crop is enlarged to it, and only that scale is kept.
@@ -240,12 +240,12 @@ def _pyramid(file: _File, config: DataConfig, image_size: int, channels: int) ->
     width, height = image.size
     if config.mode == "crops":
         sizes = [(round(width * scale), round(height * scale)) for scale in sorted(config.scales, reverse=True)]
-        sizes = [size for size in sizes if min(size) >= image_size]
+        sizes = [size for size in sizes if min(size) >= side]
     else:
         sizes = []
     if not sizes:
-        scale = image_size / min(width, height)
-        sizes = [(max(round(width * scale), image_size), max(round(height * scale), image_size))]
+        scale = side / min(width, height)
+        sizes = [(max(round(width * scale), side), max(round(height * scale), side))]
     return tuple(np.atleast_3d(np.asarray(_resized(image, size))) for size in sizes)
 
 
@@ -283,9 +283,9 @@ def _name_hash(name: str) -> float:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big") / 2**56
 
 
-def _fingerprint(files: list[_File], config: DataConfig, image_size: int, channels: int) -> str:
+def _fingerprint(files: list[_File], config: DataConfig, side: int, channels: int) -> str:
     """Changes with the files and with everything that decides how they are decoded."""
-    what = [config.mode, config.scales if config.mode == "crops" else (), image_size, channels]
+    what = [config.mode, config.scales if config.mode == "crops" else (), side, channels]
     what.append([(file.name, file.version) for file in files])
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()
 

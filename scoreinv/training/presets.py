@@ -8,7 +8,7 @@ from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig
 from scoreinv.checkpoints.published import published
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.networks.wide_resnet import WideResNetConfig
-from scoreinv.preconditioning import CONDITION_CHANNELS, EDM, ResidualEDM
+from scoreinv.preconditioning import EDM, ResidualEDM
 from scoreinv.sdes import SDE
 from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, OptimizerConfig, TrainingConfig
 
@@ -32,10 +32,13 @@ def paper_training(name: str, data: DataConfig) -> TrainingConfig:
 def conditional_training(sde: SDE, data: DataConfig) -> TrainingConfig:
     """`small_training` of a network that also takes an observation of the picture: shallower levels, more blocks."""
     run = small_training(sde, data)
-    network = replace(run.model.network, condition_channels=CONDITION_CHANNELS, multipliers=(1, 1, 2, 2), blocks=2)
+    reading = ResidualEDM()
+    network = replace(
+        run.model.network, condition_channels=reading.condition_channels, multipliers=(1, 1, 2, 2), blocks=2
+    )
     return replace(
         run,
-        model=replace(run.model, network=network, preconditioning=ResidualEDM()),
+        model=replace(run.model, network=network, preconditioning=reading),
         objective=ObjectiveConfig(weighting="residual", focus=(-0.5, 2.0)),
         observations=ObservationConfig(),
         optimizer=replace(run.optimizer, learning_rate=1e-3),

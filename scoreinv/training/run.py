@@ -241,7 +241,7 @@ class Run:
             self.world.agreed(0)
         config = self.config
         channels = config.model.network.channels
-        pictures = load_pictures(config.data, config.model.image_size, channels, cache=self.out / "cache")
+        pictures = load_pictures(config.data, config.drawn_side, channels, cache=self.out / "cache")
         if self.world.leads:
             self.world.agreed(0)
         if isinstance(config.model, ClassifierConfig) and pictures.classes != config.model.classes:

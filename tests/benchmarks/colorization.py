@@ -5,8 +5,7 @@
 Photographs (which no bundled model may have been trained on) are made grey by their Rec. 601 luma and coloured again
 at full size. Gains are paired differences, means over the photographs with their standard error; CIEDE2000 is the mean
 over pixels and photographs, with its change against the grey pictures'. Colourfulness is that of Hasler and Suesstrunk
-(2003), over the truth's. Each photograph has its own seed: one noise for all would tint them alike. "One sample" is the
-mean over all samples of a photograph, each measured alone.
+(2003), over the truth's. "One sample" is the mean over all samples of a photograph, each measured alone.
 """
 
 from __future__ import annotations
@@ -60,14 +59,14 @@ def main() -> None:
     rows: dict[str, list[tuple[float, float, float]]] = {}
     greys, seconds, nfe = [], 0.0, 0
     photos = photographs(options.folder, options.photos)
-    for number, truth in enumerate(photos):
+    for truth in photos:
         grey = luma(truth)
         flat = np.repeat(grey[..., None], 3, 2)
         base = psnr(flat, truth)
         greys.append((base, difference(flat, truth)))
         start = time.perf_counter()
         asked = {"method": options.method, "samples": options.samples, "temperature": options.temperature}
-        result = scoreinv.colorize(grey, prior=prior, seed=number, **asked)
+        result = scoreinv.colorize(grey, prior=prior, **asked)
         seconds += time.perf_counter() - start
         nfe = result.nfe
         pictures = {

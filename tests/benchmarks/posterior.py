@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from scoreinv.guidance import DDNM, DPS, MMPS, Conditioned, ConstrainedPC, PiGDM
 from scoreinv.networks.embeddings import FourierEmbedding
 from scoreinv.operators import ObservedComponents, gray, mask
-from scoreinv.preconditioning import CONDITION_CHANNELS, ResidualEDM
+from scoreinv.preconditioning import ResidualEDM
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, Multistep, NoCorrector, resampling_times
 from scoreinv.sdes import VE
@@ -89,7 +89,7 @@ class Dense(nn.Module):
 
     def __init__(self, width: int = 768, blocks: int = 3) -> None:
         super().__init__()
-        features = (3 + CONDITION_CHANNELS) * SIDE**2
+        features = (3 + ResidualEDM().condition_channels) * SIDE**2
         self.embedding = FourierEmbedding(64, 1.0)
         self.level = nn.Linear(self.embedding.features, 128)
         self.whitening = nn.Linear(features, features).requires_grad_(False)
@@ -109,7 +109,9 @@ class Dense(nn.Module):
         self.whitening.bias.copy_(-self.whitening.weight @ features.mean(0))
 
     def forward(self, x: Tensor, level: Tensor, condition: Tensor | None = None) -> Tensor:
-        condition = x.new_zeros(len(x), CONDITION_CHANNELS, SIDE, SIDE) if condition is None else condition
+        condition = (
+            x.new_zeros(len(x), ResidualEDM().condition_channels, SIDE, SIDE) if condition is None else condition
+        )
         embedding = F.silu(self.level(self.embedding(level).float()))
         with torch.autocast("cpu", enabled=False):
             h = self.whitening(torch.cat([x, condition], 1).flatten(1).float())

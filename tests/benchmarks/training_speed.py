@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scoreinv.checkpoints.catalogue import locate
@@ -55,7 +56,9 @@ class Step:
         if self.prior.conditional:
             objective = ObjectiveConfig(weighting="residual")
             refined = torch.zeros(len(images), dtype=torch.bool)
-            return per_image_loss_given(objective, self.prior, images, observed, refined, times, noise).mean()
+            scale = self.prior.preconditioning.luma_scale
+            fine = F.interpolate(images, scale_factor=scale) if scale > 1 else None
+            return per_image_loss_given(objective, self.prior, images, observed, refined, times, noise, fine).mean()
         return per_image_loss(ObjectiveConfig(weighting="uniform"), self.prior, images, times, noise).mean()
 
 

@@ -29,6 +29,7 @@ from scoreinv.sdes import SDE, VE, VP
 from scoreinv.tasks.colorization import colorize
 from scoreinv.tasks.inpainting import inpaint
 from scoreinv.tasks.memory import gradient_bytes
+from scoreinv.tasks.settings import COLOUR_TEMPERATURE, MEAN_DRAWS
 from scoreinv.training import draws
 from scoreinv.training.config import (
     DataConfig,
@@ -201,9 +202,9 @@ def test_the_temperature_of_colours_is_their_share_of_the_way_from_the_mean() ->
     mean = draw_colours(estimate="mean").image
     whole, default, none = (draw_colours(steps=3, temperature=temperature) for temperature in (1.0, None, 0.0))
     assert abs(whole.image - mean).max() > 0.02
-    np.testing.assert_allclose(default.image - mean, 0.7 * (whole.image - mean), atol=1e-5)
+    np.testing.assert_allclose(default.image - mean, COLOUR_TEMPERATURE * (whole.image - mean), atol=1e-5)
     np.testing.assert_allclose(none.image, mean, atol=1e-5)
-    assert default.nfe == 3 + len(MIRRORED)
+    assert default.nfe == 3 + MEAN_DRAWS * len(MIRRORED)
 
 
 # --- the wrapper ------------------------------------------------------------------------------------------------------

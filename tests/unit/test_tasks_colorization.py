@@ -38,6 +38,50 @@ def test_chroma_is_a_sample_of_the_conditional(weights, start):
         assert abs(chroma[..., axis].mean() - expected[axis]) < 5 * SPREAD[1 + axis] / math.sqrt(count)
 
 
+def test_the_samples_of_a_pair_average_to_the_posterior_mean():
+    """For Gaussian pictures every step is linear in the noise, so a pair's mean has none of it; one sample has."""
+    basis = colour_basis("rec601")
+    grey = np.random.default_rng(3).uniform(0.35, 0.6, (16, 24)).astype(np.float32)
+    result = colorize(grey, prior=prior("rec601"), samples=4, steps=60)
+    samples = np.stack(result.samples) @ basis[1:].T
+    expected = basis[1:] @ MEAN.numpy()
+    for pair in (samples[:2], samples[2:]):
+        assert abs(pair.mean(0) - expected).max() < 0.1 * SPREAD[2]
+    assert abs(samples[0] - expected).std(axis=(0, 1)).min() > 0.1 * SPREAD[2]
+    assert abs(samples[0] - samples[2]).max() > 0.1 * SPREAD[2]
+    alone = colorize(grey, prior=prior("rec601"), steps=60)
+    np.testing.assert_allclose(alone.image, result.samples[0], atol=1e-5)
+
+
+def test_the_spread_of_a_pair_takes_its_mean_for_known():
+    flat = np.full((16, 16), 0.5, np.float32)
+    result = colorize(flat, prior=prior("rec601"), samples=2, steps=60)
+    first, second = result.samples
+    apart = np.sqrt(((first - second) ** 2).mean(-1))
+    np.testing.assert_allclose(result.std.mean(), apart.mean() / 2, rtol=0.1)
+
+
+def test_a_picture_has_one_noise_in_whatever_form_it_is_given():
+    grey = np.random.default_rng(4).integers(100, 160, (16, 24), dtype=np.uint8)
+    rgb = np.repeat(grey[..., None], 3, axis=2)
+    opaque = np.concatenate([rgb, np.full((16, 24, 1), 255, np.uint8)], axis=2)
+    single = grey.astype(np.float32) / 255
+    forms = [grey, rgb, opaque, grey.astype(np.uint16) * 257, single, single.astype(np.float64)]
+    found = [np.asarray(colorize(form, prior=prior("rec601"), steps=3).image, np.float64)[..., :3] for form in forms]
+    scales = [255, 255, 255, 65535, 1, 1]
+    for image, scale in zip(found, scales, strict=True):
+        np.testing.assert_allclose(image / scale, found[0] / 255, atol=0.005)
+
+
+def test_pictures_have_noise_of_their_own_together_and_alone():
+    greys = torch.full((2, 1, 16, 16), 0.5)
+    greys[1] = 0.51
+    together = colorize(greys, prior=prior("rec601"), steps=3).image
+    assert (together[0] - together[1]).abs().max() > 0.01
+    alone = colorize(greys[1:], prior=prior("rec601"), steps=3).image
+    assert torch.equal(alone[0], together[1])
+
+
 def test_the_luma_is_kept_to_the_grey_level_and_the_mean_is_the_mean():
     grey = np.random.default_rng(2).integers(0, 256, (100, 70), dtype=np.uint8)
     result = colorize(grey, prior=prior("rec601"), steps=3, samples=2)

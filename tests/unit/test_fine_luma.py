@@ -1,0 +1,188 @@
+"""Luma known finer than the picture: its reading, windows and turns, training with it, and what colours gain."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy import ndimage
+from torch import Tensor, nn
+
+from scoreinv.checkpoints.config import ModelConfig
+from scoreinv.checkpoints.files import load_model, save_model
+from scoreinv.errors import CheckpointError, InputError
+from scoreinv.guess import block_means
+from scoreinv.guidance import Conditioned, Tiled
+from scoreinv.guidance.orientations import MIRRORED
+from scoreinv.imaging.colour import luma
+from scoreinv.operators import gray, mask
+from scoreinv.preconditioning import ResidualEDM
+from scoreinv.prior import ScorePrior
+from scoreinv.sdes import VE
+from scoreinv.tasks.colorization import colorize
+from scoreinv.training.batches import BatchSource
+from scoreinv.training.config import DataConfig, ObservationConfig, TrainingConfig
+from scoreinv.training.loop import train
+from scoreinv.training.pictures import Pictures
+from scoreinv.training.presets import conditional_training
+
+READING = ResidualEDM(luma_scale=2)
+NETWORK = replace(
+    conditional_training(VE(), DataConfig()).model.network,
+    condition_channels=READING.condition_channels,
+    width=8,
+    multipliers=(1, 1),
+    blocks=1,
+    attention_levels=(),
+    patch=1,
+)
+CONFIG = ModelConfig(NETWORK, VE(0.01, 20.0), READING, (-1.0, 1.0), 16)
+
+
+def prior() -> ScorePrior:
+    """A random network whose output is not negligible."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        prior = CONFIG.build()
+        nn.init.normal_(prior.network.conv_out.weight, std=0.3)
+    return prior
+
+
+def picture(count: int = 1, height: int = 32, width: int = 32, seed: int = 0) -> Tensor:
+    return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def given(fine: Tensor | None, x0: Tensor, **options) -> Conditioned:
+    operator = gray("rec601", *x0.shape[-2:])
+    return Conditioned(prior(), operator, operator(x0), fine=fine, **options)
+
+
+def test_the_condition_has_the_details_and_their_strength() -> None:
+    """What each of 2x2 pixels has beyond their mean, over its rms in 9x9 blocks, and the log of that rms."""
+    fine = picture()
+    condition, seen = given(fine, block_means(fine)), []
+    condition.prior.network.register_forward_hook(lambda module, inputs, output: seen.append(inputs[2]))
+    condition.noise(picture(1, 16, 16, 1), 0.5)
+    grey = READING.rotate(fine)[0, 0].double().numpy()
+    blocks = np.stack([grey[i::2, j::2] for i in (0, 1) for j in (0, 1)])
+    detail = blocks - blocks.mean(0)
+    strength = np.sqrt(ndimage.uniform_filter((detail**2).mean(0), 9, mode="nearest") + 3e-4)
+    expected = np.concatenate([detail / strength, np.log(strength)[None] + 2.5])
+    np.testing.assert_allclose(seen[0][0, 12:].numpy(), expected, atol=2e-5)
+
+
+def test_where_luma_is_not_known_its_details_are_not() -> None:
+    fine = picture()
+    seen = (torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(3)) < 0.5).float()
+    operator = mask(seen)
+    condition = Conditioned(prior(), operator, operator(block_means(fine)), fine=fine)
+    known = seen.repeat_interleave(2, 2).repeat_interleave(2, 3) > 0
+    assert torch.equal(condition.guess.fine.isfinite(), known)
+    x = picture(1, 16, 16, 1)
+    elsewhere = Conditioned(prior(), operator, operator(block_means(fine)), fine=torch.where(known, fine, 0.0))
+    assert torch.equal(condition.noise(x, 0.5), elsewhere.noise(x, 0.5))
+    assert condition.noise(x, 0.5).isfinite().all()
+    unknown = Conditioned(prior(), operator, operator(block_means(fine)), fine=torch.full_like(fine, torch.nan))
+    nothing = Conditioned(prior(), operator, operator(block_means(fine)))
+    assert torch.equal(unknown.noise(x, 0.5), nothing.noise(x, 0.5))
+    assert not torch.equal(condition.noise(x, 0.5), nothing.noise(x, 0.5))
+
+
+def test_a_finer_picture_of_another_size_is_refused() -> None:
+    with pytest.raises(InputError, match="luma of 32x32 here, not 16x16"):
+        given(picture(1, 16, 16), picture(1, 16, 16))
+    with pytest.raises(InputError, match="rec601"):
+        colorize(np.full((64, 64), 0.5), prior=prior(), method="conditioned", gray_weights="average")
+    assert given(picture().double(), picture(1, 16, 16)).noise(picture(1, 16, 16), 0.5).dtype == torch.float32
+
+
+def test_windows_rows_and_turns_take_the_finer_luma_along() -> None:
+    fine = picture(2, 48, 64)
+    x0, x = block_means(fine), picture(2, 24, 32, 1)
+    condition = given(fine, x0)
+    part = condition.windows([(4, 8, 16, 24)], 2)
+    assert torch.equal(part.guess.fine, condition.guess.fine[..., 8:40, 16:64])
+    assert torch.equal(part.rows(torch.tensor([1])).guess.fine, part.guess.fine[1:])
+    seen: list[Tensor] = []
+    condition.prior.network.register_forward_hook(lambda module, inputs, output: seen.append(inputs[2]))
+    condition.noise(x, 0.5)
+    Tiled(condition, 16, 8).noise(x, 0.5)
+    whole, first = seen[0], seen[1][:2]  # strengths are of 9x9 pixels, fewer at a window's border
+    torch.testing.assert_close(first[:, 12:, 4:12, 4:12], whole[:, 12:, 4:12, 4:12])
+    shared = given(fine[:1], x0)
+    assert torch.equal(shared.rows(torch.tensor([1, 1, 0])).guess.fine, shared.guess.fine[[1, 1, 0]])
+    assert torch.equal(shared.noise(x, 0.5)[:1], condition.noise(x, 0.5)[:1])
+    mirrored = given(fine.flip(-1), x0.flip(-1), orientations=MIRRORED)
+    both = given(fine, x0, orientations=MIRRORED)
+    torch.testing.assert_close(mirrored.noise(x.flip(-1), 0.5), both.noise(x, 0.5).flip(-1), atol=1e-5, rtol=1e-4)
+
+
+def test_pictures_that_are_too_small_are_not_enlarged() -> None:
+    """Luma of 20 pixels for a model of 16 has no finer one: it is known exactly, and its texture is not invented."""
+    grey, seen = np.random.default_rng(0).uniform(0.3, 0.7, (20, 20)).astype(np.float32), []
+    model = prior()
+    model.network.register_forward_hook(lambda module, inputs, output: seen.append(inputs[2]))
+    colorize(grey, prior=model, estimate="mean")
+    assert (seen[0][:, 12:] == 0).all()
+    colorize(np.repeat(np.repeat(grey, 2, 0), 2, 1), prior=model, estimate="mean")
+    assert (seen[-1][:, 12:] != 0).any()
+
+
+@pytest.mark.parametrize("size", [(9, 7), (16, 16), (64, 64), (33, 70)])
+def test_pictures_of_any_size_are_coloured(size: tuple[int, int]) -> None:
+    grey = np.random.default_rng(0).uniform(0.2, 0.8, size).astype(np.float32)
+    for asked in ({"estimate": "mean"}, {"steps": 2, "samples": 3}, {"steps": 2, "method": "pc"}):
+        np.testing.assert_allclose(luma(colorize(grey, prior=prior(), **asked).image), grey, atol=1e-4)
+
+
+def test_batches_hold_the_pictures_at_both_scales() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    config = _config(Path())
+    source = BatchSource.of(config, Pictures(("one",), ((pixels,),)), 200, 0)
+    batch = source.batch(0)
+    assert batch.images.shape == batch.noise.shape == batch.observed.shape == (200, 3, 16, 16)
+    shown = batch.fine.isfinite().flatten(1).all(1)
+    assert batch.fine.shape == (200, 3, 32, 32)
+    assert 1 <= (~shown).sum() <= 25  # 5 % of 200, within 5 standard deviations
+    torch.testing.assert_close(block_means(batch.fine[shown]), batch.images[shown])
+    losses = [some.losses(config.objective, prior()) for some in (batch, replace(batch, fine=None))]
+    assert (losses[0] != losses[1])[shown & batch.observed[:, 0].flatten(1).any(1)].all()
+    again = source.batch(0, slice(3, 6))
+    assert torch.equal(again.images, batch.images[3:6])
+
+
+def test_a_run_trains_with_finer_luma_and_its_file_keeps_the_scale(tmp_path: Path) -> None:
+    for number in range(6):
+        pixels = np.random.default_rng(number).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    trained = train(_config(tmp_path), tmp_path / "run").trained
+    again = load_model(tmp_path / "run" / "model.safetensors")
+    assert again.preconditioning.luma_scale == 2
+    fine, x = picture(), picture(1, 16, 16, 1)
+    operator = gray("rec601", 16, 16)
+    y = operator(block_means(fine))
+    found = [Conditioned(model, operator, y, fine=fine).noise(x, 0.5) for model in (trained, again)]
+    torch.testing.assert_close(*found)
+
+
+def test_the_network_takes_as_many_channels_as_the_scale_needs(tmp_path: Path) -> None:
+    assert [ResidualEDM(luma_scale=scale).condition_channels for scale in (1, 2, 3)] == [12, 17, 22]
+    with pytest.raises(CheckpointError, match="observation"):
+        replace(CONFIG, preconditioning=ResidualEDM())
+    for scale in (0, -1, 2.0, "2", True):
+        with pytest.raises(CheckpointError, match="luma_scale"):
+            replace(CONFIG, preconditioning=ResidualEDM(luma_scale=scale))
+    save_model(tmp_path / "model.safetensors", prior(), CONFIG, half=False, notes={})
+    assert load_model(tmp_path / "model.safetensors").preconditioning == READING
+
+
+def _config(folder: Path) -> TrainingConfig:
+    config = conditional_training(VE(0.01, 20.0), DataConfig(source=str(folder), scales=(1.0,), holdout_fraction=0.2))
+    observations = ObservationConfig(nothing=0.1, holes=0.1, gray=0.5, hints=0.1, damaged_gray=0.1, refined=0.1)
+    return replace(
+        config, model=CONFIG, observations=observations, batch_size=4, steps=3, validation_images=4, sample_every=0
+    )
