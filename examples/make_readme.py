@@ -1,4 +1,4 @@
-"""Rebuild readme/, the README's before-and-after pictures, with the defaults of the commands.
+"""Rebuild readme/, the README's before-and-after pictures, by the commands that it shows.
 
 `python examples/make_readme.py`, after make_examples.py. Neither prior has been trained on these photographs.
 """
@@ -53,7 +53,7 @@ def main() -> None:
         result = scoreinv.colorize(grey, prior=prior, samples=2)
         small(beside(grey, *result.samples), 1200).save(HERE / "readme" / f"colorize_{name}.jpg", quality=90)
     grey, hints = Image.open(HERE / "grey" / "dog.jpg").convert("RGB"), Image.open(HERE / "hints" / "dog.png")
-    result = scoreinv.colorize(grey, prior=prior, hints=hints)
+    result = scoreinv.colorize(grey, prior=prior, hints=hints, estimate="mean")
     grey.paste(hints, mask=hints)
     small(beside(grey, result.image), 800).save(HERE / "readme" / "colorize_dog.jpg", quality=90)
 

@@ -2,7 +2,7 @@
 
     python examples/scene_pictures.py PHOTOS/ PICTURES/photos
 
-A whole picture's shorter side becomes 128; eight parts, of 0.35 to 1 of the shorter side, become 64x64. Of photographs
+A whole picture's shorter side becomes 128; 24 parts, of half to all of the shorter side, become 64x64. Of photographs
 that were held out from training (pretrained/photo/training.json) there are no parts.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from PIL import Image
 
 CONFIGURATION = Path(__file__).parents[1] / "pretrained" / "photo" / "training.json"
-WHOLE, PART, PARTS = 128, 64, 8
+WHOLE, PART, PARTS = 128, 64, 24
 
 
 def reduced(path: Path, out: Path, held_out: frozenset[str]) -> None:
@@ -31,7 +31,7 @@ def reduced(path: Path, out: Path, held_out: frozenset[str]) -> None:
         return
     draw = random.Random(path.stem)
     for number in range(PARTS):
-        side = int(min(image.size) * draw.uniform(0.35, 1))
+        side = int(min(image.size) * draw.uniform(0.5, 1))
         left, top = draw.randint(0, image.width - side), draw.randint(0, image.height - side)
         part = image.crop((left, top, left + side, top + side))
         part.resize((PART, PART), Image.Resampling.LANCZOS).save(out / f"{path.stem}-part{number}.png")
