@@ -7,7 +7,6 @@ and `scheduler_config.json`, or has them in its folders `unet` and `scheduler`. 
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from scoreinv.checkpoints.config import ModelConfig
-from scoreinv.checkpoints.files import install
+from scoreinv.checkpoints.files import install, read_json
 from scoreinv.checkpoints.pickled import read_pickled
 from scoreinv.errors import CheckpointError
 from scoreinv.networks.layers import Attention
@@ -90,7 +89,7 @@ def load_diffusers(folder: Path) -> ScorePrior:
 def read_diffusers_config(folder: Path) -> ModelConfig:
     """The configuration of a folder's model; raises CheckpointError naming the entry that is missing or unsupported."""
     path = _unet_folder(folder) / "config.json"
-    options = _read_json(path)
+    options = read_json(path)
     try:
         network = _network(path, options)
         fourier = network.embedding == "fourier"
@@ -203,7 +202,7 @@ def _with_groups(config: NCSNppConfig, fixed: int | None) -> NCSNppConfig:
 def _schedule(folder: Path) -> dict[str, Any]:
     for path in (folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json"):
         if path.is_file():
-            return _read_json(path)
+            return read_json(path)
     _log.warning("%s: has no scheduler_config.json: its noise levels are taken to be the usual ones", folder)
     return {}
 
@@ -311,18 +310,6 @@ def _attention_layers(prefix: str, attention: Attention) -> Iterator[tuple[str, 
 
 def _unet_folder(folder: Path) -> Path:
     return folder / "unet" if (folder / "unet" / "config.json").is_file() else folder
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise CheckpointError(f"{path}: not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: not a configuration")
-    return content
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -125,6 +125,19 @@ def read_metadata(path: Path) -> tuple[ModelConfig | ClassifierConfig, dict[str,
         raise CheckpointError(f"{path}: unreadable configuration: {error}") from error
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file, as configurations are written; raises CheckpointError naming the file."""
+    try:
+        content = json.loads(path.read_text())
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path}: not a JSON configuration: {error}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: not a configuration, which is a JSON object")
+    return content
+
+
 def _check_keys(path: Path, expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> None:
     for name in expected.keys() - found.keys():
         raise CheckpointError(f"{path}: lacks the tensor {name}: file and configuration do not belong together")

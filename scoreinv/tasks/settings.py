@@ -43,7 +43,7 @@ class ConditionalSampling:
         seed: of the noise; each sample and place has its own stream. Of colours each picture has, and samples 2 k and
             2 k + 1 are a pair of opposite noise.
         estimate: `sample`, or `mean`: the average of the samples; for one sample of `conditioned` the posterior mean
-            itself, which is one evaluation of the network in each orientation.
+            itself, one evaluation of the network in each orientation (of colours, for each of `MEAN_DRAWS` noises).
         corrector_steps, snr: of the Langevin corrector of `pc`, whose step follows the noise level: norms over a region
             that is mostly known would tie it to how the region was cut.
         first: number of the first sample: samples 3 and 4 are the first two of `first=3`.

@@ -110,7 +110,7 @@ class BatchSource:
         )
         chosen = [self._picture(step * self.batch_size + index) for index in indices]
         channels = self.pictures.levels[0][0].shape[2]
-        side = self.image_size * self.luma_scale
+        side = self._drawn_side
         images = np.empty((len(indices), side, side, channels), np.float32)
         noise = np.empty((len(indices), self.image_size, self.image_size, channels), np.float32)
         for row, index in enumerate(indices):
@@ -136,6 +136,10 @@ class BatchSource:
             withheld = torch.tensor([stream.random() < FINE_WITHHELD for stream in streams])
             values["fine"] = torch.where(withheld[:, None, None, None], torch.nan, pictures)
         return values
+
+    @property
+    def _drawn_side(self) -> int:
+        return self.image_size * self.luma_scale
 
     def _picture(self, position: int) -> int:
         """The picture at a position of the endless sequence of shuffled passes over all pictures."""
@@ -164,7 +168,7 @@ class BatchSource:
 
     def _random_crop(self, levels: tuple[np.ndarray, ...], generator: np.random.Generator) -> np.ndarray:
         level = levels[generator.integers(len(levels))]
-        size = self.image_size * self.luma_scale
+        size = self._drawn_side
         top, left = (int(generator.integers(extent - size + 1)) for extent in level.shape[:2])
         return level[top : top + size, left : left + size]
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig, build_dataclass, model_from_dict
+from scoreinv.checkpoints.files import read_json
 from scoreinv.errors import InputError
 from scoreinv.preconditioning import ResidualEDM
 
@@ -222,14 +222,7 @@ class TrainingConfig:
 
 def read_config(path: Path) -> TrainingConfig:
     """The run that a JSON file describes; raises InputError naming the file, and what is wrong with it."""
-    try:
-        data = json.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise InputError(f"{path}: not a JSON configuration: {error}") from error
-    if not isinstance(data, dict):
-        raise InputError(f"{path}: not a configuration, which is a JSON object")
+    data = read_json(path)
     try:
         return TrainingConfig.from_dict(data)
     except InputError as error:
