@@ -141,6 +141,6 @@ def resolve_precision(choice: PrecisionChoice, device: str) -> str:
     """The number format to use; `auto` takes bfloat16 where the processor computes in it."""
     import torch
 
-    from scoreinv.training.precision import uses_bfloat16
+    from scoreinv.precision import uses_bfloat16
 
     return "bfloat16" if uses_bfloat16(choice.value, torch.device(device)) else "float32"

@@ -21,6 +21,7 @@ from scoreinv.checkpoints.config import ClassifierConfig
 from scoreinv.checkpoints.files import atomic_write
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import InputError, ScoreinvError
+from scoreinv.precision import uses_bfloat16
 from scoreinv.prior import ScorePrior
 from scoreinv.training import draws
 from scoreinv.training.batches import Batch, BatchSource
@@ -31,7 +32,6 @@ from scoreinv.training.learners import Learner, make_learner
 from scoreinv.training.meter import Meter
 from scoreinv.training.metrics import JsonLines
 from scoreinv.training.pictures import Pictures, load_pictures, split
-from scoreinv.training.precision import uses_bfloat16
 from scoreinv.training.progress import TrainCallback, TrainProgress, TrainResult
 from scoreinv.training.schedule import Schedule, learning_rate
 from scoreinv.training.state import TrainingState, load_state, save_state, saved_states
