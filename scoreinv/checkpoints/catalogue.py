@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from scoreinv.checkpoints import files
+from scoreinv.checkpoints.bundled import bundled_folder
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.checkpoints.diffusers_folder import (
     is_diffusers_folder,
@@ -21,13 +22,6 @@ from scoreinv.errors import CheckpointError
 from scoreinv.prior import ScorePrior
 
 WEIGHTS = "model.safetensors"
-
-
-def bundled_folder() -> Path:
-    """The folder of bundled models: inside the installed package, or beside the package in a checkout."""
-    package = Path(__file__).resolve().parent.parent
-    installed = package / "pretrained"
-    return installed if installed.is_dir() else package.parent / "pretrained"
 
 
 def bundled_names() -> list[str]:

@@ -1,0 +1,68 @@
+"""What a grey picture shows: maps of features of a network that was trained to name what photographs show.
+
+A small network that learns colours alone learns tones, not things. These features know grass from stone and skin from
+wood; they are computed once for each picture, and the score network is given them at every step.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from scoreinv.errors import CheckpointError
+from scoreinv.networks.encoder import STRIDES, Encoder
+
+ENCODER = "encoder.safetensors"
+"""Name of the file of its weights."""
+
+
+def load_encoder(path: Path) -> Encoder:
+    """The frozen encoder of a file: float32, on the CPU, in evaluation mode.
+
+    Raises CheckpointError when the file is missing or is not that of an encoder.
+    """
+    encoder = Encoder()
+    try:
+        encoder.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: not the weights of the encoder: install scoreinv again") from error
+    return encoder.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def look(encoder: Encoder, grey: Tensor) -> tuple[Tensor, ...]:
+    """The maps of grey pictures (B, 1, H, W) in [0, 1], of sides that are multiples of 32; without gradients.
+
+    Each position of each map is brought to unit rms over the channels, so that features of 0 are those of no picture.
+    """
+    with torch.no_grad():
+        pictures = grey.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+        maps = (value.to(grey.dtype) for value in encoder(pictures))
+        return tuple(value * (value.square().mean(1, keepdim=True) + 1e-6).rsqrt() for value in maps)
+
+
+def seen_size(height: int, width: int, scale: int) -> tuple[int, int]:
+    """The size at which a picture of height x width is looked at: `scale` times it, in multiples of 32."""
+    coarsest = STRIDES[-1]
+    return tuple(coarsest * max(1, round(scale * side / coarsest)) for side in (height, width))
+
+
+def window(features: Tensor, box: tuple[int, int, int, int], size: tuple[int, int]) -> Tensor:
+    """The part of a map that covers a window of a picture, by bilinear interpolation.
+
+    Arguments:
+        features: (B, C, h, w), over all of the picture.
+        box: top, left, height and width of the window in pixels; it may reach beyond the last row or column.
+        size: height and width of the picture.
+    """
+    top, left, tall, wide = box
+    height, width = features.shape[-2:]
+    rows, columns = max(1, round(tall * height / size[0])), max(1, round(wide * width / size[1]))
+    y = (2 * (top + tall * (torch.arange(rows) + 0.5) / rows) / size[0] - 1).to(features)
+    x = (2 * (left + wide * (torch.arange(columns) + 0.5) / columns) / size[1] - 1).to(features)
+    grid = torch.stack([x.expand(rows, -1), y[:, None].expand(-1, columns)], dim=-1)
+    return F.grid_sample(features, grid.expand(len(features), -1, -1, -1), "bilinear", "border", align_corners=False)

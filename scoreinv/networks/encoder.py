@@ -1,0 +1,99 @@
+"""EfficientNet-Lite0 (Tan & Le 2019, arXiv 1905.11946; Liu 2020, "Higher accuracy on vision models with
+EfficientNet-Lite"): a network that was trained to name what photographs show, of which the features are used.
+
+Blocks of a pointwise, a depthwise and a pointwise convolution with residual connections (Sandler et al. 2018), without
+squeeze-and-excitation and with ReLU6. Batch norms are folded into the convolutions.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+STRIDES = (8, 16, 32)
+"""Pixels of the picture to one of each map of features."""
+
+FEATURES = (40, 112, 320)
+"""Channels of the maps."""
+
+CLASSES = 1000
+"""Of ImageNet, in its usual order."""
+
+_STAGES = (
+    # blocks, kernel, stride, expansion, outputs
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+_LAST = (2, 4, 6)  # the stages whose outputs are the last before the next step of resolution
+
+
+class Encoder(nn.Module):
+    """Maps of features of pictures.
+
+    `forward` maps pictures (B, 3, H, W) in [0, 1], sides multiples of 32, to three maps (B, C, H / s, W / s), one for
+    each stride s of `STRIDES`, of C = `FEATURES` channels. `logits` names what the pictures show.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = _Convolution(3, 32, 3, 2)
+        self.stages = nn.ModuleList()
+        inputs = 32
+        for blocks, kernel, stride, expansion, outputs in _STAGES:
+            stage = nn.Sequential()
+            for number in range(blocks):
+                stage.append(_Block(inputs, outputs, kernel, 1 if number else stride, expansion))
+                inputs = outputs
+            self.stages.append(stage)
+        self.head = _Convolution(inputs, 1280, 1)
+        self.classifier = nn.Linear(1280, CLASSES)
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        # The model was trained on (value - 127) / 128 of 8-bit values.
+        h = F.relu6(self.stem((pictures * 255 - 127) / 128), inplace=True)
+        maps = []
+        for number, stage in enumerate(self.stages):
+            h = stage(h)
+            if number in _LAST:
+                maps.append(h)
+        return tuple(maps)
+
+    def logits(self, pictures: Tensor) -> Tensor:
+        """Of the classes, (B, 1000); the model is most at home at pictures of 224x224 pixels."""
+        return self.classifier(F.relu6(self.head(self(pictures)[-1])).mean((2, 3)))
+
+
+class _Convolution(nn.Conv2d):
+    """A convolution padded as TensorFlow does: where the padding is odd, the greater part is below and to the right."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+        super().__init__(inputs, outputs, kernel, stride, (kernel - 1) // 2 if stride == 1 else 0, groups=groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.stride[0] > 1:  # of even sides
+            before = (self.kernel_size[0] - 2) // 2
+            after = self.kernel_size[0] - 2 - before
+            x = F.pad(x, (before, after, before, after))
+        return super().forward(x)
+
+
+class _Block(nn.Module):
+    """Expanded by a pointwise convolution, filtered channel by channel, projected; + the input where it fits."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        width = inputs * expansion
+        self.expand = _Convolution(inputs, width, 1) if expansion > 1 else None
+        self.filter = _Convolution(width, width, kernel, stride, groups=width)
+        self.project = _Convolution(width, outputs, 1)
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        h = self.project(F.relu6(self.filter(h), inplace=True))
+        return x + h if self.residual else h

@@ -1,0 +1,88 @@
+"""The encoder of what grey pictures show: against the package that its weights are from, by name, and in windows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
+
+from scoreinv.checkpoints.bundled import bundled_folder
+from scoreinv.conditional.encoder import ENCODER, load_encoder, look, seen_size, window
+from scoreinv.errors import CheckpointError
+from scoreinv.networks.encoder import FEATURES, STRIDES, Encoder
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return load_encoder(bundled_folder() / "encoder" / ENCODER)
+
+
+def photograph(name: str, height: int = 224, width: int = 224) -> Tensor:
+    """The luma of a bundled photograph's middle, (1, 1, H, W) in [0, 1]."""
+    image = Image.open(ROOT / "examples" / "photos" / f"{name}.jpg").convert("L")
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    image = image.resize((width, height), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+    return torch.from_numpy(np.asarray(image) / np.float32(255))[None, None]
+
+
+def test_it_computes_what_the_package_computes_that_its_weights_are_from(encoder: Encoder) -> None:
+    expected = load_file(ROOT / "tests" / "data" / "encoder" / "io.safetensors")
+    pictures = (expected["pixels"].float() / 255).expand(1, 3, -1, -1)
+    with torch.no_grad():
+        found = {f"map{n}": features for n, features in enumerate(encoder(pictures))}
+        found["logits"] = encoder.logits(pictures)
+    for name, value in found.items():
+        rms = expected[name].square().mean().sqrt()
+        assert (value - expected[name]).square().mean().sqrt() < 1e-4 * rms
+        # the published weights themselves are float32
+        assert (value - expected[f"published.{name}"]).square().mean().sqrt() < 0.01 * rms
+
+
+@pytest.mark.parametrize(("name", "classes"), [("dog", range(151, 269)), ("lake", (970, 975, 979, 980))])
+def test_it_names_what_a_grey_photograph_shows(encoder: Encoder, name: str, classes: range | tuple[int, ...]) -> None:
+    with torch.no_grad():
+        assert encoder.logits(photograph(name).expand(-1, 3, -1, -1)).argmax().item() in classes
+
+
+def test_maps_are_of_every_stride_at_unit_strength_and_without_gradients(encoder: Encoder) -> None:
+    maps = look(encoder, photograph("dog", 96, 160))
+    assert [value.shape for value in maps] == [
+        (1, channels, 96 // stride, 160 // stride) for channels, stride in zip(FEATURES, STRIDES, strict=True)
+    ]
+    for value in maps:
+        torch.testing.assert_close(value.square().mean(1), torch.ones_like(value[:, 0]), atol=1e-3, rtol=0)
+        assert not value.requires_grad
+
+
+def test_a_picture_is_looked_at_in_multiples_of_the_coarsest_stride() -> None:
+    assert seen_size(64, 64, 4) == (256, 256)
+    assert seen_size(64, 85, 4) == (256, 352)
+    assert seen_size(3, 64, 4) == (32, 256)
+
+
+def test_windows_cover_their_part_of_the_picture_wherever_it_lies() -> None:
+    rows, columns = torch.meshgrid(torch.arange(8.0), torch.arange(12.0), indexing="ij")
+    features = torch.stack([rows, columns])[None]  # 8 pixels of the picture to each
+    size = (64, 96)
+    torch.testing.assert_close(window(features, (0, 0, 64, 96), size), features)
+    torch.testing.assert_close(window(features, (16, 32, 32, 40), size), features[..., 2:6, 4:9])
+    between = window(features, (4, 12, 32, 40), size)
+    torch.testing.assert_close(between, features[..., :4, 1:6] + 0.5)
+    beyond = window(features, (48, 64, 32, 40), size)  # what lies beyond the border continues it
+    torch.testing.assert_close(beyond[..., :2, :4], features[..., 6:, 8:])
+    assert (beyond[:, 0, 2:] == 7).all()
+
+
+def test_another_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / ENCODER).write_bytes(b"no weights")
+    for path in (tmp_path / ENCODER, tmp_path / "absent", ROOT / "pretrained" / "photo" / "model.safetensors"):
+        with pytest.raises(CheckpointError, match="not the weights of the encoder"):
+            load_encoder(path)
