@@ -44,16 +44,25 @@ class Guess:
         variance: as `mean`; of the guess's error, expected from the details' variances; 0 at known values.
         fine: the first channel at a multiple of the size, (B, 1, sH, sW), as far as it is known; NaN where not.
             None: nowhere.
+        features: maps of what the picture shows, each over all of it, (B or 1, D, h, w); zeros where it was not looked
+            at. None: nowhere.
     """
 
     mean: Tensor
     variance: Tensor
     fine: Tensor | None = None
+    features: tuple[Tensor, ...] | None = None
 
-    def each(self, change: Callable[[Tensor], Tensor], change_fine: Callable[[Tensor], Tensor]) -> Guess:
-        """With its parts changed: those of the picture's size, and the finer one."""
+    def each(
+        self,
+        change: Callable[[Tensor], Tensor],
+        change_fine: Callable[[Tensor], Tensor],
+        change_features: Callable[[Tensor], Tensor],
+    ) -> Guess:
+        """With its parts changed: those of the picture's size, the finer one, and each map of features."""
         fine = None if self.fine is None else change_fine(self.fine)
-        return Guess(change(self.mean), change(self.variance), fine)
+        features = None if self.features is None else tuple(change_features(value) for value in self.features)
+        return Guess(change(self.mean), change(self.variance), fine, features)
 
 
 def interpolate(values: Tensor, observed: Tensor, details: Tensor | None = None, coarse: Tensor | None = None) -> Guess:

@@ -139,7 +139,9 @@ class ResidualEDM:
             condition = torch.cat(parts, dim=1)
             condition = condition.expand(len(x), -1, -1, -1)
         # What is observed is known without noise: its noisy state says nothing.
-        output = network(residual * free * variance**0.25 / norm**1.5, s, condition)
+        scaled = residual * free * variance**0.25 / norm**1.5
+        shown = None if guess is None else guess.features
+        output = network(scaled, s, condition) if shown is None else network(scaled, s, condition, shown)
         return self.rotate_back(level * residual / norm.square() - variance.sqrt() / norm * output)
 
     def expected_error(self, x: Tensor, t: Tensor, sde: SDE, data_range: Range, guess: Guess | None = None) -> Tensor:

@@ -19,8 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from scoreinv.errors import InputError
-from scoreinv.guess import Guess
-from scoreinv.preconditioning import PaperVE, Preconditioning, ResidualEDM
+from scoreinv.preconditioning import PaperVE, Preconditioning
 from scoreinv.sdes import SDE, VE, as_time, broadcast
 
 Box = tuple[int, int, int, int]
@@ -131,6 +130,9 @@ class ScorePrior(nn.Module, Prior):
         sampler: what it was published with; None where nothing is recommended.
     """
 
+    conditional = False
+    """Whether the network also takes an observation (`guidance.Conditioned`)."""
+
     def __init__(
         self,
         network: nn.Module,
@@ -160,11 +162,6 @@ class ScorePrior(nn.Module, Prior):
         return self.network.stride
 
     @property
-    def conditional(self) -> bool:
-        """Whether the network also takes an observation (`guidance.Conditioned`)."""
-        return isinstance(self.preconditioning, ResidualEDM)
-
-    @property
     def device(self) -> torch.device:
         return next(self.network.parameters()).device
 
@@ -174,11 +171,9 @@ class ScorePrior(nn.Module, Prior):
         t = as_time(t).expand(x.shape[0])
         return self.preconditioning.noise(self.network, x, t, self.sde, self.data_range)
 
-    def noise_given(self, x: Tensor, t: float | Tensor, guess: Guess) -> Tensor:
-        """-sigma(t) grad log p_t(x | y), given the guess that was made from y; `conditional` priors only."""
-        self._check_sides(x)
-        t = as_time(t).expand(x.shape[0])
-        return self.preconditioning.noise(self.network, x, t, self.sde, self.data_range, guess)
+    def over(self, network: nn.Module) -> Self:
+        """The same reading of another network of the kind."""
+        return type(self)(network, self.sde, self.preconditioning, self.data_range, self.image_size, self.sampler)
 
     def to_model(self, image: Tensor) -> Tensor:
         """[0, 1] to the model's range."""

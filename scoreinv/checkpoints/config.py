@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
 
+from scoreinv.checkpoints.bundled import bundled_folder
 from scoreinv.classifier import NoiseClassifier
+from scoreinv.conditional.encoder import ENCODER, load_encoder
+from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import CheckpointError
 from scoreinv.networks.convnet import ConvNetConfig
+from scoreinv.networks.encoder import FEATURES
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.networks.wide_resnet import WideResNetConfig
 from scoreinv.preconditioning import EDM, PaperVE, PaperVP, Preconditioning, ResidualEDM
@@ -32,6 +36,8 @@ class ModelConfig:
         data_range: model values of black and white.
         image_size: side of the training pictures or crops, in pixels.
         sampler: recommended with it, if any.
+        encoder_scale: of a conditional prior, how many times larger than the picture its luma is shown to the encoder,
+            whose features the network takes. 0: it takes none.
     """
 
     network: NCSNppConfig
@@ -40,6 +46,7 @@ class ModelConfig:
     data_range: tuple[float, float] = (-1.0, 1.0)
     image_size: int = 32
     sampler: RecommendedSampler | None = None
+    encoder_scale: int = 0
 
     def __post_init__(self) -> None:
         conditional = isinstance(self.preconditioning, ResidualEDM)
@@ -49,12 +56,19 @@ class ModelConfig:
             raise CheckpointError("network and preconditioning must both take an observation, or neither")
         if conditional and self.network.channels != 3:
             raise CheckpointError("a prior that takes observations is one of colour pictures")
+        if self.network.feature_channels != (FEATURES if self.encoder_scale else ()):
+            raise CheckpointError(f"a network takes feature_channels {list(FEATURES)} of an encoder, and none without")
+        if self.encoder_scale and not (conditional and self.encoder_scale % self.preconditioning.luma_scale == 0):
+            raise CheckpointError("encoder_scale is for priors that take observations, and a multiple of luma_scale")
 
     def build(self) -> ScorePrior:
         """A prior with fresh weights, in evaluation mode."""
         network = self.network.build()
-        prior = ScorePrior(network, self.sde, self.preconditioning, self.data_range, self.image_size, self.sampler)
-        return prior.eval()
+        reading = (self.sde, self.preconditioning, self.data_range, self.image_size, self.sampler)
+        if not isinstance(self.preconditioning, ResidualEDM):
+            return ScorePrior(network, *reading).eval()
+        encoder = load_encoder(bundled_folder() / "encoder" / ENCODER) if self.encoder_scale else None
+        return ConditionalPrior(network, *reading, encoder, self.encoder_scale).eval()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` is its inverse."""
@@ -68,6 +82,7 @@ class ModelConfig:
             "data_range": list(self.data_range),
             "image_size": self.image_size,
             "sampler": None if self.sampler is None else asdict(self.sampler),
+            "encoder_scale": self.encoder_scale,
         }
 
     @classmethod
@@ -81,6 +96,7 @@ class ModelConfig:
                 data_range=tuple(data["data_range"]),
                 image_size=data["image_size"],
                 sampler=build_dataclass(RecommendedSampler, data["sampler"]) if data.get("sampler") else None,
+                encoder_scale=data.get("encoder_scale", 0),
             )
         except KeyError as error:
             raise CheckpointError(f"the model's configuration lacks {error}") from error

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from scoreinv.conditional.encoder import window
+from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import InputError
 from scoreinv.guess import Guess
 from scoreinv.guidance.orientations import UPRIGHT, Orientation
 from scoreinv.imaging.colour import colour_basis
 from scoreinv.operators import ObservedComponents, crops, select
 from scoreinv.preconditioning import ResidualEDM, centre
-from scoreinv.prior import Box, Prior, PriorWrapper, ScorePrior
+from scoreinv.prior import Box, Prior, PriorWrapper
 
 
 class Conditioned(PriorWrapper):
@@ -24,7 +27,7 @@ class Conditioned(PriorWrapper):
     components of the estimate are y itself.
 
     Arguments:
-        prior: a `ScorePrior` that is `conditional`.
+        prior: what it conditions.
         operator: A, the components of each pixel that are observed: a mask of whole pixels, or components in the basis
             of the grey weights that the prior was trained with.
         y: the observation, of shape A(x), in the model's range.
@@ -32,6 +35,7 @@ class Conditioned(PriorWrapper):
             what was drawn at a coarser scale. NaN where nothing was.
         fine: the picture at the prior's `luma_scale` times the size, in the model's range. Its luma is known where the
             operator observes luma. None: it is not.
+        features: maps of what the picture shows, as `ConditionalPrior.look` gives them; None: it is not looked at.
         guess: what is made of all this; None: made here.
         orientations: the prediction is averaged over the picture in these, an evaluation each.
 
@@ -41,11 +45,12 @@ class Conditioned(PriorWrapper):
 
     def __init__(
         self,
-        prior: ScorePrior,
+        prior: ConditionalPrior,
         operator: ObservedComponents,
         y: Tensor,
         coarse: Tensor | None = None,
         fine: Tensor | None = None,
+        features: tuple[Tensor, ...] | None = None,
         guess: Guess | None = None,
         orientations: tuple[Orientation, ...] = UPRIGHT,
     ) -> None:
@@ -59,7 +64,7 @@ class Conditioned(PriorWrapper):
             _check_fine(fine, y, reading.luma_scale)
             shown = (operator.pinv(y), coarse, fine)
             picture, below, above = (None if x is None else centre(x, prior.data_range) for x in shown)
-            guess = reading.guess(picture, observed, below, above)
+            guess = replace(reading.guess(picture, observed, below, above), features=features)
         self.guess = guess
         self.orientations = orientations
         self.evaluations_per_noise = len(orientations)
@@ -72,7 +77,7 @@ class Conditioned(PriorWrapper):
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         predictions = []
         for orientation in self.orientations:
-            guess = self.guess.each(orientation.turn, orientation.turn)
+            guess = self.guess.each(orientation.turn, orientation.turn, orientation.turn)
             predictions.append(orientation.turn_back(self.prior.noise_given(orientation.turn(x), t, guess)))
         return predictions[0] if len(predictions) == 1 else torch.stack(predictions).mean(0)
 
@@ -83,20 +88,25 @@ class Conditioned(PriorWrapper):
         # The guess is cut out, not made anew: it knows what lies beyond the window.
         scale = self.prior.preconditioning.luma_scale
         fine_boxes = [(scale * top, scale * left, scale * tall, scale * wide) for top, left, tall, wide in boxes]
-        guess = self.guess.each(lambda x: crops(x, boxes, samples), lambda x: crops(x, fine_boxes, samples))
+        size = self.guess.mean.shape[-2:]
+
+        def shown(features: Tensor) -> Tensor:
+            return torch.cat([window(features, box, size).expand(samples, -1, -1, -1) for box in boxes])
+
+        guess = self.guess.each(lambda x: crops(x, boxes, samples), lambda x: crops(x, fine_boxes, samples), shown)
         operator = self.operator.windows(boxes, samples)
         y = crops(self.y, boxes, samples)
         return Conditioned(self.prior, operator, y, guess=guess, orientations=self.orientations)
 
     def rows(self, index: Tensor) -> Conditioned:
-        guess = self.guess.each(lambda x: select(x, index), lambda x: select(x, index))
+        guess = self.guess.each(*[lambda x: select(x, index)] * 3)
         operator, y = self.operator.rows(index), select(self.y, index)
         return Conditioned(self.prior, operator, y, guess=guess, orientations=self.orientations)
 
 
 def check_conditional(prior: Prior) -> None:
     """Raise InputError unless the prior was trained with observations."""
-    if not isinstance(prior, ScorePrior) or not prior.conditional:
+    if not isinstance(prior, ConditionalPrior):
         raise InputError(
             "this model was trained without observations: use constrained sampling (method pc), or a model trained "
             "by `scoreinv train --conditional`"

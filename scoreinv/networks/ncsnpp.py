@@ -39,6 +39,8 @@ class NCSNppConfig:
     Attributes:
         channels: of the picture.
         condition_channels: of what is known of the picture, given beside it.
+        feature_channels: of maps of features of what the picture shows, one for each level from the finest; they are
+            added to the level's input. Empty: the network takes none.
         width: features of the first level (nf).
         multipliers: width of each level over `width`; one level a factor.
         blocks: residual blocks of a level.
@@ -63,6 +65,7 @@ class NCSNppConfig:
 
     channels: int = 3
     condition_channels: int = 0
+    feature_channels: tuple[int, ...] = ()
     width: int = 128
     multipliers: tuple[int, ...] = (1, 2, 2, 2)
     blocks: int = 4
@@ -141,6 +144,9 @@ class DownLevel(nn.Module):
         self.kernel = config.fir_kernel
         self.mode = config.progressive_input
         self.combine = config.combine
+        self.features: nn.Module | None = None
+        if level < len(config.feature_channels):
+            self.features = nn.Conv2d(config.feature_channels[level], inputs, 1, bias=False)  # none is none
         self.blocks = nn.ModuleList(
             ResidualBlock(outputs if i else inputs, outputs, config) for i in range(config.blocks)
         )
@@ -166,8 +172,18 @@ class DownLevel(nn.Module):
         self.skips.append(self.outputs)
 
     def forward(
-        self, h: Tensor, pyramid: Tensor, embedding: Tensor | None, skips: list[Tensor]
+        self,
+        h: Tensor,
+        pyramid: Tensor,
+        embedding: Tensor | None,
+        skips: list[Tensor],
+        features: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
+        if self.features is not None and features is not None:
+            shown = self.features(features.to(h.dtype))
+            if shown.shape[-2:] != h.shape[-2:]:
+                shown = F.interpolate(shown, h.shape[-2:], mode="bilinear", align_corners=False)
+            h = h + shown
         for i, block in enumerate(self.blocks):
             h = block(h, embedding)
             if self.attention:
@@ -243,9 +259,11 @@ class UpLevel(nn.Module):
 
 
 class NCSNpp(nn.Module):
-    """The network F(x, label, condition): (B, C, H, W), noise labels (B,) and conditions (B, D, H, W) to (B, C, H, W).
+    """The network F(x, label, condition, features).
 
-    Sides are multiples of `stride`; no condition is one of zeros.
+    It maps pictures (B, C, H, W), noise labels (B,), conditions (B, D, H, W) and maps of features (B or 1, D', h, w),
+    each over all of the picture, to (B, C, H, W). Sides are multiples of `stride`; no condition is one of zeros, and
+    so are no features.
     """
 
     def __init__(self, config: NCSNppConfig) -> None:
@@ -292,7 +310,13 @@ class NCSNpp(nn.Module):
         for norm, count in zip(norms, config.groups or [norm.num_groups for norm in norms], strict=True):
             norm.num_groups, norm.eps = count, config.norm_epsilon
 
-    def forward(self, x: Tensor, label: Tensor, condition: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        label: Tensor,
+        condition: Tensor | None = None,
+        features: tuple[Tensor, ...] | None = None,
+    ) -> Tensor:
         config = self.config
         if config.condition_channels:
             if condition is None:
@@ -311,8 +335,9 @@ class NCSNpp(nn.Module):
             h = self.conv_in(x.to(self.conv_in.weight.dtype))
         skips, pyramid = [h.to(precision) if autocast else h], x.to(precision)
         h = h.to(precision)
-        for level in self.down:
-            h, pyramid = level(h, pyramid, embedding, skips)
+        for number, level in enumerate(self.down):
+            shown = features[number] if features is not None and number < len(features) else None
+            h, pyramid = level(h, pyramid, embedding, skips, shown)
 
         h = self.middle_out(self.middle_attention(self.middle_in(h, embedding)), embedding)
 

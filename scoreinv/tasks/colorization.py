@@ -179,13 +179,17 @@ def colorize_picture(
         small = fine.reshape(height, scale, width, scale).mean((1, 3))
     else:
         small = luma(picture.resized_rgb(height, width), weights)
+    features = None
+    if sampling.method == "conditioned" and prior.encoder is not None:
+        seen = luma(picture.resized_rgb(*prior.seen_size(height, width)), weights)
+        features = prior.look(to_tensor([seen[..., None]], prior.device))
     rgb, hinted = np.repeat(small[..., None], 3, axis=2), np.zeros(small.shape, dtype=bool)
     for colour in (kept, hints):
         if colour is not None:
             chroma, where = colour.small(height, width, weights)
             rgb[where] = small[where, None] + chroma[where]
             hinted |= where
-    known = _Known(rgb, hinted, fine, weights, _noise_key(picture) if key is None else key)
+    known = _Known(rgb, hinted, fine, features, weights, _noise_key(picture) if key is None else key)
     drawn, nfe = _draw(known, prior, sampling, callback)
     if sampling.method == "conditioned" and not sampling.is_posterior_mean:
         (mean,), more = _draw(known, prior, replace(sampling, samples=1, estimate="mean"), None)
@@ -282,6 +286,7 @@ class _Known:
         rgb: HxWx3 in [0, 1], with the luma, and the chroma where `hinted`.
         hinted: HxW bool.
         fine: the luma at the multiple of the size that the model takes, (s H)x(s W), where the picture is that large.
+        features: what the picture shows, where the model is told.
         weights: name of the grey weights.
         key: of the picture's noise: with one for all, the pictures of a folder would have one tint.
     """
@@ -289,6 +294,7 @@ class _Known:
     rgb: np.ndarray
     hinted: np.ndarray
     fine: np.ndarray | None
+    features: tuple[torch.Tensor, ...] | None
     weights: str
     key: int
 
@@ -315,7 +321,14 @@ def _draw(
         guess = to_tensor([known.rgb] * len(numbers), prior.device)
         y = operator(prior.to_model(guess))
         condition = conditioned(
-            sampling, prior, operator, y, overlap=tile_side(prior) // 2, orientations=MIRRORED, fine=fine
+            sampling,
+            prior,
+            operator,
+            y,
+            overlap=tile_side(prior) // 2,
+            orientations=MIRRORED,
+            fine=fine,
+            features=known.features,
         )
         noise = NoiseStream.antithetic(sampling.seed, numbers, (*_STREAM, known.key), prior.device)
         share.begin(len(numbers))

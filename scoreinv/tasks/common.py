@@ -46,6 +46,7 @@ def conditioned(
     orientations: tuple[Orientation, ...],
     needed: Tensor | None = None,
     fine: Tensor | None = None,
+    features: tuple[Tensor, ...] | None = None,
 ) -> Prior:
     """The prior given the observation y, seen through windows of `window_side`.
 
@@ -54,13 +55,14 @@ def conditioned(
         orientations: in which the pictures are as likely; a posterior mean is averaged over them.
         needed: (H, W) bool, where the picture is not known; see `Tiled`.
         fine: the picture at a multiple of the size, of which `conditioned` may know the luma; see `Conditioned`.
+        features: what the picture shows, for `conditioned`; see there.
 
     Raises InputError when the method does not go with the prior or the operator.
     """
     tile = window_side(sampling, prior)
     if sampling.method == "conditioned":
         turned = orientations if sampling.is_posterior_mean else UPRIGHT
-        given = Conditioned(prior, operator, y, fine=fine, orientations=turned)
+        given = Conditioned(prior, operator, y, fine=fine, features=features, orientations=turned)
         return Tiled(given, tile, overlap, PIXELS_AT_ONCE, needed)
     return ConstrainedPC(Tiled(prior, tile, overlap, PIXELS_AT_ONCE, needed), operator, y)
 

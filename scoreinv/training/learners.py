@@ -59,9 +59,7 @@ class ScoreLearner(Learner[ScorePrior]):
     """A prior, by denoising score matching."""
 
     def twin(self, network: nn.Module) -> ScoreLearner:
-        model = self.config.model
-        prior = ScorePrior(network, model.sde, model.preconditioning, model.data_range, model.image_size, model.sampler)
-        return ScoreLearner(self.config, prior)
+        return ScoreLearner(self.config, self.model.over(network))
 
     def losses(self, batch: Batch) -> Tensor:
         return batch.losses(self.config.objective, self.model)

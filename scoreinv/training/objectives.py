@@ -16,15 +16,18 @@ SMLD and DDPM are the paper's weight at the discrete times t = i / (N - 1) of th
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from scipy import special
 from torch import Tensor
 
+from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import InputError
 from scoreinv.guess import block_means
 from scoreinv.preconditioning import Preconditioning, Range, ResidualEDM, centre
-from scoreinv.prior import Prior, ScorePrior
+from scoreinv.prior import Prior
 from scoreinv.sdes import DDPM, SDE, TRAINING_START, VE, broadcast, time_at
 from scoreinv.training.config import ObjectiveConfig
 
@@ -57,13 +60,14 @@ def per_image_loss(objective: ObjectiveConfig, prior: Prior, x0: Tensor, t: Tens
 
 def per_image_loss_given(
     objective: ObjectiveConfig,
-    prior: ScorePrior,
+    prior: ConditionalPrior,
     x0: Tensor,
     observed: Tensor,
     refined: Tensor,
     t: Tensor,
     z: Tensor,
     fine: Tensor | None = None,
+    seen: Tensor | None = None,
 ) -> Tensor:
     """`per_image_loss` of a conditional prior's prediction given what is shown of x0.
 
@@ -71,13 +75,25 @@ def per_image_loss_given(
         observed: (B, 3, H, W), 0 or 1, the components of x0 that are shown.
         refined: (B,) bool, whether x0 is shown at half the size besides.
         fine: x0 at `luma_scale` times the size, whose luma is shown where x0's is; NaN where not. None: nowhere.
+        seen: its luma as the encoder is shown it, (B, 1, H, W) in [0, 1], of the pictures whose luma is shown wholly.
+            None: of none.
     """
     reading, picture = prior.preconditioning, centre(x0, prior.data_range)
     coarse = torch.where(refined[:, None, None, None], block_means(picture), torch.nan)
     above = None if fine is None else centre(fine, prior.data_range)
     guess = reading.guess(picture, observed, coarse, above)
+    if seen is not None:
+        guess = replace(guess, features=_features(prior, seen, observed[:, 0].flatten(1).all(1)))
     error = prior.noise_given(prior.sde.perturb(x0, t, z), t, guess) - z
     return _reduced(objective, error) / reading.expected_error(x0, t, prior.sde, prior.data_range, guess)
+
+
+def _features(prior: ConditionalPrior, seen: Tensor, whole: Tensor) -> tuple[Tensor, ...] | None:
+    """What the encoder makes of the pictures whose luma is shown as a `whole` (B,); zeros for the others."""
+    if not whole.any():
+        return None
+    shown = prior.look(seen[whole])
+    return tuple(value.new_zeros(len(seen), *value.shape[1:]).index_put((whole,), value) for value in shown)
 
 
 def _reduced(objective: ObjectiveConfig, error: Tensor) -> Tensor:

@@ -30,6 +30,7 @@ from safetensors.torch import load_file, save_file
 from scipy.cluster.vq import kmeans2
 from torch import Tensor, nn
 
+from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.guidance import DDNM, DPS, MMPS, Conditioned, ConstrainedPC, PiGDM
 from scoreinv.networks.embeddings import FourierEmbedding
 from scoreinv.operators import ObservedComponents, gray, mask
@@ -145,7 +146,7 @@ class _Block(nn.Module):
 def conditional_network(prior: Mixture, minutes: float, path: Path | None) -> ScorePrior | None:
     """A conditional network: that of the file where there is one, else trained and kept there; None without minutes."""
     torch.manual_seed(0)
-    model = ScorePrior(Dense(), VE_SDE, ResidualEDM(), image_size=SIDE)
+    model = ConditionalPrior(Dense(), VE_SDE, ResidualEDM(), image_size=SIDE)
     if path is not None and path.exists():
         model.network.load_state_dict(load_file(path))
         return model.eval()

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import Cancelled
 from scoreinv.preconditioning import ResidualEDM
 from scoreinv.prior import ScorePrior
@@ -35,7 +36,7 @@ class _Nothing(nn.Module):
 
 
 def prior() -> ScorePrior:
-    return ScorePrior(_Nothing(), VE(0.01, 20.0), ResidualEDM(), (-1.0, 1.0), 16).eval()
+    return ConditionalPrior(_Nothing(), VE(0.01, 20.0), ResidualEDM(), (-1.0, 1.0), 16).eval()
 
 
 def scene(height: int = 96, width: int = 120) -> tuple[np.ndarray, np.ndarray]:

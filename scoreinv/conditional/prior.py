@@ -1,0 +1,69 @@
+"""A prior whose network was trained to take an observation."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from scoreinv.conditional.encoder import look, seen_size
+from scoreinv.errors import InputError
+from scoreinv.guess import Guess
+from scoreinv.networks.encoder import Encoder
+from scoreinv.networks.ncsnpp import NCSNpp
+from scoreinv.preconditioning import ResidualEDM
+from scoreinv.prior import RecommendedSampler, ScorePrior
+from scoreinv.sdes import SDE, as_time
+
+
+class ConditionalPrior(ScorePrior):
+    """A `ScorePrior` that also knows grad log p_t(x | y), given the guess that was made from y.
+
+    Without an observation it is the unconditional prior.
+
+    Arguments:
+        network, sde, preconditioning, data_range, image_size, sampler: see `ScorePrior`.
+        encoder: what its network is shown of grey pictures by; None where it takes no features.
+        encoder_scale: how many times larger than the picture its luma is shown to the encoder.
+    """
+
+    conditional = True
+
+    def __init__(
+        self,
+        network: NCSNpp,
+        sde: SDE,
+        preconditioning: ResidualEDM,
+        data_range: tuple[float, float] = (-1.0, 1.0),
+        image_size: int = 32,
+        sampler: RecommendedSampler | None = None,
+        encoder: Encoder | None = None,
+        encoder_scale: int = 0,
+    ) -> None:
+        super().__init__(network, sde, preconditioning, data_range, image_size, sampler)
+        self.encoder = encoder
+        self.encoder_scale = encoder_scale
+
+    def noise_given(self, x: Tensor, t: float | Tensor, guess: Guess) -> Tensor:
+        """-sigma(t) grad log p_t(x | y), given the guess that was made from y, the shape of x."""
+        self._check_sides(x)
+        t = as_time(t).expand(x.shape[0])
+        return self.preconditioning.noise(self.network, x, t, self.sde, self.data_range, guess)
+
+    def over(self, network: NCSNpp) -> ConditionalPrior:
+        """The same reading of another network of the kind, which is shown what the same encoder says."""
+        reading = (self.sde, self.preconditioning, self.data_range, self.image_size, self.sampler)
+        return ConditionalPrior(network, *reading, self.encoder, self.encoder_scale)
+
+    def seen_size(self, height: int, width: int) -> tuple[int, int]:
+        """The size of the luma that `look` wants of a picture of height x width."""
+        return seen_size(height, width, self.encoder_scale)
+
+    def look(self, luma: Tensor) -> tuple[Tensor, ...]:
+        """What grey pictures show: maps of features for `Conditioned`, one evaluation of the encoder.
+
+        luma: (B, 1, H, W) in [0, 1], of sides that are multiples of 32, over all of each picture (`seen_size`).
+
+        Raises InputError for a prior whose network takes no features.
+        """
+        if self.encoder is None:
+            raise InputError("this model looks at no pictures: it was trained without an encoder")
+        return look(self.encoder, luma)
