@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import accumulate, groupby
+from pathlib import PurePosixPath
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
+from scoreinv.imaging.colour import grey_weights
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import SDE
 from scoreinv.training import draws
 from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, TrainingConfig
 from scoreinv.training.objectives import draw_times, per_image_loss, per_image_loss_given
-from scoreinv.training.observations import FINE_WITHHELD, draw_observed
+from scoreinv.training.observations import FINE_WITHHELD, draw_observed, on_other_film
 from scoreinv.training.pictures import Pictures
 
 
@@ -32,6 +36,7 @@ class Batch:
         refined: (B,) bool, whether it is also shown the picture at half the size; None as before.
         fine: (B, C, sH, sW), the pictures at the scale at which their luma is shown besides; NaN where it is not. None
             for priors that take no finer luma.
+        seen: (B, 1, kH, kW) in [0, 1], the pictures' luma as it is shown to the encoder. None for priors without one.
     """
 
     images: Tensor
@@ -41,6 +46,7 @@ class Batch:
     observed: Tensor | None = None
     refined: Tensor | None = None
     fine: Tensor | None = None
+    seen: Tensor | None = None
 
     def part(self, rows: slice) -> Batch:
         """Some of the pictures."""
@@ -56,7 +62,8 @@ class Batch:
         if self.observed is None:
             return per_image_loss(objective, prior, self.images, self.times, self.noise)
         shown = (self.observed, self.refined)
-        return per_image_loss_given(objective, prior, self.images, *shown, self.times, self.noise, self.fine)
+        above = (self.fine, self.seen)
+        return per_image_loss_given(objective, prior, self.images, *shown, self.times, self.noise, *above)
 
 
 @dataclass(frozen=True)
@@ -66,12 +73,13 @@ class BatchSource:
     Attributes:
         pictures: what is drawn from.
         data, objective, sde: how pictures and times are drawn.
-        image_size: side of a training picture; drawn are `luma_scale` times larger ones.
+        image_size: side of a training picture; drawn are larger ones, by the largest of the scales.
         data_range: model values of black and white.
         batch_size: of the global batch.
         seed: of all draws.
         observations: what a conditional prior is shown; None for the others.
-        luma_scale: how many times finer its luma is shown.
+        luma_scale, encoder_scale: how many times finer its luma is shown to the network and to the encoder.
+        gray_weights: name of those of the luma.
     """
 
     pictures: Pictures
@@ -84,6 +92,8 @@ class BatchSource:
     seed: int
     observations: ObservationConfig | None = None
     luma_scale: int = 1
+    encoder_scale: int = 0
+    gray_weights: str = "rec601"
 
     @classmethod
     def of(cls, config: TrainingConfig, pictures: Pictures, batch_size: int, seed: int) -> BatchSource:
@@ -100,6 +110,8 @@ class BatchSource:
             seed,
             config.observations,
             config.luma_scale,
+            config.encoder_scale,
+            config.gray_weights,
         )
 
     def batch(self, step: int, part: slice = slice(None)) -> Batch:
@@ -120,7 +132,7 @@ class BatchSource:
         pictures = torch.from_numpy(images).permute(0, 3, 1, 2)
         shown = {} if self.observations is None else self._shown(step, indices, pictures)
         return Batch(
-            F.avg_pool2d(pictures, self.luma_scale) if self.luma_scale > 1 else pictures,
+            _reduced(pictures, self._drawn_scale),
             times[part],
             torch.from_numpy(noise).permute(0, 3, 1, 2),
             None if labels is None else torch.from_numpy(labels[chosen]),
@@ -128,23 +140,52 @@ class BatchSource:
         )
 
     def _shown(self, step: int, indices: range, pictures: Tensor) -> dict[str, Tensor]:
+        """What is shown of the pictures, of which some get the luma of another film."""
         streams = [draws.stream(self.seed, draws.OBSERVED, step, index) for index in indices]
         shown = [draw_observed(self.observations, self.image_size, stream) for stream in streams]
         observed, refined = zip(*shown, strict=True)
         values = {"observed": torch.from_numpy(np.stack(observed)), "refined": torch.tensor(refined)}
+        withheld = torch.tensor([self.luma_scale > 1 and stream.random() < FINE_WITHHELD for stream in streams])
+        for row, stream in enumerate(streams):
+            if observed[row][0].any() and stream.random() < self.observations.other_films:
+                self._put_on_other_film(pictures[row], stream)
         if self.luma_scale > 1:
-            withheld = torch.tensor([stream.random() < FINE_WITHHELD for stream in streams])
-            values["fine"] = torch.where(withheld[:, None, None, None], torch.nan, pictures)
+            fine = _reduced(pictures, self._drawn_scale // self.luma_scale)
+            values["fine"] = torch.where(withheld[:, None, None, None], torch.nan, fine)
+        if self.encoder_scale:
+            seen = _reduced(pictures, self._drawn_scale // self.encoder_scale)
+            weights = torch.from_numpy(grey_weights(self.gray_weights)).float()
+            low, high = self.data_range
+            values["seen"] = (torch.einsum("c,bchw->bhw", weights, seen)[:, None] - low) / (high - low)
         return values
+
+    def _put_on_other_film(self, picture: Tensor, generator: np.random.Generator) -> None:
+        low, high = self.data_range
+        rgb = ((picture - low) / (high - low)).permute(1, 2, 0).clamp(0, 1).numpy()
+        changed = torch.from_numpy(on_other_film(rgb, self.gray_weights, generator)).permute(2, 0, 1)
+        picture.copy_(changed * (high - low) + low)
+
+    @property
+    def _drawn_scale(self) -> int:
+        return max(self.luma_scale, self.encoder_scale)
 
     @property
     def _drawn_side(self) -> int:
-        return self.image_size * self.luma_scale
+        return self.image_size * self._drawn_scale
 
     def _picture(self, position: int) -> int:
-        """The picture at a position of the endless sequence of shuffled passes over all pictures."""
-        count = len(self.pictures)
-        return int(_order(self.seed, position // count, count)[position % count])
+        """The picture at a position of the endless sequence of shuffled passes over the pictures."""
+        groups = self._groups
+        count = sum(taken for _, taken in groups)
+        return int(_order(self.seed, position // count, groups)[position % count])
+
+    @cached_property
+    def _groups(self) -> tuple[tuple[int, int], ...]:
+        """Numbers of pictures that follow each other and have one share, and how many of them a pass takes."""
+        shares = dict(self.data.shares)
+        each = [shares.get(PurePosixPath(name).parts[0], 1.0) for name in self.pictures.names] if shares else []
+        runs = [(share, len(list(run))) for share, run in groupby(each)] or [(1.0, len(self.pictures))]
+        return tuple((count, max(1, round(share * count))) for share, count in runs)
 
     def _draw(self, index: int, generator: np.random.Generator, out: np.ndarray) -> None:
         """One crop (or whole picture), flipped and brought to the model's range, into `out` (H, W, C)."""
@@ -169,13 +210,37 @@ class BatchSource:
     def _random_crop(self, levels: tuple[np.ndarray, ...], generator: np.random.Generator) -> np.ndarray:
         level = levels[generator.integers(len(levels))]
         size = self._drawn_side
+        if self.data.mode == "zooms":
+            return _zoom(level, size, self.data.least_zoom, generator)
         top, left = (int(generator.integers(extent - size + 1)) for extent in level.shape[:2])
         return level[top : top + size, left : left + size]
 
 
+def _reduced(pictures: Tensor, factor: int) -> Tensor:
+    """Means of blocks of factor x factor pixels."""
+    return F.avg_pool2d(pictures, factor) if factor > 1 else pictures
+
+
 @lru_cache(maxsize=4)
-def _order(seed: int, epoch: int, count: int) -> np.ndarray:
-    return draws.stream(seed, draws.ORDER, epoch).permutation(count)
+def _order(seed: int, epoch: int, groups: tuple[tuple[int, int], ...]) -> np.ndarray:
+    """A pass: of each (count, taken) of the pictures so many, chosen anew; all of them shuffled."""
+    generator = draws.stream(seed, draws.ORDER, epoch)
+    firsts = accumulate((count for count, _ in groups), initial=0)
+    chosen = [
+        first + generator.permutation(count)[:taken] for first, (count, taken) in zip(firsts, groups, strict=False)
+    ]
+    return chosen[0] if len(chosen) == 1 else generator.permutation(np.concatenate(chosen))
+
+
+def _zoom(pixels: np.ndarray, size: int, least: float, generator: np.random.Generator) -> np.ndarray:
+    """A square of a picture (H, W, C), its side the shorter one's by a log-uniform factor, brought to size x size."""
+    height, width = pixels.shape[:2]
+    side = min(height, width)
+    side = min(side, max(1, round(side * least ** generator.random())))
+    top, left = (int(generator.integers(extent - side + 1)) for extent in (height, width))
+    square = Image.fromarray(np.ascontiguousarray(pixels[top : top + side, left : left + side]).squeeze())
+    method = Image.Resampling.BOX if size < side else Image.Resampling.BICUBIC
+    return np.atleast_3d(np.asarray(square.resize((size, size), method)))
 
 
 def _shifted(pixels: np.ndarray, by: np.ndarray) -> np.ndarray:

@@ -19,9 +19,13 @@ class DataConfig:
 
     Attributes:
         source: a folder (read recursively) or a zip file; None for the small built-in set of photographs.
-        mode: `crops` of big pictures at several scales, or whole pictures brought to size by `resize` (the shorter side
-            becomes the drawn one; of a longer one a random part is taken).
+        mode: `crops` of big pictures at several scales; whole pictures brought to size by `resize` (the shorter side
+            becomes the drawn one; of a longer one a random part is taken); or `zooms`, squares of any size from
+            `least_zoom` of the shorter side up to all of it, brought to size.
         scales: of the pictures that crops are taken from, at most 1; equally likely where the picture allows.
+        least_zoom: of `zooms`, side of the smallest square, as a share of the picture's shorter side.
+        shares: of folders of the source, how much of their pictures each pass takes, drawn anew: sets of few subjects
+            need not crowd out the others. ((folder, share), ...), each share in (0, 1]; of other folders all.
         flip: mirror every second picture.
         shift: move each drawn picture by up to so many pixels both ways, reflected at its borders.
         dequantise: values (k + u) / 256 with u uniform on [0, 1) instead of k / 255.
@@ -33,8 +37,10 @@ class DataConfig:
     """
 
     source: str | None = None
-    mode: Literal["crops", "resize"] = "crops"
+    mode: Literal["crops", "resize", "zooms"] = "crops"
     scales: tuple[float, ...] = (1.0, 0.7, 0.5, 0.35, 0.25)
+    least_zoom: float = 0.5
+    shares: tuple[tuple[str, float], ...] = ()
     flip: bool = True
     shift: int = 0
     dequantise: bool = False
@@ -44,7 +50,9 @@ class DataConfig:
     memory_gb: float = 6.0
 
     def __post_init__(self) -> None:
-        _choice("data.mode", self.mode, ("crops", "resize"))
+        _choice("data.mode", self.mode, ("crops", "resize", "zooms"))
+        _require(0 < self.least_zoom <= 1, "data.least_zoom must lie in (0, 1]")
+        _require(all(0 < share <= 1 for _, share in self.shares), "data.shares must lie in (0, 1]")
         _require(bool(self.scales) and all(0 < scale <= 1 for scale in self.scales), "data.scales must lie in (0, 1]")
         _require(self.detail_candidates >= 1, "data.detail_candidates must be at least 1")
         _require(self.shift >= 0, "data.shift must not be negative")
@@ -124,6 +132,8 @@ class ObservationConfig:
         hints: luma, and chroma at a few places.
         damaged_gray: luma with holes, sometimes with chroma at a few places.
         refined: holes, and the whole picture at half the size: the step from one scale to the next finer one.
+        other_films: no share of these: of the pictures whose luma is shown, how many get one that another film made
+            (`observations.on_other_film`).
     """
 
     nothing: float = 0.15
@@ -132,11 +142,18 @@ class ObservationConfig:
     hints: float = 0.1
     damaged_gray: float = 0.1
     refined: float = 0.1
+    other_films: float = 0.0
 
     def __post_init__(self) -> None:
-        shares = asdict(self).values()
+        shares = self.kinds.values()
         _require(all(share >= 0 for share in shares), "observations: shares must not be negative")
         _require(abs(sum(shares) - 1) < 1e-6, f"observations: shares must add up to 1, not {sum(shares):g}")
+        _require(0 <= self.other_films <= 1, "observations.other_films must lie in [0, 1]")
+
+    @property
+    def kinds(self) -> dict[str, float]:
+        """Share of each kind of observation."""
+        return {name: share for name, share in asdict(self).items() if name != "other_films"}
 
 
 @dataclass(frozen=True)
@@ -198,9 +215,19 @@ class TrainingConfig:
         return 1 if self.observations is None else self.model.preconditioning.luma_scale
 
     @property
+    def gray_weights(self) -> str:
+        """Name of the grey weights of the luma that is shown."""
+        return "rec601" if self.observations is None else self.model.preconditioning.gray_weights
+
+    @property
+    def encoder_scale(self) -> int:
+        """How many times larger than the picture its luma is shown to the encoder; 0: not at all."""
+        return 0 if self.observations is None else self.model.encoder_scale
+
+    @property
     def drawn_side(self) -> int:
-        """Side of the pictures that are drawn, in pixels: the model's, or that of the finer luma."""
-        return self.model.image_size * self.luma_scale
+        """Side of the pictures that are drawn, in pixels: the model's, or that of the finest luma it is shown."""
+        return self.model.image_size * max(self.luma_scale, self.encoder_scale)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` is its inverse."""

@@ -6,12 +6,12 @@ Holes take a large part of the crop, more than in most photographs to be restore
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from scoreinv.imaging.colour import with_luma
 from scoreinv.training.config import ObservationConfig
 
 FINE_WITHHELD = 0.05
@@ -26,7 +26,7 @@ def draw_observed(config: ObservationConfig, side: int, generator: np.random.Gen
     Returns the observed components, (3, side, side) bool, luma and two of chroma; and whether the picture is known at
     half the size.
     """
-    shares = asdict(config)
+    shares = config.kinds
     total = sum(shares.values())  # numpy wants it nearer to 1 than rounded shares come
     kind = generator.choice(list(shares), p=[share / total for share in shares.values()])
     observed = np.zeros((3, side, side), dtype=bool)
@@ -39,6 +39,19 @@ def draw_observed(config: ObservationConfig, side: int, generator: np.random.Gen
     if kind == "hints" or (kind == "damaged_gray" and generator.random() < 0.3):
         observed[1:] = observed[0] & _hints(side, generator)
     return observed, kind == "refined"
+
+
+def on_other_film(rgb: np.ndarray, gray_weights: str, generator: np.random.Generator) -> np.ndarray:
+    """A picture (H, W, 3) in [0, 1] on the luma that a random film, developed somehow, would have made of it.
+
+    Old films were blind to red, and no film has Rec. 601's weights: those of the channels are random, and so are the
+    gamma and the greys of black and white. The chroma stays, as far as it fits (`with_luma`).
+    """
+    sensitivity = generator.dirichlet((1.5, 2.0, 1.5)).astype(np.float32)
+    gamma = np.float32(np.exp(generator.normal(0.0, 0.3)))
+    black, white = np.float32(generator.uniform(0.0, 0.12)), np.float32(generator.uniform(0.88, 1.0))
+    grey = black + (white - black) * (rgb @ sensitivity) ** gamma
+    return with_luma(grey, rgb, gray_weights)
 
 
 def draw_hole(side: int, generator: np.random.Generator) -> np.ndarray:

@@ -32,6 +32,7 @@ BUILTIN = Path(__file__).parent / "builtin"
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".pnm"})
 
 _CACHED_FROM = 5000  # so many pictures take long enough to decode that the result is kept
+_ZOOMED_SIDES = 1.5
 _CHUNK = 256
 _DECODING_ERRORS = (InputError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
@@ -235,12 +236,16 @@ def _pyramid(file: _File, config: DataConfig, side: int, channels: int) -> tuple
     """A file at the scales that it is trained at: HxWxC uint8, finest first.
 
     Scales are reduced by area averaging. A picture too small for a crop is enlarged to it, and only that scale is kept.
+    Zooms are taken of the picture as it is, its shorter side reduced to `_ZOOMED_SIDES` times the drawn one.
     """
     image = _eight_bits(file.source(), channels)
     width, height = image.size
     if config.mode == "crops":
         sizes = [(round(width * scale), round(height * scale)) for scale in sorted(config.scales, reverse=True)]
         sizes = [size for size in sizes if min(size) >= side]
+    elif config.mode == "zooms":
+        scale = min(1.0, _ZOOMED_SIDES * side / min(width, height))
+        sizes = [(max(1, round(width * scale)), max(1, round(height * scale)))]
     else:
         sizes = []
     if not sizes:
