@@ -184,6 +184,40 @@ def test_crops_are_parts_of_the_picture_everywhere_and_half_of_them_mirrored(tmp
     assert (still[:, 0, 0, 0] < still[:, 0, 0, -1]).all()
 
 
+def test_zooms_are_squares_of_all_sizes(tmp_path: Path) -> None:
+    _gradient(tmp_path, "a.png", 60, 40)
+    data = DataConfig(str(tmp_path), mode="zooms", least_zoom=0.5, flip=False)
+    pictures = load_pictures(data, 32, 3)
+    assert [level.shape for level in pictures.levels[0]] == [(40, 60, 3)]
+    values = (_source(pictures, data, 32, batch_size=300).batch(0).images + 1) * 127.5
+    assert values.shape == (300, 3, 32, 32)
+    for axis, extent in ((0, 60), (1, 40)):  # red counts columns, green rows
+        first, last = (values[:, axis].movedim(2 - axis, 0)[edge].mean(1) for edge in (0, -1))
+        side = (last - first) / 31 * 32
+        assert side.min() == pytest.approx(20, abs=0.7)
+        assert side.max() == pytest.approx(40, abs=0.7)
+        assert first.min() < 1
+        assert last.max() > extent - 2.5
+    large = tmp_path / "large"
+    _gradient(large, "b.png", 120, 80)
+    _gradient(large, "small.png", 12, 10)
+    levels = [picture[0].shape for picture in load_pictures(replace(data, source=str(large)), 32, 3).levels]
+    assert levels == [(48, 72, 3), (10, 12, 3)]
+
+
+def test_a_pass_takes_the_asked_share_of_each_folder(tmp_path: Path) -> None:
+    for index in range(12):
+        path = tmp_path / ("few" if index < 4 else "many") / f"{index:02}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.new("L", (8, 8), index).save(path)
+    data = DataConfig(str(tmp_path), shares=(("many", 0.25),))
+    source = _source(load_pictures(data, 8, 1), data, 8, batch_size=6)
+    passes = [((source.batch(step).images[:, 0, 0, 0] + 1) * 127.5).round().long().tolist() for step in range(40)]
+    assert all(set(taken) >= set(range(4)) and len(set(taken)) == 6 for taken in passes)
+    assert set().union(*passes) == set(range(12))
+    assert len({tuple(taken) for taken in passes}) > 30
+
+
 def test_dequantisation_fills_the_interval_of_each_level(tmp_path: Path) -> None:
     Image.new("L", (32, 32), 255).save(tmp_path / "white.png")
     Image.new("L", (32, 32), 0).save(tmp_path / "black.png")

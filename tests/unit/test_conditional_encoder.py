@@ -1,0 +1,238 @@
+"""Priors that are shown what a picture shows: their network, their files, training, and colours drawn by them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from scoreinv.checkpoints.config import ModelConfig
+from scoreinv.checkpoints.files import load_model, read_metadata
+from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.errors import CheckpointError, InputError
+from scoreinv.guidance import Conditioned, Tiled
+from scoreinv.guidance.orientations import MIRRORED
+from scoreinv.imaging.colour import luma
+from scoreinv.networks.encoder import FEATURES, Encoder
+from scoreinv.operators import gray
+from scoreinv.preconditioning import EDM, ResidualEDM
+from scoreinv.sdes import VE
+from scoreinv.tasks.colorization import colorize
+from scoreinv.training.batches import BatchSource
+from scoreinv.training.config import DataConfig, ObservationConfig, TrainingConfig
+from scoreinv.training.loop import train
+from scoreinv.training.objectives import per_image_loss_given
+from scoreinv.training.observations import on_other_film
+from scoreinv.training.pictures import load_pictures
+from scoreinv.training.presets import conditional_training
+
+SHOWN = replace(
+    conditional_training(VE(), DataConfig()).model.network,
+    width=8,
+    multipliers=(1, 1, 1),
+    blocks=1,
+    attention_levels=(),
+    patch=1,
+    condition_channels=17,
+    feature_channels=FEATURES,
+)
+CONFIG = ModelConfig(SHOWN, VE(0.01, 20.0), ResidualEDM(luma_scale=2), image_size=16, encoder_scale=4)
+NOT_REFINED = torch.zeros(2, dtype=torch.bool)
+
+
+@pytest.fixture(scope="module")
+def prior() -> ConditionalPrior:
+    """A random network whose output is not negligible."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        model = CONFIG.build()
+        nn.init.normal_(model.network.conv_out.weight, std=0.3)
+    return model
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    for number in range(8):
+        pixels = np.random.default_rng(number).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+        path = tmp_path / "data" / ("few" if number < 4 else "many") / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).resize((90, 80), Image.Resampling.BICUBIC).save(path)
+    return tmp_path / "data"
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def grey(height: int, width: int, seed: int = 0) -> Tensor:
+    return torch.rand(1, 1, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+def given(prior: ConditionalPrior, height: int, width: int, luma: Tensor | None = None) -> Conditioned:
+    operator = gray("rec601", height, width)
+    features = None if luma is None else prior.look(luma)
+    return Conditioned(prior, operator, operator(draw(1, 3, height, width, seed=1)), features=features)
+
+
+def training(folder: Path) -> TrainingConfig:
+    data = DataConfig(str(folder), mode="zooms", holdout_fraction=0.2)
+    observations = ObservationConfig(0.1, 0.0, 0.6, 0.2, 0.1, 0.0, other_films=0.5)
+    config = conditional_training(VE(0.01, 20.0), data)
+    settings = {"batch_size": 4, "steps": 3, "validation_images": 4, "sample_every": 0}
+    return replace(config, model=CONFIG, observations=observations, **settings)
+
+
+def test_the_network_is_told_what_the_picture_shows(prior: ConditionalPrior) -> None:
+    x = draw(1, 3, 16, 16)
+    one, other, none = (
+        given(prior, 16, 16, shown).noise(x, 0.5) for shown in (grey(64, 64), grey(64, 64, seed=1), None)
+    )
+    assert not torch.allclose(one, other, atol=1e-3)
+    assert not torch.allclose(one, none, atol=1e-3)
+    nothing = given(prior, 16, 16, grey(64, 64))
+    nothing.guess = replace(nothing.guess, features=tuple(torch.zeros_like(f) for f in nothing.guess.features))
+    torch.testing.assert_close(nothing.noise(x, 0.5), none)
+
+
+def test_windows_see_their_part_of_it(prior: ConditionalPrior) -> None:
+    whole = given(prior, 16, 32, grey(64, 128))
+    windows = whole.windows([(0, 0, 16, 16), (0, 16, 16, 16)], 2)
+    assert [f.shape for f in windows.guess.features] == [(4, FEATURES[0], 8, 8), (4, FEATURES[1], 4, 4), (4, 320, 2, 2)]
+    for part, all_of_it in zip(windows.guess.features, whole.guess.features, strict=True):
+        halves = all_of_it.chunk(2, dim=3)
+        for row in range(4):
+            torch.testing.assert_close(part[row], halves[row // 2][0])
+    x = draw(2, 3, 16, 32)
+    found = Tiled(whole, 16, 8).noise(x, 0.5)
+    torch.testing.assert_close(found[:, :, :, :8], windows.noise(torch.cat(x.chunk(2, 3)), 0.5)[:2, :, :, :8])
+
+
+def test_mirrored_pictures_show_the_same_mirrored(prior: ConditionalPrior) -> None:
+    condition = given(prior, 16, 16, grey(64, 64))
+    x = draw(1, 3, 16, 16)
+    upright = condition.noise(x, 0.5)
+    turned = condition.guess.each(*[MIRRORED[1].turn] * 3)
+    mirrored = MIRRORED[1].turn_back(prior.noise_given(MIRRORED[1].turn(x), 0.5, turned))
+    condition.orientations = MIRRORED
+    torch.testing.assert_close(condition.noise(x, 0.5), (upright + mirrored) / 2)
+
+
+def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ConditionalPrior) -> None:
+    x0, z, t = draw(2, 3, 16, 16).clamp(-1, 1), draw(2, 3, 16, 16, seed=1), torch.full((2,), 0.5, dtype=torch.float64)
+    objective = conditional_training(VE(), DataConfig()).objective
+    observed = torch.zeros(2, 3, 16, 16, dtype=torch.bool)
+    observed[:, 0] = True
+    observed[1, 0, 3, 4] = False
+    seen, other = grey(64, 64).expand(2, -1, -1, -1), grey(64, 64, seed=1).expand(2, -1, -1, -1)
+    first, second = (
+        per_image_loss_given(objective, prior, x0, observed, NOT_REFINED, t, z, None, shown) for shown in (seen, other)
+    )
+    unseen = per_image_loss_given(objective, prior, x0, observed, NOT_REFINED, t, z)
+    assert abs(first[0] - second[0]) > 1e-4
+    torch.testing.assert_close(first[1], second[1])
+    torch.testing.assert_close(first[1], unseen[1])
+
+
+def test_a_prior_is_trained_with_it_and_saved_without_the_encoder(photographs: Path, tmp_path: Path) -> None:
+    before = {name: value.clone() for name, value in CONFIG.build().encoder.state_dict().items()}
+    trained = train(training(photographs), tmp_path / "run").trained
+    again = load_model(tmp_path / "run" / "model.safetensors")
+    assert again.encoder_scale == 4
+    assert isinstance(again.encoder, Encoder)
+    for name, value in trained.encoder.state_dict().items():
+        assert torch.equal(value, before[name])
+    luma, x = grey(64, 64), draw(1, 3, 16, 16)
+    torch.testing.assert_close(*[given(model, 16, 16, luma).noise(x, 0.5) for model in (trained, again)])
+    path = tmp_path / "run" / "model.safetensors"
+    assert path.stat().st_size < 1e6  # the encoder has 19 MB
+    assert read_metadata(path)[0].network.feature_channels == FEATURES
+
+
+def test_a_model_without_an_encoder_says_so_nowhere(tmp_path: Path) -> None:
+    config = replace(CONFIG, network=replace(SHOWN, feature_channels=()), encoder_scale=0)
+    described = config.to_dict()
+    del described["encoder_scale"], described["network"]["feature_channels"]  # as files of before have it
+    assert ModelConfig.from_dict(described) == config
+    model = config.build()
+    assert model.encoder is None
+    with pytest.raises(InputError, match="without an encoder"):
+        model.look(grey(64, 64))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"encoder_scale": 0},
+        {"network": replace(SHOWN, feature_channels=())},
+        {"network": replace(SHOWN, feature_channels=(40, 112))},
+        {"encoder_scale": 3},
+        {"preconditioning": EDM(), "network": replace(SHOWN, condition_channels=0)},
+    ],
+)
+def test_network_and_encoder_belong_together(change: dict[str, object]) -> None:
+    with pytest.raises(CheckpointError, match=r"encoder|observation"):
+        replace(CONFIG, **change)
+
+
+def test_colours_depend_on_what_the_picture_shows(prior: ConditionalPrior) -> None:
+    picture = grey(48, 70)[0, 0].numpy()
+    result = colorize(picture, prior=prior, steps=3)
+    assert np.allclose(luma(result.image), picture, atol=1e-3)
+    with torch.no_grad():
+        blind = CONFIG.build()
+        blind.network.load_state_dict(prior.network.state_dict())
+        for level in blind.network.down:
+            level.features.weight.zero_()
+    assert np.abs(colorize(picture, prior=blind, steps=3).image - result.image).max() > 1e-2
+
+
+def test_the_encoder_is_run_once_a_picture(prior: ConditionalPrior) -> None:
+    calls = []
+    hook = prior.encoder.register_forward_hook(lambda module, inputs, output: calls.append(inputs[0].shape))
+    colorize(grey(48, 70)[0, 0].numpy(), prior=prior, steps=3, samples=2)
+    hook.remove()
+    assert calls == [(1, 3, 64, 96)]
+
+
+def test_batches_have_the_luma_that_the_encoder_is_shown(photographs: Path) -> None:
+    config = training(photographs)
+    pictures = load_pictures(config.data, config.drawn_side, 3)
+    plain = replace(config, observations=replace(config.observations, other_films=0.0))
+    for run in (config, plain):
+        batch = BatchSource.of(run, pictures, 16, 0).batch(0)
+        assert batch.images.shape == (16, 3, 16, 16)
+        assert batch.fine.shape == (16, 3, 32, 32)
+        assert batch.seen.shape == (16, 1, 64, 64)
+        rgb = (batch.images + 1) / 2
+        shown = nn.functional.avg_pool2d(batch.seen, 4)[:, 0]
+        torch.testing.assert_close(luma_of(rgb), shown)
+    changed, same = (BatchSource.of(run, pictures, 16, 0).batch(0) for run in (config, plain))
+    differ = (changed.images - same.images).abs().amax((1, 2, 3)) > 1e-3
+    assert 2 < differ.sum() < 14
+    assert not differ[~same.observed[:, 0].flatten(1).any(1)].any()
+
+
+def luma_of(rgb: Tensor) -> Tensor:
+    return torch.from_numpy(luma(rgb.permute(0, 2, 3, 1).numpy()))
+
+
+def test_another_film_changes_the_luma_and_keeps_the_tint() -> None:
+    rgb = np.random.default_rng(0).uniform(0.4, 0.6, (8, 8, 3)).astype(np.float32)
+    grey_before, chroma = luma(rgb), rgb - luma(rgb)[..., None]
+    lumas = []
+    for seed in range(40):
+        found = on_other_film(rgb, "rec601", np.random.default_rng(seed))
+        assert found.min() >= 0
+        assert found.max() <= 1
+        lumas.append(luma(found))
+        after = found - luma(found)[..., None]
+        factor = (after * chroma).sum(-1) / (chroma**2).sum(-1)  # less where it would not fit
+        assert ((factor > 0) & (factor < 1 + 1e-4)).all()
+        np.testing.assert_allclose(after, factor[..., None] * chroma, atol=1e-5)
+    assert np.std(lumas, axis=0).min() > 0.03
+    assert np.abs(np.mean(lumas, axis=0) - grey_before).max() < 0.1
