@@ -1,6 +1,6 @@
 """Draw pictures of each class that a classifier knows.
 
-`python examples/classes_api.py` writes classes.png here, a row for each class, in the order of their names.
+`python examples/classes_api.py` writes classes.png here, with a row for each class, in the order of the classes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Colour a grey photograph that is an array, as it would come out of a pipeline.
+"""Colour a grey photograph given as an array, as a pipeline would give it.
 
 `python examples/colorize_api.py` writes colorize_1.png and colorize_2.png, two possible colourings, here.
 """

@@ -1,4 +1,4 @@
-"""Fill the scratches of a photograph four times over, and show where the four disagree.
+"""Fill the scratches of a photograph four times, and show where the four results disagree.
 
 `python examples/inpaint_api.py` writes inpaint_1.png to inpaint_4.png, inpaint_mean.png and inpaint_std.png here.
 """
@@ -23,7 +23,7 @@ def main() -> None:
     for number, sample in enumerate(result.samples, start=1):
         sample.save(f"inpaint_{number}.png")
     result.image.save("inpaint_mean.png")
-    # The standard deviation is in units of the picture's range; four times that shows well as a grey picture.
+    # The standard deviation is a fraction of the picture's range; four times as much shows well in grey.
     std = np.asarray(result.std, dtype=np.float32)
     Image.fromarray((255 * np.clip(4 * std, 0, 1)).astype(np.uint8)).save("inpaint_std.png")
 

@@ -34,11 +34,11 @@ STROKES: dict[str, list[tuple[str, Line]]] = {
         ("#5a7832", ((450, 60), (460, 220))),
     ],
 }
-"""Colours on grey/, as somebody would dab them: of fur, tongue and leaves."""
+"""Strokes of colour on grey/, as a person would dab them: fur, tongue and leaves."""
 
 
 def scratches(size: tuple[int, int], coverage: float, seed: int) -> Image.Image:
-    """The mask of a worn print: one crease, then strokes and dust until `coverage` of the area is lost."""
+    """The mask of a worn print: a crease, then scratches and dust until the share `coverage` of the area is lost."""
     rng = np.random.default_rng(seed)
     width, height = size
     mask = Image.new("L", size)
@@ -62,7 +62,7 @@ def scratches(size: tuple[int, int], coverage: float, seed: int) -> Image.Image:
 def _wander(
     rng: np.random.Generator, start: tuple[float, float], direction: float, length: float, wobble: float
 ) -> list[tuple[float, float]]:
-    """Points of a line of `length` pixels whose direction (radians) drifts by `wobble` a step of 4 pixels."""
+    """Points of a line of `length` pixels, whose direction (radians) drifts by `wobble` at each step of 4 pixels."""
     x, y = start
     points = [start]
     for _ in range(max(1, int(length / 4))):
@@ -93,7 +93,7 @@ def ellipse(size: tuple[int, int], box: tuple[int, int, int, int]) -> Image.Imag
 
 
 def outline(size: tuple[int, int], corners: list[tuple[int, int]]) -> Image.Image:
-    """The mask of one object by the corners around it, (x, y) in pixels."""
+    """The mask of one object, given by the corners around it, (x, y) in pixels."""
     mask = Image.new("L", size)
     ImageDraw.Draw(mask).polygon(corners, fill=255)
     return mask

@@ -1,6 +1,6 @@
-"""Rebuild readme/, the README's before-and-after pictures, by the commands that it shows.
+"""Rebuild readme/, the before-and-after pictures of README and guide, with the options that these show.
 
-`python examples/make_readme.py`, after make_examples.py. Neither prior has been trained on these photographs.
+Run `python examples/make_readme.py` after make_examples.py. Neither prior was trained on these photographs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def beside(*pictures: Image.Image) -> Image.Image:
 
 
 def marked(photo: Image.Image, mask: Image.Image) -> Image.Image:
-    """The photograph with what is to be removed in red."""
+    """The photograph, with what is to be removed marked in red."""
     red = Image.blend(photo, Image.new("RGB", photo.size, (230, 0, 60)), 0.5)
     return Image.composite(red, photo, mask)
 

@@ -1,12 +1,13 @@
-"""Flag pictures that a model was not made for by their likelihood, and draw where they lie.
+"""Flag pictures that a model was not made for, by their likelihood, and plot the likelihoods.
 
     python examples/out_of_distribution.py FOLDER [OTHER ...] [--model cifar10] [-n 100] [--figure likelihood.png]
 
-FOLDER holds pictures of the kind that the model knows, but not those that it was trained on, a few hundred at best (for
-`cifar10` the test set): half of them tell what is usual, the other half must pass as such. Against these are set the
-same pictures with noise, blurred, inverted and with their blocks shuffled, and those of OTHER folders, brought to size.
-Flat pictures are *more* likely than any photograph (few bits describe them), so a picture is flagged when its bits per
-dimension are outside of the middle 95 % of the usual ones, on either side. The figure needs matplotlib.
+FOLDER contains pictures of the kind that the model was trained on, but not the training pictures themselves; a few
+hundred are ideal (for `cifar10`, those of its test set). Half of them show which likelihoods are usual, and the other
+half should pass as usual. They are compared with the same pictures with noise, blurred, inverted and with their blocks
+shuffled, and with those of OTHER folders, brought to the model's size. Flat pictures are *more* likely than any
+photograph (few bits describe them), so a picture is flagged when its bits per dimension lie outside of the middle 95 %
+of the usual ones, on either side. The figure needs matplotlib.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from scoreinv.tasks.density import pictures_bits_per_dim
 
 
 def pictures(folder: Path, count: int, side: int) -> np.ndarray:
-    """(N, side, side, 3) uint8: `count` pictures spread over the folder, their middle squares brought to size."""
+    """Read `count` pictures spread over the folder: their middle squares at `side` pixels, (N, side, side, 3) uint8."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in {".png", ".jpg", ".jpeg"})
     if len(paths) < 2:
         raise SystemExit(f"{folder}: fewer than two pictures (png or jpg)")
@@ -40,7 +41,7 @@ def pictures(folder: Path, count: int, side: int) -> np.ndarray:
 
 
 def strange(images: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """The same pictures in ways that no camera takes them."""
+    """Change the pictures in ways that no camera does."""
     noisy = (images + rng.normal(0, 10, images.shape)).round().clip(0, 255).astype(np.uint8)
     blurred = gaussian_filter(images, (0, 1, 1, 0))
     edge = images.shape[1] // 4
@@ -70,7 +71,7 @@ def main() -> None:
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
     if options.figure:
-        import matplotlib  # noqa: F401  (told now that it is missing, not at the end)
+        import matplotlib  # noqa: F401  (fails now if it is missing, not at the end)
     prior = scoreinv.load(options.model)
     side = prior.image_size
     known = pictures(options.folder, 2 * options.n, side)
@@ -90,7 +91,7 @@ def main() -> None:
 
 
 def draw(values: dict[str, np.ndarray], usual: tuple[float, float], path: Path) -> None:
-    """A row of dots for each kind of pictures, over the band of what is usual."""
+    """Plot a row of dots for each kind of pictures, over the band of the usual ones."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,9 +1,9 @@
-"""The pictures of photographs that `scene` was trained on: each one whole, and square parts of it.
+"""Make the pictures of photographs that `scene` was trained on: each one whole, and square parts of it.
 
     python examples/scene_pictures.py PHOTOS/ PICTURES/photos
 
-A whole picture's shorter side becomes 128; 24 parts, of half to all of the shorter side, become 64x64. Of photographs
-that were held out from training (pretrained/photo/training.json) there are no parts.
+A whole picture is reduced to a shorter side of 128 pixels. 24 square parts, of half to all of the shorter side, are
+reduced to 64x64. Photographs that were held out from training (pretrained/photo/training.json) give no parts.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def reduced(path: Path, out: Path, held_out: frozenset[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path, help="folder of photographs")
-    parser.add_argument("out", type=Path, help="folder for the pictures; made when it is not there")
+    parser.add_argument("out", type=Path, help="folder for the pictures; created if it does not exist")
     options = parser.parse_args()
     held_out = frozenset(json.loads(CONFIGURATION.read_text())["data"]["holdout"])
     paths = sorted(path for path in options.photos.iterdir() if path.suffix.lower() in {".jpg", ".jpeg", ".png"})
