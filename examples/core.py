@@ -38,7 +38,7 @@ class Cosine(SDE):
 
 
 def main() -> None:
-    # The network was trained on VP. It is told the noise level sigma / alpha, so it serves every SDE.
+    # The network was trained on VP. It takes the noise level sigma / alpha, so it serves every SDE.
     trained = scoreinv.load("cifar10")
     prior = ScorePrior(trained.network, Cosine(), trained.preconditioning, image_size=SIDE)
     shape = (COUNT, 3, SIDE, SIDE)
