@@ -18,7 +18,7 @@ from scoreinv.errors import InputError
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import forward_kernel
 from scoreinv.samplers.noise import NoiseStream
-from scoreinv.sdes import DDPM, VE, VP, broadcast
+from scoreinv.sdes import VE, VP, broadcast
 
 
 class Predictor(Protocol):
@@ -96,7 +96,7 @@ class Ancestral:
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, noise: NoiseStream) -> Tensor:
         sde = prior.sde
-        if not isinstance(sde, VE | VP | DDPM):
+        if not isinstance(sde, VE | VP):
             raise InputError(f"ancestral sampling is for VE and VP, not for {type(sde).__name__}")
         ratio, variance = forward_kernel(sde, s, t)
         std = variance.sqrt()

@@ -9,7 +9,7 @@ import torch
 
 from scoreinv.errors import InputError
 from scoreinv.samplers.base import forward_kernel
-from scoreinv.sdes import DDPM, VE, VP, SubVP
+from scoreinv.sdes import DDPM, VE, VP, SubVP, time_at
 
 T = torch.tensor([1e-5, 1e-3, 0.05, 0.3, 0.77, 1.0], dtype=torch.float64)
 VE_SDE, VP_SDE, SUBVP_SDE, DDPM_SDE = VE(0.01, 50.0), VP(0.1, 20.0), SubVP(0.1, 20.0), DDPM(0.1, 20.0)
@@ -110,12 +110,49 @@ def test_forward_kernels_compose_to_the_marginal(sde):
     assert float(variance) > 0
 
 
-def test_ddpm_table_at_its_grid_points():
-    beta = torch.linspace(0.1 / 1000, 20 / 1000, 1000, dtype=torch.float64)
-    signal = torch.cumprod(1 - beta, 0)
-    grid = torch.arange(1000, dtype=torch.float64) / 999
-    assert close(DDPM_SDE.alpha(grid), signal.sqrt(), 1e-7)
-    assert close(DDPM_SDE.sigma(grid), (1 - signal).sqrt(), 1e-7)
+CHAINS = pytest.mark.parametrize("sde", [DDPM_SDE, DDPM(0.1, 10.0, 20), DDPM(0.1, 1.9, 2)], ids=["1000", "20", "2"])
+
+
+def chain(sde: DDPM) -> tuple[torch.Tensor, torch.Tensor]:
+    """alpha_i^2 and sigma_i^2 of the chain as Ho et al. 2020 define it; sigma_i^2 = sigma_{i-1}^2 (1 - b_i) + b_i."""
+    beta = torch.linspace(sde.beta_min / sde.steps, sde.beta_max / sde.steps, sde.steps, dtype=torch.float64)
+    variance = [torch.tensor(0.0, dtype=torch.float64)]
+    for b in beta:
+        variance.append(variance[-1] * (1 - b) + b)
+    return torch.cumprod(1 - beta, 0), torch.stack(variance[1:])
+
+
+@CHAINS
+def test_ddpm_is_its_chain_at_the_grid_points(sde):
+    signal, variance = chain(sde)
+    grid = torch.arange(sde.steps, dtype=torch.float64) / (sde.steps - 1)
+    assert close(sde.alpha(grid), signal.sqrt(), 1e-12)
+    assert close(sde.sigma(grid), variance.sqrt(), 1e-12)
+    assert close(sde.noise_to_signal(grid), (variance / signal).sqrt(), 1e-12)
+
+
+def test_ddpm_is_smooth_between_them():
+    """Rates do not jump at grid points, and alpha falls as sigma rises; a piecewise linear table jumps by a sixth."""
+    for sde in (DDPM_SDE, DDPM(0.1, 10.0, 20)):
+        grid = torch.arange(1, sde.steps - 1, dtype=torch.float64) / (sde.steps - 1)
+        for rate in (sde.drift_rate, sde.diffusion_squared):
+            before, after = rate(grid - 1e-9), rate(grid + 1e-9)
+            assert ((after - before).abs() < 1e-5 * before.abs()).all()
+        fine = torch.linspace(0, 1, 7 * sde.steps, dtype=torch.float64)
+        assert (sde.alpha(fine).diff() < 0).all()
+        assert (sde.sigma(fine).diff() > 0).all()
+        # Each step of the chain is one beta: the cubic takes no detour.
+        assert (sde.drift_rate(fine) > -0.5 * 1.6 * sde.beta_max).all()
+        assert (sde.drift_rate(fine) < -0.5 * 0.9 * sde.beta_min).all()
+
+
+@pytest.mark.parametrize("sde", [VE_SDE, VP_SDE, SUBVP_SDE, DDPM_SDE], ids=["ve", "vp", "subvp", "ddpm"])
+def test_times_of_noise_levels(sde):
+    t = torch.cat([T[:-1], torch.tensor([0.123456, 0.5, 0.99], dtype=torch.float64)]).reshape(2, 4)
+    assert close(time_at(sde, sde.noise_to_signal(t)), t, 1e-12)
+    assert close(sde.noise_to_signal(t), sde.sigma(t) / sde.alpha(t))
+    beyond = time_at(sde, torch.tensor([0.0, 1e12], dtype=torch.float64))
+    assert torch.allclose(beyond, torch.tensor([0.0, 1.0], dtype=torch.float64))
 
 
 @pytest.mark.parametrize("sde", [VE_SDE, VP_SDE, SUBVP_SDE], ids=["ve", "vp", "subvp"])
