@@ -56,6 +56,11 @@ class Prior(ABC):
         """The state x at time t, with observed components replaced by the observation diffused with the noise z."""
         return x
 
+    @property
+    def constrains(self) -> bool:
+        """Whether `constrain` replaces anything: samplers ask for it, and draw noise for it, only then."""
+        return type(self).constrain is not Prior.constrain
+
     def finish(self, x0: Tensor) -> Tensor:
         """The end result, with what must hold exactly made exact."""
         return x0
@@ -89,6 +94,10 @@ class PriorWrapper(Prior):
 
     def constrain(self, x: Tensor, t: Tensor, z: Tensor) -> Tensor:
         return self.prior.constrain(x, t, z)
+
+    @property
+    def constrains(self) -> bool:
+        return self.prior.constrains or type(self).constrain is not PriorWrapper.constrain
 
     def finish(self, x0: Tensor) -> Tensor:
         return self.prior.finish(x0)

@@ -132,6 +132,16 @@ def initial_state(
     return start.x
 
 
+def fresh(prior: Prior, x: Tensor, noise: NoiseStream) -> Tensor | None:
+    """Noise for the constraint of states like x; None for a prior that has none."""
+    return noise.normal(x.shape, x.device, x.dtype) if prior.constrains else None
+
+
+def constrained(prior: Prior, x: Tensor, t: Tensor, z: Tensor | None) -> Tensor:
+    """The state at time t, constrained with the noise z if there is any."""
+    return x if z is None else prior.constrain(x, t, z)
+
+
 def diffuse(sde: SDE, x: Tensor, s: Tensor, t: Tensor, z: Tensor) -> Tensor:
     """A draw from the forward kernel p(x_t | x_s = x), s < t, with standard normal z."""
     ratio, variance = forward_kernel(sde, s, t)

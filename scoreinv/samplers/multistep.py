@@ -24,7 +24,9 @@ from scoreinv.samplers.base import (
     Progress,
     Samples,
     State,
+    constrained,
     diffuse,
+    fresh,
     initial_state,
     report,
     time_grid,
@@ -71,8 +73,8 @@ class Multistep:
         times = time_grid(sde, self.spacing, self.steps, self.times, start)
         level = -sde.noise_to_signal(times).log()
         x = initial_state(prior, shape, times[0], noise, start)
-        z = noise.normal(x.shape, x.device, x.dtype)
-        x = prior.constrain(x, times[0], z)
+        z = fresh(prior, x, noise)
+        x = constrained(prior, x, times[0], z)
         previous = None
         for i, (t, s) in enumerate(pairwise(times)):
             if s < t:
@@ -90,8 +92,8 @@ class Multistep:
                 x = diffuse(sde, x, t, s, noise.normal(x.shape, x.device, x.dtype))
                 previous = None
             if eta > 0:
-                z = noise.normal(x.shape, x.device, x.dtype)
-            x = prior.constrain(x, s, z)
+                z = fresh(prior, x, noise)
+            x = constrained(prior, x, s, z)
             report(callback, Progress((i + 1) / len(times), i + 1, len(times), float(s), x, prior.calls))
         result = prior.samples(prior.denoise(x, times[-1]))
         report(callback, Progress(1.0, len(times), len(times), 0.0, result.x0, prior.calls))

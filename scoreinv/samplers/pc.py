@@ -16,7 +16,9 @@ from scoreinv.samplers.base import (
     Progress,
     Samples,
     State,
+    constrained,
     diffuse,
+    fresh,
     initial_state,
     report,
     time_grid,
@@ -92,4 +94,4 @@ class PC:
 
 
 def _constrain(prior: Prior, x: Tensor, t: Tensor, noise: NoiseStream) -> Tensor:
-    return prior.constrain(x, t, noise.normal(x.shape, x.device, x.dtype))
+    return constrained(prior, x, t, fresh(prior, x, noise))

@@ -53,10 +53,10 @@ def test_noise_of_ddpm() -> None:
 
 
 class Recorded:
-    """Noise drawn before: the initial state, then that of each step; that for an observation is not looked at."""
+    """Noise drawn before: the initial state, then that of each step."""
 
     def __init__(self, draws: Tensor) -> None:
-        self.draws = iter([draw for step in draws for draw in (step, torch.zeros_like(step))])
+        self.draws = iter(draws)
         self.device = torch.device("cpu")
 
     def normal(self, *_: object) -> Tensor:
