@@ -67,8 +67,8 @@ def bits_per_dim(
             adaptive RK45.
         rtol, atol: tolerances of the adaptive RK45, each sample with its own error control.
 
-    With a Gaussian probe the fixed grid is less noisy than RK45: what a Gaussian of the pictures' scale changes in
-    volume is then known, not estimated.
+    What a Gaussian of the pictures' scale changes in volume is known, not estimated: only what the prior differs by is
+    left to the probe.
 
     Raises InputError for pictures that are no such tensor, a probe of another shape, and fewer than one step.
     """

@@ -10,10 +10,17 @@ from torch import Tensor
 
 from scoreinv.errors import InputError
 from scoreinv.prior import Prior
-from scoreinv.samplers.base import Callback, Samples, State, check_start, initial_state
-from scoreinv.samplers.flow import check_states, flow, monitor, to_state, velocity
+from scoreinv.samplers.base import (
+    Callback,
+    Samples,
+    State,
+    check_start,
+    constrained,
+    fresh,
+    initial_state,
+)
+from scoreinv.samplers.flow import check_states, flow
 from scoreinv.samplers.noise import NoiseStream
-from scoreinv.samplers.runge_kutta import rk45
 from scoreinv.sdes import TRAINING_START, as_time
 
 
@@ -25,7 +32,8 @@ class ODE:
     is denoised by Tweedie's formula, which is one more evaluation.
 
     Attributes:
-        rtol, atol: relative and absolute tolerance of a step, as scipy's RK45 has them.
+        rtol, atol: relative and absolute tolerance of a step, as scipy's RK45 has them, for states of unit variance
+            (`samplers.flow`).
     """
 
     rtol: float = 1e-5
@@ -45,19 +53,11 @@ class ODE:
         begin = 1.0 if start is None else start.t
         end = prior.sde.sampling_end
         check_start(prior.sde, start)
-        x = initial_state(prior, shape, torch.tensor(begin, dtype=torch.float64), noise, start)
-        z = noise.normal(x.shape, x.device, x.dtype)
-
-        def constrained(t: Tensor, y: Tensor, index: Tensor) -> Tensor:
-            some = prior.rows(index)
-            state = y.reshape(-1, *x.shape[1:]).to(x)
-            return to_state(velocity(some, some.constrain(state, t, z[index.to(z.device)]), t)).to(y)
-
-        y, nfe = rk45(
-            constrained, to_state(x), begin, end, self.rtol, self.atol, monitor(callback, x, begin, end, prior.sde)
-        )
-        x = prior.constrain(y.reshape(x.shape).to(x), torch.tensor(end, dtype=torch.float64), z)
-        calls = nfe + 1
+        x = initial_state(prior, shape, as_time(begin), noise, start)
+        z = fresh(prior, x, noise)
+        found = flow(prior, x, begin, end, constraint=z, rtol=self.rtol, atol=self.atol, callback=callback)
+        x = constrained(prior, found.x.to(x), as_time(end), z)
+        calls = found.nfe + 1
         x0 = prior.finish(prior.denoise(x, end))
         return Samples(x0, calls * prior.evaluations_per_noise, calls * prior.vjps_per_noise)
 

@@ -9,7 +9,8 @@ import torch
 from mixture import SDES, SHAPE, BatchStream, Mixture, correlated, energy_distance, energy_threshold
 
 from scoreinv.errors import Cancelled
-from scoreinv.guidance import ClassifierGuidance
+from scoreinv.guidance import ClassifierGuidance, ConstrainedPC, Tiled
+from scoreinv.operators import mask
 from scoreinv.prior import Prior
 from scoreinv.samplers import (
     ODE,
@@ -177,6 +178,36 @@ def test_counts_are_true(sampler, expected):
     assert prior.total == int(result.nfe.sum())
     assert expected is None or result.nfe.tolist() == [expected] * 3
     assert result.vjps.tolist() == [0] * 3
+
+
+class Draws(NoiseStream):
+    """Counts how often noise is drawn."""
+
+    drawn = 0
+
+    def normal(self, *arguments) -> torch.Tensor:
+        self.drawn += 1
+        return super().normal(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "free", "held"),
+    [
+        (PC(steps=3, corrector_steps=2), 1 + 6 + 2, 1 + 6 + 2),  # each state but the first has moved by noise
+        (PC(ProbabilityFlow(), ALONE, steps=3), 1, 1 + 3 + 2),  # ALONE corrects as well, without noise
+        (Multistep(steps=3), 1, 1),
+        (Multistep(1.0, steps=3), 1 + 2, 1 + 2),
+        (ODE(1e-1, 1e-1), 1, 1),
+    ],
+)
+def test_noise_for_a_constraint_is_drawn_where_there_is_one(sampler, free, held):
+    prior, shape = correlated(SDES["vp"]), (2, *SHAPE)
+    operator = mask((torch.arange(2) < 1).double().expand(1, 1, 2, 2))
+    condition = ConstrainedPC(prior, operator, torch.zeros(1, *SHAPE, dtype=torch.float64))
+    for target, expected in ((prior, free), (Tiled(prior, 2, 0), free), (condition, free + held)):
+        noise = Draws(0, 2, dtype=torch.float64)
+        sampler.sample(target, shape, noise=noise)
+        assert noise.drawn == expected
 
 
 def test_vector_jacobian_products_of_guidance_are_counted_apart():
