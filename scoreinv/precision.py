@@ -1,13 +1,20 @@
-"""Where bfloat16 pays."""
+"""Where bfloat16 pays, and where float32 has to have all its digits."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache
-from typing import Literal
+from threading import Lock
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
+
+_lock = Lock()
+_inside = 0
+_before: list[tuple[Any, str, Any]] = []
 
 _GAIN = 0.8
 """Of float32's time: bfloat16 has fewer digits, so it must be faster by more than the noise of a measurement."""
@@ -42,3 +49,40 @@ def _convolution_seconds(dtype: torch.dtype) -> float:
             F.conv2d(features, filters, padding=1)
             seconds.append(time.perf_counter() - begun)
     return min(seconds)
+
+
+@contextmanager
+def true_float32() -> Iterator[None]:
+    """No TF32 until the block ends: on CUDA torch computes convolutions with 10 bits of the mantissa by default.
+
+    An adaptive solver takes such rounding for the solution's own unevenness, and a latent code moves by 0.03. The
+    settings are torch's own, of the whole process; they are put back when the last of several blocks has ended.
+    """
+    global _inside
+    with _lock:
+        if _inside == 0:
+            _before.extend(_settings())
+            for holder, name, value in _before:
+                setattr(holder, name, "ieee" if isinstance(value, str) else False)
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if _inside == 0:
+                for holder, name, value in _before:
+                    setattr(holder, name, value)
+                _before.clear()
+
+
+def _settings() -> Iterator[tuple[Any, str, Any]]:
+    """What says whether torch uses TF32, and the present value."""
+    cudnn, products, mkldnn = torch.backends.cudnn, torch.backends.cuda.matmul, torch.backends.mkldnn
+    places = [(cudnn, "allow_tf32"), (products, "allow_tf32")]
+    if hasattr(cudnn, "conv"):  # torch 2.9 has settings of another kind besides, and both count
+        newer = (cudnn.conv, cudnn.rnn, products, mkldnn.conv, mkldnn.matmul)
+        places += [(holder, "fp32_precision") for holder in newer]
+    for holder, name in places:
+        with suppress(RuntimeError):  # the older kind cannot be read where the newer has been set
+            yield holder, name, getattr(holder, name)

@@ -14,7 +14,7 @@ level, and far above the range of pictures, nothing happens. Adaptive steps in t
 as well, and adaptive steps in lambda the ends: 90 to 150 evaluations for mixtures of Gaussians at the default
 tolerance, where these variables take 60 to 100.
 
-The solver's state is float64 and the prior is evaluated in the dtype of the given picture (float32):
+The solver's state is float64 and the prior is evaluated in the dtype of the given picture (float32, and no TF32):
 rounding would multiply the adaptive steps.
 """
 
@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from scoreinv.errors import InputError
+from scoreinv.precision import true_float32
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import Callback, Progress, report
 from scoreinv.samplers.runge_kutta import Monitor, rk4, rk45
@@ -52,6 +53,7 @@ class Flowed:
 
 
 @torch.no_grad()
+@true_float32()
 def flow(
     prior: Prior,
     x: Tensor,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from scoreinv.errors import InputError
+from scoreinv.precision import true_float32
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import (
     Callback,
@@ -40,6 +41,7 @@ class ODE:
     atol: float = 1e-5
 
     @torch.no_grad()
+    @true_float32()
     def sample(
         self,
         prior: Prior,

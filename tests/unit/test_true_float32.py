@@ -1,0 +1,110 @@
+"""The ODE, likelihood and encoding ask the network for float32 that is not rounded to TF32, and for nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from threading import Thread
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from scoreinv.likelihood import bits_per_dim, decode, encode
+from scoreinv.precision import true_float32
+from scoreinv.preconditioning import EDM
+from scoreinv.prior import ScorePrior
+from scoreinv.samplers import ODE, PC, Multistep, NoiseStream
+from scoreinv.sdes import VP
+
+CUDNN, PRODUCTS = torch.backends.cudnn, torch.backends.cuda.matmul
+NEWER = [(CUDNN.conv, "fp32_precision"), (CUDNN.rnn, "fp32_precision"), (PRODUCTS, "fp32_precision")]
+SETTINGS = [(CUDNN, "allow_tf32"), (PRODUCTS, "allow_tf32"), *(NEWER if hasattr(CUDNN, "conv") else [])]
+
+
+def settings() -> list[object]:
+    """What torch says; those of the older kind cannot be read where the newer contradict them."""
+    found = []
+    for holder, name in SETTINGS:
+        found.append("contradictory")
+        with suppress(RuntimeError):
+            found[-1] = getattr(holder, name)
+    return found
+
+
+@pytest.fixture
+def _restored() -> Iterator[None]:
+    before = [(holder, name, getattr(holder, name)) for holder, name in SETTINGS]
+    yield
+    for holder, name, value in before:
+        setattr(holder, name, value)
+
+
+class Watching(nn.Module):
+    channels, stride = 3, 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 3, 1)
+        self.seen: set[tuple[bool, bool]] = set()
+
+    def forward(self, x: Tensor, label: Tensor) -> Tensor:
+        self.seen.add((CUDNN.allow_tf32, PRODUCTS.allow_tf32))
+        return torch.tanh(self.layer(x))
+
+
+Run = Callable[[ScorePrior, Tensor], object]
+SOLVED: dict[str, Run] = {
+    "encode": lambda prior, x: encode(prior, x, steps=2),
+    "encode adaptively": lambda prior, x: encode(prior, x, rtol=1e-2, atol=1e-2),
+    "decode": lambda prior, x: decode(prior, x, steps=2),
+    "likelihood": lambda prior, x: bits_per_dim(prior, x, steps=2),
+    "ode": lambda prior, x: ODE(1e-2, 1e-2).sample(prior, tuple(x.shape), noise=NoiseStream(0, 1)),
+}
+DRAWN: dict[str, Run] = {
+    "pc": lambda prior, x: PC(steps=2).sample(prior, tuple(x.shape), noise=NoiseStream(0, 1)),
+    "multistep": lambda prior, x: Multistep(steps=2).sample(prior, tuple(x.shape), noise=NoiseStream(0, 1)),
+}
+
+
+@pytest.mark.usefixtures("_restored")
+@pytest.mark.parametrize("products", [False, True])
+@pytest.mark.parametrize("run", [*SOLVED, *DRAWN])
+def test_what_the_network_is_evaluated_in(run: str, products: bool) -> None:
+    CUDNN.allow_tf32, PRODUCTS.allow_tf32 = True, products
+    before = settings()
+    network = Watching()
+    (SOLVED | DRAWN)[run](ScorePrior(network, VP(), EDM()), torch.zeros(1, 3, 4, 4))
+    assert network.seen == {(False, False) if run in SOLVED else (True, products)}
+    assert settings() == before
+
+
+@pytest.mark.usefixtures("_restored")
+@pytest.mark.skipif(not hasattr(CUDNN, "conv"), reason="this torch has the older settings alone")
+def test_settings_of_the_newer_kind_come_back() -> None:
+    for holder, name in NEWER:
+        setattr(holder, name, "tf32")
+        before = settings()
+        with true_float32():
+            assert not CUDNN.allow_tf32
+            assert not PRODUCTS.allow_tf32
+            assert {getattr(holder, name) for holder, name in NEWER} == {"ieee"}
+        assert settings() == before
+
+
+@pytest.mark.usefixtures("_restored")
+def test_they_come_back_after_an_error_and_with_the_last_of_several() -> None:
+    CUDNN.allow_tf32 = True
+    before = settings()
+    with pytest.raises(KeyError), true_float32():
+        raise KeyError
+    assert settings() == before
+    first, second = true_float32(), true_float32()
+    first.__enter__()
+    other = Thread(target=second.__enter__)
+    other.start()
+    other.join()
+    first.__exit__(None, None, None)
+    assert not CUDNN.allow_tf32
+    second.__exit__(None, None, None)
+    assert settings() == before
