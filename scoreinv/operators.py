@@ -3,6 +3,7 @@
     A(x)           the observation, zero in the components that are not observed
     A.adjoint(y)   A^T y
     A.pinv(y)      A^+ y, the smallest picture that is observed as y
+    A.ridge(y, l)  A^T (A A^T + l I)^-1 y, which is A^+ y without noise
     A.replace(x, y)  x with its observed components replaced by those of y
     A.windows(boxes, samples)  the same operator seen through crops of the picture
     (A @ B)(x)     A(B(x)): several observations of one picture are one composed operator
@@ -24,6 +25,9 @@ from scoreinv.errors import InputError
 from scoreinv.imaging.colour import colour_basis
 from scoreinv.prior import Box
 
+_ITERATIONS = 200
+"""Of conjugate gradients, at most."""
+
 
 class LinearOperator(ABC):
     """A linear map A from pictures to observations."""
@@ -39,6 +43,26 @@ class LinearOperator(ABC):
     @abstractmethod
     def pinv(self, y: Tensor) -> Tensor:
         """A^+ y, the Moore-Penrose pseudo-inverse."""
+
+    def ridge(self, y: Tensor, level: float | Tensor) -> Tensor:
+        """A^T (A A^T + level I)^-1 y, the x that minimises |y - A x|^2 + level |x|^2, by conjugate gradients.
+
+        level: at least 0, a number or (B,); at 0 what has singular values close to 0 is not reached.
+        """
+        residual, slope = y, self.adjoint(y)
+        level = torch.as_tensor(level).to(slope).reshape(-1, *[1] * (slope.ndim - 1))
+        x, direction, size = torch.zeros_like(slope), slope, _dot(slope, slope)
+        tiny, enough = torch.finfo(y.dtype).tiny, size * torch.finfo(y.dtype).eps ** 1.5
+        for _ in range(_ITERATIONS):
+            if (size <= enough).all():
+                break
+            image = self(direction)
+            step = size / (_dot(image, image) + level * _dot(direction, direction)).clamp_min(tiny)
+            x, residual = x + step * direction, residual - step * image
+            slope = self.adjoint(residual) - level * x
+            before, size = size, _dot(slope, slope)
+            direction = slope + size / before.clamp_min(tiny) * direction
+        return x
 
     @abstractmethod
     def windows(self, boxes: Sequence[Box], samples: int) -> LinearOperator:
@@ -170,3 +194,8 @@ def crops(batch: Tensor, boxes: Sequence[Box], samples: int) -> Tensor:
 def select(batch: Tensor, index: Tensor) -> Tensor:
     """The rows `index` of a batch; a batch of one is shared by all samples and stays as it is."""
     return batch if len(batch) == 1 else batch[index.to(batch.device)]
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Inner product of each sample, (B, 1, 1, 1)."""
+    return (a * b).flatten(1).sum(1).reshape(-1, *[1] * (a.ndim - 1))

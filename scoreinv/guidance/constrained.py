@@ -15,9 +15,8 @@ class ConstrainedPC(GivenObservation):
 
         constrain(x, t, z) = x - A^+ A x + A^+ (alpha(t) y + sigma(t) A z),        finish(x0) = x0 - A^+ A x0 + A^+ y
 
-    for operators with A A^T a projection, whose observed noise A z is standard normal (masks, components of an
-    orthonormal basis). An approximation: it samples the conditional only as corrector steps grow, since the score does
-    not know the observation.
+    so that the noise of what is observed, A^+ A z, is a part of white noise whatever A. An approximation: it samples
+    the conditional only as corrector steps grow, since the score does not know the observation.
     """
 
     def __init__(self, prior: Prior, operator: LinearOperator, y: Tensor) -> None:
@@ -28,6 +27,3 @@ class ConstrainedPC(GivenObservation):
         t = as_time(t)
         alpha, sigma = broadcast(self.sde.alpha(t), x), broadcast(self.sde.sigma(t), x)
         return self.operator.replace(x, alpha * self.y.to(x) + sigma * self.operator(z))
-
-    def over(self, prior: Prior, operator: LinearOperator, y: Tensor) -> ConstrainedPC:
-        return ConstrainedPC(prior, operator, y)

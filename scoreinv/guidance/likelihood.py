@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,15 +30,15 @@ Transpose = Callable[[Tensor], Tensor]
 
 
 class LikelihoodGuidance(GivenObservation):
-    """A prior given an observation by a Gaussian likelihood of the noisy state; for A with A A^T a projection."""
+    """A prior given an observation by a Gaussian likelihood of the noisy state, for any linear A."""
 
     def __init__(self, prior: Prior, operator: LinearOperator, y: Tensor, noise_std: float = 0.0) -> None:
         super().__init__(prior, operator, y, noise_std)
         self.vjps_per_noise = prior.vjps_per_noise + 1
 
     @abstractmethod
-    def weighted(self, residual: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
-        """S^-1 residual, for residual = y - A D(x_t) of shape A(x) and times t (B,)."""
+    def pulled(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
+        """A^T S^-1 (y - A mean), for the denoised mean D(x_t) and times t (B,)."""
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         t = as_time(t).expand(x.shape[0])
@@ -51,8 +52,7 @@ class LikelihoodGuidance(GivenObservation):
             def transpose(v: Tensor) -> Tensor:
                 return torch.autograd.grad(mean, probe, v, create_graph=differentiable, retain_graph=True)[0]
 
-            residual = self.y.to(x) - self.operator(mean)
-            gradient = transpose(self.operator.adjoint(self.weighted(residual, t, transpose)))
+            gradient = transpose(self.pulled(mean, t, transpose))
             guided = noise - sigma * gradient
         return guided if differentiable else guided.detach()
 
@@ -71,17 +71,15 @@ class DPS(LikelihoodGuidance):
         if noise_std == 0:
             raise InputError("DPS divides by the observation's noise: give a positive noise_std, such as 0.05")
 
-    def weighted(self, residual: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
-        return residual / self.noise_std**2
-
-    def over(self, prior: Prior, operator: LinearOperator, y: Tensor) -> DPS:
-        return DPS(prior, operator, y, self.noise_std)
+    def pulled(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
+        return self.operator.adjoint(self.y.to(mean) - self.operator(mean)) / self.noise_std**2
 
 
 class PiGDM(LikelihoodGuidance):
     """Pseudoinverse-guided diffusion (Song et al. 2023, ICLR, "Pseudoinverse-guided diffusion models", eq. 7, 8).
 
-    Exact for white Gaussian data of the given variance.
+    Exact for white Gaussian data of the given variance. S has the true A A^T, by `LinearOperator.ridge`; where this is
+    near singular, an observation without noise asks for more than it can tell: give the noise that it has.
 
     Arguments:
         variance: v, of the data's values, in the model's range; the paper's is 1.
@@ -95,13 +93,28 @@ class PiGDM(LikelihoodGuidance):
             raise InputError(f"the data's variance must be positive, not {variance}")
         self.variance = variance
 
-    def weighted(self, residual: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
+    def pulled(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
         level = self.sde.noise_to_signal(t).square()
         spread = level * self.variance / (level + self.variance)
-        return residual / broadcast(spread + self.noise_std**2, residual)
+        found = _Ridge.apply(mean, self.y.to(mean), self.operator, self.noise_std**2 / spread)
+        return found / broadcast(spread, mean)
 
-    def over(self, prior: Prior, operator: LinearOperator, y: Tensor) -> PiGDM:
-        return PiGDM(prior, operator, y, self.noise_std, self.variance)
+
+class _Ridge(torch.autograd.Function):
+    """A^T (A A^T + level I)^-1 (y - A mean), differentiable in the mean by its closed form.
+
+    The derivative -A^T (A A^T + level I)^-1 A is symmetric, so that its transpose is the same function at y = 0: the
+    equations are solved once more, and nothing is differentiated through their solution.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, mean: Tensor, y: Tensor, operator: LinearOperator, level: Tensor) -> Tensor:
+        ctx.y, ctx.operator, ctx.level = y, operator, level
+        return operator.ridge(y - operator(mean), level)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        return _Ridge.apply(gradient, torch.zeros_like(ctx.y), ctx.operator, ctx.level), None, None, None
 
 
 class MMPS(LikelihoodGuidance):
@@ -123,7 +136,8 @@ class MMPS(LikelihoodGuidance):
         self.iterations = iterations
         self.vjps_per_noise = prior.vjps_per_noise + 1 + iterations
 
-    def weighted(self, residual: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
+    def pulled(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
+        residual = self.y.to(mean) - self.operator(mean)
         ratio = broadcast(self.sde.sigma(t).square() / self.sde.alpha(t), residual)
 
         def covariance(v: Tensor) -> Tensor:
@@ -143,7 +157,4 @@ class MMPS(LikelihoodGuidance):
             residual = residual - broadcast(step, residual) * image
             before, size = size, dot(residual, residual)
             direction = residual + broadcast(size / before.clamp_min(1e-30), residual) * direction
-        return solution
-
-    def over(self, prior: Prior, operator: LinearOperator, y: Tensor) -> MMPS:
-        return MMPS(prior, operator, y, self.noise_std, self.iterations)
+        return self.operator.adjoint(solution)

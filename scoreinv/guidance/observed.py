@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
+from copy import copy
 from typing import Self
 
 from torch import Tensor
@@ -35,9 +35,11 @@ class GivenObservation(PriorWrapper):
         self.y = y
         self.noise_std = noise_std
 
-    @abstractmethod
     def over(self, prior: Prior, operator: LinearOperator, y: Tensor) -> Self:
-        """The same method for another prior and observation."""
+        """The same method over a part of what it is over: what was found out at first is not asked again."""
+        part = copy(self)
+        part.prior, part.operator, part.y = prior, operator, y
+        return part
 
     def finish(self, x0: Tensor) -> Tensor:
         x0 = self.prior.finish(x0)
