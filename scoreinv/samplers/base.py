@@ -97,8 +97,12 @@ class CountedPrior(PriorWrapper):
         return Samples(self.finish(x0), calls * self.evaluations_per_noise, calls * self.vjps_per_noise)
 
 
-def time_grid(sde: SDE, spacing: Spacing, steps: int, times: tuple[float, ...] | None, start: State | None) -> Tensor:
+def time_grid(
+    sde: SDE, spacing: Spacing, steps: int, times: tuple[float, ...] | None, start: State | None, release: float = 0.0
+) -> Tensor:
     """The times to visit, float64 (N,): `times` as given, or `steps` of them from the start by `spacing`.
+
+    release: that of the prior; a grid by spacing visits it, if it lies inside.
 
     Raises InputError when there are none, they do not move, lie outside of [0, 1], or begin elsewhere than `start`.
     """
@@ -106,7 +110,12 @@ def time_grid(sde: SDE, spacing: Spacing, steps: int, times: tuple[float, ...] |
         if steps < 1:
             raise InputError(f"at least one step is needed, not {steps}")
         check_start(sde, start)
-        return check_times(sde, spacing(sde, steps, 1.0 if start is None else start.t))
+        grid = check_times(sde, spacing(sde, steps, 1.0 if start is None else start.t))
+        inner = grid[1:-1]
+        if len(inner) and grid[-1] < release < grid[0]:
+            distance = (sde.noise_to_signal(inner) / sde.noise_to_signal(as_time(release))).log().abs()
+            inner[distance.argmin()] = release
+        return grid
     grid = check_times(sde, torch.tensor(times, dtype=torch.float64))
     if start is not None and grid[0] != start.t:
         raise InputError(f"the grid begins at t = {float(grid[0])}, the given state is at t = {start.t}")
@@ -117,6 +126,17 @@ def check_start(sde: SDE, start: State | None) -> None:
     """Raise InputError for a start that is not earlier in the reverse process than its end."""
     if start is not None and start.t <= sde.sampling_end:
         raise InputError(f"the start must be later than t = {sde.sampling_end}, not {start.t}")
+
+
+def check_noise(prior: Prior, stochasticity: float) -> None:
+    """Raise InputError for a sampler without noise of its own where a constraint lets go before the end.
+
+    From there on the state is known, and one picture would be all that such a sampler could draw.
+    """
+    if stochasticity == 0 and prior.constrains and prior.release > prior.sde.sampling_end:
+        raise InputError(
+            "an observation with noise needs a sampler that adds noise: stochasticity 1 (or another method)"
+        )
 
 
 def initial_state(

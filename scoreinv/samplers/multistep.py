@@ -24,6 +24,7 @@ from scoreinv.samplers.base import (
     Progress,
     Samples,
     State,
+    check_noise,
     constrained,
     diffuse,
     fresh,
@@ -70,7 +71,8 @@ class Multistep:
         """Samples of shape (B, C, H, W), on the device and in the dtype of the noise, or of `start` when given."""
         prior = CountedPrior(prior)
         sde, eta = prior.sde, self.stochasticity
-        times = time_grid(sde, self.spacing, self.steps, self.times, start)
+        check_noise(prior, eta)
+        times = time_grid(sde, self.spacing, self.steps, self.times, start, prior.release)
         level = -sde.noise_to_signal(times).log()
         x = initial_state(prior, shape, times[0], noise, start)
         z = fresh(prior, x, noise)

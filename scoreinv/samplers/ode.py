@@ -15,6 +15,7 @@ from scoreinv.samplers.base import (
     Callback,
     Samples,
     State,
+    check_noise,
     check_start,
     constrained,
     fresh,
@@ -55,6 +56,7 @@ class ODE:
         begin = 1.0 if start is None else start.t
         end = prior.sde.sampling_end
         check_start(prior.sde, start)
+        check_noise(prior, stochasticity=0.0)
         x = initial_state(prior, shape, as_time(begin), noise, start)
         z = fresh(prior, x, noise)
         found = flow(prior, x, begin, end, constraint=z, rtol=self.rtol, atol=self.atol, callback=callback)

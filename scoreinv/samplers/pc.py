@@ -16,6 +16,7 @@ from scoreinv.samplers.base import (
     Progress,
     Samples,
     State,
+    check_noise,
     constrained,
     diffuse,
     fresh,
@@ -23,7 +24,7 @@ from scoreinv.samplers.base import (
     report,
     time_grid,
 )
-from scoreinv.samplers.correctors import Corrector, Langevin
+from scoreinv.samplers.correctors import Corrector, Langevin, NoCorrector
 from scoreinv.samplers.noise import NoiseStream
 from scoreinv.samplers.predictors import Predictor, ReverseDiffusion
 from scoreinv.samplers.times import Spacing, uniform_times
@@ -71,7 +72,8 @@ class PC:
     ) -> Samples:
         """Samples of shape (B, C, H, W), on the device and in the dtype of the noise, or of `start` when given."""
         prior = CountedPrior(prior)
-        times = time_grid(prior.sde, self.spacing, self.steps, self.times, start)
+        check_noise(prior, self.stochasticity)
+        times = time_grid(prior.sde, self.spacing, self.steps, self.times, start, prior.release)
         x = initial_state(prior, shape, times[0], noise, start)
         x = _constrain(prior, x, times[0], noise)
         for step, (t, s) in enumerate(pairwise(times), 1):
@@ -86,6 +88,12 @@ class PC:
         result = prior.samples(prior.denoise(x, times[-1]))
         report(callback, Progress(1.0, len(times), len(times), 0.0, result.x0, prior.calls))
         return result
+
+    @property
+    def stochasticity(self) -> float:
+        """How much noise a step adds: the predictor's share, and 1 with a corrector."""
+        corrected = self.corrector_steps > 0 and not isinstance(self.corrector, NoCorrector)
+        return 1.0 if corrected else self.predictor.stochasticity
 
     def _correct(self, prior: Prior, x: Tensor, t: Tensor, noise: NoiseStream) -> Tensor:
         for _ in range(self.corrector_steps):

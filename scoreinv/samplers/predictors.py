@@ -10,7 +10,7 @@ The reverse process, written once with stochasticity eta from 0 (probability-flo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from torch import Tensor
 
@@ -22,6 +22,11 @@ from scoreinv.sdes import VE, VP, broadcast
 
 
 class Predictor(Protocol):
+    @property
+    def stochasticity(self) -> float:
+        """eta, from 0 (no noise is added) to 1."""
+        ...
+
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, noise: NoiseStream) -> Tensor:
         """The state at time s < t from the state x at time t; t and s are float64 of shape ()."""
         ...
@@ -93,6 +98,7 @@ class Ancestral:
     """
 
     variance: Literal["paper", "forward", "posterior"] = "paper"
+    stochasticity: ClassVar[float] = 1.0
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, noise: NoiseStream) -> Tensor:
         sde = prior.sde
@@ -109,6 +115,8 @@ class Ancestral:
 @dataclass(frozen=True)
 class NoPredictor:
     """Leaves the state as it is: sampling by the corrector alone (annealed Langevin dynamics)."""
+
+    stochasticity: ClassVar[float] = 0.0
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, noise: NoiseStream) -> Tensor:
         return x
