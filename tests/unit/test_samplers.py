@@ -227,11 +227,15 @@ EACH_KIND = pytest.mark.parametrize(
 @EACH_KIND
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_samples_do_not_depend_on_their_batch(sampler, dtype):
-    """Sample i of a seed is the same alone, in a batch, and in a batch that begins elsewhere."""
+    """Sample i of a seed is the same alone, in a batch, and in a batch that begins elsewhere.
+
+    In float32 rounding moves the adaptive solver's steps, so that two solutions differ by its own error: 1e-5 a step,
+    in 10 to 20 steps, two to three times as much where the flow parts.
+    """
     prior = correlated(SDES["vp"])
     batch = sampler.sample(prior, (4, *SHAPE), noise=NoiseStream(9, 4, dtype=dtype))
     assert batch.x0.dtype == dtype
-    tolerance = 1e-10 if dtype == torch.float64 else 1e-4
+    tolerance = 1e-10 if dtype == torch.float64 else 1e-3 if isinstance(sampler, ODE) else 1e-4
     for i in range(4):
         alone = sampler.sample(prior, (1, *SHAPE), noise=NoiseStream(9, 1, first=i, dtype=dtype))
         assert torch.allclose(alone.x0[0], batch.x0[i], atol=tolerance)

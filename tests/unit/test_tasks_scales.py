@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from torch import Tensor, nn
 
 from scoreinv.conditional.prior import ConditionalPrior
@@ -69,7 +70,18 @@ def test_a_hole_with_enough_around_it_is_continued_without_the_network() -> None
     assert (result.method, result.nfe, model.network.seen) == ("conditioned", 0, [])
     assert (result.image[~hole] == picture[~hole]).all()
     assert np.sqrt(np.mean((result.image - picture)[hole] ** 2)) < 0.1
-    assert (result.samples[0] != result.samples[1]).any()
+
+
+def test_samples_of_a_continued_hole_differ_where_the_picture_may_go_on_in_several_ways() -> None:
+    """Waves go on in one way; blotches of two pixels in any."""
+    picture = ndimage.gaussian_filter(np.random.default_rng(0).random((160, 200, 3)), (1, 1, 0)).astype(np.float32)
+    hole = np.zeros((160, 200), dtype=bool)
+    hole[60:84, 80:106] = True
+    result = inpaint(picture, hole, prior=prior(), samples=2, seed=1)
+    difference = np.abs(result.samples[0] - result.samples[1])
+    assert result.nfe == 0
+    assert difference[hole].mean() > 0.1 * picture.std()
+    assert (difference[~hole] == 0).all()
 
 
 def test_seeds_and_the_number_of_samples() -> None:
