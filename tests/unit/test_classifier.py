@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from gaussian import write_noise_pictures
+from torch import nn
 
 import scoreinv
 from scoreinv.checkpoints.catalogue import load_classifier
@@ -230,6 +231,29 @@ def test_what_it_does_not_know_stays_small_at_large_noise() -> None:
     x = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     near, far = (float(classifier(s * x, torch.tensor(t)).abs().max()) for s, t in ((0.01, 0.0), (200.0, 1.0)))
     assert far < near / 10
+
+
+class _Seen(nn.Module):
+    """A network that says what it was given: the logits are the first two values of its input, then the level."""
+
+    noise_conditional = True
+
+    def forward(self, x: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x.flatten(1)[:, :2], level.to(x)[:, None]], 1)
+
+
+@pytest.mark.parametrize("sde", [VE(0.01, 10.0), VP()], ids=["VE", "VP"])
+@pytest.mark.parametrize("data_range", [(-1.0, 1.0), (0.0, 1.0)])
+def test_the_network_sees_the_picture_at_its_own_scale(sde: VE | VP, data_range: tuple[float, float]) -> None:
+    """F((x / alpha) / sqrt(s^2 + 1/4), s) / sqrt(1 + (s / 5)^2), of pictures centred on [-1, 1]."""
+    classifier = NoiseClassifier(_Seen(), sde, data_range, 8, ("a", "b", "c"))
+    low, high = data_range
+    x = torch.randn(5, 1, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    t = torch.tensor([0.01, 0.1, 0.4, 0.7, 1.0], dtype=torch.float64)
+    level = sde.sigma(t) / sde.alpha(t) * 2 / (high - low)
+    picture = 2 * (x / sde.alpha(t)[:, None, None, None] - low) / (high - low) - 1
+    expected = torch.cat([picture.flatten(1)[:, :2] / (level**2 + 0.25).sqrt()[:, None], level[:, None]], 1)
+    torch.testing.assert_close(classifier(x, t), expected / (1 + (level / 5) ** 2).sqrt()[:, None])
 
 
 def test_the_range_of_the_values_is_no_matter() -> None:

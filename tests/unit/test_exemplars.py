@@ -11,7 +11,7 @@ from torch import Tensor
 from scoreinv.errors import InputError
 from scoreinv.guess import block_means, push
 from scoreinv.guidance import Exemplars
-from scoreinv.samplers import NoiseStream
+from scoreinv.samplers import PC, NoiseStream, State
 from scoreinv.sdes import VE, VP
 from scoreinv.tasks.continuation import continue_surroundings
 
@@ -64,6 +64,53 @@ def test_the_mean_is_that_of_the_formula() -> None:
     torch.testing.assert_close(estimate[:, 10, 12].double(), expected, atol=2e-4, rtol=0)
     # What the estimate misses around the pixel is added, so here the known neighbours count too.
     assert (prior.denoise(state, t)[0, :, 10, 12] - estimate[:, 10, 12]).abs().max() < 0.3
+
+
+def test_the_noise_of_the_state_counts_as_much_as_it_is() -> None:
+    """A hidden pixel among flat ones: flat patches nearby against a dot further away, which its noisy state favours.
+
+    How much depends on s^2 + tau^2: at tau^2 alone the dot would be certain, without a state the flat patches.
+    """
+    value, level = 0.6, 0.25
+    picture = torch.zeros(1, 3, 31, 49)
+    picture[..., 15, 33] = value
+    observed = holed(31, 49, (15, 23, 1, 1))
+    state = torch.full_like(picture, value)
+    costs, centres = [], []
+    for top in range(31 - SIDE + 1):
+        for left in range(49 - SIDE + 1):
+            there = picture[0, 0, top : top + SIDE, left : left + SIDE]
+            if (observed[0, 0, top : top + SIDE, left : left + SIDE] == 0).any():
+                continue
+            elsewhere = there.square().sum() - there[4, 4].square()
+            cost = 3 * elsewhere / (2 * TOLERANCE**2)
+            cost += 3 * (value - there[4, 4]) ** 2 / (2 * (level**2 + TOLERANCE**2))
+            costs.append(cost + ((top - 11) / REACH[0]) ** 2 / 2 + ((left - 19) / REACH[1]) ** 2 / 2)
+            centres.append(there[4, 4])
+    expected = torch.softmax(-torch.stack(costs).double(), 0) @ torch.stack(centres).double()
+    assert 0.1 * value < expected < 0.9 * value
+    t = math.log(level / SDE.sigma_min) / math.log(SDE.sigma_max / SDE.sigma_min)
+    found = Exemplars(SDE, picture, observed).denoise(state, t)[0, :, 15, 23]
+    torch.testing.assert_close(found.double(), expected.expand(3), atol=2e-3, rtol=0)
+
+
+def test_a_fill_begins_with_as_much_noise_as_the_sde_has_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    values, observed = torch.full((2, 3, 64, 64), 0.5), holed(64, 64, (24, 24, 8, 8)).expand(2, -1, -1, -1)
+    starts: list[State] = []
+
+    class Started(PC):
+        def sample(self, *arguments: object, start: State, **options: object) -> object:
+            starts.append(start)
+            return super().sample(*arguments, start=start, **options)
+
+    monkeypatch.setattr("scoreinv.tasks.continuation.PC", Started)
+    scales = [(values, observed), (block_means(values), block_means(observed))]
+    continue_surroundings(scales, lambda scale: NoiseStream(scale, 2), None)
+    assert [start.t for start in starts] == [1.0, 1.0]
+    for start, deviation in zip(starts, (2.0, 0.15), strict=True):  # the first scale, then the finer one
+        noise = start.x - start.x.mean()
+        assert float(noise.std()) == pytest.approx(deviation, rel=0.05)
+        assert (start.x[0] - start.x[1]).std() > deviation
 
 
 def test_noise_is_what_the_mean_leaves_on_any_sde() -> None:

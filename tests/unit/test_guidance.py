@@ -9,7 +9,7 @@ import torch
 from mixture import SDES, SHAPE, BatchStream, Mixture, correlated, energy_distance, energy_threshold, gaussian
 
 from scoreinv.errors import InputError
-from scoreinv.guidance import ClassifierGuidance, ConstrainedPC, Tiled
+from scoreinv.guidance import ClassifierGuidance, Clipped, ConstrainedPC, Tiled
 from scoreinv.operators import crops, gray, mask
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.samplers import ODE, PC, AnnealedLangevin, Langevin, Multistep, NoiseStream
@@ -203,6 +203,25 @@ def test_guided_noise_is_differentiable():
         assert not guided.noise(x, 0.4).requires_grad
     constrained = Tiled(ConstrainedPC(guided, LEFT, LEFT(x)), 2, 0)
     assert torch.allclose(jacobian(constrained), jacobian(prior.component(1)))
+
+
+# --- clipping ---------------------------------------------------------------------------------------------------------
+
+
+@CONTINUOUS
+@pytest.mark.parametrize("data_range", [(-1.0, 1.0), (0.0, 1.0), (-3.0, 0.5)])
+def test_estimates_are_clipped_to_the_range_of_pictures(name, data_range):
+    """Black and white are the prior's own, wherever they lie; within them nothing is changed."""
+    prior = gaussian(SDES[name], (3, 8, 8), std=2.0)
+    prior.data_range = data_range
+    x = prior.sample(3, torch.Generator().manual_seed(0), 0.4)
+    estimate, clipped = prior.denoise(x, 0.4), Clipped(prior).denoise(x, 0.4)
+    torch.testing.assert_close(clipped, estimate.clamp(*data_range))
+    inside = (estimate > data_range[0]) & (estimate < data_range[1])
+    assert 0.1 < inside.double().mean() < 0.9
+    assert torch.equal(Clipped(prior).noise(x, 0.4)[inside], prior.noise(x, 0.4)[inside])
+    rows = Clipped(prior).rows(torch.tensor([2, 0]))
+    torch.testing.assert_close(rows.denoise(x[[2, 0]], 0.4), clipped[[2, 0]])
 
 
 # --- tiles ------------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from scoreinv.errors import InputError
 from scoreinv.imaging.picture import Picture
 from scoreinv.preconditioning import PaperVE
 from scoreinv.prior import RecommendedSampler, ScorePrior
+from scoreinv.samplers import PC, Ancestral, EulerMaruyama, Langevin, NoiseStream, ReverseDiffusion
 from scoreinv.sdes import VE, VP
 from scoreinv.tasks.density import picture_bits_per_dim, pictures_bits_per_dim
 from scoreinv.tasks.generation import class_index, default_sampler, generate
@@ -48,6 +49,33 @@ def test_the_default_is_what_was_published_else_the_fast_one():
     model.sampler = RecommendedSampler("reverse_diffusion", "langevin", steps=3)
     assert default_sampler(model) == "pc"
     assert generate(model, 1).nfe == 6
+
+
+@pytest.mark.parametrize(
+    ("recommended", "sampler"),
+    [
+        (("reverse_diffusion", "langevin", 0.31, 5), PC(ReverseDiffusion(), Langevin(), 1, 0.31, 5)),
+        (("reverse_diffusion", "none", 0.31, 4), PC(ReverseDiffusion(), corrector_steps=0, steps=4)),
+        (("euler_maruyama", "none", 0.16, 6), PC(EulerMaruyama(), corrector_steps=0, steps=6)),
+        (("ancestral", "none", 0.16, 6), PC(Ancestral(), corrector_steps=0, steps=6)),
+        (("ancestral_posterior", "langevin", 0.07, 3), PC(Ancestral("posterior"), Langevin(), 1, 0.07, 3)),
+    ],
+)
+def test_what_was_published_with_a_model_is_what_draws(recommended, sampler):
+    model = prior(VP())
+    model.sampler = RecommendedSampler(*recommended)
+    drawn = generate(model, 2, seed=5).images
+    x0 = sampler.sample(model, (2, 3, 16, 16), noise=NoiseStream(5, 2)).x0
+    np.testing.assert_allclose(drawn, model.to_image(x0).clamp(0, 1).permute(0, 2, 3, 1), atol=1e-5)
+
+
+def test_estimates_are_clipped_where_that_was_published():
+    for sde in (VP(), VE(0.005, 20.0)):
+        model = gaussian_colour_prior(torch.full((3,), 0.5), torch.eye(3) * 4, sde=sde)
+        model.sampler = RecommendedSampler("ancestral", steps=30, clip=True)
+        images = generate(model, 1).images
+        model.sampler = RecommendedSampler("ancestral", steps=30)
+        assert ((images > 0) & (images < 1)).mean() > ((generate(model, 1).images > 0) & (images < 1)).mean()
 
 
 def test_a_class_by_its_classifier():
@@ -98,6 +126,19 @@ def gaussian_bits(levels: np.ndarray) -> float:
     """Of a picture under the Gaussian, in closed form, the mean over its dequantisations (k + u) / 256."""
     square = ((levels + 0.5) / 256 - 0.5) ** 2 + 1 / (12 * 256**2)
     return ((square / (2 * STD**2)).mean() + 0.5 * math.log(2 * math.pi * STD**2)) / math.log(2) + 8
+
+
+def test_pictures_are_dequantised() -> None:
+    """One level of a Gaussian as fine as levels are, in closed form: E (k + u)^2 is not E k^2, nor one u for all."""
+    level = np.full((4, 4, 3), 128, np.uint8)
+    std = 1 / 256
+    narrow = gaussian_colour_prior(torch.full((3,), 0.5), torch.eye(3) * std**2, sde=VE(1e-5, 20.0))
+    result = picture_bits_per_dim(Picture(level), narrow, repeats=30, steps=40)
+    nats = 1 / 3 / 2 + 0.5 * math.log(2 * math.pi * std**2)  # E u^2 = 1/3, in units of a level
+    assert result.bits_per_dim == pytest.approx(nats / math.log(2) + 8, abs=4 * result.standard_error + 0.01)
+    # The spread of the mean over 48 values of u^2 / 2, which is 0.149: they are independent.
+    expected = 0.149 / math.sqrt(48) / math.log(2) / math.sqrt(30)
+    assert result.standard_error == pytest.approx(expected, rel=0.4)
 
 
 def test_errors_of_different_pictures_are_independent():

@@ -59,6 +59,16 @@ def test_the_ends_are_the_pictures(sde):
         assert abs(one.astype(int) - other).max() <= 2
 
 
+@SDES
+def test_the_ends_come_back_to_where_encoding_began(sde):
+    """Fine pictures, to which the noise at the end of sampling (0.01 for VP) would be a tenth of what they are."""
+    model = gaussian_colour_prior(torch.full((3,), MEAN), torch.eye(3) * 0.02**2, sde=sde)
+    a, b = (MEAN + 0.02 * np.random.default_rng(0).standard_normal((2, 8, 8, 3))).astype(np.float32)
+    images = scoreinv.interpolate(model, a, b, 3).images
+    np.testing.assert_allclose(images[0], a, atol=2e-4)
+    np.testing.assert_allclose(images[-1], b, atol=2e-4)
+
+
 def test_the_way_between_in_closed_form():
     """The flow of one Gaussian is affine: the middle of the arc decodes to (a + b) / (2 cos(w / 2)), about the mean."""
     sde = VE(0.005, 200.0)  # so that the mean is lost in the noise at t = 1
