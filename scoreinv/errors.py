@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from scoreinv.text import printable
+
 
 class ScoreinvError(Exception):
-    """Base of every error that scoreinv raises on purpose; its text is one line for a person."""
+    """Base of every error that scoreinv raises on purpose; its text is one line for a person, safe on a terminal."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class InputError(ScoreinvError, ValueError):

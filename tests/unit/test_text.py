@@ -1,0 +1,31 @@
+"""What files hold is shown without acting on the terminal."""
+
+from __future__ import annotations
+
+import pytest
+
+from scoreinv.errors import InputError, ScoreinvError
+from scoreinv.text import printable
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain, Größe, 写真, a b\u00a0c", "plain, Größe, 写真, a b\u00a0c"),
+        ("clear\x1b[2J", r"clear\x1b[2J"),
+        ("two\r\nlines\tand a tab", r"two\r\nlines\tand a tab"),
+        ("photo\u202egnp.exe", r"photo\u202egnp.exe"),
+        ("\x9b31m\x7f\x00", r"\x9b31m\x7f\x00"),
+        ("lines\u2028and\u2029paragraphs", r"lines\u2028and\u2029paragraphs"),
+        ("no UTF-8: \udcff", r"no UTF-8: \udcff"),
+        ("\U000e0001", r"\U000e0001"),
+    ],
+)
+def test_what_acts_is_escaped(text: str, shown: str) -> None:
+    assert printable(text) == shown
+    assert printable(shown) == shown
+
+
+def test_an_error_is_one_safe_line() -> None:
+    assert str(InputError("a\nb\x1b[31m.png: no such file")) == r"a\nb\x1b[31m.png: no such file"
+    assert str(ScoreinvError()) == ""
