@@ -10,6 +10,7 @@ from scoreinv.classifier import NoiseClassifier
 from scoreinv.conditional.encoder import ENCODER, load_encoder
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import CheckpointError
+from scoreinv.networks.base import NetworkConfig
 from scoreinv.networks.convnet import ConvNetConfig
 from scoreinv.networks.encoder import FEATURES
 from scoreinv.networks.ncsnpp import NCSNppConfig
@@ -18,6 +19,10 @@ from scoreinv.preconditioning import EDM, PaperVE, PaperVP, Preconditioning, Res
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
 
+_NETWORKS: dict[str, type[Any]] = {"ncsnpp": NCSNppConfig}
+"""Networks of priors: a kind more is a line more."""
+_FIRST_NETWORK = "ncsnpp"
+"""The one that is meant where a file names none, as those of the first versions do."""
 _SDES: dict[str, type] = {"ve": VE, "vp": VP, "subvp": SubVP, "ddpm": DDPM}
 _PRECONDITIONINGS: dict[str, type] = {"paper_ve": PaperVE, "paper_vp": PaperVP, "edm": EDM, "residual_edm": ResidualEDM}
 _CLASSIFIERS: dict[str, type] = {"wide_resnet": WideResNetConfig, "convnet": ConvNetConfig}
@@ -30,7 +35,7 @@ class ModelConfig:
     """Everything that builds a prior but its weights.
 
     Attributes:
-        network: options of the U-Net.
+        network: its options.
         sde: the forward process.
         preconditioning: how the network's output is read as a noise prediction.
         data_range: model values of black and white.
@@ -40,7 +45,7 @@ class ModelConfig:
             whose features the network takes. 0: it takes none.
     """
 
-    network: NCSNppConfig
+    network: NetworkConfig
     sde: SDE
     preconditioning: Preconditioning
     data_range: tuple[float, float] = (-1.0, 1.0)
@@ -73,12 +78,9 @@ class ModelConfig:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` is its inverse."""
         return {
-            "network": asdict(self.network),
-            "sde": {"name": name_of(_SDES, self.sde), **asdict(self.sde)},
-            "preconditioning": {
-                "name": name_of(_PRECONDITIONINGS, self.preconditioning),
-                **asdict(self.preconditioning),
-            },
+            "network": _entry(_NETWORKS, self.network, unnamed=_FIRST_NETWORK),
+            "sde": _entry(_SDES, self.sde),
+            "preconditioning": _entry(_PRECONDITIONINGS, self.preconditioning),
             "data_range": list(self.data_range),
             "image_size": self.image_size,
             "sampler": None if self.sampler is None else asdict(self.sampler),
@@ -90,7 +92,7 @@ class ModelConfig:
         """Raises CheckpointError naming the entry that is missing or unknown."""
         try:
             return cls(
-                network=build_dataclass(NCSNppConfig, data["network"]),
+                network=_named(_NETWORKS, {"name": _FIRST_NETWORK, **data["network"]}),
                 sde=_named(_SDES, data["sde"]),
                 preconditioning=_named(_PRECONDITIONINGS, data["preconditioning"]),
                 data_range=tuple(data["data_range"]),
@@ -135,8 +137,8 @@ class ClassifierConfig:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; `model_from_dict` is its inverse."""
         return {
-            "network": {"name": name_of(_CLASSIFIERS, self.network), **asdict(self.network)},
-            "sde": {"name": name_of(_SDES, self.sde), **asdict(self.sde)},
+            "network": _entry(_CLASSIFIERS, self.network),
+            "sde": _entry(_SDES, self.sde),
             "classes": list(self.classes),
             "data_range": list(self.data_range),
             "image_size": self.image_size,
@@ -186,8 +188,10 @@ def sde_by_name(name: str) -> type[SDE]:
     return _SDES[name]
 
 
-def name_of(classes: dict[str, type], value: object) -> str:
-    return next(name for name, cls in classes.items() if type(value) is cls)
+def _entry(classes: dict[str, type[Any]], value: Any, unnamed: str | None = None) -> dict[str, Any]:
+    """Fields of a dataclass and the name of its class, unless that is the one meant without a name."""
+    name = next(name for name, cls in classes.items() if type(value) is cls)
+    return ({} if name == unnamed else {"name": name}) | asdict(value)
 
 
 def _named(classes: dict[str, type[T]], data: dict[str, Any]) -> T:

@@ -14,8 +14,8 @@ from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig
 from scoreinv.checkpoints.diffusers_folder import read_diffusers_config
 from scoreinv.checkpoints.files import read_metadata
 from scoreinv.checkpoints.published import FIGURES, PUBLISHED, SOURCES, published
+from scoreinv.networks.base import NetworkConfig
 from scoreinv.networks.convnet import ConvNetConfig
-from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.networks.wide_resnet import WideResNetConfig
 
 
@@ -102,7 +102,7 @@ def _describe_located(name: str) -> ModelDescription:
 
 
 @cache
-def count_parameters(network: NCSNppConfig | WideResNetConfig | ConvNetConfig) -> int:
+def count_parameters(network: NetworkConfig | WideResNetConfig | ConvNetConfig) -> int:
     """Weights of a network, counted without memory for them."""
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in network.build().parameters())

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scoreinv.networks.base import Network
 from scoreinv.networks.embeddings import FourierEmbedding, PositionalEmbedding
 from scoreinv.networks.layers import Attention, conv, group_norm, linear
 from scoreinv.networks.normalization import group_norms, norm_activate
@@ -89,6 +90,11 @@ class NCSNppConfig:
     norm_epsilon: float = 1e-6
     activation: Activation = "swish"
     patch: int = 1
+
+    @property
+    def stride(self) -> int:
+        """Sides of pictures are multiples of it."""
+        return self.patch * 2 ** (len(self.multipliers) - 1)
 
     def build(self) -> NCSNpp:
         return NCSNpp(self)
@@ -258,7 +264,7 @@ class UpLevel(nn.Module):
         return h, pyramid
 
 
-class NCSNpp(nn.Module):
+class NCSNpp(Network):
     """The network F(x, label, condition, features).
 
     It maps pictures (B, C, H, W), noise labels (B,), conditions (B, D, H, W) and maps of features (B or 1, D', h, w),
@@ -270,7 +276,7 @@ class NCSNpp(nn.Module):
         super().__init__()
         self.config = config
         self.channels = config.channels
-        self.stride = config.patch * 2 ** (len(config.multipliers) - 1)
+        self.stride = config.stride
         self.activation = _ACTIVATIONS[config.activation]
         width, image_channels = config.width, config.channels * config.patch**2
         input_channels = image_channels + config.condition_channels * config.patch**2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,14 @@ import torch
 from safetensors.torch import save_file
 
 import scoreinv
+from scoreinv.checkpoints import config as checkpoint_config
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.checkpoints.files import load_model, read_prior_metadata, save_model
 from scoreinv.checkpoints.official import load_official, read_official_config
 from scoreinv.checkpoints.published import PUBLISHED, published
 from scoreinv.errors import CheckpointError
+from scoreinv.networks.base import Network
+from scoreinv.networks.layers import conv
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import EDM, PaperVE
 from scoreinv.sdes import DDPM, VE, SubVP
@@ -48,6 +52,55 @@ def test_half_precision_halves_the_file(model: Path, tmp_path: Path) -> None:
     torch.testing.assert_close(
         load_model(small).network.conv_in.weight, load_model(model).network.conv_in.weight, atol=1e-7, rtol=2**-11
     )
+
+
+@dataclass(frozen=True)
+class PlainConfig:
+    """Another kind of network than the U-Net."""
+
+    channels: int = 3
+    condition_channels: int = 0
+    features: int = 4
+    feature_channels = ()
+    stride = 2
+
+    def build(self) -> Plain:
+        return Plain(self)
+
+
+class Plain(Network):
+    def __init__(self, config: PlainConfig) -> None:
+        super().__init__()
+        self.channels, self.stride = config.channels, config.stride
+        self.enter = conv(config.channels, config.features, 3)
+        self.leave = conv(config.features, config.channels, 3)
+
+    def forward(self, x: torch.Tensor, label: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
+        return self.leave(self.enter(x)) + label[:, None, None, None].to(x)
+
+    def set_precision(self, dtype: torch.dtype) -> None:
+        self.to(dtype)
+
+
+def test_another_network_needs_a_line_in_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(checkpoint_config._NETWORKS, "plain", PlainConfig)
+    config = replace(CONFIG, network=PlainConfig(features=5))
+    prior, path = config.build(), tmp_path / "plain.safetensors"
+    save_model(path, prior, config, half=False, notes={})
+    again = load_model(path)
+    assert read_prior_metadata(path)[0] == config
+    x = torch.linspace(-1, 1, 3 * 16 * 16).reshape(1, 3, 16, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(again.noise(x, 0.5), prior.noise(x, 0.5))
+    monkeypatch.delitem(checkpoint_config._NETWORKS, "plain")
+    with pytest.raises(CheckpointError, match=r"plain\.safetensors: .*unknown name 'plain'"):
+        load_model(path)
+
+
+def test_files_of_released_versions_name_no_network() -> None:
+    written = CONFIG.to_dict()
+    assert "name" not in written["network"]
+    assert ModelConfig.from_dict(written | {"network": written["network"] | {"name": "ncsnpp"}}) == CONFIG
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
