@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scoreinv.checks import each_within, require, within
 from scoreinv.guess import Guess, interpolate
-from scoreinv.imaging.colour import colour_basis
+from scoreinv.imaging.colour import colour_basis, grey_weights
 from scoreinv.sdes import SDE, broadcast
 
 Range = tuple[float, float]
@@ -44,7 +45,7 @@ class PaperVE:
     ones, whose levels are numbered downwards, (1 - t)(N - 1). Without `scale_by_sigma` the network is the score itself.
     """
 
-    label: str = "sigma"
+    label: Literal["sigma", "index"] = "sigma"
     scale_by_sigma: bool = True
 
     def noise(self, network: nn.Module, x: Tensor, t: Tensor, sde: SDE, data_range: Range) -> Tensor:
@@ -60,6 +61,9 @@ class PaperVP:
 
     steps: int = 1000
 
+    def __post_init__(self) -> None:
+        within("steps", self.steps, 2, 1_000_000)
+
     def noise(self, network: nn.Module, x: Tensor, t: Tensor, sde: SDE, data_range: Range) -> Tensor:
         return network(centre(x, data_range), t * (self.steps - 1))
 
@@ -73,6 +77,9 @@ class EDM:
     """
 
     sigma_data: float = 0.5
+
+    def __post_init__(self) -> None:
+        within("sigma_data", self.sigma_data, 1e-6, 1e6)
 
     def noise(self, network: nn.Module, x: Tensor, t: Tensor, sde: SDE, data_range: Range) -> Tensor:
         s = noise_level(t, sde, data_range)
@@ -114,6 +121,14 @@ class ResidualEDM:
     )
     gray_weights: str = "rec601"
     luma_scale: int = 1
+
+    def __post_init__(self) -> None:
+        lengths = {len(octaves) for octaves in self.details}
+        require(len(self.details) == 3 and len(lengths) == 1, "details must be three lists of the same length")
+        within("the number of octaves of details", lengths.pop(), 1, 16)
+        for octaves in self.details:
+            each_within("details", octaves, 1e-12, 1e6)
+        grey_weights(self.gray_weights)
 
     @property
     def condition_channels(self) -> int:

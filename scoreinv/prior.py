@@ -18,6 +18,7 @@ from typing import Literal, Self
 import torch
 from torch import Tensor, nn
 
+from scoreinv.checks import require, within
 from scoreinv.errors import InputError
 from scoreinv.preconditioning import PaperVE, Preconditioning
 from scoreinv.sdes import SDE, VE, as_time, broadcast
@@ -128,6 +129,10 @@ class RecommendedSampler:
     snr: float = 0.16
     steps: int = 1000
     clip: bool = False
+
+    def __post_init__(self) -> None:
+        require(0 < self.snr < 1e6, f"snr must be a positive number, not {self.snr:g}")
+        within("steps", self.steps, 1, 1_000_000)
 
 
 class ScorePrior(nn.Module, Prior):

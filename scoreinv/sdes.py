@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scoreinv.checks import require, within
 from scoreinv.errors import InputError
 
 TRAINING_START = 1e-5
@@ -109,6 +110,9 @@ class VE(SDE):
             raise InputError(
                 f"the VE SDE needs 0 < sigma_min < sigma_max, not {self.sigma_min:g} and {self.sigma_max:g}"
             )
+        within("sigma_min", self.sigma_min, 1e-9, 1e9)
+        within("sigma_max", self.sigma_max, 1e-9, 1e9)
+        within("steps", self.steps, 2, 1_000_000)
 
     @property
     def sampling_end(self) -> float:
@@ -138,6 +142,8 @@ class _LinearBeta(SDE):
             raise InputError(
                 f"an SDE of linear beta needs 0 < beta_min <= beta_max, not {self.beta_min:g} and {self.beta_max:g}"
             )
+        within("beta_max", self.beta_max, 0, 160)  # then alpha(1) is no less than e^-80, which float32 can hold
+        within("steps", self.steps, 2, 1_000_000)
 
     @property
     def sampling_end(self) -> float:
@@ -184,6 +190,10 @@ class DDPM(VP):
     continuous sigma it would be wrong by up to 1.4x near t = 0. Between them it is smooth: a piecewise linear
     interpolation has kinks, which cost an adaptive solver thousands of evaluations.
     """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.beta_max < self.steps, f"{self.steps} steps of DDPM need beta_max < {self.steps}")
 
     @property
     def sampling_end(self) -> float:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from scoreinv.checkpoints.bundled import bundled_folder
+from scoreinv.checkpoints.validation import build_dataclass, shortened, unsupported
+from scoreinv.checks import require, within
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.conditional.encoder import ENCODER, load_encoder
 from scoreinv.conditional.prior import ConditionalPrior
@@ -26,6 +28,8 @@ _FIRST_NETWORK = "ncsnpp"
 _SDES: dict[str, type] = {"ve": VE, "vp": VP, "subvp": SubVP, "ddpm": DDPM}
 _PRECONDITIONINGS: dict[str, type] = {"paper_ve": PaperVE, "paper_vp": PaperVP, "edm": EDM, "residual_edm": ResidualEDM}
 _CLASSIFIERS: dict[str, type] = {"wide_resnet": WideResNetConfig, "convnet": ConvNetConfig}
+
+ClassifierNetworkConfig = WideResNetConfig | ConvNetConfig
 
 T = TypeVar("T")
 
@@ -55,16 +59,22 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         conditional = isinstance(self.preconditioning, ResidualEDM)
-        if conditional and (type(self.preconditioning.luma_scale) is not int or self.preconditioning.luma_scale < 1):
-            raise CheckpointError("luma_scale must be a whole number of at least 1")
+        scale = self.preconditioning.luma_scale if conditional else 1
+        if type(scale) is not int or not 1 <= scale <= 16:
+            raise CheckpointError("luma_scale must be a whole number of at least 1 and at most 16")
         if self.network.condition_channels != (self.preconditioning.condition_channels if conditional else 0):
             raise CheckpointError("network and preconditioning must both take an observation, or neither")
         if conditional and self.network.channels != 3:
             raise CheckpointError("a prior that takes observations is one of colour pictures")
+        within("encoder_scale", self.encoder_scale, 0, 64)
         if self.network.feature_channels != (FEATURES if self.encoder_scale else ()):
             raise CheckpointError(f"a network takes feature_channels {list(FEATURES)} of an encoder, and none without")
         if self.encoder_scale and not (conditional and self.encoder_scale % self.preconditioning.luma_scale == 0):
             raise CheckpointError("encoder_scale is for priors that take observations, and a multiple of luma_scale")
+        _check_pictures(self.data_range, self.image_size)
+        stride = self.network.stride
+        if self.image_size % stride:
+            raise CheckpointError(f"image_size must be a multiple of {stride} for this network, not {self.image_size}")
 
     def build(self) -> ScorePrior:
         """A prior with fresh weights, in evaluation mode."""
@@ -89,19 +99,13 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ModelConfig:
-        """Raises CheckpointError naming the entry that is missing or unknown."""
-        try:
-            return cls(
-                network=_named(_NETWORKS, {"name": _FIRST_NETWORK, **data["network"]}),
-                sde=_named(_SDES, data["sde"]),
-                preconditioning=_named(_PRECONDITIONINGS, data["preconditioning"]),
-                data_range=tuple(data["data_range"]),
-                image_size=data["image_size"],
-                sampler=build_dataclass(RecommendedSampler, data["sampler"]) if data.get("sampler") else None,
-                encoder_scale=data.get("encoder_scale", 0),
-            )
-        except KeyError as error:
-            raise CheckpointError(f"the model's configuration lacks {error}") from error
+        """Raises InputError naming the entry that is missing, unknown, of another kind or out of range."""
+        parts = {
+            "network": _named(_NETWORKS, data, "network", unnamed=_FIRST_NETWORK),
+            "sde": _named(_SDES, data, "sde"),
+            "preconditioning": _named(_PRECONDITIONINGS, data, "preconditioning"),
+        }
+        return build_dataclass(cls, data | parts)
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ class ClassifierConfig:
         guidance: scale of its gradient that is recommended with it.
     """
 
-    network: WideResNetConfig | ConvNetConfig
+    network: ClassifierNetworkConfig
     sde: SDE
     classes: tuple[str, ...]
     data_range: tuple[float, float] = (-1.0, 1.0)
@@ -127,6 +131,7 @@ class ClassifierConfig:
     def __post_init__(self) -> None:
         if len(self.classes) != self.network.classes:
             raise CheckpointError(f"the network has {self.network.classes} classes, and {len(self.classes)} are named")
+        _check_pictures(self.data_range, self.image_size)
 
     def build(self) -> NoiseClassifier:
         """A classifier with fresh weights, in evaluation mode."""
@@ -147,38 +152,16 @@ class ClassifierConfig:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ClassifierConfig:
-        """Raises CheckpointError naming the entry that is missing or unknown."""
-        try:
-            return cls(
-                network=_named(_CLASSIFIERS, data["network"]),
-                sde=_named(_SDES, data["sde"]),
-                classes=tuple(data["classes"]),
-                data_range=tuple(data["data_range"]),
-                image_size=data["image_size"],
-                guidance=data.get("guidance", 1.0),
-            )
-        except KeyError as error:
-            raise CheckpointError(f"the classifier's configuration lacks {error}") from error
+        """Raises InputError naming the entry that is missing, unknown, of another kind or out of range."""
+        parts = {"network": _named(_CLASSIFIERS, data, "network"), "sde": _named(_SDES, data, "sde")}
+        return build_dataclass(cls, data | parts)
 
 
 def model_from_dict(data: dict[str, Any]) -> ModelConfig | ClassifierConfig:
-    """What `to_dict` of either wrote: what names classes is a classifier."""
+    """What `to_dict` of either wrote: what names classes is a classifier. Raises InputError as `from_dict` does."""
+    if not isinstance(data, dict):
+        raise CheckpointError(unsupported("model", data, "a JSON object"))
     return ClassifierConfig.from_dict(data) if "classes" in data else ModelConfig.from_dict(data)
-
-
-def build_dataclass(cls: type[T], data: dict[str, Any]) -> T:
-    """A flat frozen dataclass from JSON: lists become tuples; unknown entries raise CheckpointError."""
-    unknown = set(data) - {field.name for field in fields(cls)}
-    if unknown:
-        raise CheckpointError(f"{cls.__name__} has no option {', '.join(sorted(unknown))}")
-    try:
-        return cls(**{key: _frozen(value) for key, value in data.items()})
-    except TypeError as error:
-        raise CheckpointError(f"{cls.__name__}: {error}") from error
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
 
 
 def sde_by_name(name: str) -> type[SDE]:
@@ -194,8 +177,22 @@ def _entry(classes: dict[str, type[Any]], value: Any, unnamed: str | None = None
     return ({} if name == unnamed else {"name": name}) | asdict(value)
 
 
-def _named(classes: dict[str, type[T]], data: dict[str, Any]) -> T:
-    name = data["name"]
-    if name not in classes:
-        raise CheckpointError(f"unknown name {name!r}: this file needs another version of scoreinv")
-    return build_dataclass(classes[name], {key: value for key, value in data.items() if key != "name"})
+def _named(classes: dict[str, type[T]], data: dict[str, Any], entry: str, unnamed: str | None = None) -> T:
+    """The dataclass whose fields and name an entry of a configuration holds."""
+    if entry not in data:
+        raise CheckpointError(f"the configuration lacks {entry!r}")
+    fields = data[entry]
+    if not isinstance(fields, dict):
+        raise CheckpointError(unsupported(entry, fields, "a JSON object"))
+    name = fields.get("name", unnamed)
+    if name is None:
+        raise CheckpointError(f"{entry} lacks 'name'")
+    if not isinstance(name, str) or name not in classes:
+        raise CheckpointError(f"{entry} has the unknown name {shortened(name)}: this file needs another version")
+    return build_dataclass(classes[name], {key: value for key, value in fields.items() if key != "name"}, entry)
+
+
+def _check_pictures(data_range: tuple[float, float], image_size: int) -> None:
+    low, high = data_range
+    require(-1e6 <= low < high <= 1e6, f"data_range must be two numbers that rise, not {low:g} and {high:g}")
+    within("image_size", image_size, 1, 2**15)

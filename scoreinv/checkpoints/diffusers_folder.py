@@ -10,21 +10,22 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypeVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 from scoreinv.checkpoints.config import ModelConfig
-from scoreinv.checkpoints.files import install, read_json
-from scoreinv.checkpoints.pickled import read_pickled
+from scoreinv.checkpoints.files import Stored, in_memory, install, opened, stored_tensors, unfilled
+from scoreinv.checkpoints.pickled import plain_tensors, read_pickled
+from scoreinv.checkpoints.validation import build_foreign, in_file, read_json, shortened
+from scoreinv.checks import require
 from scoreinv.errors import CheckpointError
 from scoreinv.networks.layers import Attention
-from scoreinv.networks.ncsnpp import DownLevel, NCSNpp, NCSNppConfig, ResidualBlock, UpLevel
+from scoreinv.networks.ncsnpp import Activation, DownLevel, NCSNpp, NCSNppConfig, ResidualBlock, UpLevel
 from scoreinv.networks.normalization import group_norms
 from scoreinv.preconditioning import PaperVE, PaperVP
 from scoreinv.prior import RecommendedSampler, ScorePrior
@@ -34,19 +35,7 @@ _log = logging.getLogger(__name__)
 
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 
-_REQUIRED = {
-    "mid_block_type": "UNetMidBlock2D",
-    "add_attention": True,
-    "downsample_type": "conv",
-    "upsample_type": "conv",
-    "resnet_time_scale_shift": "default",
-    "class_embed_type": None,
-    "num_class_embeds": None,
-    "attn_norm_num_groups": None,
-}
-"""Entries of `UNet2DModel` that must have these values, which are its defaults."""
-
-_ACTIVATIONS = {"silu": "swish", "swish": "swish", "relu": "relu"}
+_ACTIVATIONS: dict[str, Activation] = {"silu": "swish", "swish": "swish", "relu": "relu"}
 
 _OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 """The layers of attention as first named, and their present names."""
@@ -69,20 +58,22 @@ def weights_file(folder: Path) -> Path:
 def load_diffusers(folder: Path) -> ScorePrior:
     """The prior of a folder: float32, on the CPU, in evaluation mode.
 
-    Raises CheckpointError when something is missing, truncated, holds code, does not fit its configuration, or is of a
-    kind that this network is not.
+    Raises CheckpointError when something is missing, truncated, holds code, does not fit its configuration or the
+    memory, or is of a kind that this network is not.
     """
     config = read_diffusers_config(folder)
     path = weights_file(folder)
-    prior = config.build()
-    weights = _modern_names(_read(path))
-    for theirs, ours in _tensor_names(prior.network):
-        if theirs not in weights:
-            raise CheckpointError(f"{path}: lacks {theirs}: weights and config.json do not belong together")
-        value = weights.pop(theirs)
-        # Attention is by linear layers there, by 1x1 convolutions here.
-        weights[ours] = value[:, :, None, None] if value.ndim == 2 and ".to_" in theirs else value
-    install(path, prior, weights)
+    prior = unfilled(path, config)
+    with _stored(path) as tensors:
+        weights = _modern_names(tensors)
+        for theirs, ours in _tensor_names(prior.network):
+            if theirs not in weights:
+                raise CheckpointError(f"{path}: lacks {theirs}: weights and config.json do not belong together")
+            tensor = weights.pop(theirs)
+            # Attention is by linear layers there, by 1x1 convolutions here.
+            linear = len(tensor.shape) == 2 and ".to_" in theirs
+            weights[ours] = replace(tensor, shape=(*tensor.shape, 1, 1)) if linear else tensor
+        install(path, prior, weights)
     return prior
 
 
@@ -90,83 +81,101 @@ def read_diffusers_config(folder: Path) -> ModelConfig:
     """The configuration of a folder's model; raises CheckpointError naming the entry that is missing or unsupported."""
     path = _unet_folder(folder) / "config.json"
     options = read_json(path)
-    try:
-        network = _network(path, options)
-        fourier = network.embedding == "fourier"
-        schedule = _schedule(folder)
-        sde: VE | DDPM = _ve(schedule) if fourier else _ddpm(schedule)
-        centred = bool(options.get("center_input_sample", False))
-        size = options.get("sample_size") or 32
+    with in_file(path):
+        unet = build_foreign(_UNet, {"attention_head_dim": options.get("num_head_channels", 8)} | options)
+        network = _network(unet)
+    fourier = network.embedding == "fourier"
+    schedule = _schedule(folder, _VESchedule if fourier else _DDPMSchedule)
+    size = unet.sample_size or 32
+    with in_file(path):
         return ModelConfig(
             network=network,
-            sde=sde,
-            preconditioning=PaperVE() if fourier else PaperVP(sde.steps),
-            data_range=(0.0, 1.0) if centred else (-1.0, 1.0),
+            sde=schedule.sde(),
+            preconditioning=PaperVE() if fourier else PaperVP(schedule.num_train_timesteps),
+            data_range=(0.0, 1.0) if unet.center_input_sample else (-1.0, 1.0),
             image_size=size if isinstance(size, int) else min(size),
-            sampler=_ve_sampler(schedule) if fourier else _ddpm_sampler(schedule),
+            sampler=schedule.sampler(),
         )
-    except CheckpointError:
-        raise
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: not a configuration of a UNet2DModel: {error!r}") from error
 
 
-def _network(path: Path, options: dict[str, Any]) -> NCSNppConfig:
-    def refuse(entry: str) -> CheckpointError:
-        return CheckpointError(f"{path}: {entry} = {options.get(entry)!r} is not supported")
+@dataclass(frozen=True)
+class _UNet:
+    """Entries of `UNet2DModel` with its defaults; where there is one value only, another is not supported."""
 
-    if options.get("_class_name", "UNet2DModel") != "UNet2DModel":
-        raise refuse("_class_name")
-    for entry, value in _REQUIRED.items():
-        if options.get(entry, value) != value:
-            raise refuse(entry)
-    down, up = options["down_block_types"], options["up_block_types"][::-1]
+    block_out_channels: tuple[int, ...]
+    down_block_types: tuple[str, ...]
+    up_block_types: tuple[str, ...]
+    _class_name: Literal["UNet2DModel"] = "UNet2DModel"
+    sample_size: int | tuple[int, int] | None = None
+    in_channels: int = 3
+    out_channels: int = 3
+    center_input_sample: bool = False
+    time_embedding_type: Literal["positional", "fourier"] = "positional"
+    time_embedding_dim: int | None = None
+    freq_shift: int = 0
+    flip_sin_to_cos: bool = True
+    mid_block_type: Literal["UNetMidBlock2D"] = "UNetMidBlock2D"
+    mid_block_scale_factor: float = 1.0
+    layers_per_block: int = 2
+    downsample_padding: int | None = 1
+    downsample_type: Literal["conv"] = "conv"
+    upsample_type: Literal["conv"] = "conv"
+    resnet_time_scale_shift: Literal["default"] = "default"
+    add_attention: Literal[True] = True
+    attention_head_dim: int | None = 8
+    attn_norm_num_groups: None = None
+    class_embed_type: None = None
+    num_class_embeds: None = None
+    act_fn: Literal["silu", "swish", "relu"] = "silu"
+    dropout: float = 0.0
+    norm_num_groups: int | None = 32
+    norm_eps: float = 1e-5
+
+
+def _network(unet: _UNet) -> NCSNppConfig:
+    def refuse_unless(condition: bool, entry: str) -> None:
+        require(condition, f"{entry} = {shortened(getattr(unet, entry))} is not supported")
+
+    down, up = unet.down_block_types, unet.up_block_types[::-1]
     skip = all("Skip" in kind for kind in (*down, *up))
     family = ("SkipDownBlock2D", "SkipUpBlock2D") if skip else ("DownBlock2D", "UpBlock2D")
     attends = [kind == f"Attn{family[0]}" for kind in down]
-    if down != [f"Attn{family[0]}" if there else family[0] for there in attends]:
-        raise refuse("down_block_types")
-    if up != [f"Attn{family[1]}" if there else family[1] for there in attends]:
-        raise refuse("up_block_types")
-    widths, width = options["block_out_channels"], options["block_out_channels"][0]
-    if any(features % width for features in widths):
-        raise refuse("block_out_channels")
-    fourier = options.get("time_embedding_type", "positional") == "fourier"
-    if fourier != skip:
-        raise refuse("time_embedding_type")
-    if not fourier and options.get("freq_shift", 0) != 1:
-        raise refuse("freq_shift")
-    if not skip and options.get("downsample_padding", 1) != 0:
-        raise refuse("downsample_padding")
-    if options.get("time_embedding_dim") not in (None, 4 * width):
-        raise refuse("time_embedding_dim")
-    if not math.isclose(options.get("mid_block_scale_factor", 1), math.sqrt(2) if skip else 1, rel_tol=1e-4):
-        raise refuse("mid_block_scale_factor")
-    if options.get("act_fn", "silu") not in _ACTIVATIONS:
-        raise refuse("act_fn")
-    channels = options.get("in_channels", 3)
-    if channels != options.get("out_channels", 3) or (skip and channels != 3):
-        raise refuse("in_channels")
+    refuse_unless(down == tuple(f"Attn{family[0]}" if there else family[0] for there in attends), "down_block_types")
+    refuse_unless(up == tuple(f"Attn{family[1]}" if there else family[1] for there in attends), "up_block_types")
+    widths = unet.block_out_channels
+    width = widths[0] if widths else 0
+    fit = len(widths) == len(down) and width > 0 and all(features % width == 0 for features in widths)
+    refuse_unless(fit, "block_out_channels")
+    fourier = unet.time_embedding_type == "fourier"
+    refuse_unless(fourier == skip, "time_embedding_type")
+    refuse_unless(fourier or unet.freq_shift == 1, "freq_shift")
+    refuse_unless(fourier or not unet.flip_sin_to_cos, "flip_sin_to_cos")
+    refuse_unless(skip or unet.downsample_padding == 0, "downsample_padding")
+    refuse_unless(unet.time_embedding_dim in (None, 4 * width), "time_embedding_dim")
+    scale = math.sqrt(2) if skip else 1
+    refuse_unless(math.isclose(unet.mid_block_scale_factor, scale, rel_tol=1e-4), "mid_block_scale_factor")
+    refuse_unless(unet.in_channels == (3 if skip else unet.out_channels), "in_channels")
+    refuse_unless(unet.out_channels == unet.in_channels, "out_channels")
     network = NCSNppConfig(
-        channels=channels,
+        channels=unet.in_channels,
         width=width,
         multipliers=tuple(features // width for features in widths),
-        blocks=options.get("layers_per_block", 2),
+        blocks=unet.layers_per_block,
         attention_levels=tuple(level for level, there in enumerate(attends) if there),
         up_attention="once" if skip else "each",
-        attention_head=options.get("attention_head_dim", options.get("num_head_channels", 8)),
+        attention_head=unet.attention_head_dim,
         block="biggan" if skip else "ddpm",
         fir_kernel=(1, 3, 3, 1) if skip else None,
         skip_rescale=skip,
         progressive_input="input_skip" if skip else "none",
         progressive_output="output_skip" if skip else "none",
         embedding="fourier" if fourier else "positional",
-        dropout=options.get("dropout", 0.0),
+        dropout=unet.dropout,
         channels_per_group=4 if skip else 1,
-        norm_epsilon=options.get("norm_eps", 1e-5),
-        activation=_ACTIVATIONS[options.get("act_fn", "silu")],
+        norm_epsilon=unet.norm_eps,
+        activation=_ACTIVATIONS[unet.act_fn],
     )
-    return _with_groups(network, options.get("norm_num_groups", 32))
+    return _with_groups(network, unet.norm_num_groups)
 
 
 def _with_groups(config: NCSNppConfig, fixed: int | None) -> NCSNppConfig:
@@ -199,39 +208,57 @@ def _with_groups(config: NCSNppConfig, fixed: int | None) -> NCSNppConfig:
     return config if counts == tuple(norm.num_groups for norm in norms) else replace(config, groups=counts)
 
 
-def _schedule(folder: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _VESchedule:
+    """Entries of `ScoreSdeVeScheduler`."""
+
+    num_train_timesteps: int = 2000
+    sigma_min: float = 0.01
+    sigma_max: float = 1348.0
+    snr: float = 0.15
+
+    def sde(self) -> VE:
+        return VE(self.sigma_min, self.sigma_max, self.num_train_timesteps)
+
+    def sampler(self) -> RecommendedSampler:
+        return RecommendedSampler("reverse_diffusion", "langevin", self.snr, self.num_train_timesteps)
+
+
+@dataclass(frozen=True)
+class _DDPMSchedule:
+    """Entries of `DDPMScheduler`."""
+
+    num_train_timesteps: int = 1000
+    beta_start: float = 1e-4
+    beta_end: float = 0.02
+    beta_schedule: Literal["linear"] = "linear"
+    prediction_type: Literal["epsilon"] = "epsilon"
+    trained_betas: None = None
+    variance_type: str = "fixed_small"
+    clip_sample: bool = True
+
+    def sde(self) -> DDPM:
+        steps = self.num_train_timesteps
+        return DDPM(self.beta_start * steps, self.beta_end * steps, steps)
+
+    def sampler(self) -> RecommendedSampler:
+        predictor = "ancestral" if self.variance_type == "fixed_large" else "ancestral_posterior"
+        return RecommendedSampler(predictor, steps=self.num_train_timesteps, clip=self.clip_sample)
+
+
+Schedule = TypeVar("Schedule", _VESchedule, _DDPMSchedule)
+
+
+def _schedule(folder: Path, kind: type[Schedule]) -> Schedule:
     for path in (folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json"):
         if path.is_file():
-            return read_json(path)
+            options = read_json(path)
+            with in_file(path):
+                schedule = build_foreign(kind, options)
+                schedule.sde(), schedule.sampler()  # what they ask of the numbers is said of this file
+                return schedule
     _log.warning("%s: has no scheduler_config.json: its noise levels are taken to be the usual ones", folder)
-    return {}
-
-
-def _ve(schedule: dict[str, Any]) -> VE:
-    steps = schedule.get("num_train_timesteps", 2000)
-    return VE(schedule.get("sigma_min", 0.01), schedule.get("sigma_max", 1348.0), steps)
-
-
-def _ve_sampler(schedule: dict[str, Any]) -> RecommendedSampler:
-    steps = schedule.get("num_train_timesteps", 2000)
-    return RecommendedSampler("reverse_diffusion", "langevin", schedule.get("snr", 0.15), steps)
-
-
-def _ddpm(schedule: dict[str, Any]) -> DDPM:
-    for entry, value in (("beta_schedule", "linear"), ("prediction_type", "epsilon"), ("trained_betas", None)):
-        if schedule.get(entry, value) != value:
-            raise CheckpointError(f"scheduler_config.json: {entry} = {schedule[entry]!r} is not supported")
-    steps = schedule.get("num_train_timesteps", 1000)
-    return DDPM(schedule.get("beta_start", 1e-4) * steps, schedule.get("beta_end", 0.02) * steps, steps)
-
-
-def _ddpm_sampler(schedule: dict[str, Any]) -> RecommendedSampler:
-    large = schedule.get("variance_type", "fixed_small") == "fixed_large"
-    return RecommendedSampler(
-        "ancestral" if large else "ancestral_posterior",
-        steps=schedule.get("num_train_timesteps", 1000),
-        clip=schedule.get("clip_sample", True),
-    )
+    return kind()
 
 
 def _tensor_names(network: NCSNpp) -> Iterator[tuple[str, str]]:
@@ -312,20 +339,17 @@ def _unet_folder(folder: Path) -> Path:
     return folder / "unet" if (folder / "unet" / "config.json").is_file() else folder
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    if path.suffix != ".safetensors":
-        weights = read_pickled(path)
+@contextmanager
+def _stored(path: Path) -> Iterator[dict[str, Stored]]:
+    """The tensors of a folder's weights by diffusers' names."""
+    if path.suffix == ".safetensors":
+        with opened(path) as file:
+            yield stored_tensors(path, file)
     else:
-        try:
-            weights = load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(f"{path}: not a readable safetensors file (truncated?)") from error
-    if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
-        raise CheckpointError(f"{path}: not the weights of a network")
-    return {name: value.float() for name, value in weights.items()}
+        yield in_memory(plain_tensors(path, read_pickled(path)))
 
 
-def _modern_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+def _modern_names(weights: dict[str, Stored]) -> dict[str, Stored]:
     """Present names for those of older versions."""
     if "time_proj.W" in weights:
         weights = {"time_proj.weight": weights["time_proj.W"]} | weights
@@ -333,7 +357,7 @@ def _modern_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     renamed = {}
     for name, value in weights.items():
         parts = name.split(".")
-        if "attentions" in parts:
+        if "attentions" in parts and len(parts) > 1:
             parts[-2] = _OLD_ATTENTION.get(parts[-2], parts[-2])
         renamed[".".join(parts)] = value
     return renamed

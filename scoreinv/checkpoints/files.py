@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
-from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig, model_from_dict
+from scoreinv.checkpoints.config import ClassifierConfig, ClassifierNetworkConfig, ModelConfig, model_from_dict
+from scoreinv.checkpoints.validation import cut, in_file, parse_json
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import CheckpointError, InputError
+from scoreinv.memory import shortage
+from scoreinv.networks.base import NetworkConfig
 from scoreinv.prior import ScorePrior
 
 _FORMAT = "scoreinv"
+_HEADER_BYTES = 10_000_000
+_DTYPES = ("F64", "F32", "F16", "BF16")
 
 Model = TypeVar("Model", ScorePrior, NoiseClassifier)
+Model_co = TypeVar("Model_co", covariant=True)
+
+
+class Config(Protocol[Model_co]):
+    """What builds a model."""
+
+    def build(self) -> Model_co: ...
 
 
 @contextmanager
@@ -64,14 +80,27 @@ def save_model(
         temporary.write_bytes(save(tensors, metadata))
 
 
+@dataclass(frozen=True)
+class Stored:
+    """A tensor of a file, whose shape is known before its values are read.
+
+    Attributes:
+        shape: of the tensor.
+        read: its values, of any kind of floating-point number.
+    """
+
+    shape: tuple[int, ...]
+    read: Callable[[], Tensor]
+
+
 def load_model(path: Path) -> ScorePrior:
     """The prior of a model file: float32, on the CPU, in evaluation mode.
 
-    Raises CheckpointError when the file is missing, truncated, of another kind, does not fit its configuration, or has
-    values that are not finite.
+    Raises CheckpointError when the file is missing, truncated, of another kind, does not fit its configuration or the
+    memory, or has values that are not finite.
     """
     config, _ = read_prior_metadata(path)
-    return _loaded(path, config.build())
+    return _loaded(path, config)
 
 
 def load_classifier(path: Path) -> NoiseClassifier:
@@ -79,26 +108,41 @@ def load_classifier(path: Path) -> NoiseClassifier:
     config, _ = read_metadata(path)
     if not isinstance(config, ClassifierConfig):
         raise CheckpointError(f"{path}: is a prior, not a classifier (`scoreinv train --classifier` makes one)")
-    return _loaded(path, config.build())
+    return _loaded(path, config)
 
 
-def _loaded(path: Path, model: Model) -> Model:
-    with _opened(path) as file:
-        tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    install(path, model, tensors)
+def _loaded(path: Path, config: Config[Model]) -> Model:
+    model = unfilled(path, config)
+    with opened(path) as file:
+        install(path, model, stored_tensors(path, file))
     return model
 
 
-def install(path: Path, model: ScorePrior | NoiseClassifier, tensors: dict[str, torch.Tensor]) -> None:
-    """Give a model's network the weights of a file, in the memory layout that convolutions want.
+def unfilled(path: Path, config: Config[Model]) -> Model:
+    """The model of a file's configuration without memory for its weights, on the device `meta`.
 
-    Raises CheckpointError unless they are all there, and nothing else, of the right shapes and finite.
+    Raises CheckpointError when the configuration cannot be built.
     """
-    _check_keys(path, model.network.state_dict(), tensors)
-    broken = next((name for name, value in tensors.items() if not value.isfinite().all()), None)
-    if broken is not None:
-        raise CheckpointError(f"{path}: weights are not finite ({broken}); the file is damaged or training diverged")
-    model.network.load_state_dict(tensors)
+    with in_file(path), torch.device("meta"):
+        return config.build()
+
+
+def install(path: Path, model: ScorePrior | NoiseClassifier, tensors: Mapping[str, Stored]) -> None:
+    """Give an unfilled model its weights, in the memory layout that convolutions want.
+
+    Raises CheckpointError unless they are all there, and nothing else, of the right shapes and finite, and fit into
+    memory; before that is taken.
+    """
+    expected = {name: tuple(value.shape) for name, value in model.network.state_dict().items()}
+    _check_shapes(path, expected, {name: tensor.shape for name, tensor in tensors.items()})
+    if lacking := shortage(4 * sum(map(math.prod, expected.values()))):
+        raise CheckpointError(f"{path}: {lacking}")
+    weights = {}
+    for name, tensor in tensors.items():
+        weights[name] = value = tensor.read().to(torch.float32, copy=True).reshape(tensor.shape)
+        if not value.isfinite().all():
+            raise CheckpointError(f"{path}: weights are not finite ({name}); the file is damaged or training diverged")
+    model.network.load_state_dict(weights, assign=True)
     model.network.to(memory_format=torch.channels_last)
 
 
@@ -111,53 +155,72 @@ def read_prior_metadata(path: Path) -> tuple[ModelConfig, dict[str, Any]]:
 
 
 def read_metadata(path: Path) -> tuple[ModelConfig | ClassifierConfig, dict[str, Any]]:
-    """Configuration and notes of a model's file, without reading its weights; CheckpointError when there is none."""
-    if not path.exists():
+    """Configuration and notes of a model's file, whose tensors have the shapes that it asks for.
+
+    Their values are not read. Raises CheckpointError when there is no such file, and when they do not fit.
+    """
+    if not path.is_file():
         raise CheckpointError(f"{path}: no such model file")
-    with _opened(path) as file:
+    with opened(path) as file:
         metadata = file.metadata() or {}
+        shapes = {name: tensor.shape for name, tensor in stored_tensors(path, file).items()}
     if metadata.get("format") != _FORMAT:
         raise CheckpointError(f"{path}: safetensors, but not a scoreinv model (convert it by `scoreinv convert`)")
-    try:
-        config, notes = json.loads(metadata["config"]), json.loads(metadata.get("notes", "{}"))
-        return model_from_dict(config), notes
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: unreadable configuration: {error}") from error
+    with in_file(path):
+        if "config" not in metadata:
+            raise CheckpointError("holds no configuration")
+        config, notes = model_from_dict(parse_json(metadata["config"])), parse_json(metadata.get("notes", "{}"))
+        expected = _shapes(config.network)
+    _check_shapes(path, expected, shapes)
+    return config, notes
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file, as configurations are written; raises CheckpointError naming the file."""
-    try:
-        content = json.loads(path.read_text())
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise CheckpointError(f"{path}: not a JSON configuration: {error}") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: not a configuration, which is a JSON object")
-    return content
-
-
-def _check_keys(path: Path, expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> None:
-    for name in expected.keys() - found.keys():
-        raise CheckpointError(f"{path}: lacks the tensor {name}: file and configuration do not belong together")
-    for name in found.keys() - expected.keys():
-        raise CheckpointError(f"{path}: has the unknown tensor {name}: file and configuration do not belong together")
-    for name, value in expected.items():
-        if value.shape != found[name].shape:
-            raise CheckpointError(
-                f"{path}: {name} has shape {tuple(found[name].shape)}, the configuration says {tuple(value.shape)}"
-            )
+@lru_cache(maxsize=64)
+def _shapes(network: NetworkConfig | ClassifierNetworkConfig) -> dict[str, tuple[int, ...]]:
+    """Of all tensors of a network, found without memory for them."""
+    with torch.device("meta"):
+        return {name: tuple(value.shape) for name, value in network.build().state_dict().items()}
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def opened(path: Path) -> Iterator[Any]:
+    """A safetensors file, whose header is of bearable size; raises CheckpointError when it is damaged."""
     try:
+        with path.open("rb") as file:
+            if int.from_bytes(file.read(8), "little") > _HEADER_BYTES:
+                raise SafetensorError("header too large")
         with safe_open(path, framework="pt") as file:
             yield file
     except (SafetensorError, OSError) as error:
         hint = "an official .pth is read by `scoreinv convert`" if path.suffix in {".pth", ".pt"} else "truncated?"
         raise CheckpointError(f"{path}: not a readable safetensors file ({hint})") from error
+
+
+def stored_tensors(path: Path, file: Any) -> dict[str, Stored]:
+    """The tensors of an opened file; raises CheckpointError when one is not of floating-point numbers."""
+    tensors = {}
+    for name in file.keys():  # noqa: SIM118
+        part = file.get_slice(name)
+        if part.get_dtype() not in _DTYPES:
+            raise CheckpointError(f"{path}: {cut(name)} holds {part.get_dtype()}, which no weights are of")
+        tensors[name] = Stored(tuple(part.get_shape()), partial(file.get_tensor, name))
+    return tensors
+
+
+def in_memory(tensors: Mapping[str, Tensor]) -> dict[str, Stored]:
+    """Tensors that were read already, as those of a file."""
+    return {name: Stored(tuple(value.shape), value.detach) for name, value in tensors.items()}
+
+
+def _check_shapes(path: Path, expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> None:
+    apart = "file and configuration do not belong together"
+    for name in expected.keys() - found.keys():
+        raise CheckpointError(f"{path}: lacks the tensor {name}: {apart}")
+    for name in found.keys() - expected.keys():
+        raise CheckpointError(f"{path}: has the unknown tensor {cut(name)}: {apart}")
+    for name, shape in expected.items():
+        if shape != found[name]:
+            raise CheckpointError(f"{path}: {name} has shape {found[name]}, the configuration says {shape}")
 
 
 def _umask() -> int:

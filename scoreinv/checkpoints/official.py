@@ -6,21 +6,22 @@ which maps every tensor by name. Files are read with `weights_only=True`: nothin
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
 from scoreinv.checkpoints.config import ModelConfig
-from scoreinv.checkpoints.files import install
-from scoreinv.checkpoints.pickled import read_pickled
+from scoreinv.checkpoints.files import in_memory, install, unfilled
+from scoreinv.checkpoints.pickled import plain_tensors, read_pickled
 from scoreinv.checkpoints.published import PUBLISHED, published
+from scoreinv.checkpoints.validation import build_foreign, in_file, read_json, shortened
 from scoreinv.errors import CheckpointError
 from scoreinv.networks.ddpm import ddpm_config
 from scoreinv.networks.layers import Attention
-from scoreinv.networks.ncsnpp import NCSNpp, NCSNppConfig, ResidualBlock
+from scoreinv.networks.ncsnpp import Activation, NCSNpp, NCSNppConfig, ResidualBlock
 from scoreinv.networks.resampling import Downsample, Upsample
 from scoreinv.preconditioning import PaperVE, PaperVP
 from scoreinv.prior import RecommendedSampler, ScorePrior
@@ -30,106 +31,201 @@ from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
 def load_official(path: Path, config: ModelConfig, *, ema: bool) -> ScorePrior:
     """The prior of a reference checkpoint: its EMA weights, or (`ema=False`) the last raw ones.
 
-    Raises CheckpointError when the file is missing, truncated, holds code, or does not fit the configuration.
+    Raises CheckpointError when the file is missing, truncated, holds code, or does not fit the configuration or the
+    memory.
     """
+    prior = unfilled(path, config)
     state = _read(path)
-    weights: dict[str, Tensor] = {
-        name.removeprefix("module."): value for name, value in state["model"].items() if not name.endswith("sigmas")
+    weights = {
+        name.removeprefix("module."): value
+        for name, value in plain_tensors(path, state["model"]).items()
+        if not name.endswith("sigmas")
     }
     if ema:
         weights |= _averaged(path, weights, state)
-    prior = config.build()
-    install(path, prior, _rename(path, prior.network, weights))
+    install(path, prior, in_memory(_rename(path, prior.network, weights)))
     return prior
 
 
 def read_official_config(name_or_file: str) -> ModelConfig:
-    """A published name (`ve/cifar10_ncsnpp_continuous`), or a JSON file with the reference's configuration."""
+    """A published name (`ve/cifar10_ncsnpp_continuous`), or a JSON file with the reference's configuration.
+
+    Raises CheckpointError naming the file and the entry that is missing or not supported.
+    """
     if name_or_file in PUBLISHED or not name_or_file.endswith(".json"):
         return published(name_or_file).config
     path = Path(name_or_file)
-    try:
-        return _translate(json.loads(path.read_text()))
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise CheckpointError(f"{path}: {error}") from error
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: not a configuration of the reference implementation: lacks {error}") from error
+    options = read_json(path)
+    with in_file(path):
+        for section in ("model", "data", "training"):
+            if not isinstance(options.get(section), dict):
+                raise CheckpointError(f"not a configuration of the reference implementation: lacks {section!r}")
+        return _translate(options)
 
 
-_PREDICTORS = {
+@dataclass(frozen=True)
+class _Training:
+    """Entries of the reference's `training`, as those below of its other parts; words are written in small letters."""
+
+    sde: Literal["vesde", "vpsde", "subvpsde"]
+    continuous: bool
+
+
+@dataclass(frozen=True)
+class _Data:
+    image_size: int
+    num_channels: int
+    centered: bool
+
+
+@dataclass(frozen=True)
+class _Network:
+    """What both networks are told."""
+
+    nf: int
+    ch_mult: tuple[int, ...]
+    num_res_blocks: int
+    attn_resolutions: tuple[int, ...]
+    resamp_with_conv: bool
+    conditional: bool
+    dropout: float
+    nonlinearity: Activation
+
+
+@dataclass(frozen=True)
+class _NCSNpp:
+    """What NCSN++ is told besides."""
+
+    resblock_type: Literal["biggan", "ddpm"]
+    fir: bool
+    fir_kernel: tuple[int, ...]
+    skip_rescale: bool
+    progressive: Literal["none", "output_skip", "residual"]
+    progressive_input: Literal["none", "input_skip", "residual"]
+    progressive_combine: Literal["sum", "cat"]
+    embedding_type: Literal["fourier", "positional"]
+    init_scale: float
+    fourier_scale: float = 16.0
+
+
+@dataclass(frozen=True)
+class _Levels:
+    num_scales: int
+    scale_by_sigma: bool
+
+
+@dataclass(frozen=True)
+class _Sigmas:
+    sigma_min: float
+    sigma_max: float
+
+
+@dataclass(frozen=True)
+class _Betas:
+    beta_min: float
+    beta_max: float
+
+
+@dataclass(frozen=True)
+class _Sampling:
+    method: str = ""
+    predictor: str = ""
+    corrector: str = ""
+    snr: float = 0.16
+
+
+def _translate(config: dict[str, Any]) -> ModelConfig:
+    model, data, training = (_small_letters(config[section]) for section in ("model", "data", "training"))
+    check_network(model.get("name"))
+    pictures, objective = build_foreign(_Data, data, "data"), build_foreign(_Training, training, "training")
+    network = _network(model, pictures)
+    if network.embedding == "fourier" and not objective.continuous:
+        raise CheckpointError("Fourier embeddings belong to continuous-time training; this configuration is discrete")
+    levels = build_foreign(_Levels, model, "model")
+    steps, scaled = levels.num_scales, levels.scale_by_sigma
+    sde: SDE
+    if objective.sde == "vesde":
+        sigmas = build_foreign(_Sigmas, model, "model")
+        sde = VE(sigmas.sigma_min, sigmas.sigma_max, steps)
+        reading: PaperVE | PaperVP = PaperVE("sigma" if objective.continuous else "index", scaled)
+        if objective.continuous and scaled and network.embedding == "positional":
+            raise CheckpointError("a continuous VE model with positional embedding cannot scale by sigma")
+    else:
+        if scaled:
+            raise CheckpointError("scale_by_sigma belongs to VE models; this configuration is VP")
+        betas = build_foreign(_Betas, model, "model")
+        discrete = objective.sde == "vpsde" and not objective.continuous
+        family = DDPM if discrete else VP if objective.sde == "vpsde" else SubVP
+        sde = family(betas.beta_min, betas.beta_max, steps)
+        reading = PaperVP(steps) if discrete else PaperVP()
+    span = (-1.0, 1.0) if pictures.centered else (0.0, 1.0)
+    sampling = build_foreign(_Sampling, config.get("sampling", {}), "sampling")
+    return ModelConfig(network, sde, reading, span, pictures.image_size, _sampler(sampling, steps))
+
+
+def _small_letters(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value.lower() if isinstance(value, str) else value for name, value in options.items()}
+
+
+def check_network(name: object) -> None:
+    """Raise CheckpointError unless a network of the reference, by the name it has there, is one of those here."""
+    if isinstance(name, str) and name.startswith("ncsn") and name != "ncsnpp":
+        raise CheckpointError(
+            f"network {shortened(name)} is not supported: NCSN and NCSNv2 do not run in the reference, and no weights "
+            "of them were published; their discrete objective and annealed Langevin sampling are here, for NCSN++"
+        )
+    if name not in ("ncsnpp", "ddpm"):
+        raise CheckpointError(f"network {shortened(name)} is not supported: only ncsnpp and ddpm are")
+
+
+def _network(model: dict[str, Any], pictures: _Data) -> NCSNppConfig:
+    options = build_foreign(_Network, model, "model")
+    ours = ddpm_config(
+        channels=pictures.num_channels,
+        width=options.nf,
+        multipliers=options.ch_mult,
+        blocks=options.num_res_blocks,
+        learned_resampling=options.resamp_with_conv,
+        noise_conditional=options.conditional,
+        dropout=options.dropout,
+        activation=options.nonlinearity,
+        attention_levels=tuple(
+            level for level in range(len(options.ch_mult)) if pictures.image_size >> level in options.attn_resolutions
+        ),
+    )
+    if model["name"] == "ddpm":
+        return ours
+    plus = build_foreign(_NCSNpp, model, "model")
+    return replace(
+        ours,
+        block=plus.resblock_type,
+        fir_kernel=plus.fir_kernel if plus.fir else None,
+        skip_rescale=plus.skip_rescale,
+        progressive_input=plus.progressive_input,
+        progressive_output=plus.progressive,
+        combine=plus.progressive_combine,
+        embedding=plus.embedding_type,
+        fourier_scale=plus.fourier_scale,
+        init_scale=plus.init_scale,
+        channels_per_group=4,
+    )
+
+
+_PREDICTORS: dict[str, Literal["reverse_diffusion", "euler_maruyama", "ancestral"]] = {
     "reverse_diffusion": "reverse_diffusion",
     "euler_maruyama": "euler_maruyama",
     "ancestral_sampling": "ancestral",
 }
 
 
-def _translate(config: dict[str, Any]) -> ModelConfig:
-    model, data, training = config["model"], config["data"], config["training"]
-    size, continuous = data["image_size"], training["continuous"]
-    levels = range(len(model["ch_mult"]))
-    shared = {
-        "channels": data["num_channels"],
-        "width": model["nf"],
-        "multipliers": tuple(model["ch_mult"]),
-        "blocks": model["num_res_blocks"],
-        "attention_levels": tuple(i for i in levels if size // 2**i in model["attn_resolutions"]),
-        "learned_resampling": model["resamp_with_conv"],
-        "noise_conditional": model["conditional"],
-        "dropout": model["dropout"],
-        "activation": model["nonlinearity"].lower(),
-    }
-    if model["name"] == "ddpm":
-        network = ddpm_config(**shared)
-    elif model["name"] == "ncsnpp":
-        network = NCSNppConfig(
-            **shared,
-            block=model["resblock_type"].lower(),
-            fir_kernel=tuple(model["fir_kernel"]) if model["fir"] else None,
-            skip_rescale=model["skip_rescale"],
-            progressive_input=model["progressive_input"].lower(),
-            progressive_output=model["progressive"].lower(),
-            combine=model["progressive_combine"].lower(),
-            embedding=model["embedding_type"].lower(),
-            fourier_scale=float(model.get("fourier_scale", 16)),
-            init_scale=model["init_scale"],
-        )
-    else:
-        raise CheckpointError(f"network {model['name']!r} is not supported: only ncsnpp and ddpm are")
-    if network.embedding == "fourier" and not continuous:
-        raise CheckpointError("Fourier embeddings belong to continuous-time training; this configuration is discrete")
-
-    kind, steps, scaled = training["sde"].lower(), model["num_scales"], model["scale_by_sigma"]
-    sde: SDE
-    if kind == "vesde":
-        sde = VE(float(model["sigma_min"]), float(model["sigma_max"]), steps)
-        reading: PaperVE | PaperVP = PaperVE("sigma" if continuous else "index", scaled)
-        if continuous and scaled and network.embedding == "positional":
-            raise CheckpointError("a continuous VE model with positional embedding cannot scale by sigma")
-    elif kind in ("vpsde", "subvpsde"):
-        if scaled:
-            raise CheckpointError("scale_by_sigma belongs to VE models; this configuration is VP")
-        discrete = kind == "vpsde" and not continuous
-        family = DDPM if discrete else VP if kind == "vpsde" else SubVP
-        sde = family(float(model["beta_min"]), float(model["beta_max"]), steps)
-        reading = PaperVP(steps) if discrete else PaperVP()
-    else:
-        raise CheckpointError(f"unknown SDE {kind!r}")
-    span = (-1.0, 1.0) if data["centered"] else (0.0, 1.0)
-    return ModelConfig(network, sde, reading, span, size, _sampler(config.get("sampling", {}), steps))
-
-
-def _sampler(sampling: dict[str, Any], steps: int) -> RecommendedSampler | None:
-    predictor = _PREDICTORS.get(sampling.get("predictor"))
-    if predictor is None or sampling.get("method") != "pc" or sampling.get("corrector") not in ("langevin", "none"):
+def _sampler(sampling: _Sampling, steps: int) -> RecommendedSampler | None:
+    predictor = _PREDICTORS.get(sampling.predictor)
+    if predictor is None or sampling.method != "pc" or sampling.corrector not in ("langevin", "none"):
         return None
-    return RecommendedSampler(predictor, sampling["corrector"], sampling["snr"], steps)
+    return RecommendedSampler(predictor, sampling.corrector, sampling.snr, steps)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such checkpoint")
     state = read_pickled(path)
     if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
         raise CheckpointError(f"{path}: not a checkpoint of the reference implementation (no 'model' in it)")
@@ -138,11 +234,12 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _averaged(path: Path, weights: dict[str, Tensor], state: dict[str, Any]) -> dict[str, Tensor]:
     """The EMA weights: a bare list in parameter order, without the frozen Fourier frequencies."""
-    average = state.get("ema", {}).get("shadow_params")
+    ema = state.get("ema")
+    average = ema.get("shadow_params") if isinstance(ema, dict) else None
     names = [name for name in weights if name != "all_modules.0.W"]
-    if average is None or len(average) != len(names):
+    if not isinstance(average, list) or len(average) != len(names):
         raise CheckpointError(f"{path}: has no EMA weights that fit (use --raw for the last raw ones)")
-    return dict(zip(names, average, strict=True))
+    return plain_tensors(path, dict(zip(names, average, strict=True)))
 
 
 def _rename(path: Path, network: NCSNpp, weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -156,7 +253,9 @@ def _rename(path: Path, network: NCSNpp, weights: dict[str, Tensor]) -> dict[str
         # The reference's 1x1 "NIN" layers are (in, out) matrices; ours are 1x1 convolutions.
         renamed[target] = value.t()[:, :, None, None] if source.endswith(".W") and value.ndim == 2 else value
     for source in unused:
-        raise CheckpointError(f"{path}: has {source} besides: checkpoint and configuration do not belong together")
+        # The reference's blocks have the layer that takes the noise level also where no level is told.
+        if network.config.noise_conditional or ".Dense_0." not in source:
+            raise CheckpointError(f"{path}: has {source} besides: checkpoint and configuration do not belong together")
     return renamed
 
 

@@ -2,23 +2,68 @@
 
 from __future__ import annotations
 
-import pickle
+import warnings
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import torch
+from torch import Tensor
 
+from scoreinv.checkpoints.validation import shortened
 from scoreinv.errors import CheckpointError
+from scoreinv.memory import shortage
+
+_DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
 def read_pickled(path: Path) -> Any:
     """What a file holds of tensors, numbers and plain containers, on the CPU.
 
-    Raises CheckpointError when it is truncated, of another kind, or holds code or other objects.
+    Raises CheckpointError when it is missing, truncated, of another kind, holds code or other objects, or would unfold
+    to more than its own size or the memory.
     """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, BadZipFile, OSError, ValueError, KeyError) as error:
+        size = path.stat().st_size
+        if lacking := shortage(size):
+            raise CheckpointError(f"{path}: {lacking}")
+        if zipfile.is_zipfile(path) and _unfolded(path) > size:
+            raise CheckpointError(f"{path}: not a readable checkpoint (its entries are larger than the file)")
+        with warnings.catch_warnings():  # torch's, of what it may not be able to read: it says so, then
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
+    except Exception as error:  # the reader of pickles lets every kind of error through
         reason = "it holds code or objects other than tensors" if "weights_only" in str(error) else "truncated?"
         raise CheckpointError(f"{path}: not a readable checkpoint ({reason}); nothing was executed") from error
+
+
+def plain_tensors(path: Path, tensors: Any) -> dict[str, Tensor]:
+    """Named tensors of a file, each of floating-point numbers that all lie in it.
+
+    Raises CheckpointError when it is no such thing: a pickle may hold a tensor of a billion values that are one number.
+    """
+    if not isinstance(tensors, Mapping):
+        raise CheckpointError(f"{path}: not the weights of a network")
+    for name, value in tensors.items():
+        if not isinstance(name, str) or not _plain(value):
+            raise CheckpointError(f"{path}: {shortened(name)} is not a plain tensor of floating-point numbers")
+    if sum(value.numel() * value.element_size() for value in tensors.values()) > path.stat().st_size:
+        raise CheckpointError(f"{path}: its tensors are larger than the file")
+    return {name: value.detach() for name, value in tensors.items()}
+
+
+def _plain(value: Any) -> bool:
+    if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type != "cpu":
+        return False
+    return value.dtype in _DTYPES
+
+
+def _unfolded(path: Path) -> int:
+    """Bytes of all entries of a zip file, as its table declares them."""
+    with zipfile.ZipFile(path) as archive:
+        return sum(entry.file_size for entry in archive.infolist())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scoreinv.cli.common import Settings, common_options
+from scoreinv.text import printable
 
 if TYPE_CHECKING:
     from scoreinv.checkpoints.description import ModelDescription
@@ -31,7 +32,8 @@ def list_models(settings: Settings) -> None:
     rows = [_COLUMNS, *map(_row, models)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
     for row in rows:
-        sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n")
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        sys.stdout.write(printable(line.rstrip()) + "\n")
 
 
 @app.command("show")
@@ -56,7 +58,7 @@ def show(
         return
     for key, value in record.items():
         if value not in (None, {}):
-            text = value if isinstance(value, str | int | float) else json.dumps(value, indent=2)
+            text = printable(str(value)) if isinstance(value, str | int | float) else json.dumps(value, indent=2)
             sys.stdout.write(f"{key}: {text}\n")
 
 
@@ -95,4 +97,6 @@ def _row(model: ModelDescription) -> tuple[str, ...]:
 
 
 def _print_json(models: list[dict[str, Any]]) -> None:
-    sys.stdout.write(json.dumps({"models": models}) + "\n")
+    text = json.dumps({"models": models})
+    # Notes may hold numbers that JSON has no form for: they become words.
+    sys.stdout.write(json.dumps(json.loads(text, parse_constant=str), allow_nan=False) + "\n")

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scoreinv.checks import each_within, within
 from scoreinv.networks.layers import BatchNorm, conv, linear
 
 
@@ -29,6 +30,12 @@ class ConvNetConfig:
     channels: int = 3
     classes: int = 10
     widths: tuple[int, ...] = (64, 192, 256)
+
+    def __post_init__(self) -> None:
+        within("channels", self.channels, 1, 64)
+        within("classes", self.classes, 1, 100_000)
+        within("the number of widths", len(self.widths), 1, 10)
+        each_within("widths", self.widths, 1, 2**16)
 
     def build(self) -> ConvNet:
         return ConvNet(self)
@@ -81,9 +88,10 @@ class _Whitening(nn.Module):
 
 
 def _cosines(size: int) -> Tensor:
-    """The orthonormal cosine transform (DCT-II) of so many values, by rows."""
-    places = (torch.arange(size) + 0.5) * torch.pi / size
-    rows = torch.cos(torch.arange(size)[:, None] * places) * (2 / size) ** 0.5
+    """The orthonormal cosine transform (DCT-II) of so many values, by rows; a constant, so on the CPU (`Network`)."""
+    index = torch.arange(size, device="cpu")
+    places = (index + 0.5) * torch.pi / size
+    rows = torch.cos(index[:, None] * places) * (2 / size) ** 0.5
     return torch.cat([rows[:1] / 2**0.5, rows[1:]])
 
 

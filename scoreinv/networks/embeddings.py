@@ -33,14 +33,17 @@ class FourierEmbedding(nn.Module):
 class PositionalEmbedding(nn.Module):
     """Transformer features of the time index: sin, cos(label 10000^(-k/(width/2 - 1))) (Vaswani et al. 2017; DDPM).
 
-    Labels (B,) to (B, width); an odd width is padded with a zero.
+    Labels (B,) to (B, width); an odd width is padded with a zero. The frequencies are a constant, so on the CPU (see
+    `Network`).
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.features = width
         half = width // 2
-        exponents = torch.arange(half, dtype=torch.float64) / max(half - 1, 1)
+        exponents = torch.arange(half, dtype=torch.float64, device="cpu") / max(
+            half - 1, 1
+        )  # a constant, see `Network`
         self.register_buffer("frequencies", (-math.log(10000) * exponents).exp().float(), persistent=False)
 
     def forward(self, label: Tensor) -> Tensor:

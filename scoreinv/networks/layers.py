@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scoreinv.checks import require
 from scoreinv.networks.normalization import normalise
 
 
@@ -40,6 +41,7 @@ def linear(inputs: int, outputs: int) -> nn.Linear:
 def group_norm(channels: int, channels_per_group: int) -> nn.GroupNorm:
     """At most 32 equal groups of at least `channels_per_group` channels."""
     most = min(channels // channels_per_group, 32)
+    require(most > 0, f"{channels} channels do not make a group of {channels_per_group}")
     groups = next(count for count in range(most, 0, -1) if channels % count == 0)
     return nn.GroupNorm(groups, channels, eps=1e-6)
 
@@ -66,6 +68,7 @@ class Attention(nn.Module):
 
     def __init__(self, channels: int, norm: nn.GroupNorm, init_scale: float, rescale: float, heads: int = 1) -> None:
         super().__init__()
+        require(channels % heads == 0, f"{channels} channels do not make {heads} attention heads")
         self.heads = heads
         self.norm = norm
         self.query = conv(channels, channels, 1, 0.1)

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scoreinv.checks import each_within, require, within
 from scoreinv.networks.base import Network
 from scoreinv.networks.embeddings import FourierEmbedding, PositionalEmbedding
 from scoreinv.networks.layers import Attention, conv, group_norm, linear
@@ -90,6 +91,28 @@ class NCSNppConfig:
     norm_epsilon: float = 1e-6
     activation: Activation = "swish"
     patch: int = 1
+
+    def __post_init__(self) -> None:
+        within("channels", self.channels, 1, 64)
+        within("condition_channels", self.condition_channels, 0, 4096)
+        within("the number of feature_channels", len(self.feature_channels), 0, 10)
+        each_within("feature_channels", self.feature_channels, 1, 2**14)
+        within("width", self.width, 1, 8192)
+        within("the number of multipliers", len(self.multipliers), 1, 10)
+        each_within("multipliers", self.multipliers, 1, 256)
+        within("blocks", self.blocks, 1, 32)
+        within("blocks of all levels", self.blocks * len(self.multipliers), 1, 160)
+        if self.attention_head is not None:
+            within("attention_head", self.attention_head, 1, 2**20)
+        if self.fir_kernel is not None:
+            within("the number of taps of fir_kernel", len(self.fir_kernel), 2, 16)
+            require(sum(self.fir_kernel) != 0, "the taps of fir_kernel must not add up to 0")
+        within("fourier_scale", self.fourier_scale, 0, 1e6)
+        within("dropout", self.dropout, 0, 1)
+        within("init_scale", self.init_scale, 0, 1e6)
+        within("channels_per_group", self.channels_per_group, 1, 2**20)
+        within("norm_epsilon", self.norm_epsilon, 0, 1)
+        within("patch", self.patch, 1, 64)
 
     @property
     def stride(self) -> int:
@@ -313,7 +336,11 @@ class NCSNpp(Network):
             self.norm_out = group_norm(features, config.channels_per_group)
             self.conv_out = conv(features, image_channels, 3, config.init_scale)
         norms = group_norms(self)
-        for norm, count in zip(norms, config.groups or [norm.num_groups for norm in norms], strict=True):
+        groups = config.groups or [norm.num_groups for norm in norms]
+        require(len(groups) == len(norms), f"groups must be {len(norms)} numbers for this network, not {len(groups)}")
+        for norm, count in zip(norms, groups, strict=True):
+            fits = count >= 1 and norm.num_channels % count == 0
+            require(fits, f"groups: {norm.num_channels} channels do not make {count} groups")
             norm.num_groups, norm.eps = count, config.norm_epsilon
 
     def forward(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scoreinv.checks import require, within
 from scoreinv.networks.embeddings import FourierEmbedding
 from scoreinv.networks.layers import conv, group_norm, linear
 from scoreinv.networks.normalization import norm_activate
@@ -39,6 +40,15 @@ class WideResNetConfig:
     width: int = 4
     dropout: float = 0.1
     fourier_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        within("channels", self.channels, 1, 64)
+        within("classes", self.classes, 1, 100_000)
+        within("depth", self.depth, 10, 400)
+        require(self.depth % 6 == 4, f"depth must be 6 n + 4, not {self.depth}")
+        within("width", self.width, 1, 256)
+        within("dropout", self.dropout, 0, 1)
+        within("fourier_scale", self.fourier_scale, 0, 1e6)
 
     def build(self) -> WideResNet:
         return WideResNet(self)

@@ -14,10 +14,11 @@ from torch import Tensor
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.picture import Picture
 from scoreinv.likelihood import bits_per_dim
+from scoreinv.memory import shortage
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.tasks.common import PIXELS_AT_ONCE, Share, TaskCallback, Told, check_sides, fingerprint, to_tensor
-from scoreinv.tasks.memory import gradient_bytes, shortage
+from scoreinv.tasks.memory import gradient_bytes
 
 Probe = Literal["rademacher", "gaussian"]
 

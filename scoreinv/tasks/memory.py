@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -52,23 +51,6 @@ def gradient_bytes(prior: ScorePrior, size: tuple[int, int]) -> int:
         noise = prior.noise(x, 0.5)
         torch.autograd.grad(noise, x, noise)
     return peak.most
-
-
-def available_bytes() -> int | None:
-    """Memory of this machine that programs can have; None where the system does not tell."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration, ValueError):
-        return None
-
-
-def shortage(needed: int) -> str | None:
-    """What is needed and what is free, in words, where memory is lacking; None where not or where nobody knows."""
-    free = available_bytes()
-    if free is None or needed <= free:
-        return None
-    return f"takes about {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
 
 
 class _Peak(TorchDispatchMode):

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig, build_dataclass, model_from_dict
-from scoreinv.checkpoints.files import read_json
+from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig, model_from_dict
+from scoreinv.checkpoints.validation import build_dataclass, read_json
 from scoreinv.errors import InputError
 from scoreinv.preconditioning import ResidualEDM
 
@@ -242,7 +242,7 @@ class TrainingConfig:
         if data.get("model") is None:
             raise InputError("the training configuration lacks 'model'")
         given = {name: data[name] for name in _PARTS if data.get(name) is not None}
-        parts = {name: build_dataclass(_PARTS[name], part) for name, part in given.items()}
+        parts = {name: build_dataclass(_PARTS[name], part, name) for name, part in given.items()}
         rest = {name: value for name, value in data.items() if name not in ("model", *_PARTS)}
         return build_dataclass(cls, {"model": model_from_dict(data["model"]), **parts, **rest})
 

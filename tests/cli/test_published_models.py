@@ -10,10 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
-from shell import photo_array
+from safetensors.torch import save_file
+from shell import photo_array, small_config
 
 import scoreinv as library
+from scoreinv.checkpoints.files import save_model
 
 DIFFUSERS = Path(__file__).parents[1] / "data" / "diffusers"
 PARITY = Path(__file__).parents[1] / "data" / "parity"
@@ -48,6 +51,28 @@ def test_a_bundled_model_is_shown_with_its_card_and_hash(scoreinv):
     (shown,) = json.loads(scoreinv("models", "show", "photo", "--json").out)["models"]
     assert Path(shown["source"]).name == "README.md"
     assert len(shown["sha256"]) == 64
+
+
+def test_notes_do_not_act_on_the_terminal(scoreinv, model):
+    prior = library.load(str(model))
+    notes = {"licence": "free\x1b[2J", "source": "here\nand\u202ethere", "held_out_loss": float("nan"), "\x1b": "\x1b]"}
+    save_model(Path("m.safetensors"), prior, small_config(), half=False, notes=notes)
+    shown = scoreinv("models", "show", "./m.safetensors")
+    assert shown.code == 0
+    assert "\x1b" not in shown.out
+    assert "\u202e" not in shown.out
+    assert r"licence: free\x1b[2J" in shown.out.splitlines()
+    assert r"source: here\nand\u202ethere" in shown.out.splitlines()
+    (record,) = json.loads(scoreinv("models", "show", "./m.safetensors", "--json").out, parse_constant=pytest.fail)[
+        "models"
+    ]
+    assert record["figures"] == {"held_out_loss": "NaN"}
+    assert record["licence"] == "free\x1b[2J"
+    tensors = {"tensor\x1b[31m": torch.zeros(1)}
+    metadata = {"format": "scoreinv", "config": json.dumps(small_config().to_dict())}
+    save_file(tensors, "red.safetensors", metadata)
+    outcome = scoreinv("models", "show", "./red.safetensors")
+    assert (outcome.code, outcome.err.count("\n"), "\x1b" in outcome.err) == (2, 1, False)
 
 
 @pytest.mark.parametrize("name", ["ncsnpp", "heads"])
@@ -92,7 +117,7 @@ def test_a_model_that_does_not_fit_into_memory(scoreinv, photo, mask, model, mon
     monkeypatch.setattr("scoreinv.cli.runtime.LARGE_BYTES", 1)
     fits = scoreinv("inpaint", photo, "--mask", mask)
     assert (fits.code, "of memory" in fits.err) == (0, True)
-    monkeypatch.setattr("scoreinv.tasks.memory.available_bytes", lambda: 1000)
+    monkeypatch.setattr("scoreinv.memory.available_bytes", lambda: 1000)
     outcome = scoreinv("inpaint", photo, "--mask", mask, "--overwrite")
     assert outcome.code == 1
     assert "GB are free" in outcome.err

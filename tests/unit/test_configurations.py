@@ -1,0 +1,306 @@
+"""Configurations of models from strangers: what is wrong with one is said in a line, before anything is built."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+import scoreinv
+from scoreinv.checkpoints.catalogue import configuration
+from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig, model_from_dict
+from scoreinv.checkpoints.files import load_classifier, load_model, read_metadata, save_model
+from scoreinv.checkpoints.official import read_official_config
+from scoreinv.checkpoints.validation import parse_json
+from scoreinv.errors import CheckpointError, InputError
+from scoreinv.networks.convnet import ConvNetConfig
+from scoreinv.networks.ncsnpp import NCSNppConfig
+from scoreinv.networks.wide_resnet import WideResNetConfig
+from scoreinv.preconditioning import EDM, PaperVE, PaperVP, ResidualEDM
+from scoreinv.prior import RecommendedSampler
+from scoreinv.sdes import DDPM, VE, VP
+
+PARITY = Path(__file__).parents[1] / "data" / "parity"
+NETWORK = NCSNppConfig(width=8, multipliers=(1, 2), blocks=1)
+CONFIG = ModelConfig(NETWORK, VE(0.02, 30.0), EDM(0.4), image_size=16, sampler=RecommendedSampler("ancestral"))
+GUESSING = ModelConfig(replace(NETWORK, condition_channels=12), VP(), ResidualEDM(), image_size=16)
+CLASSIFIER = ClassifierConfig(WideResNetConfig(classes=2, depth=10, width=1), VP(), ("a", "b"), image_size=8)
+JUDGE = replace(CLASSIFIER, network=ConvNetConfig(classes=2, widths=(16, 32)))
+
+Change = tuple[tuple[str, ...], Any]
+
+
+def changed(data: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """The configuration with the entry at a path replaced; taken out where the value is `...`."""
+    first, *rest = path
+    if rest:
+        return data | {first: changed(data[first], tuple(rest), value)}
+    return {key: entry for key, entry in data.items() if key != first} | ({} if value is ... else {first: value})
+
+
+def refusal(read: Callable[[], object]) -> str | None:
+    """What an input error says; None where there is none, and any other error goes on."""
+    try:
+        read()
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def built(data: dict[str, Any]) -> None:
+    config = model_from_dict(data)
+    with torch.device("meta"):
+        config.build()
+    assert model_from_dict(json.loads(json.dumps(config.to_dict(), allow_nan=False))) == config
+
+
+KINDS: tuple[Any, ...] = (None, True, 1.5, "x", [], [[]], {}, {"a": 1}, 2**70, -(2**70), float("nan"), float("inf"))
+
+
+@pytest.mark.parametrize("config", [CONFIG, GUESSING, CLASSIFIER, JUDGE], ids=["prior", "guessing", "wide", "judge"])
+def test_every_entry_of_every_wrong_kind(config: ModelConfig | ClassifierConfig) -> None:
+    """Whatever stands in an entry, the answer is a configuration of the right types or one line about it."""
+    data = json.loads(json.dumps(config.to_dict()))
+    paths = [(key,) for key in data]
+    paths += [(key, name) for key, part in data.items() if isinstance(part, dict) for name in part]
+    refused = 0
+    for path in paths:
+        for value in (*KINDS, -1, 0, 10**9, ...):
+            said = refusal(partial(built, changed(data, path, value)))
+            refused += said is not None
+            assert said is None or len(said) < 500
+    assert refused > 8 * len(paths)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (("network",), 3, "network = 3 is not supported: this entry must be a JSON object"),
+        (("network", "width"), "8", "network.width = '8' is not supported: this entry must be a whole number"),
+        (("network", "width"), True, "network.width = True"),
+        (("network", "width"), 0, "width must lie in"),
+        (("network", "width"), 10**6, "width must lie in"),
+        (("network", "colour"), 1, "has no entry network.colour"),
+        (("network", "name"), "transformer", "unknown name 'transformer'"),
+        (("network", "multipliers"), [], "multipliers must lie in"),
+        (("network", "multipliers"), [1] * 40, "multipliers must lie in"),
+        (("network", "multipliers"), [1, 0], "each of multipliers"),
+        (("network", "blocks"), 10**6, "blocks must lie in"),
+        (("network", "block"), "resnet", "must be one of 'biggan', 'ddpm'"),
+        (("network", "fir_kernel"), [0, 0], "must not add up to 0"),
+        (("network", "fir_kernel"), [1], "taps of fir_kernel"),
+        (("network", "channels_per_group"), 64, "do not make a group of 64"),
+        (("network", "attention_head"), 3, "attention heads"),
+        (("network", "groups"), [1, 2], "groups must be"),
+        (("network", "norm_epsilon"), float("nan"), "norm_epsilon"),
+        (("network", "dropout"), 2, "dropout must lie in"),
+        (("network", "patch"), 0, "patch must lie in"),
+        (("sde",), {}, "sde lacks 'name'"),
+        (("sde", "sigma_min"), -1, "0 < sigma_min < sigma_max"),
+        (("sde", "sigma_min"), None, "sde.sigma_min = None"),
+        (("sde", "steps"), 0, "steps must lie in"),
+        (("sde", "steps"), 2.5, "sde.steps = 2.5"),
+        (("sde", "steps"), 10**12, "steps must lie in"),
+        (("preconditioning", "sigma_data"), 0, "sigma_data must lie in"),
+        (("preconditioning", "sigma_data"), float("inf"), "sigma_data must lie in"),
+        (("data_range",), [1, -1], "data_range must be two numbers that rise"),
+        (("data_range",), [0, 1, 2], "this entry must be a list of 2"),
+        (("data_range",), "01", "this entry must be a list of 2"),
+        (("image_size",), 15, "image_size must be a multiple of 2"),
+        (("image_size",), 2**40, "image_size must lie in"),
+        (("image_size",), [16], "image_size = [16]"),
+        (("preconditioning",), ..., "lacks 'preconditioning'"),
+        (("sampler", "predictor"), "magic", "sampler.predictor = 'magic'"),
+        (("sampler", "snr"), 0, "snr must be a positive number"),
+        (("sampler", "steps"), 10**15, "steps must lie in"),
+        (("sampler", "clip"), "yes", "this entry must be true or false"),
+    ],
+)
+def test_a_wrong_entry_is_named(tmp_path: Path, path: tuple[str, ...], value: Any, said: str) -> None:
+    model = tmp_path / "m.safetensors"
+    metadata = {"format": "scoreinv", "config": json.dumps(changed(CONFIG.to_dict(), path, value))}
+    save_file({"a": torch.zeros(1)}, model, metadata)
+    for read in (load_model, configuration):
+        with pytest.raises(CheckpointError) as caught:
+            read(model)
+        assert str(caught.value).startswith(f"{model}: ")
+        assert str(caught.value).count(str(model)) == 1
+        assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: PaperVP(steps=1), "steps"),
+        (lambda: DDPM(steps=10), "beta_max < 10"),
+        (lambda: VP(beta_max=1000.0), "beta_max"),
+        (lambda: VE(1e-30, 1.0), "sigma_min"),
+        (lambda: ResidualEDM(details=((0.1,), (0.1,))), "three lists"),
+        (lambda: ResidualEDM(details=((0.1,), (0.1,), (0.1, 0.2))), "three lists"),
+        (lambda: ResidualEDM(details=((0.1,), (0.1,), (0.0,))), "details"),
+        (lambda: ResidualEDM(gray_weights="green"), "grey weights"),
+        (lambda: WideResNetConfig(depth=11), "6 n"),
+        (lambda: WideResNetConfig(depth=10**6), "depth"),
+        (lambda: ConvNetConfig(widths=()), "widths"),
+        (lambda: ConvNetConfig(channels=0), "channels"),
+        (lambda: replace(CLASSIFIER, classes=("a",)), "2 classes, and 1 are named"),
+        (lambda: replace(CLASSIFIER, image_size=0), "image_size"),
+    ],
+)
+def test_ranges(make: Callable[[], object], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        make()
+
+
+def test_a_file_whose_configuration_asks_for_the_moon(tmp_path: Path) -> None:
+    """100 kB that ask for 10^11 weights: neither memory is taken nor time, and the line says what does not fit."""
+    path = tmp_path / "moon.safetensors"
+    prior = CONFIG.build()
+    save_model(path, prior, CONFIG, half=False, notes={})
+    moon = replace(CONFIG, network=replace(NETWORK, width=8192, multipliers=(16,) * 10, blocks=16), image_size=512)
+    tensors = load_file(path)
+    save_file(tensors, path, {"format": "scoreinv", "config": json.dumps(moon.to_dict())})
+    with pytest.raises(CheckpointError, match="do not belong together"):
+        load_model(path)
+
+
+def test_what_memory_does_not_hold_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "m.safetensors"
+    save_model(path, CONFIG.build(), CONFIG, half=False, notes={})
+    monkeypatch.setattr("scoreinv.memory.available_bytes", lambda: 1000)
+    with pytest.raises(CheckpointError, match=r"m\.safetensors: takes about .* GB of memory"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("config", [CONFIG, GUESSING, CLASSIFIER, JUDGE], ids=["prior", "guessing", "wide", "judge"])
+def test_loading_leaves_the_random_state_alone(config: ModelConfig | ClassifierConfig, tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    model = config.build()
+    save_model(path, model, config, half=False, notes={})
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    again = load_classifier(path) if isinstance(config, ClassifierConfig) else scoreinv.load(path)
+    assert torch.equal(torch.get_rng_state(), before)
+    ours, theirs = dict(again.network.named_buffers()), dict(model.network.named_buffers())
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():  # constants too, which are not in the file
+        assert torch.equal(value, theirs[name]), name
+    assert not any(parameter.is_meta for parameter in again.network.parameters())
+    assert all(parameter.requires_grad for parameter in again.network.parameters())
+
+
+def test_weights_of_other_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    save_model(path, CONFIG.build(), CONFIG, half=False, notes={})
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    name = "conv_in.weight"
+    save_file(tensors | {name: tensors[name].to(torch.int32)}, path, metadata)
+    with pytest.raises(CheckpointError, match=f"{name} holds I32"):
+        load_model(path)
+    save_file(tensors | {name: tensors[name][:, :1].contiguous()}, path, metadata)
+    for read in (load_model, read_metadata):  # the values are not looked at by either
+        with pytest.raises(CheckpointError, match=f"{name} has shape"):
+            read(path)
+    save_file({key: value.double() for key, value in tensors.items()}, path, metadata)
+    assert load_model(path).network.conv_in.weight.dtype == torch.float32
+
+
+def test_a_header_larger_than_any(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    path.write_bytes((50_000_000).to_bytes(8, "little") + b"{}")
+    with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"a":' * 100_000 + "1" + "}" * 100_000,
+        '{"a":' * 50 + "1" + "}" * 50,
+        "[1]",
+        "{",
+        '{"a": 1' + "0" * 5000 + "}",
+        '"' + "x" * 5_000_000 + '"',
+        b"\xff\xfe\x00",
+    ],
+    ids=["brackets", "braces", "50 levels", "list", "cut", "digits", "long", "bytes"],
+)
+def test_json_within_bounds(text: str | bytes) -> None:
+    with pytest.raises(CheckpointError):
+        parse_json(text)
+
+
+def test_json_that_is_no_file(tmp_path: Path) -> None:
+    for path in ("/dev/zero", str(tmp_path)):
+        link = tmp_path / "link.json"
+        link.unlink(missing_ok=True)
+        link.symlink_to(path)
+        with pytest.raises(CheckpointError, match=r"link\.json: not a file"):
+            read_official_config(str(link))
+
+
+def test_notes_of_any_kind_are_notes(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    save_model(path, CONFIG.build(), CONFIG, half=False, notes={})
+    tensors = load_file(path)
+    for notes in ("[]", "3", "{", '{"a":' * 40 + "1" + "}" * 40):
+        metadata = {"format": "scoreinv", "config": json.dumps(CONFIG.to_dict()), "notes": notes}
+        save_file(tensors, path, metadata)
+        with pytest.raises(CheckpointError, match=r"m\.safetensors: not a"):
+            load_model(path)
+    save_file(tensors, path, {"format": "scoreinv"})
+    with pytest.raises(CheckpointError, match="holds no configuration"):
+        load_model(path)
+
+
+def official(folder: str) -> dict[str, Any]:
+    return json.loads((PARITY / folder / "config.json").read_text())
+
+
+@pytest.mark.parametrize("folder", ["ve_cifar10_ncsnpp_continuous", "vp_ddpm_cifar10"])
+def test_every_entry_of_the_references_json(folder: str, tmp_path: Path) -> None:
+    data, path = official(folder), tmp_path / "c.json"
+    for section in ("model", "data", "training", "sampling"):
+        for name in (None, *data[section]):
+            for value in (*KINDS, -1, 0, ...):
+                where = (section,) if name is None else (section, name)
+                path.write_text(json.dumps(changed(data, where, value)))
+                said = refusal(partial(read_official_config, str(path)))
+                assert said is None or (said.startswith(f"{path}: ") and len(said) < 500)
+
+
+def test_a_wrong_entry_of_the_references_json_is_named_as_there(tmp_path: Path) -> None:
+    data, path = official("ve_cifar10_ncsnpp_continuous"), tmp_path / "c.json"
+    for where, value, said in (
+        (("model", "nf"), "many", "model.nf = 'many'"),
+        (("model", "resblock_type"), "resnet", "model.resblock_type = 'resnet'"),
+        (("model", "ch_mult"), [1] * 100_000, "multipliers"),
+        (("model", "sigma_max"), ..., "model lacks 'sigma_max'"),
+        (("training", "sde"), "edm", "training.sde = 'edm'"),
+        (("training",), ..., "lacks 'training'"),
+        (("data", "image_size"), 0, "image_size must lie in"),
+    ):
+        path.write_text(json.dumps(changed(data, where, value)))
+        with pytest.raises(CheckpointError, match=r"c\.json: ") as caught:
+            read_official_config(str(path))
+        assert said in str(caught.value)
+
+
+def test_words_of_the_reference_in_capitals(tmp_path: Path) -> None:
+    data, path = official("ve_cifar10_ncsnpp_continuous"), tmp_path / "c.json"
+    path.write_text(json.dumps(data))
+    expected = read_official_config(str(path))
+    path.write_text(json.dumps(changed(data, ("model", "nonlinearity"), "Swish")))
+    assert read_official_config(str(path)) == expected
+    assert isinstance(expected.preconditioning, PaperVE)
