@@ -18,7 +18,7 @@ from scoreinv.checkpoints.diffusers_folder import (
 )
 from scoreinv.checkpoints.files import load_model, read_prior_metadata
 from scoreinv.checkpoints.hub import PREFIX, fetch
-from scoreinv.checkpoints.published import PUBLISHED, SOURCES
+from scoreinv.checkpoints.published import PUBLISHED, source
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import CheckpointError
 from scoreinv.prior import ScorePrior
@@ -48,8 +48,7 @@ def locate(model: str | Path) -> Path:
         file = path / WEIGHTS if path.is_dir() else path
         if not file.is_file():
             if model in PUBLISHED:
-                source = SOURCES.get(str(model), "`scoreinv convert` of its checkpoint")
-                raise CheckpointError(f"{model}: a published model, whose weights are not bundled: use {source}")
+                raise CheckpointError(f"{model}: a published model, not bundled; its weights: {source(str(model))}")
             raise CheckpointError(f"{file}: no such model file")
         return file
     bundled = bundled_folder() / model / WEIGHTS

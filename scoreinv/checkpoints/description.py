@@ -13,7 +13,7 @@ from scoreinv.checkpoints.catalogue import bundled_folder, bundled_names, full_n
 from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig
 from scoreinv.checkpoints.diffusers_folder import read_diffusers_config
 from scoreinv.checkpoints.files import read_metadata
-from scoreinv.checkpoints.published import FIGURES, PUBLISHED, SOURCES, published
+from scoreinv.checkpoints.published import FIGURES, PUBLISHED, published, source
 from scoreinv.networks.base import NetworkConfig
 from scoreinv.networks.convnet import ConvNetConfig
 from scoreinv.networks.wide_resnet import WideResNetConfig
@@ -78,7 +78,7 @@ def describe_published(name: str) -> ModelDescription:
         parameters=count_parameters(config.network),
         config=config,
         licence="Apache-2.0",
-        source=SOURCES.get(name, "the paper's checkpoints (score_sde_pytorch), by `scoreinv convert`"),
+        source=source(name),
         figures={figure: value for figure, value in reported.items() if value is not None},
     )
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.checkpoints.files import in_memory, install, unfilled
 from scoreinv.checkpoints.pickled import plain_tensors, read_pickled
-from scoreinv.checkpoints.published import PUBLISHED, published
+from scoreinv.checkpoints.published import NCSN, PUBLISHED, published
 from scoreinv.checkpoints.validation import build_foreign, in_file, read_json, shortened
 from scoreinv.errors import CheckpointError
 from scoreinv.networks.ddpm import ddpm_config
@@ -136,7 +136,7 @@ class _Sampling:
 
 def _translate(config: dict[str, Any]) -> ModelConfig:
     model, data, training = (_small_letters(config[section]) for section in ("model", "data", "training"))
-    check_network(model.get("name"))
+    _check_network(model.get("name"))
     pictures, objective = build_foreign(_Data, data, "data"), build_foreign(_Training, training, "training")
     network = _network(model, pictures)
     if network.embedding == "fourier" and not objective.continuous:
@@ -167,13 +167,10 @@ def _small_letters(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value.lower() if isinstance(value, str) else value for name, value in options.items()}
 
 
-def check_network(name: object) -> None:
+def _check_network(name: object) -> None:
     """Raise CheckpointError unless a network of the reference, by the name it has there, is one of those here."""
     if isinstance(name, str) and name.startswith("ncsn") and name != "ncsnpp":
-        raise CheckpointError(
-            f"network {shortened(name)} is not supported: NCSN and NCSNv2 do not run in the reference, and no weights "
-            "of them were published; their discrete objective and annealed Langevin sampling are here, for NCSN++"
-        )
+        raise CheckpointError(f"network {shortened(name)} is not supported: {NCSN}")
     if name not in ("ncsnpp", "ddpm"):
         raise CheckpointError(f"network {shortened(name)} is not supported: only ncsnpp and ddpm are")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from scoreinv.checkpoints.config import ModelConfig
@@ -22,7 +23,7 @@ class PublishedModel:
         config: the model, and the paper's sampler with it.
         continuous: continuous-time objective; else SMLD (VE) or DDPM (VP).
         reduction: of the loss over a picture's values; `sum` is halved as in the paper.
-        batch_size, iterations, ema_decay: of training.
+        batch_size, iterations, ema_decay, learning_rate: of training.
     """
 
     config: ModelConfig
@@ -31,6 +32,7 @@ class PublishedModel:
     batch_size: int
     iterations: int
     ema_decay: float
+    learning_rate: float = 2e-4
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,29 @@ def _large(
     )
 
 
+def _ddpm_256() -> PublishedModel:
+    """The U-Net of DDPM at 256 pixels, of its discrete chain."""
+    network = ddpm_config(multipliers=(1, 1, 2, 2, 4, 4), attention_levels=(4,), dropout=0.0)
+    sampler = RecommendedSampler("ancestral", "none", 0.075)
+    return PublishedModel(
+        config=ModelConfig(network, DDPM(), PaperVP(), (-1.0, 1.0), 256, sampler),
+        continuous=False,
+        reduction="mean",
+        batch_size=64,
+        iterations=2_400_001,
+        ema_decay=0.9999,
+        learning_rate=2e-5,
+    )
+
+
+def _celeba() -> PublishedModel:
+    """NCSN++ at 64 pixels, of discrete noise levels."""
+    network = replace(_plus(4, True, "positional"), attention_levels=(2,))
+    sampler = RecommendedSampler("reverse_diffusion", "langevin", 0.17)
+    config = ModelConfig(network, VE(0.01, 90.0), PaperVE("index"), (0.0, 1.0), 64, sampler)
+    return replace(_cifar("ve", network, False, "reverse_diffusion"), config=config)
+
+
 def _plus(blocks: int, fir: bool, embedding: Literal["fourier", "positional"]) -> NCSNppConfig:
     """NCSN++ (with FIR resampling and residual input pyramid) or DDPM++ (without) on CIFAR-10."""
     return NCSNppConfig(
@@ -116,6 +141,7 @@ def _skip(width: int, multipliers: tuple[int, ...], blocks: int, attention_level
 
 
 _LARGE = _skip(128, (1, 1, 2, 2, 2, 2, 2), 2, 4)
+_LARGEST = _skip(16, (1, 2, 4, 8, 16, 32, 32, 32), 1, 6)
 
 PUBLISHED: dict[str, PublishedModel] = {
     "ve/cifar10_ddpm": _cifar("ve", ddpm_config(), False, "reverse_diffusion"),
@@ -126,10 +152,14 @@ PUBLISHED: dict[str, PublishedModel] = {
     "ve/church_ncsnpp_continuous": _large(380.0, 256, 0.075, _LARGE, 64),
     "ve/celebahq_256_ncsnpp_continuous": _large(348.0, 256, 0.075, _LARGE, 64),
     "ve/ffhq_256_ncsnpp_continuous": _large(348.0, 256, 0.075, _LARGE, 64),
-    "ve/ffhq_ncsnpp_continuous": _large(
-        1348.0, 1024, 0.15, _skip(16, (1, 2, 4, 8, 16, 32, 32, 32), 1, 6), 8, 0.9999, "mean"
-    ),
+    "ve/celeba_ncsnpp": _celeba(),
+    "ve/celebahq_ncsnpp_continuous": _large(1348.0, 1024, 0.15, _LARGEST, 8, 0.9999),
+    "ve/ffhq_ncsnpp_continuous": _large(1348.0, 1024, 0.15, _LARGEST, 8, 0.9999, "mean"),
     "vp/cifar10_ddpm": _cifar("vp", ddpm_config(), False, "ancestral"),
+    "vp/cifar10_ddpm_unconditional": _cifar("vp", ddpm_config(noise_conditional=False), False, "ancestral"),
+    "vp/bedroom_ddpm": _ddpm_256(),
+    "vp/church_ddpm": _ddpm_256(),
+    "vp/celebahq_ddpm": _ddpm_256(),
     "vp/cifar10_ddpm_continuous": _cifar("vp", ddpm_config(), True, "euler_maruyama"),
     "vp/cifar10_ddpmpp": _cifar("vp", _plus(4, False, "positional"), False, "ancestral"),
     "vp/cifar10_ddpmpp_continuous": _cifar("vp", _plus(4, False, "positional"), True, "euler_maruyama"),
@@ -171,9 +201,25 @@ SOURCES: dict[str, str] = {
 }
 """Models of the paper that are also on the Hugging Face hub."""
 
+NCSN = (
+    "NCSN and NCSNv2 do not run in the reference implementation, and no weights of them were published; their discrete "
+    "objective and annealed Langevin sampling are here for NCSN++"
+)
+
+
+def source(name: str) -> str:
+    """Where the weights of a published model are to be had."""
+    if name in SOURCES:
+        return SOURCES[name]
+    if name in FIGURES:
+        return "the paper's checkpoints (score_sde_pytorch), by `scoreinv convert`"
+    return f"no weights of it were published (`scoreinv train --config {name}` trains it)"
+
 
 def published(name: str) -> PublishedModel:
     """The settings of a published model; raises CheckpointError listing the names when there is none such."""
+    if name not in PUBLISHED and {"ncsn", "ncsnv2"} & set(re.split("[/_]", name)):
+        raise CheckpointError(f"{name}: {NCSN}")
     if name not in PUBLISHED:
         raise CheckpointError(f"no published model is named {name!r}; there are: {', '.join(PUBLISHED)}")
     return PUBLISHED[name]

@@ -22,7 +22,7 @@ def paper_training(name: str, data: DataConfig) -> TrainingConfig:
         objective=ObjectiveConfig(
             times="continuous" if model.continuous else "discrete", reduction=model.reduction, stratified=False
         ),
-        optimizer=OptimizerConfig(),
+        optimizer=OptimizerConfig(learning_rate=model.learning_rate),
         batch_size=model.batch_size,
         ema_decay=model.ema_decay,
         steps=model.iterations,

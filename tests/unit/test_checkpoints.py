@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from safetensors.torch import save_file
 import scoreinv
 from scoreinv.checkpoints import config as checkpoint_config
 from scoreinv.checkpoints.config import ModelConfig
+from scoreinv.checkpoints.description import describe
 from scoreinv.checkpoints.files import load_model, read_prior_metadata, save_model
 from scoreinv.checkpoints.official import load_official, read_official_config
 from scoreinv.checkpoints.published import PUBLISHED, published
@@ -21,7 +23,9 @@ from scoreinv.networks.base import Network
 from scoreinv.networks.layers import conv
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import EDM, PaperVE
-from scoreinv.sdes import DDPM, VE, SubVP
+from scoreinv.sdes import DDPM, SDE, VE, SubVP
+from scoreinv.training.config import DataConfig
+from scoreinv.training.presets import paper_training
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
 CONFIG = ModelConfig(NCSNppConfig(width=8, multipliers=(1, 2), blocks=1), VE(0.02, 30.0), EDM(0.4), image_size=16)
@@ -120,6 +124,71 @@ def test_discrete_published_models_use_their_own_table() -> None:
     assert isinstance(published("vp/cifar10_ddpmpp").config.sde, DDPM)
     assert published("ve/cifar10_ncsnpp").config.preconditioning == PaperVE("index")
     assert isinstance(published("subvp/cifar10_ddpm_continuous").config.sde, SubVP)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "sde", "attention", "snr", "batch", "rate", "parameters"),
+    [
+        ("ve/celeba_ncsnpp", 64, VE(0.01, 90.0), (2,), 0.17, 128, 2e-4, 62_693_251),
+        ("ve/celebahq_ncsnpp_continuous", 1024, VE(0.01, 1348.0, 2000), (6,), 0.15, 8, 2e-4, 105_785_880),
+        ("vp/bedroom_ddpm", 256, DDPM(), (4,), 0.075, 64, 2e-5, 111_569_923),
+        ("vp/church_ddpm", 256, DDPM(), (4,), 0.075, 64, 2e-5, 111_569_923),
+        ("vp/celebahq_ddpm", 256, DDPM(), (4,), 0.075, 64, 2e-5, 111_569_923),
+        ("vp/cifar10_ddpm_unconditional", 32, DDPM(), (1,), 0.16, 128, 2e-4, None),
+    ],
+)
+def test_the_references_other_configurations(
+    name: str,
+    size: int,
+    sde: SDE,
+    attention: tuple[int, ...],
+    snr: float,
+    batch: int,
+    rate: float,
+    parameters: int | None,
+) -> None:
+    """Settings of the reference's `configs/`, and the weights that its networks have.
+
+    Without conditioning its DDPM cannot be built (it appends to a list that is not there).
+    """
+    model = published(name)
+    config = model.config
+    assert (config.image_size, config.sde, config.network.attention_levels) == (size, sde, attention)
+    assert (config.sampler.snr, model.batch_size, model.learning_rate) == (snr, batch, rate)
+    assert model.reduction == ("mean" if isinstance(sde, DDPM) else "sum")
+    assert paper_training(name, DataConfig()).optimizer.learning_rate == rate
+    if parameters is not None:
+        assert describe(name).parameters == parameters
+
+
+def test_published_weights_and_those_that_were_not() -> None:
+    assert "no weights" in describe("ve/celeba_ncsnpp").source
+    assert describe("ve/church_ncsnpp_continuous").source.startswith("hf:")
+    with pytest.raises(CheckpointError, match="a published model, not bundled; its weights: no weights"):
+        scoreinv.load("vp/bedroom_ddpm")
+
+
+@pytest.mark.parametrize("name", ["ncsn", "ncsnv2_64", "NCSNv2_256"])
+def test_networks_that_do_not_run_in_the_reference(name: str, tmp_path: Path) -> None:
+    """Their configurations lack what those of the others have: the answer is about the network, not about that."""
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps({"model": {"name": name, "nf": 128}, "data": {}, "training": {}}))
+    for config in (str(path), "ve/ncsn/cifar10_5", "ve/ncsnv2/bedroom"):
+        with pytest.raises(CheckpointError, match="NCSN and NCSNv2 do not run in the reference"):
+            read_official_config(config)
+
+
+def test_an_unconditional_network_has_no_use_for_noise_levels() -> None:
+    """The reference's checkpoint has layers for them in its blocks, which are left; other surplus is refused."""
+    folder = PARITY / "ve_ncsnpp_unconditional"
+    config = read_official_config(str(folder / "config.json"))
+    weights = torch.load(folder / "checkpoint.pth", weights_only=True)["model"]
+    assert sum(".Dense_0." in name for name in weights) > 10
+    prior = load_official(folder / "checkpoint.pth", config, ema=True)
+    assert not any("embed." in name for name in prior.network.state_dict())
+    told = replace(config, network=replace(config.network, noise_conditional=True))
+    with pytest.raises(CheckpointError, match="do not belong together"):
+        load_official(folder / "checkpoint.pth", told, ema=True)
 
 
 def test_missing_truncated_and_foreign_files(model: Path, tmp_path: Path) -> None:
