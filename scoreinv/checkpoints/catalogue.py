@@ -41,6 +41,13 @@ def locate(model: str | Path) -> Path:
     """
     if str(model).startswith(PREFIX):
         return fetch(str(model).removeprefix(PREFIX))
+    try:
+        return _located(model)
+    except OSError as error:  # a name too long, a folder that may not be looked into
+        raise CheckpointError(f"{model}: {error.strerror}") from error
+
+
+def _located(model: str | Path) -> Path:
     path = Path(model)
     if isinstance(model, Path) or "/" in model or path.suffix:
         if path.is_dir() and not (path / WEIGHTS).is_file() and is_diffusers_folder(path):

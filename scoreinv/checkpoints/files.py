@@ -9,21 +9,20 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar, overload
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from scoreinv.checkpoints.config import ClassifierConfig, ClassifierNetworkConfig, ModelConfig, model_from_dict
+from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig, model_from_dict
 from scoreinv.checkpoints.validation import cut, in_file, parse_json
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.memory import shortage
-from scoreinv.networks.base import NetworkConfig
 from scoreinv.prior import ScorePrior
 
 _FORMAT = "scoreinv"
@@ -31,13 +30,6 @@ _HEADER_BYTES = 10_000_000
 _DTYPES = ("F64", "F32", "F16", "BF16")
 
 Model = TypeVar("Model", ScorePrior, NoiseClassifier)
-Model_co = TypeVar("Model_co", covariant=True)
-
-
-class Config(Protocol[Model_co]):
-    """What builds a model."""
-
-    def build(self) -> Model_co: ...
 
 
 @contextmanager
@@ -99,26 +91,30 @@ def load_model(path: Path) -> ScorePrior:
     Raises CheckpointError when the file is missing, truncated, of another kind, does not fit its configuration or the
     memory, or has values that are not finite.
     """
-    config, _ = read_prior_metadata(path)
-    return _loaded(path, config)
+    model, config, _ = _read(path)
+    _check_prior(path, config)
+    return _filled(path, model)
 
 
 def load_classifier(path: Path) -> NoiseClassifier:
     """The classifier of a model file, as `load_model`; raises CheckpointError also when it is that of a prior."""
-    config, _ = read_metadata(path)
+    model, config, _ = _read(path)
     if not isinstance(config, ClassifierConfig):
         raise CheckpointError(f"{path}: is a prior, not a classifier (`scoreinv train --classifier` makes one)")
-    return _loaded(path, config)
+    return _filled(path, model)
 
 
-def _loaded(path: Path, config: Config[Model]) -> Model:
-    model = unfilled(path, config)
+def _filled(path: Path, model: Model) -> Model:
     with opened(path) as file:
         install(path, model, stored_tensors(path, file))
     return model
 
 
-def unfilled(path: Path, config: Config[Model]) -> Model:
+@overload
+def unfilled(path: Path, config: ModelConfig) -> ScorePrior: ...
+@overload
+def unfilled(path: Path, config: ClassifierConfig) -> NoiseClassifier: ...
+def unfilled(path: Path, config: ModelConfig | ClassifierConfig) -> ScorePrior | NoiseClassifier:
     """The model of a file's configuration without memory for its weights, on the device `meta`.
 
     Raises CheckpointError when the configuration cannot be built.
@@ -133,9 +129,8 @@ def install(path: Path, model: ScorePrior | NoiseClassifier, tensors: Mapping[st
     Raises CheckpointError unless they are all there, and nothing else, of the right shapes and finite, and fit into
     memory; before that is taken.
     """
-    expected = {name: tuple(value.shape) for name, value in model.network.state_dict().items()}
-    _check_shapes(path, expected, {name: tensor.shape for name, tensor in tensors.items()})
-    if lacking := shortage(4 * sum(map(math.prod, expected.values()))):
+    _check_shapes(path, model, tensors)
+    if lacking := shortage(4 * sum(math.prod(tensor.shape) for tensor in tensors.values())):
         raise CheckpointError(f"{path}: {lacking}")
     weights = {}
     for name, tensor in tensors.items():
@@ -149,9 +144,7 @@ def install(path: Path, model: ScorePrior | NoiseClassifier, tensors: Mapping[st
 def read_prior_metadata(path: Path) -> tuple[ModelConfig, dict[str, Any]]:
     """`read_metadata` of a prior; CheckpointError for a classifier."""
     config, notes = read_metadata(path)
-    if isinstance(config, ClassifierConfig):
-        raise CheckpointError(f"{path}: is a classifier, not a prior: it goes with one, by `sample --class`")
-    return config, notes
+    return _check_prior(path, config), notes
 
 
 def read_metadata(path: Path) -> tuple[ModelConfig | ClassifierConfig, dict[str, Any]]:
@@ -159,27 +152,32 @@ def read_metadata(path: Path) -> tuple[ModelConfig | ClassifierConfig, dict[str,
 
     Their values are not read. Raises CheckpointError when there is no such file, and when they do not fit.
     """
+    _, config, notes = _read(path)
+    return config, notes
+
+
+def _read(path: Path) -> tuple[Any, ModelConfig | ClassifierConfig, dict[str, Any]]:
+    """The unfilled model of a file, its configuration and notes."""
     if not path.is_file():
         raise CheckpointError(f"{path}: no such model file")
     with opened(path) as file:
         metadata = file.metadata() or {}
-        shapes = {name: tensor.shape for name, tensor in stored_tensors(path, file).items()}
-    if metadata.get("format") != _FORMAT:
-        raise CheckpointError(f"{path}: safetensors, but not a scoreinv model (convert it by `scoreinv convert`)")
+        if metadata.get("format") != _FORMAT:
+            raise CheckpointError(f"{path}: safetensors, but not a scoreinv model (convert it by `scoreinv convert`)")
+        tensors = stored_tensors(path, file)
     with in_file(path):
         if "config" not in metadata:
             raise CheckpointError("holds no configuration")
         config, notes = model_from_dict(parse_json(metadata["config"])), parse_json(metadata.get("notes", "{}"))
-        expected = _shapes(config.network)
-    _check_shapes(path, expected, shapes)
-    return config, notes
+    model = unfilled(path, config)
+    _check_shapes(path, model, tensors)
+    return model, config, notes
 
 
-@lru_cache(maxsize=64)
-def _shapes(network: NetworkConfig | ClassifierNetworkConfig) -> dict[str, tuple[int, ...]]:
-    """Of all tensors of a network, found without memory for them."""
-    with torch.device("meta"):
-        return {name: tuple(value.shape) for name, value in network.build().state_dict().items()}
+def _check_prior(path: Path, config: ModelConfig | ClassifierConfig) -> ModelConfig:
+    if isinstance(config, ClassifierConfig):
+        raise CheckpointError(f"{path}: is a classifier, not a prior: it goes with one, by `sample --class`")
+    return config
 
 
 @contextmanager
@@ -212,15 +210,16 @@ def in_memory(tensors: Mapping[str, Tensor]) -> dict[str, Stored]:
     return {name: Stored(tuple(value.shape), value.detach) for name, value in tensors.items()}
 
 
-def _check_shapes(path: Path, expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> None:
+def _check_shapes(path: Path, model: ScorePrior | NoiseClassifier, tensors: Mapping[str, Stored]) -> None:
     apart = "file and configuration do not belong together"
-    for name in expected.keys() - found.keys():
+    expected = {name: tuple(value.shape) for name, value in model.network.state_dict().items()}
+    for name in expected.keys() - tensors.keys():
         raise CheckpointError(f"{path}: lacks the tensor {name}: {apart}")
-    for name in found.keys() - expected.keys():
+    for name in tensors.keys() - expected.keys():
         raise CheckpointError(f"{path}: has the unknown tensor {cut(name)}: {apart}")
     for name, shape in expected.items():
-        if shape != found[name]:
-            raise CheckpointError(f"{path}: {name} has shape {found[name]}, the configuration says {shape}")
+        if shape != tensors[name].shape:
+            raise CheckpointError(f"{path}: {name} has shape {tensors[name].shape}, the configuration says {shape}")
 
 
 def _umask() -> int:

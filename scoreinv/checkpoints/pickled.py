@@ -30,7 +30,7 @@ def read_pickled(path: Path) -> Any:
         size = path.stat().st_size
         if lacking := shortage(size):
             raise CheckpointError(f"{path}: {lacking}")
-        if zipfile.is_zipfile(path) and _unfolded(path) > size:
+        if _is_zip(path) and _unfolded(path) > size:
             raise CheckpointError(f"{path}: not a readable checkpoint (its entries are larger than the file)")
         with warnings.catch_warnings():  # torch's, of what it may not be able to read: it says so, then
             warnings.simplefilter("ignore")
@@ -61,6 +61,12 @@ def _plain(value: Any) -> bool:
     if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type != "cpu":
         return False
     return value.dtype in _DTYPES
+
+
+def _is_zip(path: Path) -> bool:
+    """Whether torch takes it for a zip file."""
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"
 
 
 def _unfolded(path: Path) -> int:

@@ -196,6 +196,9 @@ def test_missing_truncated_and_foreign_files(model: Path, tmp_path: Path) -> Non
         scoreinv.load(str(tmp_path / "none.safetensors"))
     with pytest.raises(CheckpointError, match="no bundled model is named 'nonesuch'"):
         scoreinv.load("nonesuch")
+    for name in ("x" * 300, f"./{'x' * 300}.safetensors"):
+        with pytest.raises(CheckpointError, match="[xs]: File name too long"):
+            scoreinv.load(name)
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(model.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match=r"cut\.safetensors: not a readable safetensors"):
