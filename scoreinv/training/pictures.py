@@ -8,7 +8,6 @@ import logging
 import math
 import os
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -22,6 +21,7 @@ from scoreinv.checkpoints.files import atomic_write
 from scoreinv.errors import InputError
 from scoreinv.imaging.decode import decode
 from scoreinv.imaging.source import Source
+from scoreinv.training.archives import open_archive, read_entry
 from scoreinv.training.config import DataConfig
 
 _log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp",
 _CACHED_FROM = 5000  # so many pictures take long enough to decode that the result is kept
 _ZOOMED_SIDES = 1.5
 _CHUNK = 256
-_DECODING_ERRORS = (InputError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+_DECODING_ERRORS = (InputError, OSError, EOFError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class _File:
         if isinstance(self.content, Path):
             return Source(str(self.content), self.content)
         archive, member = self.content
-        return Source(f"{archive.filename}/{member}", archive.read(member))
+        return Source(f"{archive.filename}/{member}", read_entry(archive, member))
 
 
 def _find(source: Path, stack: ExitStack) -> list[_File]:
@@ -146,10 +146,7 @@ def _find(source: Path, stack: ExitStack) -> list[_File]:
         return [_File(p.relative_to(source).as_posix(), (s.st_size, s.st_mtime_ns), p) for p, s in stats]
     if not source.exists():
         raise InputError(f"{source}: no such folder or zip file")
-    try:
-        archive = stack.enter_context(zipfile.ZipFile(source))
-    except (zipfile.BadZipFile, OSError) as error:
-        raise InputError(f"{source}: neither a folder nor a readable zip file") from error
+    archive = stack.enter_context(open_archive(source))
     members = [info for info in archive.infolist() if PurePosixPath(info.filename).suffix.lower() in SUFFIXES]
     members = [info for info in members if not PurePosixPath(info.filename).name.startswith(".")]
     return [

@@ -197,7 +197,7 @@ def test_missing_truncated_and_foreign_files(model: Path, tmp_path: Path) -> Non
     with pytest.raises(CheckpointError, match="no bundled model is named 'nonesuch'"):
         scoreinv.load("nonesuch")
     for name in ("x" * 300, f"./{'x' * 300}.safetensors"):
-        with pytest.raises(CheckpointError, match="[xs]: File name too long"):
+        with pytest.raises(CheckpointError, match=r"[xs]: File name too long"):
             scoreinv.load(name)
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(model.read_bytes()[:-100])
