@@ -23,7 +23,10 @@ class FourierEmbedding(nn.Module):
     def __init__(self, width: int, scale: float) -> None:
         super().__init__()
         self.features = 2 * width
-        self.register_buffer("frequencies", torch.randn(width) * scale)
+        frequencies = torch.empty(width)
+        if not frequencies.is_meta:  # where torch would load half a second's worth of its parts to draw nothing
+            frequencies.normal_(std=scale)
+        self.register_buffer("frequencies", frequencies)
 
     def forward(self, label: Tensor) -> Tensor:
         phases = _phases(label.log(), self.frequencies) * (2 * math.pi)

@@ -148,6 +148,34 @@ def test_a_schedule_that_is_not_supported(tmp_path: Path) -> None:
         scoreinv.load(folder)
 
 
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [("flip_sin_to_cos", True), ("freq_shift", 0), ("downsample_padding", 1), ("time_embedding_dim", 7)],
+)
+def test_what_plain_blocks_do_not_support(tmp_path: Path, entry: str, value: object) -> None:
+    folder = Path(shutil.copytree(DATA / "ddpm", tmp_path / "folder"))
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {entry: value}))
+    with pytest.raises(CheckpointError, match=rf"config\.json: {entry} = {value} is not supported"):
+        scoreinv.load(folder)
+
+
+@pytest.mark.parametrize("file", ["config.json", "scheduler_config.json"])
+@pytest.mark.parametrize("name", ["ddpm", "ncsnpp"])
+def test_every_entry_of_every_wrong_kind(tmp_path: Path, name: str, file: str) -> None:
+    folder = Path(shutil.copytree(DATA / name, tmp_path / "folder"))
+    path = folder / file
+    options = json.loads(path.read_text())
+    for entry in options:
+        for value in (None, True, 1.5, -1, 0, "x", [], [[]], {}, 10**400, float("nan")):
+            path.write_text(json.dumps(options | {entry: value}))
+            try:
+                read_diffusers_config(folder)
+            except CheckpointError as error:
+                refused = str(error)
+                assert refused.startswith(f"{path}: ")
+
+
 class Payload:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return (Path.touch, ("executed",))

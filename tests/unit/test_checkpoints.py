@@ -104,6 +104,7 @@ def test_another_network_needs_a_line_in_the_table(tmp_path: Path, monkeypatch: 
 def test_files_of_released_versions_name_no_network() -> None:
     written = CONFIG.to_dict()
     assert "name" not in written["network"]
+    assert ModelConfig.from_dict(written) == CONFIG
     assert ModelConfig.from_dict(written | {"network": written["network"] | {"name": "ncsnpp"}}) == CONFIG
 
 
@@ -207,6 +208,16 @@ def test_missing_truncated_and_foreign_files(model: Path, tmp_path: Path) -> Non
     save_file({"a": torch.zeros(1)}, foreign)
     with pytest.raises(CheckpointError, match="not a scoreinv model"):
         load_model(foreign)
+
+
+def test_a_loaded_model_does_not_hang_on_its_file(model: Path) -> None:
+    prior = load_model(model)
+    before = {name: value.clone() for name, value in prior.network.state_dict().items()}
+    with model.open("r+b") as file:  # in place: who maps the file sees it
+        length = int.from_bytes(file.read(8), "little")
+        file.seek(8 + length)
+        file.write(bytes(model.stat().st_size - 8 - length))
+    assert all(torch.equal(value, before[name]) for name, value in prior.network.state_dict().items())
 
 
 def test_weights_that_are_not_finite(tmp_path: Path) -> None:
