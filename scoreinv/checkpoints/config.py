@@ -12,11 +12,11 @@ from scoreinv.classifier import NoiseClassifier
 from scoreinv.conditional.encoder import ENCODER, load_encoder
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import CheckpointError
-from scoreinv.networks.base import NetworkConfig
-from scoreinv.networks.convnet import ConvNetConfig
+from scoreinv.networks.base import Network, NetworkConfig
+from scoreinv.networks.convnet import ConvNet, ConvNetConfig
 from scoreinv.networks.encoder import FEATURES
 from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.networks.wide_resnet import WideResNetConfig
+from scoreinv.networks.wide_resnet import WideResNet, WideResNetConfig
 from scoreinv.preconditioning import EDM, PaperVE, PaperVP, Preconditioning, ResidualEDM
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
@@ -71,6 +71,8 @@ class ModelConfig:
             raise CheckpointError(f"a network takes feature_channels {list(FEATURES)} of an encoder, and none without")
         if self.encoder_scale and not (conditional and self.encoder_scale % self.preconditioning.luma_scale == 0):
             raise CheckpointError("encoder_scale is for priors that take observations, and a multiple of luma_scale")
+        if isinstance(self.preconditioning, PaperVE) and not isinstance(self.sde, VE):
+            raise CheckpointError("the paper's VE preconditioning needs the VE SDE")
         _check_pictures(self.data_range, self.image_size)
         stride = self.network.stride
         if self.image_size % stride:
@@ -78,7 +80,10 @@ class ModelConfig:
 
     def build(self) -> ScorePrior:
         """A prior with fresh weights, in evaluation mode."""
-        network = self.network.build()
+        return self.around(self.network.build())
+
+    def around(self, network: Network) -> ScorePrior:
+        """The prior that reads a network of this configuration, in evaluation mode."""
         reading = (self.sde, self.preconditioning, self.data_range, self.image_size, self.sampler)
         if not isinstance(self.preconditioning, ResidualEDM):
             return ScorePrior(network, *reading).eval()
@@ -135,7 +140,10 @@ class ClassifierConfig:
 
     def build(self) -> NoiseClassifier:
         """A classifier with fresh weights, in evaluation mode."""
-        network = self.network.build()
+        return self.around(self.network.build())
+
+    def around(self, network: WideResNet | ConvNet) -> NoiseClassifier:
+        """The classifier by a network of this configuration, in evaluation mode."""
         classifier = NoiseClassifier(network, self.sde, self.data_range, self.image_size, self.classes, self.guidance)
         return classifier.eval()
 

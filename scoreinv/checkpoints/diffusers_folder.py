@@ -63,18 +63,18 @@ def load_diffusers(folder: Path) -> ScorePrior:
     """
     config = read_diffusers_config(folder)
     path = weights_file(folder)
-    prior = unfilled(path, config)
+    network = unfilled(path, config.network)
     with _stored(path) as tensors:
         weights = _modern_names(tensors)
-        for theirs, ours in _tensor_names(prior.network):
+        for theirs, ours in _tensor_names(network):
             if theirs not in weights:
                 raise CheckpointError(f"{path}: lacks {theirs}: weights and config.json do not belong together")
             tensor = weights.pop(theirs)
             # Attention is by linear layers there, by 1x1 convolutions here.
             linear = len(tensor.shape) == 2 and ".to_" in theirs
             weights[ours] = replace(tensor, shape=(*tensor.shape, 1, 1)) if linear else tensor
-        install(path, prior, weights)
-    return prior
+        install(path, network, weights)
+    return config.around(network)
 
 
 def read_diffusers_config(folder: Path) -> ModelConfig:

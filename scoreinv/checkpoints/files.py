@@ -11,25 +11,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
-from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig, model_from_dict
+from scoreinv.checkpoints.config import ClassifierConfig, ClassifierNetworkConfig, ModelConfig, model_from_dict
 from scoreinv.checkpoints.validation import cut, in_file, parse_json
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.memory import shortage
+from scoreinv.networks.base import NetworkConfig
 from scoreinv.prior import ScorePrior
 
 _FORMAT = "scoreinv"
 _HEADER_BYTES = 10_000_000
 _DTYPES = ("F64", "F32", "F16", "BF16")
-
-Model = TypeVar("Model", ScorePrior, NoiseClassifier)
 
 
 @contextmanager
@@ -91,31 +90,29 @@ def load_model(path: Path) -> ScorePrior:
     Raises CheckpointError when the file is missing, truncated, of another kind, does not fit its configuration or the
     memory, or has values that are not finite.
     """
-    model, config, _ = _read(path)
-    _check_prior(path, config)
-    return _filled(path, model)
+    network, config, _ = _read(path)
+    prior = _check_prior(path, config).around(network)
+    _fill(path, network)
+    return prior
 
 
 def load_classifier(path: Path) -> NoiseClassifier:
     """The classifier of a model file, as `load_model`; raises CheckpointError also when it is that of a prior."""
-    model, config, _ = _read(path)
+    network, config, _ = _read(path)
     if not isinstance(config, ClassifierConfig):
         raise CheckpointError(f"{path}: is a prior, not a classifier (`scoreinv train --classifier` makes one)")
-    return _filled(path, model)
+    classifier = config.around(network)
+    _fill(path, network)
+    return classifier
 
 
-def _filled(path: Path, model: Model) -> Model:
+def _fill(path: Path, network: nn.Module) -> None:
     with opened(path) as file:
-        install(path, model, stored_tensors(path, file))
-    return model
+        install(path, network, stored_tensors(path, file))
 
 
-@overload
-def unfilled(path: Path, config: ModelConfig) -> ScorePrior: ...
-@overload
-def unfilled(path: Path, config: ClassifierConfig) -> NoiseClassifier: ...
-def unfilled(path: Path, config: ModelConfig | ClassifierConfig) -> ScorePrior | NoiseClassifier:
-    """The model of a file's configuration without memory for its weights, on the device `meta`.
+def unfilled(path: Path, config: NetworkConfig | ClassifierNetworkConfig) -> Any:
+    """The network of a file's configuration without memory for its weights, on the device `meta`.
 
     Raises CheckpointError when the configuration cannot be built.
     """
@@ -123,13 +120,13 @@ def unfilled(path: Path, config: ModelConfig | ClassifierConfig) -> ScorePrior |
         return config.build()
 
 
-def install(path: Path, model: ScorePrior | NoiseClassifier, tensors: Mapping[str, Stored]) -> None:
-    """Give an unfilled model its weights, in the memory layout that convolutions want.
+def install(path: Path, network: nn.Module, tensors: Mapping[str, Stored]) -> None:
+    """Give an unfilled network its weights, in the memory layout that convolutions want.
 
     Raises CheckpointError unless they are all there, and nothing else, of the right shapes and finite, and fit into
     memory; before that is taken.
     """
-    _check_shapes(path, model, tensors)
+    _check_shapes(path, network, tensors)
     if lacking := shortage(4 * sum(math.prod(tensor.shape) for tensor in tensors.values())):
         raise CheckpointError(f"{path}: {lacking}")
     weights = {}
@@ -137,8 +134,8 @@ def install(path: Path, model: ScorePrior | NoiseClassifier, tensors: Mapping[st
         weights[name] = value = tensor.read().to(torch.float32, copy=True).reshape(tensor.shape)
         if not value.isfinite().all():
             raise CheckpointError(f"{path}: weights are not finite ({name}); the file is damaged or training diverged")
-    model.network.load_state_dict(weights, assign=True)
-    model.network.to(memory_format=torch.channels_last)
+    network.load_state_dict(weights, assign=True)
+    network.to(memory_format=torch.channels_last)
 
 
 def read_prior_metadata(path: Path) -> tuple[ModelConfig, dict[str, Any]]:
@@ -157,7 +154,7 @@ def read_metadata(path: Path) -> tuple[ModelConfig | ClassifierConfig, dict[str,
 
 
 def _read(path: Path) -> tuple[Any, ModelConfig | ClassifierConfig, dict[str, Any]]:
-    """The unfilled model of a file, its configuration and notes."""
+    """The unfilled network of a file, its configuration and notes."""
     if not path.is_file():
         raise CheckpointError(f"{path}: no such model file")
     with opened(path) as file:
@@ -169,9 +166,9 @@ def _read(path: Path) -> tuple[Any, ModelConfig | ClassifierConfig, dict[str, An
         if "config" not in metadata:
             raise CheckpointError("holds no configuration")
         config, notes = model_from_dict(parse_json(metadata["config"])), parse_json(metadata.get("notes", "{}"))
-    model = unfilled(path, config)
-    _check_shapes(path, model, tensors)
-    return model, config, notes
+    network = unfilled(path, config.network)
+    _check_shapes(path, network, tensors)
+    return network, config, notes
 
 
 def _check_prior(path: Path, config: ModelConfig | ClassifierConfig) -> ModelConfig:
@@ -210,9 +207,9 @@ def in_memory(tensors: Mapping[str, Tensor]) -> dict[str, Stored]:
     return {name: Stored(tuple(value.shape), value.detach) for name, value in tensors.items()}
 
 
-def _check_shapes(path: Path, model: ScorePrior | NoiseClassifier, tensors: Mapping[str, Stored]) -> None:
+def _check_shapes(path: Path, network: nn.Module, tensors: Mapping[str, Stored]) -> None:
     apart = "file and configuration do not belong together"
-    expected = {name: tuple(value.shape) for name, value in model.network.state_dict().items()}
+    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     for name in expected.keys() - tensors.keys():
         raise CheckpointError(f"{path}: lacks the tensor {name}: {apart}")
     for name in tensors.keys() - expected.keys():

@@ -34,7 +34,7 @@ def load_official(path: Path, config: ModelConfig, *, ema: bool) -> ScorePrior:
     Raises CheckpointError when the file is missing, truncated, holds code, or does not fit the configuration or the
     memory.
     """
-    prior = unfilled(path, config)
+    network = unfilled(path, config.network)
     state = _read(path)
     weights = {
         name.removeprefix("module."): value
@@ -43,8 +43,8 @@ def load_official(path: Path, config: ModelConfig, *, ema: bool) -> ScorePrior:
     }
     if ema:
         weights |= _averaged(path, weights, state)
-    install(path, prior, in_memory(_rename(path, prior.network, weights)))
-    return prior
+    install(path, network, in_memory(_rename(path, network, weights)))
+    return config.around(network)
 
 
 def read_official_config(name_or_file: str) -> ModelConfig:

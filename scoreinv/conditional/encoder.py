@@ -26,9 +26,11 @@ def load_encoder(path: Path) -> Encoder:
 
     Raises CheckpointError when the file is missing or is not that of an encoder.
     """
-    encoder = Encoder()
+    with torch.device("meta"):  # no random weights are drawn, only to be replaced
+        encoder = Encoder()
     try:
-        encoder.load_state_dict(load_file(path))
+        weights = {name: value.to(torch.float32, copy=True) for name, value in load_file(path).items()}
+        encoder.load_state_dict(weights, assign=True)
     except (OSError, SafetensorError, RuntimeError) as error:
         raise CheckpointError(f"{path}: not the weights of the encoder: install scoreinv again") from error
     return encoder.eval().requires_grad_(False).to(memory_format=torch.channels_last)

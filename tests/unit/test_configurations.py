@@ -24,6 +24,7 @@ from scoreinv.checkpoints.official import read_official_config
 from scoreinv.checkpoints.validation import parse_json
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.networks.convnet import ConvNetConfig
+from scoreinv.networks.encoder import FEATURES
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.networks.wide_resnet import WideResNetConfig
 from scoreinv.preconditioning import EDM, PaperVE, PaperVP, ResidualEDM
@@ -34,10 +35,19 @@ PARITY = Path(__file__).parents[1] / "data" / "parity"
 NETWORK = NCSNppConfig(width=8, multipliers=(1, 2), blocks=1)
 CONFIG = ModelConfig(NETWORK, VE(0.02, 30.0), EDM(0.4), image_size=16, sampler=RecommendedSampler("ancestral"))
 GUESSING = ModelConfig(replace(NETWORK, condition_channels=12), VP(), ResidualEDM(), image_size=16)
+SHOWN = ModelConfig(
+    replace(NETWORK, condition_channels=12, feature_channels=FEATURES),
+    VP(),
+    ResidualEDM(),
+    image_size=16,
+    encoder_scale=4,
+)
 CLASSIFIER = ClassifierConfig(WideResNetConfig(classes=2, depth=10, width=1), VP(), ("a", "b"), image_size=8)
 JUDGE = replace(CLASSIFIER, network=ConvNetConfig(classes=2, widths=(16, 32)))
 
-Change = tuple[tuple[str, ...], Any]
+EACH = pytest.mark.parametrize(
+    "config", [CONFIG, GUESSING, SHOWN, CLASSIFIER, JUDGE], ids=["prior", "guessing", "shown", "wide", "judge"]
+)
 
 
 def changed(data: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
@@ -60,14 +70,14 @@ def refusal(read: Callable[[], object]) -> str | None:
 def built(data: dict[str, Any]) -> None:
     config = model_from_dict(data)
     with torch.device("meta"):
-        config.build()
+        config.network.build()
     assert model_from_dict(json.loads(json.dumps(config.to_dict(), allow_nan=False))) == config
 
 
 KINDS: tuple[Any, ...] = (None, True, 1.5, "x", [], [[]], {}, {"a": 1}, 2**70, -(10**400), float("nan"), float("inf"))
 
 
-@pytest.mark.parametrize("config", [CONFIG, GUESSING, CLASSIFIER, JUDGE], ids=["prior", "guessing", "wide", "judge"])
+@EACH
 def test_every_entry_of_every_wrong_kind(config: ModelConfig | ClassifierConfig) -> None:
     """Whatever stands in an entry, the answer is a configuration of the right types or one line about it."""
     data = json.loads(json.dumps(config.to_dict()))
@@ -115,6 +125,8 @@ def test_every_entry_of_every_wrong_kind(config: ModelConfig | ClassifierConfig)
         (("sde", "steps"), 10**12, "steps must lie in"),
         (("preconditioning", "sigma_data"), 0, "sigma_data must lie in"),
         (("preconditioning", "sigma_data"), float("inf"), "sigma_data must lie in"),
+        (("network", "feature_channels"), [1], "feature_channels"),
+        (("encoder_scale",), 10**9, "encoder_scale must lie in"),
         (("data_range",), [1, -1], "data_range must be two numbers that rise"),
         (("data_range",), [0, 1, 2], "this entry must be a list of 2"),
         (("data_range",), "01", "this entry must be a list of 2"),
@@ -143,6 +155,7 @@ def test_a_wrong_entry_is_named(tmp_path: Path, path: tuple[str, ...], value: An
 @pytest.mark.parametrize(
     ("make", "said"),
     [
+        (lambda: replace(CONFIG, sde=VP(), preconditioning=PaperVE()), "needs the VE SDE"),
         (lambda: PaperVP(steps=1), "steps"),
         (lambda: DDPM(steps=10), "beta_max < 10"),
         (lambda: VP(beta_max=1000.0), "beta_max"),
@@ -185,7 +198,7 @@ def test_what_memory_does_not_hold_is_not_begun(tmp_path: Path, monkeypatch: pyt
         load_model(path)
 
 
-@pytest.mark.parametrize("config", [CONFIG, GUESSING, CLASSIFIER, JUDGE], ids=["prior", "guessing", "wide", "judge"])
+@EACH
 def test_loading_leaves_the_random_state_alone(config: ModelConfig | ClassifierConfig, tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     model = config.build()
@@ -224,6 +237,12 @@ def test_weights_of_other_numbers(tmp_path: Path) -> None:
             read(path)
     save_file({key: value.double() for key, value in tensors.items()}, path, metadata)
     assert load_model(path).network.conv_in.weight.dtype == torch.float32
+
+
+def test_a_file_of_the_first_version_names_no_encoder() -> None:
+    written = {key: value for key, value in CONFIG.to_dict().items() if key != "encoder_scale"}
+    written["network"] = {key: value for key, value in written["network"].items() if key != "feature_channels"}
+    assert model_from_dict(written) == CONFIG
 
 
 def test_a_header_larger_than_any(tmp_path: Path) -> None:
