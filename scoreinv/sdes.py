@@ -205,8 +205,8 @@ class DDPM(VP):
         position = t * (self.steps - 1)
         index = position.detach().floor().long().clamp(0, self.steps - 2)
         cubic, square, slope, value = pieces[index].unbind(-1)
-        within = position - index
-        return ((cubic * within + square) * within + slope) * within + value
+        offset = position - index
+        return ((cubic * offset + square) * offset + slope) * offset + value
 
 
 @lru_cache(maxsize=8)

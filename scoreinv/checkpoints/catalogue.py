@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-import torch
-
 from scoreinv.checkpoints import files
 from scoreinv.checkpoints.bundled import bundled_folder
 from scoreinv.checkpoints.config import ModelConfig
@@ -75,14 +73,12 @@ def load(model: str | Path) -> ScorePrior:
 
 def load_located(path: Path) -> ScorePrior:
     """`load` of a model that was located."""
-    with torch.random.fork_rng([]):  # fresh weights are drawn before the file's take their place
-        return load_diffusers(path) if path.is_dir() else load_model(path)
+    return load_diffusers(path) if path.is_dir() else load_model(path)
 
 
 def load_classifier(model: str | Path) -> NoiseClassifier:
     """The classifier of noisy pictures of a bundled name or a file; raises CheckpointError as `load` does."""
-    with torch.random.fork_rng([]):
-        return files.load_classifier(locate(model))
+    return files.load_classifier(locate(model))
 
 
 def configuration(path: Path) -> ModelConfig:
