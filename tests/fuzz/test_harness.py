@@ -39,12 +39,12 @@ def waits(generator: random.Random, folder: Path) -> None:
 
 
 def grows(generator: random.Random, folder: Path) -> None:
-    bytearray(harness.BYTES)
+    bytearray(2 * harness.BYTES)
 
 
 def grows_and_refuses(generator: random.Random, folder: Path) -> None:
     try:
-        bytearray(harness.BYTES)
+        bytearray(2 * harness.BYTES)
     except MemoryError as error:
         raise InputError("damaged") from error
 
