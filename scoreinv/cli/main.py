@@ -18,6 +18,7 @@ import typer
 from scoreinv.cli import colorize, convert, evaluate, inpaint, interpolate, likelihood, models, sample, train
 from scoreinv.cli.common import VersionOption, common_options
 from scoreinv.cli.failures import describe, exit_status
+from scoreinv.cli.runtime import wait_passively
 
 INTERRUPTED = 130
 
@@ -47,6 +48,7 @@ def _root(version: VersionOption = False) -> None:
 
 def main() -> int:
     """Run the command line on `sys.argv`; returns the exit status."""
+    wait_passively()
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     _show_warnings(logging.ERROR if "--quiet" in arguments else logging.WARNING)
