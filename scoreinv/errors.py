@@ -20,6 +20,27 @@ class InputError(ScoreinvError, ValueError):
     exit_code = 2
 
 
+class SettingError(InputError):
+    """A setting is of another kind than it may be, out of its range, or does not go with the others.
+
+    Attributes:
+        setting: the name of the argument; the command line calls it by its option.
+        problem: what is wrong with it, a sentence of which the setting is the subject.
+    """
+
+    def __init__(self, setting: str, problem: str) -> None:
+        super().__init__(setting, problem)
+        self.setting = setting
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return printable(f"{self.setting} {self.problem}")
+
+
+class ExistsError(InputError):
+    """A result is there already, and may not be replaced."""
+
+
 class CheckpointError(InputError):
     """A checkpoint is missing, truncated, of another kind, or does not fit its configuration."""
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scoreinv.errors import InputError
+from scoreinv.arguments import shown
+from scoreinv.errors import InputError, SettingError
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import Callback
 from scoreinv.samplers.flow import check_states, flow
@@ -73,6 +74,10 @@ def bits_per_dim(
     Raises InputError for pictures that are no such tensor, a probe of another shape, and fewer than one step.
     """
     check_states(x)
+    if probe is not None and not isinstance(probe, Tensor):
+        raise SettingError("probe", f"must be a tensor, not {shown(probe)}")
+    if noise is not None and not isinstance(noise, NoiseStream):
+        raise SettingError("noise", f"must be a NoiseStream, not {shown(noise)}")
     if probe is None:
         probe = (noise or NoiseStream(0, len(x))).rademacher(x.shape, x.device, x.dtype)
     probes = probe[None] if probe.ndim == x.ndim else probe

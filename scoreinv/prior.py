@@ -18,8 +18,9 @@ from typing import Literal, Self
 import torch
 from torch import Tensor, nn
 
+from scoreinv.arguments import shown
 from scoreinv.checks import require, within
-from scoreinv.errors import InputError
+from scoreinv.errors import InputError, SettingError
 from scoreinv.preconditioning import PaperVE, Preconditioning
 from scoreinv.sdes import SDE, VE, as_time, broadcast
 
@@ -75,6 +76,12 @@ class Prior(ABC):
     def rows(self, index: Tensor) -> Prior:
         """The same prior over the samples `index` (A,) of its batch, in that order, repeats allowed."""
         return self
+
+
+def check_prior(prior: object) -> None:
+    """Raise SettingError unless it is a prior, of a model or conditional."""
+    if not isinstance(prior, Prior):
+        raise SettingError("prior", f"must be a prior, such as scoreinv.load gives, not {shown(prior)}")
 
 
 class PriorWrapper(Prior):

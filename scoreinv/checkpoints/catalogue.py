@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from scoreinv.arguments import shown
 from scoreinv.checkpoints import files
 from scoreinv.checkpoints.bundled import bundled_folder
 from scoreinv.checkpoints.config import ModelConfig
@@ -37,6 +38,8 @@ def locate(model: str | Path) -> Path:
 
     Raises CheckpointError when there is none such, for a name with the names that there are.
     """
+    if not isinstance(model, str | Path) or not str(model):
+        raise CheckpointError(f"a model is a name or a path, not {shown(model)}")
     if str(model).startswith(PREFIX):
         return fetch(str(model).removeprefix(PREFIX))
     try:

@@ -26,9 +26,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from scoreinv.arguments import check_callback, check_number, check_whole
 from scoreinv.errors import InputError
 from scoreinv.precision import true_float32
-from scoreinv.prior import Prior
+from scoreinv.prior import Prior, check_prior
 from scoreinv.samplers.base import Callback, Progress, report
 from scoreinv.samplers.runge_kutta import Monitor, rk4, rk45
 from scoreinv.sdes import SDE, as_time, broadcast, time_at
@@ -79,7 +80,13 @@ def flow(
     Raises InputError for states that are not such, fewer than one step, and tolerances that are not positive,
     ScoreinvError where the prior is not finite.
     """
+    check_prior(prior)
     check_states(x)
+    if steps is not None:
+        check_whole("steps", steps, None)
+    check_number("rtol", rtol)
+    check_number("atol", atol)
+    check_callback(callback)
     path = _Path(prior.sde, prior.data_range)
     values = x[0].numel()
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from scoreinv.arguments import check_number
 from scoreinv.errors import InputError
 from scoreinv.precision import true_float32
-from scoreinv.prior import Prior
+from scoreinv.prior import Prior, check_prior
 from scoreinv.samplers.base import (
     Callback,
     Samples,
@@ -122,8 +122,10 @@ def decode(
 
     Raises InputError for a negative temperature, and an end that is not such.
     """
-    if not 0 <= temperature < math.inf:
-        raise InputError(f"a temperature must be a number of at least 0, not {temperature}")
+    check_prior(prior)
+    check_number("temperature", temperature, 0)
+    if end is not None:
+        check_number("end", end)
     check_states(z)
     end = prior.sde.sampling_end if end is None else end
     if not (0 <= end < 1 and prior.sde.sigma(as_time(end)) > 0):

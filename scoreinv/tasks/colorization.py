@@ -9,7 +9,6 @@ level.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -17,10 +16,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from scoreinv.errors import InputError
+from scoreinv.arguments import check_callback, check_choice, check_flag, check_number
+from scoreinv.errors import InputError, SettingError
 from scoreinv.guidance.orientations import MIRRORED
 from scoreinv.imaging.arrays import pictures_from_api
-from scoreinv.imaging.colour import STRAY_CHROMA, grey_weights, luma
+from scoreinv.imaging.colour import GREY_WEIGHTS, STRAY_CHROMA, luma
 from scoreinv.imaging.hints import KnownColours, hints_from_picture, present_colours
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import is_tinted, without_tint
@@ -32,6 +32,7 @@ from scoreinv.tasks.common import (
     Share,
     TaskCallback,
     check_colour,
+    check_model,
     conditioned,
     draw,
     fingerprint,
@@ -101,9 +102,14 @@ def colorize(
     when the model gives values that are not finite.
     """
     sampling = ConditionalSampling(method, steps, start, samples, seed, estimate)
-    grey_weights(gray_weights)
-    if not (saturation >= 0 and math.isfinite(saturation)):
-        raise InputError(f"saturation must be a number of at least 0, not {saturation}")
+    check_model(prior)
+    check_choice("gray_weights", gray_weights, tuple(GREY_WEIGHTS))
+    check_number("saturation", saturation, 0)
+    if temperature is not None:
+        check_number("temperature", temperature, 0)
+    check_flag("keep_color", keep_color)
+    check_flag("remove_tint", remove_tint)
+    check_callback(callback)
     pictures, form = pictures_from_api(image)
     given = [None] if hints is None else [hints_from_picture(picture) for picture in pictures_from_api(hints)[0]]
     if len(given) not in (1, len(pictures)):
@@ -141,12 +147,14 @@ class Colours:
         """Raise InputError for a temperature that is not such, or where the resolved sampling has none."""
         if self.temperature is None:
             return
-        if not 0 <= self.temperature < math.inf:
-            raise InputError(f"the temperature must be a number of at least 0, not {self.temperature}")
+        check_number("temperature", self.temperature, 0)
         if sampling.method == "pc":
-            raise InputError("the temperature belongs to the method conditioned")
+            raise SettingError("temperature", "belongs to the method conditioned")
         if sampling.is_posterior_mean:
-            raise InputError("the posterior mean has no temperature: it is what samples have at 0")
+            raise SettingError(
+                "temperature",
+                "does not go with the posterior mean, which has no temperature: it is what samples have at 0",
+            )
 
 
 def colorize_picture(

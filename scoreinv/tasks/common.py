@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoreinv.errors import Cancelled, InputError, ScoreinvError
+from scoreinv.arguments import shown
+from scoreinv.errors import Cancelled, InputError, ScoreinvError, SettingError
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
 from scoreinv.guidance.orientations import UPRIGHT, Orientation
 from scoreinv.imaging.picture import Picture
@@ -141,6 +142,12 @@ def finite(x: Tensor) -> Tensor:
             "float32), or the guidance is too strong"
         )
     return x
+
+
+def check_model(prior: object) -> None:
+    """Raise SettingError unless it is a model."""
+    if not isinstance(prior, ScorePrior):
+        raise SettingError("prior", f"must be a model as scoreinv.load gives it, not {shown(prior)}")
 
 
 def check_colour(prior: ScorePrior) -> None:

@@ -11,14 +11,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scoreinv.arguments import check_whole
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.picture import Picture
 from scoreinv.likelihood import bits_per_dim
 from scoreinv.memory import shortage
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
-from scoreinv.tasks.common import PIXELS_AT_ONCE, Share, TaskCallback, Told, check_sides, fingerprint, to_tensor
+from scoreinv.tasks.common import (
+    PIXELS_AT_ONCE,
+    Share,
+    TaskCallback,
+    Told,
+    check_model,
+    check_sides,
+    fingerprint,
+    to_tensor,
+)
 from scoreinv.tasks.memory import gradient_bytes
+from scoreinv.tasks.settings import MAX_REPEATS, MAX_SEED
 
 Probe = Literal["rademacher", "gaussian"]
 
@@ -84,8 +95,9 @@ def pictures_bits_per_dim(
     Raises InputError for pictures of several sizes or one that `check_picture` refuses, fewer than one repeat or
     step, and a size that does not fit in memory; ScoreinvError when the likelihood is not finite.
     """
-    if repeats < 1:
-        raise InputError(f"at least one repeat is needed, not {repeats}")
+    check_model(prior)
+    check_whole("repeats", repeats, 1, MAX_REPEATS)
+    check_whole("seed", seed, 0, MAX_SEED)
     if len({picture.size for picture in pictures}) != 1:
         raise InputError("pictures that are evaluated together must have one size")
     for picture in pictures:

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Literal
 
 import numpy as np
 
+from scoreinv.arguments import check_callback, check_number, check_whole, shown
 from scoreinv.classifier import NoiseClassifier
-from scoreinv.errors import InputError
+from scoreinv.errors import InputError, SettingError
 from scoreinv.guidance import ClassifierGuidance, Clipped
 from scoreinv.guidance.classifier import Classifier
 from scoreinv.prior import Prior, RecommendedSampler, ScorePrior
-from scoreinv.samplers import ODE, PC, Ancestral, EulerMaruyama, Multistep, NoiseStream, ReverseDiffusion
+from scoreinv.samplers import (
+    ODE,
+    PC,
+    Ancestral,
+    AnnealedLangevin,
+    EulerMaruyama,
+    Langevin,
+    Multistep,
+    NoiseStream,
+    NoPredictor,
+    ProbabilityFlow,
+    ReverseDiffusion,
+)
 from scoreinv.sdes import DDPM, VE
-from scoreinv.tasks.common import PIXELS_AT_ONCE, Share, TaskCallback, Told, finite, to_arrays
-
-Sampler = Literal["pc", "ode", "multistep"]
+from scoreinv.tasks.common import PIXELS_AT_ONCE, Share, TaskCallback, Told, check_model, finite, to_arrays
+from scoreinv.tasks.settings import MAX_GUIDANCE, MAX_SEED, Corrector, Predictor, Sampler, SamplerSettings
 
 MULTISTEP_STEPS = 25
+_LONGEST_NUMBER = 10
+"""Digits of a class; Python does not read thousands of them."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,11 @@ def generate(
     *,
     sampler: Sampler | None = None,
     steps: int | None = None,
+    predictor: Predictor | None = None,
+    corrector: Corrector | None = None,
+    corrector_steps: int | None = None,
+    snr: float | None = None,
+    rtol: float | None = None,
     seed: int = 0,
     classifier: Classifier | None = None,
     label: int | str | None = None,
@@ -52,9 +69,9 @@ def generate(
     """Draw `count` pictures of the model's own size; picture i of a seed is the same whatever the count.
 
     Arguments:
-        sampler: `pc` with the settings recommended with the model, else the paper's for its SDE (`recommended`), `ode`
-            (adaptive probability flow), or `multistep` (DPM-Solver++, good in 25 evaluations). None: `default_sampler`.
-        steps: of `pc` (as recommended, else 1000) and `multistep` (25); the ODE chooses its own.
+        sampler, steps, predictor, corrector, corrector_steps, snr, rtol: see `SamplerSettings`; what is not given is as
+            recommended with the model, else the paper's for its SDE (`recommended`), and by default the sampler is
+            `default_sampler`. Steps of `pc` are else 1000, of `multistep` 25.
         classifier, label, guidance: see `ClassifierGuidance`; a label by name or number, see `class_index`. No guidance
             given is what is recommended with a `NoiseClassifier`, 1 with others.
         first: number of the first picture: 3 and 4 are the first two of `first=3`.
@@ -63,24 +80,31 @@ def generate(
     Raises InputError for settings that are not such, Cancelled when the callback stopped, and ScoreinvError when the
     model gives values that are not finite.
     """
-    if count < 1:
-        raise InputError(f"at least one picture must be asked for, not {count}")
+    settings = SamplerSettings(sampler, steps, predictor, corrector, corrector_steps, snr, rtol)
+    check_model(prior)
+    check_whole("count", count, 1)
+    check_whole("seed", seed, 0, MAX_SEED)
+    check_whole("first", first)
+    check_callback(callback)
     if (classifier is None) != (label is None):
         raise InputError("a class needs a classifier and a label")
-    if guidance is not None and not 0 <= guidance < math.inf:
-        raise InputError(f"guidance must be a number of at least 0, not {guidance}")
+    if classifier is not None and not callable(classifier):
+        raise SettingError("classifier", f"must be one as scoreinv.load_classifier gives it, not {shown(classifier)}")
+    if guidance is not None:
+        check_number("guidance", guidance, 0, MAX_GUIDANCE)
     if isinstance(classifier, NoiseClassifier):
         _check_match(classifier, prior)
         label = class_index(classifier, label)
         guidance = classifier.guidance if guidance is None else guidance
     elif isinstance(label, str):
         raise InputError(f"a class by its name, {label!r}, needs a classifier that has names (`NoiseClassifier`)")
-    sampler = sampler or default_sampler(prior)
-    solver = make_sampler(prior, sampler, steps)
+    elif label is not None:
+        check_whole("label", label)
+    solver = make_sampler(prior, settings)
     target: Prior = prior
     if classifier is not None:
         target = ClassifierGuidance(prior, classifier, label, 1.0 if guidance is None else guidance)
-    if sampler == "pc" and recommended(prior).clip:
+    if isinstance(solver, PC) and recommended(prior).clip:
         target = Clipped(target)
     return draw_pictures(prior, target, solver, count, seed, first, callback)
 
@@ -117,10 +141,10 @@ def class_index(classifier: NoiseClassifier, name: str | int) -> int:
     """The label of a class by its name, or by its number from 0; InputError with the names when there is none such."""
     if name in classifier.classes:
         return classifier.classes.index(name)
-    number = int(name) if isinstance(name, str) and name.isdecimal() else name
+    number = int(name) if isinstance(name, str) and name.isdecimal() and len(name) < _LONGEST_NUMBER else name
     if isinstance(number, Integral) and 0 <= number < len(classifier.classes):
         return int(number)
-    raise InputError(f"there is no class {name!r}; the classifier's are: {', '.join(classifier.classes)}")
+    raise InputError(f"there is no class {shown(name)}; the classifier's are: {', '.join(classifier.classes)}")
 
 
 def _check_match(classifier: NoiseClassifier, prior: ScorePrior) -> None:
@@ -139,23 +163,24 @@ def default_sampler(prior: ScorePrior) -> Sampler:
     return "multistep" if prior.sampler is None else "pc"
 
 
-def make_sampler(prior: ScorePrior, sampler: Sampler, steps: int | None) -> PC | ODE | Multistep:
-    """The sampler of a name with its settings for the prior; InputError for one that there is not."""
-    if sampler == "pc":
-        settings = recommended(prior)
-        return PC(
-            predictor=_PREDICTORS[settings.predictor],
-            corrector_steps=0 if settings.corrector == "none" else 1,
-            snr=settings.snr,
-            steps=settings.steps if steps is None else steps,
-        )
-    if sampler == "ode":
-        if steps is not None:
-            raise InputError("the ODE sampler chooses its steps by itself")
-        return ODE()
-    if sampler == "multistep":
-        return Multistep(steps=MULTISTEP_STEPS if steps is None else steps)
-    raise InputError(f"unknown sampler {sampler!r}: choose pc, ode or multistep")
+def make_sampler(prior: ScorePrior, settings: SamplerSettings) -> PC | ODE | Multistep:
+    """The sampler that is asked for, with what is recommended for the prior where nothing is."""
+    name = settings.asked or default_sampler(prior)
+    if name == "ode":
+        return ODE() if settings.rtol is None else ODE(settings.rtol, settings.rtol)
+    if name == "multistep":
+        return Multistep(steps=MULTISTEP_STEPS if settings.steps is None else settings.steps)
+    known = recommended(prior)
+    wanted = settings.snr is not None or settings.corrector_steps or settings.predictor == "none"
+    corrector = settings.corrector or ("langevin" if wanted else known.corrector)
+    steps = 1 if settings.corrector_steps is None else settings.corrector_steps
+    return PC(
+        predictor=_PREDICTORS[settings.predictor or known.predictor],
+        corrector=AnnealedLangevin() if corrector == "annealed_langevin" else Langevin(),
+        corrector_steps=0 if corrector == "none" else steps,
+        snr=known.snr if settings.snr is None else settings.snr,
+        steps=known.steps if settings.steps is None else settings.steps,
+    )
 
 
 def recommended(prior: ScorePrior) -> RecommendedSampler:
@@ -172,4 +197,6 @@ _PREDICTORS = {
     "euler_maruyama": EulerMaruyama(),
     "ancestral": Ancestral(),
     "ancestral_posterior": Ancestral("posterior"),
+    "probability_flow": ProbabilityFlow(),
+    "none": NoPredictor(),
 }

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from scoreinv.arguments import check_callback, check_number
 from scoreinv.guess import interpolate
 from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.guidance.orientations import ALL
@@ -33,6 +34,7 @@ from scoreinv.tasks.common import (
     Share,
     TaskCallback,
     check_colour,
+    check_model,
     conditioned,
     draw,
     spread,
@@ -77,6 +79,9 @@ def inpaint(
     ScoreinvError when the model gives values that are not finite.
     """
     sampling = ConditionalSampling(method, steps, start, samples, seed, estimate)
+    check_model(prior)
+    check_number("mask_threshold", mask_threshold, 0, 1)
+    check_callback(callback)
     pictures, form = pictures_from_api(image)
     holes = as_holes(mask, [picture.size for picture in pictures], threshold=mask_threshold)
     return restore_each(

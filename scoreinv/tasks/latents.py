@@ -10,13 +10,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scoreinv.arguments import check_callback, check_number, check_whole
 from scoreinv.errors import InputError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.picture import Picture
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers.ode import decode, encode
 from scoreinv.sdes import TRAINING_START
-from scoreinv.tasks.common import PIXELS_AT_ONCE, Share, TaskCallback, Told, check_sides, finite, to_arrays, to_tensor
+from scoreinv.tasks.common import (
+    PIXELS_AT_ONCE,
+    Share,
+    TaskCallback,
+    Told,
+    check_model,
+    check_sides,
+    finite,
+    to_arrays,
+    to_tensor,
+)
 
 
 @dataclass(frozen=True)
@@ -91,8 +102,10 @@ def interpolate_pictures(
     callback: TaskCallback | None = None,
 ) -> PicturesBetween:
     """`interpolate` for two `Picture`s."""
-    if count < 2:
-        raise InputError(f"an interpolation is at least 2 pictures, its ends, not {count}")
+    check_model(prior)
+    check_whole("count", count, 2)
+    check_number("temperature", temperature, 0)
+    check_callback(callback)
     if first.size != second.size:
         raise InputError(
             f"the pictures are {first.width}x{first.height} and {second.width}x{second.height}, and must have one size"

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
-from scoreinv.errors import InputError
+from scoreinv.arguments import check_choice, check_number, check_positive, check_whole
+from scoreinv.errors import SettingError
 
 Method = Literal["conditioned", "pc"]
 Estimate = Literal["sample", "mean"]
+Sampler = Literal["pc", "ode", "multistep"]
+Predictor = Literal[
+    "reverse_diffusion", "euler_maruyama", "ancestral", "ancestral_posterior", "probability_flow", "none"
+]
+Corrector = Literal["langevin", "annealed_langevin", "none"]
+
+MAX_STEPS = 1_000_000
+"""A thousand times the paper's. Bounds of what can be asked for are those of memory and of patience."""
+MAX_SAMPLES = 1000
+MAX_REPEATS = 10_000
+MAX_CORRECTOR_STEPS = 1000
+MAX_SNR = 10.0
+MAX_GUIDANCE = 1e6
+MIN_RTOL, MAX_RTOL = 1e-12, 0.1
+MAX_SEED = 2**63 - 1
 
 GUESS_START = 0.5
 """Noise level at which a short run of `pc` begins: twice the spread of a picture's values, which drowns the guess."""
@@ -60,22 +76,20 @@ class ConditionalSampling:
     first: int = 0
 
     def __post_init__(self) -> None:
-        if self.method not in (None, "conditioned", "pc"):
-            raise InputError(f"unknown method {self.method!r}: choose conditioned or pc")
-        if self.estimate not in ("sample", "mean"):
-            raise InputError(f"unknown estimate {self.estimate!r}: choose sample or mean")
-        if self.steps is not None and self.steps < 1:
-            raise InputError(f"at least one step is needed, not {self.steps}")
-        if self.start is not None and not self.start > 0:
-            raise InputError(f"the starting noise level must be positive, not {self.start}")
-        if self.start is not None and self.method == "conditioned":
-            raise InputError("conditioned sampling starts from noise: a starting level belongs to the method pc")
-        if self.seed < 0:
-            raise InputError(f"a seed must not be negative: {self.seed}")
-        if self.samples < 1:
-            raise InputError(f"at least one sample is needed, not {self.samples}")
+        if self.method is not None:
+            check_choice("method", self.method, get_args(Method))
+        check_choice("estimate", self.estimate, get_args(Estimate))
+        if self.steps is not None:
+            check_whole("steps", self.steps, 1, MAX_STEPS)
+        if self.start is not None:
+            if not (isinstance(self.start, float) and self.start == math.inf):
+                check_positive("start", self.start)
+            if self.method == "conditioned":
+                raise SettingError("start", "does not go with conditioned: a starting level belongs to the method pc")
+        check_whole("samples", self.samples, 1, MAX_SAMPLES)
+        check_whole("seed", self.seed, 0, MAX_SEED)
         if self.estimate == "mean" and self.samples == 1 and self.method == "pc":
-            raise InputError("the mean is that of several samples: ask for 4 or more of them")
+            raise SettingError("estimate", "mean of pc is that of several samples: ask for 4 or more of them")
 
     def resolved(self, steps: dict[Method, int], *, conditional: bool) -> ConditionalSampling:
         """With method and steps decided, for a model that takes observations or not; InputError where they clash.
@@ -95,3 +109,69 @@ class ConditionalSampling:
         if self.start is not None:
             return self.start
         return GUESS_START if self.steps < full else math.inf
+
+
+@dataclass(frozen=True)
+class SamplerSettings:
+    """How new pictures are drawn; what is None is as recommended with the model, else the paper's for its SDE.
+
+    Attributes:
+        sampler: `pc`, predictor-corrector; `ode`, adaptive probability flow; `multistep`, DPM-Solver++. None: `pc`
+            where a setting of it is given, `ode` where its tolerance is, else the model's.
+        steps: times of the grid of `pc` and `multistep`.
+        predictor: of `pc` (Song et al. 2021, appendix E to G); `none` leaves the work to the corrector.
+        corrector: of `pc`; steps of `langevin` follow the norms of score and noise, those of `annealed_langevin` the
+            noise level. None: `langevin` where its steps or its snr are given, or no predictor.
+        corrector_steps: of the corrector at each time; None for 1.
+        snr: signal-to-noise ratio of the corrector.
+        rtol: tolerance of `ode`, relative and absolute; None for 1e-5.
+    """
+
+    sampler: Sampler | None = None
+    steps: int | None = None
+    predictor: Predictor | None = None
+    corrector: Corrector | None = None
+    corrector_steps: int | None = None
+    snr: float | None = None
+    rtol: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.sampler is not None:
+            check_choice("sampler", self.sampler, get_args(Sampler))
+        if self.steps is not None:
+            check_whole("steps", self.steps, 1, MAX_STEPS)
+        if self.predictor is not None:
+            check_choice("predictor", self.predictor, get_args(Predictor))
+        if self.corrector is not None:
+            check_choice("corrector", self.corrector, get_args(Corrector))
+        if self.corrector_steps is not None:
+            check_whole("corrector_steps", self.corrector_steps, 0, MAX_CORRECTOR_STEPS)
+        if self.snr is not None:
+            check_positive("snr", self.snr, MAX_SNR)
+        if self.rtol is not None:
+            check_number("rtol", self.rtol, MIN_RTOL, MAX_RTOL)
+        self._check_together()
+
+    def _check_together(self) -> None:
+        for setting in ("predictor", "corrector", "corrector_steps", "snr"):
+            if getattr(self, setting) is not None and self.asked not in (None, "pc"):
+                raise SettingError(setting, f"belongs to the sampler pc, not to {self.asked}")
+        if self.rtol is not None and self.asked != "ode":
+            raise SettingError("rtol", f"belongs to the sampler ode, not to {self.asked}")
+        if self.steps is not None and self.asked == "ode":
+            raise SettingError("steps", "do not go with the sampler ode, which chooses its steps by itself")
+        if self.corrector == "none":
+            for setting in ("corrector_steps", "snr"):
+                if getattr(self, setting):
+                    raise SettingError(setting, "belongs to a corrector, and no corrector is asked for")
+        if self.predictor == "none" and (self.corrector == "none" or self.corrector_steps == 0):
+            raise SettingError("predictor", "none leaves the work to a corrector, and no corrector is asked for")
+
+    @property
+    def asked(self) -> Sampler | None:
+        """The sampler that is asked for, by its name or by a setting that only one has; None for the model's."""
+        if self.sampler is not None:
+            return self.sampler
+        if any(value is not None for value in (self.predictor, self.corrector, self.corrector_steps, self.snr)):
+            return "pc"
+        return "ode" if self.rtol is not None else None

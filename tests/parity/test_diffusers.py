@@ -19,6 +19,7 @@ from scoreinv.errors import CheckpointError
 from scoreinv.samplers import PC
 from scoreinv.sdes import DDPM, VE
 from scoreinv.tasks.generation import generate, make_sampler
+from scoreinv.tasks.settings import SamplerSettings
 
 DATA = Path(__file__).parents[1] / "data" / "diffusers"
 
@@ -68,7 +69,7 @@ def test_the_pipeline_of_ddpm() -> None:
     from scoreinv.guidance import Clipped
 
     prior, data = scoreinv.load(DATA / "ddpm"), io("ddpm")
-    sampler = make_sampler(prior, "pc", None)
+    sampler = make_sampler(prior, SamplerSettings("pc"))
     assert isinstance(sampler, PC)
     assert prior.sampler.clip
     result = sampler.sample(Clipped(prior), tuple(data["picture"].shape), noise=Recorded(data["noise"]))

@@ -109,7 +109,7 @@ def test_each_picture_of_a_batch_has_its_hints():
 
 
 def test_a_negative_seed():
-    with pytest.raises(InputError, match="a seed must not be negative"):
+    with pytest.raises(InputError, match="seed must be from 0"):
         colorize(np.zeros((8, 8)), prior=prior("rec601"), seed=-1)
 
 

@@ -1,0 +1,223 @@
+"""What the front doors are given, of wrong kinds and out of range: an error that is a sentence."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+import scoreinv
+from scoreinv.arguments import check_choice, check_flag, check_number, check_positive, check_whole, shown
+from scoreinv.errors import InputError, ScoreinvError, SettingError
+from scoreinv.prior import ScorePrior
+from scoreinv.tasks.density import picture_bits_per_dim
+from scoreinv.tasks.settings import MAX_SEED, MAX_STEPS
+
+
+def test_numbers_of_every_kind_are_taken():
+    for value in (3, np.int64(3), np.uint8(3)):
+        check_whole("n", value, 1, 3)
+    for value in (0.5, np.float32(0.5), Fraction(1, 2), 1, np.int32(1)):
+        check_number("x", value, 0, 1)
+        check_positive("x", value)
+    for value in (True, np.bool_(False)):
+        check_flag("f", value)
+    check_choice("c", "b", ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("check", "said"),
+    [
+        (lambda: check_whole("n", 0, 1, 1000), "n must be from 1 to 1,000, not 0"),
+        (lambda: check_whole("n", 10**9, 1, 1000), "n must be from 1 to 1,000, not 1000000000"),
+        (lambda: check_whole("n", -1), "n must be at least 0, not -1"),
+        (lambda: check_whole("n", 10**5000, 0, 9), "n must be from 0 to 9, not a number beyond all bounds"),
+        (lambda: check_whole("n", 1.0), "n must be a whole number, not 1.0"),
+        (lambda: check_whole("n", True), "n must be a whole number, not True"),
+        (lambda: check_whole("n", "3"), "n must be a whole number, not '3'"),
+        (lambda: check_whole("n", [3]), "n must be a whole number, not list"),
+        (lambda: check_number("x", math.nan), "x must be a number, not nan"),
+        (lambda: check_number("x", math.inf, 0), "x must be a number, not inf"),
+        (lambda: check_number("x", None), "x must be a number, not None"),
+        (lambda: check_number("x", 1j), "x must be a number, not complex"),
+        (lambda: check_number("x", 2, 0, 1.5), "x must be from 0 to 1.5, not 2"),
+        (lambda: check_number("x", 2, most=1.5), "x must be at most 1.5, not 2"),
+        (lambda: check_positive("x", 0), "x must be positive, not 0"),
+        (lambda: check_choice("c", "d", ("a", "b", "c")), "c must be a, b or c, not 'd'"),
+        (lambda: check_choice("c", ["a"], ("a", "b")), "c must be a or b, not list"),
+        (lambda: check_flag("f", "no"), "f must be True or False, not 'no'"),
+        (lambda: check_flag("f", 1), "f must be True or False, not 1"),
+    ],
+)
+def test_what_is_wrong_is_a_sentence(check, said):
+    with pytest.raises(SettingError) as caught:
+        check()
+    assert str(caught.value) == said
+
+
+def test_a_long_value_is_cut():
+    assert shown("x" * 100_000) == "'" + "x" * 39 + "..."
+
+
+PICTURE, MASK = np.zeros((8, 8)), np.eye(8, dtype=bool)
+
+
+@pytest.fixture(scope="module")
+def prior() -> ScorePrior:
+    return scoreinv.load("cifar10")
+
+
+@pytest.fixture(scope="module")
+def x(prior: ScorePrior) -> torch.Tensor:
+    return torch.zeros(1, 3, 32, 32)
+
+
+NOT_NUMBERS = ("4", None, [4], math.nan, 1j, object())
+NOT_WHOLE = ("4", 2.5, True, [4], 1j, object())
+NOT_PRIORS = ("photo", None, 3, object(), torch.nn.Linear(1, 1))
+
+WRONG = [
+    *(("prior", value) for value in NOT_PRIORS),
+    *(("steps", value) for value in (*NOT_WHOLE, 0, -1, MAX_STEPS + 1)),
+    *(("samples", value) for value in (*NOT_WHOLE, None, 0, -1, 10**9)),
+    *(("seed", value) for value in (*NOT_WHOLE, None, -1, MAX_SEED + 1, 10**5000)),
+    *(("estimate", value) for value in ("median", None, 1, ["mean"])),
+    *(("method", value) for value in ("magic", 1, ["pc"])),
+    *(("start", value) for value in ("prior", 0, -1, math.nan, -math.inf, [1], True)),
+    *(("callback", value) for value in (1, "print", [])),
+]
+WRONG_FILLS = [*WRONG, *(("mask_threshold", value) for value in (*NOT_NUMBERS, -0.1, 1.5))]
+WRONG_COLOURS = [
+    *WRONG,
+    *(("gray_weights", value) for value in ("rec2020", None, 1, ["rec601"])),
+    *(("saturation", value) for value in (*NOT_NUMBERS, -1, math.inf)),
+    *(("temperature", value) for value in ("1", [1], math.nan, -1, math.inf)),
+    *(("keep_color", value) for value in ("no", None, 1)),
+    *(("remove_tint", value) for value in ("no", None, 1)),
+]
+WRONG_DRAWS = [
+    *(("prior", value) for value in NOT_PRIORS),
+    *(("count", value) for value in (*NOT_WHOLE, None, 0, -1)),
+    *(("sampler", value) for value in ("magic", 1, ["pc"])),
+    *(("steps", value) for value in (*NOT_WHOLE, 0, MAX_STEPS + 1)),
+    *(("predictor", value) for value in ("euler", 1, ["none"])),
+    *(("corrector", value) for value in ("annealed", 1)),
+    *(("corrector_steps", value) for value in (*NOT_WHOLE, -1, 10**6)),
+    *(("snr", value) for value in ("0.1", 0, -1, math.nan, math.inf, 11)),
+    *(("rtol", value) for value in ("1e-5", 0, -1, math.nan, math.inf, 1)),
+    *(("seed", value) for value in (*NOT_WHOLE, None, -1, MAX_SEED + 1)),
+    *(("first", value) for value in (*NOT_WHOLE, -1)),
+    *(("callback", value) for value in (1, "print")),
+]
+WRONG_WAYS = [
+    *(("prior", value) for value in NOT_PRIORS),
+    *(("count", value) for value in (*NOT_WHOLE, None, 1, 0)),
+    *(("temperature", value) for value in (*NOT_NUMBERS, -1, math.inf)),
+    *(("steps", value) for value in NOT_WHOLE),
+    *(("rtol", value) for value in NOT_NUMBERS),
+    *(("callback", value) for value in (1, "print")),
+]
+WRONG_FLOWS = [
+    *(("prior", value) for value in NOT_PRIORS),
+    *(("steps", value) for value in NOT_WHOLE),
+    *(("rtol", value) for value in NOT_NUMBERS),
+    *(("atol", value) for value in NOT_NUMBERS),
+    *(("callback", value) for value in (1, "print")),
+]
+WRONG_CODES = [
+    *WRONG_FLOWS,
+    *(("temperature", value) for value in (*NOT_NUMBERS, -1, math.inf)),
+    *(("end", value) for value in ("0.1", [0.1], math.nan)),
+]
+WRONG_LIKELIHOODS = [
+    *WRONG_FLOWS,
+    *(("probe", value) for value in (1, "rademacher", [1.0])),
+    *(("noise", value) for value in (1, "rademacher")),
+]
+DOORS = [
+    *(("inpaint", *wrong) for wrong in WRONG_FILLS),
+    *(("colorize", *wrong) for wrong in WRONG_COLOURS),
+    *(("generate", *wrong) for wrong in WRONG_DRAWS),
+    *(("interpolate", *wrong) for wrong in WRONG_WAYS),
+    *(("bits_per_dim", *wrong) for wrong in WRONG_LIKELIHOODS),
+    *(("encode", *wrong) for wrong in WRONG_FLOWS),
+    *(("decode", *wrong) for wrong in WRONG_CODES),
+]
+
+
+@pytest.mark.parametrize(("door", "setting", "value"), DOORS, ids=shown)
+def test_a_wrong_setting_is_named(door, setting, value, prior, x):
+    call = {
+        "inpaint": lambda prior=prior, **more: scoreinv.inpaint(PICTURE, MASK, prior=prior, **more),
+        "colorize": lambda prior=prior, **more: scoreinv.colorize(PICTURE, prior=prior, **more),
+        "generate": lambda prior=prior, count=1, **more: scoreinv.generate(prior, count, **more),
+        "interpolate": lambda prior=prior, **more: scoreinv.interpolate(prior, PICTURE, PICTURE, **more),
+        "bits_per_dim": lambda prior=prior, **more: scoreinv.bits_per_dim(prior, x, **more),
+        "encode": lambda prior=prior, **more: scoreinv.encode(prior, x, **more),
+        "decode": lambda prior=prior, **more: scoreinv.decode(prior, x, **more),
+    }[door]
+    with pytest.raises(SettingError) as caught:
+        call(**{setting: value})
+    assert caught.value.setting == setting
+    assert str(caught.value).startswith(f"{setting} ")
+
+
+@pytest.mark.parametrize("value", ["", None, 3, b"photo", ["photo"], object(), "no_such_model", "a/b.safetensors"])
+@pytest.mark.parametrize("door", ["load", "load_classifier"])
+def test_what_is_no_model_cannot_be_loaded(door, value):
+    with pytest.raises(ScoreinvError):
+        getattr(scoreinv, door)(value)
+
+
+@pytest.mark.parametrize("value", ["photo.png", None, 3, [[0.5]], b"\x89PNG", np.zeros(8), np.array(["a"]), {}])
+def test_what_is_no_picture_is_refused(value, prior):
+    for call in (
+        lambda: scoreinv.inpaint(value, MASK, prior=prior),
+        lambda: scoreinv.inpaint(PICTURE, value, prior=prior),
+        lambda: scoreinv.colorize(value, prior=prior),
+        lambda: scoreinv.interpolate(prior, value, PICTURE),
+        lambda: scoreinv.interpolate(prior, PICTURE, value),
+        lambda: scoreinv.bits_per_dim(prior, value),
+        lambda: scoreinv.encode(prior, value),
+        lambda: scoreinv.decode(prior, value),
+    ):
+        with pytest.raises(InputError):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"sampler": "ode", "steps": 5}, "steps do not go with the sampler ode"),
+        ({"sampler": "multistep", "snr": 0.1}, "snr belongs to the sampler pc, not to multistep"),
+        ({"sampler": "ode", "predictor": "ancestral"}, "predictor belongs to the sampler pc, not to ode"),
+        ({"sampler": "pc", "rtol": 1e-3}, "rtol belongs to the sampler ode, not to pc"),
+        ({"snr": 0.1, "rtol": 1e-3}, "rtol belongs to the sampler ode, not to pc"),
+        ({"corrector": "none", "snr": 0.1}, "snr belongs to a corrector"),
+        ({"corrector": "none", "corrector_steps": 2}, "corrector_steps belongs to a corrector"),
+        ({"predictor": "none", "corrector": "none"}, "predictor none leaves the work to a corrector"),
+        ({"predictor": "none", "corrector_steps": 0}, "predictor none leaves the work to a corrector"),
+        ({"label": 1}, "a class needs a classifier and a label"),
+        ({"classifier": lambda x, t: x}, "a class needs a classifier and a label"),
+        ({"classifier": "cifar10-classifier", "label": 1}, "classifier must be one as scoreinv.load_classifier"),
+        ({"classifier": lambda x, t: x, "label": 1.5}, "label must be a whole number"),
+        ({"classifier": lambda x, t: x, "label": 1, "guidance": "2"}, "guidance must be a number"),
+        ({"classifier": lambda x, t: x, "label": 1, "guidance": -1}, "guidance must be from 0"),
+        ({"classifier": lambda x, t: x, "label": 1, "guidance": math.inf}, "guidance must be a number"),
+    ],
+)
+def test_settings_that_do_not_go_together(settings, said, prior):
+    with pytest.raises(InputError, match="^" + said):
+        scoreinv.generate(prior, 1, **settings)
+
+
+def test_repeats_have_a_bound(prior):
+    from scoreinv.imaging.picture import Picture
+
+    picture = Picture(np.zeros((32, 32), np.uint8))
+    for repeats in (0, 10**9, "2", 1.5):
+        with pytest.raises(SettingError, match="repeats must be"):
+            picture_bits_per_dim(picture, prior, repeats=repeats)
