@@ -7,12 +7,20 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import Annotated, get_type_hints
+from typing import Annotated, get_args, get_type_hints
 
 import typer
 
 from scoreinv.errors import InputError
-from scoreinv.tasks.settings import COLOUR_STEPS, FILL_STEPS, GUESS_START, ConditionalSampling
+from scoreinv.tasks.settings import (
+    COLOUR_STEPS,
+    FILL_STEPS,
+    GUESS_START,
+    MAX_SAMPLES,
+    MAX_SEED,
+    MAX_STEPS,
+    ConditionalSampling,
+)
 from scoreinv.version import __version__
 
 COMMON = "Common options"
@@ -89,7 +97,13 @@ class Settings:
 
     given_seed: Annotated[
         int | None,
-        typer.Option("--seed", min=0, help="The same seed gives the same result. (default: 0)", rich_help_panel=COMMON),
+        typer.Option(
+            "--seed",
+            min=0,
+            max=MAX_SEED,
+            help="The same seed gives the same result. (default: 0)",
+            rich_help_panel=COMMON,
+        ),
     ] = None
     device: Annotated[DeviceChoice, typer.Option("--device", help="Where to compute.", rich_help_panel=COMMON)] = (
         DeviceChoice.AUTO
@@ -140,16 +154,35 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
     common = [inspect.Parameter(f.name, keyword, default=f.default, annotation=hints[f.name]) for f in fields(Settings)]
     version = inspect.Parameter("version", keyword, default=False, annotation=VersionOption)
 
+    parameters = [p.replace(kind=keyword) for p in own] + common + [version]
+
     def run(**options: object) -> None:
+        for parameter in parameters:
+            _check_value(parameter, options[parameter.name])
         del options["version"]
         settings = Settings(**{f.name: options.pop(f.name) for f in fields(Settings)})
         return command(**options, settings=settings)
 
-    parameters = [p.replace(kind=keyword) for p in own] + common + [version]
     run.__name__, run.__doc__, run.__module__ = command.__name__, command.__doc__, command.__module__
     run.__signature__ = signature.replace(parameters=parameters)
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     return run
+
+
+def _check_value(parameter: inspect.Parameter, value: object) -> None:
+    """Raise InputError for an empty text, mostly an unset variable of the shell, and for a number that is none."""
+    if value == "" or (isinstance(value, list) and "" in value):
+        raise InputError(f"{_name(parameter)}: is empty (is a variable of the shell unset?)")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{_name(parameter)} {value}: give a number")
+
+
+def _name(parameter: inspect.Parameter) -> str:
+    """How the command line calls a parameter: its longest option, or what stands for it in the help."""
+    (declared,) = (entry for entry in get_args(parameter.annotation)[1:] if hasattr(entry, "param_decls"))
+    first = [declared.default] if isinstance(declared.default, str) else []  # where typer finds it in an annotation
+    options = [*first, *(declared.param_decls or ())]
+    return max(options, key=len) if options else declared.metavar.rstrip(".")
 
 
 ModelOption = Annotated[
@@ -168,6 +201,7 @@ StepsOption = Annotated[
     typer.Option(
         "--steps",
         min=1,
+        max=MAX_STEPS,
         help="Sampler steps; 1000 is the paper's of pc. "
         f"(default: {FILL_STEPS['conditioned']} for holes, {COLOUR_STEPS['conditioned']} for colours; "
         f"pc {FILL_STEPS['pc']})",
@@ -178,6 +212,7 @@ FixedStepsOption = Annotated[
     typer.Option(
         "--steps",
         min=1,
+        max=MAX_STEPS,
         help="Solve the ODE in so many equal steps of four evaluations; 16 are good. (default: adaptive)",
     ),
 ]
@@ -191,7 +226,7 @@ StartOption = Annotated[
     ),
 ]
 SamplesOption = Annotated[
-    int, typer.Option("--samples", min=1, max=1000, help="Draw this many: NAME.1.png, NAME.2.png, ...")
+    int, typer.Option("--samples", min=1, max=MAX_SAMPLES, help="Draw this many: NAME.1.png, NAME.2.png, ...")
 ]
 EstimateOption = Annotated[
     Estimate,
@@ -242,6 +277,9 @@ def _noise_level(text: str) -> float:
     if text == "prior":
         return math.inf
     try:
-        return float(text)
+        level = float(text)
     except ValueError:
-        raise InputError(f"--start {text}: give a noise level such as 1, or prior") from None
+        level = math.nan
+    if not math.isfinite(level):
+        raise InputError(f"--start {text}: give a noise level such as 1, or prior")
+    return level

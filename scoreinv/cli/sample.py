@@ -15,6 +15,15 @@ from scoreinv.cli.messages import emit, notice
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import Session
 from scoreinv.errors import CheckpointError, InputError
+from scoreinv.tasks.settings import (
+    MAX_CORRECTOR_STEPS,
+    MAX_GUIDANCE,
+    MAX_RTOL,
+    MAX_SNR,
+    MAX_STEPS,
+    MIN_RTOL,
+    SamplerSettings,
+)
 
 if TYPE_CHECKING:
     from scoreinv.classifier import NoiseClassifier
@@ -24,12 +33,34 @@ _WRITTEN_AT_ONCE = 512
 """Pictures of a folder that are drawn before they are written: what an interruption loses."""
 
 
+SAMPLER = "Sampler"
+
+
 class SamplerChoice(StrEnum):
     """How the reverse process is solved."""
 
     PC = "pc"
     ODE = "ode"
     MULTISTEP = "multistep"
+
+
+class PredictorChoice(StrEnum):
+    """How pc goes from a time to the next; Song et al. 2021, appendix D to G."""
+
+    REVERSE_DIFFUSION = "reverse_diffusion"
+    EULER_MARUYAMA = "euler_maruyama"
+    ANCESTRAL = "ancestral"
+    ANCESTRAL_POSTERIOR = "ancestral_posterior"
+    PROBABILITY_FLOW = "probability_flow"
+    NONE = "none"
+
+
+class CorrectorChoice(StrEnum):
+    """How pc corrects the state at a time."""
+
+    LANGEVIN = "langevin"
+    ANNEALED_LANGEVIN = "annealed_langevin"
+    NONE = "none"
 
 
 def sample(
@@ -42,6 +73,7 @@ def sample(
             "--sampler",
             help="pc: predictor-corrector, the paper's; ode: adaptive probability flow; multistep: DPM-Solver++, fast. "
             "(default: pc where settings were published with the model, else multistep)",
+            rich_help_panel=SAMPLER,
         ),
     ] = None,
     steps: Annotated[
@@ -49,7 +81,56 @@ def sample(
         typer.Option(
             "--steps",
             min=1,
+            max=MAX_STEPS,
             help="Of pc (default: as recommended with the model, else 1000) and multistep (default: 25).",
+            rich_help_panel=SAMPLER,
+        ),
+    ] = None,
+    predictor: Annotated[
+        PredictorChoice | None,
+        typer.Option(
+            "--predictor",
+            help="Of pc: how it goes on in time; none leaves all to the corrector. "
+            "(default: as recommended with the model, else the paper's for its SDE)",
+            rich_help_panel=SAMPLER,
+        ),
+    ] = None,
+    corrector: Annotated[
+        CorrectorChoice | None,
+        typer.Option(
+            "--corrector",
+            help="Of pc: its steps follow the norms of score and noise, or annealed the noise level. "
+            "(default: as recommended with the model, else langevin for VE and none for others)",
+            rich_help_panel=SAMPLER,
+        ),
+    ] = None,
+    corrector_steps: Annotated[
+        int | None,
+        typer.Option(
+            "--corrector-steps",
+            min=0,
+            max=MAX_CORRECTOR_STEPS,
+            help="Of the corrector, at each time. (default: 1)",
+            rich_help_panel=SAMPLER,
+        ),
+    ] = None,
+    snr: Annotated[
+        float | None,
+        typer.Option(
+            "--snr",
+            max=MAX_SNR,
+            help="Signal-to-noise ratio of the corrector's steps. (default: as recommended with the model, else 0.16)",
+            rich_help_panel=SAMPLER,
+        ),
+    ] = None,
+    rtol: Annotated[
+        float | None,
+        typer.Option(
+            "--rtol",
+            min=MIN_RTOL,
+            max=MAX_RTOL,
+            help="Tolerance of ode. (default: 1e-5)",
+            rich_help_panel=SAMPLER,
         ),
     ] = None,
     class_name: Annotated[
@@ -61,6 +142,7 @@ def sample(
         typer.Option(
             "--guidance",
             min=0.0,
+            max=MAX_GUIDANCE,
             help="Of --class: 1 is exact, more is more typical and less varied. (default: the classifier's)",
         ),
     ] = None,
@@ -81,13 +163,20 @@ def sample(
     quality: QualityOption = None,
 ) -> None:
     """Draw new pictures from the model, of a class where a classifier tells it, in a grid or one by one."""
-    if sampler is SamplerChoice.ODE and steps is not None:
-        raise InputError("--steps: the ODE sampler chooses its steps by itself")
+    asked = SamplerSettings(
+        None if sampler is None else sampler.value,
+        steps,
+        None if predictor is None else predictor.value,
+        None if corrector is None else corrector.value,
+        corrector_steps,
+        snr,
+        rtol,
+    )
     if class_name is None and (guidance is not None or classifier is not None):
         raise InputError("--guidance and --classifier belong to --class")
     target = output if output is not None else f"{Path(model).stem}_samples.png"
     outputs = gallery_outputs(target, count, quality, settings)
-    session = Session(model, settings, exact=sampler is SamplerChoice.ODE)
+    session = Session(model, settings, exact=asked.asked == "ode")
 
     from scoreinv.tasks.common import Share
     from scoreinv.tasks.generation import class_index, default_sampler, generate
@@ -97,7 +186,7 @@ def sample(
         guide = _classifier(classifier or f"{model}-classifier", session)
         label = class_index(guide, class_name)
     session.load()
-    method = default_sampler(session.prior) if sampler is None else sampler.value
+    method = asked.asked or default_sampler(session.prior)
     started = time.monotonic()
     parts = _parts(outputs, count)
     nfe = 0
@@ -109,7 +198,12 @@ def sample(
                 session.prior,
                 len(part),
                 sampler=method,
-                steps=steps,
+                steps=asked.steps,
+                predictor=asked.predictor,
+                corrector=asked.corrector,
+                corrector_steps=asked.corrector_steps,
+                snr=asked.snr,
+                rtol=asked.rtol,
                 seed=settings.seed,
                 classifier=guide,
                 label=label,

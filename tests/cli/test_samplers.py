@@ -1,0 +1,112 @@
+"""The samplers of the paper by the options of `scoreinv sample`: predictor, corrector, their settings, tolerance."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import product
+
+import pytest
+from shell import small_config
+
+from scoreinv.checkpoints.files import save_model
+from scoreinv.prior import RecommendedSampler
+from scoreinv.samplers import (
+    ODE,
+    PC,
+    Ancestral,
+    AnnealedLangevin,
+    EulerMaruyama,
+    Langevin,
+    Multistep,
+    NoPredictor,
+    ProbabilityFlow,
+    ReverseDiffusion,
+)
+from scoreinv.sdes import VP, SubVP
+from scoreinv.tasks.generation import make_sampler
+from scoreinv.tasks.settings import SamplerSettings
+
+PREDICTORS = {
+    "reverse_diffusion": ReverseDiffusion(),
+    "euler_maruyama": EulerMaruyama(),
+    "ancestral": Ancestral(),
+    "ancestral_posterior": Ancestral("posterior"),
+    "probability_flow": ProbabilityFlow(),
+    "none": NoPredictor(),
+}
+CORRECTORS = {"langevin": Langevin(), "annealed_langevin": AnnealedLangevin()}
+
+
+@pytest.mark.parametrize(("predictor", "corrector"), list(product(PREDICTORS, [*CORRECTORS, "none"])))
+def test_every_predictor_with_every_corrector(scoreinv, predictor, corrector):
+    words = ["sample", "-n", 1, "--predictor", predictor, "--corrector", corrector, "--json"]
+    outcome = scoreinv(*words)
+    if predictor == corrector == "none":
+        assert (outcome.code, "no corrector is asked for" in outcome.err) == (2, True)
+        return
+    assert outcome.code == 0, outcome.err
+    record = json.loads(outcome.out)
+    # Of two times: both corrected, the predictor between them, and the denoising at the end.
+    expected = 1 + (predictor != "none") + 2 * (corrector != "none")
+    assert (record["method"], record["nfe"]) == ("pc", expected)
+
+
+def test_steps_of_the_corrector_and_the_tolerance(scoreinv):
+    three = scoreinv("sample", "-n", 1, "--corrector-steps", 3, "-o", "a.png", "--json")
+    assert json.loads(three.out)["nfe"] == 2 + 2 * 3
+    loose, tight = (
+        scoreinv("sample", "-n", 1, "--rtol", rtol, "-o", f"{rtol}.png", "--json") for rtol in ("1e-2", "1e-5")
+    )
+    assert json.loads(loose.out)["method"] == "ode"
+    assert json.loads(loose.out)["nfe"] < json.loads(tight.out)["nfe"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, Multistep(steps=25)),
+        ({"steps": 7}, Multistep(steps=7)),
+        ({"sampler": "ode"}, ODE()),
+        ({"rtol": 1e-3}, ODE(1e-3, 1e-3)),
+        ({"sampler": "pc"}, PC(ReverseDiffusion(), Langevin(), 1, 0.16, 1000)),
+        ({"snr": 0.2}, PC(ReverseDiffusion(), Langevin(), 1, 0.2, 1000)),
+        ({"corrector_steps": 0, "steps": 9}, PC(ReverseDiffusion(), Langevin(), 0, 0.16, 9)),
+        ({"corrector": "none"}, PC(ReverseDiffusion(), Langevin(), 0, 0.16, 1000)),
+        ({"corrector": "annealed_langevin"}, PC(ReverseDiffusion(), AnnealedLangevin(), 1, 0.16, 1000)),
+        *(({"predictor": name}, PC(each, Langevin(), 1, 0.16, 1000)) for name, each in PREDICTORS.items()),
+    ],
+)
+def test_the_settings_of_a_ve_prior(given, expected):
+    assert make_sampler(small_config().build(), SamplerSettings(**given)) == expected
+
+
+@pytest.mark.parametrize(
+    ("sde", "given", "expected"),
+    [
+        (VP(), {"sampler": "pc"}, PC(EulerMaruyama(), Langevin(), 0, 0.16, 1000)),
+        (SubVP(), {"sampler": "pc", "steps": 5}, PC(EulerMaruyama(), Langevin(), 0, 0.16, 5)),
+        (VP(), {"snr": 0.01}, PC(EulerMaruyama(), Langevin(), 1, 0.01, 1000)),
+        (VP(), {"corrector_steps": 2}, PC(EulerMaruyama(), Langevin(), 2, 0.16, 1000)),
+        (VP(), {"predictor": "none"}, PC(NoPredictor(), Langevin(), 1, 0.16, 1000)),
+        (VP(), {"predictor": "ancestral"}, PC(Ancestral(), Langevin(), 0, 0.16, 1000)),
+    ],
+)
+def test_the_settings_of_vp_and_subvp_priors(sde, given, expected):
+    assert make_sampler(replace(small_config(), sde=sde).build(), SamplerSettings(**given)) == expected
+
+
+def test_what_is_given_replaces_what_is_recommended_and_nothing_else():
+    prior = small_config().build()
+    prior.sampler = RecommendedSampler("ancestral", "langevin", 0.075, 2000)
+    assert make_sampler(prior, SamplerSettings()) == PC(Ancestral(), Langevin(), 1, 0.075, 2000)
+    assert make_sampler(prior, SamplerSettings(snr=0.2)) == PC(Ancestral(), Langevin(), 1, 0.2, 2000)
+    assert make_sampler(prior, SamplerSettings(corrector="none")) == PC(Ancestral(), Langevin(), 0, 0.075, 2000)
+    assert make_sampler(prior, SamplerSettings(predictor="none")) == PC(NoPredictor(), Langevin(), 1, 0.075, 2000)
+
+
+def test_an_sde_without_a_chain_has_no_ancestral_sampling(scoreinv, tmp_path):
+    config = replace(small_config(), sde=SubVP())
+    save_model(tmp_path / "subvp.safetensors", config.build(), config, half=False, notes={})
+    outcome = scoreinv("sample", "-n", 1, "--model", "subvp.safetensors", "--predictor", "ancestral", "-o", "out/")
+    assert (outcome.code, "not for SubVP" in outcome.err) == (2, True)
