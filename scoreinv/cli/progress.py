@@ -8,6 +8,9 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from scoreinv.cli.streams import say
+from scoreinv.text import printable
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -27,7 +30,7 @@ class ProgressBar:
     """
 
     def __init__(self, title: str, *, quiet: bool) -> None:
-        self.title = title
+        self.title = printable(title)
         self.quiet = quiet
         self.started = time.monotonic()
         self.first: tuple[float, float] | None = None
@@ -71,8 +74,7 @@ class ProgressBar:
         elif now - self.last_line >= LINE_EVERY_SECONDS:
             self.last_line = now
             line = f"{self.title}: {100 * done:.0f} %, {left} left"
-            sys.stderr.write(f"{line}, {note}\n" if note else f"{line}\n")
-            sys.stderr.flush()
+            say(f"{line}, {note}" if note else line)
 
     def _start(self) -> None:
         from rich.console import Console

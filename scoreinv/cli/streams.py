@@ -1,0 +1,106 @@
+"""Standard streams as they may be: closed, full, without a reader, or of an encoding that lacks letters."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import io
+import os
+import sys
+from typing import TextIO
+
+from scoreinv.errors import ScoreinvError
+
+_ESCAPED = "scoreinv.escaped"
+
+
+def open_closed() -> None:
+    """Open the null device in the place of each standard stream that is closed.
+
+    The work is done all the same; and a file that is opened does not become the process's stdout or stderr, which
+    would write into it.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        with contextlib.suppress(OSError):
+            _open_null(number)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - no path
+
+
+def _open_null(number: int) -> None:
+    try:
+        os.fstat(number)
+    except OSError:
+        null = os.open(os.devnull, os.O_RDWR)
+        if null != number:
+            os.dup2(null, number)
+            os.close(null)
+
+
+def stdout_is_closed() -> bool:
+    """Whether the process was started without a stdout."""
+    return sys.__stdout__ is None
+
+
+def escape_unknown() -> None:
+    """Let stdout and stderr take any text: bytes of names that are no text as they are, letters they lack escaped."""
+    codecs.register_error(_ESCAPED, _escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_ESCAPED)
+
+
+def _escaped(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letter = error.object[error.start]
+    byte = ord(letter) - 0xDC00
+    text = bytes([byte]) if 0x80 <= byte <= 0xFF else letter.encode("ascii", "backslashreplace")
+    return text, error.start + 1
+
+
+def put(text: str) -> None:
+    """A line on stdout, at once; raises as `flush`."""
+    sys.stdout.write(f"{text}\n")
+    flush()
+
+
+def flush() -> None:
+    """Write out what stdout holds; ScoreinvError where it takes no more, BrokenPipeError where its reader went away."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ScoreinvError(f"stdout: {error.strerror}") from error
+
+
+def say(text: str) -> None:
+    """A line on stderr; a stderr that cannot take it is given up: what was to be done matters more."""
+    try:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+    except OSError:
+        give_up(sys.stderr)
+
+
+def give_up(stream: TextIO) -> None:
+    """Let what a stream still holds, and whatever is written to it, go nowhere."""
+    with contextlib.suppress(OSError):
+        number = stream.fileno()
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, number)
+        os.close(null)
+
+
+def show_log(*, quiet: bool) -> None:
+    """Show what the package logs on stderr: errors, and warnings unless quiet."""
+    import logging
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say(f"scoreinv: {record.getMessage()}")
+
+    logger = logging.getLogger("scoreinv")
+    logger.handlers = [Lines()]
+    logger.setLevel(logging.ERROR if quiet else logging.WARNING)

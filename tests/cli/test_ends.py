@@ -1,0 +1,225 @@
+"""How commands end as processes: by signals, at any moment, and with standard streams that are not as usual."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from shell import cpu_seconds, photo_array, start_process, wait_for
+
+SIGNALS = {"SIGINT": (130, "interrupted"), "SIGTERM": (143, "terminated"), "SIGHUP": (129, "ended with its terminal")}
+posix = pytest.mark.skipif(os.name != "posix", reason="needs signals and descriptors of POSIX")
+proc = pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs the CPU time of a process")
+
+
+def run(*words: str | Path, within: Path, first: Path | None = None, **options: object) -> subprocess.CompletedProcess:
+    """The command as its own process; `first`: a folder whose modules come before all others."""
+    paths = [str(first)] if first is not None else []
+    paths += [path for path in sys.path if path]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
+    environment |= options.pop("environment", {})
+    line = [sys.executable, "-m", "scoreinv", *map(str, words)]
+    return subprocess.run(line, capture_output=True, cwd=within, env=environment, check=False, **options)
+
+
+@posix
+@pytest.mark.parametrize(
+    ("name", "module", "swallowed"),
+    [
+        ("SIGINT", "typer", False),
+        ("SIGINT", "typer", True),
+        ("SIGINT", "numpy", True),
+        ("SIGINT", "torch", False),
+        ("SIGTERM", "torch", True),
+        ("SIGHUP", "numpy", False),
+    ],
+)
+def test_a_signal_during_an_import(tmp_path, photo, mask, name, module, swallowed):
+    """As early as the command line is read, and in the midst of what takes long to load, which may turn it round."""
+    modules = tmp_path / "modules"
+    modules.mkdir()
+    code = f"import os, signal\nos.kill(os.getpid(), signal.{name})\n"
+    if swallowed:
+        code = "try:\n    " + code.replace("\n", "\n    ") + "\nexcept BaseException:\n    raise ImportError('damaged')"
+    (modules / f"{module}.py").write_text(code)
+    done = run("inpaint", photo, "--mask", mask, within=tmp_path, first=modules)
+    status, word = SIGNALS[name]
+    assert (done.returncode, done.stdout, done.stderr.decode()) == (status, b"", f"scoreinv: {word}\n")
+    assert not (tmp_path / "photo_inpainted.png").exists()
+
+
+@posix
+@proc
+def test_being_terminated_leaves_nothing_half_done(model, tmp_path):
+    words = ["sample", "-n", "2", "-o", "drawn/pictures", "--model", model, "--steps", "100000", "--quiet"]
+    process = start_process(*words, cwd=tmp_path)
+    wait_for(lambda: (tmp_path / "drawn").exists() and cpu_seconds(process.pid) > 3)
+    process.terminate()
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (143, b"", b"scoreinv: terminated\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+@posix
+def test_a_signal_that_is_ignored_stays_so(tmp_path):
+    """As nohup and shells leave them to what they start."""
+    code = (
+        "import signal, sys; from scoreinv.cli.main import main; "
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN); signal.signal(signal.SIGINT, signal.SIG_IGN); "
+        "import scoreinv.cli.app as app; "
+        "app.run = lambda words: [signal.raise_signal(s) for s in (signal.SIGHUP, signal.SIGINT)] and 7; "
+        "print(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("7\n", "")
+
+
+def closed(*numbers: int) -> Callable[[], None]:
+    return lambda: [os.close(number) for number in numbers] and None
+
+
+@posix
+@pytest.mark.parametrize("numbers", [(1,), (0, 1, 2)], ids=str)
+def test_closed_descriptors(model, photo, mask, tmp_path, numbers):
+    """The work is done all the same, and nothing is written into files that took the places of the streams."""
+    before = photo.read_bytes()
+    words = ["inpaint", photo, "--mask", mask, "--model", model, "--steps", "1", "--json"]
+    done = run(*words, within=tmp_path, preexec_fn=closed(*numbers))
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert Image.open(tmp_path / "photo_inpainted.png").size == (40, 24)
+    assert photo.read_bytes() == before
+
+
+@posix
+def test_a_stderr_that_takes_nothing(model, photo, mask, tmp_path):
+    """What there is to say is not said, and all is done."""
+    words = ["inpaint", photo, "--mask", mask, "--model", model, "--steps", "1"]
+    takes_nothing = onto(2, "/dev/full") if Path("/dev/full").exists() else closed(2)
+    done = run(*words, within=tmp_path, preexec_fn=takes_nothing)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert (tmp_path / "photo_inpainted.png").exists()
+    done = run("inpaint", "gone.png", "--mask", "gone.png", within=tmp_path, preexec_fn=takes_nothing)
+    assert (done.returncode, done.stdout) == (2, b"")
+
+
+@posix
+def test_a_result_on_a_closed_stdout_is_refused(photo, mask, tmp_path):
+    done = run("inpaint", photo, "--mask", mask, "-o", "-", within=tmp_path, preexec_fn=closed(1))
+    assert (done.returncode, done.stderr) == (2, b"scoreinv: error: -o -: stdout is closed: name a file\n")
+    done = run("sample", "-o", "-", within=tmp_path, preexec_fn=closed(1))
+    assert (done.returncode, done.stderr) == (2, b"scoreinv: error: -o -: stdout is closed: name a file\n")
+
+
+@posix
+def test_a_photo_from_a_closed_stdin_is_empty(mask, tmp_path):
+    done = run("inpaint", "-", "--mask", mask, "-o", "out.png", within=tmp_path, preexec_fn=closed(0))
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+    assert b"standard input: the file is empty" in done.stderr
+
+
+full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+
+
+def onto(number: int, path: str) -> Callable[[], None]:
+    return lambda: os.dup2(os.open(path, os.O_WRONLY), number) and None
+
+
+@posix
+@full
+def test_a_full_stdout_is_told(tmp_path, monkeypatch):
+    from scoreinv.cli.streams import put
+    from scoreinv.errors import ScoreinvError
+
+    done = run("inpaint", "--help", within=tmp_path, preexec_fn=onto(1, "/dev/full"))
+    assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
+    assert b"No space left on device" in done.stderr
+    with monkeypatch.context() as patch, Path("/dev/full").open("w") as stream:
+        patch.setattr(sys, "stdout", stream)
+        with pytest.raises(ScoreinvError, match=r"^stdout: No space left on device$"):
+            put("a line")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+@posix
+def test_a_reader_that_goes_away(tmp_path):
+    line = f"{sys.executable} -m scoreinv inpaint --help | true; echo ${{PIPESTATUS[0]}}"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout in ("0\n", "1\n")  # all of it may have fitted into the pipe
+    assert done.stderr == ""
+
+
+ASCII = [
+    {"LC_ALL": "C"},
+    {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    {"LC_ALL": "POSIX", "LANG": "", "PYTHONIOENCODING": "ascii:strict"},
+]
+
+
+@posix
+@pytest.mark.parametrize("environment", ASCII, ids=lambda given: "-".join(given))
+def test_locales_of_ascii(tmp_path, environment):
+    """Names of files keep their bytes, what is said is escaped, help and errors are shown."""
+    name = "Größe.png".encode()
+    try:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(b"no picture")
+    except OSError:
+        pytest.skip("this file system has no such names")
+    done = run("likelihood", os.fsdecode(name), "--json", within=tmp_path, environment=environment)
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+    record = json.loads(done.stdout)
+    said = record["input"].encode("utf-8", "surrogateescape")
+    assert said == name
+    for words in (["--help"], ["inpaint", "--help"]):
+        helped = run(*words, within=tmp_path, environment=environment)
+        assert (helped.returncode, helped.stderr) == (0, b"")
+
+
+def test_text_that_an_encoding_lacks():
+    """Letters are escaped, bytes of names stay as they are."""
+    import io
+
+    from scoreinv.cli.streams import escape_unknown
+
+    buffer = io.BytesIO()
+    before, sys.stdout = sys.stdout, io.TextIOWrapper(buffer, encoding="ascii")
+    try:
+        escape_unknown()
+        sys.stdout.write("1.2 ± 0.1 of sc\udce9ne\n")
+        sys.stdout.flush()
+        written = buffer.getvalue()
+    finally:
+        sys.stdout = before
+    assert written == b"1.2 \\xb1 0.1 of sc\xe9ne\n"
+
+
+def test_names_with_control_characters_are_shown_escaped(scoreinv, mask, tmp_path):
+    name = "a\x1b[31m\nb\u202e.png"
+    try:
+        Image.fromarray(photo_array(24, 41)).save(tmp_path / name)
+    except OSError:
+        pytest.skip("this file system has no such names")
+    shown = r"a\x1b[31m\nb\u202e.png"
+    (tmp_path / f"x{name}").write_bytes(b"no picture")
+    for names in ((f"x{name}",), (f"x{name}", "missing.png"), (name, "missing.png")):
+        outcome = scoreinv("inpaint", *names, "--mask", mask)
+        assert not {"\x1b", "\u202e"} & set(outcome.err)
+        assert shown in outcome.err
+    done = scoreinv("sample", "-n", 1, "-o", name)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    done = scoreinv("sample", "-n", 1, "-o", name, "--overwrite")
+    assert (done.code, done.err.count("\n")) == (0, 1)
+    assert f"in {shown}" in done.err
+
+
+def test_signals_are_noted_for_the_time_of_a_command(scoreinv):
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    assert scoreinv("inpaint", "--help").code == 0
+    assert {number: signal.getsignal(number) for number in before} == before
