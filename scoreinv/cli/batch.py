@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import sys
+import os
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from scoreinv.cli.common import Settings
 from scoreinv.cli.failures import describe
-from scoreinv.cli.manifest import Manifest
+from scoreinv.cli.manifest import NAME, Manifest
 from scoreinv.cli.messages import emit, notice, warn
-from scoreinv.cli.outputs import STREAM, Job, Plan, check_outputs
+from scoreinv.cli.outputs import STREAM, Job, Plan, check_outputs, output_folders
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import Session
-from scoreinv.errors import InputError
+from scoreinv.cli.streams import say
+from scoreinv.errors import ExistsError, InputError
+from scoreinv.text import printable
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
 
 T = TypeVar("T")
+
+BY_ANOTHER = "done by another"
+"""Of a picture whose results another process has written meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ class Work(Generic[T]):
 
 
 def run(plan: Plan, work: Work[T], session: Session, second: Session | None = None) -> int:
-    """Do all jobs; returns the exit status, 1 when any picture of a batch failed.
+    """Do all jobs; returns the exit status, 1 when any picture of a batch failed, or what was done could not be noted.
 
     session, second: the models of the work, loaded once the first picture has been read.
 
@@ -75,92 +80,157 @@ def run(plan: Plan, work: Work[T], session: Session, second: Session | None = No
     settings = session.settings
     if settings.json and any(job.output == STREAM for job in plan.jobs):
         raise InputError("the picture and --json both want stdout: name a file by -o")
-    plan.make_folders()
-    manifest = None if plan.folder is None else Manifest(plan.folder)
-    if manifest is not None:
-        manifest.check()
-    failed = skipped = left_out = 0
-    for number, job in enumerate(plan.jobs, 1):
-        outputs = job.outputs(work.files)
-        if why := work.left_out(job):
-            left_out += 1
-            warn(f"{job.source}: skipped, {why}")
-            emit(settings, {"input": job.source, "skipped": why})
-            if manifest is not None:
-                manifest.add({"input": job.source, "skipped": why})
-            continue
-        missing = outputs if settings.overwrite or not plan.batch else [o for o in outputs if not Path(o).exists()]
-        if not missing:
-            skipped += 1
-            emit(settings, {"input": job.source, "output": outputs[0], "outputs": outputs, "skipped": "exists already"})
-            continue
-        try:
-            check_outputs(missing, overwrite=settings.overwrite)
-            item = work.read(job)
-        except Exception as error:
-            failed += failure(job.source, error, settings, batch=plan.batch, manifest=manifest)
-            continue
-        for model in filter(None, (session, second)):
-            model.load()  # outside: a model that cannot be used ends the whole run
-        try:
-            title = f"[{number}/{len(plan.jobs)}] {job.source}" if plan.batch else job.source
-            _do(job, item, missing, title, work, session, manifest)
-        except Exception as error:
-            failed += failure(job.source, error, settings, batch=plan.batch, manifest=manifest)
-    if plan.batch:
-        done = len(plan.jobs) - failed - skipped - left_out
-        rest = f", {left_out} left out" if left_out else ""
-        remedy = " (--overwrite makes them anew)" if skipped else ""
-        notice(settings, f"{done} done, {skipped} skipped because they exist{remedy}{rest}, {failed} failed")
-    return 1 if failed else 0
+    with output_folders(plan.folders):
+        ledger = Ledger(settings, plan.batch, None if plan.folder is None else Manifest(plan.folder))
+        for number, job in enumerate(plan.jobs, 1):
+            if why := work.left_out(job):
+                ledger.left_out(job, why)
+                continue
+            try:
+                missing = _missing(job.outputs(work.files), keep=plan.batch and not settings.overwrite)
+                item = _read(job, missing, work, settings) if missing else None
+            except ExistsError as error:
+                ledger.there_already(job, work.files, error)
+                continue
+            except Exception as error:
+                ledger.failed(job, error)
+                continue
+            if item is None:
+                ledger.skipped(job, work.files, "exists already")
+                continue
+            for model in filter(None, (session, second)):
+                model.load()  # outside: a model that cannot be used ends the whole run
+            try:
+                title = f"[{number}/{len(plan.jobs)}] {job.source}" if plan.batch else job.source
+                _do(job, item, missing, title, work, session, ledger)
+            except Exception as error:
+                ledger.failed(job, error)
+        return ledger.close(plan)
 
 
-def failure(source: str, error: Exception, settings: Settings, *, batch: bool, manifest: Manifest | None = None) -> int:
+@dataclass
+class Ledger:
+    """What has become of the pictures of a run: told at once, noted in the manifest, and counted.
+
+    Attributes:
+        settings: the common options.
+        batch: whether the run goes on when a picture fails.
+        manifest: of a folder of results.
+        counts: of pictures, by what became of them.
+    """
+
+    settings: Settings
+    batch: bool
+    manifest: Manifest | None
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def done(self, record: dict[str, Any], seconds: float, model_sha256: str) -> None:
+        """A picture was done."""
+        self.counts["done"] += 1
+        emit(self.settings, record)
+        self._note(record | {"model_sha256": model_sha256})
+        if record["outputs"] != [STREAM]:
+            notice(self.settings, f"{', '.join(record['outputs'])} ({duration(seconds)})")
+
+    def skipped(self, job: Job, files: int, why: str) -> None:
+        """A picture has its results already; the manifest has them from whoever made them."""
+        self.counts[why] += 1
+        outputs = job.outputs(files)
+        emit(self.settings, {"input": job.source, "output": outputs[0], "outputs": outputs, "skipped": why})
+
+    def there_already(self, job: Job, files: int, error: ExistsError) -> None:
+        """Another process has written a picture's results meanwhile; outside of a batch the error is raised on."""
+        if not self.batch:
+            raise error
+        self.skipped(job, files, BY_ANOTHER)
+
+    def left_out(self, job: Job, why: str) -> None:
+        """A picture is not done for a reason of its own."""
+        self.counts["left out"] += 1
+        warn(f"{job.source}: skipped, {why}")
+        emit(self.settings, {"input": job.source, "skipped": why})
+        self._note({"input": job.source, "skipped": why})
+
+    def failed(self, job: Job, error: Exception) -> None:
+        """A picture failed; outside of a batch the error is raised on."""
+        self.counts["failed"] += failure(job.source, error, self.settings, batch=self.batch)
+        self._note({"input": job.source, "error": describe(error)})
+
+    def close(self, plan: Plan) -> int:
+        """Say what the run has come to; returns the exit status."""
+        lost = 0 if self.manifest is None else self.manifest.log.lost
+        if plan.batch:
+            counts = self.counts
+            remedy = " (--overwrite makes them anew)" if counts["exists already"] else ""
+            parts = [
+                f"{counts['done']} done",
+                f"{counts['exists already']} skipped because they exist{remedy}",
+                f"{counts[BY_ANOTHER]} {BY_ANOTHER}" if counts[BY_ANOTHER] else "",
+                f"{counts['left out']} left out" if counts["left out"] else "",
+                f"{plan.results} left alone, being results" if plan.results else "",
+                f"{counts['failed']} failed",
+                f"{lost} missing in {NAME}" if lost else "",
+            ]
+            notice(self.settings, ", ".join(filter(None, parts)))
+        return 1 if self.counts["failed"] or lost else 0
+
+    def _note(self, record: dict[str, Any]) -> None:
+        if self.manifest is not None:
+            self.manifest.add(record)
+
+
+def failure(source: str, error: Exception, settings: Settings, *, batch: bool) -> int:
     """Report an input that failed: 1, for counting; outside of a batch the error is raised on."""
     if not batch:
         error.source = source
         raise error
-    message = describe(error)
+    message, shown = describe(error), printable(source)
     emit(settings, {"input": source, "error": message})
-    if manifest is not None:
-        manifest.add({"input": source, "error": message})
     if settings.debug:
-        traceback.print_exception(error)
-    sys.stderr.write(f"scoreinv: error: {message if source in message else f'{source}: {message}'}\n")
+        say("".join(traceback.format_exception(error)).rstrip("\n"))
+    say(f"scoreinv: error: {message if shown in message else f'{shown}: {message}'}")
     return 1
 
 
-def _do(
-    job: Job,
-    item: T,
-    outputs: list[str],
-    title: str,
-    work: Work[T],
-    session: Session,
-    manifest: Manifest | None,
-) -> None:
+def _missing(outputs: list[str], *, keep: bool) -> list[str]:
+    """The results to make: where those that exist are kept, those that do not."""
+    return [output for output in outputs if not os.path.exists(output)] if keep else outputs  # noqa: PTH110 - no errors
+
+
+def _read(job: Job, missing: list[str], work: Work[T], settings: Settings) -> T:
+    check_outputs(missing, overwrite=settings.overwrite)
+    return work.read(job)
+
+
+def _do(job: Job, item: T, outputs: list[str], title: str, work: Work[T], session: Session, ledger: Ledger) -> None:
     from scoreinv.imaging.files import write_picture
 
     settings = session.settings
     started = time.monotonic()
     with ProgressBar(title, quiet=settings.quiet) as bar:
         report = work.compute(item, bar)
+    written: list[str] = []
+    there: ExistsError | None = None
     # What an earlier run wrote is left: the first samples are the same however many are drawn.
     for path, picture in zip(job.outputs(work.files), report.pictures, strict=True):
         if path in outputs:
-            write_picture(path, picture, overwrite=settings.overwrite, quality=work.quality)
+            try:
+                write_picture(path, picture, overwrite=settings.overwrite, quality=work.quality)
+            except ExistsError as error:
+                there = error
+            else:
+                written.append(path)
+    if there is not None and not (written and ledger.batch):
+        ledger.there_already(job, work.files, there)
+        return
     seconds = time.monotonic() - started
     record = {
         "input": job.source,
-        "output": outputs[0],
-        "outputs": outputs,
+        "output": written[0],
+        "outputs": written,
         "seconds": round(seconds, 3),
         "nfe": report.nfe,
         **session.record(report.method),
         **report.more,
     }
-    emit(settings, record)
-    if manifest is not None:
-        manifest.add(record | {"model_sha256": session.model_sha256})
-    if outputs != [STREAM]:
-        notice(settings, f"{', '.join(outputs)} ({duration(seconds)})")
+    ledger.done(record, seconds, session.model_sha256 if ledger.manifest is not None else "")

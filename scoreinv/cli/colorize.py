@@ -26,9 +26,9 @@ from scoreinv.cli.common import (
     conditional_sampling,
 )
 from scoreinv.cli.messages import warn
-from scoreinv.cli.outputs import STREAM, Job, check_file, check_quality, plan
+from scoreinv.cli.outputs import STREAM, Job, check_file, check_quality, plan, refuse_inputs
 from scoreinv.cli.progress import ProgressBar
-from scoreinv.cli.runtime import Session
+from scoreinv.cli.runtime import Session, check_samples
 from scoreinv.errors import InputError
 from scoreinv.tasks.settings import COLOUR_TEMPERATURE
 
@@ -103,7 +103,10 @@ def colorize(
     if hints is not None:
         if hints == STREAM:
             raise InputError("--hints -: name a file; stdin is for the photo")
-        check_file(hints)
+        check_file(hints, "--hints")
+    inputs = {"the hints": hints, "the model": model}
+    for job in everything.jobs:
+        refuse_inputs("-o", job.outputs(files), inputs)
     session = Session(model, settings)
 
     def read(job: Job) -> tuple[str, Picture, KnownColours | None]:
@@ -118,6 +121,7 @@ def colorize(
         from scoreinv.tasks.colorization import Colours, colorize_picture
 
         source, picture, given = item
+        check_samples(samples, picture, coloured=True)
         colours = Colours(gray_weights.value, given, keep_color, saturation, temperature, tint is Tint.REMOVE)
         result = colorize_picture(picture, session.prior, sampling, colours, bar.fraction)
         if result.found == "coloured" and not keep_color:

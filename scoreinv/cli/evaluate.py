@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from scoreinv.cli.messages import emit, notice
 from scoreinv.cli.outputs import check_file, expand_deep
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import resolve_device, set_threads
+from scoreinv.cli.streams import put
 from scoreinv.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ def evaluate(
     ] = None,
 ) -> None:
     """Compare generated pictures with real ones: distances in a classifier's features, FID, KID, Inception score."""
-    for folder in (generated, reference):
+    for name, folder in (("GENERATED", generated), ("--reference", reference)):
         if not Path(folder).is_dir():
-            raise InputError(f"{folder}: no such folder of pictures")
+            raise InputError(f"{name} {folder}: no such folder of pictures")
     drawn, real = expand_deep(generated), expand_deep(reference)
     started = time.monotonic()
     set_threads(settings.threads)
@@ -85,7 +85,7 @@ def evaluate(
         for key, value in record.items():
             shares = isinstance(value, dict)
             text = ", ".join(f"{name} {share:.1%}" for name, share in value.items()) if shares else value
-            sys.stdout.write(f"{key}: {f'{value:.4f}' if isinstance(value, float) else text}\n")
+            put(f"{key}: {f'{value:.4f}' if isinstance(value, float) else text}")
 
 
 def _by_classifier(
@@ -132,11 +132,11 @@ def _inception(weights: str, settings: Settings) -> Callable[[list[str], list[st
     """What compares pictures by the features of Inception; InputError where it or its weights cannot be had."""
     import torch
 
-    check_file(weights)
+    check_file(weights, "--inception")
     try:
         torch.load(weights, map_location="cpu", weights_only=True)  # torch-fidelity would run what a pickle says
     except Exception as error:
-        raise InputError(f"{weights}: holds no weights of Inception as torch-fidelity takes them") from error
+        raise InputError(f"--inception {weights}: holds no weights as torch-fidelity takes them") from error
     try:
         from torch_fidelity import calculate_metrics
         from torch_fidelity.datasets import ImagesPathDataset

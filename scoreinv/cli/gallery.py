@@ -2,35 +2,70 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scoreinv.cli.common import Settings
-from scoreinv.cli.outputs import STREAM, check_outputs, check_quality, check_writable, make_folder
+from scoreinv.cli.outputs import (
+    STREAM,
+    check_outputs,
+    check_quality,
+    check_stdout,
+    check_suffix,
+    check_writable,
+    output_folders,
+)
 from scoreinv.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
 
+_PIXEL_BYTES = 3 * (4 + 4 + 4 + 1)
+"""Of a pixel that is drawn: alone, among all, scaled to levels, and rounded."""
 
-def gallery_outputs(target: str, count: int, quality: int | None, settings: Settings) -> list[str]:
-    """The files to write: one of all, or as many pictures in a folder, which is made.
+
+@contextmanager
+def gallery_outputs(target: str, count: int, quality: int | None, settings: Settings) -> Iterator[list[str]]:
+    """The files to write: one of all, or as many pictures in a folder, which goes again if none is written.
 
     Raises InputError, with nothing done, when they could not be written, or a quality is asked for of a format without.
     """
     if target == STREAM and settings.json:
         raise InputError("-o - and --json both want stdout: name a file")
+    if target == STREAM:
+        check_stdout()
     is_file = target == STREAM or (Path(target).suffix != "" and not target.endswith("/") and not Path(target).is_dir())
     if is_file:
         outputs = [target]
+        check_suffix(target)
     else:
         outputs = [str(Path(target) / f"{i:0{len(str(count))}d}.png") for i in range(1, count + 1)]
-        check_writable(outputs[0], create=True)
+    check_writable(outputs[0], create=not is_file)
     check_quality(outputs, quality)
-    if not is_file:
-        make_folder(Path(target))
-    check_outputs(outputs, overwrite=settings.overwrite)
-    return outputs
+    folders = [] if target == STREAM else [Path(outputs[0]).parent]
+    with output_folders(folders):
+        check_outputs(outputs, overwrite=settings.overwrite)
+        yield outputs
+
+
+def check_gallery(count: int, size: tuple[int, int], *, together: bool) -> None:
+    """Raise InputError where so many pictures of a size (height, width), drawn at once, are too much.
+
+    together: as one picture.
+    """
+    from scoreinv.imaging.source import MAX_MEGAPIXELS
+    from scoreinv.tasks.memory import shortage
+
+    pixels = count * size[0] * size[1]
+    if together and pixels > MAX_MEGAPIXELS * 10**6:
+        raise InputError(
+            f"-n {count}: one picture of all would have {pixels / 1e6:.0f} megapixels, and the limit is "
+            f"{MAX_MEGAPIXELS}: name a folder by -o FOLDER/"
+        )
+    if lacking := shortage(pixels * _PIXEL_BYTES):
+        raise InputError(f"-n {count}: that many pictures of {size[1]}x{size[0]} {lacking}: ask for fewer")
 
 
 def write_gallery(

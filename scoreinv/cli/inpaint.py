@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,9 +28,20 @@ from scoreinv.cli.common import (
     conditional_sampling,
 )
 from scoreinv.cli.messages import warn
-from scoreinv.cli.outputs import STREAM, Job, Plan, check_file, check_outputs, check_quality, expand, plan
+from scoreinv.cli.outputs import (
+    STREAM,
+    Job,
+    Plan,
+    check_file,
+    check_outputs,
+    check_quality,
+    expand,
+    file_identity,
+    plan,
+    refuse_inputs,
+)
 from scoreinv.cli.progress import ProgressBar
-from scoreinv.cli.runtime import Session
+from scoreinv.cli.runtime import Session, check_samples
 from scoreinv.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,6 +51,8 @@ if TYPE_CHECKING:
     from scoreinv.tasks.settings import ConditionalSampling
 
 MASK = "Mask"
+MAX_GROW = 100_000
+"""Pixels by which holes may grow: more than a picture's side."""
 BRIGHTEST = 0.25
 """Standard deviation at the end of the colour map: more is a guess at anything."""
 
@@ -108,7 +123,8 @@ def inpaint(
         bool, typer.Option("--invert-mask", help="White is known, black a hole.", rich_help_panel=MASK)
     ] = False,
     grow: Annotated[
-        int, typer.Option("--grow", min=0, help="Enlarge holes by this many pixels.", rich_help_panel=MASK)
+        int,
+        typer.Option("--grow", min=0, max=MAX_GROW, help="Enlarge holes by this many pixels.", rich_help_panel=MASK),
     ] = 0,
     frame: FrameOption = None,
 ) -> None:
@@ -120,8 +136,12 @@ def inpaint(
     masks = _masks(everything, mask)
     files = samples if estimate is Estimate.SAMPLE else 1
     check_quality([job.output for job in everything.jobs], quality)
+    models = {"the model": model, "the model of --colorize": color_model}
+    for job in everything.jobs:
+        refuse_inputs("-o", job.outputs(files), {"the mask": masks.get(job.source)} | models)
     if uncertainty is not None:
         _check_uncertainty(uncertainty, everything, masks, files, samples, settings)
+        refuse_inputs("--uncertainty", [uncertainty], models)
     if mask_threshold == 1:
         raise InputError("--mask-threshold 1: nothing is above it: give less than 1")
     reading = MaskReading(mask_threshold, invert_mask, grow)
@@ -169,6 +189,7 @@ def _compute(
     from scoreinv.tasks.common import Share
     from scoreinv.tasks.inpainting import inpaint_picture
 
+    check_samples(sampling.samples, item.picture, coloured=colours is not None)
     picture = item.picture if colours is None else item.picture.grey()
     share = Share(bar.fraction, 1 if colours is None else 2)
     share.begin(1)
@@ -188,21 +209,31 @@ def _compute(
 def _masks(everything: Plan, mask: str) -> dict[str, str]:
     """The mask of each photo that has one, by the photo's path; InputError where none has."""
     if not Path(mask).is_dir():
-        check_file(mask)
+        check_file(mask, "--mask")
         if mask == STREAM and (everything.batch or everything.jobs[0].source == STREAM):
             raise InputError("--mask -: stdin can be read once, for one mask of one photo")
+        _refuse_photos([mask], everything)
         return {job.source: mask for job in everything.jobs}
     by_name: dict[str, str] = {}
     for path in map(Path, expand(mask)):
         if path.stem in by_name:
-            raise InputError(f"{by_name[path.stem]} and {path} are masks of one name: remove one of them")
+            raise InputError(f"--mask: {by_name[path.stem]} and {path} are masks of one name: remove one of them")
         by_name[path.stem] = str(path)
     # The mask of a.jpg is a.png or, where photos share their stem, a.jpg.png.
     found = {job.source: by_name.get(Path(job.source).name, by_name.get(job.stem)) for job in everything.jobs}
     masks = {source: path for source, path in found.items() if path is not None}
     if not masks:
-        raise InputError(f"{mask}: no mask in this folder has the name of a photo")
+        raise InputError(f"--mask {mask}: no mask in this folder has the name of a photo")
+    _refuse_photos(masks.values(), everything)
     return masks
+
+
+def _refuse_photos(masks: Iterable[str], everything: Plan) -> None:
+    """Raise InputError for a mask that is one of the photos."""
+    photos = {file_identity(job.source) for job in everything.jobs} - {None}
+    for mask in masks:
+        if file_identity(mask) in photos:
+            raise InputError(f"--mask {mask}: is a photo itself: name a picture that is white where the holes are")
 
 
 def _check_uncertainty(
@@ -213,10 +244,10 @@ def _check_uncertainty(
     if samples < 2:
         raise InputError("--uncertainty is the spread of several samples: add --samples 4, or another number from 2 on")
     if Path(path).suffix.lower() not in (".png", ".tif", ".tiff"):
-        raise InputError(f"{path}: the standard deviation is written to .png or .tif")
+        raise InputError(f"--uncertainty {path}: the standard deviation is written to .png or .tif")
     (job,) = everything.jobs
-    if Path(path).resolve() in [
-        Path(other).resolve() for other in (job.source, masks[job.source], *job.outputs(files))
-    ]:
+    others = (job.source, masks[job.source], *job.outputs(files))
+    if os.path.realpath(path) in map(os.path.realpath, others):  # a result may be yet to come
         raise InputError(f"--uncertainty {path}: is the photo, the mask or a result: name another file")
+    refuse_inputs("--uncertainty", [path], {"the photo": job.source, "the mask": masks[job.source]})
     check_outputs([path], overwrite=settings.overwrite)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scoreinv.cli.common import OUTPUT, FixedStepsOption, FrameOption, ModelOption, QualityOption, Settings
-from scoreinv.cli.gallery import gallery_outputs, write_gallery
+from scoreinv.cli.gallery import check_gallery, gallery_outputs, write_gallery
 from scoreinv.cli.messages import emit, notice, warn
-from scoreinv.cli.outputs import STREAM
+from scoreinv.cli.outputs import STREAM, refuse_inputs
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import Session
 from scoreinv.errors import InputError
@@ -50,24 +50,26 @@ def interpolate(
     if STREAM in (first, second) and (first == second or output is None):
         raise InputError("- (stdin) is one of the pictures, and needs a name for the result: -o")
     target = output if output is not None else str(Path(first).with_name(f"{Path(first).stem}_interpolated.png"))
-    outputs = gallery_outputs(target, count, quality, settings)
-    pictures = _read(first, frame), _read(second, frame)
-    _check_sizes((first, second), pictures)
-    for source, picture in zip((first, second), pictures, strict=True):
-        if picture.has_alpha or picture.peak > 255:
-            warn(f"{source}: transparency is left out, and more than 8 bits are rounded")
-    session = Session(model, settings, exact=True)
+    refuse_inputs("-o", [target], {"the model": model})
+    with gallery_outputs(target, count, quality, settings) as outputs:
+        pictures = _read(first, frame), _read(second, frame)
+        _check_sizes((first, second), pictures)
+        check_gallery(count, pictures[0].size, together=len(outputs) == 1)
+        for source, picture in zip((first, second), pictures, strict=True):
+            if picture.has_alpha or picture.peak > 255:
+                warn(f"{source}: transparency is left out, and more than 8 bits are rounded")
+        session = Session(model, settings, exact=True)
 
-    from scoreinv.tasks.latents import interpolate_pictures
+        from scoreinv.tasks.latents import interpolate_pictures
 
-    for source, picture in zip((first, second), pictures, strict=True):
-        _check_sides(source, picture, session.prior)
-    started = time.monotonic()
-    with ProgressBar("interpolating", quiet=settings.quiet) as bar:
-        result = interpolate_pictures(
-            *pictures, session.prior, count, temperature=temperature, steps=steps, callback=bar.fraction
-        )
-    write_gallery(result.images, outputs, quality, columns=count, overwrite=settings.overwrite)
+        for source, picture in zip((first, second), pictures, strict=True):
+            _check_sides(source, picture, session.prior)
+        started = time.monotonic()
+        with ProgressBar("interpolating", quiet=settings.quiet) as bar:
+            result = interpolate_pictures(
+                *pictures, session.prior, count, temperature=temperature, steps=steps, callback=bar.fraction
+            )
+        write_gallery(result.images, outputs, quality, columns=count, overwrite=settings.overwrite)
     seconds = time.monotonic() - started
     record = {
         "input": first,

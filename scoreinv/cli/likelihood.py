@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,11 +14,13 @@ import typer
 from scoreinv.cli.batch import failure
 from scoreinv.cli.common import OUTPUT, FixedStepsOption, FrameOption, ModelOption, Settings
 from scoreinv.cli.messages import emit, warn
-from scoreinv.cli.outputs import STREAM, check_writable, expand_deep
+from scoreinv.cli.outputs import STREAM, check_writable, expand_deep, file_identity, refuse_existing, refuse_inputs
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session
-from scoreinv.cli.table import Table
+from scoreinv.cli.streams import put
+from scoreinv.cli.table import Log, Table
 from scoreinv.errors import InputError
+from scoreinv.tasks.settings import MAX_REPEATS, MAX_RTOL, MIN_RTOL
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
@@ -74,12 +75,15 @@ def likelihood(
     settings: Settings,
     model: ModelOption = "photo",
     repeats: Annotated[
-        int, typer.Option("--repeats", min=1, help="Draws of noise that are averaged; from 2 with a standard error.")
+        int,
+        typer.Option(
+            "--repeats", min=1, max=MAX_REPEATS, help="Draws of noise that are averaged; from 2 with a standard error."
+        ),
     ] = 1,
     steps: FixedStepsOption = None,
     rtol: Annotated[
         float | None,
-        typer.Option("--rtol", min=1e-12, max=0.1, help="Tolerance of the adaptive solver. (default: 1e-5)"),
+        typer.Option("--rtol", min=MIN_RTOL, max=MAX_RTOL, help="Tolerance of the adaptive solver. (default: 1e-5)"),
     ] = None,
     probe: Annotated[Probe, typer.Option("--probe", help="Random vectors of the trace estimate.")] = Probe.RADEMACHER,
     csv: Annotated[
@@ -100,7 +104,7 @@ def likelihood(
     batch = len(sources) > 1
     if batch and STREAM in sources:
         raise InputError("- (stdin) cannot be combined with other inputs")
-    table = None if csv is None else _new_table(csv, sources, settings)
+    table = None if csv is None else _new_table(csv, sources, model, settings)
     session = Session(model, settings, exact=True)
     estimate = Estimate(repeats, steps, 1e-5 if rtol is None else rtol, probe)
     tally = Tally(batch)
@@ -108,19 +112,22 @@ def likelihood(
         _evaluate(group, estimate, session, table, tally)
     if batch and tally.bits and not settings.json:
         _tell_mean(tally.bits)
-    raise typer.Exit(1 if tally.failed else 0)
+    lost = 0 if table is None else table.lost
+    if lost:
+        warn(f"{lost} of {len(tally.bits)} lines are missing in {csv}")
+    raise typer.Exit(1 if tally.failed or lost else 0)
 
 
-def _new_table(path: str, sources: list[str], settings: Settings) -> Table:
+def _new_table(path: str, sources: list[str], model: str, settings: Settings) -> Log:
     """The table to write; InputError where there cannot be one."""
     if path == STREAM or (Path(path).exists() and not Path(path).is_file()):  # it may be replaced: no device
         raise InputError(f"--csv {path}: name a file")
-    if Path(path).resolve() in [Path(source).resolve() for source in sources]:
+    if file_identity(path) in {file_identity(source) for source in sources} - {None}:
         raise InputError(f"--csv {path}: is one of the pictures")
+    refuse_inputs("--csv", [path], {"the model": model})
     check_writable(path)
-    if Path(path).exists() and not settings.overwrite:
-        raise InputError(f"{path}: exists already; --overwrite replaces it")
-    return Table(Path(path), COLUMNS)
+    refuse_existing([path], overwrite=settings.overwrite)
+    return Log(Table(Path(path), COLUMNS))
 
 
 def _groups(sources: list[str], frame: int | None, session: Session, tally: Tally) -> Iterator[list[Item]]:
@@ -170,7 +177,7 @@ def _fits(item: Item, group: list[Item]) -> bool:
     return item.picture.size == size and len(group) < pictures_at_once(size)
 
 
-def _evaluate(group: list[Item], estimate: Estimate, session: Session, table: Table | None, tally: Tally) -> None:
+def _evaluate(group: list[Item], estimate: Estimate, session: Session, table: Log | None, tally: Tally) -> None:
     from scoreinv.tasks.density import pictures_bits_per_dim
 
     settings = session.settings
@@ -199,14 +206,14 @@ def _evaluate(group: list[Item], estimate: Estimate, session: Session, table: Ta
         return
     seconds = (time.monotonic() - started) / len(group)
     if table is not None and not tally.bits and settings.overwrite:
-        table.path.unlink(missing_ok=True)  # only now is there something to replace an old one with
+        table.table.path.unlink(missing_ok=True)  # only now is there something to replace an old one with
     for item, density in zip(group, densities, strict=True):
         tally.bits.append(density.bits_per_dim)
         _tell(item, density, seconds, estimate, session, table)
 
 
 def _tell(
-    item: Item, density: PictureDensity, seconds: float, estimate: Estimate, session: Session, table: Table | None
+    item: Item, density: PictureDensity, seconds: float, estimate: Estimate, session: Session, table: Log | None
 ) -> None:
     record = {
         "input": item.source,
@@ -221,20 +228,15 @@ def _tell(
     if table is not None:
         table.add(record | {"width": item.picture.width, "height": item.picture.height})
     if not session.settings.json:
-        _say(f"{_figure(density.bits_per_dim, density.standard_error)} bits/dim  {item.source}")
+        put(f"{_figure(density.bits_per_dim, density.standard_error)} bits/dim  {item.source}")
 
 
 def _tell_mean(bits: list[float]) -> None:
     from scoreinv.tasks.density import standard_error
 
     mean = _figure(sum(bits) / len(bits), standard_error(bits))
-    _say(f"{mean} bits/dim  mean of {len(bits)} {'picture' if len(bits) == 1 else 'pictures'}")
+    put(f"{mean} bits/dim  mean of {len(bits)} {'picture' if len(bits) == 1 else 'pictures'}")
 
 
 def _figure(value: float, error: float | None) -> str:
     return f"{value:.4f}" if error is None else f"{value:.4f} ± {error:.4f}"
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()

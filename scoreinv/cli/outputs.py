@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scoreinv.errors import InputError
+from scoreinv.cli.streams import stdout_is_closed
+from scoreinv.errors import ExistsError, InputError
 
 STREAM = "-"
 """Stands for stdin and stdout."""
@@ -57,16 +60,18 @@ class Plan:
         jobs: in order.
         batch: several inputs or a folder: failures are counted and finished files skipped.
         folder: of the results, where a batch has one of its own.
+        results: inputs that are left alone, since they are results of others.
     """
 
     jobs: list[Job]
     batch: bool
     folder: Path | None = None
+    results: int = 0
 
-    def make_folders(self) -> None:
-        """Create the folders of the results; InputError where one cannot be."""
-        for parent in {Path(job.output).parent for job in self.jobs if job.output != STREAM}:
-            make_folder(parent)
+    @property
+    def folders(self) -> set[Path]:
+        """The folders of the results."""
+        return {Path(job.output).parent for job in self.jobs if job.output != STREAM}
 
 
 def plan(inputs: list[str], output: str | None, suffix: str, kind: str | None = None) -> Plan:
@@ -78,18 +83,20 @@ def plan(inputs: list[str], output: str | None, suffix: str, kind: str | None = 
     Raises InputError, with nothing done: a folder without pictures, an output of an unknown kind or that cannot be
     made, a kind beside a file's name, two inputs with one result.
     """
+    ending = f"{suffix}.{kind or 'png'}"
     sources = [(source, item if Path(item).is_dir() else None) for item in inputs for source in expand(item)]
     folders = [item for item in inputs if item != STREAM and Path(item).is_dir()]
     batch = len(inputs) > 1 or bool(folders)
     if STREAM in inputs and batch:
         raise InputError("- (stdin) cannot be combined with other inputs")
-    ending = f"{suffix}.{kind or 'png'}"
+    results = _results([source for source, _ in sources], output, suffix) if batch else set()
     if batch:
-        jobs = _apart(
-            [Job(source, _batch_output(source, origin, output, ending)) for source, origin in sources], ending
-        )
+        named = [(source, folder) for source, folder in sources if source not in results]
+        jobs = _apart([Job(source, _batch_output(source, folder, output, ending)) for source, folder in named], ending)
     else:
         jobs = [Job(inputs[0], _single_output(inputs[0], output, ending))]
+        if jobs[0].output == STREAM:
+            check_stdout()
         if output is None and jobs[0].output == STREAM and sys.stdout.isatty():
             raise InputError("the result of - goes to stdout, which is a terminal: name a file by -o, or redirect it")
         if kind is not None and jobs[0].output in (output, STREAM):
@@ -100,7 +107,24 @@ def plan(inputs: list[str], output: str | None, suffix: str, kind: str | None = 
     for parent in {Path(job.output).parent for job in jobs if job.output != STREAM}:
         _check_folder(parent, create=batch or (output is not None and output.endswith(("/", os.sep))))
     own = batch and (output is not None or len(folders) == len(inputs) == 1)
-    return Plan(jobs, batch, Path(jobs[0].output).parent if own else None)
+    return Plan(jobs, batch, Path(jobs[0].output).parent if own else None, len(results))
+
+
+def _results(sources: list[str], output: str | None, suffix: str) -> set[str]:
+    """The pictures that are results of others of them: where results go into the folder that a picture is in.
+
+    They are known by their names: a run that was killed may not have noted the last one.
+    """
+    if output is None:
+        return set()
+    names = {name for source in sources for name in (Path(source).name, Path(source).stem)}
+
+    def is_result(source: str) -> bool:
+        of, _, number = Path(source).stem.rpartition(suffix)
+        named = of in names and re.fullmatch(r"(\.\d+)?", number) is not None
+        return named and same_file(str(Path(source).parent), output)
+
+    return {source for source in sources if is_result(source)}
 
 
 def expand(item: str) -> list[str]:
@@ -143,18 +167,55 @@ def check_outputs(outputs: list[str], *, overwrite: bool) -> None:
 
 
 def refuse_existing(outputs: list[str], *, overwrite: bool) -> None:
-    """Raise InputError when a result would replace a file and `--overwrite` is not given."""
-    if overwrite:
-        return
+    """Raise InputError when a result would replace a file and `--overwrite` is not given, or what is no file."""
     for output in outputs:
-        if output != STREAM and Path(output).exists():
-            raise InputError(f"{output}: exists already; --overwrite replaces it, -o names another file")
+        if output == STREAM or not Path(output).exists():
+            continue
+        if not Path(output).is_file():
+            raise InputError(f"{output}: is no file that could be replaced; -o names another")
+        if not overwrite:
+            raise ExistsError(f"{output}: exists already; --overwrite replaces it, -o names another file")
 
 
-def check_file(path: str) -> None:
-    """Raise InputError unless `path` is a file."""
+def refuse_inputs(option: str, outputs: list[str], inputs: Mapping[str, str | None]) -> None:
+    """Raise InputError where what is written would replace something that is read.
+
+    Arguments:
+        option: by which the outputs are named.
+        inputs: what is read, by what it is; None and what is not there are no file.
+    """
+    for output in outputs:
+        for what, path in inputs.items():
+            if path is not None and same_file(output, path):
+                raise InputError(f"{option} {output}: is {what}: name another file")
+
+
+def same_file(one: str, other: str) -> bool:
+    """Whether two paths lead to one file or folder that is there, by links of either kind too."""
+    found = file_identity(one)
+    return found is not None and found == file_identity(other)
+
+
+def file_identity(path: str) -> tuple[int, int] | None:
+    """What tells a file or folder from all others, whatever path leads to it; None where there is none."""
+    try:
+        status = None if path == STREAM else Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return None if status is None else (status.st_dev, status.st_ino)
+
+
+def check_stdout() -> None:
+    """Raise InputError when nobody could receive a picture on stdout."""
+    if stdout_is_closed():
+        raise InputError("-o -: stdout is closed: name a file")
+
+
+def check_file(path: str, option: str | None = None) -> None:
+    """Raise InputError, naming the option that it was given by, unless `path` is a file."""
     if path != STREAM and not Path(path).is_file():
-        raise InputError(f"{path}: no such file" if not Path(path).exists() else f"{path}: not a file")
+        given = path if option is None else f"{option} {path}"
+        raise InputError(f"{given}: no such file" if not Path(path).exists() else f"{given}: not a file")
 
 
 def check_suffix(path: str) -> None:
@@ -223,12 +284,37 @@ def _refuse_collisions(jobs: list[Job]) -> None:
             raise InputError(f"{names[0]} and {names[1]} would both be written to {output}: do them apart, with -o")
 
 
-def make_folder(folder: Path) -> None:
-    """Create a folder and those that it is in; InputError where that fails."""
+@contextmanager
+def output_folders(folders: Iterable[Path]) -> Iterator[None]:
+    """The folders that results go into, made where there are none; those that stay empty go again.
+
+    What killed runs have left of unfinished pictures in them goes too. Raises InputError where a folder cannot be made.
+    """
+    from scoreinv.imaging.parts import remove_leftovers
+
+    made: list[Path] = []
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        for folder in folders:
+            for each in reversed([folder, *folder.parents]):
+                if not each.exists():
+                    _make(each, made)
+            remove_leftovers(folder)
+        yield
+    finally:
+        for folder in reversed(made):
+            with suppress(OSError):  # something is in it
+                folder.rmdir()
+
+
+def _make(folder: Path, made: list[Path]) -> None:
+    try:
+        folder.mkdir()
+    except FileExistsError:  # by another process, just now
+        pass
     except OSError as error:
         raise InputError(f"{folder}: cannot be created: {error.strerror}") from error
+    else:
+        made.append(folder)
 
 
 def _check_folder(folder: Path, *, create: bool) -> None:

@@ -15,6 +15,7 @@ from scoreinv.cli.messages import notice
 from scoreinv.errors import InputError, ScoreinvError
 
 if TYPE_CHECKING:
+    from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
 
 LARGE_BYTES = 40_000_000
@@ -119,6 +120,16 @@ class Session:
         if lacking := shortage(needed):
             raise ScoreinvError(f"{self.model}: {lacking}: end other programs, or use a smaller model")
         notice(self.settings, f"{self.model}: takes about {needed / 1e9:.1f} GB of memory")
+
+
+def check_samples(count: int, picture: Picture, *, coloured: bool) -> None:
+    """Raise InputError where so many results of a picture, in colour or in its own mode, do not fit in the memory."""
+    from scoreinv.tasks.memory import shortage
+
+    height, width = picture.size
+    channels = 3 if coloured and picture.is_grey_mode else 1
+    if lacking := shortage(count * channels * picture.pixels.nbytes):
+        raise InputError(f"--samples {count}: so many pictures of {width}x{height} {lacking}: ask for fewer")
 
 
 def wait_passively() -> None:

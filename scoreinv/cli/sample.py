@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scoreinv.cli.common import OUTPUT, ModelOption, QualityOption, Settings
-from scoreinv.cli.gallery import gallery_outputs, write_gallery
+from scoreinv.cli.gallery import check_gallery, gallery_outputs, write_gallery
 from scoreinv.cli.messages import emit, notice
+from scoreinv.cli.outputs import refuse_inputs
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import Session
 from scoreinv.errors import CheckpointError, InputError
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 _WRITTEN_AT_ONCE = 512
 """Pictures of a folder that are drawn before they are written: what an interruption loses."""
+_PIXELS_AT_ONCE = 1 << 24
+"""And no more than these pixels, for the memory's sake."""
 
 
 SAMPLER = "Sampler"
@@ -175,54 +179,77 @@ def sample(
     if class_name is None and (guidance is not None or classifier is not None):
         raise InputError("--guidance and --classifier belong to --class")
     target = output if output is not None else f"{Path(model).stem}_samples.png"
-    outputs = gallery_outputs(target, count, quality, settings)
     session = Session(model, settings, exact=asked.asked == "ode")
+    refuse_inputs("-o", [target], {"the model": model, "the classifier": classifier})
+    wanted = Wanted(count, class_name, guidance, classifier or f"{model}-classifier")
+    with gallery_outputs(target, count, quality, settings) as outputs:
+        record = _draw(wanted, asked, outputs, quality, session)
+    emit(settings, record)
+    notice(settings, f"{count} pictures in {target} ({duration(record['seconds'])})")
 
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to draw.
+
+    Attributes:
+        count: of the pictures.
+        class_name: their class, of the classifier's; None for any.
+        guidance: how strongly the classifier guides; None for what is recommended with it.
+        classifier: its name or file.
+    """
+
+    count: int
+    class_name: str | None
+    guidance: float | None
+    classifier: str
+
+
+def _draw(
+    wanted: Wanted, asked: SamplerSettings, outputs: list[str], quality: int | None, session: Session
+) -> dict[str, Any]:
+    """Draw and write the pictures; returns their record."""
     from scoreinv.tasks.common import Share
     from scoreinv.tasks.generation import class_index, default_sampler, generate
 
+    settings = session.settings
     guide = label = None
-    if class_name is not None:
-        guide = _classifier(classifier or f"{model}-classifier", session)
-        label = class_index(guide, class_name)
+    if wanted.class_name is not None:
+        guide = _classifier(wanted.classifier, session)
+        label = class_index(guide, wanted.class_name)
     session.load()
     method = asked.asked or default_sampler(session.prior)
     started = time.monotonic()
-    parts = _parts(outputs, count)
+    side = session.prior.image_size
+    parts = _parts(len(outputs), wanted.count, side)
+    check_gallery(len(parts[0]), (side, side), together=len(outputs) == 1)
     nfe = 0
     with ProgressBar("sampling", quiet=settings.quiet) as bar:
-        share = Share(bar.fraction, count)
+        share = Share(bar.fraction, wanted.count)
         for part in parts:
             share.begin(len(part))
             result = generate(
                 session.prior,
                 len(part),
-                sampler=method,
-                steps=asked.steps,
-                predictor=asked.predictor,
-                corrector=asked.corrector,
-                corrector_steps=asked.corrector_steps,
-                snr=asked.snr,
-                rtol=asked.rtol,
+                **asdict(replace(asked, sampler=method)),
                 seed=settings.seed,
                 classifier=guide,
                 label=label,
-                guidance=guidance,
+                guidance=wanted.guidance,
                 first=part.start,
                 callback=share,
             )
             files = outputs[part.start : part.stop] if len(outputs) > 1 else outputs
             write_gallery(result.images, files, quality, overwrite=settings.overwrite)
             nfe += len(part) * result.nfe
-    seconds = time.monotonic() - started
-    record = {"output": outputs[0], "outputs": outputs, "seconds": round(seconds, 3), "nfe": round(nfe / count)}
-    emit(settings, record | session.record(method))
-    notice(settings, f"{count} pictures in {target} ({duration(seconds)})")
+    seconds = round(time.monotonic() - started, 3)
+    record = {"output": outputs[0], "outputs": outputs, "seconds": seconds, "nfe": round(nfe / wanted.count)}
+    return record | session.record(method)
 
 
-def _parts(outputs: list[str], count: int) -> list[range]:
+def _parts(files: int, count: int, side: int) -> list[range]:
     """The pictures in parts, each of them drawn and written before the next; all at once where they share a file."""
-    size = _WRITTEN_AT_ONCE if len(outputs) > 1 else count
+    size = max(1, min(_WRITTEN_AT_ONCE, _PIXELS_AT_ONCE // side**2)) if files > 1 else count
     return [range(first, min(first + size, count)) for first in range(0, count, size)]
 
 

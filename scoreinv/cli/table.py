@@ -1,15 +1,38 @@
-"""A CSV file that grows by a line for each picture as it finishes."""
+"""A CSV file that grows by a line for each picture as it finishes, also of several processes at once."""
 
 from __future__ import annotations
 
 import csv
+import io
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
+
+from scoreinv.cli.messages import warn
+from scoreinv.errors import InputError, ScoreinvError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+_ROW_LINES = 8
+"""Most lines of a row: names of files may have ends of lines."""
+_TAIL = 1 << 20
+"""Bytes of the end in which a cut row is looked for: many times a row's."""
+_FIELD = rb'(?:"[^"]*(?:""[^"]*)*"|[^",\r\n][^,\r\n]*|)'
+_ROW = re.compile(rb"%b(?:,%b)*\r?\n" % (_FIELD, _FIELD))
 
 
 @dataclass(frozen=True)
 class Table:
     """Lines are added to the file that is there; a new one begins with the names of the columns.
+
+    What a killed process, or a full disk, left of a row is removed before the next is added.
 
     Attributes:
         path: the file.
@@ -19,12 +42,86 @@ class Table:
     path: Path
     columns: tuple[str, ...]
 
+    def check(self) -> None:
+        """Raise InputError for what is no file, cannot be written to, or was begun with other columns."""
+        try:
+            if not self.path.exists():
+                return
+            if not self.path.is_file():
+                raise InputError(f"{self.path}: cannot be written to (it is no file): move it away")
+            with self.path.open("r+b") as file:
+                begin = file.read(2 * len(self._header))
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be written to ({error.strerror}): move it away") from error
+        first, ended, _ = begin.partition(b"\n")
+        names = self._header.rstrip()
+        cut = not ended and self._header.startswith(begin)
+        if not cut and first.rstrip(b"\r") != names:
+            raise InputError(f"{self.path}: is no {self.path.stem} of this version: move it away")
+
     def add(self, record: dict[str, object]) -> None:
-        """Append a line; entries that are no column are left out, and those that are missing or None are empty."""
-        # Names of files may be no UTF-8: their bytes are kept.
-        begins = not self.path.exists()
-        with self.path.open("a", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.DictWriter(file, self.columns, extrasaction="ignore")
-            if begins:
-                writer.writeheader()
-            writer.writerow(record)
+        """Append a line; entries that are no column are left out, and those that are missing or None are empty.
+
+        Raises ScoreinvError, naming the file, where that fails.
+        """
+        try:
+            with _locked(self.path) as file:
+                size = file.seek(0, os.SEEK_END)
+                begin = max(0, size - _TAIL)
+                file.seek(begin)
+                cut = _cut_bytes(file.read(size - begin))
+                if cut:
+                    file.truncate(size - cut)
+                begins = size == cut
+                file.write((self._header if begins else b"") + self._line(record))
+        except OSError as error:
+            raise ScoreinvError(f"{self.path}: cannot be written to ({error.strerror})") from error
+
+    @property
+    def _header(self) -> bytes:
+        return self._line(dict(zip(self.columns, self.columns, strict=True)))
+
+    def _line(self, record: dict[str, object]) -> bytes:
+        text = io.StringIO(newline="")
+        csv.DictWriter(text, self.columns, extrasaction="ignore").writerow(record)
+        return text.getvalue().encode("utf-8", "surrogateescape")  # names of files may be no UTF-8
+
+
+class Log:
+    """A table that is kept as far as that can be: what it does not take is said once, and counted."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.lost = 0
+
+    def add(self, record: dict[str, object]) -> None:
+        """`Table.add`."""
+        try:
+            self.table.add(record)
+        except ScoreinvError as error:
+            if not self.lost:
+                warn(f"{error}: the work goes on, and this line is missing there")
+            self.lost += 1
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[BinaryIO]:
+    """The file, made where there is none, for adding to it while no other process does."""
+    number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
+    with os.fdopen(number, "r+b") as file:
+        if fcntl is not None:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield file
+
+
+def _cut_bytes(tail: bytes) -> int:
+    """How many bytes at the end of a table are a row without its end."""
+    at = 0
+    while at < len(tail):
+        row = _ROW.match(tail, at)
+        if row is None and tail.count(b"\n", at) < _ROW_LINES:
+            return len(tail) - at
+        # Else there is more behind it than a row: it was written by hand, or begins in the midst of a row.
+        at = row.end() if row is not None else tail.index(b"\n", at) + 1
+    return 0

@@ -7,14 +7,14 @@ import errno
 import io
 import logging
 import os
-import secrets
 import sys
 from pathlib import Path
 
-from scoreinv.errors import InputError, ScoreinvError
+from scoreinv.errors import ExistsError, InputError, ScoreinvError
 from scoreinv.imaging.decode import Decoded, decode
 from scoreinv.imaging.encode import FORMATS, encode, fit_to_format, refuse_misfit
 from scoreinv.imaging.metadata import Metadata
+from scoreinv.imaging.parts import unfinished
 from scoreinv.imaging.picture import Box, Fill, Picture
 from scoreinv.imaging.source import Source, reason
 
@@ -99,7 +99,7 @@ def write_picture(
     target = check_output(path, overwrite=overwrite)
     kind = FORMATS[target.suffix.lower()]
     fitted = fit_to_format(picture, kind, str(path))
-    temporary = _temporary(target)
+    temporary = unfinished(target)
     try:
         with temporary.open("xb") as stream:
             encode(stream, fitted, kind, quality)
@@ -133,7 +133,7 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Pa
     target = given.resolve()  # a link stays a link: what it points to is replaced
     if not target.parent.is_dir():
         raise InputError(f"{path}: there is no folder {given.parent}: make it first")
-    probe = _temporary(target)
+    probe = unfinished(target)
     try:
         probe.open("xb").close()
     except OSError as error:
@@ -152,8 +152,8 @@ def check_format(path: str | os.PathLike[str], picture: Picture) -> None:
         refuse_misfit(picture, FORMATS[Path(path).suffix.lower()], str(path))
 
 
-def _exists(name: str) -> InputError:
-    return InputError(f"{name}: exists already: choose another name, or allow it with --overwrite")
+def _exists(name: str) -> ExistsError:
+    return ExistsError(f"{name}: exists already: choose another name, or allow it with --overwrite")
 
 
 def _source(path: str | os.PathLike[str] | bytes) -> Source:
@@ -162,11 +162,6 @@ def _source(path: str | os.PathLike[str] | bytes) -> Source:
     if os.fspath(path) == STREAM:
         return Source("standard input", sys.stdin.buffer.read())
     return Source(os.fspath(path), Path(path))
-
-
-def _temporary(target: Path) -> Path:
-    # short whatever the target's length, which may be at the file system's limit; opened with "x", so never another's
-    return target.with_name(f".scoreinv-{secrets.token_hex(6)}.part")
 
 
 def _publish(temporary: Path, target: Path, name: str, *, overwrite: bool) -> None:

@@ -6,6 +6,8 @@ import csv
 import hashlib
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -206,3 +208,176 @@ def test_an_empty_folder(scoreinv, mask, tmp_path):
     outcome = scoreinv("inpaint", "empty", "--mask", mask)
     assert outcome.code == 2
     assert "no pictures in this folder" in outcome.err
+
+
+def test_a_folder_as_its_own_output_is_not_its_own_input(scoreinv, scans, mask):
+    """A rerun does what is missing, whatever the first run had named its results, and however it was cut off."""
+    words = ("--mask", mask, "-o", "scans", "--samples", 2)
+    assert scoreinv("inpaint", "scans", *words).code == 0
+    (scans / "manifest.csv").unlink()
+    first = sorted(path.name for path in scans.glob("*_*"))
+    assert first == [f"{name}_inpainted.{i}.png" for name in "abc" for i in (1, 2)]
+    (scans / "b_inpainted.2.png").unlink()
+    Image.fromarray(photo_array()).save(scans / "d_inpainted.png")  # of no picture that is here
+    again = scoreinv("inpaint", "scans/", *words, "--format", "png")
+    assert again.code == 0
+    assert (
+        "2 done, 2 skipped because they exist (--overwrite makes them anew), 5 left alone, being results" in again.err
+    )
+    assert sorted({path.name for path in scans.glob("*_*")} - set(first)) == [
+        "d_inpainted.png",
+        "d_inpainted_inpainted.1.png",
+        "d_inpainted_inpainted.2.png",
+    ]
+    globbed = [*sorted(str(path) for path in scans.glob("*.png")), "scans/b.jpg"]
+    shell = scoreinv("inpaint", *globbed, "--mask", mask, "-o", "scans/", "--samples", 2, "--json")
+    assert shell.code == 0
+    assert {line["skipped"] for line in lines(shell.out)} == {"exists already"}
+    assert len(lines(shell.out)) == 4
+    other = scoreinv("inpaint", "scans", "--mask", mask, "-o", "elsewhere")
+    assert "11 done" not in other.err  # there they are pictures as others
+    assert other.err.count("_inpainted_inpainted") > 0
+
+
+def test_two_processes_in_one_folder_agree(scoreinv, scans, mask, tmp_path, monkeypatch):
+    """What another has written meanwhile is neither replaced nor a failure."""
+    from scoreinv.tasks import inpainting
+
+    out = tmp_path / "scans_inpainted"
+    draw = inpainting.inpaint_picture
+
+    def another_is_faster(*arguments, **more):
+        for name in ("a_inpainted.png", "c_inpainted.png"):
+            if not (out / name).exists():
+                (out / name).write_bytes(b"of another")
+                break
+        return draw(*arguments, **more)
+
+    monkeypatch.setattr(inpainting, "inpaint_picture", another_is_faster)
+    outcome = scoreinv("inpaint", "scans", "--mask", mask, "--json")
+    assert outcome.code == 0, outcome.err
+    told = lines(outcome.out)
+    assert [line.get("skipped") for line in told] == ["done by another", None, "exists already"]
+    assert told[0]["output"] == "scans_inpainted/a_inpainted.png"
+    assert (out / "a_inpainted.png").read_bytes() == b"of another"
+    rows = list(csv.DictReader((out / "manifest.csv").open()))
+    assert [(row["input"], row["error"]) for row in rows] == [("scans/b.jpg", "")]
+    (out / "a_inpainted.png").unlink()
+    told = scoreinv("inpaint", "scans", "--mask", mask).err
+    assert "0 done, 2 skipped because they exist (--overwrite makes them anew), 1 done by another, 0 failed" in told
+
+
+def test_what_another_writes_while_a_photo_is_read(scoreinv, scans, mask, tmp_path, monkeypatch):
+    import scoreinv.cli.batch as batch
+
+    check = batch.check_outputs
+
+    def too_late(outputs, *, overwrite):
+        if "a_" in outputs[0]:
+            Path(outputs[0]).write_bytes(b"of another")
+        check(outputs, overwrite=overwrite)
+
+    monkeypatch.setattr(batch, "check_outputs", too_late)
+    outcome = scoreinv("colorize", "scans", "--json")
+    assert outcome.code == 0, outcome.err
+    assert [line.get("skipped") for line in lines(outcome.out)] == ["done by another", None, None]
+
+
+def test_samples_that_another_has_written_in_part(scoreinv, scans, mask, tmp_path, monkeypatch):
+    from scoreinv.tasks import inpainting
+
+    draw = inpainting.inpaint_picture
+
+    def another_is_faster(*arguments, **more):
+        (tmp_path / "out" / "a_inpainted.1.png").write_bytes(b"of another")
+        return draw(*arguments, **more)
+
+    monkeypatch.setattr(inpainting, "inpaint_picture", another_is_faster)
+    words = ("inpaint", "scans/a.png", "scans/c.png", "--mask", mask, "-o", "out", "--samples", 2, "--json")
+    first, second = lines(scoreinv(*words).out)
+    assert first["outputs"] == ["out/a_inpainted.2.png"]
+    assert len(second["outputs"]) == 2
+
+
+def test_single_photos_do_not_share_their_results(scoreinv, photo, mask, tmp_path, monkeypatch):
+    from scoreinv.tasks import inpainting
+
+    draw = inpainting.inpaint_picture
+
+    def another_is_faster(*arguments, **more):
+        (tmp_path / "photo_inpainted.png").write_bytes(b"of another")
+        return draw(*arguments, **more)
+
+    monkeypatch.setattr(inpainting, "inpaint_picture", another_is_faster)
+    outcome = scoreinv("inpaint", photo, "--mask", mask)
+    assert (outcome.code, "photo_inpainted.png: exists already" in outcome.err) == (2, True)
+    assert (tmp_path / "photo_inpainted.png").read_bytes() == b"of another"
+
+
+def test_a_cut_manifest_is_mended(scoreinv, scans, mask, tmp_path):
+    (tmp_path / "masks").mkdir()
+    for name in ("a", "b"):
+        Image.fromarray(hole_array()).save(tmp_path / "masks" / f"{name}.png")
+    words = ("inpaint", "scans", "--mask", "masks")
+    assert scoreinv(*words).code == 0
+    manifest = tmp_path / "scans_inpainted" / "manifest.csv"
+    whole = manifest.read_bytes()
+    for cut in (1, 3, 60, len(whole) - len(whole.splitlines(keepends=True)[0]) + 5):
+        manifest.write_bytes(whole[:-cut])
+        assert scoreinv(*words).code == 0
+        rows = list(csv.DictReader(manifest.open()))
+        assert rows[-1]["skipped"] == "there is no mask named c in masks"
+        assert {row["input"] for row in rows} <= {"scans/a.png", "scans/b.jpg", "scans/c.png"}
+        assert all(None not in row and None not in row.values() for row in rows)
+
+
+def test_a_disk_too_full_for_the_manifest(scoreinv, scans, mask, tmp_path, monkeypatch):
+    """It is named once, the pictures are done, and the last line and the status tell."""
+    import errno
+
+    from scoreinv.cli import table
+
+    def full(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(table, "_locked", full)
+    outcome = scoreinv("inpaint", "scans", "--mask", mask)
+    assert outcome.code == 1
+    assert outcome.err.count("manifest.csv: cannot be written to (No space left on device)") == 1
+    assert "3 done, 0 skipped because they exist, 0 failed, 3 missing in manifest.csv" in outcome.err
+    assert len(list((tmp_path / "scans_inpainted").glob("*.png"))) == 3
+
+
+def test_what_killed_runs_left_goes(scoreinv, scans, mask, tmp_path):
+    """By whose it is: unfinished pictures of processes that are no more, here; not of others, nor other files."""
+    from scoreinv.imaging.parts import unfinished
+
+    out = tmp_path / "scans_inpainted"
+    out.mkdir()
+    own = unfinished(out / "x.png").name
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    gone = own.replace(f"-{os.getpid()}-", f"-{dead.pid}-")
+    host = own.removeprefix(".scoreinv-").rsplit("-", 2)[0]
+    elsewhere = gone.replace(host, f"{host}x")
+    kept = [own, elsewhere, ".scoreinv-0123456789ab.part", ".scoreinv-notes.part", gone.removeprefix(".")]
+    for folder in (out, tmp_path):
+        for name in (gone, *kept):
+            (folder / name).write_bytes(b"half")
+    assert scoreinv("inpaint", "scans", "--mask", mask).code == 0
+    assert scoreinv("sample", "-n", 1).code == 0
+    for folder in (out, tmp_path):
+        assert sorted(path.name for path in folder.iterdir() if path.name.endswith(".part")) == sorted(kept)
+
+
+def test_a_model_that_cannot_be_used_leaves_no_folder(scoreinv, scans, mask, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    for words in (
+        ("inpaint", "scans", "--mask", mask),
+        ("inpaint", "scans", "--mask", mask, "-o", "a/b/c"),
+        ("colorize", "scans/a.png", "-o", "a/b/"),
+        ("sample", "-o", "a/b"),
+        ("interpolate", "scans/a.png", "scans/c.png", "-o", "a/b/"),
+    ):
+        assert scoreinv(*words, "--model", "missing.safetensors").code == 2
+        assert sorted(tmp_path.rglob("*")) == before
