@@ -14,7 +14,7 @@ from scoreinv.cli.common import Settings
 from scoreinv.cli.failures import describe
 from scoreinv.cli.manifest import NAME, Manifest
 from scoreinv.cli.messages import emit, notice, warn
-from scoreinv.cli.outputs import STREAM, Job, Plan, check_outputs, output_folders
+from scoreinv.cli.outputs import STREAM, Job, Plan, check_outputs, check_source, output_folders
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import Session
 from scoreinv.cli.streams import say
@@ -198,6 +198,7 @@ def _missing(outputs: list[str], *, keep: bool) -> list[str]:
 
 
 def _read(job: Job, missing: list[str], work: Work[T], settings: Settings) -> T:
+    check_source(job.source)  # first: where it is not there, its folder may not be either
     check_outputs(missing, overwrite=settings.overwrite)
     return work.read(job)
 

@@ -68,8 +68,9 @@ class MaskReading:
 
 @dataclass(frozen=True)
 class Item:
-    """A photo at hand and its holes."""
+    """A photo at hand, its path, and its holes."""
 
+    source: str
     picture: Picture
     hole: np.ndarray
 
@@ -149,7 +150,7 @@ def inpaint(
     colours = Session(color_model or "scene", settings) if colorize else None
 
     def read(job: Job) -> Item:
-        return _read(job, masks[job.source], reading, frame, coloured=colorize)
+        return _read(job, masks[job.source], reading, frame)
 
     def compute(item: Item, bar: ProgressBar) -> Report:
         return _compute(item, files, bar, session, colours, sampling, uncertainty)
@@ -160,17 +161,14 @@ def inpaint(
     raise typer.Exit(run(everything, Work(read, compute, files, quality, left_out), session, colours))
 
 
-def _read(job: Job, mask: str, reading: MaskReading, frame: int | None, *, coloured: bool) -> Item:
-    from scoreinv.imaging.colour import STRAY_CHROMA
+def _read(job: Job, mask: str, reading: MaskReading, frame: int | None) -> Item:
     from scoreinv.imaging.files import check_format, read_picture
     from scoreinv.imaging.masks import read_mask
 
     picture = read_picture(job.source, frame)
     check_format(job.output, picture)
-    if coloured and not picture.is_gray(STRAY_CHROMA):
-        warn(f"{job.source}: has colours already, which --colorize replaces")
     hole = read_mask(mask, picture.size, threshold=reading.threshold, invert=reading.invert, grow=reading.grow)
-    return Item(picture, hole)
+    return Item(job.source, picture, hole)
 
 
 def _compute(
@@ -182,6 +180,7 @@ def _compute(
     sampling: ConditionalSampling,
     uncertainty: str | None,
 ) -> Report:
+    from scoreinv.imaging.colour import STRAY_CHROMA
     from scoreinv.imaging.files import write_picture
     from scoreinv.imaging.heat import viridis
     from scoreinv.imaging.picture import Picture
@@ -190,6 +189,8 @@ def _compute(
     from scoreinv.tasks.inpainting import inpaint_picture
 
     check_samples(sampling.samples, item.picture, coloured=colours is not None)
+    if colours is not None and not item.picture.is_gray(STRAY_CHROMA):
+        warn(f"{item.source}: has colours already, which --colorize replaces")
     picture = item.picture if colours is None else item.picture.grey()
     share = Share(bar.fraction, 1 if colours is None else 2)
     share.begin(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -120,7 +121,7 @@ def likelihood(
 
 def _new_table(path: str, sources: list[str], model: str, settings: Settings) -> Log:
     """The table to write; InputError where there cannot be one."""
-    if path == STREAM or (Path(path).exists() and not Path(path).is_file()):  # it may be replaced: no device
+    if path == STREAM or (os.path.lexists(path) and not Path(path).is_file()):  # it may be replaced: no device
         raise InputError(f"--csv {path}: name a file")
     if file_identity(path) in {file_identity(source) for source in sources} - {None}:
         raise InputError(f"--csv {path}: is one of the pictures")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -42,6 +43,16 @@ class Job:
     def stem(self) -> str:
         return Path(self.source).stem
 
+    @property
+    def folder(self) -> Path | None:
+        """Of the result; None for stdout."""
+        return None if self.output == STREAM else Path(self.output).parent
+
+    @property
+    def is_beside_nothing(self) -> bool:
+        """Whether the result goes beside an input that is not there."""
+        return self.folder == Path(self.source).parent and not os.path.lexists(self.source)
+
     def outputs(self, samples: int) -> list[str]:
         """Names of the results: the output itself, or NAME.1.png, NAME.2.png, ...; InputError for several on stdout."""
         if samples == 1:
@@ -70,8 +81,8 @@ class Plan:
 
     @property
     def folders(self) -> set[Path]:
-        """The folders of the results."""
-        return {Path(job.output).parent for job in self.jobs if job.output != STREAM}
+        """The folders of the results; not that of an input which is not there itself."""
+        return {job.folder for job in self.jobs if job.folder is not None and not job.is_beside_nothing}
 
 
 def plan(inputs: list[str], output: str | None, suffix: str, kind: str | None = None) -> Plan:
@@ -104,10 +115,11 @@ def plan(inputs: list[str], output: str | None, suffix: str, kind: str | None = 
                 f"--format {kind}: {output or STREAM} has a format already, on stdout png: give one of them"
             )
     _refuse_collisions(jobs)
-    for parent in {Path(job.output).parent for job in jobs if job.output != STREAM}:
-        _check_folder(parent, create=batch or (output is not None and output.endswith(("/", os.sep))))
     own = batch and (output is not None or len(folders) == len(inputs) == 1)
-    return Plan(jobs, batch, Path(jobs[0].output).parent if own else None, len(results))
+    made = Plan(jobs, batch, jobs[0].folder if own else None, len(results))
+    for folder in made.folders:
+        _check_folder(folder, create=batch or (output is not None and output.endswith(("/", os.sep))))
+    return made
 
 
 def _results(sources: list[str], output: str | None, suffix: str) -> set[str]:
@@ -169,7 +181,7 @@ def check_outputs(outputs: list[str], *, overwrite: bool) -> None:
 def refuse_existing(outputs: list[str], *, overwrite: bool) -> None:
     """Raise InputError when a result would replace a file and `--overwrite` is not given, or what is no file."""
     for output in outputs:
-        if output == STREAM or not Path(output).exists():
+        if output == STREAM or not os.path.lexists(output):
             continue
         if not Path(output).is_file():
             raise InputError(f"{output}: is no file that could be replaced; -o names another")
@@ -209,6 +221,12 @@ def check_stdout() -> None:
     """Raise InputError when nobody could receive a picture on stdout."""
     if stdout_is_closed():
         raise InputError("-o -: stdout is closed: name a file")
+
+
+def check_source(path: str) -> None:
+    """Raise InputError where there is nothing at a path."""
+    if path != STREAM and not os.path.lexists(path):
+        raise InputError(f"{path}: no such file: check the path")
 
 
 def check_file(path: str, option: str | None = None) -> None:
@@ -309,8 +327,9 @@ def output_folders(folders: Iterable[Path]) -> Iterator[None]:
 def _make(folder: Path, made: list[Path]) -> None:
     try:
         folder.mkdir()
-    except FileExistsError:  # by another process, just now
-        pass
+    except FileExistsError as error:
+        if not folder.is_dir():  # else it was made by another process, just now
+            raise InputError(f"{folder}: is no folder that results could go into") from error
     except OSError as error:
         raise InputError(f"{folder}: cannot be created: {error.strerror}") from error
     else:
@@ -319,9 +338,12 @@ def _make(folder: Path, made: list[Path]) -> None:
 
 def _check_folder(folder: Path, *, create: bool) -> None:
     """Raise InputError unless the folder is there, or on request can be made, and can be written to."""
-    while create and not folder.exists() and folder != folder.parent:
+    while create and not os.path.lexists(folder) and folder != folder.parent:
         folder = folder.parent
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder for the output")
-    if not os.access(folder, os.W_OK):
-        raise InputError(f"{folder}: this folder cannot be written to; -o names another place")
+    try:
+        with tempfile.TemporaryFile(dir=folder):  # by trying: permissions do not tell all of it
+            pass
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written to ({error.strerror}); -o names another place") from error
