@@ -31,10 +31,11 @@ def scoreinv(model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
     def run(*arguments: str | Path) -> Outcome:
         words = [str(word) for word in arguments]
-        if words[0] in ("inpaint", "colorize", "sample", "interpolate", "likelihood") and "--model" not in words:
+        given = {word.partition("=")[0] for word in words}
+        if words[0] in ("inpaint", "colorize", "sample", "interpolate", "likelihood") and "--model" not in given:
             words += ["--model", str(model)]
-        adaptive = "--rtol" in words  # the solver chooses its steps
-        if words[0] in ("inpaint", "colorize", "sample", "interpolate") and "--steps" not in words and not adaptive:
+        # With a tolerance the solver chooses its steps.
+        if words[0] in ("inpaint", "colorize", "sample", "interpolate") and not {"--steps", "--rtol"} & given:
             words += ["--steps", "2"]
         monkeypatch.setattr(sys, "argv", ["scoreinv", *words])
         capsys.readouterr()
