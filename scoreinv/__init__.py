@@ -9,11 +9,13 @@ The names below are imported when they are first used, so that importing scorein
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from scoreinv.version import __version__ as __version__
 
+TYPE_CHECKING = False  # as type checkers know it; typing itself takes a while to import
 if TYPE_CHECKING:
+    from typing import Any
+
     from scoreinv.checkpoints.catalogue import load as load
     from scoreinv.checkpoints.catalogue import load_classifier as load_classifier
     from scoreinv.likelihood import bits_per_dim as bits_per_dim

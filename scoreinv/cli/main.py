@@ -11,28 +11,27 @@ import contextlib
 import sys
 
 from scoreinv.cli.signals import Signals, noted_signals
-from scoreinv.cli.streams import escape_unknown, flush, give_up, open_closed, put, say, show_log
-from scoreinv.errors import ScoreinvError
 
 
 def main() -> int:
     """Run the command line on `sys.argv`; returns the exit status."""
     with noted_signals() as signals:
-        open_closed()  # before any file is opened, which would take the place of a closed stream
-        escape_unknown()
         try:
-            status = _run(sys.argv[1:], signals)
-        except KeyboardInterrupt:  # once more, while the first was being told
-            status = signals.status
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except OSError:
-                give_up(stream)
-        return status
+            return _run(sys.argv[1:], signals)
+        except KeyboardInterrupt:
+            from scoreinv.cli.streams import finish, say
+
+            with contextlib.suppress(KeyboardInterrupt):  # once more
+                say(f"scoreinv: {signals.word}")
+                finish()
+            return signals.status
 
 
 def _run(arguments: list[str], signals: Signals) -> int:
+    from scoreinv.cli.streams import escape_unknown, finish, flush, give_up, open_closed, show_log
+
+    open_closed()  # before any file is opened, which would take the place of a closed stream
+    escape_unknown()
     try:
         from scoreinv.cli.app import run
         from scoreinv.cli.runtime import wait_passively
@@ -41,23 +40,22 @@ def _run(arguments: list[str], signals: Signals) -> int:
         show_log(quiet="--quiet" in arguments)
         status = run(arguments)
         flush()
-        return status
     except BrokenPipeError:
         give_up(sys.stdout)  # its reader went away (`scoreinv ... | head`), and has heard enough
-        return 1
-    except BaseException as error:
-        # A signal may have become another error on its way: in the midst of an import, for one.
-        if signals.came is not None or isinstance(error, KeyboardInterrupt):
-            say(f"scoreinv: {signals.word}")
-            return signals.status
-        if not isinstance(error, Exception):
-            raise
-        return _failed(error, arguments)
+        status = 1
+    except Exception as error:
+        if signals.came is not None:  # it has become another error, in the midst of an import for one
+            raise KeyboardInterrupt from error
+        status = _failed(error, arguments)
+    finish()
+    return status
 
 
 def _failed(error: Exception, arguments: list[str]) -> int:
     """Say what went wrong; returns the exit status."""
     from scoreinv.cli.failures import describe, exit_status
+    from scoreinv.cli.streams import put, say
+    from scoreinv.errors import ScoreinvError
 
     if "--debug" in arguments:
         import traceback

@@ -11,6 +11,14 @@ from types import FrameType
 _WORDS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "ended with its terminal"}
 
 
+class Ended(KeyboardInterrupt):
+    """A signal came.
+
+    It is not KeyboardInterrupt itself, of which Python remembers that it has passed code executed from a string, as in
+    the midst of imports: in the end it would end the process by SIGINT, whatever its exit status is.
+    """
+
+
 class Signals:
     """Which signal came, if any did."""
 
@@ -20,7 +28,7 @@ class Signals:
     def interrupt(self, number: int, frame: FrameType | None) -> None:
         """Note a signal, and interrupt what is being done."""
         self.came = signal.Signals(number)
-        raise KeyboardInterrupt
+        raise Ended
 
     @property
     def word(self) -> str:

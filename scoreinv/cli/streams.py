@@ -93,6 +93,15 @@ def give_up(stream: TextIO) -> None:
         os.close(null)
 
 
+def finish() -> None:
+    """Write out what the streams hold; what they do not take would be an error of the interpreter's at its end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            give_up(stream)
+
+
 def show_log(*, quiet: bool) -> None:
     """Show what the package logs on stderr: errors, and warnings unless quiet."""
     import logging

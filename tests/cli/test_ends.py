@@ -45,7 +45,7 @@ def test_a_signal_during_an_import(tmp_path, photo, mask, name, module, swallowe
     """As early as the command line is read, and in the midst of what takes long to load, which may turn it round."""
     modules = tmp_path / "modules"
     modules.mkdir()
-    code = f"import os, signal\nos.kill(os.getpid(), signal.{name})\n"
+    code = f"import os, signal\nexec('os.kill(os.getpid(), signal.{name})')\n"
     if swallowed:
         code = "try:\n    " + code.replace("\n", "\n    ") + "\nexcept BaseException:\n    raise ImportError('damaged')"
     (modules / f"{module}.py").write_text(code)
