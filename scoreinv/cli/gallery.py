@@ -16,6 +16,7 @@ from scoreinv.cli.outputs import (
     check_suffix,
     check_writable,
     output_folders,
+    refuse_existing,
 )
 from scoreinv.errors import InputError
 
@@ -46,7 +47,8 @@ def gallery_outputs(target: str, count: int, quality: int | None, settings: Sett
     check_quality(outputs, quality)
     folders = [] if target == STREAM else [Path(outputs[0]).parent]
     with output_folders(folders):
-        check_outputs(outputs, overwrite=settings.overwrite)
+        check_outputs(outputs[:1], overwrite=settings.overwrite)  # all have one folder
+        refuse_existing(outputs, overwrite=settings.overwrite)
         yield outputs
 
 

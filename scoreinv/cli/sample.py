@@ -222,7 +222,8 @@ def _draw(
     started = time.monotonic()
     side = session.prior.image_size
     parts = _parts(len(outputs), wanted.count, side)
-    check_gallery(len(parts[0]), (side, side), together=len(outputs) == 1)
+    if len(parts) == 1:
+        check_gallery(wanted.count, (side, side), together=len(outputs) == 1)
     nfe = 0
     with ProgressBar("sampling", quiet=settings.quiet) as bar:
         share = Share(bar.fraction, wanted.count)

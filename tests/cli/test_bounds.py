@@ -1,0 +1,56 @@
+"""What would take more memory than there is, is told before the work."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+from shell import photo_array
+
+
+@pytest.fixture
+def little_memory(monkeypatch):
+    monkeypatch.setattr("scoreinv.tasks.memory.available_bytes", lambda: 100_000)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("inpaint", "photo.png", "--mask", "mask.png", "--samples", "1000"),
+            "--samples 1000: so many pictures of 40x24",
+        ),
+        (("colorize", "gray.png", "--samples", "1000"), "--samples 1000: so many pictures of 40x24"),
+        (("sample", "-n", "100000", "-o", "grid.png"), "-n 100000: that many pictures of 16x16 take"),
+        (("sample", "-n", "100", "-o", "folder/"), "-n 100: that many pictures of 16x16 take"),
+        (
+            ("interpolate", "photo.png", "photo.png", "-n", "10000", "-o", "row.png"),
+            "-n 10000: that many pictures of 40x24",
+        ),
+    ],
+)
+def test_results_that_do_not_fit_into_memory(scoreinv, photo, mask, tmp_path, little_memory, words, said):
+    Image.fromarray(photo_array(channels=1)).save(tmp_path / "gray.png")
+    before = sorted(tmp_path.rglob("*"))
+    outcome = scoreinv(*words)
+    assert outcome.code == 2, outcome.err
+    assert outcome.err.count("\n") == 1
+    assert said in outcome.err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_one_picture_of_too_many(scoreinv, tmp_path, monkeypatch):
+    monkeypatch.setattr("scoreinv.imaging.source.MAX_MEGAPIXELS", 1)
+    outcome = scoreinv("sample", "-n", 4000, "-o", "grid.png")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "-n 4000: one picture of all would have 1 megapixels, and the limit is 1: name a folder" in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_parts_of_a_folder_are_bounded_by_their_pixels():
+    from scoreinv.cli.sample import _parts
+
+    assert [len(part) for part in _parts(1000, 1000, 64)] == [512, 488]
+    assert {len(part) for part in _parts(40, 40, 1024)} == {16, 8}
+    assert len(_parts(2, 2, 10**6)) == 2
+    assert [len(part) for part in _parts(1, 1000, 64)] == [1000]
+    assert sum(len(part) for part in _parts(1000, 1000, 100)) == 1000
