@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import typer
 
 from scoreinv.cli import colorize, convert, evaluate, inpaint, interpolate, likelihood, models, sample, train
@@ -31,13 +33,17 @@ def _root(version: VersionOption = False) -> None:
     pass
 
 
+@cache
+def _command() -> typer.core.TyperGroup:
+    return typer.main.get_command(app)
+
+
 def run(arguments: list[str]) -> int:
     """Run a command line; returns the exit status, and raises what the command or the reading of its line raises."""
-    command = typer.main.get_command(app)
     try:
-        # Not by `command.main`, which has its own ways to tell of an interruption.
-        with command.make_context("scoreinv", list(arguments)) as context:
-            command.invoke(context)
+        # Not by `main` of the command, which has its own ways to tell of an interruption.
+        with _command().make_context("scoreinv", list(arguments)) as context:
+            _command().invoke(context)
     except typer.Exit as end:
         return end.exit_code
     return 0

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from bad_input import CASES, Case, make_world
-from shell import Outcome
+from shell import Outcome, start_process
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +68,39 @@ def test_bad_input_in_json(refused, case: Case):
     record = json.loads(outcome.out)
     assert case.said in record["error"]
     assert outcome.err == f"scoreinv: error: {record['error']}\n"
+
+
+EARLY_KINDS = {"nothing given", "no such command", "no such choice", "masks", "outputs", "batches", "special files"}
+EARLY = [
+    case
+    for case in CASES
+    if case.kind in EARLY_KINDS
+    and case.words[0] in ("inpaint", "colorize", "likelihood")
+    and "--model" not in " ".join(case.words)
+][::8]
+"""Some that are told before torch is imported."""
+
+
+@pytest.fixture(scope="module")
+def processes(world: Path) -> dict[Case, Outcome]:
+    """Some commands of the table as processes of their own."""
+
+    def run(case: Case) -> Outcome:
+        process = start_process(*case.words, cwd=world)
+        out, err = process.communicate(timeout=120)
+        return Outcome(process.returncode, out.decode(), err.decode())
+
+    before = state(world)
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = dict(zip(EARLY, pool.map(run, EARLY), strict=True))
+    assert state(world) == before
+    return outcomes
+
+
+@pytest.mark.parametrize("case", EARLY, ids=str)
+def test_bad_input_as_a_process(processes, case: Case):
+    outcome = processes[case]
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith("scoreinv: error: ")
+    assert outcome.err.count("\n") == 1
+    assert case.said in outcome.err
