@@ -18,7 +18,7 @@ from scoreinv.prior import ScorePrior
 from scoreinv.sdes import SDE
 from scoreinv.training import draws
 from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, TrainingConfig
-from scoreinv.training.objectives import draw_times, per_image_loss, per_image_loss_given
+from scoreinv.training.objectives import draw_times, importance, per_image_loss, per_image_loss_given
 from scoreinv.training.observations import FINE_WITHHELD, draw_observed, on_other_film
 from scoreinv.training.pictures import Pictures
 
@@ -60,7 +60,8 @@ class Batch:
     def losses(self, objective: ObjectiveConfig, prior: ScorePrior) -> Tensor:
         """The objective for each picture, (B,)."""
         if self.observed is None:
-            return per_image_loss(objective, prior, self.images, self.times, self.noise)
+            losses = per_image_loss(objective, prior, self.images, self.times, self.noise)
+            return losses * importance(objective, prior.sde, self.times).to(losses)
         shown = (self.observed, self.refined)
         above = (self.fine, self.seen)
         return per_image_loss_given(objective, prior, self.images, *shown, self.times, self.noise, *above)

@@ -94,13 +94,15 @@ class ObjectiveConfig:
     Attributes:
         times: `continuous`, on [1e-5, 1]; or `discrete`, uniform on the grid of the SDE's `steps` times: SMLD
             on the VE SDE, DDPM on the DDPM chain.
-        weighting: `paper` (unit weight on the noise prediction), `likelihood` (g^2 on the score), or `uniform` (unit
-            weight on the output of an EDM-preconditioned network, in expectation); `residual`, for networks that take
-            an observation: the error of each picture over that of the guess it starts from, as decibels count it.
+        weighting: `paper` (unit weight on the noise prediction), `likelihood` (g^2 on the score; continuous times are
+            drawn by importance), or `uniform` (unit weight on the output of an EDM-preconditioned network, in
+            expectation); `residual`, for networks that take an observation: the error of each picture over that of the
+            guess it starts from, as decibels count it.
         sigma_data: of `uniform`; the preconditioning's.
         reduction: over a picture's values: `mean`, or `sum` (halved, as in the paper).
         focus: mean and standard deviation of the logarithm of the noise levels sigma / alpha (of pictures on [-1, 1])
-            that continuous times are drawn at (Karras et al. 2022, section 5); None: times are uniform.
+            that continuous times are drawn at (Karras et al. 2022, section 5); None: times are uniform. Not for the
+            likelihood weighting, which is a bound of the likelihood over uniform times only.
         stratified: spread the times of a batch evenly (one uniform offset); less noise, same expectation.
         label_smoothing: of a classifier: so much of the probability that is aimed at is spread over all classes.
     """
@@ -117,6 +119,10 @@ class ObjectiveConfig:
         _choice("objective.times", self.times, ("continuous", "discrete"))
         _choice("objective.weighting", self.weighting, ("paper", "likelihood", "uniform", "residual"))
         _require(self.focus is None or self.times == "continuous", "objective.focus is for continuous times")
+        _require(
+            self.focus is None or self.weighting != "likelihood",
+            "objective.focus does not go with the likelihood weighting, whose times are drawn by importance",
+        )
         _choice("objective.reduction", self.reduction, ("mean", "sum"))
         _require(0 <= self.label_smoothing < 1, "objective.label_smoothing must lie in [0, 1)")
 

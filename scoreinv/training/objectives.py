@@ -12,6 +12,10 @@ With x_t = alpha x0 + sigma z and e(x_t, t) = -sigma grad log p_t(x_t), every ob
                                                     leaves open: the error over that of the guess, for each picture
 
 SMLD and DDPM are the paper's weight at the discrete times t = i / (N - 1) of the VE SDE and of the DDPM chain.
+
+Objectives are expectations over uniform times. The likelihood weight grows as 1 / t, so that hardly any picture of a
+batch would count; its times are drawn by importance (Song et al. 2021, "Maximum likelihood training", appendix): with
+s = sigma / alpha it is g^2 / sigma^2 = 2 d ln s / dt, so times whose ln s is uniform make all of them count alike.
 """
 
 from __future__ import annotations
@@ -96,6 +100,28 @@ def _features(prior: ConditionalPrior, seen: Tensor, whole: Tensor) -> tuple[Ten
     return tuple(value.new_zeros(len(seen), *value.shape[1:]).index_put((whole,), value) for value in shown)
 
 
+def importance(objective: ObjectiveConfig, sde: SDE, t: Tensor) -> Tensor:
+    """Density of uniform times over that of the times t which `draw_times` draws, float64, the shape of t.
+
+    The factor that leaves the expectation of a loss what it is over uniform times. It is 1 but for the likelihood
+    weighting: a focus is there to change the expectation.
+    """
+    if not _by_importance(objective):
+        return torch.ones_like(t)
+    low, high = _log_levels(sde)
+    return 2 * (high - low) / (1 - TRAINING_START) / weight(objective, sde, t, (-1.0, 1.0))
+
+
+def _by_importance(objective: ObjectiveConfig) -> bool:
+    return objective.weighting == "likelihood" and objective.times == "continuous"
+
+
+def _log_levels(sde: SDE) -> tuple[float, float]:
+    """ln(sigma / alpha) at the first and the last time of training."""
+    low, high = sde.noise_to_signal(torch.tensor([TRAINING_START, 1.0], dtype=torch.float64)).log().tolist()
+    return low, high
+
+
 def _reduced(objective: ObjectiveConfig, error: Tensor) -> Tensor:
     squares = error.square().flatten(1)
     return squares.mean(1) if objective.reduction == "mean" else 0.5 * squares.sum(1)
@@ -104,7 +130,7 @@ def _reduced(objective: ObjectiveConfig, error: Tensor) -> Tensor:
 def draw_times(
     objective: ObjectiveConfig, sde: SDE, data_range: Range, count: int, generator: np.random.Generator
 ) -> Tensor:
-    """Times (count,) of a batch, float64: uniform on [1e-5, 1], focused, or on the grid i / (steps - 1).
+    """Times (count,) of a batch, float64: on [1e-5, 1] uniform, by importance or focused, or the grid i / (steps - 1).
 
     Stratified times are (offset + i / count) mod 1, brought to the interval (Kingma et al. 2021, appendix I.1).
     """
@@ -112,6 +138,10 @@ def draw_times(
     uniform = (generator.random() + spread) % 1.0 if objective.stratified else generator.random(count)
     if objective.times == "discrete":
         return torch.from_numpy(np.floor(uniform * sde.steps) / (sde.steps - 1))
+    if _by_importance(objective):
+        low, high = _log_levels(sde)
+        levels = np.exp(low + uniform * (high - low))
+        return time_at(sde, torch.from_numpy(levels)).clamp(TRAINING_START, 1.0)
     if objective.focus is not None:
         mean, std = objective.focus
         levels = np.exp(mean + std * special.ndtri(uniform)) * (data_range[1] - data_range[0]) / 2

@@ -13,7 +13,7 @@ from scoreinv.sdes import DDPM, SDE, TRAINING_START, VE, VP, SubVP, broadcast
 from scoreinv.training.batches import Batch
 from scoreinv.training.config import ObjectiveConfig
 from scoreinv.training.draws import TIMES, stream
-from scoreinv.training.objectives import check, draw_times, per_image_loss, weight
+from scoreinv.training.objectives import check, draw_times, importance, per_image_loss, weight
 from scoreinv.training.validation import evaluate
 
 SDES = [VE(0.01, 50.0), VP(), SubVP()]
@@ -90,6 +90,52 @@ def test_focused_times_have_log_normal_noise_levels_of_centred_pictures(sde: SDE
         levels = (scale * sde.noise_to_signal(times)).log()
         assert float(levels.mean()) == pytest.approx(-1, abs=0.01)
         assert float(levels.std()) == pytest.approx(0.7, abs=0.01)
+
+
+LIKELIHOOD = ObjectiveConfig(weighting="likelihood")
+
+
+@pytest.mark.parametrize("sde", SDES, ids=lambda sde: type(sde).__name__)
+def test_times_of_the_likelihood_weighting_have_the_density_of_its_weight(sde: SDE) -> None:
+    """Their distribution function is the weight's integral, here in closed form: even for stratified times."""
+    times = draw_times(LIKELIHOOD, sde, UNIT, 64, stream(0, TIMES, 0)).sort().values
+    assert TRAINING_START <= times.min() < times.max() <= 1
+    if isinstance(sde, VE):
+        integral, span = times, 1 - TRAINING_START
+    else:
+        # VP: sigma^2 / alpha^2 = e^B - 1. Sub-VP: sigma / alpha = 2 sinh(B / 2).
+        ends = torch.tensor([TRAINING_START, 1.0], dtype=torch.float64)
+        log_level = (lambda b: b.expm1().log() / 2) if isinstance(sde, VP) else (lambda b: (b / 2).sinh().log())
+        integral, (low, high) = log_level(sde.integral(times)), log_level(sde.integral(ends))
+        span = high - low
+    even = torch.full((63,), float(span) / 64, dtype=torch.float64)
+    torch.testing.assert_close(integral.diff(), even, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("sde", [*SDES, DDPM()], ids=lambda sde: type(sde).__name__)
+def test_times_by_importance_leave_the_expectation_and_let_all_pictures_count_alike(sde: SDE) -> None:
+    times = draw_times(LIKELIHOOD, sde, UNIT, 4096, stream(0, TIMES, 3))
+    weights = weight(LIKELIHOOD, sde, times, UNIT) * importance(LIKELIHOOD, sde, times)
+    torch.testing.assert_close(weights, weights[:1].expand(4096), rtol=1e-9, atol=0)
+    # Over uniform times, by the trapezoidal rule on a grid that is fine where the weight is large.
+    grid = torch.logspace(np.log10(TRAINING_START), 0, 100_001, dtype=torch.float64)
+    for loss in (torch.ones_like, lambda t: (1 + 5 * t).reciprocal(), lambda t: t.sqrt()):
+        exact = torch.trapezoid(weight(LIKELIHOOD, sde, grid, UNIT) * loss(grid), grid) / (1 - TRAINING_START)
+        assert float((weights * loss(times)).mean()) == pytest.approx(float(exact), rel=2e-3)
+
+
+def test_a_batch_corrects_the_loss_for_how_its_times_were_drawn() -> None:
+    prior, x0, t, z = _case(VP())
+    batch = Batch(x0, t, z, None)
+    plain = per_image_loss(LIKELIHOOD, prior, x0, t, z)
+    torch.testing.assert_close(batch.losses(LIKELIHOOD, prior), plain * importance(LIKELIHOOD, VP(), t))
+    paper = ObjectiveConfig()
+    torch.testing.assert_close(batch.losses(paper, prior), per_image_loss(paper, prior, x0, t, z))
+
+
+def test_a_focus_does_not_go_with_the_likelihood_weighting() -> None:
+    with pytest.raises(InputError, match="focus does not go with the likelihood"):
+        ObjectiveConfig(weighting="likelihood", focus=(0.0, 1.0))
 
 
 def test_discrete_times_are_the_grid_each_equally_often() -> None:
