@@ -212,7 +212,7 @@ def _configuration(
     elif name.endswith(".json"):
         run = read_config(Path(name))
     else:
-        run = paper_training(name, DataConfig(mode="resize"))
+        run = paper_training(name)
     if settings.given_seed is not None:
         run = replace(run, seed=settings.given_seed)
     if settings.precision is not PrecisionChoice.AUTO:

@@ -12,8 +12,11 @@ from scoreinv.preconditioning import EDM, ResidualEDM
 from scoreinv.sdes import SDE
 from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, OptimizerConfig, TrainingConfig
 
+PAPER_DATA = DataConfig(mode="resize", holdout_fraction=0.0)
+"""Whole pictures, of which none is held out: the paper measures on sets of their own."""
 
-def paper_training(name: str, data: DataConfig) -> TrainingConfig:
+
+def paper_training(name: str, data: DataConfig = PAPER_DATA) -> TrainingConfig:
     """A published model trained as in the paper; raises CheckpointError listing the names when there is none such."""
     model = published(name)
     return TrainingConfig(

@@ -316,6 +316,22 @@ def test_configurations_that_are_not_such(scoreinv, configuration, entries, said
     assert not Path("run").exists()
 
 
+def test_a_published_model_is_trained_on_all_pictures(scoreinv, monkeypatch, tmp_path):
+    """Its configuration; the training itself would take hours."""
+    runs = []
+
+    def train(run, out, **options):
+        runs.append(run)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scoreinv.training.loop.train", train)
+    (tmp_path / "photos").mkdir()
+    outcome = scoreinv("train", "--config", "vp/cifar10_ddpm", "--data", "photos", "--steps", 9)
+    assert outcome.code == 130
+    assert (runs[0].data.source, runs[0].data.mode, runs[0].data.holdout_fraction) == ("photos", "resize", 0)
+    assert (runs[0].steps, runs[0].ema_decay) == (9, 0.9999)
+
+
 def test_train_into_a_dated_folder(scoreinv, configuration, tmp_path):
     assert scoreinv("train", "--config", configuration, "--steps", 1).code == 0
     (folder,) = (tmp_path / "runs").iterdir()

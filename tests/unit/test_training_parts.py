@@ -101,6 +101,35 @@ def test_published_settings_make_a_whole_configuration(name: str) -> None:
     assert config.optimizer == OptimizerConfig(2e-4, 0.9, 0.999, 1e-8, warmup=5000, clip=1.0)
 
 
+@pytest.mark.parametrize(
+    ("name", "reduction", "ema_decay", "batch_size", "steps"),
+    [
+        ("ve/cifar10_ncsnpp", "sum", 0.999, 128, 1_300_001),
+        ("ve/cifar10_ncsnpp_deep_continuous", "sum", 0.999, 128, 950_001),
+        ("ve/church_ncsnpp_continuous", "sum", 0.999, 64, 2_400_001),
+        ("ve/ffhq_ncsnpp_continuous", "mean", 0.9999, 8, 2_400_001),
+        ("vp/cifar10_ddpm", "mean", 0.9999, 128, 1_300_001),
+        ("subvp/cifar10_ddpmpp_deep_continuous", "mean", 0.9999, 128, 950_001),
+    ],
+)
+def test_published_models_are_trained_as_in_the_paper(
+    name: str, reduction: str, ema_decay: float, batch_size: int, steps: int
+) -> None:
+    """Reference: configs/default_*.py and those of the models; one uniform time a picture, weight 1."""
+    config = paper_training(name)
+    assert (config.objective.reduction, config.ema_decay) == (reduction, ema_decay)
+    assert (config.batch_size, config.steps) == (batch_size, steps)
+    assert (config.objective.weighting, config.objective.stratified, config.objective.focus) == ("paper", False, None)
+    assert (config.data.mode, config.data.flip, config.data.dequantise) == ("resize", True, False)
+    assert config.data.holdout_fraction == 0
+
+
+@pytest.mark.parametrize("name", ["ve/ncsn/cifar10", "ve/ncsnv2/bedroom"])
+def test_configurations_of_earlier_networks_are_told_apart_from_unknown_ones(name: str) -> None:
+    with pytest.raises(InputError, match="no weights of them were published"):
+        paper_training(name)
+
+
 def test_parts_left_out_of_a_configuration_are_defaults() -> None:
     data = small_training(VP(), DataConfig()).to_dict()
     config = TrainingConfig.from_dict({"model": data["model"], "steps": 5, "objective": {"reduction": "sum"}})
