@@ -40,6 +40,8 @@ from scoreinv.imaging.rare_tiff import decode_rare_tiff, unpremultiply
 from scoreinv.imaging.source import DAMAGE, Source, check_frame, check_size, reason
 
 READABLE = "PNG, JPEG, TIFF, WebP, GIF, BMP or PNM"
+PREFIX_BYTES = 16
+"""Of a file, which tell its kind."""
 
 _SUBFILE_TYPE, _BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR_CONFIGURATION = 254, 258, 262, 284
 _SIXTEEN_BITS = re.compile(r"(RGB|RGBA|RGBX|RGBa);16([LBN])")
@@ -83,13 +85,7 @@ def decode(source: Source, frame: int | None = None) -> Decoded:
         OSError: the file cannot be opened.
     """
     with source.open() as stream:
-        prefix = stream.read(16)
-        if not prefix:
-            raise InputError(f"{source.name}: the file is empty")
-        known = [(kind, plugin) for kind, accepts, plugin in _PLUGINS if accepts(prefix)]
-        if not known:
-            raise InputError(f"{source.name}: not a picture of a kind that is read here ({READABLE}): convert it first")
-        kind, plugin = known[0]
+        kind, plugin = kind_of(stream.read(PREFIX_BYTES), source.name)
         try:
             image = _open(plugin, stream)
             if image is None:
@@ -110,6 +106,16 @@ def decode(source: Source, frame: int | None = None) -> Decoded:
             raise InputError(f"{source.name}: too large for a {kind} file: save it as PNG or TIFF") from error
         except DAMAGE as error:
             raise InputError(f"{source.name}: damaged or incomplete {kind} file ({reason(error)})") from error
+
+
+def kind_of(prefix: bytes, name: str) -> tuple[str, type[ImageFile.ImageFile]]:
+    """The kind of a file that begins with `prefix`, and what reads it; InputError when it is none that is read here."""
+    if not prefix:
+        raise InputError(f"{name}: the file is empty")
+    known = [(kind, plugin) for kind, accepts, plugin in _PLUGINS if accepts(prefix)]
+    if not known:
+        raise InputError(f"{name}: not a picture of a kind that is read here ({READABLE}): convert it first")
+    return known[0]
 
 
 def decode_image(image: Image.Image, name: str) -> Decoded:

@@ -7,12 +7,16 @@ import json
 import logging
 import math
 import os
+import re
+import stat
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -20,7 +24,7 @@ from PIL import Image
 from scoreinv.checkpoints.files import atomic_write
 from scoreinv.errors import InputError
 from scoreinv.imaging.decode import decode
-from scoreinv.imaging.source import Source
+from scoreinv.imaging.source import Source, reason
 from scoreinv.training.archives import open_archive, read_entry
 from scoreinv.training.config import DataConfig
 
@@ -34,7 +38,9 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp",
 _CACHED_FROM = 5000  # so many pictures take long enough to decode that the result is kept
 _ZOOMED_SIDES = 1.5
 _CHUNK = 256
-_DECODING_ERRORS = (InputError, OSError, EOFError, RuntimeError)
+_HASHED_BYTES = 2**26
+_ENLARGED_PIXELS = 2**26
+_SAMPLE = re.compile(r"step-\d+\.png")
 
 
 @dataclass(frozen=True)
@@ -46,27 +52,40 @@ class Pictures:
         levels: of each picture, HxWxC uint8 arrays from the finest scale to the coarsest.
         labels: (N,) index into `classes`, or None when the source has no class folders.
         classes: names of the class folders, sorted.
+        digest: changes with the names and contents of the files, wherever they lie.
     """
 
     names: tuple[str, ...]
     levels: tuple[tuple[np.ndarray, ...], ...]
     labels: np.ndarray | None = None
     classes: tuple[str, ...] = ()
+    digest: str = ""
 
     def __len__(self) -> int:
         return len(self.names)
 
     def subset(self, indices: Sequence[int]) -> Pictures:
-        """Some of the pictures, in the order given."""
+        """Some of the pictures, in the order given; the digest stays that of all."""
         labels = None if self.labels is None else self.labels[list(indices)]
         names, levels = (tuple(values[i] for i in indices) for values in (self.names, self.levels))
-        return Pictures(names, levels, labels, self.classes)
+        return Pictures(names, levels, labels, self.classes, self.digest)
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """One picture: its name, its pyramid, and a checksum of its file."""
+
+    name: str
+    levels: tuple[np.ndarray, ...]
+    checksum: int
 
 
 def load_pictures(
     config: DataConfig, side: int, channels: int, *, cache: Path | None = None, limit: int | None = None
 ) -> Pictures:
     """Decode the pictures of the source, in the order of their names; broken ones are warned of and left out.
+
+    What a training run has drawn is no picture to train on (`samples/step-000001000.png` in a run's folder).
 
     With a `limit` only about so many files are taken, evenly spaced. Many pictures, or more than `memory_gb` of them,
     are also kept in the folder `cache` (if given), where the next run finds them. Raises InputError when the source is
@@ -81,11 +100,12 @@ def load_pictures(
             files = files[:: max(1, len(files) // limit)]
         key = _fingerprint(files, config, side, channels)
         found = None if cache is None else _open_cache(cache, key, config.memory_gb)
-        names, levels = found or _decode_all(files, config, side, channels, key, cache)
-    if not names:
+        decoded = found or _decode_all(files, config, side, channels, key, cache)
+    if not decoded:
         raise InputError(f"{source}: none of its {len(files)} pictures is readable")
-    labels, classes = _class_labels(names)
-    return Pictures(tuple(names), tuple(levels), labels, classes)
+    names = tuple(picture.name for picture in decoded)
+    digest = _hash([(picture.name, picture.checksum) for picture in decoded])
+    return Pictures(names, tuple(picture.levels for picture in decoded), *_class_labels(names), digest)
 
 
 def class_names(source: Path) -> tuple[str, ...]:
@@ -129,72 +149,87 @@ class _File:
 
     name: str
     version: tuple[int, int]
-    content: Path | tuple[zipfile.ZipFile, str]
+    content: Path | tuple[zipfile.ZipFile, zipfile.ZipInfo]
 
     def source(self) -> Source:
+        """Where its bytes come from; a member of a zip is judged by its size and kind before it is read."""
         if isinstance(self.content, Path):
             return Source(str(self.content), self.content)
         archive, member = self.content
-        return Source(f"{archive.filename}/{member}", read_entry(archive, member))
+        return Source(f"{archive.filename}/{self.name}", read_entry(archive, member))
+
+    def checksum(self) -> int:
+        """CRC-32 of its content; of a very large file of its beginning."""
+        if isinstance(self.content, Path):
+            with self.content.open("rb") as stream:
+                return zlib.crc32(stream.read(_HASHED_BYTES))
+        return self.content[1].CRC
 
 
 def _find(source: Path, stack: ExitStack) -> list[_File]:
     """The picture files of a folder or zip, sorted by name; an opened zip is closed by `stack`."""
-    if source.is_dir():
-        paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    try:
+        mode = source.stat().st_mode
+    except FileNotFoundError as error:
+        raise InputError(f"{source}: no such folder or zip file") from error
+    except OSError as error:
+        raise InputError(f"{source}: cannot be read: {error.strerror}") from error
+    if stat.S_ISDIR(mode):
+        found = (path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+        paths = sorted(path for path in found if not _is_sample(path))
         stats = ((path, path.stat()) for path in paths)
         return [_File(p.relative_to(source).as_posix(), (s.st_size, s.st_mtime_ns), p) for p, s in stats]
-    if not source.exists():
-        raise InputError(f"{source}: no such folder or zip file")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{source}: neither a folder nor a zip file")
     archive = stack.enter_context(open_archive(source))
     members = [info for info in archive.infolist() if PurePosixPath(info.filename).suffix.lower() in SUFFIXES]
     members = [info for info in members if not PurePosixPath(info.filename).name.startswith(".")]
     return [
-        _File(info.filename, (info.file_size, info.CRC), (archive, info.filename))
+        _File(info.filename, (info.file_size, info.CRC), (archive, info))
         for info in sorted(members, key=lambda info: info.filename)
     ]
 
 
+def _is_sample(path: Path) -> bool:
+    """Whether a picture lies in the folder of a training run, where the run has drawn it."""
+    return (
+        _SAMPLE.fullmatch(path.name) is not None
+        and path.parent.name == "samples"
+        and (path.parent.parent / "metrics.jsonl").exists()
+    )
+
+
 def _decode_all(
     files: list[_File], config: DataConfig, side: int, channels: int, key: str, cache: Path | None
-) -> tuple[list[str], list[tuple[np.ndarray, ...]]]:
-    names: list[str] = []
-    levels: list[tuple[np.ndarray, ...]] = []
+) -> list[_Decoded]:
+    kept: list[_Decoded] = []
     limit = config.memory_gb * 2**30
     size = 0
     decoded = _decoded(files, config, side, channels)
-    for name, pyramid in decoded:
-        names.append(name)
-        levels.append(pyramid)
-        size += sum(level.nbytes for level in pyramid)
+    for picture in decoded:
+        kept.append(picture)
+        size += sum(level.nbytes for level in picture.levels)
         if size > limit:
             break
     if size > limit:
         if cache is None:
             raise InputError(f"the decoded pictures take more than {config.memory_gb:g} GB: raise data.memory_gb")
-        return _spill(cache, key, names, levels, decoded, config)
+        return _spill(cache, key, kept, decoded, config)
     if cache is not None and len(files) >= _CACHED_FROM:
         try:
-            _write_cache(cache, key, zip(names, levels, strict=True))
+            _write_cache(cache, key, kept)
         except OSError as error:
             _log.warning("the decoded pictures are not kept for the next run: %s", error)
-    return names, levels
+    return kept
 
 
-def _spill(
-    cache: Path,
-    key: str,
-    names: list[str],
-    levels: list[tuple[np.ndarray, ...]],
-    rest: Iterator[tuple[str, tuple[np.ndarray, ...]]],
-    config: DataConfig,
-) -> tuple[list[str], list[tuple[np.ndarray, ...]]]:
+def _spill(cache: Path, key: str, kept: list[_Decoded], rest: Iterator[_Decoded], config: DataConfig) -> list[_Decoded]:
     """More pictures than memory takes: into the cache file, which is then mapped."""
 
-    def pictures() -> Iterator[tuple[str, tuple[np.ndarray, ...]]]:
-        for index, name in enumerate(names):
-            yield name, levels[index]
-            levels[index] = ()
+    def pictures() -> Iterator[_Decoded]:
+        kept.reverse()
+        while kept:
+            yield kept.pop()
         yield from rest
 
     _log.info("the decoded pictures take more than %g GB and go to %s", config.memory_gb, cache)
@@ -208,15 +243,13 @@ def _spill(
     return found
 
 
-def _decoded(
-    files: list[_File], config: DataConfig, side: int, channels: int
-) -> Iterator[tuple[str, tuple[np.ndarray, ...]]]:
-    """Names and pyramids of the readable files, in order, decoded by a pool of threads a chunk at a time."""
+def _decoded(files: list[_File], config: DataConfig, side: int, channels: int) -> Iterator[_Decoded]:
+    """The readable files, in order, decoded by a pool of threads a chunk at a time."""
 
-    def attempt(file: _File) -> tuple[np.ndarray, ...] | Exception:
+    def attempt(file: _File) -> _Decoded | Exception:
         try:
-            return _pyramid(file, config, side, channels)
-        except _DECODING_ERRORS as error:
+            return _Decoded(file.name, _pyramid(file, config, side, channels), file.checksum())
+        except Exception as error:  # decoders raise all kinds on damaged files, and one picture ends no training
             return error
 
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
@@ -224,9 +257,9 @@ def _decoded(
             chunk = files[start : start + _CHUNK]
             for file, result in zip(chunk, pool.map(attempt, chunk), strict=True):
                 if isinstance(result, Exception):
-                    _log.warning("%s is left out: %s", file.name, result)
+                    _log.warning("%s is left out: %s", file.name, reason(result))
                 else:
-                    yield file.name, result
+                    yield result
 
 
 def _pyramid(file: _File, config: DataConfig, side: int, channels: int) -> tuple[np.ndarray, ...]:
@@ -248,6 +281,8 @@ def _pyramid(file: _File, config: DataConfig, side: int, channels: int) -> tuple
     if not sizes:
         scale = side / min(width, height)
         sizes = [(max(round(width * scale), side), max(round(height * scale), side))]
+        if math.prod(sizes[0]) > _ENLARGED_PIXELS:
+            raise InputError(f"{file.name}: {width}x{height} is too narrow: it would be enlarged to {side} pixels")
     return tuple(np.atleast_3d(np.asarray(_resized(image, size))) for size in sizes)
 
 
@@ -282,31 +317,47 @@ def _class_labels(names: Sequence[str]) -> tuple[np.ndarray | None, tuple[str, .
 
 def _name_hash(name: str) -> float:
     """A number in [0, 1) that depends on the name alone."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big") / 2**56
+    return int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:7], "big") / 2**56
 
 
 def _fingerprint(files: list[_File], config: DataConfig, side: int, channels: int) -> str:
     """Changes with the files and with everything that decides how they are decoded."""
     what = [config.mode, config.scales if config.mode == "crops" else (), side, channels]
     what.append([(file.name, file.version) for file in files])
-    return hashlib.sha256(json.dumps(what).encode()).hexdigest()
+    return _hash(what)
 
 
-def _write_cache(cache: Path, key: str, pictures: Iterable[tuple[str, tuple[np.ndarray, ...]]]) -> None:
+def _hash(values: list[Any]) -> str:
+    """Of what can be written as JSON."""
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
+
+
+def _write_cache(cache: Path, key: str, pictures: Iterable[_Decoded]) -> None:
     """The values of all levels one after another in `pictures.bin`, their names and shapes in `pictures.json`."""
     cache.mkdir(parents=True, exist_ok=True)
     index, size = [], 0
     with atomic_write(cache / "pictures.bin") as temporary, temporary.open("wb") as file:
-        for name, pyramid in pictures:
-            index.append([name, [level.shape for level in pyramid]])
-            for level in pyramid:
+        for picture in pictures:
+            index.append([picture.name, [level.shape for level in picture.levels], picture.checksum])
+            for level in picture.levels:
                 file.write(level.tobytes())
                 size += level.nbytes
     with atomic_write(cache / "pictures.json") as temporary:
         temporary.write_text(json.dumps({"key": key, "size": size, "pictures": index}))
 
 
-def _open_cache(cache: Path, key: str, memory_gb: float) -> tuple[list[str], list[tuple[np.ndarray, ...]]] | None:
+def is_cache(cache: Path) -> bool:
+    """Whether a folder's `pictures.bin` and `pictures.json`, where they are there, are of `load_pictures`."""
+    try:
+        index = json.loads((cache / "pictures.json").read_text())
+    except FileNotFoundError:
+        return not (cache / "pictures.bin").exists()
+    except (OSError, ValueError):
+        return False
+    return isinstance(index, dict) and index.keys() == {"key", "size", "pictures"}
+
+
+def _open_cache(cache: Path, key: str, memory_gb: float) -> list[_Decoded] | None:
     """What `_write_cache` wrote, in memory if it fits, else mapped; None when there is no such file."""
     path = cache / "pictures.bin"
     try:
@@ -315,15 +366,14 @@ def _open_cache(cache: Path, key: str, memory_gb: float) -> tuple[list[str], lis
             return None
         fits = index["size"] <= memory_gb * 2**30
         flat = np.fromfile(path, np.uint8) if fits else np.memmap(path, np.uint8, mode="r")
-    except (OSError, ValueError, KeyError):
+        decoded, offset = [], 0
+        for name, shapes, checksum in index["pictures"]:
+            pyramid = []
+            for shape in shapes:
+                count = math.prod(shape)
+                pyramid.append(flat[offset : offset + count].reshape(shape))
+                offset += count
+            decoded.append(_Decoded(name, tuple(pyramid), checksum))
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    names, levels, offset = [], [], 0
-    for name, shapes in index["pictures"]:
-        pyramid = []
-        for shape in shapes:
-            count = math.prod(shape)
-            pyramid.append(flat[offset : offset + count].reshape(shape))
-            offset += count
-        names.append(name)
-        levels.append(tuple(pyramid))
-    return names, levels
+    return decoded

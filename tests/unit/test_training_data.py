@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import zipfile
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +17,10 @@ from gaussian import write_noise_pictures
 from PIL import Image
 
 from scoreinv.errors import InputError
+from scoreinv.imaging.decode import Decoded
+from scoreinv.imaging.source import Source
 from scoreinv.sdes import VE
+from scoreinv.training import archives
 from scoreinv.training import pictures as pictures_module
 from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import DataConfig, ObjectiveConfig
@@ -87,6 +92,153 @@ def test_sources_without_pictures_are_refused(tmp_path: Path) -> None:
     for name, message in cases.items():
         with pytest.raises(InputError, match=message):
             load_pictures(DataConfig(str(tmp_path / name)), 8, 3)
+
+
+def _zip_of(path: Path, members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> bytes:
+    """A picture file's bytes."""
+    _gradient(tmp_path, "good.png", 20, 20)
+    return (tmp_path / "good.png").read_bytes()
+
+
+def test_members_of_a_zip_are_judged_before_they_are_read(
+    good: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By what they say of their size, by their beginning and by how they are compressed: each can take all memory."""
+    archive = _zip_of(tmp_path / "a.zip", {"good.png": good, "large.png": good + bytes(200_000), "other.png": bytes(9)})
+    read, reading = [], zipfile.ZipFile.read
+
+    def noted(self: zipfile.ZipFile, member: zipfile.ZipInfo, pwd: bytes | None = None) -> bytes:
+        read.append(member.filename)
+        return reading(self, member, pwd)
+
+    monkeypatch.setattr(zipfile.ZipFile, "read", noted)
+    monkeypatch.setattr(archives, "ENTRY_BYTES", 100_000)
+    assert load_pictures(DataConfig(str(archive)), 8, 3).names == ("good.png",)
+    assert read == ["good.png"]
+    assert "large.png is left out" in caplog.text
+    assert "other.png is left out" in caplog.text
+    rare = _zip_of(tmp_path / "b.zip", {"good.png": good}, zipfile.ZIP_BZIP2)
+    with pytest.raises(InputError, match="none of its 1"):
+        load_pictures(DataConfig(str(rare)), 8, 3)
+    assert read == ["good.png"]
+
+
+def test_a_zip_whose_members_share_their_bytes_is_refused(good: bytes, tmp_path: Path) -> None:
+    archive = _zip_of(tmp_path / "a.zip", {f"{n}.png": good + bytes(10 * n) for n in range(40)}, zipfile.ZIP_STORED)
+    content = bytearray(archive.read_bytes())
+    directory = content.index(b"PK\x01\x02")
+    while content[directory : directory + 4] == b"PK\x01\x02":
+        content[directory + 20 : directory + 24] = (100_000).to_bytes(4, "little")  # compressed size
+        directory += 46 + int.from_bytes(content[directory + 28 : directory + 30], "little")
+    archive.write_bytes(content)
+    with pytest.raises(InputError, match="members overlap"):
+        load_pictures(DataConfig(str(archive)), 8, 3)
+
+
+def test_a_damaged_zip_is_an_input_error(good: bytes, tmp_path: Path) -> None:
+    """Bytes changed at random (seeded): nothing but InputError comes out, and a whole zip mostly stays readable."""
+    archive = _zip_of(tmp_path / "a.zip", {f"{n}.png": good for n in range(3)})
+    whole, generator = archive.read_bytes(), np.random.default_rng(0)
+    for _ in range(200):
+        content = np.frombuffer(whole, np.uint8).copy()
+        places = len(whole) - 1 - generator.integers(min(len(whole), 300), size=4)  # most in the directory
+        content[places] = generator.integers(256, size=4)
+        archive.write_bytes(content.tobytes())
+        try:
+            load_pictures(DataConfig(str(archive)), 8, 3)
+        except InputError:
+            continue
+
+
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError, OverflowError, AttributeError, RecursionError, MemoryError, zlib.error, SyntaxError]
+)
+def test_a_picture_that_cannot_be_decoded_in_any_way_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: type[Exception]
+) -> None:
+    for name in ("a.png", "b.png"):
+        _gradient(tmp_path, name, 20, 20)
+    decode = pictures_module.decode
+
+    def failing(source: Source, frame: int) -> Decoded:
+        if source.name.endswith("a.png"):
+            raise error("odd")
+        return decode(source, frame)
+
+    monkeypatch.setattr(pictures_module, "decode", failing)
+    assert load_pictures(DataConfig(str(tmp_path)), 8, 3).names == ("b.png",)
+    assert "a.png is left out: odd" in caplog.text
+
+
+def test_a_picture_too_narrow_to_be_enlarged_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _gradient(tmp_path, "a.png", 20, 20)
+    Image.new("L", (60_000, 1)).save(tmp_path / "line.png")
+    assert load_pictures(DataConfig(str(tmp_path)), 64, 3).names == ("a.png",)
+    assert "line.png is left out: line.png: 60000x1 is too narrow" in caplog.text
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs devices and pipes")
+def test_neither_devices_nor_pipes_are_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    _gradient(tmp_path, "a.png", 20, 20)
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    assert load_pictures(DataConfig(str(tmp_path)), 8, 3).names == ("a.png",)
+    for source in ("/dev/zero", tmp_path / "pipe.png"):
+        with pytest.raises(InputError, match="neither a folder nor a zip file"):
+            load_pictures(DataConfig(str(source)), 8, 3)
+    with pytest.raises(InputError, match="cannot be read"):
+        load_pictures(DataConfig("x" * 5000), 8, 3)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs names of any bytes")
+def test_names_that_are_no_text_are_names_all_the_same(tmp_path: Path) -> None:
+    _gradient(tmp_path, "a.png", 20, 20)
+    (tmp_path / "a.png").rename(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png"))
+    data = DataConfig(str(tmp_path))
+    assert len(split(load_pictures(data, 8, 3), data)[0]) == 1
+
+
+def test_what_a_run_has_drawn_is_no_picture_to_train_on(tmp_path: Path) -> None:
+    _gradient(tmp_path, "photos/a.png", 20, 20)
+    for run in (".", "runs/one"):  # a run in the folder of the pictures itself, and one below it
+        _gradient(tmp_path / run, "samples/step-000001000.png", 20, 20)
+        (tmp_path / run / "metrics.jsonl").write_text("")
+    _gradient(tmp_path, "other/samples/step-000001000.png", 20, 20)  # of no run
+    _gradient(tmp_path, "samples/mine.png", 20, 20)
+    names = load_pictures(DataConfig(str(tmp_path)), 8, 3).names
+    assert names == ("other/samples/step-000001000.png", "photos/a.png", "samples/mine.png")
+
+
+def test_the_digest_is_of_names_and_contents_wherever_they_lie(tmp_path: Path) -> None:
+    folder = tmp_path / "one"
+    _gradient(folder, "a.png", 20, 20)
+    _gradient(folder, "b.png", 20, 20)
+
+    def digest(source: Path) -> str:
+        return load_pictures(DataConfig(str(source)), 8, 3).digest
+
+    first = digest(folder)
+    archive = _zip_of(tmp_path / "one.zip", {name: (folder / name).read_bytes() for name in ("a.png", "b.png")})
+    os.utime(folder / "a.png", ns=(0, 0))
+    assert digest(folder) == digest(archive) == digest(folder.rename(tmp_path / "moved")) == first
+    changed = tmp_path / "moved" / "a.png"
+    before = changed.stat()
+    Image.fromarray(np.full((20, 20, 3), 7, np.uint8)).save(changed)
+    content = changed.read_bytes()
+    changed.write_bytes(content + bytes(max(0, before.st_size - len(content))))
+    os.utime(changed, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other = digest(tmp_path / "moved")
+    assert other != first
+    changed.rename(changed.with_name("aa.png"))
+    assert digest(tmp_path / "moved") not in (first, other)
 
 
 def test_the_builtin_photographs_train_at_64_pixels() -> None:
@@ -257,7 +409,7 @@ def test_decoded_pictures_are_kept_and_found_again(
     monkeypatch.setattr(pictures_module, "_pyramid", None)  # decoding again would fail
     second = load_pictures(data, 8, 3, cache=cache)
     for loaded in (first, second):
-        assert loaded.names == plain.names
+        assert (loaded.names, loaded.digest) == (plain.names, plain.digest)
         for one, other in zip(plain.levels, loaded.levels, strict=True):
             assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
     monkeypatch.undo()
