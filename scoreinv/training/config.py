@@ -12,6 +12,12 @@ from scoreinv.checkpoints.validation import build_dataclass, read_json
 from scoreinv.errors import InputError
 from scoreinv.preconditioning import ResidualEDM
 
+MOST_STEPS = 999_999_999
+"""What the nine digits of a state's name count."""
+
+MOST_PICTURES = 2**20
+"""Of a batch; far more than any memory takes of pictures of a useful size."""
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -53,10 +59,12 @@ class DataConfig:
         _choice("data.mode", self.mode, ("crops", "resize", "zooms"))
         _require(0 < self.least_zoom <= 1, "data.least_zoom must lie in (0, 1]")
         _require(all(0 < share <= 1 for _, share in self.shares), "data.shares must lie in (0, 1]")
+        _require(self.source != "", "data.source is empty: name a folder or a zip file, or leave it out")
         _require(bool(self.scales) and all(0 < scale <= 1 for scale in self.scales), "data.scales must lie in (0, 1]")
-        _require(self.detail_candidates >= 1, "data.detail_candidates must be at least 1")
-        _require(self.shift >= 0, "data.shift must not be negative")
+        _require(1 <= self.detail_candidates <= 1000, "data.detail_candidates must be 1 to 1000")
+        _require(0 <= self.shift <= 1000, "data.shift must be 0 to 1000 pixels")
         _require(0 <= self.holdout_fraction < 1, "data.holdout_fraction must lie in [0, 1)")
+        _require(0 < self.memory_gb < math.inf, "data.memory_gb must be a positive number")
 
 
 @dataclass(frozen=True)
@@ -83,8 +91,10 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         _choice("optimizer.anneal", self.anneal, ("constant", "cosine"))
         _require(0 < self.learning_rate < math.inf, "optimizer.learning_rate must be a positive number")
-        _require(self.warmup >= 0 and self.clip >= 0, "optimizer.warmup and optimizer.clip must not be negative")
-        _require(self.weight_decay >= 0, "optimizer.weight_decay must not be negative")
+        _require(0 <= self.beta1 < 1 and 0 <= self.beta2 < 1, "optimizer.beta1 and beta2 must lie in [0, 1)")
+        _require(0 < self.epsilon < math.inf, "optimizer.epsilon must be a positive number")
+        for name in ("warmup", "clip", "weight_decay"):
+            _require(0 <= getattr(self, name) < math.inf, f"optimizer.{name} must be 0 or a positive number")
 
 
 @dataclass(frozen=True)
@@ -118,7 +128,12 @@ class ObjectiveConfig:
     def __post_init__(self) -> None:
         _choice("objective.times", self.times, ("continuous", "discrete"))
         _choice("objective.weighting", self.weighting, ("paper", "likelihood", "uniform", "residual"))
+        _require(0 < self.sigma_data < math.inf, "objective.sigma_data must be a positive number")
         _require(self.focus is None or self.times == "continuous", "objective.focus is for continuous times")
+        _require(
+            self.focus is None or (math.isfinite(self.focus[0]) and 0 < self.focus[1] < math.inf),
+            "objective.focus must be a mean and a positive deviation",
+        )
         _require(
             self.focus is None or self.weighting != "likelihood",
             "objective.focus does not go with the likelihood weighting, whose times are drawn by importance",
@@ -205,10 +220,16 @@ class TrainingConfig:
         _choice("precision", self.precision, ("auto", "float32", "bfloat16"))
         _require(self.steps is not None or self.minutes is not None, "a training run needs steps or minutes")
         _require(self.steps is None or self.steps > 0, "steps must be positive")
+        _require(self.steps is None or self.steps <= MOST_STEPS, f"steps must be at most {MOST_STEPS}")
         _require(self.minutes is None or 0 < self.minutes < math.inf, "minutes must be a positive number")
-        _require(self.batch_size > 0, "batch_size must be positive")
+        _require(0 < self.batch_size <= MOST_PICTURES, f"batch_size must be positive, and at most {MOST_PICTURES}")
         _require(0 <= self.ema_decay < 1, "ema_decay must lie in [0, 1)")
-        _require(self.seed >= 0, "seed must not be negative")
+        _require(0 <= self.seed < 2**63, "seed must not be negative, and below 2^63")
+        for name in ("log_every", "validate_every", "sample_every", "snapshot_every"):
+            _require(getattr(self, name) >= 0, f"{name} must not be negative")
+        _require(0 <= self.validation_images <= MOST_PICTURES, f"validation_images must be 0 to {MOST_PICTURES}")
+        _require(1 <= self.samples <= 1000, "samples must be 1 to 1000")
+        _require(0 <= self.save_minutes < math.inf, "save_minutes must be 0 or a positive number")
         conditional = isinstance(self.model, ModelConfig) and isinstance(self.model.preconditioning, ResidualEDM)
         _require(
             (self.observations is not None) == conditional,

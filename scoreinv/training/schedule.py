@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from scoreinv.training.config import OptimizerConfig, TrainingConfig
 from scoreinv.training.distributed import World
@@ -22,7 +23,7 @@ class Schedule:
         self.config = config
         self.world = world
         self.record = record
-        self.recorded = {line["step"]: line["fraction"] for line in record.read()}
+        self.recorded = {line["step"]: line["fraction"] for line in record.read() if _is_fraction(line.get("fraction"))}
         self.block = -1
         self.block_fraction = 0.0
 
@@ -40,6 +41,10 @@ class Schedule:
             if self.world.leads and block not in self.recorded:
                 self.record.append({"step": block, "fraction": self.block_fraction})
         return self.block_fraction
+
+
+def _is_fraction(value: Any) -> bool:
+    return isinstance(value, int | float) and value >= 0
 
 
 def learning_rate(config: OptimizerConfig, step: int, fraction: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from dataclasses import replace
@@ -86,6 +87,43 @@ def test_metrics_survive_a_kill_in_the_middle_of_a_line(tmp_path: Path) -> None:
     assert log.read() == [{"step": 1}, {"step": 2}, {"step": 3, "again": True}, {"step": 4}]
 
 
+def test_damaged_metrics_are_mended(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever a line holds, those before and after it stay."""
+    log = JsonLines(tmp_path / "metrics.jsonl")
+    damage = [b"\xff\xfe\x00", b"[1, 2]", b'{"loss": 3}', b'{"step": "4"}', b"[" * 100_000, b"null"]
+    whole = [b'{"step": %d}' % step for step in range(len(damage) + 1)]
+    lines = [line for pair in zip(whole, damage, strict=False) for line in pair]
+    log.path.write_bytes(b"\n".join([*lines, whole[-1], b'{"ste']))
+    assert [line["step"] for line in log.read()] == list(range(7))
+    log.keep_until(5)
+    assert log.path.read_text() == "".join(f'{{"step": {step}}}\n' for step in range(6))
+    assert "6 damaged lines are dropped" in caplog.text
+
+
+def test_a_damaged_schedule_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    record = JsonLines(tmp_path / "schedule.jsonl")
+    lines = ['{"step": 0, "fraction": 0.25}', '{"step": 20}', '{"step": 40, "fraction": NaN}']
+    record.path.write_text("\n".join(lines) + "\n")
+    schedule = Schedule(_timed(), record, ONE)
+    assert [schedule.fraction(step, seconds=30) for step in (0, 20, 40)] == [0.25, 0.5, 0.5]
+
+
+def test_a_line_after_one_that_a_full_disk_cut_short_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = JsonLines(tmp_path / "metrics.jsonl")
+    log.append({"step": 1})
+
+    def full(self: Path, mode: str) -> None:
+        with open(self, "a") as file:  # noqa: PTH123 - Path.open is this function
+            file.write('{"st')
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as context:
+        context.setattr(Path, "open", full)
+        log.append({"step": 2})
+    log.append({"step": 3})
+    assert log.read() == [{"step": 1}, {"step": 3}]
+
+
 def test_metrics_that_cannot_be_written_are_warned_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     log = JsonLines(tmp_path / "absent" / "metrics.jsonl")
     log.append({"step": 1})
@@ -147,6 +185,29 @@ def test_parts_left_out_of_a_configuration_are_defaults() -> None:
         ({"optimizer": {"rate": 1}}, "rate"),
         ({"objective": {"weighting": "best"}}, "weighting"),
         ({"data": {"scales": [2.0]}}, "scales"),
+        ({"data": {"source": ""}}, "data.source is empty"),
+        ({"data": {"memory_gb": float("nan")}}, "memory_gb"),
+        ({"data": {"shift": 10**9}}, "shift"),
+        ({"data": {"detail_candidates": 10**9}}, "detail_candidates"),
+        ({"optimizer": {"learning_rate": float("inf")}}, "learning_rate"),
+        ({"optimizer": {"learning_rate": float("nan")}}, "learning_rate"),
+        ({"optimizer": {"beta1": 1.0}}, "beta1"),
+        ({"optimizer": {"beta2": -0.1}}, "beta2"),
+        ({"optimizer": {"epsilon": 0.0}}, "epsilon"),
+        ({"optimizer": {"warmup": -1}}, "warmup"),
+        ({"optimizer": {"clip": float("nan")}}, "clip"),
+        ({"optimizer": {"weight_decay": float("inf")}}, "weight_decay"),
+        ({"objective": {"sigma_data": 0.0}}, "sigma_data"),
+        ({"objective": {"focus": [0.0, -1.0]}}, "focus"),
+        ({"objective": {"focus": [float("nan"), 1.0]}}, "focus"),
+        ({"steps": 10**9}, "steps must be at most 999999999"),
+        ({"minutes": float("nan")}, "minutes"),
+        ({"batch_size": 10**12}, "batch_size"),
+        ({"seed": 2**63}, "seed"),
+        ({"log_every": -1}, "log_every"),
+        ({"validation_images": 10**12}, "validation_images"),
+        ({"samples": 10**6}, "samples"),
+        ({"save_minutes": float("nan")}, "save_minutes"),
     ],
 )
 def test_bad_configurations_name_the_entry(change: dict, message: str) -> None:
