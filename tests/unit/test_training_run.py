@@ -19,49 +19,17 @@ import torch
 from gaussian import GaussianPrior, write_noise_pictures
 from PIL import Image
 from safetensors.torch import load_file
+from small_runs import TINY, tiny_run
 
-from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.checkpoints.files import load_model
 from scoreinv.errors import Cancelled, InputError, ScoreinvError
-from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE, SubVP
 from scoreinv.training import state as state_module
 from scoreinv.training.batches import BatchSource
-from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig, read_config
+from scoreinv.training.config import ObjectiveConfig, OptimizerConfig, TrainingConfig, read_config
 from scoreinv.training.loop import train
 from scoreinv.training.pictures import load_pictures, split
 from scoreinv.training.progress import TrainProgress
-
-_TINY = NCSNppConfig(
-    channels=1,
-    width=8,
-    multipliers=(1, 1),
-    blocks=1,
-    attention_levels=(),
-    fir_kernel=None,
-    fourier_scale=1.0,
-    progressive_input="none",
-    dropout=0.0,
-)
-
-
-def _config(folder: Path, *, dropout: float = 0.0, steps: int = 12) -> TrainingConfig:
-    return TrainingConfig(
-        model=ModelConfig(replace(_TINY, dropout=dropout), VE(0.01, 10.0), EDM(), (-1.0, 1.0), 8),
-        data=DataConfig(str(folder), scales=(1.0,), holdout_fraction=0.2),
-        objective=ObjectiveConfig(weighting="uniform"),
-        optimizer=OptimizerConfig(learning_rate=2e-3, warmup=5, anneal="cosine"),
-        batch_size=8,
-        steps=steps,
-        precision="float32",
-        log_every=4,
-        validate_every=6,
-        sample_every=0,
-        snapshot_every=0,
-        validation_images=16,
-        samples=4,
-    )
 
 
 @pytest.fixture
@@ -106,7 +74,7 @@ def test_training_reaches_the_optimum_of_gaussian_data(tmp_path: Path, sde: VE |
     write_noise_pictures(tmp_path / "data", 250, 16, 0.7, 0.1)
     objective = ObjectiveConfig(weighting=weighting)
     config = replace(
-        _config(tmp_path / "data", steps=400),
+        tiny_run(tmp_path / "data", steps=400),
         objective=objective,
         optimizer=OptimizerConfig(learning_rate=4e-3, warmup=20, anneal="cosine"),
         batch_size=32,
@@ -129,7 +97,7 @@ def test_training_reaches_the_optimum_of_gaussian_data(tmp_path: Path, sde: VE |
 
 def test_a_run_leaves_its_files(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "runs" / "one"
-    config = replace(_config(folder), sample_every=8, snapshot_every=8, save_minutes=0.0)
+    config = replace(tiny_run(folder), sample_every=8, snapshot_every=8, save_minutes=0.0)
     result = train(config, out)
     assert read_config(out / "config.json") == config
     assert sorted(path.name for path in (out / "state").iterdir()) == ["000000011.safetensors", "000000012.safetensors"]
@@ -149,7 +117,7 @@ def test_a_run_leaves_its_files(folder: Path, tmp_path: Path) -> None:
 
 
 def test_resuming_gives_the_same_bits(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = replace(_config(folder, dropout=0.2), precision="bfloat16")
+    config = replace(tiny_run(folder, dropout=0.2), precision="bfloat16")
     before = torch.random.get_rng_state()
     train(config, tmp_path / "whole")
     assert torch.equal(before, torch.random.get_rng_state())
@@ -169,7 +137,7 @@ def test_resuming_gives_the_same_bits(folder: Path, tmp_path: Path, monkeypatch:
 def test_a_damaged_newest_state_falls_back_to_the_one_before(
     folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    config = replace(_config(folder), save_minutes=0.0)
+    config = replace(tiny_run(folder), save_minutes=0.0)
     train(config, tmp_path / "whole")
     train(config, tmp_path / "other")
     newest = tmp_path / "other/state/000000012.safetensors"
@@ -180,11 +148,11 @@ def test_a_damaged_newest_state_falls_back_to_the_one_before(
 
 
 def test_a_run_of_another_kind_is_not_resumed(folder: Path, tmp_path: Path) -> None:
-    config = _config(folder, steps=2)
+    config = tiny_run(folder, steps=2)
     train(config, tmp_path / "out")
     with pytest.raises(InputError, match="batch_size"):
         train(replace(config, batch_size=4), tmp_path / "out", resume=True)
-    wider = replace(config.model, network=replace(_TINY, width=16))
+    wider = replace(config.model, network=replace(TINY, width=16))
     with pytest.raises(InputError, match="another model"):
         train(replace(config, model=wider), tmp_path / "out", resume=True)
     assert read_config(tmp_path / "out" / "config.json") == config
@@ -220,7 +188,7 @@ def _wait_for_states(out: Path, process: subprocess.Popen[str], count: int) -> N
 
 
 def test_a_killed_run_goes_on_with_the_same_bits(folder: Path, tmp_path: Path) -> None:
-    config = replace(_config(folder, dropout=0.1, steps=60), save_minutes=0.0)
+    config = replace(tiny_run(folder, dropout=0.1, steps=60), save_minutes=0.0)
     out = tmp_path / "killed"
     process = _started(config, out)
     _wait_for_states(out, process, 3)
@@ -235,7 +203,7 @@ def test_a_killed_run_goes_on_with_the_same_bits(folder: Path, tmp_path: Path) -
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
 def test_interrupting_saves_first(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "interrupted"
-    process = _started(replace(_config(folder, steps=100_000), save_minutes=0.0), out)
+    process = _started(replace(tiny_run(folder, steps=100_000), save_minutes=0.0), out)
     _wait_for_states(out, process, 3)
     newest = max(path.name for path in (out / "state").glob("0*.safetensors"))
     process.send_signal(signal.SIGINT)
@@ -248,7 +216,7 @@ def test_interrupting_saves_first(folder: Path, tmp_path: Path) -> None:
 def test_a_full_disk_leaves_the_last_states_and_is_told(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    config, out = replace(_config(folder), save_minutes=0.0), tmp_path / "out"
+    config, out = replace(tiny_run(folder), save_minutes=0.0), tmp_path / "out"
     train(config, tmp_path / "whole")
     write = state_module.atomic_write
 
@@ -270,7 +238,7 @@ def test_a_full_disk_leaves_the_last_states_and_is_told(
 def test_a_loss_that_is_not_finite_ends_the_run_before_it_is_saved(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config, out = replace(_config(folder), save_minutes=0.0), tmp_path / "out"
+    config, out = replace(tiny_run(folder), save_minutes=0.0), tmp_path / "out"
     draw = BatchSource.batch
 
     def poisoned(self: BatchSource, step: int, part: slice = slice(None)) -> object:
@@ -285,7 +253,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_before_it_is_saved(
 
 
 def test_weights_to_start_from(folder: Path, tmp_path: Path) -> None:
-    config = _config(folder, steps=1)
+    config = tiny_run(folder, steps=1)
     config = replace(config, optimizer=replace(config.optimizer, learning_rate=1e-9))
     init = replace(config.model).build()
     with torch.no_grad():
@@ -294,13 +262,13 @@ def test_weights_to_start_from(folder: Path, tmp_path: Path) -> None:
     trained = train(config, tmp_path / "out", init=init).trained.network.state_dict()
     for name, value in init.network.state_dict().items():
         torch.testing.assert_close(trained[name], value, rtol=0, atol=1e-7)
-    other = replace(config.model, network=replace(_TINY, width=16)).build()
+    other = replace(config.model, network=replace(TINY, width=16)).build()
     with pytest.raises(InputError, match="another network"):
         train(config, tmp_path / "other", init=other)
 
 
 def test_a_run_ends_by_time(folder: Path, tmp_path: Path) -> None:
-    config = replace(_config(folder), steps=None, minutes=1 / 60)
+    config = replace(tiny_run(folder), steps=None, minutes=1 / 60)
     result = train(config, tmp_path / "out")
     assert result.steps > 1
     assert 1.0 <= result.seconds < 30
@@ -310,7 +278,7 @@ def test_a_run_ends_by_time(folder: Path, tmp_path: Path) -> None:
 def test_bad_places_for_a_run(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
-        train(_config(folder), tmp_path / "file" / "out")
+        train(tiny_run(folder), tmp_path / "file" / "out")
     with pytest.raises(InputError, match="cannot be read"):
         read_config(tmp_path / "config.json")
 
@@ -318,7 +286,7 @@ def test_bad_places_for_a_run(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_two_processes_match_one_at_the_same_global_batch(folder: Path, tmp_path: Path) -> None:
     # Adam divides by the gradient's size: a large epsilon keeps rounding errors of small gradients small.
-    config = replace(_config(folder, steps=6), optimizer=OptimizerConfig(learning_rate=2e-3, warmup=2, epsilon=1e-3))
+    config = replace(tiny_run(folder, steps=6), optimizer=OptimizerConfig(learning_rate=2e-3, warmup=2, epsilon=1e-3))
     train(config, tmp_path / "one")
     (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
     (tmp_path / "script.py").write_text(_SCRIPT)

@@ -1,0 +1,43 @@
+"""A run of a second, for tests of what surrounds the training."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from scoreinv.checkpoints.config import ModelConfig
+from scoreinv.networks.ncsnpp import NCSNppConfig
+from scoreinv.preconditioning import EDM
+from scoreinv.sdes import VE
+from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig
+
+TINY = NCSNppConfig(
+    channels=1,
+    width=8,
+    multipliers=(1, 1),
+    blocks=1,
+    attention_levels=(),
+    fir_kernel=None,
+    fourier_scale=1.0,
+    progressive_input="none",
+    dropout=0.0,
+)
+
+
+def tiny_run(folder: Path, *, dropout: float = 0.0, steps: int = 12) -> TrainingConfig:
+    """Twelve steps of a network of a few thousand weights, on grey pictures of 8 pixels."""
+    return TrainingConfig(
+        model=ModelConfig(replace(TINY, dropout=dropout), VE(0.01, 10.0), EDM(), (-1.0, 1.0), 8),
+        data=DataConfig(str(folder), scales=(1.0,), holdout_fraction=0.2),
+        objective=ObjectiveConfig(weighting="uniform"),
+        optimizer=OptimizerConfig(learning_rate=2e-3, warmup=5, anneal="cosine"),
+        batch_size=8,
+        steps=steps,
+        precision="float32",
+        log_every=4,
+        validate_every=6,
+        sample_every=0,
+        snapshot_every=0,
+        validation_images=16,
+        samples=4,
+    )
