@@ -15,6 +15,9 @@ from scoreinv.preconditioning import ResidualEDM
 MOST_STEPS = 999_999_999
 """What the nine digits of a state's name count."""
 
+GRID_STEPS = 18
+"""Evaluations of the network for each picture of a sample grid."""
+
 MOST_PICTURES = 2**20
 """Of a batch; far more than any memory takes of pictures of a useful size."""
 
@@ -192,8 +195,9 @@ class TrainingConfig:
         precision: of the network's inner layers; `auto` is bfloat16 where the processor computes in it.
         log_every, validate_every, sample_every, snapshot_every: steps between lines of metrics, held-out losses, sample
             grids and kept snapshots; 0 for none.
-        validation_images: held-out pictures (crops) that the validation loss is taken over.
-        samples: pictures of a sample grid.
+        validation_images: held-out pictures (crops) that the validation loss is taken over, at most.
+        samples: pictures of a sample grid, at most. A run of few steps takes fewer of both, so that each costs a tenth
+            of the training (but no fewer than 32 and 4).
         save_minutes: time between training states.
     """
 
@@ -255,6 +259,26 @@ class TrainingConfig:
     def drawn_side(self) -> int:
         """Side of the pictures that are drawn, in pixels: the model's, or that of the finest luma it is shown."""
         return self.model.image_size * max(self.luma_scale, self.encoder_scale)
+
+    @property
+    def validated_images(self) -> int:
+        """Held-out pictures that this run is validated on."""
+        return self._proportioned(self.validation_images, 1, 32)
+
+    @property
+    def grid_images(self) -> int:
+        """Pictures of this run's sample grids."""
+        return self._proportioned(self.samples, GRID_STEPS, 4)
+
+    def _proportioned(self, wanted: int, evaluations: int, least: int) -> int:
+        """So many pictures, but where the run ends by steps no more than a tenth of what it trains on pays for.
+
+        evaluations: of the network, for each picture; a step takes the time of three.
+        """
+        if self.steps is None:
+            return wanted
+        paid = 3 * self.steps * self.batch_size // (10 * evaluations)
+        return min(wanted, max(paid, least))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` is its inverse."""

@@ -71,7 +71,7 @@ class ScoreLearner(Learner[ScorePrior]):
         return found
 
     def write_samples(self, path: Path) -> None:
-        write_samples(path, self.model, self.config.samples, self.config.seed)
+        write_samples(path, self.model, self.config.grid_images, self.config.seed)
 
 
 class ClassifierLearner(Learner[NoiseClassifier]):

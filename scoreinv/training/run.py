@@ -252,7 +252,7 @@ class Run:
         return split(pictures, config.data)
 
     def _held_out(self, pictures: Pictures) -> Batch | None:
-        count = self.config.validation_images
+        count = self.config.validated_images
         if not len(pictures) or not count:
             return None
         return BatchSource.of(self.config, pictures, count, _VALIDATION_SEED).batch(0)
