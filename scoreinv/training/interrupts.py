@@ -1,4 +1,4 @@
-"""Ctrl-C between steps instead of inside one."""
+"""Signals that end a process, between steps instead of inside one."""
 
 from __future__ import annotations
 
@@ -8,29 +8,44 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
 
 class Interrupts:
-    """Whether Ctrl-C was pressed."""
+    """Which signal has come, if any did."""
 
     def __init__(self) -> None:
-        self.pressed = False
+        self.came: signal.Signals | None = None
 
 
 @contextmanager
 def deferred_interrupts() -> Iterator[Interrupts]:
-    """The first Ctrl-C inside the block is only noted, the second interrupts at once; in the main thread only."""
+    """Ctrl-C, SIGTERM and SIGHUP inside the block are noted, and handed on at its end to what handled them before.
+
+    A second one is handed on at once. Those that are ignored stay so: `nohup` ignores SIGHUP, and shells ignore SIGINT
+    in what they run in the background. In the main thread only.
+    """
     interrupts = Interrupts()
     if threading.current_thread() is not threading.main_thread():
         yield interrupts
         return
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    # A handler that is not Python's own is unknown here (None) and cannot be put back: it stays.
+    taken = [number for number, handler in before.items() if handler not in (signal.SIG_IGN, None)]
+
+    def put_back() -> None:
+        for number in taken:
+            signal.signal(number, before[number])
 
     def note(number: int, frame: FrameType | None) -> None:
-        interrupts.pressed = True
-        signal.signal(signal.SIGINT, previous)
+        interrupts.came = signal.Signals(number)
+        put_back()
 
-    previous = signal.getsignal(signal.SIGINT)
-    signal.signal(signal.SIGINT, note)
+    for number in taken:
+        signal.signal(number, note)
     try:
         yield interrupts
     finally:
-        signal.signal(signal.SIGINT, previous)
+        put_back()
+        if interrupts.came is not None:
+            signal.raise_signal(interrupts.came)

@@ -49,26 +49,28 @@ def train(
     Raises:
         InputError: bad configuration or data, a run there already (`resume=False`), a different one (`resume=True`).
         ScoreinvError: the loss is not finite, or the end result could not be written.
-        KeyboardInterrupt, Cancelled: by Ctrl-C or the callback, after the state was saved.
+        KeyboardInterrupt: by Ctrl-C, after the state was saved. SIGTERM and SIGHUP save it too, and then do what they
+            did before: if nothing, they end the process.
+        Cancelled, or whatever the callback raises: after the state was saved.
     """
     if isinstance(config.model, ModelConfig):
         check(config.objective, config.model.sde, config.model.preconditioning)
     with processes(torch.device(device)) as world:
         run = Run(config, Path(out), world, resume=resume, init=init)
         with deferred_interrupts() as interrupts, ThreadPoolExecutor(1) as drawer:
-            stop: BaseException | None = None
+            stop: Exception | None = None
             batch = drawer.submit(run.draw, run.state.step)
             while not run.finished:
                 current, batch = batch, drawer.submit(run.draw, run.state.step + 1)
                 run.step(current)
                 try:
                     run.report(callback)
-                except Cancelled as cancelled:
-                    stop = cancelled
-                if interrupts.pressed:
-                    stop = KeyboardInterrupt()
+                except Exception as error:
+                    stop = error
+                if interrupts.came is not None:
+                    stop = Cancelled(f"training was ended by {interrupts.came.name}")
                 run.periodic()
                 if world.agreed(float(stop is not None)):
                     run.save()
                     raise stop or Cancelled("training was stopped")
-        return run.finish()
+            return run.finish()

@@ -214,6 +214,7 @@ class Run:
         if self.meter.steps:
             self._log()
         if self.world.leads:
+            self.save()  # whatever happens to what follows
             step, config = self.state.step, self.config
             if self.validation is None or not _due(step, config.validate_every):
                 self.validate()
