@@ -280,6 +280,20 @@ class TrainingConfig:
         paid = 3 * self.steps * self.batch_size // (10 * evaluations)
         return min(wanted, max(paid, least))
 
+    def differences(self, other: TrainingConfig) -> list[str]:
+        """Entries in which two configurations are of different runs.
+
+        Not those that say how long a run is and what it tells meanwhile, nor where its pictures lie.
+        """
+        one, two = self.settled(), other.settled()
+        return [name for name in one if one[name] != two[name]]
+
+    def settled(self) -> dict[str, Any]:
+        """What stays as it is through all of a run."""
+        entries = {name: value for name, value in self.to_dict().items() if name not in _FREE}
+        data = {name: value for name, value in entries["data"].items() if name not in _FREE}
+        return entries | {"data": data}
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` is its inverse."""
         parts = {name: getattr(self, name) for name in _PARTS}
@@ -308,6 +322,23 @@ def read_config(path: Path) -> TrainingConfig:
     except (AttributeError, KeyError, TypeError) as error:
         raise InputError(f"{path}: an entry is missing or of the wrong kind: {error}") from error
 
+
+_FREE = frozenset(
+    {
+        "source",
+        "memory_gb",
+        "steps",
+        "minutes",
+        "log_every",
+        "validate_every",
+        "sample_every",
+        "snapshot_every",
+        "validation_images",
+        "samples",
+        "save_minutes",
+    }
+)
+"""Entries of a configuration, and of its data, in which a resumed run may differ."""
 
 _PARTS = {
     "data": DataConfig,

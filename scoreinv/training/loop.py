@@ -8,6 +8,7 @@ same processor, number of threads and processes).
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -17,7 +18,8 @@ from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import Cancelled
 from scoreinv.prior import ScorePrior
 from scoreinv.training.config import TrainingConfig
-from scoreinv.training.distributed import processes
+from scoreinv.training.distributed import World, processes
+from scoreinv.training.folder import RunFolder, claimed
 from scoreinv.training.interrupts import deferred_interrupts
 from scoreinv.training.objectives import check
 from scoreinv.training.progress import TrainCallback, TrainResult
@@ -29,6 +31,7 @@ def train(
     out: Path | str,
     *,
     resume: bool = False,
+    overwrite: bool = False,
     init: ScorePrior | NoiseClassifier | None = None,
     device: str | torch.device = "cpu",
     callback: TrainCallback | None = None,
@@ -36,18 +39,21 @@ def train(
     """Train a prior by denoising score matching, or a classifier of noisy pictures, into the folder `out`.
 
     The folder gets `config.json`, `metrics.jsonl`, `model.safetensors` (averaged weights), `state/` (the last two
-    states of training), `snapshots/` and `samples/`. Under torchrun every process calls this with the same arguments.
+    states of training), `snapshots/` and `samples/`; nothing else in it is touched. Under torchrun every process calls
+    this with the same arguments.
 
     Arguments:
         config: the run.
-        out: folder of the run; made when it is not there.
+        out: folder of the run; made when it is not there, and not kept when the run cannot begin.
         resume: go on from the last state in `out`, if there is one.
+        overwrite: files of these names that another run (or nobody knows who) has written may be replaced.
         init: weights to start from instead of fresh ones.
         device: to compute on; under torchrun with `cuda`, each process takes its own.
         callback: told about progress.
 
     Raises:
-        InputError: bad configuration or data, a run there already (`resume=False`), a different one (`resume=True`).
+        InputError: bad configuration or data; a run there already (`resume=False`), a different one (`resume=True`),
+            or one that another process is training; files of others (`overwrite=False`).
         ScoreinvError: the loss is not finite, or the end result could not be written.
         KeyboardInterrupt: by Ctrl-C, after the state was saved. SIGTERM and SIGHUP save it too, and then do what they
             did before: if nothing, they end the process.
@@ -55,8 +61,8 @@ def train(
     """
     if isinstance(config.model, ModelConfig):
         check(config.objective, config.model.sde, config.model.preconditioning)
-    with processes(torch.device(device)) as world:
-        run = Run(config, Path(out), world, resume=resume, init=init)
+    with processes(torch.device(device)) as world, _folder(Path(out), world) as folder:
+        run = Run(config, folder, world, resume=resume, overwrite=overwrite, init=init)
         with deferred_interrupts() as interrupts, ThreadPoolExecutor(1) as drawer:
             stop: Exception | None = None
             batch = drawer.submit(run.draw, run.state.step)
@@ -74,3 +80,8 @@ def train(
                     run.save()
                     raise stop or Cancelled("training was stopped")
             return run.finish()
+
+
+def _folder(out: Path, world: World) -> AbstractContextManager[RunFolder]:
+    """The run's folder, which the first process claims for all."""
+    return claimed(out) if world.leads else nullcontext(RunFolder(out))

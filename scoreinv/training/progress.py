@@ -47,6 +47,7 @@ class TrainResult:
         seconds: spent, likewise.
         loss: mean of the last line of metrics; None when no step was done.
         validation: held-out loss of the averaged weights; None without held-out pictures.
+        precision: that the network's inner layers were computed in, `float32` or `bfloat16`.
     """
 
     trained: ScorePrior | NoiseClassifier
@@ -56,3 +57,4 @@ class TrainResult:
     seconds: float
     loss: float | None
     validation: HeldOut | None
+    precision: str

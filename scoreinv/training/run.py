@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
@@ -28,30 +29,20 @@ from scoreinv.training.batches import Batch, BatchSource
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.distributed import World
 from scoreinv.training.ema import averaged
+from scoreinv.training.folder import RunFolder
 from scoreinv.training.learners import Learner, make_learner
 from scoreinv.training.meter import Meter
 from scoreinv.training.metrics import JsonLines
 from scoreinv.training.pictures import Pictures, load_pictures, split
 from scoreinv.training.progress import TrainCallback, TrainProgress, TrainResult
 from scoreinv.training.schedule import Schedule, learning_rate
-from scoreinv.training.state import TrainingState, load_state, save_state, saved_states
+from scoreinv.training.state import SavedRun, TrainingState, load_state, save_state, saved_states
 from scoreinv.training.validation import HeldOut, evaluate
 
 _log = logging.getLogger(__name__)
 
 _REPORT_SECONDS = 0.5
 _VALIDATION_SEED = 0  # of every run, so that runs can be compared
-_LIMITS = (
-    "steps",
-    "minutes",
-    "log_every",
-    "validate_every",
-    "sample_every",
-    "snapshot_every",
-    "validation_images",
-    "samples",
-    "save_minutes",
-)
 
 
 class _Loss(nn.Module):
@@ -72,18 +63,19 @@ class Run:
     def __init__(
         self,
         config: TrainingConfig,
-        out: Path,
+        folder: RunFolder,
         world: World,
         *,
         resume: bool,
+        overwrite: bool,
         init: ScorePrior | NoiseClassifier | None,
     ) -> None:
         self.config = config
-        self.out = out
+        self.folder = folder
         self.world = world
         self.part = world.part(config.batch_size)
-        if saved_states(self.states) and not resume:
-            raise InputError(f"{out}: holds a training run already: resume it, or choose another folder")
+        if saved_states(folder.states) and not resume:
+            raise InputError(f"{folder.path}: holds a training run already: resume it, or choose another folder")
         self.learner = make_learner(config, init)
         network = self.learner.model.to(world.device).network
         network.to(memory_format=torch.channels_last).train()
@@ -91,26 +83,24 @@ class Run:
         self.average = self.learner.twin(average.module)
         self.average.model.eval()
         self.state = TrainingState(network, average, _adam(config, network))
-        if resume:
-            self._restore()
-        self.metrics, record = JsonLines(out / "metrics.jsonl"), JsonLines(out / "schedule.jsonl")
+        saved = self._restored() if resume else None
         if world.leads:
-            self._begin_folder(record, resume)
-        training, held_out = self._pictures()
+            folder.refuse_others(config, saved, resume=resume, overwrite=overwrite)
+        pictures = self._pictures()
+        self.about = self._about(saved, pictures)
+        training, held_out = split(pictures, config.data)
         self.source = BatchSource.of(config, training, config.batch_size, config.seed)
         self.held_out = self._held_out(held_out)
+        self.metrics, record = JsonLines(folder.metrics), JsonLines(folder.schedule)
+        if world.leads:
+            self._begin(record, resume=resume)
         self.loss_module = world.wrap(_Loss(self.learner))
-        self.bfloat16 = uses_bfloat16(config.precision, world.device)
         self.dropout = any(isinstance(m, nn.Dropout) and m.p > 0 for m in network.modules())
         self.schedule = Schedule(config, record, world)
         self.meter = Meter(self.state.seconds)
         self.failure: OSError | None = None
         self.last_loss: float | None = None
         self.validation: HeldOut | None = None
-
-    @property
-    def states(self) -> Path:
-        return self.out / "state"
 
     @property
     def images(self) -> int:
@@ -181,8 +171,8 @@ class Run:
         if _due(step, config.sample_every):
             self._sample()
         if _due(step, config.snapshot_every):
-            folder = self.out / "snapshots"
-            self._write("snapshot", lambda: self._save_model(folder / f"step-{step:09d}.safetensors"))
+            snapshot = self.folder.snapshots / f"step-{step:09d}.safetensors"
+            self._write("snapshot", lambda: self._save_model(snapshot))
         if self.meter.save_due(60 * config.save_minutes):
             self.save()
 
@@ -191,10 +181,9 @@ class Run:
         if not self.world.leads:
             return
         self._require_finite()
-        about = self.config.to_dict()
         self.failure = None
-        self._write("training state", lambda: save_state(self.states, self.state, about))
-        self._write("model", lambda: self._save_model(self.out / "model.safetensors"))
+        self._write("training state", lambda: save_state(self.folder.states, self.state, self.about))
+        self._write("model", lambda: self._save_model(self.folder.model))
         self.meter.saved()
 
     def validate(self) -> None:
@@ -223,26 +212,27 @@ class Run:
             self.save()
             if self.failure is not None:
                 raise ScoreinvError(
-                    f"{self.out}: the end of the run could not be written ({self.failure}): "
+                    f"{self.folder.path}: the end of the run could not be written ({self.failure}): "
                     "make room and resume; the last state written before is intact"
                 ) from self.failure
         return TrainResult(
             self.average.model,
-            self.out / "model.safetensors",
+            self.folder.model,
             self.state.step,
             self.images,
             self.state.seconds,
             self.last_loss,
             self.validation,
+            "bfloat16" if self.about.bfloat16 else "float32",
         )
 
-    def _pictures(self) -> tuple[Pictures, Pictures]:
-        """Training and held-out pictures; the first process decodes them before the others, which find its cache."""
+    def _pictures(self) -> Pictures:
+        """All pictures; the first process decodes them before the others, which find its cache."""
         if not self.world.leads:
             self.world.agreed(0)
         config = self.config
         channels = config.model.network.channels
-        pictures = load_pictures(config.data, config.drawn_side, channels, cache=self.out / "cache")
+        pictures = load_pictures(config.data, config.drawn_side, channels, cache=self.folder.cache)
         if self.world.leads:
             self.world.agreed(0)
         if isinstance(config.model, ClassifierConfig) and pictures.classes != config.model.classes:
@@ -250,7 +240,25 @@ class Run:
                 f"{config.data.source}: its folders are {', '.join(pictures.classes) or 'no classes'}, and the "
                 f"classifier's classes {', '.join(config.model.classes)}"
             )
-        return split(pictures, config.data)
+        return pictures
+
+    def _about(self, saved: SavedRun | None, pictures: Pictures) -> SavedRun:
+        """What states say of this run: what the last one said, or what it begins with.
+
+        Raises InputError when the pictures are others than those that the state was trained on.
+        """
+        config = self.config
+        if saved is not None and saved.pictures is not None and saved.pictures != pictures.digest:
+            raise InputError(
+                f"{config.data.source or 'the built-in pictures'}: the pictures are not those that the run in "
+                f"{self.folder.path} was trained on so far: put them back, or start another run from its model (--init)"
+            )
+        name = saved.name if saved is not None else None
+        bfloat16 = saved.bfloat16 if saved is not None else None
+        if bfloat16 is None:
+            # The processes must agree on it, and a resumed run with those before: `auto` is measured.
+            bfloat16 = bool(self.world.agreed(float(uses_bfloat16(config.precision, self.world.device))))
+        return SavedRun(config, name or _name(config, pictures, self.state.network), pictures.digest, bfloat16)
 
     def _held_out(self, pictures: Pictures) -> Batch | None:
         count = self.config.validated_images
@@ -258,27 +266,33 @@ class Run:
             return None
         return BatchSource.of(self.config, pictures, count, _VALIDATION_SEED).batch(0)
 
-    def _begin_folder(self, record: JsonLines, resume: bool) -> None:
+    def _begin(self, record: JsonLines, *, resume: bool) -> None:
+        """The first files of the run: from now on the folder is its own."""
+        folder = self.folder
         try:
-            self.out.mkdir(parents=True, exist_ok=True)
-            for left in self.out.rglob(".*.part"):  # by a process that was killed
-                left.unlink()
-            with atomic_write(self.out / "config.json") as temporary:
+            if resume:
+                folder.clear_parts()
+            with atomic_write(folder.config) as temporary:
                 temporary.write_text(json.dumps(self.config.to_dict(), indent=2) + "\n")
         except OSError as error:
-            raise InputError(f"{self.out}: cannot be written: {error}") from error
+            raise InputError(f"{folder.path}: cannot be written: {error}") from error
+        folder.begun = True
         self.metrics.keep_until(self.state.step)
-        record.keep_until(sys.maxsize if resume else -1)  # of what is kept a line cut short is dropped
+        record.keep_until(sys.maxsize if resume else -1)
 
-    def _restore(self) -> None:
-        saved = load_state(self.states, self.state)
+    def _restored(self) -> SavedRun | None:
+        """The last state, put in place; InputError when it is of another run, None when there is none."""
+        saved = load_state(self.folder.states, self.state)
         if saved is None:
-            _log.info("%s: no training state yet: starting from the beginning", self.out)
-            return
-        now, before = self.config.to_dict(), TrainingConfig.from_dict(saved).to_dict()
-        different = [name for name in now if name not in _LIMITS and now[name] != before[name]]
+            return None
+        different = self.config.differences(saved.config)
+        if saved.pictures is None and self.config.data.source != saved.config.data.source:
+            different.append("data")  # which nothing else tells
         if different:
-            raise InputError(f"{self.out}: the run to resume differs in {', '.join(different)}: use another folder")
+            raise InputError(
+                f"{self.folder.path}: the run to resume differs in {', '.join(different)}: use another folder"
+            )
+        return saved
 
     @contextmanager
     def _random_numbers(self) -> Iterator[None]:
@@ -293,7 +307,7 @@ class Run:
             yield
 
     def _precision(self) -> torch.autocast | nullcontext[None]:
-        return torch.autocast(self.world.device.type, torch.bfloat16) if self.bfloat16 else nullcontext()
+        return torch.autocast(self.world.device.type, torch.bfloat16) if self.about.bfloat16 else nullcontext()
 
     def _log(self) -> None:
         losses, norm = self.world.mean(self.meter.mean_loss()), self.meter.norm
@@ -318,12 +332,12 @@ class Run:
     def _require_finite(self) -> None:
         if self.meter.norm is not None and not math.isfinite(self.meter.norm.item() + self.meter.loss.item()):
             raise ScoreinvError(
-                f"{self.out}: the loss is not finite at step {self.state.step}: lower the learning rate or train in "
-                "float32; the last state written before is intact"
+                f"{self.folder.path}: the loss is not finite at step {self.state.step}: lower the learning rate or "
+                "train in float32; the last state written before is intact"
             )
 
     def _sample(self) -> None:
-        path = self.out / "samples" / f"step-{self.state.step:09d}.png"
+        path = self.folder.samples / f"step-{self.state.step:09d}.png"
 
         def write() -> None:
             path.parent.mkdir(exist_ok=True)
@@ -334,7 +348,7 @@ class Run:
 
     def _save_model(self, path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
-        notes: dict[str, Any] = {"step": self.state.step, "images": self.images}
+        notes: dict[str, Any] = {"step": self.state.step, "images": self.images, "run": self.about.name}
         if self.validation is not None:
             notes["validation_loss"] = self.validation.mean
         self.average.write(path, notes)
@@ -344,7 +358,7 @@ class Run:
             write()
         except OSError as error:
             self.failure = error
-            _log.error("%s: the %s of step %d was not written: %s", self.out, what, self.state.step, error)
+            _log.error("%s: the %s of step %d was not written: %s", self.folder.path, what, self.state.step, error)
 
 
 def _adam(config: TrainingConfig, network: nn.Module) -> torch.optim.AdamW:
@@ -358,6 +372,14 @@ def _adam(config: TrainingConfig, network: nn.Module) -> torch.optim.AdamW:
         weight_decay=options.weight_decay,
         fused=device in ("cpu", "cuda"),
     )
+
+
+def _name(config: TrainingConfig, pictures: Pictures, network: nn.Module) -> str:
+    """What tells a run that begins from others: its configuration, its pictures and the weights that it starts from."""
+    found = hashlib.sha256(json.dumps([config.settled(), pictures.digest]).encode())
+    for value in network.state_dict().values():
+        found.update(value.detach().cpu().contiguous().numpy())
+    return found.hexdigest()[:16]
 
 
 def _due(step: int, every: int) -> bool:

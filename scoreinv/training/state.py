@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from torch.optim.swa_utils import AveragedModel
 
 from scoreinv.checkpoints.files import atomic_write
 from scoreinv.errors import InputError
+from scoreinv.training.config import TrainingConfig
 
 _log = logging.getLogger(__name__)
 
 _KEPT = 2
+_NAME = re.compile(r"\d{9}\.safetensors")
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
@@ -68,14 +71,39 @@ class TrainingState:
         self.step, self.seconds = step, seconds
 
 
-def save_state(folder: Path, state: TrainingState, config: dict[str, Any]) -> None:
-    """Write a new file of the state and remove all but the last two; raises OSError with the older ones intact."""
+@dataclass(frozen=True)
+class SavedRun:
+    """What a state says of its run; states of earlier versions say its configuration only.
+
+    Attributes:
+        config: that it was saved with.
+        name: tells runs apart; the models of a run carry it.
+        pictures: digest of those that it is trained on (`Pictures.digest`).
+        bfloat16: whether inner layers are computed in it.
+    """
+
+    config: TrainingConfig
+    name: str | None = None
+    pictures: str | None = None
+    bfloat16: bool | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        about = {"run": self.name, "pictures": self.pictures, "bfloat16": self.bfloat16}
+        return {"config": self.config.to_dict(), **about}
+
+
+def save_state(folder: Path, state: TrainingState, run: SavedRun) -> None:
+    """Write a new file of the state, and remove all but it and the one before; OSError leaves the older ones intact."""
     folder.mkdir(exist_ok=True)
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.tensors().items()}
-    about = {"step": state.step, "seconds": state.seconds, "config": config}
-    with atomic_write(folder / f"{state.step:09d}.safetensors") as temporary:
+    about = {"step": state.step, "seconds": state.seconds, **run.to_dict()}
+    written = folder / f"{state.step:09d}.safetensors"
+    with atomic_write(written) as temporary:
         temporary.write_bytes(save(tensors, {"about": json.dumps(about)}))
-    for old in _files(folder)[:-_KEPT]:
+    earlier = [path for path in _files(folder) if path < written]
+    # Later ones could not be read, or the run would have gone on from them.
+    for old in set(_files(folder)) - {written, *earlier[1 - _KEPT :]}:
         old.unlink()
 
 
@@ -84,23 +112,28 @@ def saved_states(folder: Path) -> bool:
     return bool(_files(folder))
 
 
-def load_state(folder: Path, state: TrainingState) -> dict[str, Any] | None:
-    """Restore the newest readable state; return the configuration that it was saved with, or None without any."""
+def load_state(folder: Path, state: TrainingState) -> SavedRun | None:
+    """Restore the newest readable state; return what it says of its run, or None without any."""
     for path in reversed(_files(folder)):
         try:
             with safe_open(path, framework="pt") as file:
                 about = json.loads(file.metadata()["about"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            saved, step, seconds = about["config"], int(about["step"]), float(about["seconds"])
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             _log.warning("%s is unreadable and passed over: %s", path, error)
             continue
         try:
-            state.restore(tensors, about["step"], about["seconds"])
-        except RuntimeError as error:
+            state.restore(tensors, step, seconds)
+        except (RuntimeError, KeyError) as error:
             raise InputError(f"{path}: this state is of another model than the configuration's") from error
-        return about["config"]
+        try:
+            config = TrainingConfig.from_dict(saved)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+        return SavedRun(config, about.get("run"), about.get("pictures"), about.get("bfloat16"))
     return None
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("[0-9]*.safetensors"))
+    return sorted(path for path in folder.glob("*.safetensors") if _NAME.fullmatch(path.name))

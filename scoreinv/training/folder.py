@@ -1,0 +1,151 @@
+"""The folder of a run: the names of its files, whose those that are there are, and who may write them."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from scoreinv.checkpoints.files import read_metadata
+from scoreinv.errors import InputError
+from scoreinv.training.config import TrainingConfig, read_config
+from scoreinv.training.lock import locked
+from scoreinv.training.pictures import is_cache
+from scoreinv.training.state import SavedRun
+
+_log = logging.getLogger(__name__)
+
+_FILES = {
+    ".": r"(config\.json|model\.safetensors|metrics\.jsonl|schedule\.jsonl)",
+    "state": r"\d{9}\.safetensors",
+    "snapshots": r"step-\d{9}\.safetensors",
+    "samples": r"step-\d{9}\.png",
+    "cache": r"pictures\.(bin|json)",
+}
+"""Names of a run's files, in its folder and those below it."""
+
+_PART = r"\.{}\.[a-z0-9_]{{8}}\.part"
+"""Name that `atomic_write` gives to one of them while it is being written."""
+
+_LOCK = ".scoreinv.lock"
+
+
+class RunFolder:
+    """The folder of a run, and the files that a run writes there.
+
+    Nothing else in it is touched: it may hold photographs, or the user's other files.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.begun = False
+        self.config = path / "config.json"
+        self.model = path / "model.safetensors"
+        self.metrics = path / "metrics.jsonl"
+        self.schedule = path / "schedule.jsonl"
+        self.states = path / "state"
+        self.snapshots = path / "snapshots"
+        self.samples = path / "samples"
+        self.cache = path / "cache"
+
+    def refuse_others(self, config: TrainingConfig, saved: SavedRun | None, *, resume: bool, overwrite: bool) -> None:
+        """Raise InputError where the run would replace what it has not written, unless that is allowed.
+
+        A run that goes on from a state (`saved`) has written the models that name it, and the configuration that agrees
+        with it. One that is to be resumed without a state starts from the beginning: it may do so where its own
+        configuration is, but no model.
+        """
+        own = self._holds(config)
+        if saved is not None:
+            others = [] if own or not self.config.exists() else [self.config]
+            others += [] if not self.model.exists() or _is_of(saved, config, self.model) else [self.model]
+        elif resume and own:
+            others = [path for path in self._files() if path.suffix == ".safetensors"]
+        else:
+            others = self._files()
+        if not is_cache(self.cache):
+            others.append(self.cache / "pictures.bin")
+        if others and not overwrite:
+            ways = "--overwrite replaces it, --out names another folder"
+            ways = f"--resume goes on with it, {ways}" if own and not resume else ways
+            raise InputError(f"{others[0]}: is there already, and this run has not written it: {ways}")
+        if saved is None and resume:
+            _log.warning("%s: there is no state of a run to go on from: it starts at step 0", self.path)
+
+    def clear_parts(self) -> None:
+        """Remove what a process that was killed was writing here."""
+        for path in self._matching(_PART):
+            path.unlink(missing_ok=True)
+
+    def contents(self) -> set[Path]:
+        """The files and folders of a run that are there."""
+        folders = {self.path / folder for folder in _FILES if folder != "."}
+        return {*self._matching("{}"), *(folder for folder in folders if folder.is_dir())}
+
+    def take_back(self, before: set[Path]) -> None:
+        """Remove what a run that could not begin has made; `before` is what was there."""
+        for path in sorted(self.contents() - before, reverse=True):  # files before their folders
+            with suppress(OSError):
+                path.rmdir() if path.is_dir() else path.unlink()
+
+    def _holds(self, config: TrainingConfig) -> bool:
+        """Whether the configuration that is there is this run's."""
+        try:
+            return not config.differences(read_config(self.config))
+        except InputError:
+            return False
+
+    def _files(self) -> list[Path]:
+        """The run's files that are there, but for the cache of pictures, which is used again or replaced."""
+        return [path for path in self._matching("{}") if path.parent != self.cache]
+
+    def _matching(self, pattern: str) -> list[Path]:
+        found: list[Path] = []
+        for folder, name in _FILES.items():
+            expression = re.compile(pattern.format(name))
+            with suppress(OSError):
+                found += [path for path in (self.path / folder).iterdir() if expression.fullmatch(path.name)]
+        return sorted(found)
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[RunFolder]:
+    """The folder of a run, made where it is not there, for the time of the block and for this process alone.
+
+    Where the block fails before the run has `begun`, the folder is left as it was, or not at all.
+
+    Raises InputError when it cannot be made, or another run is writing there.
+    """
+    folder = RunFolder(path)
+    with ExitStack() as stack:
+        try:
+            stack.callback(_remove_empty, [place for place in (path, *path.parents) if not place.exists()])
+            path.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(path / _LOCK))
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+        before = folder.contents()
+        try:
+            yield folder
+        except BaseException:
+            if not folder.begun:
+                folder.take_back(before)
+            raise
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """Remove folders, inner ones first, in which nothing is."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _is_of(saved: SavedRun, config: TrainingConfig, model: Path) -> bool:
+    """Whether a model's file is of the run that a state is of; earlier versions did not say which run it was."""
+    try:
+        built_from, notes = read_metadata(model)
+    except InputError:
+        return False
+    return built_from == config.model and (saved.name is None or notes.get("run", saved.name) == saved.name)
