@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import logging
 import os
@@ -10,9 +11,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -21,15 +23,17 @@ from PIL import Image
 from safetensors.torch import load_file
 from small_runs import TINY, tiny_run
 
-from scoreinv.checkpoints.files import load_model
+from scoreinv.checkpoints.files import load_model, read_metadata
 from scoreinv.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.sdes import VE, SubVP
 from scoreinv.training import state as state_module
 from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import ObjectiveConfig, OptimizerConfig, TrainingConfig, read_config
+from scoreinv.training.interrupts import deferred_interrupts
 from scoreinv.training.loop import train
 from scoreinv.training.pictures import load_pictures, split
 from scoreinv.training.progress import TrainProgress
+from scoreinv.training.run import Run
 
 
 @pytest.fixture
@@ -162,6 +166,7 @@ def test_a_run_of_another_kind_is_not_resumed(folder: Path, tmp_path: Path) -> N
 _SCRIPT = """
 import json, sys, torch
 from scoreinv.training.config import TrainingConfig
+from scoreinv.training.interrupts import deferred_interrupts
 from scoreinv.training.loop import train
 torch.set_num_threads(int(sys.argv[3]))
 with open(sys.argv[1]) as file:
@@ -177,14 +182,22 @@ def _started(config: TrainingConfig, out: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 
-def _wait_for_states(out: Path, process: subprocess.Popen[str], count: int) -> None:
-    deadline = time.monotonic() + 60
-    seen: set[str] = set()
-    while len(seen) < count:
-        seen |= {path.name for path in (out / "state").glob("0*.safetensors")}
+def _wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.002)
+
+
+def _wait_for_states(out: Path, process: subprocess.Popen[str], count: int) -> None:
+    seen: set[str] = set()
+
+    def enough() -> bool:
+        seen.update(path.name for path in (out / "state").glob("0*.safetensors"))
+        return len(seen) >= count
+
+    _wait_for(enough, process)
 
 
 def test_a_killed_run_goes_on_with_the_same_bits(folder: Path, tmp_path: Path) -> None:
@@ -200,17 +213,58 @@ def test_a_killed_run_goes_on_with_the_same_bits(folder: Path, tmp_path: Path) -
     _assert_same_bits(tmp_path / "whole", out, 60)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
-def test_interrupting_saves_first(folder: Path, tmp_path: Path) -> None:
-    out = tmp_path / "interrupted"
-    process = _started(replace(tiny_run(folder, steps=100_000), save_minutes=0.0), out)
-    _wait_for_states(out, process, 3)
-    newest = max(path.name for path in (out / "state").glob("0*.safetensors"))
-    process.send_signal(signal.SIGINT)
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_that_ends_a_run_saves_it_first(folder: Path, tmp_path: Path, name: str) -> None:
+    out, number = tmp_path / "out", signal.Signals[name]
+    process = _started(replace(tiny_run(folder, steps=100_000), log_every=1), out)
+    _wait_for(lambda: (out / "metrics.jsonl").exists() and (out / "metrics.jsonl").stat().st_size > 0, process)
+    assert not list((out / "state").glob("*"))  # the first would be written after minutes
+    process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    assert errors.rstrip().endswith("KeyboardInterrupt")
-    assert max(path.name for path in (out / "state").glob("0*.safetensors")) >= newest
+    assert process.returncode == -number
+    assert number is not signal.SIGINT or errors.rstrip().endswith("KeyboardInterrupt")
+    (state,) = (out / "state").iterdir()
+    assert int(state.stem) >= 1
+    assert read_metadata(out / "model.safetensors")[1]["step"] == int(state.stem)
     assert not list(out.rglob("*.part"))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+def test_a_signal_is_handed_on_when_the_work_is_done_and_an_ignored_one_stays_ignored() -> None:
+    came: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with deferred_interrupts() as interrupts:
+            signal.raise_signal(signal.SIGHUP)
+            assert interrupts.came is None
+            signal.raise_signal(signal.SIGTERM)
+            assert (interrupts.came, came) == (signal.SIGTERM, [])
+            signal.raise_signal(signal.SIGTERM)  # once more: at once
+            assert came == [signal.SIGTERM]
+        assert came == [signal.SIGTERM, signal.SIGTERM]
+        with pytest.raises(KeyboardInterrupt), deferred_interrupts():
+            signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("failing", ["validate", "_sample"])
+def test_an_end_that_is_interrupted_was_saved_before(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    def interrupted(self: Run) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, failing, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(replace(tiny_run(folder, steps=2), validate_every=1000, sample_every=1000), tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out/state").iterdir()] == ["000000002.safetensors"]
 
 
 def test_a_full_disk_leaves_the_last_states_and_is_told(
@@ -267,11 +321,12 @@ def test_weights_to_start_from(folder: Path, tmp_path: Path) -> None:
         train(config, tmp_path / "other", init=other)
 
 
-def test_a_run_ends_by_time(folder: Path, tmp_path: Path) -> None:
-    config = replace(tiny_run(folder), steps=None, minutes=1 / 60)
-    result = train(config, tmp_path / "out")
+def test_a_run_ends_by_time(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = itertools.count(1000, 5)  # a clock that goes on by five seconds whenever it is looked at
+    monkeypatch.setattr("scoreinv.training.meter.time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+    result = train(replace(tiny_run(folder), steps=None, minutes=3), tmp_path / "out")
     assert result.steps > 1
-    assert 1.0 <= result.seconds < 30
+    assert 180 <= result.seconds < 210
     assert (tmp_path / "out/schedule.jsonl").read_text().startswith('{"step": 0, ')
 
 
