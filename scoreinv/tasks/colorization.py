@@ -9,6 +9,7 @@ level.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -52,6 +53,9 @@ from scoreinv.tasks.settings import (
 )
 
 _STREAM = (0, 0, 0, 1)  # apart from the streams of holes, whose keys are shorter: a place and a scale
+
+_LONGEST = 4
+"""Longer side of a picture, in shorter ones, up to which its colours are drawn at the model's own scale."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +183,7 @@ def colorize_picture(
     if found == "tinted" and colours.remove_tint:
         picture = without_tint(picture, weights)
     kept = present if colours.keep and found == "coloured" else None
-    height, width = work_size(picture.size, tile_side(prior))
+    height, width = work_size(picture.size, tile_side(prior), prior.stride)
     scale = prior.preconditioning.luma_scale if sampling.method == "conditioned" else 1
     fine = None
     if scale > 1 and picture.height >= scale * height and picture.width >= scale * width:
@@ -270,9 +274,16 @@ class _RunningSpread:
         return np.sqrt((self._squares / (self.count - 1)).mean(axis=-1)).astype(np.float32)
 
 
-def work_size(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """(height, width) at which colours are drawn: the shorter side is the model's, and nothing is enlarged."""
-    scale = min(1.0, side / min(size))
+def work_size(size: tuple[int, int], side: int, stride: int) -> tuple[int, int]:
+    """(height, width) at which colours are drawn: the shorter side is the model's, and nothing is enlarged.
+
+    A picture of more than `_LONGEST` times its shorter side is drawn smaller, so that it takes no more windows than one
+    of that shape: the time is that of the picture's size, whatever its shape. side: of the model's windows; stride: the
+    least that a window is high and wide.
+    """
+    shorter, longer = min(size), max(size)
+    most = _LONGEST * side * side
+    scale = min(1.0, side / shorter, math.sqrt(most / (shorter * longer)), most / (stride * longer))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 

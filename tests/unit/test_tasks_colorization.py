@@ -128,7 +128,30 @@ def test_tensors_batch_and_alpha():
 
 
 @pytest.mark.parametrize(
-    ("size", "expected"), [((64, 96), (64, 96)), ((640, 960), (64, 96)), ((20, 30), (20, 30)), ((1, 5000), (1, 5000))]
+    ("size", "expected"),
+    [
+        ((64, 96), (64, 96)),
+        ((640, 960), (64, 96)),
+        ((20, 30), (20, 30)),
+        ((1, 500), (1, 500)),
+        ((256, 64), (256, 64)),
+        ((2560, 640), (256, 64)),
+        ((1024, 64), (512, 32)),
+    ],
 )
 def test_the_working_size(size, expected):
-    assert work_size(size, 64) == expected
+    assert work_size(size, 64, 8) == expected
+
+
+@pytest.mark.parametrize("size", [(50, 40000), (40000, 50), (1, 2_000_000), (100, 20000), (141, 14142)])
+def test_a_long_picture_is_drawn_in_no_more_windows_than_a_panorama(size):
+    height, width = work_size(size, 32, 8)
+    assert max(height, 8) * max(width, 8) <= 4 * 32 * 32 + max(height, width)  # and a rounding of the shorter side
+    assert max(height, width) >= 4 * 32
+
+
+def test_a_strip_is_coloured_along_its_length():
+    strip = np.tile(np.linspace(0, 255, 3000).astype(np.uint8), (5, 1))
+    result = colorize(strip, prior=prior("rec601"), steps=2)
+    assert result.image.shape == (5, 3000, 3)
+    assert np.abs(result.image.astype(float) @ [0.299, 0.587, 0.114] - strip).max() <= 0.5
