@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,6 +66,37 @@ def hole_regions(
         own = hole[top:bottom, left:right] & _in_group(labels, group_of == group, bounds)
         regions.append(Region((top, left, bottom - top, right - left), own))
     return sorted(regions, key=lambda region: region.box)
+
+
+def blocks(
+    region: Region, shape: tuple[int, ...], *, context: int, multiple: int, minimum: int, maximum: int
+) -> Iterator[Region]:
+    """A region as it is, or one longer than `maximum` in blocks that share its holes out.
+
+    Each has its context around its own holes, as a region has (see `hole_regions`), so that a long scratch is not
+    covered by more windows than it needs; its sides are `maximum` and twice the context at most.
+
+    Args:
+        shape: of the picture.
+    """
+    top, left, height, width = region.box
+    if max(height, width) <= maximum:
+        yield region
+        return
+    wanted = _Wanted(shape, context, multiple, minimum, maximum + 2 * context)
+    for rows in np.array_split(np.arange(height), math.ceil(height / maximum)):
+        for columns in np.array_split(np.arange(width), math.ceil(width / maximum)):
+            inside = region.hole[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            if not inside.any():
+                continue
+            down, across = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+            holes = inside[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
+            y, x = int(top + rows[0] + down[0]), int(left + columns[0] + across[0])
+            extent = np.array([[y, x, y + holes.shape[0], x + holes.shape[1]]])
+            y0, x0, y1, x1 = wanted.boxes(extent)[0].tolist()
+            own = np.zeros((y1 - y0, x1 - x0), dtype=bool)
+            own[y - y0 : y - y0 + holes.shape[0], x - x0 : x - x0 + holes.shape[1]] = holes
+            yield Region((y0, x0, y1 - y0, x1 - x0), own)
 
 
 def halvings(hole: np.ndarray, reach: float) -> np.ndarray:

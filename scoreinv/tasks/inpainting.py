@@ -25,7 +25,7 @@ from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.colour import STRAY_CHROMA, is_gray, luma
 from scoreinv.imaging.masks import DEFAULT_THRESHOLD, as_holes, observed_from_hole
 from scoreinv.imaging.picture import Box, Fill, Picture
-from scoreinv.imaging.regions import Region, halvings, hole_regions
+from scoreinv.imaging.regions import Region, blocks, halvings, hole_regions
 from scoreinv.operators import mask as mask_operator
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
@@ -212,30 +212,10 @@ def _sites(hole: np.ndarray, tile: int, stride: int, *, deep: bool) -> list[_Sit
     for count in np.unique(times[hole]).tolist():
         context = max(tile // 4, _DEEP_CONTEXT if count else 0) << count
         limit = 2 * (_BLOCK_TILES * tile + context) if count else _BLOCK_TILES * tile
-        regions = hole_regions(hole & (times == count), context=context, multiple=stride, minimum=tile, maximum=limit)
-        sites += [_Site(block, count) for region in regions for block in _blocks(region, hole.shape, limit, context)]
+        wanted = {"context": context, "multiple": stride, "minimum": tile, "maximum": limit}
+        regions = hole_regions(hole & (times == count), **wanted)
+        sites += [_Site(block, count) for region in regions for block in blocks(region, hole.shape, **wanted)]
     return sites
-
-
-def _blocks(region: Region, shape: tuple[int, ...], limit: int, context: int) -> Iterator[Region]:
-    """A region as it is, or one that is too large in blocks that share its holes out."""
-    top, left, height, width = region.box
-    if max(height, width) <= limit:
-        yield region
-        return
-    down, across = math.ceil(height / limit), math.ceil(width / limit)
-    for rows in np.array_split(np.arange(height), down):
-        for columns in np.array_split(np.arange(width), across):
-            inside = region.hole[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-            if not inside.any():
-                continue
-            y0, x0 = max(0, top + rows[0] - context), max(0, left + columns[0] - context)
-            y1 = min(shape[0], top + rows[-1] + 1 + context)
-            x1 = min(shape[1], left + columns[-1] + 1 + context)
-            own = np.zeros((y1 - y0, x1 - x0), dtype=bool)
-            at_y, at_x = top + rows[0] - y0, left + columns[0] - x0
-            own[at_y : at_y + len(rows), at_x : at_x + len(columns)] = inside
-            yield Region((int(y0), int(x0), int(y1 - y0), int(x1 - x0)), own)
 
 
 def _groups(sites: list[_Site]) -> Iterator[list[_Site]]:

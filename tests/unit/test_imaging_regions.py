@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from scoreinv.imaging.regions import Region, halvings, hole_regions
+from scoreinv.imaging.regions import Region, blocks, halvings, hole_regions
 
 
 def holes(shape: tuple[int, int], *boxes: tuple[int, int, int, int]) -> np.ndarray:
@@ -138,3 +138,26 @@ def test_a_scratch_beside_a_hole_makes_it_no_deeper():
     hole = holes((200, 300), (60, 60, 30, 120))
     scratch = holes((200, 300), (62, 220, 88, 3), (147, 20, 3, 203))  # an L whose box holds most of the hole
     assert set(halvings(hole | scratch, 16)[hole].flat) == {0}
+
+
+def test_a_long_scratch_in_blocks_is_no_wider_than_a_window():
+    """The blocks of a scratch across a picture have the least box around them, whatever the picture's height."""
+    for height in (50, 400):
+        scratch = holes((height, 5000), (height // 2, 0, 3, 5000))
+        wanted = {"context": 16, "multiple": 16, "minimum": 64, "maximum": 768}
+        (region,) = hole_regions(scratch, **wanted)
+        parts = list(blocks(region, scratch.shape, **wanted))
+        check(scratch, parts)
+        assert {part.box[2] for part in parts} == {48 if height == 50 else 64}
+        assert max(part.box[3] for part in parts) <= 768 + 32
+        for part in parts:  # context at both ends, where there is more of the picture
+            columns = np.flatnonzero(part.hole.any(axis=0)) + part.box[1]
+            assert part.box[1] == 0 or columns[0] - part.box[1] >= 8
+            end = part.box[1] + part.box[3]
+            assert end == 5000 or end - columns[-1] > 8
+
+
+def test_a_region_that_is_small_enough_is_one_block():
+    hole = holes((400, 500), (100, 100, 70, 30))
+    (region,) = hole_regions(hole, context=20, multiple=16, minimum=64, maximum=128)
+    assert list(blocks(region, hole.shape, context=20, multiple=16, minimum=64, maximum=128)) == [region]
