@@ -20,6 +20,7 @@ Box = tuple[int, int, int, int]
 """(top, left, height, width) in pixels."""
 
 STRIP_ROWS = 256
+_STRIP_PIXELS = 1 << 20
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
@@ -244,8 +245,9 @@ class Picture:
         return small[..., 0] if self.is_grey_mode else colour.luma(small, weights)
 
     def _strips(self) -> Iterator[tuple[int, int]]:
-        for top in range(0, self.height, STRIP_ROWS):
-            yield top, min(STRIP_ROWS, self.height - top)
+        rows = max(1, min(STRIP_ROWS, _STRIP_PIXELS // self.width))
+        for top in range(0, self.height, rows):
+            yield top, min(rows, self.height - top)
 
     def _recoloured(self, strips: Iterable[tuple[int, np.ndarray]], weights: str) -> Picture:
         dtype = self.pixels.dtype
