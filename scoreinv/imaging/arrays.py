@@ -12,8 +12,8 @@ from PIL import Image
 from scoreinv.errors import InputError
 from scoreinv.imaging.decode import decode_image
 from scoreinv.imaging.encode import to_pillow
+from scoreinv.imaging.guard import guarded
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.source import DAMAGE, reason
 
 _SLACK = 1e-6  # of float32 arithmetic on the caller's side
 
@@ -76,12 +76,8 @@ def pictures_from_api(image: Any) -> tuple[list[Picture], Form]:
 
 def picture_from_pil(image: Image.Image, name: str) -> Picture:
     """A picture from a PIL image of any mode, which may not have been read from its file yet."""
-    try:
+    with guarded(name, "the PIL image cannot be decoded"):
         return decode_image(image, name).picture
-    except InputError:
-        raise
-    except DAMAGE as error:
-        raise InputError(f"{name}: the PIL image cannot be decoded ({reason(error)})") from error
 
 
 def picture_from_array(array: np.ndarray, name: str) -> Picture:

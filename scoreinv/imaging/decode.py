@@ -8,6 +8,9 @@ Pillow decodes, with two of its traps closed here:
   has, and needs neither OpenCV (system libraries; ignores orientation when it keeps 16 bits) nor an own PNG decoder.
 - `Image.open` refuses more than 179 megapixels and warns from 89 by a global setting. The plugins are called directly
   instead, and the size is checked here, before anything is decoded.
+
+A file may be damaged on purpose: what it says of itself is compared with its length before memory is taken for it (the
+directories of TIFFs more closely, `tiff_directories`), and the decoders work in the one guarded place (`guard`).
 """
 
 from __future__ import annotations
@@ -34,16 +37,20 @@ from PIL import (
 )
 
 from scoreinv.errors import InputError
+from scoreinv.imaging.guard import guarded
 from scoreinv.imaging.metadata import describe, orient
 from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.png_chunks import Lightened, without_heavy_chunks
 from scoreinv.imaging.rare_tiff import decode_rare_tiff, unpremultiply
-from scoreinv.imaging.source import DAMAGE, Source, check_frame, check_size, reason
+from scoreinv.imaging.source import Source, check_content, check_frame, check_size, stream_size
+from scoreinv.imaging.tiff_directories import Directory, read_directories
+
+PREFIX_BYTES = 16
+"""Of the beginning of a file, which tell its kind."""
 
 READABLE = "PNG, JPEG, TIFF, WebP, GIF, BMP or PNM"
-PREFIX_BYTES = 16
-"""Of a file, which tell its kind."""
 
-_SUBFILE_TYPE, _BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR_CONFIGURATION = 254, 258, 262, 284
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR_CONFIGURATION = 258, 262, 284
 _SIXTEEN_BITS = re.compile(r"(RGB|RGBA|RGBX|RGBa);16([LBN])")
 _OTHER_BYTE = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
 
@@ -57,15 +64,34 @@ class _Tiff(TiffImagePlugin.TiffImageFile):
         super().load_prepare()
 
 
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of file.
+
+    Attributes:
+        name: as messages call it.
+        accepts: whether a file that begins so is of this kind.
+        plugin: Pillow's class.
+        density: the most pixels that a byte of the file can stand for. In PNG deflate makes 1032 bytes of 8 pixels of
+            one, in GIF a code of 12 bits less than 4096 pixels; JPEG, BMP and PNM are below that, and a picture that is
+            nearly empty takes WebP a byte for 26,000.
+    """
+
+    name: str
+    accepts: Callable[[bytes], Any]
+    plugin: type[ImageFile.ImageFile]
+    density: int
+
+
 # A JPEG that carries further pictures (MPO: previews, gain maps, a second eye) is read as the JPEG that it begins with.
-_PLUGINS: tuple[tuple[str, Callable[[bytes], Any], type[ImageFile.ImageFile]], ...] = (
-    ("PNG", PngImagePlugin._accept, PngImagePlugin.PngImageFile),
-    ("JPEG", JpegImagePlugin._accept, JpegImagePlugin.JpegImageFile),
-    ("TIFF", TiffImagePlugin._accept, _Tiff),
-    ("WebP", WebPImagePlugin._accept, WebPImagePlugin.WebPImageFile),
-    ("GIF", GifImagePlugin._accept, GifImagePlugin.GifImageFile),
-    ("BMP", BmpImagePlugin._accept, BmpImagePlugin.BmpImageFile),
-    ("PNM", PpmImagePlugin._accept, PpmImagePlugin.PpmImageFile),
+_KINDS = (
+    _Kind("PNG", PngImagePlugin._accept, PngImagePlugin.PngImageFile, 8256),
+    _Kind("JPEG", JpegImagePlugin._accept, JpegImagePlugin.JpegImageFile, 4096),
+    _Kind("TIFF", TiffImagePlugin._accept, _Tiff, 0),
+    _Kind("WebP", WebPImagePlugin._accept, WebPImagePlugin.WebPImageFile, 32768),
+    _Kind("GIF", GifImagePlugin._accept, GifImagePlugin.GifImageFile, 4096),
+    _Kind("BMP", BmpImagePlugin._accept, BmpImagePlugin.BmpImageFile, 4096),
+    _Kind("PNM", PpmImagePlugin._accept, PpmImagePlugin.PpmImageFile, 8),
 )
 
 
@@ -85,37 +111,16 @@ def decode(source: Source, frame: int | None = None) -> Decoded:
         OSError: the file cannot be opened.
     """
     with source.open() as stream:
-        kind, plugin = kind_of(stream.read(PREFIX_BYTES), source.name)
-        try:
-            image = _open(plugin, stream)
-            if image is None:
-                return Decoded(decode_rare_tiff(stream, source, frame))
-            index = _seek(image, frame, source.name)
-            check_size(*image.size, source.name)
-            if _has_deep_planes(image):
-                return Decoded(decode_rare_tiff(stream, source, frame))
-            _reject_unranged(image, source.name)
-            if sixteen := _sixteen_bit_modes(image):
-                pixels = _decode_sixteen_bits(image, source, index, sixteen)
-                orientation, metadata = describe(image)
-                return Decoded(Picture(orient(pixels, orientation), metadata))
-            return decode_image(image, source.name)
-        except InputError:
-            raise
-        except Image.DecompressionBombError as error:
-            raise InputError(f"{source.name}: too large for a {kind} file: save it as PNG or TIFF") from error
-        except DAMAGE as error:
-            raise InputError(f"{source.name}: damaged or incomplete {kind} file ({reason(error)})") from error
+        kind = _kind(stream.read(PREFIX_BYTES), source.name)
+        with guarded(source.name, f"damaged or incomplete {kind.name} file"):
+            if kind.plugin is _Tiff:
+                return _decode_tiff(stream, source.name, frame)
+            return _decode_other(kind, stream, source.name, frame)
 
 
-def kind_of(prefix: bytes, name: str) -> tuple[str, type[ImageFile.ImageFile]]:
-    """The kind of a file that begins with `prefix`, and what reads it; InputError when it is none that is read here."""
-    if not prefix:
-        raise InputError(f"{name}: the file is empty")
-    known = [(kind, plugin) for kind, accepts, plugin in _PLUGINS if accepts(prefix)]
-    if not known:
-        raise InputError(f"{name}: not a picture of a kind that is read here ({READABLE}): convert it first")
-    return known[0]
+def check_prefix(prefix: bytes, name: str) -> None:
+    """`InputError` where a file that begins with these `PREFIX_BYTES` bytes is none that is read here."""
+    _kind(prefix, name)
 
 
 def decode_image(image: Image.Image, name: str) -> Decoded:
@@ -141,31 +146,72 @@ def decode_image(image: Image.Image, name: str) -> Decoded:
     return Decoded(Picture(orient(pixels, orientation), metadata), note)
 
 
-def _open(plugin: type[ImageFile.ImageFile], stream: BinaryIO) -> ImageFile.ImageFile | None:
-    """The file as Pillow sees it, not yet decoded; None for a TIFF of a kind that Pillow does not know."""
-    stream.seek(0)
+def _kind(prefix: bytes, name: str) -> _Kind:
+    if not prefix:
+        raise InputError(f"{name}: the file is empty")
+    kind = next((kind for kind in _KINDS if kind.accepts(prefix)), None)
+    if kind is None:
+        raise InputError(f"{name}: not a picture of a kind that is read here ({READABLE}): convert it first")
+    return kind
+
+
+def _decode_other(kind: _Kind, stream: BinaryIO, name: str, frame: int | None) -> Decoded:
+    size = stream_size(stream)
+    given = without_heavy_chunks(stream) if kind.name == "PNG" else Lightened(stream)
     try:
-        # without a name: Pillow would map the named file into memory, and then turns it wrongly (TIFF orientation)
-        return plugin(stream)
-    except DAMAGE:
-        if plugin is _Tiff:
-            return None
-        raise
-
-
-def _seek(image: ImageFile.ImageFile, frame: int | None, name: str) -> int:
-    """Go to the chosen frame and return its index in the file."""
-    frames = list(range(getattr(image, "n_frames", 1)))
-    if len(frames) > 1 and isinstance(image, _Tiff):
-        frames = [index for index in frames if not _is_preview(image, index)] or frames[:1]
-    index = frames[check_frame(len(frames), frame, name)]
+        image = _open(kind.plugin, given.stream)
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{name}: too large for a {kind.name} file: save it as PNG or TIFF") from error
+    index = check_frame(getattr(image, "n_frames", 1), frame, name)
     image.seek(index)
-    return index
+    check_size(*image.size, name)
+    check_content(*image.size, kind.density * size, name)
+    if given.profile:
+        image.info["icc_profile"] = given.profile
+    decoded = _decode_opened(image, given.stream, index, name)
+    return replace(decoded, note=decoded.note or given.note)
 
 
-def _is_preview(image: _Tiff, index: int) -> bool:
-    image.seek(index)
-    return bool(int(image.tag_v2.get(_SUBFILE_TYPE, 0)) & 1)
+def _decode_tiff(stream: BinaryIO, name: str, frame: int | None) -> Decoded:
+    directories = read_directories(stream)
+    pictures = [directory for directory in directories if not directory.is_preview] or directories[:1]
+    directory = pictures[check_frame(len(pictures), frame, name)]
+    directory.check(stream, name)
+    if directory.is_signed(stream):
+        raise InputError(f"{name}: signed samples are not read: save the picture with 8 or 16 bits from 0 on")
+    image = _open_tiff(stream, directory)
+    if image is None or _has_planes_apart(image):
+        return Decoded(decode_rare_tiff(stream, name, directory.index))
+    return _decode_opened(image, stream, directory.index, name)
+
+
+def _open_tiff(stream: BinaryIO, directory: Directory) -> _Tiff | None:
+    """The picture of a directory as Pillow sees it, not yet decoded; None for one of a kind that it does not know."""
+    if directory.big and directory.order == ">":
+        return None  # Pillow takes it for a TIFF that is not big
+    try:
+        image = _open(_Tiff, stream)
+        image.seek(directory.index)
+    except Exception:
+        return None
+    return image
+
+
+def _open(plugin: type[ImageFile.ImageFile], stream: BinaryIO) -> ImageFile.ImageFile:
+    """The file as Pillow sees it, not yet decoded."""
+    stream.seek(0)
+    # without a name: Pillow would map the named file into memory, and then turns it wrongly (TIFF orientation)
+    return plugin(stream)
+
+
+def _decode_opened(image: ImageFile.ImageFile, stream: BinaryIO, index: int, name: str) -> Decoded:
+    """The picture of a file that Pillow has opened, `index` being the frame that it is at."""
+    _reject_unranged(image, name)
+    if sixteen := _sixteen_bit_modes(image):
+        pixels = _decode_sixteen_bits(image, stream, index, sixteen)
+        orientation, metadata = describe(image)
+        return Decoded(Picture(orient(pixels, orientation), metadata))
+    return decode_image(image, name)
 
 
 # --- sample types -----------------------------------------------------------------------------------------------------
@@ -179,20 +225,19 @@ def _with_raw_mode(tile: Any, raw_mode: str) -> Any:
     return tile._replace(args=(raw_mode, *tile.args[1:]) if isinstance(tile.args, tuple) else raw_mode)
 
 
-def _has_deep_planes(image: ImageFile.ImageFile) -> bool:
-    """Whether 16-bit samples lie in planes apart, which Pillow reads wrongly."""
-    if not isinstance(image, _Tiff):
-        return False
+def _has_planes_apart(image: _Tiff) -> bool:
+    """Whether the samples lie in planes apart in a way that Pillow does not read, or reads wrongly."""
     bits = image.tag_v2.get(_BITS_PER_SAMPLE, (1,))
-    return len(bits) > 1 and max(bits) > 8 and image.tag_v2.get(_PLANAR_CONFIGURATION, 1) == 2
+    deep = max(bits) > 8 or image.mode == "LA"
+    return len(bits) > 1 and deep and image.tag_v2.get(_PLANAR_CONFIGURATION, 1) == 2
 
 
 def _reject_unranged(image: ImageFile.ImageFile, name: str) -> None:
     """`InputError` for samples that have no stated range, or would silently be reduced."""
     if image.mode == "F":
         raise InputError(f"{name}: floating-point samples have no stated range: save the picture with 16 bits")
-    if image.mode == "I" and isinstance(image, _Tiff):
-        raise InputError(f"{name}: signed or 32-bit samples are not read: save the picture with 16 bits")
+    if isinstance(image, _Tiff) and (image.mode == "I" or _arguments(image.tile[0])[0] == "I;12"):
+        raise InputError(f"{name}: samples of 12 or 32 bits are not read: save the picture with 16 bits")
     is_colour_pnm = isinstance(image, PpmImagePlugin.PpmImageFile) and image.mode == "RGB"
     if is_colour_pnm and _arguments(image.tile[0])[-1] not in ("RGB", 255):  # the last argument is the highest value
         raise InputError(f"{name}: PNM colours of other than 8 bits are not read: save the picture as PNG or TIFF")
@@ -210,7 +255,7 @@ def _sixteen_bit_modes(image: ImageFile.ImageFile) -> list[str]:
     return [f"{channels};16{order}" for order in (match[2], _OTHER_BYTE[match[2]])]
 
 
-def _decode_sixteen_bits(image: ImageFile.ImageFile, source: Source, index: int, raw_modes: list[str]) -> np.ndarray:
+def _decode_sixteen_bits(image: ImageFile.ImageFile, stream: BinaryIO, index: int, raw_modes: list[str]) -> np.ndarray:
     premultiplied = str(_arguments(image.tile[0])[0]).startswith("RGBa")
     image.tile = [_with_raw_mode(tile, raw_modes[0]) for tile in image.tile]
     image.load()
@@ -220,11 +265,10 @@ def _decode_sixteen_bits(image: ImageFile.ImageFile, source: Source, index: int,
     samples = upper.astype(np.uint16)
     samples <<= 8
     del upper
-    with source.open() as stream:
-        again = type(image)(stream)
-        again.seek(index)
-        again.tile = [_with_raw_mode(tile, raw_modes[1]) for tile in again.tile]
-        samples |= np.asarray(again)
+    again = _open(type(image), stream)
+    again.seek(index)
+    again.tile = [_with_raw_mode(tile, raw_modes[1]) for tile in again.tile]
+    samples |= np.asarray(again)
     if premultiplied:
         unpremultiply(samples)
     return _alpha_from_key(samples, image.info.get("transparency"))

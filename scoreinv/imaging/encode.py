@@ -19,11 +19,13 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin
 from scoreinv.errors import InputError
 from scoreinv.imaging.metadata import EXIF_IFD, GPS_IFD, Metadata, profile_fits
 from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.png_chunks import PROFILE_BYTES
 
 FORMATS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WebP", ".jpg": "JPEG", ".jpeg": "JPEG"}
 
 JPEG_QUALITY = 95
 _LONGEST_SIDE = {"WebP": 16383, "JPEG": 65500}
+_LONGEST_PROFILE = {"PNG": PROFILE_BYTES, "JPEG": 255 * 65519}  # of a JPEG in 255 segments
 _JPEG_SEGMENT = 65533 - 64  # of EXIF or XMP, less its heading
 _STRIP_BYTES = 1 << 20
 _DEFLATE = 6
@@ -35,7 +37,7 @@ def fit_to_format(picture: Picture, kind: str, name: str) -> Picture:
 
     WebP and JPEG have 8 bits: 16 are rounded to 8, with a warning. JPEG has no alpha: an opaque one is left out, any
     other is an error, and so is a picture beyond the format's size. A colour profile of another kind than the pixels
-    (grey on colour) is left out.
+    (grey on colour) is left out, and with a warning one that is too long for the format.
 
     Raises:
         InputError: the format cannot hold the picture.
@@ -49,6 +51,9 @@ def fit_to_format(picture: Picture, kind: str, name: str) -> Picture:
         pixels = _eight_bits(pixels)
     metadata = picture.metadata
     if metadata.icc and not profile_fits(metadata.icc, grey=picture.is_grey_mode and kind != "WebP"):
+        metadata = replace(metadata, icc=None)
+    if metadata.icc and len(metadata.icc) > _LONGEST_PROFILE.get(kind, len(metadata.icc)):
+        _logger.warning("%s: the colour profile is too long for a %s and is left out (.tif keeps it)", name, kind)
         metadata = replace(metadata, icc=None)
     return Picture(np.ascontiguousarray(pixels), metadata)
 

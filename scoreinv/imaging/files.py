@@ -7,16 +7,18 @@ import errno
 import io
 import logging
 import os
+import stat
 import sys
 from pathlib import Path
+from typing import Any
 
 from scoreinv.errors import ExistsError, InputError, ScoreinvError
-from scoreinv.imaging.decode import Decoded, decode
+from scoreinv.imaging.decode import PREFIX_BYTES, Decoded, check_prefix, decode
 from scoreinv.imaging.encode import FORMATS, encode, fit_to_format, refuse_misfit
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.parts import unfinished
 from scoreinv.imaging.picture import Box, Fill, Picture
-from scoreinv.imaging.source import Source, reason
+from scoreinv.imaging.source import Source, reason, special_file
 
 __all__ = [
     "Box",
@@ -31,6 +33,8 @@ __all__ = [
 ]
 
 STREAM = "-"
+_LONGEST_STREAM = 1 << 30
+_BLOCK = 1 << 20
 _logger = logging.getLogger(__name__)
 
 
@@ -58,14 +62,16 @@ def decode_file(path: str | os.PathLike[str] | bytes, frame: int | None = None) 
     source = _source(path)
     try:
         return source.name, decode(source, frame)
+    except InputError:
+        raise
     except FileNotFoundError as error:
         raise InputError(f"{source.name}: no such file: check the path") from error
     except IsADirectoryError as error:
         raise InputError(f"{source.name}: is a folder: name a picture in it") from error
     except OSError as error:
         raise InputError(f"{source.name}: cannot be read ({error.strerror or error})") from error
-    except MemoryError as error:
-        raise ScoreinvError(f"{source.name}: not enough memory for a picture of this size: reduce it first") from error
+    except ValueError as error:
+        raise InputError(f"{source.name}: can be the name of no file ({reason(error)})") from error
 
 
 def write_picture(
@@ -90,55 +96,63 @@ def write_picture(
         InputError: the path cannot be written, exists, or its format cannot hold the picture.
         ScoreinvError: writing failed midway (disk full); nothing is left behind.
     """
-    if os.fspath(path) == STREAM:
-        buffer = io.BytesIO()
-        encode(buffer, fit_to_format(picture, "PNG", "standard output"), "PNG")
-        sys.stdout.buffer.write(buffer.getbuffer())
-        sys.stdout.buffer.flush()
+    name = _name(path)
+    if name == STREAM:
+        _write_stream(picture)
         return
-    target = check_output(path, overwrite=overwrite)
+    target = check_output(name, overwrite=overwrite)
     kind = FORMATS[target.suffix.lower()]
-    fitted = fit_to_format(picture, kind, str(path))
+    fitted = fit_to_format(picture, kind, name)
     temporary = unfinished(target)
     try:
         with temporary.open("xb") as stream:
             encode(stream, fitted, kind, quality)
             stream.flush()
             os.fsync(stream.fileno())
-        _publish(temporary, target, str(path), overwrite=overwrite)
+        _publish(temporary, target, name, overwrite=overwrite)
     except InputError:
         raise
-    except (OSError, ValueError) as error:
-        raise ScoreinvError(f"{path}: writing failed ({reason(error)}): nothing was written") from error
+    except Exception as error:  # an encoder's, too
+        raise ScoreinvError(f"{name}: writing failed ({_why(error)}): nothing was written") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
     """Find out whether `write_picture` could write there, before anything is computed; returns the real target.
 
     Raises:
-        InputError: unknown suffix, no such folder, a folder that cannot be written to, or an existing file.
+        InputError: no path, unknown suffix, no such folder, a folder that cannot be written to, an existing file, or
+            with `overwrite` too what is no file: a folder, a device, a pipe.
     """
-    given = Path(path)
-    if os.fspath(path) == STREAM:
+    name = _name(path)
+    given = Path(name)
+    if name == STREAM:
         return given
     if given.suffix.lower() not in FORMATS:
         what = f"the suffix {given.suffix}" if given.suffix else "a name without suffix"
-        raise InputError(f"{path}: {what} says no format to write: end it in {', '.join(FORMATS)}")
-    if given.is_dir():
-        raise InputError(f"{path}: is a folder: name a file in it")
-    if given.exists() and not overwrite:
-        raise _exists(str(path))
-    target = given.resolve()  # a link stays a link: what it points to is replaced
-    if not target.parent.is_dir():
-        raise InputError(f"{path}: there is no folder {given.parent}: make it first")
+        raise InputError(f"{name}: {what} says no format to write: end it in {', '.join(FORMATS)}")
+    try:
+        mode = _mode(given)
+        target = given.resolve()  # a link stays a link: what it points to is replaced
+        in_folder = target.parent.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:  # rings of links, too long a name, a folder that is closed
+        raise InputError(f"{name}: cannot be written ({_why(error)}): choose another name") from error
+    if not in_folder:
+        raise InputError(f"{name}: there is no folder {given.parent}: make it first")
+    if mode is not None and stat.S_ISDIR(mode):
+        raise InputError(f"{name}: is a folder: name a file in it")
+    if mode is not None and not stat.S_ISREG(mode):
+        raise InputError(f"{name}: is {special_file(mode)}, which is never replaced: name a file, or - for stdout")
+    if mode is not None and not overwrite:
+        raise _exists(name)
     probe = unfinished(target)
     try:
         probe.open("xb").close()
     except OSError as error:
         raise InputError(
-            f"{path}: the folder {given.parent} cannot be written to ({error.strerror or error}): choose another"
+            f"{name}: the folder {given.parent} cannot be written to ({_why(error)}): choose another"
         ) from error
     finally:
         with contextlib.suppress(OSError):
@@ -148,20 +162,67 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Pa
 
 def check_format(path: str | os.PathLike[str], picture: Picture) -> None:
     """Raise InputError where the format of the path cannot hold a picture of this size and alpha channel."""
-    if os.fspath(path) != STREAM:
-        refuse_misfit(picture, FORMATS[Path(path).suffix.lower()], str(path))
+    name = _name(path)
+    if name != STREAM:
+        refuse_misfit(picture, FORMATS[Path(name).suffix.lower()], name)
 
 
 def _exists(name: str) -> ExistsError:
     return ExistsError(f"{name}: exists already: choose another name, or allow it with --overwrite")
 
 
+def _name(path: Any) -> str:
+    """The path as text; InputError for what is none."""
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"a path is text or a path object, not {type(path).__name__}")
+    name = os.fsdecode(path)
+    if not name:
+        raise InputError("the name of a picture is empty: name a file")
+    return name
+
+
 def _source(path: str | os.PathLike[str] | bytes) -> Source:
     if isinstance(path, bytes):
         return Source("the picture", path)
-    if os.fspath(path) == STREAM:
-        return Source("standard input", sys.stdin.buffer.read())
-    return Source(os.fspath(path), Path(path))
+    name = _name(path)
+    return Source("standard input", _read_stream()) if name == STREAM else Source(name, Path(name))
+
+
+def _read_stream() -> bytes:
+    """All of standard input; InputError where it begins as no picture does, or does not end."""
+    if sys.stdin is None:
+        raise InputError("standard input is closed: name a file")
+    blocks = [sys.stdin.buffer.read(PREFIX_BYTES)]
+    check_prefix(blocks[0], "standard input")
+    size = 0
+    while block := sys.stdin.buffer.read(_BLOCK):
+        blocks.append(block)
+        size += len(block)
+        if size > _LONGEST_STREAM:
+            raise InputError("standard input: is longer than a gibibyte: give so large a picture as a file")
+    return b"".join(blocks)
+
+
+def _write_stream(picture: Picture) -> None:
+    """The picture on standard output, as PNG."""
+    if sys.stdout is None:
+        raise InputError("standard output is closed: name a file")
+    buffer = io.BytesIO()
+    encode(buffer, fit_to_format(picture, "PNG", "standard output"), "PNG")
+    sys.stdout.buffer.write(buffer.getbuffer())
+    sys.stdout.buffer.flush()
+
+
+def _mode(path: Path) -> int | None:
+    """What `stat` says that a path is, links followed; None where nothing is there."""
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _why(error: Exception) -> str:
+    return getattr(error, "strerror", None) or reason(error)
 
 
 def _publish(temporary: Path, target: Path, name: str, *, overwrite: bool) -> None:

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from scoreinv.imaging.source import DAMAGE
-
 EXIF_IFD, GPS_IFD = 34665, 34853
 _ORIENTATION = 274
 # The descriptive tags of a picture's first directory. The rest describes how that one file is coded (in a TIFF the
@@ -40,25 +38,29 @@ def describe(image: Image.Image) -> tuple[int, Metadata]:
     try:
         exif = image.getexif()
         orientation = int(exif.get(_ORIENTATION, 1))
-    except DAMAGE:
-        exif, orientation = Image.Exif(), 1  # a broken EXIF block is no reason to refuse a whole picture
+    except Exception:  # whichever way Pillow fails: a broken EXIF block is no reason to refuse a whole picture
+        exif, orientation = Image.Exif(), 1
     info = image.info
     return orientation, build_metadata(
         info.get("icc_profile"), exif, info.get("xmp"), info.get("dpi"), turned=orientation >= 5
     )
 
 
-def build_metadata(icc: bytes | None, exif: Image.Exif, xmp: Any, dpi: Any, *, turned: bool) -> Metadata:
-    """Metadata from what a file states.
+def build_metadata(icc: Any, exif: Image.Exif, xmp: Any, dpi: Any, *, turned: bool) -> Metadata:
+    """Metadata from what a file states; a profile or resolution that is none is left out.
 
     Args:
-        icc: profile bytes.
+        icc: profile as bytes.
         exif: directory, its nested ones included.
         xmp: packet as bytes, text or a sequence of byte values.
         dpi: pair of numbers, or anything else where there is none.
         turned: whether rows become columns when the orientation is applied.
+
+    Raises:
+        ValueError: XMP that is none of these.
     """
-    return Metadata(icc=icc or None, exif=_kept_exif(exif), xmp=_kept_xmp(xmp), dpi=_kept_dpi(dpi, turned=turned))
+    profile = icc if icc and isinstance(icc, bytes) else None
+    return Metadata(icc=profile, exif=_kept_exif(exif), xmp=_kept_xmp(xmp), dpi=_kept_dpi(dpi, turned=turned))
 
 
 def orient(pixels: np.ndarray, orientation: int) -> np.ndarray:
@@ -81,6 +83,7 @@ def profile_fits(icc: bytes, *, grey: bool) -> bool:
 
 
 def _kept_exif(exif: Image.Exif) -> bytes | None:
+    """The tags that are kept as a block, without those that cannot be read or written."""
     kept = Image.Exif()
     for tag in _KEPT_TAGS:
         try:
@@ -88,27 +91,33 @@ def _kept_exif(exif: Image.Exif) -> bytes | None:
             if tag in (EXIF_IFD, GPS_IFD) and not isinstance(value, dict):
                 value = dict(exif.get_ifd(tag))
             if value:
+                alone = Image.Exif()
+                alone[tag] = value
+                alone.tobytes()
                 kept[tag] = value
-        except DAMAGE:
+        except Exception:  # Pillow fails in many ways at values of a wrong type
             continue
-    try:
-        return kept.tobytes() if len(kept) else None
-    except DAMAGE:
-        return None
+    return kept.tobytes() if len(kept) else None
 
 
 def _kept_xmp(xmp: Any) -> bytes | None:
     if not xmp:
         return None
-    packet = xmp.encode() if isinstance(xmp, str) else bytes(xmp)
-    packet = re.sub(rb'\s*tiff:Orientation="[0-9]"', b"", packet)
-    return re.sub(rb"\s*<tiff:Orientation>[0-9]</tiff:Orientation>", b"", packet)
+    if isinstance(xmp, str):
+        xmp = xmp.encode(errors="replace")
+    if isinstance(xmp, tuple | list) and all(isinstance(value, int) for value in xmp):
+        xmp = bytes(xmp)
+    if not isinstance(xmp, bytes):
+        raise ValueError("its XMP is no text")
+    # from where a run of spaces begins only, or the padding of a packet would be searched from each of its spaces
+    packet = re.sub(rb'(?<!\s)\s*tiff:Orientation="[0-9]"', b"", xmp)
+    return re.sub(rb"(?<!\s)\s*<tiff:Orientation>[0-9]</tiff:Orientation>", b"", packet)
 
 
 def _kept_dpi(dpi: Any, *, turned: bool) -> tuple[float, float] | None:
     try:
         across, down = (float(value) for value in dpi)
-    except (TypeError, ValueError, ZeroDivisionError):
+    except (TypeError, ValueError, ArithmeticError):
         return None
     if not (1 < across < 1e6 and 1 < down < 1e6):  # 1x1 is what a TIFF without resolution gives; nan fails too
         return None

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from scoreinv.errors import InputError
+from scoreinv.imaging.guard import guarded
 from scoreinv.imaging.metadata import Metadata, build_metadata, orient
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.source import DAMAGE, Source, check_frame, check_size, reason
+from scoreinv.imaging.source import check_size
 
 if TYPE_CHECKING:
     import tifffile
@@ -25,42 +22,23 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
 _UNSPECIFIED, _ASSOCIATED, _UNASSOCIATED = 0, 1, 2
 
 
-def decode_rare_tiff(stream: BinaryIO, source: Source, frame: int | None) -> Picture:
-    """One frame of a TIFF of 1 to 4 samples of 8 or 16 bits; `InputError` for what is not of that kind."""
+def decode_rare_tiff(stream: BinaryIO, name: str, index: int) -> Picture:
+    """The picture of a checked directory of a TIFF, of 1 to 4 samples of 8 or 16 bits; `index` is its place.
+
+    Raises:
+        InputError: not of that kind, or damaged.
+    """
     import tifffile  # slow to import, and for rare files
 
     stream.seek(0)
-    try:
-        with _muted(tifffile.logger()), tifffile.TiffFile(stream) as tiff:
-            pages = [page.aspage() for page in tiff.pages]
-            pages = [page for page in pages if not page.is_reduced] or pages
-            page = pages[check_frame(len(pages), frame, source.name)]
-            check_size(page.imagewidth, page.imagelength, source.name)
-            pixels = _samples(page, source.name)
-            orientation = int(page.tags.valueof(_ORIENTATION, 1))
-            metadata = _metadata(page, stream, turned=orientation >= 5)
-    except InputError:
-        raise
-    except (*DAMAGE, RuntimeError, ImportError) as error:
-        raise InputError(
-            f"{source.name}: damaged TIFF file, or of a kind that is not read ({reason(error)}): "
-            "save it again as PNG, or as an uncompressed TIFF"
-        ) from error
-    return Picture(orient(pixels, orientation), metadata)
-
-
-@contextmanager
-def _muted(logger: logging.Logger) -> Iterator[None]:
-    """Drop what a library logs about a damaged file: the one error that is raised says it."""
-
-    def nothing(_: logging.LogRecord) -> bool:
-        return False
-
-    logger.addFilter(nothing)
-    try:
-        yield
-    finally:
-        logger.removeFilter(nothing)
+    what = "damaged TIFF file, or of a kind that is not read: save it again as PNG, or as an uncompressed TIFF"
+    with guarded(name, what), tifffile.TiffFile(stream) as tiff:
+        page = tiff.pages[index].aspage()
+        check_size(page.imagewidth, page.imagelength, name)
+        pixels = _samples(page, name)
+        orientation = int(page.tags.valueof(_ORIENTATION, 1))
+        metadata = _metadata(page, stream, turned=orientation >= 5)
+        return Picture(orient(pixels, orientation), metadata)
 
 
 def _samples(page: tifffile.TiffPage, name: str) -> np.ndarray:
@@ -68,8 +46,6 @@ def _samples(page: tifffile.TiffPage, name: str) -> np.ndarray:
     extra = tuple(int(kind) for kind in page.extrasamples)
     if page.dtype not in (np.uint8, np.uint16) or not colours or page.imagedepth != 1:
         raise InputError(f"{name}: only grey and RGB samples of 8 or 16 bits are read: save the picture as such")
-    if math.prod(page.chunked) != len(page.dataoffsets):  # tifffile would put zeros for what is missing
-        raise ValueError(f"{len(page.dataoffsets)} of {math.prod(page.chunked)} strips or tiles are there")
     pixels = page.asarray()
     if pixels.ndim == 3 and int(page.planarconfig) == 2:
         pixels = np.moveaxis(pixels, 0, -1)

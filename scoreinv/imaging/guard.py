@@ -1,0 +1,105 @@
+"""Decoders of other libraries at work: whatever they raise is one error that names the file, and they say nothing.
+
+What they have to say of a damaged file goes past the error to stderr: Python warnings and log lines of Pillow and
+tifffile, and lines that libtiff writes to descriptor 2 itself. All are held back while a file is decoded, in whichever
+thread: turned off by the first that decodes and on again by the last, and nothing but these libraries is touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+
+from PIL import Image
+
+from scoreinv.errors import InputError
+from scoreinv.imaging.source import reason
+
+_LOGGERS = ("PIL.TiffImagePlugin", "tifffile")
+
+
+@contextmanager
+def guarded(name: str, what: str) -> Iterator[None]:
+    """Decode in this block: it ends as it is, or with an InputError.
+
+    Args:
+        name: of the file, as messages call it.
+        what: in words what is wrong when a decoder fails, such as "damaged or incomplete PNG file".
+
+    Raises:
+        InputError: itself, or whatever else is raised in the block, Ctrl-C and its kind excepted.
+    """
+    try:
+        with _silence:
+            yield
+    except InputError:
+        raise
+    except MemoryError as error:
+        raise InputError(f"{name}: not enough memory for a picture of this size: reduce it first") from error
+    except Exception as error:  # decoders fail in every way that Python has: that is the point of this place
+        raise InputError(f"{name}: {what} ({reason(error)})") from error
+
+
+class _Silence:
+    """Holds back what the decoders say while at least one thread is inside."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._restore = contextlib.ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._hold_back()
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._restore.close()
+
+    def _hold_back(self) -> None:
+        for logger in map(logging.getLogger, _LOGGERS):
+            logger.addFilter(_nothing)
+            self._restore.callback(logger.removeFilter, _nothing)
+        # not warnings.catch_warnings: on leaving it would undo what other threads changed meanwhile
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        self._restore.callback(_remove_filter, warnings.filters[0])
+        for setter in _libtiff_setters():
+            self._restore.callback(setter, setter(None))
+
+
+def _nothing(_: logging.LogRecord) -> bool:
+    return False
+
+
+def _remove_filter(item: object) -> None:
+    with contextlib.suppress(ValueError):  # someone has put other filters in place meanwhile
+        warnings.filters.remove(item)
+
+
+@cache
+def _libtiff_setters() -> list[Callable[[int | None], int | None]]:
+    """The functions by which libtiff is told where its messages go (None: nowhere), each returning what was set.
+
+    Empty where Pillow was built with a libtiff inside that shows no functions.
+    """
+    try:
+        library = ctypes.CDLL(Image.core.__file__)  # a handle finds the functions of the libraries below it too
+        setters = [library.TIFFSetErrorHandler, library.TIFFSetWarningHandler]
+    except (AttributeError, OSError):
+        return []
+    for setter in setters:
+        setter.restype, setter.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    return setters
+
+
+_silence = _Silence()

@@ -1,0 +1,202 @@
+"""The directories of a TIFF, checked before any decoder sees the file (TIFF 6.0; BigTIFF as of libtiff 4).
+
+A directory says where the strips or tiles lie, how large they are, and which directory follows. Damaged or made up,
+these numbers send decoders round in circles, or let them take gigabytes for a picture that is not there. What is
+checked holds for every whole file: the directories are a chain without loops inside the file, and all strips or tiles
+of the chosen one are there and can hold their share of the picture.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from functools import cached_property
+from typing import BinaryIO
+
+import numpy as np
+
+from scoreinv.imaging.source import check_size, stream_size
+
+MAX_FRAMES = 10_000
+
+_SUBFILE_TYPE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
+_STRIP_OFFSETS, _SAMPLES, _ROWS, _STRIP_BYTES, _PLANES = 273, 277, 278, 279, 284
+_TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES, _SAMPLE_FORMAT = 322, 323, 324, 325, 339
+_TILES = frozenset([_TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES])
+_LAYOUT = frozenset([*range(_WIDTH, _COMPRESSION + 1), _PHOTOMETRIC, _STRIP_OFFSETS, _SAMPLES, _ROWS, _STRIP_BYTES])
+_LAYOUT |= _TILES | {_PLANES, _SAMPLE_FORMAT}
+_NUMBERS = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}  # the types of whole numbers from 0 on
+
+_RAW, _FAX, _OLD_JPEG, _JPEG, _YCBCR = 1, (3, 4), 6, 7, 6
+_SIGNED = 2
+
+# By compression the most bytes of a picture that a byte of the file can stand for: of the fax code 2560 pixels take 12
+# bits, of LZW less than 4096 bytes a code of 12 bits, of deflate 258 bytes take 2 bits, of JPEG 64 samples one, of
+# PackBits 128 bytes take 2. Others know no such limit.
+_EXPANSION = {_RAW: 1, 2: 256, 5: 4096, _OLD_JPEG: 1024, _JPEG: 1024, 8: 1032, 32771: 1, 32773: 64, 32946: 1032}
+_UNLIMITED = 100_000
+
+
+@dataclass(frozen=True)
+class Directory:
+    """One directory, which describes one picture.
+
+    Attributes:
+        index: its place in the chain.
+        order: of its bytes, "<" or ">".
+        big: whether it is of a BigTIFF.
+        table: its entries as they are in the file.
+    """
+
+    index: int
+    order: str
+    big: bool
+    table: bytes
+
+    @cached_property
+    def entries(self) -> dict[int, tuple[int, int, bytes]]:
+        """Type, count, and the field of the values or of their place, by tag; ValueError where one of use is twice."""
+        entries: dict[int, tuple[int, int, bytes]] = {}
+        for tag, *entry in struct.iter_unpack(self.order + _entry_form(self.big), self.table):
+            if tag in entries and tag in _LAYOUT:
+                raise ValueError(f"tag {tag} is there twice")
+            entries.setdefault(tag, tuple(entry))
+        return entries
+
+    @property
+    def is_preview(self) -> bool:
+        """Whether it says that its picture is a reduced one of another's."""
+        kind, count, field = self.entries.get(_SUBFILE_TYPE, (0, 0, b""))
+        return kind in (3, 4) and count == 1 and bool(np.frombuffer(field, self.order + _NUMBERS[kind], 1)[0] & 1)
+
+    def is_signed(self, stream: BinaryIO) -> bool:
+        """Whether the samples are numbers below and above 0."""
+        return bool((self._values(stream, _SAMPLE_FORMAT, 1) == _SIGNED).any())
+
+    def check(self, stream: BinaryIO, name: str) -> None:
+        """Find out whether the whole of its picture can be there.
+
+        Raises:
+            InputError: more megapixels than are worked on.
+            ValueError: the directory contradicts itself or the file.
+        """
+        width, height = self._one(stream, _WIDTH), self._one(stream, _HEIGHT)
+        if not (width and height):
+            raise ValueError(f"a picture of {width}x{height}")
+        check_size(width, height, name)
+        compression = self._one(stream, _COMPRESSION, _RAW)
+        if compression == _OLD_JPEG and _STRIP_OFFSETS not in self.entries:  # its data are one JPEG file somewhere
+            if width * height > stream_size(stream) * _EXPANSION[_OLD_JPEG]:
+                raise ValueError("the file is too short for its picture")
+            return
+        samples, planes = self._one(stream, _SAMPLES, 1), self._one(stream, _PLANES, 1)
+        bits = self._values(stream, _BITS, 1)
+        if not (samples and planes in (1, 2) and len(bits) and bits.min() and bits.max() <= 64):
+            raise ValueError("its samples are of no known layout")
+        tiled = not _TILES.isdisjoint(self.entries)
+        if tiled and _STRIP_OFFSETS in self.entries:
+            raise ValueError("it has strips and tiles")
+        if tiled:
+            across, rows = self._one(stream, _TILE_WIDTH), self._one(stream, _TILE_HEIGHT)
+        else:
+            across, rows = width, min(self._one(stream, _ROWS, height), height)
+        if not (across and rows):
+            raise ValueError(f"strips or tiles of {across}x{rows}")
+        apart = samples if planes == 2 else 1
+        grid = (apart, -(-height // rows), -(-width // across))
+        # at the least: of JPEG and YCbCr all samples but the first may be fewer
+        subsampled = compression in (_OLD_JPEG, _JPEG) or self._one(stream, _PHOTOMETRIC, 0) == _YCBCR
+        row = -(-across * int(bits.min()) * (1 if subsampled else samples // apart) // 8)
+        last = rows if tiled else height - (grid[1] - 1) * rows
+        capacity = self._capacity(stream, tiled, grid, compression, row)
+        if capacity[:, :-1].min(initial=rows * row) < rows * row or capacity[:, -1].min() < last * row:
+            raise ValueError("its strips or tiles are too short for the picture")
+
+    def _capacity(
+        self, stream: BinaryIO, tiled: bool, grid: tuple[int, int, int], compression: int, row: int
+    ) -> np.ndarray:
+        """The most bytes of the picture that each strip or tile can hold, as the grid (planes, down, across).
+
+        ValueError unless all are there.
+        """
+        count, end = grid[0] * grid[1] * grid[2], stream_size(stream)
+        tags = (_TILE_OFFSETS, _TILE_BYTES) if tiled else (_STRIP_OFFSETS, _STRIP_BYTES)
+        offsets = self._values(stream, tags[0])[:count]
+        sizes = self._values(stream, tags[1])[:count] if tags[1] in self.entries else np.maximum(offsets, 1)
+        if min(len(offsets), len(sizes)) < count:
+            raise ValueError(f"{min(len(offsets), len(sizes))} of {count} strips or tiles are there")
+        if not (offsets.all() and sizes.all() and offsets.max() < end):
+            raise ValueError("strips or tiles are missing")
+        there = end - offsets.astype(np.int64)
+        if compression == _RAW or tags[1] not in self.entries:
+            sizes = there  # what is stated of plain samples is often wrong, and no decoder asks
+        if (sizes > there).any():
+            raise ValueError("strips or tiles end outside of the file")
+        most = 8 * row if compression in _FAX else 0  # a row takes a bit when it is as the one above
+        most = max(most, _EXPANSION.get(compression, _UNLIMITED))
+        return sizes.astype(np.float64).reshape(grid) * most
+
+    def _one(self, stream: BinaryIO, tag: int, default: int | None = None) -> int:
+        values = self._values(stream, tag, default)
+        if len(values) != 1:
+            raise ValueError(f"tag {tag} has {len(values)} values")
+        return int(values[0])
+
+    def _values(self, stream: BinaryIO, tag: int, default: int | None = None) -> np.ndarray:
+        """The values of a tag of whole numbers; ValueError where there are none, or they are of another type."""
+        if tag not in self.entries:
+            if default is None:
+                raise ValueError(f"tag {tag} is missing")
+            return np.array([default])
+        kind, count, field = self.entries[tag]
+        if kind not in _NUMBERS:
+            raise ValueError(f"tag {tag} is no whole number")
+        numbers = np.dtype(self.order + _NUMBERS[kind])
+        size = count * numbers.itemsize
+        if size > len(field):
+            (place,) = struct.unpack(self.order + ("Q" if self.big else "I"), field)
+            if place + size > stream_size(stream):
+                raise ValueError(f"tag {tag} lies outside of the file")
+            stream.seek(place)
+            field = stream.read(size)
+        return np.frombuffer(field, numbers, count)
+
+
+def read_directories(stream: BinaryIO) -> list[Directory]:
+    """All directories of the chain.
+
+    Raises:
+        ValueError: no TIFF, or its chain has a loop, leaves the file, or has more than `MAX_FRAMES` members.
+    """
+    end = stream_size(stream)
+    stream.seek(0)
+    header = stream.read(16)
+    order, big = {b"II": "<", b"MM": ">"}[header[:2]], 43 in header[2:4]
+    word, head = ("Q", 8) if big else ("I", 2)
+    entry = struct.calcsize("=" + _entry_form(big))
+    (place,) = struct.unpack_from(order + word, header, 8 if big else 4)
+    directories: list[Directory] = []
+    visited: set[int] = set()
+    taken = 0
+    while place:
+        if place in visited:
+            raise ValueError("its directories go round in a circle")
+        if len(directories) == MAX_FRAMES:
+            raise ValueError(f"it has more than {MAX_FRAMES} frames")
+        visited.add(place)
+        stream.seek(min(place, end))
+        (count,) = struct.unpack(order + ("Q" if big else "H"), stream.read(head))
+        taken += head + count * entry
+        if not count or place + head + count * entry > end or taken > end:
+            raise ValueError("a directory is empty, or does not fit in the file")
+        table = stream.read(count * entry)
+        directories.append(Directory(len(directories), order, big, table))
+        link = stream.read(struct.calcsize("=" + word))
+        place = struct.unpack(order + word, link)[0] if len(link) == struct.calcsize("=" + word) else 0
+    if not directories:
+        raise ValueError("it has no directory")
+    return directories
+
+
+def _entry_form(big: bool) -> str:
+    return "HHQ8s" if big else "HHI4s"
