@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from scoreinv.imaging.decode import decode_image
 from scoreinv.imaging.encode import to_pillow
 from scoreinv.imaging.guard import guarded
 from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.source import reason
 
 _SLACK = 1e-6  # of float32 arithmetic on the caller's side
 
@@ -71,7 +73,8 @@ def pictures_from_api(image: Any) -> tuple[list[Picture], Form]:
         return pictures, Form("tensor", image.ndim, image.dtype, image.device)
     if isinstance(image, np.ndarray):
         return [picture_from_array(image, "the picture")], Form("array")
-    raise InputError(f"a picture is an array, a tensor or a PIL image, not {type(image).__name__}")
+    remedy = ": read the file with PIL.Image.open" if isinstance(image, str | os.PathLike) else ""
+    raise InputError(f"a picture is an array, a tensor or a PIL image, not {type(image).__name__}{remedy}")
 
 
 def picture_from_pil(image: Image.Image, name: str) -> Picture:
@@ -82,10 +85,14 @@ def picture_from_pil(image: Image.Image, name: str) -> Picture:
 
 def picture_from_array(array: np.ndarray, name: str) -> Picture:
     """A checked picture from HxW, HxWx3 or HxWx4; `name` is what messages call it."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise InputError(f"{name} is a masked array: pass .filled() of it, and what is masked as the mask")
+    array = np.asarray(array)  # not a matrix, whose rows have two dimensions themselves
     shape = "x".join(map(str, array.shape)) or "a scalar"
     if array.ndim not in (2, 3) or 0 in array.shape or (array.ndim == 3 and array.shape[2] not in (3, 4)):
         last = ": put the channels last" if array.ndim == 3 and array.shape[0] in (1, 3, 4) else ""
         raise InputError(f"{name} is {shape}, and must be HxW, HxWx3 or HxWx4{last}")
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype not in (np.uint8, np.uint16) and array.dtype.kind != "f":
         raise InputError(f"{name} is {array.dtype}, and must be uint8, uint16 or float in [0, 1]")
     if array.dtype.kind == "f":
@@ -95,16 +102,20 @@ def picture_from_array(array: np.ndarray, name: str) -> Picture:
 
 def pictures_from_tensor(tensor: Any, name: str) -> list[Picture]:
     """Checked float pictures HxW, HxWx3 or HxWx4 from a tensor CxHxW or BxCxHxW."""
+    if tensor.is_nested:
+        raise InputError(f"{name} is a nested tensor: pass its pictures one by one")
     shape = "x".join(map(str, tensor.shape)) or "a scalar"
     if tensor.ndim not in (3, 4) or 0 in tensor.shape or tensor.shape[-3] not in (1, 3, 4):
         last = ": put the channels first" if tensor.ndim in (3, 4) and tensor.shape[-1] in (1, 3, 4) else ""
         raise InputError(f"{name} is {shape}, and a tensor must be CxHxW or BxCxHxW with 1, 3 or 4 channels{last}")
     if not tensor.is_floating_point():
         raise InputError(f"{name} is {tensor.dtype}, and a tensor must be floating-point in [0, 1]")
-    tensor = tensor.detach().cpu()
-    if tensor.element_size() < 4:
-        tensor = tensor.float()  # NumPy has no bfloat16; the way back is exact
-    batch = tensor.numpy()
+    try:
+        values = tensor.detach().cpu()
+        # NumPy has no bfloat16; the way back is exact
+        batch = (values.float() if values.element_size() < 4 else values).numpy()
+    except (RuntimeError, TypeError) as error:  # sparse ones, quantised ones, those of the meta device
+        raise InputError(f"{name} is a tensor without plain values ({reason(error)})") from error
     _check_range(batch, name)
     batch = batch if batch.ndim == 4 else batch[None]
     items = [np.ascontiguousarray(np.moveaxis(item, 0, -1)) for item in batch]
@@ -113,7 +124,7 @@ def pictures_from_tensor(tensor: Any, name: str) -> list[Picture]:
 
 def is_tensor(value: Any) -> bool:
     """Whether a value is a torch tensor, found without importing torch."""
-    return type(value).__module__.split(".")[0] == "torch" and hasattr(value, "detach")
+    return any(kind.__name__ == "Tensor" and kind.__module__ == "torch" for kind in type(value).__mro__)
 
 
 def _check_range(values: np.ndarray, name: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -87,10 +88,10 @@ def hole_from_picture(
     grow: int = 0,
 ) -> np.ndarray:
     """`read_mask` for a picture at hand; `name` is what messages call it."""
-    if not 0 <= threshold < 1:
+    if not (isinstance(threshold, Real) and 0 <= threshold < 1):
         raise InputError(f"a mask threshold of {threshold} is out of range: give a fraction from 0 to below 1")
-    if grow < 0:
-        raise InputError(f"a mask cannot grow by {grow} pixels: give 0 or more")
+    if not (isinstance(grow, Integral) and grow >= 0):
+        raise InputError(f"a mask cannot grow by {grow} pixels: give a whole number, 0 or more")
     if picture.size != tuple(size):
         raise InputError(
             f"{name}: the mask is {picture.width}x{picture.height}, the photo {size[1]}x{size[0]} (width x height, "
@@ -101,7 +102,7 @@ def hole_from_picture(
     if invert:
         hole = ~hole
     if grow and not hole.all():
-        hole = dilate(hole, grow)
+        hole = dilate(hole, min(grow, sum(size)))
         if hole.all():
             raise InputError(f"{name}: grown by {grow} pixels the holes leave no known one: let them grow less")
     found = f"the largest value is {_in_levels(highest, picture)}"
@@ -138,7 +139,7 @@ def _pictures(mask: Any) -> list[Picture]:
     if isinstance(mask, Image.Image):
         return [picture_from_pil(mask, "the mask")]
     if is_tensor(mask):
-        if mask.ndim == 2:
+        if mask.ndim == 2 and not mask.is_nested:
             mask = mask[None]
         return pictures_from_tensor(mask.float() if str(mask.dtype) == "torch.bool" else mask, "the mask")
     if not isinstance(mask, np.ndarray):

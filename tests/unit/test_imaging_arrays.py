@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 
 from scoreinv.errors import InputError
 from scoreinv.imaging.arrays import pictures_from_api
+from scoreinv.imaging.masks import as_holes
 from scoreinv.imaging.picture import Picture
 
 
@@ -109,8 +111,72 @@ def test_a_truncated_pil_image_is_refused():
         (torch.full((3, 8, 8), float("nan")), "NaN"),
         (Image.fromarray(np.ones((2, 2), np.float32)), "mode F"),
         ([[0]], "list"),
+        ("photo.png", "not str: read the file"),
+        (Path("photo.png"), "Path: read the file"),
+        (b"photo", "bytes"),
+        (None, "NoneType"),
+        (3, "int"),
+        (float("nan"), "float"),
+        (np.uint8, "type"),
+        (np.array("photo.png"), "a scalar"),
+        (np.array([["a"]]), "<U1"),
+        (np.array([[None]]), "object"),
+        (np.zeros((8, 8), np.complex64), "complex64"),
+        (np.zeros((8, 8), "V3"), "V3"),
+        (np.zeros((8, 8), "datetime64[s]"), "datetime64"),
+        (np.zeros(()), "a scalar"),
+        (np.zeros((2, 2, 3, 3)), "2x2x3x3"),
+        (np.ma.zeros((8, 8)), "masked array"),
+        (torch.zeros(3, 0, 8), "3x0x8"),
+        (torch.zeros(()), "a scalar"),
+        (torch.zeros(3, 8, 8, dtype=torch.complex64), "complex64"),
+        (torch.zeros(3, 8, 8, dtype=torch.bool), "floating-point"),
+        (torch.zeros(3, 8, 8, device="meta"), "without plain values"),
+        (torch.zeros(3, 8, 8).to_sparse(), "without plain values"),
+        (torch.full((3, 8, 8), float("inf")), "inf"),
+        (Image.new("RGB", (0, 0)), "0x0x3"),
+        (Image.new("I", (2, 2), -5), "outside 0 to 65535"),
     ],
 )
 def test_unfit_pictures(image, words):
     with pytest.raises(InputError, match=words):
         pictures_from_api(image)
+    with pytest.raises(InputError):
+        as_holes(image, [(8, 8)])
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_nested_tensors_and_closed_images_are_refused():
+    nested = torch.nested.nested_tensor([torch.zeros(3, 4, 4), torch.zeros(3, 5, 5)])
+    closed = Image.new("RGB", (4, 4))
+    closed.close()
+    for image in (nested, closed):
+        with pytest.raises(InputError):
+            pictures_from_api(image)
+        with pytest.raises(InputError):
+            as_holes(image, [(4, 4)])
+
+
+class OwnTensor(torch.Tensor):
+    """As libraries of transforms have them."""
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_kinds_of_tensors_and_arrays_that_are_as_good():
+    values = np.random.default_rng(0).random((6, 5)).astype(np.float32)
+    for dtype in (">f4", "<f4", np.longdouble):
+        (picture,), _ = pictures_from_api(values.astype(dtype))
+        assert_array_equal(picture.rgb()[..., 0], values)
+        assert torch.from_numpy(picture.rgb()).shape == (6, 5, 3)
+    deep = (values * 65535).astype(np.uint16)
+    (picture,), _ = pictures_from_api(deep.astype(">u2"))
+    assert_array_equal(picture.pixels, deep)
+    (picture,), _ = pictures_from_api(np.asmatrix(deep))
+    assert_array_equal(picture.rgb()[..., 0], deep.astype(np.float32) / np.float32(65535))
+    for tensor in (
+        torch.nn.Parameter(torch.from_numpy(values)[None]),
+        torch.from_numpy(values)[None].as_subclass(OwnTensor),
+    ):
+        (picture,), form = pictures_from_api(tensor)
+        assert form.kind == "tensor"
+        assert_array_equal(picture.pixels, values)

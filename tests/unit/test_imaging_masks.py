@@ -160,3 +160,17 @@ def test_operators_have_the_other_polarity():
     observed = observed_from_hole(HOLE)
     assert observed.dtype == np.float32
     assert_array_equal(observed, 1 - HOLE)
+
+
+@pytest.mark.parametrize("threshold", ["0.5", None, 1j, float("nan"), -0.1, 1, [0.5]])
+def test_thresholds_that_are_none(threshold):
+    refused(lambda: as_holes(HOLE, [HOLE.shape], threshold=threshold), "mask threshold")
+
+
+@pytest.mark.parametrize("grow", ["3", None, 1.5, float("nan"), -1, [3]])
+def test_growths_that_are_none(grow):
+    refused(lambda: as_holes(HOLE, [HOLE.shape], grow=grow), "cannot grow", "whole number")
+
+
+def test_a_hole_that_grows_beyond_all_bounds():
+    refused(lambda: as_holes(HOLE, [HOLE.shape], grow=2**70), "leave no known one")
