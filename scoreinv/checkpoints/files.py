@@ -33,10 +33,16 @@ _DTYPES = ("F64", "F32", "F16", "BF16")
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place, flushed to disk, when the block ends without an error."""
+    """A temporary path beside `path` that takes its place, flushed to disk, when the block ends without an error.
+
+    InputError where there is no folder, or a pipe, a device or a folder has the name: those are never replaced.
+    """
     if not path.parent.is_dir():
         raise InputError(f"{path}: the folder {path.parent} does not exist")
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: is no file, and is never replaced: choose another name")
+    # of a long name the beginning only: it may be at the file system's limit
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
