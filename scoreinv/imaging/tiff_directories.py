@@ -132,8 +132,8 @@ class Directory:
             sizes = there  # what is stated of plain samples is often wrong, and no decoder asks
         if (sizes > there).any():
             raise ValueError("strips or tiles end outside of the file")
-        most = 8 * row if compression in _FAX else 0  # a row takes a bit when it is as the one above
-        most = max(most, _EXPANSION.get(compression, _UNLIMITED))
+        # by the two-dimensional fax codes a row takes a bit when it is as the one above
+        most = 8 * row if compression in _FAX else _EXPANSION.get(compression, _UNLIMITED)
         return sizes.astype(np.float64).reshape(grid) * most
 
     def _one(self, stream: BinaryIO, tag: int, default: int | None = None) -> int:
@@ -181,9 +181,9 @@ def read_directories(stream: BinaryIO) -> list[Directory]:
     while place:
         if place in visited:
             raise ValueError("its directories go round in a circle")
-        if len(directories) == MAX_FRAMES:
-            raise ValueError(f"it has more than {MAX_FRAMES} frames")
         visited.add(place)
+        if len(visited) > MAX_FRAMES:
+            raise ValueError(f"it has more than {MAX_FRAMES} frames")
         stream.seek(min(place, end))
         (count,) = struct.unpack(order + ("Q" if big else "H"), stream.read(head))
         taken += head + count * entry

@@ -163,53 +163,91 @@ def test_directories_that_share_their_bytes_are_no_chain():
     refused(bytes(data), "does not fit", frame=0)
 
 
-@pytest.mark.parametrize("data", [b"II*\0", b"II*\0\0\0\0\0", b"MM\0+\0\x08\0\0" + bytes(8), b"II*\0\x08\0\0\0\0\0"])
-def test_no_directory(data):
-    refused(data, "damaged")
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"II*\0", "damaged"),
+        (b"II*\0\0\0\0\0", "no directory"),
+        (b"MM\0+\0\x08\0\0" + bytes(8), "no directory"),
+        (b"II*\0\x08\0\0\0\0\0", "is empty"),
+    ],
+)
+def test_no_directory(data, words):
+    refused(data, words)
 
 
 # --- strips and tiles -------------------------------------------------------------------------------------------------
 
+SHORT_OF = "too short for the picture"
 BROKEN = {
-    "a tile without width": tiled(change={322: (SHORT, 0)}),
-    "a tile without height": tiled(change={323: (SHORT, 0)}),
-    "a strip without rows": plain(change={278: (SHORT, 0)}),
-    "no width": plain(change={256: (SHORT, 0)}),
-    "no height": plain(change={257: None}),
-    "no samples": plain(change={277: (SHORT, 0)}),
-    "no bits": plain(change={258: (SHORT, 0)}),
-    "a fraction as width": plain(change={256: (RATIONAL, 5, 1)}),
-    "two widths": plain(change={256: (SHORT, 5, 5, 5)}),
-    "no planes": plain(change={284: (SHORT, 0)}),
-    "a huge tile": tiled(change={322: (LONG, 2**31)}),
-    "a huge number of samples": plain(change={277: (LONG, 2**31)}),
-    "strips and tiles": tiled(change={273: (LONG, 8), 279: (LONG, 30)}),
-    "no strips": plain(change={273: None}),
-    "one strip of six": plain(change={278: (SHORT, 1)}),
-    "a strip nowhere": plain(change={273: (LONG, 0)}),
-    "a strip beyond the end": plain(change={273: (LONG, 10**6)}),
-    "a strip over the end": plain(change={273: (LONG, 200)}),
-    "a strip without bytes": plain(change={279: (LONG, 0)}),
-    "too short a tile": tiled(change={259: (SHORT, 8), 325: (LONG, 1), 322: (LONG, 1024), 323: (LONG, 1024)}),
-    "more rows than bytes": plain(change={257: (LONG, 30_000_000)}),
-    "more rows than deflate makes": plain(change={259: (SHORT, 8), 257: (LONG, 30_000_000), 278: (LONG, 30_000_000)}),
-    "more rows than a fax has bits": plain(
-        change={259: (SHORT, 4), 258: (SHORT, 1), 257: (LONG, 30_000_000), 278: (LONG, 30_000_000)}
+    "a tile without width": (tiled(change={322: (SHORT, 0)}), "tiles of 0x16"),
+    "a tile without height": (tiled(change={323: (SHORT, 0)}), "tiles of 16x0"),
+    "a strip without rows": (plain(change={278: (SHORT, 0)}), "tiles of 5x0"),
+    "no width": (plain(change={256: (SHORT, 0)}), "a picture of 0x6"),
+    "no height": (plain(change={257: None}), "tag 257 is missing"),
+    "no samples": (plain(change={277: (SHORT, 0)}), "no known layout"),
+    "no bits": (plain(change={258: (SHORT, 0)}), "no known layout"),
+    "many bits": (plain(change={258: (SHORT, 65)}), "no known layout"),
+    "no planes": (plain(change={284: (SHORT, 0)}), "no known layout"),
+    "a fraction as width": (plain(change={256: (RATIONAL, 5, 1)}), "tag 256 is no whole number"),
+    "three widths": (plain(change={256: (SHORT, 5, 5, 5)}), "tag 256 has 3 values"),
+    "a huge tile": (tiled(change={322: (LONG, 2**31)}), SHORT_OF),
+    "a huge number of samples": (plain(change={277: (LONG, 2**31)}), SHORT_OF),
+    "strips and tiles": (tiled(change={273: (LONG, 8), 279: (LONG, 30)}), "strips and tiles"),
+    "no strips": (plain(change={273: None}), "tag 273 is missing"),
+    "one strip of six": (plain(change={278: (SHORT, 1)}), "1 of 6 strips"),
+    "a strip nowhere": (plain(change={273: (LONG, 0)}), "are missing"),
+    "a strip beyond the end": (plain(change={273: (LONG, 10**6)}), "are missing"),
+    "a strip without bytes": (plain(change={279: (LONG, 0)}), "are missing"),
+    "a strip over the end": (plain(change={273: (LONG, 150)}), SHORT_OF),
+    "a packed strip over the end": (plain(change={259: (SHORT, 8), 279: (LONG, 1000)}), "end outside of the file"),
+    "too short a tile": (tiled(change={259: (SHORT, 8), 325: (LONG, 1), 322: (LONG, 64), 323: (LONG, 64)}), SHORT_OF),
+    "more rows than bytes": (plain(change={257: (LONG, 10**7), 278: (LONG, 10**7)}), SHORT_OF),
+    "more rows than deflate makes": (
+        plain(change={259: (SHORT, 8), 257: (LONG, 10**7), 278: (LONG, 10**7)}),
+        SHORT_OF,
     ),
-    "a rare one without its strip": rare(change={273: (LONG, 0)}),
-    "a rare one with a short strip": rare(change={257: (LONG, 30_000_000), 278: (LONG, 30_000_000)}),
-    "a rare one with half its strips": rare(change={278: (SHORT, 3)}),
-    "a rare one with an empty strip": rare(change={279: (LONG, 0)}),
+    "more rows than a fax has bits": (
+        plain(change={259: (SHORT, 4), 258: (SHORT, 1), 257: (SHORT, 241), 278: (SHORT, 241)}),
+        SHORT_OF,
+    ),
+    "more pixels than an old JPEG has": (
+        plain(change={259: (SHORT, 6), 273: None, 257: (LONG, 10**6), 513: (LONG, 8)}),
+        "too short for its picture",
+    ),
+    "a rare one without its strip": (rare(change={273: (LONG, 0)}), "are missing"),
+    "a rare one with a short strip": (rare(change={257: (LONG, 10**7), 278: (LONG, 10**7)}), SHORT_OF),
+    "a rare one with half its strips": (rare(change={278: (SHORT, 3)}), "1 of 2 strips"),
+    "a rare one with an empty strip": (rare(change={279: (LONG, 0)}), "are missing"),
+    "strips listed beyond the end": (
+        plain(change={273: (LONG, *range(8, 14)), 278: (SHORT, 1)})[:-2],
+        "tag 273 lies outside",
+    ),
 }
 
 
 @pytest.mark.parametrize("frame", [None, 0])
-@pytest.mark.parametrize("data", BROKEN.values(), ids=BROKEN.keys())
-def test_broken_strips_and_tiles(data, frame, monkeypatch):
+@pytest.mark.parametrize(("data", "words"), BROKEN.values(), ids=BROKEN.keys())
+def test_broken_strips_and_tiles(data, words, frame, monkeypatch):
     """Refused by their numbers, before a decoder is asked."""
     monkeypatch.setattr(TiffImagePlugin.TiffImageFile, "load", None)
     monkeypatch.setattr(tifffile.TiffPage, "asarray", None)
-    refused(data, "the picture: damaged or incomplete TIFF file", frame=frame)
+    refused(data, "the picture: damaged or incomplete TIFF file", words, frame=frame)
+
+
+def test_a_directory_that_is_cut_between_two_entries():
+    whole = plain(change={65000: (SHORT, 7)})
+    assert_array_equal(read_picture(whole[:-4]).pixels, PIXELS)  # the link that ends the chain may be missing
+    refused(whole[: -4 - 12], "does not fit")
+
+
+def test_a_big_tiff_of_the_other_byte_order_is_none_that_is_not_big():
+    """Pillow takes the first bytes of the place of its directory for the place of one of another kind."""
+    big = plain(order=">", big=True)
+    other = tiff(LAYOUT | {273: (LONG, 8), 278: (SHORT, 6), 279: (LONG, 30)}, bytes(30), order=">")
+    decoy = bytearray(big.ljust(0x80000, b"\0") + other[38:])
+    assert TiffImagePlugin.TiffImageFile(io.BytesIO(decoy)).size == (5, 6)
+    assert_array_equal(read_picture(bytes(decoy)).pixels, PIXELS)
 
 
 def test_a_tag_that_is_there_twice():
@@ -268,7 +306,7 @@ def test_whatever_a_decoder_raises_is_one_error(monkeypatch, tmp_path, error):
 
     Image.fromarray(PIXELS).save(tmp_path / "a.bmp")
     monkeypatch.setattr(BmpImagePlugin.BmpImageFile, "_open", fail)
-    refused(tmp_path / "a.bmp", "a.bmp")
+    refused(tmp_path / "a.bmp", "a.bmp", "not enough memory" if error is MemoryError else "BMP file")
     (tmp_path / "a.tif").write_bytes(rare())
     monkeypatch.setattr(tifffile.TiffPage, "asarray", fail)
     refused(tmp_path / "a.tif", "a.tif")
@@ -572,11 +610,14 @@ def test_what_one_is_not_allowed_to(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("path", ["", "a\0b.png", "\ud800.png", None, 3, 2.5, ["a.png"], object()])
 def test_what_is_no_path(path):
-    with pytest.raises(InputError):
+    words = (
+        "a path is" if not isinstance(path, str) else "is empty" if not path else "can be the name|cannot be written"
+    )
+    with pytest.raises(InputError, match=words):
         read_picture(path)
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=words):
         check_output(path)
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=words):
         write_picture(path, Picture(PIXELS))
 
 
