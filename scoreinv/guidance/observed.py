@@ -9,7 +9,7 @@ from typing import Self
 from torch import Tensor
 
 from scoreinv.errors import InputError
-from scoreinv.operators import LinearOperator, crops, select
+from scoreinv.operators import LinearOperator, select
 from scoreinv.prior import Box, Prior, PriorWrapper
 
 
@@ -46,7 +46,7 @@ class GivenObservation(PriorWrapper):
         return x0 if self.noise_std else self.operator.replace(x0, self.y.to(x0))
 
     def windows(self, boxes: Sequence[Box], samples: int) -> Self:
-        operator, y = self.operator.windows(boxes, samples), crops(self.y, boxes, samples)
+        operator, y = self.operator.windows(boxes, samples), self.operator.seen(self.y, boxes, samples)
         return self.over(self.prior.windows(boxes, samples), operator, y)
 
     def rows(self, index: Tensor) -> Self:

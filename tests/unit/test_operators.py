@@ -2,61 +2,191 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from PIL.Image import Resampling
 
+from scoreinv import kernels
 from scoreinv.errors import InputError
-from scoreinv.operators import Composed, LinearOperator, ObservedComponents, gray, mask
+from scoreinv.operators import (
+    Blur,
+    BlurredDownsampling,
+    Composed,
+    LinearOperator,
+    ObservedComponents,
+    ScrambledHartley,
+    crops,
+    downsampling,
+    gray,
+    mask,
+    pad_observation,
+    photographed,
+    random_projections,
+    rotation,
+    valid_blur,
+)
 
-HEIGHT, WIDTH = 5, 6
+HEIGHT, WIDTH = 12, 18
 GENERATOR = torch.Generator().manual_seed(0)
 OBSERVED = (torch.rand(1, 1, HEIGHT, WIDTH, generator=GENERATOR) > 0.4).double()
 PER_SAMPLE = (torch.rand(4, 3, HEIGHT, WIDTH, generator=GENERATOR) > 0.4).double()
 BASIS = torch.linalg.qr(torch.randn(3, 3, generator=GENERATOR, dtype=torch.float64))[0]
+LOPSIDED = torch.tensor([[0.1, 0.6, 0.0, 0.1], [0.0, 0.15, 0.05, 0.0]])
+GAUSSIAN = torch.from_numpy(kernels.gaussian(0.7))
+TURNED = rotation(BASIS, HEIGHT, WIDTH)
 
 OPERATORS: dict[str, LinearOperator] = {
     "mask": mask(OBSERVED),
     "mask per sample": mask(PER_SAMPLE),
     "gray": gray("rec601", HEIGHT, WIDTH),
     "components": ObservedComponents(PER_SAMPLE[:1], BASIS),
-    "composed": mask(PER_SAMPLE[:1]) @ ObservedComponents(torch.ones(1, 1, HEIGHT, WIDTH), BASIS),
+    "composed": mask(PER_SAMPLE[:1]) @ TURNED,
+    "rotation": TURNED,
+    "blur": Blur(LOPSIDED, HEIGHT, WIDTH),
+    "blur of some use": Blur(torch.from_numpy(kernels.motion(2, 30)), HEIGHT, WIDTH),
+    "blur without some frequencies": Blur(torch.full((2, 3), 1 / 6), HEIGHT, WIDTH),
+    "blur as large as the picture": Blur(torch.rand(HEIGHT, WIDTH, generator=GENERATOR), HEIGHT, WIDTH),
+    "valid blur": valid_blur(LOPSIDED, HEIGHT - 1, WIDTH - 3),
+    "area": downsampling(3, HEIGHT, WIDTH),
+    "bicubic": downsampling(2, HEIGHT, WIDTH, "bicubic"),
+    "blurred and reduced": BlurredDownsampling(GAUSSIAN, 3, HEIGHT, WIDTH),
+    "blurred, then reduced": downsampling(2, HEIGHT, WIDTH) @ Blur(GAUSSIAN, HEIGHT, WIDTH),
+    "blurred components": ObservedComponents(PER_SAMPLE[:1], BASIS) @ Blur(LOPSIDED, HEIGHT, WIDTH),
+    "reduced components": downsampling(3, HEIGHT, WIDTH) @ ObservedComponents(PER_SAMPLE[:1], BASIS),
+    "some of a reduced picture": mask(OBSERVED[..., :6, :9]) @ downsampling(2, HEIGHT, WIDTH),
+    "turned after blur": TURNED @ Blur(LOPSIDED, HEIGHT, WIDTH),
+    "projections": random_projections(0.3, 3, HEIGHT, WIDTH),
+    "all projections": ScrambledHartley(torch.ones(1, 1, HEIGHT, WIDTH)),
 }
 EVERY = pytest.mark.parametrize("operator", OPERATORS.values(), ids=OPERATORS.keys())
+NOT_LOCAL = ["blurred and reduced", "blurred, then reduced", "projections", "all projections"]
+NOT_LOCAL += ["blur as large as the picture"]
+WITHOUT_SVD = ["valid blur", "blurred, then reduced", "blurred components", "reduced components"]
+WITHOUT_SVD += ["some of a reduced picture", "turned after blur", "all projections"]
+LOCAL = [name for name in OPERATORS if name not in NOT_LOCAL]
+SPECTRAL = [name for name in OPERATORS if name not in WITHOUT_SVD]
 
 
 def picture(count: int = 4) -> torch.Tensor:
     return torch.randn(count, 3, HEIGHT, WIDTH, generator=GENERATOR, dtype=torch.float64)
 
 
+def observation(operator: LinearOperator) -> torch.Tensor:
+    """Of the shape of observations, and not in the operator's range."""
+    return torch.randn(operator(picture()).shape, generator=GENERATOR, dtype=torch.float64)
+
+
+def matrix(operator: LinearOperator) -> torch.Tensor:
+    """A of the first sample, dense."""
+    size = 3 * HEIGHT * WIDTH
+    one = operator.rows(torch.tensor([0]))
+    return one(torch.eye(size, dtype=torch.float64).reshape(size, 3, HEIGHT, WIDTH)).flatten(1).T
+
+
 @EVERY
-def test_adjoint(operator):
-    x, y = picture(), picture()
-    assert torch.allclose((operator(x) * y).sum(), (x * operator.adjoint(y)).sum())
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_adjoint(operator, dtype):
+    x, y = picture().to(dtype), observation(operator).to(dtype)
+    forward, backward = (operator(x) * y).double().sum(), (x * operator.adjoint(y)).double().sum()
+    assert abs(forward - backward) < (1e-12 if dtype == torch.float64 else 1e-5) * x.norm() * y.norm()
+    assert operator(x).dtype == operator.adjoint(y).dtype == operator.pinv(y).dtype == dtype
 
 
 @EVERY
 def test_pseudo_inverse_is_moore_penrose(operator):
-    x, y = picture(), picture()
-    assert torch.allclose(operator(operator.pinv(operator(x))), operator(x))
-    assert torch.allclose(operator.pinv(operator(operator.pinv(y))), operator.pinv(y))
+    x, y = picture(), observation(operator)
+    other, again = picture(), observation(operator)
+    close = {"rtol": 1e-5, "atol": 1e-6}
+    torch.testing.assert_close(operator(operator.pinv(operator(x))), operator(x), **close)
+    torch.testing.assert_close(operator.pinv(operator(operator.pinv(y))), operator.pinv(y), **close)
     # A A^+ and A^+ A are symmetric
-    assert torch.allclose((operator(operator.pinv(x)) * y).sum(), (x * operator(operator.pinv(y))).sum())
-    assert torch.allclose((operator.pinv(operator(x)) * y).sum(), (x * operator.pinv(operator(y))).sum())
+    torch.testing.assert_close((operator(operator.pinv(y)) * again).sum(), (y * operator(operator.pinv(again))).sum())
+    torch.testing.assert_close((operator.pinv(operator(x)) * other).sum(), (x * operator.pinv(operator(other))).sum())
 
 
-@EVERY
-def test_window_of_the_operator_is_the_operator_of_the_window(operator):
-    x = picture()
-    boxes = [(1, 2, 3, 4), (0, 0, 3, 4)]
-    cuts = torch.cat([x[..., 1:4, 2:6], x[..., :3, :4]])
-    seen = operator.windows(boxes, len(x))(cuts)
+@pytest.mark.parametrize("name", ["gray", "blur", "bicubic", "valid blur", "projections", "all projections"])
+def test_ridge_is_the_damped_inverse(name):
+    operator = OPERATORS[name]
+    a, y = matrix(operator), observation(operator)
+    for level in (1e-3, torch.tensor([0.01, 0.1, 1.0, 10.0])):
+        damping = torch.as_tensor(level).double().expand(4)
+        expected = [
+            a.T @ torch.linalg.solve(a @ a.T + damping[i] * torch.eye(len(a)).double(), y[i].flatten())
+            for i in range(4)
+        ]
+        found = operator.ridge(y, level)
+        torch.testing.assert_close(found, torch.stack(expected).reshape(found.shape), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", SPECTRAL)
+def test_singular_values(name):
+    operator = OPERATORS[name].spectral()
+    x, y = picture(), observation(OPERATORS[name])
+    spectrum = operator.analyse(x)
+    by_parts = operator.synthesise_observation(operator.singular.to(x) * spectrum)
+    torch.testing.assert_close(by_parts, OPERATORS[name](x))
+    back = operator.synthesise(operator.singular.to(x) * operator.analyse_observation(y))
+    torch.testing.assert_close(back, OPERATORS[name].adjoint(y))
+    # V and U are isometries of what is observed
+    seen = (operator.singular > 0).to(x) * spectrum
+    torch.testing.assert_close(operator.analyse(operator.synthesise(seen)), seen)
+    torch.testing.assert_close(operator.analyse_observation(operator.synthesise_observation(seen)), seen)
+
+
+@pytest.mark.parametrize("name", ["components", "bicubic", "area", "blurred and reduced", "projections"])
+def test_singular_values_are_those_of_the_matrix(name):
+    operator = OPERATORS[name].spectral()
+    a = matrix(OPERATORS[name])
+    shape = operator.analyse(picture(1)).shape
+    values = operator.singular.double().expand(shape).flatten().sort(descending=True).values
+    found = torch.linalg.svdvals(a)
+    torch.testing.assert_close(found[: len(values)], values[: len(found)])
+
+
+@pytest.mark.parametrize("name", WITHOUT_SVD)
+def test_no_singular_values(name):
+    with pytest.raises(InputError, match="no singular value decomposition"):
+        OPERATORS[name].spectral()
+
+
+@pytest.mark.parametrize("name", LOCAL)
+@pytest.mark.parametrize("boxes", [[(2, 4, 8, 9), (0, 0, 8, 9)], [(3, 7, 9, 11), (1, 6, 9, 11)]], ids=["even", "odd"])
+def test_window_of_the_operator_is_the_operator_of_the_window(name, boxes):
+    operator, x = OPERATORS[name], picture()
+    seen = operator.seen(operator(x), boxes, len(x))
+    found = operator.windows(boxes, len(x))(crops(x, boxes, len(x)))
+    torch.testing.assert_close(found, seen, rtol=0, atol=1e-12)
+    assert seen.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", ["mask", "mask per sample", "gray", "components", "composed", "rotation"])
+def test_all_of_a_window_is_seen_by_what_acts_on_each_pixel(name):
+    operator, x = OPERATORS[name], picture()
+    seen = operator.windows([(1, 2, 3, 4), (0, 0, 3, 4)], len(x))(torch.cat([x[..., 1:4, 2:6], x[..., :3, :4]]))
     assert torch.equal(seen, torch.cat([operator(x)[..., 1:4, 2:6], operator(x)[..., :3, :4]]))
+
+
+def test_all_that_a_window_knows_is_seen():
+    blurred = OPERATORS["blur"]
+    seen = blurred.seen(torch.ones(1, 3, HEIGHT, WIDTH), [(1, 2, 8, 9)], 1)
+    rows, columns = LOPSIDED.shape
+    assert seen[0, 0].sum() == (8 - rows + 1) * (9 - columns + 1)
+    small = OPERATORS["area"].seen(torch.ones(1, 3, 4, 6), [(1, 3, 8, 9)], 1)
+    assert small[0, 0].sum() == 2 * 3  # blocks of rows 3 to 8 and columns 3 to 11
+
+
+@pytest.mark.parametrize("name", NOT_LOCAL)
+def test_what_is_not_local_says_so(name):
+    with pytest.raises(InputError, match="window"):
+        OPERATORS[name].windows([(0, 0, 8, 9)], 1)
 
 
 @EVERY
 def test_rows_select_and_repeat_samples(operator):
     x, index = picture(), torch.tensor([2, 0, 2])
-    assert torch.equal(operator.rows(index)(x[index]), operator(x)[index])
+    torch.testing.assert_close(operator.rows(index)(x[index]), operator(x)[index], rtol=0, atol=1e-12)
 
 
 def test_composition_is_one_operator():
@@ -65,6 +195,97 @@ def test_composition_is_one_operator():
     x = picture()
     assert torch.allclose(composed(x), OPERATORS["components"](x))
     assert torch.allclose(composed.pinv(x), OPERATORS["components"].pinv(x))
+
+
+# --- blur -------------------------------------------------------------------------------------------------------------
+
+
+def test_blur_is_convolution_that_goes_round():
+    x = picture(1)
+    rows, columns = LOPSIDED.shape
+    expected = sum(
+        LOPSIDED[i, j] * x.roll((i - rows // 2, j - columns // 2), (2, 3)) for i in range(rows) for j in range(columns)
+    )
+    torch.testing.assert_close(OPERATORS["blur"](x), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_valid_blur_is_what_a_photograph_sees_of_the_scene():
+    scene = picture(2)
+    height, width = HEIGHT - 1, WIDTH - 3
+    photograph = torch.nn.functional.conv2d(
+        scene.flatten(0, 1)[:, None], LOPSIDED.flip(0, 1)[None, None].double()
+    ).unflatten(0, (2, 3))[:, :, 0]
+    assert photograph.shape == (2, 3, height, width)
+    torch.testing.assert_close(OPERATORS["valid blur"](scene), pad_observation(photograph, LOPSIDED))
+    top, left, tall, wide = photographed(LOPSIDED, height, width)
+    cut = pad_observation(photograph, LOPSIDED)[..., top : top + tall, left : left + wide]
+    torch.testing.assert_close(cut, photograph)
+
+
+def test_kernels_that_are_none():
+    for kernel, said in (
+        (torch.ones(3), "shape"),
+        (torch.zeros(3, 3), "not all 0"),
+        (torch.full((3, 3), torch.nan), "finite"),
+        (torch.ones(3, 19), "larger than the picture"),
+    ):
+        with pytest.raises(InputError, match=said):
+            Blur(kernel, HEIGHT, WIDTH)
+
+
+# --- downsampling -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "resampling"), [("area", Resampling.BOX), ("bicubic", Resampling.BICUBIC)])
+@pytest.mark.parametrize("factor", [2, 3])
+def test_downsampling_is_pillows(kind, resampling, factor):
+    values = picture(1)[0, 0].float()
+    expected = Image.fromarray(values.numpy()).resize((WIDTH // factor, HEIGHT // factor), resampling)
+    found = downsampling(factor, HEIGHT, WIDTH, kind)(values[None, None])[0, 0]
+    np.testing.assert_allclose(found, np.asarray(expected), atol=2e-6)
+
+
+def test_block_means_by_both_ways():
+    x = picture()
+    for factor in (2, 3):
+        means = torch.nn.functional.avg_pool2d(x, factor)
+        torch.testing.assert_close(downsampling(factor, HEIGHT, WIDTH)(x), means)
+        kernel = torch.full((factor, factor), 1 / factor**2, dtype=torch.float64)
+        torch.testing.assert_close(BlurredDownsampling(kernel, factor, HEIGHT, WIDTH)(x), means)
+
+
+@pytest.mark.parametrize(("factor", "offset"), [(1, 0), (2, 0), (3, 1)])
+def test_blurred_and_reduced_is_blurred_then_every_nth_pixel(factor, offset):
+    x = picture()
+    blurred = Blur(LOPSIDED, HEIGHT, WIDTH)(x)
+    found = BlurredDownsampling(LOPSIDED, factor, HEIGHT, WIDTH)(x)
+    torch.testing.assert_close(found, blurred[..., offset::factor, offset::factor])
+
+
+def test_factors_that_are_none():
+    for wrong in (
+        lambda: downsampling(0, HEIGHT, WIDTH),
+        lambda: downsampling(5, HEIGHT, WIDTH),
+        lambda: downsampling(2, HEIGHT, WIDTH, "nearest"),
+        lambda: BlurredDownsampling(LOPSIDED, 7, HEIGHT, WIDTH),
+        lambda: random_projections(0.0, 3, HEIGHT, WIDTH),
+        lambda: ScrambledHartley(torch.zeros(1, 1, HEIGHT, WIDTH)),
+    ):
+        with pytest.raises(InputError):
+            wrong()
+
+
+# --- projections ------------------------------------------------------------------------------------------------------
+
+
+def test_projections_are_of_the_whole_picture_and_orthonormal():
+    operator, point = OPERATORS["projections"], torch.zeros(1, 3, HEIGHT, WIDTH, dtype=torch.float64)
+    point[0, 1, 3, 4] = 1
+    kept = operator(torch.randn(1, 3, HEIGHT, WIDTH, generator=GENERATOR, dtype=torch.float64)) != 0
+    assert kept.sum() == round(0.3 * 3 * HEIGHT * WIDTH)
+    assert (operator(point)[kept & (torch.arange(3).reshape(1, 3, 1, 1) == 1)].abs() > 1e-6).all()
+    y = observation(operator) * kept
+    torch.testing.assert_close(operator(operator.adjoint(y)), y)
 
 
 @pytest.mark.parametrize(

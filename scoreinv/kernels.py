@@ -1,0 +1,80 @@
+"""Blur kernels: what a lens or a movement makes of a point. Arrays h x w of sum 1, the centre at (h // 2, w // 2)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from scoreinv.errors import InputError
+
+LARGEST = 200.0
+"""Of a standard deviation, a radius or a length, in pixels."""
+
+_FINE = 16
+"""Points across a pixel, by which its share of a shape is told."""
+
+
+def gaussian(sigma: float) -> np.ndarray:
+    """A Gaussian of standard deviation `sigma` pixels, above 0, cut off at four of them."""
+    _check("a Gaussian's standard deviation", sigma)
+    radius = math.ceil(4 * sigma)
+    profile = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    kernel = np.outer(profile, profile)
+    return kernel / kernel.sum()
+
+
+def disk(radius: float) -> np.ndarray:
+    """Of a lens out of focus: an even disk of `radius` pixels, above 0, by the share of each pixel that it covers."""
+    _check("a disk's radius", radius)
+    reach = math.ceil(radius - 0.5) if radius > 0.5 else 0
+    places = (np.arange((2 * reach + 1) * _FINE) + 0.5) / _FINE - reach - 0.5
+    covered = (places[:, None] ** 2 + places**2 <= radius**2).astype(float)
+    kernel = covered.reshape(2 * reach + 1, _FINE, 2 * reach + 1, _FINE).mean((1, 3))
+    return kernel / kernel.sum()
+
+
+def motion(length: float, angle: float) -> np.ndarray:
+    """Of a straight even movement over `length` pixels, above 0; `angle` in degrees from the right, anticlockwise."""
+    _check("a movement's length", length)
+    if not math.isfinite(angle):
+        raise InputError(f"a movement's angle must be a number of degrees, not {angle}")
+    count = 2 * math.ceil(_FINE * length) + 1
+    way = (np.arange(count) + 0.5) / count * length - length / 2
+    x, y = way * math.cos(math.radians(angle)), -way * math.sin(math.radians(angle))
+    reach = math.ceil(length / 2)
+    kernel = np.zeros((2 * reach + 1, 2 * reach + 1))
+    left, top = np.floor(x).astype(int), np.floor(y).astype(int)
+    for down in (0, 1):
+        for across in (0, 1):
+            share = (1 - abs(top + down - y)) * (1 - abs(left + across - x))
+            inside = share > 1e-9
+            np.add.at(kernel, (top[inside] + down + reach, left[inside] + across + reach), share[inside])
+    return _trimmed(kernel / kernel.sum())
+
+
+def normalised(values: np.ndarray, name: str) -> np.ndarray:
+    """Values h x w of at least 0 as a kernel; InputError, calling them `name`, where they are none."""
+    if values.ndim != 2 or not np.isfinite(values).all() or values.min() < 0:
+        raise InputError(f"{name}: a kernel has finite values of at least 0 in rows and columns")
+    if not values.any():
+        raise InputError(f"{name}: is black everywhere, so no kernel: light is where a point goes")
+    return _trimmed(values / values.sum(dtype=np.float64))
+
+
+def _trimmed(kernel: np.ndarray) -> np.ndarray:
+    """Without rows and columns of zeros that lie opposite to each other around the centre."""
+    for axis in (0, 1):
+        centre = kernel.shape[axis] // 2
+        used = np.flatnonzero(kernel.any(axis=1 - axis))
+        reach = max(centre - used[0], used[-1] - centre)
+        first, last = max(0, centre - reach), min(kernel.shape[axis], centre + reach + 1)
+        # The centre of what is left, (last - first) // 2, must be the same element.
+        if (last - first) // 2 == centre - first:
+            kernel = kernel.take(range(first, last), axis)
+    return kernel
+
+
+def _check(what: str, value: float) -> None:
+    if not 0 < value <= LARGEST:
+        raise InputError(f"{what} must be above 0 and at most {LARGEST:g} pixels, not {value:g}")

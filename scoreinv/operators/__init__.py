@@ -1,0 +1,53 @@
+"""Linear operators on pictures: what an observation y = A x sees of a picture x.
+
+    A(x)           the observation, zero in the components that are not observed
+    A.adjoint(y)   A^T y
+    A.pinv(y)      A^+ y, the smallest of the pictures whose observation is nearest to y
+    A.ridge(y, level)  A^T (A A^T + level I)^-1 y, the x of least |y - A x|^2 + level |x|^2
+    A.replace(x, y)    x with its observed components replaced by those of y
+    A.spectral()   the same operator with its singular value decomposition, where it has one in closed form
+    A.windows(boxes, samples), A.seen(y, boxes, samples)  operator and observation seen through crops of the picture
+    (A @ B)(x)     A(B(x)): several observations of one picture are one composed operator
+
+| operator | A A^T a multiple of a projection | `spectral` | `windows` |
+|---|---|---|---|
+| `mask`, `gray`, `gray_and_hints`, `rotation` | yes | yes | yes |
+| `Blur`: any kernel, the picture goes round at its borders | no | yes | yes |
+| `valid_blur`: a blurred photograph of a scene that goes on beyond it | no | no | yes |
+| `downsampling`: block means, or bicubic with antialiasing | of block means | yes | yes |
+| `BlurredDownsampling`: both at once, any kernel, goes round | no | yes | no |
+| `random_projections`: compressed sensing | yes | yes | no |
+| A @ B | | where B, or A, is orthogonal | where A or B is pointwise |
+
+Pictures are (B, C, H, W); operators hold tensors of a batch of 1 (shared) or B, and follow the picture's device and
+dtype.
+"""
+
+from scoreinv.operators.base import Composed, LinearOperator, SpectralOperator, crop, crops, select
+from scoreinv.operators.blur import Blur, BlurredDownsampling, pad_observation, photographed, valid_blur
+from scoreinv.operators.observed import ObservedComponents, gray, gray_and_hints, mask, rotation
+from scoreinv.operators.projections import ScrambledHartley, random_projections
+from scoreinv.operators.separable import Separable, downsampling
+
+__all__ = [
+    "Blur",
+    "BlurredDownsampling",
+    "Composed",
+    "LinearOperator",
+    "ObservedComponents",
+    "ScrambledHartley",
+    "Separable",
+    "SpectralOperator",
+    "crop",
+    "crops",
+    "downsampling",
+    "gray",
+    "gray_and_hints",
+    "mask",
+    "pad_observation",
+    "photographed",
+    "random_projections",
+    "rotation",
+    "select",
+    "valid_blur",
+]

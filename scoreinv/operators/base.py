@@ -1,0 +1,263 @@
+"""What every linear operator has, compositions, and the singular value decomposition of those that have one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from scoreinv.errors import InputError
+from scoreinv.prior import Box
+
+RANK_TOLERANCE = 1e-6
+"""Singular values below this share of the largest count as 0: float32 could not tell what they let through."""
+
+_ITERATIONS = 200
+
+
+class LinearOperator(ABC):
+    """A linear map A from pictures to observations."""
+
+    @abstractmethod
+    def __call__(self, x: Tensor) -> Tensor:
+        """A x."""
+
+    @abstractmethod
+    def adjoint(self, y: Tensor) -> Tensor:
+        """A^T y."""
+
+    def pinv(self, y: Tensor) -> Tensor:
+        """A^+ y, the Moore-Penrose pseudo-inverse."""
+        return self.ridge(y, 0.0)
+
+    def ridge(self, y: Tensor, level: float | Tensor) -> Tensor:
+        """A^T (A A^T + level I)^-1 y: the x that minimises |y - A x|^2 + level |x|^2; at level 0 A^+ y.
+
+        Here by conjugate gradients (CGLS: Bjorck 1996, section 7.4), at most `_ITERATIONS` of them: at level 0 what
+        has singular values close to 0 is not reached. `SpectralOperator` has it in closed form.
+
+        Args:
+            level: at least 0; a number or (B,).
+        """
+        residual, slope = y, self.adjoint(y)
+        x, direction, size = torch.zeros_like(slope), slope, _dot(slope, slope)
+        level, limits = _column(level, x), torch.finfo(x.dtype)
+        enough = size * limits.eps**1.5
+        for _ in range(_ITERATIONS):
+            if (size <= enough).all():
+                break
+            image = self(direction)
+            curvature = _dot(image, image) + level * _dot(direction, direction)
+            step = size / curvature.clamp_min(limits.tiny)
+            x, residual = x + step * direction, residual - step * image
+            slope = self.adjoint(residual) - level * x
+            before, size = size, _dot(slope, slope)
+            direction = slope + size / before.clamp_min(limits.tiny) * direction
+        return x
+
+    @property
+    def orthogonal(self) -> bool:
+        """Whether A^T A = A A^T = I: a change of basis, of which nothing is lost."""
+        return False
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether each pixel of the observation is that of one pixel, at its place."""
+        return False
+
+    def spectral(self) -> SpectralOperator:
+        """The operator with its singular value decomposition; InputError where none is known in closed form."""
+        raise InputError(
+            f"{type(self).__name__} has no singular value decomposition in closed form: use a method that needs none"
+        )
+
+    @abstractmethod
+    def windows(self, boxes: Sequence[Box], samples: int) -> LinearOperator:
+        """The operator over a batch of crops of one size (top, left, height, width): `samples` of each box in turn.
+
+        Of a crop x' of x it gives `seen(A x)`: what an observation of the whole says of the crop alone. Raises
+        InputError for an operator that is not local.
+        """
+
+    def observed_boxes(self, boxes: Sequence[Box]) -> list[Box]:
+        """The windows of the observation that belong to windows of the picture."""
+        return list(boxes)
+
+    def seen(self, y: Tensor, boxes: Sequence[Box], samples: int) -> Tensor:
+        """The part of the observation y that `windows` observes; 0 where more than the crop is needed to tell it."""
+        return crops(y, self.observed_boxes(boxes), samples)
+
+    @abstractmethod
+    def rows(self, index: Tensor) -> LinearOperator:
+        """The operator over the samples `index` (A,) of the batch."""
+
+    def replace(self, x: Tensor, y: Tensor) -> Tensor:
+        """x - A^+ A x + A^+ y: the picture x with its observed components replaced by the observation y."""
+        # In this order observed pixels of a mask come out as the observation bit for bit: x - x + y.
+        return x - self.pinv(self(x)) + self.pinv(y)
+
+    def __matmul__(self, inner: LinearOperator) -> LinearOperator:
+        return Composed(self, inner)
+
+
+class SpectralOperator(LinearOperator):
+    """A = U diag(s) V^T, s >= 0: an operator whose singular value decomposition is a fast transform.
+
+    Spectra, of any shape (B, ...), may be complex where the transform is Fourier's. Where s = 0 a component of
+    `analyse` says nothing of y, and what no component holds is not observed either.
+    """
+
+    @property
+    @abstractmethod
+    def singular(self) -> Tensor:
+        """s, of a shape that multiplies spectra, on the operator's own device."""
+
+    @abstractmethod
+    def analyse(self, x: Tensor) -> Tensor:
+        """V^T x."""
+
+    @abstractmethod
+    def synthesise(self, spectrum: Tensor) -> Tensor:
+        """V spectrum."""
+
+    @abstractmethod
+    def analyse_observation(self, y: Tensor) -> Tensor:
+        """U^T y."""
+
+    @abstractmethod
+    def synthesise_observation(self, spectrum: Tensor) -> Tensor:
+        """U spectrum."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.synthesise_observation(scaled(self.singular, self.analyse(x)))
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return self.synthesise(scaled(self.singular, self.analyse_observation(y)))
+
+    def ridge(self, y: Tensor, level: float | Tensor) -> Tensor:
+        return self.synthesise(scaled(damped_inverse(self.singular, level), self.analyse_observation(y)))
+
+    def spectral(self) -> SpectralOperator:
+        return self
+
+
+@dataclass(frozen=True)
+class Composed(LinearOperator):
+    """outer after inner: A x = outer(inner(x))."""
+
+    outer: LinearOperator
+    inner: LinearOperator
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.outer(self.inner(x))
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return self.inner.adjoint(self.outer.adjoint(y))
+
+    def pinv(self, y: Tensor) -> Tensor:
+        if self.inner.orthogonal or self.outer.orthogonal:
+            return self.inner.pinv(self.outer.pinv(y))
+        return super().pinv(y)
+
+    def ridge(self, y: Tensor, level: float | Tensor) -> Tensor:
+        if self.inner.orthogonal:
+            return self.inner.adjoint(self.outer.ridge(y, level))
+        if self.outer.orthogonal:
+            return self.inner.ridge(self.outer.adjoint(y), level)
+        return super().ridge(y, level)
+
+    @property
+    def orthogonal(self) -> bool:
+        return self.inner.orthogonal and self.outer.orthogonal
+
+    @property
+    def pointwise(self) -> bool:
+        return self.inner.pointwise and self.outer.pointwise
+
+    def spectral(self) -> SpectralOperator:
+        return SpectralComposed(self.outer.spectral(), self.inner) if self.inner.orthogonal else super().spectral()
+
+    def windows(self, boxes: Sequence[Box], samples: int) -> LinearOperator:
+        if not (self.inner.pointwise or self.outer.pointwise):
+            raise InputError(
+                f"{type(self.outer).__name__} after {type(self.inner).__name__} is not seen through windows"
+            )
+        inner_boxes = self.inner.observed_boxes(boxes)
+        return Composed(self.outer.windows(inner_boxes, samples), self.inner.windows(boxes, samples))
+
+    def observed_boxes(self, boxes: Sequence[Box]) -> list[Box]:
+        return self.outer.observed_boxes(self.inner.observed_boxes(boxes))
+
+    def seen(self, y: Tensor, boxes: Sequence[Box], samples: int) -> Tensor:
+        return (self.outer if self.inner.pointwise else self.inner).seen(y, boxes, samples)
+
+    def rows(self, index: Tensor) -> LinearOperator:
+        return Composed(self.outer.rows(index), self.inner.rows(index))
+
+
+@dataclass(frozen=True)
+class SpectralComposed(Composed, SpectralOperator):
+    """outer after an orthogonal inner: V^T x = V_outer^T inner(x)."""
+
+    outer: SpectralOperator
+
+    @property
+    def singular(self) -> Tensor:
+        return self.outer.singular
+
+    def analyse(self, x: Tensor) -> Tensor:
+        return self.outer.analyse(self.inner(x))
+
+    def synthesise(self, spectrum: Tensor) -> Tensor:
+        return self.inner.adjoint(self.outer.synthesise(spectrum))
+
+    def analyse_observation(self, y: Tensor) -> Tensor:
+        return self.outer.analyse_observation(y)
+
+    def synthesise_observation(self, spectrum: Tensor) -> Tensor:
+        return self.outer.synthesise_observation(spectrum)
+
+
+def crop(picture: Tensor, box: Box) -> Tensor:
+    """The window (top, left, height, width) of (..., H, W); what lies beyond the last row or column continues it."""
+    top, left, height, width = box
+    window = picture[..., top : top + height, left : left + width]
+    if window.shape[-2:] == (height, width):
+        return window
+    rows = torch.arange(height, device=picture.device).clamp(max=window.shape[-2] - 1)
+    columns = torch.arange(width, device=picture.device).clamp(max=window.shape[-1] - 1)
+    return window[..., rows[:, None], columns]
+
+
+def crops(batch: Tensor, boxes: Sequence[Box], samples: int) -> Tensor:
+    """Windows of one size of a batch of `samples`, or of one that all share: those of each box in turn."""
+    return torch.cat([crop(batch, box).expand(samples, *[-1] * (batch.ndim - 1)) for box in boxes])
+
+
+def select(batch: Tensor, index: Tensor) -> Tensor:
+    """The rows `index` of a batch; a batch of one is shared by all samples and stays as it is."""
+    return batch if len(batch) == 1 else batch[index.to(batch.device)]
+
+
+def damped_inverse(singular: Tensor, level: float | Tensor) -> Tensor:
+    """s / (s^2 + level), and 0 for s that count as 0; level a number or (B,)."""
+    inverse = singular / (singular.square() + _column(level, singular)).clamp_min(torch.finfo(singular.dtype).tiny)
+    return torch.where(singular > RANK_TOLERANCE * singular.max(), inverse, 0)
+
+
+def scaled(factor: Tensor, spectrum: Tensor) -> Tensor:
+    """A real factor times a spectrum, in the spectrum's precision and on its device."""
+    return factor.to(spectrum.device, spectrum.real.dtype) * spectrum
+
+
+def _column(values: float | Tensor, like: Tensor) -> Tensor:
+    """A number or (B,) in the dtype and on the device of a real tensor (B, ...), shaped to multiply it."""
+    return torch.as_tensor(values).to(like).reshape(-1, *[1] * (like.ndim - 1))
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """The inner product of each sample, shaped to multiply it."""
+    return _column((a * b).flatten(1).sum(1), a)

@@ -1,0 +1,222 @@
+"""Blur by any kernel, alone or with downsampling, by Fourier's transform.
+
+The kernel's centre is its element (h // 2, w // 2), counted from 0:  (k * x)_i = sum_j k_j x_(i - j + centre).
+
+A convolution is diagonal in Fourier's basis where the picture goes round at its borders (periodic). A photograph does
+not: `valid_blur` is what it is in truth, a window onto a blurred scene that goes on beyond it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scoreinv.errors import InputError
+from scoreinv.operators.base import Composed, LinearOperator, SpectralOperator, crops
+from scoreinv.operators.observed import mask
+from scoreinv.prior import Box
+
+
+@dataclass(frozen=True, eq=False)
+class Blur(SpectralOperator):
+    """y = k * x, of each channel, over pictures of one size that go round at their borders.
+
+    With F the unitary Fourier transform and k^ the kernel's, A = F^-1 diag(k^) F: V = F^-1, s = |k^|, and U has the
+    phases of k^.
+
+    Attributes:
+        kernel: (h, w), not larger than the picture.
+        height, width: of the picture, in pixels.
+    """
+
+    kernel: Tensor
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        check_kernel(self.kernel, self.height, self.width)
+
+    @cached_property
+    def _transfer(self) -> Tensor:
+        """k^ over half of the frequencies, (1, 1, H, W // 2 + 1), complex128."""
+        rows, columns = self.kernel.shape
+        return torch.fft.rfft2(_placed(self.kernel, self.height, self.width, (rows // 2, columns // 2)))[None, None]
+
+    @cached_property
+    def singular(self) -> Tensor:
+        return self._transfer.abs()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.synthesise(_as(self._transfer, x) * self.analyse(x))
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return self.synthesise(_as(self._transfer.conj(), y) * self.analyse(y))
+
+    def analyse(self, x: Tensor) -> Tensor:
+        return torch.fft.rfft2(x, norm="ortho")
+
+    def synthesise(self, spectrum: Tensor) -> Tensor:
+        return torch.fft.irfft2(spectrum, s=(self.height, self.width), norm="ortho")
+
+    def analyse_observation(self, y: Tensor) -> Tensor:
+        return self.analyse(y) * _as(_phase(self._transfer).conj(), y)
+
+    def synthesise_observation(self, spectrum: Tensor) -> Tensor:
+        return self.synthesise(spectrum * _as(_phase(self._transfer), spectrum.real))
+
+    def windows(self, boxes: Sequence[Box], samples: int) -> LinearOperator:
+        """As `valid_blur`: what is blurred over a window's border is not seen by it."""
+        _, _, height, width = boxes[0]
+        return Composed(mask(self._inside(height, width)), Blur(self.kernel, height, width))
+
+    def seen(self, y: Tensor, boxes: Sequence[Box], samples: int) -> Tensor:
+        _, _, height, width = boxes[0]
+        return self._inside(height, width).to(y) * crops(y, boxes, samples)
+
+    def rows(self, index: Tensor) -> Blur:
+        return self
+
+    def _inside(self, height: int, width: int) -> Tensor:
+        rows, columns = self.kernel.shape
+        if rows > height or columns > width:
+            raise InputError(f"a kernel of {columns}x{rows} does not fit in windows of {width}x{height}")
+        return _padded(torch.ones(1, 1, height - rows + 1, width - columns + 1), self.kernel)
+
+
+def valid_blur(kernel: Tensor, height: int, width: int) -> LinearOperator:
+    """Blurred photographs of height x width of a scene that goes on beyond them.
+
+    The scene is (height + h - 1) x (width + w - 1) for a kernel of h x w, and so is the observation, 0 in the margin
+    that is not observed: `pad_observation` makes it of a photograph.
+    """
+    rows, columns = kernel.shape
+    observed = _padded(torch.ones(1, 1, height, width), kernel)
+    return Composed(mask(observed), Blur(kernel, height + rows - 1, width + columns - 1))
+
+
+def pad_observation(y: Tensor, kernel: Tensor) -> Tensor:
+    """Photographs (..., H, W) as `valid_blur` observes the scene: zeros around."""
+    return _padded(y, kernel)
+
+
+def photographed(kernel: Tensor, height: int, width: int) -> Box:
+    """Where in the scene of `valid_blur` the photograph of height x width lies."""
+    left, _, top, _ = _margins(kernel)
+    return top, left, height, width
+
+
+@dataclass(frozen=True, eq=False)
+class BlurredDownsampling(SpectralOperator):
+    """y_i = (k * x)_(f i + (f - 1) // 2): blurred, then every f-th pixel; the picture goes round at its borders.
+
+    Block means are the kernel of f x f equal values. Each frequency of y is the sum of the f^2 frequencies of x that
+    decimation makes one, weighted by k^ / f: one singular value for each frequency of y (Chan et al. 2016,
+    arXiv 1605.01710, section IV).
+
+    Attributes:
+        kernel: (h, w), not larger than the picture.
+        factor: f, at least 1.
+        height, width: of the picture, multiples of f.
+    """
+
+    kernel: Tensor
+    factor: int
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        check_kernel(self.kernel, self.height, self.width)
+        check_factor(self.factor, self.height, self.width)
+
+    @cached_property
+    def _transfer(self) -> Tensor:
+        """k^ / f with the aliases of a frequency apart, (1, 1, f, H / f, f, W / f), complex128."""
+        shift = (self.factor - 1) // 2
+        centre = (self.kernel.shape[0] // 2 + shift, self.kernel.shape[1] // 2 + shift)
+        transfer = torch.fft.fft2(_placed(self.kernel, self.height, self.width, centre))
+        return self._apart(transfer[None, None]) / self.factor
+
+    @cached_property
+    def singular(self) -> Tensor:
+        return self._transfer.abs().square().sum((2, 4)).sqrt()
+
+    @cached_property
+    def _weights(self) -> Tensor:
+        """The rows of V^T over the aliases: of unit length, and 0 where s is."""
+        length = self.singular.clamp_min(torch.finfo(torch.float64).tiny)
+        return self._transfer / length[:, :, None, :, None, :]
+
+    def analyse(self, x: Tensor) -> Tensor:
+        return (_as(self._weights, x) * self._apart(torch.fft.fft2(x, norm="ortho"))).sum((2, 4))
+
+    def synthesise(self, spectrum: Tensor) -> Tensor:
+        aliases = _as(self._weights.conj(), spectrum.real) * spectrum[:, :, None, :, None, :]
+        return torch.fft.ifft2(aliases.flatten(4, 5).flatten(2, 3), norm="ortho").real
+
+    def analyse_observation(self, y: Tensor) -> Tensor:
+        return torch.fft.fft2(y, norm="ortho")
+
+    def synthesise_observation(self, spectrum: Tensor) -> Tensor:
+        return torch.fft.ifft2(spectrum, norm="ortho").real
+
+    def windows(self, boxes: Sequence[Box], samples: int) -> LinearOperator:
+        raise InputError("a blurred and reduced picture is not seen through windows: use `downsampling`, which is")
+
+    def rows(self, index: Tensor) -> BlurredDownsampling:
+        return self
+
+    def _apart(self, transform: Tensor) -> Tensor:
+        factor = self.factor
+        return transform.unflatten(3, (factor, -1)).unflatten(2, (factor, -1))
+
+
+def check_kernel(kernel: Tensor, height: int, width: int) -> None:
+    """Raise InputError for a kernel that is none, or is larger than the picture."""
+    if kernel.ndim != 2 or not kernel.numel():
+        raise InputError(f"a kernel must have shape (h, w), not {tuple(kernel.shape)}")
+    if not kernel.isfinite().all() or not kernel.any():
+        raise InputError("a kernel's values must be finite, and not all 0")
+    if kernel.shape[0] > height or kernel.shape[1] > width:
+        raise InputError(
+            f"a kernel of {kernel.shape[1]}x{kernel.shape[0]} is larger than the picture, {width}x{height}"
+        )
+
+
+def check_factor(factor: int, height: int, width: int) -> None:
+    """Raise InputError for a factor that is none, or that does not divide the picture's sides."""
+    if factor < 1:
+        raise InputError(f"the factor must be at least 1, not {factor}")
+    if height % factor or width % factor:
+        raise InputError(f"the sides of the large picture must be multiples of {factor}, not {width}x{height}")
+
+
+def _placed(kernel: Tensor, height: int, width: int, centre: tuple[int, int]) -> Tensor:
+    """The kernel in a picture of zeros with its centre at (0, 0), float64."""
+    picture = torch.zeros(height, width, dtype=torch.float64)
+    picture[: kernel.shape[0], : kernel.shape[1]] = kernel.detach().double().cpu()
+    return picture.roll((-centre[0], -centre[1]), (0, 1))
+
+
+def _margins(kernel: Tensor) -> tuple[int, int, int, int]:
+    """What the kernel reaches beyond a pixel: left, right, above, below."""
+    rows, columns = kernel.shape
+    return columns - 1 - columns // 2, columns // 2, rows - 1 - rows // 2, rows // 2
+
+
+def _padded(y: Tensor, kernel: Tensor) -> Tensor:
+    return F.pad(y, _margins(kernel))
+
+
+def _phase(values: Tensor) -> Tensor:
+    """values / |values|, and 1 where they are 0."""
+    return torch.where(values == 0, 1, torch.sgn(values))
+
+
+def _as(factor: Tensor, like: Tensor) -> Tensor:
+    """A complex factor in the precision and on the device of real values."""
+    return factor.to(like.device, like.dtype.to_complex())

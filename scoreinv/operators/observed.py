@@ -1,0 +1,102 @@
+"""Some components of each pixel's colour: masks, grey pictures, rotations of colour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from scoreinv.errors import InputError
+from scoreinv.imaging.colour import colour_basis
+from scoreinv.operators.base import SpectralOperator, crops, select
+from scoreinv.prior import Box
+
+
+@dataclass(frozen=True, eq=False)
+class ObservedComponents(SpectralOperator):
+    """Some components of each pixel's colour in an orthonormal basis: y = M R x (Song et al. 2021, appendix I.2, I.3).
+
+    R rotates each colour into the basis and M keeps the observed components, so A A^T = M is a projection and the
+    pseudo-inverse is the adjoint, R^T M y. The singular values are M, of the spectrum R x.
+
+    Attributes:
+        observed: M, 0 or 1, (1 or B, 1 or C, H, W); 1 = observed.
+        basis: R, (C, C) with orthonormal rows, the axes; None is the colour channels themselves.
+    """
+
+    observed: Tensor
+    basis: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.observed.ndim != 4:
+            raise InputError(f"observed must have shape (B, C, H, W), not {tuple(self.observed.shape)}")
+        if not ((self.observed == 0) | (self.observed == 1)).all():
+            raise InputError("observed must be 0 or 1 everywhere")
+        if self.basis is not None:
+            gram = (self.basis @ self.basis.T).double()
+            if not torch.allclose(gram, torch.eye(len(gram), dtype=gram.dtype, device=gram.device), atol=1e-5):
+                raise InputError("the rows of the basis must be orthonormal")
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return self.synthesise(self.observed.to(y) * y)
+
+    def pinv(self, y: Tensor) -> Tensor:
+        return self.adjoint(y)
+
+    @cached_property
+    def orthogonal(self) -> bool:
+        return bool((self.observed == 1).all())
+
+    @property
+    def pointwise(self) -> bool:
+        return True
+
+    @cached_property
+    def singular(self) -> Tensor:
+        return self.observed.to(torch.promote_types(self.observed.dtype, torch.float32))
+
+    def analyse(self, x: Tensor) -> Tensor:
+        return x if self.basis is None else torch.einsum("kc,bchw->bkhw", self.basis.to(x), x)
+
+    def synthesise(self, spectrum: Tensor) -> Tensor:
+        return spectrum if self.basis is None else torch.einsum("kc,bkhw->bchw", self.basis.to(spectrum), spectrum)
+
+    def analyse_observation(self, y: Tensor) -> Tensor:
+        return y
+
+    def synthesise_observation(self, spectrum: Tensor) -> Tensor:
+        return spectrum
+
+    def windows(self, boxes: Sequence[Box], samples: int) -> ObservedComponents:
+        return ObservedComponents(crops(self.observed, boxes, samples), self.basis)
+
+    def rows(self, index: Tensor) -> ObservedComponents:
+        return ObservedComponents(select(self.observed, index), self.basis)
+
+
+def mask(observed: Tensor) -> ObservedComponents:
+    """Inpainting: `observed` (1 or B, 1 or C, H, W), 1 = observed, 0 = hole."""
+    return ObservedComponents(observed)
+
+
+def gray(weights: str, height: int, width: int) -> ObservedComponents:
+    """Colorization: of each pixel the grey direction is observed, the first axis w/|w| of the colour basis.
+
+    `weights` names the grey weights w ("rec601", "average", "rec709"). The observation of any picture with luma
+    w.x = g is (g/|w|, 0, 0); the grey picture (g, g, g) is one of them.
+    """
+    return gray_and_hints(weights, torch.zeros(1, 1, height, width))
+
+
+def gray_and_hints(weights: str, hinted: Tensor) -> ObservedComponents:
+    """Colorization with hints: luma everywhere, chroma where `hinted` (1 or B, 1, H, W), 0 or 1."""
+    observed = torch.cat([torch.ones_like(hinted), hinted, hinted], dim=1)
+    return ObservedComponents(observed, torch.from_numpy(colour_basis(weights)))
+
+
+def rotation(basis: Tensor, height: int, width: int) -> ObservedComponents:
+    """Each colour in another orthonormal basis, (C, C) with the axes as rows: orthogonal, nothing is lost."""
+    return ObservedComponents(torch.ones(1, 1, height, width), basis)
