@@ -5,6 +5,7 @@ from scoreinv.guidance.clipped import Clipped
 from scoreinv.guidance.conditioned import Conditioned
 from scoreinv.guidance.constrained import ConstrainedPC
 from scoreinv.guidance.ddnm import DDNM
+from scoreinv.guidance.diffpir import DiffPIR
 from scoreinv.guidance.exemplars import Exemplars
 from scoreinv.guidance.likelihood import DPS, MMPS, LikelihoodGuidance, PiGDM
 from scoreinv.guidance.tiled import Tiled
@@ -17,6 +18,7 @@ __all__ = [
     "Clipped",
     "Conditioned",
     "ConstrainedPC",
+    "DiffPIR",
     "Exemplars",
     "LikelihoodGuidance",
     "PiGDM",

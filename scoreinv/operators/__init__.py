@@ -23,13 +23,14 @@ Pictures are (B, C, H, W); operators hold tensors of a batch of 1 (shared) or B,
 dtype.
 """
 
-from scoreinv.operators.base import Composed, LinearOperator, SpectralOperator, crop, crops, select
+from scoreinv.operators.base import RANK_TOLERANCE, Composed, LinearOperator, SpectralOperator, crop, crops, select
 from scoreinv.operators.blur import Blur, BlurredDownsampling, pad_observation, photographed, valid_blur
 from scoreinv.operators.observed import ObservedComponents, gray, gray_and_hints, mask, rotation
 from scoreinv.operators.projections import ScrambledHartley, random_projections
 from scoreinv.operators.separable import Separable, downsampling
 
 __all__ = [
+    "RANK_TOLERANCE",
     "Blur",
     "BlurredDownsampling",
     "Composed",

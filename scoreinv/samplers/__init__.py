@@ -6,6 +6,8 @@ Each is a frozen dataclass of settings with one method,
 
 from scoreinv.samplers.base import Progress, Samples, State
 from scoreinv.samplers.correctors import AnnealedLangevin, Langevin, NoCorrector
+from scoreinv.samplers.ddrm import DDRM
+from scoreinv.samplers.half_quadratic import HalfQuadratic
 from scoreinv.samplers.multistep import Multistep
 from scoreinv.samplers.noise import NoiseStream
 from scoreinv.samplers.ode import ODE
@@ -14,11 +16,13 @@ from scoreinv.samplers.predictors import Ancestral, EulerMaruyama, NoPredictor, 
 from scoreinv.samplers.times import karras_times, log_times, resampling_times, uniform_times
 
 __all__ = [
+    "DDRM",
     "ODE",
     "PC",
     "Ancestral",
     "AnnealedLangevin",
     "EulerMaruyama",
+    "HalfQuadratic",
     "Langevin",
     "Multistep",
     "NoCorrector",

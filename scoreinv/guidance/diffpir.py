@@ -1,0 +1,45 @@
+"""Plug-and-play by splitting: prior and observation take turns at the estimate of the picture."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from scoreinv.errors import InputError
+from scoreinv.guidance.observed import GivenObservation
+from scoreinv.operators import LinearOperator
+from scoreinv.prior import Prior
+from scoreinv.sdes import as_time, broadcast
+
+
+class DiffPIR(GivenObservation):
+    """The denoised mean D brought nearer to the observation (Zhu et al. 2023, arXiv 2305.08995, eq. 13):
+
+        D' = argmin_x |y - A x|^2 / noise_std^2 + strength |x - D|^2 / s^2,        s = sigma / alpha
+           = D + A^T (A A^T + strength noise_std^2 / s^2)^-1 (y - A D)
+
+    So it is what a Gaussian about D of variance s^2 / strength would make of the observation: exact where the prior
+    says nothing, and too trusting of y where the prior knows more than the noise level tells. No gradients are taken.
+    Without noise it is `DDNM`. The paper's zeta is the sampler's stochasticity.
+
+    Arguments:
+        strength: the paper's lambda, above 0: more weighs the prior more.
+    """
+
+    def __init__(
+        self, prior: Prior, operator: LinearOperator, y: Tensor, noise_std: float = 0.0, strength: float = 1.0
+    ) -> None:
+        super().__init__(prior, operator, y, noise_std)
+        if not strength > 0:
+            raise InputError(f"the prior's strength must be positive, not {strength}")
+        self.strength = strength
+
+    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+        t = as_time(t).expand(x.shape[0])
+        noise = self.prior.noise(x, t)
+        alpha, sigma = broadcast(self.sde.alpha(t), x), broadcast(self.sde.sigma(t), x)
+        residual = self.y.to(x) - self.operator((x - sigma * noise) / alpha)
+        level = self.strength * (self.noise_std / self.sde.noise_to_signal(t)).square()
+        return noise - alpha / sigma * self.operator.ridge(residual, level)
+
+    def over(self, prior: Prior, operator: LinearOperator, y: Tensor) -> DiffPIR:
+        return DiffPIR(prior, operator, y, self.noise_std, self.strength)

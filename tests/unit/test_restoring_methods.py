@@ -1,0 +1,324 @@
+"""DiffPIR, DDRM and half-quadratic splitting: against their equations, and exact posteriors of Gaussians."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from mixture import SDES, BatchStream, Mixture
+from torch import Tensor
+
+from scoreinv import kernels
+from scoreinv.errors import InputError
+from scoreinv.guidance import DDNM, MMPS, ConstrainedPC, DiffPIR, Tiled
+from scoreinv.operators import (
+    Blur,
+    LinearOperator,
+    crops,
+    downsampling,
+    gray,
+    mask,
+    random_projections,
+    valid_blur,
+)
+from scoreinv.prior import Prior
+from scoreinv.samplers import DDRM, PC, AnnealedLangevin, HalfQuadratic, Multistep, NoiseStream, State
+from scoreinv.sdes import SDE, as_time, broadcast
+
+SIDE = 6
+SHAPE = (3, SIDE, SIDE)
+SIZE = math.prod(SHAPE)
+GENERATOR = torch.Generator().manual_seed(0)
+GAUSSIAN = torch.from_numpy(kernels.gaussian(0.5))
+LOPSIDED = torch.tensor([[0.1, 0.6, 0.1], [0.0, 0.15, 0.05]])
+
+OPERATORS: dict[str, LinearOperator] = {
+    "mask": mask((torch.rand(1, 1, SIDE, SIDE, generator=GENERATOR) > 0.5).double()),
+    "gray": gray("rec601", SIDE, SIDE),
+    "blur": Blur(LOPSIDED, SIDE, SIDE),
+    "valid blur": valid_blur(LOPSIDED, SIDE - 1, SIDE - 2),
+    "area": downsampling(2, SIDE, SIDE),
+    "bicubic": downsampling(3, SIDE, SIDE, "bicubic"),
+    "both": downsampling(2, SIDE, SIDE) @ Blur(GAUSSIAN, SIDE, SIDE),
+    "projections": random_projections(0.4, 3, SIDE, SIDE),
+}
+EVERY = pytest.mark.parametrize("operator", OPERATORS.values(), ids=OPERATORS)
+SPECTRAL = pytest.mark.parametrize("name", ["mask", "gray", "blur", "area", "bicubic", "projections"])
+
+
+def smooth(sde: SDE, std: float = 0.4) -> Mixture:
+    """A Gaussian whose values are the more correlated the nearer they are, as those of pictures."""
+    places = torch.stack(torch.meshgrid(*[torch.arange(n).double() for n in SHAPE], indexing="ij")).flatten(1).T
+    distance = torch.cdist(places * torch.tensor([0.7, 1.0, 1.0]).double(), places * torch.tensor([0.7, 1.0, 1.0]))
+    values, axes = torch.linalg.eigh(std**2 * (-distance / 2).exp())
+    means = torch.full((1, *SHAPE), 0.2, dtype=torch.float64)
+    return Mixture(sde, torch.ones(1).double(), means, values[None], axes[None])
+
+
+def matrix(operator: LinearOperator) -> Tensor:
+    """A, dense."""
+    return operator(torch.eye(SIZE, dtype=torch.float64).reshape(SIZE, *SHAPE)).flatten(1).T
+
+
+def posterior(prior: Mixture, operator: LinearOperator, y: Tensor, noise_std: float) -> Mixture:
+    """The exact p(x0 | A x0 + noise = y)."""
+    mean, covariance = prior.moments()
+    a = matrix(operator)
+    gain = covariance @ a.T @ torch.linalg.pinv(a @ covariance @ a.T + noise_std**2 * torch.eye(len(a)).double())
+    values, axes = torch.linalg.eigh(covariance - gain @ a @ covariance)
+    mean = mean + gain @ (y.flatten() - a @ mean)
+    one = torch.ones(1, dtype=torch.float64)
+    return Mixture(prior.sde, one, mean.reshape(1, *SHAPE), values.clamp(min=0)[None], axes[None])
+
+
+def observe(prior: Mixture, operator: LinearOperator, noise_std: float, seed: int = 3) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    y = operator(prior.sample(1, generator))
+    seen = (matrix(operator).abs().sum(1) > 1e-9).reshape(y.shape[1:])
+    return y + noise_std * seen * torch.randn(y.shape, generator=generator, dtype=torch.float64)
+
+
+def noisy(prior: Mixture, t: float, count: int = 3) -> Tensor:
+    return prior.sample(count, torch.Generator().manual_seed(4), t)
+
+
+# --- all methods of guidance, under every operator --------------------------------------------------------------------
+
+
+@EVERY
+@pytest.mark.parametrize("noise_std", [0.0, 0.2])
+def test_mmps_is_exact_for_gaussian_data(operator, noise_std):
+    prior = smooth(SDES["ve"])
+    y = observe(prior, operator, noise_std)
+    x, t = noisy(prior, 0.6), as_time(0.6)
+    exact = posterior(prior, operator, y, noise_std).noise(x, t)
+    found = MMPS(prior, operator, y, noise_std, iterations=60).noise(x, t)
+    torch.testing.assert_close(found, exact, rtol=1e-4, atol=1e-5)
+
+
+@EVERY
+def test_diffpir_minimises_its_objective(operator):
+    prior, noise_std, strength, t = smooth(SDES["vp"]), 0.2, 0.7, 0.5
+    y, x = observe(prior, operator, noise_std), noisy(prior, t)
+    mean = prior.denoise(x, t)
+    level = prior.sde.noise_to_signal(as_time(t))
+    a = matrix(operator)
+    weight = strength * noise_std**2 / level**2
+    left = a.T @ a + weight * torch.eye(SIZE)
+    right = y.flatten() @ a + weight * mean.flatten(1)
+    expected = torch.linalg.solve(left, right.T).T.reshape(x.shape)
+    found = DiffPIR(prior, operator, y, noise_std, strength).denoise(x, t)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@EVERY
+def test_without_noise_diffpir_is_ddnm_and_agrees_with_the_observation(operator):
+    prior = smooth(SDES["ve"])
+    y, x = observe(prior, operator, 0.0), noisy(prior, 0.5)
+    found = DiffPIR(prior, operator, y).denoise(x, 0.5)
+    torch.testing.assert_close(found, DDNM(prior, operator, y).denoise(x, 0.5), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(operator(found), y.expand_as(operator(found)), rtol=1e-5, atol=1e-6)
+
+
+def test_diffpir_is_exact_where_the_prior_says_nothing():
+    """The posterior under a flat prior, A^+ y with the observation's noise, at every noise level."""
+    operator, noise_std = OPERATORS["blur"], 0.3
+    prior, known = smooth(SDES["ve"], std=300.0), smooth(SDES["ve"])
+    y, x = observe(known, operator, noise_std), noisy(known, 0.4)
+    exact = posterior(prior, operator, y, noise_std).noise(x, 0.4)
+    torch.testing.assert_close(DiffPIR(prior, operator, y, noise_std).noise(x, 0.4), exact, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["mask", "blur", "valid blur", "area"])
+@pytest.mark.parametrize("method", [DDNM, DiffPIR, MMPS, ConstrainedPC])
+def test_windows_of_a_condition_are_conditions_of_windows(name, method):
+    if method is ConstrainedPC:
+        condition = lambda p, a, y: ConstrainedPC(p, a, y)  # noqa: E731
+    else:
+        condition = lambda p, a, y: method(p, a, y, 0.1)  # noqa: E731
+    prior, operator = Same(SDES["ve"]), OPERATORS[name]
+    x = torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    y = operator(torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(2), dtype=torch.float64))
+    boxes = [(1, 0, 5, 6), (0, 0, 5, 6)]
+    seen = condition(prior, operator, y).windows(boxes, 2)
+    cut = crops(x, boxes, 2)
+    expected = condition(prior, operator.windows(boxes, 2), operator.seen(y, boxes, 2)).noise(cut, 0.5)
+    torch.testing.assert_close(seen.noise(cut, 0.5), expected)
+    assert Tiled(condition(prior, operator, y), 5, 2).noise(x, 0.5).shape == x.shape
+
+
+class Same(Prior):
+    """The same Gaussian for every value, whatever the size."""
+
+    data_range = (-1.0, 1.0)
+
+    def __init__(self, sde: SDE) -> None:
+        self.sde = sde
+
+    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+        t = as_time(t)
+        return broadcast(self.sde.sigma(t) / (0.25 * self.sde.alpha(t).square() + self.sde.sigma(t).square()), x) * x
+
+
+@pytest.mark.parametrize("name", ["area", "bicubic"])
+def test_constrained_pc_needs_no_projection(name):
+    """Its diffused observation has the noise of the state whatever the singular values are."""
+    prior, operator = smooth(SDES["ve"]), OPERATORS[name]
+    y = observe(prior, operator, 0.0)
+    exact = posterior(prior, operator, y, 0.0)
+    sampler = PC(corrector=AnnealedLangevin(), corrector_steps=6, snr=0.3, steps=25)
+    x0 = sampler.sample(ConstrainedPC(prior, operator, y), (100, *SHAPE), noise=BatchStream(3, 100)).x0
+    torch.testing.assert_close(operator(x0), y.expand_as(operator(x0)), rtol=1e-5, atol=1e-6)
+    check_moments(x0, exact, bias=0.1, spread=(0.8, 1.2))
+
+
+def check_moments(x0: Tensor, exact: Mixture, *, bias: float, spread: tuple[float, float]) -> None:
+    """Samples' mean within `bias` of the posterior's, root mean square over its spread; and their deviation's ratio."""
+    mean, covariance = exact.moments()
+    free = covariance.diagonal() > 1e-6
+    deviation = covariance.diagonal()[free].sqrt()
+    values = x0.flatten(1)[:, free]
+    off = ((values.mean(0) - mean[free]) / deviation).square().mean().sqrt()
+    assert off < bias + 3 / math.sqrt(len(x0))
+    ratio = float((values.std(0) / deviation).square().mean().sqrt())
+    assert spread[0] < ratio < spread[1]
+
+
+# --- DDRM -------------------------------------------------------------------------------------------------------------
+
+
+def paper_step(
+    settings: DDRM, a: Tensor, x: Tensor, mean: Tensor, s: float, r: float, z: Tensor, first: bool = False
+) -> Tensor:
+    """Eq. 7 (first) and 8 of the paper, component by component, with a dense decomposition; x / alpha in and out."""
+    u, values, vt = torch.linalg.svd(a)
+    count = int((values > 1e-9).sum())
+    told = (u.T @ settings.y.flatten())[:count] / values[:count]
+    state, mean, z = vt @ x, vt @ mean, vt @ z
+    kept = math.sqrt(1 - settings.eta**2)
+    out = torch.empty_like(state)
+    for i in range(len(state)):
+        tau = settings.noise_std / float(values[i]) if i < count else math.inf
+        if first:
+            out[i] = told[i] + math.sqrt(s**2 - tau**2) * z[i] if tau < s else state[i]
+        elif i >= count:
+            out[i] = mean[i] + kept * r * (state[i] - mean[i]) / s + settings.eta * r * z[i]
+        elif r < tau:
+            out[i] = mean[i] + kept * r * (told[i] - mean[i]) / tau + settings.eta * r * z[i]
+        else:
+            rest = math.sqrt(r**2 - (settings.eta_b * tau) ** 2)
+            out[i] = (1 - settings.eta_b) * mean[i] + settings.eta_b * told[i] + rest * z[i]
+    return vt.T @ out
+
+
+@SPECTRAL
+@pytest.mark.parametrize("sde", ["ve", "vp"])
+@pytest.mark.parametrize("noise_std", [0.0, 0.3])
+def test_ddrm_takes_the_papers_steps(name, sde, noise_std):
+    prior, operator = smooth(SDES[sde]), OPERATORS[name]
+    y = observe(prior, operator, noise_std)
+    settings = DDRM(operator, y, noise_std, eta=0.7, eta_b=0.9, steps=6)
+    states = []
+    x0 = settings.sample(prior, (1, *SHAPE), noise=Recorded(), callback=states.append).x0
+    draws, a = Recorded(), matrix(operator)
+    times = [1.0, *(progress.t for progress in states[:-1])]
+    levels = [float(prior.sde.noise_to_signal(as_time(t))) for t in times]
+    alphas = [float(prior.sde.alpha(as_time(t))) for t in times]
+    x = prior.sde.prior_std * draws.normal((1, *SHAPE)).flatten() / alphas[0]
+    x = paper_step(settings, a, x, x, levels[0], 0.0, draws.normal((1, *SHAPE)).flatten(), first=True)
+    for k in range(1, len(times)):
+        mean = prior.denoise((alphas[k - 1] * x).reshape(1, *SHAPE), times[k - 1]).flatten()
+        x = paper_step(settings, a, x, mean, levels[k - 1], levels[k], draws.normal((1, *SHAPE)).flatten())
+        torch.testing.assert_close(states[k - 1].x.flatten(), alphas[k] * x, rtol=1e-5, atol=1e-6)
+    if noise_std == 0:
+        torch.testing.assert_close(operator(x0), y, rtol=1e-5, atol=1e-6)
+
+
+class Recorded(NoiseStream):
+    """The same float64 draws each time."""
+
+    def __init__(self) -> None:
+        super().__init__(11, 1, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(("name", "noise_std"), [("area", 0.0), ("blur", 0.2), ("bicubic", 0.1)])
+def test_ddrm_is_near_the_posterior(name, noise_std):
+    prior, operator = smooth(SDES["ve"]), OPERATORS[name]
+    y = observe(prior, operator, noise_std)
+    x0 = DDRM(operator, y, noise_std).sample(prior, (300, *SHAPE), noise=BatchStream(3, 300)).x0
+    check_moments(x0, posterior(prior, operator, y, noise_std), bias=0.35, spread=(0.4, 1.3))
+
+
+def test_what_ddrm_refuses():
+    prior, operator = smooth(SDES["ve"]), OPERATORS["blur"]
+    y = operator(torch.zeros(1, *SHAPE).double())
+    for wrong in (
+        lambda: DDRM(OPERATORS["valid blur"], y),
+        lambda: DDRM(operator, y, -0.1),
+        lambda: DDRM(operator, y, eta=1.2),
+        lambda: DDRM(operator, y, eta_b=-0.1),
+        lambda: DDRM(operator, y, times=(1.0, 0.5, 0.7)).sample(prior, (1, *SHAPE), noise=Recorded()),
+        lambda: DiffPIR(prior, operator, y, 0.1, strength=0.0),
+        lambda: HalfQuadratic(operator, y, -0.1),
+        lambda: HalfQuadratic(operator, y, strength=0.0),
+    ):
+        with pytest.raises(InputError):
+            wrong()
+
+
+# --- half-quadratic splitting -----------------------------------------------------------------------------------------
+
+
+@EVERY
+@pytest.mark.parametrize("noise_std", [0.0, 0.15])
+def test_half_quadratic_splitting_comes_near_the_posterior_mean(operator, noise_std):
+    prior = smooth(SDES["ve"])
+    y = observe(prior, operator, noise_std)
+    exact, _ = posterior(prior, operator, y, noise_std).moments()
+    guess = prior.moments()[0].reshape(1, *SHAPE)
+    start = State(guess, 0.6)
+    found = HalfQuadratic(operator, y, noise_std, steps=12).sample(prior, (1, *SHAPE), noise=Recorded(), start=start)
+    before, after = (guess.flatten() - exact).norm(), (found.x0.flatten() - exact).norm()
+    assert after < 0.45 * before
+    assert int(found.nfe[0]) == 12
+    if noise_std == 0:
+        seen = operator(found.x0)
+        torch.testing.assert_close(seen, y.expand_as(seen), rtol=1e-5, atol=1e-6)
+
+
+def test_half_quadratic_splitting_takes_the_papers_steps():
+    prior, operator, noise_std = smooth(SDES["vp"]), OPERATORS["valid blur"], 0.2
+    y = observe(prior, operator, noise_std)
+    a, x = matrix(operator), torch.zeros(SIZE).double()
+    times = (0.7, 0.4, 0.2)
+    for t in times:
+        s = float(prior.sde.noise_to_signal(as_time(t)))
+        left = a.T @ a / noise_std**2 + 0.4 / s**2 * torch.eye(SIZE)
+        z = torch.linalg.solve(left, a.T @ y.flatten() / noise_std**2 + 0.4 / s**2 * x)
+        x = prior.denoise(prior.sde.alpha(as_time(t)) * z.reshape(1, *SHAPE), t).flatten()
+    start = State(torch.zeros(1, *SHAPE).double(), 0.7)
+    settings = HalfQuadratic(operator, y, noise_std, 0.4, times=times)
+    found = settings.sample(prior, (1, *SHAPE), noise=Recorded(), start=start).x0
+    torch.testing.assert_close(found.flatten(), x, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["blur", "bicubic"])
+def test_samples_given_blur_and_downsampling_have_the_posteriors_moments(name):
+    prior, operator, noise_std = smooth(SDES["ve"]), OPERATORS[name], 0.1
+    y = observe(prior, operator, noise_std)
+    guided = MMPS(prior, operator, y, noise_std, 12)
+    x0 = Multistep(1.0, steps=25).sample(guided, (60, *SHAPE), noise=BatchStream(0, 60)).x0
+    check_moments(x0, posterior(prior, operator, y, noise_std), bias=0.05, spread=(0.88, 1.12))
+
+
+def test_estimates_are_per_sample():
+    """No row knows the others."""
+    prior, operator = smooth(SDES["ve"]), OPERATORS["blur"]
+    y = torch.cat([observe(prior, operator, 0.1, seed) for seed in (1, 2)])
+    both = DDRM(operator, y, 0.1, steps=4).sample(prior, (2, *SHAPE), noise=NoiseStream(0, 2, dtype=torch.float64))
+    second = DDRM(operator, y[1:], 0.1, steps=4).sample(
+        prior, (1, *SHAPE), noise=NoiseStream(0, 1, first=1, dtype=torch.float64)
+    )
+    np.testing.assert_allclose(both.x0[1], second.x0[0], atol=1e-9)
