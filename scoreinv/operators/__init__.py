@@ -24,7 +24,7 @@ dtype.
 """
 
 from scoreinv.operators.base import RANK_TOLERANCE, Composed, LinearOperator, SpectralOperator, crop, crops, select
-from scoreinv.operators.blur import Blur, BlurredDownsampling, pad_observation, photographed, valid_blur
+from scoreinv.operators.blur import Blur, BlurredDownsampling, ValidBlur, pad_observation, photographed, valid_blur
 from scoreinv.operators.observed import ObservedComponents, gray, gray_and_hints, mask, rotation
 from scoreinv.operators.projections import ScrambledHartley, random_projections
 from scoreinv.operators.separable import Separable, downsampling
@@ -39,6 +39,7 @@ __all__ = [
     "ScrambledHartley",
     "Separable",
     "SpectralOperator",
+    "ValidBlur",
     "crop",
     "crops",
     "downsampling",

@@ -15,7 +15,8 @@ from scoreinv.prior import Box
 RANK_TOLERANCE = 1e-6
 """Singular values below this share of the largest count as 0: float32 could not tell what they let through."""
 
-_ITERATIONS = 200
+ITERATIONS = 200
+"""Of conjugate gradients, at most."""
 
 
 class LinearOperator(ABC):
@@ -36,27 +37,12 @@ class LinearOperator(ABC):
     def ridge(self, y: Tensor, level: float | Tensor) -> Tensor:
         """A^T (A A^T + level I)^-1 y: the x that minimises |y - A x|^2 + level |x|^2; at level 0 A^+ y.
 
-        Here by conjugate gradients (CGLS: Bjorck 1996, section 7.4), at most `_ITERATIONS` of them: at level 0 what
-        has singular values close to 0 is not reached. `SpectralOperator` has it in closed form.
+        Here by `conjugate_gradients`; `SpectralOperator` has it in closed form.
 
         Args:
             level: at least 0; a number or (B,).
         """
-        residual, slope = y, self.adjoint(y)
-        x, direction, size = torch.zeros_like(slope), slope, _dot(slope, slope)
-        level, limits = _column(level, x), torch.finfo(x.dtype)
-        enough = size * limits.eps**1.5
-        for _ in range(_ITERATIONS):
-            if (size <= enough).all():
-                break
-            image = self(direction)
-            curvature = _dot(image, image) + level * _dot(direction, direction)
-            step = size / curvature.clamp_min(limits.tiny)
-            x, residual = x + step * direction, residual - step * image
-            slope = self.adjoint(residual) - level * x
-            before, size = size, _dot(slope, slope)
-            direction = slope + size / before.clamp_min(limits.tiny) * direction
-        return x
+        return conjugate_gradients(self, y, level)
 
     @property
     def orthogonal(self) -> bool:
@@ -240,6 +226,30 @@ def crops(batch: Tensor, boxes: Sequence[Box], samples: int) -> Tensor:
 def select(batch: Tensor, index: Tensor) -> Tensor:
     """The rows `index` of a batch; a batch of one is shared by all samples and stays as it is."""
     return batch if len(batch) == 1 else batch[index.to(batch.device)]
+
+
+def conjugate_gradients(
+    operator: LinearOperator, y: Tensor, level: float | Tensor, iterations: int = ITERATIONS
+) -> Tensor:
+    """`LinearOperator.ridge` by CGLS (Bjorck 1996, section 7.4), in at most so many iterations.
+
+    What has squared singular values of about the level or less comes last: at level 0 what is close to 0 never does.
+    """
+    residual, slope = y, operator.adjoint(y)
+    level, limits = _column(level, slope), torch.finfo(slope.dtype)
+    x, direction, size = torch.zeros_like(slope), slope, _dot(slope, slope)
+    enough = size * limits.eps**1.25
+    for _ in range(iterations):
+        if (size <= enough).all():
+            break
+        image = operator(direction)
+        curvature = _dot(image, image) + level * _dot(direction, direction)
+        step = size / curvature.clamp_min(limits.tiny)
+        x, residual = x + step * direction, residual - step * image
+        slope = operator.adjoint(residual) - level * x
+        before, size = size, _dot(slope, slope)
+        direction = slope + size / before.clamp_min(limits.tiny) * direction
+    return x
 
 
 def damped_inverse(singular: Tensor, level: float | Tensor) -> Tensor:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.errors import InputError
-from scoreinv.operators.base import Composed, LinearOperator, SpectralOperator, crops
+from scoreinv.operators.base import ITERATIONS, Composed, LinearOperator, SpectralOperator, conjugate_gradients, crops
 from scoreinv.operators.observed import mask
 from scoreinv.prior import Box
 
@@ -88,7 +88,29 @@ class Blur(SpectralOperator):
         return _padded(torch.ones(1, 1, height - rows + 1, width - columns + 1), self.kernel)
 
 
-def valid_blur(kernel: Tensor, height: int, width: int) -> LinearOperator:
+@dataclass(frozen=True)
+class ValidBlur(Composed):
+    """A mask after a blur.
+
+    Attributes:
+        iterations: of conjugate gradients in `ridge`, at most; methods that correct an estimate step by step go on in
+            the next step where one left off, and do with few.
+    """
+
+    iterations: int = ITERATIONS
+
+    def ridge(self, y: Tensor, level: float | Tensor) -> Tensor:
+        return conjugate_gradients(self, y, level, self.iterations)
+
+    def windows(self, boxes: Sequence[Box], samples: int) -> ValidBlur:
+        seen = super().windows(boxes, samples)
+        return ValidBlur(seen.outer, seen.inner, self.iterations)
+
+    def rows(self, index: Tensor) -> ValidBlur:
+        return ValidBlur(self.outer.rows(index), self.inner, self.iterations)
+
+
+def valid_blur(kernel: Tensor, height: int, width: int, iterations: int = ITERATIONS) -> ValidBlur:
     """Blurred photographs of height x width of a scene that goes on beyond them.
 
     The scene is (height + h - 1) x (width + w - 1) for a kernel of h x w, and so is the observation, 0 in the margin
@@ -96,7 +118,7 @@ def valid_blur(kernel: Tensor, height: int, width: int) -> LinearOperator:
     """
     rows, columns = kernel.shape
     observed = _padded(torch.ones(1, 1, height, width), kernel)
-    return Composed(mask(observed), Blur(kernel, height + rows - 1, width + columns - 1))
+    return ValidBlur(mask(observed), Blur(kernel, height + rows - 1, width + columns - 1), iterations)
 
 
 def pad_observation(y: Tensor, kernel: Tensor) -> Tensor:
