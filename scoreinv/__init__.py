@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from scoreinv.tasks.generation import generate as generate
     from scoreinv.tasks.inpainting import inpaint as inpaint
     from scoreinv.tasks.latents import interpolate as interpolate
+    from scoreinv.tasks.restoration import solve as solve
 
 _HOMES = {
     "load": "scoreinv.checkpoints.catalogue",
@@ -34,6 +35,7 @@ _HOMES = {
     "generate": "scoreinv.tasks.generation",
     "bits_per_dim": "scoreinv.likelihood",
     "interpolate": "scoreinv.tasks.latents",
+    "solve": "scoreinv.tasks.restoration",
     "encode": "scoreinv.likelihood",
     "decode": "scoreinv.likelihood",
 }

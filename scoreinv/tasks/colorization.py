@@ -42,7 +42,7 @@ from scoreinv.tasks.common import (
     to_arrays,
     to_tensor,
 )
-from scoreinv.tasks.restored import Restored, restore_each
+from scoreinv.tasks.restored import Restored, RunningSpread, restore_each
 from scoreinv.tasks.settings import (
     COLOUR_STEPS,
     COLOUR_TEMPERATURE,
@@ -240,7 +240,7 @@ def colorize_filled(
     """
     share = Share(callback, len(filled.samples))
     estimate = sampling.estimate if len(filled.samples) == 1 else "sample"
-    coloured, spread_so_far, nfe = [], _RunningSpread(), filled.nfe
+    coloured, spread_so_far, nfe = [], RunningSpread(), filled.nfe
     key = _noise_key(filled.samples[0])  # one for all: pairs stay pairs
     for number, sample in enumerate(filled.samples):
         share.begin(1)
@@ -253,25 +253,6 @@ def colorize_filled(
         image = filled.image.colorized(spread_so_far.mean)
     std = spread_so_far.std if len(coloured) > 1 else None
     return Restored(image, coloured, std, nfe + result.nfe, filled.method)
-
-
-class _RunningSpread:
-    """Mean and spread of pictures that come one by one (Welford 1962)."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.mean = self._squares = np.zeros(())
-
-    def add(self, rgb: np.ndarray) -> None:
-        self.count += 1
-        gap = rgb - self.mean
-        self.mean = self.mean + gap / self.count
-        self._squares = self._squares + gap * (rgb - self.mean)
-
-    @property
-    def std(self) -> np.ndarray:
-        """HxW: standard deviation, root mean square over the channels."""
-        return np.sqrt((self._squares / (self.count - 1)).mean(axis=-1)).astype(np.float32)
 
 
 def work_size(size: tuple[int, int], side: int, stride: int) -> tuple[int, int]:

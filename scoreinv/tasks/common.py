@@ -94,20 +94,22 @@ def draw(
     if sampling.method == "conditioned":
         sampler, state = Multistep(stochasticity=1.0, steps=sampling.steps), None
     else:
-        sampler, state = _constrained_pc(sampling, prior), _start(sampling, prior, guess, noise)
+        sampler = constrained_pc(prior, sampling.steps, sampling.corrector_steps, sampling.snr)
+        state = _start(sampling, prior, guess, noise)
     result = sampler.sample(condition, tuple(guess.shape), noise=noise, callback=Told(callback), start=state)
     return prior.to_image(finite(result.x0)), int(result.nfe[0])
 
 
-def _constrained_pc(sampling: ConditionalSampling, prior: ScorePrior) -> PC:
+def constrained_pc(prior: ScorePrior, steps: int, corrector_steps: int = 1, snr: float = 0.16) -> PC:
+    """The sampler of the constrained predictor-corrector method."""
     # In few steps reverse diffusion leaves noise behind, since it takes each step for a short one; ancestral sampling,
     # which VE, VP and DDPM have, does not.
     return PC(
         predictor=Ancestral() if isinstance(prior.sde, VE | VP | DDPM) else ReverseDiffusion(),
         corrector=AnnealedLangevin(),
-        corrector_steps=sampling.corrector_steps,
-        snr=sampling.snr,
-        steps=sampling.steps,
+        corrector_steps=corrector_steps,
+        snr=snr,
+        steps=steps,
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
 
 from scoreinv.imaging.arrays import Form
-from scoreinv.imaging.picture import Picture
 from scoreinv.tasks.common import Share, TaskCallback
+from scoreinv.tasks.restoration_settings import RestorationMethod
 from scoreinv.tasks.settings import Method
 
 
@@ -22,23 +24,23 @@ class Restored:
         std: HxW, standard deviation of the samples at each pixel, root mean square over the channels, in [0, 1] units
             (of colorization at the working scale, interpolated, and at its temperature); None for one sample.
         nfe: evaluations of the network at each place for one sample.
-        method: by which it was drawn.
+        method: by which it was drawn; `exact` where there was nothing but noise to take off.
     """
 
     image: Any
     samples: list[Any]
     std: Any
     nfe: int
-    method: Method
+    method: Method | RestorationMethod | Literal["exact"]
 
 
 def restore_each(
-    pictures: list[Picture],
+    pictures: Sized,
     form: Form,
     restore: Callable[[int, TaskCallback], Restored],
     callback: TaskCallback | None,
 ) -> Restored:
-    """`restore` of the number of each picture in turn, together in the caller's form."""
+    """`restore` of the number of each picture (or observation of one) in turn, together in the caller's form."""
     share = Share(callback, len(pictures))
     results = []
     for number in range(len(pictures)):
@@ -51,3 +53,22 @@ def restore_each(
         nfe=results[0].nfe,
         method=results[0].method,
     )
+
+
+class RunningSpread:
+    """Mean and spread of pictures that come one by one (Welford 1962)."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean = self._squares = np.zeros(())
+
+    def add(self, rgb: np.ndarray) -> None:
+        self.count += 1
+        gap = rgb - self.mean
+        self.mean = self.mean + gap / self.count
+        self._squares = self._squares + gap * (rgb - self.mean)
+
+    @property
+    def std(self) -> np.ndarray:
+        """HxW: standard deviation, root mean square over the channels."""
+        return np.sqrt((self._squares / (self.count - 1)).mean(axis=-1)).astype(np.float32)

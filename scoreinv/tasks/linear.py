@@ -1,0 +1,303 @@
+"""Pictures drawn, or estimated, from a linear observation of all of them, y = A x + noise.
+
+The network sees the picture through windows of about the size that it was trained at, and the observation is imposed
+on the whole (`guidance.Tiled` inside a method); methods that differentiate through the network are seen through the
+windows themselves where A is local, so that memory is bounded.
+
+Noise alone needs no approximation: alpha times a picture with white noise of standard deviation sigma / alpha *is* a
+state of the forward process, so one evaluation there is the posterior mean (Tweedie's formula), and the reverse process
+from there on draws from the posterior.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scoreinv.errors import Cancelled, InputError
+from scoreinv.guidance import DDNM, DPS, MMPS, ConstrainedPC, DiffPIR, PiGDM, Tiled
+from scoreinv.imaging.picture import Picture
+from scoreinv.operators import LinearOperator
+from scoreinv.prior import Box, Prior, PriorWrapper, ScorePrior
+from scoreinv.samplers import DDRM, PC, HalfQuadratic, Multistep, NoiseStream, State
+from scoreinv.sdes import as_time, broadcast, time_at
+from scoreinv.tasks.common import (
+    PIXELS_AT_ONCE,
+    Share,
+    TaskCallback,
+    Told,
+    constrained_pc,
+    finite,
+    start_time,
+    tile_side,
+    to_arrays,
+)
+from scoreinv.tasks.restoration_settings import GREY_LEVELS, RestorationSampling
+from scoreinv.tasks.restored import Restored, RunningSpread
+
+_GUESS_LEVEL = 0.1
+"""Noise level at which samples begin at a guess of the picture, for pictures in [0, 1]."""
+_MEAN_LEVEL = 0.2
+"""First level of the denoiser where the mean is estimated from a guess, and without one."""
+_BLIND_LEVEL = 0.5
+_SPLITTING_STRENGTH = 0.25
+"""Of DiffPIR: with the paper's 1 samples of blurred photographs err by 0.7 dB more."""
+_PICTURE_STD = 0.25
+"""Standard deviation of the values of photographs in [0, 1]."""
+_LEAST_DPS_NOISE = 0.02
+"""Of an exact observation, for DPS, which needs some."""
+_STEPS = 10
+"""Of the sampler from a noisy picture."""
+
+GREY_NOISE = math.sqrt(3)
+"""Noise that is the same in three channels has this times the standard deviation along the grey axis of colours: the
+level of white noise that hides as much."""
+
+Finish = Callable[[np.ndarray], Picture]
+"""Makes the result of colours HxWx3 in [0, 1]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """An observation of one picture.
+
+    Attributes:
+        operator: A.
+        y: (1, 3, h, w), of pictures in [0, 1].
+        noise_std: of the noise in y, at least 0.
+        grey: the channels of y are the same, and so is their noise; the picture is grey.
+        guess: (1, 3, H, W) in [0, 1], smooth, of which some detail and noise is wrong; None: nothing is known.
+    """
+
+    operator: LinearOperator
+    y: Tensor
+    noise_std: float
+    grey: bool
+    guess: Tensor | None = None
+
+
+def restore(
+    problem: Problem, prior: ScorePrior, sampling: RestorationSampling, finish: Finish, callback: TaskCallback | None
+) -> Restored:
+    """Samples, or an estimate of the mean, of the picture given the observation.
+
+    Raises InputError where method, operator and noise do not go together, Cancelled when the callback stopped, and
+    ScoreinvError when the model gives values that are not finite.
+    """
+    sampling = sampling.resolved(guessed=problem.guess is not None)
+    problem = _in_model_range(problem, prior)
+    condition, sampler = _method(problem, prior, sampling)
+    shape = tuple(problem.operator.adjoint(problem.y).shape[1:])
+
+    def draw(noise: NoiseStream, told: TaskCallback) -> tuple[Tensor, int]:
+        batch = (len(noise), *shape)
+        start = _start(problem, prior, sampling, noise, batch)
+        result = sampler.sample(condition, batch, noise=noise, callback=Told(told), start=start)
+        return result.x0, int(result.nfe[0])
+
+    return _gathered(draw, shape, problem.grey, prior, sampling, finish, callback)
+
+
+def denoise(
+    y: Tensor,
+    noise_std: float,
+    prior: ScorePrior,
+    sampling: RestorationSampling,
+    finish: Finish,
+    callback: TaskCallback | None,
+    *,
+    grey: bool = False,
+) -> Restored:
+    """The posterior mean of a picture with white noise by one evaluation, or samples by the reverse process from there.
+
+    Args:
+        y: (1, 3, H, W), of pictures in [0, 1].
+        noise_std: of its noise, in the range of `noise_range`.
+        sampling: of no method.
+        grey: the channels of y are the same, and so is their noise.
+    """
+    time = denoising_time(prior, noise_std * (GREY_NOISE if grey else 1))
+    y = prior.to_model(y.to(prior.device))
+    alpha, sigma = (broadcast(f(as_time(time)), y) for f in (prior.sde.alpha, prior.sde.sigma))
+    tile = tile_side(prior) * (2 if sampling.is_direct_mean else 1)
+    steps = _STEPS if sampling.steps is None else sampling.steps
+
+    def draw(noise: NoiseStream, told: TaskCallback) -> tuple[Tensor, int]:
+        if sampling.is_direct_mean:
+            with torch.no_grad():
+                watched = _Watched(prior, told, y[0, 0].numel() * (8 / 7) ** 2)
+                return Tiled(watched, tile, tile // 8, PIXELS_AT_ONCE).denoise(alpha * y, time), 1
+        x = alpha * y.expand(len(noise), -1, -1, -1)
+        if grey:  # what white noise has besides, so that the state is one of the process
+            z = noise.normal(x.shape)
+            x = x + sigma * (z - z.mean(1, keepdim=True))
+        tiled = Tiled(prior, tile, tile // 8, PIXELS_AT_ONCE)
+        sampler = Multistep(stochasticity=1.0, steps=steps)
+        result = sampler.sample(tiled, tuple(x.shape), noise=noise, callback=Told(told), start=State(x, time))
+        return result.x0, int(result.nfe[0])
+
+    return _gathered(draw, tuple(y.shape[1:]), grey, prior, sampling, finish, callback)
+
+
+def noise_range(prior: ScorePrior) -> tuple[float, float]:
+    """The least and the largest standard deviation of noise that the prior knows, for pictures in [0, 1]."""
+    low, high = prior.data_range
+    ends = prior.sde.noise_to_signal(as_time([prior.sde.sampling_end, 1.0])) / (high - low)
+    return float(ends[0]), float(ends[1])
+
+
+def denoising_time(prior: ScorePrior, noise_std: float) -> float:
+    """The time at which states have this noise; InputError where there is none such."""
+    least, largest = noise_range(prior)
+    if not least < noise_std < largest:
+        raise InputError(
+            f"noise of {noise_std * GREY_LEVELS:.3g} grey levels is out of the model's range, from "
+            f"{least * GREY_LEVELS:.2g} to {largest * GREY_LEVELS:.4g}"
+        )
+    return start_time(prior, noise_std)
+
+
+def _gathered(
+    draw: Callable[[NoiseStream, TaskCallback], tuple[Tensor, int]],
+    shape: tuple[int, ...],
+    grey: bool,
+    prior: ScorePrior,
+    sampling: RestorationSampling,
+    finish: Finish,
+    callback: TaskCallback | None,
+) -> Restored:
+    """All samples as pictures, as many drawn at once as memory allows, with their mean and spread."""
+    at_once = max(1, PIXELS_AT_ONCE // (shape[1] * shape[2]))
+    share = Share(callback, sampling.samples)
+    pictures, running, nfe = [], RunningSpread(), 0
+    for done in range(0, sampling.samples, at_once):
+        count = min(at_once, sampling.samples - done)
+        share.begin(count)
+        noise = NoiseStream(sampling.seed, count, sampling.first + done, prior.device)
+        x0, nfe = draw(noise, share)
+        for rgb in _colours(x0, grey, prior):
+            pictures.append(finish(rgb))
+            if sampling.samples > 1:
+                running.add(rgb)
+    several = sampling.samples > 1
+    image = finish(running.mean) if several and sampling.estimate == "mean" else pictures[0]
+    return Restored(image, pictures, running.std if several else None, nfe, sampling.method or "exact")
+
+
+def _colours(x0: Tensor, grey: bool, prior: ScorePrior) -> Iterator[np.ndarray]:
+    x0 = prior.to_image(finite(x0))
+    yield from to_arrays(x0.mean(1, keepdim=True).expand_as(x0) if grey else x0)
+
+
+def _in_model_range(problem: Problem, prior: ScorePrior) -> Problem:
+    """The problem of pictures in the model's range, low + (high - low) x; the guess stays in [0, 1]."""
+    low, high = prior.data_range
+    y = problem.y.to(prior.device)
+    black = problem.operator(torch.full_like(problem.operator.adjoint(y), low))
+    noise = problem.noise_std * (high - low) * (GREY_NOISE if problem.grey else 1)
+    return Problem(problem.operator, black + (high - low) * y, noise, problem.grey, problem.guess)
+
+
+Solver = Multistep | PC | DDRM | HalfQuadratic
+
+
+def _method(problem: Problem, prior: ScorePrior, sampling: RestorationSampling) -> tuple[Prior, Solver]:
+    """What is sampled, and how; the observation in the model's range."""
+    operator, y, noise = problem.operator, problem.y, problem.noise_std
+    method, scale = sampling.method, prior.data_range[1] - prior.data_range[0]
+    tile = tile_side(prior) * (2 if method == "dpir" else 1)
+    tiled = Tiled(prior, tile, tile // 8, PIXELS_AT_ONCE)
+    multistep = Multistep(stochasticity=1.0, steps=sampling.steps)
+    if method == "dpir":
+        return tiled, HalfQuadratic(operator, y, noise, times=_falling(problem, prior, sampling.steps))
+    if method == "ddrm":
+        return tiled, DDRM(operator, y, noise, steps=sampling.steps)
+    if method == "pc":
+        if noise:
+            raise InputError("pc takes the observation for exact, and there is noise in it: choose another method")
+        return ConstrainedPC(tiled, operator, y), constrained_pc(prior, sampling.steps)
+    if method == "diffpir":
+        return DiffPIR(tiled, operator, y, noise, _SPLITTING_STRENGTH), multistep
+    if method == "ddnm":
+        return DDNM(tiled, operator, y, noise), multistep
+    seen_whole = not _is_local(operator, tile)
+    given = tiled if seen_whole else prior
+    if method == "pigdm":
+        guided: Prior = PiGDM(given, operator, y, noise, (_PICTURE_STD * scale) ** 2)
+    elif method == "dps":
+        guided = DPS(given, operator, y, max(noise, _LEAST_DPS_NOISE * scale))
+    else:
+        guided = MMPS(given, operator, y, noise)
+    # Half of each window is another's too: what one does not see of the observation, for it is made of more, others do.
+    return guided if seen_whole else Tiled(guided, tile, tile // 2, PIXELS_AT_ONCE), multistep
+
+
+def _is_local(operator: LinearOperator, tile: int) -> bool:
+    try:
+        operator.windows([(0, 0, tile, tile)], 1)
+    except InputError:
+        return False
+    return True
+
+
+def _start(
+    problem: Problem,
+    prior: ScorePrior,
+    sampling: RestorationSampling,
+    noise: NoiseStream,
+    shape: tuple[int, ...],
+) -> State | None:
+    """Where the sampler begins; None at the prior."""
+    guess = problem.guess
+    if sampling.method == "dpir":
+        guess = torch.full((1, *shape[1:]), 0.5) if guess is None else guess
+        time = float(_falling(problem, prior, sampling.steps)[0])
+        picture = prior.to_model(guess.to(prior.device)).expand(shape)
+        return State(broadcast(prior.sde.alpha(as_time(time)), picture) * picture, time)
+    if guess is None:
+        return None
+    level = max(_GUESS_LEVEL, problem.noise_std / (prior.data_range[1] - prior.data_range[0]))
+    time = start_time(prior, level)
+    if time is None:
+        return None
+    picture = prior.to_model(guess.to(prior.device)).expand(shape)
+    return State(prior.sde.perturb(picture, as_time(time), noise.normal(shape)), time)
+
+
+def _falling(problem: Problem, prior: ScorePrior, steps: int) -> tuple[float, ...]:
+    """Times of half-quadratic splitting: as far down as half of the observation's noise, evenly in its logarithm."""
+    scale = prior.data_range[1] - prior.data_range[0]
+    ends = prior.sde.noise_to_signal(as_time([prior.sde.sampling_end, 1.0]))
+    last = max(float(ends[0]), problem.noise_std / 2)
+    first = scale * (_BLIND_LEVEL if problem.guess is None else _MEAN_LEVEL)
+    first = min(max(first, 2 * last), float(ends[1]))
+    levels = torch.linspace(math.log(first), math.log(min(last, first)), steps, dtype=torch.float64).exp()
+    return tuple(time_at(prior.sde, levels).tolist())
+
+
+class _Watched(PriorWrapper):
+    """A prior that tells how many pixels it has seen; for unconditional ones, which are the same in every window."""
+
+    def __init__(self, prior: Prior, callback: TaskCallback, pixels: float) -> None:
+        super().__init__(prior)
+        self.callback = callback
+        self.pixels = pixels
+        self.seen = 0
+
+    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+        noise = self.prior.noise(x, t)
+        self.seen += x[:, 0].numel()
+        if self.callback(min(1.0, self.seen / self.pixels)) is False:
+            raise Cancelled("stopped")
+        return noise
+
+    def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
+        return self
+
+    def rows(self, index: Tensor) -> Prior:
+        return self

@@ -1,0 +1,242 @@
+"""Pictures restored from what was observed of all of them: noisy, blurred, reduced, projected.
+
+Any linear inverse problem by `solve`; photographs by `denoise_picture`, `upscale_picture` and `deblur_picture`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from scoreinv.errors import InputError
+from scoreinv.imaging.arrays import Form, is_tensor, pictures_from_api
+from scoreinv.imaging.colour import STRAY_CHROMA
+from scoreinv.imaging.picture import Fill, Picture
+from scoreinv.operators import LinearOperator, downsampling, pad_observation, photographed, valid_blur
+from scoreinv.prior import ScorePrior
+from scoreinv.tasks.common import TaskCallback, check_colour
+from scoreinv.tasks.linear import Problem, denoise, restore
+from scoreinv.tasks.restoration_settings import Downsampling, RestorationMethod, RestorationSampling, check_noise
+from scoreinv.tasks.restored import Restored, restore_each
+from scoreinv.tasks.settings import Estimate
+
+LEAST_NOISE = 0.3 / 255
+"""What rounding to 8 bits leaves in a photograph: one without any noise could not be told from one without blur."""
+
+_BLUR_ITERATIONS = 20
+_STRIP = 256
+
+
+def solve(
+    operator: LinearOperator,
+    y: Any,
+    *,
+    prior: ScorePrior,
+    noise_std: float = 0.0,
+    method: RestorationMethod | None = None,
+    steps: int | None = None,
+    samples: int = 1,
+    seed: int = 0,
+    estimate: Estimate = "sample",
+    callback: TaskCallback | None = None,
+) -> Restored:
+    """Restore pictures from an observation y = A x + noise, for any linear A.
+
+        blur = scoreinv.operators.Blur(torch.from_numpy(scoreinv.kernels.gaussian(2)), 256, 256)
+        result = scoreinv.solve(blur, y, prior=scoreinv.load("photo"), noise_std=0.02)
+
+    Arguments:
+        operator: A, on pictures of values in [0, 1].
+        y: the observation, of the shape A(x): array HxW or HxWx3 (uint8 or uint16 of [0, 1], or any floats), PIL image,
+            or tensor (B)xCxHxW of any floats. One channel stands for three alike, with one and the same noise: the
+            picture is grey.
+        noise_std: standard deviation of the white noise in y, in [0, 1] units.
+        method, steps, samples, seed, estimate: see `RestorationSampling`. Where A loses nothing (an orthogonal one) the
+            posterior of noise alone is sampled exactly, unless a method is asked for.
+        callback: told of progress; may stop the work.
+
+    Raises InputError for observations or settings that are not such, or do not go together, Cancelled when the callback
+    stopped, and ScoreinvError when the model gives values that are not finite.
+    """
+    sampling = RestorationSampling(method, steps, samples, seed, estimate)
+    check_noise(noise_std)
+    check_colour(prior)
+    observations, dtype, form = _observations(y)
+    _check_shape(operator, observations[0])
+
+    def solved(number: int, share: TaskCallback) -> Restored:
+        own = operator.rows(torch.tensor([number]))
+        values, grey = _three_channels(observations[number])
+        finish = partial(_as_picture, dtype=dtype, grey=grey)
+        if operator.orthogonal and noise_std > 0 and method is None:
+            return denoise(own.adjoint(values), noise_std, prior, sampling, finish, share, grey=grey)
+        return restore(Problem(own, values, noise_std, grey), prior, sampling, finish, share)
+
+    return restore_each(observations, form, solved, callback)
+
+
+def denoise_picture(
+    picture: Picture,
+    noise_std: float,
+    prior: ScorePrior,
+    sampling: RestorationSampling,
+    callback: TaskCallback | None = None,
+) -> Restored:
+    """A photograph without its white noise, of standard deviation `noise_std` in [0, 1] units; gives a `Picture`.
+
+    The posterior mean is one evaluation of the network. Where the photograph is grey the result is, whatever its mode.
+    """
+    check_noise(noise_std)
+    check_colour(prior)
+    values, grey = _photograph(picture)
+    return denoise(values, noise_std, prior, sampling, partial(_written, picture), callback, grey=grey)
+
+
+def upscale_picture(
+    picture: Picture,
+    factor: int,
+    kind: Downsampling,
+    noise_std: float,
+    prior: ScorePrior,
+    sampling: RestorationSampling,
+    callback: TaskCallback | None = None,
+) -> Restored:
+    """A photograph `factor` times as large, which reduced by `kind` is the one that is given; gives a `Picture`.
+
+    Args:
+        noise_std: of the photograph's noise, in [0, 1] units; 0: it is kept exactly.
+    """
+    check_noise(noise_std)
+    check_colour(prior)
+    height, width = factor * picture.height, factor * picture.width
+    operator = downsampling(factor, height, width, kind)
+    values, grey = _photograph(picture)
+    guess = F.interpolate(values, size=(height, width), mode="bicubic", align_corners=False)
+    if noise_std == 0:
+        guess = operator.replace(guess, values)
+    problem = Problem(operator, values, noise_std, grey, guess)
+    return restore(problem, prior, sampling, partial(_written, _enlarged(picture, factor)), callback)
+
+
+def deblur_picture(
+    picture: Picture,
+    kernel: np.ndarray,
+    noise_std: float,
+    prior: ScorePrior,
+    sampling: RestorationSampling,
+    callback: TaskCallback | None = None,
+) -> Restored:
+    """A photograph without the blur of a kernel (`scoreinv.kernels`); gives a `Picture`.
+
+    What lay beyond the photograph's borders and was blurred into it is restored too, and left out.
+
+    Args:
+        noise_std: of the photograph's noise, in [0, 1] units; taken for at least `LEAST_NOISE`.
+    """
+    check_noise(noise_std)
+    check_colour(prior)
+    if kernel.shape[0] > picture.height or kernel.shape[1] > picture.width:
+        raise InputError(
+            f"the kernel is {kernel.shape[1]}x{kernel.shape[0]} and the picture {picture.width}x{picture.height}: it "
+            "must not be larger"
+        )
+    blurring = torch.from_numpy(kernel)
+    operator = valid_blur(blurring, *picture.size, _BLUR_ITERATIONS)
+    values, grey = _photograph(picture)
+    y = pad_observation(values, blurring)
+    top, left, height, width = photographed(blurring, *picture.size)
+    below, right = y.shape[-2] - top - height, y.shape[-1] - left - width
+    guess = F.pad(values, (left, right, top, below), mode="replicate")
+    problem = Problem(operator, y, max(noise_std, LEAST_NOISE), grey, guess)
+
+    def finish(rgb: np.ndarray) -> Picture:
+        return _written(picture, rgb[top : top + height, left : left + width])
+
+    return restore(problem, prior, sampling, finish, callback)
+
+
+def _photograph(picture: Picture) -> tuple[Tensor, bool]:
+    """The colours as (1, 3, H, W) in [0, 1], and whether they are grey; those of a grey photograph are exactly so."""
+    grey = picture.is_gray(STRAY_CHROMA)
+    rgb = np.repeat(picture.luma()[..., None], 3, axis=2) if grey else picture.rgb()
+    return torch.from_numpy(rgb).permute(2, 0, 1)[None].contiguous(), grey
+
+
+def _written(picture: Picture, rgb: np.ndarray) -> Picture:
+    """A picture of the same mode and metadata with other colours; its alpha is kept."""
+    strips = [(top, min(_STRIP, picture.height - top)) for top in range(0, picture.height, _STRIP)]
+    return picture.with_fills(
+        Fill((top, 0, rows, picture.width), np.ones((rows, picture.width), dtype=bool), rgb[top : top + rows])
+        for top, rows in strips
+    )
+
+
+def _enlarged(picture: Picture, factor: int) -> Picture:
+    """A picture of `factor` times the size and resolution with the alpha of this, interpolated, and no colours yet."""
+    height, width = factor * picture.height, factor * picture.width
+    pixels = np.zeros((height, width, *picture.pixels.shape[2:]), dtype=picture.pixels.dtype)
+    if picture.has_alpha:
+        alpha = Image.fromarray(picture.pixels[..., -1].astype(np.float32))
+        larger = np.asarray(alpha.resize((width, height), Image.Resampling.BICUBIC)).clip(0, picture.peak)
+        pixels[..., -1] = np.rint(larger) if pixels.dtype.kind == "u" else larger
+    dpi = picture.metadata.dpi
+    scaled = None if dpi is None else (factor * dpi[0], factor * dpi[1])
+    return Picture(pixels, replace(picture.metadata, dpi=scaled))
+
+
+def _observations(y: Any) -> tuple[list[Tensor], np.dtype, Form]:
+    """What a caller observed: (1, C, h, w) of each, of pictures in [0, 1]; the type of the results, and their form."""
+    if is_tensor(y):
+        if y.ndim not in (3, 4) or y.shape[-3] not in (1, 3) or not y.is_floating_point():
+            raise InputError(f"an observation is a floating-point (B)xCxHxW of 1 or 3 channels, not {tuple(y.shape)}")
+        _check_finite(y)
+        batch = y.detach().cpu().float()
+        batch = batch if batch.ndim == 4 else batch[None]
+        return list(batch.split(1)), np.dtype(np.float32), Form("tensor", y.ndim, y.dtype, y.device)
+    if isinstance(y, np.ndarray) and y.dtype.kind == "f":
+        if y.ndim not in (2, 3) or (y.ndim == 3 and y.shape[2] != 3):
+            raise InputError(f"an observation is HxW or HxWx3, not {'x'.join(map(str, y.shape))}")
+        values = torch.from_numpy(np.ascontiguousarray(y, dtype=np.float32))
+        _check_finite(values)
+        values = values[None] if y.ndim == 2 else values.permute(2, 0, 1)
+        return [values[None].contiguous()], y.dtype, Form("array")
+    pictures, form = pictures_from_api(y)
+    if pictures[0].has_alpha:
+        raise InputError("an observation has 1 or 3 channels, and this one has alpha too: leave it out")
+    rgb = pictures[0].rgb()
+    values = rgb[..., :1] if pictures[0].is_grey_mode else rgb
+    return [torch.from_numpy(values).permute(2, 0, 1)[None].contiguous()], pictures[0].pixels.dtype, form
+
+
+def _check_finite(y: Tensor) -> None:
+    if not y.isfinite().all():
+        raise InputError("the observation has values that are not finite")
+
+
+def _check_shape(operator: LinearOperator, y: Tensor) -> None:
+    """Raise InputError for an observation that the operator cannot have given."""
+    y, _ = _three_channels(y)
+    one = operator.rows(torch.tensor([0]))
+    try:
+        again = one(one.adjoint(y)).shape
+    except RuntimeError:
+        again = None
+    if again != y.shape:
+        raise InputError(f"the observation is {y.shape[-1]}x{y.shape[-2]}, of another size than this operator gives")
+
+
+def _three_channels(y: Tensor) -> tuple[Tensor, bool]:
+    """One channel as three alike; and whether it was one."""
+    return (y.expand(-1, 3, -1, -1).contiguous(), True) if y.shape[1] == 1 else (y, False)
+
+
+def _as_picture(rgb: np.ndarray, *, dtype: np.dtype, grey: bool) -> Picture:
+    pixels = np.zeros(rgb.shape[:2] if grey else rgb.shape, dtype=dtype)
+    return _written(Picture(pixels), rgb)

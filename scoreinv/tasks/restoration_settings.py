@@ -1,0 +1,88 @@
+"""How a picture is restored from an observation of all of it. Imports no torch, so that settings are checked before."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from scoreinv.errors import InputError
+from scoreinv.tasks.settings import Estimate
+
+RestorationMethod = Literal["diffpir", "ddnm", "ddrm", "pigdm", "dps", "mmps", "pc", "dpir"]
+Downsampling = Literal["area", "bicubic"]
+
+METHODS: tuple[str, ...] = get_args(RestorationMethod)
+STEPS: dict[str, int] = {
+    "diffpir": 8,
+    "ddnm": 8,
+    "ddrm": 12,
+    "pigdm": 12,
+    "dps": 60,
+    "mmps": 12,
+    "pc": 30,
+    "dpir": 8,
+}
+"""Times of the grid of each method where sampling begins at a guess of the picture."""
+FULL_STEPS = 3
+"""Times as many where it begins at the prior."""
+
+GREY_LEVELS = 255
+"""Noise is told to the command line in these."""
+
+
+@dataclass(frozen=True)
+class RestorationSampling:
+    """How a picture is restored from an observation y = A x + noise of all of it.
+
+    Attributes:
+        method: how the posterior is sampled: `diffpir`, by splitting; `ddnm`, null-space projection; `ddrm`, component
+            by component, for operators with a singular value decomposition; `pigdm`, `dps`, `mmps`, by gradients of a
+            likelihood; `pc`, the paper's constrained predictor-corrector sampling, of y without noise. Or `dpir`, which
+            draws nothing: the estimate by half-quadratic splitting. None: `dpir` for the mean of one, else `diffpir`.
+        steps: times of the grid; None: as measured to be enough (`STEPS`).
+        samples: pictures to draw.
+        seed: of the noise; each sample has its own stream.
+        estimate: `sample`, or `mean`: the average of the samples, or for one an estimate of the posterior mean at once.
+        first: number of the first sample: samples 3 and 4 are the first two of `first=3`.
+    """
+
+    method: RestorationMethod | None = None
+    steps: int | None = None
+    samples: int = 1
+    seed: int = 0
+    estimate: Estimate = "sample"
+    first: int = 0
+
+    def __post_init__(self) -> None:
+        if self.method is not None and self.method not in METHODS:
+            raise InputError(f"unknown method {self.method!r}: choose {', '.join(METHODS)}")
+        if self.estimate not in get_args(Estimate):
+            raise InputError(f"unknown estimate {self.estimate!r}: choose sample or mean")
+        if self.steps is not None and self.steps < 1:
+            raise InputError(f"at least one step is needed, not {self.steps}")
+        if self.seed < 0:
+            raise InputError(f"a seed must not be negative: {self.seed}")
+        if self.samples < 1:
+            raise InputError(f"at least one sample is needed, not {self.samples}")
+        if self.method == "dpir" and not self.is_direct_mean:
+            raise InputError("dpir draws no samples: it is for one picture, the estimate mean")
+        if self.method not in (None, "dpir") and self.is_direct_mean:
+            raise InputError(f"the mean of {self.method} is that of several samples: ask for 4 or more, or for dpir")
+
+    @property
+    def is_direct_mean(self) -> bool:
+        """Whether an estimate of the posterior mean is asked for, and no samples."""
+        return self.estimate == "mean" and self.samples == 1
+
+    def resolved(self, *, guessed: bool) -> RestorationSampling:
+        """With method and steps decided, for work that begins at a guess of the picture or at the prior."""
+        method = self.method or ("dpir" if self.is_direct_mean else "diffpir")
+        steps = STEPS[method] * (1 if guessed else FULL_STEPS)
+        return replace(self, method=method, steps=steps if self.steps is None else self.steps)
+
+
+def check_noise(noise_std: float) -> None:
+    """Raise InputError unless it is a standard deviation of noise for pictures in [0, 1]."""
+    if not (0 <= noise_std < math.inf):
+        raise InputError(f"the noise must be a number of at least 0, not {noise_std}")

@@ -1,0 +1,385 @@
+"""Restoration by the tasks, with priors whose posteriors are known: independent pixels, Gaussian colours."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from analytic import gaussian_colour_prior
+from PIL import Image
+
+import scoreinv
+from scoreinv import kernels
+from scoreinv.errors import Cancelled, InputError, ScoreinvError
+from scoreinv.imaging.metadata import Metadata
+from scoreinv.imaging.picture import Picture
+from scoreinv.operators import Blur, downsampling, mask, random_projections, valid_blur
+from scoreinv.sdes import VP
+from scoreinv.tasks.linear import noise_range
+from scoreinv.tasks.restoration import deblur_picture, denoise_picture, upscale_picture
+from scoreinv.tasks.restoration_settings import RestorationSampling
+
+MEAN, STD = 0.5, 0.1
+HEIGHT, WIDTH = 24, 36
+KERNEL = kernels.gaussian(0.5)
+MEAN_OF_ONE = RestorationSampling(estimate="mean")
+
+
+def prior(**options):
+    low, high = options.get("data_range", (0.0, 1.0))
+    mean = torch.full((3,), low + MEAN * (high - low))
+    return gaussian_colour_prior(mean, torch.eye(3) * (STD * (high - low)) ** 2, **options)
+
+
+def grey_prior():
+    """Grey pictures nearly: the channels vary together."""
+    axis = torch.ones(3) / math.sqrt(3)
+    covariance = 3 * STD**2 * torch.outer(axis, axis) + 1e-8 * torch.eye(3)
+    return gaussian_colour_prior(torch.full((3,), MEAN), covariance)
+
+
+def truth(height=HEIGHT, width=WIDTH, channels=3, seed=0):
+    values = MEAN + STD * np.random.default_rng(seed).standard_normal((height, width, channels))
+    return values.astype(np.float32).clip(0, 1)
+
+
+def noisy(values, std, seed=1):
+    return (values + std * np.random.default_rng(seed).standard_normal(values.shape)).astype(np.float32)
+
+
+def shrunk(y, std):
+    return MEAN + STD**2 / (STD**2 + std**2) * (y - MEAN)
+
+
+def operator_of(kernel=KERNEL, height=HEIGHT, width=WIDTH):
+    return Blur(torch.from_numpy(kernel), height, width)
+
+
+def apply(operator, values):
+    return operator(torch.from_numpy(values).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
+
+
+# --- noise alone ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"data_range": (-1.0, 1.0)}, {"sde": VP()}], ids=["VE", "range", "VP"])
+def test_the_mean_of_a_noisy_picture_is_exact_in_one_evaluation(options):
+    y = noisy(truth(), 0.05).clip(0, 1)
+    result = denoise_picture(Picture(y), 0.05, prior(**options), MEAN_OF_ONE)
+    np.testing.assert_allclose(result.image.pixels, shrunk(y, 0.05), atol=2e-6)
+    assert (result.nfe, result.method, result.std) == (1, "exact", None)
+
+
+def test_samples_of_a_noisy_picture_are_the_posteriors():
+    y, std = noisy(truth(), 0.06).clip(0, 1), 0.06
+    sampling = RestorationSampling(samples=6, steps=25)
+    result = denoise_picture(Picture(y), std, prior(), sampling)
+    values = np.stack([sample.pixels for sample in result.samples]) - shrunk(y, std)
+    deviation = STD * std / math.hypot(STD, std)
+    assert abs(values.mean()) < 5 * deviation / math.sqrt(values.size)
+    assert values.std() == pytest.approx(deviation, rel=0.05)
+    assert np.sqrt((result.std**2).mean()) == pytest.approx(deviation, rel=0.05)
+    mean = denoise_picture(Picture(y), std, prior(), RestorationSampling(samples=6, steps=25, estimate="mean"))
+    np.testing.assert_allclose(mean.image.pixels, np.mean([s.pixels for s in result.samples], 0), atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_noise_of_grey_pictures_is_of_one_channel(mode):
+    """Three channels that are alike say no more than one: v / (v + n^2), not v / (v + n^2 / 3)."""
+    std = 0.05
+    y = noisy(truth(channels=1), std)[..., 0].clip(0, 1)
+    pixels = y if mode == "L" else np.repeat(y[..., None], 3, axis=2)
+    result = denoise_picture(Picture(pixels), std, grey_prior(), MEAN_OF_ONE).image.pixels
+    expected = shrunk(y, std)
+    np.testing.assert_allclose(result if mode == "L" else result[..., 1], expected, atol=1e-4)
+    sample = denoise_picture(Picture(pixels), std, grey_prior(), RestorationSampling(steps=25)).image.pixels
+    deviation = (sample if mode == "L" else sample[..., 0]) - expected
+    assert deviation.std() == pytest.approx(STD * std / math.hypot(STD, std), rel=0.1)
+    if mode == "RGB":
+        np.testing.assert_allclose(sample, np.repeat(sample[..., :1], 3, axis=2), atol=1e-6)
+
+
+def test_sampling_of_grey_pictures_begins_at_a_state_of_the_process():
+    """Their noise is of the grey axis; what white noise has besides is added."""
+    std, states = 0.05, []
+    y = noisy(truth(60, 60, channels=1), std)[..., 0].clip(0, 1)
+    model = grey_prior()
+    read = model.preconditioning.noise
+
+    def seen(network, x, t, sde, data_range):
+        states.append((x.clone(), sde.sigma(t)))
+        return read(network, x, t, sde, data_range)
+
+    model.preconditioning.noise = seen
+    denoise_picture(Picture(y), std, model, RestorationSampling(steps=2))
+    x, sigma = states[0]
+    axes = torch.linalg.qr(torch.tensor([[1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [1.0, 1.0, -2.0]]).T)[0]
+    rotated = torch.einsum("ck,bchw->kbhw", axes, x).flatten(1)
+    assert float(sigma[0]) == pytest.approx(math.sqrt(3) * std, rel=1e-6)
+    np.testing.assert_allclose(rotated[1:].std(1), math.sqrt(3) * std, rtol=0.05)
+    assert abs(np.corrcoef(rotated[1:])[0, 1]) < 0.1
+
+
+def test_noise_that_the_model_does_not_know():
+    model = prior(data_range=(-1.0, 1.0))
+    least, largest = noise_range(model)
+    assert (least, largest) == pytest.approx((0.0025, 10.0), rel=1e-3)
+    for std in (0.0, 0.002, 11.0):
+        with pytest.raises(InputError, match=r"grey levels is out of the model's range, from 0.64 to 2550"):
+            denoise_picture(Picture(truth()), std, model, MEAN_OF_ONE)
+
+
+# --- upscaling and deblurring -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["area", "bicubic"])
+@pytest.mark.parametrize("sampling", [MEAN_OF_ONE, RestorationSampling(steps=10)], ids=["mean", "sample"])
+def test_an_upscaled_picture_reduces_to_the_one_that_was_given(kind, sampling):
+    operator = downsampling(2, HEIGHT, WIDTH, kind)
+    y = apply(operator, truth()).clip(0, 1)
+    image = upscale_picture(Picture(y), 2, kind, 0.0, prior(), sampling).image
+    assert image.pixels.shape == (HEIGHT, WIDTH, 3)
+    np.testing.assert_allclose(apply(operator, image.pixels), y, atol=2e-3)
+
+
+def test_upscaled_samples_have_the_posteriors_moments():
+    """Of independent pixels with a known block mean y: mean y, variance v (1 - 1/4)."""
+    y = apply(downsampling(2, HEIGHT, WIDTH), truth())
+    whole = np.repeat(np.repeat(y, 2, axis=0), 2, axis=1)
+    operator = downsampling(2, HEIGHT, WIDTH)
+    result = scoreinv.solve(operator, y, prior=prior(), method="mmps", steps=40, samples=3)
+    values = np.stack(result.samples) - whole
+    assert values.std() == pytest.approx(STD * math.sqrt(3 / 4), rel=0.08)
+    mean = upscale_picture(Picture(y), 2, "area", 0.0, prior(), MEAN_OF_ONE).image.pixels
+    assert abs(mean - whole).max() < 0.02
+
+
+def test_a_deblurred_picture_is_near_the_posterior_mean():
+    """Exact: m + A^T (A A^T + n^2 / v)^-1 (y - A m), of the scene that goes on beyond the picture."""
+    std, blurring = 0.02, torch.from_numpy(kernels.motion(2, 20))
+    rows, columns = blurring.shape
+    scene = truth(HEIGHT + rows - 1, WIDTH + columns - 1)
+    top, left = (rows - 1) // 2, (columns - 1) // 2
+    operator = valid_blur(blurring, HEIGHT, WIDTH)
+    inside = operator(torch.ones(1, 3, *scene.shape[:2])) > 0
+    blurred = apply(operator, scene)[top : top + HEIGHT, left : left + WIDTH]
+    y = noisy(blurred, std).clip(0, 1)
+    seen = torch.zeros_like(inside, dtype=torch.float32)
+    seen[..., top : top + HEIGHT, left : left + WIDTH] = torch.from_numpy(y).permute(2, 0, 1)
+    middle = torch.full_like(seen, MEAN)
+    exact = middle + operator.ridge(seen - operator(middle), std**2 / STD**2)
+    exact = exact[0].permute(1, 2, 0).numpy()[top : top + HEIGHT, left : left + WIDTH]
+    found = deblur_picture(Picture(y), blurring.numpy(), std, prior(), MEAN_OF_ONE)
+    assert found.method == "dpir"
+    error = np.sqrt(np.mean((found.image.pixels - exact) ** 2))
+    assert error < 0.75 * np.sqrt(np.mean((y - exact) ** 2))
+    borders = np.ones(y.shape[:2], dtype=bool)
+    borders[4:-4, 4:-4] = False
+    assert np.sqrt(np.mean((found.image.pixels - exact)[borders] ** 2)) < 1.5 * error
+    exact_method = RestorationSampling(samples=8, steps=12, method="mmps", estimate="mean")
+    by_samples = deblur_picture(Picture(y), blurring.numpy(), std, prior(), exact_method).image.pixels
+    assert np.sqrt(np.mean((by_samples - exact) ** 2)) < 0.75 * STD / math.sqrt(8)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_every_mode_and_depth_comes_back(channels, dtype):
+    peak = np.iinfo(dtype).max
+    pixels = np.rint(truth(channels=channels) * peak).astype(dtype)
+    pixels = pixels[..., 0] if channels == 1 else pixels
+    picture = Picture(pixels, Metadata(dpi=(72.0, 96.0)))
+    for result, factor in (
+        (denoise_picture(picture, 0.05, prior(), MEAN_OF_ONE), 1),
+        (deblur_picture(picture, KERNEL, 0.05, prior(), MEAN_OF_ONE), 1),
+        (upscale_picture(picture, 3, "area", 0.0, prior(), MEAN_OF_ONE), 3),
+    ):
+        image = result.image
+        assert (image.mode, image.pixels.dtype) == (picture.mode, dtype)
+        assert image.size == (factor * HEIGHT, factor * WIDTH)
+        assert image.metadata.dpi == (factor * 72.0, factor * 96.0)
+        if factor == 1 and picture.has_alpha:
+            assert (image.pixels[..., -1] == pixels[..., -1]).all()
+    if picture.has_alpha:
+        blocks = image.pixels[..., -1].astype(float).reshape(HEIGHT, 3, WIDTH, 3).mean((1, 3))
+        assert abs(blocks - pixels[..., -1]).mean() < 0.05 * peak
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (17, 90)])
+def test_pictures_of_any_size(size):
+    y = truth(*size)
+    assert denoise_picture(Picture(y), 0.1, prior(), MEAN_OF_ONE).image.size == size
+    assert upscale_picture(Picture(y), 2, "bicubic", 0.0, prior(), MEAN_OF_ONE).image.size == (2 * size[0], 2 * size[1])
+    if min(size) >= KERNEL.shape[0]:
+        assert deblur_picture(Picture(y), KERNEL, 0.1, prior(), MEAN_OF_ONE).image.size == size
+    else:
+        with pytest.raises(InputError, match="the kernel is 5x5 and the picture"):
+            deblur_picture(Picture(y), KERNEL, 0.1, prior(), MEAN_OF_ONE)
+
+
+# --- solve ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["diffpir", "ddrm", "pigdm", "dps", "mmps"])
+def test_every_method_restores_a_blurred_picture(method):
+    x, std = truth(), 0.05
+    y = noisy(apply(operator_of(), x), std)
+    exact = MEAN + operator_of().ridge(torch.from_numpy(y - MEAN).permute(2, 0, 1)[None], std**2 / STD**2)
+    exact = exact[0].permute(1, 2, 0).numpy()
+    result = scoreinv.solve(operator_of(), y, prior=prior(), noise_std=std, method=method, samples=4, estimate="mean")
+    assert result.method == method
+    assert np.sqrt(np.mean((result.image - exact) ** 2)) < 0.75 * STD
+    assert result.std.shape == (HEIGHT, WIDTH)
+
+
+@pytest.mark.parametrize("method", [None, "ddnm", "ddrm", "pigdm", "mmps", "pc"])
+def test_an_exact_observation_is_kept_by_every_method(method):
+    operator = downsampling(2, HEIGHT, WIDTH)
+    y = apply(operator, truth())
+    result = scoreinv.solve(operator, y, prior=prior(), method=method, steps=6)
+    np.testing.assert_allclose(apply(operator, result.image), y, atol=5e-3)
+
+
+@pytest.mark.parametrize("name", ["mask", "projections", "blur"])
+def test_the_mean_of_anything_in_any_range(name):
+    x, std = truth(), 0.02
+    seen = (torch.rand(1, 1, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0)) > 0.5).float()
+    operator = {
+        "mask": mask(seen),
+        "projections": random_projections(0.5, 3, HEIGHT, WIDTH),
+        "blur": operator_of(),
+    }[name]
+    y = apply(operator, x)
+    observed = abs(y) > 0
+    y = y + observed * std * np.random.default_rng(3).standard_normal(y.shape).astype(np.float32)
+    exact = operator(torch.full((1, 3, HEIGHT, WIDTH), MEAN))
+    exact = MEAN + operator.ridge(torch.from_numpy(y).permute(2, 0, 1)[None] - exact, std**2 / STD**2)
+    exact = exact[0].permute(1, 2, 0).numpy()
+    result = scoreinv.solve(operator, y, prior=prior(), noise_std=std, estimate="mean")
+    assert np.sqrt(np.mean((result.image - exact) ** 2)) < 0.3 * STD
+    assert result.method == "dpir"
+    other = scoreinv.solve(operator, y, prior=prior(data_range=(-3.0, 1.0)), noise_std=std, estimate="mean")
+    np.testing.assert_allclose(other.image, result.image, atol=1e-4)
+
+
+def test_a_sample_is_the_same_however_many_are_drawn(monkeypatch):
+    y = noisy(apply(operator_of(), truth()), 0.05)
+    both = scoreinv.solve(operator_of(), y, prior=prior(), noise_std=0.05, samples=2, seed=3)
+    one = scoreinv.solve(operator_of(), y, prior=prior(), noise_std=0.05, seed=3)
+    np.testing.assert_allclose(both.samples[0], one.image, atol=1e-5)
+    assert abs(both.samples[1] - one.image).mean() > 0.01
+    noise_alone = Picture(noisy(truth(), 0.05).clip(0, 1))
+    two = denoise_picture(noise_alone, 0.05, prior(), RestorationSampling(samples=2)).samples
+    second = denoise_picture(noise_alone, 0.05, prior(), RestorationSampling(first=1)).image
+    np.testing.assert_allclose(second.pixels, two[1].pixels, atol=1e-5)
+    monkeypatch.setattr("scoreinv.tasks.linear.PIXELS_AT_ONCE", 1)
+    one_by_one = denoise_picture(noise_alone, 0.05, prior(), RestorationSampling(samples=2)).samples
+    np.testing.assert_allclose(one_by_one[1].pixels, two[1].pixels, atol=1e-5)
+
+
+def test_forms_in_and_out():
+    operator = operator_of()
+    y = noisy(apply(operator, truth()), 0.01)
+    known = {"prior": prior(), "noise_std": 0.05, "estimate": "mean"}
+    array = scoreinv.solve(operator, y, **known).image
+    assert array.dtype == np.float32
+    levels = np.rint(255 * y.clip(0, 1)).astype(np.uint8)
+    eight = scoreinv.solve(operator, levels, **known).image
+    assert eight.dtype == np.uint8
+    np.testing.assert_allclose(eight / 255, array, atol=0.02)
+    pil = scoreinv.solve(operator, Image.fromarray(levels), **known).image
+    np.testing.assert_array_equal(np.asarray(pil), eight)
+    tensor = torch.from_numpy(y).permute(2, 0, 1).double().expand(2, -1, -1, -1)
+    batch = scoreinv.solve(operator, tensor, **known | {"samples": 2, "estimate": "sample"})
+    assert (batch.image.shape, batch.image.dtype) == ((2, 3, HEIGHT, WIDTH), torch.float64)
+    assert batch.std.shape == (2, 1, HEIGHT, WIDTH)
+    grey = scoreinv.solve(operator, y[..., 0], **known).image
+    assert grey.shape == (HEIGHT, WIDTH)
+    small = downsampling(2, HEIGHT, WIDTH)
+    larger = scoreinv.solve(small, apply(small, truth()), prior=prior(), estimate="mean")
+    assert larger.image.shape == (HEIGHT, WIDTH, 3)
+
+
+def test_each_item_of_a_batch_has_its_own_operator():
+    seen = torch.zeros(2, 1, HEIGHT, WIDTH)
+    seen[0, :, :12] = 1
+    seen[1, :, 12:] = 1
+    x = torch.from_numpy(truth()).permute(2, 0, 1).expand(2, -1, -1, -1)
+    result = scoreinv.solve(mask(seen), mask(seen)(x), prior=prior(), steps=3).image
+    for number in range(2):
+        where = seen[number].expand(3, -1, -1) > 0
+        torch.testing.assert_close(result[number][where], x[number][where], rtol=0, atol=1e-5)
+
+
+def test_nothing_but_noise_is_taken_off_exactly():
+    y = noisy(truth(), 0.05)
+    everything = mask(torch.ones(1, 1, HEIGHT, WIDTH))
+    result = scoreinv.solve(everything, y, prior=prior(), noise_std=0.05, estimate="mean")
+    np.testing.assert_allclose(result.image, shrunk(y, 0.05).clip(0, 1), atol=2e-6)
+    assert result.method == "exact"
+
+
+def test_progress_and_stopping():
+    wide = Picture(truth(40, 200))
+    for work in (
+        lambda told: denoise_picture(wide, 0.05, prior(), MEAN_OF_ONE, told),
+        lambda told: denoise_picture(wide, 0.05, prior(), RestorationSampling(steps=3, samples=2), told),
+        lambda told: upscale_picture(wide, 2, "area", 0.0, prior(), MEAN_OF_ONE, told),
+        lambda told: deblur_picture(wide, KERNEL, 0.05, prior(), RestorationSampling(samples=2), told),
+    ):
+        told: list[float] = []
+        work(told.append)
+        assert told == sorted(told)
+        assert 0 < told[0] <= told[-1] <= 1
+        assert told[-1] > 0.8
+        with pytest.raises(Cancelled):
+            work(lambda fraction: False)
+
+
+def test_values_that_are_not_finite_are_an_error():
+    model = gaussian_colour_prior(torch.full((3,), math.nan), torch.eye(3))
+    with pytest.raises(ScoreinvError, match="not finite"):
+        denoise_picture(Picture(truth()), 0.05, model, MEAN_OF_ONE)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"noise_std": -0.1}, "noise"),
+        ({"noise_std": math.nan}, "noise"),
+        ({"method": "magic"}, "unknown method"),
+        ({"estimate": "mode"}, "unknown estimate"),
+        ({"steps": 0}, "step"),
+        ({"samples": 0}, "sample"),
+        ({"seed": -1}, "seed"),
+        ({"method": "dpir"}, "draws no samples"),
+        ({"method": "mmps", "estimate": "mean"}, "several samples"),
+        ({"method": "pc", "noise_std": 0.1}, "exact"),
+    ],
+)
+def test_settings_that_are_not_such(options, said):
+    with pytest.raises(InputError, match=said):
+        scoreinv.solve(operator_of(), truth(), prior=prior(), **options)
+
+
+@pytest.mark.parametrize(
+    ("y", "said"),
+    [
+        (truth(10, 10), "another size"),
+        (truth(channels=4), "HxW or HxWx3"),
+        (np.full((HEIGHT, WIDTH), np.nan, np.float32), "not finite"),
+        (np.zeros((HEIGHT, WIDTH, 4), np.uint8), "alpha"),
+        (torch.zeros(2, HEIGHT, WIDTH), "1 or 3 channels"),
+        ("photo.png", "not str"),
+    ],
+)
+def test_observations_that_are_none(y, said):
+    with pytest.raises(InputError, match=said):
+        scoreinv.solve(operator_of(), y, prior=prior())
+
+
+def test_ddrm_says_what_it_needs():
+    operator = valid_blur(torch.from_numpy(KERNEL), HEIGHT - 4, WIDTH - 4)
+    with pytest.raises(InputError, match="no singular value decomposition"):
+        scoreinv.solve(operator, truth(), prior=prior(), noise_std=0.05, method="ddrm")
