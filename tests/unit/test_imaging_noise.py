@@ -1,0 +1,62 @@
+"""The estimate of a photograph's noise, on pictures whose noise is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scoreinv.imaging.noise import estimate_noise
+from scoreinv.imaging.picture import Picture
+
+
+def scene(height=300, width=211):
+    """Slopes, waves and an edge, in [0.2, 0.8], without noise."""
+    y, x = np.mgrid[:height, :width]
+    values = 0.5 + 0.1 * np.sin(x / 15) + 0.1 * np.cos(y / 21) + 0.1 * (x > width // 2)
+    return np.stack([values, values * 0.9, values * 0.8], axis=-1)
+
+
+def noisy(std, seed=0, channels=3):
+    clean = scene()[..., :channels]
+    return clean + std * np.random.default_rng(seed).standard_normal(clean.shape)
+
+
+@pytest.mark.parametrize("std", [0.01, 0.03, 0.08])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_white_noise_is_told(std, channels, dtype):
+    peak = np.iinfo(dtype).max if np.dtype(dtype).kind == "u" else 1
+    values = noisy(std, channels=channels) * peak
+    pixels = (np.rint(values) if peak > 1 else values).clip(0, peak).astype(dtype)
+    assert estimate_noise(Picture(pixels[..., 0] if channels == 1 else pixels)) == pytest.approx(std, rel=0.05)
+
+
+def test_grey_in_three_channels_and_alpha():
+    values = noisy(0.03, channels=1).astype(np.float32)
+    alone = estimate_noise(Picture(values[..., 0]))
+    three = np.repeat(values, 3, axis=2)
+    assert estimate_noise(Picture(three)) == pytest.approx(alone, rel=1e-5)
+    alpha = np.random.default_rng(1).random(values.shape).astype(np.float32)
+    assert estimate_noise(Picture(np.concatenate([three, alpha], axis=2))) == pytest.approx(alone, rel=1e-5)
+
+
+def test_what_has_none():
+    assert estimate_noise(Picture(np.full((40, 50, 3), 77, np.uint8))) < 1e-6
+    assert estimate_noise(Picture(np.full((3, 50), 77, np.uint8))) == 0
+    assert estimate_noise(Picture(scene().astype(np.float32))) < 5e-4
+
+
+def test_strips_make_no_difference(monkeypatch):
+    picture = Picture(noisy(0.03).astype(np.float32))
+    whole = estimate_noise(picture)
+    monkeypatch.setattr("scoreinv.imaging.noise._STRIP", 64)
+    assert estimate_noise(picture) == pytest.approx(whole, rel=1e-6)
+
+
+def test_it_is_scikit_images():
+    pytest.importorskip("pywt")
+    from skimage.restoration import estimate_sigma
+
+    pixels = noisy(0.03)
+    expected = estimate_sigma(pixels, channel_axis=-1, average_sigmas=True)
+    assert estimate_noise(Picture(pixels)) == pytest.approx(expected, rel=0.02)  # it takes the borders in
