@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ import typer
 
 from scoreinv.cli.batch import Report, Work, run
 from scoreinv.cli.common import (
-    OUTPUT,
     Estimate,
     EstimateOption,
     FormatOption,
@@ -33,7 +31,6 @@ from scoreinv.cli.outputs import (
     Job,
     Plan,
     check_file,
-    check_outputs,
     check_quality,
     expand,
     file_identity,
@@ -42,6 +39,7 @@ from scoreinv.cli.outputs import (
 )
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session, check_samples
+from scoreinv.cli.uncertainty import UncertaintyOption, check_uncertainty, write_uncertainty
 from scoreinv.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,8 +51,6 @@ if TYPE_CHECKING:
 MASK = "Mask"
 MAX_GROW = 100_000
 """Pixels by which holes may grow: more than a picture's side."""
-BRIGHTEST = 0.25
-"""Standard deviation at the end of the colour map: more is a guess at anything."""
 
 
 @dataclass(frozen=True)
@@ -96,16 +92,7 @@ def inpaint(
     start: StartOption = None,
     samples: SamplesOption = 1,
     estimate: EstimateOption = Estimate.SAMPLE,
-    uncertainty: Annotated[
-        str | None,
-        typer.Option(
-            "--uncertainty",
-            metavar="FILE",
-            help="Also write a map of the samples' standard deviation: violet 0 to yellow 0.25 of the range and more. "
-            "Of one photo; needs --samples 2 or more.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
+    uncertainty: UncertaintyOption = None,
     colorize: Annotated[
         bool,
         typer.Option("--colorize", help="A grey photo: fill the holes of its luma, then draw all its colours."),
@@ -141,8 +128,8 @@ def inpaint(
     for job in everything.jobs:
         refuse_inputs("-o", job.outputs(files), {"the mask": masks.get(job.source)} | models)
     if uncertainty is not None:
-        _check_uncertainty(uncertainty, everything, masks, files, samples, settings)
-        refuse_inputs("--uncertainty", [uncertainty], models)
+        of_one = masks.get(everything.jobs[0].source, mask)
+        check_uncertainty(uncertainty, everything, files, samples, settings, {"the mask": of_one} | models)
     if mask_threshold == 1:
         raise InputError("--mask-threshold 1: nothing is above it: give less than 1")
     reading = MaskReading(mask_threshold, invert_mask, grow)
@@ -181,9 +168,6 @@ def _compute(
     uncertainty: str | None,
 ) -> Report:
     from scoreinv.imaging.colour import STRAY_CHROMA
-    from scoreinv.imaging.files import write_picture
-    from scoreinv.imaging.heat import viridis
-    from scoreinv.imaging.picture import Picture
     from scoreinv.tasks.colorization import colorize_filled
     from scoreinv.tasks.common import Share
     from scoreinv.tasks.inpainting import inpaint_picture
@@ -199,8 +183,7 @@ def _compute(
         share.begin(1)
         result = colorize_filled(result, colours.prior, sampling, share)
     if uncertainty is not None:
-        heat = Picture(viridis(result.std / BRIGHTEST))
-        write_picture(uncertainty, heat, overwrite=session.settings.overwrite)
+        write_uncertainty(uncertainty, result.std, session.settings)
     pictures = result.samples if files > 1 else [result.image]
     more = {} if uncertainty is None else {"uncertainty": uncertainty}
     more |= {} if colours is None else {"color_model": colours.model_name}
@@ -235,20 +218,3 @@ def _refuse_photos(masks: Iterable[str], everything: Plan) -> None:
     for mask in masks:
         if file_identity(mask) in photos:
             raise InputError(f"--mask {mask}: is a photo itself: name a picture that is white where the holes are")
-
-
-def _check_uncertainty(
-    path: str, everything: Plan, masks: dict[str, str], files: int, samples: int, settings: Settings
-) -> None:
-    if everything.batch:
-        raise InputError("--uncertainty writes one file: it takes one photo")
-    if samples < 2:
-        raise InputError("--uncertainty is the spread of several samples: add --samples 4, or another number from 2 on")
-    if Path(path).suffix.lower() not in (".png", ".tif", ".tiff"):
-        raise InputError(f"--uncertainty {path}: the standard deviation is written to .png or .tif")
-    (job,) = everything.jobs
-    others = (job.source, masks[job.source], *job.outputs(files))
-    if os.path.realpath(path) in map(os.path.realpath, others):  # a result may be yet to come
-        raise InputError(f"--uncertainty {path}: is the photo, the mask or a result: name another file")
-    refuse_inputs("--uncertainty", [path], {"the photo": job.source, "the mask": masks[job.source]})
-    check_outputs([path], overwrite=settings.overwrite)

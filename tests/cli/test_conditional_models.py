@@ -11,7 +11,7 @@ from PIL import Image
 from shell import hole_array, photo_array, small_config
 
 from scoreinv.checkpoints.files import read_prior_metadata
-from scoreinv.cli.inpaint import BRIGHTEST
+from scoreinv.cli.uncertainty import BRIGHTEST
 from scoreinv.imaging.files import read_picture
 from scoreinv.imaging.heat import viridis
 from scoreinv.networks.ncsnpp import NCSNppConfig

@@ -1,0 +1,60 @@
+"""`--uncertainty FILE`: a map of where the samples of a photo differ."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scoreinv.cli.common import OUTPUT, Settings
+from scoreinv.cli.outputs import Plan, check_outputs, refuse_inputs
+from scoreinv.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+BRIGHTEST = 0.25
+"""Standard deviation at the end of the colour map: more is a guess at anything."""
+
+UncertaintyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--uncertainty",
+        metavar="FILE",
+        help="Also write a map of the samples' standard deviation: violet 0 to yellow 0.25 of the range and more. "
+        "Of one photo; needs --samples 2 or more.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+
+
+def check_uncertainty(
+    path: str, everything: Plan, files: int, samples: int, settings: Settings, more: dict[str, str] | None = None
+) -> None:
+    """Raise InputError where the map could not be written, or would be of nothing.
+
+    more: files that are read beside the photo, by what they are.
+    """
+    if everything.batch:
+        raise InputError("--uncertainty writes one file: it takes one photo")
+    if samples < 2:
+        raise InputError("--uncertainty is the spread of several samples: add --samples 4, or another number from 2 on")
+    if Path(path).suffix.lower() not in (".png", ".tif", ".tiff"):
+        raise InputError(f"--uncertainty {path}: the standard deviation is written to .png or .tif")
+    (job,) = everything.jobs
+    inputs = {"the photo": job.source} | (more or {})
+    if os.path.realpath(path) in map(os.path.realpath, (job.source, *job.outputs(files))):  # may be yet to come
+        raise InputError(f"--uncertainty {path}: is the photo or a result: name another file")
+    refuse_inputs("--uncertainty", [path], inputs)
+    check_outputs([path], overwrite=settings.overwrite)
+
+
+def write_uncertainty(path: str, std: np.ndarray, settings: Settings) -> None:
+    """Write the map of a standard deviation HxW in [0, 1] units."""
+    from scoreinv.imaging.files import write_picture
+    from scoreinv.imaging.heat import viridis
+    from scoreinv.imaging.picture import Picture
+
+    write_picture(path, Picture(viridis(std / BRIGHTEST)), overwrite=settings.overwrite)
