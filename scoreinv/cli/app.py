@@ -6,7 +6,20 @@ from functools import cache
 
 import typer
 
-from scoreinv.cli import colorize, convert, evaluate, inpaint, interpolate, likelihood, models, sample, train
+from scoreinv.cli import (
+    colorize,
+    convert,
+    deblur,
+    denoise,
+    evaluate,
+    inpaint,
+    interpolate,
+    likelihood,
+    models,
+    sample,
+    train,
+    upscale,
+)
 from scoreinv.cli.common import VersionOption, common_options
 
 app = typer.Typer(
@@ -19,6 +32,9 @@ app = typer.Typer(
 )
 app.command("inpaint")(common_options(inpaint.inpaint))
 app.command("colorize")(common_options(colorize.colorize))
+app.command("denoise")(common_options(denoise.denoise))
+app.command("upscale")(common_options(upscale.upscale))
+app.command("deblur")(common_options(deblur.deblur))
 app.command("sample")(common_options(sample.sample))
 app.command("interpolate")(common_options(interpolate.interpolate))
 app.command("train")(common_options(train.train))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from torch import Tensor
 from scoreinv.errors import Cancelled, InputError
 from scoreinv.guidance import DDNM, DPS, MMPS, ConstrainedPC, DiffPIR, PiGDM, Tiled
 from scoreinv.imaging.picture import Picture
-from scoreinv.operators import LinearOperator
+from scoreinv.operators import LinearOperator, crop
 from scoreinv.prior import Box, Prior, PriorWrapper, ScorePrior
 from scoreinv.samplers import DDRM, PC, HalfQuadratic, Multistep, NoiseStream, State
 from scoreinv.sdes import as_time, broadcast, time_at
@@ -37,7 +37,7 @@ from scoreinv.tasks.common import (
     tile_side,
     to_arrays,
 )
-from scoreinv.tasks.restoration_settings import GREY_LEVELS, RestorationSampling
+from scoreinv.tasks.restoration_settings import DENOISING_STEPS, GREY_LEVELS, RestorationSampling
 from scoreinv.tasks.restored import Restored, RunningSpread
 
 _GUESS_LEVEL = 0.1
@@ -51,12 +51,6 @@ _PICTURE_STD = 0.25
 """Standard deviation of the values of photographs in [0, 1]."""
 _LEAST_DPS_NOISE = 0.02
 """Of an exact observation, for DPS, which needs some."""
-_STEPS = 10
-"""Of the sampler from a noisy picture."""
-
-GREY_NOISE = math.sqrt(3)
-"""Noise that is the same in three channels has this times the standard deviation along the grey axis of colours: the
-level of white noise that hides as much."""
 
 Finish = Callable[[np.ndarray], Picture]
 """Makes the result of colours HxWx3 in [0, 1]."""
@@ -72,6 +66,7 @@ class Problem:
         noise_std: of the noise in y, at least 0.
         grey: the channels of y are the same, and so is their noise; the picture is grey.
         guess: (1, 3, H, W) in [0, 1], smooth, of which some detail and noise is wrong; None: nothing is known.
+        part: of the picture that is asked for; None: all of it.
     """
 
     operator: LinearOperator
@@ -79,6 +74,7 @@ class Problem:
     noise_std: float
     grey: bool
     guess: Tensor | None = None
+    part: Box | None = None
 
 
 def restore(
@@ -98,7 +94,8 @@ def restore(
         batch = (len(noise), *shape)
         start = _start(problem, prior, sampling, noise, batch)
         result = sampler.sample(condition, batch, noise=noise, callback=Told(told), start=start)
-        return result.x0, int(result.nfe[0])
+        x0 = result.x0 if problem.part is None else crop(result.x0, problem.part)
+        return x0, int(result.nfe[0])
 
     return _gathered(draw, shape, problem.grey, prior, sampling, finish, callback)
 
@@ -121,11 +118,11 @@ def denoise(
         sampling: of no method.
         grey: the channels of y are the same, and so is their noise.
     """
-    time = denoising_time(prior, noise_std * (GREY_NOISE if grey else 1))
+    time = _denoising_time(prior, white_level(noise_std, grey=grey))
     y = prior.to_model(y.to(prior.device))
     alpha, sigma = (broadcast(f(as_time(time)), y) for f in (prior.sde.alpha, prior.sde.sigma))
     tile = tile_side(prior) * (2 if sampling.is_direct_mean else 1)
-    steps = _STEPS if sampling.steps is None else sampling.steps
+    steps = DENOISING_STEPS if sampling.steps is None else sampling.steps
 
     def draw(noise: NoiseStream, told: TaskCallback) -> tuple[Tensor, int]:
         if sampling.is_direct_mean:
@@ -144,6 +141,14 @@ def denoise(
     return _gathered(draw, tuple(y.shape[1:]), grey, prior, sampling, finish, callback)
 
 
+def white_level(noise_std: float, *, grey: bool) -> float:
+    """The level of white noise in colours that hides as much as noise that is, for grey, the same in the channels.
+
+    Such noise has sqrt(3) times the standard deviation along the grey axis of colours, and none across.
+    """
+    return noise_std * math.sqrt(3) if grey else noise_std
+
+
 def noise_range(prior: ScorePrior) -> tuple[float, float]:
     """The least and the largest standard deviation of noise that the prior knows, for pictures in [0, 1]."""
     low, high = prior.data_range
@@ -151,12 +156,12 @@ def noise_range(prior: ScorePrior) -> tuple[float, float]:
     return float(ends[0]), float(ends[1])
 
 
-def denoising_time(prior: ScorePrior, noise_std: float) -> float:
+def _denoising_time(prior: ScorePrior, noise_std: float) -> float:
     """The time at which states have this noise; InputError where there is none such."""
     least, largest = noise_range(prior)
     if not least < noise_std < largest:
         raise InputError(
-            f"noise of {noise_std * GREY_LEVELS:.3g} grey levels is out of the model's range, from "
+            f"noise of {noise_std * GREY_LEVELS:.3g} grey levels of 255 is out of the model's range, from "
             f"{least * GREY_LEVELS:.2g} to {largest * GREY_LEVELS:.4g}"
         )
     return start_time(prior, noise_std)
@@ -199,8 +204,8 @@ def _in_model_range(problem: Problem, prior: ScorePrior) -> Problem:
     low, high = prior.data_range
     y = problem.y.to(prior.device)
     black = problem.operator(torch.full_like(problem.operator.adjoint(y), low))
-    noise = problem.noise_std * (high - low) * (GREY_NOISE if problem.grey else 1)
-    return Problem(problem.operator, black + (high - low) * y, noise, problem.grey, problem.guess)
+    noise = white_level(problem.noise_std, grey=problem.grey) * (high - low)
+    return replace(problem, y=black + (high - low) * y, noise_std=noise)
 
 
 Solver = Multistep | PC | DDRM | HalfQuadratic

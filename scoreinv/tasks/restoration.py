@@ -5,24 +5,23 @@ Any linear inverse problem by `solve`; photographs by `denoise_picture`, `upscal
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from scoreinv.errors import InputError
 from scoreinv.imaging.arrays import Form, is_tensor, pictures_from_api
 from scoreinv.imaging.colour import STRAY_CHROMA
+from scoreinv.imaging.enlarge import enlarged
 from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.operators import LinearOperator, downsampling, pad_observation, photographed, valid_blur
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.common import TaskCallback, check_colour
-from scoreinv.tasks.linear import Problem, denoise, restore
+from scoreinv.tasks.linear import Problem, denoise, noise_range, restore, white_level
 from scoreinv.tasks.restoration_settings import Downsampling, RestorationMethod, RestorationSampling, check_noise
 from scoreinv.tasks.restored import Restored, restore_each
 from scoreinv.tasks.settings import Estimate
@@ -99,6 +98,18 @@ def denoise_picture(
     return denoise(values, noise_std, prior, sampling, partial(_written, picture), callback, grey=grey)
 
 
+def has_noise(picture: Picture, noise_std: float, prior: ScorePrior) -> bool:
+    """Whether noise of this standard deviation is above the least that the model knows."""
+    return white_level(noise_std, grey=picture.is_gray(STRAY_CHROMA)) > noise_range(prior)[0]
+
+
+def unchanged(picture: Picture, sampling: RestorationSampling) -> Restored:
+    """A photograph without noise as it would come from `denoise_picture`: itself."""
+    several = sampling.samples > 1
+    std = np.zeros(picture.size, dtype=np.float32) if several else None
+    return Restored(picture, [picture] * sampling.samples, std, 0, "exact")
+
+
 def upscale_picture(
     picture: Picture,
     factor: int,
@@ -115,14 +126,15 @@ def upscale_picture(
     """
     check_noise(noise_std)
     check_colour(prior)
-    height, width = factor * picture.height, factor * picture.width
+    frame = enlarged(picture, factor)
+    height, width = frame.size
     operator = downsampling(factor, height, width, kind)
     values, grey = _photograph(picture)
     guess = F.interpolate(values, size=(height, width), mode="bicubic", align_corners=False)
     if noise_std == 0:
         guess = operator.replace(guess, values)
     problem = Problem(operator, values, noise_std, grey, guess)
-    return restore(problem, prior, sampling, partial(_written, _enlarged(picture, factor)), callback)
+    return restore(problem, prior, sampling, partial(_written, frame), callback)
 
 
 def deblur_picture(
@@ -151,15 +163,12 @@ def deblur_picture(
     operator = valid_blur(blurring, *picture.size, _BLUR_ITERATIONS)
     values, grey = _photograph(picture)
     y = pad_observation(values, blurring)
-    top, left, height, width = photographed(blurring, *picture.size)
+    part = photographed(blurring, *picture.size)
+    top, left, height, width = part
     below, right = y.shape[-2] - top - height, y.shape[-1] - left - width
     guess = F.pad(values, (left, right, top, below), mode="replicate")
-    problem = Problem(operator, y, max(noise_std, LEAST_NOISE), grey, guess)
-
-    def finish(rgb: np.ndarray) -> Picture:
-        return _written(picture, rgb[top : top + height, left : left + width])
-
-    return restore(problem, prior, sampling, finish, callback)
+    problem = Problem(operator, y, max(noise_std, LEAST_NOISE), grey, guess, part)
+    return restore(problem, prior, sampling, partial(_written, picture), callback)
 
 
 def _photograph(picture: Picture) -> tuple[Tensor, bool]:
@@ -176,19 +185,6 @@ def _written(picture: Picture, rgb: np.ndarray) -> Picture:
         Fill((top, 0, rows, picture.width), np.ones((rows, picture.width), dtype=bool), rgb[top : top + rows])
         for top, rows in strips
     )
-
-
-def _enlarged(picture: Picture, factor: int) -> Picture:
-    """A picture of `factor` times the size and resolution with the alpha of this, interpolated, and no colours yet."""
-    height, width = factor * picture.height, factor * picture.width
-    pixels = np.zeros((height, width, *picture.pixels.shape[2:]), dtype=picture.pixels.dtype)
-    if picture.has_alpha:
-        alpha = Image.fromarray(picture.pixels[..., -1].astype(np.float32))
-        larger = np.asarray(alpha.resize((width, height), Image.Resampling.BICUBIC)).clip(0, picture.peak)
-        pixels[..., -1] = np.rint(larger) if pixels.dtype.kind == "u" else larger
-    dpi = picture.metadata.dpi
-    scaled = None if dpi is None else (factor * dpi[0], factor * dpi[1])
-    return Picture(pixels, replace(picture.metadata, dpi=scaled))
 
 
 def _observations(y: Any) -> tuple[list[Tensor], np.dtype, Form]:

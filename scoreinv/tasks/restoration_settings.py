@@ -27,6 +27,9 @@ STEPS: dict[str, int] = {
 FULL_STEPS = 3
 """Times as many where it begins at the prior."""
 
+DENOISING_STEPS = 10
+"""The same for samples of a picture with noise alone."""
+
 GREY_LEVELS = 255
 """Noise is told to the command line in these."""
 

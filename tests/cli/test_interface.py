@@ -8,7 +8,8 @@ import sys
 import pytest
 
 COMMANDS = [
-    *("inpaint", "colorize", "sample", "interpolate", "train", "likelihood", "evaluate", "convert"),
+    *("inpaint", "colorize", "denoise", "upscale", "deblur", "sample", "interpolate", "train", "likelihood"),
+    *("evaluate", "convert"),
     *("models list", "models show"),
 ]
 COMMON = ["--version", "--seed", "--device", "--precision", "--threads", "--quiet", "--overwrite", "--json", "--debug"]
@@ -53,6 +54,24 @@ def test_version(scoreinv, words):
         ["inpaint", "photo.png", "--mask", "mask.png", "--estimate", "mean"],
         ["inpaint", "photo.png", "--mask", "mask.png", "--uncertainty", "u.png"],
         ["colorize", "photo.png", "--gray-weights", "rec2020"],
+        ["denoise", "photo.png", "--noise", "-1"],
+        ["denoise", "photo.png", "--noise", "nan"],
+        ["denoise", "photo.png", "--noise", "256"],
+        ["denoise", "photo.png", "--steps", "4"],
+        ["denoise", "photo.png", "--uncertainty", "u.png"],
+        ["upscale", "photo.png", "--factor", "1"],
+        ["upscale", "photo.png", "--factor", "5"],
+        ["upscale", "photo.png", "--factor", "2.5"],
+        ["upscale", "photo.png", "--downsampling", "nearest"],
+        ["upscale", "photo.png", "--method", "magic"],
+        ["upscale", "photo.png", "--method", "mmps", "--estimate", "mean"],
+        ["upscale", "photo.png", "--method", "dpir", "--samples", "2"],
+        ["deblur", "photo.png"],
+        ["deblur", "photo.png", "--kernel", "gaussian"],
+        ["deblur", "photo.png", "--kernel", "gaussian:0"],
+        ["deblur", "photo.png", "--kernel", "gaussian:wide"],
+        ["deblur", "photo.png", "--kernel", "motion:5"],
+        ["deblur", "photo.png", "--kernel", "missing.png"],
         ["train"],
         ["train", "--sde", "ve", "--config", "x.json"],
         ["train", "--sde", "ve", "--resume"],

@@ -127,7 +127,7 @@ def test_noise_that_the_model_does_not_know():
     least, largest = noise_range(model)
     assert (least, largest) == pytest.approx((0.0025, 10.0), rel=1e-3)
     for std in (0.0, 0.002, 11.0):
-        with pytest.raises(InputError, match=r"grey levels is out of the model's range, from 0.64 to 2550"):
+        with pytest.raises(InputError, match=r"grey levels of 255 is out of the model's range, from 0.64 to 2550"):
             denoise_picture(Picture(truth()), std, model, MEAN_OF_ONE)
 
 

@@ -1,0 +1,85 @@
+"""`scoreinv deblur PHOTO... --kernel gaussian:2`: sharp photos of blurred ones."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scoreinv.cli.common import (
+    FormatOption,
+    FrameOption,
+    ModelOption,
+    OutputOption,
+    QualityOption,
+    SamplesOption,
+    Settings,
+)
+from scoreinv.cli.restoring import (
+    Files,
+    NoiseOption,
+    Photo,
+    PhotosArgument,
+    RestorationEstimateOption,
+    RestorationMethodOption,
+    RestorationStepsOption,
+    restoration_sampling,
+    restore_photos,
+)
+from scoreinv.cli.uncertainty import UncertaintyOption
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from scoreinv.prior import ScorePrior
+    from scoreinv.tasks.common import TaskCallback
+    from scoreinv.tasks.restoration_settings import RestorationSampling
+    from scoreinv.tasks.restored import Restored
+
+
+def deblur(
+    photos: PhotosArgument,
+    kernel: Annotated[
+        str,
+        typer.Option(
+            "--kernel",
+            metavar="KERNEL",
+            help="What became of a point: gaussian:SIGMA, disk:RADIUS (out of focus), motion:LENGTH,ANGLE (pixels, and "
+            "degrees from the right, anticlockwise), or a picture of it.",
+            show_default=False,
+        ),
+    ],
+    settings: Settings,
+    output: OutputOption = None,
+    model: ModelOption = "photo",
+    noise: NoiseOption = None,
+    method: RestorationMethodOption = None,
+    samples: SamplesOption = 1,
+    estimate: RestorationEstimateOption = None,
+    steps: RestorationStepsOption = None,
+    uncertainty: UncertaintyOption = None,
+    kind: FormatOption = None,
+    quality: QualityOption = None,
+    frame: FrameOption = None,
+) -> None:
+    """Take blur off photos: of a lens out of focus, a movement, or any kernel that is known."""
+    from scoreinv.imaging.kernel_files import kernel_from_text
+
+    sampling = restoration_sampling(method, steps, samples, estimate, settings)
+    values = kernel_from_text(kernel)
+    files = Files(photos, output, "_deblurred", kind, quality, frame, uncertainty, {"the kernel": kernel})
+    restore = partial(_deblur, values)
+    raise typer.Exit(restore_photos(files, model, noise, sampling, settings, restore, {"kernel": kernel}))
+
+
+def _deblur(
+    kernel: np.ndarray,
+    photo: Photo,
+    prior: ScorePrior,
+    sampling: RestorationSampling,
+    callback: TaskCallback,
+) -> Restored:
+    from scoreinv.tasks.restoration import deblur_picture
+
+    return deblur_picture(photo.picture, kernel, photo.noise, prior, sampling, callback)

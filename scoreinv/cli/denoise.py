@@ -1,0 +1,70 @@
+"""`scoreinv denoise PHOTO...`: take noise off."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scoreinv.cli.common import (
+    FormatOption,
+    FrameOption,
+    ModelOption,
+    OutputOption,
+    QualityOption,
+    SamplesOption,
+    Settings,
+)
+from scoreinv.cli.messages import warn
+from scoreinv.cli.restoring import (
+    Files,
+    NoiseOption,
+    Photo,
+    PhotosArgument,
+    RestorationEstimateOption,
+    restoration_sampling,
+    restore_photos,
+)
+from scoreinv.cli.uncertainty import UncertaintyOption
+from scoreinv.errors import InputError
+from scoreinv.tasks.restoration_settings import DENOISING_STEPS
+
+if TYPE_CHECKING:
+    from scoreinv.prior import ScorePrior
+    from scoreinv.tasks.common import TaskCallback
+    from scoreinv.tasks.restoration_settings import RestorationSampling
+    from scoreinv.tasks.restored import Restored
+
+
+def denoise(
+    photos: PhotosArgument,
+    settings: Settings,
+    output: OutputOption = None,
+    model: ModelOption = "photo",
+    noise: NoiseOption = None,
+    samples: SamplesOption = 1,
+    estimate: RestorationEstimateOption = None,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", min=1, help=f"Sampler steps of samples. (default: {DENOISING_STEPS})"),
+    ] = None,
+    uncertainty: UncertaintyOption = None,
+    kind: FormatOption = None,
+    quality: QualityOption = None,
+    frame: FrameOption = None,
+) -> None:
+    """Take the noise off photos: by the posterior mean, one evaluation of the network, or by samples."""
+    sampling = restoration_sampling(None, steps, samples, estimate, settings)
+    if steps is not None and sampling.is_direct_mean:
+        raise InputError("--steps: the mean takes one evaluation; samples take steps (--estimate sample)")
+    files = Files(photos, output, "_denoised", kind, quality, frame, uncertainty, {})
+    raise typer.Exit(restore_photos(files, model, noise, sampling, settings, _denoise, {}))
+
+
+def _denoise(photo: Photo, prior: ScorePrior, sampling: RestorationSampling, callback: TaskCallback) -> Restored:
+    from scoreinv.tasks.restoration import denoise_picture, has_noise, unchanged
+
+    if photo.estimated and not has_noise(photo.picture, photo.noise, prior):
+        warn(f"{photo.source}: has less noise than the model knows, and is left as it is (--noise states more)")
+        return unchanged(photo.picture, sampling)
+    return denoise_picture(photo.picture, photo.noise, prior, sampling, callback)

@@ -1,0 +1,193 @@
+"""`scoreinv denoise`, `upscale` and `deblur` as a user runs them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from shell import photo_array, start_process
+
+from scoreinv.imaging.files import read_picture, write_picture
+from scoreinv.imaging.picture import Picture
+
+COMMON = ["input", "output", "outputs", "seconds", "nfe", "seed", "model", "method", "device", "precision"]
+COMMANDS = [("denoise",), ("upscale",), ("deblur", "--kernel", "gaussian:0.8")]
+EVERY = pytest.mark.parametrize("command", COMMANDS, ids=[words[0] for words in COMMANDS])
+SUFFIXES = {"denoise": "_denoised", "upscale": "_upscaled", "deblur": "_deblurred"}
+
+
+@pytest.fixture
+def restores(scoreinv, model):
+    """Runs a command with the small model."""
+
+    def run(command: tuple[str, ...], *words: object, model: object = model):
+        return scoreinv(*command, *words, "--model", model)
+
+    return run
+
+
+@pytest.fixture
+def small_photo(tmp_path):
+    Image.fromarray(photo_array(14, 22)).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+@EVERY
+def test_a_result_beside_the_photo(restores, small_photo, tmp_path, command):
+    outcome = restores(command, "photo.png")
+    assert (outcome.code, outcome.out) == (0, "")
+    after = read_picture(tmp_path / f"photo{SUFFIXES[command[0]]}.png")
+    factor = 2 if command[0] == "upscale" else 1
+    assert after.size == (14 * factor, 22 * factor)
+    assert (outcome.err.count("noise of about") == 1) == (command[0] != "upscale")
+    again = restores(command, "photo.png")
+    assert again.code == 2
+    assert "exists already" in again.err
+
+
+@EVERY
+def test_json(restores, small_photo, model, command):
+    outcome = restores(command, "photo.png", "--json", "--seed", 3, "--device", "cpu", "--noise", 20)
+    record = json.loads(outcome.out)
+    keys = {"denoise": ["noise"], "upscale": ["noise", "factor"], "deblur": ["noise", "kernel"]}[command[0]]
+    assert list(record) == COMMON + keys
+    assert (record["seed"], record["model"], record["noise"]) == (3, str(model), 20)
+    assert (record["method"], record["nfe"]) == (("exact", 1) if command[0] == "denoise" else ("dpir", 8))
+    assert outcome.err == ""
+
+
+@EVERY
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_mode_depth_and_alpha_are_kept(restores, tmp_path, command, channels, dtype):
+    before = photo_array(9, 11, channels=channels, dtype=dtype)
+    write_picture(tmp_path / "photo.png", Picture(before))
+    assert restores(command, "photo.png", "-o", "out.tif", "--noise", 10).code == 0
+    after = read_picture(tmp_path / "out.tif").pixels
+    assert (after.dtype, after.ndim) == (before.dtype, before.ndim)
+    if command[0] != "upscale" and channels in (2, 4):
+        assert (after[..., -1] == before[..., -1]).all()
+
+
+@EVERY
+def test_samples_estimate_and_uncertainty(restores, small_photo, tmp_path, command):
+    words = ["photo.png", "--samples", 3, "--noise", 15, "--steps", 2, "--precision", "float32"]
+    outcome = restores(command, *words, "--json", "--uncertainty", "where.png")
+    assert outcome.code == 0, outcome.err
+    record = json.loads(outcome.out)
+    names = [f"photo{SUFFIXES[command[0]]}.{i}.png" for i in (1, 2, 3)]
+    assert (record["outputs"], record["uncertainty"]) == (names, "where.png")
+    drawn = np.stack([read_picture(tmp_path / name).pixels for name in names]) / 255
+    assert drawn.std(0).mean() > 1e-3
+    assert read_picture(tmp_path / "where.png").size == drawn.shape[1:3]
+    assert restores(command, *words, "--estimate", "mean", "-o", "mean.png").code == 0
+    mean = read_picture(tmp_path / "mean.png").pixels / 255
+    np.testing.assert_allclose(mean, drawn.mean(0), atol=1.5 / 255)
+    for path in ("photo.png", names[0]):
+        refused = restores(command, *words, "--uncertainty", path, "--overwrite")
+        assert (refused.code, "is the photo" in refused.err) == (2, True)
+
+
+@EVERY
+def test_a_folder_with_a_damaged_photo(restores, tmp_path, command):
+    (tmp_path / "scans").mkdir()
+    for name in ("a.png", "c.png"):
+        Image.fromarray(photo_array(12, 13)).save(tmp_path / "scans" / name)
+    (tmp_path / "scans/b.jpg").write_bytes(b"\xff\xd8\xff broken")
+    outcome = restores(command, "scans")
+    assert outcome.code == 1
+    folder = tmp_path / f"scans{SUFFIXES[command[0]]}"
+    assert sorted(path.name[0] for path in folder.glob("*.png")) == ["a", "c"]
+    rows = list(csv.DictReader((folder / "manifest.csv").open()))
+    assert [bool(row["error"]) for row in rows] == [False, True, False]
+    assert "2 skipped because they exist" in restores(command, "scans").err
+
+
+@EVERY
+def test_stdin_and_stdout(small_photo, model, command):
+    process = start_process(*command, "-", "--model", model, "--noise", 9)
+    out, err = process.communicate(small_photo.read_bytes())
+    assert process.returncode == 0, err
+    assert np.asarray(Image.open(io.BytesIO(out))).ndim == 3
+
+
+def test_a_denoised_photo_has_less_noise(restores, tmp_path):
+    """Of the estimated level; a flat picture, for a network of random weights that passes its input's mean on."""
+    noise = np.random.default_rng(0).normal(128, 20, (64, 64, 3)).clip(0, 255)
+    Image.fromarray(noise.astype(np.uint8)).save(tmp_path / "noisy.png")
+    outcome = restores(("denoise",), "noisy.png", "--json")
+    assert json.loads(outcome.out)["noise"] == pytest.approx(20, rel=0.1)
+    assert read_picture(tmp_path / "noisy_denoised.png").pixels.std() < noise.std()
+
+
+def test_a_photo_without_noise_is_left_as_it_is(restores, tmp_path):
+    flat = np.repeat(np.arange(100, 130, dtype=np.uint8)[:, None], 30, axis=1)
+    Image.fromarray(flat).save(tmp_path / "flat.png")
+    outcome = restores(("denoise",), "flat.png", "--samples", 2, "--uncertainty", "u.png")
+    assert outcome.code == 0
+    assert "flat.png: has less noise than the model knows" in outcome.err
+    for i in (1, 2):
+        assert (read_picture(tmp_path / f"flat_denoised.{i}.png").pixels == flat).all()
+
+
+def test_noise_that_the_model_does_not_know(restores, small_photo):
+    outcome = restores(("denoise",), "photo.png", "--noise", 0.5)
+    assert outcome.code == 2
+    assert "noise of 0.5 grey levels of 255 is out of the model's range, from 1.3 to 1275" in outcome.err
+
+
+@pytest.mark.parametrize("kind", ["area", "bicubic"])
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_an_upscaled_photo_reduces_to_what_it_was(restores, tmp_path, kind, factor):
+    smooth = (photo_array(10, 12).astype(int) // 2 + 64).astype(np.uint8)
+    Image.fromarray(smooth).save(tmp_path / "photo.png")
+    words = ["--factor", factor, "--downsampling", kind, "--precision", "float32"]
+    outcome = restores(("upscale",), "photo.png", *words, "--json")
+    assert json.loads(outcome.out)["factor"] == factor
+    filters = {"area": Image.Resampling.BOX, "bicubic": Image.Resampling.BICUBIC}
+    after = Image.open(tmp_path / "photo_upscaled.png")
+    assert after.size == (12 * factor, 10 * factor)
+    reduced = np.asarray(after.resize((12, 10), filters[kind])).astype(int)
+    assert abs(reduced - smooth).max() <= 2
+
+
+@pytest.mark.parametrize("method", ["diffpir", "ddnm", "ddrm", "pigdm", "dps", "mmps", "pc", "dpir"])
+def test_every_method_upscales(restores, small_photo, method):
+    outcome = restores(("upscale",), "photo.png", "--method", method, "--steps", 2, "--json")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["method"] == method
+
+
+def test_what_is_too_large_is_refused_before_the_work(restores, tmp_path):
+    Image.new("L", (16000, 7000)).save(tmp_path / "huge.png")
+    outcome = restores(("upscale",), "huge.png", "--factor", 4, model="missing.safetensors")
+    assert outcome.code == 2
+    assert "64000x28000 is 1792 megapixels, the limit is 400" in outcome.err
+    Image.new("RGB", (9000, 2)).save(tmp_path / "wide.png")
+    outcome = restores(("upscale",), "wide.png", "-o", "wide.webp", model="missing.safetensors")
+    assert (outcome.code, "WebP ends at" in outcome.err) == (2, True)
+
+
+def test_kernels(restores, small_photo, tmp_path):
+    point = np.zeros((5, 5), np.uint8)
+    point[2, 1:4] = 200
+    Image.fromarray(point).save(tmp_path / "kernel.png")
+    for kernel in ("kernel.png", "disk:1.5", "motion:3,30"):
+        outcome = restores(("deblur", "--kernel", kernel), "photo.png", "--json", "-o", "out.png", "--overwrite")
+        assert (outcome.code, json.loads(outcome.out)["kernel"]) == (0, kernel)
+    Image.new("L", (5, 5)).save(tmp_path / "black.png")
+    for kernel, said in (
+        ("black.png", "black.png: is black everywhere"),
+        ("gaussian:9", "the kernel is 73x73 and the picture 22x14"),
+    ):
+        refused = restores(("deblur", "--kernel", kernel), "photo.png", "-o", "no.png")
+        assert refused.code == 2
+        assert said in refused.err
+        assert not (tmp_path / "no.png").exists()
+    words = ["photo.png", "--samples", 2, "--uncertainty", "kernel.png", "--overwrite"]
+    refused = restores(("deblur", "--kernel", "kernel.png"), *words)
+    assert (refused.code, "is the photo, the kernel or a result" in refused.err) == (2, True)
