@@ -40,6 +40,3 @@ class DiffPIR(GivenObservation):
         residual = self.y.to(x) - self.operator((x - sigma * noise) / alpha)
         level = self.strength * (self.noise_std / self.sde.noise_to_signal(t)).square()
         return noise - alpha / sigma * self.operator.ridge(residual, level)
-
-    def over(self, prior: Prior, operator: LinearOperator, y: Tensor) -> DiffPIR:
-        return DiffPIR(prior, operator, y, self.noise_std, self.strength)

@@ -238,7 +238,7 @@ def conjugate_gradients(
     residual, slope = y, operator.adjoint(y)
     level, limits = _column(level, slope), torch.finfo(slope.dtype)
     x, direction, size = torch.zeros_like(slope), slope, _dot(slope, slope)
-    enough = size * limits.eps**1.25
+    enough = size * limits.eps**1.5
     for _ in range(iterations):
         if (size <= enough).all():
             break
@@ -254,6 +254,7 @@ def conjugate_gradients(
 
 def damped_inverse(singular: Tensor, level: float | Tensor) -> Tensor:
     """s / (s^2 + level), and 0 for s that count as 0; level a number or (B,)."""
+    singular = singular if singular.device.type == "mps" else singular.double()
     inverse = singular / (singular.square() + _column(level, singular)).clamp_min(torch.finfo(singular.dtype).tiny)
     return torch.where(singular > RANK_TOLERANCE * singular.max(), inverse, 0)
 

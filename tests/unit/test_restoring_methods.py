@@ -134,10 +134,10 @@ def test_diffpir_is_exact_where_the_prior_says_nothing():
 @pytest.mark.parametrize("name", ["mask", "blur", "valid blur", "area"])
 @pytest.mark.parametrize("method", [DDNM, DiffPIR, MMPS, ConstrainedPC])
 def test_windows_of_a_condition_are_conditions_of_windows(name, method):
-    if method is ConstrainedPC:
-        condition = lambda p, a, y: ConstrainedPC(p, a, y)  # noqa: E731
-    else:
-        condition = lambda p, a, y: method(p, a, y, 0.1)  # noqa: E731
+    def condition(prior: Prior, operator: LinearOperator, y: Tensor) -> Prior:
+        # Noise is for methods that take it with any operator.
+        return method(prior, operator, y, 0.1) if method in (DiffPIR, MMPS) else method(prior, operator, y)
+
     prior, operator = Same(SDES["ve"]), OPERATORS[name]
     x = torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     y = operator(torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(2), dtype=torch.float64))
