@@ -58,7 +58,7 @@ def check_gallery(count: int, size: tuple[int, int], *, together: bool) -> None:
     together: as one picture.
     """
     from scoreinv.imaging.source import MAX_MEGAPIXELS
-    from scoreinv.tasks.memory import shortage
+    from scoreinv.memory import shortage
 
     pixels = count * size[0] * size[1]
     if together and pixels > MAX_MEGAPIXELS * 10**6:

@@ -124,7 +124,7 @@ class Session:
 
 def check_samples(count: int, picture: Picture, *, coloured: bool) -> None:
     """Raise InputError where so many results of a picture, in colour or in its own mode, do not fit in the memory."""
-    from scoreinv.tasks.memory import shortage
+    from scoreinv.memory import shortage
 
     height, width = picture.size
     channels = 3 if coloured and picture.is_grey_mode else 1

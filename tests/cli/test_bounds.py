@@ -9,7 +9,7 @@ from shell import photo_array
 
 @pytest.fixture
 def little_memory(monkeypatch):
-    monkeypatch.setattr("scoreinv.tasks.memory.available_bytes", lambda: 100_000)
+    monkeypatch.setattr("scoreinv.memory.available_bytes", lambda: 100_000)
 
 
 @pytest.mark.parametrize(
