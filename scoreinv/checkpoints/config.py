@@ -16,12 +16,13 @@ from scoreinv.networks.base import Network, NetworkConfig
 from scoreinv.networks.convnet import ConvNet, ConvNetConfig
 from scoreinv.networks.encoder import FEATURES
 from scoreinv.networks.ncsnpp import NCSNppConfig
+from scoreinv.networks.resunet import ResUNetConfig
 from scoreinv.networks.wide_resnet import WideResNet, WideResNetConfig
 from scoreinv.preconditioning import EDM, PaperVE, PaperVP, Preconditioning, ResidualEDM
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
 
-_NETWORKS: dict[str, type[Any]] = {"ncsnpp": NCSNppConfig}
+_NETWORKS: dict[str, type[Any]] = {"ncsnpp": NCSNppConfig, "resunet": ResUNetConfig}
 """Networks of priors: a kind more is a line more."""
 _FIRST_NETWORK = "ncsnpp"
 """The one that is meant where a file names none, as those of the first versions do."""
