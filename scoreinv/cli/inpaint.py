@@ -129,7 +129,8 @@ def inpaint(
         refuse_inputs("-o", job.outputs(files), {"the mask": masks.get(job.source)} | models)
     if uncertainty is not None:
         of_one = masks.get(everything.jobs[0].source, mask)
-        check_uncertainty(uncertainty, everything, files, samples, settings, {"the mask": of_one} | models)
+        check_uncertainty(uncertainty, everything, files, samples, settings, {"the mask": of_one})
+        refuse_inputs("--uncertainty", [uncertainty], models)
     if mask_threshold == 1:
         raise InputError("--mask-threshold 1: nothing is above it: give less than 1")
     reading = MaskReading(mask_threshold, invert_mask, grow)

@@ -45,8 +45,10 @@ def check_uncertainty(
         raise InputError(f"--uncertainty {path}: the standard deviation is written to .png or .tif")
     (job,) = everything.jobs
     inputs = {"the photo": job.source} | (more or {})
-    if os.path.realpath(path) in map(os.path.realpath, (job.source, *job.outputs(files))):  # may be yet to come
-        raise InputError(f"--uncertainty {path}: is the photo or a result: name another file")
+    named = f"{', '.join(inputs)} or a result"
+    read_or_written = (*inputs.values(), *job.outputs(files))
+    if os.path.realpath(path) in map(os.path.realpath, read_or_written):  # a result may be yet to come
+        raise InputError(f"--uncertainty {path}: is {named}: name another file")
     refuse_inputs("--uncertainty", [path], inputs)
     check_outputs([path], overwrite=settings.overwrite)
 

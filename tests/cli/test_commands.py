@@ -215,7 +215,7 @@ def test_likelihood_on_a_fixed_grid(scoreinv, tmp_path):
     fixed, adaptive = (
         json.loads(scoreinv("likelihood", "a.png", "--json", *words).out) for words in (["--steps", 16], [])
     )
-    assert fixed["nfe"] == 64 < adaptive["nfe"]
+    assert fixed["nfe"] == 64 != adaptive["nfe"]
     assert fixed["bits_per_dim"] == pytest.approx(adaptive["bits_per_dim"], abs=0.005)
     assert fixed["standard_error"] is None
 

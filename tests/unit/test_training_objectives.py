@@ -139,7 +139,7 @@ def test_a_focus_does_not_go_with_the_likelihood_weighting() -> None:
 
 
 def test_discrete_times_are_the_grid_each_equally_often() -> None:
-    sde = DDPM(steps=10)
+    sde = DDPM(beta_max=5.0, steps=10)
     for stratified in (False, True):
         objective = ObjectiveConfig(times="discrete", stratified=stratified)
         index = draw_times(objective, sde, UNIT, 20_000, stream(0, TIMES, 1)) * 9
