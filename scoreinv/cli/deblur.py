@@ -52,7 +52,7 @@ def deblur(
     ],
     settings: Settings,
     output: OutputOption = None,
-    model: ModelOption = "photo",
+    model: ModelOption = "denoiser",
     noise: NoiseOption = None,
     method: RestorationMethodOption = None,
     samples: SamplesOption = 1,

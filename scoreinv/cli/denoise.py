@@ -40,7 +40,7 @@ def denoise(
     photos: PhotosArgument,
     settings: Settings,
     output: OutputOption = None,
-    model: ModelOption = "photo",
+    model: ModelOption = "denoiser",
     noise: NoiseOption = None,
     samples: SamplesOption = 1,
     estimate: RestorationEstimateOption = None,

@@ -48,7 +48,7 @@ def upscale(
     photos: PhotosArgument,
     settings: Settings,
     output: OutputOption = None,
-    model: ModelOption = "photo",
+    model: ModelOption = "denoiser",
     factor: Annotated[int, typer.Option("--factor", min=2, max=4, help="How many times as large.")] = 2,
     downsampling: Annotated[
         DownsamplingChoice,
