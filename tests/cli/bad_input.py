@@ -279,6 +279,8 @@ def _out_of_range() -> Iterator[tuple[tuple[str, ...], str]]:
         ((*SAMPLE, "--class", "1"), "--guidance", ("-1", "1e9")),
         (INTERPOLATE, "--temperature", ("-1", "101")),
         (LIKELIHOOD, "--rtol", ("0", "-1", "1")),
+        (TRAIN, "--minutes", ("0", "-1")),
+        (TRAIN, "--learning-rate", ("0", "-1")),
     ):
         for value in (*no_number, *more):
             yield (*words, f"{option}={value}"), option

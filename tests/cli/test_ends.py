@@ -23,7 +23,7 @@ def run(*words: str | Path, within: Path, first: Path | None = None, **options: 
     """The command as its own process; `first`: a folder whose modules come before all others."""
     paths = [str(first)] if first is not None else []
     paths += [path for path in sys.path if path]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": ""}
     environment |= options.pop("environment", {})
     line = [sys.executable, "-m", "scoreinv", *map(str, words)]
     return subprocess.run(line, capture_output=True, cwd=within, env=environment, check=False, **options)

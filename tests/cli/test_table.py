@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,20 @@ def test_several_processes_add_to_one(tmp_path):
     assert found[0] == list(COLUMNS)
     assert sorted(row[0] for row in found[1:]) == sorted(f"{name} {n}" for name in "abc" for n in range(200))
     assert {tuple(row[1:]) for row in found[1:]} == {("x" * 500, "a\nb")}
+
+
+def test_one_waits_for_the_other(tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    path = tmp_path / "t.csv"
+    with path.open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        adding = threading.Thread(target=Table(path, COLUMNS).add, args=(RECORDS[0],))
+        adding.start()
+        adding.join(0.3)
+        assert path.read_bytes() == b""
+        fcntl.flock(other, fcntl.LOCK_UN)
+        adding.join()
+    assert rows(path) == expected(RECORDS[:1])
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
