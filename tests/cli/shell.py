@@ -65,7 +65,7 @@ def hole_array(height: int = 24, width: int = 40) -> np.ndarray:
     return hole
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 300) -> None:
     """Until the condition holds."""
     end = time.monotonic() + seconds
     while not condition():

@@ -165,7 +165,7 @@ def test_ctrl_c(model, photo, mask, tmp_path):
     process = start_process(*arguments, cwd=tmp_path)
     wait_for(lambda: cpu_seconds(process.pid) > 5)  # torch is loaded and sampling has begun
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 130, err
     assert out == b""
     assert err.endswith(b"scoreinv: interrupted\n")

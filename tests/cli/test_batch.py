@@ -140,11 +140,12 @@ def test_a_rerun_writes_the_samples_that_are_missing(scoreinv, scans, mask, tmp_
     assert scoreinv(*words, 2).code == 0
     out = tmp_path / "scans_inpainted"
     kept, lost = (out / f"a_inpainted.{number}.png" for number in (1, 2))
-    before = lost.read_bytes()
+    before = np.asarray(Image.open(lost)).astype(int)
     lost.unlink()
     first = kept.stat().st_mtime_ns
     assert scoreinv(*words, 2).code == 0
-    assert (lost.read_bytes(), kept.stat().st_mtime_ns) == (before, first)
+    assert abs(np.asarray(Image.open(lost)) - before).max() <= 1
+    assert kept.stat().st_mtime_ns == first
     assert scoreinv(*words, 3).code == 0
     assert len(list(out.glob("a_inpainted.*.png"))) == 3
     assert kept.stat().st_mtime_ns == first

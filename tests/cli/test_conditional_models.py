@@ -80,7 +80,8 @@ def test_what_is_known_is_kept_and_the_method_told(scoreinv, conditional, photo,
 def test_colours_are_drawn_and_the_luma_kept(scoreinv, conditional, tmp_path):
     grey = photo_array(channels=1)
     Image.fromarray(grey).save(tmp_path / "grey.png")
-    outcome = scoreinv("colorize", "grey.png", "--model", conditional, "--samples", 2, "--json")
+    words = ["colorize", "grey.png", "--model", conditional, "--precision", "float32"]
+    outcome = scoreinv(*words, "--samples", 2, "--json")
     assert outcome.code == 0, outcome.err
     assert json.loads(outcome.out)["method"] == "conditioned"
     pictures = [read_picture(tmp_path / f"grey_colorized.{i}.png").pixels for i in (1, 2)]
@@ -89,11 +90,11 @@ def test_colours_are_drawn_and_the_luma_kept(scoreinv, conditional, tmp_path):
     assert (pictures[0] != pictures[1]).any()
     again = {}
     for temperature in ("0.5", "1"):
-        words = ["--temperature", temperature, "-o", f"at_{temperature}.png"]
-        assert scoreinv("colorize", "grey.png", "--model", conditional, *words).code == 0
-        again[temperature] = read_picture(tmp_path / f"at_{temperature}.png").pixels
-    assert (again["0.5"] == pictures[0]).all()  # the default
-    assert (again["1"] != pictures[0]).any()
+        assert scoreinv(*words, "--temperature", temperature, "-o", f"at_{temperature}.png").code == 0
+        drawn = read_picture(tmp_path / f"at_{temperature}.png").pixels
+        again[temperature] = abs(drawn.astype(int) - pictures[0]).mean()
+    # The default: alone or as the first of two, but for rounding, which moves a few pixels by a level or two.
+    assert again["0.5"] < again["1"] / 10
 
 
 def test_what_does_not_go_together_is_refused(scoreinv, conditional, photo, mask):

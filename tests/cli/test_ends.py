@@ -62,7 +62,7 @@ def test_being_terminated_leaves_nothing_half_done(model, tmp_path):
     process = start_process(*words, cwd=tmp_path)
     wait_for(lambda: (tmp_path / "drawn").exists() and cpu_seconds(process.pid) > 3)
     process.terminate()
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert (process.returncode, out, err) == (143, b"", b"scoreinv: terminated\n")
     assert list(tmp_path.iterdir()) == []
 
