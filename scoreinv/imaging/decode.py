@@ -162,14 +162,19 @@ def _decode_other(kind: _Kind, stream: BinaryIO, name: str, frame: int | None) -
         image = _open(kind.plugin, given.stream)
     except Image.DecompressionBombError as error:
         raise InputError(f"{name}: too large for a {kind.name} file: save it as PNG or TIFF") from error
+    _check_sizes(image, kind.density * size, name)  # before memory is taken for frames
     index = check_frame(getattr(image, "n_frames", 1), frame, name)
     image.seek(index)
-    check_size(*image.size, name)
-    check_content(*image.size, kind.density * size, name)
+    _check_sizes(image, kind.density * size, name)  # which may be larger than the first
     if given.profile:
         image.info["icc_profile"] = given.profile
     decoded = _decode_opened(image, given.stream, index, name)
     return replace(decoded, note=decoded.note or given.note)
+
+
+def _check_sizes(image: ImageFile.ImageFile, most: int, name: str) -> None:
+    check_size(*image.size, name)
+    check_content(*image.size, most, name)
 
 
 def _decode_tiff(stream: BinaryIO, name: str, frame: int | None) -> Decoded:

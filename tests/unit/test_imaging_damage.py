@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.testing import assert_array_equal
-from PIL import BmpImagePlugin, Image, PngImagePlugin, TiffImagePlugin
+from PIL import BmpImagePlugin, GifImagePlugin, Image, PngImagePlugin, TiffImagePlugin
 
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging import decode, files, guard, tiff_directories
@@ -287,6 +287,15 @@ def test_a_file_that_is_too_short_for_its_size(monkeypatch):
     Image.fromarray(PIXELS).save(buffer, "GIF")
     refused(buffer.getvalue()[:6] + struct.pack("<HH", 15000, 15000) + buffer.getvalue()[10:], "15000x15000", "short")
     refused(b"P5 10000 10000 255\n" + bytes(100), "10000x10000", "short")
+
+
+def test_frames_of_a_picture_that_is_too_large_are_not_gone_through(monkeypatch):
+    monkeypatch.setattr(GifImagePlugin.GifImageFile, "seek", None)
+    buffer = io.BytesIO()
+    frames = [Image.fromarray(PIXELS), Image.fromarray(PIXELS[::-1])]
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
+    data = buffer.getvalue()
+    refused(data[:6] + struct.pack("<HH", 15000, 15000) + data[10:], "15000x15000", "short", frame=0)
 
 
 # --- what decoders raise and say --------------------------------------------------------------------------------------
