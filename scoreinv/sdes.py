@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoreinv.checks import require, within
+from scoreinv.checks import within
 from scoreinv.errors import InputError
 
 TRAINING_START = 1e-5
@@ -190,10 +190,6 @@ class DDPM(VP):
     continuous sigma it would be wrong by up to 1.4x near t = 0. Between them it is smooth: a piecewise linear
     interpolation has kinks, which cost an adaptive solver thousands of evaluations.
     """
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.beta_max < self.steps, f"{self.steps} steps of DDPM need beta_max < {self.steps}")
 
     @property
     def sampling_end(self) -> float:

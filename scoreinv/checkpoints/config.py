@@ -74,7 +74,7 @@ class ModelConfig:
             raise CheckpointError("encoder_scale is for priors that take observations, and a multiple of luma_scale")
         if isinstance(self.preconditioning, PaperVE) and not isinstance(self.sde, VE):
             raise CheckpointError("the paper's VE preconditioning needs the VE SDE")
-        _check_pictures(self.data_range, self.image_size)
+        _check_states(self.sde, self.data_range, self.image_size)
         stride = self.network.stride
         if self.image_size % stride:
             raise CheckpointError(f"image_size must be a multiple of {stride} for this network, not {self.image_size}")
@@ -137,7 +137,7 @@ class ClassifierConfig:
     def __post_init__(self) -> None:
         if len(self.classes) != self.network.classes:
             raise CheckpointError(f"the network has {self.network.classes} classes, and {len(self.classes)} are named")
-        _check_pictures(self.data_range, self.image_size)
+        _check_states(self.sde, self.data_range, self.image_size)
 
     def build(self) -> NoiseClassifier:
         """A classifier with fresh weights, in evaluation mode."""
@@ -201,7 +201,9 @@ def _named(classes: dict[str, type[T]], data: dict[str, Any], entry: str, unname
     return build_dataclass(classes[name], {key: value for key, value in fields.items() if key != "name"}, entry)
 
 
-def _check_pictures(data_range: tuple[float, float], image_size: int) -> None:
+def _check_states(sde: SDE, data_range: tuple[float, float], image_size: int) -> None:
+    if isinstance(sde, DDPM):
+        require(sde.beta_max < sde.steps, "a chain of DDPM needs beta_max below its number of steps")
     low, high = data_range
     require(-1e6 <= low < high <= 1e6, f"data_range must be two numbers that rise, not {low:g} and {high:g}")
     within("image_size", image_size, 1, 2**15)

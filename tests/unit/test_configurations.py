@@ -157,7 +157,8 @@ def test_a_wrong_entry_is_named(tmp_path: Path, path: tuple[str, ...], value: An
     [
         (lambda: replace(CONFIG, sde=VP(), preconditioning=PaperVE()), "needs the VE SDE"),
         (lambda: PaperVP(steps=1), "steps"),
-        (lambda: DDPM(steps=10), "beta_max < 10"),
+        (lambda: replace(CONFIG, sde=DDPM(steps=10)), "beta_max below"),
+        (lambda: replace(CLASSIFIER, sde=DDPM(steps=10)), "beta_max below"),
         (lambda: VP(beta_max=1000.0), "beta_max"),
         (lambda: VE(1e-30, 1.0), "sigma_min"),
         (lambda: ResidualEDM(details=((0.1,), (0.1,))), "three lists"),
