@@ -18,7 +18,7 @@ from typing import Literal, TypeVar
 import torch
 from torch import nn
 
-from scoreinv.checkpoints.config import ModelConfig
+from scoreinv.checkpoints.config import ModelConfig, check_chain
 from scoreinv.checkpoints.files import Stored, in_memory, install, opened, stored_tensors, unfilled
 from scoreinv.checkpoints.pickled import plain_tensors, read_pickled
 from scoreinv.checkpoints.validation import build_foreign, in_file, read_json, shortened
@@ -255,7 +255,8 @@ def _schedule(folder: Path, kind: type[Schedule]) -> Schedule:
             options = read_json(path)
             with in_file(path):
                 schedule = build_foreign(kind, options)
-                schedule.sde(), schedule.sampler()  # what they ask of the numbers is said of this file
+                schedule.sampler()  # what it and the SDE ask of the numbers is said of this file
+                check_chain(schedule.sde())
                 return schedule
     _log.warning("%s: has no scheduler_config.json: its noise levels are taken to be the usual ones", folder)
     return kind()
