@@ -32,7 +32,7 @@ def write(path: Path, entries: dict[str, bytes]) -> bytes:
 def test_an_entry_that_unfolds_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
     monkeypatch.setattr(archives, "ENTRY_BYTES", 1000)
     path = tmp_path / "p.zip"
-    write(path, {"bomb.png": bytes(5000), "good.png": png()})
+    write(path, {"bomb.png": png() + bytes(5000), "good.png": png()})
     read: list[str] = []
     original = zipfile.ZipFile.read
     monkeypatch.setattr(
