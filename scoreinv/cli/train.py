@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
+import stat
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -16,8 +18,9 @@ import typer
 from scoreinv.cli.common import PrecisionChoice, Settings
 from scoreinv.cli.messages import emit, notice
 from scoreinv.cli.progress import ProgressBar, duration
-from scoreinv.cli.runtime import resolve_device, resolve_precision, set_threads
-from scoreinv.errors import InputError
+from scoreinv.cli.runtime import resolve_device, set_threads
+from scoreinv.errors import InputError, ScoreinvError
+from scoreinv.training.limits import MOST_LEARNING_RATE, MOST_MINUTES, MOST_PICTURES, MOST_STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 
 RUN = "Run"
 CONFIG = "config.json"
+SMALL_BATCH = 250_000
+"""Pixels of a batch whose memory is not estimated, which takes seconds: 10 GB at most, of the largest networks."""
 
 
 class SDEChoice(StrEnum):
@@ -75,10 +80,14 @@ def train(
         typer.Option("--out", metavar="FOLDER", help="Of the run. (default: runs/SDE-DATE)", rich_help_panel=RUN),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option("--steps", min=1, help="Stop after this many steps, in all.", rich_help_panel=RUN)
+        int | None,
+        typer.Option("--steps", min=1, max=MOST_STEPS, help="Stop after this many steps, in all.", rich_help_panel=RUN),
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option("--minutes", min=0.01, help="Stop after this time, in all.", rich_help_panel=RUN)
+        float | None,
+        typer.Option(
+            "--minutes", min=0.01, max=MOST_MINUTES, help="Stop after this time, in all.", rich_help_panel=RUN
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out, to the same bits.", rich_help_panel=RUN)
@@ -86,8 +95,12 @@ def train(
     init: Annotated[
         str | None, typer.Option("--init", metavar="NAME|FILE", help="Model to start from.", rich_help_panel=RUN)
     ] = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", min=1, help="Pictures a step.")] = None,
-    learning_rate: Annotated[float | None, typer.Option("--learning-rate", min=1e-12, help="Of Adam.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=1, max=MOST_PICTURES, help="Pictures a step.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", min=1e-12, max=MOST_LEARNING_RATE, help="Of Adam.")
+    ] = None,
     sigma_max: Annotated[
         str | None,
         typer.Option(
@@ -95,9 +108,9 @@ def train(
         ),
     ] = None,
 ) -> None:
-    """Train a prior, or a classifier for one. Ctrl-C saves first; --resume goes on."""
-    if data is not None and not Path(data).exists():
-        raise InputError(f"{data}: no such folder or zip file of pictures")
+    """Train a prior, or a classifier for one. Ctrl-C, SIGTERM and SIGHUP save first; --resume goes on."""
+    if data is not None:
+        _check_data(data)
     if resume and out is None:
         raise InputError("--resume: name the run's folder by --out")
     if sde is not None and config is not None:
@@ -119,6 +132,8 @@ def train(
     if init is not None and resume:
         raise InputError("--init and --resume: a resumed run starts from its own state")
 
+    import torch
+
     from scoreinv.training.loop import train as train_model
 
     device = resolve_device(settings.device)
@@ -127,19 +142,36 @@ def train(
     preset = _preset(data, conditional=conditional, classifier=classifier)
     run = _configuration(sde, preset, config, out if resume else None, changes, settings)
     folder = Path(out) if out is not None else _default_folder(run)
+    if device == "cpu":
+        _check_memory(run)
     start = None if init is None else _model_to_start_from(init, run)
     ends = [f"{run.steps:,} steps" if run.steps else "", f"{run.minutes:g} minutes" if run.minutes else ""]
-    notice(settings, f"training in {folder}, to {' or '.join(filter(None, ends))}; Ctrl-C saves, --resume goes on")
+    begun = f"training in {folder}, to {' or '.join(filter(None, ends))}; Ctrl-C saves, --resume goes on"
     with ProgressBar("training", quiet=settings.quiet) as bar:
 
         def tell(progress: TrainProgress) -> None:
+            nonlocal begun
+            if begun:  # told now that nothing is wrong with the data and the folder
+                notice(settings, begun)
+                begun = ""
             bar.show(
                 progress.fraction,
                 duration(progress.seconds_left),
                 f"loss {progress.loss:.4f}, {progress.images_per_second:.0f} images/s",
             )
 
-        result = train_model(run, folder, resume=resume, init=start, device=device, callback=tell)
+        try:
+            result = train_model(
+                run,
+                folder,
+                resume=resume,
+                overwrite=settings.overwrite,
+                init=start,
+                device=device,
+                callback=tell,
+            )
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise ScoreinvError(f"--batch-size {run.batch_size}: more than the memory of {device} takes") from error
     record = {
         "output": str(result.model),
         "outputs": [str(result.model)],
@@ -150,11 +182,35 @@ def train(
         "seconds": round(result.seconds, 3),
         "seed": run.seed,
         "device": device,
-        "precision": resolve_precision(PrecisionChoice(run.precision), device),
+        "precision": result.precision,
     }
     emit(settings, record)
     loss = "" if result.loss is None else f", loss {result.loss:.4f}"
     notice(settings, f"{result.model} ({result.steps:,} steps, {duration(result.seconds)}{loss})")
+
+
+def _check_data(path: str) -> None:
+    """Raise InputError unless there is a folder or a file."""
+    try:
+        mode = Path(path).stat().st_mode
+    except OSError as error:
+        reason = "no such folder or zip file of pictures" if error.errno == errno.ENOENT else error.strerror
+        raise InputError(f"{path}: {reason}") from error
+    if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+        raise InputError(f"{path}: neither a folder nor a zip file")
+
+
+def _check_memory(run: TrainingConfig) -> None:
+    """Raise InputError where a step would take more memory than there is."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    share = replace(run, batch_size=max(1, run.batch_size // processes))
+    if share.batch_size * share.drawn_side**2 < SMALL_BATCH:
+        return
+    from scoreinv.memory import shortage
+    from scoreinv.tasks.memory import training_bytes
+
+    if lacking := shortage(processes * training_bytes(share)):
+        raise InputError(f"--batch-size {run.batch_size}: a step of so many pictures {lacking}: take fewer")
 
 
 def _preset(data: str | None, *, conditional: bool, classifier: bool) -> Callable[[SDE, DataConfig], TrainingConfig]:

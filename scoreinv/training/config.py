@@ -11,15 +11,10 @@ from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig, model_fro
 from scoreinv.checkpoints.validation import build_dataclass, read_json
 from scoreinv.errors import InputError
 from scoreinv.preconditioning import ResidualEDM
-
-MOST_STEPS = 999_999_999
-"""What the nine digits of a state's name count."""
+from scoreinv.training.limits import MOST_LEARNING_RATE, MOST_MINUTES, MOST_PICTURES, MOST_STEPS
 
 GRID_STEPS = 18
 """Evaluations of the network for each picture of a sample grid."""
-
-MOST_PICTURES = 2**20
-"""Of a batch; far more than any memory takes of pictures of a useful size."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +88,10 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         _choice("optimizer.anneal", self.anneal, ("constant", "cosine"))
-        _require(0 < self.learning_rate < math.inf, "optimizer.learning_rate must be a positive number")
+        _require(
+            0 < self.learning_rate <= MOST_LEARNING_RATE,
+            f"optimizer.learning_rate must be positive, and at most {MOST_LEARNING_RATE:g}",
+        )
         _require(0 <= self.beta1 < 1 and 0 <= self.beta2 < 1, "optimizer.beta1 and beta2 must lie in [0, 1)")
         _require(0 < self.epsilon < math.inf, "optimizer.epsilon must be a positive number")
         for name in ("warmup", "clip", "weight_decay"):
@@ -225,7 +223,10 @@ class TrainingConfig:
         _require(self.steps is not None or self.minutes is not None, "a training run needs steps or minutes")
         _require(self.steps is None or self.steps > 0, "steps must be positive")
         _require(self.steps is None or self.steps <= MOST_STEPS, f"steps must be at most {MOST_STEPS}")
-        _require(self.minutes is None or 0 < self.minutes < math.inf, "minutes must be a positive number")
+        _require(
+            self.minutes is None or 0 < self.minutes <= MOST_MINUTES,
+            f"minutes must be a positive number, and at most {MOST_MINUTES:g}",
+        )
         _require(0 < self.batch_size <= MOST_PICTURES, f"batch_size must be positive, and at most {MOST_PICTURES}")
         _require(0 <= self.ema_decay < 1, "ema_decay must lie in [0, 1)")
         _require(0 <= self.seed < 2**63, "seed must not be negative, and below 2^63")

@@ -235,6 +235,12 @@ def _damaged() -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("convert", "weights.pth", "--config", name, "-o", "new.safetensors"), name
     for name in ("notes.json", "list.json"):
         yield ("train", "--config", name, "--out", "new"), name
+    for name in ("photo.png", "void.png"):
+        yield (*TRAIN, "--data", name, "--out", "new"), f"{name}: neither a folder nor a readable zip file"
+    yield (*TRAIN, "--data", "texts", "--out", "new"), "texts: "
+    yield (*TRAIN, "--data", "empty", "--out", "new"), "empty: holds no pictures"
+    yield (*TRAIN, "--data", "scans", "--out", "photo.png"), "photo.png: cannot be written"
+    yield (*TRAIN, "--data", "scans", "--out", "photo.png/new"), "cannot be written"
     yield CONVERT, "weights.pth"
     yield (*EVALUATE, "--inception", "weights.pth"), "weights.pth: holds no weights"
     yield (*EVALUATE, "--inception", "photo.png"), "photo.png: holds no weights"
@@ -263,6 +269,8 @@ def _out_of_range() -> Iterator[tuple[tuple[str, ...], str]]:
         (INTERPOLATE, "--steps", ("0", BIG)),
         (LIKELIHOOD, "--repeats", ("0", BIG)),
         (LIKELIHOOD, "--steps", ("0", BIG)),
+        (TRAIN, "--steps", ("0", BIG)),
+        (TRAIN, "--batch-size", ("0", BIG)),
     ):
         for value in (*no_whole, *more):
             if value == HUGE and option == "--frame":
@@ -279,8 +287,9 @@ def _out_of_range() -> Iterator[tuple[tuple[str, ...], str]]:
         ((*SAMPLE, "--class", "1"), "--guidance", ("-1", "1e9")),
         (INTERPOLATE, "--temperature", ("-1", "101")),
         (LIKELIHOOD, "--rtol", ("0", "-1", "1")),
-        (TRAIN, "--minutes", ("0", "-1")),
-        (TRAIN, "--learning-rate", ("0", "-1")),
+        (TRAIN, "--minutes", ("0", "-1", "1e300")),
+        (TRAIN, "--learning-rate", ("0", "-1", "1e9")),
+        (TRAIN, "--sigma-max", ("0", "-1", "0.001")),
     ):
         for value in (*no_number, *more):
             yield (*words, f"{option}={value}"), option
@@ -405,6 +414,7 @@ def _together() -> Iterator[tuple[tuple[str, ...], str]]:
         ((*TRAIN, "--classifier", "--conditional", "--data", "scans"), "give one of them"),
         (("train", "--sde", "vp", "--sigma-max", "50"), "--sigma-max belongs to the VE SDE"),
         ((*TRAIN, "--sigma-max", "lots"), "--sigma-max lots"),
+        (("train", "--config", "ve/ncsn/cifar10"), "no weights of them were published"),
     )
 
 
@@ -555,6 +565,11 @@ def _special() -> Iterator[tuple[tuple[str, ...], str]]:
             ("convert", "weights.pth", "--config", "vp/cifar10_ddpm", "-o", "zero.safetensors", "--overwrite"),
             "replaced",
         ),
+        *(((*TRAIN, "--data", name, "--out", "new"), name) for name in ("pipe.png", "socket.png", "ring", "/dev/zero")),
+        *(((*TRAIN, "--out", name), "cannot be written") for name in ("pipe.png", "null.png", "ring", "/dev/zero")),
+        ((*TRAIN, "--data", f"{LONG}{LONG}"), "name"),
+        ((*TRAIN, "--out", f"{LONG}{LONG}"), "name"),
+        ((*TRAIN, "--init", "zero.safetensors", "--out", "new"), "zero.safetensors"),
         (("inpaint", f"names/{LONG}", "--mask", "mask.png"), "name"),
         (("inpaint", "photo.png", "--mask", "mask.png", "-o", LONG, "--samples", "2"), "name"),
         (("colorize", f"names/{LONG}"), "name"),
