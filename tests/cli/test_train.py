@@ -1,0 +1,113 @@
+"""Training from the command line: how it ends, what it replaces, and what it refuses at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from shell import small_config, start_process, wait_for
+
+from scoreinv.training.config import DataConfig, TrainingConfig
+from scoreinv.training.presets import small_training
+
+SIGNALS = {"SIGINT": (130, "interrupted"), "SIGTERM": (143, "terminated"), "SIGHUP": (129, "ended with its terminal")}
+
+
+@pytest.fixture
+def configuration(tmp_path: Path) -> Path:
+    """A run of two steps on four pictures of noise."""
+    noise = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
+    (tmp_path / "data").mkdir()
+    for index, pixels in enumerate(noise):
+        Image.fromarray(pixels).save(tmp_path / f"data/{index}.png")
+    run = TrainingConfig(
+        replace(small_config(), image_size=16),
+        DataConfig("data", scales=(1.0,)),
+        batch_size=2,
+        steps=2,
+        validation_images=2,
+        samples=1,
+        sample_every=0,
+        save_minutes=100.0,
+        log_every=1,
+    )
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(run.to_dict()))
+    return path
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs signals of POSIX")
+@pytest.mark.parametrize("name", SIGNALS)
+def test_a_signal_saves_training_first(configuration, tmp_path, name):
+    process = start_process("train", "--config", configuration, "--steps", 10**6, "--out", "run", cwd=tmp_path)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    wait_for(lambda: metrics.exists() and metrics.stat().st_size > 0, seconds=120)  # steps are being done
+    process.send_signal(signal.Signals[name])
+    out, err = process.communicate(timeout=120)
+    status, word = SIGNALS[name]
+    assert (process.returncode, out) == (status, b""), err
+    assert err.decode().splitlines()[-1] == f"scoreinv: {word}"
+    assert len(list((tmp_path / "run/state").iterdir())) == 1
+    assert (tmp_path / "run/model.safetensors").exists()
+
+
+def test_a_model_of_another_run_is_replaced_only_on_demand(scoreinv, configuration, tmp_path):
+    words = ("train", "--config", configuration, "--out", "run")
+    assert scoreinv(*words).code == 0
+    shutil.rmtree(tmp_path / "run/state")
+    model = (tmp_path / "run/model.safetensors").read_bytes()
+    for more in ((), ("--resume",)):
+        refused = scoreinv(*words, *more)
+        assert (refused.code, refused.out) == (2, "")
+        assert refused.err.count("\n") == 1
+        assert "--overwrite" in refused.err
+        assert (tmp_path / "run/model.safetensors").read_bytes() == model
+    again = scoreinv(*words, "--resume", "--overwrite", "--steps", 1, "--json")
+    assert (again.code, json.loads(again.out)["steps"]) == (0, 1)
+    assert "it starts at step 0" in again.err
+
+
+def test_a_resumed_run_is_told_that_its_pictures_have_changed(scoreinv, configuration, tmp_path):
+    assert scoreinv("train", "--config", configuration, "--out", "run").code == 0
+    (tmp_path / "data/3.png").unlink()
+    refused = scoreinv("train", "--resume", "--out", "run", "--steps", 3)
+    assert refused.code == 2
+    assert refused.err.startswith("scoreinv: error: data: the pictures are not those")
+
+
+def test_bad_data_leave_no_folder(scoreinv, configuration, tmp_path):
+    for path in (tmp_path / "data").iterdir():
+        path.write_bytes(b"damaged")
+    refused = scoreinv("train", "--config", configuration, "--out", "deep/run")
+    assert refused.code == 2
+    assert refused.err.splitlines()[-1] == "scoreinv: error: data: none of its 4 pictures is readable"
+    assert not (tmp_path / "deep").exists()
+
+
+def test_a_batch_without_memory_for_it_is_refused_at_once(scoreinv, monkeypatch, tmp_path):
+    run = small_training(small_config().sde, DataConfig())
+    (tmp_path / "run.json").write_text(json.dumps(replace(run, batch_size=64).to_dict()))
+    monkeypatch.setattr("scoreinv.memory.available_bytes", lambda: 10**9)
+    for words in (["--sde", "ve", "--batch-size", 100_000], ["--config", "run.json"]):
+        refused = scoreinv("train", *words, "--out", "run")
+        assert (refused.code, refused.err.count("\n")) == (2, 1)
+        assert refused.err.startswith("scoreinv: error: --batch-size ")
+        assert "GB of memory" in refused.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_noise_cannot_be_estimated_from_pictures_that_are_alike(scoreinv, tmp_path):
+    (tmp_path / "data").mkdir()
+    Image.new("RGB", (64, 64), (9, 9, 9)).save(tmp_path / "data/a.png")
+    refused = scoreinv("train", "--sde", "ve", "--sigma-max", "data", "--data", "data", "--out", "run")
+    assert refused.code == 2
+    assert refused.err == (
+        "scoreinv: error: data: sigma_max cannot be estimated from pictures that are all alike: give a number\n"
+    )
