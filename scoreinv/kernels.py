@@ -1,4 +1,4 @@
-"""Blur kernels: what a lens or a movement makes of a point. Arrays h x w of sum 1, the centre at (h // 2, w // 2)."""
+"""Blur kernels: the image of a point. Arrays (h, w) of sum 1, centred at the element (h // 2, w // 2)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from scoreinv.errors import InputError
 
 LARGEST = 200.0
-"""Of a standard deviation, a radius or a length, in pixels."""
+"""Limit of a standard deviation, radius or length, in pixels."""
 
 _FINE = 16
 """Points across a pixel, by which its share of a shape is told."""
 
 
 def gaussian(sigma: float) -> np.ndarray:
-    """A Gaussian of standard deviation `sigma` pixels, above 0, cut off at four of them."""
+    """A Gaussian of standard deviation `sigma` pixels, above 0, truncated at four standard deviations."""
     _check("a Gaussian's standard deviation", sigma)
     radius = math.ceil(4 * sigma)
     profile = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
@@ -25,7 +25,7 @@ def gaussian(sigma: float) -> np.ndarray:
 
 
 def disk(radius: float) -> np.ndarray:
-    """Of a lens out of focus: an even disk of `radius` pixels, above 0, by the share of each pixel that it covers."""
+    """Defocus: a uniform disk of `radius` pixels, above 0, antialiased by the share of each pixel that it covers."""
     _check("a disk's radius", radius)
     reach = math.ceil(radius - 0.5) if radius > 0.5 else 0
     places = (np.arange((2 * reach + 1) * _FINE) + 0.5) / _FINE - reach - 0.5
@@ -35,7 +35,7 @@ def disk(radius: float) -> np.ndarray:
 
 
 def motion(length: float, angle: float) -> np.ndarray:
-    """Of a straight even movement over `length` pixels, above 0; `angle` in degrees from the right, anticlockwise."""
+    """Straight uniform motion over `length` pixels, above 0; `angle` in degrees, anticlockwise from the right."""
     _check("a movement's length", length)
     if not math.isfinite(angle):
         raise InputError(f"a movement's angle must be a number of degrees, not {angle}")
@@ -54,11 +54,11 @@ def motion(length: float, angle: float) -> np.ndarray:
 
 
 def normalised(values: np.ndarray, name: str) -> np.ndarray:
-    """Values h x w of at least 0 as a kernel; InputError, calling them `name`, where they are none."""
+    """Values (h, w) of at least 0 as a kernel of sum 1; InputError, which calls them `name`, if they cannot be one."""
     if values.ndim != 2 or not np.isfinite(values).all() or values.min() < 0:
         raise InputError(f"{name}: a kernel has finite values of at least 0 in rows and columns")
     if not values.any():
-        raise InputError(f"{name}: is black everywhere, so no kernel: light is where a point goes")
+        raise InputError(f"{name}: is black everywhere: a kernel is bright where a point's light goes")
     return _trimmed(values / values.sum(dtype=np.float64))
 
 

@@ -1,4 +1,4 @@
-"""`scoreinv deblur PHOTO... --kernel gaussian:2`: sharp photos of blurred ones."""
+"""`scoreinv deblur PHOTO... --kernel KERNEL`: remove a known blur."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def deblur(
         typer.Option(
             "--kernel",
             metavar="KERNEL",
-            help="What became of a point: gaussian:SIGMA, disk:RADIUS (out of focus), motion:LENGTH,ANGLE (pixels, and "
-            "degrees from the right, anticlockwise), or a picture of it.",
+            help="Blur kernel: gaussian:SIGMA, disk:RADIUS (defocus), motion:LENGTH,ANGLE (pixels, and degrees "
+            "anticlockwise from the right), or a picture file of the kernel.",
             show_default=False,
         ),
     ],
@@ -63,7 +63,7 @@ def deblur(
     quality: QualityOption = None,
     frame: FrameOption = None,
 ) -> None:
-    """Take blur off photos: of a lens out of focus, a movement, or any kernel that is known."""
+    """Deblur photos, given the blur kernel: defocus, motion, or any other that is known."""
     from scoreinv.imaging.kernel_files import kernel_from_text
 
     sampling = restoration_sampling(method, steps, samples, estimate, settings)

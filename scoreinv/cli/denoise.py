@@ -1,4 +1,4 @@
-"""`scoreinv denoise PHOTO...`: take noise off."""
+"""`scoreinv denoise PHOTO...`: remove noise."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ def denoise(
     estimate: RestorationEstimateOption = None,
     steps: Annotated[
         int | None,
-        typer.Option("--steps", min=1, help=f"Sampler steps of samples. (default: {DENOISING_STEPS})"),
+        typer.Option("--steps", min=1, help=f"Sampler steps for a sample. (default: {DENOISING_STEPS})"),
     ] = None,
     uncertainty: UncertaintyOption = None,
     kind: FormatOption = None,
     quality: QualityOption = None,
     frame: FrameOption = None,
 ) -> None:
-    """Take the noise off photos: by the posterior mean, one evaluation of the network, or by samples."""
+    """Remove noise from photos: by the posterior mean, in one evaluation of the network, or by samples."""
     sampling = restoration_sampling(None, steps, samples, estimate, settings)
     if steps is not None and sampling.is_direct_mean:
-        raise InputError("--steps: the mean takes one evaluation; samples take steps (--estimate sample)")
+        raise InputError("--steps: the mean takes one evaluation; steps are for samples (--estimate sample)")
     files = Files(photos, output, "_denoised", kind, quality, frame, uncertainty, {})
     raise typer.Exit(restore_photos(files, model, noise, sampling, settings, _denoise, {}))
 
@@ -65,6 +65,6 @@ def _denoise(photo: Photo, prior: ScorePrior, sampling: RestorationSampling, cal
     from scoreinv.tasks.restoration import denoise_picture, has_noise, unchanged
 
     if photo.estimated and not has_noise(photo.picture, photo.noise, prior):
-        warn(f"{photo.source}: has less noise than the model knows, and is left as it is (--noise states more)")
+        warn(f"{photo.source}: has less noise than the model can remove, and is left as it is (--noise sets a level)")
         return unchanged(photo.picture, sampling)
     return denoise_picture(photo.picture, photo.noise, prior, sampling, callback)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Restore = Callable[["Photo", ScorePrior, RestorationSampling, TaskCallback], Restored]
 
 RestorationMethodChoice = StrEnum("RestorationMethodChoice", {name.upper(): name for name in METHODS})
-"""How the picture is drawn, or estimated, from the photo."""
+"""How the picture is estimated or sampled, given the photo."""
 
 PhotosArgument = Annotated[
     list[str], typer.Argument(metavar="PHOTO...", help="Photos or folders; - is stdin.", show_default=False)
@@ -36,9 +36,9 @@ RestorationMethodOption = Annotated[
     RestorationMethodChoice | None,
     typer.Option(
         "--method",
-        help="How samples are drawn: diffpir, by splitting; ddnm, by projection; ddrm, component by component; pigdm, "
-        "dps and mmps, by gradients; pc, the paper's. Or dpir, for the mean. (default: dpir for the mean of one, else "
-        "diffpir)",
+        help="dpir estimates the mean. These draw samples: diffpir (splitting), ddnm (projection), ddrm (spectral), "
+        "pigdm, dps and mmps (gradients), pc (constrained predictor-corrector, the paper's). (default: dpir for one "
+        "mean, else diffpir)",
     ),
 ]
 RestorationStepsOption = Annotated[
@@ -46,15 +46,15 @@ RestorationStepsOption = Annotated[
     typer.Option(
         "--steps",
         min=1,
-        help=f"Steps of the method, an evaluation of the network each. (default: {STEPS['dpir']} of dpir and diffpir)",
+        help=f"Steps of the method. (default: {STEPS['dpir']} of dpir, {STEPS['diffpir']} of diffpir)",
     ),
 ]
 RestorationEstimateOption = Annotated[
     Estimate | None,
     typer.Option(
         "--estimate",
-        help="mean: nearest to the truth on average, smooth where nothing is certain; sample: a possible picture. "
-        "(default: mean for one, sample for several)",
+        help="mean: closest to the truth on average, smooth where details are uncertain; sample: one possible picture. "
+        "(default: mean, or sample with --samples)",
     ),
 ]
 NoiseOption = Annotated[
@@ -152,7 +152,7 @@ def restore_photos(
         if noise is not None:
             return Photo(job.source, picture, noise / GREY_LEVELS, estimated=False)
         level = estimate_noise(picture)
-        notice(settings, f"{job.source}: noise of about {level * GREY_LEVELS:.2g} grey levels (--noise states it)")
+        notice(settings, f"{job.source}: noise of about {level * GREY_LEVELS:.2g} grey levels (--noise sets it)")
         return Photo(job.source, picture, level, estimated=True)
 
     def compute(photo: Photo, bar: ProgressBar) -> Report:

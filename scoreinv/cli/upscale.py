@@ -1,4 +1,4 @@
-"""`scoreinv upscale PHOTO... --factor 2`: larger photos."""
+"""`scoreinv upscale PHOTO... --factor N`: enlarge photos."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class DownsamplingChoice(StrEnum):
-    """How the small photo came of the large one."""
+    """How the large picture is reduced to the photo."""
 
     AREA = "area"
     BICUBIC = "bicubic"
@@ -54,7 +54,8 @@ def upscale(
         DownsamplingChoice,
         typer.Option(
             "--downsampling",
-            help="How the photo was reduced: area, by the means of blocks, as sensors do; bicubic, as programs do.",
+            help="How the large picture is reduced to the photo: area, by block means, as by a sensor; bicubic, "
+            "antialiased.",
         ),
     ] = DownsamplingChoice.AREA,
     noise: Annotated[
@@ -64,7 +65,8 @@ def upscale(
             metavar="LEVEL",
             min=0,
             max=GREY_LEVELS,
-            help="Standard deviation of the photo's noise, in grey levels of 255; 0: the photo is kept exactly.",
+            help="Standard deviation of the photo's noise, in grey levels of 255. With 0 the reduced result is exactly "
+            "the photo.",
         ),
     ] = 0.0,
     method: RestorationMethodOption = None,
@@ -76,7 +78,7 @@ def upscale(
     quality: QualityOption = None,
     frame: FrameOption = None,
 ) -> None:
-    """Enlarge photos: results which, reduced again, are the photo that was given."""
+    """Enlarge photos: the result, reduced again, is the given photo."""
     from scoreinv.imaging.enlarge import enlarged
 
     sampling = restoration_sampling(method, steps, samples, estimate, settings)

@@ -18,7 +18,7 @@ def kernel_from_text(text: str) -> np.ndarray:
     """The kernel called `gaussian:2`, `disk:3` or `motion:15,30`, or that of a picture file (its luma).
 
     Raises:
-        InputError: a name, number or file that is no kernel.
+        InputError: an unknown name, a wrong number, or a file that cannot be a kernel.
     """
     name, colon, numbers = text.partition(":")
     if not colon or name not in _SHAPES:
@@ -31,5 +31,5 @@ def kernel_from_text(text: str) -> np.ndarray:
     except ValueError:
         values = []
     if len(values) != count:
-        raise InputError(f"{text}: is no kernel: give {FORMS}")
+        raise InputError(f"{text}: is not a kernel: give {FORMS}")
     return shape(*values)

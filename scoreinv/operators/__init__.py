@@ -9,15 +9,15 @@
     A.windows(boxes, samples), A.seen(y, boxes, samples)  operator and observation seen through crops of the picture
     (A @ B)(x)     A(B(x)): several observations of one picture are one composed operator
 
-| operator | A A^T a multiple of a projection | `spectral` | `windows` |
+| operator | A A^T is a multiple of a projection | `spectral` | `windows` |
 |---|---|---|---|
 | `mask`, `gray`, `gray_and_hints`, `rotation` | yes | yes | yes |
-| `Blur`: any kernel, the picture goes round at its borders | no | yes | yes |
-| `valid_blur`: a blurred photograph of a scene that goes on beyond it | no | no | yes |
-| `downsampling`: block means, or bicubic with antialiasing | of block means | yes | yes |
-| `BlurredDownsampling`: both at once, any kernel, goes round | no | yes | no |
+| `Blur`: any kernel, periodic boundary | no | yes | yes |
+| `valid_blur`: any kernel, unknown boundary: the scene extends beyond the photograph | no | no | yes |
+| `downsampling`: block means, or bicubic with antialiasing | for block means | yes | yes |
+| `BlurredDownsampling`: both at once, any kernel, periodic boundary | no | yes | no |
 | `random_projections`: compressed sensing | yes | yes | no |
-| A @ B | | where B, or A, is orthogonal | where A or B is pointwise |
+| A @ B | | if B is orthogonal | if A or B is pointwise |
 
 Pictures are (B, C, H, W); operators hold tensors of a batch of 1 (shared) or B, and follow the picture's device and
 dtype.

@@ -13,10 +13,10 @@ from scoreinv.errors import InputError
 from scoreinv.prior import Box
 
 RANK_TOLERANCE = 1e-6
-"""Singular values below this share of the largest count as 0: float32 could not tell what they let through."""
+"""Singular values below this fraction of the largest count as 0: float32 cannot resolve what they let through."""
 
 ITERATIONS = 200
-"""Of conjugate gradients, at most."""
+"""Maximum of conjugate gradients."""
 
 
 class LinearOperator(ABC):

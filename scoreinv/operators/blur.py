@@ -2,8 +2,8 @@
 
 The kernel's centre is its element (h // 2, w // 2), counted from 0:  (k * x)_i = sum_j k_j x_(i - j + centre).
 
-A convolution is diagonal in Fourier's basis where the picture goes round at its borders (periodic). A photograph does
-not: `valid_blur` is what it is in truth, a window onto a blurred scene that goes on beyond it.
+A convolution is diagonal in the Fourier basis if its boundary is periodic. That of a real photograph is not: it is a
+window onto a blurred scene that extends beyond it, which `valid_blur` models.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from scoreinv.prior import Box
 
 @dataclass(frozen=True, eq=False)
 class Blur(SpectralOperator):
-    """y = k * x, of each channel, over pictures of one size that go round at their borders.
+    """y = k * x for each channel, with periodic boundary, on pictures of one size.
 
     With F the unitary Fourier transform and k^ the kernel's, A = F^-1 diag(k^) F: V = F^-1, s = |k^|, and U has the
     phases of k^.
@@ -70,7 +70,7 @@ class Blur(SpectralOperator):
         return self.synthesise(spectrum * _as(_phase(self._transfer), spectrum.real))
 
     def windows(self, boxes: Sequence[Box], samples: int) -> LinearOperator:
-        """As `valid_blur`: what is blurred over a window's border is not seen by it."""
+        """As `valid_blur`: a window does not observe what is blurred across its border."""
         _, _, height, width = boxes[0]
         return Composed(mask(self._inside(height, width)), Blur(self.kernel, height, width))
 
@@ -93,8 +93,8 @@ class ValidBlur(Composed):
     """A mask after a blur.
 
     Attributes:
-        iterations: of conjugate gradients in `ridge`, at most; methods that correct an estimate step by step go on in
-            the next step where one left off, and do with few.
+        iterations: maximum of conjugate gradients in `ridge`. Methods that correct an estimate step by step resume in
+            the next step where one stopped, so a few are enough for them.
     """
 
     iterations: int = ITERATIONS
@@ -111,7 +111,7 @@ class ValidBlur(Composed):
 
 
 def valid_blur(kernel: Tensor, height: int, width: int, iterations: int = ITERATIONS) -> ValidBlur:
-    """Blurred photographs of height x width of a scene that goes on beyond them.
+    """Blurred photographs of height x width, with unknown boundary: windows onto a scene that extends beyond them.
 
     The scene is (height + h - 1) x (width + w - 1) for a kernel of h x w, and so is the observation, 0 in the margin
     that is not observed: `pad_observation` makes it of a photograph.
@@ -134,7 +134,7 @@ def photographed(kernel: Tensor, height: int, width: int) -> Box:
 
 @dataclass(frozen=True, eq=False)
 class BlurredDownsampling(SpectralOperator):
-    """y_i = (k * x)_(f i + (f - 1) // 2): blurred, then every f-th pixel; the picture goes round at its borders.
+    """y_i = (k * x)_(f i + (f - 1) // 2): blurred, then every f-th pixel; periodic boundary.
 
     Block means are the kernel of f x f equal values. Each frequency of y is the sum of the f^2 frequencies of x that
     decimation makes one, weighted by k^ / f: one singular value for each frequency of y (Chan et al. 2016,
@@ -187,7 +187,7 @@ class BlurredDownsampling(SpectralOperator):
         return torch.fft.ifft2(spectrum, norm="ortho").real
 
     def windows(self, boxes: Sequence[Box], samples: int) -> LinearOperator:
-        raise InputError("a blurred and reduced picture is not seen through windows: use `downsampling`, which is")
+        raise InputError("`BlurredDownsampling` cannot be seen through windows: use `downsampling`, which can")
 
     def rows(self, index: Tensor) -> BlurredDownsampling:
         return self
@@ -198,7 +198,7 @@ class BlurredDownsampling(SpectralOperator):
 
 
 def check_kernel(kernel: Tensor, height: int, width: int) -> None:
-    """Raise InputError for a kernel that is none, or is larger than the picture."""
+    """Raise InputError for a kernel of wrong shape or values, or one larger than the picture."""
     if kernel.ndim != 2 or not kernel.numel():
         raise InputError(f"a kernel must have shape (h, w), not {tuple(kernel.shape)}")
     if not kernel.isfinite().all() or not kernel.any():
@@ -210,7 +210,7 @@ def check_kernel(kernel: Tensor, height: int, width: int) -> None:
 
 
 def check_factor(factor: int, height: int, width: int) -> None:
-    """Raise InputError for a factor that is none, or that does not divide the picture's sides."""
+    """Raise InputError for a factor below 1, or one that does not divide the picture's sides."""
     if factor < 1:
         raise InputError(f"the factor must be at least 1, not {factor}")
     if height % factor or width % factor:

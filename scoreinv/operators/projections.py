@@ -47,7 +47,7 @@ class ScrambledHartley(LinearOperator):
         return True
 
     def windows(self, boxes: Sequence[Box], samples: int) -> LinearOperator:
-        raise InputError("random projections are of the whole picture, which cannot be seen through windows")
+        raise InputError("random projections depend on the whole picture: they cannot be seen through windows")
 
     def rows(self, index: Tensor) -> ScrambledHartley:
         return ScrambledHartley(select(self.signs, index))

@@ -72,11 +72,11 @@ class Separable(SpectralOperator):
         ]
 
     def windows(self, boxes: Sequence[Box], samples: int) -> Separable:
-        """Values of the observation that come from within the window alone; InputError where there are none."""
+        """The observed values that depend on the window alone; InputError if there are none."""
         rows, columns = self._parts(boxes, samples)
         if not (rows.any() and columns.any()):
             _, _, height, width = boxes[0]
-            raise InputError(f"windows of {width}x{height} are too small for what each observed value is made of")
+            raise InputError(f"windows of {width}x{height} are too small: no observed value depends on one alone")
         return Separable(rows, columns)
 
     def seen(self, y: Tensor, boxes: Sequence[Box], samples: int) -> Tensor:
@@ -94,7 +94,7 @@ class Separable(SpectralOperator):
             for matrix in (self.vertical, self.horizontal)
         )
         if not down or not across:
-            raise InputError("only a downsampling by whole factors is seen through windows")
+            raise InputError("only downsampling by a whole factor can be seen through windows")
         return down, across
 
     def _parts(self, boxes: Sequence[Box], samples: int) -> tuple[Tensor, Tensor]:
@@ -112,7 +112,7 @@ def downsampling(factor: int, height: int, width: int, kind: str = "area") -> Se
             by the factor, which antialiases, its weights divided by their sum at the borders: as Pillow does.
 
     Raises:
-        InputError: a factor or kind that is none, or sides that are no multiples.
+        InputError: an unknown kind, or a factor that does not divide the sides.
     """
     check_factor(factor, height, width)
     if kind not in _FILTERS:

@@ -42,9 +42,12 @@ from scoreinv.tasks.restored import Restored, RunningSpread
 
 _GUESS_LEVEL = 0.1
 """Noise level at which samples begin at a guess of the picture, for pictures in [0, 1]."""
-_MEAN_LEVEL = 0.2
-"""First level of the denoiser where the mean is estimated from a guess, and without one."""
+_MEAN_LEVEL = 0.25
+"""First level of the denoiser where the mean is estimated from a guess."""
 _BLIND_LEVEL = 0.5
+"""The same without a guess."""
+_LAST_LEVEL = 0.02
+"""Its last level, unless half of the observation's noise is more: below it the estimate gains nothing."""
 _SPLITTING_STRENGTH = 0.25
 """Of DiffPIR: with the paper's 1 samples of blurred photographs err by 0.7 dB more."""
 _PICTURE_STD = 0.25
@@ -157,7 +160,7 @@ def noise_range(prior: ScorePrior) -> tuple[float, float]:
 
 
 def _denoising_time(prior: ScorePrior, noise_std: float) -> float:
-    """The time at which states have this noise; InputError where there is none such."""
+    """The time at which states have this noise; InputError if the model has no such time."""
     least, largest = noise_range(prior)
     if not least < noise_std < largest:
         raise InputError(
@@ -275,10 +278,10 @@ def _start(
 
 
 def _falling(problem: Problem, prior: ScorePrior, steps: int) -> tuple[float, ...]:
-    """Times of half-quadratic splitting: as far down as half of the observation's noise, evenly in its logarithm."""
+    """Times of half-quadratic splitting, evenly in the logarithm of the noise level."""
     scale = prior.data_range[1] - prior.data_range[0]
     ends = prior.sde.noise_to_signal(as_time([prior.sde.sampling_end, 1.0]))
-    last = max(float(ends[0]), problem.noise_std / 2)
+    last = max(float(ends[0]), scale * _LAST_LEVEL, problem.noise_std / 2)
     first = scale * (_BLIND_LEVEL if problem.guess is None else _MEAN_LEVEL)
     first = min(max(first, 2 * last), float(ends[1]))
     levels = torch.linspace(math.log(first), math.log(min(last, first)), steps, dtype=torch.float64).exp()

@@ -24,7 +24,7 @@ class Restored:
         std: HxW, standard deviation of the samples at each pixel, root mean square over the channels, in [0, 1] units
             (of colorization at the working scale, interpolated, and at its temperature); None for one sample.
         nfe: evaluations of the network at each place for one sample.
-        method: by which it was drawn; `exact` where there was nothing but noise to take off.
+        method: by which it was drawn; `exact` if there was only noise to remove.
     """
 
     image: Any
