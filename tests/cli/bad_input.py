@@ -196,7 +196,7 @@ def _missing() -> Iterator[tuple[tuple[str, ...], str]]:
         ((*INPAINT, "--model", "hf:"), "hf:"),
         ((*INPAINT, "--colorize", "--color-model", "phto"), "no bundled model is named 'phto'"),
         ((*COLORIZE, "--model", "gone.safetensors"), "gone.safetensors: no such model file"),
-        ((*SAMPLE, "--model", "ve/church_ncsnpp_continuous"), "whose weights are not bundled"),
+        ((*SAMPLE, "--model", "ve/church_ncsnpp_continuous"), "a published model, not bundled"),
         ((*SAMPLE, "--class", "1", "--classifier", "gone.safetensors"), "--class: needs a classifier"),
         ((*LIKELIHOOD, "--model", "gone.safetensors"), "gone.safetensors: no such model file"),
         (("models", "show", "phto"), "no bundled model is named 'phto'"),
