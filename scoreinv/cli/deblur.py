@@ -16,6 +16,7 @@ from scoreinv.cli.common import (
     SamplesOption,
     Settings,
 )
+from scoreinv.cli.outputs import STREAM
 from scoreinv.cli.restoring import (
     Files,
     NoiseOption,
@@ -28,6 +29,7 @@ from scoreinv.cli.restoring import (
     restore_photos,
 )
 from scoreinv.cli.uncertainty import UncertaintyOption
+from scoreinv.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,6 +69,8 @@ def deblur(
     from scoreinv.imaging.kernel_files import kernel_from_text
 
     sampling = restoration_sampling(method, steps, samples, estimate, settings)
+    if kernel == STREAM:
+        raise InputError("--kernel -: name a file; stdin is for the photo")
     values = kernel_from_text(kernel)
     files = Files(photos, output, "_deblurred", kind, quality, frame, uncertainty, {"the kernel": kernel})
     restore = partial(_deblur, values)

@@ -28,6 +28,7 @@ from scoreinv.cli.restoring import (
 from scoreinv.cli.uncertainty import UncertaintyOption
 from scoreinv.errors import InputError
 from scoreinv.tasks.restoration_settings import DENOISING_STEPS
+from scoreinv.tasks.settings import MAX_STEPS
 
 if TYPE_CHECKING:
     from scoreinv.prior import ScorePrior
@@ -46,7 +47,7 @@ def denoise(
     estimate: RestorationEstimateOption = None,
     steps: Annotated[
         int | None,
-        typer.Option("--steps", min=1, help=f"Sampler steps for a sample. (default: {DENOISING_STEPS})"),
+        typer.Option("--steps", min=1, max=MAX_STEPS, help=f"Sampler steps for a sample. (default: {DENOISING_STEPS})"),
     ] = None,
     uncertainty: UncertaintyOption = None,
     kind: FormatOption = None,

@@ -12,11 +12,12 @@ import typer
 from scoreinv.cli.batch import Report, Work, run
 from scoreinv.cli.common import Estimate, Settings
 from scoreinv.cli.messages import notice
-from scoreinv.cli.outputs import Job, check_quality, plan
+from scoreinv.cli.outputs import Job, check_quality, plan, refuse_inputs
 from scoreinv.cli.progress import ProgressBar
-from scoreinv.cli.runtime import Session
+from scoreinv.cli.runtime import Session, check_samples
 from scoreinv.cli.uncertainty import check_uncertainty, write_uncertainty
 from scoreinv.tasks.restoration_settings import GREY_LEVELS, METHODS, STEPS, RestorationSampling
+from scoreinv.tasks.settings import MAX_STEPS
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
@@ -46,6 +47,7 @@ RestorationStepsOption = Annotated[
     typer.Option(
         "--steps",
         min=1,
+        max=MAX_STEPS,
         help=f"Steps of the method. (default: {STEPS['dpir']} of dpir, {STEPS['diffpir']} of diffpir)",
     ),
 ]
@@ -139,8 +141,12 @@ def restore_photos(
     everything = plan(files.photos, files.output, files.suffix, files.kind)
     count = sampling.samples if sampling.estimate == "sample" else 1
     check_quality([job.output for job in everything.jobs], files.quality)
+    inputs = files.read | {"the model": model}
+    for job in everything.jobs:
+        refuse_inputs("-o", job.outputs(count), inputs)
     if files.uncertainty is not None:
         check_uncertainty(files.uncertainty, everything, count, sampling.samples, settings, files.read)
+        refuse_inputs("--uncertainty", [files.uncertainty], {"the model": model})
     session = Session(model, settings)
 
     def read(job: Job) -> Photo:
@@ -151,13 +157,15 @@ def restore_photos(
         check_format(job.output, frame_of(picture))
         if noise is not None:
             return Photo(job.source, picture, noise / GREY_LEVELS, estimated=False)
-        level = estimate_noise(picture)
-        notice(settings, f"{job.source}: noise of about {level * GREY_LEVELS:.2g} grey levels (--noise sets it)")
-        return Photo(job.source, picture, level, estimated=True)
+        return Photo(job.source, picture, estimate_noise(picture), estimated=True)
 
     def compute(photo: Photo, bar: ProgressBar) -> Report:
+        check_samples(sampling.samples, frame_of(photo.picture), coloured=False)
         result = restore(photo, session.prior, sampling, bar.fraction)
-        more = {"noise": round(photo.noise * GREY_LEVELS, 2), **told}
+        level = photo.noise * GREY_LEVELS
+        if photo.estimated:
+            notice(settings, f"{photo.source}: noise of about {level:.2g} grey levels was found (--noise sets it)")
+        more = {"noise": round(level, 2), **told}
         if files.uncertainty is not None:
             write_uncertainty(files.uncertainty, result.std, settings)
             more["uncertainty"] = files.uncertainty

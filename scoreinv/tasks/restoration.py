@@ -13,16 +13,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scoreinv.errors import InputError
+from scoreinv.arguments import check_callback, check_number, shown
+from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging.arrays import Form, is_tensor, pictures_from_api
 from scoreinv.imaging.colour import STRAY_CHROMA
 from scoreinv.imaging.enlarge import enlarged
 from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.operators import LinearOperator, downsampling, pad_observation, photographed, valid_blur
 from scoreinv.prior import ScorePrior
-from scoreinv.tasks.common import TaskCallback, check_colour
+from scoreinv.tasks.common import TaskCallback, check_colour, check_model
 from scoreinv.tasks.linear import Problem, denoise, noise_range, restore, white_level
-from scoreinv.tasks.restoration_settings import Downsampling, RestorationMethod, RestorationSampling, check_noise
+from scoreinv.tasks.restoration_settings import Downsampling, RestorationMethod, RestorationSampling
 from scoreinv.tasks.restored import Restored, restore_each
 from scoreinv.tasks.settings import Estimate
 
@@ -65,8 +66,12 @@ def solve(
     stopped, and ScoreinvError when the model gives values that are not finite.
     """
     sampling = RestorationSampling(method, steps, samples, seed, estimate)
-    check_noise(noise_std)
+    check_model(prior)
     check_colour(prior)
+    check_number("noise_std", noise_std, 0)
+    check_callback(callback)
+    if not isinstance(operator, LinearOperator):
+        raise SettingError("operator", f"must be one of scoreinv.operators, not {shown(operator)}")
     observations, dtype, form = _observations(y)
     _check_shape(operator, observations[0])
 
@@ -92,7 +97,7 @@ def denoise_picture(
 
     The posterior mean is one evaluation of the network. Where the photograph is grey the result is, whatever its mode.
     """
-    check_noise(noise_std)
+    check_number("noise_std", noise_std, 0)
     check_colour(prior)
     values, grey = _photograph(picture)
     return denoise(values, noise_std, prior, sampling, partial(_written, picture), callback, grey=grey)
@@ -124,7 +129,7 @@ def upscale_picture(
     Args:
         noise_std: of the photograph's noise, in [0, 1] units; 0: it is kept exactly.
     """
-    check_noise(noise_std)
+    check_number("noise_std", noise_std, 0)
     check_colour(prior)
     frame = enlarged(picture, factor)
     height, width = frame.size
@@ -152,7 +157,7 @@ def deblur_picture(
     Args:
         noise_std: of the photograph's noise, in [0, 1] units; taken for at least `LEAST_NOISE`.
     """
-    check_noise(noise_std)
+    check_number("noise_std", noise_std, 0)
     check_colour(prior)
     if kernel.shape[0] > picture.height or kernel.shape[1] > picture.width:
         raise InputError(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from scoreinv.errors import InputError
-from scoreinv.tasks.settings import Estimate
+from scoreinv.arguments import check_choice, check_whole
+from scoreinv.errors import SettingError
+from scoreinv.tasks.settings import MAX_SAMPLES, MAX_SEED, MAX_STEPS, Estimate
 
 RestorationMethod = Literal["diffpir", "ddnm", "ddrm", "pigdm", "dps", "mmps", "pc", "dpir"]
 Downsampling = Literal["area", "bicubic"]
@@ -58,20 +58,19 @@ class RestorationSampling:
     first: int = 0
 
     def __post_init__(self) -> None:
-        if self.method is not None and self.method not in METHODS:
-            raise InputError(f"unknown method {self.method!r}: choose {', '.join(METHODS)}")
-        if self.estimate not in get_args(Estimate):
-            raise InputError(f"unknown estimate {self.estimate!r}: choose sample or mean")
-        if self.steps is not None and self.steps < 1:
-            raise InputError(f"at least one step is needed, not {self.steps}")
-        if self.seed < 0:
-            raise InputError(f"a seed must not be negative: {self.seed}")
-        if self.samples < 1:
-            raise InputError(f"at least one sample is needed, not {self.samples}")
+        if self.method is not None:
+            check_choice("method", self.method, METHODS)
+        check_choice("estimate", self.estimate, get_args(Estimate))
+        if self.steps is not None:
+            check_whole("steps", self.steps, 1, MAX_STEPS)
+        check_whole("samples", self.samples, 1, MAX_SAMPLES)
+        check_whole("seed", self.seed, 0, MAX_SEED)
         if self.method == "dpir" and not self.is_direct_mean:
-            raise InputError("dpir draws no samples: it is for one picture, the estimate mean")
+            raise SettingError("method", "dpir draws no samples: it is for the estimate mean of one")
         if self.method not in (None, "dpir") and self.is_direct_mean:
-            raise InputError(f"the mean of {self.method} is that of several samples: ask for 4 or more, or for dpir")
+            raise SettingError(
+                "estimate", f"mean of {self.method} is that of several samples: ask for 4 or more of them"
+            )
 
     @property
     def is_direct_mean(self) -> bool:
@@ -83,9 +82,3 @@ class RestorationSampling:
         method = self.method or ("dpir" if self.is_direct_mean else "diffpir")
         steps = STEPS[method] * (1 if guessed else FULL_STEPS)
         return replace(self, method=method, steps=steps if self.steps is None else self.steps)
-
-
-def check_noise(noise_std: float) -> None:
-    """Raise InputError unless it is a standard deviation of noise for pictures in [0, 1]."""
-    if not (0 <= noise_std < math.inf):
-        raise InputError(f"the noise must be a number of at least 0, not {noise_std}")

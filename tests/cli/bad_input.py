@@ -28,6 +28,9 @@ LONG = "n" * 250 + ".png"
 BIG, HUGE, ENDLESS = str(10**9), str(2**70), "9" * 5000
 INPAINT = ("inpaint", "photo.png", "--mask", "mask.png")
 COLORIZE = ("colorize", "gray.png")
+DENOISE = ("denoise", "photo.png")
+UPSCALE = ("upscale", "photo.png")
+DEBLUR = ("deblur", "photo.png", "--kernel", "gaussian:1")
 SAMPLE = ("sample", "-n", "1")
 INTERPOLATE = ("interpolate", "photo.png", "photo2.png")
 LIKELIHOOD = ("likelihood", "photo.png")
@@ -153,6 +156,9 @@ def _empty() -> Iterator[tuple[tuple[str, ...], str]]:
     for words, options in (
         (INPAINT, ("-o", "--model", "--uncertainty", "--color-model", "--start", "--mask", "--format")),
         (COLORIZE, ("-o", "--model", "--hints", "--start", "--gray-weights", "--tint")),
+        (DENOISE, ("-o", "--model", "--uncertainty", "--noise", "--estimate")),
+        (UPSCALE, ("-o", "--model", "--factor", "--downsampling", "--method")),
+        (DEBLUR, ("-o", "--model", "--kernel", "--noise", "--format")),
         (SAMPLE, ("-o", "--model", "--class", "--classifier", "--predictor", "--sampler")),
         (INTERPOLATE, ("-o", "--model")),
         (LIKELIHOOD, ("--model", "--csv", "--probe")),
@@ -171,6 +177,8 @@ def _empty() -> Iterator[tuple[tuple[str, ...], str]]:
         (("inpaint", "photo.png", "--mask", ""), "--mask: is empty"),
         (("colorize", ""), "GRAY: is empty"),
         (("colorize", "", ""), "GRAY: is empty"),
+        (("denoise", ""), "PHOTO: is empty"),
+        (("upscale", "photo.png", ""), "PHOTO: is empty"),
         (("interpolate", "", "photo.png"), "A: is empty"),
         (("interpolate", "photo.png", ""), "B: is empty"),
         (("likelihood", ""), "IMAGE: is empty"),
@@ -189,6 +197,9 @@ def _missing() -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("likelihood", gone), gone
         yield ("interpolate", "photo.png", gone), gone
         yield (*COLORIZE, "--hints", gone), gone
+        yield ("denoise", gone), gone
+        yield ("upscale", gone), gone
+        yield ("deblur", "photo.png", "--kernel", gone), gone
     yield from (
         ((*INPAINT, "--model", "gone.safetensors"), "gone.safetensors: no such model file"),
         ((*INPAINT, "--model", "sub/"), "no such model file"),
@@ -224,11 +235,16 @@ def _damaged() -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("colorize", name, "-o", "new.png"), name
         yield ("likelihood", name), name
         yield (*COLORIZE, "--hints", name), name
+        yield ("denoise", name, "-o", "new.png"), name
+        yield ("upscale", name, "-o", "new.png"), name
+        yield ("deblur", name, "--kernel", "disk:1", "-o", "new.png"), name
+        yield ("deblur", "photo.png", "--kernel", name), name
     for name in ("cut.safetensors", "void.safetensors", "text.safetensors", "weights.pth", "photo.png", "notes.json"):
         yield (*INPAINT, "--model", name), name
         yield (*COLORIZE, "--model", name), name
         yield (*SAMPLE, "--model", name), name
         yield (*LIKELIHOOD, "--model", name), name
+        yield (*DENOISE, "--model", name), name
         yield (*INTERPOLATE, "--model", name), name
         yield ("models", "show", name), name
     for name in ("notes.json", "list.json", "photo.png"):
@@ -261,6 +277,9 @@ def _out_of_range() -> Iterator[tuple[tuple[str, ...], str]]:
         (INPAINT, "--quality", ("0", "101")),
         (COLORIZE, "--steps", ("0", BIG)),
         (COLORIZE, "--samples", ("0", BIG)),
+        (DENOISE, "--samples", ("0", BIG)),
+        (UPSCALE, "--factor", ("0", "1", "5")),
+        (DEBLUR, "--steps", ("0", BIG)),
         (SAMPLE, "--steps", ("0", BIG)),
         (SAMPLE, "--count", ("0", BIG)),
         (SAMPLE, "--corrector-steps", (BIG,)),
@@ -282,6 +301,9 @@ def _out_of_range() -> Iterator[tuple[tuple[str, ...], str]]:
         (COLORIZE, "--start", ("0", "-1", "soon")),
         (COLORIZE, "--saturation", ("-1", "11")),
         (COLORIZE, "--temperature", ("-1", "3")),
+        (DENOISE, "--noise", ("-1", "256")),
+        (UPSCALE, "--noise", ("-1", "256")),
+        (DEBLUR, "--noise", ("-1", "256")),
         (SAMPLE, "--snr", ("0", "-1", "11")),
         (SAMPLE, "--rtol", ("0", "-1", "1")),
         ((*SAMPLE, "--class", "1"), "--guidance", ("-1", "1e9")),
@@ -293,6 +315,17 @@ def _out_of_range() -> Iterator[tuple[tuple[str, ...], str]]:
     ):
         for value in (*no_number, *more):
             yield (*words, f"{option}={value}"), option
+    for name, values in (
+        ("gaussian", ("", "0", "-1", "201", "wide", "nan", "1,2", "1e400")),
+        ("disk", ("", "0", "-1", "201", "wide", "inf")),
+        ("motion", ("", "5", "0,5", "-1,5", "201,5", "5,up", "1,2,3")),
+    ):
+        yield ("deblur", "photo.png", "--kernel", name), f"{name}: needs its size"
+        for value in values:
+            yield ("deblur", "photo.png", "--kernel", f"{name}:{value}"), "pixels" if value else name
+    yield ("deblur", "photo.png", "--kernel", "motion:5,inf"), "must be a number of degrees"
+    for level in ("0", "0.5", "1.2"):
+        yield (*DENOISE, "--noise", level), "grey levels of 255 is out of the model's range"
 
 
 def _choices() -> Iterator[tuple[tuple[str, ...], str]]:
@@ -304,6 +337,10 @@ def _choices() -> Iterator[tuple[tuple[str, ...], str]]:
         (INPAINT, "--precision"),
         (COLORIZE, "--gray-weights"),
         (COLORIZE, "--tint"),
+        (DENOISE, "--estimate"),
+        (UPSCALE, "--downsampling"),
+        (UPSCALE, "--method"),
+        (DEBLUR, "--method"),
         (SAMPLE, "--sampler"),
         (SAMPLE, "--predictor"),
         (SAMPLE, "--corrector"),
@@ -328,6 +365,12 @@ def _usage() -> Iterator[tuple[tuple[str, ...], str]]:
         ((*INPAINT, "-z"), "-z"),
         (("colorize",), "GRAY"),
         ((*COLORIZE, "--mask", "mask.png"), "--mask"),
+        (("denoise",), "PHOTO"),
+        ((*DENOISE, "--factor", "2"), "--factor"),
+        ((*DENOISE, "--method", "dpir"), "--method"),
+        ((*UPSCALE, "--kernel", "disk:1"), "--kernel"),
+        (("deblur", "photo.png"), "--kernel"),
+        (("deblur", "--kernel", "disk:1"), "PHOTO"),
         (("sample", "photo.png"), "photo.png"),
         (("interpolate",), "A"),
         (("interpolate", "photo.png"), "B"),
@@ -372,6 +415,25 @@ def _together() -> Iterator[tuple[tuple[str, ...], str]]:
         ((*COLORIZE, "--temperature", "1"), "--temperature belongs to the method conditioned"),
         ((*COLORIZE, "--hints", "gray.png"), "transparency"),
         ((*COLORIZE, "--hints", "hints_small.png"), "12x12"),
+        ((*DENOISE, "--steps", "5"), "--steps"),
+        ((*DENOISE, "--estimate", "mean", "--steps", "5"), "--steps"),
+        ((*DENOISE, "--uncertainty", "u.png"), "--samples 4"),
+        ((*DENOISE, "--uncertainty", "u.jpg", "--samples", "2"), "--uncertainty u.jpg"),
+        (("denoise", "scans", "--uncertainty", "u.png", "--samples", "2"), "--uncertainty"),
+        ((*DENOISE, "--quality", "80"), "--quality"),
+        ((*DENOISE, "-o", "-", "--samples", "2"), "several samples do not fit on stdout"),
+        ((*DENOISE, "--frame", "3"), "--frame"),
+        (("denoise", "-", "photo.png"), "cannot be combined"),
+        ((*UPSCALE, "--method", "mmps", "--estimate", "mean"), "--estimate mean of mmps is that of several"),
+        ((*UPSCALE, "--method", "dpir", "--samples", "2"), "--method dpir draws no samples"),
+        ((*UPSCALE, "--method", "dpir", "--estimate", "sample"), "--method dpir draws no samples"),
+        ((*UPSCALE, "--method", "pc", "--noise", "5"), "pc takes the observation for exact"),
+        ((*DEBLUR, "--method", "pc"), "pc takes the observation for exact"),
+        ((*DEBLUR, "--method", "ddrm"), "no singular value decomposition"),
+        ((*DEBLUR, "--method", "ddnm"), "multiple of a projection"),
+        (("deblur", "photo.png", "--kernel", "gaussian:9"), "the kernel is 73x73 and the picture 40x24"),
+        (("deblur", "photo.png", "--kernel", "nothing.png"), "nothing.png: is black everywhere"),
+        (("deblur", "-", "--kernel", "-"), "--kernel -"),
         ((*SAMPLE, "--sampler", "ode", "--steps", "5"), "--steps do not go with the sampler ode"),
         ((*SAMPLE, "--sampler", "ode", "--predictor", "none"), "--predictor belongs to the sampler pc, not to ode"),
         ((*SAMPLE, "--sampler", "multistep", "--snr", "1"), "--snr belongs to the sampler pc, not to multistep"),
@@ -445,10 +507,10 @@ def _masks() -> Iterator[tuple[tuple[str, ...], str]]:
 
 
 def _outputs() -> Iterator[tuple[tuple[str, ...], str]]:
-    for words in (INPAINT, COLORIZE, SAMPLE, INTERPOLATE):
+    for words in (INPAINT, COLORIZE, DENOISE, UPSCALE, DEBLUR, SAMPLE, INTERPOLATE):
         for name, said in (
             ("existing.png", "existing.png: exists already"),
-            ("new", "new") if words in (INPAINT, COLORIZE) else ("new.gif", "new.gif"),
+            ("new.gif", "new.gif") if words in (SAMPLE, INTERPOLATE) else ("new", "new"),
             ("new.xyz", "new.xyz"),
             ("new.PNG.txt", "new.PNG.txt"),
             ("nowhere/new.png", "nowhere"),
@@ -472,6 +534,12 @@ def _outputs() -> Iterator[tuple[tuple[str, ...], str]]:
         ((*INPAINT, "--uncertainty", "existing.png", "--samples", "2"), "existing.png: exists already"),
         ((*INPAINT, "--uncertainty", "nowhere/u.png", "--samples", "2"), "nowhere"),
         (("inpaint", "clear.png", "--mask", "mask.png", "-o", "new.jpg"), "transparency"),
+        (("upscale", "clear.png", "-o", "new.jpg"), "transparency"),
+        (
+            ("deblur", "photo.png", "--kernel", "mask.png", "-o", "mask.png", "--overwrite"),
+            "-o mask.png: is the kernel",
+        ),
+        ((*DENOISE, "-o", "u.png", "--uncertainty", "u.1.png", "--samples", "2"), "or a result"),
         ((*SAMPLE, "-o", "results/"), "exists already"),
         ((*LIKELIHOOD, "--csv", "table.csv"), "table.csv: exists already"),
         ((*LIKELIHOOD, "--csv", "photo.png", "--overwrite"), "--csv photo.png: is one of the pictures"),
@@ -492,6 +560,9 @@ def _batches() -> Iterator[tuple[tuple[str, ...], str]]:
         (("colorize", "texts"), "texts: no pictures in this folder"),
         (("colorize", ".hidden", "empty"), "empty: no pictures in this folder"),
         (("likelihood", "empty"), "empty: no pictures in this folder"),
+        (("denoise", "empty"), "empty: no pictures in this folder"),
+        (("upscale", "scans", "-o", "new.png"), "the output is a folder"),
+        (("deblur", "scans", "--kernel", "disk:1", "-o", "other"), "is no manifest of this version"),
         (("inpaint", "scans", "--mask", "mask.png", "-o", "new.png"), "the output is a folder"),
         (("inpaint", "scans", "--mask", "mask.png", "-o", "-"), "the output is a folder"),
         (("inpaint", "scans", "--mask", "mask.png", "-o", "photo.png"), "the output is a folder"),
@@ -523,6 +594,8 @@ def _special() -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("inpaint", "photo.png", "--mask", name), name[:250]
         yield ("colorize", name, "-o", "new.png"), said
         yield ("likelihood", name), said
+        yield ("denoise", name, "-o", "new.png"), said
+        yield ("deblur", "photo.png", "--kernel", name), name[:250]
         yield ("interpolate", name, "photo.png", "-o", "new.png"), said
         yield (*COLORIZE, "--hints", name), name[:250]
     for words in (INPAINT, COLORIZE, SAMPLE, INTERPOLATE):

@@ -13,6 +13,9 @@ from shell import Outcome, hole_array, photo_array, small_config
 from scoreinv.checkpoints.files import save_model
 from scoreinv.cli.main import main
 
+DRAWING = ("inpaint", "colorize", "sample", "interpolate")
+RESTORING = ("denoise", "upscale", "deblur")
+
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -32,10 +35,10 @@ def scoreinv(model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     def run(*arguments: str | Path) -> Outcome:
         words = [str(word) for word in arguments]
         given = {word.partition("=")[0] for word in words}
-        if words[0] in ("inpaint", "colorize", "sample", "interpolate", "likelihood") and "--model" not in given:
+        if words[0] in (*RESTORING, *DRAWING, "likelihood") and "--model" not in given:
             words += ["--model", str(model)]
         # With a tolerance the solver chooses its steps.
-        if words[0] in ("inpaint", "colorize", "sample", "interpolate") and not {"--steps", "--rtol"} & given:
+        if words[0] in DRAWING and not {"--steps", "--rtol"} & given:
             words += ["--steps", "2"]
         monkeypatch.setattr(sys, "argv", ["scoreinv", *words])
         capsys.readouterr()

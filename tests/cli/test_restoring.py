@@ -21,11 +21,11 @@ SUFFIXES = {"denoise": "_denoised", "upscale": "_upscaled", "deblur": "_deblurre
 
 
 @pytest.fixture
-def restores(scoreinv, model):
+def restores(scoreinv):
     """Runs a command with the small model."""
 
-    def run(command: tuple[str, ...], *words: object, model: object = model):
-        return scoreinv(*command, *words, "--model", model)
+    def run(command: tuple[str, ...], *words: object):
+        return scoreinv(*command, *words)
 
     return run
 
@@ -43,7 +43,7 @@ def test_a_result_beside_the_photo(restores, small_photo, tmp_path, command):
     after = read_picture(tmp_path / f"photo{SUFFIXES[command[0]]}.png")
     factor = 2 if command[0] == "upscale" else 1
     assert after.size == (14 * factor, 22 * factor)
-    assert (outcome.err.count("noise of about") == 1) == (command[0] != "upscale")
+    assert (outcome.err.count("was found (--noise sets it)") == 1) == (command[0] != "upscale")
     again = restores(command, "photo.png")
     assert again.code == 2
     assert "exists already" in again.err
@@ -164,11 +164,11 @@ def test_every_method_upscales(restores, small_photo, method):
 
 def test_what_is_too_large_is_refused_before_the_work(restores, tmp_path):
     Image.new("L", (16000, 7000)).save(tmp_path / "huge.png")
-    outcome = restores(("upscale",), "huge.png", "--factor", 4, model="missing.safetensors")
+    outcome = restores(("upscale",), "huge.png", "--factor", 4, "--model", "missing.safetensors")
     assert outcome.code == 2
     assert "64000x28000 is 1792 megapixels, the limit is 400" in outcome.err
     Image.new("RGB", (9000, 2)).save(tmp_path / "wide.png")
-    outcome = restores(("upscale",), "wide.png", "-o", "wide.webp", model="missing.safetensors")
+    outcome = restores(("upscale",), "wide.png", "-o", "wide.webp", "--model", "missing.safetensors")
     assert (outcome.code, "WebP ends at" in outcome.err) == (2, True)
 
 
@@ -188,6 +188,9 @@ def test_kernels(restores, small_photo, tmp_path):
         assert refused.code == 2
         assert said in refused.err
         assert not (tmp_path / "no.png").exists()
-    words = ["photo.png", "--samples", 2, "--uncertainty", "kernel.png", "--overwrite"]
-    refused = restores(("deblur", "--kernel", "kernel.png"), *words)
-    assert (refused.code, "is the photo, the kernel or a result" in refused.err) == (2, True)
+    for words, said in (
+        (["--samples", 2, "--uncertainty", "kernel.png"], "is the photo, the kernel or a result"),
+        (["-o", "kernel.png"], "-o kernel.png: is the kernel"),
+    ):
+        refused = restores(("deblur", "--kernel", "kernel.png"), "photo.png", *words, "--overwrite")
+        assert (refused.code, said in refused.err) == (2, True)

@@ -348,8 +348,8 @@ def test_values_that_are_not_finite_are_an_error():
     [
         ({"noise_std": -0.1}, "noise"),
         ({"noise_std": math.nan}, "noise"),
-        ({"method": "magic"}, "unknown method"),
-        ({"estimate": "mode"}, "unknown estimate"),
+        ({"method": "magic"}, "method must be"),
+        ({"estimate": "mode"}, "estimate must be"),
         ({"steps": 0}, "step"),
         ({"samples": 0}, "sample"),
         ({"seed": -1}, "seed"),
