@@ -12,6 +12,7 @@ import torch
 import scoreinv
 from scoreinv.arguments import check_choice, check_flag, check_number, check_positive, check_whole, shown
 from scoreinv.errors import InputError, ScoreinvError, SettingError
+from scoreinv.operators import mask
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.density import picture_bits_per_dim
 from scoreinv.tasks.settings import MAX_SEED, MAX_STEPS
@@ -63,6 +64,7 @@ def test_a_long_value_is_cut():
 
 
 PICTURE, MASK = np.zeros((8, 8)), np.eye(8, dtype=bool)
+WHOLE = mask(torch.ones(1, 1, 8, 8))
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +99,12 @@ WRONG_COLOURS = [
     *(("temperature", value) for value in ("1", [1], math.nan, -1, math.inf)),
     *(("keep_color", value) for value in ("no", None, 1)),
     *(("remove_tint", value) for value in ("no", None, 1)),
+]
+WRONG_SOLUTIONS = [
+    *(wrong for wrong in WRONG if wrong[0] not in ("method", "start")),
+    *(("method", value) for value in ("magic", "conditioned", 1, ["pc"])),
+    *(("noise_std", value) for value in (*NOT_NUMBERS, True, -0.1, math.inf)),
+    *(("operator", value) for value in (None, "blur", 3, object(), abs)),
 ]
 WRONG_DRAWS = [
     *(("prior", value) for value in NOT_PRIORS),
@@ -140,6 +148,7 @@ WRONG_LIKELIHOODS = [
 DOORS = [
     *(("inpaint", *wrong) for wrong in WRONG_FILLS),
     *(("colorize", *wrong) for wrong in WRONG_COLOURS),
+    *(("solve", *wrong) for wrong in WRONG_SOLUTIONS),
     *(("generate", *wrong) for wrong in WRONG_DRAWS),
     *(("interpolate", *wrong) for wrong in WRONG_WAYS),
     *(("bits_per_dim", *wrong) for wrong in WRONG_LIKELIHOODS),
@@ -153,6 +162,7 @@ def test_a_wrong_setting_is_named(door, setting, value, prior, x):
     call = {
         "inpaint": lambda prior=prior, **more: scoreinv.inpaint(PICTURE, MASK, prior=prior, **more),
         "colorize": lambda prior=prior, **more: scoreinv.colorize(PICTURE, prior=prior, **more),
+        "solve": lambda prior=prior, operator=WHOLE, **more: scoreinv.solve(operator, PICTURE, prior=prior, **more),
         "generate": lambda prior=prior, count=1, **more: scoreinv.generate(prior, count, **more),
         "interpolate": lambda prior=prior, **more: scoreinv.interpolate(prior, PICTURE, PICTURE, **more),
         "bits_per_dim": lambda prior=prior, **more: scoreinv.bits_per_dim(prior, x, **more),
@@ -178,6 +188,7 @@ def test_what_is_no_picture_is_refused(value, prior):
         lambda: scoreinv.inpaint(value, MASK, prior=prior),
         lambda: scoreinv.inpaint(PICTURE, value, prior=prior),
         lambda: scoreinv.colorize(value, prior=prior),
+        lambda: scoreinv.solve(WHOLE, value, prior=prior),
         lambda: scoreinv.interpolate(prior, value, PICTURE),
         lambda: scoreinv.interpolate(prior, PICTURE, value),
         lambda: scoreinv.bits_per_dim(prior, value),
