@@ -21,7 +21,7 @@ STEPS: dict[str, int] = {
     "dps": 60,
     "mmps": 12,
     "pc": 30,
-    "dpir": 6,
+    "dpir": 10,
 }
 """Times of the grid of each method where sampling begins at a guess of the picture."""
 FULL_STEPS = 3

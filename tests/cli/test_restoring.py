@@ -56,7 +56,7 @@ def test_json(restores, small_photo, model, command):
     keys = {"denoise": ["noise"], "upscale": ["noise", "factor"], "deblur": ["noise", "kernel"]}[command[0]]
     assert list(record) == COMMON + keys
     assert (record["seed"], record["model"], record["noise"]) == (3, str(model), 20)
-    assert (record["method"], record["nfe"]) == (("exact", 1) if command[0] == "denoise" else ("dpir", 6))
+    assert (record["method"], record["nfe"]) == (("exact", 1) if command[0] == "denoise" else ("dpir", 10))
     assert outcome.err == ""
 
 
