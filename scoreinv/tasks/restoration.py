@@ -50,7 +50,7 @@ def solve(
     """Restore pictures from an observation y = A x + noise, for any linear A.
 
         blur = scoreinv.operators.Blur(torch.from_numpy(scoreinv.kernels.gaussian(2)), 256, 256)
-        result = scoreinv.solve(blur, y, prior=scoreinv.load("photo"), noise_std=0.02)
+        result = scoreinv.solve(blur, y, prior=scoreinv.load("denoiser"), noise_std=0.02)
 
     Arguments:
         operator: A, on pictures of values in [0, 1].
