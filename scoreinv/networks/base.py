@@ -30,9 +30,17 @@ class Network(nn.Module, ABC):
     def forward(self, x: Tensor, label: Tensor, condition: Tensor | None = None) -> Tensor:
         """Differentiable in x; no condition is one of zeros."""
 
-    @abstractmethod
+    def exact_parts(self) -> list[nn.Module]:
+        """What is never evaluated below float32: where weak noise, small beside the picture, would lose its digits."""
+        return []
+
     def set_precision(self, dtype: torch.dtype) -> None:
-        """Evaluate in a dtype, save where that would lose weak noise beside the picture."""
+        """Evaluate in a dtype; below float32 the `exact_parts` stay in float32."""
+        exact = self.exact_parts() if dtype.itemsize < 4 else []
+        kept = {module for part in exact for module in part.modules()}
+        for module in self.modules():
+            if next(module.children(), None) is None:
+                module.to(torch.float32 if module in kept else dtype)
 
 
 class NetworkConfig(Protocol):

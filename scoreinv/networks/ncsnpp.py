@@ -386,19 +386,11 @@ class NCSNpp(Network):
         h = h.to(x.dtype)
         return F.pixel_shuffle(h, config.patch) if config.patch > 1 else h
 
-    def set_precision(self, dtype: torch.dtype) -> None:
-        """Evaluate in `dtype`; below float32 the embedding and the way from the input to the output stay in float32.
+    def exact_parts(self) -> list[nn.Module]:
+        """The embedding and the way from the input to the output.
 
-        That way is the first convolution, whose features are the last block's skip, and all from that block on. Weak
-        noise is small beside the picture: rounded there, it would lose its last digits.
+        That way is the first convolution, whose features are the last block's skip, and all from that block on.
         """
-        exact = self._exact_parts() if dtype.itemsize < 4 else []
-        kept = {module for part in exact for module in part.modules()}
-        for module in self.modules():
-            if next(module.children(), None) is None:
-                module.to(torch.float32 if module in kept else dtype)
-
-    def _exact_parts(self) -> list[nn.Module]:
         top = self.up[-1]
         parts = [self.embedding, self.conv_in, top.blocks[-1], *top.block_attention[-1:]]
         parts += [top.attention, top.norm, top.pyramid]

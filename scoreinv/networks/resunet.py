@@ -131,11 +131,6 @@ class ResUNet(Network):
             h = self.conv_out(h.to(self.conv_out.weight.dtype)).to(x.dtype)
         return F.pixel_shuffle(h, patch) if patch > 1 else h
 
-    def set_precision(self, dtype: torch.dtype) -> None:
-        """Evaluate in `dtype`; below float32 the embedding and the first and last convolutions stay in float32."""
-        exact = (
-            (self.embedding, self.dense_in, self.dense_out, self.conv_in, self.conv_out) if dtype.itemsize < 4 else ()
-        )
-        for module in self.modules():
-            if next(module.children(), None) is None:
-                module.to(torch.float32 if module in exact else dtype)
+    def exact_parts(self) -> list[nn.Module]:
+        """The embedding, and the first and last convolutions."""
+        return [self.embedding, self.dense_in, self.dense_out, self.conv_in, self.conv_out]
