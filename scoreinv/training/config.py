@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig, model_from_dict
 from scoreinv.checkpoints.validation import build_dataclass, read_json
+from scoreinv.checks import require
 from scoreinv.errors import InputError
 from scoreinv.preconditioning import ResidualEDM
 from scoreinv.training.limits import MOST_LEARNING_RATE, MOST_MINUTES, MOST_PICTURES, MOST_STEPS
@@ -55,14 +56,14 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         _choice("data.mode", self.mode, ("crops", "resize", "zooms"))
-        _require(0 < self.least_zoom <= 1, "data.least_zoom must lie in (0, 1]")
-        _require(all(0 < share <= 1 for _, share in self.shares), "data.shares must lie in (0, 1]")
-        _require(self.source != "", "data.source is empty: name a folder or a zip file, or leave it out")
-        _require(bool(self.scales) and all(0 < scale <= 1 for scale in self.scales), "data.scales must lie in (0, 1]")
-        _require(1 <= self.detail_candidates <= 1000, "data.detail_candidates must be 1 to 1000")
-        _require(0 <= self.shift <= 1000, "data.shift must be 0 to 1000 pixels")
-        _require(0 <= self.holdout_fraction < 1, "data.holdout_fraction must lie in [0, 1)")
-        _require(0 < self.memory_gb < math.inf, "data.memory_gb must be a positive number")
+        require(0 < self.least_zoom <= 1, "data.least_zoom must lie in (0, 1]")
+        require(all(0 < share <= 1 for _, share in self.shares), "data.shares must lie in (0, 1]")
+        require(self.source != "", "data.source is empty: name a folder or a zip file, or leave it out")
+        require(bool(self.scales) and all(0 < scale <= 1 for scale in self.scales), "data.scales must lie in (0, 1]")
+        require(1 <= self.detail_candidates <= 1000, "data.detail_candidates must be 1 to 1000")
+        require(0 <= self.shift <= 1000, "data.shift must be 0 to 1000 pixels")
+        require(0 <= self.holdout_fraction < 1, "data.holdout_fraction must lie in [0, 1)")
+        require(0 < self.memory_gb < math.inf, "data.memory_gb must be a positive number")
 
 
 @dataclass(frozen=True)
@@ -88,14 +89,14 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         _choice("optimizer.anneal", self.anneal, ("constant", "cosine"))
-        _require(
+        require(
             0 < self.learning_rate <= MOST_LEARNING_RATE,
             f"optimizer.learning_rate must be positive, and at most {MOST_LEARNING_RATE:g}",
         )
-        _require(0 <= self.beta1 < 1 and 0 <= self.beta2 < 1, "optimizer.beta1 and beta2 must lie in [0, 1)")
-        _require(0 < self.epsilon < math.inf, "optimizer.epsilon must be a positive number")
+        require(0 <= self.beta1 < 1 and 0 <= self.beta2 < 1, "optimizer.beta1 and beta2 must lie in [0, 1)")
+        require(0 < self.epsilon < math.inf, "optimizer.epsilon must be a positive number")
         for name in ("warmup", "clip", "weight_decay"):
-            _require(0 <= getattr(self, name) < math.inf, f"optimizer.{name} must be 0 or a positive number")
+            require(0 <= getattr(self, name) < math.inf, f"optimizer.{name} must be 0 or a positive number")
 
 
 @dataclass(frozen=True)
@@ -129,18 +130,18 @@ class ObjectiveConfig:
     def __post_init__(self) -> None:
         _choice("objective.times", self.times, ("continuous", "discrete"))
         _choice("objective.weighting", self.weighting, ("paper", "likelihood", "uniform", "residual"))
-        _require(0 < self.sigma_data < math.inf, "objective.sigma_data must be a positive number")
-        _require(self.focus is None or self.times == "continuous", "objective.focus is for continuous times")
-        _require(
+        require(0 < self.sigma_data < math.inf, "objective.sigma_data must be a positive number")
+        require(self.focus is None or self.times == "continuous", "objective.focus is for continuous times")
+        require(
             self.focus is None or (math.isfinite(self.focus[0]) and 0 < self.focus[1] < math.inf),
             "objective.focus must be a mean and a positive deviation",
         )
-        _require(
+        require(
             self.focus is None or self.weighting != "likelihood",
             "objective.focus does not go with the likelihood weighting, whose times are drawn by importance",
         )
         _choice("objective.reduction", self.reduction, ("mean", "sum"))
-        _require(0 <= self.label_smoothing < 1, "objective.label_smoothing must lie in [0, 1)")
+        require(0 <= self.label_smoothing < 1, "objective.label_smoothing must lie in [0, 1)")
 
 
 @dataclass(frozen=True)
@@ -168,9 +169,9 @@ class ObservationConfig:
 
     def __post_init__(self) -> None:
         shares = self.kinds.values()
-        _require(all(share >= 0 for share in shares), "observations: shares must not be negative")
-        _require(abs(sum(shares) - 1) < 1e-6, f"observations: shares must add up to 1, not {sum(shares):g}")
-        _require(0 <= self.other_films <= 1, "observations.other_films must lie in [0, 1]")
+        require(all(share >= 0 for share in shares), "observations: shares must not be negative")
+        require(abs(sum(shares) - 1) < 1e-6, f"observations: shares must add up to 1, not {sum(shares):g}")
+        require(0 <= self.other_films <= 1, "observations.other_films must lie in [0, 1]")
 
     @property
     def kinds(self) -> dict[str, float]:
@@ -220,23 +221,23 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         _choice("precision", self.precision, ("auto", "float32", "bfloat16"))
-        _require(self.steps is not None or self.minutes is not None, "a training run needs steps or minutes")
-        _require(self.steps is None or self.steps > 0, "steps must be positive")
-        _require(self.steps is None or self.steps <= MOST_STEPS, f"steps must be at most {MOST_STEPS}")
-        _require(
+        require(self.steps is not None or self.minutes is not None, "a training run needs steps or minutes")
+        require(self.steps is None or self.steps > 0, "steps must be positive")
+        require(self.steps is None or self.steps <= MOST_STEPS, f"steps must be at most {MOST_STEPS}")
+        require(
             self.minutes is None or 0 < self.minutes <= MOST_MINUTES,
             f"minutes must be a positive number, and at most {MOST_MINUTES:g}",
         )
-        _require(0 < self.batch_size <= MOST_PICTURES, f"batch_size must be positive, and at most {MOST_PICTURES}")
-        _require(0 <= self.ema_decay < 1, "ema_decay must lie in [0, 1)")
-        _require(0 <= self.seed < 2**63, "seed must not be negative, and below 2^63")
+        require(0 < self.batch_size <= MOST_PICTURES, f"batch_size must be positive, and at most {MOST_PICTURES}")
+        require(0 <= self.ema_decay < 1, "ema_decay must lie in [0, 1)")
+        require(0 <= self.seed < 2**63, "seed must not be negative, and below 2^63")
         for name in ("log_every", "validate_every", "sample_every", "snapshot_every"):
-            _require(getattr(self, name) >= 0, f"{name} must not be negative")
-        _require(0 <= self.validation_images <= MOST_PICTURES, f"validation_images must be 0 to {MOST_PICTURES}")
-        _require(1 <= self.samples <= 1000, "samples must be 1 to 1000")
-        _require(0 <= self.save_minutes < math.inf, "save_minutes must be 0 or a positive number")
+            require(getattr(self, name) >= 0, f"{name} must not be negative")
+        require(0 <= self.validation_images <= MOST_PICTURES, f"validation_images must be 0 to {MOST_PICTURES}")
+        require(1 <= self.samples <= 1000, "samples must be 1 to 1000")
+        require(0 <= self.save_minutes < math.inf, "save_minutes must be 0 or a positive number")
         conditional = isinstance(self.model, ModelConfig) and isinstance(self.model.preconditioning, ResidualEDM)
-        _require(
+        require(
             (self.observations is not None) == conditional,
             "a conditional prior is trained with observations, and no other is",
         )
@@ -349,10 +350,5 @@ _PARTS = {
 }
 
 
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise InputError(message)
-
-
 def _choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    _require(value in choices, f"{name} must be one of {', '.join(choices)}, not {value!r}")
+    require(value in choices, f"{name} must be one of {', '.join(choices)}, not {value!r}")
