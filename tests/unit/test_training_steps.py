@@ -10,6 +10,7 @@ import pytest
 import torch
 from gaussian import standard_normal, write_noise_pictures
 from safetensors.torch import load_file
+from small_runs import TINY
 from torch import Tensor, nn
 
 from scoreinv.checkpoints.config import ModelConfig
@@ -31,19 +32,8 @@ def _config(folder: Path) -> TrainingConfig:
 
     Adam divides by the gradient's size; where that is small rounding decides, and the epsilon keeps it small.
     """
-    network = NCSNppConfig(
-        channels=1,
-        width=8,
-        multipliers=(1, 1),
-        blocks=1,
-        attention_levels=(),
-        fir_kernel=None,
-        fourier_scale=1.0,
-        progressive_input="none",
-        dropout=0.4,
-    )
     return TrainingConfig(
-        model=ModelConfig(network, VE(0.01, 10.0), EDM(), (-1.0, 1.0), 8),
+        model=ModelConfig(replace(TINY, dropout=0.4), VE(0.01, 10.0), EDM(), (-1.0, 1.0), 8),
         data=DataConfig(str(folder), scales=(1.0,), holdout_fraction=0.0),
         objective=ObjectiveConfig(weighting="uniform", reduction="sum"),
         optimizer=OptimizerConfig(
