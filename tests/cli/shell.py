@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -46,8 +47,20 @@ def start_process(*arguments: str | Path, **options: object) -> subprocess.Popen
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     words = [sys.executable, "-m", "scoreinv", *map(str, arguments)]
     return subprocess.Popen(
-        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, **options
+        words,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        preexec_fn=_with_default_signals if os.name == "posix" else None,
+        **options,
     )
+
+
+def _with_default_signals() -> None:
+    """A process that is started by nohup, or in the background of a shell, would ignore some as its parent does."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def photo_array(height: int = 24, width: int = 40, channels: int = 3, dtype: type = np.uint8) -> np.ndarray:
