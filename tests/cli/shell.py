@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from foreground import default_signals
 
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
@@ -52,15 +52,9 @@ def start_process(*arguments: str | Path, **options: object) -> subprocess.Popen
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment,
-        preexec_fn=_with_default_signals if os.name == "posix" else None,
+        preexec_fn=default_signals if os.name == "posix" else None,
         **options,
     )
-
-
-def _with_default_signals() -> None:
-    """A process that is started by nohup, or in the background of a shell, would ignore some as its parent does."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def photo_array(height: int = 24, width: int = 40, channels: int = 3, dtype: type = np.uint8) -> np.ndarray:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from foreground import default_signals
 from PIL import Image
 from shell import cpu_seconds, photo_array, start_process, wait_for
 
@@ -49,7 +50,7 @@ def test_a_signal_during_an_import(tmp_path, photo, mask, name, module, swallowe
     if swallowed:
         code = "try:\n    " + code.replace("\n", "\n    ") + "\nexcept BaseException:\n    raise ImportError('damaged')"
     (modules / f"{module}.py").write_text(code)
-    done = run("inpaint", photo, "--mask", mask, within=tmp_path, first=modules)
+    done = run("inpaint", photo, "--mask", mask, within=tmp_path, first=modules, preexec_fn=default_signals)
     status, word = SIGNALS[name]
     assert (done.returncode, done.stdout, done.stderr.decode()) == (status, b"", f"scoreinv: {word}\n")
     assert not (tmp_path / "photo_inpainted.png").exists()

@@ -18,6 +18,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from foreground import default_signals
 from gaussian import GaussianPrior, write_noise_pictures
 from PIL import Image
 from safetensors.torch import load_file
@@ -179,13 +180,7 @@ def _started(config: TrainingConfig, out: Path) -> subprocess.Popen[str]:
     path = out.parent / "config.json"
     path.write_text(json.dumps(config.to_dict()))
     command = [sys.executable, "-c", _SCRIPT, str(path), str(out), str(torch.get_num_threads())]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=_with_default_signals)
-
-
-def _with_default_signals() -> None:
-    """A process that is started in the background, or by nohup, would ignore some as its parent does."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=default_signals)
 
 
 def _wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
