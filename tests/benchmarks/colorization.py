@@ -3,9 +3,15 @@
     python tests/benchmarks/colorization.py FOLDER [--photos 18] [--samples 8] [--method conditioned] [--temperature T]
 
 Photographs (which no bundled model may have been trained on) are made grey by their Rec. 601 luma and coloured again
-at full size. Gains are paired differences, means over the photographs with their standard error; CIEDE2000 is the mean
-over pixels and photographs, with its change against the grey pictures'. Colourfulness is that of Hasler and Suesstrunk
-(2003), over the truth's. "One sample" is the mean over all samples of a photograph, each measured alone.
+at full size, or with `--side 256` reduced to a shorter side of so many pixels and cut to its square, as papers on
+colour measure. Gains are paired differences, means over the photographs with their standard error; CIEDE2000 is the
+mean over pixels and photographs, with its change against the grey pictures'. Colourfulness is that of Hasler and
+Suesstrunk (2003), as the mean of each photograph's over its truth's, and as the mean over the photographs, which is the
+papers'. "One sample" is the mean over all samples of a photograph, each measured alone.
+
+The Fréchet distance is that between the estimates (one a photograph) and the true pictures in the features of an
+independent ImageNet network (`eye.py`), where its packages are installed; so few pictures make it large, and
+comparable for the same photographs only.
 """
 
 from __future__ import annotations
@@ -16,18 +22,30 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from eye import Eye
 from models import load_fast
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 import scoreinv
 from scoreinv.imaging.colour import luma
 from scoreinv.imaging.files import read_picture
+from scoreinv.imaging.picture import Picture
+from scoreinv.tasks.evaluation import frechet_distance
 
 
-def photographs(folder: Path, count: int) -> list[np.ndarray]:
-    """HxWx3 float in [0, 1]."""
+def photographs(folder: Path, count: int, side: int | None) -> list[np.ndarray]:
+    """HxWx3 float in [0, 1]; with a side the middle square of each, reduced to it."""
     paths = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in {".jpg", ".png", ".webp", ".tif"}]
-    return [read_picture(path).rgb() for path in paths[:count]]
+    pictures = (read_picture(path) for path in paths[:count])
+    return [picture.rgb() if side is None else middle(picture, side) for picture in pictures]
+
+
+def middle(picture: Picture, side: int) -> np.ndarray:
+    """The middle square at side x side pixels, HxWx3 in [0, 1]."""
+    scale = side / min(picture.size)
+    height, width = (max(side, round(scale * extent)) for extent in picture.size)
+    top, left = (height - side) // 2, (width - side) // 2
+    return picture.resized_rgb(height, width)[top : top + side, left : left + side]
 
 
 def psnr(estimate: np.ndarray, truth: np.ndarray) -> float:
@@ -54,11 +72,13 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=18)
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--temperature", type=float)
+    parser.add_argument("--side", type=int)
     options = parser.parse_args()
-    prior = load_fast(options.model)
-    rows: dict[str, list[tuple[float, float, float]]] = {}
+    prior, eye = load_fast(options.model), independent_eye()
+    seen: dict[str, list[np.ndarray]] = {}
+    rows: dict[str, list[np.ndarray]] = {}
     greys, seconds, nfe = [], 0.0, 0
-    photos = photographs(options.folder, options.photos)
+    photos = photographs(options.folder, options.photos, options.side)
     for truth in photos:
         grey = luma(truth)
         flat = np.repeat(grey[..., None], 3, 2)
@@ -80,21 +100,46 @@ def main() -> None:
         for name, same in pictures.items():
             measured = [(psnr(p, truth) - base, difference(p, truth), colourfulness(p)) for p in same]
             gain, error, colours = np.mean(measured, axis=0)
-            rows.setdefault(name, []).append((gain, error, colours / colourfulness(truth)))
+            rows.setdefault(name, []).append(np.array([gain, error, colours, colours / colourfulness(truth)]))
+        if eye is not None:
+            for name, shown in {
+                "truth": truth,
+                "grey": flat,
+                **{name: same[0] for name, same in pictures.items()},
+            }.items():
+                seen.setdefault(name, []).append(eye.features(shown))
     base, base_difference = np.mean(greys, axis=0)
     print(f"{len(photos)} photographs, model {options.model}, {torch.get_num_threads()} threads")
     print(
-        f"grey: {base:.2f} dB, CIEDE2000 {base_difference:.2f}; "
+        f"grey: {base:.2f} dB, CIEDE2000 {base_difference:.2f}; colourfulness of the truth "
+        f"{np.mean([colourfulness(truth) for truth in photos]):.1f}; "
         f"{options.samples} samples of {nfe} evaluations: {seconds / len(photos):.1f} s a photo"
     )
-    print(f"{'estimate':<18}{'gain dB':>9}{'+-':>6}{'CIEDE2000':>11}{'change':>8}{'colourfulness':>15}")
+    print(
+        f"{'estimate':<18}{'gain dB':>9}{'+-':>6}{'CIEDE2000':>11}{'change':>8}{'colourfulness':>15}{'of truth':>10}"
+        f"{'Fréchet':>9}"
+    )
+    distances = {name: frechet_distance(np.array(some), np.array(seen["truth"])) for name, some in seen.items()}
+    if distances:
+        print(f"{'grey':<18}{'':>59}{distances['grey']:>9.2f}")
     for name, values in rows.items():
-        gains, differences, colours = np.array(values).T
+        gains, differences, colours, shares = np.array(values).T
         error = gains.std(ddof=1) / len(gains) ** 0.5
         change = differences.mean() / base_difference - 1
+        distance = f"{distances[name]:>9.2f}" if distances else ""
         print(
-            f"{name:<18}{gains.mean():>9.2f}{error:>6.2f}{differences.mean():>11.2f}{change:>8.1%}{colours.mean():>15.2f}"
+            f"{name:<18}{gains.mean():>9.2f}{error:>6.2f}{differences.mean():>11.2f}{change:>8.1%}{colours.mean():>15.1f}"
+            f"{shares.mean():>10.2f}{distance}"
         )
+
+
+def independent_eye() -> Eye | None:
+    """None where its packages are missing."""
+    try:
+        return Eye()
+    except ModuleNotFoundError as error:
+        print(f"no Fréchet distances: {error}")
+        return None
 
 
 if __name__ == "__main__":
