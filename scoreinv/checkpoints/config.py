@@ -68,8 +68,11 @@ class ModelConfig:
         if conditional and self.network.channels != 3:
             raise CheckpointError("a prior that takes observations is one of colour pictures")
         within("encoder_scale", self.encoder_scale, 0, 64)
-        if self.network.feature_channels != (FEATURES if self.encoder_scale else ()):
-            raise CheckpointError(f"a network takes feature_channels {list(FEATURES)} of an encoder, and none without")
+        taken = self.network.feature_channels
+        if bool(taken) != bool(self.encoder_scale) or (taken and taken != FEATURES[-len(taken) :]):
+            raise CheckpointError(
+                f"a network takes the last of feature_channels {list(FEATURES)} of an encoder, and none without"
+            )
         if self.encoder_scale and not (conditional and self.encoder_scale % self.preconditioning.luma_scale == 0):
             raise CheckpointError("encoder_scale is for priors that take observations, and a multiple of luma_scale")
         if isinstance(self.preconditioning, PaperVE) and not isinstance(self.sde, VE):

@@ -60,10 +60,12 @@ class ConditionalPrior(ScorePrior):
     def look(self, luma: Tensor) -> tuple[Tensor, ...]:
         """What grey pictures show: maps of features for `Conditioned`, one evaluation of the encoder.
 
+        Of the encoder's maps they are the coarsest, as many as the network has levels that take them.
+
         luma: (B, 1, H, W) in [0, 1], of sides that are multiples of 32, over all of each picture (`seen_size`).
 
         Raises InputError for a prior whose network takes no features.
         """
         if self.encoder is None:
             raise InputError("this model looks at no pictures: it was trained without an encoder")
-        return look(self.encoder, luma)
+        return look(self.encoder, luma)[-len(self.network.config.feature_channels) :]

@@ -99,6 +99,13 @@ def test_the_network_is_told_what_the_picture_shows(prior: ConditionalPrior) -> 
     torch.testing.assert_close(nothing.noise(x, 0.5), none)
 
 
+def test_a_network_of_few_levels_takes_the_coarsest_maps() -> None:
+    model = replace(CONFIG, network=replace(SHOWN, feature_channels=FEATURES[1:])).build()
+    maps = model.look(grey(64, 64))
+    assert [shown.shape for shown in maps] == [(1, FEATURES[1], 4, 4), (1, FEATURES[2], 2, 2)]
+    assert given(model, 16, 16, grey(64, 64)).noise(draw(1, 3, 16, 16), 0.5).isfinite().all()
+
+
 def test_windows_see_their_part_of_it(prior: ConditionalPrior) -> None:
     whole = given(prior, 16, 32, grey(64, 128))
     windows = whole.windows([(0, 0, 16, 16), (0, 16, 16, 16)], 2)
