@@ -7,7 +7,7 @@ from torch import Tensor
 from scoreinv.conditional.encoder import look, seen_size
 from scoreinv.errors import InputError
 from scoreinv.guess import Guess
-from scoreinv.networks.encoder import Encoder
+from scoreinv.networks.encoder import STRIDES, Encoder
 from scoreinv.networks.ncsnpp import NCSNpp
 from scoreinv.preconditioning import ResidualEDM
 from scoreinv.prior import RecommendedSampler, ScorePrior
@@ -56,6 +56,12 @@ class ConditionalPrior(ScorePrior):
     def seen_size(self, height: int, width: int) -> tuple[int, int]:
         """The size of the luma that `look` wants of a picture of height x width."""
         return seen_size(height, width, self.encoder_scale)
+
+    def feature_shapes(self, height: int, width: int) -> list[tuple[int, int, int]]:
+        """(C, h, w) of each map that `look` gives of a luma of height x width."""
+        channels = self.network.config.feature_channels
+        strides = STRIDES[-len(channels) :]
+        return [(count, height // stride, width // stride) for count, stride in zip(channels, strides, strict=True)]
 
     def look(self, luma: Tensor) -> tuple[Tensor, ...]:
         """What grey pictures show: maps of features for `Conditioned`, one evaluation of the encoder.

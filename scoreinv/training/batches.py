@@ -18,6 +18,7 @@ from scoreinv.prior import ScorePrior
 from scoreinv.sdes import SDE
 from scoreinv.training import draws
 from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, TrainingConfig
+from scoreinv.training.features import KeptFeatures, features_given
 from scoreinv.training.objectives import draw_times, importance, per_image_loss, per_image_loss_given
 from scoreinv.training.observations import FINE_WITHHELD, draw_observed, on_other_film
 from scoreinv.training.pictures import Pictures
@@ -37,6 +38,7 @@ class Batch:
         fine: (B, C, sH, sW), the pictures at the scale at which their luma is shown besides; NaN where it is not. None
             for priors that take no finer luma.
         seen: (B, 1, kH, kW) in [0, 1], the pictures' luma as it is shown to the encoder. None for priors without one.
+        crops: (B,) numbers of the pictures' crops, which are drawn again; None where every crop is new.
     """
 
     images: Tensor
@@ -47,6 +49,7 @@ class Batch:
     refined: Tensor | None = None
     fine: Tensor | None = None
     seen: Tensor | None = None
+    crops: Tensor | None = None
 
     def part(self, rows: slice) -> Batch:
         """Some of the pictures."""
@@ -57,13 +60,16 @@ class Batch:
         moved = {name: value.to(device, non_blocking=True) for name, value in vars(self).items() if value is not None}
         return replace(self, **moved | {"times": self.times})
 
-    def losses(self, objective: ObjectiveConfig, prior: ScorePrior) -> Tensor:
-        """The objective for each picture, (B,)."""
+    def losses(self, objective: ObjectiveConfig, prior: ScorePrior, kept: KeptFeatures | None = None) -> Tensor:
+        """The objective for each picture, (B,); kept: features of crops that were looked at before."""
         if self.observed is None:
             losses = per_image_loss(objective, prior, self.images, self.times, self.noise)
             return losses * importance(objective, prior.sde, self.times).to(losses)
+        features = None
+        if self.seen is not None:
+            features = features_given(self.observed, self.seen, prior.look, self.crops, kept)
         shown = (self.observed, self.refined)
-        above = (self.fine, self.seen)
+        above = (self.fine, features)
         return per_image_loss_given(objective, prior, self.images, *shown, self.times, self.noise, *above)
 
 
@@ -121,17 +127,22 @@ class BatchSource:
         times = draw_times(
             self.objective, self.sde, self.data_range, self.batch_size, draws.stream(self.seed, draws.TIMES, step)
         )
-        chosen = [self._picture(step * self.batch_size + index) for index in indices]
+        drawn = [self._picture(step * self.batch_size + index) for index in indices]
+        chosen = [picture for picture, _ in drawn]
+        # Crops that are drawn again are drawn by their own numbers, others by the place where they are used.
+        places = drawn if self.data.crops else [(step, index) for index in indices]
         channels = self.pictures.levels[0][0].shape[2]
         side = self._drawn_side
         images = np.empty((len(indices), side, side, channels), np.float32)
         noise = np.empty((len(indices), self.image_size, self.image_size, channels), np.float32)
         for row, index in enumerate(indices):
-            self._draw(chosen[row], draws.stream(self.seed, draws.PICTURE, step, index), images[row])
+            self._draw(chosen[row], draws.stream(self.seed, draws.PICTURE, *places[row]), images[row])
             draws.stream(self.seed, draws.NOISE, step, index).standard_normal(dtype=np.float32, out=noise[row])
         labels = self.pictures.labels
         pictures = torch.from_numpy(images).permute(0, 3, 1, 2)
-        shown = {} if self.observations is None else self._shown(step, indices, pictures)
+        shown = {} if self.observations is None else self._shown(step, indices, places, pictures)
+        if self.data.crops:
+            shown["crops"] = torch.tensor([picture * self.data.crops + crop for picture, crop in drawn])
         return Batch(
             _reduced(pictures, self._drawn_scale),
             times[part],
@@ -140,16 +151,17 @@ class BatchSource:
             **shown,
         )
 
-    def _shown(self, step: int, indices: range, pictures: Tensor) -> dict[str, Tensor]:
+    def _shown(self, step: int, indices: range, places: list[tuple[int, int]], pictures: Tensor) -> dict[str, Tensor]:
         """What is shown of the pictures, of which some get the luma of another film."""
         streams = [draws.stream(self.seed, draws.OBSERVED, step, index) for index in indices]
         shown = [draw_observed(self.observations, self.image_size, stream) for stream in streams]
         observed, refined = zip(*shown, strict=True)
         values = {"observed": torch.from_numpy(np.stack(observed)), "refined": torch.tensor(refined)}
         withheld = torch.tensor([self.luma_scale > 1 and stream.random() < FINE_WITHHELD for stream in streams])
-        for row, stream in enumerate(streams):
-            if observed[row][0].any() and stream.random() < self.observations.other_films:
-                self._put_on_other_film(pictures[row], stream)
+        for row, place in enumerate(places):
+            film = draws.stream(self.seed, draws.FILM, *place)
+            if observed[row][0].any() and film.random() < self.observations.other_films:
+                self._put_on_other_film(pictures[row], film)
         if self.luma_scale > 1:
             fine = _reduced(pictures, self._drawn_scale // self.luma_scale)
             values["fine"] = torch.where(withheld[:, None, None, None], torch.nan, fine)
@@ -174,11 +186,11 @@ class BatchSource:
     def _drawn_side(self) -> int:
         return self.image_size * self._drawn_scale
 
-    def _picture(self, position: int) -> int:
-        """The picture at a position of the endless sequence of shuffled passes over the pictures."""
+    def _picture(self, position: int) -> tuple[int, int]:
+        """The picture at a position of the endless sequence of shuffled passes over them, and which of its crops."""
         groups = self._groups
-        count = sum(taken for _, taken in groups)
-        return int(_order(self.seed, position // count, groups)[position % count])
+        number, place = divmod(position, sum(taken for _, taken in groups))
+        return int(_order(self.seed, number, groups)[place]), number % max(1, self.data.crops)
 
     @cached_property
     def _groups(self) -> tuple[tuple[int, int], ...]:

@@ -31,6 +31,8 @@ class DataConfig:
         least_zoom: of `zooms`, side of the smallest square, as a share of the picture's shorter side.
         shares: of folders of the source, how much of their pictures each pass takes, drawn anew: sets of few subjects
             need not crowd out the others. ((folder, share), ...), each share in (0, 1]; of other folders all.
+        crops: of each picture, drawn once and shown in turn, one each pass: what an encoder makes of them is then
+            computed once and kept in the run's folder. 0: every pass draws new ones.
         flip: mirror every second picture.
         shift: move each drawn picture by up to so many pixels both ways, reflected at its borders.
         dequantise: values (k + u) / 256 with u uniform on [0, 1) instead of k / 255.
@@ -46,6 +48,7 @@ class DataConfig:
     scales: tuple[float, ...] = (1.0, 0.7, 0.5, 0.35, 0.25)
     least_zoom: float = 0.5
     shares: tuple[tuple[str, float], ...] = ()
+    crops: int = 0
     flip: bool = True
     shift: int = 0
     dequantise: bool = False
@@ -60,6 +63,7 @@ class DataConfig:
         require(all(0 < share <= 1 for _, share in self.shares), "data.shares must lie in (0, 1]")
         require(self.source != "", "data.source is empty: name a folder or a zip file, or leave it out")
         require(bool(self.scales) and all(0 < scale <= 1 for scale in self.scales), "data.scales must lie in (0, 1]")
+        require(0 <= self.crops <= 1000, "data.crops must be 0 to 1000")
         require(1 <= self.detail_candidates <= 1000, "data.detail_candidates must be 1 to 1000")
         require(0 <= self.shift <= 1000, "data.shift must be 0 to 1000 pixels")
         require(0 <= self.holdout_fraction < 1, "data.holdout_fraction must lie in [0, 1)")

@@ -11,6 +11,7 @@ from pathlib import Path
 from scoreinv.checkpoints.files import read_metadata
 from scoreinv.errors import InputError
 from scoreinv.training.config import TrainingConfig, read_config
+from scoreinv.training.features import is_kept
 from scoreinv.training.lock import locked
 from scoreinv.training.pictures import is_cache
 from scoreinv.training.state import SavedRun
@@ -22,7 +23,7 @@ _FILES = {
     "state": r"\d{9}\.safetensors",
     "snapshots": r"step-\d{9}\.safetensors",
     "samples": r"step-\d{9}\.png",
-    "cache": r"pictures\.(bin|json)",
+    "cache": r"(pictures|features)\.(bin|json)",
 }
 """Names of a run's files, in its folder and those below it."""
 
@@ -67,6 +68,8 @@ class RunFolder:
             others = self._files()
         if not is_cache(self.cache):
             others.append(self.cache / "pictures.bin")
+        if not is_kept(self.cache):
+            others.append(self.cache / "features.bin")
         if others and not overwrite:
             ways = "--overwrite replaces it, --out names another folder"
             ways = f"--resume goes on with it, {ways}" if own and not resume else ways

@@ -19,17 +19,23 @@ from scoreinv.prior import ScorePrior
 from scoreinv.training import draws
 from scoreinv.training.batches import Batch
 from scoreinv.training.config import TrainingConfig
+from scoreinv.training.features import KeptFeatures
 from scoreinv.training.grid import write_samples
 
 Trained = TypeVar("Trained", ScorePrior, NoiseClassifier)
 
 
 class Learner(ABC, Generic[Trained]):
-    """A model under training, or the same model with its averaged weights."""
+    """A model under training, or the same model with its averaged weights.
+
+    Attributes:
+        kept: features of crops that were looked at before; None where nothing is kept.
+    """
 
     def __init__(self, config: TrainingConfig, model: Trained) -> None:
         self.config = config
         self.model = model
+        self.kept: KeptFeatures | None = None
 
     @property
     def network(self) -> nn.Module:
@@ -62,7 +68,7 @@ class ScoreLearner(Learner[ScorePrior]):
         return ScoreLearner(self.config, self.model.over(network))
 
     def losses(self, batch: Batch) -> Tensor:
-        return batch.losses(self.config.objective, self.model)
+        return batch.losses(self.config.objective, self.model, self.kept)
 
     def measures(self, batch: Batch) -> dict[str, Tensor]:
         found = {"validation": self.losses(batch)}

@@ -71,7 +71,7 @@ def per_image_loss_given(
     t: Tensor,
     z: Tensor,
     fine: Tensor | None = None,
-    seen: Tensor | None = None,
+    features: tuple[Tensor, ...] | None = None,
 ) -> Tensor:
     """`per_image_loss` of a conditional prior's prediction given what is shown of x0.
 
@@ -79,25 +79,14 @@ def per_image_loss_given(
         observed: (B, 3, H, W), 0 or 1, the components of x0 that are shown.
         refined: (B,) bool, whether x0 is shown at half the size besides.
         fine: x0 at `luma_scale` times the size, whose luma is shown where x0's is; NaN where not. None: nowhere.
-        seen: its luma as the encoder is shown it, (B, 1, H, W) in [0, 1], of the pictures whose luma is shown wholly.
-            None: of none.
+        features: maps of what x0's luma shows, each (B, C, h, w), zeros where it was not looked at. None: nowhere.
     """
     reading, picture = prior.preconditioning, centre(x0, prior.data_range)
     coarse = torch.where(refined[:, None, None, None], block_means(picture), torch.nan)
     above = None if fine is None else centre(fine, prior.data_range)
-    guess = reading.guess(picture, observed, coarse, above)
-    if seen is not None:
-        guess = replace(guess, features=_features(prior, seen, observed[:, 0].flatten(1).all(1)))
+    guess = replace(reading.guess(picture, observed, coarse, above), features=features)
     error = prior.noise_given(prior.sde.perturb(x0, t, z), t, guess) - z
     return _reduced(objective, error) / reading.expected_error(x0, t, prior.sde, prior.data_range, guess)
-
-
-def _features(prior: ConditionalPrior, seen: Tensor, whole: Tensor) -> tuple[Tensor, ...] | None:
-    """What the encoder makes of the pictures whose luma is shown as a `whole` (B,); zeros for the others."""
-    if not whole.any():
-        return None
-    shown = prior.look(seen[whole])
-    return tuple(value.new_zeros(len(seen), *value.shape[1:]).index_put((whole,), value) for value in shown)
 
 
 def importance(objective: ObjectiveConfig, sde: SDE, t: Tensor) -> Tensor:

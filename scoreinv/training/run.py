@@ -29,6 +29,7 @@ from scoreinv.training.batches import Batch, BatchSource
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.distributed import World
 from scoreinv.training.ema import averaged
+from scoreinv.training.features import KeptFeatures
 from scoreinv.training.folder import RunFolder
 from scoreinv.training.learners import Learner, make_learner
 from scoreinv.training.meter import Meter
@@ -91,6 +92,8 @@ class Run:
         training, held_out = split(pictures, config.data)
         self.source = BatchSource.of(config, training, config.batch_size, config.seed)
         self.held_out = self._held_out(held_out)
+        if config.data.crops and config.encoder_scale:
+            self.learner.kept = self._kept_features(pictures)
         self.metrics, record = JsonLines(folder.metrics), JsonLines(folder.schedule)
         if world.leads:
             self._begin(record, resume=resume)
@@ -259,6 +262,20 @@ class Run:
             # The processes must agree on it, and a resumed run with those before: `auto` is measured.
             bfloat16 = bool(self.world.agreed(float(uses_bfloat16(config.precision, self.world.device))))
         return SavedRun(config, name or _name(config, pictures, self.state.network), pictures.digest, bfloat16)
+
+    def _kept_features(self, pictures: Pictures) -> KeptFeatures:
+        """What the encoder made of the run's crops so far; the first process looks for it before the others."""
+        if not self.world.leads:
+            self.world.agreed(0)
+        key = hashlib.sha256(json.dumps([self.config.settled(), pictures.digest]).encode()).hexdigest()
+        side = self.config.model.image_size * self.config.encoder_scale
+        try:
+            kept = KeptFeatures(self.folder.cache, key, self.learner.model.feature_shapes(side, side))
+        except OSError as error:
+            raise InputError(f"{self.folder.cache}: cannot be written: {error.strerror}") from error
+        if self.world.leads:
+            self.world.agreed(0)
+        return kept
 
     def _held_out(self, pictures: Pictures) -> Batch | None:
         count = self.config.validated_images

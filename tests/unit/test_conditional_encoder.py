@@ -25,6 +25,7 @@ from scoreinv.sdes import VE
 from scoreinv.tasks.colorization import colorize
 from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import DataConfig, ObservationConfig, TrainingConfig
+from scoreinv.training.features import KeptFeatures, features_given
 from scoreinv.training.loop import train
 from scoreinv.training.objectives import per_image_loss_given
 from scoreinv.training.observations import on_other_film
@@ -135,9 +136,9 @@ def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ConditionalP
     observed = torch.zeros(2, 3, 16, 16, dtype=torch.bool)
     observed[:, 0] = True
     observed[1, 0, 3, 4] = False
-    seen, other = grey(64, 64).expand(2, -1, -1, -1), grey(64, 64, seed=1).expand(2, -1, -1, -1)
+    shown = [features_given(observed, grey(64, 64, seed).expand(2, -1, -1, -1), prior.look) for seed in (0, 1)]
     first, second = (
-        per_image_loss_given(objective, prior, x0, observed, NOT_REFINED, t, z, None, shown) for shown in (seen, other)
+        per_image_loss_given(objective, prior, x0, observed, NOT_REFINED, t, z, None, features) for features in shown
     )
     unseen = per_image_loss_given(objective, prior, x0, observed, NOT_REFINED, t, z)
     assert abs(first[0] - second[0]) > 1e-4
@@ -158,6 +159,76 @@ def test_a_prior_is_trained_with_it_and_saved_without_the_encoder(photographs: P
     path = tmp_path / "run" / "model.safetensors"
     assert path.stat().st_size < 1e6  # the encoder has 19 MB
     assert read_metadata(path)[0].network.feature_channels == FEATURES
+
+
+def test_crops_that_are_drawn_again_are_the_same_and_looked_at_once(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = training(photographs)
+    config = replace(
+        config,
+        data=replace(config.data, crops=2, holdout_fraction=0.0),
+        observations=replace(config.observations, nothing=0.0, gray=0.9, hints=0.1, damaged_gray=0.0),
+        optimizer=replace(config.optimizer, anneal="constant"),  # so that 5 steps are the first of 8
+        steps=8,
+        validation_images=0,
+    )
+    pictures = load_pictures(config.data, config.drawn_side, 3)
+    source = BatchSource.of(config, pictures, 8, 0)  # a pass each
+    first, second, third = (source.batch(step) for step in range(3))
+    back = [first.crops.tolist().index(crop) for crop in third.crops.tolist()]
+    assert sorted(second.crops.tolist()) == [2 * number + 1 for number in range(8)]
+    assert torch.equal(first.seen[back], third.seen)
+    assert torch.equal(first.images[back], third.images)
+    assert not torch.equal(first.noise[back], third.noise)
+    looked_at = []
+    look = ConditionalPrior.look
+    monkeypatch.setattr(ConditionalPrior, "look", lambda self, luma: (looked_at.append(len(luma)), look(self, luma))[1])
+    train(config, tmp_path / "run")
+    assert sum(looked_at) == 16  # of 32 that were shown
+    stopped = train(replace(config, steps=5), tmp_path / "parts").trained
+    resumed = train(config, tmp_path / "parts", resume=True).trained
+    whole = load_model(tmp_path / "run" / "model.safetensors")
+    assert sum(looked_at) == 32
+    for one, other in zip(resumed.network.parameters(), whole.network.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert not all(map(torch.equal, stopped.network.parameters(), whole.network.parameters()))
+
+
+def test_features_are_kept_as_they_were_until_the_crops_are_others(prior: ConditionalPrior, tmp_path: Path) -> None:
+    shapes = prior.feature_shapes(64, 64)
+    seen = torch.cat([grey(64, 64, seed) for seed in range(3)])
+    fresh = prior.look(seen)
+    assert [part.shape[1:] for part in fresh] == shapes
+    kept = KeptFeatures(tmp_path, "one", shapes)
+    for part, expected in zip(kept.of([7, 2], seen[:2], prior.look), fresh, strict=True):
+        torch.testing.assert_close(part, expected[:2], rtol=2e-3, atol=2e-3)  # of float16
+    again = KeptFeatures(tmp_path, "one", shapes)
+    written = again.of([2, 7], seen[[1, 0]], lambda luma: pytest.fail("these are kept"))
+    for part, expected in zip(written, kept.of([2, 7], seen[[1, 0]], prior.look), strict=True):
+        assert torch.equal(part, expected)
+    with (tmp_path / "features.bin").open("r+b") as file:
+        file.truncate((tmp_path / "features.bin").stat().st_size - 64)  # killed in the midst of the last row
+    looked_at = []
+    again.of([2, 7], seen[[1, 0]], lambda luma: (looked_at.append(len(luma)), prior.look(luma))[1])
+    KeptFeatures(tmp_path, "another", shapes).of(
+        [2], seen[1:2], lambda luma: (looked_at.append(len(luma)), prior.look(luma))[1]
+    )
+    assert looked_at == [1, 1]
+
+
+def test_a_full_disk_ends_the_keeping_of_features_and_no_training(
+    prior: ConditionalPrior, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = KeptFeatures(tmp_path, "one", prior.feature_shapes(64, 64))
+    kept._path = Path("/dev/full")
+    if not kept._path.exists():
+        pytest.skip("there is no device that is always full")
+    for _ in range(2):
+        kept._write(0, torch.ones(sum(kept._sizes), dtype=torch.float16))
+    assert [record.message for record in caplog.records] == [
+        "/dev/full: no more features are kept: No space left on device"
+    ]
 
 
 def test_a_model_without_an_encoder_says_so_nowhere(tmp_path: Path) -> None:

@@ -58,6 +58,8 @@ OTHERS = [
     "samples/step-000000002.png",
     "cache/pictures.json",
     "cache/pictures.bin",
+    "cache/features.json",
+    "cache/features.bin",
 ]
 
 

@@ -1,0 +1,116 @@
+"""What an encoder makes of training pictures: computed once for each crop that is drawn again, and kept in a file."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scoreinv.checkpoints.files import atomic_write
+
+_log = logging.getLogger(__name__)
+
+Maps = tuple[Tensor, ...]
+
+
+class KeptFeatures:
+    """Maps of features by the number of their crop, as float16 in the file `features.bin` of a folder.
+
+    Only what was written takes room on the disk. A row that was not written, or not to its end, ends with zeros, which
+    no map does: its last channel is not 0 everywhere. `features.json` says what the file is of; that of other crops is
+    replaced. Once the disk is full nothing more is kept.
+
+    Arguments:
+        folder: of the file; made when it is not there.
+        key: a hash of all that decides what a crop shows.
+        shapes: (C, h, w) of each map of a crop.
+    """
+
+    def __init__(self, folder: Path, key: str, shapes: Sequence[tuple[int, int, int]]) -> None:
+        self._path = folder / "features.bin"
+        self._shapes = shapes
+        self._sizes = [math.prod(shape) for shape in shapes]
+        self._full = False
+        about, description = folder / "features.json", json.dumps({"key": key})
+        if not self._path.exists() or not about.exists() or about.read_text() != description:
+            folder.mkdir(parents=True, exist_ok=True)
+            about.unlink(missing_ok=True)  # first, so that it never describes another run's file
+            self._path.write_bytes(b"")
+            with atomic_write(about) as temporary:
+                temporary.write_text(description)
+
+    def of(self, crops: Sequence[int], seen: Tensor, look: Callable[[Tensor], Maps]) -> Maps:
+        """The maps (B, C, h, w) of some crops, of which `seen` (B, ...) is what the encoder is shown.
+
+        look: the encoder, for those that are not kept yet. What it gives is rounded as if it had been kept.
+        """
+        rows = [self._read(crop) for crop in crops]
+        missing = [place for place, row in enumerate(rows) if row is None]
+        if missing:
+            found = torch.cat([part.flatten(1) for part in look(seen[missing])], dim=1).half().cpu()
+            for place, row in zip(missing, found, strict=True):
+                rows[place] = row
+                self._write(crops[place], row)
+        parts = torch.stack(rows).to(seen).split(self._sizes, dim=1)
+        return tuple(part.unflatten(1, shape) for part, shape in zip(parts, self._shapes, strict=True))
+
+    def _read(self, crop: int) -> Tensor | None:
+        count = sum(self._sizes)
+        with self._path.open("rb") as file:
+            file.seek(2 * count * crop)
+            row = torch.frombuffer(bytearray(file.read(2 * count)).ljust(2 * count, b"\0"), dtype=torch.float16)
+        channel = self._shapes[-1][1] * self._shapes[-1][2]
+        return row if row[-channel:].any() else None
+
+    def _write(self, crop: int, row: Tensor) -> None:
+        if self._full:
+            return
+        values = row.numpy().astype(np.float16)
+        try:
+            with self._path.open("r+b") as file:
+                file.seek(crop * values.nbytes)
+                file.write(values.tobytes())
+        except OSError as error:
+            self._full = True
+            _log.warning("%s: no more features are kept: %s", self._path, error.strerror)
+
+
+def is_kept(folder: Path) -> bool:
+    """Whether `features.bin` and `features.json` in a folder, where they are there, are of `KeptFeatures`."""
+    try:
+        about = json.loads((folder / "features.json").read_text())
+    except FileNotFoundError:
+        return not (folder / "features.bin").exists()
+    except (OSError, ValueError):
+        return False
+    return isinstance(about, dict) and about.keys() == {"key"}
+
+
+def features_given(
+    observed: Tensor,
+    seen: Tensor,
+    look: Callable[[Tensor], Maps],
+    crops: Tensor | None = None,
+    kept: KeptFeatures | None = None,
+) -> Maps | None:
+    """Maps (B, C, h, w) of the pictures whose luma is shown as a whole, zeros for the others; None without any.
+
+    Arguments:
+        observed: (B, 3, H, W), the components of the pictures that are shown.
+        seen: what the encoder is shown of each, (B, 1, kH, kW).
+        look: the encoder.
+        crops: numbers of the pictures' crops in `kept`; None where they are new.
+        kept: what was computed before; None for nothing.
+    """
+    whole = observed[:, 0].flatten(1).all(1)
+    if not whole.any():
+        return None
+    again = kept is not None and crops is not None
+    shown = kept.of(crops[whole].tolist(), seen[whole], look) if again else look(seen[whole])
+    return tuple(value.new_zeros(len(seen), *value.shape[1:]).index_put((whole,), value) for value in shown)
