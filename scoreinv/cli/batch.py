@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from scoreinv.cli.messages import emit, notice, warn
 from scoreinv.cli.outputs import STREAM, Job, Plan, check_outputs, check_source, output_folders
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import Session
-from scoreinv.cli.streams import say
+from scoreinv.cli.streams import say, say_traceback
 from scoreinv.errors import ExistsError, InputError
 from scoreinv.text import printable
 
@@ -187,7 +186,7 @@ def failure(source: str, error: Exception, settings: Settings, *, batch: bool) -
     message, shown = describe(error), printable(source)
     emit(settings, {"input": source, "error": message})
     if settings.debug:
-        say("".join(traceback.format_exception(error)).rstrip("\n"))
+        say_traceback(error)
     say(f"scoreinv: error: {message if shown in message else f'{shown}: {message}'}")
     return 1
 

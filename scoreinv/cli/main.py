@@ -54,13 +54,11 @@ def _run(arguments: list[str], signals: Signals) -> int:
 def _failed(error: Exception, arguments: list[str]) -> int:
     """Say what went wrong; returns the exit status."""
     from scoreinv.cli.failures import describe, exit_status
-    from scoreinv.cli.streams import put, say
+    from scoreinv.cli.streams import put, say, say_traceback
     from scoreinv.errors import ScoreinvError
 
     if "--debug" in arguments:
-        import traceback
-
-        say("".join(traceback.format_exception(error)).rstrip("\n"))
+        say_traceback(error)
     message = describe(error)
     if "--json" in arguments:
         import json

@@ -7,7 +7,6 @@ from typing import Any
 
 from scoreinv.cli.common import Settings
 from scoreinv.cli.streams import put, say
-from scoreinv.text import printable
 
 
 def emit(settings: Settings, record: dict[str, Any]) -> None:
@@ -19,9 +18,9 @@ def emit(settings: Settings, record: dict[str, Any]) -> None:
 def notice(settings: Settings, text: str) -> None:
     """A line for a person on stderr, unless quiet or machine-read."""
     if not settings.quiet and not settings.json:
-        say(f"scoreinv: {printable(text)}")
+        say(f"scoreinv: {text}")
 
 
 def warn(text: str) -> None:
     """A line on stderr about something that was not done as one may expect."""
-    say(f"scoreinv: warning: {printable(text)}")
+    say(f"scoreinv: warning: {text}")

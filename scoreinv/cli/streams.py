@@ -10,6 +10,7 @@ import sys
 from typing import TextIO
 
 from scoreinv.errors import ScoreinvError
+from scoreinv.text import printable
 
 _ESCAPED = "scoreinv.escaped"
 
@@ -60,8 +61,8 @@ def _escaped(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def put(text: str) -> None:
-    """A line on stdout, at once; raises as `flush`."""
-    sys.stdout.write(f"{text}\n")
+    """A line on stdout, at once, shown as `printable`; raises as `flush`."""
+    sys.stdout.write(f"{printable(text)}\n")
     flush()
 
 
@@ -76,12 +77,23 @@ def flush() -> None:
 
 
 def say(text: str) -> None:
-    """A line on stderr; a stderr that cannot take it is given up: what was to be done matters more."""
+    """A line on stderr, shown as `printable`.
+
+    A stderr that cannot take it is given up: what was to be done matters more.
+    """
     try:
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{printable(text)}\n")
         sys.stderr.flush()
     except OSError:
         give_up(sys.stderr)
+
+
+def say_traceback(error: BaseException) -> None:
+    """The lines of an error's traceback on stderr."""
+    import traceback
+
+    for line in "".join(traceback.format_exception(error)).rstrip("\n").split("\n"):
+        say(line)
 
 
 def give_up(stream: TextIO) -> None:

@@ -218,6 +218,16 @@ def test_names_with_control_characters_are_shown_escaped(scoreinv, mask, tmp_pat
     done = scoreinv("sample", "-n", 1, "-o", name, "--overwrite")
     assert (done.code, done.err.count("\n")) == (0, 1)
     assert f"in {shown}" in done.err
+    Image.fromarray(photo_array()).convert("P").save(tmp_path / f"p{name}")
+    logged = scoreinv("inpaint", f"p{name}", "--mask", mask)
+    assert (logged.code, logged.err.count(f"p{shown}: ")) == (0, 1)  # palette colours are converted, which is logged
+    Image.fromarray(photo_array(8, 8)).save(tmp_path / name)
+    listed = scoreinv("likelihood", name, "--rtol", 1e-1)
+    assert listed.out.endswith(f"bits/dim  {shown}\n")
+    traced = scoreinv("likelihood", f"x{name}", "--debug")
+    assert (traced.code, shown in traced.err) == (2, True)
+    for outcome in (logged, listed, traced):
+        assert not {"\x1b", "\u202e"} & set(outcome.out + outcome.err)
 
 
 def test_signals_are_noted_for_the_time_of_a_command(scoreinv):
