@@ -310,7 +310,7 @@ class TrainingConfig:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> TrainingConfig:
         """Parts and entries left out take their defaults; raises InputError naming an unknown or bad one."""
-        if data.get("model") is None:
+        if not isinstance(data, dict) or data.get("model") is None:
             raise InputError("the training configuration lacks 'model'")
         given = {name: data[name] for name in _PARTS if data.get(name) is not None}
         parts = {name: build_dataclass(_PARTS[name], part, name) for name, part in given.items()}

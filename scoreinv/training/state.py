@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from scoreinv.checkpoints.files import atomic_write
+from scoreinv.checkpoints.validation import build_dataclass, in_file, parse_json
+from scoreinv.checks import require
 from scoreinv.errors import InputError
 from scoreinv.training.config import TrainingConfig
 
@@ -62,10 +64,11 @@ class TrainingState:
             module.load_state_dict({name[len(part) :]: v for name, v in tensors.items() if name.startswith(part)})
         self.average.n_averaged.fill_(step)
         for name, parameter in self.network.named_parameters():
-            if f"exp_avg.{name}" not in tensors:
+            if not any(f"{key}.{name}" in tensors for key in _MOMENTS):
                 continue
             # The fused kernel goes over raw memory: moments must lie as their parameter does.
-            moments = {key: torch.empty_like(parameter).copy_(tensors[f"{key}.{name}"]) for key in _MOMENTS}
+            saved = {key: tensors[f"{key}.{name}"].view(parameter.shape) for key in _MOMENTS}
+            moments = {key: torch.empty_like(parameter).copy_(value) for key, value in saved.items()}
             count = torch.tensor(float(step), device=parameter.device)
             self.optimizer.state[parameter] = {"step": count, **moments}
         self.step, self.seconds = step, seconds
@@ -93,6 +96,20 @@ class SavedRun:
         return {"config": self.config.to_dict(), **about}
 
 
+@dataclass(frozen=True)
+class _About:
+    """What a state says of itself, beside its run's configuration."""
+
+    step: int
+    seconds: float
+    run: str | None = None
+    pictures: str | None = None
+    bfloat16: bool | None = None
+
+    def __post_init__(self) -> None:
+        require(self.step >= 0 and self.seconds >= 0, "step and seconds must not be negative")
+
+
 def save_state(folder: Path, state: TrainingState, run: SavedRun) -> None:
     """Write a new file of the state, and remove all but it and the one before; OSError leaves the older ones intact."""
     folder.mkdir(exist_ok=True)
@@ -113,25 +130,27 @@ def saved_states(folder: Path) -> bool:
 
 
 def load_state(folder: Path, state: TrainingState) -> SavedRun | None:
-    """Restore the newest readable state; return what it says of its run, or None without any."""
+    """Restore the newest readable state; return what it says of its run, or None without any.
+
+    Raises InputError when it is of another model, or its configuration is none of this version's.
+    """
     for path in reversed(_files(folder)):
         try:
             with safe_open(path, framework="pt") as file:
-                about = json.loads(file.metadata()["about"])
+                content = parse_json((file.metadata() or {}).get("about", ""))
+                saved = content.pop("config", None)
+                about = build_dataclass(_About, content)
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            saved, step, seconds = about["config"], int(about["step"]), float(about["seconds"])
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        except (SafetensorError, OSError, InputError) as error:
             _log.warning("%s is unreadable and passed over: %s", path, error)
             continue
+        with in_file(path):
+            config = TrainingConfig.from_dict(saved)
         try:
-            state.restore(tensors, step, seconds)
+            state.restore(tensors, about.step, about.seconds)
         except (RuntimeError, KeyError) as error:
             raise InputError(f"{path}: this state is of another model than the configuration's") from error
-        try:
-            config = TrainingConfig.from_dict(saved)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from error
-        return SavedRun(config, about.get("run"), about.get("pictures"), about.get("bfloat16"))
+        return SavedRun(config, about.run, about.pictures, about.bfloat16)
     return None
 
 

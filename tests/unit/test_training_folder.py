@@ -301,6 +301,86 @@ def test_two_saved_states_are_kept_and_never_the_unreadable_instead(config: Trai
     assert sorted(path.name for path in states.iterdir()) == ["000000001.safetensors", "000000002.safetensors"]
 
 
+def _rewrite(path: Path, about: str | None = None, change: Callable[[dict[str, Tensor]], object] = dict) -> None:
+    """A state with other words about its run, or other tensors."""
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path, metadata if about is None else {"about": about})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"step": None},
+        {"step": "2"},
+        {"step": 2.5},
+        {"step": -1},
+        {"step": 2**70},
+        {"step": True},
+        {"seconds": []},
+        {"seconds": -1.0},
+        {"seconds": float("nan")},
+        {"run": 7},
+        {"pictures": {"a": 1}},
+        {"bfloat16": "yes"},
+        {"of": "another program"},
+        "",
+        "{",
+        "[]",
+        "null",
+        "[" * 100_000,
+    ],
+    ids=lambda change: str(change)[:30],
+)
+def test_a_state_that_says_nonsense_of_itself_is_passed_over_in_one_line(
+    config: TrainingConfig, out: Path, caplog: pytest.LogCaptureFixture, change: dict | str
+) -> None:
+    train(config, out)
+    state = out / "state/000000002.safetensors"
+    with safe_open(state, framework="pt") as file:
+        about = json.loads(file.metadata()["about"])
+    _rewrite(state, change if isinstance(change, str) else json.dumps(about | change))
+    before = _files(out)
+    caplog.clear()
+    with pytest.raises(InputError, match="is there already, and this run has not written it") as refused:
+        train(replace(config, steps=3), out, resume=True)
+    assert "\n" not in str(refused.value)
+    assert [record.getMessage().count("\n") for record in caplog.records] == [0]
+    assert "000000002.safetensors is unreadable and passed over: " in caplog.text
+    assert _files(out) == before
+
+
+@pytest.mark.parametrize("change", [None, 7, [], {}, {"model": 3}, {"model": {}, "steps": "many"}], ids=str)
+def test_a_state_without_a_configuration_of_ours_is_refused(config: TrainingConfig, out: Path, change: object) -> None:
+    train(config, out)
+    state = out / "state/000000002.safetensors"
+    with safe_open(state, framework="pt") as file:
+        about = json.loads(file.metadata()["about"])
+    _rewrite(state, json.dumps(about | {"config": change}))
+    with pytest.raises(InputError, match=r"^\S*000000002\.safetensors: [^\n]*$"):
+        train(replace(config, steps=3), out, resume=True)
+
+
+def test_a_state_with_other_tensors_is_refused(config: TrainingConfig, out: Path) -> None:
+    train(config, out)
+    state = out / "state/000000002.safetensors"
+    whole = state.read_bytes()
+
+    def cut(tensors: dict[str, Tensor], name: str) -> None:
+        tensors[name] = tensors[name].flatten()[:1].clone()
+
+    names = load_file(state)
+    for part in ("network.", "average.", "exp_avg.", "exp_avg_sq."):
+        name = next(name for name, value in names.items() if name.startswith(part) and value.numel() > 1)
+        for change in (lambda tensors, name=name: cut(tensors, name), lambda tensors, name=name: tensors.pop(name)):
+            _rewrite(state, change=change)
+            with pytest.raises(InputError, match=r"000000002\.safetensors: this state is of another model"):
+                train(replace(config, steps=3), out, resume=True)
+            state.write_bytes(whole)
+
+
 def test_whatever_a_callback_raises_the_state_is_saved(
     config: TrainingConfig, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
