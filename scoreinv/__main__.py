@@ -1,8 +1,19 @@
-"""`python -m scoreinv` is the command line."""
+"""`scoreinv` and `python -m scoreinv` are the command line."""
+
+from __future__ import annotations
 
 import sys
 
-from scoreinv.cli.main import main
+
+def main() -> int:
+    """Run the command line on `sys.argv`; returns the exit status, also where Ctrl-C comes before its first lines."""
+    try:
+        from scoreinv.cli.main import main as run
+    except KeyboardInterrupt:
+        sys.stderr.write("scoreinv: interrupted\n")
+        return 130
+    return run()
+
 
 if __name__ == "__main__":
     sys.exit(main())
