@@ -18,10 +18,11 @@ import torch
 from PIL import Image
 
 from scoreinv.arguments import check_callback, check_choice, check_flag, check_number
+from scoreinv.colour import GREY_WEIGHTS, luma
 from scoreinv.errors import InputError, SettingError
 from scoreinv.guidance.orientations import MIRRORED
 from scoreinv.imaging.arrays import pictures_from_api
-from scoreinv.imaging.colour import GREY_WEIGHTS, STRAY_CHROMA, luma
+from scoreinv.imaging.colour import STRAY_CHROMA
 from scoreinv.imaging.hints import KnownColours, hints_from_picture, present_colours
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import is_tinted, without_tint

@@ -18,13 +18,15 @@ import numpy as np
 import torch
 
 from scoreinv.arguments import check_callback, check_number
+from scoreinv.boxes import Box
+from scoreinv.colour import luma
 from scoreinv.guess import interpolate
 from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.guidance.orientations import ALL
 from scoreinv.imaging.arrays import pictures_from_api
-from scoreinv.imaging.colour import STRAY_CHROMA, is_gray, luma
+from scoreinv.imaging.colour import STRAY_CHROMA, is_gray
 from scoreinv.imaging.masks import DEFAULT_THRESHOLD, as_holes, observed_from_hole
-from scoreinv.imaging.picture import Box, Fill, Picture
+from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.imaging.regions import Region, blocks, halvings, hole_regions
 from scoreinv.operators import mask as mask_operator
 from scoreinv.prior import ScorePrior

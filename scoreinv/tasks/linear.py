@@ -19,11 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scoreinv.boxes import Box
 from scoreinv.errors import Cancelled, InputError
 from scoreinv.guidance import DDNM, DPS, MMPS, ConstrainedPC, DiffPIR, PiGDM, Tiled
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators import LinearOperator, crop
-from scoreinv.prior import Box, Prior, PriorWrapper, ScorePrior
+from scoreinv.prior import Prior, PriorWrapper, ScorePrior
 from scoreinv.samplers import DDRM, PC, HalfQuadratic, Multistep, NoiseStream, State
 from scoreinv.sdes import as_time, broadcast, time_at
 from scoreinv.tasks.common import (
