@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scoreinv.checks import each_within, require, within
+from scoreinv.colour import colour_basis, grey_weights
 from scoreinv.guess import Guess, interpolate
-from scoreinv.imaging.colour import colour_basis, grey_weights
 from scoreinv.sdes import SDE, broadcast
 
 Range = tuple[float, float]

@@ -19,13 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from scoreinv.arguments import shown
+from scoreinv.boxes import Box
 from scoreinv.checks import require, within
 from scoreinv.errors import InputError, SettingError
 from scoreinv.preconditioning import PaperVE, Preconditioning
 from scoreinv.sdes import SDE, VE, as_time, broadcast
-
-Box = tuple[int, int, int, int]
-"""A window of a picture: top, left, height, width, in pixels."""
 
 
 class Prior(ABC):

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from scoreinv.boxes import Box
 from scoreinv.operators import select
-from scoreinv.prior import Box, Prior, PriorWrapper
+from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.sdes import as_time, broadcast
 
 Classifier = Callable[[Tensor, Tensor], Tensor]

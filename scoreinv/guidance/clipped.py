@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from scoreinv.prior import Box, PriorWrapper
+from scoreinv.boxes import Box
+from scoreinv.prior import PriorWrapper
 from scoreinv.sdes import as_time, broadcast
 
 

@@ -8,15 +8,16 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from scoreinv.boxes import Box
+from scoreinv.colour import colour_basis
 from scoreinv.conditional.encoder import window
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import InputError
 from scoreinv.guess import Guess
 from scoreinv.guidance.orientations import UPRIGHT, Orientation
-from scoreinv.imaging.colour import colour_basis
 from scoreinv.operators import ObservedComponents, crops, select
 from scoreinv.preconditioning import ResidualEDM, centre
-from scoreinv.prior import Box, Prior, PriorWrapper
+from scoreinv.prior import Prior, PriorWrapper
 
 
 class Conditioned(PriorWrapper):

@@ -31,9 +31,10 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
+from scoreinv.boxes import Box
 from scoreinv.errors import InputError
 from scoreinv.guess import interpolate, push
-from scoreinv.prior import Box, Prior
+from scoreinv.prior import Prior
 from scoreinv.sdes import SDE, as_time, broadcast
 
 _TOLERANCE = 0.04

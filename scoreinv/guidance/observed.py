@@ -8,9 +8,10 @@ from typing import Self
 
 from torch import Tensor
 
+from scoreinv.boxes import Box
 from scoreinv.errors import InputError
 from scoreinv.operators import LinearOperator, select
-from scoreinv.prior import Box, Prior, PriorWrapper
+from scoreinv.prior import Prior, PriorWrapper
 
 
 class GivenObservation(PriorWrapper):

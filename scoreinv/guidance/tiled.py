@@ -17,9 +17,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from scoreinv.boxes import Box
 from scoreinv.errors import InputError
 from scoreinv.operators import crop
-from scoreinv.prior import Box, Prior, PriorWrapper
+from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.sdes import as_time
 
 

@@ -1,10 +1,4 @@
-"""Grey weights, the colour basis, and chroma joined to a photograph's own luma.
-
-With grey weights w (w_r + w_g + w_b = 1) the luma of a colour x is `w.x`, and its chroma `x - (w.x)(1,1,1)` has no
-luma. A colour is written in an orthonormal basis whose first axis is the grey direction `w/|w|`: the first coefficient
-is `luma/|w|`, which a grey photograph observes, and the other two are free (Song et al. 2021, appendix I.3, with the
-weights that real grey photographs were made with in place of equal ones).
-"""
+"""Grey pictures, and chroma joined to a photograph's own luma (`scoreinv.colour`)."""
 
 from __future__ import annotations
 
@@ -13,46 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from scoreinv.errors import InputError
-
-GREY_WEIGHTS: dict[str, tuple[float, float, float]] = {
-    "rec601": (0.299, 0.587, 0.114),
-    "average": (1 / 3, 1 / 3, 1 / 3),
-    "rec709": (0.2126, 0.7152, 0.0722),
-}
-"""Weights of R, G and B in the luma; each sums to 1 and none has a channel heavier than green."""
+from scoreinv.colour import grey_weights, luma
 
 STRAY_CHROMA = 0.02
 """Difference of the channels, as a fraction of the range, that a grey picture may have: JPEG leaves some."""
-
-
-def grey_weights(name: str) -> np.ndarray:
-    """The weights called `name` as float64 (3,); `InputError` for an unknown name."""
-    try:
-        return np.array(GREY_WEIGHTS[name], dtype=np.float64)
-    except KeyError:
-        raise InputError(f"unknown grey weights {name!r}: choose {', '.join(GREY_WEIGHTS)}") from None
-
-
-def colour_basis(name: str = "rec601") -> np.ndarray:
-    """Orthonormal basis of colour space as the rows of a 3x3 float64 array; row 0 is w/|w|.
-
-    Row 1 is the (red - blue) direction made orthogonal to row 0, row 2 their cross product: no sign or order is left
-    to a decomposition, so the basis is the same everywhere.
-    """
-    grey = grey_weights(name)
-    grey /= np.linalg.norm(grey)
-    second = np.array([1.0, 0.0, -1.0])
-    second -= (second @ grey) * grey
-    second /= np.linalg.norm(second)
-    return np.stack([grey, second, np.cross(grey, second)])
-
-
-def luma(rgb: np.ndarray, name: str = "rec601") -> np.ndarray:
-    """w.rgb over the last axis, in the array's own float type: (..., 3) to (...)."""
-    weights = grey_weights(name).astype(rgb.dtype)
-    # three scaled planes, not a matrix product: equal channels must give that very value up to rounding, in any order
-    return rgb[..., 0] * weights[0] + rgb[..., 1] * weights[1] + rgb[..., 2] * weights[2]
 
 
 def is_gray(pixels: np.ndarray, tolerance: float = 0.0) -> bool:

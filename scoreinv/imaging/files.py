@@ -12,12 +12,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from scoreinv.boxes import Box
 from scoreinv.errors import ExistsError, InputError, ScoreinvError
 from scoreinv.imaging.decode import PREFIX_BYTES, Decoded, check_prefix, decode
 from scoreinv.imaging.encode import FORMATS, encode, fit_to_format, refuse_misfit
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.parts import unfinished
-from scoreinv.imaging.picture import Box, Fill, Picture
+from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.imaging.source import Source, reason, special_file
 
 __all__ = [

@@ -12,12 +12,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from PIL import Image
 
+from scoreinv.boxes import Box
+from scoreinv.colour import luma
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging import colour
 from scoreinv.imaging.metadata import Metadata
-
-Box = tuple[int, int, int, int]
-"""(top, left, height, width) in pixels."""
 
 STRIP_ROWS = 256
 _STRIP_PIXELS = 1 << 20
@@ -110,7 +109,7 @@ class Picture:
         if self.is_grey_mode:
             samples = self._crop(box)
             return _to_float(samples if samples.ndim == 2 else samples[..., 0])
-        return colour.luma(self.rgb(box), weights)
+        return luma(self.rgb(box), weights)
 
     def resized_rgb(self, height: int, width: int) -> np.ndarray:
         """The colours at another size, height x width x 3 float32 in [0, 1], antialiased (Hamming filter).
@@ -160,9 +159,9 @@ class Picture:
             if not np.isfinite(values).all():
                 raise ScoreinvError("the fill has values that are not finite: the model or its settings are unsound")
             if self.mode == "L":
-                target[fill.hole] = _to_samples(colour.luma(values, weights), pixels.dtype)
+                target[fill.hole] = _to_samples(luma(values, weights), pixels.dtype)
             elif self.mode == "LA":
-                target[fill.hole, 0] = _to_samples(colour.luma(values, weights), pixels.dtype)
+                target[fill.hole, 0] = _to_samples(luma(values, weights), pixels.dtype)
             else:
                 target[fill.hole, :3] = _to_samples(values, pixels.dtype)
         return replace(self, pixels=pixels)
@@ -193,7 +192,7 @@ class Picture:
         """
         low_rgb = low_rgb.astype(np.float32)
         guide = self._low_luma(*low_rgb.shape[:2], weights)
-        chroma = low_rgb - colour.luma(low_rgb, weights)[..., None]
+        chroma = low_rgb - luma(low_rgb, weights)[..., None]
         fit = colour.GuidedUpsampling.fit(chroma, guide, radius, epsilon)
 
         def strips() -> Iterator[tuple[int, np.ndarray]]:
@@ -242,7 +241,7 @@ class Picture:
 
     def _low_luma(self, height: int, width: int, weights: str) -> np.ndarray:
         small = self.resized_rgb(height, width)
-        return small[..., 0] if self.is_grey_mode else colour.luma(small, weights)
+        return small[..., 0] if self.is_grey_mode else luma(small, weights)
 
     def _strips(self) -> Iterator[tuple[int, int]]:
         rows = max(1, min(STRIP_ROWS, _STRIP_PIXELS // self.width))
@@ -274,7 +273,7 @@ class Picture:
 
 
 def _chroma(rgb: np.ndarray, weights: str) -> np.ndarray:
-    return rgb - colour.luma(rgb, weights)[..., None]
+    return rgb - luma(rgb, weights)[..., None]
 
 
 def _peak(dtype: np.dtype) -> float:

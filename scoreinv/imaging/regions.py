@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from scoreinv.imaging.picture import Box
+from scoreinv.boxes import Box
 
 _CELL = 16
 """Side in pixels of the cells on which holes are grouped: labels of a 30-megapixel mask are then a small picture's."""

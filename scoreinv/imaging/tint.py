@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scoreinv.imaging.colour import luma
+from scoreinv.colour import luma
 from scoreinv.imaging.picture import Picture
 
 _SIDE = 128

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from scoreinv.boxes import Box
 from scoreinv.errors import InputError
-from scoreinv.prior import Box
 
 RANK_TOLERANCE = 1e-6
 """Singular values below this fraction of the largest count as 0: float32 cannot resolve what they let through."""

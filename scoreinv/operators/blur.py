@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scoreinv.boxes import Box
 from scoreinv.errors import InputError
 from scoreinv.operators.base import ITERATIONS, Composed, LinearOperator, SpectralOperator, conjugate_gradients, crops
 from scoreinv.operators.observed import mask
-from scoreinv.prior import Box
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scoreinv.boxes import Box
 from scoreinv.errors import InputError
 from scoreinv.operators.base import LinearOperator, select
 from scoreinv.operators.observed import mask
-from scoreinv.prior import Box
 
 
 @dataclass(frozen=True, eq=False)

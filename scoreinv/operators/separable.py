@@ -9,10 +9,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from scoreinv.boxes import Box
 from scoreinv.errors import InputError
 from scoreinv.operators.base import SpectralOperator, crops, select
 from scoreinv.operators.blur import check_factor
-from scoreinv.prior import Box
 
 
 @dataclass(frozen=True, eq=False)

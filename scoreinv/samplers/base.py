@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from scoreinv.boxes import Box
 from scoreinv.errors import Cancelled, InputError
-from scoreinv.prior import Box, Prior, PriorWrapper
+from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.samplers.noise import NoiseStream
 from scoreinv.samplers.times import Spacing, check_times
 from scoreinv.sdes import SDE, as_time, broadcast

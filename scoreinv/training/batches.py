@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from scoreinv.imaging.colour import grey_weights
+from scoreinv.colour import grey_weights
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import SDE
 from scoreinv.training import draws

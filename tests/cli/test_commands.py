@@ -15,7 +15,7 @@ from PIL import Image
 from shell import photo_array, small_config, start_process, wait_for
 
 import scoreinv as library
-from scoreinv.imaging.colour import luma
+from scoreinv.colour import luma
 from scoreinv.imaging.files import read_picture, write_picture
 from scoreinv.imaging.picture import Picture
 from scoreinv.training.config import DataConfig, TrainingConfig

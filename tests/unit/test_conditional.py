@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.checkpoints.files import load_model, save_model
+from scoreinv.colour import colour_basis
 from scoreinv.errors import Cancelled, CheckpointError, InputError
 from scoreinv.guess import Guess, block_means
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
 from scoreinv.guidance.orientations import ALL, MIRRORED, UPRIGHT
-from scoreinv.imaging.colour import colour_basis
 from scoreinv.operators import ObservedComponents, gray, mask
 from scoreinv.preconditioning import EDM, ResidualEDM
 from scoreinv.prior import ScorePrior

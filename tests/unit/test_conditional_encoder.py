@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.checkpoints.files import load_model, read_metadata
+from scoreinv.colour import luma
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.guidance import Conditioned, Tiled
 from scoreinv.guidance.orientations import MIRRORED
-from scoreinv.imaging.colour import luma
 from scoreinv.networks.encoder import FEATURES, Encoder
 from scoreinv.operators import gray
 from scoreinv.preconditioning import EDM, ResidualEDM

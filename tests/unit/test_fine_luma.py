@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.checkpoints.files import load_model, save_model
+from scoreinv.colour import luma
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.guess import block_means
 from scoreinv.guidance import Conditioned, Tiled
 from scoreinv.guidance.orientations import MIRRORED
-from scoreinv.imaging.colour import luma
 from scoreinv.operators import gray, mask
 from scoreinv.preconditioning import ResidualEDM
 from scoreinv.prior import ScorePrior

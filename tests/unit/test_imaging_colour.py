@@ -1,4 +1,4 @@
-"""Grey weights, the colour basis, gamut and rounding."""
+"""Gamut and rounding of chroma on a given luma."""
 
 from __future__ import annotations
 
@@ -6,35 +6,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from scoreinv.errors import InputError
+from scoreinv.colour import GREY_WEIGHTS, grey_weights, luma
 from scoreinv.imaging import colour
 
 
-@pytest.mark.parametrize("name", colour.GREY_WEIGHTS)
-def test_basis_is_orthonormal_with_the_grey_direction_first(name):
-    basis = colour.colour_basis(name)
-    weights = colour.grey_weights(name)
-    assert basis.dtype == np.float64
-    assert weights.sum() == pytest.approx(1, abs=1e-15)
-    assert_allclose(basis @ basis.T, np.eye(3), atol=1e-12)
-    assert np.linalg.det(basis) == pytest.approx(1)
-    assert_allclose(basis[0], weights / np.linalg.norm(weights), atol=1e-12)
-    rgb = np.random.default_rng(0).random((5, 3))
-    assert_allclose(rgb @ basis[0], colour.luma(rgb, name) / np.linalg.norm(weights))
-
-
-def test_unknown_weights_are_named():
-    with pytest.raises(InputError, match=r"bt2020.*rec601, average, rec709"):
-        colour.grey_weights("bt2020")
-
-
-def test_grey_colours_have_their_own_luma():
-    values = np.linspace(0, 1, 256, dtype=np.float32)
-    for name in colour.GREY_WEIGHTS:
-        assert_allclose(colour.luma(np.stack([values] * 3, axis=-1), name), values, atol=1e-7)
-
-
-@pytest.mark.parametrize("name", colour.GREY_WEIGHTS)
+@pytest.mark.parametrize("name", GREY_WEIGHTS)
 def test_with_luma_stays_in_gamut_and_keeps_luma_and_hue(name):
     rng = np.random.default_rng(0)
     grey = rng.random(5000)
@@ -43,8 +19,8 @@ def test_with_luma_stays_in_gamut_and_keeps_luma_and_hue(name):
     out = colour.with_luma(grey, rgb, name)
     assert out.min() >= 0
     assert out.max() <= 1
-    assert_allclose(colour.luma(out, name), grey, atol=1e-12)
-    chroma = rgb - colour.luma(rgb, name)[:, None]
+    assert_allclose(luma(out, name), grey, atol=1e-12)
+    chroma = rgb - luma(rgb, name)[:, None]
     kept = out - grey[:, None]
     scale = (kept * chroma).sum(-1) / (chroma**2).sum(-1)
     assert_allclose(kept, scale[:, None] * chroma, atol=1e-12)  # the same direction
@@ -54,14 +30,14 @@ def test_with_luma_stays_in_gamut_and_keeps_luma_and_hue(name):
     assert_allclose(touching[~full], 0, atol=1e-12)  # and no greyer than need be
 
 
-@pytest.mark.parametrize("name", colour.GREY_WEIGHTS)
+@pytest.mark.parametrize("name", GREY_WEIGHTS)
 def test_rounding_keeps_every_grey_level(name):
     """All 256 levels with random and with the most extreme colours of each luma."""
     rng = np.random.default_rng(0)
     levels = np.repeat(np.arange(256.0), 400)
     rgb = colour.with_luma(levels / 255, rng.normal(0, 3, (levels.size, 3)), name)
     rounded = colour.quantize_keeping_luma(levels, rgb, np.dtype(np.uint8), name)
-    assert_array_equal(np.rint(rounded @ colour.grey_weights(name)), levels)
+    assert_array_equal(np.rint(rounded @ grey_weights(name)), levels)
     assert np.abs(rounded - rgb * 255).max() <= 1.5
     assert_array_equal(rounded[levels == 0], 0)
     assert_array_equal(rounded[levels == 255], 255)
@@ -70,11 +46,11 @@ def test_rounding_keeps_every_grey_level(name):
 def test_guided_chroma_has_no_luma_and_agrees_at_low_resolution():
     rng = np.random.default_rng(0)
     rgb = rng.random((12, 15, 3))
-    chroma = rgb - colour.luma(rgb)[..., None]
+    chroma = rgb - luma(rgb)[..., None]
     guide = rng.random((12, 15)).astype(np.float32)
     fit = colour.GuidedUpsampling.fit(chroma, guide)
-    assert_allclose(colour.luma(fit.slope), 0, atol=1e-6)
-    assert_allclose(colour.luma(fit.offset), 0, atol=1e-6)
+    assert_allclose(luma(fit.slope), 0, atol=1e-6)
+    assert_allclose(luma(fit.offset), 0, atol=1e-6)
     assert_allclose(fit.rows(guide, 0, 12), chroma, atol=1e-6)
     full = rng.random((50, 61)).astype(np.float32)
     parts = [fit.rows(full[top : top + 20], top, 50) for top in (0, 20, 40)]

@@ -10,8 +10,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
+from scoreinv import colour
 from scoreinv.errors import InputError, ScoreinvError
-from scoreinv.imaging import colour
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Fill, Picture
 

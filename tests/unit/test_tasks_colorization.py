@@ -7,8 +7,8 @@ import pytest
 import torch
 from analytic import gaussian_colour_prior
 
+from scoreinv.colour import colour_basis, luma
 from scoreinv.errors import InputError
-from scoreinv.imaging.colour import colour_basis, luma
 from scoreinv.tasks.colorization import colorize, work_size
 
 MEAN = torch.tensor([0.55, 0.45, 0.4])

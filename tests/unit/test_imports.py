@@ -1,0 +1,107 @@
+"""The rooms of the house: imports run downwards only, and the core knows nothing of files, tasks or training."""
+
+from __future__ import annotations
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import scoreinv
+
+HOUSE = Path(scoreinv.__file__).parent
+
+ROOMS = (
+    "cli",
+    "tasks",
+    "training",
+    "checkpoints",
+    "imaging",
+    "likelihood",
+    "guidance",
+    "conditional",
+    "samplers",
+    "operators",
+    "classifier",
+    "prior",
+    "preconditioning",
+    "guess",
+    "networks",
+    "sdes",
+    "kernels",
+    "colour",
+    "boxes",
+    "memory",
+    "precision",
+    "arguments",
+    "checks",
+    "errors",
+    "text",
+    "version",
+)
+"""From top to bottom: each may import those below it."""
+
+CORE = ROOMS[ROOMS.index("likelihood") :]
+
+DOORS = ("scoreinv", "scoreinv.__main__")
+"""What is imported from outside: they lead to every room."""
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(HOUSE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in sorted(HOUSE.rglob("*.py"))}
+
+
+def imported(path: Path, *, at_import: bool = False) -> set[str]:
+    """Modules of the package that a module imports: anywhere in it, or outside of functions alone."""
+    names = set()
+    pending: list[ast.AST] = [ast.parse(path.read_text())]
+    while pending:
+        node = pending.pop()
+        if at_import and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        pending += ast.iter_child_nodes(node)
+    return names & MODULES.keys()
+
+
+def room(module: str) -> str:
+    return module.split(".")[1]
+
+
+def arrows() -> list[tuple[str, str]]:
+    """(importing, imported) modules, those of one room and the doors left out."""
+    found = [(name, other) for name, path in MODULES.items() for other in imported(path)]
+    inside = [(name, other) for name, other in found if name not in DOORS and other not in DOORS]
+    return [(name, other) for name, other in inside if room(name) != room(other)]
+
+
+def test_every_module_is_in_a_room() -> None:
+    assert {room(name) for name in MODULES if name not in DOORS} == set(ROOMS)
+
+
+def test_imports_run_downwards() -> None:
+    upwards = [arrow for arrow in arrows() if ROOMS.index(room(arrow[1])) < ROOMS.index(room(arrow[0]))]
+    assert not upwards
+
+
+def test_the_core_is_closed() -> None:
+    assert {room(other) for name, other in arrows() if room(name) in CORE} <= set(CORE)
+
+
+def test_pictures_need_no_core() -> None:
+    known = {"kernels", "colour", "boxes", "memory", "arguments", "checks", "errors", "text"}
+    assert {room(other) for name, other in arrows() if room(name) == "imaging"} <= known
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    graph = {name: imported(path, at_import=True) - {name} for name, path in MODULES.items() if name not in DOORS}
+    # A package is imported before its modules are, and imports some of them: only theirs count.
+    leaves = {name: {other for other in others if not name.startswith(f"{other}.")} for name, others in graph.items()}
+    TopologicalSorter(leaves).prepare()
