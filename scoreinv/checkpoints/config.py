@@ -11,6 +11,7 @@ from scoreinv.checks import require, within
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.conditional.encoder import ENCODER, load_encoder
 from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import CheckpointError
 from scoreinv.networks.base import Network, NetworkConfig
 from scoreinv.networks.convnet import ConvNet, ConvNetConfig
@@ -18,7 +19,7 @@ from scoreinv.networks.encoder import FEATURES
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.networks.resunet import ResUNetConfig
 from scoreinv.networks.wide_resnet import WideResNet, WideResNetConfig
-from scoreinv.preconditioning import EDM, PaperVE, PaperVP, Preconditioning, ResidualEDM
+from scoreinv.preconditioning import EDM, PaperVE, PaperVP, Preconditioning
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
 
@@ -27,7 +28,12 @@ _NETWORKS: dict[str, type[Any]] = {"ncsnpp": NCSNppConfig, "resunet": ResUNetCon
 _FIRST_NETWORK = "ncsnpp"
 """The one that is meant where a file names none, as those of the first versions do."""
 _SDES: dict[str, type] = {"ve": VE, "vp": VP, "subvp": SubVP, "ddpm": DDPM}
-_PRECONDITIONINGS: dict[str, type] = {"paper_ve": PaperVE, "paper_vp": PaperVP, "edm": EDM, "residual_edm": ResidualEDM}
+_PRECONDITIONINGS: dict[str, type] = {
+    "paper_ve": PaperVE,
+    "paper_vp": PaperVP,
+    "edm": EDM,
+    "residual_edm": ResidualPreconditioning,
+}
 _CLASSIFIERS: dict[str, type] = {"wide_resnet": WideResNetConfig, "convnet": ConvNetConfig}
 
 ClassifierNetworkConfig = WideResNetConfig | ConvNetConfig
@@ -59,13 +65,13 @@ class ModelConfig:
     encoder_scale: int = 0
 
     def __post_init__(self) -> None:
-        conditional = isinstance(self.preconditioning, ResidualEDM)
-        scale = self.preconditioning.luma_scale if conditional else 1
+        reading = self.residual
+        scale = 1 if reading is None else reading.luma_scale
         if type(scale) is not int or not 1 <= scale <= 16:
             raise CheckpointError("luma_scale must be a whole number of at least 1 and at most 16")
-        if self.network.condition_channels != (self.preconditioning.condition_channels if conditional else 0):
+        if self.network.condition_channels != (0 if reading is None else reading.condition_channels):
             raise CheckpointError("network and preconditioning must both take an observation, or neither")
-        if conditional and self.network.channels != 3:
+        if reading is not None and self.network.channels != 3:
             raise CheckpointError("a prior that takes observations is one of colour pictures")
         within("encoder_scale", self.encoder_scale, 0, 64)
         taken = self.network.feature_channels
@@ -73,7 +79,7 @@ class ModelConfig:
             raise CheckpointError(
                 f"a network takes the last of feature_channels {list(FEATURES)} of an encoder, and none without"
             )
-        if self.encoder_scale and not (conditional and self.encoder_scale % self.preconditioning.luma_scale == 0):
+        if self.encoder_scale and (reading is None or self.encoder_scale % scale):
             raise CheckpointError("encoder_scale is for priors that take observations, and a multiple of luma_scale")
         if isinstance(self.preconditioning, PaperVE) and not isinstance(self.sde, VE):
             raise CheckpointError("the paper's VE preconditioning needs the VE SDE")
@@ -82,17 +88,25 @@ class ModelConfig:
         if self.image_size % stride:
             raise CheckpointError(f"image_size must be a multiple of {stride} for this network, not {self.image_size}")
 
+    @property
+    def residual(self) -> ResidualPreconditioning | None:
+        """How the network of a conditional prior is read; None for priors that take no observation.
+
+        This alone decides whether a model is conditional: all else asks here, or the prior that was built.
+        """
+        return self.preconditioning if isinstance(self.preconditioning, ResidualPreconditioning) else None
+
     def build(self) -> ScorePrior:
         """A prior with fresh weights, in evaluation mode."""
         return self.around(self.network.build())
 
     def around(self, network: Network) -> ScorePrior:
         """The prior that reads a network of this configuration, in evaluation mode."""
-        reading = (self.sde, self.preconditioning, self.data_range, self.image_size, self.sampler)
-        if not isinstance(self.preconditioning, ResidualEDM):
-            return ScorePrior(network, *reading).eval()
+        rest = (self.data_range, self.image_size, self.sampler)
+        if self.residual is None:
+            return ScorePrior(network, self.sde, self.preconditioning, *rest).eval()
         encoder = load_encoder(bundled_folder() / "encoder" / ENCODER) if self.encoder_scale else None
-        return ConditionalPrior(network, *reading, encoder, self.encoder_scale).eval()
+        return ConditionalPrior(network, self.sde, self.residual, *rest, encoder, self.encoder_scale).eval()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` is its inverse."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor
 
 from scoreinv.conditional.encoder import look, seen_size
+from scoreinv.conditional.guess import Guess
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import InputError
-from scoreinv.guess import Guess
+from scoreinv.networks.base import Network
 from scoreinv.networks.encoder import STRIDES, Encoder
-from scoreinv.networks.ncsnpp import NCSNpp
-from scoreinv.preconditioning import ResidualEDM
+from scoreinv.preconditioning import centre
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import SDE, as_time
 
@@ -26,12 +29,13 @@ class ConditionalPrior(ScorePrior):
     """
 
     conditional = True
+    preconditioning: ResidualPreconditioning
 
     def __init__(
         self,
-        network: NCSNpp,
+        network: Network,
         sde: SDE,
-        preconditioning: ResidualEDM,
+        preconditioning: ResidualPreconditioning,
         data_range: tuple[float, float] = (-1.0, 1.0),
         image_size: int = 32,
         sampler: RecommendedSampler | None = None,
@@ -42,13 +46,53 @@ class ConditionalPrior(ScorePrior):
         self.encoder = encoder
         self.encoder_scale = encoder_scale
 
+    @property
+    def luma_scale(self) -> int:
+        """How many times finer than the picture its luma may be known besides; 1: not at all."""
+        return self.preconditioning.luma_scale
+
+    @property
+    def gray_weights(self) -> str:
+        """Name of the grey weights that luma and chroma are told apart by."""
+        return self.preconditioning.gray_weights
+
+    def guess(
+        self,
+        pictures: Tensor,
+        observed: Tensor,
+        coarse: Tensor | None = None,
+        fine: Tensor | None = None,
+        features: tuple[Tensor, ...] | None = None,
+    ) -> Guess:
+        """What is made of pictures (B, 3, H, W) of which the components where `observed` is 1 are known.
+
+        Arguments:
+            observed: (B or 1, 3 or 1, H, W), 0 or 1: luma and the two axes of chroma.
+            coarse: pictures of half the size (rounded up), means of 2x2 pixels, known besides; NaN where not.
+            fine: pictures of `luma_scale` times the size, whose luma is known too where it is observed.
+            features: maps of what the pictures show, as `look` gives them.
+
+        All pictures are in the model's range.
+        """
+        centred = (None if x is None else centre(x, self.data_range) for x in (coarse, fine))
+        guess = self.preconditioning.guess(centre(pictures, self.data_range), observed, *centred)
+        return replace(guess, features=features)
+
+    def smooth(self, guess: Guess) -> Tensor:
+        """The guess as a picture in the model's range, (B, 3, H, W)."""
+        return self.to_model((self.preconditioning.rotate_back(guess.mean) + 1) / 2)
+
+    def expected_error(self, x: Tensor, t: Tensor, guess: Guess | None = None) -> Tensor:
+        """E |noise prediction - noise|^2 of a value, (B,), where F = 0 and the guess's variance is right."""
+        return self.preconditioning.expected_error(x, t, self.sde, self.data_range, guess)
+
     def noise_given(self, x: Tensor, t: float | Tensor, guess: Guess) -> Tensor:
         """-sigma(t) grad log p_t(x | y), given the guess that was made from y, the shape of x."""
         self._check_sides(x)
         t = as_time(t).expand(x.shape[0])
         return self.preconditioning.noise(self.network, x, t, self.sde, self.data_range, guess)
 
-    def over(self, network: NCSNpp) -> ConditionalPrior:
+    def over(self, network: Network) -> ConditionalPrior:
         """The same reading of another network of the kind, which is shown what the same encoder says."""
         reading = (self.sde, self.preconditioning, self.data_range, self.image_size, self.sampler)
         return ConditionalPrior(network, *reading, self.encoder, self.encoder_scale)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -11,12 +10,11 @@ from torch import Tensor
 from scoreinv.boxes import Box
 from scoreinv.colour import colour_basis
 from scoreinv.conditional.encoder import window
+from scoreinv.conditional.guess import Guess
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import InputError
-from scoreinv.guess import Guess
 from scoreinv.guidance.orientations import UPRIGHT, Orientation
 from scoreinv.operators import ObservedComponents, crops, select
-from scoreinv.preconditioning import ResidualEDM, centre
 from scoreinv.prior import Prior, PriorWrapper
 
 
@@ -60,20 +58,16 @@ class Conditioned(PriorWrapper):
         self.operator = operator
         self.y = y
         if guess is None:
-            reading = prior.preconditioning
-            observed = _observed(operator, reading)
-            _check_fine(fine, y, reading.luma_scale)
-            shown = (operator.pinv(y), coarse, fine)
-            picture, below, above = (None if x is None else centre(x, prior.data_range) for x in shown)
-            guess = replace(reading.guess(picture, observed, below, above), features=features)
+            observed = _observed(operator, prior.gray_weights)
+            _check_fine(fine, y, prior.luma_scale)
+            guess = prior.guess(operator.pinv(y), observed, coarse, fine, features)
         self.guess = guess
         self.orientations = orientations
         self.evaluations_per_noise = len(orientations)
 
     def smooth(self) -> Tensor:
         """The guess as a picture in the model's range: what sampling may start from, with noise above its error."""
-        picture = self.prior.preconditioning.rotate_back(self.guess.mean)
-        return self.prior.to_model((picture + 1) / 2)
+        return self.prior.smooth(self.guess)
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         predictions = []
@@ -87,7 +81,7 @@ class Conditioned(PriorWrapper):
 
     def windows(self, boxes: Sequence[Box], samples: int) -> Conditioned:
         # The guess is cut out, not made anew: it knows what lies beyond the window.
-        scale = self.prior.preconditioning.luma_scale
+        scale = self.prior.luma_scale
         fine_boxes = [(scale * top, scale * left, scale * tall, scale * wide) for top, left, tall, wide in boxes]
         size = self.guess.mean.shape[-2:]
 
@@ -120,16 +114,16 @@ def _check_fine(fine: Tensor | None, y: Tensor, scale: int) -> None:
         raise InputError(f"this model takes luma of {size[1]}x{size[0]} here, not {fine.shape[-1]}x{fine.shape[-2]}")
 
 
-def _observed(operator: ObservedComponents, reading: ResidualEDM) -> Tensor:
-    """Which components in the prior's basis are observed, (B or 1, 3, H, W)."""
+def _observed(operator: ObservedComponents, gray_weights: str) -> Tensor:
+    """Which components in the basis of these grey weights are observed, (B or 1, 3, H, W)."""
     if isinstance(operator, ObservedComponents):
         observed = operator.observed.expand(-1, 3, -1, -1)
         if operator.basis is None and (observed == observed[:, :1]).all():
             return observed
-        axes = torch.from_numpy(colour_basis(reading.gray_weights))
+        axes = torch.from_numpy(colour_basis(gray_weights))
         if operator.basis is not None and torch.allclose(operator.basis.double().cpu(), axes, atol=1e-5):
             return observed
     raise InputError(
-        f"this model takes observations of whole pixels, or of luma and chroma by the {reading.gray_weights} weights "
+        f"this model takes observations of whole pixels, or of luma and chroma by the {gray_weights} weights "
         "(others: method pc)"
     )

@@ -32,8 +32,8 @@ from scipy import ndimage
 from torch import Tensor
 
 from scoreinv.boxes import Box
+from scoreinv.conditional.guess import interpolate, push
 from scoreinv.errors import InputError
-from scoreinv.guess import interpolate, push
 from scoreinv.prior import Prior
 from scoreinv.sdes import SDE, as_time, broadcast
 

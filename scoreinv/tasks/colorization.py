@@ -173,7 +173,7 @@ def colorize_picture(
     """`colorize` for one `Picture`; key: of its noise, in place of its own."""
     check_colour(prior)
     # A network that was given luma by other weights knows another grey.
-    conditional = prior.conditional and prior.preconditioning.gray_weights == colours.weights
+    conditional = prior.conditional and prior.gray_weights == colours.weights
     sampling = sampling.resolved(COLOUR_STEPS, conditional=conditional)
     colours.check(sampling)
     weights, hints = colours.weights, colours.hints
@@ -185,7 +185,7 @@ def colorize_picture(
         picture = without_tint(picture, weights)
     kept = present if colours.keep and found == "coloured" else None
     height, width = work_size(picture.size, tile_side(prior), prior.stride)
-    scale = prior.preconditioning.luma_scale if sampling.method == "conditioned" else 1
+    scale = prior.luma_scale if sampling.method == "conditioned" else 1
     fine = None
     if scale > 1 and picture.height >= scale * height and picture.width >= scale * width:
         fine = luma(picture.resized_rgb(scale * height, scale * width), weights)

@@ -20,7 +20,7 @@ import torch
 from scoreinv.arguments import check_callback, check_number
 from scoreinv.boxes import Box
 from scoreinv.colour import luma
-from scoreinv.guess import interpolate
+from scoreinv.conditional.guess import interpolate
 from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.guidance.orientations import ALL
 from scoreinv.imaging.arrays import pictures_from_api

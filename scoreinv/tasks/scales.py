@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from scoreinv.guess import block_means
+from scoreinv.conditional.guess import block_means
 from scoreinv.guidance import Conditioned, Exemplars, Tiled
 from scoreinv.operators import mask
 from scoreinv.prior import ScorePrior

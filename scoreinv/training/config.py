@@ -10,8 +10,8 @@ from typing import Any, Literal
 from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig, model_from_dict
 from scoreinv.checkpoints.validation import build_dataclass, read_json
 from scoreinv.checks import require
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import InputError
-from scoreinv.preconditioning import ResidualEDM
 from scoreinv.training.limits import MOST_LEARNING_RATE, MOST_MINUTES, MOST_PICTURES, MOST_STEPS
 
 GRID_STEPS = 18
@@ -240,26 +240,29 @@ class TrainingConfig:
         require(0 <= self.validation_images <= MOST_PICTURES, f"validation_images must be 0 to {MOST_PICTURES}")
         require(1 <= self.samples <= 1000, "samples must be 1 to 1000")
         require(0 <= self.save_minutes < math.inf, "save_minutes must be 0 or a positive number")
-        conditional = isinstance(self.model, ModelConfig) and isinstance(self.model.preconditioning, ResidualEDM)
         require(
-            (self.observations is not None) == conditional,
+            (self.observations is None) == (self._residual is None),
             "a conditional prior is trained with observations, and no other is",
         )
 
     @property
+    def _residual(self) -> ResidualPreconditioning | None:
+        return self.model.residual if isinstance(self.model, ModelConfig) else None
+
+    @property
     def luma_scale(self) -> int:
         """How many times finer than the picture its luma is shown."""
-        return 1 if self.observations is None else self.model.preconditioning.luma_scale
+        return 1 if self._residual is None else self._residual.luma_scale
 
     @property
     def gray_weights(self) -> str:
         """Name of the grey weights of the luma that is shown."""
-        return "rec601" if self.observations is None else self.model.preconditioning.gray_weights
+        return "rec601" if self._residual is None else self._residual.gray_weights
 
     @property
     def encoder_scale(self) -> int:
         """How many times larger than the picture its luma is shown to the encoder; 0: not at all."""
-        return 0 if self.observations is None else self.model.encoder_scale
+        return self.model.encoder_scale if isinstance(self.model, ModelConfig) else 0
 
     @property
     def drawn_side(self) -> int:

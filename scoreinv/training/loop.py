@@ -60,7 +60,7 @@ def train(
         Cancelled, or whatever the callback raises: after the state was saved.
     """
     if isinstance(config.model, ModelConfig):
-        check(config.objective, config.model.sde, config.model.preconditioning)
+        check(config.objective, config.model.sde, conditional=config.observations is not None)
     with processes(torch.device(device)) as world, _folder(Path(out), world) as folder:
         run = Run(config, folder, world, resume=resume, overwrite=overwrite, init=init)
         with deferred_interrupts() as interrupts, ThreadPoolExecutor(1) as drawer:

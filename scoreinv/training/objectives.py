@@ -8,8 +8,8 @@ With x_t = alpha x0 + sigma z and e(x_t, t) = -sigma grad log p_t(x_t), every ob
     likelihood   g(t)^2 / sigma^2                   lambda(t) = g^2 (Song et al. 2021, "Maximum likelihood training")
     uniform      (s^2 + sd^2) / sd^2                s = sigma / alpha; the error of the denoised picture, weighted by
                                                     (s^2 + sd^2) / (s sd)^2 (Karras et al. 2022, table 1)
-    residual     1 / mean of v / (s^2 + v)          of `ResidualEDM`, v the expected variance of what an observation
-                                                    leaves open: the error over that of the guess, for each picture
+    residual     1 / mean of v / (s^2 + v)          of conditional priors: the error over that of the guess, v the
+                                                    variance of what an observation leaves open, for each picture
 
 SMLD and DDPM are the paper's weight at the discrete times t = i / (N - 1) of the VE SDE and of the DDPM chain.
 
@@ -20,27 +20,25 @@ s = sigma / alpha it is g^2 / sigma^2 = 2 d ln s / dt, so times whose ln s is un
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from scipy import special
 from torch import Tensor
 
+from scoreinv.conditional.guess import block_means
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import InputError
-from scoreinv.guess import block_means
-from scoreinv.preconditioning import Preconditioning, Range, ResidualEDM, centre
+from scoreinv.preconditioning import Range
 from scoreinv.prior import Prior
 from scoreinv.sdes import DDPM, SDE, TRAINING_START, VE, broadcast, time_at
 from scoreinv.training.config import ObjectiveConfig
 
 
-def check(objective: ObjectiveConfig, sde: SDE, preconditioning: Preconditioning) -> None:
-    """Raise InputError when the objective does not belong to the SDE or to the way that the network is read."""
+def check(objective: ObjectiveConfig, sde: SDE, *, conditional: bool) -> None:
+    """Raise InputError when the objective does not belong to the SDE, or to a prior that takes observations or none."""
     if objective.times == "discrete" and not isinstance(sde, VE | DDPM):
         raise InputError("discrete times need the VE SDE (SMLD) or the DDPM chain (DDPM)")
-    if (objective.weighting == "residual") != isinstance(preconditioning, ResidualEDM):
+    if (objective.weighting == "residual") != conditional:
         raise InputError("the residual weighting and a network that takes observations need each other")
 
 
@@ -58,7 +56,7 @@ def per_image_loss(objective: ObjectiveConfig, prior: Prior, x0: Tensor, t: Tens
     """Losses (B,) of pictures x0 (B, C, H, W) in the model's range, at times t (B,), with the noise z of x0's shape."""
     error = prior.noise(prior.sde.perturb(x0, t, z), t) - z
     if objective.weighting == "residual":
-        return _reduced(objective, error) / prior.preconditioning.expected_error(x0, t, prior.sde, prior.data_range)
+        return _reduced(objective, error) / prior.expected_error(x0, t)
     return broadcast(weight(objective, prior.sde, t, prior.data_range), error[:, 0, 0, 0]) * _reduced(objective, error)
 
 
@@ -81,12 +79,10 @@ def per_image_loss_given(
         fine: x0 at `luma_scale` times the size, whose luma is shown where x0's is; NaN where not. None: nowhere.
         features: maps of what x0's luma shows, each (B, C, h, w), zeros where it was not looked at. None: nowhere.
     """
-    reading, picture = prior.preconditioning, centre(x0, prior.data_range)
-    coarse = torch.where(refined[:, None, None, None], block_means(picture), torch.nan)
-    above = None if fine is None else centre(fine, prior.data_range)
-    guess = replace(reading.guess(picture, observed, coarse, above), features=features)
+    coarse = torch.where(refined[:, None, None, None], block_means(x0), torch.nan)
+    guess = prior.guess(x0, observed, coarse, fine, features)
     error = prior.noise_given(prior.sde.perturb(x0, t, z), t, guess) - z
-    return _reduced(objective, error) / reading.expected_error(x0, t, prior.sde, prior.data_range, guess)
+    return _reduced(objective, error) / prior.expected_error(x0, t, guess)
 
 
 def importance(objective: ObjectiveConfig, sde: SDE, t: Tensor) -> Tensor:

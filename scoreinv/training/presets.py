@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig
 from scoreinv.checkpoints.published import published
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.networks.wide_resnet import WideResNetConfig
-from scoreinv.preconditioning import EDM, ResidualEDM
+from scoreinv.preconditioning import EDM
 from scoreinv.sdes import SDE
 from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, OptimizerConfig, TrainingConfig
 
@@ -35,7 +36,7 @@ def paper_training(name: str, data: DataConfig = PAPER_DATA) -> TrainingConfig:
 def conditional_training(sde: SDE, data: DataConfig) -> TrainingConfig:
     """`small_training` of a network that also takes an observation of the picture: shallower levels, more blocks."""
     run = small_training(sde, data)
-    reading = ResidualEDM()
+    reading = ResidualPreconditioning()
     network = replace(
         run.model.network, condition_channels=reading.condition_channels, multipliers=(1, 1, 2, 2), blocks=2
     )

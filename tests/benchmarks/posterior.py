@@ -31,10 +31,10 @@ from scipy.cluster.vq import kmeans2
 from torch import Tensor, nn
 
 from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.guidance import DDNM, DPS, MMPS, Conditioned, ConstrainedPC, PiGDM
 from scoreinv.networks.embeddings import FourierEmbedding
 from scoreinv.operators import ObservedComponents, gray, mask
-from scoreinv.preconditioning import ResidualEDM
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, Multistep, NoCorrector, resampling_times
 from scoreinv.sdes import VE
@@ -90,7 +90,7 @@ class Dense(nn.Module):
 
     def __init__(self, width: int = 768, blocks: int = 3) -> None:
         super().__init__()
-        features = (3 + ResidualEDM().condition_channels) * SIDE**2
+        features = (3 + ResidualPreconditioning().condition_channels) * SIDE**2
         self.embedding = FourierEmbedding(64, 1.0)
         self.level = nn.Linear(self.embedding.features, 128)
         self.whitening = nn.Linear(features, features).requires_grad_(False)
@@ -111,7 +111,9 @@ class Dense(nn.Module):
 
     def forward(self, x: Tensor, level: Tensor, condition: Tensor | None = None) -> Tensor:
         condition = (
-            x.new_zeros(len(x), ResidualEDM().condition_channels, SIDE, SIDE) if condition is None else condition
+            x.new_zeros(len(x), ResidualPreconditioning().condition_channels, SIDE, SIDE)
+            if condition is None
+            else condition
         )
         embedding = F.silu(self.level(self.embedding(level).float()))
         with torch.autocast("cpu", enabled=False):
@@ -146,7 +148,7 @@ class _Block(nn.Module):
 def conditional_network(prior: Mixture, minutes: float, path: Path | None) -> ScorePrior | None:
     """A conditional network: that of the file where there is one, else trained and kept there; None without minutes."""
     torch.manual_seed(0)
-    model = ConditionalPrior(Dense(), VE_SDE, ResidualEDM(), image_size=SIDE)
+    model = ConditionalPrior(Dense(), VE_SDE, ResidualPreconditioning(), image_size=SIDE)
     if path is not None and path.exists():
         model.network.load_state_dict(load_file(path))
         return model.eval()

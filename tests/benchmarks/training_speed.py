@@ -56,7 +56,7 @@ class Step:
         if self.prior.conditional:
             objective = ObjectiveConfig(weighting="residual")
             refined = torch.zeros(len(images), dtype=torch.bool)
-            scale = self.prior.preconditioning.luma_scale
+            scale = self.prior.luma_scale
             fine = F.interpolate(images, scale_factor=scale) if scale > 1 else None
             return per_image_loss_given(objective, self.prior, images, observed, refined, times, noise, fine).mean()
         return per_image_loss(ObjectiveConfig(weighting="uniform"), self.prior, images, times, noise).mean()

@@ -12,19 +12,21 @@ from shell import hole_array, photo_array, small_config
 
 from scoreinv.checkpoints.files import read_prior_metadata
 from scoreinv.cli.uncertainty import BRIGHTEST
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.imaging.files import read_picture
 from scoreinv.imaging.heat import viridis
 from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.preconditioning import ResidualEDM
 from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, TrainingConfig
 
 
 @pytest.fixture
 def conditional(scoreinv, tmp_path) -> str:
     """A conditional model after four steps of training."""
-    network: NCSNppConfig = replace(small_config().network, condition_channels=ResidualEDM().condition_channels)
+    network: NCSNppConfig = replace(
+        small_config().network, condition_channels=ResidualPreconditioning().condition_channels
+    )
     run = TrainingConfig(
-        replace(small_config(), network=network, preconditioning=ResidualEDM()),
+        replace(small_config(), network=network, preconditioning=ResidualPreconditioning()),
         DataConfig(),
         ObjectiveConfig(weighting="residual"),
         observations=ObservationConfig(),
@@ -53,7 +55,7 @@ def test_conditional_training_by_its_option(scoreinv, tmp_path):
     )
     assert outcome.code == 0, outcome.err
     config, _ = read_prior_metadata(tmp_path / "run/model.safetensors")
-    assert isinstance(config.preconditioning, ResidualEDM)
+    assert isinstance(config.preconditioning, ResidualPreconditioning)
     for words in (["--config", "run.json", "--conditional"], ["--out", "run", "--resume", "--conditional"]):
         refused = scoreinv("train", *words)
         assert refused.code == 2

@@ -31,11 +31,12 @@ from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig
 from scoreinv.checkpoints.description import describe
 from scoreinv.checkpoints.files import load_classifier, save_model
 from scoreinv.checkpoints.official import load_official, read_official_config
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import InputError
 from scoreinv.networks.convnet import ConvNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.networks.wide_resnet import WideResNetConfig
-from scoreinv.preconditioning import EDM, PaperVE, ResidualEDM
+from scoreinv.preconditioning import EDM, PaperVE
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, VE, VP
 from scoreinv.training.config import DataConfig, read_config
@@ -50,7 +51,7 @@ _SMALL = NCSNppConfig(width=4, multipliers=(1, 2), blocks=1, attention_levels=(1
 _SAMPLER = RecommendedSampler("ancestral", "langevin")
 MODELS: list[ModelConfig | ClassifierConfig] = [
     ModelConfig(_SMALL, VE(), EDM(), image_size=8, sampler=_SAMPLER),
-    ModelConfig(replace(_SMALL, condition_channels=12, patch=2), VP(), ResidualEDM(), image_size=8),
+    ModelConfig(replace(_SMALL, condition_channels=12, patch=2), VP(), ResidualPreconditioning(), image_size=8),
     ModelConfig(
         replace(_SMALL, block="ddpm", embedding="positional", progressive_output="output_skip"),
         VE(0.01, 50.0),

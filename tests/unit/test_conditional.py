@@ -17,12 +17,13 @@ from torch import Tensor, nn
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.checkpoints.files import load_model, save_model
 from scoreinv.colour import colour_basis
+from scoreinv.conditional.guess import Guess, block_means
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import Cancelled, CheckpointError, InputError
-from scoreinv.guess import Guess, block_means
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
 from scoreinv.guidance.orientations import ALL, MIRRORED, UPRIGHT
 from scoreinv.operators import ObservedComponents, gray, mask
-from scoreinv.preconditioning import EDM, ResidualEDM
+from scoreinv.preconditioning import EDM
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import PC, Multistep, NoiseStream
 from scoreinv.sdes import SDE, VE, VP
@@ -60,7 +61,7 @@ def conditional_prior(
     """A random network whose output is not negligible."""
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
-        prior = ModelConfig(_NETWORK, sde or VE(0.01, 20.0), ResidualEDM(), data_range, 16).build()
+        prior = ModelConfig(_NETWORK, sde or VE(0.01, 20.0), ResidualPreconditioning(), data_range, 16).build()
         nn.init.normal_(prior.network.conv_out.weight, std=0.3)
     return prior
 
@@ -178,7 +179,7 @@ def test_large_noise_keeps_its_digits_in_bfloat16() -> None:
 
 def test_following_the_memory_of_a_gradient_leaves_the_prior_as_it_was() -> None:
     """Also where that is the first evaluation of the process, of weights that no other test uses."""
-    reading = ResidualEDM(gray_weights="rec709")
+    reading = ResidualPreconditioning(gray_weights="rec709")
     prior = ModelConfig(_NETWORK, VE(0.01, 20.0), reading, (-1.0, 1.0), 16).build()
     assert gradient_bytes(prior, (32, 32)) > 0
     assert type(prior.noise(draw((1, 3, 16, 16)), 0.5)) is Tensor
@@ -273,16 +274,16 @@ def test_priors_without_observations_and_other_operators_are_refused() -> None:
 
 
 def test_network_and_reading_belong_together() -> None:
-    for network, reading in ((_NETWORK, EDM()), (replace(_NETWORK, condition_channels=0), ResidualEDM())):
+    for network, reading in ((_NETWORK, EDM()), (replace(_NETWORK, condition_channels=0), ResidualPreconditioning())):
         with pytest.raises(CheckpointError, match="observation"):
             ModelConfig(network, VE(), reading)
     with pytest.raises(CheckpointError, match="colour"):
-        ModelConfig(replace(_NETWORK, channels=1), VE(), ResidualEDM())
+        ModelConfig(replace(_NETWORK, channels=1), VE(), ResidualPreconditioning())
 
 
 def test_a_file_keeps_a_conditional_prior(tmp_path: Path) -> None:
     prior = conditional_prior()
-    config = ModelConfig(_NETWORK, prior.sde, ResidualEDM(), (-1.0, 1.0), 16)
+    config = ModelConfig(_NETWORK, prior.sde, ResidualPreconditioning(), (-1.0, 1.0), 16)
     save_model(tmp_path / "model.safetensors", prior, config, half=False, notes={})
     again = load_model(tmp_path / "model.safetensors")
     assert again.conditional
@@ -383,9 +384,9 @@ def test_the_loss_is_the_error_over_the_expected_one_of_the_guess() -> None:
 
 def test_objective_and_observations_belong_to_conditional_networks() -> None:
     with pytest.raises(InputError, match="residual"):
-        check(ObjectiveConfig(weighting="residual"), VE(), EDM())
+        check(ObjectiveConfig(weighting="residual"), VE(), conditional=False)
     with pytest.raises(InputError, match="residual"):
-        check(ObjectiveConfig(), VE(), ResidualEDM())
+        check(ObjectiveConfig(), VE(), conditional=True)
     run = conditional_training(VE(), DataConfig())
     assert TrainingConfig.from_dict(run.to_dict()) == run
     with pytest.raises(InputError, match="observations"):
@@ -422,7 +423,7 @@ def test_a_trained_network_finds_the_posterior_mean_of_gaussian_pictures(tmp_pat
         Image.fromarray(levels).convert("RGB").save(folder / f"{index}.png")
     network = replace(_NETWORK, width=16, multipliers=(1, 2))
     config = TrainingConfig(
-        ModelConfig(network, VE(0.02, 10.0), ResidualEDM(), (-1.0, 1.0), side),
+        ModelConfig(network, VE(0.02, 10.0), ResidualPreconditioning(), (-1.0, 1.0), side),
         DataConfig(str(folder), scales=(1.0,), holdout_fraction=0),
         ObjectiveConfig(weighting="residual"),
         OptimizerConfig(learning_rate=3e-3, warmup=50, anneal="cosine"),

@@ -15,12 +15,13 @@ from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.checkpoints.files import load_model, read_metadata
 from scoreinv.colour import luma
 from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.guidance import Conditioned, Tiled
 from scoreinv.guidance.orientations import MIRRORED
 from scoreinv.networks.encoder import FEATURES, Encoder
 from scoreinv.operators import gray
-from scoreinv.preconditioning import EDM, ResidualEDM
+from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE
 from scoreinv.tasks.colorization import colorize
 from scoreinv.training.batches import BatchSource
@@ -42,7 +43,7 @@ SHOWN = replace(
     condition_channels=17,
     feature_channels=FEATURES,
 )
-CONFIG = ModelConfig(SHOWN, VE(0.01, 20.0), ResidualEDM(luma_scale=2), image_size=16, encoder_scale=4)
+CONFIG = ModelConfig(SHOWN, VE(0.01, 20.0), ResidualPreconditioning(luma_scale=2), image_size=16, encoder_scale=4)
 NOT_REFINED = torch.zeros(2, dtype=torch.bool)
 
 

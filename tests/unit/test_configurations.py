@@ -22,23 +22,24 @@ from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig, model_fro
 from scoreinv.checkpoints.files import load_classifier, load_model, read_metadata, save_model
 from scoreinv.checkpoints.official import read_official_config
 from scoreinv.checkpoints.validation import parse_json
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.networks.convnet import ConvNetConfig
 from scoreinv.networks.encoder import FEATURES
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.networks.wide_resnet import WideResNetConfig
-from scoreinv.preconditioning import EDM, PaperVE, PaperVP, ResidualEDM
+from scoreinv.preconditioning import EDM, PaperVE, PaperVP
 from scoreinv.prior import RecommendedSampler
 from scoreinv.sdes import DDPM, VE, VP
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
 NETWORK = NCSNppConfig(width=8, multipliers=(1, 2), blocks=1)
 CONFIG = ModelConfig(NETWORK, VE(0.02, 30.0), EDM(0.4), image_size=16, sampler=RecommendedSampler("ancestral"))
-GUESSING = ModelConfig(replace(NETWORK, condition_channels=12), VP(), ResidualEDM(), image_size=16)
+GUESSING = ModelConfig(replace(NETWORK, condition_channels=12), VP(), ResidualPreconditioning(), image_size=16)
 SHOWN = ModelConfig(
     replace(NETWORK, condition_channels=12, feature_channels=FEATURES),
     VP(),
-    ResidualEDM(),
+    ResidualPreconditioning(),
     image_size=16,
     encoder_scale=4,
 )
@@ -161,10 +162,10 @@ def test_a_wrong_entry_is_named(tmp_path: Path, path: tuple[str, ...], value: An
         (lambda: replace(CLASSIFIER, sde=DDPM(steps=10)), "beta_max below"),
         (lambda: VP(beta_max=1000.0), "beta_max"),
         (lambda: VE(1e-30, 1.0), "sigma_min"),
-        (lambda: ResidualEDM(details=((0.1,), (0.1,))), "three lists"),
-        (lambda: ResidualEDM(details=((0.1,), (0.1,), (0.1, 0.2))), "three lists"),
-        (lambda: ResidualEDM(details=((0.1,), (0.1,), (0.0,))), "details"),
-        (lambda: ResidualEDM(gray_weights="green"), "grey weights"),
+        (lambda: ResidualPreconditioning(details=((0.1,), (0.1,))), "three lists"),
+        (lambda: ResidualPreconditioning(details=((0.1,), (0.1,), (0.1, 0.2))), "three lists"),
+        (lambda: ResidualPreconditioning(details=((0.1,), (0.1,), (0.0,))), "details"),
+        (lambda: ResidualPreconditioning(gray_weights="green"), "grey weights"),
         (lambda: NCSNppConfig(multipliers=(1,) * 10, blocks=17), "blocks of all levels"),
         (lambda: WideResNetConfig(depth=11), "6 n"),
         (lambda: WideResNetConfig(depth=10**6), "depth"),

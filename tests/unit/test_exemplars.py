@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from scoreinv.conditional.guess import block_means, push
 from scoreinv.errors import InputError
-from scoreinv.guess import block_means, push
 from scoreinv.guidance import Exemplars
 from scoreinv.samplers import PC, NoiseStream, State
 from scoreinv.sdes import VE, VP

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.checkpoints.files import load_model, save_model
 from scoreinv.colour import luma
+from scoreinv.conditional.guess import block_means
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import CheckpointError, InputError
-from scoreinv.guess import block_means
 from scoreinv.guidance import Conditioned, Tiled
 from scoreinv.guidance.orientations import MIRRORED
 from scoreinv.operators import gray, mask
-from scoreinv.preconditioning import ResidualEDM
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import VE
 from scoreinv.tasks.colorization import colorize
@@ -30,7 +30,7 @@ from scoreinv.training.loop import train
 from scoreinv.training.pictures import Pictures
 from scoreinv.training.presets import conditional_training
 
-READING = ResidualEDM(luma_scale=2)
+READING = ResidualPreconditioning(luma_scale=2)
 NETWORK = replace(
     conditional_training(VE(), DataConfig()).model.network,
     condition_channels=READING.condition_channels,
@@ -170,12 +170,12 @@ def test_a_run_trains_with_finer_luma_and_its_file_keeps_the_scale(tmp_path: Pat
 
 
 def test_the_network_takes_as_many_channels_as_the_scale_needs(tmp_path: Path) -> None:
-    assert [ResidualEDM(luma_scale=scale).condition_channels for scale in (1, 2, 3)] == [12, 17, 22]
+    assert [ResidualPreconditioning(luma_scale=scale).condition_channels for scale in (1, 2, 3)] == [12, 17, 22]
     with pytest.raises(CheckpointError, match="observation"):
-        replace(CONFIG, preconditioning=ResidualEDM())
+        replace(CONFIG, preconditioning=ResidualPreconditioning())
     for scale in (0, -1, 2.0, "2", True):
         with pytest.raises(CheckpointError, match="luma_scale"):
-            replace(CONFIG, preconditioning=ResidualEDM(luma_scale=scale))
+            replace(CONFIG, preconditioning=ResidualPreconditioning(luma_scale=scale))
     save_model(tmp_path / "model.safetensors", prior(), CONFIG, half=False, notes={})
     assert load_model(tmp_path / "model.safetensors").preconditioning == READING
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from skimage.restoration import inpaint_biharmonic
 
-from scoreinv.guess import interpolate
+from scoreinv.conditional.guess import interpolate
 from scoreinv.training.pictures import BUILTIN
 
 

@@ -24,7 +24,6 @@ ROOMS = (
     "classifier",
     "prior",
     "preconditioning",
-    "guess",
     "networks",
     "sdes",
     "kernels",

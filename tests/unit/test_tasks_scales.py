@@ -14,8 +14,8 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import Cancelled
-from scoreinv.preconditioning import ResidualEDM
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import VE
 from scoreinv.tasks.inpainting import inpaint
@@ -37,7 +37,7 @@ class _Nothing(nn.Module):
 
 
 def prior() -> ScorePrior:
-    return ConditionalPrior(_Nothing(), VE(0.01, 20.0), ResidualEDM(), (-1.0, 1.0), 16).eval()
+    return ConditionalPrior(_Nothing(), VE(0.01, 20.0), ResidualPreconditioning(), (-1.0, 1.0), 16).eval()
 
 
 def scene(height: int = 96, width: int = 120) -> tuple[np.ndarray, np.ndarray]:
