@@ -18,6 +18,7 @@ from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import Session
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.tasks.settings import (
+    MAX_CHURN,
     MAX_CORRECTOR_STEPS,
     MAX_GUIDANCE,
     MAX_RTOL,
@@ -46,6 +47,8 @@ class SamplerChoice(StrEnum):
     PC = "pc"
     ODE = "ode"
     MULTISTEP = "multistep"
+    HEUN = "heun"
+    DDIM = "ddim"
 
 
 class PredictorChoice(StrEnum):
@@ -75,8 +78,8 @@ def sample(
         SamplerChoice | None,
         typer.Option(
             "--sampler",
-            help="pc: predictor-corrector, the paper's; ode: adaptive probability flow; multistep: DPM-Solver++, fast. "
-            "(default: pc where settings were published with the model, else multistep)",
+            help="pc: predictor-corrector, the paper's; ode: adaptive probability flow; multistep: DPM-Solver++, fast; "
+            "heun: EDM's; ddim. (default: pc where settings were published with the model, else multistep)",
             rich_help_panel=SAMPLER,
         ),
     ] = None,
@@ -86,7 +89,8 @@ def sample(
             "--steps",
             min=1,
             max=MAX_STEPS,
-            help="Of pc (default: as recommended with the model, else 1000) and multistep (default: 25).",
+            help="Of pc (default: as recommended with the model, else 1000), multistep (default: 25), heun (default: "
+            "18) and ddim (default: 50).",
             rich_help_panel=SAMPLER,
         ),
     ] = None,
@@ -137,6 +141,26 @@ def sample(
             rich_help_panel=SAMPLER,
         ),
     ] = None,
+    churn: Annotated[
+        float | None,
+        typer.Option(
+            "--churn",
+            min=0.0,
+            max=MAX_CHURN,
+            help="Noise that heun adds in all, to forget its errors; about as much as it has steps. (default: 0)",
+            rich_help_panel=SAMPLER,
+        ),
+    ] = None,
+    eta: Annotated[
+        float | None,
+        typer.Option(
+            "--eta",
+            min=0.0,
+            max=1.0,
+            help="Noise that ddim adds: 1 is ancestral sampling. (default: 0)",
+            rich_help_panel=SAMPLER,
+        ),
+    ] = None,
     class_name: Annotated[
         str | None,
         typer.Option("--class", metavar="NAME|NUMBER", help="Pictures of this class of the classifier's only."),
@@ -175,6 +199,8 @@ def sample(
         corrector_steps,
         snr,
         rtol,
+        churn,
+        eta,
     )
     if class_name is None and (guidance is not None or classifier is not None):
         raise InputError("--guidance and --classifier belong to --class")

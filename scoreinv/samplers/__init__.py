@@ -1,4 +1,4 @@
-"""Samplers of the reverse process: predictor-corrector, probability-flow ODE, exponential-integrator multistep.
+"""Samplers of the reverse process: predictor-corrector, probability-flow ODE, multistep, EDM's Heun.
 
 Each is a frozen dataclass of settings with one method,
 `sample(prior, shape, *, noise, callback=None, start=None) -> Samples`, and runs on any prior, conditional or not.
@@ -6,8 +6,10 @@ Each is a frozen dataclass of settings with one method,
 
 from scoreinv.samplers.base import Progress, Samples, State
 from scoreinv.samplers.correctors import AnnealedLangevin, Langevin, NoCorrector
+from scoreinv.samplers.ddim import DDIM
 from scoreinv.samplers.ddrm import DDRM
 from scoreinv.samplers.half_quadratic import HalfQuadratic
+from scoreinv.samplers.heun import Heun
 from scoreinv.samplers.multistep import Multistep
 from scoreinv.samplers.noise import NoiseStream
 from scoreinv.samplers.ode import ODE
@@ -16,6 +18,7 @@ from scoreinv.samplers.predictors import Ancestral, EulerMaruyama, NoPredictor, 
 from scoreinv.samplers.times import karras_times, log_times, resampling_times, uniform_times
 
 __all__ = [
+    "DDIM",
     "DDRM",
     "ODE",
     "PC",
@@ -23,6 +26,7 @@ __all__ = [
     "AnnealedLangevin",
     "EulerMaruyama",
     "HalfQuadratic",
+    "Heun",
     "Langevin",
     "Multistep",
     "NoCorrector",

@@ -14,23 +14,27 @@ from scoreinv.guidance import ClassifierGuidance, Clipped
 from scoreinv.guidance.classifier import Classifier
 from scoreinv.prior import Prior, RecommendedSampler, ScorePrior
 from scoreinv.samplers import (
+    DDIM,
     ODE,
     PC,
     Ancestral,
     AnnealedLangevin,
     EulerMaruyama,
+    Heun,
     Langevin,
     Multistep,
     NoiseStream,
     NoPredictor,
     ProbabilityFlow,
     ReverseDiffusion,
+    karras_times,
 )
 from scoreinv.sdes import DDPM, VE
 from scoreinv.tasks.common import PIXELS_AT_ONCE, Share, TaskCallback, Told, check_model, finite, to_arrays
 from scoreinv.tasks.settings import MAX_GUIDANCE, MAX_SEED, Corrector, Predictor, Sampler, SamplerSettings
 
-MULTISTEP_STEPS = 25
+STEPS = {"multistep": 25, "heun": 18, "ddim": 50}
+"""Times of the grid; of heun as in its paper for CIFAR-10."""
 _LONGEST_NUMBER = 10
 """Digits of a class; Python does not read thousands of them."""
 
@@ -59,6 +63,8 @@ def generate(
     corrector_steps: int | None = None,
     snr: float | None = None,
     rtol: float | None = None,
+    churn: float | None = None,
+    eta: float | None = None,
     seed: int = 0,
     classifier: Classifier | None = None,
     label: int | str | None = None,
@@ -69,9 +75,9 @@ def generate(
     """Draw `count` pictures of the model's own size; picture i of a seed is the same whatever the count.
 
     Arguments:
-        sampler, steps, predictor, corrector, corrector_steps, snr, rtol: see `SamplerSettings`; what is not given is as
-            recommended with the model, else the paper's for its SDE (`recommended`), and by default the sampler is
-            `default_sampler`. Steps of `pc` are else 1000, of `multistep` 25.
+        sampler, steps, predictor, corrector, corrector_steps, snr, rtol, churn, eta: see `SamplerSettings`; what is not
+            given is as recommended with the model, else the paper's for its SDE (`recommended`), and by default the
+            sampler is `default_sampler`. Steps of `pc` are else 1000, those of the others as in `STEPS`.
         classifier, label, guidance: see `ClassifierGuidance`; a label by name or number, see `class_index`. No guidance
             given is what is recommended with a `NoiseClassifier`, 1 with others.
         first: number of the first picture: 3 and 4 are the first two of `first=3`.
@@ -80,7 +86,7 @@ def generate(
     Raises InputError for settings that are not such, Cancelled when the callback stopped, and ScoreinvError when the
     model gives values that are not finite.
     """
-    settings = SamplerSettings(sampler, steps, predictor, corrector, corrector_steps, snr, rtol)
+    settings = SamplerSettings(sampler, steps, predictor, corrector, corrector_steps, snr, rtol, churn, eta)
     check_model(prior)
     check_whole("count", count, 1)
     check_whole("seed", seed, 0, MAX_SEED)
@@ -112,7 +118,7 @@ def generate(
 def draw_pictures(
     prior: ScorePrior,
     target: Prior,
-    solver: PC | ODE | Multistep,
+    solver: PC | ODE | Multistep | Heun,
     count: int,
     seed: int = 0,
     first: int = 0,
@@ -163,13 +169,13 @@ def default_sampler(prior: ScorePrior) -> Sampler:
     return "multistep" if prior.sampler is None else "pc"
 
 
-def make_sampler(prior: ScorePrior, settings: SamplerSettings) -> PC | ODE | Multistep:
+def make_sampler(prior: ScorePrior, settings: SamplerSettings) -> PC | ODE | Multistep | Heun:
     """The sampler that is asked for, with what is recommended for the prior where nothing is."""
     name = settings.asked or default_sampler(prior)
     if name == "ode":
         return ODE() if settings.rtol is None else ODE(settings.rtol, settings.rtol)
-    if name == "multistep":
-        return Multistep(steps=MULTISTEP_STEPS if settings.steps is None else settings.steps)
+    if name in STEPS:
+        return _fast_sampler(name, STEPS[name] if settings.steps is None else settings.steps, settings)
     known = recommended(prior)
     wanted = settings.snr is not None or settings.corrector_steps or settings.predictor == "none"
     corrector = settings.corrector or ("langevin" if wanted else known.corrector)
@@ -181,6 +187,15 @@ def make_sampler(prior: ScorePrior, settings: SamplerSettings) -> PC | ODE | Mul
         snr=known.snr if settings.snr is None else settings.snr,
         steps=known.steps if settings.steps is None else settings.steps,
     )
+
+
+def _fast_sampler(name: Sampler, steps: int, settings: SamplerSettings) -> PC | Multistep | Heun:
+    """One of few steps, which are denser towards the end."""
+    if name == "heun":
+        return Heun(settings.churn or 0.0, steps=steps)
+    if name == "ddim":
+        return PC(DDIM(settings.eta or 0.0), corrector_steps=0, steps=steps, spacing=karras_times)
+    return Multistep(steps=steps)
 
 
 def recommended(prior: ScorePrior) -> RecommendedSampler:

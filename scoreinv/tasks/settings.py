@@ -11,7 +11,7 @@ from scoreinv.errors import SettingError
 
 Method = Literal["conditioned", "pc"]
 Estimate = Literal["sample", "mean"]
-Sampler = Literal["pc", "ode", "multistep"]
+Sampler = Literal["pc", "ode", "multistep", "heun", "ddim"]
 Predictor = Literal[
     "reverse_diffusion", "euler_maruyama", "ancestral", "ancestral_posterior", "probability_flow", "none"
 ]
@@ -25,6 +25,8 @@ MAX_CORRECTOR_STEPS = 1000
 MAX_SNR = 10.0
 MAX_GUIDANCE = 1e6
 MIN_RTOL, MAX_RTOL = 1e-12, 0.1
+MAX_CHURN = 1e6
+"""Far above the steps there are, and a step adds no more noise than there is."""
 MAX_SEED = 2**63 - 1
 
 GUESS_START = 0.5
@@ -116,15 +118,17 @@ class SamplerSettings:
     """How new pictures are drawn; what is None is as recommended with the model, else the paper's for its SDE.
 
     Attributes:
-        sampler: `pc`, predictor-corrector; `ode`, adaptive probability flow; `multistep`, DPM-Solver++. None: `pc`
-            where a setting of it is given, `ode` where its tolerance is, else the model's.
-        steps: times of the grid of `pc` and `multistep`.
+        sampler: `pc`, predictor-corrector; `ode`, adaptive probability flow; `multistep`, DPM-Solver++; `heun`, EDM's;
+            `ddim`. None: the one that a setting is given of, else the model's.
+        steps: times of the grid, of all but `ode`.
         predictor: of `pc` (Song et al. 2021, appendix E to G); `none` leaves the work to the corrector.
         corrector: of `pc`; steps of `langevin` follow the norms of score and noise, those of `annealed_langevin` the
             noise level. None: `langevin` where its steps or its snr are given, or no predictor.
         corrector_steps: of the corrector at each time; None for 1.
         snr: signal-to-noise ratio of the corrector.
         rtol: tolerance of `ode`, relative and absolute; None for 1e-5.
+        churn: noise that `heun` adds in all (Karras et al. 2022, S_churn); None for 0, the probability flow.
+        eta: share of the noise of ancestral sampling that `ddim` adds, from 0 to 1; None for 0.
     """
 
     sampler: Sampler | None = None
@@ -134,6 +138,8 @@ class SamplerSettings:
     corrector_steps: int | None = None
     snr: float | None = None
     rtol: float | None = None
+    churn: float | None = None
+    eta: float | None = None
 
     def __post_init__(self) -> None:
         if self.sampler is not None:
@@ -150,14 +156,19 @@ class SamplerSettings:
             check_positive("snr", self.snr, MAX_SNR)
         if self.rtol is not None:
             check_number("rtol", self.rtol, MIN_RTOL, MAX_RTOL)
+        if self.churn is not None:
+            check_number("churn", self.churn, 0, MAX_CHURN)
+        if self.eta is not None:
+            check_number("eta", self.eta, 0, 1)
         self._check_together()
 
     def _check_together(self) -> None:
         for setting in ("predictor", "corrector", "corrector_steps", "snr"):
             if getattr(self, setting) is not None and self.asked not in (None, "pc"):
                 raise SettingError(setting, f"belongs to the sampler pc, not to {self.asked}")
-        if self.rtol is not None and self.asked != "ode":
-            raise SettingError("rtol", f"belongs to the sampler ode, not to {self.asked}")
+        for setting, sampler in _OWNERS.items():
+            if getattr(self, setting) is not None and self.asked != sampler:
+                raise SettingError(setting, f"belongs to the sampler {sampler}, not to {self.asked}")
         if self.steps is not None and self.asked == "ode":
             raise SettingError("steps", "do not go with the sampler ode, which chooses its steps by itself")
         if self.corrector == "none":
@@ -174,4 +185,8 @@ class SamplerSettings:
             return self.sampler
         if any(value is not None for value in (self.predictor, self.corrector, self.corrector_steps, self.snr)):
             return "pc"
-        return "ode" if self.rtol is not None else None
+        return next((sampler for setting, sampler in _OWNERS.items() if getattr(self, setting) is not None), None)
+
+
+_OWNERS: dict[str, Sampler] = {"rtol": "ode", "churn": "heun", "eta": "ddim"}
+"""Settings that one sampler has."""

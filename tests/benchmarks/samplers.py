@@ -24,19 +24,22 @@ from scoreinv.imaging.arrays import picture_from_array
 from scoreinv.imaging.files import read_picture
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import (
+    DDIM,
     ODE,
     PC,
     Ancestral,
+    Heun,
     Multistep,
     NoPredictor,
     ProbabilityFlow,
     ReverseDiffusion,
+    karras_times,
 )
 from scoreinv.sdes import VE, SubVP
 from scoreinv.tasks.evaluation import Seen, evaluate, look_at
 from scoreinv.tasks.generation import draw_pictures
 
-Sampler = PC | ODE | Multistep
+Sampler = PC | ODE | Multistep | Heun
 SNR = {"ve": (0.16, 0.22), "vp": (0.01, 0.27)}
 """Of the corrector, after a predictor and alone (Song et al. 2021, table 5, for 1000 and 2000 steps)."""
 
@@ -53,6 +56,8 @@ def samplers(prior: ScorePrior, evaluations: list[int]) -> list[tuple[str, Sampl
         chosen.append(("corrector only", PC(NoPredictor(), snr=alone, steps=budget)))
         chosen.append(("predictor and corrector", PC(ReverseDiffusion(), snr=both, steps=budget // 2)))
         chosen.append(("multistep", Multistep(steps=budget)))
+        chosen.append(("DDIM", PC(DDIM(), corrector_steps=0, steps=budget, spacing=karras_times)))
+        chosen.append(("Heun", Heun(steps=(budget + 1) // 2)))
     chosen += [("adaptive ODE", ODE(rtol=tolerance, atol=tolerance)) for tolerance in (1e-1, 1e-2, 1e-3)]
     return chosen
 

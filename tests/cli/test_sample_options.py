@@ -12,16 +12,19 @@ from shell import small_config
 from scoreinv.checkpoints.files import save_model
 from scoreinv.prior import RecommendedSampler
 from scoreinv.samplers import (
+    DDIM,
     ODE,
     PC,
     Ancestral,
     AnnealedLangevin,
     EulerMaruyama,
+    Heun,
     Langevin,
     Multistep,
     NoPredictor,
     ProbabilityFlow,
     ReverseDiffusion,
+    karras_times,
 )
 from scoreinv.sdes import VP, SubVP
 from scoreinv.tasks.generation import make_sampler
@@ -63,12 +66,30 @@ def test_steps_of_the_corrector_and_the_tolerance(scoreinv):
 
 
 @pytest.mark.parametrize(
+    ("words", "method", "nfe"),
+    [
+        (("--sampler", "heun", "--steps", 3), "heun", 5),
+        (("--churn", 2, "--steps", 4), "heun", 7),
+        (("--sampler", "ddim", "--steps", 3), "ddim", 3),
+        (("--eta", 1, "--steps", 2), "ddim", 2),
+    ],
+)
+def test_heun_and_ddim(scoreinv, words, method, nfe):
+    record = json.loads(scoreinv("sample", "-n", 1, *words, "-o", "a.png", "--json").out)
+    assert (record["method"], record["nfe"]) == (method, nfe)
+
+
+@pytest.mark.parametrize(
     ("given", "expected"),
     [
         ({}, Multistep(steps=25)),
         ({"steps": 7}, Multistep(steps=7)),
         ({"sampler": "ode"}, ODE()),
         ({"rtol": 1e-3}, ODE(1e-3, 1e-3)),
+        ({"sampler": "heun"}, Heun()),
+        ({"churn": 4, "steps": 9}, Heun(4, steps=9)),
+        ({"sampler": "ddim"}, PC(DDIM(), corrector_steps=0, steps=50, spacing=karras_times)),
+        ({"eta": 0.3, "steps": 9}, PC(DDIM(0.3), corrector_steps=0, steps=9, spacing=karras_times)),
         ({"sampler": "pc"}, PC(ReverseDiffusion(), Langevin(), 1, 0.16, 1000)),
         ({"snr": 0.2}, PC(ReverseDiffusion(), Langevin(), 1, 0.2, 1000)),
         ({"corrector_steps": 0, "steps": 9}, PC(ReverseDiffusion(), Langevin(), 0, 0.16, 9)),

@@ -13,11 +13,13 @@ from scoreinv.guidance import ClassifierGuidance, ConstrainedPC, Tiled
 from scoreinv.operators import mask
 from scoreinv.prior import Prior
 from scoreinv.samplers import (
+    DDIM,
     ODE,
     PC,
     Ancestral,
     AnnealedLangevin,
     EulerMaruyama,
+    Heun,
     Langevin,
     Multistep,
     NoCorrector,
@@ -26,6 +28,7 @@ from scoreinv.samplers import (
     ProbabilityFlow,
     ReverseDiffusion,
     State,
+    karras_times,
     log_times,
 )
 
@@ -43,10 +46,14 @@ SAMPLERS = {
     "multistep-log": Multistep(steps=30, spacing=log_times),
     "multistep-sde": Multistep(1.0, steps=120),
     "multistep-half": Multistep(0.5, steps=80),
+    "heun": Heun(steps=60),
+    "heun-churn": Heun(30, steps=80),
+    "ddim": PC(DDIM(), ALONE, steps=150, spacing=karras_times),
+    "ddim-1": PC(DDIM(1.0), ALONE, steps=300),
     "ode": ODE(1e-4, 1e-4),
 }
 CASES = [(name, sde) for name in SAMPLERS for sde in ("ve", "vp", "subvp") if (name, sde) != ("ancestral", "subvp")]
-CASES += [(name, "ddpm") for name in ("ancestral", "reverse-diffusion", "multistep", "ode")]
+CASES += [(name, "ddpm") for name in ("ancestral", "reverse-diffusion", "multistep", "heun", "ddim", "ode")]
 RESAMPLING = tuple(i / 50 for i in range(50, 9, -1)) + tuple(i / 50 for i in range(25, 0, -1)) + (0.01, 0.005, 0.001)
 
 
@@ -133,7 +140,9 @@ def test_correctors_alone_sample_by_annealing(corrector, snr):
 
 
 @pytest.mark.parametrize("sde", [SDES["ve"], SDES["vp"]], ids=["ve", "vp"])
-@pytest.mark.parametrize("sampler", [PC(corrector=ALONE, steps=150), Multistep(steps=20), ODE(1e-4, 1e-4)])
+@pytest.mark.parametrize(
+    "sampler", [PC(corrector=ALONE, steps=150), Multistep(steps=20), Heun(10, steps=20), ODE(1e-4, 1e-4)]
+)
 def test_started_from_an_exact_state_at_half_time(sampler, sde, exact, threshold):
     prior = correlated(sde)
     start = State(prior.sample(COUNT, torch.Generator().manual_seed(4), 0.5), 0.5)
@@ -141,13 +150,16 @@ def test_started_from_an_exact_state_at_half_time(sampler, sde, exact, threshold
     assert reaches(result.x0, prior, exact, threshold)
 
 
-@pytest.mark.parametrize("sampler", [PC(Ancestral(), ALONE, times=RESAMPLING), Multistep(times=RESAMPLING)])
+@pytest.mark.parametrize(
+    "sampler", [PC(Ancestral(), ALONE, times=RESAMPLING), Multistep(times=RESAMPLING), Heun(times=RESAMPLING)]
+)
 def test_grids_that_jump_up(sampler, exact, threshold):
     prior = correlated(SDES["vp"])
     result = sampler.sample(prior, (COUNT, *SHAPE), noise=BatchStream(3, COUNT))
     assert energy_distance(result.x0, exact) < threshold
     assert disagreement(result.x0, prior)[0] < 5
-    assert int(result.nfe[0]) == len(RESAMPLING) - 1  # the jump takes none
+    steps = len(RESAMPLING) - 1  # the jump takes none
+    assert int(result.nfe[0]) == (2 * steps - 1 if isinstance(sampler, Heun) else steps)
 
 
 class Calls(Prior):
@@ -170,6 +182,10 @@ class Calls(Prior):
         (PC(NoPredictor(), Langevin(), steps=10), 11),
         (Multistep(steps=10), 10),
         (Multistep(steps=1), 1),
+        (Heun(steps=10), 19),
+        (Heun(5, steps=10), 19),
+        (Heun(steps=1), 1),
+        (PC(DDIM(0.5), ALONE, steps=10), 10),
         (ODE(1e-3, 1e-3), None),
     ],
 )
@@ -198,6 +214,8 @@ class Draws(NoiseStream):
         (PC(ProbabilityFlow(), ALONE, steps=3), 1, 1 + 3 + 2),  # ALONE corrects as well, without noise
         (Multistep(steps=3), 1, 1),
         (Multistep(1.0, steps=3), 1 + 2, 1 + 2),
+        (Heun(steps=3), 1, 1),
+        (Heun(1.0, steps=3), 1 + 2, 1 + 2),  # none above the SDE's largest level, where it begins
         (ODE(1e-1, 1e-1), 1, 1),
     ],
 )
@@ -214,14 +232,21 @@ def test_noise_for_a_constraint_is_drawn_where_there_is_one(sampler, free, held)
 def test_vector_jacobian_products_of_guidance_are_counted_apart():
     mixture = correlated(SDES["vp"])
     guided = ClassifierGuidance(mixture, lambda x, t: mixture.responsibilities(x, t).log(), 0)
-    for sampler in (PC(steps=5), Multistep(steps=5), ODE(1e-2, 1e-2)):
+    for sampler in (PC(steps=5), Multistep(steps=5), Heun(steps=5), ODE(1e-2, 1e-2)):
         result = sampler.sample(guided, (2, *SHAPE), noise=NoiseStream(0, 2, dtype=torch.float64))
         assert torch.equal(result.vjps, result.nfe)
 
 
 EACH_KIND = pytest.mark.parametrize(
     "sampler",
-    [PC(steps=20), PC(EulerMaruyama(), AnnealedLangevin(), steps=20), Multistep(steps=8), Multistep(1.0, 8), ODE()],
+    [
+        PC(steps=20),
+        PC(EulerMaruyama(), AnnealedLangevin(), steps=20),
+        Multistep(steps=8),
+        Multistep(1.0, 8),
+        Heun(2.0, steps=5),
+        ODE(),
+    ],
 )
 
 

@@ -16,6 +16,7 @@ from scoreinv.samplers import (
     Ancestral,
     AnnealedLangevin,
     EulerMaruyama,
+    Heun,
     Langevin,
     Multistep,
     NoiseStream,
@@ -271,7 +272,7 @@ def test_grids(sde, spacing):
         ({"steps": 5}, 1e-4, "later"),
     ],
 )
-@pytest.mark.parametrize("sampler", [PC, Multistep])
+@pytest.mark.parametrize("sampler", [PC, Multistep, Heun])
 def test_wrong_grids_are_named(sampler, settings, start, message):
     state = None if start is None else State(torch.zeros(1, *SHAPE), start)
     with pytest.raises(InputError, match=message):
