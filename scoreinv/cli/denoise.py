@@ -49,13 +49,23 @@ def denoise(
         int | None,
         typer.Option("--steps", min=1, max=MAX_STEPS, help=f"Sampler steps for a sample. (default: {DENOISING_STEPS})"),
     ] = None,
+    orientations: Annotated[
+        int,
+        typer.Option(
+            "--orientations",
+            min=1,
+            max=8,
+            help="Flips and turns of the photo that the mean is averaged over: 1, 2, 4 or 8. More is a little closer "
+            "to the truth, and takes as many times as long.",
+        ),
+    ] = 1,
     uncertainty: UncertaintyOption = None,
     kind: FormatOption = None,
     quality: QualityOption = None,
     frame: FrameOption = None,
 ) -> None:
     """Remove noise from photos: by the posterior mean, in one evaluation of the network, or by samples."""
-    sampling = restoration_sampling(None, steps, samples, estimate, settings)
+    sampling = restoration_sampling(None, steps, samples, estimate, settings, orientations)
     if steps is not None and sampling.is_direct_mean:
         raise InputError("--steps: the mean takes one evaluation; steps are for samples (--estimate sample)")
     files = Files(photos, output, "_denoised", kind, quality, frame, uncertainty, {})

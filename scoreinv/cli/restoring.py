@@ -77,12 +77,13 @@ def restoration_sampling(
     samples: int,
     estimate: Estimate | None,
     settings: Settings,
+    orientations: int = 1,
 ) -> RestorationSampling:
     """The settings of a restoration; InputError when they do not go together."""
     name = None if method is None else method.value
     if estimate is None:
         estimate = Estimate.MEAN if samples == 1 and name in (None, "dpir") else Estimate.SAMPLE
-    return RestorationSampling(name, steps, samples, settings.seed, estimate.value)
+    return RestorationSampling(name, steps, samples, settings.seed, estimate.value, orientations=orientations)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Conditions as wrappers of a prior: grad log p_t(x | y) = grad log p_t(x) + grad log p_t(y | x)."""
 
+from scoreinv.guidance.averaged import Averaged
 from scoreinv.guidance.classifier import ClassifierGuidance
 from scoreinv.guidance.clipped import Clipped
 from scoreinv.guidance.conditioned import Conditioned
@@ -14,6 +15,7 @@ __all__ = [
     "DDNM",
     "DPS",
     "MMPS",
+    "Averaged",
     "ClassifierGuidance",
     "Clipped",
     "Conditioned",

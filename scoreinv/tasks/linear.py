@@ -21,7 +21,8 @@ from torch import Tensor
 
 from scoreinv.boxes import Box
 from scoreinv.errors import Cancelled, InputError
-from scoreinv.guidance import DDNM, DPS, MMPS, ConstrainedPC, DiffPIR, PiGDM, Tiled
+from scoreinv.guidance import DDNM, DPS, MMPS, Averaged, ConstrainedPC, DiffPIR, PiGDM, Tiled
+from scoreinv.guidance.orientations import ALL
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators import LinearOperator, crop
 from scoreinv.prior import Prior, PriorWrapper, ScorePrior
@@ -121,7 +122,7 @@ def denoise(
     Args:
         y: (1, 3, H, W), of pictures in [0, 1].
         noise_std: of its noise, in the range of `noise_range`.
-        sampling: of no method.
+        sampling: of no method. The mean takes an evaluation in each of its orientations.
         grey: the channels of y are the same, and so is their noise.
     """
     time = _denoising_time(prior, white_level(noise_std, grey=grey))
@@ -133,8 +134,10 @@ def denoise(
     def draw(noise: NoiseStream, told: TaskCallback) -> tuple[Tensor, int]:
         if sampling.is_direct_mean:
             with torch.no_grad():
-                watched = _Watched(prior, told, y[0, 0].numel() * (8 / 7) ** 2)
-                return Tiled(watched, tile, tile // 8, PIXELS_AT_ONCE).denoise(alpha * y, time), 1
+                watched = _Watched(prior, told, sampling.orientations * y[0, 0].numel() * (8 / 7) ** 2)
+                averaged = Averaged(watched, ALL[: sampling.orientations])
+                x0 = Tiled(averaged, tile, tile // 8, PIXELS_AT_ONCE).denoise(alpha * y, time)
+                return x0, sampling.orientations
         x = alpha * y.expand(len(noise), -1, -1, -1)
         if grey:  # what white noise has besides, so that the state is one of the process
             z = noise.normal(x.shape)
@@ -225,6 +228,8 @@ def _method(problem: Problem, prior: ScorePrior, sampling: RestorationSampling) 
     tiled = Tiled(prior, tile, tile // 8, PIXELS_AT_ONCE)
     multistep = Multistep(stochasticity=1.0, steps=sampling.steps)
     if method == "dpir":
+        averaged = Averaged(prior, ALL[: sampling.orientations])
+        tiled = Tiled(averaged, tile, tile // 8, PIXELS_AT_ONCE)
         return tiled, HalfQuadratic(operator, y, noise, _MEAN_STRENGTH, times=_falling(problem, prior, sampling.steps))
     if method == "ddrm":
         return tiled, DDRM(operator, y, noise, steps=sampling.steps)

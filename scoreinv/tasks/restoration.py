@@ -45,6 +45,7 @@ def solve(
     samples: int = 1,
     seed: int = 0,
     estimate: Estimate = "sample",
+    orientations: int = 1,
     callback: TaskCallback | None = None,
 ) -> Restored:
     """Restore pictures from an observation y = A x + noise, for any linear A.
@@ -58,14 +59,14 @@ def solve(
             or tensor (B)xCxHxW of any floats. One channel stands for three alike, with one and the same noise: the
             picture is grey.
         noise_std: standard deviation of the white noise in y, in [0, 1] units.
-        method, steps, samples, seed, estimate: see `RestorationSampling`. Where A loses nothing (an orthogonal one) the
-            posterior of noise alone is sampled exactly, unless a method is asked for.
+        method, steps, samples, seed, estimate, orientations: see `RestorationSampling`. Where A loses
+            nothing (an orthogonal one) the posterior of noise alone is sampled exactly, unless a method is asked for.
         callback: told of progress; may stop the work.
 
     Raises InputError for observations or settings that are not such, or do not go together, Cancelled when the callback
     stopped, and ScoreinvError when the model gives values that are not finite.
     """
-    sampling = RestorationSampling(method, steps, samples, seed, estimate)
+    sampling = RestorationSampling(method, steps, samples, seed, estimate, orientations=orientations)
     check_model(prior)
     check_colour(prior)
     check_number("noise_std", noise_std, 0)
@@ -95,7 +96,8 @@ def denoise_picture(
 ) -> Restored:
     """A photograph without its white noise, of standard deviation `noise_std` in [0, 1] units; gives a `Picture`.
 
-    The posterior mean is one evaluation of the network. Where the photograph is grey the result is, whatever its mode.
+    The posterior mean is one evaluation of the network in each orientation. Where the photograph is grey the
+    result is, whatever its mode.
     """
     check_number("noise_std", noise_std, 0)
     check_colour(prior)

@@ -27,6 +27,9 @@ STEPS: dict[str, int] = {
 FULL_STEPS = 3
 """Times as many where it begins at the prior."""
 
+ORIENTATIONS = (1, 2, 4, 8)
+"""How many of the eight flips and turns of a picture an estimate can be averaged over."""
+
 DENOISING_STEPS = 10
 """The same for samples of a picture with noise alone."""
 
@@ -48,6 +51,8 @@ class RestorationSampling:
         seed: of the noise; each sample has its own stream.
         estimate: `sample`, or `mean`: the average of the samples, or for one an estimate of the posterior mean at once.
         first: number of the first sample: samples 3 and 4 are the first two of `first=3`.
+        orientations: of the picture, over which an estimate of the posterior mean at once is averaged, an evaluation of
+            the network each: 1, 2 (mirrored), 4 or 8 (turned by quarters too).
     """
 
     method: RestorationMethod | None = None
@@ -56,6 +61,7 @@ class RestorationSampling:
     seed: int = 0
     estimate: Estimate = "sample"
     first: int = 0
+    orientations: int = 1
 
     def __post_init__(self) -> None:
         if self.method is not None:
@@ -65,6 +71,11 @@ class RestorationSampling:
             check_whole("steps", self.steps, 1, MAX_STEPS)
         check_whole("samples", self.samples, 1, MAX_SAMPLES)
         check_whole("seed", self.seed, 0, MAX_SEED)
+        check_whole("orientations", self.orientations, 1, 8)
+        if self.orientations not in ORIENTATIONS:
+            raise SettingError("orientations", f"must be 1, 2, 4 or 8, not {self.orientations}")
+        if self.orientations > 1 and not self.is_direct_mean:
+            raise SettingError("orientations", "are averaged over by the estimate mean of one, not by samples")
         if self.method == "dpir" and not self.is_direct_mean:
             raise SettingError("method", "dpir draws no samples: it is for the estimate mean of one")
         if self.method not in (None, "dpir") and self.is_direct_mean:

@@ -124,6 +124,11 @@ def test_a_denoised_photo_has_less_noise(restores, tmp_path):
     assert read_picture(tmp_path / "noisy_denoised.png").pixels.std() < noise.std()
 
 
+def test_orientations(restores, small_photo):
+    outcome = restores(("denoise",), "photo.png", "--noise", 20, "--orientations", 8, "--json")
+    assert json.loads(outcome.out)["nfe"] == 8
+
+
 def test_a_photo_without_noise_is_left_as_it_is(restores, tmp_path):
     flat = np.repeat(np.arange(100, 130, dtype=np.uint8)[:, None], 30, axis=1)
     Image.fromarray(flat).save(tmp_path / "flat.png")

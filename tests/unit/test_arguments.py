@@ -105,6 +105,7 @@ WRONG_SOLUTIONS = [
     *(("method", value) for value in ("magic", "conditioned", 1, ["pc"])),
     *(("noise_std", value) for value in (*NOT_NUMBERS, True, -0.1, math.inf)),
     *(("operator", value) for value in (None, "blur", 3, object(), abs)),
+    *(("orientations", value) for value in (*NOT_WHOLE, 0, 2, 3, 9)),
 ]
 WRONG_DRAWS = [
     *(("prior", value) for value in NOT_PRIORS),

@@ -1,0 +1,34 @@
+"""A prior averaged over the orientations of the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from scoreinv.guidance.orientations import Orientation
+from scoreinv.prior import Box, Prior, PriorWrapper
+
+
+class Averaged(PriorWrapper):
+    """noise(x, t) = mean over T of T^-1 noise(T x, t): an evaluation in each orientation T.
+
+    For unconditional priors, of pictures that are as likely in each of the orientations.
+    """
+
+    def __init__(self, prior: Prior, orientations: tuple[Orientation, ...]) -> None:
+        super().__init__(prior)
+        self.orientations = orientations
+        self.evaluations_per_noise = len(orientations) * prior.evaluations_per_noise
+        self.vjps_per_noise = len(orientations) * prior.vjps_per_noise
+
+    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+        predictions = [each.turn_back(self.prior.noise(each.turn(x), t)) for each in self.orientations]
+        return torch.stack(predictions).mean(0)
+
+    def windows(self, boxes: Sequence[Box], samples: int) -> Averaged:
+        return Averaged(self.prior.windows(boxes, samples), self.orientations)
+
+    def rows(self, index: Tensor) -> Averaged:
+        return Averaged(self.prior.rows(index), self.orientations)

@@ -1,0 +1,88 @@
+"""Estimates averaged over the orientations of the picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from mixture import SDES
+
+import scoreinv
+from scoreinv.errors import SettingError
+from scoreinv.guidance import Averaged, Tiled
+from scoreinv.guidance.orientations import ALL, MIRRORED
+from scoreinv.operators import mask
+from scoreinv.prior import Prior
+from scoreinv.samplers import Multistep, NoiseStream
+from scoreinv.tasks.restoration_settings import RestorationSampling
+
+
+class Lopsided(Prior):
+    """Knows left from right and up from down: its prediction is the difference to the next pixel, down and right."""
+
+    sde, data_range = SDES["ve"], (-1.0, 1.0)
+
+    def noise(self, x, t):
+        return x - torch.roll(x, (1, 2), (-2, -1))
+
+
+def test_the_mean_over_orientations_by_hand():
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 3, 4, 6)))
+    mirrored = Averaged(Lopsided(), MIRRORED).noise(x, 0.5)
+    right, left = torch.roll(x, (1, 2), (-2, -1)), torch.roll(x, (1, -2), (-2, -1))
+    torch.testing.assert_close(mirrored, x - (right + left) / 2)
+    steps = [(down, across) for down in (-1, 1) for across in (-2, 2)]
+    steps += [(down, across) for down in (-2, 2) for across in (-1, 1)]
+    expected = x - sum(torch.roll(x, step, (-2, -1)) for step in steps) / 8
+    torch.testing.assert_close(Averaged(Lopsided(), ALL).noise(x, 0.5), expected)
+    assert len(set(ALL)) == 8
+
+
+def test_evaluations_are_counted_and_windows_and_rows_are_the_same():
+    averaged = Averaged(Lopsided(), ALL)
+    noise = NoiseStream(0, 2, dtype=torch.float64)
+    result = Multistep(steps=3).sample(averaged, (2, 3, 4, 4), noise=noise)
+    assert result.nfe.tolist() == [24, 24]
+    x = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(Tiled(averaged, 4, 0).noise(x, 0.5), averaged.noise(x, 0.5))
+    torch.testing.assert_close(averaged.rows(torch.tensor([1])).noise(x[1:], 0.5), averaged.noise(x, 0.5)[1:])
+
+
+@pytest.mark.parametrize("orientations", [1, 2, 4, 8])
+def test_a_denoised_picture_is_the_mean_over_its_orientations(orientations):
+    prior = scoreinv.load("denoiser")
+    y = np.random.default_rng(1).uniform(size=(16, 24, 3)).astype(np.float32)
+
+    def denoised(y, count):
+        everything = mask(torch.ones(1, 1, *y.shape[:2]))
+        return scoreinv.solve(everything, y, prior=prior, noise_std=0.1, estimate="mean", orientations=count)
+
+    result = denoised(y, orientations)
+    assert result.nfe == orientations
+    expected = []
+    for each in ALL[:orientations]:
+        turned = each.turn(torch.from_numpy(y).permute(2, 0, 1)).permute(1, 2, 0).numpy()
+        estimate = torch.from_numpy(denoised(turned, 1).image).permute(2, 0, 1)
+        expected.append(each.turn_back(estimate).permute(1, 2, 0))
+    # The mean of what is clipped to [0, 1] is not the clipped mean: compare where nothing is.
+    inside = np.all([(one > 0).numpy() & (one < 1).numpy() for one in expected], axis=0)
+    assert inside.mean() > 0.5
+    difference = np.abs(result.image - torch.stack(expected).mean(0).numpy())
+    assert difference[inside].max() < 1e-3
+
+
+def test_an_estimate_by_splitting_can_be_averaged_too():
+    prior = scoreinv.load("denoiser")
+    y = np.random.default_rng(1).uniform(size=(16, 16, 3)).astype(np.float32)
+    seen = mask((torch.arange(16) % 3 > 0).float().expand(1, 1, 16, 16))
+    result = scoreinv.solve(seen, y, prior=prior, estimate="mean", steps=2, orientations=4)
+    assert (result.method, result.nfe) == ("dpir", 8)
+
+
+def test_what_orientations_are():
+    for wrong in (0, 3, 9):
+        with pytest.raises(SettingError, match="orientations must be"):
+            RestorationSampling(estimate="mean", orientations=wrong)
+    for samples in ({"samples": 4, "estimate": "mean"}, {"estimate": "sample"}):
+        with pytest.raises(SettingError, match="orientations are averaged over by the estimate mean of one"):
+            RestorationSampling(orientations=2, **samples)
