@@ -6,31 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from scoreinv.prior import ScorePrior
-from scoreinv.sdes import VE, time_at
+from scoreinv.samplers.base import CountedPrior
 
 NOISE = 0.01
 """Deviation of the observation's noise that DiffPIR is told, on [0, 1]; it cannot take none."""
-
-
-class Denoiser(nn.Module):
-    """E[x0 | x0 + sigma z], pictures and sigma on [0, 1], by a prior of the VE SDE, counting its evaluations."""
-
-    def __init__(self, prior: ScorePrior) -> None:
-        super().__init__()
-        if not isinstance(prior.sde, VE):
-            raise ValueError("written for priors of the VE SDE")
-        self.prior = prior
-        self.nfe = 0
-
-    def forward(self, x: Tensor, sigma: Tensor | float, **_: object) -> Tensor:
-        low, high = self.prior.data_range
-        t = time_at(self.prior.sde, torch.as_tensor(sigma, dtype=torch.float64).flatten()[0] * (high - low))
-        self.nfe += 1
-        x0 = self.prior.denoise(self.prior.to_model(x.float()), t.expand(x.shape[0]))
-        return self.prior.to_image(x0).to(x.dtype)
 
 
 def deepinv_methods(
@@ -44,19 +26,21 @@ def deepinv_methods(
         from deepinv.optim.data_fidelity import L2
         from deepinv.physics import Inpainting
         from deepinv.sampling import DPS, DiffPIR
+
+        from scoreinv.interop.deepinv import Denoiser
     except ImportError:
         return {}
 
-    def by(sampler: Callable[[Denoiser], nn.Module]) -> Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, int]]:
+    def by(sampler: Callable[[nn.Module], nn.Module]) -> Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, int]]:
         def run(damaged: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, int]:
             truth = torch.from_numpy(damaged).permute(2, 0, 1)[None].float()
             known = torch.from_numpy(~hole)[None, None].float().expand_as(truth)
             physics = Inpainting(img_size=tuple(truth.shape[1:]), mask=known)
-            denoiser = Denoiser(prior)
+            counted = CountedPrior(prior)
             torch.manual_seed(0)
-            estimate = sampler(denoiser)(truth * known, physics)
+            estimate = sampler(Denoiser(counted))(truth * known, physics)
             filled = torch.where(known > 0, truth, estimate.float().clamp(0, 1))
-            return filled[0].permute(1, 2, 0).numpy(force=True), denoiser.nfe
+            return filled[0].permute(1, 2, 0).numpy(force=True), counted.calls
 
         return run
 

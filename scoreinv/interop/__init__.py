@@ -1,0 +1,1 @@
+"""Ways to and from other libraries, each imported only with its module here."""
