@@ -1,8 +1,11 @@
-"""Memory of this machine."""
+"""Memory of this machine, and how much of it is taken at once."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+PIXELS_AT_ONCE = 1 << 17
+"""Pixels that are evaluated together at most, in windows of one picture or in several pictures."""
 
 
 def available_bytes() -> int | None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from scoreinv.prior import ScorePrior
-    from scoreinv.tasks.common import TaskCallback
+    from scoreinv.tasks.progress import TaskCallback
     from scoreinv.tasks.restoration_settings import RestorationSampling
     from scoreinv.tasks.restored import Restored
 

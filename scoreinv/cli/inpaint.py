@@ -170,8 +170,8 @@ def _compute(
 ) -> Report:
     from scoreinv.imaging.colour import STRAY_CHROMA
     from scoreinv.tasks.colorization import colorize_filled
-    from scoreinv.tasks.common import Share
     from scoreinv.tasks.inpainting import inpaint_picture
+    from scoreinv.tasks.progress import Share
 
     check_samples(sampling.samples, item.picture, coloured=colours is not None)
     if colours is not None and not item.picture.is_gray(STRAY_CHROMA):

@@ -98,7 +98,7 @@ def _check_sizes(sources: tuple[str, str], pictures: tuple[Picture, Picture]) ->
 
 
 def _check_sides(source: str, picture: Picture, prior: ScorePrior) -> None:
-    from scoreinv.tasks.common import check_sides
+    from scoreinv.tasks.models import check_sides
 
     try:
         check_sides(picture, prior)

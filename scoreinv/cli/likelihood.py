@@ -25,7 +25,7 @@ from scoreinv.tasks.settings import MAX_REPEATS, MAX_RTOL, MIN_RTOL
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
-    from scoreinv.tasks.density import PictureDensity
+    from scoreinv.tasks.likelihood import PictureDensity
 
 COLUMNS = ("input", "width", "height", "bits_per_dim", "standard_error", "repeats", "nfe", "seconds")
 
@@ -39,7 +39,7 @@ class Probe(StrEnum):
 
 @dataclass(frozen=True)
 class Estimate:
-    """How the likelihood is estimated; see `tasks.density.pictures_bits_per_dim`."""
+    """How the likelihood is estimated; see `tasks.likelihood.pictures_bits_per_dim`."""
 
     repeats: int
     steps: int | None
@@ -160,7 +160,7 @@ def _read(source: str, frame: int | None) -> Item:
 
 
 def _refusal(item: Item, session: Session) -> InputError | None:
-    from scoreinv.tasks.density import check_picture
+    from scoreinv.tasks.likelihood import check_picture
 
     try:
         check_picture(item.picture, session.prior)
@@ -172,14 +172,14 @@ def _refusal(item: Item, session: Session) -> InputError | None:
 
 
 def _fits(item: Item, group: list[Item]) -> bool:
-    from scoreinv.tasks.density import pictures_at_once
+    from scoreinv.tasks.likelihood import pictures_at_once
 
     size = group[0].picture.size
     return item.picture.size == size and len(group) < pictures_at_once(size)
 
 
 def _evaluate(group: list[Item], estimate: Estimate, session: Session, table: Log | None, tally: Tally) -> None:
-    from scoreinv.tasks.density import pictures_bits_per_dim
+    from scoreinv.tasks.likelihood import pictures_bits_per_dim
 
     settings = session.settings
     title = group[0].source if len(group) == 1 else f"{group[0].source} and {len(group) - 1} more"
@@ -233,7 +233,7 @@ def _tell(
 
 
 def _tell_mean(bits: list[float]) -> None:
-    from scoreinv.tasks.density import standard_error
+    from scoreinv.tasks.likelihood import standard_error
 
     mean = _figure(sum(bits) / len(bits), standard_error(bits))
     put(f"{mean} bits/dim  mean of {len(bits)} {'picture' if len(bits) == 1 else 'pictures'}")

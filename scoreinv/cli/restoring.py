@@ -22,7 +22,7 @@ from scoreinv.tasks.settings import MAX_STEPS
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
-    from scoreinv.tasks.common import TaskCallback
+    from scoreinv.tasks.progress import TaskCallback
     from scoreinv.tasks.restored import Restored
 
     Restore = Callable[["Photo", ScorePrior, RestorationSampling, TaskCallback], Restored]

@@ -112,8 +112,8 @@ class Session:
         if sum(file.stat().st_size for file in files) < LARGE_BYTES:
             return
         from scoreinv.checkpoints.catalogue import configuration
+        from scoreinv.checkpoints.memory import process_bytes
         from scoreinv.memory import shortage
-        from scoreinv.tasks.memory import process_bytes
 
         itemsize = 2 if self.precision == "bfloat16" else 4
         needed = process_bytes(configuration(path), itemsize=itemsize)

@@ -235,8 +235,8 @@ def _draw(
     wanted: Wanted, asked: SamplerSettings, outputs: list[str], quality: int | None, session: Session
 ) -> dict[str, Any]:
     """Draw and write the pictures; returns their record."""
-    from scoreinv.tasks.common import Share
     from scoreinv.tasks.generation import class_index, default_sampler, generate
+    from scoreinv.tasks.progress import Share
 
     settings = session.settings
     guide = label = None

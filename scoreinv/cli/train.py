@@ -207,7 +207,7 @@ def _check_memory(run: TrainingConfig) -> None:
     if share.batch_size * share.drawn_side**2 < SMALL_BATCH:
         return
     from scoreinv.memory import shortage
-    from scoreinv.tasks.memory import training_bytes
+    from scoreinv.training.memory import training_bytes
 
     if lacking := shortage(processes * training_bytes(share)):
         raise InputError(f"--batch-size {run.batch_size}: a step of so many pictures {lacking}: take fewer")

@@ -32,7 +32,7 @@ from scoreinv.tasks.restoration_settings import GREY_LEVELS
 
 if TYPE_CHECKING:
     from scoreinv.prior import ScorePrior
-    from scoreinv.tasks.common import TaskCallback
+    from scoreinv.tasks.progress import TaskCallback
     from scoreinv.tasks.restoration_settings import RestorationSampling
     from scoreinv.tasks.restored import Restored
 

@@ -26,24 +26,14 @@ from scoreinv.imaging.colour import STRAY_CHROMA
 from scoreinv.imaging.hints import KnownColours, hints_from_picture, present_colours
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import is_tinted, without_tint
+from scoreinv.memory import PIXELS_AT_ONCE
 from scoreinv.operators import gray_and_hints
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
-from scoreinv.tasks.common import (
-    PIXELS_AT_ONCE,
-    Share,
-    TaskCallback,
-    check_colour,
-    check_model,
-    conditioned,
-    draw,
-    fingerprint,
-    spread,
-    tile_side,
-    to_arrays,
-    to_tensor,
-)
-from scoreinv.tasks.restored import Restored, RunningSpread, restore_each
+from scoreinv.tasks.drawing import conditioned, draw
+from scoreinv.tasks.models import check_colour, check_model, tile_side
+from scoreinv.tasks.progress import Share, TaskCallback
+from scoreinv.tasks.restored import Restored, restore_each
 from scoreinv.tasks.settings import (
     COLOUR_STEPS,
     COLOUR_TEMPERATURE,
@@ -52,6 +42,7 @@ from scoreinv.tasks.settings import (
     Estimate,
     Method,
 )
+from scoreinv.tasks.tensors import RunningSpread, fingerprint, spread, to_arrays, to_tensor
 
 _STREAM = (0, 0, 0, 1)  # apart from the streams of holes, whose keys are shorter: a place and a scale
 

@@ -12,6 +12,7 @@ from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import InputError, SettingError
 from scoreinv.guidance import ClassifierGuidance, Clipped
 from scoreinv.guidance.classifier import Classifier
+from scoreinv.memory import PIXELS_AT_ONCE
 from scoreinv.prior import Prior, RecommendedSampler, ScorePrior
 from scoreinv.samplers import (
     DDIM,
@@ -30,8 +31,10 @@ from scoreinv.samplers import (
     karras_times,
 )
 from scoreinv.sdes import DDPM, VE
-from scoreinv.tasks.common import PIXELS_AT_ONCE, Share, TaskCallback, Told, check_model, finite, to_arrays
+from scoreinv.tasks.models import check_model
+from scoreinv.tasks.progress import Share, TaskCallback, for_sampler
 from scoreinv.tasks.settings import MAX_GUIDANCE, MAX_SEED, Corrector, Predictor, Sampler, SamplerSettings
+from scoreinv.tasks.tensors import finite, to_arrays
 
 STEPS = {"multistep": 25, "heun": 18, "ddim": 50}
 """Times of the grid; of heun as in its paper for CIFAR-10."""
@@ -137,7 +140,7 @@ def draw_pictures(
         batch = min(at_once, count - done)
         share.begin(batch)
         noise = NoiseStream(seed, batch, first + done, device=prior.device)
-        result = solver.sample(target, (batch, prior.channels, side, side), noise=noise, callback=Told(share))
+        result = solver.sample(target, (batch, prior.channels, side, side), noise=noise, callback=for_sampler(share))
         images += to_arrays(prior.to_image(finite(result.x0)))
         evaluations += int(result.nfe.sum())
     return GenerationResult(np.stack(images), round(evaluations / count))

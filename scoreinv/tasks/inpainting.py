@@ -28,25 +28,17 @@ from scoreinv.imaging.colour import STRAY_CHROMA, is_gray
 from scoreinv.imaging.masks import DEFAULT_THRESHOLD, as_holes, observed_from_hole
 from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.imaging.regions import Region, blocks, halvings, hole_regions
+from scoreinv.memory import PIXELS_AT_ONCE
 from scoreinv.operators import mask as mask_operator
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
-from scoreinv.tasks.common import (
-    PIXELS_AT_ONCE,
-    Share,
-    TaskCallback,
-    check_colour,
-    check_model,
-    conditioned,
-    draw,
-    spread,
-    to_arrays,
-    to_tensor,
-    window_side,
-)
+from scoreinv.tasks.deep_holes import draw_in_scales
+from scoreinv.tasks.drawing import conditioned, draw, window_side
+from scoreinv.tasks.models import check_colour, check_model
+from scoreinv.tasks.progress import Share, TaskCallback
 from scoreinv.tasks.restored import Restored, restore_each
-from scoreinv.tasks.scales import draw_in_scales
 from scoreinv.tasks.settings import FILL_STEPS, ConditionalSampling, Estimate, Method
+from scoreinv.tasks.tensors import spread, to_arrays, to_tensor
 
 _BLOCK_TILES = 12
 """Longest side of a region in tiles; larger clusters of holes are done in blocks, each given those before."""

@@ -14,20 +14,13 @@ from scoreinv.arguments import check_callback, check_number, check_whole
 from scoreinv.errors import InputError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.picture import Picture
+from scoreinv.memory import PIXELS_AT_ONCE
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers.ode import decode, encode
 from scoreinv.sdes import TRAINING_START
-from scoreinv.tasks.common import (
-    PIXELS_AT_ONCE,
-    Share,
-    TaskCallback,
-    Told,
-    check_model,
-    check_sides,
-    finite,
-    to_arrays,
-    to_tensor,
-)
+from scoreinv.tasks.models import check_model, check_sides
+from scoreinv.tasks.progress import Share, TaskCallback, for_sampler
+from scoreinv.tasks.tensors import finite, to_arrays, to_tensor
 
 
 @dataclass(frozen=True)
@@ -114,7 +107,7 @@ def interpolate_pictures(
     share = Share(callback, 2 + count)
     x = prior.to_model(to_tensor([first.rgb(), second.rgb()], prior.device)[:, : prior.channels])
     share.begin(2)
-    ends = encode(prior, x, steps=steps, rtol=rtol, atol=rtol, callback=Told(share))
+    ends = encode(prior, x, steps=steps, rtol=rtol, atol=rtol, callback=for_sampler(share))
     fractions = np.linspace(0, 1, count)
     at_once = max(1, PIXELS_AT_ONCE // (first.height * first.width))
     images: list[np.ndarray] = []
@@ -130,7 +123,7 @@ def interpolate_pictures(
             steps=steps,
             rtol=rtol,
             atol=rtol,
-            callback=Told(share),
+            callback=for_sampler(share),
         )
         images += to_arrays(prior.to_image(finite(result.x0)))
         evaluations += int(result.nfe.sum())

@@ -20,27 +20,21 @@ import torch
 from torch import Tensor
 
 from scoreinv.boxes import Box
-from scoreinv.errors import Cancelled, InputError
+from scoreinv.errors import InputError
 from scoreinv.guidance import DDNM, DPS, MMPS, Averaged, ConstrainedPC, DiffPIR, PiGDM, Tiled
 from scoreinv.guidance.orientations import ALL
 from scoreinv.imaging.picture import Picture
+from scoreinv.memory import PIXELS_AT_ONCE
 from scoreinv.operators import LinearOperator, crop
 from scoreinv.prior import Prior, PriorWrapper, ScorePrior
 from scoreinv.samplers import DDRM, PC, HalfQuadratic, Multistep, NoiseStream, State
 from scoreinv.sdes import as_time, broadcast, time_at
-from scoreinv.tasks.common import (
-    PIXELS_AT_ONCE,
-    Share,
-    TaskCallback,
-    Told,
-    constrained_pc,
-    finite,
-    start_time,
-    tile_side,
-    to_arrays,
-)
+from scoreinv.tasks.drawing import constrained_pc
+from scoreinv.tasks.models import noise_range, start_time, tile_side
+from scoreinv.tasks.progress import Share, TaskCallback, for_sampler, tell
 from scoreinv.tasks.restoration_settings import DENOISING_STEPS, GREY_LEVELS, RestorationSampling
-from scoreinv.tasks.restored import Restored, RunningSpread
+from scoreinv.tasks.restored import Restored
+from scoreinv.tasks.tensors import RunningSpread, finite, to_arrays
 
 _GUESS_LEVEL = 0.1
 """Noise level at which samples begin at a guess of the picture, for pictures in [0, 1]."""
@@ -100,7 +94,7 @@ def restore(
     def draw(noise: NoiseStream, told: TaskCallback) -> tuple[Tensor, int]:
         batch = (len(noise), *shape)
         start = _start(problem, prior, sampling, noise, batch)
-        result = sampler.sample(condition, batch, noise=noise, callback=Told(told), start=start)
+        result = sampler.sample(condition, batch, noise=noise, callback=for_sampler(told), start=start)
         x0 = result.x0 if problem.part is None else crop(result.x0, problem.part)
         return x0, int(result.nfe[0])
 
@@ -144,7 +138,7 @@ def denoise(
             x = x + sigma * (z - z.mean(1, keepdim=True))
         tiled = Tiled(prior, tile, tile // 8, PIXELS_AT_ONCE)
         sampler = Multistep(stochasticity=1.0, steps=steps)
-        result = sampler.sample(tiled, tuple(x.shape), noise=noise, callback=Told(told), start=State(x, time))
+        result = sampler.sample(tiled, tuple(x.shape), noise=noise, callback=for_sampler(told), start=State(x, time))
         return result.x0, int(result.nfe[0])
 
     return _gathered(draw, tuple(y.shape[1:]), grey, prior, sampling, finish, callback)
@@ -156,13 +150,6 @@ def white_level(noise_std: float, *, grey: bool) -> float:
     Such noise has sqrt(3) times the standard deviation along the grey axis of colours, and none across.
     """
     return noise_std * math.sqrt(3) if grey else noise_std
-
-
-def noise_range(prior: ScorePrior) -> tuple[float, float]:
-    """The least and the largest standard deviation of noise that the prior knows, for pictures in [0, 1]."""
-    low, high = prior.data_range
-    ends = prior.sde.noise_to_signal(as_time([prior.sde.sampling_end, 1.0])) / (high - low)
-    return float(ends[0]), float(ends[1])
 
 
 def _denoising_time(prior: ScorePrior, noise_std: float) -> float:
@@ -308,8 +295,7 @@ class _Watched(PriorWrapper):
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         noise = self.prior.noise(x, t)
         self.seen += x[:, 0].numel()
-        if self.callback(min(1.0, self.seen / self.pixels)) is False:
-            raise Cancelled("stopped")
+        tell(self.callback, min(1.0, self.seen / self.pixels))
         return noise
 
     def windows(self, boxes: Sequence[Box], samples: int) -> Prior:

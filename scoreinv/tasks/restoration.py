@@ -21,8 +21,9 @@ from scoreinv.imaging.enlarge import enlarged
 from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.operators import LinearOperator, downsampling, pad_observation, photographed, valid_blur
 from scoreinv.prior import ScorePrior
-from scoreinv.tasks.common import TaskCallback, check_colour, check_model
-from scoreinv.tasks.linear import Problem, denoise, noise_range, restore, white_level
+from scoreinv.tasks.linear import Problem, denoise, restore, white_level
+from scoreinv.tasks.models import check_colour, check_model, noise_range
+from scoreinv.tasks.progress import TaskCallback
 from scoreinv.tasks.restoration_settings import Downsampling, RestorationMethod, RestorationSampling
 from scoreinv.tasks.restored import Restored, restore_each
 from scoreinv.tasks.settings import Estimate

@@ -6,10 +6,8 @@ from collections.abc import Callable, Sized
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-
 from scoreinv.imaging.arrays import Form
-from scoreinv.tasks.common import Share, TaskCallback
+from scoreinv.tasks.progress import Share, TaskCallback
 from scoreinv.tasks.restoration_settings import RestorationMethod
 from scoreinv.tasks.settings import Method
 
@@ -53,22 +51,3 @@ def restore_each(
         nfe=results[0].nfe,
         method=results[0].method,
     )
-
-
-class RunningSpread:
-    """Mean and spread of pictures that come one by one (Welford 1962)."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.mean = self._squares = np.zeros(())
-
-    def add(self, rgb: np.ndarray) -> None:
-        self.count += 1
-        gap = rgb - self.mean
-        self.mean = self.mean + gap / self.count
-        self._squares = self._squares + gap * (rgb - self.mean)
-
-    @property
-    def std(self) -> np.ndarray:
-        """HxW: standard deviation, root mean square over the channels."""
-        return np.sqrt((self._squares / (self.count - 1)).mean(axis=-1)).astype(np.float32)

@@ -53,7 +53,7 @@ class ConditionalSampling:
             `pc`, constrained predictor-corrector sampling with any prior (Song et al. 2021, appendix I.2 and I.3).
             None: `conditioned` for a model that was trained for it, else `pc`.
         steps: times of the grid; None: as measured to be enough. 1000 is the paper's of `pc`. Deep
-            holes of `conditioned` are continued out of the picture itself and take none (`tasks.scales`).
+            holes of `conditioned` are continued out of the picture itself and take none (`tasks.deep_holes`).
         start: of `pc`, noise level at which sampling begins, a standard deviation for pictures in [0, 1]: a smooth
             guess with that much noise; `math.inf` is the SDE's prior, as in the paper. None: `GUESS_START`, or the
             prior when there are as many steps as the SDE has itself (1000).

@@ -159,8 +159,8 @@ def test_likelihood(scoreinv, tmp_path, model):
 
 
 def test_a_likelihood_that_does_not_fit_into_memory(scoreinv, tmp_path, monkeypatch):
-    monkeypatch.setattr("scoreinv.tasks.density.PIXELS_AT_ONCE", 64)
-    monkeypatch.setattr("scoreinv.tasks.density.shortage", lambda needed: "takes 9 GB of memory, and 1 GB are free")
+    monkeypatch.setattr("scoreinv.tasks.likelihood.PIXELS_AT_ONCE", 64)
+    monkeypatch.setattr("scoreinv.tasks.likelihood.shortage", lambda needed: "takes 9 GB of memory, and 1 GB are free")
     for name, size in (("small.png", 8), ("big.png", 16)):
         Image.fromarray(photo_array(size, size)).save(tmp_path / name)
     alone = scoreinv("likelihood", "big.png", "--rtol", 1e-2)

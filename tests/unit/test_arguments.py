@@ -14,7 +14,7 @@ from scoreinv.arguments import check_choice, check_flag, check_number, check_pos
 from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.operators import mask
 from scoreinv.prior import ScorePrior
-from scoreinv.tasks.density import picture_bits_per_dim
+from scoreinv.tasks.likelihood import picture_bits_per_dim
 from scoreinv.tasks.settings import MAX_SEED, MAX_STEPS
 
 

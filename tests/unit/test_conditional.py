@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.checkpoints.files import load_model, save_model
+from scoreinv.checkpoints.memory import gradient_bytes
 from scoreinv.colour import colour_basis
 from scoreinv.conditional.guess import Guess, block_means
 from scoreinv.conditional.residual import ResidualPreconditioning
@@ -29,7 +30,6 @@ from scoreinv.samplers import PC, Multistep, NoiseStream
 from scoreinv.sdes import SDE, VE, VP
 from scoreinv.tasks.colorization import colorize
 from scoreinv.tasks.inpainting import inpaint
-from scoreinv.tasks.memory import gradient_bytes
 from scoreinv.tasks.settings import COLOUR_TEMPERATURE, MEAN_DRAWS
 from scoreinv.training import draws
 from scoreinv.training.config import (

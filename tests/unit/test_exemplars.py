@@ -13,7 +13,7 @@ from scoreinv.errors import InputError
 from scoreinv.guidance import Exemplars
 from scoreinv.samplers import PC, NoiseStream, State
 from scoreinv.sdes import VE, VP
-from scoreinv.tasks.continuation import continue_surroundings
+from scoreinv.tasks.deep_holes import continue_surroundings
 
 SDE = VE(0.02, 2.0)
 TOLERANCE, REACH, SIDE = 0.04, (0.5, 2.0), 9
@@ -103,7 +103,7 @@ def test_a_fill_begins_with_as_much_noise_as_the_sde_has_at_its_end(monkeypatch:
             starts.append(start)
             return super().sample(*arguments, start=start, **options)
 
-    monkeypatch.setattr("scoreinv.tasks.continuation.PC", Started)
+    monkeypatch.setattr("scoreinv.tasks.deep_holes.PC", Started)
     scales = [(values, observed), (block_means(values), block_means(observed))]
     continue_surroundings(scales, lambda scale: NoiseStream(scale, 2), None)
     assert [start.t for start in starts] == [1.0, 1.0]

@@ -20,7 +20,7 @@ from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.networks.wide_resnet import WideResNetConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VP
-from scoreinv.tasks.density import picture_bits_per_dim
+from scoreinv.tasks.likelihood import picture_bits_per_dim
 
 DIFFUSERS = Path(__file__).parents[1] / "data" / "diffusers" / "ddpm"
 PRIOR = gaussian_colour_prior(torch.full((3,), 0.5), torch.eye(3) * 0.01)

@@ -11,7 +11,7 @@ from scoreinv.errors import InputError
 from scoreinv.guidance import Tiled
 from scoreinv.imaging.sheet import contact_sheet
 from scoreinv.samplers import NoiseStream
-from scoreinv.tasks.common import start_time
+from scoreinv.tasks.models import start_time
 from scoreinv.tasks.settings import ConditionalSampling
 
 

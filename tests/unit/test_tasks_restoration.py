@@ -17,7 +17,7 @@ from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators import Blur, downsampling, mask, random_projections, valid_blur
 from scoreinv.sdes import VP
-from scoreinv.tasks.linear import noise_range
+from scoreinv.tasks.models import noise_range
 from scoreinv.tasks.restoration import deblur_picture, denoise_picture, upscale_picture
 from scoreinv.tasks.restoration_settings import RestorationSampling
 

@@ -12,24 +12,17 @@ import torch
 from torch import Tensor
 
 from scoreinv.arguments import check_whole
+from scoreinv.checkpoints.memory import gradient_bytes
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.picture import Picture
 from scoreinv.likelihood import bits_per_dim
-from scoreinv.memory import shortage
+from scoreinv.memory import PIXELS_AT_ONCE, shortage
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
-from scoreinv.tasks.common import (
-    PIXELS_AT_ONCE,
-    Share,
-    TaskCallback,
-    Told,
-    check_model,
-    check_sides,
-    fingerprint,
-    to_tensor,
-)
-from scoreinv.tasks.memory import gradient_bytes
+from scoreinv.tasks.models import check_model, check_sides
+from scoreinv.tasks.progress import Share, TaskCallback, for_sampler
 from scoreinv.tasks.settings import MAX_REPEATS, MAX_SEED
+from scoreinv.tasks.tensors import fingerprint, to_tensor
 
 Probe = Literal["rademacher", "gaussian"]
 
@@ -118,7 +111,7 @@ def pictures_bits_per_dim(
         x = prior.to_model((levels[[item for item, _ in some]] + torch.from_numpy(u).to(levels)) / 256)
         noise = NoiseStream.keyed([(*key, _PROBE) for key in keys], prior.device)
         result = bits_per_dim(
-            prior, x, probe=_draw_probe(probe, x, noise), steps=steps, rtol=rtol, atol=rtol, callback=Told(share)
+            prior, x, probe=_draw_probe(probe, x, noise), steps=steps, rtol=rtol, atol=rtol, callback=for_sampler(share)
         )
         bits += result.bits_per_dim.tolist()
         nfe += result.nfe.tolist()

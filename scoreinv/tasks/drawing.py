@@ -1,0 +1,109 @@
+"""A sample, or the posterior mean, of a prior that is given an observation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
+from scoreinv.guidance.orientations import UPRIGHT, Orientation
+from scoreinv.memory import PIXELS_AT_ONCE
+from scoreinv.operators import ObservedComponents
+from scoreinv.prior import Prior, ScorePrior
+from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, Multistep, NoiseStream, ReverseDiffusion, State
+from scoreinv.sdes import DDPM, VE, VP, as_time
+from scoreinv.tasks.models import start_time, tile_side
+from scoreinv.tasks.progress import TaskCallback, for_sampler, tell
+from scoreinv.tasks.settings import ConditionalSampling
+from scoreinv.tasks.tensors import finite
+
+
+def conditioned(
+    sampling: ConditionalSampling,
+    prior: ScorePrior,
+    operator: ObservedComponents,
+    y: Tensor,
+    *,
+    overlap: int,
+    orientations: tuple[Orientation, ...],
+    needed: Tensor | None = None,
+    fine: Tensor | None = None,
+    features: tuple[Tensor, ...] | None = None,
+) -> Prior:
+    """The prior given the observation y, seen through windows of `window_side`.
+
+    Arguments:
+        overlap: of the windows, in pixels.
+        orientations: in which the pictures are as likely; a posterior mean is averaged over them.
+        needed: (H, W) bool, where the picture is not known; see `Tiled`.
+        fine: the picture at a multiple of the size, of which `conditioned` may know the luma; see `Conditioned`.
+        features: what the picture shows, for `conditioned`; see there.
+
+    Raises InputError when the method does not go with the prior or the operator.
+    """
+    tile = window_side(sampling, prior)
+    if sampling.method == "conditioned":
+        turned = orientations if sampling.is_posterior_mean else UPRIGHT
+        given = Conditioned(prior, operator, y, fine=fine, features=features, orientations=turned)
+        return Tiled(given, tile, overlap, PIXELS_AT_ONCE, needed)
+    return ConstrainedPC(Tiled(prior, tile, overlap, PIXELS_AT_ONCE, needed), operator, y)
+
+
+def window_side(sampling: ConditionalSampling, prior: ScorePrior) -> int:
+    """Side of the windows that a picture is drawn through: the training size, twice that for the posterior mean.
+
+    A mean takes few evaluations, and gains by seeing more: 0.7 dB in boxes of 48 pixels, none in small holes.
+    """
+    return tile_side(prior) * (2 if sampling.is_posterior_mean else 1)
+
+
+def draw(
+    sampling: ConditionalSampling,
+    condition: Prior,
+    prior: ScorePrior,
+    guess: Tensor,
+    noise: NoiseStream,
+    callback: TaskCallback | None,
+) -> tuple[Tensor, int]:
+    """A sample of `condition` for each row, (B, C, H, W) in [0, 1], not clipped, and the evaluations of each.
+
+    Arguments:
+        sampling: with its method decided.
+        condition: what is sampled, as `conditioned` gives it: a wrapper of `prior`.
+        guess: where `pc` starts unless it starts from the SDE's prior, (B, C, H, W) in [0, 1].
+
+    Raises ScoreinvError when the model gives values that are not finite.
+    """
+    if sampling.is_posterior_mean:
+        with torch.no_grad():
+            x0 = condition.finish(condition.denoise(noise.normal(guess.shape) * prior.sde.prior_std, 1.0))
+        tell(callback, 1.0)
+        return prior.to_image(finite(x0)), condition.evaluations_per_noise
+    if sampling.method == "conditioned":
+        sampler, state = Multistep(stochasticity=1.0, steps=sampling.steps), None
+    else:
+        sampler = constrained_pc(prior, sampling.steps, sampling.corrector_steps, sampling.snr)
+        state = _start(sampling, prior, guess, noise)
+    result = sampler.sample(condition, tuple(guess.shape), noise=noise, callback=for_sampler(callback), start=state)
+    return prior.to_image(finite(result.x0)), int(result.nfe[0])
+
+
+def constrained_pc(prior: ScorePrior, steps: int, corrector_steps: int = 1, snr: float = 0.16) -> PC:
+    """The sampler of the constrained predictor-corrector method."""
+    # In few steps reverse diffusion leaves noise behind, since it takes each step for a short one; ancestral sampling,
+    # which VE, VP and DDPM have, does not.
+    return PC(
+        predictor=Ancestral() if isinstance(prior.sde, VE | VP | DDPM) else ReverseDiffusion(),
+        corrector=AnnealedLangevin(),
+        corrector_steps=corrector_steps,
+        snr=snr,
+        steps=steps,
+    )
+
+
+def _start(sampling: ConditionalSampling, prior: ScorePrior, guess: Tensor, noise: NoiseStream) -> State | None:
+    time = start_time(prior, sampling.level(prior.sde.steps))
+    if time is None:
+        return None
+    z = noise.normal(guess.shape)
+    return State(prior.sde.perturb(prior.to_model(guess), as_time(time), z), time)

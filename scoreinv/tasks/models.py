@@ -1,0 +1,59 @@
+"""What a task asks of a model: its kind, its window, the times at which it knows a level of noise."""
+
+from __future__ import annotations
+
+import torch
+
+from scoreinv.arguments import shown
+from scoreinv.errors import InputError, SettingError
+from scoreinv.imaging.picture import Picture
+from scoreinv.prior import ScorePrior
+from scoreinv.sdes import as_time, time_at
+
+
+def check_model(prior: object) -> None:
+    """Raise SettingError unless it is a model."""
+    if not isinstance(prior, ScorePrior):
+        raise SettingError("prior", f"must be a model as scoreinv.load gives it, not {shown(prior)}")
+
+
+def check_colour(prior: ScorePrior) -> None:
+    """Raise InputError unless the model is one of colour pictures."""
+    if prior.channels != 3:
+        raise InputError(f"this task needs a model of colour pictures, not of {prior.channels} channels")
+
+
+def check_sides(picture: Picture, prior: ScorePrior) -> None:
+    """Raise InputError unless the picture's sides are multiples of the model's stride."""
+    if picture.height % prior.stride or picture.width % prior.stride:
+        raise InputError(
+            f"the picture is {picture.width}x{picture.height}, and this model needs sides that are multiples of "
+            f"{prior.stride} (it was trained at {prior.image_size}): crop the picture first"
+        )
+
+
+def tile_side(prior: ScorePrior) -> int:
+    """Side of the windows that the model looks through: its training size, as a multiple of its stride."""
+    return max(1, prior.image_size // prior.stride) * prior.stride
+
+
+def start_time(prior: ScorePrior, level: float) -> float | None:
+    """The time at which a picture in [0, 1] has noise of standard deviation `level`; None at or beyond t = 1.
+
+    Raises InputError for a level below the one at which sampling ends.
+    """
+    low, high = prior.data_range
+    ratio = torch.tensor(min(level, 1e9) * (high - low), dtype=torch.float64)
+    if ratio >= prior.sde.noise_to_signal(torch.tensor(1.0, dtype=torch.float64)):
+        return None
+    time = float(time_at(prior.sde, ratio))
+    if time <= prior.sde.sampling_end:
+        raise InputError(f"a starting noise level of {level:g} is less than the model's smallest: give more")
+    return time
+
+
+def noise_range(prior: ScorePrior) -> tuple[float, float]:
+    """The least and the largest standard deviation of noise that the prior knows, for pictures in [0, 1]."""
+    low, high = prior.data_range
+    ends = prior.sde.noise_to_signal(as_time([prior.sde.sampling_end, 1.0])) / (high - low)
+    return float(ends[0]), float(ends[1])

@@ -1,0 +1,60 @@
+"""Between arrays and tensors, and the spread of samples."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scoreinv.errors import ScoreinvError
+
+
+def to_tensor(pictures: list[np.ndarray], device: torch.device) -> Tensor:
+    """HxWxC arrays of one size as (B, C, H, W) float32."""
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).to(device, torch.float32).contiguous()
+
+
+def to_arrays(batch: Tensor) -> list[np.ndarray]:
+    """(B, C, H, W) as HxWxC float32 arrays, clipped to [0, 1]."""
+    return list(batch.clamp(0, 1).permute(0, 2, 3, 1).float().cpu().numpy())
+
+
+def fingerprint(values: np.ndarray) -> int:
+    """A number of 64 bits that a picture's draws are keyed by, so that those of different pictures are independent."""
+    return int.from_bytes(hashlib.blake2b(values.tobytes(), digest_size=8).digest())
+
+
+def spread(samples: np.ndarray, ddof: int = 1) -> np.ndarray:
+    """Standard deviation over the first axis, root mean square over the last: (S, ..., C) to (...)."""
+    return np.sqrt(samples.var(axis=0, ddof=ddof).mean(axis=-1)).astype(np.float32)
+
+
+def finite(x: Tensor) -> Tensor:
+    """x itself; ScoreinvError unless every value is finite."""
+    if not x.isfinite().all():
+        raise ScoreinvError(
+            "the model gave values that are not finite: its weights are damaged, its precision is too low (--precision "
+            "float32), or the guidance is too strong"
+        )
+    return x
+
+
+class RunningSpread:
+    """Mean and spread of pictures that come one by one (Welford 1962)."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean = self._squares = np.zeros(())
+
+    def add(self, rgb: np.ndarray) -> None:
+        self.count += 1
+        gap = rgb - self.mean
+        self.mean = self.mean + gap / self.count
+        self._squares = self._squares + gap * (rgb - self.mean)
+
+    @property
+    def std(self) -> np.ndarray:
+        """HxW: standard deviation, root mean square over the channels."""
+        return np.sqrt((self._squares / (self.count - 1)).mean(axis=-1)).astype(np.float32)
