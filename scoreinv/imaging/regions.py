@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -13,6 +13,12 @@ from scoreinv.boxes import Box
 
 _CELL = 16
 """Side in pixels of the cells on which holes are grouped: labels of a 30-megapixel mask are then a small picture's."""
+
+BLOCK_TILES = 12
+"""Longest side of a region in windows; larger clusters of holes are done in blocks, each given those before."""
+
+_DEEP_CONTEXT = 32
+"""Pixels around a deep hole at the scale where it is drawn first: what it is continued from."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +29,70 @@ class Region:
         box: (top, left, height, width).
         hole: hxw bool: the holes that this region fills. Its box may also show holes of another region, which are
             unknown to it too, and are left to the other.
+        halvings: how often it is halved for the scale at which it is drawn first.
     """
 
     box: Box
     hole: np.ndarray
+    halvings: int = 0
+
+
+def regions_to_fill(hole: np.ndarray, window: int, multiple: int, *, deep: bool) -> list[Region]:
+    """The regions around the holes of a picture, in the order in which they are filled.
+
+    Deep holes come last, since they go on from all around them. No region has a side longer than a block
+    (`BLOCK_TILES`) and its context.
+
+    Args:
+        hole: HxW bool.
+        window: side of the windows that the model looks through.
+        multiple: what the sides of regions are multiples of.
+        deep: draw what the windows do not reach at coarser scales first; else all at the picture's own.
+    """
+    times = halvings(hole, window / 4) if deep else np.zeros(hole.shape, dtype=np.int8)
+    regions: list[Region] = []
+    for count in np.unique(times[hole]).tolist():
+        context = max(window // 4, _DEEP_CONTEXT if count else 0) << count
+        limit = 2 * (BLOCK_TILES * window + context) if count else BLOCK_TILES * window
+        wanted = {"context": context, "multiple": multiple, "minimum": window, "maximum": limit}
+        found = hole_regions(hole & (times == count), **wanted)
+        some = [block for region in found for block in blocks(region, hole.shape, **wanted)]
+        regions += [replace(region, halvings=count) for region in some]
+    return regions
+
+
+def together(regions: Iterable[Region], pixels: int) -> Iterator[list[Region]]:
+    """The regions in order, in groups of neighbours of one size that do not meet, of so many pixels at most.
+
+    A deep region is a group of its own: each may be drawn in another way.
+    """
+    group: list[Region] = []
+    for region in regions:
+        shallow = group and region.halvings == group[0].halvings == 0
+        alike = shallow and region.hole.shape == group[0].hole.shape
+        apart = not any(common(region.box, other.box) for other in group)
+        if group and not (alike and apart and (len(group) + 1) * region.hole.size <= pixels):
+            yield group
+            group = []
+        group.append(region)
+    if group:
+        yield group
+
+
+def crop(values: np.ndarray, box: Box) -> np.ndarray:
+    """The values HxW(xC) in a box; a view."""
+    top, left, height, width = box
+    return values[top : top + height, left : left + width]
+
+
+def common(a: Box, b: Box) -> tuple[tuple[slice, slice], tuple[slice, slice]] | None:
+    """Where two boxes overlap: (rows, columns) within a, and within b; None where they do not."""
+    top, left = max(a[0], b[0]), max(a[1], b[1])
+    bottom, right = min(a[0] + a[2], b[0] + b[2]), min(a[1] + a[3], b[1] + b[3])
+    if top >= bottom or left >= right:
+        return None
+    in_a, in_b = ((slice(top - box[0], bottom - box[0]), slice(left - box[1], right - box[1])) for box in (a, b))
+    return in_a, in_b
 
 
 def hole_regions(

@@ -9,8 +9,7 @@ whatever the picture's size, and the fill alone is written: known pixels are bit
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -27,7 +26,7 @@ from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.colour import STRAY_CHROMA, is_gray
 from scoreinv.imaging.masks import DEFAULT_THRESHOLD, as_holes, observed_from_hole
 from scoreinv.imaging.picture import Fill, Picture
-from scoreinv.imaging.regions import Region, blocks, halvings, hole_regions
+from scoreinv.imaging.regions import Region, common, crop, regions_to_fill, together
 from scoreinv.memory import PIXELS_AT_ONCE
 from scoreinv.operators import mask as mask_operator
 from scoreinv.prior import ScorePrior
@@ -39,12 +38,6 @@ from scoreinv.tasks.progress import Share, TaskCallback
 from scoreinv.tasks.restored import Restored, restore_each
 from scoreinv.tasks.settings import FILL_STEPS, ConditionalSampling, Estimate, Method
 from scoreinv.tasks.tensors import spread, to_arrays, to_tensor
-
-_BLOCK_TILES = 12
-"""Longest side of a region in tiles; larger clusters of holes are done in blocks, each given those before."""
-
-_DEEP_CONTEXT = 32
-"""Pixels around a deep hole at the scale where it is drawn first: what it is continued from."""
 
 
 def inpaint(
@@ -95,90 +88,110 @@ def inpaint_picture(
 ) -> Restored:
     """`inpaint` for one `Picture` and its holes, HxW bool; gives a `Picture`.
 
-    Where all that is known is grey the fill is grey too, its luma, whatever the file's mode.
+    Where all that is known is grey, the fill is its luma, whatever the file's mode.
     """
     check_colour(prior)
     sampling = sampling.resolved(FILL_STEPS, conditional=prior.conditional)
     if sampling.method == "conditioned":
         check_conditional(prior)  # also where no region comes to ask it
-    sites = _sites(
+    regions = regions_to_fill(
         hole,
         window_side(sampling, prior),
         prior.stride,
         deep=sampling.method == "conditioned" and not sampling.is_posterior_mean,
     )
     grey = is_gray(picture.pixels[~hole][None], STRAY_CHROMA)
-    share = Share(callback, sum(site.region.hole.size for site in sites))
-    unknown = hole.copy()
-    fills: list[list[Fill]] = [[] for _ in range(sampling.samples)]
-    nfe = 0
-    for group in _groups(sites):
-        share.begin(sum(site.region.hole.size for site in group))
-        regions = [site.region for site in group]
-        colours, evaluations = _fill_group(picture, unknown, regions, group[0].halvings, fills, prior, sampling, share)
-        nfe = max(nfe, evaluations)
-        for number, region in enumerate(regions):
-            for done, drawn in zip(fills, colours, strict=True):
-                rgb = np.repeat(luma(drawn[number])[..., None], 3, axis=2) if grey else drawn[number]
-                done.append(Fill(region.box, region.hole, rgb))
-            _crop(unknown, region.box)[region.hole] = False
-    filled = [picture.with_fills(done) for done in fills]
-    image = filled[0] if sampling.estimate == "sample" else picture.with_fills(_means(fills))
-    return Restored(image, filled, _spread(picture, fills), nfe, sampling.method)
+    filling = _Filling(picture, hole.copy(), grey, prior, sampling)
+    share = Share(callback, sum(region.hole.size for region in regions))
+    for group in together(regions, PIXELS_AT_ONCE):
+        share.begin(sum(region.hole.size for region in group))
+        filling.fill(group, share)
+    return filling.result()
 
 
-def _fill_group(
-    picture: Picture,
-    unknown: np.ndarray,
-    group: list[Region],
-    times: int,
-    fills: list[list[Fill]],
-    prior: ScorePrior,
-    sampling: ConditionalSampling,
-    share: Share,
-) -> tuple[list[list[np.ndarray]], int]:
-    """For each sample the colours of each region of a group of equal size, and the evaluations of each."""
-    holes = [_crop(unknown, region.box).copy() for region in group]
-    rows = [(sample, number) for sample in range(len(fills)) for number in range(len(group))]
-    at_once = max(1, PIXELS_AT_ONCE // group[0].hole.size)
-    times = min(times, int(math.log2(max(1, min(group[0].hole.shape) // prior.stride))))
-    colours: list[list[np.ndarray]] = [[] for _ in fills]
-    nfe = 0
-    for first in range(0, len(rows), at_once):
-        part = rows[first : first + at_once]
-        known = [_overlaid(picture, group[number].box, fills[sample]) for sample, number in part]
-        observed = torch.from_numpy(np.stack([observed_from_hole(holes[number]) for _, number in part]))[:, None]
-        values = to_tensor(known, prior.device)
-        observed = observed.to(prior.device)
-        keys = [(sampling.seed, sampling.first + sample, *group[number].box[:2]) for sample, number in part]
-        tell = _Part(share, first / len(rows), len(part) / len(rows))
-        if times:
-            drawn, nfe = draw_in_scales(
-                sampling, prior, values, observed, times, partial(_noise, keys, prior.device), tell
+class _Filling:
+    """The work on one picture.
+
+    Arguments:
+        unknown: HxW bool, the pixels that are not filled yet; written to.
+        grey: fill with luma.
+    """
+
+    def __init__(
+        self, picture: Picture, unknown: np.ndarray, grey: bool, prior: ScorePrior, sampling: ConditionalSampling
+    ) -> None:
+        self.picture = picture
+        self.unknown = unknown
+        self.grey = grey
+        self.prior = prior
+        self.sampling = sampling
+        self.fills: list[list[Fill]] = [[] for _ in range(sampling.samples)]
+        self.nfe = 0
+
+    def fill(self, group: list[Region], share: Share) -> None:
+        """Fill the holes of a group of regions, all of one size, in every sample."""
+        holes = [crop(self.unknown, region.box).copy() for region in group]
+        rows = [(sample, number) for sample in range(len(self.fills)) for number in range(len(group))]
+        at_once = max(1, PIXELS_AT_ONCE // group[0].hole.size)
+        part_of = Share(share, len(rows))
+        drawn: list[np.ndarray] = []
+        for first in range(0, len(rows), at_once):
+            some = rows[first : first + at_once]
+            part_of.begin(len(some))
+            drawn += self._draw(
+                [(sample, group[number]) for sample, number in some], [holes[number] for _, number in some], part_of
             )
+        for (sample, number), rgb in zip(rows, drawn, strict=True):
+            region = group[number]
+            values = np.repeat(luma(rgb)[..., None], 3, axis=2) if self.grey else rgb
+            self.fills[sample].append(Fill(region.box, region.hole, values))
+        for region in group:
+            crop(self.unknown, region.box)[region.hole] = False
+
+    def _draw(
+        self, rows: list[tuple[int, Region]], holes: list[np.ndarray], callback: TaskCallback
+    ) -> list[np.ndarray]:
+        """The colours of the box of each row, a region in one sample; holes: all that is unknown in each box."""
+        prior, sampling = self.prior, self.sampling
+        values = to_tensor([self._known(sample, region.box) for sample, region in rows], prior.device)
+        observed = torch.from_numpy(np.stack([observed_from_hole(hole) for hole in holes]))[:, None].to(prior.device)
+        keys = [(sampling.seed, sampling.first + sample, *region.box[:2]) for sample, region in rows]
+        noise = partial(_noise, keys, prior.device)
+        region = rows[0][1]
+        halvings = min(region.halvings, int(math.log2(max(1, min(region.hole.shape) // prior.stride))))
+        if halvings:
+            drawn, nfe = draw_in_scales(sampling, prior, values, observed, halvings, noise, callback)
         else:
             operator = mask_operator(observed)
-            y = operator(prior.to_model(values))
-            needed = (observed == 0).any(0)[0]
-            overlap = window_side(sampling, prior) // 8
-            condition = conditioned(sampling, prior, operator, y, overlap=overlap, orientations=ALL, needed=needed)
+            condition = conditioned(
+                sampling,
+                prior,
+                operator,
+                operator(prior.to_model(values)),
+                overlap=window_side(sampling, prior) // 8,
+                orientations=ALL,
+                needed=(observed == 0).any(0)[0],
+            )
             guess = values if sampling.method == "conditioned" else 0.5 + interpolate(values - 0.5, observed).mean
-            drawn, nfe = draw(sampling, condition, prior, guess, _noise(keys, prior.device, 0), tell)
-        for (sample, _), rgb in zip(part, to_arrays(drawn), strict=True):
-            colours[sample].append(rgb)
-    return colours, nfe
+            drawn, nfe = draw(sampling, condition, prior, guess, noise(0), callback)
+        self.nfe = max(self.nfe, nfe)
+        return to_arrays(drawn)
 
+    def _known(self, sample: int, box: Box) -> np.ndarray:
+        """Colours of a box, with what has been filled so far of this sample."""
+        rgb = self.picture.rgb(box)
+        for fill in self.fills[sample]:
+            if both := common(box, fill.box):
+                ours, theirs = both
+                inside = fill.hole[theirs]
+                rgb[ours][inside] = fill.rgb[theirs][inside]
+        return rgb
 
-@dataclass(frozen=True)
-class _Part:
-    """Progress of a part of a group, as that of the group."""
-
-    share: Share
-    offset: float
-    scale: float
-
-    def __call__(self, fraction: float) -> bool | None:
-        return self.share(self.offset + self.scale * fraction)
+    def result(self) -> Restored:
+        """The filled picture."""
+        filled = [self.picture.with_fills(fills) for fills in self.fills]
+        image = filled[0] if self.sampling.estimate == "sample" else self.picture.with_fills(_means(self.fills))
+        return Restored(image, filled, _spread(self.picture.size, self.fills), self.nfe, self.sampling.method)
 
 
 def _noise(keys: list[tuple[int, ...]], device: torch.device, scale: int) -> NoiseStream:
@@ -186,82 +199,17 @@ def _noise(keys: list[tuple[int, ...]], device: torch.device, scale: int) -> Noi
     return NoiseStream.keyed([(*key, scale) for key in keys] if scale else keys, device)
 
 
-@dataclass(frozen=True)
-class _Site:
-    """A region to fill, and how often it is halved before it is drawn."""
-
-    region: Region
-    halvings: int
-
-
-def _sites(hole: np.ndarray, tile: int, stride: int, *, deep: bool) -> list[_Site]:
-    """The regions to fill, deep holes last, since they go on from all around: none has a side longer than a block and
-    its context.
-
-    tile, stride: sides of the windows, and what they are multiples of.
-    deep: draw what is out of the network's reach at coarser scales; else all at the picture's own.
-    """
-    times = halvings(hole, tile / 4) if deep else np.zeros(hole.shape, dtype=np.int8)
-    sites = []
-    for count in np.unique(times[hole]).tolist():
-        context = max(tile // 4, _DEEP_CONTEXT if count else 0) << count
-        limit = 2 * (_BLOCK_TILES * tile + context) if count else _BLOCK_TILES * tile
-        wanted = {"context": context, "multiple": stride, "minimum": tile, "maximum": limit}
-        regions = hole_regions(hole & (times == count), **wanted)
-        sites += [_Site(block, count) for region in regions for block in blocks(region, hole.shape, **wanted)]
-    return sites
-
-
-def _groups(sites: list[_Site]) -> Iterator[list[_Site]]:
-    """Sites in order, neighbours in that order together that are alike and apart, up to what is evaluated at once."""
-    group: list[_Site] = []
-    for site in sites:
-        size = site.region.hole.size
-        shallow = group and site.halvings == group[0].halvings == 0  # deep ones may each be drawn in another way
-        alike = shallow and site.region.hole.shape == group[0].region.hole.shape
-        apart = not any(_meet(site.region.box, other.region.box) for other in group)
-        if group and not (alike and apart and (len(group) + 1) * size <= PIXELS_AT_ONCE):
-            yield group
-            group = []
-        group.append(site)
-    if group:
-        yield group
-
-
-def _meet(a: Box, b: Box) -> bool:
-    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
-
-
-def _overlaid(picture: Picture, box: Box, fills: list[Fill]) -> np.ndarray:
-    """Colours of a box, with what has been filled so far."""
-    rgb = picture.rgb(box)
-    top, left, height, width = box
-    for fill in fills:
-        y, x, tall, wide = fill.box
-        y0, x0 = max(y, top), max(x, left)
-        y1, x1 = min(y + tall, top + height), min(x + wide, left + width)
-        if y0 >= y1 or x0 >= x1:
-            continue
-        inside = fill.hole[y0 - y : y1 - y, x0 - x : x1 - x]
-        colours = fill.rgb[y0 - y : y1 - y, x0 - x : x1 - x]
-        rgb[y0 - top : y1 - top, x0 - left : x1 - left][inside] = colours[inside]
-    return rgb
-
-
 def _means(fills: list[list[Fill]]) -> list[Fill]:
+    """The mean of all samples, fill by fill."""
     return [replace(same[0], rgb=np.mean([fill.rgb for fill in same], axis=0)) for same in zip(*fills, strict=True)]
 
 
-def _spread(picture: Picture, fills: list[list[Fill]]) -> np.ndarray | None:
+def _spread(size: tuple[int, int], fills: list[list[Fill]]) -> np.ndarray | None:
+    """The standard deviation of the samples, HxW, 0 outside of holes; None for one sample."""
     if len(fills) == 1:
         return None
-    std = np.zeros(picture.size, dtype=np.float32)
+    std = np.zeros(size, dtype=np.float32)
     for same in zip(*fills, strict=True):
         hole = same[0].hole
-        _crop(std, same[0].box)[hole] = spread(np.stack([fill.rgb for fill in same]))[hole]
+        crop(std, same[0].box)[hole] = spread(np.stack([fill.rgb for fill in same]))[hole]
     return std
-
-
-def _crop(values: np.ndarray, box: Box) -> np.ndarray:
-    top, left, height, width = box
-    return values[top : top + height, left : left + width]

@@ -10,8 +10,9 @@ from PIL import Image
 
 from scoreinv.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.imaging.arrays import pictures_from_api
+from scoreinv.imaging.regions import BLOCK_TILES, regions_to_fill
 from scoreinv.sdes import VP
-from scoreinv.tasks.inpainting import _BLOCK_TILES, _sites, inpaint, inpaint_picture
+from scoreinv.tasks.inpainting import inpaint, inpaint_picture
 from scoreinv.tasks.settings import ConditionalSampling
 
 MEAN, STD = 0.5, 0.08
@@ -116,12 +117,12 @@ def test_large_damage_is_done_in_bounded_blocks_that_share_its_pixels_out():
     mask = np.zeros((700, 600), dtype=bool)
     mask[::9] = True
     mask[:, ::11] = True
-    regions = [site.region for site in _sites(mask, 16, 4, deep=False)]
+    regions = regions_to_fill(mask, 16, 4, deep=False)
     assert len(regions) > 1
     count = np.zeros(mask.shape, int)
     for region in regions:
         top, left, height, width = region.box
-        assert max(height, width) <= _BLOCK_TILES * 16 + 8
+        assert max(height, width) <= BLOCK_TILES * 16 + 8
         count[top : top + height, left : left + width] += region.hole
     assert (count == mask).all()
 
