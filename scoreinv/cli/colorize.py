@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,7 +31,7 @@ from scoreinv.cli.outputs import STREAM, Job, check_file, check_quality, plan, r
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session, check_samples
 from scoreinv.errors import InputError
-from scoreinv.tasks.settings import COLOUR_TEMPERATURE
+from scoreinv.tasks.settings import COLOUR_TEMPERATURE, Colours
 
 if TYPE_CHECKING:
     from scoreinv.imaging.hints import KnownColours
@@ -95,8 +96,9 @@ def colorize(
 ) -> None:
     """Colour grey photos; their luma, and so all detail, is kept to the grey level."""
     sampling = conditional_sampling(method, steps, start, samples, estimate, settings)
-    if temperature is not None and (method is Method.PC or start is not None):
-        raise InputError("--temperature: belongs to --method conditioned")
+    colours = Colours(gray_weights.value, keep_color, saturation, temperature, tint is Tint.REMOVE)
+    if method is Method.PC or start is not None:
+        colours.check_with(replace(sampling, method="pc"))
     everything = plan(photos, output, "_colorized", kind)
     files = samples if estimate is Estimate.SAMPLE else 1
     check_quality([job.output for job in everything.jobs], quality)
@@ -118,12 +120,11 @@ def colorize(
         return job.source, picture, None if hints is None else read_hints(hints, picture.size)
 
     def compute(item: tuple[str, Picture, KnownColours | None], bar: ProgressBar) -> Report:
-        from scoreinv.tasks.colorization import Colours, colorize_picture
+        from scoreinv.tasks.colorization import colorize_picture
 
         source, picture, given = item
         check_samples(samples, picture, coloured=True)
-        colours = Colours(gray_weights.value, given, keep_color, saturation, temperature, tint is Tint.REMOVE)
-        result = colorize_picture(picture, session.prior, sampling, colours, bar.fraction)
+        result = colorize_picture(picture, session.prior, sampling, colours, given, bar.fraction)
         if result.found == "coloured" and not keep_color:
             warn(f"{source}: has colours already, which are replaced (--keep-color keeps them)")
         if result.found == "tinted" and tint is Tint.KEEP:

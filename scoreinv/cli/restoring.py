@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
     from scoreinv.tasks.progress import TaskCallback
-    from scoreinv.tasks.restored import Restored
+    from scoreinv.tasks.results import Restored
 
     Restore = Callable[["Photo", ScorePrior, RestorationSampling, TaskCallback], Restored]
 

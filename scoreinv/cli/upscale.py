@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from scoreinv.prior import ScorePrior
     from scoreinv.tasks.progress import TaskCallback
     from scoreinv.tasks.restoration_settings import RestorationSampling
-    from scoreinv.tasks.restored import Restored
+    from scoreinv.tasks.results import Restored
 
 
 class DownsamplingChoice(StrEnum):

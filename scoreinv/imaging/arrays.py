@@ -55,6 +55,10 @@ class Form:
         batch = batch.to(device=self.device, dtype=self.dtype)
         return batch[0] if self.dims == 3 else batch
 
+    def values(self, values: list[Any]) -> Any:
+        """Values of any kind, one a picture: a list for a batch, else the value itself."""
+        return values if self.dims == 4 else values[0]
+
 
 def pictures_from_api(image: Any) -> tuple[list[Picture], Form]:
     """What a caller gave, as pictures: one, or for a tensor BxCxHxW one of each item.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
@@ -33,6 +32,7 @@ from scoreinv.samplers import (
 from scoreinv.sdes import DDPM, VE
 from scoreinv.tasks.models import check_model
 from scoreinv.tasks.progress import Share, TaskCallback, for_sampler
+from scoreinv.tasks.results import Drawn
 from scoreinv.tasks.settings import MAX_GUIDANCE, MAX_SEED, Corrector, Predictor, Sampler, SamplerSettings
 from scoreinv.tasks.tensors import finite, to_arrays
 
@@ -40,19 +40,6 @@ STEPS = {"multistep": 25, "heun": 18, "ddim": 50}
 """Times of the grid; of heun as in its paper for CIFAR-10."""
 _LONGEST_NUMBER = 10
 """Digits of a class; Python does not read thousands of them."""
-
-
-@dataclass(frozen=True)
-class GenerationResult:
-    """New pictures.
-
-    Attributes:
-        images: NxHxWxC float32 in [0, 1].
-        nfe: evaluations of the network for each picture, on average.
-    """
-
-    images: np.ndarray
-    nfe: int
 
 
 def generate(
@@ -74,7 +61,7 @@ def generate(
     guidance: float | None = None,
     first: int = 0,
     callback: TaskCallback | None = None,
-) -> GenerationResult:
+) -> Drawn[np.ndarray]:
     """Draw `count` pictures of the model's own size; picture i of a seed is the same whatever the count.
 
     Arguments:
@@ -126,7 +113,7 @@ def draw_pictures(
     seed: int = 0,
     first: int = 0,
     callback: TaskCallback | None = None,
-) -> GenerationResult:
+) -> Drawn[np.ndarray]:
     """`count` draws by any sampler from `target`, the prior or what it is wrapped in, as many at once as memory allows.
 
     Raises Cancelled when the callback stopped, and ScoreinvError when the model gives values that are not finite.
@@ -143,7 +130,7 @@ def draw_pictures(
         result = solver.sample(target, (batch, prior.channels, side, side), noise=noise, callback=for_sampler(share))
         images += to_arrays(prior.to_image(finite(result.x0)))
         evaluations += int(result.nfe.sum())
-    return GenerationResult(np.stack(images), round(evaluations / count))
+    return Drawn(np.stack(images), round(evaluations / count))
 
 
 def class_index(classifier: NoiseClassifier, name: str | int) -> int:

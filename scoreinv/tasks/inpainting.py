@@ -35,7 +35,7 @@ from scoreinv.tasks.deep_holes import draw_in_scales
 from scoreinv.tasks.drawing import conditioned, draw, window_side
 from scoreinv.tasks.models import check_colour, check_model
 from scoreinv.tasks.progress import Share, TaskCallback
-from scoreinv.tasks.restored import Restored, restore_each
+from scoreinv.tasks.results import Restored, restore_each
 from scoreinv.tasks.settings import FILL_STEPS, ConditionalSampling, Estimate, Method
 from scoreinv.tasks.tensors import spread, to_arrays, to_tensor
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,29 +19,8 @@ from scoreinv.samplers.ode import decode, encode
 from scoreinv.sdes import TRAINING_START
 from scoreinv.tasks.models import check_model, check_sides
 from scoreinv.tasks.progress import Share, TaskCallback, for_sampler
+from scoreinv.tasks.results import Drawn
 from scoreinv.tasks.tensors import finite, to_arrays, to_tensor
-
-
-@dataclass(frozen=True)
-class InterpolationResult:
-    """A way from one picture to another.
-
-    Attributes:
-        images: the pictures in order, the ends included, in the form of the first that was given (array, PIL image or
-            tensor).
-        nfe: evaluations of the network for each picture, on average, those of encoding the ends included.
-    """
-
-    images: list[Any]
-    nfe: int
-
-
-@dataclass(frozen=True)
-class PicturesBetween:
-    """The result for two `Picture`s: `images` is NxHxWxC float32 in [0, 1]; `nfe` as in `InterpolationResult`."""
-
-    images: np.ndarray
-    nfe: int
 
 
 def interpolate(
@@ -55,10 +33,11 @@ def interpolate(
     steps: int | None = None,
     rtol: float = 1e-5,
     callback: TaskCallback | None = None,
-) -> InterpolationResult:
+) -> Drawn[list[Any]]:
     """`count` pictures from a to b: both are encoded, and their codes joined by an arc (`slerp`) and decoded.
 
-    At temperature 1 the first and the last are a and b, as far as the solver is exact. Alpha of the results is a's.
+    At temperature 1 the first and the last are a and b, as far as the solver is exact. Alpha of the results is a's. The
+    evaluations that are reported include those of encoding a and b.
 
     Arguments:
         a, b: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor CxHxW in [0, 1], of one
@@ -80,7 +59,7 @@ def interpolate(
     )
     everywhere = np.ones(first[0].size, dtype=bool)
     colours = [np.broadcast_to(image, (*first[0].size, 3)) for image in result.images]
-    return InterpolationResult([form.pictures([first[0].with_fill(everywhere, rgb)]) for rgb in colours], result.nfe)
+    return Drawn([form.pictures([first[0].with_fill(everywhere, rgb)]) for rgb in colours], result.nfe)
 
 
 def interpolate_pictures(
@@ -93,7 +72,7 @@ def interpolate_pictures(
     steps: int | None = None,
     rtol: float = 1e-5,
     callback: TaskCallback | None = None,
-) -> PicturesBetween:
+) -> Drawn[np.ndarray]:
     """`interpolate` for two `Picture`s."""
     check_model(prior)
     check_whole("count", count, 2)
@@ -127,7 +106,7 @@ def interpolate_pictures(
         )
         images += to_arrays(prior.to_image(finite(result.x0)))
         evaluations += int(result.nfe.sum())
-    return PicturesBetween(np.stack(images), round(evaluations / count))
+    return Drawn(np.stack(images), round(evaluations / count))
 
 
 def slerp(a: Tensor, b: Tensor, fractions: Sequence[float] | np.ndarray) -> Tensor:

@@ -33,7 +33,7 @@ from scoreinv.tasks.drawing import constrained_pc
 from scoreinv.tasks.models import noise_range, start_time, tile_side
 from scoreinv.tasks.progress import Share, TaskCallback, for_sampler, tell
 from scoreinv.tasks.restoration_settings import DENOISING_STEPS, GREY_LEVELS, RestorationSampling
-from scoreinv.tasks.restored import Restored
+from scoreinv.tasks.results import Restored
 from scoreinv.tasks.tensors import RunningSpread, finite, to_arrays
 
 _GUESS_LEVEL = 0.1

@@ -25,7 +25,7 @@ from scoreinv.tasks.linear import Problem, denoise, restore, white_level
 from scoreinv.tasks.models import check_colour, check_model, noise_range
 from scoreinv.tasks.progress import TaskCallback
 from scoreinv.tasks.restoration_settings import Downsampling, RestorationMethod, RestorationSampling
-from scoreinv.tasks.restored import Restored, restore_each
+from scoreinv.tasks.results import Restored, restore_each
 from scoreinv.tasks.settings import Estimate
 
 LEAST_NOISE = 0.3 / 255

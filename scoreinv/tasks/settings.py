@@ -6,11 +6,12 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from scoreinv.arguments import check_choice, check_number, check_positive, check_whole
+from scoreinv.arguments import check_choice, check_flag, check_number, check_positive, check_whole
 from scoreinv.errors import SettingError
 
 Method = Literal["conditioned", "pc"]
 Estimate = Literal["sample", "mean"]
+GrayWeights = Literal["rec601", "average", "rec709"]
 Sampler = Literal["pc", "ode", "multistep", "heun", "ddim"]
 Predictor = Literal[
     "reverse_diffusion", "euler_maruyama", "ancestral", "ancestral_posterior", "probability_flow", "none"
@@ -111,6 +112,46 @@ class ConditionalSampling:
         if self.start is not None:
             return self.start
         return GUESS_START if self.steps < full else math.inf
+
+
+@dataclass(frozen=True)
+class Colours:
+    """How a grey picture is coloured.
+
+    Attributes:
+        gray_weights: how the grey was made of red, green and blue: `rec601`, `average` (the paper's) or `rec709`.
+        keep_color: leave what has colour already as it is, and let it guide the rest.
+        saturation: the drawn chroma is multiplied by this, at least 0.
+        temperature: factor of the deviation of the samples of `conditioned` from the posterior mean, at least 0: at 1
+            they are samples of the posterior, at 0 its mean. None: `COLOUR_TEMPERATURE`.
+        remove_tint: make the lightest tone of a print or scan of one tint white; else its luma is kept.
+    """
+
+    gray_weights: GrayWeights = "rec601"
+    keep_color: bool = False
+    saturation: float = 1.0
+    temperature: float | None = None
+    remove_tint: bool = False
+
+    def __post_init__(self) -> None:
+        check_choice("gray_weights", self.gray_weights, get_args(GrayWeights))
+        check_number("saturation", self.saturation, 0)
+        if self.temperature is not None:
+            check_number("temperature", self.temperature, 0)
+        check_flag("keep_color", self.keep_color)
+        check_flag("remove_tint", self.remove_tint)
+
+    def check_with(self, sampling: ConditionalSampling) -> None:
+        """Raise SettingError for a temperature where the sampling, with its method decided, has none."""
+        if self.temperature is None:
+            return
+        if sampling.method == "pc":
+            raise SettingError("temperature", "belongs to the method conditioned")
+        if sampling.is_posterior_mean:
+            raise SettingError(
+                "temperature",
+                "does not go with the posterior mean, which has no temperature: it is what samples have at 0",
+            )
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from analytic import gaussian_colour_prior
+from PIL import Image
 
 from scoreinv.colour import colour_basis, luma
 from scoreinv.errors import InputError
@@ -155,3 +156,17 @@ def test_a_strip_is_coloured_along_its_length():
     result = colorize(strip, prior=prior("rec601"), steps=2)
     assert result.image.shape == (5, 3000, 3)
     assert np.abs(result.image.astype(float) @ [0.299, 0.587, 0.114] - strip).max() <= 0.5
+
+
+def test_what_a_picture_was_is_said_in_every_form():
+    model = prior("rec601")
+    grey = np.random.default_rng(5).uniform(0.3, 0.6, (16, 24)).astype(np.float32)
+    sepia = (255 * grey[..., None] * np.array([1.0, 0.85, 0.65])).astype(np.uint8)
+    coloured = np.stack([grey, np.full_like(grey, 0.2), grey.T.reshape(16, 24)])
+    assert colorize(grey, prior=model, steps=2).found == "grey"
+    assert colorize(Image.fromarray(sepia), prior=model, steps=2).found == "tinted"
+    assert colorize(torch.from_numpy(coloured), prior=model, steps=2).found == "coloured"
+    batch = torch.from_numpy(np.stack([np.stack([grey] * 3), coloured]))
+    result = colorize(batch, prior=model, steps=2)
+    assert result.found == ["grey", "coloured"]
+    assert result.image.shape == batch.shape

@@ -1,0 +1,79 @@
+"""What tasks return: for one `Picture`, and in the form in which a caller gave it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sized
+from dataclasses import dataclass, fields, replace
+from typing import Any, Generic, Literal, TypeVar
+
+from scoreinv.imaging.arrays import Form
+from scoreinv.tasks.progress import Share, TaskCallback
+from scoreinv.tasks.restoration_settings import RestorationMethod
+from scoreinv.tasks.settings import Method
+
+PictureKind = TypeVar("PictureKind")
+Images = TypeVar("Images")
+
+
+@dataclass(frozen=True)
+class Drawn(Generic[Images]):
+    """New pictures.
+
+    Attributes:
+        images: the pictures in order: NxHxWxC float32 in [0, 1], or a list in the caller's form.
+        nfe: evaluations of the network for each picture, on average.
+    """
+
+    images: Images
+    nfe: int
+
+
+@dataclass(frozen=True)
+class Restored(Generic[PictureKind]):
+    """A restored picture, as a `Picture` or in the form in which it was given (array, PIL image, tensor).
+
+    Attributes:
+        image: the first sample, or the mean of all.
+        samples: all samples.
+        std: HxW, standard deviation of the samples at each pixel, root mean square over the channels, in [0, 1] units
+            (of colorization at the working scale, interpolated, and at its temperature); None for one sample.
+        nfe: evaluations of the network at each place for one sample.
+        method: how it was drawn; `exact` where there was only noise to remove.
+    """
+
+    image: PictureKind
+    samples: list[PictureKind]
+    std: Any
+    nfe: int
+    method: Method | RestorationMethod | Literal["exact"]
+
+
+Result = TypeVar("Result", bound=Restored[Any])
+
+
+def restore_each(
+    pictures: Sized, form: Form, restore: Callable[[int, TaskCallback], Result], callback: TaskCallback | None
+) -> Result:
+    """The results of all pictures (or observations of them) as one, in the caller's form.
+
+    What a task adds to `Restored` is kept: of a batch, as a list.
+
+    Arguments:
+        restore: called with the number of each picture in turn, and a callback for its progress.
+    """
+    share = Share(callback, len(pictures))
+    results = []
+    for number in range(len(pictures)):
+        share.begin(1)
+        results.append(restore(number, share))
+    added = [field.name for field in fields(results[0]) if field.name not in _COMMON]
+    return replace(
+        results[0],
+        image=form.pictures([result.image for result in results]),
+        samples=[form.pictures(same) for same in zip(*(result.samples for result in results), strict=True)],
+        std=None if results[0].std is None else form.maps([result.std for result in results]),
+        **{name: form.values([getattr(result, name) for result in results]) for name in added},
+    )
+
+
+_COMMON = {field.name for field in fields(Restored)}
