@@ -20,9 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.arguments import shown
+from scoreinv.boxes import Box
 from scoreinv.errors import InputError
 from scoreinv.operators import LinearOperator
-from scoreinv.prior import Box, Prior, check_prior
+from scoreinv.prior import Prior, check_prior
 from scoreinv.sdes import as_time, broadcast, time_at
 
 

@@ -13,6 +13,7 @@ HOUSE = Path(scoreinv.__file__).parent
 ROOMS = (
     "cli",
     "tasks",
+    "interop",
     "training",
     "checkpoints",
     "imaging",
