@@ -42,28 +42,12 @@ class NoiseStream:
         self.device = torch.device(device)
         self.dtype = dtype
         self._generators = [np.random.default_rng([seed, first + i]) for i in range(count)]
-        self._signs: list[int] | None = None
 
     @classmethod
     def keyed(cls, keys: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> Self:
         """A stream for each key, a sequence of non-negative integers such as (seed, sample, top, left)."""
         noise = cls(0, len(keys), device=device)
         noise._generators = [np.random.default_rng(list(key)) for key in keys]
-        return noise
-
-    @classmethod
-    def antithetic(
-        cls, seed: int, numbers: Sequence[int], key: Sequence[int] = (), device: torch.device | str = "cpu"
-    ) -> Self:
-        """Streams of the samples of these numbers, of which 2 k + 1 has the opposite of each normal draw of 2 k.
-
-        Each sample is what it would be by itself, and the mean of some has less variance: what is linear in the noise
-        cancels in each pair (Hammersley and Morton 1956).
-
-        key: more of what the streams are keyed by, after the seed and the pair's number.
-        """
-        noise = cls.keyed([(seed, number // 2, *key) for number in numbers], device)
-        noise._signs = [-1 if number % 2 else 1 for number in numbers]
         return noise
 
     def __len__(self) -> int:
@@ -74,8 +58,6 @@ class NoiseStream:
     ) -> Tensor:
         """Standard normal draws of shape (B, ...), row i from stream i."""
         draws = [g.standard_normal(tuple(shape[1:]), dtype=np.float32) for g in self._streams(shape)]
-        if self._signs is not None:
-            draws = [sign * draw for sign, draw in zip(self._signs, draws, strict=True)]
         return self._deliver(draws, device, dtype)
 
     def rademacher(

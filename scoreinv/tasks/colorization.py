@@ -31,9 +31,9 @@ from scoreinv.imaging.tint import is_tinted, without_tint
 from scoreinv.memory import PIXELS_AT_ONCE
 from scoreinv.operators import gray_and_hints
 from scoreinv.prior import ScorePrior
-from scoreinv.samplers import NoiseStream
 from scoreinv.tasks.drawing import conditioned, draw
 from scoreinv.tasks.models import check_colour, check_model, tile_side
+from scoreinv.tasks.picture_noise import PictureNoise, noise_weights
 from scoreinv.tasks.progress import Share, TaskCallback
 from scoreinv.tasks.results import PictureKind, Restored, restore_each
 from scoreinv.tasks.settings import (
@@ -46,10 +46,7 @@ from scoreinv.tasks.settings import (
     GrayWeights,
     Method,
 )
-from scoreinv.tasks.tensors import RunningSpread, fingerprint, spread, to_arrays, to_tensor
-
-_STREAM = (0, 0, 0, 1)
-"""Key of the noise of colours; those of holes are shorter (a place and a scale), so the streams differ."""
+from scoreinv.tasks.tensors import RunningSpread, spread, to_arrays, to_tensor
 
 _LONGEST = 4
 """Longer side of a picture, in shorter ones, up to which its colours are drawn at the model's own scale."""
@@ -127,9 +124,9 @@ def colorize_picture(
     colours: Colours,
     hints: KnownColours | None = None,
     callback: TaskCallback | None = None,
-    key: int | None = None,
+    noise: np.ndarray | None = None,
 ) -> Colorized[Picture]:
-    """`colorize` for one `Picture`; key: the key of its noise, None for its own."""
+    """`colorize` for one `Picture`; noise: the weights of its noise, None for its own (`noise_weights`)."""
     check_colour(prior)
     # A network that was given luma by other weights knows another grey.
     conditional = prior.conditional and prior.gray_weights == colours.gray_weights
@@ -143,7 +140,7 @@ def colorize_picture(
     if found == "tinted" and colours.remove_tint:
         picture = without_tint(picture, weights)
     kept = present if colours.keep_color and found == "coloured" else None
-    known = _known(picture, prior, sampling, weights, [kept, hints], key)
+    known = _known(picture, prior, sampling, weights, [kept, hints], noise_weights(picture) if noise is None else noise)
     drawn, nfe = _draw_tempered(known, prior, sampling, colours.temperature, callback)
     if colours.saturation != 1:
         drawn = [_saturated(sample, known, colours.saturation) for sample in drawn]
@@ -169,11 +166,11 @@ def colorize_filled(
     share = Share(callback, len(filled.samples))
     estimate = sampling.estimate if len(filled.samples) == 1 else "sample"
     coloured, spread_so_far, nfe = [], RunningSpread(), filled.nfe
-    key = _noise_key(filled.samples[0])  # one for all: pairs stay pairs
+    own = noise_weights(filled.samples[0])  # one for all: pairs stay pairs
     for number, sample in enumerate(filled.samples):
         share.begin(1)
         one = replace(sampling, samples=1, first=sampling.first + number, estimate=estimate)
-        result = colorize_picture(sample, prior, one, Colours(), callback=share, key=key)
+        result = colorize_picture(sample, prior, one, Colours(), callback=share, noise=own)
         coloured.append(result.image)
         spread_so_far.add(result.image.rgb())
     image = coloured[0]
@@ -207,7 +204,7 @@ class _Known:
         fine: the luma at the multiple of the size that the model takes, (s H)x(s W), where the picture is that large.
         features: what the picture shows, for a model that takes it.
         weights: name of the grey weights.
-        key: of the picture's noise: with one for all, the pictures of a folder would have one tint.
+        noise: the weights of the picture's noise.
     """
 
     grey: np.ndarray
@@ -216,7 +213,7 @@ class _Known:
     fine: np.ndarray | None
     features: tuple[torch.Tensor, ...] | None
     weights: GrayWeights
-    key: int
+    noise: np.ndarray
 
 
 def _known(
@@ -225,7 +222,7 @@ def _known(
     sampling: ConditionalSampling,
     weights: GrayWeights,
     given: Iterable[KnownColours | None],
-    key: int | None,
+    noise: np.ndarray,
 ) -> _Known:
     """What is known of a picture at its `work_size`; of colours that are given at a place, the last count."""
     height, width = work_size(picture.size, tile_side(prior), prior.stride)
@@ -246,7 +243,7 @@ def _known(
             chroma, where = colours.small(height, width, weights)
             rgb[where] = grey[where, None] + chroma[where]
             hinted |= where
-    return _Known(grey, rgb, hinted, fine, features, weights, _noise_key(picture) if key is None else key)
+    return _Known(grey, rgb, hinted, fine, features, weights, noise)
 
 
 def _draw_tempered(
@@ -296,7 +293,7 @@ def _draw(
             fine=fine,
             features=known.features,
         )
-        noise = NoiseStream.antithetic(sampling.seed, numbers, (*_STREAM, known.key), prior.device)
+        noise = PictureNoise(sampling.seed, numbers, known.noise, prior.device)
         share.begin(len(numbers))
         x, nfe = draw(sampling, condition, prior, guess, noise, share)
         drawn += to_arrays(x)
@@ -326,8 +323,3 @@ def _spread(drawn: list[np.ndarray], picture: Picture) -> np.ndarray | None:
     # The mean of a pair of opposite noise is known; only of an odd number is it estimated.
     small = Image.fromarray(spread(np.stack(drawn), ddof=len(drawn) % 2))
     return np.asarray(small.resize((picture.width, picture.height), Image.Resampling.BILINEAR))
-
-
-def _noise_key(picture: Picture) -> int:
-    """Made of a thumbnail's luma in 8 bits: whatever form it is given in, the same picture has the same noise."""
-    return fingerprint(np.rint(255 * luma(picture.resized_rgb(8, 8))).astype(np.uint8))

@@ -40,15 +40,6 @@ def test_streams_by_place():
     assert not torch.equal(two[0], two[1])
 
 
-def test_antithetic_streams_are_pairs_of_opposites():
-    four = NoiseStream.antithetic(7, range(4), (0, 1)).normal((4, 5))
-    assert torch.equal(four[1::2], -four[::2])
-    assert not torch.equal(four[0], four[2])
-    assert torch.equal(four[0], NoiseStream.keyed([(7, 0, 0, 1)]).normal((1, 5))[0])
-    apart = NoiseStream.antithetic(7, [3, 0], (0, 1)).normal((2, 5))
-    assert torch.equal(apart, four[[3, 0]])
-
-
 def test_sheets():
     pictures = np.arange(3 * 2 * 4 * 3, dtype=np.uint8).reshape(3, 2, 4, 3)
     sheet = contact_sheet(pictures)

@@ -1,0 +1,76 @@
+"""Noise of a picture's own, which hardly changes when the picture is resized.
+
+With one noise for all, the pictures of a folder would have one tint; with noise keyed by a hash of its pixels, a
+picture would have other colours once it is a few pixels larger. Here
+
+    z = sum over k of w_k z_k
+
+of independent fields z_k that the seed gives, and a unit vector w that varies smoothly with what the picture looks like
+as a thumbnail. So z is standard normal for every picture, nearly the same for nearly the same pictures, and has the
+correlation w . w' between two. Each row of a field is drawn by itself from the left, so that a size which is rounded to
+one pixel more or less leaves the rest as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scoreinv.colour import luma
+from scoreinv.imaging.picture import Picture
+from scoreinv.samplers import NoiseStream
+
+_FIELDS = 16
+"""The noises of two unlike pictures have a correlation of about 1 / sqrt(16)."""
+
+_THUMBNAIL = 8
+_STREAM = (0, 0, 0, 1)
+"""Apart from the streams of holes, whose keys are shorter: a place and a scale."""
+
+
+def noise_weights(picture: Picture) -> np.ndarray:
+    """The unit vector w of a picture, (16,) float64, made of the luma of its thumbnail."""
+    small = luma(picture.resized_rgb(_THUMBNAIL, _THUMBNAIL)).astype(np.float64).ravel()
+    # The constant decides for pictures that are flat and of middle grey, of which all else is nearly 0.
+    seen = np.concatenate([small - small.mean(), [small.mean() - 0.5, 0.05]])
+    weights = np.random.default_rng(0).standard_normal((_FIELDS, len(seen))) @ seen
+    return weights / np.linalg.norm(weights)
+
+
+class PictureNoise(NoiseStream):
+    """Noise of the samples of these numbers, of which 2 k + 1 has the opposite of each draw of 2 k.
+
+    Each sample is what it would be by itself, and the mean of some has less variance: what is linear in the noise
+    cancels in each pair (Hammersley and Morton 1956).
+
+    Arguments:
+        seed: a non-negative integer.
+        numbers: of the samples.
+        weights: the picture's, of `noise_weights`.
+        device: where draws are delivered.
+    """
+
+    def __init__(self, seed: int, numbers: Sequence[int], weights: np.ndarray, device: torch.device) -> None:
+        super().__init__(seed, len(numbers), device=device)
+        self._seed = seed
+        self._numbers = numbers
+        self._weights = weights
+        self._drawn = 0
+
+    def normal(
+        self, shape: torch.Size | tuple[int, ...], device: torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> Tensor:
+        """Standard normal draws of shape (B, C, H, W)."""
+        draws = [(-1 if number % 2 else 1) * self._field(number // 2, *shape[1:]) for number in self._numbers]
+        self._drawn += 1
+        return self._deliver(draws, device, dtype)
+
+    def _field(self, pair: int, channels: int, height: int, width: int) -> np.ndarray:
+        rows = []
+        for row in range(height):
+            generator = np.random.default_rng([self._seed, pair, *_STREAM, self._drawn, row])
+            rows.append(generator.standard_normal((width, channels, _FIELDS), dtype=np.float32) @ self._weights)
+        return np.stack(rows).transpose(2, 0, 1).astype(np.float32)

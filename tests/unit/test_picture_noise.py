@@ -1,0 +1,83 @@
+"""Noise of a picture's own: standard normal, the same at every size of the picture, another for other pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage.color import deltaE_ciede2000, rgb2lab
+from torch import Tensor
+
+import scoreinv
+from scoreinv.imaging.arrays import pictures_from_api
+from scoreinv.tasks.picture_noise import PictureNoise, noise_weights
+
+CPU = torch.device("cpu")
+
+
+def weights(pixels: np.ndarray) -> np.ndarray:
+    return noise_weights(pictures_from_api(pixels)[0][0])
+
+
+def scene(seed: int, side: int = 64) -> np.ndarray:
+    """Smooth light and dark, side x side in [0, 1]."""
+    coarse = np.random.default_rng(seed).random((6, 6), dtype=np.float32)
+    return np.asarray(Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC)).clip(0, 1)
+
+
+def drawn(own: np.ndarray, numbers: range, height: int = 12, width: int = 12) -> Tensor:
+    return PictureNoise(3, numbers, own, CPU).normal((len(numbers), 3, height, width))
+
+
+def test_the_noise_is_standard_normal_and_fresh_at_every_draw() -> None:
+    noise = PictureNoise(0, range(0, 40, 2), weights(scene(0)), CPU)
+    first, second = (noise.normal((20, 3, 16, 16)).double() for _ in range(2))
+    for z in (first, second):  # 15,360 values: the mean's standard error is 0.008, the deviation's 0.006
+        assert abs(z.mean()) < 0.035
+        assert z.std() == pytest.approx(1, abs=0.03)
+    count = first.numel()
+    assert abs((first * second).mean()) < 5 / count**0.5
+    for moved in (first.roll(1, 3), first.roll(1, 2), first.roll(1, 1), first.roll(1, 0)):
+        assert abs((first * moved).mean()) < 5 / count**0.5
+
+
+def test_pairs_are_opposite_and_samples_are_what_they_are_alone() -> None:
+    own = weights(scene(0))
+    four = drawn(own, range(4))
+    assert torch.equal(four[0], -four[1])
+    assert torch.equal(four[2], -four[3])
+    assert not torch.allclose(four[0], four[2])
+    assert torch.equal(drawn(own, range(3, 4))[0], four[3])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_picture_of_another_size_has_the_same_noise(seed: int) -> None:
+    large = scene(seed, 400)
+    own = weights(large)
+    assert np.linalg.norm(own) == pytest.approx(1)
+    for side in (399, 317, 90):
+        small = np.asarray(Image.fromarray(large).resize((side, side), Image.Resampling.BOX))
+        assert own @ weights(small) > 0.999
+    assert own @ weights((255 * large).round().astype(np.uint8)) > 0.999
+    z = drawn(own, range(1))
+    wider = drawn(own, range(1), 13, 14)
+    torch.testing.assert_close(wider[..., :12, :12], z)
+
+
+def test_other_pictures_have_other_noise_and_flat_ones_some() -> None:
+    own = np.stack([weights(scene(seed)) for seed in range(30)])
+    correlations = (own @ own.T)[np.triu_indices(30, 1)]
+    assert abs(correlations.mean()) < 0.2
+    assert correlations.std() < 0.45
+    assert np.isfinite(weights(np.full((20, 20), 0.5, np.float32))).all()
+
+
+def test_colours_do_not_change_with_the_size_of_the_picture() -> None:
+    prior = scoreinv.load("scene")
+    seen = {}
+    for side in (384, 768):
+        grey = Image.fromarray((255 * scene(5, 1536)).astype(np.uint8)).resize((side, side), Image.Resampling.BOX)
+        coloured = scoreinv.colorize(grey, prior=prior).image
+        seen[side] = rgb2lab(np.asarray(coloured.resize((384, 384), Image.Resampling.BOX)))
+    assert deltaE_ciede2000(seen[384], seen[768]).mean() < 3
