@@ -28,8 +28,10 @@ class DDNM(GivenObservation):
 
     and below it y has no more to tell: the prior alone goes on from A^+ y. The paper counts the noise of y anew at each
     step, though it is one draw, so that in many steps its samples come to follow y. Counted once it is exact for white
-    data, and wherever all is observed, by samplers of the reverse SDE (stochasticity 1). With less noise samples are
-    too much alike; samplers that add none are refused.
+    data, and wherever all is observed, by samplers of the reverse SDE (stochasticity 1). In few steps the mean is right
+    and the deviation a little small; as the paper counts, in 8 to 20 steps the mean is off by up to a third of the
+    deviation, which is half to a fifth of the right one. Samplers of less noise draw samples that are too much alike;
+    those that add none are refused.
 
     Raises InputError when there is noise and A A^T has several eigenvalues beside 0, as that of a blur.
     """

@@ -18,7 +18,7 @@ from scoreinv.errors import Cancelled, InputError
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.samplers.noise import NoiseStream
 from scoreinv.samplers.times import Spacing, check_times
-from scoreinv.sdes import SDE, as_time, broadcast
+from scoreinv.sdes import SDE, as_time, broadcast, time_at
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def time_grid(
 ) -> Tensor:
     """The times to visit, float64 (N,): `times` as given, or `steps` of them from the start by `spacing`.
 
-    release: that of the prior; a grid by spacing visits it, if it lies inside.
+    release: that of the prior; a grid by spacing visits it, if it lies inside, halfway at the latest.
 
     Raises InputError when there are none, they do not move, lie outside of [0, 1], or begin elsewhere than `start`.
     """
@@ -112,15 +112,25 @@ def time_grid(
             raise InputError(f"at least one step is needed, not {steps}")
         check_start(sde, start)
         grid = check_times(sde, spacing(sde, steps, 1.0 if start is None else start.t))
-        inner = grid[1:-1]
-        if len(inner) and grid[-1] < release < grid[0]:
-            distance = (sde.noise_to_signal(inner) / sde.noise_to_signal(as_time(release))).log().abs()
-            inner[distance.argmin()] = release
-        return grid
+        return _through(sde, grid, release) if len(grid) > 2 and grid[-1] < release < grid[0] else grid
     grid = check_times(sde, torch.tensor(times, dtype=torch.float64))
     if start is not None and grid[0] != start.t:
         raise InputError(f"the grid begins at t = {float(grid[0])}, the given state is at t = {start.t}")
     return grid
+
+
+def _through(sde: SDE, grid: Tensor, release: float) -> Tensor:
+    """The grid stretched on either side, in the logarithm of the noise level, so that it visits `release`.
+
+    It does so where it is nearest, but halfway at the latest: the observation tells a draw no more from there on, and
+    so the steps that are left decide how well it is one.
+    """
+    level, passed = sde.noise_to_signal(grid).log(), sde.noise_to_signal(as_time(release)).log()
+    at = max(1, min(int((level - passed).abs().argmin()), len(grid) // 2, len(grid) - 2))
+    above = level[0] + (level[1:at] - level[0]) * (passed - level[0]) / (level[at] - level[0])
+    below = level[-1] + (level[at + 1 : -1] - level[-1]) * (passed - level[-1]) / (level[at] - level[-1])
+    above, below = (time_at(sde, part.exp()) for part in (above, below))
+    return torch.cat([grid[:1], above, as_time([release]), below, grid[-1:]])
 
 
 def check_start(sde: SDE, start: State | None) -> None:

@@ -42,7 +42,8 @@ from scoreinv.sdes import broadcast
 class Multistep:
     """DPM-Solver++(2M): good samples in 10 to 50 evaluations, one a step.
 
-    The first step, the step after a jump up and the last (to the denoised mean) are of first order. A conditional prior
+    The first step, the step after a jump up, the one from where a constraint lets go (before it the state was not on
+    the trajectory that begins there) and the last (to the denoised mean) are of first order. A conditional prior
     constrains the state at every time: with one noise for the whole trajectory when eta = 0, afresh when eta > 0.
 
     Attributes:
@@ -84,7 +85,7 @@ class Multistep:
                 mean = current = prior.denoise(x, t)
                 if previous is not None:
                     mean = current + broadcast(h / (2 * (level[i] - level[i - 1])), x) * (current - previous)
-                previous = current
+                previous = None if t > prior.release >= s else current
                 x = broadcast(sde.sigma(s) / sde.sigma(t) * (-eta * h).exp(), x) * x
                 x = x - broadcast(sde.alpha(s) * torch.expm1(-(1 + eta) * h), x) * mean
                 if eta > 0:

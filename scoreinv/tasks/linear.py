@@ -93,7 +93,7 @@ def restore(
 
     def draw(noise: NoiseStream, told: TaskCallback) -> tuple[Tensor, int]:
         batch = (len(noise), *shape)
-        start = _start(problem, prior, sampling, noise, batch)
+        start = _start(problem, prior, sampling, condition.release, noise, batch)
         result = sampler.sample(condition, batch, noise=noise, callback=for_sampler(told), start=start)
         x0 = result.x0 if problem.part is None else crop(result.x0, problem.part)
         return x0, int(result.nfe[0])
@@ -252,10 +252,11 @@ def _start(
     problem: Problem,
     prior: ScorePrior,
     sampling: RestorationSampling,
+    release: float,
     noise: NoiseStream,
     shape: tuple[int, ...],
 ) -> State | None:
-    """Where the sampler begins; None at the prior."""
+    """Where the sampler begins, not below where an observation lets go (`release`); None at the prior."""
     guess = problem.guess
     if sampling.method == "dpir":
         guess = torch.full((1, *shape[1:]), 0.5) if guess is None else guess
@@ -266,8 +267,9 @@ def _start(
         return None
     level = max(_GUESS_LEVEL, problem.noise_std / (prior.data_range[1] - prior.data_range[0]))
     time = start_time(prior, level)
-    if time is None:
+    if time is None or release > 1:
         return None
+    time = max(time, release)
     picture = prior.to_model(guess.to(prior.device)).expand(shape)
     return State(prior.sde.perturb(picture, as_time(time), noise.normal(shape)), time)
 

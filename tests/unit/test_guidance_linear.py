@@ -166,6 +166,34 @@ def test_noisy_ddnm_draws_from_the_exact_posterior(name: str, sampler: PC | Mult
     assert float(x0.std()) == pytest.approx(0.257, rel=0.04)
 
 
+@pytest.mark.parametrize("name", ["ve", "vp", "ddpm"])
+@pytest.mark.parametrize(("steps", "tolerance"), [(8, 0.3), (14, 0.12), (20, 0.08)])
+def test_noisy_ddnm_draws_nearly_from_it_in_few_steps(name: str, steps: int, tolerance: float) -> None:
+    """The same example; the paper's DDNM+ gives 0.53 to 0.67 and 0.05 to 0.13 there."""
+    prior, y = gaussian(SDES[name]), torch.full((1, *SHAPE), 0.7).double()
+    sampler = Multistep(1.0, steps=steps)
+    x0 = sampler.sample(DDNM(prior, ALL, y, 0.3), (700, *SHAPE), noise=BatchStream(0, 700)).x0
+    assert float(x0.mean()) == pytest.approx(0.594, abs=0.015)
+    assert float(x0.std()) == pytest.approx(0.257, rel=tolerance)
+
+
+@pytest.mark.parametrize("name", ["ve", "vp"])
+def test_noisy_ddnm_of_correlated_values_in_few_steps(name: str) -> None:
+    """Seen and hidden values of a Gaussian, of which the seen ones tell the hidden ones."""
+    prior = correlated(SDES[name]).component(0)
+    mean, covariance = prior.moments()
+    matrix = LEFT(torch.eye(12, dtype=torch.float64).reshape(12, *SHAPE)).flatten(1).T
+    y = LEFT(prior.sample(1, torch.Generator().manual_seed(3)) + 0.3 * draw(1, *SHAPE, seed=5))
+    gain = covariance @ matrix.T @ torch.linalg.inv(matrix @ covariance @ matrix.T + 0.09 * torch.eye(12))
+    mean = mean + gain @ (y.flatten() - matrix @ mean)
+    spread = (covariance - gain @ matrix @ covariance).diagonal().sqrt()
+    x0 = Multistep(1.0, steps=12).sample(DDNM(prior, LEFT, y, 0.3), (2000, *SHAPE), noise=BatchStream(0, 2000)).x0
+    assert ((x0.flatten(1).mean(0) - mean) / spread).abs().max() < 0.35
+    ratio = x0.flatten(1).std(0) / spread
+    assert ratio.min() > 0.8
+    assert ratio.max() < 1.15
+
+
 @NAMES
 @pytest.mark.parametrize("operator", [GRAY, MEANS], ids=["gray", "means"])
 def test_noisy_ddnm_weighs_what_is_observed(name: str, operator: LinearOperator) -> None:
