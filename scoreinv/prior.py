@@ -68,11 +68,17 @@ class Prior(ABC):
         return x0
 
     def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
-        """The same prior seen through crops of one size: over a batch of `samples` of each box in turn."""
+        """The same prior seen through crops of one size: over a batch of `samples` of each box in turn.
+
+        What is asked of it is `noise`: whole pictures are constrained and finished, not their crops.
+        """
         return self
 
     def rows(self, index: Tensor) -> Prior:
-        """The same prior over the samples `index` (A,) of its batch, in that order, repeats allowed."""
+        """The same prior over the samples `index` (A,) of its batch, in that order, repeats allowed.
+
+        What is asked of it is `noise` and `constrain`: samples are finished together.
+        """
         return self
 
 

@@ -18,7 +18,52 @@ from scoreinv.operators import ObservedComponents, crops, select
 from scoreinv.prior import Prior, PriorWrapper
 
 
-class Conditioned(PriorWrapper):
+class GivenGuess(PriorWrapper):
+    """A conditional prior given the guess that was made of an observation: all that its network needs to be told.
+
+    Arguments:
+        prior: what it conditions.
+        guess: as `ConditionalPrior.guess` makes it.
+        orientations: the prediction is averaged over the picture in these, an evaluation each.
+    """
+
+    prior: ConditionalPrior
+
+    def __init__(self, prior: ConditionalPrior, guess: Guess, orientations: tuple[Orientation, ...] = UPRIGHT) -> None:
+        super().__init__(prior)
+        self.guess = guess
+        self.orientations = orientations
+        self.evaluations_per_noise = len(orientations)
+
+    def smooth(self) -> Tensor:
+        """The guess as a picture in the model's range: what sampling may start from, with noise above its error."""
+        return self.prior.smooth(self.guess)
+
+    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+        predictions = []
+        for orientation in self.orientations:
+            upright = orientation == Orientation()
+            guess = self.guess if upright else self.guess.each(*[orientation.turn] * 3)
+            predictions.append(orientation.turn_back(self.prior.noise_given(orientation.turn(x), t, guess)))
+        return predictions[0] if len(predictions) == 1 else torch.stack(predictions).mean(0)
+
+    def windows(self, boxes: Sequence[Box], samples: int) -> GivenGuess:
+        # The guess is cut out, not made anew: it knows what lies beyond the window.
+        scale = self.prior.luma_scale
+        fine_boxes = [(scale * top, scale * left, scale * tall, scale * wide) for top, left, tall, wide in boxes]
+        size = self.guess.mean.shape[-2:]
+
+        def shown(features: Tensor) -> Tensor:
+            return torch.cat([window(features, box, size).expand(samples, -1, -1, -1) for box in boxes])
+
+        guess = self.guess.each(lambda x: crops(x, boxes, samples), lambda x: crops(x, fine_boxes, samples), shown)
+        return GivenGuess(self.prior, guess, self.orientations)
+
+    def rows(self, index: Tensor) -> GivenGuess:
+        return GivenGuess(self.prior, self.guess.each(*[lambda x: select(x, index)] * 3), self.orientations)
+
+
+class Conditioned(GivenGuess):
     """grad log p_t(x | y) by one evaluation of a network trained on pairs of pictures and observations.
 
     The network is given y as its input, so nothing is approximated but by its training, and a few steps of any sampler
@@ -35,7 +80,6 @@ class Conditioned(PriorWrapper):
         fine: the picture at the prior's `luma_scale` times the size, in the model's range. Its luma is known where the
             operator observes luma. None: it is not.
         features: maps of what the picture shows, as `ConditionalPrior.look` gives them; None: it is not looked at.
-        guess: what is made of all this; None: made here.
         orientations: the prediction is averaged over the picture in these, an evaluation each.
 
     Raises InputError for a prior that was trained without observations, for another kind of operator, and for a finer
@@ -50,53 +94,17 @@ class Conditioned(PriorWrapper):
         coarse: Tensor | None = None,
         fine: Tensor | None = None,
         features: tuple[Tensor, ...] | None = None,
-        guess: Guess | None = None,
         orientations: tuple[Orientation, ...] = UPRIGHT,
     ) -> None:
         check_conditional(prior)
-        super().__init__(prior)
+        observed = _observed(operator, prior.gray_weights)
+        _check_fine(fine, y, prior.luma_scale)
+        super().__init__(prior, prior.guess(operator.pinv(y), observed, coarse, fine, features), orientations)
         self.operator = operator
         self.y = y
-        if guess is None:
-            observed = _observed(operator, prior.gray_weights)
-            _check_fine(fine, y, prior.luma_scale)
-            guess = prior.guess(operator.pinv(y), observed, coarse, fine, features)
-        self.guess = guess
-        self.orientations = orientations
-        self.evaluations_per_noise = len(orientations)
-
-    def smooth(self) -> Tensor:
-        """The guess as a picture in the model's range: what sampling may start from, with noise above its error."""
-        return self.prior.smooth(self.guess)
-
-    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
-        predictions = []
-        for orientation in self.orientations:
-            guess = self.guess.each(orientation.turn, orientation.turn, orientation.turn)
-            predictions.append(orientation.turn_back(self.prior.noise_given(orientation.turn(x), t, guess)))
-        return predictions[0] if len(predictions) == 1 else torch.stack(predictions).mean(0)
 
     def finish(self, x0: Tensor) -> Tensor:
         return self.operator.replace(x0, self.y.to(x0))
-
-    def windows(self, boxes: Sequence[Box], samples: int) -> Conditioned:
-        # The guess is cut out, not made anew: it knows what lies beyond the window.
-        scale = self.prior.luma_scale
-        fine_boxes = [(scale * top, scale * left, scale * tall, scale * wide) for top, left, tall, wide in boxes]
-        size = self.guess.mean.shape[-2:]
-
-        def shown(features: Tensor) -> Tensor:
-            return torch.cat([window(features, box, size).expand(samples, -1, -1, -1) for box in boxes])
-
-        guess = self.guess.each(lambda x: crops(x, boxes, samples), lambda x: crops(x, fine_boxes, samples), shown)
-        operator = self.operator.windows(boxes, samples)
-        y = crops(self.y, boxes, samples)
-        return Conditioned(self.prior, operator, y, guess=guess, orientations=self.orientations)
-
-    def rows(self, index: Tensor) -> Conditioned:
-        guess = self.guess.each(*[lambda x: select(x, index)] * 3)
-        operator, y = self.operator.rows(index), select(self.y, index)
-        return Conditioned(self.prior, operator, y, guess=guess, orientations=self.orientations)
 
 
 def check_conditional(prior: Prior) -> None:

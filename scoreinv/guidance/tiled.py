@@ -23,6 +23,9 @@ from scoreinv.operators import crop
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.sdes import as_time
 
+_KEPT = 1 << 22
+"""Pixels of windows that are seen at each step as they were at the first; beyond them memory would count."""
+
 
 class Tiled(PriorWrapper):
     """A prior over pictures of any size whose noise estimates come from windows, blended.
@@ -54,6 +57,8 @@ class Tiled(PriorWrapper):
         self.overlap = overlap
         self.pixels_at_once = pixels_at_once
         self.needed = needed
+        self._seen: dict[tuple[tuple[Box, ...], int], Prior] = {}
+        self._room = _KEPT
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         t = as_time(t).expand(x.shape[0])
@@ -88,9 +93,20 @@ class Tiled(PriorWrapper):
         samples = x.shape[0]
         together = max(1, self.pixels_at_once // (samples * boxes[0][2] * boxes[0][3]))
         for first in range(0, len(boxes), together):
-            group = boxes[first : first + together]
+            group = tuple(boxes[first : first + together])
             windows = torch.cat([crop(x, box) for box in group])
-            yield from self.prior.windows(group, samples).noise(windows, t.repeat(len(group))).split(samples)
+            yield from self._through(group, samples).noise(windows, t.repeat(len(group))).split(samples)
+
+    def _through(self, group: tuple[Box, ...], samples: int) -> Prior:
+        """The prior seen through a group of windows, which is cut out once for all the steps of a sampler."""
+        if (group, samples) in self._seen:
+            return self._seen[group, samples]
+        prior = self.prior.windows(group, samples)
+        pixels = samples * len(group) * group[0][2] * group[0][3]
+        if pixels <= self._room:
+            self._room -= pixels
+            self._seen[group, samples] = prior
+        return prior
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from scoreinv.conditional.guess import Guess, block_means
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import Cancelled, CheckpointError, InputError
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
+from scoreinv.guidance.conditioned import GivenGuess
 from scoreinv.guidance.orientations import ALL, MIRRORED, UPRIGHT
 from scoreinv.operators import ObservedComponents, gray, mask
 from scoreinv.preconditioning import EDM
@@ -228,6 +230,27 @@ def test_windows_and_rows_see_the_same_guess() -> None:
     assert (operator(estimate) - y).abs().max() < 2e-5
 
 
+def test_the_guess_is_made_once_and_cut_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    for kind in (Guess, ObservedComponents):
+        start = kind.__init__
+
+        def counted(self: object, *args: object, start: Callable[..., None] = start, **names: object) -> None:
+            made.append(type(self).__name__)
+            start(self, *args, **names)
+
+        monkeypatch.setattr(kind, "__init__", counted)
+    operator = holes(1, 32)
+    counts = []
+    for steps in (2, 10):
+        made.clear()
+        windows = Tiled(Conditioned(conditional_prior(), operator, operator(draw((1, 3, 32, 32)))), 16, 8)
+        Multistep(1.0, steps=steps).sample(windows, (1, 3, 32, 32), noise=NoiseStream(0, 1))
+        counts.append((made.count("Guess"), made.count("ObservedComponents")))
+    assert counts[0] == counts[1]
+    assert counts[0][1] == 0
+
+
 def test_the_average_over_orientations_turns_with_the_picture() -> None:
     """Over all eight the estimate of a turned picture is the turned estimate, and nothing else is exact."""
     prior, operator, x0 = conditional_prior(), holes(1), draw((1, 3, 16, 16), 1)
@@ -237,7 +260,7 @@ def test_the_average_over_orientations_turns_with_the_picture() -> None:
         for orientation in ALL[1:]:
             assert torch.equal(orientation.turn_back(orientation.turn(x)), x)
             guess = Guess(orientation.turn(upright.guess.mean), orientation.turn(upright.guess.variance))
-            turned = Conditioned(prior, operator, y, guess=guess, orientations=orientations)
+            turned = GivenGuess(prior, guess, orientations)
             error = turned.noise(orientation.turn(x), 0.7) - orientation.turn(upright.noise(x, 0.7))
             assert (error.abs().max() < 1e-5) == exact
 
