@@ -1,10 +1,69 @@
-"""Checks of options where they are made, so that whoever makes them is told at once."""
+"""What settings may be: kinds and ranges, checked where settings are made, so that whoever makes them is told at once.
+
+`check_*` are of settings by name, the same for Python and the command line: each returns nothing and raises
+`SettingError`, whose text names the setting and what it may be. `require` and `within` are of what a configuration
+holds, and raise `InputError`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
 
-from scoreinv.errors import InputError
+from scoreinv.errors import InputError, SettingError
+
+_LONGEST = 40
+"""Letters of a wrong value that are shown."""
+
+
+def check_whole(setting: str, value: object, least: int | None = 0, most: int | None = None) -> None:
+    """A whole number from `least` to `most`, both allowed; None is no bound."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise SettingError(setting, f"must be a whole number, not {shown(value)}")
+    _check_range(setting, value, -math.inf if least is None else least, math.inf if most is None else most)
+
+
+def check_number(setting: str, value: object, least: float = -math.inf, most: float = math.inf) -> None:
+    """A finite number from `least` to `most`, both allowed."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        raise SettingError(setting, f"must be a number, not {shown(value)}")
+    _check_range(setting, value, least, most)
+
+
+def check_positive(setting: str, value: object, most: float = math.inf) -> None:
+    """A finite number above 0, up to `most`."""
+    check_number(setting, value, most=most)
+    if not value > 0:
+        raise SettingError(setting, f"must be positive, not {shown(value)}")
+
+
+def check_choice(setting: str, value: object, choices: Sequence[str]) -> None:
+    """One of some words."""
+    if not isinstance(value, str) or value not in choices:
+        raise SettingError(setting, f"must be {_listed(choices)}, not {shown(value)}")
+
+
+def check_flag(setting: str, value: object) -> None:
+    """True or False, Python's or NumPy's."""
+    if type(value).__name__ not in ("bool", "bool_"):
+        raise SettingError(setting, f"must be True or False, not {shown(value)}")
+
+
+def check_callback(value: object) -> None:
+    """A function, or None."""
+    if value is not None and not callable(value):
+        raise SettingError("callback", f"must be a function, not {shown(value)}")
+
+
+def shown(value: object) -> str:
+    """A value as messages show it: what it is where that is short, else what kind of thing."""
+    if value is not None and not isinstance(value, str | Real):
+        return type(value).__name__
+    if isinstance(value, Integral) and abs(value) > 10**_LONGEST:
+        return "a number beyond all bounds"  # whose digits Python would not even write down
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def require(condition: bool, message: str) -> None:
@@ -22,3 +81,23 @@ def each_within(name: str, values: Iterable[float], low: float, high: float) -> 
     """`within` of each of several numbers."""
     for value in values:
         within(f"each of {name}", value, low, high)
+
+
+def _check_range(setting: str, value: Real, least: float, most: float) -> None:
+    if least <= value <= most:
+        return
+    if math.isinf(most):
+        bounds = f"at least {_figure(least)}"
+    elif math.isinf(least):
+        bounds = f"at most {_figure(most)}"
+    else:
+        bounds = f"from {_figure(least)} to {_figure(most)}"
+    raise SettingError(setting, f"must be {bounds}, not {shown(value)}")
+
+
+def _figure(bound: float) -> str:
+    return f"{bound:,}" if isinstance(bound, Integral) else f"{bound:g}"
+
+
+def _listed(choices: Sequence[str]) -> str:
+    return f"{', '.join(choices[:-1])} or {choices[-1]}"

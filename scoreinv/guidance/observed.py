@@ -10,7 +10,7 @@ from torch import Tensor
 
 from scoreinv.boxes import Box
 from scoreinv.errors import InputError
-from scoreinv.operators import LinearOperator, select
+from scoreinv.operators import LinearOperator, check_noise_std, select
 from scoreinv.prior import Prior, PriorWrapper
 
 
@@ -30,8 +30,7 @@ class GivenObservation(PriorWrapper):
         super().__init__(prior)
         if y.ndim != 4:
             raise InputError(f"an observation must have shape (B, C, H, W), not {tuple(y.shape)}")
-        if noise_std < 0:
-            raise InputError(f"the observation's noise must not be negative, as {noise_std} is")
+        check_noise_std(noise_std)
         self.operator = operator
         self.y = y
         self.noise_std = noise_std

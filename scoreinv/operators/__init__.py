@@ -23,7 +23,16 @@ Pictures are (B, C, H, W); operators hold tensors of a batch of 1 (shared) or B,
 dtype.
 """
 
-from scoreinv.operators.base import RANK_TOLERANCE, Composed, LinearOperator, SpectralOperator, crop, crops, select
+from scoreinv.operators.base import (
+    RANK_TOLERANCE,
+    Composed,
+    LinearOperator,
+    SpectralOperator,
+    check_noise_std,
+    crop,
+    crops,
+    select,
+)
 from scoreinv.operators.blur import Blur, BlurredDownsampling, ValidBlur, pad_observation, photographed, valid_blur
 from scoreinv.operators.observed import ObservedComponents, gray, gray_and_hints, mask, rotation
 from scoreinv.operators.projections import ScrambledHartley, random_projections
@@ -40,6 +49,7 @@ __all__ = [
     "Separable",
     "SpectralOperator",
     "ValidBlur",
+    "check_noise_std",
     "crop",
     "crops",
     "downsampling",

@@ -228,6 +228,12 @@ def select(batch: Tensor, index: Tensor) -> Tensor:
     return batch if len(batch) == 1 else batch[index.to(batch.device)]
 
 
+def check_noise_std(noise_std: float) -> None:
+    """Raise InputError unless it can be the standard deviation of an observation's noise."""
+    if not noise_std >= 0:
+        raise InputError(f"the observation's noise must not be negative, as {noise_std} is")
+
+
 def conjugate_gradients(
     operator: LinearOperator, y: Tensor, level: float | Tensor, iterations: int = ITERATIONS
 ) -> Tensor:

@@ -1,10 +1,9 @@
 """Samplers of the reverse process: predictor-corrector, probability-flow ODE, multistep, EDM's Heun.
 
-Each is a frozen dataclass of settings with one method,
-`sample(prior, shape, *, noise, callback=None, start=None) -> Samples`, and runs on any prior, conditional or not.
+Each is a frozen dataclass of settings with one method (`Sampler.sample`), and runs on any prior, conditional or not.
 """
 
-from scoreinv.samplers.base import Progress, Samples, State
+from scoreinv.samplers.base import Progress, Sampler, Samples, State
 from scoreinv.samplers.correctors import AnnealedLangevin, Langevin, NoCorrector
 from scoreinv.samplers.ddim import DDIM
 from scoreinv.samplers.ddrm import DDRM
@@ -16,6 +15,7 @@ from scoreinv.samplers.ode import ODE
 from scoreinv.samplers.pc import PC
 from scoreinv.samplers.predictors import Ancestral, EulerMaruyama, NoPredictor, ProbabilityFlow, ReverseDiffusion
 from scoreinv.samplers.times import karras_times, log_times, resampling_times, uniform_times
+from scoreinv.samplers.walk import GridSampler, Walk
 
 __all__ = [
     "DDIM",
@@ -25,6 +25,7 @@ __all__ = [
     "Ancestral",
     "AnnealedLangevin",
     "EulerMaruyama",
+    "GridSampler",
     "HalfQuadratic",
     "Heun",
     "Langevin",
@@ -35,8 +36,10 @@ __all__ = [
     "ProbabilityFlow",
     "Progress",
     "ReverseDiffusion",
+    "Sampler",
     "Samples",
     "State",
+    "Walk",
     "karras_times",
     "log_times",
     "resampling_times",

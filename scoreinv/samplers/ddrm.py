@@ -14,31 +14,21 @@ all of x / alpha, so that it runs on any SDE. It approximates the posterior: wel
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from scoreinv.errors import InputError
-from scoreinv.operators import RANK_TOLERANCE, LinearOperator
+from scoreinv.operators import RANK_TOLERANCE, LinearOperator, check_noise_std
 from scoreinv.prior import Prior
-from scoreinv.samplers.base import (
-    Callback,
-    CountedPrior,
-    Progress,
-    Samples,
-    State,
-    initial_state,
-    report,
-    time_grid,
-)
-from scoreinv.samplers.noise import NoiseStream
+from scoreinv.samplers.base import State
 from scoreinv.samplers.times import Spacing, karras_times
-from scoreinv.sdes import broadcast
+from scoreinv.samplers.walk import GridSampler, Walk
+from scoreinv.sdes import SDE, broadcast
 
 
 @dataclass(frozen=True, eq=False)
-class DDRM:
+class DDRM(GridSampler):
     """Samples of a prior given an observation, an evaluation a step and no gradients.
 
     Attributes:
@@ -62,44 +52,40 @@ class DDRM:
 
     def __post_init__(self) -> None:
         self.operator.spectral()
-        if self.noise_std < 0:
-            raise InputError(f"the observation's noise must not be negative, as {self.noise_std} is")
+        check_noise_std(self.noise_std)
         if not (0 <= self.eta <= 1 and 0 <= self.eta_b <= 1):
             raise InputError(f"eta and eta_b must be from 0 to 1, not {self.eta} and {self.eta_b}")
 
-    @torch.no_grad()
-    def sample(
-        self,
-        prior: Prior,
-        shape: tuple[int, ...],
-        *,
-        noise: NoiseStream,
-        callback: Callback | None = None,
-        start: State | None = None,
-    ) -> Samples:
-        """Samples of shape (B, C, H, W), on the device and in the dtype of the noise, or of `start` when given."""
-        prior = CountedPrior(prior)
-        sde = prior.sde
-        times = time_grid(sde, self.spacing, self.steps, self.times, start)
+    @property
+    def stochasticity(self) -> float:
+        return self.eta
+
+    def grid(self, prior: Prior, start: State | None) -> Tensor:
+        times = super().grid(prior, start)
         if (times[1:] >= times[:-1]).any():
             raise InputError("DDRM goes down its times only")
-        levels = sde.noise_to_signal(times).tolist()
-        x = initial_state(prior, shape, times[0], noise, start)
-        observed = _Observed(self, x)
-        scale = broadcast(sde.alpha(times[0]), x)
-        x = scale * observed.begin(x / scale, levels[0], noise.normal(x.shape, x.device, x.dtype))
-        for step, (t, s) in enumerate(pairwise(times), 1):
-            mean = prior.denoise(x, t)
-            z = noise.normal(x.shape, x.device, x.dtype)
-            x = observed.step(x / broadcast(sde.alpha(t), x), mean, levels[step - 1], levels[step], z)
-            x = broadcast(sde.alpha(s), x) * x
-            report(callback, Progress(step / len(times), step, len(times), float(s), x, prior.calls))
-        x0 = prior.denoise(x, times[-1])
-        if self.noise_std == 0:
-            x0 = self.operator.replace(x0, self.y.to(x0))
-        result = prior.samples(x0)
-        report(callback, Progress(1.0, len(times), len(times), 0.0, result.x0, prior.calls))
-        return result
+        return times
+
+    def begin(self, walk: Walk, shape: tuple[int, ...], start: State | None) -> Tensor:
+        x = super().begin(walk, shape, start)
+        walk.memory = _Observed(self, x)
+        scale = broadcast(walk.sde.alpha(walk.times[0]), x)
+        return scale * walk.memory.begin(x / scale, _level(walk.sde, walk.times[0]), walk.draw(x))
+
+    def step(self, walk: Walk, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        sde = walk.sde
+        mean = walk.prior.denoise(x, t)
+        x = x / broadcast(sde.alpha(t), x)
+        x = walk.memory.step(x, mean, _level(sde, t), _level(sde, s), walk.draw(x))
+        return broadcast(sde.alpha(s), x) * x
+
+    def end(self, walk: Walk, x: Tensor, t: Tensor) -> Tensor:
+        x0 = super().end(walk, x, t)
+        return x0 if self.noise_std else self.operator.replace(x0, self.y.to(x0))
+
+
+def _level(sde: SDE, t: Tensor) -> float:
+    return float(sde.noise_to_signal(t))
 
 
 class _Observed:

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scoreinv.arguments import check_callback, check_number, check_whole
+from scoreinv.checks import check_callback, check_number, check_whole
 from scoreinv.errors import InputError
 from scoreinv.precision import true_float32
 from scoreinv.prior import Prior, check_prior

@@ -12,21 +12,22 @@ to the truth than a sample is, as the posterior mean would be.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from scoreinv.errors import InputError
-from scoreinv.operators import LinearOperator
+from scoreinv.operators import LinearOperator, check_noise_std
 from scoreinv.prior import Prior
-from scoreinv.samplers.base import Callback, CountedPrior, Progress, Samples, State, report, time_grid
-from scoreinv.samplers.noise import NoiseStream
+from scoreinv.samplers.base import Samples, State
 from scoreinv.samplers.times import Spacing, log_times
+from scoreinv.samplers.walk import Walk, WalkingSampler, time_grid
 from scoreinv.sdes import broadcast
 
 
 @dataclass(frozen=True, eq=False)
-class HalfQuadratic:
+class HalfQuadratic(WalkingSampler):
     """An estimate of the picture given an observation, an evaluation a step and no gradients.
 
     Attributes:
@@ -47,43 +48,32 @@ class HalfQuadratic:
     times: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.noise_std < 0:
-            raise InputError(f"the observation's noise must not be negative, as {self.noise_std} is")
+        check_noise_std(self.noise_std)
         if not self.strength > 0:
             raise InputError(f"the denoiser's strength must be positive, not {self.strength}")
 
-    @torch.no_grad()
-    def sample(
-        self,
-        prior: Prior,
-        shape: tuple[int, ...],
-        *,
-        noise: NoiseStream,
-        callback: Callback | None = None,
-        start: State | None = None,
-    ) -> Samples:
-        """The estimate for each row, of shape (B, C, H, W).
+    stochasticity: ClassVar[float] = 0.0
 
-        Args:
-            noise: tells device and dtype, where `start` does not.
-            start: alpha times a guess of the picture, without noise, and the time of the first level. None: a guess of
-                0, at t = 1.
+    def grid(self, prior: Prior, start: State | None) -> Tensor:
+        return time_grid(prior.sde, self.spacing, self.steps, self.times, start)
+
+    def begin(self, walk: Walk, shape: tuple[int, ...], start: State | None) -> Tensor:
+        """The first guess of the picture.
+
+        start: alpha times a guess of the picture, without noise, and the time of the first level. None: a guess of 0.
         """
-        prior = CountedPrior(prior)
-        times = time_grid(prior.sde, self.spacing, self.steps, self.times, start)
         if start is None:
-            x = torch.zeros(shape, device=noise.device, dtype=noise.dtype)
-        else:
-            x = start.x / broadcast(prior.sde.alpha(times[0]), start.x)
+            return torch.zeros(shape, device=walk.noise.device, dtype=walk.noise.dtype)
+        return start.x / broadcast(walk.sde.alpha(walk.times[0]), start.x)
+
+    def run(self, walk: Walk, x: Tensor) -> Samples:
         y = self.y.to(x)
-        for step, t in enumerate(times, 1):
-            level = self.strength * (self.noise_std / prior.sde.noise_to_signal(t)).square()
+        for done, t in enumerate(walk.times, 1):
+            level = self.strength * (self.noise_std / walk.sde.noise_to_signal(t)).square()
             z = x + self.operator.ridge(y - self.operator(x), level)
-            x = prior.denoise(broadcast(prior.sde.alpha(t), z) * z, t)
-            if step < len(times):
-                report(callback, Progress(step / len(times), step, len(times), float(t), x, prior.calls))
-        if self.noise_std == 0:
-            x = self.operator.replace(x, y)
-        result = prior.samples(x)
-        report(callback, Progress(1.0, len(times), len(times), 0.0, result.x0, prior.calls))
+            x = walk.prior.denoise(broadcast(walk.sde.alpha(t), z) * z, t)
+            if done < len(walk.times):
+                walk.report(done, t, x)
+        result = walk.prior.samples(x if self.noise_std else self.operator.replace(x, y))
+        walk.report(len(walk.times), 0.0, result.x0)
         return result

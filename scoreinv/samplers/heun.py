@@ -13,37 +13,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 
-import torch
 from torch import Tensor
 
 from scoreinv.errors import InputError
-from scoreinv.prior import Prior
-from scoreinv.samplers.base import (
-    Callback,
-    CountedPrior,
-    Progress,
-    Samples,
-    State,
-    check_noise,
-    constrained,
-    diffuse,
-    fresh,
-    initial_state,
-    report,
-    time_grid,
-)
-from scoreinv.samplers.noise import NoiseStream
+from scoreinv.samplers.base import diffuse
 from scoreinv.samplers.times import Spacing, karras_times
-from scoreinv.sdes import SDE, broadcast, time_at
+from scoreinv.samplers.walk import GridSampler, Walk
+from scoreinv.sdes import broadcast, time_at
 
 _MOST_CHURN = math.sqrt(2) - 1
 """A step adds no more noise than there is."""
 
 
 @dataclass(frozen=True)
-class Heun:
+class Heun(GridSampler):
     """EDM's sampler: two evaluations a step, one at the last, so 2 N - 1 for a grid of N decreasing times.
 
     A conditional prior constrains every state that is evaluated: with one noise for the whole trajectory without churn,
@@ -70,53 +54,29 @@ class Heun:
         if not 0 < self.inflation < math.inf:
             raise InputError(f"the inflation of the churn's noise must be positive, not {self.inflation}")
 
-    @torch.no_grad()
-    def sample(
-        self,
-        prior: Prior,
-        shape: tuple[int, ...],
-        *,
-        noise: NoiseStream,
-        callback: Callback | None = None,
-        start: State | None = None,
-    ) -> Samples:
-        """Samples of shape (B, C, H, W), on the device and in the dtype of the noise, or of `start` when given."""
-        prior = CountedPrior(prior)
-        check_noise(prior, self.churn)
-        times = time_grid(prior.sde, self.spacing, self.steps, self.times, start, prior.release)
-        x = initial_state(prior, shape, times[0], noise, start)
-        z = fresh(prior, x, noise)
-        x = constrained(prior, x, times[0], z)
-        for step, (t, s) in enumerate(pairwise(times), 1):
-            if s < t:
-                x, t = self._churn(prior.sde, x, t, len(times), noise)
-                z = z if self.churn == 0 else fresh(prior, x, noise)
-                x = _step(prior, x, t, s, z)
-            else:
-                x = diffuse(prior.sde, x, t, s, noise.normal(x.shape, x.device, x.dtype))
-                z = z if self.churn == 0 else fresh(prior, x, noise)
-            x = constrained(prior, x, s, z)
-            report(callback, Progress(step / len(times), step, len(times), float(s), x, prior.calls))
-        x, t = self._churn(prior.sde, x, times[-1], len(times), noise)
-        result = prior.samples(prior.denoise(x, t))
-        report(callback, Progress(1.0, len(times), len(times), 0.0, result.x0, prior.calls))
-        return result
+    @property
+    def stochasticity(self) -> float:
+        """1 with churn, which adds noise anew; 0 without, where the sampler is an ODE's."""
+        return float(self.churn > 0)
 
-    def _churn(self, sde: SDE, x: Tensor, t: Tensor, steps: int, noise: NoiseStream) -> tuple[Tensor, Tensor]:
+    def step(self, walk: Walk, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        x, t = self._churned(walk, x, t)
+        sde = walk.sde
+        a = sde.alpha(s) / sde.alpha(t)
+        kept, change = broadcast(a, x) * x, broadcast(sde.sigma(s) - a * sde.sigma(t), x)
+        slope = walk.prior.noise(x, t)
+        ahead = walk.prior.noise(walk.constrain(kept + change * slope, s), s)
+        return kept + change * (slope + ahead) / 2
+
+    def end(self, walk: Walk, x: Tensor, t: Tensor) -> Tensor:
+        return walk.prior.denoise(*self._churned(walk, x, t))
+
+    def _churned(self, walk: Walk, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """The state with added noise, and the time at which it is one."""
-        level, (lowest, highest) = sde.noise_to_signal(t), self.churned
+        level, (lowest, highest) = walk.sde.noise_to_signal(t), self.churned
         if self.churn == 0 or not lowest <= level <= highest:
             return x, t
-        later = time_at(sde, level * (1 + min(self.churn / steps, _MOST_CHURN)))  # at most 1
+        later = time_at(walk.sde, level * (1 + min(self.churn / len(walk.times), _MOST_CHURN)))  # at most 1
         if later <= t:
             return x, t
-        return diffuse(sde, x, t, later, self.inflation * noise.normal(x.shape, x.device, x.dtype)), later
-
-
-def _step(prior: Prior, x: Tensor, t: Tensor, s: Tensor, z: Tensor | None) -> Tensor:
-    """The state at s < t, by the trapezoidal rule; z constrains the state that is evaluated there."""
-    a = prior.sde.alpha(s) / prior.sde.alpha(t)
-    kept, change = broadcast(a, x) * x, broadcast(prior.sde.sigma(s) - a * prior.sde.sigma(t), x)
-    slope = prior.noise(x, t)
-    ahead = prior.noise(constrained(prior, kept + change * slope, s, z), s)
-    return kept + change * (slope + ahead) / 2
+        return diffuse(walk.sde, x, t, later, self.inflation * walk.draw(x)), later

@@ -13,33 +13,18 @@ Only alpha and sigma enter, so it runs on any SDE.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
+from torch import Tensor
 
-from scoreinv.prior import Prior
-from scoreinv.samplers.base import (
-    Callback,
-    CountedPrior,
-    Progress,
-    Samples,
-    State,
-    check_noise,
-    constrained,
-    diffuse,
-    fresh,
-    initial_state,
-    report,
-    time_grid,
-)
-from scoreinv.samplers.noise import NoiseStream
 from scoreinv.samplers.predictors import check_stochasticity
 from scoreinv.samplers.times import Spacing, karras_times
-from scoreinv.sdes import broadcast
+from scoreinv.samplers.walk import GridSampler, Walk
+from scoreinv.sdes import SDE, broadcast
 
 
 @dataclass(frozen=True)
-class Multistep:
+class Multistep(GridSampler):
     """DPM-Solver++(2M): good samples in 10 to 50 evaluations, one a step.
 
     The first step, the step after a jump up, the one from where a constraint lets go (before it the state was not on
@@ -59,45 +44,20 @@ class Multistep:
     def __post_init__(self) -> None:
         check_stochasticity(self.stochasticity)
 
-    @torch.no_grad()
-    def sample(
-        self,
-        prior: Prior,
-        shape: tuple[int, ...],
-        *,
-        noise: NoiseStream,
-        callback: Callback | None = None,
-        start: State | None = None,
-    ) -> Samples:
-        """Samples of shape (B, C, H, W), on the device and in the dtype of the noise, or of `start` when given."""
-        prior = CountedPrior(prior)
-        sde, eta = prior.sde, self.stochasticity
-        check_noise(prior, eta)
-        times = time_grid(sde, self.spacing, self.steps, self.times, start, prior.release)
-        level = -sde.noise_to_signal(times).log()
-        x = initial_state(prior, shape, times[0], noise, start)
-        z = fresh(prior, x, noise)
-        x = constrained(prior, x, times[0], z)
-        previous = None
-        for i, (t, s) in enumerate(pairwise(times)):
-            if s < t:
-                h = level[i + 1] - level[i]
-                mean = current = prior.denoise(x, t)
-                if previous is not None:
-                    mean = current + broadcast(h / (2 * (level[i] - level[i - 1])), x) * (current - previous)
-                previous = None if t > prior.release >= s else current
-                x = broadcast(sde.sigma(s) / sde.sigma(t) * (-eta * h).exp(), x) * x
-                x = x - broadcast(sde.alpha(s) * torch.expm1(-(1 + eta) * h), x) * mean
-                if eta > 0:
-                    std = sde.sigma(s) * (-torch.expm1(-2 * eta * h)).sqrt()
-                    x = x + broadcast(std, x) * noise.normal(x.shape, x.device, x.dtype)
-            else:
-                x = diffuse(sde, x, t, s, noise.normal(x.shape, x.device, x.dtype))
-                previous = None
-            if eta > 0:
-                z = fresh(prior, x, noise)
-            x = constrained(prior, x, s, z)
-            report(callback, Progress((i + 1) / len(times), i + 1, len(times), float(s), x, prior.calls))
-        result = prior.samples(prior.denoise(x, times[-1]))
-        report(callback, Progress(1.0, len(times), len(times), 0.0, result.x0, prior.calls))
-        return result
+    def step(self, walk: Walk, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        sde, eta = walk.sde, self.stochasticity
+        mean = current = walk.prior.denoise(x, t)
+        h = _lambda(sde, s) - _lambda(sde, t)
+        if walk.memory is not None:
+            r, previous = walk.memory
+            mean = current + broadcast(h / (2 * (_lambda(sde, t) - _lambda(sde, r))), x) * (current - previous)
+        walk.memory = None if t > walk.prior.release >= s else (t, current)
+        x = broadcast(sde.sigma(s) / sde.sigma(t) * (-eta * h).exp(), x) * x
+        x = x - broadcast(sde.alpha(s) * torch.expm1(-(1 + eta) * h), x) * mean
+        if eta > 0:
+            x = x + broadcast(sde.sigma(s) * (-torch.expm1(-2 * eta * h)).sqrt(), x) * walk.draw(x)
+        return x
+
+
+def _lambda(sde: SDE, t: Tensor) -> Tensor:
+    return -sde.noise_to_signal(t).log()

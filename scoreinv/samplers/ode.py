@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from scoreinv.arguments import check_number
+from scoreinv.checks import check_number
 from scoreinv.errors import InputError
 from scoreinv.precision import true_float32
 from scoreinv.prior import Prior, check_prior
-from scoreinv.samplers.base import (
-    Callback,
-    Samples,
-    State,
-    check_noise,
-    check_start,
-    constrained,
-    fresh,
-    initial_state,
-)
+from scoreinv.samplers.base import Callback, Samples, State
 from scoreinv.samplers.flow import check_states, flow
-from scoreinv.samplers.noise import NoiseStream
+from scoreinv.samplers.walk import Walk, WalkingSampler, check_start
 from scoreinv.sdes import TRAINING_START, as_time
 
 
 @dataclass(frozen=True)
-class ODE:
+class ODE(WalkingSampler):
     """Sampling by the probability-flow ODE with adaptive RK45, each sample with its own error control.
 
     A conditional prior constrains the states that it is evaluated at, with one noise for the whole trajectory. The end
@@ -41,26 +33,18 @@ class ODE:
     rtol: float = 1e-5
     atol: float = 1e-5
 
-    @torch.no_grad()
-    @true_float32()
-    def sample(
-        self,
-        prior: Prior,
-        shape: tuple[int, ...],
-        *,
-        noise: NoiseStream,
-        callback: Callback | None = None,
-        start: State | None = None,
-    ) -> Samples:
-        """Samples of shape (B, C, H, W), on the device and in the dtype of the noise, or of `start` when given."""
-        begin = 1.0 if start is None else start.t
-        end = prior.sde.sampling_end
+    stochasticity: ClassVar[float] = 0.0
+
+    def grid(self, prior: Prior, start: State | None) -> Tensor:
         check_start(prior.sde, start)
-        check_noise(prior, stochasticity=0.0)
-        x = initial_state(prior, shape, as_time(begin), noise, start)
-        z = fresh(prior, x, noise)
-        found = flow(prior, x, begin, end, constraint=z, rtol=self.rtol, atol=self.atol, callback=callback)
-        x = constrained(prior, found.x.to(x), as_time(end), z)
+        return as_time([1.0 if start is None else start.t, prior.sde.sampling_end])
+
+    @true_float32()
+    def run(self, walk: Walk, x: Tensor) -> Samples:
+        prior, z = walk.prior, walk.constraint_noise(x)
+        begin, end = walk.times.tolist()
+        found = flow(prior, x, begin, end, constraint=z, rtol=self.rtol, atol=self.atol, callback=walk.callback)
+        x = walk.constrain(found.x.to(x), walk.times[1])
         calls = found.nfe + 1
         x0 = prior.finish(prior.denoise(x, end))
         return Samples(x0, calls * prior.evaluations_per_noise, calls * prior.vjps_per_noise)

@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 
-import torch
 from torch import Tensor
 
 from scoreinv.errors import InputError
-from scoreinv.prior import Prior
-from scoreinv.samplers.base import (
-    Callback,
-    CountedPrior,
-    Progress,
-    Samples,
-    State,
-    check_noise,
-    constrained,
-    diffuse,
-    fresh,
-    initial_state,
-    report,
-    time_grid,
-)
 from scoreinv.samplers.correctors import Corrector, Langevin, NoCorrector
-from scoreinv.samplers.noise import NoiseStream
 from scoreinv.samplers.predictors import Predictor, ReverseDiffusion
 from scoreinv.samplers.times import Spacing, uniform_times
+from scoreinv.samplers.walk import GridSampler, Walk
 
 
 @dataclass(frozen=True)
-class PC:
+class PC(GridSampler):
     """At each time of the grid `corrector_steps` of the corrector, then the predictor to the next time.
 
     The last time is corrected and then denoised by Tweedie's formula. So a grid of N decreasing times takes
@@ -60,46 +43,23 @@ class PC:
         if self.corrector_steps < 0:
             raise InputError(f"corrector steps must not be negative: {self.corrector_steps}")
 
-    @torch.no_grad()
-    def sample(
-        self,
-        prior: Prior,
-        shape: tuple[int, ...],
-        *,
-        noise: NoiseStream,
-        callback: Callback | None = None,
-        start: State | None = None,
-    ) -> Samples:
-        """Samples of shape (B, C, H, W), on the device and in the dtype of the noise, or of `start` when given."""
-        prior = CountedPrior(prior)
-        check_noise(prior, self.stochasticity)
-        times = time_grid(prior.sde, self.spacing, self.steps, self.times, start, prior.release)
-        x = initial_state(prior, shape, times[0], noise, start)
-        x = _constrain(prior, x, times[0], noise)
-        for step, (t, s) in enumerate(pairwise(times), 1):
-            if s < t:
-                x = self._correct(prior, x, t, noise)
-                x = self.predictor.step(prior, x, t, s, noise)
-            else:
-                x = diffuse(prior.sde, x, t, s, noise.normal(x.shape, x.device, x.dtype))
-            x = _constrain(prior, x, s, noise)
-            report(callback, Progress(step / len(times), step, len(times), float(s), x, prior.calls))
-        x = self._correct(prior, x, times[-1], noise)
-        result = prior.samples(prior.denoise(x, times[-1]))
-        report(callback, Progress(1.0, len(times), len(times), 0.0, result.x0, prior.calls))
-        return result
-
     @property
     def stochasticity(self) -> float:
         """How much noise a step adds: the predictor's share, and 1 with a corrector."""
         corrected = self.corrector_steps > 0 and not isinstance(self.corrector, NoCorrector)
         return 1.0 if corrected else self.predictor.stochasticity
 
-    def _correct(self, prior: Prior, x: Tensor, t: Tensor, noise: NoiseStream) -> Tensor:
+    @property
+    def holds_noise(self) -> bool:
+        return False
+
+    def step(self, walk: Walk, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        return self.predictor.step(walk.prior, self._corrected(walk, x, t), t, s, walk.noise)
+
+    def end(self, walk: Walk, x: Tensor, t: Tensor) -> Tensor:
+        return walk.prior.denoise(self._corrected(walk, x, t), t)
+
+    def _corrected(self, walk: Walk, x: Tensor, t: Tensor) -> Tensor:
         for _ in range(self.corrector_steps):
-            x = _constrain(prior, self.corrector.step(prior, x, t, self.snr, noise), t, noise)
+            x = walk.constrain(self.corrector.step(walk.prior, x, t, self.snr, walk.noise), t)
         return x
-
-
-def _constrain(prior: Prior, x: Tensor, t: Tensor, noise: NoiseStream) -> Tensor:
-    return constrained(prior, x, t, fresh(prior, x, noise))

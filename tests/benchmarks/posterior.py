@@ -36,7 +36,7 @@ from scoreinv.guidance import DDNM, DPS, MMPS, Conditioned, ConstrainedPC, PiGDM
 from scoreinv.networks.embeddings import FourierEmbedding
 from scoreinv.operators import ObservedComponents, gray, mask
 from scoreinv.prior import Prior, ScorePrior
-from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, Multistep, NoCorrector, resampling_times
+from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, Multistep, NoCorrector, Sampler, resampling_times
 from scoreinv.sdes import VE
 from scoreinv.tasks.settings import COLOUR_STEPS, FILL_STEPS
 from scoreinv.training.config import DataConfig
@@ -203,7 +203,7 @@ class Method:
     """How a posterior is sampled: what wraps the prior, and the sampler at its recommended steps."""
 
     condition: Callable[[Mixture, ObservedComponents, Tensor], Prior]
-    sampler: PC | Multistep
+    sampler: Sampler
 
 
 def methods(network: ScorePrior | None, variance: float, steps: int) -> dict[str, Method]:

@@ -33,13 +33,13 @@ from scoreinv.samplers import (
     NoPredictor,
     ProbabilityFlow,
     ReverseDiffusion,
+    Sampler,
     karras_times,
 )
 from scoreinv.sdes import VE, SubVP
 from scoreinv.tasks.evaluation import Seen, evaluate, look_at
 from scoreinv.tasks.generation import draw_pictures
 
-Sampler = PC | ODE | Multistep | Heun
 SNR = {"ve": (0.16, 0.22), "vp": (0.01, 0.27)}
 """Of the corrector, after a predictor and alone (Song et al. 2021, table 5, for 1000 and 2000 steps)."""
 
