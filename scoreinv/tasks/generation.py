@@ -6,7 +6,7 @@ from numbers import Integral
 
 import numpy as np
 
-from scoreinv.arguments import check_callback, check_number, check_whole, shown
+from scoreinv.checks import check_callback, check_number, check_whole, shown
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import InputError, SettingError
 from scoreinv.guidance import ClassifierGuidance, Clipped
@@ -29,6 +29,7 @@ from scoreinv.samplers import (
     ReverseDiffusion,
     karras_times,
 )
+from scoreinv.samplers import Sampler as Solver
 from scoreinv.sdes import DDPM, VE
 from scoreinv.tasks.models import check_model
 from scoreinv.tasks.progress import Share, TaskCallback, for_sampler
@@ -108,7 +109,7 @@ def generate(
 def draw_pictures(
     prior: ScorePrior,
     target: Prior,
-    solver: PC | ODE | Multistep | Heun,
+    solver: Solver,
     count: int,
     seed: int = 0,
     first: int = 0,
@@ -159,7 +160,7 @@ def default_sampler(prior: ScorePrior) -> Sampler:
     return "multistep" if prior.sampler is None else "pc"
 
 
-def make_sampler(prior: ScorePrior, settings: SamplerSettings) -> PC | ODE | Multistep | Heun:
+def make_sampler(prior: ScorePrior, settings: SamplerSettings) -> Solver:
     """The sampler that is asked for, with what is recommended for the prior where nothing is."""
     name = settings.asked or default_sampler(prior)
     if name == "ode":

@@ -27,7 +27,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.memory import PIXELS_AT_ONCE
 from scoreinv.operators import LinearOperator, crop
 from scoreinv.prior import Prior, PriorWrapper, ScorePrior
-from scoreinv.samplers import DDRM, PC, HalfQuadratic, Multistep, NoiseStream, State
+from scoreinv.samplers import DDRM, HalfQuadratic, Multistep, NoiseStream, Sampler, State
 from scoreinv.sdes import as_time, broadcast, time_at
 from scoreinv.tasks.drawing import constrained_pc
 from scoreinv.tasks.models import noise_range, start_time, tile_side
@@ -204,10 +204,7 @@ def _in_model_range(problem: Problem, prior: ScorePrior) -> Problem:
     return replace(problem, y=black + (high - low) * y, noise_std=noise)
 
 
-Solver = Multistep | PC | DDRM | HalfQuadratic
-
-
-def _method(problem: Problem, prior: ScorePrior, sampling: RestorationSampling) -> tuple[Prior, Solver]:
+def _method(problem: Problem, prior: ScorePrior, sampling: RestorationSampling) -> tuple[Prior, Sampler]:
     """What is sampled, and how; the observation in the model's range."""
     operator, y, noise = problem.operator, problem.y, problem.noise_std
     method, scale = sampling.method, prior.data_range[1] - prior.data_range[0]
