@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scoreinv.arguments import shown
+from scoreinv.checks import shown
 from scoreinv.errors import InputError, SettingError
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import Callback

@@ -18,9 +18,8 @@ from typing import Literal, Self
 import torch
 from torch import Tensor, nn
 
-from scoreinv.arguments import shown
 from scoreinv.boxes import Box
-from scoreinv.checks import require, within
+from scoreinv.checks import require, shown, within
 from scoreinv.errors import InputError, SettingError
 from scoreinv.preconditioning import PaperVE, Preconditioning
 from scoreinv.sdes import SDE, VE, as_time, broadcast

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from scoreinv.arguments import shown
 from scoreinv.checkpoints import files
 from scoreinv.checkpoints.bundled import bundled_folder
 from scoreinv.checkpoints.config import ModelConfig
@@ -18,6 +17,7 @@ from scoreinv.checkpoints.diffusers_folder import (
 from scoreinv.checkpoints.files import load_model, read_prior_metadata
 from scoreinv.checkpoints.hub import PREFIX, fetch
 from scoreinv.checkpoints.published import PUBLISHED, source
+from scoreinv.checks import shown
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import CheckpointError
 from scoreinv.prior import ScorePrior

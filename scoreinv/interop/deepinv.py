@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scoreinv.arguments import shown
 from scoreinv.boxes import Box
+from scoreinv.checks import shown
 from scoreinv.errors import InputError
 from scoreinv.operators import LinearOperator
 from scoreinv.prior import Prior, check_prior

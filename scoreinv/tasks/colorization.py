@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from scoreinv.arguments import check_callback
+from scoreinv.checks import check_callback
 from scoreinv.colour import luma
 from scoreinv.errors import InputError
 from scoreinv.guidance.orientations import MIRRORED

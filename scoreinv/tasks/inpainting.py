@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from scoreinv.arguments import check_callback, check_number
 from scoreinv.boxes import Box
+from scoreinv.checks import check_callback, check_number
 from scoreinv.colour import luma
 from scoreinv.conditional.guess import interpolate
 from scoreinv.guidance.conditioned import check_conditional

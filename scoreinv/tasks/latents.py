@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoreinv.arguments import check_callback, check_number, check_whole
+from scoreinv.checks import check_callback, check_number, check_whole
 from scoreinv.errors import InputError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.picture import Picture

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoreinv.arguments import check_whole
 from scoreinv.checkpoints.memory import gradient_bytes
+from scoreinv.checks import check_whole
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.picture import Picture
 from scoreinv.likelihood import bits_per_dim

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from scoreinv.arguments import shown
+from scoreinv.checks import shown
 from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging.picture import Picture
 from scoreinv.prior import ScorePrior

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scoreinv.arguments import check_callback, check_number, shown
+from scoreinv.checks import check_callback, check_number, shown
 from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging.arrays import Form, is_tensor, pictures_from_api
 from scoreinv.imaging.colour import STRAY_CHROMA

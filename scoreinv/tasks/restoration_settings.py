@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from scoreinv.arguments import check_choice, check_whole
+from scoreinv.checks import check_choice, check_whole
 from scoreinv.errors import SettingError
 from scoreinv.tasks.settings import MAX_SAMPLES, MAX_SEED, MAX_STEPS, Estimate
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from scoreinv.arguments import check_choice, check_flag, check_number, check_positive, check_whole
+from scoreinv.checks import check_choice, check_flag, check_number, check_positive, check_whole
 from scoreinv.errors import SettingError
 
 Method = Literal["conditioned", "pc"]

@@ -32,7 +32,6 @@ ROOMS = (
     "boxes",
     "memory",
     "precision",
-    "arguments",
     "checks",
     "errors",
     "text",
@@ -96,7 +95,7 @@ def test_the_core_is_closed() -> None:
 
 
 def test_pictures_need_no_core() -> None:
-    known = {"kernels", "colour", "boxes", "memory", "arguments", "checks", "errors", "text"}
+    known = {"kernels", "colour", "boxes", "memory", "checks", "errors", "text"}
     assert {room(other) for name, other in arrows() if room(name) == "imaging"} <= known
 
 

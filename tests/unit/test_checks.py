@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import scoreinv
-from scoreinv.arguments import check_choice, check_flag, check_number, check_positive, check_whole, shown
+from scoreinv.checks import check_choice, check_flag, check_number, check_positive, check_whole, shown
 from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.operators import mask
 from scoreinv.prior import ScorePrior
