@@ -3,8 +3,9 @@
     python tests/benchmarks/posterior.py [--observations 64] [--training-minutes 4] [--network FILE] [--only TEXT]
 
 The prior is a mixture in 192 dimensions, fitted to patches of 8x8 pixels of the built-in photographs: its score, and
-its posterior for a mask or a grey picture, are known in closed form. Truths are drawn from it and observed; each method
-draws samples for each observation. The network of `conditioned` is trained on the mixture's own draws, and kept in
+its posterior for a linear observation, are known in closed form. Truths are drawn from it and observed; each method
+draws samples for each observation: of half of the pixels, a quarter of them, the luma, the means of 2x2 pixels, and a
+blurred picture with noise. The network of `conditioned` is trained on the mixture's own draws, and kept in
 FILE for the next time.
 
 - distance: sliced Wasserstein distance to exact posterior samples, over that between two sets of exact ones (1 is
@@ -19,7 +20,6 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +30,15 @@ from safetensors.torch import load_file, save_file
 from scipy.cluster.vq import kmeans2
 from torch import Tensor, nn
 
+from scoreinv import kernels
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
-from scoreinv.guidance import DDNM, DPS, MMPS, Conditioned, ConstrainedPC, PiGDM
+from scoreinv.errors import InputError
+from scoreinv.guidance import DDNM, DPS, MMPS, Conditioned, ConstrainedPC, DiffPIR, PiGDM
 from scoreinv.networks.embeddings import FourierEmbedding
-from scoreinv.operators import ObservedComponents, gray, mask
+from scoreinv.operators import Blur, LinearOperator, ObservedComponents, downsampling, gray, mask
 from scoreinv.prior import Prior, ScorePrior
-from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, Multistep, NoCorrector, Sampler, resampling_times
+from scoreinv.samplers import DDRM, PC, Ancestral, AnnealedLangevin, Multistep, NoCorrector, Sampler, resampling_times
 from scoreinv.sdes import VE
 from scoreinv.tasks.settings import COLOUR_STEPS, FILL_STEPS
 from scoreinv.training.config import DataConfig
@@ -76,11 +78,18 @@ def image_mixture(components: int = 8) -> Mixture:
     return Mixture(VE_SDE, *(torch.from_numpy(np.stack(part)) for part in (weights, means, variances, axes)))
 
 
-def observations() -> dict[str, ObservedComponents]:
-    """What is observed: the left half, a quarter of the pixels, the luma."""
+def components() -> dict[str, ObservedComponents]:
+    """What a conditional network is given: the left half, a quarter of the pixels, the luma."""
     half = (torch.arange(SIDE) < SIDE // 2).expand(1, 1, SIDE, SIDE)
     scattered = torch.rand(1, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) < 0.25
     return {"half": mask(half.double()), "drop75": mask(scattered.double()), "gray": gray("rec601", SIDE, SIDE)}
+
+
+def observations() -> dict[str, tuple[LinearOperator, float]]:
+    """What is observed, and the standard deviation of the noise in it."""
+    blur = Blur(torch.from_numpy(kernels.gaussian(0.75)), SIDE, SIDE)
+    others = {"means of 2x2": (downsampling(2, SIDE, SIDE, "area"), 0.0), "blur": (blur, 0.1)}
+    return {name: (operator, 0.0) for name, operator in components().items()} | others
 
 
 class Dense(nn.Module):
@@ -164,7 +173,7 @@ def train(model: ScorePrior, prior: Mixture, minutes: float) -> None:
     """Denoising score matching on draws of the mixture, of which one of the observations is shown."""
     network, rate, batch = model.network, 8e-4, 512
     objective = conditional_training(VE_SDE, DataConfig()).objective
-    operators = [operator.observed.expand(1, *SHAPE) for operator in observations().values()]
+    operators = [operator.observed.expand(1, *SHAPE) for operator in components().values()]
     draws, generator = torch.Generator().manual_seed(1), np.random.default_rng(2)
 
     def losses() -> Tensor:
@@ -198,29 +207,43 @@ def train(model: ScorePrior, prior: Mixture, minutes: float) -> None:
     network.load_state_dict(average.module.state_dict())
 
 
-@dataclass(frozen=True)
-class Method:
-    """How a posterior is sampled: what wraps the prior, and the sampler at its recommended steps."""
-
-    condition: Callable[[Mixture, ObservedComponents, Tensor], Prior]
-    sampler: Sampler
+Method = Callable[[Mixture, LinearOperator, Tensor, float], tuple[Prior, Sampler]]
+"""How the posterior of an observation with noise is sampled: what wraps the prior, and the sampler at its steps."""
 
 
 def methods(network: ScorePrior | None, variance: float, steps: int) -> dict[str, Method]:
     """Those to compare; `steps` of the conditioned network, as the tasks take them."""
     repaint = resampling_times(VE_SDE, 100, jump=10, repeats=10)
-    found = {
-        "exact score": Method(lambda p, a, y: p.conditional(a, y[:1]), Multistep(1.0, steps=50)),
-        "constrained PC": Method(ConstrainedPC, PC(Ancestral(), AnnealedLangevin(), steps=200)),
-        "RePaint": Method(ConstrainedPC, PC(Ancestral(), NoCorrector(), corrector_steps=0, times=repaint)),
-        "DDNM": Method(DDNM, Multistep(1.0, steps=100)),
-        "DPS": Method(lambda p, a, y: DPS(p, a, y, 0.3), Multistep(1.0, steps=400)),
-        "PiGDM": Method(lambda p, a, y: PiGDM(p, a, y, variance=variance), Multistep(1.0, steps=50)),
-        "MMPS": Method(lambda p, a, y: MMPS(p, a, y, iterations=3), Multistep(1.0, steps=50)),
+    half, some, many = (Multistep(1.0, steps=count) for count in (50, 100, 400))
+    constrained = PC(Ancestral(), AnnealedLangevin(), steps=200)
+    jumping = PC(Ancestral(), NoCorrector(), corrector_steps=0, times=repaint)
+    found: dict[str, Method] = {
+        "exact score": lambda p, a, y, s: (p.conditional(a, y[:1], s), half),
+        "constrained PC": lambda p, a, y, s: (ConstrainedPC(p, _exact(a, s), y), constrained),
+        "RePaint": lambda p, a, y, s: (ConstrainedPC(p, _exact(a, s), y), jumping),
+        "DDNM": lambda p, a, y, s: (DDNM(p, a, y, s), some),
+        "DDRM": lambda p, a, y, s: (p, DDRM(a, y, s, eta=1.0, steps=50)),
+        "DiffPIR": lambda p, a, y, s: (DiffPIR(p, a, y, s), half),
+        "DPS": lambda p, a, y, s: (DPS(p, a, y, max(s, 0.3)), many),
+        "PiGDM": lambda p, a, y, s: (PiGDM(p, a, y, s, variance=variance), half),
+        "MMPS": lambda p, a, y, s: (MMPS(p, a, y, s, iterations=3), half),
     }
     if network is not None:
-        found["conditioned"] = Method(lambda p, a, y: Conditioned(network, a, y.float()), Multistep(1.0, steps=steps))
+        conditioned = Multistep(1.0, steps=steps)
+        found["conditioned"] = lambda p, a, y, s: (Conditioned(network, _components(a), y.float()), conditioned)
     return found
+
+
+def _exact(operator: LinearOperator, noise: float) -> LinearOperator:
+    if noise:
+        raise InputError("takes an observation for exact")
+    return operator
+
+
+def _components(operator: LinearOperator) -> ObservedComponents:
+    if not isinstance(operator, ObservedComponents):
+        raise InputError("is trained for components of the picture")
+    return operator
 
 
 def distance(drawn: list[Tensor], exact: list[Tensor], directions: Tensor) -> float:
@@ -232,9 +255,11 @@ def distance(drawn: list[Tensor], exact: list[Tensor], directions: Tensor) -> fl
     return float(torch.stack(distances).mean())
 
 
-def coverage(drawn: list[Tensor], truths: Tensor, operator: ObservedComponents) -> float:
+def coverage(drawn: list[Tensor], truths: Tensor, operator: LinearOperator) -> float:
     """Share of the values not wholly observed where the truth is within the samples' 5 and 95 % quantiles."""
-    hidden = operator.adjoint(operator(torch.ones(1, *SHAPE).double()))[0] != 1
+    hidden = torch.ones(SHAPE, dtype=torch.bool)
+    if isinstance(operator, ObservedComponents):
+        hidden = operator.adjoint(operator(torch.ones(1, *SHAPE).double()))[0] != 1
     inside = []
     for values, truth in zip(drawn, truths, strict=True):
         low, high = torch.quantile(values, torch.tensor([0.05, 0.95]).double(), dim=0)
@@ -248,6 +273,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=64)
     parser.add_argument("--training-minutes", type=float, default=4)
     parser.add_argument("--network", type=Path, help="where the trained network is kept, and taken from")
+    parser.add_argument("--observed", nargs="*", metavar="TEXT", default=[""], help="kinds whose name contains one")
     parser.add_argument("--only", nargs="*", metavar="TEXT", default=[""], help="methods whose name contains one")
     options = parser.parse_args()
     prior, count = image_mixture(), options.samples
@@ -257,8 +283,10 @@ def main() -> None:
     variance = float(prior.moments()[1].diagonal().mean())
     truths = prior.sample(options.observations, torch.Generator().manual_seed(4))
     print(f"{options.observations} observations of {truths[0].numel()} dimensions, {count} samples of each")
-    print(f"{'observed':<10}{'method':<16}{'distance':>9}{'coverage':>10}{'NFE':>6}{'VJP':>6}{'s':>8}")
-    for kind, operator in observations().items():
+    print(f"{'observed':<14}{'method':<16}{'distance':>9}{'coverage':>10}{'NFE':>6}{'VJP':>6}{'s':>8}")
+    for kind, (operator, noise) in observations().items():
+        if not any(text in kind for text in options.observed):
+            continue
         steps = (COLOUR_STEPS if kind == "gray" else FILL_STEPS)["conditioned"]
         chosen = {
             name: method
@@ -266,21 +294,27 @@ def main() -> None:
             if any(text in name for text in options.only)
         }
         y = operator(truths)
-        exact = [prior.conditional(operator, y[i : i + 1]) for i in range(len(y))]
+        y = y + noise * torch.randn(y.shape, generator=torch.Generator().manual_seed(7), dtype=y.dtype)
+        exact = [prior.conditional(operator, y[i : i + 1], noise) for i in range(len(y))]
         first, second = (
             [posterior.sample(count, torch.Generator().manual_seed(seed)) for posterior in exact] for seed in (5, 6)
         )
         unit = distance(second, first, directions)
-        print(f"{kind:<10}{'exact samples':<16}{1:>9.2f}{100 * coverage(second, truths, operator):>9.0f}%", flush=True)
+        print(f"{kind:<14}{'exact samples':<16}{1:>9.2f}{100 * coverage(second, truths, operator):>9.0f}%", flush=True)
         for name, method in chosen.items():
             start, drawn = time.perf_counter(), []
-            for i in range(len(y)):
-                condition = method.condition(prior, operator, y[i : i + 1].expand(count, *SHAPE))
-                result = method.sampler.sample(condition, (count, *SHAPE), noise=BatchStream(100 + i, count))
-                drawn.append(result.x0.double())
+            try:
+                for i in range(len(y)):
+                    observed = y[i : i + 1].expand(count, -1, -1, -1)
+                    condition, sampler = method(prior, operator, observed, noise)
+                    result = sampler.sample(condition, (count, *SHAPE), noise=BatchStream(100 + i, count))
+                    drawn.append(result.x0.double())
+            except InputError as error:
+                print(f"{kind:<14}{name:<16} not for this: {error}", flush=True)
+                continue
             seconds = (time.perf_counter() - start) / len(y)
             print(
-                f"{kind:<10}{name:<16}{distance(drawn, first, directions) / unit:>9.2f}"
+                f"{kind:<14}{name:<16}{distance(drawn, first, directions) / unit:>9.2f}"
                 f"{100 * coverage(drawn, truths, operator):>9.0f}%"
                 f"{int(result.nfe[0]):>6}{int(result.vjps[0]):>6}{seconds:>8.1f}",
                 flush=True,

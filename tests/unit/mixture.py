@@ -74,17 +74,21 @@ class Mixture(Prior):
             return torch.diag_embed(self.variances)
         return torch.einsum("kij,kj,klj->kil", self.axes, self.variances, self.axes)
 
-    def conditional(self, operator: LinearOperator, y: Tensor) -> Mixture:
-        """The exact p(x0 | A x0 = y), y (1, C, H, W), by conditioning each Gaussian; its covariance is singular."""
+    def conditional(self, operator: LinearOperator, y: Tensor, noise_std: float = 0.0) -> Mixture:
+        """The exact p(x0 | A x0 + noise_std z = y), y (1, C, h, w), by conditioning each Gaussian.
+
+        Without noise its covariance is singular.
+        """
         dimension = self.means[0].numel()
         unit = torch.eye(dimension, dtype=self.means.dtype).reshape(dimension, *self.shape)
         matrix = operator(unit).flatten(1).T
         seen = matrix.abs().sum(1) > 0
         matrix, y = matrix[seen], y.flatten()[seen]
         means, covariances = self.means.flatten(1), self.covariances()
-        gain = covariances @ matrix.T @ torch.linalg.inv(matrix @ covariances @ matrix.T)
+        scatter = matrix @ covariances @ matrix.T + noise_std**2 * torch.eye(len(matrix), dtype=matrix.dtype)
+        gain = covariances @ matrix.T @ torch.linalg.inv(scatter)
         surprise = y - means @ matrix.T
-        observed = torch.distributions.MultivariateNormal(means @ matrix.T, matrix @ covariances @ matrix.T)
+        observed = torch.distributions.MultivariateNormal(means @ matrix.T, scatter)
         weights = (self.weights.log() + observed.log_prob(y)).softmax(0)
         means = means + torch.einsum("kij,kj->ki", gain, surprise)
         variances, axes = torch.linalg.eigh(covariances - gain @ matrix @ covariances)
