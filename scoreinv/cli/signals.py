@@ -1,4 +1,4 @@
-"""The signals that end a command: each interrupts it, so that what it began is cleaned up, and is told in one line."""
+"""The signals that end a command: each interrupts it, so that what it began is cleaned up, and is named in one line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from scoreinv.signals import ENDING
+
 _WORDS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "ended with its terminal"}
+"""What each of the signals in `ENDING` does to a command."""
 
 
 class Ended(KeyboardInterrupt):
@@ -47,16 +50,15 @@ class Signals:
 
 @contextmanager
 def noted_signals() -> Iterator[Signals]:
-    """Inside the block the signals that end a command are noted; in the main thread only.
+    """Note the signals that end a command inside the block; in the main thread only.
 
-    One that is ignored stays so: `nohup` ignores SIGHUP, and shells ignore SIGINT in what they run in the background.
+    An ignored one stays ignored: `nohup` ignores SIGHUP, and shells ignore SIGINT in what they run in the background.
     """
     signals = Signals()
     if threading.current_thread() is not threading.main_thread():
         yield signals
         return
-    known = [getattr(signal, name) for name in _WORDS if hasattr(signal, name)]
-    before = {number: signal.getsignal(number) for number in known}
+    before = {number: signal.getsignal(number) for number in ENDING}
     try:
         for number, handler in before.items():
             if handler in (signal.SIG_DFL, signal.default_int_handler):
