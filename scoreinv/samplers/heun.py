@@ -31,7 +31,7 @@ class Heun(GridSampler):
     """EDM's sampler: two evaluations a step, one at the last, so 2 N - 1 for a grid of N decreasing times.
 
     A conditional prior constrains every state that is evaluated: with one noise for the whole trajectory without churn,
-    with fresh noise in each step otherwise.
+    with fresh noise each time otherwise.
 
     Attributes:
         churn: noise added in all, at least 0 (the paper's S_churn): 0 is the probability-flow ODE.

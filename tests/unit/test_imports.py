@@ -34,6 +34,7 @@ ROOMS = (
     "precision",
     "checks",
     "errors",
+    "signals",
     "text",
     "version",
 )

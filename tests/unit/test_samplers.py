@@ -215,7 +215,7 @@ class Draws(NoiseStream):
         (Multistep(steps=3), 1, 1),
         (Multistep(1.0, steps=3), 1 + 2, 1 + 2),
         (Heun(steps=3), 1, 1),
-        (Heun(1.0, steps=3), 1 + 2, 1 + 2),  # none above the SDE's largest level, where it begins
+        (Heun(1.0, steps=3), 1 + 2, 1 + 2 * 2),  # none above the SDE's largest level, where it begins
         (ODE(1e-1, 1e-1), 1, 1),
     ],
 )
