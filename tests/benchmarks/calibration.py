@@ -92,7 +92,7 @@ def main() -> None:
     exact = 1 - 2 * (1 + 0.05 * (count - 1)) / (count + 1)
     crops = list(photographs(options.folder, options.photos, options.side))
     print(f"{len(crops)} crops of {options.side} px, {count} samples of each: exact ones hold {exact:.1%}")
-    print(f"{'task':<16}{'held':>14}{'spread':>8}{'PSNR of the mean':>18}{'NFE':>6}{'s/crop':>8}")
+    print(f"{'task':<16}{'held':>14}{'spread':>8}{'PSNR of the mean':>18}{'NFE':>6}{'s/crop':>8}", flush=True)
     for name, draw in tasks(load_fast(options.model), options.side).items():
         if not any(text in name for text in options.tasks):
             continue

@@ -23,7 +23,7 @@ def denoisers(noise: float) -> tuple[Variants, list[str]]:
     nlm = partial(denoise_nl_means, patch_size=5, patch_distance=8, sigma=noise, fast_mode=True, channel_axis=-1)
     variants: Variants = {
         "total variation": [partial(denoise_tv_chambolle, weight=w * noise, channel_axis=-1) for w in (0.5, 0.8, 1.2)],
-        "non-local means": [partial(nlm, h=h * noise) for h in (0.4, 0.6, 0.8)],
+        "NLM": [partial(nlm, h=h * noise) for h in (0.4, 0.6, 0.8)],
     }
     missing = []
     try:
@@ -58,7 +58,7 @@ def deblurrers(kernel: np.ndarray) -> Variants:
     return {
         "Wiener": [partial(_wiener, kernel=kernel, balance=b) for b in np.geomspace(1e-3, 1, 7)],
         "Richardson-Lucy": [partial(_richardson_lucy, kernel=kernel, iterations=n) for n in (5, 10, 20, 40)],
-        "total variation": [partial(_total_variation, kernel=kernel, weight=w) for w in (5e-4, 2e-3, 6e-3, 2e-2)],
+        "total variation": [partial(_total_variation, kernel=kernel, weight=w) for w in (5e-4, 2e-3, 8e-3, 2e-2)],
     }
 
 
@@ -82,7 +82,7 @@ def _richardson_lucy(y: np.ndarray, kernel: np.ndarray, iterations: int) -> np.n
     return _extended(run, y, reach=2 * max(kernel.shape))
 
 
-def _total_variation(y: np.ndarray, kernel: np.ndarray, weight: float, iterations: int = 50) -> np.ndarray:
+def _total_variation(y: np.ndarray, kernel: np.ndarray, weight: float, iterations: int = 40) -> np.ndarray:
     """min |A x - y|^2 / 2 + weight TV(x) by ADMM in Fourier space (Wang et al. 2008, FTVd), colours together."""
 
     def run(z: np.ndarray) -> np.ndarray:

