@@ -1,6 +1,6 @@
 """A table of what users get wrong: commands, by kinds, and what each is told.
 
-`python tests/cli/bad_input.py` counts it.
+`PYTHONPATH=tests python tests/cli/bad_input.py` counts it.
 
 Every command of the table ends with its status, one line on stderr that holds the words beside it, an empty stdout, and
 nothing written or changed (`test_bad_input_table.py`). They run in `make_world`'s folder.

@@ -84,7 +84,7 @@ def _one_process(case: Case, seed: int, numbers: range, end: float | None, folde
     sender.close()
     done = 0
     try:
-        while receiver.poll(_STILL):
+        while _tells(receiver, process.pid):
             yield receiver.recv()
             done += 1
     except EOFError:
@@ -95,6 +95,24 @@ def _one_process(case: Case, seed: int, numbers: range, end: float | None, folde
         process.kill()
         process.join()
         yield Fault(numbers[done], f"stands still for {_STILL:g} s", "")
+
+
+def _tells(receiver: Connection, pid: int) -> bool:
+    """Wait for a message from a process; False where it has stood still, and not only waited for its turn."""
+    while not receiver.poll(0):
+        before = _ticks(pid)
+        if not receiver.poll(_STILL) and _ticks(pid) == before:
+            return False
+    return True
+
+
+def _ticks(pid: int) -> int:
+    """What a process has worked so far; 0 where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return 0
+    return int(fields[11]) + int(fields[12])
 
 
 def _work(case: Case, seed: int, numbers: range, end: float | None, folder: Path, sender: Connection) -> None:
