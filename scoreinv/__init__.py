@@ -3,6 +3,9 @@
     prior = scoreinv.load("photo")
     result = scoreinv.inpaint(image, mask, prior=prior, samples=4, seed=0)
 
+    solver = scoreinv.samplers.Multistep(steps=25)
+    posterior = scoreinv.guidance.DPS(prior, scoreinv.operators.mask(observed), y, noise_std=0.1)
+
 The names below are imported when they are first used, so that importing scoreinv does not import torch.
 """
 
@@ -16,8 +19,13 @@ TYPE_CHECKING = False  # as type checkers know it; typing itself takes a while t
 if TYPE_CHECKING:
     from typing import Any
 
+    from scoreinv import guidance as guidance
+    from scoreinv import operators as operators
+    from scoreinv import samplers as samplers
+    from scoreinv import sdes as sdes
     from scoreinv.checkpoints.catalogue import load as load
     from scoreinv.checkpoints.catalogue import load_classifier as load_classifier
+    from scoreinv.checkpoints.files import save as save
     from scoreinv.likelihood import bits_per_dim as bits_per_dim
     from scoreinv.likelihood import decode as decode
     from scoreinv.likelihood import encode as encode
@@ -30,6 +38,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "load": "scoreinv.checkpoints.catalogue",
     "load_classifier": "scoreinv.checkpoints.catalogue",
+    "save": "scoreinv.checkpoints.files",
     "inpaint": "scoreinv.tasks.inpainting",
     "colorize": "scoreinv.tasks.colorization",
     "generate": "scoreinv.tasks.generation",
@@ -40,10 +49,14 @@ _HOMES = {
     "decode": "scoreinv.likelihood",
 }
 
-__all__ = ["__version__", *_HOMES]
+_ROOMS = ("guidance", "operators", "samplers", "sdes")
+
+__all__ = ["__version__", *_HOMES, *_ROOMS]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"scoreinv.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'scoreinv' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
+from torch import nn
+
 from scoreinv.checkpoints.bundled import bundled_folder
 from scoreinv.checkpoints.validation import build_dataclass, shortened, unsupported
 from scoreinv.checks import require, within
@@ -88,6 +90,19 @@ class ModelConfig:
         if self.image_size % stride:
             raise CheckpointError(f"image_size must be a multiple of {stride} for this network, not {self.image_size}")
 
+    @classmethod
+    def of(cls, prior: ScorePrior) -> ModelConfig:
+        """What builds a prior like this one; InputError where its parts do not go into a file together."""
+        return cls(
+            _network_options(prior.network),
+            prior.sde,
+            prior.preconditioning,
+            prior.data_range,
+            prior.image_size,
+            prior.sampler,
+            prior.encoder_scale if isinstance(prior, ConditionalPrior) else 0,
+        )
+
     @property
     def residual(self) -> ResidualPreconditioning | None:
         """How the network of a conditional prior is read; None for priors that take no observation.
@@ -156,6 +171,18 @@ class ClassifierConfig:
             raise CheckpointError(f"the network has {self.network.classes} classes, and {len(self.classes)} are named")
         _check_states(self.sde, self.data_range, self.image_size)
 
+    @classmethod
+    def of(cls, classifier: NoiseClassifier) -> ClassifierConfig:
+        """What builds a classifier like this one."""
+        return cls(
+            _network_options(classifier.network),
+            classifier.sde,
+            classifier.classes,
+            classifier.data_range,
+            classifier.image_size,
+            classifier.guidance,
+        )
+
     def build(self) -> NoiseClassifier:
         """A classifier with fresh weights, in evaluation mode."""
         return self.around(self.network.build())
@@ -199,7 +226,9 @@ def sde_by_name(name: str) -> type[SDE]:
 
 def _entry(classes: dict[str, type[Any]], value: Any, unnamed: str | None = None) -> dict[str, Any]:
     """Fields of a dataclass and the name of its class, unless that is the one meant without a name."""
-    name = next(name for name, cls in classes.items() if type(value) is cls)
+    name = next((name for name, cls in classes.items() if type(value) is cls), None)
+    if name is None:
+        raise CheckpointError(f"{type(value).__name__} has no name in model files, which know {', '.join(classes)}")
     return ({} if name == unnamed else {"name": name}) | asdict(value)
 
 
@@ -216,6 +245,13 @@ def _named(classes: dict[str, type[T]], data: dict[str, Any], entry: str, unname
     if not isinstance(name, str) or name not in classes:
         raise CheckpointError(f"{entry} has the unknown name {shortened(name)}: this file needs another version")
     return build_dataclass(classes[name], {key: value for key, value in fields.items() if key != "name"}, entry)
+
+
+def _network_options(network: nn.Module) -> Any:
+    """The options that a network was built by; CheckpointError where it does not hold them."""
+    if not hasattr(network, "config"):
+        raise CheckpointError(f"{type(network).__name__} has no `config`, the options that a model's file keeps")
+    return network.config
 
 
 def check_chain(sde: SDE) -> None:

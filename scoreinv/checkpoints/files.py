@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save as serialised
 from torch import Tensor, nn
 
 from scoreinv.checkpoints.config import ClassifierConfig, ClassifierNetworkConfig, ModelConfig, model_from_dict
@@ -55,6 +55,23 @@ def atomic_write(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def save(
+    model: ScorePrior | NoiseClassifier, path: str | Path, *, half: bool = False, notes: dict[str, Any] | None = None
+) -> None:
+    """Write a prior or classifier to a file that `load` (`load_classifier`) reads, in place of what is there.
+
+    Arguments:
+        path: of a safetensors file; its configuration goes into the metadata.
+        half: see `save_model`.
+        notes: anything that JSON can hold, for people to read.
+
+    Raises InputError where nothing can be written there, CheckpointError for a model of parts that files have no name
+    for, such as an SDE of your own.
+    """
+    config = ModelConfig.of(model) if isinstance(model, ScorePrior) else ClassifierConfig.of(model)
+    save_model(Path(path), model, config, half=half, notes=notes or {})
+
+
 def save_model(
     path: Path,
     model: ScorePrior | NoiseClassifier,
@@ -74,7 +91,7 @@ def save_model(
     }
     metadata = {"format": _FORMAT, "config": json.dumps(config.to_dict()), "notes": json.dumps(notes)}
     with atomic_write(path) as temporary:
-        temporary.write_bytes(save(tensors, metadata))
+        temporary.write_bytes(serialised(tensors, metadata))
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ class Network(nn.Module, ABC):
     whose configuration has `feature_channels` takes maps of features besides, as a fourth argument.
     """
 
+    config: NetworkConfig
+    """The options that it was built by, which its model's file keeps."""
     channels: int
     """C, of the picture."""
     stride: int

@@ -48,6 +48,7 @@ class ConvNet(nn.Module):
 
     def __init__(self, config: ConvNetConfig) -> None:
         super().__init__()
+        self.config = config
         self.channels = config.channels
         self.stride = 2 ** len(config.widths)
         self.stem = _Whitening(config.channels)

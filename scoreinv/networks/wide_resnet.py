@@ -62,6 +62,7 @@ class WideResNet(nn.Module):
 
     def __init__(self, config: WideResNetConfig) -> None:
         super().__init__()
+        self.config = config
         self.channels = config.channels
         self.embedding = FourierEmbedding(_EMBEDDING // 2, config.fourier_scale)
         self.dense_in = linear(_EMBEDDING, 2 * _EMBEDDING)
