@@ -9,6 +9,7 @@ from scoreinv.guidance.ddnm import DDNM
 from scoreinv.guidance.diffpir import DiffPIR
 from scoreinv.guidance.exemplars import Exemplars
 from scoreinv.guidance.likelihood import DPS, MMPS, LikelihoodGuidance, PiGDM
+from scoreinv.guidance.observed import GivenObservation
 from scoreinv.guidance.tiled import Tiled
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "ConstrainedPC",
     "DiffPIR",
     "Exemplars",
+    "GivenObservation",
     "LikelihoodGuidance",
     "PiGDM",
     "Tiled",

@@ -51,7 +51,7 @@ class PC(GridSampler):
 
     @property
     def holds_noise(self) -> bool:
-        return False
+        return False  # each state is constrained afresh, as in the paper
 
     def step(self, walk: Walk, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
         return self.predictor.step(walk.prior, self._corrected(walk, x, t), t, s, walk.noise)
