@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
+from typing import TypeGuard
 
 from scoreinv.errors import InputError, SettingError
 
@@ -19,14 +20,14 @@ _LONGEST = 40
 
 def check_whole(setting: str, value: object, least: int | None = 0, most: int | None = None) -> None:
     """A whole number from `least` to `most`, both allowed; None is no bound."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
+    if not _is_whole(value):
         raise SettingError(setting, f"must be a whole number, not {shown(value)}")
     _check_range(setting, value, -math.inf if least is None else least, math.inf if most is None else most)
 
 
 def check_number(setting: str, value: object, least: float = -math.inf, most: float = math.inf) -> None:
     """A finite number from `least` to `most`, both allowed."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+    if not _is_number(value):
         raise SettingError(setting, f"must be a number, not {shown(value)}")
     _check_range(setting, value, least, most)
 
@@ -34,7 +35,7 @@ def check_number(setting: str, value: object, least: float = -math.inf, most: fl
 def check_positive(setting: str, value: object, most: float = math.inf) -> None:
     """A finite number above 0, up to `most`."""
     check_number(setting, value, most=most)
-    if not value > 0:
+    if _is_number(value) and not value > 0:
         raise SettingError(setting, f"must be positive, not {shown(value)}")
 
 
@@ -83,7 +84,15 @@ def each_within(name: str, values: Iterable[float], low: float, high: float) -> 
         within(f"each of {name}", value, low, high)
 
 
-def _check_range(setting: str, value: Real, least: float, most: float) -> None:
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_range(setting: str, value: float, least: float, most: float) -> None:
     if least <= value <= most:
         return
     if math.isinf(most):

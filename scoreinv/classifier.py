@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from scoreinv.errors import InputError
+from scoreinv.networks.convnet import ConvNet
+from scoreinv.networks.wide_resnet import WideResNet
 from scoreinv.preconditioning import centre, noise_level
 from scoreinv.sdes import SDE, as_time, broadcast
 
@@ -36,7 +38,7 @@ class NoiseClassifier(nn.Module):
 
     def __init__(
         self,
-        network: nn.Module,
+        network: WideResNet | ConvNet,
         sde: SDE,
         data_range: tuple[float, float],
         image_size: int,

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from scoreinv.boxes import Box
 from scoreinv.checks import require, shown, within
 from scoreinv.errors import InputError, SettingError
+from scoreinv.networks.base import Network
 from scoreinv.preconditioning import PaperVE, Preconditioning
 from scoreinv.sdes import SDE, VE, as_time, broadcast
 
@@ -162,7 +163,7 @@ class ScorePrior(nn.Module, Prior):
 
     def __init__(
         self,
-        network: nn.Module,
+        network: Network,
         sde: SDE,
         preconditioning: Preconditioning,
         data_range: tuple[float, float] = (-1.0, 1.0),
@@ -198,7 +199,7 @@ class ScorePrior(nn.Module, Prior):
         t = as_time(t).expand(x.shape[0])
         return self.preconditioning.noise(self.network, x, t, self.sde, self.data_range)
 
-    def over(self, network: nn.Module) -> Self:
+    def over(self, network: Network) -> Self:
         """The same reading of another network of the kind."""
         return type(self)(network, self.sde, self.preconditioning, self.data_range, self.image_size, self.sampler)
 

@@ -50,7 +50,11 @@ def look(encoder: Encoder, grey: Tensor) -> tuple[Tensor, ...]:
 def seen_size(height: int, width: int, scale: int) -> tuple[int, int]:
     """The size at which a picture of height x width is looked at: `scale` times it, in multiples of 32."""
     coarsest = STRIDES[-1]
-    return tuple(coarsest * max(1, round(scale * side / coarsest)) for side in (height, width))
+
+    def seen(side: int) -> int:
+        return coarsest * max(1, round(scale * side / coarsest))
+
+    return seen(height), seen(width)
 
 
 def window(features: Tensor, box: tuple[int, int, int, int], size: tuple[int, int]) -> Tensor:

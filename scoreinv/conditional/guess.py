@@ -90,7 +90,7 @@ def interpolate(values: Tensor, observed: Tensor, details: Tensor | None = None,
         mean, weight = levels[level]
         detail = details[:, min(level, details.shape[1] - 1)]
         if level == len(levels) - 1:  # the top stands for all that is coarser
-            missing = details[:, level:].sum(1)
+            missing: Tensor | float = details[:, level:].sum(1)
         else:
             filled, variance, activity = (push(value, mean.shape) for value in (filled, variance, activity))
             activity = _activity(weight * (mean - filled).square() / detail, weight, activity)

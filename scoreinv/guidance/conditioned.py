@@ -51,10 +51,10 @@ class GivenGuess(PriorWrapper):
         # The guess is cut out, not made anew: it knows what lies beyond the window.
         scale = self.prior.luma_scale
         fine_boxes = [(scale * top, scale * left, scale * tall, scale * wide) for top, left, tall, wide in boxes]
-        size = self.guess.mean.shape[-2:]
+        height, width = self.guess.mean.shape[-2:]
 
         def shown(features: Tensor) -> Tensor:
-            return torch.cat([window(features, box, size).expand(samples, -1, -1, -1) for box in boxes])
+            return torch.cat([window(features, box, (height, width)).expand(samples, -1, -1, -1) for box in boxes])
 
         guess = self.guess.each(lambda x: crops(x, boxes, samples), lambda x: crops(x, fine_boxes, samples), shown)
         return GivenGuess(self.prior, guess, self.orientations)

@@ -23,7 +23,7 @@ class ConstrainedPC(GivenObservation):
         super().__init__(prior, operator, y)
 
     def constrain(self, x: Tensor, t: float | Tensor, z: Tensor) -> Tensor:
-        x = self.prior.constrain(x, t, z)
         t = as_time(t)
+        x = self.prior.constrain(x, t, z)
         alpha, sigma = broadcast(self.sde.alpha(t), x), broadcast(self.sde.sigma(t), x)
         return self.operator.replace(x, alpha * self.y.to(x) + sigma * self.operator(z))

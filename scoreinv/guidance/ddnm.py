@@ -58,10 +58,10 @@ class DDNM(GivenObservation):
         return noise - alpha / sigma * self.operator.pinv(self.y.to(x) - self.operator(mean))
 
     def constrain(self, x: Tensor, t: float | Tensor, z: Tensor) -> Tensor:
+        t = as_time(t)
         x = self.prior.constrain(x, t, z)
         if not self.noise_std:
             return x
-        t = as_time(t)
         alpha, sigma = self.sde.alpha(t), self.sde.sigma(t)
         missing = (sigma.square() - (alpha * self.level).square()).clamp(min=0).sqrt()
         held = self.operator.replace(x, broadcast(alpha, x) * self.y.to(x) + broadcast(missing, x) * self.operator(z))

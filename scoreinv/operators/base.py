@@ -166,7 +166,7 @@ class Composed(LinearOperator):
     def spectral(self) -> SpectralOperator:
         return SpectralComposed(self.outer.spectral(), self.inner) if self.inner.orthogonal else super().spectral()
 
-    def windows(self, boxes: Sequence[Box], samples: int) -> LinearOperator:
+    def windows(self, boxes: Sequence[Box], samples: int) -> Composed:
         if not (self.inner.pointwise or self.outer.pointwise):
             raise InputError(
                 f"{type(self.outer).__name__} after {type(self.inner).__name__} is not seen through windows"

@@ -101,7 +101,11 @@ class Separable(SpectralOperator):
         observed = self.observed_boxes(boxes)
         rows = [_part(self.vertical, o[0], o[2], b[0], b[2]) for o, b in zip(observed, boxes, strict=True)]
         columns = [_part(self.horizontal, o[1], o[3], b[1], b[3]) for o, b in zip(observed, boxes, strict=True)]
-        return tuple(torch.cat([part.expand(samples, -1, -1) for part in parts]) for parts in (rows, columns))
+
+        def together(parts: list[Tensor]) -> Tensor:
+            return torch.cat([part.expand(samples, -1, -1) for part in parts])
+
+        return together(rows), together(columns)
 
 
 def downsampling(factor: int, height: int, width: int, kind: str = "area") -> Separable:

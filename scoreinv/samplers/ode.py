@@ -37,7 +37,7 @@ class ODE(WalkingSampler):
 
     def grid(self, prior: Prior, start: State | None) -> Tensor:
         check_start(prior.sde, start)
-        return as_time([1.0 if start is None else start.t, prior.sde.sampling_end])
+        return torch.tensor([1.0 if start is None else start.t, prior.sde.sampling_end], dtype=torch.float64)
 
     @true_float32()
     def run(self, walk: Walk, x: Tensor) -> Samples:
