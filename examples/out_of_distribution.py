@@ -23,6 +23,7 @@ import scoreinv
 from scoreinv.imaging.arrays import picture_from_array
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.likelihood import pictures_bits_per_dim
+from scoreinv.tasks.settings import LikelihoodSettings
 
 
 def pictures(folder: Path, count: int, side: int) -> np.ndarray:
@@ -59,7 +60,9 @@ def strange(images: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarra
 def bits(prior: ScorePrior, images: np.ndarray) -> np.ndarray:
     """Bits per dimension of each picture, by a fixed grid of 16 steps."""
     named = [picture_from_array(image, "picture") for image in images]
-    return np.array([density.bits_per_dim for density in pictures_bits_per_dim(named, prior, steps=16)])
+    return np.array(
+        [density.bits_per_dim for density in pictures_bits_per_dim(named, prior, LikelihoodSettings(steps=16))]
+    )
 
 
 def main() -> None:

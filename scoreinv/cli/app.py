@@ -20,7 +20,7 @@ from scoreinv.cli import (
     train,
     upscale,
 )
-from scoreinv.cli.common import VersionOption, common_options
+from scoreinv.cli.command import VersionOption, command
 
 app = typer.Typer(
     name="scoreinv",
@@ -30,17 +30,17 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-app.command("inpaint")(common_options(inpaint.inpaint))
-app.command("colorize")(common_options(colorize.colorize))
-app.command("denoise")(common_options(denoise.denoise))
-app.command("upscale")(common_options(upscale.upscale))
-app.command("deblur")(common_options(deblur.deblur))
-app.command("sample")(common_options(sample.sample))
-app.command("interpolate")(common_options(interpolate.interpolate))
-app.command("train")(common_options(train.train))
-app.command("likelihood")(common_options(likelihood.likelihood))
-app.command("evaluate")(common_options(evaluate.evaluate))
-app.command("convert")(common_options(convert.convert))
+app.command("inpaint")(command(inpaint.inpaint))
+app.command("colorize")(command(colorize.colorize))
+app.command("denoise")(command(denoise.denoise))
+app.command("upscale")(command(upscale.upscale))
+app.command("deblur")(command(deblur.deblur))
+app.command("sample")(command(sample.sample))
+app.command("interpolate")(command(interpolate.interpolate))
+app.command("train")(command(train.train))
+app.command("likelihood")(command(likelihood.likelihood))
+app.command("evaluate")(command(evaluate.evaluate))
+app.command("convert")(command(convert.convert))
 app.add_typer(models.app, name="models")
 
 
@@ -51,13 +51,13 @@ def _root(version: VersionOption = False) -> None:
 
 @cache
 def _command() -> typer.core.TyperGroup:
-    return typer.main.get_command(app)
+    return typer.main.get_group(app)
 
 
 def run(arguments: list[str]) -> int:
-    """Run a command line; returns the exit status, and raises what the command or the reading of its line raises."""
+    """Run a command line; returns the exit status, and lets errors of the command and of its options pass."""
     try:
-        # Not by `main` of the command, which has its own ways to tell of an interruption.
+        # Not by `main` of the command, which reports interruptions in its own way.
         with _command().make_context("scoreinv", list(arguments)) as context:
             _command().invoke(context)
     except typer.Exit as end:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from scoreinv.cli.common import Settings
+from scoreinv.cli.command import Settings
 from scoreinv.cli.failures import describe
 from scoreinv.cli.manifest import NAME, Manifest
 from scoreinv.cli.messages import emit, notice, warn
@@ -22,11 +22,12 @@ from scoreinv.text import printable
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
+    from scoreinv.tasks.results import Restored
 
 T = TypeVar("T")
 
 BY_ANOTHER = "done by another"
-"""Of a picture whose results another process has written meanwhile."""
+"""What is said of a picture whose results another process has written meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Report:
     Attributes:
         pictures: the results, as many as `Work.files`.
         nfe: evaluations of the network for one sample.
-        method: by which it was drawn.
+        method: how it was drawn.
         more: further entries of its record.
     """
 
@@ -44,6 +45,11 @@ class Report:
     nfe: int
     method: str
     more: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, result: Restored[Picture], files: int, more: dict[str, Any] | None = None) -> Report:
+        """The report of a restored picture: its samples where several files are wanted, else its image."""
+        return cls(result.samples if files > 1 else [result.image], result.nfe, result.method, more or {})
 
 
 def _nothing(job: Job) -> str | None:
@@ -58,8 +64,8 @@ class Work(Generic[T]):
         read: opens and checks the input; whatever it raises concerns this picture alone.
         compute: does the work.
         files: results of a picture: above 1 they are numbered.
-        quality: of jpg and webp.
-        left_out: why a picture is not done, or None.
+        quality: quality of jpg and webp.
+        left_out: says why a picture is not done; None where it is.
     """
 
     read: Callable[[Job], T]
@@ -70,46 +76,118 @@ class Work(Generic[T]):
 
 
 def run(plan: Plan, work: Work[T], session: Session, second: Session | None = None) -> int:
-    """Do all jobs; returns the exit status, 1 when any picture of a batch failed, or what was done could not be noted.
-
-    session, second: the models of the work, loaded once the first picture has been read.
+    """Do all jobs; returns the exit status: 1 where a picture of a batch failed, or the manifest lacks a line.
 
     The failure of a single picture, and that of the model, is raised. In a batch the next picture follows.
+
+    Arguments:
+        session, second: the models of the work, loaded once the first picture has been read.
     """
-    settings = session.settings
-    if settings.json and any(job.output == STREAM for job in plan.jobs):
+    if session.settings.json and any(job.output == STREAM for job in plan.jobs):
         raise InputError("the picture and --json both want stdout: name a file by -o")
     with output_folders(plan.folders):
-        ledger = Ledger(settings, plan.batch, None if plan.folder is None else Manifest(plan.folder))
+        ledger = Ledger(session.settings, plan.batch, None if plan.folder is None else Manifest(plan.folder))
+        sessions = [session] if second is None else [session, second]
         for number, job in enumerate(plan.jobs, 1):
-            if why := work.left_out(job):
-                ledger.left_out(job, why)
-                continue
-            try:
-                missing = _missing(job.outputs(work.files), keep=plan.batch and not settings.overwrite)
-                item = _read(job, missing, work, settings) if missing else None
-            except ExistsError as error:
-                ledger.there_already(job, work.files, error)
-                continue
-            except Exception as error:
-                ledger.failed(job, error)
-                continue
-            if item is None:
-                ledger.skipped(job, work.files, "exists already")
-                continue
-            for model in filter(None, (session, second)):
-                model.load()  # outside: a model that cannot be used ends the whole run
-            try:
-                title = f"[{number}/{len(plan.jobs)}] {job.source}" if plan.batch else job.source
-                _do(job, item, missing, title, work, session, ledger)
-            except Exception as error:
-                ledger.failed(job, error)
+            title = f"[{number}/{len(plan.jobs)}] {job.source}" if plan.batch else job.source
+            _Doing(job, title, work, sessions, ledger).do()
         return ledger.close(plan)
+
+
+@dataclass(frozen=True)
+class _Doing(Generic[T]):
+    """What is done for one picture.
+
+    Attributes:
+        title: what its progress is shown under.
+        sessions: the models of the work, its own the first.
+    """
+
+    job: Job
+    title: str
+    work: Work[T]
+    sessions: list[Session]
+    ledger: Ledger
+
+    def do(self) -> None:
+        """Read the picture, do the work, write the results, and note the outcome in the ledger."""
+        job, ledger = self.job, self.ledger
+        if why := self.work.left_out(job):
+            ledger.left_out(job, why)
+            return
+        try:
+            missing = self._missing()
+            item = self._read(missing) if missing else None
+        except ExistsError as error:
+            ledger.there_already(job, self.work.files, error)
+            return
+        except Exception as error:
+            ledger.failed(job, error)
+            return
+        if item is None:
+            ledger.skipped(job, self.work.files, "exists already")
+            return
+        for session in self.sessions:
+            session.load()  # outside of both: a model that cannot be used ends the whole run
+        try:
+            self._make(item, missing)
+        except Exception as error:
+            ledger.failed(job, error)
+
+    def _missing(self) -> list[str]:
+        """The results to make; in a batch only those that do not exist, unless they may be replaced."""
+        outputs = self.job.outputs(self.work.files)
+        if self.ledger.batch and not self.ledger.settings.overwrite:
+            return [output for output in outputs if not os.path.exists(output)]  # noqa: PTH110 - no errors
+        return outputs
+
+    def _read(self, missing: list[str]) -> T:
+        check_source(self.job.source)  # first: where it is not there, its folder may not be either
+        check_outputs(missing, overwrite=self.ledger.settings.overwrite)
+        return self.work.read(self.job)
+
+    def _make(self, item: T, missing: list[str]) -> None:
+        started = time.monotonic()
+        with ProgressBar(self.title, quiet=self.ledger.settings.quiet) as bar:
+            report = self.work.compute(item, bar)
+        written, there = self._write(report, missing)
+        if there is not None and not (written and self.ledger.batch):
+            self.ledger.there_already(self.job, self.work.files, there)
+            return
+        seconds = time.monotonic() - started
+        session, *_ = self.sessions
+        record = {
+            "input": self.job.source,
+            "output": written[0],
+            "outputs": written,
+            "seconds": round(seconds, 3),
+            "nfe": report.nfe,
+            **session.record(report.method),
+            **report.more,
+        }
+        self.ledger.done(record, seconds, session.model_sha256 if self.ledger.manifest is not None else "")
+
+    def _write(self, report: Report, missing: list[str]) -> tuple[list[str], ExistsError | None]:
+        """Write the missing results; returns those written, and the error of one that another process wrote."""
+        from scoreinv.imaging.files import write_picture
+
+        written: list[str] = []
+        there: ExistsError | None = None
+        # What an earlier run wrote is left: the first samples are the same however many are drawn.
+        for path, picture in zip(self.job.outputs(self.work.files), report.pictures, strict=True):
+            if path in missing:
+                try:
+                    write_picture(path, picture, overwrite=self.ledger.settings.overwrite, quality=self.work.quality)
+                except ExistsError as error:
+                    there = error
+                else:
+                    written.append(path)
+        return written, there
 
 
 @dataclass
 class Ledger:
-    """What has become of the pictures of a run: told at once, noted in the manifest, and counted.
+    """What has become of the pictures of a run: said at once, noted in the manifest, and counted.
 
     Attributes:
         settings: the common options.
@@ -138,20 +216,20 @@ class Ledger:
         emit(self.settings, {"input": job.source, "output": outputs[0], "outputs": outputs, "skipped": why})
 
     def there_already(self, job: Job, files: int, error: ExistsError) -> None:
-        """Another process has written a picture's results meanwhile; outside of a batch the error is raised on."""
+        """Another process has written a picture's results meanwhile; outside of a batch the error is raised."""
         if not self.batch:
             raise error
         self.skipped(job, files, BY_ANOTHER)
 
     def left_out(self, job: Job, why: str) -> None:
-        """A picture is not done for a reason of its own."""
+        """A picture is not done, for the reason given."""
         self.counts["left out"] += 1
         warn(f"{job.source}: skipped, {why}")
         emit(self.settings, {"input": job.source, "skipped": why})
         self._note({"input": job.source, "skipped": why})
 
     def failed(self, job: Job, error: Exception) -> None:
-        """A picture failed; outside of a batch the error is raised on."""
+        """A picture failed; outside of a batch the error is raised."""
         self.counts["failed"] += failure(job.source, error, self.settings, batch=self.batch)
         self._note({"input": job.source, "error": describe(error)})
 
@@ -179,9 +257,9 @@ class Ledger:
 
 
 def failure(source: str, error: Exception, settings: Settings, *, batch: bool) -> int:
-    """Report an input that failed: 1, for counting; outside of a batch the error is raised on."""
+    """Report an input that failed, and return 1 for counting; outside of a batch the error is raised."""
     if not batch:
-        error.source = source
+        vars(error)["source"] = source  # for the record
         raise error
     message, shown = describe(error), printable(source)
     emit(settings, {"input": source, "error": message})
@@ -189,48 +267,3 @@ def failure(source: str, error: Exception, settings: Settings, *, batch: bool) -
         say_traceback(error)
     say(f"scoreinv: error: {message if shown in message else f'{shown}: {message}'}")
     return 1
-
-
-def _missing(outputs: list[str], *, keep: bool) -> list[str]:
-    """The results to make: where those that exist are kept, those that do not."""
-    return [output for output in outputs if not os.path.exists(output)] if keep else outputs  # noqa: PTH110 - no errors
-
-
-def _read(job: Job, missing: list[str], work: Work[T], settings: Settings) -> T:
-    check_source(job.source)  # first: where it is not there, its folder may not be either
-    check_outputs(missing, overwrite=settings.overwrite)
-    return work.read(job)
-
-
-def _do(job: Job, item: T, outputs: list[str], title: str, work: Work[T], session: Session, ledger: Ledger) -> None:
-    from scoreinv.imaging.files import write_picture
-
-    settings = session.settings
-    started = time.monotonic()
-    with ProgressBar(title, quiet=settings.quiet) as bar:
-        report = work.compute(item, bar)
-    written: list[str] = []
-    there: ExistsError | None = None
-    # What an earlier run wrote is left: the first samples are the same however many are drawn.
-    for path, picture in zip(job.outputs(work.files), report.pictures, strict=True):
-        if path in outputs:
-            try:
-                write_picture(path, picture, overwrite=settings.overwrite, quality=work.quality)
-            except ExistsError as error:
-                there = error
-            else:
-                written.append(path)
-    if there is not None and not (written and ledger.batch):
-        ledger.there_already(job, work.files, there)
-        return
-    seconds = time.monotonic() - started
-    record = {
-        "input": job.source,
-        "output": written[0],
-        "outputs": written,
-        "seconds": round(seconds, 3),
-        "nfe": report.nfe,
-        **session.record(report.method),
-        **report.more,
-    }
-    ledger.done(record, seconds, session.model_sha256 if ledger.manifest is not None else "")

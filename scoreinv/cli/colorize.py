@@ -2,64 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from scoreinv.cli.batch import Report, Work, run
-from scoreinv.cli.common import (
-    Estimate,
-    EstimateOption,
-    FormatOption,
-    FrameOption,
-    GrayWeights,
-    Method,
-    MethodOption,
-    ModelOption,
-    OutputOption,
-    QualityOption,
-    SamplesOption,
-    Settings,
-    StartOption,
-    StepsOption,
-    conditional_sampling,
-)
+from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import warn
-from scoreinv.cli.outputs import STREAM, Job, check_file, check_quality, plan, refuse_inputs
+from scoreinv.cli.options import FrameOption, ModelOption, ResultOptions
+from scoreinv.cli.outputs import STREAM, Job, check_file
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session, check_samples
 from scoreinv.errors import InputError
-from scoreinv.tasks.settings import COLOUR_TEMPERATURE, Colours
+from scoreinv.options import COLOUR_STEPS, COLOUR_TEMPERATURE, GrayWeights
+from scoreinv.tasks.settings import Colours, ConditionalSampling
 
 if TYPE_CHECKING:
     from scoreinv.imaging.hints import KnownColours
     from scoreinv.imaging.picture import Picture
 
-
-class Tint(StrEnum):
-    """What is done with a picture whose tones have a colour each."""
-
-    KEEP = "keep"
-    REMOVE = "remove"
+Tint = Literal["keep", "remove"]
+"""What is done with a picture of one tint, such as a sepia print."""
 
 
-def colorize(
-    photos: Annotated[
-        list[str], typer.Argument(metavar="GRAY...", help="Grey photos or folders; - is stdin.", show_default=False)
-    ],
-    settings: Settings,
-    output: OutputOption = None,
-    model: ModelOption = "scene",
-    method: MethodOption = None,
-    steps: StepsOption = None,
-    start: StartOption = None,
-    samples: SamplesOption = 1,
-    estimate: EstimateOption = Estimate.SAMPLE,
+@dataclass(frozen=True)
+class ColourOptions:
+    """How photos are coloured; see `tasks.settings.Colours`."""
+
     gray_weights: Annotated[
         GrayWeights, typer.Option("--gray-weights", help="How the grey was made of red, green and blue.")
-    ] = GrayWeights.REC601,
+    ] = "rec601"
     hints: Annotated[
         str | None,
         typer.Option(
@@ -67,48 +40,57 @@ def colorize(
             metavar="FILE",
             help="A picture of the photo's size, transparent but for strokes of the colours wanted there.",
         ),
-    ] = None,
+    ] = None
     keep_color: Annotated[
         bool, typer.Option("--keep-color", help="Leave what has colour already as it is, and let it guide the rest.")
-    ] = False,
+    ] = False
     tint: Annotated[
         Tint,
         typer.Option(
-            "--tint", help="Of a sepia print, whose tint goes: keep its luma, or make its lightest tone white."
+            "--tint",
+            help="A print of one tint (sepia) loses it: keep its luma, or remove: make its lightest tone white.",
         ),
-    ] = Tint.KEEP,
+    ] = "keep"
     saturation: Annotated[
         float, typer.Option("--saturation", min=0, max=10, help="Multiply the drawn chroma: 0 is grey.")
-    ] = 1.0,
+    ] = 1.0
     temperature: Annotated[
         float | None,
         typer.Option(
             "--temperature",
             min=0,
             max=2,
-            help="Of conditioned: 1 for samples of all that is possible, less for such as are nearer to the average: "
-            f"paler, with fewer odd patches. (default: {COLOUR_TEMPERATURE:g})",
+            help="Takes conditioned: 1 draws samples of all that is possible; less brings them nearer to the average, "
+            f"paler and with fewer odd patches. (default: {COLOUR_TEMPERATURE:g})",
         ),
-    ] = None,
-    kind: FormatOption = None,
-    quality: QualityOption = None,
+    ] = None
+
+    def colours(self) -> Colours:
+        """The settings of the task."""
+        return Colours(self.gray_weights, self.keep_color, self.saturation, self.temperature, self.tint == "remove")
+
+
+def colorize(
+    photos: Annotated[
+        list[str], typer.Argument(metavar="GRAY...", help="Grey photos or folders; - is stdin.", show_default=False)
+    ],
+    *,
+    results: ResultOptions,
+    model: ModelOption = "scene",
+    sampling: ConditionalSampling,
+    colouring: ColourOptions,
     frame: FrameOption = None,
+    settings: Settings,
 ) -> None:
     """Colour grey photos; their luma, and so all detail, is kept to the grey level."""
-    sampling = conditional_sampling(method, steps, start, samples, estimate, settings)
-    colours = Colours(gray_weights.value, keep_color, saturation, temperature, tint is Tint.REMOVE)
-    if method is Method.PC or start is not None:
-        colours.check_with(replace(sampling, method="pc"))
-    everything = plan(photos, output, "_colorized", kind)
-    files = samples if estimate is Estimate.SAMPLE else 1
-    check_quality([job.output for job in everything.jobs], quality)
+    colours, hints = colouring.colours(), colouring.hints
+    if sampling.method == "pc" or sampling.start is not None:
+        colours.check_with(sampling.resolved(COLOUR_STEPS, conditional=False))
+    everything = results.plan(photos, "_colorized", sampling.results, {"the hints": hints, "the model": model})
+    if hints == STREAM:
+        raise InputError("--hints -: name a file; stdin is for the photo")
     if hints is not None:
-        if hints == STREAM:
-            raise InputError("--hints -: name a file; stdin is for the photo")
         check_file(hints, "--hints")
-    inputs = {"the hints": hints, "the model": model}
-    for job in everything.jobs:
-        refuse_inputs("-o", job.outputs(files), inputs)
     session = Session(model, settings)
 
     def read(job: Job) -> tuple[str, Picture, KnownColours | None]:
@@ -123,12 +105,14 @@ def colorize(
         from scoreinv.tasks.colorization import colorize_picture
 
         source, picture, given = item
-        check_samples(samples, picture, coloured=True)
+        check_samples(sampling.samples, picture, coloured=True)
         result = colorize_picture(picture, session.prior, sampling, colours, given, bar.fraction)
-        if result.found == "coloured" and not keep_color:
+        if result.found == "coloured" and not colours.keep_color:
             warn(f"{source}: has colours already, which are replaced (--keep-color keeps them)")
-        if result.found == "tinted" and tint is Tint.KEEP:
-            warn(f"{source}: is of one tint, which is left out (--tint remove makes its lightest tone white too)")
-        return Report(result.samples if files > 1 else [result.image], result.nfe, result.method)
+        if result.found == "tinted" and not colours.remove_tint:
+            warn(
+                f"{source}: is a print of one tint, which is left out (--tint remove makes its lightest tone white too)"
+            )
+        return Report.of(result, sampling.results)
 
-    raise typer.Exit(run(everything, Work(read, compute, files, quality), session))
+    raise typer.Exit(run(everything, Work(read, compute, sampling.results, results.quality), session))

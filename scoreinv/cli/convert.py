@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from scoreinv.cli.common import Settings
+from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import emit, notice
 from scoreinv.cli.outputs import check_file, check_writable, refuse_existing
 from scoreinv.errors import InputError
@@ -27,10 +27,10 @@ def convert(
     settings: Settings,
     config: Annotated[
         str | None,
-        typer.Option("--config", metavar="FILE|NAME", help="Of a .pth: its configuration (JSON), or a published name."),
+        typer.Option("--config", metavar="FILE|NAME", help="Configuration of a .pth: a JSON file or published name."),
     ] = None,
     ema: Annotated[
-        bool, typer.Option("--ema/--raw", help="Of a .pth: the averaged weights, or the last raw ones.")
+        bool, typer.Option("--ema/--raw", help="Take the averaged weights of a .pth, or the last raw ones.")
     ] = True,
 ) -> None:
     """Convert a published model to a model file. Nothing in what is read is executed."""
@@ -52,7 +52,7 @@ def convert(
     from scoreinv.checkpoints.files import save_model
     from scoreinv.checkpoints.official import load_official, read_official_config
 
-    if folder:
+    if config is None:
         path = locate(Path(source) if Path(source).is_dir() else source)
         model, prior, notes = configuration(path), load_located(path), {"source": full_name(source, path)}
     else:

@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoreinv.cli.common import (
-    FormatOption,
-    FrameOption,
-    ModelOption,
-    OutputOption,
-    QualityOption,
-    SamplesOption,
-    Settings,
-)
+from scoreinv.cli.command import Settings
 from scoreinv.cli.outputs import STREAM
-from scoreinv.cli.restoring import (
-    Files,
-    NoiseOption,
-    Photo,
-    PhotosArgument,
-    RestorationEstimateOption,
-    RestorationMethodOption,
-    RestorationStepsOption,
-    restoration_sampling,
-    restore_photos,
-)
-from scoreinv.cli.uncertainty import UncertaintyOption
+from scoreinv.cli.restoring import NoiseOption, Photo, PhotoOptions, RestorationOptions, Restoring, restore_photos
 from scoreinv.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
     from scoreinv.tasks.progress import TaskCallback
     from scoreinv.tasks.restoration_settings import RestorationSampling
@@ -41,7 +20,8 @@ if TYPE_CHECKING:
 
 
 def deblur(
-    photos: PhotosArgument,
+    *,
+    photos: PhotoOptions,
     kernel: Annotated[
         str,
         typer.Option(
@@ -52,38 +32,30 @@ def deblur(
             show_default=False,
         ),
     ],
-    settings: Settings,
-    output: OutputOption = None,
-    model: ModelOption = "denoiser",
     noise: NoiseOption = None,
-    method: RestorationMethodOption = None,
-    samples: SamplesOption = 1,
-    estimate: RestorationEstimateOption = None,
-    steps: RestorationStepsOption = None,
-    uncertainty: UncertaintyOption = None,
-    kind: FormatOption = None,
-    quality: QualityOption = None,
-    frame: FrameOption = None,
+    how: RestorationOptions,
+    settings: Settings,
 ) -> None:
     """Deblur photos, given the blur kernel: defocus, motion, or any other that is known."""
     from scoreinv.imaging.kernel_files import kernel_from_text
 
-    sampling = restoration_sampling(method, steps, samples, estimate, settings)
     if kernel == STREAM:
         raise InputError("--kernel -: name a file; stdin is for the photo")
     values = kernel_from_text(kernel)
-    files = Files(photos, output, "_deblurred", kind, quality, frame, uncertainty, {"the kernel": kernel})
-    restore = partial(_deblur, values)
-    raise typer.Exit(restore_photos(files, model, noise, sampling, settings, restore, {"kernel": kernel}))
 
+    def restore(
+        photo: Photo, prior: ScorePrior, sampling: RestorationSampling, callback: TaskCallback
+    ) -> Restored[Picture]:
+        from scoreinv.tasks.restoration import deblur_picture
 
-def _deblur(
-    kernel: np.ndarray,
-    photo: Photo,
-    prior: ScorePrior,
-    sampling: RestorationSampling,
-    callback: TaskCallback,
-) -> Restored:
-    from scoreinv.tasks.restoration import deblur_picture
+        return deblur_picture(photo.picture, values, photo.noise, prior, sampling, callback)
 
-    return deblur_picture(photo.picture, kernel, photo.noise, prior, sampling, callback)
+    restoring = Restoring(
+        "_deblurred",
+        how.sampling(how.method, how.steps),
+        noise,
+        restore,
+        read={"the kernel": kernel},
+        said={"kernel": kernel},
+    )
+    raise typer.Exit(restore_photos(photos, restoring, settings))

@@ -6,31 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoreinv.cli.common import (
-    FormatOption,
-    FrameOption,
-    ModelOption,
-    OutputOption,
-    QualityOption,
-    SamplesOption,
-    Settings,
-)
+from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import warn
-from scoreinv.cli.restoring import (
-    Files,
-    NoiseOption,
-    Photo,
-    PhotosArgument,
-    RestorationEstimateOption,
-    restoration_sampling,
-    restore_photos,
-)
-from scoreinv.cli.uncertainty import UncertaintyOption
+from scoreinv.cli.restoring import NoiseOption, Photo, PhotoOptions, Restoring, SampleOptions, restore_photos
 from scoreinv.errors import InputError
-from scoreinv.tasks.restoration_settings import DENOISING_STEPS
-from scoreinv.tasks.settings import MAX_STEPS
+from scoreinv.options import DENOISING_STEPS, STEPS
 
 if TYPE_CHECKING:
+    from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
     from scoreinv.tasks.progress import TaskCallback
     from scoreinv.tasks.restoration_settings import RestorationSampling
@@ -38,16 +21,18 @@ if TYPE_CHECKING:
 
 
 def denoise(
-    photos: PhotosArgument,
-    settings: Settings,
-    output: OutputOption = None,
-    model: ModelOption = "denoiser",
+    *,
+    photos: PhotoOptions,
     noise: NoiseOption = None,
-    samples: SamplesOption = 1,
-    estimate: RestorationEstimateOption = None,
+    samples: SampleOptions,
     steps: Annotated[
         int | None,
-        typer.Option("--steps", min=1, max=MAX_STEPS, help=f"Sampler steps for a sample. (default: {DENOISING_STEPS})"),
+        typer.Option(
+            "--steps",
+            min=STEPS.least,
+            max=STEPS.most,
+            help=f"Sampler steps for a sample. (default: {DENOISING_STEPS})",
+        ),
     ] = None,
     orientations: Annotated[
         int,
@@ -59,20 +44,18 @@ def denoise(
             "to the truth, and takes as many times as long.",
         ),
     ] = 1,
-    uncertainty: UncertaintyOption = None,
-    kind: FormatOption = None,
-    quality: QualityOption = None,
-    frame: FrameOption = None,
+    settings: Settings,
 ) -> None:
     """Remove noise from photos: by the posterior mean, in one evaluation of the network, or by samples."""
-    sampling = restoration_sampling(None, steps, samples, estimate, settings, orientations)
+    sampling = samples.sampling(steps=steps, orientations=orientations)
     if steps is not None and sampling.is_direct_mean:
         raise InputError("--steps: the mean takes one evaluation; steps are for samples (--estimate sample)")
-    files = Files(photos, output, "_denoised", kind, quality, frame, uncertainty, {})
-    raise typer.Exit(restore_photos(files, model, noise, sampling, settings, _denoise, {}))
+    raise typer.Exit(restore_photos(photos, Restoring("_denoised", sampling, noise, _denoise), settings))
 
 
-def _denoise(photo: Photo, prior: ScorePrior, sampling: RestorationSampling, callback: TaskCallback) -> Restored:
+def _denoise(
+    photo: Photo, prior: ScorePrior, sampling: RestorationSampling, callback: TaskCallback
+) -> Restored[Picture]:
     from scoreinv.tasks.restoration import denoise_picture, has_noise, unchanged
 
     if photo.estimated and not has_noise(photo.picture, photo.noise, prior):

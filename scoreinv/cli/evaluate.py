@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scoreinv.cli.common import Settings
+from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import emit, notice
 from scoreinv.cli.outputs import check_file, expand_deep
 from scoreinv.cli.progress import ProgressBar
@@ -48,7 +48,7 @@ def evaluate(
         typer.Option(
             "--class",
             metavar="NAME|NUMBER",
-            help="What the pictures should be: tells how many are. (default: what their folders are named by)",
+            help="Class that the pictures should be of, to count how many are. (default: the name of their folders)",
         ),
     ] = None,
     inception: Annotated[
@@ -101,16 +101,16 @@ def _by_classifier(
     else:
         folders = [Path(path).parent.name for path in generated]
         asked = [classifier.classes.index(name) for name in folders if name in classifier.classes]
-    seen = [_look(paths, classifier, settings) for paths in (generated, real)]
-    result = compare(*seen, classifier.classes)
+    seen, true = (_look(paths, classifier, settings) for paths in (generated, real))
+    result = compare(seen, true, classifier.classes)
     record = {
         "classifier": name,
         "frechet_distance": result.frechet_distance,
         "kernel_distance": result.kernel_distance,
         "class_shares": result.class_shares,
     }
-    told = len(asked) == len(generated)  # what every picture should be
-    return record | ({"accuracy": float((seen[0].labels == asked).mean())} if told else {})
+    known = len(asked) == len(generated)  # what every picture should be
+    return record | ({"accuracy": float((seen.labels == asked).mean())} if known else {})
 
 
 def _look(paths: list[str], classifier: NoiseClassifier, settings: Settings) -> Seen:

@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 import errno
+import re
 
 from scoreinv.errors import ScoreinvError, SettingError
 from scoreinv.text import printable
 
 _OPTIONS = {"count": "-n", "label": "--class"}
-"""Options that are not called as the settings of Python that they give."""
+"""Options that are named otherwise than the settings of Python."""
+
+_REMEDIES = {
+    "classifier_training": "`scoreinv train --classifier`",
+    "conditional_training": "`scoreinv train --conditional`",
+    "ema=False": "--raw",
+    "frame": "--frame N",
+    "generate": "`scoreinv sample --class`",
+    "init": "--init",
+    "invert": "--invert-mask",
+    "load": "--model {}",
+    "load_official": "`scoreinv convert`",
+    "mask_threshold=0": "--mask-threshold 0",
+    "out": "--out",
+    "overwrite=True": "--overwrite",
+    "paper_training": "`scoreinv train --config {}`",
+    "resume=True": "--resume",
+    "torch.float32": "--precision float32",
+}
+"""What errors of the library name in backquotes, as the command line has it; {} is the argument of a function."""
+
+_QUOTED = re.compile(r"`([\w.]+(?:=\w+)?)(?:\(([^`]*)\))?`")
 
 _PATHS = {
     number
@@ -19,20 +41,30 @@ _PATHS = {
 
 
 def exit_status(error: BaseException) -> int:
-    """2 for usage and bad input, 1 for any other failure."""
+    """The exit status: 2 for usage and bad input, 1 for any other failure."""
     wrong_path = isinstance(error, OSError) and error.filename is not None and error.errno in _PATHS
     default = 2 if wrong_path or _is_usage_error(error) else 1
     return getattr(error, "exit_code", default)
 
 
 def describe(error: BaseException) -> str:
-    """What went wrong, on one line; an error that nobody foresaw names its type and the way to its traceback."""
+    """What went wrong, on one line; an unexpected error with its type and the option that shows its traceback."""
     return printable(_described(error))
 
 
 def option_of(setting: str) -> str:
-    """How the command line calls a setting."""
+    """What the command line calls a setting."""
     return _OPTIONS.get(setting, f"--{setting.replace('_', '-')}")
+
+
+def as_options(text: str) -> str:
+    """A text of the library, with its settings and functions replaced by options and commands."""
+
+    def called(quoted: re.Match[str]) -> str:
+        name, argument = quoted.groups()
+        return _REMEDIES[name].format(argument) if name in _REMEDIES else quoted[0]
+
+    return _QUOTED.sub(called, text)
 
 
 def _described(error: BaseException) -> str:
@@ -41,10 +73,10 @@ def _described(error: BaseException) -> str:
     if _is_usage_error(error):
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "scoreinv"
-        message = _one_line(error.format_message()).rstrip(".")
+        message = _one_line(error.format_message()).rstrip(".")  # type: ignore[attr-defined]  # it is a usage error
         return f"{message} (see {command} --help)" if message else ""
     if isinstance(error, ScoreinvError):
-        return _one_line(str(error))
+        return as_options(_one_line(str(error)))
     if isinstance(error, MemoryError):
         return "out of memory"
     if isinstance(error, OSError) and error.strerror:

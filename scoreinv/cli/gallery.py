@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scoreinv.cli.common import Settings
+from scoreinv.cli.command import Settings
 from scoreinv.cli.outputs import (
     STREAM,
     check_outputs,
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     import numpy as np
 
 _PIXEL_BYTES = 3 * (4 + 4 + 4 + 1)
-"""Of a pixel that is drawn: alone, among all, scaled to levels, and rounded."""
+"""Memory of a pixel that is drawn: alone, among all, scaled to levels, and rounded."""
 
 
 @contextmanager
 def gallery_outputs(target: str, count: int, quality: int | None, settings: Settings) -> Iterator[list[str]]:
-    """The files to write: one of all, or as many pictures in a folder, which goes again if none is written.
+    """The files to write: one for all pictures, or one each in a folder, which is removed if none is written.
 
     Raises InputError, with nothing done, when they could not be written, or a quality is asked for of a format without.
     """
@@ -53,7 +53,7 @@ def gallery_outputs(target: str, count: int, quality: int | None, settings: Sett
 
 
 def check_gallery(count: int, size: tuple[int, int], *, together: bool) -> None:
-    """Raise InputError where so many pictures of a size (height, width), drawn at once, are too much.
+    """Raise InputError where there is no memory for so many pictures of a size (height, width) at once.
 
     together: as one picture.
     """
@@ -73,7 +73,7 @@ def check_gallery(count: int, size: tuple[int, int], *, together: bool) -> None:
 def write_gallery(
     images: np.ndarray, outputs: list[str], quality: int | None, *, columns: int | None = None, overwrite: bool
 ) -> None:
-    """Write pictures NxHxWxC in [0, 1] to `gallery_outputs`; `columns` of the one file, None for about square."""
+    """Write pictures NxHxWxC in [0, 1] to `gallery_outputs`; a single file has `columns`, or is about square (None)."""
     from scoreinv.imaging.files import write_picture
     from scoreinv.imaging.picture import Picture
     from scoreinv.imaging.sheet import contact_sheet

@@ -10,43 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scoreinv.cli.batch import Report, Work, run
-from scoreinv.cli.common import (
-    Estimate,
-    EstimateOption,
-    FormatOption,
-    FrameOption,
-    MethodOption,
-    ModelOption,
-    OutputOption,
-    QualityOption,
-    SamplesOption,
-    Settings,
-    StartOption,
-    StepsOption,
-    conditional_sampling,
-)
+from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import warn
-from scoreinv.cli.outputs import (
-    STREAM,
-    Job,
-    Plan,
-    check_file,
-    check_quality,
-    expand,
-    file_identity,
-    plan,
-    refuse_inputs,
-)
+from scoreinv.cli.options import FrameOption, ModelOption, PhotosArgument, ResultOptions
+from scoreinv.cli.outputs import STREAM, Job, Plan, check_file, expand, file_identity, refuse_inputs
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session, check_samples
 from scoreinv.cli.uncertainty import UncertaintyOption, check_uncertainty, write_uncertainty
 from scoreinv.errors import InputError
+from scoreinv.tasks.settings import ConditionalSampling
 
 if TYPE_CHECKING:
     import numpy as np
 
     from scoreinv.imaging.picture import Picture
-    from scoreinv.tasks.settings import ConditionalSampling
 
 MASK = "Mask"
 MAX_GROW = 100_000
@@ -54,27 +31,44 @@ MAX_GROW = 100_000
 
 
 @dataclass(frozen=True)
-class MaskReading:
-    """How mask files are read; see `imaging.masks.read_mask`."""
+class ColourOptions:
+    """Whether a grey photo is coloured too, and by which model."""
 
-    threshold: float
-    invert: bool
-    grow: int
+    colorize: Annotated[
+        bool, typer.Option("--colorize", help="A grey photo: fill the holes of its luma, then draw all its colours.")
+    ] = False
+    color_model: Annotated[
+        str | None, typer.Option("--color-model", metavar="NAME|FILE", help="Model of --colorize. (default: scene)")
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.color_model is not None and not self.colorize:
+            raise InputError("--color-model belongs to --colorize")
 
 
 @dataclass(frozen=True)
-class Item:
-    """A photo at hand, its path, and its holes."""
+class MaskReading:
+    """How mask files are read; see `imaging.masks.read_mask`."""
 
-    source: str
-    picture: Picture
-    hole: np.ndarray
+    threshold: Annotated[
+        float,
+        typer.Option("--mask-threshold", min=0, max=1, help="Mask values above this are holes.", rich_help_panel=MASK),
+    ] = 0.5
+    invert: Annotated[
+        bool, typer.Option("--invert-mask", help="White is known, black a hole.", rich_help_panel=MASK)
+    ] = False
+    grow: Annotated[
+        int,
+        typer.Option("--grow", min=0, max=MAX_GROW, help="Enlarge holes by this many pixels.", rich_help_panel=MASK),
+    ] = 0
+
+    def __post_init__(self) -> None:
+        if self.threshold == 1:
+            raise InputError("--mask-threshold 1: nothing is above it: give less than 1")
 
 
 def inpaint(
-    photos: Annotated[
-        list[str], typer.Argument(metavar="PHOTO...", help="Photos or folders; - is stdin.", show_default=False)
-    ],
+    photos: PhotosArgument,
     mask: Annotated[
         str,
         typer.Option(
@@ -84,111 +78,97 @@ def inpaint(
             show_default=False,
         ),
     ],
-    settings: Settings,
-    output: OutputOption = None,
+    *,
+    results: ResultOptions,
     model: ModelOption = "photo",
-    method: MethodOption = None,
-    steps: StepsOption = None,
-    start: StartOption = None,
-    samples: SamplesOption = 1,
-    estimate: EstimateOption = Estimate.SAMPLE,
+    sampling: ConditionalSampling,
     uncertainty: UncertaintyOption = None,
-    colorize: Annotated[
-        bool,
-        typer.Option("--colorize", help="A grey photo: fill the holes of its luma, then draw all its colours."),
-    ] = False,
-    color_model: Annotated[
-        str | None,
-        typer.Option("--color-model", metavar="NAME|FILE", help="The model of --colorize. (default: scene)"),
-    ] = None,
-    kind: FormatOption = None,
-    quality: QualityOption = None,
-    mask_threshold: Annotated[
-        float,
-        typer.Option("--mask-threshold", min=0, max=1, help="Mask values above this are holes.", rich_help_panel=MASK),
-    ] = 0.5,
-    invert_mask: Annotated[
-        bool, typer.Option("--invert-mask", help="White is known, black a hole.", rich_help_panel=MASK)
-    ] = False,
-    grow: Annotated[
-        int,
-        typer.Option("--grow", min=0, max=MAX_GROW, help="Enlarge holes by this many pixels.", rich_help_panel=MASK),
-    ] = 0,
+    colouring: ColourOptions,
+    reading: MaskReading,
     frame: FrameOption = None,
+    settings: Settings,
 ) -> None:
     """Fill the holes of photos: what the mask shows white is drawn anew, all else is kept bit for bit."""
-    sampling = conditional_sampling(method, steps, start, samples, estimate, settings)
-    if color_model is not None and not colorize:
-        raise InputError("--color-model belongs to --colorize")
-    everything = plan(photos, output, "_inpainted", kind)
+    models = {"the model": model, "the model of --colorize": colouring.color_model}
+    everything = results.plan(photos, "_inpainted", sampling.results, models)
     masks = _masks(everything, mask)
-    files = samples if estimate is Estimate.SAMPLE else 1
-    check_quality([job.output for job in everything.jobs], quality)
-    models = {"the model": model, "the model of --colorize": color_model}
     for job in everything.jobs:
-        refuse_inputs("-o", job.outputs(files), {"the mask": masks.get(job.source)} | models)
+        refuse_inputs("-o", job.outputs(sampling.results), {"the mask": masks.get(job.source)})
     if uncertainty is not None:
         of_one = masks.get(everything.jobs[0].source, mask)
-        check_uncertainty(uncertainty, everything, files, samples, settings, {"the mask": of_one})
-        refuse_inputs("--uncertainty", [uncertainty], models)
-    if mask_threshold == 1:
-        raise InputError("--mask-threshold 1: nothing is above it: give less than 1")
-    reading = MaskReading(mask_threshold, invert_mask, grow)
+        check_uncertainty(uncertainty, everything, sampling, settings, {"the mask": of_one} | models)
     session = Session(model, settings)
-    colours = Session(color_model or "scene", settings) if colorize else None
-
-    def read(job: Job) -> Item:
-        return _read(job, masks[job.source], reading, frame)
-
-    def compute(item: Item, bar: ProgressBar) -> Report:
-        return _compute(item, files, bar, session, colours, sampling, uncertainty)
-
-    def left_out(job: Job) -> str | None:
-        return None if job.source in masks else f"there is no mask named {job.stem} in {mask}"
-
-    raise typer.Exit(run(everything, Work(read, compute, files, quality, left_out), session, colours))
+    colours = Session(colouring.color_model or "scene", settings) if colouring.colorize else None
+    inpainting = _Inpainting(mask, masks, reading, frame, sampling, uncertainty, session, colours)
+    work = Work(inpainting.read, inpainting.compute, sampling.results, results.quality, inpainting.left_out)
+    raise typer.Exit(run(everything, work, session, colours))
 
 
-def _read(job: Job, mask: str, reading: MaskReading, frame: int | None) -> Item:
-    from scoreinv.imaging.files import check_format, read_picture
-    from scoreinv.imaging.masks import read_mask
+@dataclass(frozen=True)
+class _Item:
+    """A photo at hand, its path, and its holes."""
 
-    picture = read_picture(job.source, frame)
-    check_format(job.output, picture)
-    hole = read_mask(mask, picture.size, threshold=reading.threshold, invert=reading.invert, grow=reading.grow)
-    return Item(job.source, picture, hole)
+    source: str
+    picture: Picture
+    hole: np.ndarray
 
 
-def _compute(
-    item: Item,
-    files: int,
-    bar: ProgressBar,
-    session: Session,
-    colours: Session | None,
-    sampling: ConditionalSampling,
-    uncertainty: str | None,
-) -> Report:
-    from scoreinv.imaging.colour import STRAY_CHROMA
-    from scoreinv.tasks.colorization import colorize_filled
-    from scoreinv.tasks.inpainting import inpaint_picture
-    from scoreinv.tasks.progress import Share
+@dataclass(frozen=True)
+class _Inpainting:
+    """The work on each photo.
 
-    check_samples(sampling.samples, item.picture, coloured=colours is not None)
-    if colours is not None and not item.picture.is_gray(STRAY_CHROMA):
-        warn(f"{item.source}: has colours already, which --colorize replaces")
-    picture = item.picture if colours is None else item.picture.grey()
-    share = Share(bar.fraction, 1 if colours is None else 2)
-    share.begin(1)
-    result = inpaint_picture(picture, item.hole, session.prior, sampling, share)
-    if colours is not None:
+    Attributes:
+        mask: the mask or folder of masks, as given.
+        masks: the mask of each photo that has one.
+        colours: the model that colours a grey photo, where that is asked for.
+    """
+
+    mask: str
+    masks: dict[str, str]
+    reading: MaskReading
+    frame: int | None
+    sampling: ConditionalSampling
+    uncertainty: str | None
+    session: Session
+    colours: Session | None
+
+    def left_out(self, job: Job) -> str | None:
+        return None if job.source in self.masks else f"there is no mask named {job.stem} in {self.mask}"
+
+    def read(self, job: Job) -> _Item:
+        from scoreinv.imaging.files import check_format, read_picture
+        from scoreinv.imaging.masks import read_mask
+
+        picture = read_picture(job.source, self.frame)
+        check_format(job.output, picture)
+        how = self.reading
+        hole = read_mask(
+            self.masks[job.source], picture.size, threshold=how.threshold, invert=how.invert, grow=how.grow
+        )
+        return _Item(job.source, picture, hole)
+
+    def compute(self, item: _Item, bar: ProgressBar) -> Report:
+        from scoreinv.imaging.colour import STRAY_CHROMA
+        from scoreinv.tasks.colorization import colorize_filled
+        from scoreinv.tasks.inpainting import inpaint_picture
+        from scoreinv.tasks.progress import Share
+
+        sampling, colours = self.sampling, self.colours
+        check_samples(sampling.samples, item.picture, coloured=colours is not None)
+        if colours is not None and not item.picture.is_gray(STRAY_CHROMA):
+            warn(f"{item.source}: has colours already, which --colorize replaces")
+        picture = item.picture if colours is None else item.picture.grey()
+        share = Share(bar.fraction, 1 if colours is None else 2)
         share.begin(1)
-        result = colorize_filled(result, colours.prior, sampling, share)
-    if uncertainty is not None:
-        write_uncertainty(uncertainty, result.std, session.settings)
-    pictures = result.samples if files > 1 else [result.image]
-    more = {} if uncertainty is None else {"uncertainty": uncertainty}
-    more |= {} if colours is None else {"color_model": colours.model_name}
-    return Report(pictures, result.nfe, result.method, more)
+        result = inpaint_picture(picture, item.hole, self.session.prior, sampling, share)
+        if colours is not None:
+            share.begin(1)
+            result = colorize_filled(result, colours.prior, sampling, share)
+        more = {} if colours is None else {"color_model": colours.model_name}
+        if self.uncertainty is not None:
+            write_uncertainty(self.uncertainty, result.std, self.session.settings)
+            more = {"uncertainty": self.uncertainty} | more
+        return Report.of(result, sampling.results, more)
 
 
 def _masks(everything: Plan, mask: str) -> dict[str, str]:

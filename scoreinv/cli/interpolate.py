@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoreinv.cli.common import OUTPUT, FixedStepsOption, FrameOption, ModelOption, QualityOption, Settings
+from scoreinv.cli.command import Settings
 from scoreinv.cli.gallery import check_gallery, gallery_outputs, write_gallery
 from scoreinv.cli.messages import emit, notice, warn
+from scoreinv.cli.options import OUTPUT, FixedStepsOption, FrameOption, ModelOption, QualityOption
 from scoreinv.cli.outputs import STREAM, refuse_inputs
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import Session
@@ -29,7 +30,9 @@ def interpolate(
     count: Annotated[int, typer.Option("-n", "--count", min=2, max=10_000, help="Pictures, the ends included.")] = 8,
     temperature: Annotated[
         float,
-        typer.Option("--temperature", min=0, max=100, help="Factor of the latent codes: below 1 smoother pictures."),
+        typer.Option(
+            "--temperature", min=0, max=100, help="Factor of the latent codes: below 1 for smoother pictures."
+        ),
     ] = 1.0,
     steps: FixedStepsOption = None,
     output: Annotated[
@@ -38,8 +41,7 @@ def interpolate(
             "-o",
             "--output",
             metavar="FOLDER|ROW.png",
-            help="A folder for single pictures, or one picture of all in a row; - is stdout. "
-            "(default: A_interpolated.png)",
+            help="A folder for single pictures, or a file for all in a row; - is stdout. (default: A_interpolated.png)",
             rich_help_panel=OUTPUT,
         ),
     ] = None,

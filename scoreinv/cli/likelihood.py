@@ -6,45 +6,29 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scoreinv.cli.batch import failure
-from scoreinv.cli.common import OUTPUT, FixedStepsOption, FrameOption, ModelOption, Settings
+from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import emit, warn
+from scoreinv.cli.options import OUTPUT, FixedStepsOption, FrameOption, ModelOption
 from scoreinv.cli.outputs import STREAM, check_writable, expand_deep, file_identity, refuse_existing, refuse_inputs
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session
 from scoreinv.cli.streams import put
 from scoreinv.cli.table import Log, Table
 from scoreinv.errors import InputError
-from scoreinv.tasks.settings import MAX_REPEATS, MAX_RTOL, MIN_RTOL
+from scoreinv.options import ODE_RTOL, REPEATS, RTOL, Probe
+from scoreinv.tasks.settings import LikelihoodSettings
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
     from scoreinv.tasks.likelihood import PictureDensity
 
 COLUMNS = ("input", "width", "height", "bits_per_dim", "standard_error", "repeats", "nfe", "seconds")
-
-
-class Probe(StrEnum):
-    """Random vectors of the trace estimate."""
-
-    RADEMACHER = "rademacher"
-    GAUSSIAN = "gaussian"
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """How the likelihood is estimated; see `tasks.likelihood.pictures_bits_per_dim`."""
-
-    repeats: int
-    steps: int | None
-    rtol: float
-    probe: Probe
 
 
 @dataclass(frozen=True)
@@ -64,29 +48,49 @@ class Tally:
     failed: int = 0
 
 
+@dataclass(frozen=True)
+class LikelihoodOptions:
+    """How the likelihood is estimated; see `tasks.settings.LikelihoodSettings`."""
+
+    repeats: Annotated[
+        int,
+        typer.Option(
+            "--repeats",
+            min=REPEATS.least,
+            max=REPEATS.most,
+            help="Draws of noise that are averaged; from 2 with a standard error.",
+        ),
+    ] = 1
+    steps: FixedStepsOption = None
+    rtol: Annotated[
+        float | None,
+        typer.Option("--rtol", min=RTOL.least, max=RTOL.most, help="Tolerance of the adaptive solver. (default: 1e-5)"),
+    ] = None
+    probe: Annotated[Probe, typer.Option("--probe", help="Random vectors of the trace estimate.")] = "rademacher"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps is not None and self.rtol is not None:
+            raise InputError("--steps and --rtol: the fixed grid has no tolerance; give one of them")
+
+    def settings(self) -> LikelihoodSettings:
+        """The settings of the task."""
+        rtol = ODE_RTOL if self.rtol is None else self.rtol
+        return LikelihoodSettings(self.repeats, self.steps, rtol, self.probe, self.seed)
+
+
 def likelihood(
     images: Annotated[
         list[str],
         typer.Argument(
             metavar="IMAGE...",
-            help="8-bit pictures, or folders of them and of folders; - is stdin.",
+            help="8-bit pictures, or folders of them, searched deeply; - is stdin.",
             show_default=False,
         ),
     ],
-    settings: Settings,
+    *,
     model: ModelOption = "photo",
-    repeats: Annotated[
-        int,
-        typer.Option(
-            "--repeats", min=1, max=MAX_REPEATS, help="Draws of noise that are averaged; from 2 with a standard error."
-        ),
-    ] = 1,
-    steps: FixedStepsOption = None,
-    rtol: Annotated[
-        float | None,
-        typer.Option("--rtol", min=MIN_RTOL, max=MAX_RTOL, help="Tolerance of the adaptive solver. (default: 1e-5)"),
-    ] = None,
-    probe: Annotated[Probe, typer.Option("--probe", help="Random vectors of the trace estimate.")] = Probe.RADEMACHER,
+    options: LikelihoodOptions,
     csv: Annotated[
         str | None,
         typer.Option(
@@ -94,25 +98,24 @@ def likelihood(
         ),
     ] = None,
     frame: FrameOption = None,
+    settings: Settings,
 ) -> None:
     """Print the exact likelihood of pictures under the model, in bits per dimension.
 
     Neighbours of one size are evaluated together.
     """
-    if steps is not None and rtol is not None:
-        raise InputError("--steps and --rtol: the fixed grid has no tolerance; give one of them")
+    estimate = options.settings()
     sources = [source for item in images for source in expand_deep(item)]
     batch = len(sources) > 1
     if batch and STREAM in sources:
         raise InputError("- (stdin) cannot be combined with other inputs")
     table = None if csv is None else _new_table(csv, sources, model, settings)
     session = Session(model, settings, exact=True)
-    estimate = Estimate(repeats, steps, 1e-5 if rtol is None else rtol, probe)
     tally = Tally(batch)
     for group in _groups(sources, frame, session, tally):
         _evaluate(group, estimate, session, table, tally)
     if batch and tally.bits and not settings.json:
-        _tell_mean(tally.bits)
+        _put_mean(tally.bits)
     lost = 0 if table is None else table.lost
     if lost:
         warn(f"{lost} of {len(tally.bits)} lines are missing in {csv}")
@@ -178,7 +181,9 @@ def _fits(item: Item, group: list[Item]) -> bool:
     return item.picture.size == size and len(group) < pictures_at_once(size)
 
 
-def _evaluate(group: list[Item], estimate: Estimate, session: Session, table: Log | None, tally: Tally) -> None:
+def _evaluate(
+    group: list[Item], estimate: LikelihoodSettings, session: Session, table: Log | None, tally: Tally
+) -> None:
     from scoreinv.tasks.likelihood import pictures_bits_per_dim
 
     settings = session.settings
@@ -186,16 +191,7 @@ def _evaluate(group: list[Item], estimate: Estimate, session: Session, table: Lo
     started = time.monotonic()
     try:
         with ProgressBar(title, quiet=settings.quiet) as bar:
-            densities = pictures_bits_per_dim(
-                [item.picture for item in group],
-                session.prior,
-                repeats=estimate.repeats,
-                steps=estimate.steps,
-                rtol=estimate.rtol,
-                probe=estimate.probe.value,
-                seed=settings.seed,
-                callback=bar.fraction,
-            )
+            densities = pictures_bits_per_dim([item.picture for item in group], session.prior, estimate, bar.fraction)
     except Exception as error:
         if len(group) == 1:
             source = group[0].source
@@ -210,17 +206,22 @@ def _evaluate(group: list[Item], estimate: Estimate, session: Session, table: Lo
         table.table.path.unlink(missing_ok=True)  # only now is there something to replace an old one with
     for item, density in zip(group, densities, strict=True):
         tally.bits.append(density.bits_per_dim)
-        _tell(item, density, seconds, estimate, session, table)
+        _put(item, density, seconds, estimate.repeats, session, table)
 
 
-def _tell(
-    item: Item, density: PictureDensity, seconds: float, estimate: Estimate, session: Session, table: Log | None
+def _put(
+    item: Item,
+    density: PictureDensity,
+    seconds: float,
+    repeats: int,
+    session: Session,
+    table: Log | None,
 ) -> None:
-    record = {
+    record: dict[str, object] = {
         "input": item.source,
         "bits_per_dim": density.bits_per_dim,
         "standard_error": density.standard_error,
-        "repeats": estimate.repeats,
+        "repeats": repeats,
         "seconds": round(seconds, 3),
         "nfe": density.nfe,
         **session.record("ode"),
@@ -232,7 +233,7 @@ def _tell(
         put(f"{_figure(density.bits_per_dim, density.standard_error)} bits/dim  {item.source}")
 
 
-def _tell_mean(bits: list[float]) -> None:
+def _put_mean(bits: list[float]) -> None:
     from scoreinv.tasks.likelihood import standard_error
 
     mean = _figure(sum(bits) / len(bits), standard_error(bits))

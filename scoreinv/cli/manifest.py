@@ -15,7 +15,7 @@ COLUMNS = (
 
 
 class Manifest:
-    """The manifest in a folder of results; lines are added to the one that is there.
+    """The manifest in a folder of results; lines are added to an existing one.
 
     Raises InputError where there is one that could not be added to.
     """
@@ -26,6 +26,6 @@ class Manifest:
         self.log = Log(table)
 
     def add(self, record: dict[str, object]) -> None:
-        """Append a line; entries that are no column are left out, and `outputs` is a JSON list."""
+        """Append a line; entries without a column are left out, and `outputs` is a JSON list."""
         outputs = {"outputs": json.dumps(record["outputs"])} if "outputs" in record else {}
         self.log.add(record | outputs)

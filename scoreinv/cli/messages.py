@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from scoreinv.cli.common import Settings
+from scoreinv.cli.command import Settings
 from scoreinv.cli.streams import put, say
 
 
@@ -22,5 +22,5 @@ def notice(settings: Settings, text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """A line on stderr about something that was not done as one may expect."""
+    """A line on stderr about something that was not done as the user may expect."""
     say(f"scoreinv: warning: {text}")

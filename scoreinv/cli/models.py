@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scoreinv.cli.common import Settings, common_options
+from scoreinv.cli.command import Settings, command
+from scoreinv.cli.failures import as_options
 from scoreinv.text import printable
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _COLUMNS = ("name", "kind", "task", "SDE", "pixels", "weights", "MB", "licence",
 
 
 @app.command("list")
-@common_options
+@command
 def list_models(settings: Settings) -> None:
     """List the bundled models, and the paper's with the figures that it reports of them."""
     from scoreinv.checkpoints.description import describe_all
@@ -37,7 +38,7 @@ def list_models(settings: Settings) -> None:
 
 
 @app.command("show")
-@common_options
+@command
 def show(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="A bundled or published name, a model file or folder, or hf:NAME.")
@@ -73,7 +74,7 @@ def _summary(model: ModelDescription) -> dict[str, Any]:
         "sde": config["sde"]["name"],
         "image_size": model.config.image_size,
         "licence": model.licence,
-        "source": model.source,
+        "source": as_options(model.source),
         "figures": model.figures,
         "sampler": config.get("sampler"),
         "file": None if model.file is None else str(model.file),

@@ -45,12 +45,12 @@ class Job:
 
     @property
     def folder(self) -> Path | None:
-        """Of the result; None for stdout."""
+        """The folder of the result; None for stdout."""
         return None if self.output == STREAM else Path(self.output).parent
 
     @property
     def is_beside_nothing(self) -> bool:
-        """Whether the result goes beside an input that is not there."""
+        """Whether the result goes beside an input that does not exist."""
         return self.folder == Path(self.source).parent and not os.path.lexists(self.source)
 
     def outputs(self, samples: int) -> list[str]:
@@ -81,7 +81,7 @@ class Plan:
 
     @property
     def folders(self) -> set[Path]:
-        """The folders of the results; not that of an input which is not there itself."""
+        """The folders of the results, without those of inputs that do not exist."""
         return {job.folder for job in self.jobs if job.folder is not None and not job.is_beside_nothing}
 
 
@@ -123,7 +123,7 @@ def plan(inputs: list[str], output: str | None, suffix: str, kind: str | None = 
 
 
 def _results(sources: list[str], output: str | None, suffix: str) -> set[str]:
-    """The pictures that are results of others of them: where results go into the folder that a picture is in.
+    """The pictures that are results of other pictures here: results may go into the folder of the pictures.
 
     They are known by their names: a run that was killed may not have noted the last one.
     """
@@ -148,7 +148,7 @@ def expand(item: str) -> list[str]:
 
 
 def expand_deep(item: str) -> list[str]:
-    """As `expand`, with the pictures of the folders in a folder."""
+    """The same as `expand`, with the pictures in folders within a folder too."""
     path = Path(item)
     if item == STREAM or not path.is_dir():
         return [item]
@@ -179,7 +179,7 @@ def check_outputs(outputs: list[str], *, overwrite: bool) -> None:
 
 
 def refuse_existing(outputs: list[str], *, overwrite: bool) -> None:
-    """Raise InputError when a result would replace a file and `--overwrite` is not given, or what is no file."""
+    """Raise InputError when a result would replace a file without `--overwrite`, or something that is no file."""
     for output in outputs:
         if output == STREAM or not os.path.lexists(output):
             continue
@@ -203,13 +203,13 @@ def refuse_inputs(option: str, outputs: list[str], inputs: Mapping[str, str | No
 
 
 def same_file(one: str, other: str) -> bool:
-    """Whether two paths lead to one file or folder that is there, by links of either kind too."""
+    """Whether two paths lead to the same existing file or folder, by links of either kind too."""
     found = file_identity(one)
     return found is not None and found == file_identity(other)
 
 
 def file_identity(path: str) -> tuple[int, int] | None:
-    """What tells a file or folder from all others, whatever path leads to it; None where there is none."""
+    """What only this file or folder has, whatever path leads to it; None where there is none."""
     try:
         status = None if path == STREAM else Path(path).stat()
     except (OSError, ValueError):
@@ -230,7 +230,7 @@ def check_source(path: str) -> None:
 
 
 def check_file(path: str, option: str | None = None) -> None:
-    """Raise InputError, naming the option that it was given by, unless `path` is a file."""
+    """Raise InputError, naming the option that gave it, unless `path` is a file."""
     if path != STREAM and not Path(path).is_file():
         given = path if option is None else f"{option} {path}"
         raise InputError(f"{given}: no such file" if not Path(path).exists() else f"{given}: not a file")
@@ -243,9 +243,11 @@ def check_suffix(path: str) -> None:
 
 
 def check_quality(paths: list[str], quality: int | None) -> None:
-    """Raise InputError when a quality is asked for of formats that have none."""
+    """Raise InputError where a quality is given and no result has a format with one."""
     if quality is not None and not any(Path(path).suffix.lower() in (".jpg", ".jpeg", ".webp") for path in paths):
-        raise InputError(f"--quality is of jpg and webp: name such a result by -o or --format, not {paths[0]}")
+        raise InputError(
+            f"--quality applies only to jpg and webp: name such a result by -o or --format, not {paths[0]}"
+        )
 
 
 def check_writable(path: str, *, create: bool = False) -> None:
@@ -284,7 +286,7 @@ def _beside(source: Path, ending: str) -> Path:
 
 
 def _apart(jobs: list[Job], ending: str) -> list[Job]:
-    """The jobs, with whole names where stems would make one result of two pictures."""
+    """The jobs, with results named by whole file names where stems would give two pictures one result."""
     counts = Counter(job.output for job in jobs)
 
     def renamed(job: Job) -> Job:
@@ -304,7 +306,7 @@ def _refuse_collisions(jobs: list[Job]) -> None:
 
 @contextmanager
 def output_folders(folders: Iterable[Path]) -> Iterator[None]:
-    """The folders that results go into, made where there are none; those that stay empty go again.
+    """Make the folders that results go into where there are none; those that stay empty are removed.
 
     What killed runs have left of unfinished pictures in them goes too. Raises InputError where a folder cannot be made.
     """
@@ -343,7 +345,7 @@ def _check_folder(folder: Path, *, create: bool) -> None:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder for the output")
     try:
-        with tempfile.TemporaryFile(dir=folder):  # by trying: permissions do not tell all of it
+        with tempfile.TemporaryFile(dir=folder):  # by trying: permissions do not say everything
             pass
     except OSError as error:
         raise InputError(f"{folder}: cannot be written to ({error.strerror}); -o names another place") from error

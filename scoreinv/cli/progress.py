@@ -18,15 +18,15 @@ SHOW_AFTER_SECONDS = 1.0
 LINE_EVERY_SECONDS = 30.0
 LONG_SECONDS = 60.0
 TELLING = 0.02
-"""Share of the work after which its pace is known; before the first part there is more to do than after it."""
+"""Share of the work after which its pace is known; more is done before the first part than after it."""
 
 
 class ProgressBar:
-    """Shows how far a piece of work is: a bar on a terminal, a sparse line elsewhere, nothing when quiet.
+    """Shows how far a piece of work is: a bar on a terminal, elsewhere a line now and then, nothing when quiet.
 
-    Elsewhere the first line comes at once when the work is going to be long, as far as its first part tells.
+    Elsewhere the first line comes as soon as the first part of the work shows that it is going to be long.
 
-    A context manager; it may be told as often as one likes.
+    A context manager; its progress may be reported as often as one likes.
     """
 
     def __init__(self, title: str, *, quiet: bool) -> None:
@@ -35,8 +35,7 @@ class ProgressBar:
         self.started = time.monotonic()
         self.first: tuple[float, float] | None = None
         self.last_line = -math.inf
-        self.bar: Progress | None = None
-        self.task: TaskID | None = None
+        self.bar: tuple[Progress, TaskID] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -45,7 +44,7 @@ class ProgressBar:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.bar is not None:
-            self.bar.stop()
+            self.bar[0].stop()
 
     def fraction(self, done: float) -> None:
         """This share of the work is done, in (0, 1]."""
@@ -68,19 +67,19 @@ class ProgressBar:
         if self.quiet or now - self.started < SHOW_AFTER_SECONDS:
             return
         if sys.stderr.isatty():
-            if self.bar is None:
-                self._start()
-            self.bar.update(self.task, completed=done, left=left, note=note)
+            self.bar = self.bar or self._start()
+            bar, task = self.bar
+            bar.update(task, completed=done, left=left, note=note)
         elif now - self.last_line >= LINE_EVERY_SECONDS:
             self.last_line = now
             line = f"{self.title}: {100 * done:.0f} %, {left} left"
             say(f"{line}, {note}" if note else line)
 
-    def _start(self) -> None:
+    def _start(self) -> tuple[Progress, TaskID]:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-        self.bar = Progress(
+        bar = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
@@ -89,8 +88,9 @@ class ProgressBar:
             console=Console(stderr=True),
             transient=True,
         )
-        self.task = self.bar.add_task(self.title, total=1.0, note="", left="?")
-        self.bar.start()
+        task = bar.add_task(self.title, total=1.0, note="", left="?")
+        bar.start()
+        return bar, task
 
 
 def duration(seconds: float) -> str:

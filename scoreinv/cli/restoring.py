@@ -1,23 +1,23 @@
-"""What `denoise`, `upscale` and `deblur` share: their common options, and the way of a photo."""
+"""What `denoise`, `upscale` and `deblur` share: their options, and what is done for each photo."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scoreinv.cli.batch import Report, Work, run
-from scoreinv.cli.common import Estimate, Settings
+from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import notice
-from scoreinv.cli.outputs import Job, check_quality, plan, refuse_inputs
+from scoreinv.cli.options import FrameOption, ModelOption, PhotosArgument, ResultOptions
+from scoreinv.cli.outputs import Job
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session, check_samples
-from scoreinv.cli.uncertainty import check_uncertainty, write_uncertainty
-from scoreinv.tasks.restoration_settings import GREY_LEVELS, METHODS, STEPS, RestorationSampling
-from scoreinv.tasks.settings import MAX_STEPS
+from scoreinv.cli.uncertainty import UncertaintyOption, check_uncertainty, write_uncertainty
+from scoreinv.options import GREY_LEVELS, RESTORATION_STEPS, SAMPLES, STEPS, Estimate, RestorationMethod
+from scoreinv.tasks.restoration_settings import RestorationSampling
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
@@ -25,40 +25,8 @@ if TYPE_CHECKING:
     from scoreinv.tasks.progress import TaskCallback
     from scoreinv.tasks.results import Restored
 
-    Restore = Callable[["Photo", ScorePrior, RestorationSampling, TaskCallback], Restored]
+    Restore = Callable[["Photo", ScorePrior, RestorationSampling, TaskCallback], Restored[Picture]]
 
-RestorationMethodChoice = StrEnum("RestorationMethodChoice", {name.upper(): name for name in METHODS})
-"""How the picture is estimated or sampled, given the photo."""
-
-PhotosArgument = Annotated[
-    list[str], typer.Argument(metavar="PHOTO...", help="Photos or folders; - is stdin.", show_default=False)
-]
-RestorationMethodOption = Annotated[
-    RestorationMethodChoice | None,
-    typer.Option(
-        "--method",
-        help="dpir estimates the mean. These draw samples: diffpir (splitting), ddnm (projection), ddrm (spectral), "
-        "pigdm, dps and mmps (gradients), pc (constrained predictor-corrector, the paper's). (default: dpir for one "
-        "mean, else diffpir)",
-    ),
-]
-RestorationStepsOption = Annotated[
-    int | None,
-    typer.Option(
-        "--steps",
-        min=1,
-        max=MAX_STEPS,
-        help=f"Steps of the method. (default: {STEPS['dpir']} of dpir, {STEPS['diffpir']} of diffpir)",
-    ),
-]
-RestorationEstimateOption = Annotated[
-    Estimate | None,
-    typer.Option(
-        "--estimate",
-        help="mean: closest to the truth on average, smooth where details are uncertain; sample: one possible picture. "
-        "(default: mean, or sample with --samples)",
-    ),
-]
 NoiseOption = Annotated[
     float | None,
     typer.Option(
@@ -71,39 +39,68 @@ NoiseOption = Annotated[
 ]
 
 
-def restoration_sampling(
-    method: RestorationMethodChoice | None,
-    steps: int | None,
-    samples: int,
-    estimate: Estimate | None,
-    settings: Settings,
-    orientations: int = 1,
-) -> RestorationSampling:
-    """The settings of a restoration; InputError when they do not go together."""
-    name = None if method is None else method.value
-    if estimate is None:
-        estimate = Estimate.MEAN if samples == 1 and name in (None, "dpir") else Estimate.SAMPLE
-    return RestorationSampling(name, steps, samples, settings.seed, estimate.value, orientations=orientations)
+@dataclass(frozen=True)
+class PhotoOptions(ResultOptions):
+    """The photos, the model that restores them, and where the results go."""
+
+    photos: PhotosArgument = field(kw_only=True)
+    model: ModelOption = "denoiser"
+    uncertainty: UncertaintyOption = None
+    frame: FrameOption = None
 
 
 @dataclass(frozen=True)
-class Files:
-    """What is read and written.
+class SampleOptions:
+    """Whether a photo is estimated or sampled, and how often."""
 
-    Attributes:
-        photos, output, kind, quality, frame, uncertainty: as given.
-        suffix: of the results' names.
-        read: what is read beside the photos, by what it is.
-    """
+    samples: Annotated[
+        int,
+        typer.Option(
+            "--samples", min=SAMPLES.least, max=SAMPLES.most, help="Draw this many: NAME.1.png, NAME.2.png, ..."
+        ),
+    ] = 1
+    estimate: Annotated[
+        Estimate | None,
+        typer.Option(
+            "--estimate",
+            help="mean: closest to the truth on average, smooth where details are uncertain; sample: one possible "
+            "picture. (default: mean, or sample with --samples)",
+        ),
+    ] = None
+    seed: int = 0
 
-    photos: list[str]
-    output: str | None
-    suffix: str
-    kind: str | None
-    quality: int | None
-    frame: int | None
-    uncertainty: str | None
-    read: dict[str, str]
+    def sampling(
+        self, method: RestorationMethod | None = None, steps: int | None = None, orientations: int = 1
+    ) -> RestorationSampling:
+        """The settings of the task; InputError where they do not go together."""
+        mean = self.samples == 1 and method in (None, "dpir")
+        estimate = self.estimate or ("mean" if mean else "sample")
+        return RestorationSampling(method, steps, self.samples, self.seed, estimate, orientations=orientations)
+
+
+@dataclass(frozen=True)
+class RestorationOptions(SampleOptions):
+    """The same, and the method by which a photo is restored."""
+
+    method: Annotated[
+        RestorationMethod | None,
+        typer.Option(
+            "--method",
+            help="dpir estimates the mean. These draw samples: diffpir (splitting), ddnm (projection), ddrm "
+            "(spectral), pigdm, dps and mmps (gradients), pc (constrained predictor-corrector, the paper's). "
+            "(default: dpir for one mean, else diffpir)",
+        ),
+    ] = None
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            "--steps",
+            min=STEPS.least,
+            max=STEPS.most,
+            help=f"Steps of the method. (default: dpir {RESTORATION_STEPS['dpir']}, diffpir "
+            f"{RESTORATION_STEPS['diffpir']})",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +109,7 @@ class Photo:
 
     Attributes:
         source: its path, or `-`.
-        noise: of the photo, a standard deviation in [0, 1] units.
+        noise: the standard deviation of its noise, in [0, 1] units.
         estimated: whether that is an estimate.
     """
 
@@ -122,54 +119,58 @@ class Photo:
     estimated: bool
 
 
-def restore_photos(
-    files: Files,
-    model: str,
-    noise: float | None,
-    sampling: RestorationSampling,
-    settings: Settings,
-    restore: Restore,
-    told: dict[str, Any],
-    frame_of: Callable[[Picture], Picture] = lambda picture: picture,
-) -> int:
-    """Restore all photos; returns the exit status.
+@dataclass(frozen=True)
+class Restoring:
+    """What a command does with photos.
 
-    Arguments:
-        noise: of every photo, in grey levels; None: estimated from each.
-        told: further entries of the records.
+    Attributes:
+        suffix: suffix of the results' names.
+        sampling: how a photo is restored.
+        noise: noise of every photo, in grey levels; None: estimated from each.
+        restore: does the work.
+        read: what is read beside the photos, by what it is.
+        said: further entries of the records.
         frame_of: the size and mode of the result of a photo, for checks before the work.
     """
-    everything = plan(files.photos, files.output, files.suffix, files.kind)
-    count = sampling.samples if sampling.estimate == "sample" else 1
-    check_quality([job.output for job in everything.jobs], files.quality)
-    inputs = files.read | {"the model": model}
-    for job in everything.jobs:
-        refuse_inputs("-o", job.outputs(count), inputs)
-    if files.uncertainty is not None:
-        check_uncertainty(files.uncertainty, everything, count, sampling.samples, settings, files.read)
-        refuse_inputs("--uncertainty", [files.uncertainty], {"the model": model})
-    session = Session(model, settings)
+
+    suffix: str
+    sampling: RestorationSampling
+    noise: float | None
+    restore: Restore
+    read: dict[str, str] = field(default_factory=dict)
+    said: dict[str, Any] = field(default_factory=dict)
+    frame_of: Callable[[Picture], Picture] = lambda picture: picture
+
+
+def restore_photos(options: PhotoOptions, restoring: Restoring, settings: Settings) -> int:
+    """Restore all photos; returns the exit status."""
+    sampling, map_file = restoring.sampling, options.uncertainty
+    inputs = restoring.read | {"the model": options.model}
+    everything = options.plan(options.photos, restoring.suffix, sampling.results, inputs)
+    if map_file is not None:
+        check_uncertainty(map_file, everything, sampling, settings, inputs)
+    session = Session(options.model, settings)
 
     def read(job: Job) -> Photo:
         from scoreinv.imaging.files import check_format, read_picture
         from scoreinv.imaging.noise import estimate_noise
 
-        picture = read_picture(job.source, files.frame)
-        check_format(job.output, frame_of(picture))
-        if noise is not None:
-            return Photo(job.source, picture, noise / GREY_LEVELS, estimated=False)
+        picture = read_picture(job.source, options.frame)
+        check_format(job.output, restoring.frame_of(picture))
+        if restoring.noise is not None:
+            return Photo(job.source, picture, restoring.noise / GREY_LEVELS, estimated=False)
         return Photo(job.source, picture, estimate_noise(picture), estimated=True)
 
     def compute(photo: Photo, bar: ProgressBar) -> Report:
-        check_samples(sampling.samples, frame_of(photo.picture), coloured=False)
-        result = restore(photo, session.prior, sampling, bar.fraction)
+        check_samples(sampling.samples, restoring.frame_of(photo.picture), coloured=False)
+        result = restoring.restore(photo, session.prior, sampling, bar.fraction)
         level = photo.noise * GREY_LEVELS
         if photo.estimated:
             notice(settings, f"{photo.source}: noise of about {level:.2g} grey levels was found (--noise sets it)")
-        more = {"noise": round(level, 2), **told}
-        if files.uncertainty is not None:
-            write_uncertainty(files.uncertainty, result.std, settings)
-            more["uncertainty"] = files.uncertainty
-        return Report(result.samples if count > 1 else [result.image], result.nfe, result.method, more)
+        more = {"noise": round(level, 2), **restoring.said}
+        if map_file is not None:
+            write_uncertainty(map_file, result.std, settings)
+            more["uncertainty"] = map_file
+        return Report.of(result, sampling.results, more)
 
-    return run(everything, Work(read, compute, count, files.quality), session)
+    return run(everything, Work(read, compute, sampling.results, options.quality), session)

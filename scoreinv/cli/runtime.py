@@ -10,9 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scoreinv.cli.common import DeviceChoice, PrecisionChoice, Settings
+from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import notice
 from scoreinv.errors import InputError, ScoreinvError
+from scoreinv.options import Device, Precision
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
@@ -38,7 +39,7 @@ class Session:
         self.model = model
         self.settings = settings
         self.exact = exact
-        if exact and settings.precision is PrecisionChoice.BFLOAT16:
+        if exact and settings.precision == "bfloat16":
             raise InputError("--precision bfloat16: ODE solvers and likelihood need float32")
 
     def load(self) -> None:
@@ -46,7 +47,7 @@ class Session:
         _ = self.prior
 
     def record(self, method: str) -> dict[str, str | int]:
-        """What a JSON line says of how a result was made."""
+        """What a JSON line says about how a result was made."""
         return {
             "seed": self.settings.seed,
             "model": self.model_name,
@@ -57,14 +58,14 @@ class Session:
 
     @cached_property
     def model_path(self) -> Path:
-        """Where the model lies; it is fetched when it is one of the hub."""
+        """The file or folder of the model, which is fetched where it is on the hub."""
         from scoreinv.checkpoints.catalogue import locate
 
         return locate(self.model)
 
     @property
     def model_name(self) -> str:
-        """As typed; for a model of the hub with its revision."""
+        """The model's name as typed; for a model on the hub with its revision."""
         from scoreinv.checkpoints.catalogue import full_name
 
         return full_name(self.model, self.model_path)
@@ -106,7 +107,7 @@ class Session:
             raise ScoreinvError(f"{self.model}: does not fit in the memory of {device}: use --device cpu") from error
 
     def _check_memory(self) -> None:
-        """Say what a large model takes; ScoreinvError when there is not so much."""
+        """Say how much memory a large model takes; raises ScoreinvError when there is less."""
         path = self.model_path
         files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
         if sum(file.stat().st_size for file in files) < LARGE_BYTES:
@@ -123,7 +124,7 @@ class Session:
 
 
 def check_samples(count: int, picture: Picture, *, coloured: bool) -> None:
-    """Raise InputError where so many results of a picture, in colour or in its own mode, do not fit in the memory."""
+    """Raise InputError where so many results of a picture, in colour or its own mode, do not fit in memory."""
     from scoreinv.memory import shortage
 
     height, width = picture.size
@@ -133,7 +134,7 @@ def check_samples(count: int, picture: Picture, *, coloured: bool) -> None:
 
 
 def wait_passively() -> None:
-    """Let torch's threads sleep while they wait for each other, unless the user has decided; before torch is imported.
+    """Let torch's threads sleep while they wait, unless the user has decided; call it before torch is imported.
 
     By default they spin, which keeps a processor from whatever else runs on it: beside other work the same job took
     four to eight times as long.
@@ -150,23 +151,23 @@ def set_threads(count: int | None) -> None:
         torch.set_num_threads(count)
 
 
-def resolve_device(choice: DeviceChoice) -> str:
-    """The device to use; `auto` takes CUDA, then MPS, then the CPU. InputError when absent."""
+def resolve_device(choice: Device) -> str:
+    """The device to use; `auto` takes CUDA, then MPS, then the CPU. Raises InputError where it is absent."""
     import torch
 
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if choice is DeviceChoice.AUTO:
+    if choice == "auto":
         return next(name for name, there in present.items() if there)
-    if not present[choice.value]:
+    if not present[choice]:
         available = ", ".join(name for name, there in present.items() if there)
-        raise InputError(f"--device {choice.value}: there is none here (available: {available})")
-    return choice.value
+        raise InputError(f"--device {choice}: there is none here (available: {available})")
+    return choice
 
 
-def resolve_precision(choice: PrecisionChoice, device: str) -> str:
-    """The number format to use; `auto` takes bfloat16 where the processor computes in it."""
+def resolve_precision(choice: Precision, device: str) -> str:
+    """The number format to use; `auto` takes bfloat16 where it is faster."""
     import torch
 
     from scoreinv.precision import uses_bfloat16
 
-    return "bfloat16" if uses_bfloat16(choice.value, torch.device(device)) else "float32"
+    return "bfloat16" if uses_bfloat16(choice, torch.device(device)) else "float32"

@@ -44,7 +44,7 @@ def stdout_is_closed() -> bool:
 
 
 def escape_unknown() -> None:
-    """Let stdout and stderr take any text: bytes of names that are no text as they are, letters they lack escaped."""
+    """Let stdout and stderr take any text: undecodable bytes of names pass unchanged, missing letters are escaped."""
     codecs.register_error(_ESCAPED, _escaped)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -61,7 +61,7 @@ def _escaped(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def put(text: str) -> None:
-    """A line on stdout, at once, shown as `printable`; raises as `flush`."""
+    """Write a line to stdout at once, shown as `printable`; raises what `flush` raises."""
     sys.stdout.write(f"{printable(text)}\n")
     flush()
 
@@ -77,10 +77,7 @@ def flush() -> None:
 
 
 def say(text: str) -> None:
-    """A line on stderr, shown as `printable`.
-
-    A stderr that cannot take it is given up: what was to be done matters more.
-    """
+    """Write a line to stderr, shown as `printable`; a stderr that cannot take it is given up: the work matters more."""
     try:
         sys.stderr.write(f"{printable(text)}\n")
         sys.stderr.flush()
@@ -97,7 +94,7 @@ def say_traceback(error: BaseException) -> None:
 
 
 def give_up(stream: TextIO) -> None:
-    """Let what a stream still holds, and whatever is written to it, go nowhere."""
+    """Discard what a stream still holds, and whatever is written to it."""
     with contextlib.suppress(OSError):
         number = stream.fileno()
         null = os.open(os.devnull, os.O_WRONLY)
@@ -106,7 +103,7 @@ def give_up(stream: TextIO) -> None:
 
 
 def finish() -> None:
-    """Write out what the streams hold; what they do not take would be an error of the interpreter's at its end."""
+    """Write out what the streams hold; what they do not take would be an error when the interpreter ends."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -1,4 +1,4 @@
-"""A CSV file that grows by a line for each picture as it finishes, also of several processes at once."""
+"""A CSV file that grows by a line for each finished picture; several processes may write to it at once."""
 
 from __future__ import annotations
 
@@ -14,11 +14,6 @@ from typing import BinaryIO
 
 from scoreinv.cli.messages import warn
 from scoreinv.errors import InputError, ScoreinvError
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
 
 _ROW_LINES = 8
 """Most lines of a row: names of files may have ends of lines."""
@@ -43,7 +38,7 @@ class Table:
     columns: tuple[str, ...]
 
     def check(self) -> None:
-        """Raise InputError for what is no file, cannot be written to, or was begun with other columns."""
+        """Raise InputError for a path that is no file, cannot be written to, or has other columns."""
         try:
             if not self.path.exists():
                 return
@@ -60,7 +55,7 @@ class Table:
             raise InputError(f"{self.path}: is no {self.path.stem} of this version: move it away")
 
     def add(self, record: dict[str, object]) -> None:
-        """Append a line; entries that are no column are left out, and those that are missing or None are empty.
+        """Append a line; entries without a column are left out, and missing or None ones are empty.
 
         Raises ScoreinvError, naming the file, where that fails.
         """
@@ -88,7 +83,7 @@ class Table:
 
 
 class Log:
-    """A table that is kept as far as that can be: what it does not take is said once, and counted."""
+    """A table that is kept as far as possible: the first line that it does not take is reported, all are counted."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
@@ -106,17 +101,18 @@ class Log:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[BinaryIO]:
-    """The file, made where there is none, for adding to it while no other process does."""
+    """The file, made where there is none, locked against other processes that add to it."""
     number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
     with os.fdopen(number, "r+b") as file:
-        if fcntl is not None:
-            with suppress(OSError):  # a file system without locks
-                fcntl.flock(file, fcntl.LOCK_EX)
+        with suppress(ImportError, OSError):  # Windows, or a file system without locks
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield file
 
 
 def _cut_bytes(tail: bytes) -> int:
-    """How many bytes at the end of a table are a row without its end."""
+    """The number of bytes of an incomplete row at the end of a table."""
     at = 0
     while at < len(tail):
         row = _ROW.match(tail, at)

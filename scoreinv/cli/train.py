@@ -8,14 +8,13 @@ import os
 import stat
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from scoreinv.cli.common import PrecisionChoice, Settings
+from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import emit, notice
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import resolve_device, set_threads
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from scoreinv.prior import ScorePrior
     from scoreinv.sdes import SDE
     from scoreinv.training.config import DataConfig, TrainingConfig
-    from scoreinv.training.progress import TrainProgress
+    from scoreinv.training.progress import TrainProgress, TrainResult
 
 RUN = "Run"
 CONFIG = "config.json"
@@ -37,121 +36,164 @@ SMALL_BATCH = 250_000
 """Pixels of a batch whose memory is not estimated, which takes seconds: 10 GB at most, of the largest networks."""
 
 
-class SDEChoice(StrEnum):
-    """The paper's three SDEs."""
-
-    VE = "ve"
-    VP = "vp"
-    SUBVP = "subvp"
+SDEName = Literal["ve", "vp", "subvp"]
+"""The paper's three SDEs."""
 
 
-def train(
-    settings: Settings,
+@dataclass(frozen=True)
+class SubjectOptions:
+    """What is trained, and on which pictures."""
+
     sde: Annotated[
-        SDEChoice | None,
-        typer.Option("--sde", help="Which of the paper's SDEs, with a small network of colour photographs' crops."),
-    ] = None,
+        SDEName | None,
+        typer.Option("--sde", help="Which of the paper's SDEs, with a small network for crops of colour photographs."),
+    ] = None
     config: Annotated[
         str | None,
         typer.Option(
             "--config", metavar="FILE|NAME", help="A training configuration (JSON), or a published model's name."
         ),
-    ] = None,
+    ] = None
     conditional: Annotated[
         bool,
         typer.Option(
             "--conditional",
             help="With --sde: a network that is also given what is known of a picture: holes, grey, hints.",
         ),
-    ] = False,
+    ] = False
     classifier: Annotated[
         bool,
         typer.Option(
             "--classifier",
             help="With --sde: a classifier of noisy pictures, for sample --class; folders of --data are its classes.",
         ),
-    ] = False,
+    ] = False
     data: Annotated[
         str | None,
         typer.Option("--data", metavar="FOLDER|ZIP", help="Pictures. (default: a small built-in set of photographs)"),
-    ] = None,
+    ] = None
+
+    def check(self, *, resume: bool) -> None:
+        """Raise InputError where the options do not go together."""
+        if self.sde is not None and self.config is not None:
+            raise InputError("--sde and --config: the configuration names its SDE; give one of them")
+        for option, given in (("--conditional", self.conditional), ("--classifier", self.classifier)):
+            if given and (self.sde is None or resume):
+                raise InputError(f"{option}: goes with --sde, for a new run; a configuration says it by itself")
+        if self.conditional and self.classifier:
+            raise InputError("--conditional and --classifier: a prior, or a classifier; give one of them")
+        if self.classifier and self.data is None:
+            raise InputError("--classifier: name the pictures by --data: a folder of each class's folder")
+        if self.sde is None and self.config is None and not resume:
+            raise InputError("say what to train: --sde ve, vp or subvp, or --config FILE")
+
+    def preset(self) -> Callable[[SDE, DataConfig], TrainingConfig]:
+        """What --sde trains."""
+        from scoreinv.training.pictures import class_names
+        from scoreinv.training.presets import classifier_training, conditional_training, small_training
+
+        if self.classifier and self.data is not None:
+            return partial(classifier_training, classes=class_names(Path(self.data)))
+        return conditional_training if self.conditional else small_training
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where a run is, where it begins and when it ends."""
+
     out: Annotated[
         str | None,
-        typer.Option("--out", metavar="FOLDER", help="Of the run. (default: runs/SDE-DATE)", rich_help_panel=RUN),
-    ] = None,
+        typer.Option(
+            "--out", metavar="FOLDER", help="Folder of this run. (default: runs/SDE-DATE)", rich_help_panel=RUN
+        ),
+    ] = None
     steps: Annotated[
         int | None,
         typer.Option("--steps", min=1, max=MOST_STEPS, help="Stop after this many steps, in all.", rich_help_panel=RUN),
-    ] = None,
+    ] = None
     minutes: Annotated[
         float | None,
         typer.Option(
             "--minutes", min=0.01, max=MOST_MINUTES, help="Stop after this time, in all.", rich_help_panel=RUN
         ),
-    ] = None,
+    ] = None
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out, to the same bits.", rich_help_panel=RUN)
-    ] = False,
+    ] = False
     init: Annotated[
         str | None, typer.Option("--init", metavar="NAME|FILE", help="Model to start from.", rich_help_panel=RUN)
-    ] = None,
+    ] = None
+
+    def check(self) -> None:
+        """Raise InputError where the options do not go together, or with torchrun."""
+        if self.resume and self.out is None:
+            raise InputError("--resume: name the run's folder by --out")
+        if "RANK" in os.environ and self.out is None:
+            raise InputError("under torchrun the processes need one folder: give --out")
+        if self.init is not None and self.resume:
+            raise InputError("--init and --resume: a resumed run starts from its own state")
+
+
+@dataclass(frozen=True)
+class StepOptions:
+    """What is changed in the steps of a configuration; None leaves it."""
+
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", min=1, max=MOST_PICTURES, help="Pictures a step.")
-    ] = None,
+        int | None, typer.Option("--batch-size", min=1, max=MOST_PICTURES, help="Pictures in each step.")
+    ] = None
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", min=1e-12, max=MOST_LEARNING_RATE, help="Of Adam.")
-    ] = None,
+        float | None,
+        typer.Option("--learning-rate", min=1e-12, max=MOST_LEARNING_RATE, help="Learning rate of Adam."),
+    ] = None
     sigma_max: Annotated[
         str | None,
         typer.Option(
             "--sigma-max", metavar="NUMBER|data", help="Largest noise of VE; data: estimated from the pictures."
         ),
-    ] = None,
-) -> None:
-    """Train a prior, or a classifier for one. Ctrl-C, SIGTERM and SIGHUP save first; --resume goes on."""
-    if data is not None:
-        _check_data(data)
-    if resume and out is None:
-        raise InputError("--resume: name the run's folder by --out")
-    if sde is not None and config is not None:
-        raise InputError("--sde and --config: the configuration names its SDE; give one of them")
-    for option, given in (("--conditional", conditional), ("--classifier", classifier)):
-        if given and (sde is None or resume):
-            raise InputError(f"{option}: goes with --sde, for a new run; a configuration says it by itself")
-    if conditional and classifier:
-        raise InputError("--conditional and --classifier: a prior, or a classifier; give one of them")
-    if classifier and data is None:
-        raise InputError("--classifier: name the pictures by --data: a folder of each class's folder")
-    if sde is None and config is None and not resume:
-        raise InputError("say what to train: --sde ve, vp or subvp, or --config FILE")
-    leads = os.environ.get("RANK", "0") == "0"  # the only process, or the first of torchrun's
-    if "RANK" in os.environ and out is None:
-        raise InputError("under torchrun the processes need one folder: give --out")
-    if not leads:
-        settings = replace(settings, quiet=True, json=False)
-    if init is not None and resume:
-        raise InputError("--init and --resume: a resumed run starts from its own state")
+    ] = None
 
+
+def train(*, subject: SubjectOptions, how: RunOptions, changes: StepOptions, settings: Settings) -> None:
+    """Train a prior, or a classifier for one. Ctrl-C, SIGTERM and SIGHUP save first; --resume goes on."""
+    if subject.data is not None:
+        _check_data(subject.data)
+    how.check()
+    subject.check(resume=how.resume)
+    if os.environ.get("RANK", "0") != "0":  # not the first of torchrun's processes
+        settings = replace(settings, quiet=True, json=False)
+    device = resolve_device(settings.device)
+    set_threads(settings.threads)
+    run = _configuration(subject, how, changes, settings)
+    folder = Path(how.out) if how.out is not None else _default_folder(run)
+    if device == "cpu":
+        _check_memory(run)
+    init = None if how.init is None else _model_to_start_from(how.init, run)
+    result = _train(run, folder, init, how.resume, device, settings)
+    emit(settings, _record(result, run, device))
+    loss = "" if result.loss is None else f", loss {result.loss:.4f}"
+    notice(settings, f"{result.model} ({result.steps:,} steps, {duration(result.seconds)}{loss})")
+
+
+def _train(
+    run: TrainingConfig,
+    folder: Path,
+    init: ScorePrior | NoiseClassifier | None,
+    resume: bool,
+    device: str,
+    settings: Settings,
+) -> TrainResult:
+    """Do the run, with its progress shown."""
     import torch
 
     from scoreinv.training.loop import train as train_model
 
-    device = resolve_device(settings.device)
-    set_threads(settings.threads)
-    changes = Changes(data, steps, minutes, batch_size, learning_rate, sigma_max)
-    preset = _preset(data, conditional=conditional, classifier=classifier)
-    run = _configuration(sde, preset, config, out if resume else None, changes, settings)
-    folder = Path(out) if out is not None else _default_folder(run)
-    if device == "cpu":
-        _check_memory(run)
-    start = None if init is None else _model_to_start_from(init, run)
     ends = [f"{run.steps:,} steps" if run.steps else "", f"{run.minutes:g} minutes" if run.minutes else ""]
     begun = f"training in {folder}, to {' or '.join(filter(None, ends))}; Ctrl-C saves, --resume goes on"
     with ProgressBar("training", quiet=settings.quiet) as bar:
 
-        def tell(progress: TrainProgress) -> None:
+        def show(progress: TrainProgress) -> None:
             nonlocal begun
-            if begun:  # told now that nothing is wrong with the data and the folder
+            if begun:  # said now that nothing is wrong with the data and the folder
                 notice(settings, begun)
                 begun = ""
             bar.show(
@@ -161,18 +203,15 @@ def train(
             )
 
         try:
-            result = train_model(
-                run,
-                folder,
-                resume=resume,
-                overwrite=settings.overwrite,
-                init=start,
-                device=device,
-                callback=tell,
+            return train_model(
+                run, folder, resume=resume, overwrite=settings.overwrite, init=init, device=device, callback=show
             )
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise ScoreinvError(f"--batch-size {run.batch_size}: more than the memory of {device} takes") from error
-    record = {
+
+
+def _record(result: TrainResult, run: TrainingConfig, device: str) -> dict[str, Any]:
+    return {
         "output": str(result.model),
         "outputs": [str(result.model)],
         "steps": result.steps,
@@ -184,9 +223,6 @@ def train(
         "device": device,
         "precision": result.precision,
     }
-    emit(settings, record)
-    loss = "" if result.loss is None else f", loss {result.loss:.4f}"
-    notice(settings, f"{result.model} ({result.steps:,} steps, {duration(result.seconds)}{loss})")
 
 
 def _check_data(path: str) -> None:
@@ -213,16 +249,6 @@ def _check_memory(run: TrainingConfig) -> None:
         raise InputError(f"--batch-size {run.batch_size}: a step of so many pictures {lacking}: take fewer")
 
 
-def _preset(data: str | None, *, conditional: bool, classifier: bool) -> Callable[[SDE, DataConfig], TrainingConfig]:
-    """What --sde trains."""
-    from scoreinv.training.pictures import class_names
-    from scoreinv.training.presets import classifier_training, conditional_training, small_training
-
-    if classifier:
-        return partial(classifier_training, classes=class_names(Path(data)))
-    return conditional_training if conditional else small_training
-
-
 def _model_to_start_from(name: str, run: TrainingConfig) -> ScorePrior | NoiseClassifier:
     from scoreinv.checkpoints.catalogue import load, load_classifier
     from scoreinv.checkpoints.config import ClassifierConfig
@@ -230,63 +256,49 @@ def _model_to_start_from(name: str, run: TrainingConfig) -> ScorePrior | NoiseCl
     return load_classifier(name) if isinstance(run.model, ClassifierConfig) else load(name)
 
 
-@dataclass(frozen=True)
-class Changes:
-    """What the command line changes in a configuration; None leaves it."""
-
-    data: str | None
-    steps: int | None
-    minutes: float | None
-    batch_size: int | None
-    learning_rate: float | None
-    sigma_max: str | None
-
-
 def _configuration(
-    sde: SDEChoice | None,
-    preset: Callable[[SDE, DataConfig], TrainingConfig],
-    name: str | None,
-    resumed: str | None,
-    changes: Changes,
-    settings: Settings,
+    subject: SubjectOptions, how: RunOptions, changes: StepOptions, settings: Settings
 ) -> TrainingConfig:
-    """The run that is asked for: that of a folder, of a file, of a published name or of an SDE, as changed."""
-    from scoreinv.checkpoints.config import sde_by_name
-    from scoreinv.training.config import DataConfig, read_config
-    from scoreinv.training.presets import paper_training
-
-    if resumed is not None and name is None and (Path(resumed) / CONFIG).is_file():
-        run = read_config(Path(resumed) / CONFIG)
-        if sde is not None and type(run.model.sde) is not sde_by_name(sde.value):
-            raise InputError(
-                f"{resumed}: holds a run of another SDE than {sde.value}; leave --sde out to go on with it"
-            )
-    elif name is None:
-        if sde is None:
-            raise InputError(f"{resumed}: holds no run to resume; say what to train by --sde or --config")
-        run = preset(sde_by_name(sde.value)(), DataConfig())
-    elif name.endswith(".json"):
-        run = read_config(Path(name))
-    else:
-        run = paper_training(name)
+    """The run that is asked for, as changed by the other options."""
+    preset = subject.preset()  # first: it looks for the classes
+    run = _named(subject, preset, how.out if how.resume else None)
     if settings.given_seed is not None:
         run = replace(run, seed=settings.given_seed)
-    if settings.precision is not PrecisionChoice.AUTO:
-        run = replace(run, precision=settings.precision.value)
-    return _with_sigma_max(_changed(run, changes), changes.sigma_max)
-
-
-def _changed(run: TrainingConfig, changes: Changes) -> TrainingConfig:
-    if changes.data is not None:
-        run = replace(run, data=replace(run.data, source=changes.data))
+    if settings.precision != "auto":
+        run = replace(run, precision=settings.precision)
+    if subject.data is not None:
+        run = replace(run, data=replace(run.data, source=subject.data))
     if changes.learning_rate is not None:
         run = replace(run, optimizer=replace(run.optimizer, learning_rate=changes.learning_rate))
     if changes.batch_size is not None:
         run = replace(run, batch_size=changes.batch_size)
-    if changes.steps is not None or changes.minutes is not None:
+    if how.steps is not None or how.minutes is not None:
         # A run by the clock has no number of steps, unless both are asked for.
-        run = replace(run, steps=changes.steps, minutes=changes.minutes)
-    return run
+        run = replace(run, steps=how.steps, minutes=how.minutes)
+    return _with_sigma_max(run, changes.sigma_max)
+
+
+def _named(
+    subject: SubjectOptions, preset: Callable[[SDE, DataConfig], TrainingConfig], resumed: str | None
+) -> TrainingConfig:
+    """The run of the folder that is resumed, of a file, of a published name, or of an SDE."""
+    from scoreinv.checkpoints.config import sde_by_name
+    from scoreinv.training.config import DataConfig, read_config
+    from scoreinv.training.presets import paper_training
+
+    if subject.config is not None:
+        is_file = subject.config.endswith(".json")
+        return read_config(Path(subject.config)) if is_file else paper_training(subject.config)
+    if resumed is not None and (Path(resumed) / CONFIG).is_file():
+        run = read_config(Path(resumed) / CONFIG)
+        if subject.sde is not None and type(run.model.sde) is not sde_by_name(subject.sde):
+            raise InputError(
+                f"{resumed}: holds a run of another SDE than {subject.sde}; leave --sde out to go on with it"
+            )
+        return run
+    if subject.sde is None:
+        raise InputError(f"{resumed}: holds no run to resume; say what to train by --sde or --config")
+    return preset(sde_by_name(subject.sde)(), DataConfig())
 
 
 def _with_sigma_max(run: TrainingConfig, sigma_max: str | None) -> TrainingConfig:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoreinv.cli.common import OUTPUT, Settings
+from scoreinv.cli.command import Settings
+from scoreinv.cli.options import OUTPUT
 from scoreinv.cli.outputs import Plan, check_outputs, refuse_inputs
 from scoreinv.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from scoreinv.tasks.restoration_settings import RestorationSampling
+    from scoreinv.tasks.settings import ConditionalSampling
 
 BRIGHTEST = 0.25
 """Standard deviation at the end of the colour map: more is a guess at anything."""
@@ -24,32 +29,35 @@ UncertaintyOption = Annotated[
         "--uncertainty",
         metavar="FILE",
         help="Also write a map of the samples' standard deviation: violet 0 to yellow 0.25 of the range and more. "
-        "Of one photo; needs --samples 2 or more.",
+        "Takes one photo and --samples 2 or more.",
         rich_help_panel=OUTPUT,
     ),
 ]
 
 
 def check_uncertainty(
-    path: str, everything: Plan, files: int, samples: int, settings: Settings, more: dict[str, str] | None = None
+    path: str,
+    everything: Plan,
+    sampling: ConditionalSampling | RestorationSampling,
+    settings: Settings,
+    read: Mapping[str, str | None],
 ) -> None:
     """Raise InputError where the map could not be written, or would be of nothing.
 
-    more: files that are read beside the photo, by what they are.
+    read: files that are read beside the photo, by what they are.
     """
     if everything.batch:
         raise InputError("--uncertainty writes one file: it takes one photo")
-    if samples < 2:
+    if sampling.samples < 2:
         raise InputError("--uncertainty is the spread of several samples: add --samples 4, or another number from 2 on")
     if Path(path).suffix.lower() not in (".png", ".tif", ".tiff"):
         raise InputError(f"--uncertainty {path}: the standard deviation is written to .png or .tif")
     (job,) = everything.jobs
-    inputs = {"the photo": job.source} | (more or {})
-    named = f"{', '.join(inputs)} or a result"
-    read_or_written = (*inputs.values(), *job.outputs(files))
-    if os.path.realpath(path) in map(os.path.realpath, read_or_written):  # a result may be yet to come
-        raise InputError(f"--uncertainty {path}: is {named}: name another file")
+    inputs = {"the photo": job.source} | {what: file for what, file in read.items() if file is not None}
     refuse_inputs("--uncertainty", [path], inputs)
+    read_or_written = (*inputs.values(), *job.outputs(sampling.results))
+    if os.path.realpath(path) in map(os.path.realpath, read_or_written):  # a result may be yet to come
+        raise InputError(f"--uncertainty {path}: is {', '.join(inputs)} or a result: name another file")
     check_outputs([path], overwrite=settings.overwrite)
 
 

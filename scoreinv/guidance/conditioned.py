@@ -107,13 +107,14 @@ class Conditioned(GivenGuess):
         return self.operator.replace(x0, self.y.to(x0))
 
 
-def check_conditional(prior: Prior) -> None:
-    """Raise InputError unless the prior was trained with observations."""
+def check_conditional(prior: Prior) -> ConditionalPrior:
+    """The prior itself; raises InputError unless it was trained with observations."""
     if not isinstance(prior, ConditionalPrior):
         raise InputError(
             "this model was trained without observations: use constrained sampling (method pc), or a model trained "
-            "by `scoreinv train --conditional`"
+            "by `conditional_training`"
         )
+    return prior
 
 
 def _check_fine(fine: Tensor | None, y: Tensor, scale: int) -> None:

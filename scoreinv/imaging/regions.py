@@ -223,8 +223,8 @@ def _clusters(hole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     padded = np.zeros((rows * _CELL, columns * _CELL), dtype=bool)
     padded[:height, :width] = hole
     cells = padded.reshape(rows, _CELL, columns, _CELL)
-    in_row = cells.any(axis=3)  # rows, cell, columns
-    in_column = cells.any(axis=1)  # rows, columns, cell
+    in_row: np.ndarray = np.any(cells, axis=3)  # rows, cell, columns
+    in_column: np.ndarray = np.any(cells, axis=1)  # rows, columns, cell
     labels, count = ndimage.label(in_column.any(axis=2), structure=np.ones((3, 3)))
     if not count:
         return labels, np.empty((0, 4), dtype=np.intp)

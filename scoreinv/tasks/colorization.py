@@ -22,6 +22,7 @@ from PIL import Image
 from scoreinv.checks import check_callback
 from scoreinv.colour import luma
 from scoreinv.errors import InputError
+from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.guidance.orientations import MIRRORED
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.colour import STRAY_CHROMA
@@ -30,22 +31,14 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import is_tinted, without_tint
 from scoreinv.memory import PIXELS_AT_ONCE
 from scoreinv.operators import gray_and_hints
+from scoreinv.options import COLOUR_STEPS, COLOUR_TEMPERATURE, MEAN_DRAWS, Estimate, GrayWeights, Method
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.drawing import conditioned, draw
 from scoreinv.tasks.models import check_colour, check_model, tile_side
 from scoreinv.tasks.picture_noise import PictureNoise, noise_weights
 from scoreinv.tasks.progress import Share, TaskCallback
 from scoreinv.tasks.results import PictureKind, Restored, restore_each
-from scoreinv.tasks.settings import (
-    COLOUR_STEPS,
-    COLOUR_TEMPERATURE,
-    MEAN_DRAWS,
-    Colours,
-    ConditionalSampling,
-    Estimate,
-    GrayWeights,
-    Method,
-)
+from scoreinv.tasks.settings import Colours, ConditionalSampling, ResolvedSampling
 from scoreinv.tasks.tensors import RunningSpread, spread, to_arrays, to_tensor
 
 _LONGEST = 4
@@ -130,8 +123,8 @@ def colorize_picture(
     check_colour(prior)
     # A network that was given luma by other weights knows another grey.
     conditional = prior.conditional and prior.gray_weights == colours.gray_weights
-    sampling = sampling.resolved(COLOUR_STEPS, conditional=conditional)
-    colours.check_with(sampling)
+    resolved = sampling.resolved(COLOUR_STEPS, conditional=conditional)
+    colours.check_with(resolved)
     if hints is not None:
         hints.check_size(picture.size, "the hints")
     weights = colours.gray_weights
@@ -140,14 +133,14 @@ def colorize_picture(
     if found == "tinted" and colours.remove_tint:
         picture = without_tint(picture, weights)
     kept = present if colours.keep_color and found == "coloured" else None
-    known = _known(picture, prior, sampling, weights, [kept, hints], noise_weights(picture) if noise is None else noise)
-    drawn, nfe = _draw_tempered(known, prior, sampling, colours.temperature, callback)
+    known = _known(picture, prior, resolved, weights, [kept, hints], noise_weights(picture) if noise is None else noise)
+    drawn, nfe = _draw_tempered(known, prior, resolved, colours.temperature, callback)
     if colours.saturation != 1:
         drawn = [_saturated(sample, known, colours.saturation) for sample in drawn]
     raised = partial(_raised, picture=picture, weights=weights, kept=kept, hints=hints)
     coloured = [raised(sample) for sample in drawn]
-    image = raised(np.mean(drawn, axis=0)) if sampling.estimate == "mean" else coloured[0]
-    return Colorized(image, coloured, _spread(drawn, picture), nfe, sampling.method, found)
+    image = raised(np.mean(drawn, axis=0)) if resolved.estimate == "mean" else coloured[0]
+    return Colorized(image, coloured, _spread(drawn, picture), nfe, resolved.method, found)
 
 
 def colorize_filled(
@@ -219,14 +212,15 @@ class _Known:
 def _known(
     picture: Picture,
     prior: ScorePrior,
-    sampling: ConditionalSampling,
+    sampling: ResolvedSampling,
     weights: GrayWeights,
     given: Iterable[KnownColours | None],
     noise: np.ndarray,
 ) -> _Known:
-    """What is known of a picture at its `work_size`; of colours that are given at a place, the last count."""
+    """What is known of a picture at its `work_size`; where several colours are given, the last count."""
     height, width = work_size(picture.size, tile_side(prior), prior.stride)
-    scale = prior.luma_scale if sampling.method == "conditioned" else 1
+    looking = check_conditional(prior) if sampling.method == "conditioned" else None
+    scale = 1 if looking is None else looking.luma_scale
     fine = None
     if scale > 1 and picture.height >= scale * height and picture.width >= scale * width:
         fine = luma(picture.resized_rgb(scale * height, scale * width), weights)
@@ -234,9 +228,9 @@ def _known(
     else:
         grey = luma(picture.resized_rgb(height, width), weights)
     features = None
-    if sampling.method == "conditioned" and prior.encoder is not None:
-        seen = luma(picture.resized_rgb(*prior.seen_size(height, width)), weights)
-        features = prior.look(to_tensor([seen[..., None]], prior.device))
+    if looking is not None and looking.encoder is not None:
+        seen = luma(picture.resized_rgb(*looking.seen_size(height, width)), weights)
+        features = looking.look(to_tensor([seen[..., None]], prior.device))
     rgb, hinted = np.repeat(grey[..., None], 3, axis=2), np.zeros(grey.shape, dtype=bool)
     for colours in given:
         if colours is not None:
@@ -249,7 +243,7 @@ def _known(
 def _draw_tempered(
     known: _Known,
     prior: ScorePrior,
-    sampling: ConditionalSampling,
+    sampling: ResolvedSampling,
     temperature: float | None,
     callback: TaskCallback | None,
 ) -> tuple[list[np.ndarray], int]:
@@ -263,7 +257,7 @@ def _draw_tempered(
 
 
 def _draw(
-    known: _Known, prior: ScorePrior, sampling: ConditionalSampling, callback: TaskCallback | None
+    known: _Known, prior: ScorePrior, sampling: ResolvedSampling, callback: TaskCallback | None
 ) -> tuple[list[np.ndarray], int]:
     """Samples HxWx3 with what is known, or the posterior mean, and the evaluations of each."""
     height, width, _ = known.rgb.shape
@@ -301,7 +295,7 @@ def _draw(
 
 
 def _saturated(rgb: np.ndarray, known: _Known, factor: float) -> np.ndarray:
-    """Colours whose chroma is multiplied by a factor, but where it is known."""
+    """Colours with their chroma multiplied by a factor, except where it is known."""
     grey = known.grey[..., None]
     return np.where(known.hinted[..., None], rgb, grey + factor * (rgb - grey))
 

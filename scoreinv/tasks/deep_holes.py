@@ -16,6 +16,7 @@ from torch import Tensor
 
 from scoreinv.conditional.guess import block_means
 from scoreinv.guidance import Conditioned, Exemplars, Tiled
+from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.memory import PIXELS_AT_ONCE
 from scoreinv.operators import mask
 from scoreinv.prior import ScorePrior
@@ -24,7 +25,7 @@ from scoreinv.sdes import VE, as_time
 from scoreinv.tasks.drawing import draw
 from scoreinv.tasks.models import start_time, tile_side
 from scoreinv.tasks.progress import Share, TaskCallback, for_sampler
-from scoreinv.tasks.settings import ConditionalSampling
+from scoreinv.tasks.settings import ResolvedSampling
 from scoreinv.tasks.tensors import finite
 
 _NETWORK_START = 0.75
@@ -41,7 +42,7 @@ _FINER_STEPS = 4
 
 
 def draw_in_scales(
-    sampling: ConditionalSampling,
+    sampling: ResolvedSampling,
     prior: ScorePrior,
     values: Tensor,
     observed: Tensor,
@@ -67,25 +68,29 @@ def draw_in_scales(
     if Exemplars.enough(scales[-1][1]):
         return continue_surroundings(scales, noise, callback), 0
     share = Share(callback, sum(known.numel() for _, known in scales))
-    drawn, nfe = None, 0
-    for scale in reversed(range(halvings + 1)):
+
+    def given(scale: int, coarse: Tensor | None) -> tuple[Conditioned, Tiled]:
         values, observed = scales[scale]
         share.begin(observed.numel())
         operator = mask(observed)
         y = operator(prior.to_model(values))
-        given = Conditioned(prior, operator, y, None if drawn is None else prior.to_model(drawn))
+        condition = Conditioned(
+            check_conditional(prior), operator, y, None if coarse is None else prior.to_model(coarse)
+        )
         tile = tile_side(prior)
-        condition = Tiled(given, tile, tile // 8, PIXELS_AT_ONCE, (observed == 0).any(0)[0])
-        if drawn is None:
-            drawn, steps = draw(sampling, condition, prior, values, noise(scale), share)
-        else:
-            time, stream = start_time(prior, _NETWORK_START), noise(scale)
-            z = stream.normal(values.shape)
-            start = None if time is None else State(prior.sde.perturb(given.smooth(), as_time(time), z), time)
-            sampler = Multistep(stochasticity=1.0, steps=_NETWORK_STEPS)
-            result = sampler.sample(condition, tuple(z.shape), noise=stream, callback=for_sampler(share), start=start)
-            drawn, steps = prior.to_image(finite(result.x0)), int(result.nfe[0])
-        nfe += steps
+        return condition, Tiled(condition, tile, tile // 8, PIXELS_AT_ONCE, (observed == 0).any(0)[0])
+
+    _, tiled = given(halvings, None)
+    drawn, nfe = draw(sampling, tiled, prior, scales[halvings][0], noise(halvings), share)
+    for scale in reversed(range(halvings)):
+        condition, tiled = given(scale, drawn)
+        time, stream = start_time(prior, _NETWORK_START), noise(scale)
+        z = stream.normal(scales[scale][0].shape)
+        start = None if time is None else State(prior.sde.perturb(condition.smooth(), as_time(time), z), time)
+        sampler = Multistep(stochasticity=1.0, steps=_NETWORK_STEPS)
+        result = sampler.sample(tiled, tuple(z.shape), noise=stream, callback=for_sampler(share), start=start)
+        drawn = prior.to_image(finite(result.x0))
+        nfe += int(result.nfe[0])
     return drawn, nfe
 
 

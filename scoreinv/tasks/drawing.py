@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
+from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.guidance.orientations import UPRIGHT, Orientation
 from scoreinv.memory import PIXELS_AT_ONCE
 from scoreinv.operators import ObservedComponents
@@ -14,12 +15,12 @@ from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, Multistep, NoiseS
 from scoreinv.sdes import DDPM, VE, VP, as_time
 from scoreinv.tasks.models import start_time, tile_side
 from scoreinv.tasks.progress import TaskCallback, for_sampler, tell
-from scoreinv.tasks.settings import ConditionalSampling
+from scoreinv.tasks.settings import ResolvedSampling
 from scoreinv.tasks.tensors import finite
 
 
 def conditioned(
-    sampling: ConditionalSampling,
+    sampling: ResolvedSampling,
     prior: ScorePrior,
     operator: ObservedComponents,
     y: Tensor,
@@ -44,12 +45,12 @@ def conditioned(
     tile = window_side(sampling, prior)
     if sampling.method == "conditioned":
         turned = orientations if sampling.is_posterior_mean else UPRIGHT
-        given = Conditioned(prior, operator, y, fine=fine, features=features, orientations=turned)
+        given = Conditioned(check_conditional(prior), operator, y, fine=fine, features=features, orientations=turned)
         return Tiled(given, tile, overlap, PIXELS_AT_ONCE, needed)
     return ConstrainedPC(Tiled(prior, tile, overlap, PIXELS_AT_ONCE, needed), operator, y)
 
 
-def window_side(sampling: ConditionalSampling, prior: ScorePrior) -> int:
+def window_side(sampling: ResolvedSampling, prior: ScorePrior) -> int:
     """Side of the windows that a picture is drawn through: the training size, twice that for the posterior mean.
 
     A mean takes few evaluations, and gains by seeing more: 0.7 dB in boxes of 48 pixels, none in small holes.
@@ -58,7 +59,7 @@ def window_side(sampling: ConditionalSampling, prior: ScorePrior) -> int:
 
 
 def draw(
-    sampling: ConditionalSampling,
+    sampling: ResolvedSampling,
     condition: Prior,
     prior: ScorePrior,
     guess: Tensor,
@@ -79,8 +80,9 @@ def draw(
             x0 = condition.finish(condition.denoise(noise.normal(guess.shape) * prior.sde.prior_std, 1.0))
         tell(callback, 1.0)
         return prior.to_image(finite(x0)), condition.evaluations_per_noise
+    state = None
     if sampling.method == "conditioned":
-        sampler, state = Multistep(stochasticity=1.0, steps=sampling.steps), None
+        sampler: Multistep | PC = Multistep(stochasticity=1.0, steps=sampling.steps)
     else:
         sampler = constrained_pc(prior, sampling.steps, sampling.corrector_steps, sampling.snr)
         state = _start(sampling, prior, guess, noise)
@@ -101,7 +103,7 @@ def constrained_pc(prior: ScorePrior, steps: int, corrector_steps: int = 1, snr:
     )
 
 
-def _start(sampling: ConditionalSampling, prior: ScorePrior, guess: Tensor, noise: NoiseStream) -> State | None:
+def _start(sampling: ResolvedSampling, prior: ScorePrior, guess: Tensor, noise: NoiseStream) -> State | None:
     time = start_time(prior, sampling.level(prior.sde.steps))
     if time is None:
         return None

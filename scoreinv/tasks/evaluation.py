@@ -23,7 +23,7 @@ from scoreinv.tasks.tensors import to_tensor
 
 _BATCH = 64
 _ROWS = 1024
-"""Of the kernel's matrix at once: that of 50,000 pictures would take 20 GB."""
+"""Rows of the kernel's matrix that are computed at once: the whole of 50,000 pictures would take 20 GB."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,15 @@ def evaluate(generated: Seen, real: Seen, classes: Sequence[str]) -> Evaluation:
 
 @torch.no_grad()
 def look_at(pictures: Iterable[tuple[str, Picture]], classifier: NoiseClassifier) -> Seen:
-    """What the classifier sees in pictures of its own size and their mirror images, of each the mean; given with names.
+    """What the classifier sees in pictures of its own size: the mean of what it sees in each and its mirror image.
+
+    pictures: each with its name, for errors.
 
     Raises InputError naming a picture of another size, and when there are none.
     """
-    features, labels, batch = [], [], []
+    features: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
+    batch: list[np.ndarray] = []
 
     def take() -> None:
         x = to_tensor(batch, next(classifier.parameters()).device)
@@ -95,7 +99,7 @@ def look_at(pictures: Iterable[tuple[str, Picture]], classifier: NoiseClassifier
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Between the Gaussians of two sets of features (N, D) and (M, D), at least 0."""
+    """The distance between the Gaussians of two sets of features (N, D) and (M, D), at least 0."""
     _check(a, b)
     gap = a.mean(0) - b.mean(0)
     first, second = (np.atleast_2d(np.cov(features, rowvar=False)) for features in (a, b))
@@ -107,7 +111,7 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Unbiased estimate between two sets of features (N, D) and (M, D); it may be slightly negative."""
+    """The unbiased estimate of the distance of two sets of features (N, D) and (M, D); it may be slightly negative."""
     _check(a, b)
 
     def total(x: np.ndarray, y: np.ndarray) -> float:

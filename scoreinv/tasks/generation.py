@@ -6,12 +6,13 @@ from numbers import Integral
 
 import numpy as np
 
-from scoreinv.checks import check_callback, check_number, check_whole, shown
+from scoreinv.checks import check_callback, check_whole, shown
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import InputError, SettingError
 from scoreinv.guidance import ClassifierGuidance, Clipped
 from scoreinv.guidance.classifier import Classifier
 from scoreinv.memory import PIXELS_AT_ONCE
+from scoreinv.options import GUIDANCE, SAMPLER_STEPS, SEED, Corrector, Predictor, Sampler
 from scoreinv.prior import Prior, RecommendedSampler, ScorePrior
 from scoreinv.samplers import (
     DDIM,
@@ -30,17 +31,16 @@ from scoreinv.samplers import (
     karras_times,
 )
 from scoreinv.samplers import Sampler as Solver
+from scoreinv.samplers.predictors import Predictor as PredictorStep
 from scoreinv.sdes import DDPM, VE
 from scoreinv.tasks.models import check_model
 from scoreinv.tasks.progress import Share, TaskCallback, for_sampler
 from scoreinv.tasks.results import Drawn
-from scoreinv.tasks.settings import MAX_GUIDANCE, MAX_SEED, Corrector, Predictor, Sampler, SamplerSettings
+from scoreinv.tasks.settings import SamplerSettings
 from scoreinv.tasks.tensors import finite, to_arrays
 
-STEPS = {"multistep": 25, "heun": 18, "ddim": 50}
-"""Times of the grid; of heun as in its paper for CIFAR-10."""
 _LONGEST_NUMBER = 10
-"""Digits of a class; Python does not read thousands of them."""
+"""Most digits of a class's number; Python does not read thousands of them."""
 
 
 def generate(
@@ -65,45 +65,55 @@ def generate(
 ) -> Drawn[np.ndarray]:
     """Draw `count` pictures of the model's own size; picture i of a seed is the same whatever the count.
 
-    Arguments:
-        sampler, steps, predictor, corrector, corrector_steps, snr, rtol, churn, eta: see `SamplerSettings`; what is not
-            given is as recommended with the model, else the paper's for its SDE (`recommended`), and by default the
-            sampler is `default_sampler`. Steps of `pc` are else 1000, those of the others as in `STEPS`.
-        classifier, label, guidance: see `ClassifierGuidance`; a label by name or number, see `class_index`. No guidance
-            given is what is recommended with a `NoiseClassifier`, 1 with others.
-        first: number of the first picture: 3 and 4 are the first two of `first=3`.
-        callback: told of progress; may stop the work.
+        result = scoreinv.generate(scoreinv.load("cifar10"), 16, seed=0)
+        result.images
 
-    Raises InputError for settings that are not such, Cancelled when the callback stopped, and ScoreinvError when the
-    model gives values that are not finite.
+    Arguments:
+        sampler, steps, predictor, corrector, corrector_steps, snr, rtol, churn, eta: see `SamplerSettings`. What is not
+            given is recommended with the model, or else the paper's for its SDE (`recommended`); by default the sampler
+            is `default_sampler`. Steps of `pc` are else 1000, those of the others as in `SAMPLER_STEPS`.
+        classifier, label, guidance: see `ClassifierGuidance`. The label is a name or number (`class_index`); guidance
+            is by default what is recommended with a `NoiseClassifier`, and 1 with others.
+        first: number of the first picture: 3 and 4 are the first two of `first=3`.
+        callback: called with the share of the work that is done; stops the work by returning False.
+
+    Raises:
+        InputError: a wrong setting, or settings that do not go together.
+        Cancelled: the callback stopped the work.
+        ScoreinvError: the model gave values that are not finite.
     """
     settings = SamplerSettings(sampler, steps, predictor, corrector, corrector_steps, snr, rtol, churn, eta)
     check_model(prior)
     check_whole("count", count, 1)
-    check_whole("seed", seed, 0, MAX_SEED)
+    SEED.check("seed", seed)
     check_whole("first", first)
     check_callback(callback)
+    target = _guided(prior, classifier, label, guidance)
+    solver = make_sampler(prior, settings)
+    if isinstance(solver, PC) and recommended(prior).clip:
+        target = Clipped(target)
+    return draw_pictures(prior, target, solver, count, seed, first, callback)
+
+
+def _guided(prior: ScorePrior, classifier: Classifier | None, label: int | str | None, guidance: float | None) -> Prior:
+    """The prior of a class; InputError where classifier, label and guidance do not go together."""
     if (classifier is None) != (label is None):
         raise InputError("a class needs a classifier and a label")
     if classifier is not None and not callable(classifier):
         raise SettingError("classifier", f"must be one as scoreinv.load_classifier gives it, not {shown(classifier)}")
     if guidance is not None:
-        check_number("guidance", guidance, 0, MAX_GUIDANCE)
+        GUIDANCE.check("guidance", guidance)
+    if classifier is None or label is None:
+        return prior
     if isinstance(classifier, NoiseClassifier):
         _check_match(classifier, prior)
-        label = class_index(classifier, label)
-        guidance = classifier.guidance if guidance is None else guidance
-    elif isinstance(label, str):
+        index = class_index(classifier, label)
+        scale = classifier.guidance if guidance is None else guidance
+        return ClassifierGuidance(prior, classifier, index, scale)
+    if isinstance(label, str):
         raise InputError(f"a class by its name, {label!r}, needs a classifier that has names (`NoiseClassifier`)")
-    elif label is not None:
-        check_whole("label", label)
-    solver = make_sampler(prior, settings)
-    target: Prior = prior
-    if classifier is not None:
-        target = ClassifierGuidance(prior, classifier, label, 1.0 if guidance is None else guidance)
-    if isinstance(solver, PC) and recommended(prior).clip:
-        target = Clipped(target)
-    return draw_pictures(prior, target, solver, count, seed, first, callback)
+    check_whole("label", label)
+    return ClassifierGuidance(prior, classifier, label, 1.0 if guidance is None else guidance)
 
 
 def draw_pictures(
@@ -115,9 +125,10 @@ def draw_pictures(
     first: int = 0,
     callback: TaskCallback | None = None,
 ) -> Drawn[np.ndarray]:
-    """`count` draws by any sampler from `target`, the prior or what it is wrapped in, as many at once as memory allows.
+    """Draw `count` pictures by any sampler from `target`, the prior or a wrapper of it; memory bounds how many at once.
 
-    Raises Cancelled when the callback stopped, and ScoreinvError when the model gives values that are not finite.
+    Raises Cancelled when the callback stopped the work, and ScoreinvError when the model gives values that are not
+    finite.
     """
     side = prior.image_size
     at_once = max(1, PIXELS_AT_ONCE // side**2)
@@ -135,7 +146,7 @@ def draw_pictures(
 
 
 def class_index(classifier: NoiseClassifier, name: str | int) -> int:
-    """The label of a class by its name, or by its number from 0; InputError with the names when there is none such."""
+    """The label of a class, given its name or its number from 0; InputError, with all names, where there is none."""
     if name in classifier.classes:
         return classifier.classes.index(name)
     number = int(name) if isinstance(name, str) and name.isdecimal() and len(name) < _LONGEST_NUMBER else name
@@ -156,17 +167,17 @@ def _check_match(classifier: NoiseClassifier, prior: ScorePrior) -> None:
 
 
 def default_sampler(prior: ScorePrior) -> Sampler:
-    """`pc` for a model that was published with settings of it, else the fast one."""
+    """The default sampler: `pc` for a model that was published with settings of it, else `multistep`."""
     return "multistep" if prior.sampler is None else "pc"
 
 
 def make_sampler(prior: ScorePrior, settings: SamplerSettings) -> Solver:
-    """The sampler that is asked for, with what is recommended for the prior where nothing is."""
+    """The sampler that is asked for; settings that are not given are those recommended for the prior."""
     name = settings.asked or default_sampler(prior)
     if name == "ode":
         return ODE() if settings.rtol is None else ODE(settings.rtol, settings.rtol)
-    if name in STEPS:
-        return _fast_sampler(name, STEPS[name] if settings.steps is None else settings.steps, settings)
+    if name in SAMPLER_STEPS:
+        return _fast_sampler(name, SAMPLER_STEPS[name] if settings.steps is None else settings.steps, settings)
     known = recommended(prior)
     wanted = settings.snr is not None or settings.corrector_steps or settings.predictor == "none"
     corrector = settings.corrector or ("langevin" if wanted else known.corrector)
@@ -198,7 +209,7 @@ def recommended(prior: ScorePrior) -> RecommendedSampler:
     return RecommendedSampler("ancestral" if isinstance(prior.sde, DDPM) else "euler_maruyama")
 
 
-_PREDICTORS = {
+_PREDICTORS: dict[Predictor, PredictorStep] = {
     "reverse_diffusion": ReverseDiffusion(),
     "euler_maruyama": EulerMaruyama(),
     "ancestral": Ancestral(),

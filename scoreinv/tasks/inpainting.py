@@ -9,6 +9,7 @@ whatever the picture's size, and the fill alone is written: known pixels are bit
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -29,6 +30,7 @@ from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.imaging.regions import Region, common, crop, regions_to_fill, together
 from scoreinv.memory import PIXELS_AT_ONCE
 from scoreinv.operators import mask as mask_operator
+from scoreinv.options import FILL_STEPS, Estimate, Method
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.tasks.deep_holes import draw_in_scales
@@ -36,7 +38,7 @@ from scoreinv.tasks.drawing import conditioned, draw, window_side
 from scoreinv.tasks.models import check_colour, check_model
 from scoreinv.tasks.progress import Share, TaskCallback
 from scoreinv.tasks.results import Restored, restore_each
-from scoreinv.tasks.settings import FILL_STEPS, ConditionalSampling, Estimate, Method
+from scoreinv.tasks.settings import ConditionalSampling, ResolvedSampling
 from scoreinv.tasks.tensors import spread, to_arrays, to_tensor
 
 
@@ -56,14 +58,19 @@ def inpaint(
 ) -> Restored:
     """Fill the holes of a picture.
 
+        result = scoreinv.inpaint(image, mask, prior=scoreinv.load("photo"), samples=4, seed=0)
+        result.image, result.samples, result.std
+
     Arguments:
         image: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor (B)xCxHxW in [0, 1].
         mask: of the picture's size; true, or above `mask_threshold` of its range, is a hole.
         method, steps, samples, seed, estimate, start: see `ConditionalSampling`.
-        callback: told of progress; may stop the work.
+        callback: called with the share of the work that is done; stops the work by returning False.
 
-    Raises InputError for pictures, masks or settings that are not such, Cancelled when the callback stopped, and
-    ScoreinvError when the model gives values that are not finite.
+    Raises:
+        InputError: a wrong picture, mask or setting.
+        Cancelled: the callback stopped the work.
+        ScoreinvError: the model gave values that are not finite.
     """
     sampling = ConditionalSampling(method, steps, start, samples, seed, estimate)
     check_model(prior)
@@ -91,17 +98,13 @@ def inpaint_picture(
     Where all that is known is grey, the fill is its luma, whatever the file's mode.
     """
     check_colour(prior)
-    sampling = sampling.resolved(FILL_STEPS, conditional=prior.conditional)
-    if sampling.method == "conditioned":
+    resolved = sampling.resolved(FILL_STEPS, conditional=prior.conditional)
+    if resolved.method == "conditioned":
         check_conditional(prior)  # also where no region comes to ask it
-    regions = regions_to_fill(
-        hole,
-        window_side(sampling, prior),
-        prior.stride,
-        deep=sampling.method == "conditioned" and not sampling.is_posterior_mean,
-    )
+    deep = resolved.method == "conditioned" and not resolved.is_posterior_mean
+    regions = regions_to_fill(hole, window_side(resolved, prior), prior.stride, deep=deep)
     grey = is_gray(picture.pixels[~hole][None], STRAY_CHROMA)
-    filling = _Filling(picture, hole.copy(), grey, prior, sampling)
+    filling = _Filling(picture, hole.copy(), grey, prior, resolved)
     share = Share(callback, sum(region.hole.size for region in regions))
     for group in together(regions, PIXELS_AT_ONCE):
         share.begin(sum(region.hole.size for region in group))
@@ -118,7 +121,7 @@ class _Filling:
     """
 
     def __init__(
-        self, picture: Picture, unknown: np.ndarray, grey: bool, prior: ScorePrior, sampling: ConditionalSampling
+        self, picture: Picture, unknown: np.ndarray, grey: bool, prior: ScorePrior, sampling: ResolvedSampling
     ) -> None:
         self.picture = picture
         self.unknown = unknown
@@ -151,11 +154,13 @@ class _Filling:
     def _draw(
         self, rows: list[tuple[int, Region]], holes: list[np.ndarray], callback: TaskCallback
     ) -> list[np.ndarray]:
-        """The colours of the box of each row, a region in one sample; holes: all that is unknown in each box."""
+        """The colours of the box of each row (a region in one sample); `holes` are all unknown pixels of each box."""
         prior, sampling = self.prior, self.sampling
         values = to_tensor([self._known(sample, region.box) for sample, region in rows], prior.device)
         observed = torch.from_numpy(np.stack([observed_from_hole(hole) for hole in holes]))[:, None].to(prior.device)
-        keys = [(sampling.seed, sampling.first + sample, *region.box[:2]) for sample, region in rows]
+        keys: list[tuple[int, ...]] = [
+            (sampling.seed, sampling.first + sample, *region.box[:2]) for sample, region in rows
+        ]
         noise = partial(_noise, keys, prior.device)
         region = rows[0][1]
         halvings = min(region.halvings, int(math.log2(max(1, min(region.hole.shape) // prior.stride))))
@@ -194,7 +199,7 @@ class _Filling:
         return Restored(image, filled, _spread(self.picture.size, self.fills), self.nfe, self.sampling.method)
 
 
-def _noise(keys: list[tuple[int, ...]], device: torch.device, scale: int) -> NoiseStream:
+def _noise(keys: Sequence[tuple[int, ...]], device: torch.device, scale: int) -> NoiseStream:
     """The noise of each row at a scale, 0 the picture's own."""
     return NoiseStream.keyed([(*key, scale) for key in keys] if scale else keys, device)
 

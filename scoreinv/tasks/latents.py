@@ -43,12 +43,14 @@ def interpolate(
         a, b: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor CxHxW in [0, 1], of one
             size whose sides are multiples of the model's stride.
         temperature: the codes are multiplied by it before they are decoded, see `samplers.ode.decode`.
-        steps: of a fixed grid, four evaluations each, 16 being good; None for adaptive RK45.
+        steps: steps of a fixed grid, four evaluations each; 16 are good. None for adaptive RK45.
         rtol: tolerance of RK45, relative and absolute.
-        callback: told of progress; may stop the work.
+        callback: called with the share of the work that is done; stops the work by returning False.
 
-    Raises InputError for pictures or settings that are not such, Cancelled when the callback stopped, and ScoreinvError
-    when the model gives values that are not finite.
+    Raises:
+        InputError: a wrong picture or setting.
+        Cancelled: the callback stopped the work.
+        ScoreinvError: the model gave values that are not finite.
     """
     first, form = pictures_from_api(a)
     second, _ = pictures_from_api(b)

@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from scoreinv.checkpoints.memory import gradient_bytes
-from scoreinv.checks import check_whole
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.picture import Picture
 from scoreinv.likelihood import bits_per_dim
@@ -21,12 +18,11 @@ from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.tasks.models import check_model, check_sides
 from scoreinv.tasks.progress import Share, TaskCallback, for_sampler
-from scoreinv.tasks.settings import MAX_REPEATS, MAX_SEED
+from scoreinv.tasks.settings import LikelihoodSettings
 from scoreinv.tasks.tensors import fingerprint, to_tensor
 
-Probe = Literal["rademacher", "gaussian"]
-
 _DEQUANTISATION, _PROBE = 0, 1
+_DEFAULT = LikelihoodSettings()
 
 
 @dataclass(frozen=True)
@@ -35,7 +31,7 @@ class PictureDensity:
 
     Attributes:
         bits_per_dim: mean over the repeats.
-        standard_error: of that mean, from the spread of the repeats; None for one.
+        standard_error: standard error of that mean, from the spread of the repeats; None for one repeat.
         nfe: evaluations of the network, in all repeats.
     """
 
@@ -44,53 +40,27 @@ class PictureDensity:
     nfe: int
 
 
-def picture_bits_per_dim(
-    picture: Picture,
-    prior: ScorePrior,
-    *,
-    repeats: int = 1,
-    steps: int | None = None,
-    rtol: float = 1e-5,
-    probe: Probe = "rademacher",
-    seed: int = 0,
-    callback: TaskCallback | None = None,
-) -> PictureDensity:
-    """`pictures_bits_per_dim` of one picture."""
-    (density,) = pictures_bits_per_dim(
-        [picture], prior, repeats=repeats, steps=steps, rtol=rtol, probe=probe, seed=seed, callback=callback
-    )
-    return density
-
-
 def pictures_bits_per_dim(
     pictures: Sequence[Picture],
     prior: ScorePrior,
-    *,
-    repeats: int = 1,
-    steps: int | None = None,
-    rtol: float = 1e-5,
-    probe: Probe = "rademacher",
-    seed: int = 0,
+    settings: LikelihoodSettings = _DEFAULT,
     callback: TaskCallback | None = None,
 ) -> list[PictureDensity]:
     """Bits per dimension of pictures of levels k, uniformly dequantised to (k + u) / 256, without their alpha.
 
-    The result of a picture does not depend on the others: its draws are by the seed and its own pixels, so that the
-    errors of different pictures are independent, and the standard error of their mean is the spread's.
+    The result of a picture does not depend on the others: its draws follow from the seed and its own pixels. So the
+    errors of different pictures are independent, and the standard error of their mean is that of their spread.
 
     Arguments:
-        pictures: of one size.
-        repeats: draws of u and of the probe that are averaged; each is unbiased.
-        steps: of a fixed grid, four evaluations each; None for adaptive RK45.
-        rtol: tolerance of RK45, relative and absolute.
-        probe: of the trace estimate.
+        pictures: pictures of one size.
+        callback: called with the share of the work that is done; stops the work by returning False.
 
-    Raises InputError for pictures of several sizes or one that `check_picture` refuses, fewer than one repeat or
-    step, and a size that does not fit in memory; ScoreinvError when the likelihood is not finite.
+    Raises:
+        InputError: pictures of several sizes, one that `check_picture` refuses, or a size that does not fit in memory.
+        Cancelled: the callback stopped the work.
+        ScoreinvError: the likelihood is not finite.
     """
     check_model(prior)
-    check_whole("repeats", repeats, 1, MAX_REPEATS)
-    check_whole("seed", seed, 0, MAX_SEED)
     if len({picture.size for picture in pictures}) != 1:
         raise InputError("pictures that are evaluated together must have one size")
     for picture in pictures:
@@ -99,37 +69,43 @@ def pictures_bits_per_dim(
     colours = [picture.rgb() for picture in pictures]
     fingerprints = [fingerprint(rgb) for rgb in colours]
     levels = to_tensor([np.rint(rgb * 255) for rgb in colours], prior.device)[:, : prior.channels]
-    draws = [(item, repeat) for item in range(len(pictures)) for repeat in range(repeats)]
+    draws = [(item, repeat) for item in range(len(pictures)) for repeat in range(settings.repeats)]
     at_once = pictures_at_once(pictures[0].size)
     share = Share(callback, len(draws))
     bits, nfe = [], []
     for first in range(0, len(draws), at_once):
         some = draws[first : first + at_once]
         share.begin(len(some))
-        keys = [(seed, repeat, fingerprints[item]) for item, repeat in some]
+        keys = [(settings.seed, repeat, fingerprints[item]) for item, repeat in some]
         u = np.stack([_dequantisation(key, levels.shape[1:]) for key in keys])
         x = prior.to_model((levels[[item for item, _ in some]] + torch.from_numpy(u).to(levels)) / 256)
         noise = NoiseStream.keyed([(*key, _PROBE) for key in keys], prior.device)
         result = bits_per_dim(
-            prior, x, probe=_draw_probe(probe, x, noise), steps=steps, rtol=rtol, atol=rtol, callback=for_sampler(share)
+            prior,
+            x,
+            probe=noise.rademacher(x.shape) if settings.probe == "rademacher" else noise.normal(x.shape),
+            steps=settings.steps,
+            rtol=settings.rtol,
+            atol=settings.rtol,
+            callback=for_sampler(share),
         )
         bits += result.bits_per_dim.tolist()
         nfe += result.nfe.tolist()
     if not np.isfinite(bits).all():
         raise ScoreinvError("the likelihood is not finite: the model's weights are damaged")
-    each = range(0, len(draws), repeats)
-    return [_density(bits[i : i + repeats], nfe[i : i + repeats]) for i in each]
+    each = range(0, len(draws), settings.repeats)
+    return [_density(bits[i : i + settings.repeats], nfe[i : i + settings.repeats]) for i in each]
 
 
 def check_picture(picture: Picture, prior: ScorePrior) -> None:
-    """Raise InputError for a picture that is not of 8 bits, or whose sides are no multiples of the model's stride."""
+    """Raise InputError for a picture without 8 bits, or whose sides are not multiples of the model's stride."""
     if picture.pixels.dtype != np.uint8:
         raise InputError("likelihood in bits per dimension is defined for 8-bit pictures: convert the picture first")
     check_sides(picture, prior)
 
 
 def _check_memory(size: tuple[int, int], prior: ScorePrior) -> None:
-    """Raise InputError when a picture of a size (height, width) that is evaluated alone does not fit in the memory."""
+    """Raise InputError when a single picture of a size (height, width) does not fit in memory."""
     height, width = size
     if prior.device.type != "cpu" or height * width <= PIXELS_AT_ONCE:
         return
@@ -143,7 +119,7 @@ def pictures_at_once(size: tuple[int, int]) -> int:
 
 
 def standard_error(values: Sequence[float]) -> float | None:
-    """Of the mean of the values; None for one."""
+    """The standard error of the mean of the values; None for one value."""
     return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
 
 
@@ -153,11 +129,3 @@ def _density(bits: list[float], nfe: list[int]) -> PictureDensity:
 
 def _dequantisation(key: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
     return np.random.default_rng([*key, _DEQUANTISATION]).random(shape, np.float32)
-
-
-def _draw_probe(kind: Probe, x: Tensor, noise: NoiseStream) -> Tensor:
-    if kind == "rademacher":
-        return noise.rademacher(x.shape)
-    if kind == "gaussian":
-        return noise.normal(x.shape)
-    raise InputError(f"unknown probe {kind!r}: choose rademacher or gaussian")

@@ -26,13 +26,14 @@ from scoreinv.guidance.orientations import ALL
 from scoreinv.imaging.picture import Picture
 from scoreinv.memory import PIXELS_AT_ONCE
 from scoreinv.operators import LinearOperator, crop
+from scoreinv.options import DENOISING_STEPS, GREY_LEVELS
 from scoreinv.prior import Prior, PriorWrapper, ScorePrior
 from scoreinv.samplers import DDRM, HalfQuadratic, Multistep, NoiseStream, Sampler, State
 from scoreinv.sdes import as_time, broadcast, time_at
 from scoreinv.tasks.drawing import constrained_pc
 from scoreinv.tasks.models import noise_range, start_time, tile_side
 from scoreinv.tasks.progress import Share, TaskCallback, for_sampler, tell
-from scoreinv.tasks.restoration_settings import DENOISING_STEPS, GREY_LEVELS, RestorationSampling
+from scoreinv.tasks.restoration_settings import ResolvedRestoration, RestorationSampling
 from scoreinv.tasks.results import Restored
 from scoreinv.tasks.tensors import RunningSpread, finite, to_arrays
 
@@ -47,11 +48,11 @@ _LAST_LEVEL = 0.02
 _MEAN_STRENGTH = 0.15
 """The denoiser's strength there: with the paper's 0.23 pictures blurred and noisy err by 0.2 dB more."""
 _SPLITTING_STRENGTH = 0.25
-"""Of DiffPIR: with the paper's 1 samples of blurred photographs err by 0.7 dB more."""
+"""Strength of the denoiser in DiffPIR: with the paper's 1 samples of blurred photographs err by 0.7 dB more."""
 _PICTURE_STD = 0.25
 """Standard deviation of the values of photographs in [0, 1]."""
 _LEAST_DPS_NOISE = 0.02
-"""Of an exact observation, for DPS, which needs some."""
+"""Noise that DPS assumes in an exact observation: it needs some."""
 
 Finish = Callable[[np.ndarray], Picture]
 """Makes the result of colours HxWx3 in [0, 1]."""
@@ -64,10 +65,10 @@ class Problem:
     Attributes:
         operator: A.
         y: (1, 3, h, w), of pictures in [0, 1].
-        noise_std: of the noise in y, at least 0.
-        grey: the channels of y are the same, and so is their noise; the picture is grey.
-        guess: (1, 3, H, W) in [0, 1], smooth, of which some detail and noise is wrong; None: nothing is known.
-        part: of the picture that is asked for; None: all of it.
+        noise_std: standard deviation of the noise in y, at least 0.
+        grey: whether the channels of y, and their noise, are the same: the picture is grey.
+        guess: (1, 3, H, W) in [0, 1], smooth; some of its detail and noise is wrong. None: nothing is known.
+        part: the part of the picture that is asked for; None: all of it.
     """
 
     operator: LinearOperator
@@ -83,22 +84,22 @@ def restore(
 ) -> Restored:
     """Samples, or an estimate of the mean, of the picture given the observation.
 
-    Raises InputError where method, operator and noise do not go together, Cancelled when the callback stopped, and
-    ScoreinvError when the model gives values that are not finite.
+    Raises InputError where method, operator and noise do not go together, Cancelled when the callback stopped the work,
+    and ScoreinvError when the model gives values that are not finite.
     """
-    sampling = sampling.resolved(guessed=problem.guess is not None)
+    resolved = sampling.resolved(guessed=problem.guess is not None)
     problem = _in_model_range(problem, prior)
-    condition, sampler = _method(problem, prior, sampling)
+    condition, sampler = _method(problem, prior, resolved)
     shape = tuple(problem.operator.adjoint(problem.y).shape[1:])
 
-    def draw(noise: NoiseStream, told: TaskCallback) -> tuple[Tensor, int]:
+    def draw(noise: NoiseStream, share: TaskCallback) -> tuple[Tensor, int]:
         batch = (len(noise), *shape)
-        start = _start(problem, prior, sampling, condition.release, noise, batch)
-        result = sampler.sample(condition, batch, noise=noise, callback=for_sampler(told), start=start)
+        start = _start(problem, prior, resolved, condition.release, noise, batch)
+        result = sampler.sample(condition, batch, noise=noise, callback=for_sampler(share), start=start)
         x0 = result.x0 if problem.part is None else crop(result.x0, problem.part)
         return x0, int(result.nfe[0])
 
-    return _gathered(draw, shape, problem.grey, prior, sampling, finish, callback)
+    return _gathered(draw, shape, problem.grey, prior, resolved, finish, callback)
 
 
 def denoise(
@@ -111,13 +112,13 @@ def denoise(
     *,
     grey: bool = False,
 ) -> Restored:
-    """The posterior mean of a picture with white noise by one evaluation, or samples by the reverse process from there.
+    """The posterior mean of a picture with white noise, by one evaluation, or samples, by the reverse process.
 
     Args:
         y: (1, 3, H, W), of pictures in [0, 1].
-        noise_std: of its noise, in the range of `noise_range`.
-        sampling: of no method. The mean takes an evaluation in each of its orientations.
-        grey: the channels of y are the same, and so is their noise.
+        noise_std: standard deviation of its noise, in `noise_range`.
+        sampling: its method does not count. The mean takes an evaluation in each of its orientations.
+        grey: whether the channels of y, and their noise, are the same.
     """
     time = _denoising_time(prior, white_level(noise_std, grey=grey))
     y = prior.to_model(y.to(prior.device))
@@ -125,10 +126,10 @@ def denoise(
     tile = tile_side(prior) * (2 if sampling.is_direct_mean else 1)
     steps = DENOISING_STEPS if sampling.steps is None else sampling.steps
 
-    def draw(noise: NoiseStream, told: TaskCallback) -> tuple[Tensor, int]:
+    def draw(noise: NoiseStream, share: TaskCallback) -> tuple[Tensor, int]:
         if sampling.is_direct_mean:
             with torch.no_grad():
-                watched = _Watched(prior, told, sampling.orientations * y[0, 0].numel() * (8 / 7) ** 2)
+                watched = _Watched(prior, share, sampling.orientations * y[0, 0].numel() * (8 / 7) ** 2)
                 averaged = Averaged(watched, ALL[: sampling.orientations])
                 x0 = Tiled(averaged, tile, tile // 8, PIXELS_AT_ONCE).denoise(alpha * y, time)
                 return x0, sampling.orientations
@@ -138,16 +139,17 @@ def denoise(
             x = x + sigma * (z - z.mean(1, keepdim=True))
         tiled = Tiled(prior, tile, tile // 8, PIXELS_AT_ONCE)
         sampler = Multistep(stochasticity=1.0, steps=steps)
-        result = sampler.sample(tiled, tuple(x.shape), noise=noise, callback=for_sampler(told), start=State(x, time))
+        result = sampler.sample(tiled, tuple(x.shape), noise=noise, callback=for_sampler(share), start=State(x, time))
         return result.x0, int(result.nfe[0])
 
     return _gathered(draw, tuple(y.shape[1:]), grey, prior, sampling, finish, callback)
 
 
 def white_level(noise_std: float, *, grey: bool) -> float:
-    """The level of white noise in colours that hides as much as noise that is, for grey, the same in the channels.
+    """The level of white noise in colours that hides as much as this noise, which for grey is the same in all channels.
 
-    Such noise has sqrt(3) times the standard deviation along the grey axis of colours, and none across.
+    Noise that is the same in the channels has sqrt(3) times the standard deviation along the grey axis of colours, and
+    none across.
     """
     return noise_std * math.sqrt(3) if grey else noise_std
 
@@ -160,7 +162,8 @@ def _denoising_time(prior: ScorePrior, noise_std: float) -> float:
             f"noise of {noise_std * GREY_LEVELS:.3g} grey levels of 255 is out of the model's range, from "
             f"{least * GREY_LEVELS:.2g} to {largest * GREY_LEVELS:.4g}"
         )
-    return start_time(prior, noise_std)
+    time = start_time(prior, noise_std)
+    return 1.0 if time is None else time
 
 
 def _gathered(
@@ -204,8 +207,8 @@ def _in_model_range(problem: Problem, prior: ScorePrior) -> Problem:
     return replace(problem, y=black + (high - low) * y, noise_std=noise)
 
 
-def _method(problem: Problem, prior: ScorePrior, sampling: RestorationSampling) -> tuple[Prior, Sampler]:
-    """What is sampled, and how; the observation in the model's range."""
+def _method(problem: Problem, prior: ScorePrior, sampling: ResolvedRestoration) -> tuple[Prior, Sampler]:
+    """What is sampled, and by which sampler; the observation is in the model's range."""
     operator, y, noise = problem.operator, problem.y, problem.noise_std
     method, scale = sampling.method, prior.data_range[1] - prior.data_range[0]
     tile = tile_side(prior) * (2 if method == "dpir" else 1)
@@ -248,7 +251,7 @@ def _is_local(operator: LinearOperator, tile: int) -> bool:
 def _start(
     problem: Problem,
     prior: ScorePrior,
-    sampling: RestorationSampling,
+    sampling: ResolvedRestoration,
     release: float,
     noise: NoiseStream,
     shape: tuple[int, ...],
@@ -263,18 +266,18 @@ def _start(
     if guess is None:
         return None
     level = max(_GUESS_LEVEL, problem.noise_std / (prior.data_range[1] - prior.data_range[0]))
-    time = start_time(prior, level)
-    if time is None or release > 1:
+    begin = start_time(prior, level)
+    if begin is None or release > 1:
         return None
-    time = max(time, release)
+    begin = max(begin, release)
     picture = prior.to_model(guess.to(prior.device)).expand(shape)
-    return State(prior.sde.perturb(picture, as_time(time), noise.normal(shape)), time)
+    return State(prior.sde.perturb(picture, as_time(begin), noise.normal(shape)), begin)
 
 
 def _falling(problem: Problem, prior: ScorePrior, steps: int) -> tuple[float, ...]:
-    """Times of half-quadratic splitting, evenly in the logarithm of the noise level."""
+    """Times of half-quadratic splitting, evenly spaced in the logarithm of the noise level."""
     scale = prior.data_range[1] - prior.data_range[0]
-    ends = prior.sde.noise_to_signal(as_time([prior.sde.sampling_end, 1.0]))
+    ends = prior.sde.noise_to_signal(torch.tensor([prior.sde.sampling_end, 1.0], dtype=torch.float64))
     last = max(float(ends[0]), scale * _LAST_LEVEL, problem.noise_std / 2)
     first = scale * (_BLIND_LEVEL if problem.guess is None else _MEAN_LEVEL)
     first = min(max(first, 2 * last), float(ends[1]))
@@ -283,7 +286,7 @@ def _falling(problem: Problem, prior: ScorePrior, steps: int) -> tuple[float, ..
 
 
 class _Watched(PriorWrapper):
-    """A prior that tells how many pixels it has seen; for unconditional ones, which are the same in every window."""
+    """A prior that reports how many pixels it has seen; for unconditional ones, which are the same in every window."""
 
     def __init__(self, prior: Prior, callback: TaskCallback, pixels: float) -> None:
         super().__init__(prior)

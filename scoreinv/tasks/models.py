@@ -1,4 +1,4 @@
-"""What a task asks of a model: its kind, its window, the times at which it knows a level of noise."""
+"""What a task asks of a model: its kind, the size of its windows, the times of its noise levels."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from scoreinv.checks import shown
 from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging.picture import Picture
 from scoreinv.prior import ScorePrior
-from scoreinv.sdes import as_time, time_at
+from scoreinv.sdes import time_at
 
 
 def check_model(prior: object) -> None:
-    """Raise SettingError unless it is a model."""
+    """Raise SettingError unless the prior is a model."""
     if not isinstance(prior, ScorePrior):
         raise SettingError("prior", f"must be a model as scoreinv.load gives it, not {shown(prior)}")
 
 
 def check_colour(prior: ScorePrior) -> None:
-    """Raise InputError unless the model is one of colour pictures."""
+    """Raise InputError unless the model is for colour pictures."""
     if prior.channels != 3:
         raise InputError(f"this task needs a model of colour pictures, not of {prior.channels} channels")
 
@@ -55,5 +55,5 @@ def start_time(prior: ScorePrior, level: float) -> float | None:
 def noise_range(prior: ScorePrior) -> tuple[float, float]:
     """The least and the largest standard deviation of noise that the prior knows, for pictures in [0, 1]."""
     low, high = prior.data_range
-    ends = prior.sde.noise_to_signal(as_time([prior.sde.sampling_end, 1.0])) / (high - low)
+    ends = prior.sde.noise_to_signal(torch.tensor([prior.sde.sampling_end, 1.0], dtype=torch.float64)) / (high - low)
     return float(ends[0]), float(ends[1])

@@ -1,4 +1,4 @@
-"""Pictures restored from what was observed of all of them: noisy, blurred, reduced, projected.
+"""Whole pictures restored from an observation: noisy, blurred, reduced, projected.
 
 Any linear inverse problem by `solve`; photographs by `denoise_picture`, `upscale_picture` and `deblur_picture`.
 """
@@ -20,16 +20,16 @@ from scoreinv.imaging.colour import STRAY_CHROMA
 from scoreinv.imaging.enlarge import enlarged
 from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.operators import LinearOperator, downsampling, pad_observation, photographed, valid_blur
+from scoreinv.options import Downsampling, Estimate, RestorationMethod
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.linear import Problem, denoise, restore, white_level
 from scoreinv.tasks.models import check_colour, check_model, noise_range
 from scoreinv.tasks.progress import TaskCallback
-from scoreinv.tasks.restoration_settings import Downsampling, RestorationMethod, RestorationSampling
+from scoreinv.tasks.restoration_settings import RestorationSampling
 from scoreinv.tasks.results import Restored, restore_each
-from scoreinv.tasks.settings import Estimate
 
 LEAST_NOISE = 0.3 / 255
-"""What rounding to 8 bits leaves in a photograph: one without any noise could not be told from one without blur."""
+"""Noise that rounding to 8 bits leaves in a photograph: no photograph has less."""
 
 _BLUR_ITERATIONS = 20
 _STRIP = 256
@@ -62,10 +62,12 @@ def solve(
         noise_std: standard deviation of the white noise in y, in [0, 1] units.
         method, steps, samples, seed, estimate, orientations: see `RestorationSampling`. Where A loses
             nothing (an orthogonal one) the posterior of noise alone is sampled exactly, unless a method is asked for.
-        callback: told of progress; may stop the work.
+        callback: called with the share of the work that is done; stops the work by returning False.
 
-    Raises InputError for observations or settings that are not such, or do not go together, Cancelled when the callback
-    stopped, and ScoreinvError when the model gives values that are not finite.
+    Raises:
+        InputError: a wrong observation or setting, or settings that do not go together.
+        Cancelled: the callback stopped the work.
+        ScoreinvError: the model gave values that are not finite.
     """
     sampling = RestorationSampling(method, steps, samples, seed, estimate, orientations=orientations)
     check_model(prior)
@@ -112,7 +114,7 @@ def has_noise(picture: Picture, noise_std: float, prior: ScorePrior) -> bool:
 
 
 def unchanged(picture: Picture, sampling: RestorationSampling) -> Restored:
-    """A photograph without noise as it would come from `denoise_picture`: itself."""
+    """The result for a photograph that is left as it is, in the form of `denoise_picture`."""
     several = sampling.samples > 1
     std = np.zeros(picture.size, dtype=np.float32) if several else None
     return Restored(picture, [picture] * sampling.samples, std, 0, "exact")
@@ -127,7 +129,7 @@ def upscale_picture(
     sampling: RestorationSampling,
     callback: TaskCallback | None = None,
 ) -> Restored:
-    """A photograph `factor` times as large, which reduced by `kind` is the one that is given; gives a `Picture`.
+    """A photograph `factor` times as large; reduced by `kind` it is the given one again. Returns a `Picture`.
 
     Args:
         noise_std: of the photograph's noise, in [0, 1] units; 0: it is kept exactly.
@@ -196,7 +198,7 @@ def _written(picture: Picture, rgb: np.ndarray) -> Picture:
 
 
 def _observations(y: Any) -> tuple[list[Tensor], np.dtype, Form]:
-    """What a caller observed: (1, C, h, w) of each, of pictures in [0, 1]; the type of the results, and their form."""
+    """The observations of a caller, (1, C, h, w) each, for pictures in [0, 1]; the results' type, and their form."""
     if is_tensor(y):
         if y.ndim not in (3, 4) or y.shape[-3] not in (1, 3) or not y.is_floating_point():
             raise InputError(f"an observation is a floating-point (B)xCxHxW of 1 or 3 channels, not {tuple(y.shape)}")
@@ -215,8 +217,8 @@ def _observations(y: Any) -> tuple[list[Tensor], np.dtype, Form]:
     if pictures[0].has_alpha:
         raise InputError("an observation has 1 or 3 channels, and this one has alpha too: leave it out")
     rgb = pictures[0].rgb()
-    values = rgb[..., :1] if pictures[0].is_grey_mode else rgb
-    return [torch.from_numpy(values).permute(2, 0, 1)[None].contiguous()], pictures[0].pixels.dtype, form
+    channels = rgb[..., :1] if pictures[0].is_grey_mode else rgb
+    return [torch.from_numpy(channels).permute(2, 0, 1)[None].contiguous()], pictures[0].pixels.dtype, form
 
 
 def _check_finite(y: Tensor) -> None:
@@ -237,7 +239,7 @@ def _check_shape(operator: LinearOperator, y: Tensor) -> None:
 
 
 def _three_channels(y: Tensor) -> tuple[Tensor, bool]:
-    """One channel as three alike; and whether it was one."""
+    """An observation with three channels, and whether they are one channel repeated."""
     return (y.expand(-1, 3, -1, -1).contiguous(), True) if y.shape[1] == 1 else (y, False)
 
 

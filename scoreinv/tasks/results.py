@@ -7,9 +7,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Generic, Literal, TypeVar
 
 from scoreinv.imaging.arrays import Form
+from scoreinv.options import Method, RestorationMethod
 from scoreinv.tasks.progress import Share, TaskCallback
-from scoreinv.tasks.restoration_settings import RestorationMethod
-from scoreinv.tasks.settings import Method
 
 PictureKind = TypeVar("PictureKind")
 Images = TypeVar("Images")

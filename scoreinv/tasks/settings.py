@@ -1,117 +1,157 @@
-"""How a picture is drawn given what is known of it. Imports no torch, so that settings are checked before it loads."""
+"""How pictures are drawn, coloured and judged. Imports no torch, so that settings are checked before it loads.
+
+The words beside a field are also its help on the command line, where it has an option there.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from dataclasses import dataclass, fields
+from typing import Annotated, get_args
 
-from scoreinv.checks import check_choice, check_flag, check_number, check_positive, check_whole
+from scoreinv.checks import check_choice, check_flag, check_number, check_positive, shown
 from scoreinv.errors import SettingError
+from scoreinv.options import (
+    CHURN,
+    COLOUR_STEPS,
+    CORRECTOR_STEPS,
+    ETA,
+    FILL_STEPS,
+    GUESS_START,
+    ODE_RTOL,
+    REPEATS,
+    RTOL,
+    SAMPLER_STEPS,
+    SAMPLES,
+    SEED,
+    SNR,
+    STEPS,
+    Corrector,
+    Estimate,
+    GrayWeights,
+    Method,
+    Predictor,
+    Probe,
+    Sampler,
+    Setting,
+    check_settings,
+)
 
-Method = Literal["conditioned", "pc"]
-Estimate = Literal["sample", "mean"]
-GrayWeights = Literal["rec601", "average", "rec709"]
-Sampler = Literal["pc", "ode", "multistep", "heun", "ddim"]
-Predictor = Literal[
-    "reverse_diffusion", "euler_maruyama", "ancestral", "ancestral_posterior", "probability_flow", "none"
-]
-Corrector = Literal["langevin", "annealed_langevin", "none"]
 
-MAX_STEPS = 1_000_000
-"""A thousand times the paper's. Bounds of what can be asked for are those of memory and of patience."""
-MAX_SAMPLES = 1000
-MAX_REPEATS = 10_000
-MAX_CORRECTOR_STEPS = 1000
-MAX_SNR = 10.0
-MAX_GUIDANCE = 1e6
-MIN_RTOL, MAX_RTOL = 1e-12, 0.1
-MAX_CHURN = 1e6
-"""Far above the steps there are, and a step adds no more noise than there is."""
-MAX_SEED = 2**63 - 1
-
-GUESS_START = 0.5
-"""Noise level at which a short run of `pc` begins: twice the spread of a picture's values, which drowns the guess."""
-
-FILL_STEPS: dict[Method, int] = {"conditioned": 10, "pc": 30}
-"""Times of the grid of each method for holes. With 10 the detail of fills by `photo` is nearest to the photographs':
-1.0 to 1.1 of it, with 25 1.2; and 30 of `pc` differ little from more."""
-COLOUR_STEPS: dict[Method, int] = {"conditioned": 15, "pc": 30}
-"""The same for colours: with 10 those of `scene` are off by 1.7 dB more."""
-MEAN_DRAWS = 4
-"""Noises that the posterior mean of colours is averaged over: what is left of it in the input tints a single one."""
-COLOUR_TEMPERATURE = 0.5
-"""What is left of the deviation of drawn colours from the posterior mean. At 1 those of `scene` have patches of odd
-colours and err more than the grey picture, at 0.5 less, with five sixths of the colourfulness that 0.7 has."""
+def _read_level(text: str) -> float:
+    """A noise level from the command line."""
+    if text == "prior":
+        return math.inf
+    try:
+        level = float(text)
+    except ValueError:
+        level = math.nan
+    if not math.isfinite(level):
+        raise SettingError("start", f"must be a noise level such as 1, or prior, not {shown(text)}")
+    return level
 
 
 @dataclass(frozen=True)
 class ConditionalSampling:
     """How a picture is drawn given what is known of it.
 
+    `conditioned` uses a multistep solver of the reverse SDE; `pc` is constrained predictor-corrector sampling (Song et
+    al. 2021, appendix I.2 and I.3), and 1000 steps of it are the paper's. Deep holes of `conditioned` are continued out
+    of the picture itself and take no steps (`tasks.deep_holes`).
+
     Attributes:
-        method: `conditioned`, by a network that is given what is known, and a multistep solver of the reverse SDE;
-            `pc`, constrained predictor-corrector sampling with any prior (Song et al. 2021, appendix I.2 and I.3).
-            None: `conditioned` for a model that was trained for it, else `pc`.
-        steps: times of the grid; None: as measured to be enough. 1000 is the paper's of `pc`. Deep
-            holes of `conditioned` are continued out of the picture itself and take none (`tasks.deep_holes`).
-        start: of `pc`, noise level at which sampling begins, a standard deviation for pictures in [0, 1]: a smooth
-            guess with that much noise; `math.inf` is the SDE's prior, as in the paper. None: `GUESS_START`, or the
-            prior when there are as many steps as the SDE has itself (1000).
-        samples: pictures to draw.
-        seed: of the noise; each sample and place has its own stream. Of colours each picture has, and samples 2 k and
-            2 k + 1 are a pair of opposite noise.
-        estimate: `sample`, or `mean`: the average of the samples; for one sample of `conditioned` the posterior mean
-            itself, one evaluation of the network in each orientation (of colours, for each of `MEAN_DRAWS` noises).
-        corrector_steps, snr: of the Langevin corrector of `pc`, whose step follows the noise level: norms over a region
-            that is mostly known would tie it to how the region was cut.
+        start: the noise level is a standard deviation, for pictures in [0, 1]; `math.inf` is the SDE's prior.
+        estimate: for one sample of `conditioned` the mean is that of the posterior, by one evaluation of the network in
+            each orientation (of colours, for each of `MEAN_DRAWS` noises).
+        seed: seed of the noise; each sample and place has its own stream. In colours each picture has its own, and
+            samples 2 k and 2 k + 1 are a pair of opposite noise.
+        corrector_steps, snr: settings of the Langevin corrector of `pc`, whose step follows the noise level: norms over
+            a region that is mostly known would tie it to how the region was cut.
         first: number of the first sample: samples 3 and 4 are the first two of `first=3`.
     """
 
-    method: Method | None = None
-    steps: int | None = None
-    start: float | None = None
-    samples: int = 1
+    method: Annotated[
+        Method | None,
+        Setting(
+            "conditioned: a network given what is known; pc: constrained predictor-corrector, with any model. "
+            "(default: what the model was trained for)"
+        ),
+    ] = None
+    steps: Annotated[
+        int | None,
+        Setting(
+            "Sampler steps; 1000 is the paper's of pc. "
+            f"(default: {FILL_STEPS['conditioned']} for holes, {COLOUR_STEPS['conditioned']} for colours; "
+            f"pc {FILL_STEPS['pc']})",
+            STEPS,
+        ),
+    ] = None
+    start: Annotated[
+        float | None,
+        Setting(
+            "Takes pc: noise level to begin at, from a smooth guess; prior: from pure noise, as in the paper. "
+            f"(default: {GUESS_START:g}, and prior from 1000 steps)",
+            metavar="LEVEL",
+            read=_read_level,
+        ),
+    ] = None
+    samples: Annotated[int, Setting("Draw this many: NAME.1.png, NAME.2.png, ...", SAMPLES)] = 1
     seed: int = 0
-    estimate: Estimate = "sample"
+    estimate: Annotated[
+        Estimate,
+        Setting(
+            "sample: each a possible picture; mean: the average of the samples, or for one sample of conditioned the "
+            "posterior mean at once."
+        ),
+    ] = "sample"
     corrector_steps: int = 1
     snr: float = 0.16
     first: int = 0
 
     def __post_init__(self) -> None:
-        if self.method is not None:
-            check_choice("method", self.method, get_args(Method))
-        check_choice("estimate", self.estimate, get_args(Estimate))
-        if self.steps is not None:
-            check_whole("steps", self.steps, 1, MAX_STEPS)
+        check_settings(self)
         if self.start is not None:
             if not (isinstance(self.start, float) and self.start == math.inf):
                 check_positive("start", self.start)
             if self.method == "conditioned":
                 raise SettingError("start", "does not go with conditioned: a starting level belongs to the method pc")
-        check_whole("samples", self.samples, 1, MAX_SAMPLES)
-        check_whole("seed", self.seed, 0, MAX_SEED)
+        SEED.check("seed", self.seed)
         if self.estimate == "mean" and self.samples == 1 and self.method == "pc":
             raise SettingError("estimate", "mean of pc is that of several samples: ask for 4 or more of them")
 
-    def resolved(self, steps: dict[Method, int], *, conditional: bool) -> ConditionalSampling:
-        """With method and steps decided, for a model that takes observations or not; InputError where they clash.
+    @property
+    def results(self) -> int:
+        """How many pictures are asked for: all samples, or the one mean."""
+        return self.samples if self.estimate == "sample" else 1
+
+    def resolved(self, steps: dict[Method, int], *, conditional: bool) -> ResolvedSampling:
+        """The same with method and steps decided, for a model that takes observations (`conditional`) or not.
 
         steps: of each method, where none are asked for.
         """
-        method = self.method or ("conditioned" if conditional and self.start is None else "pc")
-        return replace(self, method=method, steps=steps[method] if self.steps is None else self.steps)
-
-    @property
-    def is_posterior_mean(self) -> bool:
-        """Whether one evaluation of the network, in each orientation of the picture, is the answer."""
-        return self.method == "conditioned" and self.estimate == "mean" and self.samples == 1
+        method: Method = self.method or ("conditioned" if conditional and self.start is None else "pc")
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        decided = {"method": method, "steps": steps[method] if self.steps is None else self.steps}
+        return ResolvedSampling(**(given | decided))
 
     def level(self, full: int) -> float:
         """The noise level at which `pc` begins, where the SDE's own grid has `full` steps."""
         if self.start is not None:
             return self.start
-        return GUESS_START if self.steps < full else math.inf
+        return math.inf if self.steps is not None and self.steps >= full else GUESS_START
+
+
+@dataclass(frozen=True)
+class ResolvedSampling(ConditionalSampling):
+    """How a picture is drawn, with method and steps decided."""
+
+    method: Method = "pc"
+    steps: int = FILL_STEPS["pc"]
+
+    @property
+    def is_posterior_mean(self) -> bool:
+        """Whether one evaluation of the network, in each orientation of the picture, is the answer."""
+        return self.method == "conditioned" and self.estimate == "mean" and self.samples == 1
 
 
 @dataclass(frozen=True)
@@ -141,8 +181,8 @@ class Colours:
         check_flag("keep_color", self.keep_color)
         check_flag("remove_tint", self.remove_tint)
 
-    def check_with(self, sampling: ConditionalSampling) -> None:
-        """Raise SettingError for a temperature where the sampling, with its method decided, has none."""
+    def check_with(self, sampling: ResolvedSampling) -> None:
+        """Raise SettingError for a temperature where the sampling has none."""
         if self.temperature is None:
             return
         if sampling.method == "pc":
@@ -158,49 +198,64 @@ class Colours:
 class SamplerSettings:
     """How new pictures are drawn; what is None is as recommended with the model, else the paper's for its SDE.
 
-    Attributes:
-        sampler: `pc`, predictor-corrector; `ode`, adaptive probability flow; `multistep`, DPM-Solver++; `heun`, EDM's;
-            `ddim`. None: the one that a setting is given of, else the model's.
-        steps: times of the grid, of all but `ode`.
-        predictor: of `pc` (Song et al. 2021, appendix E to G); `none` leaves the work to the corrector.
-        corrector: of `pc`; steps of `langevin` follow the norms of score and noise, those of `annealed_langevin` the
-            noise level. None: `langevin` where its steps or its snr are given, or no predictor.
-        corrector_steps: of the corrector at each time; None for 1.
-        snr: signal-to-noise ratio of the corrector.
-        rtol: tolerance of `ode`, relative and absolute; None for 1e-5.
-        churn: noise that `heun` adds in all (Karras et al. 2022, S_churn); None for 0, the probability flow.
-        eta: share of the noise of ancestral sampling that `ddim` adds, from 0 to 1; None for 0.
+    The sampler is then `pc` where a setting of it is given, `ode`, `heun` or `ddim` where its own is, else the model's;
+    the corrector is `langevin` where its steps or its snr are given, or no predictor. Predictors and correctors are
+    those of Song et al. 2021, appendix D to G. Steps of `langevin` follow the norms of score and noise, those of
+    `annealed_langevin` the noise level.
     """
 
-    sampler: Sampler | None = None
-    steps: int | None = None
-    predictor: Predictor | None = None
-    corrector: Corrector | None = None
-    corrector_steps: int | None = None
-    snr: float | None = None
-    rtol: float | None = None
-    churn: float | None = None
-    eta: float | None = None
+    sampler: Annotated[
+        Sampler | None,
+        Setting(
+            "pc: predictor-corrector, the paper's; ode: adaptive probability flow; multistep: DPM-Solver++, fast; "
+            "heun: EDM's; ddim. "
+            "(default: pc where settings were published with the model, else multistep)"
+        ),
+    ] = None
+    steps: Annotated[
+        int | None,
+        Setting(
+            "Steps of pc (default: as recommended with the model, else 1000), "
+            + " and ".join(f"{name} (default: {steps})" for name, steps in SAMPLER_STEPS.items())
+            + ".",
+            STEPS,
+        ),
+    ] = None
+    predictor: Annotated[
+        Predictor | None,
+        Setting(
+            "How pc goes on in time; none leaves all to the corrector. "
+            "(default: as recommended with the model, else the paper's for its SDE)"
+        ),
+    ] = None
+    corrector: Annotated[
+        Corrector | None,
+        Setting(
+            "How pc corrects: by steps that follow the norms of score and noise, or (annealed) the noise level. "
+            "(default: as recommended with the model, else langevin for VE and none for others)"
+        ),
+    ] = None
+    corrector_steps: Annotated[
+        int | None, Setting("Steps of the corrector at each time. (default: 1)", CORRECTOR_STEPS)
+    ] = None
+    snr: Annotated[
+        float | None,
+        Setting(
+            "Signal-to-noise ratio of the corrector's steps. (default: as recommended with the model, else 0.16)", SNR
+        ),
+    ] = None
+    rtol: Annotated[float | None, Setting("Tolerance of ode, relative and absolute. (default: 1e-5)", RTOL)] = None
+
+    churn: Annotated[
+        float | None,
+        Setting(
+            "Noise that heun adds in all, to forget its errors; about as much as it has steps. (default: 0)", CHURN
+        ),
+    ] = None
+    eta: Annotated[float | None, Setting("Noise that ddim adds: 1 is ancestral sampling. (default: 0)", ETA)] = None
 
     def __post_init__(self) -> None:
-        if self.sampler is not None:
-            check_choice("sampler", self.sampler, get_args(Sampler))
-        if self.steps is not None:
-            check_whole("steps", self.steps, 1, MAX_STEPS)
-        if self.predictor is not None:
-            check_choice("predictor", self.predictor, get_args(Predictor))
-        if self.corrector is not None:
-            check_choice("corrector", self.corrector, get_args(Corrector))
-        if self.corrector_steps is not None:
-            check_whole("corrector_steps", self.corrector_steps, 0, MAX_CORRECTOR_STEPS)
-        if self.snr is not None:
-            check_positive("snr", self.snr, MAX_SNR)
-        if self.rtol is not None:
-            check_number("rtol", self.rtol, MIN_RTOL, MAX_RTOL)
-        if self.churn is not None:
-            check_number("churn", self.churn, 0, MAX_CHURN)
-        if self.eta is not None:
-            check_number("eta", self.eta, 0, 1)
+        check_settings(self)
         self._check_together()
 
     def _check_together(self) -> None:
@@ -231,3 +286,30 @@ class SamplerSettings:
 
 _OWNERS: dict[str, Sampler] = {"rtol": "ode", "churn": "heun", "eta": "ddim"}
 """Settings that one sampler has."""
+
+
+@dataclass(frozen=True)
+class LikelihoodSettings:
+    """How the likelihood of pictures is estimated.
+
+    Attributes:
+        repeats: draws of the dequantisation and the probe that are averaged; each is unbiased.
+        steps: steps of a fixed grid, four evaluations each; None for adaptive RK45.
+        rtol: tolerance of RK45, relative and absolute.
+        probe: distribution of the random vectors of the trace estimate.
+        seed: seed of the dequantisation and the probes.
+    """
+
+    repeats: int = 1
+    steps: int | None = None
+    rtol: float = ODE_RTOL
+    probe: Probe = "rademacher"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        REPEATS.check("repeats", self.repeats)
+        if self.steps is not None:
+            STEPS.check("steps", self.steps)
+        RTOL.check("rtol", self.rtol)
+        check_choice("probe", self.probe, get_args(Probe))
+        SEED.check("seed", self.seed)

@@ -22,7 +22,7 @@ def to_arrays(batch: Tensor) -> list[np.ndarray]:
 
 
 def fingerprint(values: np.ndarray) -> int:
-    """A number of 64 bits that a picture's draws are keyed by, so that those of different pictures are independent."""
+    """A 64-bit number that keys the draws of a picture, so that those of different pictures are independent."""
     return int.from_bytes(hashlib.blake2b(values.tobytes(), digest_size=8).digest())
 
 
@@ -35,8 +35,8 @@ def finite(x: Tensor) -> Tensor:
     """x itself; ScoreinvError unless every value is finite."""
     if not x.isfinite().all():
         raise ScoreinvError(
-            "the model gave values that are not finite: its weights are damaged, its precision is too low (--precision "
-            "float32), or the guidance is too strong"
+            "the model gave values that are not finite: its weights are damaged, its precision is too low (take "
+            "`torch.float32`), or the guidance is too strong"
         )
     return x
 

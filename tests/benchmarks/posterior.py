@@ -37,10 +37,10 @@ from scoreinv.errors import InputError
 from scoreinv.guidance import DDNM, DPS, MMPS, Conditioned, ConstrainedPC, DiffPIR, PiGDM
 from scoreinv.networks.embeddings import FourierEmbedding
 from scoreinv.operators import Blur, LinearOperator, ObservedComponents, downsampling, gray, mask
+from scoreinv.options import COLOUR_STEPS, FILL_STEPS
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import DDRM, PC, Ancestral, AnnealedLangevin, Multistep, NoCorrector, Sampler, resampling_times
 from scoreinv.sdes import VE
-from scoreinv.tasks.settings import COLOUR_STEPS, FILL_STEPS
 from scoreinv.training.config import DataConfig
 from scoreinv.training.ema import averaged
 from scoreinv.training.objectives import draw_times, per_image_loss_given

@@ -100,7 +100,7 @@ def test_formats_of_the_output(scoreinv, photo, mask, tmp_path):
 def test_a_quality_of_a_format_that_has_none(scoreinv, photo, mask, tmp_path):
     for words in (("-o", "a.tif"), ()):
         outcome = scoreinv("inpaint", photo, "--mask", mask, *words, "--quality", 80)
-        assert (outcome.code, "--quality is of jpg and webp" in outcome.err) == (2, True)
+        assert (outcome.code, "--quality applies only to jpg and webp" in outcome.err) == (2, True)
     assert scoreinv("inpaint", photo, "--mask", mask, "--format", "jpg", "--quality", 80).code == 0
     assert Image.open(tmp_path / "photo_inpainted.jpg").format == "JPEG"
     both = scoreinv("inpaint", photo, "--mask", mask, "-o", "a.tif", "--format", "jpg")

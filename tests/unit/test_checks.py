@@ -13,9 +13,9 @@ import scoreinv
 from scoreinv.checks import check_choice, check_flag, check_number, check_positive, check_whole, shown
 from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.operators import mask
+from scoreinv.options import SEED, STEPS
 from scoreinv.prior import ScorePrior
-from scoreinv.tasks.likelihood import picture_bits_per_dim
-from scoreinv.tasks.settings import MAX_SEED, MAX_STEPS
+from scoreinv.tasks.settings import LikelihoodSettings
 
 
 def test_numbers_of_every_kind_are_taken():
@@ -83,9 +83,9 @@ NOT_PRIORS = ("photo", None, 3, object(), torch.nn.Linear(1, 1))
 
 WRONG = [
     *(("prior", value) for value in NOT_PRIORS),
-    *(("steps", value) for value in (*NOT_WHOLE, 0, -1, MAX_STEPS + 1)),
+    *(("steps", value) for value in (*NOT_WHOLE, 0, -1, STEPS.most + 1)),
     *(("samples", value) for value in (*NOT_WHOLE, None, 0, -1, 10**9)),
-    *(("seed", value) for value in (*NOT_WHOLE, None, -1, MAX_SEED + 1, 10**5000)),
+    *(("seed", value) for value in (*NOT_WHOLE, None, -1, SEED.most + 1, 10**5000)),
     *(("estimate", value) for value in ("median", None, 1, ["mean"])),
     *(("method", value) for value in ("magic", 1, ["pc"])),
     *(("start", value) for value in ("prior", 0, -1, math.nan, -math.inf, [1], True)),
@@ -111,7 +111,7 @@ WRONG_DRAWS = [
     *(("prior", value) for value in NOT_PRIORS),
     *(("count", value) for value in (*NOT_WHOLE, None, 0, -1)),
     *(("sampler", value) for value in ("magic", 1, ["pc"])),
-    *(("steps", value) for value in (*NOT_WHOLE, 0, MAX_STEPS + 1)),
+    *(("steps", value) for value in (*NOT_WHOLE, 0, STEPS.most + 1)),
     *(("predictor", value) for value in ("euler", 1, ["none"])),
     *(("corrector", value) for value in ("annealed", 1)),
     *(("corrector_steps", value) for value in (*NOT_WHOLE, -1, 10**6)),
@@ -119,7 +119,7 @@ WRONG_DRAWS = [
     *(("rtol", value) for value in ("1e-5", 0, -1, math.nan, math.inf, 1)),
     *(("churn", value) for value in ("1", -1, math.nan, math.inf, 1e7)),
     *(("eta", value) for value in ("1", -0.1, math.nan, 1.1)),
-    *(("seed", value) for value in (*NOT_WHOLE, None, -1, MAX_SEED + 1)),
+    *(("seed", value) for value in (*NOT_WHOLE, None, -1, SEED.most + 1)),
     *(("first", value) for value in (*NOT_WHOLE, -1)),
     *(("callback", value) for value in (1, "print")),
 ]
@@ -231,10 +231,7 @@ def test_settings_that_do_not_go_together(settings, said, prior):
         scoreinv.generate(prior, 1, **settings)
 
 
-def test_repeats_have_a_bound(prior):
-    from scoreinv.imaging.picture import Picture
-
-    picture = Picture(np.zeros((32, 32), np.uint8))
+def test_repeats_have_a_bound():
     for repeats in (0, 10**9, "2", 1.5):
         with pytest.raises(SettingError, match="repeats must be"):
-            picture_bits_per_dim(picture, prior, repeats=repeats)
+            LikelihoodSettings(repeats=repeats)

@@ -26,13 +26,13 @@ from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
 from scoreinv.guidance.conditioned import GivenGuess
 from scoreinv.guidance.orientations import ALL, MIRRORED, UPRIGHT
 from scoreinv.operators import ObservedComponents, gray, mask
+from scoreinv.options import COLOUR_TEMPERATURE, MEAN_DRAWS
 from scoreinv.preconditioning import EDM
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import PC, Multistep, NoiseStream
 from scoreinv.sdes import SDE, VE, VP
 from scoreinv.tasks.colorization import colorize
 from scoreinv.tasks.inpainting import inpaint
-from scoreinv.tasks.settings import COLOUR_TEMPERATURE, MEAN_DRAWS
 from scoreinv.training import draws
 from scoreinv.training.config import (
     DataConfig,
@@ -287,7 +287,7 @@ def test_priors_without_observations_and_other_operators_are_refused() -> None:
     operator = holes()
     y = torch.zeros(2, 3, 16, 16)
     for prior in (plain, ConstrainedPC(conditional_prior(), operator, y), Tiled(conditional_prior(), 16, 4)):
-        with pytest.raises(InputError, match="--conditional"):
+        with pytest.raises(InputError, match="conditional_training"):
             Conditioned(prior, operator, y)
     with pytest.raises(InputError, match="rec601"):
         Conditioned(conditional_prior(), gray("average", 16, 16), y)

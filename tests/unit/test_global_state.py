@@ -20,7 +20,8 @@ from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.networks.wide_resnet import WideResNetConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VP
-from scoreinv.tasks.likelihood import picture_bits_per_dim
+from scoreinv.tasks.likelihood import pictures_bits_per_dim
+from scoreinv.tasks.settings import LikelihoodSettings
 
 DIFFUSERS = Path(__file__).parents[1] / "data" / "diffusers" / "ddpm"
 PRIOR = gaussian_colour_prior(torch.full((3,), 0.5), torch.eye(3) * 0.01)
@@ -55,7 +56,7 @@ CALLS: dict[str, Callable[[dict[str, Path]], object]] = {
     "colorize": lambda _: scoreinv.colorize(PICTURE, prior=PRIOR, steps=2),
     "generate": lambda _: scoreinv.generate(PRIOR, 1, steps=2),
     "bits_per_dim": lambda _: scoreinv.bits_per_dim(PRIOR, STATE, steps=2),
-    "of a picture": lambda _: picture_bits_per_dim(Picture(PICTURE), PRIOR, steps=2),
+    "of a picture": lambda _: pictures_bits_per_dim([Picture(PICTURE)], PRIOR, LikelihoodSettings(steps=2)),
     "encode": lambda _: scoreinv.encode(PRIOR, STATE, steps=2),
     "decode": lambda _: scoreinv.decode(PRIOR, STATE, steps=2),
     "interpolate": lambda _: scoreinv.interpolate(PRIOR, PICTURE, PICTURE[::-1], 2, steps=2),

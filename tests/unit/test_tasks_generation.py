@@ -17,9 +17,15 @@ from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.samplers import PC, Ancestral, EulerMaruyama, Langevin, NoiseStream, ReverseDiffusion
 from scoreinv.sdes import VE, VP
 from scoreinv.tasks.generation import class_index, default_sampler, generate
-from scoreinv.tasks.likelihood import picture_bits_per_dim, pictures_bits_per_dim
+from scoreinv.tasks.likelihood import PictureDensity, pictures_bits_per_dim
+from scoreinv.tasks.settings import LikelihoodSettings
 
 STD = 0.1
+
+
+def picture_bits_per_dim(picture: Picture, model: object, **settings: object) -> PictureDensity:
+    (density,) = pictures_bits_per_dim([picture], model, LikelihoodSettings(**settings))
+    return density
 
 
 def prior(sde):
@@ -146,7 +152,9 @@ def test_pictures_are_dequantised() -> None:
 
 def test_errors_of_different_pictures_are_independent():
     levels = np.random.default_rng(0).integers(60, 200, (24, 4, 4, 3)).astype(np.uint8)
-    densities = pictures_bits_per_dim(list(map(Picture, levels)), prior(VE(0.001, 20.0)), rtol=1e-3, probe="gaussian")
+    densities = pictures_bits_per_dim(
+        list(map(Picture, levels)), prior(VE(0.001, 20.0)), LikelihoodSettings(rtol=1e-3, probe="gaussian")
+    )
     errors = np.array([density.bits_per_dim for density in densities]) - [gaussian_bits(item) for item in levels]
     assert abs(errors.mean()) < 4 * errors.std() / math.sqrt(len(errors))  # as no shared draw would leave it
 
@@ -168,7 +176,9 @@ def test_pictures_together_are_as_alone(monkeypatch):
     monkeypatch.setattr("scoreinv.tasks.likelihood.PIXELS_AT_ONCE", 48)  # batches across pictures and repeats
     levels = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3)).astype(np.uint8)
     pictures = [Picture(item) for item in levels]
-    together = pictures_bits_per_dim(pictures, prior(VE()), repeats=2, steps=8)  # adaptive steps differ by rounding
+    together = pictures_bits_per_dim(
+        pictures, prior(VE()), LikelihoodSettings(repeats=2, steps=8)
+    )  # adaptive steps differ by rounding
     alone = [picture_bits_per_dim(picture, prior(VE()), repeats=2, steps=8) for picture in pictures]
     for one, other in zip(together, alone, strict=True):
         assert one.bits_per_dim == pytest.approx(other.bits_per_dim, abs=1e-4)

@@ -1,0 +1,88 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import typer
+
+from scoreinv.cli.outputs import Plan, check_quality, plan, refuse_inputs
+from scoreinv.options import STEPS
+
+OUTPUT = "Output"
+
+Format = Literal["png", "tif", "webp", "jpg"]
+"""Kind of file of a result."""
+
+ModelOption = Annotated[
+    str, typer.Option("--model", metavar="NAME|FILE", help="A bundled model, or with / or a suffix a model file.")
+]
+QualityOption = Annotated[
+    int | None,
+    typer.Option(
+        "--quality",
+        min=1,
+        max=100,
+        help="Quality of jpg and webp. (default: jpg 95, webp lossless)",
+        rich_help_panel=OUTPUT,
+    ),
+]
+FrameOption = Annotated[
+    int | None, typer.Option("--frame", min=0, help="Which of several frames to take; the first is 0.")
+]
+FixedStepsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--steps",
+        min=STEPS.least,
+        max=STEPS.most,
+        help="Solve the ODE in so many equal steps of four evaluations; 16 are good. (default: adaptive)",
+    ),
+]
+PhotosArgument = Annotated[
+    list[str], typer.Argument(metavar="PHOTO...", help="Photos or folders; - is stdin.", show_default=False)
+]
+
+
+@dataclass(frozen=True)
+class ResultOptions:
+    """Where results go.
+
+    Attributes:
+        kind: kind of file of results that `output` does not name; None for png.
+    """
+
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE|FOLDER",
+            help="Result; its suffix picks png, tif, webp or jpg; - is stdout. (default: beside the input; for - "
+            "stdout)",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None
+    kind: Annotated[
+        Format | None,
+        typer.Option(
+            "--format", help="Format of results whose names -o does not give. (default: png)", rich_help_panel=OUTPUT
+        ),
+    ] = None
+    quality: QualityOption = None
+
+    def plan(self, photos: list[str], suffix: str, count: int, inputs: Mapping[str, str | None]) -> Plan:
+        """The jobs of photos; InputError where a result cannot have its name or format, or replaces an input.
+
+        Arguments:
+            suffix: suffix of the results' names.
+            count: results of each photo.
+            inputs: what is read beside the photos, by what it is.
+        """
+        everything = plan(photos, self.output, suffix, self.kind)
+        check_quality([job.output for job in everything.jobs], self.quality)
+        for job in everything.jobs:
+            refuse_inputs("-o", job.outputs(count), inputs)
+        return everything

@@ -1,0 +1,147 @@
+"""What settings may be, each stated once: its choices, range and default, and the words that explain it.
+
+Settings are data classes (`tasks.settings`) whose fields are annotated with a `Setting`. By it they check themselves,
+and the command line makes options of them. Imports no torch, so that settings are checked before it loads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from scoreinv.checks import check_choice, check_flag, check_number, check_positive, check_whole
+
+Method = Literal["conditioned", "pc"]
+Estimate = Literal["sample", "mean"]
+GrayWeights = Literal["rec601", "average", "rec709"]
+Sampler = Literal["pc", "ode", "multistep", "heun", "ddim"]
+Predictor = Literal[
+    "reverse_diffusion", "euler_maruyama", "ancestral", "ancestral_posterior", "probability_flow", "none"
+]
+Corrector = Literal["langevin", "annealed_langevin", "none"]
+RestorationMethod = Literal["diffpir", "ddnm", "ddrm", "pigdm", "dps", "mmps", "pc", "dpir"]
+Downsampling = Literal["area", "bicubic"]
+Probe = Literal["rademacher", "gaussian"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+GUESS_START = 0.5
+"""Noise level at which a short run of `pc` begins: twice the spread of a picture's values, which drowns the guess."""
+FILL_STEPS: dict[Method, int] = {"conditioned": 10, "pc": 30}
+"""Times of the grid of each method for holes. With 10 the detail of fills by `photo` is nearest to the photographs':
+1.0 to 1.1 of it, with 25 1.2; and 30 of `pc` differ little from more."""
+COLOUR_STEPS: dict[Method, int] = {"conditioned": 15, "pc": 30}
+"""The same for colours: with 10 those of `scene` are off by 1.7 dB more."""
+MEAN_DRAWS = 4
+"""Noises that the posterior mean of colours is averaged over: what is left of it in the input tints a single one."""
+COLOUR_TEMPERATURE = 0.5
+"""What is left of the deviation of drawn colours from the posterior mean. At 1 those of `scene` have patches of odd
+colours and err more than the grey picture, at 0.5 less, with five sixths of the colourfulness that 0.7 has."""
+RESTORATION_STEPS: dict[RestorationMethod, int] = {
+    "diffpir": 8,
+    "ddnm": 8,
+    "ddrm": 12,
+    "pigdm": 12,
+    "dps": 60,
+    "mmps": 12,
+    "pc": 30,
+    "dpir": 10,
+}
+"""Times of the grid of each method where sampling begins at a guess of the picture."""
+FULL_STEPS = 3
+"""Times as many where it begins at the prior."""
+DENOISING_STEPS = 10
+"""Times of the grid for samples of a picture with noise alone."""
+SAMPLER_STEPS: dict[Sampler, int] = {"multistep": 25, "heun": 18, "ddim": 50}
+"""Times of the grid for new pictures; of `heun` as in its paper for CIFAR-10."""
+ODE_RTOL = 1e-5
+"""Tolerance of the adaptive solver, relative and absolute."""
+GREY_LEVELS = 255
+"""The command line gives levels of noise in these."""
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Whole numbers from `least` to `most`, both allowed."""
+
+    least: int
+    most: int
+
+    def check(self, setting: str, value: object) -> None:
+        """Raise SettingError unless the value is one of them."""
+        check_whole(setting, value, self.least, self.most)
+
+
+@dataclass(frozen=True)
+class Number:
+    """Numbers from `least` to `most`, both allowed; None for `least`: any above 0."""
+
+    least: float | None
+    most: float = math.inf
+
+    def check(self, setting: str, value: object) -> None:
+        """Raise SettingError unless the value is one of them."""
+        if self.least is None:
+            check_positive(setting, value, self.most)
+        else:
+            check_number(setting, value, self.least, self.most)
+
+
+# A thousand times the paper's, and the like: what can be asked for is bounded by memory and patience.
+STEPS = Whole(1, 1_000_000)
+SAMPLES = Whole(1, 1000)
+SEED = Whole(0, 2**63 - 1)
+REPEATS = Whole(1, 10_000)
+CORRECTOR_STEPS = Whole(0, 1000)
+SNR = Number(None, 10.0)
+GUIDANCE = Number(0.0, 1e6)
+RTOL = Number(1e-12, 0.1)
+CHURN = Number(0.0, 1e6)  # far above the steps there are, and a step adds no more noise than there is
+ETA = Number(0.0, 1.0)
+ORIENTATIONS = (1, 2, 4, 8)
+"""How many of the eight flips and turns of a picture an estimate can be averaged over."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is said of a field of settings, beside its type.
+
+    Attributes:
+        words: what it does, in one or two sentences.
+        range: of a number.
+        metavar: what stands for its value in the help of the command line.
+        read: makes the value of the text on the command line, where that is not a plain number or word.
+    """
+
+    words: str
+    range: Whole | Number | None = None
+    metavar: str | None = None
+    read: Callable[[str], Any] | None = None
+
+
+@cache
+def declared(kind: type[Any]) -> dict[str, tuple[Any, Setting]]:
+    """The fields of a class of settings that have a `Setting`: the type and setting of each."""
+    hints = get_type_hints(kind, include_extras=True)
+    found = {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Annotated}
+    return {name: (entries[0], entries[1]) for name, entries in found.items() if isinstance(entries[1], Setting)}
+
+
+def check_settings(settings: Any) -> None:
+    """Raise SettingError for a declared field that is not one of its choices, a flag, or in its range."""
+    for name, (kind, setting) in declared(type(settings)).items():
+        value = getattr(settings, name)
+        optional = NoneType in get_args(kind)
+        if optional and value is None:
+            continue
+        plain = next(member for member in get_args(kind) if member is not NoneType) if optional else kind
+        if get_origin(plain) is Literal:
+            check_choice(name, value, get_args(plain))
+        elif plain is bool:
+            check_flag(name, value)
+        elif setting.range is not None:
+            setting.range.check(name, value)
