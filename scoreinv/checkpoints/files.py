@@ -123,7 +123,7 @@ def load_classifier(path: Path) -> NoiseClassifier:
     """The classifier of a model file, as `load_model`; raises CheckpointError also when it is that of a prior."""
     network, config, _ = _read(path)
     if not isinstance(config, ClassifierConfig):
-        raise CheckpointError(f"{path}: is a prior, not a classifier (`scoreinv train --classifier` makes one)")
+        raise CheckpointError(f"{path}: is a prior, not a classifier (`classifier_training` makes one)")
     classifier = config.around(network)
     _fill(path, network)
     return classifier
@@ -183,7 +183,7 @@ def _read(path: Path) -> tuple[Any, ModelConfig | ClassifierConfig, dict[str, An
     with opened(path) as file:
         metadata = file.metadata() or {}
         if metadata.get("format") != _FORMAT:
-            raise CheckpointError(f"{path}: safetensors, but not a scoreinv model (convert it by `scoreinv convert`)")
+            raise CheckpointError(f"{path}: safetensors, but not a scoreinv model (official ones: `load_official`)")
         tensors = stored_tensors(path, file)
     with in_file(path):
         if "config" not in metadata:
@@ -196,7 +196,7 @@ def _read(path: Path) -> tuple[Any, ModelConfig | ClassifierConfig, dict[str, An
 
 def _check_prior(path: Path, config: ModelConfig | ClassifierConfig) -> ModelConfig:
     if isinstance(config, ClassifierConfig):
-        raise CheckpointError(f"{path}: is a classifier, not a prior: it goes with one, by `sample --class`")
+        raise CheckpointError(f"{path}: is a classifier, not a prior: it goes with one, by `generate`")
     return config
 
 
@@ -210,7 +210,7 @@ def opened(path: Path) -> Iterator[Any]:
         with safe_open(path, framework="pt") as file:
             yield file
     except (SafetensorError, OSError) as error:
-        hint = "an official .pth is read by `scoreinv convert`" if path.suffix in {".pth", ".pt"} else "truncated?"
+        hint = "an official .pth is read by `load_official`" if path.suffix in {".pth", ".pt"} else "truncated?"
         raise CheckpointError(f"{path}: not a readable safetensors file ({hint})") from error
 
 

@@ -169,7 +169,7 @@ def check_format(path: str | os.PathLike[str], picture: Picture) -> None:
 
 
 def _exists(name: str) -> ExistsError:
-    return ExistsError(f"{name}: exists already: choose another name, or allow it with --overwrite")
+    return ExistsError(f"{name}: exists already: choose another name, or allow it with `overwrite=True`")
 
 
 def _name(path: Any) -> str:

@@ -179,7 +179,7 @@ def _in_levels(highest: float, picture: Picture) -> str:
 
 def _remedy(marked: bool, highest: float, invert: bool) -> str:
     if not marked and highest > 0:
-        return "if it holds 0 and 1, use --mask-threshold 0"
+        return "if it holds 0 and 1, use `mask_threshold=0`"
     if not marked:
         return "paint the known pixels white" if invert else "paint the holes white"
-    return "drop --invert-mask" if invert else "is it the other way round? --invert-mask swaps holes and known pixels"
+    return "drop `invert`" if invert else "is it the other way round? `invert` swaps holes and known pixels"

@@ -77,11 +77,11 @@ def check_frame(count: int, frame: int | None, name: str) -> int:
         raise InputError(f"{name}: a frame is a whole number from 0 on, not {frame!r}")
     if frame is None and count > 1:
         raise InputError(
-            f"{name}: has {count} frames: of a photo choose one with --frame N (0 to {count - 1}), of other files save "
+            f"{name}: has {count} frames: of a photo choose one with `frame` (0 to {count - 1}), of other files save "
             "one as its own file"
         )
     if frame is not None and not 0 <= frame < count:
-        raise InputError(f"{name}: there is no frame {frame}: --frame takes 0 to {count - 1}")
+        raise InputError(f"{name}: there is no frame {frame}: `frame` takes 0 to {count - 1}")
     return frame or 0
 
 

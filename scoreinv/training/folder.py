@@ -71,8 +71,8 @@ class RunFolder:
         if not is_kept(self.cache):
             others.append(self.cache / "features.bin")
         if others and not overwrite:
-            ways = "--overwrite replaces it, --out names another folder"
-            ways = f"--resume goes on with it, {ways}" if own and not resume else ways
+            ways = "`overwrite=True` replaces it, `out` names another folder"
+            ways = f"`resume=True` goes on with it, {ways}" if own and not resume else ways
             raise InputError(f"{others[0]}: is there already, and this run has not written it: {ways}")
         if saved is None and resume:
             _log.warning("%s: there is no state of a run to go on from: it starts at step 0", self.path)

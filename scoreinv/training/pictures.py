@@ -31,7 +31,7 @@ from scoreinv.training.config import DataConfig
 _log = logging.getLogger(__name__)
 
 BUILTIN = Path(__file__).parent / "builtin"
-"""The small set of photographs that training without `--data` uses."""
+"""The small set of photographs that training uses where no others are given."""
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".pnm"})
 

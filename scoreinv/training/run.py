@@ -254,7 +254,7 @@ class Run:
         if saved is not None and saved.pictures is not None and saved.pictures != pictures.digest:
             raise InputError(
                 f"{config.data.source or 'the built-in pictures'}: the pictures are not those that the run in "
-                f"{self.folder.path} was trained on so far: put them back, or start another run from its model (--init)"
+                f"{self.folder.path} was trained on so far: put them back, or start another run from its model (`init`)"
             )
         name = saved.name if saved is not None else None
         bfloat16 = saved.bfloat16 if saved is not None else None

@@ -350,7 +350,7 @@ def test_several_frames_need_a_choice(tmp_path, kind):
     path = tmp_path / "a.bin"
     lossless = {"lossless": True} if kind == "WEBP" else {}
     frames[0].save(path, kind, save_all=True, append_images=frames[1:], **lossless)
-    refused(path, "a.bin", "3 frames", "--frame N")
+    refused(path, "a.bin", "3 frames", "`frame`")
     refused(path, "no frame 3", "0 to 2", frame=3)
     refused(path, "no frame -1", frame=-1)
     for index, colour in enumerate(((255, 0, 0), (0, 255, 0), (0, 0, 255))):
@@ -425,7 +425,7 @@ def unwritable(path: Path, *words: str, picture: Picture | None = None) -> None:
 def test_existing_files_are_replaced_only_when_asked(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(b"precious")
-    unwritable(path, "exists", "--overwrite")
+    unwritable(path, "exists", "`overwrite=True`")
     assert path.read_bytes() == b"precious"
     write_picture(path, Picture(samples("L")), overwrite=True)
     assert_array_equal(read_picture(path).pixels, samples("L"))
