@@ -96,7 +96,8 @@ def inpaint(
         refuse_inputs("-o", job.outputs(sampling.results), {"the mask": masks.get(job.source)})
     if uncertainty is not None:
         of_one = masks.get(everything.jobs[0].source, mask)
-        check_uncertainty(uncertainty, everything, sampling, settings, {"the mask": of_one} | models)
+        check_uncertainty(uncertainty, everything, sampling, settings, {"the mask": of_one})
+        refuse_inputs("--uncertainty", [uncertainty], models)
     session = Session(model, settings)
     colours = Session(colouring.color_model or "scene", settings) if colouring.colorize else None
     inpainting = _Inpainting(mask, masks, reading, frame, sampling, uncertainty, session, colours)

@@ -12,7 +12,7 @@ from scoreinv.cli.batch import Report, Work, run
 from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import notice
 from scoreinv.cli.options import FrameOption, ModelOption, PhotosArgument, ResultOptions
-from scoreinv.cli.outputs import Job
+from scoreinv.cli.outputs import Job, refuse_inputs
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session, check_samples
 from scoreinv.cli.uncertainty import UncertaintyOption, check_uncertainty, write_uncertainty
@@ -148,7 +148,8 @@ def restore_photos(options: PhotoOptions, restoring: Restoring, settings: Settin
     inputs = restoring.read | {"the model": options.model}
     everything = options.plan(options.photos, restoring.suffix, sampling.results, inputs)
     if map_file is not None:
-        check_uncertainty(map_file, everything, sampling, settings, inputs)
+        check_uncertainty(map_file, everything, sampling, settings, restoring.read)
+        refuse_inputs("--uncertainty", [map_file], {"the model": options.model})
     session = Session(options.model, settings)
 
     def read(job: Job) -> Photo:

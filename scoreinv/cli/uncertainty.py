@@ -40,7 +40,7 @@ def check_uncertainty(
     everything: Plan,
     sampling: ConditionalSampling | RestorationSampling,
     settings: Settings,
-    read: Mapping[str, str | None],
+    read: Mapping[str, str],
 ) -> None:
     """Raise InputError where the map could not be written, or would be of nothing.
 
@@ -53,11 +53,11 @@ def check_uncertainty(
     if Path(path).suffix.lower() not in (".png", ".tif", ".tiff"):
         raise InputError(f"--uncertainty {path}: the standard deviation is written to .png or .tif")
     (job,) = everything.jobs
-    inputs = {"the photo": job.source} | {what: file for what, file in read.items() if file is not None}
-    refuse_inputs("--uncertainty", [path], inputs)
+    inputs = {"the photo": job.source, **read}
     read_or_written = (*inputs.values(), *job.outputs(sampling.results))
     if os.path.realpath(path) in map(os.path.realpath, read_or_written):  # a result may be yet to come
         raise InputError(f"--uncertainty {path}: is {', '.join(inputs)} or a result: name another file")
+    refuse_inputs("--uncertainty", [path], inputs)
     check_outputs([path], overwrite=settings.overwrite)
 
 

@@ -32,6 +32,7 @@ ROOMS = (
     "boxes",
     "memory",
     "precision",
+    "options",
     "checks",
     "errors",
     "signals",
