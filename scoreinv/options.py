@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -123,7 +122,6 @@ class Setting:
     read: Callable[[str], Any] | None = None
 
 
-@cache
 def declared(kind: type[Any]) -> dict[str, tuple[Any, Setting]]:
     """The fields of a class of settings that have a `Setting`: the type and setting of each."""
     hints = get_type_hints(kind, include_extras=True)
