@@ -186,11 +186,12 @@ def test_a_picture_too_narrow_to_be_enlarged_is_left_out(tmp_path: Path, caplog:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs devices and pipes")
-def test_neither_devices_nor_pipes_are_read(tmp_path: Path) -> None:
+def test_neither_devices_nor_pipes_are_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     _gradient(tmp_path, "a.png", 20, 20)
     (tmp_path / "zero.png").symlink_to("/dev/zero")
     assert load_pictures(DataConfig(str(tmp_path)), 8, 3).names == ("a.png",)
+    assert not caplog.records  # they are no pictures that could not be read
     for source in ("/dev/zero", tmp_path / "pipe.png"):
         with pytest.raises(InputError, match="neither a folder nor a zip file"):
             load_pictures(DataConfig(str(source)), 8, 3)
