@@ -100,6 +100,14 @@ def test_a_run_whose_states_are_gone_does_not_replace_its_model(
     assert "it starts at step 0" in caplog.text
 
 
+def test_a_run_that_has_states_is_resumed_or_left_alone(config: TrainingConfig, out: Path) -> None:
+    train(config, out)
+    before = _files(out)
+    with pytest.raises(InputError, match="holds a training run already"):
+        train(config, out, overwrite=True)
+    assert _files(out) == before
+
+
 def test_a_resumed_run_replaces_only_the_model_and_configuration_of_its_own(config: TrainingConfig, out: Path) -> None:
     train(config, out)
     longer = replace(config, steps=4)
