@@ -60,8 +60,8 @@ class ColourOptions:
             "--temperature",
             min=0,
             max=2,
-            help="Takes conditioned: 1 draws samples of all that is possible; less brings them nearer to the average, "
-            f"paler and with fewer odd patches. (default: {COLOUR_TEMPERATURE:g})",
+            help="Only for conditioned: 1 draws samples of all that is possible; less brings them nearer to the "
+            f"average, paler and with fewer odd patches. (default: {COLOUR_TEMPERATURE:g})",
         ),
     ] = None
 

@@ -29,7 +29,7 @@ UncertaintyOption = Annotated[
         "--uncertainty",
         metavar="FILE",
         help="Also write a map of the samples' standard deviation: violet 0 to yellow 0.25 of the range and more. "
-        "Takes one photo and --samples 2 or more.",
+        "Only for one photo and --samples 2 or more.",
         rich_help_panel=OUTPUT,
     ),
 ]

@@ -89,7 +89,7 @@ class ConditionalSampling:
     start: Annotated[
         float | None,
         Setting(
-            "Takes pc: noise level to begin at, from a smooth guess; prior: from pure noise, as in the paper. "
+            "Only for pc: the noise level to begin at, from a smooth guess; prior: from pure noise, as in the paper. "
             f"(default: {GUESS_START:g}, and prior from 1000 steps)",
             metavar="LEVEL",
             read=_read_level,
@@ -216,7 +216,7 @@ class SamplerSettings:
         int | None,
         Setting(
             "Steps of pc (default: as recommended with the model, else 1000), "
-            + " and ".join(f"{name} (default: {steps})" for name, steps in SAMPLER_STEPS.items())
+            + ", ".join(f"{name} (default: {steps})" for name, steps in SAMPLER_STEPS.items())
             + ".",
             STEPS,
         ),
