@@ -16,6 +16,7 @@ from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.imaging.files import read_picture
 from scoreinv.imaging.heat import viridis
 from scoreinv.networks.ncsnpp import NCSNppConfig
+from scoreinv.options import COLOUR_TEMPERATURE
 from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, TrainingConfig
 
 
@@ -91,12 +92,12 @@ def test_colours_are_drawn_and_the_luma_kept(scoreinv, conditional, tmp_path):
         assert (np.rint(pixels @ np.array([0.299, 0.587, 0.114])) == grey).all()
     assert (pictures[0] != pictures[1]).any()
     again = {}
-    for temperature in ("0.5", "1"):
+    for temperature in (COLOUR_TEMPERATURE, 1):
         assert scoreinv(*words, "--temperature", temperature, "-o", f"at_{temperature}.png").code == 0
         drawn = read_picture(tmp_path / f"at_{temperature}.png").pixels
         again[temperature] = abs(drawn.astype(int) - pictures[0]).mean()
     # The default: alone or as the first of two, but for rounding, which moves a few pixels by a level or two.
-    assert again["0.5"] < again["1"] / 10
+    assert again[COLOUR_TEMPERATURE] < again[1] / 10
 
 
 def test_what_does_not_go_together_is_refused(scoreinv, conditional, photo, mask):
