@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
-from scoreinv.guidance.orientations import Orientation
+from scoreinv.guidance.orientations import Orientation, averaged
 from scoreinv.prior import Box, Prior, PriorWrapper
 
 
@@ -24,8 +23,7 @@ class Averaged(PriorWrapper):
         self.vjps_per_noise = len(orientations) * prior.vjps_per_noise
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
-        predictions = [each.turn_back(self.prior.noise(each.turn(x), t)) for each in self.orientations]
-        return torch.stack(predictions).mean(0)
+        return averaged(self.orientations, lambda orientation: self.prior.noise(orientation.turn(x), t))
 
     def windows(self, boxes: Sequence[Box], samples: int) -> Averaged:
         return Averaged(self.prior.windows(boxes, samples), self.orientations)

@@ -13,7 +13,7 @@ from scoreinv.conditional.encoder import window
 from scoreinv.conditional.guess import Guess
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import InputError
-from scoreinv.guidance.orientations import UPRIGHT, Orientation
+from scoreinv.guidance.orientations import UPRIGHT, Orientation, averaged
 from scoreinv.operators import ObservedComponents, crops, select
 from scoreinv.prior import Prior, PriorWrapper
 
@@ -40,12 +40,12 @@ class GivenGuess(PriorWrapper):
         return self.prior.smooth(self.guess)
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
-        predictions = []
-        for orientation in self.orientations:
+        def predict(orientation: Orientation) -> Tensor:
             upright = orientation == Orientation()
             guess = self.guess if upright else self.guess.each(*[orientation.turn] * 3)
-            predictions.append(orientation.turn_back(self.prior.noise_given(orientation.turn(x), t, guess)))
-        return predictions[0] if len(predictions) == 1 else torch.stack(predictions).mean(0)
+            return self.prior.noise_given(orientation.turn(x), t, guess)
+
+        return averaged(self.orientations, predict)
 
     def windows(self, boxes: Sequence[Box], samples: int) -> GivenGuess:
         # The guess is cut out, not made anew: it knows what lies beyond the window.

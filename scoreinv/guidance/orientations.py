@@ -6,6 +6,7 @@ posterior mean does not: the average is closer to it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -37,3 +38,9 @@ MIRRORED = (Orientation(), Orientation(mirrored=True))
 """Scenes: a sky is above, and may be left or right."""
 ALL = tuple(Orientation(quarters, mirrored) for quarters in range(4) for mirrored in (False, True))
 """Texture, which has no up."""
+
+
+def averaged(orientations: tuple[Orientation, ...], predict: Callable[[Orientation], Tensor]) -> Tensor:
+    """The mean of what is predicted in each orientation, turned back; one alone is as it is."""
+    predictions = [orientation.turn_back(predict(orientation)) for orientation in orientations]
+    return predictions[0] if len(predictions) == 1 else torch.stack(predictions).mean(0)
