@@ -64,7 +64,8 @@ class PictureNoise(NoiseStream):
         self, shape: torch.Size | tuple[int, ...], device: torch.device | None = None, dtype: torch.dtype | None = None
     ) -> Tensor:
         """Standard normal draws of shape (B, C, H, W)."""
-        draws = [(-1 if number % 2 else 1) * self._field(number // 2, *shape[1:]) for number in self._numbers]
+        fields = {pair: self._field(pair, *shape[1:]) for pair in {number // 2 for number in self._numbers}}
+        draws = [(-1 if number % 2 else 1) * fields[number // 2] for number in self._numbers]
         self._drawn += 1
         return self._deliver(draws, device, dtype)
 
