@@ -43,6 +43,15 @@ class World:
         dist.broadcast(tensor, src=0)
         return tensor.item()
 
+    @contextmanager
+    def first_leads(self) -> Iterator[None]:
+        """The block is gone through by the first process, then by the others, which find what it has written."""
+        if not self.leads:
+            self.agreed(0)
+        yield
+        if self.leads:
+            self.agreed(0)
+
     def mean(self, value: torch.Tensor) -> torch.Tensor:
         """The mean of a tensor over the processes, in all of them."""
         if self.size > 1:

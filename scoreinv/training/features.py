@@ -8,13 +8,15 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from scoreinv.checkpoints.files import atomic_write
 
 _log = logging.getLogger(__name__)
+
+DESCRIBED = frozenset({"key"})
+"""Entries of `features.json`."""
 
 Maps = tuple[Tensor, ...]
 
@@ -71,25 +73,13 @@ class KeptFeatures:
     def _write(self, crop: int, row: Tensor) -> None:
         if self._full:
             return
-        values = row.numpy().astype(np.float16)
         try:
             with self._path.open("r+b") as file:
-                file.seek(crop * values.nbytes)
-                file.write(values.tobytes())
+                file.seek(crop * row.nbytes)
+                file.write(row.numpy().tobytes())
         except OSError as error:
             self._full = True
             _log.warning("%s: no more features are kept: %s", self._path, error.strerror)
-
-
-def is_kept(folder: Path) -> bool:
-    """Whether `features.bin` and `features.json` in a folder, where they are there, are of `KeptFeatures`."""
-    try:
-        about = json.loads((folder / "features.json").read_text())
-    except FileNotFoundError:
-        return not (folder / "features.bin").exists()
-    except (OSError, ValueError):
-        return False
-    return isinstance(about, dict) and about.keys() == {"key"}
 
 
 def features_given(

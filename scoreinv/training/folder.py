@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Iterator
@@ -10,10 +11,9 @@ from pathlib import Path
 
 from scoreinv.checkpoints.files import read_metadata
 from scoreinv.errors import InputError
+from scoreinv.training import features, pictures
 from scoreinv.training.config import TrainingConfig, read_config
-from scoreinv.training.features import is_kept
 from scoreinv.training.lock import locked
-from scoreinv.training.pictures import is_cache
 from scoreinv.training.state import SavedRun
 
 _log = logging.getLogger(__name__)
@@ -66,10 +66,8 @@ class RunFolder:
             others = [path for path in self._files() if path.suffix == ".safetensors"]
         else:
             others = self._files()
-        if not is_cache(self.cache):
-            others.append(self.cache / "pictures.bin")
-        if not is_kept(self.cache):
-            others.append(self.cache / "features.bin")
+        kept = {"pictures": pictures.DESCRIBED, "features": features.DESCRIBED}
+        others += [self.cache / f"{name}.bin" for name, entries in kept.items() if not self._cached(name, entries)]
         if others and not overwrite:
             ways = "`overwrite=True` replaces it, `out` names another folder"
             ways = f"`resume=True` goes on with it, {ways}" if own and not resume else ways
@@ -92,6 +90,16 @@ class RunFolder:
         for path in sorted(self.contents() - before, reverse=True):  # files before their folders
             with suppress(OSError):
                 path.rmdir() if path.is_dir() else path.unlink()
+
+    def _cached(self, name: str, entries: frozenset[str]) -> bool:
+        """Whether NAME.bin and NAME.json in the cache, where they are there, are of a run: by the latter's entries."""
+        try:
+            about = json.loads((self.cache / f"{name}.json").read_text())
+        except FileNotFoundError:
+            return not (self.cache / f"{name}.bin").exists()
+        except (OSError, ValueError):
+            return False
+        return isinstance(about, dict) and about.keys() == entries
 
     def _holds(self, config: TrainingConfig) -> bool:
         """Whether the configuration that is there is this run's."""

@@ -35,6 +35,9 @@ BUILTIN = Path(__file__).parent / "builtin"
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".pnm"})
 
+DESCRIBED = frozenset({"key", "size", "pictures"})
+"""Entries of `pictures.json`."""
+
 _CACHED_FROM = 5000  # so many pictures take long enough to decode that the result is kept
 _ZOOMED_SIDES = 1.5
 _CHUNK = 256
@@ -344,17 +347,6 @@ def _write_cache(cache: Path, key: str, pictures: Iterable[_Decoded]) -> None:
                 size += level.nbytes
     with atomic_write(cache / "pictures.json") as temporary:
         temporary.write_text(json.dumps({"key": key, "size": size, "pictures": index}))
-
-
-def is_cache(cache: Path) -> bool:
-    """Whether a folder's `pictures.bin` and `pictures.json`, where they are there, are of `load_pictures`."""
-    try:
-        index = json.loads((cache / "pictures.json").read_text())
-    except FileNotFoundError:
-        return not (cache / "pictures.bin").exists()
-    except (OSError, ValueError):
-        return False
-    return isinstance(index, dict) and index.keys() == {"key", "size", "pictures"}
 
 
 def _open_cache(cache: Path, key: str, memory_gb: float) -> list[_Decoded] | None:

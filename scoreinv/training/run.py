@@ -230,14 +230,11 @@ class Run:
         )
 
     def _pictures(self) -> Pictures:
-        """All pictures; the first process decodes them before the others, which find its cache."""
-        if not self.world.leads:
-            self.world.agreed(0)
+        """All pictures, which one process decodes and the others find in the cache."""
         config = self.config
         channels = config.model.network.channels
-        pictures = load_pictures(config.data, config.drawn_side, channels, cache=self.folder.cache)
-        if self.world.leads:
-            self.world.agreed(0)
+        with self.world.first_leads():
+            pictures = load_pictures(config.data, config.drawn_side, channels, cache=self.folder.cache)
         if isinstance(config.model, ClassifierConfig) and pictures.classes != config.model.classes:
             raise InputError(
                 f"{config.data.source}: its folders are {', '.join(pictures.classes) or 'no classes'}, and the "
@@ -264,18 +261,14 @@ class Run:
         return SavedRun(config, name or _name(config, pictures, self.state.network), pictures.digest, bfloat16)
 
     def _kept_features(self, pictures: Pictures) -> KeptFeatures:
-        """What the encoder made of the run's crops so far; the first process looks for it before the others."""
-        if not self.world.leads:
-            self.world.agreed(0)
-        key = hashlib.sha256(json.dumps([self.config.settled(), pictures.digest]).encode()).hexdigest()
+        """What the encoder made of the run's crops so far, in a file that one process makes and the others find."""
+        key = _hashed(self.config, pictures).hexdigest()
         side = self.config.model.image_size * self.config.encoder_scale
         try:
-            kept = KeptFeatures(self.folder.cache, key, self.learner.model.feature_shapes(side, side))
+            with self.world.first_leads():
+                return KeptFeatures(self.folder.cache, key, self.learner.model.feature_shapes(side, side))
         except OSError as error:
             raise InputError(f"{self.folder.cache}: cannot be written: {error.strerror}") from error
-        if self.world.leads:
-            self.world.agreed(0)
-        return kept
 
     def _held_out(self, pictures: Pictures) -> Batch | None:
         count = self.config.validated_images
@@ -393,10 +386,15 @@ def _adam(config: TrainingConfig, network: nn.Module) -> torch.optim.AdamW:
 
 def _name(config: TrainingConfig, pictures: Pictures, network: nn.Module) -> str:
     """What tells a run that begins from others: its configuration, its pictures and the weights that it starts from."""
-    found = hashlib.sha256(json.dumps([config.settled(), pictures.digest]).encode())
+    found = _hashed(config, pictures)
     for value in network.state_dict().values():
         found.update(value.detach().cpu().contiguous().numpy())
     return found.hexdigest()[:16]
+
+
+def _hashed(config: TrainingConfig, pictures: Pictures) -> hashlib._Hash:
+    """A hash of the configuration and the pictures, which more may be added to."""
+    return hashlib.sha256(json.dumps([config.settled(), pictures.digest]).encode())
 
 
 def _due(step: int, every: int) -> bool:
