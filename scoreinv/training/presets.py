@@ -46,8 +46,6 @@ def conditional_training(sde: SDE, data: DataConfig) -> TrainingConfig:
         objective=ObjectiveConfig(weighting="residual", focus=(-0.5, 2.0)),
         observations=ObservationConfig(),
         optimizer=replace(run.optimizer, learning_rate=1e-3),
-        batch_size=16,
-        steps=20_000,
     )
 
 
@@ -84,9 +82,9 @@ def small_training(sde: SDE, data: DataConfig) -> TrainingConfig:
         data=data,
         objective=ObjectiveConfig(weighting="uniform"),
         optimizer=OptimizerConfig(learning_rate=5e-4, warmup=500, anneal="cosine"),
-        batch_size=32,
-        steps=10_000,
-        validate_every=500,
-        sample_every=1000,
+        batch_size=16,
+        steps=20_000,
+        validate_every=1000,
+        sample_every=2000,
         snapshot_every=0,
     )
