@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
@@ -10,8 +11,9 @@ import torch
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
-    """The pictures of tests are small: on a shared machine more threads mostly wait for each other."""
-    torch.set_num_threads(1)
+    """The pictures of tests are small: more threads mostly wait for each other, unless somebody asks for them."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True, scope="session")
