@@ -54,9 +54,6 @@ _PICTURE_STD = 0.25
 _LEAST_DPS_NOISE = 0.02
 """Noise that DPS assumes in an exact observation: it needs some."""
 
-Finish = Callable[[np.ndarray], Picture]
-"""Makes the result of colours HxWx3 in [0, 1]."""
-
 
 @dataclass(frozen=True, eq=False)
 class Problem:
@@ -79,15 +76,28 @@ class Problem:
     part: Box | None = None
 
 
-def restore(
-    problem: Problem, prior: ScorePrior, sampling: RestorationSampling, finish: Finish, callback: TaskCallback | None
-) -> Restored:
+@dataclass(frozen=True)
+class Job:
+    """How one picture is restored.
+
+    Attributes:
+        finish: makes the result of colours HxWx3 in [0, 1].
+        callback: called with the share of the work that is done; stops the work by returning False.
+    """
+
+    prior: ScorePrior
+    sampling: RestorationSampling
+    finish: Callable[[np.ndarray], Picture]
+    callback: TaskCallback | None = None
+
+
+def restore(problem: Problem, job: Job) -> Restored:
     """Samples, or an estimate of the mean, of the picture given the observation.
 
     Raises InputError where method, operator and noise do not go together, Cancelled when the callback stopped the work,
     and ScoreinvError when the model gives values that are not finite.
     """
-    resolved = sampling.resolved(guessed=problem.guess is not None)
+    prior, resolved = job.prior, job.sampling.resolved(guessed=problem.guess is not None)
     problem = _in_model_range(problem, prior)
     condition, sampler = _method(problem, prior, resolved)
     shape = tuple(problem.operator.adjoint(problem.y).shape[1:])
@@ -99,27 +109,19 @@ def restore(
         x0 = result.x0 if problem.part is None else crop(result.x0, problem.part)
         return x0, int(result.nfe[0])
 
-    return _gathered(draw, shape, problem.grey, prior, resolved, finish, callback)
+    return _gathered(draw, shape, problem.grey, replace(job, sampling=resolved))
 
 
-def denoise(
-    y: Tensor,
-    noise_std: float,
-    prior: ScorePrior,
-    sampling: RestorationSampling,
-    finish: Finish,
-    callback: TaskCallback | None,
-    *,
-    grey: bool = False,
-) -> Restored:
+def denoise(y: Tensor, noise_std: float, job: Job, *, grey: bool = False) -> Restored:
     """The posterior mean of a picture with white noise, by one evaluation, or samples, by the reverse process.
 
     Args:
         y: (1, 3, H, W), of pictures in [0, 1].
         noise_std: standard deviation of its noise, in `noise_range`.
-        sampling: its method does not count. The mean takes an evaluation in each of its orientations.
+        job: the method of its sampling does not count. The mean takes an evaluation in each of its orientations.
         grey: whether the channels of y, and their noise, are the same.
     """
+    prior, sampling = job.prior, job.sampling
     time = _denoising_time(prior, white_level(noise_std, grey=grey))
     y = prior.to_model(y.to(prior.device))
     alpha, sigma = (broadcast(f(as_time(time)), y) for f in (prior.sde.alpha, prior.sde.sigma))
@@ -142,7 +144,7 @@ def denoise(
         result = sampler.sample(tiled, tuple(x.shape), noise=noise, callback=for_sampler(share), start=State(x, time))
         return result.x0, int(result.nfe[0])
 
-    return _gathered(draw, tuple(y.shape[1:]), grey, prior, sampling, finish, callback)
+    return _gathered(draw, tuple(y.shape[1:]), grey, job)
 
 
 def white_level(noise_std: float, *, grey: bool) -> float:
@@ -167,29 +169,24 @@ def _denoising_time(prior: ScorePrior, noise_std: float) -> float:
 
 
 def _gathered(
-    draw: Callable[[NoiseStream, TaskCallback], tuple[Tensor, int]],
-    shape: tuple[int, ...],
-    grey: bool,
-    prior: ScorePrior,
-    sampling: RestorationSampling,
-    finish: Finish,
-    callback: TaskCallback | None,
+    draw: Callable[[NoiseStream, TaskCallback], tuple[Tensor, int]], shape: tuple[int, ...], grey: bool, job: Job
 ) -> Restored:
-    """All samples as pictures, as many drawn at once as memory allows, with their mean and spread."""
+    """All samples, (C, H, W) each, as pictures, as many drawn at once as memory allows, with their mean and spread."""
+    sampling = job.sampling
     at_once = max(1, PIXELS_AT_ONCE // (shape[1] * shape[2]))
-    share = Share(callback, sampling.samples)
+    share = Share(job.callback, sampling.samples)
     pictures, running, nfe = [], RunningSpread(), 0
     for done in range(0, sampling.samples, at_once):
         count = min(at_once, sampling.samples - done)
         share.begin(count)
-        noise = NoiseStream(sampling.seed, count, sampling.first + done, prior.device)
+        noise = NoiseStream(sampling.seed, count, sampling.first + done, job.prior.device)
         x0, nfe = draw(noise, share)
-        for rgb in _colours(x0, grey, prior):
-            pictures.append(finish(rgb))
+        for rgb in _colours(x0, grey, job.prior):
+            pictures.append(job.finish(rgb))
             if sampling.samples > 1:
                 running.add(rgb)
     several = sampling.samples > 1
-    image = finish(running.mean) if several and sampling.estimate == "mean" else pictures[0]
+    image = job.finish(running.mean) if several and sampling.estimate == "mean" else pictures[0]
     return Restored(image, pictures, running.std if several else None, nfe, sampling.method or "exact")
 
 
