@@ -54,7 +54,7 @@ class NoiseClassifier(nn.Module):
         self.guidance = guidance
         self.precision = torch.float32
 
-    def to(self, *args: torch.device | torch.dtype | str) -> Self:
+    def to(self, *args: torch.device | torch.dtype | str) -> Self:  # type: ignore[override]  # it takes less on purpose
         """Move to a device, or to a dtype of evaluation: float32, or bfloat16 for layers that gain by it.
 
         In bfloat16 there is a first derivative only: the divergence of guided priors needs float32. Raises InputError

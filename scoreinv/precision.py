@@ -78,7 +78,8 @@ def true_float32() -> Iterator[None]:
 
 def _settings() -> Iterator[tuple[Any, str, Any]]:
     """What says whether torch uses TF32, and the present value."""
-    cudnn, products, mkldnn = torch.backends.cudnn, torch.backends.cuda.matmul, torch.backends.mkldnn
+    backends: Any = torch.backends  # parts of which are made at run time, unknown to type hints
+    cudnn, products, mkldnn = backends.cudnn, backends.cuda.matmul, backends.mkldnn
     places = [(cudnn, "allow_tf32"), (products, "allow_tf32")]
     if hasattr(cudnn, "conv"):  # torch 2.9 has settings of another kind besides, and both count
         newer = (cudnn.conv, cudnn.rnn, products, mkldnn.conv, mkldnn.matmul)

@@ -174,6 +174,7 @@ class ScorePrior(nn.Module, Prior):
         if isinstance(preconditioning, PaperVE) and not isinstance(sde, VE):
             raise InputError("the paper's VE preconditioning needs the VE SDE")
         self.network = network
+        self.stride = network.stride
         self.sde = sde
         self.preconditioning = preconditioning
         self.data_range = (float(data_range[0]), float(data_range[1]))
@@ -183,11 +184,6 @@ class ScorePrior(nn.Module, Prior):
     @property
     def channels(self) -> int:
         return self.network.channels
-
-    @property
-    def stride(self) -> int:
-        """Picture sides must be multiples of this."""
-        return self.network.stride
 
     @property
     def device(self) -> torch.device:
@@ -213,7 +209,7 @@ class ScorePrior(nn.Module, Prior):
         low, high = self.data_range
         return (x - low) / (high - low)
 
-    def to(self, *args: torch.device | torch.dtype | str) -> Self:
+    def to(self, *args: torch.device | torch.dtype | str) -> Self:  # type: ignore[override]  # it takes less on purpose
         """Move to a device, or to a dtype of evaluation: float64, float32 (the default) or bfloat16.
 
         In bfloat16 the network's first and last convolution and its noise embedding stay in float32. Raises InputError

@@ -187,12 +187,13 @@ def _through(sde: SDE, grid: Tensor, release: float) -> Tensor:
     It does so where it is nearest, but halfway at the latest: the observation tells a draw no more from there on, and
     so the steps that are left decide how well it is one.
     """
-    level, passed = sde.noise_to_signal(grid).log(), sde.noise_to_signal(as_time(release)).log()
+    there = as_time(release)
+    level, passed = sde.noise_to_signal(grid).log(), sde.noise_to_signal(there).log()
     at = max(1, min(int((level - passed).abs().argmin()), len(grid) // 2, len(grid) - 2))
     above = level[0] + (level[1:at] - level[0]) * (passed - level[0]) / (level[at] - level[0])
     below = level[-1] + (level[at + 1 : -1] - level[-1]) * (passed - level[-1]) / (level[at] - level[-1])
     above, below = (time_at(sde, part.exp()) for part in (above, below))
-    return torch.cat([grid[:1], above, as_time([release]), below, grid[-1:]])
+    return torch.cat([grid[:1], above, there[None], below, grid[-1:]])
 
 
 def check_start(sde: SDE, start: State | None) -> None:
