@@ -20,7 +20,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from PIL import (
@@ -47,6 +47,8 @@ from scoreinv.imaging.tiff_directories import Directory, read_directories
 
 PREFIX_BYTES = 16
 """Of the beginning of a file, which tell its kind."""
+
+_Opened = TypeVar("_Opened", bound=ImageFile.ImageFile)
 
 READABLE = "PNG, JPEG, TIFF, WebP, GIF, BMP or PNM"
 
@@ -202,7 +204,7 @@ def _open_tiff(stream: BinaryIO, directory: Directory) -> _Tiff | None:
     return image
 
 
-def _open(plugin: type[ImageFile.ImageFile], stream: BinaryIO) -> ImageFile.ImageFile:
+def _open(plugin: type[_Opened], stream: BinaryIO) -> _Opened:
     """The file as Pillow sees it, not yet decoded."""
     stream.seek(0)
     # without a name: Pillow would map the named file into memory, and then turns it wrongly (TIFF orientation)

@@ -219,8 +219,8 @@ def _write_tiff(stream: BinaryIO, picture: Picture) -> None:
     if picture.has_alpha:
         tags[338] = 2  # not multiplied into the colours
     tags.save(stream)
-    for strip in strips:
-        stream.write(strip)
+    for packed in strips:
+        stream.write(packed)
 
 
 def _add_metadata(tags: TiffImagePlugin.ImageFileDirectory_v2, metadata: Metadata) -> None:

@@ -12,9 +12,10 @@ import ctypes
 import logging
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 from PIL import Image
 
@@ -82,12 +83,13 @@ def _nothing(_: logging.LogRecord) -> bool:
 
 
 def _remove_filter(item: object) -> None:
+    filters: Any = warnings.filters  # a list, which its type hint does not say
     with contextlib.suppress(ValueError):  # someone has put other filters in place meanwhile
-        warnings.filters.remove(item)
+        filters.remove(item)
 
 
 @cache
-def _libtiff_setters() -> list[Callable[[int | None], int | None]]:
+def _libtiff_setters() -> Sequence[Callable[[int | None], int | None]]:
     """The functions by which libtiff is told where its messages go (None: nowhere), each returning what was set.
 
     Empty where Pillow was built with a libtiff inside that shows no functions.

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from scoreinv import kernels
 from scoreinv.errors import InputError
 from scoreinv.imaging.files import read_picture
 
-_SHAPES = {"gaussian": (kernels.gaussian, 1), "disk": (kernels.disk, 1), "motion": (kernels.motion, 2)}
+_SHAPES: dict[str, tuple[Callable[..., np.ndarray], int]] = {
+    "gaussian": (kernels.gaussian, 1),
+    "disk": (kernels.disk, 1),
+    "motion": (kernels.motion, 2),
+}
 """The function of each name, and how many numbers it takes."""
 
 FORMS = "gaussian:SIGMA, disk:RADIUS or motion:LENGTH,ANGLE in pixels and degrees, or a picture of the kernel"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -72,10 +73,10 @@ def as_holes(
     pictures = _pictures(mask)
     if len(pictures) not in (1, len(sizes)):
         raise InputError(f"{len(pictures)} masks for {len(sizes)} pictures: give one, or one for each")
-    settings = {"name": "the mask", "threshold": threshold, "invert": invert, "grow": grow}
+    hole = partial(hole_from_picture, name="the mask", threshold=threshold, invert=invert, grow=grow)
     if len(pictures) == 1 and len(set(sizes)) == 1:
-        return [hole_from_picture(pictures[0], sizes[0], **settings)] * len(sizes)
-    return [hole_from_picture(picture, size, **settings) for picture, size in zip(pictures, sizes, strict=True)]
+        return [hole(pictures[0], sizes[0])] * len(sizes)
+    return [hole(picture, size) for picture, size in zip(pictures, sizes, strict=True)]
 
 
 def hole_from_picture(
@@ -122,13 +123,12 @@ def dilate(hole: np.ndarray, radius: int) -> np.ndarray:
     """Every pixel within Euclidean distance `radius` of a hole, in strips so that memory stays small."""
     out = hole.copy()
     height, width = hole.shape
-    filled_rows = hole.any(axis=1)
     for top in range(0, height, _ROWS):
         bottom = min(top + _ROWS, height)
         first, last = max(0, top - radius), min(height, bottom + radius)
-        if not filled_rows[first:last].any():
-            continue
         columns = np.flatnonzero(hole[first:last].any(axis=0))
+        if not columns.size:
+            continue
         left, right = max(0, columns[0] - radius), min(width, columns[-1] + radius + 1)
         distance = ndimage.distance_transform_edt(~hole[first:last, left:right])
         out[top:bottom, left:right] = distance[top - first : bottom - first] <= radius

@@ -191,7 +191,8 @@ class Picture:
             radius, epsilon: of the guided fit, in low-resolution pixels and luma squared.
         """
         low_rgb = low_rgb.astype(np.float32)
-        guide = self._low_luma(*low_rgb.shape[:2], weights)
+        height, width = low_rgb.shape[:2]
+        guide = self._low_luma(height, width, weights)
         chroma = low_rgb - luma(low_rgb, weights)[..., None]
         fit = colour.GuidedUpsampling.fit(chroma, guide, radius, epsilon)
 
