@@ -24,6 +24,7 @@ from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.memory import shortage
 from scoreinv.networks.base import NetworkConfig
+from scoreinv.networks.layers import channels_last
 from scoreinv.prior import ScorePrior
 
 _FORMAT = "scoreinv"
@@ -158,7 +159,7 @@ def install(path: Path, network: nn.Module, tensors: Mapping[str, Stored]) -> No
         if not value.isfinite().all():
             raise CheckpointError(f"{path}: weights are not finite ({name}); the file is damaged or training diverged")
     network.load_state_dict(weights, assign=True)
-    network.to(memory_format=torch.channels_last)
+    channels_last(network)
 
 
 def read_prior_metadata(path: Path) -> tuple[ModelConfig, dict[str, Any]]:

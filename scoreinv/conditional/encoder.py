@@ -16,6 +16,7 @@ from torch import Tensor
 
 from scoreinv.errors import CheckpointError
 from scoreinv.networks.encoder import STRIDES, Encoder
+from scoreinv.networks.layers import channels_last
 
 ENCODER = "encoder.safetensors"
 """Name of the file of its weights."""
@@ -33,7 +34,7 @@ def load_encoder(path: Path) -> Encoder:
         encoder.load_state_dict(weights, assign=True)
     except (OSError, SafetensorError, RuntimeError) as error:
         raise CheckpointError(f"{path}: not the weights of the encoder: install scoreinv again") from error
-    return encoder.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    return channels_last(encoder.eval().requires_grad_(False))
 
 
 def look(encoder: Encoder, grey: Tensor) -> tuple[Tensor, ...]:

@@ -66,5 +66,8 @@ class NetworkConfig(Protocol):
     def stride(self) -> int:
         """Sides of pictures are multiples of it."""
 
+    def __hash__(self) -> int:
+        """Of all options: what is counted of a network is kept by them."""
+
     def build(self) -> Network:
         """The network with fresh weights."""

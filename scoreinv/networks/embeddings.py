@@ -20,6 +20,8 @@ class FourierEmbedding(nn.Module):
     (Tancik et al. 2020; Song et al. 2021, section 4.1.) Labels (B,) > 0 to (B, 2 width).
     """
 
+    frequencies: Tensor
+
     def __init__(self, width: int, scale: float) -> None:
         super().__init__()
         self.features = 2 * width
@@ -39,6 +41,8 @@ class PositionalEmbedding(nn.Module):
     Labels (B,) to (B, width); an odd width is padded with a zero. The frequencies are a constant, so on the CPU (see
     `Network`).
     """
+
+    frequencies: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Generic, Self, TypeVar, overload
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +12,31 @@ from torch import Tensor, nn
 
 from scoreinv.checks import require
 from scoreinv.networks.normalization import normalise
+
+Layer = TypeVar("Layer", bound=nn.Module)
+
+
+class Layers(nn.ModuleList, Generic[Layer]):
+    """A list of layers of one type, which type checkers are told besides."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, modules: Iterable[Layer] = ()) -> None: ...
+
+        def __iter__(self) -> Iterator[Layer]: ...
+
+        @overload
+        def __getitem__(self, idx: slice) -> Self: ...
+
+        @overload
+        def __getitem__(self, idx: int) -> Layer: ...
+
+        def __getitem__(self, idx: int | slice) -> Layer | Self: ...
+
+
+def channels_last(network: Layer) -> Layer:
+    """The network, its filters put into the memory layout that convolutions want."""
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's hints lack it
 
 
 def initialise(layer: nn.Conv2d | nn.Linear, scale: float = 1.0) -> None:
@@ -22,7 +49,8 @@ def initialise(layer: nn.Conv2d | nn.Linear, scale: float = 1.0) -> None:
     fan_average = receptive * (weight.shape[0] + weight.shape[1]) / 2
     bound = math.sqrt(3 * (scale or 1e-10) / fan_average)
     nn.init.uniform_(weight, -bound, bound)
-    nn.init.zeros_(layer.bias)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
 
 
 def conv(inputs: int, outputs: int, size: int, scale: float = 1.0) -> nn.Conv2d:

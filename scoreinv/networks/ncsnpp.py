@@ -11,6 +11,7 @@ pixel-unshuffle stem (`patch`) may put the whole network at a lower resolution, 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,12 +22,12 @@ from torch import Tensor, nn
 from scoreinv.checks import each_within, require, within
 from scoreinv.networks.base import Network
 from scoreinv.networks.embeddings import FourierEmbedding, PositionalEmbedding
-from scoreinv.networks.layers import Attention, conv, group_norm, linear
+from scoreinv.networks.layers import Attention, Layers, conv, group_norm, linear
 from scoreinv.networks.normalization import group_norms, norm_activate
 from scoreinv.networks.resampling import Downsample, Upsample, downsample, upsample
 
 Activation = Literal["swish", "elu", "relu", "lrelu"]
-_ACTIVATIONS = {
+_ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "swish": F.silu,
     "elu": F.elu,
     "relu": F.relu,
@@ -155,7 +156,7 @@ class ResidualBlock(nn.Module):
         elif self.resample == "up":
             h, x = upsample(h, self.kernel), upsample(x, self.kernel)
         h = self.conv_in(h)
-        if self.embed is not None:
+        if self.embed is not None and embedding is not None:
             h = h + self.embed(embedding.to(self.embed.weight.dtype))[:, :, None, None]
         h = self.conv_out(self.dropout(norm_activate(self.norm_out, self.activation, h)))
         if self.shortcut is not None:
@@ -176,12 +177,10 @@ class DownLevel(nn.Module):
         self.features: nn.Module | None = None
         if level < len(config.feature_channels):
             self.features = nn.Conv2d(config.feature_channels[level], inputs, 1, bias=False)  # none is none
-        self.blocks = nn.ModuleList(
-            ResidualBlock(outputs if i else inputs, outputs, config) for i in range(config.blocks)
-        )
+        self.blocks = Layers(ResidualBlock(outputs if i else inputs, outputs, config) for i in range(config.blocks))
         attends = level in config.attention_levels
-        self.attention = nn.ModuleList(_attention(outputs, config) for _ in self.blocks if attends)
-        self.down: nn.Module | None = None
+        self.attention = Layers(_attention(outputs, config) for _ in self.blocks if attends)
+        self.down: Downsample | ResidualBlock | None = None
         self.pyramid: nn.Module | None = None
         self.skips = [outputs] * config.blocks
         self.outputs = outputs
@@ -221,11 +220,11 @@ class DownLevel(nn.Module):
         if self.down is None:
             return h, pyramid
         h = self.down(h) if isinstance(self.down, Downsample) else self.down(h, embedding)
-        if self.mode == "input_skip":
+        if self.pyramid is not None and self.mode == "input_skip":
             pyramid = downsample(pyramid, self.kernel)
             merged = self.pyramid(pyramid)
             h = torch.cat([merged, h], dim=1) if self.combine == "cat" else merged + h
-        elif self.mode == "residual":
+        elif self.pyramid is not None:
             h = pyramid = (self.pyramid(pyramid) + h) * self.rescale
         skips.append(h)
         return h, pyramid
@@ -244,13 +243,13 @@ class UpLevel(nn.Module):
         self.kernel = config.fir_kernel
         self.mode = config.progressive_output
         self.outputs = outputs
-        self.blocks = nn.ModuleList(
+        self.blocks = Layers(
             ResidualBlock((outputs if i else inputs) + skips.pop(), outputs, config) for i in range(config.blocks + 1)
         )
         attends, each = level in config.attention_levels, config.up_attention == "each"
         self.attention = _attention(outputs, config) if attends and not each else None
-        self.block_attention = nn.ModuleList(_attention(outputs, config) for _ in self.blocks if attends and each)
-        self.norm: nn.Module | None = None
+        self.block_attention = Layers(_attention(outputs, config) for _ in self.blocks if attends and each)
+        self.norm: nn.GroupNorm | None = None
         self.pyramid: nn.Module | None = None
         self.pyramid_outputs = outputs if self.mode == "residual" else image_channels
         if self.mode == "output_skip" or (self.mode == "residual" and bottom):
@@ -259,7 +258,7 @@ class UpLevel(nn.Module):
             self.pyramid = conv(outputs, self.pyramid_outputs, 3, scale)
         elif self.mode == "residual":
             self.pyramid = Upsample(pyramid, outputs, True, config.fir_kernel)
-        self.up: nn.Module | None = None
+        self.up: Upsample | ResidualBlock | None = None
         if level:
             if config.block == "ddpm":
                 self.up = Upsample(outputs, outputs, config.learned_resampling, config.fir_kernel)
@@ -277,10 +276,10 @@ class UpLevel(nn.Module):
             h = self.attention(h)
         if pyramid is not None:
             pyramid = pyramid.to(h.dtype)
-        if self.norm is not None:
+        if self.pyramid is not None and self.norm is not None:
             step = self.pyramid(norm_activate(self.norm, self.activation, h))
             pyramid = step if pyramid is None else upsample(pyramid, self.kernel) + step
-        elif self.mode == "residual":
+        elif self.pyramid is not None:
             h = pyramid = (self.pyramid(pyramid) + h) * self.rescale
         if self.up is not None:
             h = self.up(h) if isinstance(self.up, Upsample) else self.up(h, embedding)
@@ -295,6 +294,8 @@ class NCSNpp(Network):
     so are no features.
     """
 
+    config: NCSNppConfig
+
     def __init__(self, config: NCSNppConfig) -> None:
         super().__init__()
         self.config = config
@@ -303,7 +304,7 @@ class NCSNpp(Network):
         self.activation = _ACTIVATIONS[config.activation]
         width, image_channels = config.width, config.channels * config.patch**2
         input_channels = image_channels + config.condition_channels * config.patch**2
-        self.embedding: nn.Module
+        self.embedding: FourierEmbedding | PositionalEmbedding
         if config.embedding == "fourier":
             self.embedding = FourierEmbedding(width, config.fourier_scale)
         else:
@@ -314,23 +315,23 @@ class NCSNpp(Network):
         self.conv_in = conv(input_channels, width, 3)
 
         features, pyramid, skips = width, input_channels, [width]
-        self.down = nn.ModuleList()
+        down: list[DownLevel] = []
         for level in range(len(config.multipliers)):
-            stage = DownLevel(features, level, pyramid, config)
-            features, pyramid = stage.outputs, stage.pyramid_outputs
-            skips += stage.skips
-            self.down.append(stage)
+            down.append(DownLevel(features, level, pyramid, config))
+            features, pyramid = down[-1].outputs, down[-1].pyramid_outputs
+            skips += down[-1].skips
+        self.down = Layers(down)
 
         self.middle_in = ResidualBlock(features, features, config)
         self.middle_attention = _attention(features, config)
         self.middle_out = ResidualBlock(features, features, config)
 
-        self.up = nn.ModuleList()
+        up: list[UpLevel] = []
         pyramid = 0
         for level in reversed(range(len(config.multipliers))):
-            stage = UpLevel(features, skips, level, pyramid, config)
-            features, pyramid = stage.outputs, stage.pyramid_outputs
-            self.up.append(stage)
+            up.append(UpLevel(features, skips, level, pyramid, config))
+            features, pyramid = up[-1].outputs, up[-1].pyramid_outputs
+        self.up = Layers(up)
 
         if config.progressive_output != "output_skip":
             self.norm_out = group_norm(features, config.channels_per_group)
@@ -368,17 +369,17 @@ class NCSNpp(Network):
             h = self.conv_in(x.to(self.conv_in.weight.dtype))
         skips, pyramid = [h.to(precision) if autocast else h], x.to(precision)
         h = h.to(precision)
-        for number, level in enumerate(self.down):
+        for number, down in enumerate(self.down):
             shown = features[number] if features is not None and number < len(features) else None
-            h, pyramid = level(h, pyramid, embedding, skips, shown)
+            h, pyramid = down(h, pyramid, embedding, skips, shown)
 
         h = self.middle_out(self.middle_attention(self.middle_in(h, embedding)), embedding)
 
-        pyramid = None
-        for level in self.up:
-            h, pyramid = level(h, pyramid, embedding, skips)
+        output: Tensor | None = None  # the pyramid of it
+        for up in self.up:
+            h, output = up(h, output, embedding, skips)
         if config.progressive_output == "output_skip":
-            h = pyramid
+            h = output
         else:
             h = norm_activate(self.norm_out, self.activation, h)
             with torch.autocast(x.device.type, enabled=False):
@@ -392,7 +393,7 @@ class NCSNpp(Network):
         That way is the first convolution, whose features are the last block's skip, and all from that block on.
         """
         top = self.up[-1]
-        parts = [self.embedding, self.conv_in, top.blocks[-1], *top.block_attention[-1:]]
+        parts: list[nn.Module | None] = [self.embedding, self.conv_in, top.blocks[-1], *top.block_attention[-1:]]
         parts += [top.attention, top.norm, top.pyramid]
         parts += [getattr(self, name, None) for name in ("dense_in", "dense_out", "norm_out", "conv_out")]
         return [part for part in parts if part is not None]

@@ -11,11 +11,12 @@ arithmetic on it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
 
 def group_norms(network: nn.Module) -> list[nn.GroupNorm]:
@@ -44,8 +45,10 @@ def norm_activate(norm: nn.GroupNorm, activation: Callable[[Tensor], Tensor], x:
 class _NormSiLU(torch.autograd.Function):
     """silu(u) with u the normalised x, bfloat16 and channels-last."""
 
+    # What is kept for the derivative is attributes of `ctx` that its class does not have, hence Any.
+
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> Tensor:
         u, mean, inverse = _normalised(x, weight.float(), bias.float(), groups, eps)  # then the statistics are too
         ctx.save_for_backward(x, u, weight, mean, inverse)
         ctx.groups = groups
@@ -53,7 +56,7 @@ class _NormSiLU(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         x, u, weight, mean, inverse = ctx.saved_tensors
         rows = _rows(x)
         mean, inverse = (value.repeat_interleave(x.shape[1] // ctx.groups, 1) for value in (mean, inverse))

@@ -88,4 +88,4 @@ class Upsample(nn.Module):
         h = F.conv_transpose2d(x, transposed, stride=2)
         extra = len(self.kernel) - 4  # (k - 2) - (3 - 1)
         h = _filter(h, self.kernel, ((extra + 1) // 2 + 1, extra // 2 + 1), gain=4.0)
-        return h + self.conv.bias[:, None, None]
+        return h if self.conv.bias is None else h + self.conv.bias[:, None, None]

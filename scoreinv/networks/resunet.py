@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from scoreinv.checks import each_within, require, within
 from scoreinv.networks.base import Network
 from scoreinv.networks.embeddings import FourierEmbedding
-from scoreinv.networks.layers import conv, linear
+from scoreinv.networks.layers import Layers, conv, linear
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,8 @@ class FiLMBlock(nn.Module):
 class ResUNet(Network):
     """F(x, label): pictures (B, C, H, W) and noise levels (B,) to (B, C, H, W). It takes no condition."""
 
+    config: ResUNetConfig
+
     def __init__(self, config: ResUNetConfig) -> None:
         super().__init__()
         self.config = config
@@ -95,14 +97,14 @@ class ResUNet(Network):
         self.dense_out = linear(config.embedding, config.embedding)
         self.conv_in = conv(features, config.widths[0], 3)
 
-        def level(width: int, blocks: int) -> nn.ModuleList:
-            return nn.ModuleList(FiLMBlock(width, config.embedding) for _ in range(blocks))
+        def level(width: int, blocks: int) -> Layers[FiLMBlock]:
+            return Layers(FiLMBlock(width, config.embedding) for _ in range(blocks))
 
         pairs = list(zip(config.widths, config.widths[1:], strict=False))
-        self.down = nn.ModuleList(level(*shape) for shape in zip(config.widths, config.blocks, strict=True))
-        self.reduce = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in pairs)
-        self.enlarge = nn.ModuleList(conv(coarse, 4 * fine, 1) for fine, coarse in pairs)
-        self.up = nn.ModuleList(level(*shape) for shape in zip(config.widths[:-1], config.blocks[:-1], strict=True))
+        self.down = Layers(level(*shape) for shape in zip(config.widths, config.blocks, strict=True))
+        self.reduce = Layers(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in pairs)
+        self.enlarge = Layers(conv(coarse, 4 * fine, 1) for fine, coarse in pairs)
+        self.up = Layers(level(*shape) for shape in zip(config.widths[:-1], config.blocks[:-1], strict=True))
         self.conv_out = conv(config.widths[0], features, 3, 0.0)
 
     def forward(self, x: Tensor, label: Tensor, condition: Tensor | None = None) -> Tensor:
