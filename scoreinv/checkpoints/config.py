@@ -138,7 +138,7 @@ class ModelConfig:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ModelConfig:
         """Raises InputError naming the entry that is missing, unknown, of another kind or out of range."""
-        parts = {
+        parts: dict[str, Any] = {
             "network": _named(_NETWORKS, data, "network", unnamed=_FIRST_NETWORK),
             "sde": _named(_SDES, data, "sde"),
             "preconditioning": _named(_PRECONDITIONINGS, data, "preconditioning"),
@@ -206,7 +206,7 @@ class ClassifierConfig:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ClassifierConfig:
         """Raises InputError naming the entry that is missing, unknown, of another kind or out of range."""
-        parts = {"network": _named(_CLASSIFIERS, data, "network"), "sde": _named(_SDES, data, "sde")}
+        parts: dict[str, Any] = {"network": _named(_CLASSIFIERS, data, "network"), "sde": _named(_SDES, data, "sde")}
         return build_dataclass(cls, data | parts)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import torch
 from torch import nn
@@ -85,7 +85,7 @@ def read_diffusers_config(folder: Path) -> ModelConfig:
         unet = build_foreign(_UNet, {"attention_head_dim": options.get("num_head_channels", 8)} | options)
         network = _network(unet)
     fourier = network.embedding == "fourier"
-    schedule = _schedule(folder, _VESchedule if fourier else _DDPMSchedule)
+    schedule: _VESchedule | _DDPMSchedule = _schedule(folder, _VESchedule if fourier else _DDPMSchedule)
     size = unet.sample_size or 32
     with in_file(path):
         return ModelConfig(
@@ -202,8 +202,8 @@ def _with_groups(config: NCSNppConfig, fixed: int | None) -> NCSNppConfig:
                     below = level.outputs
             below = level.outputs
         if fixed is not None:
-            middle = [network.middle_in, network.middle_attention, network.middle_out, network.up[-1].norm]
-            groups |= dict.fromkeys((norm for part in middle for norm in group_norms(part)), fixed)
+            middle = (network.middle_in, network.middle_attention, network.middle_out, network.up[-1].norm)
+            groups |= {norm: fixed for part in middle if part is not None for norm in group_norms(part)}
     counts = tuple(groups[norm] for norm in norms)
     return config if counts == tuple(norm.num_groups for norm in norms) else replace(config, groups=counts)
 
@@ -242,14 +242,14 @@ class _DDPMSchedule:
         return DDPM(self.beta_start * steps, self.beta_end * steps, steps)
 
     def sampler(self) -> RecommendedSampler:
-        predictor = "ancestral" if self.variance_type == "fixed_large" else "ancestral_posterior"
-        return RecommendedSampler(predictor, steps=self.num_train_timesteps, clip=self.clip_sample)
+        return RecommendedSampler(
+            "ancestral" if self.variance_type == "fixed_large" else "ancestral_posterior",
+            steps=self.num_train_timesteps,
+            clip=self.clip_sample,
+        )
 
 
-Schedule = TypeVar("Schedule", _VESchedule, _DDPMSchedule)
-
-
-def _schedule(folder: Path, kind: type[Schedule]) -> Schedule:
+def _schedule(folder: Path, kind: type[_VESchedule | _DDPMSchedule]) -> _VESchedule | _DDPMSchedule:
     for path in (folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json"):
         if path.is_file():
             options = read_json(path)
@@ -268,27 +268,32 @@ def _tensor_names(network: NCSNpp) -> Iterator[tuple[str, str]]:
     if network.config.embedding == "fourier":
         yield "time_proj.weight", "embedding.frequencies"
     for theirs, layer in _layers(network):
-        for kind in ("weight", "bias"):
-            yield f"{theirs}.{kind}", f"{ours[layer]}.{kind}"
+        if layer is not None:
+            for kind in ("weight", "bias"):
+                yield f"{theirs}.{kind}", f"{ours[layer]}.{kind}"
 
 
-def _layers(network: NCSNpp) -> Iterator[tuple[str, nn.Module]]:
+_Named = Iterator[tuple[str, nn.Module | None]]
+"""(diffusers' name, our layer) of layers, None where this network has none such."""
+
+
+def _layers(network: NCSNpp) -> _Named:
     yield "time_embedding.linear_1", network.dense_in
     yield "time_embedding.linear_2", network.dense_out
     yield "conv_in", network.conv_in
-    for index, level in enumerate(network.down):
-        yield from _down_layers(f"down_blocks.{index}", level)
+    for index, down in enumerate(network.down):
+        yield from _down_layers(f"down_blocks.{index}", down)
     yield from _block_layers("mid_block.resnets.0", network.middle_in)
     yield from _attention_layers("mid_block.attentions.0", network.middle_attention)
     yield from _block_layers("mid_block.resnets.1", network.middle_out)
-    for index, level in enumerate(network.up):
-        yield from _up_layers(f"up_blocks.{index}", level)
+    for index, up in enumerate(network.up):
+        yield from _up_layers(f"up_blocks.{index}", up)
     last = network.up[-1]
     yield "conv_norm_out", network.norm_out if last.norm is None else last.norm
     yield "conv_out", network.conv_out if last.pyramid is None else last.pyramid
 
 
-def _down_layers(prefix: str, level: DownLevel) -> Iterator[tuple[str, nn.Module]]:
+def _down_layers(prefix: str, level: DownLevel) -> _Named:
     for index, block in enumerate(level.blocks):
         yield from _block_layers(f"{prefix}.resnets.{index}", block)
     for index, attention in enumerate(level.attention):
@@ -297,11 +302,10 @@ def _down_layers(prefix: str, level: DownLevel) -> Iterator[tuple[str, nn.Module
         yield from _block_layers(f"{prefix}.resnet_down", level.down)
     elif level.down is not None:
         yield f"{prefix}.downsamplers.0.conv", level.down.conv
-    if level.pyramid is not None:
-        yield f"{prefix}.skip_conv", level.pyramid
+    yield f"{prefix}.skip_conv", level.pyramid
 
 
-def _up_layers(prefix: str, level: UpLevel) -> Iterator[tuple[str, nn.Module]]:
+def _up_layers(prefix: str, level: UpLevel) -> _Named:
     for index, block in enumerate(level.blocks):
         yield from _block_layers(f"{prefix}.resnets.{index}", block)
     attentions = level.block_attention if level.attention is None else [level.attention]
@@ -309,26 +313,24 @@ def _up_layers(prefix: str, level: UpLevel) -> Iterator[tuple[str, nn.Module]]:
         yield from _attention_layers(f"{prefix}.attentions.{index}", attention)
     if level.up is None:
         return
-    if level.norm is not None:
-        yield f"{prefix}.skip_norm", level.norm
-        yield f"{prefix}.skip_conv", level.pyramid
+    yield f"{prefix}.skip_norm", level.norm
+    yield f"{prefix}.skip_conv", level.pyramid
     if isinstance(level.up, ResidualBlock):
         yield from _block_layers(f"{prefix}.resnet_up", level.up)
     else:
         yield f"{prefix}.upsamplers.0.conv", level.up.conv
 
 
-def _block_layers(prefix: str, block: ResidualBlock) -> Iterator[tuple[str, nn.Module]]:
+def _block_layers(prefix: str, block: ResidualBlock) -> _Named:
     yield f"{prefix}.norm1", block.norm_in
     yield f"{prefix}.conv1", block.conv_in
     yield f"{prefix}.time_emb_proj", block.embed
     yield f"{prefix}.norm2", block.norm_out
     yield f"{prefix}.conv2", block.conv_out
-    if block.shortcut is not None:
-        yield f"{prefix}.conv_shortcut", block.shortcut
+    yield f"{prefix}.conv_shortcut", block.shortcut
 
 
-def _attention_layers(prefix: str, attention: Attention) -> Iterator[tuple[str, nn.Module]]:
+def _attention_layers(prefix: str, attention: Attention) -> _Named:
     yield f"{prefix}.group_norm", attention.norm
     yield f"{prefix}.to_q", attention.query
     yield f"{prefix}.to_k", attention.key

@@ -213,13 +213,14 @@ _PREDICTORS: dict[str, Literal["reverse_diffusion", "euler_maruyama", "ancestral
     "euler_maruyama": "euler_maruyama",
     "ancestral_sampling": "ancestral",
 }
+_CORRECTORS: dict[str, Literal["langevin", "none"]] = {"langevin": "langevin", "none": "none"}
 
 
 def _sampler(sampling: _Sampling, steps: int) -> RecommendedSampler | None:
-    predictor = _PREDICTORS.get(sampling.predictor)
-    if predictor is None or sampling.method != "pc" or sampling.corrector not in ("langevin", "none"):
+    predictor, corrector = _PREDICTORS.get(sampling.predictor), _CORRECTORS.get(sampling.corrector)
+    if predictor is None or corrector is None or sampling.method != "pc":
         return None
-    return RecommendedSampler(predictor, sampling.corrector, sampling.snr, steps)
+    return RecommendedSampler(predictor, corrector, sampling.snr, steps)
 
 
 def _read(path: Path) -> dict[str, Any]:

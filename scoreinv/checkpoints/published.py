@@ -10,9 +10,9 @@ from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.errors import CheckpointError
 from scoreinv.networks.ddpm import ddpm_config
 from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.preconditioning import PaperVE, PaperVP
+from scoreinv.preconditioning import PaperVE, PaperVP, Preconditioning
 from scoreinv.prior import RecommendedSampler
-from scoreinv.sdes import DDPM, VE, VP, SubVP
+from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,10 @@ def _cifar(
     predictor: Literal["reverse_diffusion", "euler_maruyama", "ancestral"],
     iterations: int = 1_300_001,
 ) -> PublishedModel:
+    sde: SDE
+    reading: Preconditioning
     if kind == "ve":
-        label = "sigma" if continuous else "index"
-        sde, reading, span = VE(0.01, 50.0), PaperVE(label), (0.0, 1.0)
+        sde, reading, span = VE(0.01, 50.0), PaperVE("sigma" if continuous else "index"), (0.0, 1.0)
     else:
         sde, reading, span = (SubVP() if kind == "subvp" else VP() if continuous else DDPM()), PaperVP(), (-1.0, 1.0)
     sampler = RecommendedSampler(predictor, "langevin" if kind == "ve" else "none")
