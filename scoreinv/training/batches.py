@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from scoreinv.colour import grey_weights
+from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import SDE
 from scoreinv.training import draws
@@ -53,7 +54,7 @@ class Batch:
 
     def part(self, rows: slice) -> Batch:
         """Some of the pictures."""
-        return Batch(*(None if value is None else value[rows] for value in vars(self).values()))
+        return replace(self, **{name: value[rows] for name, value in vars(self).items() if value is not None})
 
     def to(self, device: torch.device | str) -> Batch:
         """On a device; the times stay on the CPU."""
@@ -62,7 +63,7 @@ class Batch:
 
     def losses(self, objective: ObjectiveConfig, prior: ScorePrior, kept: KeptFeatures | None = None) -> Tensor:
         """The objective for each picture, (B,); kept: features of crops that were looked at before."""
-        if self.observed is None:
+        if self.observed is None or not isinstance(prior, ConditionalPrior):
             losses = per_image_loss(objective, prior, self.images, self.times, self.noise)
             return losses * importance(objective, prior.sde, self.times).to(losses)
         features = None
@@ -140,7 +141,8 @@ class BatchSource:
             draws.stream(self.seed, draws.NOISE, step, index).standard_normal(dtype=np.float32, out=noise[row])
         labels = self.pictures.labels
         pictures = torch.from_numpy(images).permute(0, 3, 1, 2)
-        shown = {} if self.observations is None else self._shown(step, indices, places, pictures)
+        what = self.observations
+        shown = {} if what is None else self._shown(what, step, indices, places, pictures)
         if self.data.crops:
             shown["crops"] = torch.tensor([picture * self.data.crops + crop for picture, crop in drawn])
         return Batch(
@@ -151,16 +153,23 @@ class BatchSource:
             **shown,
         )
 
-    def _shown(self, step: int, indices: range, places: list[tuple[int, int]], pictures: Tensor) -> dict[str, Tensor]:
+    def _shown(
+        self,
+        what: ObservationConfig,
+        step: int,
+        indices: range,
+        places: list[tuple[int, int]],
+        pictures: Tensor,
+    ) -> dict[str, Tensor]:
         """What is shown of the pictures, of which some get the luma of another film."""
         streams = [draws.stream(self.seed, draws.OBSERVED, step, index) for index in indices]
-        shown = [draw_observed(self.observations, self.image_size, stream) for stream in streams]
+        shown = [draw_observed(what, self.image_size, stream) for stream in streams]
         observed, refined = zip(*shown, strict=True)
         values = {"observed": torch.from_numpy(np.stack(observed)), "refined": torch.tensor(refined)}
         withheld = torch.tensor([self.luma_scale > 1 and stream.random() < FINE_WITHHELD for stream in streams])
         for row, place in enumerate(places):
             film = draws.stream(self.seed, draws.FILM, *place)
-            if observed[row][0].any() and film.random() < self.observations.other_films:
+            if observed[row][0].any() and film.random() < what.other_films:
                 self._put_on_other_film(pictures[row], film)
         if self.luma_scale > 1:
             fine = _reduced(pictures, self._drawn_scale // self.luma_scale)

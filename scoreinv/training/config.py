@@ -316,7 +316,7 @@ class TrainingConfig:
         if not isinstance(data, dict) or data.get("model") is None:
             raise InputError("the training configuration lacks 'model'")
         given = {name: data[name] for name in _PARTS if data.get(name) is not None}
-        parts = {name: build_dataclass(_PARTS[name], part, name) for name, part in given.items()}
+        parts: dict[str, Any] = {name: build_dataclass(_PARTS[name], part, name) for name, part in given.items()}
         rest = {name: value for name, value in data.items() if name not in ("model", *_PARTS)}
         return build_dataclass(cls, {"model": model_from_dict(data["model"]), **parts, **rest})
 

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+_Tensors = tuple[Tensor, ...] | list[Tensor]
+
 
 def averaged(network: nn.Module, decay: float) -> AveragedModel:
     """The average of `network`: its n-th update decays by min(decay, (1 + n) / (10 + n)), but the first copies.
@@ -13,7 +15,7 @@ def averaged(network: nn.Module, decay: float) -> AveragedModel:
     (The reference implementation's warm-up.) Buffers are averaged too, so a frozen embedding is never lost.
     """
 
-    def update(average: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+    def update(average: _Tensors, current: _Tensors, count: Tensor | int) -> None:
         # `count` is how many updates came before this one.
         torch._foreach_lerp_(average, current, 1 - decay_at(int(count) + 1, decay))
 

@@ -59,7 +59,7 @@ class KeptFeatures:
             for place, row in zip(missing, found, strict=True):
                 rows[place] = row
                 self._write(crops[place], row)
-        parts = torch.stack(rows).to(seen).split(self._sizes, dim=1)
+        parts = torch.stack([row for row in rows if row is not None]).to(seen).split(self._sizes, dim=1)
         return tuple(part.unflatten(1, shape) for part, shape in zip(parts, self._shapes, strict=True))
 
     def _read(self, crop: int) -> Tensor | None:
@@ -101,6 +101,5 @@ def features_given(
     whole = observed[:, 0].flatten(1).all(1)
     if not whole.any():
         return None
-    again = kept is not None and crops is not None
-    shown = kept.of(crops[whole].tolist(), seen[whole], look) if again else look(seen[whole])
+    shown = look(seen[whole]) if kept is None or crops is None else kept.of(crops[whole].tolist(), seen[whole], look)
     return tuple(value.new_zeros(len(seen), *value.shape[1:]).index_put((whole,), value) for value in shown)

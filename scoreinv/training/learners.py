@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scoreinv.checkpoints.config import ClassifierConfig
 from scoreinv.checkpoints.files import save_model
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import InputError
@@ -22,7 +21,7 @@ from scoreinv.training.config import TrainingConfig
 from scoreinv.training.features import KeptFeatures
 from scoreinv.training.grid import write_samples
 
-Trained = TypeVar("Trained", ScorePrior, NoiseClassifier)
+Trained = TypeVar("Trained", bound=ScorePrior | NoiseClassifier)
 
 
 class Learner(ABC, Generic[Trained]):
@@ -34,7 +33,7 @@ class Learner(ABC, Generic[Trained]):
 
     def __init__(self, config: TrainingConfig, model: Trained) -> None:
         self.config = config
-        self.model = model
+        self.model: Trained = model
         self.kept: KeptFeatures | None = None
 
     @property
@@ -42,8 +41,8 @@ class Learner(ABC, Generic[Trained]):
         return self.model.network
 
     @abstractmethod
-    def twin(self, network: nn.Module) -> Self:
-        """The same reading of another network of the kind."""
+    def twin(self, network: Any) -> Self:
+        """The same reading of another network of the kind, whose type torch's averages do not remember."""
 
     @abstractmethod
     def losses(self, batch: Batch) -> Tensor:
@@ -64,7 +63,7 @@ class Learner(ABC, Generic[Trained]):
 class ScoreLearner(Learner[ScorePrior]):
     """A prior, by denoising score matching."""
 
-    def twin(self, network: nn.Module) -> ScoreLearner:
+    def twin(self, network: Any) -> ScoreLearner:
         return ScoreLearner(self.config, self.model.over(network))
 
     def losses(self, batch: Batch) -> Tensor:
@@ -83,8 +82,8 @@ class ScoreLearner(Learner[ScorePrior]):
 class ClassifierLearner(Learner[NoiseClassifier]):
     """A classifier of noisy pictures, by the cross-entropy of their classes (Song et al. 2021, appendix I.1)."""
 
-    def twin(self, network: nn.Module) -> ClassifierLearner:
-        model = self.config.model
+    def twin(self, network: Any) -> ClassifierLearner:
+        model = self.model
         classifier = NoiseClassifier(
             network, model.sde, model.data_range, model.image_size, model.classes, model.guidance
         )
@@ -96,15 +95,22 @@ class ClassifierLearner(Learner[NoiseClassifier]):
 
     def losses(self, batch: Batch) -> Tensor:
         smoothing = self.config.objective.label_smoothing
-        return F.cross_entropy(self.logits(batch), batch.labels, reduction="none", label_smoothing=smoothing)
+        return F.cross_entropy(self.logits(batch), _labels(batch), reduction="none", label_smoothing=smoothing)
 
     def measures(self, batch: Batch) -> dict[str, Tensor]:
-        logits = self.logits(batch)
-        loss = F.cross_entropy(logits, batch.labels, reduction="none")
-        return {"validation": loss, "accuracy": (logits.argmax(1) == batch.labels).float()}
+        logits, labels = self.logits(batch), _labels(batch)
+        loss = F.cross_entropy(logits, labels, reduction="none")
+        return {"validation": loss, "accuracy": (logits.argmax(1) == labels).float()}
 
 
-def make_learner(config: TrainingConfig, init: ScorePrior | NoiseClassifier | None) -> Learner:
+def _labels(batch: Batch) -> Tensor:
+    """Class indices of the pictures; InputError without any, which a `Run` asks for at its start."""
+    if batch.labels is None:
+        raise InputError("a classifier needs pictures in folders of their classes")
+    return batch.labels
+
+
+def make_learner(config: TrainingConfig, init: ScorePrior | NoiseClassifier | None) -> ScoreLearner | ClassifierLearner:
     """What a run starts from: weights drawn from its seed, or those of `init`; InputError for another network."""
     with torch.random.fork_rng([]):
         draws.seed_torch(config.seed, torch.device("cpu"))
@@ -114,5 +120,4 @@ def make_learner(config: TrainingConfig, init: ScorePrior | NoiseClassifier | No
             model.network.load_state_dict(init.network.state_dict())
         except RuntimeError as error:
             raise InputError("the model to start from has another network than the one to train") from error
-    kind = ClassifierLearner if isinstance(config.model, ClassifierConfig) else ScoreLearner
-    return kind(config, model)
+    return ClassifierLearner(config, model) if isinstance(model, NoiseClassifier) else ScoreLearner(config, model)

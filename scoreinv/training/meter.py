@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import torch
 from torch import Tensor
 
 
@@ -13,18 +14,17 @@ class Meter:
     def __init__(self, seconds_before: float) -> None:
         self.begin = time.monotonic() - seconds_before
         self.last_report = self.last_save = time.monotonic()
-        self.loss: Tensor | None = None
-        self.norm: Tensor | None = None
+        self.loss = self.norm = torch.zeros(())
         self.next_window()
 
     def next_window(self) -> None:
-        self.total: Tensor | None = None
+        self.total = torch.zeros(())
         self.steps = 0
         self.busy = 0.0
 
     def add(self, loss: Tensor, norm: Tensor, seconds: float) -> None:
         self.loss, self.norm = loss, norm
-        self.total = loss if self.total is None else self.total + loss
+        self.total = self.total + loss
         self.steps += 1
         self.busy += seconds
 

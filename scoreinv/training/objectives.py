@@ -33,13 +33,15 @@ from scoreinv.prior import Prior
 from scoreinv.sdes import DDPM, SDE, TRAINING_START, VE, broadcast, time_at
 from scoreinv.training.config import ObjectiveConfig
 
+_RESIDUAL = "the residual weighting and a network that takes observations need each other"
+
 
 def check(objective: ObjectiveConfig, sde: SDE, *, conditional: bool) -> None:
     """Raise InputError when the objective does not belong to the SDE, or to a prior that takes observations or none."""
     if objective.times == "discrete" and not isinstance(sde, VE | DDPM):
         raise InputError("discrete times need the VE SDE (SMLD) or the DDPM chain (DDPM)")
     if (objective.weighting == "residual") != conditional:
-        raise InputError("the residual weighting and a network that takes observations need each other")
+        raise InputError(_RESIDUAL)
 
 
 def weight(objective: ObjectiveConfig, sde: SDE, t: Tensor, data_range: tuple[float, float]) -> Tensor:
@@ -56,6 +58,8 @@ def per_image_loss(objective: ObjectiveConfig, prior: Prior, x0: Tensor, t: Tens
     """Losses (B,) of pictures x0 (B, C, H, W) in the model's range, at times t (B,), with the noise z of x0's shape."""
     error = prior.noise(prior.sde.perturb(x0, t, z), t) - z
     if objective.weighting == "residual":
+        if not isinstance(prior, ConditionalPrior):
+            raise InputError(_RESIDUAL)
         return _reduced(objective, error) / prior.expected_error(x0, t)
     return broadcast(weight(objective, prior.sde, t, prior.data_range), error[:, 0, 0, 0]) * _reduced(objective, error)
 
@@ -65,7 +69,7 @@ def per_image_loss_given(
     prior: ConditionalPrior,
     x0: Tensor,
     observed: Tensor,
-    refined: Tensor,
+    refined: Tensor | None,
     t: Tensor,
     z: Tensor,
     fine: Tensor | None = None,
@@ -75,11 +79,11 @@ def per_image_loss_given(
 
     Arguments:
         observed: (B, 3, H, W), 0 or 1, the components of x0 that are shown.
-        refined: (B,) bool, whether x0 is shown at half the size besides.
+        refined: (B,) bool, whether x0 is shown at half the size besides. None: nowhere.
         fine: x0 at `luma_scale` times the size, whose luma is shown where x0's is; NaN where not. None: nowhere.
         features: maps of what x0's luma shows, each (B, C, h, w), zeros where it was not looked at. None: nowhere.
     """
-    coarse = torch.where(refined[:, None, None, None], block_means(x0), torch.nan)
+    coarse = None if refined is None else torch.where(refined[:, None, None, None], block_means(x0), torch.nan)
     guess = prior.guess(x0, observed, coarse, fine, features)
     error = prior.noise_given(prior.sde.perturb(x0, t, z), t, guess) - z
     return _reduced(objective, error) / prior.expected_error(x0, t, guess)

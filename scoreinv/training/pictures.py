@@ -70,7 +70,7 @@ class Pictures:
     def subset(self, indices: Sequence[int]) -> Pictures:
         """Some of the pictures, in the order given; the digest stays that of all."""
         labels = None if self.labels is None else self.labels[list(indices)]
-        names, levels = (tuple(values[i] for i in indices) for values in (self.names, self.levels))
+        names, levels = tuple(self.names[i] for i in indices), tuple(self.levels[i] for i in indices)
         return Pictures(names, levels, labels, self.classes, self.digest)
 
 
@@ -310,9 +310,10 @@ def _eight_bits(source: Source, channels: int) -> Image.Image:
 
 def _class_labels(names: Sequence[str]) -> tuple[np.ndarray | None, tuple[str, ...]]:
     """Labels by the first folder of each name, when every picture lies in a folder and there are several."""
-    folders = [PurePosixPath(name).parts[0] if len(PurePosixPath(name).parts) > 1 else None for name in names]
-    classes = sorted({folder for folder in folders if folder is not None})
-    if None in folders or len(classes) < 2:
+    paths = [PurePosixPath(name).parts for name in names]
+    folders = [path[0] for path in paths if len(path) > 1]
+    classes = sorted(set(folders))
+    if len(folders) < len(names) or len(classes) < 2:
         return None, ()
     index = {name: number for number, name in enumerate(classes)}
     return np.array([index[folder] for folder in folders]), tuple(classes)
@@ -325,9 +326,8 @@ def _name_hash(name: str) -> float:
 
 def _fingerprint(files: list[_File], config: DataConfig, side: int, channels: int) -> str:
     """Changes with the files and with everything that decides how they are decoded."""
-    what = [config.mode, config.scales if config.mode == "crops" else (), side, channels]
-    what.append([(file.name, file.version) for file in files])
-    return _hash(what)
+    versions = [(file.name, file.version) for file in files]
+    return _hash([config.mode, config.scales if config.mode == "crops" else (), side, channels, versions])
 
 
 def _hash(values: list[Any]) -> str:

@@ -16,6 +16,18 @@ from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationCon
 PAPER_DATA = DataConfig(mode="resize", holdout_fraction=0.0)
 """Whole pictures, of which none is held out: the paper measures on sets of their own."""
 
+_SMALL_NETWORK = NCSNppConfig(
+    width=64,
+    multipliers=(1, 2, 2, 2),
+    blocks=1,
+    attention_levels=(3,),
+    fir_kernel=None,
+    progressive_input="none",
+    fourier_scale=1.0,
+    dropout=0.0,
+    patch=2,
+)
+
 
 def paper_training(name: str, data: DataConfig = PAPER_DATA) -> TrainingConfig:
     """A published model trained as in the paper; raises CheckpointError listing the names when there is none such."""
@@ -37,12 +49,10 @@ def conditional_training(sde: SDE, data: DataConfig) -> TrainingConfig:
     """`small_training` of a network that also takes an observation of the picture: shallower levels, more blocks."""
     run = small_training(sde, data)
     reading = ResidualPreconditioning()
-    network = replace(
-        run.model.network, condition_channels=reading.condition_channels, multipliers=(1, 1, 2, 2), blocks=2
-    )
+    network = replace(_SMALL_NETWORK, condition_channels=reading.condition_channels, multipliers=(1, 1, 2, 2), blocks=2)
     return replace(
         run,
-        model=replace(run.model, network=network, preconditioning=reading),
+        model=ModelConfig(network, sde, reading, image_size=64),
         objective=ObjectiveConfig(weighting="residual", focus=(-0.5, 2.0)),
         observations=ObservationConfig(),
         optimizer=replace(run.optimizer, learning_rate=1e-3),
@@ -66,19 +76,8 @@ def classifier_training(sde: SDE, data: DataConfig, classes: tuple[str, ...]) ->
 
 def small_training(sde: SDE, data: DataConfig) -> TrainingConfig:
     """Crops of 64 pixels, a network of 7 million weights with a pixel-unshuffle stem, EDM preconditioning."""
-    network = NCSNppConfig(
-        width=64,
-        multipliers=(1, 2, 2, 2),
-        blocks=1,
-        attention_levels=(3,),
-        fir_kernel=None,
-        progressive_input="none",
-        fourier_scale=1.0,
-        dropout=0.0,
-        patch=2,
-    )
     return TrainingConfig(
-        model=ModelConfig(network, sde, EDM(), (-1.0, 1.0), 64),
+        model=ModelConfig(_SMALL_NETWORK, sde, EDM(), image_size=64),
         data=data,
         objective=ObjectiveConfig(weighting="uniform"),
         optimizer=OptimizerConfig(learning_rate=5e-4, warmup=500, anneal="cosine"),

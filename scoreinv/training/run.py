@@ -21,7 +21,9 @@ from torch import Tensor, nn
 from scoreinv.checkpoints.config import ClassifierConfig
 from scoreinv.checkpoints.files import atomic_write
 from scoreinv.classifier import NoiseClassifier
+from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import InputError, ScoreinvError
+from scoreinv.networks.layers import channels_last
 from scoreinv.precision import uses_bfloat16
 from scoreinv.prior import ScorePrior
 from scoreinv.training import draws
@@ -31,7 +33,7 @@ from scoreinv.training.distributed import World
 from scoreinv.training.ema import averaged
 from scoreinv.training.features import KeptFeatures
 from scoreinv.training.folder import RunFolder
-from scoreinv.training.learners import Learner, make_learner
+from scoreinv.training.learners import ClassifierLearner, ScoreLearner, make_learner
 from scoreinv.training.meter import Meter
 from scoreinv.training.metrics import JsonLines
 from scoreinv.training.pictures import Pictures, load_pictures, split
@@ -49,7 +51,7 @@ _VALIDATION_SEED = 0  # of every run, so that runs can be compared
 class _Loss(nn.Module):
     """A step's loss as a module, which is what processes exchange gradients of."""
 
-    def __init__(self, learner: Learner) -> None:
+    def __init__(self, learner: ScoreLearner | ClassifierLearner) -> None:
         super().__init__()
         self.network = learner.network
         self.learner = learner
@@ -79,7 +81,7 @@ class Run:
             raise InputError(f"{folder.path}: holds a training run already: resume it, or choose another folder")
         self.learner = make_learner(config, init)
         network = self.learner.model.to(world.device).network
-        network.to(memory_format=torch.channels_last).train()
+        channels_last(network).train()
         average = averaged(network, config.ema_decay)
         self.average = self.learner.twin(average.module)
         self.average.model.eval()
@@ -92,8 +94,9 @@ class Run:
         training, held_out = split(pictures, config.data)
         self.source = BatchSource.of(config, training, config.batch_size, config.seed)
         self.held_out = self._held_out(held_out)
-        if config.data.crops and config.encoder_scale:
-            self.learner.kept = self._kept_features(pictures)
+        prior = self.learner.model
+        if config.data.crops and isinstance(prior, ConditionalPrior) and prior.encoder is not None:
+            self.learner.kept = self._kept_features(prior, pictures)
         self.metrics, record = JsonLines(folder.metrics), JsonLines(folder.schedule)
         if world.leads:
             self._begin(record, resume=resume)
@@ -260,13 +263,13 @@ class Run:
             bfloat16 = bool(self.world.agreed(float(uses_bfloat16(config.precision, self.world.device))))
         return SavedRun(config, name or _name(config, pictures, self.state.network), pictures.digest, bfloat16)
 
-    def _kept_features(self, pictures: Pictures) -> KeptFeatures:
+    def _kept_features(self, prior: ConditionalPrior, pictures: Pictures) -> KeptFeatures:
         """What the encoder made of the run's crops so far, in a file that one process makes and the others find."""
         key = _hashed(self.config, pictures).hexdigest()
         side = self.config.model.image_size * self.config.encoder_scale
         try:
             with self.world.first_leads():
-                return KeptFeatures(self.folder.cache, key, self.learner.model.feature_shapes(side, side))
+                return KeptFeatures(self.folder.cache, key, prior.feature_shapes(side, side))
         except OSError as error:
             raise InputError(f"{self.folder.cache}: cannot be written: {error.strerror}") from error
 
@@ -340,7 +343,7 @@ class Run:
         self.meter.next_window()
 
     def _require_finite(self) -> None:
-        if self.meter.norm is not None and not math.isfinite(self.meter.norm.item() + self.meter.loss.item()):
+        if not math.isfinite(self.meter.norm.item() + self.meter.loss.item()):
             raise ScoreinvError(
                 f"{self.folder.path}: the loss is not finite at step {self.state.step}: lower the learning rate or "
                 "train in float32; the last state written before is intact"

@@ -31,12 +31,11 @@ class Schedule:
         """Between 0 and 1, at a step (from 0) begun after `seconds` of training."""
         limits = [step / self.config.steps] if self.config.steps else []
         if self.config.minutes is not None:
-            limits.append(self._by_time(step - step % _BLOCK, seconds))
+            limits.append(self._by_time(step - step % _BLOCK, seconds / (60 * self.config.minutes)))
         return min(max(limits), 1.0)
 
-    def _by_time(self, block: int, seconds: float) -> float:
+    def _by_time(self, block: int, elapsed: float) -> float:
         if block != self.block:
-            elapsed = seconds / (60 * self.config.minutes)
             self.block, self.block_fraction = block, self.world.agreed(self.recorded.get(block, elapsed))
             if self.world.leads and block not in self.recorded:
                 self.record.append({"step": block, "fraction": self.block_fraction})
