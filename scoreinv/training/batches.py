@@ -63,9 +63,10 @@ class Batch:
 
     def losses(self, objective: ObjectiveConfig, prior: ScorePrior, kept: KeptFeatures | None = None) -> Tensor:
         """The objective for each picture, (B,); kept: features of crops that were looked at before."""
-        if self.observed is None or not isinstance(prior, ConditionalPrior):
+        if self.observed is None:
             losses = per_image_loss(objective, prior, self.images, self.times, self.noise)
             return losses * importance(objective, prior.sde, self.times).to(losses)
+        assert isinstance(prior, ConditionalPrior)  # as the run's configuration saw to
         features = None
         if self.seen is not None:
             features = features_given(self.observed, self.seen, prior.look, self.crops, kept)
