@@ -15,8 +15,10 @@ from scoreinv.checkpoints.files import atomic_write
 
 _log = logging.getLogger(__name__)
 
-DESCRIBED = frozenset({"key"})
+DESCRIBED = frozenset({"key", "row"})
 """Entries of `features.json`."""
+
+_WHOLE = b"\x01"
 
 Maps = tuple[Tensor, ...]
 
@@ -24,9 +26,8 @@ Maps = tuple[Tensor, ...]
 class KeptFeatures:
     """Maps of features by the number of their crop, as float16 in the file `features.bin` of a folder.
 
-    Only what was written takes room on the disk. A row that was not written, or not to its end, ends with zeros, which
-    no map does: its last channel is not 0 everywhere. `features.json` says what the file is of; that of other crops is
-    replaced. Once the disk is full nothing more is kept.
+    Only what was written takes room on the disk. A byte after each row, written last, says that the row is whole.
+    `features.json` identifies the crops; a file of others is replaced. Once the disk is full nothing more is kept.
 
     Arguments:
         folder: of the file; made when it is not there.
@@ -38,8 +39,9 @@ class KeptFeatures:
         self._path = folder / "features.bin"
         self._shapes = shapes
         self._sizes = [math.prod(shape) for shape in shapes]
+        self._row = 2 * sum(self._sizes) + 1
         self._full = False
-        about, description = folder / "features.json", json.dumps({"key": key})
+        about, description = folder / "features.json", json.dumps({"key": key, "row": self._row})
         if not self._path.exists() or not about.exists() or about.read_text() != description:
             folder.mkdir(parents=True, exist_ok=True)
             about.unlink(missing_ok=True)  # first, so that it never describes another run's file
@@ -63,20 +65,20 @@ class KeptFeatures:
         return tuple(part.unflatten(1, shape) for part, shape in zip(parts, self._shapes, strict=True))
 
     def _read(self, crop: int) -> Tensor | None:
-        count = sum(self._sizes)
         with self._path.open("rb") as file:
-            file.seek(2 * count * crop)
-            row = torch.frombuffer(bytearray(file.read(2 * count)).ljust(2 * count, b"\0"), dtype=torch.float16)
-        channel = self._shapes[-1][1] * self._shapes[-1][2]
-        return row if row[-channel:].any() else None
+            file.seek(self._row * crop)
+            row = bytearray(file.read(self._row))
+        if len(row) < self._row or row[-1:] != _WHOLE:
+            return None
+        return torch.frombuffer(row, dtype=torch.float16, count=sum(self._sizes))
 
     def _write(self, crop: int, row: Tensor) -> None:
         if self._full:
             return
         try:
             with self._path.open("r+b") as file:
-                file.seek(crop * row.nbytes)
-                file.write(row.numpy().tobytes())
+                file.seek(self._row * crop)
+                file.write(row.numpy().tobytes() + _WHOLE)
         except OSError as error:
             self._full = True
             _log.warning("%s: no more features are kept: %s", self._path, error.strerror)
