@@ -61,7 +61,11 @@ class HalfQuadratic(WalkingSampler):
         """The first guess of the picture.
 
         start: alpha times a guess of the picture, without noise, and the time of the first level. None: a guess of 0.
+
+        Raises InputError for a prior with constraints, which would not be heeded.
         """
+        if walk.prior.constrains:
+            raise InputError("HalfQuadratic holds the observation itself: give it a prior without constraints")
         if start is None:
             return torch.zeros(shape, device=walk.noise.device, dtype=walk.noise.dtype)
         return start.x / broadcast(walk.sde.alpha(walk.times[0]), start.x)

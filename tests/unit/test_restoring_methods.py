@@ -264,6 +264,9 @@ def test_what_ddrm_refuses():
         lambda: DiffPIR(prior, operator, y, 0.1, strength=0.0),
         lambda: HalfQuadratic(operator, y, -0.1),
         lambda: HalfQuadratic(operator, y, strength=0.0),
+        lambda: HalfQuadratic(operator, y).sample(
+            ConstrainedPC(prior, operator, y), (1, *SHAPE), noise=Recorded(), start=State(torch.zeros(1, *SHAPE), 0.6)
+        ),
     ):
         with pytest.raises(InputError):
             wrong()
