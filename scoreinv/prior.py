@@ -70,14 +70,14 @@ class Prior(ABC):
     def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
         """The same prior seen through crops of one size: over a batch of `samples` of each box in turn.
 
-        What is asked of it is `noise`: whole pictures are constrained and finished, not their crops.
+        Only `noise` is called on it: whole pictures are constrained and finished, not their crops.
         """
         return self
 
     def rows(self, index: Tensor) -> Prior:
         """The same prior over the samples `index` (A,) of its batch, in that order, repeats allowed.
 
-        What is asked of it is `noise` and `constrain`: samples are finished together.
+        Only `noise` and `constrain` are called on it: samples are finished together.
         """
         return self
 
@@ -89,7 +89,7 @@ def check_prior(prior: object) -> None:
 
 
 class PriorWrapper(Prior):
-    """Base of conditions: forwards everything to the wrapped prior; subclasses override what they change.
+    """Base of what wraps a prior: forwards `noise`, `constrain` and `finish`; subclasses override what they change.
 
     A subclass defines `windows` and `rows` too: what it holds of the picture's size is cropped, what it holds for each
     sample is selected, or `Tiled` would mix up places and the adaptive solver samples.

@@ -186,8 +186,8 @@ class DDPM(VP):
 
     The chain alpha_i = prod (1 - beta_j)^(1/2), sigma_i = (1 - alpha_i^2)^(1/2), with beta_j linear from beta_min / N
     to beta_max / N, is VP with the integral B = -2 ln alpha that goes through the chain's at the index i = t (N - 1),
-    by a monotone cubic (PCHIP). At grid points it is what a discrete-time model was trained on; read with the
-    continuous sigma it would be wrong by up to 1.4x near t = 0. Between them it is smooth: a piecewise linear
+    by a monotone cubic (PCHIP). At grid points it is what a discrete-time model was trained on; the continuous
+    sigma would be off by up to 1.4x near t = 0. Between them it is smooth: a piecewise linear
     interpolation has kinks, which cost an adaptive solver thousands of evaluations.
     """
 

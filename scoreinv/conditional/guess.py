@@ -24,14 +24,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 TENSION = 0.1
-"""Of the plate, in 1/pixel^2: beyond 3 pixels it pulls straight, measured on held-out photographs."""
+"""The plate's tension, in 1/pixel^2, fitted on held-out photographs; it dominates beyond 3 pixels."""
 
 _LEAST_ACTIVITY = 0.02
-"""What is hidden in a flat picture may yet be an edge."""
+"""The least activity that is expected: flat surroundings may hide an edge."""
 
 _STEPS = 10
-"""Of conjugate gradients on the picture itself, and 6 on coarser levels: more change the error by less than 1 %."""
+"""Steps of conjugate gradients on the picture itself; further ones change the error by under 1 %."""
 _COARSE_STEPS = 6
+"""The same on coarser levels."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ class ConditionalPrior(ScorePrior):
 
     Arguments:
         network, sde, preconditioning, data_range, image_size, sampler: see `ScorePrior`.
-        encoder: what its network is shown of grey pictures by; None where it takes no features.
+        encoder: computes the features of grey pictures that its network takes; None where it takes none.
         encoder_scale: how many times larger than the picture its luma is shown to the encoder.
     """
 
@@ -93,7 +93,7 @@ class ConditionalPrior(ScorePrior):
         return self.preconditioning.noise(self.network, x, t, self.sde, self.data_range, guess)
 
     def over(self, network: Network) -> ConditionalPrior:
-        """The same reading of another network of the kind, which is shown what the same encoder says."""
+        """The same reading of another network of the kind, with the same encoder."""
         reading = (self.sde, self.preconditioning, self.data_range, self.image_size, self.sampler)
         return ConditionalPrior(network, *reading, self.encoder, self.encoder_scale)
 

@@ -100,8 +100,7 @@ class ResidualPreconditioning:
     ) -> Guess:
         """From the components of centred pictures (B, 3, H, W) where `observed` (B or 1, 3 or 1, H, W) is 1.
 
-        Interpolated are the luma and the chroma that a colour has beyond a grey of its luma: so what is left of the
-        colours of a grey picture is that picture.
+        It interpolates the luma, and the chroma beyond that of a grey of this luma: a grey picture stays grey.
 
         coarse: centred pictures of half the size (rounded up), means of 2x2 pixels, known besides; NaN where not.
         fine: centred pictures of `luma_scale` times the size, whose luma is known too where it is `observed`.

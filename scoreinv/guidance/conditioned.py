@@ -66,7 +66,7 @@ class GivenGuess(PriorWrapper):
 class Conditioned(GivenGuess):
     """grad log p_t(x | y) by one evaluation of a network trained on pairs of pictures and observations.
 
-    The network is given y as its input, so nothing is approximated but by its training, and a few steps of any sampler
+    The network is given y as its input, so only its training approximates, and a few steps of any sampler
     draw from p(x0 | y). At sigma_max one evaluation is the posterior mean E[x0 | y] (`denoise`). The observed
     components of the estimate are y itself.
 
@@ -112,7 +112,7 @@ def check_conditional(prior: Prior) -> ConditionalPrior:
     if not isinstance(prior, ConditionalPrior):
         raise InputError(
             "this model was trained without observations: use constrained sampling (method pc), or a model trained "
-            "by `conditional_training`"
+            "with them (`scoreinv.training.presets.conditional_training`)"
         )
     return prior
 

@@ -15,8 +15,8 @@ class ConstrainedPC(GivenObservation):
 
         constrain(x, t, z) = x - A^+ A x + A^+ (alpha(t) y + sigma(t) A z),        finish(x0) = x0 - A^+ A x0 + A^+ y
 
-    so that the noise of what is observed, A^+ A z, is a part of white noise whatever A. An approximation: it samples
-    the conditional only as corrector steps grow, since the score does not know the observation.
+    so that the noise of what is observed, A^+ A z, is projected white noise for any A. It is an approximation, which
+    corrector steps improve: the score does not know the observation, and its noise is drawn anew at each step.
     """
 
     def __init__(self, prior: Prior, operator: LinearOperator, y: Tensor) -> None:

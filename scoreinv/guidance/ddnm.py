@@ -20,18 +20,18 @@ class DDNM(GivenObservation):
 
     Without noise in y the denoised mean is corrected on the range of A^+, D' = D + A^+ (y - A D) (eq. 10).
 
-    With noise (DDNM+, section 3.3) y brings a part of the noise that the state has at a level s = sigma / alpha, and
+    With noise (section 3.3, changed) the noise of y counts as part of the state's, at a level s = sigma / alpha, and
     what is added shrinks to the rest. A^+ y has noise of the level tau = noise_std / a, where a^2 is the one eigenvalue
     of A A^T beside 0, so down to this level
 
         constrain(x, t, z) = x - A^+ A x + alpha A^+ y + sqrt(sigma^2 - (alpha tau)^2) A^+ A z,
 
-    and below it y has no more to tell: the prior alone goes on from A^+ y. The paper counts the noise of y anew at each
-    step, though it is one draw, so that in many steps its samples come to follow y. Counted once it is exact for white
-    data, and wherever all is observed, by samplers of the reverse SDE (stochasticity 1). In few steps the mean is right
-    and the deviation a little small; as the paper counts, in 8 to 20 steps the mean is off by up to a third of the
-    deviation, which is half to a fifth of the right one. Samplers of less noise draw samples that are too much alike;
-    those that add none are refused.
+    and below it the prior alone goes on from A^+ y. The paper's DDNM+ counts the noise of y anew at each step, though
+    it is one draw, so that in many steps its samples come to follow y. Counted once it is exact for white data, and
+    wherever all is observed, by samplers of the reverse SDE (stochasticity 1). In few steps the mean is right and the
+    deviation a little small; DDNM+ in 8 to 20 steps errs in the mean by up to a third of the deviation, and its own is
+    0.2 to 0.5 of the true one. Samplers of less noise draw samples that are too much alike; those that add none are
+    refused.
 
     Raises InputError when there is noise and A A^T has several eigenvalues beside 0, as that of a blur.
     """

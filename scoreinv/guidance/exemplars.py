@@ -2,12 +2,13 @@
 
 If each patch of a picture is one of its known patches e_j, up to a deviation tau and not far from where it was seen,
 
-    p(x_P) = sum_j p_j N(x_P; e_j, tau^2 I),      p_j ~ exp(-|displacement_j / reach|^2 / 2),
+    p(x_P) = sum_j p_j N(x_P; e_j, tau^2 I),      p_j proportional to exp(-|displacement_j / reach|^2 / 2),
 
-then the posterior of a patch is known, given its noisy state at the level s = sigma / alpha and what is observed, y:
+then the posterior of a patch is known, given its noisy state at the level s = sigma / alpha and what is observed, y.
+Up to tau its mean is
 
-    E[x_P | x_t, y] ~ sum_j w_j e_j,
-    w_j ~ p_j exp(-|y - e_j|^2 / (2 tau^2) - |x_t / alpha - e_j|^2 / (2 (s^2 + tau^2))),
+    E[x_P | x_t, y] = sum_j w_j e_j,
+    w_j proportional to p_j exp(-|y - e_j|^2 / (2 tau^2) - |x_t / alpha - e_j|^2 / (2 (s^2 + tau^2))),
 
 the first distance over the patch's observed pixels, the second over the others. Each pixel is taken from the patch
 around it: the local score machine of Kamb & Ganguli 2024 (arXiv 2412.20292), here of one picture. At s = 0 that is
@@ -41,7 +42,7 @@ _TOLERANCE = 0.04
 """tau, of pictures on [-1, 1]: five grey levels."""
 _REACH = (0.5, 2.0)
 """Pixels down and across, by eye on removed objects: a meadow is below, and may be left or right. They are less than a
-patch since the values of a patch repeat each other: all their differences together count for too much."""
+patch since the values of a patch repeat each other, so that their summed differences overcount."""
 _MOST = 4096
 """Patches that every place is compared with on the first scale; of more, some are left out."""
 _MARGIN = 4
@@ -175,8 +176,8 @@ class _Fill:
 class _Places:
     """The places of patches that meet a hole: cores of `core` pixels a side, side by side, each with a margin around.
 
-    Patches are rows of D = 3 side^2 values. They are told by their first pixel: `starts` (N,) are numbers of pixels of
-    the picture with a border of the margin's width around (`padded`), whose rows have `row` of them.
+    Patches are rows of D = 3 side^2 values. Each is identified by its first pixel: `starts` (N,) are numbers of pixels
+    of the picture with a border of the margin's width around (`padded`), whose rows have `row` of them.
     """
 
     def __init__(self, observed: Tensor, core: int, margin: int) -> None:

@@ -1,7 +1,7 @@
 """Guidance by an approximate likelihood of the observation: grad log p_t(x | y) = score + grad log p(y | x_t).
 
 What x_t says of the picture is its denoised mean D(x_t) = E[x0 | x_t], which the prior gives by Tweedie's formula. Each
-method takes y given x_t for Gaussian about A D(x_t), with a covariance S that it makes up in its own way:
+method models y given x_t as Gaussian about A D(x_t), with a covariance S of its own:
 
     grad log p(y | x_t) = J^T A^T S^-1 (y - A D(x_t)),        J = dD/dx_t
 
@@ -79,7 +79,7 @@ class PiGDM(LikelihoodGuidance):
     """Pseudoinverse-guided diffusion (Song et al. 2023, ICLR, "Pseudoinverse-guided diffusion models", eq. 7, 8).
 
     Exact for white Gaussian data of the given variance. S has the true A A^T, by `LinearOperator.ridge`; where this is
-    near singular, an observation without noise asks for more than it can tell: give the noise that it has.
+    near singular, an observation without noise is ill-posed: give the noise that it has.
 
     Arguments:
         variance: v, of the data's values, in the model's range; the paper's is 1.

@@ -24,13 +24,13 @@ from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.sdes import as_time
 
 _KEPT = 1 << 22
-"""Pixels of windows that are seen at each step as they were at the first; beyond them memory would count."""
+"""Most window pixels whose crops of a condition are kept from step to step, to bound memory."""
 
 
 class Tiled(PriorWrapper):
     """A prior over pictures of any size whose noise estimates come from windows, blended.
 
-    Outside or inside a condition alike: observations are imposed on the whole picture, and a condition inside is
+    It goes outside or inside a condition: an observation is imposed on the whole picture, and a condition inside is
     seen through each window.
 
     Arguments:

@@ -6,7 +6,7 @@ from t to s < t is one by the trapezoidal rule, of second order,
     x' = a x + b d(x, t),   x_s = a x + b [d(x, t) + d(x', s)] / 2,   a = alpha_s / alpha_t,   b = sigma_s - a sigma_t
 
 (x' alone is the step of DDIM), after noise has been added by the forward process: from the level l to
-l (1 + gamma), gamma = min(churn / N, sqrt(2) - 1). What errors were made before is forgotten with the noise.
+l (1 + gamma), gamma = min(churn / N, sqrt(2) - 1). The added noise makes earlier errors forgotten.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Heun(GridSampler):
 
     @property
     def stochasticity(self) -> float:
-        """1 with churn, which adds noise anew; 0 without, where the sampler is an ODE's."""
+        """1 with churn, which adds noise anew; 0 without, as an ODE solver."""
         return float(self.churn > 0)
 
     def step(self, walk: Walk, x: Tensor, t: Tensor, s: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """DPM-Solver++(2M): an exponential integrator of the reverse process with a memory of one step.
 
-In data prediction, with lambda = log(alpha / sigma) and h = lambda(s) - lambda(t) > 0, the reverse process with
-stochasticity eta has the exact solution for a denoised mean D that is linear in lambda up to second order
+In data prediction, with lambda = log(alpha / sigma) and h = lambda(s) - lambda(t) > 0, a step of the reverse process
+with stochasticity eta is exact for a constant denoised mean D. D is extrapolated to the middle of the step, which is
+of second order:
 
     x_s = sigma_s/sigma_t e^(-eta h) x_t + alpha_s (1 - e^(-(1 + eta) h)) D + sigma_s sqrt(1 - e^(-2 eta h)) z,
     D   = D_t + (D_t - D_r) h / (2 (lambda(t) - lambda(r)))
@@ -27,8 +28,8 @@ from scoreinv.sdes import SDE, broadcast
 class Multistep(GridSampler):
     """DPM-Solver++(2M): good samples in 10 to 50 evaluations, one a step.
 
-    The first step, the step after a jump up, the one from where a constraint lets go (before it the state was not on
-    the trajectory that begins there) and the last (to the denoised mean) are of first order. A conditional prior
+    The first step, the step after a jump up, the first one after a constraint ends (before it the state was not on the
+    trajectory that begins there) and the last (to the denoised mean) are of first order. A conditional prior
     constrains the state at every time: with one noise for the whole trajectory when eta = 0, afresh when eta > 0.
 
     Attributes:

@@ -72,7 +72,7 @@ class Walk:
 
 
 class WalkingSampler(ABC):
-    """Base of samplers: checks and begins a walk, whose way a subclass goes in `run`."""
+    """Base of samplers: checks and begins a walk, which a subclass carries out in `run`."""
 
     @property
     @abstractmethod
@@ -184,8 +184,8 @@ def time_grid(
 def _through(sde: SDE, grid: Tensor, release: float) -> Tensor:
     """The grid stretched on either side, in the logarithm of the noise level, so that it visits `release`.
 
-    It does so where it is nearest, but halfway at the latest: the observation tells a draw no more from there on, and
-    so the steps that are left decide how well it is one.
+    It does so where it is nearest, but halfway at the latest: below it the observation adds nothing, so the remaining
+    steps decide the sample's quality.
     """
     there = as_time(release)
     level, passed = sde.noise_to_signal(grid).log(), sde.noise_to_signal(there).log()

@@ -1,8 +1,8 @@
 """The training loop.
 
 A step is a function of the state before it and of (seed, step): pictures, times, noise and dropout are drawn by
-counters. So a run that is killed and resumed from its last state ends with the same bits as one that was not (on the
-same processor, number of threads and processes).
+counters. So a run that is killed and resumed from its last state goes through the same bits as one that was not (on the
+same processor, number of threads and processes); where `minutes` end it, the clock decides the last step.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def train(
         config: the run.
         out: folder of the run; made when it is not there, and not kept when the run cannot begin.
         resume: go on from the last state in `out`, if there is one.
-        overwrite: files of these names that another run (or nobody knows who) has written may be replaced.
+        overwrite: files of these names that this run has not written may be replaced.
         init: weights to start from instead of fresh ones.
         device: to compute on; under torchrun with `cuda`, each process takes its own.
         callback: told about progress.

@@ -13,9 +13,10 @@ With x_t = alpha x0 + sigma z and e(x_t, t) = -sigma grad log p_t(x_t), every ob
 
 SMLD and DDPM are the paper's weight at the discrete times t = i / (N - 1) of the VE SDE and of the DDPM chain.
 
-Objectives are expectations over uniform times. The likelihood weight grows as 1 / t, so that hardly any picture of a
-batch would count; its times are drawn by importance (Song et al. 2021, "Maximum likelihood training", appendix): with
-s = sigma / alpha it is g^2 / sigma^2 = 2 d ln s / dt, so times whose ln s is uniform make all of them count alike.
+Objectives are expectations over uniform times, unless a focus changes that. The likelihood weight of VP and sub-VP
+grows as 1 / t, so that hardly any picture of a batch would count; its times are drawn by importance (Song et al. 2021,
+"Maximum likelihood training", appendix): with s = sigma / alpha it is g^2 / sigma^2 = 2 d ln s / dt, so times whose
+ln s is uniform make all of them count alike.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _RESIDUAL = "the residual weighting and a network that takes observations need e
 
 
 def check(objective: ObjectiveConfig, sde: SDE, *, conditional: bool) -> None:
-    """Raise InputError when the objective does not belong to the SDE, or to a prior that takes observations or none."""
+    """Raise InputError when the objective does not belong to the SDE, or to the kind of prior."""
     if objective.times == "discrete" and not isinstance(sde, VE | DDPM):
         raise InputError("discrete times need the VE SDE (SMLD) or the DDPM chain (DDPM)")
     if (objective.weighting == "residual") != conditional:

@@ -49,7 +49,7 @@ _VALIDATION_SEED = 0  # of every run, so that runs can be compared
 
 
 class _Loss(nn.Module):
-    """A step's loss as a module, which is what processes exchange gradients of."""
+    """A step's loss as a module, so that processes can exchange its gradients."""
 
     def __init__(self, learner: ScoreLearner | ClassifierLearner) -> None:
         super().__init__()
