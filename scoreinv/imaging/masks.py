@@ -9,14 +9,15 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import partial
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from scoreinv.errors import InputError
+from scoreinv.checks import check_whole, shown
+from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging.arrays import is_tensor, picture_from_array, picture_from_pil, pictures_from_tensor
 from scoreinv.imaging.files import decode_file
 from scoreinv.imaging.picture import Picture
@@ -76,7 +77,8 @@ def as_holes(
     hole = partial(hole_from_picture, name="the mask", threshold=threshold, invert=invert, grow=grow)
     if len(pictures) == 1 and len(set(sizes)) == 1:
         return [hole(pictures[0], sizes[0])] * len(sizes)
-    return [hole(picture, size) for picture, size in zip(pictures, sizes, strict=True)]
+    each = pictures * len(sizes) if len(pictures) == 1 else pictures
+    return [hole(picture, size) for picture, size in zip(each, sizes, strict=True)]
 
 
 def hole_from_picture(
@@ -90,9 +92,8 @@ def hole_from_picture(
 ) -> np.ndarray:
     """`read_mask` for a picture at hand; `name` is what messages call it."""
     if not (isinstance(threshold, Real) and 0 <= threshold < 1):
-        raise InputError(f"a mask threshold of {threshold} is out of range: give a fraction from 0 to below 1")
-    if not (isinstance(grow, Integral) and grow >= 0):
-        raise InputError(f"a mask cannot grow by {grow} pixels: give a whole number, 0 or more")
+        raise SettingError("mask_threshold", f"must be a number from 0 to below 1, not {shown(threshold)}")
+    check_whole("grow", grow)
     if picture.size != tuple(size):
         raise InputError(
             f"{name}: the mask is {picture.width}x{picture.height}, the photo {size[1]}x{size[0]} (width x height, "

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from scoreinv.boxes import Box
-from scoreinv.checks import check_callback, check_number
+from scoreinv.checks import check_callback, check_flag
 from scoreinv.colour import luma
 from scoreinv.conditional.guess import interpolate
 from scoreinv.guidance.conditioned import check_conditional
@@ -54,6 +54,8 @@ def inpaint(
     estimate: Estimate = "sample",
     start: float | None = None,
     mask_threshold: float = DEFAULT_THRESHOLD,
+    invert: bool = False,
+    grow: int = 0,
     callback: TaskCallback | None = None,
 ) -> Restored:
     """Fill the holes of a picture.
@@ -62,8 +64,12 @@ def inpaint(
         result.image, result.samples, result.std
 
     Arguments:
-        image: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor (B)xCxHxW in [0, 1].
-        mask: of the picture's size; true, or above `mask_threshold` of its range, is a hole.
+        image: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor CxHxW or BxCxHxW
+            in [0, 1].
+        mask: array HxW or HxWx3(4) of bool, uint8, uint16 or float in [0, 1], PIL image, or tensor HxW, CxHxW or
+            BxCxHxW; of the picture's size. True, or above `mask_threshold` (below 1) of its range, is a hole.
+        invert: the mask marks what is known.
+        grow: pixels by which the holes are enlarged, as soft edges need.
         method, steps, samples, seed, estimate, start: see `ConditionalSampling`.
         callback: called with the share of the work that is done; stops the work by returning False.
 
@@ -74,10 +80,11 @@ def inpaint(
     """
     sampling = ConditionalSampling(method, steps, start, samples, seed, estimate)
     check_model(prior)
-    check_number("mask_threshold", mask_threshold, 0, 1)
+    check_flag("invert", invert)
     check_callback(callback)
     pictures, form = pictures_from_api(image)
-    holes = as_holes(mask, [picture.size for picture in pictures], threshold=mask_threshold)
+    sizes = [picture.size for picture in pictures]
+    holes = as_holes(mask, sizes, threshold=mask_threshold, invert=invert, grow=grow)
     return restore_each(
         pictures,
         form,

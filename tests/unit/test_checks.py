@@ -91,7 +91,12 @@ WRONG = [
     *(("start", value) for value in ("prior", 0, -1, math.nan, -math.inf, [1], True)),
     *(("callback", value) for value in (1, "print", [])),
 ]
-WRONG_FILLS = [*WRONG, *(("mask_threshold", value) for value in (*NOT_NUMBERS, -0.1, 1.5))]
+WRONG_FILLS = [
+    *WRONG,
+    *(("mask_threshold", value) for value in (*NOT_NUMBERS, -0.1, 1, 1.5)),
+    *(("grow", value) for value in (*NOT_WHOLE, None, -1)),
+    *(("invert", value) for value in ("no", None, 1)),
+]
 WRONG_COLOURS = [
     *WRONG,
     *(("gray_weights", value) for value in ("rec2020", None, 1, ["rec601"])),

@@ -66,7 +66,7 @@ def test_threshold(tmp_path):
     assert_array_equal(read_mask(path, HOLE.shape, threshold=0), HOLE)
     deep = saved(tmp_path, np.array([[0, 39000, 40000]], dtype=np.uint16))
     assert read_mask(deep, (1, 3), threshold=0.6).tolist() == [[False, False, True]]
-    refused(lambda: read_mask(path, HOLE.shape, threshold=128), "fraction")
+    refused(lambda: read_mask(path, HOLE.shape, threshold=128), "from 0 to below 1")
 
 
 def test_invert_and_grow(tmp_path):
@@ -75,7 +75,7 @@ def test_invert_and_grow(tmp_path):
     assert_array_equal(
         read_mask(path, HOLE.shape, invert=True, grow=2), dilate(HOLE, 2)
     )  # the holes grow, not the known
-    refused(lambda: read_mask(path, HOLE.shape, grow=-1), "0 or more")
+    refused(lambda: read_mask(path, HOLE.shape, grow=-1), "grow must be at least 0")
 
 
 def test_growing_is_by_a_disk_across_strips():
@@ -137,6 +137,7 @@ def test_one_mask_for_all_pictures_or_one_each():
     assert_array_equal(second, ~HOLE)
     assert len(as_holes(HOLE, [HOLE.shape] * 3)) == 3
     refused(lambda: as_holes(pair, [HOLE.shape] * 3), "2 masks for 3 pictures")
+    refused(lambda: as_holes(HOLE, [HOLE.shape, (9, 9)]), "the photo 9x9")
 
 
 @pytest.mark.parametrize(
@@ -162,12 +163,12 @@ def test_operators_have_the_other_polarity():
 
 @pytest.mark.parametrize("threshold", ["0.5", None, 1j, float("nan"), -0.1, 1, [0.5]])
 def test_thresholds_that_are_none(threshold):
-    refused(lambda: as_holes(HOLE, [HOLE.shape], threshold=threshold), "mask threshold")
+    refused(lambda: as_holes(HOLE, [HOLE.shape], threshold=threshold), "mask_threshold must be")
 
 
 @pytest.mark.parametrize("grow", ["3", None, 1.5, float("nan"), -1, [3]])
 def test_growths_that_are_none(grow):
-    refused(lambda: as_holes(HOLE, [HOLE.shape], grow=grow), "cannot grow", "whole number")
+    refused(lambda: as_holes(HOLE, [HOLE.shape], grow=grow), "grow must be ")
 
 
 def test_a_hole_that_grows_beyond_all_bounds():

@@ -137,6 +137,17 @@ def test_a_hole_as_large_as_several_windows_has_no_seams():
     assert inside.mean(0).min() / inside.mean() > 0.88
 
 
+def test_masks_are_inverted_and_grown():
+    mask = hole()
+    options = {"prior": prior(), "steps": 3, "start": 1.0}
+    plain, inverted = inpaint(photo(), mask, **options), inpaint(photo(), ~mask, invert=True, **options)
+    np.testing.assert_array_equal(inverted.image, plain.image)
+    changed = (inpaint(photo(), mask, grow=2, **options).image != photo()).any(axis=-1)
+    assert changed[1:30, 6:52].mean() > 0.9
+    assert not changed[:1].any()
+    assert not changed[:30, 54:].any()
+
+
 def test_what_is_grey_is_filled_with_grey_whatever_the_mode():
     """Its luma, as a picture of mode L gets it; and paint in the hole does not count."""
     grey = np.random.default_rng(0).integers(100, 150, (40, 56), dtype=np.uint8)
