@@ -1,6 +1,6 @@
 """Colour for grey pictures: samples of the prior whose luma is the picture's (Song et al. 2021, appendix I.3).
 
-By default the samples lie nearer to the posterior mean than the posterior is wide: see `COLOUR_TEMPERATURE`.
+By default samples are pulled towards the posterior mean: see `COLOUR_TEMPERATURE`.
 
 Colour is smooth and depends on the whole scene, so it is drawn at the model's own scale (`work_size`) and raised to
 full resolution along the edges of the picture's luma. The luma, and so all detail, stays the picture's own, to the grey
@@ -9,6 +9,7 @@ level.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -40,6 +41,8 @@ from scoreinv.tasks.progress import Share, TaskCallback
 from scoreinv.tasks.results import PictureKind, Restored, restore_each
 from scoreinv.tasks.settings import Colours, ConditionalSampling, ResolvedSampling
 from scoreinv.tasks.tensors import RunningSpread, spread, to_arrays, to_tensor
+
+_log = logging.getLogger(__name__)
 
 _LONGEST = 4
 """Longer side of a picture, in shorter ones, up to which its colours are drawn at the model's own scale."""
@@ -125,6 +128,12 @@ def colorize_picture(
     conditional = prior.conditional and prior.gray_weights == colours.gray_weights
     resolved = sampling.resolved(COLOUR_STEPS, conditional=conditional)
     colours.check_with(resolved)
+    if prior.conditional and not conditional and sampling.method is None:
+        _log.warning(
+            "the model knows grey by the weights %s: with %s the colours are drawn by the method pc, which is weaker",
+            prior.gray_weights,
+            colours.gray_weights,
+        )
     if hints is not None:
         hints.check_size(picture.size, "the hints")
     weights = colours.gray_weights
@@ -268,7 +277,7 @@ def _draw(
     at_once = max(1, PIXELS_AT_ONCE // (height * width))
     averaged = sampling.is_posterior_mean
     # In pairs of opposite noise: the tints that single samples have cancel in the mean. The draws of a posterior mean,
-    # of whose noise little enters the network but not nothing, do better without.
+    # whose noise hardly enters the network, do better without.
     each = [2 * k for k in range(MEAN_DRAWS)] if averaged else range(sampling.first, sampling.first + sampling.samples)
     share = Share(callback, len(each))
     drawn: list[np.ndarray] = []

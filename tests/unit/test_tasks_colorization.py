@@ -8,6 +8,7 @@ import torch
 from analytic import gaussian_colour_prior
 from PIL import Image
 
+import scoreinv
 from scoreinv.colour import colour_basis, luma
 from scoreinv.errors import InputError
 from scoreinv.tasks.colorization import colorize, work_size
@@ -169,3 +170,14 @@ def test_what_a_picture_was_is_said_in_every_form():
     result = colorize(batch, prior=model, steps=2)
     assert result.found == ["grey", "coloured"]
     assert result.image.shape == batch.shape
+
+
+def test_grey_that_the_model_does_not_know_is_coloured_by_pc_with_a_warning(caplog):
+    grey, model = np.full((20, 20), 0.5, np.float32), scoreinv.load("scene")
+    found = colorize(grey, prior=model, gray_weights="average", steps=2)
+    assert found.method == "pc"
+    (record,) = caplog.records
+    assert record.message.startswith("the model knows grey by the weights rec601: with average")
+    caplog.clear()
+    colorize(grey, prior=model, gray_weights="average", method="pc", steps=2)
+    assert not caplog.records
