@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Annotated, get_args
 
-from scoreinv.checks import check_choice, check_flag, check_number, check_positive, shown
+from scoreinv.checks import check_choice, check_flag, check_number, check_positive, check_whole, shown
 from scoreinv.errors import SettingError
 from scoreinv.options import (
     CHURN,
@@ -100,8 +100,8 @@ class ConditionalSampling:
     estimate: Annotated[
         Estimate,
         Setting(
-            "sample: each a possible picture; mean: the average of the samples, or for one sample of conditioned the "
-            "posterior mean at once."
+            "sample: each a possible picture; mean: the average of the samples, or with one sample of conditioned the "
+            "posterior mean."
         ),
     ] = "sample"
     corrector_steps: int = 1
@@ -116,8 +116,11 @@ class ConditionalSampling:
             if self.method == "conditioned":
                 raise SettingError("start", "does not go with conditioned: a starting level belongs to the method pc")
         SEED.check("seed", self.seed)
+        CORRECTOR_STEPS.check("corrector_steps", self.corrector_steps)
+        SNR.check("snr", self.snr)
+        check_whole("first", self.first, 0, SEED.most)
         if self.estimate == "mean" and self.samples == 1 and self.method == "pc":
-            raise SettingError("estimate", "mean of pc is that of several samples: ask for 4 or more of them")
+            raise SettingError("estimate", "mean of pc is that of several samples: ask for 2 or more of them")
 
     @property
     def results(self) -> int:
@@ -196,7 +199,7 @@ class Colours:
 
 @dataclass(frozen=True)
 class SamplerSettings:
-    """How new pictures are drawn; what is None is as recommended with the model, else the paper's for its SDE.
+    """How new pictures are drawn; None takes what is recommended with the model, else the paper's for its SDE.
 
     The sampler is then `pc` where a setting of it is given, `ode`, `heun` or `ddim` where its own is, else the model's;
     the corrector is `langevin` where its steps or its snr are given, or no predictor. Predictors and correctors are
