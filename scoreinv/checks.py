@@ -1,7 +1,7 @@
-"""What settings may be: kinds and ranges, checked where settings are made, so that whoever makes them is told at once.
+"""What settings may be: kinds and ranges. Settings are checked when they are made, so that errors come at once.
 
-`check_*` are of settings by name, the same for Python and the command line: each returns nothing and raises
-`SettingError`, whose text names the setting and what it may be. `require` and `within` are of what a configuration
+`check_*` check named settings, the same for Python and the command line: each returns nothing and raises
+`SettingError`, whose text names the setting and what it may be. `require` and `within` check what a configuration
 holds, and raise `InputError`.
 """
 

@@ -36,7 +36,7 @@ FILL_STEPS: dict[Method, int] = {"conditioned": 10, "pc": 30}
 COLOUR_STEPS: dict[Method, int] = {"conditioned": 15, "pc": 30}
 """The same for colours."""
 MEAN_DRAWS = 4
-"""Noises that the posterior mean of colours is averaged over: what is left of it in the input tints a single one."""
+"""Noises that the posterior mean of colours is averaged over: a single one would leave a tint."""
 COLOUR_TEMPERATURE = 0.35
 """What is left of the deviation of drawn colours from the posterior mean. Larger deviations of those of `scene` are
 patches of odd colours: at 0.5 a sample errs as much as the grey picture (Kodak), at 1 more."""

@@ -128,7 +128,7 @@ class _Doing(Generic[T]):
             ledger.skipped(job, self.work.files, "exists already")
             return
         for session in self.sessions:
-            session.load()  # outside of both: a model that cannot be used ends the whole run
+            session.load()  # outside both try blocks: an unusable model ends the run
         try:
             self._make(item, missing)
         except Exception as error:

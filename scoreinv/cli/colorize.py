@@ -48,7 +48,7 @@ class ColourOptions:
         Tint,
         typer.Option(
             "--tint",
-            help="A print of one tint (sepia) loses it: keep its luma, or remove: make its lightest tone white.",
+            help="A print of one tint (sepia) loses it. keep: its luma stays; remove: its lightest tone becomes white.",
         ),
     ] = "keep"
     saturation: Annotated[

@@ -17,7 +17,10 @@ Format = Literal["png", "tif", "webp", "jpg"]
 """Kind of file of a result."""
 
 ModelOption = Annotated[
-    str, typer.Option("--model", metavar="NAME|FILE", help="A bundled model, or with / or a suffix a model file.")
+    str,
+    typer.Option(
+        "--model", metavar="NAME|FILE", help="A bundled model, or the path of a model file (with / or a suffix)."
+    ),
 ]
 QualityOption = Annotated[
     int | None,

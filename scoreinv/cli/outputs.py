@@ -88,11 +88,11 @@ class Plan:
 def plan(inputs: list[str], output: str | None, suffix: str, kind: str | None = None) -> Plan:
     """Jobs of the inputs (files, folders, or one `-`).
 
-    Where `-o` names no file a result is STEM + suffix + . + kind; where two pictures would have one result by that,
-    their whole names take the place of the stem.
+    Where `-o` names no file a result is STEM + suffix + . + kind; where two results would collide, the full file names
+    replace the stems.
 
     Raises InputError, with nothing done: a folder without pictures, an output of an unknown kind or that cannot be
-    made, a kind beside a file's name, two inputs with one result.
+    made, a kind given with a file's name, two inputs with one result.
     """
     ending = f"{suffix}.{kind or 'png'}"
     sources = [(source, item if Path(item).is_dir() else None) for item in inputs for source in expand(item)]
@@ -245,9 +245,7 @@ def check_suffix(path: str) -> None:
 def check_quality(paths: list[str], quality: int | None) -> None:
     """Raise InputError where a quality is given and no result has a format with one."""
     if quality is not None and not any(Path(path).suffix.lower() in (".jpg", ".jpeg", ".webp") for path in paths):
-        raise InputError(
-            f"--quality applies only to jpg and webp: name such a result by -o or --format, not {paths[0]}"
-        )
+        raise InputError(f"--quality applies only to jpg and webp: choose one by -o or --format, not {paths[0]}")
 
 
 def check_writable(path: str, *, create: bool = False) -> None:

@@ -167,7 +167,7 @@ def _decode_other(kind: _Kind, stream: BinaryIO, name: str, frame: int | None) -
     _check_sizes(image, kind.density * size, name)  # before memory is taken for frames
     index = check_frame(getattr(image, "n_frames", 1), frame, name)
     image.seek(index)
-    _check_sizes(image, kind.density * size, name)  # which may be larger than the first
+    _check_sizes(image, kind.density * size, name)  # this frame may be larger than the first
     if given.profile:
         image.info["icc_profile"] = given.profile
     decoded = _decode_opened(image, given.stream, index, name)

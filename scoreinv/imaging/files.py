@@ -72,7 +72,7 @@ def decode_file(path: str | os.PathLike[str] | bytes, frame: int | None = None) 
     except OSError as error:
         raise InputError(f"{source.name}: cannot be read ({error.strerror or error})") from error
     except ValueError as error:
-        raise InputError(f"{source.name}: can be the name of no file ({reason(error)})") from error
+        raise InputError(f"{source.name}: cannot name a file ({reason(error)})") from error
 
 
 def write_picture(
@@ -133,7 +133,7 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Pa
         return given
     if given.suffix.lower() not in FORMATS:
         what = f"the suffix {given.suffix}" if given.suffix else "a name without suffix"
-        raise InputError(f"{name}: {what} says no format to write: end it in {', '.join(FORMATS)}")
+        raise InputError(f"{name}: {what} names no format: use {', '.join(FORMATS)}")
     try:
         mode = _mode(given)
         target = given.resolve()  # a link stays a link: what it points to is replaced

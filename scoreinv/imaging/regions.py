@@ -101,8 +101,8 @@ def hole_regions(
     """Group the holes of a picture into boxes with context, top to bottom.
 
     Holes that touch, or nearly (neighbouring cells of 16 pixels), are one cluster and always in one region. Clusters
-    whose boxes overlap are merged, unless the merged box would be larger than `maximum`; then they share it out in
-    boxes that may overlap. Every hole pixel is in the `hole` of exactly one region.
+    whose boxes overlap are merged; larger groups than `maximum` are split into boxes, which may overlap. Every hole
+    pixel is in the `hole` of exactly one region.
 
     Args:
         hole: HxW bool.

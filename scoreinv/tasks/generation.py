@@ -71,7 +71,7 @@ def generate(
     Arguments:
         sampler, steps, predictor, corrector, corrector_steps, snr, rtol, churn, eta: see `SamplerSettings`. What is not
             given is recommended with the model, or else the paper's for its SDE (`recommended`); by default the sampler
-            is `default_sampler`. Steps of `pc` are else 1000, those of the others as in `SAMPLER_STEPS`.
+            is `default_sampler`. Without such advice `pc` takes 1000 steps, the others `SAMPLER_STEPS`.
         classifier, label, guidance: see `ClassifierGuidance`. The label is a name or number (`class_index`); guidance
             is by default what is recommended with a `NoiseClassifier`, and 1 with others.
         first: number of the first picture: 3 and 4 are the first two of `first=3`.

@@ -233,7 +233,7 @@ def _method(problem: Problem, prior: ScorePrior, sampling: ResolvedRestoration) 
         guided = DPS(given, operator, y, max(noise, _LEAST_DPS_NOISE * scale))
     else:
         guided = MMPS(given, operator, y, noise)
-    # Half of each window is another's too: what one does not see of the observation, for it is made of more, others do.
+    # Windows overlap by half, so that each value of the observation is seen whole by one of them.
     return guided if seen_whole else Tiled(guided, tile, tile // 2, PIXELS_AT_ONCE), multistep
 
 

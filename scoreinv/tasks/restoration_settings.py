@@ -59,12 +59,12 @@ class RestorationSampling:
         if self.orientations not in ORIENTATIONS:
             raise SettingError("orientations", f"must be 1, 2, 4 or 8, not {self.orientations}")
         if self.orientations > 1 and not self.is_direct_mean:
-            raise SettingError("orientations", "are averaged over by the estimate mean of one, not by samples")
+            raise SettingError("orientations", "belong to the estimate mean of one sample")
         if self.method == "dpir" and not self.is_direct_mean:
-            raise SettingError("method", "dpir draws no samples: it is for the estimate mean of one")
+            raise SettingError("method", "dpir draws no samples: it is for the estimate mean of one sample")
         if self.method not in (None, "dpir") and self.is_direct_mean:
             raise SettingError(
-                "estimate", f"mean of {self.method} is that of several samples: ask for 4 or more of them"
+                "estimate", f"mean of {self.method} is that of several samples: ask for 2 or more of them"
             )
 
     @property
