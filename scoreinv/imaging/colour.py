@@ -41,7 +41,17 @@ def with_luma(grey: np.ndarray, rgb: np.ndarray, name: str = "rec601") -> np.nda
         rgb: (..., 3) float, any range.
     """
     chroma = rgb - luma(rgb, name)[..., None]
-    level = grey[..., None]
+    coloured = grey[..., None] + chroma
+    red, green, blue = np.moveaxis(coloured, -1, 0)
+    fits = (np.minimum(np.minimum(red, green), blue) >= 0) & (np.maximum(np.maximum(red, green), blue) <= 1)
+    if not fits.all():  # few pixels of a photograph do not, and what follows is the slow part
+        beyond = ~fits
+        coloured[beyond] = _towards_grey(grey[beyond][:, None], chroma[beyond])
+    return coloured
+
+
+def _towards_grey(level: np.ndarray, chroma: np.ndarray) -> np.ndarray:
+    """(N, 3) colours of luma `level` (N, 1), with as much of the chroma (N, 3) as fits."""
     room = np.where(chroma > 0, 1 - level, level)
     size = np.abs(chroma)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
