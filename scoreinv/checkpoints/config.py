@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from torch import nn
 
@@ -39,8 +39,6 @@ _PRECONDITIONINGS: dict[str, type] = {
 _CLASSIFIERS: dict[str, type] = {"wide_resnet": WideResNetConfig, "convnet": ConvNetConfig}
 
 ClassifierNetworkConfig = WideResNetConfig | ConvNetConfig
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -232,7 +230,7 @@ def _entry(classes: dict[str, type[Any]], value: Any, unnamed: str | None = None
     return ({} if name == unnamed else {"name": name}) | asdict(value)
 
 
-def _named(classes: dict[str, type[T]], data: dict[str, Any], entry: str, unnamed: str | None = None) -> T:
+def _named(classes: dict[str, type[Any]], data: dict[str, Any], entry: str, unnamed: str | None = None) -> Any:
     """The dataclass whose fields and name an entry of a configuration holds."""
     if entry not in data:
         raise CheckpointError(f"the configuration lacks {entry!r}")

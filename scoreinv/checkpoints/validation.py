@@ -15,7 +15,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from reprlib import Repr
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from scoreinv.errors import CheckpointError, InputError
 
@@ -24,7 +24,10 @@ _DEPTH = 32
 _INTEGERS = 2**63
 """What tensors' sizes and steps are counted in."""
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Built = TypeVar("Built", bound="DataclassInstance")
 
 
 @contextmanager
@@ -69,7 +72,7 @@ def parse_json(text: str | bytes) -> dict[str, Any]:
     return content
 
 
-def build_dataclass(cls: type[T], data: Any, name: str = "") -> T:
+def build_dataclass(cls: type[Built], data: Any, name: str = "") -> Built:
     """A frozen dataclass from a JSON object: lists become tuples, whole numbers floats where those are meant.
 
     name: of the entry, for messages. Values may also be dataclasses that were built already.
@@ -79,7 +82,7 @@ def build_dataclass(cls: type[T], data: Any, name: str = "") -> T:
     if not isinstance(data, dict):
         raise CheckpointError(unsupported(name or "the configuration", data, "a JSON object"))
     prefix = f"{name}." if name else ""
-    hints, known = _hints(cls), {field.name: field for field in fields(cls)}  # type: ignore[arg-type]
+    hints, known = _hints(cls), {field.name: field for field in fields(cls)}
     unknown = [entry for entry in data if entry not in known]
     if unknown:
         raise CheckpointError(f"{cls.__name__} has no entry {cut(prefix + unknown[0])}")
@@ -94,10 +97,10 @@ def build_dataclass(cls: type[T], data: Any, name: str = "") -> T:
     return built
 
 
-def build_foreign(cls: type[T], data: Any, name: str = "") -> T:
+def build_foreign(cls: type[Built], data: Any, name: str = "") -> Built:
     """`build_dataclass` of the entries that the class knows; a program of others writes more of them."""
     if isinstance(data, dict):
-        known = {field.name for field in fields(cls)}  # type: ignore[arg-type]
+        known = {field.name for field in fields(cls)}
         data = {entry: value for entry, value in data.items() if entry in known}
     return build_dataclass(cls, data, name)
 
@@ -111,8 +114,8 @@ def checked(hint: Any, value: Any, name: str) -> Any:
         return None
     if is_dataclass(value):  # built already; JSON has none
         return value
-    if is_dataclass(hint):
-        return build_dataclass(hint, value, name)  # type: ignore[arg-type]
+    if isinstance(hint, type) and is_dataclass(hint):
+        return build_dataclass(hint, value, name)
     if origin is tuple and isinstance(value, list | tuple):
         if choices[-1] is Ellipsis:
             return tuple(checked(choices[0], item, name) for item in value)
