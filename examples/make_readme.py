@@ -10,9 +10,12 @@ from pathlib import Path
 from PIL import Image
 
 import scoreinv
+from scoreinv.prior import ScorePrior
 
 HERE = Path(__file__).resolve().parent
 GAP = 8
+SEEN_GREY = ("astronaut", "dog", "facade", "lake", "moose", "tulips")
+"""What the page of colours shows, successes and failures: chosen by what they show, before any was coloured."""
 
 
 def beside(*pictures: Image.Image) -> Image.Image:
@@ -37,6 +40,27 @@ def small(picture: Image.Image, width: int) -> Image.Image:
     return picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
 
 
+def above(*rows: Image.Image) -> Image.Image:
+    """The rows below each other, on white."""
+    height = sum(row.height for row in rows) + GAP * (len(rows) - 1)
+    page = Image.new("RGB", (max(row.width for row in rows), height), "white")
+    top = 0
+    for row in rows:
+        page.paste(row, (0, top))
+        top += row.height + GAP
+    return page
+
+
+def colours(photo: Image.Image, prior: ScorePrior) -> Image.Image:
+    """A photograph's middle square: grey, the default sample, the posterior mean, the photograph."""
+    side = min(photo.size)
+    left, top = (photo.width - side) // 2, (photo.height - side) // 2
+    square = photo.crop((left, top, left + side, top + side))
+    grey = square.convert("L")
+    estimates = [scoreinv.colorize(grey, prior=prior, estimate=estimate).image for estimate in ("sample", "mean")]
+    return beside(*(small(picture.convert("RGB"), 240) for picture in (grey, *estimates, square)))
+
+
 def main() -> None:
     (HERE / "readme").mkdir(exist_ok=True)
     prior = scoreinv.load("photo")
@@ -56,6 +80,8 @@ def main() -> None:
     result = scoreinv.colorize(grey, prior=prior, hints=hints, estimate="mean")
     grey.paste(hints, mask=hints)
     small(beside(grey, result.image), 800).save(HERE / "readme" / "colorize_dog.jpg", quality=90)
+    photos = [Image.open(HERE / "photos" / f"{name}.jpg") for name in SEEN_GREY]
+    above(*(colours(photo, prior) for photo in photos)).save(HERE / "readme" / "colours.jpg", quality=88)
 
 
 if __name__ == "__main__":
