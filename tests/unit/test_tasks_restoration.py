@@ -233,6 +233,34 @@ def test_every_method_restores_a_blurred_picture(method):
     assert result.std.shape == (HEIGHT, WIDTH)
 
 
+@pytest.mark.parametrize(
+    ("method", "tolerance"),
+    [
+        ("ddnm", 0.005),
+        ("mmps", 0.005),
+        ("pigdm", 0.025),
+        ("ddrm", 0.035),
+        ("dps", 0.04),
+        ("dpir", 0.05),
+        ("diffpir", 0.08),
+    ],
+)
+def test_every_method_weighs_the_noise_of_the_observation(method, tolerance):
+    """All pixels seen as 0.7 with the noise that the pictures vary by: N(0.6, 0.1^2 / 2), in any range of the model.
+
+    As if there were no noise it would be 0.7 without deviation; of noise in another range's unit, 0.66 or 0.54. The
+    tolerances are what the methods' approximations and few steps cost.
+    """
+    operator, y = mask(torch.ones(1, 1, HEIGHT, WIDTH)), np.full((HEIGHT, WIDTH, 3), 0.7, np.float32)
+    for data_range in ((0.0, 1.0), (-1.0, 1.0)):
+        model = prior(data_range=data_range)
+        estimate = "mean" if method == "dpir" else "sample"
+        result = scoreinv.solve(operator, y, prior=model, noise_std=STD, method=method, estimate=estimate)
+        assert result.image.mean() == pytest.approx(0.6, abs=tolerance)
+        if estimate == "sample":
+            assert 0.4 < result.image.std() / (STD / math.sqrt(2)) < 1.15
+
+
 @pytest.mark.parametrize("method", [None, "ddnm", "ddrm", "pigdm", "mmps", "pc"])
 def test_an_exact_observation_is_kept_by_every_method(method):
     operator = downsampling(2, HEIGHT, WIDTH)

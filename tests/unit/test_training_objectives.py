@@ -81,6 +81,18 @@ def test_times_are_uniform_and_stratified_ones_even() -> None:
     assert np.mean(offsets) == pytest.approx(0.5, abs=0.03)
 
 
+def test_times_that_are_not_stratified_are_independent() -> None:
+    """How many of 64 lie in the first half is binomial, of variance 16; of stratified ones it is 32 each time."""
+    plain, even = ObjectiveConfig(stratified=False), ObjectiveConfig()
+    counts = [
+        [int((draw_times(objective, VE(), UNIT, 64, stream(0, TIMES, step)) < 0.5).sum()) for step in range(1000)]
+        for objective in (plain, even)
+    ]
+    # The variance of 1000 of them has a standard error of 4.5 %.
+    assert np.var(counts[0]) == pytest.approx(16, rel=0.2)
+    assert np.var(counts[1]) < 1
+
+
 @pytest.mark.parametrize("sde", SDES, ids=lambda sde: type(sde).__name__)
 def test_focused_times_have_log_normal_noise_levels_of_centred_pictures(sde: SDE) -> None:
     objective = ObjectiveConfig(focus=(-1.0, 0.7))
