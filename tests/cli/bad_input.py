@@ -418,7 +418,7 @@ def _together() -> Iterator[tuple[tuple[str, ...], str]]:
         ((*DENOISE, "--steps", "5"), "--steps"),
         ((*DENOISE, "--estimate", "mean", "--steps", "5"), "--steps"),
         ((*DENOISE, "--orientations", "3"), "--orientations must be 1, 2, 4 or 8, not 3"),
-        ((*DENOISE, "--orientations", "8", "--samples", "2"), "--orientations are averaged over by the estimate mean"),
+        ((*DENOISE, "--orientations", "8", "--samples", "2"), "--orientations belong to the estimate mean"),
         ((*DENOISE, "--uncertainty", "u.png"), "--samples 4"),
         ((*DENOISE, "--uncertainty", "u.jpg", "--samples", "2"), "--uncertainty u.jpg"),
         (("denoise", "scans", "--uncertainty", "u.png", "--samples", "2"), "--uncertainty"),

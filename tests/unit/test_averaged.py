@@ -84,5 +84,5 @@ def test_what_orientations_are():
         with pytest.raises(SettingError, match="orientations must be"):
             RestorationSampling(estimate="mean", orientations=wrong)
     for samples in ({"samples": 4, "estimate": "mean"}, {"estimate": "sample"}):
-        with pytest.raises(SettingError, match="orientations are averaged over by the estimate mean of one"):
+        with pytest.raises(SettingError, match="orientations belong to the estimate mean of one"):
             RestorationSampling(orientations=2, **samples)
