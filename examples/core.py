@@ -48,7 +48,7 @@ def main() -> None:
 
     left = mask((torch.arange(SIDE) < SIDE // 2).float().expand(1, 1, SIDE, SIDE))  # 1 = observed
     y = left(fast.x0)
-    # A condition wraps a prior and is a prior again: every sampler takes it.
+    # A condition wraps a prior and is a prior again: samplers take it.
     solver = Multistep(stochasticity=1.0, steps=50)
     loose = solver.sample(DPS(prior, left, y, noise_std=1.0), shape, noise=NoiseStream(1, COUNT))
     strict = solver.sample(MMPS(prior, left, y, iterations=1), shape, noise=NoiseStream(1, COUNT))

@@ -5,7 +5,7 @@
     denoise(x, t) = (x - sigma(t) noise(x, t)) / alpha(t) = E[x0 | x_t = x]      (Tweedie's formula)
 
 A condition (an observation, a class) wraps a prior and is a prior itself, since
-`grad log p_t(x | y) = grad log p_t(x) + grad log p_t(y | x)`: every sampler runs with every condition.
+`grad log p_t(x | y) = grad log p_t(x) + grad log p_t(y | x)`: samplers take it as they take the prior.
 """
 
 from __future__ import annotations

@@ -302,7 +302,7 @@ def _down_layers(prefix: str, level: DownLevel) -> _Named:
         yield from _block_layers(f"{prefix}.resnet_down", level.down)
     elif level.down is not None:
         yield f"{prefix}.downsamplers.0.conv", level.down.conv
-    yield f"{prefix}.skip_conv", level.pyramid
+    yield f"{prefix}.skip_conv", level.pyramid  # there where the norm is: no output pyramid here is a residual one
 
 
 def _up_layers(prefix: str, level: UpLevel) -> _Named:

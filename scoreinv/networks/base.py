@@ -67,7 +67,7 @@ class NetworkConfig(Protocol):
         """Sides of pictures are multiples of it."""
 
     def __hash__(self) -> int:
-        """Of all options: what is counted of a network is kept by them."""
+        """Hash of all options, so that what is counted of a network can be cached."""
 
     def build(self) -> Network:
         """The network with fresh weights."""

@@ -17,7 +17,7 @@ Layer = TypeVar("Layer", bound=nn.Module)
 
 
 class Layers(nn.ModuleList, Generic[Layer]):
-    """A list of layers of one type, which type checkers are told besides."""
+    """A `ModuleList` whose layers have a type that type checkers know."""
 
     if TYPE_CHECKING:
 

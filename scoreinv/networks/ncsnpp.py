@@ -156,7 +156,8 @@ class ResidualBlock(nn.Module):
         elif self.resample == "up":
             h, x = upsample(h, self.kernel), upsample(x, self.kernel)
         h = self.conv_in(h)
-        if self.embed is not None and embedding is not None:
+        if self.embed is not None:
+            assert embedding is not None  # of every network that is told the noise level
             h = h + self.embed(embedding.to(self.embed.weight.dtype))[:, :, None, None]
         h = self.conv_out(self.dropout(norm_activate(self.norm_out, self.activation, h)))
         if self.shortcut is not None:

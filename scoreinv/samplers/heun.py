@@ -6,7 +6,7 @@ from t to s < t is one by the trapezoidal rule, of second order,
     x' = a x + b d(x, t),   x_s = a x + b [d(x, t) + d(x', s)] / 2,   a = alpha_s / alpha_t,   b = sigma_s - a sigma_t
 
 (x' alone is the step of DDIM), after noise has been added by the forward process: from the level l to
-l (1 + gamma), gamma = min(churn / N, sqrt(2) - 1). The added noise makes earlier errors forgotten.
+l (1 + gamma), gamma = min(churn / N, sqrt(2) - 1). The added noise erases earlier errors.
 """
 
 from __future__ import annotations

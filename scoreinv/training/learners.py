@@ -42,7 +42,7 @@ class Learner(ABC, Generic[Trained]):
 
     @abstractmethod
     def twin(self, network: Any) -> Self:
-        """The same reading of another network of the kind, whose type torch's averages do not remember."""
+        """The same reading of another network of the kind (of type Any, as torch's averages give it)."""
 
     @abstractmethod
     def losses(self, batch: Batch) -> Tensor:

@@ -396,7 +396,7 @@ def _name(config: TrainingConfig, pictures: Pictures, network: nn.Module) -> str
 
 
 def _hashed(config: TrainingConfig, pictures: Pictures) -> hashlib._Hash:
-    """A hash of the configuration and the pictures, which more may be added to."""
+    """A hash of the configuration and the pictures, to be updated with more."""
     return hashlib.sha256(json.dumps([config.settled(), pictures.digest]).encode())
 
 

@@ -619,9 +619,7 @@ def test_what_one_is_not_allowed_to(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("path", ["", "a\0b.png", "\ud800.png", None, 3, 2.5, ["a.png"], object()])
 def test_what_is_no_path(path):
-    words = (
-        "a path is" if not isinstance(path, str) else "is empty" if not path else "cannot name|cannot be written"
-    )
+    words = "a path is" if not isinstance(path, str) else "is empty" if not path else "cannot name|cannot be written"
     with pytest.raises(InputError, match=words):
         read_picture(path)
     with pytest.raises(InputError, match=words):

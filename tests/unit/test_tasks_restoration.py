@@ -248,10 +248,11 @@ def test_every_method_restores_a_blurred_picture(method):
 def test_every_method_weighs_the_noise_of_the_observation(method, tolerance):
     """All pixels seen as 0.7 with the noise that the pictures vary by: N(0.6, 0.1^2 / 2), in any range of the model.
 
-    As if there were no noise it would be 0.7 without deviation; of noise in another range's unit, 0.66 or 0.54. The
-    tolerances are what the methods' approximations and few steps cost.
+    As if there were no noise it would be 0.7 without deviation, and of half of the noise 0.66. The tolerances are what
+    the methods' approximations and few steps cost; those of both ranges are the same result, so its unit counts.
     """
     operator, y = mask(torch.ones(1, 1, HEIGHT, WIDTH)), np.full((HEIGHT, WIDTH, 3), 0.7, np.float32)
+    found = []
     for data_range in ((0.0, 1.0), (-1.0, 1.0)):
         model = prior(data_range=data_range)
         estimate = "mean" if method == "dpir" else "sample"
@@ -259,6 +260,8 @@ def test_every_method_weighs_the_noise_of_the_observation(method, tolerance):
         assert result.image.mean() == pytest.approx(0.6, abs=tolerance)
         if estimate == "sample":
             assert 0.4 < result.image.std() / (STD / math.sqrt(2)) < 1.15
+        found.append(result.image.mean())
+    assert found[0] == pytest.approx(found[1], abs=0.02)
 
 
 @pytest.mark.parametrize("method", [None, "ddnm", "ddrm", "pigdm", "mmps", "pc"])
