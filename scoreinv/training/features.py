@@ -15,7 +15,7 @@ from scoreinv.checkpoints.files import atomic_write
 
 _log = logging.getLogger(__name__)
 
-DESCRIBED = frozenset({"key", "row"})
+DESCRIBED = frozenset({"key"})
 """Entries of `features.json`."""
 
 _WHOLE = b"\x01"
@@ -41,7 +41,7 @@ class KeptFeatures:
         self._sizes = [math.prod(shape) for shape in shapes]
         self._row = 2 * sum(self._sizes) + 1
         self._full = False
-        about, description = folder / "features.json", json.dumps({"key": key, "row": self._row})
+        about, description = folder / "features.json", json.dumps({"key": f"{key} in rows of {self._row}"})
         if not self._path.exists() or not about.exists() or about.read_text() != description:
             folder.mkdir(parents=True, exist_ok=True)
             about.unlink(missing_ok=True)  # first, so that it never describes another run's file
