@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import partial
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from scoreinv.checks import check_whole, shown
+from scoreinv.checks import check_flag, check_number, check_whole
 from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging.arrays import is_tensor, picture_from_array, picture_from_pil, pictures_from_tensor
 from scoreinv.imaging.files import decode_file
@@ -91,8 +90,10 @@ def hole_from_picture(
     grow: int = 0,
 ) -> np.ndarray:
     """`read_mask` for a picture at hand; `name` is what messages call it."""
-    if not (isinstance(threshold, Real) and 0 <= threshold < 1):
-        raise SettingError("mask_threshold", f"must be a number from 0 to below 1, not {shown(threshold)}")
+    check_number("mask_threshold", threshold, 0)
+    if threshold >= 1:
+        raise SettingError("mask_threshold", f"must be below 1, not {threshold:g}: nothing is above the whole range")
+    check_flag("invert", invert)
     check_whole("grow", grow)
     if picture.size != tuple(size):
         raise InputError(

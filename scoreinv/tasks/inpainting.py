@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from scoreinv.boxes import Box
-from scoreinv.checks import check_callback, check_flag
+from scoreinv.checks import check_callback
 from scoreinv.colour import luma
 from scoreinv.conditional.guess import interpolate
 from scoreinv.guidance.conditioned import check_conditional
@@ -80,7 +80,6 @@ def inpaint(
     """
     sampling = ConditionalSampling(method, steps, start, samples, seed, estimate)
     check_model(prior)
-    check_flag("invert", invert)
     check_callback(callback)
     pictures, form = pictures_from_api(image)
     sizes = [picture.size for picture in pictures]

@@ -66,7 +66,7 @@ def test_threshold(tmp_path):
     assert_array_equal(read_mask(path, HOLE.shape, threshold=0), HOLE)
     deep = saved(tmp_path, np.array([[0, 39000, 40000]], dtype=np.uint16))
     assert read_mask(deep, (1, 3), threshold=0.6).tolist() == [[False, False, True]]
-    refused(lambda: read_mask(path, HOLE.shape, threshold=128), "from 0 to below 1")
+    refused(lambda: read_mask(path, HOLE.shape, threshold=128), "must be below 1")
 
 
 def test_invert_and_grow(tmp_path):
