@@ -31,7 +31,11 @@ class ColourOptions:
     """How photos are coloured; see `tasks.settings.Colours`."""
 
     gray_weights: Annotated[
-        GrayWeights, typer.Option("--gray-weights", help="How the grey was made of red, green and blue.")
+        GrayWeights,
+        typer.Option(
+            "--gray-weights",
+            help="How the grey was made of red, green and blue. The method is pc where the model knows others.",
+        ),
     ] = "rec601"
     hints: Annotated[
         str | None,

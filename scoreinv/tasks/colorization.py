@@ -22,6 +22,7 @@ from PIL import Image
 
 from scoreinv.checks import check_callback
 from scoreinv.colour import luma
+from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import InputError
 from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.guidance.orientations import MIRRORED
@@ -107,6 +108,13 @@ def colorize(
     if len(given) not in (1, len(pictures)):
         raise InputError(f"{len(given)} hints for {len(pictures)} pictures: give one, or one for each")
 
+    if isinstance(prior, ConditionalPrior) and sampling.method is None and prior.gray_weights != gray_weights:
+        _log.warning(
+            "gray_weights %s: the model knows %s only, and the weaker method pc is taken",
+            gray_weights,
+            prior.gray_weights,
+        )
+
     def coloured(number: int, share: TaskCallback) -> Colorized[Picture]:
         return colorize_picture(pictures[number], prior, sampling, colours, given[number % len(given)], share)
 
@@ -128,12 +136,6 @@ def colorize_picture(
     conditional = prior.conditional and prior.gray_weights == colours.gray_weights
     resolved = sampling.resolved(COLOUR_STEPS, conditional=conditional)
     colours.check_with(resolved)
-    if prior.conditional and not conditional and sampling.method is None:
-        _log.warning(
-            "the model knows grey by the weights %s: with %s the colours are drawn by the method pc, which is weaker",
-            prior.gray_weights,
-            colours.gray_weights,
-        )
     if hints is not None:
         hints.check_size(picture.size, "the hints")
     weights = colours.gray_weights

@@ -177,7 +177,7 @@ def test_grey_that_the_model_does_not_know_is_coloured_by_pc_with_a_warning(capl
     found = colorize(grey, prior=model, gray_weights="average", steps=2)
     assert found.method == "pc"
     (record,) = caplog.records
-    assert record.message.startswith("the model knows grey by the weights rec601: with average")
+    assert record.message == "gray_weights average: the model knows rec601 only, and the weaker method pc is taken"
     caplog.clear()
     colorize(grey, prior=model, gray_weights="average", method="pc", steps=2)
     assert not caplog.records
