@@ -15,7 +15,7 @@ from scoreinv.cli.outputs import STREAM, Job, check_file
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session, check_samples
 from scoreinv.errors import InputError
-from scoreinv.options import COLOUR_STEPS, COLOUR_TEMPERATURE, GrayWeights
+from scoreinv.options import COLOUR_SATURATION, COLOUR_STEPS, COLOUR_TEMPERATURE, GrayWeights
 from scoreinv.tasks.settings import Colours, ConditionalSampling
 
 if TYPE_CHECKING:
@@ -56,8 +56,15 @@ class ColourOptions:
         ),
     ] = "keep"
     saturation: Annotated[
-        float, typer.Option("--saturation", min=0, max=10, help="Multiply the drawn chroma: 0 is grey.")
-    ] = 1.0
+        float | None,
+        typer.Option(
+            "--saturation",
+            min=0,
+            max=10,
+            help="Multiply the drawn chroma: 0 is grey, 1 as drawn. "
+            f"(default: {COLOUR_SATURATION:g} for samples of conditioned, 1 for the mean or with --temperature)",
+        ),
+    ] = None
     temperature: Annotated[
         float | None,
         typer.Option(

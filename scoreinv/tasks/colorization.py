@@ -1,6 +1,7 @@
 """Colour for grey pictures: samples of the prior whose luma is the picture's (Song et al. 2021, appendix I.3).
 
-By default samples are pulled towards the posterior mean: see `COLOUR_TEMPERATURE`.
+By default samples are pulled towards the posterior mean (`COLOUR_TEMPERATURE`) and their chroma is strengthened
+(`COLOUR_SATURATION`).
 
 Colour is smooth and depends on the whole scene, so it is drawn at the model's own scale (`work_size`) and raised to
 full resolution along the edges of the picture's luma. The luma, and so all detail, stays the picture's own, to the grey
@@ -76,7 +77,7 @@ def colorize(
     start: float | None = None,
     hints: Any = None,
     keep_color: bool = False,
-    saturation: float = 1.0,
+    saturation: float | None = None,
     temperature: float | None = None,
     remove_tint: bool = False,
     callback: TaskCallback | None = None,
@@ -146,8 +147,9 @@ def colorize_picture(
     kept = present if colours.keep_color and found == "coloured" else None
     known = _known(picture, prior, resolved, weights, [kept, hints], noise_weights(picture) if noise is None else noise)
     drawn, nfe = _draw_tempered(known, prior, resolved, colours.temperature, callback)
-    if colours.saturation != 1:
-        drawn = [_saturated(sample, known, colours.saturation) for sample in drawn]
+    factor = colours.saturation_of(resolved)
+    if factor != 1:
+        drawn = [_saturated(sample, known, factor) for sample in drawn]
     raised = partial(_raised, picture=picture, weights=weights, kept=kept, hints=hints)
     coloured = [raised(sample) for sample in drawn]
     image = raised(np.mean(drawn, axis=0)) if resolved.estimate == "mean" else coloured[0]
@@ -169,12 +171,13 @@ def colorize_filled(
     """
     share = Share(callback, len(filled.samples))
     estimate = sampling.estimate if len(filled.samples) == 1 else "sample"
+    colours = Colours(saturation=1.0) if sampling.estimate == "mean" else Colours()
     coloured, spread_so_far, nfe = [], RunningSpread(), filled.nfe
     own = noise_weights(filled.samples[0])  # one for all: pairs stay pairs
     for number, sample in enumerate(filled.samples):
         share.begin(1)
         one = replace(sampling, samples=1, first=sampling.first + number, estimate=estimate)
-        result = colorize_picture(sample, prior, one, Colours(), callback=share, noise=own)
+        result = colorize_picture(sample, prior, one, colours, callback=share, noise=own)
         coloured.append(result.image)
         spread_so_far.add(result.image.rgb())
     image = coloured[0]

@@ -13,6 +13,7 @@ from scoreinv.checks import check_choice, check_flag, check_number, check_positi
 from scoreinv.errors import SettingError
 from scoreinv.options import (
     CHURN,
+    COLOUR_SATURATION,
     COLOUR_STEPS,
     CORRECTOR_STEPS,
     ETA,
@@ -164,7 +165,8 @@ class Colours:
     Attributes:
         gray_weights: how the grey was made of red, green and blue: `rec601`, `average` (the paper's) or `rec709`.
         keep_color: leave what has colour already as it is, and let it guide the rest.
-        saturation: the drawn chroma is multiplied by this, at least 0.
+        saturation: the drawn chroma is multiplied by this, at least 0. None: `COLOUR_SATURATION` for samples of
+            `conditioned` at the default temperature, else 1.
         temperature: factor of the deviation of the samples of `conditioned` from the posterior mean, at least 0: at 1
             they are samples of the posterior, at 0 its mean. None: `COLOUR_TEMPERATURE`.
         remove_tint: make the lightest tone of a print or scan of one tint white; else its luma is kept.
@@ -172,17 +174,25 @@ class Colours:
 
     gray_weights: GrayWeights = "rec601"
     keep_color: bool = False
-    saturation: float = 1.0
+    saturation: float | None = None
     temperature: float | None = None
     remove_tint: bool = False
 
     def __post_init__(self) -> None:
         check_choice("gray_weights", self.gray_weights, get_args(GrayWeights))
-        check_number("saturation", self.saturation, 0)
+        if self.saturation is not None:
+            check_number("saturation", self.saturation, 0)
         if self.temperature is not None:
             check_number("temperature", self.temperature, 0)
         check_flag("keep_color", self.keep_color)
         check_flag("remove_tint", self.remove_tint)
+
+    def saturation_of(self, sampling: ResolvedSampling) -> float:
+        """The factor of the chroma that such sampling draws."""
+        if self.saturation is not None:
+            return self.saturation
+        pulled = sampling.method == "conditioned" and sampling.estimate == "sample" and self.temperature is None
+        return COLOUR_SATURATION if pulled else 1.0
 
     def check_with(self, sampling: ResolvedSampling) -> None:
         """Raise SettingError for a temperature where the sampling has none."""

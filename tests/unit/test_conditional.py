@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,13 +27,14 @@ from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
 from scoreinv.guidance.conditioned import GivenGuess
 from scoreinv.guidance.orientations import ALL, MIRRORED, UPRIGHT
 from scoreinv.operators import ObservedComponents, gray, mask
-from scoreinv.options import COLOUR_TEMPERATURE, MEAN_DRAWS
+from scoreinv.options import COLOUR_SATURATION, COLOUR_STEPS, COLOUR_TEMPERATURE, MEAN_DRAWS
 from scoreinv.preconditioning import EDM
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import PC, Multistep, NoiseStream
 from scoreinv.sdes import SDE, VE, VP
 from scoreinv.tasks.colorization import colorize
 from scoreinv.tasks.inpainting import inpaint
+from scoreinv.tasks.settings import Colours, ConditionalSampling
 from scoreinv.training import draws
 from scoreinv.training.config import (
     DataConfig,
@@ -208,6 +210,21 @@ def test_the_temperature_of_colours_is_their_share_of_the_way_from_the_mean() ->
     np.testing.assert_allclose(default.image - mean, COLOUR_TEMPERATURE * (whole.image - mean), atol=1e-5)
     np.testing.assert_allclose(none.image, mean, atol=1e-5)
     assert default.nfe == 3 + MEAN_DRAWS * len(MIRRORED)
+
+
+def test_samples_at_the_default_temperature_are_strengthened() -> None:
+    def factor(colours: Colours, **options: Any) -> float:
+        return colours.saturation_of(ConditionalSampling(**options).resolved(COLOUR_STEPS, conditional=True))
+
+    assert factor(Colours()) == COLOUR_SATURATION > 1
+    assert factor(Colours(temperature=0.2)) == factor(Colours(), estimate="mean") == factor(Colours(), method="pc") == 1
+    assert factor(Colours(saturation=0.8)) == factor(Colours(saturation=0.8), estimate="mean") == 0.8
+    grey = np.full((16, 16), 0.5)
+    default, same, plain = (
+        colorize(grey, prior=conditional_prior(), steps=3, saturation=value).image for value in (None, 1.3, 1.0)
+    )
+    np.testing.assert_array_equal(default, same)
+    assert abs(default - 0.5).mean() > abs(plain - 0.5).mean()
 
 
 # --- the wrapper ------------------------------------------------------------------------------------------------------
