@@ -16,7 +16,7 @@ from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.imaging.files import read_picture
 from scoreinv.imaging.heat import viridis
 from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.options import COLOUR_TEMPERATURE
+from scoreinv.options import COLOUR_SATURATION, COLOUR_TEMPERATURE
 from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, TrainingConfig
 
 
@@ -93,7 +93,8 @@ def test_colours_are_drawn_and_the_luma_kept(scoreinv, conditional, tmp_path):
     assert (pictures[0] != pictures[1]).any()
     again = {}
     for temperature in (COLOUR_TEMPERATURE, 1):
-        assert scoreinv(*words, "--temperature", temperature, "-o", f"at_{temperature}.png").code == 0
+        options = ("--temperature", temperature, "--saturation", COLOUR_SATURATION)
+        assert scoreinv(*words, *options, "-o", f"at_{temperature}.png").code == 0
         drawn = read_picture(tmp_path / f"at_{temperature}.png").pixels
         again[temperature] = abs(drawn.astype(int) - pictures[0]).mean()
     # The default: alone or as the first of two, but for rounding, which moves a few pixels by a level or two.
