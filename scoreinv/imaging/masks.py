@@ -101,7 +101,7 @@ def hole_from_picture(
             "turned upright): nothing is resized silently, so make them one size"
         )
     hole, highest = _marked(picture, threshold)
-    marked = hole.any()
+    marked = bool(hole.any())
     if invert:
         hole = ~hole
     if grow and not hole.all():
