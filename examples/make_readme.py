@@ -42,13 +42,8 @@ def small(picture: Image.Image, width: int) -> Image.Image:
 
 def above(*rows: Image.Image) -> Image.Image:
     """The rows below each other, on white."""
-    height = sum(row.height for row in rows) + GAP * (len(rows) - 1)
-    page = Image.new("RGB", (max(row.width for row in rows), height), "white")
-    top = 0
-    for row in rows:
-        page.paste(row, (0, top))
-        top += row.height + GAP
-    return page
+    turned = beside(*(row.transpose(Image.Transpose.TRANSPOSE) for row in rows))
+    return turned.transpose(Image.Transpose.TRANSPOSE)
 
 
 def colours(photo: Image.Image, prior: ScorePrior) -> Image.Image:
