@@ -112,7 +112,7 @@ def check_conditional(prior: Prior) -> ConditionalPrior:
     if not isinstance(prior, ConditionalPrior):
         raise InputError(
             "this model was trained without observations: use constrained sampling (method pc), or a model trained "
-            "with them (`scoreinv.training.presets.conditional_training`)"
+            "by `conditional_training`"
         )
     return prior
 
