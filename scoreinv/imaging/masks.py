@@ -74,10 +74,10 @@ def as_holes(
     if len(pictures) not in (1, len(sizes)):
         raise InputError(f"{len(pictures)} masks for {len(sizes)} pictures: give one, or one for each")
     hole = partial(hole_from_picture, name="the mask", threshold=threshold, invert=invert, grow=grow)
-    if len(pictures) == 1 and len(set(sizes)) == 1:
-        return [hole(pictures[0], sizes[0])] * len(sizes)
-    each = pictures * len(sizes) if len(pictures) == 1 else pictures
-    return [hole(picture, size) for picture, size in zip(each, sizes, strict=True)]
+    if len(pictures) == 1:
+        found = {size: hole(pictures[0], size) for size in dict.fromkeys(sizes)}  # a second size is refused
+        return [found[size] for size in sizes]
+    return [hole(picture, size) for picture, size in zip(pictures, sizes, strict=True)]
 
 
 def hole_from_picture(

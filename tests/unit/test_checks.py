@@ -100,7 +100,7 @@ WRONG_FILLS = [
 WRONG_COLOURS = [
     *WRONG,
     *(("gray_weights", value) for value in ("rec2020", None, 1, ["rec601"])),
-    *(("saturation", value) for value in ("1", [1], math.nan, -1, math.inf)),
+    *(("saturation", value) for value in (*NOT_NUMBERS, -1, math.inf) if value is not None),
     *(("temperature", value) for value in ("1", [1], math.nan, -1, math.inf)),
     *(("keep_color", value) for value in ("no", None, 1)),
     *(("remove_tint", value) for value in ("no", None, 1)),
