@@ -62,7 +62,8 @@ class ColourOptions:
             min=0,
             max=10,
             help="Multiply the drawn chroma: 0 is grey, 1 as drawn. "
-            f"(default: {COLOUR_SATURATION:g} for samples of conditioned, 1 for the mean or with --temperature)",
+            f"(default: {COLOUR_SATURATION:g} for samples of conditioned; 1 for the mean, with --temperature, or where "
+            "colours are given)",
         ),
     ] = None
     temperature: Annotated[

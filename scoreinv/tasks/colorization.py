@@ -109,7 +109,8 @@ def colorize(
     if len(given) not in (1, len(pictures)):
         raise InputError(f"{len(given)} hints for {len(pictures)} pictures: give one, or one for each")
 
-    if isinstance(prior, ConditionalPrior) and sampling.method is None and prior.gray_weights != gray_weights:
+    undecided = sampling.method is None and sampling.start is None
+    if undecided and isinstance(prior, ConditionalPrior) and not _knows_grey(prior, gray_weights):
         _log.warning(
             "gray_weights %s: the model knows %s only, and the weaker method pc is taken",
             gray_weights,
@@ -133,9 +134,7 @@ def colorize_picture(
 ) -> Colorized[Picture]:
     """`colorize` for one `Picture`; noise: the weights of its noise, None for its own (`noise_weights`)."""
     check_colour(prior)
-    # A network that was given luma by other weights knows another grey.
-    conditional = prior.conditional and prior.gray_weights == colours.gray_weights
-    resolved = sampling.resolved(COLOUR_STEPS, conditional=conditional)
+    resolved = sampling.resolved(COLOUR_STEPS, conditional=_knows_grey(prior, colours.gray_weights))
     colours.check_with(resolved)
     if hints is not None:
         hints.check_size(picture.size, "the hints")
@@ -147,7 +146,7 @@ def colorize_picture(
     kept = present if colours.keep_color and found == "coloured" else None
     known = _known(picture, prior, resolved, weights, [kept, hints], noise_weights(picture) if noise is None else noise)
     drawn, nfe = _draw_tempered(known, prior, resolved, colours.temperature, callback)
-    factor = colours.saturation_of(resolved)
+    factor = colours.saturation_of(resolved, hinted=bool(known.hinted.any()))
     if factor != 1:
         drawn = [_saturated(sample, known, factor) for sample in drawn]
     raised = partial(_raised, picture=picture, weights=weights, kept=kept, hints=hints)
@@ -185,6 +184,11 @@ def colorize_filled(
         image = filled.image.colorized(spread_so_far.mean)
     std = spread_so_far.std if len(coloured) > 1 else None
     return Restored(image, coloured, std, nfe + result.nfe, filled.method)
+
+
+def _knows_grey(prior: ScorePrior, weights: GrayWeights) -> bool:
+    """Whether the network takes luma as an observation, of these weights: by others it was given another grey."""
+    return isinstance(prior, ConditionalPrior) and prior.gray_weights == weights
 
 
 def work_size(size: tuple[int, int], side: int, stride: int) -> tuple[int, int]:

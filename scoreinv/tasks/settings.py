@@ -166,7 +166,7 @@ class Colours:
         gray_weights: how the grey was made of red, green and blue: `rec601`, `average` (the paper's) or `rec709`.
         keep_color: leave what has colour already as it is, and let it guide the rest.
         saturation: the drawn chroma is multiplied by this, at least 0. None: `COLOUR_SATURATION` for samples of
-            `conditioned` at the default temperature, else 1.
+            `conditioned` at the default temperature where no colours are given, which would stand out; else 1.
         temperature: factor of the deviation of the samples of `conditioned` from the posterior mean, at least 0: at 1
             they are samples of the posterior, at 0 its mean. None: `COLOUR_TEMPERATURE`.
         remove_tint: make the lightest tone of a print or scan of one tint white; else its luma is kept.
@@ -187,12 +187,12 @@ class Colours:
         check_flag("keep_color", self.keep_color)
         check_flag("remove_tint", self.remove_tint)
 
-    def saturation_of(self, sampling: ResolvedSampling) -> float:
-        """The factor of the chroma that such sampling draws."""
+    def saturation_of(self, sampling: ResolvedSampling, *, hinted: bool) -> float:
+        """The factor of the chroma that such sampling draws; hinted: some colours are given."""
         if self.saturation is not None:
             return self.saturation
         pulled = sampling.method == "conditioned" and sampling.estimate == "sample" and self.temperature is None
-        return COLOUR_SATURATION if pulled else 1.0
+        return COLOUR_SATURATION if pulled and not hinted else 1.0
 
     def check_with(self, sampling: ResolvedSampling) -> None:
         """Raise SettingError for a temperature where the sampling has none."""

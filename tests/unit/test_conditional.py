@@ -213,11 +213,13 @@ def test_the_temperature_of_colours_is_their_share_of_the_way_from_the_mean() ->
 
 
 def test_samples_at_the_default_temperature_are_strengthened() -> None:
-    def factor(colours: Colours, **options: Any) -> float:
-        return colours.saturation_of(ConditionalSampling(**options).resolved(COLOUR_STEPS, conditional=True))
+    def factor(colours: Colours, *, hinted: bool = False, **options: Any) -> float:
+        resolved = ConditionalSampling(**options).resolved(COLOUR_STEPS, conditional=True)
+        return colours.saturation_of(resolved, hinted=hinted)
 
     assert factor(Colours()) == COLOUR_SATURATION > 1
     assert factor(Colours(temperature=0.2)) == factor(Colours(), estimate="mean") == factor(Colours(), method="pc") == 1
+    assert factor(Colours(), hinted=True) == 1
     assert factor(Colours(saturation=0.8)) == factor(Colours(saturation=0.8), estimate="mean") == 0.8
     grey = np.full((16, 16), 0.5)
     default, same, plain = (

@@ -180,4 +180,5 @@ def test_grey_that_the_model_does_not_know_is_coloured_by_pc_with_a_warning(capl
     assert record.message == "gray_weights average: the model knows rec601 only, and the weaker method pc is taken"
     caplog.clear()
     colorize(grey, prior=model, gray_weights="average", method="pc", steps=2)
+    colorize(grey, prior=model, gray_weights="average", start=0.5, steps=2)
     assert not caplog.records
