@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from scoreinv.checks import check_choice, check_flag, check_number, check_positive, check_whole
 
 Method = Literal["conditioned", "pc"]
+ClassicalMethod = Literal["telea", "navier-stokes", "biharmonic"]
+FillMethod = Literal[Method, ClassicalMethod]
 Estimate = Literal["sample", "mean"]
 GrayWeights = Literal["rec601", "average", "rec709"]
 Sampler = Literal["pc", "ode", "multistep", "heun", "ddim"]

@@ -15,7 +15,7 @@ from scoreinv.cli.manifest import NAME, Manifest
 from scoreinv.cli.messages import emit, notice, warn
 from scoreinv.cli.outputs import STREAM, Job, Plan, check_outputs, check_source, output_folders
 from scoreinv.cli.progress import ProgressBar, duration
-from scoreinv.cli.runtime import Session
+from scoreinv.cli.runtime import Maker
 from scoreinv.cli.streams import say, say_traceback
 from scoreinv.errors import ExistsError, InputError
 from scoreinv.text import printable
@@ -75,7 +75,7 @@ class Work(Generic[T]):
     left_out: Callable[[Job], str | None] = _nothing
 
 
-def run(plan: Plan, work: Work[T], session: Session, second: Session | None = None) -> int:
+def run(plan: Plan, work: Work[T], session: Maker, second: Maker | None = None) -> int:
     """Do all jobs; returns the exit status: 1 where a picture of a batch failed, or the manifest lacks a line.
 
     The failure of a single picture, and that of the model, is raised. In a batch the next picture follows.
@@ -106,7 +106,7 @@ class _Doing(Generic[T]):
     job: Job
     title: str
     work: Work[T]
-    sessions: list[Session]
+    sessions: list[Maker]
     ledger: Ledger
 
     def do(self) -> None:

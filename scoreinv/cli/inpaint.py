@@ -12,13 +12,14 @@ import typer
 from scoreinv.cli.batch import Report, Work, run
 from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import warn
-from scoreinv.cli.options import FrameOption, ModelOption, PhotosArgument, ResultOptions
+from scoreinv.cli.options import MODEL_HELP, FrameOption, PhotosArgument, ResultOptions
 from scoreinv.cli.outputs import STREAM, Job, Plan, check_file, expand, file_identity, refuse_inputs
 from scoreinv.cli.progress import ProgressBar
-from scoreinv.cli.runtime import Session, check_samples
+from scoreinv.cli.runtime import NoModel, Session, check_samples
 from scoreinv.cli.uncertainty import UncertaintyOption, check_uncertainty, write_uncertainty
 from scoreinv.errors import InputError
-from scoreinv.tasks.settings import ConditionalSampling
+from scoreinv.options import ClassicalMethod
+from scoreinv.tasks.settings import ConditionalSampling, FillSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
 
 MASK = "Mask"
+GivenModelOption = Annotated[
+    str | None, typer.Option("--model", metavar="NAME|FILE", help=f"{MODEL_HELP} (default: photo)")
+]
 MAX_GROW = 100_000
 """Pixels by which holes may grow: more than a picture's side."""
 
@@ -80,8 +84,8 @@ def inpaint(
     ],
     *,
     results: ResultOptions,
-    model: ModelOption = "photo",
-    sampling: ConditionalSampling,
+    model: GivenModelOption = None,
+    filling: FillSettings,
     uncertainty: UncertaintyOption = None,
     colouring: ColourOptions,
     reading: MaskReading,
@@ -89,20 +93,41 @@ def inpaint(
     settings: Settings,
 ) -> None:
     """Fill the holes of photos: what the mask shows white is drawn anew, all else is kept bit for bit."""
+    if filling.classical is not None:
+        drawn = {"--model": model is not None, "--uncertainty": uncertainty is not None}
+        _check_alone(filling.classical, drawn | {"--colorize": colouring.colorize})
     models = {"the model": model, "the model of --colorize": colouring.color_model}
-    everything = results.plan(photos, "_inpainted", sampling.results, models)
+    everything = results.plan(photos, "_inpainted", filling.results, models)
     masks = _masks(everything, mask)
     for job in everything.jobs:
-        refuse_inputs("-o", job.outputs(sampling.results), {"the mask": masks.get(job.source)})
+        refuse_inputs("-o", job.outputs(filling.results), {"the mask": masks.get(job.source)})
     if uncertainty is not None:
         of_one = masks.get(everything.jobs[0].source, mask)
-        check_uncertainty(uncertainty, everything, sampling, settings, {"the mask": of_one})
+        check_uncertainty(uncertainty, everything, filling, settings, {"the mask": of_one})
         refuse_inputs("--uncertainty", [uncertainty], models)
-    session = Session(model, settings)
+    masked = _Masked(mask, masks, reading, frame)
+    if filling.classical is not None:
+        work = Work(masked.read, _Classical(filling.classical).compute, 1, results.quality, masked.left_out)
+        raise typer.Exit(run(everything, work, NoModel(settings)))
+    session = Session(model or "photo", settings)
     colours = Session(colouring.color_model or "scene", settings) if colouring.colorize else None
-    inpainting = _Inpainting(mask, masks, reading, frame, sampling, uncertainty, session, colours)
-    work = Work(inpainting.read, inpainting.compute, sampling.results, results.quality, inpainting.left_out)
+    drawing = _Drawing(filling.sampling, uncertainty, session, colours)
+    work = Work(masked.read, drawing.compute, filling.results, results.quality, masked.left_out)
     raise typer.Exit(run(everything, work, session, colours))
+
+
+def _check_alone(method: ClassicalMethod, given: dict[str, bool]) -> None:
+    """Raise InputError for an option beside a classical method that belongs to those that draw.
+
+    Raises ScoreinvError where the method needs OpenCV, and that cannot be loaded.
+    """
+    for option, is_given in given.items():
+        if is_given:
+            raise InputError(f"{option} does not go with --method {method}, which needs no model and draws nothing")
+    if method != "biharmonic":
+        from scoreinv.imaging.opencv import load_opencv
+
+        load_opencv()
 
 
 @dataclass(frozen=True)
@@ -115,23 +140,18 @@ class _Item:
 
 
 @dataclass(frozen=True)
-class _Inpainting:
-    """The work on each photo.
+class _Masked:
+    """How photos are read with their masks.
 
     Attributes:
         mask: the mask or folder of masks, as given.
         masks: the mask of each photo that has one.
-        colours: the model that colours a grey photo, where that is asked for.
     """
 
     mask: str
     masks: dict[str, str]
     reading: MaskReading
     frame: int | None
-    sampling: ConditionalSampling
-    uncertainty: str | None
-    session: Session
-    colours: Session | None
 
     def left_out(self, job: Job) -> str | None:
         return None if job.source in self.masks else f"there is no mask named {job.stem} in {self.mask}"
@@ -147,6 +167,32 @@ class _Inpainting:
             self.masks[job.source], picture.size, threshold=how.threshold, invert=how.invert, grow=how.grow
         )
         return _Item(job.source, picture, hole)
+
+
+@dataclass(frozen=True)
+class _Classical:
+    """The work on each photo without a model."""
+
+    method: ClassicalMethod
+
+    def compute(self, item: _Item, bar: ProgressBar) -> Report:
+        from scoreinv.tasks.classical import fill_classically
+
+        return Report.of(fill_classically(item.picture, item.hole, self.method, bar.fraction), 1)
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """The work on each photo with a model.
+
+    Attributes:
+        colours: the model that colours a grey photo, where that is asked for.
+    """
+
+    sampling: ConditionalSampling
+    uncertainty: str | None
+    session: Session
+    colours: Session | None
 
     def compute(self, item: _Item, bar: ProgressBar) -> Report:
         from scoreinv.imaging.colour import STRAY_CHROMA

@@ -16,12 +16,8 @@ OUTPUT = "Output"
 Format = Literal["png", "tif", "webp", "jpg"]
 """Kind of file of a result."""
 
-ModelOption = Annotated[
-    str,
-    typer.Option(
-        "--model", metavar="NAME|FILE", help="A bundled model, or the path of a model file (with / or a suffix)."
-    ),
-]
+MODEL_HELP = "A bundled model, or the path of a model file (with / or a suffix)."
+ModelOption = Annotated[str, typer.Option("--model", metavar="NAME|FILE", help=MODEL_HELP)]
 QualityOption = Annotated[
     int | None,
     typer.Option(

@@ -6,9 +6,10 @@ Inputs are checked before: a wrong file name should not wait for torch.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import notice
@@ -24,6 +25,35 @@ LARGE_BYTES = 40_000_000
 
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 """Variables by which users decide how threads wait: of OpenMP, of GNU's runtime, of Intel's and LLVM's."""
+
+
+class Maker(Protocol):
+    """What makes the results of a run, so far as it is noted with them."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def model_sha256(self) -> str: ...
+
+    def load(self) -> None: ...
+
+    def record(self, method: str) -> dict[str, str | int | None]: ...
+
+
+@dataclass(frozen=True)
+class NoModel:
+    """What stands for a `Session` where a run needs no model: it computes on the CPU, in the picture's own numbers."""
+
+    settings: Settings
+    model_sha256: str = ""
+
+    def load(self) -> None:
+        """Do nothing."""
+
+    def record(self, method: str) -> dict[str, str | int | None]:
+        """What a JSON line says, with the keys of `Session.record`."""
+        return {"seed": self.settings.seed, "model": None, "method": method, "device": "cpu", "precision": None}
 
 
 class Session:
@@ -46,7 +76,7 @@ class Session:
         """Load the model now, unless it is loaded; raises CheckpointError or InputError when it cannot be used."""
         _ = self.prior
 
-    def record(self, method: str) -> dict[str, str | int]:
+    def record(self, method: str) -> dict[str, str | int | None]:
         """What a JSON line says about how a result was made."""
         return {
             "seed": self.settings.seed,

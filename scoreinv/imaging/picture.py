@@ -100,15 +100,15 @@ class Picture:
         if self.is_grey_mode:
             grey = samples if samples.ndim == 2 else samples[..., 0]
             out = np.empty((*grey.shape, 3), dtype=np.float32)
-            out[...] = _to_float(grey)[..., None]
+            out[...] = to_float(grey)[..., None]
             return out
-        return _to_float(samples[..., :3])
+        return to_float(samples[..., :3])
 
     def luma(self, box: Box | None = None, weights: str = "rec601") -> np.ndarray:
         """Luma of a box, hxw float32 in [0, 1]; a grey picture's is its value, whatever the weights."""
         if self.is_grey_mode:
             samples = self._crop(box)
-            return _to_float(samples if samples.ndim == 2 else samples[..., 0])
+            return to_float(samples if samples.ndim == 2 else samples[..., 0])
         return luma(self.rgb(box), weights)
 
     def resized_rgb(self, height: int, width: int) -> np.ndarray:
@@ -128,7 +128,7 @@ class Picture:
             samples = self._crop((top, 0, bottom - top, self.width))
             view = (0, first * scale - top, self.width, min(last * scale - top, bottom - top))
             for plane in planes:
-                values = _to_float(samples if samples.ndim == 2 else samples[..., plane])
+                values = to_float(samples if samples.ndim == 2 else samples[..., plane])
                 resized = Image.fromarray(values).resize((width, last - first), Image.Resampling.HAMMING, box=view)
                 out[first:last, :, plane] = np.asarray(resized)
         if self.is_grey_mode:
@@ -159,11 +159,11 @@ class Picture:
             if not np.isfinite(values).all():
                 raise ScoreinvError("the fill has values that are not finite: the model or its settings are unsound")
             if self.mode == "L":
-                target[fill.hole] = _to_samples(luma(values, weights), pixels.dtype)
+                target[fill.hole] = to_samples(luma(values, weights), pixels.dtype)
             elif self.mode == "LA":
-                target[fill.hole, 0] = _to_samples(luma(values, weights), pixels.dtype)
+                target[fill.hole, 0] = to_samples(luma(values, weights), pixels.dtype)
             else:
-                target[fill.hole, :3] = _to_samples(values, pixels.dtype)
+                target[fill.hole, :3] = to_samples(values, pixels.dtype)
         return replace(self, pixels=pixels)
 
     def colorized(self, rgb: np.ndarray, weights: str = "rec601") -> Picture:
@@ -208,7 +208,7 @@ class Picture:
             return self
         luma = np.empty(self.size, dtype=self.pixels.dtype)
         for top, rows in self._strips():
-            luma[top : top + rows] = _to_samples(self.luma((top, 0, rows, self.width), weights), luma.dtype)
+            luma[top : top + rows] = to_samples(self.luma((top, 0, rows, self.width), weights), luma.dtype)
         pixels = np.stack([luma, self.pixels[..., 3]], axis=-1) if self.has_alpha else luma
         return Picture(pixels, replace(self.metadata, icc=None))
 
@@ -218,7 +218,7 @@ class Picture:
         values = pixels if pixels.ndim == 2 else pixels[..., 0]
         for top, rows in self._strips():
             part = values[top : top + rows]
-            part[...] = _to_samples(_to_float(part) * np.float32(factor), pixels.dtype)
+            part[...] = to_samples(to_float(part) * np.float32(factor), pixels.dtype)
         return replace(self, pixels=pixels)
 
     def with_pixels_of(self, other: Picture, where: np.ndarray) -> Picture:
@@ -281,7 +281,7 @@ def _peak(dtype: np.dtype) -> float:
     return float(np.iinfo(dtype).max) if dtype.kind == "u" else 1.0
 
 
-def _to_float(samples: np.ndarray) -> np.ndarray:
+def to_float(samples: np.ndarray) -> np.ndarray:
     """Samples as float32 in [0, 1], a fresh contiguous array."""
     values = samples.astype(np.float32, order="C")
     if samples.dtype.kind == "u":
@@ -289,7 +289,7 @@ def _to_float(samples: np.ndarray) -> np.ndarray:
     return values
 
 
-def _to_samples(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def to_samples(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Floats as samples of `dtype`: clipped to [0, 1], rounded to the nearest level."""
     values = np.clip(values, 0, 1)
     return np.rint(values * _peak(dtype)).astype(dtype) if dtype.kind == "u" else values.astype(dtype)

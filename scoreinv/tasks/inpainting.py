@@ -9,7 +9,7 @@ whatever the picture's size, and the fill alone is written: known pixels are bit
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from scoreinv.boxes import Box
 from scoreinv.checks import check_callback
 from scoreinv.colour import luma
 from scoreinv.conditional.guess import interpolate
+from scoreinv.errors import SettingError
 from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.guidance.orientations import ALL
 from scoreinv.imaging.arrays import pictures_from_api
@@ -30,15 +31,16 @@ from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.imaging.regions import Region, common, crop, regions_to_fill, together
 from scoreinv.memory import PIXELS_AT_ONCE
 from scoreinv.operators import mask as mask_operator
-from scoreinv.options import FILL_STEPS, Estimate, Method
+from scoreinv.options import FILL_STEPS, Estimate, FillMethod
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
+from scoreinv.tasks.classical import fill_classically
 from scoreinv.tasks.deep_holes import draw_in_scales
 from scoreinv.tasks.drawing import conditioned, draw, window_side
 from scoreinv.tasks.models import check_colour, check_model
 from scoreinv.tasks.progress import Share, TaskCallback
 from scoreinv.tasks.results import Restored, restore_each
-from scoreinv.tasks.settings import ConditionalSampling, ResolvedSampling
+from scoreinv.tasks.settings import ConditionalSampling, FillSettings, ResolvedSampling
 from scoreinv.tasks.tensors import spread, to_arrays, to_tensor
 
 
@@ -46,8 +48,8 @@ def inpaint(
     image: Any,
     mask: Any,
     *,
-    prior: ScorePrior,
-    method: Method | None = None,
+    prior: ScorePrior | None = None,
+    method: FillMethod | None = None,
     steps: int | None = None,
     samples: int = 1,
     seed: int = 0,
@@ -70,16 +72,19 @@ def inpaint(
             BxCxHxW; of the picture's size. True, or above `mask_threshold` (below 1) of its range, is a hole.
         invert: the mask marks what is known.
         grow: pixels by which the holes are enlarged, as soft edges need.
-        method, steps, samples, seed, estimate, start: see `ConditionalSampling`.
+        prior: the model; None for a classical method.
+        method: `conditioned` or `pc`, see `ConditionalSampling`; or `telea`, `navier-stokes` or `biharmonic`, which
+            need no model and draw nothing, see `tasks.classical`.
+        steps, samples, seed, estimate, start: see `ConditionalSampling`.
         callback: called with the share of the work that is done; stops the work by returning False.
 
     Raises:
         InputError: a wrong picture, mask or setting.
         Cancelled: the callback stopped the work.
-        ScoreinvError: the model gave values that are not finite.
+        ScoreinvError: the model gave values that are not finite, or OpenCV is needed and cannot be loaded.
     """
-    sampling = ConditionalSampling(method, steps, start, samples, seed, estimate)
-    check_model(prior)
+    settings = FillSettings(method, steps, start, samples, seed, estimate)
+    fill = _filled_by(prior, settings)
     check_callback(callback)
     pictures, form = pictures_from_api(image)
     sizes = [picture.size for picture in pictures]
@@ -87,9 +92,21 @@ def inpaint(
     return restore_each(
         pictures,
         form,
-        lambda number, share: inpaint_picture(pictures[number], holes[number], prior, sampling, share),
+        lambda number, share: fill(pictures[number], holes[number], share),
         callback,
     )
+
+
+def _filled_by(
+    prior: ScorePrior | None, settings: FillSettings
+) -> Callable[[Picture, np.ndarray, TaskCallback], Restored[Picture]]:
+    """What fills the holes of a picture; SettingError where the model does not go with the method."""
+    if (classical := settings.classical) is not None:
+        if prior is not None:
+            raise SettingError("prior", f"does not go with {classical}, which needs no model")
+        return lambda picture, hole, share: fill_classically(picture, hole, classical, share)
+    model, sampling = check_model(prior), settings.sampling
+    return lambda picture, hole, share: inpaint_picture(picture, hole, model, sampling, share)
 
 
 def inpaint_picture(

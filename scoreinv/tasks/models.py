@@ -11,10 +11,11 @@ from scoreinv.prior import ScorePrior
 from scoreinv.sdes import time_at
 
 
-def check_model(prior: object) -> None:
-    """Raise SettingError unless the prior is a model."""
+def check_model(prior: object) -> ScorePrior:
+    """The prior; SettingError unless it is a model."""
     if not isinstance(prior, ScorePrior):
         raise SettingError("prior", f"must be a model as scoreinv.load gives it, not {shown(prior)}")
+    return prior
 
 
 def check_colour(prior: ScorePrior) -> None:

@@ -168,22 +168,3 @@ def test_imaging_imports_neither_torch_nor_opencv():
         "sys.exit(any(name in sys.modules for name in ('torch', 'cv2', 'tifffile', 'skimage')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_a_missing_opencv_names_the_remedy(monkeypatch):
-    from scoreinv.imaging import opencv
-
-    monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(ScoreinvError, match=r"apt install libgl1.*opencv-python-headless"):
-        opencv.load_opencv()
-
-
-def test_telea_fills_a_flat_picture():
-    from scoreinv.imaging import opencv
-
-    pytest.importorskip("cv2", exc_type=ImportError)
-    flat = np.full((20, 20, 3), 90, np.uint8)
-    hole = np.zeros((20, 20), bool)
-    hole[5:9, 5:9] = True
-    filled = opencv.telea(np.where(hole[..., None], 0, flat).astype(np.uint8), hole)
-    assert_allclose(filled, flat, atol=3)  # OpenCV rounds its weights
