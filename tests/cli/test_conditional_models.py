@@ -14,7 +14,7 @@ from scoreinv.checkpoints.files import read_prior_metadata
 from scoreinv.cli.uncertainty import BRIGHTEST
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.imaging.files import read_picture
-from scoreinv.imaging.heat import viridis
+from scoreinv.imaging.opencv import viridis
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.options import COLOUR_SATURATION, COLOUR_TEMPERATURE
 from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, TrainingConfig
