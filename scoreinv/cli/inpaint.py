@@ -195,7 +195,7 @@ class _Drawing:
     colours: Session | None
 
     def compute(self, item: _Item, bar: ProgressBar) -> Report:
-        from scoreinv.imaging.colour import STRAY_CHROMA
+        from scoreinv.imaging.chroma import STRAY_CHROMA
         from scoreinv.tasks.colorization import colorize_filled
         from scoreinv.tasks.inpainting import inpaint_picture
         from scoreinv.tasks.progress import Share

@@ -185,7 +185,7 @@ def _train(
     """Do the run, with its progress shown."""
     import torch
 
-    from scoreinv.training.loop import train as train_model
+    from scoreinv.training.training_loop import train as train_model
 
     ends = [f"{run.steps:,} steps" if run.steps else "", f"{run.minutes:g} minutes" if run.minutes else ""]
     begun = f"training in {folder}, to {' or '.join(filter(None, ends))}; Ctrl-C saves, --resume goes on"

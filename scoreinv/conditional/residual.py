@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scoreinv.checks import each_within, require, within
-from scoreinv.colour import colour_basis, grey_weights
+from scoreinv.colour_space import colour_basis, grey_weights
 from scoreinv.conditional.guess import Guess, interpolate
 from scoreinv.preconditioning import Range, centre, noise_level
 from scoreinv.sdes import SDE, broadcast

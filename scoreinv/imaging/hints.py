@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from scoreinv.colour import luma
+from scoreinv.colour_space import luma
 from scoreinv.errors import InputError
 from scoreinv.imaging.files import read_picture
 from scoreinv.imaging.picture import Picture

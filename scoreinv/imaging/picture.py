@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 
 from scoreinv.boxes import Box
-from scoreinv.colour import luma
+from scoreinv.colour_space import luma
 from scoreinv.errors import InputError, ScoreinvError
-from scoreinv.imaging import colour
+from scoreinv.imaging.chroma import GuidedUpsampling, is_gray, quantize_keeping_luma, with_luma
 from scoreinv.imaging.metadata import Metadata
 
 STRIP_ROWS = 256
@@ -92,7 +92,7 @@ class Picture:
 
     def is_gray(self, tolerance: float = 0.0) -> bool:
         """Whether all pixels are grey within `tolerance` (a fraction of the range), whatever the mode."""
-        return colour.is_gray(self.pixels, tolerance)
+        return is_gray(self.pixels, tolerance)
 
     def rgb(self, box: Box | None = None) -> np.ndarray:
         """Colours of a box (default: the whole picture), hxwx3 float32 in [0, 1]; grey is repeated, alpha left out."""
@@ -170,7 +170,7 @@ class Picture:
         """The picture's own luma with the chroma of `rgb` (HxWx3 float): L becomes RGB, LA becomes RGBA.
 
         The luma by `weights` rounds to the grey level that it had, for 8 and for 16 bits
-        (`colour.quantize_keeping_luma`); colours out of gamut move towards grey (`colour.with_luma`). Alpha is
+        (`chroma.quantize_keeping_luma`); colours out of gamut move towards grey (`chroma.with_luma`). Alpha is
         bit-identical, and a grey colour profile is dropped.
         """
         if rgb.shape != (*self.size, 3):
@@ -184,7 +184,7 @@ class Picture:
         radius: int = 1,
         epsilon: float = 1e-2,
     ) -> Picture:
-        """`colorized` by a small picture's chroma, raised along the edges of the luma (`colour.GuidedUpsampling`).
+        """`colorized` by a small picture's chroma, raised along the edges of the luma (`chroma.GuidedUpsampling`).
 
         Args:
             low_rgb: hxwx3 float in [0, 1], the whole picture at any smaller size.
@@ -194,7 +194,7 @@ class Picture:
         height, width = low_rgb.shape[:2]
         guide = self._low_luma(height, width, weights)
         chroma = low_rgb - luma(low_rgb, weights)[..., None]
-        fit = colour.GuidedUpsampling.fit(chroma, guide, radius, epsilon)
+        fit = GuidedUpsampling.fit(chroma, guide, radius, epsilon)
 
         def strips() -> Iterator[tuple[int, np.ndarray]]:
             for top, rows in self._strips():
@@ -234,9 +234,9 @@ class Picture:
             if not inside.any():
                 continue
             level = grey.luma((top, 0, rows, self.width), weights)[inside]
-            coloured = colour.with_luma(level, level[..., None] + _chroma(rgb[part][inside], weights), weights)
+            coloured = with_luma(level, level[..., None] + _chroma(rgb[part][inside], weights), weights)
             if pixels.dtype.kind == "u":
-                coloured = colour.quantize_keeping_luma(level * self.peak, coloured, pixels.dtype, weights)
+                coloured = quantize_keeping_luma(level * self.peak, coloured, pixels.dtype, weights)
             pixels[part, :, :3][inside] = coloured
         return replace(self, pixels=pixels)
 
@@ -255,9 +255,9 @@ class Picture:
         for top, rgb in strips:
             rows = slice(top, top + rgb.shape[0])
             grey = self.luma((top, 0, *rgb.shape[:2]), weights)
-            coloured = colour.with_luma(grey, rgb.astype(np.float32, copy=False), weights)
+            coloured = with_luma(grey, rgb.astype(np.float32, copy=False), weights)
             if dtype.kind == "u":
-                coloured = colour.quantize_keeping_luma(grey * self.peak, coloured, dtype, weights)
+                coloured = quantize_keeping_luma(grey * self.peak, coloured, dtype, weights)
             pixels[rows, :, :3] = coloured
             if self.has_alpha:
                 pixels[rows, :, 3] = self.pixels[rows, :, -1]

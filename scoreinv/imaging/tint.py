@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scoreinv.colour import luma
+from scoreinv.colour_space import luma
 from scoreinv.imaging.picture import Picture
 
 _SIDE = 128

@@ -16,7 +16,7 @@ from torch import Tensor
 from scoreinv.checks import check_callback, check_number, shown
 from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging.arrays import Form, is_tensor, pictures_from_api
-from scoreinv.imaging.colour import STRAY_CHROMA
+from scoreinv.imaging.chroma import STRAY_CHROMA
 from scoreinv.imaging.enlarge import enlarged
 from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.operators import LinearOperator, downsampling, pad_observation, photographed, valid_blur

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from scoreinv.colour import grey_weights
+from scoreinv.colour_space import grey_weights
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import SDE

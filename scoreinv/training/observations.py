@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from scoreinv.imaging.colour import with_luma
+from scoreinv.imaging.chroma import with_luma
 from scoreinv.training.config import ObservationConfig
 
 FINE_WITHHELD = 0.05

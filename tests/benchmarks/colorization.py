@@ -27,7 +27,7 @@ from models import load_fast
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 import scoreinv
-from scoreinv.colour import luma
+from scoreinv.colour_space import luma
 from scoreinv.imaging.files import read_picture
 from scoreinv.imaging.picture import Picture
 from scoreinv.tasks.evaluation import frechet_distance

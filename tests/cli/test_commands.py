@@ -15,7 +15,7 @@ from PIL import Image
 from shell import photo_array, small_config, start_process, wait_for
 
 import scoreinv as library
-from scoreinv.colour import luma
+from scoreinv.colour_space import luma
 from scoreinv.imaging.files import read_picture, write_picture
 from scoreinv.imaging.picture import Picture
 from scoreinv.training.config import DataConfig, TrainingConfig
@@ -325,7 +325,7 @@ def test_a_published_model_is_trained_on_all_pictures(scoreinv, monkeypatch, tmp
         runs.append(run)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("scoreinv.training.loop.train", train)
+    monkeypatch.setattr("scoreinv.training.training_loop.train", train)
     (tmp_path / "photos").mkdir()
     outcome = scoreinv("train", "--config", "vp/cifar10_ddpm", "--data", "photos", "--steps", 9)
     assert outcome.code == 130

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.checkpoints.files import load_model, save_model
 from scoreinv.checkpoints.memory import gradient_bytes
-from scoreinv.colour import colour_basis
+from scoreinv.colour_space import colour_basis
 from scoreinv.conditional.guess import Guess, block_means
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import Cancelled, CheckpointError, InputError
@@ -43,10 +43,10 @@ from scoreinv.training.config import (
     OptimizerConfig,
     TrainingConfig,
 )
-from scoreinv.training.loop import train
 from scoreinv.training.objectives import check, per_image_loss, per_image_loss_given
 from scoreinv.training.observations import draw_hole, draw_observed
 from scoreinv.training.presets import conditional_training
+from scoreinv.training.training_loop import train
 
 _NETWORK = replace(
     conditional_training(VE(), DataConfig()).model.network,

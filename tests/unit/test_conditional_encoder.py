@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.checkpoints.files import load_model, read_metadata
-from scoreinv.colour import luma
+from scoreinv.colour_space import luma
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import CheckpointError, InputError
@@ -27,11 +27,11 @@ from scoreinv.tasks.colorization import colorize
 from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import DataConfig, ObservationConfig, TrainingConfig
 from scoreinv.training.features import KeptFeatures, features_given
-from scoreinv.training.loop import train
 from scoreinv.training.objectives import per_image_loss_given
 from scoreinv.training.observations import on_other_film
 from scoreinv.training.pictures import load_pictures
 from scoreinv.training.presets import conditional_training
+from scoreinv.training.training_loop import train
 
 SHOWN = replace(
     conditional_training(VE(), DataConfig()).model.network,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.checkpoints.files import load_model, save_model
-from scoreinv.colour import luma
+from scoreinv.colour_space import luma
 from scoreinv.conditional.guess import block_means
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import CheckpointError, InputError
@@ -26,9 +26,9 @@ from scoreinv.sdes import VE
 from scoreinv.tasks.colorization import colorize
 from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import DataConfig, ObservationConfig, TrainingConfig
-from scoreinv.training.loop import train
 from scoreinv.training.pictures import Pictures
 from scoreinv.training.presets import conditional_training
+from scoreinv.training.training_loop import train
 
 READING = ResidualPreconditioning(luma_scale=2)
 NETWORK = replace(

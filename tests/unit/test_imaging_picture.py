@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
-from scoreinv import colour
+from scoreinv import colour_space
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Fill, Picture
@@ -92,14 +92,14 @@ def test_fills_of_several_boxes_and_bad_ones():
 
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("weights", colour.GREY_WEIGHTS)
+@pytest.mark.parametrize("weights", colour_space.GREY_WEIGHTS)
 def test_colorized_keeps_the_luma_exactly_and_alpha(mode, dtype, weights):
     given = picture(mode, dtype, 300, 40)
     rgb = np.random.default_rng(1).random((300, 40, 3)).astype(np.float32)
     coloured = given.colorized(rgb, weights)
     assert coloured.mode == ("RGBA" if given.has_alpha else "RGB")
     assert coloured.pixels.dtype == dtype
-    levels = coloured.pixels[..., :3].astype(np.float64) @ colour.grey_weights(weights)
+    levels = coloured.pixels[..., :3].astype(np.float64) @ colour_space.grey_weights(weights)
     if given.is_grey_mode:
         grey = given.pixels if mode == "L" else given.pixels[..., 0]
         if dtype == np.float32:
@@ -107,7 +107,7 @@ def test_colorized_keeps_the_luma_exactly_and_alpha(mode, dtype, weights):
         else:
             assert_array_equal(np.rint(levels), grey)
     else:
-        own = given.pixels[..., :3].astype(np.float64) @ colour.grey_weights(weights)
+        own = given.pixels[..., :3].astype(np.float64) @ colour_space.grey_weights(weights)
         assert np.abs(levels - own).max() < (0.51 if dtype != np.float32 else 1e-6)
     if given.has_alpha:
         assert_array_equal(coloured.pixels[..., -1], given.pixels[..., -1])
@@ -119,7 +119,7 @@ def test_the_colours_of_a_photograph_come_back(dtype):
     """Grey made of colours, coloured with those colours: each channel within what rounding the grey allows."""
     rgb = np.random.default_rng(1).random((50, 60, 3)).astype(np.float32)
     peak = np.iinfo(dtype).max
-    grey = Picture(np.rint(colour.luma(rgb) * peak).astype(dtype))
+    grey = Picture(np.rint(colour_space.luma(rgb) * peak).astype(dtype))
     error = np.abs(grey.colorized(rgb).pixels / peak - rgb).max()
     assert error < 2.5 / peak
 
@@ -129,7 +129,7 @@ def test_with_chroma_is_exact_on_one_colour_and_keeps_the_luma():
     flat = np.broadcast_to(np.float32([0.5, 0.45, 0.6]), (7, 9, 3))
     assert_array_equal(grey.with_chroma(flat).pixels, grey.colorized(np.broadcast_to(flat[0, 0], (270, 333, 3))).pixels)
     noisy = np.random.default_rng(2).random((27, 33, 3))
-    levels = grey.with_chroma(noisy).pixels @ colour.grey_weights("rec601")
+    levels = grey.with_chroma(noisy).pixels @ colour_space.grey_weights("rec601")
     assert_array_equal(np.rint(levels), grey.pixels)
 
 
@@ -138,7 +138,7 @@ def test_with_chroma_follows_an_edge_of_the_luma():
     rgb = np.zeros((96, 96, 3), np.float32)
     rgb[:, :45] = (0.5, 0.1, 0.1)
     rgb[:, 45:] = (0.6, 0.7, 1.0)
-    grey = Picture(np.rint(colour.luma(rgb) * 255).astype(np.uint8))
+    grey = Picture(np.rint(colour_space.luma(rgb) * 255).astype(np.uint8))
     low = Picture(rgb).resized_rgb(12, 12)
     plain = np.stack([np.asarray(Image.fromarray(low[..., c]).resize((96, 96), Image.BILINEAR)) for c in range(3)], -1)
     joint = np.abs(grey.with_chroma(low).rgb() - rgb).mean()
@@ -164,7 +164,7 @@ def test_other_shapes_are_no_pictures(shape):
 
 def test_imaging_imports_neither_torch_nor_opencv():
     code = (
-        "import sys; from scoreinv.imaging import arrays, colour, files, masks, opencv, regions; "
+        "import sys; from scoreinv.imaging import arrays, chroma, files, masks, opencv, regions; "
         "sys.exit(any(name in sys.modules for name in ('torch', 'cv2', 'tifffile', 'skimage')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

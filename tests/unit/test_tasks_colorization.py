@@ -9,7 +9,7 @@ from analytic import gaussian_colour_prior
 from PIL import Image
 
 import scoreinv
-from scoreinv.colour import colour_basis, luma
+from scoreinv.colour_space import colour_basis, luma
 from scoreinv.errors import InputError
 from scoreinv.tasks.colorization import colorize, work_size
 

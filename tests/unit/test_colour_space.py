@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from scoreinv.colour import GREY_WEIGHTS, colour_basis, grey_weights, luma
+from scoreinv.colour_space import GREY_WEIGHTS, colour_basis, grey_weights, luma
 from scoreinv.errors import InputError
 
 

@@ -1,4 +1,4 @@
-"""Grey pictures, and chroma joined to a photograph's own luma (`scoreinv.colour`)."""
+"""Grey pictures, and chroma joined to a photograph's own luma (`scoreinv.colour_space`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from scoreinv.colour import grey_weights, luma
+from scoreinv.colour_space import grey_weights, luma
 
 STRAY_CHROMA = 0.02
 """Difference of the channels, as a fraction of the range, that a grey picture may have: JPEG leaves some."""
