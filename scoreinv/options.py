@@ -64,7 +64,7 @@ SAMPLER_STEPS: dict[Sampler, int] = {"multistep": 25, "heun": 18, "ddim": 50}
 """Times of the grid for new pictures; of `heun` as in its paper for CIFAR-10."""
 ODE_RTOL = 1e-5
 """Tolerance of the adaptive solver, relative and absolute."""
-GREY_LEVELS = 255
+GRAY_LEVELS = 255
 """The command line gives levels of noise in these."""
 
 

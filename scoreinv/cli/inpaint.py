@@ -204,7 +204,7 @@ class _Drawing:
         check_samples(sampling.samples, item.picture, coloured=colours is not None)
         if colours is not None and not item.picture.is_gray(STRAY_CHROMA):
             warn(f"{item.source}: has colours already, which --colorize replaces")
-        picture = item.picture if colours is None else item.picture.grey()
+        picture = item.picture if colours is None else item.picture.gray()
         share = Share(bar.fraction, 1 if colours is None else 2)
         share.begin(1)
         result = inpaint_picture(picture, item.hole, self.session.prior, sampling, share)

@@ -16,7 +16,7 @@ from scoreinv.cli.outputs import Job, refuse_inputs
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session, check_samples
 from scoreinv.cli.uncertainty import UncertaintyOption, check_uncertainty, write_uncertainty
-from scoreinv.options import GREY_LEVELS, RESTORATION_STEPS, SAMPLES, STEPS, Estimate, RestorationMethod
+from scoreinv.options import GRAY_LEVELS, RESTORATION_STEPS, SAMPLES, STEPS, Estimate, RestorationMethod
 from scoreinv.tasks.restoration_settings import RestorationSampling
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ NoiseOption = Annotated[
         "--noise",
         metavar="LEVEL",
         min=0,
-        max=GREY_LEVELS,
+        max=GRAY_LEVELS,
         help="Standard deviation of the photo's noise, in grey levels of 255. (default: estimated)",
     ),
 ]
@@ -159,13 +159,13 @@ def restore_photos(options: PhotoOptions, restoring: Restoring, settings: Settin
         picture = read_picture(job.source, options.frame)
         check_format(job.output, restoring.frame_of(picture))
         if restoring.noise is not None:
-            return Photo(job.source, picture, restoring.noise / GREY_LEVELS, estimated=False)
+            return Photo(job.source, picture, restoring.noise / GRAY_LEVELS, estimated=False)
         return Photo(job.source, picture, estimate_noise(picture), estimated=True)
 
     def compute(photo: Photo, bar: ProgressBar) -> Report:
         check_samples(sampling.samples, restoring.frame_of(photo.picture), coloured=False)
         result = restoring.restore(photo, session.prior, sampling, bar.fraction)
-        level = photo.noise * GREY_LEVELS
+        level = photo.noise * GRAY_LEVELS
         if photo.estimated:
             notice(settings, f"{photo.source}: noise of about {level:.2g} grey levels was found (--noise sets it)")
         more = {"noise": round(level, 2), **restoring.said}

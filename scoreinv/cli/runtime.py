@@ -158,7 +158,7 @@ def check_samples(count: int, picture: Picture, *, coloured: bool) -> None:
     from scoreinv.memory import shortage
 
     height, width = picture.size
-    channels = 3 if coloured and picture.is_grey_mode else 1
+    channels = 3 if coloured and picture.is_gray_mode else 1
     if lacking := shortage(count * channels * picture.pixels.nbytes):
         raise InputError(f"--samples {count}: so many pictures of {width}x{height} {lacking}: ask for fewer")
 

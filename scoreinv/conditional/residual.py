@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scoreinv.checks import each_within, require, within
-from scoreinv.colour_space import colour_basis, grey_weights
+from scoreinv.colour_space import colour_basis, luma_weights
 from scoreinv.conditional.guess import Guess, interpolate
 from scoreinv.preconditioning import Range, centre, noise_level
 from scoreinv.sdes import SDE, broadcast
@@ -55,7 +55,7 @@ class ResidualPreconditioning:
         within("the number of octaves of details", lengths.pop(), 1, 16)
         for octaves in self.details:
             each_within("details", octaves, 1e-12, 1e6)
-        grey_weights(self.gray_weights)
+        luma_weights(self.gray_weights)
 
     @property
     def condition_channels(self) -> int:
@@ -107,20 +107,20 @@ class ResidualPreconditioning:
         """
         components = self.rotate(pictures)
         observed = observed.to(components.device).expand(-1, 3, -1, -1)
-        grey = self._grey(components)
+        gray = self._gray(components)
 
-        def beyond_grey(u: Tensor) -> Tensor:
-            return u - grey * u[:, :1]
+        def beyond_gray(u: Tensor) -> Tensor:
+            return u - gray * u[:, :1]
 
         beyond = interpolate(
-            beyond_grey(components),
+            beyond_gray(components),
             observed * observed[:, :1],
             torch.tensor(self.details),
-            None if coarse is None else beyond_grey(self.rotate(coarse)),
+            None if coarse is None else beyond_gray(self.rotate(coarse)),
         )
         known = observed > 0
-        mean = beyond.mean + grey * beyond.mean[:, :1]
-        variance = beyond.variance + grey.square() * beyond.variance[:, :1]
+        mean = beyond.mean + gray * beyond.mean[:, :1]
+        variance = beyond.variance + gray.square() * beyond.variance[:, :1]
         if fine is not None:
             shown = known[:, :1].repeat_interleave(self.luma_scale, 2).repeat_interleave(self.luma_scale, 3)
             luma = self.rotate(fine.to(components))[:, :1].expand(len(components), -1, -1, -1)
@@ -157,9 +157,9 @@ class ResidualPreconditioning:
     def _total(self, like: Tensor) -> Tensor:
         """Variance of each component where nothing is known, (1, 3, 1, 1)."""
         beyond = torch.tensor(self.details, dtype=like.dtype, device=like.device).sum(1)[None, :, None, None]
-        return beyond + self._grey(like).square() * beyond[:, :1]
+        return beyond + self._gray(like).square() * beyond[:, :1]
 
-    def _grey(self, like: Tensor) -> Tensor:
+    def _gray(self, like: Tensor) -> Tensor:
         """(1, 3, 1, 1): 0, and what each chroma axis has of a grey whose first component is 1."""
         basis = _axes(self.gray_weights)
         share = basis.sum(1) / basis[0].sum()

@@ -71,7 +71,7 @@ def hints_from_picture(picture: Picture, name: str = "hints") -> KnownColours:
 
 def present_colours(picture: Picture) -> KnownColours | None:
     """The colours that a partly coloured photo has; None for a grey one."""
-    if picture.is_grey_mode:
+    if picture.is_gray_mode:
         return None
     rgb = picture.rgb()
     known = ndimage.uniform_filter(rgb.max(-1) - rgb.min(-1), 5) > _COLOURED

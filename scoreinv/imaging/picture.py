@@ -77,7 +77,7 @@ class Picture:
         return _MODES[1 if self.pixels.ndim == 2 else self.pixels.shape[2]]
 
     @property
-    def is_grey_mode(self) -> bool:
+    def is_gray_mode(self) -> bool:
         """Whether the picture has one colour channel (L, LA)."""
         return self.mode in ("L", "LA")
 
@@ -97,16 +97,16 @@ class Picture:
     def rgb(self, box: Box | None = None) -> np.ndarray:
         """Colours of a box (default: the whole picture), hxwx3 float32 in [0, 1]; grey is repeated, alpha left out."""
         samples = self._crop(box)
-        if self.is_grey_mode:
-            grey = samples if samples.ndim == 2 else samples[..., 0]
-            out = np.empty((*grey.shape, 3), dtype=np.float32)
-            out[...] = to_float(grey)[..., None]
+        if self.is_gray_mode:
+            gray = samples if samples.ndim == 2 else samples[..., 0]
+            out = np.empty((*gray.shape, 3), dtype=np.float32)
+            out[...] = to_float(gray)[..., None]
             return out
         return to_float(samples[..., :3])
 
     def luma(self, box: Box | None = None, weights: str = "rec601") -> np.ndarray:
         """Luma of a box, hxw float32 in [0, 1]; a grey picture's is its value, whatever the weights."""
-        if self.is_grey_mode:
+        if self.is_gray_mode:
             samples = self._crop(box)
             return to_float(samples if samples.ndim == 2 else samples[..., 0])
         return luma(self.rgb(box), weights)
@@ -116,7 +116,7 @@ class Picture:
 
         Computed in bands, so that a large picture is never held in floats.
         """
-        planes = [0] if self.is_grey_mode else [0, 1, 2]
+        planes = [0] if self.is_gray_mode else [0, 1, 2]
         out = np.empty((height, width, 3), dtype=np.float32)
         scale = self.height / height
         reach = int(np.ceil(max(scale, 1.0))) + 1  # rows that the filter takes beyond a band
@@ -131,7 +131,7 @@ class Picture:
                 values = to_float(samples if samples.ndim == 2 else samples[..., plane])
                 resized = Image.fromarray(values).resize((width, last - first), Image.Resampling.HAMMING, box=view)
                 out[first:last, :, plane] = np.asarray(resized)
-        if self.is_grey_mode:
+        if self.is_gray_mode:
             out[..., 1:] = out[..., :1]
         return np.clip(out, 0, 1, out=out)
 
@@ -202,9 +202,9 @@ class Picture:
 
         return self._recoloured(strips(), weights)
 
-    def grey(self, weights: str = "rec601") -> Picture:
+    def gray(self, weights: str = "rec601") -> Picture:
         """The picture's luma as L or LA of the same type, rounded to the nearest level; a grey picture is itself."""
-        if self.is_grey_mode:
+        if self.is_gray_mode:
             return self
         luma = np.empty(self.size, dtype=self.pixels.dtype)
         for top, rows in self._strips():
@@ -225,7 +225,7 @@ class Picture:
         """A copy with the samples of another picture of this mode and size where `where` (HxW bool)."""
         return replace(self, pixels=np.where(where[..., None], other.pixels, self.pixels))
 
-    def with_colours_at(self, rgb: np.ndarray, where: np.ndarray, grey: Picture, weights: str = "rec601") -> Picture:
+    def with_colours_at(self, rgb: np.ndarray, where: np.ndarray, gray: Picture, weights: str = "rec601") -> Picture:
         """A colour picture with the chroma of `rgb` (HxWx3 float) where `where` (HxW bool), on the luma of `grey`."""
         pixels = self.pixels.copy()
         for top, rows in self._strips():
@@ -233,7 +233,7 @@ class Picture:
             inside = where[part]
             if not inside.any():
                 continue
-            level = grey.luma((top, 0, rows, self.width), weights)[inside]
+            level = gray.luma((top, 0, rows, self.width), weights)[inside]
             coloured = with_luma(level, level[..., None] + _chroma(rgb[part][inside], weights), weights)
             if pixels.dtype.kind == "u":
                 coloured = quantize_keeping_luma(level * self.peak, coloured, pixels.dtype, weights)
@@ -242,7 +242,7 @@ class Picture:
 
     def _low_luma(self, height: int, width: int, weights: str) -> np.ndarray:
         small = self.resized_rgb(height, width)
-        return small[..., 0] if self.is_grey_mode else luma(small, weights)
+        return small[..., 0] if self.is_gray_mode else luma(small, weights)
 
     def _strips(self) -> Iterator[tuple[int, int]]:
         rows = max(1, min(STRIP_ROWS, _STRIP_PIXELS // self.width))
@@ -254,14 +254,14 @@ class Picture:
         pixels = np.empty((*self.size, 4 if self.has_alpha else 3), dtype=dtype)
         for top, rgb in strips:
             rows = slice(top, top + rgb.shape[0])
-            grey = self.luma((top, 0, *rgb.shape[:2]), weights)
-            coloured = with_luma(grey, rgb.astype(np.float32, copy=False), weights)
+            gray = self.luma((top, 0, *rgb.shape[:2]), weights)
+            coloured = with_luma(gray, rgb.astype(np.float32, copy=False), weights)
             if dtype.kind == "u":
-                coloured = quantize_keeping_luma(grey * self.peak, coloured, dtype, weights)
+                coloured = quantize_keeping_luma(gray * self.peak, coloured, dtype, weights)
             pixels[rows, :, :3] = coloured
             if self.has_alpha:
                 pixels[rows, :, 3] = self.pixels[rows, :, -1]
-        metadata = replace(self.metadata, icc=None) if self.is_grey_mode else self.metadata
+        metadata = replace(self.metadata, icc=None) if self.is_gray_mode else self.metadata
         return Picture(pixels, metadata)
 
     def _crop(self, box: Box | None) -> np.ndarray:

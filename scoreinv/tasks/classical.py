@@ -65,7 +65,7 @@ def fill_classically(
     """
     how = _METHODS[method]
     pixels, unknown = picture.pixels.copy(), hole.copy()
-    colours = pixels[..., None] if pixels.ndim == 2 else pixels[..., : 1 if picture.is_grey_mode else 3]
+    colours = pixels[..., None] if pixels.ndim == 2 else pixels[..., : 1 if picture.is_gray_mode else 3]
     regions = list(_regions(hole, how.block))
     share = Share(callback, sum(region.hole.size for region in regions))
     for region in _from_known(regions, unknown):

@@ -110,7 +110,7 @@ def colorize(
         raise InputError(f"{len(given)} hints for {len(pictures)} pictures: give one, or one for each")
 
     undecided = sampling.method is None and sampling.start is None
-    if undecided and isinstance(prior, ConditionalPrior) and not _knows_grey(prior, gray_weights):
+    if undecided and isinstance(prior, ConditionalPrior) and not _knows_gray(prior, gray_weights):
         _log.warning(
             "gray_weights %s: the model knows %s only, and the weaker method pc is taken",
             gray_weights,
@@ -134,7 +134,7 @@ def colorize_picture(
 ) -> Colorized[Picture]:
     """`colorize` for one `Picture`; noise: the weights of its noise, None for its own (`noise_weights`)."""
     check_colour(prior)
-    resolved = sampling.resolved(COLOUR_STEPS, conditional=_knows_grey(prior, colours.gray_weights))
+    resolved = sampling.resolved(COLOUR_STEPS, conditional=_knows_gray(prior, colours.gray_weights))
     colours.check_with(resolved)
     if hints is not None:
         hints.check_size(picture.size, "the hints")
@@ -186,7 +186,7 @@ def colorize_filled(
     return Restored(image, coloured, std, nfe + result.nfe, filled.method)
 
 
-def _knows_grey(prior: ScorePrior, weights: GrayWeights) -> bool:
+def _knows_gray(prior: ScorePrior, weights: GrayWeights) -> bool:
     """Whether the network takes luma as an observation, of these weights: by others it was given another grey."""
     return isinstance(prior, ConditionalPrior) and prior.gray_weights == weights
 
@@ -209,7 +209,7 @@ class _Known:
     """What is known of a picture at the size at which its colours are drawn.
 
     Attributes:
-        grey: HxW, the luma, in [0, 1].
+        gray: HxW, the luma, in [0, 1].
         rgb: HxWx3 in [0, 1], with that luma, and the chroma where `hinted`.
         hinted: HxW bool.
         fine: the luma at the multiple of the size that the model takes, (s H)x(s W), where the picture is that large.
@@ -218,7 +218,7 @@ class _Known:
         noise: the weights of the picture's noise.
     """
 
-    grey: np.ndarray
+    gray: np.ndarray
     rgb: np.ndarray
     hinted: np.ndarray
     fine: np.ndarray | None
@@ -242,20 +242,20 @@ def _known(
     fine = None
     if scale > 1 and picture.height >= scale * height and picture.width >= scale * width:
         fine = luma(picture.resized_rgb(scale * height, scale * width), weights)
-        grey = fine.reshape(height, scale, width, scale).mean((1, 3))
+        gray = fine.reshape(height, scale, width, scale).mean((1, 3))
     else:
-        grey = luma(picture.resized_rgb(height, width), weights)
+        gray = luma(picture.resized_rgb(height, width), weights)
     features = None
     if looking is not None and looking.encoder is not None:
         seen = luma(picture.resized_rgb(*looking.seen_size(height, width)), weights)
         features = looking.look(to_tensor([seen[..., None]], prior.device))
-    rgb, hinted = np.repeat(grey[..., None], 3, axis=2), np.zeros(grey.shape, dtype=bool)
+    rgb, hinted = np.repeat(gray[..., None], 3, axis=2), np.zeros(gray.shape, dtype=bool)
     for colours in given:
         if colours is not None:
             chroma, where = colours.small(height, width, weights)
-            rgb[where] = grey[where, None] + chroma[where]
+            rgb[where] = gray[where, None] + chroma[where]
             hinted |= where
-    return _Known(grey, rgb, hinted, fine, features, weights, noise)
+    return _Known(gray, rgb, hinted, fine, features, weights, noise)
 
 
 def _draw_tempered(
@@ -314,8 +314,8 @@ def _draw(
 
 def _saturated(rgb: np.ndarray, known: _Known, factor: float) -> np.ndarray:
     """Colours with their chroma multiplied by a factor, except where it is known."""
-    grey = known.grey[..., None]
-    return np.where(known.hinted[..., None], rgb, grey + factor * (rgb - grey))
+    gray = known.gray[..., None]
+    return np.where(known.hinted[..., None], rgb, gray + factor * (rgb - gray))
 
 
 def _raised(

@@ -126,8 +126,8 @@ def inpaint_picture(
         check_conditional(prior)  # also where no region comes to ask it
     deep = resolved.method == "conditioned" and not resolved.is_posterior_mean
     regions = regions_to_fill(hole, window_side(resolved, prior), prior.stride, deep=deep)
-    grey = is_gray(picture.pixels[~hole][None], STRAY_CHROMA)
-    filling = _Filling(picture, hole.copy(), grey, prior, resolved)
+    gray = is_gray(picture.pixels[~hole][None], STRAY_CHROMA)
+    filling = _Filling(picture, hole.copy(), gray, prior, resolved)
     share = Share(callback, sum(region.hole.size for region in regions))
     for group in together(regions, PIXELS_AT_ONCE):
         share.begin(sum(region.hole.size for region in group))
@@ -140,15 +140,15 @@ class _Filling:
 
     Arguments:
         unknown: HxW bool, the pixels that are not filled yet; written to.
-        grey: fill with luma.
+        gray: fill with luma.
     """
 
     def __init__(
-        self, picture: Picture, unknown: np.ndarray, grey: bool, prior: ScorePrior, sampling: ResolvedSampling
+        self, picture: Picture, unknown: np.ndarray, gray: bool, prior: ScorePrior, sampling: ResolvedSampling
     ) -> None:
         self.picture = picture
         self.unknown = unknown
-        self.grey = grey
+        self.gray = gray
         self.prior = prior
         self.sampling = sampling
         self.fills: list[list[Fill]] = [[] for _ in range(sampling.samples)]
@@ -169,7 +169,7 @@ class _Filling:
             )
         for (sample, number), rgb in zip(rows, drawn, strict=True):
             region = group[number]
-            values = np.repeat(luma(rgb)[..., None], 3, axis=2) if self.grey else rgb
+            values = np.repeat(luma(rgb)[..., None], 3, axis=2) if self.gray else rgb
             self.fills[sample].append(Fill(region.box, region.hole, values))
         for region in group:
             crop(self.unknown, region.box)[region.hole] = False

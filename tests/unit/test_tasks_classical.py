@@ -120,8 +120,8 @@ def test_the_smallest_pictures(method, size):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_grey_picture_of_colour_mode_stays_grey(method):
-    grey = np.repeat(in_mode("L", np.dtype("u1"))[..., None], 3, axis=2)
-    filled = scoreinv.inpaint(grey, spots(60, 70), method=method).image
+    gray = np.repeat(in_mode("L", np.dtype("u1"))[..., None], 3, axis=2)
+    filled = scoreinv.inpaint(gray, spots(60, 70), method=method).image
     assert (filled == filled[..., :1]).all()
 
 
