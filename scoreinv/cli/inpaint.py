@@ -35,7 +35,7 @@ MAX_GROW = 100_000
 
 
 @dataclass(frozen=True)
-class ColourOptions:
+class AlsoColorize:
     """Whether a grey photo is coloured too, and by which model."""
 
     colorize: Annotated[
@@ -87,7 +87,7 @@ def inpaint(
     model: GivenModelOption = None,
     filling: FillSettings,
     uncertainty: UncertaintyOption = None,
-    colouring: ColourOptions,
+    colouring: AlsoColorize,
     reading: MaskReading,
     frame: FrameOption = None,
     settings: Settings,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from scoreinv.checks import each_within, require, within
 from scoreinv.colour_space import colour_basis, luma_weights
-from scoreinv.conditional.guess import Guess, interpolate
+from scoreinv.conditional.guess import Guess, smooth_guess
 from scoreinv.preconditioning import Range, centre, noise_level
 from scoreinv.sdes import SDE, broadcast
 
@@ -25,15 +25,15 @@ class ResidualPreconditioning:
         D = m + v / (s^2 + v) (u - m) + s sqrt(v) / sqrt(s^2 + v) F(c (u - m) / sqrt(s^2 + v), condition, s),
         noise = (u - m) s / (s^2 + v) - F sqrt(v) / sqrt(s^2 + v).
 
-    The guess interpolates what is observed (`interpolate`), so F has unit variance wherever it is asked: beside a known
-    pixel and in the middle of a hole, in luma and in chroma. Where a component is observed v = 0, and D is the
+    The guess interpolates what is observed (`smooth_guess`), so F has unit variance wherever it is asked: beside a
+    known pixel and in the middle of a hole, in luma and in chroma. Where a component is observed v = 0, and D is the
     observation whatever F says. The condition is m, whether a component is observed, 1 - sqrt(v / v_total), and the
     detail of m in units of its local strength; all 0 where nothing is observed, which is the unconditional network.
     c = (v / (s^2 + v))^(1/4) takes the input away where noise drowns it, so that the network need not learn to.
 
     Attributes:
-        details: variances of a picture's details at each octave, see `interpolate`: of the luma, and of the two axes of
-            chroma beyond that of a grey.
+        details: variances of a picture's details at each octave, see `smooth_guess`: of the luma, and of the two axes
+            of chroma beyond that of a grey.
             The defaults are of photographs: with them the guess's squared error on held-out ones is 0.8 to 1.6 of the
             expected, for each component and holes of any kind.
         gray_weights: name of the grey weights that the basis is made of.
@@ -112,7 +112,7 @@ class ResidualPreconditioning:
         def beyond_gray(u: Tensor) -> Tensor:
             return u - gray * u[:, :1]
 
-        beyond = interpolate(
+        beyond = smooth_guess(
             beyond_gray(components),
             observed * observed[:, :1],
             torch.tensor(self.details),

@@ -20,7 +20,7 @@ import torch
 from scoreinv.boxes import Box
 from scoreinv.checks import check_callback
 from scoreinv.colour_space import luma
-from scoreinv.conditional.guess import interpolate
+from scoreinv.conditional.guess import smooth_guess
 from scoreinv.errors import SettingError
 from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.guidance.orientations import ALL
@@ -200,7 +200,7 @@ class _Filling:
                 orientations=ALL,
                 needed=(observed == 0).any(0)[0],
             )
-            guess = values if sampling.method == "conditioned" else 0.5 + interpolate(values - 0.5, observed).mean
+            guess = values if sampling.method == "conditioned" else 0.5 + smooth_guess(values - 0.5, observed).mean
             drawn, nfe = draw(sampling, condition, prior, guess, noise(0), callback)
         self.nfe = max(self.nfe, nfe)
         return to_arrays(drawn)

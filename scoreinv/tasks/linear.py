@@ -77,7 +77,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Job:
+class RestorationJob:
     """How one picture is restored.
 
     Attributes:
@@ -91,7 +91,7 @@ class Job:
     callback: TaskCallback | None = None
 
 
-def restore(problem: Problem, job: Job) -> Restored:
+def restore(problem: Problem, job: RestorationJob) -> Restored:
     """Samples, or an estimate of the mean, of the picture given the observation.
 
     Raises InputError where method, operator and noise do not go together, Cancelled when the callback stopped the work,
@@ -112,7 +112,7 @@ def restore(problem: Problem, job: Job) -> Restored:
     return _gathered(draw, shape, problem.gray, replace(job, sampling=resolved))
 
 
-def denoise(y: Tensor, noise_std: float, job: Job, *, gray: bool = False) -> Restored:
+def denoise(y: Tensor, noise_std: float, job: RestorationJob, *, gray: bool = False) -> Restored:
     """The posterior mean of a picture with white noise, by one evaluation, or samples, by the reverse process.
 
     Args:
@@ -169,7 +169,10 @@ def _denoising_time(prior: ScorePrior, noise_std: float) -> float:
 
 
 def _gathered(
-    draw: Callable[[NoiseStream, TaskCallback], tuple[Tensor, int]], shape: tuple[int, ...], gray: bool, job: Job
+    draw: Callable[[NoiseStream, TaskCallback], tuple[Tensor, int]],
+    shape: tuple[int, ...],
+    gray: bool,
+    job: RestorationJob,
 ) -> Restored:
     """All samples, (C, H, W) each, as pictures, as many drawn at once as memory allows, with their mean and spread."""
     sampling = job.sampling

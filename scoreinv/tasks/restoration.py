@@ -22,7 +22,7 @@ from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.operators import LinearOperator, downsampling, pad_observation, photographed, valid_blur
 from scoreinv.options import Downsampling, Estimate, RestorationMethod
 from scoreinv.prior import ScorePrior
-from scoreinv.tasks.linear import Job, Problem, denoise, restore, white_level
+from scoreinv.tasks.linear import Problem, RestorationJob, denoise, restore, white_level
 from scoreinv.tasks.models import check_colour, check_model, noise_range
 from scoreinv.tasks.progress import TaskCallback
 from scoreinv.tasks.restoration_settings import RestorationSampling
@@ -82,7 +82,7 @@ def solve(
     def solved(number: int, share: TaskCallback) -> Restored:
         own = operator.rows(torch.tensor([number]))
         values, gray = _three_channels(observations[number])
-        job = Job(prior, sampling, partial(_as_picture, dtype=dtype, gray=gray), share)
+        job = RestorationJob(prior, sampling, partial(_as_picture, dtype=dtype, gray=gray), share)
         if operator.orthogonal and noise_std > 0 and method is None:
             return denoise(own.adjoint(values), noise_std, job, gray=gray)
         return restore(Problem(own, values, noise_std, gray), job)
@@ -105,7 +105,7 @@ def denoise_picture(
     check_number("noise_std", noise_std, 0)
     check_colour(prior)
     values, gray = _photograph(picture)
-    return denoise(values, noise_std, Job(prior, sampling, partial(_written, picture), callback), gray=gray)
+    return denoise(values, noise_std, RestorationJob(prior, sampling, partial(_written, picture), callback), gray=gray)
 
 
 def has_noise(picture: Picture, noise_std: float, prior: ScorePrior) -> bool:
@@ -144,7 +144,7 @@ def upscale_picture(
     if noise_std == 0:
         guess = operator.replace(guess, values)
     problem = Problem(operator, values, noise_std, gray, guess)
-    return restore(problem, Job(prior, sampling, partial(_written, frame), callback))
+    return restore(problem, RestorationJob(prior, sampling, partial(_written, frame), callback))
 
 
 def deblur_picture(
@@ -178,7 +178,7 @@ def deblur_picture(
     below, right = y.shape[-2] - top - height, y.shape[-1] - left - width
     guess = F.pad(values, (left, right, top, below), mode="replicate")
     problem = Problem(operator, y, max(noise_std, LEAST_NOISE), gray, guess, part)
-    return restore(problem, Job(prior, sampling, partial(_written, picture), callback))
+    return restore(problem, RestorationJob(prior, sampling, partial(_written, picture), callback))
 
 
 def _photograph(picture: Picture) -> tuple[Tensor, bool]:
