@@ -127,6 +127,9 @@ class Setting:
     read: Callable[[str], Any] | None = None
 
 
+SampleCount = Annotated[int, Setting("Draw this many: NAME.1.png, NAME.2.png, ...", SAMPLES)]
+
+
 def declared(kind: type[Any]) -> dict[str, tuple[Any, Setting]]:
     """The fields of a class of settings that have a `Setting`: the type and setting of each."""
     hints = get_type_hints(kind, include_extras=True)

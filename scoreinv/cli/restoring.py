@@ -16,8 +16,8 @@ from scoreinv.cli.outputs import Job, refuse_inputs
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session, check_samples
 from scoreinv.cli.uncertainty import UncertaintyOption, check_uncertainty, write_uncertainty
-from scoreinv.options import GRAY_LEVELS, RESTORATION_STEPS, SAMPLES, STEPS, Estimate, RestorationMethod
-from scoreinv.tasks.restoration_settings import RestorationSampling
+from scoreinv.options import GRAY_LEVELS, Estimate, RestorationMethod, SampleCount
+from scoreinv.tasks.restoration_settings import MethodOrNone, RestorationSampling, StepsOrNone
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
@@ -53,12 +53,7 @@ class PhotoOptions(ResultOptions):
 class SampleOptions:
     """Whether a photo is estimated or sampled, and how often."""
 
-    samples: Annotated[
-        int,
-        typer.Option(
-            "--samples", min=SAMPLES.least, max=SAMPLES.most, help="Draw this many: NAME.1.png, NAME.2.png, ..."
-        ),
-    ] = 1
+    samples: SampleCount = 1
     estimate: Annotated[
         Estimate | None,
         typer.Option(
@@ -82,25 +77,8 @@ class SampleOptions:
 class RestorationOptions(SampleOptions):
     """The same, and the method by which a photo is restored."""
 
-    method: Annotated[
-        RestorationMethod | None,
-        typer.Option(
-            "--method",
-            help="dpir estimates the mean. These draw samples: diffpir (splitting), ddnm (projection), ddrm "
-            "(spectral), pigdm, dps and mmps (gradients), pc (constrained predictor-corrector, the paper's). "
-            "(default: dpir for one mean, else diffpir)",
-        ),
-    ] = None
-    steps: Annotated[
-        int | None,
-        typer.Option(
-            "--steps",
-            min=STEPS.least,
-            max=STEPS.most,
-            help=f"Steps of the method. (default: dpir {RESTORATION_STEPS['dpir']}, diffpir "
-            f"{RESTORATION_STEPS['diffpir']})",
-        ),
-    ] = None
+    method: MethodOrNone = None
+    steps: StepsOrNone = None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ from scoreinv.options import (
     REPEATS,
     RTOL,
     SAMPLER_STEPS,
-    SAMPLES,
     SEED,
     SNR,
     STEPS,
@@ -35,6 +34,7 @@ from scoreinv.options import (
     Method,
     Predictor,
     Probe,
+    SampleCount,
     Sampler,
     Setting,
     check_settings,
@@ -88,7 +88,7 @@ class _SampleSettings:
             read=_read_level,
         ),
     ] = None
-    samples: Annotated[int, Setting("Draw this many: NAME.1.png, NAME.2.png, ...", SAMPLES)] = 1
+    samples: SampleCount = 1
     seed: int = 0
     estimate: Annotated[
         Estimate,
