@@ -79,7 +79,7 @@ def colorize(
     keep_color: bool = False,
     saturation: float | None = None,
     temperature: float | None = None,
-    remove_tint: bool = False,
+    whiten: bool = False,
     callback: TaskCallback | None = None,
 ) -> Colorized[Any]:
     """Colour a grey picture; the colours of one that has any are replaced.
@@ -92,7 +92,7 @@ def colorize(
         method, steps, samples, seed, estimate, start: see `ConditionalSampling`.
         hints: picture of the same size with alpha, as array, PIL image or tensor: where it is more than half opaque,
             the result takes its chroma. One serves all pictures; a tensor may have one for each.
-        gray_weights, keep_color, saturation, temperature, remove_tint: see `Colours`.
+        gray_weights, keep_color, saturation, temperature, whiten: see `Colours`.
         callback: called with the share of the work that is done; stops the work by returning False.
 
     Raises:
@@ -101,7 +101,7 @@ def colorize(
         ScoreinvError: the model gave values that are not finite.
     """
     sampling = ConditionalSampling(method, steps, start, samples, seed, estimate)
-    colours = Colours(gray_weights, keep_color, saturation, temperature, remove_tint)
+    colours = Colours(gray_weights, keep_color, saturation, temperature, whiten)
     check_model(prior)
     check_callback(callback)
     pictures, form = pictures_from_api(image)
@@ -141,7 +141,7 @@ def colorize_picture(
     weights = colours.gray_weights
     present = None if picture.is_gray(STRAY_CHROMA) else present_colours(picture)
     found: Found = "grey" if present is None else "tinted" if is_tinted(picture) else "coloured"
-    if found == "tinted" and colours.remove_tint:
+    if found == "tinted" and colours.whiten:
         picture = without_tint(picture, weights)
     kept = present if colours.keep_color and found == "coloured" else None
     known = _known(picture, prior, resolved, weights, [kept, hints], noise_weights(picture) if noise is None else noise)

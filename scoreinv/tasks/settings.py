@@ -213,14 +213,15 @@ class Colours:
             `conditioned` at the default temperature where no colours are given, which would stand out; else 1.
         temperature: factor of the deviation of the samples of `conditioned` from the posterior mean, at least 0: at 1
             they are samples of the posterior, at 0 its mean. None: `COLOUR_TEMPERATURE`.
-        remove_tint: make the lightest tone of a print or scan of one tint white; else its luma is kept.
+        whiten: of a print or scan of one tint, which always loses the tint: make the lightest tone white; else the
+            print's luma is kept.
     """
 
     gray_weights: GrayWeights = "rec601"
     keep_color: bool = False
     saturation: float | None = None
     temperature: float | None = None
-    remove_tint: bool = False
+    whiten: bool = False
 
     def __post_init__(self) -> None:
         check_choice("gray_weights", self.gray_weights, get_args(GrayWeights))
@@ -229,7 +230,7 @@ class Colours:
         if self.temperature is not None:
             check_number("temperature", self.temperature, 0)
         check_flag("keep_color", self.keep_color)
-        check_flag("remove_tint", self.remove_tint)
+        check_flag("whiten", self.whiten)
 
     def saturation_of(self, sampling: ResolvedSampling, *, hinted: bool) -> float:
         """The factor of the chroma that such sampling draws; hinted: some colours are given."""

@@ -188,6 +188,12 @@ def test_a_sepia_print_is_said_to_be_one(scoreinv, conditional, tmp_path):
     kept = scoreinv("colorize", "sepia.png", "--model", conditional)
     assert kept.code == 0
     assert "of one tint" in kept.err
-    removed = scoreinv("colorize", "sepia.png", "--model", conditional, "--tint", "remove", "--overwrite")
-    assert removed.code == 0
-    assert "tint" not in removed.err
+    results = {}
+    for tint in ("luma", "keep", "white", "remove"):  # two of them are old names
+        outcome = scoreinv("colorize", "sepia.png", "--model", conditional, "--tint", tint, "-o", f"{tint}.png")
+        assert outcome.code == 0
+        assert ("tint" in outcome.err) == (tint in ("luma", "keep"))
+        results[tint] = read_picture(tmp_path / f"{tint}.png").pixels
+    assert (results["luma"] == results["keep"]).all()
+    assert (results["white"] == results["remove"]).all()
+    assert results["white"].max() > results["luma"].max()
