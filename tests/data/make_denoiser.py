@@ -1,0 +1,32 @@
+"""Put the published weights of FFDNet into pretrained/denoiser: `python tests/data/make_denoiser.py ffdnet_color.pth`.
+
+The file is of KAIR's model zoo (github.com/cszn/KAIR, MIT), and holds what models/FFDNet_color.mat of
+github.com/cszn/FFDNet does: its first and last convolutions take and give the four shifts of a channel side by side.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import scoreinv
+from scoreinv.checkpoints.config import ModelConfig
+from scoreinv.checkpoints.pickled import plain_tensors, read_pickled
+from scoreinv.networks.ffdnet import FFDNetConfig
+from scoreinv.preconditioning import DataPrediction
+from scoreinv.sdes import VE
+
+SOURCE = "FFDNet_color of github.com/cszn/FFDNet, by ffdnet_color.pth of github.com/cszn/KAIR (MIT)"
+
+
+def main() -> None:
+    path = Path(sys.argv[1])
+    published = plain_tensors(path, read_pickled(path))
+    prior = ModelConfig(FFDNetConfig(), VE(0.002, 80.0), DataPrediction(), image_size=64).build()
+    prior.network.load_state_dict(dict(zip(prior.network.state_dict(), published.values(), strict=True)))
+    folder = Path(__file__).parents[2] / "pretrained" / "denoiser"
+    scoreinv.save(prior, folder / "model.safetensors", notes={"source": SOURCE})
+
+
+if __name__ == "__main__":
+    main()
