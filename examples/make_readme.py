@@ -5,15 +5,25 @@ Run `python examples/make_readme.py` after make_examples.py. Neither prior was t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import torch
 from PIL import Image
 
 import scoreinv
+from scoreinv import kernels
+from scoreinv.imaging.picture import Picture
+from scoreinv.operators import Blur, LinearOperator, downsampling
 from scoreinv.prior import ScorePrior
+from scoreinv.tasks.restoration import deblur_picture, denoise_picture, upscale_picture
+from scoreinv.tasks.restoration_settings import RestorationSampling
 
 HERE = Path(__file__).resolve().parent
 GAP = 8
+SIDE, MARGIN = 240, 20
+"""Of the squares that show restoration, and of the scene around blurred ones, in pixels."""
 SEEN_GRAY = ("astronaut", "dog", "facade", "lake", "moose", "tulips")
 """What the page of colours shows, successes and failures: chosen by what they show, before any was coloured."""
 
@@ -56,6 +66,49 @@ def colours(photo: Image.Image, prior: ScorePrior) -> Image.Image:
     return beside(*(small(picture.convert("RGB"), 240) for picture in (gray, *estimates, square)))
 
 
+def restored(prior: ScorePrior) -> Iterator[Image.Image]:
+    """Squares with noise, reduced or blurred; what the commands make of them; the squares as they were."""
+    mean = RestorationSampling(estimate="mean")
+    for name, corner, level in (("tulips", (250, 150), 50), ("facade", (250, 120), 25)):
+        truth = square(name, corner)
+        noisy = truth + level / 255 * np.random.default_rng(0).standard_normal(truth.shape)
+        noisy = np.rint(255 * noisy.clip(0, 1)).astype(np.uint8)
+        result = denoise_picture(Picture(noisy), level / 255, prior, mean)
+        yield beside(*map(as_image, (noisy, result.image.pixels, truth)))
+    for name, corner, factor in (("dog", (180, 60), 2), ("astronaut", (150, 10), 4)):
+        truth = square(name, corner)
+        reduced = photographed(downsampling(factor, SIDE, SIDE, "area"), truth)
+        result = upscale_picture(Picture(reduced), factor, "area", 0.0, prior, mean)
+        enlarged = as_image(reduced).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+        yield beside(enlarged, as_image(result.image.pixels), as_image(truth))
+    for name, corner, kernel in (
+        ("lake", (320, 120), kernels.gaussian(2)),
+        ("moose", (330, 60), kernels.motion(15, 30)),
+    ):
+        wide = square(name, corner, MARGIN)
+        blurred = photographed(Blur(torch.from_numpy(kernel), *wide.shape[:2]), wide)[MARGIN:-MARGIN, MARGIN:-MARGIN]
+        result = deblur_picture(Picture(np.ascontiguousarray(blurred)), kernel, 1 / 255, prior, mean)
+        truth = wide[MARGIN:-MARGIN, MARGIN:-MARGIN]
+        yield beside(*map(as_image, (blurred, result.image.pixels, truth)))
+
+
+def square(name: str, corner: tuple[int, int], margin: int = 0) -> np.ndarray:
+    """A part of a photograph, HxWx3 in [0, 1], with a margin around it."""
+    left, top = corner
+    box = (left - margin, top - margin, left + SIDE + margin, top + SIDE + margin)
+    return np.asarray(Image.open(HERE / "photos" / f"{name}.jpg").crop(box), dtype=np.float32) / 255
+
+
+def photographed(operator: LinearOperator, truth: np.ndarray) -> np.ndarray:
+    """What is seen of a picture, in 8 bits."""
+    seen = operator(torch.from_numpy(truth).permute(2, 0, 1)[None].contiguous())[0].permute(1, 2, 0).numpy()
+    return np.rint(255 * seen.clip(0, 1)).astype(np.uint8)
+
+
+def as_image(pixels: np.ndarray) -> Image.Image:
+    return Image.fromarray(pixels if pixels.dtype == np.uint8 else np.rint(255 * pixels.clip(0, 1)).astype(np.uint8))
+
+
 def main() -> None:
     (HERE / "readme").mkdir(exist_ok=True)
     prior = scoreinv.load("photo")
@@ -75,6 +128,7 @@ def main() -> None:
     result = scoreinv.colorize(gray, prior=prior, hints=hints, estimate="mean")
     gray.paste(hints, mask=hints)
     small(beside(gray, result.image), 800).save(HERE / "readme" / "colorize_dog.jpg", quality=90)
+    above(*restored(scoreinv.load("denoiser"))).save(HERE / "readme" / "restored.jpg", quality=90)
     photos = [Image.open(HERE / "photos" / f"{name}.jpg") for name in SEEN_GRAY]
     above(*(colours(photo, prior) for photo in photos)).save(HERE / "readme" / "colours.jpg", quality=88)
 
