@@ -10,8 +10,9 @@ import typer
 from scoreinv.cli.batch import Report, Work, run
 from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import warn
-from scoreinv.cli.options import FrameOption, ModelOption, ResultOptions
+from scoreinv.cli.options import FrameOption, RestorerOption, ResultOptions
 from scoreinv.cli.outputs import STREAM, Job, check_file
+from scoreinv.cli.pages import ADVANCED
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session, check_samples
 from scoreinv.errors import InputError
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from scoreinv.imaging.hints import KnownColours
     from scoreinv.imaging.picture import Picture
 
+EXAMPLES = """
+  scoreinv colorize gray.jpg                            # writes gray_colorized.png
+  scoreinv colorize gray.jpg --hints hints.png          # with strokes of the colours you want
+"""
 Tint = Literal["keep", "remove"]
 """What is done with a picture of one tint, such as a sepia print."""
 
@@ -35,6 +40,7 @@ class ColourOptions:
         typer.Option(
             "--gray-weights",
             help="How the grey was made of red, green and blue. The method is pc where the model knows others.",
+            rich_help_panel=ADVANCED,
         ),
     ] = "rec601"
     hints: Annotated[
@@ -74,6 +80,7 @@ class ColourOptions:
             max=2,
             help="Only for conditioned: 1 draws samples of all that is possible; less brings them nearer to the "
             f"average, paler and with fewer odd patches. (default: {COLOUR_TEMPERATURE:g})",
+            rich_help_panel=ADVANCED,
         ),
     ] = None
 
@@ -88,7 +95,7 @@ def colorize(
     ],
     *,
     results: ResultOptions,
-    model: ModelOption = "scene",
+    model: RestorerOption = "scene",
     sampling: ConditionalSampling,
     colouring: ColourOptions,
     frame: FrameOption = None,

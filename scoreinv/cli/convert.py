@@ -8,10 +8,14 @@ from typing import Annotated
 import typer
 
 from scoreinv.cli.command import Settings
-from scoreinv.cli.messages import emit, notice
+from scoreinv.cli.messages import emit, notice, rehearse
 from scoreinv.cli.outputs import check_file, check_writable, refuse_existing
 from scoreinv.errors import InputError
 
+EXAMPLES = """
+  scoreinv convert checkpoint.pth --config ve/cifar10_ncsnpp_continuous -o model.safetensors
+"""
+UNUSED = ("seed", "device", "precision", "threads")
 SUFFIX = ".safetensors"
 
 
@@ -47,6 +51,9 @@ def convert(
         raise InputError(f"{output}: end the output's name in {SUFFIX}")
     check_writable(output)
     refuse_existing([output], overwrite=settings.overwrite)
+    if settings.dry_run:
+        rehearse(settings, {"input": source, "outputs": [output]}, f"{source}: would be written to {output}")
+        return
 
     from scoreinv.checkpoints.catalogue import configuration, full_name, load_located, locate
     from scoreinv.checkpoints.files import save_model

@@ -8,6 +8,7 @@ import typer
 
 from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import warn
+from scoreinv.cli.pages import ADVANCED
 from scoreinv.cli.restoring import NoiseOption, Photo, PhotoOptions, Restoring, SampleOptions, restore_photos
 from scoreinv.errors import InputError
 from scoreinv.options import DENOISING_STEPS, STEPS
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from scoreinv.tasks.progress import TaskCallback
     from scoreinv.tasks.restoration_settings import RestorationSampling
     from scoreinv.tasks.results import Restored
+
+EXAMPLES = """
+  scoreinv denoise photo.jpg                            # writes photo_denoised.png
+  scoreinv denoise photo.jpg --noise 12                 # of a level that you know
+"""
 
 
 def denoise(
@@ -32,6 +38,7 @@ def denoise(
             min=STEPS.least,
             max=STEPS.most,
             help=f"Sampler steps for a sample. (default: {DENOISING_STEPS})",
+            rich_help_panel=ADVANCED,
         ),
     ] = None,
     orientations: Annotated[
@@ -42,6 +49,7 @@ def denoise(
             max=8,
             help="Flips and turns of the photo that the mean is averaged over: 1, 2, 4 or 8. More is a little closer "
             "to the truth, and takes as many times as long.",
+            rich_help_panel=ADVANCED,
         ),
     ] = 1,
     settings: Settings,

@@ -12,8 +12,9 @@ import typer
 from scoreinv.cli.batch import Report, Work, run
 from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import warn
-from scoreinv.cli.options import FrameOption, ModelOption, PhotosArgument, ResultOptions
-from scoreinv.cli.outputs import STREAM, Job, Plan, check_file, expand, file_identity, refuse_inputs
+from scoreinv.cli.options import FrameOption, PhotosArgument, RestorerOption, ResultOptions
+from scoreinv.cli.outputs import STREAM, Job, Plan, check_file, expand, expand_deep, file_identity, refuse_inputs
+from scoreinv.cli.pages import ADVANCED
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session, check_samples
 from scoreinv.cli.uncertainty import UncertaintyOption, check_uncertainty, write_uncertainty
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
 
     from scoreinv.imaging.picture import Picture
 
-MASK = "Mask"
+EXAMPLES = """
+  scoreinv inpaint photo.png --mask mask.png            # writes photo_inpainted.png
+  scoreinv inpaint scans/ --mask masks/ --samples 4     # a folder, four results of each
+"""
 MAX_GROW = 100_000
 """Pixels by which holes may grow: more than a picture's side."""
 
@@ -38,7 +42,13 @@ class ColourOptions:
         bool, typer.Option("--colorize", help="A grey photo: fill the holes of its luma, then draw all its colours.")
     ] = False
     color_model: Annotated[
-        str | None, typer.Option("--color-model", metavar="NAME|FILE", help="Model of --colorize. (default: scene)")
+        str | None,
+        typer.Option(
+            "--color-model",
+            metavar="NAME|FILE",
+            help="Model of --colorize. (default: scene)",
+            rich_help_panel=ADVANCED,
+        ),
     ] = None
 
     def __post_init__(self) -> None:
@@ -52,14 +62,14 @@ class MaskReading:
 
     threshold: Annotated[
         float,
-        typer.Option("--mask-threshold", min=0, max=1, help="Mask values above this are holes.", rich_help_panel=MASK),
+        typer.Option(
+            "--mask-threshold", min=0, max=1, help="Mask values above this are holes.", rich_help_panel=ADVANCED
+        ),
     ] = 0.5
-    invert: Annotated[
-        bool, typer.Option("--invert-mask", help="White is known, black a hole.", rich_help_panel=MASK)
-    ] = False
+    invert: Annotated[bool, typer.Option("--invert-mask", help="White is known, black a hole.")] = False
     grow: Annotated[
         int,
-        typer.Option("--grow", min=0, max=MAX_GROW, help="Enlarge holes by this many pixels.", rich_help_panel=MASK),
+        typer.Option("--grow", min=0, max=MAX_GROW, help="Enlarge holes by this many pixels."),
     ] = 0
 
     def __post_init__(self) -> None:
@@ -74,13 +84,13 @@ def inpaint(
         typer.Option(
             "--mask",
             metavar="MASK",
-            help="White is a hole. A picture, for all photos of its size, or a folder of masks named as the photos.",
+            help="White is a hole. A picture, or a folder of masks named as the photos.",
             show_default=False,
         ),
     ],
     *,
     results: ResultOptions,
-    model: ModelOption = "photo",
+    model: RestorerOption = "photo",
     sampling: ConditionalSampling,
     uncertainty: UncertaintyOption = None,
     colouring: ColourOptions,
@@ -91,7 +101,7 @@ def inpaint(
     """Fill the holes of photos: what the mask shows white is drawn anew, all else is kept bit for bit."""
     models = {"the model": model, "the model of --colorize": colouring.color_model}
     everything = results.plan(photos, "_inpainted", sampling.results, models)
-    masks = _masks(everything, mask)
+    masks = _masks(everything, mask, recursive=results.recursive)
     for job in everything.jobs:
         refuse_inputs("-o", job.outputs(sampling.results), {"the mask": masks.get(job.source)})
     if uncertainty is not None:
@@ -134,7 +144,7 @@ class _Inpainting:
     colours: Session | None
 
     def left_out(self, job: Job) -> str | None:
-        return None if job.source in self.masks else f"there is no mask named {job.stem} in {self.mask}"
+        return None if job.source in self.masks else f"there is no mask named {job.place} in {self.mask}"
 
     def read(self, job: Job) -> _Item:
         from scoreinv.imaging.files import check_format, read_picture
@@ -172,7 +182,7 @@ class _Inpainting:
         return Report.of(result, sampling.results, more)
 
 
-def _masks(everything: Plan, mask: str) -> dict[str, str]:
+def _masks(everything: Plan, mask: str, *, recursive: bool) -> dict[str, str]:
     """The mask of each photo that has one, by the photo's path; InputError where none has."""
     if not Path(mask).is_dir():
         check_file(mask, "--mask")
@@ -181,12 +191,13 @@ def _masks(everything: Plan, mask: str) -> dict[str, str]:
         _refuse_photos([mask], everything)
         return {job.source: mask for job in everything.jobs}
     by_name: dict[str, str] = {}
-    for path in map(Path, expand(mask)):
-        if path.stem in by_name:
-            raise InputError(f"--mask: {by_name[path.stem]} and {path} are masks of one name: remove one of them")
-        by_name[path.stem] = str(path)
+    for path in map(Path, expand_deep(mask) if recursive else expand(mask)):
+        name = str(path.relative_to(mask).with_suffix(""))
+        if name in by_name:
+            raise InputError(f"--mask: {by_name[name]} and {path} are masks of one name: remove one of them")
+        by_name[name] = str(path)
     # The mask of a.jpg is a.png or, where photos share their stem, a.jpg.png.
-    found = {job.source: by_name.get(Path(job.source).name, by_name.get(job.stem)) for job in everything.jobs}
+    found = {job.source: by_name.get(job.full_place, by_name.get(job.place)) for job in everything.jobs}
     masks = {source: path for source, path in found.items() if path is not None}
     if not masks:
         raise InputError(f"--mask {mask}: no mask in this folder has the name of a photo")

@@ -11,8 +11,9 @@ import typer
 from scoreinv.cli.batch import Report, Work, run
 from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import notice
-from scoreinv.cli.options import FrameOption, ModelOption, PhotosArgument, ResultOptions
+from scoreinv.cli.options import FrameOption, PhotosArgument, RestorerOption, ResultOptions
 from scoreinv.cli.outputs import Job, refuse_inputs
+from scoreinv.cli.pages import ADVANCED
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session, check_samples
 from scoreinv.cli.uncertainty import UncertaintyOption, check_uncertainty, write_uncertainty
@@ -44,7 +45,7 @@ class PhotoOptions(ResultOptions):
     """The photos, the model that restores them, and where the results go."""
 
     photos: PhotosArgument = field(kw_only=True)
-    model: ModelOption = "denoiser"
+    model: RestorerOption = "denoiser"
     uncertainty: UncertaintyOption = None
     frame: FrameOption = None
 
@@ -89,6 +90,7 @@ class RestorationOptions(SampleOptions):
             help="dpir estimates the mean. These draw samples: diffpir (splitting), ddnm (projection), ddrm "
             "(spectral), pigdm, dps and mmps (gradients), pc (constrained predictor-corrector, the paper's). "
             "(default: dpir for one mean, else diffpir)",
+            rich_help_panel=ADVANCED,
         ),
     ] = None
     steps: Annotated[
@@ -99,6 +101,7 @@ class RestorationOptions(SampleOptions):
             max=STEPS.most,
             help=f"Steps of the method. (default: dpir {RESTORATION_STEPS['dpir']}, diffpir "
             f"{RESTORATION_STEPS['diffpir']})",
+            rich_help_panel=ADVANCED,
         ),
     ] = None
 

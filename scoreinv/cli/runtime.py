@@ -5,6 +5,7 @@ Inputs are checked before: a wrong file name should not wait for torch.
 
 from __future__ import annotations
 
+import logging
 import os
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,8 @@ from scoreinv.options import Device, Precision
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
+
+_log = logging.getLogger(__name__)
 
 LARGE_BYTES = 40_000_000
 """A model of larger files may not fit; the bundled ones do."""
@@ -45,6 +48,13 @@ class Session:
     def load(self) -> None:
         """Load the model now, unless it is loaded; raises CheckpointError or InputError when it cannot be used."""
         _ = self.prior
+
+    def check(self) -> None:
+        """Raise InputError where there is no such model or device; nothing is fetched from the hub."""
+        if not self.model.startswith("hf:"):
+            _ = self.model_path
+        if self.settings.device != "auto":
+            _ = self.device
 
     def record(self, method: str) -> dict[str, str | int]:
         """What a JSON line says about how a result was made."""
@@ -97,6 +107,10 @@ class Session:
         from scoreinv.checkpoints.catalogue import load_located
 
         device, precision = self.device, self.precision
+        _log.info("model %s: %s", self.model, self.model_path)
+        _log.info("device %s%s", device, self._why(self.settings.device, "the first that is here of cuda, mps and cpu"))
+        faster = "needed by the ODE and the likelihood" if self.exact else "as is faster here"
+        _log.info("precision %s%s", precision, self._why(self.settings.precision, faster))
         set_threads(self.settings.threads)
         if device == "cpu":
             self._check_memory()
@@ -105,6 +119,10 @@ class Session:
             return prior.to(torch.device(device), getattr(torch, precision))
         except torch.OutOfMemoryError as error:
             raise ScoreinvError(f"{self.model}: does not fit in the memory of {device}: use --device cpu") from error
+
+    @staticmethod
+    def _why(asked: str, otherwise: str) -> str:
+        return f" ({otherwise})" if asked == "auto" else ", as asked for"
 
     def _check_memory(self) -> None:
         """Say how much memory a large model takes; raises ScoreinvError when there is less."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scoreinv.cli.command import Settings
-from scoreinv.cli.gallery import check_gallery, gallery_outputs, write_gallery
-from scoreinv.cli.messages import emit, notice
+from scoreinv.cli.gallery import check_gallery, gallery_names, gallery_outputs, write_gallery
+from scoreinv.cli.messages import emit, notice, rehearse
 from scoreinv.cli.options import OUTPUT, ModelOption, QualityOption
 from scoreinv.cli.outputs import refuse_inputs
+from scoreinv.cli.pages import ADVANCED
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import Session
 from scoreinv.errors import CheckpointError, InputError
@@ -24,6 +26,11 @@ if TYPE_CHECKING:
     from scoreinv.classifier import NoiseClassifier
 
 
+EXAMPLES = """
+  scoreinv sample --model cifar10 -n 64 -o grid.png
+  scoreinv sample --model cifar10 --class horse -n 64 -o horses.png
+"""
+_log = logging.getLogger(__name__)
 _WRITTEN_AT_ONCE = 512
 """Pictures of a folder that are drawn before they are written: what an interruption loses."""
 _PIXELS_AT_ONCE = 1 << 24
@@ -51,11 +58,17 @@ class ClassOptions:
             min=GUIDANCE.least,
             max=GUIDANCE.most,
             help="Strength of --class: 1 is exact, more is more typical and less varied. (default: the classifier's)",
+            rich_help_panel=ADVANCED,
         ),
     ] = None
     classifier: Annotated[
         str | None,
-        typer.Option("--classifier", metavar="NAME|FILE", help="Classifier of --class. (default: MODEL-classifier)"),
+        typer.Option(
+            "--classifier",
+            metavar="NAME|FILE",
+            help="Classifier of --class. (default: MODEL-classifier)",
+            rich_help_panel=ADVANCED,
+        ),
     ] = None
 
     def __post_init__(self) -> None:
@@ -67,7 +80,7 @@ def sample(
     *,
     model: ModelOption = "photo",
     count: Annotated[int, typer.Option("-n", "--count", min=1, max=100_000, help="Pictures to draw.")] = 16,
-    sampler: Annotated[SamplerSettings, "Sampler"],
+    sampler: Annotated[SamplerSettings, ADVANCED],
     wanted: ClassOptions,
     output: Annotated[
         str | None,
@@ -86,6 +99,11 @@ def sample(
     target = output if output is not None else f"{Path(model).stem}_samples.png"
     session = Session(model, settings, exact=sampler.asked == "ode")
     refuse_inputs("-o", [target], {"the model": model, "the classifier": wanted.classifier})
+    if settings.dry_run:
+        session.check()
+        outputs = gallery_names(target, count, quality, settings)
+        rehearse(settings, {"outputs": outputs}, f"{count} pictures by {model} would be written to {target}")
+        return
     with gallery_outputs(target, count, quality, settings) as outputs:
         record = _draw(count, wanted, sampler, outputs, quality, session)
     emit(settings, record)
@@ -111,6 +129,7 @@ def _draw(
         label = class_index(guide, wanted.class_name)
     session.load()
     method = asked.asked or default_sampler(session.prior)
+    _log.info("sampler %s%s", method, "" if asked.asked else ", recommended with the model")
     started = time.monotonic()
     side = session.prior.image_size
     parts = _parts(len(outputs), count, side)

@@ -28,8 +28,7 @@ UncertaintyOption = Annotated[
     typer.Option(
         "--uncertainty",
         metavar="FILE",
-        help="Also write a map of the samples' standard deviation: violet 0 to yellow 0.25 of the range and more. "
-        "Only for one photo and --samples 2 or more.",
+        help="Also write a map of where the samples of one photo differ. Needs --samples 2 or more.",
         rich_help_panel=OUTPUT,
     ),
 ]

@@ -75,7 +75,8 @@ class ConditionalSampling:
         Method | None,
         Setting(
             "conditioned: a network given what is known; pc: constrained predictor-corrector, with any model. "
-            "(default: what the model was trained for)"
+            "(default: what the model was trained for)",
+            advanced=True,
         ),
     ] = None
     steps: Annotated[
@@ -85,6 +86,7 @@ class ConditionalSampling:
             f"(default: {FILL_STEPS['conditioned']} for holes, {COLOUR_STEPS['conditioned']} for colours; "
             f"pc {FILL_STEPS['pc']})",
             STEPS,
+            advanced=True,
         ),
     ] = None
     start: Annotated[
@@ -94,6 +96,7 @@ class ConditionalSampling:
             f"(default: {GUESS_START:g}, and prior from 1000 steps)",
             metavar="LEVEL",
             read=_read_level,
+            advanced=True,
         ),
     ] = None
     samples: Annotated[int, Setting("Draw this many: NAME.1.png, NAME.2.png, ...", SAMPLES)] = 1
@@ -101,8 +104,7 @@ class ConditionalSampling:
     estimate: Annotated[
         Estimate,
         Setting(
-            "sample: each a possible picture; mean: the average of the samples, or with one sample of conditioned the "
-            "posterior mean."
+            "sample: a possible picture, sharp; mean: the average of what is possible, smooth where that is uncertain."
         ),
     ] = "sample"
     corrector_steps: int = 1
