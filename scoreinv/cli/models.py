@@ -74,6 +74,7 @@ def _summary(model: ModelDescription) -> dict[str, Any]:
         "image_size": model.config.image_size,
         "licence": model.licence,
         "source": as_options(model.source),
+        "card": None if model.card is None else str(model.card),
         "figures": model.figures,
         "sampler": config.get("sampler"),
         "file": None if model.file is None else str(model.file),
