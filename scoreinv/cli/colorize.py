@@ -32,17 +32,9 @@ Tint = Literal["keep", "remove"]
 
 
 @dataclass(frozen=True)
-class ColourOptions:
-    """How photos are coloured; see `tasks.settings.Colours`."""
+class DrawnColours:
+    """The colours that are wanted, and how strong the drawn ones are."""
 
-    gray_weights: Annotated[
-        GrayWeights,
-        typer.Option(
-            "--gray-weights",
-            help="How the grey was made of red, green and blue. The method is pc where the model knows others.",
-            rich_help_panel=ADVANCED,
-        ),
-    ] = "rec601"
     hints: Annotated[
         str | None,
         typer.Option(
@@ -51,16 +43,6 @@ class ColourOptions:
             help="A picture of the photo's size, transparent but for strokes of the colours wanted there.",
         ),
     ] = None
-    keep_color: Annotated[
-        bool, typer.Option("--keep-color", help="Leave what has colour already as it is, and let it guide the rest.")
-    ] = False
-    tint: Annotated[
-        Tint,
-        typer.Option(
-            "--tint",
-            help="A print of one tint (sepia) loses it. keep: its luma stays; remove: its lightest tone becomes white.",
-        ),
-    ] = "keep"
     saturation: Annotated[
         float | None,
         typer.Option(
@@ -84,6 +66,46 @@ class ColourOptions:
         ),
     ] = None
 
+    def check(self, sampling: ConditionalSampling) -> None:
+        """Raise InputError for hints that are no file, or a temperature that such sampling has not."""
+        if sampling.method == "pc" or sampling.start is not None:
+            wanted = Colours(temperature=self.temperature)
+            wanted.check_with(sampling.resolved(COLOUR_STEPS, conditional=False))
+        if self.hints == STREAM:
+            raise InputError("--hints -: name a file; stdin is for the photo")
+        if self.hints is not None:
+            check_file(self.hints, "--hints")
+
+    def read(self, size: tuple[int, int]) -> KnownColours | None:
+        """The hints for a photo of a size (height, width)."""
+        from scoreinv.imaging.hints import read_hints
+
+        return None if self.hints is None else read_hints(self.hints, size)
+
+
+@dataclass(frozen=True)
+class ColourOptions(DrawnColours):
+    """How photos are coloured; see `tasks.settings.Colours`."""
+
+    keep_color: Annotated[
+        bool, typer.Option("--keep-color", help="Leave what has colour already as it is, and let it guide the rest.")
+    ] = False
+    tint: Annotated[
+        Tint,
+        typer.Option(
+            "--tint",
+            help="A print of one tint (sepia) loses it. keep: its luma stays; remove: its lightest tone becomes white.",
+        ),
+    ] = "keep"
+    gray_weights: Annotated[
+        GrayWeights,
+        typer.Option(
+            "--gray-weights",
+            help="How the grey was made of red, green and blue. The method is pc where the model knows others.",
+            rich_help_panel=ADVANCED,
+        ),
+    ] = "rec601"
+
     def colours(self) -> Colours:
         """The settings of the task."""
         return Colours(self.gray_weights, self.keep_color, self.saturation, self.temperature, self.tint == "remove")
@@ -102,23 +124,18 @@ def colorize(
     settings: Settings,
 ) -> None:
     """Colour grey photos; their luma, and so all detail, is kept to the grey level."""
-    colours, hints = colouring.colours(), colouring.hints
-    if sampling.method == "pc" or sampling.start is not None:
-        colours.check_with(sampling.resolved(COLOUR_STEPS, conditional=False))
-    everything = results.plan(photos, "_colorized", sampling.results, {"the hints": hints, "the model": model})
-    if hints == STREAM:
-        raise InputError("--hints -: name a file; stdin is for the photo")
-    if hints is not None:
-        check_file(hints, "--hints")
+    colours = colouring.colours()
+    colouring.check(sampling)
+    inputs = {"the hints": colouring.hints, "the model": model}
+    everything = results.plan(photos, "_colorized", sampling.results, inputs)
     session = Session(model, settings)
 
     def read(job: Job) -> tuple[str, Picture, KnownColours | None]:
         from scoreinv.imaging.files import check_format, read_picture
-        from scoreinv.imaging.hints import read_hints
 
         picture = read_picture(job.source, frame)
         check_format(job.output, picture)
-        return job.source, picture, None if hints is None else read_hints(hints, picture.size)
+        return job.source, picture, colouring.read(picture.size)
 
     def compute(item: tuple[str, Picture, KnownColours | None], bar: ProgressBar) -> Report:
         from scoreinv.tasks.colorization import colorize_picture

@@ -220,6 +220,8 @@ class _Group:
             kind = hints[field.name]
             if field.name in settings:
                 kind = _as_option(field.name, *settings[field.name], self.panel)
+            elif self.panel is not None:
+                kind = _in_panel(kind, self.panel)
             default = inspect.Parameter.empty if field.default is MISSING else field.default
             found.append(_option(field.name, kind, default))
         return found
@@ -245,6 +247,14 @@ def _as_option(name: str, kind: Any, setting: Setting, panel: str | None) -> Any
         f"--{name.replace('_', '-')}", help=setting.words, metavar=setting.metavar, rich_help_panel=panel, **bounds
     )
     return Annotated[kind if setting.read is None else text, shown]
+
+
+def _in_panel(kind: Any, panel: str) -> Any:
+    """The same option in another panel."""
+    plain, declaration = get_args(kind)
+    declaration = copy(declaration)
+    declaration.rich_help_panel = panel
+    return Annotated[plain, declaration]
 
 
 def _check_value(parameter: inspect.Parameter, value: object) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import emit, notice, rehearse
-from scoreinv.cli.outputs import check_file, check_writable, refuse_existing
+from scoreinv.cli.outputs import check_file, check_writable, output_folders, refuse_existing
 from scoreinv.errors import InputError
 
 EXAMPLES = """
@@ -49,7 +49,7 @@ def convert(
         raise InputError(f"{source}: say what it is by --config: a name of `scoreinv models list`, or a JSON file")
     if Path(output).suffix != SUFFIX:
         raise InputError(f"{output}: end the output's name in {SUFFIX}")
-    check_writable(output)
+    check_writable(output, create=True)
     refuse_existing([output], overwrite=settings.overwrite)
     if settings.dry_run:
         rehearse(settings, {"input": source, "outputs": [output]}, f"{source}: would be written to {output}")
@@ -66,7 +66,8 @@ def convert(
         model = read_official_config(config)
         prior = load_official(Path(source), model, ema=ema)
         notes = {"source": Path(source).name, "config": config, "weights": "ema" if ema else "raw"}
-    save_model(Path(output), prior, model, half=False, notes=notes)
+    with output_folders([Path(output).parent]):
+        save_model(Path(output), prior, model, half=False, notes=notes)
     parameters = sum(p.numel() for p in prior.network.parameters())
     emit(settings, {"input": source, "output": output, "outputs": [output], "parameters": parameters})
     notice(settings, f"{output} ({parameters:,} parameters)")

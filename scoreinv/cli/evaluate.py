@@ -93,7 +93,22 @@ def evaluate(
         for key, value in record.items():
             shares = isinstance(value, dict)
             text = ", ".join(f"{name} {share:.1%}" for name, share in value.items()) if shares else value
-            put(f"{key}: {f'{value:.4f}' if isinstance(value, float) else text}")
+            put(f"{_told(key, record)}: {f'{value:.4f}' if isinstance(value, float) else text}")
+
+
+def _told(key: str, record: dict[str, Any]) -> str:
+    """What people are told that a figure is."""
+    name = record.get("classifier")
+    figures = {
+        "frechet_distance": f"Fréchet distance in the features of {name} (not FID, which is Inception's)",
+        "kernel_distance": f"kernel distance in the features of {name} (not KID)",
+        "class_shares": f"classes by {name}",
+        "accuracy": f"share of the class asked for, by {name}",
+        "fid": "FID",
+        "kid": "KID",
+        "inception_score": "Inception score",
+    }
+    return figures.get(key, key)
 
 
 def _by_classifier(

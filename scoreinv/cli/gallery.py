@@ -80,16 +80,31 @@ def check_gallery(count: int, size: tuple[int, int], *, together: bool) -> None:
 
 
 def write_gallery(
-    images: np.ndarray, outputs: list[str], quality: int | None, *, columns: int | None = None, overwrite: bool
+    images: np.ndarray,
+    outputs: list[str],
+    quality: int | None,
+    *,
+    columns: int | None = None,
+    scale: int = 1,
+    caption: str = "",
+    overwrite: bool,
 ) -> None:
-    """Write pictures NxHxWxC in [0, 1] to `gallery_outputs`; a single file has `columns`, or is about square (None)."""
+    """Write pictures NxHxWxC in [0, 1] to `gallery_outputs`; a single file has `columns`, or is about square (None).
+
+    Arguments:
+        scale: each pixel becomes a square of so many on a side.
+        caption: a line under the pictures of a single file.
+    """
     from scoreinv.imaging.files import write_picture
+    from scoreinv.imaging.legend import captioned
     from scoreinv.imaging.picture import Picture
     from scoreinv.imaging.sheet import contact_sheet
 
-    levels = (images * 255).round().astype("uint8")
-    if len(outputs) == 1 and (len(levels) > 1 or outputs[0] == STREAM):
-        write_picture(outputs[0], Picture(contact_sheet(levels, columns)), overwrite=overwrite, quality=quality)
+    levels = (images * 255).round().astype("uint8").repeat(scale, axis=1).repeat(scale, axis=2)
+    if len(outputs) == 1:
+        sheet = contact_sheet(levels, columns)
+        shown = captioned(sheet, caption) if caption else sheet
+        write_picture(outputs[0], Picture(shown), overwrite=overwrite, quality=quality)
         return
     for path, picture in zip(outputs, levels, strict=True):
         write_picture(path, Picture(contact_sheet(picture[None])), overwrite=overwrite, quality=quality)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scoreinv.cli.batch import Report, Work, run
+from scoreinv.cli.colorize import DrawnColours
 from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import warn
 from scoreinv.cli.options import FrameOption, PhotosArgument, RestorerOption, ResultOptions
@@ -19,11 +20,12 @@ from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session, check_samples
 from scoreinv.cli.uncertainty import UncertaintyOption, check_uncertainty, write_uncertainty
 from scoreinv.errors import InputError
-from scoreinv.tasks.settings import ConditionalSampling
+from scoreinv.tasks.settings import Colours, ConditionalSampling
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from scoreinv.imaging.hints import KnownColours
     from scoreinv.imaging.picture import Picture
 
 EXAMPLES = """
@@ -94,12 +96,16 @@ def inpaint(
     sampling: ConditionalSampling,
     uncertainty: UncertaintyOption = None,
     colouring: ColourOptions,
+    wanted: Annotated[DrawnColours, ADVANCED],
     reading: MaskReading,
     frame: FrameOption = None,
     settings: Settings,
 ) -> None:
     """Fill the holes of photos: what the mask shows white is drawn anew, all else is kept bit for bit."""
-    models = {"the model": model, "the model of --colorize": colouring.color_model}
+    if wanted != DrawnColours() and not colouring.colorize:
+        raise InputError("--hints, --saturation and --temperature belong to --colorize")
+    wanted.check(sampling)
+    models = {"the hints": wanted.hints, "the model": model, "the model of --colorize": colouring.color_model}
     everything = results.plan(photos, "_inpainted", sampling.results, models)
     masks = _masks(everything, mask, recursive=results.recursive)
     for job in everything.jobs:
@@ -110,18 +116,19 @@ def inpaint(
         refuse_inputs("--uncertainty", [uncertainty], models)
     session = Session(model, settings)
     colours = Session(colouring.color_model or "scene", settings) if colouring.colorize else None
-    inpainting = _Inpainting(mask, masks, reading, frame, sampling, uncertainty, session, colours)
+    inpainting = _Inpainting(mask, masks, reading, frame, sampling, uncertainty, session, colours, wanted)
     work = Work(inpainting.read, inpainting.compute, sampling.results, results.quality, inpainting.left_out)
     raise typer.Exit(run(everything, work, session, colours))
 
 
 @dataclass(frozen=True)
 class _Item:
-    """A photo at hand, its path, and its holes."""
+    """A photo at hand, its path, its holes, and the colours that are wanted in it."""
 
     source: str
     picture: Picture
     hole: np.ndarray
+    hints: KnownColours | None
 
 
 @dataclass(frozen=True)
@@ -131,7 +138,7 @@ class _Inpainting:
     Attributes:
         mask: the mask or folder of masks, as given.
         masks: the mask of each photo that has one.
-        colours: the model that colours a grey photo, where that is asked for.
+        colours, wanted: the model that colours a grey photo, where that is asked for, and how.
     """
 
     mask: str
@@ -142,6 +149,7 @@ class _Inpainting:
     uncertainty: str | None
     session: Session
     colours: Session | None
+    wanted: DrawnColours
 
     def left_out(self, job: Job) -> str | None:
         return None if job.source in self.masks else f"there is no mask named {job.place} in {self.mask}"
@@ -156,7 +164,7 @@ class _Inpainting:
         hole = read_mask(
             self.masks[job.source], picture.size, threshold=how.threshold, invert=how.invert, grow=how.grow
         )
-        return _Item(job.source, picture, hole)
+        return _Item(job.source, picture, hole, self.wanted.read(picture.size))
 
     def compute(self, item: _Item, bar: ProgressBar) -> Report:
         from scoreinv.imaging.colour import STRAY_CHROMA
@@ -174,7 +182,8 @@ class _Inpainting:
         result = inpaint_picture(picture, item.hole, self.session.prior, sampling, share)
         if colours is not None:
             share.begin(1)
-            result = colorize_filled(result, colours.prior, sampling, share)
+            how = Colours(saturation=self.wanted.saturation, temperature=self.wanted.temperature)
+            result = colorize_filled(result, colours.prior, sampling, share, how, item.hints)
         more = {} if colours is None else {"color_model": colours.model_name}
         if self.uncertainty is not None:
             write_uncertainty(self.uncertainty, result.std, self.session.settings)

@@ -74,10 +74,16 @@ def interpolate(
             if picture.has_alpha or picture.peak > 255:
                 warn(f"{source}: transparency is left out, and more than 8 bits are rounded")
 
+        from scoreinv.conditional.prior import ConditionalPrior
         from scoreinv.tasks.latents import interpolate_pictures
 
         for source, picture in zip((first, second), pictures, strict=True):
             _check_sides(source, picture, session.prior)
+        if isinstance(session.prior, ConditionalPrior):
+            warn(
+                f"{model}: was trained to complete pictures, and what it puts between two is a cross-fade; --model "
+                "cifar10 joins pictures of 32x32 pixels"
+            )
         started = time.monotonic()
         with ProgressBar("interpolating", quiet=settings.quiet) as bar:
             result = interpolate_pictures(

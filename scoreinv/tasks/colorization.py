@@ -156,27 +156,34 @@ def colorize_picture(
 
 
 def colorize_filled(
-    filled: Restored[Picture], prior: ScorePrior, sampling: ConditionalSampling, callback: TaskCallback | None = None
+    filled: Restored[Picture],
+    prior: ScorePrior,
+    sampling: ConditionalSampling,
+    callback: TaskCallback | None = None,
+    colours: Colours | None = None,
+    hints: KnownColours | None = None,
 ) -> Restored[Picture]:
     """Colours for a grey picture whose holes were filled: one drawing for each of its samples.
 
-    p(picture | known luma) = p(luma | known luma) p(colours | luma): first the luma was drawn, now the colours are (at
-    `COLOUR_TEMPERATURE`).
+    p(picture | known luma) = p(luma | known luma) p(colours | luma): first the luma was drawn, now the colours are.
 
     Arguments:
         filled: the result of `inpaint_picture`.
         sampling: what it was filled by. The mean of one sample, a posterior mean, is coloured by a posterior mean.
         callback: called with the share of the work that is done; stops the work by returning False.
+        colours, hints: as for `colorize_picture`. The saturation of a mean is 1 unless another is asked for.
     """
     share = Share(callback, len(filled.samples))
     estimate = sampling.estimate if len(filled.samples) == 1 else "sample"
-    colours = Colours(saturation=1.0) if sampling.estimate == "mean" else Colours()
+    colours = colours or Colours()
+    if sampling.estimate == "mean" and colours.saturation is None:
+        colours = replace(colours, saturation=1.0)
     coloured, spread_so_far, nfe = [], RunningSpread(), filled.nfe
     own = noise_weights(filled.samples[0])  # one for all: pairs stay pairs
     for number, sample in enumerate(filled.samples):
         share.begin(1)
         one = replace(sampling, samples=1, first=sampling.first + number, estimate=estimate)
-        result = colorize_picture(sample, prior, one, colours, callback=share, noise=own)
+        result = colorize_picture(sample, prior, one, colours, hints, share, own)
         coloured.append(result.image)
         spread_so_far.add(result.image.rgb())
     image = coloured[0]
