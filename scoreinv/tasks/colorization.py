@@ -37,10 +37,10 @@ from scoreinv.operators import gray_and_hints
 from scoreinv.options import COLOUR_STEPS, COLOUR_TEMPERATURE, MEAN_DRAWS, Estimate, GrayWeights, Method
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.drawing import conditioned, draw
-from scoreinv.tasks.models import check_colour, check_model, tile_side
+from scoreinv.tasks.models import Model, check_colour, model_of, tile_side
 from scoreinv.tasks.picture_noise import PictureNoise, noise_weights
 from scoreinv.tasks.progress import Share, TaskCallback
-from scoreinv.tasks.results import PictureKind, Restored, restore_each
+from scoreinv.tasks.results import Given, PictureKind, Restored, restore_each
 from scoreinv.tasks.settings import Colours, ConditionalSampling, ResolvedSampling
 from scoreinv.tasks.tensors import RunningSpread, spread, to_arrays, to_tensor
 
@@ -65,9 +65,9 @@ class Colorized(Restored[PictureKind]):
 
 
 def colorize(
-    image: Any,
+    image: Given,
     *,
-    prior: ScorePrior,
+    prior: Model,
     gray_weights: GrayWeights = "rec601",
     method: Method | None = None,
     steps: int | None = None,
@@ -81,7 +81,7 @@ def colorize(
     temperature: float | None = None,
     remove_tint: bool = False,
     callback: TaskCallback | None = None,
-) -> Colorized[Any]:
+) -> Colorized[Given]:
     """Colour a grey picture; the colours of one that has any are replaced.
 
         result = scoreinv.colorize(gray, prior=scoreinv.load("scene"), seed=0)
@@ -89,6 +89,7 @@ def colorize(
 
     Arguments:
         image: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor (B)xCxHxW in [0, 1].
+        prior: the model, or its name or file, which is then loaded for this picture.
         method, steps, samples, seed, estimate, start: see `ConditionalSampling`.
         hints: picture of the same size with alpha, as array, PIL image or tensor: where it is more than half opaque,
             the result takes its chroma. One serves all pictures; a tensor may have one for each.
@@ -102,7 +103,7 @@ def colorize(
     """
     sampling = ConditionalSampling(method, steps, start, samples, seed, estimate)
     colours = Colours(gray_weights, keep_color, saturation, temperature, remove_tint)
-    check_model(prior)
+    model = model_of(prior)
     check_callback(callback)
     pictures, form = pictures_from_api(image)
     given = [None] if hints is None else [hints_from_picture(picture) for picture in pictures_from_api(hints)[0]]
@@ -110,15 +111,15 @@ def colorize(
         raise InputError(f"{len(given)} hints for {len(pictures)} pictures: give one, or one for each")
 
     undecided = sampling.method is None and sampling.start is None
-    if undecided and isinstance(prior, ConditionalPrior) and not _knows_grey(prior, gray_weights):
+    if undecided and isinstance(model, ConditionalPrior) and not _knows_grey(model, gray_weights):
         _log.warning(
             "gray_weights %s: the model knows %s only, and the weaker method pc is taken",
             gray_weights,
-            prior.gray_weights,
+            model.gray_weights,
         )
 
-    def coloured(number: int, share: TaskCallback) -> Colorized[Picture]:
-        return colorize_picture(pictures[number], prior, sampling, colours, given[number % len(given)], share)
+    def coloured(number: int, share: TaskCallback) -> Colorized[Any]:
+        return colorize_picture(pictures[number], model, sampling, colours, given[number % len(given)], share)
 
     return restore_each(pictures, form, coloured, callback)
 

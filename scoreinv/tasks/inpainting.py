@@ -35,18 +35,18 @@ from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.tasks.deep_holes import draw_in_scales
 from scoreinv.tasks.drawing import conditioned, draw, window_side
-from scoreinv.tasks.models import check_colour, check_model
+from scoreinv.tasks.models import Model, check_colour, model_of
 from scoreinv.tasks.progress import Share, TaskCallback
-from scoreinv.tasks.results import Restored, restore_each
+from scoreinv.tasks.results import Given, Restored, restore_each
 from scoreinv.tasks.settings import ConditionalSampling, ResolvedSampling
 from scoreinv.tasks.tensors import spread, to_arrays, to_tensor
 
 
 def inpaint(
-    image: Any,
+    image: Given,
     mask: Any,
     *,
-    prior: ScorePrior,
+    prior: Model,
     method: Method | None = None,
     steps: int | None = None,
     samples: int = 1,
@@ -57,7 +57,7 @@ def inpaint(
     invert: bool = False,
     grow: int = 0,
     callback: TaskCallback | None = None,
-) -> Restored:
+) -> Restored[Given]:
     """Fill the holes of a picture.
 
         result = scoreinv.inpaint(image, mask, prior=scoreinv.load("photo"), samples=4, seed=0)
@@ -68,6 +68,7 @@ def inpaint(
             in [0, 1].
         mask: array HxW or HxWx3(4) of bool, uint8, uint16 or float in [0, 1], PIL image, or tensor HxW, CxHxW or
             BxCxHxW; of the picture's size. True, or above `mask_threshold` (below 1) of its range, is a hole.
+        prior: the model, or its name or file, which is then loaded for this picture.
         invert: the mask marks what is known.
         grow: pixels by which the holes are enlarged, as soft edges need.
         method, steps, samples, seed, estimate, start: see `ConditionalSampling`.
@@ -79,7 +80,7 @@ def inpaint(
         ScoreinvError: the model gave values that are not finite.
     """
     sampling = ConditionalSampling(method, steps, start, samples, seed, estimate)
-    check_model(prior)
+    model = model_of(prior)
     check_callback(callback)
     pictures, form = pictures_from_api(image)
     sizes = [picture.size for picture in pictures]
@@ -87,7 +88,7 @@ def inpaint(
     return restore_each(
         pictures,
         form,
-        lambda number, share: inpaint_picture(pictures[number], holes[number], prior, sampling, share),
+        lambda number, share: inpaint_picture(pictures[number], holes[number], model, sampling, share),
         callback,
     )
 
