@@ -16,9 +16,9 @@ HERE = Path(__file__).resolve().parent
 
 
 def main() -> None:
-    grey = np.asarray(Image.open(HERE / "grey" / "lake.jpg"))  # HxW, uint8
+    gray = np.asarray(Image.open(HERE / "grey" / "lake.jpg"))  # HxW, uint8
     prior = scoreinv.load("scene")
-    result = scoreinv.colorize(grey, prior=prior, samples=2, seed=0)
+    result = scoreinv.colorize(gray, prior=prior, samples=2, seed=0)
     for number, sample in enumerate(result.samples, start=1):
         Image.fromarray(sample).save(f"colorize_{number}.png")
 

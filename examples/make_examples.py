@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 HERE = Path(__file__).resolve().parent
-GREY = ("dog", "lake", "moose", "tulips")
+GRAY = ("dog", "lake", "moose", "tulips")
 CAPTION = "Reproduction for reference only"
 ASTRONAUT = [(160, 30), (215, 20), (302, 22), (318, 60), (318, 112), (370, 160), (368, 218), (335, 245), (350, 300)]
 ASTRONAUT += [(364, 390), (392, 432), (395, 446), (300, 480), (250, 512), (60, 512), (60, 500), (195, 420), (195, 340)]
@@ -128,7 +128,7 @@ def main() -> None:
         mask.convert("1").save(HERE / "masks" / f"{name}.png", optimize=True)
     for name, colour in {"astronaut": (243, 239, 230), "facade": (255, 255, 255)}.items():
         paint(photos[name], masks[name], colour).save(HERE / "damaged" / f"{name}.png", optimize=True)
-    for name in GREY:
+    for name in GRAY:
         photos[name].convert("L").save(HERE / "grey" / f"{name}.jpg", quality=92, optimize=True)
     for name, strokes in STROKES.items():
         hints(photos[name].size, strokes).save(HERE / "hints" / f"{name}.png", optimize=True)

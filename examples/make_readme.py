@@ -14,7 +14,7 @@ from scoreinv.prior import ScorePrior
 
 HERE = Path(__file__).resolve().parent
 GAP = 8
-SEEN_GREY = ("astronaut", "dog", "facade", "lake", "moose", "tulips")
+SEEN_GRAY = ("astronaut", "dog", "facade", "lake", "moose", "tulips")
 """What the page of colours shows, successes and failures: chosen by what they show, before any was coloured."""
 
 
@@ -51,9 +51,9 @@ def colours(photo: Image.Image, prior: ScorePrior) -> Image.Image:
     side = min(photo.size)
     left, top = (photo.width - side) // 2, (photo.height - side) // 2
     square = photo.crop((left, top, left + side, top + side))
-    grey = square.convert("L")
-    estimates = [scoreinv.colorize(grey, prior=prior, estimate=estimate).image for estimate in ("sample", "mean")]
-    return beside(*(small(picture.convert("RGB"), 240) for picture in (grey, *estimates, square)))
+    gray = square.convert("L")
+    estimates = [scoreinv.colorize(gray, prior=prior, estimate=estimate).image for estimate in ("sample", "mean")]
+    return beside(*(small(picture.convert("RGB"), 240) for picture in (gray, *estimates, square)))
 
 
 def main() -> None:
@@ -68,14 +68,14 @@ def main() -> None:
         beside(before, result.image).save(HERE / "readme" / f"inpaint_{name}.jpg", quality=90)
     prior = scoreinv.load("scene")
     for name in ("lake", "moose"):
-        grey = Image.open(HERE / "grey" / f"{name}.jpg")
-        result = scoreinv.colorize(grey, prior=prior, samples=2)
-        small(beside(grey, *result.samples), 1200).save(HERE / "readme" / f"colorize_{name}.jpg", quality=90)
-    grey, hints = Image.open(HERE / "grey" / "dog.jpg").convert("RGB"), Image.open(HERE / "hints" / "dog.png")
-    result = scoreinv.colorize(grey, prior=prior, hints=hints, estimate="mean")
-    grey.paste(hints, mask=hints)
-    small(beside(grey, result.image), 800).save(HERE / "readme" / "colorize_dog.jpg", quality=90)
-    photos = [Image.open(HERE / "photos" / f"{name}.jpg") for name in SEEN_GREY]
+        gray = Image.open(HERE / "grey" / f"{name}.jpg")
+        result = scoreinv.colorize(gray, prior=prior, samples=2)
+        small(beside(gray, *result.samples), 1200).save(HERE / "readme" / f"colorize_{name}.jpg", quality=90)
+    gray, hints = Image.open(HERE / "grey" / "dog.jpg").convert("RGB"), Image.open(HERE / "hints" / "dog.png")
+    result = scoreinv.colorize(gray, prior=prior, hints=hints, estimate="mean")
+    gray.paste(hints, mask=hints)
+    small(beside(gray, result.image), 800).save(HERE / "readme" / "colorize_dog.jpg", quality=90)
+    photos = [Image.open(HERE / "photos" / f"{name}.jpg") for name in SEEN_GRAY]
     above(*(colours(photo, prior) for photo in photos)).save(HERE / "readme" / "colours.jpg", quality=88)
 
 

@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from scoreinv.checks import check_choice, check_flag, check_number, check_positive, check_whole
 
 Method = Literal["conditioned", "pc"]
+ClassicalMethod = Literal["telea", "navier-stokes", "biharmonic"]
+FillMethod = Literal[Method, ClassicalMethod]
 Estimate = Literal["sample", "mean"]
 GrayWeights = Literal["rec601", "average", "rec709"]
 Sampler = Literal["pc", "ode", "multistep", "heun", "ddim"]
@@ -62,7 +64,7 @@ SAMPLER_STEPS: dict[Sampler, int] = {"multistep": 25, "heun": 18, "ddim": 50}
 """Times of the grid for new pictures; of `heun` as in its paper for CIFAR-10."""
 ODE_RTOL = 1e-5
 """Tolerance of the adaptive solver, relative and absolute."""
-GREY_LEVELS = 255
+GRAY_LEVELS = 255
 """The command line gives levels of noise in these."""
 
 
@@ -125,6 +127,9 @@ class Setting:
     metavar: str | None = None
     read: Callable[[str], Any] | None = None
     advanced: bool = False
+
+
+SampleCount = Annotated[int, Setting("Draw this many: NAME.1.png, NAME.2.png, ...", SAMPLES)]
 
 
 def declared(kind: type[Any]) -> dict[str, tuple[Any, Setting]]:

@@ -84,6 +84,25 @@ class EDM:
         return broadcast(s / total.square(), x) * clean_scale - broadcast(self.sigma_data / total, x) * output
 
 
+@dataclass(frozen=True)
+class DataPrediction:
+    """The network is the denoised picture itself: D = x - w (x - F(x, s)), w = s^2 / (s^2 + floor^2), of x / alpha.
+
+    The form of published denoisers. At noise far below `floor`, which they were not made for, the picture stays as it
+    is: noise = (x / alpha - F) s / (s^2 + floor^2), with x centred on [-1, 1].
+    """
+
+    floor: float = 0.01
+
+    def __post_init__(self) -> None:
+        within("floor", self.floor, 1e-6, 1e6)
+
+    def noise(self, network: nn.Module, x: Tensor, t: Tensor, sde: SDE, data_range: Range) -> Tensor:
+        s = noise_level(t, sde, data_range)
+        clean_scale = centre(x / broadcast(sde.alpha(t), x), data_range)
+        return broadcast(s / (s.square() + self.floor**2), x) * (clean_scale - network(clean_scale, s))
+
+
 def noise_level(t: Tensor, sde: SDE, data_range: Range) -> Tensor:
     """s = sigma / alpha of pictures centred on [-1, 1], (B,)."""
     return sde.noise_to_signal(t) * 2 / (data_range[1] - data_range[0])

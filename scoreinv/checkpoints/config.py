@@ -18,14 +18,15 @@ from scoreinv.errors import CheckpointError
 from scoreinv.networks.base import Network, NetworkConfig
 from scoreinv.networks.convnet import ConvNet, ConvNetConfig
 from scoreinv.networks.encoder import FEATURES
+from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.networks.resunet import ResUNetConfig
 from scoreinv.networks.wide_resnet import WideResNet, WideResNetConfig
-from scoreinv.preconditioning import EDM, PaperVE, PaperVP, Preconditioning
+from scoreinv.preconditioning import EDM, DataPrediction, PaperVE, PaperVP, Preconditioning
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
 
-_NETWORKS: dict[str, type[Any]] = {"ncsnpp": NCSNppConfig, "resunet": ResUNetConfig}
+_NETWORKS: dict[str, type[Any]] = {"ncsnpp": NCSNppConfig, "resunet": ResUNetConfig, "ffdnet": FFDNetConfig}
 """Networks of priors: a kind more is a line more."""
 _FIRST_NETWORK = "ncsnpp"
 """The one that is meant where a file names none, as those of the first versions do."""
@@ -34,6 +35,7 @@ _PRECONDITIONINGS: dict[str, type] = {
     "paper_ve": PaperVE,
     "paper_vp": PaperVP,
     "edm": EDM,
+    "data": DataPrediction,
     "residual_edm": ResidualPreconditioning,
 }
 _CLASSIFIERS: dict[str, type] = {"wide_resnet": WideResNetConfig, "convnet": ConvNetConfig}

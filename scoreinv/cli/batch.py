@@ -16,7 +16,7 @@ from scoreinv.cli.manifest import NAME, Manifest
 from scoreinv.cli.messages import emit, notice, rehearse, warn
 from scoreinv.cli.outputs import STREAM, Job, Plan, check_outputs, check_source, output_folders, refuse_existing
 from scoreinv.cli.progress import ProgressBar, duration
-from scoreinv.cli.runtime import Session
+from scoreinv.cli.runtime import Maker
 from scoreinv.cli.streams import say, say_traceback
 from scoreinv.errors import ExistsError, InputError
 from scoreinv.text import printable
@@ -77,7 +77,7 @@ class Work(Generic[T]):
     left_out: Callable[[Job], str | None] = _nothing
 
 
-def run(plan: Plan, work: Work[T], session: Session, second: Session | None = None) -> int:
+def run(plan: Plan, work: Work[T], session: Maker, second: Maker | None = None) -> int:
     """Do all jobs; returns the exit status: 1 where a picture of a batch failed, or the manifest lacks a line.
 
     The failure of a single picture, and that of the model, is raised. In a batch the next picture follows.
@@ -98,7 +98,7 @@ def run(plan: Plan, work: Work[T], session: Session, second: Session | None = No
         return ledger.close(plan)
 
 
-def _rehearse(plan: Plan, work: Work[T], sessions: list[Session]) -> int:
+def _rehearse(plan: Plan, work: Work[T], sessions: list[Maker]) -> int:
     """Check the models and all inputs, and say what would become of each; returns the exit status."""
     settings = sessions[0].settings
     for session in sessions:
@@ -138,7 +138,7 @@ class _Doing(Generic[T]):
     job: Job
     title: str
     work: Work[T]
-    sessions: list[Session]
+    sessions: list[Maker]
     ledger: Ledger
 
     def do(self) -> None:

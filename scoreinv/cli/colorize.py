@@ -27,8 +27,8 @@ EXAMPLES = """
   scoreinv colorize gray.jpg                            # writes gray_colorized.png
   scoreinv colorize gray.jpg --hints hints.png          # with strokes of the colours you want
 """
-Tint = Literal["keep", "remove"]
-"""What is done with a picture of one tint, such as a sepia print."""
+Tint = Literal["luma", "white", "keep", "remove"]
+"""What becomes of a picture of one tint, such as a sepia print; the last two are old names of the first."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,10 @@ class ColourOptions(DrawnColours):
         Tint,
         typer.Option(
             "--tint",
-            help="A print of one tint (sepia) loses it. keep: its luma stays; remove: its lightest tone becomes white.",
+            help="A print of one tint (sepia) loses the tint. luma: its luma is kept; white: its lightest tone becomes "
+            "white. (keep and remove are old names of these)",
         ),
-    ] = "keep"
+    ] = "luma"
     gray_weights: Annotated[
         GrayWeights,
         typer.Option(
@@ -108,7 +109,8 @@ class ColourOptions(DrawnColours):
 
     def colours(self) -> Colours:
         """The settings of the task."""
-        return Colours(self.gray_weights, self.keep_color, self.saturation, self.temperature, self.tint == "remove")
+        whiten = self.tint in ("white", "remove")
+        return Colours(self.gray_weights, self.keep_color, self.saturation, self.temperature, whiten)
 
 
 def colorize(
@@ -145,9 +147,9 @@ def colorize(
         result = colorize_picture(picture, session.prior, sampling, colours, given, bar.fraction)
         if result.found == "coloured" and not colours.keep_color:
             warn(f"{source}: has colours already, which are replaced (--keep-color keeps them)")
-        if result.found == "tinted" and not colours.remove_tint:
+        if result.found == "tinted" and not colours.whiten:
             warn(
-                f"{source}: is a print of one tint, which is left out (--tint remove makes its lightest tone white too)"
+                f"{source}: is a print of one tint, which is left out (--tint white makes its lightest tone white too)"
             )
         return Report.of(result, sampling.results)
 

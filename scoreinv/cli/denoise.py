@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import warn
-from scoreinv.cli.pages import ADVANCED
 from scoreinv.cli.restoring import NoiseOption, Photo, PhotoOptions, Restoring, SampleOptions, restore_photos
 from scoreinv.errors import InputError
-from scoreinv.options import DENOISING_STEPS, STEPS
+from scoreinv.options import DENOISING_STEPS, STEPS, Setting
+from scoreinv.tasks.restoration_settings import Orientations
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
@@ -26,37 +27,26 @@ EXAMPLES = """
 """
 
 
+@dataclass(frozen=True)
+class DenoisingOptions(SampleOptions):
+    """How a photo is estimated or sampled."""
+
+    steps: Annotated[
+        int | None, Setting(f"Sampler steps for a sample. (default: {DENOISING_STEPS})", STEPS, advanced=True)
+    ] = None
+    orientations: Orientations = 1
+
+
 def denoise(
     *,
     photos: PhotoOptions,
     noise: NoiseOption = None,
-    samples: SampleOptions,
-    steps: Annotated[
-        int | None,
-        typer.Option(
-            "--steps",
-            min=STEPS.least,
-            max=STEPS.most,
-            help=f"Sampler steps for a sample. (default: {DENOISING_STEPS})",
-            rich_help_panel=ADVANCED,
-        ),
-    ] = None,
-    orientations: Annotated[
-        int,
-        typer.Option(
-            "--orientations",
-            min=1,
-            max=8,
-            help="Flips and turns of the photo that the mean is averaged over: 1, 2, 4 or 8. More is a little closer "
-            "to the truth, and takes as many times as long.",
-            rich_help_panel=ADVANCED,
-        ),
-    ] = 1,
+    how: DenoisingOptions,
     settings: Settings,
 ) -> None:
     """Remove noise from photos: by the posterior mean, in one evaluation of the network, or by samples."""
-    sampling = samples.sampling(steps=steps, orientations=orientations)
-    if steps is not None and sampling.is_direct_mean:
+    sampling = how.sampling(steps=how.steps, orientations=how.orientations)
+    if how.steps is not None and sampling.is_direct_mean:
         raise InputError("--steps: the mean takes one evaluation; steps are for samples (--estimate sample)")
     raise typer.Exit(restore_photos(photos, Restoring("_denoised", sampling, noise, _denoise), settings))
 

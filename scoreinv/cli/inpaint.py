@@ -13,14 +13,15 @@ from scoreinv.cli.batch import Report, Work, run
 from scoreinv.cli.colorize import DrawnColours
 from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import warn
-from scoreinv.cli.options import FrameOption, PhotosArgument, RestorerOption, ResultOptions
+from scoreinv.cli.options import MODEL_HELP, FrameOption, PhotosArgument, ResultOptions
 from scoreinv.cli.outputs import STREAM, Job, Plan, check_file, expand, expand_deep, file_identity, refuse_inputs
 from scoreinv.cli.pages import ADVANCED
 from scoreinv.cli.progress import ProgressBar
-from scoreinv.cli.runtime import Session, check_samples
+from scoreinv.cli.runtime import NoModel, Session, check_samples
 from scoreinv.cli.uncertainty import UncertaintyOption, check_uncertainty, write_uncertainty
 from scoreinv.errors import InputError
-from scoreinv.tasks.settings import Colours, ConditionalSampling
+from scoreinv.options import ClassicalMethod
+from scoreinv.tasks.settings import Colours, ConditionalSampling, FillSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,12 +33,16 @@ EXAMPLES = """
   scoreinv inpaint photo.png --mask mask.png            # writes photo_inpainted.png
   scoreinv inpaint scans/ --mask masks/ --samples 4     # a folder, four results of each
 """
+GivenModelOption = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME|FILE", help=f"{MODEL_HELP} (default: photo)", rich_help_panel=ADVANCED),
+]
 MAX_GROW = 100_000
 """Pixels by which holes may grow: more than a picture's side."""
 
 
 @dataclass(frozen=True)
-class ColourOptions:
+class AlsoColorize:
     """Whether a grey photo is coloured too, and by which model."""
 
     colorize: Annotated[
@@ -92,33 +97,62 @@ def inpaint(
     ],
     *,
     results: ResultOptions,
-    model: RestorerOption = "photo",
-    sampling: ConditionalSampling,
+    model: GivenModelOption = None,
+    filling: FillSettings,
     uncertainty: UncertaintyOption = None,
-    colouring: ColourOptions,
+    colouring: AlsoColorize,
     wanted: Annotated[DrawnColours, ADVANCED],
     reading: MaskReading,
     frame: FrameOption = None,
     settings: Settings,
 ) -> None:
     """Fill the holes of photos: what the mask shows white is drawn anew, all else is kept bit for bit."""
-    if wanted != DrawnColours() and not colouring.colorize:
+    if filling.classical is not None:
+        drawn = {
+            "--model": model is not None,
+            "--uncertainty": uncertainty is not None,
+            "--colorize": colouring.colorize,
+            "--hints": wanted.hints is not None,
+            "--saturation": wanted.saturation is not None,
+            "--temperature": wanted.temperature is not None,
+        }
+        _check_alone(filling.classical, drawn)
+    elif wanted != DrawnColours() and not colouring.colorize:
         raise InputError("--hints, --saturation and --temperature belong to --colorize")
-    wanted.check(sampling)
+    else:
+        wanted.check(filling.sampling)
     models = {"the hints": wanted.hints, "the model": model, "the model of --colorize": colouring.color_model}
-    everything = results.plan(photos, "_inpainted", sampling.results, models)
+    everything = results.plan(photos, "_inpainted", filling.results, models)
     masks = _masks(everything, mask, recursive=results.recursive)
     for job in everything.jobs:
-        refuse_inputs("-o", job.outputs(sampling.results), {"the mask": masks.get(job.source)})
+        refuse_inputs("-o", job.outputs(filling.results), {"the mask": masks.get(job.source)})
     if uncertainty is not None:
         of_one = masks.get(everything.jobs[0].source, mask)
-        check_uncertainty(uncertainty, everything, sampling, settings, {"the mask": of_one})
+        check_uncertainty(uncertainty, everything, filling, settings, {"the mask": of_one})
         refuse_inputs("--uncertainty", [uncertainty], models)
-    session = Session(model, settings)
+    masked = _Masked(mask, masks, reading, frame, wanted)
+    if filling.classical is not None:
+        work = Work(masked.read, _Classical(filling.classical).compute, 1, results.quality, masked.left_out)
+        raise typer.Exit(run(everything, work, NoModel(settings)))
+    session = Session(model or "photo", settings)
     colours = Session(colouring.color_model or "scene", settings) if colouring.colorize else None
-    inpainting = _Inpainting(mask, masks, reading, frame, sampling, uncertainty, session, colours, wanted)
-    work = Work(inpainting.read, inpainting.compute, sampling.results, results.quality, inpainting.left_out)
+    drawing = _Drawing(filling.sampling, uncertainty, session, colours, wanted)
+    work = Work(masked.read, drawing.compute, filling.results, results.quality, masked.left_out)
     raise typer.Exit(run(everything, work, session, colours))
+
+
+def _check_alone(method: ClassicalMethod, given: dict[str, bool]) -> None:
+    """Raise InputError for an option beside a classical method that belongs to those that draw.
+
+    Raises ScoreinvError where the method needs OpenCV, and that cannot be loaded.
+    """
+    for option, is_given in given.items():
+        if is_given:
+            raise InputError(f"{option} does not go with --method {method}, which needs no model and draws nothing")
+    if method != "biharmonic":
+        from scoreinv.imaging.opencv import load_opencv
+
+        load_opencv()
 
 
 @dataclass(frozen=True)
@@ -132,23 +166,19 @@ class _Item:
 
 
 @dataclass(frozen=True)
-class _Inpainting:
-    """The work on each photo.
+class _Masked:
+    """How photos are read with their masks.
 
     Attributes:
         mask: the mask or folder of masks, as given.
         masks: the mask of each photo that has one.
-        colours, wanted: the model that colours a grey photo, where that is asked for, and how.
+        wanted: the colours that are wanted, whose hints are read too.
     """
 
     mask: str
     masks: dict[str, str]
     reading: MaskReading
     frame: int | None
-    sampling: ConditionalSampling
-    uncertainty: str | None
-    session: Session
-    colours: Session | None
     wanted: DrawnColours
 
     def left_out(self, job: Job) -> str | None:
@@ -166,8 +196,35 @@ class _Inpainting:
         )
         return _Item(job.source, picture, hole, self.wanted.read(picture.size))
 
+
+@dataclass(frozen=True)
+class _Classical:
+    """The work on each photo without a model."""
+
+    method: ClassicalMethod
+
     def compute(self, item: _Item, bar: ProgressBar) -> Report:
-        from scoreinv.imaging.colour import STRAY_CHROMA
+        from scoreinv.tasks.classical import fill_classically
+
+        return Report.of(fill_classically(item.picture, item.hole, self.method, bar.fraction), 1)
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """The work on each photo with a model.
+
+    Attributes:
+        colours, wanted: the model that colours a grey photo, where that is asked for, and how.
+    """
+
+    sampling: ConditionalSampling
+    uncertainty: str | None
+    session: Session
+    colours: Session | None
+    wanted: DrawnColours
+
+    def compute(self, item: _Item, bar: ProgressBar) -> Report:
+        from scoreinv.imaging.chroma import STRAY_CHROMA
         from scoreinv.tasks.colorization import colorize_filled
         from scoreinv.tasks.inpainting import inpaint_picture
         from scoreinv.tasks.progress import Share
@@ -176,7 +233,7 @@ class _Inpainting:
         check_samples(sampling.samples, item.picture, coloured=colours is not None)
         if colours is not None and not item.picture.is_gray(STRAY_CHROMA):
             warn(f"{item.source}: has colours already, which --colorize replaces")
-        picture = item.picture if colours is None else item.picture.grey()
+        picture = item.picture if colours is None else item.picture.gray()
         share = Share(bar.fraction, 1 if colours is None else 2)
         share.begin(1)
         result = inpaint_picture(picture, item.hole, self.session.prior, sampling, share)

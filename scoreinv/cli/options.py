@@ -17,21 +17,9 @@ OUTPUT = "Output"
 Format = Literal["png", "tif", "webp", "jpg"]
 """Kind of file of a result."""
 
-ModelOption = Annotated[
-    str,
-    typer.Option(
-        "--model", metavar="NAME|FILE", help="A bundled model, or the path of a model file (with / or a suffix)."
-    ),
-]
-RestorerOption = Annotated[
-    str,
-    typer.Option(
-        "--model",
-        metavar="NAME|FILE",
-        help="A bundled model, or the path of a model file (with / or a suffix).",
-        rich_help_panel=ADVANCED,
-    ),
-]
+MODEL_HELP = "A bundled model, or the path of a model file (with / or a suffix)."
+ModelOption = Annotated[str, typer.Option("--model", metavar="NAME|FILE", help=MODEL_HELP)]
+RestorerOption = Annotated[str, typer.Option("--model", metavar="NAME|FILE", help=MODEL_HELP, rich_help_panel=ADVANCED)]
 """The model of a command that has the right one by itself."""
 QualityOption = Annotated[
     int | None,

@@ -13,12 +13,11 @@ from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import notice
 from scoreinv.cli.options import FrameOption, PhotosArgument, RestorerOption, ResultOptions
 from scoreinv.cli.outputs import Job, refuse_inputs
-from scoreinv.cli.pages import ADVANCED
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session, check_samples
 from scoreinv.cli.uncertainty import UncertaintyOption, check_uncertainty, write_uncertainty
-from scoreinv.options import GREY_LEVELS, RESTORATION_STEPS, SAMPLES, STEPS, Estimate, RestorationMethod
-from scoreinv.tasks.restoration_settings import RestorationSampling
+from scoreinv.options import GRAY_LEVELS, Estimate, RestorationMethod, SampleCount
+from scoreinv.tasks.restoration_settings import MethodOrNone, RestorationSampling, StepsOrNone
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
@@ -34,7 +33,7 @@ NoiseOption = Annotated[
         "--noise",
         metavar="LEVEL",
         min=0,
-        max=GREY_LEVELS,
+        max=GRAY_LEVELS,
         help="Standard deviation of the photo's noise, in grey levels of 255. (default: estimated)",
     ),
 ]
@@ -54,12 +53,7 @@ class PhotoOptions(ResultOptions):
 class SampleOptions:
     """Whether a photo is estimated or sampled, and how often."""
 
-    samples: Annotated[
-        int,
-        typer.Option(
-            "--samples", min=SAMPLES.least, max=SAMPLES.most, help="Draw this many: NAME.1.png, NAME.2.png, ..."
-        ),
-    ] = 1
+    samples: SampleCount = 1
     estimate: Annotated[
         Estimate | None,
         typer.Option(
@@ -83,27 +77,8 @@ class SampleOptions:
 class RestorationOptions(SampleOptions):
     """The same, and the method by which a photo is restored."""
 
-    method: Annotated[
-        RestorationMethod | None,
-        typer.Option(
-            "--method",
-            help="dpir estimates the mean. These draw samples: diffpir (splitting), ddnm (projection), ddrm "
-            "(spectral), pigdm, dps and mmps (gradients), pc (constrained predictor-corrector, the paper's). "
-            "(default: dpir for one mean, else diffpir)",
-            rich_help_panel=ADVANCED,
-        ),
-    ] = None
-    steps: Annotated[
-        int | None,
-        typer.Option(
-            "--steps",
-            min=STEPS.least,
-            max=STEPS.most,
-            help=f"Steps of the method. (default: dpir {RESTORATION_STEPS['dpir']}, diffpir "
-            f"{RESTORATION_STEPS['diffpir']})",
-            rich_help_panel=ADVANCED,
-        ),
-    ] = None
+    method: MethodOrNone = None
+    steps: StepsOrNone = None
 
 
 @dataclass(frozen=True)
@@ -162,13 +137,13 @@ def restore_photos(options: PhotoOptions, restoring: Restoring, settings: Settin
         picture = read_picture(job.source, options.frame)
         check_format(job.output, restoring.frame_of(picture))
         if restoring.noise is not None:
-            return Photo(job.source, picture, restoring.noise / GREY_LEVELS, estimated=False)
+            return Photo(job.source, picture, restoring.noise / GRAY_LEVELS, estimated=False)
         return Photo(job.source, picture, estimate_noise(picture), estimated=True)
 
     def compute(photo: Photo, bar: ProgressBar) -> Report:
         check_samples(sampling.samples, restoring.frame_of(photo.picture), coloured=False)
         result = restoring.restore(photo, session.prior, sampling, bar.fraction)
-        level = photo.noise * GREY_LEVELS
+        level = photo.noise * GRAY_LEVELS
         if photo.estimated:
             notice(settings, f"{photo.source}: noise of about {level:.2g} grey levels was found (--noise sets it)")
         more = {"noise": round(level, 2), **restoring.said}

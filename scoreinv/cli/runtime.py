@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import notice
@@ -27,6 +28,40 @@ LARGE_BYTES = 40_000_000
 
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 """Variables by which users decide how threads wait: of OpenMP, of GNU's runtime, of Intel's and LLVM's."""
+
+
+class Maker(Protocol):
+    """What makes the results of a run, so far as it is noted with them."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def model_sha256(self) -> str: ...
+
+    def check(self) -> None: ...
+
+    def load(self) -> None: ...
+
+    def record(self, method: str) -> dict[str, str | int | None]: ...
+
+
+@dataclass(frozen=True)
+class NoModel:
+    """What stands for a `Session` where a run needs no model: it computes on the CPU, in the picture's own numbers."""
+
+    settings: Settings
+    model_sha256: str = ""
+
+    def check(self) -> None:
+        """Do nothing."""
+
+    def load(self) -> None:
+        """Do nothing."""
+
+    def record(self, method: str) -> dict[str, str | int | None]:
+        """What a JSON line says, with the keys of `Session.record`."""
+        return {"seed": self.settings.seed, "model": None, "method": method, "device": "cpu", "precision": None}
 
 
 class Session:
@@ -56,7 +91,7 @@ class Session:
         if self.settings.device != "auto":
             _ = self.device
 
-    def record(self, method: str) -> dict[str, str | int]:
+    def record(self, method: str) -> dict[str, str | int | None]:
         """What a JSON line says about how a result was made."""
         return {
             "seed": self.settings.seed,
@@ -146,7 +181,7 @@ def check_samples(count: int, picture: Picture, *, coloured: bool) -> None:
     from scoreinv.memory import shortage
 
     height, width = picture.size
-    channels = 3 if coloured and picture.is_grey_mode else 1
+    channels = 3 if coloured and picture.is_gray_mode else 1
     if lacking := shortage(count * channels * picture.pixels.nbytes):
         raise InputError(f"--samples {count}: so many pictures of {width}x{height} {lacking}: ask for fewer")
 

@@ -188,7 +188,7 @@ def _train(
     """Do the run, with its progress shown."""
     import torch
 
-    from scoreinv.training.loop import train as train_model
+    from scoreinv.training.training_loop import train as train_model
 
     begun = f"training in {folder}, to {_ends(run)}; Ctrl-C saves, --resume goes on"
     with ProgressBar("training", quiet=settings.quiet) as bar:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from scoreinv.tasks.restoration_settings import RestorationSampling
-    from scoreinv.tasks.settings import ConditionalSampling
+    from scoreinv.tasks.settings import ConditionalSampling, FillSettings
 
 UncertaintyOption = Annotated[
     str | None,
@@ -34,14 +34,16 @@ UncertaintyOption = Annotated[
 def check_uncertainty(
     path: str,
     everything: Plan,
-    sampling: ConditionalSampling | RestorationSampling,
+    sampling: FillSettings | ConditionalSampling | RestorationSampling,
     settings: Settings,
     read: Mapping[str, str],
 ) -> None:
-    """Raise InputError where the map could not be written, or would be of nothing.
+    """Raise InputError where the map could not be written, or would be of nothing; ScoreinvError without OpenCV.
 
     read: files that are read beside the photo, by what they are.
     """
+    from scoreinv.imaging.opencv import load_opencv
+
     if everything.batch:
         raise InputError("--uncertainty writes one file: it takes one photo")
     if sampling.samples < 2:
@@ -55,6 +57,7 @@ def check_uncertainty(
         raise InputError(f"--uncertainty {path}: is {', '.join(inputs)} or a result: name another file")
     refuse_inputs("--uncertainty", [path], inputs)
     check_outputs([path], overwrite=settings.overwrite)
+    load_opencv()  # its colour map is wanted when the work is done
 
 
 def write_uncertainty(path: str, std: np.ndarray, settings: Settings) -> None:

@@ -9,7 +9,7 @@ import typer
 from scoreinv.cli.command import Settings
 from scoreinv.cli.pages import ADVANCED
 from scoreinv.cli.restoring import Photo, PhotoOptions, RestorationOptions, Restoring, restore_photos
-from scoreinv.options import GREY_LEVELS, Downsampling
+from scoreinv.options import GRAY_LEVELS, Downsampling
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
@@ -43,7 +43,7 @@ def upscale(
             "--noise",
             metavar="LEVEL",
             min=0,
-            max=GREY_LEVELS,
+            max=GRAY_LEVELS,
             help="Standard deviation of the photo's noise, in grey levels of 255. With 0 the reduced result is exactly "
             "the photo.",
         ),

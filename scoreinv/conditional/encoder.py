@@ -37,14 +37,14 @@ def load_encoder(path: Path) -> Encoder:
     return channels_last(encoder.eval().requires_grad_(False))
 
 
-def look(encoder: Encoder, grey: Tensor) -> tuple[Tensor, ...]:
+def look(encoder: Encoder, gray: Tensor) -> tuple[Tensor, ...]:
     """The maps of grey pictures (B, 1, H, W) in [0, 1], of sides that are multiples of 32; without gradients.
 
     Each position of each map is brought to unit rms over the channels, so that features of 0 are those of no picture.
     """
     with torch.no_grad():
-        pictures = grey.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-        maps = (value.to(grey.dtype) for value in encoder(pictures))
+        pictures = gray.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+        maps = (value.to(gray.dtype) for value in encoder(pictures))
         return tuple(value * (value.square().mean(1, keepdim=True) + 1e-6).rsqrt() for value in maps)
 
 

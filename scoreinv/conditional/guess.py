@@ -66,7 +66,9 @@ class Guess:
         return Guess(change(self.mean), change(self.variance), fine, features)
 
 
-def interpolate(values: Tensor, observed: Tensor, details: Tensor | None = None, coarse: Tensor | None = None) -> Guess:
+def smooth_guess(
+    values: Tensor, observed: Tensor, details: Tensor | None = None, coarse: Tensor | None = None
+) -> Guess:
     """Interpolate smoothly what is not observed.
 
     Arguments:

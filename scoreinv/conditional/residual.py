@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scoreinv.checks import each_within, require, within
-from scoreinv.colour import colour_basis, grey_weights
-from scoreinv.conditional.guess import Guess, interpolate
+from scoreinv.colour_space import colour_basis, luma_weights
+from scoreinv.conditional.guess import Guess, smooth_guess
 from scoreinv.preconditioning import Range, centre, noise_level
 from scoreinv.sdes import SDE, broadcast
 
@@ -25,15 +25,15 @@ class ResidualPreconditioning:
         D = m + v / (s^2 + v) (u - m) + s sqrt(v) / sqrt(s^2 + v) F(c (u - m) / sqrt(s^2 + v), condition, s),
         noise = (u - m) s / (s^2 + v) - F sqrt(v) / sqrt(s^2 + v).
 
-    The guess interpolates what is observed (`interpolate`), so F has unit variance wherever it is asked: beside a known
-    pixel and in the middle of a hole, in luma and in chroma. Where a component is observed v = 0, and D is the
+    The guess interpolates what is observed (`smooth_guess`), so F has unit variance wherever it is asked: beside a
+    known pixel and in the middle of a hole, in luma and in chroma. Where a component is observed v = 0, and D is the
     observation whatever F says. The condition is m, whether a component is observed, 1 - sqrt(v / v_total), and the
     detail of m in units of its local strength; all 0 where nothing is observed, which is the unconditional network.
     c = (v / (s^2 + v))^(1/4) takes the input away where noise drowns it, so that the network need not learn to.
 
     Attributes:
-        details: variances of a picture's details at each octave, see `interpolate`: of the luma, and of the two axes of
-            chroma beyond that of a grey.
+        details: variances of a picture's details at each octave, see `smooth_guess`: of the luma, and of the two axes
+            of chroma beyond that of a grey.
             The defaults are of photographs: with them the guess's squared error on held-out ones is 0.8 to 1.6 of the
             expected, for each component and holes of any kind.
         gray_weights: name of the grey weights that the basis is made of.
@@ -55,7 +55,7 @@ class ResidualPreconditioning:
         within("the number of octaves of details", lengths.pop(), 1, 16)
         for octaves in self.details:
             each_within("details", octaves, 1e-12, 1e6)
-        grey_weights(self.gray_weights)
+        luma_weights(self.gray_weights)
 
     @property
     def condition_channels(self) -> int:
@@ -107,20 +107,20 @@ class ResidualPreconditioning:
         """
         components = self.rotate(pictures)
         observed = observed.to(components.device).expand(-1, 3, -1, -1)
-        grey = self._grey(components)
+        gray = self._gray(components)
 
-        def beyond_grey(u: Tensor) -> Tensor:
-            return u - grey * u[:, :1]
+        def beyond_gray(u: Tensor) -> Tensor:
+            return u - gray * u[:, :1]
 
-        beyond = interpolate(
-            beyond_grey(components),
+        beyond = smooth_guess(
+            beyond_gray(components),
             observed * observed[:, :1],
             torch.tensor(self.details),
-            None if coarse is None else beyond_grey(self.rotate(coarse)),
+            None if coarse is None else beyond_gray(self.rotate(coarse)),
         )
         known = observed > 0
-        mean = beyond.mean + grey * beyond.mean[:, :1]
-        variance = beyond.variance + grey.square() * beyond.variance[:, :1]
+        mean = beyond.mean + gray * beyond.mean[:, :1]
+        variance = beyond.variance + gray.square() * beyond.variance[:, :1]
         if fine is not None:
             shown = known[:, :1].repeat_interleave(self.luma_scale, 2).repeat_interleave(self.luma_scale, 3)
             luma = self.rotate(fine.to(components))[:, :1].expand(len(components), -1, -1, -1)
@@ -157,9 +157,9 @@ class ResidualPreconditioning:
     def _total(self, like: Tensor) -> Tensor:
         """Variance of each component where nothing is known, (1, 3, 1, 1)."""
         beyond = torch.tensor(self.details, dtype=like.dtype, device=like.device).sum(1)[None, :, None, None]
-        return beyond + self._grey(like).square() * beyond[:, :1]
+        return beyond + self._gray(like).square() * beyond[:, :1]
 
-    def _grey(self, like: Tensor) -> Tensor:
+    def _gray(self, like: Tensor) -> Tensor:
         """(1, 3, 1, 1): 0, and what each chroma axis has of a grey whose first component is 1."""
         basis = _axes(self.gray_weights)
         share = basis.sum(1) / basis[0].sum()

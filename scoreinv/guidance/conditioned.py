@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from scoreinv.boxes import Box
-from scoreinv.colour import colour_basis
+from scoreinv.colour_space import colour_basis
 from scoreinv.conditional.encoder import window
 from scoreinv.conditional.guess import Guess
 from scoreinv.conditional.prior import ConditionalPrior

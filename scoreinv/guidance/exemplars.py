@@ -33,7 +33,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from scoreinv.boxes import Box
-from scoreinv.conditional.guess import interpolate, push
+from scoreinv.conditional.guess import push, smooth_guess
 from scoreinv.errors import InputError
 from scoreinv.prior import Prior
 from scoreinv.sdes import SDE, as_time, broadcast
@@ -137,7 +137,7 @@ class _Fill:
         self.observed = observed
         if coarse is None:
             self.places = _Places(observed, core=1, margin=_MARGIN)
-            self.base = interpolate(self.picture[None], observed[None]).mean[0]
+            self.base = smooth_guess(self.picture[None], observed[None]).mean[0]
             self.patches: _AllPatches | _NearPatches = _AllPatches(self.places, self.picture)
         else:
             self.places = _Places(observed, core=2, margin=_MARGIN - 1)
@@ -152,7 +152,7 @@ class _Fill:
             self.patches.mean(target, weights, part) for target, weights, part in self._compared(x, weight)
         )
         rim = covered & (self.observed > 0)
-        missed = interpolate((self.picture - estimate)[None], rim[None].to(x)).mean[0]
+        missed = smooth_guess((self.picture - estimate)[None], rim[None].to(x)).mean[0]
         return self.exact(estimate + missed)
 
     def as_coarse(self, x0: Tensor) -> Coarse:

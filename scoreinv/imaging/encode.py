@@ -50,7 +50,7 @@ def fit_to_format(picture: Picture, kind: str, name: str) -> Picture:
         _logger.warning("%s: %s has 8 bits, the picture's 16 are rounded (.png and .tif keep them)", name, kind)
         pixels = _eight_bits(pixels)
     metadata = picture.metadata
-    if metadata.icc and not profile_fits(metadata.icc, grey=picture.is_grey_mode and kind != "WebP"):
+    if metadata.icc and not profile_fits(metadata.icc, gray=picture.is_gray_mode and kind != "WebP"):
         metadata = replace(metadata, icc=None)
     if metadata.icc and len(metadata.icc) > _LONGEST_PROFILE.get(kind, len(metadata.icc)):
         _logger.warning("%s: the colour profile is too long for a %s and is left out (.tif keeps it)", name, kind)
@@ -211,7 +211,7 @@ def _write_tiff(stream: BinaryIO, picture: Picture) -> None:
     tags[256], tags[257] = picture.width, picture.height
     tags[258] = (pixels.itemsize * 8,) * channels
     tags[259], tags[317] = 8, 2  # Adobe deflate, horizontal differences
-    tags[262] = 1 if picture.is_grey_mode else 2
+    tags[262] = 1 if picture.is_gray_mode else 2
     tags[277], tags[284] = channels, 1
     tags[278] = rows
     tags[273], tags[279] = tuple(offsets), tuple(sizes)

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from scoreinv.colour import luma
+from scoreinv.colour_space import luma
 from scoreinv.errors import InputError
 from scoreinv.imaging.files import read_picture
 from scoreinv.imaging.picture import Picture
@@ -72,7 +72,7 @@ def hints_from_picture(picture: Picture, name: str = "the hints") -> KnownColour
 
 def present_colours(picture: Picture) -> KnownColours | None:
     """The colours that a partly coloured photo has; None for a grey one."""
-    if picture.is_grey_mode:
+    if picture.is_gray_mode:
         return None
     rgb = picture.rgb()
     known = ndimage.uniform_filter(rgb.max(-1) - rgb.min(-1), 5) > _COLOURED

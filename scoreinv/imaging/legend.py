@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from scoreinv.imaging.heat import viridis
+from scoreinv.imaging.opencv import viridis
 
 _LEAST, _SHARE = 11, 40
 """Size of letters: a share of the picture's width, and no less."""

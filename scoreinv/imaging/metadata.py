@@ -77,9 +77,9 @@ def orient(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(turned)
 
 
-def profile_fits(icc: bytes, *, grey: bool) -> bool:
+def profile_fits(icc: bytes, *, gray: bool) -> bool:
     """Whether a colour profile is of the picture's kind; its header names the colour space at bytes 16 to 20."""
-    return icc[16:20] == (b"GRAY" if grey else b"RGB ")
+    return icc[16:20] == (b"GRAY" if gray else b"RGB ")
 
 
 def _kept_exif(exif: Image.Exif) -> bytes | None:

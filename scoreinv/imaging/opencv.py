@@ -8,6 +8,10 @@ import numpy as np
 
 from scoreinv.errors import ScoreinvError
 
+_LEVELS = 65535
+_RADIUS = 3.0
+"""Pixels around one of a hole that its value is made of."""
+
 REMEDY = "run `apt install libgl1`, or install opencv-python-headless in place of opencv-python"
 
 
@@ -20,13 +24,30 @@ def load_opencv() -> ModuleType:
     return cv2
 
 
-def telea(rgb: np.ndarray, hole: np.ndarray, radius: float = 3.0) -> np.ndarray:
-    """Fast-marching inpainting, the classical baseline (Telea, J. Graphics Tools 9(1), 2004).
+def telea(values: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """Fill by weighted means of the neighbours, from the edge inwards (Telea, J. Graphics Tools 9(1), 2004).
 
-    Args:
-        rgb: HxWx3 uint8.
-        hole: HxW bool, true where the picture is unknown.
-        radius: neighbourhood of the weighted averages, in pixels.
+    Takes and returns HxWxC float in [0, 1], of 16 bits; hole: HxW bool, of which one pixel at least is false.
     """
+    return _inpaint(values, hole, load_opencv().INPAINT_TELEA)
+
+
+def navier_stokes(values: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """`telea` along the lines of equal brightness, as a fluid flows (Bertalmio, Bertozzi and Sapiro, CVPR 2001)."""
+    return _inpaint(values, hole, load_opencv().INPAINT_NS)
+
+
+def viridis(values: np.ndarray) -> np.ndarray:
+    """Colours of numbers in [0, 1], clipped: (...) to (..., 3) uint8, dark violet over green to yellow."""
     cv2 = load_opencv()
-    return cv2.inpaint(np.ascontiguousarray(rgb), hole.astype(np.uint8), radius, cv2.INPAINT_TELEA)
+    bgr = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_VIRIDIS)
+    return bgr[:, 0, ::-1][np.rint(255 * np.clip(values, 0, 1)).astype(np.uint8)]
+
+
+def _inpaint(values: np.ndarray, hole: np.ndarray, method: int) -> np.ndarray:
+    # At each pixel Telea's method adds up to one and a half levels: in 8 bits that costs 0.2 to 0.4 dB and brightens
+    # what is far from the edge, and in floats it is more than the range. Of 16 bits OpenCV takes one channel at a time.
+    levels = np.rint(_LEVELS * np.clip(values, 0, 1)).astype(np.uint16)
+    unknown, inpaint = hole.astype(np.uint8), load_opencv().inpaint
+    planes = [inpaint(np.ascontiguousarray(levels[..., c]), unknown, _RADIUS, method) for c in range(levels.shape[2])]
+    return np.stack(planes, axis=-1) / np.float32(_LEVELS)

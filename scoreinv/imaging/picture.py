@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 
 from scoreinv.boxes import Box
-from scoreinv.colour import luma
+from scoreinv.colour_space import luma
 from scoreinv.errors import InputError, ScoreinvError
-from scoreinv.imaging import colour
+from scoreinv.imaging.chroma import GuidedUpsampling, is_gray, quantize_keeping_luma, with_luma
 from scoreinv.imaging.metadata import Metadata
 
 STRIP_ROWS = 256
@@ -77,7 +77,7 @@ class Picture:
         return _MODES[1 if self.pixels.ndim == 2 else self.pixels.shape[2]]
 
     @property
-    def is_grey_mode(self) -> bool:
+    def is_gray_mode(self) -> bool:
         """Whether the picture has one colour channel (L, LA)."""
         return self.mode in ("L", "LA")
 
@@ -92,23 +92,23 @@ class Picture:
 
     def is_gray(self, tolerance: float = 0.0) -> bool:
         """Whether all pixels are grey within `tolerance` (a fraction of the range), whatever the mode."""
-        return colour.is_gray(self.pixels, tolerance)
+        return is_gray(self.pixels, tolerance)
 
     def rgb(self, box: Box | None = None) -> np.ndarray:
         """Colours of a box (default: the whole picture), hxwx3 float32 in [0, 1]; grey is repeated, alpha left out."""
         samples = self._crop(box)
-        if self.is_grey_mode:
-            grey = samples if samples.ndim == 2 else samples[..., 0]
-            out = np.empty((*grey.shape, 3), dtype=np.float32)
-            out[...] = _to_float(grey)[..., None]
+        if self.is_gray_mode:
+            gray = samples if samples.ndim == 2 else samples[..., 0]
+            out = np.empty((*gray.shape, 3), dtype=np.float32)
+            out[...] = to_float(gray)[..., None]
             return out
-        return _to_float(samples[..., :3])
+        return to_float(samples[..., :3])
 
     def luma(self, box: Box | None = None, weights: str = "rec601") -> np.ndarray:
         """Luma of a box, hxw float32 in [0, 1]; a grey picture's is its value, whatever the weights."""
-        if self.is_grey_mode:
+        if self.is_gray_mode:
             samples = self._crop(box)
-            return _to_float(samples if samples.ndim == 2 else samples[..., 0])
+            return to_float(samples if samples.ndim == 2 else samples[..., 0])
         return luma(self.rgb(box), weights)
 
     def resized_rgb(self, height: int, width: int) -> np.ndarray:
@@ -116,7 +116,7 @@ class Picture:
 
         Computed in bands, so that a large picture is never held in floats.
         """
-        planes = [0] if self.is_grey_mode else [0, 1, 2]
+        planes = [0] if self.is_gray_mode else [0, 1, 2]
         out = np.empty((height, width, 3), dtype=np.float32)
         scale = self.height / height
         reach = int(np.ceil(max(scale, 1.0))) + 1  # rows that the filter takes beyond a band
@@ -128,10 +128,10 @@ class Picture:
             samples = self._crop((top, 0, bottom - top, self.width))
             view = (0, first * scale - top, self.width, min(last * scale - top, bottom - top))
             for plane in planes:
-                values = _to_float(samples if samples.ndim == 2 else samples[..., plane])
+                values = to_float(samples if samples.ndim == 2 else samples[..., plane])
                 resized = Image.fromarray(values).resize((width, last - first), Image.Resampling.HAMMING, box=view)
                 out[first:last, :, plane] = np.asarray(resized)
-        if self.is_grey_mode:
+        if self.is_gray_mode:
             out[..., 1:] = out[..., :1]
         return np.clip(out, 0, 1, out=out)
 
@@ -159,18 +159,18 @@ class Picture:
             if not np.isfinite(values).all():
                 raise ScoreinvError("the fill has values that are not finite: the model or its settings are unsound")
             if self.mode == "L":
-                target[fill.hole] = _to_samples(luma(values, weights), pixels.dtype)
+                target[fill.hole] = to_samples(luma(values, weights), pixels.dtype)
             elif self.mode == "LA":
-                target[fill.hole, 0] = _to_samples(luma(values, weights), pixels.dtype)
+                target[fill.hole, 0] = to_samples(luma(values, weights), pixels.dtype)
             else:
-                target[fill.hole, :3] = _to_samples(values, pixels.dtype)
+                target[fill.hole, :3] = to_samples(values, pixels.dtype)
         return replace(self, pixels=pixels)
 
     def colorized(self, rgb: np.ndarray, weights: str = "rec601") -> Picture:
         """The picture's own luma with the chroma of `rgb` (HxWx3 float): L becomes RGB, LA becomes RGBA.
 
         The luma by `weights` rounds to the grey level that it had, for 8 and for 16 bits
-        (`colour.quantize_keeping_luma`); colours out of gamut move towards grey (`colour.with_luma`). Alpha is
+        (`chroma.quantize_keeping_luma`); colours out of gamut move towards grey (`chroma.with_luma`). Alpha is
         bit-identical, and a grey colour profile is dropped.
         """
         if rgb.shape != (*self.size, 3):
@@ -184,7 +184,7 @@ class Picture:
         radius: int = 1,
         epsilon: float = 1e-2,
     ) -> Picture:
-        """`colorized` by a small picture's chroma, raised along the edges of the luma (`colour.GuidedUpsampling`).
+        """`colorized` by a small picture's chroma, raised along the edges of the luma (`chroma.GuidedUpsampling`).
 
         Args:
             low_rgb: hxwx3 float in [0, 1], the whole picture at any smaller size.
@@ -194,7 +194,7 @@ class Picture:
         height, width = low_rgb.shape[:2]
         guide = self._low_luma(height, width, weights)
         chroma = low_rgb - luma(low_rgb, weights)[..., None]
-        fit = colour.GuidedUpsampling.fit(chroma, guide, radius, epsilon)
+        fit = GuidedUpsampling.fit(chroma, guide, radius, epsilon)
 
         def strips() -> Iterator[tuple[int, np.ndarray]]:
             for top, rows in self._strips():
@@ -202,13 +202,13 @@ class Picture:
 
         return self._recoloured(strips(), weights)
 
-    def grey(self, weights: str = "rec601") -> Picture:
+    def gray(self, weights: str = "rec601") -> Picture:
         """The picture's luma as L or LA of the same type, rounded to the nearest level; a grey picture is itself."""
-        if self.is_grey_mode:
+        if self.is_gray_mode:
             return self
         luma = np.empty(self.size, dtype=self.pixels.dtype)
         for top, rows in self._strips():
-            luma[top : top + rows] = _to_samples(self.luma((top, 0, rows, self.width), weights), luma.dtype)
+            luma[top : top + rows] = to_samples(self.luma((top, 0, rows, self.width), weights), luma.dtype)
         pixels = np.stack([luma, self.pixels[..., 3]], axis=-1) if self.has_alpha else luma
         return Picture(pixels, replace(self.metadata, icc=None))
 
@@ -218,14 +218,14 @@ class Picture:
         values = pixels if pixels.ndim == 2 else pixels[..., 0]
         for top, rows in self._strips():
             part = values[top : top + rows]
-            part[...] = _to_samples(_to_float(part) * np.float32(factor), pixels.dtype)
+            part[...] = to_samples(to_float(part) * np.float32(factor), pixels.dtype)
         return replace(self, pixels=pixels)
 
     def with_pixels_of(self, other: Picture, where: np.ndarray) -> Picture:
         """A copy with the samples of another picture of this mode and size where `where` (HxW bool)."""
         return replace(self, pixels=np.where(where[..., None], other.pixels, self.pixels))
 
-    def with_colours_at(self, rgb: np.ndarray, where: np.ndarray, grey: Picture, weights: str = "rec601") -> Picture:
+    def with_colours_at(self, rgb: np.ndarray, where: np.ndarray, gray: Picture, weights: str = "rec601") -> Picture:
         """A colour picture with the chroma of `rgb` (HxWx3 float) where `where` (HxW bool), on the luma of `grey`."""
         pixels = self.pixels.copy()
         for top, rows in self._strips():
@@ -233,16 +233,16 @@ class Picture:
             inside = where[part]
             if not inside.any():
                 continue
-            level = grey.luma((top, 0, rows, self.width), weights)[inside]
-            coloured = colour.with_luma(level, level[..., None] + _chroma(rgb[part][inside], weights), weights)
+            level = gray.luma((top, 0, rows, self.width), weights)[inside]
+            coloured = with_luma(level, level[..., None] + _chroma(rgb[part][inside], weights), weights)
             if pixels.dtype.kind == "u":
-                coloured = colour.quantize_keeping_luma(level * self.peak, coloured, pixels.dtype, weights)
+                coloured = quantize_keeping_luma(level * self.peak, coloured, pixels.dtype, weights)
             pixels[part, :, :3][inside] = coloured
         return replace(self, pixels=pixels)
 
     def _low_luma(self, height: int, width: int, weights: str) -> np.ndarray:
         small = self.resized_rgb(height, width)
-        return small[..., 0] if self.is_grey_mode else luma(small, weights)
+        return small[..., 0] if self.is_gray_mode else luma(small, weights)
 
     def _strips(self) -> Iterator[tuple[int, int]]:
         rows = max(1, min(STRIP_ROWS, _STRIP_PIXELS // self.width))
@@ -254,14 +254,14 @@ class Picture:
         pixels = np.empty((*self.size, 4 if self.has_alpha else 3), dtype=dtype)
         for top, rgb in strips:
             rows = slice(top, top + rgb.shape[0])
-            grey = self.luma((top, 0, *rgb.shape[:2]), weights)
-            coloured = colour.with_luma(grey, rgb.astype(np.float32, copy=False), weights)
+            gray = self.luma((top, 0, *rgb.shape[:2]), weights)
+            coloured = with_luma(gray, rgb.astype(np.float32, copy=False), weights)
             if dtype.kind == "u":
-                coloured = colour.quantize_keeping_luma(grey * self.peak, coloured, dtype, weights)
+                coloured = quantize_keeping_luma(gray * self.peak, coloured, dtype, weights)
             pixels[rows, :, :3] = coloured
             if self.has_alpha:
                 pixels[rows, :, 3] = self.pixels[rows, :, -1]
-        metadata = replace(self.metadata, icc=None) if self.is_grey_mode else self.metadata
+        metadata = replace(self.metadata, icc=None) if self.is_gray_mode else self.metadata
         return Picture(pixels, metadata)
 
     def _crop(self, box: Box | None) -> np.ndarray:
@@ -281,7 +281,7 @@ def _peak(dtype: np.dtype) -> float:
     return float(np.iinfo(dtype).max) if dtype.kind == "u" else 1.0
 
 
-def _to_float(samples: np.ndarray) -> np.ndarray:
+def to_float(samples: np.ndarray) -> np.ndarray:
     """Samples as float32 in [0, 1], a fresh contiguous array."""
     values = samples.astype(np.float32, order="C")
     if samples.dtype.kind == "u":
@@ -289,7 +289,7 @@ def _to_float(samples: np.ndarray) -> np.ndarray:
     return values
 
 
-def _to_samples(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def to_samples(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Floats as samples of `dtype`: clipped to [0, 1], rounded to the nearest level."""
     values = np.clip(values, 0, 1)
     return np.rint(values * _peak(dtype)).astype(dtype) if dtype.kind == "u" else values.astype(dtype)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from scoreinv.colour import luma
+from scoreinv.colour_space import luma
 from scoreinv.imaging.picture import Picture
 
 _SIDE = 128
 _BINS = 12
-_GREY = 0.01
+_GRAY = 0.01
 """Chroma (rms, in [0, 1]) below which a picture is grey."""
 _STRAY = 0.015
 """Chroma (rms) that the tones of a tinted picture leave unexplained at most: noise, stains, compression."""
@@ -21,31 +21,31 @@ def is_tinted(picture: Picture) -> bool:
     The chroma is predicted from the luma through its means in 12 classes of luma; what that leaves must be small, and
     less than a third of the chroma.
     """
-    if picture.is_grey_mode:
+    if picture.is_gray_mode:
         return False
     rgb = _small_colours(picture)
-    grey = luma(rgb)
-    chroma = rgb - grey[:, None]
-    if _rms(chroma) < _GREY:
+    gray = luma(rgb)
+    chroma = rgb - gray[:, None]
+    if _rms(chroma) < _GRAY:
         return False
-    edges = np.unique(np.quantile(grey, np.linspace(0, 1, _BINS + 1)))
-    member = np.clip(np.searchsorted(edges, grey, side="right") - 1, 0, max(0, len(edges) - 2))
+    edges = np.unique(np.quantile(gray, np.linspace(0, 1, _BINS + 1)))
+    member = np.clip(np.searchsorted(edges, gray, side="right") - 1, 0, max(0, len(edges) - 2))
     counts = np.maximum(np.bincount(member, minlength=len(edges)), 1)[:, None]
-    centre = np.bincount(member, grey, minlength=len(edges))[:, None] / counts
+    centre = np.bincount(member, gray, minlength=len(edges))[:, None] / counts
     tones = np.stack([np.bincount(member, plane, minlength=len(edges)) for plane in chroma.T], axis=1) / counts
     used = np.bincount(member, minlength=len(edges)) > 0
-    expected = np.stack([np.interp(grey, centre[used, 0], plane) for plane in tones[used].T], axis=1)
+    expected = np.stack([np.interp(gray, centre[used, 0], plane) for plane in tones[used].T], axis=1)
     return _rms(chroma - expected) < min(_STRAY, _rms(chroma) / 3)
 
 
 def without_tint(picture: Picture, weights: str = "rec601") -> Picture:
     """The luma as a grey picture, brightened so that its lightest tone is white as far as its brightest channel is."""
-    grey = picture.grey(weights)
+    gray = picture.gray(weights)
     rgb = _small_colours(picture)
     tones = luma(rgb, weights)
     white = rgb[tones >= np.quantile(tones, 0.99)].mean(0)
     factor = float(white.max() / max(float(luma(white, weights)), 1e-3))
-    return grey.brightened(factor)
+    return gray.brightened(factor)
 
 
 def _small_colours(picture: Picture) -> np.ndarray:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from scoreinv.boxes import Box
-from scoreinv.colour import colour_basis
+from scoreinv.colour_space import colour_basis
 from scoreinv.errors import InputError
 from scoreinv.operators.base import SpectralOperator, crops, select
 

@@ -22,13 +22,13 @@ import torch
 from PIL import Image
 
 from scoreinv.checks import check_callback
-from scoreinv.colour import luma
+from scoreinv.colour_space import luma
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import InputError
 from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.guidance.orientations import MIRRORED
 from scoreinv.imaging.arrays import pictures_from_api
-from scoreinv.imaging.colour import STRAY_CHROMA
+from scoreinv.imaging.chroma import STRAY_CHROMA
 from scoreinv.imaging.hints import KnownColours, hints_from_picture, present_colours
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import is_tinted, without_tint
@@ -79,7 +79,7 @@ def colorize(
     keep_color: bool = False,
     saturation: float | None = None,
     temperature: float | None = None,
-    remove_tint: bool = False,
+    whiten: bool = False,
     callback: TaskCallback | None = None,
 ) -> Colorized[Given]:
     """Colour a grey picture; the colours of one that has any are replaced.
@@ -93,7 +93,7 @@ def colorize(
         method, steps, samples, seed, estimate, start: see `ConditionalSampling`.
         hints: picture of the same size with alpha, as array, PIL image or tensor: where it is more than half opaque,
             the result takes its chroma. One serves all pictures; a tensor may have one for each.
-        gray_weights, keep_color, saturation, temperature, remove_tint: see `Colours`.
+        gray_weights, keep_color, saturation, temperature, whiten: see `Colours`.
         callback: called with the share of the work that is done; stops the work by returning False.
 
     Raises:
@@ -102,7 +102,7 @@ def colorize(
         ScoreinvError: the model gave values that are not finite.
     """
     sampling = ConditionalSampling(method, steps, start, samples, seed, estimate)
-    colours = Colours(gray_weights, keep_color, saturation, temperature, remove_tint)
+    colours = Colours(gray_weights, keep_color, saturation, temperature, whiten)
     model = model_of(prior)
     check_callback(callback)
     pictures, form = pictures_from_api(image)
@@ -111,7 +111,7 @@ def colorize(
         raise InputError(f"{len(given)} hints for {len(pictures)} pictures: give one, or one for each")
 
     undecided = sampling.method is None and sampling.start is None
-    if undecided and isinstance(model, ConditionalPrior) and not _knows_grey(model, gray_weights):
+    if undecided and isinstance(model, ConditionalPrior) and not _knows_gray(model, gray_weights):
         _log.warning(
             "gray_weights %s: the model knows %s only, and the weaker method pc is taken",
             gray_weights,
@@ -135,14 +135,14 @@ def colorize_picture(
 ) -> Colorized[Picture]:
     """`colorize` for one `Picture`; noise: the weights of its noise, None for its own (`noise_weights`)."""
     check_colour(prior)
-    resolved = sampling.resolved(COLOUR_STEPS, conditional=_knows_grey(prior, colours.gray_weights))
+    resolved = sampling.resolved(COLOUR_STEPS, conditional=_knows_gray(prior, colours.gray_weights))
     colours.check_with(resolved)
     if hints is not None:
         hints.check_size(picture.size, "the hints")
     weights = colours.gray_weights
     present = None if picture.is_gray(STRAY_CHROMA) else present_colours(picture)
     found: Found = "grey" if present is None else "tinted" if is_tinted(picture) else "coloured"
-    if found == "tinted" and colours.remove_tint:
+    if found == "tinted" and colours.whiten:
         picture = without_tint(picture, weights)
     kept = present if colours.keep_color and found == "coloured" else None
     known = _known(picture, prior, resolved, weights, [kept, hints], noise_weights(picture) if noise is None else noise)
@@ -194,7 +194,7 @@ def colorize_filled(
     return Restored(image, coloured, std, nfe + result.nfe, filled.method)
 
 
-def _knows_grey(prior: ScorePrior, weights: GrayWeights) -> bool:
+def _knows_gray(prior: ScorePrior, weights: GrayWeights) -> bool:
     """Whether the network takes luma as an observation, of these weights: by others it was given another grey."""
     return isinstance(prior, ConditionalPrior) and prior.gray_weights == weights
 
@@ -217,7 +217,7 @@ class _Known:
     """What is known of a picture at the size at which its colours are drawn.
 
     Attributes:
-        grey: HxW, the luma, in [0, 1].
+        gray: HxW, the luma, in [0, 1].
         rgb: HxWx3 in [0, 1], with that luma, and the chroma where `hinted`.
         hinted: HxW bool.
         fine: the luma at the multiple of the size that the model takes, (s H)x(s W), where the picture is that large.
@@ -226,7 +226,7 @@ class _Known:
         noise: the weights of the picture's noise.
     """
 
-    grey: np.ndarray
+    gray: np.ndarray
     rgb: np.ndarray
     hinted: np.ndarray
     fine: np.ndarray | None
@@ -250,20 +250,20 @@ def _known(
     fine = None
     if scale > 1 and picture.height >= scale * height and picture.width >= scale * width:
         fine = luma(picture.resized_rgb(scale * height, scale * width), weights)
-        grey = fine.reshape(height, scale, width, scale).mean((1, 3))
+        gray = fine.reshape(height, scale, width, scale).mean((1, 3))
     else:
-        grey = luma(picture.resized_rgb(height, width), weights)
+        gray = luma(picture.resized_rgb(height, width), weights)
     features = None
     if looking is not None and looking.encoder is not None:
         seen = luma(picture.resized_rgb(*looking.seen_size(height, width)), weights)
         features = looking.look(to_tensor([seen[..., None]], prior.device))
-    rgb, hinted = np.repeat(grey[..., None], 3, axis=2), np.zeros(grey.shape, dtype=bool)
+    rgb, hinted = np.repeat(gray[..., None], 3, axis=2), np.zeros(gray.shape, dtype=bool)
     for colours in given:
         if colours is not None:
             chroma, where = colours.small(height, width, weights)
-            rgb[where] = grey[where, None] + chroma[where]
+            rgb[where] = gray[where, None] + chroma[where]
             hinted |= where
-    return _Known(grey, rgb, hinted, fine, features, weights, noise)
+    return _Known(gray, rgb, hinted, fine, features, weights, noise)
 
 
 def _draw_tempered(
@@ -322,8 +322,8 @@ def _draw(
 
 def _saturated(rgb: np.ndarray, known: _Known, factor: float) -> np.ndarray:
     """Colours with their chroma multiplied by a factor, except where it is known."""
-    grey = known.grey[..., None]
-    return np.where(known.hinted[..., None], rgb, grey + factor * (rgb - grey))
+    gray = known.gray[..., None]
+    return np.where(known.hinted[..., None], rgb, gray + factor * (rgb - gray))
 
 
 def _raised(

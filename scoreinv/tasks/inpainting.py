@@ -9,7 +9,7 @@ whatever the picture's size, and the fill alone is written: known pixels are bit
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -19,26 +19,28 @@ import torch
 
 from scoreinv.boxes import Box
 from scoreinv.checks import check_callback
-from scoreinv.colour import luma
-from scoreinv.conditional.guess import interpolate
+from scoreinv.colour_space import luma
+from scoreinv.conditional.guess import smooth_guess
+from scoreinv.errors import SettingError
 from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.guidance.orientations import ALL
 from scoreinv.imaging.arrays import pictures_from_api
-from scoreinv.imaging.colour import STRAY_CHROMA, is_gray
+from scoreinv.imaging.chroma import STRAY_CHROMA, is_gray
 from scoreinv.imaging.masks import DEFAULT_THRESHOLD, as_holes, observed_from_hole
 from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.imaging.regions import Region, common, crop, regions_to_fill, together
 from scoreinv.memory import PIXELS_AT_ONCE
 from scoreinv.operators import mask as mask_operator
-from scoreinv.options import FILL_STEPS, Estimate, Method
+from scoreinv.options import FILL_STEPS, Estimate, FillMethod
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
+from scoreinv.tasks.classical import fill_classically
 from scoreinv.tasks.deep_holes import draw_in_scales
 from scoreinv.tasks.drawing import conditioned, draw, window_side
 from scoreinv.tasks.models import Model, check_colour, model_of
 from scoreinv.tasks.progress import Share, TaskCallback
 from scoreinv.tasks.results import Given, Restored, restore_each
-from scoreinv.tasks.settings import ConditionalSampling, ResolvedSampling
+from scoreinv.tasks.settings import ConditionalSampling, FillSettings, ResolvedSampling
 from scoreinv.tasks.tensors import spread, to_arrays, to_tensor
 
 
@@ -46,8 +48,8 @@ def inpaint(
     image: Given,
     mask: Any,
     *,
-    prior: Model,
-    method: Method | None = None,
+    prior: Model | None = None,
+    method: FillMethod | None = None,
     steps: int | None = None,
     samples: int = 1,
     seed: int = 0,
@@ -68,19 +70,21 @@ def inpaint(
             in [0, 1].
         mask: array HxW or HxWx3(4) of bool, uint8, uint16 or float in [0, 1], PIL image, or tensor HxW, CxHxW or
             BxCxHxW; of the picture's size. True, or above `mask_threshold` (below 1) of its range, is a hole.
-        prior: the model, or its name or file, which is then loaded for this picture.
+        prior: the model, or its name or file, which is then loaded for this picture; None for a classical method.
         invert: the mask marks what is known.
         grow: pixels by which the holes are enlarged, as soft edges need.
-        method, steps, samples, seed, estimate, start: see `ConditionalSampling`.
+        method: `conditioned` or `pc`, see `ConditionalSampling`; or `telea`, `navier-stokes` or `biharmonic`, which
+            need no model and draw nothing, see `tasks.classical`.
+        steps, samples, seed, estimate, start: see `ConditionalSampling`.
         callback: called with the share of the work that is done; stops the work by returning False.
 
     Raises:
         InputError: a wrong picture, mask or setting.
         Cancelled: the callback stopped the work.
-        ScoreinvError: the model gave values that are not finite.
+        ScoreinvError: the model gave values that are not finite, or OpenCV is needed and cannot be loaded.
     """
-    sampling = ConditionalSampling(method, steps, start, samples, seed, estimate)
-    model = model_of(prior)
+    settings = FillSettings(method, steps, start, samples, seed, estimate)
+    fill = _filled_by(prior, settings)
     check_callback(callback)
     pictures, form = pictures_from_api(image)
     sizes = [picture.size for picture in pictures]
@@ -88,9 +92,19 @@ def inpaint(
     return restore_each(
         pictures,
         form,
-        lambda number, share: inpaint_picture(pictures[number], holes[number], model, sampling, share),
+        lambda number, share: fill(pictures[number], holes[number], share),
         callback,
     )
+
+
+def _filled_by(prior: Model | None, settings: FillSettings) -> Callable[[Picture, np.ndarray, TaskCallback], Restored]:
+    """What fills the holes of a picture; SettingError where the model does not go with the method."""
+    if (classical := settings.classical) is not None:
+        if prior is not None:
+            raise SettingError("prior", f"does not go with {classical}, which needs no model")
+        return lambda picture, hole, share: fill_classically(picture, hole, classical, share)
+    model, sampling = model_of(prior), settings.sampling
+    return lambda picture, hole, share: inpaint_picture(picture, hole, model, sampling, share)
 
 
 def inpaint_picture(
@@ -110,8 +124,8 @@ def inpaint_picture(
         check_conditional(prior)  # also where no region comes to ask it
     deep = resolved.method == "conditioned" and not resolved.is_posterior_mean
     regions = regions_to_fill(hole, window_side(resolved, prior), prior.stride, deep=deep)
-    grey = is_gray(picture.pixels[~hole][None], STRAY_CHROMA)
-    filling = _Filling(picture, hole.copy(), grey, prior, resolved)
+    gray = is_gray(picture.pixels[~hole][None], STRAY_CHROMA)
+    filling = _Filling(picture, hole.copy(), gray, prior, resolved)
     share = Share(callback, sum(region.hole.size for region in regions))
     for group in together(regions, PIXELS_AT_ONCE):
         share.begin(sum(region.hole.size for region in group))
@@ -124,15 +138,15 @@ class _Filling:
 
     Arguments:
         unknown: HxW bool, the pixels that are not filled yet; written to.
-        grey: fill with luma.
+        gray: fill with luma.
     """
 
     def __init__(
-        self, picture: Picture, unknown: np.ndarray, grey: bool, prior: ScorePrior, sampling: ResolvedSampling
+        self, picture: Picture, unknown: np.ndarray, gray: bool, prior: ScorePrior, sampling: ResolvedSampling
     ) -> None:
         self.picture = picture
         self.unknown = unknown
-        self.grey = grey
+        self.gray = gray
         self.prior = prior
         self.sampling = sampling
         self.fills: list[list[Fill]] = [[] for _ in range(sampling.samples)]
@@ -153,7 +167,7 @@ class _Filling:
             )
         for (sample, number), rgb in zip(rows, drawn, strict=True):
             region = group[number]
-            values = np.repeat(luma(rgb)[..., None], 3, axis=2) if self.grey else rgb
+            values = np.repeat(luma(rgb)[..., None], 3, axis=2) if self.gray else rgb
             self.fills[sample].append(Fill(region.box, region.hole, values))
         for region in group:
             crop(self.unknown, region.box)[region.hole] = False
@@ -184,7 +198,7 @@ class _Filling:
                 orientations=ALL,
                 needed=(observed == 0).any(0)[0],
             )
-            guess = values if sampling.method == "conditioned" else 0.5 + interpolate(values - 0.5, observed).mean
+            guess = values if sampling.method == "conditioned" else 0.5 + smooth_guess(values - 0.5, observed).mean
             drawn, nfe = draw(sampling, condition, prior, guess, noise(0), callback)
         self.nfe = max(self.nfe, nfe)
         return to_arrays(drawn)

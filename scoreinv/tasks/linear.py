@@ -26,7 +26,7 @@ from scoreinv.guidance.orientations import ALL
 from scoreinv.imaging.picture import Picture
 from scoreinv.memory import PIXELS_AT_ONCE
 from scoreinv.operators import LinearOperator, crop
-from scoreinv.options import DENOISING_STEPS, GREY_LEVELS
+from scoreinv.options import DENOISING_STEPS, GRAY_LEVELS
 from scoreinv.prior import Prior, PriorWrapper, ScorePrior
 from scoreinv.samplers import DDRM, HalfQuadratic, Multistep, NoiseStream, Sampler, State
 from scoreinv.sdes import as_time, broadcast, time_at
@@ -63,7 +63,7 @@ class Problem:
         operator: A.
         y: (1, 3, h, w), of pictures in [0, 1].
         noise_std: standard deviation of the noise in y, at least 0.
-        grey: whether the channels of y, and their noise, are the same: the picture is grey.
+        gray: whether the channels of y, and their noise, are the same: the picture is grey.
         guess: (1, 3, H, W) in [0, 1], smooth; some of its detail and noise is wrong. None: nothing is known.
         part: the part of the picture that is asked for; None: all of it.
     """
@@ -71,13 +71,13 @@ class Problem:
     operator: LinearOperator
     y: Tensor
     noise_std: float
-    grey: bool
+    gray: bool
     guess: Tensor | None = None
     part: Box | None = None
 
 
 @dataclass(frozen=True)
-class Job:
+class RestorationJob:
     """How one picture is restored.
 
     Attributes:
@@ -91,7 +91,7 @@ class Job:
     callback: TaskCallback | None = None
 
 
-def restore(problem: Problem, job: Job) -> Restored:
+def restore(problem: Problem, job: RestorationJob) -> Restored:
     """Samples, or an estimate of the mean, of the picture given the observation.
 
     Raises InputError where method, operator and noise do not go together, Cancelled when the callback stopped the work,
@@ -109,20 +109,20 @@ def restore(problem: Problem, job: Job) -> Restored:
         x0 = result.x0 if problem.part is None else crop(result.x0, problem.part)
         return x0, int(result.nfe[0])
 
-    return _gathered(draw, shape, problem.grey, replace(job, sampling=resolved))
+    return _gathered(draw, shape, problem.gray, replace(job, sampling=resolved))
 
 
-def denoise(y: Tensor, noise_std: float, job: Job, *, grey: bool = False) -> Restored:
+def denoise(y: Tensor, noise_std: float, job: RestorationJob, *, gray: bool = False) -> Restored:
     """The posterior mean of a picture with white noise, by one evaluation, or samples, by the reverse process.
 
     Args:
         y: (1, 3, H, W), of pictures in [0, 1].
         noise_std: standard deviation of its noise, in `noise_range`.
         job: the method of its sampling does not count. The mean takes an evaluation in each of its orientations.
-        grey: whether the channels of y, and their noise, are the same.
+        gray: whether the channels of y, and their noise, are the same.
     """
     prior, sampling = job.prior, job.sampling
-    time = _denoising_time(prior, white_level(noise_std, grey=grey))
+    time = _denoising_time(prior, white_level(noise_std, gray=gray))
     y = prior.to_model(y.to(prior.device))
     alpha, sigma = (broadcast(f(as_time(time)), y) for f in (prior.sde.alpha, prior.sde.sigma))
     tile = tile_side(prior) * (2 if sampling.is_direct_mean else 1)
@@ -136,7 +136,7 @@ def denoise(y: Tensor, noise_std: float, job: Job, *, grey: bool = False) -> Res
                 x0 = Tiled(averaged, tile, tile // 8, PIXELS_AT_ONCE).denoise(alpha * y, time)
                 return x0, sampling.orientations
         x = alpha * y.expand(len(noise), -1, -1, -1)
-        if grey:  # what white noise has besides, so that the state is one of the process
+        if gray:  # what white noise has besides, so that the state is one of the process
             z = noise.normal(x.shape)
             x = x + sigma * (z - z.mean(1, keepdim=True))
         tiled = Tiled(prior, tile, tile // 8, PIXELS_AT_ONCE)
@@ -144,16 +144,16 @@ def denoise(y: Tensor, noise_std: float, job: Job, *, grey: bool = False) -> Res
         result = sampler.sample(tiled, tuple(x.shape), noise=noise, callback=for_sampler(share), start=State(x, time))
         return result.x0, int(result.nfe[0])
 
-    return _gathered(draw, tuple(y.shape[1:]), grey, job)
+    return _gathered(draw, tuple(y.shape[1:]), gray, job)
 
 
-def white_level(noise_std: float, *, grey: bool) -> float:
+def white_level(noise_std: float, *, gray: bool) -> float:
     """The level of white noise in colours that hides as much as this noise, which for grey is the same in all channels.
 
     Noise that is the same in the channels has sqrt(3) times the standard deviation along the grey axis of colours, and
     none across.
     """
-    return noise_std * math.sqrt(3) if grey else noise_std
+    return noise_std * math.sqrt(3) if gray else noise_std
 
 
 def _denoising_time(prior: ScorePrior, noise_std: float) -> float:
@@ -161,15 +161,18 @@ def _denoising_time(prior: ScorePrior, noise_std: float) -> float:
     least, largest = noise_range(prior)
     if not least < noise_std < largest:
         raise InputError(
-            f"noise of {noise_std * GREY_LEVELS:.3g} grey levels of 255 is out of the model's range, from "
-            f"{least * GREY_LEVELS:.2g} to {largest * GREY_LEVELS:.4g}"
+            f"noise of {noise_std * GRAY_LEVELS:.3g} grey levels of 255 is out of the model's range, from "
+            f"{least * GRAY_LEVELS:.2g} to {largest * GRAY_LEVELS:.4g}"
         )
     time = start_time(prior, noise_std)
     return 1.0 if time is None else time
 
 
 def _gathered(
-    draw: Callable[[NoiseStream, TaskCallback], tuple[Tensor, int]], shape: tuple[int, ...], grey: bool, job: Job
+    draw: Callable[[NoiseStream, TaskCallback], tuple[Tensor, int]],
+    shape: tuple[int, ...],
+    gray: bool,
+    job: RestorationJob,
 ) -> Restored:
     """All samples, (C, H, W) each, as pictures, as many drawn at once as memory allows, with their mean and spread."""
     sampling = job.sampling
@@ -181,7 +184,7 @@ def _gathered(
         share.begin(count)
         noise = NoiseStream(sampling.seed, count, sampling.first + done, job.prior.device)
         x0, nfe = draw(noise, share)
-        for rgb in _colours(x0, grey, job.prior):
+        for rgb in _colours(x0, gray, job.prior):
             pictures.append(job.finish(rgb))
             if sampling.samples > 1:
                 running.add(rgb)
@@ -190,9 +193,9 @@ def _gathered(
     return Restored(image, pictures, running.std if several else None, nfe, sampling.method or "exact")
 
 
-def _colours(x0: Tensor, grey: bool, prior: ScorePrior) -> Iterator[np.ndarray]:
+def _colours(x0: Tensor, gray: bool, prior: ScorePrior) -> Iterator[np.ndarray]:
     x0 = prior.to_image(finite(x0))
-    yield from to_arrays(x0.mean(1, keepdim=True).expand_as(x0) if grey else x0)
+    yield from to_arrays(x0.mean(1, keepdim=True).expand_as(x0) if gray else x0)
 
 
 def _in_model_range(problem: Problem, prior: ScorePrior) -> Problem:
@@ -200,7 +203,7 @@ def _in_model_range(problem: Problem, prior: ScorePrior) -> Problem:
     low, high = prior.data_range
     y = problem.y.to(prior.device)
     black = problem.operator(torch.full_like(problem.operator.adjoint(y), low))
-    noise = white_level(problem.noise_std, grey=problem.grey) * (high - low)
+    noise = white_level(problem.noise_std, gray=problem.gray) * (high - low)
     return replace(problem, y=black + (high - low) * y, noise_std=noise)
 
 

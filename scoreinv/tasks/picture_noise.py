@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoreinv.colour import luma
+from scoreinv.colour_space import luma
 from scoreinv.imaging.picture import Picture
 from scoreinv.samplers import NoiseStream
 

@@ -1,11 +1,14 @@
-"""How a task reports its progress, and how a callback stops it."""
+"""How a task reports its progress, and how a callback stops it. Imports no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from scoreinv.errors import Cancelled
-from scoreinv.samplers import Progress
+
+if TYPE_CHECKING:
+    from scoreinv.samplers import Progress
 
 TaskCallback = Callable[[float], bool | None]
 """Called with the share of the work that is done, in (0, 1]; by returning False it stops the work with `Cancelled`."""

@@ -16,13 +16,13 @@ from torch import Tensor
 from scoreinv.checks import check_callback, check_number, shown
 from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging.arrays import Form, is_tensor, pictures_from_api
-from scoreinv.imaging.colour import STRAY_CHROMA
+from scoreinv.imaging.chroma import STRAY_CHROMA
 from scoreinv.imaging.enlarge import enlarged
 from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.operators import LinearOperator, downsampling, pad_observation, photographed, valid_blur
 from scoreinv.options import Downsampling, Estimate, RestorationMethod
 from scoreinv.prior import ScorePrior
-from scoreinv.tasks.linear import Job, Problem, denoise, restore, white_level
+from scoreinv.tasks.linear import Problem, RestorationJob, denoise, restore, white_level
 from scoreinv.tasks.models import Model, check_colour, model_of, noise_range
 from scoreinv.tasks.progress import TaskCallback
 from scoreinv.tasks.restoration_settings import RestorationSampling
@@ -82,11 +82,11 @@ def solve(
 
     def solved(number: int, share: TaskCallback) -> Restored:
         own = operator.rows(torch.tensor([number]))
-        values, grey = _three_channels(observations[number])
-        job = Job(model, sampling, partial(_as_picture, dtype=dtype, grey=grey), share)
+        values, gray = _three_channels(observations[number])
+        job = RestorationJob(model, sampling, partial(_as_picture, dtype=dtype, gray=gray), share)
         if operator.orthogonal and noise_std > 0 and method is None:
-            return denoise(own.adjoint(values), noise_std, job, grey=grey)
-        return restore(Problem(own, values, noise_std, grey), job)
+            return denoise(own.adjoint(values), noise_std, job, gray=gray)
+        return restore(Problem(own, values, noise_std, gray), job)
 
     return restore_each(observations, form, solved, callback)
 
@@ -105,13 +105,13 @@ def denoise_picture(
     """
     check_number("noise_std", noise_std, 0)
     check_colour(prior)
-    values, grey = _photograph(picture)
-    return denoise(values, noise_std, Job(prior, sampling, partial(_written, picture), callback), grey=grey)
+    values, gray = _photograph(picture)
+    return denoise(values, noise_std, RestorationJob(prior, sampling, partial(_written, picture), callback), gray=gray)
 
 
 def has_noise(picture: Picture, noise_std: float, prior: ScorePrior) -> bool:
     """Whether noise of this standard deviation is above the least that the model knows."""
-    return white_level(noise_std, grey=picture.is_gray(STRAY_CHROMA)) > noise_range(prior)[0]
+    return white_level(noise_std, gray=picture.is_gray(STRAY_CHROMA)) > noise_range(prior)[0]
 
 
 def unchanged(picture: Picture, sampling: RestorationSampling) -> Restored:
@@ -140,12 +140,12 @@ def upscale_picture(
     frame = enlarged(picture, factor)
     height, width = frame.size
     operator = downsampling(factor, height, width, kind)
-    values, grey = _photograph(picture)
+    values, gray = _photograph(picture)
     guess = F.interpolate(values, size=(height, width), mode="bicubic", align_corners=False)
     if noise_std == 0:
         guess = operator.replace(guess, values)
-    problem = Problem(operator, values, noise_std, grey, guess)
-    return restore(problem, Job(prior, sampling, partial(_written, frame), callback))
+    problem = Problem(operator, values, noise_std, gray, guess)
+    return restore(problem, RestorationJob(prior, sampling, partial(_written, frame), callback))
 
 
 def deblur_picture(
@@ -172,21 +172,21 @@ def deblur_picture(
         )
     blurring = torch.from_numpy(kernel)
     operator = valid_blur(blurring, *picture.size, _BLUR_ITERATIONS)
-    values, grey = _photograph(picture)
+    values, gray = _photograph(picture)
     y = pad_observation(values, blurring)
     part = photographed(blurring, *picture.size)
     top, left, height, width = part
     below, right = y.shape[-2] - top - height, y.shape[-1] - left - width
     guess = F.pad(values, (left, right, top, below), mode="replicate")
-    problem = Problem(operator, y, max(noise_std, LEAST_NOISE), grey, guess, part)
-    return restore(problem, Job(prior, sampling, partial(_written, picture), callback))
+    problem = Problem(operator, y, max(noise_std, LEAST_NOISE), gray, guess, part)
+    return restore(problem, RestorationJob(prior, sampling, partial(_written, picture), callback))
 
 
 def _photograph(picture: Picture) -> tuple[Tensor, bool]:
     """The colours as (1, 3, H, W) in [0, 1], and whether they are grey; those of a grey photograph are exactly so."""
-    grey = picture.is_gray(STRAY_CHROMA)
-    rgb = np.repeat(picture.luma()[..., None], 3, axis=2) if grey else picture.rgb()
-    return torch.from_numpy(rgb).permute(2, 0, 1)[None].contiguous(), grey
+    gray = picture.is_gray(STRAY_CHROMA)
+    rgb = np.repeat(picture.luma()[..., None], 3, axis=2) if gray else picture.rgb()
+    return torch.from_numpy(rgb).permute(2, 0, 1)[None].contiguous(), gray
 
 
 def _written(picture: Picture, rgb: np.ndarray) -> Picture:
@@ -218,7 +218,7 @@ def _observations(y: Any) -> tuple[list[Tensor], np.dtype, Form]:
     if pictures[0].has_alpha:
         raise InputError("an observation has 1 or 3 channels, and this one has alpha too: leave it out")
     rgb = pictures[0].rgb()
-    channels = rgb[..., :1] if pictures[0].is_grey_mode else rgb
+    channels = rgb[..., :1] if pictures[0].is_gray_mode else rgb
     return [torch.from_numpy(channels).permute(2, 0, 1)[None].contiguous()], pictures[0].pixels.dtype, form
 
 
@@ -244,6 +244,6 @@ def _three_channels(y: Tensor) -> tuple[Tensor, bool]:
     return (y.expand(-1, 3, -1, -1).contiguous(), True) if y.shape[1] == 1 else (y, False)
 
 
-def _as_picture(rgb: np.ndarray, *, dtype: np.dtype, grey: bool) -> Picture:
-    pixels = np.zeros(rgb.shape[:2] if grey else rgb.shape, dtype=dtype)
+def _as_picture(rgb: np.ndarray, *, dtype: np.dtype, gray: bool) -> Picture:
+    pixels = np.zeros(rgb.shape[:2] if gray else rgb.shape, dtype=dtype)
     return _written(Picture(pixels), rgb)

@@ -3,20 +3,50 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import get_args
+from typing import Annotated, get_args
 
-from scoreinv.checks import check_choice, check_whole
+from scoreinv.checks import check_choice
 from scoreinv.errors import SettingError
 from scoreinv.options import (
     FULL_STEPS,
     ORIENTATIONS,
     RESTORATION_STEPS,
-    SAMPLES,
     SEED,
     STEPS,
     Estimate,
     RestorationMethod,
+    SampleCount,
+    Setting,
+    Whole,
+    check_settings,
 )
+
+MethodOrNone = Annotated[
+    RestorationMethod | None,
+    Setting(
+        "dpir estimates the mean. These draw samples: diffpir (splitting), ddnm (projection), ddrm (spectral), pigdm, "
+        "dps and mmps (gradients), pc (constrained predictor-corrector, the paper's). (default: dpir for one mean, "
+        "else diffpir)",
+        advanced=True,
+    ),
+]
+StepsOrNone = Annotated[
+    int | None,
+    Setting(
+        f"Steps of the method. (default: dpir {RESTORATION_STEPS['dpir']}, diffpir {RESTORATION_STEPS['diffpir']})",
+        STEPS,
+        advanced=True,
+    ),
+]
+Orientations = Annotated[
+    int,
+    Setting(
+        "Flips and turns of the photo that the mean is averaged over: 1, 2, 4 or 8. More is a little closer to the "
+        "truth, and takes as many times as long.",
+        Whole(ORIENTATIONS[0], ORIENTATIONS[-1]),
+        advanced=True,
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -39,23 +69,18 @@ class RestorationSampling:
             the network each: 1, 2 (mirrored), 4 or 8 (turned by quarters too).
     """
 
-    method: RestorationMethod | None = None
-    steps: int | None = None
-    samples: int = 1
+    method: MethodOrNone = None
+    steps: StepsOrNone = None
+    samples: SampleCount = 1
     seed: int = 0
     estimate: Estimate = "sample"
     first: int = 0
-    orientations: int = 1
+    orientations: Orientations = 1
 
     def __post_init__(self) -> None:
-        if self.method is not None:
-            check_choice("method", self.method, get_args(RestorationMethod))
+        check_settings(self)
         check_choice("estimate", self.estimate, get_args(Estimate))
-        if self.steps is not None:
-            STEPS.check("steps", self.steps)
-        SAMPLES.check("samples", self.samples)
         SEED.check("seed", self.seed)
-        check_whole("orientations", self.orientations, 1, 8)
         if self.orientations not in ORIENTATIONS:
             raise SettingError("orientations", f"must be 1, 2, 4 or 8, not {self.orientations}")
         if self.orientations > 1 and not self.is_direct_mean:

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from scoreinv.imaging.arrays import Form
-from scoreinv.options import Method, RestorationMethod
+from scoreinv.options import FillMethod, RestorationMethod
 from scoreinv.tasks.progress import Share, TaskCallback
 
 PictureKind = TypeVar("PictureKind")
@@ -43,14 +43,14 @@ class Restored(Generic[PictureKind]):
         std: HxW, standard deviation of the samples at each pixel, root mean square over the channels, in [0, 1] units
             (of colorization at the working scale, interpolated, and at its temperature); None for one sample.
         nfe: evaluations of the network at each place for one sample.
-        method: how it was drawn; `exact` where there was only noise to remove.
+        method: how it was made; `exact` where there was only noise to remove.
     """
 
     image: PictureKind
     samples: list[PictureKind]
     std: Any
     nfe: int
-    method: Method | RestorationMethod | Literal["exact"]
+    method: FillMethod | RestorationMethod | Literal["exact"]
 
 
 Result = TypeVar("Result", bound=Restored[Any])

@@ -23,16 +23,18 @@ from scoreinv.options import (
     REPEATS,
     RTOL,
     SAMPLER_STEPS,
-    SAMPLES,
     SEED,
     SNR,
     STEPS,
+    ClassicalMethod,
     Corrector,
     Estimate,
+    FillMethod,
     GrayWeights,
     Method,
     Predictor,
     Probe,
+    SampleCount,
     Sampler,
     Setting,
     check_settings,
@@ -53,12 +55,8 @@ def _read_level(text: str) -> float:
 
 
 @dataclass(frozen=True)
-class ConditionalSampling:
-    """How a picture is drawn given what is known of it.
-
-    `conditioned` uses a multistep solver of the reverse SDE; `pc` is constrained predictor-corrector sampling (Song et
-    al. 2021, appendix I.2 and I.3), and 1000 steps of it are the paper's. Deep holes of `conditioned` are continued out
-    of the picture itself and take no steps (`tasks.deep_holes`).
+class _SampleSettings:
+    """What can be asked of a picture that is made given what is known of it; which methods there are, the tasks say.
 
     Attributes:
         start: the noise level is a standard deviation, for pictures in [0, 1]; `math.inf` is the SDE's prior.
@@ -71,14 +69,7 @@ class ConditionalSampling:
         first: number of the first sample: samples 3 and 4 are the first two of `first=3`.
     """
 
-    method: Annotated[
-        Method | None,
-        Setting(
-            "conditioned: a network given what is known; pc: constrained predictor-corrector, with any model. "
-            "(default: what the model was trained for)",
-            advanced=True,
-        ),
-    ] = None
+    method: str | None = None
     steps: Annotated[
         int | None,
         Setting(
@@ -99,7 +90,7 @@ class ConditionalSampling:
             advanced=True,
         ),
     ] = None
-    samples: Annotated[int, Setting("Draw this many: NAME.1.png, NAME.2.png, ...", SAMPLES)] = 1
+    samples: SampleCount = 1
     seed: int = 0
     estimate: Annotated[
         Estimate,
@@ -116,8 +107,10 @@ class ConditionalSampling:
         if self.start is not None:
             if not (isinstance(self.start, float) and self.start == math.inf):
                 check_positive("start", self.start)
-            if self.method == "conditioned":
-                raise SettingError("start", "does not go with conditioned: a starting level belongs to the method pc")
+            if self.method not in (None, "pc"):
+                raise SettingError(
+                    "start", f"does not go with {self.method}: a starting level belongs to the method pc"
+                )
         SEED.check("seed", self.seed)
         CORRECTOR_STEPS.check("corrector_steps", self.corrector_steps)
         SNR.check("snr", self.snr)
@@ -129,6 +122,22 @@ class ConditionalSampling:
     def results(self) -> int:
         """How many pictures are asked for: all samples, or the one mean."""
         return self.samples if self.estimate == "sample" else 1
+
+
+_METHODS = "conditioned: a network given what is known; pc: constrained predictor-corrector, with any model. "
+_DEFAULT = "(default: what the model was trained for)"
+
+
+@dataclass(frozen=True)
+class ConditionalSampling(_SampleSettings):
+    """How a picture is drawn given what is known of it.
+
+    `conditioned` uses a multistep solver of the reverse SDE; `pc` is constrained predictor-corrector sampling (Song et
+    al. 2021, appendix I.2 and I.3), and 1000 steps of it are the paper's. Deep holes of `conditioned` are continued out
+    of the picture itself and take no steps (`tasks.deep_holes`).
+    """
+
+    method: Annotated[Method | None, Setting(_METHODS + _DEFAULT, advanced=True)] = None
 
     def resolved(self, steps: dict[Method, int], *, conditional: bool) -> ResolvedSampling:
         """The same with method and steps decided, for a model that takes observations (`conditional`) or not.
@@ -161,6 +170,41 @@ class ResolvedSampling(ConditionalSampling):
 
 
 @dataclass(frozen=True)
+class FillSettings(_SampleSettings):
+    """How holes are filled: by samples of a model (`ConditionalSampling`), or by a classical method.
+
+    A classical method (`tasks.classical`) needs no model and draws nothing, so no other setting goes with it.
+    """
+
+    method: Annotated[
+        FillMethod | None,
+        Setting(
+            _METHODS + "Without a model, smooth, for small holes: biharmonic, the closest to the truth; telea and "
+            "navier-stokes, the fastest. " + _DEFAULT,
+            advanced=True,
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.classical is None:
+            return
+        for field in fields(self):
+            if field.name in ("steps", "samples", "estimate") and getattr(self, field.name) != field.default:
+                raise SettingError(field.name, f"does not go with {self.method}, which draws nothing")
+
+    @property
+    def classical(self) -> ClassicalMethod | None:
+        """The classical method that is asked for, if it is one."""
+        return next((method for method in get_args(ClassicalMethod) if method == self.method), None)
+
+    @property
+    def sampling(self) -> ConditionalSampling:
+        """How a model draws the fill; SettingError for a classical method."""
+        return ConditionalSampling(**{field.name: getattr(self, field.name) for field in fields(self)})
+
+
+@dataclass(frozen=True)
 class Colours:
     """How a grey picture is coloured.
 
@@ -171,14 +215,15 @@ class Colours:
             `conditioned` at the default temperature where no colours are given, which would stand out; else 1.
         temperature: factor of the deviation of the samples of `conditioned` from the posterior mean, at least 0: at 1
             they are samples of the posterior, at 0 its mean. None: `COLOUR_TEMPERATURE`.
-        remove_tint: make the lightest tone of a print or scan of one tint white; else its luma is kept.
+        whiten: of a print or scan of one tint, which always loses the tint: make the lightest tone white; else the
+            print's luma is kept.
     """
 
     gray_weights: GrayWeights = "rec601"
     keep_color: bool = False
     saturation: float | None = None
     temperature: float | None = None
-    remove_tint: bool = False
+    whiten: bool = False
 
     def __post_init__(self) -> None:
         check_choice("gray_weights", self.gray_weights, get_args(GrayWeights))
@@ -187,7 +232,7 @@ class Colours:
         if self.temperature is not None:
             check_number("temperature", self.temperature, 0)
         check_flag("keep_color", self.keep_color)
-        check_flag("remove_tint", self.remove_tint)
+        check_flag("whiten", self.whiten)
 
     def saturation_of(self, sampling: ResolvedSampling, *, hinted: bool) -> float:
         """The factor of the chroma that such sampling draws; hinted: some colours are given."""

@@ -1,1 +1,1 @@
-"""Training: objectives, pictures, loop, moving average, states. `scoreinv.training.loop.train` is the way in."""
+"""Training: objectives, pictures, loop, moving average, states. The way in is `training_loop.train`."""

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from scoreinv.colour import grey_weights
+from scoreinv.colour_space import luma_weights
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import SDE
@@ -177,7 +177,7 @@ class BatchSource:
             values["fine"] = torch.where(withheld[:, None, None, None], torch.nan, fine)
         if self.encoder_scale:
             seen = _reduced(pictures, self._drawn_scale // self.encoder_scale)
-            weights = torch.from_numpy(grey_weights(self.gray_weights)).float()
+            weights = torch.from_numpy(luma_weights(self.gray_weights)).float()
             low, high = self.data_range
             values["seen"] = (torch.einsum("c,bchw->bhw", weights, seen)[:, None] - low) / (high - low)
         return values

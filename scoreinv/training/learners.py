@@ -19,7 +19,7 @@ from scoreinv.training import draws
 from scoreinv.training.batches import Batch
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.features import KeptFeatures
-from scoreinv.training.grid import write_samples
+from scoreinv.training.sample_grid import write_samples
 
 Trained = TypeVar("Trained", bound=ScorePrior | NoiseClassifier)
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from scoreinv.imaging.colour import with_luma
+from scoreinv.imaging.chroma import with_luma
 from scoreinv.training.config import ObservationConfig
 
 FINE_WITHHELD = 0.05
@@ -50,8 +50,8 @@ def on_other_film(rgb: np.ndarray, gray_weights: str, generator: np.random.Gener
     sensitivity = generator.dirichlet((1.5, 2.0, 1.5)).astype(np.float32)
     gamma = np.float32(np.exp(generator.normal(0.0, 0.3)))
     black, white = np.float32(generator.uniform(0.0, 0.12)), np.float32(generator.uniform(0.88, 1.0))
-    grey = black + (white - black) * (rgb @ sensitivity) ** gamma
-    return with_luma(grey, rgb, gray_weights)
+    gray = black + (white - black) * (rgb @ sensitivity) ** gamma
+    return with_luma(gray, rgb, gray_weights)
 
 
 def draw_hole(side: int, generator: np.random.Generator) -> np.ndarray:

@@ -33,9 +33,9 @@ from scoreinv.training.distributed import World
 from scoreinv.training.ema import averaged
 from scoreinv.training.features import KeptFeatures
 from scoreinv.training.folder import RunFolder
+from scoreinv.training.json_lines import JsonLines
 from scoreinv.training.learners import ClassifierLearner, ScoreLearner, make_learner
 from scoreinv.training.meter import Meter
-from scoreinv.training.metrics import JsonLines
 from scoreinv.training.pictures import Pictures, load_pictures, split
 from scoreinv.training.progress import TrainCallback, TrainProgress, TrainResult
 from scoreinv.training.schedule import Schedule, learning_rate

@@ -7,7 +7,7 @@ from typing import Any
 
 from scoreinv.training.config import OptimizerConfig, TrainingConfig
 from scoreinv.training.distributed import World
-from scoreinv.training.metrics import JsonLines
+from scoreinv.training.json_lines import JsonLines
 
 _BLOCK = 20
 

@@ -27,7 +27,7 @@ from models import load_fast
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 import scoreinv
-from scoreinv.colour import luma
+from scoreinv.colour_space import luma
 from scoreinv.imaging.files import read_picture
 from scoreinv.imaging.picture import Picture
 from scoreinv.tasks.evaluation import frechet_distance
@@ -77,16 +77,16 @@ def main() -> None:
     prior, eye = load_fast(options.model), independent_eye()
     seen: dict[str, list[np.ndarray]] = {}
     rows: dict[str, list[np.ndarray]] = {}
-    greys, seconds, nfe = [], 0.0, 0
+    grays, seconds, nfe = [], 0.0, 0
     photos = photographs(options.folder, options.photos, options.side)
     for truth in photos:
-        grey = luma(truth)
-        flat = np.repeat(grey[..., None], 3, 2)
+        gray = luma(truth)
+        flat = np.repeat(gray[..., None], 3, 2)
         base = psnr(flat, truth)
-        greys.append((base, difference(flat, truth)))
+        grays.append((base, difference(flat, truth)))
         start = time.perf_counter()
         asked = {"method": options.method, "samples": options.samples, "temperature": options.temperature}
-        result = scoreinv.colorize(grey, prior=prior, **asked)
+        result = scoreinv.colorize(gray, prior=prior, **asked)
         seconds += time.perf_counter() - start
         nfe = result.nfe
         pictures = {
@@ -95,7 +95,7 @@ def main() -> None:
             f"best of {options.samples}": [max(result.samples, key=lambda picture: psnr(picture, truth))],
         }
         if result.method == "conditioned":
-            mean = scoreinv.colorize(grey, prior=prior, method="conditioned", estimate="mean")
+            mean = scoreinv.colorize(gray, prior=prior, method="conditioned", estimate="mean")
             pictures["posterior mean"] = [mean.image]
         for name, same in pictures.items():
             measured = [(psnr(p, truth) - base, difference(p, truth), colourfulness(p)) for p in same]
@@ -108,7 +108,7 @@ def main() -> None:
                 **{name: same[0] for name, same in pictures.items()},
             }.items():
                 seen.setdefault(name, []).append(eye.features(shown))
-    base, base_difference = np.mean(greys, axis=0)
+    base, base_difference = np.mean(grays, axis=0)
     print(f"{len(photos)} photographs, model {options.model}, {torch.get_num_threads()} threads")
     print(
         f"grey: {base:.2f} dB, CIEDE2000 {base_difference:.2f}; colourfulness of the truth "

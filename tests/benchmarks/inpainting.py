@@ -25,11 +25,11 @@ from models import load_fast
 from peers import deepinv_methods
 from scipy.ndimage import laplace
 from skimage.metrics import structural_similarity
-from skimage.restoration import inpaint_biharmonic
 
 import scoreinv
 from scoreinv.imaging.files import read_picture
-from scoreinv.imaging.opencv import load_opencv, telea
+from scoreinv.imaging.opencv import load_opencv
+from scoreinv.options import ClassicalMethod
 from scoreinv.prior import ScorePrior
 
 Method = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, int]]
@@ -65,25 +65,17 @@ def detail(estimate: np.ndarray, truth: np.ndarray, hole: np.ndarray) -> float:
 def classical() -> dict[str, Method]:
     """What people have installed, on damaged pictures in [0, 1] and their holes."""
 
-    def navier_stokes(damaged: np.ndarray, hole: np.ndarray) -> np.ndarray:
-        cv2 = load_opencv()
-        return cv2.inpaint(_levels(damaged), hole.astype(np.uint8), 3, cv2.INPAINT_NS) / np.float32(255)
-
-    def biharmonic(damaged: np.ndarray, hole: np.ndarray) -> np.ndarray:
-        filled = inpaint_biharmonic(damaged, hole, split_into_regions=True, channel_axis=-1)
-        return filled.clip(0, 1).astype(np.float32)
+    def by(method: ClassicalMethod) -> Method:
+        return lambda damaged, hole: (scoreinv.inpaint(damaged, hole, method=method).image, 0)
 
     def fsr(damaged: np.ndarray, hole: np.ndarray) -> np.ndarray:
         cv2 = load_opencv()
-        filled = _levels(damaged)
-        cv2.xphoto.inpaint(_levels(damaged), 255 * (~hole).astype(np.uint8), filled, cv2.xphoto.INPAINT_FSR_FAST)
+        levels = np.rint(255 * damaged).astype(np.uint8)
+        filled = levels.copy()
+        cv2.xphoto.inpaint(levels, 255 * (~hole).astype(np.uint8), filled, cv2.xphoto.INPAINT_FSR_FAST)
         return filled / np.float32(255)
 
-    methods = {
-        "Telea": lambda damaged, hole: (telea(_levels(damaged), hole) / np.float32(255), 0),
-        "Navier-Stokes": lambda damaged, hole: (navier_stokes(damaged, hole), 0),
-        "biharmonic": lambda damaged, hole: (biharmonic(damaged, hole), 0),
-    }
+    methods = {"Telea": by("telea"), "Navier-Stokes": by("navier-stokes"), "biharmonic": by("biharmonic")}
     if hasattr(load_opencv(), "xphoto"):  # opencv-contrib
         methods["FSR"] = lambda damaged, hole: (fsr(damaged, hole), 0)
     return methods
@@ -107,10 +99,6 @@ def guided(prior: ScorePrior, samples: int, pc_steps: int | None) -> dict[str, M
     methods["pc, sample"] = by(method="pc", steps=pc_steps)
     methods[f"pc, mean of {samples}"] = by(method="pc", estimate="mean", samples=samples, steps=pc_steps)
     return methods
-
-
-def _levels(picture: np.ndarray) -> np.ndarray:
-    return np.rint(255 * picture).astype(np.uint8)
 
 
 def main() -> None:

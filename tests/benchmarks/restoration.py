@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -42,9 +43,10 @@ from scoreinv.errors import InputError
 from scoreinv.imaging.files import read_picture
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators import Blur, downsampling, mask
+from scoreinv.options import RestorationMethod
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.restoration import deblur_picture, upscale_picture
-from scoreinv.tasks.restoration_settings import METHODS, RestorationSampling
+from scoreinv.tasks.restoration_settings import RestorationSampling
 
 Estimate = tuple[np.ndarray, int]
 """A restored picture HxWx3 in [0, 1], and the evaluations that it took."""
@@ -52,7 +54,7 @@ Run = Callable[[np.ndarray], Estimate]
 MARGIN = 16
 """Of the scene around the crops of blurred pictures."""
 LOST = 0.3
-SAMPLERS = [name for name in METHODS if name != "dpir"]
+SAMPLERS = [name for name in get_args(RestorationMethod) if name != "dpir"]
 
 
 @dataclass(frozen=True)

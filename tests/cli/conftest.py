@@ -14,6 +14,7 @@ from scoreinv.checkpoints.files import save_model
 from scoreinv.cli.main import main
 
 DRAWING = ("inpaint", "colorize", "sample", "interpolate")
+CLASSICAL = ("telea", "navier-stokes", "biharmonic")
 RESTORING = ("denoise", "upscale", "deblur")
 
 
@@ -35,10 +36,11 @@ def scoreinv(model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     def run(*arguments: str | Path) -> Outcome:
         words = [str(word) for word in arguments]
         given = {word.partition("=")[0] for word in words}
-        if words[0] in (*RESTORING, *DRAWING, "likelihood") and "--model" not in given:
+        modelled = words[0] in (*RESTORING, *DRAWING, "likelihood") and not set(CLASSICAL) & set(words)
+        if modelled and "--model" not in given:
             words += ["--model", str(model)]
         # With a tolerance the solver chooses its steps.
-        if words[0] in DRAWING and not {"--steps", "--rtol"} & given:
+        if modelled and words[0] in DRAWING and not {"--steps", "--rtol"} & given:
             words += ["--steps", "2"]
         monkeypatch.setattr(sys, "argv", ["scoreinv", *words])
         capsys.readouterr()

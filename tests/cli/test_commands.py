@@ -15,7 +15,7 @@ from PIL import Image
 from shell import photo_array, small_config, start_process, wait_for
 
 import scoreinv as library
-from scoreinv.colour import luma
+from scoreinv.colour_space import luma
 from scoreinv.imaging.files import read_picture, write_picture
 from scoreinv.imaging.picture import Picture
 from scoreinv.training.config import DataConfig, TrainingConfig
@@ -26,15 +26,15 @@ PARITY = Path(__file__).parents[1] / "data" / "parity"
 @pytest.mark.parametrize("weights", ["rec601", "average", "rec709"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_colorize_keeps_the_luma_to_the_grey_level(scoreinv, tmp_path, weights, dtype):
-    grey = photo_array(50, 70, channels=1, dtype=dtype)
-    write_picture(tmp_path / "gray.png", Picture(grey))
+    gray = photo_array(50, 70, channels=1, dtype=dtype)
+    write_picture(tmp_path / "gray.png", Picture(gray))
     outcome = scoreinv("colorize", "gray.png", "--gray-weights", weights, "--json")
     assert outcome.code == 0
     assert json.loads(outcome.out)["output"] == "gray_colorized.png"
     after = read_picture(tmp_path / "gray_colorized.png").pixels
     assert after.dtype == dtype
     assert after.shape == (50, 70, 3)
-    assert (np.rint(luma(after.astype(np.float64), weights)) == grey).all()
+    assert (np.rint(luma(after.astype(np.float64), weights)) == gray).all()
     assert (after.max(-1) != after.min(-1)).any()
 
 
@@ -325,7 +325,7 @@ def test_a_published_model_is_trained_on_all_pictures(scoreinv, monkeypatch, tmp
         runs.append(run)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("scoreinv.training.loop.train", train)
+    monkeypatch.setattr("scoreinv.training.training_loop.train", train)
     (tmp_path / "photos").mkdir()
     outcome = scoreinv("train", "--config", "vp/cifar10_ddpm", "--data", "photos", "--steps", 9)
     assert outcome.code == 130

@@ -13,7 +13,7 @@ from shell import hole_array, photo_array, small_config
 from scoreinv.checkpoints.files import read_prior_metadata
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.imaging.files import read_picture
-from scoreinv.imaging.heat import viridis
+from scoreinv.imaging.opencv import viridis
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.options import COLOUR_SATURATION, COLOUR_TEMPERATURE
 from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, TrainingConfig
@@ -80,15 +80,15 @@ def test_what_is_known_is_kept_and_the_method_told(scoreinv, conditional, photo,
 
 
 def test_colours_are_drawn_and_the_luma_kept(scoreinv, conditional, tmp_path):
-    grey = photo_array(channels=1)
-    Image.fromarray(grey).save(tmp_path / "grey.png")
+    gray = photo_array(channels=1)
+    Image.fromarray(gray).save(tmp_path / "grey.png")
     words = ["colorize", "grey.png", "--model", conditional, "--precision", "float32"]
     outcome = scoreinv(*words, "--samples", 2, "--json")
     assert outcome.code == 0, outcome.err
     assert json.loads(outcome.out)["method"] == "conditioned"
     pictures = [read_picture(tmp_path / f"grey_colorized.{i}.png").pixels for i in (1, 2)]
     for pixels in pictures:
-        assert (np.rint(pixels @ np.array([0.299, 0.587, 0.114])) == grey).all()
+        assert (np.rint(pixels @ np.array([0.299, 0.587, 0.114])) == gray).all()
     assert (pictures[0] != pictures[1]).any()
     again = {}
     for temperature in (COLOUR_TEMPERATURE, 1):
@@ -140,15 +140,15 @@ def test_hints_by_a_file(scoreinv, conditional, tmp_path):
 
 
 def test_a_damaged_grey_photo_is_filled_and_coloured(scoreinv, conditional, mask, tmp_path):
-    grey = photo_array(channels=1)
-    Image.fromarray(grey).save(tmp_path / "old.png")
+    gray = photo_array(channels=1)
+    Image.fromarray(gray).save(tmp_path / "old.png")
     words = ["inpaint", "old.png", "--mask", "mask.png", "--model", conditional, "--color-model", conditional]
     outcome = scoreinv(*words, "--colorize", "--samples", 2)
     assert outcome.code == 0, outcome.err
     first, second = (read_picture(tmp_path / f"old_inpainted.{i}.png").pixels for i in (1, 2))
     known = ~hole_array()
     for pixels in (first, second):
-        assert (np.rint(pixels @ np.array([0.299, 0.587, 0.114]))[known] == grey[known]).all()
+        assert (np.rint(pixels @ np.array([0.299, 0.587, 0.114]))[known] == gray[known]).all()
     assert (first[known] != second[known]).any()
     assert np.ptp(first.astype(int), axis=-1).max() > 2
 
@@ -185,15 +185,21 @@ def test_a_colour_model_without_colours(scoreinv, conditional, photo, mask):
 
 
 def test_a_sepia_print_is_said_to_be_one(scoreinv, conditional, tmp_path):
-    grey = photo_array(channels=1) / 255
-    sepia = np.array([0.15, 0.08, 0.03]) + grey[..., None] * np.array([0.8, 0.8, 0.7])
+    gray = photo_array(channels=1) / 255
+    sepia = np.array([0.15, 0.08, 0.03]) + gray[..., None] * np.array([0.8, 0.8, 0.7])
     Image.fromarray(np.rint(255 * sepia).astype(np.uint8)).save(tmp_path / "sepia.png")
     kept = scoreinv("colorize", "sepia.png", "--model", conditional)
     assert kept.code == 0
     assert "of one tint" in kept.err
-    removed = scoreinv("colorize", "sepia.png", "--model", conditional, "--tint", "remove", "--overwrite")
-    assert removed.code == 0
-    assert "tint" not in removed.err
+    results = {}
+    for tint in ("luma", "keep", "white", "remove"):  # two of them are old names
+        outcome = scoreinv("colorize", "sepia.png", "--model", conditional, "--tint", tint, "-o", f"{tint}.png")
+        assert outcome.code == 0
+        assert ("tint" in outcome.err) == (tint in ("luma", "keep"))
+        results[tint] = read_picture(tmp_path / f"{tint}.png").pixels
+    assert (results["luma"] == results["keep"]).all()
+    assert (results["white"] == results["remove"]).all()
+    assert results["white"].max() > results["luma"].max()
 
 
 def test_colours_of_a_filled_photo_as_they_are_asked_for(scoreinv, conditional, mask, tmp_path):

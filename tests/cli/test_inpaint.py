@@ -11,7 +11,7 @@ from PIL import Image
 from shell import hole_array, photo_array, start_process
 
 from scoreinv.imaging.files import read_picture, write_picture
-from scoreinv.imaging.heat import viridis
+from scoreinv.imaging.opencv import viridis
 from scoreinv.imaging.picture import Picture
 
 JSON_KEYS = ["input", "output", "outputs", "seconds", "nfe", "seed", "model", "method", "device", "precision"]

@@ -95,7 +95,8 @@ def test_a_batch_without_memory_for_it_is_refused_at_once(scoreinv, monkeypatch,
     run = small_training(small_config().sde, DataConfig())
     (tmp_path / "run.json").write_text(json.dumps(replace(run, batch_size=64).to_dict()))
     monkeypatch.setattr("scoreinv.memory.available_bytes", lambda: 10**9)
-    monkeypatch.setattr("scoreinv.training.loop.train", None)  # a run that begins would take all memory there is
+    # A run that begins would take all memory there is.
+    monkeypatch.setattr("scoreinv.training.training_loop.train", None)
     for words in (["--sde", "ve", "--batch-size", 100_000], ["--config", "run.json"]):
         refused = scoreinv("train", *words, "--out", "run")
         assert (refused.code, refused.err.count("\n")) == (2, 1)

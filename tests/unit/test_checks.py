@@ -103,7 +103,7 @@ WRONG_COLOURS = [
     *(("saturation", value) for value in (*NOT_NUMBERS, -1, math.inf) if value is not None),
     *(("temperature", value) for value in ("1", [1], math.nan, -1, math.inf)),
     *(("keep_color", value) for value in ("no", None, 1)),
-    *(("remove_tint", value) for value in ("no", None, 1)),
+    *(("whiten", value) for value in ("no", None, 1)),
 ]
 WRONG_SOLUTIONS = [
     *(wrong for wrong in WRONG if wrong[0] not in ("method", "start")),

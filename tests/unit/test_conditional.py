@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.checkpoints.files import load_model, save_model
 from scoreinv.checkpoints.memory import gradient_bytes
-from scoreinv.colour import colour_basis
+from scoreinv.colour_space import colour_basis
 from scoreinv.conditional.guess import Guess, block_means
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import Cancelled, CheckpointError, InputError
@@ -43,10 +43,10 @@ from scoreinv.training.config import (
     OptimizerConfig,
     TrainingConfig,
 )
-from scoreinv.training.loop import train
 from scoreinv.training.objectives import check, per_image_loss, per_image_loss_given
 from scoreinv.training.observations import draw_hole, draw_observed
 from scoreinv.training.presets import conditional_training
+from scoreinv.training.training_loop import train
 
 _NETWORK = replace(
     conditional_training(VE(), DataConfig()).model.network,
@@ -143,10 +143,10 @@ def test_nothing_observed_is_the_unconditional_prior() -> None:
 
 
 def test_the_guess_of_a_grey_pictures_colours_is_the_grey_picture() -> None:
-    prior, grey = conditional_prior(), draw((2, 1, 16, 16)).clamp(-1, 1).expand(-1, 3, -1, -1)
+    prior, shown = conditional_prior(), draw((2, 1, 16, 16)).clamp(-1, 1).expand(-1, 3, -1, -1)
     operator = gray("rec601", 16, 16)
-    condition = Conditioned(prior, operator, operator(grey))
-    torch.testing.assert_close(condition.smooth(), grey)
+    condition = Conditioned(prior, operator, operator(shown))
+    torch.testing.assert_close(condition.smooth(), shown)
     assert (condition.guess.variance[:, 0] == 0).all()
     assert (condition.guess.variance[:, 1:] > 0.02).all()
 
@@ -221,9 +221,9 @@ def test_samples_at_the_default_temperature_are_strengthened() -> None:
     assert factor(Colours(temperature=0.2)) == factor(Colours(), estimate="mean") == factor(Colours(), method="pc") == 1
     assert factor(Colours(), hinted=True) == 1
     assert factor(Colours(saturation=0.8)) == factor(Colours(saturation=0.8), estimate="mean") == 0.8
-    grey = np.full((16, 16), 0.5)
+    gray = np.full((16, 16), 0.5)
     default, same, plain = (
-        colorize(grey, prior=conditional_prior(), steps=3, saturation=value).image for value in (None, 1.3, 1.0)
+        colorize(gray, prior=conditional_prior(), steps=3, saturation=value).image for value in (None, 1.3, 1.0)
     )
     np.testing.assert_array_equal(default, same)
     assert abs(default - 0.5).mean() > abs(plain - 0.5).mean()

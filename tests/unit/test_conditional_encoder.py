@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.checkpoints.files import load_model, read_metadata
-from scoreinv.colour import luma
+from scoreinv.colour_space import luma
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import CheckpointError, InputError
@@ -27,11 +27,11 @@ from scoreinv.tasks.colorization import colorize
 from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import DataConfig, ObservationConfig, TrainingConfig
 from scoreinv.training.features import KeptFeatures, features_given
-from scoreinv.training.loop import train
 from scoreinv.training.objectives import per_image_loss_given
 from scoreinv.training.observations import on_other_film
 from scoreinv.training.pictures import load_pictures
 from scoreinv.training.presets import conditional_training
+from scoreinv.training.training_loop import train
 
 SHOWN = replace(
     conditional_training(VE(), DataConfig()).model.network,
@@ -71,7 +71,7 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def grey(height: int, width: int, seed: int = 0) -> Tensor:
+def gray_picture(height: int, width: int, seed: int = 0) -> Tensor:
     return torch.rand(1, 1, height, width, generator=torch.Generator().manual_seed(seed))
 
 
@@ -92,24 +92,25 @@ def training(folder: Path) -> TrainingConfig:
 def test_the_network_is_told_what_the_picture_shows(prior: ConditionalPrior) -> None:
     x = draw(1, 3, 16, 16)
     one, other, none = (
-        given(prior, 16, 16, shown).noise(x, 0.5) for shown in (grey(64, 64), grey(64, 64, seed=1), None)
+        given(prior, 16, 16, shown).noise(x, 0.5)
+        for shown in (gray_picture(64, 64), gray_picture(64, 64, seed=1), None)
     )
     assert not torch.allclose(one, other, atol=1e-3)
     assert not torch.allclose(one, none, atol=1e-3)
-    nothing = given(prior, 16, 16, grey(64, 64))
+    nothing = given(prior, 16, 16, gray_picture(64, 64))
     nothing.guess = replace(nothing.guess, features=tuple(torch.zeros_like(f) for f in nothing.guess.features))
     torch.testing.assert_close(nothing.noise(x, 0.5), none)
 
 
 def test_a_network_of_few_levels_takes_the_coarsest_maps() -> None:
     model = replace(CONFIG, network=replace(SHOWN, feature_channels=FEATURES[1:])).build()
-    maps = model.look(grey(64, 64))
+    maps = model.look(gray_picture(64, 64))
     assert [shown.shape for shown in maps] == [(1, FEATURES[1], 4, 4), (1, FEATURES[2], 2, 2)]
-    assert given(model, 16, 16, grey(64, 64)).noise(draw(1, 3, 16, 16), 0.5).isfinite().all()
+    assert given(model, 16, 16, gray_picture(64, 64)).noise(draw(1, 3, 16, 16), 0.5).isfinite().all()
 
 
 def test_windows_see_their_part_of_it(prior: ConditionalPrior) -> None:
-    whole = given(prior, 16, 32, grey(64, 128))
+    whole = given(prior, 16, 32, gray_picture(64, 128))
     windows = whole.windows([(0, 0, 16, 16), (0, 16, 16, 16)], 2)
     assert [f.shape for f in windows.guess.features] == [(4, FEATURES[0], 8, 8), (4, FEATURES[1], 4, 4), (4, 320, 2, 2)]
     for part, all_of_it in zip(windows.guess.features, whole.guess.features, strict=True):
@@ -122,7 +123,7 @@ def test_windows_see_their_part_of_it(prior: ConditionalPrior) -> None:
 
 
 def test_mirrored_pictures_show_the_same_mirrored(prior: ConditionalPrior) -> None:
-    condition = given(prior, 16, 16, grey(64, 64))
+    condition = given(prior, 16, 16, gray_picture(64, 64))
     x = draw(1, 3, 16, 16)
     upright = condition.noise(x, 0.5)
     turned = condition.guess.each(*[MIRRORED[1].turn] * 3)
@@ -137,7 +138,7 @@ def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ConditionalP
     observed = torch.zeros(2, 3, 16, 16, dtype=torch.bool)
     observed[:, 0] = True
     observed[1, 0, 3, 4] = False
-    shown = [features_given(observed, grey(64, 64, seed).expand(2, -1, -1, -1), prior.look) for seed in (0, 1)]
+    shown = [features_given(observed, gray_picture(64, 64, seed).expand(2, -1, -1, -1), prior.look) for seed in (0, 1)]
     first, second = (
         per_image_loss_given(objective, prior, x0, observed, NOT_REFINED, t, z, None, features) for features in shown
     )
@@ -155,7 +156,7 @@ def test_a_prior_is_trained_with_it_and_saved_without_the_encoder(photographs: P
     assert isinstance(again.encoder, Encoder)
     for name, value in trained.encoder.state_dict().items():
         assert torch.equal(value, before[name])
-    luma, x = grey(64, 64), draw(1, 3, 16, 16)
+    luma, x = gray_picture(64, 64), draw(1, 3, 16, 16)
     torch.testing.assert_close(*[given(model, 16, 16, luma).noise(x, 0.5) for model in (trained, again)])
     path = tmp_path / "run" / "model.safetensors"
     assert path.stat().st_size < 1e6  # the encoder has 19 MB
@@ -198,7 +199,7 @@ def test_crops_that_are_drawn_again_are_the_same_and_looked_at_once(
 
 def test_features_are_kept_as_they_were_until_the_crops_are_others(prior: ConditionalPrior, tmp_path: Path) -> None:
     shapes = prior.feature_shapes(64, 64)
-    seen = torch.cat([grey(64, 64, seed) for seed in range(3)])
+    seen = torch.cat([gray_picture(64, 64, seed) for seed in range(3)])
     fresh = prior.look(seen)
     assert [part.shape[1:] for part in fresh] == shapes
     kept = KeptFeatures(tmp_path, "one", shapes)
@@ -241,7 +242,7 @@ def test_a_model_without_an_encoder_says_so_nowhere(tmp_path: Path) -> None:
     model = config.build()
     assert model.encoder is None
     with pytest.raises(InputError, match="without an encoder"):
-        model.look(grey(64, 64))
+        model.look(gray_picture(64, 64))
 
 
 @pytest.mark.parametrize(
@@ -260,7 +261,7 @@ def test_network_and_encoder_belong_together(change: dict[str, object]) -> None:
 
 
 def test_colours_depend_on_what_the_picture_shows(prior: ConditionalPrior) -> None:
-    picture = grey(48, 70)[0, 0].numpy()
+    picture = gray_picture(48, 70)[0, 0].numpy()
     result = colorize(picture, prior=prior, steps=3)
     assert np.allclose(luma(result.image), picture, atol=1e-3)
     with torch.no_grad():
@@ -274,7 +275,7 @@ def test_colours_depend_on_what_the_picture_shows(prior: ConditionalPrior) -> No
 def test_the_encoder_is_run_once_a_picture(prior: ConditionalPrior) -> None:
     calls = []
     hook = prior.encoder.register_forward_hook(lambda module, inputs, output: calls.append(inputs[0].shape))
-    colorize(grey(48, 70)[0, 0].numpy(), prior=prior, steps=3, samples=2)
+    colorize(gray_picture(48, 70)[0, 0].numpy(), prior=prior, steps=3, samples=2)
     hook.remove()
     assert calls == [(1, 3, 64, 96)]
 
@@ -303,7 +304,7 @@ def luma_of(rgb: Tensor) -> Tensor:
 
 def test_another_film_changes_the_luma_and_keeps_the_tint() -> None:
     rgb = np.random.default_rng(0).uniform(0.4, 0.6, (8, 8, 3)).astype(np.float32)
-    grey_before, chroma = luma(rgb), rgb - luma(rgb)[..., None]
+    gray_before, chroma = luma(rgb), rgb - luma(rgb)[..., None]
     lumas = []
     for seed in range(40):
         found = on_other_film(rgb, "rec601", np.random.default_rng(seed))
@@ -315,4 +316,4 @@ def test_another_film_changes_the_luma_and_keeps_the_tint() -> None:
         assert ((factor > 0) & (factor < 1 + 1e-4)).all()
         np.testing.assert_allclose(after, factor[..., None] * chroma, atol=1e-5)
     assert np.std(lumas, axis=0).min() > 0.03
-    assert np.abs(np.mean(lumas, axis=0) - grey_before).max() < 0.1
+    assert np.abs(np.mean(lumas, axis=0) - gray_before).max() < 0.1

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.checkpoints.files import load_model, save_model
-from scoreinv.colour import luma
+from scoreinv.colour_space import luma
 from scoreinv.conditional.guess import block_means
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import CheckpointError, InputError
@@ -26,9 +26,9 @@ from scoreinv.sdes import VE
 from scoreinv.tasks.colorization import colorize
 from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import DataConfig, ObservationConfig, TrainingConfig
-from scoreinv.training.loop import train
 from scoreinv.training.pictures import Pictures
 from scoreinv.training.presets import conditional_training
+from scoreinv.training.training_loop import train
 
 READING = ResidualPreconditioning(luma_scale=2)
 NETWORK = replace(
@@ -67,8 +67,8 @@ def test_the_condition_has_the_details_and_their_strength() -> None:
     condition, seen = given(fine, block_means(fine)), []
     condition.prior.network.register_forward_hook(lambda module, inputs, output: seen.append(inputs[2]))
     condition.noise(picture(1, 16, 16, 1), 0.5)
-    grey = READING.rotate(fine)[0, 0].double().numpy()
-    blocks = np.stack([grey[i::2, j::2] for i in (0, 1) for j in (0, 1)])
+    gray = READING.rotate(fine)[0, 0].double().numpy()
+    blocks = np.stack([gray[i::2, j::2] for i in (0, 1) for j in (0, 1)])
     detail = blocks - blocks.mean(0)
     strength = np.sqrt(ndimage.uniform_filter((detail**2).mean(0), 9, mode="nearest") + 3e-4)
     expected = np.concatenate([detail / strength, np.log(strength)[None] + 2.5])
@@ -123,20 +123,20 @@ def test_windows_rows_and_turns_take_the_finer_luma_along() -> None:
 
 def test_pictures_that_are_too_small_are_not_enlarged() -> None:
     """Luma of 20 pixels for a model of 16 has no finer one: it is known exactly, and its texture is not invented."""
-    grey, seen = np.random.default_rng(0).uniform(0.3, 0.7, (20, 20)).astype(np.float32), []
+    gray, seen = np.random.default_rng(0).uniform(0.3, 0.7, (20, 20)).astype(np.float32), []
     model = prior()
     model.network.register_forward_hook(lambda module, inputs, output: seen.append(inputs[2]))
-    colorize(grey, prior=model, estimate="mean")
+    colorize(gray, prior=model, estimate="mean")
     assert (seen[0][:, 12:] == 0).all()
-    colorize(np.repeat(np.repeat(grey, 2, 0), 2, 1), prior=model, estimate="mean")
+    colorize(np.repeat(np.repeat(gray, 2, 0), 2, 1), prior=model, estimate="mean")
     assert (seen[-1][:, 12:] != 0).any()
 
 
 @pytest.mark.parametrize("size", [(9, 7), (16, 16), (64, 64), (33, 70)])
 def test_pictures_of_any_size_are_coloured(size: tuple[int, int]) -> None:
-    grey = np.random.default_rng(0).uniform(0.2, 0.8, size).astype(np.float32)
+    gray = np.random.default_rng(0).uniform(0.2, 0.8, size).astype(np.float32)
     for asked in ({"estimate": "mean"}, {"steps": 2, "samples": 3}, {"steps": 2, "method": "pc"}):
-        np.testing.assert_allclose(luma(colorize(grey, prior=prior(), **asked).image), grey, atol=1e-4)
+        np.testing.assert_allclose(luma(colorize(gray, prior=prior(), **asked).image), gray, atol=1e-4)
 
 
 def test_batches_hold_the_pictures_at_both_scales() -> None:

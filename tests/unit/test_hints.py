@@ -19,7 +19,7 @@ def prior():
     return gaussian_colour_prior(torch.full((3,), 0.5, dtype=torch.float64), covariance)
 
 
-def grey(height: int = 48, width: int = 64) -> np.ndarray:
+def gray(height: int = 48, width: int = 64) -> np.ndarray:
     ramp = np.linspace(0.3, 0.7, width)[None] + 0.1 * np.random.default_rng(0).random((height, width))
     return np.rint(255 * ramp).astype(np.uint8)
 
@@ -33,7 +33,7 @@ def hints(height: int = 48, width: int = 64) -> np.ndarray:
 
 
 def test_hints_are_the_colours_at_their_pixels_on_the_photos_luma() -> None:
-    photo, layer = grey(), hints()
+    photo, layer = gray(), hints()
     result = colorize(photo, prior=prior(), steps=4, hints=layer).image
     assert (np.rint(result @ np.array([0.299, 0.587, 0.114])) == photo).all()
     where = layer[..., 3] > 128
@@ -45,19 +45,19 @@ def test_hints_are_the_colours_at_their_pixels_on_the_photos_luma() -> None:
 
 
 def test_kept_colours_are_bit_identical_and_the_rest_is_drawn() -> None:
-    photo = np.repeat(grey()[..., None], 3, 2)
+    photo = np.repeat(gray()[..., None], 3, 2)
     photo[20:40, 10:30] = (photo[20:40, 10:30] * np.array([1.2, 0.9, 0.6])).astype(np.uint8)
     result = colorize(photo, prior=prior(), steps=4, keep_color=True).image
     assert (result[22:38, 12:28] == photo[22:38, 12:28]).all()
     assert (result[:, 40:] != photo[:, 40:]).any()
     replaced = colorize(photo, prior=prior(), steps=4).image
     assert (replaced[22:38, 12:28] != photo[22:38, 12:28]).any()
-    assert present_colours(Picture(grey())) is None
-    assert present_colours(Picture(np.repeat(grey()[..., None], 3, 2))) is None
+    assert present_colours(Picture(gray())) is None
+    assert present_colours(Picture(np.repeat(gray()[..., None], 3, 2))) is None
 
 
 def test_saturation_scales_the_chroma() -> None:
-    photo = grey()
+    photo = gray()
 
     def chroma(factor: float) -> np.ndarray:
         result = colorize(photo, prior=prior(), steps=4, saturation=factor).image.astype(float)
@@ -94,4 +94,4 @@ def test_layers_that_are_no_hints() -> None:
         with pytest.raises(InputError, match=said):
             hints_from_picture(Picture(pixels))
     with pytest.raises(InputError, match="64x48"):
-        colorize(grey(40, 64), prior=prior(), steps=2, hints=hints())
+        colorize(gray(40, 64), prior=prior(), steps=2, hints=hints())

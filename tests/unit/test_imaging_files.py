@@ -20,7 +20,7 @@ from scoreinv.imaging import files
 from scoreinv.imaging.files import Metadata, Picture, check_output, read_picture, write_picture
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-GREY_PROFILE = SRGB[:16] + b"GRAY" + SRGB[20:]
+GRAY_PROFILE = SRGB[:16] + b"GRAY" + SRGB[20:]
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="6" b="1"/></x:xmpmeta>'
 CHANNELS = {"L": (), "LA": (2,), "RGB": (3,), "RGBA": (4,)}
 
@@ -54,7 +54,7 @@ def exif_of(block: bytes) -> tuple[dict, dict]:
 @pytest.mark.parametrize("size", [(23, 37), (1, 1), (300, 1)])
 def test_lossless_formats_keep_every_sample_and_the_metadata(tmp_path, suffix, dtype, mode, size):
     pixels = samples(mode, dtype, *size)
-    icc = GREY_PROFILE if mode in ("L", "LA") else SRGB
+    icc = GRAY_PROFILE if mode in ("L", "LA") else SRGB
     path = tmp_path / f"picture{suffix}"
     write_picture(path, Picture(pixels, Metadata(icc, exif_block(), b"<x/>", (300.0, 150.0))))
     again = read_picture(path)
@@ -148,7 +148,7 @@ def test_webp_is_lossless_unless_asked(tmp_path, mode):
 def test_jpeg_keeps_mode_and_metadata(tmp_path, mode):
     ramp = np.add.outer(np.arange(32), np.arange(40)).astype(np.uint8) * 3
     pixels = ramp if mode == "L" else np.stack([ramp, ramp[::-1], 255 - ramp], axis=-1)
-    icc = GREY_PROFILE if mode == "L" else SRGB
+    icc = GRAY_PROFILE if mode == "L" else SRGB
     write_picture(tmp_path / "a.jpg", Picture(pixels, Metadata(icc, exif_block(), b"<x/>", (300.0, 300.0))))
     again = read_picture(tmp_path / "a.jpg")
     assert again.mode == mode
@@ -160,7 +160,7 @@ def test_jpeg_keeps_mode_and_metadata(tmp_path, mode):
 
 
 def test_a_profile_of_the_other_kind_is_not_written(tmp_path):
-    write_picture(tmp_path / "a.png", Picture(samples("RGB"), Metadata(icc=GREY_PROFILE)))
+    write_picture(tmp_path / "a.png", Picture(samples("RGB"), Metadata(icc=GRAY_PROFILE)))
     assert read_picture(tmp_path / "a.png").metadata.icc is None
 
 

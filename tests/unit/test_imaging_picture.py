@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
-from scoreinv import colour
+from scoreinv import colour_space
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Fill, Picture
@@ -60,9 +60,9 @@ def test_a_fill_changes_only_its_holes(mode, dtype):
     values = rgb[hole]
     written = filled.pixels[10:26, 4:24][hole].astype(np.float64) / given.peak
     half_level = 0.5 / given.peak if dtype != np.float32 else 0
-    if given.is_grey_mode:
-        grey = written if mode == "L" else written[:, 0]
-        assert_allclose(grey, np.clip(values @ [0.299, 0.587, 0.114], 0, 1), atol=half_level + 1e-6)
+    if given.is_gray_mode:
+        gray = written if mode == "L" else written[:, 0]
+        assert_allclose(gray, np.clip(values @ [0.299, 0.587, 0.114], 0, 1), atol=half_level + 1e-6)
     else:
         assert_allclose(written[:, :3], np.clip(values, 0, 1), atol=half_level + 1e-6)
     assert filled.metadata is given.metadata
@@ -92,26 +92,26 @@ def test_fills_of_several_boxes_and_bad_ones():
 
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("weights", colour.GREY_WEIGHTS)
+@pytest.mark.parametrize("weights", colour_space.GRAY_WEIGHTS)
 def test_colorized_keeps_the_luma_exactly_and_alpha(mode, dtype, weights):
     given = picture(mode, dtype, 300, 40)
     rgb = np.random.default_rng(1).random((300, 40, 3)).astype(np.float32)
     coloured = given.colorized(rgb, weights)
     assert coloured.mode == ("RGBA" if given.has_alpha else "RGB")
     assert coloured.pixels.dtype == dtype
-    levels = coloured.pixels[..., :3].astype(np.float64) @ colour.grey_weights(weights)
-    if given.is_grey_mode:
-        grey = given.pixels if mode == "L" else given.pixels[..., 0]
+    levels = coloured.pixels[..., :3].astype(np.float64) @ colour_space.luma_weights(weights)
+    if given.is_gray_mode:
+        gray = given.pixels if mode == "L" else given.pixels[..., 0]
         if dtype == np.float32:
-            assert_allclose(levels, grey, atol=1e-6)
+            assert_allclose(levels, gray, atol=1e-6)
         else:
-            assert_array_equal(np.rint(levels), grey)
+            assert_array_equal(np.rint(levels), gray)
     else:
-        own = given.pixels[..., :3].astype(np.float64) @ colour.grey_weights(weights)
+        own = given.pixels[..., :3].astype(np.float64) @ colour_space.luma_weights(weights)
         assert np.abs(levels - own).max() < (0.51 if dtype != np.float32 else 1e-6)
     if given.has_alpha:
         assert_array_equal(coloured.pixels[..., -1], given.pixels[..., -1])
-    assert coloured.metadata.icc == (None if given.is_grey_mode else b"profile")
+    assert coloured.metadata.icc == (None if given.is_gray_mode else b"profile")
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -119,18 +119,18 @@ def test_the_colours_of_a_photograph_come_back(dtype):
     """Grey made of colours, coloured with those colours: each channel within what rounding the grey allows."""
     rgb = np.random.default_rng(1).random((50, 60, 3)).astype(np.float32)
     peak = np.iinfo(dtype).max
-    grey = Picture(np.rint(colour.luma(rgb) * peak).astype(dtype))
-    error = np.abs(grey.colorized(rgb).pixels / peak - rgb).max()
+    gray = Picture(np.rint(colour_space.luma(rgb) * peak).astype(dtype))
+    error = np.abs(gray.colorized(rgb).pixels / peak - rgb).max()
     assert error < 2.5 / peak
 
 
 def test_with_chroma_is_exact_on_one_colour_and_keeps_the_luma():
-    grey = picture("L", np.uint8, 270, 333)
+    gray = picture("L", np.uint8, 270, 333)
     flat = np.broadcast_to(np.float32([0.5, 0.45, 0.6]), (7, 9, 3))
-    assert_array_equal(grey.with_chroma(flat).pixels, grey.colorized(np.broadcast_to(flat[0, 0], (270, 333, 3))).pixels)
+    assert_array_equal(gray.with_chroma(flat).pixels, gray.colorized(np.broadcast_to(flat[0, 0], (270, 333, 3))).pixels)
     noisy = np.random.default_rng(2).random((27, 33, 3))
-    levels = grey.with_chroma(noisy).pixels @ colour.grey_weights("rec601")
-    assert_array_equal(np.rint(levels), grey.pixels)
+    levels = gray.with_chroma(noisy).pixels @ colour_space.luma_weights("rec601")
+    assert_array_equal(np.rint(levels), gray.pixels)
 
 
 def test_with_chroma_follows_an_edge_of_the_luma():
@@ -138,11 +138,11 @@ def test_with_chroma_follows_an_edge_of_the_luma():
     rgb = np.zeros((96, 96, 3), np.float32)
     rgb[:, :45] = (0.5, 0.1, 0.1)
     rgb[:, 45:] = (0.6, 0.7, 1.0)
-    grey = Picture(np.rint(colour.luma(rgb) * 255).astype(np.uint8))
+    gray = Picture(np.rint(colour_space.luma(rgb) * 255).astype(np.uint8))
     low = Picture(rgb).resized_rgb(12, 12)
     plain = np.stack([np.asarray(Image.fromarray(low[..., c]).resize((96, 96), Image.BILINEAR)) for c in range(3)], -1)
-    joint = np.abs(grey.with_chroma(low).rgb() - rgb).mean()
-    assert joint < 0.7 * np.abs(grey.colorized(plain).rgb() - rgb).mean()
+    joint = np.abs(gray.with_chroma(low).rgb() - rgb).mean()
+    assert joint < 0.7 * np.abs(gray.colorized(plain).rgb() - rgb).mean()
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
@@ -164,26 +164,7 @@ def test_other_shapes_are_no_pictures(shape):
 
 def test_imaging_imports_neither_torch_nor_opencv():
     code = (
-        "import sys; from scoreinv.imaging import arrays, colour, files, masks, opencv, regions; "
+        "import sys; from scoreinv.imaging import arrays, chroma, files, masks, opencv, regions; "
         "sys.exit(any(name in sys.modules for name in ('torch', 'cv2', 'tifffile', 'skimage')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_a_missing_opencv_names_the_remedy(monkeypatch):
-    from scoreinv.imaging import opencv
-
-    monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(ScoreinvError, match=r"apt install libgl1.*opencv-python-headless"):
-        opencv.load_opencv()
-
-
-def test_telea_fills_a_flat_picture():
-    from scoreinv.imaging import opencv
-
-    pytest.importorskip("cv2", exc_type=ImportError)
-    flat = np.full((20, 20, 3), 90, np.uint8)
-    hole = np.zeros((20, 20), bool)
-    hole[5:9, 5:9] = True
-    filled = opencv.telea(np.where(hole[..., None], 0, flat).astype(np.uint8), hole)
-    assert_allclose(filled, flat, atol=3)  # OpenCV rounds its weights

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scoreinv.colour import luma
+from scoreinv.colour_space import luma
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import is_tinted, without_tint
 
@@ -15,10 +15,10 @@ def tones(height: int = 60, width: int = 90) -> np.ndarray:
     return np.clip(np.linspace(0.1, 0.95, width)[None] + 0.1 * rng.standard_normal((height, width)), 0, 1)
 
 
-def sepia(grey: np.ndarray) -> np.ndarray:
+def sepia(gray: np.ndarray) -> np.ndarray:
     """Dark brown over tan to a yellowish white."""
     dark, light = np.array([0.15, 0.08, 0.03]), np.array([0.98, 0.93, 0.8])
-    return dark + grey[..., None] * (light - dark)
+    return dark + gray[..., None] * (light - dark)
 
 
 def eight_bit(rgb: np.ndarray, noise: float = 0.0) -> Picture:
@@ -33,10 +33,10 @@ def test_prints_of_one_tint() -> None:
 
 
 def test_grey_and_coloured_pictures_are_none() -> None:
-    grey = np.repeat(tones()[..., None], 3, 2)
-    assert not is_tinted(eight_bit(grey))
+    gray = np.repeat(tones()[..., None], 3, 2)
+    assert not is_tinted(eight_bit(gray))
     assert not is_tinted(Picture(np.rint(255 * tones()).astype(np.uint8)))
-    coloured = grey.copy()
+    coloured = gray.copy()
     coloured[:, :45] *= (1.0, 0.8, 0.6)
     coloured[:, 45:] *= (0.7, 0.9, 1.0)
     coloured[20:40] *= (1.0, 0.7, 1.0)
@@ -50,9 +50,9 @@ def test_small_pictures(size: tuple[int, int]) -> None:
 
 def test_the_lightest_tone_becomes_white() -> None:
     picture = eight_bit(sepia(tones()))
-    grey = without_tint(picture)
-    assert grey.mode == "L"
-    old, new = luma(picture.rgb()), grey.luma()
+    gray = without_tint(picture)
+    assert gray.mode == "L"
+    old, new = luma(picture.rgb()), gray.luma()
     light = old >= np.quantile(old, 0.99)
     assert new[light].mean() > old[light].mean() + 0.02
     assert np.corrcoef(old.ravel(), new.ravel())[0, 1] > 0.999

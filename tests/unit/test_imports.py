@@ -28,7 +28,7 @@ ROOMS = (
     "networks",
     "sdes",
     "kernels",
-    "colour",
+    "colour_space",
     "boxes",
     "memory",
     "precision",
@@ -97,7 +97,7 @@ def test_the_core_is_closed() -> None:
 
 
 def test_pictures_need_no_core() -> None:
-    known = {"kernels", "colour", "boxes", "memory", "checks", "errors", "text"}
+    known = {"kernels", "colour_space", "boxes", "memory", "checks", "errors", "text"}
     assert {room(other) for name, other in arrows() if room(name) == "imaging"} <= known
 
 

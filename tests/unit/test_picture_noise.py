@@ -77,7 +77,7 @@ def test_colours_do_not_change_with_the_size_of_the_picture() -> None:
     prior = scoreinv.load("scene")
     seen = {}
     for side in (384, 768):
-        grey = Image.fromarray((255 * scene(5, 1536)).astype(np.uint8)).resize((side, side), Image.Resampling.BOX)
-        coloured = scoreinv.colorize(grey, prior=prior).image
+        gray = Image.fromarray((255 * scene(5, 1536)).astype(np.uint8)).resize((side, side), Image.Resampling.BOX)
+        coloured = scoreinv.colorize(gray, prior=prior).image
         seen[side] = rgb2lab(np.asarray(coloured.resize((384, 384), Image.Resampling.BOX)))
     assert deltaE_ciede2000(seen[384], seen[768]).mean() < 3

@@ -9,7 +9,7 @@ from analytic import gaussian_colour_prior
 from PIL import Image
 
 import scoreinv
-from scoreinv.colour import colour_basis, luma
+from scoreinv.colour_space import colour_basis, luma
 from scoreinv.errors import InputError
 from scoreinv.tasks.colorization import colorize, work_size
 
@@ -26,16 +26,16 @@ def prior(weights: str):
 @pytest.mark.parametrize("weights", ["rec601", "average", "rec709"])
 @pytest.mark.parametrize("start", [1.0, math.inf])
 def test_chroma_is_a_sample_of_the_conditional(weights, start):
-    grey = np.random.default_rng(1).uniform(0.35, 0.6, (16, 24)).astype(np.float32)
-    result = colorize(grey, prior=prior(weights), gray_weights=weights, samples=12, steps=40, start=start)
+    gray = np.random.default_rng(1).uniform(0.35, 0.6, (16, 24)).astype(np.float32)
+    result = colorize(gray, prior=prior(weights), gray_weights=weights, samples=12, steps=40, start=start)
     colours = np.stack(result.samples)
-    np.testing.assert_allclose(luma(colours, weights), np.broadcast_to(grey, colours.shape[:3]), atol=1e-5)
+    np.testing.assert_allclose(luma(colours, weights), np.broadcast_to(gray, colours.shape[:3]), atol=1e-5)
     chroma = colours @ colour_basis(weights)[1:].T
     expected = colour_basis(weights)[1:] @ MEAN.numpy()
     assert result.image.shape == (16, 24, 3)
     assert result.std.shape == (16, 24)
     # Raising chroma along the luma's edges smooths it, here over 5 x 5 pixels, but does not move its mean.
-    count = colours.shape[0] * grey.size / 25
+    count = colours.shape[0] * gray.size / 25
     for axis in (0, 1):
         assert abs(chroma[..., axis].mean() - expected[axis]) < 5 * SPREAD[1 + axis] / math.sqrt(count)
 
@@ -43,15 +43,15 @@ def test_chroma_is_a_sample_of_the_conditional(weights, start):
 def test_the_samples_of_a_pair_average_to_the_posterior_mean():
     """For Gaussian pictures every step is linear in the noise, so a pair's mean has none of it; one sample has."""
     basis = colour_basis("rec601")
-    grey = np.random.default_rng(3).uniform(0.35, 0.6, (16, 24)).astype(np.float32)
-    result = colorize(grey, prior=prior("rec601"), samples=4, steps=60)
+    gray = np.random.default_rng(3).uniform(0.35, 0.6, (16, 24)).astype(np.float32)
+    result = colorize(gray, prior=prior("rec601"), samples=4, steps=60)
     samples = np.stack(result.samples) @ basis[1:].T
     expected = basis[1:] @ MEAN.numpy()
     for pair in (samples[:2], samples[2:]):
         assert abs(pair.mean(0) - expected).max() < 0.1 * SPREAD[2]
     assert abs(samples[0] - expected).std(axis=(0, 1)).min() > 0.1 * SPREAD[2]
     assert abs(samples[0] - samples[2]).max() > 0.1 * SPREAD[2]
-    alone = colorize(grey, prior=prior("rec601"), steps=60)
+    alone = colorize(gray, prior=prior("rec601"), steps=60)
     np.testing.assert_allclose(alone.image, result.samples[0], atol=1e-5)
 
 
@@ -64,11 +64,11 @@ def test_the_spread_of_a_pair_takes_its_mean_for_known():
 
 
 def test_a_picture_has_one_noise_in_whatever_form_it_is_given():
-    grey = np.random.default_rng(4).integers(100, 160, (16, 24), dtype=np.uint8)
-    rgb = np.repeat(grey[..., None], 3, axis=2)
+    gray = np.random.default_rng(4).integers(100, 160, (16, 24), dtype=np.uint8)
+    rgb = np.repeat(gray[..., None], 3, axis=2)
     opaque = np.concatenate([rgb, np.full((16, 24, 1), 255, np.uint8)], axis=2)
-    single = grey.astype(np.float32) / 255
-    forms = [grey, rgb, opaque, grey.astype(np.uint16) * 257, single, single.astype(np.float64)]
+    single = gray.astype(np.float32) / 255
+    forms = [gray, rgb, opaque, gray.astype(np.uint16) * 257, single, single.astype(np.float64)]
     found = [np.asarray(colorize(form, prior=prior("rec601"), steps=3).image, np.float64)[..., :3] for form in forms]
     scales = [255, 255, 255, 65535, 1, 1]
     for image, scale in zip(found, scales, strict=True):
@@ -76,37 +76,37 @@ def test_a_picture_has_one_noise_in_whatever_form_it_is_given():
 
 
 def test_pictures_have_noise_of_their_own_together_and_alone():
-    greys = torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
-    together = colorize(greys, prior=prior("rec601"), steps=3).image
+    grays = torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    together = colorize(grays, prior=prior("rec601"), steps=3).image
     assert (together[0] - together[1]).abs().max() > 0.01
-    alone = colorize(greys[1:], prior=prior("rec601"), steps=3).image
+    alone = colorize(grays[1:], prior=prior("rec601"), steps=3).image
     torch.testing.assert_close(alone[0], together[1], atol=1e-5, rtol=0)
 
 
 def test_the_luma_is_kept_to_the_grey_level_and_the_mean_is_the_mean():
-    grey = np.random.default_rng(2).integers(0, 256, (100, 70), dtype=np.uint8)
-    result = colorize(grey, prior=prior("rec601"), steps=3, samples=2)
+    gray = np.random.default_rng(2).integers(0, 256, (100, 70), dtype=np.uint8)
+    result = colorize(gray, prior=prior("rec601"), steps=3, samples=2)
     for sample in result.samples:
-        assert (np.rint(luma(sample.astype(np.float64))) == grey).all()
+        assert (np.rint(luma(sample.astype(np.float64))) == gray).all()
     assert (result.samples[0] != result.samples[1]).any()
-    again = colorize(grey, prior=prior("rec601"), steps=3)
+    again = colorize(gray, prior=prior("rec601"), steps=3)
     assert abs(again.image.astype(int) - result.samples[0]).max() <= 1
-    mean = colorize(grey, prior=prior("rec601"), steps=3, samples=2, estimate="mean").image
-    assert (np.rint(luma(mean.astype(np.float64))) == grey).all()
+    mean = colorize(gray, prior=prior("rec601"), steps=3, samples=2, estimate="mean").image
+    assert (np.rint(luma(mean.astype(np.float64))) == gray).all()
 
 
 def test_each_picture_of_a_batch_has_its_hints():
-    grey = torch.full((2, 1, 16, 16), 0.5)
+    gray = torch.full((2, 1, 16, 16), 0.5)
     hints = torch.zeros(2, 4, 16, 16)
     hints[:, 3, 4:12, 4:12] = 1
     hints[0, 0], hints[1, 2] = 1.0, 1.0  # red and blue
-    red, blue = colorize(grey, prior=prior("rec601"), hints=hints, steps=2).image[:, :, 8, 8]
+    red, blue = colorize(gray, prior=prior("rec601"), hints=hints, steps=2).image[:, :, 8, 8]
     assert red[0] > red[2]
     assert blue[2] > blue[0]
-    both = colorize(grey, prior=prior("rec601"), hints=hints[:1], steps=2).image[:, :, 8, 8]
+    both = colorize(gray, prior=prior("rec601"), hints=hints[:1], steps=2).image[:, :, 8, 8]
     torch.testing.assert_close(both[0], both[1], atol=1e-5, rtol=0)
     with pytest.raises(InputError, match="2 hints for 1 pictures"):
-        colorize(grey[:1], prior=prior("rec601"), hints=hints, steps=2)
+        colorize(gray[:1], prior=prior("rec601"), hints=hints, steps=2)
 
 
 def test_a_negative_seed():
@@ -121,8 +121,8 @@ def test_a_temperature_of_constrained_sampling_or_none():
 
 
 def test_tensors_batch_and_alpha():
-    grey = torch.rand(2, 1, 20, 24, generator=torch.Generator().manual_seed(0))
-    result = colorize(grey, prior=prior("rec601"), steps=2)
+    gray = torch.rand(2, 1, 20, 24, generator=torch.Generator().manual_seed(0))
+    result = colorize(gray, prior=prior("rec601"), steps=2)
     assert result.image.shape == (2, 3, 20, 24)
     la = np.dstack([np.full((20, 20), 100, np.uint8)] * 3 + [np.arange(400, dtype=np.uint8).reshape(20, 20)])
     assert (colorize(la, prior=prior("rec601"), steps=2).image[..., 3] == la[..., 3]).all()
@@ -160,25 +160,25 @@ def test_a_strip_is_coloured_along_its_length():
 
 def test_what_a_picture_was_is_said_in_every_form():
     model = prior("rec601")
-    grey = np.random.default_rng(5).uniform(0.3, 0.6, (16, 24)).astype(np.float32)
-    sepia = (255 * grey[..., None] * np.array([1.0, 0.85, 0.65])).astype(np.uint8)
-    coloured = np.stack([grey, np.full_like(grey, 0.2), grey.T.reshape(16, 24)])
-    assert colorize(grey, prior=model, steps=2).found == "grey"
+    gray = np.random.default_rng(5).uniform(0.3, 0.6, (16, 24)).astype(np.float32)
+    sepia = (255 * gray[..., None] * np.array([1.0, 0.85, 0.65])).astype(np.uint8)
+    coloured = np.stack([gray, np.full_like(gray, 0.2), gray.T.reshape(16, 24)])
+    assert colorize(gray, prior=model, steps=2).found == "grey"
     assert colorize(Image.fromarray(sepia), prior=model, steps=2).found == "tinted"
     assert colorize(torch.from_numpy(coloured), prior=model, steps=2).found == "coloured"
-    batch = torch.from_numpy(np.stack([np.stack([grey] * 3), coloured]))
+    batch = torch.from_numpy(np.stack([np.stack([gray] * 3), coloured]))
     result = colorize(batch, prior=model, steps=2)
     assert result.found == ["grey", "coloured"]
     assert result.image.shape == batch.shape
 
 
 def test_grey_that_the_model_does_not_know_is_coloured_by_pc_with_a_warning(caplog):
-    grey, model = np.full((20, 20), 0.5, np.float32), scoreinv.load("scene")
-    found = colorize(grey, prior=model, gray_weights="average", steps=2)
+    gray, model = np.full((20, 20), 0.5, np.float32), scoreinv.load("scene")
+    found = colorize(gray, prior=model, gray_weights="average", steps=2)
     assert found.method == "pc"
     (record,) = caplog.records
     assert record.message == "gray_weights average: the model knows rec601 only, and the weaker method pc is taken"
     caplog.clear()
-    colorize(grey, prior=model, gray_weights="average", method="pc", steps=2)
-    colorize(grey, prior=model, gray_weights="average", start=0.5, steps=2)
+    colorize(gray, prior=model, gray_weights="average", method="pc", steps=2)
+    colorize(gray, prior=model, gray_weights="average", start=0.5, steps=2)
     assert not caplog.records

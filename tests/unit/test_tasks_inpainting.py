@@ -150,10 +150,10 @@ def test_masks_are_inverted_and_grown():
 
 def test_what_is_grey_is_filled_with_grey_whatever_the_mode():
     """Its luma, as a picture of mode L gets it; and paint in the hole does not count."""
-    grey = np.random.default_rng(0).integers(100, 150, (40, 56), dtype=np.uint8)
-    colour = np.repeat(grey[..., None], 3, axis=2)
+    gray = np.random.default_rng(0).integers(100, 150, (40, 56), dtype=np.uint8)
+    colour = np.repeat(gray[..., None], 3, axis=2)
     colour[hole()] = (255, 0, 0)
-    plain = inpaint(grey, hole(), prior=prior(), steps=3).image
+    plain = inpaint(gray, hole(), prior=prior(), steps=3).image
     filled = inpaint(colour, hole(), prior=prior(), steps=3).image
     np.testing.assert_array_equal(filled, np.repeat(plain[..., None], 3, axis=2))
     colour[0, 0] = (150, 100, 100)
@@ -165,8 +165,8 @@ def test_forms_in_and_out():
     mask, image = hole(), photo()
     array = (image * 255).astype(np.uint8)
     assert inpaint(array, mask, prior=prior(), steps=2).image.dtype == np.uint8
-    grey = inpaint(array[..., 0], mask, prior=prior(), steps=2).image
-    assert grey.shape == array.shape[:2]
+    gray = inpaint(array[..., 0], mask, prior=prior(), steps=2).image
+    assert gray.shape == array.shape[:2]
     pil = inpaint(Image.fromarray(array), Image.fromarray(mask), prior=prior(), steps=2)
     assert isinstance(pil.image, Image.Image)
     tensor = torch.from_numpy(image).permute(2, 0, 1).expand(2, 3, 40, 56)

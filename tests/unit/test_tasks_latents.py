@@ -82,8 +82,8 @@ def test_the_way_between_in_closed_form():
 
 def test_pictures_come_back_in_kind():
     a, b = pictures(4, 8, 3)
-    grey = scoreinv.interpolate(a[..., 0], b, 2, steps=4, prior=prior(VE())).images
-    assert grey[0].shape == (4, 8)
+    gray = scoreinv.interpolate(a[..., 0], b, 2, steps=4, prior=prior(VE())).images
+    assert gray[0].shape == (4, 8)
     images = scoreinv.interpolate(Image.fromarray(a), Image.fromarray(b), 2, steps=4, prior=prior(VE())).images
     assert [image.size for image in images] == [(8, 4)] * 2
     tensors = [torch.from_numpy(item).permute(2, 0, 1) / 255 for item in (a, b)]

@@ -33,7 +33,7 @@ def prior(**options):
     return gaussian_colour_prior(mean, torch.eye(3) * (STD * (high - low)) ** 2, **options)
 
 
-def grey_prior():
+def gray_prior():
     """Grey pictures nearly: the channels vary together."""
     axis = torch.ones(3) / math.sqrt(3)
     covariance = 3 * STD**2 * torch.outer(axis, axis) + 1e-8 * torch.eye(3)
@@ -91,10 +91,10 @@ def test_noise_of_grey_pictures_is_of_one_channel(mode):
     std = 0.05
     y = noisy(truth(channels=1), std)[..., 0].clip(0, 1)
     pixels = y if mode == "L" else np.repeat(y[..., None], 3, axis=2)
-    result = denoise_picture(Picture(pixels), std, grey_prior(), MEAN_OF_ONE).image.pixels
+    result = denoise_picture(Picture(pixels), std, gray_prior(), MEAN_OF_ONE).image.pixels
     expected = shrunk(y, std)
     np.testing.assert_allclose(result if mode == "L" else result[..., 1], expected, atol=1e-4)
-    sample = denoise_picture(Picture(pixels), std, grey_prior(), RestorationSampling(steps=25)).image.pixels
+    sample = denoise_picture(Picture(pixels), std, gray_prior(), RestorationSampling(steps=25)).image.pixels
     deviation = (sample if mode == "L" else sample[..., 0]) - expected
     assert deviation.std() == pytest.approx(STD * std / math.hypot(STD, std), rel=0.1)
     if mode == "RGB":
@@ -105,7 +105,7 @@ def test_sampling_of_grey_pictures_begins_at_a_state_of_the_process():
     """Their noise is of the grey axis; what white noise has besides is added."""
     std, states = 0.05, []
     y = noisy(truth(60, 60, channels=1), std)[..., 0].clip(0, 1)
-    model = grey_prior()
+    model = gray_prior()
     read = model.preconditioning.noise
 
     def seen(network, x, t, sde, data_range):
@@ -337,8 +337,8 @@ def test_forms_in_and_out():
     batch = scoreinv.solve(operator, tensor, **known | {"samples": 2, "estimate": "sample"})
     assert (batch.image.shape, batch.image.dtype) == ((2, 3, HEIGHT, WIDTH), torch.float64)
     assert batch.std.shape == (2, 1, HEIGHT, WIDTH)
-    grey = scoreinv.solve(operator, y[..., 0], **known).image
-    assert grey.shape == (HEIGHT, WIDTH)
+    gray = scoreinv.solve(operator, y[..., 0], **known).image
+    assert gray.shape == (HEIGHT, WIDTH)
     small = downsampling(2, HEIGHT, WIDTH)
     larger = scoreinv.solve(small, apply(small, truth()), prior=prior(), estimate="mean")
     assert larger.image.shape == (HEIGHT, WIDTH, 3)

@@ -27,8 +27,8 @@ from scoreinv.errors import InputError
 from scoreinv.networks.ncsnpp import NCSNpp
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.folder import claimed
-from scoreinv.training.loop import train
 from scoreinv.training.progress import TrainProgress
+from scoreinv.training.training_loop import train
 
 Files = dict[str, bytes]
 

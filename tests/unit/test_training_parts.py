@@ -18,7 +18,7 @@ from scoreinv.sdes import VP
 from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig
 from scoreinv.training.distributed import World
 from scoreinv.training.ema import averaged
-from scoreinv.training.metrics import JsonLines
+from scoreinv.training.json_lines import JsonLines
 from scoreinv.training.presets import paper_training, small_training
 from scoreinv.training.schedule import Schedule, learning_rate
 

@@ -31,10 +31,10 @@ from scoreinv.training import state as state_module
 from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import ObjectiveConfig, OptimizerConfig, TrainingConfig, read_config
 from scoreinv.training.interrupts import deferred_interrupts
-from scoreinv.training.loop import train
 from scoreinv.training.pictures import load_pictures, split
 from scoreinv.training.progress import TrainProgress
 from scoreinv.training.run import Run
+from scoreinv.training.training_loop import train
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ _SCRIPT = """
 import json, sys, torch
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.interrupts import deferred_interrupts
-from scoreinv.training.loop import train
+from scoreinv.training.training_loop import train
 torch.set_num_threads(int(sys.argv[3]))
 with open(sys.argv[1]) as file:
     config = TrainingConfig.from_dict(json.load(file))

@@ -21,8 +21,8 @@ from scoreinv.sdes import VE
 from scoreinv.training import draws
 from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig
-from scoreinv.training.loop import train
 from scoreinv.training.pictures import load_pictures
+from scoreinv.training.training_loop import train
 
 STEPS = 3
 

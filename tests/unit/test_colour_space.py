@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from scoreinv.colour import GREY_WEIGHTS, colour_basis, grey_weights, luma
+from scoreinv.colour_space import GRAY_WEIGHTS, colour_basis, luma, luma_weights
 from scoreinv.errors import InputError
 
 
-@pytest.mark.parametrize("name", GREY_WEIGHTS)
+@pytest.mark.parametrize("name", GRAY_WEIGHTS)
 def test_basis_is_orthonormal_with_the_grey_direction_first(name):
     basis = colour_basis(name)
-    weights = grey_weights(name)
+    weights = luma_weights(name)
     assert basis.dtype == np.float64
     assert weights.sum() == pytest.approx(1, abs=1e-15)
     assert_allclose(basis @ basis.T, np.eye(3), atol=1e-15)
@@ -25,10 +25,10 @@ def test_basis_is_orthonormal_with_the_grey_direction_first(name):
 
 def test_unknown_weights_are_named():
     with pytest.raises(InputError, match=r"bt2020.*rec601, average, rec709"):
-        grey_weights("bt2020")
+        luma_weights("bt2020")
 
 
 def test_grey_colours_have_their_own_luma():
     values = np.linspace(0, 1, 256, dtype=np.float32)
-    for name in GREY_WEIGHTS:
+    for name in GRAY_WEIGHTS:
         assert_allclose(luma(np.stack([values] * 3, axis=-1), name), values, atol=1e-7)

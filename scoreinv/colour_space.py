@@ -12,7 +12,7 @@ import numpy as np
 
 from scoreinv.errors import InputError
 
-GREY_WEIGHTS: dict[str, tuple[float, float, float]] = {
+GRAY_WEIGHTS: dict[str, tuple[float, float, float]] = {
     "rec601": (0.299, 0.587, 0.114),
     "average": (1 / 3, 1 / 3, 1 / 3),
     "rec709": (0.2126, 0.7152, 0.0722),
@@ -20,12 +20,12 @@ GREY_WEIGHTS: dict[str, tuple[float, float, float]] = {
 """Weights of R, G and B in the luma; each sums to 1 and none has a channel heavier than green."""
 
 
-def grey_weights(name: str) -> np.ndarray:
+def luma_weights(name: str) -> np.ndarray:
     """The weights called `name` as float64 (3,); `InputError` for an unknown name."""
     try:
-        return np.array(GREY_WEIGHTS[name], dtype=np.float64)
+        return np.array(GRAY_WEIGHTS[name], dtype=np.float64)
     except KeyError:
-        raise InputError(f"unknown grey weights {name!r}: choose {', '.join(GREY_WEIGHTS)}") from None
+        raise InputError(f"unknown grey weights {name!r}: choose {', '.join(GRAY_WEIGHTS)}") from None
 
 
 def colour_basis(name: str = "rec601") -> np.ndarray:
@@ -34,16 +34,16 @@ def colour_basis(name: str = "rec601") -> np.ndarray:
     Row 1 is the (red - blue) direction made orthogonal to row 0, row 2 their cross product: no sign or order is left
     to a decomposition, so the basis is the same everywhere.
     """
-    grey = grey_weights(name)
-    grey /= np.linalg.norm(grey)
+    gray = luma_weights(name)
+    gray /= np.linalg.norm(gray)
     second = np.array([1.0, 0.0, -1.0])
-    second -= (second @ grey) * grey
+    second -= (second @ gray) * gray
     second /= np.linalg.norm(second)
-    return np.stack([grey, second, np.cross(grey, second)])
+    return np.stack([gray, second, np.cross(gray, second)])
 
 
 def luma(rgb: np.ndarray, name: str = "rec601") -> np.ndarray:
     """w.rgb over the last axis, in the array's own float type: (..., 3) to (...)."""
-    weights = grey_weights(name).astype(rgb.dtype)
+    weights = luma_weights(name).astype(rgb.dtype)
     # three scaled planes, not a matrix product: equal channels must give that very value up to rounding, in any order
     return rgb[..., 0] * weights[0] + rgb[..., 1] * weights[1] + rgb[..., 2] * weights[2]

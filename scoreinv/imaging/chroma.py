@@ -1,4 +1,4 @@
-"""Grey pictures, and chroma joined to a photograph's own luma (`scoreinv.colour`)."""
+"""Grey pictures, and chroma joined to a photograph's own luma (`scoreinv.colour_space`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from scoreinv.colour import grey_weights, luma
+from scoreinv.colour_space import luma, luma_weights
 
 STRAY_CHROMA = 0.02
 """Difference of the channels, as a fraction of the range, that a grey picture may have: JPEG leaves some."""
@@ -30,27 +30,27 @@ def is_gray(pixels: np.ndarray, tolerance: float = 0.0) -> bool:
     return True
 
 
-def with_luma(grey: np.ndarray, rgb: np.ndarray, name: str = "rec601") -> np.ndarray:
+def with_luma(gray: np.ndarray, rgb: np.ndarray, name: str = "rec601") -> np.ndarray:
     """The chroma of `rgb` on the luma `grey`, in gamut with the luma kept.
 
     `out = grey + s (rgb - w.rgb)` with the largest s in [0, 1] that keeps every channel in [0, 1]: a colour that does
     not fit moves towards grey, since clipping its channels would change its luma.
 
     Args:
-        grey: (...) float in [0, 1].
+        gray: (...) float in [0, 1].
         rgb: (..., 3) float, any range.
     """
     chroma = rgb - luma(rgb, name)[..., None]
-    coloured = grey[..., None] + chroma
+    coloured = gray[..., None] + chroma
     red, green, blue = np.moveaxis(coloured, -1, 0)
     fits = (np.minimum(np.minimum(red, green), blue) >= 0) & (np.maximum(np.maximum(red, green), blue) <= 1)
     if not fits.all():  # few pixels of a photograph do not, and what follows is the slow part
         beyond = ~fits
-        coloured[beyond] = _towards_grey(grey[beyond][:, None], chroma[beyond])
+        coloured[beyond] = _towards_gray(gray[beyond][:, None], chroma[beyond])
     return coloured
 
 
-def _towards_grey(level: np.ndarray, chroma: np.ndarray) -> np.ndarray:
+def _towards_gray(level: np.ndarray, chroma: np.ndarray) -> np.ndarray:
     """(N, 3) colours of luma `level` (N, 1), with as much of the chroma (N, 3) as fits."""
     room = np.where(chroma > 0, 1 - level, level)
     size = np.abs(chroma)
@@ -60,7 +60,7 @@ def _towards_grey(level: np.ndarray, chroma: np.ndarray) -> np.ndarray:
 
 
 def quantize_keeping_luma(
-    grey_levels: np.ndarray, rgb: np.ndarray, dtype: np.dtype, name: str = "rec601"
+    gray_levels: np.ndarray, rgb: np.ndarray, dtype: np.dtype, name: str = "rec601"
 ) -> np.ndarray:
     """Round colours to integers so that their luma still rounds to the grey level that they were made from.
 
@@ -69,15 +69,15 @@ def quantize_keeping_luma(
     the channels apart could be off by up to half a level and so land on the next one.
 
     Args:
-        grey_levels: (...) luma in levels of `dtype` (0 to 255 or 65535).
+        gray_levels: (...) luma in levels of `dtype` (0 to 255 or 65535).
         rgb: (..., 3) float in [0, 1] of that luma, as `with_luma` returns.
         dtype: uint8 or uint16.
     """
-    weights = grey_weights(name)
+    weights = luma_weights(name)
     peak = np.iinfo(dtype).max
     red = np.rint(rgb[..., 0] * peak)
     blue = np.rint(rgb[..., 2] * peak)
-    green = np.rint((grey_levels - weights[0] * red - weights[2] * blue) / weights[1])
+    green = np.rint((gray_levels - weights[0] * red - weights[2] * blue) / weights[1])
     return np.clip(np.stack([red, green, blue], axis=-1), 0, peak).astype(dtype)
 
 

@@ -1,0 +1,101 @@
+"""FFDNet: a denoiser for pictures of any size, whose published weights serve at every noise level.
+
+FFDNet (Zhang, Zuo & Zhang 2018, "FFDNet: Toward a fast and flexible solution for CNN based image denoising") is a stack
+of convolutions at half the resolution, told the noise level by a map beside the picture, which returns the clean
+picture. It sees 62 pixels, and was made for noise of up to 75 grey levels. Beyond that it is shown a picture of weaker
+contrast, which is a picture, too:
+
+    D(x, s) = stack(c x, c s) / c / (1 + (s / 17)^2),        c = min(1, limit / s)
+
+Under the strongest noise the stack knows nothing, and the last factor shrinks its estimate towards the mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scoreinv.checks import within
+from scoreinv.networks.base import Network
+from scoreinv.networks.layers import Layers, conv
+
+PATCH = 2
+"""Pixels of a side that are channels of one place."""
+LAST_KNOWN = 17.0
+"""Noise level at which half of the estimate is best kept, measured on 96x96 crops of photographs."""
+
+
+@dataclass(frozen=True)
+class FFDNetConfig:
+    """Options of the network.
+
+    Attributes:
+        channels: of the picture.
+        width: features of each convolution.
+        layers: convolutions.
+        noise_limit: the largest noise level that the stack is shown, of pictures on [-1, 1].
+    """
+
+    channels: int = 3
+    width: int = 96
+    layers: int = 12
+    noise_limit: float = 150 / 255
+
+    stride: ClassVar[int] = PATCH
+    condition_channels: ClassVar[int] = 0
+    feature_channels: ClassVar[tuple[int, ...]] = ()
+
+    def __post_init__(self) -> None:
+        within("channels", self.channels, 1, 64)
+        within("width", self.width, 1, 8192)
+        within("layers", self.layers, 3, 256)
+        within("noise_limit", self.noise_limit, 1e-3, 1e6)
+
+    def build(self) -> FFDNet:
+        return FFDNet(self)
+
+
+class FFDNet(Network):
+    """Pictures (B, C, H, W) centred on [-1, 1], and their noise levels (B,), to the clean pictures (B, C, H, W)."""
+
+    config: FFDNetConfig
+
+    def __init__(self, config: FFDNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.channels = config.channels
+        self.stride = config.stride
+        features = config.channels * PATCH**2
+        self.conv_in = conv(features + 1, config.width, 3)
+        self.middle = Layers(conv(config.width, config.width, 3) for _ in range(config.layers - 2))
+        self.conv_out = conv(config.width, features, 3)
+
+    def forward(self, x: Tensor, label: Tensor, condition: Tensor | None = None) -> Tensor:
+        level = label[:, None, None, None].to(x.dtype)
+        shrunk = (self.config.noise_limit / level).clamp_max(1)
+        kept = 1 / (1 + (level / LAST_KNOWN).square())
+        return kept / shrunk * self.stack(shrunk * x, shrunk * level)
+
+    def stack(self, x: Tensor, level: Tensor) -> Tensor:
+        """The published network: pictures (B, C, H, W) and noise levels (B, 1, 1, 1) to clean pictures."""
+        autocast = torch.is_autocast_enabled(x.device.type)
+        precision = torch.get_autocast_dtype(x.device.type) if autocast else self.middle[0].weight.dtype
+        # Its weights are for pictures on [0, 1]. Autocasting leaves the first and last layers alone.
+        with torch.autocast(x.device.type, enabled=False):
+            picture = F.pixel_unshuffle((x + 1) / 2, PATCH)
+            map_of_level = (level / 2).expand(-1, 1, *picture.shape[2:])
+            h = F.relu(self.conv_in(torch.cat((picture, map_of_level), 1).to(self.conv_in.weight.dtype)))
+        h = h.to(precision)
+        for convolution in self.middle:
+            h = F.relu(convolution(h))
+        with torch.autocast(x.device.type, enabled=False):
+            h = self.conv_out(h.to(self.conv_out.weight.dtype)).to(x.dtype)
+        return 2 * F.pixel_shuffle(h, PATCH) - 1
+
+    def exact_parts(self) -> list[nn.Module]:
+        """The first and last convolutions."""
+        return [self.conv_in, self.conv_out]

@@ -1,0 +1,111 @@
+"""`scoreinv inpaint --method telea|navier-stokes|biharmonic` as a user runs it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import CLASSICAL
+from PIL import Image
+from shell import hole_array, photo_array
+
+from scoreinv.imaging.files import read_picture, write_picture
+from scoreinv.imaging.picture import Picture
+
+
+@pytest.fixture(autouse=True)
+def _opencv() -> None:
+    pytest.importorskip("cv2", exc_type=ImportError)
+
+
+@pytest.mark.parametrize("method", CLASSICAL)
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_known_pixels_and_alpha_are_bit_identical(scoreinv, mask, tmp_path, method, channels, dtype):
+    before = photo_array(channels=channels, dtype=dtype)
+    write_picture(tmp_path / "photo.png", Picture(before))
+    outcome = scoreinv("inpaint", "photo.png", "--mask", "mask.png", "--method", method)
+    assert (outcome.code, outcome.out) == (0, "")
+    after = read_picture(tmp_path / "photo_inpainted.png").pixels
+    assert (after.dtype, after.shape) == (before.dtype, before.shape)
+    hole = hole_array()
+    assert (after[~hole] == before[~hole]).all()
+    if channels in (2, 4):
+        assert (after[..., -1] == before[..., -1]).all()
+    assert (after[hole] != before[hole]).any()
+
+
+def test_json(scoreinv, photo, mask):
+    outcome = scoreinv("inpaint", "photo.png", "--mask", "mask.png", "--method", "telea", "--json")
+    record = json.loads(outcome.out)
+    assert (record["output"], record["outputs"]) == ("photo_inpainted.png", ["photo_inpainted.png"])
+    assert (record["nfe"], record["model"], record["method"]) == (0, None, "telea")
+    assert (record["device"], record["precision"]) == ("cpu", None)
+
+
+def test_a_folder(scoreinv, photo, mask, tmp_path):
+    (tmp_path / "scans").mkdir()
+    for name in ("a.png", "b.png"):
+        Image.fromarray(photo_array()).save(tmp_path / "scans" / name)
+    assert scoreinv("inpaint", "scans", "--mask", "mask.png", "--method", "biharmonic").code == 0
+    with (tmp_path / "scans_inpainted" / "manifest.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["method"], row["model"], row["model_sha256"]) for row in rows] == [("biharmonic", "", "")] * 2
+
+
+@pytest.mark.parametrize("method", CLASSICAL)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--samples", "2"],
+        ["--steps", "10"],
+        ["--estimate", "mean"],
+        ["--start", "1"],
+        ["--start", "prior"],
+        ["--model", "photo"],
+        ["--uncertainty", "u.png"],
+        ["--colorize"],
+    ],
+)
+def test_what_belongs_to_a_model_is_refused(scoreinv, photo, mask, tmp_path, method, words):
+    outcome = scoreinv("inpaint", "photo.png", "--mask", "mask.png", "--method", method, *words)
+    assert outcome.code == 2
+    assert outcome.err.startswith(f"scoreinv: error: {words[0]} does not go with ")
+    assert method in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert not (tmp_path / "photo_inpainted.png").exists()
+
+
+def test_torch_is_not_loaded(photo, mask, tmp_path):
+    code = (
+        "import sys; from scoreinv.cli.main import main; sys.argv = ['scoreinv', 'inpaint', 'photo.png', '--mask', "
+        "'mask.png', '--method', 'biharmonic']; main(); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--method", "telea"],
+        ["--method", "navier-stokes"],
+        ["--samples", "2", "--uncertainty", "u.png", "--model", "missing.safetensors"],
+    ],
+)
+def test_without_libgl_the_remedy_is_named_before_the_work(scoreinv, photo, mask, tmp_path, monkeypatch, words):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    outcome = scoreinv("inpaint", "photo.png", "--mask", "mask.png", *words)
+    assert outcome.code == 1
+    assert outcome.err.startswith("scoreinv: error: OpenCV cannot be loaded")
+    assert "apt install libgl1" in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert not list(tmp_path.glob("photo_inpainted*"))
+
+
+def test_biharmonic_needs_no_opencv(scoreinv, photo, mask, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    assert scoreinv("inpaint", "photo.png", "--mask", "mask.png", "--method", "biharmonic").code == 0

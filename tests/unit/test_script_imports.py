@@ -1,0 +1,24 @@
+"""Benchmarks and examples are not run by the tests: what they import from the package must be there."""
+
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = sorted([*(ROOT / "tests" / "benchmarks").glob("*.py"), *(ROOT / "examples").glob("*.py")])
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_what_a_script_imports_is_there(script: Path) -> None:
+    for statement in ast.walk(ast.parse(script.read_text())):
+        if isinstance(statement, ast.ImportFrom) and (statement.module or "").partition(".")[0] == "scoreinv":
+            module = importlib.import_module(statement.module)
+            for name in statement.names:
+                if not hasattr(module, name.name):
+                    importlib.import_module(f"{statement.module}.{name.name}")
+        if isinstance(statement, ast.Import):
+            for name in statement.names:
+                if name.name.partition(".")[0] == "scoreinv":
+                    importlib.import_module(name.name)
