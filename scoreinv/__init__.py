@@ -26,14 +26,18 @@ if TYPE_CHECKING:
     from scoreinv.checkpoints.catalogue import load as load
     from scoreinv.checkpoints.catalogue import load_classifier as load_classifier
     from scoreinv.checkpoints.files import save as save
+    from scoreinv.likelihood import Likelihood as Likelihood
     from scoreinv.likelihood import bits_per_dim as bits_per_dim
     from scoreinv.likelihood import decode as decode
     from scoreinv.likelihood import encode as encode
+    from scoreinv.tasks.colorization import Colorized as Colorized
     from scoreinv.tasks.colorization import colorize as colorize
     from scoreinv.tasks.generation import generate as generate
     from scoreinv.tasks.inpainting import inpaint as inpaint
     from scoreinv.tasks.latents import interpolate as interpolate
     from scoreinv.tasks.restoration import solve as solve
+    from scoreinv.tasks.results import Drawn as Drawn
+    from scoreinv.tasks.results import Restored as Restored
 
 _HOMES = {
     "load": "scoreinv.checkpoints.catalogue",
@@ -47,6 +51,10 @@ _HOMES = {
     "solve": "scoreinv.tasks.restoration",
     "encode": "scoreinv.likelihood",
     "decode": "scoreinv.likelihood",
+    "Restored": "scoreinv.tasks.results",
+    "Colorized": "scoreinv.tasks.colorization",
+    "Drawn": "scoreinv.tasks.results",
+    "Likelihood": "scoreinv.likelihood",
 }
 
 _ROOMS = ("guidance", "operators", "samplers", "sdes")

@@ -119,12 +119,14 @@ class Setting:
         range: of a number.
         metavar: what stands for its value in the help of the command line.
         read: makes the value of the text on the command line, where that is not a plain number or word.
+        advanced: it is for scripts and researchers, and told apart from what everybody needs.
     """
 
     words: str
     range: Whole | Number | None = None
     metavar: str | None = None
     read: Callable[[str], Any] | None = None
+    advanced: bool = False
 
 
 SampleCount = Annotated[int, Setting("Draw this many: NAME.1.png, NAME.2.png, ...", SAMPLES)]

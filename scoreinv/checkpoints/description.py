@@ -18,6 +18,8 @@ from scoreinv.networks.base import NetworkConfig
 from scoreinv.networks.convnet import ConvNetConfig
 from scoreinv.networks.wide_resnet import WideResNetConfig
 
+BUNDLED_SOURCE = "trained for scoreinv, on the pictures that its card names"
+
 
 @dataclass(frozen=True)
 class ModelDescription:
@@ -30,6 +32,7 @@ class ModelDescription:
         config: all that builds it.
         licence: of the weights.
         source: where it is from.
+        card: the page that tells its data, licence and limits; None where there is none.
         figures: what is reported of it.
         file: where it lies; None for a published one.
         sha256: of its weights; None for a published one.
@@ -43,6 +46,7 @@ class ModelDescription:
     licence: str
     source: str
     figures: dict[str, float]
+    card: Path | None = None
     file: Path | None = None
     sha256: str | None = None
     notes: dict[str, Any] | None = None
@@ -93,7 +97,8 @@ def _describe_located(name: str) -> ModelDescription:
         parameters=count_parameters(config.network),
         config=config,
         licence="Apache-2.0" if bundled else str(notes.get("licence", "unknown")),
-        source=str(path.parent / "README.md") if bundled else str(notes.get("source", "unknown")),
+        source=BUNDLED_SOURCE if bundled else str(notes.get("source", "unknown")),
+        card=path.parent / "README.md" if bundled else None,
         figures={key: value for key, value in notes.items() if key.endswith("_loss")},
         file=path,
         sha256=sha256(path),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections import Counter
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from scoreinv.cli.command import Settings
 from scoreinv.cli.failures import describe
 from scoreinv.cli.manifest import NAME, Manifest
-from scoreinv.cli.messages import emit, notice, warn
-from scoreinv.cli.outputs import STREAM, Job, Plan, check_outputs, check_source, output_folders
+from scoreinv.cli.messages import emit, notice, rehearse, warn
+from scoreinv.cli.outputs import STREAM, Job, Plan, check_outputs, check_source, output_folders, refuse_existing
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import Maker
 from scoreinv.cli.streams import say, say_traceback
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from scoreinv.tasks.results import Restored
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 BY_ANOTHER = "done by another"
 """What is said of a picture whose results another process has written meanwhile."""
@@ -85,6 +87,8 @@ def run(plan: Plan, work: Work[T], session: Maker, second: Maker | None = None) 
     """
     if session.settings.json and any(job.output == STREAM for job in plan.jobs):
         raise InputError("the picture and --json both want stdout: name a file by -o")
+    if session.settings.dry_run:
+        return _rehearse(plan, work, [session] if second is None else [session, second])
     with output_folders(plan.folders):
         ledger = Ledger(session.settings, plan.batch, None if plan.folder is None else Manifest(plan.folder))
         sessions = [session] if second is None else [session, second]
@@ -92,6 +96,34 @@ def run(plan: Plan, work: Work[T], session: Maker, second: Maker | None = None) 
             title = f"[{number}/{len(plan.jobs)}] {job.source}" if plan.batch else job.source
             _Doing(job, title, work, sessions, ledger).do()
         return ledger.close(plan)
+
+
+def _rehearse(plan: Plan, work: Work[T], sessions: list[Maker]) -> int:
+    """Check the models and all inputs, and say what would become of each; returns the exit status."""
+    settings = sessions[0].settings
+    for session in sessions:
+        session.check()
+    failed = 0
+    for job in plan.jobs:
+        why = work.left_out(job)
+        outputs = job.outputs(work.files)
+        if plan.batch and not settings.overwrite:
+            outputs = [output for output in outputs if not os.path.exists(output)]  # noqa: PTH110 - no errors
+            why = why or (None if outputs else "exists already")
+        try:
+            if why is None:
+                check_source(job.source)
+                refuse_existing(outputs, overwrite=settings.overwrite)
+                work.read(job)
+        except Exception as error:
+            failed += failure(job.source, error, settings, batch=plan.batch)
+            continue
+        if why is None:
+            said = f"{job.source}: would be written to {', '.join(outputs)}"
+            rehearse(settings, {"input": job.source, "outputs": outputs}, said)
+        else:
+            rehearse(settings, {"input": job.source, "skipped": why}, f"{job.source}: would be skipped, {why}")
+    return 1 if failed else 0
 
 
 @dataclass(frozen=True)
@@ -150,6 +182,7 @@ class _Doing(Generic[T]):
         started = time.monotonic()
         with ProgressBar(self.title, quiet=self.ledger.settings.quiet) as bar:
             report = self.work.compute(item, bar)
+        _log.info("%s: by %s, %d evaluations of the network for a sample", self.job.source, report.method, report.nfe)
         written, there = self._write(report, missing)
         if there is not None and not (written and self.ledger.batch):
             self.ledger.there_already(self.job, self.work.files, there)

@@ -10,8 +10,9 @@ import typer
 from scoreinv.cli.batch import Report, Work, run
 from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import warn
-from scoreinv.cli.options import FrameOption, ModelOption, ResultOptions
+from scoreinv.cli.options import FrameOption, RestorerOption, ResultOptions
 from scoreinv.cli.outputs import STREAM, Job, check_file
+from scoreinv.cli.pages import ADVANCED
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session, check_samples
 from scoreinv.errors import InputError
@@ -22,21 +23,18 @@ if TYPE_CHECKING:
     from scoreinv.imaging.hints import KnownColours
     from scoreinv.imaging.picture import Picture
 
+EXAMPLES = """
+  scoreinv colorize gray.jpg                            # writes gray_colorized.png
+  scoreinv colorize gray.jpg --hints hints.png          # with strokes of the colours you want
+"""
 Tint = Literal["luma", "white", "keep", "remove"]
 """What becomes of a picture of one tint, such as a sepia print; the last two are old names of the first."""
 
 
 @dataclass(frozen=True)
-class ColourOptions:
-    """How photos are coloured; see `tasks.settings.Colours`."""
+class DrawnColours:
+    """The colours that are wanted, and how strong the drawn ones are."""
 
-    gray_weights: Annotated[
-        GrayWeights,
-        typer.Option(
-            "--gray-weights",
-            help="How the grey was made of red, green and blue. The method is pc where the model knows others.",
-        ),
-    ] = "rec601"
     hints: Annotated[
         str | None,
         typer.Option(
@@ -45,17 +43,6 @@ class ColourOptions:
             help="A picture of the photo's size, transparent but for strokes of the colours wanted there.",
         ),
     ] = None
-    keep_color: Annotated[
-        bool, typer.Option("--keep-color", help="Leave what has colour already as it is, and let it guide the rest.")
-    ] = False
-    tint: Annotated[
-        Tint,
-        typer.Option(
-            "--tint",
-            help="A print of one tint (sepia) loses the tint. luma: its luma is kept; white: its lightest tone becomes "
-            "white. (keep and remove are old names of these)",
-        ),
-    ] = "luma"
     saturation: Annotated[
         float | None,
         typer.Option(
@@ -75,8 +62,50 @@ class ColourOptions:
             max=2,
             help="Only for conditioned: 1 draws samples of all that is possible; less brings them nearer to the "
             f"average, paler and with fewer odd patches. (default: {COLOUR_TEMPERATURE:g})",
+            rich_help_panel=ADVANCED,
         ),
     ] = None
+
+    def check(self, sampling: ConditionalSampling) -> None:
+        """Raise InputError for hints that are no file, or a temperature that such sampling has not."""
+        if sampling.method == "pc" or sampling.start is not None:
+            wanted = Colours(temperature=self.temperature)
+            wanted.check_with(sampling.resolved(COLOUR_STEPS, conditional=False))
+        if self.hints == STREAM:
+            raise InputError("--hints -: name a file; stdin is for the photo")
+        if self.hints is not None:
+            check_file(self.hints, "--hints")
+
+    def read(self, size: tuple[int, int]) -> KnownColours | None:
+        """The hints for a photo of a size (height, width)."""
+        from scoreinv.imaging.hints import read_hints
+
+        return None if self.hints is None else read_hints(self.hints, size)
+
+
+@dataclass(frozen=True)
+class ColourOptions(DrawnColours):
+    """How photos are coloured; see `tasks.settings.Colours`."""
+
+    keep_color: Annotated[
+        bool, typer.Option("--keep-color", help="Leave what has colour already as it is, and let it guide the rest.")
+    ] = False
+    tint: Annotated[
+        Tint,
+        typer.Option(
+            "--tint",
+            help="A print of one tint (sepia) loses the tint. luma: its luma is kept; white: its lightest tone becomes "
+            "white. (keep and remove are old names of these)",
+        ),
+    ] = "luma"
+    gray_weights: Annotated[
+        GrayWeights,
+        typer.Option(
+            "--gray-weights",
+            help="How the grey was made of red, green and blue. The method is pc where the model knows others.",
+            rich_help_panel=ADVANCED,
+        ),
+    ] = "rec601"
 
     def colours(self) -> Colours:
         """The settings of the task."""
@@ -90,30 +119,25 @@ def colorize(
     ],
     *,
     results: ResultOptions,
-    model: ModelOption = "scene",
+    model: RestorerOption = "scene",
     sampling: ConditionalSampling,
     colouring: ColourOptions,
     frame: FrameOption = None,
     settings: Settings,
 ) -> None:
     """Colour grey photos; their luma, and so all detail, is kept to the grey level."""
-    colours, hints = colouring.colours(), colouring.hints
-    if sampling.method == "pc" or sampling.start is not None:
-        colours.check_with(sampling.resolved(COLOUR_STEPS, conditional=False))
-    everything = results.plan(photos, "_colorized", sampling.results, {"the hints": hints, "the model": model})
-    if hints == STREAM:
-        raise InputError("--hints -: name a file; stdin is for the photo")
-    if hints is not None:
-        check_file(hints, "--hints")
+    colours = colouring.colours()
+    colouring.check(sampling)
+    inputs = {"the hints": colouring.hints, "the model": model}
+    everything = results.plan(photos, "_colorized", sampling.results, inputs)
     session = Session(model, settings)
 
     def read(job: Job) -> tuple[str, Picture, KnownColours | None]:
         from scoreinv.imaging.files import check_format, read_picture
-        from scoreinv.imaging.hints import read_hints
 
         picture = read_picture(job.source, frame)
         check_format(job.output, picture)
-        return job.source, picture, None if hints is None else read_hints(hints, picture.size)
+        return job.source, picture, colouring.read(picture.size)
 
     def compute(item: tuple[str, Picture, KnownColours | None], bar: ProgressBar) -> Report:
         from scoreinv.tasks.colorization import colorize_picture

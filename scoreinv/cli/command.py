@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from copy import copy
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import partial
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import typer
 
+from scoreinv.cli.pages import ADVANCED, COMMON, show_all
+from scoreinv.cli.streams import show_log
 from scoreinv.errors import InputError
 from scoreinv.options import SEED, Device, Precision, Setting, declared
 from scoreinv.version import __version__
 
-COMMON = "Common options"
+LONGEST_CHOICE = 24
+"""Letters of the choices of an option that are shown as its placeholder; of more its words tell them."""
 
 option = partial(typer.Option, rich_help_panel=COMMON)
+advanced = partial(typer.Option, rich_help_panel=ADVANCED)
+_log = logging.getLogger(__name__)
 
 
 def _show_version(value: bool) -> None:
@@ -33,10 +40,12 @@ class Settings:
 
     Attributes:
         given_seed: the random seed; None when it was not given.
+        overwrite: existing outputs may be replaced.
+        dry_run: the inputs are checked, and what would be done is told; nothing is computed or written.
+        quiet: no progress, no notices.
+        verbose: what is chosen, and why.
         device, precision: as asked for; `runtime.Session` resolves `auto`.
         threads: CPU threads; None for torch's choice.
-        quiet: no progress, no notices.
-        overwrite: existing outputs may be replaced.
         json: machine-readable lines on stdout.
         debug: tracebacks.
     """
@@ -45,15 +54,17 @@ class Settings:
         int | None,
         option("--seed", min=SEED.least, max=SEED.most, help="The same seed gives the same result. (default: 0)"),
     ] = None
-    device: Annotated[Device, option("--device", help="Where to compute.")] = "auto"
-    precision: Annotated[
-        Precision, option("--precision", help="Number format; auto takes bfloat16 where it is faster.")
-    ] = "auto"
-    threads: Annotated[int | None, option("--threads", min=1, max=1024, help="CPU threads. (default: all)")] = None
-    quiet: Annotated[bool, option("--quiet", help="Show neither progress nor notices.")] = False
     overwrite: Annotated[bool, option("--overwrite", help="Replace files that exist.")] = False
-    json: Annotated[bool, option("--json", help="Print a JSON object for each input, one a line, on stdout.")] = False
-    debug: Annotated[bool, option("--debug", help="Show tracebacks.")] = False
+    dry_run: Annotated[bool, option("--dry-run", help="Check the inputs and say what would be written.")] = False
+    quiet: Annotated[bool, option("--quiet", "-q", help="Show neither progress nor notices.")] = False
+    verbose: Annotated[bool, option("--verbose", "-v", help="Say what is chosen, and why.")] = False
+    device: Annotated[Device, advanced("--device", help="Where to compute.")] = "auto"
+    precision: Annotated[
+        Precision, advanced("--precision", help="Number format; auto takes bfloat16 where it is faster.")
+    ] = "auto"
+    threads: Annotated[int | None, advanced("--threads", min=1, max=1024, help="CPU threads. (default: all)")] = None
+    json: Annotated[bool, advanced("--json", help="Print a JSON object for each input, one a line, on stdout.")] = False
+    debug: Annotated[bool, advanced("--debug", help="Show tracebacks.")] = False
 
     @property
     def seed(self) -> int:
@@ -62,40 +73,123 @@ class Settings:
 
 
 VersionOption = Annotated[
-    bool, option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    bool, advanced("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
 ]
+_HelpAllOption = Annotated[
+    bool, option("--help-all", callback=show_all, is_eager=True, help="Explain all options, and exit.")
+]
+_EAGER = {"version": VersionOption, "help_all": _HelpAllOption}
 
 
-def command(function: Callable[..., None]) -> Callable[..., None]:
+def command(
+    function: Callable[..., None], name: str, *, unused: Collection[str] = (), examples: str = ""
+) -> Callable[..., None]:
     """The function as typer takes it: the fields of parameters that are data classes become options of their own.
 
     A field is an option by the `typer.Option` (or argument) or the `options.Setting` that it is annotated with, and a
     field `seed` without either is the common seed. The parameter may name the panel of its options in the help:
     `Annotated[SamplerSettings, "Sampler"]`.
+
+    Each option can be given by an environment variable too, `SCOREINV_COMMAND_OPTION`, and a common one for all
+    commands by `SCOREINV_OPTION`.
+
+    Arguments:
+        name: of the command.
+        unused: common options that the command takes and has no use for; its help leaves them out.
+        examples: lines for its help.
     """
     signature = inspect.signature(function, eval_str=True)
-    groups = {name: _Group.of(p.annotation) for name, p in signature.parameters.items() if _Group.fits(p.annotation)}
-    version = inspect.Parameter("version", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=VersionOption)
+    groups = {key: _Group.of(p.annotation) for key, p in signature.parameters.items() if _Group.fits(p.annotation)}
     # The common ones last, as in the help.
-    own = [name for name in signature.parameters if name != "settings"]
+    own = [key for key in signature.parameters if key != "settings"]
     parameters: list[inspect.Parameter] = []
-    for name in (*own, "settings"):
-        plain = signature.parameters[name].replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        parameters += groups[name].parameters() if name in groups else [plain]
-    parameters.append(version)
+    for key in own:
+        plain = signature.parameters[key].replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        parameters += groups[key].parameters() if key in groups else [plain]
+    parameters = [_completed(parameter, name) for parameter in parameters]
+    common = groups["settings"].parameters()
+    parameters += [_completed(parameter, name, common=True, unused=unused) for parameter in common]
+    eager = [_option(key, annotation, False) for key, annotation in _EAGER.items()]
 
-    def run(**options: Any) -> None:
+    def run(context: typer.Context, **options: Any) -> None:
         for parameter in parameters:
             _check_value(parameter, options[parameter.name])
-        del options["version"]
-        common = groups["settings"].take(options, 0)
-        grouped = {name: group.take(options, common.seed) for name, group in groups.items() if name != "settings"}
-        function(**options, **grouped, settings=common)
+        for parameter in eager:
+            del options[parameter.name]
+        settings = groups["settings"].take(options, 0)
+        show_log(quiet=settings.quiet, verbose=settings.verbose)
+        _tell_defaults(context, parameters)
+        grouped = {key: group.take(options, settings.seed) for key, group in groups.items() if key != "settings"}
+        try:
+            function(**options, **grouped, settings=settings)
+        except Exception as error:
+            vars(error)["settings"] = settings  # says how it is told
+            raise
 
-    run.__name__, run.__doc__, run.__module__ = function.__name__, function.__doc__, function.__module__
-    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # it is what typer reads
-    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    shown = [*parameters, *eager]
+    context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    run.__name__, run.__module__ = function.__name__, function.__module__
+    run.__doc__ = f"{_first_paragraph(function)}\n\n{inspect.cleandoc(examples)}"
+    run.__signature__ = signature.replace(parameters=[context, *shown])  # type: ignore[attr-defined]  # typer reads it
+    run.__annotations__ = {p.name: p.annotation for p in (context, *shown)}
     return run
+
+
+def variables(name: str, option: str, *, common: bool = False) -> list[str]:
+    """The environment variables of an option of a command, the first that is set counting."""
+    words = option.lstrip("-").replace("-", "_").upper()
+    own = f"SCOREINV_{name.replace(' ', '_').upper()}_{words}"
+    return [own, f"SCOREINV_{words}"] if common else [own]
+
+
+def common_options() -> list[str]:
+    """The names of the options that every command has."""
+    return [name_of(parameter) for parameter in _Group(Settings, None).parameters()]
+
+
+def _first_paragraph(function: Callable[..., None]) -> str:
+    return inspect.cleandoc(function.__doc__ or "").partition("\n\n")[0]
+
+
+def _option(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _completed(
+    parameter: inspect.Parameter, name: str, *, common: bool = False, unused: Collection[str] = ()
+) -> inspect.Parameter:
+    """The same with a placeholder for people, and the environment variables that give it."""
+    kind, *entries = get_args(parameter.annotation)
+    (declaration,) = (copy(entry) for entry in entries if hasattr(entry, "param_decls"))
+    option = name_of(parameter)
+    if option.startswith("-"):
+        declaration.envvar = variables(name, option, common=common)
+        declaration.show_envvar = False
+        declaration.hidden = option.removeprefix("--") in unused
+    if declaration.metavar is None:
+        declaration.metavar, more = _placeholder(kind)
+        declaration.help = f"{declaration.help}{more}"
+    return parameter.replace(annotation=Annotated[kind, declaration])
+
+
+def _placeholder(kind: Any) -> tuple[str | None, str]:
+    """What stands for a value of a type in the help, and what is added to the words."""
+    members = [member for member in get_args(kind) if member is not NoneType]
+    plain = members[0] if get_origin(kind) in (Union, UnionType) else kind
+    if get_origin(plain) is Literal:
+        choices = get_args(plain)
+        short = "|".join(choices)
+        return (short, "") if len(short) <= LONGEST_CHOICE else ("NAME", f" One of {', '.join(choices)}.")
+    return {int: "N", float: "NUMBER", str: "TEXT"}.get(plain), ""
+
+
+def _tell_defaults(context: typer.Context, parameters: list[inspect.Parameter]) -> None:
+    """Log which options were given otherwise than on the command line."""
+    for parameter in parameters:
+        source = context.get_parameter_source(parameter.name)
+        if source is not None and source.name in ("ENVIRONMENT", "DEFAULT_MAP"):
+            where = "scoreinv.toml" if source.name == "DEFAULT_MAP" else "the environment"
+            _log.info("%s %s, by %s", name_of(parameter), context.params[parameter.name], where)
 
 
 @dataclass(frozen=True)
@@ -126,10 +220,10 @@ class _Group:
             kind = hints[field.name]
             if field.name in settings:
                 kind = _as_option(field.name, *settings[field.name], self.panel)
+            elif self.panel is not None:
+                kind = _in_panel(kind, self.panel)
             default = inspect.Parameter.empty if field.default is MISSING else field.default
-            found.append(
-                inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-            )
+            found.append(_option(field.name, kind, default))
         return found
 
     def take(self, options: dict[str, Any], seed: int) -> Any:
@@ -148,21 +242,30 @@ def _as_option(name: str, kind: Any, setting: Setting, panel: str | None) -> Any
     ends = {} if setting.range is None else {"min": setting.range.least, "max": setting.range.most}
     bounds: dict[str, Any] = {end: bound for end, bound in ends.items() if bound is not None and math.isfinite(bound)}
     text = Union[str, None] if get_origin(kind) in (Union, UnionType) else str  # noqa: UP007
+    panel = ADVANCED if setting.advanced else panel
     shown = typer.Option(
         f"--{name.replace('_', '-')}", help=setting.words, metavar=setting.metavar, rich_help_panel=panel, **bounds
     )
     return Annotated[kind if setting.read is None else text, shown]
 
 
+def _in_panel(kind: Any, panel: str) -> Any:
+    """The same option in another panel."""
+    plain, declaration = get_args(kind)
+    declaration = copy(declaration)
+    declaration.rich_help_panel = panel
+    return Annotated[plain, declaration]
+
+
 def _check_value(parameter: inspect.Parameter, value: object) -> None:
     """Raise InputError for an empty text (mostly an unset variable of the shell) and for NaN or an infinite number."""
     if value == "" or (isinstance(value, list) and "" in value):
-        raise InputError(f"{_name(parameter)}: is empty (is a variable of the shell unset?)")
+        raise InputError(f"{name_of(parameter)}: is empty (is a variable of the shell unset?)")
     if isinstance(value, float) and not math.isfinite(value):
-        raise InputError(f"{_name(parameter)} {value}: give a number")
+        raise InputError(f"{name_of(parameter)} {value}: give a number")
 
 
-def _name(parameter: inspect.Parameter) -> str:
+def name_of(parameter: inspect.Parameter) -> str:
     """What the command line calls a parameter: its longest option, or its placeholder in the help."""
     (declaration,) = (entry for entry in get_args(parameter.annotation)[1:] if hasattr(entry, "param_decls"))
     # Typer finds the first of the options where its own default would be.

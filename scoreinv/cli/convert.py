@@ -8,10 +8,14 @@ from typing import Annotated
 import typer
 
 from scoreinv.cli.command import Settings
-from scoreinv.cli.messages import emit, notice
-from scoreinv.cli.outputs import check_file, check_writable, refuse_existing
+from scoreinv.cli.messages import emit, notice, rehearse
+from scoreinv.cli.outputs import check_file, check_writable, output_folders, refuse_existing
 from scoreinv.errors import InputError
 
+EXAMPLES = """
+  scoreinv convert checkpoint.pth --config ve/cifar10_ncsnpp_continuous -o model.safetensors
+"""
+UNUSED = ("seed", "device", "precision", "threads")
 SUFFIX = ".safetensors"
 
 
@@ -45,8 +49,11 @@ def convert(
         raise InputError(f"{source}: say what it is by --config: a name of `scoreinv models list`, or a JSON file")
     if Path(output).suffix != SUFFIX:
         raise InputError(f"{output}: end the output's name in {SUFFIX}")
-    check_writable(output)
+    check_writable(output, create=True)
     refuse_existing([output], overwrite=settings.overwrite)
+    if settings.dry_run:
+        rehearse(settings, {"input": source, "outputs": [output]}, f"{source}: would be written to {output}")
+        return
 
     from scoreinv.checkpoints.catalogue import configuration, full_name, load_located, locate
     from scoreinv.checkpoints.files import save_model
@@ -59,7 +66,8 @@ def convert(
         model = read_official_config(config)
         prior = load_official(Path(source), model, ema=ema)
         notes = {"source": Path(source).name, "config": config, "weights": "ema" if ema else "raw"}
-    save_model(Path(output), prior, model, half=False, notes=notes)
+    with output_folders([Path(output).parent]):
+        save_model(Path(output), prior, model, half=False, notes=notes)
     parameters = sum(p.numel() for p in prior.network.parameters())
     emit(settings, {"input": source, "output": output, "outputs": [output], "parameters": parameters})
     notice(settings, f"{output} ({parameters:,} parameters)")

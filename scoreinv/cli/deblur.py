@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from scoreinv.tasks.restoration_settings import RestorationSampling
     from scoreinv.tasks.results import Restored
 
+EXAMPLES = """
+  scoreinv deblur photo.jpg --kernel motion:15,30       # writes photo_deblurred.png
+  scoreinv deblur photo.jpg --kernel disk:3             # out of focus
+"""
+
 
 def deblur(
     *,

@@ -21,12 +21,19 @@ if TYPE_CHECKING:
     from scoreinv.tasks.restoration_settings import RestorationSampling
     from scoreinv.tasks.results import Restored
 
+EXAMPLES = """
+  scoreinv denoise photo.jpg                            # writes photo_denoised.png
+  scoreinv denoise photo.jpg --noise 12                 # of a level that you know
+"""
+
 
 @dataclass(frozen=True)
 class DenoisingOptions(SampleOptions):
     """How a photo is estimated or sampled."""
 
-    steps: Annotated[int | None, Setting(f"Sampler steps for a sample. (default: {DENOISING_STEPS})", STEPS)] = None
+    steps: Annotated[
+        int | None, Setting(f"Sampler steps for a sample. (default: {DENOISING_STEPS})", STEPS, advanced=True)
+    ] = None
     orientations: Orientations = 1
 
 

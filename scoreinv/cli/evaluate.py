@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scoreinv.cli.command import Settings
-from scoreinv.cli.messages import emit, notice
+from scoreinv.cli.command import Settings, advanced
+from scoreinv.cli.messages import emit, notice, rehearse
 from scoreinv.cli.outputs import check_file, expand_deep
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import resolve_device, set_threads
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
     from scoreinv.tasks.evaluation import Seen
 
+EXAMPLES = """
+  scoreinv evaluate drawn/ --reference photographs/
+"""
+UNUSED = ("seed", "overwrite", "precision")
 _JUDGE = "cifar10-judge"
 """The bundled classifier of clean pictures."""
 
@@ -53,7 +57,7 @@ def evaluate(
     ] = None,
     inception: Annotated[
         str | None,
-        typer.Option(
+        advanced(
             "--inception",
             metavar="FILE",
             help="Weights of Inception as torch-fidelity takes them: FID, KID and Inception score.",
@@ -65,6 +69,10 @@ def evaluate(
         if not Path(folder).is_dir():
             raise InputError(f"{name} {folder}: no such folder of pictures")
     drawn, real = expand_deep(generated), expand_deep(reference)
+    if settings.dry_run:
+        said = f"{len(drawn)} pictures in {generated} would be compared with {len(real)} in {reference}"
+        rehearse(settings, {"input": generated, "reference": reference, "pictures": len(drawn)}, said)
+        return
     started = time.monotonic()
     set_threads(settings.threads)
     measure = None if inception is None else _inception(inception, settings)
@@ -85,7 +93,22 @@ def evaluate(
         for key, value in record.items():
             shares = isinstance(value, dict)
             text = ", ".join(f"{name} {share:.1%}" for name, share in value.items()) if shares else value
-            put(f"{key}: {f'{value:.4f}' if isinstance(value, float) else text}")
+            put(f"{_told(key, record)}: {f'{value:.4f}' if isinstance(value, float) else text}")
+
+
+def _told(key: str, record: dict[str, Any]) -> str:
+    """What people are told that a figure is."""
+    name = record.get("classifier")
+    figures = {
+        "frechet_distance": f"Fréchet distance in the features of {name} (not FID, which is Inception's)",
+        "kernel_distance": f"kernel distance in the features of {name} (not KID)",
+        "class_shares": f"classes by {name}",
+        "accuracy": f"share of the class asked for, by {name}",
+        "fid": "FID",
+        "kid": "KID",
+        "inception_score": "Inception score",
+    }
+    return figures.get(key, key)
 
 
 def _by_classifier(

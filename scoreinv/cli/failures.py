@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
+from typing import Any
 
 from scoreinv.errors import ScoreinvError, SettingError
 from scoreinv.text import printable
@@ -74,7 +76,7 @@ def _described(error: BaseException) -> str:
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "scoreinv"
         message = _one_line(error.format_message()).rstrip(".")  # type: ignore[attr-defined]  # it is a usage error
-        return f"{message} (see {command} --help)" if message else ""
+        return f"{_origin(error)}{message} (see {command} --help)" if message else ""
     if isinstance(error, ScoreinvError):
         return as_options(_one_line(str(error)))
     if isinstance(error, MemoryError):
@@ -82,6 +84,17 @@ def _described(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return f"{type(error).__name__}: {_one_line(str(error))} (--debug shows where)"
+
+
+def _origin(error: BaseException) -> str:
+    """What gave an option its wrong value, where that is not the command line."""
+    context: Any = getattr(error, "ctx", None)
+    parameter: Any = getattr(error, "param", None)
+    source = None if context is None or parameter is None else context.get_parameter_source(parameter.name)
+    if source is None or source.name not in ("ENVIRONMENT", "DEFAULT_MAP"):
+        return ""
+    variable = next((name for name in parameter.envvar or () if os.environ.get(name)), "")
+    return f"{variable if source.name == 'ENVIRONMENT' else 'scoreinv.toml'}: "
 
 
 def _is_usage_error(error: BaseException) -> bool:

@@ -27,11 +27,10 @@ _PIXEL_BYTES = 3 * (4 + 4 + 4 + 1)
 """Memory of a pixel that is drawn: alone, among all, scaled to levels, and rounded."""
 
 
-@contextmanager
-def gallery_outputs(target: str, count: int, quality: int | None, settings: Settings) -> Iterator[list[str]]:
-    """The files to write: one for all pictures, or one each in a folder, which is removed if none is written.
+def gallery_names(target: str, count: int, quality: int | None, settings: Settings) -> list[str]:
+    """The files to write: one for all pictures, or one each in a folder.
 
-    Raises InputError, with nothing done, when they could not be written, or a quality is asked for of a format without.
+    Raises InputError when they could not be written, or a quality is asked for of a format without.
     """
     if target == STREAM and settings.json:
         raise InputError("-o - and --json both want stdout: name a file")
@@ -45,10 +44,20 @@ def gallery_outputs(target: str, count: int, quality: int | None, settings: Sett
         outputs = [str(Path(target) / f"{i:0{len(str(count))}d}.png") for i in range(1, count + 1)]
     check_writable(outputs[0], create=not is_file)
     check_quality(outputs, quality)
+    refuse_existing(outputs, overwrite=settings.overwrite)
+    return outputs
+
+
+@contextmanager
+def gallery_outputs(target: str, count: int, quality: int | None, settings: Settings) -> Iterator[list[str]]:
+    """The same files, whose folder is there now; it is removed if none is written.
+
+    Raises InputError, with nothing done, as `gallery_names` does.
+    """
+    outputs = gallery_names(target, count, quality, settings)
     folders = [] if target == STREAM else [Path(outputs[0]).parent]
     with output_folders(folders):
         check_outputs(outputs[:1], overwrite=settings.overwrite)  # all have one folder
-        refuse_existing(outputs, overwrite=settings.overwrite)
         yield outputs
 
 
@@ -71,16 +80,31 @@ def check_gallery(count: int, size: tuple[int, int], *, together: bool) -> None:
 
 
 def write_gallery(
-    images: np.ndarray, outputs: list[str], quality: int | None, *, columns: int | None = None, overwrite: bool
+    images: np.ndarray,
+    outputs: list[str],
+    quality: int | None,
+    *,
+    columns: int | None = None,
+    scale: int = 1,
+    caption: str = "",
+    overwrite: bool,
 ) -> None:
-    """Write pictures NxHxWxC in [0, 1] to `gallery_outputs`; a single file has `columns`, or is about square (None)."""
+    """Write pictures NxHxWxC in [0, 1] to `gallery_outputs`; a single file has `columns`, or is about square (None).
+
+    Arguments:
+        scale: each pixel becomes a square of so many on a side.
+        caption: a line under the pictures of a single file.
+    """
     from scoreinv.imaging.files import write_picture
+    from scoreinv.imaging.legend import captioned
     from scoreinv.imaging.picture import Picture
     from scoreinv.imaging.sheet import contact_sheet
 
-    levels = (images * 255).round().astype("uint8")
-    if len(outputs) == 1 and (len(levels) > 1 or outputs[0] == STREAM):
-        write_picture(outputs[0], Picture(contact_sheet(levels, columns)), overwrite=overwrite, quality=quality)
+    levels = (images * 255).round().astype("uint8").repeat(scale, axis=1).repeat(scale, axis=2)
+    if len(outputs) == 1:
+        sheet = contact_sheet(levels, columns)
+        shown = captioned(sheet, caption) if caption else sheet
+        write_picture(outputs[0], Picture(shown), overwrite=overwrite, quality=quality)
         return
     for path, picture in zip(outputs, levels, strict=True):
         write_picture(path, Picture(contact_sheet(picture[None])), overwrite=overwrite, quality=quality)

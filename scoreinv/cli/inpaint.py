@@ -10,25 +10,32 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scoreinv.cli.batch import Report, Work, run
+from scoreinv.cli.colorize import DrawnColours
 from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import warn
 from scoreinv.cli.options import MODEL_HELP, FrameOption, PhotosArgument, ResultOptions
-from scoreinv.cli.outputs import STREAM, Job, Plan, check_file, expand, file_identity, refuse_inputs
+from scoreinv.cli.outputs import STREAM, Job, Plan, check_file, expand, expand_deep, file_identity, refuse_inputs
+from scoreinv.cli.pages import ADVANCED
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import NoModel, Session, check_samples
 from scoreinv.cli.uncertainty import UncertaintyOption, check_uncertainty, write_uncertainty
 from scoreinv.errors import InputError
 from scoreinv.options import ClassicalMethod
-from scoreinv.tasks.settings import ConditionalSampling, FillSettings
+from scoreinv.tasks.settings import Colours, ConditionalSampling, FillSettings
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from scoreinv.imaging.hints import KnownColours
     from scoreinv.imaging.picture import Picture
 
-MASK = "Mask"
+EXAMPLES = """
+  scoreinv inpaint photo.png --mask mask.png            # writes photo_inpainted.png
+  scoreinv inpaint scans/ --mask masks/ --samples 4     # a folder, four results of each
+"""
 GivenModelOption = Annotated[
-    str | None, typer.Option("--model", metavar="NAME|FILE", help=f"{MODEL_HELP} (default: photo)")
+    str | None,
+    typer.Option("--model", metavar="NAME|FILE", help=f"{MODEL_HELP} (default: photo)", rich_help_panel=ADVANCED),
 ]
 MAX_GROW = 100_000
 """Pixels by which holes may grow: more than a picture's side."""
@@ -42,7 +49,13 @@ class AlsoColorize:
         bool, typer.Option("--colorize", help="A grey photo: fill the holes of its luma, then draw all its colours.")
     ] = False
     color_model: Annotated[
-        str | None, typer.Option("--color-model", metavar="NAME|FILE", help="Model of --colorize. (default: scene)")
+        str | None,
+        typer.Option(
+            "--color-model",
+            metavar="NAME|FILE",
+            help="Model of --colorize. (default: scene)",
+            rich_help_panel=ADVANCED,
+        ),
     ] = None
 
     def __post_init__(self) -> None:
@@ -56,14 +69,14 @@ class MaskReading:
 
     threshold: Annotated[
         float,
-        typer.Option("--mask-threshold", min=0, max=1, help="Mask values above this are holes.", rich_help_panel=MASK),
+        typer.Option(
+            "--mask-threshold", min=0, max=1, help="Mask values above this are holes.", rich_help_panel=ADVANCED
+        ),
     ] = 0.5
-    invert: Annotated[
-        bool, typer.Option("--invert-mask", help="White is known, black a hole.", rich_help_panel=MASK)
-    ] = False
+    invert: Annotated[bool, typer.Option("--invert-mask", help="White is known, black a hole.")] = False
     grow: Annotated[
         int,
-        typer.Option("--grow", min=0, max=MAX_GROW, help="Enlarge holes by this many pixels.", rich_help_panel=MASK),
+        typer.Option("--grow", min=0, max=MAX_GROW, help="Enlarge holes by this many pixels."),
     ] = 0
 
     def __post_init__(self) -> None:
@@ -78,7 +91,7 @@ def inpaint(
         typer.Option(
             "--mask",
             metavar="MASK",
-            help="White is a hole. A picture, for all photos of its size, or a folder of masks named as the photos.",
+            help="White is a hole. A picture, or a folder of masks named as the photos.",
             show_default=False,
         ),
     ],
@@ -88,30 +101,42 @@ def inpaint(
     filling: FillSettings,
     uncertainty: UncertaintyOption = None,
     colouring: AlsoColorize,
+    wanted: Annotated[DrawnColours, ADVANCED],
     reading: MaskReading,
     frame: FrameOption = None,
     settings: Settings,
 ) -> None:
     """Fill the holes of photos: what the mask shows white is drawn anew, all else is kept bit for bit."""
     if filling.classical is not None:
-        drawn = {"--model": model is not None, "--uncertainty": uncertainty is not None}
-        _check_alone(filling.classical, drawn | {"--colorize": colouring.colorize})
-    models = {"the model": model, "the model of --colorize": colouring.color_model}
+        drawn = {
+            "--model": model is not None,
+            "--uncertainty": uncertainty is not None,
+            "--colorize": colouring.colorize,
+            "--hints": wanted.hints is not None,
+            "--saturation": wanted.saturation is not None,
+            "--temperature": wanted.temperature is not None,
+        }
+        _check_alone(filling.classical, drawn)
+    elif wanted != DrawnColours() and not colouring.colorize:
+        raise InputError("--hints, --saturation and --temperature belong to --colorize")
+    else:
+        wanted.check(filling.sampling)
+    models = {"the hints": wanted.hints, "the model": model, "the model of --colorize": colouring.color_model}
     everything = results.plan(photos, "_inpainted", filling.results, models)
-    masks = _masks(everything, mask)
+    masks = _masks(everything, mask, recursive=results.recursive)
     for job in everything.jobs:
         refuse_inputs("-o", job.outputs(filling.results), {"the mask": masks.get(job.source)})
     if uncertainty is not None:
         of_one = masks.get(everything.jobs[0].source, mask)
         check_uncertainty(uncertainty, everything, filling, settings, {"the mask": of_one})
         refuse_inputs("--uncertainty", [uncertainty], models)
-    masked = _Masked(mask, masks, reading, frame)
+    masked = _Masked(mask, masks, reading, frame, wanted)
     if filling.classical is not None:
         work = Work(masked.read, _Classical(filling.classical).compute, 1, results.quality, masked.left_out)
         raise typer.Exit(run(everything, work, NoModel(settings)))
     session = Session(model or "photo", settings)
     colours = Session(colouring.color_model or "scene", settings) if colouring.colorize else None
-    drawing = _Drawing(filling.sampling, uncertainty, session, colours)
+    drawing = _Drawing(filling.sampling, uncertainty, session, colours, wanted)
     work = Work(masked.read, drawing.compute, filling.results, results.quality, masked.left_out)
     raise typer.Exit(run(everything, work, session, colours))
 
@@ -132,11 +157,12 @@ def _check_alone(method: ClassicalMethod, given: dict[str, bool]) -> None:
 
 @dataclass(frozen=True)
 class _Item:
-    """A photo at hand, its path, and its holes."""
+    """A photo at hand, its path, its holes, and the colours that are wanted in it."""
 
     source: str
     picture: Picture
     hole: np.ndarray
+    hints: KnownColours | None
 
 
 @dataclass(frozen=True)
@@ -146,15 +172,17 @@ class _Masked:
     Attributes:
         mask: the mask or folder of masks, as given.
         masks: the mask of each photo that has one.
+        wanted: the colours that are wanted, whose hints are read too.
     """
 
     mask: str
     masks: dict[str, str]
     reading: MaskReading
     frame: int | None
+    wanted: DrawnColours
 
     def left_out(self, job: Job) -> str | None:
-        return None if job.source in self.masks else f"there is no mask named {job.stem} in {self.mask}"
+        return None if job.source in self.masks else f"there is no mask named {job.place} in {self.mask}"
 
     def read(self, job: Job) -> _Item:
         from scoreinv.imaging.files import check_format, read_picture
@@ -166,7 +194,7 @@ class _Masked:
         hole = read_mask(
             self.masks[job.source], picture.size, threshold=how.threshold, invert=how.invert, grow=how.grow
         )
-        return _Item(job.source, picture, hole)
+        return _Item(job.source, picture, hole, self.wanted.read(picture.size))
 
 
 @dataclass(frozen=True)
@@ -186,13 +214,14 @@ class _Drawing:
     """The work on each photo with a model.
 
     Attributes:
-        colours: the model that colours a grey photo, where that is asked for.
+        colours, wanted: the model that colours a grey photo, where that is asked for, and how.
     """
 
     sampling: ConditionalSampling
     uncertainty: str | None
     session: Session
     colours: Session | None
+    wanted: DrawnColours
 
     def compute(self, item: _Item, bar: ProgressBar) -> Report:
         from scoreinv.imaging.chroma import STRAY_CHROMA
@@ -210,7 +239,8 @@ class _Drawing:
         result = inpaint_picture(picture, item.hole, self.session.prior, sampling, share)
         if colours is not None:
             share.begin(1)
-            result = colorize_filled(result, colours.prior, sampling, share)
+            how = Colours(saturation=self.wanted.saturation, temperature=self.wanted.temperature)
+            result = colorize_filled(result, colours.prior, sampling, share, how, item.hints)
         more = {} if colours is None else {"color_model": colours.model_name}
         if self.uncertainty is not None:
             write_uncertainty(self.uncertainty, result.std, self.session.settings)
@@ -218,7 +248,7 @@ class _Drawing:
         return Report.of(result, sampling.results, more)
 
 
-def _masks(everything: Plan, mask: str) -> dict[str, str]:
+def _masks(everything: Plan, mask: str, *, recursive: bool) -> dict[str, str]:
     """The mask of each photo that has one, by the photo's path; InputError where none has."""
     if not Path(mask).is_dir():
         check_file(mask, "--mask")
@@ -227,12 +257,13 @@ def _masks(everything: Plan, mask: str) -> dict[str, str]:
         _refuse_photos([mask], everything)
         return {job.source: mask for job in everything.jobs}
     by_name: dict[str, str] = {}
-    for path in map(Path, expand(mask)):
-        if path.stem in by_name:
-            raise InputError(f"--mask: {by_name[path.stem]} and {path} are masks of one name: remove one of them")
-        by_name[path.stem] = str(path)
+    for path in map(Path, expand_deep(mask) if recursive else expand(mask)):
+        name = str(path.relative_to(mask).with_suffix(""))
+        if name in by_name:
+            raise InputError(f"--mask: {by_name[name]} and {path} are masks of one name: remove one of them")
+        by_name[name] = str(path)
     # The mask of a.jpg is a.png or, where photos share their stem, a.jpg.png.
-    found = {job.source: by_name.get(Path(job.source).name, by_name.get(job.stem)) for job in everything.jobs}
+    found = {job.source: by_name.get(job.full_place, by_name.get(job.place)) for job in everything.jobs}
     masks = {source: path for source, path in found.items() if path is not None}
     if not masks:
         raise InputError(f"--mask {mask}: no mask in this folder has the name of a photo")

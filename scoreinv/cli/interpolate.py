@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scoreinv.cli.command import Settings
-from scoreinv.cli.gallery import check_gallery, gallery_outputs, write_gallery
-from scoreinv.cli.messages import emit, notice, warn
+from scoreinv.cli.gallery import check_gallery, gallery_names, gallery_outputs, write_gallery
+from scoreinv.cli.messages import emit, notice, rehearse, warn
 from scoreinv.cli.options import OUTPUT, FixedStepsOption, FrameOption, ModelOption, QualityOption
 from scoreinv.cli.outputs import STREAM, refuse_inputs
 from scoreinv.cli.progress import ProgressBar, duration
@@ -20,6 +20,11 @@ from scoreinv.errors import InputError
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
+
+EXAMPLES = """
+  scoreinv interpolate a.png b.png --model cifar10 -o row.png
+"""
+UNUSED = ("seed",)
 
 
 def interpolate(
@@ -53,6 +58,14 @@ def interpolate(
         raise InputError("- (stdin) is one of the pictures, and needs a name for the result: -o")
     target = output if output is not None else str(Path(first).with_name(f"{Path(first).stem}_interpolated.png"))
     refuse_inputs("-o", [target], {"the model": model})
+    session = Session(model, settings, exact=True)
+    if settings.dry_run:
+        session.check()
+        outputs = gallery_names(target, count, quality, settings)
+        _check_sizes((first, second), (_read(first, frame), _read(second, frame)))
+        said = f"{count} pictures from {first} to {second} would be written to {target}"
+        rehearse(settings, {"inputs": [first, second], "outputs": outputs}, said)
+        return
     with gallery_outputs(target, count, quality, settings) as outputs:
         pictures = _read(first, frame), _read(second, frame)
         _check_sizes((first, second), pictures)
@@ -60,12 +73,17 @@ def interpolate(
         for source, picture in zip((first, second), pictures, strict=True):
             if picture.has_alpha or picture.peak > 255:
                 warn(f"{source}: transparency is left out, and more than 8 bits are rounded")
-        session = Session(model, settings, exact=True)
 
+        from scoreinv.conditional.prior import ConditionalPrior
         from scoreinv.tasks.latents import interpolate_pictures
 
         for source, picture in zip((first, second), pictures, strict=True):
             _check_sides(source, picture, session.prior)
+        if isinstance(session.prior, ConditionalPrior):
+            warn(
+                f"{model}: was trained to complete pictures, and what it puts between two is a cross-fade; --model "
+                "cifar10 joins pictures of 32x32 pixels"
+            )
         started = time.monotonic()
         with ProgressBar("interpolating", quiet=settings.quiet) as bar:
             result = interpolate_pictures(

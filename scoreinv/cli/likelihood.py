@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scoreinv.cli.batch import failure
-from scoreinv.cli.command import Settings
-from scoreinv.cli.messages import emit, warn
+from scoreinv.cli.command import Settings, advanced
+from scoreinv.cli.messages import emit, rehearse, warn
 from scoreinv.cli.options import OUTPUT, FixedStepsOption, FrameOption, ModelOption
 from scoreinv.cli.outputs import STREAM, check_writable, expand_deep, file_identity, refuse_existing, refuse_inputs
 from scoreinv.cli.progress import ProgressBar
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
     from scoreinv.tasks.likelihood import PictureDensity
 
+EXAMPLES = """
+  scoreinv likelihood pictures/ --model cifar10 --steps 16 --csv table.csv
+"""
 COLUMNS = ("input", "width", "height", "bits_per_dim", "standard_error", "repeats", "nfe", "seconds")
 
 
@@ -64,9 +67,9 @@ class LikelihoodOptions:
     steps: FixedStepsOption = None
     rtol: Annotated[
         float | None,
-        typer.Option("--rtol", min=RTOL.least, max=RTOL.most, help="Tolerance of the adaptive solver. (default: 1e-5)"),
+        advanced("--rtol", min=RTOL.least, max=RTOL.most, help="Tolerance of the adaptive solver. (default: 1e-5)"),
     ] = None
-    probe: Annotated[Probe, typer.Option("--probe", help="Random vectors of the trace estimate.")] = "rademacher"
+    probe: Annotated[Probe, advanced("--probe", help="Random vectors of the trace estimate.")] = "rademacher"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -111,6 +114,9 @@ def likelihood(
         raise InputError("- (stdin) cannot be combined with other inputs")
     table = None if csv is None else _new_table(csv, sources, model, settings)
     session = Session(model, settings, exact=True)
+    if settings.dry_run:
+        session.check()
+        raise typer.Exit(sum(_rehearse(source, frame, settings, batch=batch) for source in sources) and 1)
     tally = Tally(batch)
     for group in _groups(sources, frame, session, tally):
         _evaluate(group, estimate, session, table, tally)
@@ -120,6 +126,16 @@ def likelihood(
     if lost:
         warn(f"{lost} of {len(tally.bits)} lines are missing in {csv}")
     raise typer.Exit(1 if tally.failed or lost else 0)
+
+
+def _rehearse(source: str, frame: int | None, settings: Settings, *, batch: bool) -> int:
+    """Read a picture and say so; returns 1 where it cannot be read."""
+    try:
+        _read(source, frame)
+    except Exception as error:
+        return failure(source, error, settings, batch=batch)
+    rehearse(settings, {"input": source}, f"{source}: its likelihood would be estimated")
+    return 0
 
 
 def _new_table(path: str, sources: list[str], model: str, settings: Settings) -> Log:

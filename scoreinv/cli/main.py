@@ -37,7 +37,7 @@ def _run(arguments: list[str], signals: Signals) -> int:
         from scoreinv.cli.runtime import wait_passively
 
         wait_passively()
-        show_log(quiet="--quiet" in arguments)
+        show_log()
         status = run(arguments)
         flush()
     except BrokenPipeError:
@@ -57,10 +57,11 @@ def _failed(error: Exception, arguments: list[str]) -> int:
     from scoreinv.cli.streams import put, say, say_traceback
     from scoreinv.errors import ScoreinvError
 
-    if "--debug" in arguments:
+    settings = getattr(error, "settings", None)  # None: the options themselves are wrong
+    if "--debug" in arguments if settings is None else settings.debug:
         say_traceback(error)
     message = describe(error)
-    if "--json" in arguments:
+    if "--json" in arguments if settings is None else settings.json:
         import json
 
         source = getattr(error, "source", None)

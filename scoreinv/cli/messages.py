@@ -15,6 +15,14 @@ def emit(settings: Settings, record: dict[str, Any]) -> None:
         put(json.dumps(record, allow_nan=False))
 
 
+def rehearse(settings: Settings, record: dict[str, Any], text: str) -> None:
+    """What `--dry-run` says on stdout of a piece of work: a line for people, or for programs."""
+    if settings.json:
+        emit(settings, record | {"dry_run": True})
+    else:
+        put(text)
+
+
 def notice(settings: Settings, text: str) -> None:
     """A line for a person on stderr, unless quiet or machine-read."""
     if not settings.quiet and not settings.json:

@@ -10,18 +10,19 @@ import typer
 
 from scoreinv.cli.command import Settings, command
 from scoreinv.cli.failures import as_options
+from scoreinv.cli.pages import CommandPage, GroupPage
 from scoreinv.text import printable
 
 if TYPE_CHECKING:
     from scoreinv.checkpoints.description import ModelDescription
 
-app = typer.Typer(help="The models that are there, and what they are.", no_args_is_help=True)
+app = typer.Typer(help="The models that are there, and what they are.", cls=GroupPage, no_args_is_help=True)
+
+_UNUSED = ("seed", "overwrite", "dry-run", "quiet", "device", "precision", "threads")
 
 _COLUMNS = ("name", "kind", "task", "SDE", "pixels", "weights", "MB", "licence", "FID")
 
 
-@app.command("list")
-@command
 def list_models(settings: Settings) -> None:
     """List the bundled models, and the paper's with the figures that it reports of them."""
     from scoreinv.checkpoints.description import describe_all
@@ -37,8 +38,6 @@ def list_models(settings: Settings) -> None:
         sys.stdout.write(printable(line.rstrip()) + "\n")
 
 
-@app.command("show")
-@command
 def show(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="A bundled or published name, a model file or folder, or hf:NAME.")
@@ -75,6 +74,7 @@ def _summary(model: ModelDescription) -> dict[str, Any]:
         "image_size": model.config.image_size,
         "licence": model.licence,
         "source": as_options(model.source),
+        "card": None if model.card is None else str(model.card),
         "figures": model.figures,
         "sampler": config.get("sampler"),
         "file": None if model.file is None else str(model.file),
@@ -101,3 +101,11 @@ def _print_json(models: list[dict[str, Any]]) -> None:
     text = json.dumps({"models": models})
     # Notes may hold numbers that JSON has no form for: they become words.
     sys.stdout.write(json.dumps(json.loads(text, parse_constant=str), allow_nan=False) + "\n")
+
+
+app.command("list", cls=CommandPage)(
+    command(list_models, "models list", unused=_UNUSED, examples="  scoreinv models list")
+)
+app.command("show", cls=CommandPage)(
+    command(show, "models show", unused=_UNUSED, examples="  scoreinv models show photo")
+)

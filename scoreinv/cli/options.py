@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from scoreinv.cli.outputs import Plan, check_quality, plan, refuse_inputs
+from scoreinv.cli.pages import ADVANCED
 from scoreinv.options import STEPS
 
 OUTPUT = "Output"
@@ -18,6 +19,8 @@ Format = Literal["png", "tif", "webp", "jpg"]
 
 MODEL_HELP = "A bundled model, or the path of a model file (with / or a suffix)."
 ModelOption = Annotated[str, typer.Option("--model", metavar="NAME|FILE", help=MODEL_HELP)]
+RestorerOption = Annotated[str, typer.Option("--model", metavar="NAME|FILE", help=MODEL_HELP, rich_help_panel=ADVANCED)]
+"""The model of a command that has the right one by itself."""
 QualityOption = Annotated[
     int | None,
     typer.Option(
@@ -29,7 +32,8 @@ QualityOption = Annotated[
     ),
 ]
 FrameOption = Annotated[
-    int | None, typer.Option("--frame", min=0, help="Which of several frames to take; the first is 0.")
+    int | None,
+    typer.Option("--frame", min=0, help="Which of several frames to take; the first is 0.", rich_help_panel=ADVANCED),
 ]
 FixedStepsOption = Annotated[
     int | None,
@@ -50,6 +54,7 @@ class ResultOptions:
     """Where results go.
 
     Attributes:
+        recursive: whether the pictures in folders within folders are taken too.
         kind: kind of file of results that `output` does not name; None for png.
     """
 
@@ -59,15 +64,17 @@ class ResultOptions:
             "-o",
             "--output",
             metavar="FILE|FOLDER",
-            help="Result; its suffix picks png, tif, webp or jpg; - is stdout. (default: beside the input; for - "
-            "stdout)",
+            help="Result (.png, .tif, .webp, .jpg), or a folder; - is stdout. (default: beside the input)",
             rich_help_panel=OUTPUT,
         ),
     ] = None
+    recursive: Annotated[
+        bool, typer.Option("--recursive", help="Take the folders within folders too; results keep their places.")
+    ] = False
     kind: Annotated[
         Format | None,
         typer.Option(
-            "--format", help="Format of results whose names -o does not give. (default: png)", rich_help_panel=OUTPUT
+            "--format", help="Format of results whose names -o does not give. (default: png)", rich_help_panel=ADVANCED
         ),
     ] = None
     quality: QualityOption = None
@@ -80,7 +87,7 @@ class ResultOptions:
             count: results of each photo.
             inputs: what is read beside the photos, by what it is.
         """
-        everything = plan(photos, self.output, suffix, self.kind)
+        everything = plan(photos, self.output, suffix, self.kind, recursive=self.recursive)
         check_quality([job.output for job in everything.jobs], self.quality)
         for job in everything.jobs:
             refuse_inputs("-o", job.outputs(count), inputs)

@@ -34,14 +34,22 @@ class Job:
     Attributes:
         source: path, or `-` for stdin.
         output: path of the result, or `-` for stdout; several samples are numbered from it.
+        inside: the folder of the source within the folder that was given; for others `.`.
     """
 
     source: str
     output: str
+    inside: Path = Path()
 
     @property
-    def stem(self) -> str:
-        return Path(self.source).stem
+    def place(self) -> str:
+        """The source within the folder that was given, without its suffix: what a mask of it is called."""
+        return str(self.inside / Path(self.source).stem)
+
+    @property
+    def full_place(self) -> str:
+        """The same with its suffix."""
+        return str(self.inside / Path(self.source).name)
 
     @property
     def folder(self) -> Path | None:
@@ -85,8 +93,10 @@ class Plan:
         return {job.folder for job in self.jobs if job.folder is not None and not job.is_beside_nothing}
 
 
-def plan(inputs: list[str], output: str | None, suffix: str, kind: str | None = None) -> Plan:
-    """Jobs of the inputs (files, folders, or one `-`).
+def plan(
+    inputs: list[str], output: str | None, suffix: str, kind: str | None = None, *, recursive: bool = False
+) -> Plan:
+    """Jobs of the inputs (files, folders, or one `-`); recursive: with the folders in folders, which results keep.
 
     Where `-o` names no file a result is STEM + suffix + . + kind; where two results would collide, the full file names
     replace the stems.
@@ -95,15 +105,16 @@ def plan(inputs: list[str], output: str | None, suffix: str, kind: str | None = 
     made, a kind given with a file's name, two inputs with one result.
     """
     ending = f"{suffix}.{kind or 'png'}"
-    sources = [(source, item if Path(item).is_dir() else None) for item in inputs for source in expand(item)]
+    search = expand_deep if recursive else expand
+    sources = [(source, item if Path(item).is_dir() else None) for item in inputs for source in search(item)]
     folders = [item for item in inputs if item != STREAM and Path(item).is_dir()]
     batch = len(inputs) > 1 or bool(folders)
     if STREAM in inputs and batch:
         raise InputError("- (stdin) cannot be combined with other inputs")
-    results = _results([source for source, _ in sources], output, suffix) if batch else set()
+    results = _results([source for source, _ in sources], output, suffix, deep=recursive) if batch else set()
     if batch:
         named = [(source, folder) for source, folder in sources if source not in results]
-        jobs = _apart([Job(source, _batch_output(source, folder, output, ending)) for source, folder in named], ending)
+        jobs = _apart([_batch_job(source, folder, output, ending) for source, folder in named], ending)
     else:
         jobs = [Job(inputs[0], _single_output(inputs[0], output, ending))]
         if jobs[0].output == STREAM:
@@ -116,14 +127,16 @@ def plan(inputs: list[str], output: str | None, suffix: str, kind: str | None = 
             )
     _refuse_collisions(jobs)
     own = batch and (output is not None or len(folders) == len(inputs) == 1)
-    made = Plan(jobs, batch, jobs[0].folder if own else None, len(results))
+    made = Plan(jobs, batch, _results_folder(inputs[0], output, ending) if own else None, len(results))
     for folder in made.folders:
         _check_folder(folder, create=batch or (output is not None and output.endswith(("/", os.sep))))
     return made
 
 
-def _results(sources: list[str], output: str | None, suffix: str) -> set[str]:
+def _results(sources: list[str], output: str | None, suffix: str, *, deep: bool) -> set[str]:
     """The pictures that are results of other pictures here: results may go into the folder of the pictures.
+
+    deep: or into a folder within it, or in folders within theirs.
 
     They are known by their names: a run that was killed may not have noted the last one.
     """
@@ -134,7 +147,9 @@ def _results(sources: list[str], output: str | None, suffix: str) -> set[str]:
     def is_result(source: str) -> bool:
         of, _, number = Path(source).stem.rpartition(suffix)
         named = of in names and re.fullmatch(r"(\.\d+)?", number) is not None
-        return named and same_file(str(Path(source).parent), output)
+        parent = Path(source).parent
+        within = deep and Path(output).resolve() in parent.resolve().parents
+        return named and (within or same_file(str(parent), output))
 
     return {source for source in sources if is_result(source)}
 
@@ -266,17 +281,24 @@ def _single_output(source: str, output: str | None, ending: str) -> str:
     return output
 
 
-def _batch_output(source: str, folder: str | None, output: str | None, ending: str) -> str:
+def _batch_job(source: str, folder: str | None, output: str | None, ending: str) -> Job:
     path = Path(source)
+    if folder is None and output is None:
+        return Job(source, str(_beside(path, ending)))
+    inside = Path() if folder is None else path.parent.relative_to(folder)
+    results = _results_folder(source if folder is None else folder, output, ending)
+    return Job(source, str(results / inside / f"{path.stem}{ending}"), inside)
+
+
+def _results_folder(given: str, output: str | None, ending: str) -> Path:
+    """The folder of a batch's results: that of `-o`, or one beside the folder that was given."""
     if output is not None:
         if output == STREAM or Path(output).is_file() or Path(output).suffix.lower() in WRITABLE:
             raise InputError(f"-o {output}: with several inputs the output is a folder")
-        return str(Path(output) / f"{path.stem}{ending}")
-    if folder is None:
-        return str(_beside(path, ending))
-    base = Path(folder)
+        return Path(output)
+    base = Path(given)
     base = base.resolve() if base.name in ("", "..") else base
-    return str(base.with_name(f"{base.name}{Path(ending).stem}") / f"{path.stem}{ending}")
+    return base.with_name(f"{base.name}{Path(ending).stem}")
 
 
 def _beside(source: Path, ending: str) -> Path:

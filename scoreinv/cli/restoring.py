@@ -11,7 +11,7 @@ import typer
 from scoreinv.cli.batch import Report, Work, run
 from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import notice
-from scoreinv.cli.options import FrameOption, ModelOption, PhotosArgument, ResultOptions
+from scoreinv.cli.options import FrameOption, PhotosArgument, RestorerOption, ResultOptions
 from scoreinv.cli.outputs import Job, refuse_inputs
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session, check_samples
@@ -44,7 +44,7 @@ class PhotoOptions(ResultOptions):
     """The photos, the model that restores them, and where the results go."""
 
     photos: PhotosArgument = field(kw_only=True)
-    model: ModelOption = "denoiser"
+    model: RestorerOption = "denoiser"
     uncertainty: UncertaintyOption = None
     frame: FrameOption = None
 

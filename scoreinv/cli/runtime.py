@@ -5,6 +5,7 @@ Inputs are checked before: a wrong file name should not wait for torch.
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,8 @@ from scoreinv.options import Device, Precision
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
+
+_log = logging.getLogger(__name__)
 
 LARGE_BYTES = 40_000_000
 """A model of larger files may not fit; the bundled ones do."""
@@ -36,6 +39,8 @@ class Maker(Protocol):
     @property
     def model_sha256(self) -> str: ...
 
+    def check(self) -> None: ...
+
     def load(self) -> None: ...
 
     def record(self, method: str) -> dict[str, str | int | None]: ...
@@ -47,6 +52,9 @@ class NoModel:
 
     settings: Settings
     model_sha256: str = ""
+
+    def check(self) -> None:
+        """Do nothing."""
 
     def load(self) -> None:
         """Do nothing."""
@@ -75,6 +83,13 @@ class Session:
     def load(self) -> None:
         """Load the model now, unless it is loaded; raises CheckpointError or InputError when it cannot be used."""
         _ = self.prior
+
+    def check(self) -> None:
+        """Raise InputError where there is no such model or device; nothing is fetched from the hub."""
+        if not self.model.startswith("hf:"):
+            _ = self.model_path
+        if self.settings.device != "auto":
+            _ = self.device
 
     def record(self, method: str) -> dict[str, str | int | None]:
         """What a JSON line says about how a result was made."""
@@ -127,6 +142,10 @@ class Session:
         from scoreinv.checkpoints.catalogue import load_located
 
         device, precision = self.device, self.precision
+        _log.info("model %s: %s", self.model, self.model_path)
+        _log.info("device %s%s", device, self._why(self.settings.device, "the first that is here of cuda, mps and cpu"))
+        faster = "needed by the ODE and the likelihood" if self.exact else "as is faster here"
+        _log.info("precision %s%s", precision, self._why(self.settings.precision, faster))
         set_threads(self.settings.threads)
         if device == "cpu":
             self._check_memory()
@@ -135,6 +154,10 @@ class Session:
             return prior.to(torch.device(device), getattr(torch, precision))
         except torch.OutOfMemoryError as error:
             raise ScoreinvError(f"{self.model}: does not fit in the memory of {device}: use --device cpu") from error
+
+    @staticmethod
+    def _why(asked: str, otherwise: str) -> str:
+        return f" ({otherwise})" if asked == "auto" else ", as asked for"
 
     def _check_memory(self) -> None:
         """Say how much memory a large model takes; raises ScoreinvError when there is less."""

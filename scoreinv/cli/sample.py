@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scoreinv.cli.command import Settings
-from scoreinv.cli.gallery import check_gallery, gallery_outputs, write_gallery
-from scoreinv.cli.messages import emit, notice
+from scoreinv.cli.gallery import check_gallery, gallery_names, gallery_outputs, write_gallery
+from scoreinv.cli.messages import emit, notice, rehearse
 from scoreinv.cli.options import OUTPUT, ModelOption, QualityOption
 from scoreinv.cli.outputs import refuse_inputs
+from scoreinv.cli.pages import ADVANCED
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import Session
 from scoreinv.errors import CheckpointError, InputError
@@ -24,6 +26,13 @@ if TYPE_CHECKING:
     from scoreinv.classifier import NoiseClassifier
 
 
+EXAMPLES = """
+  scoreinv sample --model cifar10 -n 64 -o grid.png
+  scoreinv sample --model cifar10 --class horse -n 64 -o horses.png
+"""
+_log = logging.getLogger(__name__)
+_OWN = "-classifier"
+"""What the name of a model's own classifier adds to it."""
 _WRITTEN_AT_ONCE = 512
 """Pictures of a folder that are drawn before they are written: what an interruption loses."""
 _PIXELS_AT_ONCE = 1 << 24
@@ -51,11 +60,17 @@ class ClassOptions:
             min=GUIDANCE.least,
             max=GUIDANCE.most,
             help="Strength of --class: 1 is exact, more is more typical and less varied. (default: the classifier's)",
+            rich_help_panel=ADVANCED,
         ),
     ] = None
     classifier: Annotated[
         str | None,
-        typer.Option("--classifier", metavar="NAME|FILE", help="Classifier of --class. (default: MODEL-classifier)"),
+        typer.Option(
+            "--classifier",
+            metavar="NAME|FILE",
+            help="Classifier of --class. (default: MODEL-classifier)",
+            rich_help_panel=ADVANCED,
+        ),
     ] = None
 
     def __post_init__(self) -> None:
@@ -63,11 +78,25 @@ class ClassOptions:
             raise InputError("--guidance and --classifier belong to --class")
 
 
+@dataclass(frozen=True)
+class LookOptions:
+    """How pictures are shown in a file."""
+
+    scale: Annotated[
+        int,
+        typer.Option("--scale", min=1, max=64, help="Draw each pixel as so many on a side.", rich_help_panel=OUTPUT),
+    ] = 1
+    caption: Annotated[
+        bool,
+        typer.Option("--caption", help="Write model, class and seed under the pictures.", rich_help_panel=OUTPUT),
+    ] = False
+
+
 def sample(
     *,
     model: ModelOption = "photo",
     count: Annotated[int, typer.Option("-n", "--count", min=1, max=100_000, help="Pictures to draw.")] = 16,
-    sampler: Annotated[SamplerSettings, "Sampler"],
+    sampler: Annotated[SamplerSettings, ADVANCED],
     wanted: ClassOptions,
     output: Annotated[
         str | None,
@@ -79,6 +108,7 @@ def sample(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
+    look: LookOptions,
     quality: QualityOption = None,
     settings: Settings,
 ) -> None:
@@ -86,8 +116,15 @@ def sample(
     target = output if output is not None else f"{Path(model).stem}_samples.png"
     session = Session(model, settings, exact=sampler.asked == "ode")
     refuse_inputs("-o", [target], {"the model": model, "the classifier": wanted.classifier})
+    if settings.dry_run:
+        session.check()
+        outputs = gallery_names(target, count, quality, settings)
+        rehearse(settings, {"outputs": outputs}, f"{count} pictures by {model} would be written to {target}")
+        return
     with gallery_outputs(target, count, quality, settings) as outputs:
-        record = _draw(count, wanted, sampler, outputs, quality, session)
+        if look.caption and len(outputs) != 1:
+            raise InputError(f"--caption: goes under a grid: name a file by -o, not the folder {target}")
+        record = _draw(count, wanted, sampler, outputs, look, quality, session)
     emit(settings, record)
     notice(settings, f"{count} pictures in {target} ({duration(record['seconds'])})")
 
@@ -97,6 +134,7 @@ def _draw(
     wanted: ClassOptions,
     asked: SamplerSettings,
     outputs: list[str],
+    look: LookOptions,
     quality: int | None,
     session: Session,
 ) -> dict[str, Any]:
@@ -107,15 +145,18 @@ def _draw(
     settings = session.settings
     guide = label = None
     if wanted.class_name is not None:
-        guide = _classifier(wanted.classifier or f"{session.model}-classifier", session)
+        guide = _classifier(wanted.classifier, session)
         label = class_index(guide, wanted.class_name)
     session.load()
     method = asked.asked or default_sampler(session.prior)
+    _log.info("sampler %s%s", method, "" if asked.asked else ", recommended with the model")
     started = time.monotonic()
     side = session.prior.image_size
-    parts = _parts(len(outputs), count, side)
+    parts = _parts(len(outputs), count, look.scale * side)
     if len(parts) == 1:
-        check_gallery(count, (side, side), together=len(outputs) == 1)
+        check_gallery(count, (look.scale * side, look.scale * side), together=len(outputs) == 1)
+    parts_of_caption = [session.model_name, wanted.class_name, f"seed {settings.seed}"]
+    caption = ", ".join(filter(None, parts_of_caption)) if look.caption else ""
     nfe = 0
     with ProgressBar("sampling", quiet=settings.quiet) as bar:
         share = Share(bar.fraction, count)
@@ -133,7 +174,9 @@ def _draw(
                 callback=share,
             )
             files = outputs[part.start : part.stop] if len(outputs) > 1 else outputs
-            write_gallery(result.images, files, quality, overwrite=settings.overwrite)
+            write_gallery(
+                result.images, files, quality, scale=look.scale, caption=caption, overwrite=settings.overwrite
+            )
             nfe += len(part) * result.nfe
     seconds = round(time.monotonic() - started, 3)
     record = {"output": outputs[0], "outputs": outputs, "seconds": seconds, "nfe": round(nfe / count)}
@@ -146,11 +189,19 @@ def _parts(files: int, count: int, side: int) -> list[range]:
     return [range(first, min(first + size, count)) for first in range(0, count, size)]
 
 
-def _classifier(name: str, session: Session) -> NoiseClassifier:
+def _classifier(given: str | None, session: Session) -> NoiseClassifier:
+    """The classifier that is given, or the one that is bundled with the model."""
     import torch
 
-    from scoreinv.checkpoints.catalogue import load_classifier
+    from scoreinv.checkpoints.catalogue import bundled_names, load_classifier
 
+    name = given or f"{session.model}{_OWN}"
+    if given is None and name not in bundled_names():
+        others = [known.removesuffix(_OWN) for known in bundled_names() if known.endswith(_OWN)]
+        raise InputError(
+            f"--class: {session.model} has no classifier: take one of a model with classes (--model "
+            f"{' or '.join(others)}), or name one of noisy pictures by --classifier"
+        )
     try:
         return load_classifier(name).to(session.device, getattr(torch, session.precision))
     except CheckpointError as error:

@@ -111,8 +111,8 @@ def finish() -> None:
             give_up(stream)
 
 
-def show_log(*, quiet: bool) -> None:
-    """Show what the package logs on stderr: errors, and warnings unless quiet."""
+def show_log(*, quiet: bool = False, verbose: bool = False) -> None:
+    """Show what the package logs on stderr: errors; warnings unless quiet; what was chosen and why if verbose."""
     import logging
 
     class Lines(logging.Handler):
@@ -121,4 +121,4 @@ def show_log(*, quiet: bool) -> None:
 
     logger = logging.getLogger("scoreinv")
     logger.handlers = [Lines()]
-    logger.setLevel(logging.ERROR if quiet else logging.WARNING)
+    logger.setLevel(logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from scoreinv.cli.command import Settings
-from scoreinv.cli.messages import emit, notice
+from scoreinv.cli.command import Settings, advanced
+from scoreinv.cli.messages import emit, notice, rehearse
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import resolve_device, set_threads
 from scoreinv.errors import InputError, ScoreinvError
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from scoreinv.training.config import DataConfig, TrainingConfig
     from scoreinv.training.progress import TrainProgress, TrainResult
 
+EXAMPLES = """
+  scoreinv train --sde ve --data PHOTOS/ --out runs/mine --minutes 600
+  scoreinv train --resume --out runs/mine               # goes on exactly where it was
+"""
 RUN = "Run"
 CONFIG = "config.json"
 SMALL_BATCH = 250_000
@@ -50,9 +54,7 @@ class SubjectOptions:
     ] = None
     config: Annotated[
         str | None,
-        typer.Option(
-            "--config", metavar="FILE|NAME", help="A training configuration (JSON), or a published model's name."
-        ),
+        advanced("--config", metavar="FILE|NAME", help="A training configuration (JSON), or a published model's name."),
     ] = None
     conditional: Annotated[
         bool,
@@ -63,7 +65,7 @@ class SubjectOptions:
     ] = False
     classifier: Annotated[
         bool,
-        typer.Option(
+        advanced(
             "--classifier",
             help="With --sde: a classifier of noisy pictures, for sample --class; folders of --data are its classes.",
         ),
@@ -139,17 +141,15 @@ class StepOptions:
     """What is changed in the steps of a configuration; None leaves it."""
 
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", min=1, max=MOST_PICTURES, help="Pictures in each step.")
+        int | None, advanced("--batch-size", min=1, max=MOST_PICTURES, help="Pictures in each step.")
     ] = None
     learning_rate: Annotated[
         float | None,
-        typer.Option("--learning-rate", min=1e-12, max=MOST_LEARNING_RATE, help="Learning rate of Adam."),
+        advanced("--learning-rate", min=1e-12, max=MOST_LEARNING_RATE, help="Learning rate of Adam."),
     ] = None
     sigma_max: Annotated[
         str | None,
-        typer.Option(
-            "--sigma-max", metavar="NUMBER|data", help="Largest noise of VE; data: estimated from the pictures."
-        ),
+        advanced("--sigma-max", metavar="NUMBER|data", help="Largest noise of VE; data: estimated from the pictures."),
     ] = None
 
 
@@ -167,6 +167,9 @@ def train(*, subject: SubjectOptions, how: RunOptions, changes: StepOptions, set
     folder = Path(how.out) if how.out is not None else _default_folder(run)
     if device == "cpu":
         _check_memory(run)
+    if settings.dry_run:
+        rehearse(settings, {"output": str(folder)}, f"{folder}: would be trained in, to {_ends(run)}")
+        return
     init = None if how.init is None else _model_to_start_from(how.init, run)
     result = _train(run, folder, init, how.resume, device, settings)
     emit(settings, _record(result, run, device))
@@ -187,8 +190,7 @@ def _train(
 
     from scoreinv.training.training_loop import train as train_model
 
-    ends = [f"{run.steps:,} steps" if run.steps else "", f"{run.minutes:g} minutes" if run.minutes else ""]
-    begun = f"training in {folder}, to {' or '.join(filter(None, ends))}; Ctrl-C saves, --resume goes on"
+    begun = f"training in {folder}, to {_ends(run)}; Ctrl-C saves, --resume goes on"
     with ProgressBar("training", quiet=settings.quiet) as bar:
 
         def show(progress: TrainProgress) -> None:
@@ -208,6 +210,11 @@ def _train(
             )
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise ScoreinvError(f"--batch-size {run.batch_size}: more than the memory of {device} takes") from error
+
+
+def _ends(run: TrainingConfig) -> str:
+    ends = [f"{run.steps:,} steps" if run.steps else "", f"{run.minutes:g} minutes" if run.minutes else ""]
+    return " or ".join(filter(None, ends))
 
 
 def _record(result: TrainResult, run: TrainingConfig, device: str) -> dict[str, Any]:

@@ -20,16 +20,12 @@ if TYPE_CHECKING:
     from scoreinv.tasks.restoration_settings import RestorationSampling
     from scoreinv.tasks.settings import ConditionalSampling, FillSettings
 
-BRIGHTEST = 0.25
-"""Standard deviation at the end of the colour map: more is a guess at anything."""
-
 UncertaintyOption = Annotated[
     str | None,
     typer.Option(
         "--uncertainty",
         metavar="FILE",
-        help="Also write a map of the samples' standard deviation: violet 0 to yellow 0.25 of the range and more. "
-        "Only for one photo and --samples 2 or more.",
+        help="Also write a map of where the samples of one photo differ. Needs --samples 2 or more.",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -65,9 +61,9 @@ def check_uncertainty(
 
 
 def write_uncertainty(path: str, std: np.ndarray, settings: Settings) -> None:
-    """Write the map of a standard deviation HxW in [0, 1] units."""
+    """Write the map of a standard deviation HxW in [0, 1] units, scaled to its largest, with a legend."""
     from scoreinv.imaging.files import write_picture
-    from scoreinv.imaging.opencv import viridis
+    from scoreinv.imaging.legend import deviation_map
     from scoreinv.imaging.picture import Picture
 
-    write_picture(path, Picture(viridis(std / BRIGHTEST)), overwrite=settings.overwrite)
+    write_picture(path, Picture(deviation_map(std)), overwrite=settings.overwrite)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scoreinv.cli.command import Settings
+from scoreinv.cli.pages import ADVANCED
 from scoreinv.cli.restoring import Photo, PhotoOptions, RestorationOptions, Restoring, restore_photos
 from scoreinv.options import GRAY_LEVELS, Downsampling
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from scoreinv.tasks.progress import TaskCallback
     from scoreinv.tasks.restoration_settings import RestorationSampling
     from scoreinv.tasks.results import Restored
+
+EXAMPLES = """
+  scoreinv upscale photo.png                            # twice as large: photo_upscaled.png
+  scoreinv upscale photo.png --factor 3 -o large.png
+"""
 
 
 def upscale(
@@ -28,6 +34,7 @@ def upscale(
             "--downsampling",
             help="How the large picture is reduced to the photo: area, by block means, as by a sensor; bicubic, "
             "antialiased.",
+            rich_help_panel=ADVANCED,
         ),
     ] = "area",
     noise: Annotated[

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scoreinv.errors import InputError
+from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.guidance.observed import GivenObservation
 from scoreinv.operators import LinearOperator
 from scoreinv.prior import Prior
@@ -54,6 +54,11 @@ class LikelihoodGuidance(GivenObservation):
 
             gradient = transpose(self.pulled(mean, t, transpose))
             guided = noise - sigma * gradient
+        if not guided.isfinite().all():
+            raise ScoreinvError(
+                f"{type(self).__name__}: the guidance is not finite any more (at t = {float(t.max()):.3g}): give a "
+                "larger noise_std, more steps, or a prior in torch.float32"
+            )
         return guided if differentiable else guided.detach()
 
 

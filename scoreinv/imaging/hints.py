@@ -53,15 +53,16 @@ def read_hints(path: str, size: tuple[int, int]) -> KnownColours:
 
     Raises InputError when it is of another size, has no alpha channel, or nothing (or everything) is opaque.
     """
-    hints = hints_from_picture(read_picture(path), path)
-    hints.check_size(size, f"{path}: the hints")
+    name = f"{path}: the hints"
+    hints = hints_from_picture(read_picture(path), name)
+    hints.check_size(size, name)
     return hints
 
 
-def hints_from_picture(picture: Picture, name: str = "hints") -> KnownColours:
+def hints_from_picture(picture: Picture, name: str = "the hints") -> KnownColours:
     """Hints from a picture with alpha: its colours where it is more than half opaque."""
     if not picture.has_alpha:
-        raise InputError(f"{name}: hints need transparency, with strokes of colour on it (RGBA)")
+        raise InputError(f"{name} need transparency, with strokes of colour on it (RGBA)")
     known = picture.pixels[..., -1] > picture.peak / 2
     if not known.any() or known.all():
         what = "nothing" if not known.any() else "everything"

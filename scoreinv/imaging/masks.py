@@ -47,7 +47,8 @@ def read_mask(
     Raises:
         InputError: an unreadable file, another size than the photo's, or no hole or no known pixel in it.
     """
-    name, decoded = decode_file(path)
+    file, decoded = decode_file(path)
+    name = f"{file}: the mask"
     return hole_from_picture(decoded.picture, size, name=name, threshold=threshold, invert=invert, grow=grow)
 
 
@@ -97,7 +98,7 @@ def hole_from_picture(
     check_whole("grow", grow)
     if picture.size != tuple(size):
         raise InputError(
-            f"{name}: the mask is {picture.width}x{picture.height}, the photo {size[1]}x{size[0]} (width x height, "
+            f"{name} is {picture.width}x{picture.height}, the photo {size[1]}x{size[0]} (width x height, "
             "turned upright): nothing is resized silently, so make them one size"
         )
     hole, highest = _marked(picture, threshold)
@@ -107,12 +108,12 @@ def hole_from_picture(
     if grow and not hole.all():
         hole = dilate(hole, min(grow, sum(size)))
         if hole.all():
-            raise InputError(f"{name}: grown by {grow} pixels the holes leave no known one: let them grow less")
+            raise InputError(f"{name}, grown by {grow} pixels: its holes leave no known one: let them grow less")
     found = f"the largest value is {_in_levels(highest, picture)}"
     if not hole.any():
-        raise InputError(f"{name}: the mask has no hole ({found}): {_remedy(marked, highest, invert)}")
+        raise InputError(f"{name} has no hole ({found}): {_remedy(marked, highest, invert)}")
     if hole.all():
-        raise InputError(f"{name}: the mask leaves no known pixel ({found}): {_remedy(marked, highest, invert)}")
+        raise InputError(f"{name} leaves no known pixel ({found}): {_remedy(marked, highest, invert)}")
     return hole
 
 

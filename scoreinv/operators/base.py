@@ -20,7 +20,11 @@ ITERATIONS = 200
 
 
 class LinearOperator(ABC):
-    """A linear map A from pictures to observations."""
+    """A linear map A from pictures to observations.
+
+    An operator of your own needs `__call__` and `adjoint`, and `pinv` where it has a faster one than by conjugate
+    gradients.
+    """
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
@@ -60,13 +64,14 @@ class LinearOperator(ABC):
             f"{type(self).__name__} has no singular value decomposition in closed form: use a method that needs none"
         )
 
-    @abstractmethod
     def windows(self, boxes: Sequence[Box], samples: int) -> LinearOperator:
         """The operator over a batch of crops of one size (top, left, height, width): `samples` of each box in turn.
 
         Of a crop x' of x it gives `seen(A x)`: what an observation of the whole says of the crop alone. Raises
-        InputError for an operator that is not local.
+        InputError for an operator that is not local, as one counts here that does not define it: methods then work on
+        the whole picture.
         """
+        raise InputError(f"{type(self).__name__} is not seen through windows: define `windows` if it is local")
 
     def observed_boxes(self, boxes: Sequence[Box]) -> list[Box]:
         """The windows of the observation that belong to windows of the picture."""
@@ -76,9 +81,13 @@ class LinearOperator(ABC):
         """The part of the observation y that `windows` observes; 0 where more than the crop is needed to tell it."""
         return crops(y, self.observed_boxes(boxes), samples)
 
-    @abstractmethod
     def rows(self, index: Tensor) -> LinearOperator:
-        """The operator over the samples `index` (A,) of the batch."""
+        """The operator over the samples `index` (A,) of the batch.
+
+        Here the operator itself, which is right where it treats all samples alike. One that holds something for each
+        sample, such as a mask of each, has to define it.
+        """
+        return self
 
     def replace(self, x: Tensor, y: Tensor) -> Tensor:
         """x - A^+ A x + A^+ y: the picture x with its observed components replaced by the observation y."""

@@ -37,10 +37,10 @@ from scoreinv.operators import gray_and_hints
 from scoreinv.options import COLOUR_STEPS, COLOUR_TEMPERATURE, MEAN_DRAWS, Estimate, GrayWeights, Method
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.drawing import conditioned, draw
-from scoreinv.tasks.models import check_colour, check_model, tile_side
+from scoreinv.tasks.models import Model, check_colour, model_of, tile_side
 from scoreinv.tasks.picture_noise import PictureNoise, noise_weights
 from scoreinv.tasks.progress import Share, TaskCallback
-from scoreinv.tasks.results import PictureKind, Restored, restore_each
+from scoreinv.tasks.results import Given, PictureKind, Restored, restore_each
 from scoreinv.tasks.settings import Colours, ConditionalSampling, ResolvedSampling
 from scoreinv.tasks.tensors import RunningSpread, spread, to_arrays, to_tensor
 
@@ -65,9 +65,9 @@ class Colorized(Restored[PictureKind]):
 
 
 def colorize(
-    image: Any,
+    image: Given,
     *,
-    prior: ScorePrior,
+    prior: Model,
     gray_weights: GrayWeights = "rec601",
     method: Method | None = None,
     steps: int | None = None,
@@ -81,7 +81,7 @@ def colorize(
     temperature: float | None = None,
     whiten: bool = False,
     callback: TaskCallback | None = None,
-) -> Colorized[Any]:
+) -> Colorized[Given]:
     """Colour a grey picture; the colours of one that has any are replaced.
 
         result = scoreinv.colorize(gray, prior=scoreinv.load("scene"), seed=0)
@@ -89,6 +89,7 @@ def colorize(
 
     Arguments:
         image: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor (B)xCxHxW in [0, 1].
+        prior: the model, or its name or file, which is then loaded for this picture.
         method, steps, samples, seed, estimate, start: see `ConditionalSampling`.
         hints: picture of the same size with alpha, as array, PIL image or tensor: where it is more than half opaque,
             the result takes its chroma. One serves all pictures; a tensor may have one for each.
@@ -102,7 +103,7 @@ def colorize(
     """
     sampling = ConditionalSampling(method, steps, start, samples, seed, estimate)
     colours = Colours(gray_weights, keep_color, saturation, temperature, whiten)
-    check_model(prior)
+    model = model_of(prior)
     check_callback(callback)
     pictures, form = pictures_from_api(image)
     given = [None] if hints is None else [hints_from_picture(picture) for picture in pictures_from_api(hints)[0]]
@@ -110,15 +111,15 @@ def colorize(
         raise InputError(f"{len(given)} hints for {len(pictures)} pictures: give one, or one for each")
 
     undecided = sampling.method is None and sampling.start is None
-    if undecided and isinstance(prior, ConditionalPrior) and not _knows_gray(prior, gray_weights):
+    if undecided and isinstance(model, ConditionalPrior) and not _knows_gray(model, gray_weights):
         _log.warning(
             "gray_weights %s: the model knows %s only, and the weaker method pc is taken",
             gray_weights,
-            prior.gray_weights,
+            model.gray_weights,
         )
 
-    def coloured(number: int, share: TaskCallback) -> Colorized[Picture]:
-        return colorize_picture(pictures[number], prior, sampling, colours, given[number % len(given)], share)
+    def coloured(number: int, share: TaskCallback) -> Colorized[Any]:
+        return colorize_picture(pictures[number], model, sampling, colours, given[number % len(given)], share)
 
     return restore_each(pictures, form, coloured, callback)
 
@@ -156,27 +157,34 @@ def colorize_picture(
 
 
 def colorize_filled(
-    filled: Restored[Picture], prior: ScorePrior, sampling: ConditionalSampling, callback: TaskCallback | None = None
+    filled: Restored[Picture],
+    prior: ScorePrior,
+    sampling: ConditionalSampling,
+    callback: TaskCallback | None = None,
+    colours: Colours | None = None,
+    hints: KnownColours | None = None,
 ) -> Restored[Picture]:
     """Colours for a grey picture whose holes were filled: one drawing for each of its samples.
 
-    p(picture | known luma) = p(luma | known luma) p(colours | luma): first the luma was drawn, now the colours are (at
-    `COLOUR_TEMPERATURE`).
+    p(picture | known luma) = p(luma | known luma) p(colours | luma): first the luma was drawn, now the colours are.
 
     Arguments:
         filled: the result of `inpaint_picture`.
         sampling: what it was filled by. The mean of one sample, a posterior mean, is coloured by a posterior mean.
         callback: called with the share of the work that is done; stops the work by returning False.
+        colours, hints: as for `colorize_picture`. The saturation of a mean is 1 unless another is asked for.
     """
     share = Share(callback, len(filled.samples))
     estimate = sampling.estimate if len(filled.samples) == 1 else "sample"
-    colours = Colours(saturation=1.0) if sampling.estimate == "mean" else Colours()
+    colours = colours or Colours()
+    if sampling.estimate == "mean" and colours.saturation is None:
+        colours = replace(colours, saturation=1.0)
     coloured, spread_so_far, nfe = [], RunningSpread(), filled.nfe
     own = noise_weights(filled.samples[0])  # one for all: pairs stay pairs
     for number, sample in enumerate(filled.samples):
         share.begin(1)
         one = replace(sampling, samples=1, first=sampling.first + number, estimate=estimate)
-        result = colorize_picture(sample, prior, one, colours, callback=share, noise=own)
+        result = colorize_picture(sample, prior, one, colours, hints, share, own)
         coloured.append(result.image)
         spread_so_far.add(result.image.rgb())
     image = coloured[0]

@@ -33,7 +33,7 @@ from scoreinv.samplers import (
 from scoreinv.samplers import Sampler as Solver
 from scoreinv.samplers.predictors import Predictor as PredictorStep
 from scoreinv.sdes import DDPM, VE
-from scoreinv.tasks.models import check_model
+from scoreinv.tasks.models import Model, model_of
 from scoreinv.tasks.progress import Share, TaskCallback, for_sampler
 from scoreinv.tasks.results import Drawn
 from scoreinv.tasks.settings import SamplerSettings
@@ -44,7 +44,7 @@ _LONGEST_NUMBER = 10
 
 
 def generate(
-    prior: ScorePrior,
+    prior: Model,
     count: int,
     *,
     sampler: Sampler | None = None,
@@ -69,6 +69,7 @@ def generate(
         result.images
 
     Arguments:
+        prior: the model, or its name or file.
         sampler, steps, predictor, corrector, corrector_steps, snr, rtol, churn, eta: see `SamplerSettings`. What is not
             given is recommended with the model, or else the paper's for its SDE (`recommended`); by default the sampler
             is `default_sampler`. Without such advice `pc` takes 1000 steps, the others `SAMPLER_STEPS`.
@@ -83,16 +84,16 @@ def generate(
         ScoreinvError: the model gave values that are not finite.
     """
     settings = SamplerSettings(sampler, steps, predictor, corrector, corrector_steps, snr, rtol, churn, eta)
-    check_model(prior)
+    model = model_of(prior)
     check_whole("count", count, 1)
     SEED.check("seed", seed)
     check_whole("first", first)
     check_callback(callback)
-    target = _guided(prior, classifier, label, guidance)
-    solver = make_sampler(prior, settings)
-    if isinstance(solver, PC) and recommended(prior).clip:
+    target = _guided(model, classifier, label, guidance)
+    solver = make_sampler(model, settings)
+    if isinstance(solver, PC) and recommended(model).clip:
         target = Clipped(target)
-    return draw_pictures(prior, target, solver, count, seed, first, callback)
+    return draw_pictures(model, target, solver, count, seed, first, callback)
 
 
 def _guided(prior: ScorePrior, classifier: Classifier | None, label: int | str | None, guidance: float | None) -> Prior:

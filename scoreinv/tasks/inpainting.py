@@ -37,18 +37,18 @@ from scoreinv.samplers import NoiseStream
 from scoreinv.tasks.classical import fill_classically
 from scoreinv.tasks.deep_holes import draw_in_scales
 from scoreinv.tasks.drawing import conditioned, draw, window_side
-from scoreinv.tasks.models import check_colour, check_model
+from scoreinv.tasks.models import Model, check_colour, model_of
 from scoreinv.tasks.progress import Share, TaskCallback
-from scoreinv.tasks.results import Restored, restore_each
+from scoreinv.tasks.results import Given, Restored, restore_each
 from scoreinv.tasks.settings import ConditionalSampling, FillSettings, ResolvedSampling
 from scoreinv.tasks.tensors import spread, to_arrays, to_tensor
 
 
 def inpaint(
-    image: Any,
+    image: Given,
     mask: Any,
     *,
-    prior: ScorePrior | None = None,
+    prior: Model | None = None,
     method: FillMethod | None = None,
     steps: int | None = None,
     samples: int = 1,
@@ -59,7 +59,7 @@ def inpaint(
     invert: bool = False,
     grow: int = 0,
     callback: TaskCallback | None = None,
-) -> Restored:
+) -> Restored[Given]:
     """Fill the holes of a picture.
 
         result = scoreinv.inpaint(image, mask, prior=scoreinv.load("photo"), samples=4, seed=0)
@@ -70,9 +70,9 @@ def inpaint(
             in [0, 1].
         mask: array HxW or HxWx3(4) of bool, uint8, uint16 or float in [0, 1], PIL image, or tensor HxW, CxHxW or
             BxCxHxW; of the picture's size. True, or above `mask_threshold` (below 1) of its range, is a hole.
+        prior: the model, or its name or file, which is then loaded for this picture; None for a classical method.
         invert: the mask marks what is known.
         grow: pixels by which the holes are enlarged, as soft edges need.
-        prior: the model; None for a classical method.
         method: `conditioned` or `pc`, see `ConditionalSampling`; or `telea`, `navier-stokes` or `biharmonic`, which
             need no model and draw nothing, see `tasks.classical`.
         steps, samples, seed, estimate, start: see `ConditionalSampling`.
@@ -97,15 +97,13 @@ def inpaint(
     )
 
 
-def _filled_by(
-    prior: ScorePrior | None, settings: FillSettings
-) -> Callable[[Picture, np.ndarray, TaskCallback], Restored[Picture]]:
+def _filled_by(prior: Model | None, settings: FillSettings) -> Callable[[Picture, np.ndarray, TaskCallback], Restored]:
     """What fills the holes of a picture; SettingError where the model does not go with the method."""
     if (classical := settings.classical) is not None:
         if prior is not None:
             raise SettingError("prior", f"does not go with {classical}, which needs no model")
         return lambda picture, hole, share: fill_classically(picture, hole, classical, share)
-    model, sampling = check_model(prior), settings.sampling
+    model, sampling = model_of(prior), settings.sampling
     return lambda picture, hole, share: inpaint_picture(picture, hole, model, sampling, share)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,24 +18,27 @@ from scoreinv.memory import PIXELS_AT_ONCE
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers.ode import decode, encode
 from scoreinv.sdes import TRAINING_START
-from scoreinv.tasks.models import check_model, check_sides
+from scoreinv.tasks.models import Model, check_model, check_sides, model_of
 from scoreinv.tasks.progress import Share, TaskCallback, for_sampler
-from scoreinv.tasks.results import Drawn
+from scoreinv.tasks.results import Drawn, Given
 from scoreinv.tasks.tensors import finite, to_arrays, to_tensor
 
 
 def interpolate(
-    prior: ScorePrior,
-    a: Any,
-    b: Any,
+    a: Given,
+    b: Given,
+    *more: Any,
     count: int = 8,
-    *,
+    prior: Model | None = None,
     temperature: float = 1.0,
     steps: int | None = None,
     rtol: float = 1e-5,
     callback: TaskCallback | None = None,
-) -> Drawn[list[Any]]:
-    """`count` pictures from a to b: both are encoded, and their codes joined by an arc (`slerp`) and decoded.
+) -> Drawn[list[Given]]:
+    """Pictures from a to b: both are encoded, and their codes joined by an arc (`slerp`) and decoded.
+
+        result = scoreinv.interpolate(a, b, 8, prior=scoreinv.load("cifar10"))
+        result.images
 
     At temperature 1 the first and the last are a and b, as far as the solver is exact. Alpha of the results is a's. The
     evaluations that are reported include those of encoding a and b.
@@ -42,6 +46,9 @@ def interpolate(
     Arguments:
         a, b: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor CxHxW in [0, 1], of one
             size whose sides are multiples of the model's stride.
+        more: the count may stand after the pictures. The order of earlier versions, (prior, a, b, count), is taken too,
+            with a warning.
+        prior: the model, or its name or file.
         temperature: the codes are multiplied by it before they are decoded, see `samplers.ode.decode`.
         steps: steps of a fixed grid, four evaluations each; 16 are good. None for adaptive RK45.
         rtol: tolerance of RK45, relative and absolute.
@@ -52,16 +59,32 @@ def interpolate(
         Cancelled: the callback stopped the work.
         ScoreinvError: the model gave values that are not finite.
     """
-    first, form = pictures_from_api(a)
-    second, _ = pictures_from_api(b)
-    if len(first) != 1 or len(second) != 1:
-        raise InputError(f"interpolation is between two single pictures, not between {len(first)} and {len(second)}")
+    (start, end, *counts), chosen = _in_order(a, b, more, prior)
+    if len(counts) > 1:
+        raise TypeError(f"interpolate takes two pictures and their count, and {len(counts) - 1} more are given")
+    (count,) = counts or [count]
+    model = model_of(chosen)
+    starts, form = pictures_from_api(start)
+    ends, _ = pictures_from_api(end)
+    if len(starts) != 1 or len(ends) != 1:
+        raise InputError(f"interpolation is between two single pictures, not between {len(starts)} and {len(ends)}")
+    first: Picture = starts[0]
     result = interpolate_pictures(
-        first[0], second[0], prior, count, temperature=temperature, steps=steps, rtol=rtol, callback=callback
+        first, ends[0], model, count, temperature=temperature, steps=steps, rtol=rtol, callback=callback
     )
-    everywhere = np.ones(first[0].size, dtype=bool)
-    colours = [np.broadcast_to(image, (*first[0].size, 3)) for image in result.images]
-    return Drawn([form.pictures([first[0].with_fill(everywhere, rgb)]) for rgb in colours], result.nfe)
+    everywhere = np.ones(first.size, dtype=bool)
+    colours = [np.broadcast_to(image, (*first.size, 3)) for image in result.images]
+    return Drawn([form.pictures([first.with_fill(everywhere, rgb)]) for rgb in colours], result.nfe)
+
+
+def _in_order(a: Any, b: Any, more: tuple[Any, ...], prior: object) -> tuple[tuple[Any, ...], object]:
+    """The pictures and what follows, and the prior, which was the first of them in earlier versions."""
+    if prior is not None or not isinstance(a, ScorePrior):
+        return (a, b, *more), prior
+    if not more:
+        raise TypeError("interpolate takes two pictures: interpolate(a, b, prior=prior)")
+    warnings.warn("interpolate(prior, a, b) is now interpolate(a, b, prior=prior)", DeprecationWarning, stacklevel=3)
+    return (b, *more), a
 
 
 def interpolate_pictures(

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
+from scoreinv.checkpoints.catalogue import load
 from scoreinv.checks import shown
 from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging.picture import Picture
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import time_at
 
+Model = ScorePrior | str | Path
+"""A model at hand, or what `scoreinv.load` takes for one."""
+
+
+def model_of(prior: object) -> ScorePrior:
+    """The model itself, or the one that a name or file stands for, loaded anew; SettingError for anything else.
+
+    Raises CheckpointError where there is none such.
+    """
+    if isinstance(prior, str | Path):
+        return load(prior)
+    return check_model(prior)
+
 
 def check_model(prior: object) -> ScorePrior:
     """The prior; SettingError unless it is a model."""
     if not isinstance(prior, ScorePrior):
-        raise SettingError("prior", f"must be a model as scoreinv.load gives it, not {shown(prior)}")
+        raise SettingError("prior", f"must be a model as scoreinv.load gives it, or its name, not {shown(prior)}")
     return prior
 
 

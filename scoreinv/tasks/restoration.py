@@ -23,10 +23,10 @@ from scoreinv.operators import LinearOperator, downsampling, pad_observation, ph
 from scoreinv.options import Downsampling, Estimate, RestorationMethod
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.linear import Problem, RestorationJob, denoise, restore, white_level
-from scoreinv.tasks.models import check_colour, check_model, noise_range
+from scoreinv.tasks.models import Model, check_colour, model_of, noise_range
 from scoreinv.tasks.progress import TaskCallback
 from scoreinv.tasks.restoration_settings import RestorationSampling
-from scoreinv.tasks.results import Restored, restore_each
+from scoreinv.tasks.results import Given, Restored, restore_each
 
 LEAST_NOISE = 0.3 / 255
 """Noise that rounding to 8 bits leaves in a photograph: no photograph has less."""
@@ -37,9 +37,9 @@ _STRIP = 256
 
 def solve(
     operator: LinearOperator,
-    y: Any,
+    y: Given,
     *,
-    prior: ScorePrior,
+    prior: Model,
     noise_std: float = 0.0,
     method: RestorationMethod | None = None,
     steps: int | None = None,
@@ -48,7 +48,7 @@ def solve(
     estimate: Estimate = "sample",
     orientations: int = 1,
     callback: TaskCallback | None = None,
-) -> Restored:
+) -> Restored[Given]:
     """Restore pictures from an observation y = A x + noise, for any linear A.
 
         blur = scoreinv.operators.Blur(torch.from_numpy(scoreinv.kernels.gaussian(2)), 256, 256)
@@ -59,6 +59,7 @@ def solve(
         y: the observation, of the shape A(x): array HxW or HxWx3 (uint8 or uint16 of [0, 1], or any floats), PIL image,
             or tensor (B)xCxHxW of any floats. One channel stands for three alike, with one and the same noise: the
             picture is grey.
+        prior: the model, or its name or file, which is then loaded for this call.
         noise_std: standard deviation of the white noise in y, in [0, 1] units.
         method, steps, samples, seed, estimate, orientations: see `RestorationSampling`. Where A loses
             nothing (an orthogonal one) the posterior of noise alone is sampled exactly, unless a method is asked for.
@@ -70,8 +71,8 @@ def solve(
         ScoreinvError: the model gave values that are not finite.
     """
     sampling = RestorationSampling(method, steps, samples, seed, estimate, orientations=orientations)
-    check_model(prior)
-    check_colour(prior)
+    model = model_of(prior)
+    check_colour(model)
     check_number("noise_std", noise_std, 0)
     check_callback(callback)
     if not isinstance(operator, LinearOperator):
@@ -82,7 +83,7 @@ def solve(
     def solved(number: int, share: TaskCallback) -> Restored:
         own = operator.rows(torch.tensor([number]))
         values, gray = _three_channels(observations[number])
-        job = RestorationJob(prior, sampling, partial(_as_picture, dtype=dtype, gray=gray), share)
+        job = RestorationJob(model, sampling, partial(_as_picture, dtype=dtype, gray=gray), share)
         if operator.orthogonal and noise_std > 0 and method is None:
             return denoise(own.adjoint(values), noise_std, job, gray=gray)
         return restore(Problem(own, values, noise_std, gray), job)

@@ -26,7 +26,8 @@ MethodOrNone = Annotated[
     Setting(
         "dpir estimates the mean. These draw samples: diffpir (splitting), ddnm (projection), ddrm (spectral), pigdm, "
         "dps and mmps (gradients), pc (constrained predictor-corrector, the paper's). (default: dpir for one mean, "
-        "else diffpir)"
+        "else diffpir)",
+        advanced=True,
     ),
 ]
 StepsOrNone = Annotated[
@@ -34,6 +35,7 @@ StepsOrNone = Annotated[
     Setting(
         f"Steps of the method. (default: dpir {RESTORATION_STEPS['dpir']}, diffpir {RESTORATION_STEPS['diffpir']})",
         STEPS,
+        advanced=True,
     ),
 ]
 Orientations = Annotated[
@@ -42,6 +44,7 @@ Orientations = Annotated[
         "Flips and turns of the photo that the mean is averaged over: 1, 2, 4 or 8. More is a little closer to the "
         "truth, and takes as many times as long.",
         Whole(ORIENTATIONS[0], ORIENTATIONS[-1]),
+        advanced=True,
     ),
 ]
 

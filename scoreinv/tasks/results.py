@@ -6,11 +6,17 @@ from collections.abc import Callable, Sized
 from dataclasses import dataclass, fields, replace
 from typing import Any, Generic, Literal, TypeVar
 
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
 from scoreinv.imaging.arrays import Form
 from scoreinv.options import FillMethod, RestorationMethod
 from scoreinv.tasks.progress import Share, TaskCallback
 
 PictureKind = TypeVar("PictureKind")
+Given = TypeVar("Given", np.ndarray, Image.Image, Tensor)
+"""The form in which a picture is given, which is that of the result."""
 Images = TypeVar("Images")
 
 

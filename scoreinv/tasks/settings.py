@@ -77,6 +77,7 @@ class _SampleSettings:
             f"(default: {FILL_STEPS['conditioned']} for holes, {COLOUR_STEPS['conditioned']} for colours; "
             f"pc {FILL_STEPS['pc']})",
             STEPS,
+            advanced=True,
         ),
     ] = None
     start: Annotated[
@@ -86,6 +87,7 @@ class _SampleSettings:
             f"(default: {GUESS_START:g}, and prior from 1000 steps)",
             metavar="LEVEL",
             read=_read_level,
+            advanced=True,
         ),
     ] = None
     samples: SampleCount = 1
@@ -93,8 +95,7 @@ class _SampleSettings:
     estimate: Annotated[
         Estimate,
         Setting(
-            "sample: each a possible picture; mean: the average of the samples, or with one sample of conditioned the "
-            "posterior mean."
+            "sample: a possible picture, sharp; mean: the average of what is possible, smooth where that is uncertain."
         ),
     ] = "sample"
     corrector_steps: int = 1
@@ -136,7 +137,7 @@ class ConditionalSampling(_SampleSettings):
     of the picture itself and take no steps (`tasks.deep_holes`).
     """
 
-    method: Annotated[Method | None, Setting(_METHODS + _DEFAULT)] = None
+    method: Annotated[Method | None, Setting(_METHODS + _DEFAULT, advanced=True)] = None
 
     def resolved(self, steps: dict[Method, int], *, conditional: bool) -> ResolvedSampling:
         """The same with method and steps decided, for a model that takes observations (`conditional`) or not.
@@ -179,7 +180,8 @@ class FillSettings(_SampleSettings):
         FillMethod | None,
         Setting(
             _METHODS + "Without a model, smooth, for small holes: biharmonic, the closest to the truth; telea and "
-            "navier-stokes, the fastest. " + _DEFAULT
+            "navier-stokes, the fastest. " + _DEFAULT,
+            advanced=True,
         ),
     ] = None
 

@@ -554,7 +554,10 @@ def _outputs() -> Iterator[tuple[tuple[str, ...], str]]:
         ((*LIKELIHOOD, "--csv", "nowhere/table.csv"), "nowhere"),
         (("convert", "weights.pth", "--config", "vp/cifar10_ddpm", "-o", "new.pth"), ".safetensors"),
         (("convert", "weights.pth", "--config", "vp/cifar10_ddpm", "-o", "model.safetensors"), "exists already"),
-        (("convert", "weights.pth", "--config", "vp/cifar10_ddpm", "-o", "nowhere/a.safetensors"), "nowhere"),
+        (
+            ("convert", "weights.pth", "--config", "vp/cifar10_ddpm", "-o", "photo.png/a.safetensors"),
+            "photo.png: no such folder",
+        ),
     ):
         yield words, said
 

@@ -62,7 +62,9 @@ def test_evaluate_pictures_by_a_classifier(scoreinv, classes):
     assert record["accuracy"] == record["class_shares"]["night"]
     same = json.loads(scoreinv("evaluate", classes / "night", *judge, "--json").out)
     assert same["frechet_distance"] == pytest.approx(0, abs=1e-6)
-    assert "class_shares: day" in scoreinv("evaluate", classes / "day", *judge).out
+    told = scoreinv("evaluate", classes / "day", *judge).out
+    assert "classes by judge/model.safetensors: day" in told
+    assert "Fréchet distance in the features of judge/model.safetensors (not FID" in told
     # Folders that are named by classes say what their pictures should be.
     day, night = (json.loads(scoreinv("evaluate", classes / name, *judge, "--json").out) for name in ("day", "night"))
     both = json.loads(scoreinv("evaluate", classes, *judge, "--json").out)
@@ -79,7 +81,7 @@ def test_evaluate_pictures_by_a_classifier(scoreinv, classes):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["sample", "--class", "horse"], "--classifier"),
+        (["sample", "--class", "horse"], "has no classifier: take one of a model with classes (--model cifar10)"),
         (["sample", "--guidance", 2], "belong to --class"),
         (["sample", "--class", "horse", "--classifier", "photo"], "not a classifier"),
         (["evaluate", "data/day", "--reference", "data/night", "--classifier", "photo"], "not a classifier"),

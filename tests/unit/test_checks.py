@@ -79,7 +79,7 @@ def x(prior: ScorePrior) -> torch.Tensor:
 
 NOT_NUMBERS = ("4", None, [4], math.nan, 1j, object())
 NOT_WHOLE = ("4", 2.5, True, [4], 1j, object())
-NOT_PRIORS = ("photo", None, 3, object(), torch.nn.Linear(1, 1))
+NOT_PRIORS = (None, 3, object(), torch.nn.Linear(1, 1))
 
 WRONG = [
     *(("prior", value) for value in NOT_PRIORS),
@@ -137,7 +137,7 @@ WRONG_WAYS = [
     *(("callback", value) for value in (1, "print")),
 ]
 WRONG_FLOWS = [
-    *(("prior", value) for value in NOT_PRIORS),
+    *(("prior", value) for value in ("photo", *NOT_PRIORS)),
     *(("steps", value) for value in NOT_WHOLE),
     *(("rtol", value) for value in NOT_NUMBERS),
     *(("atol", value) for value in NOT_NUMBERS),
@@ -172,7 +172,7 @@ def test_a_wrong_setting_is_named(door, setting, value, prior, x):
         "colorize": lambda prior=prior, **more: scoreinv.colorize(PICTURE, prior=prior, **more),
         "solve": lambda prior=prior, operator=WHOLE, **more: scoreinv.solve(operator, PICTURE, prior=prior, **more),
         "generate": lambda prior=prior, count=1, **more: scoreinv.generate(prior, count, **more),
-        "interpolate": lambda prior=prior, **more: scoreinv.interpolate(prior, PICTURE, PICTURE, **more),
+        "interpolate": lambda prior=prior, **more: scoreinv.interpolate(PICTURE, PICTURE, prior=prior, **more),
         "bits_per_dim": lambda prior=prior, **more: scoreinv.bits_per_dim(prior, x, **more),
         "encode": lambda prior=prior, **more: scoreinv.encode(prior, x, **more),
         "decode": lambda prior=prior, **more: scoreinv.decode(prior, x, **more),
@@ -197,8 +197,8 @@ def test_what_is_no_picture_is_refused(value, prior):
         lambda: scoreinv.inpaint(PICTURE, value, prior=prior),
         lambda: scoreinv.colorize(value, prior=prior),
         lambda: scoreinv.solve(WHOLE, value, prior=prior),
-        lambda: scoreinv.interpolate(prior, value, PICTURE),
-        lambda: scoreinv.interpolate(prior, PICTURE, value),
+        lambda: scoreinv.interpolate(value, PICTURE, prior=prior),
+        lambda: scoreinv.interpolate(PICTURE, value, prior=prior),
         lambda: scoreinv.bits_per_dim(prior, value),
         lambda: scoreinv.encode(prior, value),
         lambda: scoreinv.decode(prior, value),

@@ -173,3 +173,11 @@ def test_growths_that_are_none(grow):
 
 def test_a_hole_that_grows_beyond_all_bounds():
     refused(lambda: as_holes(HOLE, [HOLE.shape], grow=2**70), "leave no known one")
+
+
+def test_errors_do_not_say_the_mask_twice():
+    for mask in (np.zeros((4, 4), bool), np.ones((4, 4), bool), np.zeros((3, 3), bool)):
+        with pytest.raises(InputError) as error:
+            as_holes(mask, [(4, 4)])
+        assert str(error.value).startswith("the mask ")
+        assert str(error.value).count("the mask") == 1

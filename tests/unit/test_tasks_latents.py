@@ -48,12 +48,12 @@ def test_slerp_in_closed_form():
 @SDES
 def test_the_ends_are_the_pictures(sde):
     a, b = pictures(8, 8, 3)
-    result = scoreinv.interpolate(prior(sde), a, b, 5)
+    result = scoreinv.interpolate(a, b, 5, prior=prior(sde))
     assert len(result.images) == 5
     for end, image in ((a, result.images[0]), (b, result.images[-1])):
         assert image.dtype == np.uint8
         assert abs(image.astype(int) - end).max() <= 1  # rounded down
-    fixed = scoreinv.interpolate(prior(sde), a, b, 5, steps=24)
+    fixed = scoreinv.interpolate(a, b, 5, steps=24, prior=prior(sde))
     assert fixed.nfe == round((2 + 5) * 96 / 5)
     for one, other in zip(fixed.images, result.images, strict=True):
         assert abs(one.astype(int) - other).max() <= 2
@@ -64,7 +64,7 @@ def test_the_ends_come_back_to_where_encoding_began(sde):
     """Fine pictures, to which the noise at the end of sampling (0.01 for VP) would be a tenth of what they are."""
     model = gaussian_colour_prior(torch.full((3,), MEAN), torch.eye(3) * 0.02**2, sde=sde)
     a, b = (MEAN + 0.02 * np.random.default_rng(0).standard_normal((2, 8, 8, 3))).astype(np.float32)
-    images = scoreinv.interpolate(model, a, b, 3).images
+    images = scoreinv.interpolate(a, b, 3, prior=model).images
     np.testing.assert_allclose(images[0], a, atol=2e-4)
     np.testing.assert_allclose(images[-1], b, atol=2e-4)
 
@@ -75,34 +75,34 @@ def test_the_way_between_in_closed_form():
     a, b = (pictures(8, 8, 3) / 255).astype(np.float32)
     cosine = ((a - MEAN) * (b - MEAN)).sum() / np.linalg.norm(a - MEAN) / np.linalg.norm(b - MEAN)
     expected = MEAN + (a + b - 2 * MEAN) / (2 * math.cos(math.acos(cosine) / 2))
-    result = scoreinv.interpolate(prior(sde), a, b, 3, temperature=0.5)
+    result = scoreinv.interpolate(a, b, 3, temperature=0.5, prior=prior(sde))
     np.testing.assert_allclose(result.images[1], MEAN + 0.5 * (expected - MEAN), atol=0.01)
     np.testing.assert_allclose(result.images[0], MEAN + 0.5 * (a - MEAN), atol=0.01)
 
 
 def test_pictures_come_back_in_kind():
     a, b = pictures(4, 8, 3)
-    gray = scoreinv.interpolate(prior(VE()), a[..., 0], b, 2, steps=4).images
+    gray = scoreinv.interpolate(a[..., 0], b, 2, steps=4, prior=prior(VE())).images
     assert gray[0].shape == (4, 8)
-    images = scoreinv.interpolate(prior(VE()), Image.fromarray(a), Image.fromarray(b), 2, steps=4).images
+    images = scoreinv.interpolate(Image.fromarray(a), Image.fromarray(b), 2, steps=4, prior=prior(VE())).images
     assert [image.size for image in images] == [(8, 4)] * 2
     tensors = [torch.from_numpy(item).permute(2, 0, 1) / 255 for item in (a, b)]
-    assert scoreinv.interpolate(prior(VE()), *tensors, 2, steps=4).images[0].shape == (3, 4, 8)
+    assert scoreinv.interpolate(*tensors, 2, steps=4, prior=prior(VE())).images[0].shape == (3, 4, 8)
 
 
 def test_many_pictures_are_decoded_in_parts(monkeypatch):
     a, b = pictures(4, 4, 3)
-    whole = scoreinv.interpolate(prior(VE()), a, b, 5, steps=4)
+    whole = scoreinv.interpolate(a, b, 5, steps=4, prior=prior(VE()))
     monkeypatch.setattr("scoreinv.tasks.latents.PIXELS_AT_ONCE", 32)
     seen = []
-    parts = scoreinv.interpolate(prior(VE()), a, b, 5, steps=4, callback=seen.append)
+    parts = scoreinv.interpolate(a, b, 5, steps=4, prior=prior(VE()), callback=seen.append)
     assert parts.nfe == whole.nfe
     for one, other in zip(parts.images, whole.images, strict=True):
         assert abs(one.astype(int) - other).max() <= 1  # what lies between two levels may be rounded to either
     assert seen == sorted(seen)
     assert seen[-1] == pytest.approx(1.0)
     with pytest.raises(Cancelled):
-        scoreinv.interpolate(prior(VE()), a, b, 5, steps=4, callback=lambda _: False)
+        scoreinv.interpolate(a, b, 5, steps=4, prior=prior(VE()), callback=lambda _: False)
 
 
 def test_what_cannot_be_interpolated():
@@ -116,7 +116,7 @@ def test_what_cannot_be_interpolated():
         (torch.zeros(2, 3, 4, 4), torch.zeros(3, 4, 4), {}, "single pictures"),
     ):
         with pytest.raises(InputError, match=said):
-            scoreinv.interpolate(prior(VE()), one, other, **options)
+            scoreinv.interpolate(one, other, **options, prior=prior(VE()))
 
 
 class _Perceptron(nn.Module):
@@ -182,3 +182,18 @@ def test_codes_belong_to_the_data_and_not_to_the_network():
     assert correlation(first, second) > 0.98
     assert correlation(first, exact) > 0.98
     assert correlation(first, untrained) < 0.85
+
+
+def test_the_order_of_earlier_versions_is_taken_with_a_warning() -> None:
+    a, b = pictures(4, 8, 3)
+    new = scoreinv.interpolate(a, b, 3, prior=prior(VE()), steps=4)
+    same = scoreinv.interpolate(a, b, count=3, prior=prior(VE()), steps=4)
+    np.testing.assert_array_equal(same.images, new.images)
+    for arguments, options in (((a, b, 3), {}), ((a, b), {"count": 3})):
+        with pytest.warns(DeprecationWarning, match=r"is now interpolate\(a, b, prior=prior\)"):
+            old = scoreinv.interpolate(prior(VE()), *arguments, steps=4, **options)
+        np.testing.assert_array_equal(old.images, new.images)
+    with pytest.raises(TypeError, match="two pictures"):
+        scoreinv.interpolate(prior(VE()), a)
+    with pytest.raises(TypeError, match="1 more"):
+        scoreinv.interpolate(a, b, 3, 4, prior=prior(VE()))

@@ -1,0 +1,93 @@
+"""Defaults of options from `scoreinv.toml`, in the working folder or in the user's folder of settings.
+
+Options of all commands stand at its head, those of a command in its table, by their names without the dashes:
+
+    device = "cpu"
+
+    [inpaint]
+    samples = 4
+
+What is given on the command line or by an environment variable goes before it, and the file of the working folder
+before the user's. Click takes the values as defaults, and checks them as what is typed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from scoreinv.cli.command import common_options
+from scoreinv.errors import InputError
+
+NAME = "scoreinv.toml"
+
+
+def read_defaults(group: typer.core.TyperGroup) -> dict[str, Any]:
+    """The defaults, by command and parameter; InputError for a file that is no TOML or has a key that is no option."""
+    defaults: dict[str, Any] = {}
+    for path in (Path(typer.get_app_dir("scoreinv")) / NAME, Path(NAME)):
+        if path.is_file():
+            for words, parameter, value in _entries(path, group):
+                table = defaults
+                for word in words:
+                    table = table.setdefault(word, {})
+                table[parameter] = value
+    return defaults
+
+
+def _entries(path: Path, group: typer.core.TyperGroup) -> Iterator[tuple[list[str], str, str | bool]]:
+    """The words of a command, the name of its parameter, and the value of each key; those of all commands first."""
+    tables = _read(path)
+    commands = dict(_commands(group, []))
+    values = {key: value for key, value in tables.items() if not isinstance(value, dict)}
+    for key, value in values.items():
+        if f"--{key}" not in common_options():
+            raise InputError(f"{path}: {key} is no option of all commands: put it under a command, such as [inpaint]")
+        for words, options in commands.items():
+            yield words.split(), options[f"--{key}"], _value(path, key, value)
+    for words, table in _tables(tables, []):
+        if words not in commands:
+            raise InputError(f"{path}: [{words.replace(' ', '.')}] is no command: see scoreinv --help")
+        for key, value in table.items():
+            if f"--{key}" not in commands[words]:
+                raise InputError(f"{path}: {key} is no option of {words}: see scoreinv {words} --help-all")
+            yield words.split(), commands[words][f"--{key}"], _value(path, key, value)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: is no TOML ({error}): mend it, or move it away") from error
+
+
+def _commands(group: Any, words: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """The words of each command, and the parameter of each of its long options."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, [*words, name])
+        else:
+            options = [param for param in command.params if param.param_type_name == "option" and not param.is_eager]
+            yield " ".join([*words, name]), {max(param.opts, key=len): param.name for param in options}
+
+
+def _tables(tables: dict[str, Any], words: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The tables of commands, also those within others, with their own keys."""
+    for name, table in tables.items():
+        if isinstance(table, dict):
+            own = {key: value for key, value in table.items() if not isinstance(value, dict)}
+            if own or len(own) == len(table):
+                yield " ".join([*words, name]), own
+            yield from _tables(table, [*words, name])
+
+
+def _value(path: Path, key: str, value: Any) -> str | bool:
+    """A value as if it were typed; InputError for one that no option takes."""
+    if not isinstance(value, bool | int | float | str):
+        raise InputError(f"{path}: {key}: give one text, number, true or false")
+    return value if isinstance(value, bool) else str(value)

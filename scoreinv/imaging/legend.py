@@ -1,0 +1,36 @@
+"""Words and scales under a picture."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from scoreinv.imaging.opencv import viridis
+
+_LEAST, _SHARE = 11, 40
+"""Size of letters: a share of the picture's width, and no less."""
+
+
+def captioned(pixels: np.ndarray, words: str) -> np.ndarray:
+    """The picture, HxW or HxWx3 uint8, with a line of words on black under it; made wider where they need it."""
+    font = ImageFont.load_default(max(_LEAST, pixels.shape[1] // _SHARE))
+    left, top, right, bottom = map(round, font.getbbox(words))
+    margin = 4
+    width = max(pixels.shape[1], right - left + 2 * margin)
+    strip = Image.new("L", (width, bottom - top + 2 * margin))
+    ImageDraw.Draw(strip).text((margin - left, margin - top), words, fill=255, font=font)
+    line = np.asarray(strip)
+    line = np.repeat(line[..., None], 3, axis=2) if pixels.ndim == 3 else line
+    beside = ((0, 0), (0, width - pixels.shape[1]), *((0, 0),) * (pixels.ndim - 2))
+    return np.concatenate([np.pad(pixels, beside), line])
+
+
+def deviation_map(std: np.ndarray) -> np.ndarray:
+    """A standard deviation HxW, in [0, 1] units, as colours with a scale under it: uint8, at least HxWx3.
+
+    Violet is 0 and yellow the largest deviation of this picture, at least a grey level, which the scale names.
+    """
+    top = max(float(std.max()), 1 / 255)
+    scale = np.repeat(viridis(np.linspace(0, 1, std.shape[1]))[None], max(_LEAST, std.shape[0] // _SHARE), axis=0)
+    shown = np.concatenate([viridis(std / top), scale])
+    return captioned(shown, f"0 to {255 * top:.1f} grey levels of 255")

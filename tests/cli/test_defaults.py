@@ -1,0 +1,195 @@
+"""Defaults from the environment and from `scoreinv.toml`; completion of the shell; what is chosen, and why."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's own settings are none of a test's."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
+    return home
+
+
+def outputs(outcome) -> list[str]:
+    assert outcome.code == 0, outcome.err
+    return [Path(path).name for path in json.loads(outcome.out)["outputs"]]
+
+
+def names(folder: str = ".") -> list[str]:
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+TWO = ["photo_inpainted.1.png", "photo_inpainted.2.png"]
+
+
+def test_options_by_the_environment(scoreinv, photo, mask, monkeypatch):
+    monkeypatch.setenv("SCOREINV_INPAINT_SAMPLES", "2")
+    monkeypatch.setenv("SCOREINV_JSON", "1")
+    monkeypatch.setenv("SCOREINV_SEED", "5")
+    monkeypatch.setenv("SCOREINV_INPAINT_SEED", "6")
+    monkeypatch.setenv("SCOREINV_COLORIZE_SAMPLES", "nonsense of another command")
+    outcome = scoreinv("inpaint", photo, "--mask", mask)
+    assert outputs(outcome) == TWO
+    assert json.loads(outcome.out)["seed"] == 6  # that of the command goes before that of all
+    typed = scoreinv("inpaint", photo, "--mask", mask, "--samples", 1, "--seed", 7)
+    assert outputs(typed) == ["photo_inpainted.png"]
+    assert json.loads(typed.out)["seed"] == 7
+
+
+def test_options_by_a_file(scoreinv, photo, mask, tmp_path, monkeypatch):
+    (tmp_path / "scoreinv.toml").write_text("json = true\nseed = 3\n[inpaint]\nsamples = 2\nmask-threshold = 0.25\n")
+    outcome = scoreinv("inpaint", photo, "--mask", mask)
+    assert outputs(outcome) == TWO
+    assert json.loads(outcome.out)["seed"] == 3
+    monkeypatch.setenv("SCOREINV_INPAINT_SAMPLES", "1")
+    assert outputs(scoreinv("inpaint", photo, "--mask", mask)) == ["photo_inpainted.png"]
+
+
+def test_the_file_of_the_working_folder_goes_before_the_users(scoreinv, photo, mask, tmp_path):
+    import typer
+
+    own = Path(typer.get_app_dir("scoreinv"))
+    own.mkdir(parents=True)
+    (own / "scoreinv.toml").write_text("json = true\n[inpaint]\nsamples = 3\n[models.list]\njson = false\n")
+    (tmp_path / "scoreinv.toml").write_text("[inpaint]\nsamples = 2\n")
+    assert outputs(scoreinv("inpaint", photo, "--mask", mask)) == TWO
+    assert scoreinv("models", "list").out.startswith("name ")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[inpaint]\nsample = 2", "scoreinv.toml: sample is no option of inpaint: see scoreinv inpaint --help-all"),
+        (
+            "samples = 2",
+            "scoreinv.toml: samples is no option of all commands: put it under a command, such as [inpaint]",
+        ),
+        ("[inpint]\nsamples = 2", "scoreinv.toml: [inpint] is no command: see scoreinv --help"),
+        ("[models.lst]\njson = true", "scoreinv.toml: [models.lst] is no command: see scoreinv --help"),
+        ("seed = [1]", "scoreinv.toml: seed: give one text, number, true or false"),
+        ("[inpaint\n", "scoreinv.toml: is no TOML"),
+        ("[inpaint]\nsamples = 'two'", "scoreinv.toml: Invalid value for '--samples'"),
+        ("[inpaint]\nsamples = 0", "scoreinv.toml: Invalid value for '--samples'"),
+        ("[inpaint]\nversion = true", "scoreinv.toml: version is no option of inpaint"),
+    ],
+)
+def test_a_wrong_file_is_one_line_that_names_it(scoreinv, photo, mask, tmp_path, text, message):
+    (tmp_path / "scoreinv.toml").write_text(text)
+    outcome = scoreinv("inpaint", photo, "--mask", mask)
+    assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1)
+    assert outcome.err.startswith(f"scoreinv: error: {message}")
+    assert scoreinv("inpaint", "--help-all").code == 0  # which the remedy names
+
+
+def test_a_wrong_value_of_the_environment_names_its_variable(scoreinv, photo, mask, monkeypatch):
+    monkeypatch.setenv("SCOREINV_THREADS", "many")
+    outcome = scoreinv("inpaint", photo, "--mask", mask)
+    assert outcome.code == 2
+    assert outcome.err.startswith("scoreinv: error: SCOREINV_THREADS: Invalid value for '--threads'")
+
+
+def test_verbose_says_what_was_chosen_and_why(scoreinv, photo, mask, model, monkeypatch):
+    monkeypatch.setenv("SCOREINV_PRECISION", "float32")
+    outcome = scoreinv("inpaint", photo, "--mask", mask, "-v", "--device", "cpu")
+    assert outcome.code == 0
+    for said in (
+        "--precision float32, by the environment",
+        f"model {model}: {model}",
+        "device cpu, as asked for",
+        "precision float32, as asked for",
+        "by pc,",
+    ):
+        assert f"scoreinv: {said}" in outcome.err or said in outcome.err
+    silent = scoreinv("inpaint", photo, "--mask", mask, "-q", "--overwrite")
+    assert (silent.code, silent.err) == (0, "")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_of_the_shell(shell, tmp_path):
+    def asked(**variables: str) -> str:
+        words = [sys.executable, "-m", "scoreinv"]
+        environment = os.environ | variables
+        return subprocess.run(words, capture_output=True, text=True, check=True, env=environment).stdout
+
+    assert "_SCOREINV_COMPLETE" in asked(_SCOREINV_COMPLETE=f"source_{shell}")
+    typed = {
+        "bash": {"COMP_WORDS": "scoreinv inpaint --overw", "COMP_CWORD": "2"},
+        "zsh": {"_TYPER_COMPLETE_ARGS": "scoreinv inpaint --overw"},
+        "fish": {"_TYPER_COMPLETE_ARGS": "scoreinv inpaint --overw", "_TYPER_COMPLETE_FISH_ACTION": "get-args"},
+    }
+    assert "--overwrite" in asked(_SCOREINV_COMPLETE=f"complete_{shell}", **typed[shell])
+
+
+def test_show_completion_in_a_shell(tmp_path):
+    line = f"'{sys.executable}' -m scoreinv --show-completion; true"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
+    assert "complete -o default -F _scoreinv_completion scoreinv" in done.stdout
+
+
+def test_dry_run_of_photos(scoreinv, photo, mask, tmp_path):
+    outcome = scoreinv("inpaint", photo, "--mask", mask, "--samples", 2, "--dry-run")
+    names = ", ".join(str(tmp_path / name) for name in TWO)
+    assert (outcome.code, outcome.out, outcome.err) == (0, f"{photo}: would be written to {names}\n", "")
+    assert not any((tmp_path / name).exists() for name in TWO)
+    record = json.loads(scoreinv("inpaint", photo, "--mask", mask, "--dry-run", "--json").out)
+    assert record == {"input": str(photo), "outputs": [str(tmp_path / "photo_inpainted.png")], "dry_run": True}
+
+
+def test_dry_run_checks_the_inputs(scoreinv, photo, mask, tmp_path):
+    Image.new("L", (3, 3), 255).save("small.png")
+    for words in (
+        ("--mask", "small.png"),
+        ("--mask", mask, "--model", "no_such_model"),
+        ("--mask", mask, "-o", photo),
+    ):
+        outcome = scoreinv("inpaint", photo, *words, "--dry-run")
+        assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1)
+
+
+def test_dry_run_of_a_folder(scoreinv, photo, mask, tmp_path):
+    for name in ("scans", "masks", "scans_inpainted"):
+        (tmp_path / name).mkdir()
+    for name in ("a", "b", "c"):
+        (tmp_path / "scans" / f"{name}.png").write_bytes(photo.read_bytes())
+    for name in ("a", "b"):
+        (tmp_path / "masks" / f"{name}.png").write_bytes(mask.read_bytes())
+    (tmp_path / "scans_inpainted" / "b_inpainted.png").touch()
+    outcome = scoreinv("inpaint", "scans", "--mask", "masks", "--dry-run")
+    assert outcome.code == 0
+    assert outcome.out.splitlines() == [
+        "scans/a.png: would be written to scans_inpainted/a_inpainted.png",
+        "scans/b.png: would be skipped, exists already",
+        "scans/c.png: would be skipped, there is no mask named c in masks",
+    ]
+    assert names("scans_inpainted") == ["b_inpainted.png"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("sample", "-n", 4, "-o", "new/"), "4 pictures by MODEL would be written to new/"),
+        (("interpolate", "photo.png", "photo.png"), "8 pictures from photo.png to photo.png would be written to"),
+        (("likelihood", "photo.png"), "photo.png: its likelihood would be estimated"),
+        (("train", "--sde", "ve", "--steps", 5, "--out", "new"), "new: would be trained in, to 5 steps"),
+        (("evaluate", ".", "--reference", "."), "2 pictures in . would be compared with 2 in ."),
+        (("convert", ".", "-o", "new.safetensors"), ".: would be written to new.safetensors"),
+    ],
+)
+def test_dry_run_of_other_commands(scoreinv, photo, mask, model, tmp_path, words, said):
+    before = names()
+    outcome = scoreinv(*words, "--dry-run")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.startswith(said.replace("MODEL", str(model)))
+    assert names() == before

@@ -1,0 +1,167 @@
+"""The lines of README.md and of the guide run as they are typed, one after the other, in the order in which they stand.
+
+The folder holds nothing but the pictures that the page names. What takes long is shortened by options behind the line,
+and what cannot run here is listed with the reason.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from scoreinv.cli.main import main
+
+ROOT = Path(__file__).parents[2]
+PAGES = {"README": ROOT / "README.md", "guide": ROOT / "examples" / "README.md"}
+pytestmark = pytest.mark.skipif(not PAGES["README"].exists(), reason="the package is installed without its documents")
+
+NOT_RUN = {
+    "python3 -m venv .venv": "it installs packages from the network; .ci/run runs the one that fills the photograph",
+    ".venv/bin/python -m pytest": "these are the tests themselves",
+    "scoreinv convert checkpoint.pth": "the published checkpoint is a download of 1.3 GB",
+}
+"""How lines begin that cannot run in a test, and why."""
+
+SHORTENED = {
+    "scoreinv sample": "-n 2 --steps 3",
+    "scoreinv train --classifier": "--steps 2 --batch-size 2",
+    "scoreinv train --resume": "--steps 3",
+    "scoreinv train": "--steps 2 --batch-size 2",
+}
+"""What is added to lines that would take minutes or hours, so that only their amount is another; the first fits."""
+
+Typed = tuple[list[str], list[str]]
+"""A line as words, and the same shortened."""
+
+
+def blocks(page: str, *languages: str) -> Iterator[str]:
+    for language, text in re.findall(
+        r"^```(\w+)\n(.*?)^```$", PAGES[page].read_text("utf-8"), re.DOTALL | re.MULTILINE
+    ):
+        if language in languages:
+            yield text
+
+
+def lines(page: str) -> list[str]:
+    """All lines to type into a shell."""
+    shown = [line for text in blocks(page, "console") for line in text.splitlines()]
+    assert [line for line in shown if not line.startswith("$ ")] == []  # else it is an answer: check it too
+    alone = [line for text in blocks(page, "sh") for line in text.splitlines()]
+    return [line.removeprefix("$ ") for line in shown] + alone
+
+
+def typed(line: str) -> Typed | None:
+    """What the line gives to `scoreinv`; None for one that is not run."""
+    if any(line.startswith(begin) for begin in NOT_RUN):
+        return None
+    # Several processes are one here: what they are told is the same.
+    line = re.sub(r"^torchrun --nproc-per-node \d+ -m ", "", line)
+    words = shlex.split(line, comments=True)
+    assert words[0] == "scoreinv", line
+    more = next((more for begin, more in SHORTENED.items() if line.startswith(begin)), "")
+    return words[1:], [*words[1:], *more.split()]
+
+
+def picture(name: str, side: int, *, mode: str = "RGB", seed: int = 0) -> None:
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ramp = np.linspace(0, 200, side)[:, None, None] + np.zeros((side, side, 3))
+    noise = np.random.default_rng(seed).normal(0, 15, ramp.shape)
+    Image.fromarray((ramp + noise).clip(0, 255).astype("uint8")).convert(mode).save(path)
+
+
+def marked(name: str, side: int) -> None:
+    """Two strokes on a transparent layer: of white they are a mask, and hints are of any colour."""
+    layer = np.zeros((side, side, 4), "uint8")
+    layer[side // 2, 4:-4] = layer[4:-4, side // 3] = 255
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(layer).save(name)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The pictures that the pages name, and nothing else."""
+    monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate(["photo.png", "noisy.jpg", "scans/one.jpg", "scans/two.jpg", "scans/deep/three.jpg"]):
+        picture(name, 64, seed=seed)
+    for name in ("gray.jpg", "old.jpg"):
+        picture(name, 64, mode="L")
+    for name in ("mask.png", "scratches.png", "hints.png", "masks/one.png", "masks/two.png"):
+        marked(name, 64)
+    for seed, name in enumerate(["a.png", "b.png", "real/1.png", "real/2.png", "real/3.png"]):
+        picture(name, 32, seed=seed)
+    for seed in range(8):
+        picture(f"PHOTOS/{seed}.jpg", 128, seed=seed)
+        picture(f"CLASSES/{('horse', 'ship')[seed % 2]}/{seed}.jpg", 64, seed=seed)
+    return tmp_path
+
+
+@pytest.fixture
+def scoreinv(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[list[str]], tuple[int, str]]:
+    """The command in this process; returns its exit status and what it said on stderr."""
+
+    def run(words: list[str]) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["scoreinv", *words])
+        capsys.readouterr()
+        return main(), capsys.readouterr().err
+
+    return run
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_line_is_understood(page, folder, scoreinv):
+    """Also of those that take long: nothing is computed, and files that lines before would have made are missing."""
+    for line in lines(page):
+        if (words := typed(line)) is not None:
+            status, said = scoreinv([*words[0], "--dry-run"])
+            assert status == 0 or (status == 2 and re.search("drawn/|runs/", said)), f"{line}: {said}"
+
+
+def test_every_exception_is_of_a_line():
+    every = [line for page in PAGES for line in lines(page)]
+    for begin in (*NOT_RUN, *SHORTENED):
+        assert any(line.startswith(begin) for line in every), begin
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES)
+def test_the_lines_run_in_their_order(page, folder, scoreinv):
+    for line in lines(page):
+        if (words := typed(line)) is not None:
+            status, said = scoreinv(words[1])
+            assert status == 0, f"{line}: {said}"
+            for promised in re.findall(r"# .*?writes ([\w./]+)", line):
+                assert (folder / promised).exists(), line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES)
+def test_the_snippets_run_in_their_order(page, folder):
+    names: dict[str, object] = {"__name__": page}
+    with torch.random.fork_rng([]):
+        for block in blocks(page, "python"):
+            if "import deepinv" in block and find_spec("deepinv") is None:
+                continue
+            exec(compile(block, page, "exec", dont_inherit=True), names)
+    assert not page.startswith("README") or (folder / "filled_4.png").exists()
+
+
+def test_the_readme_is_short_and_its_first_command_leaves_the_checkout_clean(tmp_path):
+    assert len(PAGES["README"].read_bytes()) < 7 * 1024
+    if not (ROOT / ".gitignore").exists() or shutil.which("git") is None:
+        pytest.skip("this is no checkout")
+    first = next(blocks("README", "sh"))
+    output = shlex.split(first)[-1]
+    assert f"/{output}" in (ROOT / ".gitignore").read_text().split()

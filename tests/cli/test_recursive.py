@@ -1,0 +1,55 @@
+"""`--recursive`: folders within folders, whose places the results and the masks keep."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def scans(photo: Path, mask: Path, tmp_path: Path) -> Path:
+    """Two photos of one name in two folders, another above, and masks in the same places."""
+    for place in ("a.png", "one/a.png", "two/deep/a.png"):
+        for folder, source in (("scans", photo), ("masks", mask)):
+            path = tmp_path / folder / place
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(source.read_bytes())
+    return tmp_path / "scans"
+
+
+def written(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+
+
+def test_results_keep_their_places(scoreinv, scans, tmp_path):
+    outcome = scoreinv("denoise", "scans", "--recursive", "--noise", 10)
+    assert outcome.code == 0, outcome.err
+    results = tmp_path / "scans_denoised"
+    assert written(results) == ["a_denoised.png", "one/a_denoised.png", "two/deep/a_denoised.png"]
+    with (results / "manifest.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 3
+    again = scoreinv("denoise", "scans", "--recursive", "--noise", 10)
+    assert "3 skipped because they exist" in again.err
+
+
+def test_without_it_folders_within_are_left(scoreinv, scans, tmp_path):
+    assert scoreinv("denoise", "scans", "--noise", 10).code == 0
+    assert written(tmp_path / "scans_denoised") == ["a_denoised.png"]
+
+
+def test_masks_are_matched_by_place(scoreinv, scans, tmp_path):
+    (tmp_path / "masks" / "one" / "a.png").unlink()
+    outcome = scoreinv("inpaint", "scans", "--mask", "masks", "--recursive", "-o", "filled")
+    assert "scans/one/a.png: skipped, there is no mask named one/a in masks" in outcome.err
+    assert written(tmp_path / "filled") == ["a_inpainted.png", "two/deep/a_inpainted.png"]
+
+
+def test_results_in_the_folder_of_the_photos_are_no_photos(scoreinv, scans):
+    words = ("denoise", "scans", "--recursive", "--noise", 10, "-o", "scans")
+    assert scoreinv(*words).code == 0
+    again = scoreinv(*words)
+    assert again.code == 0
+    assert "3 left alone, being results" in again.err
+    assert len(written(scans)) == 6

@@ -1,0 +1,97 @@
+"""What a user of Python meets first: models by name, types of results, an operator of one's own, errors of guidance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from gaussian import GaussianPrior
+from torch import Tensor
+
+import scoreinv
+from scoreinv.checkpoints.config import ModelConfig
+from scoreinv.errors import CheckpointError, InputError, ScoreinvError
+from scoreinv.guidance import DPS
+from scoreinv.networks.ncsnpp import NCSNppConfig
+from scoreinv.operators import LinearOperator
+from scoreinv.preconditioning import EDM
+from scoreinv.samplers import Multistep, NoiseStream
+from scoreinv.sdes import VE, VP
+
+PICTURE = np.linspace(0, 1, 16 * 16 * 3, dtype=np.float32).reshape(16, 16, 3)
+HOLE = np.pad(np.ones((4, 4), bool), 6)
+
+
+class EveryOther(LinearOperator):
+    """Every other column."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x[..., ::2]
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return torch.stack([y, torch.zeros_like(y)], -1).flatten(-2)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    network = NCSNppConfig(width=8, multipliers=(1,), blocks=1, attention_levels=(), fir_kernel=None, dropout=0.0)
+    config = ModelConfig(network, VE(0.01, 10.0), EDM(), (-1.0, 1.0), 16)
+    path = tmp_path_factory.mktemp("model") / "small.safetensors"
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        scoreinv.save(config.build(), path)
+    return path
+
+
+def test_a_name_or_a_file_stands_for_a_model(model: Path) -> None:
+    at_hand = scoreinv.load(model)
+    y = torch.rand(1, 3, 16, 8)
+    calls = {
+        "inpaint": lambda prior: scoreinv.inpaint(PICTURE, HOLE, prior=prior, steps=2).image,
+        "colorize": lambda prior: scoreinv.colorize(PICTURE[..., 0], prior=prior, steps=2).image,
+        "solve": lambda prior: scoreinv.solve(EveryOther(), y, prior=prior, steps=2).image,
+        "generate": lambda prior: scoreinv.generate(prior, 1, sampler="multistep", steps=2).images,
+        "interpolate": lambda prior: scoreinv.interpolate(PICTURE, PICTURE, 2, prior=prior, steps=1).images,
+    }
+    for name, call in calls.items():
+        for prior in (model, str(model)):
+            np.testing.assert_array_equal(call(prior), call(at_hand), err_msg=name)
+        with pytest.raises(CheckpointError, match="no_such_model"):
+            call("no_such_model")
+
+
+def test_results_are_of_types_that_can_be_named(model: Path) -> None:
+    prior = scoreinv.load(model)
+    assert isinstance(scoreinv.inpaint(PICTURE, HOLE, prior=prior, steps=2), scoreinv.Restored)
+    assert isinstance(scoreinv.colorize(PICTURE, prior=prior, steps=2), scoreinv.Colorized)
+    assert isinstance(scoreinv.generate(prior, 1, sampler="multistep", steps=2), scoreinv.Drawn)
+    x = torch.zeros(1, 3, 16, 16)
+    assert isinstance(scoreinv.bits_per_dim(prior, x, steps=1), scoreinv.Likelihood)
+    for kind in (scoreinv.Restored, scoreinv.Colorized, scoreinv.Drawn, scoreinv.Likelihood):
+        assert "Attributes:" in (kind.__doc__ or "")
+
+
+@pytest.mark.parametrize("method", ["dpir", "diffpir", "ddnm", "pigdm", "dps", "mmps"])
+def test_an_operator_of_two_methods_serves(model: Path, method: str) -> None:
+    y = EveryOther()(torch.rand(1, 3, 16, 16))
+    estimate = "mean" if method == "dpir" else "sample"
+    result = scoreinv.solve(
+        EveryOther(), y, prior=model, noise_std=0.1, method=method, steps=2, samples=1, estimate=estimate
+    )
+    assert result.image.shape == (1, 3, 16, 16)
+
+
+def test_an_operator_says_where_it_cannot_serve() -> None:
+    with pytest.raises(InputError, match="EveryOther is not seen through windows: define `windows`"):
+        EveryOther().windows([(0, 0, 8, 8)], 1)
+    y = EveryOther()(torch.rand(2, 3, 4, 4))
+    torch.testing.assert_close(EveryOther().pinv(y), EveryOther().adjoint(y))
+
+
+def test_guidance_that_diverges_stops_with_its_remedy() -> None:
+    prior, y = GaussianPrior(VP(), 0.0, 1.0), torch.full((1, 3, 4, 2), 0.5)
+    guided = DPS(prior, EveryOther(), y, noise_std=1e-6)
+    with pytest.raises(ScoreinvError, match=r"DPS: the guidance is not finite any more .*larger noise_std"):
+        Multistep(steps=10).sample(guided, (1, 3, 4, 4), noise=NoiseStream(0, 1))

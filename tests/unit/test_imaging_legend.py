@@ -1,0 +1,39 @@
+"""Words under a picture, and the map of a standard deviation with its scale."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scoreinv.imaging.legend import captioned, deviation_map
+from scoreinv.imaging.opencv import viridis
+
+
+@pytest.mark.parametrize("shape", [(20, 300, 3), (20, 300), (5, 3, 3), (5, 3)])
+def test_a_caption_leaves_the_picture_as_it_is(shape):
+    pixels = np.random.default_rng(0).integers(1, 255, shape, dtype=np.uint8)
+    shown = captioned(pixels, "cifar10, horse, seed 0")
+    assert (shown[: shape[0], : shape[1]] == pixels).all()
+    assert shown.shape[2:] == pixels.shape[2:]
+    assert (shown[: shape[0], shape[1] :] == 0).all()
+    words = shown[shape[0] :]
+    assert words.max() > 200  # letters
+    assert (words[0] == 0).all()  # all of them: none is cut at the edges
+    assert (words[-1] == 0).all()
+    assert (words[:, -1] == 0).all()
+    assert shape[1] >= 300 or shown.shape[1] < 200  # no wider than they need
+
+
+def test_a_map_is_scaled_to_its_largest_deviation():
+    std = np.zeros((30, 40))
+    std[3, 5], std[4, 6] = 0.1, 0.05
+    shown = deviation_map(std)
+    assert (shown[0, 0] == viridis(np.array(0.0))).all()
+    assert (shown[3, 5] == viridis(np.array(1.0))).all()
+    assert (shown[4, 6] == viridis(np.array(0.5))).all()
+    assert (shown[30, [0, 39]] == viridis(np.array([0.0, 1.0]))).all()  # the scale below
+    assert (deviation_map(2 * std)[:41, :40] == shown[:41, :40]).all()
+
+
+def test_hardly_any_deviation_is_not_made_to_look_like_much():
+    assert (deviation_map(np.full((4, 4), 1e-6))[0, 0] == viridis(np.array(0.0))).all()
