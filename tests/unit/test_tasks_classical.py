@@ -134,7 +134,8 @@ def test_results_have_the_form_of_the_picture():
 
 
 @pytest.mark.parametrize(
-    "settings", [{"samples": 2}, {"steps": 10}, {"estimate": "mean"}, {"start": 1.0}, {"prior": object()}]
+    "settings",
+    [{"samples": 2}, {"steps": 10}, {"estimate": "mean"}, {"start": 1.0}, {"prior": object()}, {"prior": "photo"}],
 )
 def test_what_belongs_to_a_model_is_refused(settings):
     with pytest.raises(SettingError, match=f"{next(iter(settings))} does not go with telea"):
