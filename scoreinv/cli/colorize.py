@@ -94,8 +94,9 @@ class ColourOptions(DrawnColours):
         Tint,
         typer.Option(
             "--tint",
-            help="A print of one tint (sepia) loses the tint. luma: its luma is kept; white: its lightest tone becomes "
-            "white. (keep and remove are old names of these)",
+            metavar="luma|white",
+            help="A print of one tint (sepia) loses it. luma: its luma is kept; white: its lightest tone becomes "
+            "white. (old names: keep, remove)",
         ),
     ] = "luma"
     gray_weights: Annotated[

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sized
 from dataclasses import dataclass, fields, replace
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from scoreinv.imaging.arrays import Form
 from scoreinv.options import FillMethod, RestorationMethod
 from scoreinv.tasks.progress import Share, TaskCallback
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 PictureKind = TypeVar("PictureKind")
-Given = TypeVar("Given", np.ndarray, Image.Image, Tensor)
+Given = TypeVar("Given", np.ndarray, Image.Image, "Tensor")
 """The form in which a picture is given, which is that of the result."""
 Images = TypeVar("Images")
 

@@ -57,6 +57,25 @@ def test_a_folder(scoreinv, photo, mask, tmp_path):
     assert [(row["method"], row["model"], row["model_sha256"]) for row in rows] == [("biharmonic", "", "")] * 2
 
 
+def test_dry_run(scoreinv, photo, mask, tmp_path):
+    outcome = scoreinv("inpaint", "photo.png", "--mask", "mask.png", "--method", "biharmonic", "--dry-run", "--json")
+    record = {"input": "photo.png", "outputs": ["photo_inpainted.png"], "dry_run": True}
+    assert (outcome.code, json.loads(outcome.out)) == (0, record)
+    assert not (tmp_path / "photo_inpainted.png").exists()
+
+
+def test_folders_within_folders(scoreinv, mask, tmp_path):
+    for place in ("a.png", "deep/b.png"):
+        path = tmp_path / "scans" / place
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(photo_array()).save(path)
+    words = ["inpaint", "scans", "--mask", "mask.png", "--method", "biharmonic", "--recursive"]
+    assert scoreinv(*words).code == 0
+    folder = tmp_path / "scans_inpainted"
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*.png")}
+    assert found == {"a_inpainted.png", "deep/b_inpainted.png"}
+
+
 @pytest.mark.parametrize("method", CLASSICAL)
 @pytest.mark.parametrize(
     "words",
@@ -69,6 +88,9 @@ def test_a_folder(scoreinv, photo, mask, tmp_path):
         ["--model", "photo"],
         ["--uncertainty", "u.png"],
         ["--colorize"],
+        ["--hints", "hints.png"],
+        ["--saturation", "1"],
+        ["--temperature", "1"],
     ],
 )
 def test_what_belongs_to_a_model_is_refused(scoreinv, photo, mask, tmp_path, method, words):

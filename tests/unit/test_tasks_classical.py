@@ -134,7 +134,8 @@ def test_results_have_the_form_of_the_picture():
 
 
 @pytest.mark.parametrize(
-    "settings", [{"samples": 2}, {"steps": 10}, {"estimate": "mean"}, {"start": 1.0}, {"prior": object()}]
+    "settings",
+    [{"samples": 2}, {"steps": 10}, {"estimate": "mean"}, {"start": 1.0}, {"prior": object()}, {"prior": "photo"}],
 )
 def test_what_belongs_to_a_model_is_refused(settings):
     with pytest.raises(SettingError, match=f"{next(iter(settings))} does not go with telea"):
@@ -142,7 +143,7 @@ def test_what_belongs_to_a_model_is_refused(settings):
 
 
 def test_other_methods_need_a_model():
-    with pytest.raises(SettingError, match=r"prior must be a model as scoreinv\.load gives it, not None"):
+    with pytest.raises(SettingError, match=r"prior must be a model as scoreinv\.load gives it, or its name, not None"):
         scoreinv.inpaint(smooth(9, 9), spots(9, 9), method="pc")
     with pytest.raises(SettingError, match="method must be conditioned, pc, telea, navier-stokes or biharmonic"):
         scoreinv.inpaint(smooth(9, 9), spots(9, 9), method="magic")
