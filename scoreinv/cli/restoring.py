@@ -39,6 +39,14 @@ NoiseOption = Annotated[
 ]
 
 
+def _estimate_option(default: str) -> Any:
+    return typer.Option(
+        "--estimate",
+        help="mean: closest to the truth on average, smooth where details are uncertain; sample: one possible "
+        f"picture. (default: {default})",
+    )
+
+
 @dataclass(frozen=True)
 class PhotoOptions(ResultOptions):
     """The photos, the model that restores them, and where the results go."""
@@ -54,14 +62,7 @@ class SampleOptions:
     """Whether a photo is estimated or sampled, and how often."""
 
     samples: SampleCount = 1
-    estimate: Annotated[
-        Estimate | None,
-        typer.Option(
-            "--estimate",
-            help="mean: closest to the truth on average, smooth where details are uncertain; sample: one possible "
-            "picture. (default: mean, or sample with --samples)",
-        ),
-    ] = None
+    estimate: Annotated[Estimate | None, _estimate_option("mean, or sample with --samples")] = None
     seed: int = 0
 
     def sampling(
@@ -75,8 +76,11 @@ class SampleOptions:
 
 @dataclass(frozen=True)
 class RestorationOptions(SampleOptions):
-    """The same, and the method by which a photo is restored."""
+    """`SampleOptions`, and the method by which a photo is restored."""
 
+    estimate: Annotated[
+        Estimate | None, _estimate_option("mean, or sample with --samples or a --method other than dpir")
+    ] = None
     method: MethodOrNone = None
     steps: StepsOrNone = None
 
