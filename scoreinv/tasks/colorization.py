@@ -1,7 +1,8 @@
-"""Colour for grey pictures: samples of the prior whose luma is the picture's (Song et al. 2021, appendix I.3).
+"""Colour for grey pictures: samples of the prior whose luma is the picture's.
 
-By default samples are pulled towards the posterior mean (`COLOUR_TEMPERATURE`) and their chroma is strengthened
-(`COLOUR_SATURATION`).
+A model that takes the luma as an observation is sampled by `conditioned`, where by default samples are pulled towards
+the posterior mean (`COLOUR_TEMPERATURE`) and their chroma is strengthened (`COLOUR_SATURATION`). Another is sampled by
+`pc`, which holds each state to the luma (Song et al. 2021, appendix I.3).
 
 Colour is smooth and depends on the whole scene, so it is drawn at the model's own scale (`work_size`) and raised to
 full resolution along the edges of the picture's luma. The luma, and so all detail, stays the picture's own, to the grey

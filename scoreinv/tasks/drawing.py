@@ -66,7 +66,7 @@ def draw(
     noise: NoiseStream,
     callback: TaskCallback | None,
 ) -> tuple[Tensor, int]:
-    """A sample of `condition` for each row, (B, C, H, W) in [0, 1], not clipped, and the evaluations of each.
+    """A sample of `condition` for each row, (B, C, H, W) of 0 black, 1 white and beyond, and the evaluations of each.
 
     Arguments:
         sampling: with its method decided.

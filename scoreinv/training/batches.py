@@ -246,7 +246,7 @@ def _reduced(pictures: Tensor, factor: int) -> Tensor:
 
 @lru_cache(maxsize=4)
 def _order(seed: int, epoch: int, groups: tuple[tuple[int, int], ...]) -> np.ndarray:
-    """A pass: of each (count, taken) of the pictures so many, chosen anew; all of them shuffled."""
+    """One pass, shuffled: of each group (count, taken) of the pictures, `taken` of the `count`, drawn anew."""
     generator = draws.stream(seed, draws.ORDER, epoch)
     firsts = accumulate((count for count, _ in groups), initial=0)
     chosen = [

@@ -109,7 +109,7 @@ class RunFolder:
             return False
 
     def _files(self) -> list[Path]:
-        """The run's files that are there, but for the cache of pictures, which is used again or replaced."""
+        """The run's files that are there, without the cache, whose files are used again or replaced."""
         return [path for path in self._matching("{}") if path.parent != self.cache]
 
     def _matching(self, pattern: str) -> list[Path]:

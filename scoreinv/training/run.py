@@ -1,4 +1,4 @@
-"""A run under way: its state, its pictures and its folder."""
+"""One step of training, and what is measured, reported and saved around it."""
 
 from __future__ import annotations
 
@@ -183,7 +183,10 @@ class Run:
             self.save()
 
     def save(self) -> None:
-        """Write the state and the model; a failure is logged, and older files stay."""
+        """Write the state and the model; where that fails it is logged, and older files stay.
+
+        Raises ScoreinvError, and writes nothing, when the loss is not finite.
+        """
         if not self.world.leads:
             return
         self._require_finite()
