@@ -27,6 +27,9 @@ from scoreinv.networks.base import NetworkConfig
 from scoreinv.networks.layers import channels_last
 from scoreinv.prior import ScorePrior
 
+MODEL_FILE = "model.safetensors"
+"""Name of the model in a folder."""
+
 _FORMAT = "scoreinv"
 _HEADER_BYTES = 10_000_000
 _DTYPES = ("F64", "F32", "F16", "BF16")
