@@ -112,7 +112,7 @@ class Restoring:
         restore: does the work.
         read: what is read beside the photos, by what it is.
         said: further entries of the records.
-        frame_of: the size and mode of the result of a photo, for checks before the work.
+        result_of: the size and mode of the result of a photo, for checks before the work.
     """
 
     suffix: str
@@ -121,7 +121,7 @@ class Restoring:
     restore: Restore
     read: dict[str, str] = field(default_factory=dict)
     said: dict[str, Any] = field(default_factory=dict)
-    frame_of: Callable[[Picture], Picture] = lambda picture: picture
+    result_of: Callable[[Picture], Picture] = lambda picture: picture
 
 
 def restore_photos(options: PhotoOptions, restoring: Restoring, settings: Settings) -> int:
@@ -139,13 +139,13 @@ def restore_photos(options: PhotoOptions, restoring: Restoring, settings: Settin
         from scoreinv.imaging.noise import estimate_noise
 
         picture = read_picture(job.source, options.frame)
-        check_format(job.output, restoring.frame_of(picture))
+        check_format(job.output, restoring.result_of(picture))
         if restoring.noise is not None:
             return Photo(job.source, picture, restoring.noise / GRAY_LEVELS, estimated=False)
         return Photo(job.source, picture, estimate_noise(picture), estimated=True)
 
     def compute(photo: Photo, bar: ProgressBar) -> Report:
-        check_samples(sampling.samples, restoring.frame_of(photo.picture), coloured=False)
+        check_samples(sampling.samples, restoring.result_of(photo.picture), coloured=False)
         result = restoring.restore(photo, session.prior, sampling, bar.fraction)
         level = photo.noise * GRAY_LEVELS
         if photo.estimated:
