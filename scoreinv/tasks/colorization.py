@@ -141,11 +141,10 @@ def colorize_picture(
     if hints is not None:
         hints.check_size(picture.size, "the hints")
     weights = colours.gray_weights
-    present = None if picture.is_gray(STRAY_CHROMA) else present_colours(picture)
-    found: Found = "grey" if present is None else "tinted" if is_tinted(picture) else "coloured"
+    found, present = _found(picture)
     if found == "tinted" and colours.whiten:
         picture = without_tint(picture, weights)
-    kept = present if colours.keep_color and found == "coloured" else None
+    kept = present if colours.keep_color else None
     noise_weights = noise_weights_of(picture) if noise_weights is None else noise_weights
     known = _known(picture, prior, resolved, weights, [kept, hints], noise_weights)
     drawn, nfe = _draw_tempered(known, prior, resolved, colours.temperature, callback)
@@ -194,6 +193,16 @@ def colorize_filled(
         image = filled.image.colorized(spread_so_far.mean)
     std = spread_so_far.std if len(coloured) > 1 else None
     return Restored(image, coloured, std, nfe + result.nfe, filled.method)
+
+
+def _found(picture: Picture) -> tuple[Found, KnownColours | None]:
+    """What a picture is, and the colours of one that has any. A tint may be too pale to count as colour anywhere."""
+    if picture.is_gray(STRAY_CHROMA):
+        return "grey", None
+    if is_tinted(picture):
+        return "tinted", None
+    present = present_colours(picture)
+    return "grey" if present is None else "coloured", present
 
 
 def _knows_gray(prior: ScorePrior, weights: GrayWeights) -> bool:
