@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from scoreinv.atomic import atomic_write
 from scoreinv.checkpoints.config import ClassifierConfig
-from scoreinv.checkpoints.files import atomic_write
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import InputError, ScoreinvError
