@@ -68,7 +68,7 @@ class Prior(ABC):
         return x0
 
     def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
-        """The same prior seen through crops of one size: over a batch of `samples` of each box in turn.
+        """The same prior seen through crops of one size: row k of its batch shows box k // samples.
 
         Only `noise` is called on it: whole pictures are constrained and finished, not their crops.
         """
@@ -153,7 +153,7 @@ class ScorePrior(nn.Module, Prior):
         network: maps (B, C, H, W) and noise labels (B,) to (B, C, H, W); has `channels` and `stride`.
         sde: the forward process it was trained on.
         preconditioning: how its output is read.
-        data_range: the model values of black and white; the only place that knows them.
+        data_range: the model values of black and white.
         image_size: side of the pictures (or crops) that it was trained on, in pixels; where it is at home.
         sampler: what it was published with; None where nothing is recommended.
     """

@@ -87,7 +87,7 @@ class SDE(ABC):
         return broadcast(self.alpha(t), x0) * x0 + broadcast(self.sigma(t), x0) * z
 
     def prior_log_prob(self, x: Tensor) -> Tensor:
-        """log N(x; 0, prior_std^2 I) in nats, shape (B,), summed in float64."""
+        """log N(x; 0, prior_std^2 I) in nats, shape (B,), summed in float64 (float32 on MPS)."""
         flat = x.flatten(1)
         flat = flat if flat.device.type == "mps" else flat.double()
         normaliser = 0.5 * flat.shape[1] * math.log(2 * math.pi * self.prior_std**2)

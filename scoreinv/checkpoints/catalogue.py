@@ -14,7 +14,7 @@ from scoreinv.checkpoints.diffusers_folder import (
     read_diffusers_config,
     weights_file,
 )
-from scoreinv.checkpoints.files import load_model, read_prior_metadata
+from scoreinv.checkpoints.files import MODEL_FILE, load_model, read_prior_metadata
 from scoreinv.checkpoints.hub import PREFIX, fetch
 from scoreinv.checkpoints.published import PUBLISHED, source
 from scoreinv.checks import shown
@@ -22,12 +22,10 @@ from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import CheckpointError
 from scoreinv.prior import ScorePrior
 
-WEIGHTS = "model.safetensors"
-
 
 def bundled_names() -> list[str]:
     """Names of the bundled models, sorted."""
-    return sorted(path.parent.name for path in bundled_folder().glob(f"*/{WEIGHTS}"))
+    return sorted(path.parent.name for path in bundled_folder().glob(f"*/{MODEL_FILE}"))
 
 
 def locate(model: str | Path) -> Path:
@@ -51,15 +49,15 @@ def locate(model: str | Path) -> Path:
 def _located(model: str | Path) -> Path:
     path = Path(model)
     if isinstance(model, Path) or "/" in model or path.suffix:
-        if path.is_dir() and not (path / WEIGHTS).is_file() and is_diffusers_folder(path):
+        if path.is_dir() and not (path / MODEL_FILE).is_file() and is_diffusers_folder(path):
             return path
-        file = path / WEIGHTS if path.is_dir() else path
+        file = path / MODEL_FILE if path.is_dir() else path
         if not file.is_file():
             if model in PUBLISHED:
                 raise CheckpointError(f"{model}: a published model, not bundled; its weights: {source(str(model))}")
             raise CheckpointError(f"{file}: no such model file")
         return file
-    bundled = bundled_folder() / model / WEIGHTS
+    bundled = bundled_folder() / model / MODEL_FILE
     if not bundled.is_file():
         names = ", ".join(bundled_names()) or "none"
         raise CheckpointError(f"no bundled model is named {model!r} (there are: {names}); a path needs a / or a suffix")

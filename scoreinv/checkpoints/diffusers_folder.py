@@ -33,7 +33,7 @@ from scoreinv.sdes import DDPM, VE
 
 _log = logging.getLogger(__name__)
 
-WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
+WEIGHTS_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 
 _ACTIVATIONS: dict[str, Activation] = {"silu": "swish", "swish": "swish", "relu": "relu"}
 
@@ -43,16 +43,16 @@ _OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": 
 
 def is_diffusers_folder(folder: Path) -> bool:
     """Whether a folder holds a model of the diffusers library."""
-    return any((part / name).is_file() for part in (folder, folder / "unet") for name in WEIGHTS)
+    return any((part / name).is_file() for part in (folder, folder / "unet") for name in WEIGHTS_FILES)
 
 
 def weights_file(folder: Path) -> Path:
     """The file with a folder's weights, safetensors before pickled ones; CheckpointError when there is none."""
     unet = _unet_folder(folder)
-    for name in WEIGHTS:
+    for name in WEIGHTS_FILES:
         if (unet / name).is_file():
             return unet / name
-    raise CheckpointError(f"{folder}: holds no weights ({' or '.join(WEIGHTS)})")
+    raise CheckpointError(f"{folder}: holds no weights ({' or '.join(WEIGHTS_FILES)})")
 
 
 def load_diffusers(folder: Path) -> ScorePrior:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,42 +16,22 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialised
 from torch import Tensor, nn
 
+from scoreinv.atomic import atomic_write
 from scoreinv.checkpoints.config import ClassifierConfig, ClassifierNetworkConfig, ModelConfig, model_from_dict
 from scoreinv.checkpoints.validation import cut, in_file, parse_json
 from scoreinv.classifier import NoiseClassifier
-from scoreinv.errors import CheckpointError, InputError
+from scoreinv.errors import CheckpointError
 from scoreinv.memory import shortage
 from scoreinv.networks.base import NetworkConfig
 from scoreinv.networks.layers import channels_last
 from scoreinv.prior import ScorePrior
 
+MODEL_FILE = "model.safetensors"
+"""Name of the model in a folder."""
+
 _FORMAT = "scoreinv"
 _HEADER_BYTES = 10_000_000
 _DTYPES = ("F64", "F32", "F16", "BF16")
-
-
-@contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place, flushed to disk, when the block ends without an error.
-
-    InputError where there is no folder, or a pipe, a device or a folder has the name: those are never replaced.
-    """
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: the folder {path.parent} does not exist")
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path}: is no file, and is never replaced: choose another name")
-    # of a long name the beginning only: it may be at the file system's limit
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def save(
@@ -241,9 +219,3 @@ def _check_shapes(path: Path, network: nn.Module, tensors: Mapping[str, Stored])
     for name, shape in expected.items():
         if shape != tensors[name].shape:
             raise CheckpointError(f"{path}: {name} has shape {tensors[name].shape}, the configuration says {shape}")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

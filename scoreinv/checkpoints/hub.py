@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scoreinv.checkpoints.diffusers_folder import WEIGHTS, is_diffusers_folder
+from scoreinv.checkpoints.diffusers_folder import WEIGHTS_FILES, is_diffusers_folder
 from scoreinv.errors import CheckpointError
 
 PREFIX = "hf:"
@@ -22,7 +22,7 @@ def fetch(name: str) -> Path:
     except ImportError as error:
         raise CheckpointError(f"{PREFIX}{name}: needs huggingface_hub: pip install 'scoreinv[hub]'") from error
     repository, _, revision = name.partition("@")
-    for weights in WEIGHTS:  # pickled ones only where there are no others
+    for weights in WEIGHTS_FILES:  # pickled ones only where there are no others
         patterns = [*_CONFIGURATION, weights, f"unet/{weights}"]
         try:
             folder = Path(snapshot_download(repository, revision=revision or None, allow_patterns=patterns))

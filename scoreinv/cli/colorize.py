@@ -28,7 +28,7 @@ EXAMPLES = """
   scoreinv colorize gray.jpg --hints hints.png          # with strokes of the colours you want
 """
 Tint = Literal["luma", "white", "keep", "remove"]
-"""What becomes of a picture of one tint, such as a sepia print; the last two are old names of the first."""
+"""What becomes of a picture of one tint, such as a sepia print; of old names, keep is luma and remove is white."""
 
 
 @dataclass(frozen=True)

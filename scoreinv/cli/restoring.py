@@ -39,6 +39,14 @@ NoiseOption = Annotated[
 ]
 
 
+def _estimate_option(default: str) -> Any:
+    return typer.Option(
+        "--estimate",
+        help="mean: closest to the truth on average, smooth where details are uncertain; sample: one possible "
+        f"picture. (default: {default})",
+    )
+
+
 @dataclass(frozen=True)
 class PhotoOptions(ResultOptions):
     """The photos, the model that restores them, and where the results go."""
@@ -54,14 +62,7 @@ class SampleOptions:
     """Whether a photo is estimated or sampled, and how often."""
 
     samples: SampleCount = 1
-    estimate: Annotated[
-        Estimate | None,
-        typer.Option(
-            "--estimate",
-            help="mean: closest to the truth on average, smooth where details are uncertain; sample: one possible "
-            "picture. (default: mean, or sample with --samples)",
-        ),
-    ] = None
+    estimate: Annotated[Estimate | None, _estimate_option("mean, or sample with --samples")] = None
     seed: int = 0
 
     def sampling(
@@ -75,8 +76,11 @@ class SampleOptions:
 
 @dataclass(frozen=True)
 class RestorationOptions(SampleOptions):
-    """The same, and the method by which a photo is restored."""
+    """`SampleOptions`, and the method by which a photo is restored."""
 
+    estimate: Annotated[
+        Estimate | None, _estimate_option("mean, or sample with --samples or a --method other than dpir")
+    ] = None
     method: MethodOrNone = None
     steps: StepsOrNone = None
 
@@ -108,7 +112,7 @@ class Restoring:
         restore: does the work.
         read: what is read beside the photos, by what it is.
         said: further entries of the records.
-        frame_of: the size and mode of the result of a photo, for checks before the work.
+        result_of: the size and mode of the result of a photo, for checks before the work.
     """
 
     suffix: str
@@ -117,7 +121,7 @@ class Restoring:
     restore: Restore
     read: dict[str, str] = field(default_factory=dict)
     said: dict[str, Any] = field(default_factory=dict)
-    frame_of: Callable[[Picture], Picture] = lambda picture: picture
+    result_of: Callable[[Picture], Picture] = lambda picture: picture
 
 
 def restore_photos(options: PhotoOptions, restoring: Restoring, settings: Settings) -> int:
@@ -135,13 +139,13 @@ def restore_photos(options: PhotoOptions, restoring: Restoring, settings: Settin
         from scoreinv.imaging.noise import estimate_noise
 
         picture = read_picture(job.source, options.frame)
-        check_format(job.output, restoring.frame_of(picture))
+        check_format(job.output, restoring.result_of(picture))
         if restoring.noise is not None:
             return Photo(job.source, picture, restoring.noise / GRAY_LEVELS, estimated=False)
         return Photo(job.source, picture, estimate_noise(picture), estimated=True)
 
     def compute(photo: Photo, bar: ProgressBar) -> Report:
-        check_samples(sampling.samples, restoring.frame_of(photo.picture), coloured=False)
+        check_samples(sampling.samples, restoring.result_of(photo.picture), coloured=False)
         result = restoring.restore(photo, session.prior, sampling, bar.fraction)
         level = photo.noise * GRAY_LEVELS
         if photo.estimated:

@@ -67,6 +67,6 @@ def upscale(
         noise,
         restore,
         said={"factor": factor},
-        frame_of=lambda picture: enlarged(picture, factor),
+        result_of=lambda picture: enlarged(picture, factor),
     )
     raise typer.Exit(restore_photos(photos, restoring, settings))

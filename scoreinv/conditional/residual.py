@@ -20,7 +20,8 @@ from scoreinv.sdes import SDE, broadcast
 class ResidualPreconditioning:
     """EDM of what a guess m of the picture leaves, whose expected variance is v at each component of each pixel.
 
-    With u the picture in an orthonormal basis of colour space whose first axis is the grey direction,
+    With u the noisy picture x_t / alpha, centred, in an orthonormal basis of colour space whose first axis is the grey
+    direction,
 
         D = m + v / (s^2 + v) (u - m) + s sqrt(v) / sqrt(s^2 + v) F(c (u - m) / sqrt(s^2 + v), condition, s),
         noise = (u - m) s / (s^2 + v) - F sqrt(v) / sqrt(s^2 + v).

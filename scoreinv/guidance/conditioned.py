@@ -64,10 +64,10 @@ class GivenGuess(PriorWrapper):
 
 
 class Conditioned(GivenGuess):
-    """grad log p_t(x | y) by one evaluation of a network trained on pairs of pictures and observations.
+    """grad log p_t(x | y) by a network trained on pairs of pictures and observations: an evaluation per orientation.
 
     The network is given y as its input, so only its training approximates, and a few steps of any sampler
-    draw from p(x0 | y). At sigma_max one evaluation is the posterior mean E[x0 | y] (`denoise`). The observed
+    draw from p(x0 | y). At sigma_max its prediction is the posterior mean E[x0 | y] (`denoise`). The observed
     components of the estimate are y itself.
 
     Arguments:

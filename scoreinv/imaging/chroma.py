@@ -31,9 +31,9 @@ def is_gray(pixels: np.ndarray, tolerance: float = 0.0) -> bool:
 
 
 def with_luma(gray: np.ndarray, rgb: np.ndarray, name: str = "rec601") -> np.ndarray:
-    """The chroma of `rgb` on the luma `grey`, in gamut with the luma kept.
+    """The chroma of `rgb` on the luma `gray`, in gamut with the luma kept.
 
-    `out = grey + s (rgb - w.rgb)` with the largest s in [0, 1] that keeps every channel in [0, 1]: a colour that does
+    `out = gray + s (rgb - w.rgb)` with the largest s in [0, 1] that keeps every channel in [0, 1]: a colour that does
     not fit moves towards grey, since clipping its channels would change its luma.
 
     Args:

@@ -76,7 +76,7 @@ def as_holes(
         raise InputError(f"{len(pictures)} masks for {len(sizes)} pictures: give one, or one for each")
     hole = partial(hole_from_picture, name="the mask", threshold=threshold, invert=invert, grow=grow)
     if len(pictures) == 1:
-        found = {size: hole(pictures[0], size) for size in dict.fromkeys(sizes)}  # a second size is refused
+        found = {size: hole(pictures[0], size) for size in dict.fromkeys(sizes)}  # one mask fits one size
         return [found[size] for size in sizes]
     return [hole(picture, size) for picture, size in zip(pictures, sizes, strict=True)]
 

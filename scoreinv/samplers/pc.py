@@ -18,13 +18,16 @@ class PC(GridSampler):
     """At each time of the grid `corrector_steps` of the corrector, then the predictor to the next time.
 
     The last time is corrected and then denoised by Tweedie's formula. So a grid of N decreasing times takes
-    N (corrector_steps + 1) evaluations: 2,000 for the paper's N = 1000 with one corrector step.
+    N (corrector_steps + 1) evaluations: 2,000 for the paper's N = 1000 with one corrector step. `NoCorrector` saves the
+    N corrector_steps of the corrector, and `NoPredictor` all of the predictor's but the last, which denoises.
 
     A conditional prior constrains each state at the time that the state is then at: the initial one, the one after
     each corrector step at t, the one after the predictor, at s; each with fresh noise.
 
     Attributes:
-        corrector_steps: Langevin steps at each time.
+        predictor: the step from each time to the next.
+        corrector: the step at each time.
+        corrector_steps: steps of the corrector at each time.
         snr: signal-to-noise ratio of the corrector (.16 for CIFAR-10, .075 at 256 px, .15 at 1024 px).
         steps: times in the grid, when `times` is not given.
         spacing: how the grid is spread.

@@ -1,7 +1,8 @@
-"""Colour for grey pictures: samples of the prior whose luma is the picture's (Song et al. 2021, appendix I.3).
+"""Colour for grey pictures: samples of the prior whose luma is the picture's.
 
-By default samples are pulled towards the posterior mean (`COLOUR_TEMPERATURE`) and their chroma is strengthened
-(`COLOUR_SATURATION`).
+A model that takes the luma as an observation is sampled by `conditioned`, where by default samples are pulled towards
+the posterior mean (`COLOUR_TEMPERATURE`) and their chroma is strengthened (`COLOUR_SATURATION`). Another is sampled by
+`pc`, which holds each state to the luma (Song et al. 2021, appendix I.3).
 
 Colour is smooth and depends on the whole scene, so it is drawn at the model's own scale (`work_size`) and raised to
 full resolution along the edges of the picture's luma. The luma, and so all detail, stays the picture's own, to the grey
@@ -36,9 +37,9 @@ from scoreinv.memory import PIXELS_AT_ONCE
 from scoreinv.operators import gray_and_hints
 from scoreinv.options import COLOUR_STEPS, COLOUR_TEMPERATURE, MEAN_DRAWS, Estimate, GrayWeights, Method
 from scoreinv.prior import ScorePrior
-from scoreinv.tasks.drawing import conditioned, draw
+from scoreinv.tasks.drawing import draw, given_observation
 from scoreinv.tasks.models import Model, check_colour, model_of, tile_side
-from scoreinv.tasks.picture_noise import PictureNoise, noise_weights
+from scoreinv.tasks.picture_noise import PictureNoise, noise_weights_of
 from scoreinv.tasks.progress import Share, TaskCallback
 from scoreinv.tasks.results import Given, PictureKind, Restored, restore_each
 from scoreinv.tasks.settings import Colours, ConditionalSampling, ResolvedSampling
@@ -131,21 +132,21 @@ def colorize_picture(
     colours: Colours,
     hints: KnownColours | None = None,
     callback: TaskCallback | None = None,
-    noise: np.ndarray | None = None,
+    noise_weights: np.ndarray | None = None,
 ) -> Colorized[Picture]:
-    """`colorize` for one `Picture`; noise: the weights of its noise, None for its own (`noise_weights`)."""
+    """`colorize` for one `Picture`; noise_weights: of its noise, None for its own (`noise_weights_of`)."""
     check_colour(prior)
     resolved = sampling.resolved(COLOUR_STEPS, conditional=_knows_gray(prior, colours.gray_weights))
     colours.check_with(resolved)
     if hints is not None:
         hints.check_size(picture.size, "the hints")
     weights = colours.gray_weights
-    present = None if picture.is_gray(STRAY_CHROMA) else present_colours(picture)
-    found: Found = "grey" if present is None else "tinted" if is_tinted(picture) else "coloured"
+    found, present = _found(picture)
     if found == "tinted" and colours.whiten:
         picture = without_tint(picture, weights)
-    kept = present if colours.keep_color and found == "coloured" else None
-    known = _known(picture, prior, resolved, weights, [kept, hints], noise_weights(picture) if noise is None else noise)
+    kept = present if colours.keep_color else None
+    noise_weights = noise_weights_of(picture) if noise_weights is None else noise_weights
+    known = _known(picture, prior, resolved, weights, [kept, hints], noise_weights)
     drawn, nfe = _draw_tempered(known, prior, resolved, colours.temperature, callback)
     factor = colours.saturation_of(resolved, hinted=bool(known.hinted.any()))
     if factor != 1:
@@ -180,7 +181,7 @@ def colorize_filled(
     if sampling.estimate == "mean" and colours.saturation is None:
         colours = replace(colours, saturation=1.0)
     coloured, spread_so_far, nfe = [], RunningSpread(), filled.nfe
-    own = noise_weights(filled.samples[0])  # one for all: pairs stay pairs
+    own = noise_weights_of(filled.samples[0])  # one for all: pairs stay pairs
     for number, sample in enumerate(filled.samples):
         share.begin(1)
         one = replace(sampling, samples=1, first=sampling.first + number, estimate=estimate)
@@ -192,6 +193,16 @@ def colorize_filled(
         image = filled.image.colorized(spread_so_far.mean)
     std = spread_so_far.std if len(coloured) > 1 else None
     return Restored(image, coloured, std, nfe + result.nfe, filled.method)
+
+
+def _found(picture: Picture) -> tuple[Found, KnownColours | None]:
+    """What a picture is, and the colours of one that has any. A tint may be too pale to count as colour anywhere."""
+    if picture.is_gray(STRAY_CHROMA):
+        return "grey", None
+    if is_tinted(picture):
+        return "tinted", None
+    present = present_colours(picture)
+    return "grey" if present is None else "coloured", present
 
 
 def _knows_gray(prior: ScorePrior, weights: GrayWeights) -> bool:
@@ -223,7 +234,7 @@ class _Known:
         fine: the luma at the multiple of the size that the model takes, (s H)x(s W), where the picture is that large.
         features: what the picture shows, for a model that takes it.
         weights: name of the grey weights.
-        noise: the weights of the picture's noise.
+        noise_weights: of the picture's noise.
     """
 
     gray: np.ndarray
@@ -232,7 +243,7 @@ class _Known:
     fine: np.ndarray | None
     features: tuple[torch.Tensor, ...] | None
     weights: GrayWeights
-    noise: np.ndarray
+    noise_weights: np.ndarray
 
 
 def _known(
@@ -241,7 +252,7 @@ def _known(
     sampling: ResolvedSampling,
     weights: GrayWeights,
     given: Iterable[KnownColours | None],
-    noise: np.ndarray,
+    noise_weights: np.ndarray,
 ) -> _Known:
     """What is known of a picture at its `work_size`; where several colours are given, the last count."""
     height, width = work_size(picture.size, tile_side(prior), prior.stride)
@@ -263,7 +274,7 @@ def _known(
             chroma, where = colours.small(height, width, weights)
             rgb[where] = gray[where, None] + chroma[where]
             hinted |= where
-    return _Known(gray, rgb, hinted, fine, features, weights, noise)
+    return _Known(gray, rgb, hinted, fine, features, weights, noise_weights)
 
 
 def _draw_tempered(
@@ -303,7 +314,7 @@ def _draw(
         numbers = each[first : first + at_once]
         guess = to_tensor([known.rgb] * len(numbers), prior.device)
         y = operator(prior.to_model(guess))
-        condition = conditioned(
+        condition = given_observation(
             sampling,
             prior,
             operator,
@@ -313,7 +324,7 @@ def _draw(
             fine=fine,
             features=known.features,
         )
-        noise = PictureNoise(sampling.seed, numbers, known.noise, prior.device)
+        noise = PictureNoise(sampling.seed, numbers, known.noise_weights, prior.device)
         share.begin(len(numbers))
         x, nfe = draw(sampling, condition, prior, guess, noise, share)
         drawn += to_arrays(x)

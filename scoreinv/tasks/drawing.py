@@ -19,7 +19,7 @@ from scoreinv.tasks.settings import ResolvedSampling
 from scoreinv.tasks.tensors import finite
 
 
-def conditioned(
+def given_observation(
     sampling: ResolvedSampling,
     prior: ScorePrior,
     operator: ObservedComponents,
@@ -66,11 +66,11 @@ def draw(
     noise: NoiseStream,
     callback: TaskCallback | None,
 ) -> tuple[Tensor, int]:
-    """A sample of `condition` for each row, (B, C, H, W) in [0, 1], not clipped, and the evaluations of each.
+    """A sample of `condition` for each row, (B, C, H, W) of 0 black, 1 white and beyond, and the evaluations of each.
 
     Arguments:
         sampling: with its method decided.
-        condition: what is sampled, as `conditioned` gives it: a wrapper of `prior`.
+        condition: what is sampled, as `given_observation` gives it: a wrapper of `prior`.
         guess: where `pc` starts unless it starts from the SDE's prior, (B, C, H, W) in [0, 1].
 
     Raises ScoreinvError when the model gives values that are not finite.
@@ -84,13 +84,13 @@ def draw(
     if sampling.method == "conditioned":
         sampler: Multistep | PC = Multistep(stochasticity=1.0, steps=sampling.steps)
     else:
-        sampler = constrained_pc(prior, sampling.steps, sampling.corrector_steps, sampling.snr)
+        sampler = pc_sampler(prior, sampling.steps, sampling.corrector_steps, sampling.snr)
         state = _start(sampling, prior, guess, noise)
     result = sampler.sample(condition, tuple(guess.shape), noise=noise, callback=for_sampler(callback), start=state)
     return prior.to_image(finite(result.x0)), int(result.nfe[0])
 
 
-def constrained_pc(prior: ScorePrior, steps: int, corrector_steps: int = 1, snr: float = 0.16) -> PC:
+def pc_sampler(prior: ScorePrior, steps: int, corrector_steps: int = 1, snr: float = 0.16) -> PC:
     """The sampler of the constrained predictor-corrector method."""
     # In few steps reverse diffusion leaves noise behind, since it takes each step for a short one; ancestral sampling,
     # which VE, VP and DDPM have, does not.

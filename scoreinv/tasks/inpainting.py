@@ -36,7 +36,7 @@ from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.tasks.classical import fill_classically
 from scoreinv.tasks.deep_holes import draw_in_scales
-from scoreinv.tasks.drawing import conditioned, draw, window_side
+from scoreinv.tasks.drawing import draw, given_observation, window_side
 from scoreinv.tasks.models import Model, check_colour, model_of
 from scoreinv.tasks.progress import Share, TaskCallback
 from scoreinv.tasks.results import Given, Restored, restore_each
@@ -189,7 +189,7 @@ class _Filling:
             drawn, nfe = draw_in_scales(sampling, prior, values, observed, halvings, noise, callback)
         else:
             operator = mask_operator(observed)
-            condition = conditioned(
+            condition = given_observation(
                 sampling,
                 prior,
                 operator,

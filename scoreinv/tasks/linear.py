@@ -30,7 +30,7 @@ from scoreinv.options import DENOISING_STEPS, GRAY_LEVELS
 from scoreinv.prior import Prior, PriorWrapper, ScorePrior
 from scoreinv.samplers import DDRM, HalfQuadratic, Multistep, NoiseStream, Sampler, State
 from scoreinv.sdes import as_time, broadcast, time_at
-from scoreinv.tasks.drawing import constrained_pc
+from scoreinv.tasks.drawing import pc_sampler
 from scoreinv.tasks.models import noise_range, start_time, tile_side
 from scoreinv.tasks.progress import Share, TaskCallback, for_sampler, tell
 from scoreinv.tasks.restoration_settings import ResolvedRestoration, RestorationSampling
@@ -223,7 +223,7 @@ def _method(problem: Problem, prior: ScorePrior, sampling: ResolvedRestoration) 
     if method == "pc":
         if noise:
             raise InputError("pc takes the observation for exact, and there is noise in it: choose another method")
-        return ConstrainedPC(tiled, operator, y), constrained_pc(prior, sampling.steps)
+        return ConstrainedPC(tiled, operator, y), pc_sampler(prior, sampling.steps)
     if method == "diffpir":
         return DiffPIR(tiled, operator, y, noise, _SPLITTING_STRENGTH), multistep
     if method == "ddnm":

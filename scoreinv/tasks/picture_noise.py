@@ -31,7 +31,7 @@ _STREAM = (0, 0, 0, 1)
 """Apart from the streams of holes, whose keys are shorter: a place and a scale."""
 
 
-def noise_weights(picture: Picture) -> np.ndarray:
+def noise_weights_of(picture: Picture) -> np.ndarray:
     """The unit vector w of a picture, (16,) float64, made of the luma of its thumbnail."""
     small = luma(picture.resized_rgb(_THUMBNAIL, _THUMBNAIL)).astype(np.float64).ravel()
     # The constant decides for pictures that are flat and of middle grey, of which all else is nearly 0.
@@ -49,7 +49,7 @@ class PictureNoise(NoiseStream):
     Arguments:
         seed: a non-negative integer.
         numbers: of the samples.
-        weights: the picture's, of `noise_weights`.
+        weights: the picture's, of `noise_weights_of`.
         device: where draws are delivered.
     """
 

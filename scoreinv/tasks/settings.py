@@ -56,7 +56,7 @@ def _read_level(text: str) -> float:
 
 @dataclass(frozen=True)
 class _SampleSettings:
-    """What can be asked of a picture that is made given what is known of it; which methods there are, the tasks say.
+    """Settings common to filling and colouring; which methods there are, the tasks say.
 
     Attributes:
         start: the noise level is a standard deviation, for pictures in [0, 1]; `math.inf` is the SDE's prior.
@@ -165,7 +165,7 @@ class ResolvedSampling(ConditionalSampling):
 
     @property
     def is_posterior_mean(self) -> bool:
-        """Whether one evaluation of the network, in each orientation of the picture, is the answer."""
+        """Whether one prediction, averaged over orientations, is the answer (of colours, the mean of `MEAN_DRAWS`)."""
         return self.method == "conditioned" and self.estimate == "mean" and self.samples == 1
 
 

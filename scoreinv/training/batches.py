@@ -143,7 +143,9 @@ class BatchSource:
         labels = self.pictures.labels
         pictures = torch.from_numpy(images).permute(0, 3, 1, 2)
         what = self.observations
-        shown = {} if what is None else self._shown(what, step, indices, places, pictures)
+        shown: dict[str, Tensor] = {}
+        if what is not None:
+            pictures, shown = self._shown(what, step, indices, places, pictures)
         if self.data.crops:
             shown["crops"] = torch.tensor([picture * self.data.crops + crop for picture, crop in drawn])
         return Batch(
@@ -161,8 +163,8 @@ class BatchSource:
         indices: range,
         places: list[tuple[int, int]],
         pictures: Tensor,
-    ) -> dict[str, Tensor]:
-        """What is shown of the pictures, of which some get the luma of another film."""
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The pictures, of which some get the luma of another film, in place; and what is shown of them."""
         streams = [draws.stream(self.seed, draws.OBSERVED, step, index) for index in indices]
         shown = [draw_observed(what, self.image_size, stream) for stream in streams]
         observed, refined = zip(*shown, strict=True)
@@ -180,7 +182,7 @@ class BatchSource:
             weights = torch.from_numpy(luma_weights(self.gray_weights)).float()
             low, high = self.data_range
             values["seen"] = (torch.einsum("c,bchw->bhw", weights, seen)[:, None] - low) / (high - low)
-        return values
+        return pictures, values
 
     def _put_on_other_film(self, picture: Tensor, generator: np.random.Generator) -> None:
         low, high = self.data_range
@@ -246,7 +248,7 @@ def _reduced(pictures: Tensor, factor: int) -> Tensor:
 
 @lru_cache(maxsize=4)
 def _order(seed: int, epoch: int, groups: tuple[tuple[int, int], ...]) -> np.ndarray:
-    """A pass: of each (count, taken) of the pictures so many, chosen anew; all of them shuffled."""
+    """One pass, shuffled: of each group (count, taken) of the pictures, `taken` of the `count`, drawn anew."""
     generator = draws.stream(seed, draws.ORDER, epoch)
     firsts = accumulate((count for count, _ in groups), initial=0)
     chosen = [

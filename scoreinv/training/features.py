@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from scoreinv.checkpoints.files import atomic_write
+from scoreinv.atomic import atomic_write
 
 _log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from scoreinv.checkpoints.files import read_metadata
+from scoreinv.checkpoints.files import MODEL_FILE, read_metadata
 from scoreinv.errors import InputError
 from scoreinv.training import features, pictures
 from scoreinv.training.config import TrainingConfig, read_config
@@ -19,7 +19,7 @@ from scoreinv.training.state import SavedRun
 _log = logging.getLogger(__name__)
 
 _FILES = {
-    ".": r"(config\.json|model\.safetensors|metrics\.jsonl|schedule\.jsonl)",
+    ".": rf"(config\.json|{re.escape(MODEL_FILE)}|metrics\.jsonl|schedule\.jsonl)",
     "state": r"\d{9}\.safetensors",
     "snapshots": r"step-\d{9}\.safetensors",
     "samples": r"step-\d{9}\.png",
@@ -43,7 +43,7 @@ class RunFolder:
         self.path = path
         self.begun = False
         self.config = path / "config.json"
-        self.model = path / "model.safetensors"
+        self.model = path / MODEL_FILE
         self.metrics = path / "metrics.jsonl"
         self.schedule = path / "schedule.jsonl"
         self.states = path / "state"
@@ -109,7 +109,7 @@ class RunFolder:
             return False
 
     def _files(self) -> list[Path]:
-        """The run's files that are there, but for the cache of pictures, which is used again or replaced."""
+        """The run's files that are there, without the cache, whose files are used again or replaced."""
         return [path for path in self._matching("{}") if path.parent != self.cache]
 
     def _matching(self, pattern: str) -> list[Path]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Meter:
-    """Losses and time since the last line of metrics."""
+    """Losses and speed since the last line of metrics, and the time of training over all resumptions."""
 
     def __init__(self, seconds_before: float) -> None:
         self.begin = time.monotonic() - seconds_before

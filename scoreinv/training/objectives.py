@@ -29,7 +29,7 @@ from torch import Tensor
 from scoreinv.conditional.guess import block_means
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import InputError
-from scoreinv.preconditioning import Range
+from scoreinv.preconditioning import Range, noise_level
 from scoreinv.prior import Prior
 from scoreinv.sdes import DDPM, SDE, TRAINING_START, VE, broadcast, time_at
 from scoreinv.training.config import ObjectiveConfig
@@ -51,8 +51,7 @@ def weight(objective: ObjectiveConfig, sde: SDE, t: Tensor, data_range: tuple[fl
         return torch.ones_like(t)
     if objective.weighting == "likelihood":
         return sde.diffusion_squared(t) / sde.sigma(t).square()
-    level = sde.noise_to_signal(t) * 2 / (data_range[1] - data_range[0])
-    return (level / objective.sigma_data).square() + 1
+    return (noise_level(t, sde, data_range) / objective.sigma_data).square() + 1
 
 
 def per_image_loss(objective: ObjectiveConfig, prior: Prior, x0: Tensor, t: Tensor, z: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from scoreinv.checkpoints.files import atomic_write
+from scoreinv.atomic import atomic_write
 from scoreinv.errors import InputError
 from scoreinv.imaging.decode import decode
 from scoreinv.imaging.source import Source, reason

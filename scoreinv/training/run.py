@@ -1,4 +1,4 @@
-"""A run under way: its state, its pictures and its folder."""
+"""One step of training, and what is measured, reported and saved around it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from scoreinv.atomic import atomic_write
 from scoreinv.checkpoints.config import ClassifierConfig
-from scoreinv.checkpoints.files import atomic_write
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import InputError, ScoreinvError
@@ -183,7 +183,10 @@ class Run:
             self.save()
 
     def save(self) -> None:
-        """Write the state and the model; a failure is logged, and older files stay."""
+        """Write the state and the model; where that fails it is logged, and older files stay.
+
+        Raises ScoreinvError, and writes nothing, when the loss is not finite.
+        """
         if not self.world.leads:
             return
         self._require_finite()

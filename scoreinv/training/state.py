@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from scoreinv.checkpoints.files import atomic_write
+from scoreinv.atomic import atomic_write
 from scoreinv.checkpoints.validation import build_dataclass, in_file, parse_json
 from scoreinv.checks import require
 from scoreinv.errors import InputError

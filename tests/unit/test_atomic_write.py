@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scoreinv.checkpoints.files import atomic_write
+from scoreinv.atomic import atomic_write
 from scoreinv.errors import InputError
 
 

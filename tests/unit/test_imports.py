@@ -34,6 +34,7 @@ ROOMS = (
     "precision",
     "options",
     "checks",
+    "atomic",
     "errors",
     "signals",
     "text",

@@ -11,13 +11,13 @@ from torch import Tensor
 
 import scoreinv
 from scoreinv.imaging.arrays import pictures_from_api
-from scoreinv.tasks.picture_noise import PictureNoise, noise_weights
+from scoreinv.tasks.picture_noise import PictureNoise, noise_weights_of
 
 CPU = torch.device("cpu")
 
 
 def weights(pixels: np.ndarray) -> np.ndarray:
-    return noise_weights(pictures_from_api(pixels)[0][0])
+    return noise_weights_of(pictures_from_api(pixels)[0][0])
 
 
 def scene(seed: int, side: int = 64) -> np.ndarray:

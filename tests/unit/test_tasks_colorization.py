@@ -172,6 +172,15 @@ def test_what_a_picture_was_is_said_in_every_form():
     assert result.image.shape == batch.shape
 
 
+def test_a_pale_tint_is_found_and_its_lightest_tone_made_white():
+    gray = np.random.default_rng(5).uniform(0.5, 0.8, (16, 24))
+    pale = Image.fromarray(np.rint(255 * gray[..., None] * np.array([1.0, 0.97, 0.93])).astype(np.uint8))
+    kept, white = (colorize(pale, prior=prior("rec601"), steps=2, whiten=whiten) for whiten in (False, True))
+    assert kept.found == white.found == "tinted"
+    lightest = [np.asarray(result.image).astype(float) @ [0.299, 0.587, 0.114] for result in (kept, white)]
+    assert lightest[1].max() > lightest[0].max() + 2
+
+
 def test_grey_that_the_model_does_not_know_is_coloured_by_pc_with_a_warning(caplog):
     gray, model = np.full((20, 20), 0.5, np.float32), scoreinv.load("scene")
     found = colorize(gray, prior=model, gray_weights="average", steps=2)

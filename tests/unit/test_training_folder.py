@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from small_runs import tiny_run
 from torch import Tensor
 
-from scoreinv.checkpoints import files as files_module
+from scoreinv.atomic import atomic_write
 from scoreinv.checkpoints.files import read_metadata
 from scoreinv.errors import InputError
 from scoreinv.networks.ncsnpp import NCSNpp
@@ -172,7 +172,7 @@ def test_what_a_killed_run_was_writing_is_cleared_away(config: TrainingConfig, o
     train(config, out)
     written = [out / name for name in _files(out)]
     for path in written:
-        with files_module.atomic_write(path) as temporary:
+        with atomic_write(path) as temporary:
             shutil.copy(path, temporary)
         shutil.copy(path, temporary)  # as a kill would have left it
     assert len(list(out.rglob("*.part"))) == len(written)
