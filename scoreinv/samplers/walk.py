@@ -199,7 +199,7 @@ def _through(sde: SDE, grid: Tensor, release: float) -> Tensor:
 def check_start(sde: SDE, start: State | None) -> None:
     """Raise InputError for a start whose time is not above `sampling_end`."""
     if start is not None and start.t <= sde.sampling_end:
-        raise InputError(f"the start must be at a time above {sde.sampling_end}, not {start.t}")
+        raise InputError(f"the start must be later than t = {sde.sampling_end}, not {start.t}")
 
 
 def check_noise(prior: Prior, stochasticity: float) -> None:
