@@ -29,13 +29,21 @@ def read_defaults(group: typer.core.TyperGroup) -> dict[str, Any]:
     """The defaults, by command and parameter; InputError for a file that is no TOML or has a key that is no option."""
     defaults: dict[str, Any] = {}
     for path in (Path(typer.get_app_dir("scoreinv")) / NAME, Path(NAME)):
-        if path.is_file():
+        if _is_there(path):
             for words, parameter, value in _entries(path, group):
                 table = defaults
                 for word in words:
                     table = table.setdefault(word, {})
                 table[parameter] = value
     return defaults
+
+
+def _is_there(path: Path) -> bool:
+    """Whether it is a file; a folder that is closed to this user, as a service's home may be, holds none for them."""
+    try:
+        return path.is_file()
+    except PermissionError:
+        return False
 
 
 def _entries(path: Path, group: typer.core.TyperGroup) -> Iterator[tuple[list[str], str, str | bool]]:

@@ -193,3 +193,18 @@ def test_dry_run_of_other_commands(scoreinv, photo, mask, model, tmp_path, words
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out.startswith(said.replace("MODEL", str(model)))
     assert names() == before
+
+
+def test_a_home_that_is_closed_holds_no_defaults(scoreinv, photo, mask, tmp_path, monkeypatch):
+    """As that of a service, which may belong to root."""
+    home = tmp_path / "home"
+    monkeypatch.setattr("typer.get_app_dir", lambda name: str(home / name))
+    is_file = Path.is_file
+
+    def closed(path: Path) -> bool:
+        if home in path.parents:
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", closed)
+    assert scoreinv("inpaint", photo, "--mask", mask, "-o", "r.png").code == 0
