@@ -154,6 +154,7 @@ def test_a_damaged_grey_photo_is_filled_and_coloured(scoreinv, conditional, mask
 
 
 def test_the_mean_and_the_uncertainty_of_a_restored_photo(scoreinv, conditional, mask, tmp_path):
+    pytest.importorskip("cv2", exc_type=ImportError)
     Image.fromarray(photo_array(channels=1)).save(tmp_path / "old.png")
     words = ["inpaint", "old.png", "--mask", "mask.png", "--model", conditional, "--colorize"]
     words += ["--color-model", conditional, "--precision", "float32", "--json"]

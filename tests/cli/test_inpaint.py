@@ -58,6 +58,7 @@ def test_known_pixels_and_alpha_are_bit_identical_in_every_mode(scoreinv, mask, 
 
 
 def test_samples_estimate_and_uncertainty(scoreinv, photo, mask, tmp_path):
+    pytest.importorskip("cv2", exc_type=ImportError)
     arguments = ["inpaint", "photo.png", "--mask", "mask.png", "--samples", 3, "--precision", "float32"]
     outcome = scoreinv(*arguments, "--json", "--uncertainty", "std.png")
     names = [f"photo_inpainted.{i}.png" for i in (1, 2, 3)]

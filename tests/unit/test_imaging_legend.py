@@ -25,6 +25,7 @@ def test_a_caption_leaves_the_picture_as_it_is(shape):
 
 
 def test_a_map_is_scaled_to_its_largest_deviation():
+    pytest.importorskip("cv2", exc_type=ImportError)
     std = np.zeros((30, 40))
     std[3, 5], std[4, 6] = 0.1, 0.05
     shown = deviation_map(std)
@@ -36,4 +37,5 @@ def test_a_map_is_scaled_to_its_largest_deviation():
 
 
 def test_hardly_any_deviation_is_not_made_to_look_like_much():
+    pytest.importorskip("cv2", exc_type=ImportError)
     assert (deviation_map(np.full((4, 4), 1e-6))[0, 0] == viridis(np.array(0.0))).all()

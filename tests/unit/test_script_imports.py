@@ -14,7 +14,12 @@ SCRIPTS = sorted([*(ROOT / "tests" / "benchmarks").glob("*.py"), *(ROOT / "examp
 def test_what_a_script_imports_is_there(script: Path) -> None:
     for statement in ast.walk(ast.parse(script.read_text())):
         if isinstance(statement, ast.ImportFrom) and (statement.module or "").partition(".")[0] == "scoreinv":
-            module = importlib.import_module(statement.module)
+            try:
+                module = importlib.import_module(statement.module)
+            except ModuleNotFoundError as error:
+                if (error.name or "").startswith("scoreinv"):
+                    raise
+                continue  # a peer that is not installed
             for name in statement.names:
                 if not hasattr(module, name.name):
                     importlib.import_module(f"{statement.module}.{name.name}")
