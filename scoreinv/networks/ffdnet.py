@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from scoreinv.checks import within
 from scoreinv.networks.base import Network
-from scoreinv.networks.layers import Layers, conv
+from scoreinv.networks.layers import Layers, conv, inner_dtype
 
 PATCH = 2
 """Pixels of a side that are channels of one place."""
@@ -82,14 +82,12 @@ class FFDNet(Network):
 
     def stack(self, x: Tensor, level: Tensor) -> Tensor:
         """The published network: pictures (B, C, H, W) and noise levels (B, 1, 1, 1) to clean pictures."""
-        autocast = torch.is_autocast_enabled(x.device.type)
-        precision = torch.get_autocast_dtype(x.device.type) if autocast else self.middle[0].weight.dtype
         # Its weights are for pictures on [0, 1]. Autocasting leaves the first and last layers alone.
         with torch.autocast(x.device.type, enabled=False):
             picture = F.pixel_unshuffle((x + 1) / 2, PATCH)
             map_of_level = (level / 2).expand(-1, 1, *picture.shape[2:])
             h = F.relu(self.conv_in(torch.cat((picture, map_of_level), 1).to(self.conv_in.weight.dtype)))
-        h = h.to(precision)
+        h = h.to(inner_dtype(x, self.middle[0]))
         for convolution in self.middle:
             h = F.relu(convolution(h))
         with torch.autocast(x.device.type, enabled=False):

@@ -39,6 +39,12 @@ def channels_last(network: Layer) -> Layer:
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's hints lack it
 
 
+def inner_dtype(x: Tensor, inner: nn.Conv2d) -> torch.dtype:
+    """What the layers between the exact ones compute in: what autocasting says, or else the dtype of their weights."""
+    device = x.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else inner.weight.dtype
+
+
 def initialise(layer: nn.Conv2d | nn.Linear, scale: float = 1.0) -> None:
     """Uniform weights of variance scale / fan_avg (Glorot & Bengio 2010; Ho et al. 2020), zero bias.
 

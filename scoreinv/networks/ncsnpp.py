@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from scoreinv.checks import each_within, require, within
 from scoreinv.networks.base import Network
 from scoreinv.networks.embeddings import FourierEmbedding, PositionalEmbedding
-from scoreinv.networks.layers import Attention, Layers, conv, group_norm, linear
+from scoreinv.networks.layers import Attention, Layers, conv, group_norm, inner_dtype, linear
 from scoreinv.networks.normalization import group_norms, norm_activate
 from scoreinv.networks.resampling import Downsample, Upsample, downsample, upsample
 
@@ -358,7 +358,7 @@ class NCSNpp(Network):
                 condition = x.new_zeros(x.shape[0], config.condition_channels, *x.shape[2:])
             x = torch.cat([x, condition], dim=1)
         autocast = torch.is_autocast_enabled(x.device.type)
-        precision = torch.get_autocast_dtype(x.device.type) if autocast else self.middle_in.conv_in.weight.dtype
+        precision = inner_dtype(x, self.middle_in.conv_in)
         embedding = None
         x = F.pixel_unshuffle(x, config.patch) if config.patch > 1 else x
         # Autocasting, as `set_precision`, leaves the first and last layers alone.

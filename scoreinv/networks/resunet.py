@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from scoreinv.checks import each_within, require, within
 from scoreinv.networks.base import Network
 from scoreinv.networks.embeddings import FourierEmbedding
-from scoreinv.networks.layers import Layers, conv, linear
+from scoreinv.networks.layers import Layers, conv, inner_dtype, linear
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,7 @@ class ResUNet(Network):
         self.conv_out = conv(config.widths[0], features, 3, 0.0)
 
     def forward(self, x: Tensor, label: Tensor, condition: Tensor | None = None) -> Tensor:
-        autocast = torch.is_autocast_enabled(x.device.type)
-        precision = torch.get_autocast_dtype(x.device.type) if autocast else self.enlarge[0].weight.dtype
+        precision = inner_dtype(x, self.enlarge[0])
         patch = self.config.patch
         # Autocasting, as `set_precision`, leaves the first and last layers alone.
         with torch.autocast(x.device.type, enabled=False):
