@@ -78,7 +78,7 @@ class EDM:
 
     def noise(self, network: nn.Module, x: Tensor, t: Tensor, sde: SDE, data_range: Range) -> Tensor:
         s = noise_level(t, sde, data_range)
-        clean_scale = centre(x / broadcast(sde.alpha(t), x), data_range)
+        clean_scale = rescaled(x, t, sde, data_range)
         total = (s.square() + self.sigma_data**2).sqrt()
         output = network(clean_scale / broadcast(total, x), s)
         return broadcast(s / total.square(), x) * clean_scale - broadcast(self.sigma_data / total, x) * output
@@ -99,8 +99,13 @@ class DataPrediction:
 
     def noise(self, network: nn.Module, x: Tensor, t: Tensor, sde: SDE, data_range: Range) -> Tensor:
         s = noise_level(t, sde, data_range)
-        clean_scale = centre(x / broadcast(sde.alpha(t), x), data_range)
+        clean_scale = rescaled(x, t, sde, data_range)
         return broadcast(s / (s.square() + self.floor**2), x) * (clean_scale - network(clean_scale, s))
+
+
+def rescaled(x: Tensor, t: Tensor, sde: SDE, data_range: Range) -> Tensor:
+    """x / alpha(t) on [-1, 1]: the picture with noise of `noise_level`."""
+    return centre(x / broadcast(sde.alpha(t), x), data_range)
 
 
 def noise_level(t: Tensor, sde: SDE, data_range: Range) -> Tensor:

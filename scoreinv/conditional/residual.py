@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from scoreinv.checks import each_within, require, within
 from scoreinv.colour_space import colour_basis, luma_weights
 from scoreinv.conditional.guess import Guess, smooth_guess
-from scoreinv.preconditioning import Range, centre, noise_level
+from scoreinv.preconditioning import Range, noise_level, rescaled
 from scoreinv.sdes import SDE, broadcast
 
 
@@ -71,7 +71,7 @@ class ResidualPreconditioning:
         level, total = broadcast(s, x), self._total(x)
         mean = torch.zeros_like(x) if guess is None else guess.mean
         variance = total.expand_as(x) if guess is None else guess.variance
-        residual = self.rotate(centre(x / broadcast(sde.alpha(t), x), data_range)) - mean
+        residual = self.rotate(rescaled(x, t, sde, data_range)) - mean
         norm = (level.square() + variance).sqrt()
         free = (variance > 0).to(x.dtype)
         condition = None
