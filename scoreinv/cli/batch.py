@@ -87,11 +87,11 @@ def run(plan: Plan, work: Work[T], session: Maker, second: Maker | None = None) 
     """
     if session.settings.json and any(job.output == STREAM for job in plan.jobs):
         raise InputError("the picture and --json both want stdout: name a file by -o")
+    sessions = [session] if second is None else [session, second]
     if session.settings.dry_run:
-        return _rehearse(plan, work, [session] if second is None else [session, second])
+        return _rehearse(plan, work, sessions)
     with output_folders(plan.folders):
         ledger = Ledger(session.settings, plan.batch, None if plan.folder is None else Manifest(plan.folder))
-        sessions = [session] if second is None else [session, second]
         for number, job in enumerate(plan.jobs, 1):
             title = f"[{number}/{len(plan.jobs)}] {job.source}" if plan.batch else job.source
             _Doing(job, title, work, sessions, ledger).do()
@@ -106,10 +106,8 @@ def _rehearse(plan: Plan, work: Work[T], sessions: list[Maker]) -> int:
     failed = 0
     for job in plan.jobs:
         why = work.left_out(job)
-        outputs = job.outputs(work.files)
-        if plan.batch and not settings.overwrite:
-            outputs = [output for output in outputs if not os.path.exists(output)]  # noqa: PTH110 - no errors
-            why = why or (None if outputs else "exists already")
+        outputs = _missing(job, work.files, batch=plan.batch, overwrite=settings.overwrite)
+        why = why or (None if outputs else "exists already")
         try:
             if why is None:
                 check_source(job.source)
@@ -124,6 +122,14 @@ def _rehearse(plan: Plan, work: Work[T], sessions: list[Maker]) -> int:
         else:
             rehearse(settings, {"input": job.source, "skipped": why}, f"{job.source}: would be skipped, {why}")
     return 1 if failed else 0
+
+
+def _missing(job: Job, files: int, *, batch: bool, overwrite: bool) -> list[str]:
+    """The results to make; in a batch only those that do not exist, unless they may be replaced."""
+    outputs = job.outputs(files)
+    if batch and not overwrite:
+        return [output for output in outputs if not os.path.exists(output)]  # noqa: PTH110 - no errors
+    return outputs
 
 
 @dataclass(frozen=True)
@@ -148,7 +154,7 @@ class _Doing(Generic[T]):
             ledger.left_out(job, why)
             return
         try:
-            missing = self._missing()
+            missing = _missing(job, self.work.files, batch=ledger.batch, overwrite=ledger.settings.overwrite)
             item = self._read(missing) if missing else None
         except ExistsError as error:
             ledger.there_already(job, self.work.files, error)
@@ -165,13 +171,6 @@ class _Doing(Generic[T]):
             self._make(item, missing)
         except Exception as error:
             ledger.failed(job, error)
-
-    def _missing(self) -> list[str]:
-        """The results to make; in a batch only those that do not exist, unless they may be replaced."""
-        outputs = self.job.outputs(self.work.files)
-        if self.ledger.batch and not self.ledger.settings.overwrite:
-            return [output for output in outputs if not os.path.exists(output)]  # noqa: PTH110 - no errors
-        return outputs
 
     def _read(self, missing: list[str]) -> T:
         check_source(self.job.source)  # first: where it is not there, its folder may not be either
