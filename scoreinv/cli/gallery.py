@@ -27,7 +27,7 @@ _PIXEL_BYTES = 3 * (4 + 4 + 4 + 1)
 """Memory of a pixel that is drawn: alone, among all, scaled to levels, and rounded."""
 
 
-def gallery_names(target: str, count: int, quality: int | None, settings: Settings) -> list[str]:
+def gallery_outputs(target: str, count: int, quality: int | None, settings: Settings) -> list[str]:
     """The files to write: one for all pictures, or one each in a folder.
 
     Raises InputError when they could not be written, or a quality is asked for of a format without.
@@ -49,16 +49,12 @@ def gallery_names(target: str, count: int, quality: int | None, settings: Settin
 
 
 @contextmanager
-def gallery_outputs(target: str, count: int, quality: int | None, settings: Settings) -> Iterator[list[str]]:
-    """The same files, whose folder is there now; it is removed if none is written.
-
-    Raises InputError, with nothing done, as `gallery_names` does.
-    """
-    outputs = gallery_names(target, count, quality, settings)
-    folders = [] if target == STREAM else [Path(outputs[0]).parent]
+def gallery_folder(outputs: list[str], settings: Settings) -> Iterator[None]:
+    """The folder of such files is there; it is removed if none is written. Raises InputError where none can be."""
+    folders = [] if outputs == [STREAM] else [Path(outputs[0]).parent]
     with output_folders(folders):
         check_outputs(outputs[:1], overwrite=settings.overwrite)  # all have one folder
-        yield outputs
+        yield
 
 
 def check_gallery(count: int, size: tuple[int, int], *, together: bool) -> None:

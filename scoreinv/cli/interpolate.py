@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scoreinv.cli.command import Settings
-from scoreinv.cli.gallery import check_gallery, gallery_names, gallery_outputs, write_gallery
+from scoreinv.cli.gallery import check_gallery, gallery_folder, gallery_outputs, write_gallery
 from scoreinv.cli.messages import emit, notice, rehearse, warn
 from scoreinv.cli.options import OUTPUT, FixedStepsOption, FrameOption, ModelOption, QualityOption
 from scoreinv.cli.outputs import STREAM, refuse_inputs
@@ -59,17 +59,16 @@ def interpolate(
     target = output if output is not None else str(Path(first).with_name(f"{Path(first).stem}_interpolated.png"))
     refuse_inputs("-o", [target], {"the model": model})
     session = Session(model, settings, exact=True)
+    outputs = gallery_outputs(target, count, quality, settings)
+    pictures = _read(first, frame), _read(second, frame)
+    _check_sizes((first, second), pictures)
+    check_gallery(count, pictures[0].size, together=len(outputs) == 1)
     if settings.dry_run:
         session.check()
-        outputs = gallery_names(target, count, quality, settings)
-        _check_sizes((first, second), (_read(first, frame), _read(second, frame)))
         said = f"{count} pictures from {first} to {second} would be written to {target}"
         rehearse(settings, {"inputs": [first, second], "outputs": outputs}, said)
         return
-    with gallery_outputs(target, count, quality, settings) as outputs:
-        pictures = _read(first, frame), _read(second, frame)
-        _check_sizes((first, second), pictures)
-        check_gallery(count, pictures[0].size, together=len(outputs) == 1)
+    with gallery_folder(outputs, settings):
         for source, picture in zip((first, second), pictures, strict=True):
             if picture.has_alpha or picture.peak > 255:
                 warn(f"{source}: transparency is left out, and more than 8 bits are rounded")

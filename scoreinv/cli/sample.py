@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scoreinv.cli.command import Settings
-from scoreinv.cli.gallery import check_gallery, gallery_names, gallery_outputs, write_gallery
+from scoreinv.cli.gallery import check_gallery, gallery_folder, gallery_outputs, write_gallery
 from scoreinv.cli.messages import emit, notice, rehearse
 from scoreinv.cli.options import OUTPUT, ModelOption, QualityOption
 from scoreinv.cli.outputs import refuse_inputs
@@ -116,14 +116,14 @@ def sample(
     target = output if output is not None else f"{Path(model).stem}_samples.png"
     session = Session(model, settings, exact=sampler.asked == "ode")
     refuse_inputs("-o", [target], {"the model": model, "the classifier": wanted.classifier})
+    outputs = gallery_outputs(target, count, quality, settings)
+    if look.caption and len(outputs) != 1:
+        raise InputError(f"--caption: goes under a grid: name a file by -o, not the folder {target}")
     if settings.dry_run:
         session.check()
-        outputs = gallery_names(target, count, quality, settings)
         rehearse(settings, {"outputs": outputs}, f"{count} pictures by {model} would be written to {target}")
         return
-    with gallery_outputs(target, count, quality, settings) as outputs:
-        if look.caption and len(outputs) != 1:
-            raise InputError(f"--caption: goes under a grid: name a file by -o, not the folder {target}")
+    with gallery_folder(outputs, settings):
         record = _draw(count, wanted, sampler, outputs, look, quality, session)
     emit(settings, record)
     notice(settings, f"{count} pictures in {target} ({duration(record['seconds'])})")
