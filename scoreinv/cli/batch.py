@@ -15,7 +15,7 @@ from scoreinv.cli.failures import describe
 from scoreinv.cli.manifest import NAME, Manifest
 from scoreinv.cli.messages import emit, notice, rehearse, warn
 from scoreinv.cli.outputs import STREAM, Job, Plan, check_outputs, check_source, output_folders, refuse_existing
-from scoreinv.cli.progress import ProgressBar, duration
+from scoreinv.cli.progress import ProgressBar, RunProgress, duration
 from scoreinv.cli.runtime import Maker
 from scoreinv.cli.streams import say, say_traceback
 from scoreinv.errors import ExistsError, InputError
@@ -92,9 +92,18 @@ def run(plan: Plan, work: Work[T], session: Maker, second: Maker | None = None) 
         return _rehearse(plan, work, sessions)
     with output_folders(plan.folders):
         ledger = Ledger(session.settings, plan.batch, None if plan.folder is None else Manifest(plan.folder))
+        overwrite = session.settings.overwrite
+        wanted = [
+            job
+            for job in plan.jobs
+            if not work.left_out(job) and _missing(job, work.files, batch=plan.batch, overwrite=overwrite)
+        ]
+        progress = RunProgress(len(wanted))
         for number, job in enumerate(plan.jobs, 1):
             title = f"[{number}/{len(plan.jobs)}] {job.source}" if plan.batch else job.source
-            _Doing(job, title, work, sessions, ledger).do()
+            _Doing(job, title, work, sessions, ledger, progress).do()
+            if job in wanted:
+                progress.finish()
         return ledger.close(plan)
 
 
@@ -139,6 +148,7 @@ class _Doing(Generic[T]):
     Attributes:
         title: what its progress is shown under.
         sessions: the models of the work, its own the first.
+        progress: of the whole run.
     """
 
     job: Job
@@ -146,6 +156,7 @@ class _Doing(Generic[T]):
     work: Work[T]
     sessions: list[Maker]
     ledger: Ledger
+    progress: RunProgress
 
     def do(self) -> None:
         """Read the picture, do the work, write the results, and note the outcome in the ledger."""
@@ -179,7 +190,7 @@ class _Doing(Generic[T]):
 
     def _make(self, item: T, missing: list[str]) -> None:
         started = time.monotonic()
-        with ProgressBar(self.title, quiet=self.ledger.settings.quiet) as bar:
+        with ProgressBar(self.title, quiet=self.ledger.settings.quiet, run=self.progress) as bar:
             report = self.work.compute(item, bar)
         _log.info("%s: by %s, %d evaluations of the network for a sample", self.job.source, report.method, report.nfe)
         written, there = self._write(report, missing)

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from scoreinv.cli.streams import say
+from scoreinv.pace import Pace
 from scoreinv.text import printable
 
 if TYPE_CHECKING:
@@ -17,8 +18,28 @@ if TYPE_CHECKING:
 SHOW_AFTER_SECONDS = 1.0
 LINE_EVERY_SECONDS = 30.0
 LONG_SECONDS = 60.0
-TELLING = 0.02
-"""Share of the work after which its pace is known; more is done before the first part than after it."""
+
+
+class RunProgress:
+    """How far a run over many pictures is, each of which counts alike.
+
+    Arguments:
+        count: of the pictures to do.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.finished = 0
+        self.pace = Pace()
+
+    def finish(self) -> None:
+        """A picture is through, done or failed."""
+        self.finished += 1
+
+    def note(self, now: float, done: float) -> str:
+        """The time left for all pictures, when this share of the current one is done; empty where nothing tells it."""
+        left = self.pace.left(now, min(1.0, (self.finished + done) / max(1, self.count)))
+        return "" if left is None or self.count < 2 else f"{duration(left)} for all"
 
 
 class ProgressBar:
@@ -27,13 +48,18 @@ class ProgressBar:
     Elsewhere the first line comes as soon as the first part of the work shows that it is going to be long.
 
     A context manager; its progress may be reported as often as one likes.
+
+    Arguments:
+        title: what is done.
+        run: of which this work is a part; the time left for all of it is shown beside.
     """
 
-    def __init__(self, title: str, *, quiet: bool) -> None:
+    def __init__(self, title: str, *, quiet: bool, run: RunProgress | None = None) -> None:
         self.title = printable(title)
         self.quiet = quiet
+        self.run = run
         self.started = time.monotonic()
-        self.first: tuple[float, float] | None = None
+        self.pace = Pace()
         self.last_line = -math.inf
         self.bar: tuple[Progress, TaskID] | None = None
 
@@ -49,17 +75,15 @@ class ProgressBar:
     def fraction(self, done: float) -> None:
         """This share of the work is done, in (0, 1]."""
         now = time.monotonic()
-        if self.first is None:
-            self.first = (now, done)
-        begun, before = self.first
-        if done - before < TELLING:
+        left = self.pace.left(now, done)
+        note = "" if self.run is None else self.run.note(now, done)
+        if left is None:
             if sys.stderr.isatty():
-                self.show(done, "?")
+                self.show(done, "?", note)
             return
-        left = (1 - done) * (now - begun) / (done - before)
         if now - self.started + left < LONG_SECONDS:
             self.last_line = max(self.last_line, self.started)
-        self.show(done, duration(left))
+        self.show(done, duration(left), note)
 
     def show(self, done: float, left: str, note: str = "") -> None:
         """This share is done, so much time is left; `note` is shown beside."""

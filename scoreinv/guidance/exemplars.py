@@ -43,7 +43,7 @@ _TOLERANCE = 0.04
 _REACH = (0.5, 2.0)
 """Pixels down and across, by eye on removed objects: a meadow is below, and may be left or right. They are less than a
 patch since the values of a patch repeat each other, so that their summed differences overcount."""
-_MOST = 4096
+MOST_PATCHES = 4096
 """Patches that every place is compared with on the first scale; of more, some are left out."""
 _MARGIN = 4
 """Pixels of a patch around the one in its middle."""
@@ -255,8 +255,8 @@ class _AllPatches:
         starts = places.number(*places.usable.nonzero().T)
         if not len(starts):
             raise InputError("there is nothing to continue: no patch of the picture is known")
-        if len(starts) > _MOST:
-            starts = starts[torch.arange(_MOST, device=starts.device) * (len(starts) - 1) // (_MOST - 1)]
+        if len(starts) > MOST_PATCHES:
+            starts = starts[torch.arange(MOST_PATCHES, device=starts.device) * (len(starts) - 1) // (MOST_PATCHES - 1)]
         self.starts = starts
         self.values = places.patches(places.padded(picture), starts)
         self.squares = self.values.square()

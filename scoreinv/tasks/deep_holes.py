@@ -17,6 +17,7 @@ from torch import Tensor
 from scoreinv.conditional.guess import block_means
 from scoreinv.guidance import Conditioned, Exemplars, Tiled
 from scoreinv.guidance.conditioned import check_conditional
+from scoreinv.guidance.exemplars import MOST_PATCHES
 from scoreinv.memory import PIXELS_AT_ONCE
 from scoreinv.operators import mask
 from scoreinv.prior import ScorePrior
@@ -39,6 +40,8 @@ _FINER = VE(sigma_min=0.02, sigma_max=0.15)
 """The same at finer scales: it begins at noise as strong as the details that are missing."""
 _FIRST_STEPS = 16
 _FINER_STEPS = 4
+_PATCHES_IN_THE_TIME = 200
+"""Patches that a place is compared with at the first scale in the time that a finer scale takes for a place."""
 
 
 def draw_in_scales(
@@ -104,10 +107,14 @@ def continue_surroundings(
             one before; the last with patches to start from (`Exemplars.enough`).
         noise: the noise of each scale, 0 the finest.
     """
-    share = Share(callback, sum(observed.numel() for _, observed in scales))
+    first = len(scales) - 1
+    costs = [_FINER_STEPS * float((1 - observed).sum()) for _, observed in scales]
+    compared = min(MOST_PATCHES, float(scales[first][1].sum()) / len(scales[first][1]))
+    costs[first] *= _FIRST_STEPS / _FINER_STEPS * compared / _PATCHES_IN_THE_TIME
+    share = Share(callback, sum(costs))
 
     def sample(exemplars: Exemplars, number: int, steps: int) -> Tensor:
-        share.begin(scales[number][1].numel())
+        share.begin(costs[number])
         base, stream = exemplars.base, noise(number)
         start = State(base + exemplars.sde.prior_std * stream.normal(base.shape), 1.0)
         sampler = PC(Ancestral(), NoCorrector(), corrector_steps=0, steps=steps)
@@ -115,8 +122,8 @@ def continue_surroundings(
 
     pictures, observed = scales[-1]
     exemplars = Exemplars(_FIRST, 2 * pictures - 1, observed)
-    x0 = sample(exemplars, len(scales) - 1, _FIRST_STEPS)
-    for number in reversed(range(len(scales) - 1)):
+    x0 = sample(exemplars, first, _FIRST_STEPS)
+    for number in reversed(range(first)):
         pictures, observed = scales[number]
         exemplars = Exemplars(_FINER, 2 * pictures - 1, observed, exemplars.as_coarse(x0))
         x0 = sample(exemplars, number, _FINER_STEPS)

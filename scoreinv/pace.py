@@ -1,0 +1,33 @@
+"""How long work still takes, from how far it was when."""
+
+from __future__ import annotations
+
+_TELLING = 0.02
+"""Share of the work whose pace tells that of the rest."""
+_APART = 0.002
+"""Share of the work between two reports that are kept: 500 at most."""
+
+
+class Pace:
+    """Estimates the time left, by the pace of the later half of what is done.
+
+    What comes before the first report (loading, and the first evaluation, which is slower) does not count, and a part
+    that was slower or faster than the rest is forgotten as the work goes on. No clock is looked at here.
+    """
+
+    def __init__(self) -> None:
+        self._reports: list[tuple[float, float]] = []
+
+    def left(self, now: float, done: float) -> float | None:
+        """Seconds left at the time `now`, in seconds of any clock, when this share of the work in [0, 1] is done.
+
+        None where the reports so far do not tell it.
+        """
+        reports = self._reports
+        if not reports or done >= reports[-1][1] + _APART:
+            reports.append((now, done))
+        half = (reports[0][1] + done) / 2
+        begun, before = next(report for report in reversed(reports) if report[1] <= half)
+        if done - before < _TELLING:
+            return None
+        return (1 - done) * (now - begun) / (done - before)

@@ -1,0 +1,89 @@
+"""Estimates of the time left, with made-up clocks: within 30 % once a tenth of the work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from scoreinv.cli.progress import RunProgress
+from scoreinv.pace import Pace
+
+
+def _errors(costs: Sequence[float], start: float = 0.0, parts: Sequence[float] | None = None) -> list[float]:
+    """Left over truth, less 1, of each estimate from a tenth of the work on.
+
+    costs: seconds of each part of the work, which is reported at its end; parts: their sizes. start: before the first.
+    """
+    sizes = [1.0] * len(costs) if parts is None else list(parts)
+    pace, now, done = Pace(), 1000 + start, 0.0
+    left = sum(costs)
+    errors = []
+    for cost, size in zip(costs, sizes, strict=True):
+        now, done, left = now + cost, done + size / sum(sizes), left - cost
+        estimate = pace.left(now, done)
+        if 0.1 <= done < 0.999:
+            assert estimate is not None or not errors
+            errors += [] if estimate is None else [estimate / left - 1]
+    return errors
+
+
+def test_even_work_is_estimated_exactly() -> None:
+    assert _errors([2.0] * 40) == pytest.approx([0.0] * 36, abs=1e-9)
+
+
+def test_starting_and_the_first_evaluation_do_not_count() -> None:
+    assert _errors([9.0, *[2.0] * 39], start=300.0) == pytest.approx([0.0] * 36, abs=1e-9)
+    assert _errors([9.0, 2.0, 2.0, 2.0]) == pytest.approx([0.0, 0.0])  # of few parts the second tells it
+
+
+def test_slow_evaluations_at_the_start_are_forgotten() -> None:
+    assert max(map(abs, _errors([6.0, 5.0, 4.0, *[2.0] * 97]))) < 0.3
+
+
+def test_uneven_parts() -> None:
+    """Windows cost more or less than their share by a half."""
+    assert max(map(abs, _errors([1.0, 3.0] * 50)[:-2])) < 0.3
+
+
+def test_work_whose_second_part_is_slower_than_its_share() -> None:
+    """No one can know it before; then it is within 30 % when a third of that part is done."""
+    errors = _errors([1.0] * 50 + [3.0] * 50)
+    assert max(map(abs, errors[60:])) < 0.5
+    assert abs(errors[-1]) < 0.05
+
+
+def test_nothing_is_told_too_early() -> None:
+    pace = Pace()
+    assert [pace.left(now, done) for now, done in ((5, 0.3), (6, 0.31), (7, 0.315))] == [None] * 3
+    assert pace.left(8, 0.4) == pytest.approx(0.6 / 0.085)  # as fast as since 0.315
+    assert Pace().left(5, 1.0) is None
+
+
+def test_work_that_is_resumed_goes_by_what_was_done_since() -> None:
+    pace = Pace()
+    pace.left(0, 0.8)
+    assert pace.left(10, 0.9) == pytest.approx(10)
+
+
+def test_reports_may_be_many() -> None:
+    pace = Pace()
+    for number in range(1, 100_001):
+        left = pace.left(number, number / 100_000)
+        if number == 50_000:
+            assert left == pytest.approx(50_000, rel=0.01)
+    assert len(pace._reports) <= 501
+
+
+def test_time_left_for_all_pictures() -> None:
+    """Loading takes a minute, each of ten pictures 100 seconds, in ten steps."""
+    run, now, said = RunProgress(10), 60.0, []
+    for _ in range(10):
+        for step in range(1, 11):
+            now += 10
+            said.append(run.note(now, step / 10))
+        run.finish()
+    assert said[:2] == ["", ""]
+    assert said[9] == "15:00 for all"
+    assert said[54] == "7:30 for all"
+    assert RunProgress(1).note(5, 0.9) == ""
