@@ -16,11 +16,13 @@ from scoreinv.checkpoints.diffusers_folder import (
 )
 from scoreinv.checkpoints.files import MODEL_FILE, load_model, read_prior_metadata
 from scoreinv.checkpoints.hub import PREFIX, fetch
+from scoreinv.checkpoints.own_sde import given_sde
 from scoreinv.checkpoints.published import PUBLISHED, source
 from scoreinv.checks import shown
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import CheckpointError
 from scoreinv.prior import ScorePrior
+from scoreinv.sdes import SDE
 
 
 def bundled_names() -> list[str]:
@@ -64,22 +66,32 @@ def _located(model: str | Path) -> Path:
     return bundled
 
 
-def load(model: str | Path) -> ScorePrior:
+def load(model: str | Path, *, sde: SDE | None = None) -> ScorePrior:
     """The prior of a bundled name, a file, a folder, or `hf:NAME`: float32, on the CPU, until `prior.to` moves it.
+
+        prior = scoreinv.load("photo")
+        mine = scoreinv.load("runs/mine/model.safetensors", sde=MySDE())
+
+    Arguments:
+        sde: of a model with an SDE of your own, which files only name.
 
     Raises CheckpointError as `locate`, `load_model` and `load_diffusers` do.
     """
-    return load_located(locate(model))
+    return load_located(locate(model), sde)
 
 
-def load_located(path: Path) -> ScorePrior:
+def load_located(path: Path, sde: SDE | None = None) -> ScorePrior:
     """`load` of a model that was located."""
-    return load_diffusers(path) if path.is_dir() else load_model(path)
+    if path.is_dir():
+        prior = load_diffusers(path)
+        given_sde(path, prior.sde, sde)
+        return prior
+    return load_model(path, sde)
 
 
-def load_classifier(model: str | Path) -> NoiseClassifier:
-    """The classifier of noisy pictures of a bundled name or a file; raises CheckpointError as `load` does."""
-    return files.load_classifier(locate(model))
+def load_classifier(model: str | Path, *, sde: SDE | None = None) -> NoiseClassifier:
+    """The classifier of noisy pictures of a bundled name or a file; arguments and errors as those of `load`."""
+    return files.load_classifier(locate(model), sde)
 
 
 def configuration(path: Path) -> ModelConfig:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from scoreinv.checkpoints.bundled import bundled_folder
+from scoreinv.checkpoints.own_sde import OWN, NamedSDE
 from scoreinv.checkpoints.validation import build_dataclass, shortened, unsupported
 from scoreinv.checks import require, within
 from scoreinv.classifier import NoiseClassifier
@@ -31,6 +32,7 @@ _NETWORKS: dict[str, type[Any]] = {"ncsnpp": NCSNppConfig, "resunet": ResUNetCon
 _FIRST_NETWORK = "ncsnpp"
 """The one that is meant where a file names none, as those of the first versions do."""
 _SDES: dict[str, type] = {"ve": VE, "vp": VP, "subvp": SubVP, "ddpm": DDPM}
+_NAMED_SDES: dict[str, type] = {**_SDES, OWN: NamedSDE}
 _PRECONDITIONINGS: dict[str, type] = {
     "paper_ve": PaperVE,
     "paper_vp": PaperVP,
@@ -83,7 +85,7 @@ class ModelConfig:
             )
         if self.encoder_scale and (reading is None or self.encoder_scale % scale):
             raise CheckpointError("encoder_scale is for priors that take observations, and a multiple of luma_scale")
-        if isinstance(self.preconditioning, PaperVE) and not isinstance(self.sde, VE):
+        if isinstance(self.preconditioning, PaperVE) and not isinstance(self.sde, VE | NamedSDE):
             raise CheckpointError("the paper's VE preconditioning needs the VE SDE")
         _check_states(self.sde, self.data_range, self.image_size)
         stride = self.network.stride
@@ -127,7 +129,7 @@ class ModelConfig:
         """JSON-ready; `from_dict` is its inverse."""
         return {
             "network": _entry(_NETWORKS, self.network, unnamed=_FIRST_NETWORK),
-            "sde": _entry(_SDES, self.sde),
+            "sde": _sde_entry(self.sde),
             "preconditioning": _entry(_PRECONDITIONINGS, self.preconditioning),
             "data_range": list(self.data_range),
             "image_size": self.image_size,
@@ -140,7 +142,7 @@ class ModelConfig:
         """Raises InputError naming the entry that is missing, unknown, of another kind or out of range."""
         parts: dict[str, Any] = {
             "network": _named(_NETWORKS, data, "network", unnamed=_FIRST_NETWORK),
-            "sde": _named(_SDES, data, "sde"),
+            "sde": _named(_NAMED_SDES, data, "sde"),
             "preconditioning": _named(_PRECONDITIONINGS, data, "preconditioning"),
         }
         return build_dataclass(cls, data | parts)
@@ -196,7 +198,7 @@ class ClassifierConfig:
         """JSON-ready; `model_from_dict` is its inverse."""
         return {
             "network": _entry(_CLASSIFIERS, self.network),
-            "sde": _entry(_SDES, self.sde),
+            "sde": _sde_entry(self.sde),
             "classes": list(self.classes),
             "data_range": list(self.data_range),
             "image_size": self.image_size,
@@ -206,7 +208,10 @@ class ClassifierConfig:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ClassifierConfig:
         """Raises InputError naming the entry that is missing, unknown, of another kind or out of range."""
-        parts: dict[str, Any] = {"network": _named(_CLASSIFIERS, data, "network"), "sde": _named(_SDES, data, "sde")}
+        parts: dict[str, Any] = {
+            "network": _named(_CLASSIFIERS, data, "network"),
+            "sde": _named(_NAMED_SDES, data, "sde"),
+        }
         return build_dataclass(cls, data | parts)
 
 
@@ -230,6 +235,11 @@ def _entry(classes: dict[str, type[Any]], value: Any, unnamed: str | None = None
     if name is None:
         raise CheckpointError(f"{type(value).__name__} has no name in model files, which know {', '.join(classes)}")
     return ({} if name == unnamed else {"name": name}) | asdict(value)
+
+
+def _sde_entry(sde: SDE) -> dict[str, Any]:
+    """What files keep of an SDE; of one of a user's own its name and its marginal."""
+    return _entry(_NAMED_SDES, sde if type(sde) in _NAMED_SDES.values() else NamedSDE.of(sde))
 
 
 def _named(classes: dict[str, type[Any]], data: dict[str, Any], entry: str, unnamed: str | None = None) -> Any:

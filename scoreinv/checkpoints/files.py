@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from scoreinv.atomic import atomic_write
 from scoreinv.checkpoints.config import ClassifierConfig, ClassifierNetworkConfig, ModelConfig, model_from_dict
+from scoreinv.checkpoints.own_sde import given_sde
 from scoreinv.checkpoints.validation import cut, in_file, parse_json
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import CheckpointError
@@ -25,6 +26,7 @@ from scoreinv.memory import shortage
 from scoreinv.networks.base import NetworkConfig
 from scoreinv.networks.layers import channels_last
 from scoreinv.prior import ScorePrior
+from scoreinv.sdes import SDE
 
 MODEL_FILE = "model.safetensors"
 """Name of the model in a folder."""
@@ -44,8 +46,10 @@ def save(
         half: see `save_model`.
         notes: anything that JSON can hold, for people to read.
 
+    Of an SDE of your own its name is kept, and `load` must be given it.
+
     Raises InputError where nothing can be written there, CheckpointError for a model of parts that files have no name
-    for, such as an SDE of your own.
+    for, such as a preconditioning of your own.
     """
     config = ModelConfig.of(model) if isinstance(model, ScorePrior) else ClassifierConfig.of(model)
     save_model(Path(path), model, config, half=half, notes=notes or {})
@@ -86,24 +90,27 @@ class Stored:
     read: Callable[[], Tensor]
 
 
-def load_model(path: Path) -> ScorePrior:
+def load_model(path: Path, sde: SDE | None = None) -> ScorePrior:
     """The prior of a model file: float32, on the CPU, in evaluation mode.
 
+    sde: the one that it was trained on, where that is of your own.
+
     Raises CheckpointError when the file is missing, truncated, of another kind, does not fit its configuration or the
-    memory, or has values that are not finite.
+    memory, or has values that are not finite; and unless the SDE is given that it only names.
     """
     network, config, _ = _read(path)
-    prior = _check_prior(path, config).around(network)
+    config = _check_prior(path, config)
+    prior = replace(config, sde=given_sde(path, config.sde, sde)).around(network)
     _fill(path, network)
     return prior
 
 
-def load_classifier(path: Path) -> NoiseClassifier:
+def load_classifier(path: Path, sde: SDE | None = None) -> NoiseClassifier:
     """The classifier of a model file, as `load_model`; raises CheckpointError also when it is that of a prior."""
     network, config, _ = _read(path)
     if not isinstance(config, ClassifierConfig):
         raise CheckpointError(f"{path}: is a prior, not a classifier (`classifier_training` makes one)")
-    classifier = config.around(network)
+    classifier = replace(config, sde=given_sde(path, config.sde, sde)).around(network)
     _fill(path, network)
     return classifier
 

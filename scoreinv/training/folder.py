@@ -159,4 +159,6 @@ def _is_of(saved: SavedRun, config: TrainingConfig, model: Path) -> bool:
         built_from, notes = read_metadata(model)
     except InputError:
         return False
-    return built_from == config.model and (saved.name is None or notes.get("run", saved.name) == saved.name)
+    return built_from.to_dict() == config.model.to_dict() and (
+        saved.name is None or notes.get("run", saved.name) == saved.name
+    )

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 from small_runs import TINY
-from torch import Tensor
 
 import scoreinv
 from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig
@@ -58,16 +57,6 @@ def test_a_classifier_comes_back_as_it_was(network: ConvNetConfig | WideResNetCo
     assert ClassifierConfig.of(again) == config
 
 
-class Cosine(SDE):
-    prior_std, sampling_end = 1.0, 1e-3
-
-    def alpha(self, t: Tensor) -> Tensor:
-        return (1.5 * t).cos()
-
-    def sigma(self, t: Tensor) -> Tensor:
-        return (1.5 * t).sin()
-
-
 class Scaled(EDM):
     pass
 
@@ -79,7 +68,6 @@ class Plain(torch.nn.Module):
 @pytest.mark.parametrize(
     ("network", "sde", "reading", "said"),
     [
-        (TINY.build(), Cosine(), EDM(), "Cosine has no name in model files"),
         (Plain(), VP(), EDM(), "Plain has no `config`"),
         (TINY.build(), VP(), Scaled(), "Scaled has no name in model files"),
     ],
