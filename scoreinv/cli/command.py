@@ -158,10 +158,15 @@ def _option(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 def _completed(
     parameter: inspect.Parameter, name: str, *, common: bool = False, unused: Collection[str] = ()
 ) -> inspect.Parameter:
-    """The same with a placeholder for people, and the environment variables that give it."""
+    """The same with a placeholder for people, the environment variables that give it, and the --no- of a flag.
+
+    So a flag that is set by a variable or in `scoreinv.toml` can be switched off.
+    """
     kind, *entries = get_args(parameter.annotation)
     (declaration,) = (copy(entry) for entry in entries if hasattr(entry, "param_decls"))
     option = name_of(parameter)
+    if kind is bool and "/" not in str(declaration.default):
+        declaration.default = f"{option}/--no-{option.removeprefix('--')}"
     if option.startswith("-"):
         declaration.envvar = variables(name, option, common=common)
         declaration.show_envvar = False
@@ -270,5 +275,5 @@ def name_of(parameter: inspect.Parameter) -> str:
     (declaration,) = (entry for entry in get_args(parameter.annotation)[1:] if hasattr(entry, "param_decls"))
     # Typer finds the first of the options where its own default would be.
     first = [declaration.default] if isinstance(declaration.default, str) else []
-    options = [*first, *(declaration.param_decls or ())]
+    options = [names.partition("/")[0] for names in (*first, *(declaration.param_decls or ()))]
     return max(options, key=len) if options else declaration.metavar.rstrip(".")

@@ -68,6 +68,19 @@ def test_the_file_of_the_working_folder_goes_before_the_users(scoreinv, photo, m
     assert scoreinv("models", "list").out.startswith("name ")
 
 
+def test_a_flag_that_was_set_for_good_is_switched_off_by_what_is_typed(scoreinv, photo, mask, tmp_path, monkeypatch):
+    (tmp_path / "scoreinv.toml").write_text("overwrite = true\n[inpaint]\ninvert-mask = true\n")
+    words = ("inpaint", photo, "--mask", mask)
+    assert scoreinv(*words).code == 0
+    inverted = (tmp_path / "photo_inpainted.png").read_bytes()
+    assert scoreinv(*words, "--no-invert-mask").code == 0
+    assert (tmp_path / "photo_inpainted.png").read_bytes() != inverted
+    kept = scoreinv(*words, "--no-overwrite")
+    assert (kept.code, "exists already" in kept.err) == (2, True)
+    monkeypatch.setenv("SCOREINV_INPAINT_OVERWRITE", "1")
+    assert scoreinv(*words, "--no-overwrite").code == 2
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
