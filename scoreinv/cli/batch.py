@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -99,11 +101,15 @@ def run(plan: Plan, work: Work[T], session: Maker, second: Maker | None = None) 
             if not work.left_out(job) and _missing(job, work.files, batch=plan.batch, overwrite=overwrite)
         ]
         progress = RunProgress(len(wanted))
-        for number, job in enumerate(plan.jobs, 1):
-            title = f"[{number}/{len(plan.jobs)}] {job.source}" if plan.batch else job.source
-            _Doing(job, title, work, sessions, ledger, progress).do()
-            if job in wanted:
-                progress.finish()
+        try:
+            for number, job in enumerate(plan.jobs, 1):
+                title = f"[{number}/{len(plan.jobs)}] {job.source}" if plan.batch else job.source
+                _Doing(job, title, work, sessions, ledger, progress).do()
+                if job in wanted:
+                    progress.finish()
+        except KeyboardInterrupt:
+            ledger.interrupted(len(wanted) - progress.finished)
+            raise
         return ledger.close(plan)
 
 
@@ -250,7 +256,8 @@ class Ledger:
         emit(self.settings, record)
         self._note(record | {"model_sha256": model_sha256})
         if record["outputs"] != [STREAM]:
-            notice(self.settings, f"{', '.join(record['outputs'])} ({duration(seconds)})")
+            written = [*record["outputs"], *filter(None, [record.get("uncertainty")])]
+            notice(self.settings, f"{', '.join(written)} ({duration(seconds)})")
 
     def skipped(self, job: Job, files: int, why: str) -> None:
         """A picture has its results already; the manifest has them from whoever made them."""
@@ -276,6 +283,14 @@ class Ledger:
         self.counts["failed"] += failure(job.source, error, self.settings, batch=self.batch)
         self._note({"input": job.source, "error": describe(error)})
 
+    def interrupted(self, left: int) -> None:
+        """The run ends before so many pictures are done: say what is kept, and how to go on."""
+        if self.batch:
+            words = [word for word in sys.argv[1:] if word != "--overwrite"]
+            words += ["--no-overwrite"] if self.settings.overwrite else []
+            again = shlex.join(["scoreinv", *words])
+            notice(self.settings, f"{self.counts['done']} done and kept, {left} left; go on by: {again}")
+
     def close(self, plan: Plan) -> int:
         """Say what the run has come to; returns the exit status."""
         lost = 0 if self.manifest is None else self.manifest.log.lost
@@ -291,7 +306,8 @@ class Ledger:
                 f"{counts['failed']} failed",
                 f"{lost} missing in {NAME}" if lost else "",
             ]
-            notice(self.settings, ", ".join(filter(None, parts)))
+            where = f"; {plan.folder} has them, and {NAME}" if plan.folder is not None and counts["done"] else ""
+            notice(self.settings, f"{', '.join(filter(None, parts))}{where}")
         return 1 if self.counts["failed"] or lost else 0
 
     def _note(self, record: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ import typer
 
 from scoreinv.cli.batch import failure
 from scoreinv.cli.command import Settings, advanced
-from scoreinv.cli.messages import emit, rehearse, warn
+from scoreinv.cli.messages import emit, notice, rehearse, warn
 from scoreinv.cli.options import OUTPUT, FixedStepsOption, FrameOption, ModelOption
 from scoreinv.cli.outputs import STREAM, check_writable, expand_deep, file_identity, refuse_existing, refuse_inputs
 from scoreinv.cli.progress import ProgressBar
@@ -123,6 +123,8 @@ def likelihood(
     if batch and tally.bits and not settings.json:
         _put_mean(tally.bits)
     lost = 0 if table is None else table.lost
+    if csv is not None and tally.bits:
+        notice(settings, csv)
     if lost:
         warn(f"{lost} of {len(tally.bits)} lines are missing in {csv}")
     raise typer.Exit(1 if tally.failed or lost else 0)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import math
 import os
+import shlex
 import stat
+import time
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -18,6 +20,7 @@ from scoreinv.cli.command import Settings, advanced
 from scoreinv.cli.messages import emit, notice, rehearse
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import resolve_device, set_threads
+from scoreinv.cli.training_notes import Teller, ends, warn_of_noise
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.training.limits import MOST_LEARNING_RATE, MOST_MINUTES, MOST_PICTURES, MOST_STEPS
 
@@ -31,11 +34,11 @@ if TYPE_CHECKING:
     from scoreinv.training.progress import TrainProgress, TrainResult
 
 EXAMPLES = """
-  scoreinv train --sde ve --data PHOTOS/ --out runs/mine --minutes 600
+  scoreinv train --sde ve --conditional --init photo --data PHOTOS/ --out runs/mine --minutes 600
   scoreinv train --resume --out runs/mine               # goes on exactly where it was
 """
 RUN = "Run"
-CONFIG = "config.json"
+CONFIG, STATES = "config.json", "state"
 SMALL_BATCH = 250_000
 """Pixels of a batch whose memory is not estimated, which takes seconds: 10 GB at most, of the largest networks."""
 
@@ -155,6 +158,7 @@ class StepOptions:
 
 def train(*, subject: SubjectOptions, how: RunOptions, changes: StepOptions, settings: Settings) -> None:
     """Train a prior, or a classifier for one. Ctrl-C, SIGTERM and SIGHUP save first; --resume goes on."""
+    asked = time.monotonic()
     if subject.data is not None:
         _check_data(subject.data)
     how.check()
@@ -168,13 +172,17 @@ def train(*, subject: SubjectOptions, how: RunOptions, changes: StepOptions, set
     if device == "cpu":
         _check_memory(run)
     if settings.dry_run:
-        rehearse(settings, {"output": str(folder)}, f"{folder}: would be trained in, to {_ends(run)}")
+        rehearse(settings, {"output": str(folder)}, f"{folder}: would be trained in, to {ends(run)}")
         return
     init = None if how.init is None else _model_to_start_from(how.init, run)
-    result = _train(run, folder, init, how.resume, device, settings)
-    emit(settings, _record(result, run, device))
+    fresh = init is None and not how.resume
+    result = _train(run, folder, init, how.resume, device, settings, Teller(folder, run, fresh, settings), asked)
+    record = _record(result, run, device)
+    emit(settings, record)
     loss = "" if result.loss is None else f", loss {result.loss:.4f}"
-    notice(settings, f"{result.model} ({result.steps:,} steps, {duration(result.seconds)}{loss})")
+    notice(settings, f"{', '.join(record['outputs'])} ({result.steps:,} steps, {duration(result.seconds)}{loss})")
+    notice(settings, f"{folder}: the run's config.json, metrics.jsonl and state/, by which --resume goes on")
+    warn_of_noise(result, run, folder)
 
 
 def _train(
@@ -184,43 +192,51 @@ def _train(
     resume: bool,
     device: str,
     settings: Settings,
+    teller: Teller,
+    asked: float,
 ) -> TrainResult:
-    """Do the run, with its progress shown."""
+    """Do the run, with its progress shown; asked: when it was asked for."""
     import torch
 
+    from scoreinv.training.state import saved_states
     from scoreinv.training.training_loop import train as train_model
 
-    begun = f"training in {folder}, to {_ends(run)}; Ctrl-C saves, --resume goes on"
     with ProgressBar("training", quiet=settings.quiet) as bar:
 
         def show(progress: TrainProgress) -> None:
-            nonlocal begun
-            if begun:  # said now that nothing is wrong with the data and the folder
-                notice(settings, begun)
-                begun = ""
+            teller.tell(progress)
             bar.show(
                 progress.fraction,
                 duration(progress.seconds_left),
-                f"loss {progress.loss:.4f}, {progress.images_per_second:.0f} images/s",
+                f"loss {progress.loss:.4f}, {progress.images_per_second:.3g} images/s",
             )
 
         try:
             return train_model(
-                run, folder, resume=resume, overwrite=settings.overwrite, init=init, device=device, callback=show
+                run,
+                folder,
+                resume=resume,
+                overwrite=settings.overwrite,
+                init=init,
+                device=device,
+                callback=show,
+                clock=lambda: time.monotonic() - asked,
             )
+        except KeyboardInterrupt:
+            if saved_states(folder / STATES):
+                kept = f"saved in {folder}; go on by: scoreinv train --resume --out {shlex.quote(str(folder))}"
+            else:
+                kept = "nothing was done yet, and nothing is kept: begin again"
+            notice(settings, kept)
+            raise
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise ScoreinvError(f"--batch-size {run.batch_size}: more than the memory of {device} takes") from error
-
-
-def _ends(run: TrainingConfig) -> str:
-    ends = [f"{run.steps:,} steps" if run.steps else "", f"{run.minutes:g} minutes" if run.minutes else ""]
-    return " or ".join(filter(None, ends))
 
 
 def _record(result: TrainResult, run: TrainingConfig, device: str) -> dict[str, Any]:
     return {
         "output": str(result.model),
-        "outputs": [str(result.model)],
+        "outputs": [str(path) for path in (result.model, result.samples) if path is not None],
         "steps": result.steps,
         "images": result.images,
         "loss": result.loss,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,14 @@ from torch import Tensor, nn
 
 from scoreinv.checkpoints.files import save_model
 from scoreinv.classifier import NoiseClassifier
+from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import InputError
 from scoreinv.prior import ScorePrior
 from scoreinv.training import draws
 from scoreinv.training.batches import Batch
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.features import KeptFeatures
+from scoreinv.training.objectives import ignorant_loss
 from scoreinv.training.sample_grid import write_samples
 
 Trained = TypeVar("Trained", bound=ScorePrior | NoiseClassifier)
@@ -52,6 +55,10 @@ class Learner(ABC, Generic[Trained]):
     def measures(self, batch: Batch) -> dict[str, Tensor]:
         """What is told of held-out pictures, each (B,); the first is their loss, `validation`."""
 
+    @abstractmethod
+    def ignorant_loss(self, batch: Batch) -> float:
+        """The loss over held-out pictures of a model that knows nothing of them."""
+
     def write(self, path: Path, notes: dict[str, Any]) -> None:
         """The model's file."""
         save_model(path, self.model, self.config.model, half=False, notes=notes)
@@ -74,6 +81,10 @@ class ScoreLearner(Learner[ScorePrior]):
         if batch.observed is not None:
             found["unconditional"] = self.losses(replace(batch, observed=None, refined=None))
         return found
+
+    def ignorant_loss(self, batch: Batch) -> float:
+        model = self.model
+        return ignorant_loss(self.config.objective, model.sde, batch.images, batch.times, model.data_range)
 
     def write_samples(self, path: Path) -> None:
         write_samples(path, self.model, self.config.grid_images, self.config.seed)
@@ -102,6 +113,9 @@ class ClassifierLearner(Learner[NoiseClassifier]):
         loss = F.cross_entropy(logits, labels, reduction="none")
         return {"validation": loss, "accuracy": (logits.argmax(1) == labels).float()}
 
+    def ignorant_loss(self, batch: Batch) -> float:
+        return math.log(len(self.model.classes))
+
 
 def _labels(batch: Batch) -> Tensor:
     """Class indices of the pictures; InputError without any, which a `Run` asks for at its start."""
@@ -116,6 +130,8 @@ def make_learner(config: TrainingConfig, init: ScorePrior | NoiseClassifier | No
         draws.seed_torch(config.seed, torch.device("cpu"))
         model = config.model.build()
     if init is not None:
+        if isinstance(init, ConditionalPrior) and config.observations is None:
+            raise InputError("the model to start from takes observations: train it to (`conditional_training`)")
         try:
             model.network.load_state_dict(init.network.state_dict())
         except RuntimeError as error:

@@ -29,7 +29,7 @@ from torch import Tensor
 from scoreinv.conditional.guess import block_means
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import InputError
-from scoreinv.preconditioning import Range, noise_level
+from scoreinv.preconditioning import Range, centre, noise_level
 from scoreinv.prior import Prior
 from scoreinv.sdes import DDPM, SDE, TRAINING_START, VE, broadcast, time_at
 from scoreinv.training.config import ObjectiveConfig
@@ -87,6 +87,21 @@ def per_image_loss_given(
     guess = prior.guess(x0, observed, coarse, fine, features)
     error = prior.noise_given(prior.sde.perturb(x0, t, z), t, guess) - z
     return _reduced(objective, error) / prior.expected_error(x0, t, guess)
+
+
+def ignorant_loss(objective: ObjectiveConfig, sde: SDE, x0: Tensor, t: Tensor, data_range: Range) -> float:
+    """Mean loss over times t of knowing nothing of pictures x0 (B, C, H, W) but the mean and variance of their values.
+
+    For values N(m, v), independent of each other, the best noise prediction is wrong by E|e - z|^2 = v / (s^2 + v),
+    with s and v of pictures on [-1, 1]. The residual weighting counts errors in those of the guess: 1 is the guess.
+    """
+    if objective.weighting == "residual":
+        return 1.0
+    variance = centre(x0, data_range).double().var()
+    error = variance / (noise_level(t, sde, data_range).square() + variance)
+    values = 1.0 if objective.reduction == "mean" else 0.5 * x0[0].numel()
+    factors = weight(objective, sde, t, data_range) * importance(objective, sde, t)
+    return (values * factors * error).mean().item()
 
 
 def importance(objective: ObjectiveConfig, sde: SDE, t: Tensor) -> Tensor:

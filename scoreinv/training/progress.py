@@ -47,6 +47,8 @@ class TrainResult:
         seconds: spent, likewise.
         loss: mean of the last line of metrics; None when no step was done.
         validation: held-out loss of the averaged weights; None without held-out pictures.
+        ignorant_loss: held-out loss of knowing nothing of the pictures, likewise.
+        samples: the file of the last samples; None where none were drawn.
         precision: that the network's inner layers were computed in, `float32` or `bfloat16`.
     """
 
@@ -57,4 +59,6 @@ class TrainResult:
     seconds: float
     loss: float | None
     validation: HeldOut | None
+    ignorant_loss: float | None
+    samples: Path | None
     precision: str

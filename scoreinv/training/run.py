@@ -7,7 +7,6 @@ import json
 import logging
 import math
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext
@@ -24,11 +23,13 @@ from scoreinv.classifier import NoiseClassifier
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.networks.layers import channels_last
+from scoreinv.pace import Pace
 from scoreinv.precision import uses_bfloat16
 from scoreinv.prior import ScorePrior
 from scoreinv.training import draws
 from scoreinv.training.batches import Batch, BatchSource
-from scoreinv.training.config import TrainingConfig
+from scoreinv.training.budget import Budget, Clock
+from scoreinv.training.config import GRID_STEPS, TrainingConfig
 from scoreinv.training.distributed import World
 from scoreinv.training.ema import averaged
 from scoreinv.training.features import KeptFeatures
@@ -46,6 +47,12 @@ _log = logging.getLogger(__name__)
 
 _REPORT_SECONDS = 0.5
 _VALIDATION_SEED = 0  # of every run, so that runs can be compared
+_STEP_EVALUATIONS = 3
+"""Evaluations of the network, of as many pictures, in the time that a step takes."""
+_SAVED_BYTES = 20
+"""For each weight: in the state itself, its average and two moments, and in the model's file."""
+_BYTES_PER_SECOND = 2e8
+"""What a plain disk takes at least."""
 
 
 class _Loss(nn.Module):
@@ -72,6 +79,7 @@ class Run:
         resume: bool,
         overwrite: bool,
         init: ScorePrior | NoiseClassifier | None,
+        clock: Clock,
     ) -> None:
         self.config = config
         self.folder = folder
@@ -103,10 +111,14 @@ class Run:
         self.loss_module = world.wrap(_Loss(self.learner))
         self.dropout = any(isinstance(m, nn.Dropout) and m.p > 0 for m in network.modules())
         self.schedule = Schedule(config, record, world)
-        self.meter = Meter(self.state.seconds)
+        self.meter = Meter(clock, self.state.seconds)
+        self.prepared = clock()
+        self.budget = Budget(clock)
+        self.pace = Pace()
         self.failure: OSError | None = None
         self.last_loss: float | None = None
         self.validation: HeldOut | None = None
+        self.samples: Path | None = None
 
     @property
     def images(self) -> int:
@@ -116,8 +128,28 @@ class Run:
     def finished(self) -> bool:
         over = self.config.steps is not None and self.state.step >= self.config.steps
         if self.config.minutes is not None:
-            over = over or self.world.agreed(self.state.seconds) >= 60 * self.config.minutes
+            over = over or self.world.agreed(self._elapsed(self.meter.step_seconds / 2)) >= 1
         return over
+
+    def _elapsed(self, more: float = 0.0) -> float:
+        """Share of the time for steps that is over, so many seconds later; 0 where the run ends by steps.
+
+        The end is left out of it, but steps have half of the time at least.
+        """
+        if self.config.minutes is None:
+            return 0.0
+        whole = 60 * self.config.minutes
+        return (self.meter.seconds() + more) / max(whole - self._ending(), self.prepared + whole / 2)
+
+    def _ending(self) -> float:
+        """Seconds that validation, samples and saving will take at the end."""
+        config = self.config
+        evaluation = self.meter.step_seconds / _STEP_EVALUATIONS / config.batch_size  # of one picture
+        parts = {"validation": 0.0 if self.held_out is None else evaluation * len(self.held_out.times)}
+        if config.sample_every:
+            parts["samples"] = evaluation * GRID_STEPS * config.grid_images
+        weights = sum(parameter.numel() for parameter in self.state.network.parameters())
+        return self.budget.of(parts) + 2 * self.budget.of({"saving": _SAVED_BYTES * weights / _BYTES_PER_SECOND})
 
     def draw(self, step: int) -> Batch:
         """This process's part of a step's batch."""
@@ -126,9 +158,9 @@ class Run:
     def step(self, drawn: Future[Batch]) -> None:
         """One step of Adam and of the moving average, on a batch that is being drawn."""
         config, state, device = self.config, self.state, self.world.device
-        start = time.monotonic()
+        start = self.meter.clock()
         batch = drawn.result()
-        fraction = self.schedule.fraction(state.step, state.seconds)
+        fraction = self.schedule.fraction(state.step, self._elapsed())
         rate = learning_rate(config.optimizer, state.step, fraction)
         for group in state.optimizer.param_groups:
             group["lr"] = rate
@@ -140,7 +172,7 @@ class Run:
         state.optimizer.zero_grad(set_to_none=True)
         state.average.update_parameters(state.network)
         state.step += 1
-        self.meter.add(loss.detach(), norm, time.monotonic() - start)
+        self.meter.add(loss.detach(), norm, self.meter.clock() - start)
         state.seconds = self.meter.seconds()
 
     def report(self, callback: TrainCallback | None) -> None:
@@ -149,16 +181,19 @@ class Run:
             return
         config, state = self.config, self.state
         speed = self.meter.steps_per_second()
-        left = [(config.steps - state.step) / speed] if config.steps else []
-        fraction = [state.step / config.steps] if config.steps else []
+        fractions, left = [], []
+        if config.steps is not None:
+            fractions.append(state.step / config.steps)
+            by_pace = self.pace.left(self.meter.clock(), fractions[0])
+            left.append(self._ending() + ((config.steps - state.step) / speed if by_pace is None else by_pace))
         if config.minutes is not None:
+            fractions.append(state.seconds / (60 * config.minutes))
             left.append(60 * config.minutes - state.seconds)
-            fraction.append(state.seconds / (60 * config.minutes))
         callback(
             TrainProgress(
                 step=state.step,
                 images=self.images,
-                fraction=min(max(fraction), 1.0),
+                fraction=min(max(fractions), 1.0),
                 loss=self.meter.loss.item(),
                 images_per_second=speed * config.batch_size,
                 seconds_left=max(min(left), 0.0),
@@ -191,15 +226,17 @@ class Run:
             return
         self._require_finite()
         self.failure = None
-        self._write("training state", lambda: save_state(self.folder.states, self.state, self.about))
-        self._write("model", lambda: self._save_model(self.folder.model))
+        self.state.seconds = self.meter.seconds()
+        with self.budget.measured("saving"):
+            self._write("training state", lambda: save_state(self.folder.states, self.state, self.about))
+            self._write("model", lambda: self._save_model(self.folder.model))
         self.meter.saved()
 
     def validate(self) -> None:
         """What the averaged weights make of the held-out pictures, into the metrics."""
         if self.held_out is None:
             return
-        with self._precision():
+        with self.budget.measured("validation"), self._precision():
             found = evaluate(
                 self.average.measures, self.held_out, batch_size=self.config.batch_size, device=self.world.device
             )
@@ -229,9 +266,11 @@ class Run:
             self.folder.model,
             self.state.step,
             self.images,
-            self.state.seconds,
+            self.meter.seconds(),
             self.last_loss,
             self.validation,
+            None if self.held_out is None else self.average.ignorant_loss(self.held_out),
+            self.samples,
             "bfloat16" if self.about.bfloat16 else "float32",
         )
 
@@ -358,8 +397,9 @@ class Run:
         def write() -> None:
             path.parent.mkdir(exist_ok=True)
             self.average.write_samples(path)
+            self.samples = path if path.exists() else None  # a classifier draws none
 
-        with self._precision():
+        with self.budget.measured("samples"), self._precision():
             self._write("samples", write)
 
     def _save_model(self, path: Path) -> None:

@@ -27,11 +27,11 @@ class Schedule:
         self.block = -1
         self.block_fraction = 0.0
 
-    def fraction(self, step: int, seconds: float) -> float:
-        """Between 0 and 1, at a step (from 0) begun after `seconds` of training."""
+    def fraction(self, step: int, elapsed: float) -> float:
+        """Between 0 and 1, at a step (from 0) that begins when this share of the time for steps is over."""
         limits = [step / self.config.steps] if self.config.steps else []
         if self.config.minutes is not None:
-            limits.append(self._by_time(step - step % _BLOCK, seconds / (60 * self.config.minutes)))
+            limits.append(self._by_time(step - step % _BLOCK, elapsed))
         return min(max(limits), 1.0)
 
     def _by_time(self, block: int, elapsed: float) -> float:

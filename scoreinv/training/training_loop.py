@@ -14,9 +14,11 @@ from pathlib import Path
 import torch
 
 from scoreinv.checkpoints.config import ModelConfig
+from scoreinv.checkpoints.own_sde import NamedSDE
 from scoreinv.classifier import NoiseClassifier
-from scoreinv.errors import Cancelled
+from scoreinv.errors import Cancelled, InputError
 from scoreinv.prior import ScorePrior
+from scoreinv.training.budget import Clock, started
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.distributed import World, processes
 from scoreinv.training.folder import RunFolder, claimed
@@ -35,6 +37,7 @@ def train(
     init: ScorePrior | NoiseClassifier | None = None,
     device: str | torch.device = "cpu",
     callback: TrainCallback | None = None,
+    clock: Clock | None = None,
 ) -> TrainResult:
     """Train a prior by denoising score matching, or a classifier of noisy pictures, into the folder `out`.
 
@@ -51,6 +54,7 @@ def train(
         init: weights to start from instead of fresh ones.
         device: to compute on; under torchrun with `cuda`, each process takes its own.
         callback: told about progress.
+        clock: seconds since the run was asked for, by which `minutes` end it; None: since this call.
 
     Raises:
         InputError: bad configuration or data; a run there already (`resume=False`), a different one (`resume=True`),
@@ -60,10 +64,13 @@ def train(
             did before: if nothing, they end the process.
         Cancelled, or whatever the callback raises: after the state was saved.
     """
+    clock = clock or started()
+    if isinstance(config.model.sde, NamedSDE):
+        raise InputError(f"{out}: the run {config.model.sde.missing()}, in the configuration to train or resume by")
     if isinstance(config.model, ModelConfig):
         check(config.objective, config.model.sde, conditional=config.observations is not None)
     with processes(torch.device(device)) as world, _folder(Path(out), world) as folder:
-        run = Run(config, folder, world, resume=resume, overwrite=overwrite, init=init)
+        run = Run(config, folder, world, resume=resume, overwrite=overwrite, init=init, clock=clock)
         with deferred_interrupts() as interrupts, ThreadPoolExecutor(1) as drawer:
             stop: Exception | None = None
             batch = drawer.submit(run.draw, run.state.step)

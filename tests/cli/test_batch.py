@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -381,3 +382,28 @@ def test_a_model_that_cannot_be_used_leaves_no_folder(scoreinv, scans, mask, tmp
     ):
         assert scoreinv(*words, "--model", "missing.safetensors").code == 2
         assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_interrupted_folder_says_what_is_kept_and_how_to_go_on(scoreinv, scans, mask, tmp_path, monkeypatch):
+    from scoreinv.imaging import files
+
+    write, written = files.write_picture, []
+
+    def interrupted(path: str, *rest: object, **more: object) -> None:
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(path)
+        write(path, *rest, **more)
+
+    monkeypatch.setattr(files, "write_picture", interrupted)
+    words = ("inpaint", "scans", "--mask", mask, "--seed", 3, "--overwrite", "-o", "my results")
+    outcome = scoreinv(*words)
+    assert outcome.code == 130
+    said = outcome.err.splitlines()[-2]
+    assert said.startswith("scoreinv: 2 done and kept, 1 left; go on by: scoreinv inpaint scans --mask ")
+    assert "--no-overwrite" in said
+    monkeypatch.setattr(files, "write_picture", write)
+    again = scoreinv(*shlex.split(said.partition("go on by: scoreinv ")[2]))
+    assert again.code == 0
+    assert "1 done, 2 skipped because they exist" in again.err
+    assert again.err.splitlines()[-1].endswith("; my results has them, and manifest.csv")

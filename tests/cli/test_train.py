@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 from dataclasses import replace
@@ -53,9 +54,35 @@ def test_a_signal_saves_training_first(configuration, tmp_path, name):
     out, err = process.communicate(timeout=120)
     status, word = SIGNALS[name]
     assert (process.returncode, out) == (status, b""), err
-    assert err.decode().splitlines()[-1] == f"scoreinv: {word}"
+    said = err.decode().splitlines()
+    assert said[-1] == f"scoreinv: {word}"
+    assert said[-2] == "scoreinv: saved in run; go on by: scoreinv train --resume --out run"
     assert len(list((tmp_path / "run/state").iterdir())) == 1
     assert (tmp_path / "run/model.safetensors").exists()
+
+
+def test_a_run_says_what_to_expect_what_it_has_written_and_that_it_is_noise(scoreinv, configuration, monkeypatch):
+    monkeypatch.setattr("scoreinv.training.run._REPORT_SECONDS", 0.0)
+    run = json.loads(configuration.read_text()) | {"sample_every": 5}
+    configuration.write_text(json.dumps(run))
+    done = scoreinv("train", "--config", configuration, "--out", "my run", "--steps", 10)
+    assert done.code == 0
+    said = done.err.splitlines()
+    assert said[0] == "scoreinv: training in my run, to 10 steps; Ctrl-C saves, --resume goes on"
+    assert re.match(r"scoreinv: \S+ pictures a second here: .* to the end, 20 in all. Expect noise, ", said[1])
+    written = "my run/model.safetensors, my run/samples/step-000000010.png (10 steps, "
+    assert said[2].startswith(f"scoreinv: {written}")
+    assert said[4].startswith(
+        "scoreinv: warning: my run/model.safetensors: samples are noise yet: the held-out loss is "
+    )
+    for remedy in ("--resume --out 'my run' --steps 100", "--conditional --init photo"):
+        assert remedy in said[4]
+
+
+def test_a_model_that_takes_observations_starts_one_that_does(scoreinv, tmp_path):
+    refused = scoreinv("train", "--sde", "ve", "--init", "photo", "--out", "run")
+    assert refused.code == 2
+    assert refused.err.endswith("takes observations: train it to (`scoreinv train --conditional`)\n")
 
 
 def test_a_model_of_another_run_is_replaced_only_on_demand(scoreinv, configuration, tmp_path):

@@ -12,7 +12,7 @@ from scoreinv.sdes import DDPM, SDE, TRAINING_START, VE, VP, SubVP, broadcast
 from scoreinv.training.batches import Batch
 from scoreinv.training.config import ObjectiveConfig
 from scoreinv.training.draws import TIMES, stream
-from scoreinv.training.objectives import check, draw_times, importance, per_image_loss, weight
+from scoreinv.training.objectives import check, draw_times, ignorant_loss, importance, per_image_loss, weight
 from scoreinv.training.validation import evaluate
 
 SDES = [VE(0.01, 50.0), VP(), SubVP()]
@@ -66,6 +66,24 @@ def test_the_exact_prior_has_the_closed_form_loss(sde: SDE) -> None:
     loss = per_image_loss(ObjectiveConfig(), prior, x0, t, standard_normal(shape, 4))
     # 40,000 values: their mean square has a standard error of 0.7 %.
     torch.testing.assert_close(loss.double(), prior.least_loss(t), rtol=0.03, atol=1e-6)
+
+
+@pytest.mark.parametrize("sde", SDES, ids=lambda sde: type(sde).__name__)
+@pytest.mark.parametrize("data_range", [(-1.0, 1.0), (0.0, 1.0)])
+@pytest.mark.parametrize(("weighting", "reduction"), [("paper", "sum"), ("uniform", "mean"), ("likelihood", "mean")])
+def test_the_loss_of_knowing_nothing_is_that_of_the_exact_prior_of_independent_values(
+    sde: SDE, data_range: tuple[float, float], weighting: str, reduction: str
+) -> None:
+    prior = GaussianPrior(sde, mean=0.3, variance=0.16)
+    prior.data_range = data_range
+    t = torch.linspace(0.05, 1, 8, dtype=torch.float64)
+    shape = (8, 1, 200, 200)
+    x0 = prior.mean + prior.variance**0.5 * standard_normal(shape, 3)
+    objective = ObjectiveConfig(weighting=weighting, reduction=reduction)
+    batch = Batch(x0, t, standard_normal(shape, 4), None)
+    loss = batch.losses(objective, prior).double().mean().item()
+    assert ignorant_loss(objective, sde, x0, t, data_range) == pytest.approx(loss, rel=0.03)
+    assert ignorant_loss(ObjectiveConfig(weighting="residual"), sde, x0, t, data_range) == 1
 
 
 def test_times_are_uniform_and_stratified_ones_even() -> None:

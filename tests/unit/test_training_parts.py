@@ -62,14 +62,14 @@ def test_a_fraction_by_steps_needs_no_record(tmp_path: Path) -> None:
 def test_a_fraction_by_time_is_recorded_before_its_use_and_replayed(tmp_path: Path) -> None:
     record = JsonLines(tmp_path / "schedule.jsonl")
     schedule = Schedule(_timed(), record, ONE)
-    first = [schedule.fraction(step, seconds=0.3 * step) for step in range(100)]
+    first = [schedule.fraction(step, elapsed=0.3 * step / 60) for step in range(100)]
     assert first[0] == 0
     assert first == sorted(first)
     assert first[99] == pytest.approx(0.3 * 80 / 60)
     # Killed after step 99, resumed from step 50 on a slower machine: the same fractions as far as they were used.
     resumed = Schedule(_timed(), JsonLines(tmp_path / "schedule.jsonl"), ONE)
-    assert [resumed.fraction(step, seconds=9.0 * step) for step in range(50, 100)] == first[50:]
-    assert resumed.fraction(100, seconds=45) == 0.75
+    assert [resumed.fraction(step, elapsed=9.0 * step / 60) for step in range(50, 100)] == first[50:]
+    assert resumed.fraction(100, elapsed=0.75) == 0.75
 
 
 def test_metrics_survive_a_kill_in_the_middle_of_a_line(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_damaged_schedule_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
     lines = ['{"step": 0, "fraction": 0.25}', '{"step": 20}', '{"step": 40, "fraction": NaN}']
     record.path.write_text("\n".join(lines) + "\n")
     schedule = Schedule(_timed(), record, ONE)
-    assert [schedule.fraction(step, seconds=30) for step in (0, 20, 40)] == [0.25, 0.5, 0.5]
+    assert [schedule.fraction(step, elapsed=0.5) for step in (0, 20, 40)] == [0.25, 0.5, 0.5]
 
 
 def test_a_line_after_one_that_a_full_disk_cut_short_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

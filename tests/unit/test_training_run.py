@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import itertools
 import json
 import logging
 import os
@@ -14,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -27,10 +25,12 @@ from small_runs import TINY, tiny_run
 from scoreinv.checkpoints.files import load_model, read_metadata
 from scoreinv.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.sdes import VE, SubVP
+from scoreinv.training import run as training_run
 from scoreinv.training import state as state_module
 from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import ObjectiveConfig, OptimizerConfig, TrainingConfig, read_config
 from scoreinv.training.interrupts import deferred_interrupts
+from scoreinv.training.learners import ScoreLearner
 from scoreinv.training.pictures import load_pictures, split
 from scoreinv.training.progress import TrainProgress
 from scoreinv.training.run import Run
@@ -168,6 +168,7 @@ _SCRIPT = """
 import json, sys, torch
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.interrupts import deferred_interrupts
+from scoreinv.training.learners import ScoreLearner
 from scoreinv.training.training_loop import train
 torch.set_num_threads(int(sys.argv[3]))
 with open(sys.argv[1]) as file:
@@ -335,13 +336,72 @@ def test_weights_to_start_from(folder: Path, tmp_path: Path) -> None:
         train(config, tmp_path / "other", init=other)
 
 
-def test_a_run_ends_by_time(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ticks = itertools.count(1000, 5)  # a clock that goes on by five seconds whenever it is looked at
-    monkeypatch.setattr("scoreinv.training.meter.time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
-    result = train(replace(tiny_run(folder), steps=None, minutes=3), tmp_path / "out")
-    assert result.steps > 1
-    assert 180 <= result.seconds < 210
+class _WorkClock:
+    """A clock that goes on only by what is done.
+
+    Arguments:
+        loading: seconds before the first step.
+        step, validation, samples, saving: seconds that each takes.
+    """
+
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        loading: float,
+        step: float,
+        validation: float,
+        samples: float,
+        saving: float,
+    ) -> None:
+        self.now = loading
+        parts = [
+            (training_run._Loss, "forward", step),
+            (training_run, "evaluate", validation),
+            (ScoreLearner, "write_samples", samples),
+            (training_run, "save_state", saving),
+        ]
+        for place, name, seconds in parts:
+            monkeypatch.setattr(place, name, self._slow(getattr(place, name), seconds))
+
+    def __call__(self) -> float:
+        return self.now
+
+    def _slow(self, part: Callable[..., object], seconds: float) -> Callable[..., object]:
+        def slow(*arguments: object, **more: object) -> object:
+            self.now += seconds
+            return part(*arguments, **more)
+
+        return slow
+
+
+@pytest.mark.parametrize(
+    ("minutes", "every", "seconds"),
+    [
+        # Of nothing measured before, each picture that is validated takes a third of one that is trained on.
+        (3.0, 10**6, {"loading": 20.0, "step": 2.0, "validation": 1.3, "samples": 6.0, "saving": 2.0}),
+        (3.0, 10, {"loading": 5.0, "step": 1.0, "validation": 20.0, "samples": 0.0, "saving": 5.0}),
+        (30.0, 100, {"loading": 60.0, "step": 3.0, "validation": 90.0, "samples": 60.0, "saving": 5.0}),
+    ],
+    ids=["expected", "measured", "long"],
+)
+def test_a_run_by_the_clock_ends_within_a_tenth_of_its_time(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minutes: float, every: int, seconds: dict[str, float]
+) -> None:
+    """Loading, validation, samples and saving included."""
+    config = replace(tiny_run(folder), steps=None, minutes=minutes, validate_every=every, sample_every=every)
+    clock = _WorkClock(monkeypatch, **seconds)
+    result = train(config, tmp_path / "out", clock=clock)
+    assert clock.now == pytest.approx(60 * minutes, rel=0.1)
+    assert result.seconds == clock.now
     assert (tmp_path / "out/schedule.jsonl").read_text().startswith('{"step": 0, ')
+
+
+def test_steps_have_half_of_the_time_whatever_the_rest_takes(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = _WorkClock(monkeypatch, loading=100.0, step=1.0, validation=50.0, samples=0.0, saving=50.0)
+    config = replace(tiny_run(folder), steps=None, minutes=1.0, validate_every=10**6)
+    assert train(config, tmp_path / "out", clock=clock).steps in (29, 30)
 
 
 def test_bad_places_for_a_run(folder: Path, tmp_path: Path) -> None:

@@ -1,0 +1,105 @@
+"""What `train` says to people: how long a run will take here, what to expect of it, and what it has come to."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scoreinv.cli.command import Settings
+from scoreinv.cli.messages import notice, warn
+from scoreinv.cli.progress import duration
+
+if TYPE_CHECKING:
+    from scoreinv.training.config import TrainingConfig
+    from scoreinv.training.progress import TrainProgress, TrainResult
+
+_STEPS_THAT_TELL = 5
+"""Steps after which the pace of a run is told: the first is slower."""
+_NOISE = 0.5
+"""Held-out loss of a prior over that of knowing nothing, above which its samples are noise or blots of colour."""
+_CLASSICAL = 0.95
+"""The same of a prior that takes observations, above which its fills are hardly better than the guess's."""
+
+
+def ends(run: TrainingConfig) -> str:
+    """When a run ends, in words."""
+    ends = [f"{run.steps:,} steps" if run.steps else "", f"{run.minutes:g} minutes" if run.minutes else ""]
+    return " or ".join(filter(None, ends))
+
+
+@dataclass
+class Teller:
+    """What is said while a run goes on.
+
+    Attributes:
+        fresh: it begins with random weights.
+        first: the step of the first report; None before it.
+        paced: it was said how long the run will take.
+    """
+
+    folder: Path
+    run: TrainingConfig
+    fresh: bool
+    settings: Settings
+    first: int | None = None
+    paced: bool = False
+
+    def tell(self, progress: TrainProgress) -> None:
+        """Say what is known by now and was not before: that nothing is wrong with data and folder, then the pace."""
+        if self.first is None:
+            self.first = progress.step
+            notice(self.settings, f"training in {self.folder}, to {ends(self.run)}; Ctrl-C saves, --resume goes on")
+        if not self.paced and progress.step >= self.first + _STEPS_THAT_TELL:
+            self.paced = True
+            rate = progress.images_per_second
+            total = progress.images + round(rate * progress.seconds_left)
+            pace = f"{rate:.3g} pictures a second here: {duration(progress.seconds_left)} to the end, {total:,} in all"
+            notice(self.settings, f"{pace}{_expectation(self.run) if self.fresh else ''}")
+
+
+def _expectation(run: TrainingConfig) -> str:
+    """What such a run leads to, by what was seen of the bundled models."""
+    from scoreinv.checkpoints.config import ClassifierConfig
+
+    if isinstance(run.model, ClassifierConfig):
+        return ""
+    if run.observations is not None:
+        return (
+            f". Expect fills like the best classical ones after some 20,000, and like those of photo after "
+            f"{_trained_on('photo'):,}; --init photo starts from its weights"
+        )
+    return (
+        f". Expect noise, then blots of colour; cifar10, of 32 pixels a side, took {_trained_on('cifar10'):,}. "
+        "To restore photographs, --conditional --init photo starts from trained weights"
+    )
+
+
+def _trained_on(model: str) -> int:
+    """Pictures that a bundled model was trained on."""
+    from scoreinv.checkpoints.catalogue import locate
+    from scoreinv.checkpoints.files import read_metadata
+
+    return int(read_metadata(locate(model))[1]["images"])
+
+
+def warn_of_noise(result: TrainResult, run: TrainingConfig, folder: Path) -> None:
+    """Warn where the model is hardly better than one that knows nothing."""
+    from scoreinv.checkpoints.config import ClassifierConfig
+
+    if result.validation is None or result.ignorant_loss is None or isinstance(run.model, ClassifierConfig):
+        return
+    loss, nothing = result.validation.mean, result.ignorant_loss
+    longer = f"train longer (--resume --out {shlex.quote(str(folder))} --steps {10 * max(1, result.steps)})"
+    if run.observations is not None:
+        if loss > _CLASSICAL * nothing:
+            warn(
+                f"{result.model}: fills are hardly better than classical ones yet: the held-out loss is {loss:.3g}, "
+                f"and theirs {nothing:.3g}: {longer}, or start from trained weights by --init photo"
+            )
+    elif loss > _NOISE * nothing:
+        warn(
+            f"{result.model}: samples are noise yet: the held-out loss is {loss:.3g}, and that of knowing nothing "
+            f"{nothing:.3g}: {longer}, or start from trained weights by --conditional --init photo"
+        )

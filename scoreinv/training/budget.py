@@ -1,0 +1,39 @@
+"""The time that the end of a run takes, so that a run by the clock ends when it was told to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+Clock = Callable[[], float]
+"""Seconds since the run was asked for."""
+
+
+def started() -> Clock:
+    """A clock that begins now."""
+    begun = time.monotonic()
+    return lambda: time.monotonic() - begun
+
+
+class Budget:
+    """What validation, samples and saving cost: as they were last measured, and before that as expected.
+
+    Arguments:
+        clock: by which they are measured.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.costs: dict[str, float] = {}
+
+    @contextmanager
+    def measured(self, what: str) -> Iterator[None]:
+        """What the block does is this part of the end."""
+        begun = self.clock()
+        yield
+        self.costs[what] = self.clock() - begun
+
+    def of(self, expected: Mapping[str, float]) -> float:
+        """Seconds for these parts together, each by its expected seconds as long as it was not measured."""
+        return sum(self.costs.get(what, seconds) for what, seconds in expected.items())
