@@ -61,7 +61,7 @@ def check_uncertainty(
 
 
 def write_uncertainty(path: str, std: np.ndarray, settings: Settings) -> None:
-    """Write the map of a standard deviation HxW in [0, 1] units, scaled to its largest, with a legend."""
+    """Write the map of a standard deviation HxW in [0, 1] units, with a legend; see `deviation_map`."""
     from scoreinv.imaging.files import write_picture
     from scoreinv.imaging.legend import deviation_map
     from scoreinv.imaging.picture import Picture

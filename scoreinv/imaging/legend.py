@@ -9,6 +9,8 @@ from scoreinv.imaging.opencv import viridis
 
 _LEAST, _SHARE = 11, 40
 """Size of letters: a share of the picture's width, and no less."""
+_SHOWN = 0.99
+"""Share of the pixels that deviate whose deviations are told apart by colours."""
 
 
 def captioned(pixels: np.ndarray, words: str) -> np.ndarray:
@@ -28,9 +30,13 @@ def captioned(pixels: np.ndarray, words: str) -> np.ndarray:
 def deviation_map(std: np.ndarray) -> np.ndarray:
     """A standard deviation HxW, in [0, 1] units, as colours with a scale under it: uint8, at least HxWx3.
 
-    Violet is 0 and yellow the largest deviation of this picture, at least a grey level, which the scale names.
+    Violet is 0. Yellow is what 99 of 100 pixels that deviate stay below, so that a few do not leave the others violet;
+    at least a grey level. The scale names it, and says where there is more.
     """
-    top = max(float(std.max()), 1 / 255)
+    deviating = std[std > 0]
+    top = max(float(np.quantile(deviating, _SHOWN, method="inverted_cdf")) if deviating.size else 0.0, 1 / 255)
     scale = np.repeat(viridis(np.linspace(0, 1, std.shape[1]))[None], max(_LEAST, std.shape[0] // _SHARE), axis=0)
     shown = np.concatenate([viridis(std / top), scale])
-    return captioned(shown, f"0 to {255 * top:.1f} grey levels of 255")
+    beyond = 255 * float(std.max())
+    more = f", yellow up to {beyond:.1f}" if beyond > 255 * top + 0.05 else ""
+    return captioned(shown, f"0 to {255 * top:.1f} grey levels of 255{more}")

@@ -24,7 +24,7 @@ def test_a_caption_leaves_the_picture_as_it_is(shape):
     assert shape[1] >= 300 or shown.shape[1] < 200  # no wider than they need
 
 
-def test_a_map_is_scaled_to_its_largest_deviation():
+def test_a_map_of_few_pixels_is_scaled_to_their_largest_deviation():
     pytest.importorskip("cv2", exc_type=ImportError)
     std = np.zeros((30, 40))
     std[3, 5], std[4, 6] = 0.1, 0.05
@@ -34,6 +34,19 @@ def test_a_map_is_scaled_to_its_largest_deviation():
     assert (shown[4, 6] == viridis(np.array(0.5))).all()
     assert (shown[30, [0, 39]] == viridis(np.array([0.0, 1.0]))).all()  # the scale below
     assert (deviation_map(2 * std)[:41, :40] == shown[:41, :40]).all()
+
+
+def test_one_bright_pixel_does_not_leave_the_rest_violet():
+    pytest.importorskip("cv2", exc_type=ImportError)
+    std = np.zeros((30, 40))
+    std[:10] = np.linspace(0.001, 0.1, 400).reshape(10, 40)
+    even = deviation_map(std)
+    std[9, 39] = 1.0
+    shown = deviation_map(std)
+    assert (shown[9, 39] == viridis(np.array(1.0))).all()
+    # Of 255, by a scale that is 1 % another.
+    assert np.abs(shown[:9, :40].astype(int) - even[:9, :40]).max() <= 3
+    assert shown.shape[1] > even.shape[1]  # the words say that there is more
 
 
 def test_hardly_any_deviation_is_not_made_to_look_like_much():
