@@ -168,13 +168,16 @@ def blocks(
 def halvings(hole: np.ndarray, reach: float) -> np.ndarray:
     """How often the picture must be halved until every pixel of a hole is within `reach` pixels of a known one.
 
+    Once at least where one is half as far or more, as in a strip as wide as `reach`: there the network draws blots and
+    grain, and what continues the surroundings is closer to the truth.
+
     Takes and returns HxW: bool to int8, the same number for all of a connected hole, 0 outside of holes.
     """
     out = np.zeros(hole.shape, dtype=np.int8)
     labels, extents = _clusters(hole)
     for number, bounds in enumerate(extents.tolist()):
         inside = min(bounds[:2]) > 0 and bounds[2] < hole.shape[0] and bounds[3] < hole.shape[1]
-        if inside and min(bounds[2] - bounds[0], bounds[3] - bounds[1]) <= 2 * reach:
+        if inside and min(bounds[2] - bounds[0], bounds[3] - bounds[1]) < reach - 1:
             continue  # too narrow to be deep
         top, left = max(0, bounds[0] - 1), max(0, bounds[1] - 1)
         bottom, right = min(hole.shape[0], bounds[2] + 1), min(hole.shape[1], bounds[3] + 1)
@@ -183,7 +186,7 @@ def halvings(hole: np.ndarray, reach: float) -> np.ndarray:
         depth = ndimage.distance_transform_edt(own)
         parts, count = ndimage.label(own, structure=np.ones((3, 3)))
         deepest = ndimage.maximum(depth, parts, np.arange(1, count + 1))
-        times = np.ceil(np.log2(np.maximum(deepest / reach, 1)))
+        times = np.where(deepest < reach / 2, 0, np.ceil(np.log2(deepest / reach)).clip(1))
         out[top:bottom, left:right][own] = np.concatenate([[0], times])[parts[own]]
     return out
 

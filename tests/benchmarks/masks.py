@@ -61,6 +61,16 @@ def strokes(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(canvas).copy()
 
 
+def strips(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+    """A strip through the picture and one along a border, of 16, 24 or 40 pixels each."""
+    hole = np.zeros((height, width), dtype=bool)
+    across = int(rng.choice([16, 24, 40]))
+    left = int(rng.integers(16, max(17, width - 16 - across)))
+    hole[:, left : left + across] = True
+    hole[: rng.choice([16, 24, 40])] = True
+    return np.rot90(hole, 2 * int(rng.integers(2))).copy()
+
+
 KINDS = {
     "drop50": dropped(0.5),
     "drop80": dropped(0.8),
@@ -68,4 +78,5 @@ KINDS = {
     "text": text,
     "box48": boxes,
     "stroke24": strokes,
+    "strip": strips,
 }

@@ -119,14 +119,16 @@ def test_context_shrinks_to_the_maximum():
 
 def test_halvings_bring_every_pixel_of_a_hole_within_reach():
     hole = np.zeros((200, 300), dtype=bool)
-    hole[20:50, 20:50] = True  # 15 pixels deep
+    hole[20:34, 20:50] = True  # 7 pixels deep
+    hole[20:36, 60:90] = True  # 8 deep, half of the reach
     hole[60:190, 100:230] = True  # 65 deep
     hole[100:110, 230:260] = True  # a thin arm of the same hole
     hole[5:9, 100:290] = True
     hole[150:200, 0:20] = True  # 20 deep, since the picture ends there
     times = halvings(hole, 16)
     assert times.dtype == np.int8
-    assert set(times[20:50, 20:50].flat) == {0}
+    assert set(times[20:34, 20:50].flat) == {0}
+    assert set(times[20:36, 60:90].flat) == {1}
     assert set(times[60:190, 100:230].flat) == {3}
     assert set(times[100:110, 230:260].flat) == {3}
     assert set(times[5:9, 100:290].flat) == {0}
@@ -137,7 +139,7 @@ def test_halvings_bring_every_pixel_of_a_hole_within_reach():
 def test_a_scratch_beside_a_hole_makes_it_no_deeper():
     hole = holes((200, 300), (60, 60, 30, 120))
     scratch = holes((200, 300), (62, 220, 88, 3), (147, 20, 3, 203))  # an L whose box holds most of the hole
-    assert set(halvings(hole | scratch, 16)[hole].flat) == {0}
+    assert set(halvings(hole | scratch, 32)[hole].flat) == {0}
 
 
 def test_a_long_scratch_in_blocks_is_no_wider_than_a_window():
