@@ -76,7 +76,7 @@ def _described(error: BaseException) -> str:
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "scoreinv"
         message = _one_line(error.format_message()).rstrip(".")  # type: ignore[attr-defined]  # it is a usage error
-        return f"{_origin(error)}{message} (see {command} --help)" if message else ""
+        return f"{_origin(error)}{message}{_explained(error)} (see {command} --help)" if message else ""
     if isinstance(error, ScoreinvError):
         return as_options(_one_line(str(error)))
     if isinstance(error, MemoryError):
@@ -95,6 +95,13 @@ def _origin(error: BaseException) -> str:
         return ""
     variable = next((name for name in parameter.envvar or () if os.environ.get(name)), "")
     return f"{variable if source.name == 'ENVIRONMENT' else 'scoreinv.toml'}: "
+
+
+def _explained(error: BaseException) -> str:
+    """What an option is that is missing."""
+    words = getattr(getattr(error, "param", None), "help", None)
+    missing = hasattr(error, "param_type")  # no other usage error has it
+    return f": {words.rstrip('.')}" if missing and words else ""
 
 
 def _is_usage_error(error: BaseException) -> bool:

@@ -20,7 +20,7 @@ from scoreinv.cli.command import Settings, advanced
 from scoreinv.cli.messages import emit, notice, rehearse
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import resolve_device, set_threads
-from scoreinv.cli.training_notes import Teller, ends, warn_of_noise
+from scoreinv.cli.training_notes import Teller, ends, speed, warn_of_noise
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.training.limits import MOST_LEARNING_RATE, MOST_MINUTES, MOST_PICTURES, MOST_STEPS
 
@@ -208,7 +208,7 @@ def _train(
             bar.show(
                 progress.fraction,
                 duration(progress.seconds_left),
-                f"loss {progress.loss:.4f}, {progress.images_per_second:.3g} images/s",
+                f"loss {progress.loss:.4f}, {speed(progress.images_per_second)} images/s",
             )
 
         try:

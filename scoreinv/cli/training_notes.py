@@ -29,6 +29,11 @@ def ends(run: TrainingConfig) -> str:
     return " or ".join(filter(None, ends))
 
 
+def speed(rate: float) -> str:
+    """Pictures a second, with two digits at least."""
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+
+
 @dataclass
 class Teller:
     """What is said while a run goes on.
@@ -55,7 +60,9 @@ class Teller:
             self.paced = True
             rate = progress.images_per_second
             total = progress.images + round(rate * progress.seconds_left)
-            pace = f"{rate:.3g} pictures a second here: {duration(progress.seconds_left)} to the end, {total:,} in all"
+            pace = (
+                f"{speed(rate)} pictures a second here: {duration(progress.seconds_left)} to the end, {total:,} in all"
+            )
             notice(self.settings, f"{pace}{_expectation(self.run) if self.fresh else ''}")
 
 
