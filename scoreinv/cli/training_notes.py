@@ -60,6 +60,7 @@ class Teller:
             self.paced = True
             rate = progress.images_per_second
             total = progress.images + round(rate * progress.seconds_left)
+            total = total if self.run.steps is None else min(total, self.run.steps * self.run.batch_size)
             pace = (
                 f"{speed(rate)} pictures a second here: {duration(progress.seconds_left)} to the end, {total:,} in all"
             )

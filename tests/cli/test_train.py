@@ -69,7 +69,7 @@ def test_a_run_says_what_to_expect_what_it_has_written_and_that_it_is_noise(scor
     assert done.code == 0
     said = [line for line in done.err.splitlines() if line.startswith("scoreinv: ")]  # without progress
     assert said[0] == "scoreinv: training in my run, to 10 steps; Ctrl-C saves, --resume goes on"
-    assert re.match(r"scoreinv: \S+ pictures a second here: .* to the end, \\d+ in all. Expect noise, ", said[1])
+    assert re.match(r"scoreinv: \S+ pictures a second here: .* to the end, 20 in all. Expect noise, ", said[1])
     written = "my run/model.safetensors, my run/samples/step-000000010.png (10 steps, "
     assert said[2].startswith(f"scoreinv: {written}")
     assert said[4].startswith(
