@@ -200,7 +200,7 @@ class TrainingConfig:
             grids and kept snapshots; 0 for none.
         validation_images: held-out pictures (crops) that the validation loss is taken over, at most.
         samples: pictures of a sample grid, at most. A run of few steps takes fewer of both, so that each costs a tenth
-            of the training (but no fewer than 32 and 4).
+            of the training (but no fewer than 32 and 4); so does one of few minutes, as it goes on.
         save_minutes: time between training states.
     """
 

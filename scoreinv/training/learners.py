@@ -63,8 +63,8 @@ class Learner(ABC, Generic[Trained]):
         """The model's file."""
         save_model(path, self.model, self.config.model, half=False, notes=notes)
 
-    def write_samples(self, path: Path) -> None:
-        """A picture of what the model can do by now, where it draws pictures."""
+    def write_samples(self, path: Path, count: int) -> None:
+        """A picture of so many samples of the model as it is by now, where it draws pictures."""
 
 
 class ScoreLearner(Learner[ScorePrior]):
@@ -86,8 +86,8 @@ class ScoreLearner(Learner[ScorePrior]):
         model = self.model
         return ignorant_loss(self.config.objective, model.sde, batch.images, batch.times, model.data_range)
 
-    def write_samples(self, path: Path) -> None:
-        write_samples(path, self.model, self.config.grid_images, self.config.seed)
+    def write_samples(self, path: Path, count: int) -> None:
+        write_samples(path, self.model, count, self.config.seed)
 
 
 class ClassifierLearner(Learner[NoiseClassifier]):

@@ -51,6 +51,8 @@ _STEP_EVALUATIONS = 3
 """Evaluations of the network, of as many pictures, in the time that a step takes."""
 _SAVED_BYTES = 20
 """For each weight: in the state itself, its average and two moments, and in the model's file."""
+_LEAST_VALIDATED, _LEAST_SAMPLES = 16, 4
+"""Pictures that a run by the clock validates and draws, however little time it has."""
 _BYTES_PER_SECOND = 2e8
 """What a plain disk takes at least."""
 
@@ -117,6 +119,7 @@ class Run:
         self.pace = Pace()
         self.failure: OSError | None = None
         self.last_loss: float | None = None
+        self.validated: Batch | None = None
         self.validation: HeldOut | None = None
         self.samples: Path | None = None
 
@@ -143,13 +146,38 @@ class Run:
 
     def _ending(self) -> float:
         """Seconds that validation, samples and saving will take at the end."""
-        config = self.config
-        evaluation = self.meter.step_seconds / _STEP_EVALUATIONS / config.batch_size  # of one picture
-        parts = {"validation": 0.0 if self.held_out is None else evaluation * len(self.held_out.times)}
-        if config.sample_every:
-            parts["samples"] = evaluation * GRID_STEPS * config.grid_images
+        parts = {
+            "validation": 0.0 if self.held_out is None else self._evaluation * len(self._validated(self.held_out).times)
+        }
+        if self.config.sample_every:
+            parts["samples"] = self._evaluation * GRID_STEPS * self._grid_images()
         weights = sum(parameter.numel() for parameter in self.state.network.parameters())
         return self.budget.of(parts) + 2 * self.budget.of({"saving": _SAVED_BYTES * weights / _BYTES_PER_SECOND})
+
+    @property
+    def _evaluation(self) -> float:
+        """Seconds that the network takes for a picture; 0 before the first step."""
+        return self.meter.step_seconds / _STEP_EVALUATIONS / self.config.batch_size
+
+    def _afforded(self, wanted: int, evaluations: int, least: int) -> int:
+        """So many pictures, but of a run by the clock no more than a tenth of its time pays for.
+
+        evaluations: of the network, for each picture.
+        """
+        if self.config.minutes is None or not self._evaluation:
+            return wanted
+        paid = int(0.1 * 60 * self.config.minutes / (evaluations * self._evaluation))
+        return min(wanted, max(paid, least))
+
+    def _validated(self, held_out: Batch) -> Batch:
+        """The held-out pictures that the run has time for, of all times: the same ones every time."""
+        if self.validated is None:
+            count = self._afforded(len(held_out.times), 1, _LEAST_VALIDATED)
+            return held_out.part(slice(None, None, -(-len(held_out.times) // count)))
+        return self.validated
+
+    def _grid_images(self) -> int:
+        return self._afforded(self.config.grid_images, GRID_STEPS, _LEAST_SAMPLES)
 
     def draw(self, step: int) -> Batch:
         """This process's part of a step's batch."""
@@ -236,9 +264,10 @@ class Run:
         """What the averaged weights make of the held-out pictures, into the metrics."""
         if self.held_out is None:
             return
+        self.validated = self._validated(self.held_out)
         with self.budget.measured("validation"), self._precision():
             found = evaluate(
-                self.average.measures, self.held_out, batch_size=self.config.batch_size, device=self.world.device
+                self.average.measures, self.validated, batch_size=self.config.batch_size, device=self.world.device
             )
         self.validation = found["validation"]
         line = {"step": self.state.step, "images": self.images}
@@ -269,7 +298,7 @@ class Run:
             self.meter.seconds(),
             self.last_loss,
             self.validation,
-            None if self.held_out is None else self.average.ignorant_loss(self.held_out),
+            None if self.validated is None else self.average.ignorant_loss(self.validated),
             self.samples,
             "bfloat16" if self.about.bfloat16 else "float32",
         )
@@ -396,7 +425,7 @@ class Run:
 
         def write() -> None:
             path.parent.mkdir(exist_ok=True)
-            self.average.write_samples(path)
+            self.average.write_samples(path, self._grid_images())
             self.samples = path if path.exists() else None  # a classifier draws none
 
         with self.budget.measured("samples"), self._precision():

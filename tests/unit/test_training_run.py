@@ -27,7 +27,7 @@ from scoreinv.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.sdes import VE, SubVP
 from scoreinv.training import run as training_run
 from scoreinv.training import state as state_module
-from scoreinv.training.batches import BatchSource
+from scoreinv.training.batches import Batch, BatchSource
 from scoreinv.training.config import ObjectiveConfig, OptimizerConfig, TrainingConfig, read_config
 from scoreinv.training.interrupts import deferred_interrupts
 from scoreinv.training.learners import ScoreLearner
@@ -341,7 +341,7 @@ class _WorkClock:
 
     Arguments:
         loading: seconds before the first step.
-        step, validation, samples, saving: seconds that each takes.
+        step, validation, samples, saving: seconds of a step, of each picture that is validated or drawn, of each save.
     """
 
     def __init__(
@@ -354,52 +354,65 @@ class _WorkClock:
         saving: float,
     ) -> None:
         self.now = loading
-        parts = [
-            (training_run._Loss, "forward", step),
-            (training_run, "evaluate", validation),
-            (ScoreLearner, "write_samples", samples),
-            (training_run, "save_state", saving),
-        ]
-        for place, name, seconds in parts:
-            monkeypatch.setattr(place, name, self._slow(getattr(place, name), seconds))
+        self.last = 0
+
+        def slowly(place: object, name: str, seconds: Callable[..., float]) -> None:
+            part = getattr(place, name)
+
+            def slow(*arguments: object, **more: object) -> object:
+                self.now += seconds(*arguments)
+                return part(*arguments, **more)
+
+            monkeypatch.setattr(place, name, slow)
+
+        def of_validation(measures: object, data: Batch) -> float:
+            self.last = len(data.times)
+            return validation * self.last
+
+        slowly(training_run._Loss, "forward", lambda loss, batch: step)
+        slowly(training_run, "evaluate", of_validation)
+        slowly(ScoreLearner, "write_samples", lambda learner, path, count: samples * count)
+        slowly(training_run, "save_state", lambda folder, state, about: saving)
 
     def __call__(self) -> float:
         return self.now
 
-    def _slow(self, part: Callable[..., object], seconds: float) -> Callable[..., object]:
-        def slow(*arguments: object, **more: object) -> object:
-            self.now += seconds
-            return part(*arguments, **more)
-
-        return slow
-
 
 @pytest.mark.parametrize(
-    ("minutes", "every", "seconds"),
+    ("minutes", "every", "images", "seconds"),
     [
         # Of nothing measured before, each picture that is validated takes a third of one that is trained on.
-        (3.0, 10**6, {"loading": 20.0, "step": 2.0, "validation": 1.3, "samples": 6.0, "saving": 2.0}),
-        (3.0, 10, {"loading": 5.0, "step": 1.0, "validation": 20.0, "samples": 0.0, "saving": 5.0}),
-        (30.0, 100, {"loading": 60.0, "step": 3.0, "validation": 90.0, "samples": 60.0, "saving": 5.0}),
+        (3.0, 10**6, 16, {"loading": 20.0, "step": 2.0, "validation": 0.08, "samples": 1.5, "saving": 2.0}),
+        (0.5, 10**6, 256, {"loading": 4.0, "step": 0.8, "validation": 0.033, "samples": 0.6, "saving": 0.2}),
+        (3.0, 10, 16, {"loading": 5.0, "step": 1.0, "validation": 0.6, "samples": 0.0, "saving": 5.0}),
+        (30.0, 100, 256, {"loading": 60.0, "step": 3.0, "validation": 0.4, "samples": 5.0, "saving": 5.0}),
     ],
-    ids=["expected", "measured", "long"],
+    ids=["expected", "short", "measured", "long"],
 )
 def test_a_run_by_the_clock_ends_within_a_tenth_of_its_time(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minutes: float, every: int, seconds: dict[str, float]
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    minutes: float,
+    every: int,
+    images: int,
+    seconds: dict[str, float],
 ) -> None:
     """Loading, validation, samples and saving included."""
     config = replace(tiny_run(folder), steps=None, minutes=minutes, validate_every=every, sample_every=every)
     clock = _WorkClock(monkeypatch, **seconds)
-    result = train(config, tmp_path / "out", clock=clock)
+    result = train(replace(config, validation_images=images, samples=16), tmp_path / "out", clock=clock)
     assert clock.now == pytest.approx(60 * minutes, rel=0.1)
     assert result.seconds == clock.now
+    assert 16 <= clock.last <= images
+    assert result.ignorant_loss == pytest.approx(1.0, abs=0.9)
     assert (tmp_path / "out/schedule.jsonl").read_text().startswith('{"step": 0, ')
 
 
 def test_steps_have_half_of_the_time_whatever_the_rest_takes(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = _WorkClock(monkeypatch, loading=100.0, step=1.0, validation=50.0, samples=0.0, saving=50.0)
+    clock = _WorkClock(monkeypatch, loading=100.0, step=1.0, validation=3.0, samples=0.0, saving=50.0)
     config = replace(tiny_run(folder), steps=None, minutes=1.0, validate_every=10**6)
     assert train(config, tmp_path / "out", clock=clock).steps in (29, 30)
 
