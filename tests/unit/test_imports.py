@@ -36,6 +36,7 @@ ROOMS = (
     "checks",
     "atomic",
     "errors",
+    "pace",
     "signals",
     "text",
     "version",
