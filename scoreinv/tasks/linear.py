@@ -40,7 +40,9 @@ from scoreinv.tasks.results import Restored
 from scoreinv.tasks.tensors import RunningSpread, finite, to_arrays
 
 _GUESS_LEVEL = 0.1
-"""Noise level at which samples begin at a guess of the picture, for pictures in [0, 1]."""
+"""Least noise level at which samples begin at a guess of the picture, for pictures in [0, 1]."""
+_HIDING = 2.8
+"""How many times the components that the guess lacks that level is: less tells samples that there are none."""
 _MEAN_LEVEL = 0.25
 """First level of the denoiser where the mean is estimated from a guess."""
 _BLIND_LEVEL = 0.5
@@ -72,6 +74,8 @@ class Problem:
         gray: whether the channels of y, and their noise, are the same: the picture is grey.
         guess: (1, 3, H, W) in [0, 1], smooth; some of its detail and noise is wrong. None: nothing is known.
         part: the part of the picture that is asked for; None: all of it.
+        missing: standard deviation of the components that the guess lacks most, of pictures in [0, 1]: samples begin
+            at a noise level that hides them.
         stored: whether y was cut off at black and white, as files are; of a guess.
     """
 
@@ -81,6 +85,7 @@ class Problem:
     gray: bool
     guess: Tensor | None = None
     part: Box | None = None
+    missing: float = 0.0
     stored: bool = False
 
 
@@ -342,7 +347,8 @@ def _start(
         return State(broadcast(prior.sde.alpha(as_time(time)), picture) * picture, time)
     if guess is None:
         return None
-    level = max(_GUESS_LEVEL, problem.noise_std / (prior.data_range[1] - prior.data_range[0]))
+    noise_std = problem.noise_std / (prior.data_range[1] - prior.data_range[0])
+    level = max(_GUESS_LEVEL, noise_std, _HIDING * problem.missing)
     begin = start_time(prior, level)
     if begin is None or release > 1:
         return None
