@@ -33,7 +33,7 @@ from scoreinv.samplers import DDRM, HalfQuadratic, Multistep, NoiseStream, Sampl
 from scoreinv.sdes import as_time, broadcast, time_at
 from scoreinv.tasks.censored import censored, drawn, expected
 from scoreinv.tasks.drawing import pc_sampler
-from scoreinv.tasks.models import noise_range, start_time, tile_side
+from scoreinv.tasks.models import noise_range, start_time, tile_side, wide_tile
 from scoreinv.tasks.progress import Share, TaskCallback, for_sampler, tell
 from scoreinv.tasks.restoration_settings import ResolvedRestoration, RestorationSampling
 from scoreinv.tasks.results import Restored
@@ -175,10 +175,10 @@ def denoise(y: Tensor, noise_std: float, job: RestorationJob, *, gray: bool = Fa
     def estimate(orientations: int, share: TaskCallback) -> tuple[Tensor, int]:
         work = (1 + passes) * orientations * y[0, 0].numel() * (8 / 7) ** 2
         averaged = Averaged(_Watched(prior, share, work), ALL[:orientations])
-        tile = 2 * tile_side(prior)
+        tile, overlap = wide_tile(prior, *y.shape[-2:])
 
         def mean(y: Tensor, needed: Tensor | None = None) -> Tensor:
-            tiled = Tiled(averaged, tile, tile // 8, PIXELS_AT_ONCE, needed)
+            tiled = Tiled(averaged, tile, overlap, PIXELS_AT_ONCE, needed)
             return prior.to_image(tiled.denoise(alpha * prior.to_model(y), time))
 
         with torch.no_grad():
@@ -292,12 +292,13 @@ def _method(
     """What is sampled, and by which sampler; the observation is in the model's range."""
     operator, y, noise = problem.operator, problem.y, problem.noise_std
     method, scale = sampling.method, prior.data_range[1] - prior.data_range[0]
-    tile = tile_side(prior) * (2 if method == "dpir" else 1)
+    tile = tile_side(prior)
     tiled = Tiled(prior, tile, tile // 8, PIXELS_AT_ONCE)
     multistep = Multistep(stochasticity=1.0, steps=sampling.steps, inflation=prior.inflation)
     if method == "dpir":
         averaged = Averaged(prior, ALL[: sampling.orientations])
-        tiled = Tiled(averaged, tile, tile // 8, PIXELS_AT_ONCE)
+        size = operator.adjoint(y).shape[-2:]
+        tiled = Tiled(averaged, *wide_tile(prior, *size), PIXELS_AT_ONCE)
         times = _falling(problem, prior, sampling.steps)
         return tiled, HalfQuadratic(operator, y, noise, _MEAN_STRENGTH, times=times, complete=complete)
     if method == "ddrm":
