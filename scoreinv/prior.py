@@ -156,6 +156,8 @@ class ScorePrior(nn.Module, Prior):
         data_range: the model values of black and white.
         image_size: side of the pictures (or crops) that it was trained on, in pixels; where it is at home.
         sampler: what it was published with; None where nothing is recommended.
+        inflation: of the noise that samplers of the reverse SDE add, by which its samples vary as they should
+            (`Multistep.inflation`).
     """
 
     conditional = False
@@ -169,6 +171,7 @@ class ScorePrior(nn.Module, Prior):
         data_range: tuple[float, float] = (-1.0, 1.0),
         image_size: int = 32,
         sampler: RecommendedSampler | None = None,
+        inflation: float = 1.0,
     ) -> None:
         super().__init__()
         if isinstance(preconditioning, PaperVE) and not isinstance(sde, VE):
@@ -180,6 +183,7 @@ class ScorePrior(nn.Module, Prior):
         self.data_range = (float(data_range[0]), float(data_range[1]))
         self.image_size = image_size
         self.sampler = sampler
+        self.inflation = inflation
 
     @property
     def channels(self) -> int:
@@ -197,7 +201,8 @@ class ScorePrior(nn.Module, Prior):
 
     def over(self, network: Network) -> Self:
         """The same reading of another network of the kind."""
-        return type(self)(network, self.sde, self.preconditioning, self.data_range, self.image_size, self.sampler)
+        reading = (self.sde, self.preconditioning, self.data_range, self.image_size, self.sampler, self.inflation)
+        return type(self)(network, *reading)
 
     def to_model(self, image: Tensor) -> Tensor:
         """[0, 1] to the model's range."""

@@ -58,6 +58,7 @@ class ModelConfig:
         sampler: recommended with it, if any.
         encoder_scale: of a conditional prior, how many times larger than the picture its luma is shown to the encoder,
             whose features the network takes. 0: it takes none.
+        inflation: of the noise that samplers add, of a prior that takes no observations.
     """
 
     network: NetworkConfig
@@ -67,6 +68,7 @@ class ModelConfig:
     image_size: int = 32
     sampler: RecommendedSampler | None = None
     encoder_scale: int = 0
+    inflation: float = 1.0
 
     def __post_init__(self) -> None:
         reading = self.residual
@@ -85,6 +87,9 @@ class ModelConfig:
             )
         if self.encoder_scale and (reading is None or self.encoder_scale % scale):
             raise CheckpointError("encoder_scale is for priors that take observations, and a multiple of luma_scale")
+        within("inflation", self.inflation, 0.5, 2)
+        if reading is not None and self.inflation != 1:
+            raise CheckpointError("inflation is for priors that take no observations")
         if isinstance(self.preconditioning, PaperVE) and not isinstance(self.sde, VE | NamedSDE):
             raise CheckpointError("the paper's VE preconditioning needs the VE SDE")
         _check_states(self.sde, self.data_range, self.image_size)
@@ -103,6 +108,7 @@ class ModelConfig:
             prior.image_size,
             prior.sampler,
             prior.encoder_scale if isinstance(prior, ConditionalPrior) else 0,
+            prior.inflation,
         )
 
     @property
@@ -121,7 +127,7 @@ class ModelConfig:
         """The prior that reads a network of this configuration, in evaluation mode."""
         rest = (self.data_range, self.image_size, self.sampler)
         if self.residual is None:
-            return ScorePrior(network, self.sde, self.preconditioning, *rest).eval()
+            return ScorePrior(network, self.sde, self.preconditioning, *rest, self.inflation).eval()
         encoder = load_encoder(bundled_folder() / "encoder" / ENCODER) if self.encoder_scale else None
         return ConditionalPrior(network, self.sde, self.residual, *rest, encoder, self.encoder_scale).eval()
 
@@ -135,6 +141,7 @@ class ModelConfig:
             "image_size": self.image_size,
             "sampler": None if self.sampler is None else asdict(self.sampler),
             "encoder_scale": self.encoder_scale,
+            "inflation": self.inflation,
         }
 
     @classmethod

@@ -11,6 +11,7 @@ to the truth than a sample is, as the posterior mean would be.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -37,6 +38,8 @@ class HalfQuadratic(WalkingSampler):
             agrees with y exactly.
         strength: the paper's lambda, above 0: more weighs the denoiser more.
         steps, spacing, times: as in `PC`.
+        complete: gives y anew for A x, where x is the estimate of the picture so far, of values that were not observed
+            as they are (`tasks.censored`); None: y is taken as it is.
     """
 
     operator: LinearOperator
@@ -46,6 +49,7 @@ class HalfQuadratic(WalkingSampler):
     steps: int = 8
     spacing: Spacing = log_times
     times: tuple[float, ...] | None = None
+    complete: Callable[[Tensor], Tensor] | None = None
 
     def __post_init__(self) -> None:
         check_noise_std(self.noise_std)
@@ -74,7 +78,9 @@ class HalfQuadratic(WalkingSampler):
         y = self.y.to(x)
         for done, t in enumerate(walk.times, 1):
             level = self.strength * (self.noise_std / walk.sde.noise_to_signal(t)).square()
-            z = x + self.operator.ridge(y - self.operator(x), level)
+            seen = self.operator(x)
+            y = y if self.complete is None else self.complete(seen)
+            z = x + self.operator.ridge(y - seen, level)
             x = walk.prior.denoise(broadcast(walk.sde.alpha(t), z) * z, t)
             if done < len(walk.times):
                 walk.report(done, t, x)

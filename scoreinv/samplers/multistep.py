@@ -13,11 +13,13 @@ Only alpha and sigma enter, so it runs on any SDE.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from scoreinv.errors import InputError
 from scoreinv.samplers.predictors import check_stochasticity
 from scoreinv.samplers.times import Spacing, karras_times
 from scoreinv.samplers.walk import GridSampler, Walk
@@ -34,6 +36,8 @@ class Multistep(GridSampler):
 
     Attributes:
         stochasticity: eta, from 0 (probability-flow ODE) to 1 (reverse SDE).
+        inflation: of z's standard deviation, as S_noise of Karras et al. (2022, section 4), for networks that remove a
+            little too much: what they remove for good is missing in the samples.
         steps, spacing, times: as in `PC`.
     """
 
@@ -41,9 +45,12 @@ class Multistep(GridSampler):
     steps: int = 25
     spacing: Spacing = karras_times
     times: tuple[float, ...] | None = None
+    inflation: float = 1.0
 
     def __post_init__(self) -> None:
         check_stochasticity(self.stochasticity)
+        if not 0 < self.inflation < math.inf:
+            raise InputError(f"the inflation of the noise must be positive, not {self.inflation}")
 
     def step(self, walk: Walk, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
         sde, eta = walk.sde, self.stochasticity
@@ -56,7 +63,8 @@ class Multistep(GridSampler):
         x = broadcast(sde.sigma(s) / sde.sigma(t) * (-eta * h).exp(), x) * x
         x = x - broadcast(sde.alpha(s) * torch.expm1(-(1 + eta) * h), x) * mean
         if eta > 0:
-            x = x + broadcast(sde.sigma(s) * (-torch.expm1(-2 * eta * h)).sqrt(), x) * walk.draw(x)
+            added = self.inflation * sde.sigma(s) * (-torch.expm1(-2 * eta * h)).sqrt()
+            x = x + broadcast(added, x) * walk.draw(x)
         return x
 
 

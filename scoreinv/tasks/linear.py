@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.boxes import Box
@@ -30,15 +31,18 @@ from scoreinv.options import DENOISING_STEPS, GRAY_LEVELS
 from scoreinv.prior import Prior, PriorWrapper, ScorePrior
 from scoreinv.samplers import DDRM, HalfQuadratic, Multistep, NoiseStream, Sampler, State
 from scoreinv.sdes import as_time, broadcast, time_at
+from scoreinv.tasks.censored import censored, drawn, expected
 from scoreinv.tasks.drawing import pc_sampler
-from scoreinv.tasks.models import noise_range, start_time, tile_side
+from scoreinv.tasks.models import noise_range, start_time, tile_side, wide_tile
 from scoreinv.tasks.progress import Share, TaskCallback, for_sampler, tell
 from scoreinv.tasks.restoration_settings import ResolvedRestoration, RestorationSampling
 from scoreinv.tasks.results import Restored
 from scoreinv.tasks.tensors import RunningSpread, finite, to_arrays
 
 _GUESS_LEVEL = 0.1
-"""Noise level at which samples begin at a guess of the picture, for pictures in [0, 1]."""
+"""Least noise level at which samples begin at a guess of the picture, for pictures in [0, 1]."""
+_HIDING = 2.8
+"""How many times the components that the guess lacks that level is: less tells samples that there are none."""
 _MEAN_LEVEL = 0.25
 """First level of the denoiser where the mean is estimated from a guess."""
 _BLIND_LEVEL = 0.5
@@ -51,6 +55,10 @@ _SPLITTING_STRENGTH = 0.25
 """Strength of the denoiser in DiffPIR: with the paper's 1 samples of blurred photographs err by 0.7 dB more."""
 _PICTURE_STD = 0.25
 """Standard deviation of the values of photographs in [0, 1]."""
+_CENSORED_PASSES = 2
+"""Estimates made anew where a picture was cut off at black and white: a third one changes nothing."""
+_BORROWED = 32
+"""Pixels from which a denoiser takes what it makes of one."""
 _LEAST_DPS_NOISE = 0.02
 """Noise that DPS assumes in an exact observation: it needs some."""
 
@@ -66,6 +74,9 @@ class Problem:
         gray: whether the channels of y, and their noise, are the same: the picture is grey.
         guess: (1, 3, H, W) in [0, 1], smooth; some of its detail and noise is wrong. None: nothing is known.
         part: the part of the picture that is asked for; None: all of it.
+        missing: standard deviation of the components that the guess lacks most, of pictures in [0, 1]: samples begin
+            at a noise level that hides them.
+        stored: whether y was cut off at black and white, as files are; of a guess.
     """
 
     operator: LinearOperator
@@ -74,6 +85,8 @@ class Problem:
     gray: bool
     guess: Tensor | None = None
     part: Box | None = None
+    missing: float = 0.0
+    stored: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,21 +111,50 @@ def restore(problem: Problem, job: RestorationJob) -> Restored:
     and ScoreinvError when the model gives values that are not finite.
     """
     prior, resolved = job.prior, job.sampling.resolved(guessed=problem.guess is not None)
-    problem = _in_model_range(problem, prior)
-    condition, sampler = _method(problem, prior, resolved)
     shape = tuple(problem.operator.adjoint(problem.y).shape[1:])
+    complete = _completion(problem, prior)
+    problem = _in_model_range(problem, prior)
+    before = 0
+    if complete is not None and resolved.method != "dpir":
+        at_first = replace(job.sampling, method="dpir", samples=1, estimate="mean", steps=None)
+        x0, before = _drawn(problem, prior, at_first.resolved(guessed=True), complete, NoiseStream(0, 1), None)
+        problem = replace(problem, y=complete(problem.operator(x0)))
 
     def draw(noise: NoiseStream, share: TaskCallback) -> tuple[Tensor, int]:
-        batch = (len(noise), *shape)
-        start = _start(problem, prior, resolved, condition.release, noise, batch)
-        result = sampler.sample(condition, batch, noise=noise, callback=for_sampler(share), start=start)
-        x0 = result.x0 if problem.part is None else crop(result.x0, problem.part)
-        return x0, int(result.nfe[0])
+        x0, nfe = _drawn(problem, prior, resolved, complete, noise, share)
+        return x0 if problem.part is None else crop(x0, problem.part), before + nfe
 
     return _gathered(draw, shape, problem.gray, replace(job, sampling=resolved))
 
 
-def denoise(y: Tensor, noise_std: float, job: RestorationJob, *, gray: bool = False) -> Restored:
+def _drawn(
+    problem: Problem,
+    prior: ScorePrior,
+    sampling: ResolvedRestoration,
+    complete: Callable[[Tensor], Tensor] | None,
+    noise: NoiseStream,
+    share: TaskCallback | None,
+) -> tuple[Tensor, int]:
+    """A picture for each stream of the noise, in the model's range as the problem is, and the evaluations of each."""
+    condition, sampler = _method(problem, prior, sampling, complete)
+    shape = (len(noise), *problem.operator.adjoint(problem.y).shape[1:])
+    start = _start(problem, prior, sampling, condition.release, noise, shape)
+    callback = None if share is None else for_sampler(share)
+    result = sampler.sample(condition, shape, noise=noise, callback=callback, start=start)
+    return result.x0, int(result.nfe[0])
+
+
+def _completion(problem: Problem, prior: ScorePrior) -> Callable[[Tensor], Tensor] | None:
+    """What makes y, in the model's range, of A x, with what black and white cut off; None where nothing was."""
+    y, noise = problem.y.to(prior.device), problem.noise_std
+    if not problem.stored or not ((y <= 0) | (y >= 1)).any():
+        return None
+    low, high = prior.data_range
+    black = problem.operator(torch.full_like(problem.operator.adjoint(y), low))
+    return lambda seen: black + (high - low) * expected(y, (seen - black) / (high - low), noise)
+
+
+def denoise(y: Tensor, noise_std: float, job: RestorationJob, *, gray: bool = False, stored: bool = False) -> Restored:
     """The posterior mean of a picture with white noise, by one evaluation, or samples, by the reverse process.
 
     Args:
@@ -120,31 +162,65 @@ def denoise(y: Tensor, noise_std: float, job: RestorationJob, *, gray: bool = Fa
         noise_std: standard deviation of its noise, in `noise_range`.
         job: the method of its sampling does not count. The mean takes an evaluation in each of its orientations.
         gray: whether the channels of y, and their noise, are the same.
+        stored: whether y was cut off at black and white, as files are. Where it may have been, the mean takes up to
+            three times the evaluations (`tasks.censored`).
     """
     prior, sampling = job.prior, job.sampling
     time = _denoising_time(prior, white_level(noise_std, gray=gray))
-    y = prior.to_model(y.to(prior.device))
+    y = y.to(prior.device)
     alpha, sigma = (broadcast(f(as_time(time)), y) for f in (prior.sde.alpha, prior.sde.sigma))
-    tile = tile_side(prior) * (2 if sampling.is_direct_mean else 1)
+    passes = _CENSORED_PASSES if stored and ((y <= 0) | (y >= 1)).any() else 0
     steps = DENOISING_STEPS if sampling.steps is None else sampling.steps
+
+    def estimate(orientations: int, share: TaskCallback) -> tuple[Tensor, int]:
+        work = (1 + passes) * orientations * y[0, 0].numel() * (8 / 7) ** 2
+        averaged = Averaged(_Watched(prior, share, work), ALL[:orientations])
+        tile, overlap = wide_tile(prior, *y.shape[-2:])
+
+        def mean(y: Tensor, needed: Tensor | None = None) -> Tensor:
+            tiled = Tiled(averaged, tile, overlap, PIXELS_AT_ONCE, needed)
+            return prior.to_image(tiled.denoise(alpha * prior.to_model(y), time))
+
+        with torch.no_grad():
+            x, done = mean(y), 0
+            for done in range(1, passes + 1):
+                near = _around(censored(y, x, noise_std))
+                if not near.any():
+                    return x, done * orientations
+                x = torch.where(near, mean(expected(y, x, noise_std), near), x)
+        return x, (1 + done) * orientations
+
+    first = estimate(1, lambda _: None) if passes and not sampling.is_direct_mean else None
 
     def draw(noise: NoiseStream, share: TaskCallback) -> tuple[Tensor, int]:
         if sampling.is_direct_mean:
-            with torch.no_grad():
-                watched = _Watched(prior, share, sampling.orientations * y[0, 0].numel() * (8 / 7) ** 2)
-                averaged = Averaged(watched, ALL[: sampling.orientations])
-                x0 = Tiled(averaged, tile, tile // 8, PIXELS_AT_ONCE).denoise(alpha * y, time)
-                return x0, sampling.orientations
-        x = alpha * y.expand(len(noise), -1, -1, -1)
+            x0, nfe = estimate(sampling.orientations, share)
+            return prior.to_model(x0), nfe
+        seen, before = (y, 0) if first is None else (_completed(y, first[0], noise_std, noise, gray), first[1])
+        x = (alpha * prior.to_model(seen)).expand(len(noise), -1, -1, -1)
         if gray:  # what white noise has besides, so that the state is one of the process
             z = noise.normal(x.shape)
             x = x + sigma * (z - z.mean(1, keepdim=True))
+        tile = tile_side(prior)
         tiled = Tiled(prior, tile, tile // 8, PIXELS_AT_ONCE)
-        sampler = Multistep(stochasticity=1.0, steps=steps)
+        sampler = Multistep(stochasticity=1.0, steps=steps, inflation=prior.inflation)
         result = sampler.sample(tiled, tuple(x.shape), noise=noise, callback=for_sampler(share), start=State(x, time))
-        return result.x0, int(result.nfe[0])
+        return result.x0, before + int(result.nfe[0])
 
     return _gathered(draw, tuple(y.shape[1:]), gray, job)
+
+
+def _around(where: Tensor) -> Tensor:
+    """(H, W), true up to `_BORROWED` pixels from where any channel of (1, C, H, W) is."""
+    near = where.any(1, keepdim=True).float()
+    return F.max_pool2d(near, 2 * _BORROWED + 1, stride=1, padding=_BORROWED)[0, 0] > 0
+
+
+def _completed(y: Tensor, x: Tensor, noise_std: float, noise: NoiseStream, gray: bool) -> Tensor:
+    """y for each sample, with draws where it was cut off; the same in all channels of a grey picture."""
+    channels = slice(0, 1 if gray else None)
+    x = x.mean(1, keepdim=True) if gray else x
+    return drawn(y[:, channels], x.expand(len(noise), -1, -1, -1), noise_std, noise).expand(-1, y.shape[1], -1, -1)
 
 
 def white_level(noise_std: float, *, gray: bool) -> float:
@@ -207,17 +283,24 @@ def _in_model_range(problem: Problem, prior: ScorePrior) -> Problem:
     return replace(problem, y=black + (high - low) * y, noise_std=noise)
 
 
-def _method(problem: Problem, prior: ScorePrior, sampling: ResolvedRestoration) -> tuple[Prior, Sampler]:
+def _method(
+    problem: Problem,
+    prior: ScorePrior,
+    sampling: ResolvedRestoration,
+    complete: Callable[[Tensor], Tensor] | None,
+) -> tuple[Prior, Sampler]:
     """What is sampled, and by which sampler; the observation is in the model's range."""
     operator, y, noise = problem.operator, problem.y, problem.noise_std
     method, scale = sampling.method, prior.data_range[1] - prior.data_range[0]
-    tile = tile_side(prior) * (2 if method == "dpir" else 1)
+    tile = tile_side(prior)
     tiled = Tiled(prior, tile, tile // 8, PIXELS_AT_ONCE)
-    multistep = Multistep(stochasticity=1.0, steps=sampling.steps)
+    multistep = Multistep(stochasticity=1.0, steps=sampling.steps, inflation=prior.inflation)
     if method == "dpir":
         averaged = Averaged(prior, ALL[: sampling.orientations])
-        tiled = Tiled(averaged, tile, tile // 8, PIXELS_AT_ONCE)
-        return tiled, HalfQuadratic(operator, y, noise, _MEAN_STRENGTH, times=_falling(problem, prior, sampling.steps))
+        size = operator.adjoint(y).shape[-2:]
+        tiled = Tiled(averaged, *wide_tile(prior, *size), PIXELS_AT_ONCE)
+        times = _falling(problem, prior, sampling.steps)
+        return tiled, HalfQuadratic(operator, y, noise, _MEAN_STRENGTH, times=times, complete=complete)
     if method == "ddrm":
         return tiled, DDRM(operator, y, noise, steps=sampling.steps)
     if method == "pc":
@@ -265,7 +348,8 @@ def _start(
         return State(broadcast(prior.sde.alpha(as_time(time)), picture) * picture, time)
     if guess is None:
         return None
-    level = max(_GUESS_LEVEL, problem.noise_std / (prior.data_range[1] - prior.data_range[0]))
+    noise_std = problem.noise_std / (prior.data_range[1] - prior.data_range[0])
+    level = max(_GUESS_LEVEL, noise_std, _HIDING * problem.missing)
     begin = start_time(prior, level)
     if begin is None or release > 1:
         return None

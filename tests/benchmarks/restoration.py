@@ -6,6 +6,7 @@ Centre crops of the folder's photographs (which no bundled model may have been t
 the same crops by every method:
 
 - denoise-15, -25, -50: white noise of that many grey levels, not clipped.
+- denoise-stored-15, -25, -50: the same, clipped to black and white as files are.
 - sr-2, -3, -4: reduced by bicubic with antialiasing, and rounded to 8 bits.
 - deblur-gaussian, deblur-motion: a Gaussian of sigma 2 and noise of .05, a movement of 15 pixels at 30 degrees and
   noise of .01; the scene goes on beyond the crop, and what is observed is clipped.
@@ -45,7 +46,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.operators import Blur, downsampling, mask
 from scoreinv.options import RestorationMethod
 from scoreinv.prior import ScorePrior
-from scoreinv.tasks.restoration import deblur_picture, upscale_picture
+from scoreinv.tasks.restoration import deblur_picture, denoise_picture, upscale_picture
 from scoreinv.tasks.restoration_settings import RestorationSampling
 
 Estimate = tuple[np.ndarray, int]
@@ -87,6 +88,7 @@ def tasks(prior: ScorePrior, side: int, steps: int) -> dict[str, Callable[[], Ta
     """By name; made when they are done."""
     motion, gaussian = kernels.motion(15, 30), kernels.gaussian(2)
     found = {f"denoise-{level}": partial(denoising, prior, level / 255) for level in (15, 25, 50)}
+    found |= {f"denoise-stored-{level}": partial(denoising_stored, prior, level / 255) for level in (15, 25, 50)}
     found |= {f"sr-{factor}": partial(enlarging, prior, factor) for factor in (2, 3, 4)}
     found["deblur-gaussian"] = partial(deblurring, prior, gaussian, 0.05)
     found["deblur-motion"] = partial(deblurring, prior, motion, 0.01)
@@ -113,6 +115,20 @@ def denoising(prior: ScorePrior, noise: float) -> Task:
         "sample": by(),
     }
     return Task(observe, peers, ours, missing)
+
+
+def denoising_stored(prior: ScorePrior, noise: float) -> Task:
+    unclipped = denoising(prior, noise)
+
+    def observe(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        return unclipped.observe(photo, random).clip(0, 1)
+
+    def run(y: np.ndarray) -> Estimate:
+        result = denoise_picture(Picture(y), noise, prior, RestorationSampling(estimate="mean"))
+        return result.image.pixels, result.nfe
+
+    ours = {"mean": run, "mean, values as they are": unclipped.guided["mean"]}
+    return Task(observe, unclipped.classical, ours, unclipped.missing)
 
 
 def enlarging(prior: ScorePrior, factor: int) -> Task:

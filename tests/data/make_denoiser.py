@@ -18,11 +18,14 @@ from scoreinv.sdes import VE
 
 SOURCE = "FFDNet_color of github.com/cszn/FFDNet, by ffdnet_color.pth of github.com/cszn/KAIR (MIT)"
 
+INFLATION = 1.06
+"""With it samples of noisy photographs (15 to 50 grey levels, held out) vary as much as they err."""
+
 
 def main() -> None:
     path = Path(sys.argv[1])
     published = plain_tensors(path, read_pickled(path))
-    prior = ModelConfig(FFDNetConfig(), VE(0.002, 80.0), DataPrediction(), image_size=64).build()
+    prior = ModelConfig(FFDNetConfig(), VE(0.002, 80.0), DataPrediction(), image_size=64, inflation=INFLATION).build()
     prior.network.load_state_dict(dict(zip(prior.network.state_dict(), published.values(), strict=True)))
     folder = Path(__file__).parents[2] / "pretrained" / "denoiser"
     scoreinv.save(prior, folder / "model.safetensors", notes={"source": SOURCE})

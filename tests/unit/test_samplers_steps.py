@@ -171,6 +171,23 @@ def test_multistep_sde_noise_is_exact_for_a_point(sde, eta):
 
 
 @EVERY_SDE
+def test_multistep_inflation_is_of_the_noise_that_is_added(sde):
+    """Data at one point, one step: what is left of the first noise has its own size, and all together
+    sigma_s^2 (e^(-2 h) + inflation^2 (1 - e^(-2 h))) for eta = 1, h the step in log(alpha / sigma)."""
+    prior, states = gaussian(sde, std=1e-9), []
+    x = prior.sample(20000, torch.Generator().manual_seed(0), 0.8)
+    Multistep(1.0, times=(0.8, 0.75), inflation=1.5).sample(
+        prior, x.shape, noise=BatchStream(0, len(x)), start=State(x, 0.8), callback=states.append
+    )
+    t, s = torch.tensor(0.8, dtype=torch.float64), torch.tensor(0.75, dtype=torch.float64)
+    kept = (sde.noise_to_signal(s) / sde.noise_to_signal(t)) ** 2
+    variance = sde.sigma(s) ** 2 * (kept + 1.5**2 * (1 - kept))
+    assert float(states[0].x.std()) == pytest.approx(float(variance.sqrt()), rel=0.01)
+    with pytest.raises(InputError, match="the inflation of the noise must be positive, not 0"):
+        Multistep(inflation=0)
+
+
+@EVERY_SDE
 def test_multistep_history_restarts_after_a_jump(sde):
     """The steps after a jump up are those of a solver that begins there."""
     prior, states = correlated(sde), []

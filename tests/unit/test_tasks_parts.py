@@ -11,7 +11,7 @@ from scoreinv.errors import InputError
 from scoreinv.guidance import Tiled
 from scoreinv.imaging.sheet import contact_sheet
 from scoreinv.samplers import NoiseStream
-from scoreinv.tasks.models import start_time
+from scoreinv.tasks.models import start_time, wide_tile
 from scoreinv.tasks.settings import ConditionalSampling
 
 
@@ -31,6 +31,19 @@ def test_tiled_leaves_windows_out_that_are_not_needed():
     assert somewhere.preconditioning.windows[0][0] < everywhere.preconditioning.windows[0][0] / 4
     none = Tiled(prior(), 16, 4, needed=torch.zeros(60, 90, dtype=torch.bool)).noise(x, 0.5)
     assert (none == 0).all()
+
+
+@pytest.mark.parametrize("size", [(7, 30), (48, 48), (64, 64), (90, 131), (512, 340)])
+def test_wide_windows_cover_a_picture_in_the_fewest_pixels(size):
+    def seen(tile, overlap):
+        model = prior()
+        Tiled(model, tile, overlap).noise(torch.zeros(1, 3, *size), 0.5)
+        return sum(count * height * width for count, _, height, width in model.preconditioning.windows)
+
+    tile, overlap = wide_tile(prior(), *size)
+    assert 16 <= tile <= 48
+    assert overlap == 4
+    assert seen(tile, overlap) == min(seen(side, overlap) for side in range(16, 49, 4))
 
 
 def test_streams_by_place():

@@ -15,10 +15,19 @@ from scoreinv import kernels
 from scoreinv.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
-from scoreinv.operators import Blur, downsampling, mask, random_projections, valid_blur
+from scoreinv.operators import (
+    Blur,
+    crop,
+    downsampling,
+    mask,
+    pad_observation,
+    photographed,
+    random_projections,
+    valid_blur,
+)
 from scoreinv.sdes import VP
 from scoreinv.tasks.models import noise_range
-from scoreinv.tasks.restoration import deblur_picture, denoise_picture, upscale_picture
+from scoreinv.tasks.restoration import deblur_picture, denoise_picture, missing_detail, upscale_picture
 from scoreinv.tasks.restoration_settings import RestorationSampling
 
 MEAN, STD = 0.5, 0.1
@@ -122,6 +131,27 @@ def test_sampling_of_grey_pictures_begins_at_a_state_of_the_process():
     assert abs(np.corrcoef(rotated[1:])[0, 1]) < 0.1
 
 
+@pytest.mark.parametrize("end", [0.0, 1.0])
+def test_noise_that_was_cut_off_at_black_or_white_is_taken_for_such(end):
+    """Dark and light pictures N(m, v), m at half a standard deviation of the noise from the end.
+
+    Uncut, the estimates' mean is m + v / (v + n^2) (mean of y - m). Stored values are off by a fifth of the noise's
+    deviation on average, and estimates that take them as they are by v / (v + n^2) of that.
+    """
+    std, deviation, middle = 0.1, 0.02, abs(end - 0.05)
+    model = gaussian_colour_prior(torch.full((3,), middle), torch.eye(3) * deviation**2)
+    x = middle + deviation * np.random.default_rng(0).standard_normal((90, 90, 3))
+    y = x + std * np.random.default_rng(1).standard_normal(x.shape)
+    stored = y.clip(0, 1).astype(np.float32)
+    share = deviation**2 / (deviation**2 + std**2)
+    right, naive = (middle + share * (values.mean() - middle) for values in (y, stored))
+    result = denoise_picture(Picture(stored), std, model, MEAN_OF_ONE)
+    assert result.nfe == 3
+    assert abs(result.image.pixels.mean() - right) < 0.15 * abs(naive - right)
+    samples = denoise_picture(Picture(stored), std, model, RestorationSampling(steps=25, samples=4)).samples
+    assert abs(np.mean([sample.pixels.mean() for sample in samples]) - right) < 0.3 * abs(naive - right)
+
+
 def test_noise_that_the_model_does_not_know():
     model = prior(data_range=(-1.0, 1.0))
     least, largest = noise_range(model)
@@ -181,6 +211,34 @@ def test_a_deblurred_picture_is_near_the_posterior_mean():
     exact_method = RestorationSampling(samples=8, steps=12, method="mmps", estimate="mean")
     by_samples = deblur_picture(Picture(y), blurring.numpy(), std, prior(), exact_method).image.pixels
     assert np.sqrt(np.mean((by_samples - exact) ** 2)) < 0.75 * STD / math.sqrt(8)
+
+
+@pytest.mark.parametrize("sampling", [MEAN_OF_ONE, RestorationSampling(samples=4)], ids=["mean", "samples"])
+def test_a_blurred_picture_that_was_cut_off_at_black_is_not_taken_for_a_brighter_one(sampling):
+    """Against the same without the knowledge, which `solve` has not: its y is no file's."""
+    std, middle, blurring = 0.1, 0.06, torch.from_numpy(kernels.gaussian(1))
+    model = gaussian_colour_prior(torch.full((3,), middle), torch.eye(3) * 0.02**2, data_range=(0.0, 1.0))
+    y = noisy(np.full((48, 48, 3), middle, np.float32), std).clip(0, 1)
+    operator = valid_blur(blurring, 48, 48)
+    padded = pad_observation(torch.from_numpy(y).permute(2, 0, 1)[None], blurring)
+    naive = scoreinv.solve(operator, padded, prior=model, noise_std=std, estimate="mean").image
+    naive = crop(naive, photographed(blurring, 48, 48)).mean() - middle
+    found = deblur_picture(Picture(y), blurring.numpy(), std, model, sampling)
+    error = np.mean([sample.pixels.mean() for sample in found.samples]) - middle
+    assert naive > 0.001
+    assert abs(error) < 0.5 * naive
+
+
+def test_samples_of_an_enlarged_picture_vary_as_the_posterior():
+    """Of independent pixels of variance v with known means of 4x4: v (1 - 1/16), however smooth the guess was.
+
+    From a noise level of sqrt(v), where less is missing, they would begin with half of the guess, and have 0.87 of it.
+    """
+    assert missing_detail(4) > STD
+    y = apply(downsampling(4, 48, 48), truth(48, 48))
+    sampling = RestorationSampling(samples=4, steps=25)
+    result = upscale_picture(Picture(y), 4, "area", 0.0, prior(), sampling)
+    assert np.sqrt(np.mean(result.std**2)) == pytest.approx(STD * math.sqrt(15 / 16), rel=0.06)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
