@@ -36,7 +36,7 @@ from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.tasks.classical import fill_classically
 from scoreinv.tasks.deep_holes import draw_in_scales
-from scoreinv.tasks.drawing import draw, given_observation, window_side
+from scoreinv.tasks.drawing import draw, given_observation, narrow_sampler, window_side
 from scoreinv.tasks.models import Model, check_colour, model_of
 from scoreinv.tasks.progress import Share, TaskCallback
 from scoreinv.tasks.results import Given, Restored, restore_each
@@ -199,7 +199,8 @@ class _Filling:
                 needed=(observed == 0).any(0)[0],
             )
             guess = values if sampling.method == "conditioned" else 0.5 + smooth_guess(values - 0.5, observed).mean
-            drawn, nfe = draw(sampling, condition, prior, guess, noise(0), callback)
+            sampler = narrow_sampler(sampling, condition) if region.narrow else None
+            drawn, nfe = draw(sampling, condition, prior, guess, noise(0), callback, sampler)
         self.nfe = max(self.nfe, nfe)
         return to_arrays(drawn)
 
