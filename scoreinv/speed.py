@@ -48,7 +48,7 @@ class Speed:
 
     Attributes:
         precision, threads: what is fastest.
-        float32_seconds, bfloat16_seconds: of a small batch, by all threads.
+        float32_seconds, bfloat16_seconds: of a small batch, of processor time of all threads together.
         processor: where.
     """
 
@@ -66,7 +66,7 @@ class Speed:
     def reason(self) -> str:
         """Why, in words."""
         halves, fulls = (f"{1000 * value:.0f} ms" for value in (self.bfloat16_seconds, self.float32_seconds))
-        return f"bfloat16 {halves} against float32 {fulls} for a small batch on {self.processor}"
+        return f"bfloat16 {halves} against float32 {fulls} of processor time for a small batch on {self.processor}"
 
 
 def fastest(network: Network, side: int) -> Speed:
@@ -99,13 +99,14 @@ def measure(network: Network, side: int) -> tuple[Speed, bool]:
     rough.set_precision(torch.bfloat16)
     try:
         torch.set_num_threads(threads)
-        full, half = _rounds(_evaluation(network, shape), _evaluation(rough, shape))
+        full, half = _rounds(_evaluation(network, shape), _evaluation(rough, shape), time.process_time)
         wins = [b < GAIN * f for f, b in zip(full, half, strict=True)]
         precision: NumberFormat = "bfloat16" if min(half) < GAIN * min(full) else "float32"
         sure = len(set(wins)) == 1
         if threads >= 4:
             best = rough if precision == "bfloat16" else network
-            all_of_them, some = _rounds(_evaluation(best, shape), _with_threads(threads // 2, _evaluation(best, shape)))
+            run = _evaluation(best, shape)
+            all_of_them, some = _rounds(run, _with_threads(threads // 2, run), time.perf_counter)
             fewer = [b < GAIN * a for a, b in zip(all_of_them, some, strict=True)]
             threads = threads // 2 if all(fewer) else threads
     finally:
@@ -150,17 +151,22 @@ def _with_threads(count: int, evaluate: Callable[[], object]) -> Callable[[], ob
     return run
 
 
-def _rounds(first: Callable[[], object], second: Callable[[], object]) -> tuple[list[float], list[float]]:
-    """Seconds of each by turns, after a call of each that prepares it: one round at least."""
+def _rounds(
+    first: Callable[[], object], second: Callable[[], object], clock: Callable[[], float]
+) -> tuple[list[float], list[float]]:
+    """Seconds of each by turns, after a call of each that prepares it: one round at least.
+
+    clock: that of the process tells formats apart beside other programs, that of the wall numbers of threads.
+    """
     begun = time.perf_counter()
     found: tuple[list[float], list[float]] = ([], [])
     first()
     second()
     while len(found[0]) < _ROUNDS and (not found[0] or time.perf_counter() - begun < _SECONDS):
         for run, seconds in zip((first, second), found, strict=True):
-            start = time.perf_counter()
+            start = clock()
             run()
-            seconds.append(time.perf_counter() - start)
+            seconds.append(clock() - start)
     return found
 
 

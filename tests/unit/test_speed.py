@@ -28,7 +28,7 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def taken(monkeypatch: pytest.MonkeyPatch) -> Queue:
     """Seconds of the rounds of float32 and bfloat16, then of all and half of the threads; taken one after another."""
     queue: Queue = []
-    monkeypatch.setattr(speed, "_rounds", lambda first, second: (queue.pop(0), queue.pop(0)))
+    monkeypatch.setattr(speed, "_rounds", lambda first, second, clock: (queue.pop(0), queue.pop(0)))
     monkeypatch.setattr(speed, "usable_threads", lambda: 2)
     return queue
 
