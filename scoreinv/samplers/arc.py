@@ -11,7 +11,7 @@ has unit variance at every level, and the probability flow du/ds = noise(u, s) b
 
 F is 0 where the posterior is Gaussian, of this mean and of independent errors of this variance: any number of steps is
 exact there. Each component has a way of its own to go, one that is known (w = 0) none. F is extrapolated over a step
-from the one before it (Adams and Bashforth's second order).
+from the one before it (Adams and Bashforth's second order). The sample is the denoised mean at the last level.
 
 The start is approximate: at the first level s_1 the state is m + sqrt(s_1^2 + w) z. Its mean and variances are right,
 while it takes the errors of neighbours for independent. So s_1 is several times the error. Errors that hang together
@@ -31,12 +31,12 @@ from scoreinv.prior import Prior
 from scoreinv.samplers.base import Callback, CountedPrior, Progress, Samples, State, report
 from scoreinv.samplers.noise import NoiseStream
 from scoreinv.samplers.walk import check_noise
-from scoreinv.sdes import broadcast, time_at
+from scoreinv.sdes import as_time, broadcast, time_at
 
 START = 3.0
 """First noise level over the rms of the error."""
 LAST = 0.03
-"""Last noise level that is visited, of pictures on [-1, 1]: the flow's last step goes from there to none."""
+"""Last noise level, of pictures on [-1, 1]: some grey levels, whose denoising is hardly any blur."""
 
 
 @dataclass(frozen=True)
@@ -85,28 +85,34 @@ class Arc:
         mean = counted.denoise(sde.prior_std * noise.normal(shape), 1.0)
         q = torch.einsum("kc,bchw->bkhw", basis, noise.normal(shape))
         tell(1, 1.0, mean)
-        before: tuple[Tensor, Tensor] | None = None
-        grid = self.levels(prior.data_range)
+        grid = self.levels(prior)
         angles = [torch.atan2(broadcast(level, error).expand_as(error), error) for level in grid]
+        x0 = mean + torch.einsum("kc,bkhw->bchw", basis, error * q)
+        before: Tensor | None = None
         for step, level in enumerate(grid):
-            s, t, angle = broadcast(level, error), time_at(sde, level), angles[step]
+            s, t = broadcast(level, error), time_at(sde, level)
             norm = (s.square() + variance).sqrt()
-            x = broadcast(sde.alpha(t), mean) * (mean + torch.einsum("kc,bkhw->bchw", basis, norm * q))
-            predicted = torch.einsum("kc,bchw->bkhw", basis, counted.noise(x, t))
-            slope = force = torch.where(error > 0, (q * s - norm * predicted) / error.clamp_min(1e-12), 0.0)
-            way = angle - (angles[step + 1] if step + 1 < len(grid) else 0.0)
-            if before is not None:
-                slope = force + (force - before[1]) * way / (2 * (before[0] - angle)).clamp_min(1e-12)
-            q = q + way * slope
-            before = angle, force
-            tell(step + 2, float(t.mean()), x)
-        return counted.samples(mean + torch.einsum("kc,bkhw->bchw", basis, error * q))
+            u = mean + torch.einsum("kc,bkhw->bchw", basis, norm * q)
+            predicted = counted.noise(broadcast(sde.alpha(t), u) * u, t)
+            x0 = u - s * predicted
+            if step + 1 < len(grid):
+                along = torch.einsum("kc,bchw->bkhw", basis, predicted)
+                force = torch.where(error > 0, (q * s - norm * along) / error.clamp_min(1e-12), 0.0)
+                way = angles[step] - angles[step + 1]
+                slope = force
+                if before is not None:
+                    slope = force + (force - before) * way / (2 * (angles[step - 1] - angles[step])).clamp_min(1e-12)
+                q, before = q + way * slope, force
+            tell(step + 2, float(t.mean()), u)
+        return counted.samples(x0)
 
-    def levels(self, data_range: tuple[float, float]) -> list[Tensor]:
+    def levels(self, prior: Prior) -> list[Tensor]:
         """The noise levels after the mean, each float64 (B,): from several times the rms error of what is not known."""
         variance = self.variance.double().flatten(1)
         unknown = (variance > 0).sum(1).clamp_min(1)
-        last = torch.full_like(variance[:, 0], LAST * (data_range[1] - data_range[0]) / 2)
+        low, high = prior.data_range
+        lowest = prior.sde.noise_to_signal(as_time(prior.sde.sampling_end))
+        last = torch.full_like(variance[:, 0], LAST * (high - low) / 2).clamp_min(float(lowest))
         first = torch.maximum(START * (variance.sum(1) / unknown).sqrt(), 2 * last)
-        shares = torch.linspace(0, 1, self.steps - 1) if self.steps > 2 else torch.zeros(self.steps - 1)
-        return [first * (last / first) ** float(share) for share in shares]
+        count = self.steps - 1
+        return [last * (first / last) ** (k / max(1, count - 1)) for k in reversed(range(count))]
