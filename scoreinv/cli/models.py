@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -51,6 +52,7 @@ def show(
     record = _summary(model) | {
         "sha256": model.sha256,
         "notes": model.notes,
+        "speed": _speed(model),
         "config": {key: value for key, value in model.config.to_dict().items() if key != "sampler"},
     }
     if settings.json:
@@ -79,6 +81,15 @@ def _summary(model: ModelDescription) -> dict[str, Any]:
         "sampler": config.get("sampler"),
         "file": None if model.file is None else str(model.file),
     }
+
+
+def _speed(model: ModelDescription) -> dict[str, Any] | None:
+    """What the commands have found to be fastest for it on this machine's CPU; None before."""
+    from scoreinv.checkpoints.config import ModelConfig
+    from scoreinv.speed import known
+
+    found = known(model.config.network) if isinstance(model.config, ModelConfig) else None
+    return None if found is None else asdict(found)
 
 
 def _row(model: ModelDescription) -> tuple[str, ...]:

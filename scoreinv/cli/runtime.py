@@ -20,6 +20,7 @@ from scoreinv.options import Device, Precision
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
+    from scoreinv.speed import Speed
 
 _log = logging.getLogger(__name__)
 
@@ -128,28 +129,56 @@ class Session:
         return resolve_device(self.settings.device)
 
     @cached_property
+    def speed(self) -> Speed | None:
+        """How the CPU evaluates this model fastest; None where all of it is decided, or the device is another."""
+        from scoreinv.speed import fastest
+
+        decided = self.exact or self.settings.precision != "auto"
+        if self.device != "cpu" or (decided and self.threads_are_given):
+            return None
+        return fastest(self._loaded.network, self._loaded.image_size)
+
+    @property
+    def threads_are_given(self) -> bool:
+        """Whether the user has decided how many threads there are."""
+        return self.settings.threads is not None or "OMP_NUM_THREADS" in os.environ
+
+    @cached_property
     def precision(self) -> str:
         """`float32` or `bfloat16`."""
         if self.exact:
             return "float32"
+        if self.settings.precision == "auto" and self.speed is not None:
+            return self.speed.precision
         return resolve_precision(self.settings.precision, self.device)
+
+    @cached_property
+    def _loaded(self) -> ScorePrior:
+        """The model in float32, on the CPU."""
+        from scoreinv.checkpoints.catalogue import load_located
+
+        if self.device == "cpu":
+            self._check_memory()
+        return load_located(self.model_path)
 
     @cached_property
     def prior(self) -> ScorePrior:
         """The model, on the device and in the precision of the run."""
         import torch
 
-        from scoreinv.checkpoints.catalogue import load_located
-
-        device, precision = self.device, self.precision
+        device = self.device
         _log.info("model %s: %s", self.model, self.model_path)
         _log.info("device %s%s", device, self._why(self.settings.device, "the first that is here of cuda, mps and cpu"))
-        faster = "needed by the ODE and the likelihood" if self.exact else "as is faster here"
-        _log.info("precision %s%s", precision, self._why(self.settings.precision, faster))
         set_threads(self.settings.threads)
+        prior, speed, precision = self._loaded, self.speed, self.precision
+        faster = "as is faster here" if speed is None else speed.reason
+        faster = "needed by the ODE and the likelihood" if self.exact else faster
+        _log.info("precision %s%s", precision, self._why(self.settings.precision, faster))
+        if speed is not None and not self.threads_are_given:
+            set_threads(speed.threads)
         if device == "cpu":
-            self._check_memory()
-        prior = load_located(self.model_path)
+            asked = ", as asked for" if self.threads_are_given else ""
+            _log.info("threads %d%s", torch.get_num_threads(), asked)
         try:
             return prior.to(torch.device(device), getattr(torch, precision))
         except torch.OutOfMemoryError as error:
@@ -169,7 +198,7 @@ class Session:
         from scoreinv.checkpoints.memory import process_bytes
         from scoreinv.memory import shortage
 
-        itemsize = 2 if self.precision == "bfloat16" else 4
+        itemsize = 2 if self.settings.precision == "bfloat16" else 4
         needed = process_bytes(configuration(path), itemsize=itemsize)
         if lacking := shortage(needed):
             raise ScoreinvError(f"{self.model}: {lacking}: end other programs, or use a smaller model")

@@ -20,6 +20,11 @@ BLOCK_TILES = 12
 _DEEP_CONTEXT = 32
 """Pixels around a deep hole at the scale where it is drawn first: what it is continued from."""
 
+NARROW = 3
+"""Pixels from a narrow hole to known ones at most, along rows and columns."""
+_EXCEPTIONS = 0.05
+"""Share of narrow holes that may be further from known pixels, as where scratches cross."""
+
 
 @dataclass(frozen=True)
 class Region:
@@ -30,11 +35,13 @@ class Region:
         hole: hxw bool: the holes that this region fills. Its box may also show holes of another region, which are
             unknown to it too, and are left to the other.
         halvings: how often it is halved for the scale at which it is drawn first.
+        narrow: all of its holes but for crossings are scratches, specks, writing: see `is_narrow`.
     """
 
     box: Box
     hole: np.ndarray
     halvings: int = 0
+    narrow: bool = False
 
 
 def regions_to_fill(hole: np.ndarray, window: int, multiple: int, *, deep: bool) -> list[Region]:
@@ -57,19 +64,29 @@ def regions_to_fill(hole: np.ndarray, window: int, multiple: int, *, deep: bool)
         wanted = {"context": context, "multiple": multiple, "minimum": window, "maximum": limit}
         found = hole_regions(hole & (times == count), **wanted)
         some = [block for region in found for block in blocks(region, hole.shape, **wanted)]
-        regions += [replace(region, halvings=count) for region in some]
+        narrow = [deep and not count and is_narrow(region.hole) for region in some]
+        regions += [replace(region, halvings=count, narrow=thin) for region, thin in zip(some, narrow, strict=True)]
     return regions
 
 
+def is_narrow(hole: np.ndarray) -> bool:
+    """Whether known pixels are within `NARROW` of nearly all of a hole, HxW bool. Beyond the border all is unknown."""
+    inner = np.pad(hole, NARROW, constant_values=True)
+    for axis in (0, 1):
+        length = inner.shape[axis] - 2 * NARROW
+        inner = np.logical_and.reduce([inner.take(range(k, k + length), axis) for k in range(2 * NARROW + 1)])
+    return bool(inner.sum() <= _EXCEPTIONS * hole.sum())
+
+
 def together(regions: Iterable[Region], pixels: int) -> Iterator[list[Region]]:
-    """The regions in order, in groups of neighbours of one size that do not meet, of so many pixels at most.
+    """The regions in order, in groups of neighbours of one size and kind that do not meet, of so many pixels at most.
 
     A deep region is a group of its own: each may be drawn in another way.
     """
     group: list[Region] = []
     for region in regions:
         shallow = group and region.halvings == group[0].halvings == 0
-        alike = shallow and region.hole.shape == group[0].hole.shape
+        alike = shallow and (region.hole.shape, region.narrow) == (group[0].hole.shape, group[0].narrow)
         apart = not any(common(region.box, other.box) for other in group)
         if group and not (alike and apart and (len(group) + 1) * region.hole.size <= pixels):
             yield group

@@ -4,6 +4,7 @@ Each is a frozen dataclass of settings with one method (`Sampler.sample`). `PC`,
 any prior, conditional or not (noisy `DDNM` wants one that adds noise); `DDRM` and `HalfQuadratic` hold the observation.
 """
 
+from scoreinv.samplers.arc import Arc
 from scoreinv.samplers.base import Progress, Sampler, Samples, State
 from scoreinv.samplers.correctors import AnnealedLangevin, Langevin, NoCorrector
 from scoreinv.samplers.ddim import DDIM
@@ -25,6 +26,7 @@ __all__ = [
     "PC",
     "Ancestral",
     "AnnealedLangevin",
+    "Arc",
     "EulerMaruyama",
     "GridSampler",
     "HalfQuadratic",

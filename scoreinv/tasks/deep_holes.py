@@ -18,7 +18,7 @@ from scoreinv.conditional.guess import block_means
 from scoreinv.guidance import Conditioned, Exemplars, Tiled
 from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.guidance.exemplars import MOST_PATCHES
-from scoreinv.memory import PIXELS_AT_ONCE
+from scoreinv.memory import pixels_at_once
 from scoreinv.operators import mask
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import PC, Ancestral, Multistep, NoCorrector, NoiseStream, State
@@ -81,7 +81,7 @@ def draw_in_scales(
             check_conditional(prior), operator, y, None if coarse is None else prior.to_model(coarse)
         )
         tile = tile_side(prior)
-        return condition, Tiled(condition, tile, tile // 8, PIXELS_AT_ONCE, (observed == 0).any(0)[0])
+        return condition, Tiled(condition, tile, tile // 8, pixels_at_once(prior.device), (observed == 0).any(0)[0])
 
     _, tiled = given(halvings, None)
     drawn, nfe = draw(sampling, tiled, prior, scales[halvings][0], noise(halvings), share)

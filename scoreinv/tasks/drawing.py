@@ -5,18 +5,34 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from scoreinv.colour_space import colour_basis
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
 from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.guidance.orientations import UPRIGHT, Orientation
-from scoreinv.memory import PIXELS_AT_ONCE
+from scoreinv.memory import pixels_at_once
 from scoreinv.operators import ObservedComponents
+from scoreinv.options import NARROW_FILL_STEPS
 from scoreinv.prior import Prior, ScorePrior
-from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, Multistep, NoiseStream, ReverseDiffusion, State
+from scoreinv.samplers import (
+    PC,
+    Ancestral,
+    AnnealedLangevin,
+    Arc,
+    Multistep,
+    NoiseStream,
+    ReverseDiffusion,
+    Sampler,
+    State,
+)
 from scoreinv.sdes import DDPM, VE, VP, as_time
 from scoreinv.tasks.models import start_time, tile_side
 from scoreinv.tasks.progress import TaskCallback, for_sampler, tell
 from scoreinv.tasks.settings import ResolvedSampling
 from scoreinv.tasks.tensors import finite
+
+_ERROR_SHARE = 0.8
+"""Variance of the posterior mean's error over that of the guess, in narrow holes. Fitted on held-out photographs: with
+it samples have the detail that ten steps of the multistep solver draw."""
 
 
 def given_observation(
@@ -27,14 +43,16 @@ def given_observation(
     *,
     overlap: int,
     orientations: tuple[Orientation, ...],
+    tile: int | None = None,
     needed: Tensor | None = None,
     fine: Tensor | None = None,
     features: tuple[Tensor, ...] | None = None,
 ) -> Prior:
-    """The prior given the observation y, seen through windows of `window_side`.
+    """The prior given the observation y, seen through windows.
 
     Arguments:
         overlap: of the windows, in pixels.
+        tile: side of the windows; None: `window_side`.
         orientations: in which the pictures are as likely; a posterior mean is averaged over them.
         needed: (H, W) bool, where the picture is not known; see `Tiled`.
         fine: the picture at a multiple of the size, of which `conditioned` may know the luma; see `Conditioned`.
@@ -42,12 +60,12 @@ def given_observation(
 
     Raises InputError when the method does not go with the prior or the operator.
     """
-    tile = window_side(sampling, prior)
+    tile, at_once = tile or window_side(sampling, prior), pixels_at_once(prior.device)
     if sampling.method == "conditioned":
         turned = orientations if sampling.is_posterior_mean else UPRIGHT
         given = Conditioned(check_conditional(prior), operator, y, fine=fine, features=features, orientations=turned)
-        return Tiled(given, tile, overlap, PIXELS_AT_ONCE, needed)
-    return ConstrainedPC(Tiled(prior, tile, overlap, PIXELS_AT_ONCE, needed), operator, y)
+        return Tiled(given, tile, overlap, at_once, needed)
+    return ConstrainedPC(Tiled(prior, tile, overlap, at_once, needed), operator, y)
 
 
 def window_side(sampling: ResolvedSampling, prior: ScorePrior) -> int:
@@ -65,6 +83,7 @@ def draw(
     guess: Tensor,
     noise: NoiseStream,
     callback: TaskCallback | None,
+    sampler: Sampler | None = None,
 ) -> tuple[Tensor, int]:
     """A sample of `condition` for each row, (B, C, H, W) of 0 black, 1 white and beyond, and the evaluations of each.
 
@@ -72,6 +91,7 @@ def draw(
         sampling: with its method decided.
         condition: what is sampled, as `given_observation` gives it: a wrapper of `prior`.
         guess: where `pc` starts unless it starts from the SDE's prior, (B, C, H, W) in [0, 1].
+        sampler: of `conditioned`; None: the multistep solver of the reverse SDE.
 
     Raises ScoreinvError when the model gives values that are not finite.
     """
@@ -82,12 +102,27 @@ def draw(
         return prior.to_image(finite(x0)), condition.evaluations_per_noise
     state = None
     if sampling.method == "conditioned":
-        sampler: Multistep | PC = Multistep(stochasticity=1.0, steps=sampling.steps)
+        sampler = sampler or Multistep(stochasticity=1.0, steps=sampling.steps)
     else:
         sampler = pc_sampler(prior, sampling.steps, sampling.corrector_steps, sampling.snr)
         state = _start(sampling, prior, guess, noise)
     result = sampler.sample(condition, tuple(guess.shape), noise=noise, callback=for_sampler(callback), start=state)
     return prior.to_image(finite(result.x0)), int(result.nfe[0])
+
+
+def narrow_sampler(sampling: ResolvedSampling, condition: Prior) -> Arc | None:
+    """The sampler of `conditioned` for narrow holes, whose errors hardly hang together; None for other methods.
+
+    condition: as `given_observation` gives it.
+    """
+    if sampling.method != "conditioned" or not isinstance(condition, Tiled):
+        return None
+    given = condition.prior
+    assert isinstance(given, Conditioned)
+    low, high = given.data_range
+    variance = _ERROR_SHARE * given.guess.variance * ((high - low) / 2) ** 2
+    basis = torch.from_numpy(colour_basis(given.prior.gray_weights))
+    return Arc(variance, basis, min(sampling.steps, NARROW_FILL_STEPS))
 
 
 def pc_sampler(prior: ScorePrior, steps: int, corrector_steps: int = 1, snr: float = 0.16) -> PC:

@@ -11,7 +11,7 @@ from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import InputError, SettingError
 from scoreinv.guidance import ClassifierGuidance, Clipped
 from scoreinv.guidance.classifier import Classifier
-from scoreinv.memory import PIXELS_AT_ONCE
+from scoreinv.memory import pixels_at_once
 from scoreinv.options import GUIDANCE, SAMPLER_STEPS, SEED, Corrector, Predictor, Sampler
 from scoreinv.prior import Prior, RecommendedSampler, ScorePrior
 from scoreinv.samplers import (
@@ -132,7 +132,7 @@ def draw_pictures(
     finite.
     """
     side = prior.image_size
-    at_once = max(1, PIXELS_AT_ONCE // side**2)
+    at_once = max(1, pixels_at_once(prior.device) // side**2)
     share = Share(callback, count)
     images: list[np.ndarray] = []
     evaluations = 0

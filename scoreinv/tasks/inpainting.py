@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from scoreinv.conditional.guess import smooth_guess
 from scoreinv.errors import SettingError
 from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.guidance.orientations import ALL
+from scoreinv.guidance.tiled import cheapest_tile
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.chroma import STRAY_CHROMA, is_gray
 from scoreinv.imaging.masks import DEFAULT_THRESHOLD, as_holes, observed_from_hole
@@ -36,12 +38,15 @@ from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.tasks.classical import fill_classically
 from scoreinv.tasks.deep_holes import draw_in_scales
-from scoreinv.tasks.drawing import draw, given_observation, window_side
+from scoreinv.tasks.drawing import draw, given_observation, narrow_sampler, window_side
 from scoreinv.tasks.models import Model, check_colour, model_of
 from scoreinv.tasks.progress import Share, TaskCallback
 from scoreinv.tasks.results import Given, Restored, restore_each
 from scoreinv.tasks.settings import ConditionalSampling, FillSettings, ResolvedSampling
 from scoreinv.tasks.tensors import spread, to_arrays, to_tensor
+
+_LARGER = 3
+"""Sides of the model's own windows that those of narrow holes have at most."""
 
 
 def inpaint(
@@ -127,9 +132,9 @@ def inpaint_picture(
     gray = is_gray(picture.pixels[~hole][None], STRAY_CHROMA)
     filling = _Filling(picture, hole.copy(), gray, prior, resolved)
     share = Share(callback, sum(region.hole.size for region in regions))
-    for group in together(regions, PIXELS_AT_ONCE):
-        share.begin(sum(region.hole.size for region in group))
-        filling.fill(group, share)
+    for neighbours in together(regions, PIXELS_AT_ONCE):
+        for _, group in groupby(sorted(neighbours, key=filling.tile), filling.tile):
+            filling.fill(list(group), share)
     return filling.result()
 
 
@@ -153,7 +158,8 @@ class _Filling:
         self.nfe = 0
 
     def fill(self, group: list[Region], share: Share) -> None:
-        """Fill the holes of a group of regions, all of one size, in every sample."""
+        """Fill the holes of a group of regions, all of one size and `tile`, in every sample."""
+        share.begin(sum(region.hole.size for region in group))
         holes = [crop(self.unknown, region.box).copy() for region in group]
         rows = [(sample, number) for sample in range(len(self.fills)) for number in range(len(group))]
         at_once = max(1, PIXELS_AT_ONCE // group[0].hole.size)
@@ -171,6 +177,16 @@ class _Filling:
             self.fills[sample].append(Fill(region.box, region.hole, values))
         for region in group:
             crop(self.unknown, region.box)[region.hole] = False
+
+    def tile(self, region: Region) -> int:
+        """Side of the windows of a region: the model's, but narrow holes look the same through larger ones.
+
+        It depends on nothing but the region: samples do not change with what is filled beside them.
+        """
+        side = window_side(self.sampling, self.prior)
+        if not region.narrow:
+            return side
+        return cheapest_tile(torch.from_numpy(region.hole), side // 8, self.prior.stride, side, _LARGER * side)
 
     def _draw(
         self, rows: list[tuple[int, Region]], holes: list[np.ndarray], callback: TaskCallback
@@ -196,10 +212,12 @@ class _Filling:
                 operator(prior.to_model(values)),
                 overlap=window_side(sampling, prior) // 8,
                 orientations=ALL,
+                tile=self.tile(region),
                 needed=(observed == 0).any(0)[0],
             )
             guess = values if sampling.method == "conditioned" else 0.5 + smooth_guess(values - 0.5, observed).mean
-            drawn, nfe = draw(sampling, condition, prior, guess, noise(0), callback)
+            sampler = narrow_sampler(sampling, condition) if region.narrow else None
+            drawn, nfe = draw(sampling, condition, prior, guess, noise(0), callback, sampler)
         self.nfe = max(self.nfe, nfe)
         return to_arrays(drawn)
 

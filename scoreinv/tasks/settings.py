@@ -19,6 +19,7 @@ from scoreinv.options import (
     ETA,
     FILL_STEPS,
     GUESS_START,
+    NARROW_FILL_STEPS,
     ODE_RTOL,
     REPEATS,
     RTOL,
@@ -74,7 +75,8 @@ class _SampleSettings:
         int | None,
         Setting(
             "Sampler steps; 1000 is the paper's of pc. "
-            f"(default: {FILL_STEPS['conditioned']} for holes, {COLOUR_STEPS['conditioned']} for colours; "
+            f"(default: {FILL_STEPS['conditioned']} for holes, of which narrow ones take {NARROW_FILL_STEPS} at most, "
+            f"{COLOUR_STEPS['conditioned']} for colours; "
             f"pc {FILL_STEPS['pc']})",
             STEPS,
             advanced=True,
@@ -132,7 +134,8 @@ _DEFAULT = "(default: what the model was trained for)"
 class ConditionalSampling(_SampleSettings):
     """How a picture is drawn given what is known of it.
 
-    `conditioned` uses a multistep solver of the reverse SDE; `pc` is constrained predictor-corrector sampling (Song et
+    `conditioned` uses a multistep solver of the reverse SDE, and for narrow holes the flow from the posterior mean
+    (`samplers.arc`); `pc` is constrained predictor-corrector sampling (Song et
     al. 2021, appendix I.2 and I.3), and 1000 steps of it are the paper's. Deep holes of `conditioned` are continued out
     of the picture itself and take no steps (`tasks.deep_holes`).
     """

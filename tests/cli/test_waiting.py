@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from scoreinv.cli.runtime import WAITING
+from scoreinv.speed import usable_threads
 
 
 def environment(**given: str) -> dict[str, str]:
@@ -35,9 +38,13 @@ def test_the_command_line_waits_passively_unless_the_user_has_decided(given, pol
     assert done.stdout.splitlines()[-1] == str(policy)
 
 
-def test_the_runtime_of_torch_has_taken_it(photo, mask, model):
+@pytest.mark.parametrize("job", ["inpaint", "train"])
+def test_the_runtime_of_torch_has_taken_it(photo, mask, model, tmp_path, job):
     """By GNU OpenMP's own account of its settings, which it gives when it is loaded."""
-    words = ["inpaint", photo, "--mask", mask, "--model", model, "--steps", "1"]
+    words = {
+        "inpaint": ["inpaint", photo, "--mask", mask, "--model", model, "--steps", "1"],
+        "train": ["train", "--sde", "ve", "--steps", "1", "--batch-size", "1", "--out", tmp_path / "run", "--quiet"],
+    }[job]
     done = subprocess.run(
         [sys.executable, "-m", "scoreinv", *map(str, words)],
         capture_output=True,
@@ -49,3 +56,36 @@ def test_the_runtime_of_torch_has_taken_it(photo, mask, model):
     if not turns:
         pytest.skip("this torch has another OpenMP")
     assert turns == ["0"]
+
+
+def seconds(words: list[str]) -> float:
+    begun = time.monotonic()
+    subprocess.run(words, check=True, capture_output=True, env=environment())
+    return time.monotonic() - begun
+
+
+@pytest.mark.slow
+def test_beside_two_busy_processes_the_main_job_gets_its_share(tmp_path):
+    """At most one and a half times what a fair scheduler makes of it: three times the idle time on two cores.
+
+    With two threads on two cores beside two other processes it is fair to take twice as long. Threads that spin while
+    they wait took four to eight times. The shortest of three rounds each, by turns, since others may be at work too.
+    """
+    examples = Path(__file__).parents[2] / "examples"
+    result = tmp_path / "restored.png"
+    words = [sys.executable, "-m", "scoreinv", "inpaint", str(examples / "damaged" / "astronaut.png")]
+    words += ["--mask", str(examples / "masks" / "astronaut.png"), "-o", str(result), "--overwrite", "--quiet"]
+    seconds(words)  # which also measures what is fastest here
+    idle, beside = [], []
+    for _ in range(3):
+        idle.append(seconds(words))
+        others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+        try:
+            beside.append(seconds(words))
+        finally:
+            for other in others:
+                other.kill()
+                other.wait()
+    threads, cores = usable_threads(), len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+    fair = max(1, (threads + len(others)) / cores)
+    assert min(beside) < 1.5 * fair * min(idle)

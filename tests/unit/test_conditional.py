@@ -27,7 +27,7 @@ from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
 from scoreinv.guidance.conditioned import GivenGuess
 from scoreinv.guidance.orientations import ALL, MIRRORED, UPRIGHT
 from scoreinv.operators import ObservedComponents, gray, mask
-from scoreinv.options import COLOUR_SATURATION, COLOUR_STEPS, COLOUR_TEMPERATURE, MEAN_DRAWS
+from scoreinv.options import COLOUR_SATURATION, COLOUR_STEPS, COLOUR_TEMPERATURE, MEAN_DRAWS, NARROW_FILL_STEPS
 from scoreinv.preconditioning import EDM
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import PC, Multistep, NoiseStream
@@ -227,6 +227,39 @@ def test_samples_at_the_default_temperature_are_strengthened() -> None:
     )
     np.testing.assert_array_equal(default, same)
     assert abs(default - 0.5).mean() > abs(plain - 0.5).mean()
+
+
+def test_narrow_holes_take_few_evaluations_and_each_its_own_way() -> None:
+    prior = conditional_prior()
+    image = np.random.default_rng(0).random((64, 160, 3), dtype=np.float32)
+    scratch, more, wide = (np.zeros((64, 160), dtype=bool) for _ in range(3))
+    scratch[20:23, 5:40] = True
+    more[:] = scratch
+    more[10:40, 130:133] = True
+    wide[20:28, 5:13] = True
+    alone = inpaint(image, scratch, prior=prior)
+    assert alone.nfe == NARROW_FILL_STEPS
+    assert inpaint(image, scratch, prior=prior, steps=2).nfe == 2
+    assert inpaint(image, wide, prior=prior, steps=5).nfe == 5
+    several = inpaint(image, scratch, prior=prior, samples=3)
+    np.testing.assert_allclose(several.samples[0], alone.image, atol=1e-4)
+    np.testing.assert_allclose(inpaint(image, more, prior=prior).image[scratch], alone.image[scratch], atol=1e-4)
+    assert several.std is not None
+    assert several.std[scratch].mean() > 0.05
+    np.testing.assert_array_equal(alone.image[~scratch], image[~scratch])
+
+
+def test_narrow_holes_are_the_same_in_another_range() -> None:
+    """Of a model whose black is 0 and white 1, the error is half of what it is between -1 and 1."""
+    image, scratch = np.full((32, 32, 3), 0.5, dtype=np.float32), np.zeros((32, 32), dtype=bool)
+    scratch[10:12, 4:28] = True
+    priors = conditional_prior(), conditional_prior(VE(0.005, 10.0), (0.0, 1.0))
+    for prior in priors:
+        nn.init.zeros_(prior.network.conv_out.weight)
+        nn.init.zeros_(prior.network.conv_out.bias)
+    one, other = (inpaint(image, scratch, prior=prior).image for prior in priors)
+    np.testing.assert_allclose(one, other, atol=1e-4)
+    assert one[scratch].std() > 0.002
 
 
 # --- the wrapper ------------------------------------------------------------------------------------------------------

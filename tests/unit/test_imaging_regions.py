@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from scoreinv.imaging.regions import Region, blocks, halvings, hole_regions
+from scoreinv.imaging.regions import Region, blocks, halvings, hole_regions, is_narrow, regions_to_fill, together
 
 
 def holes(shape: tuple[int, int], *boxes: tuple[int, int, int, int]) -> np.ndarray:
@@ -163,3 +163,39 @@ def test_a_region_that_is_small_enough_is_one_block():
     hole = holes((400, 500), (100, 100, 70, 30))
     (region,) = hole_regions(hole, context=20, multiple=16, minimum=64, maximum=128)
     assert list(blocks(region, hole.shape, context=20, multiple=16, minimum=64, maximum=128)) == [region]
+
+
+@pytest.mark.parametrize(("width", "narrow"), [(1, True), (4, True), (6, True), (8, False), (20, False)])
+@pytest.mark.parametrize("across", [False, True])
+def test_scratches_are_narrow(width: int, narrow: bool, across: bool) -> None:
+    hole = np.zeros((64, 80), dtype=bool)
+    hole[10 : 10 + width, 5:70] = True
+    assert is_narrow(hole.T if across else hole) is narrow
+
+
+def test_few_crossings_leave_a_hole_narrow_and_a_blot_does_not() -> None:
+    hole = np.zeros((96, 96), dtype=bool)
+    hole[20:24, 4:90] = hole[4:90, 30:34] = True
+    hole[18:26, 28:36] = True
+    assert is_narrow(hole)
+    hole[50:80, 50:80] = True
+    assert not is_narrow(hole)
+
+
+def test_a_band_along_the_border_is_as_wide_as_it_is_far_from_known_pixels() -> None:
+    hole = np.zeros((64, 64), dtype=bool)
+    hole[:, :3] = True
+    assert is_narrow(hole)
+    hole[:, :7] = True
+    assert not is_narrow(hole)
+
+
+def test_regions_of_narrow_and_of_wide_holes_are_not_done_together() -> None:
+    hole = np.zeros((64, 600), dtype=bool)
+    hole[20:23, 10:40] = True
+    hole[20:44, 400:424] = True
+    regions = regions_to_fill(hole, 64, 16, deep=True)
+    assert [region.narrow for region in regions] == [True, False]
+    assert len({region.hole.shape for region in regions}) == 1
+    assert len(list(together(regions, 1 << 20))) == 2
+    assert not any(region.narrow for region in regions_to_fill(hole, 64, 16, deep=False))

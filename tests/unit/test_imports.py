@@ -25,12 +25,14 @@ ROOMS = (
     "classifier",
     "prior",
     "preconditioning",
+    "speed",
     "networks",
     "sdes",
     "kernels",
     "colour_space",
     "boxes",
     "memory",
+    "cgroups",
     "precision",
     "options",
     "checks",
@@ -99,7 +101,7 @@ def test_the_core_is_closed() -> None:
 
 
 def test_pictures_need_no_core() -> None:
-    known = {"kernels", "colour_space", "boxes", "memory", "checks", "errors", "text"}
+    known = {"kernels", "colour_space", "boxes", "memory", "cgroups", "checks", "errors", "text"}
     assert {room(other) for name, other in arrows() if room(name) == "imaging"} <= known
 
 

@@ -1,0 +1,118 @@
+"""From the posterior mean to a sample, by the flow of what the mean leaves open: a few evaluations.
+
+At the highest noise level one evaluation is the posterior mean m. Of its error the variance w is expected, per
+component of each pixel. With u = x / alpha the noisy picture at the noise level s, the state
+
+    q = (u - m) / sqrt(s^2 + w),        tan(theta) = s / sqrt(w),
+
+has unit variance at every level, and the probability flow du/ds = noise(u, s) becomes
+
+    dq/dtheta = -F,        F = (q sin(theta) - noise) / cos(theta).
+
+F is 0 where the posterior is Gaussian, of this mean and of independent errors of this variance: any number of steps is
+exact there. Each component has a way of its own to go, one that is known (w = 0) none. F is extrapolated over a step
+from the one before it (Adams and Bashforth's second order). The sample is the denoised mean at the last level.
+
+The start is approximate: at the first level s_1 the state is m + sqrt(s_1^2 + w) z. Its mean and variances are right,
+while it takes the errors of neighbours for independent. So s_1 is several times the error. Errors that hang together
+over many pixels, as in the middle of a wide hole, show above that level: they are for a sampler that starts from noise
+(`Multistep`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from scoreinv.errors import InputError
+from scoreinv.prior import Prior
+from scoreinv.samplers.base import Callback, CountedPrior, Progress, Samples, State, report
+from scoreinv.samplers.noise import NoiseStream
+from scoreinv.samplers.walk import check_noise
+from scoreinv.sdes import as_time, broadcast, time_at
+
+START = 3.0
+"""First noise level over the rms of the error."""
+LAST = 0.03
+"""Last noise level, of pictures on [-1, 1]: some grey levels, whose denoising is hardly any blur."""
+
+
+@dataclass(frozen=True)
+class Arc:
+    """Samples of a posterior whose error is known, in `steps` evaluations: one is the mean, the others correct it.
+
+    Attributes:
+        variance: (B, C, H, W), at least 0; of the error of the posterior mean, of pictures on the prior's range.
+        basis: (C, C), orthonormal: rows are the axes that the variances are along.
+        steps: evaluations, at least 1. After the first alone the sample is the mean and independent errors.
+    """
+
+    variance: Tensor
+    basis: Tensor
+    steps: int = 4
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise InputError(f"at least one step is needed, not {self.steps}")
+
+    @torch.no_grad()
+    def sample(
+        self,
+        prior: Prior,
+        shape: tuple[int, ...],
+        *,
+        noise: NoiseStream,
+        callback: Callback | None = None,
+        start: State | None = None,
+    ) -> Samples:
+        """Samples of shape (B, C, H, W); see `Sampler.sample`.
+
+        Raises InputError for a `start`, and for a prior that constrains states: a network that takes the observation
+        does not need it.
+        """
+        check_noise(prior, 0.0)
+        if start is not None or prior.constrains:
+            raise InputError("this sampler starts from the posterior mean of a prior that takes the observation")
+        counted, sde, device = CountedPrior(prior), prior.sde, noise.device
+        variance, basis = self.variance.to(device, noise.dtype), self.basis.to(device, noise.dtype)
+        error = variance.sqrt()
+
+        def tell(step: int, t: float, x: Tensor) -> None:
+            report(callback, Progress(step / self.steps, step, self.steps, t, x, counted.calls))
+
+        mean = counted.denoise(sde.prior_std * noise.normal(shape), 1.0)
+        q = torch.einsum("kc,bchw->bkhw", basis, noise.normal(shape))
+        tell(1, 1.0, mean)
+        grid = self.levels(prior)
+        angles = [torch.atan2(broadcast(level, error).expand_as(error), error) for level in grid]
+        x0 = mean + torch.einsum("kc,bkhw->bchw", basis, error * q)
+        before: Tensor | None = None
+        for step, level in enumerate(grid):
+            s, t = broadcast(level, error), time_at(sde, level)
+            norm = (s.square() + variance).sqrt()
+            u = mean + torch.einsum("kc,bkhw->bchw", basis, norm * q)
+            predicted = counted.noise(broadcast(sde.alpha(t), u) * u, t)
+            x0 = u - s * predicted
+            if step + 1 < len(grid):
+                along = torch.einsum("kc,bchw->bkhw", basis, predicted)
+                force = torch.where(error > 0, (q * s - norm * along) / error.clamp_min(1e-12), 0.0)
+                way = angles[step] - angles[step + 1]
+                slope = force
+                if before is not None:
+                    slope = force + (force - before) * way / (2 * (angles[step - 1] - angles[step])).clamp_min(1e-12)
+                q, before = q + way * slope, force
+            tell(step + 2, float(t.mean()), u)
+        return counted.samples(x0)
+
+    def levels(self, prior: Prior) -> list[Tensor]:
+        """The noise levels after the mean, each float64 (B,): from several times the rms error of what is not known."""
+        variance = self.variance.double().flatten(1)
+        unknown = (variance > 0).sum(1).clamp_min(1)
+        low, high = prior.data_range
+        lowest = prior.sde.noise_to_signal(as_time(prior.sde.sampling_end))
+        last = torch.full_like(variance[:, 0], LAST * (high - low) / 2).clamp_min(float(lowest))
+        first = torch.maximum(START * (variance.sum(1) / unknown).sqrt(), 2 * last)
+        count = self.steps - 1
+        return [last * (first / last) ** (k / max(1, count - 1)) for k in reversed(range(count))]

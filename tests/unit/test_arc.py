@@ -1,0 +1,145 @@
+"""The sampler that starts at the posterior mean, against posteriors in closed form."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from scoreinv.errors import Cancelled, InputError
+from scoreinv.guidance import ConstrainedPC
+from scoreinv.operators import mask
+from scoreinv.prior import Prior
+from scoreinv.samplers import Arc, NoiseStream, arc
+from scoreinv.sdes import SDE, VE, VP, as_time, broadcast
+
+SHAPE = (3, 3, 16, 16)
+
+
+class Posterior(Prior):
+    """N(mean, B^T diag(variance) B): independent values along the axes of colour space that are the rows of B."""
+
+    data_range = (-1.0, 1.0)
+
+    def __init__(self, sde: SDE, mean: Tensor, variance: Tensor, basis: Tensor) -> None:
+        self.sde, self.mean, self.variance, self.basis = sde, mean, variance, basis
+
+    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+        t = as_time(t)
+        s = broadcast(self.sde.noise_to_signal(t), x)
+        apart = torch.einsum("kc,bchw->bkhw", self.basis, x / broadcast(self.sde.alpha(t), x) - self.mean)
+        return torch.einsum("kc,bkhw->bchw", self.basis, apart * s / (s.square() + self.variance))
+
+
+def drawn(shape: tuple[int, ...], seed: int) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape, dtype=np.float32))
+
+
+def basis() -> Tensor:
+    return torch.linalg.qr(drawn((3, 3), 7)).Q
+
+
+def posterior(sde: SDE, share_known: float = 0.5) -> Posterior:
+    variance = torch.from_numpy(np.random.default_rng(1).uniform(0.001, 0.2, SHAPE).astype(np.float32))
+    variance[..., : int(16 * share_known)] = 0
+    return Posterior(sde, 0.3 * drawn(SHAPE, 2), variance, basis())
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 7])
+@pytest.mark.parametrize("sde", [VE(0.0001, 1000.0), VP(beta_min=1e-3)], ids=["ve", "vp"])
+def test_any_number_of_steps_is_exact_where_the_error_is_as_expected(
+    monkeypatch: pytest.MonkeyPatch, sde: SDE, steps: int
+) -> None:
+    prior = posterior(sde)
+    monkeypatch.setattr(arc, "LAST", 1e-3)  # where the denoised mean is the state
+    result = Arc(prior.variance, basis(), steps).sample(prior, SHAPE, noise=NoiseStream(0, 3))
+    noise = NoiseStream(0, 3)
+    noise.normal(SHAPE)  # that of the mean
+    z = torch.einsum("kc,bchw->bkhw", basis(), noise.normal(SHAPE))
+    expected = prior.mean + torch.einsum("kc,bkhw->bchw", basis(), prior.variance.sqrt() * z)
+    tolerance = 2e-3 if isinstance(sde, VE) else 0.01  # at the highest noise level the mean is not quite the mean
+    torch.testing.assert_close(result.x0, expected, atol=tolerance, rtol=0)
+    assert result.nfe.tolist() == [steps] * 3
+
+
+def test_what_is_known_comes_back() -> None:
+    prior = posterior(VE(0.01, 80.0))
+    x0 = Arc(prior.variance, basis()).sample(prior, SHAPE, noise=NoiseStream(0, 3)).x0
+    torch.testing.assert_close(x0[..., :8], prior.mean[..., :8], atol=1e-4, rtol=0)  # float32, of noise of 80
+
+
+@pytest.mark.parametrize("factor", [0.3, 3.0])
+def test_steps_correct_an_error_that_was_expected_wrongly(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
+    """With the flow from far above the error; the sample is then scaled by the ratio of deviations."""
+    prior = posterior(VE(0.00001, 1000.0), share_known=0)
+    monkeypatch.setattr(arc, "START", 60.0)
+    monkeypatch.setattr(arc, "LAST", 0.001)
+    noise = NoiseStream(0, 3)
+    noise.normal(SHAPE)
+    z = torch.einsum("kc,bchw->bkhw", basis(), noise.normal(SHAPE))
+
+    def off(steps: int) -> float:
+        x0 = Arc(factor * prior.variance, basis(), steps).sample(prior, SHAPE, noise=NoiseStream(0, 3)).x0
+        apart = torch.einsum("kc,bchw->bkhw", basis(), x0 - prior.mean) / prior.variance.sqrt()
+        return abs(float((apart * z).sum() / z.square().sum()) - 1)
+
+    assert off(1) > 0.4
+    assert off(48) < 0.01
+    assert off(48) < 0.3 * off(24)  # of second order: a quarter
+
+
+def test_a_sample_does_not_depend_on_its_neighbours() -> None:
+    prior = posterior(VE(0.01, 80.0))
+    together = Arc(2 * prior.variance, basis()).sample(prior, SHAPE, noise=NoiseStream(5, 3)).x0
+    alone = Posterior(prior.sde, prior.mean[1:2], prior.variance[1:2], basis())
+    one = Arc(2 * prior.variance[1:2], basis()).sample(alone, (1, *SHAPE[1:]), noise=NoiseStream(5, 1, first=1)).x0
+    torch.testing.assert_close(together[1:2], one, atol=1e-5, rtol=1e-5)
+
+
+def test_it_tells_of_each_evaluation_and_stops() -> None:
+    prior = posterior(VE(0.01, 80.0))
+    told: list[tuple[float, int]] = []
+    Arc(prior.variance, basis(), 3).sample(
+        prior, SHAPE, noise=NoiseStream(0, 3), callback=lambda progress: told.append((progress.fraction, progress.nfe))
+    )
+    assert told == [(pytest.approx(1 / 3), 1), (pytest.approx(2 / 3), 2), (1.0, 3)]
+    with pytest.raises(Cancelled):
+        Arc(prior.variance, basis()).sample(prior, SHAPE, noise=NoiseStream(0, 3), callback=lambda _: False)
+
+
+def test_a_prior_that_has_to_be_constrained_is_refused() -> None:
+    prior = posterior(VE(0.01, 80.0))
+    given = ConstrainedPC(prior, mask(torch.ones(1, 1, 16, 16)), prior.mean)
+    with pytest.raises(InputError, match="takes the observation"):
+        Arc(prior.variance, basis()).sample(given, SHAPE, noise=NoiseStream(0, 3))
+    with pytest.raises(InputError, match="at least one step"):
+        Arc(prior.variance, basis(), 0)
+
+
+def test_later_steps_are_exact_where_the_force_is_linear_in_the_angle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(arc, "LAST", 1e-3)
+    variance, still, growth = torch.full(SHAPE, 0.09), 0.2, -4.0
+
+    class Linear(Posterior):
+        """noise = q sin(theta) - F cos(theta) with F = still + growth theta, and no error at t = 1."""
+
+        def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+            s = self.sde.noise_to_signal(as_time(t))
+            theta = torch.atan2(s, torch.tensor(0.3, dtype=torch.float64))
+            force = still + growth * theta if s.min() < 999 else torch.zeros(())
+            q = (x - self.mean) / broadcast((s.square() + 0.09).sqrt(), x)
+            return broadcast(theta.sin(), x) * q - broadcast(force * theta.cos(), x)
+
+    prior = Linear(VE(0.0001, 1000.0), 0.3 * drawn(SHAPE, 2), variance, torch.eye(3))
+    sampler = Arc(variance, torch.eye(3), 5)
+    x0 = sampler.sample(prior, SHAPE, noise=NoiseStream(0, 3)).x0
+    noise = NoiseStream(0, 3)
+    noise.normal(SHAPE)
+    angles = [float(torch.atan2(level, torch.tensor(0.3))[0]) for level in sampler.levels(prior)]
+    first = (still + growth * angles[0]) * (angles[0] - angles[1])
+    rest = still * (angles[1] - angles[-1]) + growth / 2 * (angles[1] ** 2 - angles[-1] ** 2)
+    expected = prior.mean + 0.3 * (noise.normal(SHAPE) + first + rest)
+    torch.testing.assert_close(x0, expected, atol=2e-3, rtol=0)
