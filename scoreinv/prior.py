@@ -199,6 +199,10 @@ class ScorePrior(nn.Module, Prior):
         """The same reading of another network of the kind."""
         return type(self)(network, self.sde, self.preconditioning, self.data_range, self.image_size, self.sampler)
 
+    def parts(self) -> dict[str, nn.Module]:
+        """What its file keeps the weights of, by what their names begin with there."""
+        return {"": self.network}
+
     def to_model(self, image: Tensor) -> Tensor:
         """[0, 1] to the model's range."""
         low, high = self.data_range

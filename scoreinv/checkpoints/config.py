@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -11,11 +12,12 @@ from scoreinv.checkpoints.bundled import bundled_folder
 from scoreinv.checkpoints.validation import build_dataclass, shortened, unsupported
 from scoreinv.checks import require, within
 from scoreinv.classifier import NoiseClassifier
-from scoreinv.conditional.encoder import ENCODER, load_encoder
+from scoreinv.conditional.encoder import ENCODER, fresh_chroma_network, load_encoder
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import CheckpointError
 from scoreinv.networks.base import Network, NetworkConfig
+from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.networks.convnet import ConvNet, ConvNetConfig
 from scoreinv.networks.encoder import FEATURES
 from scoreinv.networks.ffdnet import FFDNetConfig
@@ -56,6 +58,7 @@ class ModelConfig:
         sampler: recommended with it, if any.
         encoder_scale: of a conditional prior, how many times larger than the picture its luma is shown to the encoder,
             whose features the network takes. 0: it takes none.
+        chroma: whether a `ChromaNetwork` tells it the mean chroma of what is seen; the file has its weights, too.
     """
 
     network: NetworkConfig
@@ -65,6 +68,7 @@ class ModelConfig:
     image_size: int = 32
     sampler: RecommendedSampler | None = None
     encoder_scale: int = 0
+    chroma: bool = False
 
     def __post_init__(self) -> None:
         reading = self.residual
@@ -83,6 +87,8 @@ class ModelConfig:
             )
         if self.encoder_scale and (reading is None or self.encoder_scale % scale):
             raise CheckpointError("encoder_scale is for priors that take observations, and a multiple of luma_scale")
+        if self.chroma and not self.encoder_scale:
+            raise CheckpointError("chroma is told by an encoder: it needs encoder_scale")
         if isinstance(self.preconditioning, PaperVE) and not isinstance(self.sde, VE):
             raise CheckpointError("the paper's VE preconditioning needs the VE SDE")
         _check_states(self.sde, self.data_range, self.image_size)
@@ -101,6 +107,7 @@ class ModelConfig:
             prior.image_size,
             prior.sampler,
             prior.encoder_scale if isinstance(prior, ConditionalPrior) else 0,
+            isinstance(prior, ConditionalPrior) and prior.chroma is not None,
         )
 
     @property
@@ -113,15 +120,15 @@ class ModelConfig:
 
     def build(self) -> ScorePrior:
         """A prior with fresh weights, in evaluation mode."""
-        return self.around(self.network.build())
+        return self.around(self.network.build(), fresh_chroma_network(_encoder_file()) if self.chroma else None)
 
-    def around(self, network: Network) -> ScorePrior:
-        """The prior that reads a network of this configuration, in evaluation mode."""
+    def around(self, network: Network, chroma: ChromaNetwork | None = None) -> ScorePrior:
+        """The prior that reads a network of this configuration, in evaluation mode; chroma: of one that has it."""
         rest = (self.data_range, self.image_size, self.sampler)
         if self.residual is None:
             return ScorePrior(network, self.sde, self.preconditioning, *rest).eval()
-        encoder = load_encoder(bundled_folder() / "encoder" / ENCODER) if self.encoder_scale else None
-        return ConditionalPrior(network, self.sde, self.residual, *rest, encoder, self.encoder_scale).eval()
+        encoder = load_encoder(_encoder_file()) if self.encoder_scale and chroma is None else None
+        return ConditionalPrior(network, self.sde, self.residual, *rest, encoder, self.encoder_scale, chroma).eval()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` is its inverse."""
@@ -133,6 +140,7 @@ class ModelConfig:
             "image_size": self.image_size,
             "sampler": None if self.sampler is None else asdict(self.sampler),
             "encoder_scale": self.encoder_scale,
+            "chroma": self.chroma,
         }
 
     @classmethod
@@ -252,6 +260,10 @@ def _network_options(network: nn.Module) -> Any:
     if not hasattr(network, "config"):
         raise CheckpointError(f"{type(network).__name__} has no `config`, the options that a model's file keeps")
     return network.config
+
+
+def _encoder_file() -> Path:
+    return bundled_folder() / "encoder" / ENCODER
 
 
 def check_chain(sde: SDE) -> None:

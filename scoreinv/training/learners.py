@@ -13,7 +13,11 @@ from torch import Tensor, nn
 
 from scoreinv.checkpoints.files import save_model
 from scoreinv.classifier import NoiseClassifier
+from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.conditional.residual import at_size_of
 from scoreinv.errors import InputError
+from scoreinv.networks.chroma import ChromaNetwork
+from scoreinv.preconditioning import centre
 from scoreinv.prior import ScorePrior
 from scoreinv.training import draws
 from scoreinv.training.batches import Batch
@@ -79,6 +83,36 @@ class ScoreLearner(Learner[ScorePrior]):
         write_samples(path, self.model, self.config.grid_images, self.config.seed)
 
 
+class ChromaLearner(Learner[ConditionalPrior]):
+    """The mean chroma of grey pictures that a prior starts its guess from, by regression.
+
+    Trained are the decoder and the last stages of the encoder; the score network stays as it is.
+    """
+
+    def __init__(self, config: TrainingConfig, model: ConditionalPrior) -> None:
+        super().__init__(config, model)
+        self.network.train_last_stages()
+
+    @property
+    def network(self) -> ChromaNetwork:
+        assert self.model.chroma is not None  # as the configuration saw to
+        return self.model.chroma
+
+    def twin(self, network: Any) -> ChromaLearner:
+        return ChromaLearner(self.config, self.model.seeing_by(network))
+
+    def losses(self, batch: Batch) -> Tensor:
+        """|chroma - truth|^2 over what is expected of a picture, as if nothing was known: (B,)."""
+        assert batch.seen is not None
+        found, _ = self.network(batch.seen)
+        reading = self.model.preconditioning
+        truth = reading.chroma_beyond_gray(centre(batch.images, self.model.data_range))
+        return (at_size_of(found, truth) - truth).square().flatten(1).mean(1) / reading.chroma_variance
+
+    def measures(self, batch: Batch) -> dict[str, Tensor]:
+        return {"validation": self.losses(batch)}
+
+
 class ClassifierLearner(Learner[NoiseClassifier]):
     """A classifier of noisy pictures, by the cross-entropy of their classes (Song et al. 2021, appendix I.1)."""
 
@@ -110,14 +144,26 @@ def _labels(batch: Batch) -> Tensor:
     return batch.labels
 
 
-def make_learner(config: TrainingConfig, init: ScorePrior | NoiseClassifier | None) -> ScoreLearner | ClassifierLearner:
-    """What a run starts from: weights drawn from its seed, or those of `init`; InputError for another network."""
+def make_learner(
+    config: TrainingConfig, init: ScorePrior | NoiseClassifier | None
+) -> ScoreLearner | ChromaLearner | ClassifierLearner:
+    """What a run starts from: weights drawn from its seed, or those of `init`; InputError for another network.
+
+    Where the model has a network of chroma and `init` has none, that starts from the encoder and a fresh decoder.
+    """
     with torch.random.fork_rng([]):
         draws.seed_torch(config.seed, torch.device("cpu"))
         model = config.model.build()
     if init is not None:
+        parts = model.parts()
         try:
-            model.network.load_state_dict(init.network.state_dict())
-        except RuntimeError as error:
+            for name, part in init.parts().items():
+                parts[name].load_state_dict(part.state_dict())
+        except (RuntimeError, KeyError) as error:
             raise InputError("the model to start from has another network than the one to train") from error
-    return ClassifierLearner(config, model) if isinstance(model, NoiseClassifier) else ScoreLearner(config, model)
+    if isinstance(model, NoiseClassifier):
+        return ClassifierLearner(config, model)
+    if config.trained == "chroma":
+        assert isinstance(model, ConditionalPrior)  # as the configuration saw to
+        return ChromaLearner(config, model)
+    return ScoreLearner(config, model)
