@@ -54,6 +54,10 @@ class NoiseClassifier(nn.Module):
         self.guidance = guidance
         self.precision = torch.float32
 
+    def parts(self) -> dict[str, nn.Module]:
+        """What its file keeps the weights of, by what their names begin with there."""
+        return {"": self.network}
+
     def to(self, *args: torch.device | torch.dtype | str) -> Self:  # type: ignore[override]  # it takes less on purpose
         """Move to a device, or to a dtype of evaluation: float32, or bfloat16 for layers that gain by it.
 

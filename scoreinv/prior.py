@@ -204,6 +204,10 @@ class ScorePrior(nn.Module, Prior):
         reading = (self.sde, self.preconditioning, self.data_range, self.image_size, self.sampler, self.inflation)
         return type(self)(network, *reading)
 
+    def parts(self) -> dict[str, nn.Module]:
+        """What its file keeps the weights of, by what their names begin with there."""
+        return {"": self.network}
+
     def to_model(self, image: Tensor) -> Tensor:
         """[0, 1] to the model's range."""
         low, high = self.data_range

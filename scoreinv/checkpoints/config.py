@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -12,11 +13,12 @@ from scoreinv.checkpoints.own_sde import OWN, NamedSDE
 from scoreinv.checkpoints.validation import build_dataclass, shortened, unsupported
 from scoreinv.checks import require, within
 from scoreinv.classifier import NoiseClassifier
-from scoreinv.conditional.encoder import ENCODER, load_encoder
+from scoreinv.conditional.encoder import ENCODER, fresh_chroma_network, load_encoder
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import CheckpointError
 from scoreinv.networks.base import Network, NetworkConfig
+from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.networks.convnet import ConvNet, ConvNetConfig
 from scoreinv.networks.encoder import FEATURES
 from scoreinv.networks.ffdnet import FFDNetConfig
@@ -59,6 +61,7 @@ class ModelConfig:
         encoder_scale: of a conditional prior, how many times larger than the picture its luma is shown to the encoder,
             whose features the network takes. 0: it takes none.
         inflation: of the noise that samplers add, of a prior that takes no observations.
+        chroma: whether a `ChromaNetwork` tells it the mean chroma of what is seen; the file has its weights, too.
     """
 
     network: NetworkConfig
@@ -69,6 +72,7 @@ class ModelConfig:
     sampler: RecommendedSampler | None = None
     encoder_scale: int = 0
     inflation: float = 1.0
+    chroma: bool = False
 
     def __post_init__(self) -> None:
         reading = self.residual
@@ -90,6 +94,8 @@ class ModelConfig:
         within("inflation", self.inflation, 0.5, 2)
         if reading is not None and self.inflation != 1:
             raise CheckpointError("inflation is for priors that take no observations")
+        if self.chroma and not self.encoder_scale:
+            raise CheckpointError("chroma is told by an encoder: it needs encoder_scale")
         if isinstance(self.preconditioning, PaperVE) and not isinstance(self.sde, VE | NamedSDE):
             raise CheckpointError("the paper's VE preconditioning needs the VE SDE")
         _check_states(self.sde, self.data_range, self.image_size)
@@ -109,6 +115,7 @@ class ModelConfig:
             prior.sampler,
             prior.encoder_scale if isinstance(prior, ConditionalPrior) else 0,
             prior.inflation,
+            isinstance(prior, ConditionalPrior) and prior.chroma is not None,
         )
 
     @property
@@ -121,15 +128,15 @@ class ModelConfig:
 
     def build(self) -> ScorePrior:
         """A prior with fresh weights, in evaluation mode."""
-        return self.around(self.network.build())
+        return self.around(self.network.build(), fresh_chroma_network(_encoder_file()) if self.chroma else None)
 
-    def around(self, network: Network) -> ScorePrior:
-        """The prior that reads a network of this configuration, in evaluation mode."""
+    def around(self, network: Network, chroma: ChromaNetwork | None = None) -> ScorePrior:
+        """The prior that reads a network of this configuration, in evaluation mode; chroma: of one that has it."""
         rest = (self.data_range, self.image_size, self.sampler)
         if self.residual is None:
             return ScorePrior(network, self.sde, self.preconditioning, *rest, self.inflation).eval()
-        encoder = load_encoder(bundled_folder() / "encoder" / ENCODER) if self.encoder_scale else None
-        return ConditionalPrior(network, self.sde, self.residual, *rest, encoder, self.encoder_scale).eval()
+        encoder = load_encoder(_encoder_file()) if self.encoder_scale and chroma is None else None
+        return ConditionalPrior(network, self.sde, self.residual, *rest, encoder, self.encoder_scale, chroma).eval()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` is its inverse."""
@@ -142,6 +149,7 @@ class ModelConfig:
             "sampler": None if self.sampler is None else asdict(self.sampler),
             "encoder_scale": self.encoder_scale,
             "inflation": self.inflation,
+            "chroma": self.chroma,
         }
 
     @classmethod
@@ -269,6 +277,10 @@ def _network_options(network: nn.Module) -> Any:
     if not hasattr(network, "config"):
         raise CheckpointError(f"{type(network).__name__} has no `config`, the options that a model's file keeps")
     return network.config
+
+
+def _encoder_file() -> Path:
+    return bundled_folder() / "encoder" / ENCODER
 
 
 def check_chain(sde: SDE) -> None:

@@ -24,12 +24,16 @@ from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import CheckpointError
 from scoreinv.memory import shortage
 from scoreinv.networks.base import NetworkConfig
+from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.networks.layers import channels_last
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import SDE
 
 MODEL_FILE = "model.safetensors"
 """Name of the model in a folder."""
+
+Parts = dict[str, Any]
+"""Networks by what the names of their weights begin with in a file; the first has no such beginning."""
 
 _FORMAT = "scoreinv"
 _HEADER_BYTES = 10_000_000
@@ -70,7 +74,7 @@ def save_model(
     """
     tensors = {
         name: value.detach().to("cpu", torch.float16 if half and value.ndim > 1 else torch.float32).contiguous()
-        for name, value in model.network.state_dict().items()
+        for name, value in _state(model.parts()).items()
     }
     metadata = {"format": _FORMAT, "config": json.dumps(config.to_dict()), "notes": json.dumps(notes)}
     with atomic_write(path) as temporary:
@@ -98,26 +102,29 @@ def load_model(path: Path, sde: SDE | None = None) -> ScorePrior:
     Raises CheckpointError when the file is missing, truncated, of another kind, does not fit its configuration or the
     memory, or has values that are not finite; and unless the SDE is given that it only names.
     """
-    network, config, _ = _read(path)
+    parts, config, _ = _read(path)
     config = _check_prior(path, config)
-    prior = replace(config, sde=given_sde(path, config.sde, sde)).around(network)
-    _fill(path, network)
+    prior = replace(config, sde=given_sde(path, config.sde, sde)).around(*parts.values())
+    _fill(path, parts)
     return prior
 
 
 def load_classifier(path: Path, sde: SDE | None = None) -> NoiseClassifier:
     """The classifier of a model file, as `load_model`; raises CheckpointError also when it is that of a prior."""
-    network, config, _ = _read(path)
+    parts, config, _ = _read(path)
     if not isinstance(config, ClassifierConfig):
         raise CheckpointError(f"{path}: is a prior, not a classifier (`classifier_training` makes one)")
-    classifier = replace(config, sde=given_sde(path, config.sde, sde)).around(network)
-    _fill(path, network)
+    classifier = replace(config, sde=given_sde(path, config.sde, sde)).around(*parts.values())
+    _fill(path, parts)
     return classifier
 
 
-def _fill(path: Path, network: nn.Module) -> None:
+def _fill(path: Path, parts: Parts) -> None:
     with opened(path) as file:
-        install(path, network, stored_tensors(path, file))
+        tensors = stored_tensors(path, file)
+        _check_shapes(path, parts, tensors)
+        for prefix, part in parts.items():
+            install(path, part, {name: tensors[prefix + name] for name in part.state_dict()})
 
 
 def unfilled(path: Path, config: NetworkConfig | ClassifierNetworkConfig) -> Any:
@@ -129,13 +136,22 @@ def unfilled(path: Path, config: NetworkConfig | ClassifierNetworkConfig) -> Any
         return config.build()
 
 
+def _unfilled_parts(path: Path, config: ModelConfig | ClassifierConfig) -> Parts:
+    """`unfilled`, and the other parts of a model, which have no options."""
+    parts: Parts = {"": unfilled(path, config.network)}
+    if isinstance(config, ModelConfig) and config.chroma:
+        with torch.device("meta"):
+            parts["chroma."] = ChromaNetwork()
+    return parts
+
+
 def install(path: Path, network: nn.Module, tensors: Mapping[str, Stored]) -> None:
     """Give an unfilled network its weights, in the memory layout that convolutions want.
 
     Raises CheckpointError unless they are all there, and nothing else, of the right shapes and finite, and fit into
     memory; before that is taken.
     """
-    _check_shapes(path, network, tensors)
+    _check_shapes(path, {"": network}, tensors)
     if lacking := shortage(4 * sum(math.prod(tensor.shape) for tensor in tensors.values())):
         raise CheckpointError(f"{path}: {lacking}")
     weights = {}
@@ -162,8 +178,8 @@ def read_metadata(path: Path) -> tuple[ModelConfig | ClassifierConfig, dict[str,
     return config, notes
 
 
-def _read(path: Path) -> tuple[Any, ModelConfig | ClassifierConfig, dict[str, Any]]:
-    """The unfilled network of a file, its configuration and notes."""
+def _read(path: Path) -> tuple[Parts, ModelConfig | ClassifierConfig, dict[str, Any]]:
+    """The unfilled parts of a file, its configuration and notes."""
     if not path.is_file():
         raise CheckpointError(f"{path}: no such model file")
     with opened(path) as file:
@@ -175,9 +191,9 @@ def _read(path: Path) -> tuple[Any, ModelConfig | ClassifierConfig, dict[str, An
         if "config" not in metadata:
             raise CheckpointError("holds no configuration")
         config, notes = model_from_dict(parse_json(metadata["config"])), parse_json(metadata.get("notes", "{}"))
-    network = unfilled(path, config.network)
-    _check_shapes(path, network, tensors)
-    return network, config, notes
+    parts = _unfilled_parts(path, config)
+    _check_shapes(path, parts, tensors)
+    return parts, config, notes
 
 
 def _check_prior(path: Path, config: ModelConfig | ClassifierConfig) -> ModelConfig:
@@ -216,9 +232,14 @@ def in_memory(tensors: Mapping[str, Tensor]) -> dict[str, Stored]:
     return {name: Stored(tuple(value.shape), value.detach) for name, value in tensors.items()}
 
 
-def _check_shapes(path: Path, network: nn.Module, tensors: Mapping[str, Stored]) -> None:
+def _state(parts: Parts) -> dict[str, Tensor]:
+    """All weights of a model's parts, by their names in its file."""
+    return {prefix + name: value for prefix, part in parts.items() for name, value in part.state_dict().items()}
+
+
+def _check_shapes(path: Path, parts: Parts, tensors: Mapping[str, Stored]) -> None:
     apart = "file and configuration do not belong together"
-    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    expected = {name: tuple(value.shape) for name, value in _state(parts).items()}
     for name in expected.keys() - tensors.keys():
         raise CheckpointError(f"{path}: lacks the tensor {name}: {apart}")
     for name in tensors.keys() - expected.keys():

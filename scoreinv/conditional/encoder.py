@@ -1,7 +1,8 @@
 """What a grey picture shows: maps of features of a network that was trained to name what photographs show.
 
 A small network that learns colours alone learns tones, not things. These features know grass from stone and skin from
-wood; they are computed once for each picture, and the score network is given them at every step.
+wood. A prior that has a `ChromaNetwork` is told the mean chroma of what is seen besides, as the guess that it starts
+from. All is computed once for each picture; the score network is given the features at every step.
 """
 
 from __future__ import annotations
@@ -15,20 +16,21 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from scoreinv.errors import CheckpointError
-from scoreinv.networks.encoder import STRIDES, Encoder
+from scoreinv.networks.chroma import ChromaNetwork
+from scoreinv.networks.encoder import STRIDES, Encoder, NamingEncoder
 from scoreinv.networks.layers import channels_last
 
 ENCODER = "encoder.safetensors"
 """Name of the file of its weights."""
 
 
-def load_encoder(path: Path) -> Encoder:
+def load_encoder(path: Path) -> NamingEncoder:
     """The frozen encoder of a file: float32, on the CPU, in evaluation mode.
 
     Raises CheckpointError when the file is missing or is not that of an encoder.
     """
     with torch.device("meta"):  # no random weights are drawn, only to be replaced
-        encoder = Encoder()
+        encoder = NamingEncoder()
     try:
         weights = {name: value.to(torch.float32, copy=True) for name, value in load_file(path).items()}
         encoder.load_state_dict(weights, assign=True)
@@ -40,12 +42,24 @@ def load_encoder(path: Path) -> Encoder:
 def look(encoder: Encoder, gray: Tensor) -> tuple[Tensor, ...]:
     """The maps of grey pictures (B, 1, H, W) in [0, 1], of sides that are multiples of 32; without gradients.
 
-    Each position of each map is brought to unit rms over the channels, so that features of 0 are those of no picture.
+    They are at unit strength (`Encoder.of_gray`).
     """
     with torch.no_grad():
-        pictures = gray.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-        maps = (value.to(gray.dtype) for value in encoder(pictures))
-        return tuple(value * (value.square().mean(1, keepdim=True) + 1e-6).rsqrt() for value in maps)
+        return encoder.of_gray(gray)
+
+
+def look_for_chroma(network: ChromaNetwork, gray: Tensor) -> tuple[Tensor, ...]:
+    """The mean chroma of such pictures and their maps (`ChromaNetwork`); without gradients."""
+    with torch.no_grad():
+        chroma, maps = network(gray)
+    return chroma, *maps
+
+
+def fresh_chroma_network(path: Path) -> ChromaNetwork:
+    """An untrained decoder on the encoder of a file."""
+    network, published = ChromaNetwork(), load_encoder(path).state_dict()
+    network.encoder.load_state_dict({name: published[name] for name in network.encoder.state_dict()})
+    return channels_last(network.eval())
 
 
 def seen_size(height: int, width: int, scale: int) -> tuple[int, int]:

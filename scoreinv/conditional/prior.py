@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from scoreinv.conditional.encoder import look, seen_size
+from scoreinv.conditional.encoder import look, look_for_chroma, seen_size
 from scoreinv.conditional.guess import Guess
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import InputError
 from scoreinv.networks.base import Network
+from scoreinv.networks.chroma import CHROMA_STRIDE, ChromaNetwork
 from scoreinv.networks.encoder import STRIDES, Encoder
 from scoreinv.preconditioning import centre
 from scoreinv.prior import RecommendedSampler, ScorePrior
@@ -26,6 +27,8 @@ class ConditionalPrior(ScorePrior):
         network, sde, preconditioning, data_range, image_size, sampler: see `ScorePrior`.
         encoder: computes the features of grey pictures that its network takes; None where it takes none.
         encoder_scale: how many times larger than the picture its luma is shown to the encoder.
+        chroma: computes the mean chroma of grey pictures, on an encoder of its own that is then the prior's, too; None
+            for priors whose guess of a grey picture's colours is the grey picture.
     """
 
     conditional = True
@@ -41,10 +44,12 @@ class ConditionalPrior(ScorePrior):
         sampler: RecommendedSampler | None = None,
         encoder: Encoder | None = None,
         encoder_scale: int = 0,
+        chroma: ChromaNetwork | None = None,
     ) -> None:
         super().__init__(network, sde, preconditioning, data_range, image_size, sampler)
-        self.encoder = encoder
+        self.encoder = encoder if chroma is None else chroma.encoder
         self.encoder_scale = encoder_scale
+        self.chroma = chroma
 
     @property
     def luma_scale(self) -> int:
@@ -70,12 +75,15 @@ class ConditionalPrior(ScorePrior):
             observed: (B or 1, 3 or 1, H, W), 0 or 1: luma and the two axes of chroma.
             coarse: pictures of half the size (rounded up), means of 2x2 pixels, known besides; NaN where not.
             fine: pictures of `luma_scale` times the size, whose luma is known too where it is observed.
-            features: maps of what the pictures show, as `look` gives them.
+            features: what the pictures show, as `look` gives it.
 
         All pictures are in the model's range.
         """
-        centred = (None if x is None else centre(x, self.data_range) for x in (coarse, fine))
-        guess = self.preconditioning.guess(centre(pictures, self.data_range), observed, *centred)
+        coarse, fine = (None if x is None else centre(x, self.data_range) for x in (coarse, fine))
+        chroma = None
+        if self.chroma is not None and features is not None:
+            chroma, features = features[0], features[1:]
+        guess = self.preconditioning.guess(centre(pictures, self.data_range), observed, coarse, fine, chroma)
         return replace(guess, features=features)
 
     def smooth(self, guess: Guess) -> Tensor:
@@ -95,7 +103,16 @@ class ConditionalPrior(ScorePrior):
     def over(self, network: Network) -> ConditionalPrior:
         """The same reading of another network of the kind, with the same encoder."""
         reading = (self.sde, self.preconditioning, self.data_range, self.image_size, self.sampler)
-        return ConditionalPrior(network, *reading, self.encoder, self.encoder_scale)
+        return ConditionalPrior(network, *reading, self.encoder, self.encoder_scale, self.chroma)
+
+    def seeing_by(self, chroma: ChromaNetwork) -> ConditionalPrior:
+        """The same reading of the same network, with another network of the mean chroma."""
+        reading = (self.sde, self.preconditioning, self.data_range, self.image_size, self.sampler)
+        return ConditionalPrior(self.network, *reading, None, self.encoder_scale, chroma)
+
+    def parts(self) -> dict[str, nn.Module]:
+        chroma = {} if self.chroma is None else {"chroma.": self.chroma}
+        return super().parts() | chroma
 
     def seen_size(self, height: int, width: int) -> tuple[int, int]:
         """The size of the luma that `look` wants of a picture of height x width."""
@@ -104,13 +121,16 @@ class ConditionalPrior(ScorePrior):
     def feature_shapes(self, height: int, width: int) -> list[tuple[int, int, int]]:
         """(C, h, w) of each map that `look` gives of a luma of height x width."""
         channels = self.network.config.feature_channels
-        strides = STRIDES[-len(channels) :]
-        return [(count, height // stride, width // stride) for count, stride in zip(channels, strides, strict=True)]
+        kinds = [*zip(channels, STRIDES[-len(channels) :], strict=True)]
+        if self.chroma is not None:
+            kinds.insert(0, (2, CHROMA_STRIDE))
+        return [(count, height // stride, width // stride) for count, stride in kinds]
 
     def look(self, luma: Tensor) -> tuple[Tensor, ...]:
-        """What grey pictures show: maps of features for `Conditioned`, one evaluation of the encoder.
+        """What grey pictures show: maps for `Conditioned`, one evaluation of the encoder.
 
-        Of the encoder's maps they are the coarsest, as many as the network has levels that take them.
+        The first is the mean chroma, of a prior that has a network for it. The others are the coarsest of the encoder's
+        features, as many as the score network has levels that take them.
 
         luma: (B, 1, H, W) in [0, 1], of sides that are multiples of 32, over all of each picture (`seen_size`).
 
@@ -118,4 +138,8 @@ class ConditionalPrior(ScorePrior):
         """
         if self.encoder is None:
             raise InputError("this model looks at no pictures: it was trained without an encoder")
-        return look(self.encoder, luma)[-len(self.network.config.feature_channels) :]
+        taken = len(self.network.config.feature_channels)
+        if self.chroma is None:
+            return look(self.encoder, luma)[-taken:]
+        chroma, *maps = look_for_chroma(self.chroma, luma)
+        return chroma, *maps[-taken:]

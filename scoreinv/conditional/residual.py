@@ -26,10 +26,10 @@ class ResidualPreconditioning:
         D = m + v / (s^2 + v) (u - m) + s sqrt(v) / sqrt(s^2 + v) F(c (u - m) / sqrt(s^2 + v), condition, s),
         noise = (u - m) s / (s^2 + v) - F sqrt(v) / sqrt(s^2 + v).
 
-    The guess interpolates what is observed (`smooth_guess`), so F has unit variance wherever it is asked: beside a
-    known pixel and in the middle of a hole, in luma and in chroma. Where a component is observed v = 0, and D is the
-    observation whatever F says. The condition is m, whether a component is observed, 1 - sqrt(v / v_total), and the
-    detail of m in units of its local strength; all 0 where nothing is observed, which is the unconditional network.
+    The guess interpolates what is observed (`smooth_guess`), so F has unit variance, or less, wherever it is asked:
+    beside a known pixel and in the middle of a hole, in luma and in chroma. Where a component is observed v = 0, and D
+    is the observation whatever F says. The condition is m, whether a component is observed, 1 - sqrt(v / v_total), and
+    the detail of m in units of its local strength; all 0 where nothing is observed, which is the unconditional network.
     c = (v / (s^2 + v))^(1/4) takes the input away where noise drowns it, so that the network need not learn to.
 
     Attributes:
@@ -97,36 +97,56 @@ class ResidualPreconditioning:
         return (variance / (level.square() + variance)).flatten(1).mean(1)
 
     def guess(
-        self, pictures: Tensor, observed: Tensor, coarse: Tensor | None = None, fine: Tensor | None = None
+        self,
+        pictures: Tensor,
+        observed: Tensor,
+        coarse: Tensor | None = None,
+        fine: Tensor | None = None,
+        chroma: Tensor | None = None,
     ) -> Guess:
         """From the components of centred pictures (B, 3, H, W) where `observed` (B or 1, 3 or 1, H, W) is 1.
 
-        It interpolates the luma, and the chroma beyond that of a grey of this luma: a grey picture stays grey.
+        It interpolates the luma, and the chroma beyond what is expected of a grey of this luma. Without other
+        expectations a grey picture stays grey.
 
         coarse: centred pictures of half the size (rounded up), means of 2x2 pixels, known besides; NaN where not.
         fine: centred pictures of `luma_scale` times the size, whose luma is known too where it is `observed`.
+        chroma: (B or 1, 2, h, w) over all of the picture, what is expected beyond the chroma of a grey. None: nothing.
         """
         components = self.rotate(pictures)
         observed = observed.to(components.device).expand(-1, 3, -1, -1)
         gray = self._gray(components)
 
-        def beyond_gray(u: Tensor) -> Tensor:
-            return u - gray * u[:, :1]
+        def expected(u: Tensor) -> Tensor:
+            return u.new_zeros(1, 3, 1, 1) if chroma is None else F.pad(at_size_of(chroma, u), (0, 0, 0, 0, 1, 0))
+
+        def beyond_expected(u: Tensor) -> Tensor:
+            return u - gray * u[:, :1] - expected(u)
 
         beyond = smooth_guess(
-            beyond_gray(components),
+            beyond_expected(components),
             observed * observed[:, :1],
             torch.tensor(self.details),
-            None if coarse is None else beyond_gray(self.rotate(coarse)),
+            None if coarse is None else beyond_expected(self.rotate(coarse)),
         )
         known = observed > 0
-        mean = beyond.mean + gray * beyond.mean[:, :1]
+        mean = beyond.mean + gray * beyond.mean[:, :1] + expected(components)
         variance = beyond.variance + gray.square() * beyond.variance[:, :1]
         if fine is not None:
             shown = known[:, :1].repeat_interleave(self.luma_scale, 2).repeat_interleave(self.luma_scale, 3)
             luma = self.rotate(fine.to(components))[:, :1].expand(len(components), -1, -1, -1)
             fine = torch.where(shown, luma, torch.nan)
         return Guess(torch.where(known, components, mean), torch.where(known, 0.0, variance), fine)
+
+    def chroma_beyond_gray(self, pictures: Tensor) -> Tensor:
+        """Of centred pictures (B, 3, H, W), less the chroma of a grey of the same luma: (B, 2, H, W)."""
+        components = self.rotate(pictures)
+        return (components - self._gray(components) * components[:, :1])[:, 1:]
+
+    @property
+    def chroma_variance(self) -> float:
+        """Expected of `chroma_beyond_gray`, the mean of both axes."""
+        return sum(map(sum, self.details[1:])) / 2
 
     def _texture(self, mean: Tensor, fine: Tensor | None) -> Tensor:
         """What the finer luma has beyond that of each pixel, in units of its local strength, and the strength's log.
@@ -174,6 +194,11 @@ def _axes(gray_weights: str) -> Tensor:
 
 
 _basis = lru_cache(colour_basis)  # every evaluation rotates by it
+
+
+def at_size_of(chroma: Tensor, u: Tensor) -> Tensor:
+    """Chroma (B, 2, h, w), brought to the size of pictures u."""
+    return F.interpolate(chroma.to(u), size=u.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def _contrast(m: Tensor) -> Tensor:

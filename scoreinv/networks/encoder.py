@@ -7,8 +7,11 @@ squeeze-and-excitation and with ReLU6. Batch norms are folded into the convoluti
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from scoreinv.networks.layers import Layers
 
 STRIDES = (8, 16, 32)
 """Pixels of the picture to one of each map of features."""
@@ -36,13 +39,13 @@ class Encoder(nn.Module):
     """Maps of features of pictures.
 
     `forward` maps pictures (B, 3, H, W) in [0, 1], sides multiples of 32, to three maps (B, C, H / s, W / s), one for
-    each stride s of `STRIDES`, of C = `FEATURES` channels. `logits` names what the pictures show.
+    each stride s of `STRIDES`, of C = `FEATURES` channels.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.stem = _Convolution(3, 32, 3, 2)
-        self.stages = nn.ModuleList()
+        self.stages: Layers[nn.Sequential] = Layers()
         inputs = 32
         for blocks, kernel, stride, expansion, outputs in _STAGES:
             stage = nn.Sequential()
@@ -50,8 +53,6 @@ class Encoder(nn.Module):
                 stage.append(_Block(inputs, outputs, kernel, 1 if number else stride, expansion))
                 inputs = outputs
             self.stages.append(stage)
-        self.head = _Convolution(inputs, 1280, 1)
-        self.classifier = nn.Linear(1280, CLASSES)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
         # The model was trained on (value - 127) / 128 of 8-bit values.
@@ -62,6 +63,24 @@ class Encoder(nn.Module):
             if number in _LAST:
                 maps.append(h)
         return tuple(maps)
+
+    def of_gray(self, luma: Tensor) -> tuple[Tensor, ...]:
+        """The maps of grey pictures (B, 1, H, W) at unit strength: the rms over the channels is 1 at each position.
+
+        So features of 0 are those of no picture.
+        """
+        pictures = luma.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+        maps = (value.to(luma.dtype) for value in self(pictures))
+        return tuple(value * (value.square().mean(1, keepdim=True) + 1e-6).rsqrt() for value in maps)
+
+
+class NamingEncoder(Encoder):
+    """The whole network that was published: `logits` names what pictures show."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = _Convolution(FEATURES[-1], 1280, 1)
+        self.classifier = nn.Linear(1280, CLASSES)
 
     def logits(self, pictures: Tensor) -> Tensor:
         """Of the classes, (B, 1000); the model is most at home at pictures of 224x224 pixels."""

@@ -191,6 +191,7 @@ class TrainingConfig:
         model: what is trained: a prior, or a classifier of noisy pictures.
         data, objective, optimizer: see there; of a classifier the objective's times and label smoothing only.
         observations: what a conditional prior is shown; None for the others.
+        trained: of a prior, its `score` network; or the network that tells it the mean `chroma` of grey pictures.
         batch_size: pictures a step, over all processes.
         ema_decay: of the moving average of the weights, after its warm-up min(decay, (1 + n) / (10 + n)).
         steps, minutes: the run ends at whichever is reached first; one of them must be given.
@@ -209,6 +210,7 @@ class TrainingConfig:
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     observations: ObservationConfig | None = None
+    trained: Literal["score", "chroma"] = "score"
     batch_size: int = 64
     ema_decay: float = 0.999
     steps: int | None = None
@@ -225,6 +227,11 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         _choice("precision", self.precision, ("auto", "float32", "bfloat16"))
+        _choice("trained", self.trained, ("score", "chroma"))
+        require(
+            self.trained == "score" or (isinstance(self.model, ModelConfig) and self.model.chroma),
+            "only a model with a network of chroma can have that trained",
+        )
         require(self.steps is not None or self.minutes is not None, "a training run needs steps or minutes")
         require(self.steps is None or self.steps > 0, "steps must be positive")
         require(self.steps is None or self.steps <= MOST_STEPS, f"steps must be at most {MOST_STEPS}")

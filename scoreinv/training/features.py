@@ -61,7 +61,8 @@ class KeptFeatures:
             for place, row in zip(missing, found, strict=True):
                 rows[place] = row
                 self._write(crops[place], row)
-        parts = torch.stack([row for row in rows if row is not None]).to(seen).split(self._sizes, dim=1)
+        # Autocasting to bfloat16 stacks no float16.
+        parts = torch.stack([row.to(seen) for row in rows if row is not None]).split(self._sizes, dim=1)
         return tuple(part.unflatten(1, shape) for part, shape in zip(parts, self._shapes, strict=True))
 
     def _read(self, crop: int) -> Tensor | None:

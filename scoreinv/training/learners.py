@@ -15,7 +15,10 @@ from torch import Tensor, nn
 from scoreinv.checkpoints.files import save_model
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.conditional.residual import at_size_of
 from scoreinv.errors import InputError
+from scoreinv.networks.chroma import ChromaNetwork
+from scoreinv.preconditioning import centre
 from scoreinv.prior import ScorePrior
 from scoreinv.training import draws
 from scoreinv.training.batches import Batch
@@ -90,6 +93,43 @@ class ScoreLearner(Learner[ScorePrior]):
         write_samples(path, self.model, count, self.config.seed)
 
 
+class ChromaLearner(Learner[ConditionalPrior]):
+    """The mean chroma of grey pictures that a prior starts its guess from, by regression.
+
+    Trained are the decoder and the last stages of the encoder; the score network stays as it is.
+    """
+
+    def __init__(self, config: TrainingConfig, model: ConditionalPrior) -> None:
+        super().__init__(config, model)
+        self.network.train_last_stages()
+
+    @property
+    def network(self) -> ChromaNetwork:
+        assert self.model.chroma is not None  # as the configuration saw to
+        return self.model.chroma
+
+    def twin(self, network: Any) -> ChromaLearner:
+        return ChromaLearner(self.config, self.model.seeing_by(network))
+
+    def losses(self, batch: Batch) -> Tensor:
+        """|chroma - truth|^2 over what is expected of a picture, as if nothing was known: (B,)."""
+        assert batch.seen is not None
+        found, _ = self.network(batch.seen)
+        return self._energy(at_size_of(found, batch.images) - self._truth(batch))
+
+    def measures(self, batch: Batch) -> dict[str, Tensor]:
+        return {"validation": self.losses(batch)}
+
+    def ignorant_loss(self, batch: Batch) -> float:
+        return float(self._energy(self._truth(batch)).mean())  # of grey
+
+    def _truth(self, batch: Batch) -> Tensor:
+        return self.model.preconditioning.chroma_beyond_gray(centre(batch.images, self.model.data_range))
+
+    def _energy(self, chroma: Tensor) -> Tensor:
+        return chroma.square().flatten(1).mean(1) / self.model.preconditioning.chroma_variance
+
+
 class ClassifierLearner(Learner[NoiseClassifier]):
     """A classifier of noisy pictures, by the cross-entropy of their classes (Song et al. 2021, appendix I.1)."""
 
@@ -124,16 +164,28 @@ def _labels(batch: Batch) -> Tensor:
     return batch.labels
 
 
-def make_learner(config: TrainingConfig, init: ScorePrior | NoiseClassifier | None) -> ScoreLearner | ClassifierLearner:
-    """What a run starts from: weights drawn from its seed, or those of `init`; InputError for another network."""
+def make_learner(
+    config: TrainingConfig, init: ScorePrior | NoiseClassifier | None
+) -> ScoreLearner | ChromaLearner | ClassifierLearner:
+    """What a run starts from: weights drawn from its seed, or those of `init`; InputError for another network.
+
+    Where the model has a network of chroma and `init` has none, that starts from the encoder and a fresh decoder.
+    """
     with torch.random.fork_rng([]):
         draws.seed_torch(config.seed, torch.device("cpu"))
         model = config.model.build()
     if init is not None:
         if isinstance(init, ConditionalPrior) and config.observations is None:
             raise InputError("the model to start from takes observations: train it to (`conditional_training`)")
+        parts = model.parts()
         try:
-            model.network.load_state_dict(init.network.state_dict())
-        except RuntimeError as error:
+            for name, part in init.parts().items():
+                parts[name].load_state_dict(part.state_dict())
+        except (RuntimeError, KeyError) as error:
             raise InputError("the model to start from has another network than the one to train") from error
-    return ClassifierLearner(config, model) if isinstance(model, NoiseClassifier) else ScoreLearner(config, model)
+    if isinstance(model, NoiseClassifier):
+        return ClassifierLearner(config, model)
+    if config.trained == "chroma":
+        assert isinstance(model, ConditionalPrior)  # as the configuration saw to
+        return ChromaLearner(config, model)
+    return ScoreLearner(config, model)

@@ -35,7 +35,7 @@ from scoreinv.training.ema import averaged
 from scoreinv.training.features import KeptFeatures
 from scoreinv.training.folder import RunFolder
 from scoreinv.training.json_lines import JsonLines
-from scoreinv.training.learners import ClassifierLearner, ScoreLearner, make_learner
+from scoreinv.training.learners import ChromaLearner, ClassifierLearner, ScoreLearner, make_learner
 from scoreinv.training.meter import Meter
 from scoreinv.training.pictures import Pictures, load_pictures, split
 from scoreinv.training.progress import TrainCallback, TrainProgress, TrainResult
@@ -60,7 +60,7 @@ _BYTES_PER_SECOND = 2e8
 class _Loss(nn.Module):
     """A step's loss as a module, so that processes can exchange its gradients."""
 
-    def __init__(self, learner: ScoreLearner | ClassifierLearner) -> None:
+    def __init__(self, learner: ScoreLearner | ChromaLearner | ClassifierLearner) -> None:
         super().__init__()
         self.network = learner.network
         self.learner = learner
@@ -90,8 +90,8 @@ class Run:
         if saved_states(folder.states) and not resume:
             raise InputError(f"{folder.path}: holds a training run already: resume it, or choose another folder")
         self.learner = make_learner(config, init)
-        network = self.learner.model.to(world.device).network
-        channels_last(network).train()
+        self.learner.model.to(world.device)
+        network = channels_last(self.learner.network).train()
         average = averaged(network, config.ema_decay)
         self.average = self.learner.twin(average.module)
         self.average.model.eval()
@@ -104,9 +104,8 @@ class Run:
         training, held_out = split(pictures, config.data)
         self.source = BatchSource.of(config, training, config.batch_size, config.seed)
         self.held_out = self._held_out(held_out)
-        prior = self.learner.model
-        if config.data.crops and isinstance(prior, ConditionalPrior) and prior.encoder is not None:
-            self.learner.kept = self._kept_features(prior, pictures)
+        if config.data.crops and config.encoder_scale and isinstance(self.learner, ScoreLearner):
+            self.learner.kept = self._kept_features(pictures)
         self.metrics, record = JsonLines(folder.metrics), JsonLines(folder.schedule)
         if world.leads:
             self._begin(record, resume=resume)
@@ -334,9 +333,14 @@ class Run:
             bfloat16 = bool(self.world.agreed(float(uses_bfloat16(config.precision, self.world.device))))
         return SavedRun(config, name or _name(config, pictures, self.state.network), pictures.digest, bfloat16)
 
-    def _kept_features(self, prior: ConditionalPrior, pictures: Pictures) -> KeptFeatures:
+    def _kept_features(self, pictures: Pictures) -> KeptFeatures:
         """What the encoder made of the run's crops so far, in a file that one process makes and the others find."""
-        key = _hashed(self.config, pictures).hexdigest()
+        prior = self.learner.model
+        assert isinstance(prior, ConditionalPrior)  # as the configuration saw to
+        found = _hashed(self.config, pictures)
+        if prior.chroma is not None:
+            _add_weights(found, prior.chroma)
+        key = found.hexdigest()
         side = self.config.model.image_size * self.config.encoder_scale
         try:
             with self.world.first_leads():
@@ -462,9 +466,13 @@ def _adam(config: TrainingConfig, network: nn.Module) -> torch.optim.AdamW:
 def _name(config: TrainingConfig, pictures: Pictures, network: nn.Module) -> str:
     """What tells a run that begins from others: its configuration, its pictures and the weights that it starts from."""
     found = _hashed(config, pictures)
+    _add_weights(found, network)
+    return found.hexdigest()[:16]
+
+
+def _add_weights(found: hashlib._Hash, network: nn.Module) -> None:
     for value in network.state_dict().values():
         found.update(value.detach().cpu().contiguous().numpy())
-    return found.hexdigest()[:16]
 
 
 def _hashed(config: TrainingConfig, pictures: Pictures) -> hashlib._Hash:

@@ -1,0 +1,88 @@
+"""The mean chroma of what a grey picture shows, E[chroma | luma], by regression.
+
+A decoder on the features of an image encoder: from the coarsest map up, each level takes the map of its size, with
+residual blocks (He et al. 2016) and, on the two coarse levels, self-attention, so that the parts of one thing agree.
+The finest level also sees the luma, at twice its own size: texture tells leaves from stone. A network of this kind
+learns the mean in a tenth of the pictures that a score network takes for it, since it has no noise to look through.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scoreinv.networks.encoder import FEATURES, STRIDES, Encoder
+from scoreinv.networks.layers import Attention, conv, group_norm
+from scoreinv.networks.normalization import norm_activate
+
+CHROMA_STRIDE = STRIDES[0]
+"""Pixels of the luma to one of the chroma."""
+
+TUNED_STAGES = 4
+"""Of the encoder, the last ones, are trained with the decoder."""
+
+_WIDTHS = (64, 128, 192)
+_PER_GROUP = 16
+_HEADS = 4
+_LUMA_BLOCK = 4
+"""Side of the block of luma, reduced by two, that each pixel of chroma sees."""
+
+
+class ChromaNetwork(nn.Module):
+    """Luma (B, 1, H, W) in [0, 1], sides multiples of 32, to the mean chroma and the encoder's maps.
+
+    `forward` gives the chroma (B, 2, H / 8, W / 8), the last two components of centred pictures on [-1, 1] in the
+    colour basis, less those of a grey of the same luma; and the maps of `Encoder`, at unit strength.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = Encoder()
+        fine, middle, coarse = _WIDTHS
+        self.coarse_in = conv(FEATURES[2], coarse, 1)
+        self.coarse = nn.Sequential(_Block(coarse), _attention(coarse), _Block(coarse))
+        self.middle_in = conv(coarse + FEATURES[1], middle, 1)
+        self.middle = nn.Sequential(_Block(middle), _attention(middle), _Block(middle))
+        self.fine_in = conv(middle + FEATURES[0] + _LUMA_BLOCK**2, fine, 1)
+        self.fine = nn.Sequential(_Block(fine), _Block(fine))
+        self.norm = group_norm(fine, _PER_GROUP)
+        self.conv_out = conv(fine, 2, 3, 0.0)
+
+    def forward(self, luma: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        maps = self.encoder.of_gray(luma)
+        fine, middle, coarse = maps
+        h = self.coarse(self.coarse_in(coarse))
+        h = self.middle(self.middle_in(torch.cat([_doubled(h), middle.to(h.dtype)], dim=1)))
+        blocks = F.pixel_unshuffle(F.avg_pool2d(luma, 2), _LUMA_BLOCK) * 4 - 2
+        h = self.fine(self.fine_in(torch.cat([_doubled(h), fine.to(h.dtype), blocks.to(h.dtype)], dim=1)))
+        return self.conv_out(norm_activate(self.norm, F.silu, h)).to(luma.dtype), maps
+
+    def train_last_stages(self) -> None:
+        """Let gradients reach the decoder and the last `TUNED_STAGES` stages of the encoder, and nothing before."""
+        self.requires_grad_(True)
+        self.encoder.stem.requires_grad_(False)
+        self.encoder.stages[:-TUNED_STAGES].requires_grad_(False)
+
+
+class _Block(nn.Module):
+    """Two normalised convolutions, residual."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm_1 = group_norm(channels, _PER_GROUP)
+        self.conv_1 = conv(channels, channels, 3)
+        self.norm_2 = group_norm(channels, _PER_GROUP)
+        self.conv_2 = conv(channels, channels, 3, 0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv_1(norm_activate(self.norm_1, F.silu, x))
+        return x + self.conv_2(norm_activate(self.norm_2, F.silu, h))
+
+
+def _attention(channels: int) -> Attention:
+    return Attention(channels, group_norm(channels, _PER_GROUP), 0.0, 1.0, _HEADS)
+
+
+def _doubled(h: Tensor) -> Tensor:
+    return F.interpolate(h, scale_factor=2, mode="bilinear")

@@ -1,0 +1,248 @@
+"""The network of the mean chroma: what it computes, the guess that starts from it, its file, its training."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from scoreinv.checkpoints.config import ModelConfig
+from scoreinv.checkpoints.files import load_model, read_metadata, save
+from scoreinv.conditional.guess import smooth_guess
+from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.errors import CheckpointError, InputError
+from scoreinv.guidance import Conditioned
+from scoreinv.networks.chroma import TUNED_STAGES
+from scoreinv.networks.encoder import FEATURES
+from scoreinv.operators import gray
+from scoreinv.sdes import VE
+from scoreinv.tasks.colorization import colorize
+from scoreinv.training.config import DataConfig, ObservationConfig, OptimizerConfig, TrainingConfig
+from scoreinv.training.presets import conditional_training
+from scoreinv.training.training_loop import train
+
+SHOWN = replace(
+    conditional_training(VE(), DataConfig()).model.network,
+    width=8,
+    multipliers=(1, 1),
+    blocks=1,
+    attention_levels=(),
+    patch=2,
+    condition_channels=17,
+    feature_channels=FEATURES[1:],
+)
+CONFIG = ModelConfig(
+    SHOWN, VE(0.01, 20.0), ResidualPreconditioning(luma_scale=2), image_size=16, encoder_scale=4, chroma=True
+)
+AXES = ResidualPreconditioning()
+
+
+def built(seed: int = 0) -> ConditionalPrior:
+    """A model whose networks of score and chroma have outputs that are not negligible."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        model = CONFIG.build()
+        nn.init.normal_(model.network.conv_out.weight, std=0.1)
+        nn.init.normal_(model.chroma.conv_out.weight, std=0.02)
+    assert isinstance(model, ConditionalPrior)
+    return model
+
+
+@pytest.fixture(scope="module")
+def prior() -> ConditionalPrior:
+    return built()
+
+
+@pytest.fixture
+def tinted(tmp_path: Path) -> Path:
+    """A folder of grey pictures whose bright parts have one colour."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for number in range(8):
+        values = np.random.default_rng(number).uniform(0.2, 0.7, (9, 9, 1))
+        pixels = (255 * (values + np.array([0.2, 0.0, -0.15]))).astype(np.uint8)
+        Image.fromarray(pixels).resize((80, 80), Image.Resampling.BICUBIC).save(folder / f"{number}.png")
+    return folder
+
+
+def luma(height: int, width: int, seed: int = 0) -> Tensor:
+    return torch.rand(1, 1, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+def training(folder: Path, steps: int = 3) -> TrainingConfig:
+    return replace(
+        conditional_training(VE(0.01, 20.0), DataConfig(str(folder), mode="zooms", holdout_fraction=0.2)),
+        model=CONFIG,
+        observations=ObservationConfig(0.0, 0.0, 1.0, 0.0, 0.0, 0.0),
+        optimizer=OptimizerConfig(1e-3, warmup=5, anneal="constant"),
+        trained="chroma",
+        batch_size=4,
+        steps=steps,
+        validation_images=4,
+        sample_every=0,
+        precision="float32",
+    )
+
+
+def test_there_is_a_chroma_for_every_eight_pixels_and_the_maps_are_the_encoders(prior: ConditionalPrior) -> None:
+    shown = luma(96, 64)
+    chroma, *maps = prior.look(shown)
+    assert chroma.shape == (1, 2, 12, 8)
+    assert not chroma.requires_grad
+    assert prior.feature_shapes(96, 64) == [tuple(value.shape[1:]) for value in (chroma, *maps)]
+    for value, expected in zip(maps, prior.encoder.of_gray(shown)[1:], strict=True):
+        torch.testing.assert_close(value, expected)
+
+
+def test_the_luma_itself_is_seen_and_not_only_its_features(prior: ConditionalPrior) -> None:
+    """A pattern of four pixels' period reaches the finest level, where a convolution tells its phase."""
+    network = prior.chroma
+    shown = luma(64, 64)
+    with torch.no_grad():
+        before = network(shown)[0]
+        weight = network.fine_in.weight.clone()
+        network.fine_in.weight[:, -16:] = 0
+        blind = network(shown)[0]
+        network.fine_in.weight.copy_(weight)
+    assert (before - blind).abs().max() > 1e-3
+
+
+def test_gradients_reach_the_decoder_and_the_last_stages_only() -> None:
+    network = built().chroma
+    network.train_last_stages()
+    network(luma(32, 32))[0].square().sum().backward()
+    trained = {name for name, value in network.named_parameters() if value.grad is not None}
+    stages = {int(name.split(".")[2]) for name in trained if name.startswith("encoder.stages.")}
+    assert stages == set(range(7 - TUNED_STAGES, 7))
+    assert not any(name.startswith("encoder.stem") for name in trained)
+    assert {"conv_out.weight", "coarse_in.weight", "middle.1.query.weight"} <= trained
+
+
+def test_the_guess_starts_from_the_expected_chroma_and_bends_it_to_what_is_known() -> None:
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.rand(1, 3, 16, 16, generator=generator) * 2 - 1
+    expected = torch.randn(1, 2, 2, 2, generator=generator) * 0.2
+    at_size = nn.functional.interpolate(expected, size=(16, 16), mode="bilinear", align_corners=False)
+    observed = torch.zeros(1, 3, 16, 16)
+    observed[:, 0] = 1
+    found = AXES.guess(pictures, observed, chroma=expected)
+    truth = AXES.rotate(pictures)
+    torch.testing.assert_close(found.mean[:, :1], truth[:, :1])
+    centred_mean = AXES.rotate_back(found.mean)
+    torch.testing.assert_close(AXES.chroma_beyond_gray(centred_mean), at_size, atol=1e-6, rtol=1e-5)
+
+    observed[:, 1:, 3:5, 6:9] = 1  # a hint: the guess is it there, and elsewhere what its deviation smoothly leaves
+    hinted = AXES.guess(pictures, observed, chroma=expected)
+    torch.testing.assert_close(hinted.mean[:, 1:, 3:5, 6:9], truth[:, 1:, 3:5, 6:9])
+    deviation = AXES.chroma_beyond_gray(pictures) - at_size
+    known = observed[:, 1:] * observed[:, :1]
+    smooth = smooth_guess(deviation, known, torch.tensor(AXES.details[1:]))
+    beyond = AXES.chroma_beyond_gray(AXES.rotate_back(hinted.mean))
+    torch.testing.assert_close(beyond, at_size + smooth.mean, atol=1e-5, rtol=1e-4)
+
+
+def test_a_score_network_that_adds_nothing_leaves_the_expected_chroma(prior: ConditionalPrior) -> None:
+    quiet = built()
+    nn.init.zeros_(quiet.network.conv_out.weight)
+    shown, operator = luma(64, 64), gray("rec601", 16, 16)
+    y = operator(torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1)
+    features = quiet.look(shown)
+    given = Conditioned(quiet, operator, y, features=features)
+    noise = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(2)) * 20
+    mean = given.denoise(noise, 1.0)
+    # Of the noisy state v / (s^2 + v) is left, 3e-4 of some 60.
+    expected = nn.functional.interpolate(features[0], size=(16, 16), mode="bilinear")
+    torch.testing.assert_close(AXES.chroma_beyond_gray(mean), expected, atol=0.05, rtol=0)
+    assert expected.abs().max() > 0.2
+
+
+def test_pictures_that_are_not_looked_at_expect_nothing(prior: ConditionalPrior) -> None:
+    pictures = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    observed = torch.ones(1, 3, 16, 16)
+    observed[:, 1:] = 0
+    plain = prior.guess(pictures, observed)
+    none = prior.guess(pictures, observed, features=tuple(torch.zeros_like(v) for v in prior.look(luma(64, 64))))
+    torch.testing.assert_close(plain.mean, none.mean)
+
+
+def test_a_file_has_both_networks(prior: ConditionalPrior, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save(prior, path)
+    again = load_model(path)
+    assert read_metadata(path)[0] == CONFIG
+    for value, expected in zip(again.look(luma(64, 64)), prior.look(luma(64, 64)), strict=True):
+        torch.testing.assert_close(value, expected)
+    without = replace(CONFIG, chroma=False).build()
+    save(without, tmp_path / "without.safetensors")
+    assert (tmp_path / "without.safetensors").stat().st_size < path.stat().st_size / 10
+    described = replace(CONFIG, chroma=False).to_dict()
+    del described["chroma"]  # as files of before have it
+    assert ModelConfig.from_dict(described) == replace(CONFIG, chroma=False)
+
+
+def test_a_file_that_lacks_it_is_refused(prior: ConditionalPrior, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    without = built()
+    without.parts = lambda: {"": without.network}
+    save(without, path)
+    with pytest.raises(CheckpointError, match=r"lacks the tensor chroma\."):
+        load_model(path)
+
+
+def test_chroma_needs_an_encoder() -> None:
+    with pytest.raises(CheckpointError, match="encoder_scale"):
+        replace(CONFIG, network=replace(SHOWN, feature_channels=()), encoder_scale=0)
+
+
+def test_it_learns_the_colour_that_all_pictures_have(tinted: Path, tmp_path: Path) -> None:
+    result = train(training(tinted, steps=40), tmp_path / "run")
+    assert result.validation.mean < 0.3  # knowing nothing it is that of the colour, above 1
+    trained = load_model(tmp_path / "run" / "model.safetensors")
+    chroma = trained.look(luma(64, 64) * 0.5 + 0.2)[0].mean((0, 2, 3))
+    colour = torch.tensor([0.2, 0.0, -0.15])[None, :, None, None] * 2
+    torch.testing.assert_close(chroma, AXES.chroma_beyond_gray(colour)[0, :, 0, 0], atol=0.12, rtol=0)
+    fresh = CONFIG.build()
+    stages = [model.encoder.stages[0].parameters() for model in (fresh, trained)]
+    for one, other in zip(*stages, strict=True):
+        torch.testing.assert_close(one, other)
+    assert not torch.equal(fresh.encoder.stages[6][0].project.weight, trained.encoder.stages[6][0].project.weight)
+
+
+def test_resumed_it_is_the_same(tinted: Path, tmp_path: Path) -> None:
+    whole = train(training(tinted, steps=4), tmp_path / "whole").trained
+    train(training(tinted, steps=2), tmp_path / "parts")
+    resumed = train(training(tinted, steps=4), tmp_path / "parts", resume=True).trained
+    for one, other in zip(whole.chroma.parameters(), resumed.chroma.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_score_is_trained_after_it(tinted: Path, tmp_path: Path) -> None:
+    """It leaves the network of chroma as it is, and looks anew once that is another one."""
+    config = replace(training(tinted), trained="score", data=replace(training(tinted).data, crops=2), steps=2)
+    first, second = built(), built(seed=1)
+    trained = train(config, tmp_path / "run", init=first).trained
+    for one, other in zip(first.chroma.parameters(), trained.chroma.parameters(), strict=True):
+        assert torch.equal(one, other)
+    key = (tmp_path / "run" / "cache" / "features.json").read_text()
+    train(config, tmp_path / "other", init=second)
+    assert (tmp_path / "other" / "cache" / "features.json").read_text() != key
+
+
+def test_only_a_model_that_has_it_can_have_it_trained(tinted: Path) -> None:
+    with pytest.raises(InputError, match="network of chroma"):
+        replace(training(tinted), model=replace(CONFIG, chroma=False))
+
+
+def test_colours_follow_it(prior: ConditionalPrior) -> None:
+    picture = luma(48, 70)[0, 0].numpy()
+    other = built()
+    with torch.no_grad():
+        other.chroma.conv_out.bias += 0.2
+    first, second = (colorize(picture, prior=model, steps=3, estimate="mean").image for model in (prior, other))
+    assert np.abs(first - second).mean() > 0.03
