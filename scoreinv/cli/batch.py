@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from scoreinv.cli.command import Settings
@@ -94,7 +95,7 @@ def run(plan: Plan, work: Work[T], session: Maker, second: Maker | None = None) 
         ledger = Ledger(session.settings, plan.batch, None if plan.folder is None else Manifest(plan.folder))
         for number, job in enumerate(plan.jobs, 1):
             title = f"[{number}/{len(plan.jobs)}] {job.source}" if plan.batch else job.source
-            _Doing(job, title, work, sessions, ledger).do()
+            Doing(job, title, work, sessions, plan).outcome()(ledger)
         return ledger.close(plan)
 
 
@@ -133,59 +134,74 @@ def _missing(job: Job, files: int, *, batch: bool, overwrite: bool) -> list[str]
 
 
 @dataclass(frozen=True)
-class _Doing(Generic[T]):
+class Doing(Generic[T]):
     """What is done for one picture.
 
     Attributes:
         title: what its progress is shown under.
         sessions: the models of the work, its own the first.
+        plan: the run that it is of.
     """
 
     job: Job
     title: str
     work: Work[T]
     sessions: list[Maker]
-    ledger: Ledger
+    plan: Plan
 
-    def do(self) -> None:
-        """Read the picture, do the work, write the results, and note the outcome in the ledger."""
-        job, ledger = self.job, self.ledger
-        if why := self.work.left_out(job):
-            ledger.left_out(job, why)
-            return
+    def outcome(self) -> Outcome:
+        """Read the picture, do the work, and write the results, unless there is nothing to do."""
+        return self.settled() or self.done()
+
+    def settled(self) -> Outcome | None:
+        """What has become of the picture where nothing is to be done; else None."""
+        if why := self.work.left_out(self.job):
+            return partial(Ledger.left_out, job=self.job, why=why)
         try:
-            missing = _missing(job, self.work.files, batch=ledger.batch, overwrite=ledger.settings.overwrite)
-            item = self._read(missing) if missing else None
-        except ExistsError as error:
-            ledger.there_already(job, self.work.files, error)
-            return
+            if not self._missing():
+                return partial(Ledger.skipped, job=self.job, files=self.work.files, why="exists already")
         except Exception as error:
-            ledger.failed(job, error)
-            return
-        if item is None:
-            ledger.skipped(job, self.work.files, "exists already")
-            return
+            return partial(Ledger.failed, job=self.job, error=error)
+        return None
+
+    def done(self) -> Outcome:
+        """Do what `settled` found to be done."""
+        missing = self._missing()
+        if not missing:
+            return partial(Ledger.skipped, job=self.job, files=self.work.files, why=BY_ANOTHER)
+        try:
+            item = self._read(missing)
+        except ExistsError as error:
+            return partial(Ledger.there_already, job=self.job, files=self.work.files, error=error)
+        except Exception as error:
+            return partial(Ledger.failed, job=self.job, error=error)
         for session in self.sessions:
             session.load()  # outside both try blocks: an unusable model ends the run
         try:
-            self._make(item, missing)
+            return self._made(item, missing)
         except Exception as error:
-            ledger.failed(job, error)
+            return partial(Ledger.failed, job=self.job, error=error)
+
+    @property
+    def _settings(self) -> Settings:
+        return self.sessions[0].settings
+
+    def _missing(self) -> list[str]:
+        return _missing(self.job, self.work.files, batch=self.plan.batch, overwrite=self._settings.overwrite)
 
     def _read(self, missing: list[str]) -> T:
         check_source(self.job.source)  # first: where it is not there, its folder may not be either
-        check_outputs(missing, overwrite=self.ledger.settings.overwrite)
+        check_outputs(missing, overwrite=self._settings.overwrite)
         return self.work.read(self.job)
 
-    def _make(self, item: T, missing: list[str]) -> None:
+    def _made(self, item: T, missing: list[str]) -> Outcome:
         started = time.monotonic()
-        with ProgressBar(self.title, quiet=self.ledger.settings.quiet) as bar:
+        with ProgressBar(self.title, quiet=self._settings.quiet) as bar:
             report = self.work.compute(item, bar)
         _log.info("%s: by %s, %d evaluations of the network for a sample", self.job.source, report.method, report.nfe)
         written, there = self._write(report, missing)
-        if there is not None and not (written and self.ledger.batch):
-            self.ledger.there_already(self.job, self.work.files, there)
-            return
+        if there is not None and not (written and self.plan.batch):
+            return partial(Ledger.there_already, job=self.job, files=self.work.files, error=there)
         seconds = time.monotonic() - started
         session, *_ = self.sessions
         record = {
@@ -197,7 +213,8 @@ class _Doing(Generic[T]):
             **session.record(report.method),
             **report.more,
         }
-        self.ledger.done(record, seconds, session.model_sha256 if self.ledger.manifest is not None else "")
+        sha256 = session.model_sha256 if self.plan.folder is not None else ""
+        return partial(Ledger.done, record=record, seconds=seconds, model_sha256=sha256)
 
     def _write(self, report: Report, missing: list[str]) -> tuple[list[str], ExistsError | None]:
         """Write the missing results; returns those written, and the error of one that another process wrote."""
@@ -209,7 +226,7 @@ class _Doing(Generic[T]):
         for path, picture in zip(self.job.outputs(self.work.files), report.pictures, strict=True):
             if path in missing:
                 try:
-                    write_picture(path, picture, overwrite=self.ledger.settings.overwrite, quality=self.work.quality)
+                    write_picture(path, picture, overwrite=self._settings.overwrite, quality=self.work.quality)
                 except ExistsError as error:
                     there = error
                 else:
@@ -286,6 +303,10 @@ class Ledger:
     def _note(self, record: dict[str, Any]) -> None:
         if self.manifest is not None:
             self.manifest.add(record)
+
+
+Outcome = Callable[[Ledger], None]
+"""What has become of a picture, to be noted in a ledger. It can be pickled."""
 
 
 def failure(source: str, error: Exception, settings: Settings, *, batch: bool) -> int:
