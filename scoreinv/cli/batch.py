@@ -6,7 +6,8 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -15,7 +16,16 @@ from scoreinv.cli.command import Settings
 from scoreinv.cli.failures import describe
 from scoreinv.cli.manifest import NAME, Manifest
 from scoreinv.cli.messages import emit, notice, rehearse, warn
-from scoreinv.cli.outputs import STREAM, Job, Plan, check_outputs, check_source, output_folders, refuse_existing
+from scoreinv.cli.outputs import (
+    STREAM,
+    Job,
+    Plan,
+    Workers,
+    check_outputs,
+    check_source,
+    output_folders,
+    refuse_existing,
+)
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import Maker
 from scoreinv.cli.streams import say, say_traceback
@@ -91,12 +101,27 @@ def run(plan: Plan, work: Work[T], session: Maker, second: Maker | None = None) 
     sessions = [session] if second is None else [session, second]
     if session.settings.dry_run:
         return _rehearse(plan, work, sessions)
-    with output_folders(plan.folders):
+    jobs = plan.own
+    with output_folders(plan.folders, shared=plan.shard is not None):
         ledger = Ledger(session.settings, plan.batch, None if plan.folder is None else Manifest(plan.folder))
-        for number, job in enumerate(plan.jobs, 1):
-            title = f"[{number}/{len(plan.jobs)}] {job.source}" if plan.batch else job.source
-            Doing(job, title, work, sessions, plan).outcome()(ledger)
+        titles = [
+            f"[{number}/{len(jobs)}] {job.source}" if plan.batch else job.source for number, job in enumerate(jobs, 1)
+        ]
+        doings = [Doing(job, title, work, sessions, plan) for job, title in zip(jobs, titles, strict=True)]
+        with closing(_outcomes(doings, plan.workers)) as outcomes:
+            for outcome in outcomes:
+                outcome(ledger)
         return ledger.close(plan)
+
+
+def _outcomes(doings: list[Doing[T]], workers: Workers | None) -> Generator[Outcome]:
+    """What becomes of the pictures, one after the other; those of workers as they finish."""
+    if workers is None:
+        yield from (doing.outcome() for doing in doings)
+    else:
+        from scoreinv.cli.ray_workers import outcomes_by_ray
+
+        yield from outcomes_by_ray(doings)
 
 
 def _rehearse(plan: Plan, work: Work[T], sessions: list[Maker]) -> int:
@@ -105,7 +130,7 @@ def _rehearse(plan: Plan, work: Work[T], sessions: list[Maker]) -> int:
     for session in sessions:
         session.check()
     failed = 0
-    for job in plan.jobs:
+    for job in plan.own:
         why = work.left_out(job)
         outputs = _missing(job, work.files, batch=plan.batch, overwrite=settings.overwrite)
         why = why or (None if outputs else "exists already")
@@ -138,7 +163,7 @@ class Doing(Generic[T]):
     """What is done for one picture.
 
     Attributes:
-        title: what its progress is shown under.
+        title: what its progress is shown under; empty: it is not shown.
         sessions: the models of the work, its own the first.
         plan: the run that it is of.
     """
@@ -183,20 +208,21 @@ class Doing(Generic[T]):
             return partial(Ledger.failed, job=self.job, error=error)
 
     @property
-    def _settings(self) -> Settings:
+    def settings(self) -> Settings:
+        """The common options."""
         return self.sessions[0].settings
 
     def _missing(self) -> list[str]:
-        return _missing(self.job, self.work.files, batch=self.plan.batch, overwrite=self._settings.overwrite)
+        return _missing(self.job, self.work.files, batch=self.plan.batch, overwrite=self.settings.overwrite)
 
     def _read(self, missing: list[str]) -> T:
         check_source(self.job.source)  # first: where it is not there, its folder may not be either
-        check_outputs(missing, overwrite=self._settings.overwrite)
+        check_outputs(missing, overwrite=self.settings.overwrite)
         return self.work.read(self.job)
 
     def _made(self, item: T, missing: list[str]) -> Outcome:
         started = time.monotonic()
-        with ProgressBar(self.title, quiet=self._settings.quiet) as bar:
+        with ProgressBar(self.title, quiet=self.settings.quiet or not self.title) as bar:
             report = self.work.compute(item, bar)
         _log.info("%s: by %s, %d evaluations of the network for a sample", self.job.source, report.method, report.nfe)
         written, there = self._write(report, missing)
@@ -226,7 +252,7 @@ class Doing(Generic[T]):
         for path, picture in zip(self.job.outputs(self.work.files), report.pictures, strict=True):
             if path in missing:
                 try:
-                    write_picture(path, picture, overwrite=self._settings.overwrite, quality=self.work.quality)
+                    write_picture(path, picture, overwrite=self.settings.overwrite, quality=self.work.quality)
                 except ExistsError as error:
                     there = error
                 else:
@@ -305,8 +331,8 @@ class Ledger:
             self.manifest.add(record)
 
 
-Outcome = Callable[[Ledger], None]
-"""What has become of a picture, to be noted in a ledger. It can be pickled."""
+Outcome = partial[None]
+"""What has become of a picture: a method of `Ledger` with all its arguments but the ledger."""
 
 
 def failure(source: str, error: Exception, settings: Settings, *, batch: bool) -> int:

@@ -80,6 +80,10 @@ class Session:
         if exact and settings.precision == "bfloat16":
             raise InputError("--precision bfloat16: ODE solvers and likelihood need float32")
 
+    def __getstate__(self) -> dict[str, object]:
+        """What goes along to another process: what was found and loaded here may be elsewhere there."""
+        return {"model": self.model, "settings": self.settings, "exact": self.exact}
+
     def load(self) -> None:
         """Load the model now, unless it is loaded; raises CheckpointError or InputError when it cannot be used."""
         _ = self.prior
