@@ -76,7 +76,7 @@ class Run:
         self.config = config
         self.folder = folder
         self.world = world
-        self.part = world.part(config.batch_size)
+        self.part = world.part(config.batch_size, config.accumulate)
         if saved_states(folder.states) and not resume:
             raise InputError(f"{folder.path}: holds a training run already: resume it, or choose another folder")
         self.learner = make_learner(config, init)
@@ -132,15 +132,21 @@ class Run:
         rate = learning_rate(config.optimizer, state.step, fraction)
         for group in state.optimizer.param_groups:
             group["lr"] = rate
-        with self._random_numbers(), self._precision():
-            loss = self.loss_module(batch.to(device))
-        loss.backward()
+        loss = torch.zeros((), device=device)
+        with self._random_numbers():
+            for part in _divided(len(batch.times), config.accumulate):
+                last = part.stop == len(batch.times)
+                with nullcontext() if last else self.world.alone(self.loss_module):
+                    with self._precision():
+                        share = self.loss_module(batch.part(part).to(device)) / config.accumulate
+                    share.backward()
+                loss += share.detach()
         norm = nn.utils.clip_grad_norm_(state.network.parameters(), config.optimizer.clip or math.inf)
         state.optimizer.step()
         state.optimizer.zero_grad(set_to_none=True)
         state.average.update_parameters(state.network)
         state.step += 1
-        self.meter.add(loss.detach(), norm, time.monotonic() - start)
+        self.meter.add(loss, norm, time.monotonic() - start)
         state.seconds = self.meter.seconds()
 
     def report(self, callback: TrainCallback | None) -> None:
@@ -401,6 +407,12 @@ def _name(config: TrainingConfig, pictures: Pictures, network: nn.Module) -> str
 def _hashed(config: TrainingConfig, pictures: Pictures) -> hashlib._Hash:
     """A hash of the configuration and the pictures, to be updated with more."""
     return hashlib.sha256(json.dumps([config.settled(), pictures.digest]).encode())
+
+
+def _divided(count: int, parts: int) -> Iterator[slice]:
+    """The rows of each of so many equal parts."""
+    size = count // parts
+    return (slice(begin, begin + size) for begin in range(0, count, size))
 
 
 def _due(step: int, every: int) -> bool:
