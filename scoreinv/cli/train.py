@@ -125,6 +125,9 @@ class RunOptions:
     init: Annotated[
         str | None, typer.Option("--init", metavar="NAME|FILE", help="Model to start from.", rich_help_panel=RUN)
     ] = None
+    tensorboard: Annotated[
+        bool, advanced("--tensorboard", help="Write the metrics to tensorboard/ in the run's folder too.")
+    ] = False
 
     def check(self) -> None:
         """Raise InputError where the options do not go together, or with torchrun."""
@@ -134,6 +137,10 @@ class RunOptions:
             raise InputError("under torchrun the processes need one folder: give --out")
         if self.init is not None and self.resume:
             raise InputError("--init and --resume: a resumed run starts from its own state")
+        if self.tensorboard:
+            from scoreinv.training.metrics import check_tensorboard
+
+            check_tensorboard()
 
 
 @dataclass(frozen=True)
@@ -171,7 +178,7 @@ def train(*, subject: SubjectOptions, how: RunOptions, changes: StepOptions, set
         rehearse(settings, {"output": str(folder)}, f"{folder}: would be trained in, to {_ends(run)}")
         return
     init = None if how.init is None else _model_to_start_from(how.init, run)
-    result = _train(run, folder, init, how.resume, device, settings)
+    result = _train(run, folder, init, how, device, settings)
     emit(settings, _record(result, run, device))
     loss = "" if result.loss is None else f", loss {result.loss:.4f}"
     notice(settings, f"{result.model} ({result.steps:,} steps, {duration(result.seconds)}{loss})")
@@ -181,7 +188,7 @@ def _train(
     run: TrainingConfig,
     folder: Path,
     init: ScorePrior | NoiseClassifier | None,
-    resume: bool,
+    how: RunOptions,
     device: str,
     settings: Settings,
 ) -> TrainResult:
@@ -206,7 +213,14 @@ def _train(
 
         try:
             return train_model(
-                run, folder, resume=resume, overwrite=settings.overwrite, init=init, device=device, callback=show
+                run,
+                folder,
+                resume=how.resume,
+                overwrite=settings.overwrite,
+                init=init,
+                device=device,
+                tensorboard=how.tensorboard,
+                callback=show,
             )
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise ScoreinvError(f"--batch-size {run.batch_size}: more than the memory of {device} takes") from error

@@ -36,6 +36,7 @@ from scoreinv.training.folder import RunFolder
 from scoreinv.training.json_lines import JsonLines
 from scoreinv.training.learners import ClassifierLearner, ScoreLearner, make_learner
 from scoreinv.training.meter import Meter
+from scoreinv.training.metrics import Metrics
 from scoreinv.training.pictures import Pictures, load_pictures, split
 from scoreinv.training.progress import TrainCallback, TrainProgress, TrainResult
 from scoreinv.training.schedule import Schedule, learning_rate
@@ -72,6 +73,7 @@ class Run:
         resume: bool,
         overwrite: bool,
         init: ScorePrior | NoiseClassifier | None,
+        tensorboard: bool,
     ) -> None:
         self.config = config
         self.folder = folder
@@ -97,7 +99,8 @@ class Run:
         prior = self.learner.model
         if config.data.crops and isinstance(prior, ConditionalPrior) and prior.encoder is not None:
             self.learner.kept = self._kept_features(prior, pictures)
-        self.metrics, record = JsonLines(folder.metrics), JsonLines(folder.schedule)
+        self.metrics = Metrics(JsonLines(folder.metrics), folder.board if tensorboard and world.leads else None)
+        record = JsonLines(folder.schedule)
         if world.leads:
             self._begin(record, resume=resume)
         self.loss_module = world.wrap(_Loss(self.learner))
