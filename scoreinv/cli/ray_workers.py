@@ -6,27 +6,32 @@ have scoreinv, and see the same files under the same names.
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import pickle
 import platform
 import signal
+import sys
 import threading
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from functools import lru_cache, partial
 from importlib.util import find_spec
-from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from scoreinv.cli.batch import Doing, Ledger, Outcome
+from scoreinv.cli.command import Settings
 from scoreinv.cli.failures import describe
 from scoreinv.cli.outputs import Job
 from scoreinv.cli.runtime import wait_passively
 from scoreinv.cli.streams import say, say_traceback, show_log
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.signals import ENDING
+
+_log = logging.getLogger(__name__)
 
 RETRIES = 3
 """How often a picture is done again whose worker was killed."""
@@ -59,32 +64,44 @@ def outcomes_by_ray(doings: Sequence[Doing[Any]]) -> Generator[Outcome]:
     for session in any_of_them.sessions:
         session.check()  # before minutes of a cluster's start
     with _cluster() as ray:
-        has_gpus = any_of_them.settings.device != "cpu" and "GPU" in ray.cluster_resources()
-        task = ray.remote(_do).options(
-            num_cpus=any_of_them.settings.threads or 1, num_gpus=int(has_gpus), max_retries=RETRIES
+        task = ray.remote(_do).options(**_resources(ray, any_of_them.settings), max_retries=RETRIES)
+        yield from _worked_off(ray, partial(task.remote, [ray.put(_packed(any_of_them))]), todo)
+
+
+def _resources(ray: Any, settings: Settings) -> dict[str, int]:
+    """What a worker has; InputError where this machine has not so much."""
+    there = ray.cluster_resources()
+    processors = settings.threads or 1
+    if "RAY_ADDRESS" not in os.environ and processors > there["CPU"]:
+        raise InputError(
+            f"--threads {processors}: there are {there['CPU']:g} processors, of which a worker takes so many"
         )
-        kit = ray.put(_packed(any_of_them))
-        waiting = iter(todo)
-        running: dict[Any, Job] = {}
-        while True:
-            for job in waiting:
-                running[task.remote([kit], job)] = job
-                if len(running) >= 2 * ray.cluster_resources().get("CPU", 1):
-                    break  # as much again as the cluster does at once: it is never idle, and may grow
-            if not running:
-                return
-            (ended,), _ = ray.wait(list(running))
-            job = running.pop(ended)
-            try:
-                lines, outcome = ray.get(ended)
-            except ray.exceptions.RayError as error:
-                reason = str(error).strip().partition("\n")[0]
-                lost = ScoreinvError(f"its worker was lost {RETRIES + 1} times, or its machine: {reason}")
-                yield partial(Ledger.failed, job=job, error=lost)
-            else:
-                for line in lines:
-                    say(line)
-                yield outcome
+    return {"num_cpus": processors, "num_gpus": int(settings.device != "cpu" and "GPU" in there)}
+
+
+def _worked_off(ray: Any, submit: Callable[[Job], Any], todo: list[Job]) -> Iterator[Outcome]:
+    """What becomes of jobs, in the order in which they end; what workers said is said first."""
+    waiting = iter(todo)
+    running: dict[Any, Job] = {}
+    while True:
+        for job in waiting:
+            running[submit(job)] = job
+            if len(running) >= 2 * ray.cluster_resources().get("CPU", 1):
+                break  # as much again as the cluster does at once: it is never idle, and may grow
+        if not running:
+            return
+        (ended,), _ = ray.wait(list(running))
+        job = running.pop(ended)
+        try:
+            lines, outcome = ray.get(ended)
+        except ray.exceptions.RayError as error:
+            reason = str(error).strip().partition("\n")[0]
+            lost = ScoreinvError(f"its worker was lost {RETRIES + 1} times, or its machine: {reason}")
+            yield partial(Ledger.failed, job=job, error=lost)
+        else:
+            for line in lines:
+                say(line)
+            yield outcome
 
 
 @contextmanager
@@ -94,14 +111,33 @@ def _cluster() -> Iterator[Any]:
     import ray
 
     before = {number: signal.getsignal(number) for number in ENDING}
-    try:
-        _connect(ray)
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in before.items():
-                signal.signal(number, handler)
-        yield ray
-    finally:
-        ray.shutdown()
+    with redirect_stdout(_OwnOutput(sys.stdout)):
+        try:
+            _connect(ray)
+            if threading.current_thread() is threading.main_thread():
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+class _OwnOutput(io.TextIOBase):
+    """A stream for this thread: what Ray's own threads print is logged, as it would be taken for results."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.owner = threading.get_ident()
+
+    def write(self, text: str) -> int:
+        if threading.get_ident() == self.owner:
+            return self.stream.write(text)
+        if text.strip():
+            _log.info("%s", text.strip())
+        return len(text)
+
+    def flush(self) -> None:
+        self.stream.flush()
 
 
 def _connect(ray: Any) -> None:
@@ -149,7 +185,7 @@ def _do(kit: list[Any], job: Job) -> tuple[list[str], Outcome]:
         kit: holds the reference to the `_packed`, which Ray would resolve for each picture if it stood alone.
     """
     debug = False
-    with redirect_stderr(StringIO()) as said:
+    with redirect_stderr(io.StringIO()) as said:
         try:
             common = _unpacked(kit[0])
             debug = common.settings.debug
