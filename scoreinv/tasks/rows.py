@@ -122,7 +122,7 @@ class Inpainter(_OnRows):
     """Fill the holes of the pictures of a batch.
 
         scoreinv.Inpainter("photo", seed=0)({"image": images, "mask": masks})["result"]
-        table.map_batches(scoreinv.Inpainter, fn_constructor_kwargs={"seed": 0}, concurrency=2)  # of Ray Data
+        table.map_batches(scoreinv.Inpainter, fn_constructor_kwargs={"seed": 0}, compute=pool)  # of Ray Data
 
     Attributes:
         model: None: `photo`, or no model where the method is a classical one.

@@ -198,8 +198,9 @@ def test_ray_data_takes_them_as_they_are(model: str, sizes: bool) -> None:
         batch = table(6, sizes=sizes)
         records = [{name: column[number] for name, column in batch.items()} for number in range(6)]
         given = ray.data.from_items(records, override_num_blocks=3)
+        pool = ray.data.ActorPoolStrategy(size=1)
         by_class = given.map_batches(
-            Inpainter, fn_constructor_kwargs={"model": model, "steps": 2}, batch_size=2, concurrency=1
+            Inpainter, fn_constructor_kwargs={"model": model, "steps": 2}, batch_size=2, compute=pool
         )
         by_instance = given.map_batches(Inpainter(model, steps=2), batch_size=4)
         expected = dict(zip(batch["path"], Inpainter(model, steps=2)(batch)["result"], strict=True))
