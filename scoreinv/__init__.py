@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from scoreinv.tasks.restoration import solve as solve
     from scoreinv.tasks.results import Drawn as Drawn
     from scoreinv.tasks.results import Restored as Restored
+    from scoreinv.tasks.rows import Colorizer as Colorizer
+    from scoreinv.tasks.rows import Inpainter as Inpainter
+    from scoreinv.tasks.rows import Restorer as Restorer
 
 _HOMES = {
     "load": "scoreinv.checkpoints.catalogue",
@@ -55,6 +58,9 @@ _HOMES = {
     "Colorized": "scoreinv.tasks.colorization",
     "Drawn": "scoreinv.tasks.results",
     "Likelihood": "scoreinv.likelihood",
+    "Inpainter": "scoreinv.tasks.rows",
+    "Colorizer": "scoreinv.tasks.rows",
+    "Restorer": "scoreinv.tasks.rows",
 }
 
 _ROOMS = ("guidance", "operators", "samplers", "sdes")

@@ -8,15 +8,26 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from scoreinv.cli.command import Settings
 from scoreinv.cli.failures import describe
 from scoreinv.cli.manifest import NAME, Manifest
 from scoreinv.cli.messages import emit, notice, rehearse, warn
-from scoreinv.cli.outputs import STREAM, Job, Plan, check_outputs, check_source, output_folders, refuse_existing
+from scoreinv.cli.outputs import (
+    STREAM,
+    Job,
+    Plan,
+    Workers,
+    check_outputs,
+    check_source,
+    output_folders,
+    refuse_existing,
+)
 from scoreinv.cli.progress import ProgressBar, RunProgress, duration
 from scoreinv.cli.runtime import Maker
 from scoreinv.cli.streams import say, say_traceback
@@ -92,25 +103,38 @@ def run(plan: Plan, work: Work[T], session: Maker, second: Maker | None = None) 
     sessions = [session] if second is None else [session, second]
     if session.settings.dry_run:
         return _rehearse(plan, work, sessions)
-    with output_folders(plan.folders):
+    jobs = plan.own
+    with output_folders(plan.folders, shared=plan.shard is not None):
         ledger = Ledger(session.settings, plan.batch, None if plan.folder is None else Manifest(plan.folder))
         overwrite = session.settings.overwrite
         wanted = [
             job
-            for job in plan.jobs
+            for job in jobs
             if not work.left_out(job) and _missing(job, work.files, batch=plan.batch, overwrite=overwrite)
         ]
         progress = RunProgress(len(wanted))
+        titles = [
+            f"[{number}/{len(jobs)}] {job.source}" if plan.batch else job.source for number, job in enumerate(jobs, 1)
+        ]
+        doings = [Doing(job, title, work, sessions, plan, progress) for job, title in zip(jobs, titles, strict=True)]
         try:
-            for number, job in enumerate(plan.jobs, 1):
-                title = f"[{number}/{len(plan.jobs)}] {job.source}" if plan.batch else job.source
-                _Doing(job, title, work, sessions, ledger, progress).do()
-                if job in wanted:
-                    progress.finish()
+            with closing(_outcomes(doings, plan.workers)) as outcomes:
+                for outcome in outcomes:
+                    outcome(ledger)
         except KeyboardInterrupt:
-            ledger.interrupted(len(wanted) - progress.finished)
+            ledger.interrupted(len(wanted) - ledger.through)
             raise
         return ledger.close(plan)
+
+
+def _outcomes(doings: list[Doing[T]], workers: Workers | None) -> Generator[Outcome]:
+    """What becomes of the pictures, one after the other; those of workers as they finish."""
+    if workers is None:
+        yield from (doing.outcome() for doing in doings)
+    else:
+        from scoreinv.cli.ray_workers import outcomes_by_ray
+
+        yield from outcomes_by_ray(doings)
 
 
 def _rehearse(plan: Plan, work: Work[T], sessions: list[Maker]) -> int:
@@ -119,7 +143,7 @@ def _rehearse(plan: Plan, work: Work[T], sessions: list[Maker]) -> int:
     for session in sessions:
         session.check()
     failed = 0
-    for job in plan.jobs:
+    for job in plan.own:
         why = work.left_out(job)
         outputs = _missing(job, work.files, batch=plan.batch, overwrite=settings.overwrite)
         why = why or (None if outputs else "exists already")
@@ -148,12 +172,13 @@ def _missing(job: Job, files: int, *, batch: bool, overwrite: bool) -> list[str]
 
 
 @dataclass(frozen=True)
-class _Doing(Generic[T]):
+class Doing(Generic[T]):
     """What is done for one picture.
 
     Attributes:
-        title: what its progress is shown under.
+        title: what its progress is shown under; empty: it is not shown.
         sessions: the models of the work, its own the first.
+        plan: the run that it is of.
         progress: of the whole run.
     """
 
@@ -161,48 +186,65 @@ class _Doing(Generic[T]):
     title: str
     work: Work[T]
     sessions: list[Maker]
-    ledger: Ledger
+    plan: Plan
     progress: RunProgress
 
-    def do(self) -> None:
-        """Read the picture, do the work, write the results, and note the outcome in the ledger."""
-        job, ledger = self.job, self.ledger
-        if why := self.work.left_out(job):
-            ledger.left_out(job, why)
-            return
+    def outcome(self) -> Outcome:
+        """Read the picture, do the work, and write the results, unless there is nothing to do."""
+        return self.settled() or self.done()
+
+    def settled(self) -> Outcome | None:
+        """What has become of the picture where nothing is to be done; else None."""
+        if why := self.work.left_out(self.job):
+            return partial(Ledger.left_out, job=self.job, why=why)
         try:
-            missing = _missing(job, self.work.files, batch=ledger.batch, overwrite=ledger.settings.overwrite)
-            item = self._read(missing) if missing else None
-        except ExistsError as error:
-            ledger.there_already(job, self.work.files, error)
-            return
+            if not self._missing():
+                return partial(Ledger.skipped, job=self.job, files=self.work.files, why="exists already")
         except Exception as error:
-            ledger.failed(job, error)
-            return
-        if item is None:
-            ledger.skipped(job, self.work.files, "exists already")
-            return
+            return partial(Ledger.failed, job=self.job, error=error)
+        return None
+
+    def done(self) -> Outcome:
+        """Do what `settled` found to be done."""
+        missing = self._missing()
+        if not missing:
+            return partial(Ledger.skipped, job=self.job, files=self.work.files, why=BY_ANOTHER)
+        try:
+            item = self._read(missing)
+        except ExistsError as error:
+            return partial(Ledger.there_already, job=self.job, files=self.work.files, error=error)
+        except Exception as error:
+            return partial(Ledger.failed, job=self.job, error=error)
         for session in self.sessions:
             session.load()  # outside both try blocks: an unusable model ends the run
         try:
-            self._make(item, missing)
+            return self._made(item, missing)
         except Exception as error:
-            ledger.failed(job, error)
+            return partial(Ledger.failed, job=self.job, error=error)
+        finally:
+            self.progress.finish()
+
+    @property
+    def settings(self) -> Settings:
+        """The common options."""
+        return self.sessions[0].settings
+
+    def _missing(self) -> list[str]:
+        return _missing(self.job, self.work.files, batch=self.plan.batch, overwrite=self.settings.overwrite)
 
     def _read(self, missing: list[str]) -> T:
         check_source(self.job.source)  # first: where it is not there, its folder may not be either
-        check_outputs(missing, overwrite=self.ledger.settings.overwrite)
+        check_outputs(missing, overwrite=self.settings.overwrite)
         return self.work.read(self.job)
 
-    def _make(self, item: T, missing: list[str]) -> None:
+    def _made(self, item: T, missing: list[str]) -> Outcome:
         started = time.monotonic()
-        with ProgressBar(self.title, quiet=self.ledger.settings.quiet, run=self.progress) as bar:
+        with ProgressBar(self.title, quiet=self.settings.quiet or not self.title, run=self.progress) as bar:
             report = self.work.compute(item, bar)
         _log.info("%s: by %s, %d evaluations of the network for a sample", self.job.source, report.method, report.nfe)
         written, there = self._write(report, missing)
-        if there is not None and not (written and self.ledger.batch):
-            self.ledger.there_already(self.job, self.work.files, there)
-            return
+        if there is not None and not (written and self.plan.batch):
+            return partial(Ledger.there_already, job=self.job, files=self.work.files, error=there)
         seconds = time.monotonic() - started
         session, *_ = self.sessions
         record = {
@@ -214,7 +256,8 @@ class _Doing(Generic[T]):
             **session.record(report.method),
             **report.more,
         }
-        self.ledger.done(record, seconds, session.model_sha256 if self.ledger.manifest is not None else "")
+        sha256 = session.model_sha256 if self.plan.folder is not None else ""
+        return partial(Ledger.done, record=record, seconds=seconds, model_sha256=sha256)
 
     def _write(self, report: Report, missing: list[str]) -> tuple[list[str], ExistsError | None]:
         """Write the missing results; returns those written, and the error of one that another process wrote."""
@@ -226,7 +269,7 @@ class _Doing(Generic[T]):
         for path, picture in zip(self.job.outputs(self.work.files), report.pictures, strict=True):
             if path in missing:
                 try:
-                    write_picture(path, picture, overwrite=self.ledger.settings.overwrite, quality=self.work.quality)
+                    write_picture(path, picture, overwrite=self.settings.overwrite, quality=self.work.quality)
                 except ExistsError as error:
                     there = error
                 else:
@@ -283,6 +326,11 @@ class Ledger:
         self.counts["failed"] += failure(job.source, error, self.settings, batch=self.batch)
         self._note({"input": job.source, "error": describe(error)})
 
+    @property
+    def through(self) -> int:
+        """Pictures that were done, by whom ever, or failed."""
+        return sum(self.counts[outcome] for outcome in ("done", BY_ANOTHER, "failed"))
+
     def interrupted(self, left: int) -> None:
         """The run ends before so many pictures are done: say what is kept, and how to go on."""
         if self.batch:
@@ -313,6 +361,10 @@ class Ledger:
     def _note(self, record: dict[str, Any]) -> None:
         if self.manifest is not None:
             self.manifest.add(record)
+
+
+Outcome = partial[None]
+"""What has become of a picture: a method of `Ledger` with all its arguments but the ledger."""
 
 
 def failure(source: str, error: Exception, settings: Settings, *, batch: bool) -> int:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import typer
 
-from scoreinv.cli.outputs import Plan, check_quality, plan, refuse_inputs
+from scoreinv.cli.outputs import Plan, Shard, Workers, check_quality, plan, refuse_inputs
 from scoreinv.cli.pages import ADVANCED
+from scoreinv.errors import InputError
 from scoreinv.options import STEPS
 
 OUTPUT = "Output"
@@ -56,6 +57,8 @@ class ResultOptions:
     Attributes:
         recursive: whether the pictures in folders within folders are taken too.
         kind: kind of file of results that `output` does not name; None for png.
+        shard: the part that is done, as `K/N`; None for all.
+        workers: whose processes do the pictures; None: this one.
     """
 
     output: Annotated[
@@ -78,6 +81,24 @@ class ResultOptions:
         ),
     ] = None
     quality: QualityOption = None
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            metavar="K/N",
+            help="Do every N-th picture from the K-th: N such runs, on as many machines, do them all.",
+            rich_help_panel=ADVANCED,
+        ),
+    ] = None
+    workers: Annotated[
+        Workers | None,
+        typer.Option(
+            "--workers",
+            help="ray: a Ray cluster does the pictures, that of RAY_ADDRESS (its machines share the files) or else "
+            "one of this machine's processors, --threads of them for each. (default: one picture after the other)",
+            rich_help_panel=ADVANCED,
+        ),
+    ] = None
 
     def plan(self, photos: list[str], suffix: str, count: int, inputs: Mapping[str, str | None]) -> Plan:
         """The jobs of photos; InputError where a result cannot have its name or format, or replaces an input.
@@ -87,7 +108,16 @@ class ResultOptions:
             count: results of each photo.
             inputs: what is read beside the photos, by what it is.
         """
+        shard = None if self.shard is None else Shard.read(self.shard)
+        if self.workers is not None:
+            from scoreinv.cli.ray_workers import check_ray
+
+            check_ray()
         everything = plan(photos, self.output, suffix, self.kind, recursive=self.recursive)
+        for option, value in {"--shard": self.shard, "--workers": self.workers}.items():
+            if value is not None and not everything.batch:
+                raise InputError(f"{option} {value}: is for a folder or several photos")
+        everything = replace(everything, shard=shard, workers=self.workers)
         check_quality([job.output for job in everything.jobs], self.quality)
         for job in everything.jobs:
             refuse_inputs("-o", job.outputs(count), inputs)

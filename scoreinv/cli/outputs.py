@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from scoreinv.cli.streams import stdout_is_closed
 from scoreinv.errors import ExistsError, InputError
@@ -71,26 +72,65 @@ class Job:
         return [str(path.with_name(f"{path.stem}.{i}{path.suffix}")) for i in range(1, samples + 1)]
 
 
+Workers = Literal["ray"]
+"""Whose processes do the pictures of a run."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The part of a run that one of several machines does.
+
+    Attributes:
+        number: of this part, from 1.
+        count: of all parts.
+    """
+
+    number: int
+    count: int
+
+    @classmethod
+    def read(cls, text: str) -> Shard:
+        """The shard that `K/N` stands for; InputError for anything else."""
+        found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)
+        shard = cls(*map(int, found.groups())) if found else cls(0, 0)
+        if not 1 <= shard.number <= shard.count:
+            raise InputError(f"--shard {text}: give K/N, the K-th of N parts, such as 3/16")
+        return shard
+
+    def of(self, jobs: list[Job]) -> list[Job]:
+        """Every N-th job from the K-th, by the names of the sources: in whatever order they were given."""
+        return sorted(jobs, key=lambda job: job.source)[self.number - 1 :: self.count]
+
+
 @dataclass(frozen=True)
 class Plan:
     """All jobs of a run.
 
     Attributes:
-        jobs: in order.
+        jobs: in order, those of other machines too.
         batch: several inputs or a folder: failures are counted and finished files skipped.
         folder: of the results, where a batch has one of its own.
         results: inputs that are left alone, since they are results of others.
+        shard: the part that this run does; None for all.
+        workers: None: this process does the pictures.
     """
 
     jobs: list[Job]
     batch: bool
     folder: Path | None = None
     results: int = 0
+    shard: Shard | None = None
+    workers: Workers | None = None
+
+    @property
+    def own(self) -> list[Job]:
+        """The jobs of this run. Nothing but the inputs decides them: not what is finished, nor what has a mask."""
+        return self.jobs if self.shard is None else self.shard.of(self.jobs)
 
     @property
     def folders(self) -> set[Path]:
         """The folders of the results, without those of inputs that do not exist."""
-        return {job.folder for job in self.jobs if job.folder is not None and not job.is_beside_nothing}
+        return {job.folder for job in self.own if job.folder is not None and not job.is_beside_nothing}
 
 
 def plan(
@@ -325,10 +365,11 @@ def _refuse_collisions(jobs: list[Job]) -> None:
 
 
 @contextmanager
-def output_folders(folders: Iterable[Path]) -> Iterator[None]:
+def output_folders(folders: Iterable[Path], *, shared: bool = False) -> Iterator[None]:
     """Make the folders that results go into where there are none; those that stay empty are removed.
 
-    What killed runs have left of unfinished pictures in them goes too. Raises InputError where a folder cannot be made.
+    Unless they are `shared`: then another run may be about to write into them. What killed runs have left of unfinished
+    pictures in them goes too. Raises InputError where a folder cannot be made.
     """
     from scoreinv.imaging.parts import remove_leftovers
 
@@ -341,7 +382,7 @@ def output_folders(folders: Iterable[Path]) -> Iterator[None]:
             remove_leftovers(folder)
         yield
     finally:
-        for folder in reversed(made):
+        for folder in [] if shared else reversed(made):
             with suppress(OSError):  # something is in it
                 folder.rmdir()
 

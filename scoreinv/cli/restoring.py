@@ -69,8 +69,7 @@ class SampleOptions:
         self, method: RestorationMethod | None = None, steps: int | None = None, orientations: int = 1
     ) -> RestorationSampling:
         """The settings of the task; InputError where they do not go together."""
-        mean = self.samples == 1 and method in (None, "dpir")
-        estimate = self.estimate or ("mean" if mean else "sample")
+        estimate = self.estimate or RestorationSampling.usual_estimate(self.samples, method)
         return RestorationSampling(method, steps, self.samples, self.seed, estimate, orientations=orientations)
 
 

@@ -81,6 +81,10 @@ class Session:
         if exact and settings.precision == "bfloat16":
             raise InputError("--precision bfloat16: ODE solvers and likelihood need float32")
 
+    def __getstate__(self) -> dict[str, object]:
+        """What goes along to another process: what was found and loaded here may be elsewhere there."""
+        return {"model": self.model, "settings": self.settings, "exact": self.exact}
+
     def load(self) -> None:
         """Load the model now, unless it is loaded; raises CheckpointError or InputError when it cannot be used."""
         _ = self.prior
@@ -234,16 +238,10 @@ def set_threads(count: int | None) -> None:
 
 
 def resolve_device(choice: Device) -> str:
-    """The device to use; `auto` takes CUDA, then MPS, then the CPU. Raises InputError where it is absent."""
-    import torch
+    """The device to use; see `tasks.models.device_of`."""
+    from scoreinv.tasks.models import device_of
 
-    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if choice == "auto":
-        return next(name for name, there in present.items() if there)
-    if not present[choice]:
-        available = ", ".join(name for name, there in present.items() if there)
-        raise InputError(f"--device {choice}: there is none here (available: {available})")
-    return choice
+    return device_of(choice)
 
 
 def resolve_precision(choice: Precision, device: str) -> str:

@@ -1,4 +1,8 @@
-"""A CSV file that grows by a line for each finished picture; several processes may write to it at once."""
+"""A CSV file that grows by a line for each finished picture; several processes may write to it at once.
+
+They take turns by a lock. Where a file system has none, each line is still one write at the end of the file, and the
+names of the columns come into being with the file.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from typing import BinaryIO
 
 from scoreinv.cli.messages import warn
 from scoreinv.errors import InputError, ScoreinvError
+from scoreinv.imaging.parts import unfinished
 
 _ROW_LINES = 8
 """Most lines of a row: names of files may have ends of lines."""
@@ -27,7 +32,8 @@ _ROW = re.compile(rb"%b(?:,%b)*\r?\n" % (_FIELD, _FIELD))
 class Table:
     """Lines are added to the file that is there; a new one begins with the names of the columns.
 
-    What a killed process, or a full disk, left of a row is removed before the next is added.
+    What a killed process, or a full disk, left of a row is removed before the next is added, unless it may be what
+    another process is just writing.
 
     Attributes:
         path: the file.
@@ -60,17 +66,37 @@ class Table:
         Raises ScoreinvError, naming the file, where that fails.
         """
         try:
-            with _locked(self.path) as file:
-                size = file.seek(0, os.SEEK_END)
-                begin = max(0, size - _TAIL)
-                file.seek(begin)
-                cut = _cut_bytes(file.read(size - begin))
-                if cut:
-                    file.truncate(size - cut)
-                begins = size == cut
+            self._begin()
+            with _locked(self.path) as (file, alone):
+                begins = self._mend(file) if alone else file.seek(0, os.SEEK_END) == 0
                 file.write((self._header if begins else b"") + self._line(record))
         except OSError as error:
             raise ScoreinvError(f"{self.path}: cannot be written to ({error.strerror})") from error
+
+    def _begin(self) -> None:
+        """Make the file with the names of the columns where there is none: whole, or not at all."""
+        if self.path.exists():
+            return
+        made = unfinished(self.path)
+        try:
+            made.write_bytes(self._header)
+            with suppress(FileExistsError):  # another was first
+                os.link(made, self.path)
+        except OSError:  # no hard links here, or no space: the first line brings the names
+            return
+        finally:
+            made.unlink(missing_ok=True)
+
+    @staticmethod
+    def _mend(file: BinaryIO) -> bool:
+        """Remove what is cut at the end; returns whether nothing is left."""
+        size = file.seek(0, os.SEEK_END)
+        begin = max(0, size - _TAIL)
+        file.seek(begin)
+        cut = _cut_bytes(file.read(size - begin))
+        if cut:
+            file.truncate(size - cut)
+        return size == cut
 
     @property
     def _header(self) -> bytes:
@@ -100,15 +126,17 @@ class Log:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[BinaryIO]:
-    """The file, made where there is none, locked against other processes that add to it."""
+def _locked(path: Path) -> Iterator[tuple[BinaryIO, bool]]:
+    """The file, made where there is none, and whether it is locked against other processes that add to it."""
     number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
     with os.fdopen(number, "r+b") as file:
+        alone = False
         with suppress(ImportError, OSError):  # Windows, or a file system without locks
             import fcntl
 
             fcntl.flock(file, fcntl.LOCK_EX)
-        yield file
+            alone = True
+        yield file, alone
 
 
 def _cut_bytes(tail: bytes) -> int:

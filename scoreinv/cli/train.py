@@ -128,6 +128,9 @@ class RunOptions:
     init: Annotated[
         str | None, typer.Option("--init", metavar="NAME|FILE", help="Model to start from.", rich_help_panel=RUN)
     ] = None
+    tensorboard: Annotated[
+        bool, advanced("--tensorboard", help="Write the metrics to tensorboard/ in the run's folder too.")
+    ] = False
 
     def check(self) -> None:
         """Raise InputError where the options do not go together, or with torchrun."""
@@ -137,6 +140,10 @@ class RunOptions:
             raise InputError("under torchrun the processes need one folder: give --out")
         if self.init is not None and self.resume:
             raise InputError("--init and --resume: a resumed run starts from its own state")
+        if self.tensorboard:
+            from scoreinv.training.metrics import check_tensorboard
+
+            check_tensorboard()
 
 
 @dataclass(frozen=True)
@@ -176,7 +183,7 @@ def train(*, subject: SubjectOptions, how: RunOptions, changes: StepOptions, set
         return
     init = None if how.init is None else _model_to_start_from(how.init, run)
     fresh = init is None and not how.resume
-    result = _train(run, folder, init, how.resume, device, settings, Teller(folder, run, fresh, settings), asked)
+    result = _train(run, folder, init, how, device, settings, Teller(folder, run, fresh, settings), asked)
     record = _record(result, run, device)
     emit(settings, record)
     loss = "" if result.loss is None else f", loss {result.loss:.4f}"
@@ -189,7 +196,7 @@ def _train(
     run: TrainingConfig,
     folder: Path,
     init: ScorePrior | NoiseClassifier | None,
-    resume: bool,
+    how: RunOptions,
     device: str,
     settings: Settings,
     teller: Teller,
@@ -215,10 +222,11 @@ def _train(
             return train_model(
                 run,
                 folder,
-                resume=resume,
+                resume=how.resume,
                 overwrite=settings.overwrite,
                 init=init,
                 device=device,
+                tensorboard=how.tensorboard,
                 callback=show,
                 clock=lambda: time.monotonic() - asked,
             )

@@ -81,6 +81,15 @@ def as_holes(
     return [hole(picture, size) for picture, size in zip(pictures, sizes, strict=True)]
 
 
+def check_mask_settings(threshold: float, invert: bool, grow: int) -> None:
+    """Raise SettingError unless masks can be read so."""
+    check_number("mask_threshold", threshold, 0)
+    if threshold >= 1:
+        raise SettingError("mask_threshold", f"must be below 1, not {threshold:g}: nothing is above the whole range")
+    check_flag("invert", invert)
+    check_whole("grow", grow)
+
+
 def hole_from_picture(
     picture: Picture,
     size: tuple[int, int],
@@ -91,11 +100,7 @@ def hole_from_picture(
     grow: int = 0,
 ) -> np.ndarray:
     """`read_mask` for a picture at hand; `name` is what messages call it."""
-    check_number("mask_threshold", threshold, 0)
-    if threshold >= 1:
-        raise SettingError("mask_threshold", f"must be below 1, not {threshold:g}: nothing is above the whole range")
-    check_flag("invert", invert)
-    check_whole("grow", grow)
+    check_mask_settings(threshold, invert, grow)
     if picture.size != tuple(size):
         raise InputError(
             f"{name} is {picture.width}x{picture.height}, the photo {size[1]}x{size[0]} (width x height, "

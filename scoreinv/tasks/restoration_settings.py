@@ -92,6 +92,11 @@ class RestorationSampling:
                 "estimate", f"mean of {self.method} is that of several samples: ask for 2 or more of them"
             )
 
+    @staticmethod
+    def usual_estimate(samples: int, method: RestorationMethod | None) -> Estimate:
+        """What is asked for by so many samples of a method: the mean at once, where there is one."""
+        return "mean" if samples == 1 and method in (None, "dpir") else "sample"
+
     @property
     def is_direct_mean(self) -> bool:
         """Whether an estimate of the posterior mean is asked for, and no samples."""

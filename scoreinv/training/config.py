@@ -193,6 +193,8 @@ class TrainingConfig:
         observations: what a conditional prior is shown; None for the others.
         trained: of a prior, its `score` network; or the network that tells it the mean `chroma` of grey pictures.
         batch_size: pictures a step, over all processes.
+        accumulate: parts of a step's batch that are done one after the other, for less memory; their gradients add up
+            to those of the whole batch, to rounding.
         ema_decay: of the moving average of the weights, after its warm-up min(decay, (1 + n) / (10 + n)).
         steps, minutes: the run ends at whichever is reached first; one of them must be given.
         seed: of weights, pictures, noise and dropout.
@@ -212,6 +214,7 @@ class TrainingConfig:
     observations: ObservationConfig | None = None
     trained: Literal["score", "chroma"] = "score"
     batch_size: int = 64
+    accumulate: int = 1
     ema_decay: float = 0.999
     steps: int | None = None
     minutes: float | None = None
@@ -240,6 +243,10 @@ class TrainingConfig:
             f"minutes must be a positive number, and at most {MOST_MINUTES:g}",
         )
         require(0 < self.batch_size <= MOST_PICTURES, f"batch_size must be positive, and at most {MOST_PICTURES}")
+        require(
+            1 <= self.accumulate <= self.batch_size and self.batch_size % self.accumulate == 0,
+            f"accumulate must divide the batch of {self.batch_size} evenly",
+        )
         require(0 <= self.ema_decay < 1, "ema_decay must lie in [0, 1)")
         require(0 <= self.seed < 2**63, "seed must not be negative, and below 2^63")
         for name in ("log_every", "validate_every", "sample_every", "snapshot_every"):
@@ -299,7 +306,8 @@ class TrainingConfig:
     def differences(self, other: TrainingConfig) -> list[str]:
         """Entries in which two configurations are of different runs.
 
-        Not those that say how long a run is and what it tells meanwhile, nor where its pictures lie.
+        Not those that say how long a run is and what it tells meanwhile, nor where its pictures lie and what memory
+        holds at once.
         """
         one, two = self.settled(), other.settled()
         return [name for name in one if one[name] != two[name]]
@@ -343,6 +351,7 @@ _FREE = frozenset(
     {
         "source",
         "memory_gb",
+        "accumulate",
         "steps",
         "minutes",
         "log_every",

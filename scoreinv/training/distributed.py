@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -28,10 +28,14 @@ class World:
         """Whether this process writes files and decides when to stop."""
         return self.rank == 0
 
-    def part(self, batch_size: int) -> slice:
-        """This process's part of the global batch; raises InputError when it cannot be shared out evenly."""
-        if batch_size % self.size:
-            raise InputError(f"a batch of {batch_size} cannot be shared out evenly among {self.size} processes")
+    def part(self, batch_size: int, parts: int = 1) -> slice:
+        """This process's part of the global batch; raises InputError when it cannot be shared out evenly.
+
+        parts: into which each process divides its own again.
+        """
+        if batch_size % (self.size * parts):
+            divided = f"{self.size} processes" + (f", in {parts} parts each" if parts > 1 else "")
+            raise InputError(f"a batch of {batch_size} cannot be shared out evenly among {divided}")
         share = batch_size // self.size
         return slice(self.rank * share, (self.rank + 1) * share)
 
@@ -63,6 +67,11 @@ class World:
     def wrap(self, module: nn.Module) -> nn.Module:
         """The module with its gradients averaged over the processes."""
         return DistributedDataParallel(module) if self.size > 1 else module
+
+    @staticmethod
+    def alone(module: nn.Module) -> AbstractContextManager[None]:
+        """A wrapped module whose gradients stay with this process, until those of all are exchanged at once."""
+        return module.no_sync() if isinstance(module, DistributedDataParallel) else nullcontext()
 
 
 @contextmanager

@@ -23,6 +23,7 @@ _FILES = {
     "state": r"\d{9}\.safetensors",
     "snapshots": r"step-\d{9}\.safetensors",
     "samples": r"step-\d{9}\.png",
+    "tensorboard": r"events\.out\.tfevents\..*",
     "cache": r"(pictures|features)\.(bin|json)",
 }
 """Names of a run's files, in its folder and those below it."""
@@ -49,6 +50,7 @@ class RunFolder:
         self.states = path / "state"
         self.snapshots = path / "snapshots"
         self.samples = path / "samples"
+        self.board = path / "tensorboard"
         self.cache = path / "cache"
 
     def refuse_others(self, config: TrainingConfig, saved: SavedRun | None, *, resume: bool, overwrite: bool) -> None:

@@ -18,7 +18,7 @@ def training_bytes(config: TrainingConfig) -> int:
     model = config.model
     channels = model.network.channels
     values = channels * (config.drawn_side**2 + model.image_size**2)
-    shape = (config.batch_size, channels, model.image_size, model.image_size)
+    shape = (config.batch_size // config.accumulate, channels, model.image_size, model.image_size)
     with FakeTensorMode():
         network = model.network.build()
         weights = sum(parameter.numel() for parameter in network.parameters())

@@ -37,6 +37,7 @@ from scoreinv.training.folder import RunFolder
 from scoreinv.training.json_lines import JsonLines
 from scoreinv.training.learners import ChromaLearner, ClassifierLearner, ScoreLearner, make_learner
 from scoreinv.training.meter import Meter
+from scoreinv.training.metrics import Metrics
 from scoreinv.training.pictures import Pictures, load_pictures, split
 from scoreinv.training.progress import TrainCallback, TrainProgress, TrainResult
 from scoreinv.training.schedule import Schedule, learning_rate
@@ -81,12 +82,13 @@ class Run:
         resume: bool,
         overwrite: bool,
         init: ScorePrior | NoiseClassifier | None,
+        tensorboard: bool,
         clock: Clock,
     ) -> None:
         self.config = config
         self.folder = folder
         self.world = world
-        self.part = world.part(config.batch_size)
+        self.part = world.part(config.batch_size, config.accumulate)
         if saved_states(folder.states) and not resume:
             raise InputError(f"{folder.path}: holds a training run already: resume it, or choose another folder")
         self.learner = make_learner(config, init)
@@ -106,7 +108,8 @@ class Run:
         self.held_out = self._held_out(held_out)
         if config.data.crops and config.encoder_scale and isinstance(self.learner, ScoreLearner):
             self.learner.kept = self._kept_features(pictures)
-        self.metrics, record = JsonLines(folder.metrics), JsonLines(folder.schedule)
+        self.metrics = Metrics(JsonLines(folder.metrics), folder.board if tensorboard and world.leads else None)
+        record = JsonLines(folder.schedule)
         if world.leads:
             self._begin(record, resume=resume)
         self.loss_module = world.wrap(_Loss(self.learner))
@@ -191,15 +194,21 @@ class Run:
         rate = learning_rate(config.optimizer, state.step, fraction)
         for group in state.optimizer.param_groups:
             group["lr"] = rate
-        with self._random_numbers(), self._precision():
-            loss = self.loss_module(batch.to(device))
-        loss.backward()
+        loss = torch.zeros((), device=device)
+        with self._random_numbers():
+            for part in _divided(len(batch.times), config.accumulate):
+                last = part.stop == len(batch.times)
+                with nullcontext() if last else self.world.alone(self.loss_module):
+                    with self._precision():
+                        share = self.loss_module(batch.part(part).to(device)) / config.accumulate
+                    share.backward()
+                loss += share.detach()
         norm = nn.utils.clip_grad_norm_(state.network.parameters(), config.optimizer.clip or math.inf)
         state.optimizer.step()
         state.optimizer.zero_grad(set_to_none=True)
         state.average.update_parameters(state.network)
         state.step += 1
-        self.meter.add(loss.detach(), norm, self.meter.clock() - start)
+        self.meter.add(loss, norm, self.meter.clock() - start)
         state.seconds = self.meter.seconds()
 
     def report(self, callback: TrainCallback | None) -> None:
@@ -478,6 +487,12 @@ def _add_weights(found: hashlib._Hash, network: nn.Module) -> None:
 def _hashed(config: TrainingConfig, pictures: Pictures) -> hashlib._Hash:
     """A hash of the configuration and the pictures, to be updated with more."""
     return hashlib.sha256(json.dumps([config.settled(), pictures.digest]).encode())
+
+
+def _divided(count: int, parts: int) -> Iterator[slice]:
+    """The rows of each of so many equal parts."""
+    size = count // parts
+    return (slice(begin, begin + size) for begin in range(0, count, size))
 
 
 def _due(step: int, every: int) -> bool:

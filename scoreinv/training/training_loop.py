@@ -36,6 +36,7 @@ def train(
     overwrite: bool = False,
     init: ScorePrior | NoiseClassifier | None = None,
     device: str | torch.device = "cpu",
+    tensorboard: bool = False,
     callback: TrainCallback | None = None,
     clock: Clock | None = None,
 ) -> TrainResult:
@@ -52,13 +53,15 @@ def train(
         resume: go on from the last state in `out`, if there is one.
         overwrite: files of these names that this run has not written may be replaced.
         init: weights to start from instead of fresh ones.
+        tensorboard: write the metrics to the folder's `tensorboard/` too, for that program.
         device: to compute on; under torchrun with `cuda`, each process takes its own.
         callback: told about progress.
         clock: seconds since the run was asked for, by which `minutes` end it; None: since this call.
 
     Raises:
         InputError: bad configuration or data; a run there already (`resume=False`), a different one (`resume=True`),
-            or one that another process is training; files of others (`overwrite=False`).
+            or one that another process is training; files of others (`overwrite=False`); no TensorBoard where it is
+            wanted.
         ScoreinvError: the loss is not finite, or the end result could not be written.
         KeyboardInterrupt: by Ctrl-C, after the state was saved. SIGTERM and SIGHUP save it too, and then do what they
             did before: if nothing, they end the process.
@@ -70,7 +73,16 @@ def train(
     if isinstance(config.model, ModelConfig):
         check(config.objective, config.model.sde, conditional=config.observations is not None)
     with processes(torch.device(device)) as world, _folder(Path(out), world) as folder:
-        run = Run(config, folder, world, resume=resume, overwrite=overwrite, init=init, clock=clock)
+        run = Run(
+            config,
+            folder,
+            world,
+            resume=resume,
+            overwrite=overwrite,
+            init=init,
+            tensorboard=tensorboard,
+            clock=clock,
+        )
         with deferred_interrupts() as interrupts, ThreadPoolExecutor(1) as drawer:
             stop: Exception | None = None
             batch = drawer.submit(run.draw, run.state.step)

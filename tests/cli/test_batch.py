@@ -407,3 +407,40 @@ def test_an_interrupted_folder_says_what_is_kept_and_how_to_go_on(scoreinv, scan
     assert again.code == 0
     assert "1 done, 2 skipped because they exist" in again.err
     assert again.err.splitlines()[-1].endswith("; my results has them, and manifest.csv")
+
+
+def test_shards_do_each_picture_once(scoreinv, scans, mask, tmp_path):
+    """Whatever is finished, and in whatever order they are given."""
+    names = sorted(path.name for path in scans.iterdir() if path.suffix != ".txt")
+    assert len(names) == 3
+    (tmp_path / "scans_inpainted").mkdir()
+    (tmp_path / "scans_inpainted" / "a_inpainted.png").write_bytes(b"finished")
+    told = [lines(scoreinv("inpaint", "scans", "--mask", mask, "--shard", f"{k}/2", "--json").out) for k in (1, 2)]
+    assert [[Path(line["input"]).name for line in part] for part in told] == [[names[0], names[2]], [names[1]]]
+    rows = list(csv.DictReader((tmp_path / "scans_inpainted" / "manifest.csv").open()))
+    assert [Path(row["input"]).name for row in rows] == [names[2], names[1]]
+    reverse = [f"scans/{name}" for name in reversed(names)]
+    said = scoreinv("inpaint", *reverse, "--mask", mask, "-o", "out", "--shard", "1/3", "--dry-run").out
+    assert [line.partition(":")[0] for line in said.splitlines()] == [f"scans/{names[0]}"]
+
+
+def test_a_shard_of_nothing_is_done(scoreinv, scans, mask, tmp_path):
+    """A folder of masks of which none is for its pictures, and one more shard than there are pictures."""
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    (masks / "a.png").write_bytes(mask.read_bytes())
+    for shard in ("2/3", "4/4"):
+        outcome = scoreinv("inpaint", "scans", "--mask", "masks", "--shard", shard)
+        assert (outcome.code, "0 done" in outcome.err) == (0, True), outcome.err
+    assert (tmp_path / "scans_inpainted").exists()  # into which another may be about to write
+
+
+@pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "1/0", "a/b", "-1/2", "1/2/3", "1.0/2", "٣/4"])
+def test_no_shard(scoreinv, scans, mask, shard):
+    outcome = scoreinv("inpaint", "scans", "--mask", mask, f"--shard={shard}")
+    assert (outcome.code, "give K/N" in outcome.err) == (2, True)
+
+
+def test_a_shard_of_one_photo(scoreinv, photo, mask):
+    outcome = scoreinv("inpaint", photo, "--mask", mask, "--shard", "1/2")
+    assert (outcome.code, "--shard 1/2: is for a folder or several photos" in outcome.err) == (2, True)

@@ -48,6 +48,9 @@ else:
     WITHOUT_OPENCV = set()
 """Options of lines that can only name the remedy here."""
 
+EXTRAS = {"deepinv": ["deepinv"], "dask": ["dask"], "ray": ["ray", "pyarrow"]}
+"""What snippets import that may not be installed: its packages, of Ray those of its data too."""
+
 Typed = tuple[list[str], list[str]]
 """A line as words, and the same shortened."""
 
@@ -166,7 +169,7 @@ def test_the_snippets_run_in_their_order(page, folder):
     names: dict[str, object] = {"__name__": page}
     with torch.random.fork_rng([]):
         for block in blocks(page, "python"):
-            if "import deepinv" in block and find_spec("deepinv") is None:
+            if any(f"import {name}" in block and not all(map(find_spec, needed)) for name, needed in EXTRAS.items()):
                 continue
             exec(compile(block, page, "exec", dont_inherit=True), names)
     assert not page.startswith("README") or (folder / "filled_4.png").exists()

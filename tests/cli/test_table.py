@@ -6,6 +6,7 @@ import csv
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -87,18 +88,27 @@ def test_what_is_no_file_is_refused(tmp_path):
             Table(tmp_path / "zero.csv", COLUMNS).check()
 
 
-def test_several_processes_add_to_one(tmp_path):
+@pytest.mark.parametrize("locks", [True, False])
+def test_several_processes_add_to_one(tmp_path, locks):
+    """From its beginning, which each of them finds; without locks, as some file systems of clusters are, too."""
     code = (
-        "import sys; from pathlib import Path; from scoreinv.cli.table import Table\n"
+        "import sys, time; from pathlib import Path; from scoreinv.cli.table import Table\n"
+        "if sys.argv[2] == 'False': sys.modules['fcntl'] = None\n"
+        "while time.time() < float(sys.argv[3]): pass\n"
         "table = Table(Path('t.csv'), ('input', 'said', 'more'))\n"
-        "for number in range(200): table.add({'input': f'{sys.argv[1]} {number}', 'said': 'x' * 500, 'more': 'a\\nb'})"
+        "for number in range(60): table.add({'input': f'{sys.argv[1]} {number}', 'said': 'x' * 9000, 'more': 'a\\nb'})"
     )
-    processes = [subprocess.Popen([sys.executable, "-c", code, name], cwd=tmp_path) for name in "abc"]
-    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    names, begin = "abcdefgh", str(time.time() + 2)
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code, name, str(locks), begin], cwd=tmp_path) for name in names
+    ]
+    assert {process.wait(60) for process in processes} == {0}
     found = rows(tmp_path / "t.csv")
+    assert found.count(list(COLUMNS)) == 1
     assert found[0] == list(COLUMNS)
-    assert sorted(row[0] for row in found[1:]) == sorted(f"{name} {n}" for name in "abc" for n in range(200))
-    assert {tuple(row[1:]) for row in found[1:]} == {("x" * 500, "a\nb")}
+    assert sorted(row[0] for row in found[1:]) == sorted(f"{name} {n}" for name in names for n in range(60))
+    assert {tuple(row[1:]) for row in found[1:]} == {("x" * 9000, "a\nb")}
+    assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
 
 
 def test_one_waits_for_the_other(tmp_path):

@@ -448,3 +448,42 @@ def test_two_processes_match_one_at_the_same_global_batch(folder: Path, tmp_path
         for run in ("one", "two")
     ]
     assert [a for a in losses[0] if a] == pytest.approx([b for b in losses[1] if b], rel=1e-4)
+
+
+@pytest.mark.parametrize("parts", [2, 8])
+def test_a_batch_in_parts_is_the_same_step(folder: Path, tmp_path: Path, parts: int) -> None:
+    """Loss, gradient norm and weights to rounding; from any state, since it may be resumed in other parts."""
+    config = tiny_run(folder, steps=4)
+    config = replace(config, log_every=1, optimizer=replace(config.optimizer, anneal="constant"))
+    train(config, tmp_path / "whole")
+    train(replace(config, accumulate=parts, steps=2), tmp_path / "parts")
+    train(replace(config, accumulate=parts), tmp_path / "parts", resume=True)
+    lines = [_training_lines(tmp_path / name) for name in ("whole", "parts")]
+    for one, other in zip(*lines, strict=True):
+        assert one["step"] == other["step"]
+        assert other["loss"] == pytest.approx(one["loss"], rel=1e-4)
+        assert other["gradient_norm"] == pytest.approx(one["gradient_norm"], rel=1e-3)
+    whole, divided = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
+    for name, value in whole.items():
+        torch.testing.assert_close(divided[name], value, rtol=1e-3, atol=2e-4)
+
+
+def test_parts_resume_with_the_same_bits(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With dropout, which each part has its own of."""
+    config = replace(tiny_run(folder, dropout=0.1), accumulate=4)
+    train(config, tmp_path / "whole")
+    with pytest.raises(Cancelled):
+        train(config, tmp_path / "out", callback=_stop_after(5, monkeypatch))
+    train(config, tmp_path / "out", resume=True)
+    _assert_same_bits(tmp_path / "whole", tmp_path / "out", 12)
+
+
+def test_parts_that_do_not_divide_the_batch(folder: Path) -> None:
+    for parts in (0, 3, 16):
+        with pytest.raises(InputError, match="accumulate must divide the batch of 8 evenly"):
+            replace(tiny_run(folder), accumulate=parts)
+
+
+def _training_lines(out: Path) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if "loss" in line]

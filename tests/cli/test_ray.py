@@ -1,0 +1,218 @@
+"""Folders that are done by the workers of a Ray cluster, some of which are killed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from functools import partial
+from importlib.util import find_spec
+from io import StringIO
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image
+from shell import photo_array, start_process, wait_for
+
+from scoreinv.cli.batch import Ledger, Outcome
+from scoreinv.cli.command import Settings
+from scoreinv.cli.failures import describe, exit_status
+from scoreinv.cli.outputs import Job
+from scoreinv.cli.ray_workers import _OwnOutput, _portable, _resources, _worked_off
+from scoreinv.cli.runtime import Session
+from scoreinv.errors import CheckpointError, InputError, SettingError
+
+needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray, by the extra 'ray'")
+TWO_WORKERS = ("--workers", "ray", "--threads", str(max(1, (os.cpu_count() or 2) // 2)))
+
+
+def pictures(folder: Path, count: int) -> Path:
+    folder.mkdir()
+    for number in range(count):
+        Image.fromarray(photo_array(16, 24)).save(folder / f"{number:04}.png")
+    return folder
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """The processes that a process has started, and those that they have, by number; their command lines."""
+    found, parents = {}, {}
+    for entry in Path("/proc").iterdir():
+        try:
+            parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except (OSError, ValueError):  # no process, or one that has ended
+            continue
+    below = {pid}
+    while more := {child for child, parent in parents.items() if parent in below} - below:
+        below |= more
+    return {child: found[child] for child in below - {pid} if child in found}
+
+
+def test_without_ray(scoreinv, tmp_path, monkeypatch):
+    pictures(tmp_path / "scans", 1)
+    monkeypatch.setattr("scoreinv.cli.ray_workers.find_spec", lambda name: None)
+    outcome = scoreinv("denoise", "scans", "--workers", "ray")
+    assert (outcome.code, "pip install 'scoreinv[ray]'" in outcome.err) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["scans"]
+
+
+class LostError(Exception):
+    """What stands for Ray's errors."""
+
+
+class Cluster:
+    """What stands for Ray with two processors: the last of the tasks ends first, and some are lost."""
+
+    exceptions = SimpleNamespace(RayError=LostError)
+
+    def __init__(self, lost: set[str]) -> None:
+        self.lost = lost
+        self.running: set[str] = set()
+        self.most = 0
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {"CPU": 2.0}
+
+    def submit(self, job: Job) -> str:
+        self.running.add(job.source)
+        self.most = max(self.most, len(self.running))
+        return job.source
+
+    def wait(self, tasks: list[str]) -> tuple[list[str], list[str]]:
+        return tasks[-1:], tasks[:-1]
+
+    def get(self, task: str) -> tuple[list[str], Outcome]:
+        self.running.remove(task)
+        if task in self.lost:
+            raise LostError("of memory\nand so on")
+        return [f"about {task}"], partial(Ledger.left_out, job=Job(task, task), why="done")
+
+
+def test_jobs_are_worked_off_as_they_end(capsys):
+    """Each once, with a few more of them waiting than are done; what a worker said is said before its outcome."""
+    cluster = Cluster({"3"})
+    jobs = [Job(str(number), "out") for number in range(9)]
+    outcomes = list(_worked_off(cluster, cluster.submit, jobs))
+    assert sorted(outcome.keywords["job"].source for outcome in outcomes) == [str(number) for number in range(9)]
+    assert (cluster.most, cluster.running) == (4, set())
+    (failed,) = (outcome for outcome in outcomes if outcome.func is Ledger.failed)
+    assert failed.keywords["job"].source == "3"
+    assert str(failed.keywords["error"]) == "its worker was lost 4 times, or its machine: of memory"
+    assert capsys.readouterr().err.splitlines().count("about 5") == 1
+
+
+def test_a_worker_takes_no_more_processors_than_there_are(monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert _resources(Cluster(set()), Settings(threads=2)) == {"num_cpus": 2, "num_gpus": 0}
+    with pytest.raises(InputError, match="--threads 3: there are 2 processors"):
+        _resources(Cluster(set()), Settings(threads=3))
+
+
+def test_what_other_threads_print_is_no_result():
+    stream = StringIO()
+    own = _OwnOutput(stream)
+    other = threading.Thread(target=print, args=("(raylet) A worker died",), kwargs={"file": own})
+    other.start()
+    other.join()
+    print("result", file=own)
+    assert stream.getvalue() == "result\n"
+
+
+def test_an_error_comes_back_as_the_same_words():
+    """Also of classes that cannot be pickled, or are not there on the driver's machine."""
+
+    class OddError(Exception):
+        pass
+
+    for error in (SettingError("steps", "are many"), CheckpointError("no model"), MemoryError(), OddError("odd")):
+        again = pickle.loads(pickle.dumps(_portable(error)))
+        assert describe(again) == describe(error)
+        assert exit_status(again) == exit_status(error)
+
+
+def test_a_session_goes_along_without_what_it_has_found(model):
+    session = Session(str(model), Settings())
+    session.load()
+    packed = pickle.dumps(session)
+    assert len(packed) < 2000
+    again = pickle.loads(packed)
+    assert vars(again) == {"model": str(model), "settings": Settings(), "exact": False}
+
+
+@needs_ray
+def test_a_single_photo_needs_no_workers(scoreinv, photo):
+    outcome = scoreinv("denoise", photo, "--workers", "ray")
+    assert (outcome.code, "--workers ray: is for a folder or several photos" in outcome.err) == (2, True)
+
+
+@needs_ray
+@pytest.mark.slow
+def test_what_workers_do_is_told_as_ever(model, tmp_path):
+    """The same files, lines and rows as without them; the failure of one is its own, what is finished is skipped."""
+    scans = pictures(tmp_path / "scans", 4)
+    (scans / "0001.png").write_bytes(b"no picture")
+    (scans / "0002.jpg").symlink_to(scans / "0002.png")
+    words = [sys.executable, "-m", "scoreinv", "upscale", "scans", "--model", str(model), "--json"]
+    told, rows = {}, {}
+    for name, more in {"alone": (), "ray": TWO_WORKERS}.items():
+        (tmp_path / name).mkdir()
+        Image.fromarray(photo_array()).save(tmp_path / name / "0003_upscaled.png")
+        ended = subprocess.run([*words, *more, "-o", name], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert ended.returncode == 1
+        assert ended.stderr.count("scoreinv: error: scans/0001.png: not a picture") == 1, ended.stderr
+        assert ended.stderr.count("\n") == 1, ended.stderr
+        lines = [json.loads(line.replace(name, "OUT")) for line in ended.stdout.splitlines()]
+        told[name] = sorted((line | {"seconds": 0} for line in lines), key=lambda line: line["input"])
+        with (tmp_path / name / "manifest.csv").open() as file:
+            rows[name] = sorted((row["input"], row["model_sha256"], row["error"]) for row in csv.DictReader(file))
+    assert told["alone"] == told["ray"]
+    assert rows["alone"] == rows["ray"]
+    assert [len(line.get("skipped", "")) > 0 for line in told["ray"]] == [False, False, False, False, True]
+    for path in (tmp_path / "alone").glob("*.png"):
+        assert path.read_bytes() == (tmp_path / "ray" / path.name).read_bytes()
+
+
+@needs_ray
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
+def test_a_thousand_pictures_of_which_a_worker_is_killed(model, tmp_path):
+    names = {f"scans_denoised/{path.stem}_denoised.png" for path in pictures(tmp_path / "scans", 1000).iterdir()}
+    process = start_process("denoise", "scans", "--model", model, "--noise", "20", "--json", *TWO_WORKERS, cwd=tmp_path)
+    told = [json.loads(process.stdout.readline()) for _ in range(100)]
+    workers = [pid for pid, command in descendants(process.pid).items() if command.startswith("ray::_do")]
+    os.kill(workers[0], signal.SIGKILL)
+    out, err = process.communicate(timeout=1800)
+    assert (process.returncode, err) == (0, b"")
+    told += [json.loads(line) for line in out.splitlines()]
+    assert sorted(line["output"] for line in told) == sorted(names)
+    # One that was written, and whose worker was killed before it said so.
+    assert [line["skipped"] for line in told if "skipped" in line] in ([], ["done by another"])
+    assert {str(path.relative_to(tmp_path)) for path in (tmp_path / "scans_denoised").glob("*.png")} == names
+    assert len({path.read_bytes() for path in (tmp_path / "scans_denoised").glob("*.png")}) == 1
+    with (tmp_path / "scans_denoised" / "manifest.csv").open() as file:
+        rows = [row["output"] for row in csv.DictReader(file)]
+    assert sorted(rows) == sorted(line["output"] for line in told if "skipped" not in line)
+
+
+@needs_ray
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_workers_too(model, tmp_path, number):
+    pictures(tmp_path / "scans", 300)
+    process = start_process("denoise", "scans", "--model", model, "--noise", "20", *TWO_WORKERS, cwd=tmp_path)
+    assert b"_denoised.png" in process.stderr.readline()
+    below = descendants(process.pid)
+    process.send_signal(number)
+    err = process.communicate(timeout=120)[1]
+    word = "interrupted" if number == signal.SIGINT else "terminated"
+    assert (process.returncode, err.splitlines()[-1]) == (128 + number, f"scoreinv: {word}".encode())
+    wait_for(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() for pid in below), 60)
+    for path in (tmp_path / "scans_denoised").glob("*.png"):
+        Image.open(path).load()

@@ -1,0 +1,223 @@
+"""Callables for the batches of Ray Data, Dask and Spark."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import torch
+
+import scoreinv
+from scoreinv import kernels
+from scoreinv.checkpoints.config import ModelConfig
+from scoreinv.checkpoints.files import save_model
+from scoreinv.errors import InputError, ScoreinvError, SettingError
+from scoreinv.networks.ncsnpp import NCSNppConfig
+from scoreinv.preconditioning import EDM
+from scoreinv.sdes import VE
+from scoreinv.tasks import rows
+from scoreinv.tasks.rows import Batch, Colorizer, Inpainter, Restorer
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    network = NCSNppConfig(
+        width=8,
+        multipliers=(1, 1),
+        blocks=1,
+        attention_levels=(),
+        fir_kernel=None,
+        progressive_input="none",
+        dropout=0.0,
+        patch=2,
+    )
+    config = ModelConfig(network, VE(0.01, 10.0), EDM(), (-1.0, 1.0), 16)
+    path = tmp_path_factory.mktemp("model") / "small.safetensors"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        save_model(path, config.build(), config, half=False, notes={})
+    return str(path)
+
+
+def table(count: int, *, sizes: bool = False, gray: bool = False) -> Batch:
+    """Pictures with masks, of one size or of several, and a column that nobody reads."""
+    draw = np.random.default_rng(3)
+    shapes = [(16 + (number % 2) * 4 * sizes, 24) for number in range(count)]
+    images = [draw.integers(0, 255, shape if gray else (*shape, 3), np.uint8) for shape in shapes]
+    masks = [np.zeros(shape, bool) for shape in shapes]
+    for mask in masks:
+        mask[4:8, 6:12] = True
+    path = np.array([f"{number}.png" for number in range(count)])
+    if not sizes:
+        return {"image": np.stack(images), "mask": np.stack(masks), "path": path}
+    columns = {"image": np.empty(count, object), "mask": np.empty(count, object), "path": path}
+    for number in range(count):
+        columns["image"][number], columns["mask"][number] = images[number], masks[number]
+    return columns
+
+
+def part(batch: Batch, rows: slice) -> Batch:
+    return {name: column[rows] for name, column in batch.items()}
+
+
+MADE: dict[str, Callable[[str], rows._OnRows]] = {
+    "inpaint": lambda model: Inpainter(model, steps=2),
+    "inpaint, samples": lambda model: Inpainter(model, steps=2, samples=2),
+    "inpaint, mean": lambda model: Inpainter(model, steps=2, samples=2, estimate="mean"),
+    "inpaint, classical": lambda model: Inpainter(method="biharmonic"),
+    "colorize": lambda model: Colorizer(model, steps=2),
+    "denoise": lambda model: Restorer(model),
+    "denoise, known": lambda model: Restorer(model, noise_std=0.1, orientations=2),
+    "upscale": lambda model: Restorer(model, factor=2, steps=2),
+    "deblur": lambda model: Restorer(model, kernel=kernels.gaussian(1.0), steps=2),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("sizes", [False, True])
+def test_a_row_does_not_depend_on_its_batch(model: str, name: str, sizes: bool) -> None:
+    do = pickle.loads(pickle.dumps(MADE[name](model)))
+    batch = table(3, sizes=sizes)
+    whole = do(batch)
+    assert {column: whole[column] is batch[column] for column in batch} == dict.fromkeys(batch, True)
+    assert whole["result"].dtype == (object if sizes else np.uint8)
+    single = [do(part(batch, slice(number, number + 1)))["result"][0] for number in range(3)]
+    for one, other, image in zip(whole["result"], single, batch["image"], strict=True):
+        np.testing.assert_array_equal(one, other)
+        factor = 2 if name == "upscale" else 1
+        size = (factor * image.shape[0], factor * image.shape[1], 3)
+        assert one.shape == ((2, *size) if name == "inpaint, samples" else size)
+
+
+def test_it_is_what_the_functions_give(model: str) -> None:
+    batch = table(2)
+    prior = scoreinv.load(model)
+    filled = Inpainter(model, steps=2, seed=5)(batch)["result"]
+    coloured = Colorizer(model, steps=2, seed=5, image="gray", result="rgb")({"gray": batch["image"][..., 0]})["rgb"]
+    for number in range(2):
+        image, mask = batch["image"][number], batch["mask"][number]
+        np.testing.assert_array_equal(filled[number], scoreinv.inpaint(image, mask, prior=prior, steps=2, seed=5).image)
+        np.testing.assert_array_equal(
+            coloured[number], scoreinv.colorize(image[..., 0], prior=prior, steps=2, seed=5).image
+        )
+
+
+def test_the_model_is_loaded_once_a_process(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By whatever copy, in whatever thread; and not before it is needed."""
+    from scoreinv.checkpoints import catalogue
+
+    rows._loaded.cache_clear()
+    loaded = []
+    load = catalogue.load
+    monkeypatch.setattr(catalogue, "load", lambda name: loaded.append(name) or load(name))
+    packed = pickle.dumps(Restorer(model, noise_std=0.1))
+    assert len(packed) < 1000
+    copies = [pickle.loads(packed) for _ in range(4)]
+    assert loaded == []
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda copy: copy(table(1))["result"], copies))
+    assert loaded == [model]
+    for result in results:
+        np.testing.assert_array_equal(result, results[0])
+    Restorer(model, factor=2, steps=1)(table(1))
+    assert loaded == [model]
+
+
+def test_making_one_needs_no_torch() -> None:
+    code = "import sys, scoreinv; scoreinv.Inpainter(); scoreinv.Restorer(factor=2); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Inpainter(steps=0), "steps must be from 1"),
+        (lambda: Inpainter(method="magic"), "method must be"),
+        (lambda: Inpainter(grow=-1), "grow must be at least 0"),
+        (lambda: Inpainter(mask_threshold=1), "mask_threshold must be below 1"),
+        (lambda: Inpainter("photo", method="telea"), "model does not go with telea"),
+        (lambda: Inpainter(device="abacus"), "device must be"),
+        (lambda: Colorizer(gray_weights="red"), "gray_weights must be"),
+        (lambda: Colorizer(method="pc", temperature=1), "temperature belongs to the method conditioned"),
+        (lambda: Restorer(factor=1), "factor must be at least 2"),
+        (lambda: Restorer(factor=2, kernel=np.ones((3, 3))), "factor does not go with a kernel"),
+        (lambda: Restorer(kernel=-np.ones((3, 3))), "the kernel: a kernel has finite values"),
+        (lambda: Restorer(noise_std=-1), "noise_std must be at least 0"),
+        (lambda: Restorer(method="dps"), "method belongs to a kernel or a factor"),
+        (lambda: Restorer(steps=3), "steps are for samples"),
+        (lambda: Restorer(factor=2, orientations=8), "orientations belong to noise alone"),
+        (lambda: Restorer(factor=2, downsampling="nearest"), "downsampling must be"),
+    ],
+)
+def test_wrong_settings_are_told_at_once(make: Callable[[], object], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        make()
+    with pytest.raises(TypeError, match="colour"):
+        Inpainter(colour=1)  # type: ignore[call-arg]
+
+
+def test_an_error_names_its_row(model: str) -> None:
+    batch = table(3)
+    batch["mask"][1] = False
+    with pytest.raises(InputError, match=r"^row 1 of the batch: the mask has no hole"):
+        Inpainter(model, steps=1)(batch)
+    with pytest.raises(InputError, match=r"^row 1 of the batch \(1\.png\): the mask has no hole"):
+        Inpainter(model, steps=1, name="path")(batch)
+    with pytest.raises(InputError, match=r"^the batch has no column 'picture', but image, mask, path$"):
+        Inpainter(model, image="picture")(batch)
+    with pytest.raises(ScoreinvError, match=r"no\.safetensors"):
+        Inpainter("./no.safetensors")(batch)
+
+
+def test_no_rows(model: str) -> None:
+    """As the first batch of a stream may be, by which its columns are found."""
+    assert Inpainter(model)(part(table(1), slice(0, 0)))["result"].shape == (0, 16, 24, 3)
+
+
+@pytest.mark.parametrize("error", [InputError("a"), SettingError("steps", "are many"), ScoreinvError("b\tc")])
+def test_errors_come_back_from_other_processes(error: ScoreinvError) -> None:
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again)) == (type(error), str(error))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("ray") is None or find_spec("pyarrow") is None, reason="needs Ray Data")
+@pytest.mark.parametrize("sizes", [False, True])
+def test_ray_data_takes_them_as_they_are(model: str, sizes: bool) -> None:
+    """The class, an actor each; and an instance, by tasks."""
+    import ray
+
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        batch = table(6, sizes=sizes)
+        records = [{name: column[number] for name, column in batch.items()} for number in range(6)]
+        given = ray.data.from_items(records, override_num_blocks=3)
+        pool = ray.data.ActorPoolStrategy(size=1)
+        by_class = given.map_batches(
+            Inpainter, fn_constructor_kwargs={"model": model, "steps": 2}, batch_size=2, compute=pool
+        )
+        by_instance = given.map_batches(Inpainter(model, steps=2), batch_size=4)
+        expected = dict(zip(batch["path"], Inpainter(model, steps=2)(batch)["result"], strict=True))
+        for made in (by_class, by_instance):
+            found = {row["path"]: row["result"] for row in made.take_all()}
+            assert found.keys() == expected.keys()
+            for path, result in expected.items():
+                np.testing.assert_array_equal(found[path], result)
+    finally:
+        ray.shutdown()
+
+
+@pytest.mark.skipif(find_spec("dask") is None, reason="needs Dask")
+def test_dask_takes_them_as_they_are(model: str) -> None:
+    import dask
+
+    batch, do = table(4), Inpainter(model, steps=2)
+    parts = [dask.delayed(do)(part(batch, slice(first, first + 2))) for first in (0, 2)]
+    done = dask.compute(*parts, scheduler="threads")
+    np.testing.assert_array_equal(np.concatenate([one["result"] for one in done]), do(batch)["result"])
