@@ -27,7 +27,7 @@ def cores() -> int | None:
     for folder in _folders("cpu"):
         quota, period = (_text(folder / "cpu.max") or "max 1").split()[:2]  # version 2
         if quota == "max":
-            quota, period = (_text(folder / f"cpu.cfs_{name}_us") or "-1" for name in ("quota", "period"))
+            quota, period = ((_text(folder / f"cpu.cfs_{name}_us") or "-1").strip() for name in ("quota", "period"))
         if quota.isdigit() and period.isdigit() and int(period) > 0:
             found.append(max(1, math.ceil(int(quota) / int(period))))
     return min(found, default=None)

@@ -20,6 +20,8 @@ BLOCK_TILES = 12
 _DEEP_CONTEXT = 32
 """Pixels around a deep hole at the scale where it is drawn first: what it is continued from."""
 
+_STRIP = 8
+"""Pixels from the middle of a strip to known ones from which on it is continued from what surrounds it."""
 NARROW = 3
 """Pixels from a narrow hole to known ones at most, along rows and columns."""
 _EXCEPTIONS = 0.05
@@ -185,8 +187,8 @@ def blocks(
 def halvings(hole: np.ndarray, reach: float) -> np.ndarray:
     """How often the picture must be halved until every pixel of a hole is within `reach` pixels of a known one.
 
-    Once at least where one is half as far or more, as in a strip as wide as `reach`: there the network draws blots and
-    grain, and what continues the surroundings is closer to the truth.
+    Once at least where one is half as far or more, and `_STRIP` pixels: in such strips the network draws blots and grain,
+    and what continues the surroundings is closer to the truth.
 
     Takes and returns HxW: bool to int8, the same number for all of a connected hole, 0 outside of holes.
     """
@@ -203,7 +205,8 @@ def halvings(hole: np.ndarray, reach: float) -> np.ndarray:
         depth = ndimage.distance_transform_edt(own)
         parts, count = ndimage.label(own, structure=np.ones((3, 3)))
         deepest = ndimage.maximum(depth, parts, np.arange(1, count + 1))
-        times = np.where(deepest < reach / 2, 0, np.ceil(np.log2(deepest / reach)).clip(1))
+        shallow = (deepest < max(reach / 2, _STRIP)) & (deepest <= reach)
+        times = np.where(shallow, 0, np.ceil(np.log2(deepest / reach)).clip(1))
         out[top:bottom, left:right][own] = np.concatenate([[0], times])[parts[own]]
     return out
 

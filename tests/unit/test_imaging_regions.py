@@ -193,7 +193,7 @@ def test_a_band_along_the_border_is_as_wide_as_it_is_far_from_known_pixels() -> 
 def test_regions_of_narrow_and_of_wide_holes_are_not_done_together() -> None:
     hole = np.zeros((64, 600), dtype=bool)
     hole[20:23, 10:40] = True
-    hole[20:44, 400:424] = True
+    hole[20:32, 400:412] = True
     regions = regions_to_fill(hole, 64, 16, deep=True)
     assert [region.narrow for region in regions] == [True, False]
     assert len({region.hole.shape for region in regions}) == 1
