@@ -14,7 +14,17 @@ from scoreinv.cli.colorize import DrawnColours
 from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import warn
 from scoreinv.cli.options import MODEL_HELP, FrameOption, PhotosArgument, ResultOptions
-from scoreinv.cli.outputs import STREAM, Job, Plan, check_file, expand, expand_deep, file_identity, refuse_inputs
+from scoreinv.cli.outputs import (
+    STREAM,
+    Job,
+    Plan,
+    check_file,
+    check_source,
+    expand,
+    expand_deep,
+    file_identity,
+    refuse_inputs,
+)
 from scoreinv.cli.pages import ADVANCED
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import NoModel, Session, check_samples
@@ -39,6 +49,8 @@ GivenModelOption = Annotated[
 ]
 MAX_GROW = 100_000
 """Pixels by which holes may grow: more than a picture's side."""
+_MOSTLY_HOLE = 0.6
+"""Share of a photo, as a hole, that is more likely a mask turned round, or a copy of the photo with marks on it."""
 
 
 @dataclass(frozen=True)
@@ -194,6 +206,8 @@ class _Masked:
         hole = read_mask(
             self.masks[job.source], picture.size, threshold=how.threshold, invert=how.invert, grow=how.grow
         )
+        if (share := float(hole.mean())) > _MOSTLY_HOLE:
+            warn(f"{self.masks[job.source]}: {share:.0%} of {job.source} is hole: white is drawn anew, black is kept")
         return _Item(job.source, picture, hole, self.wanted.read(picture.size))
 
 
@@ -266,6 +280,7 @@ def _masks(everything: Plan, mask: str, *, recursive: bool) -> dict[str, str]:
     found = {job.source: by_name.get(job.full_place, by_name.get(job.place)) for job in everything.jobs}
     masks = {source: path for source, path in found.items() if path is not None}
     if not masks:
+        check_source(everything.jobs[0].source)  # what is not there has no mask either
         raise InputError(f"--mask {mask}: no mask in this folder has the name of a photo")
     _refuse_photos(masks.values(), everything)
     return masks

@@ -187,8 +187,8 @@ def blocks(
 def halvings(hole: np.ndarray, reach: float) -> np.ndarray:
     """How often the picture must be halved until every pixel of a hole is within `reach` pixels of a known one.
 
-    Once at least where one is half as far or more, and `_STRIP` pixels: in such strips the network draws blots and grain,
-    and what continues the surroundings is closer to the truth.
+    Once at least where one is half as far or more, and `_STRIP` pixels: in such strips the network draws blots and
+    grain, and what continues the surroundings is closer to the truth.
 
     Takes and returns HxW: bool to int8, the same number for all of a connected hole, 0 outside of holes.
     """

@@ -80,7 +80,10 @@ def solve(
     check_number("noise_std", noise_std, 0)
     check_callback(callback)
     if not isinstance(operator, LinearOperator):
-        raise SettingError("operator", f"must be one of scoreinv.operators, not {shown(operator)}")
+        raise SettingError(
+            "operator",
+            f"must be a scoreinv.operators.LinearOperator, from which one of your own derives, not {shown(operator)}",
+        )
     observations, dtype, form = _observations(y)
     _check_shape(operator, observations[0])
 

@@ -86,6 +86,9 @@ class _OnRows(ABC):
             if column not in batch:
                 raise InputError(f"the batch has no column {column!r}, but {', '.join(map(str, batch))}")
         images = batch[self.image]
+        for column in self._columns:
+            if len(batch[column]) != len(images):
+                raise InputError(f"column {column!r} has {len(batch[column])} rows, and {self.image!r} {len(images)}")
         results = [self._row_result(batch, number) for number in range(len(images))]
         return {**batch, self.result: _as_column(results, images)}
 

@@ -14,7 +14,8 @@ size is compared with the truth:
   neighbouring squares of the same size, mean;
 - seconds of the fill itself, median.
 
-G'MIC (`pip install gmic`) is measured where it is among the methods. `--sheet` writes the fills side by side: hole, truth, methods.
+G'MIC (`pip install gmic`) is measured where it is among the methods. `--sheet` writes the fills side by side: hole,
+truth, methods.
 """
 
 from __future__ import annotations

@@ -504,6 +504,7 @@ def _masks() -> Iterator[tuple[tuple[str, ...], str]]:
         ((*INPAINT, "--grow", "99999"), "grown by 99999 pixels"),
         (("inpaint", "photo.png", "--mask", "frames.tif"), "frames"),
         (("inpaint", "photo.png", "--mask", "no_masks"), "no_masks: no mask in this folder has the name"),
+        (("inpaint", "absent.png", "--mask", "no_masks"), "absent.png: no such file"),
         (("inpaint", "scans", "--mask", "no_masks"), "no_masks: no mask in this folder has the name"),
         (("inpaint", "scans", "--mask", "empty"), "empty: no pictures in this folder"),
         (("inpaint", "scans", "--mask", "texts"), "texts: no pictures in this folder"),

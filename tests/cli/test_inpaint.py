@@ -41,6 +41,14 @@ def test_json(scoreinv, photo, mask, model):
     assert outcome.err == ""
 
 
+def test_a_mask_that_leaves_little_of_the_photo_is_warned_of(scoreinv, photo, mask, tmp_path):
+    """A copy of the photo with marks on it, or a mask that is turned round."""
+    words = ("inpaint", "photo.png", "--mask", "mask.png", "--dry-run")
+    assert "warning" not in scoreinv(*words).err
+    share = 1 - hole_array().mean()
+    assert f"mask.png: {share:.0%} of photo.png is hole" in scoreinv(*words, "--invert-mask").err
+
+
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_known_pixels_and_alpha_are_bit_identical_in_every_mode(scoreinv, mask, tmp_path, channels, dtype):

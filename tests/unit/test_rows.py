@@ -171,6 +171,8 @@ def test_an_error_names_its_row(model: str) -> None:
         Inpainter(model, steps=1, name="path")(batch)
     with pytest.raises(InputError, match=r"^the batch has no column 'picture', but image, mask, path$"):
         Inpainter(model, image="picture")(batch)
+    with pytest.raises(InputError, match=r"^column 'mask' has 2 rows, and 'image' 3$"):
+        Inpainter(model)(batch | {"mask": batch["mask"][:2]})
     with pytest.raises(ScoreinvError, match=r"no\.safetensors"):
         Inpainter("./no.safetensors")(batch)
 
