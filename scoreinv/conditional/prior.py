@@ -102,13 +102,15 @@ class ConditionalPrior(ScorePrior):
 
     def over(self, network: Network) -> ConditionalPrior:
         """The same reading of another network of the kind, with the same encoder."""
-        reading = (self.sde, self.preconditioning, self.data_range, self.image_size, self.sampler)
-        return ConditionalPrior(network, *reading, self.encoder, self.encoder_scale, self.chroma)
+        return self._with(network, self.chroma)
 
     def seeing_by(self, chroma: ChromaNetwork) -> ConditionalPrior:
         """The same reading of the same network, with another network of the mean chroma."""
+        return self._with(self.network, chroma)
+
+    def _with(self, network: Network, chroma: ChromaNetwork | None) -> ConditionalPrior:
         reading = (self.sde, self.preconditioning, self.data_range, self.image_size, self.sampler)
-        return ConditionalPrior(self.network, *reading, None, self.encoder_scale, chroma)
+        return ConditionalPrior(network, *reading, self.encoder, self.encoder_scale, chroma)
 
     def parts(self) -> dict[str, nn.Module]:
         chroma = {} if self.chroma is None else {"chroma.": self.chroma}

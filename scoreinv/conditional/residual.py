@@ -121,7 +121,7 @@ class ResidualPreconditioning:
             return u.new_zeros(1, 3, 1, 1) if chroma is None else F.pad(at_size_of(chroma, u), (0, 0, 0, 0, 1, 0))
 
         def beyond_expected(u: Tensor) -> Tensor:
-            return u - gray * u[:, :1] - expected(u)
+            return self._beyond_gray(u) - expected(u)
 
         beyond = smooth_guess(
             beyond_expected(components),
@@ -140,8 +140,10 @@ class ResidualPreconditioning:
 
     def chroma_beyond_gray(self, pictures: Tensor) -> Tensor:
         """Of centred pictures (B, 3, H, W), less the chroma of a grey of the same luma: (B, 2, H, W)."""
-        components = self.rotate(pictures)
-        return (components - self._gray(components) * components[:, :1])[:, 1:]
+        return self._beyond_gray(self.rotate(pictures))[:, 1:]
+
+    def _beyond_gray(self, components: Tensor) -> Tensor:
+        return components - self._gray(components) * components[:, :1]
 
     @property
     def chroma_variance(self) -> float:

@@ -35,6 +35,7 @@ LEAST_NOISE = 0.3 / 255
 _LEAST_CUT_NOISE = 1 / 255
 """Less noise than this moves no stored value that black and white cut off by as much as a grey level."""
 _SPECTRUM = 5e-4
+"""P of a photograph's power spectrum P / f^2, of pixels in [0, 1]: see `missing_detail`."""
 _BLUR_ITERATIONS = 20
 _STRIP = 256
 

@@ -155,7 +155,7 @@ class Inpainter(_OnRows):
 
     @property
     def _settings(self) -> FillSettings:
-        return FillSettings(self.method, self.steps, self.start, self.samples, self.seed, self.estimate)
+        return FillSettings(**_sampling_of(self))
 
     @property
     def _results(self) -> int:
@@ -172,12 +172,7 @@ class Inpainter(_OnRows):
             row[self.image],
             row[self.mask],
             prior=None if self._settings.classical is not None else self._prior(self.model or "photo"),
-            method=self.method,
-            steps=self.steps,
-            samples=self.samples,
-            seed=self.seed,
-            estimate=self.estimate,
-            start=self.start,
+            **_sampling_of(self),
             mask_threshold=self.mask_threshold,
             invert=self.invert,
             grow=self.grow,
@@ -220,7 +215,7 @@ class Colorizer(_OnRows):
 
     @property
     def _sampling(self) -> ConditionalSampling:
-        return ConditionalSampling(self.method, self.steps, self.start, self.samples, self.seed, self.estimate)
+        return ConditionalSampling(**_sampling_of(self))
 
     @property
     def _results(self) -> int:
@@ -237,12 +232,7 @@ class Colorizer(_OnRows):
             row[self.image],
             prior=self._prior(self.model or "scene"),
             gray_weights=self.gray_weights,
-            method=self.method,
-            steps=self.steps,
-            samples=self.samples,
-            seed=self.seed,
-            estimate=self.estimate,
-            start=self.start,
+            **_sampling_of(self),
             hints=None if self.hints is None else row[self.hints],
             keep_color=self.keep_color,
             saturation=self.saturation,
@@ -340,6 +330,11 @@ class Restorer(_OnRows):
         if self.noise_std is None and not has_noise(picture, noise, prior):
             return unchanged(picture, self._sampling)
         return denoise_picture(picture, noise, prior, self._sampling, share)
+
+
+def _sampling_of(rows: Inpainter | Colorizer) -> dict[str, Any]:
+    """How the results of rows are drawn, by the names that `inpaint` and `colorize` have for it."""
+    return {name: getattr(rows, name) for name in ("method", "steps", "start", "samples", "seed", "estimate")}
 
 
 @lru_cache(maxsize=MODELS)
