@@ -21,7 +21,7 @@ from scoreinv.training import draws
 from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, TrainingConfig
 from scoreinv.training.features import KeptFeatures, features_given
 from scoreinv.training.objectives import draw_times, importance, per_image_loss, per_image_loss_given
-from scoreinv.training.observations import FINE_WITHHELD, draw_observed, on_other_film
+from scoreinv.training.observations import FINE_WITHHELD, Film, draw_observed, on_colour_film, on_other_film
 from scoreinv.training.pictures import Pictures
 
 
@@ -164,16 +164,19 @@ class BatchSource:
         places: list[tuple[int, int]],
         pictures: Tensor,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The pictures, of which some get the luma of another film, in place; and what is shown of them."""
+        """The pictures, of which some get the colours or the luma of another film, in place; and what is shown of them."""
         streams = [draws.stream(self.seed, draws.OBSERVED, step, index) for index in indices]
         shown = [draw_observed(what, self.image_size, stream) for stream in streams]
         observed, refined = zip(*shown, strict=True)
         values = {"observed": torch.from_numpy(np.stack(observed)), "refined": torch.tensor(refined)}
         withheld = torch.tensor([self.luma_scale > 1 and stream.random() < FINE_WITHHELD for stream in streams])
         for row, place in enumerate(places):
+            colours = draws.stream(self.seed, draws.COLOUR_FILM, *place)
+            if colours.random() < what.colour_films:
+                self._put_on(on_colour_film, pictures[row], colours)
             film = draws.stream(self.seed, draws.FILM, *place)
             if observed[row][0].any() and film.random() < what.other_films:
-                self._put_on_other_film(pictures[row], film)
+                self._put_on(on_other_film, pictures[row], film)
         if self.luma_scale > 1:
             fine = _reduced(pictures, self._drawn_scale // self.luma_scale)
             values["fine"] = torch.where(withheld[:, None, None, None], torch.nan, fine)
@@ -184,10 +187,10 @@ class BatchSource:
             values["seen"] = (torch.einsum("c,bchw->bhw", weights, seen)[:, None] - low) / (high - low)
         return pictures, values
 
-    def _put_on_other_film(self, picture: Tensor, generator: np.random.Generator) -> None:
+    def _put_on(self, film: Film, picture: Tensor, generator: np.random.Generator) -> None:
         low, high = self.data_range
         rgb = ((picture - low) / (high - low)).permute(1, 2, 0).clamp(0, 1).numpy()
-        changed = torch.from_numpy(on_other_film(rgb, self.gray_weights, generator)).permute(2, 0, 1)
+        changed = torch.from_numpy(film(rgb, self.gray_weights, generator)).permute(2, 0, 1)
         picture.copy_(changed * (high - low) + low)
 
     @property
@@ -248,11 +251,15 @@ def _reduced(pictures: Tensor, factor: int) -> Tensor:
 
 @lru_cache(maxsize=4)
 def _order(seed: int, epoch: int, groups: tuple[tuple[int, int], ...]) -> np.ndarray:
-    """One pass, shuffled: of each group (count, taken) of the pictures, `taken` of the `count`, drawn anew."""
+    """One pass, shuffled: of each group (count, taken) of the pictures, `taken` of the `count`, drawn anew.
+
+    None comes a second time before all of its group have come once.
+    """
     generator = draws.stream(seed, draws.ORDER, epoch)
     firsts = accumulate((count for count, _ in groups), initial=0)
     chosen = [
-        first + generator.permutation(count)[:taken] for first, (count, taken) in zip(firsts, groups, strict=False)
+        first + np.concatenate([generator.permutation(count) for _ in range(-(-taken // count))])[:taken]
+        for first, (count, taken) in zip(firsts, groups, strict=False)
     ]
     return chosen[0] if len(chosen) == 1 else generator.permutation(np.concatenate(chosen))
 

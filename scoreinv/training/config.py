@@ -30,7 +30,8 @@ class DataConfig:
         scales: of the pictures that crops are taken from, at most 1; equally likely where the picture allows.
         least_zoom: of `zooms`, side of the smallest square, as a share of the picture's shorter side.
         shares: of folders of the source, how much of their pictures each pass takes, drawn anew: sets of few subjects
-            need not crowd out the others. ((folder, share), ...), each share in (0, 1]; of other folders all.
+            need not crowd out the others. ((folder, share), ...), each share above 0, and 2 is each
+            picture twice; of other folders all once.
         crops: of each picture, drawn once and shown in turn, one each pass: what an encoder makes of them is then
             computed once and kept in the run's folder. 0: every pass draws new ones.
         flip: mirror every second picture.
@@ -60,7 +61,7 @@ class DataConfig:
     def __post_init__(self) -> None:
         _choice("data.mode", self.mode, ("crops", "resize", "zooms"))
         require(0 < self.least_zoom <= 1, "data.least_zoom must lie in (0, 1]")
-        require(all(0 < share <= 1 for _, share in self.shares), "data.shares must lie in (0, 1]")
+        require(all(0 < share <= 1000 for _, share in self.shares), "data.shares must lie in (0, 1000]")
         require(self.source != "", "data.source is empty: name a folder or a zip file, or leave it out")
         require(bool(self.scales) and all(0 < scale <= 1 for scale in self.scales), "data.scales must lie in (0, 1]")
         require(0 <= self.crops <= 1000, "data.crops must be 0 to 1000")
@@ -161,6 +162,8 @@ class ObservationConfig:
         refined: holes, and the whole picture at half the size: the step from one scale to the next finer one.
         other_films: no share of these: of the pictures whose luma is shown, how many get one that another film made
             (`observations.on_other_film`).
+        colour_films: no share of these: of all pictures, how many are shown in the colours of another film
+            (`observations.on_colour_film`).
     """
 
     nothing: float = 0.15
@@ -170,17 +173,19 @@ class ObservationConfig:
     damaged_gray: float = 0.1
     refined: float = 0.1
     other_films: float = 0.0
+    colour_films: float = 0.0
 
     def __post_init__(self) -> None:
         shares = self.kinds.values()
         require(all(share >= 0 for share in shares), "observations: shares must not be negative")
         require(abs(sum(shares) - 1) < 1e-6, f"observations: shares must add up to 1, not {sum(shares):g}")
         require(0 <= self.other_films <= 1, "observations.other_films must lie in [0, 1]")
+        require(0 <= self.colour_films <= 1, "observations.colour_films must lie in [0, 1]")
 
     @property
     def kinds(self) -> dict[str, float]:
         """Share of each kind of observation."""
-        return {name: share for name, share in asdict(self).items() if name != "other_films"}
+        return {name: share for name, share in asdict(self).items() if not name.endswith("_films")}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-TIMES, ORDER, NOISE, PICTURE, DROPOUT, OBSERVED, FILM = range(7)
+TIMES, ORDER, NOISE, PICTURE, DROPOUT, OBSERVED, FILM, COLOUR_FILM = range(8)
 """What a stream is for; streams of different purposes are independent."""
 
 

@@ -11,11 +11,14 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from scoreinv.imaging.chroma import with_luma
+from scoreinv.imaging.chroma import luma, with_luma
 from scoreinv.training.config import ObservationConfig
 
 FINE_WITHHELD = 0.05
 """Share of the pictures whose finer luma is not shown, where a network takes it."""
+
+Film = Callable[[np.ndarray, str, np.random.Generator], np.ndarray]
+"""Another rendering of a picture (H, W, 3) in [0, 1]: of the picture, the names of grey's weights and a generator."""
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789&?!"
 
@@ -52,6 +55,18 @@ def on_other_film(rgb: np.ndarray, gray_weights: str, generator: np.random.Gener
     black, white = np.float32(generator.uniform(0.0, 0.12)), np.float32(generator.uniform(0.88, 1.0))
     gray = black + (white - black) * (rgb @ sensitivity) ** gamma
     return with_luma(gray, rgb, gray_weights)
+
+
+def on_colour_film(rgb: np.ndarray, gray_weights: str, generator: np.random.Generator) -> np.ndarray:
+    """A picture (H, W, 3) in [0, 1] in the colours of a random colour film, print or scan; the luma stays.
+
+    They are warmer than a digital camera's more often than colder, with a cast of their own, and paler: of scanned
+    slides and prints the yellow is the dye that is left.
+    """
+    saturation, gains = np.float32(generator.uniform(0.5, 1.15)), generator.normal((0.03, 0.0, -0.1), (0.06, 0.03, 0.12))
+    gray = luma(rgb, gray_weights)
+    tinted = (gray[..., None] + saturation * (rgb - gray[..., None])) * np.exp(gains).astype(np.float32)
+    return with_luma(gray, tinted, gray_weights)
 
 
 def draw_hole(side: int, generator: np.random.Generator) -> np.ndarray:
