@@ -11,6 +11,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -163,11 +164,21 @@ def test_the_lines_run_in_their_order(page, folder, scoreinv):
                 assert (folder / promised).exists(), line
 
 
+@contextmanager
+def without_ray_after() -> Iterator[None]:
+    """Ray's data start it by themselves, and it would still run under the next test."""
+    try:
+        yield
+    finally:
+        if "ray" in sys.modules:
+            sys.modules["ray"].shutdown()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_the_snippets_run_in_their_order(page, folder):
     names: dict[str, object] = {"__name__": page}
-    with torch.random.fork_rng([]):
+    with torch.random.fork_rng([]), without_ray_after():
         for block in blocks(page, "python"):
             if any(f"import {name}" in block and not all(map(find_spec, needed)) for name, needed in EXTRAS.items()):
                 continue
