@@ -164,7 +164,7 @@ class BatchSource:
         places: list[tuple[int, int]],
         pictures: Tensor,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The pictures, of which some get the colours or the luma of another film, in place; and what is shown of them."""
+        """The pictures, some of them with colours or luma of another film, in place; and what is shown of them."""
         streams = [draws.stream(self.seed, draws.OBSERVED, step, index) for index in indices]
         shown = [draw_observed(what, self.image_size, stream) for stream in streams]
         observed, refined = zip(*shown, strict=True)

@@ -63,7 +63,10 @@ def on_colour_film(rgb: np.ndarray, gray_weights: str, generator: np.random.Gene
     They are warmer than a digital camera's more often than colder, with a cast of their own, and paler: of scanned
     slides and prints the yellow is the dye that is left.
     """
-    saturation, gains = np.float32(generator.uniform(0.5, 1.15)), generator.normal((0.03, 0.0, -0.1), (0.06, 0.03, 0.12))
+    saturation, gains = (
+        np.float32(generator.uniform(0.5, 1.15)),
+        generator.normal((0.03, 0.0, -0.1), (0.06, 0.03, 0.12)),
+    )
     gray = luma(rgb, gray_weights)
     tinted = (gray[..., None] + saturation * (rgb - gray[..., None])) * np.exp(gains).astype(np.float32)
     return with_luma(gray, tinted, gray_weights)

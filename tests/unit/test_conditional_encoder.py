@@ -28,7 +28,7 @@ from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import DataConfig, ObservationConfig, TrainingConfig
 from scoreinv.training.features import KeptFeatures, features_given
 from scoreinv.training.objectives import per_image_loss_given
-from scoreinv.training.observations import on_other_film
+from scoreinv.training.observations import on_colour_film, on_other_film
 from scoreinv.training.pictures import load_pictures
 from scoreinv.training.presets import conditional_training
 from scoreinv.training.training_loop import train
@@ -284,6 +284,7 @@ def test_batches_have_the_luma_that_the_encoder_is_shown(photographs: Path) -> N
     config = training(photographs)
     pictures = load_pictures(config.data, config.drawn_side, 3)
     plain = replace(config, observations=replace(config.observations, other_films=0.0))
+    tinted = replace(config, observations=replace(plain.observations, colour_films=0.5))
     for run in (config, plain):
         batch = BatchSource.of(run, pictures, 16, 0).batch(0)
         assert batch.images.shape == (16, 3, 16, 16)
@@ -296,6 +297,9 @@ def test_batches_have_the_luma_that_the_encoder_is_shown(photographs: Path) -> N
     differ = (changed.images - same.images).abs().amax((1, 2, 3)) > 1e-3
     assert 2 < differ.sum() < 14
     assert not differ[~same.observed[:, 0].flatten(1).any(1)].any()
+    coloured = BatchSource.of(tinted, pictures, 16, 0).batch(0)
+    assert 2 < ((coloured.images - same.images).abs().amax((1, 2, 3)) > 1e-3).sum() < 14
+    torch.testing.assert_close(coloured.seen, same.seen)
 
 
 def luma_of(rgb: Tensor) -> Tensor:
@@ -317,3 +321,17 @@ def test_another_film_changes_the_luma_and_keeps_the_tint() -> None:
         np.testing.assert_allclose(after, factor[..., None] * chroma, atol=1e-5)
     assert np.std(lumas, axis=0).min() > 0.03
     assert np.abs(np.mean(lumas, axis=0) - gray_before).max() < 0.1
+
+
+def test_a_colour_film_changes_the_tint_and_keeps_the_luma() -> None:
+    rgb = np.random.default_rng(0).uniform(0.4, 0.6, (8, 8, 3)).astype(np.float32)
+    found = np.array([on_colour_film(rgb, "rec601", np.random.default_rng(seed)) for seed in range(200)])
+    np.testing.assert_allclose(luma(found), np.broadcast_to(luma(rgb), (200, 8, 8)), atol=1e-5)
+    red, green, blue = found.mean((1, 2)).T
+    assert (red - blue).mean() > 0.04  # warm
+    assert (red - blue < 0).mean() > 0.05  # but not all
+    assert (red - green).std() > 0.01
+    spread = np.ptp(found - found.mean((1, 2), keepdims=True), axis=-1).mean((1, 2))
+    before = np.ptp(rgb - rgb.mean((0, 1)), axis=-1).mean()
+    assert 0.45 < (spread / before).min() < 0.65  # pale
+    assert (spread / before).max() < 1.35

@@ -371,6 +371,19 @@ def test_a_pass_takes_the_asked_share_of_each_folder(tmp_path: Path) -> None:
     assert len({tuple(taken) for taken in passes}) > 30
 
 
+def test_a_pass_takes_pictures_more_than_once(tmp_path: Path) -> None:
+    for index in range(6):
+        path = tmp_path / ("few" if index < 2 else "many") / f"{index}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.new("L", (8, 8), index).save(path)
+    data = DataConfig(str(tmp_path), shares=(("few", 2.5),))
+    source = _source(load_pictures(data, 8, 1), data, 8, batch_size=9)
+    for step in range(10):
+        taken = ((source.batch(step).images[:, 0, 0, 0] + 1) * 127.5).round().long().tolist()
+        assert sorted(taken[index] for index in range(9) if taken[index] >= 2) == [2, 3, 4, 5]
+        assert {taken.count(0), taken.count(1)} == {2, 3}
+
+
 def test_dequantisation_fills_the_interval_of_each_level(tmp_path: Path) -> None:
     Image.new("L", (32, 32), 255).save(tmp_path / "white.png")
     Image.new("L", (32, 32), 0).save(tmp_path / "black.png")
