@@ -126,6 +126,19 @@ def cheapest_tile(needed: Tensor, overlap: int, stride: int, least: int, most: i
     return min(range(least, most + 1, stride), key=pixels)
 
 
+def covering_tile(height: int, width: int, overlap: int, stride: int, least: int, most: int) -> int:
+    """The side of windows, from `least` to `most`, that cover a whole picture in the fewest pixels and, so, windows.
+
+    512 pixels with an overlap of 32 are covered by three of 182 (546), where five of 128 are 640.
+    """
+
+    def pixels(tile: int) -> int:
+        rows, columns = (_axis(max(length, stride), tile, overlap, stride) for length in (height, width))
+        return len(rows) * rows[0].size * len(columns) * columns[0].size
+
+    return min(reversed(range(least, most + 1, stride)), key=pixels)
+
+
 @dataclass(frozen=True)
 class _Interval:
     """A window along one axis, and its share (size,) of the blend there."""

@@ -9,6 +9,7 @@ import torch
 from scoreinv.checkpoints.catalogue import load
 from scoreinv.checks import shown
 from scoreinv.errors import InputError, SettingError
+from scoreinv.guidance.tiled import covering_tile
 from scoreinv.imaging.picture import Picture
 from scoreinv.options import Device
 from scoreinv.prior import ScorePrior
@@ -67,19 +68,10 @@ def tile_side(prior: ScorePrior) -> int:
 
 
 def wide_tile(prior: ScorePrior, height: int, width: int) -> tuple[int, int]:
-    """Side and overlap of windows up to three times as wide as `tile_side`, which cover a picture in the fewest pixels.
-
-    Of a model of 64 pixels: 512 pixels are covered by three of 182 (546), where five of 128 would be 640.
-    """
+    """Side and overlap of windows of up to three times `tile_side` that cover a picture in the fewest pixels."""
     tile = tile_side(prior)
     overlap = tile // 4
-
-    def covered(length: int, side: int) -> int:
-        side = min(side, max(length // prior.stride, 1) * prior.stride)
-        return side * (1 + max(0, -((side - length) // (side - min(overlap, side // 2)))))
-
-    sides = range(tile, 3 * tile + 1, prior.stride)
-    return min(sides, key=lambda side: (covered(height, side) * covered(width, side), -side)), overlap
+    return covering_tile(height, width, overlap, prior.stride, tile, 3 * tile), overlap
 
 
 def start_time(prior: ScorePrior, level: float) -> float | None:
