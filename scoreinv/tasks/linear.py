@@ -51,8 +51,6 @@ _LAST_LEVEL = 0.02
 """Its last level, unless half of the observation's noise is more: below it the estimate gains nothing."""
 _MEAN_STRENGTH = 0.15
 """The denoiser's strength there: with the paper's 0.23 pictures blurred and noisy err by 0.2 dB more."""
-_SPLITTING_STRENGTH = 0.25
-"""Strength of the denoiser in DiffPIR: with the paper's 1 samples of blurred photographs err by 0.7 dB more."""
 _PICTURE_STD = 0.25
 """Standard deviation of the values of photographs in [0, 1]."""
 _CENSORED_PASSES = 2
@@ -75,6 +73,7 @@ class Problem:
         noise_std: standard deviation of the noise in y, at least 0.
         gray: whether the channels of y, and their noise, are the same: the picture is grey.
         guess: (1, 3, H, W) in [0, 1], smooth; some of its detail and noise is wrong. None: nothing is known.
+        rough: whether samples begin at the estimate of the mean that is made from the guess, and not at the guess.
         part: the part of the picture that is asked for; None: all of it.
         missing: standard deviation of the components that the guess lacks most, of pictures in [0, 1]: samples begin
             at a noise level that hides them.
@@ -86,6 +85,7 @@ class Problem:
     noise_std: float
     gray: bool
     guess: Tensor | None = None
+    rough: bool = False
     part: Box | None = None
     missing: float = 0.0
     stored: bool = False
@@ -117,10 +117,13 @@ def restore(problem: Problem, job: RestorationJob) -> Restored:
     complete = _completion(problem, prior)
     problem = _in_model_range(problem, prior)
     before = 0
-    if complete is not None and resolved.method != "dpir":
+    if resolved.method != "dpir" and (complete is not None or problem.rough):
         at_first = replace(job.sampling, method="dpir", samples=1, estimate="mean", steps=None)
         x0, before = _drawn(problem, prior, at_first.resolved(guessed=True), complete, NoiseStream(0, 1), None)
-        problem = replace(problem, y=complete(problem.operator(x0)))
+        if problem.rough:
+            problem = replace(problem, guess=prior.to_image(x0))
+        if complete is not None:
+            problem = replace(problem, y=complete(problem.operator(x0)))
 
     def draw(noise: NoiseStream, share: TaskCallback) -> tuple[Tensor, int]:
         x0, nfe = _drawn(problem, prior, resolved, complete, noise, share)
@@ -311,7 +314,7 @@ def _method(
             raise InputError("pc takes the observation for exact, and there is noise in it: choose another method")
         return ConstrainedPC(tiled, operator, y), pc_sampler(prior, sampling.steps)
     if method == "diffpir":
-        return DiffPIR(tiled, operator, y, noise, _SPLITTING_STRENGTH), multistep
+        return DiffPIR(tiled, operator, y, noise), multistep
     if method == "ddnm":
         return DDNM(tiled, operator, y, noise), multistep
     seen_whole = not _is_local(operator, tile)

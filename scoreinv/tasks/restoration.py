@@ -37,6 +37,8 @@ _LEAST_CUT_NOISE = 1 / 255
 _SPECTRUM = 5e-4
 """P of a photograph's power spectrum P / f^2, of pixels in [0, 1]: see `missing_detail`."""
 _BLUR_ITERATIONS = 20
+_LEAST_TRANSFORM = 128
+"""Side of the transform of a kernel, at least: zeros of its transfer function are narrow."""
 _STRIP = 256
 
 
@@ -197,8 +199,23 @@ def deblur_picture(
     below, right = y.shape[-2] - top - height, y.shape[-1] - left - width
     guess = F.pad(values, (left, right, top, below), mode="replicate")
     stored = noise_std >= _LEAST_CUT_NOISE
-    problem = Problem(operator, y, max(noise_std, LEAST_NOISE), gray, guess, part, stored=stored)
+    noise_std = max(noise_std, LEAST_NOISE)
+    missing = blurred_detail(kernel, noise_std)
+    problem = Problem(operator, y, noise_std, gray, guess, rough=True, part=part, missing=missing, stored=stored)
     return restore(problem, RestorationJob(prior, sampling, partial(_written, picture), callback))
+
+
+def blurred_detail(kernel: np.ndarray, noise_std: float) -> float:
+    """Root mean square of a photograph's components, in [0, 1], that a blur and noise leave open.
+
+    With the spectrum P / f^2 (see `missing_detail`) and the kernel's transfer function K the best linear estimate errs
+    by the variance 1 / (f^2 / P + |K|^2 / noise_std^2) at f.
+    """
+    side = max(_LEAST_TRANSFORM, *kernel.shape)
+    squares = np.square(np.fft.fftfreq(side))
+    frequencies = (squares[:, None] + squares).clip(side**-2.0)
+    transfer = np.square(np.abs(np.fft.fft2(kernel, (side, side))))
+    return float(np.sqrt(np.mean(1 / (frequencies / _SPECTRUM + transfer / noise_std**2))))
 
 
 def _photograph(picture: Picture) -> tuple[Tensor, bool]:

@@ -27,7 +27,13 @@ from scoreinv.operators import (
 )
 from scoreinv.sdes import VP
 from scoreinv.tasks.models import noise_range
-from scoreinv.tasks.restoration import deblur_picture, denoise_picture, missing_detail, upscale_picture
+from scoreinv.tasks.restoration import (
+    blurred_detail,
+    deblur_picture,
+    denoise_picture,
+    missing_detail,
+    upscale_picture,
+)
 from scoreinv.tasks.restoration_settings import RestorationSampling
 
 MEAN, STD = 0.5, 0.1
@@ -484,3 +490,32 @@ def test_ddrm_says_what_it_needs():
     operator = valid_blur(torch.from_numpy(KERNEL), HEIGHT - 4, WIDTH - 4)
     with pytest.raises(InputError, match="no singular value decomposition"):
         scoreinv.solve(operator, truth(), prior=prior(), noise_std=0.05, method="ddrm")
+
+
+def test_what_a_blur_leaves_open() -> None:
+    """Of no blur the noise; of one that lets the mean through alone all else that photographs have, per component."""
+    assert blurred_detail(np.ones((1, 1)), 0.001) == pytest.approx(0.001, rel=1e-3)
+    assert blurred_detail(np.ones((1, 1)), 0.02) < 0.02  # what photographs have at all bounds it
+    side = 256
+    squares = np.square(np.fft.fftfreq(side))
+    spectrum = 5e-4 / (squares[:, None] + squares).ravel()[1:]
+    found = blurred_detail(np.full((side, side), side**-2.0), 0.01)
+    assert found == pytest.approx(np.sqrt(spectrum.sum() / side**2), rel=0.01)
+    wider = [blurred_detail(kernels.gaussian(sigma), 0.01) for sigma in (0.5, 1, 2, 4)]
+    assert wider == sorted(wider)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "std"), [(kernels.motion(5, 20), 0.01), (kernels.gaussian(1), 0.05), (kernels.gaussian(1.5), 0.02)]
+)
+def test_samples_of_a_blurred_photograph_vary_as_the_posterior(kernel, std):
+    """Of independent pixels of variance v: the mean over frequencies of 1 / (1 / v + |K|^2 / std^2).
+
+    Too low a first level, or too strong a trust in what is observed, leaves a half to three quarters of it.
+    """
+    y = noisy(apply(operator_of(kernel, 64, 64), truth(64, 64)), std)
+    result = deblur_picture(Picture(y), kernel, std, prior(), RestorationSampling(samples=8))
+    transfer = np.square(np.abs(np.fft.fft2(kernel, (64, 64))))
+    exact = np.mean(1 / (1 / STD**2 + transfer / std**2))
+    inside = result.std[10:-10, 10:-10]  # what lies beyond is blurred in, and unknown
+    assert np.mean(np.square(inside)) == pytest.approx(exact, rel=0.2)
