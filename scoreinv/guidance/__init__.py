@@ -7,6 +7,7 @@ from scoreinv.guidance.conditioned import Conditioned
 from scoreinv.guidance.constrained import ConstrainedPC
 from scoreinv.guidance.ddnm import DDNM
 from scoreinv.guidance.diffpir import DiffPIR
+from scoreinv.guidance.displacements import Displacements
 from scoreinv.guidance.exemplars import Exemplars
 from scoreinv.guidance.likelihood import DPS, MMPS, LikelihoodGuidance, PiGDM
 from scoreinv.guidance.observed import GivenObservation
@@ -22,6 +23,7 @@ __all__ = [
     "Conditioned",
     "ConstrainedPC",
     "DiffPIR",
+    "Displacements",
     "Exemplars",
     "GivenObservation",
     "LikelihoodGuidance",

@@ -13,27 +13,25 @@ Up to tau its mean is
 the first distance over the patch's observed pixels, the second over the others. Each pixel is taken from the patch
 around it: the local score machine of Kamb & Ganguli 2024 (arXiv 2412.20292), here of one picture. At s = 0 that is
 texture synthesis by nearest neighbourhoods (Efros & Leung 1999; Wexler, Shechtman & Irani 2007); from large s on, a
-sampler draws patches that agree with each other. No network is asked.
+sampler draws patches that agree with each other.
 
-Where the picture has been drawn at half the size, p_j is, in place of the displacement, how like the two patches are
-there, exp(-|difference|^2 / (4 tau^2)), and patches are compared by their details beyond that size. What the mean
-misses at the known pixels around a hole is interpolated into the hole and added, so that no seam is left.
+What the mean misses at the known pixels around a hole is interpolated into the hole and added, so that no seam is left.
+The posterior is that of each patch by itself, and pixels of neighbouring patches are joined: that the whole picture
+agrees is approximated by drawing in steps. Comparing with all patches is for pictures of a few thousand pixels;
+`displacements` goes on from there on finer scales.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy import ndimage
 from torch import Tensor
 
 from scoreinv.boxes import Box
-from scoreinv.conditional.guess import push, smooth_guess
+from scoreinv.conditional.guess import smooth_guess
 from scoreinv.errors import InputError
 from scoreinv.prior import Prior
 from scoreinv.sdes import SDE, as_time, broadcast
@@ -54,30 +52,13 @@ _RIM = 2
 _VALUES_AT_ONCE = 1 << 22
 
 
-@dataclass(frozen=True)
-class Coarse:
-    """A picture that was drawn at half the size.
-
-    Attributes:
-        picture: (3, ceil(H / 2), ceil(W / 2)) on [-1, 1].
-        displacements: (2, ceil(H / 2), ceil(W / 2)) int64: down and across, to where each pixel was taken from.
-    """
-
-    picture: Tensor
-    displacements: Tensor
-
-
 class Exemplars(Prior):
     """Pictures with holes as a distribution over their fills, all of whose patches are among those that are known.
-
-    Without `coarse` each place is compared with all patches; with it, with those that its surroundings were taken from
-    at half the size, whose details beyond that size are put on what was drawn there.
 
     Arguments:
         sde: of the noise.
         pictures: (B, 3, H, W) on [-1, 1], each for itself; not looked at where not observed.
         observed: (B, 1, H, W), 0 or 1.
-        coarse: each picture at half the size, without holes.
 
     Raises InputError for a picture without a hole, or without a patch that is wholly observed (`enough` asks for more).
     """
@@ -85,10 +66,9 @@ class Exemplars(Prior):
     data_range = (-1.0, 1.0)
     evaluations_per_noise = 0
 
-    def __init__(self, sde: SDE, pictures: Tensor, observed: Tensor, coarse: Sequence[Coarse] | None = None) -> None:
+    def __init__(self, sde: SDE, pictures: Tensor, observed: Tensor) -> None:
         self.sde = sde
-        below = [None] * len(pictures) if coarse is None else coarse
-        self._fills = [_Fill(*row) for row in zip(pictures, observed, below, strict=True)]
+        self._fills = [_Fill(*row) for row in zip(pictures, observed, strict=True)]
 
     @staticmethod
     def enough(observed: Tensor) -> bool:
@@ -97,11 +77,6 @@ class Exemplars(Prior):
         if min(observed.shape[-2:]) < side:
             return False
         return bool((_wholly_known(observed, side).flatten(1).sum(1) >= _FEWEST).all())
-
-    @property
-    def base(self) -> Tensor:
-        """What is known and, smoothly, what was drawn at half the size: a state to start from, (B, 3, H, W)."""
-        return torch.stack([fill.base for fill in self._fills])
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         t = as_time(t)
@@ -124,26 +99,22 @@ class Exemplars(Prior):
         chosen._fills = [self._fills[i] for i in index.tolist()]
         return chosen
 
-    def as_coarse(self, x0: Tensor) -> list[Coarse]:
-        """Samples (B, 3, H, W) as what the next finer scale starts from."""
-        return [fill.as_coarse(row) for fill, row in zip(self._fills, x0, strict=True)]
+    def displacements(self, x0: Tensor) -> Tensor:
+        """Where the likeliest patches of samples (B, 3, H, W) are: (B, 2, H, W) int64, down and across from each pixel.
+
+        0 outside of the holes and their rims.
+        """
+        return torch.stack([fill.displacements(row) for fill, row in zip(self._fills, x0, strict=True)])
 
 
 class _Fill:
     """One picture of `Exemplars`."""
 
-    def __init__(self, picture: Tensor, observed: Tensor, coarse: Coarse | None) -> None:
+    def __init__(self, picture: Tensor, observed: Tensor) -> None:
         self.picture = torch.where(observed > 0, picture, 0.0)
         self.observed = observed
-        if coarse is None:
-            self.places = _Places(observed, core=1, margin=_MARGIN)
-            self.base = smooth_guess(self.picture[None], observed[None]).mean[0]
-            self.patches: _AllPatches | _NearPatches = _AllPatches(self.places, self.picture)
-        else:
-            self.places = _Places(observed, core=2, margin=_MARGIN - 1)
-            smooth = push(coarse.picture[None], picture.shape)[0]
-            self.base = self.exact(smooth)
-            self.patches = _NearPatches(self.places, self.picture, smooth, coarse.displacements)
+        self.places = _Places(observed)
+        self.patches = _AllPatches(self.places, self.picture)
 
     def mean(self, x: Tensor, level: float) -> Tensor:
         """The posterior mean, given the state x (3, H, W) with noise of this level."""
@@ -155,11 +126,11 @@ class _Fill:
         missed = smooth_guess((self.picture - estimate)[None], rim[None].to(x)).mean[0]
         return self.exact(estimate + missed)
 
-    def as_coarse(self, x0: Tensor) -> Coarse:
-        """A sample (3, H, W), and where its pixels were taken from."""
+    def displacements(self, x0: Tensor) -> Tensor:
+        """Where the pixels of a sample (3, H, W) are taken from, (2, H, W)."""
         weight = torch.full_like(self.observed, 1 / (2 * _TOLERANCE**2))
         found = [self.patches.nearest(target, weights, part) for target, weights, part in self._compared(x0, weight)]
-        return Coarse(x0, self.places.spread(torch.cat(found)))
+        return self.places.displacements(torch.cat(found))
 
     def exact(self, x0: Tensor) -> Tensor:
         """With its known pixels."""
@@ -174,76 +145,51 @@ class _Fill:
 
 
 class _Places:
-    """The places of patches that meet a hole: cores of `core` pixels a side, side by side, each with a margin around.
+    """The places of patches whose middles are in a hole or its rim.
 
     Patches are rows of D = 3 side^2 values. Each is identified by its first pixel: `starts` (N,) are numbers of pixels
     of the picture with a border of the margin's width around (`padded`), whose rows have `row` of them.
     """
 
-    def __init__(self, observed: Tensor, core: int, margin: int) -> None:
-        self.core, self.margin, self.side = core, margin, core + 2 * margin
-        self._middle = margin, margin + core
+    def __init__(self, observed: Tensor) -> None:
+        self.side = 2 * _MARGIN + 1
         self.height, self.width = observed.shape[-2:]
-        self.cells = -(-self.height // core), -(-self.width // core)
-        self.borders = (margin, margin + -self.width % core, margin, margin + -self.height % core)
-        self.row = self.width + self.borders[0] + self.borders[1]
-        hole, known = F.pad(1 - observed, self.borders), F.pad(observed, self.borders)
-        near = hole[..., margin - _RIM :, margin - _RIM :]
-        met = F.max_pool2d(near, core + 2 * _RIM, core)[0, : self.cells[0], : self.cells[1]]
-        self.at = met.nonzero().T
-        self.starts = self.number(*self.at * core)
+        self.row = self.width + 2 * _MARGIN
+        self.at = F.max_pool2d(1 - observed, 2 * _RIM + 1, 1, _RIM)[0].nonzero().T
+        self.starts = self.number(*self.at)
         if not len(self.starts):
             raise InputError("the picture has no hole")
-        self.usable = _wholly_known(known, self.side)[0]
+        self.usable = _wholly_known(F.pad(observed, (_MARGIN,) * 4), self.side)[0]
 
     def number(self, down: Tensor, across: Tensor) -> Tensor:
         return down * self.row + across
 
     def padded(self, picture: Tensor) -> Tensor:
         """Pixels (P, C) of a picture (C, H, W) and its border, which is 0."""
-        return F.pad(picture, self.borders).flatten(1).T.contiguous()
+        return F.pad(picture, (_MARGIN,) * 4).flatten(1).T.contiguous()
 
     def patches(self, padded: Tensor, starts: Tensor) -> Tensor:
         """The patches (..., D) that start at `starts` (...)."""
-        pixels = starts[..., None] + self._square(0, self.side)
+        along = torch.arange(self.side, device=starts.device)
+        pixels = starts[..., None] + self.number(along[:, None], along).flatten()
         return padded.index_select(0, pixels.flatten()).view(*starts.shape, -1)
 
     def middle(self, patches: Tensor) -> Tensor:
-        """Of patches (..., D) the pixels that the picture takes from them, (..., 3k)."""
-        first, last = self._middle
-        square = patches.view(*patches.shape[:-1], self.side, self.side, 3)
-        return square[..., first:last, first:last, :].flatten(-3)
+        """Of patches (..., D) the pixel that the picture takes from them, (..., 3)."""
+        return patches.view(*patches.shape[:-1], -1, 3)[..., self.side**2 // 2, :]
 
     def joined(self, parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
-        """The picture (3, H, W) of the middles (n, 3k) of patches, part by part, and where there are any, (1, H, W).
-
-        They lie side by side: where they passed into each other, a quarter of the detail was lost and nothing gained.
-        """
-        patches = torch.cat(list(parts)).view(len(self.starts), -1, 3)
-        total = patches.new_zeros(self.row * (self.height + self.borders[2] + self.borders[3]), 4)
-        for number, offset in enumerate(self._square(*self._middle)):
-            total[self.starts + offset, :3] = patches[:, number]
-            total[self.starts + offset, 3] = 1
-        total = total.T.reshape(4, -1, self.row)
-        total = total[:, self.margin : self.margin + self.height, self.margin : self.margin + self.width]
+        """The picture (3, H, W) of the middles (n, 3) of patches, part by part, and where there are any, (1, H, W)."""
+        middles = torch.cat(list(parts))
+        total = middles.new_zeros(4, self.height, self.width)
+        total[:, self.at[0], self.at[1]] = F.pad(middles, (0, 1), value=1.0).T
         return total[:3], total[3:] > 0
 
-    def spread(self, starts: Tensor) -> Tensor:
-        """The displacements (2, H, W) to the patches that start there (N,); beyond the places those of the nearest."""
-        moved = torch.stack([starts // self.row, starts % self.row]) - self.at * self.core
-        cells = moved.new_zeros(2, *self.cells)
-        cells[:, self.at[0], self.at[1]] = moved
-        empty = np.ones(self.cells, dtype=bool)
-        empty[tuple(self.at.cpu().numpy())] = False
-        nearest = ndimage.distance_transform_edt(empty, return_distances=False, return_indices=True)
-        down, across = torch.from_numpy(nearest).to(cells.device)
-        cells = cells[:, down, across].repeat_interleave(self.core, 1).repeat_interleave(self.core, 2)
-        return cells[:, : self.height, : self.width]
-
-    def _square(self, first: int, last: int) -> Tensor:
-        """Numbers of the pixels of a patch from its `first` to before its `last` in both directions."""
-        along = torch.arange(first, last, device=self.starts.device)
-        return self.number(along[:, None], along).flatten()
+    def displacements(self, starts: Tensor) -> Tensor:
+        """Those (2, H, W) to the patches that start there (N,)."""
+        moved = self.at.new_zeros(2, self.height, self.width)
+        moved[:, self.at[0], self.at[1]] = torch.stack([starts // self.row, starts % self.row]) - self.at
+        return moved
 
 
 class _AllPatches:
@@ -262,7 +208,7 @@ class _AllPatches:
         self.parts = _parts(len(places.starts), len(starts))
 
     def mean(self, target: Tensor, weight: Tensor, part: slice) -> Tensor:
-        """Middles of E[patch], (n, 3k), at a part of the places, given states and weights of differences, (n, D)."""
+        """Middles of E[patch], (n, 3), at a part of the places, given states and weights of differences, (n, D)."""
         return torch.softmax(-self._cost(target, weight, part), 1) @ self.places.middle(self.values)
 
     def nearest(self, target: Tensor, weight: Tensor, part: slice) -> Tensor:
@@ -275,64 +221,6 @@ class _AllPatches:
         far += ((self.starts % row - here % row) / _REACH[1]).square()
         # |target - value|^2 without what is common to all values.
         return weight @ self.squares.T - 2 * (weight * target) @ self.values.T + far / 2
-
-
-class _NearPatches:
-    """Each place compared with the patches that it and its neighbours were taken from at half the size.
-
-    Their details beyond that size are put on `smooth`, what was drawn at half the size.
-    """
-
-    def __init__(self, places: _Places, picture: Tensor, smooth: Tensor, displacements: Tensor) -> None:
-        self.places = places
-        self.smooth = places.padded(smooth)
-        self.details = places.padded(picture) - self.smooth
-        self.inside = places.padded(torch.ones_like(smooth))
-        starts = self._near(displacements)
-        tall, wide = places.usable.shape
-        down, across = starts // places.row, starts % places.row
-        usable = (starts >= 0) & (down < tall) & (across < wide)
-        usable &= places.usable[down.clamp(0, tall - 1), across.clamp(0, wide - 1)]
-        self.starts = torch.where(usable, starts, 0)
-        self.parts = _parts(len(places.starts), starts.shape[1] * 3 * places.side**2)
-        self.unlike = torch.where(usable, torch.cat([self._unlike(part) for part in self.parts]), 1e9)
-
-    def mean(self, target: Tensor, weight: Tensor, part: slice) -> Tensor:
-        """As `_AllPatches.mean`."""
-        details, smooth, cost = self._compared(target, weight, part)
-        mean = (torch.softmax(-cost, 1)[..., None] * self.places.middle(details)).sum(1)
-        return mean + self.places.middle(smooth)
-
-    def nearest(self, target: Tensor, weight: Tensor, part: slice) -> Tensor:
-        """As `_AllPatches.nearest`."""
-        best = self._compared(target, weight, part)[-1].argmin(1, keepdim=True)
-        return self.starts[part].gather(1, best)[:, 0]
-
-    def _compared(self, target: Tensor, weight: Tensor, part: slice) -> tuple[Tensor, Tensor, Tensor]:
-        details = self.places.patches(self.details, self.starts[part])
-        smooth = self.places.patches(self.smooth, self.places.starts[part])
-        missing = (target - smooth)[:, None] - details
-        return details, smooth, (missing.square() @ weight[..., None])[..., 0] + self.unlike[part]
-
-    def _unlike(self, part: slice) -> Tensor:
-        """The cost of what a patch is at half the size."""
-        starts = self.places.starts[part]
-        here, inside = self.places.patches(self.smooth, starts), self.places.patches(self.inside, starts)
-        there = self.places.patches(self.smooth, self.starts[part])
-        return ((there - here[:, None]).square() @ inside[..., None])[..., 0] / (4 * _TOLERANCE**2)
-
-    def _near(self, displacements: Tensor) -> Tensor:
-        """Where the patches to compare with start, (N, K); some of them in no picture."""
-        places = self.places
-        tall, wide = displacements.shape[-2:]
-        down, across = (places.at * places.core + places.core // 2) // 2
-        starts = []
-        for step_down in (-2, 0, 2):
-            for step_across in (-2, 0, 2):
-                at = (down + step_down).clamp(0, tall - 1), (across + step_across).clamp(0, wide - 1)
-                starts.append(places.starts + places.number(*2 * displacements[:, at[0], at[1]]))
-        own = starts[4]
-        return torch.stack([*starts, own - 1, own + 1, own - places.row, own + places.row], 1)
 
 
 def _wholly_known(observed: Tensor, side: int) -> Tensor:

@@ -69,6 +69,10 @@ class NoiseStream:
         ]
         return self._deliver(draws, device, dtype)
 
+    def generators(self) -> list[torch.Generator]:
+        """A generator on the CPU for each sample, from its stream: for draws of which it is not known how many."""
+        return [torch.Generator().manual_seed(int(g.integers(2**63))) for g in self._generators]
+
     def _streams(self, shape: torch.Size | tuple[int, ...]) -> list[np.random.Generator]:
         if shape[0] != len(self):
             raise InputError(f"noise for {len(self)} samples was asked for {shape[0]}")

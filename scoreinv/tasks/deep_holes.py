@@ -1,10 +1,14 @@
 """Deep holes, from coarse to fine.
 
-What surrounds a deep hole says more about it than a small network knows about all pictures. Where there are patches
-enough, the hole is filled with them, by ancestral sampling. Where there are not (all is hole but a corner), the network
-draws the picture first at a scale where it sees across the hole. On each finer scale the network is given what is known
-there and, as block means, what was drawn below. Only one octave of detail is then left open, so sampling begins at a
-noise level just above it and takes few steps.
+What surrounds a deep hole says more about its texture than a small network knows about all pictures, and the network
+more about its colours. Where there are patches enough, the network is asked once, at a scale where it sees across the
+hole, for its posterior mean. Around it, at noise as strong as its error, ancestral sampling by the score of the
+picture's own patches begins (`Exemplars`). On finer scales it is drawn where each pixel is taken from, beginning from
+what it was at half the size (`Displacements`).
+
+Where there are too few patches (all is hole but a corner), the network draws the picture first at a scale where it sees
+across the hole. On each finer scale the network is given what is known there and, as block means, what was drawn below.
+Only one octave of detail is then left open, so sampling begins at a noise level just above it and takes few steps.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ import torch
 from torch import Tensor
 
 from scoreinv.conditional.guess import block_means
-from scoreinv.guidance import Conditioned, Exemplars, Tiled
+from scoreinv.guidance import Conditioned, Displacements, Exemplars, Tiled
 from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.guidance.exemplars import MOST_PATCHES
 from scoreinv.memory import pixels_at_once
@@ -25,7 +29,7 @@ from scoreinv.samplers import PC, Ancestral, Multistep, NoCorrector, NoiseStream
 from scoreinv.sdes import VE, as_time
 from scoreinv.tasks.drawing import draw
 from scoreinv.tasks.models import start_time, tile_side
-from scoreinv.tasks.progress import Share, TaskCallback, for_sampler
+from scoreinv.tasks.progress import Share, TaskCallback, for_sampler, tell
 from scoreinv.tasks.settings import ResolvedSampling
 from scoreinv.tasks.tensors import finite
 
@@ -34,14 +38,14 @@ _NETWORK_START = 0.75
 octave of detail."""
 _NETWORK_STEPS = 8
 
-_FIRST = VE(sigma_min=0.02, sigma_max=2.0)
-"""The patches' process at the first scale, for pictures in [-1, 1]: it begins at noise that drowns them."""
-_FINER = VE(sigma_min=0.02, sigma_max=0.15)
-"""The same at finer scales: it begins at noise as strong as the details that are missing."""
-_FIRST_STEPS = 16
-_FINER_STEPS = 4
-_PATCHES_IN_THE_TIME = 200
-"""Patches that a place is compared with at the first scale in the time that a finer scale takes for a place."""
+_FIRST = VE(sigma_min=0.02, sigma_max=0.5)
+"""The patches' process at the first scale, for pictures in [-1, 1]: it begins at noise as strong as the errors of the
+network's mean. From noise that drowns that mean, objects are continued into what is beside them."""
+_FIRST_STEPS = 12
+_SWEEPS = (2, 4, 8)
+"""Over the displacements: at the finest scale, at half the size, and so on; the last number for all coarser ones."""
+_PATCHES_IN_THE_TIME = 50
+"""Patches that a place is compared with, in a step at the first scale, in the time of a sweep for a pixel."""
 
 
 def draw_in_scales(
@@ -68,25 +72,30 @@ def draw_in_scales(
     for _ in range(halvings):
         values, observed = block_means(torch.where(observed > 0, values, 0.0)), (block_means(observed) == 1).to(values)
         scales.append((values, observed))
-    if Exemplars.enough(scales[-1][1]):
-        return continue_surroundings(scales, noise, callback), 0
-    share = Share(callback, sum(known.numel() for _, known in scales))
+    tile = tile_side(prior)
 
-    def given(scale: int, coarse: Tensor | None) -> tuple[Conditioned, Tiled]:
+    def given(scale: int, coarse: Tensor | None, tile: int) -> tuple[Conditioned, Tiled]:
         values, observed = scales[scale]
-        share.begin(observed.numel())
         operator = mask(observed)
         y = operator(prior.to_model(values))
         condition = Conditioned(
             check_conditional(prior), operator, y, None if coarse is None else prior.to_model(coarse)
         )
-        tile = tile_side(prior)
         return condition, Tiled(condition, tile, tile // 8, pixels_at_once(prior.device), (observed == 0).any(0)[0])
 
-    _, tiled = given(halvings, None)
+    if Exemplars.enough(scales[-1][1]):
+        _, tiled = given(halvings, None, 2 * tile)  # a mean gains by seeing more
+        z = noise(halvings + 1).normal(scales[-1][0].shape)
+        with torch.no_grad():
+            mean = tiled.finish(tiled.denoise(z * prior.sde.prior_std, 1.0))
+        return continue_surroundings(scales, prior.to_image(finite(mean)), noise, callback), tiled.evaluations_per_noise
+    share = Share(callback, sum(known.numel() for _, known in scales))
+    share.begin(scales[-1][1].numel())
+    _, tiled = given(halvings, None, tile)
     drawn, nfe = draw(sampling, tiled, prior, scales[halvings][0], noise(halvings), share)
     for scale in reversed(range(halvings)):
-        condition, tiled = given(scale, drawn)
+        share.begin(scales[scale][1].numel())
+        condition, tiled = given(scale, drawn, tile)
         time, stream = start_time(prior, _NETWORK_START), noise(scale)
         z = stream.normal(scales[scale][0].shape)
         start = None if time is None else State(prior.sde.perturb(condition.smooth(), as_time(time), z), time)
@@ -98,33 +107,43 @@ def draw_in_scales(
 
 
 def continue_surroundings(
-    scales: list[tuple[Tensor, Tensor]], noise: Callable[[int], NoiseStream], callback: TaskCallback | None
+    scales: list[tuple[Tensor, Tensor]],
+    guess: Tensor,
+    noise: Callable[[int], NoiseStream],
+    callback: TaskCallback | None,
 ) -> Tensor:
     """Samples (B, 3, H, W) in [0, 1] of pictures that go on in their holes as they are around them.
 
     Arguments:
         scales: pictures (B, 3, H, W) in [0, 1] and what of them is observed, (B, 1, H, W), each at half the size of the
             one before; the last with patches to start from (`Exemplars.enough`).
+        guess: of the last of these pictures.
         noise: the noise of each scale, 0 the finest.
     """
     first = len(scales) - 1
-    costs = [_FINER_STEPS * float((1 - observed).sum()) for _, observed in scales]
-    compared = min(MOST_PATCHES, float(scales[first][1].sum()) / len(scales[first][1]))
-    costs[first] *= _FIRST_STEPS / _FINER_STEPS * compared / _PATCHES_IN_THE_TIME
-    share = Share(callback, sum(costs))
-
-    def sample(exemplars: Exemplars, number: int, steps: int) -> Tensor:
-        share.begin(costs[number])
-        base, stream = exemplars.base, noise(number)
-        start = State(base + exemplars.sde.prior_std * stream.normal(base.shape), 1.0)
-        sampler = PC(Ancestral(), NoCorrector(), corrector_steps=0, steps=steps)
-        return sampler.sample(exemplars, tuple(base.shape), noise=stream, callback=for_sampler(share), start=start).x0
-
-    pictures, observed = scales[-1]
-    exemplars = Exemplars(_FIRST, 2 * pictures - 1, observed)
-    x0 = sample(exemplars, first, _FIRST_STEPS)
-    for number in reversed(range(first)):
+    pictures, observed = scales[first]
+    sweeps = [_SWEEPS[min(number, len(_SWEEPS) - 1)] for number in range(len(scales))]
+    costs = [count * float((1 - known).sum()) for count, (_, known) in zip(sweeps, scales, strict=True)]
+    compared = min(MOST_PATCHES, float(observed.sum()) / len(observed))
+    layout = _FIRST_STEPS * float((1 - observed).sum()) * compared / _PATCHES_IN_THE_TIME
+    share = Share(callback, layout + sum(costs))
+    share.begin(layout)
+    exemplars, stream = Exemplars(_FIRST, 2 * pictures - 1, observed), noise(first)
+    start = State(2 * guess - 1 + _FIRST.prior_std * stream.normal(guess.shape), 1.0)
+    sampler = PC(Ancestral(), NoCorrector(), corrector_steps=0, steps=_FIRST_STEPS)
+    result = sampler.sample(exemplars, tuple(guess.shape), noise=stream, callback=for_sampler(share), start=start)
+    displacements = exemplars.displacements(result.x0)
+    for number in reversed(range(len(scales))):
         pictures, observed = scales[number]
-        exemplars = Exemplars(_FINER, 2 * pictures - 1, observed, exemplars.as_coarse(x0))
-        x0 = sample(exemplars, number, _FINER_STEPS)
-    return (x0 + 1) / 2
+        if number < first:
+            doubled = 2 * displacements.repeat_interleave(2, 2).repeat_interleave(2, 3)
+            displacements, stream = doubled[..., : observed.shape[2], : observed.shape[3]], noise(number)
+        share.begin(costs[number])
+        fields = [Displacements(*row) for row in zip(2 * pictures - 1, observed, displacements, strict=True)]
+        generators = stream.generators()
+        for sweep in range(sweeps[number]):
+            for field, generator in zip(fields, generators, strict=True):
+                field.sweep(generator)
+            tell(share, (sweep + 1) / sweeps[number])
+        displacements = torch.stack([field.field for field in fields])
+    return (torch.stack([field.fill() for field in fields]) + 1) / 2

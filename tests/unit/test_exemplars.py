@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scoreinv.conditional.guess import block_means, push
+from scoreinv.conditional.guess import block_means, push, smooth_guess
 from scoreinv.errors import InputError
 from scoreinv.guidance import Exemplars
 from scoreinv.samplers import PC, NoiseStream, State
@@ -25,6 +25,17 @@ def holed(height: int, width: int, box: tuple[int, int, int, int]) -> Tensor:
     top, left, tall, wide = box
     observed[..., top : top + tall, left : left + wide] = 0
     return observed
+
+
+def continued(values: Tensor, observed: Tensor, *halves: tuple[Tensor, Tensor], samples: int = 1) -> Tensor:
+    """Samples of pictures (B, 3, H, W) in [0, 1], with a smooth guess in place of a network's."""
+    scales = [(values, observed), *halves]
+    guess = 0.5 + smooth_guess(scales[-1][0] - 0.5, scales[-1][1]).mean
+    return continue_surroundings(scales, guess, lambda scale: NoiseStream(scale, samples), None)
+
+
+def halved(values: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+    return block_means(torch.where(observed > 0, values, 0.0)), (block_means(observed) == 1).to(values)
 
 
 def stripes(height: int, width: int) -> Tensor:
@@ -104,13 +115,12 @@ def test_a_fill_begins_with_as_much_noise_as_the_sde_has_at_its_end(monkeypatch:
             return super().sample(*arguments, start=start, **options)
 
     monkeypatch.setattr("scoreinv.tasks.deep_holes.PC", Started)
-    scales = [(values, observed), (block_means(values), block_means(observed))]
-    continue_surroundings(scales, lambda scale: NoiseStream(scale, 2), None)
-    assert [start.t for start in starts] == [1.0, 1.0]
-    for start, deviation in zip(starts, (2.0, 0.15), strict=True):  # the first scale, then the finer one
-        noise = start.x - start.x.mean()
-        assert float(noise.std()) == pytest.approx(deviation, rel=0.05)
-        assert (start.x[0] - start.x[1]).std() > deviation
+    continued(values, observed, halved(values, observed), samples=2)
+    (start,) = starts
+    assert start.t == 1.0
+    noise = start.x - start.x.mean()
+    assert float(noise.std()) == pytest.approx(0.5, rel=0.05)
+    assert (start.x[0] - start.x[1]).std() > 0.5
 
 
 def test_noise_is_what_the_mean_leaves_on_any_sde() -> None:
@@ -127,7 +137,7 @@ def test_noise_is_what_the_mean_leaves_on_any_sde() -> None:
 
 def test_waves_go_on_through_a_hole() -> None:
     picture, observed = stripes(64, 80), holed(64, 80, (20, 28, 22, 24))
-    drawn = continue_surroundings([((picture + 1) / 2, observed)], lambda scale: NoiseStream(scale, 1), None)
+    drawn = continued((picture + 1) / 2, observed)
     error = (2 * drawn - 1 - picture)[(observed == 0).expand_as(picture)]
     assert error.square().mean().sqrt() < 0.1  # of 0.5 that the waves have
     assert torch.equal(drawn[..., :20, :], ((picture + 1) / 2)[..., :20, :])
@@ -139,10 +149,7 @@ def test_details_go_on_at_the_finer_scale(box: tuple[int, int, int, int]) -> Non
     y, x = torch.arange(95)[:, None], torch.arange(127)
     fine = 0.2 * torch.sin(2 * math.pi * (x / 4 + y / 3)).expand(1, 3, -1, -1)
     picture, observed = stripes(95, 127) + fine, holed(95, 127, box)
-    scales = [((picture + 1) / 2, observed)]
-    half = (block_means(observed) == 1).float()
-    scales.append((block_means(torch.where(observed > 0, scales[0][0], 0.0)), half))
-    drawn = 2 * continue_surroundings(scales, lambda scale: NoiseStream(scale, 1), None) - 1
+    drawn = 2 * continued((picture + 1) / 2, observed, halved((picture + 1) / 2, observed)) - 1
     hole = (observed == 0).expand_as(picture)
     detail = [values - push(block_means(values), values.shape) for values in (drawn, picture)]
     ratio = detail[0][hole].std() / detail[1][hole].std()

@@ -59,7 +59,7 @@ def test_a_deep_hole_is_drawn_at_several_scales_in_windows_of_the_training_size(
     assert max(shape[-1] for shape in model.network.seen) == 16
 
 
-def test_a_hole_with_enough_around_it_is_continued_without_the_network() -> None:
+def test_a_hole_with_enough_around_it_asks_the_network_for_its_mean_alone() -> None:
     y, x = np.mgrid[:160, :200]
     picture = np.stack([0.5 + 0.35 * np.sin(2 * np.pi * (x / 12 + y / 8) + phase) for phase in range(3)], -1)
     picture = picture.astype(np.float32)
@@ -67,7 +67,7 @@ def test_a_hole_with_enough_around_it_is_continued_without_the_network() -> None
     hole[60:84, 80:106] = True
     model = prior()
     result = inpaint(picture, hole, prior=model, samples=2, seed=1)
-    assert (result.method, result.nfe, model.network.seen) == ("conditioned", 0, [])
+    assert (result.method, result.nfe) == ("conditioned", 1)
     assert (result.image[~hole] == picture[~hole]).all()
     assert np.sqrt(np.mean((result.image - picture)[hole] ** 2)) < 0.1
 
@@ -79,7 +79,7 @@ def test_samples_of_a_continued_hole_differ_where_the_picture_may_go_on_in_sever
     hole[60:84, 80:106] = True
     result = inpaint(picture, hole, prior=prior(), samples=2, seed=1)
     difference = np.abs(result.samples[0] - result.samples[1])
-    assert result.nfe == 0
+    assert result.nfe == 1
     assert difference[hole].mean() > 0.1 * picture.std()
     assert (difference[~hole] == 0).all()
 

@@ -1,0 +1,188 @@
+"""Where each pixel of a hole is taken from: a field of displacements, drawn by Gibbs sampling.
+
+A hole that is filled with pieces of the picture I itself is x(p) = I(p + d(p)) at its pixels p, and x = I elsewhere.
+Each piece should go on around its pixel as the fill does: the field's distribution, given the known pixels, is
+
+    p(d | I) proportional to exp(-E(d) / (2 tau^2)),    E(d) = sum_p sum_o |x(p + o) - I(p + d(p) + o)|^2,
+
+over the pixels p of the hole and the offsets o of a patch around them. E is 0 inside of a piece and counts its seams.
+It sums pairs of pixels, so all but one displacement fixed, the cost of taking p from c is
+
+    E_p(c) = sum_o |x(p + o) - I(c + o)|^2 + sum_o |I(c) - I(p + o + d(p + o) - o)|^2,
+
+the second sum over those p + o that are in the hole. Pixels further apart than a patch reaches do not see each other
+and are drawn at once: a sweep is Gibbs sampling by colours of a lattice. What it approximates: c is drawn among a few
+candidates, what the neighbours' pieces would put there (as PatchMatch propagates, Barnes et al. 2009) and places around
+its own (random search), not among all of the picture; and few sweeps are made.
+
+The values are copied, not averaged. What the pieces at a hole's rim miss of the known pixels beside them is
+interpolated into the hole and added: gradients stay those of the pieces, and the rim shows no seam.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from scipy import ndimage
+from torch import Tensor
+
+from scoreinv.conditional.guess import smooth_guess
+from scoreinv.errors import InputError
+
+TOLERANCE = 0.04
+"""tau, of pictures on [-1, 1]: five grey levels."""
+_REACH = 3
+"""Pixels of a patch on each side of the one in its middle."""
+_SEARCHED = (16, 5, 1)
+"""Pixels around its own source from which a candidate each is drawn."""
+_SHADE = 0.1
+"""Difference at the rim, on [-1, 1], that is one of light and so goes on through the hole; what is above is one of
+things, and fades."""
+_FADING = 4.0
+"""Pixels in which it fades to a third."""
+_PAIRS_AT_ONCE = 1 << 15
+
+
+class Displacements:
+    """One picture with a hole, and the displacements to the places that its pixels are taken from.
+
+    Arguments:
+        picture: (3, H, W) on [-1, 1]; not looked at where not observed.
+        observed: (1, H, W), 0 or 1.
+        start: (2, H, W) int64, pixels down and across; looked at in the hole alone.
+
+    Raises InputError where `start` leads to a pixel around which the patch is not wholly known.
+    """
+
+    def __init__(self, picture: Tensor, observed: Tensor, start: Tensor) -> None:
+        borders = (_REACH,) * 4
+        self._height, self._width = observed.shape[-2:]
+        self._row = self._width + 2 * _REACH
+        self._observed = observed
+        # Pixels of the picture with its border are numbered row by row.
+        self._known = F.pad(torch.where(observed > 0, picture, 0.0), borders).flatten(1).T.contiguous()
+        self._inside = F.pad(torch.ones_like(observed), borders).flatten()
+        whole = F.max_pool2d(1 - F.pad(observed, borders), 2 * _REACH + 1, 1) == 0
+        self._usable = F.pad(whole, borders).flatten()
+        hole = F.pad(observed == 0, borders)[0]
+        self._at = hole.nonzero().T
+        self._pixels = self._number(*self._at)
+        self._source = torch.full_like(self._usable, -1, dtype=torch.int64)
+        sources = self._legal(*(self._at + start[:, self._at[0] - _REACH, self._at[1] - _REACH]))
+        if (sources < 0).any():
+            raise InputError("a displacement leads out of what is known of the picture")
+        self._source[self._pixels] = sources
+        self._filled = self._known.clone()
+        self._filled[self._pixels] = self._known[sources]
+        along = torch.arange(-_REACH, _REACH + 1, device=observed.device)
+        square = self._number(along[:, None], along).flatten()
+        self._offsets = square[square != 0]
+
+    @property
+    def field(self) -> Tensor:
+        """The displacements, (2, H, W) int64; 0 outside of the hole."""
+        field = self._at.new_zeros(2, self._height, self._width)
+        source = self._source[self._pixels]
+        moved = torch.stack([source // self._row, source % self._row]) - self._at
+        field[:, self._at[0] - _REACH, self._at[1] - _REACH] = moved
+        return field
+
+    @property
+    def energy(self) -> float:
+        """E of the field."""
+        return float(self._differences(self._pixels, self._source[self._pixels]).sum())
+
+    def sweep(self, generator: torch.Generator) -> None:
+        """Draw the displacement of each pixel anew, given those of the others; `generator` is of the CPU."""
+        apart = _REACH + 1
+        colours = self._at[0] % apart * apart + self._at[1] % apart
+        for colour in torch.randperm(apart**2, generator=generator).tolist():
+            self._draw(self._pixels[colours == colour], generator)
+
+    def fill(self) -> Tensor:
+        """The picture (3, H, W) with its known pixels; the pieces meet them without a seam at the hole's rim."""
+        shape = (-1, self._height + 2 * _REACH, self._row)
+        top, left = (self._at.amin(1) - 1).tolist()
+        bottom, right = (self._at.amax(1) + 2).tolist()
+        missed, rim = (values.T.reshape(shape)[:, top:bottom, left:right] for values in self._missed())
+        filled = self._filled.T.reshape(shape).clone()
+        shade = missed.clamp(-_SHADE, _SHADE)
+        reaching, fading = smooth_guess(torch.stack([shade, missed - shade]), rim[None]).mean
+        hole = F.pad(self._observed == 0, (_REACH,) * 4)[0, top:bottom, left:right]
+        away = torch.from_numpy(ndimage.distance_transform_edt(hole.cpu().numpy())).to(reaching)
+        filled[:, top:bottom, left:right] += reaching + fading * torch.exp(-away / _FADING)
+        filled = filled[:, _REACH:-_REACH, _REACH:-_REACH]
+        known = self._known.T.reshape(shape)[:, _REACH:-_REACH, _REACH:-_REACH]
+        return torch.where(self._observed > 0, known, filled)
+
+    def _draw(self, pixels: Tensor, generator: torch.Generator) -> None:
+        """Draw the sources of pixels that do not see each other; of those inside of a piece nothing changes."""
+        around = self._source[pixels[:, None] + self._offsets] - self._offsets
+        beside = around + self._offsets >= 0
+        own = self._source[pixels]
+        seam = (~beside | (around != own[:, None])).any(1)
+        pixels, around, beside, own = pixels[seam], around[seam], beside[seam], own[seam]
+        if not len(pixels):
+            return
+        candidates = self._candidates(own, around, beside, generator)
+        row, column = (candidates >= 0).nonzero().T
+        source = candidates[row, column]
+        votes = (self._known[around.clamp_min(0)] * beside[..., None]).sum(1)
+        count = beside.sum(1, keepdim=True)
+        mean = votes / count.clamp_min(1)
+        costs = self._differences(pixels[row], source)
+        costs += count[row, 0] * (self._known[source] - mean[row]).square().sum(1)
+        gumbel = -torch.empty(candidates.shape).exponential_(generator=generator).log().to(costs)
+        drawn = torch.full(candidates.shape, -torch.inf, device=costs.device)
+        drawn[row, column] = gumbel[row, column] - costs / (2 * TOLERANCE**2)
+        chosen = candidates.gather(1, drawn.argmax(1, keepdim=True))[:, 0]
+        self._source[pixels] = chosen
+        self._filled[pixels] = self._known[chosen]
+
+    def _candidates(self, own: Tensor, around: Tensor, beside: Tensor, generator: torch.Generator) -> Tensor:
+        """Sources (n, k), each of a pixel's once; -1 where there is none.
+
+        own: (n,). around, beside: (n, offsets), where the pieces of the neighbours would take a pixel from, and whether
+        they are pieces.
+        """
+        touching = [number for number, offset in enumerate(self._offsets.tolist()) if self._touches(offset)]
+        near = torch.where(beside & self._usable[around.clamp_min(0)], around, -1)[:, touching]
+        places = [own[:, None], near]
+        for reach in _SEARCHED:
+            steps = torch.randint(-reach, reach + 1, (2, len(own)), generator=generator).to(own.device)
+            places.append(self._legal(own // self._row + steps[0], own % self._row + steps[1])[:, None])
+        found = torch.cat(places, 1).sort(1).values
+        found[:, 1:][found[:, 1:] == found[:, :-1]] = -1
+        return found
+
+    def _touches(self, offset: int) -> bool:
+        """Whether it leads to one of the eight neighbours."""
+        return min(abs(offset - down * self._row) for down in (-1, 0, 1)) <= 1
+
+    def _differences(self, pixels: Tensor, sources: Tensor) -> Tensor:
+        """Squared differences between the fill around pixels and the picture around their sources, (n,)."""
+        sums = []
+        for some, taken in zip(pixels.split(_PAIRS_AT_ONCE), sources.split(_PAIRS_AT_ONCE), strict=True):
+            here, there = (some[:, None] + self._offsets).flatten(), (taken[:, None] + self._offsets).flatten()
+            missing = self._filled.index_select(0, here) - self._known.index_select(0, there)
+            sums.append((missing.square_().sum(1) * self._inside[here]).view(len(some), -1).sum(1))
+        return torch.cat(sums)
+
+    def _missed(self) -> tuple[Tensor, Tensor]:
+        """What the pieces beside a known pixel miss of it, (N, 3), and whether there are any, (N, 1)."""
+        total = self._known.new_zeros(len(self._known), 4)
+        for step in (-1, 1, -self._row, self._row):
+            beside = self._pixels + step
+            rim = (self._source[beside] < 0) & (self._inside[beside] > 0)
+            beside, continued = beside[rim], self._source[self._pixels[rim]] + step
+            total.index_add_(0, beside, F.pad(self._known[beside] - self._known[continued], (0, 1), value=1.0))
+        return total[:, :3] / total[:, 3:].clamp_min(1), (total[:, 3:] > 0).to(total)
+
+    def _legal(self, down: Tensor, across: Tensor) -> Tensor:
+        """Numbers of pixels at places; -1 for those around which the patch is not wholly known."""
+        inside = (down >= 0) & (down < self._height + 2 * _REACH) & (across >= 0) & (across < self._row)
+        number = torch.where(inside, self._number(down, across), 0)
+        return torch.where(self._usable[number], number, -1)
+
+    def _number(self, down: Tensor, across: Tensor) -> Tensor:
+        return down * self._row + across

@@ -1,0 +1,159 @@
+"""Fields of displacements: against their energy and distribution, and on structures whose continuation is known."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from scoreinv.conditional.guess import block_means, smooth_guess
+from scoreinv.errors import InputError
+from scoreinv.guidance import Displacements
+from scoreinv.guidance.displacements import TOLERANCE
+from scoreinv.samplers import NoiseStream
+from scoreinv.tasks.deep_holes import continue_surroundings
+
+REACH = 3
+
+
+def holed(height: int, width: int, box: tuple[int, int, int, int]) -> Tensor:
+    """What is observed around a box (top, left, height, width), (1, H, W)."""
+    observed = torch.ones(1, height, width)
+    top, left, tall, wide = box
+    observed[:, top : top + tall, left : left + wide] = 0
+    return observed
+
+
+def moved(height: int, width: int, down: int, across: int) -> Tensor:
+    return torch.tensor([down, across])[:, None, None].expand(2, height, width).clone()
+
+
+def energy(picture: Tensor, observed: Tensor, field: Tensor) -> float:
+    """E as the module's docstring has it, pixel by pixel."""
+    height, width = observed.shape[-2:]
+    hole = [tuple(place) for place in (observed[0] == 0).nonzero().tolist()]
+    filled, total = picture.double().clone(), 0.0
+    for y, x in hole:
+        filled[:, y, x] = picture[:, y + field[0, y, x], x + field[1, y, x]]
+    for y, x in hole:
+        for down, across in itertools.product(range(-REACH, REACH + 1), repeat=2):
+            if 0 <= y + down < height and 0 <= x + across < width:
+                there = picture[:, y + field[0, y, x] + down, x + field[1, y, x] + across]
+                total += float((filled[:, y + down, x + across] - there).square().sum())
+    return total
+
+
+def test_the_energy_is_that_of_the_formula() -> None:
+    picture = torch.rand(3, 30, 24, generator=torch.Generator().manual_seed(0))
+    observed = holed(30, 24, (26, 0, 4, 6))  # at the corner: what is beyond the border does not count
+    field = moved(30, 24, -14, 8)
+    field[:, 27:, 3:] = torch.tensor([-16, 11])[:, None, None]
+    found = Displacements(picture, observed, field)
+    assert found.energy == pytest.approx(energy(picture, observed, field), rel=1e-4)
+    assert torch.equal(found.field, torch.where(observed > 0, 0, field))
+
+
+def test_two_pixels_are_drawn_as_often_as_their_distribution_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sources that the pixels may take are flat patches but for their middles, so that all may be enumerated."""
+    picture = torch.zeros(3, 15, 30)
+    generator = torch.Generator().manual_seed(1)
+    picture[:, 7, 14:22] = 0.03 * torch.rand(3, 8, generator=generator)
+    observed = holed(15, 30, (7, 7, 1, 2))
+    first = moved(15, 30, 0, 9)  # to columns 16 and 17
+    field = Displacements(picture, observed, first)
+    own = field._source[field._pixels]
+    allowed = own[0] + torch.arange(3)
+    monkeypatch.setattr(field, "_candidates", lambda own, *_: allowed.expand(len(own), -1))
+    costs = {}
+    for pair in itertools.product(range(3), repeat=2):
+        trial = first.clone()
+        trial[1, 7, 7], trial[1, 7, 8] = 9 + pair[0], 8 + pair[1]
+        costs[pair] = energy(picture, observed, trial)
+    weights = {pair: math.exp(-cost / (2 * TOLERANCE**2)) for pair, cost in costs.items()}
+    total, seen, draws = sum(weights.values()), dict.fromkeys(costs, 0), 3000
+    for _ in range(draws):
+        field.sweep(generator)
+        found = (field._source[field._pixels] - own[0]).tolist()
+        seen[found[0], found[1]] += 1
+    shares = torch.tensor([weights[pair] / total for pair in costs])
+    assert shares.max() < 0.5  # they differ, and none is certain
+    assert shares.max() > 2 * shares.min()
+    drawn = torch.tensor([seen[pair] / draws for pair in costs])
+    assert (drawn - shares).abs().max() < 0.04
+
+
+def test_a_piece_that_fits_stays_and_its_rim_is_met() -> None:
+    """A picture of period 10 under light that grows: a piece from one period away is too dark by as much everywhere."""
+    y, x = torch.arange(40)[:, None], torch.arange(60)
+    waves = torch.stack([torch.sin(2 * math.pi * (x + y + k) / 10) for k in range(3)]) * 0.3
+    light = (x / 500.0).expand(3, 40, -1)
+    observed = holed(40, 60, (12, 24, 14, 15))
+    field = Displacements(waves + light, observed, moved(40, 60, 0, -20))
+    hole = (observed == 0).expand(3, -1, -1)
+    assert (field.fill() - waves - light)[hole].abs().max() < 0.005
+    flat = Displacements(waves, observed, moved(40, 60, 0, -20))
+    flat.sweep(torch.Generator().manual_seed(0))
+    assert flat.energy < 1e-6
+    torch.testing.assert_close(flat.fill(), waves, atol=1e-4, rtol=0)
+
+
+def test_sweeps_mend_a_field_of_wrong_places() -> None:
+    y, x = torch.arange(40)[:, None], torch.arange(60)
+    picture = torch.stack([torch.sin(2 * math.pi * (x + y + k) / 10) for k in range(3)]) * 0.5
+    observed = holed(40, 60, (14, 26, 10, 10))
+    generator = torch.Generator().manual_seed(0)
+    start = moved(40, 60, 0, -17) + torch.randint(-1, 2, (2, 40, 60), generator=generator)
+    field = Displacements(picture, observed, start)
+    before = field.energy
+    for _ in range(6):
+        field.sweep(generator)
+    assert field.energy < 0.2 * before
+
+
+def test_sources_that_are_not_known_are_refused() -> None:
+    picture, observed = torch.zeros(3, 30, 30), holed(30, 30, (10, 10, 8, 8))
+    for step in (1, 11, 30):
+        with pytest.raises(InputError, match="leads out"):
+            Displacements(picture, observed, moved(30, 30, 0, step))
+
+
+def horizon(height: int, width: int) -> Tensor:
+    """Sky over ground, from a row that halving splits."""
+    down = torch.arange(height)[:, None].expand(-1, width)
+    return torch.where(down < 0.45 * height, torch.tensor(0.5), torch.tensor(-0.5)).expand(3, -1, -1).clone()
+
+
+def checkerboard(height: int, width: int) -> Tensor:
+    cells = torch.arange(height)[:, None] // 8 + torch.arange(width) // 8
+    return (cells % 2 - 0.5).expand(3, -1, -1).clone()
+
+
+def diagonal(height: int, width: int) -> Tensor:
+    stripes = (torch.arange(height)[:, None] + torch.arange(width)) // 6 % 2 - 0.5
+    return torch.stack([stripes, -stripes, stripes])
+
+
+def windows(height: int, width: int) -> Tensor:
+    """A facade of dark windows of 8x6 pixels, every 16 down and 12 across."""
+    dark = (torch.arange(height)[:, None] % 16 < 8) & (torch.arange(width) % 12 < 6)
+    return torch.stack([torch.where(dark, -0.6, value) for value in (0.6, 0.3, 0.1)])
+
+
+@pytest.mark.parametrize(
+    ("structure", "sides"), [(horizon, (36, 40)), (checkerboard, (36, 40)), (diagonal, (36, 40)), (windows, (20, 22))]
+)
+def test_structure_goes_straight_on_through_the_hole(
+    structure: Callable[[int, int], Tensor], sides: tuple[int, int]
+) -> None:
+    picture, observed = structure(120, 144), holed(120, 144, (37, 51, *sides))
+    scales = [((picture[None] + 1) / 2, observed[None])]
+    values, known = scales[0]
+    scales.append((block_means(torch.where(known > 0, values, 0.0)), (block_means(known) == 1).float()))
+    guess = 0.5 + smooth_guess(scales[1][0] - 0.5, scales[1][1]).mean
+    drawn = continue_surroundings(scales, guess, lambda scale: NoiseStream(scale, 1), None)
+    wrong = (2 * drawn[0] - 1 - picture).abs().amax(0)[observed[0] == 0] > 0.25
+    assert wrong.float().mean() < 0.03
