@@ -40,7 +40,7 @@ from scoreinv.prior import ScorePrior
 from scoreinv.tasks.drawing import draw, given_observation
 from scoreinv.tasks.models import Model, check_colour, model_of, tile_side
 from scoreinv.tasks.picture_noise import PictureNoise, noise_weights_of
-from scoreinv.tasks.progress import Share, TaskCallback
+from scoreinv.tasks.progress import Share, TaskCallback, tell
 from scoreinv.tasks.results import Given, PictureKind, Restored, restore_each
 from scoreinv.tasks.settings import Colours, ConditionalSampling, ResolvedSampling
 from scoreinv.tasks.tensors import RunningSpread, spread, to_arrays, to_tensor
@@ -49,6 +49,9 @@ _log = logging.getLogger(__name__)
 
 _LONGEST = 4
 """Longer side of a picture, in shorter ones, up to which its colours are drawn at the model's own scale."""
+
+_RAISED_AT_ONCE = 300
+"""Pixels whose colours are raised to full size in the time in which the network evaluates one, on a CPU."""
 
 Found = Literal["grey", "tinted", "coloured"]
 """What a picture was: `tinted` has tones of one colour each, as sepia has."""
@@ -147,13 +150,21 @@ def colorize_picture(
     kept = present if colours.keep_color else None
     noise_weights = noise_weights_of(picture) if noise_weights is None else noise_weights
     known = _known(picture, prior, resolved, weights, [kept, hints], noise_weights)
-    drawn, nfe = _draw_tempered(known, prior, resolved, colours.temperature, callback)
+    averaged = resolved.estimate == "mean" and resolved.samples > 1
+    drawing = _evaluations(resolved) * known.gray.size
+    raising = (resolved.samples + averaged) * picture.height * picture.width / _RAISED_AT_ONCE
+    share = Share(callback, drawing + raising)
+    share.begin(drawing)
+    drawn, nfe = _draw_tempered(known, prior, resolved, colours.temperature, share)
     factor = colours.saturation_of(resolved, hinted=bool(known.hinted.any()))
     if factor != 1:
         drawn = [_saturated(sample, known, factor) for sample in drawn]
-    raised = partial(_raised, picture=picture, weights=weights, kept=kept, hints=hints)
-    coloured = [raised(sample) for sample in drawn]
-    image = raised(np.mean(drawn, axis=0)) if resolved.estimate == "mean" else coloured[0]
+    wanted = [*drawn, np.mean(drawn, axis=0)] if averaged else drawn
+    coloured = []
+    for small in wanted:
+        share.begin(raising / len(wanted))
+        coloured.append(_raised(small, picture, weights, kept, hints, share))
+    image = coloured.pop() if averaged else coloured[0]
     return Colorized(image, coloured, _spread(drawn, picture), nfe, resolved.method, found)
 
 
@@ -282,19 +293,43 @@ def _draw_tempered(
     prior: ScorePrior,
     sampling: ResolvedSampling,
     temperature: float | None,
-    callback: TaskCallback | None,
+    callback: TaskCallback,
 ) -> tuple[list[np.ndarray], int]:
     """`_draw`, with the samples of `conditioned` brought nearer to the posterior mean, or away from it."""
-    drawn, nfe = _draw(known, prior, sampling, callback)
-    if sampling.method != "conditioned" or sampling.is_posterior_mean:
+    share = Share(callback, _evaluations(sampling))
+    share.begin(_evaluations_drawn(sampling))
+    drawn, nfe = _draw(known, prior, sampling, share)
+    if not _is_tempered(sampling):
         return drawn, nfe
-    (mean,), more = _draw(known, prior, replace(sampling, samples=1, estimate="mean"), None)
+    share.begin(_evaluations_drawn(_mean_of(sampling)))
+    (mean,), more = _draw(known, prior, _mean_of(sampling), share)
     factor = COLOUR_TEMPERATURE if temperature is None else temperature
     return [mean + factor * (sample - mean) for sample in drawn], nfe + more
 
 
+def _is_tempered(sampling: ResolvedSampling) -> bool:
+    return sampling.method == "conditioned" and not sampling.is_posterior_mean
+
+
+def _mean_of(sampling: ResolvedSampling) -> ResolvedSampling:
+    return replace(sampling, samples=1, estimate="mean")
+
+
+def _evaluations(sampling: ResolvedSampling) -> int:
+    """How often `_draw_tempered` evaluates the network at each pixel."""
+    return _evaluations_drawn(sampling) + (_evaluations_drawn(_mean_of(sampling)) if _is_tempered(sampling) else 0)
+
+
+def _evaluations_drawn(sampling: ResolvedSampling) -> int:
+    """How often `_draw` does."""
+    if sampling.is_posterior_mean:
+        return MEAN_DRAWS * len(MIRRORED)
+    corrected = sampling.corrector_steps if sampling.method == "pc" else 0
+    return sampling.samples * sampling.steps * (1 + corrected)
+
+
 def _draw(
-    known: _Known, prior: ScorePrior, sampling: ResolvedSampling, callback: TaskCallback | None
+    known: _Known, prior: ScorePrior, sampling: ResolvedSampling, callback: TaskCallback
 ) -> tuple[list[np.ndarray], int]:
     """Samples HxWx3 with what is known, or the posterior mean, and the evaluations of each."""
     height, width, _ = known.rgb.shape
@@ -338,10 +373,15 @@ def _saturated(rgb: np.ndarray, known: _Known, factor: float) -> np.ndarray:
 
 
 def _raised(
-    small: np.ndarray, *, picture: Picture, weights: GrayWeights, kept: KnownColours | None, hints: KnownColours | None
+    small: np.ndarray,
+    picture: Picture,
+    weights: GrayWeights,
+    kept: KnownColours | None,
+    hints: KnownColours | None,
+    callback: TaskCallback,
 ) -> Picture:
     """The picture with colours that were drawn at a smaller size, its own where they are kept, and the hints."""
-    coloured = picture.with_chroma(small, weights)
+    coloured = picture.with_chroma(small, weights, callback=partial(tell, callback))
     if kept is not None:
         coloured = coloured.with_pixels_of(picture, kept.known)
     return coloured if hints is None else coloured.with_colours_at(hints.rgb, hints.known, picture, weights)
