@@ -7,7 +7,6 @@ import math
 import os
 import shlex
 import stat
-import time
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from scoreinv.cli import began
 from scoreinv.cli.command import Settings, advanced
 from scoreinv.cli.messages import emit, notice, rehearse
 from scoreinv.cli.progress import ProgressBar, duration
@@ -165,7 +165,6 @@ class StepOptions:
 
 def train(*, subject: SubjectOptions, how: RunOptions, changes: StepOptions, settings: Settings) -> None:
     """Train a prior, or a classifier for one. Ctrl-C, SIGTERM and SIGHUP save first; --resume goes on."""
-    asked = time.monotonic()
     if subject.data is not None:
         _check_data(subject.data)
     how.check()
@@ -183,7 +182,7 @@ def train(*, subject: SubjectOptions, how: RunOptions, changes: StepOptions, set
         return
     init = None if how.init is None else _model_to_start_from(how.init, run)
     fresh = init is None and not how.resume
-    result = _train(run, folder, init, how, device, settings, Teller(folder, run, fresh, settings), asked)
+    result = _train(run, folder, init, how, device, settings, Teller(folder, run, fresh, settings))
     record = _record(result, run, device)
     emit(settings, record)
     loss = "" if result.loss is None else f", loss {result.loss:.4f}"
@@ -200,9 +199,8 @@ def _train(
     device: str,
     settings: Settings,
     teller: Teller,
-    asked: float,
 ) -> TrainResult:
-    """Do the run, with its progress shown; asked: when it was asked for."""
+    """Do the run, with its progress shown."""
     import torch
 
     from scoreinv.training.state import saved_states
@@ -228,7 +226,7 @@ def _train(
                 device=device,
                 tensorboard=how.tensorboard,
                 callback=show,
-                clock=lambda: time.monotonic() - asked,
+                clock=began.seconds,
             )
         except KeyboardInterrupt:
             if saved_states(folder / STATES):

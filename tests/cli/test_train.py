@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 from shell import small_config, start_process, wait_for
 
+from scoreinv.cli.training_notes import enough_steps
+from scoreinv.sdes import VE
 from scoreinv.training.config import DataConfig, TrainingConfig
 from scoreinv.training.presets import small_training
 
@@ -77,6 +79,14 @@ def test_a_run_says_what_to_expect_what_it_has_written_and_that_it_is_noise(scor
     )
     for remedy in ("--resume --out 'my run' --steps 100", "--conditional --init photo"):
         assert remedy in said[4]
+
+
+@pytest.mark.parametrize(
+    ("done", "warmup", "steps"), [(0, 0, 10), (10, 0, 100), (37, 0, 400), (5, 500, 5000), (1200, 500, 20_000)]
+)
+def test_the_steps_advised_are_beyond_the_warm_up(done, warmup, steps):
+    run = small_training(VE(), DataConfig())
+    assert enough_steps(done, replace(run, optimizer=replace(run.optimizer, warmup=warmup))) == steps
 
 
 def test_a_model_that_takes_observations_starts_one_that_does(scoreinv, tmp_path):
