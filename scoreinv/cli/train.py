@@ -17,7 +17,7 @@ import typer
 
 from scoreinv.cli import began
 from scoreinv.cli.command import Settings, advanced
-from scoreinv.cli.messages import emit, notice, rehearse
+from scoreinv.cli.messages import advise, emit, notice, rehearse
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import resolve_device, set_threads
 from scoreinv.cli.training_notes import Teller, ends, speed, warn_of_noise
@@ -233,7 +233,7 @@ def _train(
                 kept = f"saved in {folder}; go on by: scoreinv train --resume --out {shlex.quote(str(folder))}"
             else:
                 kept = "nothing was done yet, and nothing is kept: begin again"
-            notice(settings, kept)
+            advise(settings, kept)
             raise
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise ScoreinvError(f"--batch-size {run.batch_size}: more than the memory of {device} takes") from error
