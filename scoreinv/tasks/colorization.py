@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
@@ -30,7 +29,7 @@ from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.guidance.orientations import MIRRORED
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.chroma import STRAY_CHROMA
-from scoreinv.imaging.hints import KnownColours, hints_from_picture, present_colours
+from scoreinv.imaging.hints import KnownColours, hints_from_picture, present_colours, reach
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import is_tinted, without_tint
 from scoreinv.memory import PIXELS_AT_ONCE
@@ -149,16 +148,18 @@ def colorize_picture(
         picture = without_tint(picture, weights)
     kept = present if colours.keep_color else None
     noise_weights = noise_weights_of(picture) if noise_weights is None else noise_weights
-    known = _known(picture, prior, resolved, weights, [kept, hints], noise_weights)
+    known = _known(picture, prior, resolved, weights, noise_weights)
+    if kept is not None:
+        known = known.given(kept)
     averaged = resolved.estimate == "mean" and resolved.samples > 1
-    drawing = _evaluations(resolved) * known.gray.size
+    drawing = _evaluations(resolved) * known.gray.size * (1 if hints is None else 2)
     raising = (resolved.samples + averaged) * picture.height * picture.width / _RAISED_AT_ONCE
     share = Share(callback, drawing + raising)
     share.begin(drawing)
-    drawn, nfe = _draw_tempered(known, prior, resolved, colours.temperature, share)
-    factor = colours.saturation_of(resolved, hinted=bool(known.hinted.any()))
-    if factor != 1:
-        drawn = [_saturated(sample, known, factor) for sample in drawn]
+    if hints is None:
+        drawn, nfe = _draw_strong(known, prior, resolved, colours, share)
+    else:
+        drawn, nfe = _draw_with_strokes(known, hints, prior, resolved, colours, share)
     wanted = [*drawn, np.mean(drawn, axis=0)] if averaged else drawn
     coloured = []
     for small in wanted:
@@ -256,16 +257,22 @@ class _Known:
     weights: GrayWeights
     noise_weights: np.ndarray
 
+    def given(self, colours: KnownColours) -> _Known:
+        """The same with more colours that are known; they count where others were."""
+        height, width = self.gray.shape
+        chroma, where = colours.small(height, width, self.weights)
+        rgb = np.where(where[..., None], self.gray[..., None] + chroma, self.rgb)
+        return replace(self, rgb=rgb, hinted=self.hinted | where)
+
 
 def _known(
     picture: Picture,
     prior: ScorePrior,
     sampling: ResolvedSampling,
     weights: GrayWeights,
-    given: Iterable[KnownColours | None],
     noise_weights: np.ndarray,
 ) -> _Known:
-    """What is known of a picture at its `work_size`; where several colours are given, the last count."""
+    """What is known of a picture at its `work_size`, without any colours."""
     height, width = work_size(picture.size, tile_side(prior), prior.stride)
     looking = check_conditional(prior) if sampling.method == "conditioned" else None
     scale = 1 if looking is None else looking.luma_scale
@@ -280,12 +287,40 @@ def _known(
         seen = luma(picture.resized_rgb(*looking.seen_size(height, width)), weights)
         features = looking.look(to_tensor([seen[..., None]], prior.device))
     rgb, hinted = np.repeat(gray[..., None], 3, axis=2), np.zeros(gray.shape, dtype=bool)
-    for colours in given:
-        if colours is not None:
-            chroma, where = colours.small(height, width, weights)
-            rgb[where] = gray[where, None] + chroma[where]
-            hinted |= where
     return _Known(gray, rgb, hinted, fine, features, weights, noise_weights)
+
+
+def _draw_with_strokes(
+    known: _Known,
+    strokes: KnownColours,
+    prior: ScorePrior,
+    sampling: ResolvedSampling,
+    colours: Colours,
+    callback: TaskCallback,
+) -> tuple[list[np.ndarray], int]:
+    """`_draw_strong`, with what strokes of colour change, as far as they reach (`reach`).
+
+    The network takes a stroke for a sign of what the whole scene is like, and alone would colour all of it.
+    """
+    share = Share(callback, 2)
+    share.begin(1)
+    without, nfe = _draw_strong(known, prior, sampling, colours, share)
+    share.begin(1)
+    given = known.given(strokes)
+    drawn, more = _draw_strong(given, prior, sampling, colours, share)
+    height, width = known.gray.shape
+    _, painted = strokes.small(height, width, known.weights)
+    here = reach(known.gray, painted)[..., None]
+    return [before + here * (after - before) for before, after in zip(without, drawn, strict=True)], nfe + more
+
+
+def _draw_strong(
+    known: _Known, prior: ScorePrior, sampling: ResolvedSampling, colours: Colours, callback: TaskCallback
+) -> tuple[list[np.ndarray], int]:
+    """`_draw_tempered`, with the saturation that is asked for."""
+    drawn, nfe = _draw_tempered(known, prior, sampling, colours.temperature, callback)
+    factor = colours.saturation_of(sampling, hinted=bool(known.hinted.any()))
+    return drawn if factor == 1 else [_saturated(sample, known, factor) for sample in drawn], nfe
 
 
 def _draw_tempered(
