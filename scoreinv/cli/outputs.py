@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -15,6 +16,8 @@ from typing import Literal
 
 from scoreinv.cli.streams import stdout_is_closed
 from scoreinv.errors import ExistsError, InputError
+
+_log = logging.getLogger(__name__)
 
 STREAM = "-"
 """Stands for stdin and stdout."""
@@ -152,6 +155,8 @@ def plan(
     if STREAM in inputs and batch:
         raise InputError("- (stdin) cannot be combined with other inputs")
     results = _results([source for source, _ in sources], output, suffix, deep=recursive) if batch else set()
+    for result in sorted(results):
+        _log.info("%s: left alone, being a result by its name", result)
     if batch:
         named = [(source, folder) for source, folder in sources if source not in results]
         jobs = _apart([_batch_job(source, folder, output, ending) for source, folder in named], ending)

@@ -244,7 +244,8 @@ def test_a_folder_as_its_own_output_is_not_its_own_input(scoreinv, scans, mask):
 def test_the_result_of_one_photo_is_no_input_of_the_folder(scoreinv, scans, mask, tmp_path):
     """Where all results go elsewhere, as where they are beside the photos; by its name it is a photo as others."""
     assert scoreinv("inpaint", "scans/a.png", "--mask", mask).code == 0
-    folder = scoreinv("inpaint", "scans", "--mask", mask)
+    folder = scoreinv("inpaint", "scans", "--mask", mask, "-v")
+    assert "scoreinv: scans/a_inpainted.png: left alone, being a result by its name" in folder.err
     assert "3 done, 0 skipped because they exist, 1 left alone, being results" in folder.err
     assert sorted(path.name for path in (tmp_path / "scans_inpainted").glob("*.png")) == [
         f"{name}_inpainted.png" for name in "abc"
