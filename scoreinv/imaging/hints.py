@@ -18,7 +18,7 @@ _COLOURED = 0.06
 """Difference of the channels over a few pixels, as a fraction of the range, above which a photo has colour there."""
 
 
-_EDGE = 0.17
+_EDGE = 0.1
 """Difference of luma between neighbours, at the size at which colours are drawn, that strokes hardly cross."""
 _FADING = 3e-4
 """Of the reach of strokes: without edges it falls to 1/e in 1 / sqrt(this) of those pixels, two sides of a picture."""
