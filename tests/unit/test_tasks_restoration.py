@@ -157,8 +157,9 @@ def test_noise_that_the_model_does_not_know():
     model = prior(data_range=(-1.0, 1.0))
     least, largest = noise_range(model)
     assert (least, largest) == pytest.approx((0.0025, 10.0), rel=1e-3)
-    for std in (0.0, 0.002, 11.0):
-        with pytest.raises(InputError, match=r"grey levels of 255 is out of the model's range, from 0.64 to 2550"):
+    out_of_range = r"grey levels of 255 is out of the model's range, from 0.64 to 2550"
+    for std, said in ((0.0, out_of_range), (0.002, out_of_range), (11.0, "noise_std is a share of 1, not 11.0")):
+        with pytest.raises(InputError, match=said):
             denoise_picture(Picture(truth()), std, model, MEAN_OF_ONE)
 
 
