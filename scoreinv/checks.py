@@ -39,6 +39,13 @@ def check_positive(setting: str, value: object, most: float = math.inf) -> None:
         raise SettingError(setting, f"must be positive, not {shown(value)}")
 
 
+def check_noise_share(value: object) -> None:
+    """The noise_std of a photograph: a share of the range from black to white."""
+    check_number("noise_std", value, 0)
+    if _is_number(value) and value > 1:
+        raise SettingError("noise_std", f"is a share of 1, not {shown(value)}: 25 grey levels are 25/255")
+
+
 def check_choice(setting: str, value: object, choices: Sequence[str]) -> None:
     """One of some words."""
     if not isinstance(value, str) or value not in choices:

@@ -54,6 +54,11 @@ class NoiseClassifier(nn.Module):
         self.guidance = guidance
         self.precision = torch.float32
 
+    def __repr__(self) -> str:
+        """On one line, without the layers of the network."""
+        side = self.image_size
+        return f"{type(self).__name__}({len(self.classes)} classes, {self.sde}, {side}x{side} pixels)"
+
     def parts(self) -> dict[str, nn.Module]:
         """What its file keeps the weights of, by what their names begin with there."""
         return {"": self.network}

@@ -185,6 +185,14 @@ class ScorePrior(nn.Module, Prior):
         self.sampler = sampler
         self.inflation = inflation
 
+    def __repr__(self) -> str:
+        """On one line, without the layers of the network."""
+        weights = sum(parameter.numel() for parameter in self.network.parameters())
+        return (
+            f"{type(self).__name__}({type(self.network).__name__} of {weights:,} weights, {self.sde}, "
+            f"{self.image_size}x{self.image_size} pixels, {self.device})"
+        )
+
     @property
     def channels(self) -> int:
         return self.network.channels

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from scoreinv.cli.command import Settings
 from scoreinv.cli.failures import describe
 from scoreinv.cli.manifest import NAME, Manifest
-from scoreinv.cli.messages import emit, notice, rehearse, warn
+from scoreinv.cli.messages import advise, emit, notice, rehearse, warn
 from scoreinv.cli.outputs import (
     STREAM,
     Job,
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
+EXISTS = "exists already"
+"""What is said of a picture whose results are there."""
 BY_ANOTHER = "done by another"
 """What is said of a picture whose results another process has written meanwhile."""
 
@@ -146,7 +148,7 @@ def _rehearse(plan: Plan, work: Work[T], sessions: list[Maker]) -> int:
     for job in plan.own:
         why = work.left_out(job)
         outputs = _missing(job, work.files, batch=plan.batch, overwrite=settings.overwrite)
-        why = why or (None if outputs else "exists already")
+        why = why or (None if outputs else EXISTS)
         try:
             if why is None:
                 check_source(job.source)
@@ -159,7 +161,8 @@ def _rehearse(plan: Plan, work: Work[T], sessions: list[Maker]) -> int:
             said = f"{job.source}: would be written to {', '.join(outputs)}"
             rehearse(settings, {"input": job.source, "outputs": outputs}, said)
         else:
-            rehearse(settings, {"input": job.source, "skipped": why}, f"{job.source}: would be skipped, {why}")
+            record = {"input": job.source, "skipped": why, "finished": why == EXISTS}
+            rehearse(settings, record, f"{job.source}: would be skipped, {why}")
     return 1 if failed else 0
 
 
@@ -199,7 +202,7 @@ class Doing(Generic[T]):
             return partial(Ledger.left_out, job=self.job, why=why)
         try:
             if not self._missing():
-                return partial(Ledger.skipped, job=self.job, files=self.work.files, why="exists already")
+                return partial(Ledger.skipped, job=self.job, files=self.work.files, why=EXISTS)
         except Exception as error:
             return partial(Ledger.failed, job=self.job, error=error)
         return None
@@ -306,7 +309,8 @@ class Ledger:
         """A picture has its results already; the manifest has them from whoever made them."""
         self.counts[why] += 1
         outputs = job.outputs(files)
-        emit(self.settings, {"input": job.source, "output": outputs[0], "outputs": outputs, "skipped": why})
+        record = {"input": job.source, "output": outputs[0], "outputs": outputs, "skipped": why, "finished": True}
+        emit(self.settings, record)
 
     def there_already(self, job: Job, files: int, error: ExistsError) -> None:
         """Another process has written a picture's results meanwhile; outside of a batch the error is raised."""
@@ -318,7 +322,7 @@ class Ledger:
         """A picture is not done, for the reason given."""
         self.counts["left out"] += 1
         warn(f"{job.source}: skipped, {why}")
-        emit(self.settings, {"input": job.source, "skipped": why})
+        emit(self.settings, {"input": job.source, "skipped": why, "finished": False})
         self._note({"input": job.source, "skipped": why})
 
     def failed(self, job: Job, error: Exception) -> None:
@@ -337,17 +341,17 @@ class Ledger:
             words = [word for word in sys.argv[1:] if word != "--overwrite"]
             words += ["--no-overwrite"] if self.settings.overwrite else []
             again = shlex.join(["scoreinv", *words])
-            notice(self.settings, f"{self.counts['done']} done and kept, {left} left; go on by: {again}")
+            advise(self.settings, f"{self.counts['done']} done and kept, {left} left; go on by: {again}")
 
     def close(self, plan: Plan) -> int:
         """Say what the run has come to; returns the exit status."""
         lost = 0 if self.manifest is None else self.manifest.log.lost
         if plan.batch:
             counts = self.counts
-            remedy = " (--overwrite makes them anew)" if counts["exists already"] else ""
+            remedy = " (--overwrite makes them anew)" if counts[EXISTS] else ""
             parts = [
                 f"{counts['done']} done",
-                f"{counts['exists already']} skipped because they exist{remedy}",
+                f"{counts[EXISTS]} skipped because they exist{remedy}",
                 f"{counts[BY_ANOTHER]} {BY_ANOTHER}" if counts[BY_ANOTHER] else "",
                 f"{counts['left out']} left out" if counts["left out"] else "",
                 f"{plan.results} left alone, being results" if plan.results else "",

@@ -32,6 +32,22 @@ _REMEDIES = {
 }
 """What errors of the library name in backquotes, as the command line has it; {} is the argument of a function."""
 
+_NUMBERS = {
+    r"Input should be greater than or equal to (\S+)": r"must be at least \1",
+    r"Input should be less than or equal to (\S+)": r"must be at most \1",
+    r"Input should be greater than (\S+)": r"must be above \1",
+    r"Input should be less than (\S+)": r"must be below \1",
+    r"Input should be a valid integer.*": "must be a whole number",
+    r"Input should be a valid number.*": "must be a number",
+    r"Value error, ": "",
+    r"(\S+) is not in the range x>=(\S+)": r"must be at least \2, not \1",
+    r"(\S+) is not in the range x<=(\S+)": r"must be at most \2, not \1",
+    r"(\S+) is not in the range ([^\s<]+)<=x<=(\S+)": r"must be from \2 to \3, not \1",
+    r"(\S+) is not a valid int(eger)?\b": r"must be a whole number, not \1",
+    r"(\S+) is not a valid float\b": r"must be a number, not \1",
+}
+"""What versions of typer say of wrong values, as we say it."""
+
 _QUOTED = re.compile(r"`([\w.]+(?:=\w+)?)(?:\(([^`]*)\))?`")
 
 _PATHS = {
@@ -75,7 +91,7 @@ def _described(error: BaseException) -> str:
     if _is_usage_error(error):
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "scoreinv"
-        message = _one_line(error.format_message()).rstrip(".")  # type: ignore[attr-defined]  # it is a usage error
+        message = in_our_words(_one_line(error.format_message()).rstrip("."))  # type: ignore[attr-defined]  # it is
         return f"{_origin(error)}{message}{_explained(error)} (see {command} --help)" if message else ""
     if isinstance(error, ScoreinvError):
         return as_options(_one_line(str(error)))
@@ -84,6 +100,13 @@ def _described(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return f"{type(error).__name__}: {_one_line(str(error))} (--debug shows where)"
+
+
+def in_our_words(message: str) -> str:
+    """What typer says of a wrong value, in our words."""
+    for theirs, ours in _NUMBERS.items():
+        message = re.sub(theirs, ours, message)
+    return message
 
 
 def _origin(error: BaseException) -> str:

@@ -16,7 +16,7 @@ from scoreinv.cli.command import Settings, advanced
 from scoreinv.cli.messages import emit, notice, rehearse, warn
 from scoreinv.cli.options import OUTPUT, FixedStepsOption, FrameOption, ModelOption
 from scoreinv.cli.outputs import STREAM, check_writable, expand_deep, file_identity, refuse_existing, refuse_inputs
-from scoreinv.cli.progress import ProgressBar
+from scoreinv.cli.progress import LONG_SECONDS, ProgressBar, duration
 from scoreinv.cli.runtime import Session
 from scoreinv.cli.streams import put
 from scoreinv.cli.table import Log, Table
@@ -206,6 +206,7 @@ def _evaluate(
 
     settings = session.settings
     title = group[0].source if len(group) == 1 else f"{group[0].source} and {len(group) - 1} more"
+    _foretell(title, group, estimate, session)
     started = time.monotonic()
     try:
         with ProgressBar(title, quiet=settings.quiet) as bar:
@@ -225,6 +226,17 @@ def _evaluate(
     for item, density in zip(group, densities, strict=True):
         tally.bits.append(density.bits_per_dim)
         _put(item, density, seconds, estimate.repeats, session, table)
+
+
+def _foretell(title: str, group: list[Item], estimate: LikelihoodSettings, session: Session) -> None:
+    """Say how long the likelihood of large pictures is going to take, before nothing is heard of it for minutes."""
+    from scoreinv.tasks.likelihood import expected_seconds
+
+    seconds = expected_seconds(group[0].picture.size, len(group), session.prior, estimate)
+    if seconds >= LONG_SECONDS:
+        shorter = "--steps 16 takes half of it, " if estimate.steps is None else ""
+        said = f"about {duration(seconds)} here; {shorter}a smaller picture or a crop less"
+        notice(session.settings, f"{title}: the likelihood takes {said}")
 
 
 def _put(

@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import sys
 
+from scoreinv.cli import began
 from scoreinv.cli.signals import Signals, noted_signals
 
 
 def main() -> int:
     """Run the command line on `sys.argv`; returns the exit status."""
+    began.begin()
     with noted_signals() as signals:
         try:
             return _run(sys.argv[1:], signals)

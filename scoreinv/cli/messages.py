@@ -29,6 +29,12 @@ def notice(settings: Settings, text: str) -> None:
         say(f"scoreinv: {text}")
 
 
+def advise(settings: Settings, text: str) -> None:
+    """A line for a person on stderr, unless quiet: how to go on, which programs' readers need too."""
+    if not settings.quiet:
+        say(f"scoreinv: {text}")
+
+
 def warn(text: str) -> None:
     """A line on stderr about something that was not done as the user may expect."""
     say(f"scoreinv: warning: {text}")

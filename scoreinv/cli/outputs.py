@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -15,6 +16,8 @@ from typing import Literal
 
 from scoreinv.cli.streams import stdout_is_closed
 from scoreinv.errors import ExistsError, InputError
+
+_log = logging.getLogger(__name__)
 
 STREAM = "-"
 """Stands for stdin and stdout."""
@@ -152,6 +155,8 @@ def plan(
     if STREAM in inputs and batch:
         raise InputError("- (stdin) cannot be combined with other inputs")
     results = _results([source for source, _ in sources], output, suffix, deep=recursive) if batch else set()
+    for result in sorted(results):
+        _log.info("%s: left alone, being a result by its name", result)
     if batch:
         named = [(source, folder) for source, folder in sources if source not in results]
         jobs = _apart([_batch_job(source, folder, output, ending) for source, folder in named], ending)
@@ -174,22 +179,24 @@ def plan(
 
 
 def _results(sources: list[str], output: str | None, suffix: str, *, deep: bool) -> set[str]:
-    """The pictures that are results of other pictures here: results may go into the folder of the pictures.
+    """The pictures that are results of other pictures here: of single ones beside them, or where all results go.
 
     deep: or into a folder within it, or in folders within theirs.
 
     They are known by their names: a run that was killed may not have noted the last one.
     """
-    if output is None:
-        return set()
     names = {name for source in sources for name in (Path(source).name, Path(source).stem)}
+    places = {(Path(source).parent, name) for source in sources for name in (Path(source).name, Path(source).stem)}
 
     def is_result(source: str) -> bool:
         of, _, number = Path(source).stem.rpartition(suffix)
-        named = of in names and re.fullmatch(r"(\.\d+)?", number) is not None
         parent = Path(source).parent
-        within = deep and Path(output).resolve() in parent.resolve().parents
-        return named and (within or same_file(str(parent), output))
+        if not of or re.fullmatch(r"(\.\d+)?", number) is None:
+            return False
+        if (parent, of) in places:
+            return True
+        within = output is not None and deep and Path(output).resolve() in parent.resolve().parents
+        return of in names and output is not None and (within or same_file(str(parent), output))
 
     return {source for source in sources if is_result(source)}
 

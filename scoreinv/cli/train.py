@@ -7,7 +7,6 @@ import math
 import os
 import shlex
 import stat
-import time
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -16,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from scoreinv.cli import began
 from scoreinv.cli.command import Settings, advanced
-from scoreinv.cli.messages import emit, notice, rehearse
+from scoreinv.cli.messages import advise, emit, notice, rehearse
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import resolve_device, set_threads
 from scoreinv.cli.training_notes import Teller, ends, speed, warn_of_noise
@@ -165,7 +165,6 @@ class StepOptions:
 
 def train(*, subject: SubjectOptions, how: RunOptions, changes: StepOptions, settings: Settings) -> None:
     """Train a prior, or a classifier for one. Ctrl-C, SIGTERM and SIGHUP save first; --resume goes on."""
-    asked = time.monotonic()
     if subject.data is not None:
         _check_data(subject.data)
     how.check()
@@ -183,7 +182,7 @@ def train(*, subject: SubjectOptions, how: RunOptions, changes: StepOptions, set
         return
     init = None if how.init is None else _model_to_start_from(how.init, run)
     fresh = init is None and not how.resume
-    result = _train(run, folder, init, how, device, settings, Teller(folder, run, fresh, settings), asked)
+    result = _train(run, folder, init, how, device, settings, Teller(folder, run, fresh, settings))
     record = _record(result, run, device)
     emit(settings, record)
     loss = "" if result.loss is None else f", loss {result.loss:.4f}"
@@ -200,9 +199,8 @@ def _train(
     device: str,
     settings: Settings,
     teller: Teller,
-    asked: float,
 ) -> TrainResult:
-    """Do the run, with its progress shown; asked: when it was asked for."""
+    """Do the run, with its progress shown."""
     import torch
 
     from scoreinv.training.state import saved_states
@@ -228,14 +226,14 @@ def _train(
                 device=device,
                 tensorboard=how.tensorboard,
                 callback=show,
-                clock=lambda: time.monotonic() - asked,
+                clock=began.seconds,
             )
         except KeyboardInterrupt:
             if saved_states(folder / STATES):
                 kept = f"saved in {folder}; go on by: scoreinv train --resume --out {shlex.quote(str(folder))}"
             else:
                 kept = "nothing was done yet, and nothing is kept: begin again"
-            notice(settings, kept)
+            advise(settings, kept)
             raise
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise ScoreinvError(f"--batch-size {run.batch_size}: more than the memory of {device} takes") from error

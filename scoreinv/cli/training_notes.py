@@ -92,6 +92,13 @@ def _trained_on(model: str) -> int:
     return int(read_metadata(locate(model))[1]["images"])
 
 
+def enough_steps(steps: int, run: TrainingConfig) -> int:
+    """Steps to go on to, rounded up to one digit: ten times what was not enough, or its warm-up."""
+    least = 10 * max(steps, run.optimizer.warmup, 1)
+    digit = 10 ** (len(str(least)) - 1)
+    return -(-least // digit) * digit
+
+
 def warn_of_noise(result: TrainResult, run: TrainingConfig, folder: Path) -> None:
     """Warn where the model is hardly better than one that knows nothing."""
     from scoreinv.checkpoints.config import ClassifierConfig
@@ -99,7 +106,7 @@ def warn_of_noise(result: TrainResult, run: TrainingConfig, folder: Path) -> Non
     if result.validation is None or result.ignorant_loss is None or isinstance(run.model, ClassifierConfig):
         return
     loss, nothing = result.validation.mean, result.ignorant_loss
-    longer = f"train longer (--resume --out {shlex.quote(str(folder))} --steps {10 * max(1, result.steps)})"
+    longer = f"train longer (--resume --out {shlex.quote(str(folder))} --steps {enough_steps(result.steps, run)})"
     if run.trained == "chroma":
         if loss > _CLASSICAL * nothing:
             warn(f"{result.model}: colours are hardly nearer than grey yet ({loss:.3g}, grey {nothing:.3g}): {longer}")

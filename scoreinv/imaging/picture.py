@@ -6,7 +6,7 @@ are made of one box at a time: twelve megapixels stay 36 MB, and pixels that nob
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -183,12 +183,14 @@ class Picture:
         weights: str = "rec601",
         radius: int = 1,
         epsilon: float = 1e-2,
+        callback: Callable[[float], object] | None = None,
     ) -> Picture:
         """`colorized` by a small picture's chroma, raised along the edges of the luma (`chroma.GuidedUpsampling`).
 
         Args:
             low_rgb: hxwx3 float in [0, 1], the whole picture at any smaller size.
             radius, epsilon: of the guided fit, in low-resolution pixels and luma squared.
+            callback: called with the share of the rows that is done, in (0, 1].
         """
         low_rgb = low_rgb.astype(np.float32)
         height, width = low_rgb.shape[:2]
@@ -199,6 +201,8 @@ class Picture:
         def strips() -> Iterator[tuple[int, np.ndarray]]:
             for top, rows in self._strips():
                 yield top, fit.rows(self.luma((top, 0, rows, self.width), weights), top, self.height)
+                if callback is not None:
+                    callback((top + rows) / self.height)
 
         return self._recoloured(strips(), weights)
 

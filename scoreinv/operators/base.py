@@ -15,6 +15,9 @@ from scoreinv.errors import InputError
 RANK_TOLERANCE = 1e-6
 """Singular values below this fraction of the largest count as 0: float32 cannot resolve what they let through."""
 
+_ADJOINT_TOLERANCE = 0.01
+"""Of |A x|^2: so far <x, A^T A x> may be from it, as in transforms whose adjoint is interpolated."""
+
 ITERATIONS = 200
 """Maximum of conjugate gradients."""
 
@@ -241,6 +244,23 @@ def check_noise_std(noise_std: float) -> None:
     """Raise InputError unless it can be the standard deviation of an observation's noise."""
     if not noise_std >= 0:
         raise InputError(f"the observation's noise must not be negative, as {noise_std} is")
+
+
+def check_adjoint(operator: LinearOperator, like: Tensor) -> None:
+    """Raise InputError unless <A x, y> = <x, A^T y> for y = A x of a random picture x of the shape of `like`.
+
+    It takes one evaluation of each, and finds an adjoint that is scaled, flipped or shifted, and an A that is not
+    linear.
+    """
+    x = torch.randn(like.shape, generator=torch.Generator().manual_seed(0)).to(like)
+    y = operator(x)
+    forth = y.double().square().sum().item()
+    back = (x.double() * operator.adjoint(y).double()).sum().item()
+    if not abs(forth - back) <= _ADJOINT_TOLERANCE * forth:
+        raise InputError(
+            f"the adjoint of {type(operator).__name__} is not that of a linear A: <A x, y> is {forth:.6g}, and "
+            f"<x, A^T y> is {back:.6g}, for y = A x of a random x; they must be one number"
+        )
 
 
 def conjugate_gradients(

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
@@ -30,7 +29,7 @@ from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.guidance.orientations import MIRRORED
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.chroma import STRAY_CHROMA
-from scoreinv.imaging.hints import KnownColours, hints_from_picture, present_colours
+from scoreinv.imaging.hints import KnownColours, hints_from_picture, present_colours, reach
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import is_tinted, without_tint
 from scoreinv.memory import PIXELS_AT_ONCE
@@ -40,7 +39,7 @@ from scoreinv.prior import ScorePrior
 from scoreinv.tasks.drawing import draw, given_observation
 from scoreinv.tasks.models import Model, check_colour, model_of, tile_side
 from scoreinv.tasks.picture_noise import PictureNoise, noise_weights_of
-from scoreinv.tasks.progress import Share, TaskCallback
+from scoreinv.tasks.progress import Share, TaskCallback, tell
 from scoreinv.tasks.results import Given, PictureKind, Restored, restore_each
 from scoreinv.tasks.settings import Colours, ConditionalSampling, ResolvedSampling
 from scoreinv.tasks.tensors import RunningSpread, spread, to_arrays, to_tensor
@@ -49,6 +48,9 @@ _log = logging.getLogger(__name__)
 
 _LONGEST = 4
 """Longer side of a picture, in shorter ones, up to which its colours are drawn at the model's own scale."""
+
+_RAISED_AT_ONCE = 300
+"""Pixels whose colours are raised to full size in the time in which the network evaluates one, on a CPU."""
 
 Found = Literal["grey", "tinted", "coloured"]
 """What a picture was: `tinted` has tones of one colour each, as sepia has."""
@@ -146,14 +148,24 @@ def colorize_picture(
         picture = without_tint(picture, weights)
     kept = present if colours.keep_color else None
     noise_weights = noise_weights_of(picture) if noise_weights is None else noise_weights
-    known = _known(picture, prior, resolved, weights, [kept, hints], noise_weights)
-    drawn, nfe = _draw_tempered(known, prior, resolved, colours.temperature, callback)
-    factor = colours.saturation_of(resolved, hinted=bool(known.hinted.any()))
-    if factor != 1:
-        drawn = [_saturated(sample, known, factor) for sample in drawn]
-    raised = partial(_raised, picture=picture, weights=weights, kept=kept, hints=hints)
-    coloured = [raised(sample) for sample in drawn]
-    image = raised(np.mean(drawn, axis=0)) if resolved.estimate == "mean" else coloured[0]
+    known = _known(picture, prior, resolved, weights, noise_weights)
+    if kept is not None:
+        known = known.given(kept)
+    averaged = resolved.estimate == "mean" and resolved.samples > 1
+    drawing = _evaluations(resolved) * known.gray.size * (1 if hints is None else 2)
+    raising = (resolved.samples + averaged) * picture.height * picture.width / _RAISED_AT_ONCE
+    share = Share(callback, drawing + raising)
+    share.begin(drawing)
+    if hints is None:
+        drawn, nfe = _draw_strong(known, prior, resolved, colours, share)
+    else:
+        drawn, nfe = _draw_with_strokes(known, hints, prior, resolved, colours, share)
+    wanted = [*drawn, np.mean(drawn, axis=0)] if averaged else drawn
+    coloured = []
+    for small in wanted:
+        share.begin(raising / len(wanted))
+        coloured.append(_raised(small, picture, weights, kept, hints, share))
+    image = coloured.pop() if averaged else coloured[0]
     return Colorized(image, coloured, _spread(drawn, picture), nfe, resolved.method, found)
 
 
@@ -245,16 +257,22 @@ class _Known:
     weights: GrayWeights
     noise_weights: np.ndarray
 
+    def given(self, colours: KnownColours) -> _Known:
+        """The same with more colours that are known; they count where others were."""
+        height, width = self.gray.shape
+        chroma, where = colours.small(height, width, self.weights)
+        rgb = np.where(where[..., None], self.gray[..., None] + chroma, self.rgb)
+        return replace(self, rgb=rgb, hinted=self.hinted | where)
+
 
 def _known(
     picture: Picture,
     prior: ScorePrior,
     sampling: ResolvedSampling,
     weights: GrayWeights,
-    given: Iterable[KnownColours | None],
     noise_weights: np.ndarray,
 ) -> _Known:
-    """What is known of a picture at its `work_size`; where several colours are given, the last count."""
+    """What is known of a picture at its `work_size`, without any colours."""
     height, width = work_size(picture.size, tile_side(prior), prior.stride)
     looking = check_conditional(prior) if sampling.method == "conditioned" else None
     scale = 1 if looking is None else looking.luma_scale
@@ -269,12 +287,40 @@ def _known(
         seen = luma(picture.resized_rgb(*looking.seen_size(height, width)), weights)
         features = looking.look(to_tensor([seen[..., None]], prior.device))
     rgb, hinted = np.repeat(gray[..., None], 3, axis=2), np.zeros(gray.shape, dtype=bool)
-    for colours in given:
-        if colours is not None:
-            chroma, where = colours.small(height, width, weights)
-            rgb[where] = gray[where, None] + chroma[where]
-            hinted |= where
     return _Known(gray, rgb, hinted, fine, features, weights, noise_weights)
+
+
+def _draw_with_strokes(
+    known: _Known,
+    strokes: KnownColours,
+    prior: ScorePrior,
+    sampling: ResolvedSampling,
+    colours: Colours,
+    callback: TaskCallback,
+) -> tuple[list[np.ndarray], int]:
+    """`_draw_strong`, with what strokes of colour change, as far as they reach (`reach`).
+
+    The network takes a stroke for a sign of what the whole scene is like, and alone would colour all of it.
+    """
+    share = Share(callback, 2)
+    share.begin(1)
+    without, nfe = _draw_strong(known, prior, sampling, colours, share)
+    share.begin(1)
+    given = known.given(strokes)
+    drawn, more = _draw_strong(given, prior, sampling, colours, share)
+    height, width = known.gray.shape
+    _, painted = strokes.small(height, width, known.weights)
+    here = reach(known.gray, painted)[..., None]
+    return [before + here * (after - before) for before, after in zip(without, drawn, strict=True)], nfe + more
+
+
+def _draw_strong(
+    known: _Known, prior: ScorePrior, sampling: ResolvedSampling, colours: Colours, callback: TaskCallback
+) -> tuple[list[np.ndarray], int]:
+    """`_draw_tempered`, with the saturation that is asked for."""
+    drawn, nfe = _draw_tempered(known, prior, sampling, colours.temperature, callback)
+    factor = colours.saturation_of(sampling, hinted=bool(known.hinted.any()))
+    return drawn if factor == 1 else [_saturated(sample, known, factor) for sample in drawn], nfe
 
 
 def _draw_tempered(
@@ -282,19 +328,43 @@ def _draw_tempered(
     prior: ScorePrior,
     sampling: ResolvedSampling,
     temperature: float | None,
-    callback: TaskCallback | None,
+    callback: TaskCallback,
 ) -> tuple[list[np.ndarray], int]:
     """`_draw`, with the samples of `conditioned` brought nearer to the posterior mean, or away from it."""
-    drawn, nfe = _draw(known, prior, sampling, callback)
-    if sampling.method != "conditioned" or sampling.is_posterior_mean:
+    share = Share(callback, _evaluations(sampling))
+    share.begin(_evaluations_drawn(sampling))
+    drawn, nfe = _draw(known, prior, sampling, share)
+    if not _is_tempered(sampling):
         return drawn, nfe
-    (mean,), more = _draw(known, prior, replace(sampling, samples=1, estimate="mean"), None)
+    share.begin(_evaluations_drawn(_mean_of(sampling)))
+    (mean,), more = _draw(known, prior, _mean_of(sampling), share)
     factor = COLOUR_TEMPERATURE if temperature is None else temperature
     return [mean + factor * (sample - mean) for sample in drawn], nfe + more
 
 
+def _is_tempered(sampling: ResolvedSampling) -> bool:
+    return sampling.method == "conditioned" and not sampling.is_posterior_mean
+
+
+def _mean_of(sampling: ResolvedSampling) -> ResolvedSampling:
+    return replace(sampling, samples=1, estimate="mean")
+
+
+def _evaluations(sampling: ResolvedSampling) -> int:
+    """How often `_draw_tempered` evaluates the network at each pixel."""
+    return _evaluations_drawn(sampling) + (_evaluations_drawn(_mean_of(sampling)) if _is_tempered(sampling) else 0)
+
+
+def _evaluations_drawn(sampling: ResolvedSampling) -> int:
+    """How often `_draw` does."""
+    if sampling.is_posterior_mean:
+        return MEAN_DRAWS * len(MIRRORED)
+    corrected = sampling.corrector_steps if sampling.method == "pc" else 0
+    return sampling.samples * sampling.steps * (1 + corrected)
+
+
 def _draw(
-    known: _Known, prior: ScorePrior, sampling: ResolvedSampling, callback: TaskCallback | None
+    known: _Known, prior: ScorePrior, sampling: ResolvedSampling, callback: TaskCallback
 ) -> tuple[list[np.ndarray], int]:
     """Samples HxWx3 with what is known, or the posterior mean, and the evaluations of each."""
     height, width, _ = known.rgb.shape
@@ -338,10 +408,15 @@ def _saturated(rgb: np.ndarray, known: _Known, factor: float) -> np.ndarray:
 
 
 def _raised(
-    small: np.ndarray, *, picture: Picture, weights: GrayWeights, kept: KnownColours | None, hints: KnownColours | None
+    small: np.ndarray,
+    picture: Picture,
+    weights: GrayWeights,
+    kept: KnownColours | None,
+    hints: KnownColours | None,
+    callback: TaskCallback,
 ) -> Picture:
     """The picture with colours that were drawn at a smaller size, its own where they are kept, and the hints."""
-    coloured = picture.with_chroma(small, weights)
+    coloured = picture.with_chroma(small, weights, callback=partial(tell, callback))
     if kept is not None:
         coloured = coloured.with_pixels_of(picture, kept.known)
     return coloured if hints is None else coloured.with_colours_at(hints.rgb, hints.known, picture, weights)

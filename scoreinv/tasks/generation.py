@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from numbers import Integral
 
 import numpy as np
@@ -39,8 +40,13 @@ from scoreinv.tasks.results import Drawn
 from scoreinv.tasks.settings import SamplerSettings
 from scoreinv.tasks.tensors import finite, to_arrays
 
+_log = logging.getLogger(__name__)
+
 _LONGEST_NUMBER = 10
 """Most digits of a class's number; Python does not read thousands of them."""
+
+_FEW_PC_STEPS = 100
+"""Steps of `pc` below which noise is seen: with `cifar10` 30 grey levels in 20 steps, 14 in 50, 8 in 100; 5 are due."""
 
 
 def generate(
@@ -180,6 +186,14 @@ def make_sampler(prior: ScorePrior, settings: SamplerSettings) -> Solver:
     if name in SAMPLER_STEPS:
         return _fast_sampler(name, SAMPLER_STEPS[name] if settings.steps is None else settings.steps, settings)
     known = recommended(prior)
+    if settings.steps is not None and settings.steps < _FEW_PC_STEPS:
+        _log.warning(
+            "pc leaves noise in the pictures in fewer than %d steps, and %d are asked for: take more, or the sampler "
+            "multistep, whose default is %d",
+            _FEW_PC_STEPS,
+            settings.steps,
+            SAMPLER_STEPS["multistep"],
+        )
     wanted = settings.snr is not None or settings.corrector_steps or settings.predictor == "none"
     corrector = settings.corrector or ("langevin" if wanted else known.corrector)
     steps = 1 if settings.corrector_steps is None else settings.corrector_steps

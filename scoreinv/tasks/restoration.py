@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scoreinv.checks import check_callback, check_number, shown
+from scoreinv.checks import check_callback, check_noise_share, check_number, shown
 from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging.arrays import Form, is_tensor, pictures_from_api
 from scoreinv.imaging.chroma import STRAY_CHROMA
 from scoreinv.imaging.enlarge import enlarged
 from scoreinv.imaging.picture import Fill, Picture
-from scoreinv.operators import LinearOperator, downsampling, pad_observation, photographed, valid_blur
+from scoreinv.operators import LinearOperator, check_adjoint, downsampling, pad_observation, photographed, valid_blur
 from scoreinv.options import Downsampling, Estimate, RestorationMethod
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.linear import Problem, RestorationJob, denoise, restore, white_level
@@ -88,7 +88,8 @@ def solve(
             f"must be a scoreinv.operators.LinearOperator, from which one of your own derives, not {shown(operator)}",
         )
     observations, dtype, form = _observations(y)
-    _check_shape(operator, observations[0])
+    _check_noise(noise_std, observations)
+    _check_operator(operator, observations[0])
 
     def solved(number: int, share: TaskCallback) -> Restored:
         own = operator.rows(torch.tensor([number]))
@@ -113,7 +114,7 @@ def denoise_picture(
     The posterior mean is one evaluation of the network in each orientation, and two more around values that are black
     or white, beyond which the noise was cut off. Where the photograph is grey the result is, whatever its mode.
     """
-    check_number("noise_std", noise_std, 0)
+    check_noise_share(noise_std)
     check_colour(prior)
     values, gray = _photograph(picture)
     job = RestorationJob(prior, sampling, partial(_written, picture), callback)
@@ -146,7 +147,7 @@ def upscale_picture(
     Args:
         noise_std: of the photograph's noise, in [0, 1] units; 0: it is kept exactly.
     """
-    check_number("noise_std", noise_std, 0)
+    check_noise_share(noise_std)
     check_colour(prior)
     frame = enlarged(picture, factor)
     height, width = frame.size
@@ -183,7 +184,7 @@ def deblur_picture(
     Args:
         noise_std: of the photograph's noise, in [0, 1] units; taken for at least `LEAST_NOISE`.
     """
-    check_number("noise_std", noise_std, 0)
+    check_noise_share(noise_std)
     check_colour(prior)
     if kernel.shape[0] > picture.height or kernel.shape[1] > picture.width:
         raise InputError(
@@ -263,16 +264,28 @@ def _check_finite(y: Tensor) -> None:
         raise InputError("the observation has values that are not finite")
 
 
-def _check_shape(operator: LinearOperator, y: Tensor) -> None:
-    """Raise InputError for an observation that the operator cannot have given."""
+def _check_noise(noise_std: float, observations: list[Tensor]) -> None:
+    """Raise SettingError for more noise than the observations have values: then the one is in other units."""
+    size = max(float(y.double().square().mean().sqrt()) for y in observations)
+    if noise_std > max(1.0, 2 * size):
+        raise SettingError(
+            "noise_std",
+            f"is a share of 1, and {noise_std:g} is more than the observation holds: 25 grey levels are 25/255",
+        )
+
+
+def _check_operator(operator: LinearOperator, y: Tensor) -> None:
+    """Raise InputError for an observation that the operator cannot have given, or one that is not linear."""
     y, _ = _three_channels(y)
     one = operator.rows(torch.tensor([0]))
     try:
-        again = one(one.adjoint(y)).shape
+        back = one.adjoint(y)
+        again = one(back).shape
     except RuntimeError:
         again = None
     if again != y.shape:
         raise InputError(f"the observation is {y.shape[-1]}x{y.shape[-2]}, of another size than this operator gives")
+    check_adjoint(one, back)
 
 
 def _three_channels(y: Tensor) -> tuple[Tensor, bool]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from scoreinv.checks import check_choice, check_number, check_whole
+from scoreinv.checks import check_choice, check_noise_share, check_whole
 from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.imaging.masks import DEFAULT_THRESHOLD, check_mask_settings
 from scoreinv.kernels import normalised
@@ -282,7 +282,7 @@ class Restorer(_OnRows):
             check_whole("factor", self.factor, 2)
         check_choice("downsampling", self.downsampling, get_args(Downsampling))
         if self.noise_std is not None:
-            check_number("noise_std", self.noise_std, 0)
+            check_noise_share(self.noise_std)
         sampling = self._sampling
         if self.kernel is not None and self.factor is not None:
             raise SettingError("factor", "does not go with a kernel: do one after the other")

@@ -52,10 +52,13 @@ _STEP_EVALUATIONS = 3
 """Evaluations of the network, of as many pictures, in the time that a step takes."""
 _SAVED_BYTES = 20
 """For each weight: in the state itself, its average and two moments, and in the model's file."""
+_STRIDE = "validated_one_of"
 _LEAST_VALIDATED, _LEAST_SAMPLES = 16, 4
 """Pictures that a run by the clock validates and draws, however little time it has."""
-_BYTES_PER_SECOND = 2e8
-"""What a plain disk takes at least."""
+_BYTES_PER_SECOND = 1e8
+"""What a plain disk takes at least, flushed."""
+_RESERVE = 1.1
+"""Of the seconds that the end is expected to take, so many times are kept for it."""
 
 
 class _Loss(nn.Module):
@@ -121,7 +124,8 @@ class Run:
         self.pace = Pace()
         self.failure: OSError | None = None
         self.last_loss: float | None = None
-        self.validated: Batch | None = None
+        self.stride = self._last_stride(saved)
+        self.ignorant_loss: float | None = None
         self.validation: HeldOut | None = None
         self.samples: Path | None = None
 
@@ -148,13 +152,12 @@ class Run:
 
     def _ending(self) -> float:
         """Seconds that validation, samples and saving will take at the end."""
-        parts = {
-            "validation": 0.0 if self.held_out is None else self._evaluation * len(self._validated(self.held_out).times)
-        }
+        parts = {"validation": self._evaluation * self._measures * self._validated_count}
         if self.config.sample_every:
             parts["samples"] = self._evaluation * GRID_STEPS * self._grid_images()
         weights = sum(parameter.numel() for parameter in self.state.network.parameters())
-        return self.budget.of(parts) + 2 * self.budget.of({"saving": _SAVED_BYTES * weights / _BYTES_PER_SECOND})
+        saving = self.budget.of({"saving": _SAVED_BYTES * weights / _BYTES_PER_SECOND})
+        return _RESERVE * (self.budget.of(parts) + 2 * saving)
 
     @property
     def _evaluation(self) -> float:
@@ -171,15 +174,46 @@ class Run:
         paid = int(0.1 * 60 * self.config.minutes / (evaluations * self._evaluation))
         return min(wanted, max(paid, least))
 
-    def _validated(self, held_out: Batch) -> Batch:
-        """The held-out pictures that the run has time for, of all times: the same ones every time."""
-        if self.validated is None:
-            count = self._afforded(len(held_out.times), 1, _LEAST_VALIDATED)
-            return held_out.part(slice(None, None, -(-len(held_out.times) // count)))
-        return self.validated
+    def _last_stride(self, saved: SavedRun | None) -> int | None:
+        """What `_afforded_stride` was before a resumption by which the run does not end otherwise; None: no such."""
+        config = self.config
+        if saved is None or (saved.config.steps, saved.config.minutes) != (config.steps, config.minutes):
+            return None
+        found = [line.get(_STRIDE) for line in self.metrics.lines.read()]
+        return next((stride for stride in reversed(found) if type(stride) is int and stride > 0), None)
+
+    def _afforded_stride(self, held_out: Batch) -> int:
+        """Of how many held-out pictures, of all times, the run has time for one: the same ones every time."""
+        if self.stride is not None:
+            return self.stride
+        return -(-len(held_out.times) // self._afforded(len(held_out.times), self._measures, _LEAST_VALIDATED))
+
+    @property
+    def _measures(self) -> int:
+        """Evaluations for each held-out picture: of what is known of it, and of nothing."""
+        given = self.config.observations is not None and isinstance(self.learner, ScoreLearner)
+        return 2 if given else 1
+
+    @property
+    def _validated_count(self) -> int:
+        """How many held-out pictures the run validates."""
+        return 0 if self.held_out is None else -(-len(self.held_out.times) // self._afforded_stride(self.held_out))
 
     def _grid_images(self) -> int:
         return self._afforded(self.config.grid_images, GRID_STEPS, _LEAST_SAMPLES)
+
+    def _last_images(self) -> int:
+        """Samples at the end: of a run by the clock as many as the time before saving allows, and one at least."""
+        images, costs = self._grid_images(), self.budget.costs
+        if self.config.minutes is None:
+            return images
+        left = 60 * self.config.minutes - self.meter.seconds() - costs["saving"]
+        each = GRID_STEPS * self._evaluation
+        if "samples" in costs:
+            each = costs["samples"] / images
+        elif "validation" in costs:
+            each = max(each, GRID_STEPS * costs["validation"] / (self._measures * self._validated_count))
+        return images if each * images <= max(left, 0.0) else max(1, int(left / each))
 
     def draw(self, step: int) -> Batch:
         """This process's part of a step's batch."""
@@ -246,7 +280,7 @@ class Run:
         if _due(step, config.validate_every):
             self.validate()
         if _due(step, config.sample_every):
-            self._sample()
+            self._sample(self._grid_images())
         if _due(step, config.snapshot_every):
             snapshot = self.folder.snapshots / f"step-{step:09d}.safetensors"
             self._write("snapshot", lambda: self._save_model(snapshot))
@@ -272,13 +306,14 @@ class Run:
         """What the averaged weights make of the held-out pictures, into the metrics."""
         if self.held_out is None:
             return
-        self.validated = self._validated(self.held_out)
+        self.stride = self._afforded_stride(self.held_out)
+        validated = self.held_out.part(slice(None, None, self.stride))
         with self.budget.measured("validation"), self._precision():
             found = evaluate(
-                self.average.measures, self.validated, batch_size=self.config.batch_size, device=self.world.device
+                self.average.measures, validated, batch_size=self.config.batch_size, device=self.world.device
             )
-        self.validation = found["validation"]
-        line = {"step": self.state.step, "images": self.images}
+        self.validation, self.ignorant_loss = found["validation"], self.average.ignorant_loss(validated)
+        line = {"step": self.state.step, "images": self.images, _STRIDE: self.stride, "ignorant": self.ignorant_loss}
         self.metrics.append(line | {name: asdict(values) for name, values in found.items()})
 
     def finish(self) -> TrainResult:
@@ -291,7 +326,7 @@ class Run:
             if self.validation is None or not _due(step, config.validate_every):
                 self.validate()
             if config.sample_every and not _due(step, config.sample_every):
-                self._sample()
+                self._sample(self._last_images())
             self.save()
             if self.failure is not None:
                 raise ScoreinvError(
@@ -306,7 +341,7 @@ class Run:
             self.meter.seconds(),
             self.last_loss,
             self.validation,
-            None if self.validated is None else self.average.ignorant_loss(self.validated),
+            self.ignorant_loss,
             self.samples,
             "bfloat16" if self.about.bfloat16 else "float32",
         )
@@ -433,12 +468,12 @@ class Run:
                 "train in float32; the last state written before is intact"
             )
 
-    def _sample(self) -> None:
+    def _sample(self, images: int) -> None:
         path = self.folder.samples / f"step-{self.state.step:09d}.png"
 
         def write() -> None:
             path.parent.mkdir(exist_ok=True)
-            self.average.write_samples(path, self._grid_images())
+            self.average.write_samples(path, images)
             self.samples = path if path.exists() else None  # a classifier draws none
 
         with self.budget.measured("samples"), self._precision():

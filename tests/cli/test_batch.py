@@ -59,6 +59,7 @@ def test_a_folder_of_masks_by_name(scoreinv, scans, mask, tmp_path):
         "there is no mask named b in masks",
         "exists already",
     ]
+    assert [line["finished"] for line in told] == [True, False, True]
     rows = list(csv.DictReader((tmp_path / "results" / "manifest.csv").open()))
     assert [row["skipped"] for row in rows if row["input"] == "scans/b.jpg"] == [
         "there is no mask named b in masks"
@@ -99,7 +100,7 @@ def test_finished_files_are_skipped_in_json(scoreinv, scans, mask, tmp_path):
     outcome = scoreinv("colorize", "scans/a.png", "scans/c.png", "-o", "out", "--json")
     assert outcome.code == 0
     first, second = lines(outcome.out)
-    assert first["skipped"] == "exists already"
+    assert (first["skipped"], first["finished"]) == ("exists already", True)
     assert "seconds" in second
 
 
@@ -237,7 +238,22 @@ def test_a_folder_as_its_own_output_is_not_its_own_input(scoreinv, scans, mask):
     assert {line["skipped"] for line in lines(shell.out)} == {"exists already"}
     assert len(lines(shell.out)) == 4
     other = scoreinv("inpaint", "scans", "--mask", mask, "-o", "elsewhere")
-    assert "elsewhere/a_inpainted.1_inpainted.png" in other.err  # there they are pictures as others
+    assert "4 done, 0 skipped because they exist, 8 left alone, being results" in other.err
+
+
+def test_the_result_of_one_photo_is_no_input_of_the_folder(scoreinv, scans, mask, tmp_path):
+    """Where all results go elsewhere, as where they are beside the photos; by its name it is a photo as others."""
+    assert scoreinv("inpaint", "scans/a.png", "--mask", mask).code == 0
+    folder = scoreinv("inpaint", "scans", "--mask", mask, "-v")
+    assert "scoreinv: scans/a_inpainted.png: left alone, being a result by its name" in folder.err
+    assert "3 done, 0 skipped because they exist, 1 left alone, being results" in folder.err
+    assert sorted(path.name for path in (tmp_path / "scans_inpainted").glob("*.png")) == [
+        f"{name}_inpainted.png" for name in "abc"
+    ]
+    several = scoreinv("inpaint", "scans/a.png", "scans/a_inpainted.png", "scans/c.png", "--mask", mask)
+    assert "1 done, 1 skipped because they exist" in several.err
+    assert scoreinv("inpaint", "scans/a_inpainted.png", "--mask", mask).code == 0
+    assert (scans / "a_inpainted_inpainted.png").exists()
 
 
 def test_two_processes_in_one_folder_agree(scoreinv, scans, mask, tmp_path, monkeypatch):
@@ -384,7 +400,10 @@ def test_a_model_that_cannot_be_used_leaves_no_folder(scoreinv, scans, mask, tmp
         assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_an_interrupted_folder_says_what_is_kept_and_how_to_go_on(scoreinv, scans, mask, tmp_path, monkeypatch):
+@pytest.mark.parametrize("machine", [(), ("--json",)])
+def test_an_interrupted_folder_says_what_is_kept_and_how_to_go_on(
+    scoreinv, scans, mask, tmp_path, monkeypatch, machine
+):
     from scoreinv.imaging import files
 
     write, written = files.write_picture, []
@@ -397,7 +416,7 @@ def test_an_interrupted_folder_says_what_is_kept_and_how_to_go_on(scoreinv, scan
 
     monkeypatch.setattr(files, "write_picture", interrupted)
     words = ("inpaint", "scans", "--mask", mask, "--seed", 3, "--overwrite", "-o", "my results")
-    outcome = scoreinv(*words)
+    outcome = scoreinv(*words, *machine)
     assert outcome.code == 130
     said = outcome.err.splitlines()[-2]
     assert said.startswith("scoreinv: 2 done and kept, 1 left; go on by: scoreinv inpaint scans --mask ")
@@ -405,6 +424,9 @@ def test_an_interrupted_folder_says_what_is_kept_and_how_to_go_on(scoreinv, scan
     monkeypatch.setattr(files, "write_picture", write)
     again = scoreinv(*shlex.split(said.partition("go on by: scoreinv ")[2]))
     assert again.code == 0
+    if machine:
+        assert [line.get("finished") for line in lines(again.out)] == [True, True, None]
+        return
     assert "1 done, 2 skipped because they exist" in again.err
     assert again.err.splitlines()[-1].endswith("; my results has them, and manifest.csv")
 

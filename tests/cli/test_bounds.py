@@ -6,6 +6,8 @@ import pytest
 from PIL import Image
 from shell import photo_array
 
+from scoreinv.cli.failures import in_our_words
+
 
 @pytest.fixture
 def little_memory(monkeypatch):
@@ -36,6 +38,35 @@ def test_results_that_do_not_fit_into_memory(scoreinv, photo, mask, tmp_path, li
     assert outcome.err.count("\n") == 1
     assert said in outcome.err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--steps", 0), "'--steps': must be at least 1"),
+        (("--saturation", 11), "'--saturation': must be at most 10"),
+        (("--steps", "many"), "'--steps': must be a whole number"),
+        (("--saturation", "much"), "'--saturation': must be a number"),
+        (("--method", "magic"), "'--method': 'magic' is not one of 'conditioned', 'pc'"),
+    ],
+)
+def test_wrong_numbers_are_named_in_our_words(scoreinv, words, said):
+    outcome = scoreinv("colorize", "gray.png", *words)
+    assert outcome.code == 2
+    assert f"error: Invalid value for {said}" in outcome.err
+    assert outcome.err.endswith("(see scoreinv colorize --help)\n")
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("0 is not in the range x>=1", "must be at least 1, not 0"),
+        ("11.0 is not in the range 0<=x<=10", "must be from 0 to 10, not 11.0"),
+        ("'x' is not a valid integer", "must be a whole number, not 'x'"),
+    ],
+)
+def test_other_versions_of_typer_say_it_otherwise(theirs, ours):
+    assert in_our_words(f"Invalid value for '--steps': {theirs}") == f"Invalid value for '--steps': {ours}"
 
 
 def test_one_picture_of_too_many(scoreinv, tmp_path, monkeypatch):

@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 from shell import small_config, start_process, wait_for
 
+from scoreinv.cli.training_notes import enough_steps
+from scoreinv.sdes import VE
 from scoreinv.training.config import DataConfig, TrainingConfig
 from scoreinv.training.presets import small_training
 
@@ -47,7 +49,9 @@ def configuration(tmp_path: Path) -> Path:
 @pytest.mark.skipif(os.name != "posix", reason="needs signals of POSIX")
 @pytest.mark.parametrize("name", SIGNALS)
 def test_a_signal_saves_training_first(configuration, tmp_path, name):
-    process = start_process("train", "--config", configuration, "--steps", 10**6, "--out", "run", cwd=tmp_path)
+    machine = ["--json"] if name == "SIGTERM" else []  # programs are told as people are, on stderr
+    words = ("train", "--config", configuration, "--steps", 10**6, "--out", "run", *machine)
+    process = start_process(*words, cwd=tmp_path)
     metrics = tmp_path / "run" / "metrics.jsonl"
     wait_for(lambda: metrics.exists() and metrics.stat().st_size > 0, seconds=120)  # steps are being done
     process.send_signal(signal.Signals[name])
@@ -75,8 +79,16 @@ def test_a_run_says_what_to_expect_what_it_has_written_and_that_it_is_noise(scor
     assert said[4].startswith(
         "scoreinv: warning: my run/model.safetensors: samples are noise yet: the held-out loss is "
     )
-    for remedy in ("--resume --out 'my run' --steps 100", "--conditional --init photo"):
+    for remedy in ("--resume --out 'my run' --steps 50000", "--conditional --init photo"):
         assert remedy in said[4]
+
+
+@pytest.mark.parametrize(
+    ("done", "warmup", "steps"), [(0, 0, 10), (10, 0, 100), (37, 0, 400), (5, 500, 5000), (1200, 500, 20_000)]
+)
+def test_the_steps_advised_are_beyond_the_warm_up(done, warmup, steps):
+    run = small_training(VE(), DataConfig())
+    assert enough_steps(done, replace(run, optimizer=replace(run.optimizer, warmup=warmup))) == steps
 
 
 def test_a_model_that_takes_observations_starts_one_that_does(scoreinv, tmp_path):

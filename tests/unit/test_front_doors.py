@@ -62,6 +62,15 @@ def test_a_name_or_a_file_stands_for_a_model(model: Path) -> None:
             call("no_such_model")
 
 
+def test_models_are_shown_on_a_line(model: Path) -> None:
+    said = repr(scoreinv.load(model))
+    assert said.startswith("ScorePrior(NCSNpp of ")
+    assert said.endswith(" weights, VE(sigma_min=0.01, sigma_max=10.0, steps=1000), 16x16 pixels, cpu)")
+    guide = scoreinv.load_classifier("cifar10-classifier")
+    assert repr(guide).startswith("NoiseClassifier(10 classes, VP(")
+    assert "\n" not in said + repr(guide)
+
+
 def test_results_are_of_types_that_can_be_named(model: Path) -> None:
     prior = scoreinv.load(model)
     assert isinstance(scoreinv.inpaint(PICTURE, HOLE, prior=prior, steps=2), scoreinv.Restored)

@@ -10,7 +10,7 @@ from PIL import Image
 
 import scoreinv
 from scoreinv.colour_space import colour_basis, luma
-from scoreinv.errors import InputError
+from scoreinv.errors import Cancelled, InputError
 from scoreinv.tasks.colorization import colorize, work_size
 
 MEAN = torch.tensor([0.55, 0.45, 0.4])
@@ -191,3 +191,18 @@ def test_grey_that_the_model_does_not_know_is_coloured_by_pc_with_a_warning(capl
     colorize(gray, prior=model, gray_weights="average", method="pc", steps=2)
     colorize(gray, prior=model, gray_weights="average", start=0.5, steps=2)
     assert not caplog.records
+
+
+@pytest.mark.parametrize("estimate", ["sample", "mean"])
+def test_raising_colours_to_full_size_is_part_of_the_progress(estimate):
+    """A tall picture is raised in strips, each of which is told and can stop the work."""
+    gray = np.full((1200, 300), 0.5, np.float32)
+    told: list[float] = []
+    colorize(gray, prior=prior("rec601"), steps=2, samples=2, estimate=estimate, callback=told.append)
+    assert told == sorted(told)
+    assert told[-1] == 1
+    drawn = 2 * 2 * 2  # reports at most of predictor and corrector, of two samples
+    assert len(told) > drawn
+    assert told[-1 - (3 if estimate == "mean" else 2)] < 1
+    with pytest.raises(Cancelled):
+        colorize(gray, prior=prior("rec601"), steps=2, callback=lambda done: done < 0.99)

@@ -114,6 +114,15 @@ def test_classes_by_name_and_number():
             class_index(named, name)
 
 
+def test_pc_in_few_steps_is_warned_of(caplog):
+    generate(prior(VP()), 1, sampler="pc", steps=99)
+    assert "pc leaves noise in the pictures in fewer than 100 steps, and 99 are asked for" in caplog.text
+    caplog.clear()
+    generate(prior(VP()), 1, sampler="pc", steps=100)
+    generate(prior(VP()), 1, steps=5)
+    assert not caplog.records
+
+
 def test_settings_that_are_not_such():
     for options in ({"sampler": "magic"}, {"sampler": "ode", "steps": 3}, {"sampler": "multistep", "steps": 0}):
         with pytest.raises(InputError):

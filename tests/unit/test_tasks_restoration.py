@@ -17,6 +17,7 @@ from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators import (
     Blur,
+    LinearOperator,
     crop,
     downsampling,
     mask,
@@ -162,8 +163,9 @@ def test_noise_that_the_model_does_not_know():
     model = prior(data_range=(-1.0, 1.0))
     least, largest = noise_range(model)
     assert (least, largest) == pytest.approx((0.0025, 10.0), rel=1e-3)
-    for std in (0.0, 0.002, 11.0):
-        with pytest.raises(InputError, match=r"grey levels of 255 is out of the model's range, from 0.64 to 2550"):
+    out_of_range = r"grey levels of 255 is out of the model's range, from 0.64 to 2550"
+    for std, said in ((0.0, out_of_range), (0.002, out_of_range), (11.0, "noise_std is a share of 1, not 11.0")):
+        with pytest.raises(InputError, match=said):
             denoise_picture(Picture(truth()), std, model, MEAN_OF_ONE)
 
 
@@ -484,6 +486,45 @@ def test_settings_that_are_not_such(options, said):
 def test_observations_that_are_none(y, said):
     with pytest.raises(InputError, match=said):
         scoreinv.solve(operator_of(), y, prior=prior())
+
+
+@pytest.mark.parametrize(("noise_std", "gain"), [(25, 1.0), (1.01, 1.0), (60.0, 20.0)])
+def test_noise_in_other_units_than_the_observation(noise_std, gain):
+    y = torch.full((1, 3, 8, 8), 0.4) * gain
+    with pytest.raises(InputError, match=r"noise_std is a share of 1, .*: 25 grey levels are 25/255"):
+        scoreinv.solve(mask(torch.ones(1, 1, 8, 8)), y, prior=prior(), noise_std=noise_std)
+
+
+def test_noise_above_white_of_observations_that_reach_further():
+    y = 40 * torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    scoreinv.solve(mask(torch.ones(1, 1, 8, 8)), y, prior=prior(), noise_std=40.0, method="diffpir", steps=2)
+
+
+def test_noise_of_photographs_in_grey_levels():
+    with pytest.raises(InputError, match="noise_std is a share of 1, not 25: 25 grey levels are 25/255"):
+        scoreinv.Restorer(noise_std=25)
+
+
+class _Wrong(LinearOperator):
+    """A crop, or what is none, with the adjoint of another operator."""
+
+    def __init__(self, kind):
+        self.kind = kind
+
+    def __call__(self, x):
+        return x.square() if self.kind == "curved" else 2 * x.flip(-1) if self.kind == "flipped" else 2 * x
+
+    def adjoint(self, y):
+        return y if self.kind == "scaled" else 2 * y
+
+
+@pytest.mark.parametrize("kind", ["scaled", "flipped", "curved"])
+def test_an_operator_whose_adjoint_is_anothers(kind):
+    y = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    said = r"the adjoint of _Wrong is not that of a linear A: <A x, y> is \S+, and <x, A\^T y> is \S+,"
+    with pytest.raises(InputError, match=said):
+        scoreinv.solve(_Wrong(kind), y, prior=prior())
+    scoreinv.solve(_Wrong("right"), y, prior=prior(), steps=2)
 
 
 def test_ddrm_says_what_it_needs():

@@ -273,7 +273,7 @@ def test_a_signal_is_handed_on_when_the_work_is_done_and_an_ignored_one_stays_ig
 def test_an_end_that_is_interrupted_was_saved_before(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
-    def interrupted(self: Run) -> None:
+    def interrupted(self: Run, *arguments: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Run, failing, interrupted)
@@ -384,10 +384,11 @@ class _WorkClock:
         # Of nothing measured before, each picture that is validated takes a third of one that is trained on.
         (3.0, 10**6, 16, {"loading": 20.0, "step": 2.0, "validation": 0.08, "samples": 1.5, "saving": 2.0}),
         (0.5, 10**6, 256, {"loading": 4.0, "step": 0.8, "validation": 0.033, "samples": 0.6, "saving": 0.2}),
+        (0.5, 10**6, 256, {"loading": 4.0, "step": 0.8, "validation": 0.055, "samples": 1.0, "saving": 0.5}),
         (3.0, 10, 16, {"loading": 5.0, "step": 1.0, "validation": 0.6, "samples": 0.0, "saving": 5.0}),
         (30.0, 100, 256, {"loading": 60.0, "step": 3.0, "validation": 0.4, "samples": 5.0, "saving": 5.0}),
     ],
-    ids=["expected", "short", "measured", "long"],
+    ids=["expected", "short", "slower", "measured", "long"],
 )
 def test_a_run_by_the_clock_ends_within_a_tenth_of_its_time(
     folder: Path,
@@ -415,6 +416,24 @@ def test_steps_have_half_of_the_time_whatever_the_rest_takes(
     clock = _WorkClock(monkeypatch, loading=100.0, step=1.0, validation=3.0, samples=0.0, saving=50.0)
     config = replace(tiny_run(folder), steps=None, minutes=1.0, validate_every=10**6)
     assert train(config, tmp_path / "out", clock=clock).steps in (29, 30)
+
+
+def test_a_resumed_run_validates_the_same_pictures(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However fast its steps are by then; so what knowing nothing comes to is one figure of the run."""
+    config = replace(tiny_run(folder), steps=None, minutes=1.0, validate_every=10**6, validation_images=200)
+    slow = _WorkClock(monkeypatch, loading=1.0, step=2.0, validation=0.01, samples=0.0, saving=0.0)
+    first = train(config, tmp_path / "out", clock=slow)
+    assert 16 <= slow.last < 200
+    monkeypatch.undo()
+    fast = _WorkClock(monkeypatch, loading=1.0, step=0.01, validation=0.001, samples=0.0, saving=0.0)
+    again = train(config, tmp_path / "out", resume=True, clock=fast)
+    assert fast.last == slow.last
+    assert again.ignorant_loss == first.ignorant_loss
+    other = train(replace(config, minutes=1.02), tmp_path / "out", resume=True, clock=fast)
+    assert fast.last == 200
+    assert other.ignorant_loss != first.ignorant_loss
 
 
 def test_bad_places_for_a_run(folder: Path, tmp_path: Path) -> None:
