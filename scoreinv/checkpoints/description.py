@@ -10,13 +10,10 @@ from typing import Any
 import torch
 
 from scoreinv.checkpoints.catalogue import bundled_folder, bundled_names, full_name, locate, sha256
-from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig
+from scoreinv.checkpoints.config import AnyConfig, AnyNetworkConfig, ClassifierConfig
 from scoreinv.checkpoints.diffusers_folder import read_diffusers_config
 from scoreinv.checkpoints.files import read_metadata
 from scoreinv.checkpoints.published import FIGURES, PUBLISHED, published, source
-from scoreinv.networks.base import NetworkConfig
-from scoreinv.networks.convnet import ConvNetConfig
-from scoreinv.networks.wide_resnet import WideResNetConfig
 
 BUNDLED_SOURCE = "trained for scoreinv, on the pictures that its card names"
 
@@ -42,7 +39,7 @@ class ModelDescription:
     name: str
     kind: str
     parameters: int
-    config: ModelConfig | ClassifierConfig
+    config: AnyConfig
     licence: str
     source: str
     figures: dict[str, float]
@@ -53,7 +50,7 @@ class ModelDescription:
 
     @property
     def classifies(self) -> bool:
-        """Whether it is a classifier of noisy pictures; else it is a prior."""
+        """Whether it is a classifier of noisy pictures."""
         return isinstance(self.config, ClassifierConfig)
 
     @property
@@ -107,7 +104,7 @@ def _describe_located(name: str) -> ModelDescription:
 
 
 @cache
-def count_parameters(network: NetworkConfig | WideResNetConfig | ConvNetConfig) -> int:
+def count_parameters(network: AnyNetworkConfig) -> int:
     """Weights of a network, counted without memory for them."""
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in network.build().parameters())
