@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -244,17 +244,15 @@ class DamageConfig:
     """
 
     network: DamageNetworkConfig
-    image_size: int = 192
+    image_size: int = 160
+
+    sde: ClassVar[None] = None
+    data_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
         within("image_size", self.image_size, 1, 2**15)
         if self.image_size % self.network.stride:
             raise CheckpointError(f"image_size must be a multiple of {self.network.stride}, not {self.image_size}")
-
-    @property
-    def data_range(self) -> tuple[float, float]:
-        """Values of black and white that the network is shown."""
-        return 0.0, 1.0
 
     @classmethod
     def of(cls, finder: DamageFinder) -> DamageConfig:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from scoreinv.checkpoints.catalogue import bundled_folder, bundled_names, full_name, locate, sha256
-from scoreinv.checkpoints.config import AnyConfig, AnyNetworkConfig, ClassifierConfig
+from scoreinv.checkpoints.config import AnyConfig, AnyNetworkConfig, ClassifierConfig, ModelConfig
 from scoreinv.checkpoints.diffusers_folder import read_diffusers_config
 from scoreinv.checkpoints.files import read_metadata
 from scoreinv.checkpoints.published import FIGURES, PUBLISHED, published, source
@@ -49,9 +49,11 @@ class ModelDescription:
     notes: dict[str, Any] | None = None
 
     @property
-    def classifies(self) -> bool:
-        """Whether it is a classifier of noisy pictures."""
-        return isinstance(self.config, ClassifierConfig)
+    def task(self) -> Literal["prior", "classifier", "damage"]:
+        """What it is for: a prior, a classifier of noisy pictures, or to find damage."""
+        if isinstance(self.config, ModelConfig):
+            return "prior"
+        return "classifier" if isinstance(self.config, ClassifierConfig) else "damage"
 
     @property
     def megabytes(self) -> float:

@@ -76,7 +76,7 @@ class DamageNetwork(nn.Module):
             ]
         )
         self.out = conv(full, 1, 3)
-        nn.init.constant_(self.out.bias, _USUAL)
+        self.out.bias = nn.Parameter(torch.full((1,), _USUAL))
 
     def forward(self, pictures: Tensor, maps: tuple[Tensor, ...]) -> Tensor:
         own = []
@@ -141,4 +141,4 @@ class _WideBlock(nn.Module):
 
 
 def _doubled(h: Tensor) -> Tensor:
-    return F.interpolate(h, scale_factor=2, mode="bilinear")
+    return F.interpolate(h, scale_factor=2)  # the convolutions that follow smooth it
