@@ -11,6 +11,7 @@ import typer
 from scoreinv.cli import (
     colorize,
     convert,
+    damage,
     deblur,
     denoise,
     evaluate,
@@ -50,6 +51,7 @@ def _add(name: str, function: Callable[..., None], panel: str, examples: str, un
 
 _add("inpaint", inpaint.inpaint, PICTURES, inpaint.EXAMPLES)
 _add("colorize", colorize.colorize, PICTURES, colorize.EXAMPLES)
+_add("damage", damage.damage, PICTURES, damage.EXAMPLES)
 _add("denoise", denoise.denoise, PICTURES, denoise.EXAMPLES)
 _add("upscale", upscale.upscale, PICTURES, upscale.EXAMPLES)
 _add("deblur", deblur.deblur, PICTURES, deblur.EXAMPLES)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,12 +18,14 @@ from PIL import Image
 from torch import Tensor
 
 from scoreinv.checkpoints.catalogue import load_damage_finder
-from scoreinv.checks import check_callback, check_number, shown
+from scoreinv.checks import check_callback, shown
 from scoreinv.damage import DamageFinder
 from scoreinv.errors import SettingError
 from scoreinv.imaging.arrays import pictures_from_api
+from scoreinv.imaging.masks import picture_of_hole
 from scoreinv.imaging.picture import STRIP_ROWS, Picture
 from scoreinv.networks.damage import STRIDE
+from scoreinv.options import SENSITIVITY, USUAL_SENSITIVITY
 from scoreinv.tasks.progress import Share, TaskCallback, tell
 from scoreinv.tasks.results import Given
 from scoreinv.tasks.tensors import finite, to_tensor
@@ -40,7 +43,7 @@ _CORE, _MARGIN = 448, 64
 def find_damage(
     image: Given,
     *,
-    sensitivity: float = 0.5,
+    sensitivity: float = USUAL_SENSITIVITY,
     model: Finder = "damage",
     callback: TaskCallback | None = None,
 ) -> Given:
@@ -68,7 +71,7 @@ def find_damage(
         CheckpointError: there is no such model.
         Cancelled: the callback stopped the work.
     """
-    check_sensitivity(sensitivity)
+    SENSITIVITY.check("sensitivity", sensitivity)
     check_callback(callback)
     pictures, form = pictures_from_api(image)
     finder = finder_of(model)
@@ -77,9 +80,12 @@ def find_damage(
     for picture in pictures:
         share.begin(1)
         found.append(damage_in_picture(picture, finder, sensitivity, share))
+    masks: Any = found[0]
     if form.kind == "pil":
-        return Image.fromarray(found[0])  # type: ignore[return-value]  # as a PIL image was given
-    return form.maps([mask.astype(np.float32) for mask in found]) if form.kind == "tensor" else found[0]  # type: ignore[return-value]
+        masks = form.pictures([picture_of_hole(found[0])])
+    elif form.kind == "tensor":
+        masks = form.maps([mask.astype(np.float32) for mask in found])
+    return masks
 
 
 def damage_in_picture(
@@ -89,11 +95,6 @@ def damage_in_picture(
     height, width = working_size(picture.size)
     rgb = picture.rgb() if (height, width) == picture.size else picture.resized_rgb(height, width)
     return _enlarged(damage_probability(rgb, finder, callback), picture.size) > 1 - sensitivity
-
-
-def check_sensitivity(sensitivity: float) -> None:
-    """Raise SettingError unless it lies in [0, 1]."""
-    check_number("sensitivity", sensitivity, 0, 1)
 
 
 def finder_of(model: object) -> DamageFinder:
@@ -149,5 +150,5 @@ def _enlarged(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     for top in range(0, height, STRIP_ROWS):
         rows = min(STRIP_ROWS, height - top)
         box = (0, top * image.height / height, image.width, (top + rows) * image.height / height)
-        out[top : top + rows] = image.resize((width, rows), Image.Resampling.BILINEAR, box=box)
+        out[top : top + rows] = np.asarray(image.resize((width, rows), Image.Resampling.BILINEAR, box=box))
     return out

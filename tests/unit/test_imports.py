@@ -23,6 +23,7 @@ ROOMS = (
     "samplers",
     "operators",
     "classifier",
+    "damage",
     "prior",
     "preconditioning",
     "speed",
