@@ -166,7 +166,7 @@ def test_what_cannot_be_done_is_said(bright):
         scoreinv.find_damage(pixels, model=3)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="callback"):
         scoreinv.find_damage(pixels, model=bright, callback=3)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="not in torch.bfloat16"):
+    with pytest.raises(InputError, match=r"not in torch\.bfloat16"):
         bright.to(torch.bfloat16)
     with pytest.raises(Cancelled):
         scoreinv.find_damage(pixels, model=bright, callback=lambda _: False)

@@ -76,14 +76,19 @@ def test_batches_are_a_function_of_seed_and_step():
     pictures = load_pictures(config.data, config.drawn_side, 3, limit=3)
     first, again = (BatchSource.of(config, pictures, 4, 7) for _ in range(2))
     one, same, other = first.batch(2), again.batch(2), first.batch(3)
-    assert one.damaged is not None and same.damaged is not None and other.damaged is not None
-    assert one.images.shape == (4, 3, 32, 32) and one.damaged.shape == (4, 1, 32, 32)
-    assert (one.images == same.images).all() and (one.damaged.nan_to_num(2) == same.damaged.nan_to_num(2)).all()
+    assert one.damaged is not None
+    assert same.damaged is not None
+    assert other.damaged is not None
+    assert one.images.shape == (4, 3, 32, 32)
+    assert one.damaged.shape == (4, 1, 32, 32)
+    assert (one.images == same.images).all()
+    assert (one.damaged.nan_to_num(2) == same.damaged.nan_to_num(2)).all()
     assert not (one.images == other.images).all()
     part = first.batch(2, slice(1, 3))
     assert part.damaged is not None
     assert (part.images == one.images[1:3]).all()
-    assert one.images.min() >= 0 and one.images.max() <= 1
+    assert one.images.min() >= 0
+    assert one.images.max() <= 1
 
 
 def test_faint_damage_counts_for_nothing():
