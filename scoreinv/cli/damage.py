@@ -23,16 +23,14 @@ if TYPE_CHECKING:
     from scoreinv.tasks.progress import TaskCallback
 
 EXAMPLES = """
-  scoreinv damage old.jpg                               # writes old_damage.png, to look at and mend
-  scoreinv inpaint old.jpg --mask old_damage.png        # --mask auto does both
+  scoreinv damage old.jpg                               # writes old_damage.png, a mask for inpaint
+  scoreinv damage scans/ --sensitivity 0.7              # a folder; marks more
 """
 SUFFIX = "_damage"
 """Of the names of results, by which `inpaint` finds them in a folder too."""
 FINDER = "damage"
 """The bundled model."""
 METHOD = "segmentation"
-
-SENSITIVITY_HELP = "How readily damage is marked, from 0 to 1."
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,9 @@ def damage(
     results: ResultOptions,
     sensitivity: Annotated[
         float,
-        typer.Option("--sensitivity", min=SENSITIVITY.least, max=SENSITIVITY.most, help=SENSITIVITY_HELP),
+        typer.Option(
+            "--sensitivity", min=SENSITIVITY.least, max=SENSITIVITY.most, help="How readily damage is marked, 0 to 1."
+        ),
     ] = USUAL_SENSITIVITY,
     model: RestorerOption = FINDER,
     frame: FrameOption = None,

@@ -12,7 +12,7 @@ import typer
 from scoreinv.cli.batch import Report, Work, run
 from scoreinv.cli.colorize import DrawnColours
 from scoreinv.cli.command import Settings
-from scoreinv.cli.damage import FINDER, SENSITIVITY_HELP, SUFFIX, damaged_share, find
+from scoreinv.cli.damage import FINDER, SUFFIX, damaged_share, find
 from scoreinv.cli.messages import warn
 from scoreinv.cli.options import MODEL_HELP, FrameOption, PhotosArgument, ResultOptions
 from scoreinv.cli.outputs import (
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """
   scoreinv inpaint photo.png --mask mask.png            # writes photo_inpainted.png
-  scoreinv inpaint scans/ --mask auto --samples 4       # a folder, whose damage is found; four results of each
+  scoreinv inpaint scans/ --mask auto --samples 4       # a folder, its damage found; four results
 """
 GivenModelOption = Annotated[
     str | None,
@@ -106,7 +106,7 @@ def inpaint(
         typer.Option(
             "--mask",
             metavar="MASK",
-            help="White is a hole. A picture, or a folder of masks named as the photos; auto: what is damaged.",
+            help="White is a hole. A picture, or a folder of them; auto: what is damaged.",
             show_default=False,
         ),
     ],
@@ -124,7 +124,7 @@ def inpaint(
             "--sensitivity",
             min=SENSITIVITY.least,
             max=SENSITIVITY.most,
-            help=f"With --mask auto: {SENSITIVITY_HELP.removesuffix('.')}. (default: {USUAL_SENSITIVITY:g})",
+            help=f"Of --mask auto: how readily it marks, 0 to 1. (default: {USUAL_SENSITIVITY:g})",
         ),
     ] = None,
     frame: FrameOption = None,

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 COMMANDS = [
-    *("inpaint", "colorize", "denoise", "upscale", "deblur", "sample", "interpolate", "train", "likelihood"),
+    *("inpaint", "damage", "colorize", "denoise", "upscale", "deblur", "sample", "interpolate", "train", "likelihood"),
     *("evaluate", "convert"),
     *("models list", "models show"),
 ]
