@@ -7,7 +7,7 @@ by less it is faint, and nobody could say. A large share of the pictures has no 
 and the letters of signs are learnt as what they are.
 
 All is drawn with NumPy and Pillow at three times the resolution, so that edges are soft, for pictures of any size:
-widths are in pixels, lengths grow with the picture.
+widths and areas are in pixels, the lengths of lines grow with the picture.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ VISIBLE = 0.08
 
 HEALTHY = 0.02
 """Change of a value up to which a pixel is healthy."""
+
+_EXTENT = 160
+"""Side of the picture, in pixels, that the largest stains, torn corners, letters and faded borders are a part of."""
 
 _FINE = 3
 """Pixels of the canvas to one of the picture, on each side."""
@@ -245,7 +248,7 @@ def _stains(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     cover = np.zeros((height, width), np.float32)
     for _ in range(1 + generator.poisson(_more(print_, 0.8, generator))):
-        radius = np.exp(generator.uniform(np.log(4), np.log(0.3 * min(height, width) + 5)))
+        radius = np.exp(generator.uniform(np.log(4), np.log(0.3 * _extent(height, width) + 5)))
         centre = generator.uniform(0, (height, width))
         squeeze = np.exp(generator.normal(0, 0.3))
         away = np.hypot((rows - centre[0]) * squeeze, (columns - centre[1]) / squeeze) / radius
@@ -267,7 +270,7 @@ def _torn(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     inside = np.full((height, width), 1e3, np.float32)
     for _ in range(int(generator.integers(1, 3))):
-        reach = min(height, width) * np.exp(generator.uniform(np.log(0.08), np.log(0.5)))
+        reach = _extent(height, width) * np.exp(generator.uniform(np.log(0.08), np.log(0.5)))
         corner = np.array([generator.choice([0, height - 1]), generator.choice([0, width - 1])])
         if generator.random() < 0.25:  # from the middle of an edge
             corner[generator.integers(2)] *= generator.uniform(0.1, 0.9)
@@ -290,7 +293,7 @@ def _writing(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
     height, width = print_.shape[:2]
     canvas, draw = _canvas(height, width)
     kind = generator.random()
-    size = float(np.exp(generator.uniform(np.log(10), np.log(0.25 * min(height, width) + 12))))
+    size = float(np.exp(generator.uniform(np.log(10), np.log(0.25 * _extent(height, width) + 12))))
     place = generator.uniform(0, (0.8 * width, 0.95 * height))
     if kind < 0.25:
         text = f"{generator.integers(1, 32)} {generator.integers(1, 13)} '{generator.integers(10, 99)}"
@@ -317,7 +320,7 @@ def _faded_border(print_: np.ndarray, medium: Medium, generator: Generator) -> C
     distances = [rows, height - 1 - rows, columns, width - 1 - columns]
     inside: np.ndarray = np.full((height, width), 1e3, np.float32)
     for edge in generator.choice(4, size=int(generator.integers(1, 5)), replace=False):
-        inside = np.minimum(inside, distances[edge] - generator.uniform(0.01, 0.18) * min(height, width))
+        inside = np.minimum(inside, distances[edge] - generator.uniform(0.01, 0.18) * _extent(height, width))
     inside = inside + generator.uniform(1, 10) * _clouds(height, width, generator.uniform(6, 40), generator)
     soft = np.float32(np.exp(generator.uniform(np.log(1), np.log(10))))
     cover = np.clip(0.5 - inside / soft, 0, 1) * np.float32(generator.uniform(0.6, 1))
@@ -336,6 +339,11 @@ _KINDS: tuple[Callable[[np.ndarray, Medium, Generator], Cover], ...] = (
     _faded_border,
 )
 _SHARES = (0.25, 0.13, 0.08, 0.17, 0.09, 0.12, 0.06, 0.06, 0.04)
+
+
+def _extent(height: int, width: int) -> int:
+    """What the sizes of areas are relative to: a training crop shows no larger ones than itself."""
+    return min(height, width, _EXTENT)
 
 
 def _more(print_: np.ndarray, rate: float, generator: Generator, *, flat: bool = True) -> float:
