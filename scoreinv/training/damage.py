@@ -243,12 +243,12 @@ def _hairs(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
 
 
 def _stains(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
-    """Blots with ragged rims, of anything from thin water marks to mould that hides the picture."""
+    """Blots with ragged rims, from water marks to mould that hides the picture; thinner ones are no holes."""
     height, width = print_.shape[:2]
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     cover = np.zeros((height, width), np.float32)
     for _ in range(1 + generator.poisson(_more(print_, 0.8, generator))):
-        radius = np.exp(generator.uniform(np.log(4), np.log(0.3 * _extent(height, width) + 5)))
+        radius = np.exp(generator.uniform(np.log(3), np.log(0.22 * _extent(height, width))))
         centre = generator.uniform(0, (height, width))
         squeeze = np.exp(generator.normal(0, 0.3))
         away = np.hypot((rows - centre[0]) * squeeze, (columns - centre[1]) / squeeze) / radius
@@ -258,7 +258,7 @@ def _stains(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
         blot = np.clip((1 - away) / edge + 0.5, 0, 1)
         if generator.random() < 0.25:  # what dried left a rim
             blot *= np.clip((away - 0.8) / 0.1, 0.2, 1)
-        cover = np.maximum(cover, blot * np.float32(generator.uniform(0.35, 1)))
+        cover = np.maximum(cover, blot * np.float32(generator.uniform(0.5, 1)))
     brown = medium.paper * np.array([0.75, 0.6, 0.4], np.float32) * np.float32(generator.uniform(0.4, 1.2))
     colour = np.clip(brown, 0, 1) if generator.random() < 0.4 else _bright_or_dark(medium, generator, 0.6)
     return cover, _textured(colour, height, width, generator)
@@ -270,7 +270,7 @@ def _torn(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     inside = np.full((height, width), 1e3, np.float32)
     for _ in range(int(generator.integers(1, 3))):
-        reach = _extent(height, width) * np.exp(generator.uniform(np.log(0.08), np.log(0.5)))
+        reach = _extent(height, width) * np.exp(generator.uniform(np.log(0.06), np.log(0.3)))
         corner = np.array([generator.choice([0, height - 1]), generator.choice([0, width - 1])])
         if generator.random() < 0.25:  # from the middle of an edge
             corner[generator.integers(2)] *= generator.uniform(0.1, 0.9)
@@ -320,10 +320,10 @@ def _faded_border(print_: np.ndarray, medium: Medium, generator: Generator) -> C
     distances = [rows, height - 1 - rows, columns, width - 1 - columns]
     inside: np.ndarray = np.full((height, width), 1e3, np.float32)
     for edge in generator.choice(4, size=int(generator.integers(1, 5)), replace=False):
-        inside = np.minimum(inside, distances[edge] - generator.uniform(0.01, 0.18) * _extent(height, width))
+        inside = np.minimum(inside, distances[edge] - generator.uniform(0.01, 0.1) * _extent(height, width))
     inside = inside + generator.uniform(1, 10) * _clouds(height, width, generator.uniform(6, 40), generator)
     soft = np.float32(np.exp(generator.uniform(np.log(1), np.log(10))))
-    cover = np.clip(0.5 - inside / soft, 0, 1) * np.float32(generator.uniform(0.6, 1))
+    cover = np.clip(0.5 - inside / soft, 0, 1) * np.float32(generator.uniform(0.75, 1))
     return cover, _textured(_bright_or_dark(medium, generator, 0.75), height, width, generator)
 
 
