@@ -1,6 +1,6 @@
 """How well damage is found, and what `inpaint --mask auto` makes of it, on photographs with synthetic damage.
 
-    python tests/benchmarks/damage.py PHOTOS [PHOTOS ...] [--side 640] [--sensitivity 0.5] [--fill 40]
+    python tests/benchmarks/damage.py PHOTOS [PHOTOS ...] [--side 640] [--sensitivity 0.5] [--fill 40] [--method telea]
 
 Each photograph is reduced to `--side` pixels and made a scan (`scoreinv.training.damage`) by a seed of its own, with
 damage. Told are
@@ -9,7 +9,8 @@ damage. Told are
 - precision: the share of the marked pixels that is at most a pixel from a damaged one;
 - healthy: the share of the healthy pixels, more than a pixel from any damage, that is marked; and of the same scan
   without damage the share of all pixels;
-- before and after: PSNR to the scan without damage, of the scan and of its fill (the first `--fill` photographs).
+- before and after: PSNR to the scan without damage, of the scan and of its fill, by `photo` or a classical `--method`
+  (the first `--fill` photographs).
 
 Where damage is too faint to be seen (`HEALTHY` to `VISIBLE`) a pixel counts as neither.
 """
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from models import load_fast
@@ -27,7 +29,7 @@ from scipy import ndimage
 import scoreinv
 from scoreinv.checkpoints.catalogue import load_damage_finder
 from scoreinv.imaging.files import read_picture
-from scoreinv.prior import ScorePrior
+from scoreinv.options import ClassicalMethod
 from scoreinv.training.config import DamageDrawing
 from scoreinv.training.damage import Scan, draw_scan
 
@@ -69,9 +71,10 @@ def main() -> None:
     parser.add_argument("--sensitivity", type=float, default=0.5)
     parser.add_argument("--side", type=int, default=640, help="longer side of the scans, in pixels")
     parser.add_argument("--fill", type=int, default=0, help="photographs that are filled too, by photo")
+    parser.add_argument("--method", choices=get_args(ClassicalMethod), help="fill by it, not by photo")
     options = parser.parse_args()
     finder = load_damage_finder(options.model)
-    prior = load_fast("photo") if options.fill else None
+    prior = load_fast("photo") if options.fill and options.method is None else None
     counts, gains = [], []
     for number, path in enumerate(_files(options.photos)):
         scan = scan_of(path, number, options.side)
@@ -79,10 +82,11 @@ def main() -> None:
         healthy = scoreinv.find_damage(scan.undamaged(), sensitivity=options.sensitivity, model=finder)
         counts.append(count(scan, found, float(healthy.mean())))
         line = row(path.stem, [counts[-1]])
-        if prior is not None and number < options.fill:
-            before, after = (
-                _psnr(picture, scan.undamaged()) for picture in (scan.damaged, _filled(scan, found, prior))
-            )
+        if number < options.fill:
+            filled = scan.damaged
+            if found.any():
+                filled = scoreinv.inpaint(scan.damaged, found, prior=prior, method=options.method).image
+            before, after = (_psnr(picture, scan.undamaged()) for picture in (scan.damaged, filled))
             gains.append(after - before)
             line += f" {before:7.2f} {after:7.2f}"
         print(line, flush=True)
@@ -133,10 +137,6 @@ def row(name: str, counts: list[Counts]) -> str:
 def _files(given: list[Path]) -> list[Path]:
     files = [file for path in given for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
     return [file for file in files if file.suffix.lower() in SUFFIXES]
-
-
-def _filled(scan: Scan, found: np.ndarray, prior: ScorePrior) -> np.ndarray:
-    return scoreinv.inpaint(scan.damaged, found, prior=prior).image if found.any() else scan.damaged
 
 
 def _psnr(picture: np.ndarray, truth: np.ndarray) -> float:
