@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from scoreinv.tasks.generation import generate as generate
     from scoreinv.tasks.inpainting import inpaint as inpaint
     from scoreinv.tasks.latents import interpolate as interpolate
+    from scoreinv.tasks.old_photos import RestoredPhoto as RestoredPhoto
+    from scoreinv.tasks.old_photos import restore as restore
     from scoreinv.tasks.restoration import solve as solve
     from scoreinv.tasks.results import Drawn as Drawn
     from scoreinv.tasks.results import Restored as Restored
@@ -56,10 +58,12 @@ _HOMES = {
     "bits_per_dim": "scoreinv.likelihood",
     "interpolate": "scoreinv.tasks.latents",
     "solve": "scoreinv.tasks.restoration",
+    "restore": "scoreinv.tasks.old_photos",
     "encode": "scoreinv.likelihood",
     "decode": "scoreinv.likelihood",
     "Restored": "scoreinv.tasks.results",
     "Colorized": "scoreinv.tasks.colorization",
+    "RestoredPhoto": "scoreinv.tasks.old_photos",
     "Drawn": "scoreinv.tasks.results",
     "Likelihood": "scoreinv.likelihood",
     "Inpainter": "scoreinv.tasks.rows",
