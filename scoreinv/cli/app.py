@@ -19,6 +19,7 @@ from scoreinv.cli import (
     interpolate,
     likelihood,
     models,
+    restore,
     sample,
     train,
     upscale,
@@ -49,6 +50,7 @@ def _add(name: str, function: Callable[..., None], panel: str, examples: str, un
     app.command(name, cls=CommandPage, rich_help_panel=panel)(whole)
 
 
+_add("restore", restore.restore, PICTURES, restore.EXAMPLES)
 _add("inpaint", inpaint.inpaint, PICTURES, inpaint.EXAMPLES)
 _add("colorize", colorize.colorize, PICTURES, colorize.EXAMPLES)
 _add("damage", damage.damage, PICTURES, damage.EXAMPLES)

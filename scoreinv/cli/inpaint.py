@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -98,6 +98,15 @@ class MaskReading:
         if self.threshold == 1:
             raise InputError("--mask-threshold 1: nothing is above it: give less than 1")
 
+    def read(self, mask: str, photo: str, size: tuple[int, int]) -> np.ndarray:
+        """The holes of a photo of a size (height, width), HxW bool; warns where most of it is one."""
+        from scoreinv.imaging.masks import read_mask
+
+        hole = read_mask(mask, size, threshold=self.threshold, invert=self.invert, grow=self.grow)
+        if (share := float(hole.mean())) > _MOSTLY_HOLE:
+            warn(f"{mask}: {share:.0%} of {photo} is hole: white is drawn anew, black is kept")
+        return hole
+
 
 def inpaint(
     photos: PhotosArgument,
@@ -148,7 +157,7 @@ def inpaint(
     finding = _finding(mask, sensitivity, reading, settings)
     models = {"the hints": wanted.hints, "the model": model, "the model of --colorize": colouring.color_model}
     everything = results.plan(photos, "_inpainted", filling.results, models)
-    masks = _masks(everything, mask, recursive=results.recursive) if finding is None else {}
+    masks = masks_of(everything, mask, recursive=results.recursive) if finding is None else {}
     for job in everything.jobs:
         refuse_inputs("-o", job.outputs(filling.results), {"the mask": masks.get(job.source)})
     if uncertainty is not None:
@@ -236,25 +245,18 @@ class _Masked:
     wanted: DrawnColours
 
     def left_out(self, job: Job) -> str | None:
-        there = self.mask is None or job.source in self.masks
-        return None if there else f"there is no mask named {job.place} in {self.mask}"
+        return None if self.mask is None else without_mask(job, self.mask, self.masks)
 
     def read(self, job: Job) -> _Item:
         import numpy as np
 
         from scoreinv.imaging.files import check_format, read_picture
-        from scoreinv.imaging.masks import read_mask
 
         picture = read_picture(job.source, self.frame)
         check_format(job.output, picture)
         if self.mask is None:
             return _Item(job.source, picture, np.zeros(picture.size, dtype=bool), self.wanted.read(picture.size))
-        how = self.reading
-        hole = read_mask(
-            self.masks[job.source], picture.size, threshold=how.threshold, invert=how.invert, grow=how.grow
-        )
-        if (share := float(hole.mean())) > _MOSTLY_HOLE:
-            warn(f"{self.masks[job.source]}: {share:.0%} of {job.source} is hole: white is drawn anew, black is kept")
+        hole = self.reading.read(self.masks[job.source], job.source, picture.size)
         return _Item(job.source, picture, hole, self.wanted.read(picture.size))
 
 
@@ -350,7 +352,7 @@ class _Drawing:
         return Report.of(result, sampling.results, more)
 
 
-def _masks(everything: Plan, mask: str, *, recursive: bool) -> dict[str, str]:
+def masks_of(everything: Plan, mask: str, *, recursive: bool) -> dict[str, str]:
     """The mask of each photo that has one, by the photo's path; InputError where none has."""
     if not Path(mask).is_dir():
         check_file(mask, "--mask")
@@ -375,6 +377,11 @@ def _masks(everything: Plan, mask: str, *, recursive: bool) -> dict[str, str]:
         raise InputError(f"--mask {mask}: no mask in this folder has the name of a photo")
     _refuse_photos(masks.values(), everything)
     return masks
+
+
+def without_mask(job: Job, mask: str, masks: Mapping[str, str]) -> str | None:
+    """Says that a photo has none of the masks in a folder; None where it has."""
+    return None if job.source in masks else f"there is no mask named {job.place} in {mask}"
 
 
 def _refuse_photos(masks: Iterable[str], everything: Plan) -> None:

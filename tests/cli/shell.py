@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from foreground import default_signals
 
 from scoreinv.checkpoints.config import ModelConfig
+from scoreinv.damage import DamageFinder
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE
@@ -40,6 +42,13 @@ class Outcome:
     code: int
     out: str
     err: str
+
+
+class WhiteFinder(DamageFinder):
+    """Finds what is white; greys above a half at a high sensitivity."""
+
+    def logits(self, pictures: torch.Tensor) -> torch.Tensor:
+        return 20 * (pictures.amin(1, keepdim=True) - 0.9)
 
 
 def start_process(*arguments: str | Path, **options: object) -> subprocess.Popen[bytes]:

@@ -7,31 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from scoreinv.checkpoints import catalogue
-from scoreinv.checkpoints.config import DamageConfig
-from scoreinv.damage import DamageFinder
-from scoreinv.networks.damage import DamageNetworkConfig
-
-
-class White(DamageFinder):
-    """Finds what is white; greys above a half at a high sensitivity."""
-
-    def logits(self, pictures: torch.Tensor) -> torch.Tensor:
-        return 20 * (pictures.amin(1, keepdim=True) - 0.9)
-
-
-@pytest.fixture(autouse=True)
-def white(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What stands for the bundled model: its file is looked for, and not read."""
-
-    def load(_: object) -> DamageFinder:
-        small = DamageConfig(DamageNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8), image_size=32).build()
-        return White(small.network, small.encoder, 32)
-
-    monkeypatch.setattr(catalogue, "load_damage_finder", load)
+pytestmark = pytest.mark.usefixtures("white_finder")
 
 
 @pytest.fixture

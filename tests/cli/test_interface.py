@@ -9,7 +9,19 @@ import sys
 import pytest
 
 COMMANDS = [
-    *("inpaint", "damage", "colorize", "denoise", "upscale", "deblur", "sample", "interpolate", "train", "likelihood"),
+    *(
+        "restore",
+        "inpaint",
+        "damage",
+        "colorize",
+        "denoise",
+        "upscale",
+        "deblur",
+        "sample",
+        "interpolate",
+        "train",
+        "likelihood",
+    ),
     *("evaluate", "convert"),
     *("models list", "models show"),
 ]
