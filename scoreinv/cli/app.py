@@ -21,6 +21,7 @@ from scoreinv.cli import (
     models,
     restore,
     sample,
+    serve,
     train,
     upscale,
 )
@@ -57,6 +58,7 @@ _add("damage", damage.damage, PICTURES, damage.EXAMPLES)
 _add("denoise", denoise.denoise, PICTURES, denoise.EXAMPLES)
 _add("upscale", upscale.upscale, PICTURES, upscale.EXAMPLES)
 _add("deblur", deblur.deblur, PICTURES, deblur.EXAMPLES)
+_add("serve", serve.serve, PICTURES, serve.EXAMPLES, serve.UNUSED)
 _add("sample", sample.sample, MODELS, sample.EXAMPLES)
 _add("interpolate", interpolate.interpolate, MODELS, interpolate.EXAMPLES, interpolate.UNUSED)
 _add("train", train.train, MODELS, train.EXAMPLES)
