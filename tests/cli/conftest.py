@@ -6,13 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
-from shell import Outcome, WhiteFinder, hole_array, photo_array, small_config
+from shell import Outcome, WhiteFinder, hole_array, photo_array
+from small_model import save_small
 
 from scoreinv.checkpoints import catalogue
 from scoreinv.checkpoints.config import DamageConfig
-from scoreinv.checkpoints.files import save_model
 from scoreinv.cli.main import main
 from scoreinv.damage import DamageFinder
 from scoreinv.networks.damage import DamageNetworkConfig
@@ -24,12 +23,7 @@ RESTORING = ("denoise", "upscale", "deblur")
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "small.safetensors"
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        prior = small_config().build()
-    save_model(path, prior, small_config(), half=False, notes={})
-    return path
+    return save_small(tmp_path_factory.mktemp("model") / "small.safetensors")
 
 
 @pytest.fixture

@@ -13,26 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from foreground import default_signals
+from small_model import small_config as small_config
 
-from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.damage import DamageFinder
-from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.preconditioning import EDM
-from scoreinv.sdes import VE
-
-
-def small_config() -> ModelConfig:
-    network = NCSNppConfig(
-        width=8,
-        multipliers=(1, 1),
-        blocks=1,
-        attention_levels=(),
-        fir_kernel=None,
-        progressive_input="none",
-        dropout=0.0,
-        patch=2,
-    )
-    return ModelConfig(network, VE(0.01, 10.0), EDM(), (-1.0, 1.0), 16)
 
 
 @dataclass(frozen=True)
