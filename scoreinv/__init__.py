@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from scoreinv import sdes as sdes
     from scoreinv.checkpoints.catalogue import load as load
     from scoreinv.checkpoints.catalogue import load_classifier as load_classifier
+    from scoreinv.checkpoints.catalogue import load_damage_finder as load_damage_finder
     from scoreinv.checkpoints.files import save as save
     from scoreinv.likelihood import Likelihood as Likelihood
     from scoreinv.likelihood import bits_per_dim as bits_per_dim
@@ -32,9 +33,12 @@ if TYPE_CHECKING:
     from scoreinv.likelihood import encode as encode
     from scoreinv.tasks.colorization import Colorized as Colorized
     from scoreinv.tasks.colorization import colorize as colorize
+    from scoreinv.tasks.damage import find_damage as find_damage
     from scoreinv.tasks.generation import generate as generate
     from scoreinv.tasks.inpainting import inpaint as inpaint
     from scoreinv.tasks.latents import interpolate as interpolate
+    from scoreinv.tasks.old_photos import RestoredPhoto as RestoredPhoto
+    from scoreinv.tasks.old_photos import restore as restore
     from scoreinv.tasks.restoration import solve as solve
     from scoreinv.tasks.results import Drawn as Drawn
     from scoreinv.tasks.results import Restored as Restored
@@ -45,17 +49,21 @@ if TYPE_CHECKING:
 _HOMES = {
     "load": "scoreinv.checkpoints.catalogue",
     "load_classifier": "scoreinv.checkpoints.catalogue",
+    "load_damage_finder": "scoreinv.checkpoints.catalogue",
     "save": "scoreinv.checkpoints.files",
     "inpaint": "scoreinv.tasks.inpainting",
     "colorize": "scoreinv.tasks.colorization",
+    "find_damage": "scoreinv.tasks.damage",
     "generate": "scoreinv.tasks.generation",
     "bits_per_dim": "scoreinv.likelihood",
     "interpolate": "scoreinv.tasks.latents",
     "solve": "scoreinv.tasks.restoration",
+    "restore": "scoreinv.tasks.old_photos",
     "encode": "scoreinv.likelihood",
     "decode": "scoreinv.likelihood",
     "Restored": "scoreinv.tasks.results",
     "Colorized": "scoreinv.tasks.colorization",
+    "RestoredPhoto": "scoreinv.tasks.old_photos",
     "Drawn": "scoreinv.tasks.results",
     "Likelihood": "scoreinv.likelihood",
     "Inpainter": "scoreinv.tasks.rows",

@@ -108,6 +108,9 @@ GUIDANCE = Number(0.0, 1e6)
 RTOL = Number(1e-12, 0.1)
 CHURN = Number(0.0, 1e6)  # far above the steps there are, and a step adds no more noise than there is
 ETA = Number(0.0, 1.0)
+SENSITIVITY = Number(0.0, 1.0)
+USUAL_SENSITIVITY = 0.5
+"""Pixels whose probability of damage is above 1 - 0.5 are marked."""
 ORIENTATIONS = (1, 2, 4, 8)
 """How many of the eight flips and turns of a picture an estimate can be averaged over."""
 

@@ -20,6 +20,7 @@ from scoreinv.checkpoints.own_sde import given_sde
 from scoreinv.checkpoints.published import PUBLISHED, source
 from scoreinv.checks import shown
 from scoreinv.classifier import NoiseClassifier
+from scoreinv.damage import DamageFinder
 from scoreinv.errors import CheckpointError
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import SDE
@@ -92,6 +93,11 @@ def load_located(path: Path, sde: SDE | None = None) -> ScorePrior:
 def load_classifier(model: str | Path, *, sde: SDE | None = None) -> NoiseClassifier:
     """The classifier of noisy pictures of a bundled name or a file; arguments and errors as those of `load`."""
     return files.load_classifier(locate(model), sde)
+
+
+def load_damage_finder(model: str | Path) -> DamageFinder:
+    """The finder of damage of a bundled name or a file; errors as those of `load`."""
+    return files.load_damage_finder(locate(model))
 
 
 def configuration(path: Path) -> ModelConfig:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -16,10 +16,12 @@ from scoreinv.classifier import NoiseClassifier
 from scoreinv.conditional.encoder import ENCODER, fresh_chroma_network, load_encoder
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.damage import DamageFinder
 from scoreinv.errors import CheckpointError
 from scoreinv.networks.base import Network, NetworkConfig
 from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.networks.convnet import ConvNet, ConvNetConfig
+from scoreinv.networks.damage import DamageNetwork, DamageNetworkConfig
 from scoreinv.networks.encoder import FEATURES
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
@@ -43,8 +45,10 @@ _PRECONDITIONINGS: dict[str, type] = {
     "residual_edm": ResidualPreconditioning,
 }
 _CLASSIFIERS: dict[str, type] = {"wide_resnet": WideResNetConfig, "convnet": ConvNetConfig}
+_DAMAGE: dict[str, type] = {"damage": DamageNetworkConfig}
 
 ClassifierNetworkConfig = WideResNetConfig | ConvNetConfig
+AnyNetworkConfig = NetworkConfig | ClassifierNetworkConfig | DamageNetworkConfig
 
 
 @dataclass(frozen=True)
@@ -230,11 +234,66 @@ class ClassifierConfig:
         return build_dataclass(cls, data | parts)
 
 
-def model_from_dict(data: dict[str, Any]) -> ModelConfig | ClassifierConfig:
-    """What `to_dict` of either wrote: what names classes is a classifier. Raises InputError as `from_dict` does."""
+@dataclass(frozen=True)
+class DamageConfig:
+    """Everything that builds a finder of damage but its weights.
+
+    Attributes:
+        network: its options.
+        image_size: side of the training crops, in pixels.
+    """
+
+    network: DamageNetworkConfig
+    image_size: int = 160
+
+    sde: ClassVar[None] = None
+    data_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        within("image_size", self.image_size, 1, 2**15)
+        if self.image_size % self.network.stride:
+            raise CheckpointError(f"image_size must be a multiple of {self.network.stride}, not {self.image_size}")
+
+    @classmethod
+    def of(cls, finder: DamageFinder) -> DamageConfig:
+        """What builds a finder like this one."""
+        return cls(_network_options(finder.network), finder.image_size)
+
+    def build(self) -> DamageFinder:
+        """A finder with fresh weights, in evaluation mode."""
+        return self.around(self.network.build())
+
+    def around(self, network: DamageNetwork) -> DamageFinder:
+        """The finder by a network of this configuration, in evaluation mode."""
+        return DamageFinder(network, load_encoder(_encoder_file()), self.image_size).eval()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; `model_from_dict` is its inverse."""
+        return {"network": _entry(_DAMAGE, self.network), "image_size": self.image_size}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> DamageConfig:
+        """Raises InputError naming the entry that is missing, unknown, of another kind or out of range."""
+        return build_dataclass(cls, data | {"network": _named(_DAMAGE, data, "network")})
+
+
+AnyConfig = ModelConfig | ClassifierConfig | DamageConfig
+"""What a model's file can hold."""
+
+
+def model_from_dict(data: dict[str, Any]) -> AnyConfig:
+    """What `to_dict` of any wrote; raises InputError as `from_dict` does.
+
+    What names classes is a classifier, and what has a network of damage finds it.
+    """
     if not isinstance(data, dict):
         raise CheckpointError(unsupported("model", data, "a JSON object"))
-    return ClassifierConfig.from_dict(data) if "classes" in data else ModelConfig.from_dict(data)
+    if "classes" in data:
+        return ClassifierConfig.from_dict(data)
+    network = data.get("network")
+    if isinstance(network, dict) and network.get("name") in _DAMAGE:
+        return DamageConfig.from_dict(data)
+    return ModelConfig.from_dict(data)
 
 
 def sde_by_name(name: str) -> type[SDE]:

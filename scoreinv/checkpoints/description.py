@@ -5,18 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from scoreinv.checkpoints.catalogue import bundled_folder, bundled_names, full_name, locate, sha256
-from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig
+from scoreinv.checkpoints.config import AnyConfig, AnyNetworkConfig, ClassifierConfig, ModelConfig
 from scoreinv.checkpoints.diffusers_folder import read_diffusers_config
 from scoreinv.checkpoints.files import read_metadata
 from scoreinv.checkpoints.published import FIGURES, PUBLISHED, published, source
-from scoreinv.networks.base import NetworkConfig
-from scoreinv.networks.convnet import ConvNetConfig
-from scoreinv.networks.wide_resnet import WideResNetConfig
 
 BUNDLED_SOURCE = "trained for scoreinv, on the pictures that its card names"
 
@@ -42,7 +39,7 @@ class ModelDescription:
     name: str
     kind: str
     parameters: int
-    config: ModelConfig | ClassifierConfig
+    config: AnyConfig
     licence: str
     source: str
     figures: dict[str, float]
@@ -52,9 +49,11 @@ class ModelDescription:
     notes: dict[str, Any] | None = None
 
     @property
-    def classifies(self) -> bool:
-        """Whether it is a classifier of noisy pictures; else it is a prior."""
-        return isinstance(self.config, ClassifierConfig)
+    def task(self) -> Literal["prior", "classifier", "damage"]:
+        """What it is for: a prior, a classifier of noisy pictures, or to find damage."""
+        if isinstance(self.config, ModelConfig):
+            return "prior"
+        return "classifier" if isinstance(self.config, ClassifierConfig) else "damage"
 
     @property
     def megabytes(self) -> float:
@@ -107,7 +106,7 @@ def _describe_located(name: str) -> ModelDescription:
 
 
 @cache
-def count_parameters(network: NetworkConfig | WideResNetConfig | ConvNetConfig) -> int:
+def count_parameters(network: AnyNetworkConfig) -> int:
     """Weights of a network, counted without memory for them."""
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in network.build().parameters())

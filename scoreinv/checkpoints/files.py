@@ -17,13 +17,20 @@ from safetensors.torch import save as serialised
 from torch import Tensor, nn
 
 from scoreinv.atomic import atomic_write
-from scoreinv.checkpoints.config import ClassifierConfig, ClassifierNetworkConfig, ModelConfig, model_from_dict
+from scoreinv.checkpoints.config import (
+    AnyConfig,
+    AnyNetworkConfig,
+    ClassifierConfig,
+    DamageConfig,
+    ModelConfig,
+    model_from_dict,
+)
 from scoreinv.checkpoints.own_sde import given_sde
 from scoreinv.checkpoints.validation import cut, in_file, parse_json
 from scoreinv.classifier import NoiseClassifier
+from scoreinv.damage import DamageFinder
 from scoreinv.errors import CheckpointError
 from scoreinv.memory import shortage
-from scoreinv.networks.base import NetworkConfig
 from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.networks.layers import channels_last
 from scoreinv.prior import ScorePrior
@@ -40,10 +47,12 @@ _HEADER_BYTES = 10_000_000
 _DTYPES = ("F64", "F32", "F16", "BF16")
 
 
-def save(
-    model: ScorePrior | NoiseClassifier, path: str | Path, *, half: bool = False, notes: dict[str, Any] | None = None
-) -> None:
-    """Write a prior or classifier to a file that `load` (`load_classifier`) reads, in place of what is there.
+AnyModel = ScorePrior | NoiseClassifier | DamageFinder
+"""What a file is written of."""
+
+
+def save(model: AnyModel, path: str | Path, *, half: bool = False, notes: dict[str, Any] | None = None) -> None:
+    """Write a model to a file that `load` (`load_classifier`, `load_damage_finder`) reads, in place of what is there.
 
     Arguments:
         path: of a safetensors file; its configuration goes into the metadata.
@@ -55,19 +64,24 @@ def save(
     Raises InputError where nothing can be written there, CheckpointError for a model of parts that files have no name
     for, such as a preconditioning of your own.
     """
-    config = ModelConfig.of(model) if isinstance(model, ScorePrior) else ClassifierConfig.of(model)
-    save_model(Path(path), model, config, half=half, notes=notes or {})
+    save_model(Path(path), model, _configuration(model), half=half, notes=notes or {})
+
+
+def _configuration(model: AnyModel) -> AnyConfig:
+    if isinstance(model, ScorePrior):
+        return ModelConfig.of(model)
+    return DamageConfig.of(model) if isinstance(model, DamageFinder) else ClassifierConfig.of(model)
 
 
 def save_model(
     path: Path,
-    model: ScorePrior | NoiseClassifier,
-    config: ModelConfig | ClassifierConfig,
+    model: AnyModel,
+    config: AnyConfig,
     *,
     half: bool,
     notes: dict[str, Any],
 ) -> None:
-    """Write the weights of a prior or classifier with its configuration and free notes, atomically.
+    """Write the weights of a model with its configuration and free notes, atomically.
 
     `half`: matrices and filters in float16, which has the digits that bfloat16 lacks; vectors (biases, normalisation,
     the embedding's frequencies) stay in float32.
@@ -113,10 +127,20 @@ def load_classifier(path: Path, sde: SDE | None = None) -> NoiseClassifier:
     """The classifier of a model file, as `load_model`; raises CheckpointError also when it is that of a prior."""
     parts, config, _ = _read(path)
     if not isinstance(config, ClassifierConfig):
-        raise CheckpointError(f"{path}: is a prior, not a classifier (`classifier_training` makes one)")
+        raise CheckpointError(f"{path}: is {_kind(config)}, not a classifier (`classifier_training` makes one)")
     classifier = replace(config, sde=given_sde(path, config.sde, sde)).around(*parts.values())
     _fill(path, parts)
     return classifier
+
+
+def load_damage_finder(path: Path) -> DamageFinder:
+    """The finder of damage of a model file, as `load_model`; raises CheckpointError also when it is of another kind."""
+    parts, config, _ = _read(path)
+    if not isinstance(config, DamageConfig):
+        raise CheckpointError(f"{path}: is {_kind(config)}, and finds no damage (`damage_training` makes what does)")
+    finder = config.around(*parts.values())
+    _fill(path, parts)
+    return finder
 
 
 def _fill(path: Path, parts: Parts) -> None:
@@ -127,7 +151,7 @@ def _fill(path: Path, parts: Parts) -> None:
             install(path, part, {name: tensors[prefix + name] for name in part.state_dict()})
 
 
-def unfilled(path: Path, config: NetworkConfig | ClassifierNetworkConfig) -> Any:
+def unfilled(path: Path, config: AnyNetworkConfig) -> Any:
     """The network of a file's configuration without memory for its weights, on the device `meta`.
 
     Raises CheckpointError when the configuration cannot be built.
@@ -136,7 +160,7 @@ def unfilled(path: Path, config: NetworkConfig | ClassifierNetworkConfig) -> Any
         return config.build()
 
 
-def _unfilled_parts(path: Path, config: ModelConfig | ClassifierConfig) -> Parts:
+def _unfilled_parts(path: Path, config: AnyConfig) -> Parts:
     """`unfilled`, and the other parts of a model, which have no options."""
     parts: Parts = {"": unfilled(path, config.network)}
     if isinstance(config, ModelConfig) and config.chroma:
@@ -164,12 +188,12 @@ def install(path: Path, network: nn.Module, tensors: Mapping[str, Stored]) -> No
 
 
 def read_prior_metadata(path: Path) -> tuple[ModelConfig, dict[str, Any]]:
-    """`read_metadata` of a prior; CheckpointError for a classifier."""
+    """`read_metadata` of a prior; CheckpointError for another kind."""
     config, notes = read_metadata(path)
     return _check_prior(path, config), notes
 
 
-def read_metadata(path: Path) -> tuple[ModelConfig | ClassifierConfig, dict[str, Any]]:
+def read_metadata(path: Path) -> tuple[AnyConfig, dict[str, Any]]:
     """Configuration and notes of a model's file, whose tensors have the shapes that it asks for.
 
     Their values are not read. Raises CheckpointError when there is no such file, and when they do not fit.
@@ -178,7 +202,7 @@ def read_metadata(path: Path) -> tuple[ModelConfig | ClassifierConfig, dict[str,
     return config, notes
 
 
-def _read(path: Path) -> tuple[Parts, ModelConfig | ClassifierConfig, dict[str, Any]]:
+def _read(path: Path) -> tuple[Parts, AnyConfig, dict[str, Any]]:
     """The unfilled parts of a file, its configuration and notes."""
     if not path.is_file():
         raise CheckpointError(f"{path}: no such model file")
@@ -196,10 +220,19 @@ def _read(path: Path) -> tuple[Parts, ModelConfig | ClassifierConfig, dict[str, 
     return parts, config, notes
 
 
-def _check_prior(path: Path, config: ModelConfig | ClassifierConfig) -> ModelConfig:
+def _check_prior(path: Path, config: AnyConfig) -> ModelConfig:
     if isinstance(config, ClassifierConfig):
         raise CheckpointError(f"{path}: is a classifier, not a prior: it goes with one, by `generate`")
+    if isinstance(config, DamageConfig):
+        raise CheckpointError(f"{path}: is {_kind(config)}, not a prior: it goes with `find_damage`")
     return config
+
+
+def _kind(config: AnyConfig) -> str:
+    """What a model is, with its article."""
+    if isinstance(config, ModelConfig):
+        return "a prior"
+    return "a finder of damage" if isinstance(config, DamageConfig) else "a classifier"
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import typer
 from scoreinv.cli import (
     colorize,
     convert,
+    damage,
     deblur,
     denoise,
     evaluate,
@@ -18,7 +19,9 @@ from scoreinv.cli import (
     interpolate,
     likelihood,
     models,
+    restore,
     sample,
+    serve,
     train,
     upscale,
 )
@@ -48,11 +51,14 @@ def _add(name: str, function: Callable[..., None], panel: str, examples: str, un
     app.command(name, cls=CommandPage, rich_help_panel=panel)(whole)
 
 
+_add("restore", restore.restore, PICTURES, restore.EXAMPLES)
 _add("inpaint", inpaint.inpaint, PICTURES, inpaint.EXAMPLES)
 _add("colorize", colorize.colorize, PICTURES, colorize.EXAMPLES)
+_add("damage", damage.damage, PICTURES, damage.EXAMPLES)
 _add("denoise", denoise.denoise, PICTURES, denoise.EXAMPLES)
 _add("upscale", upscale.upscale, PICTURES, upscale.EXAMPLES)
 _add("deblur", deblur.deblur, PICTURES, deblur.EXAMPLES)
+_add("serve", serve.serve, PICTURES, serve.EXAMPLES, serve.UNUSED)
 _add("sample", sample.sample, MODELS, sample.EXAMPLES)
 _add("interpolate", interpolate.interpolate, MODELS, interpolate.EXAMPLES, interpolate.UNUSED)
 _add("train", train.train, MODELS, train.EXAMPLES)

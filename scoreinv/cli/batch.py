@@ -92,17 +92,17 @@ class Work(Generic[T]):
     left_out: Callable[[Job], str | None] = _nothing
 
 
-def run(plan: Plan, work: Work[T], session: Maker, second: Maker | None = None) -> int:
+def run(plan: Plan, work: Work[T], session: Maker, *others: Maker) -> int:
     """Do all jobs; returns the exit status: 1 where a picture of a batch failed, or the manifest lacks a line.
 
     The failure of a single picture, and that of the model, is raised. In a batch the next picture follows.
 
     Arguments:
-        session, second: the models of the work, loaded once the first picture has been read.
+        session, others: the models of the work, loaded once the first picture has been read.
     """
     if session.settings.json and any(job.output == STREAM for job in plan.jobs):
         raise InputError("the picture and --json both want stdout: name a file by -o")
-    sessions = [session] if second is None else [session, second]
+    sessions = [session, *others]
     if session.settings.dry_run:
         return _rehearse(plan, work, sessions)
     jobs = plan.own

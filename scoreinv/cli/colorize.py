@@ -32,17 +32,36 @@ Tint = Literal["luma", "white", "keep", "remove"]
 
 
 @dataclass(frozen=True)
-class DrawnColours:
-    """The colours that are wanted, and how strong the drawn ones are."""
+class Hints:
+    """The colours that are wanted at some places."""
 
     hints: Annotated[
         str | None,
         typer.Option(
             "--hints",
             metavar="FILE",
-            help="A picture of the photo's size, transparent but for strokes of the colours wanted there.",
+            help="Strokes of the colours wanted, on a transparent picture of its size.",
         ),
     ] = None
+
+    def check_hints(self) -> None:
+        """Raise InputError for hints that are no file."""
+        if self.hints == STREAM:
+            raise InputError("--hints -: name a file; stdin is for the photo")
+        if self.hints is not None:
+            check_file(self.hints, "--hints")
+
+    def read(self, size: tuple[int, int]) -> KnownColours | None:
+        """The hints for a photo of a size (height, width)."""
+        from scoreinv.imaging.hints import read_hints
+
+        return None if self.hints is None else read_hints(self.hints, size)
+
+
+@dataclass(frozen=True)
+class DrawnColours(Hints):
+    """The colours that are wanted, and how strong the drawn ones are."""
+
     saturation: Annotated[
         float | None,
         typer.Option(
@@ -71,16 +90,7 @@ class DrawnColours:
         if sampling.method == "pc" or sampling.start is not None:
             wanted = Colours(temperature=self.temperature)
             wanted.check_with(sampling.resolved(COLOUR_STEPS, conditional=False))
-        if self.hints == STREAM:
-            raise InputError("--hints -: name a file; stdin is for the photo")
-        if self.hints is not None:
-            check_file(self.hints, "--hints")
-
-    def read(self, size: tuple[int, int]) -> KnownColours | None:
-        """The hints for a photo of a size (height, width)."""
-        from scoreinv.imaging.hints import read_hints
-
-        return None if self.hints is None else read_hints(self.hints, size)
+        self.check_hints()
 
 
 @dataclass(frozen=True)

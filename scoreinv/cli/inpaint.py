@@ -1,9 +1,9 @@
-"""`scoreinv inpaint PHOTO... --mask MASK`: fill holes."""
+"""`scoreinv inpaint PHOTO... --mask MASK`: fill holes, or what is found to be damaged."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +12,7 @@ import typer
 from scoreinv.cli.batch import Report, Work, run
 from scoreinv.cli.colorize import DrawnColours
 from scoreinv.cli.command import Settings
+from scoreinv.cli.damage import FINDER, SUFFIX, damaged_share, find
 from scoreinv.cli.messages import warn
 from scoreinv.cli.options import MODEL_HELP, FrameOption, PhotosArgument, ResultOptions
 from scoreinv.cli.outputs import (
@@ -27,10 +28,10 @@ from scoreinv.cli.outputs import (
 )
 from scoreinv.cli.pages import ADVANCED
 from scoreinv.cli.progress import ProgressBar
-from scoreinv.cli.runtime import NoModel, Session, check_samples
+from scoreinv.cli.runtime import FinderSession, Maker, NoModel, Session, check_samples
 from scoreinv.cli.uncertainty import UncertaintyOption, check_uncertainty, write_uncertainty
 from scoreinv.errors import InputError
-from scoreinv.options import ClassicalMethod
+from scoreinv.options import SENSITIVITY, USUAL_SENSITIVITY, ClassicalMethod
 from scoreinv.tasks.settings import Colours, ConditionalSampling, FillSettings
 
 if TYPE_CHECKING:
@@ -41,12 +42,14 @@ if TYPE_CHECKING:
 
 EXAMPLES = """
   scoreinv inpaint photo.png --mask mask.png            # writes photo_inpainted.png
-  scoreinv inpaint scans/ --mask masks/ --samples 4     # a folder, four results of each
+  scoreinv inpaint scans/ --mask auto --samples 4       # a folder, its damage found; four results
 """
 GivenModelOption = Annotated[
     str | None,
     typer.Option("--model", metavar="NAME|FILE", help=f"{MODEL_HELP} (default: photo)", rich_help_panel=ADVANCED),
 ]
+AUTO = "auto"
+"""The mask that is found."""
 MAX_GROW = 100_000
 """Pixels by which holes may grow: more than a picture's side."""
 _MOSTLY_HOLE = 0.6
@@ -95,6 +98,15 @@ class MaskReading:
         if self.threshold == 1:
             raise InputError("--mask-threshold 1: nothing is above it: give less than 1")
 
+    def read(self, mask: str, photo: str, size: tuple[int, int]) -> np.ndarray:
+        """The holes of a photo of a size (height, width), HxW bool; warns where most of it is one."""
+        from scoreinv.imaging.masks import read_mask
+
+        hole = read_mask(mask, size, threshold=self.threshold, invert=self.invert, grow=self.grow)
+        if (share := float(hole.mean())) > _MOSTLY_HOLE:
+            warn(f"{mask}: {share:.0%} of {photo} is hole: white is drawn anew, black is kept")
+        return hole
+
 
 def inpaint(
     photos: PhotosArgument,
@@ -103,7 +115,7 @@ def inpaint(
         typer.Option(
             "--mask",
             metavar="MASK",
-            help="White is a hole. A picture, or a folder of masks named as the photos.",
+            help="White is a hole. A picture, or a folder of them; auto: what is damaged.",
             show_default=False,
         ),
     ],
@@ -115,6 +127,15 @@ def inpaint(
     colouring: AlsoColorize,
     wanted: Annotated[DrawnColours, ADVANCED],
     reading: MaskReading,
+    sensitivity: Annotated[
+        float | None,
+        typer.Option(
+            "--sensitivity",
+            min=SENSITIVITY.least,
+            max=SENSITIVITY.most,
+            help=f"Of --mask auto: how readily it marks, 0 to 1. (default: {USUAL_SENSITIVITY:g})",
+        ),
+    ] = None,
     frame: FrameOption = None,
     settings: Settings,
 ) -> None:
@@ -133,24 +154,51 @@ def inpaint(
         raise InputError("--hints, --saturation and --temperature belong to --colorize")
     else:
         wanted.check(filling.sampling)
+    finding = _finding(mask, sensitivity, reading, settings)
     models = {"the hints": wanted.hints, "the model": model, "the model of --colorize": colouring.color_model}
     everything = results.plan(photos, "_inpainted", filling.results, models)
-    masks = _masks(everything, mask, recursive=results.recursive)
+    masks = masks_of(everything, mask, recursive=results.recursive) if finding is None else {}
     for job in everything.jobs:
         refuse_inputs("-o", job.outputs(filling.results), {"the mask": masks.get(job.source)})
     if uncertainty is not None:
-        of_one = masks.get(everything.jobs[0].source, mask)
-        check_uncertainty(uncertainty, everything, filling, settings, {"the mask": of_one})
+        of_one = {"the mask": masks.get(everything.jobs[0].source, mask)} if finding is None else {}
+        check_uncertainty(uncertainty, everything, filling, settings, of_one)
         refuse_inputs("--uncertainty", [uncertainty], models)
-    masked = _Masked(mask, masks, reading, frame, wanted)
+    masked = _Masked(None if finding is not None else mask, masks, reading, frame, wanted)
+    compute, makers = _filling(filling, uncertainty, model, colouring, wanted, settings)
+    if finding is not None:
+        compute, makers = finding.before(compute), [*makers, finding.session]
+    work = Work(masked.read, compute, filling.results, results.quality, masked.left_out)
+    raise typer.Exit(run(everything, work, *makers))
+
+
+def _finding(mask: str, sensitivity: float | None, reading: MaskReading, settings: Settings) -> _Finding | None:
+    """How damage is found where that is asked for; InputError for options that do not go with it, or need it."""
+    if mask != AUTO:
+        if sensitivity is not None:
+            raise InputError("--sensitivity belongs to --mask auto")
+        return None
+    if reading != MaskReading(grow=reading.grow):
+        raise InputError("--invert-mask and --mask-threshold are for masks of your own, not for --mask auto")
+    session = FinderSession(FINDER, settings)
+    return _Finding(session, USUAL_SENSITIVITY if sensitivity is None else sensitivity, reading.grow)
+
+
+def _filling(
+    filling: FillSettings,
+    uncertainty: str | None,
+    model: str | None,
+    colouring: AlsoColorize,
+    wanted: DrawnColours,
+    settings: Settings,
+) -> tuple[Compute, list[Maker]]:
+    """How holes are filled, and the models for it."""
     if filling.classical is not None:
-        work = Work(masked.read, _Classical(filling.classical).compute, 1, results.quality, masked.left_out)
-        raise typer.Exit(run(everything, work, NoModel(settings)))
+        return _Classical(filling.classical).compute, [NoModel(settings)]
     session = Session(model or "photo", settings)
     colours = Session(colouring.color_model or "scene", settings) if colouring.colorize else None
-    drawing = _Drawing(filling.sampling, uncertainty, session, colours, wanted)
-    work = Work(masked.read, drawing.compute, filling.results, results.quality, masked.left_out)
-    raise typer.Exit(run(everything, work, session, colours))
+    compute = _Drawing(filling.sampling, uncertainty, session, colours, wanted).compute
+    return compute, [session] if colours is None else [session, colours]
 
 
 def _check_alone(method: ClassicalMethod, given: dict[str, bool]) -> None:
@@ -169,7 +217,7 @@ def _check_alone(method: ClassicalMethod, given: dict[str, bool]) -> None:
 
 @dataclass(frozen=True)
 class _Item:
-    """A photo at hand, its path, its holes, and the colours that are wanted in it."""
+    """A photo at hand, its path, its holes (none yet where they are to be found), and the colours wanted in it."""
 
     source: str
     picture: Picture
@@ -177,38 +225,80 @@ class _Item:
     hints: KnownColours | None
 
 
+Compute = Callable[[_Item, ProgressBar], Report]
+
+
 @dataclass(frozen=True)
 class _Masked:
     """How photos are read with their masks.
 
     Attributes:
-        mask: the mask or folder of masks, as given.
+        mask: the mask or folder of masks, as given; None where the holes are found later.
         masks: the mask of each photo that has one.
         wanted: the colours that are wanted, whose hints are read too.
     """
 
-    mask: str
+    mask: str | None
     masks: dict[str, str]
     reading: MaskReading
     frame: int | None
     wanted: DrawnColours
 
     def left_out(self, job: Job) -> str | None:
-        return None if job.source in self.masks else f"there is no mask named {job.place} in {self.mask}"
+        return None if self.mask is None else without_mask(job, self.mask, self.masks)
 
     def read(self, job: Job) -> _Item:
+        import numpy as np
+
         from scoreinv.imaging.files import check_format, read_picture
-        from scoreinv.imaging.masks import read_mask
 
         picture = read_picture(job.source, self.frame)
         check_format(job.output, picture)
-        how = self.reading
-        hole = read_mask(
-            self.masks[job.source], picture.size, threshold=how.threshold, invert=how.invert, grow=how.grow
-        )
-        if (share := float(hole.mean())) > _MOSTLY_HOLE:
-            warn(f"{self.masks[job.source]}: {share:.0%} of {job.source} is hole: white is drawn anew, black is kept")
+        if self.mask is None:
+            return _Item(job.source, picture, np.zeros(picture.size, dtype=bool), self.wanted.read(picture.size))
+        hole = self.reading.read(self.masks[job.source], job.source, picture.size)
         return _Item(job.source, picture, hole, self.wanted.read(picture.size))
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """How the holes of a photo are found; see `tasks.damage`.
+
+    Attributes:
+        grow: pixels by which they are enlarged.
+    """
+
+    session: FinderSession
+    sensitivity: float
+    grow: int
+
+    def before(self, fill: Compute) -> Compute:
+        """The work on each photo: its damage is found, and then filled; where there is none, all stays as it is."""
+        return _FoundAndFilled(self, fill).compute
+
+    def hole(self, item: _Item) -> np.ndarray:
+        """The damage of a photo; InputError where nothing is left to fill it from."""
+        from scoreinv.imaging.masks import dilate
+
+        hole = find(item.source, item.picture, self.session, self.sensitivity, None)
+        if self.grow:
+            hole = dilate(hole, min(self.grow, sum(hole.shape)))
+        if hole.all():
+            raise InputError(f"{item.source}: all of it is marked as damage: lower --sensitivity or --grow")
+        return hole
+
+
+@dataclass(frozen=True)
+class _FoundAndFilled:
+    """The work on each photo whose holes are found first."""
+
+    finding: _Finding
+    fill: Compute
+
+    def compute(self, item: _Item, bar: ProgressBar) -> Report:
+        hole = self.finding.hole(item)
+        report = self.fill(replace(item, hole=hole), bar)
+        return replace(report, more={"damaged": damaged_share(hole)} | report.more)
 
 
 @dataclass(frozen=True)
@@ -262,7 +352,7 @@ class _Drawing:
         return Report.of(result, sampling.results, more)
 
 
-def _masks(everything: Plan, mask: str, *, recursive: bool) -> dict[str, str]:
+def masks_of(everything: Plan, mask: str, *, recursive: bool) -> dict[str, str]:
     """The mask of each photo that has one, by the photo's path; InputError where none has."""
     if not Path(mask).is_dir():
         check_file(mask, "--mask")
@@ -276,14 +366,22 @@ def _masks(everything: Plan, mask: str, *, recursive: bool) -> dict[str, str]:
         if name in by_name:
             raise InputError(f"--mask: {by_name[name]} and {path} are masks of one name: remove one of them")
         by_name[name] = str(path)
-    # The mask of a.jpg is a.png or, where photos share their stem, a.jpg.png.
-    found = {job.source: by_name.get(job.full_place, by_name.get(job.place)) for job in everything.jobs}
-    masks = {source: path for source, path in found.items() if path is not None}
+    # The mask of a.jpg is a.png, or where photos share their stem a.jpg.png; `damage` names it a_damage.png.
+    masks: dict[str, str] = {}
+    for job in everything.jobs:
+        places = (job.full_place, job.place, f"{job.place}{SUFFIX}")
+        if (place := next(filter(by_name.__contains__, places), None)) is not None:
+            masks[job.source] = by_name[place]
     if not masks:
         check_source(everything.jobs[0].source)  # what is not there has no mask either
         raise InputError(f"--mask {mask}: no mask in this folder has the name of a photo")
     _refuse_photos(masks.values(), everything)
     return masks
+
+
+def without_mask(job: Job, mask: str, masks: Mapping[str, str]) -> str | None:
+    """Says that a photo has none of the masks in a folder; None where it has."""
+    return None if job.source in masks else f"there is no mask named {job.place} in {mask}"
 
 
 def _refuse_photos(masks: Iterable[str], everything: Plan) -> None:

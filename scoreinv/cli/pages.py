@@ -98,7 +98,8 @@ def _row(param: Any) -> tuple[str, str]:
     told = default is None or isinstance(default, bool) or "default" in words or param.show_default is not True
     if param.param_type_name == "argument":
         return param.metavar, words
-    others = [name for name in param.secondary_opts if not name.startswith("--no-")]  # which every flag has
+    # Every flag has a --no-; it is what is asked for where the flag is on by itself.
+    others = [name for name in param.secondary_opts if param.default is True or not name.startswith("--no-")]
     both = [*sorted(param.opts, key=len), *others]
     placeholder = "" if param.is_flag or param.metavar is None else f" {param.metavar}"
     return f"{', '.join(both)}{placeholder}", words if told else f"{words} (default: {default})"

@@ -18,6 +18,7 @@ from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.options import Device, Precision
 
 if TYPE_CHECKING:
+    from scoreinv.damage import DamageFinder
     from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
     from scoreinv.speed import Speed
@@ -65,29 +66,21 @@ class NoModel:
         return {"seed": self.settings.seed, "model": None, "method": method, "device": "cpu", "precision": None}
 
 
-class Session:
-    """The model of a run on its device, loaded once and on first use.
+class _Located:
+    """A model by its name or path, and the device of a run.
 
     Arguments:
         model: name or path, as typed.
         settings: the common options.
-        exact: the work needs float32 (likelihood, ODE solvers): bfloat16 rounding multiplies adaptive steps.
     """
 
-    def __init__(self, model: str, settings: Settings, *, exact: bool = False) -> None:
+    def __init__(self, model: str, settings: Settings) -> None:
         self.model = model
         self.settings = settings
-        self.exact = exact
-        if exact and settings.precision == "bfloat16":
-            raise InputError("--precision bfloat16: ODE solvers and likelihood need float32")
 
     def __getstate__(self) -> dict[str, object]:
         """What goes along to another process: what was found and loaded here may be elsewhere there."""
-        return {"model": self.model, "settings": self.settings, "exact": self.exact}
-
-    def load(self) -> None:
-        """Load the model now, unless it is loaded; raises CheckpointError or InputError when it cannot be used."""
-        _ = self.prior
+        return {"model": self.model, "settings": self.settings}
 
     def check(self) -> None:
         """Raise InputError where there is no such model or device; nothing is fetched from the hub."""
@@ -95,16 +88,6 @@ class Session:
             _ = self.model_path
         if self.settings.device != "auto":
             _ = self.device
-
-    def record(self, method: str) -> dict[str, str | int | None]:
-        """What a JSON line says about how a result was made."""
-        return {
-            "seed": self.settings.seed,
-            "model": self.model_name,
-            "method": method,
-            "device": self.device,
-            "precision": self.precision,
-        }
 
     @cached_property
     def model_path(self) -> Path:
@@ -131,6 +114,64 @@ class Session:
     def device(self) -> str:
         """`cpu`, `cuda` or `mps`; InputError when the one that was asked for is absent."""
         return resolve_device(self.settings.device)
+
+
+class FinderSession(_Located):
+    """What finds damage, loaded once and on first use; it computes in float32, on any device."""
+
+    def load(self) -> None:
+        """Load the model now, unless it is loaded; raises CheckpointError or InputError when it cannot be used."""
+        _ = self.finder
+
+    def record(self, method: str) -> dict[str, str | int | None]:
+        """What a JSON line says about how a result was made."""
+        made = {"model": self.model_name, "method": method, "device": self.device, "precision": "float32"}
+        return {"seed": self.settings.seed, **made}
+
+    @cached_property
+    def finder(self) -> DamageFinder:
+        """The model, on the device of the run."""
+        import torch
+
+        from scoreinv.checkpoints.catalogue import load_damage_finder
+
+        _log.info("model %s: %s", self.model, self.model_path)
+        set_threads(self.settings.threads)
+        return load_damage_finder(self.model_path).to(torch.device(self.device))
+
+
+class Session(_Located):
+    """The model of a run on its device, loaded once and on first use.
+
+    Arguments:
+        model: name or path, as typed.
+        settings: the common options.
+        exact: the work needs float32 (likelihood, ODE solvers): bfloat16 rounding multiplies adaptive steps.
+    """
+
+    def __init__(self, model: str, settings: Settings, *, exact: bool = False) -> None:
+        super().__init__(model, settings)
+        self.exact = exact
+        if exact and settings.precision == "bfloat16":
+            raise InputError("--precision bfloat16: ODE solvers and likelihood need float32")
+
+    def __getstate__(self) -> dict[str, object]:
+        """What goes along to another process: what was found and loaded here may be elsewhere there."""
+        return super().__getstate__() | {"exact": self.exact}
+
+    def load(self) -> None:
+        """Load the model now, unless it is loaded; raises CheckpointError or InputError when it cannot be used."""
+        _ = self.prior
+
+    def record(self, method: str) -> dict[str, str | int | None]:
+        """What a JSON line says about how a result was made."""
+        return {
+            "seed": self.settings.seed,
+            "model": self.model_name,
+            "method": method,
+            "device": self.device,
+            "precision": self.precision,
+        }
 
     @cached_property
     def speed(self) -> Speed | None:

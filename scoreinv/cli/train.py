@@ -27,8 +27,7 @@ from scoreinv.training.limits import MOST_LEARNING_RATE, MOST_MINUTES, MOST_PICT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from scoreinv.classifier import NoiseClassifier
-    from scoreinv.prior import ScorePrior
+    from scoreinv.checkpoints.files import AnyModel
     from scoreinv.sdes import SDE
     from scoreinv.training.config import DataConfig, TrainingConfig
     from scoreinv.training.progress import TrainProgress, TrainResult
@@ -73,6 +72,9 @@ class SubjectOptions:
             help="With --sde: a classifier of noisy pictures, for sample --class; folders of --data are its classes.",
         ),
     ] = False
+    damage: Annotated[
+        bool, advanced("--damage", help="In place of --sde: what finds the damage of photographs, for damage.")
+    ] = False
     data: Annotated[
         str | None,
         typer.Option("--data", metavar="FOLDER|ZIP", help="Pictures. (default: a small built-in set of photographs)"),
@@ -89,8 +91,10 @@ class SubjectOptions:
             raise InputError("--conditional and --classifier: a prior, or a classifier; give one of them")
         if self.classifier and self.data is None:
             raise InputError("--classifier: name the pictures by --data: a folder of each class's folder")
-        if self.sde is None and self.config is None and not resume:
-            raise InputError("say what to train: --sde ve, vp or subvp, or --config FILE")
+        if self.damage and (self.sde is not None or self.config is not None or resume):
+            raise InputError("--damage: goes in place of --sde, for a new run; a configuration says it by itself")
+        if self.sde is None and self.config is None and not self.damage and not resume:
+            raise InputError("say what to train: --sde ve, vp or subvp, --damage, or --config FILE")
 
     def preset(self) -> Callable[[SDE, DataConfig], TrainingConfig]:
         """What --sde trains."""
@@ -194,7 +198,7 @@ def train(*, subject: SubjectOptions, how: RunOptions, changes: StepOptions, set
 def _train(
     run: TrainingConfig,
     folder: Path,
-    init: ScorePrior | NoiseClassifier | None,
+    init: AnyModel | None,
     how: RunOptions,
     device: str,
     settings: Settings,
@@ -278,10 +282,12 @@ def _check_memory(run: TrainingConfig) -> None:
         raise InputError(f"--batch-size {run.batch_size}: a step of so many pictures {lacking}: take fewer")
 
 
-def _model_to_start_from(name: str, run: TrainingConfig) -> ScorePrior | NoiseClassifier:
-    from scoreinv.checkpoints.catalogue import load, load_classifier
+def _model_to_start_from(name: str, run: TrainingConfig) -> AnyModel:
+    from scoreinv.checkpoints.catalogue import load, load_classifier, load_damage_finder
     from scoreinv.checkpoints.config import ClassifierConfig
 
+    if run.damage is not None:
+        return load_damage_finder(name)
     return load_classifier(name) if isinstance(run.model, ClassifierConfig) else load(name)
 
 
@@ -313,7 +319,7 @@ def _named(
     """The run of the folder that is resumed, of a file, of a published name, or of an SDE."""
     from scoreinv.checkpoints.config import sde_by_name
     from scoreinv.training.config import DataConfig, read_config
-    from scoreinv.training.presets import paper_training
+    from scoreinv.training.presets import damage_training, paper_training
 
     if subject.config is not None:
         is_file = subject.config.endswith(".json")
@@ -325,6 +331,8 @@ def _named(
                 f"{resumed}: holds a run of another SDE than {subject.sde}; leave --sde out to go on with it"
             )
         return run
+    if subject.damage:
+        return damage_training(DataConfig())
     if subject.sde is None:
         raise InputError(f"{resumed}: holds no run to resume; say what to train by --sde or --config")
     return preset(sde_by_name(subject.sde)(), DataConfig())
@@ -350,5 +358,5 @@ def _with_sigma_max(run: TrainingConfig, sigma_max: str | None) -> TrainingConfi
 
 
 def _default_folder(run: TrainingConfig) -> Path:
-    kind = type(run.model.sde).__name__.lower()
+    kind = "damage" if run.damage is not None else type(run.model.sde).__name__.lower()
     return Path("runs") / f"{kind}-{datetime.now():%Y-%m-%d-%H%M%S}"

@@ -71,7 +71,7 @@ def _expectation(run: TrainingConfig) -> str:
     """What such a run leads to, by what was seen of the bundled models."""
     from scoreinv.checkpoints.config import ClassifierConfig
 
-    if isinstance(run.model, ClassifierConfig) or run.trained == "chroma":
+    if isinstance(run.model, ClassifierConfig) or run.trained == "chroma" or run.damage is not None:
         return ""
     if run.observations is not None:
         return (
@@ -107,7 +107,10 @@ def warn_of_noise(result: TrainResult, run: TrainingConfig, folder: Path) -> Non
         return
     loss, nothing = result.validation.mean, result.ignorant_loss
     longer = f"train longer (--resume --out {shlex.quote(str(folder))} --steps {enough_steps(result.steps, run)})"
-    if run.trained == "chroma":
+    if run.damage is not None:
+        if loss > _NOISE * nothing:
+            warn(f"{result.model}: finds little damage yet ({loss:.3g}, knowing nothing {nothing:.3g}): {longer}")
+    elif run.trained == "chroma":
         if loss > _CLASSICAL * nothing:
             warn(f"{result.model}: colours are hardly nearer than grey yet ({loss:.3g}, grey {nothing:.3g}): {longer}")
     elif run.observations is not None:

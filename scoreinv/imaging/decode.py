@@ -125,6 +125,11 @@ def check_prefix(prefix: bytes, name: str) -> None:
     _kind(prefix, name)
 
 
+def kind_of(content: bytes, name: str) -> str:
+    """The kind of a file by its bytes: PNG, JPEG, TIFF, WebP, GIF, BMP or PNM; InputError where it is none of them."""
+    return _kind(content[:PREFIX_BYTES], name).name
+
+
 def decode_image(image: Image.Image, name: str) -> Decoded:
     """A Pillow image of any mode as a picture, its orientation applied; `name` is what messages call it.
 

@@ -29,6 +29,7 @@ __all__ = [
     "check_format",
     "check_output",
     "decode_file",
+    "picture_bytes",
     "read_picture",
     "write_picture",
 ]
@@ -120,6 +121,17 @@ def write_picture(
             temporary.unlink()
 
 
+def picture_bytes(picture: Picture, kind: str, name: str) -> bytes:
+    """What `write_picture` would write: the picture as PNG, TIFF, WebP or JPEG; `name` is what messages call it.
+
+    Raises:
+        InputError: the format cannot hold the picture.
+    """
+    buffer = io.BytesIO()
+    encode(buffer, fit_to_format(picture, kind, name), kind)
+    return buffer.getvalue()
+
+
 def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
     """Find out whether `write_picture` could write there, before anything is computed; returns the real target.
 
@@ -208,9 +220,7 @@ def _write_stream(picture: Picture) -> None:
     """The picture on standard output, as PNG."""
     if sys.stdout is None:
         raise InputError("standard output is closed: name a file")
-    buffer = io.BytesIO()
-    encode(buffer, fit_to_format(picture, "PNG", "standard output"), "PNG")
-    sys.stdout.buffer.write(buffer.getbuffer())
+    sys.stdout.buffer.write(picture_bytes(picture, "PNG", "standard output"))
     sys.stdout.buffer.flush()
 
 

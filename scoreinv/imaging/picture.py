@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from PIL import Image
+from scipy import ndimage
 
 from scoreinv.boxes import Box
 from scoreinv.colour_space import luma
@@ -228,6 +229,13 @@ class Picture:
     def with_pixels_of(self, other: Picture, where: np.ndarray) -> Picture:
         """A copy with the samples of another picture of this mode and size where `where` (HxW bool)."""
         return replace(self, pixels=np.where(where[..., None], other.pixels, self.pixels))
+
+    def covered(self, hole: np.ndarray) -> Picture:
+        """A copy whose hole (HxW bool, not all of it) has the samples of the nearest pixels beside it."""
+        rows, columns = ndimage.distance_transform_edt(hole, return_distances=False, return_indices=True)
+        pixels = self.pixels.copy()
+        pixels[hole] = self.pixels[rows[hole], columns[hole]]
+        return replace(self, pixels=pixels)
 
     def with_colours_at(self, rgb: np.ndarray, where: np.ndarray, gray: Picture, weights: str = "rec601") -> Picture:
         """A colour picture with the chroma of `rgb` (HxWx3 float) where `where` (HxW bool), on the luma of `grey`."""

@@ -19,6 +19,12 @@ STRIDES = (8, 16, 32)
 FEATURES = (40, 112, 320)
 """Channels of the maps."""
 
+FINE_STRIDES = (2, 4)
+"""The same of the maps before those."""
+
+FINE_FEATURES = (16, 24)
+"""The same of the maps before those."""
+
 CLASSES = 1000
 """Of ImageNet, in its usual order."""
 
@@ -32,7 +38,7 @@ _STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-_LAST = (2, 4, 6)  # the stages whose outputs are the last before the next step of resolution
+_LAST = (0, 1, 2, 4, 6)  # the stages whose outputs are the last before the next step of resolution
 
 
 class Encoder(nn.Module):
@@ -55,6 +61,10 @@ class Encoder(nn.Module):
             self.stages.append(stage)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        return self.all_maps(pictures)[len(FINE_STRIDES) :]
+
+    def all_maps(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """The maps of `FINE_STRIDES`, and then those of `forward`."""
         # The model was trained on (value - 127) / 128 of 8-bit values.
         h = F.relu6(self.stem((pictures * 255 - 127) / 128), inplace=True)
         maps = []

@@ -109,10 +109,7 @@ def colorize(
     model = model_of(prior)
     check_callback(callback)
     pictures, form = pictures_from_api(image)
-    given = [None] if hints is None else [hints_from_picture(picture) for picture in pictures_from_api(hints)[0]]
-    if len(given) not in (1, len(pictures)):
-        raise InputError(f"{len(given)} hints for {len(pictures)} pictures: give one, or one for each")
-
+    given = hints_for(hints, len(pictures))
     undecided = sampling.method is None and sampling.start is None
     if undecided and isinstance(model, ConditionalPrior) and not _knows_gray(model, gray_weights):
         _log.warning(
@@ -122,9 +119,22 @@ def colorize(
         )
 
     def coloured(number: int, share: TaskCallback) -> Colorized[Any]:
-        return colorize_picture(pictures[number], model, sampling, colours, given[number % len(given)], share)
+        return colorize_picture(pictures[number], model, sampling, colours, given[number], share)
 
     return restore_each(pictures, form, coloured, callback)
+
+
+def hints_for(hints: Any, count: int) -> list[KnownColours | None]:
+    """The hints of each of so many pictures, of what `colorize` takes for them; InputError for another number of them.
+
+    None where there are no hints.
+    """
+    if hints is None:
+        return [None] * count
+    given = [hints_from_picture(picture) for picture in pictures_from_api(hints)[0]]
+    if len(given) not in (1, count):
+        raise InputError(f"{len(given)} hints for {count} pictures: give one, or one for each")
+    return [given[number % len(given)] for number in range(count)]
 
 
 def colorize_picture(
@@ -143,7 +153,7 @@ def colorize_picture(
     if hints is not None:
         hints.check_size(picture.size, "the hints")
     weights = colours.gray_weights
-    found, present = _found(picture)
+    found, present = found_in(picture)
     if found == "tinted" and colours.whiten:
         picture = without_tint(picture, weights)
     kept = present if colours.keep_color else None
@@ -207,7 +217,7 @@ def colorize_filled(
     return Restored(image, coloured, std, nfe + result.nfe, filled.method)
 
 
-def _found(picture: Picture) -> tuple[Found, KnownColours | None]:
+def found_in(picture: Picture) -> tuple[Found, KnownColours | None]:
     """What a picture is, and the colours of one that has any. A tint may be too pale to count as colour anywhere."""
     if picture.is_gray(STRAY_CHROMA):
         return "grey", None

@@ -171,7 +171,7 @@ def denoise(y: Tensor, noise_std: float, job: RestorationJob, *, gray: bool = Fa
             three times the evaluations (`tasks.censored`).
     """
     prior, sampling = job.prior, job.sampling
-    time = _denoising_time(prior, white_level(noise_std, gray=gray))
+    time = denoising_time(prior, white_level(noise_std, gray=gray))
     y = y.to(prior.device)
     alpha, sigma = (broadcast(f(as_time(time)), y) for f in (prior.sde.alpha, prior.sde.sigma))
     passes = _CENSORED_PASSES if stored and ((y <= 0) | (y >= 1)).any() else 0
@@ -238,7 +238,7 @@ def white_level(noise_std: float, *, gray: bool) -> float:
     return noise_std * math.sqrt(3) if gray else noise_std
 
 
-def _denoising_time(prior: ScorePrior, noise_std: float) -> float:
+def denoising_time(prior: ScorePrior, noise_std: float) -> float:
     """The time at which states have this noise; InputError if the model has no such time."""
     least, largest = noise_range(prior)
     if not least < noise_std < largest:

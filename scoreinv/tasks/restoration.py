@@ -23,7 +23,7 @@ from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.operators import LinearOperator, check_adjoint, downsampling, pad_observation, photographed, valid_blur
 from scoreinv.options import Downsampling, Estimate, RestorationMethod
 from scoreinv.prior import ScorePrior
-from scoreinv.tasks.linear import Problem, RestorationJob, denoise, restore, white_level
+from scoreinv.tasks.linear import Problem, RestorationJob, denoise, denoising_time, restore, white_level
 from scoreinv.tasks.models import Model, check_colour, model_of, noise_range
 from scoreinv.tasks.progress import TaskCallback
 from scoreinv.tasks.restoration_settings import RestorationSampling
@@ -124,6 +124,11 @@ def denoise_picture(
 def has_noise(picture: Picture, noise_std: float, prior: ScorePrior) -> bool:
     """Whether noise of this standard deviation is above the least that the model knows."""
     return white_level(noise_std, gray=picture.is_gray(STRAY_CHROMA)) > noise_range(prior)[0]
+
+
+def check_noise(picture: Picture, noise_std: float, prior: ScorePrior) -> None:
+    """Raise InputError unless the model knows noise of this standard deviation, for `denoise_picture`."""
+    denoising_time(prior, white_level(noise_std, gray=picture.is_gray(STRAY_CHROMA)))
 
 
 def unchanged(picture: Picture, sampling: RestorationSampling) -> Restored:

@@ -35,6 +35,10 @@ class Drawn(Generic[Images]):
     nfe: int
 
 
+AnyMethod = FillMethod | RestorationMethod | Literal["exact"]
+"""How a picture was made; `exact` where there was only noise to remove."""
+
+
 @dataclass(frozen=True)
 class Restored(Generic[PictureKind]):
     """A restored picture, as a `Picture` or in the form in which it was given (array, PIL image, tensor).
@@ -45,14 +49,14 @@ class Restored(Generic[PictureKind]):
         std: HxW, standard deviation of the samples at each pixel, root mean square over the channels, in [0, 1] units
             (of colorization at the working scale, interpolated, and at its temperature); None for one sample.
         nfe: evaluations of the network at each place for one sample.
-        method: how it was made; `exact` where there was only noise to remove.
+        method: how it was made.
     """
 
     image: PictureKind
     samples: list[PictureKind]
     std: Any
     nfe: int
-    method: FillMethod | RestorationMethod | Literal["exact"]
+    method: AnyMethod
 
 
 Result = TypeVar("Result", bound=Restored[Any])

@@ -18,7 +18,8 @@ from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import SDE
 from scoreinv.training import draws
-from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, TrainingConfig
+from scoreinv.training.config import DamageDrawing, DataConfig, ObjectiveConfig, ObservationConfig, TrainingConfig
+from scoreinv.training.damage import draw_scan
 from scoreinv.training.features import KeptFeatures, features_given
 from scoreinv.training.objectives import draw_times, importance, per_image_loss, per_image_loss_given
 from scoreinv.training.observations import FINE_WITHHELD, Film, draw_observed, on_colour_film, on_other_film
@@ -32,13 +33,15 @@ class Batch:
     Attributes:
         images: (B, C, H, W) float32 in the model's range, channels last in memory.
         times: (B,) float64.
-        noise: standard normal, as `images`.
+        noise: standard normal, as `images`; empty where there is no SDE.
         labels: (B,) class indices, or None.
         observed: (B, 3, H, W) bool, the components that a conditional prior is shown; None for the others.
         refined: (B,) bool, whether it is also shown the picture at half the size; None as before.
         fine: (B, C, sH, sW), the pictures at the scale at which their luma is shown besides; NaN where it is not. None
             for priors that take no finer luma.
         seen: (B, 1, kH, kW) in [0, 1], the pictures' luma as it is shown to the encoder. None for priors without one.
+        damaged: (B, 1, H, W), 1 where the pictures were damaged, 0 where not, NaN where the damage is faint; None but
+            for what finds damage.
         crops: (B,) numbers of the pictures' crops, which are drawn again; None where every crop is new.
     """
 
@@ -50,6 +53,7 @@ class Batch:
     refined: Tensor | None = None
     fine: Tensor | None = None
     seen: Tensor | None = None
+    damaged: Tensor | None = None
     crops: Tensor | None = None
 
     def part(self, rows: slice) -> Batch:
@@ -81,12 +85,13 @@ class BatchSource:
 
     Attributes:
         pictures: what is drawn from.
-        data, objective, sde: how pictures and times are drawn.
+        data, objective, sde: how pictures and times are drawn; without an SDE all times are 0.
         image_size: side of a training picture; drawn are larger ones, by the largest of the scales.
         data_range: model values of black and white.
         batch_size: of the global batch.
         seed: of all draws.
         observations: what a conditional prior is shown; None for the others.
+        damage: what is done to the pictures; None for nothing.
         luma_scale, encoder_scale: how many times finer its luma is shown to the network and to the encoder.
         gray_weights: name of those of the luma.
     """
@@ -94,12 +99,13 @@ class BatchSource:
     pictures: Pictures
     data: DataConfig
     objective: ObjectiveConfig
-    sde: SDE
+    sde: SDE | None
     image_size: int
     data_range: tuple[float, float]
     batch_size: int
     seed: int
     observations: ObservationConfig | None = None
+    damage: DamageDrawing | None = None
     luma_scale: int = 1
     encoder_scale: int = 0
     gray_weights: str = "rec601"
@@ -118,6 +124,7 @@ class BatchSource:
             batch_size,
             seed,
             config.observations,
+            config.damage,
             config.luma_scale,
             config.encoder_scale,
             config.gray_weights,
@@ -126,9 +133,7 @@ class BatchSource:
     def batch(self, step: int, part: slice = slice(None)) -> Batch:
         """The global batch of a step (from 0), or the part of it that one process takes."""
         indices = range(self.batch_size)[part]
-        times = draw_times(
-            self.objective, self.sde, self.data_range, self.batch_size, draws.stream(self.seed, draws.TIMES, step)
-        )
+        times = self._times(step)
         drawn = [self._picture(step * self.batch_size + index) for index in indices]
         chosen = [picture for picture, _ in drawn]
         # Crops that are drawn again are drawn by their own numbers, others by the place where they are used.
@@ -136,7 +141,8 @@ class BatchSource:
         channels = self.pictures.levels[0][0].shape[2]
         side = self._drawn_side
         images = np.empty((len(indices), side, side, channels), np.float32)
-        noise = np.empty((len(indices), self.image_size, self.image_size, channels), np.float32)
+        values = channels if self.sde is not None else 0
+        noise = np.empty((len(indices), self.image_size, self.image_size, values), np.float32)
         for row, index in enumerate(indices):
             self._draw(chosen[row], draws.stream(self.seed, draws.PICTURE, *places[row]), images[row])
             draws.stream(self.seed, draws.NOISE, step, index).standard_normal(dtype=np.float32, out=noise[row])
@@ -146,6 +152,8 @@ class BatchSource:
         shown: dict[str, Tensor] = {}
         if what is not None:
             pictures, shown = self._shown(what, step, indices, places, pictures)
+        if self.damage is not None:
+            shown["damaged"] = self._damage(self.damage, places, pictures)
         if self.data.crops:
             shown["crops"] = torch.tensor([picture * self.data.crops + crop for picture, crop in drawn])
         return Batch(
@@ -155,6 +163,22 @@ class BatchSource:
             None if labels is None else torch.from_numpy(labels[chosen]),
             **shown,
         )
+
+    def _times(self, step: int) -> Tensor:
+        if self.sde is None:
+            return torch.zeros(self.batch_size, dtype=torch.float64)
+        stream = draws.stream(self.seed, draws.TIMES, step)
+        return draw_times(self.objective, self.sde, self.data_range, self.batch_size, stream)
+
+    def _damage(self, how: DamageDrawing, places: list[tuple[int, int]], pictures: Tensor) -> Tensor:
+        """Make scans of the pictures, in place; returns where they are damaged, as `Batch.damaged`."""
+        masks = []
+        for picture, place in zip(pictures, places, strict=True):
+            rgb = picture.permute(1, 2, 0).numpy()
+            scan = draw_scan(rgb, how, draws.stream(self.seed, draws.DAMAGE, *place))
+            picture.copy_(torch.from_numpy(scan.damaged).permute(2, 0, 1))
+            masks.append(np.where(scan.faint, np.float32(np.nan), scan.mask.astype(np.float32)))
+        return torch.from_numpy(np.stack(masks))[:, None]
 
     def _shown(
         self,

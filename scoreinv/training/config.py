@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig, model_from_dict
+from scoreinv.checkpoints.config import AnyConfig, DamageConfig, ModelConfig, model_from_dict
 from scoreinv.checkpoints.validation import build_dataclass, read_json
 from scoreinv.checks import require
 from scoreinv.conditional.residual import ResidualPreconditioning
@@ -189,13 +189,29 @@ class ObservationConfig:
 
 
 @dataclass(frozen=True)
+class DamageDrawing:
+    """How a finder of damage is shown its training pictures; see `scoreinv.training.damage`.
+
+    Attributes:
+        undamaged: share of the pictures that get none.
+    """
+
+    undamaged: float = 0.3
+
+    def __post_init__(self) -> None:
+        require(0 <= self.undamaged <= 1, "damage.undamaged must lie in [0, 1]")
+
+
+@dataclass(frozen=True)
 class TrainingConfig:
     """A whole run.
 
     Attributes:
-        model: what is trained: a prior, or a classifier of noisy pictures.
-        data, objective, optimizer: see there; of a classifier the objective's times and label smoothing only.
+        model: what is trained: a prior, a classifier of noisy pictures, or a finder of damage.
+        data, objective, optimizer: see there; of a classifier the objective's times and label smoothing only, of a
+            finder of damage nothing of the objective.
         observations: what a conditional prior is shown; None for the others.
+        damage: what a finder of damage is shown; None for the others.
         trained: of a prior, its `score` network; or the network that tells it the mean `chroma` of grey pictures.
         batch_size: pictures a step, over all processes.
         accumulate: parts of a step's batch that are done one after the other, for less memory; their gradients add up
@@ -212,11 +228,12 @@ class TrainingConfig:
         save_minutes: time between training states.
     """
 
-    model: ModelConfig | ClassifierConfig
+    model: AnyConfig
     data: DataConfig = field(default_factory=DataConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     observations: ObservationConfig | None = None
+    damage: DamageDrawing | None = None
     trained: Literal["score", "chroma"] = "score"
     batch_size: int = 64
     accumulate: int = 1
@@ -262,6 +279,10 @@ class TrainingConfig:
         require(
             (self.observations is None) == (self._residual is None),
             "a conditional prior is trained with observations, and no other is",
+        )
+        require(
+            (self.damage is None) != isinstance(self.model, DamageConfig),
+            "a finder of damage is trained with damage, and no other is",
         )
 
     @property
@@ -375,6 +396,7 @@ _PARTS = {
     "objective": ObjectiveConfig,
     "optimizer": OptimizerConfig,
     "observations": ObservationConfig,
+    "damage": DamageDrawing,
 }
 
 

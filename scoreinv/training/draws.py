@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-TIMES, ORDER, NOISE, PICTURE, DROPOUT, OBSERVED, FILM, COLOUR_FILM = range(8)
+TIMES, ORDER, NOISE, PICTURE, DROPOUT, OBSERVED, FILM, COLOUR_FILM, DAMAGE = range(9)
 """What a stream is for; streams of different purposes are independent."""
 
 

@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scoreinv.checkpoints.files import save_model
+from scoreinv.checkpoints.files import AnyModel, save_model
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import at_size_of
+from scoreinv.damage import DamageFinder
 from scoreinv.errors import InputError
 from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.preconditioning import centre
@@ -27,7 +28,7 @@ from scoreinv.training.features import KeptFeatures
 from scoreinv.training.objectives import ignorant_loss
 from scoreinv.training.sample_grid import write_samples
 
-Trained = TypeVar("Trained", bound=ScorePrior | NoiseClassifier)
+Trained = TypeVar("Trained", bound=AnyModel)
 
 
 class Learner(ABC, Generic[Trained]):
@@ -157,6 +158,48 @@ class ClassifierLearner(Learner[NoiseClassifier]):
         return math.log(len(self.model.classes))
 
 
+class DamageLearner(Learner[DamageFinder]):
+    """A finder of damage, by the cross-entropy of its pixels and the overlap with what is damaged.
+
+    The loss of a picture is `CROSS_ENTROPY` times the mean cross-entropy plus the soft Dice loss (Milletari et al.
+    2016), 1 - (2 sum p y + e) / (sum p + sum y + e), which counts what is damaged alike however little it is.
+    """
+
+    def twin(self, network: Any) -> DamageLearner:
+        return DamageLearner(self.config, self.model.over(network))
+
+    def losses(self, batch: Batch) -> Tensor:
+        damaged, told = _damaged(batch)
+        logits = self.model.logits(batch.images).float()
+        entropy = F.binary_cross_entropy_with_logits(logits, damaged, told, reduction="none").flatten(1).mean(1)
+        found, there = (told * logits.sigmoid()).flatten(1), damaged.flatten(1)
+        overlap = (2 * (found * there).sum(1) + _ANY) / (found.sum(1) + there.sum(1) + _ANY)
+        return CROSS_ENTROPY * entropy + 1 - overlap
+
+    def measures(self, batch: Batch) -> dict[str, Tensor]:
+        damaged, told = _damaged(batch)
+        found = told * (self.model.logits(batch.images) > 0)
+        shares = {"damaged": damaged, "missed": damaged * (1 - found), "wrong": found * (1 - damaged)}
+        return {"validation": self.losses(batch)} | {name: value.flatten(1).mean(1) for name, value in shares.items()}
+
+    def ignorant_loss(self, batch: Batch) -> float:
+        share = _damaged(batch)[0].mean().clamp(1e-6, 1 - 1e-6)  # found everywhere with this probability
+        entropy = -(share * share.log() + (1 - share) * (1 - share).log())
+        return float(CROSS_ENTROPY * entropy + 1 - share)
+
+
+CROSS_ENTROPY = 4.0
+"""Weight of the cross-entropy beside the Dice loss."""
+_ANY = 100.0
+"""Pixels that stand for some damage, e: a picture without any asks for few found."""
+
+
+def _damaged(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Which pixels are damaged, and of which it can be told: 1 and 0, (B, 1, H, W)."""
+    assert batch.damaged is not None  # as the configuration saw to
+    return batch.damaged.nan_to_num(0.0), batch.damaged.isfinite().float()
+
+
 def _labels(batch: Batch) -> Tensor:
     """Class indices of the pictures; InputError without any, which a `Run` asks for at its start."""
     if batch.labels is None:
@@ -164,9 +207,10 @@ def _labels(batch: Batch) -> Tensor:
     return batch.labels
 
 
-def make_learner(
-    config: TrainingConfig, init: ScorePrior | NoiseClassifier | None
-) -> ScoreLearner | ChromaLearner | ClassifierLearner:
+AnyLearner = ScoreLearner | ChromaLearner | ClassifierLearner | DamageLearner
+
+
+def make_learner(config: TrainingConfig, init: AnyModel | None) -> AnyLearner:
     """What a run starts from: weights drawn from its seed, or those of `init`; InputError for another network.
 
     Where the model has a network of chroma and `init` has none, that starts from the encoder and a fresh decoder.
@@ -185,6 +229,8 @@ def make_learner(
             raise InputError("the model to start from has another network than the one to train") from error
     if isinstance(model, NoiseClassifier):
         return ClassifierLearner(config, model)
+    if isinstance(model, DamageFinder):
+        return DamageLearner(config, model)
     if config.trained == "chroma":
         assert isinstance(model, ConditionalPrior)  # as the configuration saw to
         return ChromaLearner(config, model)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from scoreinv.checkpoints.config import AnyConfig, DamageConfig
 from scoreinv.checkpoints.memory import PROGRAM_BYTES, PeakMemory
+from scoreinv.networks.encoder import Encoder
 from scoreinv.training.config import TrainingConfig
 
 
@@ -21,10 +26,18 @@ def training_bytes(config: TrainingConfig) -> int:
     shape = (config.batch_size // config.accumulate, channels, model.image_size, model.image_size)
     with FakeTensorMode():
         network = model.network.build()
+        inputs = _inputs(model, torch.empty(shape))
         weights = sum(parameter.numel() for parameter in network.parameters())
         with torch.enable_grad(), PeakMemory() as peak:
-            network(torch.empty(shape), torch.ones(shape[0])).square().mean().backward()
+            network(*inputs).square().mean().backward()
     features = max(0, peak.most - 4 * weights)  # the gradients are counted apart
     features = features if config.precision == "float32" else features // 2
     pictures = 4 * values * (2 * config.batch_size + config.validated_images)
     return PROGRAM_BYTES + 5 * 4 * weights + pictures + features
+
+
+def _inputs(model: AnyConfig, pictures: Tensor) -> tuple[Any, ...]:
+    """What the network is given with the pictures: noise levels, or the maps of an encoder."""
+    if isinstance(model, DamageConfig):
+        return pictures, Encoder().all_maps(pictures)
+    return pictures, torch.ones(len(pictures))

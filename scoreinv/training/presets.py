@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig
+from scoreinv.checkpoints.config import ClassifierConfig, DamageConfig, ModelConfig
 from scoreinv.checkpoints.published import published
 from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.networks.damage import DamageNetworkConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.networks.wide_resnet import WideResNetConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import SDE
-from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, OptimizerConfig, TrainingConfig
+from scoreinv.training.config import (
+    DamageDrawing,
+    DataConfig,
+    ObjectiveConfig,
+    ObservationConfig,
+    OptimizerConfig,
+    TrainingConfig,
+)
 
 PAPER_DATA = DataConfig(mode="resize", holdout_fraction=0.0)
 """Whole pictures, of which none is held out: the paper measures on sets of their own."""
@@ -69,6 +77,25 @@ def classifier_training(sde: SDE, data: DataConfig, classes: tuple[str, ...]) ->
         batch_size=64,
         steps=30_000,
         validation_images=1000,
+        sample_every=0,
+        snapshot_every=0,
+    )
+
+
+def damage_training(data: DataConfig) -> TrainingConfig:
+    """What finds damage: crops of 160 pixels, some of pictures at 0.6 of their size, with synthetic damage."""
+    return TrainingConfig(
+        model=DamageConfig(DamageNetworkConfig()),
+        data=replace(data, scales=(1.0, 0.6)),
+        damage=DamageDrawing(),
+        optimizer=OptimizerConfig(
+            learning_rate=2e-3, beta2=0.99, warmup=50, clip=1.0, weight_decay=0.01, anneal="cosine"
+        ),
+        batch_size=6,
+        ema_decay=0.995,
+        steps=10_000,
+        validate_every=500,
+        validation_images=128,
         sample_every=0,
         snapshot_every=0,
     )

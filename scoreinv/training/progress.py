@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from scoreinv.classifier import NoiseClassifier
-from scoreinv.prior import ScorePrior
+from scoreinv.checkpoints.files import AnyModel
 from scoreinv.training.validation import HeldOut
 
 
@@ -52,7 +51,7 @@ class TrainResult:
         precision: that the network's inner layers were computed in, `float32` or `bfloat16`.
     """
 
-    trained: ScorePrior | NoiseClassifier
+    trained: AnyModel
     model: Path
     steps: int
     images: int

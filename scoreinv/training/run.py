@@ -19,13 +19,12 @@ from torch import Tensor, nn
 
 from scoreinv.atomic import atomic_write
 from scoreinv.checkpoints.config import ClassifierConfig
-from scoreinv.classifier import NoiseClassifier
+from scoreinv.checkpoints.files import AnyModel
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.networks.layers import channels_last
 from scoreinv.pace import Pace
 from scoreinv.precision import uses_bfloat16
-from scoreinv.prior import ScorePrior
 from scoreinv.training import draws
 from scoreinv.training.batches import Batch, BatchSource
 from scoreinv.training.budget import Budget, Clock
@@ -35,7 +34,7 @@ from scoreinv.training.ema import averaged
 from scoreinv.training.features import KeptFeatures
 from scoreinv.training.folder import RunFolder
 from scoreinv.training.json_lines import JsonLines
-from scoreinv.training.learners import ChromaLearner, ClassifierLearner, ScoreLearner, make_learner
+from scoreinv.training.learners import AnyLearner, ScoreLearner, make_learner
 from scoreinv.training.meter import Meter
 from scoreinv.training.metrics import Metrics
 from scoreinv.training.pictures import Pictures, load_pictures, split
@@ -64,7 +63,7 @@ _RESERVE = 1.1
 class _Loss(nn.Module):
     """A step's loss as a module, so that processes can exchange its gradients."""
 
-    def __init__(self, learner: ScoreLearner | ChromaLearner | ClassifierLearner) -> None:
+    def __init__(self, learner: AnyLearner) -> None:
         super().__init__()
         self.network = learner.network
         self.learner = learner
@@ -84,7 +83,7 @@ class Run:
         *,
         resume: bool,
         overwrite: bool,
-        init: ScorePrior | NoiseClassifier | None,
+        init: AnyModel | None,
         tensorboard: bool,
         clock: Clock,
     ) -> None:

@@ -14,10 +14,9 @@ from pathlib import Path
 import torch
 
 from scoreinv.checkpoints.config import ModelConfig
+from scoreinv.checkpoints.files import AnyModel
 from scoreinv.checkpoints.own_sde import NamedSDE
-from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import Cancelled, InputError
-from scoreinv.prior import ScorePrior
 from scoreinv.training.budget import Clock, started
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.distributed import World, processes
@@ -34,7 +33,7 @@ def train(
     *,
     resume: bool = False,
     overwrite: bool = False,
-    init: ScorePrior | NoiseClassifier | None = None,
+    init: AnyModel | None = None,
     device: str | torch.device = "cpu",
     tensorboard: bool = False,
     callback: TrainCallback | None = None,

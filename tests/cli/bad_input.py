@@ -29,6 +29,7 @@ BIG, HUGE, ENDLESS = str(10**9), str(2**70), "9" * 5000
 INPAINT = ("inpaint", "photo.png", "--mask", "mask.png")
 COLORIZE = ("colorize", "gray.png")
 DENOISE = ("denoise", "photo.png")
+RESTORE = ("restore", "photo.png")
 UPSCALE = ("upscale", "photo.png")
 DEBLUR = ("deblur", "photo.png", "--kernel", "gaussian:1")
 SAMPLE = ("sample", "-n", "1")
@@ -157,6 +158,7 @@ def _empty() -> Iterator[tuple[tuple[str, ...], str]]:
         (INPAINT, ("-o", "--model", "--uncertainty", "--color-model", "--start", "--mask", "--format")),
         (COLORIZE, ("-o", "--model", "--hints", "--start", "--gray-weights", "--tint")),
         (DENOISE, ("-o", "--model", "--uncertainty", "--noise", "--estimate")),
+        (RESTORE, ("-o", "--mask", "--hints", "--noise", "--sensitivity", "--steps-to", "--damage-model")),
         (UPSCALE, ("-o", "--model", "--factor", "--downsampling", "--method")),
         (DEBLUR, ("-o", "--model", "--kernel", "--noise", "--format")),
         (SAMPLE, ("-o", "--model", "--class", "--classifier", "--predictor", "--sampler")),
@@ -178,6 +180,7 @@ def _empty() -> Iterator[tuple[tuple[str, ...], str]]:
         (("colorize", ""), "GRAY: is empty"),
         (("colorize", "", ""), "GRAY: is empty"),
         (("denoise", ""), "PHOTO: is empty"),
+        (("restore", ""), "PHOTO: is empty"),
         (("upscale", "photo.png", ""), "PHOTO: is empty"),
         (("interpolate", "", "photo.png"), "A: is empty"),
         (("interpolate", "photo.png", ""), "B: is empty"),
@@ -198,6 +201,9 @@ def _missing() -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("interpolate", "photo.png", gone), gone
         yield (*COLORIZE, "--hints", gone), gone
         yield ("denoise", gone), gone
+        yield ("restore", gone), gone
+        yield (*RESTORE, "--mask", gone), gone
+        yield (*RESTORE, "--hints", gone), gone
         yield ("upscale", gone), gone
         yield ("deblur", "photo.png", "--kernel", gone), gone
     yield from (
@@ -207,6 +213,10 @@ def _missing() -> Iterator[tuple[tuple[str, ...], str]]:
         ((*INPAINT, "--model", "hf:"), "hf:"),
         ((*INPAINT, "--colorize", "--color-model", "phto"), "no bundled model is named 'phto'"),
         ((*COLORIZE, "--model", "gone.safetensors"), "gone.safetensors: no such model file"),
+        ((*RESTORE, "--damage-model", "gone.safetensors"), "gone.safetensors: no such model file"),
+        ((*RESTORE, "--inpaint-model", "phto"), "no bundled model is named 'phto'"),
+        ((*RESTORE, "--denoise-model", "phto"), "no bundled model is named 'phto'"),
+        ((*RESTORE, "--color-model", "phto"), "no bundled model is named 'phto'"),
         ((*SAMPLE, "--model", "ve/church_ncsnpp_continuous"), "a published model, not bundled"),
         ((*SAMPLE, "--class", "1", "--classifier", "gone.safetensors"), "--class: needs a classifier"),
         ((*LIKELIHOOD, "--model", "gone.safetensors"), "gone.safetensors: no such model file"),
@@ -236,6 +246,9 @@ def _damaged() -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("likelihood", name), name
         yield (*COLORIZE, "--hints", name), name
         yield ("denoise", name, "-o", "new.png"), name
+        yield ("restore", name, "-o", "new.png"), name
+        yield (*RESTORE, "--mask", name), name
+        yield (*RESTORE, "--hints", name), name
         yield ("upscale", name, "-o", "new.png"), name
         yield ("deblur", name, "--kernel", "disk:1", "-o", "new.png"), name
         yield ("deblur", "photo.png", "--kernel", name), name
@@ -245,6 +258,7 @@ def _damaged() -> Iterator[tuple[tuple[str, ...], str]]:
         yield (*SAMPLE, "--model", name), name
         yield (*LIKELIHOOD, "--model", name), name
         yield (*DENOISE, "--model", name), name
+        yield (*RESTORE, "--damage-model", name), name
         yield (*INTERPOLATE, "--model", name), name
         yield ("models", "show", name), name
     for name in ("notes.json", "list.json", "photo.png"):
@@ -278,6 +292,7 @@ def _out_of_range() -> Iterator[tuple[tuple[str, ...], str]]:
         (COLORIZE, "--steps", ("0", BIG)),
         (COLORIZE, "--samples", ("0", BIG)),
         (DENOISE, "--samples", ("0", BIG)),
+        (RESTORE, "--samples", ("0", BIG)),
         (UPSCALE, "--factor", ("0", "1", "5")),
         (DEBLUR, "--steps", ("0", BIG)),
         (SAMPLE, "--steps", ("0", BIG)),
@@ -302,6 +317,8 @@ def _out_of_range() -> Iterator[tuple[tuple[str, ...], str]]:
         (COLORIZE, "--saturation", ("-1", "11")),
         (COLORIZE, "--temperature", ("-1", "3")),
         (DENOISE, "--noise", ("-1", "256")),
+        (RESTORE, "--noise", ("-1", "256")),
+        (RESTORE, "--sensitivity", ("-0.1", "1.1")),
         (UPSCALE, "--noise", ("-1", "256")),
         (DEBLUR, "--noise", ("-1", "256")),
         (SAMPLE, "--snr", ("0", "-1", "11")),
@@ -326,6 +343,7 @@ def _out_of_range() -> Iterator[tuple[tuple[str, ...], str]]:
     yield ("deblur", "photo.png", "--kernel", "motion:5,inf"), "must be a number of degrees"
     for level in ("0", "0.5", "1.2"):
         yield (*DENOISE, "--noise", level), "grey levels of 255 is out of the model's range"
+        yield (*RESTORE, "--noise", level), "grey levels of 255 is out of the model's range"
 
 
 def _choices() -> Iterator[tuple[tuple[str, ...], str]]:
@@ -366,6 +384,9 @@ def _usage() -> Iterator[tuple[tuple[str, ...], str]]:
         (("colorize",), "GRAY"),
         ((*COLORIZE, "--mask", "mask.png"), "--mask"),
         (("denoise",), "PHOTO"),
+        (("restore",), "PHOTO"),
+        ((*RESTORE, "--model", "photo"), "--model"),
+        ((*RESTORE, "--estimate", "mean"), "--estimate"),
         ((*DENOISE, "--factor", "2"), "--factor"),
         ((*DENOISE, "--method", "dpir"), "--method"),
         ((*UPSCALE, "--kernel", "disk:1"), "--kernel"),
@@ -395,6 +416,23 @@ def _together() -> Iterator[tuple[tuple[str, ...], str]]:
         ((*INPAINT, "--estimate", "mean"), "--estimate mean of pc is that of several"),
         ((*INPAINT, "--method", "conditioned"), "trained without observations"),
         ((*INPAINT, "--color-model", "scene"), "--color-model belongs to --colorize"),
+        ((*RESTORE, "--mask", "mask.png", "--no-inpaint"), "--mask does not go with --no-inpaint"),
+        ((*RESTORE, "--mask", "mask.png", "--sensitivity", "0.7"), "--sensitivity is of what finds damage"),
+        ((*RESTORE, "--no-inpaint", "--sensitivity", "0.7"), "--sensitivity is of what finds damage"),
+        ((*RESTORE, "--hints", "hints.png", "--no-colorize"), "--hints do not go with --no-colorize"),
+        ((*RESTORE, "--noise", "9", "--no-denoise"), "--noise does not go with --no-denoise"),
+        ((*RESTORE, "--grow", "2"), "belong to --mask"),
+        ((*RESTORE, "--no-inpaint", "--no-denoise", "--no-colorize", "--keep-tint"), "nothing is done"),
+        ((*RESTORE, "--mask", "narrow.png"), "narrow.png: the mask is 30x24, the photo 40x24"),
+        ((*RESTORE, "--mask", "nothing.png"), "nothing.png: the mask has no hole"),
+        ((*RESTORE, "--mask", "photo.png"), "--mask photo.png: is a photo itself"),
+        ((*RESTORE, "--hints", "hints_small.png"), "hints_small.png: the hints are 12x12, the photo is 40x24"),
+        ((*RESTORE, "--mask", "mask.png", "-o", "mask.png", "--overwrite"), "-o mask.png: is the mask"),
+        ((*RESTORE, "--hints", "hints.png", "-o", "hints.png", "--overwrite"), "-o hints.png: is the hints"),
+        ((*RESTORE, "--steps-to", "photo.png"), "photo.png"),
+        ((*RESTORE, "--steps-to", "photo.png/sub"), "no such folder"),
+        (("restore", "scans", "--steps-to", "scans"), "--steps-to scans: is a folder of the photos"),
+        (("restore", "scans", "-o", "new.png"), "with several inputs the output is a folder"),
         ((*INPAINT, "--uncertainty", "u.png"), "--samples 4"),
         ((*INPAINT, "--uncertainty", "u.jpg", "--samples", "2"), "--uncertainty u.jpg"),
         ((*INPAINT, "--uncertainty", "-", "--samples", "2"), "--uncertainty -"),

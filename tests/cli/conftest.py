@@ -6,12 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
-from shell import Outcome, hole_array, photo_array, small_config
+from shell import Outcome, WhiteFinder, hole_array, photo_array
+from small_model import save_small
 
-from scoreinv.checkpoints.files import save_model
+from scoreinv.checkpoints import catalogue
+from scoreinv.checkpoints.config import DamageConfig
 from scoreinv.cli.main import main
+from scoreinv.damage import DamageFinder
+from scoreinv.networks.damage import DamageNetworkConfig
 
 DRAWING = ("inpaint", "colorize", "sample", "interpolate")
 CLASSICAL = ("telea", "navier-stokes", "biharmonic")
@@ -20,12 +23,7 @@ RESTORING = ("denoise", "upscale", "deblur")
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "small.safetensors"
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        prior = small_config().build()
-    save_model(path, prior, small_config(), half=False, notes={})
-    return path
+    return save_small(tmp_path_factory.mktemp("model") / "small.safetensors")
 
 
 @pytest.fixture
@@ -39,6 +37,9 @@ def scoreinv(model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         modelled = words[0] in (*RESTORING, *DRAWING, "likelihood") and not set(CLASSICAL) & set(words)
         if modelled and "--model" not in given:
             words += ["--model", str(model)]
+        if words[0] == "restore":
+            options = {"--inpaint-model", "--denoise-model", "--color-model"} - given
+            words += [word for option in sorted(options) for word in (option, str(model))]
         # With a tolerance the solver chooses its steps.
         if modelled and words[0] in DRAWING and not {"--steps", "--rtol"} & given:
             words += ["--steps", "2"]
@@ -49,6 +50,17 @@ def scoreinv(model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         return Outcome(code, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture
+def white_finder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands for the bundled model of damage: its file is looked for, and not read."""
+
+    def load(_: object) -> DamageFinder:
+        small = DamageConfig(DamageNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8), image_size=32).build()
+        return WhiteFinder(small.network, small.encoder, 32)
+
+    monkeypatch.setattr(catalogue, "load_damage_finder", load)
 
 
 @pytest.fixture

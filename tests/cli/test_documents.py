@@ -29,6 +29,7 @@ pytestmark = pytest.mark.skipif(not PAGES["README"].exists(), reason="the packag
 NOT_RUN = {
     "python3 -m venv .venv": "it installs packages from the network; .ci/run runs the one that fills the photograph",
     ".venv/bin/python -m pytest": "these are the tests themselves",
+    "scoreinv serve": "it serves until it is interrupted; the tests of `web` run it",
     "scoreinv convert checkpoint.pth": "the published checkpoint is a download of 1.3 GB",
 }
 """How lines begin that cannot run in a test, and why."""

@@ -9,8 +9,20 @@ import sys
 import pytest
 
 COMMANDS = [
-    *("inpaint", "colorize", "denoise", "upscale", "deblur", "sample", "interpolate", "train", "likelihood"),
-    *("evaluate", "convert"),
+    *(
+        "restore",
+        "inpaint",
+        "damage",
+        "colorize",
+        "denoise",
+        "upscale",
+        "deblur",
+        "sample",
+        "interpolate",
+        "train",
+        "likelihood",
+    ),
+    *("serve", "evaluate", "convert"),
     *("models list", "models show"),
 ]
 COMMON = [
@@ -18,6 +30,7 @@ COMMON = [
     *("--device", "--precision", "--threads", "--json", "--debug", "--version"),
 ]
 UNUSED = {
+    "serve": ["--seed", "--overwrite"],
     "interpolate": ["--seed"],
     "evaluate": ["--seed", "--overwrite", "--precision"],
     "convert": ["--seed", "--device", "--precision", "--threads"],
@@ -130,6 +143,9 @@ def test_version(scoreinv, words):
         ["interpolate", "photo.png"],
         ["interpolate", "photo.png", "photo.png", "-n", "1"],
         ["interpolate", "photo.png", "photo.png", "--temperature", "-1"],
+        ["serve", "--port", "65536"],
+        ["serve", "--host", "no such host"],
+        ["serve", "--model", "no_such_model"],
         ["models", "show", "no_such_model"],
     ],
 )

@@ -78,7 +78,7 @@ def test_results_are_of_types_that_can_be_named(model: Path) -> None:
     assert isinstance(scoreinv.generate(prior, 1, sampler="multistep", steps=2), scoreinv.Drawn)
     x = torch.zeros(1, 3, 16, 16)
     assert isinstance(scoreinv.bits_per_dim(prior, x, steps=1), scoreinv.Likelihood)
-    for kind in (scoreinv.Restored, scoreinv.Colorized, scoreinv.Drawn, scoreinv.Likelihood):
+    for kind in (scoreinv.Restored, scoreinv.RestoredPhoto, scoreinv.Colorized, scoreinv.Drawn, scoreinv.Likelihood):
         assert "Attributes:" in (kind.__doc__ or "")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scoreinv.imaging.noise import estimate_noise
+from scoreinv.imaging.noise import estimate_noise, white_noise
 from scoreinv.imaging.picture import Picture
 
 
@@ -60,3 +60,30 @@ def test_it_is_scikit_images():
     pixels = noisy(0.03)
     expected = estimate_sigma(pixels, channel_axis=-1, average_sigmas=True)
     assert estimate_noise(Picture(pixels)) == pytest.approx(expected, rel=0.02)  # it takes the borders in
+
+
+@pytest.mark.parametrize("std", [0.01, 0.03])
+def test_texture_in_most_of_a_picture_is_no_noise_where_it_is_quiet(std):
+    values = noisy(std)
+    y, x = np.mgrid[:300, :211]
+    texture = 0.15 * np.sin(2.2 * x) * np.sin(2.0 * y) * (y > 130)  # of the finest scale, as gravel is
+    picture = Picture(np.clip(values + texture[..., None], 0, 1).astype(np.float32))
+    assert white_noise(picture) == pytest.approx(std, rel=0.06, abs=0.002)
+    assert estimate_noise(picture) > 1.8 * std + 0.005
+
+
+def test_texture_everywhere_is_no_white_noise():
+    """Its spectrum falls with the frequency, as that of photographs does."""
+    frequency = np.hypot(np.fft.fftfreq(256)[:, None], np.fft.fftfreq(256)[None])
+    noise = np.fft.fft2(np.random.default_rng(2).standard_normal((256, 256)))
+    fur = np.fft.ifft2(noise / np.maximum(frequency, 1 / 256)).real
+    picture = Picture((0.5 + 0.1 * fur / fur.std()).clip(0, 1).astype(np.float32))
+    assert estimate_noise(picture) > 5 / 255
+    assert white_noise(picture) == 0
+
+
+def test_white_noise_looks_beyond_a_black_frame():
+    values = np.pad(noisy(0.03), ((100, 100), (100, 100), (0, 0)))
+    assert white_noise(Picture(values.clip(0, 1).astype(np.float32))) == pytest.approx(0.03, rel=0.1)
+    assert white_noise(Picture(np.zeros((200, 200), np.uint8))) == 0
+    assert white_noise(Picture(np.zeros((3, 200), np.uint8))) == 0

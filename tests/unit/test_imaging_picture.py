@@ -168,3 +168,13 @@ def test_imaging_imports_neither_torch_nor_opencv():
         "sys.exit(any(name in sys.modules for name in ('torch', 'cv2', 'tifffile', 'skimage')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_covered_holes_show_what_is_nearest():
+    values = np.arange(20, dtype=np.uint8).reshape(4, 5)
+    hole = np.zeros((4, 5), bool)
+    hole[:, 3:] = True
+    expected = np.hstack([values[:, :3], values[:, 2:3], values[:, 2:3]])
+    assert (Picture(values).covered(hole).pixels == expected).all()
+    colours = Picture(np.dstack([values] * 4)).covered(hole).pixels
+    assert (colours == expected[..., None]).all()

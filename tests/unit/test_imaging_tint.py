@@ -7,7 +7,7 @@ import pytest
 
 from scoreinv.colour_space import luma
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.tint import is_tinted, without_tint
+from scoreinv.imaging.tint import is_print, is_tinted, untinted, without_tint
 
 
 def tones(height: int = 60, width: int = 90) -> np.ndarray:
@@ -56,3 +56,31 @@ def test_the_lightest_tone_becomes_white() -> None:
     light = old >= np.quantile(old, 0.99)
     assert new[light].mean() > old[light].mean() + 0.02
     assert np.corrcoef(old.ravel(), new.ravel())[0, 1] > 0.999
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_without_its_tint_a_print_keeps_its_mode(alpha) -> None:
+    picture = eight_bit(sepia(tones()))
+    if alpha:
+        picture = Picture(np.dstack([picture.pixels, np.full(picture.size, 77, np.uint8)]))
+    plain = untinted(picture)
+    assert plain.mode == picture.mode
+    for channel in range(3):
+        assert (plain.pixels[..., channel] == without_tint(picture).pixels.reshape(*picture.size, -1)[..., 0]).all()
+    assert not alpha or (plain.pixels[..., 3] == 77).all()
+
+
+def test_a_print_is_brown_to_yellow_in_all_its_tones() -> None:
+    assert is_print(eight_bit(sepia(tones()), noise=0.01))
+    assert is_print(eight_bit(tones()[..., None] * np.array([1.0, 0.85, 0.65])))
+    assert is_print(eight_bit(tones()[..., None] * np.array([1.0, 0.97, 0.9])))
+    gray = np.repeat(tones()[..., None], 3, 2)
+    assert not is_print(eight_bit(gray))
+    for hue in ((0.6, 0.8, 1.0), (0.8, 1.0, 0.5), (1.0, 0.6, 0.6)):  # of the sea, a leaf, a rose
+        picture = eight_bit(gray * hue)
+        assert is_tinted(picture)
+        assert not is_print(picture)
+    dark, light = np.array([0.15, 0.05, 0.03]), np.array([0.95, 0.9, 0.2])  # a yellow flower before brown earth
+    assert not is_print(eight_bit(dark + gray * (light - dark)))
+    split = gray * np.where(gray < 0.5, (1.0, 0.9, 0.7), (0.85, 0.95, 1.0))  # sand under a pale sky
+    assert not is_print(eight_bit(split))

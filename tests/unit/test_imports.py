@@ -12,6 +12,7 @@ HOUSE = Path(scoreinv.__file__).parent
 
 ROOMS = (
     "cli",
+    "web",
     "tasks",
     "interop",
     "training",
@@ -23,6 +24,7 @@ ROOMS = (
     "samplers",
     "operators",
     "classifier",
+    "damage",
     "prior",
     "preconditioning",
     "speed",

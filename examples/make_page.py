@@ -1,0 +1,73 @@
+"""Rebuild readme/page_*.jpg, the pictures of the page of `scoreinv serve`, from the page itself.
+
+Run `python examples/make_page.py` where the extra `web`, playwright and Chromium are installed. The hole is that of
+make_examples.py, and the model was not trained on the photograph.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+HERE = Path(__file__).resolve().parent
+PHOTO = "moose"
+WINDOW = {"width": 1120, "height": 680}
+PATIENCE = 1_200_000
+"""Milliseconds that a fill may take."""
+
+
+def keep(page: Page, name: str) -> None:
+    """Write what the window shows."""
+    picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    picture.save(HERE / "readme" / f"{name}.jpg", quality=88, optimize=True)
+
+
+def reached(page: Page, state: str) -> None:
+    page.wait_for_selector(f'body[data-state="{state}"]', state="attached", timeout=PATIENCE)
+
+
+def show(page: Page) -> None:
+    """Open the photograph, mark the hole, and fill it."""
+    page.set_input_files("#file", HERE / "photos" / f"{PHOTO}.jpg")
+    reached(page, "painting")
+    page.set_input_files("#mask-file", HERE / "masks" / f"{PHOTO}.png")
+    page.wait_for_selector("#mask-save:enabled")
+    stage = page.locator("#stage").bounding_box()
+    assert stage is not None
+    page.mouse.move(stage["x"] + 0.6 * stage["width"], stage["y"] + 0.45 * stage["height"])
+    page.wait_for_timeout(300)
+    keep(page, "page_paint")
+    page.check("input[name=samples][value='2']", force=True)
+    page.click("#fill")
+    reached(page, "comparing")
+    page.wait_for_timeout(300)
+    keep(page, "page_compare")
+
+
+def main() -> None:
+    words = [sys.executable, "-m", "scoreinv", "serve", "--port", "0", "--json"]
+    server = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        link = json.loads(server.stdout.readline())["link"]
+        with sync_playwright() as playwright:
+            path = shutil.which("chromium")
+            browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+            page = browser.new_page(viewport=WINDOW)
+            page.goto(link)
+            show(page)
+            browser.close()
+    finally:
+        server.terminate()
+        server.wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""A model that says which pixels of a scan are damage: a network on the bundled image encoder."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from scoreinv.errors import InputError
+from scoreinv.networks.damage import DamageNetwork
+from scoreinv.networks.encoder import Encoder
+
+
+class DamageFinder(nn.Module):
+    """The probability that a pixel shows damage, not the photograph.
+
+    Arguments:
+        network: what is trained.
+        encoder: frozen; it says what the picture shows, and is no part of the model's file.
+        image_size: side of the training crops, in pixels.
+    """
+
+    def __init__(self, network: DamageNetwork, encoder: Encoder, image_size: int) -> None:
+        super().__init__()
+        self.network = network
+        self.encoder = encoder
+        self.image_size = image_size
+
+    def parts(self) -> dict[str, nn.Module]:
+        """What its file keeps the weights of, by what their names begin with there."""
+        return {"": self.network}
+
+    def over(self, network: DamageNetwork) -> DamageFinder:
+        """The same reading of another network of the kind, on the same encoder."""
+        return DamageFinder(network, self.encoder, self.image_size)
+
+    def to(self, *args: torch.device | torch.dtype | str) -> Self:  # type: ignore[override]  # it takes less on purpose
+        """Move to a device, in float32; raises InputError for another dtype."""
+        for target in args:
+            if isinstance(target, torch.dtype):
+                if target != torch.float32:
+                    raise InputError(f"damage is found in float32, not in {target}")
+            else:
+                super().to(device=target)
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return next(self.network.parameters()).device
+
+    def logits(self, pictures: Tensor) -> Tensor:
+        """log p / (1 - p) of each pixel, (B, 1, H, W), of pictures (B, 3, H, W) in [0, 1], sides multiples of 32."""
+        pictures = pictures.contiguous(memory_format=torch.channels_last)
+        with torch.no_grad():
+            maps = self.encoder.all_maps(pictures)
+        return self.network(pictures, maps)

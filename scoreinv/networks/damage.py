@@ -1,0 +1,144 @@
+"""Where a scan of a photograph is damaged: a U-Net (Ronneberger et al. 2015) on the maps of a frozen image encoder.
+
+A scratch is a matter of single pixels, and whether a bright line is a scratch or a wire, one of what the picture shows.
+A path of its own keeps the pixels: it goes from the full resolution to an eighth of it. The encoder, which was trained
+to name what photographs show, says the rest. The decoder joins both, from the coarsest map up. Batch norms see no
+picture at all when it works, so that what is found in a window does not depend on its size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scoreinv.checks import require, within
+from scoreinv.networks.encoder import FEATURES, FINE_FEATURES, STRIDES
+from scoreinv.networks.layers import BatchNorm, conv
+
+STRIDE = STRIDES[-1]
+"""Sides of what the network is shown are multiples of it."""
+
+_LEVELS = 4
+"""Of the path of its own: the full resolution and three halvings."""
+_USUAL = -3.0
+"""Logit that training starts from: few pixels are damaged."""
+
+
+@dataclass(frozen=True)
+class DamageNetworkConfig:
+    """Options of the network.
+
+    Attributes:
+        widths: channels at the full resolution, at a half, a fourth and an eighth of it.
+        coarse_width: channels below that.
+    """
+
+    widths: tuple[int, ...] = (12, 24, 48, 64)
+    coarse_width: int = 96
+
+    channels: ClassVar[int] = 3
+    stride: ClassVar[int] = STRIDE
+
+    def __post_init__(self) -> None:
+        require(len(self.widths) == _LEVELS, f"widths must be {_LEVELS} numbers")
+        for width in self.widths:
+            within("widths", width, 1, 4096)
+        within("coarse_width", self.coarse_width, 1, 4096)
+
+    def build(self) -> DamageNetwork:
+        return DamageNetwork(self)
+
+
+class DamageNetwork(nn.Module):
+    """Logits of damage, (B, 1, H, W), of pictures (B, 3, H, W) in [0, 1] and their maps (`Encoder.all_maps`)."""
+
+    def __init__(self, config: DamageNetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        full, half, fourth, eighth = widths = config.widths
+        coarse = config.coarse_width
+        seen_half, seen_fourth, seen_eighth, seen_coarse, seen_coarsest = (*FINE_FEATURES, *FEATURES)
+        self.into = nn.ModuleList([_layer(3, full), *(_layer(a, b, 3, 2) for a, b in pairwise(widths))])
+        self.down = nn.ModuleList([nn.Identity(), _layer(half, half), _Block(fourth), _Block(eighth)])
+        self.coarsest = _layer(seen_coarsest, coarse, 1)
+        self.coarse = nn.Sequential(_layer(coarse + seen_coarse, coarse, 1), _WideBlock(coarse), _WideBlock(coarse))
+        self.joined = nn.ModuleList(
+            [
+                nn.Sequential(_layer(half + full, full, 1), _layer(full, full)),
+                nn.Sequential(_layer(fourth + half + seen_half, half, 1), _Block(half)),
+                nn.Sequential(_layer(eighth + fourth + seen_fourth, fourth, 1), _Block(fourth)),
+                nn.Sequential(_layer(coarse + eighth + seen_eighth, eighth, 1), _Block(eighth)),
+            ]
+        )
+        self.out = conv(full, 1, 3)
+        self.out.bias = nn.Parameter(torch.full((1,), _USUAL))
+
+    def forward(self, pictures: Tensor, maps: tuple[Tensor, ...]) -> Tensor:
+        own = []
+        h = 4 * pictures - 2
+        for into, down in zip(self.into, self.down, strict=True):
+            h = down(into(h))
+            own.append(h)
+        *finer, coarse, coarsest = maps
+        h = self.coarse(torch.cat([_doubled(self.coarsest(coarsest)), coarse], dim=1))
+        seen: list[Tensor | None] = [None, *finer]
+        for level in reversed(range(_LEVELS)):
+            parts = [_doubled(h), own[level], seen[level]]
+            h = self.joined[level](torch.cat([part for part in parts if part is not None], dim=1))
+        return self.out(h)
+
+
+class _Layer(nn.Module):
+    """A convolution without bias, normalised and rectified."""
+
+    def __init__(self, inputs: int, outputs: int, size: int, stride: int, groups: int, rectified: bool) -> None:
+        super().__init__()
+        self.filter = nn.Conv2d(inputs, outputs, size, stride, size // 2, groups=groups, bias=False)
+        nn.init.kaiming_normal_(self.filter.weight, nonlinearity="relu")
+        self.norm = BatchNorm(outputs)
+        self.rectified = rectified
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.norm(self.filter(x))
+        return F.relu(h, inplace=True) if self.rectified else h
+
+
+def _layer(
+    inputs: int, outputs: int, size: int = 3, stride: int = 1, groups: int = 1, *, rectified: bool = True
+) -> _Layer:
+    return _Layer(inputs, outputs, size, stride, groups, rectified)
+
+
+class _Block(nn.Module):
+    """Two convolutions, residual (He et al. 2016)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = _layer(channels, channels)
+        self.second = _layer(channels, channels, rectified=False)
+        nn.init.constant_(self.second.norm.weight, 0.2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.second(self.first(x)), inplace=True)
+
+
+class _WideBlock(nn.Module):
+    """A filter of 5x5 channel by channel and a pointwise convolution, residual."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.filter = _layer(channels, channels, 5, groups=channels)
+        self.mix = _layer(channels, channels, 1, rectified=False)
+        nn.init.constant_(self.mix.norm.weight, 0.2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.mix(self.filter(x)), inplace=True)
+
+
+def _doubled(h: Tensor) -> Tensor:
+    return F.interpolate(h, scale_factor=2)  # the convolutions that follow smooth it

@@ -1,0 +1,154 @@
+"""Damage of a scanned photograph, found: scratches, creases, dust, hairs, stains, torn corners, writing.
+
+Scratches are 1 to 8 pixels wide in the scans that the model was trained on, so a large scan is looked at with its
+longer side reduced to `WORKING_SIDE` pixels; what is found is brought back to its own size. The network sees windows,
+each with a margin that is not kept, so that memory is bounded whatever the picture's size.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from scoreinv.checkpoints.catalogue import load_damage_finder
+from scoreinv.checks import check_callback, shown
+from scoreinv.damage import DamageFinder
+from scoreinv.errors import SettingError
+from scoreinv.imaging.arrays import pictures_from_api
+from scoreinv.imaging.masks import picture_of_hole
+from scoreinv.imaging.picture import STRIP_ROWS, Picture
+from scoreinv.networks.damage import STRIDE
+from scoreinv.options import SENSITIVITY, USUAL_SENSITIVITY
+from scoreinv.tasks.progress import Share, TaskCallback, tell
+from scoreinv.tasks.results import Given
+from scoreinv.tasks.tensors import finite, to_tensor
+
+Finder = DamageFinder | str | Path
+"""A model at hand, or the name or file of one."""
+
+WORKING_SIDE = 1536
+"""Longer side, in pixels, of the picture that the network sees at most."""
+
+_CORE, _MARGIN = 448, 64
+"""Of a window: the side of what is kept of it, and what it sees beyond, in pixels."""
+
+
+def find_damage(
+    image: Given,
+    *,
+    sensitivity: float = USUAL_SENSITIVITY,
+    model: Finder = "damage",
+    callback: TaskCallback | None = None,
+) -> Given:
+    """Find the damage of a scanned photograph, as a mask for `inpaint`.
+
+        mask = scoreinv.find_damage(image)
+        if mask.any():
+            result = scoreinv.inpaint(image, mask, prior="photo")
+
+    Arguments:
+        image: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor CxHxW or BxCxHxW
+            in [0, 1].
+        sensitivity: from 0, which marks nothing, to 1, which marks everything: a pixel is marked where its probability
+            of damage is above 1 - sensitivity.
+        model: the model, or its name or file, which is then loaded for this picture.
+        callback: called with the share of the work that is done; stops the work by returning False.
+
+    Returns:
+        What is damaged: an array HxW of bool; for a PIL image one of mode L, 255 where it is damaged; for a tensor one
+        of 0 and 1, 1xHxW or Bx1xHxW. Nothing is marked in a photograph without damage, and `inpaint` then has nothing
+        to fill.
+
+    Raises:
+        InputError: a wrong picture or setting.
+        CheckpointError: there is no such model.
+        Cancelled: the callback stopped the work.
+    """
+    SENSITIVITY.check("sensitivity", sensitivity)
+    check_callback(callback)
+    pictures, form = pictures_from_api(image)
+    finder = finder_of(model)
+    share = Share(callback, len(pictures))
+    found = []
+    for picture in pictures:
+        share.begin(1)
+        found.append(damage_in_picture(picture, finder, sensitivity, share))
+    masks: Any = found[0]
+    if form.kind == "pil":
+        masks = form.pictures([picture_of_hole(found[0])])
+    elif form.kind == "tensor":
+        masks = form.maps([mask.astype(np.float32) for mask in found])
+    return masks
+
+
+def damage_in_picture(
+    picture: Picture, finder: DamageFinder, sensitivity: float, callback: TaskCallback | None = None
+) -> np.ndarray:
+    """`find_damage` for one `Picture`: HxW bool."""
+    height, width = working_size(picture.size)
+    rgb = picture.rgb() if (height, width) == picture.size else picture.resized_rgb(height, width)
+    return _enlarged(damage_probability(rgb, finder, callback), picture.size) > 1 - sensitivity
+
+
+def finder_of(model: object) -> DamageFinder:
+    """The model itself, or the one that a name or file stands for; SettingError for anything else.
+
+    Raises CheckpointError where there is none such.
+    """
+    if isinstance(model, str | Path):
+        return load_damage_finder(model)
+    if not isinstance(model, DamageFinder):
+        raise SettingError(
+            "model", f"must be one as scoreinv.load_damage_finder gives it, or its name, not {shown(model)}"
+        )
+    return model
+
+
+def working_size(size: tuple[int, int]) -> tuple[int, int]:
+    """The size at which a picture of (height, width) is looked at."""
+    scale = min(1.0, WORKING_SIDE / max(size))
+    return max(1, round(scale * size[0])), max(1, round(scale * size[1]))
+
+
+@torch.no_grad()
+def damage_probability(rgb: np.ndarray, finder: DamageFinder, callback: TaskCallback | None = None) -> np.ndarray:
+    """The probability of damage, HxW float32, of colours (HxWx3 float in [0, 1]) as large as they are."""
+    height, width = rgb.shape[:2]
+    found = np.empty((height, width), np.float32)
+    corners = list(product(range(0, height, _CORE), range(0, width, _CORE)))
+    for number, (top, left) in enumerate(corners, 1):
+        first_row, first_column = max(0, top - _MARGIN), max(0, left - _MARGIN)
+        window = rgb[first_row : top + _CORE + _MARGIN, first_column : left + _CORE + _MARGIN]
+        logits = finite(_looked_at(to_tensor([window], finder.device), finder))[0, 0]
+        kept = logits[top - first_row :, left - first_column :][:_CORE, :_CORE].sigmoid()
+        found[top : top + _CORE, left : left + _CORE] = kept.cpu().numpy()
+        tell(callback, number / len(corners))
+    return found
+
+
+def _looked_at(window: Tensor, finder: DamageFinder) -> Tensor:
+    """The logits of a window of any size, whose last row and column are repeated up to what the network takes."""
+    height, width = window.shape[-2:]
+    padded = F.pad(window, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
+    return finder.logits(padded)[..., :height, :width]
+
+
+def _enlarged(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Values HxW at a larger size, bilinear, in bands: Pillow's own copies stay small."""
+    if values.shape == size:
+        return values
+    height, width = size
+    image = Image.fromarray(values)
+    out = np.empty(size, np.float32)
+    for top in range(0, height, STRIP_ROWS):
+        rows = min(STRIP_ROWS, height - top)
+        box = (0, top * image.height / height, image.width, (top + rows) * image.height / height)
+        out[top : top + rows] = np.asarray(image.resize((width, rows), Image.Resampling.BILINEAR, box=box))
+    return out

@@ -1,0 +1,62 @@
+"""How an old photograph is restored: which steps, and how readily. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, get_args
+
+from scoreinv.checks import check_number, check_whole
+from scoreinv.errors import SettingError
+from scoreinv.options import SEED, SENSITIVITY, USUAL_SENSITIVITY, SampleCount, Setting, check_settings
+
+StepName = Literal["damage", "tint", "inpaint", "denoise", "colorize"]
+STEPS: tuple[StepName, ...] = get_args(StepName)
+"""In their order, see `tasks.old_photos`."""
+
+COLOUR_SENSITIVITY = 0.02
+"""Sensitivity for photographs in colours, which are seldom old: of 24 healthy ones it changes 1 in more than 0.5 % of
+the pixels, where the usual one changes 8."""
+FOUND_GROW = 2
+"""Pixels by which damage that is found is enlarged: soft edges would show as outlines of what is filled."""
+
+
+@dataclass(frozen=True)
+class OldPhotoSettings:
+    """Which steps an old photograph takes, and what decides them.
+
+    Attributes:
+        sensitivity: a pixel is damage where its probability is above 1 - sensitivity. None: the usual one, and in
+            photographs in colours `COLOUR_SENSITIVITY`.
+        grow: pixels by which damage that is found is enlarged, as its soft edges need.
+        noise_std: standard deviation of the noise in [0, 1] units, which is then removed however low it is; None: it is
+            estimated, and removed where it is more than grain.
+        samples, seed: of what is drawn, fill and colours.
+    """
+
+    inpaint: Annotated[bool, Setting("Fill the damage, or leave it.")] = True
+    denoise: Annotated[bool, Setting("Remove noise, or leave it.")] = True
+    colorize: Annotated[bool, Setting("Colour what is grey or of one tint, or leave it grey.")] = True
+    keep_tint: Annotated[bool, Setting("Leave a print of one tint (sepia) as it is, without colours.")] = False
+    sensitivity: Annotated[
+        float | None,
+        Setting(
+            "How readily damage is marked, 0 to 1. "
+            f"(default: {USUAL_SENSITIVITY:g}, in colours {COLOUR_SENSITIVITY:g})",
+            SENSITIVITY,
+        ),
+    ] = None
+    grow: int = FOUND_GROW
+    samples: SampleCount = 1
+    seed: int = 0
+    noise_std: float | None = None
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        SEED.check("seed", self.seed)
+        check_whole("grow", self.grow)
+        if self.noise_std is not None:
+            check_number("noise_std", self.noise_std, 0)
+            if not self.denoise:
+                raise SettingError("noise_std", "does not go with `denoise=False`, which leaves noise as it is")
+        if self.keep_tint and not (self.inpaint or self.denoise or self.colorize):
+            raise SettingError("keep_tint", "is all that is left: with every step left out nothing is done")

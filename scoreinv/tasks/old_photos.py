@@ -1,0 +1,357 @@
+"""Old photographs restored in one go: damage, tint, noise and colours.
+
+Each step takes what the one before has left, in this order:
+
+1. *damage* is found, or given as a mask;
+2. the *tint* of a print of one tint is taken out, which the colours of stains and tears do not count for;
+3. the damage is filled (*inpaint*), before dust is taken for noise, and in grey where the print was tinted;
+4. noise is removed (*denoise*) where it is more than grain;
+5. colours are drawn (*colorize*) for what is grey then.
+
+A step that finds nothing to do leaves the picture itself, so a healthy photograph in colours comes back bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scoreinv.checks import check_callback
+from scoreinv.damage import DamageFinder
+from scoreinv.errors import SettingError
+from scoreinv.imaging.arrays import pictures_from_api
+from scoreinv.imaging.hints import KnownColours
+from scoreinv.imaging.masks import as_holes, dilate, picture_of_hole
+from scoreinv.imaging.noise import white_noise
+from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.tint import is_print, untinted
+from scoreinv.options import COLOUR_STEPS, GRAY_LEVELS, USUAL_SENSITIVITY
+from scoreinv.prior import ScorePrior
+from scoreinv.tasks.colorization import Found, colorize_filled, found_in, hints_for
+from scoreinv.tasks.damage import Finder, damage_in_picture, finder_of
+from scoreinv.tasks.inpainting import inpaint_picture
+from scoreinv.tasks.models import Model, model_of
+from scoreinv.tasks.old_photo_settings import COLOUR_SENSITIVITY, FOUND_GROW, OldPhotoSettings, StepName
+from scoreinv.tasks.progress import Share, TaskCallback, tell
+from scoreinv.tasks.restoration import check_noise, denoise_picture
+from scoreinv.tasks.restoration_settings import RestorationSampling
+from scoreinv.tasks.results import AnyMethod, Given, PictureKind, Restored, restore_each
+from scoreinv.tasks.settings import ConditionalSampling
+from scoreinv.tasks.tensors import RunningSpread
+
+LEAST_REMOVED = 5 / GRAY_LEVELS
+"""Noise that is taken for film grain below, and left: see `imaging.noise.white_noise`."""
+
+_MOST_FOUND = 0.5
+"""Share of a picture above which what was found is no damage: a drawing, a page of text, what the finder never saw."""
+
+_SHARES: dict[StepName, float] = {"damage": 2, "inpaint": 10, "tint": 0, "denoise": 3, "colorize": 2}
+"""Time that the steps take, in parts: of a scan of two megapixels, two hundredths of which are damaged."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step has found and done.
+
+    Attributes:
+        words: a sentence without its subject, which is the picture.
+        changed: whether the picture is another one after it.
+    """
+
+    name: StepName
+    words: str
+    changed: bool
+
+
+Told = Callable[[Step, Picture | None], None]
+"""Called after each step: with the mask after `damage`, and the first sample after a step that changed the picture."""
+
+
+@dataclass(frozen=True)
+class OldPhotoModels:
+    """The models of the steps; None for those that are left out.
+
+    Attributes:
+        finder: None also where masks are given.
+    """
+
+    finder: DamageFinder | None
+    filler: ScorePrior | None
+    denoiser: ScorePrior | None
+    colorizer: ScorePrior | None
+
+
+@dataclass(frozen=True)
+class RestoredPhoto(Restored[PictureKind]):
+    """An old photograph restored.
+
+    Attributes:
+        found: what the picture was, but for its damage; `tinted` has tones of one colour each, as sepia has.
+        damage: HxW bool, what was taken for damage, or given as a mask; None where that was left out.
+        noise_std: standard deviation of the noise, in [0, 1] units, estimated or given; None where that was left out.
+        steps: a list of `Step`: what each found and did, in order.
+
+    Of a batch of pictures each of these is a list.
+    """
+
+    found: Found | list[Found]
+    damage: Any
+    noise_std: Any
+    steps: Any
+
+
+def restore(
+    image: Given,
+    *,
+    mask: Any = None,
+    hints: Any = None,
+    inpaint: bool = True,
+    denoise: bool = True,
+    colorize: bool = True,
+    keep_tint: bool = False,
+    sensitivity: float | None = None,
+    grow: int = FOUND_GROW,
+    noise_std: float | None = None,
+    samples: int = 1,
+    seed: int = 0,
+    finder: Finder = "damage",
+    filler: Model = "photo",
+    denoiser: Model = "denoiser",
+    colorizer: Model = "scene",
+    callback: TaskCallback | None = None,
+) -> RestoredPhoto[Given]:
+    """Restore an old photograph: fill its damage, take out its tint, remove its noise, and colour it.
+
+        result = scoreinv.restore(image)
+        for step in result.steps:
+            print(step.name, step.words)
+
+    A photograph in colours keeps them.
+
+    Arguments:
+        image: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor CxHxW or BxCxHxW
+            in [0, 1].
+        mask: the damage, as `inpaint` takes it; None: it is found.
+        hints: colours that are wanted, as `colorize` takes them.
+        inpaint, denoise, colorize: whether to fill damage, remove noise, draw colours.
+        keep_tint: leave a print of one tint (sepia) in it, and without colours.
+        sensitivity: of what finds damage, see `find_damage`; None: 0.5, and in a photograph in colours 0.02.
+        grow: pixels by which what is found is enlarged, as soft edges need.
+        noise_std: standard deviation of the noise in [0, 1] units, which is then removed however low it is; None: it is
+            estimated, and removed from 5 grey levels of 255 on.
+        samples, seed: of what is drawn: fill and colours.
+        finder, filler, denoiser, colorizer: the models, or their names or files, which are then loaded for this
+            picture. Those of steps that are left out are not.
+        callback: called with the share of the work that is done; stops the work by returning False.
+
+    Raises:
+        InputError: a wrong picture, mask or setting, or settings that do not go together.
+        CheckpointError: there is no such model.
+        Cancelled: the callback stopped the work.
+        ScoreinvError: a model gave values that are not finite.
+    """
+    settings = OldPhotoSettings(inpaint, denoise, colorize, keep_tint, sensitivity, grow, samples, seed, noise_std)
+    if mask is not None and not inpaint:
+        raise SettingError("mask", "does not go with `inpaint=False`, which leaves damage as it is")
+    if hints is not None and not colorize:
+        raise SettingError("hints", "do not go with `colorize=False`, which draws no colours")
+    check_callback(callback)
+    pictures, form = pictures_from_api(image)
+    holes: list[Any] = [None] * len(pictures)
+    if mask is not None:
+        holes = list(as_holes(mask, [picture.size for picture in pictures]))
+    strokes = hints_for(hints, len(pictures))
+    models = OldPhotoModels(
+        finder_of(finder) if inpaint and mask is None else None,
+        model_of(filler) if inpaint else None,
+        model_of(denoiser) if denoise else None,
+        model_of(colorizer) if colorize else None,
+    )
+
+    def restored(number: int, share: TaskCallback) -> RestoredPhoto[Any]:
+        given = GivenByHand(holes[number], strokes[number])
+        return restore_picture(pictures[number], models, settings, given, share)
+
+    return restore_each(pictures, form, restored, callback)
+
+
+@dataclass(frozen=True)
+class GivenByHand:
+    """What is known of a picture beforehand.
+
+    Attributes:
+        hole: HxW bool, its damage; None: it is to be found.
+        hints: colours that are wanted.
+    """
+
+    hole: np.ndarray | None = None
+    hints: KnownColours | None = None
+
+
+def restore_picture(
+    picture: Picture,
+    models: OldPhotoModels,
+    settings: OldPhotoSettings,
+    given: GivenByHand,
+    callback: TaskCallback | None = None,
+    told: Told | None = None,
+) -> RestoredPhoto[Picture]:
+    """`restore` for one `Picture`.
+
+    Arguments:
+        models: of all steps that the settings do not leave out.
+    """
+    if given.hints is not None:
+        given.hints.check_size(picture.size, "the hints")
+    if models.denoiser is not None and settings.noise_std is not None:
+        check_noise(picture, settings.noise_std, models.denoiser)
+    work = _Work(picture, settings, callback, told)
+    if models.filler is not None:
+        work.find_damage(models.finder, given.hole)
+    work.remove_tint()
+    if models.filler is not None:
+        work.fill(models.filler)
+    if models.denoiser is not None:
+        work.remove_noise(models.denoiser)
+    if models.colorizer is not None:
+        work.add_colours(models.colorizer, given.hints)
+    tell(callback, 1.0)
+    return work.result()
+
+
+class _Work:
+    """The work on one picture.
+
+    Attributes:
+        pictures: what it has come to: one, or all samples once something was drawn.
+    """
+
+    def __init__(
+        self, picture: Picture, settings: OldPhotoSettings, callback: TaskCallback | None, told: Told | None
+    ) -> None:
+        self.pictures = [picture]
+        self.settings = settings
+        self.sampling = ConditionalSampling(samples=settings.samples, seed=settings.seed)
+        self.share = Share(callback, sum(_SHARES.values()))
+        self.told = told
+        self.found: Found = "grey"
+        self.damage: np.ndarray | None = None
+        self.noise_std: float | None = None
+        self.steps: list[Step] = []
+        self.nfe = 0
+        self.method: AnyMethod = "exact"
+
+    def find_damage(self, finder: DamageFinder | None, hole: np.ndarray | None) -> None:
+        """Take the hole that is given for the damage, or what is found."""
+        self.share.begin(_SHARES["damage"])
+        if hole is not None:
+            words = f"{_percent(hole)} of the picture, as given"
+        else:
+            assert finder is not None
+            sensitivity = self.settings.sensitivity
+            if sensitivity is None:
+                coloured = _what_is(self.pictures[0]) == "coloured"
+                sensitivity = COLOUR_SENSITIVITY if coloured else USUAL_SENSITIVITY
+            hole = damage_in_picture(self.pictures[0], finder, sensitivity, self.share)
+            hole = dilate(hole, min(self.settings.grow, sum(hole.shape)))
+            words = f"{_percent(hole)} of the picture" if hole.any() else "none is found"
+            if hole.mean() > _MOST_FOUND:
+                words = f"{_percent(hole)} of the picture look like it, too much to be any: nothing is filled"
+                hole = np.zeros_like(hole)
+        self.damage = hole
+        self._tell("damage", words, picture_of_hole(hole) if hole.any() else None)
+
+    def remove_tint(self) -> None:
+        """Find out what the picture is, and make it grey where it is of one tint."""
+        (picture,) = self.pictures
+        whole = picture if self.damage is None or not self.damage.any() else picture.covered(self.damage)
+        self.found = _what_is(whole)
+        if self.found != "tinted":
+            self._tell("tint", "none, it is grey" if self.found == "grey" else "none, it is in colours")
+        elif self.settings.keep_tint:
+            self._tell("tint", "it is of one tint, which is kept")
+        else:
+            self._become([untinted(picture, whole)], "tint", "it is of one tint, which is taken out")
+
+    def fill(self, prior: ScorePrior) -> None:
+        """Fill the damage."""
+        if self.damage is None or not self.damage.any():
+            return
+        self.share.begin(_SHARES["inpaint"])
+        filled = inpaint_picture(self.pictures[0], self.damage, prior, self.sampling, self.share)
+        self.nfe, self.method = filled.nfe, filled.method
+        self._become(filled.samples, "inpaint", "the damage is filled")
+
+    def remove_noise(self, prior: ScorePrior) -> None:
+        """Remove the noise that is given, or found and more than grain."""
+        given = self.settings.noise_std
+        self.noise_std = white_noise(self.pictures[0]) if given is None else given
+        level = f"noise of {'about ' if given is None else ''}{self.noise_std * GRAY_LEVELS:.2g} grey levels"
+        if given is None and self.noise_std < LEAST_REMOVED:
+            words = f"{level} is left, as grain" if self.noise_std else "none is found but texture and grain"
+            self._tell("denoise", words)
+            return
+        self.share.begin(_SHARES["denoise"])
+        part = Share(self.share, len(self.pictures))
+        clean = []
+        for picture in self.pictures:
+            part.begin(1)
+            denoised = denoise_picture(picture, self.noise_std, prior, RestorationSampling(estimate="mean"), part)
+            clean.append(denoised.image)
+        self.nfe += denoised.nfe
+        self._become(clean, "denoise", f"{level} is removed")
+
+    def add_colours(self, prior: ScorePrior, hints: KnownColours | None) -> None:
+        """Draw colours for a picture that is grey."""
+        if self.found == "coloured":
+            self._tell("colorize", "its own colours are kept")
+        elif self.found == "tinted" and self.settings.keep_tint:
+            self._tell("colorize", "none are drawn, as the tint is kept")
+        else:
+            self.share.begin(_SHARES["colorize"])
+            self.method = self.sampling.resolved(COLOUR_STEPS, conditional=prior.conditional).method
+            gray = Restored(self.pictures[0], self._samples(), None, self.nfe, self.method)
+            coloured = colorize_filled(gray, prior, self.sampling, self.share, hints=hints)
+            self.nfe = coloured.nfe
+            self._become(coloured.samples, "colorize", "colours are drawn")
+
+    def result(self) -> RestoredPhoto[Picture]:
+        """What the picture has become."""
+        samples, std = self._samples(), None
+        if len(samples) > 1:
+            running = RunningSpread()
+            for sample in samples:
+                running.add(sample.rgb())
+            std = running.std
+        return RestoredPhoto(
+            samples[0], samples, std, self.nfe, self.method, self.found, self.damage, self.noise_std, self.steps
+        )
+
+    def _samples(self) -> list[Picture]:
+        """As many as are asked for, alike where nothing was drawn."""
+        count = self.settings.samples
+        return self.pictures if len(self.pictures) == count else self.pictures * count
+
+    def _become(self, pictures: list[Picture], name: StepName, words: str) -> None:
+        self.pictures = pictures
+        self._tell(name, words, pictures[0], changed=True)
+
+    def _tell(self, name: StepName, words: str, shown: Picture | None = None, *, changed: bool = False) -> None:
+        step = Step(name, words, changed)
+        self.steps.append(step)
+        if self.told is not None:
+            self.told(step, shown)
+
+
+def _what_is(picture: Picture) -> Found:
+    """What a picture is; of one tint are prints alone, and a photograph of the sea is in colours."""
+    found, _ = found_in(picture)
+    return "coloured" if found == "tinted" and not is_print(picture) else found
+
+
+def _percent(hole: np.ndarray) -> str:
+    """The share of a mask that is true, in words."""
+    return f"{100 * float(hole.mean()):.2g} %"

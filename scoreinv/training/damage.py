@@ -1,0 +1,462 @@
+"""Scans of old photographs, made of photographs: what film, print and scanner do to them, and what damages them.
+
+    scan = scanned(damaged(on_old_film(photograph)))
+
+What is damaged is where it is visible: where the print's values differ by more than the grain hides. Where they differ
+by less it is faint, and nobody could say. A large share of the pictures has no damage, so that wires, masts, whiskers
+and the letters of signs are learnt as what they are.
+
+All is drawn with NumPy and Pillow at three times the resolution, so that edges are soft, for pictures of any size:
+widths and areas are in pixels, the lengths of lines grow with the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
+from itertools import pairwise
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
+
+from scoreinv.colour_space import luma
+from scoreinv.training.config import DamageDrawing
+
+VISIBLE = 0.08
+"""Change of a value on [0, 1], beyond the grain's standard deviation, from which on it is damage."""
+
+HEALTHY = 0.02
+"""Change of a value up to which a pixel is healthy."""
+
+_EXTENT = 160
+"""Side of the picture, in pixels, that the largest stains, torn corners, letters and faded borders are a part of."""
+
+_FINE = 3
+"""Pixels of the canvas to one of the picture, on each side."""
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+Generator = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Medium:
+    """What a picture is printed on and scanned with.
+
+    Attributes:
+        gray: whether it is one of greys, maybe toned.
+        paper, ink: (3,) colours of the bare paper and of the deepest black.
+        grain: standard deviation of the grain.
+        grain_size: of the grain, in pixels.
+        quality: of the JPEG file; None for one without loss.
+    """
+
+    gray: bool
+    paper: np.ndarray
+    ink: np.ndarray
+    grain: float
+    grain_size: float
+    quality: int | None
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A scan of a photograph.
+
+    Attributes:
+        damaged: (H, W, 3) float32 in [0, 1], the scan.
+        mask, faint: (H, W) bool, where the damage is visible, and where it is there but hardly is.
+        print, medium, seed: the print before the damage, and how it is scanned.
+    """
+
+    damaged: np.ndarray
+    mask: np.ndarray
+    faint: np.ndarray
+    print: np.ndarray
+    medium: Medium
+    seed: int
+
+    def undamaged(self) -> np.ndarray:
+        """The same scan, with the same grain, as it would be without the damage: (H, W, 3) float32 in [0, 1]."""
+        return scanned(self.print, self.medium, np.random.default_rng(self.seed))
+
+
+def draw_scan(rgb: np.ndarray, config: DamageDrawing, generator: Generator) -> Scan:
+    """A scan of a photograph (H, W, 3) in [0, 1]."""
+    medium = draw_medium(generator)
+    print_ = on_old_film(rgb, medium, generator)
+    changed = print_
+    if generator.random() >= config.undamaged:
+        changed = damaged(print_, medium, generator)
+    change = np.abs(changed - print_).max(axis=2)
+    mask = change > VISIBLE + medium.grain
+    seed = int(generator.integers(2**63))
+    scan = scanned(changed, medium, np.random.default_rng(seed))
+    return Scan(scan, mask, (change > HEALTHY) & ~mask, print_, medium, seed)
+
+
+def draw_medium(generator: Generator) -> Medium:
+    """A random one: half of them grey or toned, some without grain or loss."""
+    faded = generator.random() < 0.6
+    paper = generator.uniform(0.75, 1.0) if faded else 1.0
+    ink = generator.uniform(0.0, 0.25) if faded else 0.0
+    gray = bool(generator.random() < 0.6)
+    tone = np.zeros(3)
+    if not gray or generator.random() < 0.5:
+        tone = np.array([0.0, -0.06, -0.16]) * generator.uniform(0, 1.3) + generator.normal(0, 0.015, 3)
+    return Medium(
+        gray,
+        np.clip(paper + tone, 0, 1).astype(np.float32),
+        np.clip(ink + tone * 0.4, 0, 1).astype(np.float32),
+        float(generator.uniform(0.005, 0.07)) if generator.random() < 0.6 else 0.0,
+        float(generator.uniform(0.3, 1.2)),
+        int(generator.integers(45, 97)) if generator.random() < 0.6 else None,
+    )
+
+
+def on_old_film(rgb: np.ndarray, medium: Medium, generator: Generator) -> np.ndarray:
+    """The picture as the medium shows it, before anything damaged it: its tones, and the blur of its lens."""
+    values = rgb
+    if medium.gray:
+        values = np.repeat(luma(rgb)[..., None], 3, axis=2)
+    if generator.random() < 0.5:
+        values = _blurred(values, float(generator.uniform(0.4, 1.8)))
+    values = values ** np.float32(np.exp(generator.normal(0, 0.25)))
+    return (medium.ink + (medium.paper - medium.ink) * values).astype(np.float32)
+
+
+def damaged(print_: np.ndarray, medium: Medium, generator: Generator) -> np.ndarray:
+    """The print with damage of one to four kinds."""
+    kinds = generator.choice(len(_KINDS), size=int(generator.integers(1, 5)), replace=False, p=_SHARES)
+    values = print_
+    for kind in kinds:
+        cover, colour = _KINDS[kind](values, medium, generator)
+        values = values + cover[..., None] * (colour - values)
+    if generator.random() < 0.3:  # the scanner was out of focus
+        values = _blurred(values, float(generator.uniform(0.3, 0.8)))
+    return np.clip(values, 0, 1).astype(np.float32)
+
+
+def scanned(print_: np.ndarray, medium: Medium, generator: Generator) -> np.ndarray:
+    """The print with its grain, as its file holds it; the same generator makes the same grain."""
+    height, width = print_.shape[:2]
+    values = print_
+    if medium.grain:
+        channels = 1 if medium.gray else 3
+        noise = generator.standard_normal((height, width, channels), dtype=np.float32)
+        if medium.grain_size > 0.5:
+            noise = ndimage.gaussian_filter(noise, (medium.grain_size, medium.grain_size, 0), truncate=2)
+            noise *= np.float32(2 * np.sqrt(np.pi) * medium.grain_size)
+        values = values + np.float32(medium.grain) * noise
+    pixels = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    if medium.quality is not None:
+        file = BytesIO()
+        Image.fromarray(pixels).save(file, "JPEG", quality=medium.quality)
+        pixels = np.asarray(Image.open(file))
+    return pixels.astype(np.float32) / np.float32(255)
+
+
+Cover = tuple[np.ndarray, np.ndarray]
+"""How much of each pixel is covered, (H, W) in [0, 1], and by which colour, (3,) or (H, W, 3)."""
+
+
+def _scratches(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
+    """Lines that bend a little, 1 to 8 pixels wide and of any length; some fade in and out."""
+    height, width = print_.shape[:2]
+    canvas, draw = _canvas(height, width)
+    side = max(height, width)
+    parallel = generator.uniform(0, np.pi) if generator.random() < 0.4 else None
+    for _ in range(1 + generator.poisson(_more(print_, 2.5, generator))):
+        angle = generator.uniform(0, np.pi) if parallel is None else parallel + generator.normal(0, 0.03)
+        length = side * 1.5 * np.exp(generator.uniform(np.log(0.06), 0))
+        points = _path(generator.uniform(0, (width, height)), angle, length, generator.uniform(0, 0.06), generator)
+        _line(draw, points, _width(generator, 8), int(255 * generator.uniform(0.4, 1)))
+    cover = _cover(canvas)
+    if generator.random() < 0.5:
+        cover = cover * np.clip(0.6 + 1.5 * _clouds(height, width, generator.uniform(6, 40), generator), 0, 1)
+    return cover, _bright_or_dark(medium, generator, 0.75)
+
+
+def _creases(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
+    """Folds across the picture: a ragged line where the emulsion has come off, with cracks that leave it."""
+    height, width = print_.shape[:2]
+    canvas, draw = _canvas(height, width)
+    for _ in range(1 + generator.poisson(_more(print_, 0.4, generator))):
+        angle = generator.choice([0.0, np.pi / 2, generator.uniform(0, np.pi)]) + generator.normal(0, 0.08)
+        start = np.array([width, height]) * generator.uniform(0, 1, 2)
+        way = 2 * max(height, width) * np.array([np.cos(angle), np.sin(angle)])
+        points = _path(start - way / 2, angle, 2 * max(height, width), 0.02, generator, every=6, shake=0.7)
+        thick = _width(generator, 6)
+        for first, second in pairwise(points):
+            if generator.random() < 0.93:
+                _line(draw, np.stack([first, second]), thick * generator.uniform(0.3, 1.4), 255)
+            if generator.random() < 0.04:
+                crack = _path(first, generator.uniform(0, 2 * np.pi), generator.uniform(6, 50), 0.3, generator)
+                _line(draw, crack, generator.uniform(0.8, 1.8), 230)
+    cover = _cover(canvas) * np.float32(generator.uniform(0.5, 1))
+    return cover, _bright_or_dark(medium, generator, 0.85)
+
+
+def _cracks(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
+    """A net of thin crooked lines in a part of the picture."""
+    height, width = print_.shape[:2]
+    canvas, draw = _canvas(height, width)
+    ends = [(generator.uniform(0, (width, height)), generator.uniform(0, 2 * np.pi))]
+    for _ in range(int(generator.integers(4, 30))):
+        start, angle = ends[generator.integers(len(ends))]
+        points = _path(start, angle, generator.uniform(10, 90), 0.5, generator, every=5)
+        _line(draw, points, generator.uniform(0.8, 2.2), 255)
+        turn = generator.choice([-1, 1]) * generator.uniform(0.5, 1.6)
+        ends += [(points[-1], angle + generator.normal(0, 0.4)), (points[len(points) // 2], angle + turn)]
+    return _cover(canvas) * np.float32(generator.uniform(0.5, 1)), _bright_or_dark(medium, generator, 0.7)
+
+
+def _dust(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
+    """Specks: many small ones and a few of up to 8 pixels, round or angular."""
+    height, width = print_.shape[:2]
+    canvas, draw = _canvas(height, width)
+    largest = np.exp(generator.uniform(np.log(1.2), np.log(8)))
+    for _ in range(3 + generator.poisson(_more(print_, 25, generator, flat=False))):
+        radius = 0.6 + (largest - 0.6) * generator.random() ** 3
+        _speck(draw, generator.uniform(0, (width, height)), radius, int(255 * generator.uniform(0.5, 1)), generator)
+    return _cover(canvas), _bright_or_dark(medium, generator, 0.7)
+
+
+def _hairs(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
+    """Fibres: thin lines that curl."""
+    height, width = print_.shape[:2]
+    canvas, draw = _canvas(height, width)
+    for _ in range(1 + generator.poisson(_more(print_, 1.5, generator))):
+        points = _path(
+            generator.uniform(0, (width, height)),
+            generator.uniform(0, 2 * np.pi),
+            np.exp(generator.uniform(np.log(12), np.log(160))),
+            generator.uniform(0.1, 0.35),
+            generator,
+            every=4,
+            curl=float(generator.normal(0, 0.12)),
+        )
+        _line(draw, points, generator.uniform(0.9, 2.5), int(255 * generator.uniform(0.6, 1)))
+    return _cover(canvas), _bright_or_dark(medium, generator, 0.5)
+
+
+def _stains(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
+    """Blots with ragged rims, from water marks to mould that hides the picture; thinner ones are no holes."""
+    height, width = print_.shape[:2]
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    cover = np.zeros((height, width), np.float32)
+    for _ in range(1 + generator.poisson(_more(print_, 0.8, generator))):
+        radius = np.exp(generator.uniform(np.log(3), np.log(0.22 * _extent(height, width))))
+        centre = generator.uniform(0, (height, width))
+        squeeze = np.exp(generator.normal(0, 0.3))
+        away = np.hypot((rows - centre[0]) * squeeze, (columns - centre[1]) / squeeze) / radius
+        ragged = generator.uniform(0.25, 0.8) * radius
+        away = away + generator.uniform(0.2, 0.7) * _clouds(height, width, ragged, generator)
+        edge = max(1.0, generator.uniform(0.5, 2.5)) / radius
+        blot = np.clip((1 - away) / edge + 0.5, 0, 1)
+        if generator.random() < 0.25:  # what dried left a rim
+            blot *= np.clip((away - 0.8) / 0.1, 0.2, 1)
+        cover = np.maximum(cover, blot * np.float32(generator.uniform(0.5, 1)))
+    brown = medium.paper * np.array([0.75, 0.6, 0.4], np.float32) * np.float32(generator.uniform(0.4, 1.2))
+    colour = np.clip(brown, 0, 1) if generator.random() < 0.4 else _bright_or_dark(medium, generator, 0.6)
+    return cover, _textured(colour, height, width, generator)
+
+
+def _torn(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
+    """Corners or edges that are missing: what the print lay on shows, behind the white rim of the torn paper."""
+    height, width = print_.shape[:2]
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    inside = np.full((height, width), 1e3, np.float32)
+    for _ in range(int(generator.integers(1, 3))):
+        reach = _extent(height, width) * np.exp(generator.uniform(np.log(0.06), np.log(0.3)))
+        corner = np.array([generator.choice([0, height - 1]), generator.choice([0, width - 1])])
+        if generator.random() < 0.25:  # from the middle of an edge
+            corner[generator.integers(2)] *= generator.uniform(0.1, 0.9)
+            reach *= 0.5
+        slope = generator.uniform(0.5, 2)
+        away = (np.abs(rows - corner[0]) * slope + np.abs(columns - corner[1]) / slope) / 1.5
+        rough = generator.uniform(2, 12) * _clouds(height, width, generator.uniform(4, 20), generator)
+        rough = rough + generator.uniform(0, 2) * _clouds(height, width, 2, generator)
+        inside = np.minimum(inside, away - reach + rough)
+    rim = np.float32(generator.uniform(0, 8))
+    darkest, brightest = ((0, 0.15), (0.85, 1), (0, 1))[generator.integers(3)]
+    below = np.float32(generator.uniform(darkest, brightest))
+    paper = np.clip(medium.paper * np.float32(generator.uniform(0.9, 1.1)), 0, 1)
+    shown = np.clip(inside + 0.5, 0, 1)[..., None] * (paper - below) + below
+    return np.clip(rim - inside + 0.5, 0, 1), shown.astype(np.float32)
+
+
+def _writing(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
+    """A few words by hand, the date of a camera, or scribbles."""
+    height, width = print_.shape[:2]
+    canvas, draw = _canvas(height, width)
+    kind = generator.random()
+    size = float(np.exp(generator.uniform(np.log(10), np.log(0.25 * _extent(height, width) + 12))))
+    place = generator.uniform(0, (0.8 * width, 0.95 * height))
+    if kind < 0.25:
+        text = f"{generator.integers(1, 32)} {generator.integers(1, 13)} '{generator.integers(10, 99)}"
+        draw.text(tuple(_FINE * place), text, fill=255, font=_font(int(_FINE * min(size, 30))))
+        colour = np.array([1.0, generator.uniform(0.3, 0.8), 0.1], np.float32)
+        return _cover(canvas) * np.float32(generator.uniform(0.7, 1)), colour
+    if kind < 0.4:
+        text = "".join(_LETTERS[i] for i in generator.integers(len(_LETTERS), size=int(generator.integers(2, 12))))
+        draw.text(tuple(_FINE * place), text, fill=255, font=_font(int(_FINE * size)))
+        canvas = canvas.rotate(float(generator.normal(0, 15)), Image.Resampling.BILINEAR, center=tuple(_FINE * place))
+    else:
+        thick = max(1.0, size * generator.uniform(0.06, 0.16))
+        for stroke in _handwriting(place, size, int(generator.integers(2, 14)), generator):
+            _line(draw, stroke, thick, 255)
+    inks = [(0.05, 0.05, 0.08), (0.1, 0.15, 0.5), (0.95, 0.95, 0.92), (0.7, 0.1, 0.1), (0.15, 0.1, 0.05)]
+    ink = np.array(inks[generator.choice(len(inks), p=(0.35, 0.25, 0.2, 0.1, 0.1))], np.float32)
+    return _cover(canvas) * np.float32(generator.uniform(0.6, 1)), _toned(ink, medium)
+
+
+def _faded_border(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
+    """Edges from which the picture is gone, bleached or darkened."""
+    height, width = print_.shape[:2]
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    distances = [rows, height - 1 - rows, columns, width - 1 - columns]
+    inside: np.ndarray = np.full((height, width), 1e3, np.float32)
+    for edge in generator.choice(4, size=int(generator.integers(1, 5)), replace=False):
+        inside = np.minimum(inside, distances[edge] - generator.uniform(0.01, 0.1) * _extent(height, width))
+    inside = inside + generator.uniform(1, 10) * _clouds(height, width, generator.uniform(6, 40), generator)
+    soft = np.float32(np.exp(generator.uniform(np.log(1), np.log(10))))
+    cover = np.clip(0.5 - inside / soft, 0, 1) * np.float32(generator.uniform(0.75, 1))
+    return cover, _textured(_bright_or_dark(medium, generator, 0.75), height, width, generator)
+
+
+_KINDS: tuple[Callable[[np.ndarray, Medium, Generator], Cover], ...] = (
+    _scratches,
+    _creases,
+    _cracks,
+    _dust,
+    _hairs,
+    _stains,
+    _torn,
+    _writing,
+    _faded_border,
+)
+_SHARES = (0.25, 0.13, 0.08, 0.17, 0.09, 0.12, 0.06, 0.06, 0.04)
+
+
+def _extent(height: int, width: int) -> int:
+    """What the sizes of areas are relative to: a training crop shows no larger ones than itself."""
+    return min(height, width, _EXTENT)
+
+
+def _more(print_: np.ndarray, rate: float, generator: Generator, *, flat: bool = True) -> float:
+    """A random mean number of things: of most pictures few, of some many.
+
+    It grows with the area of the picture, of things that are long with its side (`flat`).
+    """
+    relative = print_.shape[0] * print_.shape[1] / 192**2
+    return rate * float(np.exp(generator.normal(-0.3, 0.8))) * relative ** (0.5 if flat else 0.8)
+
+
+def _bright_or_dark(medium: Medium, generator: Generator, bright: float) -> np.ndarray:
+    """The colour of bare paper or a highlight, with this probability, or of dirt and lost silver: (3,)."""
+    if generator.random() < bright:
+        level = generator.uniform(0.8, 1.05)
+        colour = medium.paper * level if generator.random() < 0.6 else np.full(3, level)
+    else:
+        colour = medium.ink + generator.uniform(-0.1, 0.2)
+    if not medium.gray and generator.random() < 0.25:  # one layer of a colour film
+        colour = colour * generator.uniform(0.3, 1.2, 3)
+    return np.clip(colour, 0, 1).astype(np.float32)
+
+
+def _toned(colour: np.ndarray, medium: Medium) -> np.ndarray:
+    """A colour in the light of the paper's tone."""
+    return np.clip(colour * medium.paper / medium.paper.max(), 0, 1).astype(np.float32)
+
+
+def _textured(colour: np.ndarray, height: int, width: int, generator: Generator) -> np.ndarray:
+    """The colour, uneven: (H, W, 3)."""
+    waves = generator.uniform(0, 0.08) * _clouds(height, width, generator.uniform(2, 30), generator)
+    return np.clip(colour + waves[..., None], 0, 1).astype(np.float32)
+
+
+def _width(generator: Generator, most: float) -> float:
+    """More often thin than thick."""
+    return float(np.exp(np.log(0.8) + (np.log(most) - np.log(0.8)) * generator.random() ** 1.5))
+
+
+def _path(
+    start: np.ndarray,
+    angle: float,
+    length: float,
+    turns: float,
+    generator: Generator,
+    *,
+    every: float = 12.0,
+    shake: float = 0.0,
+    curl: float = 0.0,
+) -> np.ndarray:
+    """Points (N, 2) of a line that bends: the angle of each step changes by `curl` and noise of deviation `turns`."""
+    count = max(2, min(400, round(length / every)))
+    step = length / count
+    angles = angle + np.cumsum(curl + turns * generator.standard_normal(count))
+    steps = step * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    points = np.concatenate([[start], start + np.cumsum(steps, axis=0)])
+    return points + shake * generator.standard_normal(points.shape)
+
+
+def _handwriting(start: np.ndarray, size: float, letters: int, generator: Generator) -> list[np.ndarray]:
+    """Strokes of loops that run on like joined letters, (N, 2) each."""
+    tilt, slant = generator.normal(0, 0.15), generator.uniform(-0.1, 0.5)
+    strokes, x = [], 0.0
+    while letters > 0:
+        word = min(letters, int(generator.integers(2, 8)))
+        letters -= word
+        along = np.linspace(0, word, 14 * word)
+        heights = np.repeat(generator.choice([0.5, 0.6, 1.0, -0.8], word), 14)
+        heights = ndimage.gaussian_filter1d(heights.astype(np.float64), 4)
+        ups = heights * 0.5 * size * np.sin(2 * np.pi * along * generator.uniform(0.8, 1.3) + generator.uniform(0, 6))
+        runs = size * (0.55 * along + 0.22 * np.cos(2 * np.pi * along + generator.uniform(0, 6)))
+        strokes.append(np.stack([x + runs - slant * ups, ups], axis=1))
+        x += 0.55 * size * (word + 1)
+    turn = np.array([[np.cos(tilt), np.sin(tilt)], [-np.sin(tilt), np.cos(tilt)]])
+    return [start + stroke @ turn for stroke in strokes]
+
+
+def _canvas(height: int, width: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    canvas = Image.new("L", (_FINE * width, _FINE * height))
+    return canvas, ImageDraw.Draw(canvas)
+
+
+def _cover(canvas: Image.Image) -> np.ndarray:
+    return np.asarray(canvas.reduce(_FINE), np.float32) / np.float32(255)
+
+
+def _line(draw: ImageDraw.ImageDraw, points: np.ndarray, width: float, value: int) -> None:
+    thick = max(1, round(_FINE * width))
+    draw.line([tuple(point) for point in _FINE * points], fill=value, width=thick, joint="curve" if thick > 4 else None)
+
+
+def _speck(draw: ImageDraw.ImageDraw, centre: np.ndarray, radius: float, value: int, generator: Generator) -> None:
+    corners = int(generator.integers(5, 10))
+    angles = np.linspace(0, 2 * np.pi, corners, endpoint=False)
+    radii = radius * generator.uniform(0.5, 1.2, corners)
+    rim = centre + radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    draw.polygon([tuple(point) for point in _FINE * rim], fill=value)
+
+
+def _clouds(height: int, width: int, size: float, generator: Generator) -> np.ndarray:
+    """Smooth noise of unit variance, (H, W) float32, whose blots have about this size in pixels."""
+    size = max(1.0, size)
+    rows, columns = int(height / size) + 4, int(width / size) + 4
+    coarse = generator.standard_normal((rows, columns), dtype=np.float32)
+    left, top = generator.uniform(0, 1, 2)
+    box = (1 + left, 1 + top, 1 + left + width / size, 1 + top + height / size)
+    return 1.3 * np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC, box=box))
+
+
+def _blurred(values: np.ndarray, deviation: float) -> np.ndarray:
+    return ndimage.gaussian_filter(values, (deviation, deviation, 0), truncate=3)
+
+
+@lru_cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)

@@ -1,0 +1,147 @@
+"""The photographs at hand, in memory alone: those that were opened and those that were made of them."""
+
+from __future__ import annotations
+
+import io
+import secrets
+import threading
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from scoreinv.errors import InputError
+from scoreinv.imaging.decode import decode, kind_of
+from scoreinv.imaging.encode import FORMATS, refuse_misfit
+from scoreinv.imaging.files import picture_bytes
+from scoreinv.imaging.metadata import profile_fits
+from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.source import Source
+from scoreinv.text import printable
+
+HELD_BYTES = 2 << 30
+"""Of all photographs together: the one that was not asked for the longest goes first."""
+
+_SEEN_PIXELS = 24_000_000
+"""Of a photograph as the page shows it; a larger one is reduced for it, and painted on at its own size all the same."""
+_SUFFIXES = {"PNG": ".png", "TIFF": ".tif", "WebP": ".webp", "JPEG": ".jpg"}
+_LONGEST_NAME = 120
+
+
+class GoneError(InputError):
+    """What was asked for is not held here, or no longer."""
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A photograph that is held.
+
+    Attributes:
+        stem: its file's name, without the suffix.
+        kind: of file that it came as, such as JPEG.
+        note: what has to be said of how it was read; None for nothing.
+        key: by which the page asks for it; nobody else can guess it.
+    """
+
+    picture: Picture
+    stem: str
+    kind: str
+    note: str | None = None
+    key: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+
+    @classmethod
+    def read(cls, name: str, content: bytes) -> Photo:
+        """The photograph in a file's bytes; InputError for what is none, damaged or too large."""
+        name = printable(PurePath(name.replace("\\", "/")).name)[:_LONGEST_NAME] or "photo"
+        source = Source(name, content)
+        decoded = decode(source)
+        return cls(decoded.picture, PurePath(name).stem, kind_of(content, name), decoded.note)
+
+    def result(self, picture: Picture, ending: str, number: int | None = None) -> Photo:
+        """A photograph made of this one; `number` of a sample among several."""
+        return Photo(picture, f"{self.stem}_{ending}{'' if number is None else f'.{number}'}", self.kind)
+
+    @property
+    def formats(self) -> list[str]:
+        """The kinds of file that can hold it, its own first, else PNG."""
+        able = [kind for kind in _SUFFIXES if self._fits(kind)]
+        return sorted(able, key=lambda kind: kind != self.kind)
+
+    def file(self, kind: str) -> tuple[str, bytes]:
+        """The name and bytes of its file, as the commands write it; InputError where the kind cannot hold it."""
+        if kind not in _SUFFIXES:
+            raise InputError(f"{kind}: choose one of {', '.join(_SUFFIXES)}")
+        name = self.stem + _SUFFIXES[kind]
+        return name, picture_bytes(self.picture, kind, name)
+
+    def view(self) -> tuple[str, bytes]:
+        """What a browser shows: 8 bits, at most `_SEEN_PIXELS`; media type and bytes."""
+        pixels = self.picture.pixels
+        image = Image.fromarray((pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels)
+        scale = (_SEEN_PIXELS / (image.width * image.height)) ** 0.5
+        if scale < 1:
+            size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+            image = image.resize(size, Image.Resampling.BOX, reducing_gap=2)
+        icc = self.picture.metadata.icc
+        keep: dict[str, Any] = {}
+        if icc and profile_fits(icc, gray=self.picture.is_gray_mode):
+            keep["icc_profile"] = icc
+        stream = io.BytesIO()
+        if self.picture.has_alpha:
+            image.save(stream, "PNG", compress_level=1, **keep)
+            return "image/png", stream.getvalue()
+        image.save(stream, "JPEG", quality=92, subsampling=0, **keep)
+        return "image/jpeg", stream.getvalue()
+
+    def describe(self) -> dict[str, Any]:
+        """What the page is told of it."""
+        return {
+            "key": self.key,
+            "name": self.stem,
+            "width": self.picture.width,
+            "height": self.picture.height,
+            "bits": 8 * self.picture.pixels.itemsize,
+            "grey": self.picture.is_gray_mode,
+            "kind": self.kind,
+            "formats": self.formats,
+            "note": self.note,
+        }
+
+    def _fits(self, kind: str) -> bool:
+        try:
+            refuse_misfit(self.picture, kind, self.stem)
+        except InputError:
+            return False
+        return True
+
+
+class Album:
+    """Photographs by their keys, as many as memory is meant for; used by several threads."""
+
+    def __init__(self, most: int = HELD_BYTES) -> None:
+        self._most = most
+        self._photos: dict[str, Photo] = {}
+        self._lock = threading.Lock()
+
+    def add(self, *photos: Photo) -> None:
+        """Hold photographs, and let go of those that were not used for the longest; these stay, whatever they take."""
+        with self._lock:
+            self._photos |= {photo.key: photo for photo in photos}
+            held = sum(photo.picture.pixels.nbytes for photo in self._photos.values())
+            for key in list(self._photos)[: -len(photos)]:
+                if held <= self._most:
+                    break
+                held -= self._photos.pop(key).picture.pixels.nbytes
+
+    def get(self, key: str) -> Photo:
+        """The photograph of a key; GoneError where there is none."""
+        with self._lock:
+            if key not in self._photos:
+                raise GoneError("This photograph is no longer held here: open it again.")
+            self._photos[key] = photo = self._photos.pop(key)  # the last that was used
+            return photo
+
+
+assert set(_SUFFIXES) == set(FORMATS.values())

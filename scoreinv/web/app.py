@@ -1,0 +1,240 @@
+"""What the page asks for: photographs are sent here, worked on, looked at and fetched.
+
+A route is a few lines: it reads what is sent, and leaves the rest to `album`, `jobs` and `work`. Another kind of work
+is one more route, which gives `Desk.submit` what is to be done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import numpy as np
+from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.exceptions import HTTPException as AnyHTTPException
+
+from scoreinv.errors import InputError, ScoreinvError
+from scoreinv.imaging.decode import decode
+from scoreinv.imaging.hints import KnownColours, hints_from_picture
+from scoreinv.imaging.masks import hole_from_picture
+from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.source import Source
+from scoreinv.options import SEED, SENSITIVITY, USUAL_SENSITIVITY
+from scoreinv.tasks.old_photo_settings import OldPhotoSettings
+from scoreinv.tasks.progress import TaskCallback
+from scoreinv.tasks.settings import ConditionalSampling
+from scoreinv.web.album import Album, GoneError, Photo
+from scoreinv.web.bodies import upload
+from scoreinv.web.guard import Access, Guard
+from scoreinv.web.jobs import BusyError, Desk, Job
+from scoreinv.web.pages import page_files
+from scoreinv.web.words import sentence
+from scoreinv.web.work import SAMPLES, Models, Work, colouring, filling, finding, restoring
+
+_LOOK_EVERY = 0.2
+"""Seconds between two looks at a job."""
+_STATUS = {GoneError: 404, BusyError: 503, InputError: 422}
+
+
+def _sampling(
+    samples: Annotated[int, Query(ge=SAMPLES.least, le=SAMPLES.most)] = 1,
+    seed: Annotated[int, Query(ge=SEED.least, le=SEED.most)] = 0,
+) -> ConditionalSampling:
+    return ConditionalSampling(samples=samples, seed=seed)
+
+
+Sampling = Annotated[ConditionalSampling, Depends(_sampling)]
+Sensitivity = Annotated[float, Query(ge=SENSITIVITY.least, le=SENSITIVITY.most)]
+Content = Annotated[bytes, Depends(upload)]
+
+
+def make_app(models: Models, access: Access, desk: Desk) -> FastAPI:
+    """The application, which holds its photographs until it ends, and then closes the desk."""
+    album = Album()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(desk.close)
+
+    # Without the pages that explain the routes: their scripts come from another host.
+    app = FastAPI(lifespan=lifespan, openapi_url=None)
+    app.add_middleware(Guard, access=access)
+    app.exception_handler(ScoreinvError)(_failed)
+    app.exception_handler(AnyHTTPException)(_refused)
+    app.exception_handler(RequestValidationError)(_misused)
+    _add_page(app)
+    _add_photos(app, album, desk)
+    _add_work(app, album, desk, models)
+    _add_jobs(app, desk)
+    return app
+
+
+def _add_page(app: FastAPI) -> None:
+    @app.get("/")
+    async def index() -> Response:
+        return await file("index.html")
+
+    @app.get("/static/{name}")
+    async def file(name: str) -> Response:
+        if name not in page_files():
+            raise HTTPException(404, "There is no such page.")
+        kind, content = page_files()[name]
+        return Response(content, media_type=kind)
+
+
+def _add_photos(app: FastAPI, album: Album, desk: Desk) -> None:
+    @app.post("/api/photos", status_code=201)
+    async def open_photo(content: Content, name: str = "photo") -> dict[str, Any]:
+        photo = await run_in_threadpool(Photo.read, name, content)
+        album.add(photo)
+        desk.expect()
+        return photo.describe()
+
+    @app.get("/api/photos/{key}")
+    async def describe(key: str) -> dict[str, Any]:
+        return album.get(key).describe()
+
+    @app.get("/api/photos/{key}/view")
+    def view(key: str) -> Response:
+        kind, content = album.get(key).view()
+        return Response(content, media_type=kind)
+
+    @app.get("/api/photos/{key}/file")
+    def download(key: str, kind: str) -> Response:
+        name, content = album.get(key).file(kind)
+        named = {"content-disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}"}
+        return Response(content, media_type="application/octet-stream", headers=named)
+
+    @app.post("/api/photos/{key}/mask")
+    async def read_mask(key: str, content: Content) -> Response:
+        """The holes of a mask file, a bit each, row by row, with the first of eight the highest."""
+        return _bits(await run_in_threadpool(_hole, album.get(key), content))
+
+    @app.get("/api/photos/{key}/bits")
+    def bits(key: str) -> Response:
+        """The same of a mask that was found here."""
+        mask = album.get(key).picture
+        return _bits(hole_from_picture(mask, mask.size, name="the mask"))
+
+
+def _add_work(app: FastAPI, album: Album, desk: Desk, models: Models) -> None:
+    def begun(work: Work) -> dict[str, str]:
+        def whole(report: TaskCallback) -> dict[str, Any]:
+            made = work(report)
+            album.add(*made.photos)
+            return {"photos": [photo.describe() for photo in made.photos], "note": made.note}
+
+        return {"job": desk.submit(whole).key}
+
+    @app.post("/api/photos/{key}/damage", status_code=202)
+    async def damage(key: str, sensitivity: Sensitivity = USUAL_SENSITIVITY) -> dict[str, str]:
+        return begun(finding(album.get(key), models, sensitivity))
+
+    @app.post("/api/photos/{key}/fill", status_code=202)
+    async def fill(key: str, content: Content, sampling: Sampling) -> dict[str, str]:
+        photo = album.get(key)
+        hole = await run_in_threadpool(_hole, photo, content)
+        return begun(filling(photo, hole, models, sampling))
+
+    @app.post("/api/photos/{key}/colorize", status_code=202)
+    async def colorize(key: str, content: Content, sampling: Sampling) -> dict[str, str]:
+        photo = album.get(key)
+        hints = await run_in_threadpool(_hints, photo, content) if content else None
+        return begun(colouring(photo, hints, models, sampling))
+
+    @app.post("/api/photos/{key}/restore", status_code=202)
+    async def restore(key: str, content: Content, sampling: Sampling) -> dict[str, str]:
+        photo = album.get(key)
+        hole = await run_in_threadpool(_hole, photo, content) if content else None
+        settings = OldPhotoSettings(samples=sampling.samples, seed=sampling.seed)
+        return begun(restoring(photo, hole, models, settings))
+
+
+def _add_jobs(app: FastAPI, desk: Desk) -> None:
+    async def reports(job: Job) -> AsyncIterator[str]:
+        """What becomes of a job, as server-sent events, until its end."""
+        last = None
+        with job.watched():
+            while not desk.ended:
+                over = job.over
+                now = _told(job, desk)
+                if now != last:
+                    yield f"data: {json.dumps(now)}\n\n"
+                if over:
+                    return
+                last = now
+                await asyncio.sleep(_LOOK_EVERY)
+
+    @app.get("/api/jobs/{key}")
+    async def follow(key: str) -> Response:
+        return StreamingResponse(reports(desk.get(key)), media_type="text/event-stream")
+
+    @app.delete("/api/jobs/{key}", status_code=204)
+    async def cancel(key: str) -> None:
+        desk.cancel(desk.get(key))
+
+
+def _told(job: Job, desk: Desk) -> dict[str, Any]:
+    told: dict[str, Any] = {"state": job.state, "done": round(job.done, 4)}
+    if job.state == "waiting":
+        told["ahead"] = desk.ahead(job)
+    elif job.state == "running":
+        told["left"] = None if job.left is None else round(job.left, 1)
+    elif job.state == "failed":
+        told["error"] = _words(job.error)
+    elif job.made is not None:
+        told |= job.made
+    return told
+
+
+def _bits(hole: np.ndarray) -> Response:
+    return Response(np.packbits(hole).tobytes(), media_type="application/octet-stream")
+
+
+def _hole(photo: Photo, content: bytes) -> np.ndarray:
+    return hole_from_picture(_decoded(content, "the mask"), photo.picture.size, name="the mask")
+
+
+def _hints(photo: Photo, content: bytes) -> KnownColours:
+    hints = hints_from_picture(_decoded(content, "the strokes of colour"), "the strokes of colour")
+    hints.check_size(photo.picture.size, "the strokes of colour")
+    return hints
+
+
+def _decoded(content: bytes, name: str) -> Picture:
+    return decode(Source(name, content)).picture
+
+
+# --- errors, each a sentence ------------------------------------------------------------------------------------------
+
+
+def _words(error: Exception | None) -> str:
+    if isinstance(error, ScoreinvError):
+        return sentence(str(error))
+    if isinstance(error, MemoryError):
+        return "There is not enough memory for this: close other programs, or ask for fewer results."
+    return f"Something unexpected went wrong ({type(error).__name__}); the terminal of `scoreinv serve` tells more."
+
+
+async def _failed(_: Request, error: Exception) -> Response:
+    status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
+    return JSONResponse({"error": _words(error)}, status)
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, AnyHTTPException)
+    return JSONResponse({"error": sentence(error.detail)}, error.status_code)
+
+
+async def _misused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    return JSONResponse({"error": sentence(f"{first['loc'][-1]}: {first['msg']}")}, 422)

@@ -1,0 +1,193 @@
+"""Work that takes long: one job at a time, the others in a queue, each told how far it is and stopped when asked."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Literal
+
+from scoreinv.errors import Cancelled, ScoreinvError
+from scoreinv.pace import Pace
+from scoreinv.tasks.progress import TaskCallback
+from scoreinv.web.album import GoneError
+
+State = Literal["waiting", "running", "done", "failed", "cancelled"]
+Work = Callable[[TaskCallback], dict[str, Any]]
+"""Reports how far it is, and returns what the page is told of the result."""
+
+MOST_WAITING = 8
+PATIENCE = 20.0
+"""Seconds that a job goes on without anybody looking: a page that is loaded anew comes back, a closed one does not."""
+_KEPT = 64
+"""Jobs that are remembered after their end."""
+_log = logging.getLogger(__name__)
+
+
+class BusyError(ScoreinvError):
+    """The queue is full."""
+
+
+class Job:
+    """A piece of work, from when it is asked for until its result is fetched.
+
+    Attributes:
+        state: waiting, running, and one of three ends.
+        done: the share of the work that is done.
+        left: seconds that it still takes; None where nothing tells it.
+        made: what the page is told of the result of one that is done.
+        error: why one failed.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self.key = secrets.token_urlsafe(12)
+        self.state: State = "waiting"
+        self.done = 0.0
+        self.left: float | None = None
+        self.made: dict[str, Any] | None = None
+        self.error: Exception | None = None
+        self._work = work
+        self._pace = Pace()
+        self._stopped = threading.Event()
+        self._watchers = 0
+        self._seen = time.monotonic()
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more comes."""
+        return self.state not in ("waiting", "running")
+
+    def cancel(self) -> None:
+        """Stop the work at its next report."""
+        self._stopped.set()
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Somebody looks on in this block; called by one thread, that of the server."""
+        self._watchers += 1
+        try:
+            yield
+        finally:
+            self._watchers -= 1
+            self._seen = time.monotonic()
+
+    def run(self) -> None:
+        """Do the work, unless nobody wants it any more."""
+        if self._unwanted():
+            self.state = "cancelled"
+            return
+        self.state = "running"
+        try:
+            self.made = self._work(self._report)
+        except Cancelled:
+            self.state = "cancelled"
+        except Exception as error:
+            if not isinstance(error, ScoreinvError):
+                _log.exception("a job failed")
+            self.error = error
+            self.state = "failed"
+        else:
+            self.state = "done"
+
+    def _report(self, done: float) -> bool:
+        self.done = done
+        self.left = self._pace.left(time.monotonic(), done)
+        return not self._unwanted()
+
+    def _unwanted(self) -> bool:
+        abandoned = not self._watchers and time.monotonic() - self._seen > PATIENCE
+        return self._stopped.is_set() or abandoned
+
+
+class Desk:
+    """The one place where jobs are done, by a thread of its own.
+
+    Attributes:
+        ended: nothing more is told of jobs, since the server ends; may be set by what handles a signal.
+
+    Arguments:
+        prepare: what takes long and the first job needs: done while nobody waits yet, once `expect` is called.
+    """
+
+    def __init__(self, prepare: Callable[[], object]) -> None:
+        self.ended = False
+        self._prepare = prepare
+        self._expected: bool | None = False  # None: it is prepared
+        self._jobs: dict[str, Job] = {}
+        self._waiting: deque[Job] = deque()
+        self._running: Job | None = None
+        self._closed = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._work, name="scoreinv-desk", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Work) -> Job:
+        """A job for the work, done when its turn comes; BusyError where too many wait already."""
+        job = Job(work)
+        with self._changed:
+            if len(self._waiting) >= MOST_WAITING:
+                raise BusyError(f"{MOST_WAITING} jobs are waiting already: try again in a few minutes.")
+            self._jobs[job.key] = job
+            self._waiting.append(job)
+            for key in [key for key, old in self._jobs.items() if old.over][:-_KEPT]:
+                del self._jobs[key]
+            self._changed.notify()
+        return job
+
+    def expect(self) -> None:
+        """A job will come soon."""
+        with self._changed:
+            if self._expected is False:
+                self._expected = True
+                self._changed.notify()
+
+    def get(self, key: str) -> Job:
+        """The job of a key; GoneError where there is none."""
+        with self._changed:
+            if key not in self._jobs:
+                raise GoneError("This job is no longer known here: start it again.")
+            return self._jobs[key]
+
+    def ahead(self, job: Job) -> int:
+        """How many jobs come before a waiting one."""
+        with self._changed:
+            return self._waiting.index(job) + (self._running is not None) if job in self._waiting else 0
+
+    def cancel(self, job: Job) -> None:
+        """Stop a job: at once if it waits, at its next report if it runs."""
+        job.cancel()
+        with self._changed:
+            if job in self._waiting:
+                self._waiting.remove(job)
+                job.state = "cancelled"
+
+    def close(self, seconds: float = 10.0) -> None:
+        """Stop all jobs, and wait so long for the one that runs."""
+        with self._changed:
+            self._closed = True
+            for job in self._waiting:
+                job.state = "cancelled"
+            self._waiting.clear()
+            if self._running is not None:
+                self._running.cancel()
+            self._changed.notify()
+        self._thread.join(seconds)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._running = None
+                self._changed.wait_for(lambda: self._waiting or self._expected or self._closed)
+                if self._closed:
+                    return
+                job = self._running = self._waiting.popleft() if self._waiting else None
+                self._expected = None
+            if job is not None:
+                job.run()
+            else:
+                with suppress(Exception):  # the first job will fail by it, too, and say so
+                    self._prepare()

@@ -1,0 +1,68 @@
+"""The server: a socket of this machine, and uvicorn on it until it is interrupted."""
+
+from __future__ import annotations
+
+import socket
+from types import FrameType
+
+import uvicorn
+
+from scoreinv.errors import InputError
+from scoreinv.web.app import make_app
+from scoreinv.web.guard import MOST_HEADER_BYTES, Access
+from scoreinv.web.jobs import Desk
+from scoreinv.web.work import Models
+
+_MOST_AT_ONCE = 64
+"""Connections."""
+_GRACE = 5
+"""Seconds that answers under way have after an interruption."""
+
+
+class _Server(uvicorn.Server):
+    """One that ends at once: pages that follow a job would keep it until the job is done."""
+
+    def __init__(self, config: uvicorn.Config, desk: Desk) -> None:
+        super().__init__(config)
+        self._desk = desk
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal came."""
+        self._desk.ended = True
+        super().handle_exit(sig, frame)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens at a host and port (0: any that is free); InputError where it cannot."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise InputError(f"--host {host}: is no address of this machine ({error.strerror})") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise InputError(f"{host}, port {port}: cannot be had ({error.strerror}): --port names another") from error
+    listener.listen()
+    return listener
+
+
+def serve(listener: socket.socket, models: Models, access: Access) -> None:
+    """Serve the page until a signal comes, which is then raised as elsewhere."""
+    desk = Desk(prepare=models.fill)
+    config = uvicorn.Config(
+        make_app(models, access, desk),
+        http="h11",  # the one whose headers have a limit
+        h11_max_incomplete_event_size=MOST_HEADER_BYTES,
+        ws="none",
+        lifespan="on",
+        limit_concurrency=_MOST_AT_ONCE,
+        timeout_graceful_shutdown=_GRACE,
+        access_log=False,
+        log_config=None,
+        proxy_headers=False,
+        server_header=False,
+    )
+    _Server(config, desk).run(sockets=[listener])

@@ -1,0 +1,41 @@
+// Undo and redo: steps that know how to take themselves back and to do themselves again.
+
+const MOST_BYTES = 400e6;
+
+export class History {
+  constructor(changed) {
+    this.changed = changed;
+    this.clear();
+  }
+
+  clear() {
+    this.done = [];
+    this.undone = [];
+    this.changed();
+  }
+
+  // step: { undo(), redo(), bytes }
+  add(step) {
+    this.done.push(step);
+    this.undone = [];
+    let held = this.done.reduce((sum, each) => sum + each.bytes, 0);
+    while (held > MOST_BYTES && this.done.length > 1) held -= this.done.shift().bytes;
+    this.changed();
+  }
+
+  async undo() {
+    const step = this.done.pop();
+    if (!step) return;
+    this.undone.push(step);
+    await step.undo();
+    this.changed();
+  }
+
+  async redo() {
+    const step = this.undone.pop();
+    if (!step) return;
+    this.done.push(step);
+    await step.redo();
+    this.changed();
+  }
+}

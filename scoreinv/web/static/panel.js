@@ -1,0 +1,107 @@
+// The words and controls beside the photograph.
+
+export const find = (id) => document.getElementById(id);
+
+export const SWATCHES = [
+  "#e8b999", "#a9714b", "#7a4a2b", "#c2443a", "#d98f3b", "#e3c75f",
+  "#7fa650", "#3f6b3a", "#9cc4e4", "#3f7fbf", "#2c3f6b", "#8a6aa8", "#cfc8bb",
+];
+
+const JOBS = { damage: "Looking for damage", fill: "Filling the hole", colorize: "Drawing the colours", restore: "Restoring" };
+
+export function say_error(error) {
+  find("error").hidden = !error;
+  find("error").querySelector("span").textContent = error?.message ?? "";
+}
+
+export function say_note(text) {
+  find("note").hidden = !text;
+  find("note").textContent = text ?? "";
+}
+
+export function show_photo(photo) {
+  find("title").textContent = photo ? `${photo.name} · ${photo.width} × ${photo.height}${photo.bits === 16 ? " · 16 bit" : ""}` : "";
+  document.title = photo ? `${photo.name} – scoreinv` : "scoreinv";
+  if (!photo) return;
+  find("format").replaceChildren(...photo.formats.map((kind) => new Option(kind, kind)));
+  say_exact();
+}
+
+// What the chosen format means for the pixels that were not painted over.
+export function say_exact() {
+  const lossy = find("format").value === "JPEG";
+  find("exact").textContent = lossy
+    ? "JPEG compresses the whole picture anew. PNG keeps every pixel outside the hole as it was."
+    : "Every pixel outside the hole stays as it was, to the bit.";
+}
+
+export function show_hole(count, photo) {
+  const share = (100 * count) / (photo.width * photo.height);
+  const told = share < 0.1 ? "less than 0.1" : share.toFixed(share < 10 ? 1 : 0);
+  find("hole").textContent = count ? `${told} % of the photograph` : "Paint over what should be filled.";
+  for (const id of ["fill", "mask-save"]) find(id).disabled = !count;
+}
+
+export function show_job(kind, report) {
+  find("job-title").textContent = JOBS[kind];
+  const bar = find("progress");
+  if (report?.state === "running" && report.done > 0) bar.value = report.done;
+  else bar.removeAttribute("value");
+  find("job-text").textContent = job_words(report);
+}
+
+function job_words(report) {
+  if (!report) return "Sending …";
+  if (report.state === "waiting") {
+    const jobs = report.ahead === 1 ? "one job is" : `${report.ahead} jobs are`;
+    return report.ahead ? `Waiting: ${jobs} before this one.` : "Waiting …";
+  }
+  if (!report.done) return "Getting ready: the model is loaded at first …";
+  return `${Math.round(100 * report.done)} %${report.left == null ? "" : `, about ${duration(report.left)} left`}`;
+}
+
+function duration(seconds) {
+  if (seconds < 60) return `${Math.max(1, Math.round(seconds))} s`;
+  return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+}
+
+// A small picture of each result, of a part of it; choose(number) is called when one is clicked.
+export function show_results(results, chosen, part, choose) {
+  find("result-title").textContent = results.length > 1 ? "Which one?" : "Result";
+  const buttons = results.map((shown, i) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.setAttribute("role", "radio");
+    button.setAttribute("aria-checked", i === chosen);
+    button.setAttribute("aria-label", `Result ${i + 1}`);
+    button.append(small(shown, part));
+    button.addEventListener("click", () => choose(i));
+    return button;
+  });
+  find("thumbs").replaceChildren(...buttons);
+}
+
+// part: left, top, width and height in picture pixels.
+function small(shown, [left, top, width, height]) {
+  const canvas = document.createElement("canvas");
+  const scale = 240 / Math.max(width, height);
+  canvas.width = Math.max(1, Math.round(width * scale));
+  canvas.height = Math.max(1, Math.round(height * scale));
+  const level = shown.at(shown.photo.width * scale);
+  const r = level.width / shown.photo.width;
+  canvas.getContext("2d").drawImage(level, left * r, top * r, width * r, height * r, 0, 0, canvas.width, canvas.height);
+  return canvas;
+}
+
+// The part of a photograph that shows what has become of a box of it (null: the whole photograph).
+export function part_around(box, photo) {
+  const whole = [0, 0, photo.width, photo.height];
+  if (!box) return whole;
+  const side = Math.max(box[2] - box[0], box[3] - box[1], 32) * 1.6;
+  const place = (first, last, length) => {
+    const size = Math.min(side, length);
+    return [Math.min(Math.max(0, (first + last - size) / 2), length - size), size];
+  };
+  const [[left, width], [top, height]] = [place(box[0], box[2], photo.width), place(box[1], box[3], photo.height)];
+  return [left, top, width, height];
+}

@@ -1,0 +1,21 @@
+"""Errors of the library as sentences on the page, which has other remedies than Python and the command line."""
+
+from __future__ import annotations
+
+import re
+
+_REMEDIES = {
+    "frame": "--frame of the command line",
+    "invert": "--invert-mask of the command line",
+    "mask_threshold=0": "--mask-threshold 0 of the command line",
+}
+"""What errors of the library name in backquotes, as the page has it."""
+
+_QUOTED = re.compile(r"`([^`]+)`")
+
+
+def sentence(text: str) -> str:
+    """The text of an error as a sentence."""
+    told = _QUOTED.sub(lambda quoted: _REMEDIES.get(quoted[1], quoted[1]), text).strip()
+    told = told[:1].upper() + told[1:] if not re.match(r"\S+\.\w{1,5}:", told) else told
+    return told if told.endswith((".", "!", "?")) else f"{told}."

@@ -1,0 +1,152 @@
+"""`scoreinv damage`, and `inpaint --mask auto`, with a model that marks what is white."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.usefixtures("white_finder")
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A photo with a white scratch of 2 x 30 pixels."""
+    return save(tmp_path / "old.png")
+
+
+def save(path: Path, *, damaged: bool = True) -> Path:
+    pixels = np.full((40, 50, 3), 90, np.uint8)
+    pixels[:, 25:] = 140
+    if damaged:
+        pixels[10:12, 5:35] = 255
+    path.parent.mkdir(exist_ok=True, parents=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def read(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def test_a_mask_is_written_beside_the_photo(scoreinv, old, tmp_path):
+    outcome = scoreinv("damage", "old.png")
+    assert outcome.code == 0
+    assert "old.png: 3 % of its pixels are damaged" in outcome.err
+    mask = read(tmp_path / "old_damage.png")
+    assert mask.shape == (40, 50)
+    np.testing.assert_array_equal(mask, np.where(read(old)[..., 0] == 255, 255, 0))
+
+
+def test_json_of_damage(scoreinv, old):
+    outcome = scoreinv("damage", old, "-o", "mask.png", "--json")
+    record = json.loads(outcome.out)
+    assert record["output"] == "mask.png"
+    assert (record["damaged"], record["model"], record["precision"]) == (0.03, "damage", "float32")
+    assert outcome.err == ""
+
+
+def test_a_photo_without_damage_has_a_black_mask(scoreinv, tmp_path):
+    save(tmp_path / "new.png", damaged=False)
+    outcome = scoreinv("damage", "new.png")
+    assert outcome.code == 0
+    assert "new.png: no damage was found" in outcome.err
+    assert not read(tmp_path / "new_damage.png").any()
+
+
+def test_sensitivity(scoreinv, old, tmp_path):
+    assert scoreinv("damage", old, "--sensitivity", 1, "-o", "all.png").code == 0
+    assert read(tmp_path / "all.png").all()
+    assert scoreinv("damage", old, "--sensitivity", 0.01, "-o", "none.png").code == 0
+    assert not read(tmp_path / "none.png").any()
+
+
+def test_the_masks_of_a_folder_are_those_of_its_photos(scoreinv, tmp_path):
+    save(tmp_path / "scans" / "a.png")
+    save(tmp_path / "scans" / "within" / "b.png")
+    assert scoreinv("damage", "scans", "--recursive").code == 0
+    assert sorted(path.name for path in (tmp_path / "scans_damage").rglob("*.png")) == ["a_damage.png", "b_damage.png"]
+    words = ("inpaint", "scans", "--mask", "scans_damage", "--recursive", "--method", "biharmonic")
+    assert scoreinv(*words).code == 0
+    assert read(tmp_path / "scans_inpainted" / "within" / "b_inpainted.png").max() < 200
+    again = scoreinv("damage", "scans", "--recursive")
+    assert "2 skipped because they exist" in again.err
+
+
+def test_mask_auto_fills_what_is_found_and_nothing_else(scoreinv, old, tmp_path):
+    outcome = scoreinv("inpaint", "old.png", "--mask", "auto")
+    assert outcome.code == 0
+    assert "old.png: 3 % of its pixels are damaged" in outcome.err
+    before, after = read(old), read(tmp_path / "old_inpainted.png")
+    scratch = before[..., 0] == 255
+    np.testing.assert_array_equal(after[~scratch], before[~scratch])
+    assert (after[scratch] != 255).any()
+
+
+def test_mask_auto_without_a_model_grown_and_as_json(scoreinv, old, tmp_path):
+    words = ("inpaint", old, "--mask", "auto", "--grow", 1, "--method", "biharmonic", "--json")
+    outcome = scoreinv(*words)
+    record = json.loads(outcome.out)
+    assert record["damaged"] == pytest.approx((4 * 32 - 4) / 2000)  # 2 x 30 pixels, and those around but the corners
+    np.testing.assert_allclose(read(tmp_path / "old_inpainted.png")[10:12, 5:20], 90, atol=1)
+
+
+def test_mask_auto_leaves_a_photo_without_damage_as_it_is(scoreinv, tmp_path):
+    save(tmp_path / "new.png", damaged=False)
+    for method in ((), ("--method", "biharmonic")):
+        outcome = scoreinv("inpaint", "new.png", "--mask", "auto", "--overwrite", *method)
+        assert outcome.code == 0
+        assert "new.png: no damage was found" in outcome.err
+        np.testing.assert_array_equal(read(tmp_path / "new_inpainted.png"), read(tmp_path / "new.png"))
+
+
+def test_a_dry_run_finds_nothing_and_writes_nothing(scoreinv, old, tmp_path):
+    for words in (("damage", "old.png"), ("inpaint", "old.png", "--mask", "auto")):
+        outcome = scoreinv(*words, "--dry-run")
+        assert outcome.code == 0
+        assert "would be written to" in outcome.out
+        assert "damaged" not in outcome.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["old.png"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("inpaint", "old.png", "--mask", "old.png", "--sensitivity", "0.4"), "--sensitivity belongs to --mask auto"),
+        (("inpaint", "old.png", "--mask", "auto", "--invert-mask"), "masks of your own"),
+        (("inpaint", "old.png", "--mask", "auto", "--mask-threshold", "0.2"), "masks of your own"),
+        (("inpaint", "old.png", "--mask", "auto", "--sensitivity", "1"), "all of it is marked as damage"),
+        (("inpaint", "old.png", "--mask", "auto", "--sensitivity", "1.5"), "--sensitivity"),
+        (("damage", "old.png", "--sensitivity", "-1"), "--sensitivity"),
+        (("damage", "old.png", "--sensitivity", "nan"), "--sensitivity"),
+        (("damage", "missing.png"), "missing.png: no such file"),
+        (("damage", "old.png", "-o", "old.png"), "old.png: exists already"),
+        (("damage", "old.png", "--model", "nowhere"), "no bundled model is named 'nowhere'"),
+        (("train", "--damage", "--sde", "ve"), "--damage: goes in place of --sde"),
+        (("train", "--damage", "--resume", "--out", "run"), "--damage: goes in place of --sde"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_line(scoreinv, old, words, said):
+    outcome = scoreinv(*words)
+    assert outcome.code == 2
+    assert outcome.err.count("\n") == 1 or "% of its pixels" in outcome.err
+    assert said in outcome.err
+
+
+def test_uncertainty_of_what_is_found(scoreinv, old, tmp_path):
+    words = ("inpaint", "old.png", "--mask", "auto", "--samples", 2, "--uncertainty", "u.png")
+    assert scoreinv(*words).code == 0
+    assert (tmp_path / "u.png").exists()
+
+
+def test_training_what_finds_damage(scoreinv, tmp_path):
+    outcome = scoreinv("train", "--damage", "--steps", 2, "--batch-size", 2, "--out", "run")
+    assert outcome.code == 0
+    assert "finds little damage yet" in outcome.err
+    assert (tmp_path / "run" / "model.safetensors").exists()
+    shown = scoreinv("models", "show", "run/model.safetensors")
+    assert "task: damage" in shown.out
+    assert scoreinv("train", "--resume", "--out", "run", "--steps", 3).code == 0

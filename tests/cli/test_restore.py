@@ -1,0 +1,252 @@
+"""`scoreinv restore` as a user runs it, with small models and a finder that marks what is white."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from shell import hole_array
+
+from scoreinv.imaging.files import read_picture, write_picture
+from scoreinv.imaging.masks import dilate
+from scoreinv.imaging.picture import Picture
+from scoreinv.tasks.old_photo_settings import FOUND_GROW
+
+pytestmark = pytest.mark.usefixtures("white_finder")
+
+COMMON = ["input", "output", "outputs", "seconds", "nfe", "seed", "model", "method", "device", "precision"]
+STEPS = ["1_damage", "2_tint", "3_inpaint", "4_denoise", "5_colorize"]
+
+
+def tones(height: int = 40, width: int = 50) -> np.ndarray:
+    """Smooth tones between 40 and 200."""
+    y, x = np.mgrid[:height, :width]
+    return 120 + 40 * np.sin(x / 9) + 40 * np.cos(y / 11)
+
+
+def in_colours() -> np.ndarray:
+    return levels(np.stack([tones(), tones()[::-1], tones()[:, ::-1]], axis=-1))
+
+
+def old_print(noise: float = 14.0) -> np.ndarray:
+    """Sepia, noisy, with a white scratch of 2 x 30 pixels."""
+    pixels = tones() + noise * np.random.default_rng(0).standard_normal((40, 50))
+    pixels = levels(pixels[..., None] * (1, 0.85, 0.65)).clip(0, 220)
+    pixels[10:12, 5:35] = 255
+    return pixels
+
+
+def levels(values: np.ndarray) -> np.ndarray:
+    return np.rint(values).clip(0, 255).astype(np.uint8)
+
+
+def save(path: Path, pixels: np.ndarray) -> Path:
+    path.parent.mkdir(exist_ok=True, parents=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def read(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+SCRATCH = dilate(old_print().min(-1) == 255, FOUND_GROW)
+"""What is filled of it."""
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    return save(tmp_path / "old.png", old_print())
+
+
+def test_an_old_print_takes_every_step_and_each_is_told_in_a_line(scoreinv, old, tmp_path):
+    outcome = scoreinv("restore", "old.png")
+    assert (outcome.code, outcome.out) == (0, "")
+    lines = [line.removeprefix("scoreinv: old.png: ") for line in outcome.err.splitlines()]
+    assert lines[0] == f"damage: {100 * SCRATCH.mean():.2g} % of the picture"
+    assert lines[1] == "tint: it is of one tint, which is taken out"
+    assert lines[2] == "inpaint: the damage is filled"
+    assert lines[3].startswith("denoise: noise of about 1")
+    assert lines[4] == "colorize: colours are drawn"
+    assert lines[5].startswith("scoreinv: old_restored.png (")
+    assert len(lines) == 6
+    after = read(tmp_path / "old_restored.png")
+    assert (after.shape, after.dtype) == ((40, 50, 3), np.uint8)
+    again = scoreinv("restore", "old.png")
+    assert (again.code, "exists already" in again.err) == (2, True)
+    assert scoreinv("restore", "old.png", "--overwrite", "-q").err == ""
+
+
+def test_a_healthy_photo_comes_back_bit_for_bit(scoreinv, tmp_path):
+    save(tmp_path / "new.png", in_colours())
+    outcome = scoreinv("restore", "new.png")
+    assert outcome.code == 0
+    assert (read(tmp_path / "new_restored.png") == in_colours()).all()
+    for line in (
+        "damage: none is found",
+        "tint: none, it is in colours",
+        "is left, as grain",
+        "colorize: its own colours are kept",
+    ):
+        assert line in outcome.err
+
+
+def test_steps_are_left_out(scoreinv, old, tmp_path):
+    words = ("restore", "old.png", "--overwrite", "--no-inpaint", "--no-denoise", "--no-colorize")
+    outcome = scoreinv(*words)
+    assert outcome.code == 0
+    after = read(tmp_path / "old_restored.png")
+    assert (np.ptp(after, axis=-1) == 0).all()
+    assert (after[10:12, 5:35] == 255).all()
+    for step in ("damage", "inpaint", "denoise", "colorize"):
+        assert f"old.png: {step}:" not in outcome.err
+    kept = scoreinv("restore", "old.png", "--overwrite", "--keep-tint", "--no-denoise")
+    assert "colorize: none are drawn, as the tint is kept" in kept.err
+    after, before = read(tmp_path / "old_restored.png"), old_print()
+    scratch = SCRATCH
+    assert (after[~scratch] == before[~scratch]).all()
+    assert (after[scratch] != 255).any()
+
+
+def test_the_defaults_of_a_folder_leave_steps_out(scoreinv, old, tmp_path, monkeypatch):
+    (tmp_path / "scoreinv.toml").write_text("[restore]\ncolorize = false\n")
+    monkeypatch.setenv("SCOREINV_RESTORE_DENOISE", "false")
+    outcome = scoreinv("restore", "old.png", "--json")
+    assert json.loads(outcome.out)["steps"] == ["tint", "inpaint"]
+
+
+def test_json(scoreinv, old, model):
+    outcome = scoreinv("restore", "old.png", "--json", "--seed", 3, "--device", "cpu", "--precision", "float32")
+    record = json.loads(outcome.out)
+    assert list(record) == [*COMMON, "found", "steps", "damaged", "noise", "color_model"]
+    assert (record["seed"], record["model"], record["color_model"]) == (3, str(model), str(model))
+    assert (record["found"], record["damaged"]) == ("tinted", SCRATCH.mean())
+    assert record["steps"] == ["tint", "inpaint", "denoise", "colorize"]
+    assert record["noise"] == pytest.approx(14, rel=0.3)
+    assert (record["method"], outcome.err) == ("pc", "")
+
+
+def test_json_of_a_tint_alone_names_no_model(scoreinv, old):
+    outcome = scoreinv("restore", "old.png", "--no-inpaint", "--no-denoise", "--no-colorize", "--json")
+    record = json.loads(outcome.out)
+    assert list(record) == [*COMMON, "found", "steps"]
+    assert (record["model"], record["steps"]) == (None, ["tint"])
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_size_depth_and_alpha_are_kept(scoreinv, tmp_path, channels, dtype):
+    values = np.repeat(tones(20, 24)[..., None], channels, axis=2) / 255 * np.iinfo(dtype).max
+    before = np.rint(values).astype(dtype)
+    write_picture(tmp_path / "gray.png", Picture(before[..., 0] if channels == 1 else before))
+    assert scoreinv("restore", "gray.png", "-o", "out.tif").code == 0
+    after = read_picture(tmp_path / "out.tif").pixels
+    assert (after.dtype, after.shape) == (dtype, (20, 24, 3 + (channels in (2, 4))))
+    if channels in (2, 4):
+        assert (after[..., -1] == before[..., -1]).all()
+
+
+def test_damage_and_colours_are_given(scoreinv, tmp_path):
+    save(tmp_path / "gray.png", levels(tones(24, 40)))
+    save(tmp_path / "mask.png", hole_array().astype(np.uint8) * 255)
+    hints = np.zeros((24, 40, 4), np.uint8)
+    hints[18:, 20:] = (200, 40, 40, 255)
+    save(tmp_path / "hints.png", hints)
+    words = ("restore", "gray.png", "--mask", "mask.png", "--hints", "hints.png", "--noise", 5)
+    outcome = scoreinv(*words)
+    assert outcome.code == 0
+    assert f"damage: {100 * hole_array().mean():.2g} % of the picture, as given" in outcome.err
+    assert "denoise: noise of 5 grey levels is removed" in outcome.err
+    after = read(tmp_path / "gray_restored.png").astype(int)
+    assert (after[20:, 24:, 0] - after[20:, 24:, 1]).min() > 40
+    grown = scoreinv(*words, "--grow", 1, "--overwrite", "--json")
+    assert json.loads(grown.out)["damaged"] > hole_array().mean()
+
+
+def test_hints_for_a_photo_in_colours_are_warned_of(scoreinv, tmp_path):
+    save(tmp_path / "new.png", in_colours())
+    hints = np.zeros((40, 50, 4), np.uint8)
+    hints[:9, :9] = 255
+    save(tmp_path / "hints.png", hints)
+    outcome = scoreinv("restore", "new.png", "--hints", "hints.png")
+    assert outcome.code == 0
+    assert "warning: new.png: the hints are not used" in outcome.err
+
+
+def test_samples(scoreinv, old, tmp_path):
+    outcome = scoreinv("restore", "old.png", "--samples", 2, "--json", "--precision", "float32")
+    assert json.loads(outcome.out)["outputs"] == ["old_restored.1.png", "old_restored.2.png"]
+    first, second = (read(tmp_path / f"old_restored.{number}.png") for number in (1, 2))
+    assert (first != second).any()
+    assert scoreinv("restore", "old.png", "--precision", "float32").code == 0
+    assert abs(read(tmp_path / "old_restored.png").astype(int) - first).max() <= 1
+
+
+def test_pictures_between_the_steps(scoreinv, old, tmp_path):
+    outcome = scoreinv("restore", "old.png", "--steps-to", "steps")
+    assert outcome.code == 0
+    assert sorted(path.stem for path in (tmp_path / "steps").iterdir()) == [f"old_{step}" for step in STEPS]
+    shown = {step: read(tmp_path / "steps" / f"old_{step}.png") for step in STEPS}
+    scratch = SCRATCH
+    assert (shown["1_damage"] == np.where(scratch, 255, 0)).all()
+    assert (shown["2_tint"][10:12, 5:35] == 255).all()
+    assert (shown["3_inpaint"][~scratch] == shown["2_tint"][~scratch]).all()
+    assert (shown["4_denoise"] != shown["3_inpaint"]).any()
+    assert (shown["5_colorize"] == read(tmp_path / "old_restored.png")).all()
+    refused = scoreinv("restore", "old.png", "--steps-to", "steps", "-o", "other.png")
+    assert (refused.code, "old_1_damage.png: exists already" in refused.err) == (0, False)  # of another name
+    refused = scoreinv("restore", "old.png", "--steps-to", "steps", "-o", "sub/")
+    assert (refused.code, "exists already; --overwrite replaces it, --steps-to" in refused.err) == (2, True)
+    assert scoreinv("restore", "old.png", "--steps-to", "steps", "--overwrite").code == 0
+
+
+def test_no_folder_is_left_where_no_step_changed_anything(scoreinv, tmp_path):
+    save(tmp_path / "new.png", in_colours())
+    assert scoreinv("restore", "new.png", "--steps-to", "steps").code == 0
+    assert not (tmp_path / "steps").exists()
+
+
+def test_a_folder_with_folders_and_a_damaged_file(scoreinv, tmp_path):
+    save(tmp_path / "scans/a.png", old_print())
+    save(tmp_path / "scans/within/a.png", in_colours())
+    (tmp_path / "scans/b.jpg").write_bytes(b"\xff\xd8\xff broken")
+    outcome = scoreinv("restore", "scans", "--recursive", "--steps-to", "steps")
+    assert outcome.code == 1
+    results = tmp_path / "scans_restored"
+    assert {str(path.relative_to(results)) for path in results.rglob("*.png")} == {
+        "a_restored.png",
+        "within/a_restored.png",
+    }
+    assert sorted(path.name for path in (tmp_path / "steps").rglob("*.png")) == [f"a_{step}.png" for step in STEPS]
+    rows = list(csv.DictReader((results / "manifest.csv").open()))
+    assert [bool(row["error"]) for row in rows] == [False, True, False]
+    assert "2 skipped because they exist" in scoreinv("restore", "scans", "--recursive", "--steps-to", "steps").err
+
+
+def test_masks_of_a_folder_leave_out_photos_without(scoreinv, tmp_path):
+    for name in ("a", "b"):
+        save(tmp_path / f"scans/{name}.png", levels(tones(24, 40)))
+    save(tmp_path / "masks/b.png", hole_array().astype(np.uint8) * 255)
+    outcome = scoreinv("restore", "scans", "--mask", "masks", "--no-colorize")
+    assert outcome.code == 0
+    assert "a.png: skipped, there is no mask named a in masks" in outcome.err
+    assert (tmp_path / "scans_restored/b_restored.png").exists()
+
+
+def test_a_dry_run_computes_and_writes_nothing(scoreinv, old, tmp_path):
+    outcome = scoreinv("restore", "old.png", "--steps-to", "steps", "--dry-run")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out == "old.png: would be written to old_restored.png\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["old.png"]
+
+
+def test_a_step_picture_would_be_written_twice(scoreinv, tmp_path):
+    for folder in ("one", "two"):
+        save(tmp_path / folder / "a.png", in_colours())
+    outcome = scoreinv("restore", "one/a.png", "two/a.png", "--steps-to", "steps")
+    assert (outcome.code, "a_1_damage.png would be written twice" in outcome.err) == (2, True)
+    assert not (tmp_path / "steps").exists()

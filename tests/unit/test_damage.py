@@ -1,0 +1,176 @@
+"""Damage found: the network and its file, windows and sizes, and the forms of pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+import scoreinv
+from scoreinv.checkpoints.catalogue import load_damage_finder
+from scoreinv.checkpoints.config import DamageConfig, model_from_dict
+from scoreinv.checkpoints.description import describe
+from scoreinv.damage import DamageFinder
+from scoreinv.errors import Cancelled, CheckpointError, InputError
+from scoreinv.imaging.picture import Picture
+from scoreinv.networks.damage import DamageNetworkConfig
+from scoreinv.networks.encoder import FEATURES, FINE_FEATURES, FINE_STRIDES, STRIDES
+from scoreinv.tasks.damage import WORKING_SIDE, damage_in_picture, working_size
+
+SMALL = DamageConfig(DamageNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8), image_size=32)
+
+
+class Bright(DamageFinder):
+    """Finds what is brighter than 0.6, in whatever window it sees."""
+
+    def __init__(self) -> None:
+        small = SMALL.build()
+        super().__init__(small.network, small.encoder, small.image_size)
+        self.seen: list[tuple[int, ...]] = []
+
+    def logits(self, pictures: Tensor) -> Tensor:
+        self.seen.append(tuple(pictures.shape))
+        assert pictures.shape[-1] % 32 == pictures.shape[-2] % 32 == 0
+        return 10 * (pictures.mean(1, keepdim=True) - 0.6)
+
+
+@pytest.fixture(scope="module")
+def bright() -> Bright:
+    return Bright()
+
+
+def test_the_maps_of_the_encoder_go_on_where_those_of_before_end():
+    encoder = SMALL.build().encoder
+    pictures = torch.rand(1, 3, 64, 96)
+    maps = encoder.all_maps(pictures)
+    assert [tuple(value.shape[1:]) for value in maps] == [
+        (channels, 64 // stride, 96 // stride)
+        for channels, stride in zip((*FINE_FEATURES, *FEATURES), (*FINE_STRIDES, *STRIDES), strict=True)
+    ]
+    for value, before in zip(maps[2:], encoder(pictures), strict=True):
+        torch.testing.assert_close(value, before)
+
+
+def test_a_file_gives_the_same_finder_again(tmp_path):
+    finder = SMALL.build()
+    scoreinv.save(finder, tmp_path / "model.safetensors", notes={"step": 3})
+    again = load_damage_finder(tmp_path / "model.safetensors")
+    assert DamageConfig.of(again) == SMALL
+    assert model_from_dict(SMALL.to_dict()) == SMALL
+    pictures = torch.rand(2, 3, 64, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(again.logits(pictures), finder.logits(pictures))
+    described = describe(str(tmp_path / "model.safetensors"))
+    assert (described.task, described.notes) == ("damage", {"step": 3})
+
+
+def test_no_gradient_reaches_the_encoder():
+    finder = SMALL.build()
+    finder.logits(torch.rand(1, 3, 32, 32)).sum().backward()
+    assert all(parameter.grad is None for parameter in finder.encoder.parameters())
+    assert any(parameter.grad is not None for parameter in finder.network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("load", "name", "message"),
+    [
+        (scoreinv.load, "damage", "is a finder of damage, not a prior"),
+        (scoreinv.load_classifier, "damage", "is a finder of damage, not a classifier"),
+        (load_damage_finder, "cifar10", "is a prior, and finds no damage"),
+        (load_damage_finder, "cifar10-classifier", "is a classifier, and finds no damage"),
+    ],
+)
+def test_a_model_of_another_kind_is_refused(load, name, message):
+    with pytest.raises(CheckpointError, match=message):
+        load(name)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"image_size": 33},
+        {"network": {"name": "damage", "widths": [4, 4]}},
+        {"network": {"name": "damage", "widths": [4, 4, 4, 0]}},
+    ],
+)
+def test_a_configuration_that_cannot_be_built_is_refused(entries):
+    with pytest.raises(InputError):
+        model_from_dict(SMALL.to_dict() | entries)
+
+
+def test_windows_cover_a_picture_once_and_leave_no_seam(bright):
+    pixels = np.random.default_rng(0).random((901, 470)).astype(np.float32)
+    mask = scoreinv.find_damage(pixels, model=bright)
+    np.testing.assert_array_equal(mask, pixels > 0.6)
+    assert max(max(shape) for shape in bright.seen) <= 640
+
+
+def test_sensitivity_is_a_threshold_of_the_probability(bright):
+    pixels = np.random.default_rng(1).random((40, 50)).astype(np.float32)
+    for sensitivity in (0.1, 0.9):
+        probability = 1 / (1 + np.exp(-10 * (pixels.astype(np.float64) - 0.6)))
+        clear = np.abs(probability - (1 - sensitivity)) > 1e-5
+        mask = scoreinv.find_damage(pixels, model=bright, sensitivity=sensitivity)
+        np.testing.assert_array_equal(mask[clear], (probability > 1 - sensitivity)[clear])
+    assert not scoreinv.find_damage(pixels, model=bright, sensitivity=0).any()
+    assert scoreinv.find_damage(pixels, model=bright, sensitivity=1).all()
+
+
+def test_a_large_scan_is_looked_at_reduced_and_marked_at_its_own_size(bright):
+    pixels = np.zeros((2 * WORKING_SIDE, 300), np.uint8)
+    pixels[1000:1040, 100:140] = 255
+    bright.seen.clear()
+    mask = damage_in_picture(Picture(pixels), bright, 0.5)
+    assert working_size(pixels.shape) == (WORKING_SIDE, 150)
+    assert sum(shape[-1] > 192 for shape in bright.seen) == 0  # 150 wide, not 300
+    assert mask.shape == pixels.shape
+    np.testing.assert_array_equal(mask[1002:1038, 102:138], True)
+    mask[998:1042, 98:142] = False
+    assert not mask.any()
+
+
+def test_masks_are_given_back_in_the_form_of_the_picture(bright):
+    gray = np.zeros((40, 50), np.uint8)
+    gray[10:20, 10:30] = 255
+    expected = gray > 0
+    colour = np.repeat(gray[..., None], 3, axis=2)
+    for pixels in (gray, colour, gray.astype(np.float32) / 255, colour.astype(np.uint16) * 257):
+        mask = scoreinv.find_damage(pixels, model=bright)
+        assert mask.dtype == np.bool_
+        np.testing.assert_array_equal(mask, expected)
+    image = scoreinv.find_damage(Image.fromarray(colour), model=bright)
+    assert image.mode == "L"
+    np.testing.assert_array_equal(np.asarray(image), np.where(expected, 255, 0))
+    batch = torch.from_numpy(colour / 255.0).permute(2, 0, 1)[None].repeat(2, 1, 1, 1)
+    masks = scoreinv.find_damage(batch, model=bright)
+    assert (masks.shape, masks.dtype) == ((2, 1, 40, 50), batch.dtype)
+    np.testing.assert_array_equal(masks[1, 0].numpy(), expected)
+    assert scoreinv.find_damage(batch[0], model=bright).shape == (1, 40, 50)
+
+
+def test_a_mask_is_what_inpaint_takes(bright):
+    gray = np.full((40, 50), 100, np.uint8)
+    gray[10:20, 10:30] = 255
+    mask = scoreinv.find_damage(gray, model=bright)
+    filled = scoreinv.inpaint(gray, mask, method="biharmonic").image
+    np.testing.assert_array_equal(filled, 100)
+
+
+def test_what_cannot_be_done_is_said(bright):
+    pixels = np.zeros((40, 50), np.uint8)
+    with pytest.raises(InputError, match="sensitivity must"):
+        scoreinv.find_damage(pixels, model=bright, sensitivity=1.5)
+    with pytest.raises(InputError, match="model must be one as"):
+        scoreinv.find_damage(pixels, model=3)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="callback"):
+        scoreinv.find_damage(pixels, model=bright, callback=3)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"not in torch\.bfloat16"):
+        bright.to(torch.bfloat16)
+    with pytest.raises(Cancelled):
+        scoreinv.find_damage(pixels, model=bright, callback=lambda _: False)
+
+
+def test_a_picture_of_one_pixel_is_looked_at(bright):
+    assert not scoreinv.find_damage(np.zeros((1, 1), np.uint8), model=bright).any()

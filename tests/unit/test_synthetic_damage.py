@@ -1,0 +1,120 @@
+"""Scans with synthetic damage: what is masked is what changed, whatever the size; and a finder learns from them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from scoreinv.checkpoints.config import DamageConfig
+from scoreinv.errors import InputError
+from scoreinv.networks.damage import DamageNetworkConfig
+from scoreinv.training.batches import BatchSource
+from scoreinv.training.config import DamageDrawing, DataConfig, TrainingConfig
+from scoreinv.training.damage import _KINDS, HEALTHY, VISIBLE, damaged, draw_medium, draw_scan, on_old_film
+from scoreinv.training.learners import make_learner
+from scoreinv.training.memory import training_bytes
+from scoreinv.training.pictures import load_pictures
+from scoreinv.training.presets import damage_training
+
+ALL = DamageDrawing(undamaged=0.0)
+
+
+def photograph(height: int, width: int) -> np.ndarray:
+    rows, columns = np.mgrid[:height, :width] / 20
+    return (0.5 + 0.3 * np.stack([np.sin(rows), np.cos(columns), np.sin(rows + columns)], axis=2)).astype(np.float32)
+
+
+def test_a_scan_without_damage_has_nothing_marked():
+    for number in range(5):
+        scan = draw_scan(photograph(48, 64), DamageDrawing(undamaged=1.0), np.random.default_rng(number))
+        assert not scan.mask.any()
+        assert not scan.faint.any()
+        np.testing.assert_array_equal(scan.damaged, scan.undamaged())
+
+
+def test_the_mask_is_where_the_print_changed():
+    for number in range(10):
+        generator = np.random.default_rng(number)
+        medium = draw_medium(generator)
+        print_ = on_old_film(photograph(90, 70), medium, generator)
+        generator.random()  # whether there is damage
+        change = np.abs(damaged(print_, medium, generator) - print_).max(axis=2)
+        scan = draw_scan(photograph(90, 70), ALL, np.random.default_rng(number))
+        np.testing.assert_array_equal(scan.mask, change > VISIBLE + medium.grain)
+        np.testing.assert_array_equal(scan.mask | scan.faint, change > HEALTHY)
+    # A file without loss differs from the undamaged one nowhere else.
+    lossless = [draw_scan(photograph(90, 70), ALL, np.random.default_rng(number)) for number in range(30)]
+    lossless = [scan for scan in lossless if scan.medium.quality is None]
+    assert len(lossless) > 5
+    for scan in lossless:
+        healthy = ~(scan.mask | scan.faint)
+        difference = np.abs(scan.damaged - scan.undamaged()).max(axis=2)
+        assert difference[healthy].max() <= HEALTHY + 1.01 / 255
+        assert not scan.mask.any() or difference[scan.mask].max() > VISIBLE
+
+
+@pytest.mark.parametrize("kind", range(len(_KINDS)))
+@pytest.mark.parametrize("size", [(32, 32), (41, 160), (300, 37)])
+def test_every_kind_covers_a_part_of_pictures_of_any_size(kind, size):
+    covered = 0.0
+    for number in range(8):
+        generator = np.random.default_rng(number)
+        medium = draw_medium(generator)
+        cover, colour = _KINDS[kind](on_old_film(photograph(*size), medium, generator), medium, generator)
+        assert cover.shape == size
+        assert colour.shape in ((3,), (*size, 3))
+        assert 0 <= cover.min() <= cover.max() <= 1
+        assert 0 <= colour.min() <= colour.max() <= 1
+        covered = max(covered, float(cover.max()))
+    assert covered > 0.3
+
+
+def test_batches_are_a_function_of_seed_and_step():
+    config = small_run()
+    pictures = load_pictures(config.data, config.drawn_side, 3, limit=3)
+    first, again = (BatchSource.of(config, pictures, 4, 7) for _ in range(2))
+    one, same, other = first.batch(2), again.batch(2), first.batch(3)
+    assert one.damaged is not None
+    assert same.damaged is not None
+    assert other.damaged is not None
+    assert one.images.shape == (4, 3, 32, 32)
+    assert one.damaged.shape == (4, 1, 32, 32)
+    assert (one.images == same.images).all()
+    assert (one.damaged.nan_to_num(2) == same.damaged.nan_to_num(2)).all()
+    assert not (one.images == other.images).all()
+    part = first.batch(2, slice(1, 3))
+    assert part.damaged is not None
+    assert (part.images == one.images[1:3]).all()
+    assert one.images.min() >= 0
+    assert one.images.max() <= 1
+
+
+def test_faint_damage_counts_for_nothing():
+    config = small_run()
+    learner = make_learner(config, None)
+    pictures = load_pictures(config.data, config.drawn_side, 3, limit=3)
+    batch = BatchSource.of(config, pictures, 4, 1).batch(0)
+    assert batch.damaged is not None
+    faint = batch.damaged.clone()
+    faint[:, :, :8] = float("nan")
+    all_faint = replace(batch, damaged=faint * float("nan"))
+    assert learner.losses(all_faint).abs().max() < 1e-6
+    measured = learner.measures(replace(batch, damaged=faint))
+    assert (measured["missed"] <= measured["damaged"]).all()
+    assert (measured["damaged"] <= 0.75).all()
+
+
+def test_a_finder_and_nothing_else_is_trained_with_damage():
+    config = small_run()
+    with pytest.raises(InputError, match="trained with damage"):
+        replace(config, damage=None)
+    assert TrainingConfig.from_dict(config.to_dict()) == config
+    assert training_bytes(config) > 0
+
+
+def small_run() -> TrainingConfig:
+    run = damage_training(DataConfig())
+    small = DamageConfig(DamageNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8), image_size=32)
+    return replace(run, model=small, damage=ALL, batch_size=4)

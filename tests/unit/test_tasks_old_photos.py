@@ -1,0 +1,321 @@
+"""Old photographs: which steps a photograph takes, and that what needs none is left as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from analytic import gaussian_colour_prior
+from PIL import Image
+from torch import Tensor, nn
+
+import scoreinv
+from scoreinv.colour_space import luma
+from scoreinv.damage import DamageFinder
+from scoreinv.errors import Cancelled, InputError, SettingError
+from scoreinv.imaging.masks import dilate
+from scoreinv.imaging.picture import Picture
+from scoreinv.tasks.old_photo_settings import FOUND_GROW, STEPS, OldPhotoSettings
+from scoreinv.tasks.old_photos import GivenByHand, OldPhotoModels, Step, restore_picture
+from scoreinv.training.pictures import BUILTIN
+
+HEIGHT, WIDTH = 72, 96
+HEALTHY = sorted([*BUILTIN.glob("*.jpg"), *(Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg")])
+NOISE = 12 / 255
+
+
+class Whites(DamageFinder):
+    """Takes what is white for damage, and counts what it was asked."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+        self.asked = 0
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")
+
+    def logits(self, pictures: Tensor) -> Tensor:
+        self.asked += 1
+        return torch.where(pictures.amin(1, keepdim=True) > 0.99, 5.0, -6.0)
+
+
+def prior():
+    return gaussian_colour_prior(
+        torch.tensor([0.55, 0.45, 0.4]), 0.04 * torch.eye(3) + 0.02, sde=scoreinv.sdes.VE(0.001, 20.0)
+    )
+
+
+def gray_scene() -> np.ndarray:
+    """Smooth tones between 0.2 and 0.8, HxW, without noise."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    return 0.5 + 0.15 * np.sin(x / 9) + 0.15 * np.cos(y / 11)
+
+
+def sepia(gray: np.ndarray) -> np.ndarray:
+    return gray[..., None] * np.array([1.0, 0.85, 0.65])
+
+
+def coloured_scene() -> np.ndarray:
+    gray = gray_scene()
+    return np.stack([gray, gray[::-1], gray[:, ::-1]], axis=-1)
+
+
+def noisy(values: np.ndarray, std: float = NOISE) -> np.ndarray:
+    """With the same noise in all channels, as a scan of a grey print has."""
+    noise = std * np.random.default_rng(0).standard_normal(values.shape[:2])
+    return values + (noise if values.ndim == 2 else noise[..., None])
+
+
+def levels(values: np.ndarray) -> np.ndarray:
+    return np.rint(255 * values.clip(0, 0.9)).astype(np.uint8)
+
+
+def scratched(pixels: np.ndarray) -> np.ndarray:
+    pixels = pixels.copy()
+    pixels[30:32, 10:80] = 255
+    return pixels
+
+
+SCRATCH = dilate(scratched(np.zeros((HEIGHT, WIDTH), np.uint8)) > 0, FOUND_GROW)
+
+
+def restored(image: Any, **more: Any):
+    models = {"finder": Whites(), "filler": prior(), "denoiser": prior(), "colorizer": prior()}
+    return scoreinv.restore(image, **(models | more))
+
+
+def changed(result: scoreinv.RestoredPhoto[Any]) -> list[str]:
+    return [step.name for step in result.steps if step.changed]
+
+
+def test_a_healthy_photograph_in_colours_comes_back_bit_for_bit():
+    photo = levels(noisy(coloured_scene(), 2 / 255))
+    result = restored(photo)
+    assert (result.image == photo).all()
+    assert result.image.dtype == np.uint8
+    assert (result.found, changed(result), result.nfe, result.method) == ("coloured", [], 0, "exact")
+    assert not result.damage.any()
+    assert result.noise_std == pytest.approx(2 / 255, rel=0.3)
+    assert [step.name for step in result.steps] == ["damage", "tint", "denoise", "colorize"]
+
+
+def test_a_photograph_of_one_hue_keeps_it():
+    blue = levels(gray_scene()[..., None] * np.array([0.5, 0.8, 1.0]))
+    result = restored(blue)
+    assert (result.found, changed(result)) == ("coloured", [])
+    assert (result.image == blue).all()
+
+
+@pytest.mark.parametrize("path", HEALTHY, ids=lambda path: path.stem)
+def test_of_a_healthy_photograph_nothing_but_damage_could_change(path):
+    """What is taken for damage: `test_healthy_photographs`."""
+    result = restored(Image.open(path), inpaint=False)
+    assert (result.found, changed(result)) == ("coloured", []), result.steps
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_healthy_grey_photograph_is_only_coloured(dtype):
+    gray = np.rint(gray_scene() * np.iinfo(dtype).max).astype(dtype)
+    result = restored(gray)
+    assert (result.found, changed(result)) == ("grey", ["colorize"])
+    assert (result.image.shape, result.image.dtype) == ((HEIGHT, WIDTH, 3), dtype)
+    assert abs(result.image @ np.array([0.299, 0.587, 0.114]) - gray).max() <= 0.5
+    assert np.ptp(result.image, axis=-1).max() > 0
+
+
+def test_a_damaged_noisy_sepia_print_takes_every_step_in_order():
+    photo = scratched(levels(sepia(noisy(gray_scene()))))
+    result = restored(photo)
+    assert (result.found, changed(result)) == ("tinted", ["tint", "inpaint", "denoise", "colorize"])
+    assert [step.name for step in result.steps] == list(STEPS)
+    assert (result.damage == SCRATCH).all()
+    assert result.noise_std == pytest.approx(NOISE, rel=0.25)
+    gray = luma(result.image / 255.0)
+    assert abs(gray[SCRATCH]).max() < 0.95  # nothing is left of the scratch
+    # The lightest tone is as bright as its brightest channel was.
+    assert np.quantile(gray, 0.99) == pytest.approx(np.quantile(gray_scene(), 0.99), abs=0.06)
+
+
+def test_the_tint_is_kept_where_that_is_asked_for():
+    photo = scratched(levels(sepia(gray_scene())))
+    result = restored(photo, keep_tint=True)
+    assert (result.found, changed(result)) == ("tinted", ["inpaint"])
+    assert (result.image[~SCRATCH] == photo[~SCRATCH]).all()
+
+
+def test_without_colours_a_print_becomes_grey_in_its_own_mode():
+    photo = np.dstack([levels(sepia(gray_scene())), np.full((HEIGHT, WIDTH), 200, np.uint8)])
+    result = restored(photo, colorize=False)
+    assert (result.found, changed(result), result.image.shape) == ("tinted", ["tint"], photo.shape)
+    assert np.ptp(result.image[..., :3], axis=-1).max() == 0
+    assert (result.image[..., 3] == 200).all()
+
+
+def test_noise_is_left_below_five_grey_levels_and_removed_above():
+    for std, removed in ((3, False), (8, True)):
+        result = restored(levels(noisy(gray_scene(), std / 255)), colorize=False)
+        assert changed(result) == (["denoise"] if removed else []), std
+    given = restored(levels(noisy(gray_scene(), 4 / 255)), colorize=False, noise_std=4 / 255)
+    assert (changed(given), given.noise_std) == (["denoise"], 4 / 255)
+    # A print of one tint has the noise of a grey picture.
+    assert "denoise" in changed(restored(levels(sepia(noisy(gray_scene()))), colorize=False))
+
+
+def test_damage_is_as_given_and_then_not_looked_for():
+    finder = Whites()
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[5:9, 5:9] = True
+    photo = levels(coloured_scene())
+    result = restored(photo, mask=mask, finder=finder)
+    assert (finder.asked, changed(result)) == (0, ["inpaint"])
+    assert (result.damage == mask).all()
+    assert (result.image[~mask] == photo[~mask]).all()
+    assert (result.image[mask] != photo[mask]).any()
+
+
+def test_sensitivity_decides_what_is_damage():
+    photo = scratched(levels(coloured_scene()))
+    assert changed(restored(photo, sensitivity=0.5)) == ["inpaint"]
+    assert changed(restored(photo, sensitivity=0.005)) == []  # the finder is sure of it to 0.993
+    assert changed(restored(photo)) == ["inpaint"]
+
+
+def test_of_a_photograph_in_colours_only_what_is_surely_damage_is_filled():
+    class Unsure(Whites):
+        def logits(self, pictures: Tensor) -> Tensor:
+            return super().logits(pictures).clamp(max=2.0)
+
+    assert changed(restored(scratched(levels(coloured_scene())), finder=Unsure())) == []
+    assert "inpaint" in changed(restored(scratched(levels(gray_scene())), finder=Unsure()))
+
+
+def test_found_damage_is_enlarged_and_what_is_none_is_not():
+    photo = scratched(levels(coloured_scene()))
+    assert (restored(photo, grow=0).damage == (photo.min(-1) == 255)).all()
+    assert not restored(levels(coloured_scene()), grow=9).damage.any()
+
+
+def test_a_picture_that_is_damage_nearly_everywhere_is_not_filled():
+    page = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    page[10:20] = 30
+    result = restored(page, colorize=False)
+    assert (changed(result), result.damage.any()) == ([], False)
+    assert "nothing is filled" in result.steps[0].words
+    assert (result.image == page).all()
+
+
+def test_hints_colour_what_is_grey():
+    hints = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
+    hints[40:60, 40:60] = (200, 40, 40, 255)
+    result = restored(levels(gray_scene()), hints=hints)
+    red = result.image[45:55, 45:55].astype(int)
+    assert (red[..., 0] - red[..., 1]).min() > 40
+
+
+def test_samples_differ_in_what_is_drawn_and_only_there():
+    photo = scratched(levels(coloured_scene()))
+    result = restored(photo, samples=3)
+    assert len(result.samples) == 3
+    assert (result.image == result.samples[0]).all()
+    assert (result.samples[0][SCRATCH] != result.samples[1][SCRATCH]).any()
+    assert (result.std[~SCRATCH] == 0).all()
+    assert (result.std[SCRATCH] > 0).all()
+    alone = restored(photo)
+    assert abs(alone.image.astype(int) - result.image).max() <= 1
+    healthy = restored(levels(coloured_scene()), samples=2)
+    assert (healthy.samples[0] == healthy.samples[1]).all()
+    assert restored(levels(gray_scene()), samples=2).std.max() > 0
+
+
+def test_each_form_and_a_batch():
+    photo = scratched(levels(sepia(gray_scene())))
+    image = restored(Image.fromarray(photo)).image
+    assert isinstance(image, Image.Image)
+    assert image.size == (WIDTH, HEIGHT)
+    pictures = [photo / 255, levels(coloured_scene()) / 255]
+    batch = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float()
+    result = restored(batch)
+    assert result.image.shape == batch.shape
+    assert result.found == ["tinted", "coloured"]
+    assert [mask.any() for mask in result.damage] == [True, False]
+    assert [len(steps) for steps in result.steps] == [5, 4]
+
+
+def test_models_of_steps_that_are_left_out_are_not_loaded():
+    photo = levels(sepia(gray_scene()))
+    gone = {"finder": "gone_model", "filler": "gone_model", "denoiser": "gone_model", "colorizer": "gone_model"}
+    result = scoreinv.restore(photo, inpaint=False, denoise=False, colorize=False, **gone)
+    assert changed(result) == ["tint"]
+    for name in gone:
+        with pytest.raises(InputError, match="gone_model"):
+            restored(photo, **{name: "gone_model"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"mask": SCRATCH, "inpaint": False}, "mask does not go with"),
+        ({"hints": np.zeros((HEIGHT, WIDTH, 4), np.uint8), "colorize": False}, "hints do not go with"),
+        ({"noise_std": 0.1, "denoise": False}, "noise_std does not go with"),
+        ({"inpaint": False, "denoise": False, "colorize": False, "keep_tint": True}, "keep_tint is all that is left"),
+        ({"sensitivity": 1.5}, "sensitivity"),
+        ({"noise_std": -1}, "noise_std"),
+        ({"samples": 0}, "samples"),
+        ({"grow": -1}, "grow"),
+        ({"inpaint": "yes"}, "inpaint"),
+        ({"mask": SCRATCH[:20]}, "the mask is 96x20, the photo 96x72"),
+        ({"hints": np.full((20, 20, 4), 255, np.uint8)}, "everything is opaque"),
+        ({"noise_std": 1e-4}, "out of the model's range"),
+    ],
+)
+def test_what_does_not_go_together_is_said_before_the_work(settings, said):
+    finder = Whites()
+    with pytest.raises(InputError, match=said):
+        restored(levels(gray_scene()), finder=finder, **settings)
+    assert finder.asked == 0
+
+
+def test_settings_are_checked_where_they_are_made():
+    with pytest.raises(SettingError, match="seed"):
+        OldPhotoSettings(seed=-1)
+
+
+def test_each_step_is_told_with_its_picture():
+    told: list[tuple[Step, Picture | None]] = []
+    photo = Picture(scratched(levels(sepia(gray_scene()))))
+    models = OldPhotoModels(Whites(), prior(), prior(), prior())
+    restore_picture(photo, models, OldPhotoSettings(), GivenByHand(), told=lambda *step: told.append(step))
+    shown = {step.name: picture for step, picture in told}
+    assert list(shown) == list(STEPS)
+    assert (shown["damage"].pixels == SCRATCH * 255).all()
+    assert shown["tint"].is_gray()
+    assert (shown["inpaint"].pixels[~SCRATCH] == shown["tint"].pixels[~SCRATCH]).all()
+    assert shown["inpaint"].is_gray()
+    assert shown["denoise"] is None
+    assert not shown["colorize"].is_gray()
+
+
+def test_stains_do_not_hide_a_tint():
+    photo = levels(sepia(gray_scene()))
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[10:40, 10:50] = True
+    stained = photo.copy()
+    stained[mask] = (40, 90, 220)
+    assert restored(stained).found == "coloured"
+    result = restored(stained, mask=mask)
+    assert (result.found, changed(result)) == ("tinted", ["tint", "inpaint", "colorize"])
+    clean = restored(photo, colorize=False)
+    assert (restored(stained, mask=mask, colorize=False).image[~mask] == clean.image[~mask]).mean() > 0.99
+
+
+def test_progress_grows_to_one_and_stops_the_work():
+    seen: list[float] = []
+    restored(scratched(levels(sepia(noisy(gray_scene())))), callback=lambda share: seen.append(share))
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
+    with pytest.raises(Cancelled):
+        restored(levels(gray_scene()), callback=lambda share: share < 0.1)

@@ -1,0 +1,89 @@
+"""A browser without a page: the application as `serve` makes it, with a small model, and files to send."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import numpy as np
+from fastapi.testclient import TestClient
+from PIL import Image
+from small_model import small_prior
+from torch import Tensor
+
+from scoreinv.checkpoints.config import DamageConfig
+from scoreinv.damage import DamageFinder
+from scoreinv.imaging.files import picture_bytes
+from scoreinv.imaging.picture import Picture
+from scoreinv.networks.damage import DamageNetworkConfig
+from scoreinv.web.app import make_app
+from scoreinv.web.guard import Access
+from scoreinv.web.jobs import Desk
+from scoreinv.web.work import Models
+
+PORT = 8421
+ORIGIN = f"http://127.0.0.1:{PORT}"
+OPAQUE = {"content-type": "application/octet-stream", "origin": ORIGIN}
+
+
+class Bright(DamageFinder):
+    """Finds what is brighter than 0.8."""
+
+    def __init__(self) -> None:
+        small = DamageConfig(DamageNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8), image_size=32).build()
+        super().__init__(small.network, small.encoder, small.image_size)
+
+    def logits(self, pictures: Tensor) -> Tensor:
+        return 100 * (pictures.mean(1, keepdim=True) - 0.8)
+
+
+def client(host: str | None = None) -> TestClient:
+    """One that knows the loopback's address, and no token."""
+    app = make_app(
+        Models(small_prior, small_prior, Bright, small_prior), Access.to(host, PORT), Desk(prepare=lambda: None)
+    )
+    return TestClient(app, base_url=ORIGIN)
+
+
+def pixels(channels: int = 3, dtype: type = np.uint8, height: int = 24, width: int = 40) -> np.ndarray:
+    """A picture without two equal rows or columns; its alpha is nowhere opaque."""
+    peak = np.iinfo(dtype).max
+    noise = np.random.default_rng(7).random((height, width, channels)) * 0.3
+    array = np.rint((noise + np.linspace(0, 0.7, height * width).reshape(height, width, 1)) * peak * 0.99).astype(dtype)
+    return array[..., 0] if channels == 1 else array
+
+
+def hole(height: int = 24, width: int = 40) -> np.ndarray:
+    marked = np.zeros((height, width), dtype=bool)
+    marked[8:13, 10:17] = True
+    return marked
+
+
+def png(array: np.ndarray) -> bytes:
+    array = array.astype(np.uint8) * np.uint8(255) if array.dtype == bool else array
+    return picture_bytes(Picture(array), "PNG", "test")
+
+
+def read(content: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(content)))
+
+
+def opened(browser: TestClient, content: bytes, name: str = "photo.png") -> dict[str, Any]:
+    """What is told of a photograph that is sent."""
+    answer = browser.post("/api/photos", params={"name": name}, content=content, headers=OPAQUE)
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def done(browser: TestClient, path: str, content: bytes, **query: Any) -> dict[str, Any]:
+    """The last report of a job."""
+    answer = browser.post(path, content=content, headers=OPAQUE, params=query)
+    assert answer.status_code == 202, answer.text
+    return reports(browser, answer.json()["job"])[-1]
+
+
+def reports(browser: TestClient, key: str) -> list[dict[str, Any]]:
+    """All reports of a job, until its end."""
+    events = browser.get(f"/api/jobs/{key}").text
+    return [json.loads(event.removeprefix("data: ")) for event in events.strip().split("\n\n")]

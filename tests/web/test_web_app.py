@@ -1,0 +1,355 @@
+"""What the page asks the server for: photographs, masks, work, downloads, and what is wrong with them in a sentence."""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from client import OPAQUE, client, done, hole, opened, pixels, png, read, reports
+from PIL import Image
+
+import scoreinv.web
+from scoreinv.colour_space import luma
+from scoreinv.errors import ScoreinvError
+from scoreinv.imaging.files import read_picture, write_picture
+from scoreinv.imaging.picture import Picture
+from scoreinv.web import bodies
+
+STATIC = Path(scoreinv.web.__file__).parent / "static"
+
+
+@pytest.fixture
+def browser():
+    with client() as opened:
+        yield opened
+
+
+def test_the_page_has_all_its_files_and_nothing_from_elsewhere(browser):
+    page = browser.get("/")
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    named = set(re.findall(r'(?:src|href)="(/[^"]*)"', page.text))
+    for path in STATIC.glob("*.js"):
+        named |= {f"/static/{name}" for name in re.findall(r'from "\./([^"]+)"', path.read_text())}
+    assert len(named) > 10
+    assert {path: browser.get(path).status_code for path in named} == dict.fromkeys(named, 200)
+    assert {f"/static/{path.name}" for path in STATIC.iterdir()} - {"/static/index.html"} == named
+    for path in STATIC.iterdir():
+        elsewhere = set(re.findall(r"(?:https?:)?//[\w.]+\w", re.sub(r"(?m)^ *//.*", "", path.read_text())))
+        assert elsewhere <= {"http://www.w3.org"}, path  # the name of SVG
+
+
+def test_no_style_or_script_stands_in_the_page():
+    """The content security policy would not let them run."""
+    page = (STATIC / "index.html").read_text()
+    assert re.search(r"<style|<script>|style=| on\w+=", page) is None
+
+
+def test_answers_have_their_headers_whatever_they_are(browser):
+    for answer in (browser.get("/"), browser.get("/nowhere"), browser.get("/", headers={"host": "evil.example"})):
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; ")
+        assert "unsafe" not in policy
+        assert "*" not in policy
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert not {name for name in answer.headers if name.startswith("access-control")}
+
+
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/redoc", "/api", "/static/", "/favicon.ico"])
+def test_what_is_not_there(browser, path):
+    answer = browser.get(path)
+    assert (answer.status_code, list(answer.json())) == (404, ["error"])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../app.py",
+        "/static/%2e%2e/app.py",
+        "/static/..%2fapp.py",
+        "/static/%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+        "/static//etc/passwd",
+        "/static/index.html%00.js",
+        "/api/photos/..%2f..%2fetc%2fpasswd/view",
+    ],
+)
+def test_paths_lead_nowhere_else(browser, path):
+    assert browser.get(path).status_code == 404
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_a_photograph_comes_back_as_it_was_sent(browser, channels, dtype, tmp_path):
+    before = pixels(channels, dtype)
+    photo = opened(browser, png(before))
+    assert (photo["width"], photo["height"], photo["bits"]) == (40, 24, 8 * before.itemsize)
+    assert photo["formats"][0] == photo["kind"] == "PNG"
+    assert ("JPEG" in photo["formats"]) == (channels in (1, 3))  # which has no transparency
+    for kind, suffix in {"PNG": ".png", "TIFF": ".tif"}.items():
+        answer = browser.get(f"/api/photos/{photo['key']}/file", params={"kind": kind})
+        assert answer.headers["content-disposition"] == f"attachment; filename*=UTF-8''photo{suffix}"
+        write_picture(tmp_path / f"command{suffix}", Picture(before))
+        assert answer.content == (tmp_path / f"command{suffix}").read_bytes()
+        assert (read_picture(answer.content).pixels == before).all()
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_what_is_shown_is_the_photograph(browser, channels, dtype, monkeypatch):
+    before = pixels(channels, dtype)
+    photo = opened(browser, png(before))
+    shown = read(browser.get(f"/api/photos/{photo['key']}/view").content)
+    levels = before / np.iinfo(dtype).max * 255
+    assert shown.shape == before.shape
+    assert abs(shown - levels).mean() < 6
+    monkeypatch.setattr("scoreinv.web.album._SEEN_PIXELS", 240)
+    assert read(browser.get(f"/api/photos/{photo['key']}/view").content).shape[:2] == (12, 20)
+
+
+def test_the_format_is_the_photographs_own(browser, tmp_path):
+    for suffix, kind, written in ((".jpg", "JPEG", "JPEG"), (".webp", "WebP", "WebP"), (".gif", "GIF", "PNG")):
+        Image.fromarray(pixels()).save(tmp_path / f"a{suffix}")
+        photo = opened(browser, (tmp_path / f"a{suffix}").read_bytes(), f"a{suffix}")
+        assert (photo["kind"], photo["formats"][0]) == (kind, written)
+        file = browser.get(f"/api/photos/{photo['key']}/file", params={"kind": written})
+        assert file.content[:4] in (b"\xff\xd8\xff\xe0", b"RIFF", b"\x89PNG")
+    refused = browser.get(f"/api/photos/{photo['key']}/file", params={"kind": "EXE"})
+    assert (refused.status_code, refused.json()["error"][:4]) == (422, "EXE:")
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("../../etc/passwd.png", "passwd"),
+        ("C:\\pictures\\lake.png", "lake"),
+        ("a\x1b[2J\n.png", "a\\x1b[2J\\n"),
+        ("Großmutter „1912“.png", "Großmutter „1912“"),
+        ("", "photo"),
+        ("x" * 5000, "x" * 120),
+    ],
+)
+def test_names_are_names(browser, name, stem):
+    photo = opened(browser, png(pixels()), name)
+    assert photo["name"] == stem
+    answer = browser.get(f"/api/photos/{photo['key']}/file", params={"kind": "PNG"})
+    assert re.fullmatch(r"attachment; filename\*=UTF-8''[\w%.~-]+\.png", answer.headers["content-disposition"])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_fill_keeps_known_pixels(browser, dtype):
+    before = pixels(3, dtype)
+    photo = opened(browser, png(before))
+    end = done(browser, f"/api/photos/{photo['key']}/fill", png(hole()), samples=2, seed=3)
+    assert (end["state"], end["note"]) == ("done", None)
+    assert [photo["name"] for photo in end["photos"]] == ["photo_inpainted.1", "photo_inpainted.2"]
+    files = [browser.get(f"/api/photos/{photo['key']}/file?kind=PNG").content for photo in end["photos"]]
+    first, second = (read_picture(file).pixels for file in files)
+    for after in (first, second):
+        assert after.dtype == dtype
+        assert (after[~hole()] == before[~hole()]).all()
+        assert (after[hole()] != before[hole()]).any()
+    assert (first != second).any()
+
+
+def test_fill_is_that_of_the_library(browser):
+    from small_model import small_prior
+
+    before = pixels()
+    photo = opened(browser, png(before))
+    end = done(browser, f"/api/photos/{photo['key']}/fill", png(hole()), seed=5)
+    after = read(browser.get(f"/api/photos/{end['photos'][0]['key']}/file?kind=PNG").content)
+    expected = scoreinv.inpaint(before, hole(), prior=small_prior(), seed=5).image
+    assert abs(after.astype(int) - expected).max() <= 1
+
+
+def test_colorize_with_strokes(browser):
+    grey = pixels(1)
+    photo = opened(browser, png(grey), "old.png")
+    assert photo["grey"]
+    strokes = np.zeros((24, 40, 4), np.uint8)
+    strokes[4:9, 5:30] = (200, 60, 60, 255)
+    ends = [done(browser, f"/api/photos/{photo['key']}/colorize", hints) for hints in (b"", png(strokes))]
+    free, hinted = (read(browser.get(f"/api/photos/{end['photos'][0]['key']}/file?kind=PNG").content) for end in ends)
+    for after in (free, hinted):
+        assert (np.rint(luma(after.astype(float), "rec601")) == grey).all()
+    inside = strokes[..., 3] > 0
+    assert (hinted[inside, 0] > hinted[inside, 1].astype(int)).mean() > 0.9
+    assert ends[0]["photos"][0]["name"] == "old_colorized"
+    red = opened(browser, png(pixels() // np.array([1, 4, 4], np.uint8)))
+    assert "had colours already" in done(browser, f"/api/photos/{red['key']}/colorize", b"")["note"]
+
+
+def test_damage_is_found(browser):
+    scratched = pixels() // 2
+    scratched[8:13, 10:17] = 255
+    photo = opened(browser, png(scratched), "old.png")
+    (mask,) = done(browser, f"/api/photos/{photo['key']}/damage", b"", sensitivity=0.5)["photos"]
+    assert mask["name"] == "old_damage"
+    bits = np.frombuffer(browser.get(f"/api/photos/{mask['key']}/bits").content, np.uint8)
+    assert (np.unpackbits(bits)[: hole().size].reshape(hole().shape) == hole()).all()
+    healthy = opened(browser, png(pixels() // 2))
+    end = done(browser, f"/api/photos/{healthy['key']}/damage", b"")
+    assert (end["photos"], "No damage was found" in end["note"]) == ([], True)
+    wrong = browser.post(f"/api/photos/{photo['key']}/damage?sensitivity=2", headers=OPAQUE)
+    assert wrong.status_code == 422
+
+
+def test_an_old_photograph_is_restored(browser):
+    """Its damage, found or as it was painted, is filled; what is done is told."""
+    scratched = pixels(1) // 2
+    scratched[8:13, 10:17] = 255
+    photo = opened(browser, png(scratched), "old.png")
+    for mask in (b"", png(hole())):
+        end = done(browser, f"/api/photos/{photo['key']}/restore", mask, samples=2)
+        assert [made["name"] for made in end["photos"]] == ["old_restored.1", "old_restored.2"]
+        assert end["note"].startswith("Damage: ")
+        assert "as given" in end["note"] or not mask
+        after = read(browser.get(f"/api/photos/{end['photos'][0]['key']}/file?kind=PNG").content)
+        assert after.shape == (24, 40, 3)
+        assert (luma(after[hole()].astype(float), "rec601") < 250).mean() > 0.5
+
+
+def test_a_result_is_a_photograph_too(browser):
+    photo = opened(browser, png(pixels(1)))
+    filled = done(browser, f"/api/photos/{photo['key']}/fill", png(hole()))["photos"][0]
+    coloured = done(browser, f"/api/photos/{filled['key']}/colorize", b"")["photos"][0]
+    assert coloured["name"] == "photo_inpainted_colorized"
+
+
+def test_masks_are_read_as_the_commands_read_them(browser):
+    photo = opened(browser, png(pixels()))
+    answer = browser.post(f"/api/photos/{photo['key']}/mask", content=png(hole()), headers=OPAQUE)
+    bits = np.unpackbits(np.frombuffer(answer.content, np.uint8))[: hole().size].reshape(hole().shape)
+    assert (bits.astype(bool) == hole()).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (png(hole(24, 41)), "The mask is 41x24, the photo 40x24"),
+        (png(np.zeros((24, 40), bool)), "The mask has no hole"),
+        (png(np.ones((24, 40), bool)), "--invert-mask of the command line swaps holes and known pixels"),
+        (png(np.ones((24, 40), np.uint8)), "--mask-threshold 0 of the command line"),
+        (b"<html>", "The mask: not a picture"),
+        (b"", "The mask: the file is empty"),
+        (png(hole())[:60], "The mask: damaged or incomplete PNG file"),
+    ],
+)
+@pytest.mark.parametrize("what", ["mask", "fill"])
+def test_wrong_masks(browser, what, content, said):
+    photo = opened(browser, png(pixels()))
+    answer = browser.post(f"/api/photos/{photo['key']}/{what}", content=content, headers=OPAQUE)
+    assert answer.status_code == 422
+    assert said in answer.json()["error"]
+    assert answer.json()["error"].endswith(".")
+    assert "`" not in answer.json()["error"]
+
+
+def test_wrong_strokes(browser):
+    photo = opened(browser, png(pixels(1)))
+    for content, said in ((png(pixels()), "need transparency"), (png(np.zeros((9, 9, 4), np.uint8)), "nothing is")):
+        answer = browser.post(f"/api/photos/{photo['key']}/colorize", content=content, headers=OPAQUE)
+        assert (answer.status_code, said in answer.json()["error"]) == (422, True)
+
+
+def test_what_is_no_photograph(browser):
+    for content, said in (
+        (b"", "the file is empty"),
+        (b"MZ\x90", "not a picture of a kind"),
+        (b"\xff\xd8\xff", "JPEG"),
+    ):
+        answer = browser.post("/api/photos?name=a.jpg", content=content, headers=OPAQUE)
+        assert answer.status_code == 422
+        assert answer.json()["error"].startswith("a.jpg: ")
+        assert said in answer.json()["error"]
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/json", "multipart/form-data; boundary=x", "text/html", ""])
+def test_other_types_are_refused(browser, kind):
+    """Forms of other pages can send no others, but for `multipart`, without being asked by the browser first."""
+    answer = browser.post("/api/photos", content=png(pixels()), headers=OPAQUE | {"content-type": kind})
+    assert (answer.status_code, answer.json()["error"]) == (415, "Send a picture file.")
+
+
+def test_long_files_are_refused_by_what_they_say_and_by_what_they_are(browser, monkeypatch):
+    monkeypatch.setattr(bodies, "MOST_BYTES", 1 << 20)
+    read_bytes = 0
+
+    def endless():
+        nonlocal read_bytes
+        while read_bytes < 1 << 26:
+            read_bytes += 1 << 16
+            yield bytes(1 << 16)
+
+    for content, stated in ((bytes((1 << 20) + 1), {}), (endless(), {}), (b"", {"content-length": "99999999999"})):
+        answer = browser.post("/api/photos", content=content, headers=OPAQUE | stated)
+        assert (answer.status_code, "larger than 1 MB" in answer.json()["error"]) == (413, True)
+
+
+def test_pixels_are_counted_before_they_are_decoded(browser):
+    """A small file of very many pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000)))
+    answer = browser.post("/api/photos", content=content + chunk(b"IEND", b""), headers=OPAQUE)
+    assert (answer.status_code, "3600 megapixels" in answer.json()["error"]) == (422, True)
+
+
+@pytest.mark.parametrize("query", [{"samples": 0}, {"samples": 9}, {"samples": "x"}, {"seed": -1}, {"seed": 2**63}])
+def test_wrong_settings(browser, query):
+    photo = opened(browser, png(pixels()))
+    answer = browser.post(f"/api/photos/{photo['key']}/fill", params=query, content=png(hole()), headers=OPAQUE)
+    assert answer.status_code == 422
+    assert answer.json()["error"].startswith(next(iter(query)).capitalize())
+
+
+def test_what_does_not_fit_in_memory(browser, monkeypatch):
+    monkeypatch.setattr("scoreinv.memory.available_bytes", lambda: 5000)
+    photo = opened(browser, png(pixels()))
+    path = f"/api/photos/{photo['key']}/fill"
+    answer = browser.post(path, params={"samples": 8}, content=png(hole()), headers=OPAQUE)
+    assert (answer.status_code, "ask for fewer" in answer.json()["error"]) == (422, True)
+
+
+def test_what_is_not_held(browser):
+    for path in ("/api/photos/x", "/api/photos/x/view", "/api/photos/x/file?kind=PNG", "/api/jobs/x"):
+        answer = browser.get(path)
+        assert (answer.status_code, "again" in answer.json()["error"]) == (404, True)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ScoreinvError("the model gave values that are not finite"), "The model gave values that are not finite."),
+        (MemoryError(), "not enough memory"),
+        (ZeroDivisionError("x"), "(ZeroDivisionError)"),
+    ],
+)
+def test_work_that_fails_says_so_and_the_next_is_done(browser, monkeypatch, error, said):
+    def fails(*_: object) -> None:
+        raise error
+
+    photo = opened(browser, png(pixels()))
+    with monkeypatch.context() as patch:
+        patch.setattr("scoreinv.tasks.inpainting.inpaint_picture", fails)
+        end = done(browser, f"/api/photos/{photo['key']}/fill", png(hole()))
+    assert (end["state"], said in end["error"]) == ("failed", True)
+    assert done(browser, f"/api/photos/{photo['key']}/fill", png(hole()))["state"] == "done"
+
+
+def test_a_finished_job_is_told_again(browser):
+    """To a page that is loaded anew."""
+    photo = opened(browser, png(pixels()))
+    answer = browser.post(f"/api/photos/{photo['key']}/fill", content=png(hole()), headers=OPAQUE)
+    first, again = (reports(browser, answer.json()["job"])[-1] for _ in range(2))
+    assert first == again
+    assert browser.delete(f"/api/jobs/{answer.json()['job']}", headers=OPAQUE).status_code == 204
+    assert reports(browser, answer.json()["job"])[-1]["state"] == "done"

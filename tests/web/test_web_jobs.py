@@ -1,0 +1,185 @@
+"""One job at a time: the queue, how jobs are stopped, and what is held of their results."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from scoreinv.errors import Cancelled
+from scoreinv.imaging.picture import Picture
+from scoreinv.tasks.progress import tell
+from scoreinv.web import jobs
+from scoreinv.web.album import Album, GoneError, Photo
+from scoreinv.web.jobs import BusyError, Desk, Job
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    made = Desk(prepare=lambda: None)
+    yield made
+    made.close()
+
+
+class Work:
+    """Work that goes on until it is let go, or stopped."""
+
+    def __init__(self) -> None:
+        self.begun, self.free = threading.Event(), threading.Event()
+        self.stopped = False
+
+    def __call__(self, report: Callable[[float], bool]) -> dict[str, int]:
+        self.begun.set()
+        try:
+            while not self.free.wait(0.01):
+                tell(report, 0.5)
+        except Cancelled:
+            self.stopped = True
+            raise
+        return {"answer": 42}
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+def test_one_after_the_other(desk):
+    works = [Work() for _ in range(3)]
+    first, second, third = (desk.submit(work) for work in works)
+    works[0].begun.wait(60)
+    until(lambda: first.done == 0.5)
+    assert [job.state for job in (first, second, third)] == ["running", "waiting", "waiting"]
+    assert [desk.ahead(job) for job in (first, second, third)] == [0, 1, 2]
+    works[0].free.set()
+    works[1].begun.wait(60)
+    assert (first.state, first.made, desk.ahead(third)) == ("done", {"answer": 42}, 1)
+    assert not works[2].begun.is_set()
+    works[1].free.set()
+    works[2].free.set()
+    until(lambda: third.over)
+    assert desk.get(third.key) is third
+
+
+def test_cancel(desk):
+    works = [Work() for _ in range(3)]
+    running, waiting, last = (desk.submit(work) for work in works)
+    works[0].begun.wait(60)
+    desk.cancel(waiting)
+    assert waiting.state == "cancelled"
+    desk.cancel(running)
+    until(lambda: running.over)
+    assert (running.state, works[0].stopped) == ("cancelled", True)
+    works[2].free.set()
+    until(lambda: last.over)
+    assert (last.state, works[1].begun.is_set()) == ("done", False)
+    desk.cancel(last)
+    assert last.state == "done"
+
+
+def test_a_job_that_nobody_looks_at_is_stopped(desk, monkeypatch):
+    """As of a page that was closed; one that is loaded anew looks again in time."""
+    monkeypatch.setattr(jobs, "PATIENCE", 0.3)
+    watched, left = Work(), Work()
+    job, queued = desk.submit(watched), desk.submit(Work())
+    with job.watched():
+        time.sleep(0.6)
+        assert job.state == "running"
+    until(lambda: job.over and queued.over)
+    assert (job.state, queued.state, watched.stopped) == ("cancelled", "cancelled", True)
+    job = desk.submit(left)
+    until(lambda: job.over)
+    assert (job.state, left.stopped) == ("cancelled", True)
+
+
+def test_the_queue_has_an_end(desk):
+    works = [Work() for _ in range(jobs.MOST_WAITING + 1)]
+    desk.submit(works[0])
+    works[0].begun.wait(60)
+    for work in works[1:]:
+        desk.submit(work)
+    with pytest.raises(BusyError, match="jobs are waiting already"):
+        desk.submit(Work())
+
+
+def test_old_jobs_are_forgotten(desk, monkeypatch):
+    monkeypatch.setattr(jobs, "_KEPT", 2)
+    made = []
+    for _ in range(5):
+        made.append(desk.submit(lambda report: {}))
+        until(lambda: made[-1].over)
+    desk.get(made[-1].key)
+    with pytest.raises(GoneError):
+        desk.get(made[0].key)
+
+
+def test_the_end_stops_what_is_done():
+    desk, work, never = Desk(prepare=lambda: None), Work(), Work()
+    running, waiting = desk.submit(work), desk.submit(never)
+    work.begun.wait(60)
+    desk.close()
+    assert (running.state, waiting.state, never.begun.is_set()) == ("cancelled", "cancelled", False)
+
+
+def test_what_takes_long_is_prepared_once_and_only_when_a_job_is_expected():
+    calls = []
+
+    def prepare() -> None:
+        calls.append(1)
+        raise RuntimeError("no such model")
+
+    desk = Desk(prepare)
+    try:
+        job = desk.submit(lambda report: {})
+        until(lambda: job.over)
+        desk.expect()
+        time.sleep(0.1)
+        assert calls == []  # the job has done it
+    finally:
+        desk.close()
+    desk = Desk(prepare)
+    try:
+        desk.expect()
+        until(lambda: calls == [1])
+        desk.expect()
+        job = desk.submit(lambda report: {})
+        until(lambda: job.over)
+        assert (job.state, calls) == ("done", [1])
+    finally:
+        desk.close()
+
+
+def test_the_time_left_is_told():
+    def work(report: Callable[[float], bool]) -> dict[str, int]:
+        for step in range(1, 11):
+            time.sleep(0.02)
+            report(step / 20)
+        return {}
+
+    job = Job(work)
+    job.run()
+    assert job.left is not None
+    assert 0.05 < job.left < 10
+
+
+def test_photographs_that_were_not_used_for_the_longest_go_first():
+    photos = [Photo(Picture(np.zeros((10, 10), np.uint8)), str(number), "PNG") for number in range(5)]
+    album = Album(most=300)
+    for photo in photos[:3]:
+        album.add(photo)
+    assert album.get(photos[0].key) is photos[0]
+    album.add(photos[3])
+    with pytest.raises(GoneError, match="open it again"):
+        album.get(photos[1].key)
+    assert [album.get(photos[number].key).stem for number in (0, 2, 3)] == ["0", "2", "3"]
+    large = Photo(Picture(np.zeros((100, 100), np.uint8)), "large", "PNG")
+    album.add(large)
+    assert album.get(large.key) is large
+    with pytest.raises(GoneError):
+        album.get(photos[3].key)
+    assert len({photo.key for photo in photos}) == 5

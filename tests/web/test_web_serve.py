@@ -1,0 +1,131 @@
+"""`scoreinv serve` as a process: its link, its limits, its end."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from client import OPAQUE, hole, pixels, png
+from process import started
+from small_model import save_small
+
+from scoreinv.cli.main import main
+
+posix = pytest.mark.skipif(os.name != "posix", reason="needs signals of POSIX")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_small(tmp_path_factory.mktemp("model") / "small.safetensors")
+
+
+@pytest.fixture
+def served(model: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    with started(tmp_path, "--model", model, "--color-model", model) as (process, link):
+        yield process, urlsplit(link).netloc
+
+
+def ask(
+    place: str, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
+) -> tuple[int, bytes]:
+    """The status and body of an answer."""
+    connection = http.client.HTTPConnection(place, timeout=120)
+    connection.request(method, path, body, headers or OPAQUE | {"origin": f"http://{place}"})
+    answer = connection.getresponse()
+    content = answer.read()
+    connection.close()
+    return answer.status, content
+
+
+def test_a_photograph_is_filled_and_nothing_is_written(served, tmp_path):
+    process, place = served
+    assert place.startswith("127.0.0.1:")
+    photo = json.loads(ask(place, "POST", "/api/photos?name=a.png", png(pixels()))[1])
+    job = json.loads(ask(place, "POST", f"/api/photos/{photo['key']}/fill", png(hole()))[1])["job"]
+    last = ask(place, "GET", f"/api/jobs/{job}")[1].strip().split(b"\n\n")[-1]
+    assert json.loads(last.removeprefix(b"data: "))["state"] == "done"
+    assert list((tmp_path / "temporary").iterdir()) == list((tmp_path / "here").iterdir()) == []
+    process.send_signal(signal.SIGTERM)
+    process.wait(60)
+    assert list((tmp_path / "temporary").iterdir()) == list((tmp_path / "here").iterdir()) == []
+
+
+@posix
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_ends_it_while_a_job_is_followed(served, name, status):
+    """Soon: a page that follows its job, and the job itself, do not keep it."""
+    process, place = served
+    photo = json.loads(ask(place, "POST", "/api/photos", png(pixels(3, height=600, width=800)))[1])
+    large = hole(600, 800)
+    large[50:550, 50:750] = True
+    job = json.loads(ask(place, "POST", f"/api/photos/{photo['key']}/fill?samples=8", png(large))[1])["job"]
+    connection = http.client.HTTPConnection(place, timeout=120)
+    connection.request("GET", f"/api/jobs/{job}")
+    answer = connection.getresponse()
+    while b"running" not in answer.readline():
+        pass
+    process.send_signal(getattr(signal, name))
+    assert process.wait(60) == status
+    _, said = process.communicate()
+    assert said.strip() == f"scoreinv: {'interrupted' if name == 'SIGINT' else 'terminated'}"
+
+
+def test_it_answers_before_torch_is_loaded_and_at_the_loopback_alone(tmp_path):
+    with started(tmp_path) as (process, link):
+        place = urlsplit(link).netloc
+        assert ask(place, "GET", "/")[0] == 200
+        maps = Path(f"/proc/{process.pid}/maps")
+        assert not maps.exists() or "libtorch" not in maps.read_text()
+        for headers in ({"x": "a" * 100_000}, {f"x{number}": "a" * 500 for number in range(200)}):
+            assert ask(place, "GET", "/", headers=headers)[0] in (400, 431)
+        own = socket.gethostbyname(socket.gethostname())
+        if not own.startswith("127."):
+            with (
+                pytest.raises(ConnectionError),
+                socket.create_connection((own, int(place.rpartition(":")[2])), timeout=5),
+            ):
+                pass
+
+
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["scoreinv", "serve", *words])
+    capsys.readouterr()
+    return main(), *capsys.readouterr()
+
+
+@pytest.mark.parametrize("missing", ["fastapi", "uvicorn"])
+def test_without_the_extra(monkeypatch, capsys, missing):
+    monkeypatch.setattr("scoreinv.cli.serve.find_spec", lambda name: None if name == missing else object())
+    status, out, err = run(monkeypatch, capsys)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "pip install 'scoreinv[web]'" in err
+
+
+def test_dry_run_says_what_would_be_served(monkeypatch, capsys):
+    assert run(monkeypatch, capsys, "--dry-run")[:2] == (0, "would serve http://127.0.0.1:8421/\n")
+    out = run(monkeypatch, capsys, "--dry-run", "--json", "--host", "localhost", "--port", "0")[1]
+    assert "/?token=" in json.loads(out)["link"]
+
+
+def test_a_port_that_is_taken(monkeypatch, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        status, _, err = run(monkeypatch, capsys, "--port", str(port))
+    assert status == 2
+    assert err.startswith(f"scoreinv: error: 127.0.0.1, port {port}: cannot be had")
+    assert "--port names another" in err
+
+
+@pytest.mark.parametrize("option", ["--model", "--color-model"])
+def test_a_model_that_is_not_there(monkeypatch, capsys, option):
+    status, _, err = run(monkeypatch, capsys, option, "no_such_model")
+    assert (status, "no_such_model" in err) == (2, True)
