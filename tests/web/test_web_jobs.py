@@ -7,7 +7,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,18 +27,37 @@ def desk() -> Iterator[Desk]:
     made.close()
 
 
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(jobs, "time", made)
+    return made
+
+
 class Work:
     """Work that goes on until it is let go, or stopped."""
 
     def __init__(self) -> None:
         self.begun, self.free = threading.Event(), threading.Event()
         self.stopped = False
+        self.reports = 0
 
     def __call__(self, report: Callable[[float], bool]) -> dict[str, int]:
         self.begun.set()
         try:
             while not self.free.wait(0.01):
                 tell(report, 0.5)
+                self.reports += 1
         except Cancelled:
             self.stopped = True
             raise
@@ -86,17 +104,27 @@ def test_cancel(desk):
     assert last.state == "done"
 
 
-def test_a_job_that_nobody_looks_at_is_stopped(desk, monkeypatch):
+def test_a_job_that_nobody_looks_at_is_stopped(clock, desk):
     """As of a page that was closed; one that is loaded anew looks again in time."""
-    monkeypatch.setattr(jobs, "PATIENCE", 0.3)
+
+    def goes_on(work: Work) -> None:
+        before = work.reports
+        until(lambda: work.reports > before + 1)
+
     watched, left = Work(), Work()
     job, queued = desk.submit(watched), desk.submit(Work())
     with job.watched():
-        time.sleep(0.6)
-        assert job.state == "running"
+        clock.now += 2 * jobs.PATIENCE
+        goes_on(watched)
+    clock.now += 0.9 * jobs.PATIENCE
+    goes_on(watched)
+    assert job.state == "running"
+    clock.now += 0.2 * jobs.PATIENCE
     until(lambda: job.over and queued.over)
     assert (job.state, queued.state, watched.stopped) == ("cancelled", "cancelled", True)
     job = desk.submit(left)
+    goes_on(left)
+    clock.now += 1.1 * jobs.PATIENCE
     until(lambda: job.over)
     assert (job.state, left.stopped) == ("cancelled", True)
 
@@ -158,14 +186,10 @@ def test_what_takes_long_is_prepared_once_and_only_when_a_job_is_expected():
         desk.close()
 
 
-def test_the_time_left_is_told(monkeypatch):
-    now = 0.0
-    monkeypatch.setattr(jobs, "time", SimpleNamespace(monotonic=lambda: now))
-
+def test_the_time_left_is_told(clock):
     def work(report: Callable[[float], bool]) -> dict[str, int]:
-        nonlocal now
         for step in range(1, 11):
-            now += 0.5
+            clock.now += 0.5
             report(step / 20)
         return {}
 
