@@ -281,8 +281,7 @@ class _Finding:
         from scoreinv.imaging.masks import dilate
 
         hole = find(item.source, item.picture, self.session, self.sensitivity, None)
-        if self.grow:
-            hole = dilate(hole, min(self.grow, sum(hole.shape)))
+        hole = dilate(hole, self.grow)
         if hole.all():
             raise InputError(f"{item.source}: all of it is marked as damage: lower --sensitivity or --grow")
         return hole

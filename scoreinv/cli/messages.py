@@ -30,7 +30,7 @@ def notice(settings: Settings, text: str) -> None:
 
 
 def advise(settings: Settings, text: str) -> None:
-    """A line for a person on stderr, unless quiet: how to go on, which programs' readers need too."""
+    """A line on stderr that says how to go on, unless quiet; with `--json` too, where a notice is left out."""
     if not settings.quiet:
         say(f"scoreinv: {text}")
 

@@ -55,11 +55,11 @@ def serve(
         fill.check()
         colours.check()
 
-    from scoreinv.web.guard import Access
+    from scoreinv.web.guard import LOOPBACK, Access
     from scoreinv.web.serving import listen, serve
     from scoreinv.web.work import Models
 
-    with listen(host or "127.0.0.1", port) as listener:
+    with listen(host or LOOPBACK, port) as listener:
         access = Access.to(host, listener.getsockname()[1])
         record: dict[str, Any] = {"link": access.link}
         if settings.dry_run:

@@ -17,7 +17,6 @@ from scoreinv.imaging.picture import Picture
 _COLOURED = 0.06
 """Difference of the channels over a few pixels, as a fraction of the range, above which a photo has colour there."""
 
-
 _EDGE = 0.1
 """Difference of luma between neighbours, at the size at which colours are drawn, that strokes hardly cross."""
 _FADING = 3e-4

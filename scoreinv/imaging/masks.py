@@ -111,7 +111,7 @@ def hole_from_picture(
     if invert:
         hole = ~hole
     if grow and not hole.all():
-        hole = dilate(hole, min(grow, sum(size)))
+        hole = dilate(hole, grow)
         if hole.all():
             raise InputError(f"{name}, grown by {grow} pixels: its holes leave no known one: let them grow less")
     found = f"the largest value is {_in_levels(highest, picture)}"
@@ -133,9 +133,10 @@ def observed_from_hole(hole: np.ndarray) -> np.ndarray:
 
 
 def dilate(hole: np.ndarray, radius: int) -> np.ndarray:
-    """Every pixel within Euclidean distance `radius` of a hole, in strips so that memory stays small."""
+    """Every pixel within Euclidean distance `radius` (0 or more) of a hole, in strips so that memory stays small."""
     out = hole.copy()
     height, width = hole.shape
+    radius = min(radius, height + width)  # that reaches all of it
     for top in range(0, height, _ROWS):
         bottom = min(top + _ROWS, height)
         first, last = max(0, top - radius), min(height, bottom + radius)

@@ -50,7 +50,7 @@ def is_print(picture: Picture) -> bool:
     along = chroma @ axes[0]
     red, _, blue = axes[0] * np.sign(along.sum())
     one_hue = sizes[1] < _ACROSS * sizes[0] and np.mean(along * np.sign(along.sum()) < -_GRAY) < _OPPOSITE
-    warm = _LEAST_RED < red / -blue < 1 if blue < 0 else False
+    warm = blue < 0 and _LEAST_RED < red / -blue < 1
     return bool(one_hue and warm and stray < max(_rms(chroma) / 4, _PALE_STRAY))
 
 

@@ -20,10 +20,10 @@ FEATURES = (40, 112, 320)
 """Channels of the maps."""
 
 FINE_STRIDES = (2, 4)
-"""The same of the maps before those."""
+"""Pixels of the picture to one of each finer map, which `Encoder.all_maps` gives too."""
 
 FINE_FEATURES = (16, 24)
-"""The same of the maps before those."""
+"""Channels of the finer maps."""
 
 CLASSES = 1000
 """Of ImageNet, in its usual order."""
@@ -64,7 +64,7 @@ class Encoder(nn.Module):
         return self.all_maps(pictures)[len(FINE_STRIDES) :]
 
     def all_maps(self, pictures: Tensor) -> tuple[Tensor, ...]:
-        """The maps of `FINE_STRIDES`, and then those of `forward`."""
+        """The finer maps, then those of `forward`: (B, C, H / stride, W / stride) of pictures (B, 3, H, W)."""
         # The model was trained on (value - 127) / 128 of 8-bit values.
         h = F.relu6(self.stem((pictures * 255 - 127) / 128), inplace=True)
         maps = []

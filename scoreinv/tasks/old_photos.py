@@ -57,7 +57,7 @@ class Step:
     """What a step has found and done.
 
     Attributes:
-        words: a sentence without its subject, which is the picture.
+        words: what there is to say of it, on one line, without capital letter and full stop.
         changed: whether the picture is another one after it.
     """
 
@@ -256,7 +256,7 @@ class _Work:
                 coloured = _what_is(self.pictures[0]) == "coloured"
                 sensitivity = COLOUR_SENSITIVITY if coloured else USUAL_SENSITIVITY
             hole = damage_in_picture(self.pictures[0], finder, sensitivity, self.share)
-            hole = dilate(hole, min(self.settings.grow, sum(hole.shape)))
+            hole = dilate(hole, self.settings.grow)
             words = f"{_percent(hole)} of the picture" if hole.any() else "none is found"
             if hole.mean() > _MOST_FOUND:
                 words = f"{_percent(hole)} of the picture look like it, too much to be any: nothing is filled"

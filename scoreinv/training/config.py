@@ -160,10 +160,12 @@ class ObservationConfig:
         hints: luma, and chroma at a few places.
         damaged_gray: luma with holes, sometimes with chroma at a few places.
         refined: holes, and the whole picture at half the size: the step from one scale to the next finer one.
-        other_films: no share of these: of the pictures whose luma is shown, how many get one that another film made
+        other_films: of the pictures whose luma is shown, the share that gets one that another film made
             (`observations.on_other_film`).
-        colour_films: no share of these: of all pictures, how many are shown in the colours of another film
+        colour_films: of all pictures, the share that is shown in the colours of another film
             (`observations.on_colour_film`).
+
+    What is observed is one of the first six, whose shares add up to 1.
     """
 
     nothing: float = 0.15

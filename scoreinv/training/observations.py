@@ -11,14 +11,15 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from scoreinv.imaging.chroma import luma, with_luma
+from scoreinv.colour_space import luma
+from scoreinv.imaging.chroma import with_luma
 from scoreinv.training.config import ObservationConfig
 
 FINE_WITHHELD = 0.05
 """Share of the pictures whose finer luma is not shown, where a network takes it."""
 
 Film = Callable[[np.ndarray, str, np.random.Generator], np.ndarray]
-"""Another rendering of a picture (H, W, 3) in [0, 1]: of the picture, the names of grey's weights and a generator."""
+"""Gives another rendering of a picture (H, W, 3) in [0, 1], by the name of the grey weights and a generator."""
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789&?!"
 
@@ -60,13 +61,11 @@ def on_other_film(rgb: np.ndarray, gray_weights: str, generator: np.random.Gener
 def on_colour_film(rgb: np.ndarray, gray_weights: str, generator: np.random.Generator) -> np.ndarray:
     """A picture (H, W, 3) in [0, 1] in the colours of a random colour film, print or scan; the luma stays.
 
-    They are warmer than a digital camera's more often than colder, with a cast of their own, and paler: of scanned
-    slides and prints the yellow is the dye that is left.
+    They are mostly paler and warmer than a digital camera's: in old slides and prints the yellow dye outlives the
+    others.
     """
-    saturation, gains = (
-        np.float32(generator.uniform(0.5, 1.15)),
-        generator.normal((0.03, 0.0, -0.1), (0.06, 0.03, 0.12)),
-    )
+    saturation = np.float32(generator.uniform(0.5, 1.15))
+    gains = generator.normal((0.03, 0.0, -0.1), (0.06, 0.03, 0.12))
     gray = luma(rgb, gray_weights)
     tinted = (gray[..., None] + saturation * (rgb - gray[..., None])) * np.exp(gains).astype(np.float32)
     return with_luma(gray, tinted, gray_weights)

@@ -24,6 +24,9 @@ from scoreinv.text import printable
 HELD_BYTES = 2 << 30
 """Of all photographs together: the one that was not asked for the longest goes first."""
 
+_LEAST_BYTES = 1 << 14
+"""That a photograph counts as, so that their number has a limit too."""
+
 _SEEN_PIXELS = 24_000_000
 """Of a photograph as the page shows it; a larger one is reduced for it, and painted on at its own size all the same."""
 _SUFFIXES = {"PNG": ".png", "TIFF": ".tif", "WebP": ".webp", "JPEG": ".jpg"}
@@ -62,6 +65,13 @@ class Photo:
     def result(self, picture: Picture, ending: str, number: int | None = None) -> Photo:
         """A photograph made of this one; `number` of a sample among several."""
         return Photo(picture, f"{self.stem}_{ending}{'' if number is None else f'.{number}'}", self.kind)
+
+    @property
+    def held_bytes(self) -> int:
+        """What it counts as in the album: its pixels, and the blocks of metadata, which a file can make as large."""
+        metadata = self.picture.metadata
+        blocks = (metadata.icc, metadata.exif, metadata.xmp)
+        return max(_LEAST_BYTES, self.picture.pixels.nbytes + sum(len(block) for block in blocks if block))
 
     @property
     def formats(self) -> list[str]:
@@ -129,11 +139,11 @@ class Album:
         """Hold photographs, and let go of those that were not used for the longest; these stay, whatever they take."""
         with self._lock:
             self._photos |= {photo.key: photo for photo in photos}
-            held = sum(photo.picture.pixels.nbytes for photo in self._photos.values())
+            held = sum(photo.held_bytes for photo in self._photos.values())
             for key in list(self._photos)[: -len(photos)]:
                 if held <= self._most:
                     break
-                held -= self._photos.pop(key).picture.pixels.nbytes
+                held -= self._photos.pop(key).held_bytes
 
     def get(self, key: str) -> Photo:
         """The photograph of a key; GoneError where there is none."""

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import numpy as np
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
@@ -31,7 +32,7 @@ from scoreinv.tasks.old_photo_settings import OldPhotoSettings
 from scoreinv.tasks.progress import TaskCallback
 from scoreinv.tasks.settings import ConditionalSampling
 from scoreinv.web.album import Album, GoneError, Photo
-from scoreinv.web.bodies import upload
+from scoreinv.web.bodies import Uploads
 from scoreinv.web.guard import Access, Guard
 from scoreinv.web.jobs import BusyError, Desk, Job
 from scoreinv.web.pages import page_files
@@ -40,6 +41,8 @@ from scoreinv.web.work import SAMPLES, Models, Work, colouring, filling, finding
 
 _LOOK_EVERY = 0.2
 """Seconds between two looks at a job."""
+_THREADS = 4
+"""Photographs that are read, shown or written at the same time: each takes several times its own memory."""
 _STATUS = {GoneError: 404, BusyError: 503, InputError: 422}
 
 
@@ -52,7 +55,7 @@ def _sampling(
 
 Sampling = Annotated[ConditionalSampling, Depends(_sampling)]
 Sensitivity = Annotated[float, Query(ge=SENSITIVITY.least, le=SENSITIVITY.most)]
-Content = Annotated[bytes, Depends(upload)]
+Content = Annotated[bytes, Depends(Uploads())]
 
 
 def make_app(models: Models, access: Access, desk: Desk) -> FastAPI:
@@ -61,6 +64,7 @@ def make_app(models: Models, access: Access, desk: Desk) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        current_default_thread_limiter().total_tokens = _THREADS
         yield
         await run_in_threadpool(desk.close)
 

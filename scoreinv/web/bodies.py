@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from fastapi import HTTPException, Request
 
 MOST_BYTES = 256 << 20
 """Of a file that is sent here."""
 
+MOST_AT_ONCE = 1 << 30
+"""Of all files together that are coming or being read."""
 
-async def upload(request: Request) -> bytes:
-    """The body of a request; HTTPException where it is too long, or is said to be something else than a picture."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if not (kind.startswith("image/") or kind == "application/octet-stream"):
-        raise HTTPException(415, "Send a picture file.")
-    stated = request.headers.get("content-length", "0")
-    if not stated.isdecimal() or int(stated) > MOST_BYTES:
-        raise _too_long()
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > MOST_BYTES:
+
+class Uploads:
+    """Gives a route the body of its request, and counts what all routes hold of such bodies."""
+
+    def __init__(self) -> None:
+        self._held = 0
+
+    async def __call__(self, request: Request) -> AsyncIterator[bytes]:
+        """The body, held until the request is answered.
+
+        Raises HTTPException where it is too long, said to be something else than a picture, or too much beside what
+        comes at the same time.
+        """
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if not (kind.startswith("image/") or kind == "application/octet-stream"):
+            raise HTTPException(415, "Send a picture file.")
+        stated = request.headers.get("content-length", "0")
+        if not stated.isdecimal() or len(stated) > len(str(MOST_BYTES)) or int(stated) > MOST_BYTES:
             raise _too_long()
-        parts.append(part)
-    return b"".join(parts)
+        parts, size = [], 0
+        try:
+            async for part in request.stream():
+                size += len(part)
+                self._held += len(part)
+                if size > MOST_BYTES:
+                    raise _too_long()
+                if self._held > MOST_AT_ONCE:
+                    raise HTTPException(503, "Too many files are coming at the same time: try again in a minute.")
+                parts.append(part)
+            content = b"".join(parts)
+            parts.clear()
+            yield content
+        finally:
+            self._held -= size
 
 
 def _too_long() -> HTTPException:

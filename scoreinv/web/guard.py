@@ -70,7 +70,11 @@ class Access:
         return f"scoreinv-{self.port}"
 
     def knows(self, host: str) -> bool:
-        """Whether a Host header names this machine: any address does, which no other name can be made to point to."""
+        """Whether a Host header names this machine, by a name of its own or an address.
+
+        A page elsewhere cannot have an address for its name. On the loopback only its addresses are let in; where there
+        is a token every one is, since a machine has addresses that it does not know of.
+        """
         try:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:

@@ -40,7 +40,7 @@ class Job:
         done: the share of the work that is done.
         left: seconds that it still takes; None where nothing tells it.
         made: what the page is told of the result of one that is done.
-        error: why one failed.
+        error: why one failed, without its traceback, which would hold the pictures that were worked on.
     """
 
     def __init__(self, work: Work) -> None:
@@ -50,7 +50,7 @@ class Job:
         self.left: float | None = None
         self.made: dict[str, Any] | None = None
         self.error: Exception | None = None
-        self._work = work
+        self._work: Work | None = work
         self._pace = Pace()
         self._stopped = threading.Event()
         self._watchers = 0
@@ -75,20 +75,26 @@ class Job:
             self._watchers -= 1
             self._seen = time.monotonic()
 
+    def drop(self) -> None:
+        """Let go of the work, and of the pictures that it holds: it was cancelled before its turn."""
+        self._work = None
+        self.state = "cancelled"
+
     def run(self) -> None:
-        """Do the work, unless nobody wants it any more."""
-        if self._unwanted():
+        """Do the work, once, unless nobody wants it any more."""
+        work, self._work = self._work, None  # a job that is remembered holds no pictures
+        if work is None or self._unwanted():
             self.state = "cancelled"
             return
         self.state = "running"
         try:
-            self.made = self._work(self._report)
+            self.made = work(self._report)
         except Cancelled:
             self.state = "cancelled"
         except Exception as error:
             if not isinstance(error, ScoreinvError):
                 _log.exception("a job failed")
-            self.error = error
+            self.error = _bare(error)
             self.state = "failed"
         else:
             self.state = "done"
@@ -163,14 +169,14 @@ class Desk:
         with self._changed:
             if job in self._waiting:
                 self._waiting.remove(job)
-                job.state = "cancelled"
+                job.drop()
 
     def close(self, seconds: float = 10.0) -> None:
         """Stop all jobs, and wait so long for the one that runs."""
         with self._changed:
             self._closed = True
             for job in self._waiting:
-                job.state = "cancelled"
+                job.drop()
             self._waiting.clear()
             if self._running is not None:
                 self._running.cancel()
@@ -191,3 +197,9 @@ class Desk:
             else:
                 with suppress(Exception):  # the first job will fail by it, too, and say so
                     self._prepare()
+
+
+def _bare(error: Exception) -> Exception:
+    """An error without what came before it and where: tracebacks hold the variables of the functions that failed."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)

@@ -11,38 +11,18 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-import torch
+from small_model import save_small
 
 import scoreinv
 from scoreinv import kernels
-from scoreinv.checkpoints.config import ModelConfig
-from scoreinv.checkpoints.files import save_model
 from scoreinv.errors import InputError, ScoreinvError, SettingError
-from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.preconditioning import EDM
-from scoreinv.sdes import VE
 from scoreinv.tasks import rows
 from scoreinv.tasks.rows import Batch, Colorizer, Inpainter, Restorer
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    network = NCSNppConfig(
-        width=8,
-        multipliers=(1, 1),
-        blocks=1,
-        attention_levels=(),
-        fir_kernel=None,
-        progressive_input="none",
-        dropout=0.0,
-        patch=2,
-    )
-    config = ModelConfig(network, VE(0.01, 10.0), EDM(), (-1.0, 1.0), 16)
-    path = tmp_path_factory.mktemp("model") / "small.safetensors"
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        save_model(path, config.build(), config, half=False, notes={})
-    return str(path)
+    return str(save_small(tmp_path_factory.mktemp("model") / "small.safetensors"))
 
 
 def table(count: int, *, sizes: bool = False, gray: bool = False) -> Batch:

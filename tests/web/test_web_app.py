@@ -286,9 +286,19 @@ def test_long_files_are_refused_by_what_they_say_and_by_what_they_are(browser, m
             read_bytes += 1 << 16
             yield bytes(1 << 16)
 
-    for content, stated in ((bytes((1 << 20) + 1), {}), (endless(), {}), (b"", {"content-length": "99999999999"})):
+    for content, stated in ((bytes((1 << 20) + 1), {}), (endless(), {}), (b"", {"content-length": "9" * 5000})):
         answer = browser.post("/api/photos", content=content, headers=OPAQUE | stated)
         assert (answer.status_code, "larger than 1 MB" in answer.json()["error"]) == (413, True)
+
+
+def test_files_that_come_at_the_same_time_are_counted_together(browser, monkeypatch):
+    """What one request has held is free again after it, however it ended."""
+    content = png(pixels())
+    monkeypatch.setattr(bodies, "MOST_AT_ONCE", len(content))
+    for _ in range(3):
+        assert opened(browser, content)["width"] == 40
+        answer = browser.post("/api/photos", content=content + b"x", headers=OPAQUE)
+        assert (answer.status_code, "same time" in answer.json()["error"]) == (503, True)
 
 
 def test_pixels_are_counted_before_they_are_decoded(browser):

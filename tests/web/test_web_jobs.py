@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 
-from scoreinv.errors import Cancelled
+from scoreinv.errors import Cancelled, ScoreinvError
+from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
 from scoreinv.tasks.progress import tell
 from scoreinv.web import jobs
@@ -24,18 +27,37 @@ def desk() -> Iterator[Desk]:
     made.close()
 
 
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(jobs, "time", made)
+    return made
+
+
 class Work:
     """Work that goes on until it is let go, or stopped."""
 
     def __init__(self) -> None:
         self.begun, self.free = threading.Event(), threading.Event()
         self.stopped = False
+        self.reports = 0
 
     def __call__(self, report: Callable[[float], bool]) -> dict[str, int]:
         self.begun.set()
         try:
             while not self.free.wait(0.01):
                 tell(report, 0.5)
+                self.reports += 1
         except Cancelled:
             self.stopped = True
             raise
@@ -82,17 +104,27 @@ def test_cancel(desk):
     assert last.state == "done"
 
 
-def test_a_job_that_nobody_looks_at_is_stopped(desk, monkeypatch):
+def test_a_job_that_nobody_looks_at_is_stopped(clock, desk):
     """As of a page that was closed; one that is loaded anew looks again in time."""
-    monkeypatch.setattr(jobs, "PATIENCE", 0.3)
+
+    def goes_on(work: Work) -> None:
+        before = work.reports
+        until(lambda: work.reports > before + 1)
+
     watched, left = Work(), Work()
     job, queued = desk.submit(watched), desk.submit(Work())
     with job.watched():
-        time.sleep(0.6)
-        assert job.state == "running"
+        clock.now += 2 * jobs.PATIENCE
+        goes_on(watched)
+    clock.now += 0.9 * jobs.PATIENCE
+    goes_on(watched)
+    assert job.state == "running"
+    clock.now += 0.2 * jobs.PATIENCE
     until(lambda: job.over and queued.over)
     assert (job.state, queued.state, watched.stopped) == ("cancelled", "cancelled", True)
     job = desk.submit(left)
+    goes_on(left)
+    clock.now += 1.1 * jobs.PATIENCE
     until(lambda: job.over)
     assert (job.state, left.stopped) == ("cancelled", True)
 
@@ -154,22 +186,56 @@ def test_what_takes_long_is_prepared_once_and_only_when_a_job_is_expected():
         desk.close()
 
 
-def test_the_time_left_is_told():
+def test_the_time_left_is_told(clock):
     def work(report: Callable[[float], bool]) -> dict[str, int]:
         for step in range(1, 11):
-            time.sleep(0.02)
+            clock.now += 0.5
             report(step / 20)
         return {}
 
     job = Job(work)
     job.run()
-    assert job.left is not None
-    assert 0.05 < job.left < 10
+    assert job.left == pytest.approx(5)  # as long as the half that is done
+
+
+@pytest.mark.parametrize("end", ["done", "failed", "cancelled", "dropped"])
+def test_a_job_that_is_over_holds_no_pictures(desk, end):
+    """Jobs are remembered after their end, longer than the photographs are held."""
+
+    class Large:
+        pass
+
+    def work_on(large: Large) -> jobs.Work:
+        def work(report: Callable[[float], bool]) -> dict[str, int]:
+            held = [large]
+            if end == "failed":
+                try:
+                    raise KeyError(held)
+                except KeyError as error:
+                    raise ScoreinvError("in vain") from error
+            if end == "cancelled":
+                raise Cancelled
+            return {}
+
+        return work
+
+    first, large = Work(), Large()
+    held = weakref.ref(large)
+    desk.submit(first)
+    first.begun.wait(60)
+    job = desk.submit(work_on(large))
+    del large
+    if end == "dropped":
+        desk.cancel(job)
+    first.free.set()
+    until(lambda: job.over)
+    until(lambda: gc.collect() >= 0 and held() is None)
+    assert desk.get(job.key).state == ("cancelled" if end == "dropped" else end)
 
 
 def test_photographs_that_were_not_used_for_the_longest_go_first():
-    photos = [Photo(Picture(np.zeros((10, 10), np.uint8)), str(number), "PNG") for number in range(5)]
-    album = Album(most=300)
+    photos = [Photo(Picture(np.zeros((200, 200), np.uint8)), str(number), "PNG") for number in range(5)]
+    album = Album(most=120_000)
     for photo in photos[:3]:
         album.add(photo)
     assert album.get(photos[0].key) is photos[0]
@@ -177,9 +243,21 @@ def test_photographs_that_were_not_used_for_the_longest_go_first():
     with pytest.raises(GoneError, match="open it again"):
         album.get(photos[1].key)
     assert [album.get(photos[number].key).stem for number in (0, 2, 3)] == ["0", "2", "3"]
-    large = Photo(Picture(np.zeros((100, 100), np.uint8)), "large", "PNG")
+    large = Photo(Picture(np.zeros((500, 500), np.uint8)), "large", "PNG")
     album.add(large)
     assert album.get(large.key) is large
     with pytest.raises(GoneError):
         album.get(photos[3].key)
     assert len({photo.key for photo in photos}) == 5
+
+
+def test_metadata_and_the_number_of_photographs_count_too():
+    album = Album(most=1 << 20)
+    small = [Photo(Picture(np.zeros((1, 1), np.uint8)), "small", "PNG") for _ in range(200)]
+    album.add(*small[:100])
+    album.add(*small[100:])
+    with pytest.raises(GoneError):
+        album.get(small[0].key)
+    album.add(Photo(Picture(np.zeros((1, 1), np.uint8), Metadata(xmp=bytes(1 << 20))), "large", "PNG"))
+    with pytest.raises(GoneError):
+        album.get(small[-1].key)
