@@ -1,7 +1,7 @@
 """Rebuild readme/page_*.jpg, the pictures of the page of `scoreinv serve`, from the page itself.
 
 Run `python examples/make_page.py` where the extra `web`, playwright and Chromium are installed. The hole is that of
-make_examples.py, and the model was not trained on the photograph.
+make_examples.py, and *Restore* fills it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 HERE = Path(__file__).resolve().parent
-PHOTO = "moose"
-WINDOW = {"width": 1120, "height": 680}
+NAME = "astronaut.png"
+WINDOW = {"width": 1200, "height": 700}
 PATIENCE = 1_200_000
 """Milliseconds that a fill may take."""
 
@@ -34,19 +34,19 @@ def reached(page: Page, state: str) -> None:
 
 
 def show(page: Page) -> None:
-    """Open the photograph, mark the hole, and fill it."""
-    page.set_input_files("#file", HERE / "photos" / f"{PHOTO}.jpg")
+    """Open the photograph, mark its damage, and restore it."""
+    page.set_input_files("#file", HERE / "damaged" / NAME)
     reached(page, "painting")
-    page.set_input_files("#mask-file", HERE / "masks" / f"{PHOTO}.png")
+    page.set_input_files("#mask-file", HERE / "masks" / NAME)
     page.wait_for_selector("#mask-save:enabled")
     stage = page.locator("#stage").bounding_box()
     assert stage is not None
     page.mouse.move(stage["x"] + 0.6 * stage["width"], stage["y"] + 0.45 * stage["height"])
     page.wait_for_timeout(300)
     keep(page, "page_paint")
-    page.check("input[name=samples][value='2']", force=True)
-    page.click("#fill")
+    page.click("#restore")
     reached(page, "comparing")
+    page.mouse.move(5, 5)
     page.wait_for_timeout(300)
     keep(page, "page_compare")
 

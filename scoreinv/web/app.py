@@ -43,6 +43,8 @@ _LOOK_EVERY = 0.2
 """Seconds between two looks at a job."""
 _THREADS = 4
 """Photographs that are read, shown or written at the same time: each takes several times its own memory."""
+_STROKES = "the strokes of colour"
+"""Their name in messages."""
 _STATUS = {GoneError: 404, BusyError: 503, InputError: 422}
 
 
@@ -151,15 +153,26 @@ def _add_work(app: FastAPI, album: Album, desk: Desk, models: Models) -> None:
     @app.post("/api/photos/{key}/colorize", status_code=202)
     async def colorize(key: str, content: Content, sampling: Sampling) -> dict[str, str]:
         photo = album.get(key)
-        hints = await run_in_threadpool(_hints, photo, content) if content else None
+        hints = None
+        if content:
+            strokes = await run_in_threadpool(_decoded, content, _STROKES)
+            hints = await run_in_threadpool(_hints, photo, strokes)
         return begun(colouring(photo, hints, models, sampling))
 
     @app.post("/api/photos/{key}/restore", status_code=202)
-    async def restore(key: str, content: Content, sampling: Sampling) -> dict[str, str]:
+    async def restore(
+        key: str,
+        content: Content,
+        sampling: Sampling,
+        sensitivity: Sensitivity | None = None,
+        strokes: str | None = None,
+    ) -> dict[str, str]:
+        """The body is the mask; `strokes` is the key of a picture of them, which was sent before as photographs are."""
         photo = album.get(key)
+        hints = await run_in_threadpool(_hints, photo, album.get(strokes).picture) if strokes else None
         hole = await run_in_threadpool(_hole, photo, content) if content else None
-        settings = OldPhotoSettings(samples=sampling.samples, seed=sampling.seed)
-        return begun(restoring(photo, hole, models, settings))
+        settings = OldPhotoSettings(sensitivity=sensitivity, samples=sampling.samples, seed=sampling.seed)
+        return begun(restoring(photo, hole, hints, models, settings))
 
 
 def _add_jobs(app: FastAPI, desk: Desk) -> None:
@@ -207,9 +220,9 @@ def _hole(photo: Photo, content: bytes) -> np.ndarray:
     return hole_from_picture(_decoded(content, "the mask"), photo.picture.size, name="the mask")
 
 
-def _hints(photo: Photo, content: bytes) -> KnownColours:
-    hints = hints_from_picture(_decoded(content, "the strokes of colour"), "the strokes of colour")
-    hints.check_size(photo.picture.size, "the strokes of colour")
+def _hints(photo: Photo, strokes: Picture) -> KnownColours:
+    hints = hints_from_picture(strokes, _STROKES)
+    hints.check_size(photo.picture.size, _STROKES)
     return hints
 
 

@@ -27,6 +27,9 @@ TOKEN_HEADER = "x-scoreinv-token"
 MOST_HEADER_BYTES = 16 << 10
 """Of a request's line and headers together."""
 
+_ELSEWHERE = {"0.0.0.0": "192.0.2.1", "::": "2001:db8::1"}
+"""What stands for all addresses of this machine, and an address of its family that is nobody's (RFC 5737, 3849)."""
+
 _HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -60,7 +63,7 @@ class Access:
     @property
     def link(self) -> str:
         """What a person opens."""
-        host = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(self.host, self.host)
+        host = _outward(_ELSEWHERE[self.host]) if self.host in _ELSEWHERE else self.host
         place = f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
         return place if self.token is None else f"{place}?token={self.token}"
 
@@ -90,6 +93,17 @@ class Access:
     def admits(self, given: str) -> bool:
         """Whether this is the token, compared in a time that does not tell how much of it is right."""
         return self.token is None or hmac.compare_digest(given.encode(), self.token.encode())
+
+
+def _outward(elsewhere: str) -> str:
+    """This machine's address on the way to another, which a phone can open; its name where there is no way."""
+    family = socket.AF_INET6 if ":" in elsewhere else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((elsewhere, 9))  # chooses the address of this end; a datagram socket sends nothing for it
+            return str(probe.getsockname()[0])
+    except OSError:
+        return socket.gethostname()
 
 
 class Guard:

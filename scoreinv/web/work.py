@@ -93,8 +93,13 @@ def colouring(photo: Photo, hints: KnownColours | None, models: Models, sampling
     return work
 
 
-def restoring(photo: Photo, hole: np.ndarray | None, models: Models, settings: OldPhotoSettings) -> Work:
-    """Restore an old photograph, its damage being the hole, or what is found; the note says what was done."""
+def restoring(
+    photo: Photo, hole: np.ndarray | None, hints: KnownColours | None, models: Models, settings: OldPhotoSettings
+) -> Work:
+    """Restore an old photograph, its damage being the hole, or what is found.
+
+    The note says what each step did, in a line.
+    """
     _check_room(photo, settings.samples * (3 if photo.picture.is_gray_mode else 1))
 
     def work(report: TaskCallback) -> Made:
@@ -102,9 +107,9 @@ def restoring(photo: Photo, hole: np.ndarray | None, models: Models, settings: O
 
         finder = models.damage() if hole is None else None
         all_models = OldPhotoModels(finder, models.fill(), models.denoise(), models.colours())
-        result = restore_picture(photo.picture, all_models, settings, GivenByHand(hole), report)
-        note = "; ".join(f"{step.name}: {step.words}" for step in result.steps)
-        return Made(_numbered(photo, result.samples, "restored"), f"{note[:1].upper()}{note[1:]}.")
+        result = restore_picture(photo.picture, all_models, settings, GivenByHand(hole, hints), report)
+        note = "\n".join(f"{step.name.capitalize()}: {step.words}." for step in result.steps)
+        return Made(_numbered(photo, result.samples, "restored"), note)
 
     return work
 

@@ -61,6 +61,8 @@ class Visitor:
         page.on("request", lambda request: self.asked.append(request.url))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("dialog", lambda dialog: dialog.accept())
+        self.meter = self.context.new_cdp_session(page)
+        self.meter.send("Performance.enable", {"timeDomain": "threadTicks"})  # else the clock's time
         page.goto(self.link)
         return page
 
@@ -85,6 +87,11 @@ class Visitor:
                 f"waited in vain for {expression}: {self.page.eval_on_selector('body', told)}"
             )
             time.sleep(0.05)
+
+    def computed(self) -> float:
+        """Seconds that the newest tab's main thread has computed, whatever else computed beside it."""
+        metrics = self.meter.send("Performance.getMetrics")["metrics"]
+        return {metric["name"]: metric["value"] for metric in metrics}["TaskDuration"]
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         """Where a place of the photograph, in shares of its width and height, is in the window."""

@@ -214,6 +214,33 @@ def test_an_old_photograph_is_restored(browser):
         assert (luma(after[hole()].astype(float), "rec601") < 250).mean() > 0.5
 
 
+def test_strokes_say_the_colours_of_a_restored_photograph(browser):
+    photo = opened(browser, png(pixels(1)))
+    strokes = np.zeros((24, 40, 4), np.uint8)
+    strokes[4:20, 5:35] = 200, 40, 40, 255
+    sent = opened(browser, png(strokes), "strokes")
+    path = f"/api/photos/{photo['key']}/restore"
+    made = done(browser, path, png(hole()), strokes=sent["key"])["photos"][0]
+    after = read(browser.get(f"/api/photos/{made['key']}/file?kind=PNG").content).astype(int)[4:20, 5:35]
+    assert (after[..., 0] > after[..., 1] + 10).mean() > 0.8
+    other = opened(browser, png(strokes[1:]), "strokes")
+    refused = browser.post(path, content=b"", headers=OPAQUE, params={"strokes": other["key"]})
+    assert (refused.status_code, refused.json()["error"][:22]) == (422, "The strokes of colour ")
+    assert browser.post(path, content=b"", headers=OPAQUE, params={"strokes": "gone"}).status_code == 404
+
+
+def test_sensitivity_of_a_restored_photograph(browser):
+    """`Bright` is sure of what is brighter than 0.9, and of less where it is to mark readily."""
+    photo = opened(browser, png(pixels(1)))
+    notes = []
+    for given in ({"sensitivity": 0.05}, {}, {"sensitivity": 0.95}):
+        notes.append(done(browser, f"/api/photos/{photo['key']}/restore", b"", **given)["note"].splitlines()[0])
+    shares = [float(re.search(r"([\d.]+) %", note)[1]) for note in notes]
+    assert shares[0] < shares[1] < shares[2]
+    refused = browser.post(f"/api/photos/{photo['key']}/restore?sensitivity=2", content=b"", headers=OPAQUE)
+    assert refused.status_code == 422
+
+
 def test_a_result_is_a_photograph_too(browser):
     photo = opened(browser, png(pixels(1)))
     filled = done(browser, f"/api/photos/{photo['key']}/fill", png(hole()))["photos"][0]

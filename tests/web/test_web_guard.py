@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+from urllib.parse import urlsplit
+
 import pytest
 from client import OPAQUE, ORIGIN, PORT, client, opened, pixels, png
 
@@ -76,6 +79,47 @@ def test_elsewhere_the_links_token_is_needed():
     assert access.token != Access.to("0.0.0.0", PORT).token
     assert Access.to(None, PORT).link == f"{ORIGIN}/"
     assert Access.to("::1", PORT).link.startswith(f"http://[::1]:{PORT}/?token=")
+
+
+class Probe:
+    """A socket as the link asks one for this machine's address; `way` is that address, None where there is no way."""
+
+    way: str | None = "192.168.0.7"
+
+    def __init__(self, family: int, kind: int) -> None:
+        assert kind == socket.SOCK_DGRAM  # any other would send something when it connects
+        self.family = family
+
+    def __enter__(self) -> Probe:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def connect(self, _: tuple[str, int]) -> None:
+        if self.way is None or (":" in self.way) != (self.family == socket.AF_INET6):
+            raise OSError("no route")
+
+    def getsockname(self) -> tuple[str | None, int]:
+        return self.way, 5
+
+
+@pytest.mark.parametrize(
+    ("host", "way", "place"),
+    [
+        ("0.0.0.0", "192.168.0.7", "192.168.0.7"),
+        ("::", "fd00::7", "[fd00::7]"),
+        ("0.0.0.0", None, socket.gethostname()),
+        ("192.168.0.8", "192.168.0.7", "192.168.0.8"),
+    ],
+)
+def test_the_link_names_an_address_that_a_phone_can_open(monkeypatch, host, way, place):
+    monkeypatch.setattr("scoreinv.web.guard.socket.socket", Probe)
+    monkeypatch.setattr(Probe, "way", way)
+    access = Access.to(host, PORT)
+    link = urlsplit(access.link)
+    assert link.netloc == f"{place}:{PORT}"
+    assert access.knows(link.netloc)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import { ask, follow } from "./api.js";
 import { History } from "./history.js";
 import { listen } from "./keys.js";
 import { Marks } from "./marks.js";
-import { find, part_around, say_error, say_exact, say_note, show_hole, show_job, show_photo, show_results, SWATCHES } from "./panel.js";
+import { find, part_around, say_error, say_exact, say_note, show_hole, show_job, show_photo, show_results, show_sensitivity, SWATCHES } from "./panel.js";
 import { colour_png, mask_png } from "./png.js";
 import { Pointer } from "./pointer.js";
 import { Shown } from "./shown.js";
@@ -27,6 +27,7 @@ function state() {
 
 function enter(next) {
   document.body.dataset.state = next;
+  find("exact").hidden = Boolean(job) && job.kind !== "fill"; // what else is done changes more than the hole
   stage.mode = next === "comparing" ? chosen_of("compare") : "paint";
   if (stage.view.fitted) stage.fit();
   pointer.cursor();
@@ -157,7 +158,7 @@ function save(address, name) {
 
 // --- working ---
 
-// kind: the route, which is also what the panel names; options: its query.
+// kind: the route, which is also what the panel names; options: its query, or a promise of it.
 async function work(kind, options, body) {
   await attempt(async () => {
     say_note(null);
@@ -165,7 +166,7 @@ async function work(kind, options, body) {
     job = { key: null, kind };
     enter("working");
     try {
-      const query = new URLSearchParams(options);
+      const query = new URLSearchParams(await options);
       const answer = await ask("POST", `/api/photos/${stage.shown.photo.key}/${kind}?${query}`, await body);
       job.key = (await answer.json()).job;
       remember();
@@ -208,9 +209,21 @@ async function mark(mask) {
 
 const drawing = () => ({ samples: chosen_of("samples"), seed });
 const damage = () => work("damage", { sensitivity: find("sensitivity").value });
-const restore = () => work("restore", drawing(), stage.marks.hole.count ? mask_png(stage.marks.hole) : undefined);
+const restore = () => work("restore", restoring(), stage.marks.hole.count ? mask_png(stage.marks.hole) : undefined);
 const fill = () => stage.marks.hole.count && work("fill", drawing(), mask_png(stage.marks.hole));
 const colorize = () => work("colorize", drawing(), stage.marks.colours.count ? colour_png(stage.marks.colours) : undefined);
+
+// How readily damage is looked for counts once it was changed: what is usual depends on the photograph.
+async function restoring() {
+  const options = drawing();
+  const { value, defaultValue } = find("sensitivity");
+  if (value !== defaultValue) options.sensitivity = value;
+  if (stage.marks.colours.count) {
+    const answer = await ask("POST", "/api/photos?name=strokes", await colour_png(stage.marks.colours));
+    options.strokes = (await answer.json()).key;
+  }
+  return options;
+}
 
 async function cancel() {
   if (!job?.key) return;
@@ -292,6 +305,7 @@ on("again", again);
 on("back", leave);
 on("download", download);
 on("format", say_exact, "change");
+on("sensitivity", show_sensitivity, "input");
 on("size", (event) => set_diameter(most() ** (event.target.value / 100)), "input");
 on("colour", (event) => choose_colour(event.target.value), "input");
 on("compare", () => {
@@ -372,4 +386,5 @@ async function resume() {
 choose_tool("mask");
 choose_colour(brush.colour);
 set_diameter(brush.diameter);
+show_sensitivity();
 resume().catch(() => sessionStorage.removeItem("page")); // the server no longer holds it

@@ -42,6 +42,11 @@ export function show_hole(count, photo) {
   for (const id of ["fill", "mask-save"]) find(id).disabled = !count;
 }
 
+export function show_sensitivity() {
+  const { value, defaultValue } = find("sensitivity");
+  find("sensitivity-value").textContent = value === defaultValue ? "usual" : value;
+}
+
 export function show_job(kind, report) {
   find("job-title").textContent = JOBS[kind];
   const bar = find("progress");
