@@ -7,7 +7,7 @@ from types import FrameType
 
 import uvicorn
 
-from scoreinv.errors import InputError
+from scoreinv.errors import SettingError
 from scoreinv.web.app import make_app
 from scoreinv.web.guard import MOST_HEADER_BYTES, Access
 from scoreinv.web.jobs import Desk
@@ -33,18 +33,18 @@ class _Server(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens at a host and port (0: any that is free); InputError where it cannot."""
+    """A socket that listens at a host and port (0: any that is free); SettingError where it cannot."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise InputError(f"--host {host}: is no address of this machine ({error.strerror})") from error
+        raise SettingError("host", f"{host} is no address of this machine ({error.strerror})") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
         listener.close()
-        raise InputError(f"{host}, port {port}: cannot be had ({error.strerror}): --port names another") from error
+        raise SettingError("port", f"{port} cannot be had at {host} ({error.strerror}): name another") from error
     listener.listen()
     return listener
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 _REMEDIES = {
-    "frame": "--frame of the command line",
-    "invert": "--invert-mask of the command line",
-    "mask_threshold=0": "--mask-threshold 0 of the command line",
+    "frame": "the command line's option for frames",
+    "invert": "the command line's option to invert masks",
+    "mask_threshold=0": "the command line's mask threshold of 0",
 }
 """What errors of the library name in backquotes, as the page has it."""
 

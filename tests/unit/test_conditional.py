@@ -191,11 +191,12 @@ def test_following_the_memory_of_a_gradient_leaves_the_prior_as_it_was() -> None
 
 @pytest.mark.parametrize("task", [colorize, partial(inpaint, mask=np.arange(256).reshape(16, 16) < 99)])
 def test_a_posterior_mean_tells_its_end_and_can_be_stopped(task) -> None:
-    """Its one evaluation is the whole work."""
+    """Its one evaluation is the work, but for what raises colours to full size."""
     told: list[float] = []
     picture = np.full((16, 16), 128, np.uint8)
     task(picture, prior=conditional_prior(), estimate="mean", callback=told.append)
-    assert told == [1.0]
+    assert told[0] > 0.9
+    assert told[-1] == 1.0
     with pytest.raises(Cancelled):
         task(picture, prior=conditional_prior(), estimate="mean", callback=lambda _: False)
     with pytest.raises(InputError, match="has no temperature"):
@@ -223,7 +224,8 @@ def test_samples_at_the_default_temperature_are_strengthened() -> None:
     assert factor(Colours(saturation=0.8)) == factor(Colours(saturation=0.8), estimate="mean") == 0.8
     gray = np.full((16, 16), 0.5)
     default, same, plain = (
-        colorize(gray, prior=conditional_prior(), steps=3, saturation=value).image for value in (None, 1.3, 1.0)
+        colorize(gray, prior=conditional_prior(), steps=3, saturation=value).image
+        for value in (None, COLOUR_SATURATION, 1.0)
     )
     np.testing.assert_array_equal(default, same)
     assert abs(default - 0.5).mean() > abs(plain - 0.5).mean()

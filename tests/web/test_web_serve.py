@@ -121,8 +121,8 @@ def test_a_port_that_is_taken(monkeypatch, capsys):
         port = other.getsockname()[1]
         status, _, err = run(monkeypatch, capsys, "--port", str(port))
     assert status == 2
-    assert err.startswith(f"scoreinv: error: 127.0.0.1, port {port}: cannot be had")
-    assert "--port names another" in err
+    assert err.startswith(f"scoreinv: error: --port {port} cannot be had at 127.0.0.1")
+    assert "name another" in err
 
 
 @pytest.mark.parametrize("option", ["--model", "--color-model"])
