@@ -184,9 +184,11 @@ def test_what_workers_do_is_told_as_ever(model, tmp_path):
 def test_a_thousand_pictures_of_which_a_worker_is_killed(model, tmp_path):
     names = {f"scans_denoised/{path.stem}_denoised.png" for path in pictures(tmp_path / "scans", 1000).iterdir()}
     process = start_process("denoise", "scans", "--model", model, "--noise", "20", "--json", *TWO_WORKERS, cwd=tmp_path)
-    told = [json.loads(process.stdout.readline()) for _ in range(100)]
-    workers = [pid for pid, command in descendants(process.pid).items() if command.startswith("ray::_do")]
-    os.kill(workers[0], signal.SIGKILL)
+    told, busy = [], []
+    while len(told) < 100 or not busy:  # between two pictures a worker is called otherwise
+        told.append(json.loads(process.stdout.readline()))
+        busy = [pid for pid, command in descendants(process.pid).items() if command.startswith("ray::_do")]
+    os.kill(busy[0], signal.SIGKILL)
     out, err = process.communicate(timeout=1800)
     assert (process.returncode, err) == (0, b"")
     told += [json.loads(line) for line in out.splitlines()]
