@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -66,7 +67,7 @@ class NoModel:
         return {"seed": self.settings.seed, "model": None, "method": method, "device": "cpu", "precision": None}
 
 
-class _Located:
+class _Located(ABC):
     """A model by its name or path, and the device of a run.
 
     Arguments:
@@ -88,6 +89,21 @@ class _Located:
             _ = self.model_path
         if self.settings.device != "auto":
             _ = self.device
+
+    @property
+    @abstractmethod
+    def precision(self) -> str:
+        """`float32` or `bfloat16`, that the network computes in."""
+
+    def record(self, method: str) -> dict[str, str | int | None]:
+        """What a JSON line says about how a result was made."""
+        return {
+            "seed": self.settings.seed,
+            "model": self.model_name,
+            "method": method,
+            "device": self.device,
+            "precision": self.precision,
+        }
 
     @cached_property
     def model_path(self) -> Path:
@@ -123,10 +139,9 @@ class FinderSession(_Located):
         """Load the model now, unless it is loaded; raises CheckpointError or InputError when it cannot be used."""
         _ = self.finder
 
-    def record(self, method: str) -> dict[str, str | int | None]:
-        """What a JSON line says about how a result was made."""
-        made = {"model": self.model_name, "method": method, "device": self.device, "precision": "float32"}
-        return {"seed": self.settings.seed, **made}
+    @property
+    def precision(self) -> str:
+        return "float32"
 
     @cached_property
     def finder(self) -> DamageFinder:
@@ -163,16 +178,6 @@ class Session(_Located):
         """Load the model now, unless it is loaded; raises CheckpointError or InputError when it cannot be used."""
         _ = self.prior
 
-    def record(self, method: str) -> dict[str, str | int | None]:
-        """What a JSON line says about how a result was made."""
-        return {
-            "seed": self.settings.seed,
-            "model": self.model_name,
-            "method": method,
-            "device": self.device,
-            "precision": self.precision,
-        }
-
     @cached_property
     def speed(self) -> Speed | None:
         """How the CPU evaluates this model fastest; None where all of it is decided, or the device is another."""
@@ -190,7 +195,6 @@ class Session(_Located):
 
     @cached_property
     def precision(self) -> str:
-        """`float32` or `bfloat16`."""
         if self.exact:
             return "float32"
         if self.settings.precision == "auto" and self.speed is not None:
