@@ -33,11 +33,10 @@ from torch import Tensor
 from scoreinv.boxes import Box
 from scoreinv.conditional.guess import smooth_guess
 from scoreinv.errors import InputError
+from scoreinv.guidance.displacements import TOLERANCE
 from scoreinv.prior import Prior
 from scoreinv.sdes import SDE, as_time, broadcast
 
-_TOLERANCE = 0.04
-"""tau, of pictures on [-1, 1]: five grey levels."""
 _REACH = (0.5, 2.0)
 """Pixels down and across, by eye on removed objects: a meadow is below, and may be left or right. They are less than a
 patch since the values of a patch repeat each other, so that their summed differences overcount."""
@@ -118,7 +117,7 @@ class _Fill:
 
     def mean(self, x: Tensor, level: float) -> Tensor:
         """The posterior mean, given the state x (3, H, W) with noise of this level."""
-        weight = torch.where(self.observed > 0, 1 / (2 * _TOLERANCE**2), 1 / (2 * (level**2 + _TOLERANCE**2)))
+        weight = torch.where(self.observed > 0, 1 / (2 * TOLERANCE**2), 1 / (2 * (level**2 + TOLERANCE**2)))
         estimate, covered = self.places.joined(
             self.patches.mean(target, weights, part) for target, weights, part in self._compared(x, weight)
         )
@@ -128,7 +127,7 @@ class _Fill:
 
     def displacements(self, x0: Tensor) -> Tensor:
         """Where the pixels of a sample (3, H, W) are taken from, (2, H, W)."""
-        weight = torch.full_like(self.observed, 1 / (2 * _TOLERANCE**2))
+        weight = torch.full_like(self.observed, 1 / (2 * TOLERANCE**2))
         found = [self.patches.nearest(target, weights, part) for target, weights, part in self._compared(x0, weight)]
         return self.places.displacements(torch.cat(found))
 
