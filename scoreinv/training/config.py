@@ -149,6 +149,10 @@ class ObjectiveConfig:
         require(0 <= self.label_smoothing < 1, "objective.label_smoothing must lie in [0, 1)")
 
 
+_FILMS = ("other_films", "colour_films")
+"""Of an `ObservationConfig`, what is no share of a kind."""
+
+
 @dataclass(frozen=True)
 class ObservationConfig:
     """What a conditional prior is shown of its training pictures: the share of each kind; they add up to 1.
@@ -187,7 +191,7 @@ class ObservationConfig:
     @property
     def kinds(self) -> dict[str, float]:
         """Share of each kind of observation."""
-        return {name: share for name, share in asdict(self).items() if not name.endswith("_films")}
+        return {name: share for name, share in asdict(self).items() if name not in _FILMS}
 
 
 @dataclass(frozen=True)
