@@ -10,7 +10,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 import scoreinv
 from scoreinv.errors import InputError
-from scoreinv.imaging.hints import KnownColours, hints_from_picture, present_colours, reach
+from scoreinv.imaging.hints import KnownColours, hints_from_picture, present_colours
 from scoreinv.imaging.picture import Picture
 from scoreinv.tasks.colorization import colorize
 
@@ -96,28 +96,6 @@ def test_layers_that_are_no_hints() -> None:
             hints_from_picture(Picture(pixels))
     with pytest.raises(InputError, match="64x48"):
         colorize(gray(40, 64), prior=prior(), steps=2, hints=hints())
-
-
-def test_strokes_reach_over_smooth_ground_and_not_across_edges():
-    gray = np.full((20, 30), 0.35, np.float32)
-    gray[:, 15:] = 0.65
-    gray[:, 14] = 0.5  # the edge lies within a pixel
-    gray += np.random.default_rng(0).normal(0, 0.005, gray.shape).astype(np.float32)
-    strokes = np.zeros(gray.shape, bool)
-    strokes[8:12, 6] = True
-    found = reach(gray, strokes)
-    assert found[strokes].min() == 1
-    assert found[:, :13].min() > 0.7
-    assert found[:, 16:].max() < 0.1
-    smooth = reach(np.full((20, 30), 0.5, np.float32), strokes)
-    assert smooth.min() > 0.7
-    assert (np.diff(smooth[10, 6:]) < 0).all()  # and fade
-
-
-def test_a_picture_that_is_all_stroke_or_a_line():
-    assert (reach(np.zeros((3, 4), np.float32), np.ones((3, 4), bool)) == 1).all()
-    line = np.array([[0.2, 0.2, 0.9, 0.9]], np.float32)
-    np.testing.assert_allclose(reach(line, line < 0.1 + (np.arange(4) == 0)), [[1, 1, 0, 0]], atol=0.01)
 
 
 def test_a_stroke_colours_its_own_side_of_an_edge():
