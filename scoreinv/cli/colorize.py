@@ -9,12 +9,12 @@ import typer
 
 from scoreinv.cli.batch import Report, Work, run
 from scoreinv.cli.command import Settings
-from scoreinv.cli.messages import warn
 from scoreinv.cli.options import FrameOption, RestorerOption, ResultOptions
 from scoreinv.cli.outputs import STREAM, Job, check_file
 from scoreinv.cli.pages import ADVANCED
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session, check_samples
+from scoreinv.cli.streams import warn
 from scoreinv.errors import InputError
 from scoreinv.options import COLOUR_SATURATION, COLOUR_STEPS, COLOUR_TEMPERATURE, GrayWeights
 from scoreinv.tasks.settings import Colours, ConditionalSampling

@@ -9,11 +9,12 @@ import typer
 
 from scoreinv.cli.batch import Report, Work, run
 from scoreinv.cli.command import Settings
-from scoreinv.cli.messages import notice, warn
+from scoreinv.cli.messages import notice
 from scoreinv.cli.options import FrameOption, PhotosArgument, RestorerOption, ResultOptions
 from scoreinv.cli.outputs import Job
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import FinderSession
+from scoreinv.cli.streams import warn
 from scoreinv.options import SENSITIVITY, USUAL_SENSITIVITY
 
 if TYPE_CHECKING:

@@ -10,11 +10,12 @@ import typer
 
 from scoreinv.cli.command import Settings
 from scoreinv.cli.gallery import check_gallery, gallery_folder, gallery_outputs, write_gallery
-from scoreinv.cli.messages import emit, notice, rehearse, warn
+from scoreinv.cli.messages import emit, notice, rehearse
 from scoreinv.cli.options import OUTPUT, FixedStepsOption, FrameOption, ModelOption, QualityOption
 from scoreinv.cli.outputs import STREAM, refuse_inputs
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import Session
+from scoreinv.cli.streams import warn
 from scoreinv.errors import InputError
 
 if TYPE_CHECKING:

@@ -14,13 +14,14 @@ from scoreinv.cli.colorize import Hints
 from scoreinv.cli.command import Settings
 from scoreinv.cli.damage import FINDER, damaged_share
 from scoreinv.cli.inpaint import AUTO, MaskReading, masks_of, without_mask
-from scoreinv.cli.messages import notice, warn
+from scoreinv.cli.messages import notice
 from scoreinv.cli.options import MODEL_HELP, OUTPUT, FrameOption, PhotosArgument, ResultOptions
 from scoreinv.cli.outputs import STREAM, Job, Plan, check_writable, output_folders, refuse_inputs
 from scoreinv.cli.pages import ADVANCED
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.restoring import NoiseOption
 from scoreinv.cli.runtime import FinderSession, Maker, NoModel, Session, check_samples
+from scoreinv.cli.streams import warn
 from scoreinv.errors import InputError
 from scoreinv.options import GRAY_LEVELS
 from scoreinv.tasks.old_photo_settings import STEPS, OldPhotoSettings, StepName
