@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from scoreinv.tasks.old_photos import OldPhotoModels, Step
 
 EXAMPLES = """
-  scoreinv restore old.jpg                              # writes old_restored.png
+  scoreinv restore old.jpg   # writes old_restored.png
   scoreinv restore scans/ --no-colorize --steps-to steps/
 """
 SUFFIX = "_restored"
@@ -87,7 +87,9 @@ def restore(
 ) -> None:
     """Restore old photos: fill damage, take out tint and noise, draw colours; all where it is needed."""
     mask = None if mask == AUTO else mask
-    _check_given(steps, mask, reading, noise, wanted)
+    if mask is None and reading != MaskReading():
+        raise InputError("--mask-threshold, --invert-mask and --grow belong to --mask")
+    steps.check_given(masked=mask is not None, hinted=wanted.hints is not None)
     if noise is not None:
         steps = replace(steps, noise_std=noise / GRAY_LEVELS)
     wanted.check_hints()
@@ -107,22 +109,6 @@ def restore(
     folders = [] if pictures is None or settings.dry_run else pictures.folders(everything)
     with output_folders(folders, shared=everything.shard is not None):
         raise typer.Exit(run(everything, work, *makers))
-
-
-def _check_given(
-    steps: OldPhotoSettings, mask: str | None, reading: MaskReading, noise: float | None, wanted: Hints
-) -> None:
-    """Raise InputError for what belongs to something that is left out."""
-    if mask is None and reading != MaskReading():
-        raise InputError("--mask-threshold, --invert-mask and --grow belong to --mask")
-    if mask is not None and not steps.inpaint:
-        raise InputError("--mask does not go with --no-inpaint, which leaves damage as it is")
-    if steps.sensitivity is not None and (mask is not None or not steps.inpaint):
-        raise InputError("--sensitivity is of what finds damage, and does not go with --mask or --no-inpaint")
-    if noise is not None and not steps.denoise:
-        raise InputError("--noise does not go with --no-denoise, which leaves noise as it is")
-    if wanted.hints is not None and not steps.colorize:
-        raise InputError("--hints do not go with --no-colorize, which draws no colours")
 
 
 @dataclass(frozen=True)
