@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
 
 EXAMPLES = """
-  scoreinv colorize gray.jpg                            # writes gray_colorized.png
-  scoreinv colorize gray.jpg --hints hints.png          # with strokes of the colours you want
+  scoreinv colorize gray.jpg                     # writes gray_colorized.png
+  scoreinv colorize gray.jpg --hints hints.png   # with strokes of your colours
 """
 Tint = Literal["luma", "white", "keep", "remove"]
 """What becomes of a picture of one tint, such as a sepia print; of old names, keep is luma and remove is white."""

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from scoreinv.tasks.progress import TaskCallback
 
 EXAMPLES = """
-  scoreinv damage old.jpg                               # writes old_damage.png, a mask for inpaint
-  scoreinv damage scans/ --sensitivity 0.7              # a folder; marks more
+  scoreinv damage old.jpg                    # writes old_damage.png, a mask
+  scoreinv damage scans/ --sensitivity 0.7   # a folder; marks more
 """
 SUFFIX = "_damage"
 """Of the names of results, by which `inpaint` finds them in a folder too."""

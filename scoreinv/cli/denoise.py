@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from scoreinv.tasks.results import Restored
 
 EXAMPLES = """
-  scoreinv denoise photo.jpg                            # writes photo_denoised.png
-  scoreinv denoise photo.jpg --noise 12                 # of a level that you know
+  scoreinv denoise photo.jpg              # writes photo_denoised.png
+  scoreinv denoise photo.jpg --noise 12   # of a level that you know
 """
 
 

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
 
 EXAMPLES = """
-  scoreinv inpaint photo.png --mask mask.png            # writes photo_inpainted.png
-  scoreinv inpaint scans/ --mask auto --samples 4       # a folder, its damage found; four results
+  scoreinv inpaint photo.png --mask mask.png       # writes photo_inpainted.png
+  scoreinv inpaint scans/ --mask auto --samples 4  # a folder, its damage found
 """
 GivenModelOption = Annotated[
     str | None,
