@@ -71,6 +71,15 @@ _HOMES = {
     "Restorer": "scoreinv.tasks.rows",
 }
 
+_ELSEWHERE = {
+    "denoise": "Restorer",
+    "upscale": "Restorer",
+    "deblur": "Restorer",
+    "sample": "generate",
+    "train": "training.training_loop.train",
+}
+"""What does the work of commands that have no function of their name."""
+
 _ROOMS = ("guidance", "operators", "samplers", "sdes")
 
 __all__ = ["__version__", *_HOMES, *_ROOMS]
@@ -80,7 +89,8 @@ def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         return import_module(f"scoreinv.{name}")
     if name not in _HOMES:
-        raise AttributeError(f"module 'scoreinv' has no attribute {name!r}")
+        remedy = f": scoreinv.{_ELSEWHERE[name]} does that" if name in _ELSEWHERE else ""
+        raise AttributeError(f"module 'scoreinv' has no attribute {name!r}{remedy}")
     return getattr(import_module(_HOMES[name]), name)
 
 

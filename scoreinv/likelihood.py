@@ -9,7 +9,7 @@ t = 1e-5, where the picture stands for the state. `encode` and `decode` are the 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -40,7 +40,7 @@ class Likelihood:
 
     bits_per_dim: Tensor
     log_likelihood: Tensor
-    latent: Tensor
+    latent: Tensor = field(repr=False)
     nfe: Tensor
     vjps: Tensor
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from scoreinv.cli.command import Settings
 from scoreinv.cli.failures import describe
 from scoreinv.cli.manifest import NAME, Manifest
-from scoreinv.cli.messages import advise, emit, notice, rehearse, warn
+from scoreinv.cli.messages import advise, emit, notice, rehearse
 from scoreinv.cli.outputs import (
     STREAM,
     Job,
@@ -30,7 +30,7 @@ from scoreinv.cli.outputs import (
 )
 from scoreinv.cli.progress import ProgressBar, RunProgress, duration
 from scoreinv.cli.runtime import Maker
-from scoreinv.cli.streams import say, say_traceback
+from scoreinv.cli.streams import say, say_traceback, warn
 from scoreinv.errors import ExistsError, InputError
 from scoreinv.text import printable
 

@@ -9,12 +9,12 @@ import typer
 
 from scoreinv.cli.batch import Report, Work, run
 from scoreinv.cli.command import Settings
-from scoreinv.cli.messages import warn
 from scoreinv.cli.options import FrameOption, RestorerOption, ResultOptions
 from scoreinv.cli.outputs import STREAM, Job, check_file
 from scoreinv.cli.pages import ADVANCED
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session, check_samples
+from scoreinv.cli.streams import warn
 from scoreinv.errors import InputError
 from scoreinv.options import COLOUR_SATURATION, COLOUR_STEPS, COLOUR_TEMPERATURE, GrayWeights
 from scoreinv.tasks.settings import Colours, ConditionalSampling
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
 
 EXAMPLES = """
-  scoreinv colorize gray.jpg                            # writes gray_colorized.png
-  scoreinv colorize gray.jpg --hints hints.png          # with strokes of the colours you want
+  scoreinv colorize gray.jpg                     # writes gray_colorized.png
+  scoreinv colorize gray.jpg --hints hints.png   # with strokes of your colours
 """
 Tint = Literal["luma", "white", "keep", "remove"]
 """What becomes of a picture of one tint, such as a sepia print; of old names, keep is luma and remove is white."""

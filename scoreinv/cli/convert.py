@@ -13,7 +13,7 @@ from scoreinv.cli.outputs import check_file, check_writable, output_folders, ref
 from scoreinv.errors import InputError
 
 EXAMPLES = """
-  scoreinv convert checkpoint.pth --config ve/cifar10_ncsnpp_continuous -o model.safetensors
+  scoreinv convert model.pth --config ve/cifar10_ncsnpp -o own.safetensors
 """
 UNUSED = ("seed", "device", "precision", "threads")
 SUFFIX = ".safetensors"

@@ -9,11 +9,12 @@ import typer
 
 from scoreinv.cli.batch import Report, Work, run
 from scoreinv.cli.command import Settings
-from scoreinv.cli.messages import notice, warn
+from scoreinv.cli.messages import notice
 from scoreinv.cli.options import FrameOption, PhotosArgument, RestorerOption, ResultOptions
 from scoreinv.cli.outputs import Job
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import FinderSession
+from scoreinv.cli.streams import warn
 from scoreinv.options import SENSITIVITY, USUAL_SENSITIVITY
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from scoreinv.tasks.progress import TaskCallback
 
 EXAMPLES = """
-  scoreinv damage old.jpg                               # writes old_damage.png, a mask for inpaint
-  scoreinv damage scans/ --sensitivity 0.7              # a folder; marks more
+  scoreinv damage old.jpg                    # writes old_damage.png, a mask
+  scoreinv damage scans/ --sensitivity 0.7   # a folder; marks more
 """
 SUFFIX = "_damage"
 """Of the names of results, by which `inpaint` finds them in a folder too."""

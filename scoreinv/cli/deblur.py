@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from scoreinv.tasks.results import Restored
 
 EXAMPLES = """
-  scoreinv deblur photo.jpg --kernel motion:15,30       # writes photo_deblurred.png
-  scoreinv deblur photo.jpg --kernel disk:3             # out of focus
+  scoreinv deblur photo.jpg --kernel motion:15,30  # writes photo_deblurred.png
+  scoreinv deblur photo.jpg --kernel disk:3        # out of focus
 """
 
 

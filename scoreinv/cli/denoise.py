@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scoreinv.cli.command import Settings
-from scoreinv.cli.messages import warn
 from scoreinv.cli.restoring import NoiseOption, Photo, PhotoOptions, Restoring, SampleOptions, restore_photos
+from scoreinv.cli.streams import warn
 from scoreinv.errors import InputError
 from scoreinv.options import DENOISING_STEPS, STEPS, Setting
 from scoreinv.tasks.restoration_settings import Orientations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from scoreinv.tasks.results import Restored
 
 EXAMPLES = """
-  scoreinv denoise photo.jpg                            # writes photo_denoised.png
-  scoreinv denoise photo.jpg --noise 12                 # of a level that you know
+  scoreinv denoise photo.jpg              # writes photo_denoised.png
+  scoreinv denoise photo.jpg --noise 12   # of a level that you know
 """
 
 

@@ -10,19 +10,23 @@ from typing import Any
 from scoreinv.errors import ScoreinvError, SettingError
 from scoreinv.text import printable
 
-_OPTIONS = {"count": "-n", "label": "--class"}
+_OPTIONS = {"count": "-n", "label": "--class", "noise_std": "--noise"}
 """Options that are named otherwise than the settings of Python."""
 
 _REMEDIES = {
     "classifier_training": "`scoreinv train --classifier`",
+    "colorize=False": "--no-colorize",
     "conditional_training": "`scoreinv train --conditional`",
+    "denoise=False": "--no-denoise",
     "ema=False": "--raw",
     "frame": "--frame N",
     "generate": "`scoreinv sample --class`",
     "init": "--init",
+    "inpaint=False": "--no-inpaint",
     "invert": "--invert-mask",
     "load": "--model {}",
     "load_official": "`scoreinv convert`",
+    "mask": "--mask",
     "mask_threshold=0": "--mask-threshold 0",
     "out": "--out",
     "overwrite=True": "--overwrite",
@@ -87,7 +91,7 @@ def as_options(text: str) -> str:
 
 def _described(error: BaseException) -> str:
     if isinstance(error, SettingError):
-        return f"{option_of(error.setting)} {error.problem}"
+        return f"{option_of(error.setting)} {as_options(error.problem)}"
     if _is_usage_error(error):
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "scoreinv"

@@ -13,7 +13,6 @@ from scoreinv.cli.batch import Report, Work, run
 from scoreinv.cli.colorize import DrawnColours
 from scoreinv.cli.command import Settings
 from scoreinv.cli.damage import FINDER, SUFFIX, damaged_share, find
-from scoreinv.cli.messages import warn
 from scoreinv.cli.options import MODEL_HELP, FrameOption, PhotosArgument, ResultOptions
 from scoreinv.cli.outputs import (
     STREAM,
@@ -29,6 +28,7 @@ from scoreinv.cli.outputs import (
 from scoreinv.cli.pages import ADVANCED
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import FinderSession, Maker, NoModel, Session, check_samples
+from scoreinv.cli.streams import warn
 from scoreinv.cli.uncertainty import UncertaintyOption, check_uncertainty, write_uncertainty
 from scoreinv.errors import InputError
 from scoreinv.options import SENSITIVITY, USUAL_SENSITIVITY, ClassicalMethod
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
 
 EXAMPLES = """
-  scoreinv inpaint photo.png --mask mask.png            # writes photo_inpainted.png
-  scoreinv inpaint scans/ --mask auto --samples 4       # a folder, its damage found; four results
+  scoreinv inpaint photo.png --mask mask.png       # writes photo_inpainted.png
+  scoreinv inpaint scans/ --mask auto --samples 4  # a folder, its damage found
 """
 GivenModelOption = Annotated[
     str | None,

@@ -10,11 +10,12 @@ import typer
 
 from scoreinv.cli.command import Settings
 from scoreinv.cli.gallery import check_gallery, gallery_folder, gallery_outputs, write_gallery
-from scoreinv.cli.messages import emit, notice, rehearse, warn
+from scoreinv.cli.messages import emit, notice, rehearse
 from scoreinv.cli.options import OUTPUT, FixedStepsOption, FrameOption, ModelOption, QualityOption
 from scoreinv.cli.outputs import STREAM, refuse_inputs
 from scoreinv.cli.progress import ProgressBar, duration
-from scoreinv.cli.runtime import Session
+from scoreinv.cli.runtime import Session, warn_of_completing
+from scoreinv.cli.streams import warn
 from scoreinv.errors import InputError
 
 if TYPE_CHECKING:
@@ -73,16 +74,13 @@ def interpolate(
             if picture.has_alpha or picture.peak > 255:
                 warn(f"{source}: transparency is left out, and more than 8 bits are rounded")
 
-        from scoreinv.conditional.prior import ConditionalPrior
         from scoreinv.tasks.latents import interpolate_pictures
 
         for source, picture in zip((first, second), pictures, strict=True):
             _check_sides(source, picture, session.prior)
-        if isinstance(session.prior, ConditionalPrior):
-            warn(
-                f"{model}: was trained to complete pictures, and what it puts between two is a cross-fade; --model "
-                "cifar10 joins pictures of 32x32 pixels"
-            )
+        warn_of_completing(
+            session, "what it puts between two is a cross-fade; --model cifar10 joins pictures of 32x32 pixels"
+        )
         started = time.monotonic()
         with ProgressBar("interpolating", quiet=settings.quiet) as bar:
             result = interpolate_pictures(

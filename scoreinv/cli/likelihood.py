@@ -13,12 +13,12 @@ import typer
 
 from scoreinv.cli.batch import failure
 from scoreinv.cli.command import Settings, advanced
-from scoreinv.cli.messages import emit, notice, rehearse, warn
+from scoreinv.cli.messages import emit, notice, rehearse
 from scoreinv.cli.options import OUTPUT, FixedStepsOption, FrameOption, ModelOption
 from scoreinv.cli.outputs import STREAM, check_writable, expand_deep, file_identity, refuse_existing, refuse_inputs
 from scoreinv.cli.progress import LONG_SECONDS, ProgressBar, duration
 from scoreinv.cli.runtime import Session
-from scoreinv.cli.streams import put
+from scoreinv.cli.streams import put, warn
 from scoreinv.cli.table import Log, Table
 from scoreinv.errors import InputError
 from scoreinv.options import ODE_RTOL, REPEATS, RTOL, Probe

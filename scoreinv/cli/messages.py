@@ -33,8 +33,3 @@ def advise(settings: Settings, text: str) -> None:
     """A line on stderr that says how to go on, unless quiet; with `--json` too, where a notice is left out."""
     if not settings.quiet:
         say(f"scoreinv: {text}")
-
-
-def warn(text: str) -> None:
-    """A line on stderr about something that was not done as the user may expect."""
-    say(f"scoreinv: warning: {text}")

@@ -26,6 +26,10 @@ READABLE = frozenset(
     [".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".pnm", ".pbm", ".pgm", ".ppm"]
 )
 """Suffixes of the files that are taken from a folder; a file that is named is read whatever its suffix."""
+FOREIGN = frozenset(
+    [".heic", ".heif", ".avif", ".jxl", ".jp2", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2"]
+)
+"""Suffixes of pictures that are not read here, which a user may miss."""
 
 WRITABLE = (".png", ".tif", ".tiff", ".webp", ".jpg", ".jpeg")
 """Suffixes of results."""
@@ -218,13 +222,14 @@ def expand_deep(item: str) -> list[str]:
 
 
 def _pictures(folder: str, entries: Iterable[Path]) -> list[str]:
-    found = sorted(
-        str(entry)
-        for entry in entries
-        if entry.is_file() and entry.suffix.lower() in READABLE and not _hidden(entry.relative_to(folder))
-    )
+    files = [entry for entry in entries if entry.is_file() and not _hidden(entry.relative_to(folder))]
+    found = sorted(str(file) for file in files if file.suffix.lower() in READABLE)
+    foreign = [suffix for file in files if (suffix := file.suffix.lower()) in FOREIGN]
+    kinds = f"{len(foreign)} of a kind that is not read here ({', '.join(sorted(set(foreign)))})" if foreign else ""
     if not found:
-        raise InputError(f"{folder}: no pictures in this folder")
+        raise InputError(f"{folder}: no pictures in this folder{f', but {kinds}: convert them first' if kinds else ''}")
+    if kinds:
+        _log.warning("%s: left out are %s: convert them first", folder, kinds)
     return found
 
 

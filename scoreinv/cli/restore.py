@@ -14,13 +14,14 @@ from scoreinv.cli.colorize import Hints
 from scoreinv.cli.command import Settings
 from scoreinv.cli.damage import FINDER, damaged_share
 from scoreinv.cli.inpaint import AUTO, MaskReading, masks_of, without_mask
-from scoreinv.cli.messages import notice, warn
+from scoreinv.cli.messages import notice
 from scoreinv.cli.options import MODEL_HELP, OUTPUT, FrameOption, PhotosArgument, ResultOptions
 from scoreinv.cli.outputs import STREAM, Job, Plan, check_writable, output_folders, refuse_inputs
 from scoreinv.cli.pages import ADVANCED
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.restoring import NoiseOption
 from scoreinv.cli.runtime import FinderSession, Maker, NoModel, Session, check_samples
+from scoreinv.cli.streams import warn
 from scoreinv.errors import InputError
 from scoreinv.options import GRAY_LEVELS
 from scoreinv.tasks.old_photo_settings import STEPS, OldPhotoSettings, StepName
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from scoreinv.tasks.old_photos import OldPhotoModels, Step
 
 EXAMPLES = """
-  scoreinv restore old.jpg                              # writes old_restored.png
+  scoreinv restore old.jpg   # writes old_restored.png
   scoreinv restore scans/ --no-colorize --steps-to steps/
 """
 SUFFIX = "_restored"
@@ -86,7 +87,9 @@ def restore(
 ) -> None:
     """Restore old photos: fill damage, take out tint and noise, draw colours; all where it is needed."""
     mask = None if mask == AUTO else mask
-    _check_given(steps, mask, reading, noise, wanted)
+    if mask is None and reading != MaskReading():
+        raise InputError("--mask-threshold, --invert-mask and --grow belong to --mask")
+    steps.check_given(masked=mask is not None, hinted=wanted.hints is not None)
     if noise is not None:
         steps = replace(steps, noise_std=noise / GRAY_LEVELS)
     wanted.check_hints()
@@ -106,22 +109,6 @@ def restore(
     folders = [] if pictures is None or settings.dry_run else pictures.folders(everything)
     with output_folders(folders, shared=everything.shard is not None):
         raise typer.Exit(run(everything, work, *makers))
-
-
-def _check_given(
-    steps: OldPhotoSettings, mask: str | None, reading: MaskReading, noise: float | None, wanted: Hints
-) -> None:
-    """Raise InputError for what belongs to something that is left out."""
-    if mask is None and reading != MaskReading():
-        raise InputError("--mask-threshold, --invert-mask and --grow belong to --mask")
-    if mask is not None and not steps.inpaint:
-        raise InputError("--mask does not go with --no-inpaint, which leaves damage as it is")
-    if steps.sensitivity is not None and (mask is not None or not steps.inpaint):
-        raise InputError("--sensitivity is of what finds damage, and does not go with --mask or --no-inpaint")
-    if noise is not None and not steps.denoise:
-        raise InputError("--noise does not go with --no-denoise, which leaves noise as it is")
-    if wanted.hints is not None and not steps.colorize:
-        raise InputError("--hints do not go with --no-colorize, which draws no colours")
 
 
 @dataclass(frozen=True)

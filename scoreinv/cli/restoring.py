@@ -34,7 +34,7 @@ NoiseOption = Annotated[
         metavar="LEVEL",
         min=0,
         max=GRAY_LEVELS,
-        help="Its standard deviation, in grey levels of 255. (default: estimated)",
+        help="Standard deviation, in grey levels of 255. (default: estimated)",
     ),
 ]
 

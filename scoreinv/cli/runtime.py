@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import notice
+from scoreinv.cli.streams import warn
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.options import Device, Precision
 
@@ -262,6 +263,14 @@ def check_samples(count: int, picture: Picture, *, coloured: bool) -> None:
     channels = 3 if coloured and picture.is_gray_mode else 1
     if lacking := shortage(count * channels * picture.pixels.nbytes):
         raise InputError(f"--samples {count}: so many pictures of {width}x{height} {lacking}: ask for fewer")
+
+
+def warn_of_completing(session: Session, does: str) -> None:
+    """Warn, unless quiet, of what a model does here that was trained to complete pictures, where it is one."""
+    from scoreinv.conditional.prior import ConditionalPrior
+
+    if isinstance(session.prior, ConditionalPrior) and not session.settings.quiet:
+        warn(f"{session.model}: was trained to complete pictures, and {does}")
 
 
 def wait_passively() -> None:

@@ -17,7 +17,7 @@ from scoreinv.cli.options import OUTPUT, ModelOption, QualityOption
 from scoreinv.cli.outputs import refuse_inputs
 from scoreinv.cli.pages import ADVANCED
 from scoreinv.cli.progress import ProgressBar, duration
-from scoreinv.cli.runtime import Session
+from scoreinv.cli.runtime import Session, warn_of_completing
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.options import GUIDANCE
 from scoreinv.tasks.settings import SamplerSettings
@@ -148,6 +148,7 @@ def _draw(
         guide = _classifier(wanted.classifier, session)
         label = class_index(guide, wanted.class_name)
     session.load()
+    warn_of_completing(session, "draws blots of colour from nothing; --model cifar10 draws pictures of 32x32 pixels")
     method = asked.asked or default_sampler(session.prior)
     _log.info("sampler %s%s", method, "" if asked.asked else ", recommended with the model")
     started = time.monotonic()

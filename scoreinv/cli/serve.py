@@ -17,8 +17,8 @@ from scoreinv.cli.streams import say
 from scoreinv.errors import InputError
 
 EXAMPLES = """
-  scoreinv serve                                        # open the link that it shows
-  scoreinv serve --host 0.0.0.0                         # for the network: the link has a token
+  scoreinv serve                  # open the link that it shows
+  scoreinv serve --host 0.0.0.0   # for the network: the link has a token
 """
 UNUSED = ("seed", "overwrite")
 PORT = 8421

@@ -85,6 +85,11 @@ def say(text: str) -> None:
         give_up(sys.stderr)
 
 
+def warn(text: str) -> None:
+    """A line on stderr about something that was not done as the user may expect."""
+    say(f"scoreinv: warning: {text}")
+
+
 def say_traceback(error: BaseException) -> None:
     """The lines of an error's traceback on stderr."""
     import traceback
@@ -112,12 +117,19 @@ def finish() -> None:
 
 
 def show_log(*, quiet: bool = False, verbose: bool = False) -> None:
-    """Show what the package logs on stderr: errors; warnings unless quiet; what was chosen and why if verbose."""
+    """Show what the package logs on stderr, warnings as `warn` does.
+
+    Shown are errors; warnings unless quiet; what was chosen and why if verbose.
+    """
     import logging
 
     class Lines(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            say(f"scoreinv: {record.getMessage()}")
+            if record.levelno == logging.WARNING:
+                warn(record.getMessage())
+            else:
+                word = "error: " if record.levelno >= logging.ERROR else ""
+                say(f"scoreinv: {word}{record.getMessage()}")
 
     logger = logging.getLogger("scoreinv")
     logger.handlers = [Lines()]

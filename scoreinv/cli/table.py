@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from scoreinv.cli.messages import warn
+from scoreinv.cli.streams import warn
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.parts import unfinished
 

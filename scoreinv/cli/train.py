@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from scoreinv.training.progress import TrainProgress, TrainResult
 
 EXAMPLES = """
-  scoreinv train --sde ve --conditional --init photo --data PHOTOS/ --out runs/mine --minutes 600
-  scoreinv train --resume --out runs/mine               # goes on exactly where it was
+  scoreinv train --sde ve --conditional --init photo --data PHOTOS/ --out mine
+  scoreinv train --resume --out mine   # goes on exactly where it was
 """
 RUN = "Run"
 CONFIG, STATES = "config.json", "state"

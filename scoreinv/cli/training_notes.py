@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scoreinv.cli.command import Settings
-from scoreinv.cli.messages import notice, warn
+from scoreinv.cli.messages import notice
 from scoreinv.cli.progress import duration
+from scoreinv.cli.streams import warn
 
 if TYPE_CHECKING:
     from scoreinv.training.config import TrainingConfig

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from scoreinv.tasks.results import Restored
 
 EXAMPLES = """
-  scoreinv upscale photo.png                            # twice as large: photo_upscaled.png
+  scoreinv upscale photo.png              # twice as large: photo_upscaled.png
   scoreinv upscale photo.png --factor 3 -o large.png
 """
 

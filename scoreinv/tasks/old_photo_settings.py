@@ -60,3 +60,17 @@ class OldPhotoSettings:
                 raise SettingError("noise_std", "does not go with `denoise=False`, which leaves noise as it is")
         if self.keep_tint and not (self.inpaint or self.denoise or self.colorize):
             raise SettingError("keep_tint", "is all that is left: with every step left out nothing is done")
+
+    def check_given(self, *, masked: bool, hinted: bool) -> None:
+        """Raise SettingError where a mask, hints or a sensitivity belong to what is left out.
+
+        Arguments:
+            masked: the damage is given as a mask.
+            hinted: colours are given.
+        """
+        if masked and not self.inpaint:
+            raise SettingError("mask", "does not go with `inpaint=False`, which leaves damage as it is")
+        if self.sensitivity is not None and (masked or not self.inpaint):
+            raise SettingError("sensitivity", "is of what finds damage: it does not go with `mask` or `inpaint=False`")
+        if hinted and not self.colorize:
+            raise SettingError("hints", "do not go with `colorize=False`, which draws no colours")

@@ -21,7 +21,6 @@ import numpy as np
 
 from scoreinv.checks import check_callback
 from scoreinv.damage import DamageFinder
-from scoreinv.errors import SettingError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.hints import KnownColours
 from scoreinv.imaging.masks import as_holes, dilate, picture_of_hole
@@ -154,10 +153,7 @@ def restore(
         ScoreinvError: a model gave values that are not finite.
     """
     settings = OldPhotoSettings(inpaint, denoise, colorize, keep_tint, sensitivity, grow, samples, seed, noise_std)
-    if mask is not None and not inpaint:
-        raise SettingError("mask", "does not go with `inpaint=False`, which leaves damage as it is")
-    if hints is not None and not colorize:
-        raise SettingError("hints", "do not go with `colorize=False`, which draws no colours")
+    settings.check_given(masked=mask is not None, hinted=hints is not None)
     check_callback(callback)
     pictures, form = pictures_from_api(image)
     holes: list[Any] = [None] * len(pictures)

@@ -21,11 +21,16 @@ class Budget:
 
     Arguments:
         clock: by which they are measured.
+
+    Attributes:
+        costs: seconds of each part that was done, as it was last.
+        each: seconds for each picture of a part, as it was rehearsed.
     """
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.costs: dict[str, float] = {}
+        self.each: dict[str, float] = {}
 
     @contextmanager
     def measured(self, what: str) -> Iterator[None]:
@@ -33,6 +38,13 @@ class Budget:
         begun = self.clock()
         yield
         self.costs[what] = self.clock() - begun
+
+    @contextmanager
+    def rehearsed(self, what: str, pictures: float) -> Iterator[None]:
+        """What the block does is this part of the end, of so many pictures."""
+        begun = self.clock()
+        yield
+        self.each[what] = (self.clock() - begun) / pictures
 
     def of(self, expected: Mapping[str, float]) -> float:
         """Seconds for these parts together, each by its expected seconds as long as it was not measured."""

@@ -26,7 +26,7 @@ from scoreinv.training.batches import Batch
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.features import KeptFeatures
 from scoreinv.training.objectives import ignorant_loss
-from scoreinv.training.sample_grid import write_samples
+from scoreinv.training.sample_grid import rehearse, write_samples
 
 Trained = TypeVar("Trained", bound=AnyModel)
 
@@ -70,6 +70,9 @@ class Learner(ABC, Generic[Trained]):
     def write_samples(self, path: Path, count: int) -> None:
         """A picture of so many samples of the model as it is by now, where it draws pictures."""
 
+    def rehearse_samples(self, count: int) -> None:
+        """One of the `GRID_STEPS` evaluations of the network that so many samples take, to measure it."""
+
 
 class ScoreLearner(Learner[ScorePrior]):
     """A prior, by denoising score matching."""
@@ -92,6 +95,9 @@ class ScoreLearner(Learner[ScorePrior]):
 
     def write_samples(self, path: Path, count: int) -> None:
         write_samples(path, self.model, count, self.config.seed)
+
+    def rehearse_samples(self, count: int) -> None:
+        rehearse(self.model, count)
 
 
 class ChromaLearner(Learner[ConditionalPrior]):

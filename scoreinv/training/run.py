@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +52,8 @@ _STEP_EVALUATIONS = 3
 _SAVED_BYTES = 20
 """For each weight: in the state itself, its average and two moments, and in the model's file."""
 _STRIDE = "validated_one_of"
+_REHEARSED = 4
+"""Pictures by which validation and samples are measured before a run by the clock."""
 _LEAST_VALIDATED, _LEAST_SAMPLES = 16, 4
 """Pictures that a run by the clock validates and draws, however little time it has."""
 _BYTES_PER_SECOND = 1e8
@@ -118,8 +120,10 @@ class Run:
         self.dropout = any(isinstance(m, nn.Dropout) and m.p > 0 for m in network.modules())
         self.schedule = Schedule(config, record, world)
         self.meter = Meter(clock, self.state.seconds)
-        self.prepared = clock()
         self.budget = Budget(clock)
+        if config.minutes is not None and world.leads:
+            self._rehearse()
+        self.prepared = clock()
         self.pace = Pace()
         self.failure: OSError | None = None
         self.last_loss: float | None = None
@@ -142,36 +146,51 @@ class Run:
     def _elapsed(self, more: float = 0.0) -> float:
         """Share of the time for steps that is over, so many seconds later; 0 where the run ends by steps.
 
-        The end is left out of it, but steps have half of the time at least.
+        The end is left out of it, but steps have half of what preparing has left at least, and a tenth of all.
         """
         if self.config.minutes is None:
             return 0.0
         whole = 60 * self.config.minutes
-        return (self.meter.seconds() + more) / max(whole - self._ending(), self.prepared + whole / 2)
+        least = max((whole - self.prepared) / 2, whole / 10)
+        return (self.meter.seconds() + more) / max(whole - self._ending(), self.prepared + least)
+
+    def _rehearse(self) -> None:
+        """Measure what a held-out picture and a sample take here, so that the end is foretold from the first step on.
+
+        A run whose preparing takes half of its time has few steps to learn it by, and the first of these are slow.
+        """
+        with self._precision():
+            if self.held_out is not None:
+                few = self.held_out.part(slice(_REHEARSED))
+                with self.budget.rehearsed("validation", len(few.times)):
+                    self._evaluated(few)
+            if self.config.sample_every:
+                with self.budget.rehearsed("samples", _REHEARSED / GRID_STEPS):
+                    self.average.rehearse_samples(_REHEARSED)
 
     def _ending(self) -> float:
         """Seconds that validation, samples and saving will take at the end."""
-        parts = {"validation": self._evaluation * self._measures * self._validated_count}
+        parts = {"validation": self._each("validation") * self._validated_count}
         if self.config.sample_every:
-            parts["samples"] = self._evaluation * GRID_STEPS * self._grid_images()
+            parts["samples"] = self._each("samples") * self._grid_images()
         weights = sum(parameter.numel() for parameter in self.state.network.parameters())
         saving = self.budget.of({"saving": _SAVED_BYTES * weights / _BYTES_PER_SECOND})
         return _RESERVE * (self.budget.of(parts) + 2 * saving)
 
-    @property
-    def _evaluation(self) -> float:
-        """Seconds that the network takes for a picture; 0 before the first step."""
-        return self.meter.step_seconds / _STEP_EVALUATIONS / self.config.batch_size
+    def _each(self, what: Literal["validation", "samples"]) -> float:
+        """Seconds for each picture of a part of the end: as rehearsed, else by the steps; 0 before the first step."""
+        evaluations = self._measures if what == "validation" else GRID_STEPS
+        by_steps = evaluations * self.meter.step_seconds / _STEP_EVALUATIONS / self.config.batch_size
+        return self.budget.each.get(what, by_steps)
 
-    def _afforded(self, wanted: int, evaluations: int, least: int) -> int:
+    def _afforded(self, wanted: int, each: float, least: int) -> int:
         """So many pictures, but of a run by the clock no more than a tenth of its time pays for.
 
-        evaluations: of the network, for each picture.
+        each: seconds for each picture; 0 where they are not known.
         """
-        if self.config.minutes is None or not self._evaluation:
+        if self.config.minutes is None or not each:
             return wanted
-        paid = int(0.1 * 60 * self.config.minutes / (evaluations * self._evaluation))
-        return min(wanted, max(paid, least))
+        return min(wanted, max(int(0.1 * 60 * self.config.minutes / each), least))
 
     def _last_stride(self, saved: SavedRun | None) -> int | None:
         """What `_afforded_stride` was before a resumption by which the run does not end otherwise; None: no such."""
@@ -185,7 +204,9 @@ class Run:
         """Of how many held-out pictures, of all times, the run has time for one: the same ones every time."""
         if self.stride is not None:
             return self.stride
-        return -(-len(held_out.times) // self._afforded(len(held_out.times), self._measures, _LEAST_VALIDATED))
+        return -(
+            -len(held_out.times) // self._afforded(len(held_out.times), self._each("validation"), _LEAST_VALIDATED)
+        )
 
     @property
     def _measures(self) -> int:
@@ -199,7 +220,7 @@ class Run:
         return 0 if self.held_out is None else -(-len(self.held_out.times) // self._afforded_stride(self.held_out))
 
     def _grid_images(self) -> int:
-        return self._afforded(self.config.grid_images, GRID_STEPS, _LEAST_SAMPLES)
+        return self._afforded(self.config.grid_images, self._each("samples"), _LEAST_SAMPLES)
 
     def _last_images(self) -> int:
         """Samples at the end: of a run by the clock as many as the time before saving allows, and one at least."""
@@ -207,11 +228,11 @@ class Run:
         if self.config.minutes is None:
             return images
         left = 60 * self.config.minutes - self.meter.seconds() - costs["saving"]
-        each = GRID_STEPS * self._evaluation
+        each = self._each("samples")
         if "samples" in costs:
             each = costs["samples"] / images
-        elif "validation" in costs:
-            each = max(each, GRID_STEPS * costs["validation"] / (self._measures * self._validated_count))
+        elif "validation" in costs:  # where this was slower than foretold, samples will be
+            each *= max(1.0, costs["validation"] / (self._each("validation") * self._validated_count))
         return images if each * images <= max(left, 0.0) else max(1, int(left / each))
 
     def draw(self, step: int) -> Batch:
@@ -308,12 +329,14 @@ class Run:
         self.stride = self._afforded_stride(self.held_out)
         validated = self.held_out.part(slice(None, None, self.stride))
         with self.budget.measured("validation"), self._precision():
-            found = evaluate(
-                self.average.measures, validated, batch_size=self.config.batch_size, device=self.world.device
-            )
+            found = self._evaluated(validated)
         self.validation, self.ignorant_loss = found["validation"], self.average.ignorant_loss(validated)
         line = {"step": self.state.step, "images": self.images, _STRIDE: self.stride, "ignorant": self.ignorant_loss}
         self.metrics.append(line | {name: asdict(values) for name, values in found.items()})
+
+    def _evaluated(self, held_out: Batch) -> dict[str, HeldOut]:
+        """What the averaged weights make of these pictures."""
+        return evaluate(self.average.measures, held_out, batch_size=self.config.batch_size, device=self.world.device)
 
     def finish(self) -> TrainResult:
         """The end of a run: everything once more, and an error if the result could not be written."""

@@ -21,7 +21,7 @@ def write_samples(path: Path, prior: ScorePrior, count: int, seed: int) -> None:
 
     Raises OSError when it cannot be written.
     """
-    shape = (count, prior.channels, prior.image_size, prior.image_size)
+    shape = _shape(prior, count)
     noise = NoiseStream(seed, count, device=prior.device)
     samples = prior.to_image(Multistep(steps=GRID_STEPS).sample(prior, shape, noise=noise).x0)
     pixels = (samples.nan_to_num(0).clamp(0, 1) * 255).round().to(torch.uint8).cpu().permute(0, 2, 3, 1).numpy()
@@ -29,3 +29,13 @@ def write_samples(path: Path, prior: ScorePrior, count: int, seed: int) -> None:
     Image.fromarray(contact_sheet(pixels)).save(buffer, "PNG")
     with atomic_write(path) as temporary:
         temporary.write_bytes(buffer.getvalue())
+
+
+@torch.no_grad()
+def rehearse(prior: ScorePrior, count: int) -> None:
+    """One of the evaluations that `write_samples` takes, with the result on the CPU: to measure it."""
+    prior.noise(torch.zeros(_shape(prior, count), device=prior.device), torch.ones(count, device=prior.device)).cpu()
+
+
+def _shape(prior: ScorePrior, count: int) -> tuple[int, int, int, int]:
+    return count, prior.channels, prior.image_size, prior.image_size

@@ -417,7 +417,7 @@ def _together() -> Iterator[tuple[tuple[str, ...], str]]:
         ((*INPAINT, "--method", "conditioned"), "trained without observations"),
         ((*INPAINT, "--color-model", "scene"), "--color-model belongs to --colorize"),
         ((*RESTORE, "--mask", "mask.png", "--no-inpaint"), "--mask does not go with --no-inpaint"),
-        ((*RESTORE, "--mask", "mask.png", "--sensitivity", "0.7"), "--sensitivity is of what finds damage"),
+        ((*RESTORE, "--mask", "mask.png", "--sensitivity", "0.7"), "it does not go with --mask or --no-inpaint"),
         ((*RESTORE, "--no-inpaint", "--sensitivity", "0.7"), "--sensitivity is of what finds damage"),
         ((*RESTORE, "--hints", "hints.png", "--no-colorize"), "--hints do not go with --no-colorize"),
         ((*RESTORE, "--noise", "9", "--no-denoise"), "--noise does not go with --no-denoise"),

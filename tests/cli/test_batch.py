@@ -213,6 +213,18 @@ def test_an_empty_folder(scoreinv, mask, tmp_path):
     assert "no pictures in this folder" in outcome.err
 
 
+def test_pictures_of_a_folder_that_are_not_read_are_told(scoreinv, scans, mask, tmp_path):
+    for name in ("d.heic", "e.NEF", "notes.txt", ".f.heic"):
+        (tmp_path / "scans" / name).write_bytes(b"x")
+    told = scoreinv("inpaint", "scans", "--mask", mask, "--dry-run")
+    said = "scans: left out are 2 of a kind that is not read here (.heic, .nef): convert them first"
+    assert (told.code, told.err) == (0, f"scoreinv: warning: {said}\n")
+    (tmp_path / "phone").mkdir()
+    (tmp_path / "phone" / "d.heic").write_bytes(b"x")
+    refused = scoreinv("inpaint", "phone", "--mask", mask)
+    assert (refused.code, "phone: no pictures in this folder, but 1 of a kind" in refused.err) == (2, True)
+
+
 def test_a_folder_as_its_own_output_is_not_its_own_input(scoreinv, scans, mask):
     """A rerun does what is missing, whatever the first run had named its results, and however it was cut off."""
     words = ("--mask", mask, "-o", "scans", "--samples", 2)

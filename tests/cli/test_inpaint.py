@@ -197,6 +197,7 @@ def test_photos_of_other_modes_are_done_and_said_once(scoreinv, mask, tmp_path):
         outcome = scoreinv("inpaint", name, "--mask", mask, "-o", f"{name}.out.png")
         assert outcome.code == 0
         assert outcome.err.count(said) == 1
+        assert f"scoreinv: warning: {name}: {said}" in outcome.err
         assert Image.open(tmp_path / f"{name}.out.png").mode == "RGB"
         assert said not in scoreinv("inpaint", name, "--mask", mask, "-o", "q.png", "--quiet", "--overwrite").err
 

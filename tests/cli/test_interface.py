@@ -64,6 +64,14 @@ def test_help_fits_a_screen_and_leaks_no_types(scoreinv, command, monkeypatch):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
+def test_examples_in_help_fit_a_plain_terminal(scoreinv, command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    above = scoreinv(*command.split(), "--help").out.partition("\n╭")[0].rstrip()
+    *_, examples = above.split("\n\n")
+    assert [line for line in examples.splitlines() if not line.startswith(f"  scoreinv {command}")] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_all_explains_every_option(scoreinv, command, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     few, all_of_them = (scoreinv(*command.split(), option) for option in ("--help", "--help-all"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,22 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(0)
         scoreinv.save(config.build(), path)
     return path
+
+
+@pytest.mark.parametrize("command", ["denoise", "upscale", "deblur", "sample", "train"])
+def test_what_python_calls_otherwise_is_named(command: str) -> None:
+    with pytest.raises(AttributeError, match=f"no attribute '{command}': scoreinv.* does that") as caught:
+        getattr(scoreinv, command)
+    *rooms, name = str(caught.value).rpartition("scoreinv.")[2].removesuffix(" does that").split(".")
+    assert callable(getattr(import_module(".".join(["scoreinv", *rooms])), name))
+    with pytest.raises(AttributeError, match=r"no attribute 'other'$"):
+        _ = scoreinv.other
+
+
+def test_a_likelihood_is_shown_without_its_latent_code() -> None:
+    shown = repr(scoreinv.Likelihood(*(torch.full((1,), float(number)) for number in range(5))))
+    assert "bits_per_dim=tensor([0.])" in shown
+    assert "latent" not in shown
 
 
 def test_a_name_or_a_file_stands_for_a_model(model: Path) -> None:

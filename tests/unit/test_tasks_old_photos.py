@@ -261,6 +261,8 @@ def test_models_of_steps_that_are_left_out_are_not_loaded():
         ({"mask": SCRATCH, "inpaint": False}, "mask does not go with"),
         ({"hints": np.zeros((HEIGHT, WIDTH, 4), np.uint8), "colorize": False}, "hints do not go with"),
         ({"noise_std": 0.1, "denoise": False}, "noise_std does not go with"),
+        ({"mask": SCRATCH, "sensitivity": 0.7}, "sensitivity is of what finds damage"),
+        ({"inpaint": False, "sensitivity": 0.7}, "sensitivity is of what finds damage"),
         ({"inpaint": False, "denoise": False, "colorize": False, "keep_tint": True}, "keep_tint is all that is left"),
         ({"sensitivity": 1.5}, "sensitivity"),
         ({"noise_std": -1}, "noise_std"),
