@@ -85,6 +85,7 @@ def commands(folder: Path) -> dict[str, tuple[str, ...]]:
     large = enlarged(EXAMPLES / "photos" / "moose.jpg", 12, folder)
     spot = spotted(large, 64, folder)
     lake, out = str(EXAMPLES / "grey" / "lake.jpg"), str(folder / "drawn.png")
+    square = cut(EXAMPLES / "photos" / "moose.jpg", 512, folder)
     found = {
         "`--help`": (*SCOREINV, "--help"),
         "`inpaint`, 512x512, scratches over 5.5 %": fill(scratched, scratches, folder),
@@ -93,6 +94,10 @@ def commands(folder: Path) -> dict[str, tuple[str, ...]]:
         "`inpaint`, 768x512, an object of 111,000 pixels": fill(*moose, folder),
         "`inpaint`, 12 megapixels, one hole of 64x64": fill(large, spot, folder),
         "`colorize`, 768x432": (*SCOREINV, "colorize", lake, "-o", out, "--overwrite", "--quiet"),
+        "`denoise --noise 15`, 512x512": restored(square, folder, "denoise", "--noise", "15"),
+        "`denoise --noise 15`, 12 megapixels": restored(large, folder, "denoise", "--noise", "15"),
+        "`upscale --factor 2`, 512x512 to 1024x1024": restored(square, folder, "upscale", "--factor", "2"),
+        "`deblur --kernel gaussian:2`, 512x512": restored(square, folder, "deblur", "--kernel", "gaussian:2"),
         "`sample -n 16`, 64x64": (*SCOREINV, "sample", "--model", "photo", "-n", "16", "-o", out, "--overwrite"),
     }
     if importlib.util.find_spec("gmic"):
@@ -100,6 +105,19 @@ def commands(folder: Path) -> dict[str, tuple[str, ...]]:
         line = f"{scratched} {scratches} inpaint_matchpatch[0] [1] output[0] {written}"
         found["the scratches by G'MIC's `inpaint_matchpatch`"] = (sys.executable, "-c", GMIC, line)
     return found
+
+
+def restored(photo: Path, folder: Path, name: str, *more: str) -> tuple[str, ...]:
+    """The command of that name on a photo."""
+    return (*SCOREINV, name, str(photo), *more, "-o", str(folder / f"{name}.png"), "--overwrite", "--quiet")
+
+
+def cut(photo: Path, side: int, folder: Path) -> Path:
+    """The upper left square of the photo."""
+    path = folder / f"{photo.stem}_cut.png"
+    with Image.open(photo) as picture:
+        picture.crop((0, 0, side, side)).save(path)
+    return path
 
 
 def enlarged(photo: Path, megapixels: float, folder: Path) -> Path:
