@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import struct
+import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +17,11 @@ from PIL import Image
 import scoreinv.web
 from scoreinv.colour_space import luma
 from scoreinv.errors import ScoreinvError
+from scoreinv.imaging.decode import Decoded, decode
 from scoreinv.imaging.files import read_picture, write_picture
 from scoreinv.imaging.picture import Picture
-from scoreinv.web import bodies
+from scoreinv.imaging.source import Source
+from scoreinv.web import album, app, bodies
 
 STATIC = Path(scoreinv.web.__file__).parent / "static"
 
@@ -109,6 +113,26 @@ def test_what_is_shown_is_the_photograph(browser, channels, dtype, monkeypatch):
     assert abs(shown - levels).mean() < 6
     monkeypatch.setattr("scoreinv.web.album._SEEN_PIXELS", 240)
     assert read(browser.get(f"/api/photos/{photo['key']}/view").content).shape[:2] == (12, 20)
+
+
+def test_one_file_is_decoded_at_a_time(browser, monkeypatch):
+    """Photographs, masks and strokes: some bytes may stand for gigabytes of pixels."""
+    photo, sent, at_once, most = opened(browser, png(pixels())), png(hole()), [], []
+
+    def decoded(source: Source) -> Decoded:
+        at_once.append(source)
+        most.append(len(at_once))
+        time.sleep(0.02)
+        at_once.remove(source)
+        return decode(source)
+
+    monkeypatch.setattr(album, "decode", decoded)
+    monkeypatch.setattr(app, "decode", decoded)
+    paths = [f"/api/photos/{photo['key']}/mask", f"/api/photos/{photo['key']}/fill", "/api/photos"]
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda path: browser.post(path, content=sent, headers=OPAQUE), 2 * paths))
+    assert [answer.status_code for answer in answers] == 2 * [200, 202, 201]
+    assert most == [1] * 6
 
 
 def test_the_format_is_the_photographs_own(browser, tmp_path):
