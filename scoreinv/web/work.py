@@ -58,7 +58,7 @@ def finding(photo: Photo, models: Models, sensitivity: float) -> Work:
     def work(report: TaskCallback) -> Made:
         from scoreinv.tasks.damage import damage_in_picture
 
-        hole = damage_in_picture(photo.picture, models.damage(), sensitivity, report)
+        hole = damage_in_picture(photo.picture, models.damage(), sensitivity, callback=report)
         if not hole.any():
             return Made(note="No damage was found. A higher sensitivity marks more readily.")
         return Made([photo.result(picture_of_hole(hole), "damage")])

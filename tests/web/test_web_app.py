@@ -19,8 +19,10 @@ from scoreinv.colour_space import luma
 from scoreinv.errors import ScoreinvError
 from scoreinv.imaging.decode import Decoded, decode
 from scoreinv.imaging.files import read_picture, write_picture
+from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.source import Source
+from scoreinv.options import FOUND_GROW
 from scoreinv.web import album, app, bodies
 
 STATIC = Path(scoreinv.web.__file__).parent / "static"
@@ -215,7 +217,8 @@ def test_damage_is_found(browser):
     (mask,) = done(browser, f"/api/photos/{photo['key']}/damage", b"", sensitivity=0.5)["photos"]
     assert mask["name"] == "old_damage"
     bits = np.frombuffer(browser.get(f"/api/photos/{mask['key']}/bits").content, np.uint8)
-    assert (np.unpackbits(bits)[: hole().size].reshape(hole().shape) == hole()).all()
+    found = np.unpackbits(bits)[: hole().size].reshape(hole().shape)
+    assert (found == dilate(hole(), FOUND_GROW)).all()  # as the commands enlarge it
     healthy = opened(browser, png(pixels() // 2))
     end = done(browser, f"/api/photos/{healthy['key']}/damage", b"")
     assert (end["photos"], "No damage was found" in end["note"]) == ([], True)
