@@ -120,6 +120,9 @@ def test_undo_redo_eraser_and_keys(visitor, tmp_path):
 def test_space_pans_and_the_wheel_zooms_about_its_place(visitor, tmp_path):
     visitor.open(photo(tmp_path))
     start = visitor.place(0.5, 0.5)
+    visitor.page.click("[data-tool=eraser]")
+    visitor.page.click("[data-tool=mask]")  # which does not keep the keyboard
+    visitor.page.check("input[name=samples][value='2']")
     visitor.page.mouse.move(*start)
     visitor.page.keyboard.down("Space")
     visitor.paint((0.5, 0.5), (0.6, 0.5))
@@ -169,6 +172,27 @@ def test_damage_is_found_and_added_to_the_hole(visitor):
     assert ((found | painted) != visitor.mask()).mean() < 1e-3  # what is on the border may be rounded otherwise
     visitor.page.keyboard.press("Control+z")
     assert (visitor.mask() == painted).all()
+
+
+def test_all_is_done_by_the_keyboard(visitor, tmp_path):
+    """What has the focus when it goes away hands it on."""
+    visitor.open(photo(tmp_path, channels=1))
+
+    def focused() -> str:
+        return visitor.page.evaluate("document.activeElement.id")
+
+    visitor.page.keyboard.press("Tab")
+    visitor.page.focus("#colorize")
+    visitor.page.keyboard.press("Enter")
+    visitor.wait("comparing")
+    assert focused() == "keep"
+    visitor.page.focus("#divider")
+    visitor.page.keyboard.press("End")
+    assert visitor.page.get_attribute("#divider", "aria-valuenow") == "100"
+    visitor.page.focus("#back")
+    visitor.page.keyboard.press("Space")
+    visitor.wait("painting")
+    assert focused() == "colorize"
 
 
 def test_colours_by_strokes(visitor, tmp_path):
