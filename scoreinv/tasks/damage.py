@@ -47,8 +47,8 @@ _CORE, _MARGIN = 448, 64
 
 _USUAL_SHARE = 0.02
 """Share of the pixels that is damage, in the scans that the model was trained on: 3 % of those that have any."""
-_LEAST_SHARE, _MOST_SHARE = 0.003, 0.1
-"""What a scan's own is taken for at least, so that a single speck may be found, and at most: a page of text is none."""
+_LEAST_SHARE, _MOST_SHARE = 0.01, 0.1
+"""What a scan's own is taken for at least, so that a single scratch is found, and at most: a page of text is none."""
 _ROUNDS = 100
 _TOLERANCE = 1e-4
 _LOOKED_AT = 100_000

@@ -268,6 +268,17 @@ def test_sensitivity_of_a_restored_photograph(browser):
     assert refused.status_code == 422
 
 
+def test_what_needs_no_restoration_has_no_result_and_what_is_not_drawn_has_one(browser):
+    y, x = np.mgrid[:96, :128] / 128
+    smooth = np.stack([0.2 + 0.4 * x, 0.2 + 0.4 * y, 0.6 - 0.4 * x], axis=-1)
+    noisy = smooth + 0.05 * np.random.default_rng(0).standard_normal(smooth.shape)
+    for values, results in ((smooth, 0), (noisy, 1)):
+        photo = opened(browser, png(np.rint(255 * values).clip(0, 255).astype(np.uint8)))
+        end = done(browser, f"/api/photos/{photo['key']}/restore", b"", samples=2)
+        assert (end["state"], len(end["photos"])) == ("done", results), end["note"]
+        assert end["note"].startswith("Nothing was to be done.\nDamage: ") == (results == 0)
+
+
 def test_a_result_is_a_photograph_too(browser):
     photo = opened(browser, png(pixels(1)))
     filled = done(browser, f"/api/photos/{photo['key']}/fill", png(hole()))["photos"][0]

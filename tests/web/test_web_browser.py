@@ -243,6 +243,17 @@ def test_an_old_photograph_is_restored(visitor, tmp_path):
     assert asked[2]["sensitivity"] == ["0.9"]
 
 
+def test_a_photograph_that_needs_nothing_is_not_compared_with_itself(visitor, tmp_path):
+    y, x = np.mgrid[:96, :128] / 128
+    smooth = np.rint(255 * np.stack([0.2 + 0.4 * x, 0.2 + 0.4 * y, 0.6 - 0.4 * x], axis=-1)).astype(np.uint8)
+    write_picture(tmp_path / "healthy.png", Picture(smooth))
+    visitor.open(tmp_path / "healthy.png")
+    visitor.page.click("#restore")
+    visitor.wait("working")
+    visitor.wait("painting")
+    assert visitor.text("#note").startswith("Nothing was to be done.")
+
+
 def test_samples_are_compared_and_one_is_kept(visitor, tmp_path):
     path = photo(tmp_path)
     visitor.open(path)
@@ -417,6 +428,22 @@ def test_fingers_paint_and_two_of_them_stretch(browser, link, tmp_path):
     assert wider > 1.3 * (b[0] - a[0])
     assert (phone.mask() == hole).all()
     assert phone.text("#hole") == before
+    assert phone.errors == []
+    phone.context.close()
+
+
+@pytest.mark.parametrize(("width", "height"), [(700, 360), (844, 390)])
+def test_a_phone_on_its_side_shows_the_photograph(browser, link, tmp_path, width, height):
+    phone = Visitor(browser, link, viewport={"width": width, "height": height}, has_touch=True, is_mobile=True)
+    assert "Open a photograph" in phone.text("#empty")
+    assert "Drop" not in phone.text("#empty")
+    phone.open(photo(tmp_path))
+    stage, panel, tools = (phone.page.locator(name).bounding_box() for name in ("#stage", "#panel", "#tools"))
+    assert stage["height"] > 200
+    assert stage["x"] <= tools["x"]
+    assert tools["x"] + tools["width"] <= stage["x"] + stage["width"]
+    assert panel["x"] >= stage["x"] + stage["width"] - 1
+    assert phone.page.evaluate("document.documentElement.scrollWidth") <= width
     assert phone.errors == []
     phone.context.close()
 

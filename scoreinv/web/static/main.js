@@ -189,7 +189,7 @@ async function finish() {
   const report = await follow(key, (now) => job?.key === key && show_job(kind, now));
   if (job?.key !== key) return; // another photograph was opened meanwhile
   if (report.state === "failed") throw new Error(report.error);
-  if (report.state === "cancelled" || kind === "damage") {
+  if (kind === "damage" || !report.photos?.length) {
     if (report.photos?.length) await mark(report.photos[0]);
     job = null;
     say_note(report.note);

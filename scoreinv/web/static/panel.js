@@ -38,7 +38,7 @@ export function say_exact() {
 export function show_hole(count, photo) {
   const share = (100 * count) / (photo.width * photo.height);
   const told = share < 0.1 ? "less than 0.1" : share.toFixed(share < 10 ? 1 : 0);
-  find("hole").textContent = count ? `${told} % of the photograph is marked` : "Paint over what should be filled.";
+  find("hole").textContent = count ? `${told} % of the photograph` : "Paint over what should be filled.";
   for (const id of ["fill", "mask-save"]) find(id).disabled = !count;
 }
 
