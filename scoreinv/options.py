@@ -111,6 +111,10 @@ ETA = Number(0.0, 1.0)
 SENSITIVITY = Number(0.0, 1.0)
 USUAL_SENSITIVITY = 0.5
 """Pixels whose probability of damage is above 1 - 0.5 are marked."""
+FOUND_GROW = 2
+"""Pixels by which damage that is found is enlarged: soft edges would show as outlines of what is filled."""
+MOST_GROW = 100_000
+"""Pixels by which holes may grow on the command line: more than a picture's side."""
 ORIENTATIONS = (1, 2, 4, 8)
 """How many of the eight flips and turns of a picture an estimate can be averaged over."""
 

@@ -15,7 +15,7 @@ from scoreinv.cli.outputs import Job
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import FinderSession
 from scoreinv.cli.streams import warn
-from scoreinv.options import SENSITIVITY, USUAL_SENSITIVITY
+from scoreinv.options import FOUND_GROW, MOST_GROW, SENSITIVITY, USUAL_SENSITIVITY
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,6 +52,10 @@ def damage(
             "--sensitivity", min=SENSITIVITY.least, max=SENSITIVITY.most, help="How readily damage is marked, 0 to 1."
         ),
     ] = USUAL_SENSITIVITY,
+    grow: Annotated[
+        int,
+        typer.Option("--grow", min=0, max=MOST_GROW, help="Enlarge what is found by this many pixels, for soft edges."),
+    ] = FOUND_GROW,
     model: RestorerOption = FINDER,
     frame: FrameOption = None,
     settings: Settings,
@@ -70,23 +74,28 @@ def damage(
     def compute(photo: _Photo, bar: ProgressBar) -> Report:
         from scoreinv.imaging.masks import picture_of_hole
 
-        hole = find(photo.source, photo.picture, session, sensitivity, bar.fraction)
+        hole = find(photo.source, photo.picture, session, sensitivity, grow, bar.fraction)
         return Report([picture_of_hole(hole)], 1, METHOD, {"damaged": damaged_share(hole)})
 
     raise typer.Exit(run(everything, Work(read, compute, 1, results.quality), session))
 
 
 def find(
-    source: str, picture: Picture, session: FinderSession, sensitivity: float, callback: TaskCallback | None
+    source: str,
+    picture: Picture,
+    session: FinderSession,
+    sensitivity: float,
+    grow: int,
+    callback: TaskCallback | None,
 ) -> np.ndarray:
     """The damage of a photo, HxW bool; says how much of it there is."""
     from scoreinv.tasks.damage import damage_in_picture
 
-    hole = damage_in_picture(picture, session.finder, sensitivity, callback)
+    hole = damage_in_picture(picture, session.finder, sensitivity, grow, callback)
     if hole.any():
         share = 100 * float(hole.mean())
         notice(
-            session.settings, f"{source}: {max(share, 0.01):.2g} % of its pixels are damaged (--sensitivity sets it)"
+            session.settings, f"{source}: {max(share, 0.01):.2g} % of it is marked as damage (--sensitivity sets it)"
         )
     else:
         warn(f"{source}: no damage was found (a --sensitivity above {sensitivity:g} marks more readily)")

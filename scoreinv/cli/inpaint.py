@@ -31,7 +31,7 @@ from scoreinv.cli.runtime import FinderSession, Maker, NoModel, Session, check_s
 from scoreinv.cli.streams import warn
 from scoreinv.cli.uncertainty import UncertaintyOption, check_uncertainty, write_uncertainty
 from scoreinv.errors import InputError
-from scoreinv.options import SENSITIVITY, USUAL_SENSITIVITY, ClassicalMethod
+from scoreinv.options import FOUND_GROW, MOST_GROW, SENSITIVITY, USUAL_SENSITIVITY, ClassicalMethod
 from scoreinv.tasks.settings import Colours, ConditionalSampling, FillSettings
 
 if TYPE_CHECKING:
@@ -50,8 +50,6 @@ GivenModelOption = Annotated[
 ]
 AUTO = "auto"
 """The mask that is found."""
-MAX_GROW = 100_000
-"""Pixels by which holes may grow: more than a picture's side."""
 _MOSTLY_HOLE = 0.6
 """Share of a photo, as a hole, that is more likely a mask turned round, or a copy of the photo with marks on it."""
 
@@ -90,9 +88,14 @@ class MaskReading:
     ] = 0.5
     invert: Annotated[bool, typer.Option("--invert-mask", help="White is known, black a hole.")] = False
     grow: Annotated[
-        int,
-        typer.Option("--grow", min=0, max=MAX_GROW, help="Enlarge holes by this many pixels."),
-    ] = 0
+        int | None,
+        typer.Option(
+            "--grow",
+            min=0,
+            max=MOST_GROW,
+            help=f"Enlarge holes by this many pixels. (default: 0; what is found: {FOUND_GROW})",
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         if self.threshold == 1:
@@ -102,7 +105,7 @@ class MaskReading:
         """The holes of a photo of a size (height, width), HxW bool; warns where most of it is one."""
         from scoreinv.imaging.masks import read_mask
 
-        hole = read_mask(mask, size, threshold=self.threshold, invert=self.invert, grow=self.grow)
+        hole = read_mask(mask, size, threshold=self.threshold, invert=self.invert, grow=self.grow or 0)
         if (share := float(hole.mean())) > _MOSTLY_HOLE:
             warn(f"{mask}: {share:.0%} of {photo} is hole: white is drawn anew, black is kept")
         return hole
@@ -181,7 +184,8 @@ def _finding(mask: str, sensitivity: float | None, reading: MaskReading, setting
     if reading != MaskReading(grow=reading.grow):
         raise InputError("--invert-mask and --mask-threshold are for masks of your own, not for --mask auto")
     session = FinderSession(FINDER, settings)
-    return _Finding(session, USUAL_SENSITIVITY if sensitivity is None else sensitivity, reading.grow)
+    grow = FOUND_GROW if reading.grow is None else reading.grow
+    return _Finding(session, USUAL_SENSITIVITY if sensitivity is None else sensitivity, grow)
 
 
 def _filling(
@@ -278,10 +282,7 @@ class _Finding:
 
     def hole(self, item: _Item) -> np.ndarray:
         """The damage of a photo; InputError where nothing is left to fill it from."""
-        from scoreinv.imaging.masks import dilate
-
-        hole = find(item.source, item.picture, self.session, self.sensitivity, None)
-        hole = dilate(hole, self.grow)
+        hole = find(item.source, item.picture, self.session, self.sensitivity, self.grow, None)
         if hole.all():
             raise InputError(f"{item.source}: all of it is marked as damage: lower --sensitivity or --grow")
         return hole

@@ -2,7 +2,11 @@
 
 Scratches are 1 to 8 pixels wide in the scans that the model was trained on, so a large scan is looked at with its
 longer side reduced to `WORKING_SIDE` pixels; what is found is brought back to its own size. The network sees windows,
-each with a margin that is not kept, so that memory is bounded whatever the picture's size.
+each with a margin that is not kept, so that memory is bounded whatever the picture's size. It sees each mirrored too:
+what it takes for damage in one and not in the other is seldom any.
+
+A window does not tell whether the scan is a clean one or full of dust, so what the network says of a pixel is corrected
+by how much damage it finds in all of the scan (`share_shift`): few marks are then believed less, and many more readily.
 """
 
 from __future__ import annotations
@@ -15,17 +19,19 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from scipy.special import expit, logit
 from torch import Tensor
 
 from scoreinv.checkpoints.catalogue import load_damage_finder
-from scoreinv.checks import check_callback, shown
+from scoreinv.checks import check_callback, check_whole, shown
 from scoreinv.damage import DamageFinder
 from scoreinv.errors import SettingError
+from scoreinv.guidance.orientations import MIRRORED, averaged
 from scoreinv.imaging.arrays import pictures_from_api
-from scoreinv.imaging.masks import picture_of_hole
+from scoreinv.imaging.masks import dilate, picture_of_hole
 from scoreinv.imaging.picture import STRIP_ROWS, Picture
 from scoreinv.networks.damage import STRIDE
-from scoreinv.options import SENSITIVITY, USUAL_SENSITIVITY
+from scoreinv.options import FOUND_GROW, SENSITIVITY, USUAL_SENSITIVITY
 from scoreinv.tasks.progress import Share, TaskCallback, tell
 from scoreinv.tasks.results import Given
 from scoreinv.tasks.tensors import finite, to_tensor
@@ -39,11 +45,21 @@ WORKING_SIDE = 1536
 _CORE, _MARGIN = 448, 64
 """Of a window: the side of what is kept of it, and what it sees beyond, in pixels."""
 
+_USUAL_SHARE = 0.02
+"""Share of the pixels that is damage, in the scans that the model was trained on: 3 % of those that have any."""
+_LEAST_SHARE, _MOST_SHARE = 0.01, 0.1
+"""What a scan's own is taken for at least, so that a single scratch is found, and at most: a page of text is none."""
+_ROUNDS = 100
+_TOLERANCE = 1e-4
+_LOOKED_AT = 100_000
+"""Pixels that a scan's share is estimated from, about: so many tell it."""
+
 
 def find_damage(
     image: Given,
     *,
     sensitivity: float = USUAL_SENSITIVITY,
+    grow: int = FOUND_GROW,
     model: Finder = "damage",
     callback: TaskCallback | None = None,
 ) -> Given:
@@ -58,6 +74,7 @@ def find_damage(
             in [0, 1].
         sensitivity: from 0, which marks nothing, to 1, which marks everything: a pixel is marked where its probability
             of damage is above 1 - sensitivity.
+        grow: pixels by which what is found is enlarged, as its soft edges need to be filled too.
         model: the model, or its name or file, which is then loaded for this picture.
         callback: called with the share of the work that is done; stops the work by returning False.
 
@@ -72,6 +89,7 @@ def find_damage(
         Cancelled: the callback stopped the work.
     """
     SENSITIVITY.check("sensitivity", sensitivity)
+    check_whole("grow", grow)
     check_callback(callback)
     pictures, form = pictures_from_api(image)
     finder = finder_of(model)
@@ -79,7 +97,7 @@ def find_damage(
     found = []
     for picture in pictures:
         share.begin(1)
-        found.append(damage_in_picture(picture, finder, sensitivity, share))
+        found.append(damage_in_picture(picture, finder, sensitivity, grow, share))
     masks: Any = found[0]
     if form.kind == "pil":
         masks = form.pictures([picture_of_hole(found[0])])
@@ -89,12 +107,18 @@ def find_damage(
 
 
 def damage_in_picture(
-    picture: Picture, finder: DamageFinder, sensitivity: float, callback: TaskCallback | None = None
+    picture: Picture,
+    finder: DamageFinder,
+    sensitivity: float = USUAL_SENSITIVITY,
+    grow: int = FOUND_GROW,
+    callback: TaskCallback | None = None,
 ) -> np.ndarray:
     """`find_damage` for one `Picture`: HxW bool."""
     height, width = working_size(picture.size)
     rgb = picture.rgb() if (height, width) == picture.size else picture.resized_rgb(height, width)
-    return _enlarged(damage_probability(rgb, finder, callback), picture.size) > 1 - sensitivity
+    logits = damage_logits(rgb, finder, callback)
+    probability = expit(logits + share_shift(logits))
+    return dilate(_enlarged(probability, picture.size) > 1 - sensitivity, grow)
 
 
 def finder_of(model: object) -> DamageFinder:
@@ -118,8 +142,8 @@ def working_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 @torch.no_grad()
-def damage_probability(rgb: np.ndarray, finder: DamageFinder, callback: TaskCallback | None = None) -> np.ndarray:
-    """The probability of damage, HxW float32, of colours (HxWx3 float in [0, 1]) as large as they are."""
+def damage_logits(rgb: np.ndarray, finder: DamageFinder, callback: TaskCallback | None = None) -> np.ndarray:
+    """The log odds of damage, HxW float32, of colours (HxWx3 float in [0, 1]) as large as they are."""
     height, width = rgb.shape[:2]
     found = np.empty((height, width), np.float32)
     corners = list(product(range(0, height, _CORE), range(0, width, _CORE)))
@@ -127,17 +151,37 @@ def damage_probability(rgb: np.ndarray, finder: DamageFinder, callback: TaskCall
         first_row, first_column = max(0, top - _MARGIN), max(0, left - _MARGIN)
         window = rgb[first_row : top + _CORE + _MARGIN, first_column : left + _CORE + _MARGIN]
         logits = finite(_looked_at(to_tensor([window], finder.device), finder))[0, 0]
-        kept = logits[top - first_row :, left - first_column :][:_CORE, :_CORE].sigmoid()
+        kept = logits[top - first_row :, left - first_column :][:_CORE, :_CORE]
         found[top : top + _CORE, left : left + _CORE] = kept.cpu().numpy()
         tell(callback, number / len(corners))
     return found
 
 
+def share_shift(logits: np.ndarray) -> float:
+    """What the log odds of a scan's pixels lack, as its share of damage is not that of the scans trained on.
+
+    By Bayes' rule the odds change by those of the share, odds' = odds (pi / (1 - pi)) / (pi_0 / (1 - pi_0)), and pi is
+    the mean of the probabilities that this gives: expectation maximisation (Saerens, Latinne and Decaestecker 2002).
+    pi stays between `_LEAST_SHARE` and `_MOST_SHARE`.
+    """
+    some = logits.ravel()[:: max(1, logits.size // _LOOKED_AT)]
+    share = _USUAL_SHARE
+    for _ in range(_ROUNDS):
+        before = share
+        share = float(np.clip(expit(some + logit(share) - logit(_USUAL_SHARE)).mean(), _LEAST_SHARE, _MOST_SHARE))
+        if abs(share - before) < _TOLERANCE * before:
+            break
+    return float(logit(share) - logit(_USUAL_SHARE))
+
+
 def _looked_at(window: Tensor, finder: DamageFinder) -> Tensor:
-    """The logits of a window of any size, whose last row and column are repeated up to what the network takes."""
+    """The logits of a window of any size, the mean of those that it has as it is and mirrored.
+
+    Its last row and column are repeated up to what the network takes.
+    """
     height, width = window.shape[-2:]
     padded = F.pad(window, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
-    return finder.logits(padded)[..., :height, :width]
+    return averaged(MIRRORED, lambda turn: finder.logits(turn.turn(padded)))[..., :height, :width]
 
 
 def _enlarged(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 
 from scoreinv.checks import check_number, check_whole
 from scoreinv.errors import SettingError
-from scoreinv.options import SEED, SENSITIVITY, USUAL_SENSITIVITY, SampleCount, Setting, check_settings
+from scoreinv.options import FOUND_GROW, SEED, SENSITIVITY, USUAL_SENSITIVITY, SampleCount, Setting, check_settings
 
 StepName = Literal["damage", "tint", "inpaint", "denoise", "colorize"]
 STEPS: tuple[StepName, ...] = get_args(StepName)
@@ -16,8 +16,6 @@ STEPS: tuple[StepName, ...] = get_args(StepName)
 COLOUR_SENSITIVITY = 0.02
 """Sensitivity for photographs in colours, which are seldom old: of 24 healthy ones it changes 1 in more than 0.5 % of
 the pixels, where the usual one changes 8."""
-FOUND_GROW = 2
-"""Pixels by which damage that is found is enlarged: soft edges would show as outlines of what is filled."""
 
 
 @dataclass(frozen=True)

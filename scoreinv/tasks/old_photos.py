@@ -23,17 +23,17 @@ from scoreinv.checks import check_callback
 from scoreinv.damage import DamageFinder
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.hints import KnownColours
-from scoreinv.imaging.masks import as_holes, dilate, picture_of_hole
+from scoreinv.imaging.masks import as_holes, picture_of_hole
 from scoreinv.imaging.noise import white_noise
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import is_print, untinted
-from scoreinv.options import COLOUR_STEPS, GRAY_LEVELS, USUAL_SENSITIVITY
+from scoreinv.options import COLOUR_STEPS, FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.colorization import Found, colorize_filled, found_in, hints_for
 from scoreinv.tasks.damage import Finder, damage_in_picture, finder_of
 from scoreinv.tasks.inpainting import inpaint_picture
 from scoreinv.tasks.models import Model, model_of
-from scoreinv.tasks.old_photo_settings import COLOUR_SENSITIVITY, FOUND_GROW, OldPhotoSettings, StepName
+from scoreinv.tasks.old_photo_settings import COLOUR_SENSITIVITY, OldPhotoSettings, StepName
 from scoreinv.tasks.progress import Share, TaskCallback, tell
 from scoreinv.tasks.restoration import check_noise, denoise_picture
 from scoreinv.tasks.restoration_settings import RestorationSampling
@@ -251,8 +251,7 @@ class _Work:
             if sensitivity is None:
                 coloured = _what_is(self.pictures[0]) == "coloured"
                 sensitivity = COLOUR_SENSITIVITY if coloured else USUAL_SENSITIVITY
-            hole = damage_in_picture(self.pictures[0], finder, sensitivity, self.share)
-            hole = dilate(hole, self.settings.grow)
+            hole = damage_in_picture(self.pictures[0], finder, sensitivity, self.settings.grow, self.share)
             words = f"{_percent(hole)} of the picture" if hole.any() else "none is found"
             if hole.mean() > _MOST_FOUND:
                 words = f"{_percent(hole)} of the picture look like it, too much to be any: nothing is filled"

@@ -32,7 +32,7 @@ from scoreinv.tasks.old_photo_settings import OldPhotoSettings
 from scoreinv.tasks.progress import TaskCallback
 from scoreinv.tasks.settings import ConditionalSampling
 from scoreinv.web.album import Album, GoneError, Photo
-from scoreinv.web.bodies import Uploads
+from scoreinv.web.bodies import Reading, Uploads
 from scoreinv.web.guard import Access, Guard
 from scoreinv.web.jobs import BusyError, Desk, Job
 from scoreinv.web.pages import page_files
@@ -41,8 +41,8 @@ from scoreinv.web.work import SAMPLES, Models, Work, colouring, filling, finding
 
 _LOOK_EVERY = 0.2
 """Seconds between two looks at a job."""
-_THREADS = 4
-"""Photographs that are read, shown or written at the same time: each takes several times its own memory."""
+_THREADS = 2
+"""Photographs that are shown or written at the same time: each takes several times its own memory."""
 _STROKES = "the strokes of colour"
 """Their name in messages."""
 _STATUS = {GoneError: 404, BusyError: 503, InputError: 422}
@@ -62,7 +62,7 @@ Content = Annotated[bytes, Depends(Uploads())]
 
 def make_app(models: Models, access: Access, desk: Desk) -> FastAPI:
     """The application, which holds its photographs until it ends, and then closes the desk."""
-    album = Album()
+    album, reading = Album(), Reading()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -77,8 +77,8 @@ def make_app(models: Models, access: Access, desk: Desk) -> FastAPI:
     app.exception_handler(AnyHTTPException)(_refused)
     app.exception_handler(RequestValidationError)(_misused)
     _add_page(app)
-    _add_photos(app, album, desk)
-    _add_work(app, album, desk, models)
+    _add_photos(app, album, desk, reading)
+    _add_work(app, album, desk, models, reading)
     _add_jobs(app, desk)
     return app
 
@@ -96,10 +96,10 @@ def _add_page(app: FastAPI) -> None:
         return Response(content, media_type=kind)
 
 
-def _add_photos(app: FastAPI, album: Album, desk: Desk) -> None:
+def _add_photos(app: FastAPI, album: Album, desk: Desk, reading: Reading) -> None:
     @app.post("/api/photos", status_code=201)
     async def open_photo(content: Content, name: str = "photo") -> dict[str, Any]:
-        photo = await run_in_threadpool(Photo.read, name, content)
+        photo = await reading(Photo.read, name, content)
         album.add(photo)
         desk.expect()
         return photo.describe()
@@ -122,7 +122,7 @@ def _add_photos(app: FastAPI, album: Album, desk: Desk) -> None:
     @app.post("/api/photos/{key}/mask")
     async def read_mask(key: str, content: Content) -> Response:
         """The holes of a mask file, a bit each, row by row, with the first of eight the highest."""
-        return _bits(await run_in_threadpool(_hole, album.get(key), content))
+        return _bits(await reading(_hole, album.get(key), content))
 
     @app.get("/api/photos/{key}/bits")
     def bits(key: str) -> Response:
@@ -131,7 +131,7 @@ def _add_photos(app: FastAPI, album: Album, desk: Desk) -> None:
         return _bits(hole_from_picture(mask, mask.size, name="the mask"))
 
 
-def _add_work(app: FastAPI, album: Album, desk: Desk, models: Models) -> None:
+def _add_work(app: FastAPI, album: Album, desk: Desk, models: Models, reading: Reading) -> None:
     def begun(work: Work) -> dict[str, str]:
         def whole(report: TaskCallback) -> dict[str, Any]:
             made = work(report)
@@ -147,7 +147,7 @@ def _add_work(app: FastAPI, album: Album, desk: Desk, models: Models) -> None:
     @app.post("/api/photos/{key}/fill", status_code=202)
     async def fill(key: str, content: Content, sampling: Sampling) -> dict[str, str]:
         photo = album.get(key)
-        hole = await run_in_threadpool(_hole, photo, content)
+        hole = await reading(_hole, photo, content)
         return begun(filling(photo, hole, models, sampling))
 
     @app.post("/api/photos/{key}/colorize", status_code=202)
@@ -155,7 +155,7 @@ def _add_work(app: FastAPI, album: Album, desk: Desk, models: Models) -> None:
         photo = album.get(key)
         hints = None
         if content:
-            strokes = await run_in_threadpool(_decoded, content, _STROKES)
+            strokes = await reading(_decoded, content, _STROKES)
             hints = await run_in_threadpool(_hints, photo, strokes)
         return begun(colouring(photo, hints, models, sampling))
 
@@ -170,7 +170,7 @@ def _add_work(app: FastAPI, album: Album, desk: Desk, models: Models) -> None:
         """The body is the mask; `strokes` is the key of a picture of them, which was sent before as photographs are."""
         photo = album.get(key)
         hints = await run_in_threadpool(_hints, photo, album.get(strokes).picture) if strokes else None
-        hole = await run_in_threadpool(_hole, photo, content) if content else None
+        hole = await reading(_hole, photo, content) if content else None
         settings = OldPhotoSettings(sensitivity=sensitivity, samples=sampling.samples, seed=sampling.seed)
         return begun(restoring(photo, hole, hints, models, settings))
 

@@ -1,10 +1,16 @@
-"""Uploads: plain bodies, counted while they come, so that no more is taken into memory than is allowed."""
+"""Uploads: plain bodies, counted while they come, and decoded in turn: they take no more memory than is meant."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import ParamSpec, TypeVar
 
 from fastapi import HTTPException, Request
+from fastapi.concurrency import run_in_threadpool
+
+P = ParamSpec("P")
+Read = TypeVar("Read")
 
 MOST_BYTES = 256 << 20
 """Of a file that is sent here."""
@@ -46,6 +52,18 @@ class Uploads:
             yield content
         finally:
             self._held -= size
+
+
+class Reading:
+    """Decodes one file at a time: a few bytes may stand for 400 megapixels, which take gigabytes on the way."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+
+    async def __call__(self, read: Callable[P, Read], *given: P.args, **more: P.kwargs) -> Read:
+        """What `read` gives, called in a thread of its own when its turn comes."""
+        async with self._turn:
+            return await run_in_threadpool(read, *given, **more)
 
 
 def _too_long() -> HTTPException:

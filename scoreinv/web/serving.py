@@ -9,12 +9,11 @@ import uvicorn
 
 from scoreinv.errors import SettingError
 from scoreinv.web.app import make_app
+from scoreinv.web.connections import MOST_AT_ONCE, TimedConnection
 from scoreinv.web.guard import MOST_HEADER_BYTES, Access
 from scoreinv.web.jobs import Desk
 from scoreinv.web.work import Models
 
-_MOST_AT_ONCE = 64
-"""Connections."""
 _GRACE = 5
 """Seconds that answers under way have after an interruption."""
 
@@ -54,11 +53,11 @@ def serve(listener: socket.socket, models: Models, access: Access) -> None:
     desk = Desk(prepare=models.fill)
     config = uvicorn.Config(
         make_app(models, access, desk),
-        http="h11",  # the one whose headers have a limit
+        http=TimedConnection,
         h11_max_incomplete_event_size=MOST_HEADER_BYTES,
         ws="none",
         lifespan="on",
-        limit_concurrency=_MOST_AT_ONCE,
+        limit_concurrency=MOST_AT_ONCE,
         timeout_graceful_shutdown=_GRACE,
         access_log=False,
         log_config=None,

@@ -58,7 +58,7 @@ def finding(photo: Photo, models: Models, sensitivity: float) -> Work:
     def work(report: TaskCallback) -> Made:
         from scoreinv.tasks.damage import damage_in_picture
 
-        hole = damage_in_picture(photo.picture, models.damage(), sensitivity, report)
+        hole = damage_in_picture(photo.picture, models.damage(), sensitivity, callback=report)
         if not hole.any():
             return Made(note="No damage was found. A higher sensitivity marks more readily.")
         return Made([photo.result(picture_of_hole(hole), "damage")])
@@ -98,7 +98,8 @@ def restoring(
 ) -> Work:
     """Restore an old photograph, its damage being the hole, or what is found.
 
-    The note says what each step did, in a line.
+    The note says what each step did, in a line. Results that would be alike are one, and there is none where nothing
+    was to be done.
     """
     _check_room(photo, settings.samples * (3 if photo.picture.is_gray_mode else 1))
 
@@ -109,7 +110,11 @@ def restoring(
         all_models = OldPhotoModels(finder, models.fill(), models.denoise(), models.colours())
         result = restore_picture(photo.picture, all_models, settings, GivenByHand(hole, hints), report)
         note = "\n".join(f"{step.name.capitalize()}: {step.words}." for step in result.steps)
-        return Made(_numbered(photo, result.samples, "restored"), note)
+        changed = {step.name for step in result.steps if step.changed}
+        if not changed:
+            return Made(note=f"Nothing was to be done.\n{note}")
+        drawn = changed & {"inpaint", "colorize"}
+        return Made(_numbered(photo, result.samples if drawn else result.samples[:1], "restored"), note)
 
     return work
 

@@ -9,8 +9,8 @@ damage. Told are
 - precision: the share of the marked pixels that is at most a pixel from a damaged one;
 - healthy: the share of the healthy pixels, more than a pixel from any damage, that is marked; and of the same scan
   without damage the share of all pixels;
-- before and after: PSNR to the scan without damage, of the scan and of its fill, by `photo` or a classical `--method`
-  (the first `--fill` photographs).
+- before and after: PSNR to the scan without damage, of the scan and of what `--mask auto` makes of it by `photo` or a
+  classical `--method` (the first `--fill` photographs).
 
 Where damage is too faint to be seen (`HEALTHY` to `VISIBLE`) a pixel counts as neither.
 """
@@ -29,7 +29,8 @@ from scipy import ndimage
 import scoreinv
 from scoreinv.checkpoints.catalogue import load_damage_finder
 from scoreinv.imaging.files import read_picture
-from scoreinv.options import ClassicalMethod
+from scoreinv.imaging.masks import dilate
+from scoreinv.options import FOUND_GROW, ClassicalMethod
 from scoreinv.training.config import DamageDrawing
 from scoreinv.training.damage import Scan, draw_scan
 
@@ -78,14 +79,15 @@ def main() -> None:
     counts, gains = [], []
     for number, path in enumerate(_files(options.photos)):
         scan = scan_of(path, number, options.side)
-        found = scoreinv.find_damage(scan.damaged, sensitivity=options.sensitivity, model=finder)
-        healthy = scoreinv.find_damage(scan.undamaged(), sensitivity=options.sensitivity, model=finder)
+        found = scoreinv.find_damage(scan.damaged, sensitivity=options.sensitivity, grow=0, model=finder)
+        healthy = scoreinv.find_damage(scan.undamaged(), sensitivity=options.sensitivity, grow=0, model=finder)
         counts.append(count(scan, found, float(healthy.mean())))
         line = row(path.stem, [counts[-1]])
         if number < options.fill:
             filled = scan.damaged
             if found.any():
-                filled = scoreinv.inpaint(scan.damaged, found, prior=prior, method=options.method).image
+                hole = dilate(found, FOUND_GROW)
+                filled = scoreinv.inpaint(scan.damaged, hole, prior=prior, method=options.method).image
             before, after = (_psnr(picture, scan.undamaged()) for picture in (scan.damaged, filled))
             gains.append(after - before)
             line += f" {before:7.2f} {after:7.2f}"

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scoreinv.imaging.masks import dilate
+from scoreinv.options import FOUND_GROW
+
 pytestmark = pytest.mark.usefixtures("white_finder")
 
 
@@ -32,20 +35,27 @@ def read(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path))
 
 
+def grown(path: Path) -> np.ndarray:
+    """The scratch of a photo with what is filled around it, HxW bool."""
+    return dilate(read(path)[..., 0] == 255, FOUND_GROW)
+
+
 def test_a_mask_is_written_beside_the_photo(scoreinv, old, tmp_path):
     outcome = scoreinv("damage", "old.png")
     assert outcome.code == 0
-    assert "old.png: 3 % of its pixels are damaged" in outcome.err
+    assert "old.png: 9.6 % of it is marked as damage" in outcome.err
     mask = read(tmp_path / "old_damage.png")
     assert mask.shape == (40, 50)
-    np.testing.assert_array_equal(mask, np.where(read(old)[..., 0] == 255, 255, 0))
+    np.testing.assert_array_equal(mask, np.where(grown(old), 255, 0))
+    assert scoreinv("damage", "old.png", "--grow", 0, "-o", "exact.png").code == 0
+    np.testing.assert_array_equal(read(tmp_path / "exact.png"), np.where(read(old)[..., 0] == 255, 255, 0))
 
 
 def test_json_of_damage(scoreinv, old):
     outcome = scoreinv("damage", old, "-o", "mask.png", "--json")
     record = json.loads(outcome.out)
     assert record["output"] == "mask.png"
-    assert (record["damaged"], record["model"], record["precision"]) == (0.03, "damage", "float32")
+    assert (record["damaged"], record["model"], record["precision"]) == (0.096, "damage", "float32")
     assert outcome.err == ""
 
 
@@ -79,11 +89,19 @@ def test_the_masks_of_a_folder_are_those_of_its_photos(scoreinv, tmp_path):
 def test_mask_auto_fills_what_is_found_and_nothing_else(scoreinv, old, tmp_path):
     outcome = scoreinv("inpaint", "old.png", "--mask", "auto")
     assert outcome.code == 0
-    assert "old.png: 3 % of its pixels are damaged" in outcome.err
+    assert "old.png: 9.6 % of it is marked as damage" in outcome.err
     before, after = read(old), read(tmp_path / "old_inpainted.png")
-    scratch = before[..., 0] == 255
+    scratch = grown(old)
     np.testing.assert_array_equal(after[~scratch], before[~scratch])
     assert (after[scratch] != 255).any()
+
+
+def test_the_mask_that_is_written_is_the_one_that_auto_fills(scoreinv, old, tmp_path):
+    assert scoreinv("damage", "old.png").code == 0
+    words = ("--method", "biharmonic", "-o")
+    assert scoreinv("inpaint", "old.png", "--mask", "old_damage.png", *words, "one.png").code == 0
+    assert scoreinv("inpaint", "old.png", "--mask", "auto", *words, "two.png").code == 0
+    np.testing.assert_array_equal(read(tmp_path / "one.png"), read(tmp_path / "two.png"))
 
 
 def test_mask_auto_without_a_model_grown_and_as_json(scoreinv, old, tmp_path):
@@ -132,7 +150,7 @@ def test_a_dry_run_finds_nothing_and_writes_nothing(scoreinv, old, tmp_path):
 def test_what_cannot_be_done_is_said_in_a_line(scoreinv, old, words, said):
     outcome = scoreinv(*words)
     assert outcome.code == 2
-    assert outcome.err.count("\n") == 1 or "% of its pixels" in outcome.err
+    assert outcome.err.count("\n") == 1 or "% of it is marked" in outcome.err
     assert said in outcome.err
 
 

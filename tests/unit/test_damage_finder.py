@@ -14,10 +14,12 @@ from scoreinv.checkpoints.config import DamageConfig, model_from_dict
 from scoreinv.checkpoints.description import describe
 from scoreinv.damage import DamageFinder
 from scoreinv.errors import Cancelled, CheckpointError, InputError
+from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
 from scoreinv.networks.damage import DamageNetworkConfig
 from scoreinv.networks.encoder import FEATURES, FINE_FEATURES, FINE_STRIDES, STRIDES
-from scoreinv.tasks.damage import WORKING_SIDE, damage_in_picture, working_size
+from scoreinv.options import FOUND_GROW
+from scoreinv.tasks.damage import WORKING_SIDE, damage_in_picture, damage_logits, share_shift, working_size
 
 SMALL = DamageConfig(DamageNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8), image_size=32)
 
@@ -102,17 +104,48 @@ def test_a_configuration_that_cannot_be_built_is_refused(entries):
 
 def test_windows_cover_a_picture_once_and_leave_no_seam(bright):
     pixels = np.random.default_rng(0).random((901, 470)).astype(np.float32)
-    mask = scoreinv.find_damage(pixels, model=bright)
-    np.testing.assert_array_equal(mask, pixels > 0.6)
+    logits = damage_logits(np.repeat(pixels[..., None], 3, axis=2), bright)
+    np.testing.assert_allclose(logits, 10 * (pixels - 0.6), atol=1e-5)
     assert max(max(shape) for shape in bright.seen) <= 640
 
 
+def test_a_window_is_seen_mirrored_too():
+    class Sided(Bright):
+        """Takes what is on the right for damage, whatever it is."""
+
+        def logits(self, pictures: Tensor) -> Tensor:
+            return torch.linspace(-4, 4, pictures.shape[-1]).expand(len(pictures), 1, *pictures.shape[-2:])
+
+    np.testing.assert_allclose(damage_logits(np.zeros((32, 64, 3), np.float32), Sided()), 0, atol=1e-5)
+
+
+def odds(share: float) -> float:
+    return float(np.log(share / (1 - share)))
+
+
+def test_the_share_of_damage_is_the_scans_own():
+    """Of two normal classes, whose log odds are known: the estimate comes to the share that there is."""
+    rng = np.random.default_rng(3)
+    for share in (0.013, 0.02, 0.07):
+        damaged = rng.random((500, 600)) < share
+        seen = rng.standard_normal(damaged.shape) + 4 * damaged
+        assert share_shift(4 * seen - 8 + odds(0.02)) == pytest.approx(odds(share) - odds(0.02), abs=0.1)
+
+
+@pytest.mark.parametrize(("share", "taken"), [(0.0, 0.01), (0.001, 0.01), (0.04, 0.04), (0.5, 0.1), (1.0, 0.1)])
+def test_the_share_of_damage_has_bounds(share, taken):
+    logits = np.where(np.arange(10_000) < 10_000 * share, 40.0, -40.0).reshape(100, 100)
+    assert share_shift(logits) == pytest.approx(odds(taken) - odds(0.02), abs=1e-3)
+
+
 def test_sensitivity_is_a_threshold_of_the_probability(bright):
+    """Half of the pixels are bright, so their odds are those of the largest share that is believed."""
     pixels = np.random.default_rng(1).random((40, 50)).astype(np.float32)
     for sensitivity in (0.1, 0.9):
-        probability = 1 / (1 + np.exp(-10 * (pixels.astype(np.float64) - 0.6)))
+        shift = odds(0.1) - odds(0.02)
+        probability = 1 / (1 + np.exp(-10 * (pixels.astype(np.float64) - 0.6) - shift))
         clear = np.abs(probability - (1 - sensitivity)) > 1e-5
-        mask = scoreinv.find_damage(pixels, model=bright, sensitivity=sensitivity)
+        mask = scoreinv.find_damage(pixels, model=bright, sensitivity=sensitivity, grow=0)
         np.testing.assert_array_equal(mask[clear], (probability > 1 - sensitivity)[clear])
     assert not scoreinv.find_damage(pixels, model=bright, sensitivity=0).any()
     assert scoreinv.find_damage(pixels, model=bright, sensitivity=1).all()
@@ -134,7 +167,7 @@ def test_a_large_scan_is_looked_at_reduced_and_marked_at_its_own_size(bright):
 def test_masks_are_given_back_in_the_form_of_the_picture(bright):
     gray = np.zeros((40, 50), np.uint8)
     gray[10:20, 10:30] = 255
-    expected = gray > 0
+    expected = dilate(gray > 0, FOUND_GROW)
     colour = np.repeat(gray[..., None], 3, axis=2)
     for pixels in (gray, colour, gray.astype(np.float32) / 255, colour.astype(np.uint16) * 257):
         mask = scoreinv.find_damage(pixels, model=bright)
@@ -162,6 +195,8 @@ def test_what_cannot_be_done_is_said(bright):
     pixels = np.zeros((40, 50), np.uint8)
     with pytest.raises(InputError, match="sensitivity must"):
         scoreinv.find_damage(pixels, model=bright, sensitivity=1.5)
+    with pytest.raises(InputError, match="grow must"):
+        scoreinv.find_damage(pixels, model=bright, grow=-1)
     with pytest.raises(InputError, match="model must be one as"):
         scoreinv.find_damage(pixels, model=3)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="callback"):

@@ -18,7 +18,8 @@ from scoreinv.damage import DamageFinder
 from scoreinv.errors import Cancelled, InputError, SettingError
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
-from scoreinv.tasks.old_photo_settings import FOUND_GROW, STEPS, OldPhotoSettings
+from scoreinv.options import FOUND_GROW
+from scoreinv.tasks.old_photo_settings import STEPS, OldPhotoSettings
 from scoreinv.tasks.old_photos import GivenByHand, OldPhotoModels, Step, restore_picture
 from scoreinv.training.pictures import BUILTIN
 

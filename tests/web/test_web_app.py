@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import struct
+import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +17,13 @@ from PIL import Image
 import scoreinv.web
 from scoreinv.colour_space import luma
 from scoreinv.errors import ScoreinvError
+from scoreinv.imaging.decode import Decoded, decode
 from scoreinv.imaging.files import read_picture, write_picture
+from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
-from scoreinv.web import bodies
+from scoreinv.imaging.source import Source
+from scoreinv.options import FOUND_GROW
+from scoreinv.web import album, app, bodies
 
 STATIC = Path(scoreinv.web.__file__).parent / "static"
 
@@ -111,6 +117,26 @@ def test_what_is_shown_is_the_photograph(browser, channels, dtype, monkeypatch):
     assert read(browser.get(f"/api/photos/{photo['key']}/view").content).shape[:2] == (12, 20)
 
 
+def test_one_file_is_decoded_at_a_time(browser, monkeypatch):
+    """Photographs, masks and strokes: some bytes may stand for gigabytes of pixels."""
+    photo, sent, at_once, most = opened(browser, png(pixels())), png(hole()), [], []
+
+    def decoded(source: Source) -> Decoded:
+        at_once.append(source)
+        most.append(len(at_once))
+        time.sleep(0.02)
+        at_once.remove(source)
+        return decode(source)
+
+    monkeypatch.setattr(album, "decode", decoded)
+    monkeypatch.setattr(app, "decode", decoded)
+    paths = [f"/api/photos/{photo['key']}/mask", f"/api/photos/{photo['key']}/fill", "/api/photos"]
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda path: browser.post(path, content=sent, headers=OPAQUE), 2 * paths))
+    assert [answer.status_code for answer in answers] == 2 * [200, 202, 201]
+    assert most == [1] * 6
+
+
 def test_the_format_is_the_photographs_own(browser, tmp_path):
     for suffix, kind, written in ((".jpg", "JPEG", "JPEG"), (".webp", "WebP", "WebP"), (".gif", "GIF", "PNG")):
         Image.fromarray(pixels()).save(tmp_path / f"a{suffix}")
@@ -191,7 +217,8 @@ def test_damage_is_found(browser):
     (mask,) = done(browser, f"/api/photos/{photo['key']}/damage", b"", sensitivity=0.5)["photos"]
     assert mask["name"] == "old_damage"
     bits = np.frombuffer(browser.get(f"/api/photos/{mask['key']}/bits").content, np.uint8)
-    assert (np.unpackbits(bits)[: hole().size].reshape(hole().shape) == hole()).all()
+    found = np.unpackbits(bits)[: hole().size].reshape(hole().shape)
+    assert (found == dilate(hole(), FOUND_GROW)).all()  # as the commands enlarge it
     healthy = opened(browser, png(pixels() // 2))
     end = done(browser, f"/api/photos/{healthy['key']}/damage", b"")
     assert (end["photos"], "No damage was found" in end["note"]) == ([], True)
@@ -239,6 +266,17 @@ def test_sensitivity_of_a_restored_photograph(browser):
     assert shares[0] < shares[1] < shares[2]
     refused = browser.post(f"/api/photos/{photo['key']}/restore?sensitivity=2", content=b"", headers=OPAQUE)
     assert refused.status_code == 422
+
+
+def test_what_needs_no_restoration_has_no_result_and_what_is_not_drawn_has_one(browser):
+    y, x = np.mgrid[:96, :128] / 128
+    smooth = np.stack([0.2 + 0.4 * x, 0.2 + 0.4 * y, 0.6 - 0.4 * x], axis=-1)
+    noisy = smooth + 0.05 * np.random.default_rng(0).standard_normal(smooth.shape)
+    for values, results in ((smooth, 0), (noisy, 1)):
+        photo = opened(browser, png(np.rint(255 * values).clip(0, 255).astype(np.uint8)))
+        end = done(browser, f"/api/photos/{photo['key']}/restore", b"", samples=2)
+        assert (end["state"], len(end["photos"])) == ("done", results), end["note"]
+        assert end["note"].startswith("Nothing was to be done.\nDamage: ") == (results == 0)
 
 
 def test_a_result_is_a_photograph_too(browser):

@@ -120,6 +120,9 @@ def test_undo_redo_eraser_and_keys(visitor, tmp_path):
 def test_space_pans_and_the_wheel_zooms_about_its_place(visitor, tmp_path):
     visitor.open(photo(tmp_path))
     start = visitor.place(0.5, 0.5)
+    visitor.page.click("[data-tool=eraser]")
+    visitor.page.click("[data-tool=mask]")  # which does not keep the keyboard
+    visitor.page.check("input[name=samples][value='2']")
     visitor.page.mouse.move(*start)
     visitor.page.keyboard.down("Space")
     visitor.paint((0.5, 0.5), (0.6, 0.5))
@@ -171,6 +174,27 @@ def test_damage_is_found_and_added_to_the_hole(visitor):
     assert (visitor.mask() == painted).all()
 
 
+def test_all_is_done_by_the_keyboard(visitor, tmp_path):
+    """What has the focus when it goes away hands it on."""
+    visitor.open(photo(tmp_path, channels=1))
+
+    def focused() -> str:
+        return visitor.page.evaluate("document.activeElement.id")
+
+    visitor.page.keyboard.press("Tab")
+    visitor.page.focus("#colorize")
+    visitor.page.keyboard.press("Enter")
+    visitor.wait("comparing")
+    assert focused() == "keep"
+    visitor.page.focus("#divider")
+    visitor.page.keyboard.press("End")
+    assert visitor.page.get_attribute("#divider", "aria-valuenow") == "100"
+    visitor.page.focus("#back")
+    visitor.page.keyboard.press("Space")
+    visitor.wait("painting")
+    assert focused() == "colorize"
+
+
 def test_colours_by_strokes(visitor, tmp_path):
     path = photo(tmp_path, channels=1)
     visitor.open(path)
@@ -217,6 +241,17 @@ def test_an_old_photograph_is_restored(visitor, tmp_path):
     asked = [parse_qs(urlsplit(url).query) for url in visitor.asked if "/restore?" in url]
     assert [sorted(query.keys() - {"samples", "seed"}) for query in asked] == [["strokes"], [], ["sensitivity"]]
     assert asked[2]["sensitivity"] == ["0.9"]
+
+
+def test_a_photograph_that_needs_nothing_is_not_compared_with_itself(visitor, tmp_path):
+    y, x = np.mgrid[:96, :128] / 128
+    smooth = np.rint(255 * np.stack([0.2 + 0.4 * x, 0.2 + 0.4 * y, 0.6 - 0.4 * x], axis=-1)).astype(np.uint8)
+    write_picture(tmp_path / "healthy.png", Picture(smooth))
+    visitor.open(tmp_path / "healthy.png")
+    visitor.page.click("#restore")
+    visitor.wait("working")
+    visitor.wait("painting")
+    assert visitor.text("#note").startswith("Nothing was to be done.")
 
 
 def test_samples_are_compared_and_one_is_kept(visitor, tmp_path):
@@ -393,6 +428,22 @@ def test_fingers_paint_and_two_of_them_stretch(browser, link, tmp_path):
     assert wider > 1.3 * (b[0] - a[0])
     assert (phone.mask() == hole).all()
     assert phone.text("#hole") == before
+    assert phone.errors == []
+    phone.context.close()
+
+
+@pytest.mark.parametrize(("width", "height"), [(700, 360), (844, 390)])
+def test_a_phone_on_its_side_shows_the_photograph(browser, link, tmp_path, width, height):
+    phone = Visitor(browser, link, viewport={"width": width, "height": height}, has_touch=True, is_mobile=True)
+    assert "Open a photograph" in phone.text("#empty")
+    assert "Drop" not in phone.text("#empty")
+    phone.open(photo(tmp_path))
+    stage, panel, tools = (phone.page.locator(name).bounding_box() for name in ("#stage", "#panel", "#tools"))
+    assert stage["height"] > 200
+    assert stage["x"] <= tools["x"]
+    assert tools["x"] + tools["width"] <= stage["x"] + stage["width"]
+    assert panel["x"] >= stage["x"] + stage["width"] - 1
+    assert phone.page.evaluate("document.documentElement.scrollWidth") <= width
     assert phone.errors == []
     phone.context.close()
 

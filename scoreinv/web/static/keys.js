@@ -5,7 +5,7 @@ export function listen(actions, space) {
   const typing = (event) => event.target.matches?.("select, input:not([type=range]):not([type=radio])");
   window.addEventListener("keydown", (event) => {
     if (typing(event)) return;
-    if (event.code === "Space" && !event.target.matches?.("button, input, [role=slider]")) {
+    if (event.code === "Space" && !event.target.matches?.("button, input[type=radio]")) {
       event.preventDefault();
       space(true);
       return;
@@ -17,6 +17,8 @@ export function listen(actions, space) {
     event.preventDefault();
     action();
   });
+  // What was clicked does not keep the keyboard: else space would press it again in place of panning.
+  window.addEventListener("click", (event) => event.detail && event.target.closest?.("button, input[type=radio]") && document.activeElement.blur());
   window.addEventListener("keyup", (event) => event.code === "Space" && space(false));
   window.addEventListener("blur", () => space(false));
 }

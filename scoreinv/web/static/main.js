@@ -16,6 +16,7 @@ const brush = { tool: "mask", colour: "#3f7fbf", diameter: 40 };
 const pointer = new Pointer(stage, () => (state() === "painting" ? brush : null), (step) => history.add(step), picked);
 let job = null; // { key, kind } of what is being done, or whose results are compared
 let seed = 0;
+let asked = "open"; // the button of what was asked for last, where the keyboard comes back to
 let leaving = false;
 let part = null; // of the photograph, that small pictures of the results show
 
@@ -26,7 +27,10 @@ function state() {
 }
 
 function enter(next) {
+  const focused = document.activeElement;
+  const by_keys = focused.matches(":focus-visible");
   document.body.dataset.state = next;
+  if (by_keys && !focused.getClientRects().length) find({ working: "cancel", comparing: "keep" }[next] ?? asked).focus();
   find("exact").hidden = Boolean(job) && job.kind !== "fill"; // what else is done changes more than the hole
   stage.mode = next === "comparing" ? chosen_of("compare") : "paint";
   if (stage.view.fitted) stage.fit();
@@ -164,6 +168,7 @@ async function work(kind, options, body) {
     say_note(null);
     show_job(kind, null);
     job = { key: null, kind };
+    asked = kind;
     enter("working");
     try {
       const query = new URLSearchParams(await options);
@@ -184,7 +189,7 @@ async function finish() {
   const report = await follow(key, (now) => job?.key === key && show_job(kind, now));
   if (job?.key !== key) return; // another photograph was opened meanwhile
   if (report.state === "failed") throw new Error(report.error);
-  if (report.state === "cancelled" || kind === "damage") {
+  if (kind === "damage" || !report.photos?.length) {
     if (report.photos?.length) await mark(report.photos[0]);
     job = null;
     say_note(report.note);
