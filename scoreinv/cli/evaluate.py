@@ -66,6 +66,8 @@ def evaluate(
 ) -> None:
     """Compare generated pictures with real ones: distances in a classifier's features, FID, KID, Inception score."""
     for name, folder in (("GENERATED", generated), ("--reference", reference)):
+        if Path(folder).is_file():
+            raise InputError(f"{name} {folder}: is a file: give a folder of pictures (scoreinv sample -o FOLDER/)")
         if not Path(folder).is_dir():
             raise InputError(f"{name} {folder}: no such folder of pictures")
     drawn, real = expand_deep(generated), expand_deep(reference)

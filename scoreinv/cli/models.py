@@ -15,6 +15,8 @@ from scoreinv.cli.pages import CommandPage, GroupPage
 from scoreinv.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from scoreinv.checkpoints.description import ModelDescription
 
 app = typer.Typer(help="The models that are there, and what they are.", cls=GroupPage, no_args_is_help=True)
@@ -59,9 +61,19 @@ def show(
         _print_json([record])
         return
     for key, value in record.items():
-        if value not in (None, {}):
-            text = printable(str(value)) if isinstance(value, str | int | float) else json.dumps(value, indent=2)
-            sys.stdout.write(f"{key}: {text}\n")
+        if value is not None:
+            sys.stdout.writelines(f"{line}\n" for line in _lines(key, value))
+
+
+def _lines(name: str, value: Any, indent: str = "") -> Iterator[str]:
+    """A line for a value; for a dictionary one for its name, above those of its values; none for an empty one."""
+    if isinstance(value, dict):
+        if value:
+            yield printable(f"{indent}{name}:")
+        for key, part in value.items():
+            yield from _lines(key, part, f"{indent}  ")
+    else:
+        yield printable(f"{indent}{name}: {value if isinstance(value, str) else json.dumps(value)}")
 
 
 def _summary(model: ModelDescription) -> dict[str, Any]:
@@ -89,7 +101,9 @@ def _speed(model: ModelDescription) -> dict[str, Any] | None:
     from scoreinv.speed import known
 
     found = known(model.config.network) if isinstance(model.config, ModelConfig) else None
-    return None if found is None else asdict(found)
+    if found is None:
+        return None
+    return {key: round(value, 4) if isinstance(value, float) else value for key, value in asdict(found).items()}
 
 
 def _row(model: ModelDescription) -> tuple[str, ...]:

@@ -94,7 +94,9 @@ class Run:
         self.world = world
         self.part = world.part(config.batch_size, config.accumulate)
         if saved_states(folder.states) and not resume:
-            raise InputError(f"{folder.path}: holds a training run already: resume it, or choose another folder")
+            raise InputError(
+                f"{folder.path}: holds a training run already: `resume=True` goes on with it; or choose another folder"
+            )
         self.learner = make_learner(config, init)
         self.learner.model.to(world.device)
         network = channels_last(self.learner.network).train()

@@ -224,6 +224,7 @@ def _missing() -> Iterator[tuple[tuple[str, ...], str]]:
         (("models", "show", "sub/gone.safetensors"), "no such model file"),
         (("evaluate", "gone", "--reference", "scans"), "GENERATED gone: no such folder"),
         (("evaluate", "scans", "--reference", "gone"), "--reference gone: no such folder"),
+        (("evaluate", "photo.png", "--reference", "scans"), "photo.png: is a file: give a folder"),
         ((*EVALUATE, "--inception", "gone.pth"), "--inception gone.pth: no such file"),
         ((*EVALUATE, "--classifier", "gone.safetensors"), "gone.safetensors: no such model file"),
         (("convert", "gone.pth", "--config", "vp/cifar10_ddpm", "-o", "new.safetensors"), "gone.pth: no such file"),

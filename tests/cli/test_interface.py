@@ -85,6 +85,14 @@ def test_options_that_a_command_has_no_use_for_still_pass(scoreinv, model):
     assert scoreinv("models", "list", "--seed", 3, "--overwrite", "--quiet").code == 0
 
 
+def test_a_model_is_shown_in_lines_for_people(scoreinv, model):
+    shown = scoreinv("models", "show", model).out.splitlines()
+    assert "kind: file" in shown
+    assert shown[shown.index("config:") + 1].startswith("  network")
+    assert "  data_range: [-1.0, 1.0]" in shown
+    assert [line for line in shown if re.fullmatch(r" *[\w-]+:( .+)?", line) is None] == []
+
+
 def test_help_loads_nothing_heavy():
     code = (
         "import sys; from scoreinv.cli.main import main; sys.argv = ['scoreinv', 'inpaint', '--help']; main(); "
