@@ -15,6 +15,7 @@ import numpy as np
 from scipy import ndimage
 
 from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.regions import crop, hole_regions
 
 WIDEST = 6
 """Pixels of a leftover at most."""
@@ -57,20 +58,20 @@ class Leftover:
 
 def find_leftover(picture: Picture, hole: np.ndarray) -> Leftover | None:
     """The leftover that takes most of its hole's rim, of all holes (HxW bool) of a picture; None where none is."""
-    labels, count = ndimage.label(hole)
+    margin = int(_FARTHER[-1]) + 1
     found = []
-    for number, (rows, columns) in enumerate(ndimage.find_objects(labels, count), start=1):
-        if min(rows.stop - rows.start, columns.stop - columns.start) < _LEAST_WIDTH:
-            continue
-        margin = int(_FARTHER[-1]) + 1
-        top, left = max(0, rows.start - margin), max(0, columns.start - margin)
-        part = np.s_[top : rows.stop + margin, left : columns.stop + margin]
-        own = labels[part] == number
-        if not ndimage.binary_erosion(own, np.ones((_LEAST_WIDTH, _LEAST_WIDTH))).any():
-            continue
-        rgb = picture.rgb((top, left, *own.shape))
-        if (leftover := _beside(rgb, own, hole[part])) is not None:
-            found.append(leftover)
+    for region in hole_regions(hole, context=margin):
+        labels, count = ndimage.label(region.hole)
+        for number, (rows, columns) in enumerate(ndimage.find_objects(labels, count), start=1):
+            if min(rows.stop - rows.start, columns.stop - columns.start) < _LEAST_WIDTH:
+                continue
+            top, left = max(0, rows.start - margin), max(0, columns.start - margin)
+            own = labels[top : rows.stop + margin, left : columns.stop + margin] == number
+            if not ndimage.binary_erosion(own, np.ones((_LEAST_WIDTH, _LEAST_WIDTH))).any():
+                continue
+            box = (region.box[0] + top, region.box[1] + left, *own.shape)
+            if (leftover := _beside(picture.rgb(box), own, crop(hole, box))) is not None:
+                found.append(leftover)
     return max(found, key=lambda leftover: leftover.share, default=None)
 
 
