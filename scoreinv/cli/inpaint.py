@@ -255,12 +255,18 @@ class _Masked:
         import numpy as np
 
         from scoreinv.imaging.files import check_format, read_picture
+        from scoreinv.imaging.leftovers import find_leftover
 
         picture = read_picture(job.source, self.frame)
         check_format(job.output, picture)
         if self.mask is None:
             return _Item(job.source, picture, np.zeros(picture.size, dtype=bool), self.wanted.read(picture.size))
         hole = self.reading.read(self.masks[job.source], job.source, picture.size)
+        if (leftover := find_leftover(picture, hole)) is not None:
+            warn(
+                f"{job.source}: {leftover.share:.0%} of a hole's rim looks like a leftover of what the mask should "
+                f"hide: try --grow {self.reading.grow + leftover.grow}"
+            )
         return _Item(job.source, picture, hole, self.wanted.read(picture.size))
 
 

@@ -6,9 +6,10 @@ hole, for its posterior mean. Around it, at noise as strong as its error, ancest
 picture's own patches begins (`Exemplars`). On finer scales it is drawn where each pixel is taken from, beginning from
 what it was at half the size (`Displacements`).
 
-Where there are too few patches (all is hole but a corner), the network draws the picture first at a scale where it sees
-across the hole. On each finer scale the network is given what is known there and, as block means, what was drawn below.
-Only one octave of detail is then left open, so sampling begins at a noise level just above it and takes few steps.
+Where a hole leaves too few patches at that scale, the first is of twice the size. Where there are too few of them there
+too (all is hole but a corner), the network draws the picture first at a scale where it sees across the hole. On each
+finer scale the network is given what is known there and, as block means, what was drawn below. Only one octave of
+detail is then left open, so sampling begins at a noise level just above it and takes few steps.
 """
 
 from __future__ import annotations
@@ -72,6 +73,9 @@ def draw_in_scales(
     for _ in range(halvings):
         values, observed = block_means(torch.where(observed > 0, values, 0.0)), (block_means(observed) == 1).to(values)
         scales.append((values, observed))
+    if halvings > 1 and not Exemplars.enough(scales[-1][1]) and Exemplars.enough(scales[-2][1]):
+        # A hole that takes most of the picture: at twice the size more patches are wholly known.
+        scales, halvings = scales[:-1], halvings - 1
     tile = tile_side(prior)
 
     def given(scale: int, coarse: Tensor | None, tile: int) -> tuple[Conditioned, Tiled]:

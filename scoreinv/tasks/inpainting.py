@@ -8,6 +8,7 @@ whatever the picture's size, and the fill alone is written: known pixels are bit
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -28,6 +29,7 @@ from scoreinv.guidance.orientations import ALL
 from scoreinv.guidance.tiled import cheapest_tile
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.chroma import STRAY_CHROMA, is_gray
+from scoreinv.imaging.leftovers import find_leftover
 from scoreinv.imaging.masks import DEFAULT_THRESHOLD, as_holes, observed_from_hole
 from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.imaging.regions import Region, common, crop, regions_to_fill, together
@@ -45,6 +47,7 @@ from scoreinv.tasks.results import Given, Restored, restore_each
 from scoreinv.tasks.settings import ConditionalSampling, FillSettings, ResolvedSampling
 from scoreinv.tasks.tensors import spread, to_arrays, to_tensor
 
+_log = logging.getLogger(__name__)
 _LARGER = 3
 """Sides of the model's own windows that those of narrow holes have at most."""
 
@@ -77,7 +80,8 @@ def inpaint(
             BxCxHxW; of the picture's size. True, or above `mask_threshold` (below 1) of its range, is a hole.
         prior: the model, or its name or file, which is then loaded for this picture; None for a classical method.
         invert: the mask marks what is known.
-        grow: pixels by which the holes are enlarged, as soft edges need.
+        grow: pixels by which the holes are enlarged, as soft edges need. A logged warning says where a rim of an object
+            seems to be left beside a hole, and how many pixels would take it in.
         method: `conditioned` or `pc`, see `ConditionalSampling`; or `telea`, `navier-stokes` or `biharmonic`, which
             need no model and draw nothing, see `tasks.classical`.
         steps, samples, seed, estimate, start: see `ConditionalSampling`.
@@ -94,6 +98,13 @@ def inpaint(
     pictures, form = pictures_from_api(image)
     sizes = [picture.size for picture in pictures]
     holes = as_holes(mask, sizes, threshold=mask_threshold, invert=invert, grow=grow)
+    for picture, hole in zip(pictures, holes, strict=True):
+        if (leftover := find_leftover(picture, hole)) is not None:
+            _log.warning(
+                "%.0f %% of a hole's rim looks like a leftover of what the mask should hide: try grow=%d",
+                100 * leftover.share,
+                grow + leftover.grow,
+            )
     return restore_each(
         pictures,
         form,

@@ -246,3 +246,22 @@ def test_json_and_stdout_do_not_go_together(scoreinv, photo, mask):
     outcome = scoreinv("inpaint", photo, "--mask", mask, "-o", "-", "--json")
     assert outcome.code == 2
     assert "stdout" in outcome.err
+
+
+def test_a_mask_that_leaves_a_rim_of_the_object_is_told(scoreinv, tmp_path):
+    """A pale disk on darker ground; the mask is 4 pixels too small."""
+    down, across = np.mgrid[:120, :140]
+    away = np.hypot(down - 60, across - 70)
+    ground = np.random.default_rng(0).uniform(60, 110, (120, 140, 1))
+    Image.fromarray(np.where((away < 30)[..., None], 220, ground).repeat(3, 2).astype(np.uint8)).save(
+        tmp_path / "a.png"
+    )
+    Image.fromarray(away < 26).save(tmp_path / "small.png")
+    told = scoreinv("inpaint", "a.png", "--mask", "small.png", "--method", "telea", "-o", "out.png")
+    assert told.code == 0
+    assert told.err.count("looks like a leftover") == 1
+    assert "a.png" in told.err
+    assert "try --grow 6" in told.err
+    quiet = scoreinv("inpaint", "a.png", "--mask", "small.png", "--grow", 6, "--method", "telea", "-o", "grown.png")
+    assert quiet.code == 0
+    assert "leftover" not in quiet.err

@@ -72,6 +72,20 @@ def test_a_hole_with_enough_around_it_asks_the_network_for_its_mean_alone() -> N
     assert np.sqrt(np.mean((result.image - picture)[hole] ** 2)) < 0.1
 
 
+def test_a_hole_that_takes_most_of_the_picture_is_continued_from_twice_the_size() -> None:
+    """Of an eighth of its size six pixels are known on each side, so that no patch is; of a quarter twelve."""
+    y, x = np.mgrid[:160, :160]
+    picture = np.stack([0.5 + 0.35 * np.sin(2 * np.pi * (x / 12 + y / 8) + phase) for phase in range(3)], -1)
+    picture = picture.astype(np.float32)
+    hole = np.zeros((160, 160), dtype=bool)
+    hole[50:110, 50:110] = True
+    model = prior()
+    result = inpaint(picture, hole, prior=model)
+    assert result.nfe == 1
+    assert (result.image[~hole] == picture[~hole]).all()
+    assert 0.7 < result.image[hole].std() / picture[hole].std() < 1.2
+
+
 def test_samples_of_a_continued_hole_differ_where_the_picture_may_go_on_in_several_ways() -> None:
     """Waves go on in one way; blotches of two pixels in any."""
     picture = ndimage.gaussian_filter(np.random.default_rng(0).random((160, 200, 3)), (1, 1, 0)).astype(np.float32)

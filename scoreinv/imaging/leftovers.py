@@ -1,0 +1,121 @@
+"""Leftovers: masks that are too small leave a rim of the object beside the hole, which a fill would continue.
+
+Colours are followed from points of the rim straight outwards. A point shows a leftover of w pixels where the colours at
+1 to w pixels are hardly seen farther out, 10 to 26 pixels from this part of the rim; where those from w + 2 on are; and
+where they jump between. Texture has such points by chance. An object's edge has them all along: points count where most
+of their neighbours along the rim show a leftover too. An edge of the scene that happens to run along the rim goes on
+beyond the hole, so that its colours are seen farther out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.regions import crop, hole_regions
+
+WIDEST = 6
+"""Pixels of a leftover at most."""
+_SOFT = 2
+"""Pixels of an edge, of which neither the object's nor the ground's colour is asked."""
+_FARTHER = np.arange(10, 27, 2)
+"""Pixels from the rim at which the ground is looked at."""
+_ALIKE = 0.1
+"""Distance of colours, RGB in [0, 1], within which they are one."""
+_RARE = 0.02
+"""Share of the ground that may have a colour that counts as not seen there."""
+_FEWEST = 50
+"""Colours of the ground that are enough to say what is not seen there."""
+_NEAR = 32.0
+"""Pixels along the rim within which its ground is looked at."""
+_BESIDE = 8
+"""Points to each side that tell whether one is there by chance."""
+_POINTS = 500
+"""Of a rim, at most."""
+_NORMAL = 6
+"""Radius in pixels of the disk whose known pixels tell which way is outwards."""
+_NOTICED = 0.18
+"""Share of a rim from which on a leftover is told: chosen by `tests/benchmarks/leftovers.py` and on real objects."""
+_LEAST_WIDTH = 16
+"""Of the holes that are looked at: narrow ones are scratches more often than objects."""
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """What seems to be left of an object beside a hole.
+
+    Attributes:
+        share: of the hole's rim, in (0, 1].
+        grow: pixels by which to enlarge the hole.
+    """
+
+    share: float
+    grow: int
+
+
+def find_leftover(picture: Picture, hole: np.ndarray) -> Leftover | None:
+    """The leftover that takes most of its hole's rim, of all holes (HxW bool) of a picture; None where none is."""
+    margin = int(_FARTHER[-1]) + 1
+    found = []
+    for region in hole_regions(hole, context=margin):
+        labels, count = ndimage.label(region.hole)
+        for number, (rows, columns) in enumerate(ndimage.find_objects(labels, count), start=1):
+            if min(rows.stop - rows.start, columns.stop - columns.start) < _LEAST_WIDTH:
+                continue
+            top, left = max(0, rows.start - margin), max(0, columns.start - margin)
+            own = labels[top : rows.stop + margin, left : columns.stop + margin] == number
+            if not ndimage.binary_erosion(own, np.ones((_LEAST_WIDTH, _LEAST_WIDTH))).any():
+                continue
+            box = (region.box[0] + top, region.box[1] + left, *own.shape)
+            if (leftover := _beside(picture.rgb(box), own, crop(hole, box))) is not None:
+                found.append(leftover)
+    return max(found, key=lambda leftover: leftover.share, default=None)
+
+
+def _beside(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> Leftover | None:
+    """The leftover beside one hole; `hole` has the others beside it too."""
+    points, outwards = _rim(own, hole)
+    if not len(points):
+        return None
+    steps = np.arange(1, _FARTHER[-1] + 1)
+    at = np.rint(points[:, None] + outwards[:, None] * steps[:, None]).astype(int)
+    known = ((at >= 0) & (at < hole.shape)).all(2)
+    down, across = np.moveaxis(np.where(known[..., None], at, 0), 2, 0)
+    known &= ~hole[down, across]
+    colours = rgb[down, across]
+    apart = np.linalg.norm(points[:, None] - points, axis=2)
+    band = WIDEST + _SOFT
+    strange = np.zeros((len(points), band), dtype=bool)
+    for number, near in enumerate(apart < _NEAR):
+        ground = colours[near][:, _FARTHER - 1][known[near][:, _FARTHER - 1]]
+        if len(ground) >= _FEWEST:
+            distances = np.linalg.norm(colours[number, :band, None] - ground, axis=2)
+            strange[number] = (distances < _ALIKE).mean(1) < _RARE
+    widths = np.zeros(len(points), dtype=int)
+    for width in range(1, WIDEST + 1):
+        jumps = np.linalg.norm(colours[:, width - 1] - colours[:, width + _SOFT - 1], axis=1) > _ALIKE
+        ends = strange[:, :width].all(1) & ~strange[:, width + _SOFT - 1 :].any(1)
+        widths[ends & jumps & known[:, :band].all(1)] = width
+    shown = widths > 0
+    spacing = max(1.0, float(np.median(np.partition(apart, 1, axis=1)[:, 1]))) if len(points) > 1 else 1.0
+    beside = apart < _BESIDE * spacing
+    solid = shown & ((beside & shown).sum(1) > beside.sum(1) / 2)
+    if solid.mean() < _NOTICED:
+        return None
+    return Leftover(float(solid.mean()), int(np.percentile(widths[solid], 90)) + _SOFT)
+
+
+def _rim(own: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels of a hole beside known ones, Nx2, and the directions out of it, Nx2 of length 1."""
+    points = np.argwhere(own & ~ndimage.binary_erosion(own, border_value=1))
+    points = points[:: -(-len(points) // _POINTS) or 1]
+    around = np.argwhere(np.ones((2 * _NORMAL + 1,) * 2)) - _NORMAL
+    around = around[np.hypot(*around.T) <= _NORMAL]
+    padded = np.pad(hole, _NORMAL, mode="edge")
+    seen = points[:, None] + around + _NORMAL
+    outwards = np.where(padded[seen[..., 0], seen[..., 1], None], -around, around).sum(1).astype(float)
+    length = np.linalg.norm(outwards, axis=1)
+    return points[length > 0], outwards[length > 0] / length[length > 0, None]

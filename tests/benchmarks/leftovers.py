@@ -1,0 +1,66 @@
+"""Masks that are too small: how often what they leave of an object is noticed, and how often it is where none is.
+
+    python tests/benchmarks/leftovers.py FOLDER [--photos 24]
+
+Photographs are reduced to a shorter side of 512 pixels. Into each a blob of the next one is put, 96 pixels wide and
+with an edge as soft as a lens makes it. Masks of the blob are 6, 4 and 2 pixels too small, or 4 too large; masks of
+nothing are squares and blobs of 64, 96 and 160 pixels, two of each in each photograph.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from deep_holes import draw_hole, reduced
+from scipy import ndimage
+
+from scoreinv.imaging.leftovers import find_leftover
+from scoreinv.imaging.picture import Picture
+
+SIDE = 96
+SOFT = 0.7
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--photos", type=int, default=24)
+    options = parser.parse_args()
+    paths = sorted(path for path in options.folder.iterdir() if path.suffix.lower() in {".jpg", ".png", ".webp"})
+    photos = [reduced(path) for path in paths[: options.photos]]
+    found: dict[str, list[int]] = {}
+    for number, photo in enumerate(photos):
+        for name, rgb, hole in masks(photo, photos[(number + 1) % len(photos)], number):
+            leftover = find_leftover(Picture(rgb), hole)
+            found.setdefault(name, []).append(0 if leftover is None else leftover.grow)
+    print("| mask | noticed | pixels to grow, median |\n|---|---|---|")
+    for name, grown in found.items():
+        told = [pixels for pixels in grown if pixels]
+        print(f"| {name} | {len(told)} of {len(grown)} | {np.median(told) if told else '-'} |")
+
+
+def masks(photo: np.ndarray, other: np.ndarray, number: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """What a mask leaves of an object, the picture and the mask."""
+    rng = np.random.default_rng(1000 + number)
+    size = tuple(min(sides) for sides in zip(photo.shape[:2], other.shape[:2], strict=True))
+    blob = draw_hole((size[0], size[1]), "blob", SIDE, rng)
+    blob = np.pad(blob, [(0, whole - part) for whole, part in zip(photo.shape[:2], size, strict=True)])
+    scene = photo.copy()
+    part = np.s_[: size[0], : size[1]]
+    share = ndimage.gaussian_filter(blob.astype(np.float32), SOFT)[part][..., None]
+    scene[part] = share * other[part] + (1 - share) * scene[part]
+    scene = (np.rint(255 * scene) / 255).astype(np.float32)
+    inside = ndimage.distance_transform_edt(blob) - ndimage.distance_transform_edt(~blob)
+    for left in (6, 4, 2, -4):
+        yield f"an object, {abs(left)} pixels too {'small' if left > 0 else 'large'}", scene, inside > left
+    for kind in ("square", "blob"):
+        for side in (64, 96, 160):
+            for _ in range(2):
+                yield "of nothing", photo, draw_hole(photo.shape[:2], kind, side, rng)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Masks that are too small: what they leave of an object is noticed, and edges of the scene are not taken for it."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+import scoreinv
+from scoreinv.imaging.leftovers import find_leftover
+from scoreinv.imaging.picture import Picture
+
+HEIGHT, WIDTH = 140, 180
+DOWN, ACROSS = np.mgrid[:HEIGHT, :WIDTH]
+AWAY = np.hypot(DOWN - 70, ACROSS - 90)
+RADIUS = 34
+
+
+def disk(radius: float) -> np.ndarray:
+    """The pixels within a radius of the object's middle."""
+    return radius > AWAY
+
+
+def ground() -> np.ndarray:
+    """Grass, say: blotches of a few pixels and of all shades between two colours."""
+    grain = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(HEIGHT, WIDTH)), 1.5)
+    shade = (0.5 + 2 * grain).clip(0, 1)[..., None]
+    return np.array([0.1, 0.3, 0.05]) + shade * np.array([0.25, 0.3, 0.15])
+
+
+def with_object(colour: tuple[float, float, float] = (0.9, 0.6, 0.5)) -> Picture:
+    """A disk on the ground, with an edge as soft as a lens makes it, in 8 bits."""
+    share = ndimage.gaussian_filter(disk(RADIUS).astype(float), 0.7)[..., None]
+    return as_picture(share * np.array(colour) + (1 - share) * ground())
+
+
+def as_picture(rgb: np.ndarray) -> Picture:
+    return Picture(np.rint(255 * rgb).astype(np.uint8))
+
+
+@pytest.mark.parametrize("left", [2, 3, 4, 5, 6])
+def test_a_rim_of_the_object_is_noticed_and_growing_takes_it_in(left: int) -> None:
+    hole = disk(RADIUS - left)
+    leftover = find_leftover(with_object(), hole)
+    assert leftover is not None
+    assert leftover.share > 0.8
+    assert left < leftover.grow <= left + 3
+    grown = disk(RADIUS - left + leftover.grow)
+    assert find_leftover(with_object(), grown) is None
+
+
+def test_a_rim_on_one_side_is_noticed() -> None:
+    """The mask is as large as the object, and lies 4 pixels beside it."""
+    leftover = find_leftover(with_object(), np.hypot(DOWN - 70, ACROSS - 94) < RADIUS + 1)
+    assert leftover is not None
+    assert 0.18 <= leftover.share < 0.6
+
+
+def test_grey_pictures_and_pictures_of_16_bits() -> None:
+    gray = with_object().luma()
+    hole = disk(RADIUS - 4)
+    for pixels in (np.rint(255 * gray).astype(np.uint8), np.rint(65535 * gray).astype(np.uint16)):
+        leftover = find_leftover(Picture(pixels), hole)
+        assert leftover is not None
+        assert leftover.grow in (5, 6, 7)
+
+
+def test_masks_with_room_around_the_object_are_good() -> None:
+    for room in (3, 5, 8):
+        assert find_leftover(with_object(), disk(RADIUS + room)) is None
+
+
+def test_edges_of_the_scene_along_the_rim_are_not_the_object() -> None:
+    """The hole stands on the ground: for one of its sides, the sky ends 4 pixels above it."""
+    scene = np.where((DOWN < 40)[..., None], np.array([0.5, 0.7, 0.95]), ground())
+    hole = (DOWN >= 44) & (DOWN < 100) & (ACROSS >= 60) & (ACROSS < 120)
+    assert find_leftover(as_picture(scene), hole) is None
+    hole = (DOWN >= 36) & (DOWN < 100) & (ACROSS >= 60) & (ACROSS < 120)
+    assert find_leftover(as_picture(scene), hole) is None
+
+
+def test_light_that_changes_is_no_edge() -> None:
+    light = np.repeat((0.9 - AWAY / 150).clip(0, 1)[..., None], 3, axis=2)
+    assert find_leftover(as_picture(light), disk(RADIUS)) is None
+
+
+def test_scratches_and_holes_at_the_border_and_of_nearly_all() -> None:
+    picture = with_object()
+    scratch = np.abs(DOWN - ACROSS) < 5
+    assert find_leftover(picture, scratch) is None
+    assert find_leftover(picture, (DOWN < 40) & (ACROSS < 30)) is None
+    assert find_leftover(picture, (DOWN > 0) | (ACROSS > 0)) is None
+    assert find_leftover(picture, np.zeros((HEIGHT, WIDTH), dtype=bool)) is None
+
+
+def test_another_hole_is_not_looked_into() -> None:
+    """What is beside a hole but in another is as good as not there, whatever values it has."""
+    hole = disk(RADIUS + 3)
+    other = (AWAY >= RADIUS + 5) & (AWAY < RADIUS + 9)
+    values = ground()
+    values[other] = 1.0
+    assert find_leftover(as_picture(values), hole | other) is None
+
+
+def test_python_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    picture = with_object().pixels
+    with caplog.at_level(logging.WARNING, logger="scoreinv"):
+        scoreinv.inpaint(picture, disk(RADIUS - 4), method="telea", grow=1)
+        scoreinv.inpaint(picture, disk(RADIUS + 4), method="telea")
+    (record,) = caplog.records
+    assert "try grow=6" in record.message or "try grow=7" in record.message
