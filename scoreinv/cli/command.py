@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import typer
 
-from scoreinv.cli.pages import ADVANCED, COMMON, show_all
+from scoreinv.cli.pages import ADVANCED, COMMON, HELP_ALL, show_all
 from scoreinv.cli.streams import show_log
 from scoreinv.errors import InputError
 from scoreinv.options import SEED, Device, Precision, Setting, declared
@@ -76,7 +76,7 @@ VersionOption = Annotated[
     bool, advanced("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
 ]
 _HelpAllOption = Annotated[
-    bool, option("--help-all", callback=show_all, is_eager=True, help="Explain all options, and exit.")
+    bool, option(HELP_ALL, callback=show_all, is_eager=True, help="Explain all options, and exit.")
 ]
 _EAGER = {"version": VersionOption, "help_all": _HelpAllOption}
 
@@ -129,7 +129,7 @@ def command(
     shown = [*parameters, *eager]
     context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
     run.__name__, run.__module__ = function.__name__, function.__module__
-    run.__doc__ = f"{_first_paragraph(function)}\n\n{inspect.cleandoc(examples)}"
+    run.__doc__ = f"{first_paragraph(function)}\n\n{inspect.cleandoc(examples)}"
     run.__signature__ = signature.replace(parameters=[context, *shown])  # type: ignore[attr-defined]  # typer reads it
     run.__annotations__ = {p.name: p.annotation for p in (context, *shown)}
     return run
@@ -147,7 +147,8 @@ def common_options() -> list[str]:
     return [name_of(parameter) for parameter in _Group(Settings, None).parameters()]
 
 
-def _first_paragraph(function: Callable[..., None]) -> str:
+def first_paragraph(function: Callable[..., None]) -> str:
+    """Of its docstring: what the command does, in a line or two."""
     return inspect.cleandoc(function.__doc__ or "").partition("\n\n")[0]
 
 

@@ -13,7 +13,7 @@ before the user's. Click takes the values as defaults, and checks them as what i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,15 @@ from scoreinv.errors import InputError
 NAME = "scoreinv.toml"
 
 
-def read_defaults(group: typer.core.TyperGroup) -> dict[str, Any]:
-    """The defaults, by command and parameter; InputError for a file that is no TOML or has a key that is no option."""
+def read_defaults(whole: Callable[[], typer.core.TyperGroup]) -> dict[str, Any]:
+    """The defaults, by command and parameter; InputError for a file that is no TOML or has a key that is no option.
+
+    whole: makes the command with all of its commands, which takes its time; called where there is such a file.
+    """
     defaults: dict[str, Any] = {}
     for path in (Path(typer.get_app_dir("scoreinv")) / NAME, Path(NAME)):
         if _is_there(path):
-            for words, parameter, value in _entries(path, group):
+            for words, parameter, value in _entries(path, whole()):
                 table = defaults
                 for word in words:
                     table = table.setdefault(word, {})

@@ -265,7 +265,7 @@ class _Masked:
         if (leftover := find_leftover(picture, hole)) is not None:
             warn(
                 f"{job.source}: {leftover.share:.0%} of a hole's rim looks like a leftover of what the mask should "
-                f"hide: try --grow {self.reading.grow + leftover.grow}"
+                f"hide: try --grow {(self.reading.grow or 0) + leftover.grow}"
             )
         return _Item(job.source, picture, hole, self.wanted.read(picture.size))
 

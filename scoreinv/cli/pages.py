@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 ADVANCED = "For scripts and researchers"
 """The panel of options that photographers need not know."""
 
+HELP_ALL = "--help-all"
+"""The option that explains all options."""
+
 MAIN = "Options"
 COMMON = "Common options"
 """The panel of options that every command has."""
@@ -58,7 +61,7 @@ class CommandPage(typer.core.TyperCommand):
             shown.append(_panel(ADVANCED, [_row(param) for param in advanced]))
         elif advanced:
             names = "  ".join(max(param.opts, key=len) for param in advanced)
-            shown.append(_panel(f"{ADVANCED}: --help-all explains these", [(names,)]))
+            shown.append(_panel(f"{ADVANCED}: {HELP_ALL} explains these", [(names,)]))
         return _rendered(self.get_usage(ctx), self.help, shown)
 
 
@@ -67,6 +70,10 @@ class GroupPage(typer.core.TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the page of `--help`."""
+        typer.echo(self.page(ctx))
+
+    def page(self, ctx: Any) -> str:
+        """The page."""
         panels: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
         for name in self.list_commands(ctx):
             command = self.get_command(ctx, name)
@@ -76,7 +83,7 @@ class GroupPage(typer.core.TyperGroup):
                 )
         shown = [_panel(title, rows) for title, rows in panels.items()]
         shown.append(_panel("Options", [_row(param) for param in self.get_params(ctx)]))
-        typer.echo(_rendered(self.get_usage(ctx), self.help, shown))
+        return _rendered(self.get_usage(ctx), self.help, shown)
 
 
 def show_all(ctx: typer.Context, value: bool) -> None:

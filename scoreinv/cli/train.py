@@ -22,6 +22,7 @@ from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import resolve_device, set_threads
 from scoreinv.cli.training_notes import Teller, ends, speed, warn_of_noise
 from scoreinv.errors import InputError, ScoreinvError
+from scoreinv.memory import keep_freed
 from scoreinv.training.limits import MOST_LEARNING_RATE, MOST_MINUTES, MOST_PICTURES, MOST_STEPS
 
 if TYPE_CHECKING:
@@ -210,6 +211,7 @@ def _train(
     from scoreinv.training.state import saved_states
     from scoreinv.training.training_loop import train as train_model
 
+    keep_freed()
     with ProgressBar("training", quiet=settings.quiet) as bar:
 
         def show(progress: TrainProgress) -> None:

@@ -219,7 +219,9 @@ def denoise(y: Tensor, noise_std: float, job: RestorationJob, *, gray: bool = Fa
 def _around(where: Tensor) -> Tensor:
     """(H, W), true up to `_BORROWED` pixels from where any channel of (1, C, H, W) is."""
     near = where.any(1, keepdim=True).float()
-    return F.max_pool2d(near, 2 * _BORROWED + 1, stride=1, padding=_BORROWED)[0, 0] > 0
+    for down, across in ((_BORROWED, 0), (0, _BORROWED)):  # at once it is the square of the steps
+        near = F.max_pool2d(near, (2 * down + 1, 2 * across + 1), stride=1, padding=(down, across))
+    return near[0, 0] > 0
 
 
 def _completed(y: Tensor, x: Tensor, noise_std: float, noise: NoiseStream, gray: bool) -> Tensor:

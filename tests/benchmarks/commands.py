@@ -1,17 +1,19 @@
 """Seconds of whole commands, start-up included, on an idle machine and beside two busy processes.
 
-    python tests/benchmarks/commands.py [--rounds 5] [--idle-only] [--figure cost.png]
+    python tests/benchmarks/commands.py [--rounds 5] [--beside 3] [--figure cost.png]
 
-Medians of the rounds, with the most memory that the command took. Beside them are Telea's fill, by our
-`--method telea`, and G'MIC's `inpaint_matchpatch` where it is installed (`pip install gmic`). The pictures are those of
-`examples/`; larger ones are that photograph enlarged. `--figure` draws the cost of a fill against the size of the
-picture, at one hole, and against the area of the hole, at one size.
+Medians of the rounds: wall seconds, idle and beside the busy processes, processor seconds of all threads, and the most
+memory. Beside them are Telea's fill, by our `--method telea`, and G'MIC's `inpaint_matchpatch` where it is installed
+(`pip install gmic`). The pictures are those of `examples/`; larger ones are that photograph enlarged. `--figure` draws
+what a fill costs against the size of the picture, at one hole, and against the area of scratches, at one size; it
+prints these seconds too. All of it takes about five minutes of two idle cores.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import statistics
 import subprocess
 import sys
@@ -32,32 +34,38 @@ SCOREINV = (sys.executable, "-m", "scoreinv")
 GMIC = "import gmic, sys; gmic.run(sys.argv[1])"
 MEASURED = (
     "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:]).returncode; "
-    "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(done)"
+    "used = resource.getrusage(resource.RUSAGE_CHILDREN); print(used.ru_maxrss, used.ru_utime + used.ru_stime); "
+    "sys.exit(done)"
 )
-"""Runs a command and prints the kilobytes that it took at most."""
+"""Runs a command and prints the kilobytes that it took at most, and its processor seconds."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Wall seconds of each round, and the most bytes."""
+    """What a command takes: medians of wall and processor seconds, evaluations where it tells them, the most bytes."""
 
-    seconds: list[float]
-    memory: int
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.seconds)
+    seconds: float
+    processor: float
+    evaluations: int | None
+    memory: float
 
 
 def measure(words: tuple[str, ...], rounds: int) -> Cost:
-    """The cost of a command, which must succeed."""
-    seconds, memory = [], 0
+    """The cost of a command, which must succeed.
+
+    The first of five rounds may read files and measure the model's speed: their median does not see it.
+    """
+    seconds, processor, memory = [], [], []
     for _ in range(rounds):
         begun = time.perf_counter()
         done = subprocess.run([sys.executable, "-c", MEASURED, *words], check=True, capture_output=True, text=True)
         seconds.append(time.perf_counter() - begun)
-        memory = max(memory, 1024 * int(done.stdout.splitlines()[-1]))
-    return Cost(seconds, memory)
+        *told, last = done.stdout.splitlines()
+        kilobytes, used = last.split()
+        processor.append(float(used))
+        memory.append(1024 * float(kilobytes))
+    evaluations = json.loads(told[0])["nfe"] if "--json" in words else None
+    return Cost(statistics.median(seconds), statistics.median(processor), evaluations, max(memory))
 
 
 @contextmanager
@@ -75,7 +83,7 @@ def busy(count: int) -> Iterator[None]:
 def fill(photo: Path, mask: Path, folder: Path, *more: str) -> tuple[str, ...]:
     """The command that fills the holes of a photo."""
     written = str(folder / "filled.png")
-    return (*SCOREINV, "inpaint", str(photo), "--mask", str(mask), "-o", written, "--overwrite", "--quiet", *more)
+    return (*SCOREINV, "inpaint", str(photo), "--mask", str(mask), "-o", written, "--overwrite", "--json", *more)
 
 
 def commands(folder: Path) -> dict[str, tuple[str, ...]]:
@@ -84,8 +92,9 @@ def commands(folder: Path) -> dict[str, tuple[str, ...]]:
     moose = EXAMPLES / "photos" / "moose.jpg", EXAMPLES / "masks" / "moose.png"
     large = enlarged(EXAMPLES / "photos" / "moose.jpg", 12, folder)
     spot = spotted(large, 64, folder)
-    lake, out = str(EXAMPLES / "grey" / "lake.jpg"), str(folder / "drawn.png")
+    lake, out = enlarged(EXAMPLES / "grey" / "lake.jpg", 1, folder), str(folder / "drawn.png")
     square = cut(EXAMPLES / "photos" / "moose.jpg", 512, folder)
+    drawn = ("sample", "--model", "photo", "-n", "16", "-o", out, "--overwrite", "--json")
     found = {
         "`--help`": (*SCOREINV, "--help"),
         "`inpaint`, 512x512, scratches over 5.5 %": fill(scratched, scratches, folder),
@@ -93,12 +102,12 @@ def commands(folder: Path) -> dict[str, tuple[str, ...]]:
         "the same, `--method telea`": fill(scratched, scratches, folder, "--method", "telea"),
         "`inpaint`, 768x512, an object of 111,000 pixels": fill(*moose, folder),
         "`inpaint`, 12 megapixels, one hole of 64x64": fill(large, spot, folder),
-        "`colorize`, 768x432": (*SCOREINV, "colorize", lake, "-o", out, "--overwrite", "--quiet"),
+        "`colorize`, 1 megapixel": (*SCOREINV, "colorize", str(lake), "-o", out, "--overwrite", "--json"),
         "`denoise --noise 15`, 512x512": restored(square, folder, "denoise", "--noise", "15"),
         "`denoise --noise 15`, 12 megapixels": restored(large, folder, "denoise", "--noise", "15"),
         "`upscale --factor 2`, 512x512 to 1024x1024": restored(square, folder, "upscale", "--factor", "2"),
         "`deblur --kernel gaussian:2`, 512x512": restored(square, folder, "deblur", "--kernel", "gaussian:2"),
-        "`sample -n 16`, 64x64": (*SCOREINV, "sample", "--model", "photo", "-n", "16", "-o", out, "--overwrite"),
+        "`sample -n 16`, 64x64": (*SCOREINV, *drawn),
     }
     if importlib.util.find_spec("gmic"):
         written = folder / "matched.png"
@@ -109,7 +118,7 @@ def commands(folder: Path) -> dict[str, tuple[str, ...]]:
 
 def restored(photo: Path, folder: Path, name: str, *more: str) -> tuple[str, ...]:
     """The command of that name on a photo."""
-    return (*SCOREINV, name, str(photo), *more, "-o", str(folder / f"{name}.png"), "--overwrite", "--quiet")
+    return (*SCOREINV, name, str(photo), *more, "-o", str(folder / f"{name}.png"), "--overwrite", "--json")
 
 
 def cut(photo: Path, side: int, folder: Path) -> Path:
@@ -155,48 +164,77 @@ def scratched(photo: Path, share: float, folder: Path) -> Path:
     return path
 
 
-def figure(path: Path, folder: Path, rounds: int) -> None:
-    """Draw seconds against megapixels, with one scratched place, and against the share that is scratched."""
+SIZES = (0.25, 1, 4, 12, 24)
+"""Megapixels of the pictures of the figure."""
+SHARES = (0.002, 0.01, 0.02, 0.04)
+"""Of a megapixel that is scratched."""
+
+
+def curves(folder: Path) -> tuple[list[float], list[float]]:
+    """Seconds of a fill of one hole by `SIZES`, and of scratches by `SHARES`, of one round each; printed too."""
+    photo = EXAMPLES / "photos" / "moose.jpg"
+    one = enlarged(photo, 1, folder)
+    by_size, by_share = [], []
+    print("\n| megapixels, one hole of 64x64 | seconds |\n|---|---|")
+    for size in SIZES:
+        larger = enlarged(photo, size, folder)
+        by_size.append(measure(fill(larger, spotted(larger, 64, folder), folder), 1).seconds)
+        print(f"| {size:g} | {by_size[-1]:.1f} |", flush=True)
+    print("\n| scratched of a megapixel | seconds |\n|---|---|")
+    for share in SHARES:
+        by_share.append(measure(fill(one, scratched(one, share, folder), folder), 1).seconds)
+        print(f"| {share:.1%} | {by_share[-1]:.1f} |", flush=True)
+    return by_size, by_share
+
+
+def figure(path: Path, by_size: list[float], by_share: list[float]) -> None:
+    """Draw seconds against megapixels, and against the thousands of pixels that are scratched."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot
 
-    photo = EXAMPLES / "photos" / "moose.jpg"
-    sizes = (0.25, 1, 4, 12, 24)
-    larger = [enlarged(photo, size, folder) for size in sizes]
-    by_size = [measure(fill(each, spotted(each, 64, folder), folder), rounds).median for each in larger]
-    shares = (0.001, 0.01, 0.02, 0.05, 0.1)
-    one = enlarged(photo, 1, folder)
-    by_share = [measure(fill(one, scratched(one, share, folder), folder), rounds).median for share in shares]
     _, (left, right) = pyplot.subplots(1, 2, figsize=(8, 3), sharey=True, layout="constrained")
-    left.plot(sizes, by_size, "o-")
+    left.plot(SIZES, by_size, "o-")
     left.set(xlabel="megapixels, one hole of 64x64", ylabel="seconds", ylim=(0, None))
-    right.plot([100 * share for share in shares], by_share, "o-")
-    right.set(xlabel="% of a megapixel that is scratched")
+    right.plot([1000 * share for share in SHARES], by_share, "o-")
+    right.set(xlabel="thousands of pixels scratched, of a megapixel", xlim=(0, None))
     pyplot.savefig(path, dpi=120)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--idle-only", action="store_true", help="leave out the runs beside busy processes")
+    parser.add_argument("--beside", type=int, default=3, help="rounds beside two busy processes; 0 leaves them out")
     parser.add_argument("--figure", type=Path)
+    parser.add_argument("--figure-only", action="store_true", help="leave out the table")
     options = parser.parse_args()
-    print(f"{processor()}, {usable_threads()} threads, medians of {options.rounds}\n")
-    print("| command | seconds | beside two busy processes | memory |\n|---|---|---|---|")
+    if options.figure is not None:
+        import matplotlib  # noqa: F401  # where it is missing, this is said before minutes of work
+    print(
+        f"{processor()}, {usable_threads()} threads, medians of {options.rounds} (beside others of {options.beside})\n"
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for title, words in commands(folder).items():
-            measure(words, 1)  # files come to memory, and the model's speed is measured
-            idle = measure(words, options.rounds)
-            beside = ""
-            if not options.idle_only:
-                with busy(2):
-                    beside = f"{measure(words, options.rounds).median:.1f}"
-            print(f"| {title} | {idle.median:.1f} | {beside} | {idle.memory / 1e9:.2f} GB |", flush=True)
+        if not options.figure_only:
+            table(folder, options.rounds, options.beside)
         if options.figure is not None:
-            figure(options.figure, folder, options.rounds)
+            figure(options.figure, *curves(folder))
+
+
+def table(folder: Path, rounds: int, beside: int) -> None:
+    """Print what the commands cost, a row each as it is measured."""
+    titles = ("command", "seconds", "beside two busy processes", "processor seconds", "evaluations", "memory")
+    print(f"| {' | '.join(titles)} |\n|{len(titles) * '---|'}")
+    for title, words in commands(folder).items():
+        idle = measure(words, rounds)
+        others = ""
+        if beside:
+            with busy(2):
+                others = f"{measure(words, beside).seconds:.1f}"
+        evaluations = "" if idle.evaluations is None else idle.evaluations
+        costs = f"{idle.seconds:.1f} | {others} | {idle.processor:.1f} | {evaluations}"
+        print(f"| {title} | {costs} | {idle.memory / 1e9:.2f} GB |", flush=True)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from scoreinv.cli.app import PANELS, _command
+
 COMMANDS = [
     *(
         "restore",
@@ -93,13 +95,45 @@ def test_a_model_is_shown_in_lines_for_people(scoreinv, model):
     assert [line for line in shown if re.fullmatch(r" *[\w-]+:( .+)?", line) is None] == []
 
 
-def test_help_loads_nothing_heavy():
+@pytest.mark.parametrize(
+    ("words", "others"),
+    [(["inpaint", "--help"], ["train", "sample"]), (["models", "list", "-h"], ["batch"]), (["-h"], [])],
+)
+def test_help_loads_nothing_heavy(words, others):
+    """Nor typer's parser of values, which is built on pydantic, nor other commands."""
+    unwanted = [*HEAVY, "pydantic", *(f"scoreinv.cli.{name}" for name in others)]
     code = (
-        "import sys; from scoreinv.cli.main import main; sys.argv = ['scoreinv', 'inpaint', '--help']; main(); "
-        f"print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
+        f"import sys; from scoreinv.cli.main import main; sys.argv = ['scoreinv', *{words}]; main(); "
+        f"print([name for name in {unwanted} if name in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
+    assert done.stdout.startswith("Usage: scoreinv")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["inpaint", "--help"], ["models", "list", "--help"]])
+def test_the_page_made_at_once_is_the_parsers(scoreinv, words, capsys):
+    """What typer's parser shows, which has all commands built, is the same page."""
+    at_once = scoreinv(*words).out
+    with pytest.raises(SystemExit):
+        _command(*PANELS).main(words, prog_name="scoreinv")
+    assert capsys.readouterr().out.strip() == at_once.strip()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["nonsense", "--help"], 2, "nonsense"),
+        (["--help-all"], 2, "--help-all"),
+        (["inpaint", "--version", "--help"], 0, "scoreinv "),
+        (["inpaint", "photo.png", "--mask", "mask.png", "--help"], 0, "Usage: scoreinv inpaint"),
+        (["inpaint", "--mask", "mask.png", "--", "--help"], 2, "no such file"),
+    ],
+)
+def test_help_beside_other_words(scoreinv, words, code, said):
+    outcome = scoreinv(*words)
+    assert outcome.code == code
+    assert said in outcome.out + outcome.err
 
 
 @pytest.mark.parametrize("words", [["--version"], ["inpaint", "--version"], ["models", "list", "--version"]])

@@ -9,6 +9,7 @@ from scipy.stats import kstest, truncnorm
 
 from scoreinv.samplers import NoiseStream
 from scoreinv.tasks.censored import censored, drawn, expected
+from scoreinv.tasks.linear import _BORROWED, _around
 
 STD = 0.1
 PICTURES = torch.tensor([-0.2, -0.05, 0.0, 0.03, 0.25])
@@ -48,3 +49,11 @@ def test_far_from_the_end_a_value_there_is_a_rare_one():
     y, x = torch.tensor([0.0, 0.0, 1.0, 1.0, 0.2]), torch.tensor([0.1, 0.5, 0.9, 0.5, 0.1])
     assert censored(y, x, STD).tolist() == [True, False, True, False, False]
     assert torch.isfinite(expected(y, torch.tensor([9.0, 9.0, -9.0, -9.0, 0.0]), STD)).all()
+
+
+def test_a_pixel_that_was_cut_off_is_looked_at_with_a_square_around_it():
+    where = torch.zeros(1, 3, 100, 90, dtype=torch.bool)
+    where[0, 1, 50, 40] = True
+    expected = torch.zeros(100, 90, dtype=torch.bool)
+    expected[50 - _BORROWED : 51 + _BORROWED, 40 - _BORROWED : 41 + _BORROWED] = True
+    assert torch.equal(_around(where), expected)

@@ -10,7 +10,7 @@ from mixture import SDES, SHAPE, BatchStream, Mixture, correlated, energy_distan
 
 from scoreinv.errors import InputError
 from scoreinv.guidance import ClassifierGuidance, Clipped, ConstrainedPC, Tiled
-from scoreinv.guidance.tiled import cheapest_tile
+from scoreinv.guidance.tiled import cheapest_tile, covering_tile
 from scoreinv.operators import crops, gray, mask
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.samplers import ODE, PC, AnnealedLangevin, Langevin, Multistep, NoiseStream
@@ -407,3 +407,7 @@ def test_the_cheapest_windows_of_what_is_needed() -> None:
     line[250, :] = True
     assert cheapest_tile(line, 8, 16, 64, 192) == 64
     assert cheapest_tile(everywhere[:10, :40], 8, 16, 64, 192) == 64
+
+
+def test_windows_that_cover_a_picture_are_few():
+    assert covering_tile(512, 512, 32, 16, 128, 192) == 192  # three along a side, where 128 takes five
