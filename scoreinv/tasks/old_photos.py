@@ -137,7 +137,7 @@ def restore(
         hints: colours that are wanted, as `colorize` takes them.
         inpaint, denoise, colorize: whether to fill damage, remove noise, draw colours.
         keep_tint: leave a print of one tint (sepia) in it, and without colours.
-        sensitivity: of what finds damage, see `find_damage`; None: 0.5, and in a photograph in colours 0.02.
+        sensitivity: of what finds damage, see `find_damage`; None: 0.5, and in a photograph in colours 0.05.
         grow: pixels by which what is found is enlarged, as soft edges need.
         noise_std: standard deviation of the noise in [0, 1] units, which is then removed however low it is; None: it is
             estimated, and removed from 5 grey levels of 255 on.
