@@ -188,8 +188,8 @@ def figure(path: Path, by_size: list[float], by_share: list[float]) -> None:
 
     _, (left, right) = pyplot.subplots(1, 2, figsize=(8, 3), sharey=True, layout="constrained")
     left.plot(SIZES, by_size, "o-")
-    left.set(xlabel="megapixels, one hole of 64x64", ylabel="seconds", ylim=(0, None))
     right.plot([1000 * share for share in SHARES], by_share, "o-")
+    left.set(xlabel="megapixels, one hole of 64x64", ylabel="seconds", xlim=(0, None), ylim=(0, None))
     right.set(xlabel="thousands of pixels scratched, of a megapixel", xlim=(0, None))
     pyplot.savefig(path, dpi=120)
 
