@@ -6,7 +6,7 @@ Medians of the rounds: wall seconds, idle and beside the busy processes, process
 memory. Beside them are Telea's fill, by our `--method telea`, and G'MIC's `inpaint_matchpatch` where it is installed
 (`pip install gmic`). The pictures are those of `examples/`; larger ones are that photograph enlarged. `--figure` draws
 what a fill costs against the size of the picture, at one hole, and against the area of scratches, at one size; it
-prints these seconds too. All of it takes about five minutes of two idle cores.
+prints these seconds too.
 """
 
 from __future__ import annotations
