@@ -6,7 +6,7 @@ Medians of the rounds: wall seconds, idle and beside the busy processes, process
 memory. Beside them are Telea's fill, by our `--method telea`, and G'MIC's `inpaint_matchpatch` where it is installed
 (`pip install gmic`). The pictures are those of `examples/`; larger ones are that photograph enlarged. `--figure` draws
 what a fill costs against the size of the picture, at one hole, and against the area of scratches, at one size; it
-prints these seconds too. All of it takes about five minutes of two idle cores.
+prints these seconds too.
 """
 
 from __future__ import annotations
@@ -196,8 +196,8 @@ def figure(path: Path, by_size: list[float], by_share: list[float]) -> None:
 
     _, (left, right) = pyplot.subplots(1, 2, figsize=(8, 3), sharey=True, layout="constrained")
     left.plot(SIZES, by_size, "o-")
-    left.set(xlabel="megapixels, one hole of 64x64", ylabel="seconds", ylim=(0, None))
     right.plot([1000 * share for share in SHARES], by_share, "o-")
+    left.set(xlabel="megapixels, one hole of 64x64", ylabel="seconds", xlim=(0, None), ylim=(0, None))
     right.set(xlabel="thousands of pixels scratched, of a megapixel", xlim=(0, None))
     pyplot.savefig(path, dpi=120)
 
