@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage, sparse
-from scipy.sparse.linalg import spsolve
+from scipy import ndimage
 
 from scoreinv.colour_space import luma
 from scoreinv.errors import InputError
@@ -65,6 +64,9 @@ def reach(gray: np.ndarray, strokes: np.ndarray) -> np.ndarray:
         gray: HxW, the luma in [0, 1], at the size at which colours are drawn.
         strokes: HxW bool, not empty.
     """
+    from scipy import sparse  # slow to import, and needed where colours are given
+    from scipy.sparse.linalg import spsolve
+
     number = np.arange(gray.size).reshape(gray.shape)
     links = [
         (first.ravel(), second.ravel(), np.exp(-((_across(gray, axis) / _EDGE) ** 4)).ravel())
