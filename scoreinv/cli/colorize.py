@@ -53,9 +53,11 @@ class Hints:
 
     def read(self, size: tuple[int, int]) -> KnownColours | None:
         """The hints for a photo of a size (height, width)."""
+        if self.hints is None:
+            return None
         from scoreinv.imaging.hints import read_hints
 
-        return None if self.hints is None else read_hints(self.hints, size)
+        return read_hints(self.hints, size)
 
 
 @dataclass(frozen=True)

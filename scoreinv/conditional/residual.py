@@ -210,4 +210,7 @@ def _contrast(m: Tensor) -> Tensor:
 
 
 def _box(x: Tensor, radius: int) -> Tensor:
-    return F.avg_pool2d(F.pad(x, (radius,) * 4, mode="replicate"), 2 * radius + 1, 1)
+    """Means of squares, down and then across: of 9x9 pixels by 18 additions in place of 81."""
+    side = 2 * radius + 1
+    padded = F.pad(x, (radius,) * 4, mode="replicate")
+    return F.avg_pool2d(F.avg_pool2d(padded, (side, 1), 1), (1, side), 1)
