@@ -22,7 +22,7 @@ _DEEP_CONTEXT = 32
 
 _STRIP = 8
 """Pixels from the middle of a strip to known ones from which on it is continued from what surrounds it."""
-NARROW = 3
+NARROW = 5
 """Pixels from a narrow hole to known ones at most, along rows and columns."""
 _EXCEPTIONS = 0.05
 """Share of narrow holes that may be further from known pixels, as where scratches cross."""

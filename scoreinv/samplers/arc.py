@@ -13,17 +13,20 @@ F is 0 where the posterior is Gaussian, of this mean and of independent errors o
 exact there. Each component has a way of its own to go, one that is known (w = 0) none. F is extrapolated over a step
 from the one before it (Adams and Bashforth's second order). The sample is the denoised mean at the last level.
 
-The start is approximate: at the first level s_1 the state is m + sqrt(s_1^2 + w) z. Its mean and variances are right,
-while it takes the errors of neighbours for independent. So s_1 is several times the error. Errors that hang together
-over many pixels, as in the middle of a wide hole, show above that level: they are for a sampler that starts from noise
+The start is approximate: at the first level s_1 the state is m + s_1 z + e. Its mean and variances are right, and the
+error e hangs together over a few pixels, as a blurred white noise does: independent errors would vanish in the mean of
+some pixels, and samples would agree more than they know. s_1 is several times the error. Errors that hang together over
+many pixels, as in the middle of a wide hole, show above that level: they are for a sampler that starts from noise
 (`Multistep`).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.errors import InputError
@@ -48,12 +51,15 @@ class Arc:
     Attributes:
         variance: (B, C, H, W), at least 0; of the error of the posterior mean, of pictures on the prior's range.
         basis: (C, C), orthonormal: rows are the axes that the variances are along.
-        steps: evaluations, at least 1. After the first alone the sample is the mean and independent errors.
+        steps: evaluations, at least 1. After the first alone the sample is the mean and an error.
+        reach: over how many pixels errors hang together along each axis, the deviation of the Gaussian that blurs them;
+            () for independent ones.
     """
 
     variance: Tensor
     basis: Tensor
     steps: int = 3
+    reach: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -85,9 +91,11 @@ class Arc:
             report(callback, Progress(step / self.steps, step, self.steps, t, x, counted.calls))
 
         mean = counted.denoise(sde.prior_std * noise.normal(shape), 1.0)
-        q = torch.einsum("kc,bchw->bkhw", basis, noise.normal(shape))
         tell(1, 1.0, mean)
         grid = self.levels(prior)
+        first = broadcast(grid[0] if grid else torch.zeros(len(error)), error)
+        white, errors = (torch.einsum("kc,bchw->bkhw", basis, noise.normal(shape)) for _ in range(2))
+        q = (first * white + error * blurred(errors, self.reach)) / (first.square() + variance).sqrt().clamp_min(1e-12)
         angles = [torch.atan2(broadcast(level, error).expand_as(error), error) for level in grid]
         x0 = mean + torch.einsum("kc,bkhw->bchw", basis, error * q)
         before: Tensor | None = None
@@ -118,3 +126,21 @@ class Arc:
         first = torch.maximum(START * (variance.sum(1) / unknown).sqrt(), 2 * last)
         count = self.steps - 1
         return [last * (first / last) ** (k / max(1, count - 1)) for k in reversed(range(count))]
+
+
+def blurred(white: Tensor, reach: tuple[float, ...]) -> Tensor:
+    """White noise (B, C, H, W), each channel blurred by a Gaussian of its deviation in pixels, of unit variance still.
+
+    The picture goes on at its opposite side, so that the variance is the same at its border. A reach of 0, or none,
+    leaves a channel white.
+    """
+    channels = list(white.unbind(1))
+    for number, deviation in enumerate(reach):
+        if deviation:
+            radius = min(math.ceil(3 * deviation), *(side - 1 for side in white.shape[2:]))
+            taps = torch.arange(-radius, radius + 1, dtype=white.dtype, device=white.device)
+            taps = (-0.5 * (taps / deviation).square()).exp()
+            taps = taps / taps.square().sum().sqrt()
+            padded = F.pad(white[:, number : number + 1], (radius,) * 4, mode="circular")
+            channels[number] = F.conv2d(F.conv2d(padded, taps.view(1, 1, -1, 1)), taps.view(1, 1, 1, -1))[:, 0]
+    return torch.stack(channels, dim=1)

@@ -61,6 +61,17 @@ def strokes(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(canvas).copy()
 
 
+def lines(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+    """Straight lines 8 to 11 pixels wide, as creases and damage that was enlarged, over about 8 % of the picture."""
+    canvas = Image.new("1", (width, height))
+    draw = ImageDraw.Draw(canvas)
+    while np.asarray(canvas).mean() < 0.08:
+        start = rng.uniform(0, (width, height))
+        end = start + rng.normal(0, 80, 2)
+        draw.line([tuple(start), tuple(end)], fill=1, width=int(rng.integers(8, 12)))
+    return np.asarray(canvas).copy()
+
+
 def strips(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     """A strip through the picture and one along a border, of 16, 24 or 40 pixels each."""
     hole = np.zeros((height, width), dtype=bool)
@@ -76,6 +87,7 @@ KINDS = {
     "drop80": dropped(0.8),
     "scratch": scratches,
     "text": text,
+    "lines": lines,
     "box48": boxes,
     "stroke24": strokes,
     "strip": strips,

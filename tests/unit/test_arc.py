@@ -12,6 +12,7 @@ from scoreinv.guidance import ConstrainedPC
 from scoreinv.operators import mask
 from scoreinv.prior import Prior
 from scoreinv.samplers import Arc, NoiseStream, arc
+from scoreinv.samplers.arc import blurred
 from scoreinv.sdes import SDE, VE, VP, as_time, broadcast
 
 SHAPE = (3, 3, 16, 16)
@@ -40,23 +41,33 @@ def basis() -> Tensor:
     return torch.linalg.qr(drawn((3, 3), 7)).Q
 
 
+def started(sampler: Arc, prior: Prior, seed: int = 0) -> Tensor:
+    """The state of unit variance that `sampler` starts from, along the axes."""
+    noise = NoiseStream(seed, 3)
+    noise.normal(SHAPE)  # that of the mean
+    white, errors = (torch.einsum("kc,bchw->bkhw", sampler.basis, noise.normal(SHAPE)) for _ in range(2))
+    first = broadcast([*sampler.levels(prior), torch.zeros(3)][0], white)
+    norm = (first.square() + sampler.variance).sqrt().clamp_min(1e-12)
+    return (first * white + sampler.variance.sqrt() * blurred(errors, sampler.reach)) / norm
+
+
 def posterior(sde: SDE, share_known: float = 0.5) -> Posterior:
     variance = torch.from_numpy(np.random.default_rng(1).uniform(0.001, 0.2, SHAPE).astype(np.float32))
     variance[..., : int(16 * share_known)] = 0
     return Posterior(sde, 0.3 * drawn(SHAPE, 2), variance, basis())
 
 
+@pytest.mark.parametrize("reach", [(), (0.0, 1.5, 2.0)])
 @pytest.mark.parametrize("steps", [1, 2, 3, 7])
 @pytest.mark.parametrize("sde", [VE(0.0001, 1000.0), VP(beta_min=1e-3)], ids=["ve", "vp"])
 def test_any_number_of_steps_is_exact_where_the_error_is_as_expected(
-    monkeypatch: pytest.MonkeyPatch, sde: SDE, steps: int
+    monkeypatch: pytest.MonkeyPatch, sde: SDE, steps: int, reach: tuple[float, ...]
 ) -> None:
     prior = posterior(sde)
     monkeypatch.setattr(arc, "LAST", 1e-3)  # where the denoised mean is the state
-    result = Arc(prior.variance, basis(), steps).sample(prior, SHAPE, noise=NoiseStream(0, 3))
-    noise = NoiseStream(0, 3)
-    noise.normal(SHAPE)  # that of the mean
-    z = torch.einsum("kc,bchw->bkhw", basis(), noise.normal(SHAPE))
+    sampler = Arc(prior.variance, basis(), steps, reach)
+    result = sampler.sample(prior, SHAPE, noise=NoiseStream(0, 3))
+    z = started(sampler, prior)
     expected = prior.mean + torch.einsum("kc,bkhw->bchw", basis(), prior.variance.sqrt() * z)
     tolerance = 2e-3 if isinstance(sde, VE) else 0.01  # at the highest noise level the mean is not quite the mean
     torch.testing.assert_close(result.x0, expected, atol=tolerance, rtol=0)
@@ -75,12 +86,11 @@ def test_steps_correct_an_error_that_was_expected_wrongly(monkeypatch: pytest.Mo
     prior = posterior(VE(0.00001, 1000.0), share_known=0)
     monkeypatch.setattr(arc, "START", 60.0)
     monkeypatch.setattr(arc, "LAST", 0.001)
-    noise = NoiseStream(0, 3)
-    noise.normal(SHAPE)
-    z = torch.einsum("kc,bchw->bkhw", basis(), noise.normal(SHAPE))
 
     def off(steps: int) -> float:
-        x0 = Arc(factor * prior.variance, basis(), steps).sample(prior, SHAPE, noise=NoiseStream(0, 3)).x0
+        sampler = Arc(factor * prior.variance, basis(), steps)
+        z = started(sampler, prior)
+        x0 = sampler.sample(prior, SHAPE, noise=NoiseStream(0, 3)).x0
         apart = torch.einsum("kc,bchw->bkhw", basis(), x0 - prior.mean) / prior.variance.sqrt()
         return abs(float((apart * z).sum() / z.square().sum()) - 1)
 
@@ -136,10 +146,34 @@ def test_later_steps_are_exact_where_the_force_is_linear_in_the_angle(
     prior = Linear(VE(0.0001, 1000.0), 0.3 * drawn(SHAPE, 2), variance, torch.eye(3))
     sampler = Arc(variance, torch.eye(3), 5)
     x0 = sampler.sample(prior, SHAPE, noise=NoiseStream(0, 3)).x0
-    noise = NoiseStream(0, 3)
-    noise.normal(SHAPE)
     angles = [float(torch.atan2(level, torch.tensor(0.3))[0]) for level in sampler.levels(prior)]
     first = (still + growth * angles[0]) * (angles[0] - angles[1])
     rest = still * (angles[1] - angles[-1]) + growth / 2 * (angles[1] ** 2 - angles[-1] ** 2)
-    expected = prior.mean + 0.3 * (noise.normal(SHAPE) + first + rest)
+    expected = prior.mean + 0.3 * (started(sampler, prior) + first + rest)
     torch.testing.assert_close(x0, expected, atol=2e-3, rtol=0)
+
+
+def test_blurred_noise_has_unit_variance_everywhere_and_hangs_together() -> None:
+    white = drawn((400, 2, 12, 12), 3)
+    errors = blurred(white, (0.0, 2.0))
+    assert torch.equal(errors[:, 0], white[:, 0])
+    own = errors[:, 1]
+    torch.testing.assert_close(own.var(0), torch.ones(12, 12), atol=0.4, rtol=0)  # of 400 draws
+    assert own.var() == pytest.approx(1, abs=0.05)
+    beside = (own[:, :, 1:] * own[:, :, :-1]).mean()
+    assert float(beside) == pytest.approx(np.exp(-1 / 16), abs=0.05)  # of a Gaussian of deviation 2, at distance 1
+
+
+def test_errors_that_hang_together_are_kept_in_the_mean_of_pixels() -> None:
+    """Of a block of 4x4 pixels the mean's deviation is a quarter where they are independent."""
+    prior = Posterior(VE(0.0001, 1000.0), torch.zeros(SHAPE), torch.full(SHAPE, 0.09), torch.eye(3))
+
+    def deviation(reach: tuple[float, ...]) -> float:
+        found = [
+            Arc(prior.variance, torch.eye(3), 1, reach).sample(prior, SHAPE, noise=NoiseStream(seed, 3)).x0
+            for seed in range(20)
+        ]
+        return float(torch.nn.functional.avg_pool2d(torch.cat(found), 4).std()) / 0.3
+
+    assert deviation(()) == pytest.approx(0.25, rel=0.1)
+    assert deviation((2.0, 2.0, 2.0)) > 0.6

@@ -60,12 +60,12 @@ NOT_REFINED = torch.zeros(2, dtype=torch.bool)
 
 
 def conditional_prior(
-    sde: SDE | None = None, data_range: tuple[float, float] = (-1.0, 1.0), seed: int = 0
+    sde: SDE | None = None, data_range: tuple[float, float] = (-1.0, 1.0), seed: int = 0, image_size: int = 16
 ) -> ScorePrior:
     """A random network whose output is not negligible."""
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
-        prior = ModelConfig(_NETWORK, sde or VE(0.01, 20.0), ResidualPreconditioning(), data_range, 16).build()
+        prior = ModelConfig(_NETWORK, sde or VE(0.01, 20.0), ResidualPreconditioning(), data_range, image_size).build()
         nn.init.normal_(prior.network.conv_out.weight, std=0.3)
     return prior
 
@@ -238,11 +238,11 @@ def test_narrow_holes_take_few_evaluations_and_each_its_own_way() -> None:
     scratch[20:23, 5:40] = True
     more[:] = scratch
     more[10:40, 130:133] = True
-    wide[20:28, 5:13] = True
+    wide[20:33, 5:18] = True
     alone = inpaint(image, scratch, prior=prior)
     assert alone.nfe == NARROW_FILL_STEPS
     assert inpaint(image, scratch, prior=prior, steps=2).nfe == 2
-    assert inpaint(image, wide, prior=prior, steps=5).nfe == 5
+    assert inpaint(image, wide, prior=conditional_prior(image_size=64), steps=5).nfe == 5
     several = inpaint(image, scratch, prior=prior, samples=3)
     np.testing.assert_allclose(several.samples[0], alone.image, atol=1e-4)
     np.testing.assert_allclose(inpaint(image, more, prior=prior).image[scratch], alone.image[scratch], atol=1e-4)

@@ -165,7 +165,7 @@ def test_a_region_that_is_small_enough_is_one_block():
     assert list(blocks(region, hole.shape, context=20, multiple=16, minimum=64, maximum=128)) == [region]
 
 
-@pytest.mark.parametrize(("width", "narrow"), [(1, True), (4, True), (6, True), (8, False), (20, False)])
+@pytest.mark.parametrize(("width", "narrow"), [(1, True), (4, True), (10, True), (12, False), (20, False)])
 @pytest.mark.parametrize("across", [False, True])
 def test_scratches_are_narrow(width: int, narrow: bool, across: bool) -> None:
     hole = np.zeros((64, 80), dtype=bool)
@@ -193,7 +193,7 @@ def test_a_band_along_the_border_is_as_wide_as_it_is_far_from_known_pixels() -> 
 def test_regions_of_narrow_and_of_wide_holes_are_not_done_together() -> None:
     hole = np.zeros((64, 600), dtype=bool)
     hole[20:23, 10:40] = True
-    hole[20:32, 400:412] = True
+    hole[20:34, 400:414] = True
     regions = regions_to_fill(hole, 64, 16, deep=True)
     assert [region.narrow for region in regions] == [True, False]
     assert len({region.hole.shape for region in regions}) == 1
