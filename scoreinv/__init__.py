@@ -3,8 +3,8 @@
     prior = scoreinv.load("photo")
     result = scoreinv.inpaint(image, mask, prior=prior, samples=4, seed=0)
 
-    solver = scoreinv.samplers.Multistep(steps=25)
-    posterior = scoreinv.guidance.DPS(prior, scoreinv.operators.mask(observed), y, noise_std=0.1)
+    solver = scoreinv.samplers.Multistep(stochasticity=1.0, steps=50)
+    posterior = scoreinv.guidance.MMPS(prior, scoreinv.operators.mask(observed), y, noise_std=0.1)
 
 The names below are imported when they are first used, so that importing scoreinv does not import torch.
 """

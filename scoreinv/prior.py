@@ -27,7 +27,18 @@ from scoreinv.sdes import SDE, VE, as_time, broadcast
 
 
 class Prior(ABC):
-    """A distribution over pictures x0 of shape (B, C, H, W), seen through an SDE at every noise level."""
+    """A distribution over pictures x0 of shape (B, C, H, W), seen through an SDE at every noise level.
+
+    One of your own has `sde`, `data_range` and `noise`; samplers, guidance and the likelihood then take it:
+
+        class Gaussian(Prior):  # N(0, 0.5^2) in each value
+            sde, data_range = VP(), (-1.0, 1.0)
+
+            def noise(self, x, t):
+                t = as_time(t)
+                alpha, sigma = (broadcast(value, x) for value in (self.sde.alpha(t), self.sde.sigma(t)))
+                return sigma * x / ((0.5 * alpha) ** 2 + sigma**2)
+    """
 
     sde: SDE
     data_range: tuple[float, float]

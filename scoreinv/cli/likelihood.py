@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 EXAMPLES = """
   scoreinv likelihood pictures/ --model cifar10 --steps 16 --csv table.csv
 """
+_LEAST_STEPS = 8
+"""Of the fixed grid, below which a likelihood is off by hundredths of a bit and more."""
 COLUMNS = ("input", "width", "height", "bits_per_dim", "standard_error", "repeats", "nfe", "seconds")
 
 
@@ -75,6 +77,8 @@ class LikelihoodOptions:
     def __post_init__(self) -> None:
         if self.steps is not None and self.rtol is not None:
             raise InputError("--steps and --rtol: the fixed grid has no tolerance; give one of them")
+        if self.steps is not None and self.steps < _LEAST_STEPS:
+            warn(f"--steps {self.steps}: so few tell the density only roughly: take 16")
 
     def settings(self) -> LikelihoodSettings:
         """The settings of the task."""

@@ -87,8 +87,12 @@ def restore(
 ) -> None:
     """Restore old photos: fill damage, take out tint and noise, draw colours; all where it is needed."""
     mask = None if mask == AUTO else mask
-    if mask is None and reading != MaskReading():
-        raise InputError("--mask-threshold, --invert-mask and --grow belong to --mask")
+    if mask is None and reading != MaskReading(grow=reading.grow):
+        raise InputError("--mask-threshold and --invert-mask belong to --mask")
+    if reading.grow is not None and not steps.inpaint:
+        raise InputError("--grow does not go with --no-inpaint, which leaves damage as it is")
+    if mask is None and reading.grow is not None:
+        steps = replace(steps, grow=reading.grow)
     steps.check_given(masked=mask is not None, hinted=wanted.hints is not None)
     if noise is not None:
         steps = replace(steps, noise_std=noise / GRAY_LEVELS)

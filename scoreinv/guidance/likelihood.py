@@ -67,6 +67,7 @@ class DPS(LikelihoodGuidance):
 
     Stated as a likelihood: with S = noise_std^2, where the paper's code has a step size that depends on the residual
     and the grid. An exact observation needs a noise_std all the same: smaller is stricter, and needs more steps.
+    Samples need a sampler that adds noise, and some hundred steps: those of an ODE hardly differ from one another.
 
     Raises InputError unless noise_std is positive.
     """

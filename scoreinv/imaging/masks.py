@@ -6,6 +6,7 @@ where the polarity turns, to the operators' 1 = observed.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from functools import partial
@@ -22,7 +23,10 @@ from scoreinv.imaging.files import decode_file
 from scoreinv.imaging.picture import Picture
 
 DEFAULT_THRESHOLD = 0.5
+_log = logging.getLogger(__name__)
 _ROWS = 512
+_BETWEEN = 0.2
+"""Share of a mask file's pixels that may be neither dark nor bright, as soft edges are: a photo has more."""
 
 
 def read_mask(
@@ -44,11 +48,15 @@ def read_mask(
         invert: the marked pixels are the known ones instead.
         grow: radius in pixels of a disk by which holes are dilated, after inversion.
 
+    A warning is logged where the file looks like a photograph, as one that was painted on does.
+
     Raises:
         InputError: an unreadable file, another size than the photo's, or no hole or no known pixel in it.
     """
     file, decoded = decode_file(path)
     name = f"{file}: the mask"
+    if decoded.picture.size == tuple(size) and _looks_like_photo(decoded.picture):
+        _log.warning("%s looks like a photograph: paint white on black, or on a transparent layer", name)
     return hole_from_picture(decoded.picture, size, name=name, threshold=threshold, invert=invert, grow=grow)
 
 
@@ -167,19 +175,28 @@ def _picture_from_array(mask: np.ndarray) -> Picture:
     return picture_from_array(mask, "the mask")
 
 
+def _looks_like_photo(picture: Picture) -> bool:
+    """Whether many values are neither near 0 nor near full intensity."""
+    step = max(1, min(picture.size) // _ROWS)
+    values = _values(picture.pixels[::step, ::step], picture)
+    return float(((values > 0.1) & (values < 0.9)).mean()) > _BETWEEN
+
+
+def _values(samples: np.ndarray, picture: Picture) -> np.ndarray:
+    """max(R, G, B) x alpha of some of a picture's samples, as a fraction of the range."""
+    if samples.ndim == 2:
+        return samples / picture.peak
+    colours = samples[..., :-1] if picture.has_alpha else samples
+    values = colours.max(axis=-1) / picture.peak
+    return values * (samples[..., -1] / picture.peak) if picture.has_alpha else values
+
+
 def _marked(picture: Picture, threshold: float) -> tuple[np.ndarray, float]:
     """Which pixels are above the threshold, and the largest value found, as a fraction of the range."""
     marked = np.empty(picture.size, dtype=bool)
     highest = 0.0
     for top in range(0, picture.height, _ROWS):
-        samples = picture.pixels[top : top + _ROWS]
-        if samples.ndim == 2:
-            values = samples / picture.peak
-        else:
-            colours = samples[..., :-1] if picture.has_alpha else samples
-            values = colours.max(axis=-1) / picture.peak
-            if picture.has_alpha:
-                values *= samples[..., -1] / picture.peak
+        values = _values(picture.pixels[top : top + _ROWS], picture)
         marked[top : top + _ROWS] = values > threshold
         highest = max(highest, float(values.max()))
     return marked, highest

@@ -247,20 +247,30 @@ def check_noise_std(noise_std: float) -> None:
 
 
 def check_adjoint(operator: LinearOperator, like: Tensor) -> None:
-    """Raise InputError unless <A x, y> = <x, A^T y> for y = A x of a random picture x of the shape of `like`.
+    """Raise InputError unless <A x, y> = <x, A^T y> for a random x and y = A x, and for a random y and x = A^T y.
 
-    It takes one evaluation of each, and finds an adjoint that is scaled, flipped or shifted, and an A that is not
-    linear.
+    `like` has the shape of x. It takes two evaluations of each, and finds an adjoint that is scaled, flipped or
+    shifted, one that gives something for what A never does, and an A that is not linear.
     """
-    x = torch.randn(like.shape, generator=torch.Generator().manual_seed(0)).to(like)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(like.shape, generator=generator).to(like)
     y = operator(x)
-    forth = y.double().square().sum().item()
-    back = (x.double() * operator.adjoint(y).double()).sum().item()
-    if not abs(forth - back) <= _ADJOINT_TOLERANCE * forth:
-        raise InputError(
-            f"the adjoint of {type(operator).__name__} is not that of a linear A: <A x, y> is {forth:.6g}, and "
-            f"<x, A^T y> is {back:.6g}, for y = A x of a random x; they must be one number"
-        )
+    noise = torch.randn(y.shape, generator=generator).to(y)
+    back = operator.adjoint(noise)
+    pairs = (
+        ("y = A x of a random x", _product(y, y), _product(x, operator.adjoint(y))),
+        ("x = A^T y of a random y", _product(operator(back), noise), _product(back, back)),
+    )
+    for which, there, here in pairs:
+        if not abs(there - here) <= _ADJOINT_TOLERANCE * max(abs(there), abs(here)):
+            raise InputError(
+                f"the adjoint of {type(operator).__name__} is not that of a linear A: <A x, y> is {there:.6g}, and "
+                f"<x, A^T y> is {here:.6g}, for {which}; they must be one number"
+            )
+
+
+def _product(a: Tensor, b: Tensor) -> float:
+    return float((a.double() * b.double()).sum())
 
 
 def conjugate_gradients(

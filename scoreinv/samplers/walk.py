@@ -65,6 +65,13 @@ class Walk:
         z = self.constraint_noise(x)
         return x if z is None else self.prior.constrain(x, t, z)
 
+    def lets_go(self, t: Tensor) -> bool:
+        """Whether the constraint has let go of the state at t, which alone knows the observation from there on.
+
+        A step that forgets the state, as a corrector's or churn, would walk to what the prior draws without it.
+        """
+        return self.prior.constrains and float(t) < self.prior.release
+
     def report(self, step: int, t: Tensor | float, x: Tensor) -> None:
         """Tell the callback that so many steps are done."""
         steps = len(self.times)

@@ -171,6 +171,14 @@ def test_a_long_likelihood_says_first_how_long(scoreinv, tmp_path, monkeypatch):
     assert "takes about" not in scoreinv("likelihood", "small.png", "--steps", 1).err
 
 
+def test_a_likelihood_of_few_steps_is_warned_of(scoreinv, tmp_path):
+    Image.fromarray(photo_array(8, 8)).save(tmp_path / "a.png")
+    few, enough = (scoreinv("likelihood", "a.png", "--steps", steps) for steps in (2, 8))
+    assert few.code == enough.code == 0
+    assert "warning: --steps 2: so few" in few.err
+    assert "warning" not in enough.err
+
+
 def test_a_likelihood_that_does_not_fit_into_memory(scoreinv, tmp_path, monkeypatch):
     monkeypatch.setattr("scoreinv.tasks.likelihood.PIXELS_AT_ONCE", 64)
     monkeypatch.setattr("scoreinv.tasks.likelihood.shortage", lambda needed: "takes 9 GB of memory, and 1 GB are free")

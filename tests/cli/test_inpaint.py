@@ -257,11 +257,29 @@ def test_a_mask_that_leaves_a_rim_of_the_object_is_told(scoreinv, tmp_path):
         tmp_path / "a.png"
     )
     Image.fromarray(away < 26).save(tmp_path / "small.png")
-    told = scoreinv("inpaint", "a.png", "--mask", "small.png", "--method", "telea", "-o", "out.png")
+    told = scoreinv("inpaint", "a.png", "--mask", "small.png", "--method", "biharmonic", "-o", "out.png")
     assert told.code == 0
     assert told.err.count("looks like a leftover") == 1
     assert "a.png" in told.err
     assert "try --grow 6" in told.err
-    quiet = scoreinv("inpaint", "a.png", "--mask", "small.png", "--grow", 6, "--method", "telea", "-o", "grown.png")
+    grown = ("--grow", 6, "--method", "biharmonic", "-o", "grown.png")
+    quiet = scoreinv("inpaint", "a.png", "--mask", "small.png", *grown)
     assert quiet.code == 0
     assert "leftover" not in quiet.err
+
+
+def test_a_mask_painted_on_the_photo_itself_is_told(scoreinv, tmp_path):
+    """As a phone's editor makes it: what is bright counts as a hole, and much of the photo would be drawn anew."""
+    photo = np.random.default_rng(0).integers(40, 200, (60, 80, 3), dtype=np.uint8)
+    Image.fromarray(photo).save(tmp_path / "a.png")
+    photo[20:30, 30:40] = 255, 0, 0
+    Image.fromarray(photo).save(tmp_path / "painted.png")
+    told = scoreinv("inpaint", "a.png", "--mask", "painted.png", "--method", "biharmonic", "--dry-run")
+    filled = scoreinv("inpaint", "a.png", "--mask", "painted.png", "--method", "biharmonic", "-o", "out.png")
+    assert told.code == filled.code == 0
+    assert "painted.png: the mask looks like a photograph" in filled.err
+    mask = np.zeros((60, 80), np.uint8)
+    mask[20:30, 30:40], mask[19, 30:40] = 255, 128  # a soft edge
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    sound = scoreinv("inpaint", "a.png", "--mask", "mask.png", "--method", "biharmonic", "-o", "sound.png")
+    assert "photograph" not in sound.err

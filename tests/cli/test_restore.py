@@ -168,6 +168,13 @@ def test_damage_and_colours_are_given(scoreinv, tmp_path):
     assert json.loads(grown.out)["damaged"] > hole_array().mean()
 
 
+def test_found_damage_grows_as_far_as_is_asked(scoreinv, old, tmp_path):
+    steps = ("--no-denoise", "--no-colorize", "--steps-to", "steps")
+    assert scoreinv("restore", old, "--grow", 5, *steps).code == 0
+    (mask,) = (tmp_path / "steps").glob("*_1_damage.png")
+    np.testing.assert_array_equal(read(mask) > 0, dilate(old_print().min(-1) == 255, 5))
+
+
 def test_hints_for_a_photo_in_colours_are_warned_of(scoreinv, tmp_path):
     save(tmp_path / "new.png", in_colours())
     hints = np.zeros((40, 50, 4), np.uint8)

@@ -17,7 +17,9 @@ from scoreinv.samplers import (
     ODE,
     PC,
     Ancestral,
+    AnnealedLangevin,
     EulerMaruyama,
+    Heun,
     Multistep,
     NoCorrector,
     ProbabilityFlow,
@@ -164,6 +166,27 @@ def test_noisy_ddnm_draws_from_the_exact_posterior(name: str, sampler: PC | Mult
     x0 = sampler.sample(DDNM(prior, ALL, y, 0.3), (700, *SHAPE), noise=BatchStream(0, 700)).x0
     assert float(x0.mean()) == pytest.approx(0.594, abs=0.01)
     assert float(x0.std()) == pytest.approx(0.257, rel=0.04)
+
+
+@pytest.mark.parametrize("name", ["ve", "vp"])
+@pytest.mark.parametrize(
+    ("sampler", "tolerance"),
+    [(PC(steps=300), 0.08), (PC(corrector=AnnealedLangevin(), steps=300), 0.08), (Heun(churn=40, steps=100), 0.2)],
+    ids=["langevin", "annealed", "churn"],
+)
+def test_correctors_and_churn_do_not_forget_an_observation_with_noise(
+    name: str, sampler: PC | Heun, tolerance: float
+) -> None:
+    """The same in 192 values, which Langevin steps want: below the noise of y they would walk to N(0.3, 0.5^2).
+
+    Heun's steps add no noise there, and its deviation is somewhat small.
+    """
+    shape = (3, 8, 8)
+    prior, y = gaussian(SDES[name], shape), torch.full((1, *shape), 0.7).double()
+    everything = mask(torch.ones(1, 1, 8, 8).double())
+    x0 = sampler.sample(DDNM(prior, everything, y, 0.3), (60, *shape), noise=BatchStream(0, 60)).x0
+    assert float(x0.mean()) == pytest.approx(0.594, abs=0.02)
+    assert float(x0.std()) == pytest.approx(0.257, rel=tolerance)
 
 
 @pytest.mark.parametrize("name", ["ve", "vp", "ddpm"])
