@@ -289,8 +289,17 @@ def _check_operator(operator: LinearOperator, y: Tensor) -> None:
     except RuntimeError:
         again = None
     if again != y.shape:
-        raise InputError(f"the observation is {y.shape[-1]}x{y.shape[-2]}, of another size than this operator gives")
+        gives = "does not take that" if again is None else f"gives {_sides(again)} of it"
+        raise InputError(
+            f"the observation is {_sides(y.shape)} (channels, height, width; one channel stands for three alike), and "
+            f"{type(operator).__name__} {gives}: it must give three channels of the observation's size, and have "
+            "`rows` where it treats samples differently"
+        )
     check_adjoint(one, back)
+
+
+def _sides(shape: torch.Size) -> str:
+    return "x".join(map(str, shape[1:]))
 
 
 def _three_channels(y: Tensor) -> tuple[Tensor, bool]:

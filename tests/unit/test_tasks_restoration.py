@@ -475,7 +475,7 @@ def test_settings_that_are_not_such(options, said):
 @pytest.mark.parametrize(
     ("y", "said"),
     [
-        (truth(10, 10), "another size"),
+        (truth(10, 10), "the observation is 3x10x10 .*: it must give three channels of the observation.s size"),
         (truth(channels=4), "HxW or HxWx3"),
         (np.full((HEIGHT, WIDTH), np.nan, np.float32), "not finite"),
         (np.zeros((HEIGHT, WIDTH, 4), np.uint8), "alpha"),
