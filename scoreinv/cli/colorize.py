@@ -162,7 +162,7 @@ def colorize(
             warn(f"{source}: has colours already, which are replaced (--keep-color keeps them)")
         if result.found == "tinted" and not colours.whiten:
             warn(
-                f"{source}: is a print of one tint, which is left out (--tint white makes its lightest tone white too)"
+                f"{source}: is a print of one tint, which is taken out (--tint white makes its lightest tone white too)"
             )
         return Report.of(result, sampling.results)
 

@@ -229,7 +229,7 @@ def _pictures(folder: str, entries: Iterable[Path]) -> list[str]:
     if not found:
         raise InputError(f"{folder}: no pictures in this folder{f', but {kinds}: convert them first' if kinds else ''}")
     if kinds:
-        _log.warning("%s: left out are %s: convert them first", folder, kinds)
+        _log.warning("%s: %s, left out: convert them first", folder, kinds)
     return found
 
 

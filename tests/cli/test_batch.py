@@ -217,7 +217,7 @@ def test_pictures_of_a_folder_that_are_not_read_are_told(scoreinv, scans, mask, 
     for name in ("d.heic", "e.NEF", "notes.txt", ".f.heic"):
         (tmp_path / "scans" / name).write_bytes(b"x")
     told = scoreinv("inpaint", "scans", "--mask", mask, "--dry-run")
-    said = "scans: left out are 2 of a kind that is not read here (.heic, .nef): convert them first"
+    said = "scans: 2 of a kind that is not read here (.heic, .nef), left out: convert them first"
     assert (told.code, told.err) == (0, f"scoreinv: warning: {said}\n")
     (tmp_path / "phone").mkdir()
     (tmp_path / "phone" / "d.heic").write_bytes(b"x")
