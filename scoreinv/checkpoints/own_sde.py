@@ -42,10 +42,14 @@ class NamedSDE(SDE):
 
     @classmethod
     def of(cls, sde: SDE) -> NamedSDE:
-        """What files keep of an SDE."""
+        """What files keep of an SDE; InputError for one that is none."""
         kind = type(sde)
         t = torch.tensor(_TIMES, dtype=torch.float64)
         pairs = torch.stack([sde.alpha(t).expand(t.shape), sde.sigma(t).expand(t.shape)], 1).tolist()
+        for time, (alpha, _) in zip(_TIMES, pairs, strict=True):
+            require(alpha > 0, f"{kind.__name__}: alpha({time:g}) is {alpha:g}, and must be above 0 up to t = 1")
+        levels = [sigma / alpha for alpha, sigma in pairs]
+        require(0 < levels[0] < levels[1] < levels[2], f"{kind.__name__}: sigma / alpha must grow from t = 0 to t = 1")
         rounded = tuple((float(f"{alpha:.{_DIGITS}g}"), float(f"{sigma:.{_DIGITS}g}")) for alpha, sigma in pairs)
         return cls(f"{kind.__module__}:{kind.__qualname__}", rounded)
 

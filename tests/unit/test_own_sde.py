@@ -65,6 +65,28 @@ def test_it_is_loaded_by_giving_it(model: Path) -> None:
     assert prior.noise(x, t).isfinite().all()
 
 
+class Flow(Cosine):
+    """The picture is gone at t = 1."""
+
+    def alpha(self, t: Tensor) -> Tensor:
+        return 1 - t
+
+
+class Falling(Cosine):
+    def sigma(self, t: Tensor) -> Tensor:
+        return self.alpha(t) * (1 - 0.5 * t)
+
+
+@pytest.mark.parametrize(
+    ("sde", "said"),
+    [(Flow(), r"Flow: alpha\(1\) is 0, and must be above 0"), (Falling(), "Falling: sigma / alpha must grow")],
+)
+def test_what_is_no_sde_is_refused_before_it_trains(run: TrainingConfig, sde: SDE, said: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=said):
+        train(replace(run, model=replace(run.model, sde=sde)), tmp_path / "out")
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
 def test_the_file_keeps_its_name_and_its_marginal(model: Path) -> None:
     config, _ = read_metadata(model)
     marginal = ((math.cos(0.15), math.sin(0.15)), (math.cos(0.75), math.sin(0.75)), (math.cos(1.5), math.sin(1.5)))
