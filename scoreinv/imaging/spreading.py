@@ -63,12 +63,10 @@ class ChromaAlongEdges:
     colours are; without it 34.7 and 31.2.
 
     Attributes:
-        size: (h, w) of the small chroma.
         scale: s.
         factors: of the normal equations.
     """
 
-    size: tuple[int, int]
     scale: int
     factors: SuperLU
 
@@ -78,18 +76,13 @@ class ChromaAlongEdges:
         height, width = gray.shape[0] // scale, gray.shape[1] // scale
         means = _block_means(height, width, scale)
         system = _stiffness(gray, _rather_within) + _TRUST * scale**2 * (means.T @ means)
-        return cls((height, width), scale, splu(system.tocsc()))
+        return cls(scale, splu(system.tocsc()))
 
     def finer(self, chroma: np.ndarray) -> np.ndarray:
         """(s h)x(s w)x3 float32, of chroma hxwx3."""
-        height, width = self.size
-        means = _block_means(height, width, self.scale)
-        wanted = _TRUST * self.scale**2 * (means.T @ chroma.reshape(height * width, 3).astype(np.float64))
-        found = self.factors.solve(wanted).reshape(self.scale * height, self.scale * width, 3)
-        lowest, highest = (
-            around(chroma, (3, 3, 1)).repeat(self.scale, 0).repeat(self.scale, 1)
-            for around in (ndimage.minimum_filter, ndimage.maximum_filter)
-        )
+        lowest, highest = (around(chroma, (3, 3, 1)) for around in (ndimage.minimum_filter, ndimage.maximum_filter))
+        drawn, lowest, highest = (v.repeat(self.scale, 0).repeat(self.scale, 1) for v in (chroma, lowest, highest))
+        found = self.factors.solve(_TRUST * drawn.reshape(-1, 3).astype(np.float64)).reshape(drawn.shape)
         return found.clip(lowest, highest).astype(np.float32)
 
 

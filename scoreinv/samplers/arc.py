@@ -40,8 +40,8 @@ START = 3.0
 """First noise level over the rms of the error."""
 LAST = 0.055
 """Last noise level, of pictures on [-1, 1]: seven grey levels. A lower one leaves grain after few steps, and a
-higher one blurs. Three evaluations of `photo` that end here draw 0.98 of the detail of scratches and of writing, four
-that end at half of it drew 1.00 and 1.03."""
+higher one blurs. In independent errors three evaluations of `photo` that end here drew 0.98 of the detail of scratches
+and of writing, four that end at half of it 1.00 and 1.03."""
 
 
 @dataclass(frozen=True)
