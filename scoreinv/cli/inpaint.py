@@ -263,10 +263,7 @@ class _Masked:
             return _Item(job.source, picture, np.zeros(picture.size, dtype=bool), self.wanted.read(picture.size))
         hole = self.reading.read(self.masks[job.source], job.source, picture.size)
         if (leftover := find_leftover(picture, hole)) is not None:
-            warn(
-                f"{job.source}: {leftover.share:.0%} of a hole's rim looks like a leftover of what the mask should "
-                f"hide: try --grow {(self.reading.grow or 0) + leftover.grow}"
-            )
+            warn(f"{job.source}: {leftover.words}: try --grow {(self.reading.grow or 0) + leftover.grow}")
         return _Item(job.source, picture, hole, self.wanted.read(picture.size))
 
 

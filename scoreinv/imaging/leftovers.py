@@ -55,6 +55,11 @@ class Leftover:
     share: float
     grow: int
 
+    @property
+    def words(self) -> str:
+        """What there is, without the remedy."""
+        return f"{100 * self.share:.0f} % of a hole's rim looks like a leftover of what the mask should hide"
+
 
 def find_leftover(picture: Picture, hole: np.ndarray) -> Leftover | None:
     """The leftover that takes most of its hole's rim, of all holes (HxW bool) of a picture; None where none is."""

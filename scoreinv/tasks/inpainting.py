@@ -100,11 +100,7 @@ def inpaint(
     holes = as_holes(mask, sizes, threshold=mask_threshold, invert=invert, grow=grow)
     for picture, hole in zip(pictures, holes, strict=True):
         if (leftover := find_leftover(picture, hole)) is not None:
-            _log.warning(
-                "%.0f %% of a hole's rim looks like a leftover of what the mask should hide: try grow=%d",
-                100 * leftover.share,
-                grow + leftover.grow,
-            )
+            _log.warning("%s: try grow=%d", leftover.words, grow + leftover.grow)
     return restore_each(
         pictures,
         form,
