@@ -77,8 +77,6 @@ class LikelihoodOptions:
     def __post_init__(self) -> None:
         if self.steps is not None and self.rtol is not None:
             raise InputError("--steps and --rtol: the fixed grid has no tolerance; give one of them")
-        if self.steps is not None and self.steps < _LEAST_STEPS:
-            warn(f"--steps {self.steps}: so few tell the density only roughly: take 16")
 
     def settings(self) -> LikelihoodSettings:
         """The settings of the task."""
@@ -121,6 +119,8 @@ def likelihood(
     if settings.dry_run:
         session.check()
         raise typer.Exit(sum(_rehearse(source, frame, settings, batch=batch) for source in sources) and 1)
+    if options.steps is not None and options.steps < _LEAST_STEPS:
+        warn(f"--steps {options.steps}: so few tell the density only roughly: take 16")
     tally = Tally(batch)
     for group in _groups(sources, frame, session, tally):
         _evaluate(group, estimate, session, table, tally)
