@@ -17,20 +17,20 @@ from torch import Tensor
 
 from scoreinv.errors import CheckpointError
 from scoreinv.networks.chroma import ChromaNetwork
-from scoreinv.networks.encoder import STRIDES, Encoder, NamingEncoder
+from scoreinv.networks.encoder import STRIDES, Encoder
 from scoreinv.networks.layers import channels_last
 
 ENCODER = "encoder.safetensors"
 """Name of the file of its weights."""
 
 
-def load_encoder(path: Path) -> NamingEncoder:
+def load_encoder(path: Path) -> Encoder:
     """The frozen encoder of a file: float32, on the CPU, in evaluation mode.
 
     Raises CheckpointError when the file is missing or is not that of an encoder.
     """
     with torch.device("meta"):  # no random weights are drawn, only to be replaced
-        encoder = NamingEncoder()
+        encoder = Encoder()
     try:
         weights = {name: value.to(torch.float32, copy=True) for name, value in load_file(path).items()}
         encoder.load_state_dict(weights, assign=True)
@@ -57,8 +57,8 @@ def look_for_chroma(network: ChromaNetwork, gray: Tensor) -> tuple[Tensor, ...]:
 
 def fresh_chroma_network(path: Path) -> ChromaNetwork:
     """An untrained decoder on the encoder of a file."""
-    network, published = ChromaNetwork(), load_encoder(path).state_dict()
-    network.encoder.load_state_dict({name: published[name] for name in network.encoder.state_dict()})
+    network = ChromaNetwork()
+    network.encoder.load_state_dict(load_encoder(path).state_dict())
     return channels_last(network.eval())
 
 

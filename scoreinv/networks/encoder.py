@@ -2,7 +2,8 @@
 EfficientNet-Lite"): a network that was trained to name what photographs show, of which the features are used.
 
 Blocks of a pointwise, a depthwise and a pointwise convolution with residual connections (Sandler et al. 2018), without
-squeeze-and-excitation and with ReLU6. Batch norms are folded into the convolutions.
+squeeze-and-excitation and with ReLU6. Batch norms are folded into the convolutions. The last layers, which give the
+names, are left out.
 """
 
 from __future__ import annotations
@@ -24,9 +25,6 @@ FINE_STRIDES = (2, 4)
 
 FINE_FEATURES = (16, 24)
 """Channels of the finer maps."""
-
-CLASSES = 1000
-"""Of ImageNet, in its usual order."""
 
 _STAGES = (
     # blocks, kernel, stride, expansion, outputs
@@ -82,19 +80,6 @@ class Encoder(nn.Module):
         pictures = luma.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
         maps = (value.to(luma.dtype) for value in self(pictures))
         return tuple(value * (value.square().mean(1, keepdim=True) + 1e-6).rsqrt() for value in maps)
-
-
-class NamingEncoder(Encoder):
-    """The whole network that was published: `logits` names what pictures show."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.head = _Convolution(FEATURES[-1], 1280, 1)
-        self.classifier = nn.Linear(1280, CLASSES)
-
-    def logits(self, pictures: Tensor) -> Tensor:
-        """Of the classes, (B, 1000); the model is most at home at pictures of 224x224 pixels."""
-        return self.classifier(F.relu6(self.head(self(pictures)[-1])).mean((2, 3)))
 
 
 class _Convolution(nn.Conv2d):

