@@ -332,7 +332,6 @@ class _Drawing:
 
     def compute(self, item: _Item, bar: ProgressBar) -> Report:
         from scoreinv.imaging.chroma import STRAY_CHROMA
-        from scoreinv.tasks.colorization import colorize_filled
         from scoreinv.tasks.inpainting import inpaint_picture
         from scoreinv.tasks.progress import Share
 
@@ -345,6 +344,8 @@ class _Drawing:
         share.begin(1)
         result = inpaint_picture(picture, item.hole, self.session.prior, sampling, share)
         if colours is not None:
+            from scoreinv.tasks.colorization import colorize_filled  # slow to import
+
             share.begin(1)
             how = Colours(saturation=self.wanted.saturation, temperature=self.wanted.temperature)
             result = colorize_filled(result, colours.prior, sampling, share, how, item.hints)
