@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from scoreinv.checkpoints.catalogue import bundled_folder, bundled_names, full_name, locate, sha256
-from scoreinv.checkpoints.config import AnyConfig, AnyNetworkConfig, ClassifierConfig, ModelConfig
+from scoreinv.checkpoints.config import AnyConfig, ClassifierConfig, ModelConfig
 from scoreinv.checkpoints.diffusers_folder import read_diffusers_config
-from scoreinv.checkpoints.files import read_metadata
+from scoreinv.checkpoints.files import read_metadata, unfilled_parts
 from scoreinv.checkpoints.published import FIGURES, PUBLISHED, published, source
 
 BUNDLED_SOURCE = "trained for scoreinv, on the pictures that its card names"
@@ -78,7 +75,7 @@ def describe_published(name: str) -> ModelDescription:
     return ModelDescription(
         name=name,
         kind="published",
-        parameters=count_parameters(config.network),
+        parameters=_parameters(Path(name), config),
         config=config,
         licence="Apache-2.0",
         source=source(name),
@@ -93,7 +90,7 @@ def _describe_located(name: str) -> ModelDescription:
     return ModelDescription(
         name=full_name(name, path),
         kind="bundled" if bundled else "file",
-        parameters=count_parameters(config.network),
+        parameters=_parameters(path, config),
         config=config,
         licence="Apache-2.0" if bundled else str(notes.get("licence", "unknown")),
         source=BUNDLED_SOURCE if bundled else str(notes.get("source", "unknown")),
@@ -105,8 +102,6 @@ def _describe_located(name: str) -> ModelDescription:
     )
 
 
-@cache
-def count_parameters(network: AnyNetworkConfig) -> int:
-    """Weights of a network, counted without memory for them."""
-    with torch.device("meta"):
-        return sum(parameter.numel() for parameter in network.build().parameters())
+def _parameters(path: Path, config: AnyConfig) -> int:
+    """Weights of all that a file of the configuration holds, counted without memory for them."""
+    return sum(value.numel() for part in unfilled_parts(path, config).values() for value in part.parameters())

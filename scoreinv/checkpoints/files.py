@@ -160,7 +160,7 @@ def unfilled(path: Path, config: AnyNetworkConfig) -> Any:
         return config.build()
 
 
-def _unfilled_parts(path: Path, config: AnyConfig) -> Parts:
+def unfilled_parts(path: Path, config: AnyConfig) -> Parts:
     """`unfilled`, and the other parts of a model, which have no options."""
     parts: Parts = {"": unfilled(path, config.network)}
     if isinstance(config, ModelConfig) and config.chroma:
@@ -215,7 +215,7 @@ def _read(path: Path) -> tuple[Parts, AnyConfig, dict[str, Any]]:
         if "config" not in metadata:
             raise CheckpointError("holds no configuration")
         config, notes = model_from_dict(parse_json(metadata["config"])), parse_json(metadata.get("notes", "{}"))
-    parts = _unfilled_parts(path, config)
+    parts = unfilled_parts(path, config)
     _check_shapes(path, parts, tensors)
     return parts, config, notes
 

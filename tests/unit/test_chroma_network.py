@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from scoreinv.checkpoints.config import ModelConfig
+from scoreinv.checkpoints.description import describe
 from scoreinv.checkpoints.files import load_model, read_metadata, save
 from scoreinv.conditional.guess import smooth_guess
 from scoreinv.conditional.prior import ConditionalPrior
@@ -176,6 +177,8 @@ def test_a_file_has_both_networks(prior: ConditionalPrior, tmp_path: Path) -> No
     save(prior, path)
     again = load_model(path)
     assert read_metadata(path)[0] == CONFIG
+    weights = [value for part in prior.parts().values() for value in part.parameters()]
+    assert describe(str(path)).parameters == sum(value.numel() for value in weights)
     for value, expected in zip(again.look(luma(64, 64)), prior.look(luma(64, 64)), strict=True):
         torch.testing.assert_close(value, expected)
     without = replace(CONFIG, chroma=False).build()
