@@ -22,7 +22,7 @@ from scoreinv.samplers import NoiseStream
 _FAR = 3.0
 """Standard deviations from the end: for a picture beyond, a value at the end is a rare one, and hardly moves it."""
 _LEAST = 1e-12
-"""Least probability that is divided by."""
+"""Least probability of a draw: of none the normal number would be infinite."""
 
 
 def censored(y: Tensor, x: Tensor, noise_std: float) -> Tensor:
@@ -35,9 +35,9 @@ def expected(y: Tensor, x: Tensor, noise_std: float) -> Tensor:
     """y with its values at black and white replaced by what they are expected to have been for the picture x."""
 
     def below(x: Tensor) -> Tensor:
-        a = -x / noise_std
-        density = torch.exp(-a.square() / 2) / math.sqrt(2 * math.pi)
-        return (x - noise_std * density / torch.special.ndtr(a).clamp_min(_LEAST)).clamp_max(0)
+        # phi(a) / Phi(a) by the scaled erfc: in float32 Phi itself is 0 from five deviations on.
+        ratio = math.sqrt(2 / math.pi) / torch.special.erfcx(x / (math.sqrt(2) * noise_std))
+        return (x - noise_std * ratio).clamp_max(0)
 
     return _replaced(y, below(x), 1 - below(1 - x))
 

@@ -28,6 +28,15 @@ def test_what_was_cut_off_is_the_mean_of_the_truncated_normal():
     np.testing.assert_allclose(1 - expected(white, 1 - PICTURES, STD), means, rtol=1e-4)
 
 
+def test_it_is_near_the_end_for_a_picture_far_within():
+    """Of the order of s^2 / x below it, by the series of Mills's ratio, in float32 too."""
+    far = STD * torch.linspace(3, 1000, 9971)
+    found = expected(torch.zeros_like(far), far, STD)
+    most = float(torch.finfo(far.dtype).eps) * far
+    assert (found <= 0).all()
+    assert (found >= -(STD**2) / far - 4 * most).all()
+
+
 @pytest.mark.parametrize("white", [False, True])
 def test_what_is_drawn_has_the_truncated_normal(white):
     x = PICTURES[:4].reshape(1, 1, 1, 4).expand(2, 1, 2000, 4)

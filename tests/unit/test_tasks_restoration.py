@@ -237,6 +237,23 @@ def test_a_blurred_picture_that_was_cut_off_at_black_is_not_taken_for_a_brighter
     assert abs(error) < 0.5 * naive
 
 
+def test_black_that_the_first_estimates_do_not_reach_is_no_worse_for_being_known():
+    """They are many deviations of the noise brighter there."""
+    std, blurring = 0.01, torch.from_numpy(kernels.gaussian(1))
+    scene = np.zeros((48, 48, 3), np.float32)
+    scene[:, 24:] = MEAN
+    y = noisy(apply(Blur(blurring, 48, 48), scene), std).clip(0, 1)
+    padded = pad_observation(torch.from_numpy(y).permute(2, 0, 1)[None], blurring)
+    naive = scoreinv.solve(valid_blur(blurring, 48, 48), padded, prior=prior(), noise_std=std, estimate="mean").image
+    naive = crop(naive, photographed(blurring, 48, 48))[0].permute(1, 2, 0).clamp(0, 1).numpy()
+    found = deblur_picture(Picture(y), blurring.numpy(), std, prior(), MEAN_OF_ONE).image.pixels
+
+    def error(picture):
+        return np.sqrt(np.mean((picture - scene)[8:-8, 8:-8] ** 2))  # where Blur's boundary does not reach
+
+    assert error(found) < 1.2 * error(naive)
+
+
 def test_samples_of_an_enlarged_picture_vary_as_the_posterior():
     """Of independent pixels of variance v with known means of 4x4: v (1 - 1/16), however smooth the guess was.
 
