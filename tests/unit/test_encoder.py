@@ -16,6 +16,7 @@ from scoreinv.checkpoints.bundled import bundled_folder
 from scoreinv.conditional.encoder import ENCODER, load_encoder, look, seen_size, window
 from scoreinv.errors import CheckpointError
 from scoreinv.networks.encoder import FEATURES, STRIDES, Encoder
+from scoreinv.training.pictures import BUILTIN
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,9 +34,9 @@ def names(maps: tuple[Tensor, ...]) -> Tensor:
     return F.linear(seen, weights["classifier.weight"], weights["classifier.bias"])
 
 
-def photograph(name: str, height: int = 224, width: int = 224) -> Tensor:
+def photograph(name: str, height: int = 224, width: int = 224, folder: Path = ROOT / "examples" / "photos") -> Tensor:
     """The luma of a bundled photograph's middle, (1, 1, H, W) in [0, 1]."""
-    image = Image.open(ROOT / "examples" / "photos" / f"{name}.jpg").convert("L")
+    image = Image.open(folder / f"{name}.jpg").convert("L")
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     image = image.resize((width, height), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
@@ -55,10 +56,35 @@ def test_it_computes_what_the_package_computes_that_its_weights_are_from(encoder
         assert (value - expected[f"published.{name}"]).square().mean().sqrt() < 0.01 * rms
 
 
-@pytest.mark.parametrize(("name", "classes"), [("dog", range(151, 269)), ("lake", (970, 975, 979, 980))])
+CATS, DOGS, CARS = range(281, 287), range(151, 269), (436, 511, 581, 627, 656, 717, 751, 817)
+
+
+@pytest.mark.parametrize(("name", "classes"), [("dog", DOGS), ("lake", (970, 975, 979, 980))])
 def test_it_names_what_a_grey_photograph_shows(encoder: Encoder, name: str, classes: range | tuple[int, ...]) -> None:
+    assert first_choice(encoder, photograph(name)) in classes
+
+
+@pytest.mark.parametrize(
+    ("name", "classes"),
+    [
+        ("avatar-Brushes", (696,)),
+        ("avatar-Car", CARS),
+        ("avatar-Cat", CATS),
+        ("avatar-Chameleon", (47,)),
+        ("avatar-Owl", (24,)),
+        ("grub2-B-1B_over_the_pacific_ocean", (895,)),
+        ("skimage-chelsea", CATS),
+        ("skimage-coffee", (504, 967, 968)),
+    ],
+)
+def test_it_names_eight_more(encoder: Encoder, name: str, classes: range | tuple[int, ...]) -> None:
+    assert first_choice(encoder, photograph(name, folder=BUILTIN)) in classes
+
+
+def first_choice(encoder: Encoder, luma: Tensor) -> int:
+    """The number of the class, in ImageNet's order."""
     with torch.no_grad():
-        assert names(encoder(photograph(name).expand(-1, 3, -1, -1))).argmax().item() in classes
+        return int(names(encoder(luma.expand(-1, 3, -1, -1))).argmax())
 
 
 def test_maps_are_of_every_stride_at_unit_strength_and_without_gradients(encoder: Encoder) -> None:
