@@ -27,7 +27,7 @@ EXAMPLES = """
 def upscale(
     *,
     photos: PhotoOptions,
-    factor: Annotated[int, typer.Option("--factor", min=2, max=4, help="How many times as large.")] = 2,
+    factor: Annotated[int, typer.Option("--factor", min=2, max=4, help="How many times as large: 2, 3 or 4.")] = 2,
     downsampling: Annotated[
         Downsampling,
         typer.Option(
