@@ -21,6 +21,10 @@ from scoreinv.samplers import NoiseStream
 
 _FAR = 3.0
 """Standard deviations from the end: for a picture beyond, a value at the end is a rare one, and hardly moves it."""
+_DRAWN = 4.0
+"""Standard deviations from the end: for pictures further within draws are as for one there, since float32 has no less
+probable ones, and they lie within a third of a deviation beyond the end.
+"""
 _LEAST = 1e-12
 """Least probability of a draw: of none the normal number would be infinite."""
 
@@ -48,6 +52,7 @@ def drawn(y: Tensor, x: Tensor, noise_std: float, noise: NoiseStream) -> Tensor:
     uniform = torch.special.ndtr(noise.normal(x.shape))
 
     def below(x: Tensor) -> Tensor:
+        x = x.clamp_max(_DRAWN * noise_std)
         share = (uniform * torch.special.ndtr(-x / noise_std)).clamp(_LEAST, 1 - 1e-6)
         return (x + noise_std * torch.special.ndtri(share)).clamp_max(0)
 
