@@ -7,6 +7,7 @@ what it takes for damage in one and not in the other is seldom any.
 
 A window does not tell whether the scan is a clean one or full of dust, so what the network says of a pixel is corrected
 by how much damage it finds in all of the scan (`share_shift`): few marks are then believed less, and many more readily.
+In a scan full of cracks that takes in eyes and mouths too, which are left out again (`imaging.faces`).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from scoreinv.damage import DamageFinder
 from scoreinv.errors import SettingError
 from scoreinv.guidance.orientations import MIRRORED, averaged
 from scoreinv.imaging.arrays import pictures_from_api
+from scoreinv.imaging.faces import facial_features
 from scoreinv.imaging.masks import dilate, picture_of_hole
 from scoreinv.imaging.picture import STRIP_ROWS, Picture
 from scoreinv.networks.damage import STRIDE
@@ -118,6 +120,7 @@ def damage_in_picture(
     rgb = picture.rgb() if (height, width) == picture.size else picture.resized_rgb(height, width)
     logits = damage_logits(rgb, finder, callback)
     probability = expit(logits + share_shift(logits))
+    probability[facial_features(probability > 1 - sensitivity, rgb)] = 0
     return dilate(_enlarged(probability, picture.size) > 1 - sensitivity, grow)
 
 

@@ -1,0 +1,87 @@
+"""Faces, and the marks in them that are no damage: an eye is a dark spot as a stain is, and a mouth a dark line.
+
+Faces are upright and seen from in front, and are found by scikit-image's cascade of local binary patterns (Liao et al.
+2007, "Learning multi-scale block local binary patterns for face recognition"), which knows nothing of who they are.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from scoreinv.boxes import Box
+from scoreinv.colour_space import luma
+
+if TYPE_CHECKING:
+    from skimage.feature import Cascade
+
+_SIDE = 768
+"""Longer side, in pixels, of the picture in which faces are looked for at most."""
+_LEAST = 30
+"""Side of the smallest faces, in pixels of that picture."""
+_LARGER = 1.2
+"""Between one size of faces that are looked for and the next."""
+
+_PARTS = ((0.22, 0.52, 0.05, 0.97), (0.5, 0.7, 0.33, 0.67), (0.7, 0.92, 0.22, 0.8))
+"""Eyes with their brows, nostrils, and mouth: top, bottom, left and right as shares of a face's box."""
+_EIGHT = np.ones((3, 3), bool)
+
+
+def facial_features(marked: np.ndarray, rgb: np.ndarray) -> np.ndarray:
+    """The marks that are an eye, a brow, a nostril or a mouth, HxW bool.
+
+    Such a mark lies within that part of a face, and is darker than the face. What is brighter is dust or lost emulsion,
+    and what goes on beyond is a scratch.
+
+    Arguments:
+        marked: HxW bool, what is taken for damage.
+        rgb: HxWx3 in [0, 1].
+    """
+    features = np.zeros_like(marked)
+    if not marked.any():
+        return features
+    labels, _ = ndimage.label(marked, _EIGHT)
+    marks = ndimage.find_objects(labels)
+    gray = luma(rgb)
+    for top, left, height, width in faces(gray):
+        skin = np.median(gray[top : top + height, left : left + width])
+        for first_row, last_row, first_column, last_column in _PARTS:
+            rows = top + first_row * height, top + last_row * height
+            columns = left + first_column * width, left + last_column * width
+            for number, place in enumerate(marks, 1):
+                if _within(place[0], rows) and _within(place[1], columns):
+                    mark = labels[place] == number
+                    features[place] |= mark & (gray[place][mark].mean() < skin)
+    return features
+
+
+def faces(gray: np.ndarray) -> list[Box]:
+    """Where a grey picture (HxW in [0, 1]) shows faces."""
+    height, width = gray.shape
+    scale = min(1.0, _SIDE / max(height, width))
+    small = Image.fromarray(np.rint(255 * gray.clip(0, 1)).astype(np.uint8))
+    small = small.resize((max(1, round(scale * width)), max(1, round(scale * height))), Image.Resampling.BOX)
+    most = min(small.size)
+    if most < _LEAST:
+        return []
+    found = _cascade().detect_multi_scale(
+        np.asarray(small), scale_factor=_LARGER, step_ratio=1, min_size=(_LEAST, _LEAST), max_size=(most, most)
+    )
+    sides = ("r", "c", "height", "width")
+    return [tuple(round(face[side] / scale) for side in sides) for face in found]
+
+
+def _within(place: slice, limits: tuple[float, float]) -> bool:
+    return limits[0] <= place.start and place.stop <= limits[1]
+
+
+@cache
+def _cascade() -> Cascade:
+    from skimage.data import lbp_frontal_face_cascade_filename
+    from skimage.feature import Cascade
+
+    return Cascade(lbp_frontal_face_cascade_filename())
