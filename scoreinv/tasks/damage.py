@@ -8,6 +8,8 @@ what it takes for damage in one and not in the other is seldom any.
 A window does not tell whether the scan is a clean one or full of dust, so what the network says of a pixel is corrected
 by how much damage it finds in all of the scan (`share_shift`): few marks are then believed less, and many more readily.
 In a scan full of cracks that takes in eyes and mouths too, which are left out again (`imaging.faces`).
+
+A mark that is nowhere surely damage is none: two thresholds (hysteresis: Canny 1986).
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from scipy import ndimage
 from scipy.special import expit, logit
 from torch import Tensor
 
@@ -51,6 +54,11 @@ _USUAL_SHARE = 0.02
 """Share of the pixels that is damage, in the scans that the model was trained on: 3 % of those that have any."""
 _LEAST_SHARE, _MOST_SHARE = 0.01, 0.1
 """What a scan's own is taken for at least, so that a single scratch is found, and at most: a page of text is none."""
+_SURE = 6.0
+"""Odds of damage that a mark's surest pixel has at least, relative to those of the threshold: with the usual
+sensitivity a probability of 6/7. In 96 scans it leaves out 213 of 344 marks that are none, and 0.5 % of the damage.
+"""
+_EIGHT = np.ones((3, 3), bool)
 _ROUNDS = 100
 _TOLERANCE = 1e-4
 _LOOKED_AT = 100_000
@@ -75,7 +83,7 @@ def find_damage(
         image: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor CxHxW or BxCxHxW
             in [0, 1].
         sensitivity: from 0, which marks nothing, to 1, which marks everything: a pixel is marked where its probability
-            of damage is above 1 - sensitivity.
+            of damage is above 1 - sensitivity, if it is connected to one whose odds are six times as high.
         grow: pixels by which what is found is enlarged, as its soft edges need to be filled too.
         model: the model, or its name or file, which is then loaded for this picture.
         callback: called with the share of the work that is done; stops the work by returning False.
@@ -120,7 +128,10 @@ def damage_in_picture(
     rgb = picture.rgb() if (height, width) == picture.size else picture.resized_rgb(height, width)
     logits = damage_logits(rgb, finder, callback)
     probability = expit(logits + share_shift(logits))
-    probability[facial_features(probability > 1 - sensitivity, rgb)] = 0
+    likely = probability > 1 - sensitivity
+    sure = probability > expit(logit(1 - sensitivity) + np.log(_SURE))
+    marked = ndimage.binary_propagation(sure, _EIGHT, mask=likely)
+    probability[likely & ~marked | facial_features(marked, rgb)] = 0
     return dilate(_enlarged(probability, picture.size) > 1 - sensitivity, grow)
 
 

@@ -15,7 +15,7 @@ STEPS: tuple[StepName, ...] = get_args(StepName)
 
 COLOUR_SENSITIVITY = 0.05
 """Sensitivity for photographs in colours, seldom old ones: of 24 healthy ones it changes none in more than 0.5 % of
-the pixels, nor does 0.1, where 0.2 changes 4 and the usual one 5."""
+the pixels, where 0.1 and 0.2 change one and the usual one 4."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class OldPhotoSettings:
     """Which steps an old photograph takes, and what decides them.
 
     Attributes:
-        sensitivity: a pixel is damage where its probability is above 1 - sensitivity. None: the usual one, and in
+        sensitivity: how readily damage is marked, see `tasks.damage.find_damage`. None: the usual one, and in
             photographs in colours `COLOUR_SENSITIVITY`.
         grow: pixels by which damage that is found is enlarged, as its soft edges need.
         noise_std: standard deviation of the noise in [0, 1] units, which is then removed however low it is; None: it is

@@ -138,15 +138,42 @@ def test_the_share_of_damage_has_bounds(share, taken):
     assert share_shift(logits) == pytest.approx(odds(taken) - odds(0.02), abs=1e-3)
 
 
-def test_sensitivity_is_a_threshold_of_the_probability(bright):
-    """Half of the pixels are bright, so their odds are those of the largest share that is believed."""
+def shades(probabilities: np.ndarray) -> np.ndarray:
+    """Shades to which `Bright` gives these probabilities in a scan of the least share of damage; the least is black."""
+    shift = odds(0.01) - odds(0.02)
+    return np.clip(0.6 + (np.log(probabilities / (1 - probabilities)) - shift) / 10, 0, 1).astype(np.float32)
+
+
+def test_a_mark_is_one_where_it_is_sure_somewhere(bright):
+    probabilities = np.full((120, 180), 1e-4)
+    probabilities[10, 10:50] = 0.52
+    probabilities[10, 30] = 0.88  # of this line
+    probabilities[20, 10:50] = 0.84  # nowhere sure
+    probabilities[30, 10:50] = 0.48
+    probabilities[30, 30] = 0.88  # not beyond this pixel
+    steps = np.arange(40, 55)
+    probabilities[steps, steps] = 0.52
+    probabilities[54, 54] = 0.88  # along corners
+    expected = np.zeros(probabilities.shape, bool)
+    expected[10, 10:50] = expected[30, 30] = expected[steps, steps] = True
+    mask = scoreinv.find_damage(shades(probabilities), model=bright, grow=0)
+    np.testing.assert_array_equal(mask, expected)
+
+
+@pytest.mark.parametrize("sensitivity", [0.3, 0.5, 0.9])
+def test_sensitivity_moves_both_thresholds(bright, sensitivity):
+    """Pairs of pixels are marked whose odds are more than those of the sensitivity, and than six times these."""
+    threshold = (1 - sensitivity) / sensitivity
+    pairs = [(0.95, 5.7), (1.05, 5.7), (0.95, 6.3), (1.05, 6.3)]
+    given = np.full((40, 90), 1e-4)
+    for number, pair in enumerate(pairs, 1):
+        given[20, 15 * number : 15 * number + 2] = threshold * np.array(pair)
+    mask = scoreinv.find_damage(shades(given / (1 + given)), model=bright, sensitivity=sensitivity, grow=0)
+    np.testing.assert_array_equal(np.argwhere(mask), [[20, 46], [20, 60], [20, 61]])
+
+
+def test_the_ends_of_sensitivity(bright):
     pixels = np.random.default_rng(1).random((40, 50)).astype(np.float32)
-    for sensitivity in (0.1, 0.9):
-        shift = odds(0.1) - odds(0.02)
-        probability = 1 / (1 + np.exp(-10 * (pixels.astype(np.float64) - 0.6) - shift))
-        clear = np.abs(probability - (1 - sensitivity)) > 1e-5
-        mask = scoreinv.find_damage(pixels, model=bright, sensitivity=sensitivity, grow=0)
-        np.testing.assert_array_equal(mask[clear], (probability > 1 - sensitivity)[clear])
     assert not scoreinv.find_damage(pixels, model=bright, sensitivity=0).any()
     assert scoreinv.find_damage(pixels, model=bright, sensitivity=1).all()
 
@@ -184,11 +211,11 @@ def test_masks_are_given_back_in_the_form_of_the_picture(bright):
 
 
 def test_a_mask_is_what_inpaint_takes(bright):
-    gray = np.full((40, 50), 100, np.uint8)
+    gray = np.full((40, 50), 80, np.uint8)
     gray[10:20, 10:30] = 255
     mask = scoreinv.find_damage(gray, model=bright)
     filled = scoreinv.inpaint(gray, mask, method="biharmonic").image
-    np.testing.assert_array_equal(filled, 100)
+    np.testing.assert_array_equal(filled, 80)
 
 
 def test_what_cannot_be_done_is_said(bright):
