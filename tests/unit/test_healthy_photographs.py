@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 import scoreinv
 from scoreinv.checkpoints.catalogue import load_damage_finder
 from scoreinv.damage import DamageFinder
+from scoreinv.tasks.old_photo_settings import COLOUR_SENSITIVITY
 from scoreinv.training.pictures import BUILTIN
 
 HELD_OUT = Path(__file__).parents[2] / "examples" / "photos"
@@ -71,6 +72,13 @@ def test_a_photograph_without_damage_is_hardly_marked(name, mode):
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_photographs_without_damage_are_hardly_marked_in_all(mode):
     assert np.mean([marked(name, mode) for name in SHOWN]) <= MOST_OF_ALL
+
+
+@pytest.mark.parametrize("name", [*SHOWN, "tulips"])
+def test_restore_fills_next_to_nothing_of_a_photograph_in_colours(name):
+    """By what it marks in colours, enlarged as it does; what its other steps would do: `test_tasks_old_photos`."""
+    hole = scoreinv.find_damage(np.asarray(photograph(name)), sensitivity=COLOUR_SENSITIVITY, model=finder())
+    assert hole.mean() <= 0.005
 
 
 def test_a_sign_is_read_and_not_mended():
