@@ -21,6 +21,7 @@ interpolated into the hole and added: gradients stay those of the pieces, and th
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy import ndimage
@@ -98,6 +99,23 @@ class Displacements:
         colours = self._at[0] % apart * apart + self._at[1] % apart
         for colour in torch.randperm(apart**2, generator=generator).tolist():
             self._draw(self._pixels[colours == colour], generator)
+
+    def take_likelier(self, other: Displacements) -> None:
+        """Of each hole take the displacements of `other`, of the same picture, where E is lower with them.
+
+        Holes further apart than a patch reaches do not see each other: E is a sum over them, and each decides by
+        itself.
+        """
+        hole = (self._observed[0] == 0).cpu().numpy()
+        near = ndimage.binary_dilation(hole, np.ones((_REACH, _REACH)))
+        holes = torch.from_numpy(ndimage.label(near, np.ones((3, 3)))[0][hole]).to(self._pixels)
+        gained = self._known.new_zeros(int(holes.max()) + 1)
+        for field, sign in ((self, 1.0), (other, -1.0)):
+            costs = field._differences(field._pixels, field._source[field._pixels])
+            gained.index_add_(0, holes, sign * costs)
+        pixels = self._pixels[gained[holes] > 0]
+        self._source[pixels] = other._source[pixels]
+        self._filled[pixels] = other._filled[pixels]
 
     def fill(self) -> Tensor:
         """The picture (3, H, W) with its known pixels; the pieces meet them without a seam at the hole's rim."""

@@ -77,6 +77,11 @@ class Exemplars(Prior):
             return False
         return bool((_wholly_known(observed, side).flatten(1).sum(1) >= _FEWEST).all())
 
+    @staticmethod
+    def reached(observed: Tensor) -> bool:
+        """Whether every patch sees something known of pictures of which this is observed, (B, 1, H, W)."""
+        return not bool(_wholly_known(1 - observed, 2 * _MARGIN + 1).any())
+
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         t = as_time(t)
         return (x - broadcast(self.sde.alpha(t), x) * self.denoise(x, t)) / broadcast(self.sde.sigma(t), x)

@@ -6,6 +6,11 @@ hole, for its posterior mean. Around it, at noise as strong as its error, ancest
 picture's own patches begins (`Exemplars`). On finer scales it is drawn where each pixel is taken from, beginning from
 what it was at half the size (`Displacements`).
 
+At half the size a hole may be wide for the patches there, which then lose windows and horizons; at a quarter they see
+across it, and lose what is fine. A hole whose first scale is of half the size is therefore filled from a quarter too,
+if it is as wide as a patch even there, and keeps the fill of the lower energy at the picture's own size. Of an eighth
+the energy tells no longer: shores and roofs are gone, and what is flat has little.
+
 Where a hole leaves too few patches at that scale, the first is of twice the size. Where there are too few of them there
 too (all is hole but a corner), the network draws the picture first at a scale where it sees across the hole. On each
 finer scale the network is given what is known there and, as block means, what was drawn below. Only one octave of
@@ -14,7 +19,7 @@ detail is then left open, so sampling begins at a noise level just above it and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -71,8 +76,7 @@ def draw_in_scales(
     """
     scales = [(values, observed)]
     for _ in range(halvings):
-        values, observed = block_means(torch.where(observed > 0, values, 0.0)), (block_means(observed) == 1).to(values)
-        scales.append((values, observed))
+        scales.append(_halved(*scales[-1]))
     if halvings > 1 and not Exemplars.enough(scales[-1][1]) and Exemplars.enough(scales[-2][1]):
         # A hole that takes most of the picture: at twice the size more patches are wholly known.
         scales, halvings = scales[:-1], halvings - 1
@@ -88,11 +92,18 @@ def draw_in_scales(
         return condition, Tiled(condition, tile, tile // 8, pixels_at_once(prior.device), (observed == 0).any(0)[0])
 
     if Exemplars.enough(scales[-1][1]):
-        _, tiled = given(halvings, None, 2 * tile)  # a mean gains by seeing more
-        z = noise(halvings + 1).normal(scales[-1][0].shape)
-        with torch.no_grad():
-            mean = tiled.finish(tiled.denoise(z * prior.sde.prior_std, 1.0))
-        return continue_surroundings(scales, prior.to_image(finite(mean)), noise, callback), tiled.evaluations_per_noise
+        coarser = _halved(*scales[-1])
+        if halvings == 1 and Exemplars.enough(coarser[1]) and not Exemplars.reached(coarser[1]):
+            scales.append(coarser)
+        guesses, nfe = {}, 0
+        for number, first in enumerate(range(halvings, len(scales))):
+            _, tiled = given(first, None, 2 * tile)  # a mean gains by seeing more
+            z = noise(len(scales) + number).normal(scales[first][0].shape)
+            with torch.no_grad():
+                mean = tiled.finish(tiled.denoise(z * prior.sde.prior_std, 1.0))
+            guesses[first] = prior.to_image(finite(mean))
+            nfe += tiled.evaluations_per_noise
+        return continue_surroundings(scales, guesses, noise, callback), nfe
     share = Share(callback, sum(known.numel() for _, known in scales))
     share.begin(scales[-1][1].numel())
     _, tiled = given(halvings, None, tile)
@@ -112,7 +123,7 @@ def draw_in_scales(
 
 def continue_surroundings(
     scales: list[tuple[Tensor, Tensor]],
-    guess: Tensor,
+    guesses: Mapping[int, Tensor],
     noise: Callable[[int], NoiseStream],
     callback: TaskCallback | None,
 ) -> Tensor:
@@ -120,24 +131,36 @@ def continue_surroundings(
 
     Arguments:
         scales: pictures (B, 3, H, W) in [0, 1] and what of them is observed, (B, 1, H, W), each at half the size of the
-            one before; the last with patches to start from (`Exemplars.enough`).
-        guess: of the last of these pictures.
+            one before; those that are begun from with patches enough (`Exemplars.enough`).
+        guesses: of the pictures of those scales that are begun from, by their numbers; at least one. Of several fills
+            each hole keeps the one of the lowest energy.
         noise: the noise of each scale, 0 the finest.
     """
-    first = len(scales) - 1
-    pictures, observed = scales[first]
-    sweeps = [_SWEEPS[min(number, len(_SWEEPS) - 1)] for number in range(len(scales))]
-    costs = [count * float((1 - known).sum()) for count, (_, known) in zip(sweeps, scales, strict=True)]
-    compared = min(MOST_PATCHES, float(observed.sum()) / len(observed))
-    layout = _FIRST_STEPS * float((1 - observed).sum()) * compared / _PATCHES_IN_THE_TIME
-    share = Share(callback, layout + sum(costs))
+    share = Share(callback, sum(sum(_work(scales, first)) for first in guesses))
+    fills = [_continued(scales, first, guess, noise, share) for first, guess in guesses.items()]
+    for fields in fills[1:]:
+        for likelier, field in zip(fills[0], fields, strict=True):
+            likelier.take_likelier(field)
+    return (torch.stack([field.fill() for field in fills[0]]) + 1) / 2
+
+
+def _continued(
+    scales: list[tuple[Tensor, Tensor]],
+    first: int,
+    guess: Tensor,
+    noise: Callable[[int], NoiseStream],
+    share: Share,
+) -> list[Displacements]:
+    """The displacements of each picture at the finest scale, drawn from the scale `first` on, whose guess is given."""
+    layout, *costs = _work(scales, first)
     share.begin(layout)
+    pictures, observed = scales[first]
     exemplars, stream = Exemplars(_FIRST, 2 * pictures - 1, observed), noise(first)
     start = State(2 * guess - 1 + _FIRST.prior_std * stream.normal(guess.shape), 1.0)
     sampler = PC(Ancestral(), NoCorrector(), corrector_steps=0, steps=_FIRST_STEPS)
     result = sampler.sample(exemplars, tuple(guess.shape), noise=stream, callback=for_sampler(share), start=start)
     displacements = exemplars.displacements(result.x0)
-    for number in reversed(range(len(scales))):
+    for number in reversed(range(first + 1)):
         pictures, observed = scales[number]
         if number < first:
             doubled = 2 * displacements.repeat_interleave(2, 2).repeat_interleave(2, 3)
@@ -145,9 +168,28 @@ def continue_surroundings(
         share.begin(costs[number])
         fields = [Displacements(*row) for row in zip(2 * pictures - 1, observed, displacements, strict=True)]
         generators = stream.generators()
-        for sweep in range(sweeps[number]):
+        for sweep in range(_sweeps(number)):
             for field, generator in zip(fields, generators, strict=True):
                 field.sweep(generator)
-            tell(share, (sweep + 1) / sweeps[number])
+            tell(share, (sweep + 1) / _sweeps(number))
         displacements = torch.stack([field.field for field in fields])
-    return (torch.stack([field.fill() for field in fields]) + 1) / 2
+    return fields
+
+
+def _work(scales: list[tuple[Tensor, Tensor]], first: int) -> list[float]:
+    """How long a fill from the scale `first` takes there, and then the sweeps on each scale from the finest on."""
+    holes = [float((1 - observed).sum()) for _, observed in scales[: first + 1]]
+    observed = scales[first][1]
+    compared = min(MOST_PATCHES, float(observed.sum()) / len(observed))
+    layout = _FIRST_STEPS * holes[first] * compared / _PATCHES_IN_THE_TIME
+    return [layout] + [_sweeps(number) * pixels for number, pixels in enumerate(holes)]
+
+
+def _sweeps(number: int) -> int:
+    """Over the displacements on a scale."""
+    return _SWEEPS[min(number, len(_SWEEPS) - 1)]
+
+
+def _halved(values: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+    """A picture and what of it is observed at half the size."""
+    return block_means(torch.where(observed > 0, values, 0.0)), (block_means(observed) == 1).to(values)

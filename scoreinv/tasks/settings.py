@@ -137,7 +137,7 @@ class ConditionalSampling(_SampleSettings):
     `conditioned` uses a multistep solver of the reverse SDE, and for narrow holes the flow from the posterior mean
     (`samplers.arc`); `pc` is constrained predictor-corrector sampling (Song et
     al. 2021, appendix I.2 and I.3), and 1000 steps of it are the paper's. Deep holes of `conditioned` are continued out
-    of the picture itself, take one evaluation and no steps (`tasks.deep_holes`).
+    of the picture itself, take one evaluation or two and no steps (`tasks.deep_holes`).
     """
 
     method: Annotated[Method | None, Setting(_METHODS + _DEFAULT, advanced=True)] = None

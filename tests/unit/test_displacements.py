@@ -143,17 +143,34 @@ def windows(height: int, width: int) -> Tensor:
     return torch.stack([torch.where(dark, -0.6, value) for value in (0.6, 0.3, 0.1)])
 
 
-@pytest.mark.parametrize(
-    ("structure", "sides"), [(horizon, (36, 40)), (checkerboard, (36, 40)), (diagonal, (36, 40)), (windows, (20, 22))]
-)
-def test_structure_goes_straight_on_through_the_hole(
-    structure: Callable[[int, int], Tensor], sides: tuple[int, int]
-) -> None:
-    picture, observed = structure(120, 144), holed(120, 144, (37, 51, *sides))
+@pytest.mark.parametrize("structure", [horizon, checkerboard, diagonal, windows])
+def test_structure_goes_straight_on_through_the_hole(structure: Callable[[int, int], Tensor]) -> None:
+    """Of half the size the windows are lost and the horizon bends, a quarter shows both."""
+    picture, observed = structure(120, 144), holed(120, 144, (37, 51, 36, 40))
     scales = [((picture[None] + 1) / 2, observed[None])]
-    values, known = scales[0]
-    scales.append((block_means(torch.where(known > 0, values, 0.0)), (block_means(known) == 1).float()))
-    guess = 0.5 + smooth_guess(scales[1][0] - 0.5, scales[1][1]).mean
-    drawn = continue_surroundings(scales, guess, lambda scale: NoiseStream(scale, 1), None)
+    for _ in range(2):
+        values, known = scales[-1]
+        scales.append((block_means(torch.where(known > 0, values, 0.0)), (block_means(known) == 1).float()))
+    guesses = {first: 0.5 + smooth_guess(scales[first][0] - 0.5, scales[first][1]).mean for first in (1, 2)}
+    drawn = continue_surroundings(scales, guesses, lambda scale: NoiseStream(scale, 1), None)
     wrong = (2 * drawn[0] - 1 - picture).abs().amax(0)[observed[0] == 0] > 0.25
     assert wrong.float().mean() < 0.03
+
+
+@pytest.mark.parametrize(("between", "apart"), [(2, False), (3, True)])
+def test_each_hole_takes_the_likelier_of_two_fields(between: int, apart: bool) -> None:
+    """Waves of period 10: a piece from three periods away goes on, one from half a period less does not.
+
+    With two known columns between them a patch reaches from one hole into the other, with three it does not.
+    """
+    y, x = torch.arange(40)[:, None], torch.arange(100)
+    picture = torch.stack([torch.sin(2 * math.pi * (x + y + k) / 10) for k in range(3)]) * 0.5
+    wide, narrow = holed(40, 100, (14, 26, 8, 8)), holed(40, 100, (14, 34 + between, 8, 4))
+    observed = torch.minimum(wide, narrow)
+    first, second = moved(40, 100, 0, 25), moved(40, 100, 0, 25)
+    first[1, :, 34:], second[1, :, :34] = 30, 30
+    found = Displacements(picture, observed, first)
+    found.take_likelier(Displacements(picture, observed, second))
+    best = moved(40, 100, 0, 30) if apart else second  # that of the wide hole, where they decide together
+    assert torch.equal(found.field, torch.where(observed > 0, 0, best))
+    assert found.energy == pytest.approx(energy(picture, observed, best), abs=1e-3)

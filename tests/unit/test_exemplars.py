@@ -31,7 +31,7 @@ def continued(values: Tensor, observed: Tensor, *halves: tuple[Tensor, Tensor], 
     """Samples of pictures (B, 3, H, W) in [0, 1], with a smooth guess in place of a network's."""
     scales = [(values, observed), *halves]
     guess = 0.5 + smooth_guess(scales[-1][0] - 0.5, scales[-1][1]).mean
-    return continue_surroundings(scales, guess, lambda scale: NoiseStream(scale, samples), None)
+    return continue_surroundings(scales, {len(halves): guess}, lambda scale: NoiseStream(scale, samples), None)
 
 
 def halved(values: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
@@ -172,6 +172,8 @@ def test_too_little_to_continue() -> None:
     assert not Exemplars.enough(torch.zeros(1, 1, 5, 40))
     assert not Exemplars.enough(holed(12, 12, (0, 0, 2, 12)))
     assert Exemplars.enough(holed(32, 32, (0, 0, 2, 12)))
+    assert Exemplars.reached(holed(32, 32, (4, 4, 8, 20)))
+    assert not Exemplars.reached(holed(32, 32, (4, 4, 9, 9)))
     with pytest.raises(InputError, match="no hole"):
         Exemplars(SDE, stripes(12, 12), torch.ones(1, 1, 12, 12))
     with pytest.raises(InputError, match="nothing to continue"):

@@ -36,8 +36,8 @@ class _Nothing(nn.Module):
         return torch.zeros_like(x)
 
 
-def prior() -> ScorePrior:
-    return ConditionalPrior(_Nothing(), VE(0.01, 20.0), ResidualPreconditioning(), (-1.0, 1.0), 16).eval()
+def prior(side: int = 16) -> ScorePrior:
+    return ConditionalPrior(_Nothing(), VE(0.01, 20.0), ResidualPreconditioning(), (-1.0, 1.0), side).eval()
 
 
 def scene(height: int = 96, width: int = 120) -> tuple[np.ndarray, np.ndarray]:
@@ -69,6 +69,24 @@ def test_a_hole_with_enough_around_it_asks_the_network_for_its_mean_alone() -> N
     result = inpaint(picture, hole, prior=model, samples=2, seed=1)
     assert (result.method, result.nfe) == ("conditioned", 1)
     assert (result.image[~hole] == picture[~hole]).all()
+    assert np.sqrt(np.mean((result.image - picture)[hole] ** 2)) < 0.1
+
+
+@pytest.mark.parametrize(("sides", "evaluations"), [((40, 40), 2), ((20, 60), 1)])
+def test_a_hole_that_is_halved_once_is_begun_from_a_quarter_of_the_size_too(
+    sides: tuple[int, int], evaluations: int
+) -> None:
+    """But not a strip, of which a quarter is narrower than a patch."""
+    y, x = np.mgrid[:160, :200]
+    picture = np.stack([0.5 + 0.35 * np.sin(2 * np.pi * (x / 24 + y / 16) + phase) for phase in range(3)], -1)
+    picture = picture.astype(np.float32)
+    hole = np.zeros((160, 200), dtype=bool)
+    hole[60 : 60 + sides[0], 80 : 80 + sides[1]] = True
+    told: list[float] = []
+    result = inpaint(picture, hole, prior=prior(64), callback=told.append)
+    assert result.nfe == evaluations
+    assert told == sorted(told)
+    assert told[-1] == pytest.approx(1)
     assert np.sqrt(np.mean((result.image - picture)[hole] ** 2)) < 0.1
 
 
