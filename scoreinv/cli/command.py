@@ -42,7 +42,7 @@ class Settings:
         given_seed: the random seed; None when it was not given.
         overwrite: existing outputs may be replaced.
         dry_run: the inputs are checked, and what would be done is told; nothing is computed or written.
-        quiet: no progress, no notices.
+        quiet: no progress, no notices; warnings and errors stay.
         verbose: what is chosen, and why.
         device, precision: as asked for; `runtime.Session` resolves `auto`.
         threads: CPU threads; None for torch's choice.
@@ -56,7 +56,7 @@ class Settings:
     ] = None
     overwrite: Annotated[bool, option("--overwrite", help="Replace files that exist.")] = False
     dry_run: Annotated[bool, option("--dry-run", help="Check the inputs and say what would be written.")] = False
-    quiet: Annotated[bool, option("--quiet", "-q", help="Show neither progress nor notices.")] = False
+    quiet: Annotated[bool, option("--quiet", "-q", help="Show warnings and errors only.")] = False
     verbose: Annotated[bool, option("--verbose", "-v", help="Say what is chosen, and why.")] = False
     device: Annotated[Device, advanced("--device", help="Where to compute.")] = "auto"
     precision: Annotated[
@@ -117,7 +117,7 @@ def command(
         for parameter in eager:
             del options[parameter.name]
         settings = groups["settings"].take(options, 0)
-        show_log(quiet=settings.quiet, verbose=settings.verbose)
+        show_log(verbose=settings.verbose)
         _tell_defaults(context, parameters)
         grouped = {key: group.take(options, settings.seed) for key, group in groups.items() if key != "settings"}
         try:

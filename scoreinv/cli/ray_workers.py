@@ -174,7 +174,7 @@ def _unpacked(kit: Any) -> Doing[Any]:
         os.chdir(folder)
     except OSError as error:
         raise InputError(f"{folder}: is not on {platform.node()}: --workers ray needs files that all share") from error
-    show_log(quiet=common.settings.quiet, verbose=common.settings.verbose)
+    show_log(verbose=common.settings.verbose)
     return common
 
 

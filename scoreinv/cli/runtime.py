@@ -266,10 +266,10 @@ def check_samples(count: int, picture: Picture, *, coloured: bool) -> None:
 
 
 def warn_of_completing(session: Session, does: str) -> None:
-    """Warn, unless quiet, of what a model does here that was trained to complete pictures, where it is one."""
+    """Warn of what a model does here that was trained to complete pictures, where it is one."""
     from scoreinv.conditional.prior import ConditionalPrior
 
-    if isinstance(session.prior, ConditionalPrior) and not session.settings.quiet:
+    if isinstance(session.prior, ConditionalPrior):
         warn(f"{session.model}: was trained to complete pictures, and {does}")
 
 

@@ -116,11 +116,8 @@ def finish() -> None:
             give_up(stream)
 
 
-def show_log(*, quiet: bool = False, verbose: bool = False) -> None:
-    """Show what the package logs on stderr, warnings as `warn` does.
-
-    Shown are errors; warnings unless quiet; what was chosen and why if verbose.
-    """
+def show_log(*, verbose: bool = False) -> None:
+    """Show what the package logs on stderr: errors; warnings as `warn` does; what was chosen and why if verbose."""
     import logging
 
     class Lines(logging.Handler):
@@ -133,4 +130,4 @@ def show_log(*, quiet: bool = False, verbose: bool = False) -> None:
 
     logger = logging.getLogger("scoreinv")
     logger.handlers = [Lines()]
-    logger.setLevel(logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING)
+    logger.setLevel(logging.INFO if verbose else logging.WARNING)
