@@ -152,6 +152,8 @@ def plan(
     made, a kind given with a file's name, two inputs with one result.
     """
     ending = f"{suffix}.{kind or 'png'}"
+    if not recursive:
+        _tell_of_folders_within(inputs, output)
     search = expand_deep if recursive else expand
     sources = [(source, item if Path(item).is_dir() else None) for item in inputs for source in search(item)]
     folders = [item for item in inputs if item != STREAM and Path(item).is_dir()]
@@ -180,6 +182,16 @@ def plan(
     for folder in made.folders:
         _check_folder(folder, create=batch or (output is not None and output.endswith(("/", os.sep))))
     return made
+
+
+def _tell_of_folders_within(inputs: list[str], output: str | None) -> None:
+    """Warn, once for all inputs, of the folders within them whose pictures are not taken, but for that of results."""
+    given = [Path(item) for item in inputs if item != STREAM and Path(item).is_dir()]
+    within = [entry for folder in given for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."]
+    passed = [folder for folder in within if output is None or not same_file(str(folder), output)]
+    if passed:
+        names = ", ".join(map(str, given))
+        _log.warning("%s: folders within are passed over (%d): --recursive takes them too", names, len(passed))
 
 
 def _results(sources: list[str], output: str | None, suffix: str, *, deep: bool) -> set[str]:

@@ -35,8 +35,23 @@ def test_results_keep_their_places(scoreinv, scans, tmp_path):
 
 
 def test_without_it_folders_within_are_left(scoreinv, scans, tmp_path):
-    assert scoreinv("denoise", "scans", "--noise", 10).code == 0
+    (tmp_path / "scans" / ".hidden").mkdir()
+    outcome = scoreinv("denoise", "scans", "--noise", 10)
+    assert outcome.code == 0
     assert written(tmp_path / "scans_denoised") == ["a_denoised.png"]
+    said = "scoreinv: warning: scans: folders within are passed over (2): --recursive takes them too\n"
+    assert outcome.err.count(said) == 1
+    within = ("denoise", "scans", "--noise", 10, "-o", "scans/results")
+    scoreinv(*within)  # whose folder is none of the photos
+    assert scoreinv(*within).err.count(said) == 1
+    assert "passed over" not in scoreinv("denoise", "scans", "--recursive", "--noise", 10, "--overwrite").err
+
+
+def test_a_folder_with_nothing_but_folders_names_recursive(scoreinv, scans):
+    (scans / "a.png").unlink()
+    outcome = scoreinv("denoise", "scans", "--noise", 10)
+    assert (outcome.code, "no pictures in this folder" in outcome.err) == (2, True)
+    assert "passed over (2): --recursive takes them too" in outcome.err
 
 
 def test_masks_are_matched_by_place(scoreinv, scans, tmp_path):
