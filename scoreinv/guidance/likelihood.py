@@ -25,12 +25,17 @@ from scoreinv.operators import LinearOperator
 from scoreinv.prior import Prior
 from scoreinv.sdes import as_time, broadcast
 
+_BEYOND = 1000.0
+"""Widths of the data's range that no denoised mean has: 6 in runs that went well, 200 in some that came back."""
 Transpose = Callable[[Tensor], Tensor]
 """v -> J^T v, a vector-Jacobian product of the denoised mean."""
 
 
 class LikelihoodGuidance(GivenObservation):
-    """A prior given an observation by a Gaussian likelihood of the noisy state, for any linear A."""
+    """A prior given an observation by a Gaussian likelihood of the noisy state, for any linear A.
+
+    `noise` raises ScoreinvError where the guidance diverges: too long a step along a gradient lengthens the next.
+    """
 
     def __init__(self, prior: Prior, operator: LinearOperator, y: Tensor, noise_std: float = 0.0) -> None:
         super().__init__(prior, operator, y, noise_std)
@@ -54,10 +59,11 @@ class LikelihoodGuidance(GivenObservation):
 
             gradient = transpose(self.pulled(mean, t, transpose))
             guided = noise - sigma * gradient
-        if not guided.isfinite().all():
+        low, high = self.data_range
+        if not (guided.isfinite().all() and mean.detach().abs().max() < _BEYOND * (high - low)):
             raise ScoreinvError(
-                f"{type(self).__name__}: the guidance is not finite any more (at t = {float(t.max()):.3g}): give a "
-                "larger noise_std, more steps, or a prior in torch.float32"
+                f"{type(self).__name__}: the guidance diverges (at t = {float(t.max()):.3g}): give a larger noise_std, "
+                "more steps, a prior in torch.float32, or take another method (MMPS holds most)"
             )
         return guided if differentiable else guided.detach()
 

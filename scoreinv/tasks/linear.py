@@ -21,13 +21,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.boxes import Box
-from scoreinv.errors import InputError
+from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.guidance import DDNM, DPS, MMPS, Averaged, ConstrainedPC, DiffPIR, PiGDM, Tiled
 from scoreinv.guidance.orientations import ALL
 from scoreinv.imaging.picture import Picture
 from scoreinv.memory import PIXELS_AT_ONCE
 from scoreinv.operators import LinearOperator, crop
-from scoreinv.options import DENOISING_STEPS, GRAY_LEVELS
+from scoreinv.options import DENOISING_STEPS, GRAY_LEVELS, RestorationMethod
 from scoreinv.prior import Prior, PriorWrapper, ScorePrior
 from scoreinv.samplers import DDRM, HalfQuadratic, Multistep, NoiseStream, Sampler, State
 from scoreinv.sdes import as_time, broadcast, time_at
@@ -59,6 +59,8 @@ _LEAST_CENSORED = 0.01
 """Share of the values that must have been cut off: with fewer the estimate gains 0.03 dB, for twice the time."""
 _BORROWED = 32
 """Pixels from which a denoiser takes what it makes of one."""
+_BEYOND = 10.0
+"""Root mean square of a picture in [0, 1] that has left all measure: 0.8 in runs that went well, 2 in poor ones."""
 _LEAST_DPS_NOISE = 0.02
 """Noise that DPS assumes in an exact observation: it needs some."""
 
@@ -110,7 +112,7 @@ def restore(problem: Problem, job: RestorationJob) -> Restored:
     """Samples, or an estimate of the mean, of the picture given the observation.
 
     Raises InputError where method, operator and noise do not go together, Cancelled when the callback stopped the work,
-    and ScoreinvError when the model gives values that are not finite.
+    and ScoreinvError when the model gives values that are not finite, or the method diverges.
     """
     prior, resolved = job.prior, job.sampling.resolved(guessed=problem.guess is not None)
     shape = tuple(problem.operator.adjoint(problem.y).shape[1:])
@@ -127,9 +129,20 @@ def restore(problem: Problem, job: RestorationJob) -> Restored:
 
     def draw(noise: NoiseStream, share: TaskCallback) -> tuple[Tensor, int]:
         x0, nfe = _drawn(problem, prior, resolved, complete, noise, share)
+        _check_measure(prior.to_image(x0), resolved.method)
         return x0 if problem.part is None else crop(x0, problem.part), before + nfe
 
     return _gathered(draw, shape, problem.gray, replace(job, sampling=resolved))
+
+
+def _check_measure(pictures: Tensor, method: RestorationMethod) -> None:
+    """Raise ScoreinvError where a picture in [0, 1] is none: clipped to it, that would not show."""
+    size = float(pictures.square().mean((1, 2, 3)).max().sqrt())
+    if size > _BEYOND:
+        raise ScoreinvError(
+            f"{method} diverges (it gave a picture of root mean square {size:.3g}, and white has 1): take more steps, "
+            "a larger noise_std, or another method (mmps holds most)"
+        )
 
 
 def _drawn(

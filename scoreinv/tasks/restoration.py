@@ -75,7 +75,7 @@ def solve(
     Raises:
         InputError: a wrong observation or setting, or settings that do not go together.
         Cancelled: the callback stopped the work.
-        ScoreinvError: the model gave values that are not finite.
+        ScoreinvError: the model gave values that are not finite, or the method diverges, as `dps` and `pigdm` may.
     """
     sampling = RestorationSampling(method, steps, samples, seed, estimate, orientations=orientations)
     model = model_of(prior)

@@ -347,6 +347,15 @@ def test_every_method_weighs_the_noise_of_the_observation(method, tolerance):
     assert found[0] == pytest.approx(found[1], abs=0.02)
 
 
+@pytest.mark.parametrize(("std", "steps"), [(0.1, 10), (0.3, 50)])
+def test_a_method_that_diverges_stops_with_its_remedy(std, steps):
+    """At the end where the picture is none, and before where nothing could bring it back."""
+    model = gaussian_colour_prior(torch.full((3,), MEAN), torch.eye(3) * std**2)
+    y = np.full((HEIGHT, WIDTH, 3), 0.7, np.float32)
+    with pytest.raises(ScoreinvError, match=r"(?i)dps.* diverges .*(larger noise_std|more steps).*mmps holds most"):
+        scoreinv.solve(mask(torch.ones(1, 1, HEIGHT, WIDTH)), y, prior=model, method="dps", steps=steps)
+
+
 @pytest.mark.parametrize("method", [None, "ddnm", "ddrm", "pigdm", "mmps", "pc"])
 def test_an_exact_observation_is_kept_by_every_method(method):
     operator = downsampling(2, HEIGHT, WIDTH)
