@@ -52,7 +52,7 @@ def solve(
     steps: int | None = None,
     samples: int = 1,
     seed: int = 0,
-    estimate: Estimate = "sample",
+    estimate: Estimate | None = None,
     orientations: int = 1,
     callback: TaskCallback | None = None,
 ) -> Restored[Given]:
@@ -68,8 +68,10 @@ def solve(
             picture is grey.
         prior: the model, or its name or file, which is then loaded for this call.
         noise_std: standard deviation of the white noise in y, in [0, 1] units.
-        method, steps, samples, seed, estimate, orientations: see `RestorationSampling`. Where A loses
-            nothing (an orthogonal one) the posterior of noise alone is sampled exactly, unless a method is asked for.
+        method: None: `dpir` for the mean of one, else `diffpir`. Where A loses nothing (an orthogonal one) the
+            posterior of noise alone is sampled exactly, unless a method is asked for.
+        estimate: None: `mean` for `dpir`, which draws no samples, else `sample`.
+        steps, samples, seed, orientations: see `RestorationSampling`.
         callback: called with the share of the work that is done; stops the work by returning False.
 
     Raises:
@@ -77,6 +79,8 @@ def solve(
         Cancelled: the callback stopped the work.
         ScoreinvError: the model gave values that are not finite, or the method diverges, as `dps` and `pigdm` may.
     """
+    if estimate is None:
+        estimate = "mean" if method == "dpir" else "sample"
     sampling = RestorationSampling(method, steps, samples, seed, estimate, orientations=orientations)
     model = model_of(prior)
     check_colour(model)

@@ -347,6 +347,14 @@ def test_every_method_weighs_the_noise_of_the_observation(method, tolerance):
     assert found[0] == pytest.approx(found[1], abs=0.02)
 
 
+def test_dpir_is_an_estimate_of_the_mean_by_itself():
+    y = apply(operator_of(), truth())
+    found = scoreinv.solve(operator_of(), y, prior=prior(), noise_std=0.05, method="dpir", steps=2)
+    asked = scoreinv.solve(operator_of(), y, prior=prior(), noise_std=0.05, method="dpir", steps=2, estimate="mean")
+    np.testing.assert_array_equal(found.image, asked.image)
+    assert found.method == "dpir"
+
+
 @pytest.mark.parametrize(("std", "steps"), [(0.1, 10), (0.3, 50)])
 def test_a_method_that_diverges_stops_with_its_remedy(std, steps):
     """At the end where the picture is none, and before where nothing could bring it back."""
@@ -488,7 +496,8 @@ def test_values_that_are_not_finite_are_an_error():
         ({"steps": 0}, "step"),
         ({"samples": 0}, "sample"),
         ({"seed": -1}, "seed"),
-        ({"method": "dpir"}, "draws no samples"),
+        ({"method": "dpir", "estimate": "sample"}, "draws no samples"),
+        ({"method": "dpir", "samples": 2}, "draws no samples"),
         ({"method": "mmps", "estimate": "mean"}, "several samples"),
         ({"method": "pc", "noise_std": 0.1}, "exact"),
     ],
