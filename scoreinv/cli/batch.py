@@ -73,6 +73,10 @@ def _nothing(job: Job) -> str | None:
     return None
 
 
+def _no_files(job: Job) -> list[str]:
+    return []
+
+
 @dataclass(frozen=True)
 class Work(Generic[T]):
     """What a command does with one picture.
@@ -83,6 +87,7 @@ class Work(Generic[T]):
         files: results of a picture: above 1 they are numbered.
         quality: quality of jpg and webp.
         left_out: says why a picture is not done; None where it is.
+        beside: the files that may be written beside the results.
     """
 
     read: Callable[[Job], T]
@@ -90,6 +95,7 @@ class Work(Generic[T]):
     files: int
     quality: int | None
     left_out: Callable[[Job], str | None] = _nothing
+    beside: Callable[[Job], list[str]] = _no_files
 
 
 def run(plan: Plan, work: Work[T], session: Maker, *others: Maker) -> int:
@@ -159,7 +165,11 @@ def _rehearse(plan: Plan, work: Work[T], sessions: list[Maker]) -> int:
             continue
         if why is None:
             said = f"{job.source}: would be written to {', '.join(outputs)}"
-            rehearse(settings, {"input": job.source, "outputs": outputs}, said)
+            record: dict[str, Any] = {"input": job.source, "outputs": outputs}
+            if beside := work.beside(job):
+                said += f"; with it, at most, {', '.join(beside)}"
+                record["beside"] = beside
+            rehearse(settings, record, said)
         else:
             record = {"input": job.source, "skipped": why, "finished": why == EXISTS}
             rehearse(settings, record, f"{job.source}: would be skipped, {why}")

@@ -29,7 +29,7 @@ from scoreinv.cli.pages import ADVANCED
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import FinderSession, Maker, NoModel, Session, check_samples
 from scoreinv.cli.streams import warn
-from scoreinv.cli.uncertainty import UncertaintyOption, check_uncertainty, write_uncertainty
+from scoreinv.cli.uncertainty import UncertaintyOption, check_uncertainty, map_beside, write_uncertainty
 from scoreinv.errors import InputError
 from scoreinv.options import FOUND_GROW, MOST_GROW, SENSITIVITY, USUAL_SENSITIVITY, ClassicalMethod
 from scoreinv.tasks.settings import Colours, ConditionalSampling, FillSettings
@@ -171,7 +171,7 @@ def inpaint(
     compute, makers = _filling(filling, uncertainty, model, colouring, wanted, settings)
     if finding is not None:
         compute, makers = finding.before(compute), [*makers, finding.session]
-    work = Work(masked.read, compute, filling.results, results.quality, masked.left_out)
+    work = Work(masked.read, compute, filling.results, results.quality, masked.left_out, map_beside(uncertainty))
     raise typer.Exit(run(everything, work, *makers))
 
 

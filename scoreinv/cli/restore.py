@@ -108,7 +108,7 @@ def restore(
         pictures.check(everything, steps.samples)
         pictures.refuse_folders(photos, recursive=results.recursive)
     restoring = _Restoring(steps, sessions, settings, mask, masks, reading, wanted, frame, pictures)
-    work = Work(restoring.read, restoring.compute, steps.samples, results.quality, restoring.left_out)
+    work = Work(restoring.read, restoring.compute, steps.samples, results.quality, restoring.left_out, restoring.beside)
     makers = sessions.all_of_them or [NoModel(settings)]
     folders = [] if pictures is None or settings.dry_run else pictures.folders(everything)
     with output_folders(folders, shared=everything.shard is not None):
@@ -232,6 +232,12 @@ class _Restoring:
 
     def left_out(self, job: Job) -> str | None:
         return without_mask(job, self.mask, self.masks) if self.mask is not None else None
+
+    def beside(self, job: Job) -> list[str]:
+        if self.pictures is None:
+            return []
+        paths = self.pictures.paths(job)
+        return [paths[step] for step in self.steps.wanted]
 
     def read(self, job: Job) -> _Item:
         from scoreinv.imaging.files import check_format, read_picture

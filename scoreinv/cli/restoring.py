@@ -15,7 +15,7 @@ from scoreinv.cli.options import FrameOption, PhotosArgument, RestorerOption, Re
 from scoreinv.cli.outputs import Job, refuse_inputs
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session, check_samples
-from scoreinv.cli.uncertainty import UncertaintyOption, check_uncertainty, write_uncertainty
+from scoreinv.cli.uncertainty import UncertaintyOption, check_uncertainty, map_beside, write_uncertainty
 from scoreinv.options import GRAY_LEVELS, Estimate, RestorationMethod, SampleCount
 from scoreinv.tasks.restoration_settings import MethodOrNone, RestorationSampling, StepsOrNone
 
@@ -155,4 +155,5 @@ def restore_photos(options: PhotoOptions, restoring: Restoring, settings: Settin
             more["uncertainty"] = map_file
         return Report.of(result, sampling.results, more)
 
-    return run(everything, Work(read, compute, sampling.results, options.quality), session)
+    work = Work(read, compute, sampling.results, options.quality, beside=map_beside(map_file))
+    return run(everything, work, session)

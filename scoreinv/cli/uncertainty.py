@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +11,7 @@ import typer
 
 from scoreinv.cli.command import Settings
 from scoreinv.cli.options import OUTPUT
-from scoreinv.cli.outputs import Plan, check_outputs, refuse_inputs
+from scoreinv.cli.outputs import Job, Plan, check_outputs, refuse_inputs
 from scoreinv.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,6 +58,11 @@ def check_uncertainty(
     refuse_inputs("--uncertainty", [path], inputs)
     check_outputs([path], overwrite=settings.overwrite)
     load_opencv()  # its colour map is wanted when the work is done
+
+
+def map_beside(path: str | None) -> Callable[[Job], list[str]]:
+    """What `Work.beside` is with such a map, or without (None)."""
+    return lambda job: [] if path is None else [path]
 
 
 def write_uncertainty(path: str, std: np.ndarray, settings: Settings) -> None:

@@ -59,6 +59,18 @@ class OldPhotoSettings:
         if self.keep_tint and not (self.inpaint or self.denoise or self.colorize):
             raise SettingError("keep_tint", "is all that is left: with every step left out nothing is done")
 
+    @property
+    def wanted(self) -> list[StepName]:
+        """The steps that are not left out, in their order."""
+        left_out: dict[StepName, bool] = {
+            "damage": not self.inpaint,
+            "tint": self.keep_tint,
+            "inpaint": not self.inpaint,
+            "denoise": not self.denoise,
+            "colorize": not self.colorize,
+        }
+        return [step for step in STEPS if not left_out[step]]
+
     def check_given(self, *, masked: bool, hinted: bool) -> None:
         """Raise SettingError where a mask, hints or a sensitivity belong to what is left out.
 

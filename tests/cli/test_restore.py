@@ -248,7 +248,12 @@ def test_masks_of_a_folder_leave_out_photos_without(scoreinv, tmp_path):
 def test_a_dry_run_computes_and_writes_nothing(scoreinv, old, tmp_path):
     outcome = scoreinv("restore", "old.png", "--steps-to", "steps", "--dry-run")
     assert (outcome.code, outcome.err) == (0, "")
-    assert outcome.out == "old.png: would be written to old_restored.png\n"
+    steps = [f"steps/old_{step}.png" for step in STEPS]
+    said = "old.png: would be written to old_restored.png"
+    assert outcome.out == f"{said}; with it, at most, {', '.join(steps)}\n"
+    words = ("restore", "old.png", "--steps-to", "steps", "--no-denoise", "--keep-tint", "--dry-run", "--json")
+    assert json.loads(scoreinv(*words).out)["beside"] == [steps[0], steps[2], steps[4]]
+    assert scoreinv("restore", "old.png", "--dry-run").out == f"{said}\n"
     assert [path.name for path in tmp_path.iterdir()] == ["old.png"]
 
 
