@@ -10,11 +10,12 @@ import typer
 from scoreinv.cli.batch import Report, Work, run
 from scoreinv.cli.command import Settings
 from scoreinv.cli.options import FrameOption, RestorerOption, ResultOptions
-from scoreinv.cli.outputs import STREAM, Job, check_file
+from scoreinv.cli.outputs import STREAM, Job, check_file, refuse_inputs
 from scoreinv.cli.pages import ADVANCED
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session, check_samples
 from scoreinv.cli.streams import warn
+from scoreinv.cli.uncertainty import UncertaintyOption, check_uncertainty, map_beside, write_uncertainty
 from scoreinv.errors import InputError
 from scoreinv.options import COLOUR_SATURATION, COLOUR_STEPS, COLOUR_TEMPERATURE, GrayWeights
 from scoreinv.tasks.settings import Colours, ConditionalSampling
@@ -134,6 +135,7 @@ def colorize(
     results: ResultOptions,
     model: RestorerOption = "scene",
     sampling: ConditionalSampling,
+    uncertainty: UncertaintyOption = None,
     colouring: ColourOptions,
     frame: FrameOption = None,
     settings: Settings,
@@ -143,6 +145,9 @@ def colorize(
     colouring.check(sampling)
     inputs = {"the hints": colouring.hints, "the model": model}
     everything = results.plan(photos, "_colorized", sampling.results, inputs)
+    if uncertainty is not None:
+        check_uncertainty(uncertainty, everything, sampling, settings, {})
+        refuse_inputs("--uncertainty", [uncertainty], inputs)
     session = Session(model, settings)
 
     def read(job: Job) -> tuple[str, Picture, KnownColours | None]:
@@ -164,6 +169,11 @@ def colorize(
             warn(
                 f"{source}: is a print of one tint, which is taken out (--tint white makes its lightest tone white too)"
             )
-        return Report.of(result, sampling.results)
+        more = {}
+        if uncertainty is not None:
+            write_uncertainty(uncertainty, result.std, settings)
+            more["uncertainty"] = uncertainty
+        return Report.of(result, sampling.results, more)
 
-    raise typer.Exit(run(everything, Work(read, compute, sampling.results, results.quality), session))
+    work = Work(read, compute, sampling.results, results.quality, beside=map_beside(uncertainty))
+    raise typer.Exit(run(everything, work, session))

@@ -38,5 +38,5 @@ def deviation_map(std: np.ndarray) -> np.ndarray:
     scale = np.repeat(viridis(np.linspace(0, 1, std.shape[1]))[None], max(_LEAST, std.shape[0] // _SHARE), axis=0)
     shown = np.concatenate([viridis(std / top), scale])
     beyond = 255 * float(std.max())
-    more = f", yellow up to {beyond:.1f}" if beyond > 255 * top + 0.05 else ""
-    return captioned(shown, f"0 to {255 * top:.1f} grey levels of 255{more}")
+    more = f", at most {beyond:.1f}" if beyond > 255 * top + 0.05 else ""
+    return captioned(shown, f"samples differ by 0 (violet) to {255 * top:.1f} (yellow) of 255 grey levels{more}")

@@ -156,7 +156,7 @@ def _make_special(folder: Path) -> None:
 def _empty() -> Iterator[tuple[tuple[str, ...], str]]:
     for words, options in (
         (INPAINT, ("-o", "--model", "--uncertainty", "--color-model", "--start", "--mask", "--format")),
-        (COLORIZE, ("-o", "--model", "--hints", "--start", "--gray-weights", "--tint")),
+        (COLORIZE, ("-o", "--model", "--uncertainty", "--hints", "--start", "--gray-weights", "--tint")),
         (DENOISE, ("-o", "--model", "--uncertainty", "--noise", "--estimate")),
         (RESTORE, ("-o", "--mask", "--hints", "--noise", "--sensitivity", "--steps-to", "--damage-model")),
         (UPSCALE, ("-o", "--model", "--factor", "--downsampling", "--method")),
@@ -459,6 +459,7 @@ def _together() -> Iterator[tuple[tuple[str, ...], str]]:
         ((*DENOISE, "--estimate", "mean", "--steps", "5"), "--steps"),
         ((*DENOISE, "--orientations", "3"), "--orientations must be 1, 2, 4 or 8, not 3"),
         ((*DENOISE, "--orientations", "8", "--samples", "2"), "--orientations belong to the estimate mean"),
+        ((*COLORIZE, "--uncertainty", "u.png"), "--samples 4"),
         ((*DENOISE, "--uncertainty", "u.png"), "--samples 4"),
         ((*DENOISE, "--uncertainty", "u.jpg", "--samples", "2"), "--uncertainty u.jpg"),
         (("denoise", "scans", "--uncertainty", "u.png", "--samples", "2"), "--uncertainty"),
@@ -571,6 +572,10 @@ def _outputs() -> Iterator[tuple[tuple[str, ...], str]]:
         ((*INPAINT, "-o", "mask.png", "--overwrite"), "-o mask.png: is the mask"),
         ((*INPAINT, "-o", "./mask.png", "--overwrite"), "is the mask"),
         ((*COLORIZE, "-o", "hints.png", "--hints", "hints.png", "--overwrite"), "-o hints.png: is the hints"),
+        (
+            (*COLORIZE, "--hints", "hints.png", "--uncertainty", "hints.png", "--samples", "2", "--overwrite"),
+            "--uncertainty hints.png: is the hints",
+        ),
         ((*INPAINT, "-o", "new.jpg", "--uncertainty", "photo.png", "--samples", "2", "--overwrite"), "is the photo"),
         ((*INPAINT, "--uncertainty", "mask.png", "--samples", "2", "--overwrite"), "--uncertainty mask.png: is the"),
         (

@@ -180,6 +180,19 @@ def test_the_mean_and_the_uncertainty_of_a_restored_photo(scoreinv, conditional,
     assert by_pc.code == 0, by_pc.err
 
 
+def test_the_uncertainty_of_colours(scoreinv, conditional, tmp_path):
+    pytest.importorskip("cv2", exc_type=ImportError)
+    Image.fromarray(photo_array(channels=1)).save(tmp_path / "gray.png")
+    words = ("colorize", "gray.png", "--model", conditional, "--temperature", 2, "--saturation", 10, "--samples", 3)
+    outcome = scoreinv(*words, "--uncertainty", "map.png", "--json")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["uncertainty"] == "map.png"
+    samples = np.stack([read_picture(tmp_path / f"gray_colorized.{i}.png").rgb() for i in (1, 2, 3)])
+    std = np.sqrt(samples.var(axis=0, ddof=1).mean(-1))
+    told = read_picture(tmp_path / "map.png").rgb()[: std.shape[0], : std.shape[1]]
+    assert np.corrcoef(told.mean(-1).ravel(), std.ravel())[0, 1] > 0.6  # brighter where they differ more
+
+
 def test_a_colour_model_without_colours(scoreinv, conditional, photo, mask):
     outcome = scoreinv("inpaint", photo, "--mask", mask, "--model", conditional, "--color-model", "scene")
     assert (outcome.code, "--color-model belongs to --colorize" in outcome.err) == (2, True)
