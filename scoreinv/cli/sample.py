@@ -77,6 +77,10 @@ class ClassOptions:
         if self.class_name is None and (self.guidance is not None or self.classifier is not None):
             raise InputError("--guidance and --classifier belong to --class")
 
+    def classifier_of(self, model: str) -> str:
+        """The name or file of the classifier: the given one, or the model's own."""
+        return self.classifier or f"{model}{_OWN}"
+
 
 @dataclass(frozen=True)
 class LookOptions:
@@ -145,7 +149,7 @@ def _draw(
     settings = session.settings
     guide = label = None
     if wanted.class_name is not None:
-        guide = _classifier(wanted.classifier, session)
+        guide = _classifier(wanted, session)
         label = class_index(guide, wanted.class_name)
     session.load()
     warn_of_completing(session, "draws blots of colour from nothing; --model cifar10 draws pictures of 32x32 pixels")
@@ -181,7 +185,12 @@ def _draw(
             nfe += len(part) * result.nfe
     seconds = round(time.monotonic() - started, 3)
     record = {"output": outputs[0], "outputs": outputs, "seconds": seconds, "nfe": round(nfe / count)}
-    return record | session.record(method)
+    record |= session.record(method)
+    if guide is not None and label is not None:
+        guidance = guide.guidance if wanted.guidance is None else wanted.guidance
+        classifier = wanted.classifier_of(session.model)
+        record |= {"class": guide.classes[label], "classifier": classifier, "guidance": guidance}
+    return record
 
 
 def _parts(files: int, count: int, side: int) -> list[range]:
@@ -190,14 +199,14 @@ def _parts(files: int, count: int, side: int) -> list[range]:
     return [range(first, min(first + size, count)) for first in range(0, count, size)]
 
 
-def _classifier(given: str | None, session: Session) -> NoiseClassifier:
+def _classifier(wanted: ClassOptions, session: Session) -> NoiseClassifier:
     """The classifier that is given, or the one that is bundled with the model."""
     import torch
 
     from scoreinv.checkpoints.catalogue import bundled_names, load_classifier
 
-    name = given or f"{session.model}{_OWN}"
-    if given is None and name not in bundled_names():
+    name = wanted.classifier_of(session.model)
+    if wanted.classifier is None and name not in bundled_names():
         others = [known.removesuffix(_OWN) for known in bundled_names() if known.endswith(_OWN)]
         raise InputError(
             f"--class: {session.model} has no classifier: take one of a model with classes (--model "

@@ -42,8 +42,12 @@ def test_train_a_classifier_and_sample_a_class(scoreinv, classes, prior):
     sample = ["sample", "--model", prior, "--sampler", "multistep", "-n", 2, "--classifier", "guide/model.safetensors"]
     outcome = scoreinv(*sample, "--class", "night", "--guidance", 2, "-o", "night.png", "--json")
     assert outcome.code == 0, outcome.err
-    assert json.loads(outcome.out)["output"] == "night.png"
-    assert scoreinv(*sample, "--class", 0, "-o", "day.png").code == 0
+    record = json.loads(outcome.out)
+    assert record["output"] == "night.png"
+    assert (record["class"], record["classifier"], record["guidance"]) == ("night", "guide/model.safetensors", 2)
+    by_number = json.loads(scoreinv(*sample, "--class", 0, "-o", "day.png", "--json").out)
+    assert (by_number["class"], by_number["guidance"]) == ("day", 1)  # what this classifier recommends
+    assert "class" not in json.loads(scoreinv(*sample[:-2], "-o", "any.png", "--json").out)
     assert (np.asarray(Image.open("day.png")) != np.asarray(Image.open("night.png"))).any()
     wrong = scoreinv(*sample, "--class", "dusk", "-o", "dusk.png")
     assert (wrong.code, "day, night" in wrong.err) == (2, True)
