@@ -53,7 +53,7 @@ def generate(
     prior: Model,
     count: int,
     *,
-    sampler: Sampler | None = None,
+    sampler: Sampler | Solver | None = None,
     steps: int | None = None,
     predictor: Predictor | None = None,
     corrector: Corrector | None = None,
@@ -78,7 +78,8 @@ def generate(
         prior: the model, or its name or file.
         sampler, steps, predictor, corrector, corrector_steps, snr, rtol, churn, eta: see `SamplerSettings`. What is not
             given is recommended with the model, or else the paper's for its SDE (`recommended`); by default the sampler
-            is `default_sampler`. Without such advice `pc` takes 1000 steps, the others `SAMPLER_STEPS`.
+            is `default_sampler`. Without such advice `pc` takes 1000 steps, the others `SAMPLER_STEPS`. A sampler of
+            `scoreinv.samplers`, or of one's own, has its settings itself.
         classifier, label, guidance: see `ClassifierGuidance`. The label is a name or number (`class_index`); guidance
             is by default what is recommended with a `NoiseClassifier`, and 1 with others.
         first: number of the first picture: 3 and 4 are the first two of `first=3`.
@@ -89,17 +90,28 @@ def generate(
         Cancelled: the callback stopped the work.
         ScoreinvError: the model gave values that are not finite.
     """
-    settings = SamplerSettings(sampler, steps, predictor, corrector, corrector_steps, snr, rtol, churn, eta)
+    name, own = (sampler, None) if sampler is None or isinstance(sampler, str) else (None, sampler)
+    settings = SamplerSettings(name, steps, predictor, corrector, corrector_steps, snr, rtol, churn, eta)
+    if own is not None:
+        _check_own(own, settings)
     model = model_of(prior)
     check_whole("count", count, 1)
     SEED.check("seed", seed)
     check_whole("first", first)
     check_callback(callback)
     target = _guided(model, classifier, label, guidance)
-    solver = make_sampler(model, settings)
+    solver = make_sampler(model, settings) if own is None else own
     if isinstance(solver, PC) and recommended(model).clip:
         target = Clipped(target)
     return draw_pictures(model, target, solver, count, seed, first, callback)
+
+
+def _check_own(sampler: object, settings: SamplerSettings) -> None:
+    """Raise SettingError for a sampler that is none, or for settings beside it."""
+    if isinstance(sampler, type) or not callable(getattr(sampler, "sample", None)):
+        raise SettingError("sampler", f"must be a name or a sampler of scoreinv.samplers, not {shown(sampler)}")
+    if settings != SamplerSettings():
+        raise SettingError("sampler", f"has its settings itself: give them to {type(sampler).__name__}")
 
 
 def _guided(prior: ScorePrior, classifier: Classifier | None, label: int | str | None, guidance: float | None) -> Prior:

@@ -10,11 +10,11 @@ from torch import nn
 
 from scoreinv.checkpoints.memory import gradient_bytes
 from scoreinv.classifier import NoiseClassifier
-from scoreinv.errors import InputError
+from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging.picture import Picture
 from scoreinv.preconditioning import PaperVE
 from scoreinv.prior import RecommendedSampler, ScorePrior
-from scoreinv.samplers import PC, Ancestral, EulerMaruyama, Langevin, NoiseStream, ReverseDiffusion
+from scoreinv.samplers import PC, Ancestral, EulerMaruyama, Langevin, Multistep, NoiseStream, ReverseDiffusion
 from scoreinv.sdes import VE, VP
 from scoreinv.tasks.generation import class_index, default_sampler, generate
 from scoreinv.tasks.likelihood import PictureDensity, pictures_bits_per_dim
@@ -44,6 +44,18 @@ def test_pictures_have_the_priors_moments(sde, sampler, steps):
     if steps is not None:
         twice = sampler == "pc" and isinstance(sde, VE)
         assert result.nfe == (2 * steps if twice else 2 * steps - 1 if sampler == "heun" else steps)
+
+
+def test_a_sampler_itself_draws_as_its_name_does():
+    named = generate(prior(VE()), 2, sampler="multistep", steps=4)
+    given = generate(prior(VE()), 2, sampler=Multistep(steps=4))
+    np.testing.assert_array_equal(named.images, given.images)
+    assert named.nfe == given.nfe
+    with pytest.raises(SettingError, match="sampler has its settings itself: give them to Multistep"):
+        generate(prior(VE()), 1, sampler=Multistep(), steps=4)
+    for wrong in (5, Multistep):
+        with pytest.raises(SettingError, match=r"sampler must be a name or a sampler of scoreinv.samplers, not"):
+            generate(prior(VE()), 1, sampler=wrong)
 
 
 def test_a_picture_does_not_depend_on_how_many_are_drawn():
