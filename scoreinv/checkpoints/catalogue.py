@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from scoreinv.checkpoints import files
-from scoreinv.checkpoints.bundled import bundled_folder
+from scoreinv.checkpoints.bundled import MODEL_FILE, bundled_model, is_path
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.checkpoints.diffusers_folder import (
     is_diffusers_folder,
@@ -14,7 +14,7 @@ from scoreinv.checkpoints.diffusers_folder import (
     read_diffusers_config,
     weights_file,
 )
-from scoreinv.checkpoints.files import MODEL_FILE, load_model, read_prior_metadata
+from scoreinv.checkpoints.files import load_model, read_prior_metadata
 from scoreinv.checkpoints.hub import PREFIX, fetch
 from scoreinv.checkpoints.own_sde import given_sde
 from scoreinv.checkpoints.published import PUBLISHED, source
@@ -24,11 +24,6 @@ from scoreinv.damage import DamageFinder
 from scoreinv.errors import CheckpointError
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import SDE
-
-
-def bundled_names() -> list[str]:
-    """Names of the bundled models, sorted."""
-    return sorted(path.parent.name for path in bundled_folder().glob(f"*/{MODEL_FILE}"))
 
 
 def locate(model: str | Path) -> Path:
@@ -51,7 +46,7 @@ def locate(model: str | Path) -> Path:
 
 def _located(model: str | Path) -> Path:
     path = Path(model)
-    if isinstance(model, Path) or "/" in model or path.suffix:
+    if is_path(model):
         if path.is_dir() and not (path / MODEL_FILE).is_file() and is_diffusers_folder(path):
             return path
         file = path / MODEL_FILE if path.is_dir() else path
@@ -60,11 +55,7 @@ def _located(model: str | Path) -> Path:
                 raise CheckpointError(f"{model}: a published model, not bundled; its weights: {source(str(model))}")
             raise CheckpointError(f"{file}: no such model file")
         return file
-    bundled = bundled_folder() / model / MODEL_FILE
-    if not bundled.is_file():
-        names = ", ".join(bundled_names()) or "none"
-        raise CheckpointError(f"no bundled model is named {model!r} (there are: {names}); a path needs a / or a suffix")
-    return bundled
+    return bundled_model(str(model))
 
 
 def load(model: str | Path, *, sde: SDE | None = None) -> ScorePrior:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from scoreinv.checkpoints.catalogue import bundled_folder, bundled_names, full_name, locate, sha256
+from scoreinv.checkpoints.bundled import bundled_folder, bundled_names
+from scoreinv.checkpoints.catalogue import full_name, locate, sha256
 from scoreinv.checkpoints.config import AnyConfig, ClassifierConfig, ModelConfig
 from scoreinv.checkpoints.diffusers_folder import read_diffusers_config
 from scoreinv.checkpoints.files import read_metadata, unfilled_parts

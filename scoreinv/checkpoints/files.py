@@ -36,9 +36,6 @@ from scoreinv.networks.layers import channels_last
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import SDE
 
-MODEL_FILE = "model.safetensors"
-"""Name of the model in a folder."""
-
 Parts = dict[str, Any]
 """Networks by what the names of their weights begin with in a file; the first has no such beginning."""
 

@@ -203,7 +203,8 @@ def _classifier(wanted: ClassOptions, session: Session) -> NoiseClassifier:
     """The classifier that is given, or the one that is bundled with the model."""
     import torch
 
-    from scoreinv.checkpoints.catalogue import bundled_names, load_classifier
+    from scoreinv.checkpoints.bundled import bundled_names
+    from scoreinv.checkpoints.catalogue import load_classifier
 
     name = wanted.classifier_of(session.model)
     if wanted.classifier is None and name not in bundled_names():

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from scoreinv.checks import check_choice, check_noise_share, check_whole
+from scoreinv.checkpoints.bundled import bundled_model, is_path
+from scoreinv.checks import check_choice, check_noise_share, check_whole, shown
 from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.imaging.masks import DEFAULT_THRESHOLD, check_mask_settings
 from scoreinv.kernels import normalised
@@ -47,6 +48,8 @@ Batch = dict[str, np.ndarray]
 MODELS = 4
 """Models that a process keeps."""
 
+_COLUMNS = ("image", "result", "name", "mask", "hints")
+"""Settings that name a column, of those that have them."""
 _loading = Lock()
 
 
@@ -74,6 +77,14 @@ class _OnRows(ABC):
     def __post_init__(self) -> None:
         check_choice("device", self.device, get_args(Device))
         check_choice("precision", self.precision, get_args(Precision))
+        for setting in _COLUMNS:
+            column = getattr(self, setting, None)
+            if not isinstance(column, str | None):
+                raise SettingError(setting, f"must be the name of a column, not {shown(column)}")
+        if not isinstance(self.model, str | Path | None):
+            raise SettingError("model", f"must be the name or file of a model, not {shown(self.model)}")
+        if self.model is not None and not is_path(self.model):
+            bundled_model(str(self.model))  # paths may be those of other machines
 
     def __call__(self, batch: Batch) -> Batch:
         """The batch with the results.
@@ -81,6 +92,7 @@ class _OnRows(ABC):
         Raises:
             InputError: a column is missing, or the picture of a row is wrong; the text names the row.
             CheckpointError: there is no such model.
+            SettingError: there is no such device.
         """
         for column in self._columns:
             if column not in batch:
@@ -89,6 +101,8 @@ class _OnRows(ABC):
         for column in self._columns:
             if len(batch[column]) != len(images):
                 raise InputError(f"column {column!r} has {len(batch[column])} rows, and {self.image!r} {len(images)}")
+        if len(images):
+            self._prior()  # what is wrong with model or device is of no row
         results = [self._row_result(batch, number) for number in range(len(images))]
         return {**batch, self.result: _as_column(results, images)}
 
@@ -101,9 +115,14 @@ class _OnRows(ABC):
             raise kind(f"row {number} of the batch{key}: {error}") from error
         return np.stack(restored.samples) if self._results > 1 else np.asarray(restored.image)
 
-    def _prior(self, model: str | Path) -> ScorePrior:
+    @abstractmethod
+    def _prior(self) -> ScorePrior | None:
+        """The model, loaded; None where the work needs none."""
+
+    def _loaded(self, usual: str) -> ScorePrior:
+        """The model that is asked for, or the usual one."""
         with _loading:  # threads of Dask would load it once each
-            return _loaded(str(model), self.device, self.precision)
+            return _load(str(self.model or usual), self.device, self.precision)
 
     @property
     def _columns(self) -> list[str]:
@@ -153,6 +172,9 @@ class Inpainter(_OnRows):
         if self._settings.classical is not None and self.model is not None:
             raise SettingError("model", f"does not go with {self.method}, which needs none")
 
+    def _prior(self) -> ScorePrior | None:
+        return None if self._settings.classical is not None else self._loaded("photo")
+
     @property
     def _settings(self) -> FillSettings:
         return FillSettings(**_sampling_of(self))
@@ -171,7 +193,7 @@ class Inpainter(_OnRows):
         return inpaint(
             row[self.image],
             row[self.mask],
-            prior=None if self._settings.classical is not None else self._prior(self.model or "photo"),
+            prior=self._prior(),
             **_sampling_of(self),
             mask_threshold=self.mask_threshold,
             invert=self.invert,
@@ -213,6 +235,9 @@ class Colorizer(_OnRows):
         colours = Colours(self.gray_weights, self.keep_color, self.saturation, self.temperature, self.whiten)
         colours.check_with(self._sampling.resolved(COLOUR_STEPS, conditional=True))
 
+    def _prior(self) -> ScorePrior:
+        return self._loaded("scene")
+
     @property
     def _sampling(self) -> ConditionalSampling:
         return ConditionalSampling(**_sampling_of(self))
@@ -230,7 +255,7 @@ class Colorizer(_OnRows):
 
         return colorize(
             row[self.image],
-            prior=self._prior(self.model or "scene"),
+            prior=self._prior(),
             gray_weights=self.gray_weights,
             **_sampling_of(self),
             hints=None if self.hints is None else row[self.hints],
@@ -294,6 +319,9 @@ class Restorer(_OnRows):
         if not noise_alone and self.orientations > 1:
             raise SettingError("orientations", "belong to noise alone, without a kernel or a factor")
 
+    def _prior(self) -> ScorePrior:
+        return self._loaded("denoiser")
+
     @property
     def _sampling(self) -> RestorationSampling:
         return RestorationSampling(
@@ -314,7 +342,7 @@ class Restorer(_OnRows):
         from scoreinv.tasks.results import restore_each
 
         pictures, form = pictures_from_api(row[self.image])
-        prior = self._prior(self.model or "denoiser")
+        prior = self._prior()
         return restore_each(pictures, form, lambda number, share: self._restore(pictures[number], prior, share), None)
 
     def _restore(self, picture: Picture, prior: ScorePrior, share: TaskCallback) -> Restored[Picture]:
@@ -338,7 +366,7 @@ def _sampling_of(rows: Inpainter | Colorizer) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=MODELS)
-def _loaded(model: str, device: Device, precision: Precision) -> ScorePrior:
+def _load(model: str, device: Device, precision: Precision) -> ScorePrior:
     import torch
 
     from scoreinv.checkpoints.catalogue import load

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from scoreinv.checkpoints.files import MODEL_FILE, read_metadata
+from scoreinv.checkpoints.bundled import MODEL_FILE
+from scoreinv.checkpoints.files import read_metadata
 from scoreinv.errors import InputError
 from scoreinv.training import features, pictures
 from scoreinv.training.config import TrainingConfig, read_config

@@ -15,7 +15,8 @@ from small_model import save_small
 
 import scoreinv
 from scoreinv import kernels
-from scoreinv.errors import InputError, ScoreinvError, SettingError
+from scoreinv.errors import CheckpointError, InputError, ScoreinvError, SettingError
+from scoreinv.sdes import VP
 from scoreinv.tasks import rows
 from scoreinv.tasks.rows import Batch, Colorizer, Inpainter, Restorer
 
@@ -92,7 +93,7 @@ def test_the_model_is_loaded_once_a_process(model: str, monkeypatch: pytest.Monk
     """By whatever copy, in whatever thread; and not before it is needed."""
     from scoreinv.checkpoints import catalogue
 
-    rows._loaded.cache_clear()
+    rows._load.cache_clear()
     loaded = []
     load = catalogue.load
     monkeypatch.setattr(catalogue, "load", lambda name: loaded.append(name) or load(name))
@@ -123,6 +124,10 @@ def test_making_one_needs_no_torch() -> None:
         (lambda: Inpainter(mask_threshold=1), "mask_threshold must be below 1"),
         (lambda: Inpainter("photo", method="telea"), "model does not go with telea"),
         (lambda: Inpainter(device="abacus"), "device must be"),
+        (lambda: Inpainter("foto"), "no bundled model is named 'foto' .*photo"),
+        (lambda: Inpainter(VP()), "model must be the name or file of a model, not"),
+        (lambda: Inpainter(mask=3), "mask must be the name of a column, not 3"),
+        (lambda: Restorer(name=b"path"), "name must be the name of a column, not bytes"),
         (lambda: Colorizer(gray_weights="red"), "gray_weights must be"),
         (lambda: Colorizer(method="pc", temperature=1), "temperature belongs to the method conditioned"),
         (lambda: Restorer(factor=1), "factor must be at least 2"),
@@ -142,7 +147,7 @@ def test_wrong_settings_are_told_at_once(make: Callable[[], object], said: str) 
         Inpainter(colour=1)  # type: ignore[call-arg]
 
 
-def test_an_error_names_its_row(model: str) -> None:
+def test_an_error_names_its_row(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     batch = table(3)
     batch["mask"][1] = False
     with pytest.raises(InputError, match=r"^row 1 of the batch: the mask has no hole"):
@@ -153,8 +158,12 @@ def test_an_error_names_its_row(model: str) -> None:
         Inpainter(model, image="picture")(batch)
     with pytest.raises(InputError, match=r"^column 'mask' has 2 rows, and 'image' 3$"):
         Inpainter(model)(batch | {"mask": batch["mask"][:2]})
-    with pytest.raises(ScoreinvError, match=r"no\.safetensors"):
+    # What is wrong with the model or the device is of no row, and may be right on another machine.
+    with pytest.raises(CheckpointError, match=r"^no\.safetensors: no such model file"):
         Inpainter("./no.safetensors")(batch)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(SettingError, match=r"^device cuda: there is none here"):
+        Inpainter(model, device="cuda")(batch)
 
 
 def test_no_rows(model: str) -> None:
