@@ -82,11 +82,13 @@ def as_holes(
     pictures = _pictures(mask)
     if len(pictures) not in (1, len(sizes)):
         raise InputError(f"{len(pictures)} masks for {len(sizes)} pictures: give one, or one for each")
-    hole = partial(hole_from_picture, name="the mask", threshold=threshold, invert=invert, grow=grow)
+    hole = partial(hole_from_picture, threshold=threshold, invert=invert, grow=grow)
     if len(pictures) == 1:
-        found = {size: hole(pictures[0], size) for size in dict.fromkeys(sizes)}  # one mask fits one size
+        # One mask fits one size.
+        found = {size: hole(pictures[0], size, name="the mask") for size in dict.fromkeys(sizes)}
         return [found[size] for size in sizes]
-    return [hole(picture, size) for picture, size in zip(pictures, sizes, strict=True)]
+    rows = enumerate(zip(pictures, sizes, strict=True))
+    return [hole(picture, size, name=f"row {row} of the batch: the mask") for row, (picture, size) in rows]
 
 
 def check_mask_settings(threshold: float, invert: bool, grow: int) -> None:

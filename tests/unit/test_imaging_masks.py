@@ -138,6 +138,8 @@ def test_one_mask_for_all_pictures_or_one_each():
     assert len(as_holes(HOLE, [HOLE.shape] * 3)) == 3
     refused(lambda: as_holes(pair, [HOLE.shape] * 3), "2 masks for 3 pictures")
     refused(lambda: as_holes(HOLE, [HOLE.shape, (9, 9)]), "the photo 9x9")
+    pair[1] = False
+    refused(lambda: as_holes(pair, [HOLE.shape] * 2), "row 1 of the batch: the mask has no hole")
 
 
 @pytest.mark.parametrize(
