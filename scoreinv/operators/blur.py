@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,6 +21,9 @@ from scoreinv.boxes import Box
 from scoreinv.errors import InputError
 from scoreinv.operators.base import ITERATIONS, Composed, LinearOperator, SpectralOperator, conjugate_gradients, crops
 from scoreinv.operators.observed import mask
+
+Kernel = Tensor | np.ndarray
+"""A blur kernel (h, w), as `scoreinv.kernels` makes them or a tensor."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +38,7 @@ class Blur(SpectralOperator):
         height, width: of the picture, in pixels.
     """
 
-    kernel: Tensor
+    kernel: Kernel
     height: int
     width: int
 
@@ -110,7 +114,7 @@ class ValidBlur(Composed):
         return ValidBlur(self.outer.rows(index), self.inner, self.iterations)
 
 
-def valid_blur(kernel: Tensor, height: int, width: int, iterations: int = ITERATIONS) -> ValidBlur:
+def valid_blur(kernel: Kernel, height: int, width: int, iterations: int = ITERATIONS) -> ValidBlur:
     """Blurred photographs of height x width, with unknown boundary: windows onto a scene that extends beyond them.
 
     The scene is (height + h - 1) x (width + w - 1) for a kernel of h x w, and so is the observation, 0 in the margin
@@ -121,12 +125,12 @@ def valid_blur(kernel: Tensor, height: int, width: int, iterations: int = ITERAT
     return ValidBlur(mask(observed), Blur(kernel, height + rows - 1, width + columns - 1), iterations)
 
 
-def pad_observation(y: Tensor, kernel: Tensor) -> Tensor:
+def pad_observation(y: Tensor, kernel: Kernel) -> Tensor:
     """Photographs (..., H, W) as `valid_blur` observes the scene: zeros around."""
     return _padded(y, kernel)
 
 
-def photographed(kernel: Tensor, height: int, width: int) -> Box:
+def photographed(kernel: Kernel, height: int, width: int) -> Box:
     """Where in the scene of `valid_blur` the photograph of height x width lies."""
     left, _, top, _ = _margins(kernel)
     return top, left, height, width
@@ -146,7 +150,7 @@ class BlurredDownsampling(SpectralOperator):
         height, width: of the picture, multiples of f.
     """
 
-    kernel: Tensor
+    kernel: Kernel
     factor: int
     height: int
     width: int
@@ -197,11 +201,12 @@ class BlurredDownsampling(SpectralOperator):
         return transform.unflatten(3, (factor, -1)).unflatten(2, (factor, -1))
 
 
-def check_kernel(kernel: Tensor, height: int, width: int) -> None:
+def check_kernel(kernel: Kernel, height: int, width: int) -> None:
     """Raise InputError for a kernel of wrong shape or values, or one larger than the picture."""
-    if kernel.ndim != 2 or not kernel.numel():
+    if kernel.ndim != 2 or 0 in kernel.shape:
         raise InputError(f"a kernel must have shape (h, w), not {tuple(kernel.shape)}")
-    if not kernel.isfinite().all() or not kernel.any():
+    values = _values(kernel)
+    if not values.isfinite().all() or not values.any():
         raise InputError("a kernel's values must be finite, and not all 0")
     if kernel.shape[0] > height or kernel.shape[1] > width:
         raise InputError(
@@ -217,20 +222,26 @@ def check_factor(factor: int, height: int, width: int) -> None:
         raise InputError(f"the sides of the large picture must be multiples of {factor}, not {width}x{height}")
 
 
-def _placed(kernel: Tensor, height: int, width: int, centre: tuple[int, int]) -> Tensor:
+def _values(kernel: Kernel) -> Tensor:
+    """The kernel as a tensor, float64, on the CPU."""
+    tensor = kernel if isinstance(kernel, Tensor) else torch.from_numpy(np.ascontiguousarray(kernel))
+    return tensor.detach().double().cpu()
+
+
+def _placed(kernel: Kernel, height: int, width: int, centre: tuple[int, int]) -> Tensor:
     """The kernel in a picture of zeros with its centre at (0, 0), float64."""
     picture = torch.zeros(height, width, dtype=torch.float64)
-    picture[: kernel.shape[0], : kernel.shape[1]] = kernel.detach().double().cpu()
+    picture[: kernel.shape[0], : kernel.shape[1]] = _values(kernel)
     return picture.roll((-centre[0], -centre[1]), (0, 1))
 
 
-def _margins(kernel: Tensor) -> tuple[int, int, int, int]:
+def _margins(kernel: Kernel) -> tuple[int, int, int, int]:
     """What the kernel reaches beyond a pixel: left, right, above, below."""
     rows, columns = kernel.shape
     return columns - 1 - columns // 2, columns // 2, rows - 1 - rows // 2, rows // 2
 
 
-def _padded(y: Tensor, kernel: Tensor) -> Tensor:
+def _padded(y: Tensor, kernel: Kernel) -> Tensor:
     return F.pad(y, _margins(kernel))
 
 

@@ -222,6 +222,14 @@ def test_valid_blur_is_what_a_photograph_sees_of_the_scene():
     torch.testing.assert_close(cut, photograph)
 
 
+def test_kernels_as_the_package_makes_them():
+    kernel = kernels.motion(2, 30)
+    x = torch.rand(1, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0))
+    for array in (kernel, kernel[::-1, ::-1]):
+        tensor = torch.from_numpy(array.copy())
+        torch.testing.assert_close(Blur(array, HEIGHT, WIDTH)(x), Blur(tensor, HEIGHT, WIDTH)(x), rtol=0, atol=0)
+
+
 def test_kernels_that_are_none():
     for kernel, said in (
         (torch.ones(3), "shape"),
