@@ -94,14 +94,22 @@ def picture_from_array(array: np.ndarray, name: str) -> Picture:
     array = np.asarray(array)  # not a matrix, whose rows have two dimensions themselves
     shape = "x".join(map(str, array.shape)) or "a scalar"
     if array.ndim not in (2, 3) or 0 in array.shape or (array.ndim == 3 and array.shape[2] not in (3, 4)):
-        last = ": put the channels last" if array.ndim == 3 and array.shape[0] in (1, 3, 4) else ""
-        raise InputError(f"{name} is {shape}, and must be HxW, HxWx3 or HxWx4{last}")
+        raise InputError(f"{name} is {shape}, and must be HxW, HxWx3 or HxWx4{layout_remedy(array.shape)}")
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype not in (np.uint8, np.uint16) and array.dtype.kind != "f":
         raise InputError(f"{name} is {array.dtype}, and must be uint8, uint16 or float in [0, 1]")
     if array.dtype.kind == "f":
         _check_range(array, name)
     return Picture(array)
+
+
+def layout_remedy(shape: tuple[int, ...]) -> str:
+    """What makes a picture of an array of this shape, to go at the end of an error; empty where nothing does."""
+    if len(shape) == 4:
+        return ": give the pictures of a batch one by one, or as a tensor BxCxHxW"
+    if len(shape) == 3 and shape[2] == 1:
+        return ": leave out the last axis, by [..., 0]"
+    return ": put the channels last" if len(shape) == 3 and shape[0] in (1, 3, 4) else ""
 
 
 def pictures_from_tensor(tensor: Any, name: str) -> list[Picture]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from scoreinv.checks import check_callback, check_noise_share, check_number, shown
 from scoreinv.errors import InputError, SettingError
-from scoreinv.imaging.arrays import Form, is_tensor, pictures_from_api
+from scoreinv.imaging.arrays import Form, is_tensor, layout_remedy, pictures_from_api
 from scoreinv.imaging.chroma import STRAY_CHROMA
 from scoreinv.imaging.enlarge import enlarged
 from scoreinv.imaging.picture import Fill, Picture
@@ -58,7 +58,7 @@ def solve(
 ) -> Restored[Given]:
     """Restore pictures from an observation y = A x + noise, for any linear A.
 
-        blur = scoreinv.operators.Blur(torch.from_numpy(scoreinv.kernels.gaussian(2)), 256, 256)
+        blur = scoreinv.operators.Blur(scoreinv.kernels.gaussian(2), 256, 256)
         result = scoreinv.solve(blur, y, prior=scoreinv.load("denoiser"), noise_std=0.02)
 
     Arguments:
@@ -255,7 +255,8 @@ def _observations(y: Any) -> tuple[list[Tensor], np.dtype, Form]:
         return list(batch.split(1)), np.dtype(np.float32), Form("tensor", y.ndim, y.dtype, y.device)
     if isinstance(y, np.ndarray) and y.dtype.kind == "f":
         if y.ndim not in (2, 3) or (y.ndim == 3 and y.shape[2] != 3):
-            raise InputError(f"an observation is HxW or HxWx3, not {'x'.join(map(str, y.shape))}")
+            shape = "x".join(map(str, y.shape))
+            raise InputError(f"an observation is HxW or HxWx3, not {shape}{layout_remedy(y.shape)}")
         values = torch.from_numpy(np.ascontiguousarray(y, dtype=np.float32))
         _check_finite(values)
         values = values[None] if y.ndim == 2 else values.permute(2, 0, 1)

@@ -56,6 +56,25 @@ def test_what_python_calls_otherwise_is_named(command: str) -> None:
         _ = scoreinv.other
 
 
+@pytest.mark.parametrize(
+    ("shape", "remedy"),
+    [
+        ((2, 16, 16, 3), "give the pictures of a batch one by one, or as a tensor BxCxHxW"),
+        ((16, 16, 1), r"leave out the last axis, by \[..., 0\]"),
+        ((3, 16, 16), "put the channels last"),
+    ],
+)
+def test_arrays_of_another_layout_are_told_what_to_do(model: Path, shape: tuple[int, ...], remedy: str) -> None:
+    array = np.zeros(shape, np.float32)
+    for use in (
+        lambda: scoreinv.inpaint(array, HOLE, prior=model),
+        lambda: scoreinv.colorize(array, prior=model),
+        lambda: scoreinv.solve(EveryOther(), array, prior=model),
+    ):
+        with pytest.raises(InputError, match=f"HxWx3.*{remedy}$"):
+            use()
+
+
 def test_a_likelihood_is_shown_without_its_latent_code() -> None:
     shown = repr(scoreinv.Likelihood(*(torch.full((1,), float(number)) for number in range(5))))
     assert "bits_per_dim=tensor([0.])" in shown
