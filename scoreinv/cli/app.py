@@ -14,7 +14,7 @@ from importlib import import_module
 import typer
 
 from scoreinv.cli.command import VersionOption, command, first_paragraph
-from scoreinv.cli.defaults import read_defaults
+from scoreinv.cli.defaults import read_defaults, warn_of_unknown_variables
 from scoreinv.cli.pages import HELP_ALL, CommandPage, GroupPage
 
 COMPLETE = "_SCOREINV_COMPLETE"
@@ -125,6 +125,7 @@ def run(arguments: list[str]) -> int:
     try:
         defaults = {} if "--version" in arguments else read_defaults(lambda: _command(*PANELS))
         whole = _command(*_asked(arguments))
+        warn_of_unknown_variables(whole, lambda: _command(*PANELS))
         # Not by `main` of the command, which reports interruptions in its own way.
         with whole.make_context("scoreinv", list(arguments), default_map=defaults) as context:
             whole.invoke(context)

@@ -23,6 +23,9 @@ from scoreinv.version import __version__
 LONGEST_CHOICE = 24
 """Letters of the choices of an option that are shown as its placeholder; of more its words tell them."""
 
+PREFIX = "SCOREINV_"
+"""What the names of environment variables that give options begin with."""
+
 option = partial(typer.Option, rich_help_panel=COMMON)
 advanced = partial(typer.Option, rich_help_panel=ADVANCED)
 _log = logging.getLogger(__name__)
@@ -138,8 +141,8 @@ def command(
 def variables(name: str, option: str, *, common: bool = False) -> list[str]:
     """The environment variables of an option of a command, the first that is set counting."""
     words = option.lstrip("-").replace("-", "_").upper()
-    own = f"SCOREINV_{name.replace(' ', '_').upper()}_{words}"
-    return [own, f"SCOREINV_{words}"] if common else [own]
+    own = f"{PREFIX}{name.replace(' ', '_').upper()}_{words}"
+    return [own, f"{PREFIX}{words}"] if common else [own]
 
 
 def common_options() -> list[str]:

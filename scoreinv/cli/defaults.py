@@ -1,5 +1,7 @@
 """Defaults of options from `scoreinv.toml`, in the working folder or in the user's folder of settings.
 
+Environment variables are click's: here is only told which of them no option has.
+
 Options of all commands stand at its head, those of a command in its table, by their names without the dashes:
 
     device = "cpu"
@@ -13,13 +15,16 @@ before the user's. Click takes the values as defaults, and checks them as what i
 
 from __future__ import annotations
 
+import difflib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from scoreinv.cli.command import common_options
+from scoreinv.cli.command import PREFIX, common_options
+from scoreinv.cli.streams import warn
 from scoreinv.errors import InputError
 
 NAME = "scoreinv.toml"
@@ -39,6 +44,31 @@ def read_defaults(whole: Callable[[], typer.core.TyperGroup]) -> dict[str, Any]:
                     table = table.setdefault(word, {})
                 table[parameter] = value
     return defaults
+
+
+def warn_of_unknown_variables(asked: typer.core.TyperGroup, whole: Callable[[], typer.core.TyperGroup]) -> None:
+    """Warn of variables that are named as defaults are, and are none: with the nearest one.
+
+    Arguments:
+        asked: the command with the commands that are asked for.
+        whole: makes the one with all commands, which takes its time; called where `asked` does not know a variable.
+    """
+    given = {name for name in os.environ if name.startswith(PREFIX)} - set(_variables(asked))
+    if not given:
+        return
+    known = {name.removeprefix(PREFIX) for name in _variables(whole())}
+    for name in sorted({name.removeprefix(PREFIX) for name in given} - known):
+        nearest = difflib.get_close_matches(name, known, n=1)
+        warn(f"{PREFIX}{name}: is the variable of no option{f': is it {PREFIX}{nearest[0]}?' if nearest else ''}")
+
+
+def _variables(group: Any) -> Iterator[str]:
+    """The environment variables of the options of all commands."""
+    for command in group.commands.values():
+        if hasattr(command, "commands"):
+            yield from _variables(command)
+        else:
+            yield from (variable for param in command.params for variable in param.envvar or ())
 
 
 def _is_there(path: Path) -> bool:
