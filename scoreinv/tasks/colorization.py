@@ -96,10 +96,23 @@ def colorize(
     Arguments:
         image: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor (B)xCxHxW in [0, 1].
         prior: the model, or its name or file, which is then loaded for this picture.
-        method, steps, samples, seed, estimate, start: see `ConditionalSampling`.
+        method: `conditioned` (a network given the grey) or `pc` (constrained predictor-corrector, with any model); None
+            for what the model was trained for.
+        steps: of the sampler. None: 15 for `conditioned`, 30 for `pc`.
+        samples: how many colourings are drawn.
+        seed: the same one gives the same colours; samples come in pairs of opposite noise.
+        estimate: `sample`: one possible colouring; `mean`: the average of the samples, or for one of `conditioned` the
+            posterior mean at once, paler and seldom wrong.
+        start: only for `pc`: the noise level to begin at, for pictures in [0, 1]; `math.inf` is pure noise. None: 0.5,
+            and pure noise from 1000 steps on.
         hints: picture of the same size with alpha, as array, PIL image or tensor: where it is more than half opaque,
             the result takes its chroma. One serves all pictures; a tensor may have one for each.
-        gray_weights, keep_color, saturation, temperature, whiten: see `Colours`.
+        gray_weights: how the grey was made of red, green and blue: `rec601`, `average` or `rec709`.
+        keep_color: leave what has colour already as it is, and let it guide the rest.
+        saturation: factor of the drawn chroma. None: 1.45 for samples of `conditioned` at the default temperature
+            without colours given, else 1.
+        temperature: factor of the deviation of samples of `conditioned` from the posterior mean. None: 0.2.
+        whiten: of a print of one tint, which always loses the tint: make its lightest tone white.
         callback: called with the share of the work that is done; stops the work by returning False.
 
     Raises:

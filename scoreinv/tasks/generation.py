@@ -76,12 +76,21 @@ def generate(
 
     Arguments:
         prior: the model, or its name or file.
-        sampler, steps, predictor, corrector, corrector_steps, snr, rtol, churn, eta: see `SamplerSettings`. What is not
-            given is recommended with the model, or else the paper's for its SDE (`recommended`); by default the sampler
-            is `default_sampler`. Without such advice `pc` takes 1000 steps, the others `SAMPLER_STEPS`. A sampler of
+        count: how many pictures are drawn.
+        sampler: `pc` (the paper's), `ode` (adaptive probability flow), `multistep` (DPM-Solver++), `heun` (EDM's) or
+            `ddim`. None: `pc` where settings were published with the model, else `multistep`. A sampler of
             `scoreinv.samplers`, or of one's own, has its settings itself.
-        classifier, label, guidance: see `ClassifierGuidance`. The label is a name or number (`class_index`); guidance
-            is by default what is recommended with a `NoiseClassifier`, and 1 with others.
+        steps: of the sampler. None: 25 for `multistep`, 18 for `heun`, 50 for `ddim`, and for `pc` what was published
+            with the model, else 1000.
+        predictor, corrector, corrector_steps, snr: the parts of `pc`, by their names, and the signal-to-noise ratio of
+            its corrector. None: as published with the model, or else the paper's for its SDE.
+        rtol: tolerance of `ode`; None: 1e-5.
+        churn: noise that `heun` adds in all; None: 0.
+        eta: noise that `ddim` adds, from 0 to 1; None: 0.
+        seed: the same one gives the same pictures; each has its own noise.
+        classifier: of noisy pictures, as `scoreinv.load_classifier` gives it, which steers to a class.
+        label: name or number of that class.
+        guidance: strength of the classifier: 1 is exact. None: what is recommended with it, else 1.
         first: number of the first picture: 3 and 4 are the first two of `first=3`.
         callback: called with the share of the work that is done; stops the work by returning False.
 

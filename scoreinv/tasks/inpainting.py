@@ -77,14 +77,22 @@ def inpaint(
         image: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor CxHxW or BxCxHxW
             in [0, 1].
         mask: array HxW or HxWx3(4) of bool, uint8, uint16 or float in [0, 1], PIL image, or tensor HxW, CxHxW or
-            BxCxHxW; of the picture's size. True, or above `mask_threshold` (below 1) of its range, is a hole.
+            BxCxHxW; of the picture's size. True, or above `mask_threshold` of its range, is a hole.
         prior: the model, or its name or file, which is then loaded for this picture; None for a classical method.
+        mask_threshold: of a mask's range, from 0, which suits the values 0 and 1, to below 1.
         invert: the mask marks what is known.
         grow: pixels by which the holes are enlarged, as soft edges need. A logged warning says where a rim of an object
             seems to be left beside a hole, and how many pixels would take it in.
-        method: `conditioned` or `pc`, see `ConditionalSampling`; or `telea`, `navier-stokes` or `biharmonic`, which
-            need no model and draw nothing, see `tasks.classical`.
-        steps, samples, seed, estimate, start: see `ConditionalSampling`.
+        method: `conditioned` (a network given what is known) or `pc` (constrained predictor-corrector, with any model),
+            None for what the model was trained for; or `telea`, `navier-stokes` or `biharmonic`, which need no model
+            and draw nothing.
+        steps: of the sampler. None: 10 for `conditioned`, of which narrow holes take 3 at most, and 30 for `pc`.
+        samples: how many fills are drawn.
+        seed: the same one gives the same fills; each sample has its own noise.
+        estimate: `sample`: a possible fill, sharp; `mean`: the average of the samples, or for one of `conditioned` the
+            posterior mean at once, smooth where nothing is certain.
+        start: only for `pc`: the noise level to begin at, for pictures in [0, 1]; `math.inf` is pure noise. None: 0.5,
+            and pure noise from 1000 steps on.
         callback: called with the share of the work that is done; stops the work by returning False.
 
     Raises:

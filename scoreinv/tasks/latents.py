@@ -48,8 +48,9 @@ def interpolate(
             size whose sides are multiples of the model's stride.
         more: the count may stand after the pictures. The order of earlier versions, (prior, a, b, count), is taken too,
             with a warning.
+        count: pictures in the row, with a and b.
         prior: the model, or its name or file.
-        temperature: the codes are multiplied by it before they are decoded, see `samplers.ode.decode`.
+        temperature: the codes are multiplied by it before they are decoded: below 1 pictures are smoother.
         steps: steps of a fixed grid, four evaluations each; 16 are good. None for adaptive RK45.
         rtol: tolerance of RK45, relative and absolute.
         callback: called with the share of the work that is done; stops the work by returning False.

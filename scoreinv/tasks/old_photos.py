@@ -141,7 +141,8 @@ def restore(
         grow: pixels by which what is found is enlarged, as soft edges need.
         noise_std: standard deviation of the noise in [0, 1] units, which is then removed however low it is; None: it is
             estimated, and removed from 5 grey levels of 255 on.
-        samples, seed: of what is drawn: fill and colours.
+        samples: how often fill and colours are drawn.
+        seed: the same one gives the same fill and colours.
         finder, filler, denoiser, colorizer: the models, or their names or files, which are then loaded for this
             picture. Those of steps that are left out are not.
         callback: called with the share of the work that is done; stops the work by returning False.

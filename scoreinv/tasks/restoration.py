@@ -70,8 +70,13 @@ def solve(
         noise_std: standard deviation of the white noise in y, in [0, 1] units.
         method: None: `dpir` for the mean of one, else `diffpir`. Where A loses nothing (an orthogonal one) the
             posterior of noise alone is sampled exactly, unless a method is asked for.
-        estimate: None: `mean` for `dpir`, which draws no samples, else `sample`.
-        steps, samples, seed, orientations: see `RestorationSampling`.
+            `diffpir`, `ddnm`, `ddrm`, `pigdm`, `dps`, `mmps` and `pc` draw samples.
+        steps: of the method. None: as many as were measured to be enough, 24 for `diffpir` and 30 for `dpir`.
+        samples: how many pictures are drawn.
+        seed: the same one gives the same pictures; each sample has its own noise.
+        estimate: `sample`: one possible picture; `mean`: the average of the samples, or for one an estimate of the
+            posterior mean at once. None: `mean` for `dpir`, which draws no samples, else `sample`.
+        orientations: flips and turns of the picture that the mean at once is averaged over: 1, 2, 4 or 8.
         callback: called with the share of the work that is done; stops the work by returning False.
 
     Raises:

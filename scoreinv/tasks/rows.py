@@ -282,7 +282,7 @@ class Restorer(_OnRows):
         noise_std: standard deviation of the noise, in [0, 1] units. None: estimated from each picture, but 0 for one
             that is enlarged.
         estimate: None: `mean`, or `sample` where several are asked for or the method draws samples.
-        method, steps, samples, seed, orientations: see `RestorationSampling`; noise alone has one method.
+        method, steps, samples, seed, orientations: as for `scoreinv.solve`; noise alone has one method.
 
     Raises:
         InputError: a setting is wrong, when it is made.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from importlib import import_module
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from gaussian import GaussianPrior
 from torch import Tensor
 
 import scoreinv
+from scoreinv import options
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.errors import CheckpointError, InputError, ScoreinvError
 from scoreinv.guidance import DPS
@@ -54,6 +57,29 @@ def test_what_python_calls_otherwise_is_named(command: str) -> None:
     assert callable(getattr(import_module(".".join(["scoreinv", *rooms])), name))
     with pytest.raises(AttributeError, match=r"no attribute 'other'$"):
         _ = scoreinv.other
+
+
+@pytest.mark.parametrize("name", ["inpaint", "colorize", "restore", "solve", "generate", "interpolate"])
+def test_a_front_door_explains_its_arguments_itself(name: str) -> None:
+    function = getattr(scoreinv, name)
+    words = inspect.getdoc(function) or ""
+    for argument in inspect.signature(function).parameters:
+        assert re.search(rf"^ {{4}}(\w+, )*{argument}(, \w+)*:", words, re.MULTILINE), argument
+    assert [word for word in re.findall(r"`([A-Z]\w+)`", words) if not hasattr(scoreinv, word)] == []
+
+
+def test_front_doors_tell_the_steps_there_are() -> None:
+    doc = {name: " ".join((getattr(scoreinv, name).__doc__ or "").split()) for name in ("inpaint", "colorize", "solve")}
+    narrow = f"of which narrow holes take {options.NARROW_FILL_STEPS} at most"
+    fill, colour = options.FILL_STEPS, options.COLOUR_STEPS
+    assert f"{fill['conditioned']} for `conditioned`, {narrow}, and {fill['pc']} for `pc`" in doc["inpaint"]
+    assert f"{colour['conditioned']} for `conditioned`, {colour['pc']} for `pc`" in doc["colorize"]
+    steps = {method: options.FULL_STEPS * count for method, count in options.RESTORATION_STEPS.items()}
+    assert f"{steps['diffpir']} for `diffpir` and {steps['dpir']} for `dpir`" in doc["solve"]
+    assert f"None: {options.COLOUR_TEMPERATURE:g}" in doc["colorize"]
+    assert f"None: {options.COLOUR_SATURATION:g} for samples" in doc["colorize"]
+    for sampler, count in options.SAMPLER_STEPS.items():
+        assert f"{count} for `{sampler}`" in (scoreinv.generate.__doc__ or "")
 
 
 @pytest.mark.parametrize(
