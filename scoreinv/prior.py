@@ -115,6 +115,9 @@ class PriorWrapper(Prior):
         self.vjps_per_noise = prior.vjps_per_noise
         self.release = prior.release
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.prior!r})"
+
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         return self.prior.noise(x, t)
 

@@ -1,8 +1,10 @@
-"""Text that others wrote, made safe to show."""
+"""Text that others wrote, made safe to show; and objects that hold pictures, on a line."""
 
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import fields
+from typing import Any
 
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Unicode's categories of controls, marks that reorder or hide text, halves of characters, and ends of lines."""
@@ -25,3 +27,27 @@ def _escaped(character: str) -> str:
     if unicodedata.category(character) not in _UNSEEN:
         return character
     return character.encode("unicode_escape").decode("ascii")
+
+
+def one_line(holder: Any) -> str:
+    """A data class as its `repr` would be, but that arrays, tensors and PIL images are shown by type and shape.
+
+    >>> from scoreinv.tasks.results import Drawn
+    >>> import numpy as np
+    >>> print(one_line(Drawn(np.zeros((4, 32, 32, 3)), 25)))
+    Drawn(images=float64 4x32x32x3, nfe=25)
+    """
+    shown = (f"{field.name}={_brief(getattr(holder, field.name))}" for field in fields(holder) if field.repr)
+    return f"{type(holder).__name__}({', '.join(shown)})"
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, list) and len(value) > 1:
+        return f"[{_brief(value[0])}, ... {len(value)} in all]"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_brief, value))}]"
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return f"{value.dtype} {'x'.join(map(str, value.shape)) or 'scalar'}".removeprefix("torch.")
+    if hasattr(value, "mode") and hasattr(value, "size"):  # of PIL
+        return f"{value.mode} {value.size[0]}x{value.size[1]}"
+    return repr(value)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 
 import torch
 from torch import Tensor
 
 from scoreinv.boxes import Box
 from scoreinv.errors import InputError
+from scoreinv.text import one_line
 
 RANK_TOLERANCE = 1e-6
 """Singular values below this fraction of the largest count as 0: float32 cannot resolve what they let through."""
@@ -36,6 +37,9 @@ class LinearOperator(ABC):
     @abstractmethod
     def adjoint(self, y: Tensor) -> Tensor:
         """A^T y."""
+
+    def __repr__(self) -> str:
+        return one_line(self) if is_dataclass(self) else f"{type(self).__name__}()"
 
     def pinv(self, y: Tensor) -> Tensor:
         """A^+ y, the Moore-Penrose pseudo-inverse."""
@@ -142,7 +146,7 @@ class SpectralOperator(LinearOperator):
         return self
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Composed(LinearOperator):
     """outer after inner: A x = outer(inner(x))."""
 
@@ -196,7 +200,7 @@ class Composed(LinearOperator):
         return Composed(self.outer.rows(index), self.inner.rows(index))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SpectralComposed(Composed, SpectralOperator):
     """outer after an orthogonal inner: V^T x = V_outer^T inner(x)."""
 

@@ -26,7 +26,7 @@ Kernel = Tensor | np.ndarray
 """A blur kernel (h, w), as `scoreinv.kernels` makes them or a tensor."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Blur(SpectralOperator):
     """y = k * x for each channel, with periodic boundary, on pictures of one size.
 
@@ -92,7 +92,7 @@ class Blur(SpectralOperator):
         return _padded(torch.ones(1, 1, height - rows + 1, width - columns + 1), self.kernel)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ValidBlur(Composed):
     """A mask after a blur.
 
@@ -136,7 +136,7 @@ def photographed(kernel: Kernel, height: int, width: int) -> Box:
     return top, left, height, width
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class BlurredDownsampling(SpectralOperator):
     """y_i = (k * x)_(f i + (f - 1) // 2): blurred, then every f-th pixel; periodic boundary.
 

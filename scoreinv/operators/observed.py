@@ -15,7 +15,7 @@ from scoreinv.errors import InputError
 from scoreinv.operators.base import SpectralOperator, crops, select
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ObservedComponents(SpectralOperator):
     """Some components of each pixel's colour in an orthonormal basis: y = M R x (Song et al. 2021, appendix I.2, I.3).
 

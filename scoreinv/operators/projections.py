@@ -15,7 +15,7 @@ from scoreinv.operators.base import LinearOperator, select
 from scoreinv.operators.observed import mask
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ScrambledHartley(LinearOperator):
     """y = H D x: random signs D, then Hartley's transform H = Re F - Im F, F the unitary Fourier transform.
 

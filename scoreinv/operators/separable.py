@@ -15,7 +15,7 @@ from scoreinv.operators.base import SpectralOperator, crops, select
 from scoreinv.operators.blur import check_factor
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Separable(SpectralOperator):
     """Y = P X Q^T of each channel: P acts on each column of pixels, Q on each row.
 

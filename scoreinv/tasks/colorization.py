@@ -59,7 +59,7 @@ Found = Literal["grey", "tinted", "coloured"]
 """What a picture was: `tinted` has tones of one colour each, as sepia has."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Colorized(Restored[PictureKind]):
     """A coloured picture.
 

@@ -83,7 +83,7 @@ class OldPhotoModels:
     colorizer: ScorePrior | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RestoredPhoto(Restored[PictureKind]):
     """An old photograph restored.
 

@@ -12,6 +12,7 @@ from PIL import Image
 from scoreinv.imaging.arrays import Form
 from scoreinv.options import FillMethod, RestorationMethod
 from scoreinv.tasks.progress import Share, TaskCallback
+from scoreinv.text import one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +23,7 @@ Given = TypeVar("Given", np.ndarray, Image.Image, "Tensor")
 Images = TypeVar("Images")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Drawn(Generic[Images]):
     """New pictures.
 
@@ -34,12 +35,15 @@ class Drawn(Generic[Images]):
     images: Images
     nfe: int
 
+    def __repr__(self) -> str:
+        return one_line(self)
+
 
 AnyMethod = FillMethod | RestorationMethod | Literal["exact"]
 """How a picture was made; `exact` where there was only noise to remove."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Restored(Generic[PictureKind]):
     """A restored picture, as a `Picture` or in the form in which it was given (array, PIL image, tensor).
 
@@ -57,6 +61,9 @@ class Restored(Generic[PictureKind]):
     std: Any
     nfe: int
     method: AnyMethod
+
+    def __repr__(self) -> str:
+        return one_line(self)
 
 
 Result = TypeVar("Result", bound=Restored[Any])

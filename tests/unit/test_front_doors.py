@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 import torch
 from gaussian import GaussianPrior
+from PIL import Image
 from torch import Tensor
 
 import scoreinv
-from scoreinv import options
+from scoreinv import kernels, options
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.errors import CheckpointError, InputError, ScoreinvError
 from scoreinv.guidance import DPS
 from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.operators import LinearOperator
+from scoreinv.operators import Blur, LinearOperator, mask
 from scoreinv.preconditioning import EDM
 from scoreinv.samplers import Multistep, NoiseStream
 from scoreinv.sdes import VE, VP
@@ -57,6 +58,19 @@ def test_what_python_calls_otherwise_is_named(command: str) -> None:
     assert callable(getattr(import_module(".".join(["scoreinv", *rooms])), name))
     with pytest.raises(AttributeError, match=r"no attribute 'other'$"):
         _ = scoreinv.other
+
+
+def test_results_operators_and_conditions_are_shown_on_a_line(model: Path) -> None:
+    for picture, shown in ((PICTURE, "float32 16x16x3"), (Image.new("RGB", (16, 16)), "RGB 16x16")):
+        result = scoreinv.inpaint(picture, HOLE, prior=model, samples=2, steps=1)
+        start = f"Restored(image={shown}, samples=[{shown}, ... 2 in all], std=float32 16x16, nfe="
+        assert repr(result).startswith(start)
+    blur, seen = Blur(kernels.gaussian(1), 16, 16), mask(torch.ones(1, 1, 16, 16))
+    assert re.fullmatch(r"Blur\(kernel=float64 \d+x\d+, height=16, width=16\)", repr(blur))
+    assert repr(seen @ blur).startswith("Composed(outer=ObservedComponents(observed=float32 1x1x16x16, ")
+    assert repr(EveryOther()) == "EveryOther()"
+    prior = scoreinv.load(model)
+    assert repr(DPS(prior, seen, torch.zeros(1, 3, 16, 16), 0.1)) == f"DPS({prior!r})"
 
 
 @pytest.mark.parametrize("name", ["inpaint", "colorize", "restore", "solve", "generate", "interpolate"])
