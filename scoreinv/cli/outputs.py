@@ -428,7 +428,7 @@ def _check_folder(folder: Path, *, create: bool) -> None:
     while create and not os.path.lexists(folder) and folder != folder.parent:
         folder = folder.parent
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder for the output")
+        raise InputError(f"{folder}: no such folder for the output: make it first")
     try:
         with tempfile.TemporaryFile(dir=folder):  # by trying: permissions do not say everything
             pass
