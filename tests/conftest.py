@@ -17,6 +17,15 @@ def _one_thread() -> None:
         torch.set_num_threads(1)
 
 
+@pytest.fixture
+def single_thread() -> Iterator[None]:
+    """Networks of a few thousand weights lose by threads, most of all when other work waits for the processors."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What is found of this machine's speed is kept for one run of the tests, and not in the user's folder."""

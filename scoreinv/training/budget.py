@@ -1,4 +1,4 @@
-"""The time that the end of a run takes, so that a run by the clock ends when it was told to."""
+"""The clock of a run, and what the parts of its end take by it."""
 
 from __future__ import annotations
 

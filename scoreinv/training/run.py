@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,9 +28,10 @@ from scoreinv.precision import uses_bfloat16
 from scoreinv.training import draws
 from scoreinv.training.batches import Batch, BatchSource
 from scoreinv.training.budget import Budget, Clock
-from scoreinv.training.config import GRID_STEPS, TrainingConfig
+from scoreinv.training.config import TrainingConfig
 from scoreinv.training.distributed import World
 from scoreinv.training.ema import averaged
+from scoreinv.training.ending import STRIDE, Ending, last_stride
 from scoreinv.training.features import KeptFeatures
 from scoreinv.training.folder import RunFolder
 from scoreinv.training.json_lines import JsonLines
@@ -47,19 +48,6 @@ _log = logging.getLogger(__name__)
 
 _REPORT_SECONDS = 0.5
 _VALIDATION_SEED = 0  # of every run, so that runs can be compared
-_STEP_EVALUATIONS = 3
-"""Evaluations of the network, of as many pictures, in the time that a step takes."""
-_SAVED_BYTES = 20
-"""For each weight: in the state itself, its average and two moments, and in the model's file."""
-_STRIDE = "validated_one_of"
-_REHEARSED = 4
-"""Pictures by which validation and samples are measured before a run by the clock."""
-_LEAST_VALIDATED, _LEAST_SAMPLES = 16, 4
-"""Pictures that a run by the clock validates and draws, however little time it has."""
-_BYTES_PER_SECOND = 1e8
-"""What a plain disk takes at least, flushed."""
-_RESERVE = 1.1
-"""Of the seconds that the end is expected to take, so many times are kept for it."""
 
 
 class _Loss(nn.Module):
@@ -109,9 +97,9 @@ class Run:
             folder.refuse_others(config, saved, resume=resume, overwrite=overwrite)
         pictures = self._pictures()
         self.about = self._about(saved, pictures)
-        training, held_out = split(pictures, config.data)
+        training, others = split(pictures, config.data)
         self.source = BatchSource.of(config, training, config.batch_size, config.seed)
-        self.held_out = self._held_out(held_out)
+        held_out = self._held_out(others)
         if config.data.crops and config.encoder_scale and isinstance(self.learner, ScoreLearner):
             self.learner.kept = self._kept_features(pictures)
         self.metrics = Metrics(JsonLines(folder.metrics), folder.board if tensorboard and world.leads else None)
@@ -123,13 +111,20 @@ class Run:
         self.schedule = Schedule(config, record, world)
         self.meter = Meter(clock, self.state.seconds)
         self.budget = Budget(clock)
+        self.ending = Ending(
+            config,
+            self.meter,
+            self.budget,
+            held_out=held_out,
+            weights=sum(parameter.numel() for parameter in network.parameters()),
+            stride=last_stride(config, saved, self.metrics.lines),
+        )
         if config.minutes is not None and world.leads:
-            self._rehearse()
-        self.prepared = clock()
+            with self._precision():
+                self.ending.rehearse(self._evaluated, self.average.rehearse_samples)
         self.pace = Pace()
         self.failure: OSError | None = None
         self.last_loss: float | None = None
-        self.stride = self._last_stride(saved)
         self.ignorant_loss: float | None = None
         self.validation: HeldOut | None = None
         self.samples: Path | None = None
@@ -142,100 +137,8 @@ class Run:
     def finished(self) -> bool:
         over = self.config.steps is not None and self.state.step >= self.config.steps
         if self.config.minutes is not None:
-            over = over or self.world.agreed(self._elapsed(self.meter.step_seconds / 2)) >= 1
+            over = over or self.world.agreed(self.ending.elapsed(self.meter.step_seconds / 2)) >= 1
         return over
-
-    def _elapsed(self, more: float = 0.0) -> float:
-        """Share of the time for steps that is over, so many seconds later; 0 where the run ends by steps.
-
-        The end is left out of it, but steps have half of what preparing has left at least, and a tenth of all.
-        """
-        if self.config.minutes is None:
-            return 0.0
-        whole = 60 * self.config.minutes
-        least = max((whole - self.prepared) / 2, whole / 10)
-        return (self.meter.seconds() + more) / max(whole - self._ending(), self.prepared + least)
-
-    def _rehearse(self) -> None:
-        """Measure what a held-out picture and a sample take here, so that the end is foretold from the first step on.
-
-        A run whose preparing takes half of its time has few steps to learn it by, and the first of these are slow.
-        """
-        with self._precision():
-            if self.held_out is not None:
-                few = self.held_out.part(slice(_REHEARSED))
-                with self.budget.rehearsed("validation", len(few.times)):
-                    self._evaluated(few)
-            if self.config.sample_every:
-                with self.budget.rehearsed("samples", _REHEARSED / GRID_STEPS):
-                    self.average.rehearse_samples(_REHEARSED)
-
-    def _ending(self) -> float:
-        """Seconds that validation, samples and saving will take at the end."""
-        parts = {"validation": self._each("validation") * self._validated_count}
-        if self.config.sample_every:
-            parts["samples"] = self._each("samples") * self._grid_images()
-        weights = sum(parameter.numel() for parameter in self.state.network.parameters())
-        saving = self.budget.of({"saving": _SAVED_BYTES * weights / _BYTES_PER_SECOND})
-        return _RESERVE * (self.budget.of(parts) + 2 * saving)
-
-    def _each(self, what: Literal["validation", "samples"]) -> float:
-        """Seconds for each picture of a part of the end: as rehearsed, else by the steps; 0 before the first step."""
-        evaluations = self._measures if what == "validation" else GRID_STEPS
-        by_steps = evaluations * self.meter.step_seconds / _STEP_EVALUATIONS / self.config.batch_size
-        return self.budget.each.get(what, by_steps)
-
-    def _afforded(self, wanted: int, each: float, least: int) -> int:
-        """So many pictures, but of a run by the clock no more than a tenth of its time pays for.
-
-        each: seconds for each picture; 0 where they are not known.
-        """
-        if self.config.minutes is None or not each:
-            return wanted
-        return min(wanted, max(int(0.1 * 60 * self.config.minutes / each), least))
-
-    def _last_stride(self, saved: SavedRun | None) -> int | None:
-        """What `_afforded_stride` was before a resumption by which the run does not end otherwise; None: no such."""
-        config = self.config
-        if saved is None or (saved.config.steps, saved.config.minutes) != (config.steps, config.minutes):
-            return None
-        found = [line.get(_STRIDE) for line in self.metrics.lines.read()]
-        return next((stride for stride in reversed(found) if type(stride) is int and stride > 0), None)
-
-    def _afforded_stride(self, held_out: Batch) -> int:
-        """Of how many held-out pictures, of all times, the run has time for one: the same ones every time."""
-        if self.stride is not None:
-            return self.stride
-        return -(
-            -len(held_out.times) // self._afforded(len(held_out.times), self._each("validation"), _LEAST_VALIDATED)
-        )
-
-    @property
-    def _measures(self) -> int:
-        """Evaluations for each held-out picture: of what is known of it, and of nothing."""
-        given = self.config.observations is not None and isinstance(self.learner, ScoreLearner)
-        return 2 if given else 1
-
-    @property
-    def _validated_count(self) -> int:
-        """How many held-out pictures the run validates."""
-        return 0 if self.held_out is None else -(-len(self.held_out.times) // self._afforded_stride(self.held_out))
-
-    def _grid_images(self) -> int:
-        return self._afforded(self.config.grid_images, self._each("samples"), _LEAST_SAMPLES)
-
-    def _last_images(self) -> int:
-        """Samples at the end: of a run by the clock as many as the time before saving allows, and one at least."""
-        images, costs = self._grid_images(), self.budget.costs
-        if self.config.minutes is None:
-            return images
-        left = 60 * self.config.minutes - self.meter.seconds() - costs["saving"]
-        each = self._each("samples")
-        if "samples" in costs:
-            each = costs["samples"] / images
-        elif "validation" in costs:  # where this was slower than foretold, samples will be
-            each *= max(1.0, costs["validation"] / (self._each("validation") * self._validated_count))
-        return images if each * images <= max(left, 0.0) else max(1, int(left / each))
 
     def draw(self, step: int) -> Batch:
         """This process's part of a step's batch."""
@@ -246,7 +149,7 @@ class Run:
         config, state, device = self.config, self.state, self.world.device
         start = self.meter.clock()
         batch = drawn.result()
-        fraction = self.schedule.fraction(state.step, self._elapsed())
+        fraction = self.schedule.fraction(state.step, self.ending.elapsed())
         rate = learning_rate(config.optimizer, state.step, fraction)
         for group in state.optimizer.param_groups:
             group["lr"] = rate
@@ -277,7 +180,7 @@ class Run:
         if config.steps is not None:
             fractions.append(state.step / config.steps)
             by_pace = self.pace.left(self.meter.clock(), fractions[0])
-            left.append(self._ending() + ((config.steps - state.step) / speed if by_pace is None else by_pace))
+            left.append(self.ending.seconds() + ((config.steps - state.step) / speed if by_pace is None else by_pace))
         if config.minutes is not None:
             fractions.append(state.seconds / (60 * config.minutes))
             left.append(60 * config.minutes - state.seconds)
@@ -302,7 +205,7 @@ class Run:
         if _due(step, config.validate_every):
             self.validate()
         if _due(step, config.sample_every):
-            self._sample(self._grid_images())
+            self._sample(self.ending.grid_images())
         if _due(step, config.snapshot_every):
             snapshot = self.folder.snapshots / f"step-{step:09d}.safetensors"
             self._write("snapshot", lambda: self._save_model(snapshot))
@@ -326,14 +229,18 @@ class Run:
 
     def validate(self) -> None:
         """What the averaged weights make of the held-out pictures, into the metrics."""
-        if self.held_out is None:
+        validated = self.ending.validated()
+        if validated is None:
             return
-        self.stride = self._afforded_stride(self.held_out)
-        validated = self.held_out.part(slice(None, None, self.stride))
         with self.budget.measured("validation"), self._precision():
             found = self._evaluated(validated)
         self.validation, self.ignorant_loss = found["validation"], self.average.ignorant_loss(validated)
-        line = {"step": self.state.step, "images": self.images, _STRIDE: self.stride, "ignorant": self.ignorant_loss}
+        line = {
+            "step": self.state.step,
+            "images": self.images,
+            STRIDE: self.ending.stride,
+            "ignorant": self.ignorant_loss,
+        }
         self.metrics.append(line | {name: asdict(values) for name, values in found.items()})
 
     def _evaluated(self, held_out: Batch) -> dict[str, HeldOut]:
@@ -350,7 +257,7 @@ class Run:
             if self.validation is None or not _due(step, config.validate_every):
                 self.validate()
             if config.sample_every and not _due(step, config.sample_every):
-                self._sample(self._last_images())
+                self._sample(self.ending.last_images())
             self.save()
             if self.failure is not None:
                 raise ScoreinvError(

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,31 +25,22 @@ from small_runs import TINY, tiny_run
 from scoreinv.checkpoints.files import load_model, read_metadata
 from scoreinv.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.sdes import VE, SubVP
-from scoreinv.training import run as training_run
 from scoreinv.training import state as state_module
-from scoreinv.training.batches import Batch, BatchSource
-from scoreinv.training.config import GRID_STEPS, ObjectiveConfig, OptimizerConfig, TrainingConfig, read_config
+from scoreinv.training.batches import BatchSource
+from scoreinv.training.config import ObjectiveConfig, OptimizerConfig, TrainingConfig, read_config
 from scoreinv.training.interrupts import deferred_interrupts
-from scoreinv.training.learners import ScoreLearner
 from scoreinv.training.pictures import load_pictures, split
 from scoreinv.training.progress import TrainProgress
 from scoreinv.training.run import Run
 from scoreinv.training.training_loop import train
+
+pytestmark = pytest.mark.usefixtures("single_thread")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     write_noise_pictures(tmp_path / "data", 12, 8, 0.6, 0.1)
     return tmp_path / "data"
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Networks this small lose by threads, most of all when other work waits for the same processors."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def _stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> object:
@@ -334,112 +325,6 @@ def test_weights_to_start_from(folder: Path, tmp_path: Path) -> None:
     other = replace(config.model, network=replace(TINY, width=16)).build()
     with pytest.raises(InputError, match="another network"):
         train(config, tmp_path / "other", init=other)
-
-
-class _WorkClock:
-    """A clock that goes on only by what is done.
-
-    Arguments:
-        loading: seconds before the first step.
-        step, validation, samples, saving: seconds of a step, of each picture that is validated or drawn, of each save.
-    """
-
-    def __init__(
-        self,
-        monkeypatch: pytest.MonkeyPatch,
-        loading: float,
-        step: float,
-        validation: float,
-        samples: float,
-        saving: float,
-    ) -> None:
-        self.now = loading
-        self.last = 0
-
-        def slowly(place: object, name: str, seconds: Callable[..., float]) -> None:
-            part = getattr(place, name)
-
-            def slow(*arguments: object, **more: object) -> object:
-                self.now += seconds(*arguments)
-                return part(*arguments, **more)
-
-            monkeypatch.setattr(place, name, slow)
-
-        def of_validation(measures: object, data: Batch) -> float:
-            self.last = len(data.times)
-            return validation * self.last
-
-        slowly(training_run._Loss, "forward", lambda loss, batch: step)
-        slowly(training_run, "evaluate", of_validation)
-        slowly(ScoreLearner, "write_samples", lambda learner, path, count: samples * count)
-        slowly(ScoreLearner, "rehearse_samples", lambda learner, count: samples * count / GRID_STEPS)
-        slowly(training_run, "save_state", lambda folder, state, about: saving)
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.mark.parametrize(
-    ("minutes", "every", "images", "seconds"),
-    [
-        (3.0, 10**6, 16, {"loading": 20.0, "step": 2.0, "validation": 0.08, "samples": 1.5, "saving": 2.0}),
-        (0.5, 10**6, 256, {"loading": 4.0, "step": 0.8, "validation": 0.033, "samples": 0.6, "saving": 0.2}),
-        (0.5, 10**6, 256, {"loading": 4.0, "step": 0.8, "validation": 0.055, "samples": 1.0, "saving": 0.5}),
-        # What steps of a short run do not tell: preparing takes half of it, and an evaluation as long as a step.
-        (0.5, 10**6, 256, {"loading": 15.0, "step": 0.25, "validation": 0.03, "samples": 0.5, "saving": 0.7}),
-        (0.5, 10**6, 256, {"loading": 8.0, "step": 0.5, "validation": 0.1, "samples": 1.0, "saving": 1.5}),
-        (3.0, 10, 16, {"loading": 5.0, "step": 1.0, "validation": 0.6, "samples": 0.0, "saving": 5.0}),
-        (30.0, 100, 256, {"loading": 60.0, "step": 3.0, "validation": 0.4, "samples": 5.0, "saving": 5.0}),
-    ],
-    ids=["expected", "short", "slower", "late", "dear", "measured", "long"],
-)
-def test_a_run_by_the_clock_ends_within_a_tenth_of_its_time(
-    folder: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    minutes: float,
-    every: int,
-    images: int,
-    seconds: dict[str, float],
-) -> None:
-    """Loading, validation, samples and saving included."""
-    config = replace(tiny_run(folder), steps=None, minutes=minutes, validate_every=every, sample_every=every)
-    clock = _WorkClock(monkeypatch, **seconds)
-    result = train(replace(config, validation_images=images, samples=16), tmp_path / "out", clock=clock)
-    assert clock.now == pytest.approx(60 * minutes, rel=0.1)
-    assert result.seconds == clock.now
-    assert 16 <= clock.last <= images
-    assert result.ignorant_loss == pytest.approx(1.0, abs=0.9)
-    assert (tmp_path / "out/schedule.jsonl").read_text().startswith('{"step": 0, ')
-
-
-@pytest.mark.parametrize(("loading", "steps"), [(8.0, (19, 21)), (100.0, (5, 7))])
-def test_steps_have_half_of_what_preparing_leaves_and_a_tenth_of_all(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loading: float, steps: tuple[int, int]
-) -> None:
-    """Whatever the end takes; four pictures that are validated beforehand, 12 seconds, are of preparing."""
-    clock = _WorkClock(monkeypatch, loading=loading, step=1.0, validation=3.0, samples=0.0, saving=50.0)
-    config = replace(tiny_run(folder), steps=None, minutes=1.0, validate_every=10**6)
-    least, most = steps
-    assert least <= train(config, tmp_path / "out", clock=clock).steps <= most
-
-
-def test_a_resumed_run_validates_the_same_pictures(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However fast its steps are by then; so what knowing nothing comes to is one figure of the run."""
-    config = replace(tiny_run(folder), steps=None, minutes=1.0, validate_every=10**6, validation_images=200)
-    slow = _WorkClock(monkeypatch, loading=1.0, step=2.0, validation=0.1, samples=0.0, saving=0.0)
-    first = train(config, tmp_path / "out", clock=slow)
-    assert 16 <= slow.last < 200
-    monkeypatch.undo()
-    fast = _WorkClock(monkeypatch, loading=1.0, step=0.01, validation=0.001, samples=0.0, saving=0.0)
-    again = train(config, tmp_path / "out", resume=True, clock=fast)
-    assert fast.last == slow.last
-    assert again.ignorant_loss == first.ignorant_loss
-    other = train(replace(config, minutes=1.02), tmp_path / "out", resume=True, clock=fast)
-    assert fast.last == 200
-    assert other.ignorant_loss != first.ignorant_loss
 
 
 def test_bad_places_for_a_run(folder: Path, tmp_path: Path) -> None:
