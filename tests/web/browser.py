@@ -1,7 +1,7 @@
 """Chromium, driven by playwright, and a person's hands on the page.
 
-The browser is the system's: `SCOREINV_BROWSER` names another than the first of `CHROMIUM` that is here. Where there is
-none a test fails, unless `SCOREINV_NO_BROWSER=1` says that there need be none.
+The browser is the system's: `TESTS_BROWSER` names another than the first of `CHROMIUM` that is here. Where there is
+none a test fails, unless `TESTS_WITHOUT_BROWSER=1` says that there need be none.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ SOON = 90_000
 @contextmanager
 def chromium() -> Iterator[Any]:
     """A browser; skips the test where none is wanted, and fails it where none is found."""
-    if os.environ.get("SCOREINV_NO_BROWSER") == "1":
-        pytest.skip("SCOREINV_NO_BROWSER=1")
-    path = os.environ.get("SCOREINV_BROWSER") or next(filter(None, map(shutil.which, CHROMIUM)), None)
-    assert path is not None, "no browser: apt-get install chromium, or set SCOREINV_NO_BROWSER=1"
+    if os.environ.get("TESTS_WITHOUT_BROWSER") == "1":
+        pytest.skip("TESTS_WITHOUT_BROWSER=1")
+    path = os.environ.get("TESTS_BROWSER") or next(filter(None, map(shutil.which, CHROMIUM)), None)
+    assert path is not None, "no browser: apt-get install chromium, or set TESTS_WITHOUT_BROWSER=1"
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
