@@ -26,7 +26,8 @@ from scoreinv.prior import Prior
 from scoreinv.sdes import as_time, broadcast
 
 _BEYOND = 1000.0
-"""Widths of the data's range that no denoised mean has: 6 in runs that went well, 200 in some that came back."""
+"""Widths of the data's range that no denoised mean has, beside as many noise levels sigma / alpha, by which errors of a
+network count in it: 6 in runs that went well, 200 in some that came back."""
 Transpose = Callable[[Tensor], Tensor]
 """v -> J^T v, a vector-Jacobian product of the denoised mean."""
 
@@ -60,10 +61,11 @@ class LikelihoodGuidance(GivenObservation):
             gradient = transpose(self.pulled(mean, t, transpose))
             guided = noise - sigma * gradient
         low, high = self.data_range
-        if not (guided.isfinite().all() and mean.detach().abs().max() < _BEYOND * (high - low)):
+        most = _BEYOND * (high - low + sigma / alpha)
+        if not (guided.isfinite().all() and (mean.detach().abs() < most).all()):
             raise ScoreinvError(
                 f"{type(self).__name__}: the guidance diverges (at t = {float(t.max()):.3g}): give a larger noise_std, "
-                "more steps, a prior in torch.float32, or take another method (MMPS holds most)"
+                "more steps, a prior in torch.float32, or take another method"
             )
         return guided if differentiable else guided.detach()
 

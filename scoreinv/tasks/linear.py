@@ -141,7 +141,7 @@ def _check_measure(pictures: Tensor, method: RestorationMethod) -> None:
     if size > _BEYOND:
         raise ScoreinvError(
             f"{method} diverges (it gave a picture of root mean square {size:.3g}, and white has 1): take more steps, "
-            "a larger noise_std, or another method (mmps holds most)"
+            "a larger noise_std, or another method"
         )
 
 

@@ -18,12 +18,12 @@ import scoreinv
 from scoreinv import kernels, options
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.errors import CheckpointError, InputError, ScoreinvError
-from scoreinv.guidance import DPS
+from scoreinv.guidance import DPS, MMPS
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.operators import Blur, LinearOperator, mask
 from scoreinv.preconditioning import EDM
 from scoreinv.samplers import Multistep, NoiseStream
-from scoreinv.sdes import VE, VP
+from scoreinv.sdes import SDE, VE, VP
 
 PICTURE = np.linspace(0, 1, 16 * 16 * 3, dtype=np.float32).reshape(16, 16, 3)
 HOLE = np.pad(np.ones((4, 4), bool), 6)
@@ -173,6 +173,19 @@ def test_an_operator_says_where_it_cannot_serve() -> None:
         EveryOther().windows([(0, 0, 8, 8)], 1)
     y = EveryOther()(torch.rand(2, 3, 4, 4))
     torch.testing.assert_close(EveryOther().pinv(y), EveryOther().adjoint(y))
+
+
+@pytest.mark.parametrize("sde", [VP(0.1, 40.0), VE(0.01, 5000.0)])
+def test_an_error_of_the_network_at_the_strongest_noise_is_no_divergence(sde: SDE) -> None:
+    """It counts sigma / alpha times in the denoised mean."""
+
+    class Erring(GaussianPrior):
+        def noise(self, x: torch.Tensor, t: float | torch.Tensor) -> torch.Tensor:
+            return super().noise(x, t) + 0.5
+
+    x = sde.prior_std * torch.randn(1, 3, 4, 4)
+    guided = MMPS(Erring(sde, 0.0, 1.0), EveryOther(), torch.full((1, 3, 4, 2), 0.5), noise_std=0.5)
+    assert guided.noise(x, 1.0).isfinite().all()
 
 
 def test_guidance_that_diverges_stops_with_its_remedy() -> None:
