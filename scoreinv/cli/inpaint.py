@@ -159,7 +159,7 @@ def inpaint(
         wanted.check(filling.sampling)
     finding = _finding(mask, sensitivity, reading, settings)
     models = {"the hints": wanted.hints, "the model": model, "the model of --colorize": colouring.color_model}
-    everything = results.plan(photos, "_inpainted", filling.results, models)
+    everything = results.plan(photos, "_inpainted", filling.results, {"the mask": mask, **models})
     masks = masks_of(everything, mask, recursive=results.recursive) if finding is None else {}
     for job in everything.jobs:
         refuse_inputs("-o", job.outputs(filling.results), {"the mask": masks.get(job.source)})

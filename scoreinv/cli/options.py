@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from scoreinv.cli.outputs import Plan, Shard, Workers, check_quality, plan, refuse_inputs
+from scoreinv.cli.outputs import Plan, Shard, Workers, check_quality, plan, refuse_inputs, tell_of_folders_within
 from scoreinv.cli.pages import ADVANCED
 from scoreinv.errors import InputError
 from scoreinv.options import STEPS
@@ -106,13 +106,15 @@ class ResultOptions:
         Arguments:
             suffix: suffix of the results' names.
             count: results of each photo.
-            inputs: what is read beside the photos, by what it is.
+            inputs: what is read or written beside the photos and results, by what it is.
         """
         shard = None if self.shard is None else Shard.read(self.shard)
         if self.workers is not None:
             from scoreinv.cli.ray_workers import check_ray
 
             check_ray()
+        if not self.recursive:
+            tell_of_folders_within(photos, [self.output, *inputs.values()])
         everything = plan(photos, self.output, suffix, self.kind, recursive=self.recursive)
         for option, value in {"--shard": self.shard, "--workers": self.workers}.items():
             if value is not None and not everything.batch:

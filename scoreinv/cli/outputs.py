@@ -152,8 +152,6 @@ def plan(
     made, a kind given with a file's name, two inputs with one result.
     """
     ending = f"{suffix}.{kind or 'png'}"
-    if not recursive:
-        _tell_of_folders_within(inputs, output)
     search = expand_deep if recursive else expand
     sources = [(source, item if Path(item).is_dir() else None) for item in inputs for source in search(item)]
     folders = [item for item in inputs if item != STREAM and Path(item).is_dir()]
@@ -184,11 +182,16 @@ def plan(
     return made
 
 
-def _tell_of_folders_within(inputs: list[str], output: str | None) -> None:
-    """Warn, once for all inputs, of the folders within them whose pictures are not taken, but for that of results."""
+def tell_of_folders_within(inputs: list[str], others: Iterable[str | None]) -> None:
+    """Warn, once for all inputs, of the folders within them whose pictures are not taken.
+
+    others: what else is given; a folder that is one of these, or holds one, has a use of its own.
+    """
     given = [Path(item) for item in inputs if item != STREAM and Path(item).is_dir()]
+    known = [*(item.resolve() for item in given), *(Path(other).resolve() for other in others if other is not None)]
     within = [entry for folder in given for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."]
-    passed = [folder for folder in within if output is None or not same_file(str(folder), output)]
+    unused = [folder for folder in within if not any(path.is_relative_to(folder.resolve()) for path in known)]
+    passed = [folder for folder in unused if any(file.suffix.lower() in READABLE for file in folder.rglob("*"))]
     if passed:
         names = ", ".join(map(str, given))
         _log.warning("%s: folders within are passed over (%d): --recursive takes them too", names, len(passed))

@@ -98,7 +98,8 @@ def restore(
         steps = replace(steps, noise_std=noise / GRAY_LEVELS)
     wanted.check_hints()
     sessions = _Sessions.of(models, steps, settings, masked=mask is not None)
-    read = {"the hints": wanted.hints, **{name.replace("_", " "): path for name, path in vars(models).items()}}
+    beside = {"the hints": wanted.hints, "the mask": mask, "--steps-to": steps_to}
+    read = {**beside, **{name.replace("_", " "): path for name, path in vars(models).items()}}
     everything = results.plan(photos, SUFFIX, steps.samples, read)
     masks = {} if mask is None else masks_of(everything, mask, recursive=results.recursive)
     for job in everything.jobs:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 
 @pytest.fixture
@@ -45,6 +47,16 @@ def test_without_it_folders_within_are_left(scoreinv, scans, tmp_path):
     scoreinv(*within)  # whose folder is none of the photos
     assert scoreinv(*within).err.count(said) == 1
     assert "passed over" not in scoreinv("denoise", "scans", "--recursive", "--noise", 10, "--overwrite").err
+
+
+def test_folders_within_that_serve_otherwise_are_none_of_the_photos(scoreinv, scans, tmp_path):
+    (scans / "empty").mkdir()
+    (scans / "masks").mkdir()
+    Image.fromarray(np.eye(32, dtype=np.uint8) * 255).save(scans / "masks" / "a.png")
+    filled = scoreinv("inpaint", "scans", "--mask", "scans/masks", "--method", "biharmonic", "--dry-run")
+    assert "passed over (2):" in filled.err  # not 4: one and two, as in the other tests
+    given = scoreinv("denoise", "scans", "scans/one", "--noise", 10, "--dry-run", "-o", "scans/two/results")
+    assert "passed over (1):" in given.err  # the masks, which no option names here
 
 
 def test_a_folder_with_nothing_but_folders_names_recursive(scoreinv, scans):
