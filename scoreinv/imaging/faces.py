@@ -25,6 +25,9 @@ _LEAST = 30
 """Side of the smallest faces, in pixels of that picture."""
 _LARGER = 1.2
 """Between one size of faces that are looked for and the next."""
+_NEIGHBOURS = 6
+"""Places near each other that must look like a face. Of 55 photographs four have a face that is none, with the usual 4
+nine; of six real ones in four scratched prints and a portrait none is lost before 7."""
 
 _PARTS = ((0.22, 0.52, 0.05, 0.97), (0.5, 0.7, 0.33, 0.67), (0.7, 0.92, 0.22, 0.8))
 """Eyes with their brows, nostrils, and mouth: top, bottom, left and right as shares of a face's box."""
@@ -69,7 +72,12 @@ def faces(gray: np.ndarray) -> list[Box]:
     if most < _LEAST:
         return []
     found = _cascade().detect_multi_scale(
-        np.asarray(small), scale_factor=_LARGER, step_ratio=1, min_size=(_LEAST, _LEAST), max_size=(most, most)
+        np.asarray(small),
+        scale_factor=_LARGER,
+        step_ratio=1,
+        min_size=(_LEAST, _LEAST),
+        max_size=(most, most),
+        min_neighbor_number=_NEIGHBOURS,
     )
     sides = ("r", "c", "height", "width")
     return [tuple(round(face[side] / scale) for side in sides) for face in found]
