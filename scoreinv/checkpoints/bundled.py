@@ -22,9 +22,9 @@ def bundled_names() -> list[str]:
     return sorted(path.parent.name for path in bundled_folder().glob(f"*/{MODEL_FILE}"))
 
 
-def is_path(model: str | Path) -> bool:
-    """Whether it is the path of a model, having a / or a suffix, and not the name of a bundled one."""
-    return isinstance(model, Path) or "/" in model or Path(model).suffix != ""
+def names_bundled(model: str | Path) -> bool:
+    """Whether it is the name of a bundled model: no path, which has a / or a suffix, and no address on the hub."""
+    return isinstance(model, str) and not model.startswith("hf:") and "/" not in model and Path(model).suffix == ""
 
 
 def bundled_model(name: str) -> Path:

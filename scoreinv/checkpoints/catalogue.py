@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from scoreinv.checkpoints import files
-from scoreinv.checkpoints.bundled import MODEL_FILE, bundled_model, is_path
+from scoreinv.checkpoints.bundled import MODEL_FILE, bundled_model, names_bundled
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.checkpoints.diffusers_folder import (
     is_diffusers_folder,
@@ -46,7 +46,7 @@ def locate(model: str | Path) -> Path:
 
 def _located(model: str | Path) -> Path:
     path = Path(model)
-    if is_path(model):
+    if not names_bundled(model):
         if path.is_dir() and not (path / MODEL_FILE).is_file() and is_diffusers_folder(path):
             return path
         file = path / MODEL_FILE if path.is_dir() else path

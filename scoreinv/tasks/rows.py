@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from scoreinv.checkpoints.bundled import bundled_model, is_path
+from scoreinv.checkpoints.bundled import bundled_model, names_bundled
 from scoreinv.checks import check_choice, check_noise_share, check_whole, shown
 from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.imaging.masks import DEFAULT_THRESHOLD, check_mask_settings
@@ -50,6 +50,8 @@ MODELS = 4
 
 _COLUMNS = ("image", "result", "name", "mask", "hints")
 """Settings that name a column, of those that have them."""
+_OPTIONAL = ("name", "hints")
+"""Those of a column that there need not be."""
 _loading = Lock()
 
 
@@ -77,13 +79,13 @@ class _OnRows(ABC):
     def __post_init__(self) -> None:
         check_choice("device", self.device, get_args(Device))
         check_choice("precision", self.precision, get_args(Precision))
-        for setting in _COLUMNS:
-            column = getattr(self, setting, None)
-            if not isinstance(column, str | None):
+        for setting in (setting for setting in _COLUMNS if hasattr(self, setting)):
+            column = getattr(self, setting)
+            if not (isinstance(column, str) or (column is None and setting in _OPTIONAL)):
                 raise SettingError(setting, f"must be the name of a column, not {shown(column)}")
         if not isinstance(self.model, str | Path | None):
             raise SettingError("model", f"must be the name or file of a model, not {shown(self.model)}")
-        if self.model is not None and not is_path(self.model):
+        if self.model is not None and names_bundled(self.model):
             bundled_model(str(self.model))  # paths may be those of other machines
 
     def __call__(self, batch: Batch) -> Batch:
@@ -122,7 +124,7 @@ class _OnRows(ABC):
     def _loaded(self, usual: str) -> ScorePrior:
         """The model that is asked for, or the usual one."""
         with _loading:  # threads of Dask would load it once each
-            return _load(str(self.model or usual), self.device, self.precision)
+            return _load(self.model or usual, self.device, self.precision)
 
     @property
     def _columns(self) -> list[str]:
@@ -366,7 +368,7 @@ def _sampling_of(rows: Inpainter | Colorizer) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=MODELS)
-def _load(model: str, device: Device, precision: Precision) -> ScorePrior:
+def _load(model: str | Path, device: Device, precision: Precision) -> ScorePrior:
     import torch
 
     from scoreinv.checkpoints.catalogue import load

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -115,6 +116,16 @@ def test_making_one_needs_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.parametrize("elsewhere", ["hf:name", "hf:owner/name", Path("run"), "runs/mine", "mine.safetensors"])
+def test_a_model_that_is_not_bundled_is_looked_for_where_it_is_used(elsewhere: str | Path) -> None:
+    assert Inpainter(elsewhere).model == elsewhere
+
+
+def test_a_path_is_none_of_a_bundled_name() -> None:
+    with pytest.raises(CheckpointError, match="photo: no such model file"):
+        Inpainter(Path("photo"))(table(1))
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
@@ -127,6 +138,7 @@ def test_making_one_needs_no_torch() -> None:
         (lambda: Inpainter("foto"), "no bundled model is named 'foto' .*photo"),
         (lambda: Inpainter(VP()), "model must be the name or file of a model, not"),
         (lambda: Inpainter(mask=3), "mask must be the name of a column, not 3"),
+        (lambda: Inpainter(result=None), "result must be the name of a column, not None"),
         (lambda: Restorer(name=b"path"), "name must be the name of a column, not bytes"),
         (lambda: Colorizer(gray_weights="red"), "gray_weights must be"),
         (lambda: Colorizer(method="pc", temperature=1), "temperature belongs to the method conditioned"),
