@@ -23,7 +23,7 @@ _FAR = 3.0
 """Standard deviations from the end: for a picture beyond, a value at the end is a rare one, and hardly moves it."""
 _DRAWN = 4.0
 """Standard deviations from the end: for pictures further within draws are as for one there, since float32 has no less
-probable ones, and they lie within a third of a deviation beyond the end.
+probable ones, and they lie a quarter of a deviation beyond the end on average.
 """
 _LEAST = 1e-12
 """Least probability of a draw: of none the normal number would be infinite."""
@@ -40,7 +40,10 @@ def expected(y: Tensor, x: Tensor, noise_std: float) -> Tensor:
 
     def below(x: Tensor) -> Tensor:
         # phi(a) / Phi(a) by the scaled erfc: in float32 Phi itself is 0 from five deviations on.
-        ratio = math.sqrt(2 / math.pi) / torch.special.erfcx(x / (math.sqrt(2) * noise_std))
+        scaled = x / (math.sqrt(2) * noise_std)
+        if scaled.device.type == "mps":  # which has no erfcx in every version
+            scaled = scaled.cpu()
+        ratio = math.sqrt(2 / math.pi) / torch.special.erfcx(scaled).to(x)
         return (x - noise_std * ratio).clamp_max(0)
 
     return _replaced(y, below(x), 1 - below(1 - x))
