@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.boxes import Box
+from scoreinv.checks import shown
 from scoreinv.errors import InputError
 from scoreinv.operators.base import ITERATIONS, Composed, LinearOperator, SpectralOperator, conjugate_gradients, crops
 from scoreinv.operators.observed import mask
@@ -203,6 +204,8 @@ class BlurredDownsampling(SpectralOperator):
 
 def check_kernel(kernel: Kernel, height: int, width: int) -> None:
     """Raise InputError for a kernel of wrong shape or values, or one larger than the picture."""
+    if not isinstance(kernel, Tensor | np.ndarray):
+        raise InputError(f"a kernel must be an array or a tensor, not {shown(kernel)}")
     if kernel.ndim != 2 or 0 in kernel.shape:
         raise InputError(f"a kernel must have shape (h, w), not {tuple(kernel.shape)}")
     values = _values(kernel)
@@ -224,8 +227,12 @@ def check_factor(factor: int, height: int, width: int) -> None:
 
 def _values(kernel: Kernel) -> Tensor:
     """The kernel as a tensor, float64, on the CPU."""
-    tensor = kernel if isinstance(kernel, Tensor) else torch.from_numpy(np.ascontiguousarray(kernel))
-    return tensor.detach().double().cpu()
+    if isinstance(kernel, Tensor):
+        return kernel.detach().double().cpu()
+    try:
+        return torch.from_numpy(np.array(kernel, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"a kernel must be of real numbers, not of {kernel.dtype}") from error
 
 
 def _placed(kernel: Kernel, height: int, width: int, centre: tuple[int, int]) -> Tensor:

@@ -236,6 +236,8 @@ def test_kernels_that_are_none():
         (torch.zeros(3, 3), "not all 0"),
         (torch.full((3, 3), torch.nan), "finite"),
         (torch.ones(3, 19), "larger than the picture"),
+        (np.array([["a", "b"]]), "of real numbers"),
+        ([[1.0]], "an array or a tensor"),
     ):
         with pytest.raises(InputError, match=said):
             Blur(kernel, HEIGHT, WIDTH)
