@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from scoreinv.checkpoints.bundled import bundled_folder, bundled_names
 from scoreinv.checkpoints.catalogue import full_name, locate, sha256
-from scoreinv.checkpoints.config import AnyConfig, ClassifierConfig, ModelConfig
+from scoreinv.checkpoints.config import AnyConfig, AnyNetworkConfig, ClassifierConfig, ModelConfig
 from scoreinv.checkpoints.diffusers_folder import read_diffusers_config
-from scoreinv.checkpoints.files import read_metadata, unfilled_parts
+from scoreinv.checkpoints.files import read_metadata
 from scoreinv.checkpoints.published import FIGURES, PUBLISHED, published, source
+from scoreinv.networks.chroma import ChromaNetwork
 
 BUNDLED_SOURCE = "trained for scoreinv, on the pictures that its card names"
 
@@ -76,7 +80,7 @@ def describe_published(name: str) -> ModelDescription:
     return ModelDescription(
         name=name,
         kind="published",
-        parameters=_parameters(Path(name), config),
+        parameters=_parameters(config),
         config=config,
         licence="Apache-2.0",
         source=source(name),
@@ -91,7 +95,7 @@ def _describe_located(name: str) -> ModelDescription:
     return ModelDescription(
         name=full_name(name, path),
         kind="bundled" if bundled else "file",
-        parameters=_parameters(path, config),
+        parameters=_parameters(config),
         config=config,
         licence="Apache-2.0" if bundled else str(notes.get("licence", "unknown")),
         source=BUNDLED_SOURCE if bundled else str(notes.get("source", "unknown")),
@@ -103,6 +107,15 @@ def _describe_located(name: str) -> ModelDescription:
     )
 
 
-def _parameters(path: Path, config: AnyConfig) -> int:
-    """Weights of all that a file of the configuration holds, counted without memory for them."""
-    return sum(value.numel() for part in unfilled_parts(path, config).values() for value in part.parameters())
+def _parameters(config: AnyConfig) -> int:
+    """Weights of all that a file of the configuration holds."""
+    chroma = isinstance(config, ModelConfig) and config.chroma
+    return _weights(config.network) + (_weights(None) if chroma else 0)
+
+
+@cache
+def _weights(network: AnyNetworkConfig | None) -> int:
+    """Weights of a network, of the one of chroma where none is given, counted without memory for them."""
+    with torch.device("meta"):
+        built = ChromaNetwork() if network is None else network.build()
+    return sum(parameter.numel() for parameter in built.parameters())

@@ -157,7 +157,7 @@ def unfilled(path: Path, config: AnyNetworkConfig) -> Any:
         return config.build()
 
 
-def unfilled_parts(path: Path, config: AnyConfig) -> Parts:
+def _unfilled_parts(path: Path, config: AnyConfig) -> Parts:
     """`unfilled`, and the other parts of a model, which have no options."""
     parts: Parts = {"": unfilled(path, config.network)}
     if isinstance(config, ModelConfig) and config.chroma:
@@ -212,7 +212,7 @@ def _read(path: Path) -> tuple[Parts, AnyConfig, dict[str, Any]]:
         if "config" not in metadata:
             raise CheckpointError("holds no configuration")
         config, notes = model_from_dict(parse_json(metadata["config"])), parse_json(metadata.get("notes", "{}"))
-    parts = unfilled_parts(path, config)
+    parts = _unfilled_parts(path, config)
     _check_shapes(path, parts, tensors)
     return parts, config, notes
 
