@@ -10,7 +10,7 @@ import typer
 from scoreinv.cli.batch import Report, Work, run
 from scoreinv.cli.command import Settings
 from scoreinv.cli.options import FrameOption, RestorerOption, ResultOptions
-from scoreinv.cli.outputs import STREAM, Job, check_file, refuse_inputs
+from scoreinv.cli.outputs import STREAM, Job, check_file
 from scoreinv.cli.pages import ADVANCED
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session, check_samples
@@ -146,8 +146,8 @@ def colorize(
     inputs = {"the hints": colouring.hints, "the model": model}
     everything = results.plan(photos, "_colorized", sampling.results, inputs)
     if uncertainty is not None:
-        check_uncertainty(uncertainty, everything, sampling, settings, {})
-        refuse_inputs("--uncertainty", [uncertainty], inputs)
+        given = {name: path for name, path in inputs.items() if path is not None}
+        check_uncertainty(uncertainty, everything, sampling, settings, given)
     session = Session(model, settings)
 
     def read(job: Job) -> tuple[str, Picture, KnownColours | None]:

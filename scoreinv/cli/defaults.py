@@ -1,6 +1,6 @@
 """Defaults of options from `scoreinv.toml`, in the working folder or in the user's folder of settings.
 
-Environment variables are click's: here is only told which of them no option has.
+Environment variables are click's: this module only tells which of them no option has.
 
 Options of all commands stand at its head, those of a command in its table, by their names without the dashes:
 

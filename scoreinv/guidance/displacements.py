@@ -101,7 +101,7 @@ class Displacements:
             self._draw(self._pixels[colours == colour], generator)
 
     def take_likelier(self, other: Displacements) -> None:
-        """Of each hole take the displacements of `other`, of the same picture, where E is lower with them.
+        """Take the displacements of `other`, of the same picture, in each hole where E is lower with them.
 
         Holes further apart than a patch reaches do not see each other: E is a sum over them, and each decides by
         itself.

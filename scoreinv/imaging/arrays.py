@@ -109,7 +109,9 @@ def layout_remedy(shape: tuple[int, ...]) -> str:
         return ": give the pictures of a batch one by one, or as a tensor BxCxHxW"
     if len(shape) == 3 and shape[2] == 1:
         return ": leave out the last axis, by [..., 0]"
-    return ": put the channels last" if len(shape) == 3 and shape[0] in (1, 3, 4) else ""
+    if len(shape) == 3 and shape[0] == 1:
+        return ": leave out the first axis, by [0]"
+    return ": put the channels last" if len(shape) == 3 and shape[0] in (3, 4) else ""
 
 
 def pictures_from_tensor(tensor: Any, name: str) -> list[Picture]:

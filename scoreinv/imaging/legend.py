@@ -39,4 +39,4 @@ def deviation_map(std: np.ndarray) -> np.ndarray:
     shown = np.concatenate([viridis(std / top), scale])
     beyond = 255 * float(std.max())
     more = f", at most {beyond:.1f}" if beyond > 255 * top + 0.05 else ""
-    return captioned(shown, f"samples differ by 0 (violet) to {255 * top:.1f} (yellow) of 255 grey levels{more}")
+    return captioned(shown, f"spread of the samples: 0 (violet) to {255 * top:.1f} (yellow) of 255 grey levels{more}")

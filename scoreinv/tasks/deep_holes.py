@@ -8,8 +8,8 @@ what it was at half the size (`Displacements`).
 
 At half the size a hole may be wide for the patches there, which then lose windows and horizons; at a quarter they see
 across it, and lose what is fine. A hole whose first scale is of half the size is therefore filled from a quarter too,
-if it is as wide as a patch even there, and keeps the fill of the lower energy at the picture's own size. Of an eighth
-the energy tells no longer: shores and roofs are gone, and what is flat has little.
+if it is as wide as a patch even there, and keeps the fill of the lower energy at the picture's own size. The energy
+no longer tells for an eighth: shores and roofs are gone there, and what is flat has little.
 
 Where a hole leaves too few patches at that scale, the first is of twice the size. Where there are too few of them there
 too (all is hole but a corner), the network draws the picture first at a scale where it sees across the hole. On each
@@ -132,8 +132,8 @@ def continue_surroundings(
     Arguments:
         scales: pictures (B, 3, H, W) in [0, 1] and what of them is observed, (B, 1, H, W), each at half the size of the
             one before; those that are begun from with patches enough (`Exemplars.enough`).
-        guesses: of the pictures of those scales that are begun from, by their numbers; at least one. Of several fills
-            each hole keeps the one of the lowest energy.
+        guesses: of the pictures of those scales that are begun from, by their numbers; at least one. Each hole
+            keeps the fill of the lowest energy.
         noise: the noise of each scale, 0 the finest.
     """
     share = Share(callback, sum(sum(_work(scales, first)) for first in guesses))

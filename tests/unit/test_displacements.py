@@ -145,7 +145,7 @@ def windows(height: int, width: int) -> Tensor:
 
 @pytest.mark.parametrize("structure", [horizon, checkerboard, diagonal, windows])
 def test_structure_goes_straight_on_through_the_hole(structure: Callable[[int, int], Tensor]) -> None:
-    """Of half the size the windows are lost and the horizon bends, a quarter shows both."""
+    """Half the size loses the windows and bends the horizon; a quarter shows both."""
     picture, observed = structure(120, 144), holed(120, 144, (37, 51, 36, 40))
     scales = [((picture[None] + 1) / 2, observed[None])]
     for _ in range(2):

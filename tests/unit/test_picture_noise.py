@@ -77,7 +77,7 @@ def test_other_pictures_have_other_noise_and_flat_ones_some() -> None:
 
 
 def test_colours_do_not_change_with_the_size_of_the_picture() -> None:
-    """Of a made-up scene and of a photograph; measured, 0.2 to 0.6 of a bound of 3 on four photographs."""
+    """A made-up scene and a photograph. Four photographs differed by 0.2 to 0.6; 3 is what is promised."""
     prior = scoreinv.load("scene")
     with Image.open(ROOT / "examples" / "grey" / "lake.jpg") as lake:
         photograph = lake.convert("L").resize((1536, 1536), Image.Resampling.LANCZOS)
