@@ -188,9 +188,9 @@ def tell_of_folders_within(inputs: list[str], others: Iterable[str | None]) -> N
     others: what else is given; a folder that is one of these, or holds one, has a use of its own.
     """
     given = [Path(item) for item in inputs if item != STREAM and Path(item).is_dir()]
-    known = [*(item.resolve() for item in given), *(Path(other).resolve() for other in others if other is not None)]
+    known = [Path(os.path.realpath(path)) for path in (*given, *others) if path is not None]
     within = [entry for folder in given for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."]
-    unused = [folder for folder in within if not any(path.is_relative_to(folder.resolve()) for path in known)]
+    unused = [folder for folder in within if not any(path.is_relative_to(os.path.realpath(folder)) for path in known)]
     passed = [folder for folder in unused if any(file.suffix.lower() in READABLE for file in folder.rglob("*"))]
     if passed:
         names = ", ".join(map(str, given))
