@@ -574,7 +574,7 @@ def _outputs() -> Iterator[tuple[tuple[str, ...], str]]:
         ((*COLORIZE, "-o", "hints.png", "--hints", "hints.png", "--overwrite"), "-o hints.png: is the hints"),
         (
             (*COLORIZE, "--hints", "hints.png", "--uncertainty", "hints.png", "--samples", "2", "--overwrite"),
-            "--uncertainty hints.png: is the hints",
+            "--uncertainty hints.png: is the photo, the hints",
         ),
         ((*INPAINT, "-o", "new.jpg", "--uncertainty", "photo.png", "--samples", "2", "--overwrite"), "is the photo"),
         ((*INPAINT, "--uncertainty", "mask.png", "--samples", "2", "--overwrite"), "--uncertainty mask.png: is the"),

@@ -174,6 +174,10 @@ def test_dry_run_of_photos(scoreinv, photo, mask, tmp_path):
     assert not any((tmp_path / name).exists() for name in TWO)
     record = json.loads(scoreinv("inpaint", photo, "--mask", mask, "--dry-run", "--json").out)
     assert record == {"input": str(photo), "outputs": [str(tmp_path / "photo_inpainted.png")], "dry_run": True}
+
+
+def test_dry_run_names_the_map_of_uncertainty(scoreinv, photo, mask):
+    pytest.importorskip("cv2", exc_type=ImportError)
     for words in (("inpaint", "--mask", mask), ("denoise", "--noise", 10)):
         options = ("--samples", 2, "--uncertainty", "map.png", "--dry-run", "--json")
         assert json.loads(scoreinv(words[0], photo, *words[1:], *options).out)["beside"] == ["map.png"]

@@ -106,7 +106,7 @@ WRONG_COLOURS = [
     *(("whiten", value) for value in ("no", None, 1)),
 ]
 WRONG_SOLUTIONS = [
-    *(wrong for wrong in WRONG if wrong[0] not in ("method", "start")),
+    *(wrong for wrong in WRONG if wrong[0] not in ("method", "start") and wrong != ("estimate", None)),
     *(("method", value) for value in ("magic", "conditioned", 1, ["pc"])),
     *(("noise_std", value) for value in (*NOT_NUMBERS, True, -0.1, math.inf)),
     *(("operator", value) for value in (None, "blur", 3, object(), abs)),

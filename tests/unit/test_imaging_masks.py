@@ -148,7 +148,7 @@ def test_one_mask_for_all_pictures_or_one_each():
         (HOLE.astype(np.int64), "int64"),
         (np.full((20, 30), np.nan), "NaN"),
         (HOLE * 255.0, "divide by 255"),
-        (HOLE[None], "put the channels last"),
+        (HOLE[None], "leave out the first axis"),
         ("mask.png", "str"),
         (torch.from_numpy(HOLE).int()[None], "floating-point"),
     ],
