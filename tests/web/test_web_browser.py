@@ -186,9 +186,10 @@ def test_all_is_done_by_the_keyboard(visitor, tmp_path):
     visitor.page.keyboard.press("Enter")
     visitor.wait("comparing")
     assert focused() == "keep"
+    visitor.page.wait_for_selector("#divider")  # shown with the next frame
     visitor.page.focus("#divider")
     visitor.page.keyboard.press("End")
-    assert visitor.page.get_attribute("#divider", "aria-valuenow") == "100"
+    visitor.page.wait_for_selector("#divider[aria-valuenow='100']")
     visitor.page.focus("#back")
     visitor.page.keyboard.press("Space")
     visitor.wait("painting")
