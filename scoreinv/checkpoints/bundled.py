@@ -9,6 +9,9 @@ from scoreinv.errors import CheckpointError
 MODEL_FILE = "model.safetensors"
 """What a model's file is called, in a folder of its own."""
 
+HUB_PREFIX = "hf:"
+"""What the address of a model on the Hugging Face hub begins with."""
+
 
 def bundled_folder() -> Path:
     """The folder of bundled models: inside the installed package, or beside the package in a checkout."""
@@ -24,7 +27,7 @@ def bundled_names() -> list[str]:
 
 def names_bundled(model: str | Path) -> bool:
     """Whether it is the name of a bundled model: no path, which has a / or a suffix, and no address on the hub."""
-    return isinstance(model, str) and not model.startswith("hf:") and "/" not in model and Path(model).suffix == ""
+    return isinstance(model, str) and not model.startswith(HUB_PREFIX) and "/" not in model and not Path(model).suffix
 
 
 def bundled_model(name: str) -> Path:

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from scoreinv.checkpoints import files
-from scoreinv.checkpoints.bundled import MODEL_FILE, bundled_model, names_bundled
+from scoreinv.checkpoints.bundled import HUB_PREFIX, MODEL_FILE, bundled_model, names_bundled
 from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.checkpoints.diffusers_folder import (
     is_diffusers_folder,
@@ -15,7 +15,7 @@ from scoreinv.checkpoints.diffusers_folder import (
     weights_file,
 )
 from scoreinv.checkpoints.files import load_model, read_prior_metadata
-from scoreinv.checkpoints.hub import PREFIX, fetch
+from scoreinv.checkpoints.hub import fetch
 from scoreinv.checkpoints.own_sde import given_sde
 from scoreinv.checkpoints.published import PUBLISHED, source
 from scoreinv.checks import shown
@@ -36,8 +36,8 @@ def locate(model: str | Path) -> Path:
     """
     if not isinstance(model, str | Path) or not str(model):
         raise CheckpointError(f"a model is a name or a path, not {shown(model)}")
-    if str(model).startswith(PREFIX):
-        return fetch(str(model).removeprefix(PREFIX))
+    if str(model).startswith(HUB_PREFIX):
+        return fetch(str(model).removeprefix(HUB_PREFIX))
     try:
         return _located(model)
     except OSError as error:  # a name too long, a folder that may not be looked into
@@ -104,4 +104,4 @@ def sha256(path: Path) -> str:
 
 def full_name(model: str, path: Path) -> str:
     """The name of a model that was located at a path, of one from the hub with its revision."""
-    return f"{model.partition('@')[0]}@{path.name}" if model.startswith(PREFIX) else model
+    return f"{model.partition('@')[0]}@{path.name}" if model.startswith(HUB_PREFIX) else model

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from scoreinv.checkpoints.bundled import HUB_PREFIX
 from scoreinv.checkpoints.diffusers_folder import WEIGHTS_FILES, is_diffusers_folder
 from scoreinv.errors import CheckpointError
-
-PREFIX = "hf:"
 
 _CONFIGURATION = ["config.json", "scheduler_config.json", "unet/config.json", "scheduler/scheduler_config.json"]
 
@@ -20,7 +19,7 @@ def fetch(name: str) -> Path:
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
-        raise CheckpointError(f"{PREFIX}{name}: needs huggingface_hub: pip install 'scoreinv[hub]'") from error
+        raise CheckpointError(f"{HUB_PREFIX}{name}: needs huggingface_hub: pip install 'scoreinv[hub]'") from error
     repository, _, revision = name.partition("@")
     for weights in WEIGHTS_FILES:  # pickled ones only where there are no others
         patterns = [*_CONFIGURATION, weights, f"unet/{weights}"]
@@ -30,12 +29,12 @@ def fetch(name: str) -> Path:
             raise CheckpointError(_unreachable(name, error)) from error
         if is_diffusers_folder(folder):
             return folder
-    raise CheckpointError(f"{PREFIX}{name}: holds no model in diffusers' format")
+    raise CheckpointError(f"{HUB_PREFIX}{name}: holds no model in diffusers' format")
 
 
 def _unreachable(name: str, error: Exception) -> str:
     reason = str(error).strip().partition("\n")[0] or type(error).__name__
     return (
-        f"{PREFIX}{name}: neither in the cache nor to be had from the hub ({reason}); without a network bring its "
+        f"{HUB_PREFIX}{name}: neither in the cache nor to be had from the hub ({reason}); without a network bring its "
         "config.json, scheduler_config.json and diffusion_pytorch_model file in a folder, and give `load(FOLDER/)`"
     )

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from scoreinv.checkpoints.bundled import HUB_PREFIX
 from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import notice
 from scoreinv.cli.streams import warn
@@ -86,7 +87,7 @@ class _Located(ABC):
 
     def check(self) -> None:
         """Raise InputError where there is no such model or device; nothing is fetched from the hub."""
-        if not self.model.startswith("hf:"):
+        if not self.model.startswith(HUB_PREFIX):
             _ = self.model_path
         if self.settings.device != "auto":
             _ = self.device
