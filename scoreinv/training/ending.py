@@ -67,7 +67,8 @@ class Ending:
     def rehearse(self, validate: Callable[[Batch], object], evaluate_samples: Callable[[int], object]) -> None:
         """Measure what a held-out picture and a sample take here, so that the end is foretold from the first step on.
 
-        A run whose preparing takes half of its time has few steps to learn it by, and the first of these are slow.
+        A run whose preparing takes half of its time has few steps to learn it by, and the first of these are slow. So
+        is the first evaluation, of one picture, which is not measured.
 
         Arguments:
             validate: takes the held-out figures of pictures.
@@ -75,9 +76,11 @@ class Ending:
         """
         if self.held_out is not None:
             few = self.held_out.part(slice(_REHEARSED))
+            validate(self.held_out.part(slice(1)))
             with self.budget.rehearsed("validation", len(few.times)):
                 validate(few)
         if self.config.sample_every:
+            evaluate_samples(1)
             with self.budget.rehearsed("samples", _REHEARSED / GRID_STEPS):
                 evaluate_samples(_REHEARSED)
         self.prepared = self.meter.clock()
@@ -114,16 +117,16 @@ class Ending:
 
     def last_images(self) -> int:
         """Samples at the end: of a run by the clock as many as the time before saving allows, and one at least."""
-        images, costs = self.grid_images(), self.budget.costs
+        wanted, costs = self.config.grid_images, self.budget.costs
         if self.config.minutes is None:
-            return images
-        left = 60 * self.config.minutes - self.meter.seconds() - costs["saving"]
+            return wanted
+        left = max(60 * self.config.minutes - self.meter.seconds() - costs["saving"], 0.0)
         each = self._each("samples")
         if "samples" in costs:
-            each = costs["samples"] / images
-        elif "validation" in costs:  # where this was slower than foretold, samples will be
-            each *= max(1.0, costs["validation"] / (self._each("validation") * self._validated_count))
-        return images if each * images <= max(left, 0.0) else max(1, int(left / each))
+            each = costs["samples"] / self.grid_images()
+        elif "validation" in costs:  # as this was slower or faster than foretold, samples will be
+            each *= costs["validation"] / (self._each("validation") * self._validated_count)
+        return wanted if each * wanted <= left else max(1, int(left / each))
 
     def _each(self, what: Literal["validation", "samples"]) -> float:
         """Seconds for each picture of a part of the end: as rehearsed, else by the steps; 0 before the first step."""

@@ -79,6 +79,10 @@ def test_pictures_take_a_tenth_of_the_time_each(tmp_path: Path) -> None:
     budget.costs["saving"] = 5.0
     clock.now = 51.0
     assert (ending.grid_images(), ending.last_images()) == (6, 4)
+    clock.now = 45.0
+    assert (ending.grid_images(), ending.last_images()) == (6, 11)  # what is left over goes to samples
+    budget.costs["validation"] = 2 * 84e-6  # twice what was foretold
+    assert ending.last_images() == 5
     budget.each["samples"] = 100.0
     assert (ending.grid_images(), ending.last_images()) == (4, 1)
 
@@ -170,11 +174,11 @@ def test_a_run_by_the_clock_ends_within_a_tenth_of_its_time(
     assert (tmp_path / "out/schedule.jsonl").read_text().startswith('{"step": 0, ')
 
 
-@pytest.mark.parametrize(("loading", "steps"), [(8.0, (19, 21)), (100.0, (5, 7))])
+@pytest.mark.parametrize(("loading", "steps"), [(8.0, (18, 20)), (100.0, (5, 7))])
 def test_steps_have_half_of_what_preparing_leaves_and_a_tenth_of_all(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loading: float, steps: tuple[int, int]
 ) -> None:
-    """Whatever the end takes; four pictures that are validated beforehand, 12 seconds, are of preparing."""
+    """Whatever the end takes; five pictures that are validated beforehand, 15 seconds, are of preparing."""
     clock = _WorkClock(monkeypatch, loading=loading, step=1.0, validation=3.0, samples=0.0, saving=50.0)
     config = replace(tiny_run(folder), steps=None, minutes=1.0, validate_every=10**6)
     least, most = steps
