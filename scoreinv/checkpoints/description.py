@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from scoreinv.checkpoints.bundled import bundled_folder, bundled_names
 from scoreinv.checkpoints.catalogue import full_name, locate, sha256
@@ -110,12 +112,20 @@ def _describe_located(name: str) -> ModelDescription:
 def _parameters(config: AnyConfig) -> int:
     """Weights of all that a file of the configuration holds."""
     chroma = isinstance(config, ModelConfig) and config.chroma
-    return _weights(config.network) + (_weights(None) if chroma else 0)
+    return _weights(config.network) + (_chroma_weights() if chroma else 0)
 
 
 @cache
-def _weights(network: AnyNetworkConfig | None) -> int:
-    """Weights of a network, of the one of chroma where none is given, counted without memory for them."""
+def _weights(network: AnyNetworkConfig) -> int:
+    return _count(network.build)
+
+
+@cache
+def _chroma_weights() -> int:
+    return _count(ChromaNetwork)
+
+
+def _count(build: Callable[[], nn.Module]) -> int:
+    """Weights of a network, counted without memory for them."""
     with torch.device("meta"):
-        built = ChromaNetwork() if network is None else network.build()
-    return sum(parameter.numel() for parameter in built.parameters())
+        return sum(parameter.numel() for parameter in build().parameters())
