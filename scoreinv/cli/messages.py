@@ -33,3 +33,8 @@ def advise(settings: Settings, text: str) -> None:
     """A line on stderr that says how to go on, unless quiet; with `--json` too, where a notice is left out."""
     if not settings.quiet:
         say(f"scoreinv: {text}")
+
+
+def pictures(count: int) -> str:
+    """So many pictures, in words."""
+    return "1 picture" if count == 1 else f"{count} pictures"

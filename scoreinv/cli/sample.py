@@ -12,7 +12,7 @@ import typer
 
 from scoreinv.cli.command import Settings
 from scoreinv.cli.gallery import check_gallery, gallery_folder, gallery_outputs, write_gallery
-from scoreinv.cli.messages import emit, notice, rehearse
+from scoreinv.cli.messages import emit, notice, pictures, rehearse
 from scoreinv.cli.options import OUTPUT, ModelOption, QualityOption
 from scoreinv.cli.outputs import refuse_inputs
 from scoreinv.cli.pages import ADVANCED
@@ -125,12 +125,12 @@ def sample(
         raise InputError(f"--caption: goes under a grid: name a file by -o, not the folder {target}")
     if settings.dry_run:
         session.check()
-        rehearse(settings, {"outputs": outputs}, f"{count} pictures by {model} would be written to {target}")
+        rehearse(settings, {"outputs": outputs}, f"{pictures(count)} by {model} would be written to {target}")
         return
     with gallery_folder(outputs, settings):
         record = _draw(count, wanted, sampler, outputs, look, quality, session)
     emit(settings, record)
-    notice(settings, f"{count} pictures in {target} ({duration(record['seconds'])})")
+    notice(settings, f"{pictures(count)} in {target} ({duration(record['seconds'])})")
 
 
 def _draw(

@@ -131,3 +131,8 @@ def test_an_sde_without_a_chain_has_no_ancestral_sampling(scoreinv, tmp_path):
     save_model(tmp_path / "subvp.safetensors", config.build(), config, half=False, notes={})
     outcome = scoreinv("sample", "-n", 1, "--model", "subvp.safetensors", "--predictor", "ancestral", "-o", "out/")
     assert (outcome.code, "not for SubVP" in outcome.err) == (2, True)
+
+
+@pytest.mark.parametrize(("count", "said"), [(1, "1 picture by"), (2, "2 pictures by")])
+def test_one_picture_is_no_plural(scoreinv, count, said):
+    assert scoreinv("sample", "-n", count, "--dry-run").out.startswith(said)
