@@ -261,7 +261,7 @@ def _observations(y: Any) -> tuple[list[Tensor], np.dtype, Form]:
     if isinstance(y, np.ndarray) and y.dtype.kind == "f":
         if y.ndim not in (2, 3) or (y.ndim == 3 and y.shape[2] != 3):
             shape = "x".join(map(str, y.shape))
-            raise InputError(f"an observation is HxW or HxWx3, not {shape}{layout_remedy(y.shape)}")
+            raise InputError(f"an observation is HxW or HxWx3, not {shape}{_remedy(y.shape)}")
         values = torch.from_numpy(np.ascontiguousarray(y, dtype=np.float32))
         _check_finite(values)
         values = values[None] if y.ndim == 2 else values.permute(2, 0, 1)
@@ -272,6 +272,13 @@ def _observations(y: Any) -> tuple[list[Tensor], np.dtype, Form]:
     rgb = pictures[0].rgb()
     channels = rgb[..., :1] if pictures[0].is_gray_mode else rgb
     return [torch.from_numpy(channels).permute(2, 0, 1)[None].contiguous()], pictures[0].pixels.dtype, form
+
+
+def _remedy(shape: tuple[int, ...]) -> str:
+    """`layout_remedy`; but what has an alpha is no observation when its channels are last, either."""
+    if len(shape) == 3 and shape[0] == 4:
+        return ": leave out the alpha, and put the channels last"
+    return layout_remedy(shape)
 
 
 def _check_finite(y: Tensor) -> None:

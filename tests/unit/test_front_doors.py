@@ -115,6 +115,11 @@ def test_arrays_of_another_layout_are_told_what_to_do(model: Path, shape: tuple[
             use()
 
 
+def test_an_observation_with_an_alpha_first_is_told_both(model: Path) -> None:
+    with pytest.raises(InputError, match=r"HxWx3, not 4x16x16: leave out the alpha, and put the channels last$"):
+        scoreinv.solve(EveryOther(), np.zeros((4, 16, 16), np.float32), prior=model)
+
+
 def test_a_likelihood_is_shown_without_its_latent_code() -> None:
     shown = repr(scoreinv.Likelihood(*(torch.full((1,), float(number)) for number in range(5))))
     assert "bits_per_dim=tensor([0.])" in shown
