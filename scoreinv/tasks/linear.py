@@ -165,10 +165,13 @@ def _drawn(
 def _completion(problem: Problem, prior: ScorePrior) -> Callable[[Tensor], Tensor] | None:
     """What makes y, in the model's range, of A x, with what black and white cut off; None where nothing was."""
     y, noise = problem.y.to(prior.device), problem.noise_std
-    if not problem.stored or not ((y <= 0) | (y >= 1)).any():
+    if not problem.stored:
         return None
     low, high = prior.data_range
-    black = problem.operator(torch.full_like(problem.operator.adjoint(y), low))
+    white, black = (problem.operator(torch.full_like(problem.operator.adjoint(y), end)) for end in (high, low))
+    # Where white and black are alike nothing is observed, as in the margin of zeros around a blurred photograph.
+    if not (((y <= 0) | (y >= 1)) & (white != black)).any():
+        return None
     return lambda seen: black + (high - low) * expected(y, (seen - black) / (high - low), noise)
 
 

@@ -237,6 +237,18 @@ def test_a_blurred_picture_that_was_cut_off_at_black_is_not_taken_for_a_brighter
     assert abs(error) < 0.5 * naive
 
 
+def test_what_lies_beyond_the_border_of_a_blurred_picture_is_not_taken_for_black(monkeypatch):
+    def used(*_):
+        raise AssertionError("nothing was cut off")
+
+    monkeypatch.setattr("scoreinv.tasks.linear.expected", used)
+    y = noisy(np.full((HEIGHT, WIDTH, 3), MEAN, np.float32), 0.05).clip(0.1, 0.9)
+    deblur_picture(Picture(y), KERNEL, 0.05, prior(), MEAN_OF_ONE)
+    y[3, 5] = 0
+    with pytest.raises(AssertionError, match="nothing was cut off"):
+        deblur_picture(Picture(y), KERNEL, 0.05, prior(), MEAN_OF_ONE)
+
+
 def test_black_that_the_first_estimates_do_not_reach_is_no_worse_for_being_known():
     """They are many deviations of the noise brighter there."""
     std, blurring = 0.01, torch.from_numpy(kernels.gaussian(1))
