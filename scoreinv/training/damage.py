@@ -1,10 +1,10 @@
-"""Scans of old photographs, made of photographs: what film, print and scanner do to them, and what damages them.
+"""Scans of old photographs, made of photographs: what damages their prints.
 
-    scan = scanned(damaged(on_old_film(photograph)))
+    scan = scanned(damaged(draw_print(photograph)))
 
 What is damaged is where it is visible: where the print's values differ by more than the grain hides. Where they differ
 by less it is faint, and nobody could say. A large share of the pictures has no damage, so that wires, masts, whiskers
-and the letters of signs are learnt as what they are.
+and the letters of signs are learnt as what they are, and the print's own edge is healthy (`scoreinv.training.prints`).
 
 All is drawn with NumPy and Pillow at three times the resolution, so that edges are soft, for pictures of any size:
 widths and areas are in pixels, the lengths of lines grow with the picture.
@@ -15,15 +15,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from io import BytesIO
 from itertools import pairwise
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from scoreinv.colour_space import luma
 from scoreinv.training.config import DamageDrawing
+from scoreinv.training.prints import (
+    Cover,
+    Generator,
+    Medium,
+    blurred,
+    clouds,
+    draw_medium,
+    draw_print,
+    extent,
+    scanned,
+    textured,
+    toned,
+)
 
 VISIBLE = 0.08
 """Change of a value on [0, 1], beyond the grain's standard deviation, from which on it is damage."""
@@ -31,34 +42,9 @@ VISIBLE = 0.08
 HEALTHY = 0.02
 """Change of a value up to which a pixel is healthy."""
 
-_EXTENT = 160
-"""Side of the picture, in pixels, that the largest stains, torn corners, letters and faded borders are a part of."""
-
 _FINE = 3
 """Pixels of the canvas to one of the picture, on each side."""
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-Generator = np.random.Generator
-
-
-@dataclass(frozen=True)
-class Medium:
-    """What a picture is printed on and scanned with.
-
-    Attributes:
-        gray: whether it is one of greys, maybe toned.
-        paper, ink: (3,) colours of the bare paper and of the deepest black.
-        grain: standard deviation of the grain.
-        grain_size: of the grain, in pixels.
-        quality: of the JPEG file; None for one without loss.
-    """
-
-    gray: bool
-    paper: np.ndarray
-    ink: np.ndarray
-    grain: float
-    grain_size: float
-    quality: int | None
 
 
 @dataclass(frozen=True)
@@ -86,10 +72,11 @@ class Scan:
 def draw_scan(rgb: np.ndarray, config: DamageDrawing, generator: Generator) -> Scan:
     """A scan of a photograph (H, W, 3) in [0, 1]."""
     medium = draw_medium(generator)
-    print_ = on_old_film(rgb, medium, generator)
+    print_ = draw_print(rgb, medium, generator)
     changed = print_
     if generator.random() >= config.undamaged:
         changed = damaged(print_, medium, generator)
+    print_, changed = blurred(print_, medium.focus), blurred(changed, medium.focus)
     change = np.abs(changed - print_).max(axis=2)
     mask = change > VISIBLE + medium.grain
     seed = int(generator.integers(2**63))
@@ -97,69 +84,14 @@ def draw_scan(rgb: np.ndarray, config: DamageDrawing, generator: Generator) -> S
     return Scan(scan, mask, (change > HEALTHY) & ~mask, print_, medium, seed)
 
 
-def draw_medium(generator: Generator) -> Medium:
-    """A random one: half of them grey or toned, some without grain or loss."""
-    faded = generator.random() < 0.6
-    paper = generator.uniform(0.75, 1.0) if faded else 1.0
-    ink = generator.uniform(0.0, 0.25) if faded else 0.0
-    gray = bool(generator.random() < 0.6)
-    tone = np.zeros(3)
-    if not gray or generator.random() < 0.5:
-        tone = np.array([0.0, -0.06, -0.16]) * generator.uniform(0, 1.3) + generator.normal(0, 0.015, 3)
-    return Medium(
-        gray,
-        np.clip(paper + tone, 0, 1).astype(np.float32),
-        np.clip(ink + tone * 0.4, 0, 1).astype(np.float32),
-        float(generator.uniform(0.005, 0.07)) if generator.random() < 0.6 else 0.0,
-        float(generator.uniform(0.3, 1.2)),
-        int(generator.integers(45, 97)) if generator.random() < 0.6 else None,
-    )
-
-
-def on_old_film(rgb: np.ndarray, medium: Medium, generator: Generator) -> np.ndarray:
-    """The picture as the medium shows it, before anything damaged it: its tones, and the blur of its lens."""
-    values = rgb
-    if medium.gray:
-        values = np.repeat(luma(rgb)[..., None], 3, axis=2)
-    if generator.random() < 0.5:
-        values = _blurred(values, float(generator.uniform(0.4, 1.8)))
-    values = values ** np.float32(np.exp(generator.normal(0, 0.25)))
-    return (medium.ink + (medium.paper - medium.ink) * values).astype(np.float32)
-
-
 def damaged(print_: np.ndarray, medium: Medium, generator: Generator) -> np.ndarray:
     """The print with damage of one to four kinds."""
-    kinds = generator.choice(len(_KINDS), size=int(generator.integers(1, 5)), replace=False, p=_SHARES)
+    kinds = generator.choice(len(_KINDS), size=int(generator.integers(1, 5)), replace=False, p=list(_SHARES.values()))
     values = print_
     for kind in kinds:
         cover, colour = _KINDS[kind](values, medium, generator)
         values = values + cover[..., None] * (colour - values)
-    if generator.random() < 0.3:  # the scanner was out of focus
-        values = _blurred(values, float(generator.uniform(0.3, 0.8)))
     return np.clip(values, 0, 1).astype(np.float32)
-
-
-def scanned(print_: np.ndarray, medium: Medium, generator: Generator) -> np.ndarray:
-    """The print with its grain, as its file holds it; the same generator makes the same grain."""
-    height, width = print_.shape[:2]
-    values = print_
-    if medium.grain:
-        channels = 1 if medium.gray else 3
-        noise = generator.standard_normal((height, width, channels), dtype=np.float32)
-        if medium.grain_size > 0.5:
-            noise = ndimage.gaussian_filter(noise, (medium.grain_size, medium.grain_size, 0), truncate=2)
-            noise *= np.float32(2 * np.sqrt(np.pi) * medium.grain_size)
-        values = values + np.float32(medium.grain) * noise
-    pixels = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
-    if medium.quality is not None:
-        file = BytesIO()
-        Image.fromarray(pixels).save(file, "JPEG", quality=medium.quality)
-        pixels = np.asarray(Image.open(file))
-    return pixels.astype(np.float32) / np.float32(255)
-
-
-Cover = tuple[np.ndarray, np.ndarray]
-"""How much of each pixel is covered, (H, W) in [0, 1], and by which colour, (3,) or (H, W, 3)."""
 
 
 def _scratches(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
@@ -175,7 +107,7 @@ def _scratches(print_: np.ndarray, medium: Medium, generator: Generator) -> Cove
         _line(draw, points, _width(generator, 8), int(255 * generator.uniform(0.4, 1)))
     cover = _cover(canvas)
     if generator.random() < 0.5:
-        cover = cover * np.clip(0.6 + 1.5 * _clouds(height, width, generator.uniform(6, 40), generator), 0, 1)
+        cover = cover * np.clip(0.6 + 1.5 * clouds(height, width, generator.uniform(6, 40), generator), 0, 1)
     return cover, _bright_or_dark(medium, generator, 0.75)
 
 
@@ -197,6 +129,29 @@ def _creases(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
                 _line(draw, crack, generator.uniform(0.8, 1.8), 230)
     cover = _cover(canvas) * np.float32(generator.uniform(0.5, 1))
     return cover, _bright_or_dark(medium, generator, 0.85)
+
+
+def _folds(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
+    """Folds that have kept the picture and catch the light: a line lighter than the ground, one darker, or both."""
+    height, width = print_.shape[:2]
+    (lit, lit_draw), (shade, shade_draw) = _canvas(height, width), _canvas(height, width)
+    thick = _width(generator, 5)
+    apart = thick * generator.uniform(0.5, 1.2)
+    for _ in range(1 + generator.poisson(_more(print_, 0.8, generator))):
+        angle = generator.choice([0.0, np.pi / 2, generator.uniform(0, np.pi)]) + generator.normal(0, 0.1)
+        length = max(height, width) * np.exp(generator.uniform(np.log(0.2), np.log(2)))
+        along = np.array([np.cos(angle), np.sin(angle)])
+        start = generator.uniform(0, (width, height)) - along * length / 2
+        points = _path(start, angle, length, generator.uniform(0, 0.08), generator, every=8, shake=0.4)
+        aside = apart / 2 * np.array([-along[1], along[0]])
+        _line(lit_draw, points + aside, thick * generator.uniform(0.6, 1.2), 255)
+        _line(shade_draw, points - aside, thick * generator.uniform(0.6, 1.2), 255)
+    lift, drop = generator.uniform(0.12, 0.5, 2) * [(1, 1), (1, 0), (0, 1)][generator.choice(3, p=(0.45, 0.4, 0.15))]
+    relief = lift * _cover(lit) - drop * _cover(shade)
+    relief = ndimage.gaussian_filter(relief, generator.uniform(0.1, 1.0), truncate=3)
+    if generator.random() < 0.6:  # flatter in places
+        relief = relief * np.clip(0.8 + 0.8 * clouds(height, width, generator.uniform(10, 50), generator), 0, 1)
+    return _lighter_or_darker(print_, relief)
 
 
 def _cracks(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
@@ -224,6 +179,27 @@ def _dust(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
     return _cover(canvas), _bright_or_dark(medium, generator, 0.7)
 
 
+def _rubbed(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
+    """Places with many fine scratches and specks, a little lighter or darker than the ground."""
+    height, width = print_.shape[:2]
+    canvas, draw = _canvas(height, width)
+    angle, spread_of_angles = generator.uniform(0, np.pi), generator.choice([0.15, 2.0])
+    specks = generator.random()
+    for _ in range(1 + generator.poisson(_more(print_, 1, generator))):
+        centre = generator.uniform(0, (width, height))
+        spread = np.exp(generator.uniform(np.log(5), np.log(0.4 * extent(height, width) + 6)))
+        for place in generator.normal(centre, spread, (5 + generator.poisson(0.5 * spread), 2)):
+            value = int(255 * generator.uniform(0.5, 1))
+            if generator.random() < specks:
+                _speck(draw, place, generator.uniform(0.6, 1.6), value, generator)
+            else:
+                direction = angle + spread_of_angles * generator.normal()
+                points = _path(place, direction, generator.uniform(4, 50), 0.08, generator)
+                _line(draw, points, generator.uniform(0.6, 1.4), value)
+    contrast = generator.uniform(0.15, 0.45) * generator.choice([1, -1], p=(0.75, 0.25))
+    return _lighter_or_darker(print_, contrast * _cover(canvas))
+
+
 def _hairs(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
     """Fibres: thin lines that curl."""
     height, width = print_.shape[:2]
@@ -248,12 +224,12 @@ def _stains(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     cover = np.zeros((height, width), np.float32)
     for _ in range(1 + generator.poisson(_more(print_, 0.8, generator))):
-        radius = np.exp(generator.uniform(np.log(3), np.log(0.22 * _extent(height, width))))
+        radius = np.exp(generator.uniform(np.log(3), np.log(0.22 * extent(height, width))))
         centre = generator.uniform(0, (height, width))
         squeeze = np.exp(generator.normal(0, 0.3))
         away = np.hypot((rows - centre[0]) * squeeze, (columns - centre[1]) / squeeze) / radius
         ragged = generator.uniform(0.25, 0.8) * radius
-        away = away + generator.uniform(0.2, 0.7) * _clouds(height, width, ragged, generator)
+        away = away + generator.uniform(0.2, 0.7) * clouds(height, width, ragged, generator)
         edge = max(1.0, generator.uniform(0.5, 2.5)) / radius
         blot = np.clip((1 - away) / edge + 0.5, 0, 1)
         if generator.random() < 0.25:  # what dried left a rim
@@ -261,7 +237,7 @@ def _stains(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
         cover = np.maximum(cover, blot * np.float32(generator.uniform(0.5, 1)))
     brown = medium.paper * np.array([0.75, 0.6, 0.4], np.float32) * np.float32(generator.uniform(0.4, 1.2))
     colour = np.clip(brown, 0, 1) if generator.random() < 0.4 else _bright_or_dark(medium, generator, 0.6)
-    return cover, _textured(colour, height, width, generator)
+    return cover, textured(colour, height, width, generator)
 
 
 def _torn(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
@@ -270,15 +246,15 @@ def _torn(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     inside = np.full((height, width), 1e3, np.float32)
     for _ in range(int(generator.integers(1, 3))):
-        reach = _extent(height, width) * np.exp(generator.uniform(np.log(0.06), np.log(0.3)))
+        reach = extent(height, width) * np.exp(generator.uniform(np.log(0.06), np.log(0.3)))
         corner = np.array([generator.choice([0, height - 1]), generator.choice([0, width - 1])])
         if generator.random() < 0.25:  # from the middle of an edge
             corner[generator.integers(2)] *= generator.uniform(0.1, 0.9)
             reach *= 0.5
         slope = generator.uniform(0.5, 2)
         away = (np.abs(rows - corner[0]) * slope + np.abs(columns - corner[1]) / slope) / 1.5
-        rough = generator.uniform(2, 12) * _clouds(height, width, generator.uniform(4, 20), generator)
-        rough = rough + generator.uniform(0, 2) * _clouds(height, width, 2, generator)
+        rough = generator.uniform(2, 12) * clouds(height, width, generator.uniform(4, 20), generator)
+        rough = rough + generator.uniform(0, 2) * clouds(height, width, 2, generator)
         inside = np.minimum(inside, away - reach + rough)
     rim = np.float32(generator.uniform(0, 8))
     darkest, brightest = ((0, 0.15), (0.85, 1), (0, 1))[generator.integers(3)]
@@ -288,12 +264,44 @@ def _torn(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
     return np.clip(rim - inside + 0.5, 0, 1), shown.astype(np.float32)
 
 
+def _rips(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
+    """Tears into the picture or across it, up to 30 pixels wide: what is below, between rims of the paper's fibre."""
+    height, width = print_.shape[:2]
+    (whole, whole_draw), (gap, gap_draw) = _canvas(height, width), _canvas(height, width)
+    for _ in range(1 + generator.poisson(0.3)):
+        centre = np.array([width, height]) * generator.uniform(0.2, 0.8, 2)
+        angle = generator.uniform(0, 2 * np.pi)
+        along = np.array([np.cos(angle), np.sin(angle)])
+        start = centre - along * 0.75 * max(height, width)
+        length = max(height, width) * generator.uniform(0.6, 1.6)
+        points = _path(start, angle, length, 0.12, generator, every=5, shake=0.6)
+        t = np.linspace(0, 1, len(points))
+        taper = ((1 - t) ** generator.uniform(0.5, 1), np.sqrt(np.sin(np.pi * t).clip(0)), np.ones_like(t))
+        widest = extent(height, width) * np.exp(generator.uniform(np.log(0.04), np.log(0.19)))
+        half = widest / 2 * taper[generator.choice(3, p=(0.5, 0.3, 0.2))]
+        fibre = generator.uniform(0.1, 0.6)
+        sides = []
+        for sign in (-1, 1):
+            waves = ndimage.gaussian_filter1d(generator.standard_normal(len(points)), 2)
+            rough = half * (1 + 0.5 * waves + 0.12 * generator.standard_normal(len(points))).clip(0.2) + 0.4
+            aside = sign * np.array([-along[1], along[0]])
+            inner = rough * (1 - fibre * generator.uniform(0.2, 1, len(points)))
+            sides.append((points + rough[:, None] * aside, points + inner[:, None] * aside))
+        for draw, which in ((whole_draw, 0), (gap_draw, 1)):
+            rim = np.concatenate([sides[0][which], sides[1][which][::-1]])
+            draw.polygon([tuple(point) for point in _FINE * rim], fill=255)
+    paper = np.clip(medium.paper * np.float32(generator.uniform(0.8, 1.1)), 0, 1)
+    below = _bright_or_dark(medium, generator, 0.55)
+    shown = textured(paper, height, width, generator)
+    return _cover(whole), shown + _cover(gap)[..., None] * (textured(below, height, width, generator) - shown)
+
+
 def _writing(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
     """A few words by hand, the date of a camera, or scribbles."""
     height, width = print_.shape[:2]
     canvas, draw = _canvas(height, width)
     kind = generator.random()
-    size = float(np.exp(generator.uniform(np.log(10), np.log(0.25 * _extent(height, width) + 12))))
+    size = float(np.exp(generator.uniform(np.log(10), np.log(0.25 * extent(height, width) + 12))))
     place = generator.uniform(0, (0.8 * width, 0.95 * height))
     if kind < 0.25:
         text = f"{generator.integers(1, 32)} {generator.integers(1, 13)} '{generator.integers(10, 99)}"
@@ -310,7 +318,7 @@ def _writing(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
             _line(draw, stroke, thick, 255)
     inks = [(0.05, 0.05, 0.08), (0.1, 0.15, 0.5), (0.95, 0.95, 0.92), (0.7, 0.1, 0.1), (0.15, 0.1, 0.05)]
     ink = np.array(inks[generator.choice(len(inks), p=(0.35, 0.25, 0.2, 0.1, 0.1))], np.float32)
-    return _cover(canvas) * np.float32(generator.uniform(0.6, 1)), _toned(ink, medium)
+    return _cover(canvas) * np.float32(generator.uniform(0.6, 1)), toned(ink, medium)
 
 
 def _faded_border(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
@@ -320,30 +328,30 @@ def _faded_border(print_: np.ndarray, medium: Medium, generator: Generator) -> C
     distances = [rows, height - 1 - rows, columns, width - 1 - columns]
     inside: np.ndarray = np.full((height, width), 1e3, np.float32)
     for edge in generator.choice(4, size=int(generator.integers(1, 5)), replace=False):
-        inside = np.minimum(inside, distances[edge] - generator.uniform(0.01, 0.1) * _extent(height, width))
-    inside = inside + generator.uniform(1, 10) * _clouds(height, width, generator.uniform(6, 40), generator)
+        inside = np.minimum(inside, distances[edge] - generator.uniform(0.01, 0.1) * extent(height, width))
+    inside = inside + generator.uniform(2.5, 10) * clouds(height, width, generator.uniform(6, 40), generator)
     soft = np.float32(np.exp(generator.uniform(np.log(1), np.log(10))))
     cover = np.clip(0.5 - inside / soft, 0, 1) * np.float32(generator.uniform(0.75, 1))
-    return cover, _textured(_bright_or_dark(medium, generator, 0.75), height, width, generator)
+    return cover, textured(_bright_or_dark(medium, generator, 0.85), height, width, generator)
 
 
-_KINDS: tuple[Callable[[np.ndarray, Medium, Generator], Cover], ...] = (
-    _scratches,
-    _creases,
-    _cracks,
-    _dust,
-    _hairs,
-    _stains,
-    _torn,
-    _writing,
-    _faded_border,
-)
-_SHARES = (0.25, 0.13, 0.08, 0.17, 0.09, 0.12, 0.06, 0.06, 0.04)
+_SHARES: dict[Callable[[np.ndarray, Medium, Generator], Cover], float] = {
+    _scratches: 0.19,
+    _creases: 0.10,
+    _folds: 0.11,
+    _cracks: 0.08,
+    _dust: 0.13,
+    _rubbed: 0.08,
+    _hairs: 0.06,
+    _stains: 0.07,
+    _torn: 0.05,
+    _rips: 0.05,
+    _writing: 0.04,
+    _faded_border: 0.04,
+}
+"""How often the kinds of damage are drawn."""
 
-
-def _extent(height: int, width: int) -> int:
-    """What the sizes of areas are relative to: a training crop shows no larger ones than itself."""
-    return min(height, width, _EXTENT)
+_KINDS = tuple(_SHARES)
 
 
 def _more(print_: np.ndarray, rate: float, generator: Generator, *, flat: bool = True) -> float:
@@ -367,15 +375,11 @@ def _bright_or_dark(medium: Medium, generator: Generator, bright: float) -> np.n
     return np.clip(colour, 0, 1).astype(np.float32)
 
 
-def _toned(colour: np.ndarray, medium: Medium) -> np.ndarray:
-    """A colour in the light of the paper's tone."""
-    return np.clip(colour * medium.paper / medium.paper.max(), 0, 1).astype(np.float32)
-
-
-def _textured(colour: np.ndarray, height: int, width: int, generator: Generator) -> np.ndarray:
-    """The colour, uneven: (H, W, 3)."""
-    waves = generator.uniform(0, 0.08) * _clouds(height, width, generator.uniform(2, 30), generator)
-    return np.clip(colour + waves[..., None], 0, 1).astype(np.float32)
+def _lighter_or_darker(print_: np.ndarray, relief: np.ndarray) -> Cover:
+    """What adds `relief` (H, W) to the print, as far as there are lighter and darker values."""
+    strength = max(float(np.abs(relief).max()), 1e-6)
+    colour = print_ + np.sign(relief)[..., None] * strength
+    return (np.abs(relief) / strength).astype(np.float32), np.clip(colour, 0, 1).astype(np.float32)
 
 
 def _width(generator: Generator, most: float) -> float:
@@ -441,20 +445,6 @@ def _speck(draw: ImageDraw.ImageDraw, centre: np.ndarray, radius: float, value: 
     radii = radius * generator.uniform(0.5, 1.2, corners)
     rim = centre + radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     draw.polygon([tuple(point) for point in _FINE * rim], fill=value)
-
-
-def _clouds(height: int, width: int, size: float, generator: Generator) -> np.ndarray:
-    """Smooth noise of unit variance, (H, W) float32, whose blots have about this size in pixels."""
-    size = max(1.0, size)
-    rows, columns = int(height / size) + 4, int(width / size) + 4
-    coarse = generator.standard_normal((rows, columns), dtype=np.float32)
-    left, top = generator.uniform(0, 1, 2)
-    box = (1 + left, 1 + top, 1 + left + width / size, 1 + top + height / size)
-    return 1.3 * np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC, box=box))
-
-
-def _blurred(values: np.ndarray, deviation: float) -> np.ndarray:
-    return ndimage.gaussian_filter(values, (deviation, deviation, 0), truncate=3)
 
 
 @lru_cache

@@ -6,17 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from scoreinv.checkpoints.config import DamageConfig
 from scoreinv.errors import InputError
 from scoreinv.networks.damage import DamageNetworkConfig
 from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import DamageDrawing, DataConfig, TrainingConfig
-from scoreinv.training.damage import _KINDS, HEALTHY, VISIBLE, damaged, draw_medium, draw_scan, on_old_film
+from scoreinv.training.damage import _KINDS, HEALTHY, VISIBLE, _lighter_or_darker, _rips, damaged, draw_scan
 from scoreinv.training.learners import make_learner
 from scoreinv.training.memory import training_bytes
 from scoreinv.training.pictures import load_pictures
 from scoreinv.training.presets import damage_training
+from scoreinv.training.prints import _EDGES, blurred, draw_medium, draw_print, on_old_film
 
 ALL = DamageDrawing(undamaged=0.0)
 
@@ -38,9 +40,10 @@ def test_the_mask_is_where_the_print_changed():
     for number in range(10):
         generator = np.random.default_rng(number)
         medium = draw_medium(generator)
-        print_ = on_old_film(photograph(90, 70), medium, generator)
+        print_ = draw_print(photograph(90, 70), medium, generator)
         generator.random()  # whether there is damage
-        change = np.abs(damaged(print_, medium, generator) - print_).max(axis=2)
+        changed = damaged(print_, medium, generator)
+        change = np.abs(blurred(changed, medium.focus) - blurred(print_, medium.focus)).max(axis=2)
         scan = draw_scan(photograph(90, 70), ALL, np.random.default_rng(number))
         np.testing.assert_array_equal(scan.mask, change > VISIBLE + medium.grain)
         np.testing.assert_array_equal(scan.mask | scan.faint, change > HEALTHY)
@@ -53,6 +56,62 @@ def test_the_mask_is_where_the_print_changed():
         difference = np.abs(scan.damaged - scan.undamaged()).max(axis=2)
         assert difference[healthy].max() <= HEALTHY + 1.01 / 255
         assert not scan.mask.any() or difference[scan.mask].max() > VISIBLE
+
+
+def test_the_edge_of_a_print_is_no_damage():
+    edged = 0
+    for number in range(100):
+        generator = np.random.default_rng(number)
+        medium = draw_medium(generator)
+        bare = on_old_film(photograph(64, 80), medium, generator)
+        scan = draw_scan(photograph(64, 80), DamageDrawing(undamaged=1.0), np.random.default_rng(number))
+        edged += bool(np.abs(scan.print - blurred(bare, medium.focus)).max() > VISIBLE)
+        assert not (scan.mask | scan.faint).any()
+    assert 5 <= edged <= 30
+
+
+def test_what_the_scanner_blurs_is_no_damage(monkeypatch):
+    monkeypatch.setattr("scoreinv.training.damage.damaged", lambda print_, medium, generator: print_ + 0)
+    checks = np.indices((48, 64)).sum(axis=0)[..., None].repeat(3, axis=2) // 4 % 2
+    for number in range(20):
+        scan = draw_scan(checks.astype(np.float32), ALL, np.random.default_rng(number))
+        assert not (scan.mask | scan.faint).any()
+
+
+@pytest.mark.parametrize("kind", range(len(_EDGES)))
+@pytest.mark.parametrize("size", [(32, 32), (41, 160), (300, 37)])
+def test_every_edge_covers_rims_of_pictures_of_any_size_and_leaves_the_middle(kind, size):
+    covered = 0.0
+    for number in range(12):
+        generator = np.random.default_rng(number)
+        medium = draw_medium(generator)
+        cover, colour = _EDGES[kind](on_old_film(photograph(*size), medium, generator), medium, generator)
+        assert cover.shape == size
+        assert colour.shape in ((3,), (*size, 3))
+        assert 0 <= cover.min() <= cover.max() <= 1
+        assert 0 <= colour.min() <= colour.max() <= 1
+        assert cover[size[0] // 2, size[1] // 2] < 0.5
+        covered = max(covered, float(cover.max()))
+    assert covered > 0.7
+
+
+def test_a_fold_is_relative_to_its_ground():
+    ground = np.linspace(0, 1, 11, dtype=np.float32)[None, :, None].repeat(3, axis=2)
+    for relief in (0.25, -0.25):
+        cover, colour = _lighter_or_darker(ground, np.full((1, 11), relief, np.float32))
+        folded = ground + cover[..., None] * (colour - ground)
+        np.testing.assert_allclose(folded, np.clip(ground + relief, 0, 1), atol=1e-6)
+
+
+def test_tears_are_as_wide_as_those_of_real_prints():
+    widths = []
+    for number in range(40):
+        generator = np.random.default_rng(number)
+        medium = draw_medium(generator)
+        cover, _ = _rips(photograph(160, 160), medium, generator)
+        widths.append(2 * ndimage.distance_transform_edt(cover > 0.5).max())
+    assert np.median(widths) >= 8
+    assert 20 <= np.max(widths) <= 60
 
 
 @pytest.mark.parametrize("kind", range(len(_KINDS)))

@@ -1,0 +1,222 @@
+"""Prints of photographs, and their scans: what film, paper and scanner do to a picture.
+
+    scan = scanned(draw_print(photograph))
+
+All of it is healthy, the print's own edge too: its plain border, the mask of an oval portrait, the dark edge of a glass
+plate. `scoreinv.training.damage` damages it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from scoreinv.colour_space import luma
+
+_EDGED = 0.15
+"""Share of the prints whose own edge is seen."""
+
+_EXTENT = 160
+"""Side of the picture, in pixels, that the largest stains, torn corners, letters and faded borders are a part of."""
+
+Generator = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Medium:
+    """What a picture is printed on and scanned with.
+
+    Attributes:
+        gray: whether it is one of greys, maybe toned.
+        paper, ink: (3,) colours of the bare paper and of the deepest black.
+        grain: standard deviation of the grain.
+        grain_size: of the grain, in pixels.
+        focus: standard deviation of the scanner's blur, in pixels; 0 for none.
+        quality: of the JPEG file; None for one without loss.
+    """
+
+    gray: bool
+    paper: np.ndarray
+    ink: np.ndarray
+    grain: float
+    grain_size: float
+    focus: float
+    quality: int | None
+
+
+Cover = tuple[np.ndarray, np.ndarray]
+"""How much of each pixel is covered, (H, W) in [0, 1], and by which colour, (3,) or (H, W, 3)."""
+
+
+def draw_medium(generator: Generator) -> Medium:
+    """A random one: half of them grey or toned, some without grain or loss."""
+    faded = generator.random() < 0.6
+    paper = generator.uniform(0.75, 1.0) if faded else 1.0
+    ink = generator.uniform(0.0, 0.25) if faded else 0.0
+    gray = bool(generator.random() < 0.6)
+    tone = np.zeros(3)
+    if not gray or generator.random() < 0.5:
+        tone = np.array([0.0, -0.06, -0.16]) * generator.uniform(0, 1.3) + generator.normal(0, 0.015, 3)
+    return Medium(
+        gray,
+        np.clip(paper + tone, 0, 1).astype(np.float32),
+        np.clip(ink + tone * 0.4, 0, 1).astype(np.float32),
+        float(generator.uniform(0.005, 0.07)) if generator.random() < 0.6 else 0.0,
+        float(generator.uniform(0.3, 1.2)),
+        float(generator.uniform(0.3, 0.8)) if generator.random() < 0.2 else 0.0,
+        int(generator.integers(45, 97)) if generator.random() < 0.6 else None,
+    )
+
+
+def draw_print(rgb: np.ndarray, medium: Medium, generator: Generator) -> np.ndarray:
+    """A print of a photograph (H, W, 3) in [0, 1], with its edge or, mostly, a part from within."""
+    print_ = on_old_film(rgb, medium, generator)
+    return edged(print_, medium, generator) if generator.random() < _EDGED else print_
+
+
+def on_old_film(rgb: np.ndarray, medium: Medium, generator: Generator) -> np.ndarray:
+    """The picture as the medium shows it, before anything damaged it: its tones, and the blur of its lens."""
+    values = rgb
+    if medium.gray:
+        blind = np.array([generator.uniform(0, 0.3), 0.4, 0.3], np.float32)  # to red, as early plates were
+        grays = luma(rgb) if generator.random() < 0.6 else rgb @ (blind / blind.sum())
+        values = np.repeat(grays[..., None], 3, axis=2)
+    if generator.random() < 0.3:  # hard paper: bright things are white, and dark ones black
+        values = np.clip(0.5 + (values - generator.uniform(0.3, 0.6)) * generator.uniform(1.2, 2.2), 0, 1)
+        values = values.astype(np.float32)
+    if generator.random() < 0.5:
+        values = blurred(values, float(generator.uniform(0.4, 1.8)))
+    values = values ** np.float32(np.exp(generator.normal(0, 0.25)))
+    return (medium.ink + (medium.paper - medium.ink) * values).astype(np.float32)
+
+
+def edged(print_: np.ndarray, medium: Medium, generator: Generator) -> np.ndarray:
+    """The print with an edge that it was made with, of one kind."""
+    cover, colour = _EDGES[generator.choice(len(_EDGES), p=list(_EDGE_SHARES.values()))](print_, medium, generator)
+    return (print_ + cover[..., None] * (colour - print_)).astype(np.float32)
+
+
+def scanned(print_: np.ndarray, medium: Medium, generator: Generator) -> np.ndarray:
+    """The print with its grain, as its file holds it; the same generator makes the same grain."""
+    height, width = print_.shape[:2]
+    values = print_
+    if medium.grain:
+        channels = 1 if medium.gray else 3
+        noise = generator.standard_normal((height, width, channels), dtype=np.float32)
+        if medium.grain_size > 0.5:
+            noise = ndimage.gaussian_filter(noise, (medium.grain_size, medium.grain_size, 0), truncate=2)
+            noise *= np.float32(2 * np.sqrt(np.pi) * medium.grain_size)
+        values = values + np.float32(medium.grain) * noise
+    pixels = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    if medium.quality is not None:
+        file = BytesIO()
+        Image.fromarray(pixels).save(file, "JPEG", quality=medium.quality)
+        pixels = np.asarray(Image.open(file))
+    return pixels.astype(np.float32) / np.float32(255)
+
+
+def _plain_border(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
+    """Bare paper around the picture, maybe with a line between, and maybe with the ground it lies on."""
+    height, width = print_.shape[:2]
+    inside = _inside_frame(height, width, 0.02, 0.3, 0.0 if generator.random() < 0.7 else 0.1, generator)
+    soft = generator.uniform(0.7, 2)
+    paper = textured(medium.paper * generator.uniform(0.88, 1), height, width, generator)
+    if generator.random() < 0.25:  # a printed line around the picture
+        line = np.clip(1.5 - np.abs(inside + generator.uniform(1, 4)), 0, 1)
+        paper = paper + line[..., None] * (medium.ink * generator.uniform(1, 2) - paper)
+    if generator.random() < 0.3:  # the scanner's lid, or a page of the album
+        level = toned(np.full(3, generator.choice([0.03, 0.3, 1.0]), np.float32), medium)
+        lid = np.clip(0.5 - inside - generator.uniform(0.05, 0.12) * extent(height, width), 0, 1)
+        paper = paper + lid[..., None] * (level - paper)
+    return np.clip(0.5 - inside / soft, 0, 1), np.clip(paper, 0, 1).astype(np.float32)
+
+
+def _oval_mask(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
+    """A portrait whose corners are rounded or fade away, to white or black."""
+    height, width = print_.shape[:2]
+    inside = _inside_frame(height, width, 0.0, 0.08, generator.uniform(0.15, 0.5), generator)
+    soft = np.exp(generator.uniform(0, np.log(0.2 * extent(height, width))))
+    ground = medium.paper if generator.random() < 0.7 else medium.ink
+    return np.clip(0.5 - inside / soft, 0, 1), ground
+
+
+def _plate_edge(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
+    """The dark edge of a glass plate, where its holder lay and the emulsion ends: straight, and hardly uneven."""
+    height, width = print_.shape[:2]
+    inside = _inside_frame(height, width, 0.01, 0.06, 0.03, generator)
+    inside = inside + generator.uniform(0, 1.5) * clouds(height, width, generator.uniform(5, 30), generator)
+    soft = generator.uniform(1, 8)
+    dark = np.clip(medium.ink + generator.uniform(-0.1, 0.1), 0, 1).astype(np.float32)
+    return np.clip(0.5 - inside / soft, 0, 1) * np.float32(generator.uniform(0.8, 1)), dark
+
+
+_EDGE_SHARES: dict[Callable[[np.ndarray, Medium, Generator], Cover], float] = {
+    _plain_border: 0.55,
+    _oval_mask: 0.2,
+    _plate_edge: 0.25,
+}
+"""How often the kinds of healthy edges are drawn, where one is."""
+
+_EDGES = tuple(_EDGE_SHARES)
+
+
+def _inside_frame(
+    height: int, width: int, least: float, most: float, rounding: float, generator: Generator
+) -> np.ndarray:
+    """Pixels to the rim of a frame with round corners, seen on one side or more; negative outside of it: (H, W).
+
+    The margins, from `least` to `most`, and the radius of the corners are relative to `extent`. It leans a little.
+    """
+    size = extent(height, width)
+    seen = generator.random(4) < 0.6
+    seen[generator.integers(4)] = True
+    radius = rounding * size
+    # A side that is not seen lies so far out that the corners are out too.
+    margins = np.where(seen, size * generator.uniform(least, most, 4), -size - radius)
+    middle = np.array([height - 1 + margins[0] - margins[1], width - 1 + margins[2] - margins[3]]) / 2
+    half = np.array([height - margins[0] - margins[1], width - margins[2] - margins[3]]) / 2
+    lean = generator.normal(0, 0.008)
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    down, right = rows - middle[0], columns - middle[1]
+    beyond = [
+        np.abs(down + lean * right) - half[0] + radius,
+        np.abs(right - lean * down) - half[1] + radius,
+    ]
+    outside = np.hypot(np.maximum(beyond[0], 0), np.maximum(beyond[1], 0))
+    return (radius - outside - np.minimum(np.maximum(*beyond), 0)).astype(np.float32)
+
+
+def extent(height: int, width: int) -> int:
+    """What the sizes of areas are relative to: a training crop shows no larger ones than itself."""
+    return min(height, width, _EXTENT)
+
+
+def toned(colour: np.ndarray, medium: Medium) -> np.ndarray:
+    """A colour in the light of the paper's tone."""
+    return np.clip(colour * medium.paper / medium.paper.max(), 0, 1).astype(np.float32)
+
+
+def textured(colour: np.ndarray, height: int, width: int, generator: Generator) -> np.ndarray:
+    """The colour, uneven: (H, W, 3)."""
+    waves = generator.uniform(0, 0.08) * clouds(height, width, generator.uniform(2, 30), generator)
+    return np.clip(colour + waves[..., None], 0, 1).astype(np.float32)
+
+
+def clouds(height: int, width: int, size: float, generator: Generator) -> np.ndarray:
+    """Smooth noise of unit variance, (H, W) float32, whose blots have about this size in pixels."""
+    size = max(1.0, size)
+    rows, columns = int(height / size) + 4, int(width / size) + 4
+    coarse = generator.standard_normal((rows, columns), dtype=np.float32)
+    left, top = generator.uniform(0, 1, 2)
+    box = (1 + left, 1 + top, 1 + left + width / size, 1 + top + height / size)
+    return 1.3 * np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC, box=box))
+
+
+def blurred(values: np.ndarray, deviation: float) -> np.ndarray:
+    """A picture (H, W, 3), with Gaussian blur of this deviation in pixels."""
+    return ndimage.gaussian_filter(values, (deviation, deviation, 0), truncate=3)
