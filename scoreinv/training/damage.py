@@ -14,15 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from scoreinv.training.config import DamageDrawing
 from scoreinv.training.prints import (
+    LETTERS,
     Cover,
     Generator,
     Medium,
@@ -31,6 +31,7 @@ from scoreinv.training.prints import (
     draw_medium,
     draw_print,
     extent,
+    font,
     scanned,
     textured,
     toned,
@@ -44,7 +45,6 @@ HEALTHY = 0.02
 
 _FINE = 3
 """Pixels of the canvas to one of the picture, on each side."""
-_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @dataclass(frozen=True)
@@ -305,12 +305,12 @@ def _writing(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
     place = generator.uniform(0, (0.8 * width, 0.95 * height))
     if kind < 0.25:
         text = f"{generator.integers(1, 32)} {generator.integers(1, 13)} '{generator.integers(10, 99)}"
-        draw.text(tuple(_FINE * place), text, fill=255, font=_font(int(_FINE * min(size, 30))))
+        draw.text(tuple(_FINE * place), text, fill=255, font=font(int(_FINE * min(size, 30))))
         colour = np.array([1.0, generator.uniform(0.3, 0.8), 0.1], np.float32)
         return _cover(canvas) * np.float32(generator.uniform(0.7, 1)), colour
     if kind < 0.4:
-        text = "".join(_LETTERS[i] for i in generator.integers(len(_LETTERS), size=int(generator.integers(2, 12))))
-        draw.text(tuple(_FINE * place), text, fill=255, font=_font(int(_FINE * size)))
+        text = "".join(LETTERS[i] for i in generator.integers(len(LETTERS), size=int(generator.integers(2, 12))))
+        draw.text(tuple(_FINE * place), text, fill=255, font=font(int(_FINE * size)))
         canvas = canvas.rotate(float(generator.normal(0, 15)), Image.Resampling.BILINEAR, center=tuple(_FINE * place))
     else:
         thick = max(1.0, size * generator.uniform(0.06, 0.16))
@@ -445,8 +445,3 @@ def _speck(draw: ImageDraw.ImageDraw, centre: np.ndarray, radius: float, value: 
     radii = radius * generator.uniform(0.5, 1.2, corners)
     rim = centre + radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     draw.polygon([tuple(point) for point in _FINE * rim], fill=value)
-
-
-@lru_cache
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)

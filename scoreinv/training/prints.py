@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from scoreinv.colour_space import luma
@@ -23,6 +24,8 @@ _EDGED = 0.15
 
 _EXTENT = 160
 """Side of the picture, in pixels, that the largest stains, torn corners, letters and faded borders are a part of."""
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 Generator = np.random.Generator
 
@@ -121,7 +124,7 @@ def scanned(print_: np.ndarray, medium: Medium, generator: Generator) -> np.ndar
 
 
 def _plain_border(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
-    """Bare paper around the picture, maybe with a line between, and maybe with the ground it lies on."""
+    """Bare paper around the picture, maybe with a line between, a printed name, or the ground it lies on."""
     height, width = print_.shape[:2]
     inside = _inside_frame(height, width, 0.02, 0.3, 0.0 if generator.random() < 0.7 else 0.1, generator)
     soft = generator.uniform(0.7, 2)
@@ -129,11 +132,26 @@ def _plain_border(print_: np.ndarray, medium: Medium, generator: Generator) -> C
     if generator.random() < 0.25:  # a printed line around the picture
         line = np.clip(1.5 - np.abs(inside + generator.uniform(1, 4)), 0, 1)
         paper = paper + line[..., None] * (medium.ink * generator.uniform(1, 2) - paper)
+    if generator.random() < 0.3:
+        paper = paper + _name_below(inside, generator)[..., None] * (medium.ink - paper)
     if generator.random() < 0.3:  # the scanner's lid, or a page of the album
         level = toned(np.full(3, generator.choice([0.03, 0.3, 1.0]), np.float32), medium)
         lid = np.clip(0.5 - inside - generator.uniform(0.05, 0.12) * extent(height, width), 0, 1)
         paper = paper + lid[..., None] * (level - paper)
     return np.clip(0.5 - inside / soft, 0, 1), np.clip(paper, 0, 1).astype(np.float32)
+
+
+def _name_below(inside: np.ndarray, generator: Generator) -> np.ndarray:
+    """The photographer's name, printed where the border is wide enough: how much of each pixel it covers, (H, W)."""
+    height, width = inside.shape
+    size = int(generator.integers(7, 17))
+    rows = np.flatnonzero(inside[:, width // 2] < -1.1 * size)
+    canvas = Image.new("L", (width, height))
+    if rows.size:
+        letters = "".join(LETTERS[i] for i in generator.integers(len(LETTERS), size=int(generator.integers(5, 25))))
+        place = (generator.uniform(-0.2, 0.7) * width, float(generator.choice(rows)) - size / 2)
+        ImageDraw.Draw(canvas).text(place, letters, fill=int(generator.integers(130, 256)), font=font(size))
+    return np.asarray(canvas, np.float32) / np.float32(255)
 
 
 def _oval_mask(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
@@ -220,3 +238,9 @@ def clouds(height: int, width: int, size: float, generator: Generator) -> np.nda
 def blurred(values: np.ndarray, deviation: float) -> np.ndarray:
     """A picture (H, W, 3), with Gaussian blur of this deviation in pixels."""
     return ndimage.gaussian_filter(values, (deviation, deviation, 0), truncate=3)
+
+
+@lru_cache
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own, of this size in pixels."""
+    return ImageFont.load_default(size)
