@@ -21,8 +21,12 @@ _ACROSS = 0.17
 """Chroma of a print across its hue, as a fraction of that along it."""
 _OPPOSITE = 0.02
 """Share of a print that may have the opposite hue."""
-_LEAST_RED = 0.25
-"""Of the hue of a print: how much more red than grey it has, by how much less blue; a brown one has nearly as much."""
+_HUES = (0.25, 1.0)
+"""Of the hue of a print: how much more red than grey it has, by how much less blue: from yellow to brown."""
+_RARE_HUES = (0.15, 1.6)
+"""The same from the greenish to the purplish ones, which are pale and whose tones explain all of it, nearly."""
+_RARE_CHROMA = 0.08
+_RARE_STRAY = 0.007
 
 
 def is_tinted(picture: Picture) -> bool:
@@ -40,6 +44,7 @@ def is_tinted(picture: Picture) -> bool:
 def is_print(picture: Picture) -> bool:
     """Whether a picture is surely a print of one tint: tinted, of one hue from brown to yellow, as sepia or old paper.
 
+    Some are purplish or greenish: they are prints too, where they are pale and their tones explain nearly all of it.
     A photograph in colours may be tinted too, such as one of fog, of the sea, or of a leaf. Its hue is another, its
     tones are of several, or it strays more from them: of 275 photographs in colours 13 are tinted, and none is a print.
     """
@@ -50,8 +55,10 @@ def is_print(picture: Picture) -> bool:
     along = chroma @ axes[0]
     red, _, blue = axes[0] * np.sign(along.sum())
     one_hue = sizes[1] < _ACROSS * sizes[0] and np.mean(along * np.sign(along.sum()) < -_GRAY) < _OPPOSITE
-    warm = blue < 0 and _LEAST_RED < red / -blue < 1
-    return bool(one_hue and warm and stray < max(_rms(chroma) / 4, _PALE_STRAY))
+    if not one_hue or blue >= 0 or stray >= max(_rms(chroma) / 4, _PALE_STRAY):
+        return False
+    least, most = _RARE_HUES if stray < _RARE_STRAY and _rms(chroma) < _RARE_CHROMA else _HUES
+    return bool(least < red / -blue < most)
 
 
 def _chroma(picture: Picture) -> tuple[np.ndarray, float]:
