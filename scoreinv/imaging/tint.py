@@ -21,8 +21,8 @@ _ACROSS = 0.17
 """Chroma of a print across its hue, as a fraction of that along it."""
 _OPPOSITE = 0.02
 """Share of a print that may have the opposite hue."""
-_HUES = (0.25, 1.0)
-"""Of the hue of a print: how much more red than grey it has, by how much less blue: from yellow to brown."""
+_HUES = (0.25, 1.3)
+"""Of the hue of a print: how much more red than grey it has, by how much less blue: from yellow to red brown."""
 _RARE_HUES = (0.15, 1.6)
 """The same from the greenish to the purplish ones, which are pale and whose tones explain all of it, nearly."""
 _RARE_CHROMA = 0.08

@@ -74,6 +74,7 @@ def test_a_print_is_brown_to_yellow_in_all_its_tones() -> None:
     assert is_print(eight_bit(sepia(tones()), noise=0.01))
     assert is_print(eight_bit(tones()[..., None] * np.array([1.0, 0.85, 0.65])))
     assert is_print(eight_bit(tones()[..., None] * np.array([1.0, 0.97, 0.9])))
+    assert is_print(eight_bit(tones()[..., None] * np.array([1.0, 0.75, 0.64]), noise=0.01))  # a woodburytype
     for greenish_or_purplish in ((0.955, 0.945, 0.85), (1.0, 0.93, 0.91)):
         print_ = tones()[..., None] * np.array(greenish_or_purplish)
         assert is_print(eight_bit(print_))
