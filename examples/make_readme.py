@@ -24,6 +24,9 @@ HERE = Path(__file__).resolve().parent
 GAP = 8
 SIDE, MARGIN = 240, 20
 """Of the squares that show restoration, and of the scene around blurred ones, in pixels."""
+OLD = (("musician", "doctor"), ("boulevard",))
+"""Rows of old photographs of known author and year: a visiting card, a woodburytype, a daguerreotype."""
+OLD_WIDTH = 900
 SEEN_GRAY = ("astronaut", "dog", "facade", "lake", "moose", "tulips")
 """What the page of colours shows, successes and failures: chosen by what they show, before any was coloured."""
 
@@ -92,6 +95,18 @@ def restored(prior: ScorePrior) -> Iterator[Image.Image]:
         yield beside(*map(as_image, (blurred, result.image.pixels, truth)))
 
 
+def old_photographs() -> Image.Image:
+    """Old photographs, each before and after `scoreinv restore` with its defaults: rows of one width."""
+    rows = []
+    for names in OLD:
+        photos = [Image.open(HERE / "old" / f"{name}.jpg") for name in names]
+        pairs = [picture for photo in photos for picture in (photo, scoreinv.restore(photo).image)]
+        height = min(picture.height for picture in pairs)
+        row = [small(picture.convert("RGB"), round(picture.width * height / picture.height)) for picture in pairs]
+        rows.append(small(beside(*row), OLD_WIDTH))
+    return above(*rows)
+
+
 def square(name: str, corner: tuple[int, int], margin: int = 0) -> np.ndarray:
     """A part of a photograph, HxWx3 in [0, 1], with a margin around it."""
     left, top = corner
@@ -119,6 +134,7 @@ def main() -> None:
         result = scoreinv.inpaint(photo, mask, prior=prior)
         before = photo if damaged.exists() else marked(photo, mask)
         beside(before, result.image).save(HERE / "readme" / f"inpaint_{name}.jpg", quality=90)
+    old_photographs().save(HERE / "readme" / "restore_old.jpg", quality=72, optimize=True)
     prior = scoreinv.load("scene")
     for name in ("lake", "moose"):
         gray = Image.open(HERE / "grey" / f"{name}.jpg")
