@@ -252,14 +252,14 @@ def _clusters(hole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if not count:
         return labels, np.empty((0, 4), dtype=np.intp)
     down, across = np.indices(labels.shape) * _CELL
-    index = np.arange(1, count + 1)
-    extents = [
-        ndimage.minimum(down + in_row.argmax(axis=1), labels, index),
-        ndimage.minimum(across + in_column.argmax(axis=2), labels, index),
-        ndimage.maximum(down + _CELL - in_row[:, ::-1].argmax(axis=1), labels, index),
-        ndimage.maximum(across + _CELL - in_column[..., ::-1].argmax(axis=2), labels, index),
+    ends = [
+        down + in_row.argmax(axis=1),
+        across + in_column.argmax(axis=2),
+        down + _CELL - in_row[:, ::-1].argmax(axis=1),
+        across + _CELL - in_column[..., ::-1].argmax(axis=2),
     ]
-    return labels, np.stack(extents, axis=1).astype(np.intp)
+    occupied = labels > 0
+    return labels, _unions(np.stack(ends, axis=2)[occupied], labels[occupied] - 1)
 
 
 def _unions(extents: np.ndarray, group_of: np.ndarray) -> np.ndarray:
