@@ -6,13 +6,15 @@ the posterior mean (`COLOUR_TEMPERATURE`) and their chroma is strengthened (`COL
 
 Colour is smooth and depends on the whole scene, so it is drawn at the model's own scale (`work_size`) and raised to
 full resolution along the edges of the picture's luma. The luma, and so all detail, stays the picture's own, to the grey
-level.
+level. Colours of several pictures that are of one size there are drawn together.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
@@ -41,7 +43,7 @@ from scoreinv.tasks.drawing import draw, given_observation
 from scoreinv.tasks.models import Model, check_colour, model_of, tile_side
 from scoreinv.tasks.picture_noise import PictureNoise, noise_weights_of
 from scoreinv.tasks.progress import Share, TaskCallback, tell
-from scoreinv.tasks.results import Given, PictureKind, Restored, restore_each
+from scoreinv.tasks.results import Given, PictureKind, Restored, as_given
 from scoreinv.tasks.settings import Colours, ConditionalSampling, ResolvedSampling
 from scoreinv.tasks.tensors import RunningSpread, spread, to_arrays, to_tensor
 
@@ -134,10 +136,8 @@ def colorize(
             model.gray_weights,
         )
 
-    def coloured(number: int, share: TaskCallback) -> Colorized[Any]:
-        return colorize_picture(pictures[number], model, sampling, colours, given[number], share)
-
-    return restore_each(pictures, form, coloured, callback)
+    coloured: list[Colorized[Any]] = colorize_pictures(pictures, model, sampling, colours, given, callback)
+    return as_given(coloured, form)
 
 
 def hints_for(hints: Any, count: int) -> list[KnownColours | None]:
@@ -162,38 +162,126 @@ def colorize_picture(
     callback: TaskCallback | None = None,
     noise_weights: np.ndarray | None = None,
 ) -> Colorized[Picture]:
-    """`colorize` for one `Picture`; noise_weights: of its noise, None for its own (`noise_weights_of`)."""
+    """`colorize_pictures` of one; noise_weights: of its noise, None for its own (`noise_weights_of`)."""
+    own = None if noise_weights is None else [noise_weights]
+    (result,) = colorize_pictures([picture], prior, sampling, colours, [hints], callback, own)
+    return result
+
+
+def colorize_pictures(
+    pictures: Sequence[Picture],
+    prior: ScorePrior,
+    sampling: ConditionalSampling,
+    colours: Colours,
+    hints: Sequence[KnownColours | None],
+    callback: TaskCallback | None = None,
+    noise_weights: Sequence[np.ndarray] | None = None,
+) -> list[Colorized[Picture]]:
+    """`colorize` for each `Picture` and its hints; gives a `Picture` for each, which the others do not change.
+
+    noise_weights: of the noise of each, None for its own (`noise_weights_of`).
+    """
     check_colour(prior)
     resolved = sampling.resolved(COLOUR_STEPS, conditional=_knows_gray(prior, colours.gray_weights))
     colours.check_with(resolved)
-    if hints is not None:
-        hints.check_size(picture.size, "the hints")
-    weights = colours.gray_weights
-    found, present = found_in(picture)
-    if found == "tinted" and colours.whiten:
-        picture = without_tint(picture, weights)
-    kept = present if colours.keep_color else None
-    noise_weights = noise_weights_of(picture) if noise_weights is None else noise_weights
-    known = _known(picture, prior, resolved, weights, noise_weights)
-    if kept is not None:
-        known = known.given(kept)
-    averaged = resolved.estimate == "mean" and resolved.samples > 1
-    drawing = _evaluations(resolved) * known.gray.size * (1 if hints is None else 2)
-    raising = (resolved.samples + averaged) * picture.height * picture.width / _RAISED_AT_ONCE
-    share = Share(callback, drawing + raising)
-    share.begin(drawing)
-    if hints is None:
-        drawn, nfe = _draw_strong(known, prior, resolved, colours, share)
-    else:
-        drawn, nfe = _draw_with_strokes(known, hints, prior, resolved, colours, share)
-    wanted = [*drawn, np.mean(drawn, axis=0)] if averaged else drawn
-    edges = _edges(picture, known.gray.shape, weights)
-    coloured = []
-    for small in wanted:
-        share.begin(raising / len(wanted))
-        coloured.append(_raised(small, picture, edges, weights, kept, hints, share))
-    image = coloured.pop() if averaged else coloured[0]
-    return Colorized(image, coloured, _spread(drawn, picture), nfe, resolved.method, found)
+    for picture, strokes in zip(pictures, hints, strict=True):
+        if strokes is not None:
+            strokes.check_size(picture.size, "the hints")
+    noise_weights = noise_weights or [noise_weights_of(picture) for picture in pictures]
+    each = [
+        _Colouring.of(picture, prior, resolved, colours, strokes, own)
+        for picture, strokes, own in zip(pictures, hints, noise_weights, strict=True)
+    ]
+    drawing = [_evaluations(resolved) * one.known.gray.size * (1 if one.hints is None else 2) for one in each]
+    raising = [
+        (resolved.samples + _is_average(resolved)) * math.prod(one.picture.size) / _RAISED_AT_ONCE for one in each
+    ]
+    share = Share(callback, sum(drawing) + sum(raising))
+    alike: defaultdict[Hashable, list[int]] = defaultdict(list)
+    for number, one in enumerate(each):
+        alike[one.kind].append(number)
+    drawn: dict[int, list[np.ndarray]] = {}
+    evaluations: dict[int, int] = {}
+    for numbers in alike.values():
+        share.begin(sum(drawing[number] for number in numbers))
+        knowns, given = [each[number].known for number in numbers], [each[number].hints for number in numbers]
+        some, nfe = _draw_hinted(knowns, given, prior, resolved, colours, share)
+        drawn |= zip(numbers, some, strict=True)
+        evaluations |= dict.fromkeys(numbers, nfe)
+    results = []
+    for number, one in enumerate(each):
+        share.begin(raising[number])
+        results.append(one.result(drawn[number], evaluations[number], resolved, colours.gray_weights, share))
+    return results
+
+
+@dataclass(frozen=True)
+class _Colouring:
+    """The work on one picture.
+
+    Attributes:
+        picture: without its tint where that is taken out.
+        found: what it was.
+        kept: its own colours that stay.
+        known: what its colours are drawn from.
+        hints: strokes of colour.
+    """
+
+    picture: Picture
+    found: Found
+    kept: KnownColours | None
+    known: _Known
+    hints: KnownColours | None
+
+    @classmethod
+    def of(
+        cls,
+        picture: Picture,
+        prior: ScorePrior,
+        sampling: ResolvedSampling,
+        colours: Colours,
+        hints: KnownColours | None,
+        noise_weights: np.ndarray,
+    ) -> _Colouring:
+        weights = colours.gray_weights
+        found, present = found_in(picture)
+        if found == "tinted" and colours.whiten:
+            picture = without_tint(picture, weights)
+        kept = present if colours.keep_color else None
+        known = _known(picture, prior, sampling, weights, noise_weights)
+        return cls(picture, found, kept, known if kept is None else known.given(kept), hints)
+
+    @property
+    def kind(self) -> Hashable:
+        """The same for pictures whose colours are drawn together: of one size, with the same things known."""
+        known = self.known
+        maps = None if known.features is None else tuple(shown.shape for shown in known.features)
+        return (known.gray.shape, known.fine is None, maps, self.hints is None)
+
+    def result(
+        self,
+        drawn: list[np.ndarray],
+        nfe: int,
+        sampling: ResolvedSampling,
+        weights: GrayWeights,
+        callback: TaskCallback,
+    ) -> Colorized[Picture]:
+        """The picture with the colours of each sample, which took `nfe` evaluations each."""
+        averaged = _is_average(sampling)
+        wanted = [*drawn, np.mean(drawn, axis=0)] if averaged else drawn
+        edges = _edges(self.picture, self.known.gray.shape, weights)
+        share = Share(callback, len(wanted))
+        coloured = []
+        for small in wanted:
+            share.begin(1)
+            coloured.append(_raised(small, self.picture, edges, weights, self.kept, self.hints, share))
+        image = coloured.pop() if averaged else coloured[0]
+        return Colorized(image, coloured, _spread(drawn, self.picture), nfe, sampling.method, self.found)
+
+
+def _is_average(sampling: ResolvedSampling) -> bool:
+    """Whether the image is the mean of several samples, and not one of them."""
+    return sampling.estimate == "mean" and sampling.samples > 1
 
 
 def colorize_filled(
@@ -317,56 +405,68 @@ def _known(
     return _Known(gray, rgb, hinted, fine, features, weights, noise_weights)
 
 
-def _draw_with_strokes(
-    known: _Known,
-    strokes: KnownColours,
+def _draw_hinted(
+    knowns: list[_Known],
+    hints: list[KnownColours | None],
     prior: ScorePrior,
     sampling: ResolvedSampling,
     colours: Colours,
     callback: TaskCallback,
-) -> tuple[list[np.ndarray], int]:
-    """`_draw_strong`, with what strokes of colour change, as far as they reach (`reach`).
+) -> tuple[list[list[np.ndarray]], int]:
+    """`_draw_strong`, with what strokes of colour change, as far as they reach (`reach`); all have some, or none has.
 
     The network takes a stroke for a sign of what the whole scene is like, and alone would colour all of it.
     """
-    share = Share(callback, 2)
+    strokes = [given for given in hints if given is not None]
+    share = Share(callback, 2 if strokes else 1)
     share.begin(1)
-    without, nfe = _draw_strong(known, prior, sampling, colours, share)
+    without, nfe = _draw_strong(knowns, prior, sampling, colours, share)
+    if not strokes:
+        return without, nfe
     share.begin(1)
-    given = known.given(strokes)
+    given = [known.given(some) for known, some in zip(knowns, strokes, strict=True)]
     drawn, more = _draw_strong(given, prior, sampling, colours, share)
-    height, width = known.gray.shape
-    _, painted = strokes.small(height, width, known.weights)
-    here = reach(known.gray, painted)[..., None]
-    return [before + here * (after - before) for before, after in zip(without, drawn, strict=True)], nfe + more
+    found = []
+    for known, some, befores, afters in zip(knowns, strokes, without, drawn, strict=True):
+        height, width = known.gray.shape
+        _, painted = some.small(height, width, known.weights)
+        here = reach(known.gray, painted)[..., None]
+        found.append([before + here * (after - before) for before, after in zip(befores, afters, strict=True)])
+    return found, nfe + more
 
 
 def _draw_strong(
-    known: _Known, prior: ScorePrior, sampling: ResolvedSampling, colours: Colours, callback: TaskCallback
-) -> tuple[list[np.ndarray], int]:
+    knowns: list[_Known], prior: ScorePrior, sampling: ResolvedSampling, colours: Colours, callback: TaskCallback
+) -> tuple[list[list[np.ndarray]], int]:
     """`_draw_tempered`, with the saturation that is asked for."""
-    drawn, nfe = _draw_tempered(known, prior, sampling, colours.temperature, callback)
-    factor = colours.saturation_of(sampling, hinted=bool(known.hinted.any()))
-    return drawn if factor == 1 else [_saturated(sample, known, factor) for sample in drawn], nfe
+    drawn, nfe = _draw_tempered(knowns, prior, sampling, colours.temperature, callback)
+    strong = []
+    for known, samples in zip(knowns, drawn, strict=True):
+        factor = colours.saturation_of(sampling, hinted=bool(known.hinted.any()))
+        strong.append(samples if factor == 1 else [_saturated(sample, known, factor) for sample in samples])
+    return strong, nfe
 
 
 def _draw_tempered(
-    known: _Known,
+    knowns: list[_Known],
     prior: ScorePrior,
     sampling: ResolvedSampling,
     temperature: float | None,
     callback: TaskCallback,
-) -> tuple[list[np.ndarray], int]:
+) -> tuple[list[list[np.ndarray]], int]:
     """`_draw`, with the samples of `conditioned` brought nearer to the posterior mean, or away from it."""
     share = Share(callback, _evaluations(sampling))
     share.begin(_evaluations_drawn(sampling))
-    drawn, nfe = _draw(known, prior, sampling, share)
+    drawn, nfe = _draw(knowns, prior, sampling, share)
     if not _is_tempered(sampling):
         return drawn, nfe
     share.begin(_evaluations_drawn(_mean_of(sampling)))
-    (mean,), more = _draw(known, prior, _mean_of(sampling), share)
+    means, more = _draw(knowns, prior, _mean_of(sampling), share)
     factor = COLOUR_TEMPERATURE if temperature is None else temperature
-    return [mean + factor * (sample - mean) for sample in drawn], nfe + more
+    tempered = [
+        [mean + factor * (sample - mean) for sample in samples] for samples, (mean,) in zip(drawn, means, strict=True)
+    ]
+    return tempered, nfe + more
 
 
 def _is_tempered(sampling: ResolvedSampling) -> bool:
@@ -391,41 +491,57 @@ def _evaluations_drawn(sampling: ResolvedSampling) -> int:
 
 
 def _draw(
-    known: _Known, prior: ScorePrior, sampling: ResolvedSampling, callback: TaskCallback
-) -> tuple[list[np.ndarray], int]:
-    """Samples HxWx3 with what is known, or the posterior mean, and the evaluations of each."""
-    height, width, _ = known.rgb.shape
-    operator = gray_and_hints(known.weights, torch.from_numpy(known.hinted)[None, None].to(prior.device, torch.float32))
-    fine = None
-    if known.fine is not None:
-        fine = prior.to_model(to_tensor([np.repeat(known.fine[..., None], 3, axis=2)], prior.device))
-    at_once = max(1, PIXELS_AT_ONCE // (height * width))
+    knowns: list[_Known], prior: ScorePrior, sampling: ResolvedSampling, callback: TaskCallback
+) -> tuple[list[list[np.ndarray]], int]:
+    """Samples HxWx3 of each picture with what is known of it, or its posterior mean, and the evaluations of each."""
     averaged = sampling.is_posterior_mean
     # In pairs of opposite noise: the tints that single samples have cancel in the mean. The draws of a posterior mean,
     # whose noise hardly enters the network, do better without.
     each = [2 * k for k in range(MEAN_DRAWS)] if averaged else range(sampling.first, sampling.first + sampling.samples)
-    share = Share(callback, len(each))
+    rows = [(known, number) for known in knowns for number in each]
+    at_once = max(1, PIXELS_AT_ONCE // knowns[0].gray.size)
+    share = Share(callback, len(rows))
     drawn: list[np.ndarray] = []
     nfe = 0
-    for first in range(0, len(each), at_once):
-        numbers = each[first : first + at_once]
-        guess = to_tensor([known.rgb] * len(numbers), prior.device)
-        y = operator(prior.to_model(guess))
-        condition = given_observation(
-            sampling,
-            prior,
-            operator,
-            y,
-            overlap=tile_side(prior) // 2,
-            orientations=MIRRORED,
-            fine=fine,
-            features=known.features,
-        )
-        noise = PictureNoise(sampling.seed, numbers, known.noise_weights, prior.device)
-        share.begin(len(numbers))
-        x, nfe = draw(sampling, condition, prior, guess, noise, share)
+    for first in range(0, len(rows), at_once):
+        some = rows[first : first + at_once]
+        share.begin(len(some))
+        x, nfe = _draw_rows(some, prior, sampling, share)
         drawn += to_arrays(x)
-    return ([np.mean(drawn, axis=0)], nfe * len(each)) if averaged else (drawn, nfe)
+    of_each = [drawn[first : first + len(each)] for first in range(0, len(drawn), len(each))]
+    return ([[np.mean(some, axis=0)] for some in of_each], nfe * len(each)) if averaged else (of_each, nfe)
+
+
+def _draw_rows(
+    rows: list[tuple[_Known, int]], prior: ScorePrior, sampling: ResolvedSampling, callback: TaskCallback
+) -> tuple[torch.Tensor, int]:
+    """The sample of each number with what is known of a picture, and the evaluations of each; pictures of one kind."""
+    knowns = [known for known, _ in rows]
+    first = knowns[0]
+    hinted = torch.from_numpy(np.stack([known.hinted for known in knowns]))[:, None].to(prior.device, torch.float32)
+    operator = gray_and_hints(first.weights, hinted)
+    guess = to_tensor([known.rgb for known in knowns], prior.device)
+    fine = None
+    if first.fine is not None:
+        lumas = [np.repeat(known.fine[..., None], 3, axis=2) for known in knowns if known.fine is not None]
+        fine = prior.to_model(to_tensor(lumas, prior.device))
+    features = None
+    if first.features is not None:
+        maps = zip(*(known.features for known in knowns if known.features is not None), strict=True)
+        features = tuple(torch.cat(same) for same in maps)
+    condition = given_observation(
+        sampling,
+        prior,
+        operator,
+        operator(prior.to_model(guess)),
+        overlap=tile_side(prior) // 2,
+        orientations=MIRRORED,
+        fine=fine,
+        features=features,
+    )
+    weights = np.stack([known.noise_weights for known in knowns])
+    noise = PictureNoise(sampling.seed, [number for _, number in rows], weights, prior.device)
+    return draw(sampling, condition, prior, guess, noise, callback)
 
 
 def _saturated(rgb: np.ndarray, known: _Known, factor: float) -> np.ndarray:

@@ -4,16 +4,20 @@ The picture is never put through the network as a whole. Holes are grouped into 
 are done one after another, in a fixed order, each given what was filled before; a region is covered by windows of the
 size that the model was trained at, whose estimates are blended at every step (`guidance.Tiled`). So memory is bounded
 whatever the picture's size, and the fill alone is written: known pixels are bit-identical.
+
+Of several pictures, regions of a size that one window covers are evaluated together: a network is up to five times as
+fast with many small pictures as with one.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import groupby
+from itertools import groupby, zip_longest
 from typing import Any
 
 import numpy as np
@@ -43,7 +47,7 @@ from scoreinv.tasks.deep_holes import draw_in_scales
 from scoreinv.tasks.drawing import draw, given_observation, narrow_sampler, window_side
 from scoreinv.tasks.models import Model, check_colour, model_of
 from scoreinv.tasks.progress import Share, TaskCallback
-from scoreinv.tasks.results import Given, Restored, restore_each
+from scoreinv.tasks.results import Given, Restored, as_given, restore_each
 from scoreinv.tasks.settings import ConditionalSampling, FillSettings, ResolvedSampling
 from scoreinv.tasks.tensors import spread, to_arrays, to_tensor
 
@@ -101,7 +105,7 @@ def inpaint(
         ScoreinvError: the model gave values that are not finite, or OpenCV is needed and cannot be loaded.
     """
     settings = FillSettings(method, steps, start, samples, seed, estimate)
-    fill = _filled_by(prior, settings)
+    model = _model_for(prior, settings)
     check_callback(callback)
     pictures, form = pictures_from_api(image)
     sizes = [picture.size for picture in pictures]
@@ -109,22 +113,26 @@ def inpaint(
     for picture, hole in zip(pictures, holes, strict=True):
         if (leftover := find_leftover(picture, hole)) is not None:
             _log.warning("%s: try grow=%d", leftover.words, grow + leftover.grow)
-    return restore_each(
-        pictures,
-        form,
-        lambda number, share: fill(pictures[number], holes[number], share),
-        callback,
-    )
+    if model is None:
+        return restore_each(pictures, form, partial(_filled_classically, pictures, holes, settings), callback)
+    filled: list[Restored[Any]] = inpaint_pictures(pictures, holes, model, settings.sampling, callback)
+    return as_given(filled, form)
 
 
-def _filled_by(prior: Model | None, settings: FillSettings) -> Callable[[Picture, np.ndarray, TaskCallback], Restored]:
-    """What fills the holes of a picture; SettingError where the model does not go with the method."""
-    if (classical := settings.classical) is not None:
-        if prior is not None:
-            raise SettingError("prior", f"does not go with {classical}, which needs no model")
-        return lambda picture, hole, share: fill_classically(picture, hole, classical, share)
-    model, sampling = model_of(prior), settings.sampling
-    return lambda picture, hole, share: inpaint_picture(picture, hole, model, sampling, share)
+def _filled_classically(
+    pictures: Sequence[Picture], holes: Sequence[np.ndarray], settings: FillSettings, number: int, share: TaskCallback
+) -> Restored[Any]:
+    assert settings.classical is not None
+    return fill_classically(pictures[number], holes[number], settings.classical, share)
+
+
+def _model_for(prior: Model | None, settings: FillSettings) -> ScorePrior | None:
+    """The model to fill by, None for a classical method; SettingError where one is given that needs none."""
+    if settings.classical is None:
+        return model_of(prior)
+    if prior is not None:
+        raise SettingError("prior", f"does not go with {settings.classical}, which needs no model")
+    return None
 
 
 def inpaint_picture(
@@ -133,8 +141,20 @@ def inpaint_picture(
     prior: ScorePrior,
     sampling: ConditionalSampling,
     callback: TaskCallback | None = None,
-) -> Restored:
-    """`inpaint` for one `Picture` and its holes, HxW bool; gives a `Picture`.
+) -> Restored[Picture]:
+    """`inpaint_pictures` of one."""
+    (result,) = inpaint_pictures([picture], [hole], prior, sampling, callback)
+    return result
+
+
+def inpaint_pictures(
+    pictures: Sequence[Picture],
+    holes: Sequence[np.ndarray],
+    prior: ScorePrior,
+    sampling: ConditionalSampling,
+    callback: TaskCallback | None = None,
+) -> list[Restored[Picture]]:
+    """`inpaint` for each `Picture` and its holes, HxW bool; gives a `Picture` for each, which the others do not change.
 
     Where all that is known is grey, the fill is its luma, whatever the file's mode.
     """
@@ -142,56 +162,48 @@ def inpaint_picture(
     resolved = sampling.resolved(FILL_STEPS, conditional=prior.conditional)
     if resolved.method == "conditioned":
         check_conditional(prior)  # also where no region comes to ask it
-    deep = resolved.method == "conditioned" and not resolved.is_posterior_mean
-    regions = regions_to_fill(hole, window_side(resolved, prior), prior.stride, deep=deep)
-    gray = is_gray(picture.pixels[~hole][None], STRAY_CHROMA)
-    filling = _Filling(picture, hole.copy(), gray, prior, resolved)
-    share = Share(callback, sum(region.hole.size for region in regions))
-    for neighbours in together(regions, PIXELS_AT_ONCE):
-        for _, group in groupby(sorted(neighbours, key=filling.tile), filling.tile):
-            filling.fill(list(group), share)
-    return filling.result()
+    fillings = [_Filling(picture, hole, prior, resolved) for picture, hole in zip(pictures, holes, strict=True)]
+    share = Share(callback, sum(filling.pixels for filling in fillings))
+    for steps in zip_longest(*(filling.groups() for filling in fillings)):
+        alike: defaultdict[Hashable, list[_Row]] = defaultdict(list)
+        for filling, group in zip(fillings, steps, strict=True):
+            if group is not None:
+                rows = [(filling, sample, region) for sample in range(resolved.samples) for region in group]
+                alike[filling.kind(group[0])] += rows
+        for rows in alike.values():
+            _fill(rows, prior, resolved, share)
+    return [filling.result() for filling in fillings]
 
 
 class _Filling:
     """The work on one picture.
 
     Arguments:
+        hole: HxW bool, what is to be filled.
+
+    Attributes:
         unknown: HxW bool, the pixels that are not filled yet; written to.
         gray: fill with luma.
+        pixels: of all regions, in one sample.
     """
 
-    def __init__(
-        self, picture: Picture, unknown: np.ndarray, gray: bool, prior: ScorePrior, sampling: ResolvedSampling
-    ) -> None:
+    def __init__(self, picture: Picture, hole: np.ndarray, prior: ScorePrior, sampling: ResolvedSampling) -> None:
         self.picture = picture
-        self.unknown = unknown
-        self.gray = gray
+        self.unknown = hole.copy()
+        self.gray = is_gray(picture.pixels[~hole][None], STRAY_CHROMA)
         self.prior = prior
         self.sampling = sampling
         self.fills: list[list[Fill]] = [[] for _ in range(sampling.samples)]
         self.nfe = 0
+        deep = sampling.method == "conditioned" and not sampling.is_posterior_mean
+        self._regions = regions_to_fill(hole, window_side(sampling, prior), prior.stride, deep=deep)
+        self.pixels = sum(region.hole.size for region in self._regions)
 
-    def fill(self, group: list[Region], share: Share) -> None:
-        """Fill the holes of a group of regions, all of one size and `tile`, in every sample."""
-        share.begin(sum(region.hole.size for region in group))
-        holes = [crop(self.unknown, region.box).copy() for region in group]
-        rows = [(sample, number) for sample in range(len(self.fills)) for number in range(len(group))]
-        at_once = max(1, PIXELS_AT_ONCE // group[0].hole.size)
-        part_of = Share(share, len(rows))
-        drawn: list[np.ndarray] = []
-        for first in range(0, len(rows), at_once):
-            some = rows[first : first + at_once]
-            part_of.begin(len(some))
-            drawn += self._draw(
-                [(sample, group[number]) for sample, number in some], [holes[number] for _, number in some], part_of
-            )
-        for (sample, number), rgb in zip(rows, drawn, strict=True):
-            region = group[number]
-            values = np.repeat(luma(rgb)[..., None], 3, axis=2) if self.gray else rgb
-            self.fills[sample].append(Fill(region.box, region.hole, values))
-        for region in group:
-            crop(self.unknown, region.box)[region.hole] = False
+    def groups(self) -> Iterator[list[Region]]:
+        """The regions, one group after the other, each of one size and `tile`: to be filled in this order."""
+        for neighbours in together(self._regions, PIXELS_AT_ONCE):
+            for _, group in groupby(sorted(neighbours, key=self.tile), self.tile):
+                yield list(group)
 
     def tile(self, region: Region) -> int:
         """Side of the windows of a region: the model's, but narrow holes look the same through larger ones.
@@ -203,40 +215,17 @@ class _Filling:
             return side
         return cheapest_tile(torch.from_numpy(region.hole), side // 8, self.prior.stride, side, _LARGER * side)
 
-    def _draw(
-        self, rows: list[tuple[int, Region]], holes: list[np.ndarray], callback: TaskCallback
-    ) -> list[np.ndarray]:
-        """The colours of the box of each row (a region in one sample); `holes` are all unknown pixels of each box."""
-        prior, sampling = self.prior, self.sampling
-        values = to_tensor([self._known(sample, region.box) for sample, region in rows], prior.device)
-        observed = torch.from_numpy(np.stack([observed_from_hole(hole) for hole in holes]))[:, None].to(prior.device)
-        keys: list[tuple[int, ...]] = [
-            (sampling.seed, sampling.first + sample, *region.box[:2]) for sample, region in rows
-        ]
-        noise = partial(_noise, keys, prior.device)
-        region = rows[0][1]
-        halvings = min(region.halvings, int(math.log2(max(1, min(region.hole.shape) // prior.stride))))
-        if halvings:
-            drawn, nfe = draw_in_scales(sampling, prior, values, observed, halvings, noise, callback)
-        else:
-            operator = mask_operator(observed)
-            condition = given_observation(
-                sampling,
-                prior,
-                operator,
-                operator(prior.to_model(values)),
-                overlap=window_side(sampling, prior) // 8,
-                orientations=ALL,
-                tile=self.tile(region),
-                needed=(observed == 0).any(0)[0],
-            )
-            guess = values if sampling.method == "conditioned" else 0.5 + smooth_guess(values - 0.5, observed).mean
-            sampler = narrow_sampler(sampling, condition) if region.narrow else None
-            drawn, nfe = draw(sampling, condition, prior, guess, noise(0), callback, sampler)
-        self.nfe = max(self.nfe, nfe)
-        return to_arrays(drawn)
+    def kind(self, region: Region) -> Hashable:
+        """The same for regions that are filled together, of this picture and others.
 
-    def _known(self, sample: int, box: Box) -> np.ndarray:
+        Where one window covers a region those of other pictures join it: more windows are a batch by themselves, of
+        which each picture needs others. Deep holes may each be drawn in another way.
+        """
+        tile = self.tile(region)
+        alone = region.halvings or max(region.hole.shape) > tile
+        return (region.hole.shape, region.narrow, tile, id(self) if alone else None)
+
+    def known(self, sample: int, box: Box) -> np.ndarray:
         """Colours of a box, with what has been filled so far of this sample."""
         rgb = self.picture.rgb(box)
         for fill in self.fills[sample]:
@@ -246,11 +235,69 @@ class _Filling:
                 rgb[ours][inside] = fill.rgb[theirs][inside]
         return rgb
 
-    def result(self) -> Restored:
+    def add(self, sample: int, region: Region, rgb: np.ndarray) -> None:
+        """A region was drawn: the colours of its box, HxWx3."""
+        values = np.repeat(luma(rgb)[..., None], 3, axis=2) if self.gray else rgb
+        self.fills[sample].append(Fill(region.box, region.hole, values))
+        crop(self.unknown, region.box)[region.hole] = False
+
+    def result(self) -> Restored[Picture]:
         """The filled picture."""
         filled = [self.picture.with_fills(fills) for fills in self.fills]
         image = filled[0] if self.sampling.estimate == "sample" else self.picture.with_fills(_means(self.fills))
         return Restored(image, filled, _spread(self.picture.size, self.fills), self.nfe, self.sampling.method)
+
+
+_Row = tuple[_Filling, int, Region]
+"""A sample of a region of a picture: a row of a batch."""
+
+
+def _fill(rows: list[_Row], prior: ScorePrior, sampling: ResolvedSampling, share: Share) -> None:
+    """Fill regions of one `kind`, in all samples."""
+    size = rows[0][2].hole.size
+    share.begin(size * len(rows) / sampling.samples)
+    part_of = Share(share, len(rows))
+    at_once = max(1, PIXELS_AT_ONCE // size)
+    drawn: list[np.ndarray] = []
+    for first in range(0, len(rows), at_once):
+        some = rows[first : first + at_once]
+        part_of.begin(len(some))
+        drawn += _draw(some, prior, sampling, part_of)
+    for (filling, sample, region), rgb in zip(rows, drawn, strict=True):
+        filling.add(sample, region, rgb)
+
+
+def _draw(rows: list[_Row], prior: ScorePrior, sampling: ResolvedSampling, callback: TaskCallback) -> list[np.ndarray]:
+    """The colours of the box of each row, whose regions are of one `kind`."""
+    values = to_tensor([filling.known(sample, region.box) for filling, sample, region in rows], prior.device)
+    unknown = [crop(filling.unknown, region.box) for filling, _, region in rows]  # also of holes of other regions
+    observed = torch.from_numpy(np.stack([observed_from_hole(hole) for hole in unknown]))[:, None].to(prior.device)
+    keys: list[tuple[int, ...]] = [
+        (sampling.seed, sampling.first + sample, *region.box[:2]) for _, sample, region in rows
+    ]
+    noise = partial(_noise, keys, prior.device)
+    filling, _, region = rows[0]
+    halvings = min(region.halvings, int(math.log2(max(1, min(region.hole.shape) // prior.stride))))
+    if halvings:
+        drawn, nfe = draw_in_scales(sampling, prior, values, observed, halvings, noise, callback)
+    else:
+        operator = mask_operator(observed)
+        condition = given_observation(
+            sampling,
+            prior,
+            operator,
+            operator(prior.to_model(values)),
+            overlap=window_side(sampling, prior) // 8,
+            orientations=ALL,
+            tile=filling.tile(region),
+            needed=(observed == 0).any(0)[0],
+        )
+        guess = values if sampling.method == "conditioned" else 0.5 + smooth_guess(values - 0.5, observed).mean
+        sampler = narrow_sampler(sampling, condition) if region.narrow else None
+        drawn, nfe = draw(sampling, condition, prior, guess, noise(0), callback, sampler)
+    for filling, _, _ in rows:
+        filling.nfe = max(filling.nfe, nfe)
+    return to_arrays(drawn)
 
 
 def _noise(keys: Sequence[tuple[int, ...]], device: torch.device, scale: int) -> NoiseStream:

@@ -41,7 +41,7 @@ def noise_weights_of(picture: Picture) -> np.ndarray:
 
 
 class PictureNoise(NoiseStream):
-    """Noise of the samples of these numbers, of which 2 k + 1 has the opposite of each draw of 2 k.
+    """Noise of the samples of these numbers, of which 2 k + 1 of a picture has the opposite of each draw of 2 k.
 
     Each sample is what it would be by itself, and the mean of some has less variance: what is linear in the noise
     cancels in each pair (Hammersley and Morton 1956).
@@ -49,7 +49,7 @@ class PictureNoise(NoiseStream):
     Arguments:
         seed: a non-negative integer.
         numbers: of the samples.
-        weights: the picture's, of `noise_weights_of`.
+        weights: of `noise_weights_of`, (16,) of the picture of all samples, or (B, 16) of that of each.
         device: where draws are delivered.
     """
 
@@ -57,21 +57,25 @@ class PictureNoise(NoiseStream):
         super().__init__(seed, len(numbers), device=device)
         self._seed = seed
         self._numbers = numbers
-        self._weights = weights
+        self._weights = np.broadcast_to(weights, (len(numbers), _FIELDS))
         self._drawn = 0
 
     def normal(
         self, shape: torch.Size | tuple[int, ...], device: torch.device | None = None, dtype: torch.dtype | None = None
     ) -> Tensor:
         """Standard normal draws of shape (B, C, H, W)."""
-        fields = {pair: self._field(pair, *shape[1:]) for pair in {number // 2 for number in self._numbers}}
-        draws = [(-1 if number % 2 else 1) * fields[number // 2] for number in self._numbers]
+        fields = {pair: self._fields(pair, *shape[1:]) for pair in {number // 2 for number in self._numbers}}
+        draws = [
+            (-1 if number % 2 else 1) * (fields[number // 2] @ weights).transpose(2, 0, 1).astype(np.float32)
+            for number, weights in zip(self._numbers, self._weights, strict=True)
+        ]
         self._drawn += 1
         return self._deliver(draws, device, dtype)
 
-    def _field(self, pair: int, channels: int, height: int, width: int) -> np.ndarray:
+    def _fields(self, pair: int, channels: int, height: int, width: int) -> np.ndarray:
+        """The fields z_k that all pictures mix, (H, W, C, 16)."""
         rows = []
         for row in range(height):
             generator = np.random.default_rng([self._seed, pair, *_STREAM, self._drawn, row])
-            rows.append(generator.standard_normal((width, channels, _FIELDS), dtype=np.float32) @ self._weights)
-        return np.stack(rows).transpose(2, 0, 1).astype(np.float32)
+            rows.append(generator.standard_normal((width, channels, _FIELDS), dtype=np.float32))
+        return np.stack(rows)

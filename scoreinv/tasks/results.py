@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -72,9 +72,7 @@ Result = TypeVar("Result", bound=Restored[Any])
 def restore_each(
     pictures: Sized, form: Form, restore: Callable[[int, TaskCallback], Result], callback: TaskCallback | None
 ) -> Result:
-    """The results of all pictures (or observations of them) as one, in the caller's form.
-
-    What a task adds to `Restored` is kept: of a batch, as a list.
+    """`as_given` of the results of pictures (or of observations of them) that are done one after the other.
 
     Arguments:
         restore: called with the number of each picture in turn, and a callback for its progress.
@@ -84,6 +82,11 @@ def restore_each(
     for number in range(len(pictures)):
         share.begin(1)
         results.append(restore(number, share))
+    return as_given(results, form)
+
+
+def as_given(results: Sequence[Result], form: Form) -> Result:
+    """The results of all pictures as one, in the caller's form. What a task adds is kept: of a batch, a list."""
     added = [field.name for field in fields(results[0]) if field.name not in _COMMON]
     return replace(
         results[0],

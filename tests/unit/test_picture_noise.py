@@ -54,6 +54,13 @@ def test_pairs_are_opposite_and_samples_are_what_they_are_alone() -> None:
     assert torch.equal(drawn(own, range(3, 4))[0], four[3])
 
 
+def test_pictures_beside_others_have_the_noise_that_they_have_alone() -> None:
+    one, other = weights(scene(0)), weights(scene(1))
+    both = PictureNoise(3, [0, 1, 0], np.stack([one, one, other]), CPU).normal((3, 3, 12, 12))
+    torch.testing.assert_close(both[:2], drawn(one, range(2)))
+    torch.testing.assert_close(both[2:], drawn(other, range(1)))
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_picture_of_another_size_has_the_same_noise(seed: int) -> None:
     large = scene(seed, 400)

@@ -11,7 +11,9 @@ from PIL import Image
 import scoreinv
 from scoreinv.colour_space import colour_basis, luma
 from scoreinv.errors import Cancelled, InputError
-from scoreinv.tasks.colorization import colorize, work_size
+from scoreinv.imaging.arrays import pictures_from_api
+from scoreinv.tasks.colorization import colorize, colorize_picture, colorize_pictures, hints_for, work_size
+from scoreinv.tasks.settings import Colours, ConditionalSampling
 
 MEAN = torch.tensor([0.55, 0.45, 0.4])
 SPREAD = (0.2, 0.03, 0.02)
@@ -81,6 +83,24 @@ def test_pictures_have_noise_of_their_own_together_and_alone():
     assert (together[0] - together[1]).abs().max() > 0.01
     alone = colorize(grays[1:], prior=prior("rec601"), steps=3).image
     torch.testing.assert_close(alone[0], together[1], atol=1e-5, rtol=0)
+
+
+def test_pictures_are_coloured_together_each_as_alone():
+    """Of several sizes, in samples and their mean, some with hints."""
+    draw = np.random.default_rng(0)
+    shapes = [(16, 16), (16, 16), (16, 24), (16, 16)]
+    pictures = [pictures_from_api(draw.random(shape, np.float32))[0][0] for shape in shapes]
+    strokes = [np.zeros((*shape, 4), np.float32) for shape in shapes]
+    strokes[1][2:6, 2:6] = (1, 0, 0, 1)
+    hints = [hints_for(some, 1)[0] if some.any() else None for some in strokes]
+    model, sampling = prior("rec601"), ConditionalSampling(steps=2, samples=2, estimate="mean")
+    together = colorize_pictures(pictures, model, sampling, Colours(), hints)
+    assert {shape[0] for shape in model.preconditioning.windows} == {4, 2}
+    for number, picture in enumerate(pictures):
+        alone = colorize_picture(picture, model, sampling, Colours(), hints[number])
+        np.testing.assert_allclose(together[number].image.pixels, alone.image.pixels, atol=1e-5)
+        np.testing.assert_allclose(together[number].std, alone.std, atol=1e-5)
+        assert together[number].nfe == alone.nfe
 
 
 def test_the_luma_is_kept_to_the_grey_level_and_the_mean_is_the_mean():

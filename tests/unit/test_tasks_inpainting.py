@@ -88,6 +88,24 @@ def test_a_sample_does_not_depend_on_how_many_are_drawn_nor_on_other_holes():
     assert abs(other.image - alone.image)[mask].mean() > 0.01
 
 
+@pytest.mark.parametrize("estimate", ["sample", "mean"])
+def test_pictures_of_one_size_are_filled_together_and_each_as_alone(estimate):
+    """Also where one has more regions than the others, so that they are at different ones."""
+    images = torch.from_numpy(np.stack([photo(48, 160, seed) for seed in range(3)])).permute(0, 3, 1, 2)
+    masks = torch.zeros(3, 48, 160, dtype=torch.bool)
+    masks[0, 5:20, 8:30] = masks[1, 10:30, 20:25] = masks[2, 7:9, 4:30] = True
+    masks[1, 5:30, 120:150] = True
+    model = prior()
+    settings = {"steps": 3, "seed": 4, "samples": 2, "estimate": estimate}
+    together = inpaint(images, masks[:, None], prior=model, **settings)
+    assert 6 in {shape[0] for shape in model.preconditioning.windows}  # three pictures in two samples
+    for number in range(3):
+        alone = inpaint(images[number], masks[number], prior=prior(), **settings)
+        torch.testing.assert_close(together.image[number], alone.image, atol=1e-5, rtol=0)
+        torch.testing.assert_close(together.std[number], alone.std, atol=1e-5, rtol=0)
+        assert alone.nfe == together.nfe
+
+
 def test_the_first_sample_may_be_any():
     mask, picture = hole(), pictures_from_api(photo())[0][0]
     both = inpaint_picture(picture, mask, prior(), ConditionalSampling(steps=2, samples=2))
