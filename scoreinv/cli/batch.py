@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -78,6 +78,19 @@ def _no_files(job: Job) -> list[str]:
 
 
 @dataclass(frozen=True)
+class Together(Generic[T]):
+    """How a command does several pictures at once, where it does.
+
+    Attributes:
+        compute: does the work; whatever it raises is told of none: each is then done by itself.
+        pixels: of a picture.
+    """
+
+    compute: Callable[[Sequence[T], ProgressBar], list[Report]]
+    pixels: Callable[[T], int]
+
+
+@dataclass(frozen=True)
 class Work(Generic[T]):
     """What a command does with one picture.
 
@@ -88,6 +101,7 @@ class Work(Generic[T]):
         quality: quality of jpg and webp.
         left_out: says why a picture is not done; None where it is.
         beside: the files that may be written beside the results.
+        together: does the same with several.
     """
 
     read: Callable[[Job], T]
@@ -96,6 +110,20 @@ class Work(Generic[T]):
     quality: int | None
     left_out: Callable[[Job], str | None] = _nothing
     beside: Callable[[Job], list[str]] = _no_files
+    together: Together[T] | None = None
+
+    @classmethod
+    def of_several(
+        cls,
+        read: Callable[[Job], T],
+        together: Together[T],
+        files: int,
+        quality: int | None,
+        left_out: Callable[[Job], str | None] = _nothing,
+        beside: Callable[[Job], list[str]] = _no_files,
+    ) -> Work[T]:
+        """The work that does one picture as it does several."""
+        return cls(read, lambda item, bar: together.compute([item], bar)[0], files, quality, left_out, beside, together)
 
 
 def run(plan: Plan, work: Work[T], session: Maker, *others: Maker) -> int:
@@ -138,11 +166,64 @@ def run(plan: Plan, work: Work[T], session: Maker, *others: Maker) -> int:
 def _outcomes(doings: list[Doing[T]], workers: Workers | None) -> Generator[Outcome]:
     """What becomes of the pictures, one after the other; those of workers as they finish."""
     if workers is None:
-        yield from (doing.outcome() for doing in doings)
+        for opened in _batches(doings):
+            yield from _made(opened)
     else:
         from scoreinv.cli.ray_workers import outcomes_by_ray
 
         yield from outcomes_by_ray(doings)
+
+
+def _batches(doings: list[Doing[T]]) -> Iterator[list[Opened[T] | Outcome]]:
+    """The pictures in order, opened, as many at once as are done together; between them those that are settled."""
+    from scoreinv.memory import PIXELS_AT_ONCE
+
+    some: list[Opened[T] | Outcome] = []
+    pixels = 0
+    for doing in doings:
+        opened = doing.settled() or doing.opened()
+        if isinstance(opened, Opened):
+            together = doing.work.together
+            own = PIXELS_AT_ONCE if together is None else together.pixels(opened.item)
+            if pixels and pixels + own > PIXELS_AT_ONCE:
+                yield some
+                some, pixels = [], 0
+            pixels += own
+        some.append(opened)
+        if pixels >= PIXELS_AT_ONCE or not pixels:
+            yield some
+            some, pixels = [], 0
+    if some:
+        yield some
+
+
+def _made(some: Sequence[Opened[T] | Outcome]) -> Iterator[Outcome]:
+    """What becomes of pictures that are done together, in their order."""
+    waiting = [opened for opened in some if isinstance(opened, Opened)]
+    reports = _reports(waiting) if len(waiting) > 1 else {}
+    for opened in some:
+        if not isinstance(opened, Opened):
+            yield opened
+        elif opened.job in reports:
+            yield opened.doing.written(opened, *reports[opened.job])
+        else:
+            yield opened.doing.made(opened)
+
+
+def _reports(waiting: Sequence[Opened[T]]) -> dict[Job, tuple[Report, float]]:
+    """The report of each of several pictures, and its share of the seconds; none where anything fails."""
+    doing = waiting[0].doing
+    assert doing.work.together is not None
+    title = doing.title and f"{doing.title} and {len(waiting) - 1} more"
+    started = time.monotonic()
+    try:
+        with doing.bar(title, len(waiting)) as bar:
+            reports = doing.work.together.compute([opened.item for opened in waiting], bar)
+    except Exception as error:
+        _log.info("%s failed (%s): one by one", title, describe(error))
+        return {}
+    seconds = (time.monotonic() - started) / len(waiting)
+    return {opened.job: (report, seconds) for opened, report in zip(waiting, reports, strict=True)}
 
 
 def _rehearse(plan: Plan, work: Work[T], sessions: list[Maker]) -> int:
@@ -202,10 +283,6 @@ class Doing(Generic[T]):
     plan: Plan
     progress: RunProgress
 
-    def outcome(self) -> Outcome:
-        """Read the picture, do the work, and write the results, unless there is nothing to do."""
-        return self.settled() or self.done()
-
     def settled(self) -> Outcome | None:
         """What has become of the picture where nothing is to be done; else None."""
         if why := self.work.left_out(self.job):
@@ -218,7 +295,12 @@ class Doing(Generic[T]):
         return None
 
     def done(self) -> Outcome:
-        """Do what `settled` found to be done."""
+        """Do what `settled` found to be done: read the picture, do the work, and write the results."""
+        opened = self.opened()
+        return self.made(opened) if isinstance(opened, Opened) else opened
+
+    def opened(self) -> Opened[T] | Outcome:
+        """The picture, read, with the models loaded; or what has become of it."""
         missing = self._missing()
         if not missing:
             return partial(Ledger.skipped, job=self.job, files=self.work.files, why=BY_ANOTHER)
@@ -229,13 +311,36 @@ class Doing(Generic[T]):
         except Exception as error:
             return partial(Ledger.failed, job=self.job, error=error)
         for session in self.sessions:
-            session.load()  # outside both try blocks: an unusable model ends the run
+            session.load()  # outside the try block: an unusable model ends the run
+        return Opened(self, item, missing)
+
+    def made(self, opened: Opened[T]) -> Outcome:
+        """Do the work on a picture, and write the results."""
+        started = time.monotonic()
         try:
-            return self._made(item, missing)
+            with self.bar(self.title) as bar:
+                report = self.work.compute(opened.item, bar)
+        except Exception as error:
+            self.progress.finish()
+            return partial(Ledger.failed, job=self.job, error=error)
+        return self.written(opened, report, time.monotonic() - started)
+
+    def written(self, opened: Opened[T], report: Report, seconds: float) -> Outcome:
+        """Write the results of a picture, which took so long."""
+        started = time.monotonic()
+        try:
+            written, there = self._write(report, opened.missing)
         except Exception as error:
             return partial(Ledger.failed, job=self.job, error=error)
         finally:
             self.progress.finish()
+        if there is not None and not (written and self.plan.batch):
+            return partial(Ledger.there_already, job=self.job, files=self.work.files, error=there)
+        return self._noted(report, written, seconds + time.monotonic() - started)
+
+    def bar(self, title: str, pictures: int = 1) -> ProgressBar:
+        """What shows the progress of work on so many pictures."""
+        return ProgressBar(title, quiet=self.settings.quiet or not title, run=self.progress, pictures=pictures)
 
     @property
     def settings(self) -> Settings:
@@ -250,15 +355,8 @@ class Doing(Generic[T]):
         check_outputs(missing, overwrite=self.settings.overwrite)
         return self.work.read(self.job)
 
-    def _made(self, item: T, missing: list[str]) -> Outcome:
-        started = time.monotonic()
-        with ProgressBar(self.title, quiet=self.settings.quiet or not self.title, run=self.progress) as bar:
-            report = self.work.compute(item, bar)
+    def _noted(self, report: Report, written: list[str], seconds: float) -> Outcome:
         _log.info("%s: by %s, %d evaluations of the network for a sample", self.job.source, report.method, report.nfe)
-        written, there = self._write(report, missing)
-        if there is not None and not (written and self.plan.batch):
-            return partial(Ledger.there_already, job=self.job, files=self.work.files, error=there)
-        seconds = time.monotonic() - started
         session, *_ = self.sessions
         record = {
             "input": self.job.source,
@@ -288,6 +386,24 @@ class Doing(Generic[T]):
                 else:
                     written.append(path)
         return written, there
+
+
+@dataclass(frozen=True)
+class Opened(Generic[T]):
+    """A picture that was read, and is to be worked on.
+
+    Attributes:
+        missing: the results to write.
+    """
+
+    doing: Doing[T]
+    item: T
+    missing: list[str]
+
+    @property
+    def job(self) -> Job:
+        """The input and its outputs."""
+        return self.doing.job
 
 
 @dataclass

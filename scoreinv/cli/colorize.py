@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from scoreinv.cli.batch import Report, Work, run
+from scoreinv.cli.batch import Report, Together, Work, run
 from scoreinv.cli.command import Settings
 from scoreinv.cli.options import FrameOption, RestorerOption, ResultOptions
 from scoreinv.cli.outputs import STREAM, Job, check_file
@@ -23,6 +25,7 @@ from scoreinv.tasks.settings import Colours, ConditionalSampling
 if TYPE_CHECKING:
     from scoreinv.imaging.hints import KnownColours
     from scoreinv.imaging.picture import Picture
+    from scoreinv.tasks.colorization import Colorized
 
 EXAMPLES = """
   scoreinv colorize gray.jpg                     # writes gray_colorized.png
@@ -127,6 +130,15 @@ class ColourOptions(DrawnColours):
         return Colours(self.gray_weights, self.keep_color, self.saturation, self.temperature, whiten)
 
 
+@dataclass(frozen=True)
+class _Item:
+    """A photo at hand, its path, and the colours wanted in it."""
+
+    source: str
+    picture: Picture
+    hints: KnownColours | None
+
+
 def colorize(
     photos: Annotated[
         list[str], typer.Argument(metavar="GRAY...", help="Grey photos or folders; - is stdin.", show_default=False)
@@ -150,30 +162,34 @@ def colorize(
         check_uncertainty(uncertainty, everything, sampling, settings, given)
     session = Session(model, settings)
 
-    def read(job: Job) -> tuple[str, Picture, KnownColours | None]:
+    def read(job: Job) -> _Item:
         from scoreinv.imaging.files import check_format, read_picture
 
         picture = read_picture(job.source, frame)
         check_format(job.output, picture)
-        return job.source, picture, colouring.read(picture.size)
+        return _Item(job.source, picture, colouring.read(picture.size))
 
-    def compute(item: tuple[str, Picture, KnownColours | None], bar: ProgressBar) -> Report:
-        from scoreinv.tasks.colorization import colorize_picture
+    def compute(items: Sequence[_Item], bar: ProgressBar) -> list[Report]:
+        from scoreinv.tasks.colorization import colorize_pictures
 
-        source, picture, given = item
-        check_samples(sampling.samples, picture, coloured=True)
-        result = colorize_picture(picture, session.prior, sampling, colours, given, bar.fraction)
+        for item in items:
+            check_samples(sampling.samples, item.picture, coloured=True)
+        pictures, hints = [item.picture for item in items], [item.hints for item in items]
+        coloured = colorize_pictures(pictures, session.prior, sampling, colours, hints, bar.fraction)
+        return [report(item, result) for item, result in zip(items, coloured, strict=True)]
+
+    def report(item: _Item, result: Colorized[Picture]) -> Report:
         if result.found == "coloured" and not colours.keep_color:
-            warn(f"{source}: has colours already, which are replaced (--keep-color keeps them)")
+            warn(f"{item.source}: has colours already, which are replaced (--keep-color keeps them)")
         if result.found == "tinted" and not colours.whiten:
-            warn(
-                f"{source}: is a print of one tint, which is taken out (--tint white makes its lightest tone white too)"
-            )
+            remedy = "--tint white makes its lightest tone white too"
+            warn(f"{item.source}: is a print of one tint, which is taken out ({remedy})")
         more = {}
         if uncertainty is not None:
             write_uncertainty(uncertainty, result.std, settings)
             more["uncertainty"] = uncertainty
         return Report.of(result, sampling.results, more)
 
-    work = Work(read, compute, sampling.results, results.quality, beside=map_beside(uncertainty))
+    together = Together(compute, lambda item: math.prod(item.picture.size))
+    work = Work.of_several(read, together, sampling.results, results.quality, beside=map_beside(uncertainty))
     raise typer.Exit(run(everything, work, session))

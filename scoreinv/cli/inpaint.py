@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoreinv.cli.batch import Report, Work, run
+from scoreinv.cli.batch import Report, Together, Work, run
 from scoreinv.cli.colorize import DrawnColours
 from scoreinv.cli.command import Settings
 from scoreinv.cli.damage import FINDER, SUFFIX, damaged_share, find
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
     from scoreinv.imaging.hints import KnownColours
     from scoreinv.imaging.picture import Picture
+    from scoreinv.tasks.progress import Share
+    from scoreinv.tasks.results import Restored
 
 EXAMPLES = """
   scoreinv inpaint photo.png --mask mask.png       # writes photo_inpainted.png
@@ -168,10 +170,11 @@ def inpaint(
         check_uncertainty(uncertainty, everything, filling, settings, of_one)
         refuse_inputs("--uncertainty", [uncertainty], models)
     masked = _Masked(None if finding is not None else mask, masks, reading, frame, wanted)
-    compute, makers = _filling(filling, uncertainty, model, colouring, wanted, settings)
+    together, makers = _filling(filling, uncertainty, model, colouring, wanted, settings)
     if finding is not None:
-        compute, makers = finding.before(compute), [*makers, finding.session]
-    work = Work(masked.read, compute, filling.results, results.quality, masked.left_out, map_beside(uncertainty))
+        together, makers = finding.before(together), [*makers, finding.session]
+    beside = map_beside(uncertainty)
+    work = Work.of_several(masked.read, together, filling.results, results.quality, masked.left_out, beside)
     raise typer.Exit(run(everything, work, *makers))
 
 
@@ -195,14 +198,14 @@ def _filling(
     colouring: AlsoColorize,
     wanted: DrawnColours,
     settings: Settings,
-) -> tuple[Compute, list[Maker]]:
+) -> tuple[Together[_Item], list[Maker]]:
     """How holes are filled, and the models for it."""
     if filling.classical is not None:
-        return _Classical(filling.classical).compute, [NoModel(settings)]
+        return Together(_Classical(filling.classical).compute, _pixels), [NoModel(settings)]
     session = Session(model or "photo", settings)
     colours = Session(colouring.color_model or "scene", settings) if colouring.colorize else None
     compute = _Drawing(filling.sampling, uncertainty, session, colours, wanted).compute
-    return compute, [session] if colours is None else [session, colours]
+    return Together(compute, _pixels), [session] if colours is None else [session, colours]
 
 
 def _check_alone(method: ClassicalMethod, given: dict[str, bool]) -> None:
@@ -229,7 +232,8 @@ class _Item:
     hints: KnownColours | None
 
 
-Compute = Callable[[_Item, ProgressBar], Report]
+def _pixels(item: _Item) -> int:
+    return item.hole.size
 
 
 @dataclass(frozen=True)
@@ -279,9 +283,9 @@ class _Finding:
     sensitivity: float
     grow: int
 
-    def before(self, fill: Compute) -> Compute:
-        """The work on each photo: its damage is found, and then filled; where there is none, all stays as it is."""
-        return _FoundAndFilled(self, fill).compute
+    def before(self, fill: Together[_Item]) -> Together[_Item]:
+        """The work on photos: their damage is found, and then filled; where there is none, all stays as it is."""
+        return replace(fill, compute=_FoundAndFilled(self, fill).compute)
 
     def hole(self, item: _Item) -> np.ndarray:
         """The damage of a photo; InputError where nothing is left to fill it from."""
@@ -293,35 +297,41 @@ class _Finding:
 
 @dataclass(frozen=True)
 class _FoundAndFilled:
-    """The work on each photo whose holes are found first."""
+    """The work on photos whose holes are found first."""
 
     finding: _Finding
-    fill: Compute
+    fill: Together[_Item]
 
-    def compute(self, item: _Item, bar: ProgressBar) -> Report:
-        hole = self.finding.hole(item)
-        report = self.fill(replace(item, hole=hole), bar)
-        return replace(report, more={"damaged": damaged_share(hole)} | report.more)
+    def compute(self, items: Sequence[_Item], bar: ProgressBar) -> list[Report]:
+        found = [replace(item, hole=self.finding.hole(item)) for item in items]
+        reports = zip(found, self.fill.compute(found, bar), strict=True)
+        return [replace(report, more={"damaged": damaged_share(item.hole)} | report.more) for item, report in reports]
 
 
 @dataclass(frozen=True)
 class _Classical:
-    """The work on each photo without a model."""
+    """The work on photos without a model."""
 
     method: ClassicalMethod
 
-    def compute(self, item: _Item, bar: ProgressBar) -> Report:
+    def compute(self, items: Sequence[_Item], bar: ProgressBar) -> list[Report]:
         from scoreinv.tasks.classical import fill_classically
+        from scoreinv.tasks.progress import Share
 
-        return Report.of(fill_classically(item.picture, item.hole, self.method, bar.fraction), 1)
+        share = Share(bar.fraction, len(items))
+        reports = []
+        for item in items:
+            share.begin(1)
+            reports.append(Report.of(fill_classically(item.picture, item.hole, self.method, share), 1))
+        return reports
 
 
 @dataclass(frozen=True)
 class _Drawing:
-    """The work on each photo with a model.
+    """The work on photos with a model.
 
     Attributes:
-        colours, wanted: the model that colours a grey photo, where that is asked for, and how.
+        colours, wanted: the model that colours grey photos, where that is asked for, and how.
     """
 
     sampling: ConditionalSampling
@@ -330,30 +340,37 @@ class _Drawing:
     colours: Session | None
     wanted: DrawnColours
 
-    def compute(self, item: _Item, bar: ProgressBar) -> Report:
+    def compute(self, items: Sequence[_Item], bar: ProgressBar) -> list[Report]:
         from scoreinv.imaging.chroma import STRAY_CHROMA
-        from scoreinv.tasks.inpainting import inpaint_picture
+        from scoreinv.tasks.inpainting import inpaint_pictures
         from scoreinv.tasks.progress import Share
 
-        sampling, colours = self.sampling, self.colours
-        check_samples(sampling.samples, item.picture, coloured=colours is not None)
-        if colours is not None and not item.picture.is_gray(STRAY_CHROMA):
-            warn(f"{item.source}: has colours already, which --colorize replaces")
-        picture = item.picture if colours is None else item.picture.gray()
-        share = Share(bar.fraction, 1 if colours is None else 2)
-        share.begin(1)
-        result = inpaint_picture(picture, item.hole, self.session.prior, sampling, share)
-        if colours is not None:
+        colours = self.colours
+        for item in items:
+            check_samples(self.sampling.samples, item.picture, coloured=colours is not None)
+            if colours is not None and not item.picture.is_gray(STRAY_CHROMA):
+                warn(f"{item.source}: has colours already, which --colorize replaces")
+        pictures = [item.picture if colours is None else item.picture.gray() for item in items]
+        holes = [item.hole for item in items]
+        share = Share(bar.fraction, len(items) * (1 if colours is None else 2))
+        share.begin(len(items))
+        filled = inpaint_pictures(pictures, holes, self.session.prior, self.sampling, share)
+        return [self._report(item, result, share) for item, result in zip(items, filled, strict=True)]
+
+    def _report(self, item: _Item, result: Restored[Picture], share: Share) -> Report:
+        """The report of a photo that was filled, and is coloured where that is asked for."""
+        more = {}
+        if self.colours is not None:
             from scoreinv.tasks.colorization import colorize_filled  # slow to import
 
             share.begin(1)
             how = Colours(saturation=self.wanted.saturation, temperature=self.wanted.temperature)
-            result = colorize_filled(result, colours.prior, sampling, share, how, item.hints)
-        more = {} if colours is None else {"color_model": colours.model_name}
+            result = colorize_filled(result, self.colours.prior, self.sampling, share, how, item.hints)
+            more = {"color_model": self.colours.model_name}
         if self.uncertainty is not None:
             write_uncertainty(self.uncertainty, result.std, self.session.settings)
             more = {"uncertainty": self.uncertainty} | more
-        return Report.of(result, sampling.results, more)
+        return Report.of(result, self.sampling.results, more)
 
 
 def masks_of(everything: Plan, mask: str, *, recursive: bool) -> dict[str, str]:

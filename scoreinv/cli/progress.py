@@ -37,7 +37,7 @@ class RunProgress:
         self.finished += 1
 
     def note(self, now: float, done: float) -> str:
-        """The time left for all pictures, when this share of the current one is done; empty where nothing tells it."""
+        """The time left for all pictures, when so many of the current ones are done; empty where nothing tells it."""
         left = self.pace.left(now, min(1.0, (self.finished + done) / max(1, self.count)))
         return "" if left is None or self.count < 2 else f"{duration(left)} for all"
 
@@ -52,12 +52,14 @@ class ProgressBar:
     Arguments:
         title: what is done.
         run: of which this work is a part; the time left for all of it is shown beside.
+        pictures: of the run that this work is.
     """
 
-    def __init__(self, title: str, *, quiet: bool, run: RunProgress | None = None) -> None:
+    def __init__(self, title: str, *, quiet: bool, run: RunProgress | None = None, pictures: int = 1) -> None:
         self.title = printable(title)
         self.quiet = quiet
         self.run = run
+        self.pictures = pictures
         self.started = time.monotonic()
         self.pace = Pace()
         self.last_line = -math.inf
@@ -76,7 +78,7 @@ class ProgressBar:
         """This share of the work is done, in (0, 1]."""
         now = time.monotonic()
         left = self.pace.left(now, done)
-        note = "" if self.run is None else self.run.note(now, done)
+        note = "" if self.run is None else self.run.note(now, done * self.pictures)
         if left is None:
             if sys.stderr.isatty():
                 self.show(done, "?", note)

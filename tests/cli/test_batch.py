@@ -9,6 +9,7 @@ import os
 import shlex
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -268,25 +269,29 @@ def test_the_result_of_one_photo_is_no_input_of_the_folder(scoreinv, scans, mask
     assert (scans / "a_inpainted_inpainted.png").exists()
 
 
-def test_two_processes_in_one_folder_agree(scoreinv, scans, mask, tmp_path, monkeypatch):
+@pytest.mark.parametrize("side", [None, 2 * 256])  # small ones are done together, larger ones one by one
+def test_two_processes_in_one_folder_agree(scoreinv, scans, mask, tmp_path, monkeypatch, side):
     """What another has written meanwhile is neither replaced nor a failure."""
     from scoreinv.tasks import inpainting
 
+    if side is not None:
+        for path in (*scans.glob("[abc].*"), mask):
+            Image.open(path).resize((side, side), Image.Resampling.NEAREST).save(path)
     out = tmp_path / "scans_inpainted"
-    draw = inpainting.inpaint_picture
+    draw = inpainting.inpaint_pictures
 
     def another_is_faster(*arguments, **more):
         for name in ("a_inpainted.png", "c_inpainted.png"):
             if not (out / name).exists():
                 (out / name).write_bytes(b"of another")
-                break
         return draw(*arguments, **more)
 
-    monkeypatch.setattr(inpainting, "inpaint_picture", another_is_faster)
+    monkeypatch.setattr(inpainting, "inpaint_pictures", another_is_faster)
     outcome = scoreinv("inpaint", "scans", "--mask", mask, "--json")
     assert outcome.code == 0, outcome.err
     told = lines(outcome.out)
-    assert [line.get("skipped") for line in told] == ["done by another", None, "exists already"]
+    last = "done by another" if side is None else "exists already"
+    assert [line.get("skipped") for line in told] == ["done by another", None, last]
     assert told[0]["output"] == "scans_inpainted/a_inpainted.png"
     assert (out / "a_inpainted.png").read_bytes() == b"of another"
     rows = list(csv.DictReader((out / "manifest.csv").open()))
@@ -294,6 +299,58 @@ def test_two_processes_in_one_folder_agree(scoreinv, scans, mask, tmp_path, monk
     (out / "a_inpainted.png").unlink()
     told = scoreinv("inpaint", "scans", "--mask", mask).err
     assert "0 done, 2 skipped because they exist (--overwrite makes them anew), 1 done by another, 0 failed" in told
+
+
+def test_small_pictures_are_done_together(scoreinv, scans, mask, tmp_path, monkeypatch):
+    """As they are alone, up to rounding; what cannot be read is told in its place, and the rest is done."""
+    from scoreinv.tasks import colorization, inpainting
+
+    (scans / "b.jpg").write_bytes(b"no picture")
+    Image.fromarray(photo_array(40, 24)).save(scans / "d.png")
+    seen = []
+
+    def counted(do, pictures, *arguments, **more):
+        seen.append(len(pictures))
+        return do(pictures, *arguments, **more)
+
+    for tasks, name in ((inpainting, "inpaint_pictures"), (colorization, "colorize_pictures")):
+        monkeypatch.setattr(tasks, name, partial(counted, getattr(tasks, name)))
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for name in "abc":
+        Image.open(mask).save(masks / f"{name}.png")
+    Image.open(mask).resize((24, 40)).save(masks / "d.png")
+    for words in (("inpaint", "scans", "--mask", "masks"), ("colorize", "scans")):
+        seen.clear()
+        together = scoreinv(*words, "-o", "together", "--json")
+        assert (together.code, seen) == (1, [3])
+        assert [Path(line["input"]).name for line in lines(together.out)] == ["a.png", "b.jpg", "c.png", "d.png"]
+        assert "error" in lines(together.out)[1]
+        for name in "acd":
+            alone = words if words[0] == "colorize" else (*words[:3], f"masks/{name}.png")
+            assert scoreinv(words[0], f"scans/{name}.png", *alone[2:], "-o", "alone.png", "--overwrite").code == 0
+            (result,) = (tmp_path / "together").glob(f"{name}_*.png")
+            one, other = (np.asarray(Image.open(path)).astype(int) for path in (result, tmp_path / "alone.png"))
+            assert abs(one - other).max() <= 1
+            result.unlink()
+
+
+def test_where_several_fail_together_each_is_done_by_itself(scoreinv, scans, mask, tmp_path, monkeypatch):
+    from scoreinv.tasks import inpainting
+
+    draw = inpainting.inpaint_pictures
+
+    def fails(pictures, *arguments, **more):
+        if len(pictures) > 1 or not len(list((tmp_path / "scans_inpainted").glob("*.png"))):
+            raise MemoryError
+        return draw(pictures, *arguments, **more)
+
+    monkeypatch.setattr(inpainting, "inpaint_pictures", fails)
+    (tmp_path / "scans_inpainted").mkdir()
+    (tmp_path / "scans_inpainted" / "b_inpainted.png").write_bytes(b"there")
+    outcome = scoreinv("inpaint", "scans", "--mask", mask)
+    assert "2 done, 1 skipped because they exist" in outcome.err
+    assert (tmp_path / "scans_inpainted" / "c_inpainted.png").exists()
 
 
 def test_what_another_writes_while_a_photo_is_read(scoreinv, scans, mask, tmp_path, monkeypatch):
@@ -315,13 +372,13 @@ def test_what_another_writes_while_a_photo_is_read(scoreinv, scans, mask, tmp_pa
 def test_samples_that_another_has_written_in_part(scoreinv, scans, mask, tmp_path, monkeypatch):
     from scoreinv.tasks import inpainting
 
-    draw = inpainting.inpaint_picture
+    draw = inpainting.inpaint_pictures
 
     def another_is_faster(*arguments, **more):
         (tmp_path / "out" / "a_inpainted.1.png").write_bytes(b"of another")
         return draw(*arguments, **more)
 
-    monkeypatch.setattr(inpainting, "inpaint_picture", another_is_faster)
+    monkeypatch.setattr(inpainting, "inpaint_pictures", another_is_faster)
     words = ("inpaint", "scans/a.png", "scans/c.png", "--mask", mask, "-o", "out", "--samples", 2, "--json")
     first, second = lines(scoreinv(*words).out)
     assert first["outputs"] == ["out/a_inpainted.2.png"]
@@ -331,13 +388,13 @@ def test_samples_that_another_has_written_in_part(scoreinv, scans, mask, tmp_pat
 def test_single_photos_do_not_share_their_results(scoreinv, photo, mask, tmp_path, monkeypatch):
     from scoreinv.tasks import inpainting
 
-    draw = inpainting.inpaint_picture
+    draw = inpainting.inpaint_pictures
 
     def another_is_faster(*arguments, **more):
         (tmp_path / "photo_inpainted.png").write_bytes(b"of another")
         return draw(*arguments, **more)
 
-    monkeypatch.setattr(inpainting, "inpaint_picture", another_is_faster)
+    monkeypatch.setattr(inpainting, "inpaint_pictures", another_is_faster)
     outcome = scoreinv("inpaint", photo, "--mask", mask)
     assert (outcome.code, "photo_inpainted.png: exists already" in outcome.err) == (2, True)
     assert (tmp_path / "photo_inpainted.png").read_bytes() == b"of another"
