@@ -58,6 +58,8 @@ RESTORATION_STEPS: dict[RestorationMethod, int] = {
     "dpir": 10,
 }
 """Times of the grid of each method where sampling begins at a guess of the picture."""
+EXACT_STEPS = 5
+"""Times of `dpir` there where the observation is exact: by its momentum they come further than ten without."""
 FULL_STEPS = 3
 """Times as many where it begins at the prior."""
 DENOISING_STEPS = 10

@@ -5,6 +5,9 @@ Observation and denoiser take turns, while the noise level s falls (arXiv 2008.1
     z = argmin_z |y - A z|^2 / noise_std^2 + strength |z - x|^2 / s^2
       = x + A^T (A A^T + strength noise_std^2 / s^2)^-1 (y - A x),        x = D(z, s)
 
+With momentum the denoiser is shown z + momentum (z - z'), where z' is the z of the step before: fewer steps come as far
+(Polyak 1964).
+
 The denoiser takes what is wrong with z for noise of that level. Nothing is drawn: the result is no sample, and nearer
 to the truth than a sample is, as the posterior mean would be.
 """
@@ -40,6 +43,7 @@ class HalfQuadratic(WalkingSampler):
         steps, spacing, times: as in `PC`.
         complete: gives y anew for A x, where x is the estimate of the picture so far, of values that were not observed
             as they are (`tasks.censored`); None: y is taken as it is.
+        momentum: from 0 to below 1. For observations without noise: it amplifies what noise is left in z.
     """
 
     operator: LinearOperator
@@ -50,11 +54,14 @@ class HalfQuadratic(WalkingSampler):
     spacing: Spacing = log_times
     times: tuple[float, ...] | None = None
     complete: Callable[[Tensor], Tensor] | None = None
+    momentum: float = 0.0
 
     def __post_init__(self) -> None:
         check_noise_std(self.noise_std)
         if not self.strength > 0:
             raise InputError(f"the denoiser's strength must be positive, not {self.strength}")
+        if not 0 <= self.momentum < 1:
+            raise InputError(f"the momentum must be at least 0 and below 1, not {self.momentum}")
 
     stochasticity: ClassVar[float] = 0.0
 
@@ -76,12 +83,14 @@ class HalfQuadratic(WalkingSampler):
 
     def run(self, walk: Walk, x: Tensor) -> Samples:
         y = self.y.to(x)
+        before: Tensor | None = None
         for done, t in enumerate(walk.times, 1):
             level = self.strength * (self.noise_std / walk.sde.noise_to_signal(t)).square()
             seen = self.operator(x)
             y = y if self.complete is None else self.complete(seen)
             z = x + self.operator.ridge(y - seen, level)
-            x = walk.prior.denoise(broadcast(walk.sde.alpha(t), z) * z, t)
+            shown = z if before is None else z + self.momentum * (z - before)
+            x, before = walk.prior.denoise(broadcast(walk.sde.alpha(t), z) * shown, t), z
             if done < len(walk.times):
                 walk.report(done, t, x)
         result = walk.prior.samples(x if self.noise_std else self.operator.replace(x, y))

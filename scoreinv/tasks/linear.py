@@ -45,6 +45,8 @@ _HIDING = 2.8
 """How many times the components that the guess lacks that level is: less tells samples that there are none."""
 _MEAN_LEVEL = 0.25
 """First level of the denoiser where the mean is estimated from a guess."""
+_MOMENTUM = 0.7
+"""Of that estimate where the observation has no noise; with noise photographs err by up to 0.45 dB more."""
 _BLIND_LEVEL = 0.5
 """The same without a guess."""
 _LAST_LEVEL = 0.02
@@ -114,14 +116,21 @@ def restore(problem: Problem, job: RestorationJob) -> Restored:
     Raises InputError where method, operator and noise do not go together, Cancelled when the callback stopped the work,
     and ScoreinvError when the model gives values that are not finite, or the method diverges.
     """
-    prior, resolved = job.prior, job.sampling.resolved(guessed=problem.guess is not None)
+    prior, resolved = job.prior, job.sampling.resolved(guessed=problem.guess is not None, exact=problem.noise_std == 0)
     shape = tuple(problem.operator.adjoint(problem.y).shape[1:])
     complete = _completion(problem, prior)
     problem = _in_model_range(problem, prior)
     before = 0
     if resolved.method != "dpir" and (complete is not None or problem.rough):
         at_first = replace(job.sampling, method="dpir", samples=1, estimate="mean", steps=None)
-        x0, before = _drawn(problem, prior, at_first.resolved(guessed=True), complete, NoiseStream(0, 1), None)
+        x0, before = _drawn(
+            problem,
+            prior,
+            at_first.resolved(guessed=True, exact=problem.noise_std == 0),
+            complete,
+            NoiseStream(0, 1),
+            None,
+        )
         if problem.rough:
             problem = replace(problem, guess=prior.to_image(x0))
         if complete is not None:
@@ -324,7 +333,10 @@ def _method(
         size = operator.adjoint(y).shape[-2:]
         tiled = Tiled(averaged, *wide_tile(prior, *size), PIXELS_AT_ONCE)
         times = _falling(problem, prior, sampling.steps)
-        return tiled, HalfQuadratic(operator, y, noise, _MEAN_STRENGTH, times=times, complete=complete)
+        momentum = _MOMENTUM if noise == 0 and problem.guess is not None else 0.0
+        return tiled, HalfQuadratic(
+            operator, y, noise, _MEAN_STRENGTH, times=times, complete=complete, momentum=momentum
+        )
     if method == "ddrm":
         return tiled, DDRM(operator, y, noise, steps=sampling.steps)
     if method == "pc":

@@ -8,6 +8,7 @@ from typing import Annotated, get_args
 from scoreinv.checks import check_choice
 from scoreinv.errors import SettingError
 from scoreinv.options import (
+    EXACT_STEPS,
     FULL_STEPS,
     ORIENTATIONS,
     RESTORATION_STEPS,
@@ -33,7 +34,8 @@ MethodOrNone = Annotated[
 StepsOrNone = Annotated[
     int | None,
     Setting(
-        f"Steps of the method. (default: dpir {RESTORATION_STEPS['dpir']}, diffpir {RESTORATION_STEPS['diffpir']})",
+        f"Steps of the method. (default: dpir {RESTORATION_STEPS['dpir']}, {EXACT_STEPS} without noise, "
+        f"diffpir {RESTORATION_STEPS['diffpir']})",
         STEPS,
         advanced=True,
     ),
@@ -107,10 +109,16 @@ class RestorationSampling:
         """How many pictures are asked for: all samples, or the one mean."""
         return self.samples if self.estimate == "sample" else 1
 
-    def resolved(self, *, guessed: bool) -> ResolvedRestoration:
-        """The same with method and steps decided, for work that begins at a guess of the picture or at the prior."""
+    def resolved(self, *, guessed: bool, exact: bool) -> ResolvedRestoration:
+        """The same with method and steps decided, for work that begins at a guess of the picture or at the prior.
+
+        exact: whether the observation has no noise.
+        """
         method: RestorationMethod = self.method or ("dpir" if self.is_direct_mean else "diffpir")
-        steps = RESTORATION_STEPS[method] * (1 if guessed else FULL_STEPS)
+        if method == "dpir" and guessed and exact:
+            steps = EXACT_STEPS
+        else:
+            steps = RESTORATION_STEPS[method] * (1 if guessed else FULL_STEPS)
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         return ResolvedRestoration(**(given | {"method": method, "steps": self.steps or steps}))
 

@@ -264,6 +264,7 @@ def test_what_ddrm_refuses():
         lambda: DiffPIR(prior, operator, y, 0.1, strength=0.0),
         lambda: HalfQuadratic(operator, y, -0.1),
         lambda: HalfQuadratic(operator, y, strength=0.0),
+        lambda: HalfQuadratic(operator, y, momentum=1.0),
         lambda: HalfQuadratic(operator, y).sample(
             ConstrainedPC(prior, operator, y), (1, *SHAPE), noise=Recorded(), start=State(torch.zeros(1, *SHAPE), 0.6)
         ),
@@ -292,22 +293,23 @@ def test_half_quadratic_splitting_comes_near_the_posterior_mean(operator, noise_
         torch.testing.assert_close(seen, y.expand_as(seen), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3])
-def test_half_quadratic_splitting_takes_the_papers_steps(share):
-    """Of an observation that is as it is, or partly what the estimate so far makes of it."""
+@pytest.mark.parametrize(("share", "momentum"), [(0.0, 0.0), (0.3, 0.0), (0.0, 0.6)])
+def test_half_quadratic_splitting_takes_the_papers_steps(share, momentum):
+    """Of an observation that is as it is, or partly what the estimate so far makes of it; or with momentum."""
     prior, operator, noise_std = smooth(SDES["vp"]), OPERATORS["valid blur"], 0.2
     y = observe(prior, operator, noise_std)
     a, x = matrix(operator), torch.zeros(SIZE).double()
-    times = (0.7, 0.4, 0.2)
+    times, earlier = (0.7, 0.4, 0.2), None
     for t in times:
         s = float(prior.sde.noise_to_signal(as_time(t)))
         left = a.T @ a / noise_std**2 + 0.4 / s**2 * torch.eye(SIZE)
         observed = (1 - share) * y.flatten() + share * a @ x
         z = torch.linalg.solve(left, a.T @ observed / noise_std**2 + 0.4 / s**2 * x)
-        x = prior.denoise(prior.sde.alpha(as_time(t)) * z.reshape(1, *SHAPE), t).flatten()
+        shown = z if earlier is None else z + momentum * (z - earlier)
+        x, earlier = prior.denoise(prior.sde.alpha(as_time(t)) * shown.reshape(1, *SHAPE), t).flatten(), z
     start = State(torch.zeros(1, *SHAPE).double(), 0.7)
     complete = (lambda seen: (1 - share) * y + share * seen) if share else None
-    settings = HalfQuadratic(operator, y, noise_std, 0.4, times=times, complete=complete)
+    settings = HalfQuadratic(operator, y, noise_std, 0.4, times=times, complete=complete, momentum=momentum)
     found = settings.sample(prior, (1, *SHAPE), noise=Recorded(), start=start).x0
     torch.testing.assert_close(found.flatten(), x, rtol=1e-5, atol=1e-6)
 
