@@ -116,21 +116,16 @@ def restore(problem: Problem, job: RestorationJob) -> Restored:
     Raises InputError where method, operator and noise do not go together, Cancelled when the callback stopped the work,
     and ScoreinvError when the model gives values that are not finite, or the method diverges.
     """
-    prior, resolved = job.prior, job.sampling.resolved(guessed=problem.guess is not None, exact=problem.noise_std == 0)
+    prior, exact = job.prior, problem.noise_std == 0
+    resolved = job.sampling.resolved(guessed=problem.guess is not None, exact=exact)
     shape = tuple(problem.operator.adjoint(problem.y).shape[1:])
     complete = _completion(problem, prior)
     problem = _in_model_range(problem, prior)
     before = 0
     if resolved.method != "dpir" and (complete is not None or problem.rough):
-        at_first = replace(job.sampling, method="dpir", samples=1, estimate="mean", steps=None)
-        x0, before = _drawn(
-            problem,
-            prior,
-            at_first.resolved(guessed=True, exact=problem.noise_std == 0),
-            complete,
-            NoiseStream(0, 1),
-            None,
-        )
+        mean = replace(job.sampling, method="dpir", samples=1, estimate="mean", steps=None)
+        at_first = mean.resolved(guessed=True, exact=exact)
+        x0, before = _drawn(problem, prior, at_first, complete, NoiseStream(0, 1), None)
         if problem.rough:
             problem = replace(problem, guess=prior.to_image(x0))
         if complete is not None:
