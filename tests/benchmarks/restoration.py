@@ -34,7 +34,7 @@ import torch
 from classical import Variants, deblurrers, denoisers, enlargers
 from eye import Eye
 from models import load_fast
-from peers import deepinv_samplers
+from peers import deepinv_samplers, span
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
@@ -141,7 +141,8 @@ def enlarging(prior: ScorePrior, factor: int) -> Task:
         result = upscale_picture(Picture(y), factor, "bicubic", 0.0, prior, sampling)
         return result.image.pixels, result.nfe
 
-    return Task(observe, enlargers(factor), _estimates(run), [])
+    peers, missing = span(factor)
+    return Task(observe, enlargers(factor), _estimates(run) | peers, missing)
 
 
 def deblurring(prior: ScorePrior, kernel: np.ndarray, noise: float) -> Task:
