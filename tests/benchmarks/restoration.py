@@ -8,6 +8,7 @@ the same crops by every method:
 - denoise-15, -25, -50: white noise of that many grey levels, not clipped.
 - denoise-stored-15, -25, -50: the same, clipped to black and white as files are.
 - sr-2, -3, -4: reduced by bicubic with antialiasing, and rounded to 8 bits.
+- sr-area-2, -3, -4: the same by the means of blocks.
 - deblur-gaussian, deblur-motion: a Gaussian of sigma 2 and noise of .05, a movement of 15 pixels at 30 degrees and
   noise of .01; the scene goes on beyond the crop, and what is observed is clipped.
 - inpaint-30: 30 % of the pixels lost, noise of .01 in the others.
@@ -44,7 +45,7 @@ from scoreinv.errors import InputError
 from scoreinv.imaging.files import read_picture
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators import Blur, downsampling, mask
-from scoreinv.options import RestorationMethod
+from scoreinv.options import Downsampling, RestorationMethod
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.restoration import deblur_picture, denoise_picture, upscale_picture
 from scoreinv.tasks.restoration_settings import RestorationSampling
@@ -89,7 +90,8 @@ def tasks(prior: ScorePrior, side: int, steps: int) -> dict[str, Callable[[], Ta
     motion, gaussian = kernels.motion(15, 30), kernels.gaussian(2)
     found = {f"denoise-{level}": partial(denoising, prior, level / 255) for level in (15, 25, 50)}
     found |= {f"denoise-stored-{level}": partial(denoising_stored, prior, level / 255) for level in (15, 25, 50)}
-    found |= {f"sr-{factor}": partial(enlarging, prior, factor) for factor in (2, 3, 4)}
+    found |= {f"sr-{factor}": partial(enlarging, prior, factor, "bicubic") for factor in (2, 3, 4)}
+    found |= {f"sr-area-{factor}": partial(enlarging, prior, factor, "area") for factor in (2, 3, 4)}
     found["deblur-gaussian"] = partial(deblurring, prior, gaussian, 0.05)
     found["deblur-motion"] = partial(deblurring, prior, motion, 0.01)
     found["inpaint-30"] = partial(inpainting, prior, side, 0.01, steps)
@@ -131,14 +133,14 @@ def denoising_stored(prior: ScorePrior, noise: float) -> Task:
     return Task(observe, unclipped.classical, ours, unclipped.missing)
 
 
-def enlarging(prior: ScorePrior, factor: int) -> Task:
+def enlarging(prior: ScorePrior, factor: int, kind: Downsampling) -> Task:
     def observe(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
         photo = inner(photo)
-        reduced = downsampling(factor, *photo.shape[:2], "bicubic")(_tensor(photo))
+        reduced = downsampling(factor, *photo.shape[:2], kind)(_tensor(photo))
         return np.rint(255 * _array(reduced).clip(0, 1)) / np.float32(255)
 
     def run(y: np.ndarray, sampling: RestorationSampling) -> Estimate:
-        result = upscale_picture(Picture(y), factor, "bicubic", 0.0, prior, sampling)
+        result = upscale_picture(Picture(y), factor, kind, 0.0, prior, sampling)
         return result.image.pixels, result.nfe
 
     peers, missing = span(factor)
