@@ -24,6 +24,8 @@ class Pace:
         None where the reports so far do not tell it.
         """
         reports = self._reports
+        while reports and done < reports[-1][1]:
+            reports.pop()  # what failed is done in another way
         if not reports or done >= reports[-1][1] + _APART:
             reports.append((now, done))
         half = (reports[0][1] + done) / 2

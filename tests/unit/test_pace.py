@@ -66,6 +66,14 @@ def test_work_that_is_resumed_goes_by_what_was_done_since() -> None:
     assert pace.left(10, 0.9) == pytest.approx(10)
 
 
+def test_work_that_falls_back_is_estimated_anew() -> None:
+    pace = Pace()
+    for now, done in ((0, 0.3), (10, 0.5), (20, 0.7)):
+        pace.left(now, done)
+    assert pace.left(30, 0.1) is None
+    assert pace.left(40, 0.2) == pytest.approx(80)
+
+
 def test_reports_may_be_many() -> None:
     pace = Pace()
     for number in range(1, 100_001):
