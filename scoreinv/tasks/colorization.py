@@ -163,8 +163,7 @@ def colorize_picture(
     noise_weights: np.ndarray | None = None,
 ) -> Colorized[Picture]:
     """`colorize_pictures` of one; noise_weights: of its noise, None for its own (`noise_weights_of`)."""
-    own = None if noise_weights is None else [noise_weights]
-    (result,) = colorize_pictures([picture], prior, sampling, colours, [hints], callback, own)
+    (result,) = colorize_pictures([picture], prior, sampling, colours, [hints], callback, [noise_weights])
     return result
 
 
@@ -175,7 +174,7 @@ def colorize_pictures(
     colours: Colours,
     hints: Sequence[KnownColours | None],
     callback: TaskCallback | None = None,
-    noise_weights: Sequence[np.ndarray] | None = None,
+    noise_weights: Sequence[np.ndarray | None] | None = None,
 ) -> list[Colorized[Picture]]:
     """`colorize` for each `Picture` and its hints; gives a `Picture` for each, which the others do not change.
 
@@ -187,10 +186,10 @@ def colorize_pictures(
     for picture, strokes in zip(pictures, hints, strict=True):
         if strokes is not None:
             strokes.check_size(picture.size, "the hints")
-    noise_weights = noise_weights or [noise_weights_of(picture) for picture in pictures]
+    noise_weights = noise_weights or [None] * len(pictures)
     each = [
-        _Colouring.of(picture, prior, resolved, colours, strokes, own)
-        for picture, strokes, own in zip(pictures, hints, noise_weights, strict=True)
+        _Colouring.of(picture, prior, resolved, colours, strokes, weights)
+        for picture, strokes, weights in zip(pictures, hints, noise_weights, strict=True)
     ]
     drawing = [_evaluations(resolved) * one.known.gray.size * (1 if one.hints is None else 2) for one in each]
     raising = [
@@ -241,13 +240,14 @@ class _Colouring:
         sampling: ResolvedSampling,
         colours: Colours,
         hints: KnownColours | None,
-        noise_weights: np.ndarray,
+        noise_weights: np.ndarray | None,
     ) -> _Colouring:
         weights = colours.gray_weights
         found, present = found_in(picture)
         if found == "tinted" and colours.whiten:
             picture = without_tint(picture, weights)
         kept = present if colours.keep_color else None
+        noise_weights = noise_weights_of(picture) if noise_weights is None else noise_weights
         known = _known(picture, prior, sampling, weights, noise_weights)
         return cls(picture, found, kept, known if kept is None else known.given(kept), hints)
 

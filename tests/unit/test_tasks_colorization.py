@@ -12,6 +12,7 @@ import scoreinv
 from scoreinv.colour_space import colour_basis, luma
 from scoreinv.errors import Cancelled, InputError
 from scoreinv.imaging.arrays import pictures_from_api
+from scoreinv.imaging.tint import without_tint
 from scoreinv.tasks.colorization import colorize, colorize_picture, colorize_pictures, hints_for, work_size
 from scoreinv.tasks.settings import Colours, ConditionalSampling
 
@@ -199,6 +200,15 @@ def test_a_pale_tint_is_found_and_its_lightest_tone_made_white():
     assert kept.found == white.found == "tinted"
     lightest = [np.asarray(result.image).astype(float) @ [0.299, 0.587, 0.114] for result in (kept, white)]
     assert lightest[1].max() > lightest[0].max() + 2
+
+
+def test_a_print_that_is_whitened_has_the_colours_of_the_grey_picture_that_it_becomes():
+    gray = np.random.default_rng(5).uniform(0.2, 0.7, (16, 24))
+    (print_,) = pictures_from_api((gray[..., None] * np.array([1.0, 0.85, 0.65])).astype(np.float32))[0]
+    sampling, model = ConditionalSampling(steps=2), prior("rec601")
+    whitened = colorize_picture(print_, model, sampling, Colours(whiten=True)).image.pixels
+    expected = colorize_picture(without_tint(print_), model, sampling, Colours()).image.pixels
+    np.testing.assert_allclose(whitened, expected, atol=1e-5)
 
 
 def test_grey_that_the_model_does_not_know_is_coloured_by_pc_with_a_warning(caplog):
