@@ -83,7 +83,7 @@ class Together(Generic[T]):
 
     Attributes:
         compute: does the work; whatever it raises is told of none: each is then done by itself.
-        pixels: of a picture.
+        pixels: of a picture, in all its samples.
     """
 
     compute: Callable[[Sequence[T], ProgressBar], list[Report]]

@@ -190,6 +190,6 @@ def colorize(
             more["uncertainty"] = uncertainty
         return Report.of(result, sampling.results, more)
 
-    together = Together(compute, lambda item: math.prod(item.picture.size))
+    together = Together(compute, lambda item: sampling.samples * math.prod(item.picture.size))
     work = Work.of_several(read, together, sampling.results, results.quality, beside=map_beside(uncertainty))
     raise typer.Exit(run(everything, work, session))

@@ -200,12 +200,16 @@ def _filling(
     settings: Settings,
 ) -> tuple[Together[_Item], list[Maker]]:
     """How holes are filled, and the models for it."""
+
+    def pixels(item: _Item) -> int:
+        return filling.samples * item.hole.size
+
     if filling.classical is not None:
-        return Together(_Classical(filling.classical).compute, _pixels), [NoModel(settings)]
+        return Together(_Classical(filling.classical).compute, pixels), [NoModel(settings)]
     session = Session(model or "photo", settings)
     colours = Session(colouring.color_model or "scene", settings) if colouring.colorize else None
     compute = _Drawing(filling.sampling, uncertainty, session, colours, wanted).compute
-    return Together(compute, _pixels), [session] if colours is None else [session, colours]
+    return Together(compute, pixels), [session] if colours is None else [session, colours]
 
 
 def _check_alone(method: ClassicalMethod, given: dict[str, bool]) -> None:
@@ -230,10 +234,6 @@ class _Item:
     picture: Picture
     hole: np.ndarray
     hints: KnownColours | None
-
-
-def _pixels(item: _Item) -> int:
-    return item.hole.size
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import importlib
 import json
+import math
 import os
 import shlex
 import subprocess
@@ -333,6 +335,27 @@ def test_small_pictures_are_done_together(scoreinv, scans, mask, tmp_path, monke
             one, other = (np.asarray(Image.open(path)).astype(int) for path in (result, tmp_path / "alone.png"))
             assert abs(one - other).max() <= 1
             result.unlink()
+
+
+@pytest.mark.parametrize(("samples", "counts"), [(1, [2, 1]), (2, [1, 1, 1])])
+@pytest.mark.parametrize(
+    ("words", "tasks"), [("inpaint scans --mask mask.png", "inpainting"), ("colorize scans", "colorization")]
+)
+def test_pictures_of_several_samples_are_fewer_together(
+    scoreinv, scans, mask, monkeypatch, samples, counts, words, tasks
+):
+    tasks = importlib.import_module(f"scoreinv.tasks.{tasks}")
+    name = f"{words.split()[0]}_pictures"
+    monkeypatch.setattr("scoreinv.memory.PIXELS_AT_ONCE", 2 * math.prod(photo_array().shape[:2]))
+    seen, do = [], getattr(tasks, name)
+
+    def counted(pictures, *arguments, **more):
+        seen.append(len(pictures))
+        return do(pictures, *arguments, **more)
+
+    monkeypatch.setattr(tasks, name, counted)
+    assert scoreinv(*words.split(), "--samples", samples, "--steps", 1).code == 0
+    assert seen == counts
 
 
 def test_where_several_fail_together_each_is_done_by_itself(scoreinv, scans, mask, tmp_path, monkeypatch):
