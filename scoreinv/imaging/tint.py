@@ -42,7 +42,7 @@ def is_tinted(picture: Picture) -> bool:
 
 
 def is_print(picture: Picture) -> bool:
-    """Whether a picture is surely a print of one tint: tinted, of one hue from brown to yellow, as sepia or old paper.
+    """Whether a picture is surely a print of one tint: tinted, of one hue from red brown to yellow, as sepia.
 
     Some are purplish or greenish: they are prints too, where they are pale and their tones explain nearly all of it.
     A photograph in colours may be tinted too, such as one of fog, of the sea, or of a leaf. Its hue is another, its
