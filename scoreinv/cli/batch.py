@@ -77,12 +77,16 @@ def _no_files(job: Job) -> list[str]:
     return []
 
 
+def _as_read(item: T) -> T:
+    return item
+
+
 @dataclass(frozen=True)
 class Together(Generic[T]):
     """How a command does several pictures at once, where it does.
 
     Attributes:
-        compute: does the work; whatever it raises is told of none: each is then done by itself.
+        compute: does the work; where it raises, that is not reported, and each picture is done by itself.
         pixels: of a picture, in all its samples.
     """
 
@@ -101,7 +105,9 @@ class Work(Generic[T]):
         quality: quality of jpg and webp.
         left_out: says why a picture is not done; None where it is.
         beside: the files that may be written beside the results.
-        together: does the same with several.
+        prepare: completes what was read by the models of the work, such as by the damage that they find; whatever it
+            raises concerns this picture alone.
+        together: does the same as `compute` with several.
     """
 
     read: Callable[[Job], T]
@@ -110,6 +116,7 @@ class Work(Generic[T]):
     quality: int | None
     left_out: Callable[[Job], str | None] = _nothing
     beside: Callable[[Job], list[str]] = _no_files
+    prepare: Callable[[T], T] = _as_read
     together: Together[T] | None = None
 
     @classmethod
@@ -123,7 +130,12 @@ class Work(Generic[T]):
         beside: Callable[[Job], list[str]] = _no_files,
     ) -> Work[T]:
         """The work that does one picture as it does several."""
-        return cls(read, lambda item, bar: together.compute([item], bar)[0], files, quality, left_out, beside, together)
+
+        def compute(item: T, bar: ProgressBar) -> Report:
+            (report,) = together.compute([item], bar)
+            return report
+
+        return cls(read, compute, files, quality, left_out, beside, together=together)
 
 
 def run(plan: Plan, work: Work[T], session: Maker, *others: Maker) -> int:
@@ -300,7 +312,7 @@ class Doing(Generic[T]):
         return self.made(opened) if isinstance(opened, Opened) else opened
 
     def opened(self) -> Opened[T] | Outcome:
-        """The picture, read, with the models loaded; or what has become of it."""
+        """The picture, read and prepared, with the models loaded; or what has become of it."""
         missing = self._missing()
         if not missing:
             return partial(Ledger.skipped, job=self.job, files=self.work.files, why=BY_ANOTHER)
@@ -311,8 +323,14 @@ class Doing(Generic[T]):
         except Exception as error:
             return partial(Ledger.failed, job=self.job, error=error)
         for session in self.sessions:
-            session.load()  # outside the try block: an unusable model ends the run
-        return Opened(self, item, missing)
+            session.load()  # outside both try blocks: an unusable model ends the run
+        started = time.monotonic()
+        try:
+            item = self.work.prepare(item)
+        except Exception as error:
+            self.progress.finish()
+            return partial(Ledger.failed, job=self.job, error=error)
+        return Opened(self, item, missing, time.monotonic() - started)
 
     def made(self, opened: Opened[T]) -> Outcome:
         """Do the work on a picture, and write the results."""
@@ -326,7 +344,7 @@ class Doing(Generic[T]):
         return self.written(opened, report, time.monotonic() - started)
 
     def written(self, opened: Opened[T], report: Report, seconds: float) -> Outcome:
-        """Write the results of a picture, which took so long."""
+        """Write the results of a picture, of which the work took so long."""
         started = time.monotonic()
         try:
             written, there = self._write(report, opened.missing)
@@ -336,7 +354,7 @@ class Doing(Generic[T]):
             self.progress.finish()
         if there is not None and not (written and self.plan.batch):
             return partial(Ledger.there_already, job=self.job, files=self.work.files, error=there)
-        return self._noted(report, written, seconds + time.monotonic() - started)
+        return self._noted(report, written, opened.seconds + seconds + time.monotonic() - started)
 
     def bar(self, title: str, pictures: int = 1) -> ProgressBar:
         """What shows the progress of work on so many pictures."""
@@ -394,11 +412,13 @@ class Opened(Generic[T]):
 
     Attributes:
         missing: the results to write.
+        seconds: that it took to prepare it.
     """
 
     doing: Doing[T]
     item: T
     missing: list[str]
+    seconds: float
 
     @property
     def job(self) -> Job:

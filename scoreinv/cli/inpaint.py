@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -171,10 +171,11 @@ def inpaint(
         refuse_inputs("--uncertainty", [uncertainty], models)
     masked = _Masked(None if finding is not None else mask, masks, reading, frame, wanted)
     together, makers = _filling(filling, uncertainty, model, colouring, wanted, settings)
+    work = Work.of_several(
+        masked.read, together, filling.results, results.quality, masked.left_out, map_beside(uncertainty)
+    )
     if finding is not None:
-        together, makers = finding.before(together), [*makers, finding.session]
-    beside = map_beside(uncertainty)
-    work = Work.of_several(masked.read, together, filling.results, results.quality, masked.left_out, beside)
+        work, makers = replace(work, prepare=finding.found), [*makers, finding.session]
     raise typer.Exit(run(everything, work, *makers))
 
 
@@ -228,12 +229,17 @@ def _check_alone(method: ClassicalMethod, given: dict[str, bool]) -> None:
 
 @dataclass(frozen=True)
 class _Item:
-    """A photo at hand, its path, its holes (none yet where they are to be found), and the colours wanted in it."""
+    """A photo at hand, its path, its holes (none yet where they are to be found), and the colours wanted in it.
+
+    Attributes:
+        record: what its record says of how the holes were found.
+    """
 
     source: str
     picture: Picture
     hole: np.ndarray
     hints: KnownColours | None
+    record: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -283,29 +289,12 @@ class _Finding:
     sensitivity: float
     grow: int
 
-    def before(self, fill: Together[_Item]) -> Together[_Item]:
-        """The work on photos: their damage is found, and then filled; where there is none, all stays as it is."""
-        return replace(fill, compute=_FoundAndFilled(self, fill).compute)
-
-    def hole(self, item: _Item) -> np.ndarray:
-        """The damage of a photo; InputError where nothing is left to fill it from."""
+    def found(self, item: _Item) -> _Item:
+        """The photo with its damage as the holes, maybe none; InputError where nothing is left to fill it from."""
         hole = find(item.source, item.picture, self.session, self.sensitivity, self.grow, None)
         if hole.all():
             raise InputError(f"{item.source}: all of it is marked as damage: lower --sensitivity or --grow")
-        return hole
-
-
-@dataclass(frozen=True)
-class _FoundAndFilled:
-    """The work on photos whose holes are found first."""
-
-    finding: _Finding
-    fill: Together[_Item]
-
-    def compute(self, items: Sequence[_Item], bar: ProgressBar) -> list[Report]:
-        found = [replace(item, hole=self.finding.hole(item)) for item in items]
-        reports = zip(found, self.fill.compute(found, bar), strict=True)
-        return [replace(report, more={"damaged": damaged_share(item.hole)} | report.more) for item, report in reports]
+        return replace(item, hole=hole, record={"damaged": damaged_share(hole)})
 
 
 @dataclass(frozen=True)
@@ -322,7 +311,7 @@ class _Classical:
         reports = []
         for item in items:
             share.begin(1)
-            reports.append(Report.of(fill_classically(item.picture, item.hole, self.method, share), 1))
+            reports.append(Report.of(fill_classically(item.picture, item.hole, self.method, share), 1, item.record))
         return reports
 
 
@@ -359,7 +348,7 @@ class _Drawing:
 
     def _report(self, item: _Item, result: Restored[Picture], share: Share) -> Report:
         """The report of a photo that was filled, and is coloured where that is asked for."""
-        more = {}
+        more: dict[str, Any] = {}
         if self.colours is not None:
             from scoreinv.tasks.colorization import colorize_filled  # slow to import
 
@@ -370,7 +359,7 @@ class _Drawing:
         if self.uncertainty is not None:
             write_uncertainty(self.uncertainty, result.std, self.session.settings)
             more = {"uncertainty": self.uncertainty} | more
-        return Report.of(result, self.sampling.results, more)
+        return Report.of(result, self.sampling.results, item.record | more)
 
 
 def masks_of(everything: Plan, mask: str, *, recursive: bool) -> dict[str, str]:

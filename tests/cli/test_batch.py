@@ -358,6 +358,30 @@ def test_pictures_of_several_samples_are_fewer_together(
     assert seen == counts
 
 
+def test_damage_is_found_in_each_picture_by_itself(scoreinv, scans, tmp_path, monkeypatch):
+    """Where nothing of one is left the others are still done together, and nothing is said twice."""
+    from scoreinv.tasks import damage, inpainting
+
+    sought, filled = [], []
+
+    def found(picture, *_):
+        sought.append(picture)
+        return np.ones(picture.size, dtype=bool) if len(sought) == 2 else hole_array() > 0
+
+    def counted(pictures, *arguments):
+        filled.append(len(pictures))
+        return draw(pictures, *arguments)
+
+    draw = inpainting.inpaint_pictures
+    monkeypatch.setattr(damage, "damage_in_picture", found)
+    monkeypatch.setattr(inpainting, "inpaint_pictures", counted)
+    outcome = scoreinv("inpaint", "scans", "--mask", "auto", "--json")
+    assert (outcome.code, len(sought), filled) == (1, 3, [2])
+    first, second, third = lines(outcome.out)
+    assert first["damaged"] == third["damaged"] == pytest.approx((hole_array() > 0).mean(), abs=1e-6)
+    assert "all of it is marked as damage" in second["error"]
+
+
 def test_where_several_fail_together_each_is_done_by_itself(scoreinv, scans, mask, tmp_path, monkeypatch):
     from scoreinv.tasks import inpainting
 
