@@ -1,6 +1,6 @@
 """Scans of old photographs, made of photographs: what damages their prints.
 
-    scan = scanned(damaged(draw_print(photograph)))
+    scan = scanned(blurred(damaged(draw_print(photograph))))
 
 What is damaged is where it is visible: where the print's values differ by more than the grain hides. Where they differ
 by less it is faint, and nobody could say. A large share of the pictures has no damage, so that wires, masts, whiskers

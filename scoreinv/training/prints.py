@@ -1,6 +1,6 @@
 """Prints of photographs, and their scans: what film, paper and scanner do to a picture.
 
-    scan = scanned(draw_print(photograph))
+    scan = scanned(blurred(draw_print(photograph)))
 
 All of it is healthy, the print's own edge too: its plain border, the mask of an oval portrait, the dark edge of a glass
 plate. `scoreinv.training.damage` damages it.
