@@ -89,14 +89,12 @@ def find(
     callback: TaskCallback | None,
 ) -> np.ndarray:
     """The damage of a photo, HxW bool; says how much of it there is."""
+    from scoreinv.imaging.masks import percent
     from scoreinv.tasks.damage import damage_in_picture
 
     hole = damage_in_picture(picture, session.finder, sensitivity, grow, callback)
     if hole.any():
-        share = 100 * float(hole.mean())
-        notice(
-            session.settings, f"{source}: {max(share, 0.01):.2g} % of it is marked as damage (--sensitivity sets it)"
-        )
+        notice(session.settings, f"{source}: {percent(hole)} of it is marked as damage (--sensitivity sets it)")
     else:
         warn(f"{source}: no damage was found (a --sensitivity above {sensitivity:g} marks more readily)")
     return hole

@@ -29,6 +29,14 @@ _BETWEEN = 0.2
 """Share of a mask file's pixels that may be neither dark nor bright, as soft edges are: a photo has more."""
 
 
+def percent(hole: np.ndarray) -> str:
+    """The share of a mask that is true, in words: of two digits, and of more than nothing at least 0.01 %."""
+    share = 100 * float(hole.mean())
+    if not share:
+        return "0 %"
+    return f"{share:.0f} %" if share >= 10 else f"{max(share, 0.01):.2g} %"
+
+
 def read_mask(
     path: str | os.PathLike[str] | bytes,
     size: tuple[int, int],

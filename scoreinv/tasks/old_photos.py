@@ -23,7 +23,7 @@ from scoreinv.checks import check_callback
 from scoreinv.damage import DamageFinder
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.hints import KnownColours
-from scoreinv.imaging.masks import as_holes, picture_of_hole
+from scoreinv.imaging.masks import as_holes, percent, picture_of_hole
 from scoreinv.imaging.noise import white_noise
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import is_print, untinted
@@ -245,7 +245,7 @@ class _Work:
         """Take the hole that is given for the damage, or what is found."""
         self.share.begin(_SHARES["damage"])
         if hole is not None:
-            words = f"{_percent(hole)} of the picture, as given"
+            words = f"{percent(hole)} of the picture, as given"
         else:
             assert finder is not None
             sensitivity = self.settings.sensitivity
@@ -253,9 +253,9 @@ class _Work:
                 coloured = _what_is(self.pictures[0]) == "coloured"
                 sensitivity = COLOUR_SENSITIVITY if coloured else USUAL_SENSITIVITY
             hole = damage_in_picture(self.pictures[0], finder, sensitivity, self.settings.grow, self.share)
-            words = f"{_percent(hole)} of the picture" if hole.any() else "none is found"
+            words = f"{percent(hole)} of the picture" if hole.any() else "none is found"
             if hole.mean() > _MOST_FOUND:
-                words = f"{_percent(hole)} of the picture look like it, too much to be any: nothing is filled"
+                words = f"{percent(hole)} of the picture look like it, too much to be any: nothing is filled"
                 hole = np.zeros_like(hole)
         self.damage = hole
         self._tell("damage", words, picture_of_hole(hole) if hole.any() else None)
@@ -346,8 +346,3 @@ def _what_is(picture: Picture) -> Found:
     """What a picture is; of one tint are prints alone, and a photograph of the sea is in colours."""
     found, _ = found_in(picture)
     return "coloured" if found == "tinted" and not is_print(picture) else found
-
-
-def _percent(hole: np.ndarray) -> str:
-    """The share of a mask that is true, in words."""
-    return f"{100 * float(hole.mean()):.2g} %"

@@ -9,7 +9,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 
 from scoreinv.errors import InputError
-from scoreinv.imaging.masks import as_holes, dilate, observed_from_hole, read_mask
+from scoreinv.imaging.masks import as_holes, dilate, observed_from_hole, percent, read_mask
 
 HOLE = np.zeros((20, 30), dtype=bool)
 HOLE[4:9, 6:15] = True
@@ -183,3 +183,12 @@ def test_errors_do_not_say_the_mask_twice():
             as_holes(mask, [(4, 4)])
         assert str(error.value).startswith("the mask ")
         assert str(error.value).count("the mask") == 1
+
+
+@pytest.mark.parametrize(
+    ("marked", "said"), [(0, "0 %"), (1, "0.01 %"), (250, "1.2 %"), (9990, "50 %"), (19990, "100 %"), (20000, "100 %")]
+)
+def test_shares_of_a_mask_in_words(marked, said):
+    hole = np.zeros(20000, dtype=bool)
+    hole[:marked] = True
+    assert percent(hole) == said
