@@ -24,7 +24,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy import ndimage
 from torch import Tensor
 
 from scoreinv.conditional.guess import smooth_guess
@@ -106,6 +105,8 @@ class Displacements:
         Holes further apart than a patch reaches do not see each other: E is a sum over them, and each decides by
         itself.
         """
+        from scipy import ndimage  # slow to import, and needed by these fills alone
+
         hole = (self._observed[0] == 0).cpu().numpy()
         near = ndimage.binary_dilation(hole, np.ones((_REACH, _REACH)))
         holes = torch.from_numpy(ndimage.label(near, np.ones((3, 3)))[0][hole]).to(self._pixels)
@@ -119,6 +120,8 @@ class Displacements:
 
     def fill(self) -> Tensor:
         """The picture (3, H, W) with its known pixels; the pieces meet them without a seam at the hole's rim."""
+        from scipy import ndimage  # slow to import, and needed by these fills alone
+
         shape = (-1, self._height + 2 * _REACH, self._row)
         top, left = (self._at.amin(1) - 1).tolist()
         bottom, right = (self._at.amax(1) + 2).tolist()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from scoreinv.colour_space import luma, luma_weights
 
@@ -116,6 +115,7 @@ class GuidedUpsampling:
             radius: windows are 2 radius + 1 low-resolution pixels a side.
             epsilon: luma variance below which a window counts as flat, and its chroma follows no luma.
         """
+        from scipy import ndimage  # slow to import, and needed by few commands
 
         def mean(values: np.ndarray) -> np.ndarray:
             size = (2 * radius + 1, 2 * radius + 1) + (1,) * (values.ndim - 2)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 from scoreinv.boxes import Box
 from scoreinv.colour_space import luma
@@ -232,6 +231,8 @@ class Picture:
 
     def covered(self, hole: np.ndarray) -> Picture:
         """A copy whose hole (HxW bool, not all of it) has the samples of the nearest pixels beside it."""
+        from scipy import ndimage  # slow to import, and needed by few commands
+
         rows, columns = ndimage.distance_transform_edt(hole, return_distances=False, return_indices=True)
         pixels = self.pixels.copy()
         pixels[hole] = self.pixels[rows[hole], columns[hole]]
