@@ -153,10 +153,26 @@ def test_noise_that_was_cut_off_at_black_or_white_is_taken_for_such(end):
     share = deviation**2 / (deviation**2 + std**2)
     right, naive = (middle + share * (values.mean() - middle) for values in (y, stored))
     result = denoise_picture(Picture(stored), std, model, MEAN_OF_ONE)
-    assert result.nfe == 3
+    assert result.nfe == 2
     assert abs(result.image.pixels.mean() - right) < 0.15 * abs(naive - right)
     samples = denoise_picture(Picture(stored), std, model, RestorationSampling(steps=25, samples=4)).samples
     assert abs(np.mean([sample.pixels.mean() for sample in samples]) - right) < 0.3 * abs(naive - right)
+
+
+@pytest.mark.parametrize("end", [0.0, 1.0])
+def test_little_noise_that_was_cut_off_takes_no_further_evaluation(end):
+    """A tenth of the values, of pictures N(m, v) that vary as the noise does: their estimates are off by half of what
+    the stored values are off by on average, where these are taken as they are.
+    """
+    std, deviation, middle = 0.05, 0.05, abs(end - 0.09)
+    model = gaussian_colour_prior(torch.full((3,), middle), torch.eye(3) * deviation**2)
+    x = middle + deviation * np.random.default_rng(0).standard_normal((90, 90, 3))
+    y = x + std * np.random.default_rng(1).standard_normal(x.shape)
+    stored = y.clip(0, 1).astype(np.float32)
+    right = middle + (y.mean() - middle) / 2
+    result = denoise_picture(Picture(stored), std, model, MEAN_OF_ONE)
+    assert result.nfe == 1
+    assert abs(result.image.pixels.mean() - right) < 0.3 * abs(stored.mean() - y.mean()) / 2
 
 
 def test_noise_that_the_model_does_not_know():
