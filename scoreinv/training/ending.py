@@ -18,8 +18,8 @@ _STEP_EVALUATIONS = 3
 """Evaluations of the network, of as many pictures, in the time that a step takes."""
 _SAVED_BYTES = 20
 """For each weight: in the state itself, its average and two moments, and in the model's file."""
-_REHEARSED = 4
-"""Pictures by which validation and samples are measured before a run by the clock."""
+_REHEARSED = 16
+"""Pictures at most by which validation and samples are measured before a run by the clock."""
 _LEAST_VALIDATED, _LEAST_SAMPLES = 16, 4
 """Pictures that a run by the clock validates and draws, however little time it has."""
 _BYTES_PER_SECOND = 1e8
@@ -64,25 +64,34 @@ class Ending:
         self.stride = stride
         self.prepared = meter.clock()
 
-    def rehearse(self, validate: Callable[[Batch], object], evaluate_samples: Callable[[int], object]) -> None:
-        """Measure what a held-out picture and a sample take here, so that the end is foretold from the first step on.
+    def rehearse(
+        self,
+        validate: Callable[[Batch], object],
+        evaluate_samples: Callable[[int], object],
+        save: Callable[[], object],
+    ) -> None:
+        """Measure what a held-out picture, a sample and saving take here: the end is foretold from the first step on.
 
         A run whose preparing takes half of its time has few steps to learn it by, and the first of these are slow. So
-        is the first evaluation, of one picture, which is not measured.
+        is the first evaluation of so many pictures, which is not measured.
 
         Arguments:
             validate: takes the held-out figures of pictures.
             evaluate_samples: one of the `GRID_STEPS` evaluations of the network that so many samples take.
+            save: saves the run as it is, and measures it.
         """
+        count = min(_REHEARSED, self.config.batch_size)
         if self.held_out is not None:
-            few = self.held_out.part(slice(_REHEARSED))
-            validate(self.held_out.part(slice(1)))
+            few = self.held_out.part(slice(count))
+            validate(few)
             with self.budget.rehearsed("validation", len(few.times)):
                 validate(few)
         if self.config.sample_every:
-            evaluate_samples(1)
-            with self.budget.rehearsed("samples", _REHEARSED / GRID_STEPS):
-                evaluate_samples(_REHEARSED)
+            count = min(count, self.config.grid_images)
+            evaluate_samples(count)
+            with self.budget.rehearsed("samples", count / GRID_STEPS):
+                evaluate_samples(count)
+        save()
         self.prepared = self.meter.clock()
 
     def elapsed(self, more: float = 0.0) -> float:

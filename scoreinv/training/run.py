@@ -119,15 +119,15 @@ class Run:
             weights=sum(parameter.numel() for parameter in network.parameters()),
             stride=last_stride(config, saved, self.metrics.lines),
         )
-        if config.minutes is not None and world.leads:
-            with self._precision():
-                self.ending.rehearse(self._evaluated, self.average.rehearse_samples)
         self.pace = Pace()
         self.failure: OSError | None = None
         self.last_loss: float | None = None
         self.ignorant_loss: float | None = None
         self.validation: HeldOut | None = None
         self.samples: Path | None = None
+        if config.minutes is not None and world.leads:
+            with self._precision():
+                self.ending.rehearse(self._evaluated, self.average.rehearse_samples, self.save)
 
     @property
     def images(self) -> int:
