@@ -36,6 +36,18 @@ def test_a_scan_without_damage_has_nothing_marked():
         np.testing.assert_array_equal(scan.damaged, scan.undamaged())
 
 
+def checked_cover(draw, size, number):
+    """What an edge or a kind of damage covers of a print; it and its colour are of the print's size, within [0, 1]."""
+    generator = np.random.default_rng(number)
+    medium = draw_medium(generator)
+    cover, colour = draw(on_old_film(photograph(*size), medium, generator), medium, generator)
+    assert cover.shape == size
+    assert colour.shape in ((3,), (*size, 3))
+    assert 0 <= cover.min() <= cover.max() <= 1
+    assert 0 <= colour.min() <= colour.max() <= 1
+    return cover
+
+
 def test_the_mask_is_where_the_print_changed():
     for number in range(10):
         generator = np.random.default_rng(number)
@@ -83,13 +95,7 @@ def test_what_the_scanner_blurs_is_no_damage(monkeypatch):
 def test_every_edge_covers_rims_of_pictures_of_any_size_and_leaves_the_middle(kind, size):
     covered = 0.0
     for number in range(12):
-        generator = np.random.default_rng(number)
-        medium = draw_medium(generator)
-        cover, colour = _EDGES[kind](on_old_film(photograph(*size), medium, generator), medium, generator)
-        assert cover.shape == size
-        assert colour.shape in ((3,), (*size, 3))
-        assert 0 <= cover.min() <= cover.max() <= 1
-        assert 0 <= colour.min() <= colour.max() <= 1
+        cover = checked_cover(_EDGES[kind], size, number)
         assert cover[size[0] // 2, size[1] // 2] < 0.5
         covered = max(covered, float(cover.max()))
     assert covered > 0.7
@@ -119,13 +125,7 @@ def test_tears_are_as_wide_as_those_of_real_prints():
 def test_every_kind_covers_a_part_of_pictures_of_any_size(kind, size):
     covered = 0.0
     for number in range(8):
-        generator = np.random.default_rng(number)
-        medium = draw_medium(generator)
-        cover, colour = _KINDS[kind](on_old_film(photograph(*size), medium, generator), medium, generator)
-        assert cover.shape == size
-        assert colour.shape in ((3,), (*size, 3))
-        assert 0 <= cover.min() <= cover.max() <= 1
-        assert 0 <= colour.min() <= colour.max() <= 1
+        cover = checked_cover(_KINDS[kind], size, number)
         covered = max(covered, float(cover.max()))
     assert covered > 0.3
 
