@@ -198,9 +198,7 @@ def denoise(y: Tensor, noise_std: float, job: RestorationJob, *, gray: bool = Fa
     def estimate(orientations: int, share: TaskCallback) -> tuple[Tensor, int]:
         work = passes * orientations * y[0, 0].numel() * (8 / 7) ** 2
         averaged = Averaged(_Watched(prior, share, work), ALL[:orientations])
-        tile, overlap = wide_tile(prior, *y.shape[-2:])
-
-        tiled = Tiled(averaged, tile, overlap, PIXELS_AT_ONCE)
+        tiled = Tiled(averaged, *wide_tile(prior, *y.shape[-2:]), PIXELS_AT_ONCE)
 
         def mean(y: Tensor) -> Tensor:
             return prior.to_image(tiled.denoise(alpha * prior.to_model(y), time))
