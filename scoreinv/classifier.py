@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from typing import Self
-
-import torch
 from torch import Tensor, nn
 
-from scoreinv.errors import InputError
 from scoreinv.networks.convnet import ConvNet
 from scoreinv.networks.wide_resnet import WideResNet
+from scoreinv.precision import Autocasting
 from scoreinv.preconditioning import centre, noise_level
 from scoreinv.sdes import SDE, as_time, broadcast
 
@@ -20,7 +16,7 @@ _FADE = 5.0
 """Noise level where the classes of pictures drown: beyond it log-odds fall as 1/s."""
 
 
-class NoiseClassifier(nn.Module):
+class NoiseClassifier(Autocasting):
     """Logits of the classes given a state x_t of a forward process (Song et al. 2021, appendix I.1).
 
     logits(x, t) = F((x / alpha) / sqrt(s^2 + 1/4), s) / sqrt(1 + (s / 5)^2) at the noise level s = sigma / alpha, with
@@ -35,6 +31,8 @@ class NoiseClassifier(nn.Module):
         classes: names of the K classes.
         guidance: scale of its gradient that is recommended; see `guidance.ClassifierGuidance`.
     """
+
+    kind = "a classifier"
 
     def __init__(
         self,
@@ -52,7 +50,6 @@ class NoiseClassifier(nn.Module):
         self.image_size = image_size
         self.classes = classes
         self.guidance = guidance
-        self.precision = torch.float32
 
     def __repr__(self) -> str:
         """On one line, without the layers of the network."""
@@ -63,21 +60,6 @@ class NoiseClassifier(nn.Module):
         """What its file keeps the weights of, by what their names begin with there."""
         return {"": self.network}
 
-    def to(self, *args: torch.device | torch.dtype | str) -> Self:  # type: ignore[override]  # it takes less on purpose
-        """Move to a device, or to a dtype of evaluation: float32, or bfloat16 for layers that gain by it.
-
-        In bfloat16 there is a first derivative only: the divergence of guided priors needs float32. Raises InputError
-        for another dtype.
-        """
-        for target in args:
-            if isinstance(target, torch.dtype):
-                if target not in (torch.float32, torch.bfloat16):
-                    raise InputError(f"a classifier is evaluated in float32 or bfloat16, not in {target}")
-                self.precision = target
-            else:
-                super().to(device=target)
-        return self
-
     @property
     def guides(self) -> bool:
         """Whether the network knows noisy pictures; one that does not can judge pictures, not steer their drawing."""
@@ -86,19 +68,14 @@ class NoiseClassifier(nn.Module):
     def forward(self, x: Tensor, t: float | Tensor) -> Tensor:
         """Logits (B, K) of states x (B, C, H, W) at times t, a number or (B,); differentiable in x."""
         inputs, level = self._inputs(x, t)
-        with self._autocast(x):
+        with self.autocast(x):
             logits = self.network(inputs, level)
         return logits.to(x.dtype) * (1 + (level / _FADE).square()).rsqrt().to(inputs)[:, None]
 
     def features(self, x: Tensor, t: float | Tensor) -> Tensor:
         """The network's last features (B, D), which the logits at one noise level are a linear function of."""
-        with self._autocast(x):
+        with self.autocast(x):
             return self.network.features(*self._inputs(x, t)).to(x.dtype)
-
-    def _autocast(self, x: Tensor) -> AbstractContextManager[object]:
-        if self.precision != torch.bfloat16:
-            return nullcontext()  # a training loop may have a context of its own
-        return torch.autocast(x.device.type, torch.bfloat16)
 
     def _inputs(self, x: Tensor, t: float | Tensor) -> tuple[Tensor, Tensor]:
         t = as_time(t).expand(len(x))

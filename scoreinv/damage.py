@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Self
-
 import torch
 from torch import Tensor, nn
 
-from scoreinv.errors import InputError
 from scoreinv.networks.damage import DamageNetwork
 from scoreinv.networks.encoder import Encoder
+from scoreinv.precision import Autocasting
 
 
-class DamageFinder(nn.Module):
+class DamageFinder(Autocasting):
     """The probability that a pixel shows damage, not the photograph.
 
     Arguments:
@@ -20,6 +18,8 @@ class DamageFinder(nn.Module):
         encoder: frozen; it says what the picture shows, and is no part of the model's file.
         image_size: side of the training crops, in pixels.
     """
+
+    kind = "a finder of damage"
 
     def __init__(self, network: DamageNetwork, encoder: Encoder, image_size: int) -> None:
         super().__init__()
@@ -35,16 +35,6 @@ class DamageFinder(nn.Module):
         """The same reading of another network of the kind, on the same encoder."""
         return DamageFinder(network, self.encoder, self.image_size)
 
-    def to(self, *args: torch.device | torch.dtype | str) -> Self:  # type: ignore[override]  # it takes less on purpose
-        """Move to a device, in float32; raises InputError for another dtype."""
-        for target in args:
-            if isinstance(target, torch.dtype):
-                if target != torch.float32:
-                    raise InputError(f"damage is found in float32, not in {target}")
-            else:
-                super().to(device=target)
-        return self
-
     @property
     def device(self) -> torch.device:
         """Where its weights are."""
@@ -53,6 +43,8 @@ class DamageFinder(nn.Module):
     def logits(self, pictures: Tensor) -> Tensor:
         """log p / (1 - p) of each pixel, (B, 1, H, W), of pictures (B, 3, H, W) in [0, 1], sides multiples of 32."""
         pictures = pictures.contiguous(memory_format=torch.channels_last)
-        with torch.no_grad():
-            maps = self.encoder.all_maps(pictures)
-        return self.network(pictures, maps)
+        with self.autocast(pictures):
+            with torch.no_grad():
+                maps = self.encoder.all_maps(pictures)
+            logits = self.network(pictures, maps)
+        return logits.to(pictures.dtype)

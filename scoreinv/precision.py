@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import lru_cache
 from threading import Lock
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scoreinv.errors import InputError
 
 _lock = Lock()
 _inside = 0
@@ -49,6 +52,41 @@ def _convolution_seconds(dtype: torch.dtype) -> float:
             F.conv2d(features, filters, padding=1)
             seconds.append(time.perf_counter() - begun)
     return min(seconds)
+
+
+class Autocasting(nn.Module):
+    """A model in float32 that computes the layers which gain by it in bfloat16, where it is asked to.
+
+    Attributes:
+        kind: what it is, in messages.
+        precision: torch.float32 or torch.bfloat16, as asked for last.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.precision = torch.float32
+
+    def to(self, *args: torch.device | torch.dtype | str) -> Self:  # type: ignore[override]  # it takes less on purpose
+        """Move to a device, or to a dtype of evaluation, float32 or bfloat16; raises InputError for another dtype.
+
+        In bfloat16 there is a first derivative only.
+        """
+        for target in args:
+            if isinstance(target, torch.dtype):
+                if target not in (torch.float32, torch.bfloat16):
+                    raise InputError(f"{self.kind} is evaluated in float32 or bfloat16, not in {target}")
+                self.precision = target
+            else:
+                super().to(device=target)
+        return self
+
+    def autocast(self, x: Tensor) -> AbstractContextManager[object]:
+        """The context in which to evaluate what is given x."""
+        if self.precision != torch.bfloat16:
+            return nullcontext()  # a training loop may have a context of its own
+        return torch.autocast(x.device.type, torch.bfloat16)
 
 
 @contextmanager

@@ -135,26 +135,27 @@ class _Located(ABC):
 
 
 class FinderSession(_Located):
-    """What finds damage, loaded once and on first use; it computes in float32, on any device."""
+    """What finds damage, on the device and in the precision of the run, loaded once and on first use."""
 
     def load(self) -> None:
         """Load the model now, unless it is loaded; raises CheckpointError or InputError when it cannot be used."""
         _ = self.finder
 
-    @property
+    @cached_property
     def precision(self) -> str:
-        return "float32"
+        return resolve_precision(self.settings.precision, self.device)
 
     @cached_property
     def finder(self) -> DamageFinder:
-        """The model, on the device of the run."""
+        """The model, on the device and in the precision of the run."""
         import torch
 
         from scoreinv.checkpoints.catalogue import load_damage_finder
 
         _log.info("model %s: %s", self.model, self.model_path)
         set_threads(self.settings.threads)
-        return load_damage_finder(self.model_path).to(torch.device(self.device))
+        finder = load_damage_finder(self.model_path)
+        return finder.to(torch.device(self.device), getattr(torch, self.precision))
 
 
 class Session(_Located):

@@ -52,11 +52,13 @@ def test_a_mask_is_written_beside_the_photo(scoreinv, old, tmp_path):
 
 
 def test_json_of_damage(scoreinv, old):
-    outcome = scoreinv("damage", old, "-o", "mask.png", "--json")
-    record = json.loads(outcome.out)
-    assert record["output"] == "mask.png"
-    assert (record["damaged"], record["model"], record["precision"]) == (0.096, "damage", "float32")
-    assert outcome.err == ""
+    for precision in ("float32", "bfloat16"):
+        output = f"{precision}.png"
+        outcome = scoreinv("damage", old, "-o", output, "--json", "--precision", precision)
+        record = json.loads(outcome.out)
+        assert record["output"] == output
+        assert (record["damaged"], record["model"], record["precision"]) == (0.096, "damage", precision)
+        assert outcome.err == ""
 
 
 def test_a_photo_without_damage_has_a_black_mask(scoreinv, tmp_path):
