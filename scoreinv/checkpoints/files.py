@@ -27,9 +27,10 @@ from scoreinv.checkpoints.config import (
 )
 from scoreinv.checkpoints.own_sde import given_sde
 from scoreinv.checkpoints.validation import cut, in_file, parse_json
+from scoreinv.checks import shown
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.damage import DamageFinder
-from scoreinv.errors import CheckpointError
+from scoreinv.errors import CheckpointError, SettingError
 from scoreinv.memory import shortage
 from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.networks.layers import channels_last
@@ -54,13 +55,15 @@ def save(model: AnyModel, path: str | Path, *, half: bool = False, notes: dict[s
     Arguments:
         path: of a safetensors file; its configuration goes into the metadata.
         half: see `save_model`.
-        notes: anything that JSON can hold, for people to read.
+        notes: entries of anything that JSON can hold, for people to read.
 
     Of an SDE of your own its name is kept, and `load` must be given it.
 
-    Raises InputError where nothing can be written there, CheckpointError for a model of parts that files have no name
-    for, such as a preconditioning of your own.
+    Raises InputError where nothing can be written there or the notes are no entries, CheckpointError for a model of
+    parts that files have no name for, such as a preconditioning of your own.
     """
+    if notes is not None and not isinstance(notes, dict):
+        raise SettingError("notes", f"must be a dict, not {shown(notes)}")
     save_model(Path(path), model, _configuration(model), half=half, notes=notes or {})
 
 

@@ -14,7 +14,7 @@ from small_runs import TINY
 import scoreinv
 from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig
 from scoreinv.conditional.residual import ResidualPreconditioning
-from scoreinv.errors import CheckpointError
+from scoreinv.errors import CheckpointError, InputError
 from scoreinv.networks.convnet import ConvNetConfig
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.resunet import ResUNetConfig
@@ -55,6 +55,13 @@ def test_a_classifier_comes_back_as_it_was(network: ConvNetConfig | WideResNetCo
     scoreinv.save(config.build(), tmp_path / "model.safetensors")
     again = scoreinv.load_classifier(tmp_path / "model.safetensors")
     assert ClassifierConfig.of(again) == config
+
+
+def test_notes_are_entries(tmp_path: Path) -> None:
+    prior = CONFIGS["edm"].build()
+    with pytest.raises(InputError, match="notes must be a dict, not 'of mine'"):
+        scoreinv.save(prior, tmp_path / "model.safetensors", notes="of mine")  # type: ignore[arg-type]
+    assert not (tmp_path / "model.safetensors").exists()
 
 
 class Scaled(EDM):
