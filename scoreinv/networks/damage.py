@@ -2,8 +2,8 @@
 
 A scratch is a matter of single pixels, and whether a bright line is a scratch or a wire, one of what the picture shows.
 A path of its own keeps the pixels: it goes from the full resolution to an eighth of it. The encoder, which was trained
-to name what photographs show, says the rest. The decoder joins both, from the coarsest map up. Batch norms see no
-picture at all when it works, so that what is found in a window does not depend on its size.
+to name what photographs show, says the rest. The decoder joins both, from the coarsest map up, and tells each position
+what the parts of the window that look alike have in common. Batch norms see no picture at all when it works.
 """
 
 from __future__ import annotations
@@ -36,10 +36,12 @@ class DamageNetworkConfig:
     Attributes:
         widths: channels at the full resolution, at a half, a fourth and an eighth of it.
         coarse_width: channels below that.
+        regions: soft regions that each level below the full resolution compares (`_Regions`); 0 for none.
     """
 
     widths: tuple[int, ...] = (12, 24, 48, 64)
     coarse_width: int = 96
+    regions: int = 0
 
     channels: ClassVar[int] = 3
     stride: ClassVar[int] = STRIDE
@@ -49,6 +51,7 @@ class DamageNetworkConfig:
         for width in self.widths:
             within("widths", width, 1, 4096)
         within("coarse_width", self.coarse_width, 1, 4096)
+        within("regions", self.regions, 0, 4096)
 
     def build(self) -> DamageNetwork:
         return DamageNetwork(self)
@@ -75,6 +78,8 @@ class DamageNetwork(nn.Module):
                 nn.Sequential(_layer(coarse + eighth + seen_eighth, eighth, 1), _Block(eighth)),
             ]
         )
+        compared = [_Regions(width, config.regions) if config.regions else nn.Identity() for width in widths[1:]]
+        self.compared = nn.ModuleList([nn.Identity(), *compared])
         self.out = conv(full, 1, 3)
         self.out.bias = nn.Parameter(torch.full((1,), _USUAL))
 
@@ -90,6 +95,7 @@ class DamageNetwork(nn.Module):
         for level in reversed(range(_LEVELS)):
             parts = [_doubled(h), own[level], seen[level]]
             h = self.joined[level](torch.cat([part for part in parts if part is not None], dim=1))
+            h = self.compared[level](h)
         return self.out(h)
 
 
@@ -138,6 +144,35 @@ class _WideBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(x + self.mix(self.filter(x)), inplace=True)
+
+
+class _Regions(nn.Module):
+    """What parts of the window that look alike have in common, told to each position, residual.
+
+    Damage of a kind looks alike all over a scan: from the scratches that are sure of a colour and a width follow others
+    that are not. Object-contextual representations (Yuan, Chen and Wang 2020, section 3.2): with h_i (C,) the features
+    at position i, the regions k have the means f_k = sum_i m_ki h_i, m_k the softmax over the positions of a_k . h_i,
+    and each position is told sum_k w_ik v(f_k), w_i the softmax over the regions of q(h_i) . k(f_k) / sqrt(C).
+    """
+
+    def __init__(self, channels: int, regions: int) -> None:
+        super().__init__()
+        self.parts = nn.Linear(channels, regions)
+        self.query = nn.Linear(channels, channels)
+        self.key = nn.Linear(channels, channels)
+        self.value = nn.Linear(channels, channels)
+        self.mix = _layer(channels, channels, 1, rectified=False)
+        nn.init.zeros_(self.mix.norm.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        each = x.permute(0, 2, 3, 1).flatten(1, 2)  # (B, H W, C), as channels-last memory has it
+        shares = self.parts(each).softmax(dim=1)
+        means = shares.mT @ each.to(shares.dtype)
+        asked = self.query(each)
+        weights = (asked @ self.key(means).mT.to(asked.dtype) * each.shape[2] ** -0.5).softmax(dim=2)
+        values = self.value(means)
+        told = (weights.to(values.dtype) @ values).unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
+        return F.relu(x + self.mix(told), inplace=True)
 
 
 def _doubled(h: Tensor) -> Tensor:

@@ -85,7 +85,7 @@ def classifier_training(sde: SDE, data: DataConfig, classes: tuple[str, ...]) ->
 def damage_training(data: DataConfig) -> TrainingConfig:
     """What finds damage: crops of 160 pixels, some of pictures at 0.6 of their size, with synthetic damage."""
     return TrainingConfig(
-        model=DamageConfig(DamageNetworkConfig()),
+        model=DamageConfig(DamageNetworkConfig((16, 32, 80, 160), coarse_width=256, regions=16)),
         data=replace(data, scales=(1.0, 0.6)),
         damage=DamageDrawing(),
         optimizer=OptimizerConfig(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -16,12 +18,12 @@ from scoreinv.damage import DamageFinder
 from scoreinv.errors import Cancelled, CheckpointError, InputError
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
-from scoreinv.networks.damage import DamageNetworkConfig
+from scoreinv.networks.damage import DamageNetworkConfig, _Regions
 from scoreinv.networks.encoder import FEATURES, FINE_FEATURES, FINE_STRIDES, STRIDES
 from scoreinv.options import FOUND_GROW
 from scoreinv.tasks.damage import WORKING_SIDE, damage_in_picture, damage_logits, share_shift, working_size
 
-SMALL = DamageConfig(DamageNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8), image_size=32)
+SMALL = DamageConfig(DamageNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8, regions=3), image_size=32)
 
 
 class Bright(DamageFinder):
@@ -66,6 +68,35 @@ def test_a_file_gives_the_same_finder_again(tmp_path):
         torch.testing.assert_close(again.logits(pictures), finder.logits(pictures))
     described = describe(str(tmp_path / "model.safetensors"))
     assert (described.task, described.notes) == ("damage", {"step": 3})
+
+
+def test_regions_are_told_what_their_positions_have_in_common():
+    torch.manual_seed(1)
+    layer = _Regions(4, 3).double().eval()
+    layer.mix.norm.weight.data.fill_(1.0)
+    x = torch.rand(1, 4, 2, 5, dtype=torch.float64)
+    rows = x[0].flatten(1).T
+    shares = torch.stack([layer.parts(row) for row in rows]).exp()
+    means = (shares / shares.sum(0)).T @ rows
+    told = []
+    for row in rows:
+        weights = torch.stack([(layer.query(row) * layer.key(mean)).sum() / 2 for mean in means]).exp()
+        told.append(
+            sum(weight * layer.value(mean) for weight, mean in zip(weights / weights.sum(), means, strict=True))
+        )
+    expected = layer.mix(torch.stack(told).T.unflatten(1, (2, 5))[None])
+    torch.testing.assert_close(layer(x), (x + expected).relu())
+
+
+def test_regions_begin_by_changing_nothing():
+    config = SMALL.network
+    torch.manual_seed(0)
+    plain = replace(config, regions=0).build().eval()
+    compared = config.build().eval()
+    compared.load_state_dict(plain.state_dict(), strict=False)
+    pictures = torch.rand(1, 3, 32, 64)
+    maps = SMALL.build().encoder.all_maps(pictures)
+    torch.testing.assert_close(compared(pictures, maps), plain(pictures, maps))
 
 
 def test_bfloat16_finds_what_float32_finds():
