@@ -5,9 +5,8 @@ longer side reduced to `WORKING_SIDE` pixels; what is found is brought back to i
 each with a margin that is not kept, so that memory is bounded whatever the picture's size. It sees each mirrored too:
 what it takes for damage in one and not in the other is seldom any.
 
-A window does not tell whether the scan is a clean one or full of dust, so what the network says of a pixel is corrected
-by how much damage it finds in all of the scan (`share_shift`): few marks are then believed less, and many more readily.
-In a scan full of cracks that takes in eyes and mouths too, which are left out again (`imaging.faces`).
+To leave damage is worse than to mark what is sound, which is then filled by something like it: what counts is the odds
+times `_WORSE`. Eyes and mouths are left out again (`imaging.faces`).
 
 A mark that is nowhere surely damage is none: two thresholds (hysteresis: Canny 1986).
 """
@@ -50,19 +49,13 @@ WORKING_SIDE = 1536
 _CORE, _MARGIN = 448, 64
 """Of a window: the side of what is kept of it, and what it sees beyond, in pixels."""
 
-_USUAL_SHARE = 0.02
-"""Share of the pixels that is damage, in the scans that the model was trained on: 3 % of those that have any."""
-_LEAST_SHARE, _MOST_SHARE = 0.01, 0.1
-"""What a scan's own is taken for at least, so that a single scratch is found, and at most: a page of text is none."""
+_WORSE = 4.0
+"""How many times as bad it is to leave a damaged pixel as to mark a healthy one."""
 _SURE = 6.0
 """Odds of damage that a mark's surest pixel has at least, relative to those of the threshold: with the usual
 sensitivity a probability of 6/7. In 96 scans it leaves out 213 of 344 marks that are none, and 0.5 % of the damage.
 """
 _EIGHT = np.ones((3, 3), bool)
-_ROUNDS = 100
-_TOLERANCE = 1e-4
-_LOOKED_AT = 100_000
-"""Pixels that a scan's share is estimated from, about: so many tell it."""
 
 
 def find_damage(
@@ -83,7 +76,8 @@ def find_damage(
         image: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor CxHxW or BxCxHxW
             in [0, 1].
         sensitivity: from 0, which marks nothing, to 1, which marks everything: a pixel is marked where its probability
-            of damage is above 1 - sensitivity, if it is connected to one whose odds are six times as high.
+            of damage is above 1 - sensitivity, if it is connected to one whose odds are six times as high. The odds
+            are those of the model times four, since to leave damage is worse than to mark what is sound.
         grow: pixels by which what is found is enlarged, as its soft edges need to be filled too.
         model: the model, or its name or file, which is then loaded for this picture.
         callback: called with the share of the work that is done; stops the work by returning False.
@@ -126,8 +120,7 @@ def damage_in_picture(
     """`find_damage` for one `Picture`: HxW bool."""
     height, width = working_size(picture.size)
     rgb = picture.rgb() if (height, width) == picture.size else picture.resized_rgb(height, width)
-    logits = damage_logits(rgb, finder, callback)
-    probability = expit(logits + share_shift(logits))
+    probability = expit(damage_logits(rgb, finder, callback) + np.log(_WORSE))
     likely = probability > 1 - sensitivity
     sure = probability > expit(logit(1 - sensitivity) + np.log(_SURE))
     marked = ndimage.binary_propagation(sure, _EIGHT, mask=likely)
@@ -169,23 +162,6 @@ def damage_logits(rgb: np.ndarray, finder: DamageFinder, callback: TaskCallback 
         found[top : top + _CORE, left : left + _CORE] = kept.cpu().numpy()
         tell(callback, number / len(corners))
     return found
-
-
-def share_shift(logits: np.ndarray) -> float:
-    """What the log odds of a scan's pixels lack, as its share of damage is not that of the scans trained on.
-
-    By Bayes' rule the odds change by those of the share, odds' = odds (pi / (1 - pi)) / (pi_0 / (1 - pi_0)), and pi is
-    the mean of the probabilities that this gives: expectation maximisation (Saerens, Latinne and Decaestecker 2002).
-    pi stays between `_LEAST_SHARE` and `_MOST_SHARE`.
-    """
-    some = logits.ravel()[:: max(1, logits.size // _LOOKED_AT)]
-    share = _USUAL_SHARE
-    for _ in range(_ROUNDS):
-        before = share
-        share = float(np.clip(expit(some + logit(share) - logit(_USUAL_SHARE)).mean(), _LEAST_SHARE, _MOST_SHARE))
-        if abs(share - before) < _TOLERANCE * before:
-            break
-    return float(logit(share) - logit(_USUAL_SHARE))
 
 
 def _looked_at(window: Tensor, finder: DamageFinder) -> Tensor:

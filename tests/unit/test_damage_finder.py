@@ -21,7 +21,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.networks.damage import DamageNetworkConfig, _Regions
 from scoreinv.networks.encoder import FEATURES, FINE_FEATURES, FINE_STRIDES, STRIDES
 from scoreinv.options import FOUND_GROW
-from scoreinv.tasks.damage import WORKING_SIDE, damage_in_picture, damage_logits, share_shift, working_size
+from scoreinv.tasks.damage import WORKING_SIDE, damage_in_picture, damage_logits, working_size
 
 SMALL = DamageConfig(DamageNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8, regions=3), image_size=32)
 
@@ -165,29 +165,9 @@ def test_a_window_is_seen_mirrored_too():
     np.testing.assert_allclose(damage_logits(np.zeros((32, 64, 3), np.float32), Sided()), 0, atol=1e-5)
 
 
-def odds(share: float) -> float:
-    return float(np.log(share / (1 - share)))
-
-
-def test_the_share_of_damage_is_the_scans_own():
-    """Of two normal classes, whose log odds are known: the estimate comes to the share that there is."""
-    rng = np.random.default_rng(3)
-    for share in (0.013, 0.02, 0.07):
-        damaged = rng.random((500, 600)) < share
-        seen = rng.standard_normal(damaged.shape) + 4 * damaged
-        assert share_shift(4 * seen - 8 + odds(0.02)) == pytest.approx(odds(share) - odds(0.02), abs=0.1)
-
-
-@pytest.mark.parametrize(("share", "taken"), [(0.0, 0.01), (0.001, 0.01), (0.04, 0.04), (0.5, 0.1), (1.0, 0.1)])
-def test_the_share_of_damage_has_bounds(share, taken):
-    logits = np.where(np.arange(10_000) < 10_000 * share, 40.0, -40.0).reshape(100, 100)
-    assert share_shift(logits) == pytest.approx(odds(taken) - odds(0.02), abs=1e-3)
-
-
 def shades(probabilities: np.ndarray) -> np.ndarray:
-    """Shades to which `Bright` gives these probabilities in a scan of the least share of damage; the least is black."""
-    shift = odds(0.01) - odds(0.02)
-    return np.clip(0.6 + (np.log(probabilities / (1 - probabilities)) - shift) / 10, 0, 1).astype(np.float32)
+    """Shades to which `Bright` gives odds of which four times are these probabilities'; the least is black."""
+    return np.clip(0.6 + np.log(probabilities / (1 - probabilities) / 4) / 10, 0, 1).astype(np.float32)
 
 
 def test_a_mark_is_one_where_it_is_sure_somewhere(bright):
