@@ -5,8 +5,10 @@ Inputs are checked before: a wrong file name should not wait for torch.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
+import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
@@ -148,6 +150,7 @@ class FinderSession(_Located):
     @cached_property
     def finder(self) -> DamageFinder:
         """The model, on the device and in the precision of the run."""
+        import_torch()
         import torch
 
         from scoreinv.checkpoints.catalogue import load_damage_finder
@@ -216,6 +219,7 @@ class Session(_Located):
     @cached_property
     def prior(self) -> ScorePrior:
         """The model, on the device and in the precision of the run."""
+        import_torch()
         import torch
 
         device = self.device
@@ -283,6 +287,22 @@ def wait_passively() -> None:
     """
     if not any(name in os.environ for name in WAITING):
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+
+
+def import_torch() -> None:
+    """Import torch before anything else does, without looking for garbage meanwhile.
+
+    Python would go through all of its new objects again and again, and once more in each collection to come, though
+    they stay to the end: frozen they are left out.
+    """
+    if "torch" in sys.modules or not gc.isenabled():  # nothing to gain, or the decision of whoever calls
+        return
+    gc.disable()
+    try:
+        import torch  # noqa: F401
+    finally:
+        gc.enable()
+    gc.freeze()
 
 
 def set_threads(count: int | None) -> None:
