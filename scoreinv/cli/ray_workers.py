@@ -29,6 +29,7 @@ from scoreinv.cli.outputs import Job
 from scoreinv.cli.runtime import wait_passively
 from scoreinv.cli.streams import say, say_traceback, show_log
 from scoreinv.errors import InputError, ScoreinvError
+from scoreinv.memory import keep_freed
 from scoreinv.signals import ENDING
 
 _log = logging.getLogger(__name__)
@@ -169,6 +170,7 @@ def _unpacked(kit: Any) -> Doing[Any]:
     import ray
 
     wait_passively()
+    keep_freed()
     folder, common = pickle.loads(ray.get(kit))
     try:
         os.chdir(folder)
