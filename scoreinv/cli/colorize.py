@@ -172,9 +172,8 @@ def colorize(
     def compute(items: Sequence[_Item], bar: ProgressBar) -> list[Report]:
         from scoreinv.tasks.colorization import colorize_pictures
 
-        for item in items:
-            check_samples(sampling.samples, item.picture, coloured=True)
         pictures, hints = [item.picture for item in items], [item.hints for item in items]
+        check_samples(sampling.samples, pictures, coloured=True)
         coloured = colorize_pictures(pictures, session.prior, sampling, colours, hints, bar.fraction)
         return [report(item, result) for item, result in zip(items, coloured, strict=True)]
 

@@ -335,8 +335,8 @@ class _Drawing:
         from scoreinv.tasks.progress import Share
 
         colours = self.colours
+        check_samples(self.sampling.samples, [item.picture for item in items], coloured=colours is not None)
         for item in items:
-            check_samples(self.sampling.samples, item.picture, coloured=colours is not None)
             if colours is not None and not item.picture.is_gray(STRAY_CHROMA):
                 warn(f"{item.source}: has colours already, which --colorize replaces")
         pictures = [item.picture if colours is None else item.picture.gray() for item in items]

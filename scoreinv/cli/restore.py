@@ -259,7 +259,7 @@ class _Restoring:
                 self.pictures.write(item.job, step.name, shown)
 
         source = item.job.source
-        check_samples(self.steps.samples, item.picture, coloured=self.steps.colorize)
+        check_samples(self.steps.samples, [item.picture], coloured=self.steps.colorize)
         given = GivenByHand(item.hole, item.hints)
         result = restore_picture(item.picture, self.sessions.models(), self.steps, given, bar.fraction, told)
         done = [step.name for step in result.steps if step.changed]

@@ -144,7 +144,7 @@ def restore_photos(options: PhotoOptions, restoring: Restoring, settings: Settin
         return Photo(job.source, picture, estimate_noise(picture), estimated=True)
 
     def compute(photo: Photo, bar: ProgressBar) -> Report:
-        check_samples(sampling.samples, restoring.result_of(photo.picture), coloured=False)
+        check_samples(sampling.samples, [restoring.result_of(photo.picture)], coloured=False)
         result = restoring.restore(photo, session.prior, sampling, bar.fraction)
         level = photo.noise * GRAY_LEVELS
         if photo.estimated:

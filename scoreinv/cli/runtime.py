@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -261,13 +262,16 @@ class Session(_Located):
         notice(self.settings, f"{self.model}: takes about {needed / 1e9:.1f} GB of memory")
 
 
-def check_samples(count: int, picture: Picture, *, coloured: bool) -> None:
-    """Raise InputError where so many results of a picture, in colour or its own mode, do not fit in memory."""
+def check_samples(count: int, pictures: Iterable[Picture], *, coloured: bool) -> None:
+    """Raise InputError where so many results of any of the pictures, in colour or its mode, do not fit in memory."""
     from scoreinv.memory import shortage
 
-    height, width = picture.size
-    channels = 3 if coloured and picture.is_gray_mode else 1
-    if lacking := shortage(count * channels * picture.pixels.nbytes):
+    def needed(picture: Picture) -> int:
+        return count * (3 if coloured and picture.is_gray_mode else 1) * picture.pixels.nbytes
+
+    largest = max(pictures, key=needed)
+    height, width = largest.size
+    if lacking := shortage(needed(largest)):
         raise InputError(f"--samples {count}: so many pictures of {width}x{height} {lacking}: ask for fewer")
 
 
