@@ -15,7 +15,7 @@ import numpy as np
 from scipy import ndimage
 
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.regions import crop, hole_regions
+from scoreinv.imaging.regions import crop, hole_regions, squares
 
 WIDEST = 6
 """Pixels of a leftover at most."""
@@ -63,6 +63,8 @@ class Leftover:
 
 def find_leftover(picture: Picture, hole: np.ndarray) -> Leftover | None:
     """The leftover that takes most of its hole's rim, of all holes (HxW bool) of a picture; None where none is."""
+    if not squares(hole, _LEAST_WIDTH).any():
+        return None
     margin = int(_FARTHER[-1]) + 1
     found = []
     for region in hole_regions(hole, context=margin):
@@ -72,7 +74,7 @@ def find_leftover(picture: Picture, hole: np.ndarray) -> Leftover | None:
                 continue
             top, left = max(0, rows.start - margin), max(0, columns.start - margin)
             own = labels[top : rows.stop + margin, left : columns.stop + margin] == number
-            if not ndimage.binary_erosion(own, np.ones((_LEAST_WIDTH, _LEAST_WIDTH))).any():
+            if not squares(own, _LEAST_WIDTH).any():
                 continue
             box = (region.box[0] + top, region.box[1] + left, *own.shape)
             if (leftover := _beside(picture.rgb(box), own, crop(hole, box))) is not None:

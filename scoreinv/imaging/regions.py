@@ -73,11 +73,22 @@ def regions_to_fill(hole: np.ndarray, window: int, multiple: int, *, deep: bool)
 
 def is_narrow(hole: np.ndarray) -> bool:
     """Whether known pixels are within `NARROW` of nearly all of a hole, HxW bool. Beyond the border all is unknown."""
-    inner = np.pad(hole, NARROW, constant_values=True)
-    for axis in (0, 1):
-        length = inner.shape[axis] - 2 * NARROW
-        inner = np.logical_and.reduce([inner.take(range(k, k + length), axis) for k in range(2 * NARROW + 1)])
+    inner = squares(np.pad(hole, NARROW, constant_values=True), 2 * NARROW + 1)
     return bool(inner.sum() <= _EXCEPTIONS * hole.sum())
+
+
+def squares(hole: np.ndarray, side: int) -> np.ndarray:
+    """Which squares of so many pixels a side lie in a hole, HxW bool: (H - side + 1)x(W - side + 1), by their corner.
+
+    The squares of s and of t <= s pixels overlap or touch in those of s + t: it takes log2(side) steps.
+    """
+    for axis in (0, 1):
+        lines, covered = np.moveaxis(hole, axis, 0), 1
+        while covered < side:
+            step = min(covered, side - covered)
+            lines, covered = lines[: max(0, len(lines) - step)] & lines[step:], covered + step
+        hole = np.moveaxis(lines, 0, axis)
+    return hole
 
 
 def together(regions: Iterable[Region], pixels: int) -> Iterator[list[Region]]:

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from scoreinv.imaging.regions import Region, blocks, halvings, hole_regions, is_narrow, regions_to_fill, together
+from scoreinv.imaging.regions import (
+    Region,
+    blocks,
+    halvings,
+    hole_regions,
+    is_narrow,
+    regions_to_fill,
+    squares,
+    together,
+)
 
 
 def holes(shape: tuple[int, int], *boxes: tuple[int, int, int, int]) -> np.ndarray:
@@ -171,6 +180,16 @@ def test_scratches_are_narrow(width: int, narrow: bool, across: bool) -> None:
     hole = np.zeros((64, 80), dtype=bool)
     hole[10 : 10 + width, 5:70] = True
     assert is_narrow(hole.T if across else hole) is narrow
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 5, 16, 30, 41])
+def test_squares_are_counted_where_all_of_their_pixels_are_in_the_hole(side: int) -> None:
+    hole = np.random.default_rng(side).random((30, 41)) < 0.995
+    corners = [(y, x) for y in range(30 - side + 1) for x in range(41 - side + 1)]
+    expected = [hole[y : y + side, x : x + side].all() for y, x in corners]
+    found = squares(hole, side)
+    assert found.size == len(expected)
+    assert found.ravel().tolist() == expected
 
 
 def test_few_crossings_leave_a_hole_narrow_and_a_blot_does_not() -> None:
