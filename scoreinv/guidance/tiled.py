@@ -116,6 +116,8 @@ def cheapest_tile(needed: Tensor, overlap: int, stride: int, least: int, most: i
     have 576 along a side and three of 176 have 528; but of a line across the picture they have three times as many.
     """
     height, width = needed.shape
+    if max(height, width) <= least:
+        return least  # as well as any
 
     def pixels(tile: int) -> int:
         (high, tops), (wide, lefts) = (

@@ -407,6 +407,7 @@ def test_the_cheapest_windows_of_what_is_needed() -> None:
     line[250, :] = True
     assert cheapest_tile(line, 8, 16, 64, 192) == 64
     assert cheapest_tile(everywhere[:10, :40], 8, 16, 64, 192) == 64
+    assert cheapest_tile(everywhere[:64, :30], 8, 16, 64, 192) == 64
 
 
 def test_windows_that_cover_a_picture_are_few():
