@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,7 +28,7 @@ _FIELD = rb'(?:"[^"]*(?:""[^"]*)*"|[^",\r\n][^,\r\n]*|)'
 _ROW = re.compile(rb"%b(?:,%b)*\r?\n" % (_FIELD, _FIELD))
 
 
-@dataclass(frozen=True)
+@dataclass
 class Table:
     """Lines are added to the file that is there; a new one begins with the names of the columns.
 
@@ -42,6 +42,7 @@ class Table:
 
     path: Path
     columns: tuple[str, ...]
+    _last: tuple[int, bytes] = field(default=(0, b""), init=False)  # the line that was added last, and where
 
     def check(self) -> None:
         """Raise InputError for a path that is no file, cannot be written to, or has other columns."""
@@ -68,8 +69,11 @@ class Table:
         try:
             self._begin()
             with _locked(self.path) as (file, alone):
-                begins = self._mend(file) if alone else file.seek(0, os.SEEK_END) == 0
-                file.write((self._header if begins else b"") + self._line(record))
+                end = self._mend(file) if alone else file.seek(0, os.SEEK_END)
+                line = (b"" if end else self._header) + self._line(record)
+                file.write(line)
+            if alone:
+                self._last = (end, line)
         except OSError as error:
             raise ScoreinvError(f"{self.path}: cannot be written to ({error.strerror})") from error
 
@@ -87,16 +91,22 @@ class Table:
         finally:
             made.unlink(missing_ok=True)
 
-    @staticmethod
-    def _mend(file: BinaryIO) -> bool:
-        """Remove what is cut at the end; returns whether nothing is left."""
+    def _mend(self, file: BinaryIO) -> int:
+        """Remove what is cut at the end; returns the bytes that are left.
+
+        Behind the last line of its own, if that is still there, it looks for nothing but what others have added since:
+        else each line would take longer than the one before.
+        """
         size = file.seek(0, os.SEEK_END)
-        begin = max(0, size - _TAIL)
+        begin, line = self._last
+        file.seek(begin)
+        begin = begin + len(line) if file.read(len(line)) == line else 0
+        begin = max(begin, size - _TAIL)
         file.seek(begin)
         cut = _cut_bytes(file.read(size - begin))
         if cut:
             file.truncate(size - cut)
-        return size == cut
+        return size - cut
 
     @property
     def _header(self) -> bytes:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from scoreinv.cli import table
 from scoreinv.cli.table import Log, Table
 from scoreinv.errors import InputError, ScoreinvError
 
@@ -54,6 +55,32 @@ def test_a_row_that_was_cut_is_mended_before_the_next(tmp_path, last):
         table.check()
         table.add(RECORDS[0])
         assert rows(path) == expected([*RECORDS[:last], RECORDS[0]]), length
+
+
+def test_what_others_left_of_a_row_since_is_mended_and_what_is_known_is_not_read_again(tmp_path, monkeypatch):
+    path = tmp_path / "t.csv"
+    one, other = Table(path, COLUMNS), Table(path, COLUMNS)
+    seen = []
+
+    def looked_at(tail: bytes) -> int:
+        seen.append(len(tail))
+        return cut_bytes(tail)
+
+    cut_bytes = table._cut_bytes
+    monkeypatch.setattr(table, "_cut_bytes", looked_at)
+    one.add(RECORDS[1])
+    one.add(RECORDS[2])
+    assert seen[1:] == [0]
+    before = path.stat().st_size
+    other.add(RECORDS[3])
+    with path.open("ab") as file:
+        file.write(b'cut,"of\n')
+    one.add(RECORDS[4])
+    assert seen[-1] < path.stat().st_size - before + 20
+    assert rows(path) == expected(RECORDS[1:])
+    path.unlink()
+    one.add(RECORDS[0])
+    assert rows(path) == expected(RECORDS[:1])
 
 
 def test_what_others_wrote_is_kept(tmp_path):
