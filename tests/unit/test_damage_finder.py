@@ -165,36 +165,35 @@ def test_a_window_is_seen_mirrored_too():
     np.testing.assert_allclose(damage_logits(np.zeros((32, 64, 3), np.float32), Sided()), 0, atol=1e-5)
 
 
-def shades(probabilities: np.ndarray) -> np.ndarray:
-    """Shades to which `Bright` gives odds of which four times are these probabilities'; the least is black."""
-    return np.clip(0.6 + np.log(probabilities / (1 - probabilities) / 4) / 10, 0, 1).astype(np.float32)
+def shades(odds: np.ndarray) -> np.ndarray:
+    """Shades to which `Bright` gives these odds; the least is black."""
+    return np.clip(0.6 + np.log(odds) / 10, 0, 1).astype(np.float32)
 
 
 def test_a_mark_is_one_where_it_is_sure_somewhere(bright):
-    probabilities = np.full((120, 180), 1e-4)
-    probabilities[10, 10:50] = 0.52
-    probabilities[10, 30] = 0.88  # of this line
-    probabilities[20, 10:50] = 0.84  # nowhere sure
-    probabilities[30, 10:50] = 0.48
-    probabilities[30, 30] = 0.88  # not beyond this pixel
+    odds = np.full((120, 180), 1e-3)
+    odds[10, 10:50] = 1 / 15
+    odds[10, 30] = 1.1  # of this line
+    odds[20, 10:50] = 0.9  # nowhere sure
+    odds[30, 10:50] = 1 / 17
+    odds[30, 30] = 1.1  # not beyond this pixel
     steps = np.arange(40, 55)
-    probabilities[steps, steps] = 0.52
-    probabilities[54, 54] = 0.88  # along corners
-    expected = np.zeros(probabilities.shape, bool)
+    odds[steps, steps] = 1 / 15
+    odds[54, 54] = 1.1  # along corners
+    expected = np.zeros(odds.shape, bool)
     expected[10, 10:50] = expected[30, 30] = expected[steps, steps] = True
-    mask = scoreinv.find_damage(shades(probabilities), model=bright, grow=0)
-    np.testing.assert_array_equal(mask, expected)
+    np.testing.assert_array_equal(scoreinv.find_damage(shades(odds), model=bright, grow=0), expected)
 
 
 @pytest.mark.parametrize("sensitivity", [0.3, 0.5, 0.9])
 def test_sensitivity_moves_both_thresholds(bright, sensitivity):
-    """Pairs of pixels are marked whose odds are more than those of the sensitivity, and than six times these."""
+    """Pairs of pixels are marked whose odds are more than those of the sensitivity, and than a sixteenth of these."""
     threshold = (1 - sensitivity) / sensitivity
-    pairs = [(0.95, 5.7), (1.05, 5.7), (0.95, 6.3), (1.05, 6.3)]
+    pairs = [(1 / 17, 0.95), (1 / 15, 0.95), (1 / 17, 1.05), (1 / 15, 1.05)]
     given = np.full((40, 90), 1e-4)
     for number, pair in enumerate(pairs, 1):
         given[20, 15 * number : 15 * number + 2] = threshold * np.array(pair)
-    mask = scoreinv.find_damage(shades(given / (1 + given)), model=bright, sensitivity=sensitivity, grow=0)
+    mask = scoreinv.find_damage(shades(given), model=bright, sensitivity=sensitivity, grow=0)
     np.testing.assert_array_equal(np.argwhere(mask), [[20, 46], [20, 60], [20, 61]])
 
 
