@@ -167,11 +167,10 @@ class _Regions(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         each = x.permute(0, 2, 3, 1).flatten(1, 2)  # (B, H W, C), as channels-last memory has it
         shares = self.parts(each).softmax(dim=1)
-        means = shares.mT @ each.to(shares.dtype)
+        means = shares.mT @ each
         asked = self.query(each)
-        weights = (asked @ self.key(means).mT.to(asked.dtype) * each.shape[2] ** -0.5).softmax(dim=2)
-        values = self.value(means)
-        told = (weights.to(values.dtype) @ values).unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
+        weights = (asked @ self.key(means).mT * each.shape[2] ** -0.5).softmax(dim=2)
+        told = (weights @ self.value(means)).unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
         return F.relu(x + self.mix(told), inplace=True)
 
 
