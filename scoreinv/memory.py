@@ -28,6 +28,9 @@ ALLOCATING = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_M
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 """Parameters of mallopt(3)."""
 
+_kept = False
+"""Whether this process keeps what it frees."""
+
 
 def pixels_at_once(device: torch.device) -> int:
     """How many pixels to evaluate together: as many as keep the device busy, if half of its free memory holds them."""
@@ -42,6 +45,8 @@ def pixels_at_once(device: torch.device) -> int:
 
 def available_bytes() -> int | None:
     """Memory that this process can have, of the machine's and its container's; None where the system tells neither."""
+    if _kept:
+        _c_library().malloc_trim(0)  # what is kept is no shortage
     return min((some for some in (_of_machine(), cgroups.memory_bytes()) if some is not None), default=None)
 
 
@@ -69,10 +74,16 @@ def keep_freed() -> None:
     filling scratches a sixteenth. The process holds on to the most that it has taken. Other C libraries are left as
     they are.
     """
+    global _kept
     if sys.platform != "linux" or any(name in os.environ for name in ALLOCATING):
         return
     with suppress(OSError, AttributeError):
-        library = ctypes.CDLL(None)
+        library = _c_library()
         library.gnu_get_libc_version  # noqa: B018  # no other has it
         library.mallopt(_TRIM_THRESHOLD, -1)
         library.mallopt(_MMAP_MAX, 0)
+        _kept = True
+
+
+def _c_library() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
