@@ -23,3 +23,21 @@ def test_torch_is_imported_without_a_collection():
 def test_whoever_has_switched_collection_off_keeps_it_off():
     code = "import gc; gc.disable(); from scoreinv.cli.runtime import import_torch as run; run(); print(gc.isenabled())"
     assert told(code) == ["False"]
+
+
+def test_garbage_of_later_is_still_collected():
+    code = (
+        "import gc, weakref; from scoreinv.cli.runtime import import_torch; import_torch()\n"
+        "class Cycle: pass\n"
+        "cycle = Cycle(); cycle.own = cycle; left = weakref.ref(cycle); del cycle; gc.collect(); print(left() is None)"
+    )
+    assert told(code) == ["True"]
+
+
+def test_no_garbage_is_looked_for_at_the_end():
+    code = (
+        "import atexit, gc, sys; sys.argv = ['scoreinv', '--version']\n"
+        "from scoreinv.__main__ import main; main(); before = gc.get_freeze_count(); atexit._run_exitfuncs()\n"
+        "print(gc.get_freeze_count() > before + 1000)"
+    )
+    assert told(code)[-1] == "True"
