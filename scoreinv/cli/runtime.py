@@ -157,6 +157,7 @@ class FinderSession(_Located):
         from scoreinv.checkpoints.catalogue import load_damage_finder
 
         _log.info("model %s: %s", self.model, self.model_path)
+        _log.info("precision %s%s", self.precision, _why(self.settings.precision, "as is faster here"))
         set_threads(self.settings.threads)
         finder = load_damage_finder(self.model_path)
         return finder.to(torch.device(self.device), getattr(torch, self.precision))
@@ -225,12 +226,12 @@ class Session(_Located):
 
         device = self.device
         _log.info("model %s: %s", self.model, self.model_path)
-        _log.info("device %s%s", device, self._why(self.settings.device, "the first that is here of cuda, mps and cpu"))
+        _log.info("device %s%s", device, _why(self.settings.device, "the first that is here of cuda, mps and cpu"))
         set_threads(self.settings.threads)
         prior, speed, precision = self._loaded, self.speed, self.precision
         faster = "as is faster here" if speed is None else speed.reason
         faster = "needed by the ODE and the likelihood" if self.exact else faster
-        _log.info("precision %s%s", precision, self._why(self.settings.precision, faster))
+        _log.info("precision %s%s", precision, _why(self.settings.precision, faster))
         if speed is not None and not self.threads_are_given:
             set_threads(speed.threads)
         if device == "cpu":
@@ -240,10 +241,6 @@ class Session(_Located):
             return prior.to(torch.device(device), getattr(torch, precision))
         except torch.OutOfMemoryError as error:
             raise ScoreinvError(f"{self.model}: does not fit in the memory of {device}: use --device cpu") from error
-
-    @staticmethod
-    def _why(asked: str, otherwise: str) -> str:
-        return f" ({otherwise})" if asked == "auto" else ", as asked for"
 
     def _check_memory(self) -> None:
         """Say how much memory a large model takes; raises ScoreinvError when there is less."""
@@ -260,6 +257,10 @@ class Session(_Located):
         if lacking := shortage(needed):
             raise ScoreinvError(f"{self.model}: {lacking}: end other programs, or use a smaller model")
         notice(self.settings, f"{self.model}: takes about {needed / 1e9:.1f} GB of memory")
+
+
+def _why(asked: str, otherwise: str) -> str:
+    return f" ({otherwise})" if asked == "auto" else ", as asked for"
 
 
 def check_samples(count: int, pictures: Iterable[Picture], *, coloured: bool) -> None:
