@@ -151,9 +151,6 @@ def run(plan: Plan, work: Work[T], session: Maker, *others: Maker) -> int:
     sessions = [session, *others]
     if session.settings.dry_run:
         return _rehearse(plan, work, sessions)
-    from scoreinv.memory import keep_freed
-
-    keep_freed()
     jobs = plan.own
     with output_folders(plan.folders, shared=plan.shard is not None):
         ledger = Ledger(session.settings, plan.batch, None if plan.folder is None else Manifest(plan.folder))

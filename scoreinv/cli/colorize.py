@@ -170,8 +170,10 @@ def colorize(
         return _Item(job.source, picture, colouring.read(picture.size))
 
     def compute(items: Sequence[_Item], bar: ProgressBar) -> list[Report]:
+        from scoreinv.memory import keep_freed
         from scoreinv.tasks.colorization import colorize_pictures
 
+        keep_freed()
         pictures, hints = [item.picture for item in items], [item.hints for item in items]
         check_samples(sampling.samples, pictures, coloured=True)
         coloured = colorize_pictures(pictures, session.prior, sampling, colours, hints, bar.fraction)

@@ -331,9 +331,11 @@ class _Drawing:
 
     def compute(self, items: Sequence[_Item], bar: ProgressBar) -> list[Report]:
         from scoreinv.imaging.chroma import STRAY_CHROMA
+        from scoreinv.memory import keep_freed
         from scoreinv.tasks.inpainting import inpaint_pictures
         from scoreinv.tasks.progress import Share
 
+        keep_freed()
         colours = self.colours
         check_samples(self.sampling.samples, [item.picture for item in items], coloured=colours is not None)
         for item in items:

@@ -29,7 +29,6 @@ from scoreinv.cli.outputs import Job
 from scoreinv.cli.runtime import wait_passively
 from scoreinv.cli.streams import say, say_traceback, show_log
 from scoreinv.errors import InputError, ScoreinvError
-from scoreinv.memory import keep_freed
 from scoreinv.signals import ENDING
 
 _log = logging.getLogger(__name__)
@@ -170,7 +169,6 @@ def _unpacked(kit: Any) -> Doing[Any]:
     import ray
 
     wait_passively()
-    keep_freed()
     folder, common = pickle.loads(ray.get(kit))
     try:
         os.chdir(folder)
