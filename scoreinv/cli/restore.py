@@ -251,6 +251,7 @@ class _Restoring:
         return _Item(job, picture, hole, self.wanted.read(picture.size))
 
     def compute(self, item: _Item, bar: ProgressBar) -> Report:
+        from scoreinv.memory import keep_freed
         from scoreinv.tasks.old_photos import GivenByHand, restore_picture
 
         def told(step: Step, shown: Picture | None) -> None:
@@ -258,6 +259,7 @@ class _Restoring:
             if self.pictures is not None and shown is not None:
                 self.pictures.write(item.job, step.name, shown)
 
+        keep_freed()
         source = item.job.source
         check_samples(self.steps.samples, [item.picture], coloured=self.steps.colorize)
         given = GivenByHand(item.hole, item.hints)
