@@ -6,7 +6,7 @@ each with a margin that is not kept, so that memory is bounded whatever the pict
 what it takes for damage in one and not in the other is seldom any.
 
 A mark is surely damage somewhere, and goes on from there to what is less sure: two thresholds (hysteresis: Canny 1986).
-Eyes and mouths are left out again (`imaging.faces`).
+Eyes and mouths of faces are left out (`imaging.faces`).
 """
 
 from __future__ import annotations
