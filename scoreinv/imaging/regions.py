@@ -10,6 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from scoreinv.boxes import Box
+from scoreinv.windows import cheapest_tile
 
 _CELL = 16
 """Side in pixels of the cells on which holes are grouped: labels of a 30-megapixel mask are then a small picture's."""
@@ -27,6 +28,9 @@ NARROW = 5
 _EXCEPTIONS = 0.05
 """Share of narrow holes that may be further from known pixels, as where scratches cross."""
 
+_TILES = (0.75, 3)
+"""Sides of the windows of narrow holes, in windows of the model: from, to."""
+
 
 @dataclass(frozen=True)
 class Region:
@@ -38,12 +42,20 @@ class Region:
             unknown to it too, and are left to the other.
         halvings: how often it is halved for the scale at which it is drawn first.
         narrow: all of its holes but for crossings are scratches, specks, writing: see `is_narrow`.
+        tile: side of the windows that it is seen through. Narrow holes look the same through larger ones and a
+            little smaller ones.
     """
 
     box: Box
     hole: np.ndarray
     halvings: int = 0
     narrow: bool = False
+    tile: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether one window shows all of it."""
+        return not self.halvings and max(self.hole.shape) <= self.tile
 
 
 def regions_to_fill(hole: np.ndarray, window: int, multiple: int, *, deep: bool) -> list[Region]:
@@ -66,8 +78,13 @@ def regions_to_fill(hole: np.ndarray, window: int, multiple: int, *, deep: bool)
         wanted = {"context": context, "multiple": multiple, "minimum": window, "maximum": limit}
         found = hole_regions(hole & (times == count), **wanted)
         some = [block for region in found for block in blocks(region, hole.shape, **wanted)]
-        narrow = [deep and not count and is_narrow(region.hole) for region in some]
-        regions += [replace(region, halvings=count, narrow=thin) for region, thin in zip(some, narrow, strict=True)]
+        for region in some:
+            narrow = deep and not count and is_narrow(region.hole)
+            tile = window
+            if narrow and max(region.hole.shape) > window:
+                least, most = (int(share * window) for share in _TILES)
+                tile = cheapest_tile(region.hole, window // 8, multiple, least, most)
+            regions.append(replace(region, halvings=count, narrow=narrow, tile=tile))
     return regions
 
 

@@ -58,7 +58,7 @@ def given_observation(
         overlap: of the windows, in pixels.
         tile: side of the windows; None: `window_side`.
         orientations: in which the pictures are as likely; a posterior mean is averaged over them.
-        needed: (H, W) bool, where the picture is not known; see `Tiled`.
+        needed: (H, W) bool, where the picture is wanted; None: everywhere. See `Tiled`.
         fine: the picture at a multiple of the size, of which `conditioned` may know the luma; see `Conditioned`.
         features: what the picture shows, for `conditioned`; see there.
 

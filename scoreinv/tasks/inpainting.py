@@ -1,9 +1,9 @@
 """Holes filled by samples of the prior given what surrounds them (Song et al. 2021, appendix I.2).
 
 The picture is never put through the network as a whole. Holes are grouped into regions with known pixels around; these
-are done one after another, in a fixed order, each given what was filled before; a region is covered by windows of the
-size that the model was trained at, whose estimates are blended at every step (`guidance.Tiled`). So memory is bounded
-whatever the picture's size, and the fill alone is written: known pixels are bit-identical.
+are done one after another, in a fixed order, each given what was filled before; around its holes lie windows of about
+the size that the model was trained at, whose estimates are blended at every step (`guidance.Tiled`). So memory is
+bounded whatever the picture's size, and the fill alone is written: known pixels are bit-identical.
 
 Of several pictures, regions of a size that one window covers are evaluated together: a network is up to five times as
 fast with many small pictures as with one.
@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import groupby, zip_longest
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,6 @@ from scoreinv.conditional.guess import smooth_guess
 from scoreinv.errors import SettingError
 from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.guidance.orientations import ALL
-from scoreinv.guidance.tiled import cheapest_tile
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.chroma import STRAY_CHROMA, is_gray
 from scoreinv.imaging.leftovers import find_leftover
@@ -52,8 +51,6 @@ from scoreinv.tasks.settings import ConditionalSampling, FillSettings, ResolvedS
 from scoreinv.tasks.tensors import spread, to_arrays, to_tensor
 
 _log = logging.getLogger(__name__)
-_LARGER = 3
-"""Sides of the model's own windows that those of narrow holes have at most."""
 
 
 def inpaint(
@@ -200,30 +197,20 @@ class _Filling:
         self.pixels = sum(region.hole.size for region in self._regions)
 
     def groups(self) -> Iterator[list[Region]]:
-        """The regions, one group after the other, each of one size and `tile`: to be filled in this order."""
+        """The regions, one group after the other, each of one `kind`: to be filled in this order."""
         for neighbours in together(self._regions, PIXELS_AT_ONCE):
-            for _, group in groupby(sorted(neighbours, key=self.tile), self.tile):
-                yield list(group)
-
-    def tile(self, region: Region) -> int:
-        """Side of the windows of a region: the model's, but narrow holes look the same through larger ones.
-
-        It depends on nothing but the region: samples do not change with what is filled beside them.
-        """
-        side = window_side(self.sampling, self.prior)
-        if not region.narrow:
-            return side
-        return cheapest_tile(torch.from_numpy(region.hole), side // 8, self.prior.stride, side, _LARGER * side)
+            whole = [region for region in neighbours if region.whole]
+            if whole:
+                yield whole
+            yield from ([region] for region in neighbours if not region.whole)
 
     def kind(self, region: Region) -> Hashable:
         """The same for regions that are filled together, of this picture and others.
 
-        Where one window covers a region those of other pictures join it: more windows are a batch by themselves, of
-        which each picture needs others. Deep holes may each be drawn in another way.
+        Regions that are no longer than a window are evaluated as they are, whatever their holes. Windows around holes
+        are a batch by themselves, and deep holes may each be drawn in another way.
         """
-        tile = self.tile(region)
-        alone = region.halvings or max(region.hole.shape) > tile
-        return (region.hole.shape, region.narrow, tile, id(self) if alone else None)
+        return (region.hole.shape, region.narrow, region.tile, None if region.whole else id(self))
 
     def known(self, sample: int, box: Box) -> np.ndarray:
         """Colours of a box, with what has been filled so far of this sample."""
@@ -289,8 +276,8 @@ def _draw(rows: list[_Row], prior: ScorePrior, sampling: ResolvedSampling, callb
             operator(prior.to_model(values)),
             overlap=window_side(sampling, prior) // 8,
             orientations=ALL,
-            tile=filling.tile(region),
-            needed=(observed == 0).any(0)[0],
+            tile=region.tile,
+            needed=None if region.whole else torch.from_numpy(region.hole),
         )
         guess = values if sampling.method == "conditioned" else 0.5 + smooth_guess(values - 0.5, observed).mean
         sampler = narrow_sampler(sampling, condition) if region.narrow else None

@@ -9,11 +9,11 @@ import torch
 from scoreinv.checkpoints.catalogue import load
 from scoreinv.checks import shown
 from scoreinv.errors import InputError, SettingError
-from scoreinv.guidance.tiled import covering_tile
 from scoreinv.imaging.picture import Picture
 from scoreinv.options import Device
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import time_at
+from scoreinv.windows import covering_tile
 
 Model = ScorePrior | str | Path
 """A model at hand, or what `scoreinv.load` takes for one."""

@@ -60,12 +60,17 @@ NOT_REFINED = torch.zeros(2, dtype=torch.bool)
 
 
 def conditional_prior(
-    sde: SDE | None = None, data_range: tuple[float, float] = (-1.0, 1.0), seed: int = 0, image_size: int = 16
+    sde: SDE | None = None,
+    data_range: tuple[float, float] = (-1.0, 1.0),
+    seed: int = 0,
+    image_size: int = 16,
+    patch: int = 1,
 ) -> ScorePrior:
     """A random network whose output is not negligible."""
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
-        prior = ModelConfig(_NETWORK, sde or VE(0.01, 20.0), ResidualPreconditioning(), data_range, image_size).build()
+        network = replace(_NETWORK, patch=patch)
+        prior = ModelConfig(network, sde or VE(0.01, 20.0), ResidualPreconditioning(), data_range, image_size).build()
         nn.init.normal_(prior.network.conv_out.weight, std=0.3)
     return prior
 

@@ -10,7 +10,6 @@ from mixture import SDES, SHAPE, BatchStream, Mixture, correlated, energy_distan
 
 from scoreinv.errors import InputError
 from scoreinv.guidance import ClassifierGuidance, Clipped, ConstrainedPC, Tiled
-from scoreinv.guidance.tiled import cheapest_tile, covering_tile
 from scoreinv.operators import crops, gray, mask
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.samplers import ODE, PC, AnnealedLangevin, Langevin, Multistep, NoiseStream
@@ -397,18 +396,3 @@ def test_mixture_conditional_is_the_joint_restricted():
     log_conditional = (torch.stack(parts) + conditional.weights.log()[:, None]).logsumexp(0)
     difference = prior.log_prob(draws) - log_conditional
     assert float(difference.std()) < 1e-6
-
-
-def test_the_cheapest_windows_of_what_is_needed() -> None:
-    everywhere = torch.ones(512, 512, dtype=torch.bool)
-    assert cheapest_tile(everywhere, 8, 16, 64, 192) == 176  # three along a side, where 64 takes nine
-    assert cheapest_tile(everywhere[:96, :96], 8, 16, 64, 192) == 96
-    line = torch.zeros(512, 512, dtype=torch.bool)
-    line[250, :] = True
-    assert cheapest_tile(line, 8, 16, 64, 192) == 64
-    assert cheapest_tile(everywhere[:10, :40], 8, 16, 64, 192) == 64
-    assert cheapest_tile(everywhere[:64, :30], 8, 16, 64, 192) == 64
-
-
-def test_windows_that_cover_a_picture_are_few():
-    assert covering_tile(512, 512, 32, 16, 128, 192) == 192  # three along a side, where 128 takes five

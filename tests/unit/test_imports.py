@@ -32,6 +32,7 @@ ROOMS = (
     "sdes",
     "kernels",
     "colour_space",
+    "windows",
     "boxes",
     "memory",
     "cgroups",
@@ -103,7 +104,7 @@ def test_the_core_is_closed() -> None:
 
 
 def test_pictures_need_no_core() -> None:
-    known = {"kernels", "colour_space", "boxes", "memory", "cgroups", "checks", "errors", "text"}
+    known = {"kernels", "colour_space", "boxes", "windows", "memory", "cgroups", "checks", "errors", "text"}
     assert {room(other) for name, other in arrows() if room(name) == "imaging"} <= known
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from analytic import gaussian_colour_prior
 from PIL import Image
+from test_conditional import conditional_prior
 
 from scoreinv.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.imaging.arrays import pictures_from_api
@@ -90,20 +91,34 @@ def test_a_sample_does_not_depend_on_how_many_are_drawn_nor_on_other_holes():
 
 @pytest.mark.parametrize("estimate", ["sample", "mean"])
 def test_pictures_of_one_size_are_filled_together_and_each_as_alone(estimate):
-    """Also where one has more regions than the others, so that they are at different ones."""
+    """Also where one has more regions than the others, and one that many windows cover."""
     images = torch.from_numpy(np.stack([photo(48, 160, seed) for seed in range(3)])).permute(0, 3, 1, 2)
     masks = torch.zeros(3, 48, 160, dtype=torch.bool)
-    masks[0, 5:20, 8:30] = masks[1, 10:30, 20:25] = masks[2, 7:9, 4:30] = True
-    masks[1, 5:30, 120:150] = True
+    masks[0, 5:12, 8:14] = masks[1, 10:17, 20:25] = masks[2, 7:9, 4:11] = True
+    masks[1, 15:40, 120:150] = True
     model = prior()
     settings = {"steps": 3, "seed": 4, "samples": 2, "estimate": estimate}
     together = inpaint(images, masks[:, None], prior=model, **settings)
-    assert 6 in {shape[0] for shape in model.preconditioning.windows}  # three pictures in two samples
+    assert model.preconditioning.windows[0] == (6, 3, 16, 16)  # three pictures in two samples
+    assert len(set(model.preconditioning.windows)) > 1
     for number in range(3):
         alone = inpaint(images[number], masks[number], prior=prior(), **settings)
         torch.testing.assert_close(together.image[number], alone.image, atol=1e-5, rtol=0)
         torch.testing.assert_close(together.std[number], alone.std, atol=1e-5, rtol=0)
         assert alone.nfe == together.nfe
+
+
+@pytest.mark.parametrize(("height", "width"), [(48, 96), (16, 15), (15, 15)])
+def test_a_picture_is_filled_alike_beside_others_of_its_size(height, width):
+    """Of several windows, and of no more than one whose sides are no multiples of the stride; with holes of its own."""
+    images = torch.from_numpy(np.stack([photo(height, width, seed) for seed in range(2)])).permute(0, 3, 1, 2)
+    masks = torch.zeros(2, height, width, dtype=torch.bool)
+    masks[0, :-2, 3] = masks[0, 5:7, :-2] = masks[1, 2:, 8] = masks[1, -4, 2:] = True
+    model = conditional_prior(patch=2)
+    together = inpaint(images, masks[:, None], prior=model, steps=3, seed=4)
+    for number in range(2):
+        alone = inpaint(images[number], masks[number], prior=model, steps=3, seed=4)
+        torch.testing.assert_close(together.image[number], alone.image, atol=1e-5, rtol=0)
 
 
 def test_the_first_sample_may_be_any():
