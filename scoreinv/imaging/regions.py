@@ -23,6 +23,10 @@ _DEEP_CONTEXT = 32
 
 _STRIP = 8
 """Pixels from the middle of a strip to known ones from which on it is continued from what surrounds it."""
+
+_ARM = 24
+"""Pixels from a hole's deep ones, along rows and columns, beyond which what is narrow of it is an arm: a scratch that
+meets a tear. Corners and the ends of strips are nearer."""
 NARROW = 5
 """Pixels from a narrow hole to known ones at most, along rows and columns."""
 _EXCEPTIONS = 0.05
@@ -54,7 +58,7 @@ class Region:
 
     @property
     def whole(self) -> bool:
-        """Whether one window shows all of it."""
+        """Whether it is no longer than a window."""
         return not self.halvings and max(self.hole.shape) <= self.tile
 
 
@@ -82,7 +86,7 @@ def regions_to_fill(hole: np.ndarray, window: int, multiple: int, *, deep: bool)
             narrow = deep and not count and is_narrow(region.hole)
             tile = window
             if narrow and max(region.hole.shape) > window:
-                least, most = (int(share * window) for share in _TILES)
+                least, most = (max(1, int(share * window) // multiple) * multiple for share in _TILES)
                 tile = cheapest_tile(region.hole, window // 8, multiple, least, most)
             regions.append(replace(region, halvings=count, narrow=narrow, tile=tile))
     return regions
@@ -218,8 +222,10 @@ def halvings(hole: np.ndarray, reach: float) -> np.ndarray:
     Once at least where one is half as far or more, and `_STRIP` pixels: in such strips the network draws blots and
     grain, and what continues the surroundings is closer to the truth.
 
-    Takes and returns HxW: bool to int8, the same number for all of a connected hole, 0 outside of holes.
+    Takes and returns HxW: bool to int8, the same number for all of a connected hole but its arms (`_ARM`), which have
+    0 as what is outside of holes.
     """
+    strip = max(reach / 2, _STRIP)
     out = np.zeros(hole.shape, dtype=np.int8)
     labels, extents = _clusters(hole)
     for number, bounds in enumerate(extents.tolist()):
@@ -233,10 +239,21 @@ def halvings(hole: np.ndarray, reach: float) -> np.ndarray:
         depth = ndimage.distance_transform_edt(own)
         parts, count = ndimage.label(own, structure=np.ones((3, 3)))
         deepest = ndimage.maximum(depth, parts, np.arange(1, count + 1))
-        shallow = (deepest < max(reach / 2, _STRIP)) & (deepest <= reach)
-        times = np.where(shallow, 0, np.ceil(np.log2(deepest / reach)).clip(1))
-        out[top:bottom, left:right][own] = np.concatenate([[0], times])[parts[own]]
+        shallow = (deepest < strip) & (deepest <= reach)
+        if shallow.all():
+            continue
+        times = np.concatenate([[0], np.where(shallow, 0, np.ceil(np.log2(deepest / reach)).clip(1))])
+        own &= ~_arms(own, depth, min(strip, reach))
+        out[top:bottom, left:right][own] = times[parts[own]]
     return out
+
+
+def _arms(own: np.ndarray, depth: np.ndarray, deep: float) -> np.ndarray:
+    """What of a hole is narrow and far from its pixels that are so deep, HxW bool; depth: HxW, 0 outside."""
+    far = own & ~ndimage.maximum_filter(depth >= deep, 2 * _ARM + 1)
+    arms, count = ndimage.label(far, structure=np.ones((3, 3)))
+    wide = ndimage.mean(depth > NARROW, arms, np.arange(1, count + 1)) > _EXCEPTIONS
+    return far & ~np.concatenate([[True], wide])[arms]
 
 
 @dataclass(frozen=True)

@@ -139,10 +139,47 @@ def test_halvings_bring_every_pixel_of_a_hole_within_reach():
     assert set(times[20:34, 20:50].flat) == {0}
     assert set(times[20:36, 60:90].flat) == {1}
     assert set(times[60:190, 100:230].flat) == {3}
-    assert set(times[100:110, 230:260].flat) == {3}
+    assert set(times[100:110, 230:246].flat) == {3}
     assert set(times[5:9, 100:290].flat) == {0}
     assert set(times[150:200, 0:20].flat) == {1}
     assert not times[~hole].any()
+
+
+@pytest.mark.parametrize("depth", [20, 40])
+def test_the_arms_of_a_deep_hole_are_scratches(depth: int) -> None:
+    """What is narrow of it and 24 pixels from what is 8 deep is not drawn at a coarser scale."""
+    hole = holes((300, 400), (60, 60, 2 * depth, 2 * depth))
+    scratch = holes((300, 400), (60 + depth, 60, 6, 300))
+    times = halvings(hole | scratch, 16)
+    assert set(times[hole].flat) == {int(np.ceil(np.log2(depth / 16)))}
+    end = 60 + 2 * depth - 8 + 24
+    assert not times[scratch & (np.arange(400) > end)].any()
+    assert times[scratch & (np.arange(400) < end - 1)].all()
+    narrow = [region for region in regions_to_fill(hole | scratch, 64, 16, deep=True) if region.narrow]
+    assert sum(region.hole.sum() for region in narrow) == (scratch & (times == 0)).sum()
+    assert {region.tile for region in narrow} == {48}
+
+
+def test_a_strip_that_wavers_about_what_is_deep_stays_in_one() -> None:
+    half = (8 + 2 * np.sin(np.arange(900) / 40)).astype(int)
+    strip = np.abs(np.arange(100)[:, None] - 50) <= half
+    strip[:, :40] = strip[:, -40:] = False
+    assert set(halvings(strip, 16)[strip].flat) == {1}
+
+
+@pytest.mark.parametrize(("width", "reach"), [(9, 3), (9, 4), (15, 4), (15, 6), (15, 9), (15, 16)])
+def test_within_any_reach_a_strip_is_halved_all_along(width: int, reach: int) -> None:
+    strip = holes((100, 300), (40, 60, width, 140))
+    assert set(halvings(strip, reach)[strip].flat) == {int(np.ceil(np.log2((width + 1) / 2 / reach)).clip(1))}
+
+
+@pytest.mark.parametrize(("window", "multiple"), [(64, 16), (48, 16), (16, 16), (40, 8), (28, 4), (96, 32), (32, 1)])
+def test_the_windows_of_narrow_holes_suit_the_network(window: int, multiple: int) -> None:
+    scratch = holes((150, 400), (70, 10, 3, 380))
+    for region in regions_to_fill(scratch, window, multiple, deep=True):
+        assert region.narrow
+        assert region.tile % multiple == 0
+        assert multiple <= region.tile <= 3 * window
 
 
 def test_a_scratch_beside_a_hole_makes_it_no_deeper():
