@@ -266,7 +266,8 @@ def _draw(rows: list[_Row], prior: ScorePrior, sampling: ResolvedSampling, callb
     filling, _, region = rows[0]
     halvings = min(region.halvings, int(math.log2(max(1, min(region.hole.shape) // prior.stride))))
     if halvings:
-        drawn, nfe = draw_in_scales(sampling, prior, values, observed, halvings, noise, callback)
+        typical = torch.tensor([sampling.first + sample == 0 for _, sample, _ in rows], device=prior.device)
+        drawn, nfe = draw_in_scales(sampling, prior, values, observed, halvings, typical, noise, callback)
     else:
         operator = mask_operator(observed)
         condition = given_observation(

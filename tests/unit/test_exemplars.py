@@ -13,7 +13,7 @@ from scoreinv.errors import InputError
 from scoreinv.guidance import Exemplars
 from scoreinv.samplers import PC, NoiseStream, State
 from scoreinv.sdes import VE, VP
-from scoreinv.tasks.deep_holes import continue_surroundings
+from scoreinv.tasks.deep_holes import continue_surroundings, smooth_errors
 
 SDE = VE(0.02, 2.0)
 TOLERANCE, REACH, SIDE = 0.04, (0.5, 2.0), 9
@@ -180,3 +180,18 @@ def test_too_little_to_continue() -> None:
         Exemplars(SDE, stripes(12, 12), holed(12, 12, (2, 2, 8, 8)))
     with pytest.raises(InputError, match="windows"):
         Exemplars(SDE, stripes(12, 12), holed(12, 12, (0, 0, 2, 12))).windows([(0, 0, 8, 8)], 1)
+
+
+def test_errors_of_a_guess_are_smooth_and_alike_in_all_colours() -> None:
+    errors = smooth_errors(holed(80, 96, (16, 16, 48, 64)).expand(200, -1, -1, -1), NoiseStream(0, 200))
+    assert (errors[..., :16, :] == 0).all()
+    assert float(errors[..., 16, 40].std()) < 0.07  # beside a known pixel: half of those around are unknown
+    deep = errors[..., 32:48, 32:64]
+    assert float(deep.std()) == pytest.approx(0.4, rel=0.1)
+
+    def correlation(one: Tensor, other: Tensor) -> float:
+        return float(torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1])
+
+    assert correlation(deep[:, 0], deep[:, 2]) == pytest.approx(0.81, abs=0.04)
+    assert correlation(deep[..., 1:], deep[..., :-1]) > 0.97
+    assert abs(correlation(deep[..., 20:], deep[..., :-20])) < 0.15

@@ -16,9 +16,12 @@ from torch import Tensor, nn
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import Cancelled
+from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import VE
-from scoreinv.tasks.inpainting import inpaint
+from scoreinv.tasks import deep_holes
+from scoreinv.tasks.inpainting import inpaint, inpaint_picture
+from scoreinv.tasks.settings import ConditionalSampling
 
 
 class _Nothing(nn.Module):
@@ -129,6 +132,29 @@ def test_samples_of_a_deep_hole_differ_as_wholes_and_not_in_their_grain_alone() 
     samples = np.stack(inpaint(image, hole, prior=prior(), steps=6, samples=12).samples)[:, 40:56, 52:68]
     # The mean of 16x16 independent pixels would spread a sixteenth of what one does.
     assert samples.mean((1, 2)).std(0).mean() > samples.std(0).mean() / 4
+
+
+def test_samples_after_the_first_leave_the_colours_of_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between four grounds, what is in the middle may be of any; the first sample has no smooth error."""
+    values = np.full((160, 160, 3), 0.2, np.float32)
+    values[80:] += 0.3
+    values[:, 80:] += 0.3
+    picture = pictures_from_api(values + 0.03 * np.random.default_rng(3).random(values.shape, np.float32))[0][0]
+    hole = np.zeros((160, 160), dtype=bool)
+    hole[40:120, 40:120] = True
+
+    def drawn(**options: int) -> np.ndarray:
+        samples = inpaint_picture(picture, hole, prior(64), ConditionalSampling(seed=2, **options)).samples
+        return np.stack([sample.rgb() for sample in samples])
+
+    several = drawn(samples=6)
+    np.testing.assert_allclose(drawn()[0], several[0], atol=1e-4)
+    np.testing.assert_allclose(drawn(first=2)[0], several[2], atol=1e-4)
+    monkeypatch.setattr(deep_holes, "_ERROR", 0.0)
+    plain = drawn(samples=6)
+    np.testing.assert_allclose(plain[0], several[0], atol=1e-4)
+    with_errors, without = (x[1:, hole].std(0).mean() for x in (several, plain))
+    assert with_errors > 1.3 * without
 
 
 def test_the_mean_and_other_methods_stay_at_one_scale() -> None:
