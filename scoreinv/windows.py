@@ -11,18 +11,24 @@ import numpy as np
 
 from scoreinv.boxes import Box
 
+_WHOLE = 1.5
+"""How many times the pixels a window of all of a picture may have: what is whole is evaluated with other pictures."""
+
 
 def cheapest_tile(needed: np.ndarray, overlap: int, stride: int, least: int, most: int) -> int:
-    """The side of windows, from `least` to `most`, by which those around needed pixels, (H, W) bool, are smallest.
+    """The side of windows, from `least` to `most`, by which those around needed pixels, (H, W) bool, are cheapest.
 
     Small windows reach less beyond what is needed, but overlap often: a line across 512 pixels takes 13 of 48 pixels,
-    30,000 in all, or three of 176, 93,000; all of 512x512 pixels takes 169, 389,000, or nine, 279,000.
+    30,000 in all, or three of 176, 93,000; all of 512x512 pixels takes 169, 389,000, or nine, 279,000. A single window
+    of all may have `_WHOLE` times the pixels.
     """
 
     def pixels(tile: int) -> int:
         return sum(high * wide for _, _, high, wide in windows_around(needed, tile, overlap, stride))
 
-    return min(range(least, most + 1, stride), key=pixels)
+    cheapest = min(range(least, most + 1, stride), key=pixels)
+    whole = max(least, -(-max(needed.shape) // stride) * stride)
+    return whole if whole <= most and needed.size <= _WHOLE * pixels(cheapest) else cheapest
 
 
 def covering_tile(height: int, width: int, overlap: int, stride: int, least: int, most: int) -> int:

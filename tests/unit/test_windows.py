@@ -72,5 +72,16 @@ def test_the_cheapest_windows_of_what_is_needed() -> None:
     assert cheapest_tile(everywhere[:64, :30], 8, 16, 64, 192) == 64
 
 
+def test_a_single_window_may_have_more_pixels() -> None:
+    crossing = np.zeros((112, 112), bool)
+    crossing[10] = crossing[:, 20] = True
+    several = sum(high * wide for _, _, high, wide in windows_around(crossing, 48, 8, 16))
+    assert 112**2 / 1.5 < several < 112**2
+    assert cheapest_tile(crossing, 8, 16, 48, 192) == 112
+    speck = np.zeros((112, 112), bool)
+    speck[10, 10] = True
+    assert cheapest_tile(speck, 8, 16, 48, 192) == 48
+
+
 def test_windows_that_cover_a_picture_are_few() -> None:
     assert covering_tile(512, 512, 32, 16, 128, 192) == 192  # three along a side, where 128 takes five
