@@ -17,6 +17,22 @@ from scoreinv.training.limits import MOST_LEARNING_RATE, MOST_MINUTES, MOST_PICT
 GRID_STEPS = 18
 """Evaluations of the network for each picture of a sample grid."""
 
+DAMAGE_SHARES = {
+    "scratches": 0.19,
+    "creases": 0.10,
+    "folds": 0.11,
+    "cracks": 0.08,
+    "dust": 0.13,
+    "rubbed": 0.08,
+    "hairs": 0.06,
+    "stains": 0.07,
+    "torn": 0.05,
+    "rips": 0.05,
+    "writing": 0.04,
+    "faded_border": 0.04,
+}
+"""The kinds of damage, and how often they are drawn usually."""
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -200,12 +216,23 @@ class DamageDrawing:
 
     Attributes:
         undamaged: share of the pictures that get none.
+        often: kinds of damage that are drawn more or less often than usual, and how many times: ((kind, times), ...).
     """
 
     undamaged: float = 0.3
+    often: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         require(0 <= self.undamaged <= 1, "damage.undamaged must lie in [0, 1]")
+        for kind, times in self.often:
+            _choice("a kind of damage.often", kind, tuple(DAMAGE_SHARES))
+            require(0 < times <= 1000, f"damage.often: {kind} must lie in (0, 1000]")
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """How often each kind is drawn; they add up to 1."""
+        weights = {kind: share * dict(self.often).get(kind, 1.0) for kind, share in DAMAGE_SHARES.items()}
+        return {kind: weight / sum(weights.values()) for kind, weight in weights.items()}
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def draw_scan(rgb: np.ndarray, config: DamageDrawing, generator: Generator) -> S
     print_ = draw_print(rgb, medium, generator)
     changed = print_
     if generator.random() >= config.undamaged:
-        changed = damaged(print_, medium, generator)
+        changed = damaged(print_, medium, generator, config.shares)
     print_, changed = blurred(print_, medium.focus), blurred(changed, medium.focus)
     change = np.abs(changed - print_).max(axis=2)
     mask = change > VISIBLE + medium.grain
@@ -84,9 +84,9 @@ def draw_scan(rgb: np.ndarray, config: DamageDrawing, generator: Generator) -> S
     return Scan(scan, mask, (change > HEALTHY) & ~mask, print_, medium, seed)
 
 
-def damaged(print_: np.ndarray, medium: Medium, generator: Generator) -> np.ndarray:
-    """The print with damage of one to four kinds."""
-    kinds = generator.choice(len(_KINDS), size=int(generator.integers(1, 5)), replace=False, p=list(_SHARES.values()))
+def damaged(print_: np.ndarray, medium: Medium, generator: Generator, shares: dict[str, float]) -> np.ndarray:
+    """The print with damage of one to four kinds, which are drawn so often."""
+    kinds = generator.choice(list(shares), size=int(generator.integers(1, 5)), replace=False, p=list(shares.values()))
     values = print_
     for kind in kinds:
         cover, colour = _KINDS[kind](values, medium, generator)
@@ -335,23 +335,20 @@ def _faded_border(print_: np.ndarray, medium: Medium, generator: Generator) -> C
     return cover, textured(_bright_or_dark(medium, generator, 0.85), height, width, generator)
 
 
-_SHARES: dict[Callable[[np.ndarray, Medium, Generator], Cover], float] = {
-    _scratches: 0.19,
-    _creases: 0.10,
-    _folds: 0.11,
-    _cracks: 0.08,
-    _dust: 0.13,
-    _rubbed: 0.08,
-    _hairs: 0.06,
-    _stains: 0.07,
-    _torn: 0.05,
-    _rips: 0.05,
-    _writing: 0.04,
-    _faded_border: 0.04,
+_KINDS: dict[str, Callable[[np.ndarray, Medium, Generator], Cover]] = {
+    "scratches": _scratches,
+    "creases": _creases,
+    "folds": _folds,
+    "cracks": _cracks,
+    "dust": _dust,
+    "rubbed": _rubbed,
+    "hairs": _hairs,
+    "stains": _stains,
+    "torn": _torn,
+    "rips": _rips,
+    "writing": _writing,
+    "faded_border": _faded_border,
 }
-"""How often the kinds of damage are drawn."""
-
-_KINDS = tuple(_SHARES)
 
 
 def _more(print_: np.ndarray, rate: float, generator: Generator, *, flat: bool = True) -> float:

@@ -54,7 +54,7 @@ def test_the_mask_is_where_the_print_changed():
         medium = draw_medium(generator)
         print_ = draw_print(photograph(90, 70), medium, generator)
         generator.random()  # whether there is damage
-        changed = damaged(print_, medium, generator)
+        changed = damaged(print_, medium, generator, ALL.shares)
         change = np.abs(blurred(changed, medium.focus) - blurred(print_, medium.focus)).max(axis=2)
         scan = draw_scan(photograph(90, 70), ALL, np.random.default_rng(number))
         np.testing.assert_array_equal(scan.mask, change > VISIBLE + medium.grain)
@@ -83,7 +83,7 @@ def test_the_edge_of_a_print_is_no_damage():
 
 
 def test_what_the_scanner_blurs_is_no_damage(monkeypatch):
-    monkeypatch.setattr("scoreinv.training.damage.damaged", lambda print_, medium, generator: print_ + 0)
+    monkeypatch.setattr("scoreinv.training.damage.damaged", lambda print_, medium, generator, shares: print_ + 0)
     checks = np.indices((48, 64)).sum(axis=0)[..., None].repeat(3, axis=2) // 4 % 2
     for number in range(20):
         scan = draw_scan(checks.astype(np.float32), ALL, np.random.default_rng(number))
@@ -120,7 +120,7 @@ def test_tears_are_as_wide_as_those_of_real_prints():
     assert 20 <= np.max(widths) <= 60
 
 
-@pytest.mark.parametrize("kind", range(len(_KINDS)))
+@pytest.mark.parametrize("kind", _KINDS)
 @pytest.mark.parametrize("size", [(32, 32), (41, 160), (300, 37)])
 def test_every_kind_covers_a_part_of_pictures_of_any_size(kind, size):
     covered = 0.0
@@ -128,6 +128,25 @@ def test_every_kind_covers_a_part_of_pictures_of_any_size(kind, size):
         cover = checked_cover(_KINDS[kind], size, number)
         covered = max(covered, float(cover.max()))
     assert covered > 0.3
+
+
+def test_kinds_are_drawn_as_often_as_asked():
+    assert list(ALL.shares) == list(_KINDS)
+    assert sum(ALL.shares.values()) == pytest.approx(1)
+    often = DamageDrawing(undamaged=0.0, often=(("torn", 1000.0), ("dust", 0.5)))
+    assert often.shares["dust"] / often.shares["folds"] == pytest.approx(ALL.shares["dust"] / ALL.shares["folds"] / 2)
+    reaches_the_edge = 0
+    for number in range(20):  # nearly always one of the kinds is what is missing at an edge
+        mask = draw_scan(photograph(64, 64), often, np.random.default_rng(number)).mask
+        reaches_the_edge += max(*mask[[0, -1]].mean(axis=1), *mask[:, [0, -1]].mean(axis=0)) > 0.1
+    assert reaches_the_edge >= 15
+    assert DamageDrawing(often=(("stains", 2.0),)).shares["stains"] == pytest.approx(0.14 / 1.07)
+
+
+@pytest.mark.parametrize("often", [(("rust", 2.0),), (("dust", 0.0),), (("dust", 1e9),)])
+def test_kinds_of_damage_that_cannot_be_drawn_so_often(often):
+    with pytest.raises(InputError, match=f"damage.often.*{often[0][0]}"):
+        DamageDrawing(often=often)
 
 
 def test_batches_are_a_function_of_seed_and_step():
@@ -166,7 +185,7 @@ def test_faint_damage_counts_for_nothing():
 
 
 def test_a_finder_and_nothing_else_is_trained_with_damage():
-    config = small_run()
+    config = replace(small_run(), damage=DamageDrawing(often=(("stains", 2.0),)))
     with pytest.raises(InputError, match="trained with damage"):
         replace(config, damage=None)
     assert TrainingConfig.from_dict(config.to_dict()) == config
