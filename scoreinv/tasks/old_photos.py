@@ -47,7 +47,7 @@ LEAST_REMOVED = 5 / GRAY_LEVELS
 _MOST_FOUND = 0.5
 """Share of a picture above which what was found is no damage: a drawing, a page of text, what the finder never saw."""
 
-_SHARES: dict[StepName, float] = {"damage": 2, "inpaint": 10, "tint": 0, "denoise": 3, "colorize": 2}
+_SHARES: dict[StepName, float] = {"damage": 4, "inpaint": 10, "tint": 0, "denoise": 5, "colorize": 1}
 """Time that the steps take, in parts: of a scan of two megapixels, two hundredths of which are damaged."""
 
 
