@@ -2,9 +2,10 @@
 
 If each patch of a picture is one of its known patches e_j, up to a deviation tau and not far from where it was seen,
 
-    p(x_P) = sum_j p_j N(x_P; e_j, tau^2 I),      p_j proportional to exp(-|displacement_j / reach|^2 / 2),
+    p(x_P) = sum_j p_j N(x_P; e_j, tau^2 I),      p_j proportional to exp(-|(displacement_j - c) / reach|^2 / 2),
 
-then the posterior of a patch is known, given its noisy state at the level s = sigma / alpha and what is observed, y.
+c = 0 (or where a sample is to look that shall differ from others), then the posterior of a patch is known, given its
+noisy state at the level s = sigma / alpha and what is observed, y.
 Up to tau its mean is
 
     E[x_P | x_t, y] = sum_j w_j e_j,
@@ -58,6 +59,7 @@ class Exemplars(Prior):
         sde: of the noise.
         pictures: (B, 3, H, W) on [-1, 1], each for itself; not looked at where not observed.
         observed: (B, 1, H, W), 0 or 1.
+        elsewhere: (B, 2), c of each picture, in pixels down and across; None for 0.
 
     Raises InputError for a picture without a hole, or without a patch that is wholly observed (`enough` asks for more).
     """
@@ -65,9 +67,10 @@ class Exemplars(Prior):
     data_range = (-1.0, 1.0)
     evaluations_per_noise = 0
 
-    def __init__(self, sde: SDE, pictures: Tensor, observed: Tensor) -> None:
+    def __init__(self, sde: SDE, pictures: Tensor, observed: Tensor, elsewhere: Tensor | None = None) -> None:
         self.sde = sde
-        self._fills = [_Fill(*row) for row in zip(pictures, observed, strict=True)]
+        centres = pictures.new_zeros(len(pictures), 2) if elsewhere is None else elsewhere
+        self._fills = [_Fill(*row) for row in zip(pictures, observed, centres.tolist(), strict=True)]
 
     @staticmethod
     def enough(observed: Tensor) -> bool:
@@ -114,11 +117,11 @@ class Exemplars(Prior):
 class _Fill:
     """One picture of `Exemplars`."""
 
-    def __init__(self, picture: Tensor, observed: Tensor) -> None:
+    def __init__(self, picture: Tensor, observed: Tensor, centre: list[float]) -> None:
         self.picture = torch.where(observed > 0, picture, 0.0)
         self.observed = observed
         self.places = _Places(observed)
-        self.patches = _AllPatches(self.places, self.picture)
+        self.patches = _AllPatches(self.places, self.picture, centre)
 
     def mean(self, x: Tensor, level: float) -> Tensor:
         """The posterior mean, given the state x (3, H, W) with noise of this level."""
@@ -197,10 +200,11 @@ class _Places:
 
 
 class _AllPatches:
-    """Every place compared with all patches of the picture."""
+    """Every place compared with all patches of the picture, those displaced by about `centre` first."""
 
-    def __init__(self, places: _Places, picture: Tensor) -> None:
+    def __init__(self, places: _Places, picture: Tensor, centre: list[float]) -> None:
         self.places = places
+        self.down, self.across = centre
         starts = places.number(*places.usable.nonzero().T)
         if not len(starts):
             raise InputError("there is nothing to continue: no patch of the picture is known")
@@ -221,8 +225,8 @@ class _AllPatches:
 
     def _cost(self, target: Tensor, weight: Tensor, part: slice) -> Tensor:
         here, row = self.places.starts[part, None], self.places.row
-        far = ((self.starts // row - here // row) / _REACH[0]).square()
-        far += ((self.starts % row - here % row) / _REACH[1]).square()
+        far = ((self.starts // row - here // row - self.down) / _REACH[0]).square()
+        far += ((self.starts % row - here % row - self.across) / _REACH[1]).square()
         # |target - value|^2 without what is common to all values.
         return weight @ self.squares.T - 2 * (weight * target) @ self.values.T + far / 2
 

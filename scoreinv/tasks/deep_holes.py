@@ -6,9 +6,9 @@ hole, for its posterior mean. Around it, at noise as strong as its error, ancest
 picture's own patches begins (`Exemplars`). On finer scales it is drawn where each pixel is taken from, beginning from
 what it was at half the size (`Displacements`).
 
-The mean's error is not white: deep inside a hole whole areas may be lighter, darker or of another colour. Patches
-average white noise away, so that all samples would keep the mean's colours. The first does, as whoever asks for one
-wants the most likely; the others begin from the mean and a smooth error (`smooth_errors`).
+Patches average white noise away, so that all samples would keep the mean's colours and the same pieces. The first does,
+as whoever asks for one wants the most likely; the others look for their patches elsewhere, as far away as the hole is
+wide (`drawn_elsewhere`).
 
 At half the size a hole may be wide for the patches there, which then lose windows and horizons; at a quarter they see
 across it, and lose what is fine. A hole whose first scale is of half the size is therefore filled from a quarter too,
@@ -26,7 +26,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.conditional.guess import block_means
@@ -53,13 +52,9 @@ _FIRST = VE(sigma_min=0.02, sigma_max=0.5)
 """The patches' process at the first scale, for pictures in [-1, 1]: it begins at noise as strong as the errors of the
 network's mean. From noise that drowns that mean, objects are continued into what is beside them."""
 _FIRST_STEPS = 12
-_ERROR = 0.4
-"""Deviation of the smooth part of the mean's errors deep inside a hole, for pictures in [0, 1]: fills are about as near
-to the truth as without, and differ more."""
-_AREA = 8
-"""Pixels of the first scale over which those errors are alike: a third of a hole there."""
-_ALIKE = 0.9
-"""Its square is how those of two colours correlate: they are of light above all."""
+_ELSEWHERE = (0.3, 1.0)
+"""Deviation of how far from a place samples look for its patches, down and across, in sides of the hole. What is far
+above or below seldom fits."""
 _SWEEPS = (2, 4, 8)
 """Over the displacements: at the finest scale, at half the size, and so on; the last number for all coarser ones."""
 _PATCHES_IN_THE_TIME = 50
@@ -112,14 +107,14 @@ def draw_in_scales(
         guesses, nfe = {}, 0
         for number, first in enumerate(range(halvings, len(scales))):
             _, tiled = given(first, None, 2 * tile)  # a mean gains by seeing more
-            stream = noise(len(scales) + number)
-            z = stream.normal(scales[first][0].shape)
+            z = noise(len(scales) + number).normal(scales[first][0].shape)
             with torch.no_grad():
                 mean = tiled.finish(tiled.denoise(z * prior.sde.prior_std, 1.0))
-            errors = smooth_errors(scales[first][1], stream)
-            guesses[first] = prior.to_image(finite(mean)) + torch.where(typical[:, None, None, None], 0.0, errors)
+            guesses[first] = prior.to_image(finite(mean))
             nfe += tiled.evaluations_per_noise
-        return continue_surroundings(scales, guesses, noise, callback), nfe
+        elsewhere = drawn_elsewhere(observed, noise(len(scales) + len(guesses)))
+        elsewhere[typical] = 0
+        return continue_surroundings(scales, guesses, elsewhere, noise, callback), nfe
     share = Share(callback, sum(known.numel() for _, known in scales))
     share.begin(scales[-1][1].numel())
     _, tiled = given(halvings, None, tile)
@@ -140,6 +135,7 @@ def draw_in_scales(
 def continue_surroundings(
     scales: list[tuple[Tensor, Tensor]],
     guesses: Mapping[int, Tensor],
+    elsewhere: Tensor,
     noise: Callable[[int], NoiseStream],
     callback: TaskCallback | None,
 ) -> Tensor:
@@ -150,10 +146,11 @@ def continue_surroundings(
             one before; those that are begun from with patches enough (`Exemplars.enough`).
         guesses: of the pictures of those scales that are begun from, by their numbers; at least one. Each hole
             keeps the fill of the lowest energy.
+        elsewhere: (B, 2), how far from a place its patches are looked for, in pixels of the finest scale.
         noise: the noise of each scale, 0 the finest.
     """
     share = Share(callback, sum(sum(_work(scales, first)) for first in guesses))
-    fills = [_continued(scales, first, guess, noise, share) for first, guess in guesses.items()]
+    fills = [_continued(scales, first, guess, elsewhere, noise, share) for first, guess in guesses.items()]
     for fields in fills[1:]:
         for likelier, field in zip(fills[0], fields, strict=True):
             likelier.take_likelier(field)
@@ -164,6 +161,7 @@ def _continued(
     scales: list[tuple[Tensor, Tensor]],
     first: int,
     guess: Tensor,
+    elsewhere: Tensor,
     noise: Callable[[int], NoiseStream],
     share: Share,
 ) -> list[Displacements]:
@@ -171,7 +169,7 @@ def _continued(
     layout, *costs = _work(scales, first)
     share.begin(layout)
     pictures, observed = scales[first]
-    exemplars, stream = Exemplars(_FIRST, 2 * pictures - 1, observed), noise(first)
+    exemplars, stream = Exemplars(_FIRST, 2 * pictures - 1, observed, elsewhere / 2**first), noise(first)
     start = State(2 * guess - 1 + _FIRST.prior_std * stream.normal(guess.shape), 1.0)
     sampler = PC(Ancestral(), NoCorrector(), corrector_steps=0, steps=_FIRST_STEPS)
     result = sampler.sample(exemplars, tuple(guess.shape), noise=stream, callback=for_sampler(share), start=start)
@@ -192,18 +190,13 @@ def _continued(
     return fields
 
 
-def smooth_errors(observed: Tensor, noise: NoiseStream) -> Tensor:
-    """Errors (B, 3, H, W) of guesses of what is not observed, (B, 1, H, W): smooth, and small beside known pixels.
+def drawn_elsewhere(observed: Tensor, noise: NoiseStream) -> Tensor:
+    """How far from a place samples look for its patches, (B, 2) in pixels down and across, given (B, 1, H, W).
 
-    Independent values at the knots of a lattice `_AREA` pixels wide, interpolated bilinearly, which leaves 4/9 of their
-    variance on average, and weighted by 2 u - 1, where the share u > 1/2 of the pixels around is unknown.
+    Normal, of deviations that grow with the side of a square as large as the hole (`_ELSEWHERE`).
     """
-    height, width = observed.shape[-2:]
-    knots = noise.normal((len(observed), 4, -(-height // _AREA), -(-width // _AREA)))
-    smooth = 1.5 * F.interpolate(knots, scale_factor=_AREA, mode="bilinear")[..., :height, :width]
-    unknown = F.avg_pool2d(1 - observed, 2 * _AREA + 1, 1, _AREA, count_include_pad=False)
-    errors = _ALIKE * smooth[:, :1] + (1 - _ALIKE**2) ** 0.5 * smooth[:, 1:]
-    return _ERROR * (2 * unknown - 1).clamp_min(0) * errors
+    sides = (1 - observed).flatten(1).sum(1, keepdim=True).sqrt()
+    return noise.normal((len(observed), 2)) * sides * torch.tensor(_ELSEWHERE).to(sides)
 
 
 def _work(scales: list[tuple[Tensor, Tensor]], first: int) -> list[float]:

@@ -152,7 +152,7 @@ def test_structure_goes_straight_on_through_the_hole(structure: Callable[[int, i
         values, known = scales[-1]
         scales.append((block_means(torch.where(known > 0, values, 0.0)), (block_means(known) == 1).float()))
     guesses = {first: 0.5 + smooth_guess(scales[first][0] - 0.5, scales[first][1]).mean for first in (1, 2)}
-    drawn = continue_surroundings(scales, guesses, lambda scale: NoiseStream(scale, 1), None)
+    drawn = continue_surroundings(scales, guesses, torch.zeros(1, 2), lambda scale: NoiseStream(scale, 1), None)
     wrong = (2 * drawn[0] - 1 - picture).abs().amax(0)[observed[0] == 0] > 0.25
     assert wrong.float().mean() < 0.03
 

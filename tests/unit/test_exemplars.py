@@ -13,7 +13,7 @@ from scoreinv.errors import InputError
 from scoreinv.guidance import Exemplars
 from scoreinv.samplers import PC, NoiseStream, State
 from scoreinv.sdes import VE, VP
-from scoreinv.tasks.deep_holes import continue_surroundings, smooth_errors
+from scoreinv.tasks.deep_holes import continue_surroundings, drawn_elsewhere
 
 SDE = VE(0.02, 2.0)
 TOLERANCE, REACH, SIDE = 0.04, (0.5, 2.0), 9
@@ -31,7 +31,8 @@ def continued(values: Tensor, observed: Tensor, *halves: tuple[Tensor, Tensor], 
     """Samples of pictures (B, 3, H, W) in [0, 1], with a smooth guess in place of a network's."""
     scales = [(values, observed), *halves]
     guess = 0.5 + smooth_guess(scales[-1][0] - 0.5, scales[-1][1]).mean
-    return continue_surroundings(scales, {len(halves): guess}, lambda scale: NoiseStream(scale, samples), None)
+    here = torch.zeros(len(values), 2)
+    return continue_surroundings(scales, {len(halves): guess}, here, lambda scale: NoiseStream(scale, samples), None)
 
 
 def halved(values: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
@@ -45,7 +46,8 @@ def stripes(height: int, width: int) -> Tensor:
     return 0.7 * torch.stack(waves)[None]
 
 
-def test_the_mean_is_that_of_the_formula() -> None:
+@pytest.mark.parametrize("elsewhere", [(0.0, 0.0), (0.7, -3.0)])
+def test_the_mean_is_that_of_the_formula(elsewhere: tuple[float, float]) -> None:
     """One hidden pixel: all its patch is known but itself, so only the patch around it is asked for it."""
     generator = torch.Generator().manual_seed(0)
     picture = torch.rand(1, 3, 20, 24, generator=generator) * 0.2
@@ -65,10 +67,11 @@ def test_the_mean_is_that_of_the_formula() -> None:
             squares = (here - there).square()
             cost = squares[known].sum() / (2 * TOLERANCE**2)
             cost += squares[~known].sum() / (2 * (level**2 + TOLERANCE**2))
-            costs.append(cost + ((top - 6) / REACH[0]) ** 2 / 2 + ((left - 8) / REACH[1]) ** 2 / 2)
+            down, across = top - 6 - elsewhere[0], left - 8 - elsewhere[1]
+            costs.append(cost + (down / REACH[0]) ** 2 / 2 + (across / REACH[1]) ** 2 / 2)
             centres.append(there[:, 4, 4])
     expected = torch.softmax(-torch.stack(costs), 0) @ torch.stack(centres)
-    prior = Exemplars(SDE, picture, observed)
+    prior = Exemplars(SDE, picture, observed, torch.tensor([elsewhere]))
     fill = prior._fills[0]
     weight = torch.where(observed[0] > 0, 1 / (2 * TOLERANCE**2), 1 / (2 * (level**2 + TOLERANCE**2)))
     estimate, _ = fill.places.joined(fill.patches.mean(*place) for place in fill._compared(state[0], weight))
@@ -182,16 +185,10 @@ def test_too_little_to_continue() -> None:
         Exemplars(SDE, stripes(12, 12), holed(12, 12, (0, 0, 2, 12))).windows([(0, 0, 8, 8)], 1)
 
 
-def test_errors_of_a_guess_are_smooth_and_alike_in_all_colours() -> None:
-    errors = smooth_errors(holed(80, 96, (16, 16, 48, 64)).expand(200, -1, -1, -1), NoiseStream(0, 200))
-    assert (errors[..., :16, :] == 0).all()
-    assert float(errors[..., 16, 40].std()) < 0.07  # beside a known pixel: half of those around are unknown
-    deep = errors[..., 32:48, 32:64]
-    assert float(deep.std()) == pytest.approx(0.4, rel=0.1)
-
-    def correlation(one: Tensor, other: Tensor) -> float:
-        return float(torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1])
-
-    assert correlation(deep[:, 0], deep[:, 2]) == pytest.approx(0.81, abs=0.04)
-    assert correlation(deep[..., 1:], deep[..., :-1]) > 0.97
-    assert abs(correlation(deep[..., 20:], deep[..., :-20])) < 0.15
+def test_samples_look_as_far_away_as_the_hole_is_wide() -> None:
+    observed = torch.cat([holed(80, 96, (16, 16, side, side)).expand(3000, -1, -1, -1) for side in (20, 40)])
+    down, across = drawn_elsewhere(observed, NoiseStream(0, 6000)).unflatten(0, (2, 3000)).unbind(2)
+    for number, side in enumerate((20, 40)):
+        assert float(down[number].std()) == pytest.approx(0.3 * side, rel=0.1)
+        assert float(across[number].std()) == pytest.approx(side, rel=0.1)
+        assert abs(float(across[number].mean())) < 0.2 * side
