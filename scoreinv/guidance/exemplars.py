@@ -50,6 +50,8 @@ _FEWEST = 200
 _RIM = 2
 """Known pixels around a hole that are estimated too, to see what the estimate misses there."""
 _VALUES_AT_ONCE = 1 << 22
+_PARTS_KEPT = 4
+"""Parts of so many values of which is kept what stays from step to step, for 32 MB each."""
 
 
 class Exemplars(Prior):
@@ -70,7 +72,11 @@ class Exemplars(Prior):
     def __init__(self, sde: SDE, pictures: Tensor, observed: Tensor, elsewhere: Tensor | None = None) -> None:
         self.sde = sde
         centres = pictures.new_zeros(len(pictures), 2) if elsewhere is None else elsewhere
-        self._fills = [_Fill(*row) for row in zip(pictures, observed, centres.tolist(), strict=True)]
+        patches: list[_AllPatches] = []
+        for picture, known in zip(pictures, observed, strict=True):
+            alike = (other for other in patches if other.are_of(picture, known))  # samples of one picture
+            patches.append(next(alike, None) or _AllPatches(picture, known))
+        self._fills = [_Fill(*row) for row in zip(patches, centres.tolist(), strict=True)]
 
     @staticmethod
     def enough(observed: Tensor) -> bool:
@@ -115,40 +121,41 @@ class Exemplars(Prior):
 
 
 class _Fill:
-    """One picture of `Exemplars`."""
+    """One picture of `Exemplars`, whose patches are looked for at displacements of about `centre`.
 
-    def __init__(self, picture: Tensor, observed: Tensor, centre: list[float]) -> None:
-        self.picture = torch.where(observed > 0, picture, 0.0)
-        self.observed = observed
-        self.places = _Places(observed)
-        self.patches = _AllPatches(self.places, self.picture, centre)
+    As patches are weighed against each other, exp(-|(displacement - c) / reach|^2 / 2) is what it is for c = 0 times
+    exp(c . place / reach^2), wherever it is looked from.
+    """
+
+    def __init__(self, patches: _AllPatches, centre: list[float]) -> None:
+        self.patches = patches
+        towards = zip(centre, patches.at.to(patches.values), _REACH, strict=True)
+        self.farther = -torch.stack([c * place / reach**2 for c, place, reach in towards]).sum(0)
 
     def mean(self, x: Tensor, level: float) -> Tensor:
         """The posterior mean, given the state x (3, H, W) with noise of this level."""
-        weight = torch.where(self.observed > 0, 1 / (2 * TOLERANCE**2), 1 / (2 * (level**2 + TOLERANCE**2)))
-        estimate, covered = self.places.joined(
-            self.patches.mean(target, weights, part) for target, weights, part in self._compared(x, weight)
-        )
-        rim = covered & (self.observed > 0)
-        missed = smooth_guess((self.picture - estimate)[None], rim[None].to(x)).mean[0]
+        estimate, covered = self.estimate(x, level)
+        rim = covered & (self.patches.observed > 0)
+        missed = smooth_guess((self.patches.picture - estimate)[None], rim[None].to(x)).mean[0]
         return self.exact(estimate + missed)
+
+    def estimate(self, x: Tensor, level: float) -> tuple[Tensor, Tensor]:
+        """The middles of the patches' means (3, H, W), and where there are any, (1, H, W)."""
+        middles = self.patches.places.middle(self.patches.values)
+        weight = 1 / (2 * (level**2 + TOLERANCE**2))
+        return self.patches.places.joined(torch.softmax(costs.neg_(), 1) @ middles for costs in self._costs(x, weight))
 
     def displacements(self, x0: Tensor) -> Tensor:
         """Where the pixels of a sample (3, H, W) are taken from, (2, H, W)."""
-        weight = torch.full_like(self.observed, 1 / (2 * TOLERANCE**2))
-        found = [self.patches.nearest(target, weights, part) for target, weights, part in self._compared(x0, weight)]
-        return self.places.displacements(torch.cat(found))
+        nearest = [costs.argmin(1) for costs in self._costs(x0, 1 / (2 * TOLERANCE**2))]
+        return self.patches.places.displacements(self.patches.starts[torch.cat(nearest)])
 
     def exact(self, x0: Tensor) -> Tensor:
         """With its known pixels."""
-        return torch.where(self.observed > 0, self.picture, x0)
+        return torch.where(self.patches.observed > 0, self.patches.picture, x0)
 
-    def _compared(self, x: Tensor, weight: Tensor) -> Iterator[tuple[Tensor, Tensor, slice]]:
-        """What is compared at each place (n, D), how differences (n, D) weigh, and which places these are."""
-        state, weight = self.places.padded(self.exact(x)), self.places.padded(weight.to(x).expand(3, -1, -1))
-        for part in self.patches.parts:
-            starts = self.places.starts[part]
-            yield self.places.patches(state, starts), self.places.patches(weight, starts), part
+    def _costs(self, x: Tensor, weight: float) -> Iterator[Tensor]:
+        return (costs.add_(self.farther) for costs in self.patches.costs(x, weight))
 
 
 class _Places:
@@ -200,35 +207,56 @@ class _Places:
 
 
 class _AllPatches:
-    """Every place compared with all patches of the picture, those displaced by about `centre` first."""
+    """Every place in a picture's hole, compared with all of its known patches."""
 
-    def __init__(self, places: _Places, picture: Tensor, centre: list[float]) -> None:
-        self.places = places
-        self.down, self.across = centre
-        starts = places.number(*places.usable.nonzero().T)
-        if not len(starts):
+    def __init__(self, picture: Tensor, observed: Tensor) -> None:
+        self.picture, self.observed = torch.where(observed > 0, picture, 0.0), observed
+        self.places = places = _Places(observed)
+        at = places.usable.nonzero().T
+        if not at.shape[1]:
             raise InputError("there is nothing to continue: no patch of the picture is known")
-        if len(starts) > MOST_PATCHES:
-            starts = starts[torch.arange(MOST_PATCHES, device=starts.device) * (len(starts) - 1) // (MOST_PATCHES - 1)]
-        self.starts = starts
-        self.values = places.patches(places.padded(picture), starts)
-        self.squares = self.values.square()
-        self.parts = _parts(len(places.starts), len(starts))
+        if at.shape[1] > MOST_PATCHES:
+            at = at[:, torch.arange(MOST_PATCHES, device=at.device) * (at.shape[1] - 1) // (MOST_PATCHES - 1)]
+        self.at, self.starts = at, places.number(*at)
+        self.values = places.patches(places.padded(self.picture), self.starts)
+        self._parts = _parts(len(places.starts), len(self.starts))
+        self._kept: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def mean(self, target: Tensor, weight: Tensor, part: slice) -> Tensor:
-        """Middles of E[patch], (n, 3), at a part of the places, given states and weights of differences, (n, D)."""
-        return torch.softmax(-self._cost(target, weight, part), 1) @ self.places.middle(self.values)
+    def are_of(self, picture: Tensor, observed: Tensor) -> bool:
+        """Whether these are the patches of this picture (3, H, W), given what is observed of it."""
+        return torch.equal(self.observed, observed) and torch.equal(
+            torch.where(observed > 0, picture, 0.0), self.picture
+        )
 
-    def nearest(self, target: Tensor, weight: Tensor, part: slice) -> Tensor:
-        """Where the likeliest patch starts, (n,)."""
-        return self.starts[self._cost(target, weight, part).argmin(1)]
+    def costs(self, x: Tensor, weight: float) -> Iterator[Tensor]:
+        """-log of each patch's weight at the places, (n, M) part by part, up to what is common to all of a place.
 
-    def _cost(self, target: Tensor, weight: Tensor, part: slice) -> Tensor:
-        here, row = self.places.starts[part, None], self.places.row
-        far = ((self.starts // row - here // row - self.down) / _REACH[0]).square()
-        far += ((self.starts % row - here % row - self.across) / _REACH[1]).square()
-        # |target - value|^2 without what is common to all values.
-        return weight @ self.squares.T - 2 * (weight * target) @ self.values.T + far / 2
+        weight: of squared differences to the state x (3, H, W) where the picture is hidden.
+        """
+        state = self.places.padded(torch.where(self.observed > 0, 0.0, x))
+        for number, part in enumerate(self._parts):
+            observed, squares = self._kept.get(number) or self._fixed(part)
+            if number < _PARTS_KEPT:
+                self._kept[number] = observed, squares
+            here = self.places.patches(state, self.places.starts[part])
+            yield torch.addmm(squares, here, self.values.T, beta=weight, alpha=-2 * weight).add_(observed)
+
+    def _fixed(self, part: slice) -> tuple[Tensor, Tensor]:
+        """Costs (n, M) of observed pixels and of displacements, and the squares over hidden pixels.
+
+        |state - value|^2 without what is common to all values.
+        """
+        places, starts = self.places, self.places.starts[part]
+        known, where, hidden = (
+            places.patches(places.padded(pixels), starts)
+            for pixels in (self.picture, *(share.expand(3, -1, -1) for share in (self.observed, 1 - self.observed)))
+        )
+        squares = self.values.square()
+        apart = (where @ squares.T - 2 * known @ self.values.T) / (2 * TOLERANCE**2)
+        moved = self.at[:, None] - torch.stack([starts // places.row, starts % places.row])[..., None]
+        for along, reach in zip(moved, _REACH, strict=True):
+            apart += (along / reach).square_() / 2
+        return apart, hidden @ squares.T
 
 
 def _wholly_known(observed: Tensor, side: int) -> Tensor:

@@ -57,7 +57,7 @@ _ELSEWHERE = (0.3, 1.0)
 above or below seldom fits."""
 _SWEEPS = (2, 4, 8)
 """Over the displacements: at the finest scale, at half the size, and so on; the last number for all coarser ones."""
-_PATCHES_IN_THE_TIME = 50
+_PATCHES_IN_THE_TIME = 100
 """Patches that a place is compared with, in a step at the first scale, in the time of a sweep for a pixel."""
 
 

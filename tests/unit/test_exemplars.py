@@ -73,8 +73,7 @@ def test_the_mean_is_that_of_the_formula(elsewhere: tuple[float, float]) -> None
     expected = torch.softmax(-torch.stack(costs), 0) @ torch.stack(centres)
     prior = Exemplars(SDE, picture, observed, torch.tensor([elsewhere]))
     fill = prior._fills[0]
-    weight = torch.where(observed[0] > 0, 1 / (2 * TOLERANCE**2), 1 / (2 * (level**2 + TOLERANCE**2)))
-    estimate, _ = fill.places.joined(fill.patches.mean(*place) for place in fill._compared(state[0], weight))
+    estimate, _ = fill.estimate(state[0], level)
     torch.testing.assert_close(estimate[:, 10, 12].double(), expected, atol=2e-4, rtol=0)
     # What the estimate misses around the pixel is added, so here the known neighbours count too.
     assert (prior.denoise(state, t)[0, :, 10, 12] - estimate[:, 10, 12]).abs().max() < 0.3
