@@ -15,8 +15,9 @@ and are drawn at once: a sweep is Gibbs sampling by colours of a lattice. What i
 candidates, what the neighbours' pieces would put there (as PatchMatch propagates, Barnes et al. 2009) and places around
 its own (random search), not among all of the picture; and few sweeps are made.
 
-The values are copied, not averaged. What the pieces at a hole's rim miss of the known pixels beside them is
-interpolated into the hole and added: gradients stay those of the pieces, and the rim shows no seam.
+The values are copied, not averaged. What the pieces at a hole's rim miss of the known pixels beside them, and by how
+much they differ in light where they meet, is evened out by a smooth correction (`joining`): gradients stay those of the
+pieces, and neither rim nor seams show.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from torch import Tensor
 
 from scoreinv.conditional.guess import smooth_guess
 from scoreinv.errors import InputError
+from scoreinv.guidance.joining import evened
 
 TOLERANCE = 0.04
 """tau, of pictures on [-1, 1]: five grey levels."""
@@ -38,6 +40,8 @@ _SEARCHED = (16, 5, 1)
 _SHADE = 0.1
 """Difference at the rim, on [-1, 1], that is one of light and so goes on through the hole; what is above is one of
 things, and fades."""
+_LIGHT = 0.3
+"""Difference in light between two pieces, on [-1, 1], that is evened out at most."""
 _FADING = 4.0
 """Pixels in which it fades to a third."""
 _PAIRS_AT_ONCE = 1 << 15
@@ -119,22 +123,46 @@ class Displacements:
         self._filled[pixels] = other._filled[pixels]
 
     def fill(self) -> Tensor:
-        """The picture (3, H, W) with its known pixels; the pieces meet them without a seam at the hole's rim."""
+        """The picture (3, H, W) with its known pixels; the pieces meet each other and these without steps of light."""
         from scipy import ndimage  # slow to import, and needed by these fills alone
 
-        shape = (-1, self._height + 2 * _REACH, self._row)
         top, left = (self._at.amin(1) - 1).tolist()
         bottom, right = (self._at.amax(1) + 2).tolist()
-        missed, rim = (values.T.reshape(shape)[:, top:bottom, left:right] for values in self._missed())
-        filled = self._filled.T.reshape(shape).clone()
+        missed, rim, source = (
+            self._picture(values)[:, top:bottom, left:right] for values in (*self._missed(), self._source[:, None])
+        )
         shade = missed.clamp(-_SHADE, _SHADE)
-        reaching, fading = smooth_guess(torch.stack([shade, missed - shade]), rim[None]).mean
-        hole = F.pad(self._observed == 0, (_REACH,) * 4)[0, top:bottom, left:right]
-        away = torch.from_numpy(ndimage.distance_transform_edt(hole.cpu().numpy())).to(reaching)
-        filled[:, top:bottom, left:right] += reaching + fading * torch.exp(-away / _FADING)
-        filled = filled[:, _REACH:-_REACH, _REACH:-_REACH]
-        known = self._known.T.reshape(shape)[:, _REACH:-_REACH, _REACH:-_REACH]
-        return torch.where(self._observed > 0, known, filled)
+        even, fading = smooth_guess(torch.stack([shade, missed - shade]), rim[None]).mean
+        source = source[0]
+        down = self._evening(source[:-1], source[1:], self._row)
+        across = self._evening(source[:, :-1], source[:, 1:], 1)
+        told = torch.cat([shade * rim, rim])
+        beside = torch.stack([told.roll(step, axis) for axis in (1, 2) for step in (-1, 1)]).sum(0)
+        even = evened(even, source >= 0, down, across, beside[:3], beside[3])
+        away = torch.from_numpy(ndimage.distance_transform_edt((source >= 0).cpu().numpy())).to(even)
+        filled = self._picture(self._filled).clone()
+        filled[:, top:bottom, left:right] += even + fading * torch.exp(-away / _FADING)
+        inner = (slice(None), slice(_REACH, -_REACH), slice(_REACH, -_REACH))
+        return torch.where(self._observed > 0, self._picture(self._known)[inner], filled[inner])
+
+    def _picture(self, values: Tensor) -> Tensor:
+        """Values (N, C) of the pixels as a picture with its border, (C, H, W)."""
+        return values.T.reshape(-1, self._height + 2 * _REACH, self._row)
+
+    def _evening(self, here: Tensor, there: Tensor, step: int) -> Tensor:
+        """The changes between pixels taken from `here` and, so many numbers on, from `there` that make light go on.
+
+        here, there: (h, w); looked at where neither is negative. Returns (3, h, w): differences of the means of those
+        patches that are wholly known, 0 where none are.
+        """
+        light = F.avg_pool2d(self._picture(self._known), 2 * _REACH + 1, 1, _REACH).flatten(1).T
+        here, there = here.clamp_min(0), there.clamp_min(step)
+        change, count = torch.zeros_like(light[here]), torch.zeros_like(light[here])
+        for one, other in ((here, there - step), (here + step, there)):
+            whole = (self._usable[one] & self._usable[other])[..., None]
+            change += whole * (light[other] - light[one])
+            count += whole
+        return (change / count.clamp_min(1)).clamp(-_LIGHT, _LIGHT).permute(2, 0, 1)
 
     def _draw(self, pixels: Tensor, generator: torch.Generator) -> None:
         """Draw the sources of pixels that do not see each other; of those inside of a piece nothing changes."""

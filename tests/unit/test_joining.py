@@ -1,0 +1,73 @@
+"""Corrections that join pieces of a picture: Poisson's equation on a hole, and no step of light between pieces."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from scoreinv.guidance.displacements import Displacements
+from scoreinv.guidance.joining import evened
+
+
+def test_the_correction_is_the_least_squares_solution() -> None:
+    generator = torch.Generator().manual_seed(0)
+    hole = torch.zeros(9, 11, dtype=torch.bool)
+    hole[2:7, 3:9] = hole[4, 1:10] = True
+    hole[3, 4] = False
+    down, across = (torch.randn(2, *size, generator=generator) for size in ((8, 11), (9, 10)))
+    told = torch.where(hole, 0.0, torch.randn(2, 9, 11, generator=generator))
+    rim, known = torch.zeros(2, 9, 11), torch.zeros(9, 11)
+    number = {place: n for n, place in enumerate(map(tuple, hole.nonzero().tolist()))}
+    rows: list[np.ndarray] = []
+    wanted: list[torch.Tensor] = []
+    for (y, x), n in number.items():
+        for y2, x2 in ((y + 1, x), (y, x + 1), (y - 1, x), (y, x - 1)):
+            row = np.zeros(len(number))
+            row[n] = 1
+            if (y2, x2) not in number:
+                rim[:, y, x] += told[:, y2, x2]
+                known[y, x] += 1
+                wanted.append(told[:, y2, x2])
+            elif y2 > y or x2 > x:
+                row[number[y2, x2]] = -1
+                wanted.append(down[:, y, x] if y2 > y else across[:, y, x])
+            else:
+                continue
+            rows.append(row)
+    exact = np.linalg.lstsq(np.stack(rows), torch.stack(wanted).numpy(), rcond=None)[0]
+    found = evened(torch.randn(2, 9, 11, generator=generator), hole, down, across, rim, known)
+    np.testing.assert_allclose(found[:, hole].T, exact, atol=1e-4)
+    assert (found[:, ~hole] == 0).all()
+
+
+def test_pieces_of_other_light_meet_without_a_step_and_keep_their_grain() -> None:
+    """A hole filled from the left, which is darker, and from the right: grey, with grain."""
+    generator = torch.Generator().manual_seed(1)
+    grain = 0.05 * torch.randn(3, 40, 120, generator=generator)
+    picture = grain + 0.1 * torch.linspace(-1, 1, 120)
+    observed = torch.ones(1, 40, 120)
+    observed[:, 10:30, 50:70] = 0
+    start = torch.zeros(2, 40, 120, dtype=torch.int64)
+    start[1, :, :60], start[1, :, 60:] = -40, 40
+    filled = Displacements(picture, observed, start).fill()
+
+    def step(values: torch.Tensor) -> float:
+        return float((values[:, 10:30, 60:64] - values[:, 10:30, 56:60]).mean())
+
+    copied = torch.cat([picture[..., 10:20], picture[..., 100:110]], 2)[:, 10:30]
+    assert abs(step(filled)) < 0.25 * float((copied[..., 10:14] - copied[..., 6:10]).mean())
+    left, right = (values[..., 1:] - values[..., :-1] for values in (filled[:, 10:30, 50:70], copied))
+    within = [*range(9), *range(10, 19)]
+    assert float((left - right)[..., within].abs().mean()) < 0.15 * float(right[..., within].std())
+
+
+def test_grain_that_comes_from_many_places_is_not_averaged() -> None:
+    generator = torch.Generator().manual_seed(2)
+    picture = 0.1 * torch.randn(3, 60, 90, generator=generator)
+    observed = torch.ones(1, 60, 90)
+    observed[:, 20:40, 30:60] = 0
+    down = torch.where(torch.arange(60) < 30, -16, 16)[:, None].expand(60, 90)
+    across = torch.randint(3, 87, (60, 90), generator=generator) - torch.arange(90)
+    start = torch.stack([down, across])
+    filled = Displacements(picture, observed, start).fill()[:, 20:40, 30:60]
+    assert float(filled.std()) > 0.085
