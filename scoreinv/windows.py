@@ -20,15 +20,16 @@ def cheapest_tile(needed: np.ndarray, overlap: int, stride: int, least: int, mos
 
     Small windows reach less beyond what is needed, but overlap often: a line across 512 pixels takes 13 of 48 pixels,
     30,000 in all, or three of 176, 93,000; all of 512x512 pixels takes 169, 389,000, or nine, 279,000. A single window
-    of all may have `_WHOLE` times the pixels.
+    of all, where the sides are multiples of the stride, may have `_WHOLE` times the pixels.
     """
 
     def pixels(tile: int) -> int:
         return sum(high * wide for _, _, high, wide in windows_around(needed, tile, overlap, stride))
 
     cheapest = min(range(least, most + 1, stride), key=pixels)
-    whole = max(least, -(-max(needed.shape) // stride) * stride)
-    return whole if whole <= most and needed.size <= _WHOLE * pixels(cheapest) else cheapest
+    whole = max(least, *needed.shape)
+    alone = whole <= most and not any(side % stride for side in needed.shape)
+    return whole if alone and needed.size <= _WHOLE * pixels(cheapest) else cheapest
 
 
 def covering_tile(height: int, width: int, overlap: int, stride: int, least: int, most: int) -> int:

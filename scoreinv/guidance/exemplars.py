@@ -4,9 +4,8 @@ If each patch of a picture is one of its known patches e_j, up to a deviation ta
 
     p(x_P) = sum_j p_j N(x_P; e_j, tau^2 I),      p_j proportional to exp(-|(displacement_j - c) / reach|^2 / 2),
 
-c = 0 (or where a sample is to look that shall differ from others), then the posterior of a patch is known, given its
-noisy state at the level s = sigma / alpha and what is observed, y.
-Up to tau its mean is
+then the posterior of a patch is known, given its noisy state at the level s = sigma / alpha and what is observed, y. (c
+is 0, or where a sample looks that is to differ from others.) Up to tau its mean is
 
     E[x_P | x_t, y] = sum_j w_j e_j,
     w_j proportional to p_j exp(-|y - e_j|^2 / (2 tau^2) - |x_t / alpha - e_j|^2 / (2 (s^2 + tau^2))),
@@ -51,7 +50,8 @@ _RIM = 2
 """Known pixels around a hole that are estimated too, to see what the estimate misses there."""
 _VALUES_AT_ONCE = 1 << 22
 _PARTS_KEPT = 4
-"""Parts of so many values of which is kept what stays from step to step, for 32 MB each."""
+"""Parts of so many values of which is kept what stays from step to step, for 32 MB each: of all pictures together, but
+one of each at least."""
 
 
 class Exemplars(Prior):
@@ -76,6 +76,8 @@ class Exemplars(Prior):
         for picture, known in zip(pictures, observed, strict=True):
             alike = (other for other in patches if other.are_of(picture, known))  # samples of one picture
             patches.append(next(alike, None) or _AllPatches(picture, known))
+        for one in patches:
+            one.kept = max(1, _PARTS_KEPT // len({id(other) for other in patches}))
         self._fills = [_Fill(*row) for row in zip(patches, centres.tolist(), strict=True)]
 
     @staticmethod
@@ -220,6 +222,7 @@ class _AllPatches:
         self.at, self.starts = at, places.number(*at)
         self.values = places.patches(places.padded(self.picture), self.starts)
         self._parts = _parts(len(places.starts), len(self.starts))
+        self.kept = _PARTS_KEPT
         self._kept: dict[int, tuple[Tensor, Tensor]] = {}
 
     def are_of(self, picture: Tensor, observed: Tensor) -> bool:
@@ -236,7 +239,7 @@ class _AllPatches:
         state = self.places.padded(torch.where(self.observed > 0, 0.0, x))
         for number, part in enumerate(self._parts):
             observed, squares = self._kept.get(number) or self._fixed(part)
-            if number < _PARTS_KEPT:
+            if number < self.kept:
                 self._kept[number] = observed, squares
             here = self.places.patches(state, self.places.starts[part])
             yield torch.addmm(squares, here, self.values.T, beta=weight, alpha=-2 * weight).add_(observed)
@@ -253,9 +256,9 @@ class _AllPatches:
         )
         squares = self.values.square()
         apart = (where @ squares.T - 2 * known @ self.values.T) / (2 * TOLERANCE**2)
-        moved = self.at[:, None] - torch.stack([starts // places.row, starts % places.row])[..., None]
-        for along, reach in zip(moved, _REACH, strict=True):
-            apart += (along / reach).square_() / 2
+        here = torch.stack([starts // places.row, starts % places.row])
+        for there, at, reach in zip(self.at.to(apart), here.to(apart), _REACH, strict=True):
+            apart += ((there - at[:, None]) / reach).square_().div_(2)
         return apart, hidden @ squares.T
 
 

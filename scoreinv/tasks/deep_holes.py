@@ -6,9 +6,9 @@ hole, for its posterior mean. Around it, at noise as strong as its error, ancest
 picture's own patches begins (`Exemplars`). On finer scales it is drawn where each pixel is taken from, beginning from
 what it was at half the size (`Displacements`).
 
-Patches average white noise away, so that all samples would keep the mean's colours and the same pieces. The first does,
-as whoever asks for one wants the most likely; the others look for their patches elsewhere, as far away as the hole is
-wide (`drawn_elsewhere`).
+Patches average white noise away, so that all samples would keep the mean's colours and the same pieces. The first
+does, as whoever asks for one wants the most likely; the others look for their patches elsewhere, about as far away as
+the hole is large (`drawn_elsewhere`).
 
 At half the size a hole may be wide for the patches there, which then lose windows and horizons; at a quarter they see
 across it, and lose what is fine. A hole whose first scale is of half the size is therefore filled from a quarter too,
@@ -174,6 +174,7 @@ def _continued(
     sampler = PC(Ancestral(), NoCorrector(), corrector_steps=0, steps=_FIRST_STEPS)
     result = sampler.sample(exemplars, tuple(guess.shape), noise=stream, callback=for_sampler(share), start=start)
     displacements = exemplars.displacements(result.x0)
+    del exemplars  # and what it keeps
     for number in reversed(range(first + 1)):
         pictures, observed = scales[number]
         if number < first:
@@ -193,7 +194,7 @@ def _continued(
 def drawn_elsewhere(observed: Tensor, noise: NoiseStream) -> Tensor:
     """How far from a place samples look for its patches, (B, 2) in pixels down and across, given (B, 1, H, W).
 
-    Normal, of deviations that grow with the side of a square as large as the hole (`_ELSEWHERE`).
+    Normal, of deviations that grow with the side of a square as large as all that is hidden (`_ELSEWHERE`).
     """
     sides = (1 - observed).flatten(1).sum(1, keepdim=True).sqrt()
     return noise.normal((len(observed), 2)) * sides * torch.tensor(_ELSEWHERE).to(sides)

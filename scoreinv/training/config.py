@@ -226,7 +226,8 @@ class DamageDrawing:
         require(0 <= self.undamaged <= 1, "damage.undamaged must lie in [0, 1]")
         for kind, times in self.often:
             _choice("a kind of damage.often", kind, tuple(DAMAGE_SHARES))
-            require(0 < times <= 1000, f"damage.often: {kind} must lie in (0, 1000]")
+            require(0 < times <= 1000, f"damage.often of {kind} must lie in (0, 1000]")
+        require(len(dict(self.often)) == len(self.often), "damage.often names a kind twice")
 
     @property
     def shares(self) -> dict[str, float]:

@@ -85,7 +85,7 @@ def draw_scan(rgb: np.ndarray, config: DamageDrawing, generator: Generator) -> S
 
 
 def damaged(print_: np.ndarray, medium: Medium, generator: Generator, shares: dict[str, float]) -> np.ndarray:
-    """The print with damage of one to four kinds, which are drawn so often."""
+    """The print with damage of one to four kinds. shares: how often each is drawn; they add up to 1."""
     kinds = generator.choice(list(shares), size=int(generator.integers(1, 5)), replace=False, p=list(shares.values()))
     values = print_
     for kind in kinds:
@@ -349,6 +349,7 @@ _KINDS: dict[str, Callable[[np.ndarray, Medium, Generator], Cover]] = {
     "writing": _writing,
     "faded_border": _faded_border,
 }
+"""What draws each kind of damage (`config.DAMAGE_SHARES`)."""
 
 
 def _more(print_: np.ndarray, rate: float, generator: Generator, *, flat: bool = True) -> float:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from scoreinv.conditional.guess import block_means, push, smooth_guess
 from scoreinv.errors import InputError
-from scoreinv.guidance import Exemplars
+from scoreinv.guidance import Exemplars, exemplars
 from scoreinv.samplers import PC, NoiseStream, State
 from scoreinv.sdes import VE, VP
 from scoreinv.tasks.deep_holes import continue_surroundings, drawn_elsewhere
@@ -191,3 +191,34 @@ def test_samples_look_as_far_away_as_the_hole_is_wide() -> None:
         assert float(down[number].std()) == pytest.approx(0.3 * side, rel=0.1)
         assert float(across[number].std()) == pytest.approx(side, rel=0.1)
         assert abs(float(across[number].mean())) < 0.2 * side
+
+
+def test_places_are_compared_alike_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where more parts are compared than are kept, at one noise level after another."""
+    picture, observed = stripes(40, 48), holed(40, 48, (12, 14, 14, 16))
+    states = [picture + 0.2 * torch.randn(picture.shape, generator=torch.Generator().manual_seed(n)) for n in range(2)]
+
+    def means() -> list[Tensor]:
+        prior = Exemplars(SDE, picture, observed)
+        return [prior.denoise(state, t) for state, t in zip(states, (0.6, 0.2), strict=True)]
+
+    at_once = means()
+    monkeypatch.setattr(exemplars, "_VALUES_AT_ONCE", 40_000)
+    torch.testing.assert_close(means(), at_once, atol=1e-4, rtol=0)
+
+
+def test_all_scales_look_at_the_same_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Tensor] = []
+
+    class Seen(Exemplars):
+        def __init__(self, sde: VE, pictures: Tensor, observed: Tensor, elsewhere: Tensor) -> None:
+            seen.append(elsewhere)
+            super().__init__(sde, pictures, observed, elsewhere)
+
+    monkeypatch.setattr("scoreinv.tasks.deep_holes.Exemplars", Seen)
+    scales = [(torch.full((1, 3, 96, 96), 0.5), holed(96, 96, (40, 40, 16, 16)))]
+    for _ in range(2):
+        scales.append(halved(*scales[-1]))
+    guesses = {first: scales[first][0] for first in (1, 2)}
+    continue_surroundings(scales, guesses, torch.tensor([[8.0, -20.0]]), lambda scale: NoiseStream(scale, 1), None)
+    assert [found.tolist() for found in seen] == [[[4.0, -10.0]], [[2.0, -5.0]]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from scoreinv.guidance.displacements import Displacements
@@ -40,22 +41,34 @@ def test_the_correction_is_the_least_squares_solution() -> None:
     assert (found[:, ~hole] == 0).all()
 
 
-def test_pieces_of_other_light_meet_without_a_step_and_keep_their_grain() -> None:
-    """A hole filled from the left, which is darker, and from the right: grey, with grain."""
+@pytest.mark.parametrize("upright", [False, True])
+@pytest.mark.parametrize("slope", [0.1, 0.6])
+def test_pieces_of_other_light_meet_without_a_step_and_keep_their_grain(upright: bool, slope: float) -> None:
+    """A hole filled from one side, which is darker, and from the other: grey, with grain.
+
+    Where they differ by more than light does, a step is left.
+    """
     generator = torch.Generator().manual_seed(1)
-    grain = 0.05 * torch.randn(3, 40, 120, generator=generator)
-    picture = grain + 0.1 * torch.linspace(-1, 1, 120)
+    picture = 0.05 * torch.randn(3, 40, 120, generator=generator) + slope * torch.linspace(-1, 1, 120)
     observed = torch.ones(1, 40, 120)
     observed[:, 10:30, 50:70] = 0
     start = torch.zeros(2, 40, 120, dtype=torch.int64)
     start[1, :, :60], start[1, :, 60:] = -40, 40
+    if upright:
+        picture, observed, start = picture.mT, observed.mT, start.mT.flip(0)
     filled = Displacements(picture, observed, start).fill()
+    if upright:
+        picture, filled = picture.mT, filled.mT
 
     def step(values: torch.Tensor) -> float:
         return float((values[:, 10:30, 60:64] - values[:, 10:30, 56:60]).mean())
 
     copied = torch.cat([picture[..., 10:20], picture[..., 100:110]], 2)[:, 10:30]
-    assert abs(step(filled)) < 0.25 * float((copied[..., 10:14] - copied[..., 6:10]).mean())
+    there = float((copied[..., 10:14] - copied[..., 6:10]).mean())
+    if slope > 0.5:
+        assert 0.5 * there < step(filled) < 0.9 * there
+        return
+    assert abs(step(filled)) < 0.25 * there
     left, right = (values[..., 1:] - values[..., :-1] for values in (filled[:, 10:30, 50:70], copied))
     within = [*range(9), *range(10, 19)]
     assert float((left - right)[..., within].abs().mean()) < 0.15 * float(right[..., within].std())

@@ -143,6 +143,11 @@ def test_kinds_are_drawn_as_often_as_asked():
     assert DamageDrawing(often=(("stains", 2.0),)).shares["stains"] == pytest.approx(0.14 / 1.07)
 
 
+def test_a_kind_of_damage_is_named_once():
+    with pytest.raises(InputError, match="often names a kind twice"):
+        DamageDrawing(often=(("dust", 2.0), ("dust", 3.0)))
+
+
 @pytest.mark.parametrize("often", [(("rust", 2.0),), (("dust", 0.0),), (("dust", 1e9),)])
 def test_kinds_of_damage_that_cannot_be_drawn_so_often(often):
     with pytest.raises(InputError, match=f"damage.often.*{often[0][0]}"):

@@ -78,6 +78,9 @@ def test_a_single_window_may_have_more_pixels() -> None:
     several = sum(high * wide for _, _, high, wide in windows_around(crossing, 48, 8, 16))
     assert 112**2 / 1.5 < several < 112**2
     assert cheapest_tile(crossing, 8, 16, 48, 192) == 112
+    uneven = np.zeros((100, 130), bool)  # no single window covers it
+    uneven[10] = uneven[:, 20] = True
+    assert cheapest_tile(uneven, 8, 16, 48, 192) == 48
     speck = np.zeros((112, 112), bool)
     speck[10, 10] = True
     assert cheapest_tile(speck, 8, 16, 48, 192) == 48
