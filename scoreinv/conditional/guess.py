@@ -116,20 +116,28 @@ def _activity(energy: Tensor, weight: Tensor, coarser: Tensor) -> Tensor:
 def _relaxed(u: Tensor, free: Tensor, tension: float, steps: int) -> Tensor:
     """Steps of conjugate gradients on the plate's energy over the values that are `free`, each picture by itself."""
 
-    def dot(a: Tensor, b: Tensor) -> Tensor:
-        return (a * b).sum((2, 3), keepdim=True)
-
     def force(v: Tensor) -> Tensor:
         bent = _laplacian(v)
         return free * (_laplacian(bent) - tension * bent)
 
-    residual = -force(u)
+    return conjugate_gradients(force, u, -force(u), steps)
+
+
+def conjugate_gradients(image: Callable[[Tensor], Tensor], u: Tensor, residual: Tensor, steps: int) -> Tensor:
+    """Solve image(u) = b from u (..., H, W) on, whose residual is b - image(u), each of the pictures by itself.
+
+    image: linear, symmetric and positive semidefinite (Hestenes and Stiefel 1952).
+    """
+
+    def dot(a: Tensor, b: Tensor) -> Tensor:
+        return (a * b).sum((-2, -1), keepdim=True)
+
     direction, size = residual, dot(residual, residual)
     for _ in range(steps):
-        image = force(direction)
-        length = size / dot(direction, image).clamp_min(1e-20)
+        moved = image(direction)
+        length = size / dot(direction, moved).clamp_min(1e-20)
         u = u + length * direction
-        residual = residual - length * image
+        residual = residual - length * moved
         before, size = size, dot(residual, residual)
         direction = residual + size / before.clamp_min(1e-20) * direction
     return u

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from scoreinv.conditional.guess import conjugate_gradients
+
 _STEPS = 100
 """Of conjugate gradients: seams are even by then, and to what is further away the start has it."""
 
@@ -42,17 +44,5 @@ def evened(start: Tensor, hole: Tensor, down: Tensor, across: Tensor, rim: Tenso
     def image(u: Tensor) -> Tensor:
         return spread(u[:, :-1] - u[:, 1:], u[..., :-1] - u[..., 1:], known * u)
 
-    def dot(a: Tensor, b: Tensor) -> Tensor:
-        return (a * b).sum((1, 2), keepdim=True)
-
     u = start * hole
-    residual = spread(down, across, rim * hole) - image(u)
-    direction, size = residual, dot(residual, residual)
-    for _ in range(_STEPS):
-        moved = image(direction)
-        length = size / dot(direction, moved).clamp_min(1e-20)
-        u = u + length * direction
-        residual = residual - length * moved
-        before, size = size, dot(residual, residual)
-        direction = residual + size / before.clamp_min(1e-20) * direction
-    return u
+    return conjugate_gradients(image, u, spread(down, across, rim * hole) - image(u), _STEPS)
