@@ -40,10 +40,10 @@ _SEARCHED = (16, 5, 1)
 _SHADE = 0.1
 """Difference at the rim, on [-1, 1], that is one of light and so goes on through the hole; what is above is one of
 things, and fades."""
-_LIGHT = 0.3
-"""Difference in light between two pieces, on [-1, 1], that is evened out at most."""
 _FADING = 4.0
 """Pixels in which it fades to a third."""
+_LIGHT = 0.3
+"""Difference in light between two pieces, on [-1, 1], that is evened out at most."""
 _PAIRS_AT_ONCE = 1 << 15
 
 
@@ -134,8 +134,9 @@ class Displacements:
         shade = missed.clamp(-_SHADE, _SHADE)
         even, fading = smooth_guess(torch.stack([shade, missed - shade]), rim[None]).mean
         source = source[0]
-        down = self._evening(source[:-1], source[1:], self._row)
-        across = self._evening(source[:, :-1], source[:, 1:], 1)
+        light = F.avg_pool2d(self._picture(self._known), 2 * _REACH + 1, 1, _REACH).flatten(1).T
+        down = self._evening(light, source[:-1], source[1:], self._row)
+        across = self._evening(light, source[:, :-1], source[:, 1:], 1)
         told = torch.cat([shade * rim, rim])
         beside = torch.stack([told.roll(step, axis) for axis in (1, 2) for step in (-1, 1)]).sum(0)
         even = evened(even, source >= 0, down, across, beside[:3], beside[3])
@@ -149,15 +150,14 @@ class Displacements:
         """Values (N, C) of the pixels as a picture with its border, (C, H, W)."""
         return values.T.reshape(-1, self._height + 2 * _REACH, self._row)
 
-    def _evening(self, here: Tensor, there: Tensor, step: int) -> Tensor:
+    def _evening(self, light: Tensor, here: Tensor, there: Tensor, step: int) -> Tensor:
         """The changes between pixels taken from `here` and, so many numbers on, from `there` that make light go on.
 
-        here, there: (h, w); looked at where neither is negative. Returns (3, h, w): differences of the means of those
-        patches that are wholly known, 0 where none are.
+        light: (N, 3), the means of the patches around the pixels. here, there: (h, w); looked at where neither is
+        negative. Returns (3, h, w): differences of those patches that are wholly known, 0 where none are.
         """
-        light = F.avg_pool2d(self._picture(self._known), 2 * _REACH + 1, 1, _REACH).flatten(1).T
         here, there = here.clamp_min(0), there.clamp_min(step)
-        change, count = torch.zeros_like(light[here]), torch.zeros_like(light[here])
+        change, count = light.new_zeros(*here.shape, 3), light.new_zeros(*here.shape, 1)
         for one, other in ((here, there - step), (here + step, there)):
             whole = (self._usable[one] & self._usable[other])[..., None]
             change += whole * (light[other] - light[one])

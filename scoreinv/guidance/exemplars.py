@@ -76,8 +76,9 @@ class Exemplars(Prior):
         for picture, known in zip(pictures, observed, strict=True):
             alike = (other for other in patches if other.are_of(picture, known))  # samples of one picture
             patches.append(next(alike, None) or _AllPatches(picture, known))
-        for one in patches:
-            one.kept = max(1, _PARTS_KEPT // len({id(other) for other in patches}))
+        different = set(patches)
+        for one in different:
+            one.kept = max(1, _PARTS_KEPT // len(different))
         self._fills = [_Fill(*row) for row in zip(patches, centres.tolist(), strict=True)]
 
     @staticmethod
@@ -221,6 +222,7 @@ class _AllPatches:
             at = at[:, torch.arange(MOST_PATCHES, device=at.device) * (at.shape[1] - 1) // (MOST_PATCHES - 1)]
         self.at, self.starts = at, places.number(*at)
         self.values = places.patches(places.padded(self.picture), self.starts)
+        self.squares = self.values.square()
         self._parts = _parts(len(places.starts), len(self.starts))
         self.kept = _PARTS_KEPT
         self._kept: dict[int, tuple[Tensor, Tensor]] = {}
@@ -250,16 +252,15 @@ class _AllPatches:
         |state - value|^2 without what is common to all values.
         """
         places, starts = self.places, self.places.starts[part]
+        shown = self.observed.expand(3, -1, -1)
         known, where, hidden = (
-            places.patches(places.padded(pixels), starts)
-            for pixels in (self.picture, *(share.expand(3, -1, -1) for share in (self.observed, 1 - self.observed)))
+            places.patches(places.padded(pixels), starts) for pixels in (self.picture, shown, 1 - shown)
         )
-        squares = self.values.square()
-        apart = (where @ squares.T - 2 * known @ self.values.T) / (2 * TOLERANCE**2)
+        apart = (where @ self.squares.T - 2 * known @ self.values.T) / (2 * TOLERANCE**2)
         here = torch.stack([starts // places.row, starts % places.row])
         for there, at, reach in zip(self.at.to(apart), here.to(apart), _REACH, strict=True):
             apart += ((there - at[:, None]) / reach).square_().div_(2)
-        return apart, hidden @ squares.T
+        return apart, hidden @ self.squares.T
 
 
 def _wholly_known(observed: Tensor, side: int) -> Tensor:

@@ -78,7 +78,7 @@ def draw_in_scales(
         values: (B, 3, H, W) in [0, 1]; not looked at where not observed.
         observed: (B, 1, H, W), 0 or 1.
         halvings: how often the picture is halved for the first scale.
-        typical: (B,) bool, which samples keep the colours of the network's mean.
+        typical: (B,) bool, which samples look for their patches around each place, as is likeliest.
         noise: the noise of each scale, 0 the finest.
 
     Raises ScoreinvError when the model gives values that are not finite.
