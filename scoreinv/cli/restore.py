@@ -104,7 +104,9 @@ def restore(
     masks = {} if mask is None else masks_of(everything, mask, recursive=results.recursive)
     for job in everything.jobs:
         refuse_inputs("-o", job.outputs(steps.samples), {"the mask": masks.get(job.source)})
-    pictures = None if steps_to is None else _StepPictures(Path(steps_to), settings)
+    # In a batch those that are there are of a photo that an earlier run did not finish.
+    replaced = settings.overwrite or everything.batch
+    pictures = None if steps_to is None else _StepPictures(Path(steps_to), replaced)
     if pictures is not None:
         pictures.check(everything, steps.samples)
         pictures.refuse_folders(photos, recursive=results.recursive)
@@ -154,10 +156,15 @@ class _Sessions:
 
 @dataclass(frozen=True)
 class _StepPictures:
-    """Where the pictures between the steps go: FOLDER/STEM_NUMBER_STEP.png."""
+    """Where the pictures between the steps go: FOLDER/STEM_NUMBER_STEP.png.
+
+    Attributes:
+        folder: of all of them; those of photos in folders go into folders within it.
+        overwrite: whether those that are there already are replaced.
+    """
 
     folder: Path
-    settings: Settings
+    overwrite: bool
 
     def paths(self, job: Job) -> dict[StepName, str]:
         """Of a photo, after each step."""
@@ -170,7 +177,7 @@ class _StepPictures:
         return sorted({self.folder / job.inside for job in everything.own})
 
     def check(self, everything: Plan, samples: int) -> None:
-        """Raise InputError where they could not be written, or two of them, or one and a result, have one name."""
+        """Raise InputError where they could not be written, or have the name of another, of a result or of a photo."""
         check_writable(str(self.folder / "name.png"), create=True)
         named = Counter(
             str(Path(path).resolve())
@@ -180,6 +187,10 @@ class _StepPictures:
         twice = [path for path, count in named.items() if count > 1]
         if twice:
             raise InputError(f"--steps-to {self.folder}: {twice[0]} would be written twice: do the photos apart")
+        photos = {str(Path(job.source).resolve()) for job in everything.jobs}
+        for path in (path for job in everything.jobs for path in self.paths(job).values()):
+            if str(Path(path).resolve()) in photos:
+                raise InputError(f"--steps-to {self.folder}: {path} is one of the photos: name another folder")
 
     def refuse_folders(self, photos: list[str], *, recursive: bool) -> None:
         """Raise InputError where the next run would take them for photos."""
@@ -191,14 +202,14 @@ class _StepPictures:
     def refuse_existing(self, job: Job) -> None:
         """Raise InputError for one that is there already, unless it may be replaced."""
         there = [path for path in self.paths(job).values() if Path(path).exists()]
-        if there and not self.settings.overwrite:
+        if there and not self.overwrite:
             raise InputError(f"{there[0]}: exists already; --overwrite replaces it, --steps-to names another folder")
 
     def write(self, job: Job, step: StepName, picture: Picture) -> None:
         """Write the picture after a step."""
         from scoreinv.imaging.files import write_picture
 
-        write_picture(self.paths(job)[step], picture, overwrite=self.settings.overwrite)
+        write_picture(self.paths(job)[step], picture, overwrite=self.overwrite)
 
 
 @dataclass(frozen=True)

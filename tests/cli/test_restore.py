@@ -212,6 +212,36 @@ def test_pictures_between_the_steps(scoreinv, old, tmp_path):
     assert scoreinv("restore", "old.png", "--steps-to", "steps", "--overwrite").code == 0
 
 
+def test_a_batch_that_was_cut_short_goes_on(scoreinv, tmp_path, monkeypatch):
+    """Also where step pictures of the photo that it was at are written already."""
+    from scoreinv.imaging import files
+
+    for name in ("a", "b"):
+        save(tmp_path / f"scans/{name}.png", old_print())
+    write = files.write_picture
+
+    def interrupted(path: str, *rest: object, **more: object) -> None:
+        if path.endswith("b_restored.png"):
+            raise KeyboardInterrupt
+        write(path, *rest, **more)
+
+    words = ("restore", "scans", "--no-colorize", "--steps-to", "steps")
+    monkeypatch.setattr(files, "write_picture", interrupted)
+    assert scoreinv(*words).code == 130
+    assert (tmp_path / "steps/b_1_damage.png").exists()
+    monkeypatch.setattr(files, "write_picture", write)
+    again = scoreinv(*words)
+    assert (again.code, "1 done, 1 skipped because they exist" in again.err) == (0, True)
+
+
+def test_a_photo_is_not_replaced_by_a_step_picture(scoreinv, old, tmp_path):
+    other = save(tmp_path / "old_1_damage.png", in_colours())
+    before = other.read_bytes()
+    outcome = scoreinv("restore", "old.png", other, "--steps-to", ".")
+    assert (outcome.code, "old_1_damage.png is one of the photos" in outcome.err) == (2, True)
+    assert other.read_bytes() == before
+
+
 def test_no_folder_is_left_where_no_step_changed_anything(scoreinv, tmp_path):
     save(tmp_path / "new.png", in_colours())
     assert scoreinv("restore", "new.png", "--steps-to", "steps").code == 0
