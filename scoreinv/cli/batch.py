@@ -160,6 +160,7 @@ def run(plan: Plan, work: Work[T], session: Maker, *others: Maker) -> int:
             for job in jobs
             if not work.left_out(job) and _missing(job, work.files, batch=plan.batch, overwrite=overwrite)
         ]
+        replacing = overwrite and any(os.path.lexists(output) for job in wanted for output in job.outputs(work.files))
         progress = RunProgress(len(wanted))
         titles = [
             f"[{number}/{len(jobs)}] {job.source}" if plan.batch else job.source for number, job in enumerate(jobs, 1)
@@ -170,7 +171,7 @@ def run(plan: Plan, work: Work[T], session: Maker, *others: Maker) -> int:
                 for outcome in outcomes:
                     outcome(ledger)
         except KeyboardInterrupt:
-            ledger.interrupted(len(wanted) - ledger.through)
+            ledger.interrupted(len(wanted) - ledger.through, replacing=replacing)
             raise
         return ledger.close(plan)
 
@@ -481,13 +482,19 @@ class Ledger:
         """Pictures that were done, by whom ever, or failed."""
         return sum(self.counts[outcome] for outcome in ("done", BY_ANOTHER, "failed"))
 
-    def interrupted(self, left: int) -> None:
-        """The run ends before so many pictures are done: say what is kept, and how to go on."""
+    def interrupted(self, left: int, *, replacing: bool) -> None:
+        """The run ends before so many pictures are done: say what is kept, and how to go on.
+
+        replacing: there were results before it, which are not told from its own now.
+        """
         if self.batch:
-            words = [word for word in sys.argv[1:] if word != "--overwrite"]
-            words += ["--no-overwrite"] if self.settings.overwrite else []
+            words, does = sys.argv[1:], "go on by"
+            if replacing:
+                does = "with --overwrite all are done again by"
+            elif self.settings.overwrite:
+                words = [*(word for word in words if word != "--overwrite"), "--no-overwrite"]
             again = shlex.join(["scoreinv", *words])
-            advise(self.settings, f"{self.counts['done']} done and kept, {left} left; go on by: {again}")
+            advise(self.settings, f"{self.counts['done']} done and kept, {left} left; {does}: {again}")
 
     def close(self, plan: Plan) -> int:
         """Say what the run has come to; returns the exit status."""

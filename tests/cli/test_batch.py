@@ -11,6 +11,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -518,10 +519,9 @@ def test_a_model_that_cannot_be_used_leaves_no_folder(scoreinv, scans, mask, tmp
         assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize("machine", [(), ("--json",)])
-def test_an_interrupted_folder_says_what_is_kept_and_how_to_go_on(
-    scoreinv, scans, mask, tmp_path, monkeypatch, machine
-):
+@pytest.fixture
+def interrupted_at_the_third(monkeypatch) -> Callable[[], None]:
+    """Ctrl-C comes before the third result is written; the function that this gives stops that."""
     from scoreinv.imaging import files
 
     write, written = files.write_picture, []
@@ -533,13 +533,20 @@ def test_an_interrupted_folder_says_what_is_kept_and_how_to_go_on(
         write(path, *rest, **more)
 
     monkeypatch.setattr(files, "write_picture", interrupted)
+    return lambda: monkeypatch.setattr(files, "write_picture", write)
+
+
+@pytest.mark.parametrize("machine", [(), ("--json",)])
+def test_an_interrupted_folder_says_what_is_kept_and_how_to_go_on(
+    scoreinv, scans, mask, interrupted_at_the_third, machine
+):
     words = ("inpaint", "scans", "--mask", mask, "--seed", 3, "--overwrite", "-o", "my results")
     outcome = scoreinv(*words, *machine)
     assert outcome.code == 130
     said = outcome.err.splitlines()[-2]
     assert said.startswith("scoreinv: 2 done and kept, 1 left; go on by: scoreinv inpaint scans --mask ")
     assert "--no-overwrite" in said
-    monkeypatch.setattr(files, "write_picture", write)
+    interrupted_at_the_third()
     again = scoreinv(*shlex.split(said.partition("go on by: scoreinv ")[2]))
     assert again.code == 0
     if machine:
@@ -547,6 +554,22 @@ def test_an_interrupted_folder_says_what_is_kept_and_how_to_go_on(
         return
     assert "1 done, 2 skipped because they exist" in again.err
     assert again.err.splitlines()[-1].endswith("; my results has them, and manifest.csv")
+
+
+def test_an_interrupted_run_that_replaces_results_has_to_do_all_again(
+    scoreinv, scans, mask, tmp_path, interrupted_at_the_third
+):
+    """Without --overwrite the old results that are left would be taken for new ones."""
+    old = tmp_path / "out/c_inpainted.png"
+    old.parent.mkdir()
+    old.write_bytes(b"of before")
+    outcome = scoreinv("inpaint", "scans", "--mask", mask, "-o", "out", "--overwrite")
+    assert (outcome.code, old.read_bytes()) == (130, b"of before")
+    said = outcome.err.splitlines()[-2]
+    assert "2 done and kept, 1 left; with --overwrite all are done again by: scoreinv inpaint scans " in said
+    interrupted_at_the_third()
+    assert scoreinv(*shlex.split(said.partition("again by: scoreinv ")[2])).code == 0
+    assert old.read_bytes() != b"of before"
 
 
 def test_shards_do_each_picture_once(scoreinv, scans, mask, tmp_path):
