@@ -19,7 +19,9 @@ from scoreinv.checkpoints.files import read_metadata
 from scoreinv.checkpoints.published import FIGURES, PUBLISHED, published, source
 from scoreinv.networks.chroma import ChromaNetwork
 
+BUNDLED_LICENCE = "Apache-2.0"
 BUNDLED_SOURCE = "trained for scoreinv, on the pictures that its card names"
+"""Of bundled models whose notes name no other."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,8 @@ def _describe_located(name: str) -> ModelDescription:
         kind="bundled" if bundled else "file",
         parameters=_parameters(config),
         config=config,
-        licence="Apache-2.0" if bundled else str(notes.get("licence", "unknown")),
-        source=BUNDLED_SOURCE if bundled else str(notes.get("source", "unknown")),
+        licence=str(notes.get("licence", BUNDLED_LICENCE if bundled else "unknown")),
+        source=str(notes.get("source", BUNDLED_SOURCE if bundled else "unknown")),
         card=path.parent / "README.md" if bundled else None,
         figures={key: value for key, value in notes.items() if key.endswith("_loss")},
         file=path,

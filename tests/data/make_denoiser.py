@@ -16,7 +16,8 @@ from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.preconditioning import DataPrediction
 from scoreinv.sdes import VE
 
-SOURCE = "FFDNet_color of github.com/cszn/FFDNet, by ffdnet_color.pth of github.com/cszn/KAIR (MIT)"
+SOURCE = "FFDNet_color by Kai Zhang (github.com/cszn/FFDNet), as ffdnet_color.pth of github.com/cszn/KAIR"
+LICENCE = "MIT"
 
 INFLATION = 1.06
 """With it samples of noisy photographs (15 to 50 grey levels, held out) vary as much as they err."""
@@ -28,7 +29,7 @@ def main() -> None:
     prior = ModelConfig(FFDNetConfig(), VE(0.002, 80.0), DataPrediction(), image_size=64, inflation=INFLATION).build()
     prior.network.load_state_dict(dict(zip(prior.network.state_dict(), published.values(), strict=True)))
     folder = Path(__file__).parents[2] / "pretrained" / "denoiser"
-    scoreinv.save(prior, folder / "model.safetensors", notes={"source": SOURCE})
+    scoreinv.save(prior, folder / "model.safetensors", notes={"source": SOURCE, "licence": LICENCE})
 
 
 if __name__ == "__main__":
