@@ -93,9 +93,9 @@ class DrawnColours(Hints):
 
     def check(self, sampling: ConditionalSampling) -> None:
         """Raise InputError for hints that are no file, or a temperature that such sampling has not."""
-        if sampling.method == "pc" or sampling.start is not None:
-            wanted = Colours(temperature=self.temperature)
-            wanted.check_with(sampling.resolved(COLOUR_STEPS, conditional=False))
+        wanted = Colours(temperature=self.temperature)
+        # Whatever the model is, pc and the mean have no temperature.
+        wanted.check_with(sampling.resolved(COLOUR_STEPS, conditional=True))
         self.check_hints()
 
 

@@ -453,6 +453,11 @@ def _together() -> Iterator[tuple[tuple[str, ...], str]]:
         ((*COLORIZE, "--method", "pc", "--temperature", "1"), "--temperature"),
         ((*COLORIZE, "--start", "1", "--temperature", "1"), "--temperature"),
         ((*COLORIZE, "--temperature", "1"), "--temperature belongs to the method conditioned"),
+        ((*COLORIZE, "--estimate", "mean", "--temperature", "1"), "--temperature does not go with the posterior mean"),
+        (
+            ("inpaint", "gone.png", *INPAINT[2:], "--colorize", "--estimate", "mean", "--temperature", "1"),
+            "--temperature does not go with the posterior mean",  # before anything is read
+        ),
         ((*COLORIZE, "--hints", "gray.png"), "transparency"),
         ((*COLORIZE, "--hints", "hints_small.png"), "12x12"),
         ((*DENOISE, "--steps", "5"), "--steps"),
