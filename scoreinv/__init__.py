@@ -19,7 +19,9 @@ TYPE_CHECKING = False  # as type checkers know it; typing itself takes a while t
 if TYPE_CHECKING:
     from typing import Any
 
+    from scoreinv import errors as errors
     from scoreinv import guidance as guidance
+    from scoreinv import kernels as kernels
     from scoreinv import operators as operators
     from scoreinv import samplers as samplers
     from scoreinv import sdes as sdes
@@ -72,15 +74,15 @@ _HOMES = {
 }
 
 _ELSEWHERE = {
-    "denoise": "Restorer",
-    "upscale": "Restorer",
-    "deblur": "Restorer",
-    "sample": "generate",
-    "train": "training.training_loop.train",
+    "denoise": "scoreinv.Restorer",
+    "upscale": "scoreinv.Restorer",
+    "deblur": "scoreinv.Restorer",
+    "sample": "scoreinv.generate",
+    "train": "`from scoreinv.training.training_loop import train`",
 }
 """What does the work of commands that have no function of their name."""
 
-_ROOMS = ("guidance", "operators", "samplers", "sdes")
+_ROOMS = ("errors", "guidance", "kernels", "operators", "samplers", "sdes")
 
 __all__ = ["__version__", *_HOMES, *_ROOMS]
 
@@ -89,7 +91,7 @@ def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         return import_module(f"scoreinv.{name}")
     if name not in _HOMES:
-        remedy = f": scoreinv.{_ELSEWHERE[name]} does that" if name in _ELSEWHERE else ""
+        remedy = f": {_ELSEWHERE[name]} does that" if name in _ELSEWHERE else ""
         raise AttributeError(f"module 'scoreinv' has no attribute {name!r}{remedy}")
     return getattr(import_module(_HOMES[name]), name)
 

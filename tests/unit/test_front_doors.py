@@ -52,10 +52,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("command", ["denoise", "upscale", "deblur", "sample", "train"])
 def test_what_python_calls_otherwise_is_named(command: str) -> None:
-    with pytest.raises(AttributeError, match=f"no attribute '{command}': scoreinv.* does that") as caught:
+    with pytest.raises(AttributeError, match=f"no attribute '{command}': .* does that$") as caught:
         getattr(scoreinv, command)
-    *rooms, name = str(caught.value).rpartition("scoreinv.")[2].removesuffix(" does that").split(".")
-    assert callable(getattr(import_module(".".join(["scoreinv", *rooms])), name))
+    named = re.search(r": scoreinv\.(\w+)|`from (\S+) import (\w+)`", str(caught.value))
+    assert named is not None
+    name, module, function = named.groups()
+    assert callable(getattr(scoreinv, name) if name else getattr(import_module(module), function))
     with pytest.raises(AttributeError, match=r"no attribute 'other'$"):
         _ = scoreinv.other
 
@@ -80,6 +82,11 @@ def test_a_front_door_explains_its_arguments_itself(name: str) -> None:
     for argument in inspect.signature(function).parameters:
         assert re.search(rf"^ {{4}}(\w+, )*{argument}(, \w+)*:", words, re.MULTILINE), argument
     assert [word for word in re.findall(r"`([A-Z]\w+)`", words) if not hasattr(scoreinv, word)] == []
+    assert set(re.findall(r"scoreinv\.(\w+)", words)) <= set(dir(scoreinv))  # without an import of their own
+
+
+def test_what_users_of_python_catch_and_pass_is_there_without_an_import_of_its_own() -> None:
+    assert {"errors", "guidance", "kernels", "operators", "samplers", "sdes"} <= set(dir(scoreinv))
 
 
 def test_front_doors_tell_the_steps_there_are() -> None:
