@@ -31,8 +31,8 @@ class TrainProgress:
     seconds_left: float
 
 
-TrainCallback = Callable[[TrainProgress], None]
-"""Raises `Cancelled` to end the run; its state is saved first."""
+TrainCallback = Callable[[TrainProgress], bool | None]
+"""By returning False it ends the run with `Cancelled`; its state is saved first."""
 
 
 @dataclass(frozen=True)

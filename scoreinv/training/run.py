@@ -21,7 +21,7 @@ from scoreinv.atomic import atomic_write
 from scoreinv.checkpoints.config import ClassifierConfig
 from scoreinv.checkpoints.files import AnyModel
 from scoreinv.conditional.prior import ConditionalPrior
-from scoreinv.errors import InputError, ScoreinvError
+from scoreinv.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.networks.layers import channels_last
 from scoreinv.pace import Pace
 from scoreinv.precision import uses_bfloat16
@@ -171,7 +171,7 @@ class Run:
         state.seconds = self.meter.seconds()
 
     def report(self, callback: TrainCallback | None) -> None:
-        """Tell the callback, at most twice a second."""
+        """Tell the callback, at most twice a second; raises Cancelled when it returns False."""
         if callback is None or not self.world.leads or not self.meter.due(_REPORT_SECONDS):
             return
         config, state = self.config, self.state
@@ -184,16 +184,16 @@ class Run:
         if config.minutes is not None:
             fractions.append(state.seconds / (60 * config.minutes))
             left.append(60 * config.minutes - state.seconds)
-        callback(
-            TrainProgress(
-                step=state.step,
-                images=self.images,
-                fraction=min(max(fractions), 1.0),
-                loss=self.meter.loss.item(),
-                images_per_second=speed * config.batch_size,
-                seconds_left=max(min(left), 0.0),
-            )
+        progress = TrainProgress(
+            step=state.step,
+            images=self.images,
+            fraction=min(max(fractions), 1.0),
+            loss=self.meter.loss.item(),
+            images_per_second=speed * config.batch_size,
+            seconds_left=max(min(left), 0.0),
         )
+        if callback(progress) is False:
+            raise Cancelled("training was stopped")
 
     def periodic(self) -> None:
         """What is due after a step: metrics, validation, samples, snapshot, state."""

@@ -54,7 +54,7 @@ def train(
         init: weights to start from instead of fresh ones.
         tensorboard: write the metrics to the folder's `tensorboard/` too, for that program.
         device: to compute on; under torchrun with `cuda`, each process takes its own.
-        callback: told about progress.
+        callback: told about progress; ends the run by returning False.
         clock: seconds since the run was asked for, by which `minutes` end it; None: since this call.
 
     Raises:
@@ -64,7 +64,7 @@ def train(
         ScoreinvError: the loss is not finite, or the end result could not be written.
         KeyboardInterrupt: by Ctrl-C, after the state was saved. SIGTERM and SIGHUP save it too, and then do what they
             did before: if nothing, they end the process.
-        Cancelled, or whatever the callback raises: after the state was saved.
+        Cancelled: the callback ended the run; after the state was saved, as for whatever else the callback raises.
     """
     clock = clock or started()
     if isinstance(config.model.sde, NamedSDE):

@@ -47,9 +47,8 @@ def _stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> object:
     """A callback that cancels the run after a step; reports are made at every step."""
     monkeypatch.setattr("scoreinv.training.run._REPORT_SECONDS", 0.0)
 
-    def callback(progress: TrainProgress) -> None:
-        if progress.step >= step:
-            raise Cancelled("enough")
+    def callback(progress: TrainProgress) -> bool | None:
+        return False if progress.step >= step else None
 
     return callback
 
