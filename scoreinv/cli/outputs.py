@@ -16,16 +16,13 @@ from typing import Literal
 
 from scoreinv.cli.streams import stdout_is_closed
 from scoreinv.errors import ExistsError, InputError
+from scoreinv.imaging.names import READABLE, is_hidden, is_picture
 
 _log = logging.getLogger(__name__)
 
 STREAM = "-"
 """Stands for stdin and stdout."""
 
-READABLE = frozenset(
-    [".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".pnm", ".pbm", ".pgm", ".ppm"]
-)
-"""Suffixes of the files that are taken from a folder; a file that is named is read whatever its suffix."""
 FOREIGN = frozenset(
     [".heic", ".heif", ".avif", ".jxl", ".jp2", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2"]
 )
@@ -191,7 +188,7 @@ def tell_of_folders_within(inputs: list[str], others: Iterable[str | None]) -> N
     known = [Path(os.path.realpath(path)) for path in (*given, *others) if path is not None]
     within = [entry for folder in given for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."]
     unused = [folder for folder in within if not any(path.is_relative_to(os.path.realpath(folder)) for path in known)]
-    passed = [folder for folder in unused if any(file.suffix.lower() in READABLE for file in folder.rglob("*"))]
+    passed = [folder for folder in unused if any(is_picture(file.relative_to(folder)) for file in folder.rglob("*"))]
     if passed:
         names = ", ".join(map(str, given))
         _log.warning("%s: folders within are passed over (%d): --recursive takes them too", names, len(passed))
@@ -237,7 +234,7 @@ def expand_deep(item: str) -> list[str]:
 
 
 def _pictures(folder: str, entries: Iterable[Path]) -> list[str]:
-    files = [entry for entry in entries if entry.is_file() and not _hidden(entry.relative_to(folder))]
+    files = [entry for entry in entries if entry.is_file() and not is_hidden(entry.relative_to(folder))]
     found = sorted(str(file) for file in files if file.suffix.lower() in READABLE)
     foreign = [suffix for file in files if (suffix := file.suffix.lower()) in FOREIGN]
     kinds = f"{len(foreign)} of a kind that is not read here ({', '.join(sorted(set(foreign)))})" if foreign else ""
@@ -246,10 +243,6 @@ def _pictures(folder: str, entries: Iterable[Path]) -> list[str]:
     if kinds:
         _log.warning("%s: %s, left out: convert them first", folder, kinds)
     return found
-
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
 
 
 def check_outputs(outputs: list[str], *, overwrite: bool) -> None:

@@ -24,6 +24,7 @@ from PIL import Image
 from scoreinv.atomic import atomic_write
 from scoreinv.errors import InputError
 from scoreinv.imaging.decode import decode
+from scoreinv.imaging.names import READABLE, is_picture
 from scoreinv.imaging.source import Source, reason
 from scoreinv.training.archives import open_archive, read_entry
 from scoreinv.training.config import DataConfig
@@ -32,8 +33,6 @@ _log = logging.getLogger(__name__)
 
 BUILTIN = Path(__file__).parent / "builtin"
 """The small set of photographs that training uses where no others are given."""
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".pnm"})
 
 DESCRIBED = frozenset({"key", "size", "pictures"})
 """Entries of `pictures.json`."""
@@ -98,7 +97,7 @@ def load_pictures(
     with ExitStack() as stack:
         files = _find(source, stack)
         if not files:
-            raise InputError(f"{source}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
+            raise InputError(f"{source}: holds no pictures ({', '.join(sorted(READABLE))})")
         if limit is not None:
             files = files[:: max(1, len(files) // limit)]
         key = _fingerprint(files, config, side, channels)
@@ -178,15 +177,14 @@ def _find(source: Path, stack: ExitStack) -> list[_File]:
     except OSError as error:
         raise InputError(f"{source}: cannot be read: {error.strerror}") from error
     if stat.S_ISDIR(mode):
-        found = (path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+        found = (path for path in source.rglob("*") if is_picture(path.relative_to(source)) and path.is_file())
         paths = sorted(path for path in found if not _is_sample(path))
         stats = ((path, path.stat()) for path in paths)
         return [_File(p.relative_to(source).as_posix(), (s.st_size, s.st_mtime_ns), p) for p, s in stats]
     if not stat.S_ISREG(mode):
         raise InputError(f"{source}: neither a folder nor a zip file")
     archive = stack.enter_context(open_archive(source))
-    members = [info for info in archive.infolist() if PurePosixPath(info.filename).suffix.lower() in SUFFIXES]
-    members = [info for info in members if not PurePosixPath(info.filename).name.startswith(".")]
+    members = [info for info in archive.infolist() if is_picture(PurePosixPath(info.filename))]
     return [
         _File(info.filename, (info.file_size, info.CRC), (archive, info))
         for info in sorted(members, key=lambda info: info.filename)

@@ -218,6 +218,21 @@ def test_what_a_run_has_drawn_is_no_picture_to_train_on(tmp_path: Path) -> None:
     assert names == ("other/samples/step-000001000.png", "photos/a.png", "samples/mine.png")
 
 
+def test_pictures_are_the_files_that_commands_take(tmp_path: Path) -> None:
+    """Of every readable suffix, and no hidden ones, in folders and zips alike."""
+    data, archive = tmp_path / "data", tmp_path / "data.zip"
+    _gradient(data, "a.png", 20, 20)
+    content = (data / "a.png").read_bytes()
+    for name in ("b.jfif", "in/c.jpe", "in/.d.png", ".thumbnails/a.png"):
+        (data / name).parent.mkdir(exist_ok=True)
+        (data / name).write_bytes(content)
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in data.rglob("*.*"):
+            file.write(path, path.relative_to(data))
+    for source in (data, archive):
+        assert load_pictures(DataConfig(str(source)), 8, 3).names == ("a.png", "b.jfif", "in/c.jpe")
+
+
 def test_the_digest_is_of_names_and_contents_wherever_they_lie(tmp_path: Path) -> None:
     folder = tmp_path / "one"
     _gradient(folder, "a.png", 20, 20)
