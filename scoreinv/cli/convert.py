@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scoreinv.checkpoints.bundled import HUB_PREFIX
 from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import emit, notice, rehearse
 from scoreinv.cli.outputs import check_file, check_writable, output_folders, refuse_existing
 from scoreinv.errors import InputError
+
+if TYPE_CHECKING:
+    from scoreinv.checkpoints.config import ModelConfig
 
 EXAMPLES = """
   scoreinv convert model.pth --config ve/cifar10_ncsnpp -o own.safetensors
@@ -38,7 +42,8 @@ def convert(
     ] = True,
 ) -> None:
     """Convert a published model to a model file. Nothing in what is read is executed."""
-    folder = source.startswith("hf:") or Path(source).is_dir()
+    on_hub = source.startswith(HUB_PREFIX)
+    folder = on_hub or Path(source).is_dir()
     if not folder:
         check_file(source)
     if folder and config is not None:
@@ -52,22 +57,34 @@ def convert(
     check_writable(output, create=True)
     refuse_existing([output], overwrite=settings.overwrite)
     if settings.dry_run:
+        if not on_hub:
+            _located(source, config)
         rehearse(settings, {"input": source, "outputs": [output]}, f"{source}: would be written to {output}")
         return
 
-    from scoreinv.checkpoints.catalogue import configuration, full_name, load_located, locate
+    from scoreinv.checkpoints.catalogue import full_name, load_located
     from scoreinv.checkpoints.files import save_model
-    from scoreinv.checkpoints.official import load_official, read_official_config
+    from scoreinv.checkpoints.official import load_official
 
+    path, model = _located(source, config)
     if config is None:
-        path = locate(Path(source) if Path(source).is_dir() else source)
-        model, prior, notes = configuration(path), load_located(path), {"source": full_name(source, path)}
+        prior, notes = load_located(path), {"source": full_name(source, path)}
     else:
-        model = read_official_config(config)
-        prior = load_official(Path(source), model, ema=ema)
-        notes = {"source": Path(source).name, "config": config, "weights": "ema" if ema else "raw"}
+        prior = load_official(path, model, ema=ema)
+        notes = {"source": path.name, "config": config, "weights": "ema" if ema else "raw"}
     with output_folders([Path(output).parent]):
         save_model(Path(output), prior, model, half=False, notes=notes)
     parameters = sum(p.numel() for p in prior.network.parameters())
     emit(settings, {"input": source, "output": output, "outputs": [output], "parameters": parameters})
     notice(settings, f"{output} ({parameters:,} parameters)")
+
+
+def _located(source: str, config: str | None) -> tuple[Path, ModelConfig]:
+    """Where the checkpoint lies, and its configuration: the given one, or that of the folder."""
+    from scoreinv.checkpoints.catalogue import configuration, locate
+    from scoreinv.checkpoints.official import read_official_config
+
+    if config is not None:
+        return Path(source), read_official_config(config)
+    path = locate(Path(source) if Path(source).is_dir() else source)
+    return path, configuration(path)

@@ -71,13 +71,14 @@ def evaluate(
         if not Path(folder).is_dir():
             raise InputError(f"{name} {folder}: no such folder of pictures")
     drawn, real = expand_deep(generated), expand_deep(reference)
+    measure = None if inception is None else _inception(inception, settings)
     if settings.dry_run:
+        _judge(classifier or _JUDGE, class_name, settings)
         said = f"{len(drawn)} pictures in {generated} would be compared with {len(real)} in {reference}"
         rehearse(settings, {"input": generated, "reference": reference, "pictures": len(drawn)}, said)
         return
     started = time.monotonic()
     set_threads(settings.threads)
-    measure = None if inception is None else _inception(inception, settings)
     record: dict[str, Any] = {"input": generated, "reference": reference, "pictures": len(drawn)}
     try:
         record |= _by_classifier(drawn, real, classifier or _JUDGE, class_name, settings)
@@ -116,13 +117,11 @@ def _told(key: str, record: dict[str, Any]) -> str:
 def _by_classifier(
     generated: list[str], real: list[str], name: str, class_name: str | None, settings: Settings
 ) -> dict[str, Any]:
-    from scoreinv.checkpoints.catalogue import load_classifier
     from scoreinv.tasks.evaluation import evaluate as compare
-    from scoreinv.tasks.generation import class_index
 
-    classifier = load_classifier(name).to(resolve_device(settings.device))
-    if class_name is not None:
-        asked = [class_index(classifier, class_name)] * len(generated)
+    classifier, label = _judge(name, class_name, settings)
+    if label is not None:
+        asked = [label] * len(generated)
     else:
         folders = [Path(path).parent.name for path in generated]
         asked = [classifier.classes.index(name) for name in folders if name in classifier.classes]
@@ -136,6 +135,15 @@ def _by_classifier(
     }
     known = len(asked) == len(generated)  # what every picture should be
     return record | ({"accuracy": float((seen.labels == asked).mean())} if known else {})
+
+
+def _judge(name: str, class_name: str | None, settings: Settings) -> tuple[NoiseClassifier, int | None]:
+    """The classifier on the device of the run, and its label of the class that is asked for."""
+    from scoreinv.checkpoints.catalogue import load_classifier
+    from scoreinv.tasks.generation import class_index
+
+    classifier = load_classifier(name).to(resolve_device(settings.device))
+    return classifier, None if class_name is None else class_index(classifier, class_name)
 
 
 def _look(paths: list[str], classifier: NoiseClassifier, settings: Settings) -> Seen:

@@ -90,8 +90,7 @@ class _Located(ABC):
 
     def check(self) -> None:
         """Raise InputError where there is no such model or device; nothing is fetched from the hub."""
-        if not self.model.startswith(HUB_PREFIX):
-            _ = self.model_path
+        check_model(self.model)
         if self.settings.device != "auto":
             _ = self.device
 
@@ -257,6 +256,14 @@ class Session(_Located):
         if lacking := shortage(needed):
             raise ScoreinvError(f"{self.model}: {lacking}: end other programs, or use a smaller model")
         notice(self.settings, f"{self.model}: takes about {needed / 1e9:.1f} GB of memory")
+
+
+def check_model(model: str) -> None:
+    """Raise CheckpointError where there is no such model; nothing is fetched from the hub."""
+    if not model.startswith(HUB_PREFIX):
+        from scoreinv.checkpoints.catalogue import locate
+
+        locate(model)
 
 
 def _why(asked: str, otherwise: str) -> str:

@@ -125,6 +125,7 @@ def sample(
         raise InputError(f"--caption: goes under a grid: name a file by -o, not the folder {target}")
     if settings.dry_run:
         session.check()
+        _guide(wanted, model)
         rehearse(settings, {"outputs": outputs}, f"{pictures(count)} by {model} would be written to {target}")
         return
     with gallery_folder(outputs, settings):
@@ -143,15 +144,16 @@ def _draw(
     session: Session,
 ) -> dict[str, Any]:
     """Draw and write the pictures; returns their record."""
-    from scoreinv.tasks.generation import class_index, default_sampler, generate
+    import torch
+
+    from scoreinv.tasks.generation import default_sampler, generate
     from scoreinv.tasks.progress import Share
 
     settings = session.settings
-    guide = label = None
-    if wanted.class_name is not None:
-        guide = _classifier(wanted, session)
-        label = class_index(guide, wanted.class_name)
+    guide, label = _guide(wanted, session.model)
     session.load()
+    if guide is not None:
+        guide = guide.to(session.device, getattr(torch, session.precision))
     warn_of_completing(session, "draws blots of colour from nothing; --model cifar10 draws pictures of 32x32 pixels")
     method = asked.asked or default_sampler(session.prior)
     _log.info("sampler %s%s", method, "" if asked.asked else ", recommended with the model")
@@ -199,21 +201,23 @@ def _parts(files: int, count: int, side: int) -> list[range]:
     return [range(first, min(first + size, count)) for first in range(0, count, size)]
 
 
-def _classifier(wanted: ClassOptions, session: Session) -> NoiseClassifier:
-    """The classifier that is given, or the one that is bundled with the model."""
-    import torch
-
+def _guide(wanted: ClassOptions, model: str) -> tuple[NoiseClassifier, int] | tuple[None, None]:
+    """The classifier that is given, or the one that is bundled with the model, and its label of the class wanted."""
+    if wanted.class_name is None:
+        return None, None
     from scoreinv.checkpoints.bundled import bundled_names
     from scoreinv.checkpoints.catalogue import load_classifier
+    from scoreinv.tasks.generation import class_index
 
-    name = wanted.classifier_of(session.model)
+    name = wanted.classifier_of(model)
     if wanted.classifier is None and name not in bundled_names():
         others = [known.removesuffix(_OWN) for known in bundled_names() if known.endswith(_OWN)]
         raise InputError(
-            f"--class: {session.model} has no classifier: take one of a model with classes (--model "
+            f"--class: {model} has no classifier: take one of a model with classes (--model "
             f"{' or '.join(others)}), or name one of noisy pictures by --classifier"
         )
     try:
-        return load_classifier(name).to(session.device, getattr(torch, session.precision))
+        classifier = load_classifier(name)
     except CheckpointError as error:
         raise InputError(f"--class: needs a classifier of noisy pictures, by --classifier: {error}") from error
+    return classifier, class_index(classifier, wanted.class_name)

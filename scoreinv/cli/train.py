@@ -19,7 +19,7 @@ from scoreinv.cli import began
 from scoreinv.cli.command import Settings, advanced
 from scoreinv.cli.messages import advise, emit, notice, rehearse
 from scoreinv.cli.progress import ProgressBar, duration
-from scoreinv.cli.runtime import resolve_device, set_threads
+from scoreinv.cli.runtime import check_model, resolve_device, set_threads
 from scoreinv.cli.training_notes import Teller, ends, speed, warn_of_noise
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.memory import keep_freed
@@ -183,6 +183,8 @@ def train(*, subject: SubjectOptions, how: RunOptions, changes: StepOptions, set
     if device == "cpu":
         _check_memory(run)
     if settings.dry_run:
+        if how.init is not None:
+            check_model(how.init)
         rehearse(settings, {"output": str(folder)}, f"{folder}: would be trained in, to {ends(run)}")
         return
     init = None if how.init is None else _model_to_start_from(how.init, run)

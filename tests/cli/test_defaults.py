@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+FOLDER = str(Path(__file__).parents[1] / "data" / "diffusers" / "ddpm")
+"""A model in the format of diffusers."""
+
 
 @pytest.fixture(autouse=True)
 def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -220,7 +223,7 @@ def test_dry_run_of_a_folder(scoreinv, photo, mask, tmp_path):
         (("likelihood", "photo.png"), "photo.png: its likelihood would be estimated"),
         (("train", "--sde", "ve", "--steps", 5, "--out", "new"), "new: would be trained in, to 5 steps"),
         (("evaluate", ".", "--reference", "."), "2 pictures in . would be compared with 2 in ."),
-        (("convert", ".", "-o", "new.safetensors"), ".: would be written to new.safetensors"),
+        (("convert", FOLDER, "-o", "new.safetensors"), f"{FOLDER}: would be written to new.safetensors"),
     ],
 )
 def test_dry_run_of_other_commands(scoreinv, photo, mask, model, tmp_path, words, said):
@@ -228,6 +231,27 @@ def test_dry_run_of_other_commands(scoreinv, photo, mask, model, tmp_path, words
     outcome = scoreinv(*words, "--dry-run")
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out.startswith(said.replace("MODEL", str(model)))
+    assert names() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("train", "--sde", "ve", "--init", "missing", "--out", "new"), "no bundled model is named 'missing'"),
+        (("convert", "photo.png", "--config", "ve/missing", "-o", "new.safetensors"), "ve/missing"),
+        (("convert", ".", "-o", "new.safetensors"), "model.safetensors: no such model file"),
+        (("sample", "--class", "cat"), "has no classifier"),
+        (("sample", "--class", "cow", "--classifier", "cifar10-classifier"), "there is no class 'cow'"),
+        (("evaluate", ".", "--reference", ".", "--classifier", "missing"), "no bundled model is named 'missing'"),
+        (("evaluate", ".", "--reference", ".", "--class", "cow"), "there is no class 'cow'"),
+        (("evaluate", ".", "--reference", ".", "--inception", "missing.pth"), "--inception missing.pth: no such file"),
+    ],
+)
+def test_dry_run_refuses_what_the_run_would(scoreinv, photo, mask, words, said):
+    before = names()
+    outcome = scoreinv(*words, "--dry-run")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert said in outcome.err
     assert names() == before
 
 
