@@ -155,17 +155,20 @@ def run(plan: Plan, work: Work[T], session: Maker, *others: Maker) -> int:
     with output_folders(plan.folders, shared=plan.shard is not None):
         ledger = Ledger(session.settings, plan.batch, None if plan.folder is None else Manifest(plan.folder))
         overwrite = session.settings.overwrite
-        wanted = [
+        wanted = {
             job
             for job in jobs
             if not work.left_out(job) and _missing(job, work.files, batch=plan.batch, overwrite=overwrite)
-        ]
+        }
         replacing = overwrite and any(os.path.lexists(output) for job in wanted for output in job.outputs(work.files))
         progress = RunProgress(len(wanted))
         titles = [
             f"[{number}/{len(jobs)}] {job.source}" if plan.batch else job.source for number, job in enumerate(jobs, 1)
         ]
-        doings = [Doing(job, title, work, sessions, plan, progress) for job, title in zip(jobs, titles, strict=True)]
+        doings = [
+            Doing(job, title, job in wanted, work, sessions, plan, progress)
+            for job, title in zip(jobs, titles, strict=True)
+        ]
         try:
             with closing(_outcomes(doings, plan.workers)) as outcomes:
                 for outcome in outcomes:
@@ -284,6 +287,7 @@ class Doing(Generic[T]):
 
     Attributes:
         title: what its progress is shown under; empty: it is not shown.
+        wanted: whether there was something to do when the run began.
         sessions: the models of the work, its own the first.
         plan: the run that it is of.
         progress: of the whole run.
@@ -291,21 +295,19 @@ class Doing(Generic[T]):
 
     job: Job
     title: str
+    wanted: bool
     work: Work[T]
     sessions: list[Maker]
     plan: Plan
     progress: RunProgress
 
     def settled(self) -> Outcome | None:
-        """What has become of the picture where nothing is to be done; else None."""
+        """What has become of the picture where nothing was to be done; else None."""
+        if self.wanted:
+            return None
         if why := self.work.left_out(self.job):
             return partial(Ledger.left_out, job=self.job, why=why)
-        try:
-            if not self._missing():
-                return partial(Ledger.skipped, job=self.job, files=self.work.files, why=EXISTS)
-        except Exception as error:
-            return partial(Ledger.failed, job=self.job, error=error)
-        return None
+        return partial(Ledger.skipped, job=self.job, files=self.work.files, why=EXISTS)
 
     def done(self) -> Outcome:
         """Do what `settled` found to be done: read the picture, do the work, and write the results."""
@@ -314,6 +316,12 @@ class Doing(Generic[T]):
 
     def opened(self) -> Opened[T] | Outcome:
         """The picture, read and prepared, with the models loaded; or what has become of it."""
+        opened = self._opened()
+        if not isinstance(opened, Opened):
+            self.progress.finish()
+        return opened
+
+    def _opened(self) -> Opened[T] | Outcome:
         missing = self._missing()
         if not missing:
             return partial(Ledger.skipped, job=self.job, files=self.work.files, why=BY_ANOTHER)
@@ -329,7 +337,6 @@ class Doing(Generic[T]):
         try:
             item = self.work.prepare(item)
         except Exception as error:
-            self.progress.finish()
             return partial(Ledger.failed, job=self.job, error=error)
         return Opened(self, item, missing, time.monotonic() - started)
 

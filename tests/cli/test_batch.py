@@ -21,6 +21,7 @@ from PIL import Image
 from shell import hole_array, photo_array
 
 from scoreinv.cli.outputs import expand_deep
+from scoreinv.cli.progress import RunProgress
 
 
 @pytest.fixture
@@ -293,8 +294,7 @@ def test_two_processes_in_one_folder_agree(scoreinv, scans, mask, tmp_path, monk
     outcome = scoreinv("inpaint", "scans", "--mask", mask, "--json")
     assert outcome.code == 0, outcome.err
     told = lines(outcome.out)
-    last = "done by another" if side is None else "exists already"
-    assert [line.get("skipped") for line in told] == ["done by another", None, last]
+    assert [line.get("skipped") for line in told] == ["done by another", None, "done by another"]
     assert told[0]["output"] == "scans_inpainted/a_inpainted.png"
     assert (out / "a_inpainted.png").read_bytes() == b"of another"
     rows = list(csv.DictReader((out / "manifest.csv").open()))
@@ -302,6 +302,28 @@ def test_two_processes_in_one_folder_agree(scoreinv, scans, mask, tmp_path, monk
     (out / "a_inpainted.png").unlink()
     told = scoreinv("inpaint", "scans", "--mask", mask).err
     assert "0 done, 2 skipped because they exist (--overwrite makes them anew), 1 done by another, 0 failed" in told
+
+
+def test_the_time_left_for_all_counts_what_needs_no_more(scoreinv, scans, mask, tmp_path, monkeypatch):
+    """Pictures that cannot be read, and those that another process does meanwhile."""
+    import scoreinv.cli.batch as batch
+
+    runs, open_picture = [], batch.check_source
+
+    def watched(count):
+        runs.append(RunProgress(count))
+        return runs[-1]
+
+    def another_is_faster(source):
+        open_picture(source)
+        (tmp_path / "out" / "c_inpainted.png").write_bytes(b"of another")
+
+    (scans / "a.png").write_bytes(b"no picture")
+    monkeypatch.setattr(batch, "RunProgress", watched)
+    monkeypatch.setattr(batch, "check_source", another_is_faster)
+    told = lines(scoreinv("inpaint", "scans", "--mask", mask, "-o", "out", "--json").out)
+    assert [line.get("skipped", "error" in line) for line in told] == [True, False, "done by another"]
+    assert [(run.count, run.finished) for run in runs] == [(3, 3)]
 
 
 def test_small_pictures_are_done_together(scoreinv, scans, mask, tmp_path, monkeypatch):
