@@ -55,8 +55,9 @@ def motion(length: float, angle: float) -> np.ndarray:
 
 def normalised(values: np.ndarray, name: str) -> np.ndarray:
     """Values (h, w) of at least 0 as a kernel of sum 1; InputError, which calls them `name`, if they cannot be one."""
-    if values.ndim != 2 or not np.isfinite(values).all() or values.min() < 0:
-        raise InputError(f"{name}: a kernel has finite values of at least 0 in rows and columns")
+    numbers = isinstance(values, np.ndarray) and values.dtype.kind in "buif" and values.ndim == 2 and values.size > 0
+    if not numbers or not np.isfinite(values).all() or values.min() < 0:
+        raise InputError(f"{name}: a kernel is an array of finite values of at least 0 in rows and columns")
     if not values.any():
         raise InputError(f"{name}: is black everywhere: a kernel is bright where a point's light goes")
     return _trimmed(values / values.sum(dtype=np.float64))
