@@ -38,7 +38,7 @@ FILL_STEPS: dict[Method, int] = {"conditioned": 10, "pc": 30}
 NARROW_FILL_STEPS = 3
 """Evaluations for scratches, specks and writing: by `Arc` these few have the same detail, and more change little."""
 COLOUR_STEPS: dict[Method, int] = {"conditioned": 15, "pc": 30}
-"""The same for colours."""
+"""Times of the grid of each method for colours."""
 MEAN_DRAWS = 4
 """Noises that the posterior mean of colours is averaged over: a single one would leave a tint."""
 COLOUR_TEMPERATURE = 0.2

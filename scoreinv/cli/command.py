@@ -48,7 +48,7 @@ class Settings:
         quiet: no progress, no notices; warnings and errors stay.
         verbose: what is chosen, and why.
         device, precision: as asked for; `runtime.Session` resolves `auto`.
-        threads: CPU threads; None for torch's choice.
+        threads: CPU threads; None for all, or fewer where the model is measured to be faster by them.
         json: machine-readable lines on stdout.
         debug: tracebacks.
     """
@@ -65,7 +65,10 @@ class Settings:
     precision: Annotated[
         Precision, advanced("--precision", help="Number format; auto takes bfloat16 where it is faster.")
     ] = "auto"
-    threads: Annotated[int | None, advanced("--threads", min=1, max=1024, help="CPU threads. (default: all)")] = None
+    threads: Annotated[
+        int | None,
+        advanced("--threads", min=1, max=1024, help="CPU threads. (default: all, or fewer where that is faster)"),
+    ] = None
     json: Annotated[bool, advanced("--json", help="Print a JSON object for each input, one a line, on stdout.")] = False
     debug: Annotated[bool, advanced("--debug", help="Show tracebacks.")] = False
 

@@ -64,7 +64,7 @@ def find_damage(
     """Find the damage of a scanned photograph, as a mask for `inpaint`.
 
         mask = scoreinv.find_damage(image)
-        if mask.any():
+        if mask.any():  # for a PIL image: mask.getbbox()
             result = scoreinv.inpaint(image, mask, prior="photo")
 
     Arguments:

@@ -120,8 +120,8 @@ def denoise_picture(
 ) -> Restored:
     """A photograph without its white noise, of standard deviation `noise_std` in [0, 1] units; gives a `Picture`.
 
-    The posterior mean is one evaluation of the network in each orientation, and two more around values that are black
-    or white, beyond which the noise was cut off. Where the photograph is grey the result is, whatever its mode.
+    The posterior mean is one evaluation of the network in each orientation, or two where black and white cut off more
+    than 15 % of the values (`tasks.censored`). Where the photograph is grey the result is, whatever its mode.
     """
     check_noise_share(noise_std)
     check_colour(prior)

@@ -65,7 +65,8 @@ class _OnRows(ABC):
         result: name of the column that is added. It holds arrays of the pictures' type: each result, or where several
             samples are asked for all of them, SxHxW(xC).
         name: name of a column that tells rows apart (a path, a key), for errors; they count rows within a batch.
-        device, precision: of the network, in each process; `auto` as on the command line.
+        device, precision: of the network, in each process. `auto` is the first of cuda, mps and cpu that is there, and
+            bfloat16 where a convolution is faster in it.
     """
 
     model: str | Path | None = None

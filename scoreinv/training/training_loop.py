@@ -41,6 +41,10 @@ def train(
 ) -> TrainResult:
     """Train a prior by denoising score matching, or a classifier of noisy pictures, into the folder `out`.
 
+        run = small_training(VE(), DataConfig("PHOTOS"))  # of `training.presets` and `training.config`
+        result = train(run, "runs/mine")
+        prior, file = result.trained, result.model
+
     The folder gets `config.json`, `metrics.jsonl`, `schedule.jsonl`, `model.safetensors` (averaged weights), `state/`
     (the last two states of training), `snapshots/`, `samples/`, `cache/` (decoded pictures, and what an encoder made of
     them) and `.scoreinv.lock`; nothing else in it is touched. Under torchrun every process calls this with the same
