@@ -43,7 +43,7 @@ def check_noise_share(value: object) -> None:
     """The noise_std of a photograph: a share of the range from black to white."""
     check_number("noise_std", value, 0)
     if _is_number(value) and value > 1:
-        raise SettingError("noise_std", f"is a share of 1, not {shown(value)}: 25 grey levels are 25/255")
+        raise SettingError("noise_std", f"must be from 0 to 1, not {shown(value)}: 25 grey levels are 25/255")
 
 
 def check_choice(setting: str, value: object, choices: Sequence[str]) -> None:

@@ -59,7 +59,7 @@ def warn_of_unknown_variables(asked: typer.core.TyperGroup, whole: Callable[[], 
     known = {name.removeprefix(PREFIX) for name in _variables(whole())}
     for name in sorted({name.removeprefix(PREFIX) for name in given} - known):
         nearest = difflib.get_close_matches(name, known, n=1)
-        warn(f"{PREFIX}{name}: is the variable of no option{f': is it {PREFIX}{nearest[0]}?' if nearest else ''}")
+        warn(f"{PREFIX}{name}: sets no option{f'; did you mean {PREFIX}{nearest[0]}?' if nearest else ''}")
 
 
 def _variables(group: Any) -> Iterator[str]:

@@ -37,7 +37,7 @@ def evaluate(
     ],
     settings: Settings,
     reference: Annotated[
-        str, typer.Option("--reference", metavar="FOLDER", help="Real pictures of the kind, at best as many.")
+        str, typer.Option("--reference", metavar="FOLDER", help="Real pictures of the same kind, ideally as many.")
     ],
     classifier: Annotated[
         str | None,

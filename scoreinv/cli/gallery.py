@@ -72,7 +72,7 @@ def check_gallery(count: int, size: tuple[int, int], *, together: bool) -> None:
             f"{MAX_MEGAPIXELS}: name a folder by -o FOLDER/"
         )
     if lacking := shortage(pixels * _PIXEL_BYTES):
-        raise InputError(f"-n {count}: that many pictures of {size[1]}x{size[0]} {lacking}: ask for fewer")
+        raise InputError(f"-n {count}: drawing so many pictures of {size[1]}x{size[0]} {lacking}: ask for fewer")
 
 
 def write_gallery(

@@ -138,7 +138,7 @@ def inpaint(
             "--sensitivity",
             min=SENSITIVITY.least,
             max=SENSITIVITY.most,
-            help=f"Of --mask auto: how readily it marks, 0 to 1. (default: {USUAL_SENSITIVITY:g})",
+            help=f"With --mask auto: how readily damage is marked, 0 to 1. (default: {USUAL_SENSITIVITY:g})",
         ),
     ] = None,
     frame: FrameOption = None,

@@ -280,7 +280,7 @@ def check_samples(count: int, pictures: Iterable[Picture], *, coloured: bool) ->
     largest = max(pictures, key=needed)
     height, width = largest.size
     if lacking := shortage(needed(largest)):
-        raise InputError(f"--samples {count}: so many pictures of {width}x{height} {lacking}: ask for fewer")
+        raise InputError(f"--samples {count}: drawing so many pictures of {width}x{height} {lacking}: ask for fewer")
 
 
 def warn_of_completing(session: Session, does: str) -> None:

@@ -35,10 +35,12 @@ def serve(
         typer.Option(
             "--host",
             metavar="ADDRESS",
-            help="Listen there instead of at the loopback, and let in only who has the link's token.",
+            help="Address to listen on instead of loopback; requests then need the link's token.",
         ),
     ] = None,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Of the link; 0 is any that is free.")] = PORT,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 picks a free one.")
+    ] = PORT,
     model: RestorerOption = MODELS[0],
     color_model: Annotated[
         str,

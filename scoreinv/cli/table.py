@@ -59,7 +59,7 @@ class Table:
         names = self._header.rstrip()
         cut = not ended and self._header.startswith(begin)
         if not cut and first.rstrip(b"\r") != names:
-            raise InputError(f"{self.path}: is no {self.path.stem} of this version: move it away")
+            raise InputError(f"{self.path}: has columns of another version: move it away")
 
     def add(self, record: dict[str, object]) -> None:
         """Append a line; entries without a column are left out, and missing or None ones are empty.

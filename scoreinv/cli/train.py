@@ -74,7 +74,8 @@ class SubjectOptions:
         ),
     ] = False
     damage: Annotated[
-        bool, advanced("--damage", help="In place of --sde: what finds the damage of photographs, for damage.")
+        bool,
+        advanced("--damage", help="Train the damage-detection model of scoreinv damage instead of a prior."),
     ] = False
     data: Annotated[
         str | None,
@@ -128,7 +129,7 @@ class RunOptions:
         ),
     ] = None
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in --out, to the same bits.", rich_help_panel=RUN)
+        bool, typer.Option("--resume", help="Resume the run in --out, bit-exactly.", rich_help_panel=RUN)
     ] = False
     init: Annotated[
         str | None, typer.Option("--init", metavar="NAME|FILE", help="Model to start from.", rich_help_panel=RUN)

@@ -81,6 +81,7 @@ class OldPhotoSettings:
         if masked and not self.inpaint:
             raise SettingError("mask", "does not go with `inpaint=False`, which leaves damage as it is")
         if self.sensitivity is not None and (masked or not self.inpaint):
-            raise SettingError("sensitivity", "is of what finds damage: it does not go with `mask` or `inpaint=False`")
+            problem = "controls damage detection: it has no effect with `mask` or `inpaint=False`"
+            raise SettingError("sensitivity", problem)
         if hinted and not self.colorize:
             raise SettingError("hints", "do not go with `colorize=False`, which draws no colours")

@@ -292,7 +292,7 @@ def _check_noise(noise_std: float, observations: list[Tensor]) -> None:
     if noise_std > max(1.0, 2 * size):
         raise SettingError(
             "noise_std",
-            f"is a share of 1, and {noise_std:g} is more than the observation holds: 25 grey levels are 25/255",
+            f"is in [0, 1] units, and {noise_std:g} is more than the observation holds: 25 grey levels are 25/255",
         )
 
 

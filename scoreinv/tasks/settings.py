@@ -74,7 +74,7 @@ class _SampleSettings:
     steps: Annotated[
         int | None,
         Setting(
-            "Sampler steps; 1000 is the paper's of pc. "
+            "Sampler steps; the paper uses 1000 for pc. "
             f"(default: {FILL_STEPS['conditioned']} for holes, of which narrow ones take {NARROW_FILL_STEPS} at most, "
             f"{COLOUR_STEPS['conditioned']} for colours; "
             f"pc {FILL_STEPS['pc']})",
@@ -287,7 +287,7 @@ class SamplerSettings:
     predictor: Annotated[
         Predictor | None,
         Setting(
-            "How pc goes on in time; none leaves all to the corrector. "
+            "Predictor step of pc; none leaves all to the corrector. "
             "(default: as recommended with the model, else the paper's for its SDE)"
         ),
     ] = None

@@ -127,4 +127,4 @@ def _numbered(photo: Photo, pictures: list, ending: str) -> list[Photo]:
 
 def _check_room(photo: Photo, count: int) -> None:
     if lacking := shortage(count * photo.picture.pixels.nbytes):
-        raise InputError(f"So many results of this size {lacking}: ask for fewer.")
+        raise InputError(f"Making so many results of this size {lacking}: ask for fewer.")

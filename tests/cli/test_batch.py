@@ -180,7 +180,7 @@ def test_a_manifest_that_cannot_be_written_ends_the_batch_at_once(scoreinv, scan
     manifest.rmdir()
     manifest.write_text("another,table\n")
     outcome = scoreinv("inpaint", "scans", "--mask", mask)
-    assert (outcome.code, "is no manifest of this version" in outcome.err) == (2, True)
+    assert (outcome.code, "manifest.csv: has columns of another version" in outcome.err) == (2, True)
     assert [path.name for path in manifest.parent.iterdir()] == ["manifest.csv"]
 
 

@@ -19,14 +19,14 @@ def little_memory(monkeypatch):
     [
         (
             ("inpaint", "photo.png", "--mask", "mask.png", "--samples", "1000"),
-            "--samples 1000: so many pictures of 40x24",
+            "--samples 1000: drawing so many pictures of 40x24 takes",
         ),
-        (("colorize", "gray.png", "--samples", "1000"), "--samples 1000: so many pictures of 40x24"),
-        (("sample", "-n", "100000", "-o", "grid.png"), "-n 100000: that many pictures of 16x16 take"),
-        (("sample", "-n", "100", "-o", "folder/"), "-n 100: that many pictures of 16x16 take"),
+        (("colorize", "gray.png", "--samples", "1000"), "--samples 1000: drawing so many pictures of 40x24 takes"),
+        (("sample", "-n", "100000", "-o", "grid.png"), "-n 100000: drawing so many pictures of 16x16 takes"),
+        (("sample", "-n", "100", "-o", "folder/"), "-n 100: drawing so many pictures of 16x16 takes"),
         (
             ("interpolate", "photo.png", "photo.png", "-n", "10000", "-o", "row.png"),
-            "-n 10000: that many pictures of 40x24",
+            "-n 10000: drawing so many pictures of 40x24 takes",
         ),
     ],
 )
@@ -47,7 +47,7 @@ def test_of_pictures_that_are_done_together_the_one_that_does_not_fit_fails_alon
     monkeypatch.setattr("scoreinv.memory.available_bytes", lambda: 5 * 240 * 240)
     outcome = scoreinv("colorize", "grays", "-o", "out", "--samples", 2, "--steps", 1)
     assert outcome.code == 1, outcome.err
-    assert "large.png: --samples 2: so many pictures of 240x240" in outcome.err
+    assert "large.png: --samples 2: drawing so many pictures of 240x240" in outcome.err
     written = sorted(path.name for path in (tmp_path / "out").glob("*.png"))
     assert written == ["small_colorized.1.png", "small_colorized.2.png"]
 

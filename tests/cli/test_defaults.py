@@ -57,8 +57,8 @@ def test_a_misspelt_variable_is_told_with_the_nearest(scoreinv, photo, mask, mon
     monkeypatch.setenv("SCOREINV_COLORIZE_SAMPLES", "2")  # of another command
     outcome = scoreinv("inpaint", photo, "--mask", mask, "-q")
     assert outcome.code == 0
-    said = "scoreinv: warning: SCOREINV_INPAINT_SAMPELS: is the variable of no option: is it SCOREINV_INPAINT_SAMPLES?"
-    assert outcome.err.splitlines() == [said, "scoreinv: warning: SCOREINV_XYZ: is the variable of no option"]
+    said = "scoreinv: warning: SCOREINV_INPAINT_SAMPELS: sets no option; did you mean SCOREINV_INPAINT_SAMPLES?"
+    assert outcome.err.splitlines() == [said, "scoreinv: warning: SCOREINV_XYZ: sets no option"]
 
 
 def test_options_by_a_file(scoreinv, photo, mask, tmp_path, monkeypatch):

@@ -92,7 +92,7 @@ def test_what_others_wrote_is_kept(tmp_path):
         table.add(RECORDS[0])
         assert path.read_text().startswith(text.replace("\r\n", "\n"))
     path.write_bytes(b"x" * 3_000_000)  # no row, no end
-    with pytest.raises(InputError, match="is no t of this version"):
+    with pytest.raises(InputError, match="has columns of another version"):
         Table(path, COLUMNS).check()
 
 

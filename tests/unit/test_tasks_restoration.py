@@ -180,7 +180,7 @@ def test_noise_that_the_model_does_not_know():
     least, largest = noise_range(model)
     assert (least, largest) == pytest.approx((0.0025, 10.0), rel=1e-3)
     out_of_range = r"grey levels of 255 is out of the model's range, from 0.64 to 2550"
-    for std, said in ((0.0, out_of_range), (0.002, out_of_range), (11.0, "noise_std is a share of 1, not 11.0")):
+    for std, said in ((0.0, out_of_range), (0.002, out_of_range), (11.0, "noise_std must be from 0 to 1, not 11.0")):
         with pytest.raises(InputError, match=said):
             denoise_picture(Picture(truth()), std, model, MEAN_OF_ONE)
 
@@ -554,7 +554,7 @@ def test_observations_that_are_none(y, said):
 @pytest.mark.parametrize(("noise_std", "gain"), [(25, 1.0), (1.01, 1.0), (60.0, 20.0)])
 def test_noise_in_other_units_than_the_observation(noise_std, gain):
     y = torch.full((1, 3, 8, 8), 0.4) * gain
-    with pytest.raises(InputError, match=r"noise_std is a share of 1, .*: 25 grey levels are 25/255"):
+    with pytest.raises(InputError, match=r"noise_std is in \[0, 1\] units, .*: 25 grey levels are 25/255"):
         scoreinv.solve(mask(torch.ones(1, 1, 8, 8)), y, prior=prior(), noise_std=noise_std)
 
 
@@ -564,7 +564,7 @@ def test_noise_above_white_of_observations_that_reach_further():
 
 
 def test_noise_of_photographs_in_grey_levels():
-    with pytest.raises(InputError, match="noise_std is a share of 1, not 25: 25 grey levels are 25/255"):
+    with pytest.raises(InputError, match="noise_std must be from 0 to 1, not 25: 25 grey levels are 25/255"):
         scoreinv.Restorer(noise_std=25)
 
 
