@@ -486,8 +486,8 @@ def _evaluations_drawn(sampling: ResolvedSampling) -> int:
     """How often `_draw` does."""
     if sampling.is_posterior_mean:
         return MEAN_DRAWS * len(MIRRORED)
-    corrected = sampling.corrector_steps if sampling.method == "pc" else 0
-    return sampling.samples * sampling.steps * (1 + corrected)
+    of_a_step = 2 if sampling.method == "pc" else 1  # by the corrector too
+    return sampling.samples * sampling.steps * of_a_step
 
 
 def _draw(

@@ -108,7 +108,7 @@ def draw(
     if sampling.method == "conditioned":
         sampler = sampler or Multistep(stochasticity=1.0, steps=sampling.steps)
     else:
-        sampler = pc_sampler(prior, sampling.steps, sampling.corrector_steps, sampling.snr)
+        sampler = pc_sampler(prior, sampling.steps)
         state = _start(sampling, prior, guess, noise)
     result = sampler.sample(condition, tuple(guess.shape), noise=noise, callback=for_sampler(callback), start=state)
     return prior.to_image(finite(result.x0)), int(result.nfe[0])
@@ -130,17 +130,13 @@ def narrow_sampler(sampling: ResolvedSampling, condition: Prior) -> Arc | None:
     return Arc(variance, basis, min(sampling.steps, NARROW_FILL_STEPS), _ERROR_REACH)
 
 
-def pc_sampler(prior: ScorePrior, steps: int, corrector_steps: int = 1, snr: float = 0.16) -> PC:
+def pc_sampler(prior: ScorePrior, steps: int) -> PC:
     """The sampler of the constrained predictor-corrector method."""
     # In few steps reverse diffusion leaves noise behind, since it takes each step for a short one; ancestral sampling,
-    # which VE, VP and DDPM have, does not.
-    return PC(
-        predictor=Ancestral() if isinstance(prior.sde, VE | VP | DDPM) else ReverseDiffusion(),
-        corrector=AnnealedLangevin(),
-        corrector_steps=corrector_steps,
-        snr=snr,
-        steps=steps,
-    )
+    # which VE, VP and DDPM have, does not. The corrector's step follows the noise level: norms over a region that is
+    # mostly known would tie it to how the region was cut.
+    predictor = Ancestral() if isinstance(prior.sde, VE | VP | DDPM) else ReverseDiffusion()
+    return PC(predictor, AnnealedLangevin(), steps=steps)
 
 
 def _start(sampling: ResolvedSampling, prior: ScorePrior, guess: Tensor, noise: NoiseStream) -> State | None:

@@ -65,8 +65,6 @@ class _SampleSettings:
             each orientation (of colours, for each of `MEAN_DRAWS` noises).
         seed: seed of the noise; each sample and place has its own stream. In colours each picture has its own, and
             samples 2 k and 2 k + 1 are a pair of opposite noise.
-        corrector_steps, snr: settings of the Langevin corrector of `pc`, whose step follows the noise level: norms over
-            a region that is mostly known would tie it to how the region was cut.
         first: number of the first sample: samples 3 and 4 are the first two of `first=3`.
     """
 
@@ -100,8 +98,6 @@ class _SampleSettings:
             "sample: a possible picture, sharp; mean: the average of what is possible, smooth where that is uncertain."
         ),
     ] = "sample"
-    corrector_steps: int = 1
-    snr: float = 0.16
     first: int = 0
 
     def __post_init__(self) -> None:
@@ -114,8 +110,6 @@ class _SampleSettings:
                     "start", f"does not go with {self.method}: a starting level belongs to the method pc"
                 )
         SEED.check("seed", self.seed)
-        CORRECTOR_STEPS.check("corrector_steps", self.corrector_steps)
-        SNR.check("snr", self.snr)
         check_whole("first", self.first, 0, SEED.most)
         if self.estimate == "mean" and self.samples == 1 and self.method == "pc":
             raise SettingError("estimate", "mean of pc is that of several samples: ask for 2 or more of them")
