@@ -274,7 +274,7 @@ def _gathered(
     for done in range(0, sampling.samples, at_once):
         count = min(at_once, sampling.samples - done)
         share.begin(count)
-        noise = NoiseStream(sampling.seed, count, sampling.first + done, job.prior.device)
+        noise = NoiseStream(sampling.seed, count, done, job.prior.device)
         x0, nfe = draw(noise, share)
         for rgb in _colours(x0, gray, job.prior):
             pictures.append(job.finish(rgb))

@@ -66,7 +66,6 @@ class RestorationSampling:
         samples: pictures to draw.
         seed: seed of the noise; each sample has its own stream.
         estimate: `sample`, or `mean`: the average of the samples, or for one an estimate of the posterior mean at once.
-        first: number of the first sample: samples 3 and 4 are the first two of `first=3`.
         orientations: of the picture, over which an estimate of the posterior mean at once is averaged, an evaluation of
             the network each: 1, 2 (mirrored), 4 or 8 (turned by quarters too).
     """
@@ -76,7 +75,6 @@ class RestorationSampling:
     samples: SampleCount = 1
     seed: int = 0
     estimate: Estimate = "sample"
-    first: int = 0
     orientations: Orientations = 1
 
     def __post_init__(self) -> None:
