@@ -18,7 +18,7 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from scoreinv.errors import InputError
 from scoreinv.imaging.metadata import EXIF_IFD, GPS_IFD, Metadata, profile_fits
-from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.picture import Picture, eight_bits
 from scoreinv.imaging.png_chunks import PROFILE_BYTES
 
 FORMATS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WebP", ".jpg": "JPEG", ".jpeg": "JPEG"}
@@ -48,7 +48,7 @@ def fit_to_format(picture: Picture, kind: str, name: str) -> Picture:
         pixels = pixels[..., 0] if picture.mode == "LA" else pixels[..., :3]
     if kind in ("WebP", "JPEG") and pixels.dtype == np.uint16:
         _logger.warning("%s: %s has 8 bits, the picture's 16 are rounded (.png and .tif keep them)", name, kind)
-        pixels = _eight_bits(pixels)
+        pixels = eight_bits(pixels)
     metadata = picture.metadata
     if metadata.icc and not profile_fits(metadata.icc, gray=picture.is_gray_mode and kind != "WebP"):
         metadata = replace(metadata, icc=None)
@@ -96,20 +96,12 @@ def to_pillow(picture: Picture) -> Image.Image:
     pixels = picture.pixels
     if pixels.dtype == np.uint16 and picture.mode != "L":
         _logger.warning("Pillow has no 16-bit mode %s: the picture's 16 bits are rounded to 8", picture.mode)
-        pixels = _eight_bits(pixels)
+        pixels = eight_bits(pixels)
     image = Image.fromarray(np.ascontiguousarray(pixels))
     metadata = picture.metadata
     info = {"icc_profile": metadata.icc, "exif": metadata.exif, "xmp": metadata.xmp, "dpi": metadata.dpi}
     image.info.update({key: value for key, value in info.items() if value})
     return image
-
-
-def _eight_bits(pixels: np.ndarray) -> np.ndarray:
-    """uint16 to the nearest uint8: 257 levels to one."""
-    out = np.empty(pixels.shape, dtype=np.uint8)
-    for top in range(0, pixels.shape[0], 256):
-        out[top : top + 256] = (pixels[top : top + 256].astype(np.uint32) + 128) // 257
-    return out
 
 
 # --- JPEG -------------------------------------------------------------------------------------------------------------

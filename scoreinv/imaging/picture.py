@@ -306,3 +306,12 @@ def to_samples(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Floats as samples of `dtype`: clipped to [0, 1], rounded to the nearest level."""
     values = np.clip(values, 0, 1)
     return np.rint(values * _peak(dtype)).astype(dtype) if dtype.kind == "u" else values.astype(dtype)
+
+
+def eight_bits(samples: np.ndarray) -> np.ndarray:
+    """uint16 samples as the nearest uint8: 257 levels to one."""
+    out = np.empty(samples.shape, dtype=np.uint8)
+    for top in range(0, samples.shape[0], STRIP_ROWS):
+        rows = slice(top, top + STRIP_ROWS)
+        out[rows] = (samples[rows].astype(np.uint32) + 128) // 257
+    return out

@@ -25,6 +25,7 @@ from scoreinv.atomic import atomic_write
 from scoreinv.errors import InputError
 from scoreinv.imaging.decode import decode
 from scoreinv.imaging.names import READABLE, is_picture
+from scoreinv.imaging.picture import eight_bits
 from scoreinv.imaging.source import Source, reason
 from scoreinv.training.archives import open_archive, read_entry
 from scoreinv.training.config import DataConfig
@@ -301,7 +302,7 @@ def _eight_bits(source: Source, channels: int) -> Image.Image:
     if picture.has_alpha:
         pixels = pixels[..., :-1]
     if pixels.dtype == np.uint16:
-        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        pixels = eight_bits(pixels)
     pixels = np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     return Image.fromarray(pixels).convert("L" if channels == 1 else "RGB")
 
