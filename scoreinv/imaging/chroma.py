@@ -11,6 +11,11 @@ from scoreinv.colour_space import luma, luma_weights
 STRAY_CHROMA = 0.02
 """Difference of the channels, as a fraction of the range, that a grey picture may have: JPEG leaves some."""
 
+_WINDOW = 3
+"""Side of the windows of `GuidedUpsampling`, in low-resolution pixels."""
+_FLAT = 1e-2
+"""Its epsilon: luma variance below which a window counts as flat, and its chroma follows no luma."""
+
 
 def is_gray(pixels: np.ndarray, tolerance: float = 0.0) -> bool:
     """Whether no pixel's channels differ by more than `tolerance`, a fraction of the type's range.
@@ -102,23 +107,12 @@ class GuidedUpsampling:
     offset: np.ndarray
 
     @classmethod
-    def fit(
-        cls,
-        chroma: np.ndarray,
-        guide: np.ndarray,
-        radius: int = 1,
-        epsilon: float = 1e-2,
-    ) -> GuidedUpsampling:
-        """Fit chroma hxwx3 to the luma `guide` hxw of the same size, in [0, 1].
-
-        Args:
-            radius: windows are 2 radius + 1 low-resolution pixels a side.
-            epsilon: luma variance below which a window counts as flat, and its chroma follows no luma.
-        """
+    def fit(cls, chroma: np.ndarray, guide: np.ndarray) -> GuidedUpsampling:
+        """Fit chroma hxwx3 to the luma `guide` hxw of the same size, in [0, 1]."""
         from scipy import ndimage  # slow to import, and needed by few commands
 
         def mean(values: np.ndarray) -> np.ndarray:
-            size = (2 * radius + 1, 2 * radius + 1) + (1,) * (values.ndim - 2)
+            size = (_WINDOW, _WINDOW) + (1,) * (values.ndim - 2)
             return ndimage.uniform_filter(values, size=size, mode="nearest")
 
         chroma = chroma.astype(np.float64)  # variances are differences of squares
@@ -126,7 +120,7 @@ class GuidedUpsampling:
         guide_mean, chroma_mean = mean(guide), mean(chroma)
         variance = np.maximum(mean(guide * guide) - guide_mean**2, 0)
         covariance = mean(guide[..., None] * chroma) - guide_mean[..., None] * chroma_mean
-        slope = mean(covariance / (variance + epsilon)[..., None])
+        slope = mean(covariance / (variance + _FLAT)[..., None])
         offset = chroma - slope * guide[..., None]
         return cls(slope.astype(np.float32), offset.astype(np.float32))
 

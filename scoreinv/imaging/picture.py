@@ -135,14 +135,14 @@ class Picture:
             out[..., 1:] = out[..., :1]
         return np.clip(out, 0, 1, out=out)
 
-    def with_fill(self, hole: np.ndarray, rgb: np.ndarray, box: Box | None = None, weights: str = "rec601") -> Picture:
+    def with_fill(self, hole: np.ndarray, rgb: np.ndarray, box: Box | None = None) -> Picture:
         """`with_fills` for one box (default: the whole picture)."""
-        return self.with_fills([Fill(box or (0, 0, *self.size), hole, rgb)], weights)
+        return self.with_fills([Fill(box or (0, 0, *self.size), hole, rgb)])
 
-    def with_fills(self, fills: Iterable[Fill], weights: str = "rec601") -> Picture:
+    def with_fills(self, fills: Iterable[Fill]) -> Picture:
         """A copy with the holes of each fill replaced; every other sample, and all alpha, is bit-identical.
 
-        A grey picture takes the luma of the fill by `weights`. Values are rounded to the nearest level.
+        A grey picture takes the luma of the fill. Values are rounded to the nearest level.
 
         Raises:
             ScoreinvError: a fill has values that are not finite.
@@ -159,9 +159,9 @@ class Picture:
             if not np.isfinite(values).all():
                 raise ScoreinvError("the fill has values that are not finite: the model or its settings are unsound")
             if self.mode == "L":
-                target[fill.hole] = to_samples(luma(values, weights), pixels.dtype)
+                target[fill.hole] = to_samples(luma(values), pixels.dtype)
             elif self.mode == "LA":
-                target[fill.hole, 0] = to_samples(luma(values, weights), pixels.dtype)
+                target[fill.hole, 0] = to_samples(luma(values), pixels.dtype)
             else:
                 target[fill.hole, :3] = to_samples(values, pixels.dtype)
         return replace(self, pixels=pixels)
@@ -181,22 +181,19 @@ class Picture:
         self,
         low_rgb: np.ndarray,
         weights: str = "rec601",
-        radius: int = 1,
-        epsilon: float = 1e-2,
         callback: Callable[[float], object] | None = None,
     ) -> Picture:
         """`colorized` by a small picture's chroma, raised along the edges of the luma (`chroma.GuidedUpsampling`).
 
         Args:
             low_rgb: hxwx3 float in [0, 1], the whole picture at any smaller size.
-            radius, epsilon: of the guided fit, in low-resolution pixels and luma squared.
             callback: called with the share of the rows that is done, in (0, 1].
         """
         low_rgb = low_rgb.astype(np.float32)
         height, width = low_rgb.shape[:2]
         guide = self._low_luma(height, width, weights)
         chroma = low_rgb - luma(low_rgb, weights)[..., None]
-        fit = GuidedUpsampling.fit(chroma, guide, radius, epsilon)
+        fit = GuidedUpsampling.fit(chroma, guide)
 
         def strips() -> Iterator[tuple[int, np.ndarray]]:
             for top, rows in self._strips():
