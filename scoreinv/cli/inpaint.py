@@ -337,6 +337,10 @@ class _Drawing:
 
         keep_freed()
         colours = self.colours
+        if colours is not None:
+            from scoreinv.tasks.colorization import resolve  # slow to import
+
+            resolve(self.sampling, self._how, colours.prior)  # what it cannot do is told before the holes are filled
         check_samples(self.sampling.samples, [item.picture for item in items], coloured=colours is not None)
         for item in items:
             if colours is not None and not item.picture.is_gray(STRAY_CHROMA):
@@ -348,6 +352,10 @@ class _Drawing:
         filled = inpaint_pictures(pictures, holes, self.session.prior, self.sampling, share)
         return [self._report(item, result, share) for item, result in zip(items, filled, strict=True)]
 
+    @property
+    def _how(self) -> Colours:
+        return Colours(saturation=self.wanted.saturation, temperature=self.wanted.temperature)
+
     def _report(self, item: _Item, result: Restored[Picture], share: Share) -> Report:
         """The report of a photo that was filled, and is coloured where that is asked for."""
         more: dict[str, Any] = {}
@@ -355,8 +363,7 @@ class _Drawing:
             from scoreinv.tasks.colorization import colorize_filled  # slow to import
 
             share.begin(1)
-            how = Colours(saturation=self.wanted.saturation, temperature=self.wanted.temperature)
-            result = colorize_filled(result, self.colours.prior, self.sampling, share, how, item.hints)
+            result = colorize_filled(result, self.colours.prior, self.sampling, share, self._how, item.hints)
             more = {"color_model": self.colours.model_name}
         if self.uncertainty is not None:
             write_uncertainty(self.uncertainty, result.std, self.session.settings)

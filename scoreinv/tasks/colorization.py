@@ -180,9 +180,7 @@ def colorize_pictures(
 
     noise_weights: of the noise of each, None for its own (`noise_weights_of`).
     """
-    check_colour(prior)
-    resolved = sampling.resolved(COLOUR_STEPS, conditional=_knows_gray(prior, colours.gray_weights))
-    colours.check_with(resolved)
+    resolved = resolve(sampling, colours, prior)
     for picture, strokes in zip(pictures, hints, strict=True):
         if strokes is not None:
             strokes.check_size(picture.size, "the hints")
@@ -212,6 +210,14 @@ def colorize_pictures(
         share.begin(raising[number])
         results.append(one.result(drawn[number], evaluations[number], resolved, colours.gray_weights, share))
     return results
+
+
+def resolve(sampling: ConditionalSampling, colours: Colours, prior: ScorePrior) -> ResolvedSampling:
+    """The sampling with method and steps decided for a model; InputError where that cannot colour so."""
+    check_colour(prior)
+    resolved = sampling.resolved(COLOUR_STEPS, conditional=_knows_gray(prior, colours.gray_weights))
+    colours.check_with(resolved)
+    return resolved
 
 
 @dataclass(frozen=True)

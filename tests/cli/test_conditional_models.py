@@ -216,7 +216,7 @@ def test_a_sepia_print_is_said_to_be_one(scoreinv, conditional, tmp_path):
     assert results["white"].max() > results["luma"].max()
 
 
-def test_colours_of_a_filled_photo_as_they_are_asked_for(scoreinv, conditional, mask, tmp_path):
+def test_colours_of_a_filled_photo_as_they_are_asked_for(scoreinv, conditional, model, mask, tmp_path, monkeypatch):
     Image.fromarray(photo_array(channels=1)).save(tmp_path / "old.png")
     strokes = np.zeros((24, 40, 4), np.uint8)
     strokes[2:6, 20:30] = (200, 30, 30, 255)
@@ -231,8 +231,11 @@ def test_colours_of_a_filled_photo_as_they_are_asked_for(scoreinv, conditional, 
     for more in (("--hints", "hints.png"), ("--saturation", 1), ("--temperature", 1)):
         refused = scoreinv(*words[:6], *more)
         assert (refused.code, "belong to --colorize" in refused.err) == (2, True)
+    monkeypatch.setattr("scoreinv.tasks.inpainting.inpaint_pictures", None)  # what follows is refused before the fill
     refused = scoreinv(*words, "--method", "pc", "--temperature", 1, "-o", "x.png")
     assert (refused.code, "--temperature" in refused.err) == (2, True)
+    refused = scoreinv(*words[:-1], model, "--temperature", 1, "-o", "x.png")
+    assert (refused.code, "--temperature belongs to the method conditioned" in refused.err) == (2, True)
 
 
 def test_interpolating_by_a_model_that_completes_is_said_to_be_a_cross_fade(scoreinv, conditional, model, tmp_path):
