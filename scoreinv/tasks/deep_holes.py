@@ -88,40 +88,53 @@ def draw_in_scales(
         scales.append(_halved(*scales[-1]))
     if halvings > 1 and not Exemplars.enough(scales[-1][1]) and Exemplars.enough(scales[-2][1]):
         # A hole that takes most of the picture: at twice the size more patches are wholly known.
-        scales, halvings = scales[:-1], halvings - 1
-    tile = tile_side(prior)
-
-    def given(scale: int, coarse: Tensor | None, tile: int) -> tuple[Conditioned, Tiled]:
-        values, observed = scales[scale]
-        operator = mask(observed)
-        y = operator(prior.to_model(values))
-        condition = Conditioned(
-            check_conditional(prior), operator, y, None if coarse is None else prior.to_model(coarse)
-        )
-        return condition, Tiled(condition, tile, tile // 8, pixels_at_once(prior.device), (observed == 0).any(0)[0])
-
+        scales.pop()
     if Exemplars.enough(scales[-1][1]):
-        coarser = _halved(*scales[-1])
-        if halvings == 1 and Exemplars.enough(coarser[1]) and not Exemplars.reached(coarser[1]):
-            scales.append(coarser)
-        guesses, nfe = {}, 0
-        for number, first in enumerate(range(halvings, len(scales))):
-            _, tiled = given(first, None, 2 * tile)  # a mean gains by seeing more
-            z = noise(len(scales) + number).normal(scales[first][0].shape)
-            with torch.no_grad():
-                mean = tiled.finish(tiled.denoise(z * prior.sde.prior_std, 1.0))
-            guesses[first] = prior.to_image(finite(mean))
-            nfe += tiled.evaluations_per_noise
-        elsewhere = drawn_elsewhere(observed, noise(len(scales) + len(guesses)))
-        elsewhere[typical] = 0
-        return continue_surroundings(scales, guesses, elsewhere, noise, callback), nfe
+        return _drawn_by_patches(prior, scales, typical, noise, callback)
+    return _drawn_by_network(sampling, prior, scales, noise, callback)
+
+
+def _drawn_by_patches(
+    prior: ScorePrior,
+    scales: list[tuple[Tensor, Tensor]],
+    typical: Tensor,
+    noise: Callable[[int], NoiseStream],
+    callback: TaskCallback | None,
+) -> tuple[Tensor, int]:
+    """As `draw_in_scales`: around the network's posterior mean at the last scale, and where it may help one beyond."""
+    first = len(scales) - 1
+    observed, coarser = scales[0][1], _halved(*scales[first])
+    if first == 1 and Exemplars.enough(coarser[1]) and not Exemplars.reached(coarser[1]):
+        scales = [*scales, coarser]
+    guesses, nfe = {}, 0
+    for number in range(first, len(scales)):
+        _, tiled = _given(prior, scales[number], None, 2 * tile_side(prior))  # a mean gains by seeing more
+        z = noise(len(scales) + number - first).normal(scales[number][0].shape)
+        with torch.no_grad():
+            mean = tiled.finish(tiled.denoise(z * prior.sde.prior_std, 1.0))
+        guesses[number] = prior.to_image(finite(mean))
+        nfe += tiled.evaluations_per_noise
+    elsewhere = drawn_elsewhere(observed, noise(len(scales) + len(guesses)))
+    elsewhere[typical] = 0
+    return continue_surroundings(scales, guesses, elsewhere, noise, callback), nfe
+
+
+def _drawn_by_network(
+    sampling: ResolvedSampling,
+    prior: ScorePrior,
+    scales: list[tuple[Tensor, Tensor]],
+    noise: Callable[[int], NoiseStream],
+    callback: TaskCallback | None,
+) -> tuple[Tensor, int]:
+    """As `draw_in_scales`: the last scale by the method of `sampling`, and each finer one given the one below."""
+    tile, last = tile_side(prior), len(scales) - 1
     share = Share(callback, sum(known.numel() for _, known in scales))
-    share.begin(scales[-1][1].numel())
-    _, tiled = given(halvings, None, tile)
-    drawn, nfe = draw(sampling, tiled, prior, scales[halvings][0], noise(halvings), share)
-    for scale in reversed(range(halvings)):
+    share.begin(scales[last][1].numel())
+    _, tiled = _given(prior, scales[last], None, tile)
+    drawn, nfe = draw(sampling, tiled, prior, scales[last][0], noise(last), share)
+    for scale in reversed(range(last)):
         share.begin(scales[scale][1].numel())
-        condition, tiled = given(scale, drawn, tile)
+        condition, tiled = _given(prior, scales[scale], drawn, tile)
         time, stream = start_time(prior, _NETWORK_START), noise(scale)
         z = stream.normal(scales[scale][0].shape)
         start = None if time is None else State(prior.sde.perturb(condition.smooth(), as_time(time), z), time)
@@ -130,6 +143,20 @@ def draw_in_scales(
         drawn = prior.to_image(finite(result.x0))
         nfe += int(result.nfe[0])
     return drawn, nfe
+
+
+def _given(
+    prior: ScorePrior, picture: tuple[Tensor, Tensor], coarse: Tensor | None, tile: int
+) -> tuple[Conditioned, Tiled]:
+    """The prior given what is observed of a picture, and it as seen through windows of `tile` pixels around its holes.
+
+    picture: values and what of them is observed. coarse: the picture at half the size, in [0, 1], or None.
+    """
+    values, observed = picture
+    operator = mask(observed)
+    y = operator(prior.to_model(values))
+    condition = Conditioned(check_conditional(prior), operator, y, None if coarse is None else prior.to_model(coarse))
+    return condition, Tiled(condition, tile, tile // 8, pixels_at_once(prior.device), (observed == 0).any(0)[0])
 
 
 def continue_surroundings(
