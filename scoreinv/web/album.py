@@ -28,7 +28,9 @@ _LEAST_BYTES = 1 << 14
 """That a photograph counts as, so that their number has a limit too."""
 
 _SEEN_PIXELS = 24_000_000
-"""Of a photograph as the page shows it; a larger one is reduced for it, and painted on at its own size all the same."""
+_SEEN_SIDE = 16_384
+"""Of a photograph as the page shows it; a larger one is reduced for it, and painted on at its own size all the same.
+Browsers draw no longer sides, and JPEG ends at 65,500."""
 _SUFFIXES = {"PNG": ".png", "TIFF": ".tif", "WebP": ".webp", "JPEG": ".jpg"}
 _LONGEST_NAME = 120
 
@@ -87,10 +89,10 @@ class Photo:
         return name, picture_bytes(self.picture, kind, name)
 
     def view(self) -> tuple[str, bytes]:
-        """What a browser shows: 8 bits, at most `_SEEN_PIXELS`; media type and bytes."""
+        """What a browser shows: 8 bits, at most `_SEEN_PIXELS` and `_SEEN_SIDE`; media type and bytes."""
         pixels = self.picture.pixels
         image = Image.fromarray((pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels)
-        scale = (_SEEN_PIXELS / (image.width * image.height)) ** 0.5
+        scale = min((_SEEN_PIXELS / (image.width * image.height)) ** 0.5, _SEEN_SIDE / max(image.size))
         if scale < 1:
             size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
             image = image.resize(size, Image.Resampling.BOX, reducing_gap=2)

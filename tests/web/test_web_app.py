@@ -386,6 +386,15 @@ def test_wrong_settings(browser, query):
     assert answer.json()["error"].startswith(next(iter(query)).capitalize())
 
 
+@pytest.mark.parametrize("channels", [3, 4])
+def test_very_long_photographs_are_shown(browser, channels):
+    """JPEG ends at 65,500 pixels, and browsers earlier."""
+    photo = opened(browser, png(np.zeros((3, 70_000, channels), np.uint8)))
+    shown = browser.get(f"/api/photos/{photo['key']}/view")
+    assert shown.status_code == 200
+    assert read(shown.content).shape[:2] == (1, album._SEEN_SIDE)
+
+
 def test_what_does_not_fit_in_memory(browser, monkeypatch):
     monkeypatch.setattr("scoreinv.memory.available_bytes", lambda: 5000)
     photo = opened(browser, png(pixels()))
