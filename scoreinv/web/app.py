@@ -20,6 +20,8 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.exceptions import HTTPException as AnyHTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp
 
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.decode import decode
@@ -60,7 +62,7 @@ Sensitivity = Annotated[float, Query(ge=SENSITIVITY.least, le=SENSITIVITY.most)]
 Content = Annotated[bytes, Depends(Uploads())]
 
 
-def make_app(models: Models, access: Access, desk: Desk) -> FastAPI:
+def make_app(models: Models, access: Access, desk: Desk) -> ASGIApp:
     """The application, which holds its photographs until it ends, and then closes the desk."""
     album, reading = Album(), Reading()
 
@@ -72,15 +74,16 @@ def make_app(models: Models, access: Access, desk: Desk) -> FastAPI:
 
     # Without the pages that explain the routes: their scripts come from another host.
     app = FastAPI(lifespan=lifespan, openapi_url=None)
-    app.add_middleware(Guard, access=access)
     app.exception_handler(ScoreinvError)(_failed)
     app.exception_handler(AnyHTTPException)(_refused)
     app.exception_handler(RequestValidationError)(_misused)
+    app.exception_handler(ClientDisconnect)(_hung_up)
+    app.exception_handler(Exception)(_failed)
     _add_page(app)
     _add_photos(app, album, desk, reading)
     _add_work(app, album, desk, models, reading)
     _add_jobs(app, desk)
-    return app
+    return Guard(app, access)  # around all of it: Starlette answers unexpected errors outside of its middleware
 
 
 def _add_page(app: FastAPI) -> None:
@@ -244,6 +247,10 @@ def _words(error: Exception | None) -> str:
 async def _failed(_: Request, error: Exception) -> Response:
     status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
     return JSONResponse({"error": _words(error)}, status)
+
+
+async def _hung_up(_: Request, __: Exception) -> Response:
+    return Response(status_code=499)  # that nobody reads
 
 
 async def _refused(_: Request, error: Exception) -> Response:

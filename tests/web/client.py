@@ -38,12 +38,12 @@ class Bright(DamageFinder):
         return 100 * (pictures.mean(1, keepdim=True) - 0.8)
 
 
-def client(host: str | None = None) -> TestClient:
-    """One that knows the loopback's address, and no token."""
+def client(host: str | None = None, raises: bool = True) -> TestClient:
+    """One that knows the loopback's address, and no token; `raises` what the application does not expect."""
     app = make_app(
         Models(small_prior, small_prior, Bright, small_prior), Access.to(host, PORT), Desk(prepare=lambda: None)
     )
-    return TestClient(app, base_url=ORIGIN)
+    return TestClient(app, base_url=ORIGIN, raise_server_exceptions=raises)
 
 
 def pixels(channels: int = 3, dtype: type = np.uint8, height: int = 24, width: int = 40) -> np.ndarray:

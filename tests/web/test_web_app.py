@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import struct
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from client import OPAQUE, client, done, hole, opened, pixels, png, read, reports
+from client import OPAQUE, PORT, client, done, hole, opened, pixels, png, read, reports
 from PIL import Image
 
 import scoreinv.web
@@ -393,6 +395,41 @@ def test_very_long_photographs_are_shown(browser, channels):
     shown = browser.get(f"/api/photos/{photo['key']}/view")
     assert shown.status_code == 200
     assert read(shown.content).shape[:2] == (1, album._SEEN_SIDE)
+
+
+def test_unexpected_errors_are_answered_as_others(monkeypatch):
+    """With the headers that guard the page, and a sentence."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("scoreinv.web.album.Photo.view", broken)
+    with client(raises=False) as browser:
+        photo = opened(browser, png(pixels()))
+        answer = browser.get(f"/api/photos/{photo['key']}/view")
+    assert answer.status_code == 500
+    assert answer.json()["error"].startswith("Something unexpected went wrong (ZeroDivisionError)")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_who_goes_in_the_middle_of_an_upload_is_no_error():
+    scope = {
+        **{"type": "http", "method": "POST", "path": "/api/photos", "raw_path": b"/api/photos", "query_string": b""},
+        "headers": [(name.encode(), value.encode()) for name, value in {"host": f"127.0.0.1:{PORT}", **OPAQUE}.items()],
+    }
+    messages = iter([{"type": "http.request", "body": b"part", "more_body": True}, {"type": "http.disconnect"}])
+    sent = []
+
+    async def receive() -> dict[str, Any]:
+        return next(messages)
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    with client() as browser:
+        asyncio.run(browser.app(scope, receive, send))
+    assert sent[0]["status"] == 499
 
 
 def test_what_does_not_fit_in_memory(browser, monkeypatch):
