@@ -50,8 +50,13 @@ PREFIX_BYTES = 16
 
 _Opened = TypeVar("_Opened", bound=ImageFile.ImageFile)
 
+Look = Callable[[int, int, int], None]
+"""Is told a picture's width and height, maybe not yet turned upright, and the bytes that decoding takes at its peak."""
+
 READABLE = "PNG, JPEG, TIFF, WebP, GIF, BMP or PNM"
 
+_MOST_BYTES = 24
+"""Of a pixel, while it is decoded: four samples of 16 bits."""
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR_CONFIGURATION = 258, 262, 284
 _SIXTEEN_BITS = re.compile(r"(RGB|RGBA|RGBX|RGBa);16([LBN])")
 _OTHER_BYTE = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
@@ -105,8 +110,10 @@ class Decoded:
     note: str | None = None
 
 
-def decode(source: Source, frame: int | None = None) -> Decoded:
+def decode(source: Source, frame: int | None = None, look: Look = lambda *_: None) -> Decoded:
     """Decode one frame of a file (0 is the first; needed only where there are several).
+
+    `look` is called before memory is taken for the pixels, and raises InputError where it should not be taken.
 
     Raises:
         InputError: not a readable picture, damaged, too large, or several frames and none chosen.
@@ -116,8 +123,8 @@ def decode(source: Source, frame: int | None = None) -> Decoded:
         kind = _kind(stream.read(PREFIX_BYTES), source.name)
         with guarded(source.name, f"damaged or incomplete {kind.name} file"):
             if kind.plugin is _Tiff:
-                return _decode_tiff(stream, source.name, frame)
-            return _decode_other(kind, stream, source.name, frame)
+                return _decode_tiff(stream, source.name, frame, look)
+            return _decode_other(kind, stream, source.name, frame, look)
 
 
 def check_prefix(prefix: bytes, name: str) -> None:
@@ -162,7 +169,7 @@ def _kind(prefix: bytes, name: str) -> _Kind:
     return kind
 
 
-def _decode_other(kind: _Kind, stream: BinaryIO, name: str, frame: int | None) -> Decoded:
+def _decode_other(kind: _Kind, stream: BinaryIO, name: str, frame: int | None, look: Look) -> Decoded:
     size = stream_size(stream)
     given = without_heavy_chunks(stream) if kind.name == "PNG" else Lightened(stream)
     try:
@@ -173,6 +180,7 @@ def _decode_other(kind: _Kind, stream: BinaryIO, name: str, frame: int | None) -
     index = check_frame(getattr(image, "n_frames", 1), frame, name)
     image.seek(index)
     _check_sizes(image, kind.density * size, name)  # this frame may be larger than the first
+    look(*image.size, _bytes_of_decoding(image))
     if given.profile:
         image.info["icc_profile"] = given.profile
     decoded = _decode_opened(image, given.stream, index, name)
@@ -184,7 +192,7 @@ def _check_sizes(image: ImageFile.ImageFile, most: int, name: str) -> None:
     check_content(*image.size, most, name)
 
 
-def _decode_tiff(stream: BinaryIO, name: str, frame: int | None) -> Decoded:
+def _decode_tiff(stream: BinaryIO, name: str, frame: int | None, look: Look) -> Decoded:
     directories = read_directories(stream)
     pictures = [directory for directory in directories if not directory.is_preview] or directories[:1]
     directory = pictures[check_frame(len(pictures), frame, name)]
@@ -193,7 +201,10 @@ def _decode_tiff(stream: BinaryIO, name: str, frame: int | None) -> Decoded:
         raise InputError(f"{name}: signed samples are not read: save the picture with 8 or 16 bits from 0 on")
     image = _open_tiff(stream, directory)
     if image is None or _has_planes_apart(image):
+        width, height = directory.size(stream)
+        look(width, height, _MOST_BYTES * width * height)
         return Decoded(decode_rare_tiff(stream, name, directory.index))
+    look(*image.size, _bytes_of_decoding(image))
     return _decode_opened(image, stream, directory.index, name)
 
 
@@ -224,6 +235,13 @@ def _decode_opened(image: ImageFile.ImageFile, stream: BinaryIO, index: int, nam
         orientation, metadata = describe(image)
         return Decoded(Picture(orient(pixels, orientation), metadata))
     return decode_image(image, name)
+
+
+def _bytes_of_decoding(image: ImageFile.ImageFile) -> int:
+    """Pillow's storage and the array's bytes twice, as they are measured; all of it twice for 16 bits, and for WebP."""
+    channels = {"L": 1, "LA": 2, "I;16": 2, "RGB": 3}.get(image.mode, 4)
+    twice = bool(_sixteen_bit_modes(image)) or isinstance(image, WebPImagePlugin.WebPImageFile)
+    return image.width * image.height * (4 + 2 * channels) * (1 + twice)
 
 
 # --- sample types -----------------------------------------------------------------------------------------------------

@@ -108,6 +108,15 @@ def check_mask_settings(threshold: float, invert: bool, grow: int) -> None:
     check_whole("grow", grow)
 
 
+def check_mask_size(found: tuple[int, int], size: tuple[int, int], name: str) -> None:
+    """Raise InputError unless a mask of (height, width) `found` has the size of its photo."""
+    if found != tuple(size):
+        raise InputError(
+            f"{name} is {found[1]}x{found[0]}, the photo {size[1]}x{size[0]} (width x height, turned upright): "
+            "nothing is resized silently, so make them one size"
+        )
+
+
 def hole_from_picture(
     picture: Picture,
     size: tuple[int, int],
@@ -119,11 +128,7 @@ def hole_from_picture(
 ) -> np.ndarray:
     """`read_mask` for a picture at hand; `name` is what messages call it."""
     check_mask_settings(threshold, invert, grow)
-    if picture.size != tuple(size):
-        raise InputError(
-            f"{name} is {picture.width}x{picture.height}, the photo {size[1]}x{size[0]} (width x height, "
-            "turned upright): nothing is resized silently, so make them one size"
-        )
+    check_mask_size(picture.size, size, name)
     hole, highest = _marked(picture, threshold)
     marked = bool(hole.any())
     if invert:

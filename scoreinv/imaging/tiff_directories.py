@@ -73,6 +73,10 @@ class Directory:
         """Whether the samples are numbers below and above 0."""
         return bool((self._values(stream, _SAMPLE_FORMAT, 1) == _SIGNED).any())
 
+    def size(self, stream: BinaryIO) -> tuple[int, int]:
+        """(width, height) as it says."""
+        return self._one(stream, _WIDTH), self._one(stream, _HEIGHT)
+
     def check(self, stream: BinaryIO, name: str) -> None:
         """Find out whether the whole of its picture can be there.
 
@@ -80,7 +84,7 @@ class Directory:
             InputError: more megapixels than are worked on.
             ValueError: the directory contradicts itself or the file.
         """
-        width, height = self._one(stream, _WIDTH), self._one(stream, _HEIGHT)
+        width, height = self.size(stream)
         if not (width and height):
             raise ValueError(f"a picture of {width}x{height}")
         check_size(width, height, name)

@@ -16,9 +16,11 @@ from scoreinv.errors import InputError
 from scoreinv.imaging.decode import decode, kind_of
 from scoreinv.imaging.encode import FORMATS, refuse_misfit
 from scoreinv.imaging.files import picture_bytes
+from scoreinv.imaging.masks import check_mask_size
 from scoreinv.imaging.metadata import profile_fits
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.source import Source
+from scoreinv.memory import shortage
 from scoreinv.text import printable
 
 HELD_BYTES = 2 << 30
@@ -57,11 +59,22 @@ class Photo:
     key: str = field(default_factory=lambda: secrets.token_urlsafe(12))
 
     @classmethod
-    def read(cls, name: str, content: bytes) -> Photo:
-        """The photograph in a file's bytes; InputError for what is none, damaged or too large."""
+    def read(cls, name: str, content: bytes, size: tuple[int, int] | None = None) -> Photo:
+        """The photograph in a file's bytes, or a mask or strokes for one of this size (height, width).
+
+        Raises InputError for what is none, damaged, too large for the memory that is free, or of another size: the last
+        two before it is decoded, since a few bytes may stand for 400 megapixels.
+        """
         name = printable(PurePath(name.replace("\\", "/")).name)[:_LONGEST_NAME] or "photo"
         source = Source(name, content)
-        decoded = decode(source)
+
+        def look(width: int, height: int, needed: int) -> None:
+            if size is not None and (width, height) != size:  # else it may lie on its side
+                check_mask_size((height, width), size, name)
+            if lacking := shortage(needed):
+                raise InputError(f"{name}: opening it {lacking}: close other programs, or reduce it first")
+
+        decoded = decode(source, look=look)
         return cls(decoded.picture, PurePath(name).stem, kind_of(content, name), decoded.note)
 
     def result(self, picture: Picture, ending: str, number: int | None = None) -> Photo:

@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.testing import assert_array_equal
-from PIL import ExifTags, Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps
 
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging import files
+from scoreinv.imaging.decode import decode
 from scoreinv.imaging.files import Metadata, Picture, check_output, read_picture, write_picture
+from scoreinv.imaging.source import Source
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 GRAY_PROFILE = SRGB[:16] + b"GRAY" + SRGB[20:]
@@ -173,6 +175,34 @@ def test_standard_input_and_output_are_png(monkeypatch):
     assert data.startswith(b"\x89PNG")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
     assert_array_equal(read_picture("-").pixels, picture.pixels)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("mode", CHANNELS)
+@pytest.mark.parametrize("kind", ["a.png", "a.tif", "planes.tif", "a.webp", "a.jpg"])
+def test_what_decoding_takes_is_told_before_it_is_taken(tmp_path, monkeypatch, kind, mode, dtype):
+    """The picture as Pillow holds it, and the array while it is made: twice the pixels are the least."""
+    pixels = samples(mode, dtype)
+    if kind == "planes.tif" and mode == "RGB":
+        planes = np.moveaxis(pixels, -1, 0)
+        tifffile.imwrite(tmp_path / kind, planes, photometric="rgb", planarconfig="separate")
+    elif kind != "planes.tif" and (kind != "a.jpg" or mode in ("L", "RGB")):
+        write_picture(tmp_path / kind, Picture(pixels))
+    else:
+        pytest.skip("there is no such file")
+    held = read_picture(tmp_path / kind).pixels.nbytes
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: pytest.fail("was decoded"))
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", lambda _: pytest.fail("was decoded"))
+    told = []
+
+    def look(width: int, height: int, needed: int) -> None:
+        told.append((width, height))
+        assert 2 * held <= needed <= 24 * width * height
+        raise InputError("enough")
+
+    with pytest.raises(InputError, match="enough"):
+        decode(Source("a", tmp_path / kind), look=look)
+    assert told == [(37, 23)]
 
 
 # --- other modes ------------------------------------------------------------------------------------------------------

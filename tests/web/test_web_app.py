@@ -20,7 +20,7 @@ import scoreinv.web
 from scoreinv.colour_space import luma
 from scoreinv.errors import ScoreinvError
 from scoreinv.imaging.decode import Decoded, decode
-from scoreinv.imaging.files import read_picture, write_picture
+from scoreinv.imaging.files import picture_bytes, read_picture, write_picture
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.source import Source
@@ -123,12 +123,12 @@ def test_one_file_is_decoded_at_a_time(browser, monkeypatch):
     """Photographs, masks and strokes: some bytes may stand for gigabytes of pixels."""
     photo, sent, at_once, most = opened(browser, png(pixels())), png(hole()), [], []
 
-    def decoded(source: Source) -> Decoded:
+    def decoded(source: Source, **look: Any) -> Decoded:
         at_once.append(source)
         most.append(len(at_once))
         time.sleep(0.02)
         at_once.remove(source)
-        return decode(source)
+        return decode(source, **look)
 
     monkeypatch.setattr(album, "decode", decoded)
     monkeypatch.setattr(app, "decode", decoded)
@@ -388,6 +388,24 @@ def test_wrong_settings(browser, query):
     assert answer.json()["error"].startswith(next(iter(query)).capitalize())
 
 
+def no_decoding(monkeypatch):
+    def refused(*_: object) -> None:
+        raise AssertionError("was decoded")
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", refused)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WebP"])
+def test_a_photograph_that_does_not_fit_in_memory_is_not_decoded(browser, monkeypatch, kind):
+    """Some bytes may stand for 400 megapixels of four samples of 16 bits."""
+    content = picture_bytes(Picture(pixels(4, np.uint8 if kind == "WebP" else np.uint16)), kind, "test")
+    no_decoding(monkeypatch)
+    monkeypatch.setattr("scoreinv.memory.available_bytes", lambda: 24 * 40 * 24 - 1)
+    answer = browser.post("/api/photos?name=a.file", content=content, headers=OPAQUE)
+    assert answer.status_code == 422
+    assert re.match(r"a\.file: opening it takes about [\d.]+ GB of memory", answer.json()["error"])
+
+
 @pytest.mark.parametrize("channels", [3, 4])
 def test_very_long_photographs_are_shown(browser, channels):
     """JPEG ends at 65,500 pixels, and browsers earlier."""
@@ -433,8 +451,8 @@ def test_who_goes_in_the_middle_of_an_upload_is_no_error():
 
 
 def test_what_does_not_fit_in_memory(browser, monkeypatch):
-    monkeypatch.setattr("scoreinv.memory.available_bytes", lambda: 5000)
     photo = opened(browser, png(pixels()))
+    monkeypatch.setattr("scoreinv.memory.available_bytes", lambda: 5000)
     path = f"/api/photos/{photo['key']}/fill"
     answer = browser.post(path, params={"samples": 8}, content=png(hole()), headers=OPAQUE)
     assert (answer.status_code, "ask for fewer" in answer.json()["error"]) == (422, True)
