@@ -70,6 +70,20 @@ def test_paint_fill_and_download(visitor, tmp_path, name, kind):
     assert (after[hole] != before[hole]).any(-1).mean() > 0.5
 
 
+@pytest.mark.parametrize(
+    ("dtype", "rounded", "exact"),
+    [(np.uint8, ["JPEG"], ["PNG", "TIFF", "WebP"]), (np.uint16, ["JPEG", "WebP"], ["PNG", "TIFF"])],
+)
+def test_what_a_format_means_for_the_pixels_is_said(visitor, tmp_path, dtype, rounded, exact):
+    visitor.open(photo(tmp_path, dtype=dtype))
+    told = {}
+    for kind in [*rounded, *exact]:
+        visitor.page.select_option("#format", kind)
+        told[kind] = visitor.text("#exact")
+    assert ["to the bit" in told[kind] for kind in rounded + exact] == [False] * len(rounded) + [True] * len(exact)
+    assert [kind for kind in told if "8 bits" in told[kind]] == (rounded if dtype is np.uint16 else [])
+
+
 def test_a_stroke_is_what_its_pixels_say(visitor, tmp_path):
     """All pixels within half the brush's size of the line, also where the pointer jumped."""
     visitor.open(photo(tmp_path, 200, 300))

@@ -24,14 +24,17 @@ export function show_photo(photo) {
   document.title = photo ? `${photo.name} – scoreinv` : "scoreinv";
   if (!photo) return;
   find("format").replaceChildren(...photo.formats.map((kind) => new Option(kind, kind)));
+  find("format").dataset.bits = photo.bits;
   say_exact();
 }
 
 // What the chosen format means for the pixels that were not painted over.
 export function say_exact() {
-  const lossy = find("format").value === "JPEG";
-  find("exact").textContent = lossy
-    ? "JPEG compresses the whole picture anew. PNG keeps every pixel outside the hole as it was."
+  const { value, dataset } = find("format");
+  const rounded = dataset.bits === "16" && ["JPEG", "WebP"].includes(value) && `${value} has 8 bits, to which 16 are rounded.`;
+  const lossy = value === "JPEG" && "JPEG compresses the whole picture anew.";
+  find("exact").textContent = rounded || lossy
+    ? [rounded, lossy, "PNG keeps every pixel outside the hole as it was."].filter(Boolean).join(" ")
     : "Every pixel outside the hole stays as it was, to the bit.";
 }
 
