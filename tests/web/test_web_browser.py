@@ -131,6 +131,28 @@ def test_undo_redo_eraser_and_keys(visitor, tmp_path):
     assert visitor.page.is_enabled("#mask-save")
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"key": "]", "altKey": True},  # of a Mac, on a German keyboard
+        {"key": "]", "altKey": True, "ctrlKey": True},  # the same with AltGr, as Windows tells it
+        {"key": "ъ", "code": "BracketRight"},
+    ],
+)
+def test_keys_of_other_keyboards(visitor, tmp_path, event):
+    visitor.open(photo(tmp_path))
+    size = visitor.text("#size-px")
+    press = "event => document.body.dispatchEvent(new KeyboardEvent('keydown', { bubbles: true, ...event }))"
+    visitor.page.evaluate(press, event)
+    assert visitor.text("#size-px") != size
+    visitor.paint((0.2, 0.5), (0.8, 0.5))
+    for kept in ({"key": "w", "code": "KeyZ", "ctrlKey": True}, {"key": "z", "ctrlKey": True, "altKey": True}):
+        visitor.page.evaluate(press, kept)
+        assert visitor.page.is_enabled("#fill")
+    visitor.page.evaluate(press, {"key": "я", "code": "KeyZ", "ctrlKey": True})
+    assert visitor.page.is_disabled("#fill")
+
+
 def test_space_pans_and_the_wheel_zooms_about_its_place(visitor, tmp_path):
     visitor.open(photo(tmp_path))
     start = visitor.place(0.5, 0.5)

@@ -10,9 +10,11 @@ export function listen(actions, space) {
       space(true);
       return;
     }
-    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    const name = `${event.ctrlKey || event.metaKey ? "ctrl+" : ""}${event.shiftKey && /^[a-z]$/.test(key) ? "shift+" : ""}${key}`;
-    const action = event.altKey ? undefined : actions[name];
+    const key = key_of(event);
+    const letter = /^[a-z]$/.test(key);
+    if (event.altKey && (letter || key.length > 1)) return; // the browser's own
+    const control = (event.ctrlKey || event.metaKey) && !event.altKey; // both are AltGr on some systems
+    const action = actions[`${control ? "ctrl+" : ""}${event.shiftKey && letter ? "shift+" : ""}${key}`];
     if (!action) return;
     event.preventDefault();
     action();
@@ -21,4 +23,11 @@ export function listen(actions, space) {
   window.addEventListener("click", (event) => event.detail && event.target.closest?.("button, input[type=radio]") && document.activeElement.blur());
   window.addEventListener("keyup", (event) => event.code === "Space" && space(false));
   window.addEventListener("blur", () => space(false));
+}
+
+// What is printed on the key, by which [ and ] may need Alt; of other alphabets, what is there on a Latin keyboard.
+function key_of({ key, code }) {
+  if (key.length > 1) return key;
+  if (key < "\x80") return key.toLowerCase();
+  return { BracketLeft: "[", BracketRight: "]" }[code] ?? code.replace(/^Key/, "").toLowerCase();
 }
