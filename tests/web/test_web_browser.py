@@ -485,6 +485,23 @@ def test_a_phone_on_its_side_shows_the_photograph(browser, link, tmp_path, width
     phone.context.close()
 
 
+def test_a_screen_of_other_pixels(visitor, tmp_path):
+    """As where the window is moved from one to another; emulated screens do not tell that they have changed."""
+    visitor.page.add_init_script(
+        """const real = window.matchMedia;
+           window.matchMedia = (query) => (window.asked = real.call(window, query));"""
+    )
+    visitor.page.reload()
+    visitor.open(photo(tmp_path))
+    width = visitor.page.evaluate("document.getElementById('base').width")
+    screen = {"width": 1280, "height": 800, "mobile": False}
+    for density in (2, 3):
+        visitor.meter.send("Emulation.setDeviceMetricsOverride", screen | {"deviceScaleFactor": density})
+        visitor.until("density => devicePixelRatio === density", density)
+        visitor.page.evaluate("window.asked.dispatchEvent(new Event('change')) && 0")
+        visitor.until("width => document.getElementById('base').width === width", density * width)
+
+
 def test_twelve_megapixels(visitor, tmp_path):
     path = tmp_path / "large.png"
     rng = np.random.default_rng(0)

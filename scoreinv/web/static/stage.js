@@ -22,6 +22,16 @@ export class Stage {
     this.dirty = null; // box of picture pixels whose marks have changed; "all" for everything
     this.onview = () => {};
     new ResizeObserver(() => this.resize()).observe(element);
+    this.watch_density();
+  }
+
+  // The window may be moved to a screen of other pixels.
+  watch_density() {
+    const density = window.matchMedia(`(resolution: ${window.devicePixelRatio}dppx)`);
+    density.addEventListener("change", () => {
+      this.resize();
+      this.watch_density();
+    }, { once: true });
   }
 
   resize() {
