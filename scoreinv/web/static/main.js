@@ -322,8 +322,8 @@ for (const button of document.querySelectorAll(".tool")) {
   button.addEventListener("click", () => choose_tool(button.dataset.tool));
 }
 find("swatches").prepend(
-  ...SWATCHES.map((colour) => {
-    const button = Object.assign(document.createElement("button"), { type: "button", value: colour, title: colour });
+  ...Object.entries(SWATCHES).map(([colour, title]) => {
+    const button = Object.assign(document.createElement("button"), { type: "button", value: colour, title });
     button.style.background = colour;
     button.addEventListener("click", () => choose_colour(colour));
     return button;

@@ -2,10 +2,11 @@
 
 export const find = (id) => document.getElementById(id);
 
-export const SWATCHES = [
-  "#e8b999", "#a9714b", "#7a4a2b", "#c2443a", "#d98f3b", "#e3c75f",
-  "#7fa650", "#3f6b3a", "#9cc4e4", "#3f7fbf", "#2c3f6b", "#8a6aa8", "#cfc8bb",
-];
+export const SWATCHES = {
+  "#e8b999": "light skin", "#a9714b": "tanned skin", "#7a4a2b": "brown", "#c2443a": "red", "#d98f3b": "orange",
+  "#e3c75f": "yellow", "#7fa650": "grass", "#3f6b3a": "fir green", "#9cc4e4": "sky blue", "#3f7fbf": "blue",
+  "#2c3f6b": "navy blue", "#8a6aa8": "violet", "#cfc8bb": "stone",
+};
 
 const JOBS = { damage: "Looking for damage", fill: "Filling the hole", colorize: "Drawing the colours", restore: "Restoring" };
 
@@ -51,7 +52,7 @@ export function show_sensitivity() {
 }
 
 export function show_job(kind, report) {
-  find("job-title").textContent = JOBS[kind];
+  if (!report) find("job-title").textContent = JOBS[kind]; // once: it is read out
   const bar = find("progress");
   if (report?.state === "running" && report.done > 0) bar.value = report.done;
   else bar.removeAttribute("value");
