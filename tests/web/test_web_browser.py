@@ -230,6 +230,22 @@ def test_all_is_done_by_the_keyboard(visitor, tmp_path):
     visitor.page.keyboard.press("Space")
     visitor.wait("painting")
     assert focused() == "colorize"
+    visitor.paint((0.4, 0.5), (0.6, 0.5))
+    visitor.page.check("input[name=samples][value='2']")
+    visitor.page.keyboard.press("Tab")
+    visitor.page.focus("#fill")
+    visitor.page.keyboard.press("Enter")
+    visitor.wait("comparing")
+    visitor.page.focus("#thumbs button:nth-child(2)")
+    visitor.page.keyboard.press("Enter")
+    assert visitor.page.evaluate("document.activeElement.ariaLabel + document.activeElement.ariaChecked") == (
+        "Result 2true"
+    )
+    visitor.page.focus("#keep")
+    visitor.page.keyboard.press("Enter")
+    visitor.wait("painting")
+    assert visitor.page.is_disabled("#fill")  # where the focus would go
+    assert focused() == "colorize"
 
 
 def test_colours_by_strokes(visitor, tmp_path):

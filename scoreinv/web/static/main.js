@@ -4,7 +4,7 @@ import { ask, follow } from "./api.js";
 import { History } from "./history.js";
 import { listen } from "./keys.js";
 import { Marks } from "./marks.js";
-import { find, part_around, say_error, say_exact, say_note, show_hole, show_job, show_photo, show_results, show_sensitivity, SWATCHES } from "./panel.js";
+import { find, part_around, say_error, say_exact, say_note, show_hole, show_job, show_chosen, show_photo, show_results, show_sensitivity, SWATCHES } from "./panel.js";
 import { colour_png, mask_png } from "./png.js";
 import { Pointer } from "./pointer.js";
 import { Shown } from "./shown.js";
@@ -30,13 +30,17 @@ function enter(next) {
   const focused = document.activeElement;
   const by_keys = focused.matches(":focus-visible");
   document.body.dataset.state = next;
-  if (by_keys && !focused.getClientRects().length) find({ working: "cancel", comparing: "keep" }[next] ?? asked).focus();
+  if (by_keys && !focused.getClientRects().length) focus({ working: "cancel", comparing: "keep" }[next] ?? asked);
   find("exact").hidden = Boolean(job) && job.kind !== "fill"; // what else is done changes more than the hole
   stage.mode = next === "comparing" ? chosen_of("compare") : "paint";
   if (stage.view.fitted) stage.fit();
   pointer.cursor();
   stage.redraw();
   remember();
+}
+
+function focus(id) {
+  find(find(id).disabled ? "colorize" : id).focus(); // such as Fill, where no hole is left
 }
 
 // What a page that is loaded anew goes on with, while the server holds it.
@@ -202,6 +206,7 @@ async function finish() {
   part = part_around(kind === "fill" ? stage.marks.hole.box() : null, stage.shown.photo);
   stage.split = 0.5;
   say_note(report.note);
+  show_results(results, part, choose);
   choose(0);
   enter("comparing");
 }
@@ -240,7 +245,7 @@ async function cancel() {
 
 function choose(number) {
   stage.chosen = number;
-  show_results(stage.results, number, part, choose);
+  show_chosen(number);
   stage.redraw();
 }
 

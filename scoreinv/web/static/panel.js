@@ -75,19 +75,22 @@ function duration(seconds) {
 }
 
 // A small picture of each result, of a part of it; choose(number) is called when one is clicked.
-export function show_results(results, chosen, part, choose) {
+export function show_results(results, part, choose) {
   find("result-title").textContent = results.length > 1 ? "Which one?" : "Result";
   const buttons = results.map((shown, i) => {
     const button = document.createElement("button");
     button.type = "button";
     button.setAttribute("role", "radio");
-    button.setAttribute("aria-checked", i === chosen);
     button.setAttribute("aria-label", `Result ${i + 1}`);
     button.append(small(shown, part));
     button.addEventListener("click", () => choose(i));
     return button;
   });
   find("thumbs").replaceChildren(...buttons);
+}
+
+export function show_chosen(number) {
+  [...find("thumbs").children].forEach((button, i) => button.setAttribute("aria-checked", i === number));
 }
 
 // part: left, top, width and height in picture pixels.
