@@ -131,6 +131,29 @@ def test_undo_redo_eraser_and_keys(visitor, tmp_path):
     assert visitor.page.is_enabled("#mask-save")
 
 
+def test_undo_while_a_stroke_is_drawn_takes_that_back(visitor, tmp_path):
+    visitor.open(photo(tmp_path))
+    visitor.paint((0.2, 0.5), (0.8, 0.5))
+    first = visitor.mask()
+    for key, expected in (("Control+z", first), ("Control+y", None)):
+        visitor.page.mouse.move(*visitor.place(0.5, 0.2))
+        visitor.page.mouse.down()
+        visitor.page.mouse.move(*visitor.place(0.5, 0.5))
+        visitor.page.keyboard.press(key)
+        visitor.page.mouse.move(*visitor.place(0.5, 0.8))
+        visitor.page.mouse.up()
+        assert expected is None or (visitor.mask() == expected).all()
+    both = visitor.mask()
+    assert both[30:60, 80].all()
+    assert not both[80:, 80].any()  # the stroke had ended
+    visitor.page.keyboard.press("Control+z")
+    assert (visitor.mask() == first).all()
+    visitor.page.keyboard.press("Control+z")
+    assert visitor.page.is_disabled("#mask-save")
+    visitor.page.keyboard.press("Control+y")
+    assert (visitor.mask() == first).all()
+
+
 @pytest.mark.parametrize(
     "event",
     [

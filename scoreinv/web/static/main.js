@@ -27,6 +27,7 @@ function state() {
 }
 
 function enter(next) {
+  pointer.end();
   const focused = document.activeElement;
   const by_keys = focused.matches(":focus-visible");
   document.body.dataset.state = next;
@@ -90,6 +91,7 @@ async function begin(photo) {
 }
 
 function show(shown, marks) {
+  pointer.end();
   stage.shown = shown;
   stage.marks = marks;
   stage.results = [];
@@ -115,6 +117,17 @@ function changed() {
 
 function add(step) {
   if (step) history.add(step);
+}
+
+// While a stroke is drawn, undo takes that back.
+function undo() {
+  pointer.end();
+  history.undo();
+}
+
+function redo() {
+  pointer.end();
+  history.redo();
 }
 
 function choose_tool(tool) {
@@ -300,8 +313,8 @@ on("mask-open", () => find("mask-file").click());
 on("mask-file", (event) => open_mask(event.target.files[0]).then(() => (event.target.value = "")), "change");
 on("mask-save", save_mask);
 on("mask-clear", () => add(stage.marks.clear()));
-on("undo", () => history.undo());
-on("redo", () => history.redo());
+on("undo", undo);
+on("redo", redo);
 on("zoom-in", () => stage.zoom(1.5));
 on("zoom-out", () => stage.zoom(1 / 1.5));
 on("fit", () => stage.fit());
@@ -341,9 +354,9 @@ listen(
   {
     "[": painting(() => set_diameter(brush.diameter / 1.2)),
     "]": painting(() => set_diameter(brush.diameter * 1.2)),
-    "ctrl+z": painting(() => history.undo()),
-    "ctrl+shift+z": painting(() => history.redo()),
-    "ctrl+y": painting(() => history.redo()),
+    "ctrl+z": painting(undo),
+    "ctrl+shift+z": painting(redo),
+    "ctrl+y": painting(redo),
     b: painting(() => choose_tool("mask")),
     c: painting(() => choose_tool("colour")),
     e: painting(() => choose_tool("eraser")),

@@ -65,11 +65,7 @@ export class Pointer {
 
   lift(event) {
     if (!this.down.delete(event.pointerId)) return;
-    if (this.last) {
-      this.last = null;
-      const step = this.stage.marks.end();
-      if (step) this.stroke(step);
-    }
+    this.end();
     if (this.panning && this.still && !this.brush()) this.pressed(...this.place(event));
     if (!this.down.size) this.panning = false;
     this.cursor();
@@ -80,6 +76,14 @@ export class Pointer {
     const now = this.stage.view.toPicture(...this.place(event));
     this.stage.changed(this.stage.marks.line(tool, colour, ...this.last, ...now, diameter / 2));
     this.last = now;
+  }
+
+  // Ends the stroke that is being drawn, if there is one.
+  end() {
+    if (!this.last) return;
+    this.last = null;
+    const step = this.stage.marks.end();
+    if (step) this.stroke(step);
   }
 
   take_back() {
