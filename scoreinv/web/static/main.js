@@ -277,7 +277,7 @@ function keep() {
   show(...after);
   job = null;
   seed = 0;
-  history.add({ undo: () => show(...before), redo: () => show(...after), bytes: 0 });
+  history.add({ undo: () => show(...before), redo: () => show(...after), bytes: before[0].bytes });
   say_note(null);
   enter("painting");
 }

@@ -23,6 +23,11 @@ export class Shown {
     this.levels = levels;
   }
 
+  // Of memory that it takes.
+  get bytes() {
+    return this.levels.reduce((sum, { width, height }) => sum + 4 * width * height, 0);
+  }
+
   // The smallest picture that has enough pixels for the photograph to be so many wide.
   at(width) {
     return this.levels.findLast((level) => level.width >= width) ?? this.levels[0];
