@@ -52,6 +52,7 @@ class Visitor:
         self.context.set_default_timeout(SOON)
         self.asked: list[str] = []
         self.errors: list[str] = []
+        self.questions: list[str] = []
         self.link = link
         self.page = self.tab()
 
@@ -60,11 +61,16 @@ class Visitor:
         page = self.context.new_page()
         page.on("request", lambda request: self.asked.append(request.url))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("dialog", lambda dialog: dialog.accept())
+        page.on("dialog", self.answer)
         self.meter = self.context.new_cdp_session(page)
         self.meter.send("Performance.enable", {"timeDomain": "threadTicks"})  # else the clock's time
         page.goto(self.link)
         return page
+
+    def answer(self, dialog: Any) -> None:
+        """Yes, whatever the page asks."""
+        self.questions.append(dialog.message)
+        dialog.accept()
 
     @property
     def hosts(self) -> set[str]:

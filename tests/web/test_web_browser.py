@@ -421,6 +421,15 @@ def test_two_tabs_wait_for_each_other_and_a_closed_one_does_not_keep_the_other(v
     visitor.wait("painting")
 
 
+def test_a_result_that_was_not_kept_is_not_lost_without_a_question(visitor, tmp_path):
+    visitor.open(photo(tmp_path, channels=1))
+    visitor.page.click("#colorize")
+    visitor.wait("comparing")
+    assert visitor.questions == []
+    visitor.open(photo(tmp_path, name="other.png"))
+    assert [question[:23] for question in visitor.questions] == ["Leave this photograph? "]
+
+
 def test_a_page_that_is_loaded_anew_goes_on(visitor, tmp_path):
     path = photo(tmp_path, 300, 400)
     visitor.open(path)

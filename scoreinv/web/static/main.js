@@ -69,7 +69,7 @@ async function attempt(work) {
 // --- opening ---
 
 async function open(file) {
-  if (!file || (unsaved() && !confirm("Leave this photograph? What is painted on it is lost."))) return;
+  if (!file || (unsaved() && !confirm("Leave this photograph? What is painted on it, and results that were not downloaded, are lost."))) return;
   await attempt(async () => {
     if (job && state() === "working") await cancel();
     find("busy").hidden = false;
@@ -100,7 +100,7 @@ function show(shown, marks) {
 }
 
 function unsaved() {
-  return state() === "working" || history.done.length > 0;
+  return ["working", "comparing"].includes(state()) || history.done.length > 0;
 }
 
 // --- painting ---
