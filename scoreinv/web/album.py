@@ -153,7 +153,9 @@ class Album:
     def add(self, *photos: Photo) -> None:
         """Hold photographs, and let go of those that were not used for the longest; these stay, whatever they take."""
         with self._lock:
-            self._photos |= {photo.key: photo for photo in photos}
+            for photo in photos:
+                self._photos.pop(photo.key, None)
+                self._photos[photo.key] = photo  # the last
             held = sum(photo.held_bytes for photo in self._photos.values())
             for key in list(self._photos)[: -len(photos)]:
                 if held <= self._most:

@@ -6,8 +6,6 @@ is one more route, which gives `Desk.submit` what is to be done.
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -18,35 +16,30 @@ from anyio.to_thread import current_default_thread_limiter
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from scoreinv.errors import InputError, ScoreinvError
-from scoreinv.imaging.decode import decode
 from scoreinv.imaging.hints import KnownColours, hints_from_picture
 from scoreinv.imaging.masks import hole_from_picture
-from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.source import Source
 from scoreinv.options import SEED, SENSITIVITY, USUAL_SENSITIVITY
 from scoreinv.tasks.old_photo_settings import OldPhotoSettings
 from scoreinv.tasks.progress import TaskCallback
 from scoreinv.tasks.settings import ConditionalSampling
 from scoreinv.web.album import Album, GoneError, Photo
-from scoreinv.web.bodies import Reading, Uploads
+from scoreinv.web.bodies import MOST_BYTES, Reading, Uploads
 from scoreinv.web.guard import Access, Guard
 from scoreinv.web.jobs import BusyError, Desk, Job
 from scoreinv.web.pages import page_files
 from scoreinv.web.words import sentence
 from scoreinv.web.work import SAMPLES, Models, Work, colouring, filling, finding, restoring
 
-_LOOK_EVERY = 0.2
-"""Seconds between two looks at a job."""
 _THREADS = 2
 """Photographs that are shown or written at the same time: each takes several times its own memory."""
-_STROKES = "the strokes of colour"
-"""Their name in messages."""
+_MASK, _STROKES = "the mask", "the strokes of colour"
+"""Their names in messages."""
 _STATUS = {GoneError: 404, BusyError: 503, InputError: 422}
 
 
@@ -100,6 +93,11 @@ def _add_page(app: FastAPI) -> None:
 
 
 def _add_photos(app: FastAPI, album: Album, desk: Desk, reading: Reading) -> None:
+    @app.get("/api/limits")
+    async def limits() -> dict[str, int]:
+        """What need not be sent, since it would be refused."""
+        return {"bytes": MOST_BYTES}
+
     @app.post("/api/photos", status_code=201)
     async def open_photo(content: Content, name: str = "photo") -> dict[str, Any]:
         photo = await reading(Photo.read, name, content)
@@ -125,13 +123,23 @@ def _add_photos(app: FastAPI, album: Album, desk: Desk, reading: Reading) -> Non
     @app.post("/api/photos/{key}/mask")
     async def read_mask(key: str, content: Content) -> Response:
         """The holes of a mask file, a bit each, row by row, with the first of eight the highest."""
-        return _bits(await reading(_hole, album.get(key), content))
+        photo = album.get(key)
+        mask = await reading(Photo.read, _MASK, content, photo.picture.size)
+        return _bits(await run_in_threadpool(_hole, photo, mask))
 
     @app.get("/api/photos/{key}/bits")
     def bits(key: str) -> Response:
         """The same of a mask that was found here."""
-        mask = album.get(key).picture
-        return _bits(hole_from_picture(mask, mask.size, name="the mask"))
+        mask = album.get(key)
+        return _bits(_hole(mask, mask))
+
+    @app.post("/api/photos/{key}/layers", status_code=201)
+    async def hold_layer(key: str, content: Content) -> dict[str, str]:
+        """A mask or strokes of colour, held to be named where work is asked for."""
+        photo = album.get(key)
+        layer = await reading(Photo.read, "the layer", content, photo.picture.size)
+        album.add(photo, layer)
+        return {"key": layer.key}
 
 
 def _add_work(app: FastAPI, album: Album, desk: Desk, models: Models, reading: Reading) -> None:
@@ -148,54 +156,45 @@ def _add_work(app: FastAPI, album: Album, desk: Desk, models: Models, reading: R
         return begun(finding(album.get(key), models, sensitivity))
 
     @app.post("/api/photos/{key}/fill", status_code=202)
-    async def fill(key: str, content: Content, sampling: Sampling) -> dict[str, str]:
+    async def fill(key: str, mask: str, sampling: Sampling) -> dict[str, str]:
         photo = album.get(key)
-        hole = await reading(_hole, photo, content)
+        hole = await run_in_threadpool(_hole, photo, album.get(mask))
         return begun(filling(photo, hole, models, sampling))
 
     @app.post("/api/photos/{key}/colorize", status_code=202)
-    async def colorize(key: str, content: Content, sampling: Sampling) -> dict[str, str]:
+    async def colorize(key: str, sampling: Sampling, strokes: str | None = None) -> dict[str, str]:
         photo = album.get(key)
-        hints = None
-        if content:
-            strokes = await reading(_decoded, content, _STROKES)
-            hints = await run_in_threadpool(_hints, photo, strokes)
+        hints = await run_in_threadpool(_hints, photo, album.get(strokes)) if strokes else None
         return begun(colouring(photo, hints, models, sampling))
 
     @app.post("/api/photos/{key}/restore", status_code=202)
     async def restore(
         key: str,
-        content: Content,
         sampling: Sampling,
         sensitivity: Sensitivity | None = None,
+        mask: str | None = None,
         strokes: str | None = None,
     ) -> dict[str, str]:
-        """The body is the mask; `strokes` is the key of a picture of them, which was sent before as photographs are."""
         photo = album.get(key)
-        hints = await run_in_threadpool(_hints, photo, album.get(strokes).picture) if strokes else None
-        hole = await reading(_hole, photo, content) if content else None
+        hints = await run_in_threadpool(_hints, photo, album.get(strokes)) if strokes else None
+        hole = await run_in_threadpool(_hole, photo, album.get(mask)) if mask else None
         settings = OldPhotoSettings(sensitivity=sensitivity, samples=sampling.samples, seed=sampling.seed)
         return begun(restoring(photo, hole, hints, models, settings))
 
 
 def _add_jobs(app: FastAPI, desk: Desk) -> None:
-    async def reports(job: Job) -> AsyncIterator[str]:
-        """What becomes of a job, as server-sent events, until its end."""
-        last = None
-        with job.watched():
-            while not desk.ended:
-                over = job.over
-                now = _told(job, desk)
-                if now != last:
-                    yield f"data: {json.dumps(now)}\n\n"
-                if over:
-                    return
-                last = now
-                await asyncio.sleep(_LOOK_EVERY)
-
+    # Asked for again and again: an answer that stays open holds a connection, of which a browser has six for all tabs.
     @app.get("/api/jobs/{key}")
-    async def follow(key: str) -> Response:
-        return StreamingResponse(reports(desk.get(key)), media_type="text/event-stream")
+    async def look(key: str) -> dict[str, Any]:
+        """What has become of a job so far."""
+        job = desk.get(key)
+        job.look()
+        return _told(job, desk)
+
+    @app.post("/api/jobs/{key}/left", status_code=204)
+    async def leave(key: str) -> None:
+        """The page that looked at a job ends, and may be loaded anew."""
+        desk.get(key).leave()
 
     @app.delete("/api/jobs/{key}", status_code=204)
     async def cancel(key: str) -> None:
@@ -210,6 +209,8 @@ def _told(job: Job, desk: Desk) -> dict[str, Any]:
         told["left"] = None if job.left is None else round(job.left, 1)
     elif job.state == "failed":
         told["error"] = _words(job.error)
+    elif job.abandoned:
+        told["note"] = "This was stopped, since the page was away for too long."
     elif job.made is not None:
         told |= job.made
     return told
@@ -219,18 +220,14 @@ def _bits(hole: np.ndarray) -> Response:
     return Response(np.packbits(hole).tobytes(), media_type="application/octet-stream")
 
 
-def _hole(photo: Photo, content: bytes) -> np.ndarray:
-    return hole_from_picture(_decoded(content, "the mask"), photo.picture.size, name="the mask")
+def _hole(photo: Photo, mask: Photo) -> np.ndarray:
+    return hole_from_picture(mask.picture, photo.picture.size, name=_MASK)
 
 
-def _hints(photo: Photo, strokes: Picture) -> KnownColours:
-    hints = hints_from_picture(strokes, _STROKES)
+def _hints(photo: Photo, strokes: Photo) -> KnownColours:
+    hints = hints_from_picture(strokes.picture, _STROKES)
     hints.check_size(photo.picture.size, _STROKES)
     return hints
-
-
-def _decoded(content: bytes, name: str) -> Picture:
-    return decode(Source(name, content)).picture
 
 
 # --- errors, each a sentence ------------------------------------------------------------------------------------------

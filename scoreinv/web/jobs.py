@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Literal
 
 from scoreinv.errors import Cancelled, ScoreinvError
@@ -21,8 +22,12 @@ Work = Callable[[TaskCallback], dict[str, Any]]
 """Reports how far it is, and returns what the page is told of the result."""
 
 MOST_WAITING = 8
-PATIENCE = 20.0
-"""Seconds that a job goes on without anybody looking: a page that is loaded anew comes back, a closed one does not."""
+PATIENCE = 300.0
+"""Seconds that a job goes on without being looked at: its page may be in the background, or on a locked phone."""
+SHORT_PATIENCE = 20.0
+"""The same once its page has ended: one that is loaded anew comes back, a closed one does not."""
+_ON_THE_WAY = 2.0
+"""Seconds that a look may take to come here."""
 _KEPT = 64
 """Jobs that are remembered after their end."""
 _log = logging.getLogger(__name__)
@@ -41,6 +46,7 @@ class Job:
         left: seconds that it still takes; None where nothing tells it.
         made: what the page is told of the result of one that is done.
         error: why one failed, without its traceback, which would hold the pictures that were worked on.
+        abandoned: it was cancelled since nobody looked at it for too long.
     """
 
     def __init__(self, work: Work) -> None:
@@ -50,30 +56,38 @@ class Job:
         self.left: float | None = None
         self.made: dict[str, Any] | None = None
         self.error: Exception | None = None
+        self.abandoned = False
         self._work: Work | None = work
         self._pace = Pace()
         self._stopped = threading.Event()
-        self._watchers = 0
-        self._seen = time.monotonic()
+        self._seen, self._patience = time.monotonic(), SHORT_PATIENCE
+        self._left = -math.inf
 
     @property
     def over(self) -> bool:
         """Whether nothing more comes."""
         return self.state not in ("waiting", "running")
 
+    @property
+    def unwanted(self) -> bool:
+        """Whether it is to be stopped."""
+        self.abandoned |= not self.over and time.monotonic() - self._seen > self._patience
+        return self.abandoned or self._stopped.is_set()
+
     def cancel(self) -> None:
         """Stop the work at its next report."""
         self._stopped.set()
 
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Somebody looks on in this block; called by one thread, that of the server."""
-        self._watchers += 1
-        try:
-            yield
-        finally:
-            self._watchers -= 1
-            self._seen = time.monotonic()
+    def look(self) -> None:
+        """Somebody looks at it. A look just after a page has gone is that page's last, and does not count."""
+        now = time.monotonic()
+        if now - self._left > _ON_THE_WAY:
+            self._seen, self._patience = now, PATIENCE
+
+    def leave(self) -> None:
+        """Who looked at it has gone."""
+        self._left = self._seen = time.monotonic()
+        self._patience = SHORT_PATIENCE
 
     def drop(self) -> None:
         """Let go of the work, and of the pictures that it holds: it was cancelled before its turn."""
@@ -83,7 +97,7 @@ class Job:
     def run(self) -> None:
         """Do the work, once, unless nobody wants it any more."""
         work, self._work = self._work, None  # a job that is remembered holds no pictures
-        if work is None or self._unwanted():
+        if work is None or self.unwanted:
             self.state = "cancelled"
             return
         self.state = "running"
@@ -102,25 +116,17 @@ class Job:
     def _report(self, done: float) -> bool:
         self.done = done
         self.left = self._pace.left(time.monotonic(), done)
-        return not self._unwanted()
-
-    def _unwanted(self) -> bool:
-        abandoned = not self._watchers and time.monotonic() - self._seen > PATIENCE
-        return self._stopped.is_set() or abandoned
+        return not self.unwanted
 
 
 class Desk:
     """The one place where jobs are done, by a thread of its own.
-
-    Attributes:
-        ended: nothing more is told of jobs, since the server ends; may be set by what handles a signal.
 
     Arguments:
         prepare: what takes long and the first job needs: done while nobody waits yet, once `expect` is called.
     """
 
     def __init__(self, prepare: Callable[[], object]) -> None:
-        self.ended = False
         self._prepare = prepare
         self._expected: bool | None = False  # None: it is prepared
         self._jobs: dict[str, Job] = {}
@@ -135,6 +141,7 @@ class Desk:
         """A job for the work, done when its turn comes; BusyError where too many wait already."""
         job = Job(work)
         with self._changed:
+            self._drop_unwanted()
             if len(self._waiting) >= MOST_WAITING:
                 raise BusyError(f"{MOST_WAITING} jobs are waiting already: try again in a few minutes.")
             self._jobs[job.key] = job
@@ -161,15 +168,14 @@ class Desk:
     def ahead(self, job: Job) -> int:
         """How many jobs come before a waiting one."""
         with self._changed:
+            self._drop_unwanted()
             return self._waiting.index(job) + (self._running is not None) if job in self._waiting else 0
 
     def cancel(self, job: Job) -> None:
         """Stop a job: at once if it waits, at its next report if it runs."""
         job.cancel()
         with self._changed:
-            if job in self._waiting:
-                self._waiting.remove(job)
-                job.drop()
+            self._drop_unwanted()
 
     def close(self, seconds: float = 10.0) -> None:
         """Stop all jobs, and wait so long for the one that runs."""
@@ -182,6 +188,12 @@ class Desk:
                 self._running.cancel()
             self._changed.notify()
         self._thread.join(seconds)
+
+    def _drop_unwanted(self) -> None:
+        """Jobs whose page has gone hold no places of the queue; called with the lock."""
+        for job in [job for job in self._waiting if job.unwanted]:
+            self._waiting.remove(job)
+            job.drop()
 
     def _work(self) -> None:
         while True:

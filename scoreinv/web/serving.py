@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from types import FrameType
 
 import uvicorn
 
@@ -16,19 +15,6 @@ from scoreinv.web.work import Models
 
 _GRACE = 5
 """Seconds that answers under way have after an interruption."""
-
-
-class _Server(uvicorn.Server):
-    """One that ends at once: pages that follow a job would keep it until the job is done."""
-
-    def __init__(self, config: uvicorn.Config, desk: Desk) -> None:
-        super().__init__(config)
-        self._desk = desk
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal came."""
-        self._desk.ended = True
-        super().handle_exit(sig, frame)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -64,4 +50,4 @@ def serve(listener: socket.socket, models: Models, access: Access) -> None:
         proxy_headers=False,
         server_header=False,
     )
-    _Server(config, desk).run(sockets=[listener])
+    uvicorn.Server(config).run(sockets=[listener])

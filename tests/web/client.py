@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-import json
+import time
 from typing import Any
 
+import httpx2
 import numpy as np
 from fastapi.testclient import TestClient
 from PIL import Image
@@ -76,14 +77,28 @@ def opened(browser: TestClient, content: bytes, name: str = "photo.png") -> dict
     return answer.json()
 
 
-def done(browser: TestClient, path: str, content: bytes, **query: Any) -> dict[str, Any]:
+def asked(browser: TestClient, path: str, mask: bytes = b"", strokes: bytes = b"", **query: Any) -> httpx2.Response:
+    """The answer where work is asked for, with a mask and strokes that are sent before."""
+    for name, content in {"mask": mask, "strokes": strokes}.items():
+        if content:
+            answer = browser.post(f"{path.rpartition('/')[0]}/layers", content=content, headers=OPAQUE)
+            if answer.status_code != 201:
+                return answer
+            query[name] = answer.json()["key"]
+    return browser.post(path, headers=OPAQUE, params=query or None)
+
+
+def done(browser: TestClient, path: str, mask: bytes = b"", strokes: bytes = b"", **query: Any) -> dict[str, Any]:
     """The last report of a job."""
-    answer = browser.post(path, content=content, headers=OPAQUE, params=query)
+    answer = asked(browser, path, mask, strokes, **query)
     assert answer.status_code == 202, answer.text
-    return reports(browser, answer.json()["job"])[-1]
+    return ended(browser, answer.json()["job"])
 
 
-def reports(browser: TestClient, key: str) -> list[dict[str, Any]]:
-    """All reports of a job, until its end."""
-    events = browser.get(f"/api/jobs/{key}").text
-    return [json.loads(event.removeprefix("data: ")) for event in events.strip().split("\n\n")]
+def ended(browser: TestClient, key: str) -> dict[str, Any]:
+    """What is told of a job at its end."""
+    end = time.monotonic() + 120
+    while (report := browser.get(f"/api/jobs/{key}").json())["state"] in ("waiting", "running"):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+    return report

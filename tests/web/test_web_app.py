@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 import struct
 import time
@@ -13,19 +14,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from client import OPAQUE, PORT, client, done, hole, opened, pixels, png, read, reports
+from client import OPAQUE, PORT, asked, client, done, ended, hole, opened, pixels, png, read
 from PIL import Image
 
 import scoreinv.web
 from scoreinv.colour_space import luma
 from scoreinv.errors import ScoreinvError
-from scoreinv.imaging.decode import Decoded, decode
+from scoreinv.imaging.decode import Decoded, Look, decode
 from scoreinv.imaging.files import picture_bytes, read_picture, write_picture
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.source import Source
 from scoreinv.options import FOUND_GROW
-from scoreinv.web import album, app, bodies
+from scoreinv.web import album, bodies
 
 STATIC = Path(scoreinv.web.__file__).parent / "static"
 
@@ -123,19 +124,18 @@ def test_one_file_is_decoded_at_a_time(browser, monkeypatch):
     """Photographs, masks and strokes: some bytes may stand for gigabytes of pixels."""
     photo, sent, at_once, most = opened(browser, png(pixels())), png(hole()), [], []
 
-    def decoded(source: Source, **look: Any) -> Decoded:
+    def decoded(source: Source, look: Look) -> Decoded:
         at_once.append(source)
         most.append(len(at_once))
         time.sleep(0.02)
         at_once.remove(source)
-        return decode(source, **look)
+        return decode(source, look=look)
 
     monkeypatch.setattr(album, "decode", decoded)
-    monkeypatch.setattr(app, "decode", decoded)
-    paths = [f"/api/photos/{photo['key']}/mask", f"/api/photos/{photo['key']}/fill", "/api/photos"]
+    paths = [f"/api/photos/{photo['key']}/mask", f"/api/photos/{photo['key']}/layers", "/api/photos"]
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda path: browser.post(path, content=sent, headers=OPAQUE), 2 * paths))
-    assert [answer.status_code for answer in answers] == 2 * [200, 202, 201]
+    assert [answer.status_code for answer in answers] == 2 * [200, 201, 201]
     assert most == [1] * 6
 
 
@@ -201,7 +201,8 @@ def test_colorize_with_strokes(browser):
     assert photo["grey"]
     strokes = np.zeros((24, 40, 4), np.uint8)
     strokes[4:9, 5:30] = (200, 60, 60, 255)
-    ends = [done(browser, f"/api/photos/{photo['key']}/colorize", hints) for hints in (b"", png(strokes))]
+    path = f"/api/photos/{photo['key']}/colorize"
+    ends = [done(browser, path, strokes=hints) for hints in (b"", png(strokes))]
     free, hinted = (read(browser.get(f"/api/photos/{end['photos'][0]['key']}/file?kind=PNG").content) for end in ends)
     for after in (free, hinted):
         assert (np.rint(luma(after.astype(float), "rec601")) == grey).all()
@@ -209,20 +210,20 @@ def test_colorize_with_strokes(browser):
     assert (hinted[inside, 0] > hinted[inside, 1].astype(int)).mean() > 0.9
     assert ends[0]["photos"][0]["name"] == "old_colorized"
     red = opened(browser, png(pixels() // np.array([1, 4, 4], np.uint8)))
-    assert "had colours already" in done(browser, f"/api/photos/{red['key']}/colorize", b"")["note"]
+    assert "had colours already" in done(browser, f"/api/photos/{red['key']}/colorize")["note"]
 
 
 def test_damage_is_found(browser):
     scratched = pixels() // 2
     scratched[8:13, 10:17] = 255
     photo = opened(browser, png(scratched), "old.png")
-    (mask,) = done(browser, f"/api/photos/{photo['key']}/damage", b"", sensitivity=0.5)["photos"]
+    (mask,) = done(browser, f"/api/photos/{photo['key']}/damage", sensitivity=0.5)["photos"]
     assert mask["name"] == "old_damage"
     bits = np.frombuffer(browser.get(f"/api/photos/{mask['key']}/bits").content, np.uint8)
     found = np.unpackbits(bits)[: hole().size].reshape(hole().shape)
     assert (found == dilate(hole(), FOUND_GROW)).all()  # as the commands enlarge it
     healthy = opened(browser, png(pixels() // 2))
-    end = done(browser, f"/api/photos/{healthy['key']}/damage", b"")
+    end = done(browser, f"/api/photos/{healthy['key']}/damage")
     assert (end["photos"], "No damage was found" in end["note"]) == ([], True)
     wrong = browser.post(f"/api/photos/{photo['key']}/damage?sensitivity=2", headers=OPAQUE)
     assert wrong.status_code == 422
@@ -247,15 +248,15 @@ def test_strokes_say_the_colours_of_a_restored_photograph(browser):
     photo = opened(browser, png(pixels(1)))
     strokes = np.zeros((24, 40, 4), np.uint8)
     strokes[4:20, 5:35] = 200, 40, 40, 255
-    sent = opened(browser, png(strokes), "strokes")
     path = f"/api/photos/{photo['key']}/restore"
-    made = done(browser, path, png(hole()), strokes=sent["key"])["photos"][0]
+    made = done(browser, path, png(hole()), png(strokes))["photos"][0]
     after = read(browser.get(f"/api/photos/{made['key']}/file?kind=PNG").content).astype(int)[4:20, 5:35]
     assert (after[..., 0] > after[..., 1] + 10).mean() > 0.8
     other = opened(browser, png(strokes[1:]), "strokes")
-    refused = browser.post(path, content=b"", headers=OPAQUE, params={"strokes": other["key"]})
+    refused = asked(browser, f"{path}?strokes={other['key']}")
     assert (refused.status_code, refused.json()["error"][:22]) == (422, "The strokes of colour ")
-    assert browser.post(path, content=b"", headers=OPAQUE, params={"strokes": "gone"}).status_code == 404
+    for wrong in ({"strokes": "gone"}, {"mask": "gone"}):
+        assert browser.post(path, headers=OPAQUE, params=wrong).status_code == 404
 
 
 def test_sensitivity_of_a_restored_photograph(browser):
@@ -263,10 +264,10 @@ def test_sensitivity_of_a_restored_photograph(browser):
     photo = opened(browser, png(pixels(1)))
     notes = []
     for given in ({"sensitivity": 0.05}, {}, {"sensitivity": 0.95}):
-        notes.append(done(browser, f"/api/photos/{photo['key']}/restore", b"", **given)["note"].splitlines()[0])
+        notes.append(done(browser, f"/api/photos/{photo['key']}/restore", **given)["note"].splitlines()[0])
     shares = [float(re.search(r"([\d.]+) %", note)[1]) for note in notes]
     assert shares[0] < shares[1] < shares[2]
-    refused = browser.post(f"/api/photos/{photo['key']}/restore?sensitivity=2", content=b"", headers=OPAQUE)
+    refused = browser.post(f"/api/photos/{photo['key']}/restore?sensitivity=2", headers=OPAQUE)
     assert refused.status_code == 422
 
 
@@ -276,7 +277,7 @@ def test_what_needs_no_restoration_has_no_result_and_what_is_not_drawn_has_one(b
     noisy = smooth + 0.05 * np.random.default_rng(0).standard_normal(smooth.shape)
     for values, results in ((smooth, 0), (noisy, 1)):
         photo = opened(browser, png(np.rint(255 * values).clip(0, 255).astype(np.uint8)))
-        end = done(browser, f"/api/photos/{photo['key']}/restore", b"", samples=2)
+        end = done(browser, f"/api/photos/{photo['key']}/restore", samples=2)
         assert (end["state"], len(end["photos"])) == ("done", results), end["note"]
         assert end["note"].startswith("Nothing was to be done.\nDamage: ") == (results == 0)
 
@@ -284,7 +285,7 @@ def test_what_needs_no_restoration_has_no_result_and_what_is_not_drawn_has_one(b
 def test_a_result_is_a_photograph_too(browser):
     photo = opened(browser, png(pixels(1)))
     filled = done(browser, f"/api/photos/{photo['key']}/fill", png(hole()))["photos"][0]
-    coloured = done(browser, f"/api/photos/{filled['key']}/colorize", b"")["photos"][0]
+    coloured = done(browser, f"/api/photos/{filled['key']}/colorize")["photos"][0]
     assert coloured["name"] == "photo_inpainted_colorized"
 
 
@@ -307,10 +308,9 @@ def test_masks_are_read_as_the_commands_read_them(browser):
         (png(hole())[:60], "The mask: damaged or incomplete PNG file"),
     ],
 )
-@pytest.mark.parametrize("what", ["mask", "fill"])
-def test_wrong_masks(browser, what, content, said):
+def test_wrong_masks(browser, content, said):
     photo = opened(browser, png(pixels()))
-    answer = browser.post(f"/api/photos/{photo['key']}/{what}", content=content, headers=OPAQUE)
+    answer = browser.post(f"/api/photos/{photo['key']}/mask", content=content, headers=OPAQUE)
     assert answer.status_code == 422
     assert said in answer.json()["error"]
     assert answer.json()["error"].endswith(".")
@@ -319,8 +319,8 @@ def test_wrong_masks(browser, what, content, said):
 
 def test_wrong_strokes(browser):
     photo = opened(browser, png(pixels(1)))
-    for content, said in ((png(pixels()), "need transparency"), (png(np.zeros((9, 9, 4), np.uint8)), "nothing is")):
-        answer = browser.post(f"/api/photos/{photo['key']}/colorize", content=content, headers=OPAQUE)
+    for content, said in ((png(pixels()), "need transparency"), (png(np.zeros((24, 40, 4), np.uint8)), "nothing is")):
+        answer = asked(browser, f"/api/photos/{photo['key']}/colorize", strokes=content)
         assert (answer.status_code, said in answer.json()["error"]) == (422, True)
 
 
@@ -383,9 +383,17 @@ def test_pixels_are_counted_before_they_are_decoded(browser):
 @pytest.mark.parametrize("query", [{"samples": 0}, {"samples": 9}, {"samples": "x"}, {"seed": -1}, {"seed": 2**63}])
 def test_wrong_settings(browser, query):
     photo = opened(browser, png(pixels()))
-    answer = browser.post(f"/api/photos/{photo['key']}/fill", params=query, content=png(hole()), headers=OPAQUE)
+    answer = asked(browser, f"/api/photos/{photo['key']}/fill", png(hole()), **query)
     assert answer.status_code == 422
     assert answer.json()["error"].startswith(next(iter(query)).capitalize())
+
+
+def test_results_that_do_not_fit_in_memory(browser, monkeypatch):
+    photo = opened(browser, png(pixels()))
+    mask = opened(browser, png(hole()))
+    monkeypatch.setattr("scoreinv.memory.available_bytes", lambda: 5000)
+    answer = asked(browser, f"/api/photos/{photo['key']}/fill?samples=8&mask={mask['key']}")
+    assert (answer.status_code, "ask for fewer" in answer.json()["error"]) == (422, True)
 
 
 def no_decoding(monkeypatch):
@@ -404,6 +412,26 @@ def test_a_photograph_that_does_not_fit_in_memory_is_not_decoded(browser, monkey
     answer = browser.post("/api/photos?name=a.file", content=content, headers=OPAQUE)
     assert answer.status_code == 422
     assert re.match(r"a\.file: opening it takes about [\d.]+ GB of memory", answer.json()["error"])
+
+
+@pytest.mark.parametrize("what", ["mask", "layers"])
+def test_masks_of_another_size_are_not_decoded(browser, monkeypatch, what):
+    photo = opened(browser, png(pixels()))
+    no_decoding(monkeypatch)
+    answer = browser.post(f"/api/photos/{photo['key']}/{what}", content=png(hole(24, 41)), headers=OPAQUE)
+    assert (answer.status_code, " is 41x24, the photo 40x24 " in answer.json()["error"]) == (422, True)
+
+
+@pytest.mark.parametrize("what", ["mask", "layers"])
+def test_a_mask_may_lie_on_its_side(browser, what):
+    """As cameras store what they turn upright."""
+    photo = opened(browser, png(pixels()))
+    stream = io.BytesIO()
+    exif = Image.Exif()
+    exif[274] = 6  # is to be turned
+    Image.fromarray(hole().T[::-1]).save(stream, "PNG", exif=exif)
+    answer = browser.post(f"/api/photos/{photo['key']}/{what}", content=stream.getvalue(), headers=OPAQUE)
+    assert answer.status_code < 300, answer.text
 
 
 @pytest.mark.parametrize("channels", [3, 4])
@@ -450,14 +478,6 @@ def test_who_goes_in_the_middle_of_an_upload_is_no_error():
     assert sent[0]["status"] == 499
 
 
-def test_what_does_not_fit_in_memory(browser, monkeypatch):
-    photo = opened(browser, png(pixels()))
-    monkeypatch.setattr("scoreinv.memory.available_bytes", lambda: 5000)
-    path = f"/api/photos/{photo['key']}/fill"
-    answer = browser.post(path, params={"samples": 8}, content=png(hole()), headers=OPAQUE)
-    assert (answer.status_code, "ask for fewer" in answer.json()["error"]) == (422, True)
-
-
 def test_what_is_not_held(browser):
     for path in ("/api/photos/x", "/api/photos/x/view", "/api/photos/x/file?kind=PNG", "/api/jobs/x"):
         answer = browser.get(path)
@@ -487,8 +507,22 @@ def test_work_that_fails_says_so_and_the_next_is_done(browser, monkeypatch, erro
 def test_a_finished_job_is_told_again(browser):
     """To a page that is loaded anew."""
     photo = opened(browser, png(pixels()))
-    answer = browser.post(f"/api/photos/{photo['key']}/fill", content=png(hole()), headers=OPAQUE)
-    first, again = (reports(browser, answer.json()["job"])[-1] for _ in range(2))
+    job = asked(browser, f"/api/photos/{photo['key']}/fill", png(hole())).json()["job"]
+    first, again = (ended(browser, job) for _ in range(2))
     assert first == again
-    assert browser.delete(f"/api/jobs/{answer.json()['job']}", headers=OPAQUE).status_code == 204
-    assert reports(browser, answer.json()["job"])[-1]["state"] == "done"
+    assert browser.delete(f"/api/jobs/{job}", headers=OPAQUE).status_code == 204
+    assert ended(browser, job)["state"] == "done"
+
+
+def test_a_job_whose_page_was_away_says_so(browser, monkeypatch):
+    for patience in ("PATIENCE", "SHORT_PATIENCE"):
+        monkeypatch.setattr(f"scoreinv.web.jobs.{patience}", -1)
+    photo = opened(browser, png(pixels()))
+    job = asked(browser, f"/api/photos/{photo['key']}/fill", png(hole())).json()["job"]
+    assert browser.post(f"/api/jobs/{job}/left", headers=OPAQUE).status_code == 204
+    end = ended(browser, job)
+    assert (end["state"], "the page was away" in end["note"]) == ("cancelled", True)
+
+
+def test_what_can_be_sent_is_told(browser):
+    assert browser.get("/api/limits").json() == {"bytes": bodies.MOST_BYTES}

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
 from browser import Visitor, chromium, read
 from client import pixels
+from held import SOON, served
 from PIL import Image
 from process import started
 from small_model import save_small
 
 import scoreinv
 from scoreinv.colour_space import luma
+from scoreinv.errors import ScoreinvError
 from scoreinv.imaging.files import read_picture, write_picture
 from scoreinv.imaging.picture import Picture
+from scoreinv.web import jobs
+from scoreinv.web.album import GoneError
 
+CPU = ("--device", "cpu")
 EXAMPLES = Path(__file__).parents[2] / "examples"
 pytestmark = pytest.mark.slow
 
@@ -26,7 +34,7 @@ pytestmark = pytest.mark.slow
 def link(tmp_path_factory: pytest.TempPathFactory):
     """The page, with a small model."""
     model = save_small(tmp_path_factory.mktemp("model") / "small.safetensors")
-    with started(tmp_path_factory.mktemp("served"), "--model", model, "--color-model", model) as (_, found):
+    with started(tmp_path_factory.mktemp("served"), "--model", model, "--color-model", model, *CPU) as (_, found):
         yield found
 
 
@@ -43,6 +51,23 @@ def visitor(browser, link):
     assert opened.errors == []
     assert opened.hosts == {link.split("/")[2]}  # nobody else was asked for anything
     opened.context.close()
+
+
+@pytest.fixture
+def waiting(browser):
+    """A visitor of a page whose jobs wait until the test frees the model, and its server."""
+    with served() as server:
+        opened = Visitor(browser, server.link)
+        yield opened, server
+        assert opened.errors == []
+        opened.context.close()
+
+
+def until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + SOON
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
 
 
 def photo(folder: Path, height: int = 120, width: int = 160, name: str = "photo.png", **kind) -> Path:
@@ -223,9 +248,9 @@ def test_damage_is_found_and_added_to_the_hole(visitor):
     visitor.open(path)
     visitor.paint((0.1, 0.9), (0.2, 0.9))
     painted = visitor.mask()
+    painted_share = visitor.text("#hole")
     visitor.page.click("#damage")
-    visitor.wait("working")
-    visitor.wait("painting")
+    visitor.until("was => document.getElementById('hole').textContent != was", painted_share)
     found = scoreinv.find_damage(read(path.read_bytes()))
     assert found.any()
     assert ((found | painted) != visitor.mask()).mean() < 1e-3  # what is on the border may be rounded otherwise
@@ -315,7 +340,7 @@ def test_an_old_photograph_is_restored(visitor, tmp_path):
         assert "as given" not in visitor.text("#note")
         visitor.page.click("#back")
     asked = [parse_qs(urlsplit(url).query) for url in visitor.asked if "/restore?" in url]
-    assert [sorted(query.keys() - {"samples", "seed"}) for query in asked] == [["strokes"], [], ["sensitivity"]]
+    assert [sorted(query.keys() - {"samples", "seed"}) for query in asked] == [["mask", "strokes"], [], ["sensitivity"]]
     assert asked[2]["sensitivity"] == ["0.9"]
 
 
@@ -325,9 +350,9 @@ def test_a_photograph_that_needs_nothing_is_not_compared_with_itself(visitor, tm
     write_picture(tmp_path / "healthy.png", Picture(smooth))
     visitor.open(tmp_path / "healthy.png")
     visitor.page.click("#restore")
-    visitor.wait("working")
-    visitor.wait("painting")
+    visitor.page.wait_for_selector("#note")
     assert visitor.text("#note").startswith("Nothing was to be done.")
+    assert visitor.page.get_attribute("body", "data-state") == "painting"
 
 
 def test_samples_are_compared_and_one_is_kept(visitor, tmp_path):
@@ -381,44 +406,120 @@ def test_the_slider_shows_before_and_after(visitor, tmp_path):
     assert 45 < share < 55
 
 
-def test_cancel_and_what_comes_after(visitor, tmp_path):
-    visitor.open(photo(tmp_path, 700, 900))
-    visitor.page.evaluate("document.getElementById('size').value = 95")
-    visitor.page.dispatch_event("#size", "input")
-    visitor.paint((0.2, 0.3), (0.8, 0.3), (0.8, 0.7), (0.2, 0.7))
+def test_cancel_and_what_comes_after(waiting, tmp_path):
+    visitor, server = waiting
+    visitor.open(photo(tmp_path))
+    visitor.paint((0.2, 0.3), (0.8, 0.3))
     hole = visitor.mask()
-    visitor.page.check("input[name=samples][value='4']")
     visitor.page.click("#fill")
-    visitor.until("document.getElementById('progress').value > 0")
+    visitor.until("document.getElementById('job-text').textContent.startsWith('Getting ready')")
+    assert visitor.page.get_by_role("progressbar", name="Filling the hole").is_visible()
     visitor.page.click("#cancel")
+    until(lambda: server.jobs[0].unwanted)
+    server.model.free.set()
     visitor.wait("painting")
     assert (visitor.mask() == hole).all()
-    visitor.page.click("#mask-clear")
-    visitor.page.check("input[name=samples][value='1']")
-    visitor.page.evaluate("document.getElementById('size').value = 40")
-    visitor.page.dispatch_event("#size", "input")
-    visitor.paint((0.5, 0.5), (0.55, 0.5))
+    assert server.jobs[0].state == "cancelled"
     visitor.page.click("#fill")
     visitor.wait("comparing")
 
 
-def test_two_tabs_wait_for_each_other_and_a_closed_one_does_not_keep_the_other(visitor, tmp_path):
-    path = photo(tmp_path, 700, 900)
+@pytest.mark.parametrize("path", ["**/layers", "**/fill?*"])
+@pytest.mark.parametrize("then", ["cancel", "open"])
+def test_what_is_cancelled_while_it_is_sent(waiting, tmp_path, path, then):
+    """The press counts at once, and a job that the server has begun all the same is stopped."""
+    visitor, server = waiting
+    visitor.open(photo(tmp_path))
+    visitor.paint((0.2, 0.3), (0.8, 0.3))
+    sent: list[Any] = []
+    visitor.page.route(path, lambda route: sent.append(route))
+    visitor.page.click("#fill")
+    visitor.until("document.getElementById('job-text').textContent.startsWith('Sending')")
+    until(lambda: visitor.page.evaluate("1") and sent)  # the browser's events come while it is asked for something
+    if then == "cancel":
+        visitor.page.click("#cancel")
+    else:
+        visitor.page.set_input_files("#file", photo(tmp_path, name="other.png"))
+        visitor.until("document.title.startsWith('other')")
+        assert visitor.page.is_disabled("#fill")  # nothing is painted on it
+    visitor.wait("painting")
+    if path != "**/layers":
+        sent[0].continue_()
+        until(lambda: visitor.page.evaluate("1") and len(server.jobs) == 1 and server.jobs[0].unwanted)
+    visitor.page.unroute(path)
+    assert visitor.page.is_hidden("#error")
+    visitor.paint((0.2, 0.5), (0.8, 0.5))
+    visitor.page.click("#fill")
+    server.model.free.set()
+    visitor.wait("comparing")
+    assert [job.state for job in server.jobs] == ["cancelled"] * (path != "**/layers") + ["done"]
+
+
+def test_two_tabs_wait_for_each_other_and_a_closed_one_does_not_keep_the_other(waiting, tmp_path, monkeypatch):
+    visitor, server = waiting
+    path = photo(tmp_path)
     tabs = [visitor.page, visitor.tab()]
     for tab in tabs:
         visitor.page = tab
         visitor.open(path)
-        visitor.page.evaluate("document.getElementById('size').value = 95")
-        visitor.page.dispatch_event("#size", "input")
-        visitor.paint((0.2, 0.3), (0.8, 0.3), (0.8, 0.7), (0.2, 0.7))
-        visitor.page.check("input[name=samples][value='4']")
+        visitor.paint((0.2, 0.3), (0.8, 0.3))
         visitor.page.click("#fill")
-        visitor.wait("working")
+        visitor.until("!document.getElementById('job-text').textContent.startsWith('Sending')")
     visitor.until("document.getElementById('job-text').textContent.includes('one job is before this one')")
-    tabs[0].close()  # after a while nobody waits for its job
-    visitor.until("document.getElementById('progress').value > 0")
-    tabs[1].click("#cancel")
+    monkeypatch.setattr(jobs, "SHORT_PATIENCE", 0.0)
+    tabs[0].close()
+    until(lambda: server.jobs[0].unwanted)
+    server.model.free.set()
+    visitor.wait("comparing")
+    assert [job.state for job in server.jobs] == ["cancelled", "done"]
+
+
+def test_seven_tabs_do_not_keep_each_other(waiting, tmp_path):
+    """A browser has six connections to a server, for all its tabs."""
+    visitor, server = waiting
+    path, first = photo(tmp_path), visitor.page
+    for number in range(6):
+        visitor.page = visitor.tab() if number else first
+        visitor.open(path)
+        visitor.paint((0.2, 0.3), (0.8, 0.3))
+        visitor.page.click("#fill")
+        visitor.until("!document.getElementById('job-text').textContent.startsWith('Sending')")
+    visitor.page = visitor.tab()
+    visitor.open(path)
+    first.click("#cancel")
+    until(lambda: server.jobs[0].unwanted)
+
+
+def test_a_job_whose_page_was_away_says_so(waiting, tmp_path, monkeypatch):
+    visitor, server = waiting
+    visitor.open(photo(tmp_path))
+    visitor.paint((0.2, 0.3), (0.8, 0.3))
+    visitor.page.click("#fill")
+    visitor.until("document.getElementById('job-text').textContent.startsWith('Getting ready')")
+    monkeypatch.setattr(jobs, "PATIENCE", -1.0)
+    until(lambda: server.jobs[0].unwanted)
+    server.model.free.set()
     visitor.wait("painting")
+    assert "the page was away" in visitor.text("#note")
+
+
+def test_a_job_that_fails_after_the_page_was_loaded_anew(waiting, tmp_path):
+    visitor, server = waiting
+    visitor.open(photo(tmp_path))
+    visitor.paint((0.2, 0.5), (0.8, 0.5))
+    hole = visitor.mask()
+    visitor.page.click("#fill")
+    visitor.until("document.getElementById('job-text').textContent.startsWith('Getting ready')")
+    visitor.page.reload()
+    visitor.until("document.getElementById('job-text').textContent.startsWith('Getting ready')")
+    server.model.error = ScoreinvError("the model is broken")
+    server.model.free.set()
+    visitor.page.wait_for_selector("#error")
+    assert visitor.text("#error span") == "The model is broken."
+    visitor.wait("painting")
+    assert (visitor.mask() == hole).all()
+    visitor.page.reload()
+    visitor.wait("painting")  # the photograph is still there
 
 
 def test_a_result_that_was_not_kept_is_not_lost_without_a_question(visitor, tmp_path):
@@ -430,13 +531,39 @@ def test_a_result_that_was_not_kept_is_not_lost_without_a_question(visitor, tmp_
     assert [question[:23] for question in visitor.questions] == ["Leave this photograph? "]
 
 
+def test_what_the_server_no_longer_holds(waiting, tmp_path, monkeypatch):
+    visitor, _ = waiting
+    visitor.open(photo(tmp_path))
+    monkeypatch.setattr("scoreinv.web.app.Album.get", gone)
+    visitor.page.click("#download")
+    visitor.page.wait_for_selector("#error")
+    assert visitor.text("#error span") == "It is gone."
+    visitor.page.reload()
+    visitor.page.wait_for_selector("#error")
+    assert visitor.page.evaluate("sessionStorage.page") is None
+
+
+def gone(*_: object) -> None:
+    raise GoneError("It is gone.")
+
+
+def test_a_file_that_is_too_large_is_not_sent(waiting, tmp_path, monkeypatch):
+    visitor, _ = waiting
+    path = photo(tmp_path)
+    monkeypatch.setattr("scoreinv.web.app.MOST_BYTES", 1 << 20)
+    path.write_bytes(path.read_bytes() + bytes(1 << 20))
+    visitor.page.set_input_files("#file", path)
+    visitor.page.wait_for_selector("#error")
+    assert visitor.text("#error span") == "photo.png is larger than 1 MB: use the command line for it."
+    assert not [url for url in visitor.asked if "/api/photos" in url]
+
+
 def test_a_page_that_is_loaded_anew_goes_on(visitor, tmp_path):
     path = photo(tmp_path, 300, 400)
     visitor.open(path)
     visitor.paint((0.2, 0.5), (0.8, 0.5))
     hole = visitor.mask()
     visitor.page.click("#fill")
-    visitor.wait("working")
     visitor.until('sessionStorage.page.includes(\'"key":"\')')
     visitor.page.reload()
     visitor.wait("comparing")
@@ -446,7 +573,13 @@ def test_a_page_that_is_loaded_anew_goes_on(visitor, tmp_path):
     assert (after[hole] != before[hole]).any()
     visitor.page.reload()
     visitor.wait("comparing")  # the result is still there
+    visitor.page.click("#again")
+    visitor.wait("comparing")
+    first, second = (parse_qs(urlsplit(url).query) for url in visitor.asked if "/fill?" in url)
+    assert second == first | {"seed": ["1"]}
+    assert second["mask"]
     visitor.page.click("#back")
+    assert (visitor.mask() == hole).all()
     visitor.page.reload()
     visitor.wait("painting")
 
@@ -616,7 +749,7 @@ def test_the_first_paint_waits_for_little(visitor):
 
 
 def test_with_a_host_the_link_lets_in(browser, tmp_path):
-    with started(tmp_path, "--host", "127.0.0.1") as (_, link):
+    with started(tmp_path, "--host", "127.0.0.1", *CPU) as (_, link):
         place = link.split("/")[2]
         guest = Visitor(browser, link)
         assert guest.page.url == f"http://{place}/"  # the token has left the address
@@ -626,23 +759,29 @@ def test_with_a_host_the_link_lets_in(browser, tmp_path):
         assert guest.errors == []
 
 
-def test_other_pages_get_nothing(browser, link, tmp_path):
+def test_other_pages_get_nothing(waiting, tmp_path):
     """A page of another origin, open in the same browser, can neither write nor read here."""
-    with started(tmp_path) as (_, other):
-        page = browser.new_context(bypass_csp=True).new_page()
-        page.goto(other)
+    visitor, server = waiting
+    visitor.open(photo(tmp_path))
+    key = visitor.page.evaluate("JSON.parse(sessionStorage.page).photo")
+    work = f"{server.link}api/photos/{key}/damage"  # for which a key is enough
+    fetched = "([link, options]) => fetch(link, options).then(answer => answer.type, () => 'refused')"
+    with served() as other:
+        page = visitor.context.browser.new_context(bypass_csp=True).new_page()
+        page.goto(other.link)
         for options in ({}, {"method": "POST", "body": "x"}, {"method": "POST", "mode": "no-cors", "body": "x"}):
-            got = page.evaluate(
-                "([link, options]) => fetch(link, options).then(answer => answer.type, () => 'refused')",
-                [f"{link}api/photos", options],
-            )
-            assert got in ("refused", "opaque")
+            for path in (f"{server.link}api/photos", work):
+                assert page.evaluate(fetched, [path, options]) in ("refused", "opaque")
+        assert server.jobs == []
+        page.context.close()
+    assert visitor.page.evaluate(fetched, [work, {"method": "POST"}]) == "basic"
+    assert len(server.jobs) == 1
 
 
 def test_what_is_left_on_disk(browser, tmp_path):
     """Nothing, neither while it runs nor after."""
     model = save_small(tmp_path / "small.safetensors")
-    with started(tmp_path, "--model", model, "--color-model", model) as (process, link):
+    with started(tmp_path, "--model", model, "--color-model", model, *CPU) as (process, link):
         visitor = Visitor(browser, link)
         visitor.open(photo(tmp_path))
         visitor.paint((0.4, 0.5), (0.6, 0.5))
@@ -650,7 +789,7 @@ def test_what_is_left_on_disk(browser, tmp_path):
         visitor.wait("comparing")
         visitor.saved("#download")
         open_files = [str(entry.readlink()) for entry in Path(f"/proc/{process.pid}/fd").iterdir()]
-        assert not [name for name in open_files if name.startswith("/tmp") and "deleted" in name]
+        assert not [name for name in open_files if name.startswith(str(tmp_path / "temporary"))]
         folders = [tmp_path / "here", tmp_path / "temporary"]
         assert [path for folder in folders for path in folder.iterdir()] == []
         process.terminate()

@@ -111,22 +111,47 @@ def test_a_job_that_nobody_looks_at_is_stopped(clock, desk):
         before = work.reports
         until(lambda: work.reports > before + 1)
 
-    watched, left = Work(), Work()
-    job, queued = desk.submit(watched), desk.submit(Work())
-    with job.watched():
-        clock.now += 2 * jobs.PATIENCE
-        goes_on(watched)
+    looked_at, left, never = Work(), Work(), Work()
+    job, queued = desk.submit(looked_at), desk.submit(Work())
+    job.look()
     clock.now += 0.9 * jobs.PATIENCE
-    goes_on(watched)
+    goes_on(looked_at)
+    job.look()
+    clock.now += 0.9 * jobs.PATIENCE
+    goes_on(looked_at)
     assert job.state == "running"
     clock.now += 0.2 * jobs.PATIENCE
     until(lambda: job.over and queued.over)
-    assert (job.state, queued.state, watched.stopped) == ("cancelled", "cancelled", True)
+    assert (job.state, queued.state, looked_at.stopped) == ("cancelled", "cancelled", True)
     job = desk.submit(left)
+    job.look()
+    job.leave()
+    job.look()  # was on its way
+    clock.now += 0.9 * jobs.SHORT_PATIENCE
     goes_on(left)
-    clock.now += 1.1 * jobs.PATIENCE
+    job.look()
+    clock.now += 0.9 * jobs.PATIENCE
+    goes_on(left)
+    job.leave()
+    job.look()
+    clock.now += 1.1 * jobs.SHORT_PATIENCE
     until(lambda: job.over)
-    assert (job.state, left.stopped) == ("cancelled", True)
+    assert (job.state, job.abandoned, left.stopped) == ("cancelled", True, True)
+    job = desk.submit(never)
+    goes_on(never)
+    clock.now += 1.1 * jobs.SHORT_PATIENCE
+    until(lambda: job.over)
+    assert job.abandoned
+
+
+def test_who_cancels_a_job_has_not_abandoned_it(desk):
+    works = [Work(), Work()]
+    made = [desk.submit(work) for work in works]
+    works[0].begun.wait(60)
+    for job in reversed(made):
+        desk.cancel(job)
+    until(lambda: made[0].over and made[1].over)
+    assert [job.abandoned for job in made] == [False, False]
 
 
 def test_the_queue_has_an_end(desk):
@@ -137,6 +162,23 @@ def test_the_queue_has_an_end(desk):
         desk.submit(work)
     with pytest.raises(BusyError, match="jobs are waiting already"):
         desk.submit(Work())
+
+
+def test_jobs_whose_pages_have_gone_hold_no_places(clock, desk):
+    works = [Work() for _ in range(jobs.MOST_WAITING + 1)]
+    first, *waiting = (desk.submit(work) for work in works[:-1])
+    works[0].begun.wait(60)
+    for job in (first, waiting[-1]):
+        job.look()
+    assert desk.ahead(waiting[-1]) == len(waiting)
+    clock.now += 1.1 * jobs.SHORT_PATIENCE
+    assert desk.ahead(waiting[-1]) == 1
+    assert [job.state for job in waiting] == [*["cancelled"] * (len(waiting) - 1), "waiting"]
+    waiting[-1].leave()
+    clock.now += 1.1 * jobs.SHORT_PATIENCE
+    for _ in range(jobs.MOST_WAITING):
+        desk.submit(Work())
+    assert waiting[-1].state == "cancelled"
 
 
 def test_old_jobs_are_forgotten(desk, monkeypatch):

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,6 +21,8 @@ from small_model import save_small
 
 from scoreinv.cli.main import main
 
+SOON = 120.0
+"""Seconds: far more than anything takes here."""
 posix = pytest.mark.skipif(os.name != "posix", reason="needs signals of POSIX")
 
 
@@ -38,7 +41,7 @@ def ask(
     place: str, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
 ) -> tuple[int, bytes]:
     """The status and body of an answer."""
-    connection = http.client.HTTPConnection(place, timeout=120)
+    connection = http.client.HTTPConnection(place, timeout=SOON)
     connection.request(method, path, body, headers or OPAQUE | {"origin": f"http://{place}"})
     answer = connection.getresponse()
     content = answer.read()
@@ -46,13 +49,26 @@ def ask(
     return answer.status, content
 
 
+def begun(place: str, photo: str, mask: bytes, more: str = "") -> str:
+    """The key of a job that fills a photograph."""
+    layer = json.loads(ask(place, "POST", f"/api/photos/{photo}/layers", mask)[1])["key"]
+    return json.loads(ask(place, "POST", f"/api/photos/{photo}/fill?mask={layer}{more}")[1])["job"]
+
+
+def until(place: str, job: str, state: str) -> None:
+    """Until a job is in a state."""
+    end = time.monotonic() + SOON
+    while (now := json.loads(ask(place, "GET", f"/api/jobs/{job}")[1])["state"]) != state:
+        assert now in ("waiting", "running"), now
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
 def test_a_photograph_is_filled_and_nothing_is_written(served, tmp_path):
     process, place = served
     assert place.startswith("127.0.0.1:")
     photo = json.loads(ask(place, "POST", "/api/photos?name=a.png", png(pixels()))[1])
-    job = json.loads(ask(place, "POST", f"/api/photos/{photo['key']}/fill", png(hole()))[1])["job"]
-    last = ask(place, "GET", f"/api/jobs/{job}")[1].strip().split(b"\n\n")[-1]
-    assert json.loads(last.removeprefix(b"data: "))["state"] == "done"
+    until(place, begun(place, photo["key"], png(hole())), "done")
     assert list((tmp_path / "temporary").iterdir()) == list((tmp_path / "here").iterdir()) == []
     process.send_signal(signal.SIGTERM)
     process.wait(60)
@@ -61,18 +77,13 @@ def test_a_photograph_is_filled_and_nothing_is_written(served, tmp_path):
 
 @posix
 @pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
-def test_a_signal_ends_it_while_a_job_is_followed(served, name, status):
-    """Soon: a page that follows its job, and the job itself, do not keep it."""
+def test_a_signal_ends_it_while_a_job_is_done(served, name, status):
+    """Soon: the job does not keep it."""
     process, place = served
     photo = json.loads(ask(place, "POST", "/api/photos", png(pixels(3, height=600, width=800)))[1])
     large = hole(600, 800)
     large[50:550, 50:750] = True
-    job = json.loads(ask(place, "POST", f"/api/photos/{photo['key']}/fill?samples=8", png(large))[1])["job"]
-    connection = http.client.HTTPConnection(place, timeout=120)
-    connection.request("GET", f"/api/jobs/{job}")
-    answer = connection.getresponse()
-    while b"running" not in answer.readline():
-        pass
+    until(place, begun(place, photo["key"], png(large), "&samples=8"), "running")
     process.send_signal(getattr(signal, name))
     assert process.wait(60) == status
     _, said = process.communicate()
@@ -87,13 +98,14 @@ def test_it_answers_before_torch_is_loaded_and_at_the_loopback_alone(tmp_path):
         assert not maps.exists() or "libtorch" not in maps.read_text()
         for headers in ({"x": "a" * 100_000}, {f"x{number}": "a" * 500 for number in range(200)}):
             assert ask(place, "GET", "/", headers=headers)[0] in (400, 431)
-        own = socket.gethostbyname(socket.gethostname())
+        try:
+            own = socket.gethostbyname(socket.gethostname())
+        except OSError:
+            return  # this machine has no other address that it knows of
         if not own.startswith("127."):
-            with (
-                pytest.raises(ConnectionError),
-                socket.create_connection((own, int(place.rpartition(":")[2])), timeout=5),
-            ):
-                pass
+            with socket.socket() as probe:
+                probe.settimeout(5)
+                assert probe.connect_ex((own, int(place.rpartition(":")[2]))) != 0
 
 
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:

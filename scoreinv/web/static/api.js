@@ -1,16 +1,19 @@
 // Asks the server; what goes wrong is an Error whose message is a sentence for the page.
 
 const UNREACHED = "The server cannot be reached: is scoreinv serve still running?";
+const LOOK_EVERY = 500; // milliseconds
+const TRIES = 20; // to look at a job in vain before it is given up: a phone that wakes has no network at first
 
-export async function ask(method, path, body) {
+// signal: an AbortSignal by which the asking is given up. An Error has the `status` of the answer, if there was one.
+export async function ask(method, path, body, signal) {
   const headers = method === "POST" ? { "content-type": "application/octet-stream" } : {};
   let answer;
   try {
-    answer = await fetch(path, { method, body, headers });
-  } catch {
-    throw new Error(UNREACHED);
+    answer = await fetch(path, { method, body, headers, signal });
+  } catch (error) {
+    throw signal?.aborted ? error : new Error(UNREACHED);
   }
-  if (!answer.ok) throw new Error(await reason(answer));
+  if (!answer.ok) throw Object.assign(new Error(await reason(answer)), { status: answer.status });
   return answer;
 }
 
@@ -22,25 +25,28 @@ async function reason(answer) {
   }
 }
 
-// Follows a job to its end, told of each report; gives its last one. Reports come as server-sent events, so that the
-// server sees at once when this page is closed, and a page in the background needs no timer.
-export function follow(key, told) {
-  return new Promise((resolve, reject) => {
-    const events = new EventSource(`/api/jobs/${key}`);
-    let failures = 0;
-    events.onmessage = (event) => {
-      failures = 0;
-      const report = JSON.parse(event.data);
-      told(report);
-      if (["waiting", "running"].includes(report.state)) return;
-      events.close();
-      resolve(report);
-    };
-    events.onerror = () => {
+// Sends a file that a person has chosen, unless it is larger than the server takes: a refusal in the middle of it would
+// not be heard.
+export async function send(path, file) {
+  const { bytes } = await (await ask("GET", "/api/limits")).json();
+  if (file.size > bytes) throw new Error(`${file.name} is larger than ${bytes >> 20} MB: use the command line for it.`);
+  return ask("POST", path, file);
+}
+
+// Looks at a job until its end, as long as told(report) says so; gives its last report, or null. Each look is asked for
+// anew: a connection that stays open would be missing elsewhere, since a browser has six for all tabs of a server.
+export async function follow(key, told) {
+  for (let failures = 0; ; await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY))) {
+    let report;
+    try {
+      report = await (await ask("GET", `/api/jobs/${key}`)).json();
+    } catch (error) {
       failures += 1;
-      if (events.readyState !== EventSource.CLOSED && failures < 5) return;
-      events.close();
-      reject(new Error(UNREACHED));
-    };
-  });
+      if (error.status < 500 || failures === TRIES) throw error;
+      continue;
+    }
+    failures = 0;
+    if (!told(report)) return null;
+    if (!["waiting", "running"].includes(report.state)) return report;
+  }
 }

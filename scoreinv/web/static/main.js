@@ -1,10 +1,10 @@
 // The page: a photograph is opened, painted on, worked on, compared and kept. Everything else is in its own module.
 
-import { ask, follow } from "./api.js";
+import { ask, follow, send } from "./api.js";
 import { History } from "./history.js";
 import { listen } from "./keys.js";
 import { Marks } from "./marks.js";
-import { find, part_around, say_error, say_exact, say_note, show_hole, show_job, show_chosen, show_photo, show_results, show_sensitivity, SWATCHES } from "./panel.js";
+import { find, part_around, say_error, say_exact, say_note, show_chosen, show_hole, show_job, show_photo, show_results, show_sensitivity, SWATCHES } from "./panel.js";
 import { colour_png, mask_png } from "./png.js";
 import { Pointer } from "./pointer.js";
 import { Shown } from "./shown.js";
@@ -14,7 +14,7 @@ export const stage = new Stage(find("stage"));
 const history = new History(changed);
 const brush = { tool: "mask", colour: "#3f7fbf", diameter: 40 };
 const pointer = new Pointer(stage, () => (state() === "painting" ? brush : null), (step) => history.add(step), picked);
-let job = null; // { key, kind } of what is being done, or whose results are compared
+let job = null; // what is being done, or whose results are compared: see `work`
 let seed = 0;
 let asked = "open"; // the button of what was asked for last, where the keyboard comes back to
 let leaving = false;
@@ -61,8 +61,6 @@ async function attempt(work) {
     await work();
   } catch (error) {
     say_error(error);
-  } finally {
-    find("busy").hidden = true;
   }
 }
 
@@ -71,17 +69,22 @@ async function attempt(work) {
 async function open(file) {
   if (!file || (unsaved() && !confirm("Leave this photograph? What is painted on it, and results that were not downloaded, are lost."))) return;
   await attempt(async () => {
-    if (job && state() === "working") await cancel();
+    if (state() === "working") await cancel();
     find("busy").hidden = false;
-    const answer = await ask("POST", `/api/photos?name=${encodeURIComponent(file.name || "photo")}`, file);
-    job = null;
-    seed = 0;
-    await begin(await answer.json());
+    try {
+      const answer = await send(`/api/photos?name=${encodeURIComponent(file.name || "photo")}`, file);
+      await begin(await answer.json());
+    } finally {
+      find("busy").hidden = true;
+    }
   });
 }
 
 async function begin(photo) {
   const shown = await Shown.load(photo);
+  if (state() === "working") await cancel(); // what was begun while the file came
+  job = null;
+  seed = 0;
   show(shown, new Marks(photo.width, photo.height));
   history.clear();
   set_diameter(Math.max(6, Math.min(photo.width, photo.height) * 0.03));
@@ -115,7 +118,10 @@ function changed() {
   stage.changed("all");
 }
 
-function add(step) {
+// Changes the marks by other means than a stroke, which ends before; change() gives a step of undo, or null.
+function mark(change) {
+  pointer.end();
+  const step = change();
   if (step) history.add(step);
 }
 
@@ -159,9 +165,11 @@ function set_diameter(pixels) {
 
 async function open_mask(file) {
   if (!file) return;
+  const { marks } = stage;
   await attempt(async () => {
-    const answer = await ask("POST", `/api/photos/${stage.shown.photo.key}/mask`, file);
-    add(stage.marks.replaceHole(new Uint8Array(await answer.arrayBuffer())));
+    const answer = await send(`/api/photos/${stage.shown.photo.key}/mask`, file);
+    const bytes = new Uint8Array(await answer.arrayBuffer());
+    if (stage.marks === marks) mark(() => marks.replaceHole(bytes)); // else another photograph was opened meanwhile
   });
 }
 
@@ -179,21 +187,47 @@ function save(address, name) {
 
 // --- working ---
 
-// kind: the route, which is also what the panel names; options: its query, or a promise of it.
-async function work(kind, options, body) {
-  await attempt(async () => {
-    say_note(null);
-    show_job(kind, null);
-    job = { key: null, kind };
-    asked = kind;
+const LAYERS = {
+  mask: (marks) => marks.hole.count && mask_png(marks.hole),
+  strokes: (marks) => marks.colours.count && colour_png(marks.colours),
+};
+
+// Asks for work. kind: the route, which is also what the panel names; options: its query; layers: what of the marks is
+// sent before, and named in the query. All that belongs to it is in an object of its own: it may be given up, and
+// another photograph opened, at any time.
+function work(kind, options, layers = []) {
+  const { photo } = stage.shown;
+  const { marks } = stage;
+  const mine = { kind, query: { ...options }, key: null, stop: new AbortController() };
+  const { signal } = mine.stop;
+  asked = kind;
+  say_note(null);
+  return finish(mine, async () => {
+    for (const layer of layers) {
+      const sent = await LAYERS[layer](marks);
+      if (!sent) continue;
+      const answer = await ask("POST", `/api/photos/${photo.key}/layers`, sent, signal);
+      mine.query[layer] = (await answer.json()).key;
+    }
+    signal.throwIfAborted();
+    const answer = await ask("POST", `/api/photos/${photo.key}/${kind}?${new URLSearchParams(mine.query)}`);
+    mine.key = (await answer.json()).job;
+    if (signal.aborted) await ask("DELETE", `/api/jobs/${mine.key}`); // it was cancelled before it had a key
+    else remember();
+  });
+}
+
+// Sees to its end what is being done; first() comes before it is followed.
+function finish(mine, first) {
+  return attempt(async () => {
+    job = mine;
+    show_job(mine.kind, null);
     enter("working");
     try {
-      const query = new URLSearchParams(await options);
-      const answer = await ask("POST", `/api/photos/${stage.shown.photo.key}/${kind}?${query}`, await body);
-      job.key = (await answer.json()).job;
-      remember();
-      await finish();
+      await first();
+      await show_end(mine);
     } catch (error) {
+      if (job !== mine) return; // nobody waits for it any more
       job = null;
       enter("painting");
       throw error;
@@ -201,22 +235,27 @@ async function work(kind, options, body) {
   });
 }
 
-async function finish() {
-  const { key, kind } = job;
-  const report = await follow(key, (now) => job?.key === key && show_job(kind, now));
-  if (job?.key !== key) return; // another photograph was opened meanwhile
+async function show_end(mine) {
+  const told = (now) => {
+    if (job === mine && !mine.stop.signal.aborted) show_job(mine.kind, now);
+    return job === mine;
+  };
+  const report = job === mine && (await follow(mine.key, told));
+  if (!report) return;
   if (report.state === "failed") throw new Error(report.error);
-  if (kind === "damage" || !report.photos?.length) {
-    if (report.photos?.length) await mark(report.photos[0]);
+  if (mine.kind === "damage" || !report.photos?.length) {
+    const found = report.photos?.length ? await bits(report.photos[0].key) : null;
+    if (job !== mine) return;
+    if (found) mark(() => stage.marks.addHole(found)); // where it can be mended
     job = null;
     say_note(report.note);
     enter("painting");
     return;
   }
   const results = await Promise.all(report.photos.map((photo) => Shown.load(photo)));
-  if (job?.key !== key) return;
+  if (job !== mine) return;
   stage.results = results;
-  part = part_around(kind === "fill" ? stage.marks.hole.box() : null, stage.shown.photo);
+  part = part_around(mine.kind === "fill" ? stage.marks.hole.box() : null, stage.shown.photo);
   stage.split = 0.5;
   say_note(report.note);
   show_results(results, part, choose);
@@ -224,34 +263,32 @@ async function finish() {
   enter("comparing");
 }
 
-// What was found is added to the hole, where it can be mended.
-async function mark(mask) {
-  const answer = await ask("GET", `/api/photos/${mask.key}/bits`);
-  add(stage.marks.addHole(new Uint8Array(await answer.arrayBuffer())));
+async function bits(key) {
+  return new Uint8Array(await (await ask("GET", `/api/photos/${key}/bits`)).arrayBuffer());
 }
 
 const drawing = () => ({ samples: chosen_of("samples"), seed });
 const damage = () => work("damage", { sensitivity: find("sensitivity").value });
-const restore = () => work("restore", restoring(), stage.marks.hole.count ? mask_png(stage.marks.hole) : undefined);
-const fill = () => stage.marks.hole.count && work("fill", drawing(), mask_png(stage.marks.hole));
-const colorize = () => work("colorize", drawing(), stage.marks.colours.count ? colour_png(stage.marks.colours) : undefined);
+const restore = () => work("restore", { ...drawing(), ...changed_sensitivity() }, ["mask", "strokes"]);
+const fill = () => work("fill", drawing(), ["mask"]);
+const colorize = () => work("colorize", drawing(), ["strokes"]);
 
 // How readily damage is looked for counts once it was changed: what is usual depends on the photograph.
-async function restoring() {
-  const options = drawing();
+function changed_sensitivity() {
   const { value, defaultValue } = find("sensitivity");
-  if (value !== defaultValue) options.sensitivity = value;
-  if (stage.marks.colours.count) {
-    const answer = await ask("POST", "/api/photos?name=strokes", await colour_png(stage.marks.colours));
-    options.strokes = (await answer.json()).key;
-  }
-  return options;
+  return value === defaultValue ? {} : { sensitivity: value };
 }
 
 async function cancel() {
-  if (!job?.key) return;
+  const mine = job;
+  mine.stop.abort();
   find("job-text").textContent = "Stopping …";
-  await ask("DELETE", `/api/jobs/${job.key}`);
+  if (mine.key) {
+    await ask("DELETE", `/api/jobs/${mine.key}`);
+  } else {
+    job = null;
+    enter("painting");
+  }
 }
 
 // --- comparing ---
@@ -282,11 +319,12 @@ function keep() {
   enter("painting");
 }
 
+// The same with another seed, by the marks that were sent for it.
 function again() {
   seed += 1;
-  const { kind } = job;
+  const { kind, query } = job;
   leave();
-  ({ fill, colorize, restore })[kind]();
+  work(kind, { ...query, seed });
 }
 
 function leave() {
@@ -296,9 +334,12 @@ function leave() {
   enter("painting");
 }
 
-function download() {
+async function download() {
   const { photo } = state() === "comparing" ? stage.results[stage.chosen] : stage.shown;
-  save(`/api/photos/${photo.key}/file?kind=${find("format").value}`, "");
+  await attempt(async () => {
+    await ask("GET", `/api/photos/${photo.key}`); // else a download that fails would say nothing
+    save(`/api/photos/${photo.key}/file?kind=${find("format").value}`, "");
+  });
 }
 
 // --- what is pressed, dropped and pasted ---
@@ -312,7 +353,7 @@ on("file", (event) => open(event.target.files[0]).then(() => (event.target.value
 on("mask-open", () => find("mask-file").click());
 on("mask-file", (event) => open_mask(event.target.files[0]).then(() => (event.target.value = "")), "change");
 on("mask-save", save_mask);
-on("mask-clear", () => add(stage.marks.clear()));
+on("mask-clear", () => mark(() => stage.marks.clear()));
 on("undo", undo);
 on("redo", redo);
 on("zoom-in", () => stage.zoom(1.5));
@@ -383,31 +424,35 @@ window.addEventListener("beforeunload", (event) => {
   setTimeout(() => (leaving = false), 3000); // who is asked may stay
   if (unsaved()) event.preventDefault();
 });
-window.addEventListener("pagehide", () => (leaving = true));
+window.addEventListener("pagehide", () => {
+  leaving = true;
+  if (state() === "working" && job.key) navigator.sendBeacon(`/api/jobs/${job.key}/left`);
+});
 
 stage.onview = () => (find("fit").textContent = `${Math.round(100 * stage.view.scale * stage.ratio)} %`);
 
-// A page that is loaded anew takes up the photograph, and the job that is being done for it.
+// A page that is loaded anew takes up the photograph, and the job that is being done for it, with the hole that was sent.
 async function resume() {
   const before = JSON.parse(sessionStorage.getItem("page") ?? "{}");
   if (!before.photo) return;
-  await begin(await (await ask("GET", `/api/photos/${before.photo}`)).json());
-  seed = before.seed;
-  if (!before.job?.key) return;
-  job = before.job;
-  show_job(job.kind, null);
-  enter("working");
   try {
-    await finish();
+    await begin(await (await ask("GET", `/api/photos/${before.photo}`)).json());
   } catch (error) {
-    job = null;
-    enter("painting");
+    if (error.status === 404) sessionStorage.removeItem("page"); // the server no longer holds it
     throw error;
   }
+  seed = before.seed;
+  if (!before.job?.key) return;
+  const { marks } = stage;
+  const { mask } = before.job.query;
+  await finish({ ...before.job, stop: new AbortController() }, async () => {
+    const hole = mask && (await bits(mask).catch(() => null)); // the result counts, too, where it is held no longer
+    if (hole && stage.marks === marks) mark(() => marks.addHole(hole));
+  });
 }
 
 choose_tool("mask");
 choose_colour(brush.colour);
 set_diameter(brush.diameter);
 show_sensitivity();
-resume().catch(() => sessionStorage.removeItem("page")); // the server no longer holds it
+attempt(resume);
