@@ -1,9 +1,10 @@
 """How well damage is found, and what `inpaint --mask auto` makes of it, on photographs with synthetic damage.
 
     python tests/benchmarks/damage.py PHOTOS [PHOTOS ...] [--side 640] [--sensitivity 0.5] [--fill 40] [--method telea]
+        [--draws 1]
 
 Each photograph is reduced to `--side` pixels and made a scan (`scoreinv.training.damage`) by a seed of its own, with
-damage. Told are
+damage. Of 40 scans, one with a large blot moves the recall by two hundredths: `--draws` makes several of each. Told are
 
 - recall: the share of the damaged pixels that is marked;
 - precision: the share of the marked pixels that is at most a pixel from a damaged one;
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import get_args
 
@@ -73,12 +75,14 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=640, help="longer side of the scans, in pixels")
     parser.add_argument("--fill", type=int, default=0, help="photographs that are filled too, by photo")
     parser.add_argument("--method", choices=get_args(ClassicalMethod), help="fill by it, not by photo")
+    parser.add_argument("--draws", type=int, default=1, help="scans of each photograph")
     options = parser.parse_args()
     finder = load_damage_finder(options.model)
     prior = load_fast("photo") if options.fill and options.method is None else None
     counts, gains = [], []
-    for number, path in enumerate(_files(options.photos)):
-        scan = scan_of(path, number, options.side)
+    paths = _files(options.photos)
+    for number, (draw, path) in enumerate(product(range(options.draws), paths)):
+        scan = scan_of(path, number % len(paths), options.side, draw)
         found = scoreinv.find_damage(scan.damaged, sensitivity=options.sensitivity, grow=0, model=finder)
         healthy = scoreinv.find_damage(scan.undamaged(), sensitivity=options.sensitivity, grow=0, model=finder)
         counts.append(count(scan, found, float(healthy.mean())))
@@ -99,12 +103,12 @@ def main() -> None:
         print(f"nearer to the truth: {sum(gain > 0 for gain in gains)} of {len(gains)}, by {np.mean(gains):.2f} dB")
 
 
-def scan_of(path: Path, number: int, side: int) -> Scan:
-    """The scan of a photograph: the first of its seed that has some damage, and is not all of it."""
+def scan_of(path: Path, number: int, side: int, draw: int = 0) -> Scan:
+    """A scan of a photograph: the first of its seed that has some damage, and is not all of it."""
     picture = read_picture(path)
     scale = min(1.0, side / max(picture.size))
     rgb = picture.resized_rgb(round(scale * picture.height), round(scale * picture.width))
-    generator = np.random.default_rng([SEED, number])
+    generator = np.random.default_rng([SEED, number, draw] if draw else [SEED, number])
     while True:
         scan = draw_scan(rgb, DamageDrawing(undamaged=0.0), generator)
         if LEAST_DAMAGE < scan.mask.mean() < 0.5:
