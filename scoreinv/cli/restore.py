@@ -108,7 +108,9 @@ def restore(
     replaced = settings.overwrite or everything.batch
     pictures = None if steps_to is None else _StepPictures(Path(steps_to), replaced)
     if pictures is not None:
-        pictures.check(everything, steps.samples)
+        pictures.check(
+            everything, steps.samples, [path for path in (*masks.values(), wanted.hints) if path is not None]
+        )
         pictures.refuse_folders(photos, recursive=results.recursive)
     restoring = _Restoring(steps, sessions, settings, mask, masks, reading, wanted, frame, pictures)
     work = Work(restoring.read, restoring.compute, steps.samples, results.quality, restoring.left_out, restoring.beside)
@@ -176,8 +178,11 @@ class _StepPictures:
         """All that are written into."""
         return sorted({self.folder / job.inside for job in everything.own})
 
-    def check(self, everything: Plan, samples: int) -> None:
-        """Raise InputError where they could not be written, or have the name of another, of a result or of a photo."""
+    def check(self, everything: Plan, samples: int, given: list[str]) -> None:
+        """Raise InputError where they could not be written, or have the name of another, or of what is read.
+
+        given: masks and strokes of colour.
+        """
         check_writable(str(self.folder / "name.png"), create=True)
         named = Counter(
             str(Path(path).resolve())
@@ -187,10 +192,10 @@ class _StepPictures:
         twice = [path for path, count in named.items() if count > 1]
         if twice:
             raise InputError(f"--steps-to {self.folder}: {twice[0]} would be written twice: do the photos apart")
-        photos = {str(Path(job.source).resolve()) for job in everything.jobs}
+        read = {str(Path(path).resolve()) for path in (*(job.source for job in everything.jobs), *given)}
         for path in (path for job in everything.jobs for path in self.paths(job).values()):
-            if str(Path(path).resolve()) in photos:
-                raise InputError(f"--steps-to {self.folder}: {path} is one of the photos: name another folder")
+            if str(Path(path).resolve()) in read:
+                raise InputError(f"--steps-to {self.folder}: {path} is read by this run: name another folder")
 
     def refuse_folders(self, photos: list[str], *, recursive: bool) -> None:
         """Raise InputError where the next run would take them for photos."""

@@ -234,12 +234,14 @@ def test_a_batch_that_was_cut_short_goes_on(scoreinv, tmp_path, monkeypatch):
     assert (again.code, "1 done, 1 skipped because they exist" in again.err) == (0, True)
 
 
-def test_a_photo_is_not_replaced_by_a_step_picture(scoreinv, old, tmp_path):
-    other = save(tmp_path / "old_1_damage.png", in_colours())
-    before = other.read_bytes()
-    outcome = scoreinv("restore", "old.png", other, "--steps-to", ".")
-    assert (outcome.code, "old_1_damage.png is one of the photos" in outcome.err) == (2, True)
-    assert other.read_bytes() == before
+@pytest.mark.parametrize("words", [["old_1_damage.png"], ["second.png", "--mask", "old_1_damage.png"]])
+def test_what_is_read_is_not_replaced_by_a_step_picture(scoreinv, old, tmp_path, words):
+    read_too = save(tmp_path / "old_1_damage.png", in_colours())
+    save(tmp_path / "second.png", in_colours())
+    before = read_too.read_bytes()
+    outcome = scoreinv("restore", "old.png", *words, "--steps-to", ".")
+    assert (outcome.code, "old_1_damage.png is read by this run" in outcome.err) == (2, True)
+    assert read_too.read_bytes() == before
 
 
 def test_no_folder_is_left_where_no_step_changed_anything(scoreinv, tmp_path):
