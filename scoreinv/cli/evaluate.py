@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scoreinv.checkpoints.bundled import HUB_PREFIX
 from scoreinv.cli.command import Settings, advanced
 from scoreinv.cli.messages import emit, notice, rehearse
 from scoreinv.cli.outputs import check_file, expand_deep
@@ -73,7 +74,8 @@ def evaluate(
     drawn, real = expand_deep(generated), expand_deep(reference)
     measure = None if inception is None else _inception(inception, settings)
     if settings.dry_run:
-        _judge(classifier or _JUDGE, class_name, settings)
+        if not (classifier or "").startswith(HUB_PREFIX):  # nothing is fetched
+            _judge(classifier or _JUDGE, class_name, settings)
         said = f"{len(drawn)} pictures in {generated} would be compared with {len(real)} in {reference}"
         rehearse(settings, {"input": generated, "reference": reference, "pictures": len(drawn)}, said)
         return

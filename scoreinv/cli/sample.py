@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scoreinv.checkpoints.bundled import HUB_PREFIX
 from scoreinv.cli.command import Settings
 from scoreinv.cli.gallery import check_gallery, gallery_folder, gallery_outputs, write_gallery
 from scoreinv.cli.messages import emit, notice, pictures, rehearse
@@ -125,7 +126,8 @@ def sample(
         raise InputError(f"--caption: goes under a grid: name a file by -o, not the folder {target}")
     if settings.dry_run:
         session.check()
-        _guide(wanted, model)
+        if not (wanted.classifier or "").startswith(HUB_PREFIX):  # nothing is fetched
+            _guide(wanted, model)
         rehearse(settings, {"outputs": outputs}, f"{pictures(count)} by {model} would be written to {target}")
         return
     with gallery_folder(outputs, settings):

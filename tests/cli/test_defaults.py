@@ -222,7 +222,9 @@ def test_dry_run_of_a_folder(scoreinv, photo, mask, tmp_path):
         (("interpolate", "photo.png", "photo.png"), "8 pictures from photo.png to photo.png would be written to"),
         (("likelihood", "photo.png"), "photo.png: its likelihood would be estimated"),
         (("train", "--sde", "ve", "--steps", 5, "--out", "new"), "new: would be trained in, to 5 steps"),
+        (("sample", "--class", "cat", "--classifier", "hf:no/one"), "16 pictures by MODEL would be written to"),
         (("evaluate", ".", "--reference", "."), "2 pictures in . would be compared with 2 in ."),
+        (("evaluate", ".", "--reference", ".", "--classifier", "hf:no/one"), "2 pictures in . would be compared"),
         (("convert", FOLDER, "-o", "new.safetensors"), f"{FOLDER}: would be written to new.safetensors"),
     ],
 )
