@@ -66,7 +66,7 @@ class _OnRows(ABC):
             samples are asked for all of them, SxHxW(xC).
         name: name of a column that tells rows apart (a path, a key), for errors; they count rows within a batch.
         device, precision: of the network, in each process. `auto` is the first of cuda, mps and cpu that is there, and
-            bfloat16 where a convolution is faster in it.
+            bfloat16 where CUDA has it, or a convolution on the processor is faster in it.
     """
 
     model: str | Path | None = None

@@ -253,7 +253,8 @@ class TrainingConfig:
         ema_decay: of the moving average of the weights, after its warm-up min(decay, (1 + n) / (10 + n)).
         steps, minutes: the run ends at whichever is reached first; one of them must be given.
         seed: of weights, pictures, noise and dropout.
-        precision: of the network's inner layers; `auto` is bfloat16 where that is measured to be faster.
+        precision: of the network's inner layers; `auto` is bfloat16 where CUDA has it, or a processor is
+            measured to be faster in it.
         log_every, validate_every, sample_every, snapshot_every: steps between lines of metrics, held-out losses, sample
             grids and kept snapshots; 0 for none.
         validation_images: held-out pictures (crops) that the validation loss is taken over, at most.
