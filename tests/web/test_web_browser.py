@@ -22,7 +22,7 @@ from scoreinv.colour_space import luma
 from scoreinv.errors import ScoreinvError
 from scoreinv.imaging.files import read_picture, write_picture
 from scoreinv.imaging.picture import Picture
-from scoreinv.web import jobs
+from scoreinv.web import guard, jobs
 from scoreinv.web.album import GoneError
 
 CPU = ("--device", "cpu")
@@ -453,6 +453,21 @@ def test_what_is_cancelled_while_it_is_sent(waiting, tmp_path, path, then):
     server.model.free.set()
     visitor.wait("comparing")
     assert [job.state for job in server.jobs] == ["cancelled"] * (path != "**/layers") + ["done"]
+
+
+def test_a_page_that_ends_says_so_as_it_asks_for_all_else(waiting, tmp_path, monkeypatch):
+    """Browsers hide the page's origin in requests of other modes than `cors`, as beacons are, or may do so."""
+    visitor, server = waiting
+    modes, is_own = [], guard._is_own
+    monkeypatch.setattr(guard, "_is_own", lambda headers, host: modes.append(headers) or is_own(headers, host))
+    visitor.open(photo(tmp_path))
+    visitor.paint((0.2, 0.3), (0.8, 0.3))
+    visitor.page.click("#fill")
+    visitor.until("document.getElementById('job-text').textContent.startsWith('Getting ready')")
+    before = len(modes)
+    visitor.page.close()
+    until(lambda: len(modes) > before and server.jobs[0]._patience == jobs.SHORT_PATIENCE)
+    assert {headers["sec-fetch-mode"] for headers in modes} == {"cors"}
 
 
 def test_two_tabs_wait_for_each_other_and_a_closed_one_does_not_keep_the_other(waiting, tmp_path, monkeypatch):

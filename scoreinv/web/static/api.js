@@ -4,9 +4,11 @@ const UNREACHED = "The server cannot be reached: is scoreinv serve still running
 const LOOK_EVERY = 500; // milliseconds
 const TRIES = 20; // to look at a job in vain before it is given up: a phone that wakes has no network at first
 
+const OPAQUE = { "content-type": "application/octet-stream" };
+
 // signal: an AbortSignal by which the asking is given up. An Error has the `status` of the answer, if there was one.
 export async function ask(method, path, body, signal) {
-  const headers = method === "POST" ? { "content-type": "application/octet-stream" } : {};
+  const headers = method === "POST" ? OPAQUE : {};
   let answer;
   try {
     answer = await fetch(path, { method, body, headers, signal });
@@ -15,6 +17,12 @@ export async function ask(method, path, body, signal) {
   }
   if (!answer.ok) throw Object.assign(new Error(await reason(answer)), { status: answer.status });
   return answer;
+}
+
+// Tells the server what a page that ends has to say, whose answer nobody reads. No beacon: since the page sends no
+// referrer, some browsers would hide its origin there, without which nothing is let in.
+export function tell_last(path) {
+  fetch(path, { method: "POST", headers: OPAQUE, keepalive: true }).catch(() => {});
 }
 
 async function reason(answer) {

@@ -1,6 +1,6 @@
 // The page: a photograph is opened, painted on, worked on, compared and kept. Everything else is in its own module.
 
-import { ask, follow, send } from "./api.js";
+import { ask, follow, send, tell_last } from "./api.js";
 import { History } from "./history.js";
 import { listen } from "./keys.js";
 import { Marks } from "./marks.js";
@@ -426,7 +426,7 @@ window.addEventListener("beforeunload", (event) => {
 });
 window.addEventListener("pagehide", () => {
   leaving = true;
-  if (state() === "working" && job.key) navigator.sendBeacon(`/api/jobs/${job.key}/left`);
+  if (state() === "working" && job.key) tell_last(`/api/jobs/${job.key}/left`);
 });
 
 stage.onview = () => (find("fit").textContent = `${Math.round(100 * stage.view.scale * stage.ratio)} %`);
