@@ -134,11 +134,15 @@ def _add_photos(app: FastAPI, album: Album, desk: Desk, reading: Reading) -> Non
         return _bits(_hole(mask, mask))
 
     @app.post("/api/photos/{key}/layers", status_code=201)
-    async def hold_layer(key: str, content: Content) -> dict[str, str]:
-        """A mask or strokes of colour, held to be named where work is asked for."""
+    async def hold_layer(key: str, content: Content, beside: str | None = None) -> dict[str, str]:
+        """A mask or strokes of colour, held to be named where work is asked for; `beside` a layer that was sent before.
+
+        What belongs together stays together, however much it takes.
+        """
         photo = album.get(key)
         layer = await reading(Photo.read, "the layer", content, photo.picture.size)
-        album.add(photo, layer)
+        earlier = [album.get(beside)] if beside else []
+        album.add(photo, *earlier, layer)
         return {"key": layer.key}
 
 

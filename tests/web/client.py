@@ -79,12 +79,14 @@ def opened(browser: TestClient, content: bytes, name: str = "photo.png") -> dict
 
 def asked(browser: TestClient, path: str, mask: bytes = b"", strokes: bytes = b"", **query: Any) -> httpx2.Response:
     """The answer where work is asked for, with a mask and strokes that are sent before."""
+    beside: dict[str, str] = {}
     for name, content in {"mask": mask, "strokes": strokes}.items():
         if content:
-            answer = browser.post(f"{path.rpartition('/')[0]}/layers", content=content, headers=OPAQUE)
+            layers = f"{path.rpartition('/')[0]}/layers"
+            answer = browser.post(layers, content=content, headers=OPAQUE, params=beside or None)
             if answer.status_code != 201:
                 return answer
-            query[name] = answer.json()["key"]
+            query[name] = beside["beside"] = answer.json()["key"]
     return browser.post(path, headers=OPAQUE, params=query or None)
 
 

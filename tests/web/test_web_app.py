@@ -259,6 +259,18 @@ def test_strokes_say_the_colours_of_a_restored_photograph(browser):
         assert browser.post(path, headers=OPAQUE, params=wrong).status_code == 404
 
 
+def test_a_mask_is_held_until_the_strokes_are_there_too(monkeypatch):
+    """Also where the photograph and both take more than the album is meant to hold."""
+    monkeypatch.setattr("scoreinv.web.app.Album", lambda: album.Album(most=1))
+    with client() as browser:
+        photo = opened(browser, png(pixels(1)))
+        strokes = np.zeros((24, 40, 4), np.uint8)
+        strokes[4:20, 5:35] = 200, 40, 40, 255
+        assert asked(browser, f"/api/photos/{photo['key']}/restore", png(hole()), png(strokes)).status_code == 202
+        layers = f"/api/photos/{photo['key']}/layers?beside=gone"
+        assert browser.post(layers, content=png(hole()), headers=OPAQUE).status_code == 404
+
+
 def test_sensitivity_of_a_restored_photograph(browser):
     """`Bright` is sure of what is brighter than 0.9, and of less where it is to mark readily."""
     photo = opened(browser, png(pixels(1)))

@@ -340,6 +340,8 @@ def test_an_old_photograph_is_restored(visitor, tmp_path):
         assert "as given" not in visitor.text("#note")
         visitor.page.click("#back")
     asked = [parse_qs(urlsplit(url).query) for url in visitor.asked if "/restore?" in url]
+    sent = [urlsplit(url).query for url in visitor.asked if "/layers" in url]
+    assert sent == ["", f"beside={asked[0]['mask'][0]}"]
     assert [sorted(query.keys() - {"samples", "seed"}) for query in asked] == [["mask", "strokes"], [], ["sensitivity"]]
     assert asked[2]["sensitivity"] == ["0.9"]
 

@@ -203,11 +203,13 @@ function work(kind, options, layers = []) {
   asked = kind;
   say_note(null);
   return finish(mine, async () => {
+    let beside = ""; // what was sent already, to be held until all is there
     for (const layer of layers) {
       const sent = await LAYERS[layer](marks);
       if (!sent) continue;
-      const answer = await ask("POST", `/api/photos/${photo.key}/layers`, sent, signal);
+      const answer = await ask("POST", `/api/photos/${photo.key}/layers${beside}`, sent, signal);
       mine.query[layer] = (await answer.json()).key;
+      beside = `?beside=${mine.query[layer]}`;
     }
     signal.throwIfAborted();
     const answer = await ask("POST", `/api/photos/${photo.key}/${kind}?${new URLSearchParams(mine.query)}`);
