@@ -548,6 +548,51 @@ def test_a_result_that_was_not_kept_is_not_lost_without_a_question(visitor, tmp_
     assert [question[:23] for question in visitor.questions] == ["Leave this photograph? "]
 
 
+def held_back(visitor: Visitor, pattern: str) -> list[Any]:
+    """Is given what the page asks for first of these addresses, which waits for its `continue_()`."""
+    held: list[Any] = []
+    visitor.page.route(pattern, lambda route: route.continue_() if held else held.append(route))
+    return held
+
+
+def test_nothing_is_done_with_a_photograph_while_another_is_opened(visitor, tmp_path):
+    visitor.open(photo(tmp_path))
+    held = held_back(visitor, "**/view")
+    visitor.page.set_input_files("#file", photo(tmp_path, name="other.png"))
+    until(lambda: visitor.page.evaluate("1") and held)  # the browser's events come while it is asked for something
+    visitor.paint((0.2, 0.5), (0.8, 0.5))
+    assert visitor.page.is_disabled("#fill")
+    assert visitor.page.evaluate("document.querySelector('main').inert")
+    held[0].continue_()
+    visitor.until("document.title.startsWith('other')")
+    visitor.until("!document.querySelector('main').inert")
+    visitor.paint((0.2, 0.5), (0.8, 0.5))
+    assert visitor.page.is_enabled("#fill")
+    assert visitor.questions == []
+
+
+@pytest.mark.parametrize("loaded_anew", [False, True])
+def test_of_two_photographs_the_last_that_was_asked_for_is_opened(visitor, tmp_path, loaded_anew):
+    """Whichever comes first, and also while a page that is loaded anew takes up its own."""
+    if loaded_anew:
+        visitor.open(photo(tmp_path, name="slow.png"))
+    held = held_back(visitor, "**/view")
+    if loaded_anew:
+        visitor.page.reload()
+    else:
+        visitor.page.set_input_files("#file", photo(tmp_path, name="slow.png"))
+    until(lambda: visitor.page.evaluate("1") and held)  # the browser's events come while it is asked for something
+    visitor.page.set_input_files("#file", photo(tmp_path, name="last.png"))
+    visitor.until("document.title.startsWith('last')")
+    visitor.until("document.getElementById('busy').hidden")
+    held[0].continue_()
+    visitor.page.wait_for_timeout(500)  # in which it would be shown
+    assert visitor.text("#title").startswith("last")
+    assert visitor.page.is_hidden("#busy")
+    visitor.page.reload()
+    visitor.until("document.title.startsWith('last')")
+
+
 def test_what_the_server_no_longer_holds(waiting, tmp_path, monkeypatch):
     visitor, _ = waiting
     visitor.open(photo(tmp_path))

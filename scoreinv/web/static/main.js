@@ -17,6 +17,7 @@ const pointer = new Pointer(stage, () => (state() === "painting" ? brush : null)
 let job = null; // what is being done, or whose results are compared: see `work`
 let seed = 0;
 let asked = "open"; // the button of what was asked for last, where the keyboard comes back to
+let opening = 0; // how many photographs were asked for: the last is the one that counts, whichever comes first
 let leaving = false;
 let part = null; // of the photograph, that small pictures of the results show
 
@@ -68,21 +69,30 @@ async function attempt(work) {
 
 async function open(file) {
   if (!file || (unsaved() && !confirm("Leave this photograph? What is painted on it, and results that were not downloaded, are lost."))) return;
+  const mine = ++opening;
   await attempt(async () => {
-    if (state() === "working") await cancel();
-    find("busy").hidden = false;
+    busy(true);
     try {
+      if (state() === "working") await cancel();
       const answer = await send(`/api/photos?name=${encodeURIComponent(file.name || "photo")}`, file);
-      await begin(await answer.json());
+      await begin(await answer.json(), mine);
     } finally {
-      find("busy").hidden = true;
+      if (mine === opening) busy(false);
     }
   });
 }
 
-async function begin(photo) {
+// While a photograph is opened nothing is done with the one before, which would be lost without a question.
+function busy(is) {
+  find("busy").hidden = !is;
+  document.querySelector("main").inert = is;
+}
+
+// mine: what `opening` was when this photograph was asked for; nothing is done where another was since.
+async function begin(photo, mine) {
   const shown = await Shown.load(photo);
-  if (state() === "working") await cancel(); // what was begun while the file came
+  if (mine !== opening) return;
+  if (state() === "working") await cancel(); // it has not ended yet
   job = null;
   seed = 0;
   show(shown, new Marks(photo.width, photo.height));
@@ -437,12 +447,15 @@ stage.onview = () => (find("fit").textContent = `${Math.round(100 * stage.view.s
 async function resume() {
   const before = JSON.parse(sessionStorage.getItem("page") ?? "{}");
   if (!before.photo) return;
+  const mine = ++opening;
   try {
-    await begin(await (await ask("GET", `/api/photos/${before.photo}`)).json());
+    await begin(await (await ask("GET", `/api/photos/${before.photo}`)).json(), mine);
   } catch (error) {
+    if (mine !== opening) return;
     if (error.status === 404) sessionStorage.removeItem("page"); // the server no longer holds it
     throw error;
   }
+  if (mine !== opening) return;
   seed = before.seed;
   if (!before.job?.key) return;
   const { marks } = stage;
