@@ -378,8 +378,14 @@ def test_samples_are_compared_and_one_is_kept(visitor, tmp_path):
     visitor.page.keyboard.press("Control+z")  # the photograph as it was, with its mask
     assert (visitor.mask() == hole).all()
     assert (read(visitor.saved("#download")) == read_picture(path).pixels).all()
-    visitor.page.keyboard.press("Control+y")
+    for key, name in (("Control+y", "photo_inpainted.3"), ("Control+z", "photo"), ("Control+y", "photo_inpainted.3")):
+        visitor.page.keyboard.press(key)
+        assert visitor.text("#title").split()[0] == name
     assert (read(visitor.saved("#download")) == chosen).all()
+    visitor.page.keyboard.press("Control+z")
+    visitor.page.reload()  # which takes up what was shown last
+    visitor.wait("painting")
+    assert visitor.text("#title").split()[0] == "photo"
 
 
 def test_the_slider_shows_before_and_after(visitor, tmp_path):

@@ -136,14 +136,16 @@ function mark(change) {
 }
 
 // While a stroke is drawn, undo takes that back.
-function undo() {
+async function undo() {
   pointer.end();
-  history.undo();
+  await history.undo();
+  remember(); // a step may be another photograph
 }
 
-function redo() {
+async function redo() {
   pointer.end();
-  history.redo();
+  await history.redo();
+  remember();
 }
 
 function choose_tool(tool) {
