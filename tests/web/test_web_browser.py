@@ -652,6 +652,20 @@ def test_a_page_that_is_loaded_anew_goes_on(visitor, tmp_path):
     visitor.wait("painting")
 
 
+@pytest.mark.parametrize("back", ["pageshow", "by itself"])
+def test_a_page_that_did_not_end_after_all_is_remembered(visitor, tmp_path, back):
+    """By the button that goes back, or since who was asked has stayed."""
+    visitor.open(photo(tmp_path))
+    visitor.page.evaluate("window.dispatchEvent(new Event('beforeunload')) && 0")
+    visitor.page.set_input_files("#file", photo(tmp_path, name="other.png"))
+    visitor.until("document.title.startsWith('other')")
+    if back == "pageshow":
+        visitor.page.evaluate("window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })) && 0")
+    visitor.until(
+        """async () => (await import("/static/main.js")).stage.shown.photo.key === JSON.parse(sessionStorage.page).photo"""
+    )
+
+
 def test_errors_are_sentences_on_the_page(visitor, tmp_path):
     (tmp_path / "notes.txt").write_text("no picture")
     visitor.page.set_input_files("#file", tmp_path / "notes.txt")

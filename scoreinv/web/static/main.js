@@ -47,8 +47,14 @@ function focus(id) {
 
 // What a page that is loaded anew goes on with, while the server holds it.
 function remember() {
-  if (leaving) return; // what fails now fails because the page ends
-  sessionStorage.setItem("page", JSON.stringify({ photo: stage.shown?.photo.key, job, seed }));
+  if (leaving || !stage.shown) return; // what fails as the page ends fails because of that
+  sessionStorage.setItem("page", JSON.stringify({ photo: stage.shown.photo.key, job, seed }));
+}
+
+// The page did not end, or is back.
+function stay() {
+  leaving = false;
+  remember();
 }
 
 function chosen_of(name) {
@@ -435,9 +441,10 @@ window.addEventListener("drop", (event) => {
 window.addEventListener("paste", (event) => open(event.clipboardData.files[0]));
 window.addEventListener("beforeunload", (event) => {
   leaving = true;
-  setTimeout(() => (leaving = false), 3000); // who is asked may stay
+  setTimeout(stay, 3000); // who is asked may do so
   if (unsaved()) event.preventDefault();
 });
+window.addEventListener("pageshow", (event) => event.persisted && stay());
 window.addEventListener("pagehide", () => {
   leaving = true;
   if (state() === "working" && job.key) tell_last(`/api/jobs/${job.key}/left`);
