@@ -599,6 +599,27 @@ def test_of_two_photographs_the_last_that_was_asked_for_is_opened(visitor, tmp_p
     visitor.until("document.title.startsWith('last')")
 
 
+def test_a_mask_that_comes_while_something_is_done_changes_nothing(waiting, tmp_path):
+    """What was sent is what is shown."""
+    visitor, server = waiting
+    visitor.open(photo(tmp_path))
+    visitor.paint((0.2, 0.3), (0.8, 0.3))
+    hole = visitor.mask()
+    Image.fromarray(np.random.default_rng(0).random((120, 160)) > 0.5).save(tmp_path / "mask.png")
+    held = held_back(visitor, "**/mask")
+    visitor.page.set_input_files("#mask-file", tmp_path / "mask.png")
+    until(lambda: visitor.page.evaluate("1") and held)
+    visitor.page.click("#fill")
+    visitor.until("document.getElementById('job-text').textContent.startsWith('Getting ready')")
+    held[0].continue_()
+    visitor.page.wait_for_selector("#error")
+    assert visitor.text("#error span").startswith("mask.png was read while")
+    server.model.free.set()
+    visitor.wait("comparing")
+    visitor.page.click("#back")
+    assert (visitor.mask() == hole).all()
+
+
 def test_what_the_server_no_longer_holds(waiting, tmp_path, monkeypatch):
     visitor, _ = waiting
     visitor.open(photo(tmp_path))

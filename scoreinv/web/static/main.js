@@ -187,7 +187,9 @@ async function open_mask(file) {
   await attempt(async () => {
     const answer = await send(`/api/photos/${stage.shown.photo.key}/mask`, file);
     const bytes = new Uint8Array(await answer.arrayBuffer());
-    if (stage.marks === marks) mark(() => marks.replaceHole(bytes)); // else another photograph was opened meanwhile
+    if (stage.marks !== marks) return; // another photograph was opened meanwhile
+    if (state() !== "painting") throw new Error(`${file.name} was read while something was done: load it again afterwards.`);
+    mark(() => marks.replaceHole(bytes));
   });
 }
 
