@@ -432,6 +432,43 @@ def test_cancel_and_what_comes_after(waiting, tmp_path):
     visitor.wait("comparing")
 
 
+@pytest.mark.parametrize(("kind", "last"), [("fill", "**/view"), ("damage", "**/bits")])
+def test_what_is_cancelled_while_its_result_comes(waiting, tmp_path, kind, last):
+    visitor, server = waiting
+    visitor.open(photo(tmp_path))
+    visitor.paint((0.2, 0.3), (0.8, 0.3))
+    hole = visitor.mask()
+    server.model.free.set()
+    held = held_back(visitor, last)
+    visitor.page.click(f"#{kind}")
+    until(lambda: visitor.page.evaluate("1") and held)
+    visitor.page.click("#cancel")
+    visitor.until("document.getElementById('job-text').textContent.startsWith('Stopping')")
+    held[0].continue_()
+    visitor.wait("painting")
+    assert (visitor.mask() == hole).all()
+    assert server.jobs[0].state == "done"
+
+
+def test_a_job_that_could_not_be_cancelled_is_told_of_again(waiting, tmp_path):
+    visitor, server = waiting
+    visitor.open(photo(tmp_path))
+    visitor.paint((0.2, 0.3), (0.8, 0.3))
+    visitor.page.click("#fill")
+    visitor.until("document.getElementById('job-text').textContent.startsWith('Getting ready')")
+    visitor.page.route(
+        "**/jobs/*", lambda route: route.abort() if route.request.method == "DELETE" else route.fallback()
+    )
+    visitor.page.click("#cancel")
+    visitor.page.wait_for_selector("#error")
+    visitor.until("document.getElementById('job-text').textContent.startsWith('Getting ready')")
+    visitor.page.unroute("**/jobs/*")
+    visitor.page.click("#cancel")
+    until(lambda: server.jobs[0].unwanted)
+    server.model.free.set()
+    visitor.wait("painting")
+
+
 @pytest.mark.parametrize("path", ["**/layers", "**/fill?*"])
 @pytest.mark.parametrize("then", ["cancel", "open"])
 def test_what_is_cancelled_while_it_is_sent(waiting, tmp_path, path, then):

@@ -268,6 +268,7 @@ async function show_end(mine) {
   if (mine.kind === "damage" || !report.photos?.length) {
     const found = report.photos?.length ? await bits(report.photos[0].key) : null;
     if (job !== mine) return;
+    if (found && mine.stop.signal.aborted) return leave(); // it was cancelled after its end
     if (found) mark(() => stage.marks.addHole(found)); // where it can be mended
     job = null;
     say_note(report.note);
@@ -276,6 +277,7 @@ async function show_end(mine) {
   }
   const results = await Promise.all(report.photos.map((photo) => Shown.load(photo)));
   if (job !== mine) return;
+  if (mine.stop.signal.aborted) return leave();
   stage.results = results;
   part = part_around(mine.kind === "fill" ? stage.marks.hole.box() : null, stage.shown.photo);
   stage.split = 0.5;
@@ -305,11 +307,12 @@ async function cancel() {
   const mine = job;
   mine.stop.abort();
   find("job-text").textContent = "Stopping …";
-  if (mine.key) {
+  if (!mine.key) return leave();
+  try {
     await ask("DELETE", `/api/jobs/${mine.key}`);
-  } else {
-    job = null;
-    enter("painting");
+  } catch (error) {
+    mine.stop = new AbortController(); // it goes on, and so does what is told of it
+    throw error;
   }
 }
 
