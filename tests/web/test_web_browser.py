@@ -719,9 +719,8 @@ def test_a_page_that_did_not_end_after_all_is_remembered(visitor, tmp_path, back
     visitor.until("document.title.startsWith('other')")
     if back == "pageshow":
         visitor.page.evaluate("window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })) && 0")
-    visitor.until(
-        """async () => (await import("/static/main.js")).stage.shown.photo.key === JSON.parse(sessionStorage.page).photo"""
-    )
+    shown = visitor.page.evaluate("async () => (await import('/static/main.js')).stage.shown.photo.key")
+    visitor.until("shown => JSON.parse(sessionStorage.page).photo === shown", shown)
 
 
 def test_errors_are_sentences_on_the_page(visitor, tmp_path):
