@@ -129,7 +129,7 @@ def _add_photos(app: FastAPI, album: Album, desk: Desk, reading: Reading) -> Non
 
     @app.get("/api/photos/{key}/bits")
     def bits(key: str) -> Response:
-        """The same of a mask that was found here."""
+        """The same of a mask that was found here, or sent as a layer."""
         mask = album.get(key)
         return _bits(_hole(mask, mask))
 
