@@ -414,13 +414,23 @@ def test_the_slider_shows_before_and_after(visitor, tmp_path):
     assert 45 < share < 55
 
 
-def test_cancel_and_what_comes_after(waiting, tmp_path):
-    visitor, server = waiting
-    visitor.open(photo(tmp_path))
+def begin_fill(visitor: Visitor, folder: Path) -> np.ndarray:
+    """Open a photograph, paint a hole and have it filled, until the model is waited for; returns the hole."""
+    visitor.open(photo(folder))
     visitor.paint((0.2, 0.3), (0.8, 0.3))
     hole = visitor.mask()
     visitor.page.click("#fill")
+    wait_for_the_model(visitor)
+    return hole
+
+
+def wait_for_the_model(visitor: Visitor) -> None:
     visitor.until("document.getElementById('job-text').textContent.startsWith('Getting ready')")
+
+
+def test_cancel_and_what_comes_after(waiting, tmp_path):
+    visitor, server = waiting
+    hole = begin_fill(visitor, tmp_path)
     assert visitor.page.get_by_role("progressbar", name="Filling the hole").is_visible()
     visitor.page.click("#cancel")
     until(lambda: server.jobs[0].unwanted)
@@ -452,16 +462,13 @@ def test_what_is_cancelled_while_its_result_comes(waiting, tmp_path, kind, last)
 
 def test_a_job_that_could_not_be_cancelled_is_told_of_again(waiting, tmp_path):
     visitor, server = waiting
-    visitor.open(photo(tmp_path))
-    visitor.paint((0.2, 0.3), (0.8, 0.3))
-    visitor.page.click("#fill")
-    visitor.until("document.getElementById('job-text').textContent.startsWith('Getting ready')")
+    begin_fill(visitor, tmp_path)
     visitor.page.route(
         "**/jobs/*", lambda route: route.abort() if route.request.method == "DELETE" else route.fallback()
     )
     visitor.page.click("#cancel")
     visitor.page.wait_for_selector("#error")
-    visitor.until("document.getElementById('job-text').textContent.startsWith('Getting ready')")
+    wait_for_the_model(visitor)
     visitor.page.unroute("**/jobs/*")
     visitor.page.click("#cancel")
     until(lambda: server.jobs[0].unwanted)
@@ -505,10 +512,7 @@ def test_a_page_that_ends_says_so_as_it_asks_for_all_else(waiting, tmp_path, mon
     visitor, server = waiting
     modes, is_own = [], guard._is_own
     monkeypatch.setattr(guard, "_is_own", lambda headers, host: modes.append(headers) or is_own(headers, host))
-    visitor.open(photo(tmp_path))
-    visitor.paint((0.2, 0.3), (0.8, 0.3))
-    visitor.page.click("#fill")
-    visitor.until("document.getElementById('job-text').textContent.startsWith('Getting ready')")
+    begin_fill(visitor, tmp_path)
     before = len(modes)
     visitor.page.close()
     until(lambda: len(modes) > before and server.jobs[0]._patience == jobs.SHORT_PATIENCE)
@@ -552,10 +556,7 @@ def test_seven_tabs_do_not_keep_each_other(waiting, tmp_path):
 
 def test_a_job_whose_page_was_away_says_so(waiting, tmp_path, monkeypatch):
     visitor, server = waiting
-    visitor.open(photo(tmp_path))
-    visitor.paint((0.2, 0.3), (0.8, 0.3))
-    visitor.page.click("#fill")
-    visitor.until("document.getElementById('job-text').textContent.startsWith('Getting ready')")
+    begin_fill(visitor, tmp_path)
     monkeypatch.setattr(jobs, "PATIENCE", -1.0)
     until(lambda: server.jobs[0].unwanted)
     server.model.free.set()
@@ -565,13 +566,9 @@ def test_a_job_whose_page_was_away_says_so(waiting, tmp_path, monkeypatch):
 
 def test_a_job_that_fails_after_the_page_was_loaded_anew(waiting, tmp_path):
     visitor, server = waiting
-    visitor.open(photo(tmp_path))
-    visitor.paint((0.2, 0.5), (0.8, 0.5))
-    hole = visitor.mask()
-    visitor.page.click("#fill")
-    visitor.until("document.getElementById('job-text').textContent.startsWith('Getting ready')")
+    hole = begin_fill(visitor, tmp_path)
     visitor.page.reload()
-    visitor.until("document.getElementById('job-text').textContent.startsWith('Getting ready')")
+    wait_for_the_model(visitor)
     server.model.error = ScoreinvError("the model is broken")
     server.model.free.set()
     visitor.page.wait_for_selector("#error")
@@ -647,7 +644,7 @@ def test_a_mask_that_comes_while_something_is_done_changes_nothing(waiting, tmp_
     visitor.page.set_input_files("#mask-file", tmp_path / "mask.png")
     until(lambda: visitor.page.evaluate("1") and held)
     visitor.page.click("#fill")
-    visitor.until("document.getElementById('job-text').textContent.startsWith('Getting ready')")
+    wait_for_the_model(visitor)
     held[0].continue_()
     visitor.page.wait_for_selector("#error")
     assert visitor.text("#error span").startswith("mask.png was read while")
