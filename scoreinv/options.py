@@ -52,7 +52,7 @@ RESTORATION_STEPS: dict[RestorationMethod, int] = {
     "ddnm": 8,
     "ddrm": 12,
     "pigdm": 12,
-    "dps": 60,
+    "dps": 300,
     "mmps": 12,
     "pc": 30,
     "dpir": 10,
