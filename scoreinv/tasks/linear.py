@@ -118,11 +118,17 @@ def restore(problem: Problem, job: RestorationJob) -> Restored:
     shape = tuple(problem.operator.adjoint(problem.y).shape[1:])
     complete = _completion(problem, prior)
     problem = _in_model_range(problem, prior)
+    _method(problem, prior, resolved, complete)  # what it cannot do is told before the work
     before = 0
     if resolved.method != "dpir" and (complete is not None or problem.rough):
         mean = replace(job.sampling, method="dpir", samples=1, estimate="mean", steps=None)
         at_first = mean.resolved(guessed=True, exact=exact)
-        x0, before = _drawn(problem, prior, at_first, complete, NoiseStream(0, 1), None)
+        first, rest = at_first.steps * at_first.orientations, resolved.steps * resolved.samples
+        share = Share(job.callback, first + rest)
+        share.begin(first)
+        x0, before = _drawn(problem, prior, at_first, complete, NoiseStream(0, 1), share)
+        share.begin(rest)
+        job = replace(job, callback=share)
         if problem.rough:
             problem = replace(problem, guess=prior.to_image(x0))
         if complete is not None:
@@ -152,14 +158,13 @@ def _drawn(
     sampling: ResolvedRestoration,
     complete: Callable[[Tensor], Tensor] | None,
     noise: NoiseStream,
-    share: TaskCallback | None,
+    share: TaskCallback,
 ) -> tuple[Tensor, int]:
     """A picture for each stream of the noise, in the model's range as the problem is, and the evaluations of each."""
     condition, sampler = _method(problem, prior, sampling, complete)
     shape = (len(noise), *problem.operator.adjoint(problem.y).shape[1:])
     start = _start(problem, prior, sampling, condition.release, noise, shape)
-    callback = None if share is None else for_sampler(share)
-    result = sampler.sample(condition, shape, noise=noise, callback=callback, start=start)
+    result = sampler.sample(condition, shape, noise=noise, callback=for_sampler(share), start=start)
     return result.x0, int(result.nfe[0])
 
 
@@ -212,7 +217,13 @@ def denoise(y: Tensor, noise_std: float, job: RestorationJob, *, gray: bool = Fa
             x = mean(better) if passes > 1 else x + nearby(better - filled, _MIXED)
         return x, passes * orientations
 
-    first = estimate(1, lambda _: None) if share_cut_off and not sampling.is_direct_mean else None
+    first = None
+    if share_cut_off and not sampling.is_direct_mean:
+        share = Share(job.callback, passes + steps * sampling.samples)
+        share.begin(passes)
+        first = estimate(1, share)
+        share.begin(steps * sampling.samples)
+        job = replace(job, callback=share)
 
     def draw(noise: NoiseStream, share: TaskCallback) -> tuple[Tensor, int]:
         if sampling.is_direct_mean:

@@ -99,12 +99,15 @@ def solve(
     observations, dtype, form = _observations(y)
     _check_noise(noise_std, observations)
     _check_operator(operator, observations[0])
+    noise_alone = operator.orthogonal and noise_std > 0 and method is None
+    if noise_alone and steps is not None and sampling.is_direct_mean:
+        raise SettingError("steps", "are for samples: the mean without noise takes one evaluation")
 
     def solved(number: int, share: TaskCallback) -> Restored:
         own = operator.rows(torch.tensor([number]))
         values, gray = _three_channels(observations[number])
         job = RestorationJob(model, sampling, partial(_as_picture, dtype=dtype, gray=gray), share)
-        if operator.orthogonal and noise_std > 0 and method is None:
+        if noise_alone:
             return denoise(own.adjoint(values), noise_std, job, gray=gray)
         return restore(Problem(own, values, noise_std, gray), job)
 

@@ -52,8 +52,8 @@ class Restored(Generic[PictureKind]):
         samples: all samples.
         std: HxW, standard deviation of the samples at each pixel, root mean square over the channels, in [0, 1] units
             (of colorization at the working scale, interpolated, and at its temperature); None for one sample.
-        nfe: evaluations of the network at each place for one sample.
-        method: how it was made.
+        nfe: evaluations of the network at each place for one sample; of a batch, those of the picture with most.
+        method: how it was made; of a batch, that picture.
     """
 
     image: PictureKind
@@ -86,10 +86,13 @@ def restore_each(
 
 
 def as_given(results: Sequence[Result], form: Form) -> Result:
-    """The results of all pictures as one, in the caller's form. What a task adds is kept: of a batch, a list."""
+    """The results of all pictures as one, in the caller's form. What a task adds is kept: of a batch, a list.
+
+    Method and evaluations are those of the picture that took most of these: another may have needed no network.
+    """
     added = [field.name for field in fields(results[0]) if field.name not in _COMMON]
     return replace(
-        results[0],
+        max(results, key=lambda result: result.nfe),
         image=form.pictures([result.image for result in results]),
         samples=[form.pictures(same) for same in zip(*(result.samples for result in results), strict=True)],
         std=None if results[0].std is None else form.maps([result.std for result in results]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from PIL import Image
 import scoreinv
 from scoreinv import kernels
 from scoreinv.errors import Cancelled, InputError, ScoreinvError
+from scoreinv.imaging.arrays import Form
+from scoreinv.imaging.files import read_picture
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators import (
@@ -36,9 +39,11 @@ from scoreinv.tasks.restoration import (
     upscale_picture,
 )
 from scoreinv.tasks.restoration_settings import RestorationSampling
+from scoreinv.tasks.results import Restored, as_given
 
 MEAN, STD = 0.5, 0.1
 HEIGHT, WIDTH = 24, 36
+PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 KERNEL = kernels.gaussian(0.5)
 MEAN_OF_ONE = RestorationSampling(estimate="mean")
 
@@ -375,6 +380,24 @@ def test_every_method_weighs_the_noise_of_the_observation(method, tolerance):
     assert found[0] == pytest.approx(found[1], abs=0.02)
 
 
+def test_dps_enlarges_a_photograph():
+    """With the steps that it takes by itself; with a fifth of them it diverges."""
+    photo = read_picture(PHOTOS / "dog.jpg").rgb()[400:448, 400:448]
+    small = photo.reshape(24, 2, 24, 2, 3).mean((1, 3)).astype(np.float32)
+    sampling = RestorationSampling(method="dps")
+    found = upscale_picture(Picture(small), 2, "area", 0.0, scoreinv.load("denoiser"), sampling).image.pixels
+    assert np.sqrt(np.mean((found.reshape(24, 2, 24, 2, 3).mean((1, 3)) - small) ** 2)) < 0.03
+    assert np.sqrt(np.mean((found - photo) ** 2)) < 0.1
+
+
+def test_a_batch_tells_of_the_picture_with_most_evaluations():
+    pictures = [Picture(truth()), Picture(truth(seed=1))]
+    results = [Restored(p, [p], None, nfe, m) for p, nfe, m in zip(pictures, (0, 7), ("exact", "dpir"), strict=True)]
+    both = as_given(results, Form("tensor", 4, torch.float32, "cpu"))
+    assert (both.nfe, both.method) == (7, "dpir")
+    np.testing.assert_array_equal(both.image[0].permute(1, 2, 0), truth())
+
+
 def test_dpir_is_an_estimate_of_the_mean_by_itself():
     y = apply(operator_of(), truth())
     found = scoreinv.solve(operator_of(), y, prior=prior(), noise_std=0.05, method="dpir", steps=2)
@@ -489,6 +512,8 @@ def test_nothing_but_noise_is_taken_off_exactly():
     result = scoreinv.solve(everything, y, prior=prior(), noise_std=0.05, estimate="mean")
     np.testing.assert_allclose(result.image, shrunk(y, 0.05).clip(0, 1), atol=2e-6)
     assert result.method == "exact"
+    with pytest.raises(InputError, match="steps are for samples"):
+        scoreinv.solve(everything, y, prior=prior(), noise_std=0.05, estimate="mean", steps=3)
 
 
 def test_progress_and_stopping():
@@ -506,6 +531,31 @@ def test_progress_and_stopping():
         assert told[-1] > 0.8
         with pytest.raises(Cancelled):
             work(lambda fraction: False)
+
+
+def test_the_first_part_of_samples_tells_of_its_progress():
+    """The estimate of the mean that samples of a blurred or clipped picture begin at."""
+    dark = Picture(noisy(np.zeros((40, 50, 3), np.float32), 0.05).clip(0, 1))
+    sampling = RestorationSampling(samples=1, steps=9)
+    for work, most in (
+        (lambda told: deblur_picture(Picture(truth()), KERNEL, 0.05, prior(), sampling, told), 0.06),
+        (lambda told: denoise_picture(dark, 0.05, prior(), sampling, told), 0.21),
+    ):
+        told: list[float] = []
+        work(told.append)
+        assert told[0] < most
+
+
+@pytest.mark.parametrize("method", ["ddrm", "ddnm", "pc"])
+def test_what_a_method_cannot_do_is_told_before_the_network_is_asked(method, monkeypatch):
+    def asked(*_):
+        raise AssertionError("the network was evaluated")
+
+    model = prior()
+    monkeypatch.setattr(type(model), "noise", asked)
+    sampling = RestorationSampling(method=method)
+    with pytest.raises(InputError):
+        deblur_picture(Picture(truth()), kernels.gaussian(2), 0.05, model, sampling)
 
 
 def test_values_that_are_not_finite_are_an_error():
