@@ -41,6 +41,10 @@ class ExistsError(InputError):
     """A result is there already, and may not be replaced."""
 
 
+class EmptyMaskError(InputError):
+    """A mask has no hole."""
+
+
 class CheckpointError(InputError):
     """A checkpoint is missing, truncated, of another kind, or does not fit its configuration."""
 

@@ -30,7 +30,7 @@ from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import FinderSession, Maker, NoModel, Session, check_samples
 from scoreinv.cli.streams import warn
 from scoreinv.cli.uncertainty import UncertaintyOption, check_uncertainty, map_beside, write_uncertainty
-from scoreinv.errors import InputError
+from scoreinv.errors import EmptyMaskError, InputError
 from scoreinv.options import FOUND_GROW, MOST_GROW, SENSITIVITY, USUAL_SENSITIVITY, ClassicalMethod
 from scoreinv.tasks.settings import Colours, ConditionalSampling, FillSettings
 
@@ -104,10 +104,21 @@ class MaskReading:
             raise InputError("--mask-threshold 1: nothing is above it: give less than 1")
 
     def read(self, mask: str, photo: str, size: tuple[int, int]) -> np.ndarray:
-        """The holes of a photo of a size (height, width), HxW bool; warns where most of it is one."""
+        """The holes of a photo of a size (height, width), HxW bool; warns where most of it is one.
+
+        Of a mask that `damage` wrote there may be none: that photo is healthy. Raises InputError for any other.
+        """
+        import numpy as np
+
         from scoreinv.imaging.masks import read_mask
 
-        hole = read_mask(mask, size, threshold=self.threshold, invert=self.invert, grow=self.grow or 0)
+        try:
+            hole = read_mask(mask, size, threshold=self.threshold, invert=self.invert, grow=self.grow or 0)
+        except EmptyMaskError:
+            if not Path(mask).stem.endswith(SUFFIX):
+                raise
+            warn(f"{mask}: marks no damage, so that nothing of {photo} is filled")
+            return np.zeros(size, dtype=bool)
         if (share := float(hole.mean())) > _MOSTLY_HOLE:
             warn(f"{mask}: {share:.0%} of {photo} is hole: white is drawn anew, black is kept")
         return hole
@@ -388,7 +399,7 @@ def masks_of(everything: Plan, mask: str, *, recursive: bool) -> dict[str, str]:
     # The mask of a.jpg is a.png, or where photos share their stem a.jpg.png; `damage` names it a_damage.png.
     masks: dict[str, str] = {}
     for job in everything.jobs:
-        places = (job.full_place, job.place, f"{job.place}{SUFFIX}")
+        places = (job.full_place, job.place, f"{job.full_place}{SUFFIX}", f"{job.place}{SUFFIX}")
         if (place := next(filter(by_name.__contains__, places), None)) is not None:
             masks[job.source] = by_name[place]
     if not masks:

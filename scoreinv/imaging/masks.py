@@ -17,7 +17,7 @@ from PIL import Image
 from scipy import ndimage
 
 from scoreinv.checks import check_flag, check_number, check_whole
-from scoreinv.errors import InputError, SettingError
+from scoreinv.errors import EmptyMaskError, InputError, SettingError
 from scoreinv.imaging.arrays import is_tensor, picture_from_array, picture_from_pil, pictures_from_tensor
 from scoreinv.imaging.files import decode_file
 from scoreinv.imaging.picture import Picture
@@ -59,7 +59,8 @@ def read_mask(
     A warning is logged where the file looks like a photograph, as one that was painted on does.
 
     Raises:
-        InputError: an unreadable file, another size than the photo's, or no hole or no known pixel in it.
+        InputError: an unreadable file, another size than the photo's, or no known pixel in it.
+        EmptyMaskError: it has no hole.
     """
     file, decoded = decode_file(path)
     name = f"{file}: the mask"
@@ -139,7 +140,7 @@ def hole_from_picture(
             raise InputError(f"{name}, grown by {grow} pixels: its holes leave no known one: let them grow less")
     found = f"the largest value is {_in_levels(highest, picture)}"
     if not hole.any():
-        raise InputError(f"{name} has no hole ({found}): {_remedy(marked, highest, invert)}")
+        raise EmptyMaskError(f"{name} has no hole ({found}): {_remedy(marked, highest, invert)}")
     if hole.all():
         raise InputError(f"{name} leaves no known pixel ({found}): {_remedy(marked, highest, invert)}")
     return hole

@@ -171,3 +171,28 @@ def test_training_what_finds_damage(scoreinv, tmp_path):
     shown = scoreinv("models", "show", "run/model.safetensors")
     assert "task: damage" in shown.out
     assert scoreinv("train", "--resume", "--out", "run", "--steps", 3).code == 0
+
+
+def test_masks_of_photos_that_share_their_stem(scoreinv, tmp_path):
+    save(tmp_path / "scans" / "a.png")
+    save(tmp_path / "scans" / "a.tif")
+    assert scoreinv("damage", "scans").code == 0
+    outcome = scoreinv("inpaint", "scans", "--mask", "scans_damage", "--method", "biharmonic")
+    assert (outcome.code, "2 done" in outcome.err) == (0, True), outcome.err
+
+
+@pytest.mark.parametrize("words", [("inpaint", "--method", "biharmonic"), ("restore", "--no-denoise", "--no-colorize")])
+def test_of_a_photo_whose_mask_marks_nothing_nothing_is_filled(scoreinv, tmp_path, words):
+    save(tmp_path / "scans" / "new.png", damaged=False)
+    save(tmp_path / "scans" / "old.png")
+    assert scoreinv("damage", "scans").code == 0
+    command, *options = words
+    outcome = scoreinv(command, "scans", "--mask", "scans_damage", "-o", "out/", *options)
+    assert outcome.code == 0, outcome.err
+    assert "new_damage.png: marks no damage, so that nothing of scans/new.png is filled" in outcome.err
+    (result,) = (tmp_path / "out").glob("new_*.png")
+    np.testing.assert_array_equal(read(result), read(tmp_path / "scans" / "new.png"))
+    black = tmp_path / "black.png"
+    Image.new("L", (50, 40)).save(black)
+    own = scoreinv(command, "scans/new.png", "--mask", "black.png", "-o", "own.png", *options)
+    assert (own.code, "has no hole" in own.err) == (2, True)
