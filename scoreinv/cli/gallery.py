@@ -28,7 +28,7 @@ _PIXEL_BYTES = 3 * (4 + 4 + 4 + 1)
 
 
 def gallery_outputs(target: str, count: int, quality: int | None, settings: Settings) -> list[str]:
-    """The files to write: one for all pictures, or one each in a folder.
+    """The files to write: one for all pictures, or one each in a folder, whose names do not depend on how many.
 
     Raises InputError when they could not be written, or a quality is asked for of a format without.
     """
@@ -41,7 +41,7 @@ def gallery_outputs(target: str, count: int, quality: int | None, settings: Sett
         outputs = [target]
         check_suffix(target)
     else:
-        outputs = [str(Path(target) / f"{i:0{len(str(count))}d}.png") for i in range(1, count + 1)]
+        outputs = [str(Path(target) / f"{i:06d}.png") for i in range(1, count + 1)]
     check_writable(outputs[0], create=not is_file)
     check_quality(outputs, quality)
     refuse_existing(outputs, overwrite=settings.overwrite)
@@ -57,20 +57,24 @@ def gallery_folder(outputs: list[str], settings: Settings) -> Iterator[None]:
         yield
 
 
-def check_gallery(count: int, size: tuple[int, int], *, together: bool) -> None:
-    """Raise InputError where there is no memory for so many pictures of a size (height, width) at once.
+def check_gallery(outputs: list[str], count: int, size: tuple[int, int], *, columns: int | None = None) -> None:
+    """Raise InputError where so many pictures of a size (height, width) cannot be at hand at once, or be written.
 
-    together: as one picture.
+    columns: of a single file, as `write_gallery` has it.
     """
+    from scoreinv.imaging.files import check_size
+    from scoreinv.imaging.sheet import sheet_size
     from scoreinv.imaging.source import MAX_MEGAPIXELS
     from scoreinv.memory import shortage
 
     pixels = count * size[0] * size[1]
-    if together and pixels > MAX_MEGAPIXELS * 10**6:
-        raise InputError(
-            f"-n {count}: one picture of all would have {pixels / 1e6:.0f} megapixels, and the limit is "
-            f"{MAX_MEGAPIXELS}: name a folder by -o FOLDER/"
-        )
+    if len(outputs) == 1:
+        if pixels > MAX_MEGAPIXELS * 10**6:
+            raise InputError(
+                f"-n {count}: one picture of all would have {pixels / 1e6:.0f} megapixels, and the limit is "
+                f"{MAX_MEGAPIXELS}: name a folder by -o FOLDER/"
+            )
+        check_size(outputs[0], sheet_size(count, size, columns))
     if lacking := shortage(pixels * _PIXEL_BYTES):
         raise InputError(f"-n {count}: drawing so many pictures of {size[1]}x{size[0]} {lacking}: ask for fewer")
 

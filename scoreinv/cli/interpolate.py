@@ -63,7 +63,7 @@ def interpolate(
     outputs = gallery_outputs(target, count, quality, settings)
     pictures = _read(first, frame), _read(second, frame)
     _check_sizes((first, second), pictures)
-    check_gallery(count, pictures[0].size, together=len(outputs) == 1)
+    check_gallery(outputs, count, pictures[0].size, columns=count)
     if settings.dry_run:
         session.check()
         said = f"{count} pictures from {first} to {second} would be written to {target}"

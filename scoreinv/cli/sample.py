@@ -163,7 +163,7 @@ def _draw(
     side = session.prior.image_size
     parts = _parts(len(outputs), count, look.scale * side)
     if len(parts) == 1:
-        check_gallery(count, (look.scale * side, look.scale * side), together=len(outputs) == 1)
+        check_gallery(outputs, count, (look.scale * side, look.scale * side))
     parts_of_caption = [session.model_name, wanted.class_name, f"seed {settings.seed}"]
     caption = ", ".join(filter(None, parts_of_caption)) if look.caption else ""
     nfe = 0

@@ -62,11 +62,16 @@ def refuse_misfit(picture: Picture, kind: str, name: str) -> None:
     """Raise InputError, as `fit_to_format`, for a picture that the format cannot hold."""
     if picture.pixels.dtype.kind != "u":
         raise InputError(f"{name}: files hold 8 or 16 bits, not {picture.pixels.dtype}")
-    longest = max(picture.size)
-    if longest > _LONGEST_SIDE.get(kind, longest):
-        raise InputError(f"{name}: {kind} ends at {_LONGEST_SIDE[kind]} pixels a side: choose .png or .tif")
+    refuse_size(picture.size, kind, name)
     if kind == "JPEG" and picture.has_alpha and (picture.pixels[..., -1] != picture.peak).any():
         raise InputError(f"{name}: JPEG has no transparency, which the picture has: choose .png, .tif or .webp")
+
+
+def refuse_size(size: tuple[int, int], kind: str, name: str) -> None:
+    """Raise InputError for a picture whose (height, width) the format cannot hold."""
+    longest = max(size)
+    if longest > _LONGEST_SIDE.get(kind, longest):
+        raise InputError(f"{name}: {kind} ends at {_LONGEST_SIDE[kind]} pixels a side: choose .png or .tif")
 
 
 def encode(stream: BinaryIO, picture: Picture, kind: str, quality: int | None = None) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from scoreinv.boxes import Box
 from scoreinv.errors import ExistsError, InputError, ScoreinvError
 from scoreinv.imaging.decode import PREFIX_BYTES, Decoded, check_prefix, decode
-from scoreinv.imaging.encode import FORMATS, encode, fit_to_format, refuse_misfit
+from scoreinv.imaging.encode import FORMATS, encode, fit_to_format, refuse_misfit, refuse_size
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.parts import unfinished
 from scoreinv.imaging.picture import Fill, Picture
@@ -171,6 +171,13 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Pa
         with contextlib.suppress(OSError):
             probe.unlink()
     return target
+
+
+def check_size(path: str | os.PathLike[str], size: tuple[int, int]) -> None:
+    """Raise InputError where the format of the path cannot hold a picture of a size (height, width)."""
+    name = _name(path)
+    if name != STREAM:
+        refuse_size(size, FORMATS[Path(name).suffix.lower()], name)
 
 
 def check_format(path: str | os.PathLike[str], picture: Picture) -> None:

@@ -74,7 +74,7 @@ def test_sample_a_grid_and_a_folder(scoreinv, tmp_path, model):
     grid = read_picture(tmp_path / "small_samples.png").pixels
     assert grid.shape == (32, 32, 3)
     assert scoreinv("sample", "-n", 2, "-o", "many", "--precision", "float32").code == 0
-    second = read_picture(tmp_path / "many" / "2.png").pixels
+    second = read_picture(tmp_path / "many" / "000002.png").pixels
     assert abs(grid[:16, 16:].astype(int) - second).max() <= 1
     refused = scoreinv("sample", "-n", 2, "-o", "many")
     assert refused.code == 2
@@ -88,7 +88,7 @@ def test_a_folder_is_written_in_parts(scoreinv, tmp_path, model, monkeypatch):
     monkeypatch.setattr("scoreinv.cli.sample._WRITTEN_AT_ONCE", 2)
     parts = json.loads(scoreinv(*words, "-o", "parts").out)
     assert whole["nfe"] == parts["nfe"]
-    for name in ("1.png", "2.png", "3.png", "4.png", "5.png"):
+    for name in (f"00000{number}.png" for number in range(1, 6)):
         one, other = (read_picture(tmp_path / folder / name).pixels.astype(int) for folder in ("whole", "parts"))
         assert abs(one - other).max() <= 1
 
@@ -112,12 +112,26 @@ def test_interpolate_in_a_row_and_a_folder(scoreinv, tmp_path):
     assert abs(row[:, :12].astype(int) - a).max() <= 3
     assert abs(row[:, 24:].astype(int) - b).max() <= 3
     assert scoreinv("interpolate", "a.png", "b.png", "-n", 3, "-o", "row/", "--steps", 16).code == 0
-    assert abs(read_picture(tmp_path / "row" / "2.png").pixels.astype(int) - row[:, 12:24]).max() <= 1
+    assert abs(read_picture(tmp_path / "row" / "000002.png").pixels.astype(int) - row[:, 12:24]).max() <= 1
     assert scoreinv("interpolate", "a.png", "b.png", "--temperature", 0.5, "--steps", 4).code == 0
     assert read_picture(tmp_path / "a_interpolated.png").size == (8, 96)
     refused = scoreinv("interpolate", "a.png", "b.png")
     assert refused.code == 2
     assert "a_interpolated.png: exists already" in refused.err
+
+
+def test_a_row_that_its_format_cannot_hold_is_refused_before_the_work(scoreinv, tmp_path):
+    Image.fromarray(photo_array(8, 8)).save(tmp_path / "a.png")
+    words = ("interpolate", "a.png", "a.png", "-n", 2100, "-o", "row.webp", "--model", "missing.safetensors")
+    for dry in ((), ("--dry-run",)):
+        outcome = scoreinv(*words, *dry)
+        assert (outcome.code, "row.webp: WebP ends at 16383 pixels a side" in outcome.err) == (2, True)
+
+
+def test_a_second_folder_of_samples_does_not_mix_with_the_first(scoreinv, tmp_path):
+    assert scoreinv("sample", "-n", 2, "-o", "drawn/").code == 0
+    again = scoreinv("sample", "-n", 10, "-o", "drawn/")
+    assert (again.code, "exists already" in again.err) == (2, True)
 
 
 @pytest.mark.parametrize(
