@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from copy import copy
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import partial
@@ -124,12 +124,14 @@ def command(
             del options[parameter.name]
         settings = groups["settings"].take(options, 0)
         show_log(verbose=settings.verbose)
-        _tell_defaults(context, parameters)
-        grouped = {key: group.take(options, settings.seed) for key, group in groups.items() if key != "settings"}
+        defaults = dict(_defaults(context, parameters))
+        for option, where in defaults.items():
+            _log.info("%s, by %s", option, where)
         try:
+            grouped = {key: group.take(options, settings.seed) for key, group in groups.items() if key != "settings"}
             function(**options, **grouped, settings=settings)
         except Exception as error:
-            vars(error)["settings"] = settings  # says how it is told
+            vars(error).update(settings=settings, defaults=defaults)  # how it is told, and what may be the cause
             raise
 
     shown = [*parameters, *eager]
@@ -195,13 +197,13 @@ def _placeholder(kind: Any) -> tuple[str | None, str]:
     return {int: "N", float: "NUMBER", str: "TEXT"}.get(plain), ""
 
 
-def _tell_defaults(context: typer.Context, parameters: list[inspect.Parameter]) -> None:
-    """Log which options were given otherwise than on the command line."""
+def _defaults(context: typer.Context, parameters: list[inspect.Parameter]) -> Iterator[tuple[str, str]]:
+    """Options with their values that were given otherwise than on the command line, and by what."""
     for parameter in parameters:
         source = context.get_parameter_source(parameter.name)
         if source is not None and source.name in ("ENVIRONMENT", "DEFAULT_MAP"):
             where = "scoreinv.toml" if source.name == "DEFAULT_MAP" else "the environment"
-            _log.info("%s %s, by %s", name_of(parameter), context.params[parameter.name], where)
+            yield f"{name_of(parameter)} {context.params[parameter.name]}", where
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import os
 import re
 from typing import Any
 
-from scoreinv.errors import ScoreinvError, SettingError
+from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.text import printable
 
 _OPTIONS = {"count": "-n", "label": "--class", "noise_std": "--noise"}
@@ -71,7 +71,7 @@ def exit_status(error: BaseException) -> int:
 
 def describe(error: BaseException) -> str:
     """What went wrong, on one line; an unexpected error with its type and the option that shows its traceback."""
-    return printable(_described(error))
+    return printable(f"{_described(error)}{_beside(error)}")
 
 
 def option_of(setting: str) -> str:
@@ -122,6 +122,12 @@ def _origin(error: BaseException) -> str:
         return ""
     variable = next((name for name in parameter.envvar or () if os.environ.get(name)), "")
     return f"{variable if source.name == 'ENVIRONMENT' else 'scoreinv.toml'}: "
+
+
+def _beside(error: BaseException) -> str:
+    """Which options were not typed, where something is wrong with what was given."""
+    defaults: dict[str, str] = getattr(error, "defaults", {}) if isinstance(error, InputError) else {}
+    return f" ({', '.join(f'{option} by {where}' for option, where in defaults.items())})" if defaults else ""
 
 
 def _explained(error: BaseException) -> str:

@@ -119,6 +119,22 @@ def test_a_wrong_file_is_one_line_that_names_it(scoreinv, photo, mask, tmp_path,
     assert scoreinv("inpaint", "--help-all").code == 0  # which the remedy names
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--method", "telea"), "--samples does not go with telea"),
+        (("-o", "-"), "several samples"),
+        (("--mask", "auto"), "--mask-threshold are for masks of your own"),
+    ],
+)
+def test_a_default_that_does_not_go_with_what_is_typed_is_named(scoreinv, photo, mask, tmp_path, words, said):
+    (tmp_path / "scoreinv.toml").write_text("[inpaint]\nsamples = 2\nmask-threshold = 0.25\n")
+    outcome = scoreinv("inpaint", photo, "--mask", mask, *words)
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert said in outcome.err
+    assert "(--samples 2 by scoreinv.toml, --mask-threshold 0.25 by scoreinv.toml)" in outcome.err
+
+
 def test_an_option_that_is_missing_is_explained(scoreinv, photo):
     said = scoreinv("inpaint", photo).err
     assert said.startswith("scoreinv: error: Missing option '--mask': White is a hole. A picture, or a folder of them")
