@@ -499,7 +499,8 @@ class Ledger:
             if replacing:
                 does = "with --overwrite all are done again by"
             elif self.settings.overwrite:
-                words = [*(word for word in words if word != "--overwrite"), "--no-overwrite"]
+                # After the command's name, as what follows a `--` is no option.
+                words = [words[0], "--no-overwrite", *(word for word in words[1:] if word != "--overwrite")]
             again = shlex.join(["scoreinv", *words])
             advise(self.settings, f"{self.counts['done']} done and kept, {left} left; {does}: {again}")
 

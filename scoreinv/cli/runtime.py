@@ -62,10 +62,13 @@ class NoModel:
     model_sha256: str = ""
 
     def check(self) -> None:
-        """Do nothing."""
+        """Raise InputError where the device that was asked for is absent, though it is not used."""
+        if self.settings.device != "auto":
+            resolve_device(self.settings.device)
 
     def load(self) -> None:
-        """Do nothing."""
+        """Load nothing; raises InputError as `check` does."""
+        self.check()
 
     def record(self, method: str) -> dict[str, str | int | None]:
         """What a JSON line says, with the keys of `Session.record`."""

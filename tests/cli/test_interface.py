@@ -220,9 +220,10 @@ def test_an_absent_device(scoreinv, photo, mask, device):
 
     if torch.cuda.is_available() or torch.backends.mps.is_available():
         pytest.skip("this machine has an accelerator")
-    outcome = scoreinv("inpaint", photo, "--mask", mask, "--device", device)
-    assert outcome.code == 2
-    assert outcome.err == f"scoreinv: error: --device {device}: there is none here (available: cpu)\n"
+    for method in ((), ("--method", "biharmonic")):
+        outcome = scoreinv("inpaint", photo, "--mask", mask, "--device", device, *method)
+        assert outcome.code == 2
+        assert outcome.err == f"scoreinv: error: --device {device}: there is none here (available: cpu)\n"
 
 
 def test_debug_shows_the_traceback(scoreinv, mask):
