@@ -41,7 +41,7 @@ class Form:
         if self.kind == "tensor":
             return self.maps([picture.pixels for picture in pictures])
         (picture,) = pictures
-        return to_pillow(picture) if self.kind == "pil" else picture.pixels
+        return to_pillow(picture) if self.kind == "pil" else picture.pixels.copy()  # it may be the caller's own
 
     def maps(self, maps: Sequence[np.ndarray]) -> Any:
         """Float maps HxW or HxWxC, one a picture: a tensor where one was given, else the array itself."""

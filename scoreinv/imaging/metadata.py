@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image
 
 EXIF_IFD, GPS_IFD = 34665, 34853
+_SIDES = 40962, 40963
+"""Tags of the width and height: a result may have others."""
 _ORIENTATION = 274
 # The descriptive tags of a picture's first directory. The rest describes how that one file is coded (in a TIFF the
 # same directory holds both) or, as the thumbnail does, shows the picture as it was.
@@ -90,6 +92,8 @@ def _kept_exif(exif: Image.Exif) -> bytes | None:
             value = exif.get(tag)
             if tag in (EXIF_IFD, GPS_IFD) and not isinstance(value, dict):
                 value = dict(exif.get_ifd(tag))
+            if isinstance(value, dict):
+                value = {key: each for key, each in value.items() if key not in _SIDES}
             if value:
                 alone = Image.Exif()
                 alone[tag] = value

@@ -32,10 +32,10 @@ def samples(mode: str, dtype: type = np.uint8, height: int = 23, width: int = 37
     return rng.integers(0, np.iinfo(dtype).max, (height, width, *CHANNELS[mode]), endpoint=True, dtype=dtype)
 
 
-def exif_block(orientation: int | None = None) -> bytes:
+def exif_block(orientation: int | None = None, sides: dict[int, int] | None = None) -> bytes:
     exif = Image.Exif()
     exif[271], exif[33432] = "Maker", "someone"
-    exif[34665] = {36867: "2020:01:02 03:04:05", 33434: (1, 100)}
+    exif[34665] = {36867: "2020:01:02 03:04:05", 33434: (1, 100)} | (sides or {})
     if orientation:
         exif[274] = orientation
     return exif.tobytes()
@@ -67,6 +67,12 @@ def test_lossless_formats_keep_every_sample_and_the_metadata(tmp_path, suffix, d
     assert again.metadata.xmp == b"<x/>"
     assert again.metadata.dpi == pytest.approx((300, 150), abs=0.0128)
     assert exif_of(again.metadata.exif) == exif_of(exif_block())
+
+
+def test_the_sides_that_a_file_tells_in_its_exif_are_not_kept(tmp_path):
+    """They would be wrong of an enlarged picture."""
+    Image.fromarray(samples("RGB")).save(tmp_path / "a.jpg", exif=exif_block(sides={40962: 37, 40963: 23}))
+    assert exif_of(read_picture(tmp_path / "a.jpg").metadata.exif) == exif_of(exif_block())
 
 
 @pytest.mark.parametrize("mode", CHANNELS)

@@ -97,6 +97,7 @@ def test_a_healthy_photograph_in_colours_comes_back_bit_for_bit():
     photo = levels(noisy(coloured_scene(), 2 / 255))
     result = restored(photo)
     assert (result.image == photo).all()
+    assert not np.shares_memory(result.image, photo)
     assert result.image.dtype == np.uint8
     assert (result.found, changed(result), result.nfe, result.method) == ("coloured", [], 0, "exact")
     assert not result.damage.any()
