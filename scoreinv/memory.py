@@ -37,7 +37,8 @@ def pixels_at_once(device: torch.device) -> int:
     if device.type == "cuda":
         import torch
 
-        free, most = torch.cuda.mem_get_info(device)[0], _MOST_AT_ONCE
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # for the next, by torch
+        free, most = torch.cuda.mem_get_info(device)[0] + kept, _MOST_AT_ONCE
     else:
         free, most = available_bytes() or sys.maxsize, PIXELS_AT_ONCE
     return max(_FEWEST_AT_ONCE, min(most, free // 2 // _BYTES_OF_A_PIXEL))

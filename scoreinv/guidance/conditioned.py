@@ -130,7 +130,7 @@ def _observed(operator: ObservedComponents, gray_weights: str) -> Tensor:
         if operator.basis is None and (observed == observed[:, :1]).all():
             return observed
         axes = torch.from_numpy(colour_basis(gray_weights))
-        if operator.basis is not None and torch.allclose(operator.basis.double().cpu(), axes, atol=1e-5):
+        if operator.basis is not None and torch.allclose(operator.basis.cpu().double(), axes, atol=1e-5):
             return observed
     raise InputError(
         f"this model takes observations of whole pixels, or of luma and chroma by the {gray_weights} weights "

@@ -16,9 +16,11 @@ from torch import Tensor, nn
 class Network(nn.Module, ABC):
     """F(x, label, condition): pictures (B, C, H, W), noise labels (B,), conditions (B, D, H, W) to (B, C, H, W).
 
-    Weights and what is kept with them are in its state dictionary; other constants it makes on the CPU, whatever the
-    device that it is built on: a file's network is built without memory for its weights, on the device `meta`. One
-    whose configuration has `feature_channels` takes maps of features besides, as a fourth argument.
+    Labels come as they are computed from times, in float64 on the CPU, whatever the device and dtype of x. Weights and
+    what is kept with them are in its state dictionary, and lie in modules that have no others within (`set_precision`);
+    other constants it makes on the CPU, whatever the device that it is built on: a file's network is built without
+    memory for its weights, on the device `meta`. One whose configuration has `feature_channels` takes maps of features
+    besides, as a fourth argument.
     """
 
     config: NetworkConfig

@@ -75,7 +75,7 @@ class FFDNet(Network):
         self.conv_out = conv(config.width, features, 3)
 
     def forward(self, x: Tensor, label: Tensor, condition: Tensor | None = None) -> Tensor:
-        level = label[:, None, None, None].to(x.dtype)
+        level = label[:, None, None, None].to(x.device, x.dtype)
         shrunk = (self.config.noise_limit / level).clamp_max(1)
         kept = 1 / (1 + (level / LAST_KNOWN).square())
         return kept / shrunk * self.stack(shrunk * x, shrunk * level)

@@ -274,7 +274,7 @@ def check_adjoint(operator: LinearOperator, like: Tensor) -> None:
 
 
 def _product(a: Tensor, b: Tensor) -> float:
-    return float((a.double() * b.double()).sum())
+    return float((a.cpu().double() * b.cpu().double()).sum())
 
 
 def conjugate_gradients(

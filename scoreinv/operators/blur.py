@@ -228,7 +228,7 @@ def check_factor(factor: int, height: int, width: int) -> None:
 def _values(kernel: Kernel) -> Tensor:
     """The kernel as a tensor, float64, on the CPU."""
     if isinstance(kernel, Tensor):
-        return kernel.detach().double().cpu()
+        return kernel.detach().cpu().double()
     try:
         return torch.from_numpy(np.array(kernel, dtype=np.float64))
     except (TypeError, ValueError) as error:

@@ -36,8 +36,10 @@ class ObservedComponents(SpectralOperator):
         if not ((self.observed == 0) | (self.observed == 1)).all():
             raise InputError("observed must be 0 or 1 everywhere")
         if self.basis is not None:
-            gram = (self.basis @ self.basis.T).double()
-            if not torch.allclose(gram, torch.eye(len(gram), dtype=gram.dtype, device=gram.device), atol=1e-5):
+            basis = self.basis.cpu().double()
+            if basis.ndim != 2 or len(basis) != basis.shape[1]:
+                raise InputError(f"the basis must be a square matrix, not {tuple(basis.shape)}")
+            if not torch.allclose(basis @ basis.T, torch.eye(len(basis), dtype=basis.dtype), atol=1e-5):
                 raise InputError("the rows of the basis must be orthonormal")
 
     def adjoint(self, y: Tensor) -> Tensor:

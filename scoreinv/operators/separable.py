@@ -150,7 +150,7 @@ _FILTERS: dict[str, tuple[Callable[[Tensor], Tensor], float]] = {
 
 def _svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """U (B, m, k), s (B, k), V^T (B, k, H) in float64 on the CPU."""
-    return tuple(torch.linalg.svd(matrix.detach().double().cpu(), full_matrices=False))
+    return tuple(torch.linalg.svd(matrix.detach().cpu().double(), full_matrices=False))
 
 
 def _between(left: Tensor, x: Tensor, right: Tensor) -> Tensor:

@@ -88,7 +88,7 @@ class Arc:
         error = variance.sqrt()
 
         def tell(step: int, t: float, x: Tensor) -> None:
-            report(callback, Progress(step / self.steps, step, self.steps, t, x, counted.calls))
+            report(callback, Progress(step / self.steps, step, self.steps, t, x, counted.evaluations))
 
         mean = counted.denoise(sde.prior_std * noise.normal(shape), 1.0)
         tell(1, 1.0, mean)
@@ -118,7 +118,7 @@ class Arc:
 
     def levels(self, prior: Prior) -> list[Tensor]:
         """The noise levels after the mean, each float64 (B,): from several times the rms error of what is not known."""
-        variance = self.variance.double().flatten(1)
+        variance = self.variance.cpu().double().flatten(1)
         unknown = (variance > 0).sum(1).clamp_min(1)
         low, high = prior.data_range
         lowest = prior.sde.noise_to_signal(as_time(prior.sde.sampling_end))
