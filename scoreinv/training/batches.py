@@ -73,7 +73,8 @@ class Batch:
         assert isinstance(prior, ConditionalPrior)  # as the run's configuration saw to
         features = None
         if self.seen is not None:
-            features = features_given(self.observed, self.seen, prior.look, self.crops, kept)
+            shapes = prior.feature_shapes(*self.seen.shape[-2:])
+            features = features_given(self.observed, self.seen, prior.look, shapes, self.crops, kept)
         shown = (self.observed, self.refined)
         above = (self.fine, features)
         return per_image_loss_given(objective, prior, self.images, *shown, self.times, self.noise, *above)

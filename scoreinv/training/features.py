@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -89,20 +89,25 @@ def features_given(
     observed: Tensor,
     seen: Tensor,
     look: Callable[[Tensor], Maps],
+    shapes: Iterable[tuple[int, int, int]],
     crops: Tensor | None = None,
     kept: KeptFeatures | None = None,
-) -> Maps | None:
-    """Maps (B, C, h, w) of the pictures whose luma is shown as a whole, zeros for the others; None without any.
+) -> Maps:
+    """Maps (B, C, h, w) of the pictures whose luma is shown as a whole, zeros for the others.
+
+    Where there is none such all are zeros: each step of training has a gradient for what takes the features, which
+    processes that train together wait for.
 
     Arguments:
         observed: (B, 3, H, W), the components of the pictures that are shown.
         seen: what the encoder is shown of each, (B, 1, kH, kW).
         look: the encoder.
+        shapes: (C, h, w) of the maps that it gives of such pictures.
         crops: numbers of the pictures' crops in `kept`; None where they are new.
         kept: what was computed before; None for nothing.
     """
     whole = observed[:, 0].flatten(1).all(1)
     if not whole.any():
-        return None
+        return tuple(seen.new_zeros(len(seen), *shape) for shape in shapes)
     shown = look(seen[whole]) if kept is None or crops is None else kept.of(crops[whole].tolist(), seen[whole], look)
     return tuple(value.new_zeros(len(seen), *value.shape[1:]).index_put((whole,), value) for value in shown)

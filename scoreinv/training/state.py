@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 _KEPT = 2
 _NAME = re.compile(r"\d{9}\.safetensors")
 _MOMENTS = ("exp_avg", "exp_avg_sq")
+_COUNT = "step"
+"""Of a parameter's steps, as the optimizer calls it."""
 
 
 @dataclass
@@ -55,7 +57,7 @@ class TrainingState:
         found |= {f"average.{name}": value for name, value in self.average.module.state_dict().items()}
         for name, parameter in self.network.named_parameters():
             moments = self.optimizer.state.get(parameter, {})
-            found |= {f"{key}.{name}": moments[key] for key in _MOMENTS if key in moments}
+            found |= {f"{key}.{name}": moments[key] for key in (*_MOMENTS, _COUNT) if key in moments}
         return found
 
     def restore(self, tensors: dict[str, Tensor], step: int, seconds: float) -> None:
@@ -69,7 +71,9 @@ class TrainingState:
             # The fused kernel goes over raw memory: moments must lie as their parameter does.
             saved = {key: tensors[f"{key}.{name}"].view(parameter.shape) for key in _MOMENTS}
             moments = {key: torch.empty_like(parameter).copy_(value) for key, value in saved.items()}
-            count = torch.tensor(float(step), device=parameter.device)
+            # Fewer than the run's where it had no gradient in some; states of before do not tell.
+            taken = float(tensors.get(f"{_COUNT}.{name}", step))
+            count = torch.tensor(taken, device=parameter.device)
             self.optimizer.state[parameter] = {"step": count, **moments}
         self.step, self.seconds = step, seconds
 

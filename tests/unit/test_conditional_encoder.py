@@ -24,7 +24,7 @@ from scoreinv.operators import gray
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE
 from scoreinv.tasks.colorization import colorize
-from scoreinv.training.batches import BatchSource
+from scoreinv.training.batches import Batch, BatchSource
 from scoreinv.training.config import DataConfig, ObservationConfig, TrainingConfig
 from scoreinv.training.features import KeptFeatures, features_given
 from scoreinv.training.objectives import per_image_loss_given
@@ -138,7 +138,9 @@ def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ConditionalP
     observed = torch.zeros(2, 3, 16, 16, dtype=torch.bool)
     observed[:, 0] = True
     observed[1, 0, 3, 4] = False
-    shown = [features_given(observed, gray_picture(64, 64, seed).expand(2, -1, -1, -1), prior.look) for seed in (0, 1)]
+    shapes = prior.feature_shapes(64, 64)
+    pictures = [gray_picture(64, 64, seed).expand(2, -1, -1, -1) for seed in (0, 1)]
+    shown = [features_given(observed, picture, prior.look, shapes) for picture in pictures]
     first, second = (
         per_image_loss_given(objective, prior, x0, observed, NOT_REFINED, t, z, None, features) for features in shown
     )
@@ -146,6 +148,22 @@ def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ConditionalP
     assert abs(first[0] - second[0]) > 1e-4
     torch.testing.assert_close(first[1], second[1])
     torch.testing.assert_close(first[1], unseen[1])
+    none = features_given(torch.zeros_like(observed), pictures[0], prior.look, shapes)
+    assert [tuple(value.shape[1:]) for value in none] == [tuple(value.shape[1:]) for value in shown[0]]
+    assert not any(value.any() for value in none)
+
+
+def test_what_takes_the_features_has_a_gradient_in_each_step(prior: ConditionalPrior) -> None:
+    """Also where no picture shows its whole luma: processes that train together wait for each other's."""
+    x0, z, t = draw(2, 3, 16, 16).clamp(-1, 1), draw(2, 3, 16, 16, seed=1), torch.full((2,), 0.5, dtype=torch.float64)
+    batch = Batch(x0, t, z, None, observed=torch.zeros(2, 3, 16, 16, dtype=torch.bool), refined=NOT_REFINED)
+    batch = replace(batch, seen=gray_picture(64, 64).expand(2, -1, -1, -1))
+    objective = conditional_training(VE(), DataConfig()).objective
+    prior.zero_grad()
+    batch.losses(objective, prior).sum().backward()
+    lacking = [name for name, value in prior.network.named_parameters() if value.requires_grad and value.grad is None]
+    assert not lacking
+    prior.zero_grad()
 
 
 def test_a_prior_is_trained_with_it_and_saved_without_the_encoder(photographs: Path, tmp_path: Path) -> None:
