@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -104,9 +105,11 @@ def log_likelihood(
     steps: int | None = None,
     rtol: float = 1e-5,
     atol: float = 1e-5,
+    callback: Callback | None = None,
 ) -> Tensor:
-    """log p_0(x) in nats of pictures in the model's range, float64 (B,); arguments as for `bits_per_dim`."""
-    return bits_per_dim(prior, x, probe=probe, noise=noise, steps=steps, rtol=rtol, atol=atol).log_likelihood
+    """log p_0(x) in nats of pictures in the model's range, float64 (B,); arguments and errors as of `bits_per_dim`."""
+    solving: Any = {"steps": steps, "rtol": rtol, "atol": atol, "callback": callback}
+    return bits_per_dim(prior, x, probe=probe, noise=noise, **solving).log_likelihood
 
 
 def exact_probes(x: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ level, and far above the range of pictures, nothing happens. Adaptive steps in t
 as well, and adaptive steps in lambda the ends: 90 to 150 evaluations for mixtures of Gaussians at the default
 tolerance, where these variables take 60 to 100.
 
-The solver's state is float64 and the prior is evaluated in the dtype of the given picture (float32, and no TF32):
-rounding would multiply the adaptive steps.
+The solver's state is float64 and the prior is given states in the dtype of the picture (and has no TF32). One whose
+network computes in bfloat16 takes many times the steps, since its rounding looks like the solution's own unevenness.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ from scoreinv.sdes import SDE, as_time, broadcast, time_at
 
 _SPREAD, _FINEST, _COARSEST = 0.5, 0.01, 10.0
 """c, d and k for pictures on [-1, 1]."""
+_FARTHEST = 1e7
+"""Noise level, likewise, from which on the flow moves y by a millionth, and where rounding moves it as much."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def flow(
     if probes is not None:
         y = torch.nn.functional.pad(y, (0, 1))
     ends = path.position(start), path.position(end)
-    tell = _monitor(callback, x, path, ends, steps)
+    tell = _monitor(callback, x, path, ends, steps, prior.evaluations_per_noise)
     y, nfe = rk45(function, y, *ends, rtol, atol, tell) if steps is None else rk4(function, y, *ends, steps, tell)
     volume = y.new_zeros(len(y)) if probes is None else y[:, values]
     volume = volume + values * (path.log_scale(end) - path.log_scale(start))
@@ -131,8 +133,9 @@ class _Path:
     data_range: tuple[float, float]
 
     def position(self, t: float) -> float:
-        s, finest, coarsest = self._level(t), self._unit * _FINEST, self._unit * _COARSEST
-        return math.log((s + finest) / (s + coarsest))
+        s, finest, coarsest = (self._unit * level for level in (_FARTHEST, _FINEST, _COARSEST))
+        s = min(s, self._level(t))
+        return -math.log1p((coarsest - finest) / (s + finest))
 
     def time(self, position: Tensor) -> Tensor:
         return time_at(self.sde, self._noise_at(position))
@@ -175,8 +178,7 @@ class _Path:
         return float(self.sde.noise_to_signal(as_time(t)))
 
     def _noise_at(self, position: Tensor) -> Tensor:
-        growth = position.exp()
-        return self._unit * (_COARSEST * growth - _FINEST) / (1 - growth)
+        return self._unit * (_COARSEST * position.exp() - _FINEST) / -position.expm1()
 
 
 def _rate_and_divergence(
@@ -194,8 +196,9 @@ def _rate_and_divergence(
 
 
 def _monitor(
-    callback: Callback | None, x: Tensor, path: _Path, ends: tuple[float, float], steps: int | None
+    callback: Callback | None, x: Tensor, path: _Path, ends: tuple[float, float], steps: int | None, each: int
 ) -> Monitor:
+    """What tells the callback of the solver's steps; each: evaluations of the network for one of the prior's noise."""
     start, end = ends
     rounds = 0
 
@@ -205,6 +208,7 @@ def _monitor(
         mean = position.mean()
         t = float(path.time(mean))
         state = path.unscaled(y[:, : x[0].numel()], t).reshape(x.shape).to(x)
-        report(callback, Progress((float(mean) - start) / (end - start), rounds, steps, t, state, int(nfe.max())))
+        fraction = (float(mean) - start) / (end - start)
+        report(callback, Progress(fraction, rounds, steps, t, state, each * int(nfe.max())))
 
     return tell

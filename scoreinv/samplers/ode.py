@@ -78,6 +78,10 @@ def encode(
     Arguments:
         steps: of a fixed grid, four evaluations each, 16 being good; None for adaptive RK45.
         rtol, atol: tolerances of RK45, each sample with its own error control.
+        callback: told of each step; may stop the work.
+
+    Returns the code with the evaluations that it took. Raises InputError for what is no such picture or setting,
+    ScoreinvError where the prior is not finite, and Cancelled when the callback stopped.
     """
     end = flow(prior, x, TRAINING_START, 1.0, steps=steps, rtol=rtol, atol=atol, callback=callback)
     return Latent(end.x.to(x), end.nfe * prior.evaluations_per_noise)

@@ -13,7 +13,7 @@ from scoreinv.guidance import ClassifierGuidance
 from scoreinv.likelihood import bits_per_dim, decode, encode, exact_probes, log_likelihood
 from scoreinv.samplers import NoiseStream
 from scoreinv.samplers.base import CountedPrior
-from scoreinv.sdes import DDPM, TRAINING_START, VE
+from scoreinv.sdes import DDPM, TRAINING_START, VE, VP, SubVP
 
 EACH = {name: SDES[name] for name in ("vp", "subvp", "ddpm")} | {"ve": VE(0.01, 100.0)}
 EVERY = pytest.mark.parametrize("sde", EACH.values(), ids=EACH.keys())
@@ -262,6 +262,17 @@ def test_divergence_of_a_guided_prior():
     assert (result.vjps == 13 * result.nfe).all()
 
 
+@pytest.mark.parametrize("sde", [VP(0.1, 160.0), SubVP(0.1, 160.0)])
+def test_noise_that_hides_all_by_far(sde):
+    """Where sigma / alpha is above 1e17, as at the end of the steepest of accepted SDEs."""
+    prior = correlated(sde)
+    x = prior.sample(2, torch.Generator().manual_seed(3))
+    code = encode(prior, x, rtol=1e-7, atol=1e-7).z
+    assert code.isfinite().all()
+    back = decode(prior, code, end=TRAINING_START, rtol=1e-7, atol=1e-7)
+    assert (back.x0 - x).abs().max() < 1e-3
+
+
 def test_a_callback_stops_the_work():
     prior, seen = gaussian(SDES["vp"]), []
 
@@ -272,6 +283,8 @@ def test_a_callback_stops_the_work():
     x = prior.sample(2, torch.Generator().manual_seed(3))
     with pytest.raises(Cancelled):
         encode(prior, x, callback=stop)
+    with pytest.raises(Cancelled):
+        log_likelihood(prior, x, callback=lambda progress: False)
     assert 0 < seen[0] <= seen[1] <= seen[2] < 1  # a step that is refused gets nowhere
 
 
