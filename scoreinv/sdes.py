@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoreinv.checks import within
+from scoreinv.checks import require, within
 from scoreinv.errors import InputError
 
 TRAINING_START = 1e-5
@@ -190,6 +190,10 @@ class DDPM(VP):
     sigma would be off by up to 1.4x near t = 0. Between them it is smooth: a piecewise linear
     interpolation has kinks, which cost an adaptive solver thousands of evaluations.
     """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.beta_max < self.steps, "a chain of DDPM needs beta_max below its number of steps")
 
     @property
     def sampling_end(self) -> float:

@@ -342,14 +342,7 @@ def _encoder_file() -> Path:
     return bundled_folder() / "encoder" / ENCODER
 
 
-def check_chain(sde: SDE) -> None:
-    """Raise InputError for a chain of DDPM with a step that keeps nothing of the picture."""
-    if isinstance(sde, DDPM):
-        require(sde.beta_max < sde.steps, "a chain of DDPM needs beta_max below its number of steps")
-
-
 def _check_states(sde: SDE, data_range: tuple[float, float], image_size: int) -> None:
-    check_chain(sde)
     low, high = data_range
     require(-1e6 <= low < high <= 1e6, f"data_range must be two numbers that rise, not {low:g} and {high:g}")
     within("image_size", image_size, 1, 2**15)

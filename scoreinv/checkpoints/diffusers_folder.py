@@ -18,7 +18,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from scoreinv.checkpoints.config import ModelConfig, check_chain
+from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.checkpoints.files import Stored, in_memory, install, opened, stored_tensors, unfilled
 from scoreinv.checkpoints.pickled import plain_tensors, read_pickled
 from scoreinv.checkpoints.validation import build_foreign, in_file, read_json, shortened
@@ -256,7 +256,7 @@ def _schedule(folder: Path, kind: type[_VESchedule | _DDPMSchedule]) -> _VESched
             with in_file(path):
                 schedule = build_foreign(kind, options)
                 schedule.sampler()  # what it and the SDE ask of the numbers is said of this file
-                check_chain(schedule.sde())
+                schedule.sde()
                 return schedule
     _log.warning("%s: has no scheduler_config.json: its noise levels are taken to be the usual ones", folder)
     return kind()

@@ -111,10 +111,15 @@ class CountedPrior(PriorWrapper):
     def rows(self, index: Tensor) -> Prior:
         return self.prior.rows(index)
 
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of the network for each sample so far."""
+        return self.calls * self.evaluations_per_noise
+
     def samples(self, x0: Tensor) -> Samples:
         """The result, with what the calls took."""
-        calls = torch.full((len(x0),), self.calls)
-        return Samples(self.finish(x0), calls * self.evaluations_per_noise, calls * self.vjps_per_noise)
+        evaluations, vjps = (torch.full((len(x0),), n) for n in (self.evaluations, self.calls * self.vjps_per_noise))
+        return Samples(self.finish(x0), evaluations, vjps)
 
 
 def diffuse(sde: SDE, x: Tensor, s: Tensor, t: Tensor, z: Tensor) -> Tensor:

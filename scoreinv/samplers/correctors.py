@@ -3,6 +3,7 @@
     x <- x + e score(x, t) + sqrt(2 e) z
 
 The factor a in the step size e is 1 - beta_i of the *training* grid, 1 + 2 (d ln alpha/dt) / N, which is 1 for VE.
+`step` raises InputError where it is not positive.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from scoreinv.errors import InputError
 from scoreinv.prior import Prior
 from scoreinv.samplers.noise import NoiseStream
 from scoreinv.sdes import SDE, broadcast
@@ -58,8 +60,11 @@ class NoCorrector:
 
 
 def _training_step(sde: SDE, t: Tensor) -> Tensor:
-    """a = 1 - beta(t) / N."""
-    return 1 + 2 * sde.drift_rate(t) / sde.steps
+    """a = 1 - beta(t) / N; InputError for a grid so coarse that a step keeps nothing of the picture."""
+    kept = 1 + 2 * sde.drift_rate(t) / sde.steps
+    if not (kept > 0).all():
+        raise InputError(f"{sde} has steps that keep nothing of the picture: give more of them, or take no corrector")
+    return kept
 
 
 def _norm(x: Tensor) -> Tensor:

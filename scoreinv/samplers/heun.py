@@ -53,6 +53,8 @@ class Heun(GridSampler):
             raise InputError(f"churn must be a number of at least 0, not {self.churn}")
         if not 0 < self.inflation < math.inf:
             raise InputError(f"the inflation of the churn's noise must be positive, not {self.inflation}")
+        if not 0 <= self.churned[0] <= self.churned[1]:
+            raise InputError(f"churned must be two noise levels that rise, not {self.churned}")
 
     @property
     def stochasticity(self) -> float:

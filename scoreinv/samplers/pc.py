@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -46,6 +47,8 @@ class PC(GridSampler):
     def __post_init__(self) -> None:
         if self.corrector_steps < 0:
             raise InputError(f"corrector steps must not be negative: {self.corrector_steps}")
+        if not 0 <= self.snr < math.inf:
+            raise InputError(f"snr must be a number of at least 0, not {self.snr}")
 
     @property
     def stochasticity(self) -> float:

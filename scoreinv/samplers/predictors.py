@@ -94,11 +94,15 @@ class Ancestral:
     sigma_s G / sigma_t, and `forward` that of the forward step, std = G = sqrt(beta_i), beta_i = 1 - a^2 on the grid
     actually used. `paper` is Song et al.'s: posterior for VE, forward for VP.
 
-    Raises InputError for other SDEs, which have no such chain.
+    Raises InputError for another variance, and for other SDEs, which have no such chain.
     """
 
     variance: Literal["paper", "forward", "posterior"] = "paper"
     stochasticity: ClassVar[float] = 1.0
+
+    def __post_init__(self) -> None:
+        if self.variance not in ("paper", "forward", "posterior"):
+            raise InputError(f"the variance must be paper, forward or posterior, not {self.variance}")
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, noise: NoiseStream) -> Tensor:
         sde = prior.sde

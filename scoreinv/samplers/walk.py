@@ -75,7 +75,7 @@ class Walk:
     def report(self, step: int, t: Tensor | float, x: Tensor) -> None:
         """Tell the callback that so many steps are done."""
         steps = len(self.times)
-        report(self.callback, Progress(step / steps, step, steps, float(t), x, self.prior.calls))
+        report(self.callback, Progress(step / steps, step, steps, float(t), x, self.prior.evaluations))
 
 
 class WalkingSampler(ABC):

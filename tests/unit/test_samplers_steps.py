@@ -302,6 +302,13 @@ def test_other_wrong_settings_are_named():
             build()
     with pytest.raises(InputError, match="corrector"):
         PC(corrector_steps=-1)
+    for snr in (-0.1, float("nan")):
+        with pytest.raises(InputError, match="snr must be"):
+            PC(snr=snr)
+    with pytest.raises(InputError, match="churned must be"):
+        Heun(churned=(2.0, 1.0))
+    with pytest.raises(InputError, match="variance must be"):
+        Ancestral("less")
     start = State(torch.zeros(1, 3, 4, 4), 0.5)
     with pytest.raises(InputError, match="shape"):
         PC(steps=2).sample(gaussian(SDES["vp"]), (1, *SHAPE), noise=NoiseStream(0, 1), start=start)

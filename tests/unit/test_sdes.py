@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 
 import pytest
 import torch
+from mixture import SHAPE, gaussian
 
 from scoreinv.errors import InputError
+from scoreinv.samplers import AnnealedLangevin, Langevin, NoiseStream
 from scoreinv.samplers.base import forward_kernel
 from scoreinv.sdes import DDPM, VE, VP, SubVP, time_at
 
@@ -55,6 +58,14 @@ def test_vp_and_subvp_marginals_and_drift(sde, power):
 def test_ranges_that_are_not_such(make):
     with pytest.raises(InputError, match="needs 0 <"):
         make()
+
+
+def test_a_chain_whose_steps_keep_nothing():
+    with pytest.raises(InputError, match="beta_max below its number of steps"):
+        DDPM(steps=20)
+    for corrector, sde in product((Langevin(), AnnealedLangevin()), (VP(steps=10), SubVP(steps=10))):
+        with pytest.raises(InputError, match="steps that keep nothing of the picture"):
+            corrector.step(gaussian(sde), torch.zeros(1, *SHAPE), torch.tensor(1.0).double(), 0.1, NoiseStream(0, 1))
 
 
 def test_vp_and_subvp_diffusion():
