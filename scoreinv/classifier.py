@@ -70,7 +70,7 @@ class NoiseClassifier(Autocasting):
         inputs, level = self._inputs(x, t)
         with self.autocast(x):
             logits = self.network(inputs, level)
-        return logits.to(x.dtype) * (1 + (level / _FADE).square()).rsqrt().to(inputs)[:, None]
+        return logits.to(x.dtype) * (1 + (level / _FADE).square()).rsqrt().to(x)[:, None]
 
     def features(self, x: Tensor, t: float | Tensor) -> Tensor:
         """The network's last features (B, D), which the logits at one noise level are a linear function of."""
@@ -82,4 +82,5 @@ class NoiseClassifier(Autocasting):
         level = noise_level(t, self.sde, self.data_range)
         clean_scale = centre(x / broadcast(self.sde.alpha(t), x), self.data_range)
         scale = (level.square() + _DATA_STD**2).rsqrt()
-        return clean_scale * broadcast(scale, x), level
+        weights = next(self.network.parameters(), x)
+        return (clean_scale * broadcast(scale, x)).to(weights.dtype), level

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scoreinv.boxes import Box
+from scoreinv.errors import InputError
 from scoreinv.operators import select
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.sdes import as_time, broadcast
@@ -24,6 +25,8 @@ class ClassifierGuidance(PriorWrapper):
         classifier: maps (x, t) to logits, t float64 of shape (B,).
         label: class index, an int for all samples or a tensor (B,).
         scale: 1 is the exact conditional; larger values trade variety for typicality.
+
+    `noise` raises InputError for labels that the classifier has not, or of another number than the samples.
     """
 
     def __init__(self, prior: Prior, classifier: Classifier, label: int | Tensor, scale: float = 1.0) -> None:
@@ -44,6 +47,10 @@ class ClassifierGuidance(PriorWrapper):
         with torch.enable_grad():
             probe = x if differentiable and x.requires_grad else x.detach().requires_grad_()
             log_probability = F.log_softmax(self.classifier(probe, t), dim=-1)
+            classes = log_probability.shape[-1]
+            if not ((self.label >= 0) & (self.label < classes)).all() or len(self.label) not in (1, len(x)):
+                told = self.label.tolist()
+                raise InputError(f"labels are one or {len(x)} numbers from 0 to {classes - 1}, not {told}")
             label = self.label.to(x.device).expand(x.shape[0])
             chosen = log_probability.gather(-1, label[:, None])
             return torch.autograd.grad(chosen.sum(), probe, create_graph=differentiable)[0]

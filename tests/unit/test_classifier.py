@@ -288,3 +288,18 @@ def test_it_must_be_of_the_priors_sde() -> None:
         else:
             with pytest.raises(InputError, match="another SDE"):
                 generate(prior, 1, classifier=CONFIG.build(), label=1)
+
+
+def test_labels_that_the_classifier_has_not() -> None:
+    prior, classifier = PRIOR, CONFIG.build().eval()
+    x = torch.zeros(2, 1, 8, 8)
+    for label in (2, -1, torch.tensor([0, 1, 0])):
+        with pytest.raises(InputError, match="labels are one or 2 numbers from 0 to 1"):
+            ClassifierGuidance(prior, classifier, label).noise(x, 0.5)
+
+
+def test_states_in_float64() -> None:
+    classifier, x = CONFIG.build().eval(), torch.rand(2, 1, 8, 8, dtype=torch.float64)
+    for exact, usual in ((classifier(x, 0.5), classifier(x.float(), 0.5)), (classifier.features(x, 0.5), None)):
+        assert exact.dtype == torch.float64
+        assert usual is None or (exact - usual).abs().max() < 1e-5
