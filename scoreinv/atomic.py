@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from scoreinv.errors import InputError
@@ -36,6 +36,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def _umask() -> int:
+    """Of this process; asked for without its being changed where that can be, for other threads make files by it."""
+    with suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1], 8) for line in lines if line.startswith("Umask:"))
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -96,7 +96,7 @@ class NCSNppConfig:
     def __post_init__(self) -> None:
         within("channels", self.channels, 1, 64)
         within("condition_channels", self.condition_channels, 0, 4096)
-        within("the number of feature_channels", len(self.feature_channels), 0, 10)
+        within("the number of feature_channels", len(self.feature_channels), 0, len(self.multipliers))
         each_within("feature_channels", self.feature_channels, 1, 2**14)
         within("width", self.width, 1, 8192)
         within("the number of multipliers", len(self.multipliers), 1, 10)

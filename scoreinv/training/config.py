@@ -78,6 +78,7 @@ class DataConfig:
         _choice("data.mode", self.mode, ("crops", "resize", "zooms"))
         require(0 < self.least_zoom <= 1, "data.least_zoom must lie in (0, 1]")
         require(all(0 < share <= 1000 for _, share in self.shares), "data.shares must lie in (0, 1000]")
+        require(len(dict(self.shares)) == len(self.shares), "data.shares names a folder twice")
         require(self.source != "", "data.source is empty: name a folder or a zip file, or leave it out")
         require(bool(self.scales) and all(0 < scale <= 1 for scale in self.scales), "data.scales must lie in (0, 1]")
         require(0 <= self.crops <= 1000, "data.crops must be 0 to 1000")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from scoreinv.checkpoints.config import AnyConfig, DamageConfig
+from scoreinv.checkpoints.config import DamageConfig
 from scoreinv.checkpoints.memory import PROGRAM_BYTES, PeakMemory
+from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.networks.encoder import Encoder
 from scoreinv.training.config import TrainingConfig
 
@@ -25,19 +26,25 @@ def training_bytes(config: TrainingConfig) -> int:
     values = channels * (config.drawn_side**2 + model.image_size**2)
     shape = (config.batch_size // config.accumulate, channels, model.image_size, model.image_size)
     with FakeTensorMode():
-        network = model.network.build()
-        inputs = _inputs(model, torch.empty(shape))
+        network, inputs = _trained(config, torch.empty(shape))
         weights = sum(parameter.numel() for parameter in network.parameters())
         with torch.enable_grad(), PeakMemory() as peak:
-            network(*inputs).square().mean().backward()
+            outputs = network(*inputs)
+            (outputs[0] if isinstance(outputs, tuple) else outputs).square().mean().backward()
     features = max(0, peak.most - 4 * weights)  # the gradients are counted apart
     features = features if config.precision == "float32" else features // 2
     pictures = 4 * values * (2 * config.batch_size + config.validated_images)
     return PROGRAM_BYTES + 5 * 4 * weights + pictures + features
 
 
-def _inputs(model: AnyConfig, pictures: Tensor) -> tuple[Any, ...]:
-    """What the network is given with the pictures: noise levels, or the maps of an encoder."""
-    if isinstance(model, DamageConfig):
-        return pictures, Encoder().all_maps(pictures)
-    return pictures, torch.ones(len(pictures))
+def _trained(config: TrainingConfig, pictures: Tensor) -> tuple[nn.Module, tuple[Any, ...]]:
+    """The network that is trained, and what it is given: with the pictures noise levels, or the maps of an encoder."""
+    if config.trained == "chroma":
+        chroma = ChromaNetwork()
+        chroma.train_last_stages()
+        side = config.model.image_size * config.encoder_scale
+        return chroma, (pictures.new_empty(len(pictures), 1, side, side),)
+    network = config.model.network.build()
+    if isinstance(config.model, DamageConfig):
+        return network, (pictures, Encoder().all_maps(pictures))
+    return network, (pictures, torch.ones(len(pictures)))

@@ -55,6 +55,10 @@ class Metrics:
         self.lines.append(line)
         self._show(line)
 
+    def has(self, name: str, step: int) -> bool:
+        """Whether a number of the name is there of the step."""
+        return any(line["step"] == step and name in line for line in self.lines.read())
+
     def _show(self, line: dict[str, Any]) -> None:
         if self._board is None:
             return

@@ -39,10 +39,15 @@ _RESIDUAL = "the residual weighting and a network that takes observations need e
 
 def check(objective: ObjectiveConfig, sde: SDE, *, conditional: bool) -> None:
     """Raise InputError when the objective does not belong to the SDE, or to the kind of prior."""
-    if objective.times == "discrete" and not isinstance(sde, VE | DDPM):
-        raise InputError("discrete times need the VE SDE (SMLD) or the DDPM chain (DDPM)")
+    check_times(objective, sde)
     if (objective.weighting == "residual") != conditional:
         raise InputError(_RESIDUAL)
+
+
+def check_times(objective: ObjectiveConfig, sde: SDE) -> None:
+    """Raise InputError for times of a grid that the SDE has not."""
+    if objective.times == "discrete" and not isinstance(sde, VE | DDPM):
+        raise InputError("discrete times need the VE SDE (SMLD) or the DDPM chain (DDPM)")
 
 
 def weight(objective: ObjectiveConfig, sde: SDE, t: Tensor, data_range: tuple[float, float]) -> Tensor:

@@ -123,8 +123,12 @@ def class_names(source: Path) -> tuple[str, ...]:
 def split(pictures: Pictures, config: DataConfig) -> tuple[Pictures, Pictures]:
     """Training and held-out pictures, told apart by name only, so that adding pictures moves none across.
 
-    Raises InputError when a name of `holdout` belongs to no picture, or nothing is left to train on.
+    Raises InputError when a name of `holdout` belongs to no picture, a folder of `shares` has none, or nothing is left
+    to train on.
     """
+    absent = {name for name, _ in config.shares} - {PurePosixPath(name).parts[0] for name in pictures.names}
+    if absent:
+        raise InputError(f"data.shares: there is no folder of pictures named {', '.join(sorted(absent))}")
     wanted = set(config.holdout)
     held, matched = [], set()
     for index, name in enumerate(pictures.names):

@@ -241,7 +241,8 @@ class Run:
             STRIDE: self.ending.stride,
             "ignorant": self.ignorant_loss,
         }
-        self.metrics.append(line | {name: asdict(values) for name, values in found.items()})
+        if not self.metrics.has("validation", self.state.step):  # a finished run may be taken up again
+            self.metrics.append(line | {name: asdict(values) for name, values in found.items()})
 
     def _evaluated(self, held_out: Batch) -> dict[str, HeldOut]:
         """What the averaged weights make of these pictures."""

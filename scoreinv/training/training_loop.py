@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from scoreinv.checkpoints.config import ModelConfig
+from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig
 from scoreinv.checkpoints.files import AnyModel
 from scoreinv.checkpoints.own_sde import NamedSDE
 from scoreinv.errors import Cancelled, InputError
@@ -22,7 +22,7 @@ from scoreinv.training.config import TrainingConfig
 from scoreinv.training.distributed import World, processes
 from scoreinv.training.folder import RunFolder, claimed
 from scoreinv.training.interrupts import deferred_interrupts
-from scoreinv.training.objectives import check
+from scoreinv.training.objectives import check, check_times
 from scoreinv.training.progress import TrainCallback, TrainResult
 from scoreinv.training.run import Run
 
@@ -75,6 +75,8 @@ def train(
         raise InputError(f"{out}: the run {config.model.sde.missing()}, in the configuration to train or resume by")
     if isinstance(config.model, ModelConfig):
         check(config.objective, config.model.sde, conditional=config.observations is not None)
+    elif isinstance(config.model, ClassifierConfig):
+        check_times(config.objective, config.model.sde)
     with processes(torch.device(device)) as world, _folder(Path(out), world) as folder:
         run = Run(
             config,

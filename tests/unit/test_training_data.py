@@ -378,6 +378,9 @@ def test_a_pass_takes_the_asked_share_of_each_folder(tmp_path: Path) -> None:
         path = tmp_path / ("few" if index < 4 else "many") / f"{index:02}.png"
         path.parent.mkdir(exist_ok=True)
         Image.new("L", (8, 8), index).save(path)
+    absent = DataConfig(str(tmp_path), shares=(("mnay", 0.25),))
+    with pytest.raises(InputError, match="no folder of pictures named mnay"):
+        split(load_pictures(absent, 8, 1), absent)
     data = DataConfig(str(tmp_path), shares=(("many", 0.25),))
     source = _source(load_pictures(data, 8, 1), data, 8, batch_size=6)
     passes = [((source.batch(step).images[:, 0, 0, 0] + 1) * 127.5).round().long().tolist() for step in range(40)]

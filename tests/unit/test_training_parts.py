@@ -21,6 +21,7 @@ from scoreinv.training.ema import averaged
 from scoreinv.training.json_lines import JsonLines
 from scoreinv.training.presets import paper_training, small_training
 from scoreinv.training.schedule import Schedule, learning_rate
+from scoreinv.training.state import TrainingState
 
 ONE = World(0, 1, torch.device("cpu"))
 
@@ -187,6 +188,7 @@ def test_parts_left_out_of_a_configuration_are_defaults() -> None:
         ({"objective": {"weighting": "best"}}, "weighting"),
         ({"data": {"scales": [2.0]}}, "scales"),
         ({"data": {"source": ""}}, "data.source is empty"),
+        ({"data": {"shares": [["a", 0.5], ["a", 2.0]]}}, "names a folder twice"),
         ({"data": {"memory_gb": float("nan")}}, "memory_gb"),
         ({"data": {"shift": 10**9}}, "shift"),
         ({"data": {"detail_candidates": 10**9}}, "detail_candidates"),
@@ -224,3 +226,27 @@ def test_a_batch_is_shared_out_evenly_or_not_at_all() -> None:
     assert [i for world in worlds for i in range(12)[world.part(12)]] == list(range(12))
     with pytest.raises(InputError, match="evenly"):
         worlds[0].part(10)
+
+
+def test_a_parameter_that_missed_a_step_goes_on_by_its_own_count() -> None:
+    """A resumed run is the same, bit for bit: Adam's correction of a moment depends on how often it was taken."""
+
+    def state() -> TrainingState:
+        network = nn.ModuleDict({name: nn.Linear(2, 1, bias=False) for name in "ab"})
+        for layer in network.values():
+            nn.init.constant_(layer.weight, 0.5)
+        return TrainingState(network, averaged(network, 0.9), torch.optim.Adam(network.parameters(), lr=0.1))
+
+    def step(state: TrainingState, *names: str) -> None:
+        state.optimizer.zero_grad()
+        sum(state.network[name](torch.tensor([1.0, 3.0])).square() for name in names).sum().backward()
+        state.optimizer.step()
+
+    whole, resumed = state(), state()
+    step(whole, "a", "b")
+    step(whole, "a")
+    resumed.restore({name: value.clone() for name, value in whole.tensors().items()}, 2, 0.0)
+    for each in (whole, resumed):
+        step(each, "a", "b")
+    for name in "ab":
+        assert torch.equal(whole.network[name].weight, resumed.network[name].weight)

@@ -129,6 +129,14 @@ def test_resuming_gives_the_same_bits(folder: Path, tmp_path: Path, monkeypatch:
     assert steps == [4, 6, 8, 12, 12]
 
 
+def test_a_finished_run_that_is_resumed_is_validated_once(folder: Path, tmp_path: Path) -> None:
+    config = replace(tiny_run(folder), steps=2)
+    found = [train(config, tmp_path / "out", resume=more).validation for more in (False, True)]
+    assert found[0] == found[1]
+    lines = map(json.loads, (tmp_path / "out" / "metrics.jsonl").read_text().splitlines())
+    assert [line["step"] for line in lines if "validation" in line] == [2]
+
+
 def test_a_damaged_newest_state_falls_back_to_the_one_before(
     folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
