@@ -97,6 +97,13 @@ class BatchNorm(nn.Module):
         return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training)
 
 
+def freeze_norms(network: nn.Module) -> None:
+    """Have batch norms normalise by the statistics that they have, and keep these, until `network.train()`."""
+    for module in network.modules():
+        if isinstance(module, BatchNorm):
+            module.eval()
+
+
 class Attention(nn.Module):
     """Self-attention over positions, residual (Song et al. 2021, appendix H; Ho et al. 2020: one head)."""
 

@@ -251,6 +251,9 @@ class TrainingConfig:
         batch_size: pictures a step, over all processes.
         accumulate: parts of a step's batch that are done one after the other, for less memory; their gradients add up
             to those of the whole batch, to rounding.
+        frozen_norms: batch norms keep the statistics of the weights that the run starts from, and normalise by them, as
+            when the model works. Those of a batch of a few pictures are of these pictures: a network that learns with
+            them is a little wrong without.
         ema_decay: of the moving average of the weights, after its warm-up min(decay, (1 + n) / (10 + n)).
         steps, minutes: the run ends at whichever is reached first; one of them must be given.
         seed: of weights, pictures, noise and dropout.
@@ -273,6 +276,7 @@ class TrainingConfig:
     trained: Literal["score", "chroma"] = "score"
     batch_size: int = 64
     accumulate: int = 1
+    frozen_norms: bool = False
     ema_decay: float = 0.999
     steps: int | None = None
     minutes: float | None = None

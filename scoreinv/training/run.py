@@ -22,7 +22,7 @@ from scoreinv.checkpoints.config import ClassifierConfig
 from scoreinv.checkpoints.files import AnyModel
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import Cancelled, InputError, ScoreinvError
-from scoreinv.networks.layers import channels_last
+from scoreinv.networks.layers import channels_last, freeze_norms
 from scoreinv.pace import Pace
 from scoreinv.precision import uses_bfloat16
 from scoreinv.training import draws
@@ -88,6 +88,8 @@ class Run:
         self.learner = make_learner(config, init)
         self.learner.model.to(world.device)
         network = channels_last(self.learner.network).train()
+        if config.frozen_norms:
+            freeze_norms(network)
         average = averaged(network, config.ema_decay)
         self.average = self.learner.twin(average.module)
         self.average.model.eval()

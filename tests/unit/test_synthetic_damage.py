@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
 
 from scoreinv.checkpoints.config import DamageConfig
@@ -19,6 +20,7 @@ from scoreinv.training.memory import training_bytes
 from scoreinv.training.pictures import load_pictures
 from scoreinv.training.presets import damage_training
 from scoreinv.training.prints import _EDGES, blurred, draw_medium, draw_print, on_old_film
+from scoreinv.training.training_loop import train
 
 ALL = DamageDrawing(undamaged=0.0)
 
@@ -195,6 +197,21 @@ def test_a_finder_and_nothing_else_is_trained_with_damage():
         replace(config, damage=None)
     assert TrainingConfig.from_dict(config.to_dict()) == config
     assert training_bytes(config) > 0
+
+
+def test_frozen_norms_keep_what_they_have_and_the_weights_are_learnt(tmp_path):
+    """Over a resumption, too."""
+    config = replace(small_run(), batch_size=2, steps=2, frozen_norms=True, validate_every=0)
+    before = config.model.build()
+    for name, value in before.network.named_buffers():
+        value.uniform_(0.1, 0.4, generator=torch.Generator().manual_seed(len(name)))
+    expected = {name: value.clone() for name, value in before.network.state_dict().items()}
+    train(replace(config, steps=1), tmp_path / "out", init=before)
+    after = train(config, tmp_path / "out", resume=True).trained.network.state_dict()
+    kept = {name for name, value in after.items() if torch.equal(value, expected[name])}
+    assert kept == {name for name, _ in before.network.named_buffers()}
+    usual = train(replace(config, frozen_norms=False), tmp_path / "usual", init=before).trained.network
+    assert not any(torch.equal(value, expected[name]) for name, value in usual.named_buffers())
 
 
 def small_run() -> TrainingConfig:
