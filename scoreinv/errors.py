@@ -42,7 +42,15 @@ class ExistsError(InputError):
 
 
 class EmptyMaskError(InputError):
-    """A mask has no hole."""
+    """A mask has no hole.
+
+    Attributes:
+        black: it marks nothing at all, whatever the threshold.
+    """
+
+    def __init__(self, problem: str, *, black: bool = False) -> None:
+        super().__init__(problem)
+        self.black = black
 
 
 class CheckpointError(InputError):

@@ -61,7 +61,7 @@ RESTORATION_STEPS: dict[RestorationMethod, int] = {
 EXACT_STEPS = 5
 """Times of `dpir` there where the observation is exact: by its momentum they come further than ten without."""
 FULL_STEPS = 3
-"""Times as many where it begins at the prior."""
+"""Times as many where it begins at the prior; `dps` takes as many there."""
 DENOISING_STEPS = 10
 """Times of the grid for samples of a picture with noise alone."""
 SAMPLER_STEPS: dict[Sampler, int] = {"multistep": 25, "heun": 18, "ddim": 50}

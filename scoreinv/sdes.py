@@ -189,6 +189,8 @@ class DDPM(VP):
     by a monotone cubic (PCHIP). At grid points it is what a discrete-time model was trained on; the continuous
     sigma would be off by up to 1.4x near t = 0. Between them it is smooth: a piecewise linear
     interpolation has kinks, which cost an adaptive solver thousands of evaluations.
+
+    Raises InputError for fewer steps than beta_max, of which the last would keep nothing of the picture.
     """
 
     def __post_init__(self) -> None:

@@ -74,7 +74,7 @@ def evaluate(
     drawn, real = expand_deep(generated), expand_deep(reference)
     for folder, found in ((generated, drawn), (reference, real)):
         if len(found) < 2:
-            raise InputError(f"{folder}: one picture is no set: at least two are compared with as many others or more")
+            raise InputError(f"{folder}: holds one picture, and a set to be compared needs two at least")
     measure = None if inception is None else _inception(inception, settings)
     if settings.dry_run:
         if not (classifier or "").startswith(HUB_PREFIX):  # nothing is fetched

@@ -71,7 +71,8 @@ def exit_status(error: BaseException) -> int:
 
 def describe(error: BaseException) -> str:
     """What went wrong, on one line; an unexpected error with its type and the option that shows its traceback."""
-    return printable(f"{_described(error)}{_beside(error)}")
+    told = _described(error)
+    return printable(f"{told}{_beside(error, told)}")
 
 
 def option_of(setting: str) -> str:
@@ -124,10 +125,11 @@ def _origin(error: BaseException) -> str:
     return f"{variable if source.name == 'ENVIRONMENT' else 'scoreinv.toml'}: "
 
 
-def _beside(error: BaseException) -> str:
-    """Which options were not typed, where something is wrong with what was given."""
+def _beside(error: BaseException, told: str) -> str:
+    """Of the options that an error of input names, those that were not typed, and what gave them."""
     defaults: dict[str, str] = getattr(error, "defaults", {}) if isinstance(error, InputError) else {}
-    return f" ({', '.join(f'{option} by {where}' for option, where in defaults.items())})" if defaults else ""
+    named = [f"{option} by {where}" for option, where in defaults.items() if option.split()[0] in told]
+    return f" ({', '.join(named)})" if named else ""
 
 
 def _explained(error: BaseException) -> str:

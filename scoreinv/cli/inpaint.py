@@ -106,7 +106,7 @@ class MaskReading:
     def read(self, mask: str, photo: str, size: tuple[int, int]) -> np.ndarray:
         """The holes of a photo of a size (height, width), HxW bool; warns where most of it is one.
 
-        Of a mask that `damage` wrote there may be none: that photo is healthy. Raises InputError for any other.
+        A mask of the name that `damage` gives may be all black: that photo is healthy. Raises InputError for others.
         """
         import numpy as np
 
@@ -114,8 +114,8 @@ class MaskReading:
 
         try:
             hole = read_mask(mask, size, threshold=self.threshold, invert=self.invert, grow=self.grow or 0)
-        except EmptyMaskError:
-            if not Path(mask).stem.endswith(SUFFIX):
+        except EmptyMaskError as error:
+            if not (error.black and Path(mask).stem.endswith(SUFFIX)):
                 raise
             warn(f"{mask}: marks no damage, so that nothing of {photo} is filled")
             return np.zeros(size, dtype=bool)

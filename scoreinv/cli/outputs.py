@@ -71,7 +71,7 @@ class Job:
         if samples == 1:
             return [self.output]
         if self.output == STREAM:
-            raise InputError("several samples do not fit on stdout: name a file by -o")
+            raise InputError("--samples: several do not fit on stdout: name a file by -o")
         path = Path(self.output)
         return [str(path.with_name(f"{path.stem}.{i}{path.suffix}")) for i in range(1, samples + 1)]
 

@@ -63,7 +63,7 @@ class NoModel:
 
     def check(self) -> None:
         """Raise InputError where the device that was asked for is absent, though it is not used."""
-        if self.settings.device != "auto":
+        if self.settings.device not in ("auto", "cpu"):  # neither is absent, and torch is slow to import
             resolve_device(self.settings.device)
 
     def load(self) -> None:

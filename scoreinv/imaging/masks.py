@@ -140,7 +140,8 @@ def hole_from_picture(
             raise InputError(f"{name}, grown by {grow} pixels: its holes leave no known one: let them grow less")
     found = f"the largest value is {_in_levels(highest, picture)}"
     if not hole.any():
-        raise EmptyMaskError(f"{name} has no hole ({found}): {_remedy(marked, highest, invert)}")
+        black = highest == 0 and not invert
+        raise EmptyMaskError(f"{name} has no hole ({found}): {_remedy(marked, highest, invert)}", black=black)
     if hole.all():
         raise InputError(f"{name} leaves no known pixel ({found}): {_remedy(marked, highest, invert)}")
     return hole

@@ -12,6 +12,8 @@ from PIL import Image
 EXIF_IFD, GPS_IFD = 34665, 34853
 _SIDES = 40962, 40963
 """Tags of the width and height: a result may have others."""
+_OF_THE_FILE = rb"tiff:Orientation|tiff:ImageWidth|tiff:ImageLength|exif:PixelXDimension|exif:PixelYDimension"
+"""What XMP says of the file, likewise."""
 _ORIENTATION = 274
 # The descriptive tags of a picture's first directory. The rest describes how that one file is coded (in a TIFF the
 # same directory holds both) or, as the thumbnail does, shows the picture as it was.
@@ -114,8 +116,8 @@ def _kept_xmp(xmp: Any) -> bytes | None:
     if not isinstance(xmp, bytes):
         raise ValueError("its XMP is no text")
     # from where a run of spaces begins only, or the padding of a packet would be searched from each of its spaces
-    packet = re.sub(rb'(?<!\s)\s*tiff:Orientation="[0-9]"', b"", xmp)
-    return re.sub(rb"(?<!\s)\s*<tiff:Orientation>[0-9]</tiff:Orientation>", b"", packet)
+    packet = re.sub(rb"(?<!\s)\s*(?:" + _OF_THE_FILE + rb')="[0-9]{1,9}"', b"", xmp)
+    return re.sub(rb"(?<!\s)\s*<(" + _OF_THE_FILE + rb")>[0-9]{1,9}</\1>", b"", packet)
 
 
 def _kept_dpi(dpi: Any, *, turned: bool) -> tuple[float, float] | None:

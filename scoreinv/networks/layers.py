@@ -97,11 +97,12 @@ class BatchNorm(nn.Module):
         return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training)
 
 
-def freeze_norms(network: nn.Module) -> None:
-    """Have batch norms normalise by the statistics that they have, and keep these, until `network.train()`."""
-    for module in network.modules():
-        if isinstance(module, BatchNorm):
-            module.eval()
+def freeze_norms(network: nn.Module) -> int:
+    """Have batch norms keep and use the statistics that they have, until `network.train()`; returns how many it has."""
+    norms = [module for module in network.modules() if isinstance(module, BatchNorm)]
+    for norm in norms:
+        norm.eval()
+    return len(norms)
 
 
 class Attention(nn.Module):

@@ -17,7 +17,7 @@ from torch import Tensor
 from scoreinv.errors import InputError
 from scoreinv.prior import Prior
 from scoreinv.samplers.noise import NoiseStream
-from scoreinv.sdes import SDE, broadcast
+from scoreinv.sdes import DDPM, SDE, broadcast
 
 
 class Corrector(Protocol):
@@ -61,6 +61,8 @@ class NoCorrector:
 
 def _training_step(sde: SDE, t: Tensor) -> Tensor:
     """a = 1 - beta(t) / N; InputError for a grid so coarse that a step keeps nothing of the picture."""
+    if isinstance(sde, DDPM):  # its alpha^2 itself falls by 1 - beta_i from each of the N times to the next
+        return (2 * sde.drift_rate(t) / (sde.steps - 1)).exp()
     kept = 1 + 2 * sde.drift_rate(t) / sde.steps
     if not (kept > 0).all():
         raise InputError(f"{sde} has steps that keep nothing of the picture: give more of them, or take no corrector")

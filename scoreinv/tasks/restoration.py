@@ -71,7 +71,8 @@ def solve(
         method: None: `dpir` for the mean of one, else `diffpir`. Where A loses nothing (an orthogonal one) the
             posterior of noise alone is sampled exactly, unless a method is asked for.
             `diffpir`, `ddnm`, `ddrm`, `pigdm`, `dps`, `mmps` and `pc` draw samples.
-        steps: of the method. None: as many as were measured to be enough, 24 for `diffpir` and 30 for `dpir`.
+        steps: of the method. None: as many as were measured to be enough, 24 for `diffpir`, 30 for `dpir` and 300 for
+            `dps`.
         samples: how many pictures are drawn.
         seed: the same one gives the same pictures; each sample has its own noise.
         estimate: `sample`: one possible picture; `mean`: the average of the samples, or for one an estimate of the

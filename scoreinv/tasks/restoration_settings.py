@@ -113,10 +113,11 @@ class RestorationSampling:
         exact: whether the observation has no noise.
         """
         method: RestorationMethod = self.method or ("dpir" if self.is_direct_mean else "diffpir")
+        steps = RESTORATION_STEPS[method]
         if method == "dpir" and guessed and exact:
             steps = EXACT_STEPS
-        else:
-            steps = RESTORATION_STEPS[method] * (1 if guessed else FULL_STEPS)
+        elif not guessed and method != "dps":
+            steps *= FULL_STEPS
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         return ResolvedRestoration(**(given | {"method": method, "steps": self.steps or steps}))
 

@@ -88,8 +88,8 @@ class Run:
         self.learner = make_learner(config, init)
         self.learner.model.to(world.device)
         network = channels_last(self.learner.network).train()
-        if config.frozen_norms:
-            freeze_norms(network)
+        if config.frozen_norms and (not freeze_norms(network) or (init is None and not resume)):
+            raise InputError("frozen_norms is for networks with batch norms that start from weights: give `init`")
         average = averaged(network, config.ema_decay)
         self.average = self.learner.twin(average.module)
         self.average.model.eval()

@@ -78,7 +78,7 @@ def test_evaluate_pictures_by_a_classifier(scoreinv, classes):
     Image.new("RGB", (32, 32)).save(classes / "one" / "1.png")
     for dry in ([], ["--dry-run"]):
         alone = scoreinv("evaluate", classes / "one", *judge, *dry)
-        assert (alone.code, "one: one picture is no set" in alone.err) == (2, True)
+        assert (alone.code, "one: holds one picture" in alone.err) == (2, True)
     (classes / "one" / "1.png").unlink()
     (classes / "day").rename(classes / "dawn")
     assert "accuracy" not in json.loads(scoreinv("evaluate", classes, *judge, "--json").out)

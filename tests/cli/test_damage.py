@@ -192,7 +192,7 @@ def test_of_a_photo_whose_mask_marks_nothing_nothing_is_filled(scoreinv, tmp_pat
     assert "new_damage.png: marks no damage, so that nothing of scans/new.png is filled" in outcome.err
     (result,) = (tmp_path / "out").glob("new_*.png")
     np.testing.assert_array_equal(read(result), read(tmp_path / "scans" / "new.png"))
-    black = tmp_path / "black.png"
-    Image.new("L", (50, 40)).save(black)
-    own = scoreinv(command, "scans/new.png", "--mask", "black.png", "-o", "own.png", *options)
-    assert (own.code, "has no hole" in own.err) == (2, True)
+    for name, value in (("black.png", 0), ("new_damage.png", 1)):  # a mask of one's own, by its name or by a mark
+        Image.new("L", (50, 40), value).save(tmp_path / name)
+        own = scoreinv(command, "scans/new.png", "--mask", name, "-o", "own.png", *options)
+        assert (own.code, "has no hole" in own.err) == (2, True)

@@ -25,6 +25,7 @@ from scoreinv.operators import gray
 from scoreinv.sdes import VE
 from scoreinv.tasks.colorization import colorize
 from scoreinv.training.config import DataConfig, ObservationConfig, OptimizerConfig, TrainingConfig
+from scoreinv.training.memory import training_bytes
 from scoreinv.training.presets import conditional_training
 from scoreinv.training.training_loop import train
 
@@ -89,6 +90,11 @@ def training(folder: Path, steps: int = 3) -> TrainingConfig:
         sample_every=0,
         precision="float32",
     )
+
+
+def test_the_memory_of_its_training_is_its_own(tmp_path: Path) -> None:
+    config = replace(training(tmp_path), batch_size=64)
+    assert training_bytes(config) > training_bytes(replace(config, trained="score")) + 2**27
 
 
 def test_there_is_a_chroma_for_every_eight_pixels_and_the_maps_are_the_encoders(prior: ConditionalPrior) -> None:

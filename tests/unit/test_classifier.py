@@ -293,9 +293,17 @@ def test_it_must_be_of_the_priors_sde() -> None:
 def test_labels_that_the_classifier_has_not() -> None:
     prior, classifier = PRIOR, CONFIG.build().eval()
     x = torch.zeros(2, 1, 8, 8)
-    for label in (2, -1, torch.tensor([0, 1, 0])):
-        with pytest.raises(InputError, match="labels are one or 2 numbers from 0 to 1"):
+    for label in (2, -1):
+        with pytest.raises(InputError, match="labels are numbers from 0 to 1"):
             ClassifierGuidance(prior, classifier, label).noise(x, 0.5)
+    guided = ClassifierGuidance(prior, classifier, torch.tensor([0, 1, 0]))
+    for use in (
+        lambda: guided.noise(x, 0.5),
+        lambda: guided.windows([(0, 0, 8, 8)], 2),
+        lambda: guided.rows(torch.arange(4)),
+    ):
+        with pytest.raises(InputError, match="3 labels for"):
+            use()
 
 
 def test_states_in_float64() -> None:
@@ -303,3 +311,9 @@ def test_states_in_float64() -> None:
     for exact, usual in ((classifier(x, 0.5), classifier(x.float(), 0.5)), (classifier.features(x, 0.5), None)):
         assert exact.dtype == torch.float64
         assert usual is None or (exact - usual).abs().max() < 1e-5
+
+
+def test_times_of_a_grid_need_an_sde_that_has_one(tmp_path: Path) -> None:
+    config = TrainingConfig(CONFIG, DataConfig(str(tmp_path)), ObjectiveConfig(times="discrete"), steps=1)
+    with pytest.raises(InputError, match="discrete times need"):
+        train(config, tmp_path / "out")

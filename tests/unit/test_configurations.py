@@ -37,7 +37,7 @@ NETWORK = NCSNppConfig(width=8, multipliers=(1, 2), blocks=1)
 CONFIG = ModelConfig(NETWORK, VE(0.02, 30.0), EDM(0.4), image_size=16, sampler=RecommendedSampler("ancestral"))
 GUESSING = ModelConfig(replace(NETWORK, condition_channels=12), VP(), ResidualPreconditioning(), image_size=16)
 SHOWN = ModelConfig(
-    replace(NETWORK, condition_channels=12, feature_channels=FEATURES),
+    replace(NETWORK, condition_channels=12, feature_channels=FEATURES[1:]),
     VP(),
     ResidualPreconditioning(),
     image_size=16,
@@ -127,6 +127,7 @@ def test_every_entry_of_every_wrong_kind(config: ModelConfig | ClassifierConfig)
         (("preconditioning", "sigma_data"), 0, "sigma_data must lie in"),
         (("preconditioning", "sigma_data"), float("inf"), "sigma_data must lie in"),
         (("network", "feature_channels"), [1], "feature_channels"),
+        (("network", "feature_channels"), [8] * 9, "the number of feature_channels"),
         (("encoder_scale",), 10**9, "encoder_scale must lie in"),
         (("data_range",), [1, -1], "data_range must be two numbers that rise"),
         (("data_range",), [0, 1, 2], "this entry must be a list of 2"),

@@ -315,9 +315,11 @@ def test_orientation_of_uncompressed_tiff(tmp_path, orientation, mode, dtype):
     assert_array_equal(picture.pixels, np.rot90(pixels, {3: 2, 6: -1}[orientation]))
 
 
-def test_orientation_is_dropped_from_xmp(tmp_path):
-    Image.fromarray(samples("RGB")).save(tmp_path / "a.jpg", xmp=XMP, exif=exif_block(6))
-    assert read_picture(tmp_path / "a.jpg").metadata.xmp == XMP.replace(b' tiff:Orientation="6"', b"")
+def test_orientation_and_sides_are_dropped_from_xmp(tmp_path):
+    sides = b'<a exif:PixelXDimension="37" c="2"><tiff:ImageLength>23</tiff:ImageLength></a>'
+    Image.fromarray(samples("RGB")).save(tmp_path / "a.jpg", xmp=XMP + sides, exif=exif_block(6))
+    kept = XMP.replace(b' tiff:Orientation="6"', b"") + b'<a c="2"></a>'
+    assert read_picture(tmp_path / "a.jpg").metadata.xmp == kept
 
 
 def test_the_thumbnail_of_the_unedited_picture_is_dropped(tmp_path):

@@ -10,6 +10,8 @@ from mixture import SDES, correlated, gaussian
 
 from scoreinv.errors import Cancelled, InputError
 from scoreinv.guidance import ClassifierGuidance
+from scoreinv.guidance.averaged import Averaged
+from scoreinv.guidance.orientations import ALL
 from scoreinv.likelihood import bits_per_dim, decode, encode, exact_probes, log_likelihood
 from scoreinv.samplers import NoiseStream
 from scoreinv.samplers.base import CountedPrior
@@ -296,6 +298,9 @@ def test_progress_on_the_fixed_grid():
     assert [p.fraction for p in seen] == pytest.approx([0.25, 0.5, 0.75, 1.0])
     assert [p.t for p in seen] == sorted(p.t for p in seen)
     assert seen[-1].t == pytest.approx(1.0, abs=1e-6)
+    eight, told = Averaged(prior, ALL), []
+    code = encode(eight, x, steps=2, callback=told.append)
+    assert (told[-1].nfe, int(code.nfe[0])) == (64, 64)
 
 
 def test_wrong_probe_and_tolerance_are_named():

@@ -325,3 +325,5 @@ def test_wrong_operators_are_named():
         mask(torch.full((1, 1, 2, 2), 0.5))
     with pytest.raises(InputError, match="orthonormal"):
         ObservedComponents(OBSERVED, torch.ones(3, 3))
+    with pytest.raises(InputError, match="square"):
+        ObservedComponents(OBSERVED, torch.eye(3)[:2])

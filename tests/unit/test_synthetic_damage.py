@@ -210,6 +210,8 @@ def test_frozen_norms_keep_what_they_have_and_the_weights_are_learnt(tmp_path):
     after = train(config, tmp_path / "out", resume=True).trained.network.state_dict()
     kept = {name for name, value in after.items() if torch.equal(value, expected[name])}
     assert kept == {name for name, _ in before.network.named_buffers()}
+    with pytest.raises(InputError, match="start from weights: give `init`"):
+        train(config, tmp_path / "fresh")
     usual = train(replace(config, frozen_norms=False), tmp_path / "usual", init=before).trained.network
     assert not any(torch.equal(value, expected[name]) for name, value in usual.named_buffers())
 

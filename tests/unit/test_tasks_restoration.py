@@ -537,13 +537,13 @@ def test_the_first_part_of_samples_tells_of_its_progress():
     """The estimate of the mean that samples of a blurred or clipped picture begin at."""
     dark = Picture(noisy(np.zeros((40, 50, 3), np.float32), 0.05).clip(0, 1))
     sampling = RestorationSampling(samples=1, steps=9)
-    for work, most in (
-        (lambda told: deblur_picture(Picture(truth()), KERNEL, 0.05, prior(), sampling, told), 0.06),
-        (lambda told: denoise_picture(dark, 0.05, prior(), sampling, told), 0.21),
+    for work, parts in (
+        (lambda told: deblur_picture(Picture(truth()), KERNEL, 0.05, prior(), sampling, told), 10 + 9),
+        (lambda told: denoise_picture(dark, 0.05, prior(), sampling, told), 2 + 9),
     ):
         told: list[float] = []
         work(told.append)
-        assert told[0] < most
+        assert len(told) >= parts
 
 
 @pytest.mark.parametrize("method", ["ddrm", "ddnm", "pc"])
