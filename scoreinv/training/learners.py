@@ -194,7 +194,7 @@ class DamageLearner(Learner[DamageFinder]):
         return float(CROSS_ENTROPY * entropy + 1 - share)
 
 
-CROSS_ENTROPY = 4.0
+CROSS_ENTROPY = 20.0
 """Weight of the cross-entropy beside the Dice loss."""
 _ANY = 100.0
 """Pixels that stand for some damage, e: a picture without any asks for few found."""
