@@ -115,7 +115,7 @@ def make_world(folder: Path, model: Path) -> None:
     with zipfile.ZipFile(folder / "texts.zip", "w") as archive:
         archive.writestr("notes.txt", "a letter")
     (folder / "results").mkdir()
-    (folder / "results/1.png").write_bytes(whole)
+    (folder / "results/000001.png").write_bytes(whole)
     (folder / "other").mkdir()
     (folder / "other/manifest.csv").write_text("another,table\n")
     (folder / "taken").mkdir()
@@ -443,7 +443,7 @@ def _together() -> Iterator[tuple[tuple[str, ...], str]]:
         ((*INPAINT, "-o", "new.tif", "--quality", "80"), "--quality"),
         ((*INPAINT, "-o", "new.tif", "--format", "jpg"), "give one of them"),
         ((*INPAINT, "-o", "-", "--format", "jpg"), "give one of them"),
-        ((*INPAINT, "-o", "-", "--samples", "2"), "several samples do not fit on stdout"),
+        ((*INPAINT, "-o", "-", "--samples", "2"), "--samples: several do not fit on stdout"),
         ((*INPAINT, "--frame", "3"), "--frame"),
         (("inpaint", "-", "--mask", "-"), "stdin can be read once"),
         (("inpaint", "-", "photo.png", "--mask", "mask.png"), "cannot be combined"),
@@ -469,7 +469,7 @@ def _together() -> Iterator[tuple[tuple[str, ...], str]]:
         ((*DENOISE, "--uncertainty", "u.jpg", "--samples", "2"), "--uncertainty u.jpg"),
         (("denoise", "scans", "--uncertainty", "u.png", "--samples", "2"), "--uncertainty"),
         ((*DENOISE, "--quality", "80"), "--quality"),
-        ((*DENOISE, "-o", "-", "--samples", "2"), "several samples do not fit on stdout"),
+        ((*DENOISE, "-o", "-", "--samples", "2"), "--samples: several do not fit on stdout"),
         ((*DENOISE, "--frame", "3"), "--frame"),
         (("denoise", "-", "photo.png"), "cannot be combined"),
         ((*UPSCALE, "--method", "mmps", "--estimate", "mean"), "--estimate mean of mmps is that of several"),

@@ -122,7 +122,7 @@ def test_what_cannot_be_written_is_refused_before_the_work(scoreinv, mask, tmp_p
     outcome = scoreinv("inpaint", "clear.png", "--mask", mask, "-o", "clear.jpg", "--model", "missing.safetensors")
     assert (outcome.code, "JPEG has no transparency" in outcome.err) == (2, True)
     several = scoreinv("inpaint", "clear.png", "--mask", mask, "-o", "-", "--samples", 2)
-    assert (several.code, "several samples do not fit on stdout" in several.err) == (2, True)
+    assert (several.code, "--samples: several do not fit on stdout" in several.err) == (2, True)
     for name in ("r.1.png", "clear.png", mask):
         words = ("-o", "r.png", "--samples", 2, "--uncertainty", name, "--overwrite")
         outcome = scoreinv("inpaint", "clear.png", "--mask", mask, *words)

@@ -95,8 +95,9 @@ def test_front_doors_tell_the_steps_there_are() -> None:
     fill, colour = options.FILL_STEPS, options.COLOUR_STEPS
     assert f"{fill['conditioned']} for `conditioned`, {narrow}, and {fill['pc']} for `pc`" in doc["inpaint"]
     assert f"{colour['conditioned']} for `conditioned`, {colour['pc']} for `pc`" in doc["colorize"]
+    dps = options.RESTORATION_STEPS["dps"]
     steps = {method: options.FULL_STEPS * count for method, count in options.RESTORATION_STEPS.items()}
-    assert f"{steps['diffpir']} for `diffpir` and {steps['dpir']} for `dpir`" in doc["solve"]
+    assert f"{steps['diffpir']} for `diffpir`, {steps['dpir']} for `dpir` and {dps} for `dps`" in doc["solve"]
     assert f"None: {options.COLOUR_TEMPERATURE:g}" in doc["colorize"]
     assert f"None: {options.COLOUR_SATURATION:g} for samples" in doc["colorize"]
     for sampler, count in options.SAMPLER_STEPS.items():
