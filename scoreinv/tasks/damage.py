@@ -1,9 +1,10 @@
 """Damage of a scanned photograph, found: scratches, creases, dust, hairs, stains, torn corners, writing.
 
-Scratches are 1 to 8 pixels wide in the scans that the model was trained on, so a large scan is looked at with its
-longer side reduced to `WORKING_SIDE` pixels; what is found is brought back to its own size. The network sees windows,
-each with a margin that is not kept, so that memory is bounded whatever the picture's size. It sees each mirrored too:
-what it takes for damage in one and not in the other is seldom any.
+Scratches are 1 to 8 pixels wide in the scans that the model was trained on, and those of a large scan may be wider. It
+is looked at with its longer side reduced to `WORKING_SIDE` pixels, to half of that, and so on, and what is found at any
+of these sizes is brought back to its own. The network sees windows, each with a margin that is not kept, so that memory
+is bounded whatever the picture's size. It sees each mirrored too: what it takes for damage in one and not in the other
+is seldom any.
 
 A mark is surely damage somewhere, and goes on from there to what is less sure: two thresholds (hysteresis: Canny 1986).
 Eyes and mouths of faces are left out (`imaging.faces`).
@@ -44,6 +45,8 @@ Finder = DamageFinder | str | Path
 
 WORKING_SIDE = 1536
 """Longer side, in pixels, of the picture that the network sees at most."""
+_LEAST_SIDE = 384
+"""And at least, where the picture has as many."""
 
 _CORE, _MARGIN = 448, 64
 """Of a window: the side of what is kept of it, and what it sees beyond, in pixels."""
@@ -112,15 +115,25 @@ def damage_in_picture(
     callback: TaskCallback | None = None,
 ) -> np.ndarray:
     """`find_damage` for one `Picture`: HxW bool."""
-    height, width = working_size(picture.size)
-    rgb = picture.rgb() if (height, width) == picture.size else picture.resized_rgb(height, width)
-    logits = damage_logits(rgb, finder, callback)
+    sizes = working_sizes(picture.size)
+    share = Share(callback, sum(height * width for height, width in sizes))
+    probability = np.zeros(sizes[0], np.float32)
+    for size in reversed(sizes):
+        share.begin(size[0] * size[1])
+        rgb = picture.rgb() if size == picture.size else picture.resized_rgb(*size)
+        found = _connected(damage_logits(rgb, finder, share), sensitivity)
+        np.maximum(probability, _enlarged(found, sizes[0]), out=probability)
+    probability[facial_features(probability > 1 - sensitivity, rgb)] = 0
+    return dilate(_enlarged(probability, picture.size) > 1 - sensitivity, grow)
+
+
+def _connected(logits: np.ndarray, sensitivity: float) -> np.ndarray:
+    """The probability of damage, HxW, of what is sure or goes on from there; 0 of what is likely alone."""
     sure = expit(logits) > 1 - sensitivity
     probability = expit(logits + math.log(_BESIDE))
     likely = probability > 1 - sensitivity
-    marked = ndimage.binary_propagation(sure, _EIGHT, mask=likely)
-    probability[likely & ~marked | facial_features(marked, rgb)] = 0
-    return dilate(_enlarged(probability, picture.size) > 1 - sensitivity, grow)
+    probability[likely & ~ndimage.binary_propagation(sure, _EIGHT, mask=likely)] = 0
+    return probability
 
 
 def finder_of(model: object) -> DamageFinder:
@@ -137,10 +150,13 @@ def finder_of(model: object) -> DamageFinder:
     return model
 
 
-def working_size(size: tuple[int, int]) -> tuple[int, int]:
-    """The size at which a picture of (height, width) is looked at."""
+def working_sizes(size: tuple[int, int]) -> list[tuple[int, int]]:
+    """The sizes at which a picture of (height, width) is looked at, the largest first, each half of the one before."""
     scale = min(1.0, WORKING_SIDE / max(size))
-    return max(1, round(scale * size[0])), max(1, round(scale * size[1]))
+    sizes = [(max(1, round(scale * size[0])), max(1, round(scale * size[1])))]
+    while max(sizes[-1]) >= 2 * _LEAST_SIDE:
+        sizes.append((max(1, sizes[-1][0] // 2), max(1, sizes[-1][1] // 2)))
+    return sizes
 
 
 @torch.no_grad()

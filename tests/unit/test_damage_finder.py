@@ -21,7 +21,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.networks.damage import DamageNetworkConfig, _Regions
 from scoreinv.networks.encoder import FEATURES, FINE_FEATURES, FINE_STRIDES, STRIDES
 from scoreinv.options import FOUND_GROW
-from scoreinv.tasks.damage import WORKING_SIDE, damage_in_picture, damage_logits, working_size
+from scoreinv.tasks.damage import WORKING_SIDE, damage_in_picture, damage_logits, working_sizes
 
 SMALL = DamageConfig(DamageNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8, regions=3), image_size=32)
 
@@ -208,11 +208,11 @@ def test_a_large_scan_is_looked_at_reduced_and_marked_at_its_own_size(bright):
     pixels[1000:1040, 100:140] = 255
     bright.seen.clear()
     mask = damage_in_picture(Picture(pixels), bright, 0.5)
-    assert working_size(pixels.shape) == (WORKING_SIDE, 150)
+    assert working_sizes(pixels.shape) == [(WORKING_SIDE, 150), (WORKING_SIDE // 2, 75), (WORKING_SIDE // 4, 37)]
     assert sum(shape[-1] > 192 for shape in bright.seen) == 0  # 150 wide, not 300
     assert mask.shape == pixels.shape
     np.testing.assert_array_equal(mask[1002:1038, 102:138], True)
-    mask[998:1042, 98:142] = False
+    mask[992:1048, 92:148] = False  # a pixel of the smallest size around it
     assert not mask.any()
 
 
