@@ -47,6 +47,8 @@ WORKING_SIDE = 1536
 """Longer side, in pixels, of the picture that the network sees at most."""
 _LEAST_SIDE = 384
 """And at least, where the picture has as many."""
+_SURER = 7.0
+"""How many times the odds of damage must be where a scan is seen smaller: antlers and spokes then look like hairs."""
 
 _CORE, _MARGIN = 448, 64
 """Of a window: the side of what is kept of it, and what it sees beyond, in pixels."""
@@ -121,7 +123,10 @@ def damage_in_picture(
     for size in reversed(sizes):
         share.begin(size[0] * size[1])
         rgb = picture.rgb() if size == picture.size else picture.resized_rgb(*size)
-        found = _connected(damage_logits(rgb, finder, share), sensitivity)
+        logits = damage_logits(rgb, finder, share)
+        if size != sizes[0]:
+            logits -= math.log(_SURER)
+        found = _connected(logits, sensitivity)
         np.maximum(probability, _enlarged(found, sizes[0]), out=probability)
     probability[facial_features(probability > 1 - sensitivity, rgb)] = 0
     return dilate(_enlarged(probability, picture.size) > 1 - sensitivity, grow)
