@@ -21,6 +21,10 @@ BLOCK_TILES = 12
 _DEEP_CONTEXT = 32
 """Pixels around a deep hole at the scale where it is drawn first: what it is continued from."""
 
+_DEEP_BLOCK = 5
+"""Longest side of what is drawn at once there, in half windows: each place is compared with many patches of what is
+around, so that a long crack is done in blocks."""
+
 _STRIP = 8
 """Pixels from the middle of a strip to known ones from which on it is continued from what surrounds it."""
 
@@ -66,7 +70,7 @@ def regions_to_fill(hole: np.ndarray, window: int, multiple: int, *, deep: bool)
     """The regions around the holes of a picture, in the order in which they are filled.
 
     Deep holes come last, since they go on from all around them. No region has a side longer than a block
-    (`BLOCK_TILES`) and its context.
+    (`BLOCK_TILES`, `_DEEP_BLOCK`) and its context.
 
     Args:
         hole: HxW bool.
@@ -78,10 +82,13 @@ def regions_to_fill(hole: np.ndarray, window: int, multiple: int, *, deep: bool)
     regions: list[Region] = []
     for count in np.unique(times[hole]).tolist():
         context = max(window // 4, _DEEP_CONTEXT if count else 0) << count
-        limit = 2 * (BLOCK_TILES * window + context) if count else BLOCK_TILES * window
-        wanted = {"context": context, "multiple": multiple, "minimum": window, "maximum": limit}
-        found = hole_regions(hole & (times == count), **wanted)
-        some = [block for region in found for block in blocks(region, hole.shape, **wanted)]
+        limit = BLOCK_TILES * window
+        if count:
+            limit = min(2 * limit, _DEEP_BLOCK * window // 2 << count)
+        wanted = {"context": context, "multiple": multiple, "minimum": window}
+        around = 2 * context if count else 0  # a deep hole is never without
+        found = hole_regions(hole & (times == count), **wanted, maximum=limit + around)
+        some = [block for region in found for block in blocks(region, hole.shape, **wanted, maximum=limit)]
         for region in some:
             narrow = deep and not count and is_narrow(region.hole)
             tile = window
@@ -188,7 +195,7 @@ def hole_regions(
 def blocks(
     region: Region, shape: tuple[int, ...], *, context: int, multiple: int, minimum: int, maximum: int
 ) -> Iterator[Region]:
-    """A region as it is, or one longer than `maximum` in blocks that share its holes out.
+    """A region as it is, or one whose holes reach further than `maximum` in blocks that share them out.
 
     Each has its context around its own holes, as a region has (see `hole_regions`), so that a long scratch is not
     covered by more windows than it needs; its sides are `maximum` and twice the context at most.
@@ -196,19 +203,21 @@ def blocks(
     Args:
         shape: of the picture.
     """
-    top, left, height, width = region.box
-    if max(height, width) <= maximum:
+    top, left = region.box[:2]
+    filled = (np.flatnonzero(region.hole.any(axis=axis)) for axis in (1, 0))
+    down, across = (np.arange(places[0], places[-1] + 1) for places in filled)
+    if max(len(down), len(across)) <= maximum:
         yield region
         return
     wanted = _Wanted(shape, context, multiple, minimum, maximum + 2 * context)
-    for rows in np.array_split(np.arange(height), math.ceil(height / maximum)):
-        for columns in np.array_split(np.arange(width), math.ceil(width / maximum)):
+    for rows in np.array_split(down, math.ceil(len(down) / maximum)):
+        for columns in np.array_split(across, math.ceil(len(across) / maximum)):
             inside = region.hole[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
             if not inside.any():
                 continue
-            down, across = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-            holes = inside[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
-            y, x = int(top + rows[0] + down[0]), int(left + columns[0] + across[0])
+            own_rows, own_columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+            holes = inside[own_rows[0] : own_rows[-1] + 1, own_columns[0] : own_columns[-1] + 1]
+            y, x = int(top + rows[0] + own_rows[0]), int(left + columns[0] + own_columns[0])
             extent = np.array([[y, x, y + holes.shape[0], x + holes.shape[1]]])
             y0, x0, y1, x1 = wanted.boxes(extent)[0].tolist()
             own = np.zeros((y1 - y0, x1 - x0), dtype=bool)

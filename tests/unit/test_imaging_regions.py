@@ -205,6 +205,33 @@ def test_a_long_scratch_in_blocks_is_no_wider_than_a_window():
             assert end == 5000 or end - columns[-1] > 8
 
 
+@pytest.mark.parametrize(("window", "side"), [(64, 320 + 128), (32, 160 + 128), (256, 1280 + 256)])
+def test_a_wide_crack_is_drawn_in_short_blocks(window: int, side: int) -> None:
+    """And the context around them, however long it is."""
+    crack = np.zeros((1500, 2100), bool)
+    crack[700 : 700 + window // 2] = True
+    regions = regions_to_fill(crack, window, 8, deep=True)
+    check(crack, regions)
+    assert {region.halvings for region in regions} == {1}
+    assert max(max(region.hole.shape) for region in regions) <= side
+
+
+@pytest.mark.parametrize("length", [100, 193, 260, 320, 321, 500, 640, 660])
+@pytest.mark.parametrize("width", [60, 100])
+def test_a_deep_hole_has_its_context_whatever_its_length(width: int, length: int) -> None:
+    """Of 32 pixels at the scale where it is drawn first; up to a third of its length in width it is in one piece."""
+    hole = holes((1000, 500), (150, 200, length, width))
+    regions = regions_to_fill(hole, 64, 8, deep=True)
+    check(hole, regions)
+    (count,) = {region.halvings for region in regions}
+    assert len(regions) == 1 or length > 160 << count
+    for region in regions:
+        height, wide = region.hole.shape
+        rows, columns = np.flatnonzero(region.hole.any(1)), np.flatnonzero(region.hole.any(0))
+        around = (rows[0], height - 1 - rows[-1], columns[0], wide - 1 - columns[-1])
+        assert min(around) >= 32 << count
+
+
 def test_a_region_that_is_small_enough_is_one_block():
     hole = holes((400, 500), (100, 100, 70, 30))
     (region,) = hole_regions(hole, context=20, multiple=16, minimum=64, maximum=128)
