@@ -105,7 +105,8 @@ class _Layer(nn.Module):
     def __init__(self, inputs: int, outputs: int, size: int, stride: int, groups: int, rectified: bool) -> None:
         super().__init__()
         self.filter = nn.Conv2d(inputs, outputs, size, stride, size // 2, groups=groups, bias=False)
-        nn.init.kaiming_normal_(self.filter.weight, nonlinearity="relu")
+        # `kaiming_normal_` on the device `meta` makes torch load its compiler, which takes a second.
+        nn.init.kaiming_uniform_(self.filter.weight, nonlinearity="relu")
         self.norm = BatchNorm(outputs)
         self.rectified = rectified
 

@@ -218,9 +218,10 @@ def test_loading_leaves_the_random_state_alone(config: ModelConfig | ClassifierC
     assert all(parameter.requires_grad for parameter in again.network.parameters())
 
 
-def test_loading_is_quick() -> None:
+@pytest.mark.parametrize("load", ["load('photo')", "load('scene')", "load_damage_finder('damage')"])
+def test_loading_is_quick(load: str) -> None:
     """Without memory for its tensors some of torch's operations load 60 MB of its compiler first."""
-    script = "import sys, scoreinv; scoreinv.load('photo'); print([n for n in sys.modules if n == 'torch._dynamo'])"
+    script = f"import sys, scoreinv; scoreinv.{load}; print([n for n in sys.modules if n == 'torch._dynamo'])"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout.strip() == "[]"
 
 
