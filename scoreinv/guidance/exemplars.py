@@ -40,8 +40,10 @@ from scoreinv.sdes import SDE, as_time, broadcast
 _REACH = (0.5, 2.0)
 """Pixels down and across, by eye on removed objects: a meadow is below, and may be left or right. They are less than a
 patch since the values of a patch repeat each other, so that their summed differences overcount."""
-MOST_PATCHES = 4096
-"""Patches that every place is compared with on the first scale; of more, some are left out."""
+_PATCHES = (2048, 4096)
+"""Patches that every place is compared with at most, where there are many places and where there are few."""
+_COMPARISONS = 1 << 23
+"""Of a place with a patch in one step; where there are more places, fewer patches are compared."""
 _MARGIN = 4
 """Pixels of a patch around the one in its middle."""
 _FEWEST = 200
@@ -49,9 +51,15 @@ _FEWEST = 200
 _RIM = 2
 """Known pixels around a hole that are estimated too, to see what the estimate misses there."""
 _VALUES_AT_ONCE = 1 << 22
-_PARTS_KEPT = 4
+_PARTS_KEPT = 8
 """Parts of so many values of which is kept what stays from step to step, for 32 MB each: of all pictures together, but
 one of each at least."""
+
+
+def most_patches(places: int) -> int:
+    """How many patches each of so many places is compared with at most."""
+    fewest, most = _PATCHES
+    return min(most, max(fewest, _COMPARISONS // max(1, places)))
 
 
 class Exemplars(Prior):
@@ -164,8 +172,9 @@ class _Fill:
 class _Places:
     """The places of patches whose middles are in a hole or its rim.
 
-    Patches are rows of D = 3 side^2 values. Each is identified by its first pixel: `starts` (N,) are numbers of pixels
-    of the picture with a border of the margin's width around (`padded`), whose rows have `row` of them.
+    Patches of C channels are rows of D = C side^2 values. Each is identified by its first pixel: `starts` (N,) are
+    numbers of pixels of the picture with a border of the margin's width around (`padded`), whose rows have `row` of
+    them.
     """
 
     def __init__(self, observed: Tensor) -> None:
@@ -210,7 +219,7 @@ class _Places:
 
 
 class _AllPatches:
-    """Every place in a picture's hole, compared with all of its known patches."""
+    """Every place in a picture's hole, compared with its known patches, where they are many with some of them."""
 
     def __init__(self, picture: Tensor, observed: Tensor) -> None:
         self.picture, self.observed = torch.where(observed > 0, picture, 0.0), observed
@@ -218,11 +227,10 @@ class _AllPatches:
         at = places.usable.nonzero().T
         if not at.shape[1]:
             raise InputError("there is nothing to continue: no patch of the picture is known")
-        if at.shape[1] > MOST_PATCHES:
-            at = at[:, torch.arange(MOST_PATCHES, device=at.device) * (at.shape[1] - 1) // (MOST_PATCHES - 1)]
-        self.at, self.starts = at, places.number(*at)
+        self.at = at = _near_and_far(at, observed, most_patches(len(places.starts)))
+        self.starts = places.number(*at)
         self.values = places.patches(places.padded(self.picture), self.starts)
-        self.squares = self.values.square()
+        self.squares = self.values.square().view(len(self.values), -1, 3).sum(2)  # of pixels
         self._parts = _parts(len(places.starts), len(self.starts))
         self.kept = _PARTS_KEPT
         self._kept: dict[int, tuple[Tensor, Tensor]] = {}
@@ -252,15 +260,30 @@ class _AllPatches:
         |state - value|^2 without what is common to all values.
         """
         places, starts = self.places, self.places.starts[part]
-        shown = self.observed.expand(3, -1, -1)
         known, where, hidden = (
-            places.patches(places.padded(pixels), starts) for pixels in (self.picture, shown, 1 - shown)
+            places.patches(places.padded(pixels), starts) for pixels in (self.picture, self.observed, 1 - self.observed)
         )
         apart = (where @ self.squares.T - 2 * known @ self.values.T) / (2 * TOLERANCE**2)
         here = torch.stack([starts // places.row, starts % places.row])
         for there, at, reach in zip(self.at.to(apart), here.to(apart), _REACH, strict=True):
             apart += ((there - at[:, None]) / reach).square_().div_(2)
         return apart, hidden @ self.squares.T
+
+
+def _near_and_far(at: Tensor, observed: Tensor, most: int) -> Tensor:
+    """So many patches at most, (2, M) by their middles: one half those nearest to the hole, the others anywhere.
+
+    Near ones are likeliest, and those further away are what samples differ by.
+    """
+    if at.shape[1] <= most:
+        return at
+    from scipy import ndimage  # slow to import, and needed by these fills alone
+
+    away = torch.from_numpy(ndimage.distance_transform_edt((observed[0] > 0).cpu().numpy())).to(observed)
+    order = away[at[0], at[1]].argsort(stable=True)
+    near, far = order[: most // 2], order[most // 2 :]
+    spread = torch.arange(most - len(near), device=far.device) * (len(far) - 1) // (most - len(near) - 1)
+    return at[:, torch.cat([near, far[spread]]).sort().values]
 
 
 def _wholly_known(observed: Tensor, side: int) -> Tensor:

@@ -23,6 +23,7 @@ detail is then left open, so sampling begins at a noise level just above it and 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import torch
@@ -31,7 +32,7 @@ from torch import Tensor
 from scoreinv.conditional.guess import block_means
 from scoreinv.guidance import Conditioned, Displacements, Exemplars, Tiled
 from scoreinv.guidance.conditioned import check_conditional
-from scoreinv.guidance.exemplars import MOST_PATCHES
+from scoreinv.guidance.exemplars import most_patches
 from scoreinv.memory import pixels_at_once
 from scoreinv.operators import mask
 from scoreinv.prior import ScorePrior
@@ -231,7 +232,7 @@ def _work(scales: list[tuple[Tensor, Tensor]], first: int) -> list[float]:
     """How long a fill from the scale `first` takes there, and then the sweeps on each scale from the finest on."""
     holes = [float((1 - observed).sum()) for _, observed in scales[: first + 1]]
     observed = scales[first][1]
-    compared = min(MOST_PATCHES, float(observed.sum()) / len(observed))
+    compared = min(most_patches(math.ceil(holes[first] / len(observed))), float(observed.sum()) / len(observed))
     layout = _FIRST_STEPS * holes[first] * compared / _PATCHES_IN_THE_TIME
     return [layout] + [_sweeps(number) * pixels for number, pixels in enumerate(holes)]
 

@@ -125,6 +125,22 @@ def test_a_fill_begins_with_as_much_noise_as_the_sde_has_at_its_end(monkeypatch:
     assert (start.x[0] - start.x[1]).std() > 0.5
 
 
+def test_larger_holes_take_more_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+
+    class Counted(PC):
+        def sample(self, *arguments: object, **options: object) -> object:
+            taken.append(self.steps)
+            return super().sample(*arguments, **options)
+
+    monkeypatch.setattr("scoreinv.tasks.deep_holes.PC", Counted)
+    values, observed = torch.full((1, 3, 96, 96), 0.5), holed(96, 96, (40, 40, 16, 16))
+    half = halved(values, observed)
+    continued(values, observed, half)
+    continued(values, observed, half, halved(*half))
+    assert taken == [4, 12]
+
+
 def test_noise_is_what_the_mean_leaves_on_any_sde() -> None:
     picture, observed = stripes(24, 24), holed(24, 24, (8, 8, 6, 6))
     for sde in (SDE, VP()):
@@ -205,6 +221,21 @@ def test_places_are_compared_alike_in_parts(monkeypatch: pytest.MonkeyPatch) -> 
     at_once = means()
     monkeypatch.setattr(exemplars, "_VALUES_AT_ONCE", 40_000)
     torch.testing.assert_close(means(), at_once, atol=1e-4, rtol=0)
+
+
+def test_of_many_patches_the_nearest_and_some_of_all_others_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within the comparisons of a step, where places are many."""
+    picture, observed = stripes(80, 100), holed(80, 100, (30, 40, 20, 20))
+    places = 24**2  # of the hole and its rim; 5840 patches are known
+    monkeypatch.setattr(exemplars, "_PATCHES", (100, 2000))
+    for comparisons, compared in ((2000 * places, 2000), (500 * places, 500), (places, 100)):
+        monkeypatch.setattr(exemplars, "_COMPARISONS", comparisons)
+        at = Exemplars(SDE, picture, observed)._fills[0].patches.at
+        assert at.shape == (2, compared)
+        outside = torch.stack([(30 - at[0]).clamp_min(at[0] - 49), (40 - at[1]).clamp_min(at[1] - 59)]).clamp_min(0)
+        away = outside.square().sum(0).sqrt().sort().values
+        assert away[compared // 2 - 1] < 5 + compared / 200  # a rim of so many
+        assert away[compared // 2 :].median() > 18  # and others of all of the picture
 
 
 def test_all_scales_look_at_the_same_place(monkeypatch: pytest.MonkeyPatch) -> None:
