@@ -86,6 +86,8 @@ def main() -> None:
     rows: dict[str, list[np.ndarray]] = {}
     grays, seconds, nfe = [], 0.0, 0
     photos = photographs(options.folder, options.photos, options.side)
+    if not photos:
+        parser.error(f"{options.folder} holds no photographs in colour")
     for truth in photos:
         gray = luma(truth)
         flat = np.repeat(gray[..., None], 3, 2)
