@@ -251,9 +251,13 @@ def test_damage_is_found_and_added_to_the_hole(visitor):
     painted_share = visitor.text("#hole")
     visitor.page.click("#damage")
     visitor.until("was => document.getElementById('hole').textContent != was", painted_share)
-    found = scoreinv.find_damage(read(path.read_bytes()))
-    assert found.any()
-    assert ((found | painted) != visitor.mask()).mean() < 1e-3  # what is on the border may be rounded otherwise
+    mask = visitor.mask()
+    # The page computes in bfloat16 where the processor does, which moves a mark that is nearly sure: a band of it.
+    least, most = (scoreinv.find_damage(read(path.read_bytes()), sensitivity=of) for of in (0.4, 0.6))
+    assert least.any()
+    assert most.mean() < 0.2
+    assert (least | painted)[~mask].mean() < 1e-3
+    assert mask[~(most | painted)].mean() < 1e-3
     visitor.page.keyboard.press("Control+z")
     assert (visitor.mask() == painted).all()
 
