@@ -128,8 +128,9 @@ class Displacements:
 
         top, left = (self._at.amin(1) - 1).tolist()
         bottom, right = (self._at.amax(1) + 2).tolist()
-        missed, rim, source = (
-            self._picture(values)[:, top:bottom, left:right] for values in (*self._missed(), self._source[:, None])
+        missed, rim, source, inside = (
+            self._picture(values)[:, top:bottom, left:right]
+            for values in (*self._missed(), self._source[:, None], self._inside[:, None])
         )
         shade = missed.clamp(-_SHADE, _SHADE)
         even, fading = smooth_guess(torch.stack([shade, missed - shade]), rim[None]).mean
@@ -140,7 +141,9 @@ class Displacements:
         told = torch.cat([shade * rim, rim])
         beside = torch.stack([told.roll(step, axis) for axis in (1, 2) for step in (-1, 1)]).sum(0)
         even = evened(even, source >= 0, down, across, beside[:3], beside[3])
-        away = torch.from_numpy(ndimage.distance_transform_edt((source >= 0).cpu().numpy())).to(even)
+        # Beyond the picture's border nothing is known that a fill would have to meet.
+        unknown = (source >= 0) | (inside[0] == 0)
+        away = torch.from_numpy(ndimage.distance_transform_edt(unknown.cpu().numpy())).to(even)
         filled = self._picture(self._filled).clone()
         filled[:, top:bottom, left:right] += even + fading * torch.exp(-away / _FADING)
         inner = (slice(None), slice(_REACH, -_REACH), slice(_REACH, -_REACH))

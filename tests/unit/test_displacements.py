@@ -101,6 +101,19 @@ def test_a_piece_that_fits_stays_and_its_rim_is_met() -> None:
     torch.testing.assert_close(flat.fill(), waves, atol=1e-4, rtol=0)
 
 
+def test_what_a_piece_misses_fades_from_known_pixels_and_not_from_the_border() -> None:
+    """A bright piece in dark surroundings, which has to meet them at the rim alone."""
+    picture = torch.full((3, 60, 90), -0.5)
+    picture[..., 60:] = 0.3
+    observed = holed(60, 90, (16, 0, 28, 30))  # open to the left
+    start = moved(60, 90, 0, 0)
+    start[1] = 75 - torch.arange(90)
+    along = Displacements(picture, observed, start).fill()[0, 30, :30]
+    assert along[-1] < 0  # at the rim
+    assert along[0] > 0.15  # light goes on to the border, and what is of things has faded
+    assert (along.diff() < 0.01).all()
+
+
 def test_sweeps_mend_a_field_of_wrong_places() -> None:
     y, x = torch.arange(40)[:, None], torch.arange(60)
     picture = torch.stack([torch.sin(2 * math.pi * (x + y + k) / 10) for k in range(3)]) * 0.5
