@@ -13,7 +13,8 @@ Windows lie on a grid, or, where the estimate matters at some pixels only, aroun
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -62,6 +63,16 @@ class Tiled(PriorWrapper):
         self._around = None if needed is None else windows_around(needed.cpu().numpy(), tile, overlap, prior.stride)
         self._seen: dict[tuple[tuple[Box, ...], int], Prior] = {}
         self._room = _KEPT
+        self._told: Callable[[float], object] | None = None
+
+    def telling(self, told: Callable[[float], object]) -> Tiled:
+        """The same prior, which calls `told` with the share of the windows that are done, as an estimate goes on.
+
+        It is not called at the end, nor between windows that are evaluated together; what it raises stops the estimate.
+        """
+        other = copy(self)
+        other._told = told
+        return other
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         t = as_time(t).expand(x.shape[0])
@@ -96,6 +107,8 @@ class Tiled(PriorWrapper):
         samples = x.shape[0]
         together = max(1, self.pixels_at_once // (samples * boxes[0][2] * boxes[0][3]))
         for first in range(0, len(boxes), together):
+            if first and self._told is not None:
+                self._told(first / len(boxes))
             group = tuple(boxes[first : first + together])
             windows = torch.cat([crop(x, box) for box in group])
             yield from self._through(group, samples).noise(windows, t.repeat(len(group))).split(samples)

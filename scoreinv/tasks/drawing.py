@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -100,6 +102,8 @@ def draw(
     Raises ScoreinvError when the model gives values that are not finite.
     """
     if sampling.is_posterior_mean:
+        if isinstance(condition, Tiled):
+            condition = condition.telling(partial(tell, callback))
         with torch.no_grad():
             x0 = condition.finish(condition.denoise(noise.normal(guess.shape) * prior.sde.prior_std, 1.0))
         tell(callback, 1.0)

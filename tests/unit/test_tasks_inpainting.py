@@ -220,6 +220,20 @@ def test_progress_and_stopping():
         inpaint(photo(), hole(), prior=prior(), steps=4, callback=lambda fraction: fraction < 0.5)
 
 
+def test_the_mean_of_a_hole_of_many_windows_tells_of_them_and_stops(monkeypatch):
+    """It is one evaluation, and of a large hole that takes minutes."""
+    monkeypatch.setattr("scoreinv.tasks.drawing.pixels_at_once", lambda device: 1 << 12)
+    image, mask = photo(96, 300), np.zeros((96, 300), dtype=bool)
+    mask[8:90, 8:290] = True
+    told = []
+    inpaint(image, mask, prior=conditional_prior(), estimate="mean", callback=told.append)
+    assert len(told) > 5
+    assert told == sorted(told)
+    assert told[-1] == 1
+    with pytest.raises(Cancelled):
+        inpaint(image, mask, prior=conditional_prior(), estimate="mean", callback=lambda fraction: fraction < 0.5)
+
+
 def test_values_that_are_not_finite_are_an_error():
     model = gaussian_colour_prior(torch.full((3,), math.nan), torch.eye(3))
     with pytest.raises(ScoreinvError, match="not finite"):
