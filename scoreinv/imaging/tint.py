@@ -54,7 +54,7 @@ def is_print(picture: Picture) -> bool:
     _, sizes, axes = np.linalg.svd(chroma, full_matrices=False)
     along = chroma @ axes[0]
     red, _, blue = axes[0] * np.sign(along.sum())
-    one_hue = sizes[1] < _ACROSS * sizes[0] and np.mean(along * np.sign(along.sum()) < -_GRAY) < _OPPOSITE
+    one_hue = (sizes[1:] < _ACROSS * sizes[0]).all() and np.mean(along * np.sign(along.sum()) < -_GRAY) < _OPPOSITE
     if not one_hue or blue >= 0 or stray >= max(_rms(chroma) / 4, _PALE_STRAY):
         return False
     least, most = _RARE_HUES if stray < _RARE_STRAY and _rms(chroma) < _RARE_CHROMA else _HUES

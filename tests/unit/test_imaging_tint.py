@@ -45,7 +45,9 @@ def test_grey_and_coloured_pictures_are_none() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (50, 3)])
 def test_small_pictures(size: tuple[int, int]) -> None:
-    assert is_tinted(eight_bit(sepia(tones(*size)))) in (True, False)
+    picture = eight_bit(sepia(tones(*size)))
+    assert is_tinted(picture)
+    assert is_print(picture)
 
 
 def test_the_lightest_tone_becomes_white() -> None:
