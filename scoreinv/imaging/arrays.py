@@ -89,8 +89,7 @@ def picture_from_pil(image: Image.Image, name: str) -> Picture:
 
 def picture_from_array(array: np.ndarray, name: str) -> Picture:
     """A checked picture from HxW, HxWx3 or HxWx4; `name` is what messages call it."""
-    if isinstance(array, np.ma.MaskedArray):
-        raise InputError(f"{name} is a masked array: pass .filled() of it, and what is masked as the mask")
+    refuse_masked(array, name)
     array = np.asarray(array)  # not a matrix, whose rows have two dimensions themselves
     shape = "x".join(map(str, array.shape)) or "a scalar"
     if array.ndim not in (2, 3) or 0 in array.shape or (array.ndim == 3 and array.shape[2] not in (3, 4)):
@@ -101,6 +100,12 @@ def picture_from_array(array: np.ndarray, name: str) -> Picture:
     if array.dtype.kind == "f":
         _check_range(array, name)
     return Picture(array)
+
+
+def refuse_masked(array: np.ndarray, name: str) -> None:
+    """Raise InputError for an array with a mask, whose masked values would be taken for values."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise InputError(f"{name} is a masked array: pass .filled() of it, and what is masked as the mask")
 
 
 def layout_remedy(shape: tuple[int, ...]) -> str:
@@ -116,24 +121,34 @@ def layout_remedy(shape: tuple[int, ...]) -> str:
 
 def pictures_from_tensor(tensor: Any, name: str) -> list[Picture]:
     """Checked float pictures HxW, HxWx3 or HxWx4 from a tensor CxHxW or BxCxHxW."""
-    if tensor.is_nested:
-        raise InputError(f"{name} is a nested tensor: pass its pictures one by one")
+    refuse_nested(tensor, name)
     shape = "x".join(map(str, tensor.shape)) or "a scalar"
     if tensor.ndim not in (3, 4) or 0 in tensor.shape or tensor.shape[-3] not in (1, 3, 4):
         last = ": put the channels first" if tensor.ndim in (3, 4) and tensor.shape[-1] in (1, 3, 4) else ""
         raise InputError(f"{name} is {shape}, and a tensor must be CxHxW or BxCxHxW with 1, 3 or 4 channels{last}")
     if not tensor.is_floating_point():
         raise InputError(f"{name} is {tensor.dtype}, and a tensor must be floating-point in [0, 1]")
-    try:
-        values = tensor.detach().cpu()
-        # NumPy has no bfloat16; the way back is exact
-        batch = (values.float() if values.element_size() < 4 else values).numpy()
-    except (RuntimeError, TypeError) as error:  # sparse ones, quantised ones, those of the meta device
-        raise InputError(f"{name} is a tensor without plain values ({reason(error)})") from error
+    batch = plain_values(tensor, name)
     _check_range(batch, name)
     batch = batch if batch.ndim == 4 else batch[None]
     items = [np.ascontiguousarray(np.moveaxis(item, 0, -1)) for item in batch]
     return [Picture(item[..., 0] if item.shape[2] == 1 else item) for item in items]
+
+
+def refuse_nested(tensor: Any, name: str) -> None:
+    """Raise InputError for a nested tensor, which has no shape."""
+    if tensor.is_nested:
+        raise InputError(f"{name} is a nested tensor: pass its pictures one by one")
+
+
+def plain_values(tensor: Any, name: str) -> np.ndarray:
+    """The values of a floating-point tensor, of float32 or float64; InputError for one that holds none as they are."""
+    try:
+        values = tensor.detach().cpu()
+        # NumPy has no bfloat16; the way back is exact
+        return (values.float() if values.element_size() < 4 else values).numpy()
+    except (RuntimeError, TypeError) as error:  # sparse ones, quantised ones, those of the meta device
+        raise InputError(f"{name} is a tensor without plain values ({reason(error)})") from error
 
 
 def is_tensor(value: Any) -> bool:

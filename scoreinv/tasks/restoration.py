@@ -16,7 +16,15 @@ from torch import Tensor
 
 from scoreinv.checks import check_callback, check_noise_share, check_number, shown
 from scoreinv.errors import InputError, SettingError
-from scoreinv.imaging.arrays import Form, is_tensor, layout_remedy, pictures_from_api
+from scoreinv.imaging.arrays import (
+    Form,
+    is_tensor,
+    layout_remedy,
+    pictures_from_api,
+    plain_values,
+    refuse_masked,
+    refuse_nested,
+)
 from scoreinv.imaging.chroma import STRAY_CHROMA
 from scoreinv.imaging.enlarge import enlarged
 from scoreinv.imaging.picture import Fill, Picture
@@ -256,14 +264,16 @@ def _written(picture: Picture, rgb: np.ndarray) -> Picture:
 def _observations(y: Any) -> tuple[list[Tensor], np.dtype, Form]:
     """The observations of a caller, (1, C, h, w) each, for pictures in [0, 1]; the results' type, and their form."""
     if is_tensor(y):
-        if y.ndim not in (3, 4) or y.shape[-3] not in (1, 3) or not y.is_floating_point():
+        refuse_nested(y, "the observation")
+        if y.ndim not in (3, 4) or 0 in y.shape or y.shape[-3] not in (1, 3) or not y.is_floating_point():
             raise InputError(f"an observation is a floating-point (B)xCxHxW of 1 or 3 channels, not {tuple(y.shape)}")
-        _check_finite(y)
-        batch = y.detach().cpu().float()
+        batch = torch.from_numpy(plain_values(y, "the observation")).float()
+        _check_finite(batch)
         batch = batch if batch.ndim == 4 else batch[None]
         return list(batch.split(1)), np.dtype(np.float32), Form("tensor", y.ndim, y.dtype, y.device)
     if isinstance(y, np.ndarray) and y.dtype.kind == "f":
-        if y.ndim not in (2, 3) or (y.ndim == 3 and y.shape[2] != 3):
+        refuse_masked(y, "the observation")
+        if y.ndim not in (2, 3) or 0 in y.shape or (y.ndim == 3 and y.shape[2] != 3):
             shape = "x".join(map(str, y.shape))
             raise InputError(f"an observation is HxW or HxWx3, not {shape}{_remedy(y.shape)}")
         values = torch.from_numpy(np.ascontiguousarray(y, dtype=np.float32))

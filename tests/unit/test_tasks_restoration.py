@@ -593,6 +593,11 @@ def test_settings_that_are_not_such(options, said):
         (np.full((HEIGHT, WIDTH), np.nan, np.float32), "not finite"),
         (np.zeros((HEIGHT, WIDTH, 4), np.uint8), "alpha"),
         (torch.zeros(2, HEIGHT, WIDTH), "1 or 3 channels"),
+        (torch.zeros(0, 3, HEIGHT, WIDTH), "1 or 3 channels, not .0, 3"),
+        (torch.zeros(3, HEIGHT, WIDTH).to_sparse(), "without plain values"),
+        (torch.zeros(3, HEIGHT, WIDTH, device="meta"), "without plain values"),
+        (np.ma.masked_less(truth(), 0.5), "masked array"),
+        (np.zeros((0, WIDTH)), f"not 0x{WIDTH}"),
         ("photo.png", "not str"),
     ],
 )
