@@ -42,19 +42,26 @@ def finite(x: Tensor) -> Tensor:
 
 
 class RunningSpread:
-    """Mean and spread of pictures that come one by one (Welford 1962)."""
+    """Mean and spread of pictures, HxWxC float32, that come one by one (Welford 1962).
+
+    They are held in the pictures' type, which is closer than their levels: of a large picture each copy counts.
+    """
 
     def __init__(self) -> None:
         self.count = 0
-        self.mean = self._squares = np.zeros(())
+        self.mean = self._squares = np.zeros((), np.float32)
 
     def add(self, rgb: np.ndarray) -> None:
         self.count += 1
+        if self.count == 1:
+            self.mean, self._squares = rgb.copy(), np.zeros_like(rgb)
+            return
         gap = rgb - self.mean
-        self.mean = self.mean + gap / self.count
-        self._squares = self._squares + gap * (rgb - self.mean)
+        self.mean += gap / self.count
+        gap *= rgb - self.mean
+        self._squares += gap
 
     @property
     def std(self) -> np.ndarray:
         """HxW: standard deviation, root mean square over the channels."""
-        return np.sqrt((self._squares / (self.count - 1)).mean(axis=-1)).astype(np.float32)
+        return np.sqrt(self._squares.mean(axis=-1) / (self.count - 1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from scoreinv.imaging.sheet import contact_sheet
 from scoreinv.samplers import NoiseStream
 from scoreinv.tasks.models import start_time, wide_tile
 from scoreinv.tasks.settings import ConditionalSampling
+from scoreinv.tasks.tensors import RunningSpread, spread
 
 
 def prior(**options):
@@ -44,6 +47,20 @@ def test_wide_windows_cover_a_picture_in_the_fewest_pixels(size):
     assert 16 <= tile <= 48
     assert overlap == 4
     assert seen(tile, overlap) == min(seen(side, overlap) for side in range(16, 49, 4))
+
+
+def test_mean_and_spread_of_pictures_that_come_one_by_one_take_few_copies():
+    pictures = np.random.default_rng(0).random((5, 200, 300, 3), dtype=np.float32)
+    running = RunningSpread()
+    tracemalloc.start()
+    for picture in pictures:
+        running.add(picture)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    np.testing.assert_allclose(running.mean, pictures.mean(0), atol=1e-6)
+    np.testing.assert_allclose(running.std, spread(pictures), atol=1e-6)
+    assert running.mean.dtype == running.std.dtype == np.float32
+    assert most < 4.5 * pictures[0].nbytes
 
 
 def test_streams_by_place():
