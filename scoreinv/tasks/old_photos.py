@@ -32,7 +32,7 @@ from scoreinv.prior import ScorePrior
 from scoreinv.tasks.colorization import Found, colorize_filled, found_in, hints_for
 from scoreinv.tasks.damage import Finder, damage_in_picture, finder_of
 from scoreinv.tasks.inpainting import inpaint_picture
-from scoreinv.tasks.models import Model, model_of
+from scoreinv.tasks.models import Model, check_colour, model_of
 from scoreinv.tasks.old_photo_settings import COLOUR_SENSITIVITY, OldPhotoSettings, StepName
 from scoreinv.tasks.progress import Share, TaskCallback, tell
 from scoreinv.tasks.restoration import check_noise, denoise_picture
@@ -203,6 +203,9 @@ def restore_picture(
     """
     if given.hints is not None:
         given.hints.check_size(picture.size, "the hints")
+    for model in (models.filler, models.denoiser, models.colorizer):
+        if model is not None:
+            check_colour(model)
     if models.denoiser is not None and settings.noise_std is not None:
         check_noise(picture, settings.noise_std, models.denoiser)
     work = _Work(picture, settings, callback, told)
