@@ -165,7 +165,8 @@ def hole_regions(
     Args:
         hole: HxW bool.
         context: known pixels wanted on each side of a cluster; less at the picture's border, and where `maximum` asks.
-        multiple: sides are multiples of it where the picture is large enough; else a side is the picture's.
+        multiple: sides are multiples of it where the picture has room for one with half of the context; else a side is
+            the picture's.
         minimum: least side, where the picture is large enough.
         maximum: largest side, except around a single cluster that is larger.
     """
@@ -285,9 +286,12 @@ class _Wanted:
         length = last - first
         side = np.maximum(np.minimum(np.maximum(length + 2 * self.context, self.minimum), self.limit), length)
         side = -(-side // self.multiple) * self.multiple
-        for end in (self.limit, size):  # where rounding up goes past an end, a little less context may do
+        # Where rounding up goes past an end, less context may do; at the picture's, half of what there is: with none a
+        # hole that takes all of the other axis would be filled from nothing.
+        enough = length + np.minimum(self.context, size - length) / 2
+        for end, least in ((self.limit, length), (size, enough)):
             below = end // self.multiple * self.multiple
-            side = np.where((side > end) & (below >= length), below, side)
+            side = np.where((side > end) & (below >= least), below, side)
         side = np.minimum(side, size)
         start = np.clip(first - (side - length) // 2, 0, size - side)
         return start, start + side

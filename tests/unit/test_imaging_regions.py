@@ -71,6 +71,17 @@ def test_sides_are_multiples_where_the_picture_allows():
     assert region.box[2:] == (100, 20)
 
 
+@pytest.mark.parametrize("deep", [True, False])
+@pytest.mark.parametrize("shape", [(75, 300), (67, 40), (100, 80), (300, 75), (65, 64)])
+def test_what_little_is_known_is_shown(shape: tuple[int, int], deep: bool) -> None:
+    """A band along the border, beside a hole whose length is a multiple of the network's stride."""
+    hole = np.ones(shape, bool)
+    hole[: shape[0] % 16 or 16, :] = False
+    regions = regions_to_fill(hole, 64, 16, deep=deep)
+    check(hole, regions)
+    assert not any(region.hole.all() for region in regions)
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (5, 5)])
 def test_tiny_pictures(shape):
     hole = holes(shape, (0, 0, 1, 1))
