@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -69,8 +70,8 @@ class Region:
 def regions_to_fill(hole: np.ndarray, window: int, multiple: int, *, deep: bool) -> list[Region]:
     """The regions around the holes of a picture, in the order in which they are filled.
 
-    Deep holes come last, since they go on from all around them. No region has a side longer than a block
-    (`BLOCK_TILES`, `_DEEP_BLOCK`) and its context.
+    Deep holes come last, since they go on from all around them; and each region shows something that is known, or
+    filled by then. No region has a side longer than a block (`BLOCK_TILES`, `_DEEP_BLOCK`) and its context.
 
     Args:
         hole: HxW bool.
@@ -96,7 +97,24 @@ def regions_to_fill(hole: np.ndarray, window: int, multiple: int, *, deep: bool)
                 least, most = (max(1, int(share * window) // multiple) * multiple for share in _TILES)
                 tile = cheapest_tile(region.hole, window // 8, multiple, least, most)
             regions.append(replace(region, halvings=count, narrow=narrow, tile=tile))
-    return regions
+    return list(from_known(regions, hole))
+
+
+def from_known(regions: Iterable[Region], hole: np.ndarray) -> Iterator[Region]:
+    """The regions in order, but later those that show no pixel which is known, or filled by then.
+
+    hole: HxW bool, what all of them fill.
+    """
+    unknown, pending, passed = hole.copy(), deque(regions), 0
+    while pending:
+        region = pending.popleft()
+        if passed <= len(pending) and crop(unknown, region.box).all():  # its neighbours will fill a part of it
+            pending.append(region)
+            passed += 1
+            continue
+        passed = 0
+        crop(unknown, region.box)[region.hole] = False
+        yield region
 
 
 def is_narrow(hole: np.ndarray) -> bool:

@@ -9,6 +9,8 @@ from numpy.testing import assert_array_equal
 from scoreinv.imaging.regions import (
     Region,
     blocks,
+    crop,
+    from_known,
     halvings,
     hole_regions,
     is_narrow,
@@ -80,6 +82,26 @@ def test_what_little_is_known_is_shown(shape: tuple[int, int], deep: bool) -> No
     regions = regions_to_fill(hole, 64, 16, deep=deep)
     check(hole, regions)
     assert not any(region.hole.all() for region in regions)
+
+
+@pytest.mark.parametrize("deep", [True, False])
+@pytest.mark.parametrize("known", [(slice(-9, None), slice(None)), (slice(300, 310), slice(-20, None))])
+def test_a_hole_in_blocks_is_filled_from_what_is_known_on(known: tuple[slice, slice], deep: bool) -> None:
+    """Of a hole larger than a block the first block in order may show nothing."""
+    hole = np.ones((800, 450), bool)
+    hole[known] = False
+    regions = regions_to_fill(hole, 16, 4, deep=deep)
+    check(hole, regions)
+    assert len(regions) > 3
+    unknown = hole.copy()
+    for region in regions:
+        assert not crop(unknown, region.box).all()
+        crop(unknown, region.box)[region.hole] = False
+
+
+def test_regions_that_show_nothing_keep_their_order() -> None:
+    alone = [Region((top, 0, 4, 4), np.ones((4, 4), bool)) for top in (0, 4, 8)]
+    assert list(from_known(alone, np.ones((12, 4), bool))) == alone
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (5, 5)])
