@@ -181,3 +181,13 @@ def test_a_picture_that_is_all_hole_but_a_corner() -> None:
     result = inpaint(image, hole, prior=prior(), steps=3)
     assert np.isfinite(result.image).all()
     assert replace(result, image=None).method == "conditioned"
+
+
+def test_a_band_narrower_than_a_coarse_pixel_still_tells_the_colours() -> None:
+    """It is nowhere known as a whole at the scale that is drawn first."""
+    image = np.broadcast_to(np.array([0.9, 0.4, 0.2], np.float32), (64, 72, 3)).copy()
+    hole = np.ones(image.shape[:2], dtype=bool)
+    hole[-3:] = False
+    result = inpaint(image, hole, prior=prior(), steps=5, samples=4)
+    means = np.mean([sample[hole].mean(0) for sample in result.samples], axis=0)
+    np.testing.assert_allclose(means, image[0, 0], atol=0.15)
