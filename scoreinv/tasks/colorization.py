@@ -323,7 +323,7 @@ def colorize_filled(
         spread_so_far.add(result.image.rgb())
     image = coloured[0]
     if sampling.estimate == "mean" and len(coloured) > 1:
-        image = filled.image.colorized(spread_so_far.mean)
+        image = filled.image.colorized(spread_so_far.mean, colours.gray_weights)
     std = spread_so_far.std if len(coloured) > 1 else None
     return Restored(image, coloured, std, nfe + result.nfe, filled.method)
 

@@ -12,8 +12,17 @@ import scoreinv
 from scoreinv.colour_space import colour_basis, luma
 from scoreinv.errors import Cancelled, InputError
 from scoreinv.imaging.arrays import pictures_from_api
+from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import without_tint
-from scoreinv.tasks.colorization import colorize, colorize_picture, colorize_pictures, hints_for, work_size
+from scoreinv.tasks.colorization import (
+    colorize,
+    colorize_filled,
+    colorize_picture,
+    colorize_pictures,
+    hints_for,
+    work_size,
+)
+from scoreinv.tasks.results import Restored
 from scoreinv.tasks.settings import Colours, ConditionalSampling
 
 MEAN = torch.tensor([0.55, 0.45, 0.4])
@@ -114,6 +123,16 @@ def test_the_luma_is_kept_to_the_grey_level_and_the_mean_is_the_mean():
     assert abs(again.image.astype(int) - result.samples[0]).max() <= 1
     mean = colorize(gray, prior=prior("rec601"), steps=3, samples=2, estimate="mean").image
     assert (np.rint(luma(mean.astype(np.float64))) == gray).all()
+
+
+def test_filled_samples_and_their_mean_keep_the_luma_of_the_weights():
+    levels = np.random.default_rng(4).integers(60, 200, (20, 30), dtype=np.uint8)
+    picture = Picture(levels)
+    filled = Restored(picture, [picture] * 2, None, 0, "pc")
+    sampling = ConditionalSampling(steps=3, samples=2, estimate="mean")
+    result = colorize_filled(filled, prior("average"), sampling, colours=Colours(gray_weights="average"))
+    for coloured in (*result.samples, result.image):
+        assert (np.rint(luma(coloured.pixels.astype(np.float64), "average")) == levels).all()
 
 
 def test_each_picture_of_a_batch_has_its_hints():
