@@ -161,6 +161,12 @@ def crop(values: np.ndarray, box: Box) -> np.ndarray:
     return values[top : top + height, left : left + width]
 
 
+def extent(hole: np.ndarray) -> tuple[slice, slice]:
+    """The rows and columns from the first to the last pixel of a hole, HxW bool, not empty."""
+    rows, columns = (np.flatnonzero(hole.any(axis=axis)).tolist() for axis in (1, 0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
 def common(a: Box, b: Box) -> tuple[tuple[slice, slice], tuple[slice, slice]] | None:
     """Where two boxes overlap: (rows, columns) within a, and within b; None where they do not."""
     top, left = max(a[0], b[0]), max(a[1], b[1])
@@ -223,8 +229,7 @@ def blocks(
         shape: of the picture.
     """
     top, left = region.box[:2]
-    filled = (np.flatnonzero(region.hole.any(axis=axis)) for axis in (1, 0))
-    down, across = (np.arange(places[0], places[-1] + 1) for places in filled)
+    down, across = (np.arange(places.start, places.stop) for places in extent(region.hole))
     if max(len(down), len(across)) <= maximum:
         yield region
         return
@@ -234,11 +239,11 @@ def blocks(
             inside = region.hole[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
             if not inside.any():
                 continue
-            own_rows, own_columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-            holes = inside[own_rows[0] : own_rows[-1] + 1, own_columns[0] : own_columns[-1] + 1]
-            y, x = int(top + rows[0] + own_rows[0]), int(left + columns[0] + own_columns[0])
-            extent = np.array([[y, x, y + holes.shape[0], x + holes.shape[1]]])
-            y0, x0, y1, x1 = wanted.boxes(extent)[0].tolist()
+            own_rows, own_columns = extent(inside)
+            holes = inside[own_rows, own_columns]
+            y, x = int(top + rows[0] + own_rows.start), int(left + columns[0] + own_columns.start)
+            bounds = np.array([[y, x, y + holes.shape[0], x + holes.shape[1]]])
+            y0, x0, y1, x1 = wanted.boxes(bounds)[0].tolist()
             own = np.zeros((y1 - y0, x1 - x0), dtype=bool)
             own[y - y0 : y - y0 + holes.shape[0], x - x0 : x - x0 + holes.shape[1]] = holes
             yield Region((y0, x0, y1 - y0, x1 - x0), own)

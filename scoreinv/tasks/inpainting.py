@@ -35,7 +35,7 @@ from scoreinv.imaging.chroma import STRAY_CHROMA, is_gray
 from scoreinv.imaging.leftovers import find_leftover
 from scoreinv.imaging.masks import DEFAULT_THRESHOLD, as_holes, observed_from_hole
 from scoreinv.imaging.picture import Fill, Picture
-from scoreinv.imaging.regions import Region, common, crop, regions_to_fill, together
+from scoreinv.imaging.regions import Region, common, crop, extent, regions_to_fill, together
 from scoreinv.memory import PIXELS_AT_ONCE
 from scoreinv.operators import mask as mask_operator
 from scoreinv.options import FILL_STEPS, Estimate, FillMethod
@@ -224,8 +224,13 @@ class _Filling:
 
     def add(self, sample: int, region: Region, rgb: np.ndarray) -> None:
         """A region was drawn: the colours of its box, HxWx3."""
-        values = np.repeat(luma(rgb)[..., None], 3, axis=2) if self.gray else rgb
-        self.fills[sample].append(Fill(region.box, region.hole, values))
+        # The hole is kept alone: with what is around it, specks would take as much memory as the whole picture.
+        rows, columns = extent(region.hole)
+        hole, values = region.hole[rows, columns], rgb[rows, columns].copy()
+        box = (region.box[0] + rows.start, region.box[1] + columns.start, *hole.shape)
+        if self.gray:
+            values[...] = luma(values)[..., None]
+        self.fills[sample].append(Fill(box, hole, values))
         crop(self.unknown, region.box)[region.hole] = False
 
     def result(self) -> Restored[Picture]:

@@ -11,6 +11,7 @@ from test_conditional import conditional_prior
 
 from scoreinv.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.imaging.arrays import pictures_from_api
+from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.regions import BLOCK_TILES, regions_to_fill
 from scoreinv.sdes import VP
 from scoreinv.tasks.inpainting import inpaint, inpaint_picture
@@ -218,6 +219,26 @@ def test_progress_and_stopping():
     assert told[-1] == pytest.approx(1)
     with pytest.raises(Cancelled):
         inpaint(photo(), hole(), prior=prior(), steps=4, callback=lambda fraction: fraction < 0.5)
+
+
+def test_of_what_was_drawn_the_holes_alone_are_kept(monkeypatch):
+    """Until the last is filled; each region is of 16x16 pixels at least."""
+    kept = []
+
+    def noted(self, fills):
+        kept.append(sum(fill.rgb.nbytes if fill.rgb.base is None else fill.rgb.base.nbytes for fill in fills))
+        return with_fills(self, fills)
+
+    with_fills = Picture.with_fills
+    monkeypatch.setattr(Picture, "with_fills", noted)
+    image, mask = photo(160, 240), np.zeros((160, 240), dtype=bool)
+    mask[10::80, 10::80] = mask[11::80, 11::80] = True
+    for picture in (image, image[..., 0]):
+        result = inpaint(picture, mask, prior=prior(), steps=2, samples=2)
+        assert (result.image[mask] != picture[mask]).any()
+        assert (result.image[~mask] == picture[~mask]).all()
+    speck = 2 * 2 * 3 * 4  # bytes of its colours
+    assert kept == [6 * speck] * 4
 
 
 def test_the_mean_of_a_hole_of_many_windows_tells_of_them_and_stops(monkeypatch):
