@@ -87,8 +87,7 @@ def regions_to_fill(hole: np.ndarray, window: int, multiple: int, *, deep: bool)
         if count:
             limit = min(2 * limit, _DEEP_BLOCK * window // 2 << count)
         wanted = {"context": context, "multiple": multiple, "minimum": window}
-        around = 2 * context if count else 0  # a deep hole is never without
-        found = hole_regions(hole & (times == count), **wanted, maximum=limit + around)
+        found = hole_regions(hole & (times == count), **wanted, maximum=limit + 2 * context)
         some = [block for region in found for block in blocks(region, hole.shape, **wanted, maximum=limit)]
         for region in some:
             narrow = deep and not count and is_narrow(region.hole)

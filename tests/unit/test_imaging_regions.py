@@ -99,6 +99,13 @@ def test_a_hole_in_blocks_is_filled_from_what_is_known_on(known: tuple[slice, sl
         crop(unknown, region.box)[region.hole] = False
 
 
+@pytest.mark.parametrize("side", [180, 188, 192])
+def test_a_hole_as_large_as_a_block_has_its_context(side: int) -> None:
+    (region,) = regions_to_fill(holes((300, 320), (50, 70, side, side)), 16, 4, deep=False)
+    assert not region.hole[[0, -1]].any()
+    assert not region.hole[:, [0, -1]].any()
+
+
 def test_regions_that_show_nothing_keep_their_order() -> None:
     alone = [Region((top, 0, 4, 4), np.ones((4, 4), bool)) for top in (0, 4, 8)]
     assert list(from_known(alone, np.ones((12, 4), bool))) == alone
