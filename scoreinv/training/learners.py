@@ -47,6 +47,11 @@ class Learner(ABC, Generic[Trained]):
     def network(self) -> nn.Module:
         return self.model.network
 
+    @property
+    def fixed(self) -> nn.Module:
+        """The other parts of the model, which training leaves as they are."""
+        return nn.ModuleList(part for part in self.model.parts().values() if part is not self.network)
+
     @abstractmethod
     def twin(self, network: Any) -> Self:
         """The same reading of another network of the kind (of type Any, as torch's averages give it)."""

@@ -93,7 +93,7 @@ class Run:
         average = averaged(network, config.ema_decay)
         self.average = self.learner.twin(average.module)
         self.average.model.eval()
-        self.state = TrainingState(network, average, _adam(config, network))
+        self.state = TrainingState(network, average, _adam(config, network), self.learner.fixed)
         saved = self._restored() if resume else None
         if world.leads:
             folder.refuse_others(config, saved, resume=resume, overwrite=overwrite)

@@ -1,6 +1,7 @@
 """The state of a run: what must be saved for a resumed run to be the same, bit for bit.
 
-Random numbers are functions of (seed, step), so a state is the weights, their average, Adam's moments and the step.
+Random numbers are functions of (seed, step), so a state is the weights, their average, Adam's moments and the step; and
+the weights of the model that are not trained, which a run may have from another model.
 """
 
 from __future__ import annotations
@@ -35,12 +36,13 @@ _COUNT = "step"
 
 @dataclass
 class TrainingState:
-    """What a step changes.
+    """What a step changes, and what it needs besides.
 
     Attributes:
         network: the weights in training.
         average: their moving average.
         optimizer: Adam over the network's parameters.
+        fixed: the parts of the model that stay as they are.
         step: steps done.
         seconds: spent in training so far, over all resumptions.
     """
@@ -48,13 +50,17 @@ class TrainingState:
     network: nn.Module
     average: AveragedModel
     optimizer: torch.optim.Adam
+    fixed: nn.Module
     step: int = 0
     seconds: float = 0.0
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it that is tensors, by name."""
-        found = {f"network.{name}": value for name, value in self.network.state_dict().items()}
-        found |= {f"average.{name}": value for name, value in self.average.module.state_dict().items()}
+        found = {
+            f"{part}.{name}": value
+            for part, module in self._modules().items()
+            for name, value in module.state_dict().items()
+        }
         for name, parameter in self.network.named_parameters():
             moments = self.optimizer.state.get(parameter, {})
             found |= {f"{key}.{name}": moments[key] for key in (*_MOMENTS, _COUNT) if key in moments}
@@ -62,8 +68,9 @@ class TrainingState:
 
     def restore(self, tensors: dict[str, Tensor], step: int, seconds: float) -> None:
         """Put a saved state in place, values into the memory layout that is there."""
-        for part, module in (("network.", self.network), ("average.", self.average.module)):
-            module.load_state_dict({name[len(part) :]: v for name, v in tensors.items() if name.startswith(part)})
+        for part, module in self._modules().items():
+            own = f"{part}."
+            module.load_state_dict({name.removeprefix(own): v for name, v in tensors.items() if name.startswith(own)})
         self.average.n_averaged.fill_(step)
         for name, parameter in self.network.named_parameters():
             if not any(f"{key}.{name}" in tensors for key in _MOMENTS):
@@ -76,6 +83,10 @@ class TrainingState:
             count = torch.tensor(taken, device=parameter.device)
             self.optimizer.state[parameter] = {"step": count, **moments}
         self.step, self.seconds = step, seconds
+
+    def _modules(self) -> dict[str, nn.Module]:
+        """What the names of tensors begin with, and whose they are."""
+        return {"network": self.network, "average": self.average.module, "fixed": self.fixed}
 
 
 @dataclass(frozen=True)

@@ -243,6 +243,18 @@ def test_the_score_is_trained_after_it(tinted: Path, tmp_path: Path) -> None:
     assert (tmp_path / "other" / "cache" / "features.json").read_text() != key
 
 
+@pytest.mark.parametrize("trained", ["chroma", "score"])
+def test_a_resumed_run_keeps_the_network_that_is_not_trained(trained: str, tinted: Path, tmp_path: Path) -> None:
+    config = replace(training(tinted, steps=1), trained=trained)
+    start = built(seed=3)
+    train(config, tmp_path / "run", init=start)
+    train(replace(config, steps=2), tmp_path / "run", resume=True)
+    resumed = load_model(tmp_path / "run" / "model.safetensors")
+    fixed = "" if trained == "chroma" else "chroma."
+    for one, other in zip(start.parts()[fixed].parameters(), resumed.parts()[fixed].parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_only_a_model_that_has_it_can_have_it_trained(tinted: Path) -> None:
     with pytest.raises(InputError, match="network of chroma"):
         replace(training(tinted), model=replace(CONFIG, chroma=False))

@@ -235,7 +235,8 @@ def test_a_parameter_that_missed_a_step_goes_on_by_its_own_count() -> None:
         network = nn.ModuleDict({name: nn.Linear(2, 1, bias=False) for name in "ab"})
         for layer in network.values():
             nn.init.constant_(layer.weight, 0.5)
-        return TrainingState(network, averaged(network, 0.9), torch.optim.Adam(network.parameters(), lr=0.1))
+        optimizer = torch.optim.Adam(network.parameters(), lr=0.1)
+        return TrainingState(network, averaged(network, 0.9), optimizer, nn.ModuleList())
 
     def step(state: TrainingState, *names: str) -> None:
         state.optimizer.zero_grad()
