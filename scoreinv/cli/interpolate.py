@@ -57,7 +57,7 @@ def interpolate(
     """Make pictures between two pictures, by an arc between their latent codes."""
     if STREAM in (first, second) and (first == second or output is None):
         raise InputError("- (stdin) is one of the pictures, and needs a name for the result: -o")
-    target = output if output is not None else str(Path(first).with_name(f"{Path(first).stem}_interpolated.png"))
+    target = output if output is not None else str(Path(first).parent / f"{Path(first).stem}_interpolated.png")
     refuse_inputs("-o", [target], {"the model": model})
     session = Session(model, settings, exact=True)
     outputs = gallery_outputs(target, count, quality, settings)

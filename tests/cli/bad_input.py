@@ -508,6 +508,7 @@ def _together() -> Iterator[tuple[tuple[str, ...], str]]:
         (("interpolate", "-", "-"), "stdin"),
         (("interpolate", "-", "photo.png"), "-o"),
         (("interpolate", "photo.png", "small.png"), "small.png: is 12x12"),
+        (("interpolate", ".", "photo.png"), ".: is a folder"),
         (("interpolate", "odd.png", "odd.png"), "odd.png: the picture is 41x23"),
         (("likelihood", "-", "photo.png"), "cannot be combined"),
         (("likelihood", "odd.png"), "odd.png: the picture is 41x23"),
