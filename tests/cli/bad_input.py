@@ -514,6 +514,8 @@ def _together() -> Iterator[tuple[tuple[str, ...], str]]:
         (("likelihood", "odd.png"), "odd.png: the picture is 41x23"),
         (("likelihood", "deep.png"), "8-bit"),
         ((*LIKELIHOOD, "--steps", "4", "--rtol", "1e-3"), "give one of them"),
+        ((*LIKELIHOOD, "--model", "damage"), "it goes with `scoreinv damage`"),
+        (("damage", "photo.png", "--model", "photo", "-o", "new.png"), "`scoreinv train --damage` makes what does"),
         ((*LIKELIHOOD, "--precision", "bfloat16"), "--precision bfloat16"),
         (("convert", "weights.pth", "-o", "new.safetensors"), "--config"),
         (("convert", "sub", "--config", "vp/cifar10_ddpm", "-o", "new.safetensors"), "leave out --config"),
