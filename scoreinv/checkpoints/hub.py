@@ -36,5 +36,5 @@ def _unreachable(name: str, error: Exception) -> str:
     reason = str(error).strip().partition("\n")[0] or type(error).__name__
     return (
         f"{HUB_PREFIX}{name}: neither in the cache nor to be had from the hub ({reason}); without a network bring its "
-        "config.json, scheduler_config.json and diffusion_pytorch_model file in a folder, and give `load(FOLDER/)`"
+        "config.json, scheduler_config.json and diffusion_pytorch_model file in a folder, and name FOLDER/ instead"
     )

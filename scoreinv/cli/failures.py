@@ -26,7 +26,6 @@ _REMEDIES = {
     "init": "--init",
     "inpaint=False": "--no-inpaint",
     "invert": "--invert-mask",
-    "load": "--model {}",
     "load_official": "`scoreinv convert`",
     "mask": "--mask",
     "mask_threshold=0": "--mask-threshold 0",

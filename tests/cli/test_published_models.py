@@ -159,3 +159,4 @@ def test_a_model_of_the_hub_without_a_network(hub, photo, mask):
     assert outcome.returncode == 2
     assert outcome.stderr.count("\n") == 1
     assert "without a network bring its config.json" in outcome.stderr
+    assert outcome.stderr.endswith("in a folder, and name FOLDER/ instead\n")  # `convert` has no --model
