@@ -130,6 +130,8 @@ class Run:
         if config.minutes is not None and world.leads:
             with self._precision():
                 self.ending.rehearse(self._evaluated, self.average.rehearse_samples, self.save)
+        elif init is not None and saved is None:
+            self.save()  # what is killed before its first state begins anew, and would do so without these weights
 
     @property
     def images(self) -> int:

@@ -302,6 +302,24 @@ def test_a_full_disk_leaves_the_last_states_and_is_told(
     _assert_same_bits(tmp_path / "whole", out, 12)
 
 
+def test_a_run_that_is_killed_at_once_goes_on_from_the_weights_it_was_given(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_run(folder, steps=2)
+    init = config.model.build()
+    with torch.no_grad():
+        for parameter in init.network.parameters():
+            parameter.add_(0.01)
+    whole = train(config, tmp_path / "whole", init=init).trained.network.state_dict()
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "step", lambda run, drawn: 1 / 0)  # before anything is saved
+        with pytest.raises(ZeroDivisionError):
+            train(config, tmp_path / "out", init=init)
+    resumed = train(config, tmp_path / "out", resume=True).trained.network.state_dict()
+    for name, value in whole.items():
+        assert torch.equal(value, resumed[name])
+
+
 def test_a_loss_that_is_not_finite_ends_the_run_before_it_is_saved(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
