@@ -175,7 +175,8 @@ def train(*, subject: SubjectOptions, how: RunOptions, changes: StepOptions, set
         _check_data(subject.data)
     how.check()
     subject.check(resume=how.resume)
-    if os.environ.get("RANK", "0") != "0":  # not the first of torchrun's processes
+    leads = os.environ.get("RANK", "0") == "0"  # the first of torchrun's processes
+    if not leads:
         settings = replace(settings, quiet=True, json=False)
     device = resolve_device(settings.device)
     set_threads(settings.threads)
@@ -184,9 +185,8 @@ def train(*, subject: SubjectOptions, how: RunOptions, changes: StepOptions, set
     if device == "cpu":
         _check_memory(run)
     if settings.dry_run:
-        if how.init is not None:
-            check_model(how.init)
-        rehearse(settings, {"output": str(folder)}, f"{folder}: would be trained in, to {ends(run)}")
+        if leads:
+            _rehearse(run, folder, how, settings)
         return
     init = None if how.init is None else _model_to_start_from(how.init, run)
     fresh = init is None and not how.resume
@@ -197,6 +197,16 @@ def train(*, subject: SubjectOptions, how: RunOptions, changes: StepOptions, set
     notice(settings, f"{', '.join(record['outputs'])} ({result.steps:,} steps, {duration(result.seconds)}{loss})")
     notice(settings, f"{folder}: the run's config.json, metrics.jsonl and state/, by which --resume goes on")
     warn_of_noise(result, run, folder)
+
+
+def _rehearse(run: TrainingConfig, folder: Path, how: RunOptions, settings: Settings) -> None:
+    """Check what can be checked without decoding pictures, and say what would be trained."""
+    from scoreinv.training.training_loop import check_run
+
+    if how.init is not None:
+        check_model(how.init)
+    check_run(run, folder, resume=how.resume, overwrite=settings.overwrite)
+    rehearse(settings, {"output": str(folder)}, f"{folder}: would be trained in, to {ends(run)}")
 
 
 def _train(

@@ -15,7 +15,7 @@ from scoreinv.errors import InputError
 from scoreinv.training import features, pictures
 from scoreinv.training.config import TrainingConfig, read_config
 from scoreinv.training.lock import locked
-from scoreinv.training.state import SavedRun
+from scoreinv.training.state import SavedRun, saved_states
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +53,13 @@ class RunFolder:
         self.samples = path / "samples"
         self.board = path / "tensorboard"
         self.cache = path / "cache"
+
+    def refuse_states(self, *, resume: bool) -> None:
+        """Raise InputError where there are states of a run that is not to be resumed."""
+        if saved_states(self.states) and not resume:
+            raise InputError(
+                f"{self.path}: holds a training run already: `resume=True` goes on with it; or choose another folder"
+            )
 
     def refuse_others(self, config: TrainingConfig, saved: SavedRun | None, *, resume: bool, overwrite: bool) -> None:
         """Raise InputError where the run would replace what it has not written, unless that is allowed.

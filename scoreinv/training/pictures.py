@@ -94,11 +94,9 @@ def load_pictures(
     are also kept in the folder `cache` (if given), where the next run finds them. Raises InputError when the source is
     missing or holds no readable picture.
     """
-    source = BUILTIN if config.source is None else Path(config.source)
+    source = _source(config)
     with ExitStack() as stack:
-        files = _find(source, stack)
-        if not files:
-            raise InputError(f"{source}: holds no pictures ({', '.join(sorted(READABLE))})")
+        files = _found(source, stack)
         if limit is not None:
             files = files[:: max(1, len(files) // limit)]
         key = _fingerprint(files, config, side, channels)
@@ -109,6 +107,12 @@ def load_pictures(
     names = tuple(picture.name for picture in decoded)
     digest = _hash([(picture.name, picture.checksum) for picture in decoded])
     return Pictures(names, tuple(picture.levels for picture in decoded), *_class_labels(names), digest)
+
+
+def check_source(config: DataConfig) -> None:
+    """Raise InputError when the source is missing or holds no pictures, by the names of its files."""
+    with ExitStack() as stack:
+        _found(_source(config), stack)
 
 
 def class_names(source: Path) -> tuple[str, ...]:
@@ -171,6 +175,18 @@ class _File:
             with self.content.open("rb") as stream:
                 return zlib.crc32(stream.read(_HASHED_BYTES))
         return self.content[1].CRC
+
+
+def _source(config: DataConfig) -> Path:
+    return BUILTIN if config.source is None else Path(config.source)
+
+
+def _found(source: Path, stack: ExitStack) -> list[_File]:
+    """The picture files of a source, as `_find` has them; InputError when there are none."""
+    files = _find(source, stack)
+    if not files:
+        raise InputError(f"{source}: holds no pictures ({', '.join(sorted(READABLE))})")
+    return files
 
 
 def _find(source: Path, stack: ExitStack) -> list[_File]:

@@ -41,7 +41,7 @@ from scoreinv.training.metrics import Metrics
 from scoreinv.training.pictures import Pictures, load_pictures, split
 from scoreinv.training.progress import TrainCallback, TrainProgress, TrainResult
 from scoreinv.training.schedule import Schedule, learning_rate
-from scoreinv.training.state import SavedRun, TrainingState, load_state, save_state, saved_states
+from scoreinv.training.state import SavedRun, TrainingState, load_state, save_state
 from scoreinv.training.validation import HeldOut, evaluate
 
 _log = logging.getLogger(__name__)
@@ -81,10 +81,7 @@ class Run:
         self.folder = folder
         self.world = world
         self.part = world.part(config.batch_size, config.accumulate)
-        if saved_states(folder.states) and not resume:
-            raise InputError(
-                f"{folder.path}: holds a training run already: `resume=True` goes on with it; or choose another folder"
-            )
+        folder.refuse_states(resume=resume)
         self.learner = make_learner(config, init)
         self.learner.model.to(world.device)
         network = channels_last(self.learner.network).train()

@@ -23,6 +23,7 @@ from scoreinv.training.distributed import World, processes
 from scoreinv.training.folder import RunFolder, claimed
 from scoreinv.training.interrupts import deferred_interrupts
 from scoreinv.training.objectives import check, check_times
+from scoreinv.training.pictures import check_source
 from scoreinv.training.progress import TrainCallback, TrainResult
 from scoreinv.training.run import Run
 
@@ -71,12 +72,7 @@ def train(
         Cancelled: the callback ended the run; after the state was saved, as for whatever else the callback raises.
     """
     clock = clock or started()
-    if isinstance(config.model.sde, NamedSDE):
-        raise InputError(f"{out}: the run {config.model.sde.missing()}, in the configuration to train or resume by")
-    if isinstance(config.model, ModelConfig):
-        check(config.objective, config.model.sde, conditional=config.observations is not None)
-    elif isinstance(config.model, ClassifierConfig):
-        check_times(config.objective, config.model.sde)
+    _check_objective(config, out)
     with processes(torch.device(device)) as world, _folder(Path(out), world) as folder:
         run = Run(
             config,
@@ -105,6 +101,29 @@ def train(
                     run.save()
                     raise stop or Cancelled("training was stopped")
             return run.finish()
+
+
+def check_run(config: TrainingConfig, out: Path | str, *, resume: bool = False, overwrite: bool = False) -> None:
+    """Raise the InputError by which `train` would refuse to begin, as far as it reads no picture and no state for that.
+
+    Arguments as of `train`. A folder that is not there is not made.
+    """
+    _check_objective(config, out)
+    check_source(config.data)
+    with claimed(Path(out)) as folder:
+        folder.refuse_states(resume=resume)
+        if not resume:
+            folder.refuse_others(config, None, resume=False, overwrite=overwrite)
+
+
+def _check_objective(config: TrainingConfig, out: Path | str) -> None:
+    """Raise InputError for an SDE that only its name is known of, and for an objective that the model has not."""
+    if isinstance(config.model.sde, NamedSDE):
+        raise InputError(f"{out}: the run {config.model.sde.missing()}, in the configuration to train or resume by")
+    if isinstance(config.model, ModelConfig):
+        check(config.objective, config.model.sde, conditional=config.observations is not None)
+    elif isinstance(config.model, ClassifierConfig):
+        check_times(config.objective, config.model.sde)
 
 
 def _folder(out: Path, world: World) -> AbstractContextManager[RunFolder]:

@@ -152,3 +152,21 @@ def test_noise_cannot_be_estimated_from_pictures_that_are_alike(scoreinv, tmp_pa
     assert refused.err == (
         "scoreinv: error: data: sigma_max cannot be estimated from pictures that are all alike: give a number\n"
     )
+
+
+def test_a_rehearsal_refuses_what_the_run_would_refuse(scoreinv, configuration, tmp_path):
+    words = ("train", "--config", configuration, "--out", "deep/run")
+    rehearsed = scoreinv(*words, "--dry-run")
+    assert (rehearsed.code, rehearsed.out) == (0, "deep/run: would be trained in, to 2 steps\n")
+    assert not (tmp_path / "deep").exists()
+    assert scoreinv(*words).code == 0
+    for more, said in (
+        ((), "holds a training run already: --resume goes on with it"),
+        (("--out", "run.json"), "run.json: cannot be written"),
+        (("--out", "new", "--data", "deep/run/state"), "deep/run/state: holds no pictures"),
+    ):
+        assert said in scoreinv(*words, *more).err
+        refused = scoreinv(*words, *more, "--dry-run")
+        assert (refused.code, refused.out) == (2, "")
+        assert said in refused.err
+    assert scoreinv(*words, "--resume", "--dry-run").code == 0
