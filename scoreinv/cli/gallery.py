@@ -57,10 +57,12 @@ def gallery_folder(outputs: list[str], settings: Settings) -> Iterator[None]:
         yield
 
 
-def check_gallery(outputs: list[str], count: int, size: tuple[int, int], *, columns: int | None = None) -> None:
+def check_gallery(
+    outputs: list[str], count: int, size: tuple[int, int], *, columns: int | None = None, caption: str = ""
+) -> None:
     """Raise InputError where so many pictures of a size (height, width) cannot be at hand at once, or be written.
 
-    columns: of a single file, as `write_gallery` has it.
+    columns, caption: of a single file, as `write_gallery` has them.
     """
     from scoreinv.imaging.files import check_size
     from scoreinv.imaging.sheet import sheet_size
@@ -74,9 +76,21 @@ def check_gallery(outputs: list[str], count: int, size: tuple[int, int], *, colu
                 f"-n {count}: one picture of all would have {pixels / 1e6:.0f} megapixels, and the limit is "
                 f"{MAX_MEGAPIXELS}: name a folder by -o FOLDER/"
             )
-        check_size(outputs[0], sheet_size(count, size, columns))
+        check_size(outputs[0], _captioned_size(sheet_size(count, size, columns), caption))
     if lacking := shortage(pixels * _PIXEL_BYTES):
         raise InputError(f"-n {count}: drawing so many pictures of {size[1]}x{size[0]} {lacking}: ask for fewer")
+
+
+def _captioned_size(size: tuple[int, int], caption: str) -> tuple[int, int]:
+    """Height and width of a sheet of a size with a caption under it; empty: without."""
+    if not caption:
+        return size
+    import numpy as np
+
+    from scoreinv.imaging.legend import captioned
+
+    height, width = captioned(np.zeros((1, size[1]), np.uint8), caption).shape  # of one row, for its width
+    return size[0] - 1 + height, width
 
 
 def write_gallery(

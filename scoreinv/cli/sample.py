@@ -162,10 +162,10 @@ def _draw(
     started = time.monotonic()
     side = session.prior.image_size
     parts = _parts(len(outputs), count, look.scale * side)
+    words = [session.model_name, wanted.class_name, f"seed {settings.seed}"]
+    caption = ", ".join(filter(None, words)) if look.caption else ""
     if len(parts) == 1:
-        check_gallery(outputs, count, (look.scale * side, look.scale * side))
-    parts_of_caption = [session.model_name, wanted.class_name, f"seed {settings.seed}"]
-    caption = ", ".join(filter(None, parts_of_caption)) if look.caption else ""
+        check_gallery(outputs, count, (look.scale * side, look.scale * side), caption=caption)
     nfe = 0
     with ProgressBar("sampling", quiet=settings.quiet) as bar:
         share = Share(bar.fraction, count)

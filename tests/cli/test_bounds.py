@@ -7,6 +7,8 @@ from PIL import Image
 from shell import photo_array
 
 from scoreinv.cli.failures import in_our_words
+from scoreinv.cli.gallery import check_gallery
+from scoreinv.errors import InputError
 
 
 @pytest.fixture
@@ -38,6 +40,14 @@ def test_results_that_do_not_fit_into_memory(scoreinv, photo, mask, tmp_path, li
     assert outcome.err.count("\n") == 1
     assert said in outcome.err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_caption_counts_for_what_a_format_can_hold(monkeypatch):
+    """17 rows of 960 pixels are 16,320, and webp takes 16,383: told before hundreds of pictures are drawn."""
+    monkeypatch.setattr("scoreinv.memory.available_bytes", lambda: 10**12)
+    check_gallery(["grid.webp"], 17 * 17, (960, 960))
+    with pytest.raises(InputError, match=r"grid\.webp"):
+        check_gallery(["grid.webp"], 17 * 17, (960, 960), caption="photo, seed 0")
 
 
 def test_of_pictures_that_are_done_together_the_one_that_does_not_fit_fails_alone(scoreinv, tmp_path, monkeypatch):
