@@ -122,9 +122,13 @@ def _told(key: str, record: dict[str, Any]) -> str:
 def _by_classifier(
     generated: list[str], real: list[str], name: str, class_name: str | None, settings: Settings
 ) -> dict[str, Any]:
+    from scoreinv.imaging.files import read_picture
     from scoreinv.tasks.evaluation import evaluate as compare
+    from scoreinv.tasks.evaluation import look_at
 
     classifier, label = _judge(name, class_name, settings)
+    for first in (generated[0], real[0]):  # pictures of another size are told before minutes of looking at the others
+        look_at([(first, read_picture(first))], classifier)
     if label is not None:
         asked = [label] * len(generated)
     else:

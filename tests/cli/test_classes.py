@@ -88,6 +88,14 @@ def test_evaluate_pictures_by_a_classifier(scoreinv, classes):
     assert (odd.code, "wide.png: is 40x32" in odd.err) == (2, True)
 
 
+def test_a_reference_of_another_size_is_told_before_the_work(scoreinv, classes, monkeypatch):
+    for path in (classes / "night").iterdir():
+        Image.new("RGB", (40, 32)).save(path)
+    monkeypatch.delattr("scoreinv.cli.evaluate._look")
+    odd = scoreinv("evaluate", classes / "day", "--reference", classes / "night")
+    assert (odd.code, "night/0.png: is 40x32" in odd.err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
