@@ -74,7 +74,7 @@ def convert(
         notes = {"source": path.name, "config": config, "weights": "ema" if ema else "raw"}
     with output_folders([Path(output).parent]):
         save_model(Path(output), prior, model, half=False, notes=notes)
-    parameters = sum(p.numel() for p in prior.network.parameters())
+    parameters = sum(weight.numel() for part in prior.parts().values() for weight in part.parameters())
     emit(settings, {"input": source, "output": output, "outputs": [output], "parameters": parameters})
     notice(settings, f"{output} ({parameters:,} parameters)")
 

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from shell import photo_array, small_config
 
 import scoreinv as library
+from scoreinv.checkpoints.bundled import bundled_folder
 from scoreinv.checkpoints.files import save_model
 
 DIFFUSERS = Path(__file__).parents[1] / "data" / "diffusers"
@@ -118,6 +119,13 @@ def test_convert_a_folder(scoreinv, capsys):
     refused = scoreinv("convert", checkpoint, "-o", "n.safetensors")
     assert (refused.code, "--config" in refused.err) == (2, True)
     assert not Path("n.safetensors").exists()
+
+
+def test_the_parameters_of_a_converted_model_are_those_of_all_its_parts(scoreinv):
+    two_networks = bundled_folder() / "scene"
+    converted = scoreinv("convert", two_networks, "-o", "scene.safetensors", "--json")
+    (shown,) = json.loads(scoreinv("models", "show", "scene.safetensors", "--json").out)["models"]
+    assert json.loads(converted.out)["parameters"] == shown["parameters"]
 
 
 def test_a_model_that_does_not_fit_into_memory(scoreinv, photo, mask, model, monkeypatch):
