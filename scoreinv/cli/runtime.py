@@ -37,6 +37,9 @@ LARGE_BYTES = 40_000_000
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 """Variables by which users decide how threads wait: of OpenMP, of GNU's runtime, of Intel's and LLVM's."""
 
+OPENMP = "OMP_NUM_THREADS"
+"""The variable by which users decide how many threads there are."""
+
 
 class Maker(Protocol):
     """What makes the results of a run, so far as it is noted with them."""
@@ -201,7 +204,7 @@ class Session(_Located):
     @property
     def threads_are_given(self) -> bool:
         """Whether the user has decided how many threads there are."""
-        return self.settings.threads is not None or "OMP_NUM_THREADS" in os.environ
+        return self.settings.threads is not None or OPENMP in os.environ
 
     @cached_property
     def precision(self) -> str:
@@ -321,11 +324,18 @@ def import_torch() -> None:
 
 
 def set_threads(count: int | None) -> None:
-    """Bound torch's CPU threads for this process."""
-    if count is not None:
-        import torch
+    """Bound torch's CPU threads for this process: by a count, or (None) by what its container allows.
 
+    A number that the user has given to OpenMP stands.
+    """
+    import torch
+
+    from scoreinv.speed import usable_threads
+
+    if count is not None:
         torch.set_num_threads(count)
+    elif OPENMP not in os.environ and usable_threads() < torch.get_num_threads():
+        torch.set_num_threads(usable_threads())
 
 
 def resolve_device(choice: Device) -> str:

@@ -1,4 +1,4 @@
-"""How torch's threads wait for each other: without spinning, unless the user has decided."""
+"""How many threads torch takes, and how they wait for each other: without spinning, unless the user has decided."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
-from scoreinv.cli.runtime import WAITING
+from scoreinv.cli.runtime import WAITING, set_threads
 from scoreinv.speed import usable_threads
 
 
@@ -89,3 +90,20 @@ def test_beside_two_busy_processes_the_main_job_gets_its_share(tmp_path):
     threads, cores = usable_threads(), len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
     fair = max(1, (threads + len(others)) / cores)
     assert min(beside) < 1.5 * fair * min(idle)
+
+
+def test_a_command_takes_no_more_threads_than_its_container_allows(monkeypatch):
+    before = torch.get_num_threads()
+    monkeypatch.setattr("scoreinv.speed.cores", lambda: 2)
+    try:
+        for given, threads in ((None, 2), ("5", 5)):  # what the user has decided stands
+            torch.set_num_threads(5)
+            monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+            if given is not None:
+                monkeypatch.setenv("OMP_NUM_THREADS", given)
+            set_threads(None)
+            assert torch.get_num_threads() == threads
+        set_threads(3)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
