@@ -28,6 +28,8 @@ FOREIGN = frozenset(
 )
 """Suffixes of pictures that are not read here, which a user may miss."""
 
+_NO_FOLDER = "is no folder that results could go into: name another"
+
 WRITABLE = (".png", ".tif", ".tiff", ".webp", ".jpg", ".jpeg")
 """Suffixes of results."""
 
@@ -412,7 +414,7 @@ def _make(folder: Path, made: list[Path]) -> None:
         folder.mkdir()
     except FileExistsError as error:
         if not folder.is_dir():  # else it was made by another process, just now
-            raise InputError(f"{folder}: is no folder that results could go into") from error
+            raise InputError(f"{folder}: {_NO_FOLDER}") from error
     except OSError as error:
         raise InputError(f"{folder}: cannot be created: {error.strerror}") from error
     else:
@@ -424,7 +426,8 @@ def _check_folder(folder: Path, *, create: bool) -> None:
     while create and not os.path.lexists(folder) and folder != folder.parent:
         folder = folder.parent
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder for the output: make it first")
+        there = os.path.lexists(folder)
+        raise InputError(f"{folder}: {_NO_FOLDER if there else 'no such folder for the output: make it first'}")
     try:
         with tempfile.TemporaryFile(dir=folder):  # by trying: permissions do not say everything
             pass

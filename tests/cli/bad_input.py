@@ -432,7 +432,7 @@ def _together() -> Iterator[tuple[tuple[str, ...], str]]:
         ((*RESTORE, "--mask", "mask.png", "-o", "mask.png", "--overwrite"), "-o mask.png: is the mask"),
         ((*RESTORE, "--hints", "hints.png", "-o", "hints.png", "--overwrite"), "-o hints.png: is the hints"),
         ((*RESTORE, "--steps-to", "photo.png"), "photo.png"),
-        ((*RESTORE, "--steps-to", "photo.png/sub"), "no such folder"),
+        ((*RESTORE, "--steps-to", "photo.png/sub"), "photo.png: is no folder"),
         (("restore", "scans", "--steps-to", "scans"), "--steps-to scans: is a folder of the photos"),
         (("restore", "scans", "-o", "new.png"), "with several inputs the output is a folder"),
         ((*INPAINT, "--uncertainty", "u.png"), "--samples 4"),
@@ -610,7 +610,7 @@ def _outputs() -> Iterator[tuple[tuple[str, ...], str]]:
         (("convert", "weights.pth", "--config", "vp/cifar10_ddpm", "-o", "model.safetensors"), "exists already"),
         (
             ("convert", "weights.pth", "--config", "vp/cifar10_ddpm", "-o", "photo.png/a.safetensors"),
-            "photo.png: no such folder",
+            "photo.png: is no folder",
         ),
     ):
         yield words, said
