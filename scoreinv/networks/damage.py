@@ -72,10 +72,10 @@ class DamageNetwork(nn.Module):
         self.coarse = nn.Sequential(_layer(coarse + seen_coarse, coarse, 1), _WideBlock(coarse), _WideBlock(coarse))
         self.joined = nn.ModuleList(
             [
-                nn.Sequential(_layer(half + full, full, 1), _layer(full, full)),
-                nn.Sequential(_layer(fourth + half + seen_half, half, 1), _Block(half)),
-                nn.Sequential(_layer(eighth + fourth + seen_fourth, fourth, 1), _Block(fourth)),
-                nn.Sequential(_layer(coarse + eighth + seen_eighth, eighth, 1), _Block(eighth)),
+                _Joined([_Join(half, full, full), _layer(full, full)]),
+                _Joined([_Join(fourth, half + seen_half, half), _Block(half)]),
+                _Joined([_Join(eighth, fourth + seen_fourth, fourth), _Block(fourth)]),
+                _Joined([_Join(coarse, eighth + seen_eighth, eighth), _Block(eighth)]),
             ]
         )
         compared = [_Regions(width, config.regions) if config.regions else nn.Identity() for width in widths[1:]]
@@ -91,16 +91,17 @@ class DamageNetwork(nn.Module):
             own.append(h)
         *finer, coarse, coarsest = maps
         h = self.coarse(torch.cat([_doubled(self.coarsest(coarsest)), coarse], dim=1))
-        seen: list[Tensor | None] = [None, *finer]
-        for level in reversed(range(_LEVELS)):
-            parts = [_doubled(h), own[level], seen[level]]
-            h = self.joined[level](torch.cat([part for part in parts if part is not None], dim=1))
-            h = self.compared[level](h)
+        finer = [own[0], *(torch.cat(both, dim=1) for both in zip(own[1:], finer, strict=True))]
+        for joined, compared, at_size in reversed(list(zip(self.joined, self.compared, finer, strict=True))):
+            h = compared(joined(h, at_size))
         return self.out(h)
 
 
 class _Layer(nn.Module):
-    """A convolution without bias, normalised and rectified."""
+    """A convolution without bias, normalised and rectified.
+
+    A norm that keeps its statistics is a factor and a constant: they go into the filters, which saves time.
+    """
 
     def __init__(self, inputs: int, outputs: int, size: int, stride: int, groups: int, rectified: bool) -> None:
         super().__init__()
@@ -111,7 +112,19 @@ class _Layer(nn.Module):
         self.rectified = rectified
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.norm(self.filter(x))
+        weight, bias = self.filters()
+        kernel = self.filter
+        return self.finished(F.conv2d(x, weight, bias, kernel.stride, kernel.padding, groups=kernel.groups))
+
+    def filters(self) -> tuple[Tensor, Tensor | None]:
+        """Weights and bias of the convolution."""
+        weight = self.filter.weight
+        return (weight, None) if self.norm.training else self.norm.folded_into(weight)
+
+    def finished(self, h: Tensor) -> Tensor:
+        """What becomes of the convolution's result."""
+        if self.norm.training:
+            h = self.norm(h)
         return F.relu(h, inplace=True) if self.rectified else h
 
 
@@ -119,6 +132,33 @@ def _layer(
     inputs: int, outputs: int, size: int = 3, stride: int = 1, groups: int = 1, *, rectified: bool = True
 ) -> _Layer:
     return _Layer(inputs, outputs, size, stride, groups, rectified)
+
+
+class _Join(_Layer):
+    """A pointwise layer of a coarser map, doubled, and one of its own size.
+
+    What is pointwise may come before the doubling, when there is a quarter of the positions.
+    """
+
+    def __init__(self, coarser: int, own: int, outputs: int) -> None:
+        super().__init__(coarser + own, outputs, 1, 1, 1, rectified=True)
+        self.coarser = coarser
+
+    def forward(self, coarser: Tensor, own: Tensor) -> Tensor:  # type: ignore[override]  # a layer of two maps
+        weight, bias = self.filters()
+        of_coarser, of_own = weight[:, : self.coarser], weight[:, self.coarser :]
+        return self.finished(_doubled(F.conv2d(coarser, of_coarser)) + F.conv2d(own, of_own, bias))
+
+
+class _Joined(nn.ModuleList):
+    """A coarser map and one of its own size, joined, and the layers that follow."""
+
+    def forward(self, coarser: Tensor, own: Tensor) -> Tensor:
+        join, *after = self
+        h: Tensor = join(coarser, own)
+        for layer in after:
+            h = layer(h)
+        return h
 
 
 class _Block(nn.Module):

@@ -80,6 +80,10 @@ def group_norm(channels: int, channels_per_group: int) -> nn.GroupNorm:
     return nn.GroupNorm(groups, channels, eps=1e-6)
 
 
+_NORM_EPSILON = 1e-5
+"""Added to a batch norm's variance."""
+
+
 class BatchNorm(nn.Module):
     """nn.BatchNorm2d without its counter: an integer, unused, which a moving average of the buffers stumbles over."""
 
@@ -94,7 +98,14 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training)
+        return F.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, self.training, eps=_NORM_EPSILON
+        )
+
+    def folded_into(self, filters: Tensor) -> tuple[Tensor, Tensor]:
+        """Filters (C, ...) and bias (C,) of the convolution that it makes with one before it, by its statistics."""
+        factor = self.weight * (self.running_var + _NORM_EPSILON).rsqrt()
+        return filters * factor.unflatten(0, (-1, *[1] * (filters.ndim - 1))), self.bias - self.running_mean * factor
 
 
 def freeze_norms(network: nn.Module) -> int:

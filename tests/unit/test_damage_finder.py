@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -18,7 +19,7 @@ from scoreinv.damage import DamageFinder
 from scoreinv.errors import Cancelled, CheckpointError, InputError
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
-from scoreinv.networks.damage import DamageNetworkConfig, _Regions
+from scoreinv.networks.damage import DamageNetworkConfig, _Join, _Layer, _Regions
 from scoreinv.networks.encoder import FEATURES, FINE_FEATURES, FINE_STRIDES, STRIDES
 from scoreinv.options import FOUND_GROW
 from scoreinv.tasks.damage import WORKING_SIDE, damage_in_picture, damage_logits, working_sizes
@@ -97,6 +98,31 @@ def test_regions_begin_by_changing_nothing():
     pictures = torch.rand(1, 3, 32, 64)
     maps = SMALL.build().encoder.all_maps(pictures)
     torch.testing.assert_close(compared(pictures, maps), plain(pictures, maps))
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_norms_that_keep_their_statistics_are_a_part_of_the_filters(groups):
+    torch.manual_seed(2)
+    layer = _Layer(2, 4, 3, 2, groups, rectified=True).double().eval()
+    for values in (*layer.norm.parameters(), *layer.norm.buffers()):
+        values.data.uniform_(0.5, 2.0)
+    x = torch.randn(2, 2, 6, 5, dtype=torch.float64)
+    norm = layer.norm
+    plain = F.batch_norm(layer.filter(x), norm.running_mean, norm.running_var, norm.weight, norm.bias).relu()
+    torch.testing.assert_close(layer(x), plain)
+    learnt = list(layer.parameters())
+    gradients = torch.autograd.grad(layer(x).square().sum(), learnt)
+    torch.testing.assert_close(gradients, torch.autograd.grad(plain.square().sum(), learnt))
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_coarser_map_is_joined_as_if_it_were_doubled_first(training):
+    torch.manual_seed(3)
+    join = _Join(3, 2, 4).double().train(training)
+    coarser, own = torch.randn(2, 3, 4, 5, dtype=torch.float64), torch.randn(2, 2, 8, 10, dtype=torch.float64)
+    both = torch.cat([coarser.repeat_interleave(2, 2).repeat_interleave(2, 3), own], dim=1)
+    expected = join.norm(join.filter(both)).relu()
+    torch.testing.assert_close(join(coarser, own), expected)
 
 
 def test_bfloat16_finds_what_float32_finds():
