@@ -201,7 +201,7 @@ class ScorePrior(nn.Module, Prior):
 
     def __repr__(self) -> str:
         """On one line, without the layers of the network."""
-        weights = sum(parameter.numel() for parameter in self.network.parameters())
+        weights = sum(weight.numel() for part in self.parts().values() for weight in part.parameters())
         return (
             f"{type(self).__name__}({type(self.network).__name__} of {weights:,} weights, {self.sde}, "
             f"{self.image_size}x{self.image_size} pixels, {self.device})"
