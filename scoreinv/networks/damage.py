@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from scoreinv.checks import require, within
 from scoreinv.networks.encoder import FEATURES, FINE_FEATURES, STRIDES
-from scoreinv.networks.layers import BatchNorm, conv
+from scoreinv.networks.layers import BatchNorm, conv, convolved
 
 STRIDE = STRIDES[-1]
 """Sides of what the network is shown are multiples of it."""
@@ -113,8 +113,7 @@ class _Layer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = self.filters()
-        kernel = self.filter
-        return self.finished(F.conv2d(x, weight, bias, kernel.stride, kernel.padding, groups=kernel.groups))
+        return self.finished(convolved(self.filter, x, weight, bias))
 
     def filters(self) -> tuple[Tensor, Tensor | None]:
         """Weights and bias of the convolution."""

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scoreinv.networks.layers import Layers
+from scoreinv.networks.layers import Layers, convolved
 
 STRIDES = (8, 16, 32)
 """Pixels of the picture to one of each map of features."""
@@ -92,7 +92,7 @@ class _Convolution(nn.Conv2d):
         weight = self.weight
         if self.stride[0] > 1:  # A row and a column of zeros cost less before the filter than around all pictures.
             weight = F.pad(weight, (1, 0, 1, 0))
-        return F.conv2d(x, weight, self.bias, self.stride, self.padding, groups=self.groups)
+        return convolved(self, x, weight, self.bias)
 
 
 class _Block(nn.Module):

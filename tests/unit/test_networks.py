@@ -8,9 +8,11 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from scoreinv.errors import InputError
 from scoreinv.networks.ddpm import ddpm_config
+from scoreinv.networks.layers import convolved
 from scoreinv.networks.ncsnpp import NCSNpp, NCSNppConfig
 from scoreinv.networks.normalization import norm_activate, normalise
 from scoreinv.networks.resampling import Downsample, Upsample, downsample, upsample
@@ -189,3 +191,24 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
 def test_paper_ve_needs_ve() -> None:
     with pytest.raises(InputError, match="VE"):
         ScorePrior(network(), VP(), PaperVE())
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_filters_of_single_channels_are_learnt_in_float32(stride: int) -> None:
+    torch.manual_seed(5)
+    layer = nn.Conv2d(3, 3, 3, stride, 1, groups=3)
+    x, weight, bias = torch.randn(2, 3, 8, 6), torch.randn(3, 1, 3, 3), torch.randn(3)
+    expected = torch.stack(
+        [F.conv2d(x[:, [c]], weight[[c]], bias[[c]], stride, 1)[:, 0] for c in range(len(weight))], dim=1
+    )
+    torch.testing.assert_close(convolved(layer, x, weight, bias), expected)
+    learnt = weight.clone().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        found, frozen = (convolved(layer, x, each, bias) for each in (learnt, weight))
+    assert found.dtype == frozen.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), expected, rtol=2**-7, atol=1e-6)  # rounded once, at the end
+    torch.testing.assert_close(frozen.float(), expected, rtol=0.02, atol=0.05)
+    found.float().sum().backward()
+    again = weight.clone().requires_grad_()
+    F.conv2d(x, again, bias, stride, 1, groups=3).sum().backward()
+    torch.testing.assert_close(learnt.grad, again.grad)
