@@ -37,6 +37,8 @@ NumberFormat = Literal["float32", "bfloat16"]
 _PIXELS = 1 << 14
 """Of a batch that is measured: of fewer, the number of operations counts and not their work."""
 _LARGEST_SIDE = 64
+_CONFINING = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+"""Environment variables by which convolutions do without some of the processor's instructions."""
 _ROUNDS = 3
 _SECONDS = 0.25
 """After these no further round is begun."""
@@ -182,8 +184,9 @@ def _cpu_line(key: str) -> str:
 
 def _place(config: NetworkConfig) -> Path:
     """The file that keeps what is found for a network here; RuntimeError where a user has no home."""
-    capability = _cpu_line("flags") or torch.backends.cpu.get_cpu_capability()
-    key = (processor(), capability, usable_threads(), torch.__version__, type(config).__name__, repr(config))
+    used = torch.backends.cpu.get_cpu_capability(), *(os.environ.get(name) for name in _CONFINING)
+    machine = (processor(), _cpu_line("flags"), used, usable_threads(), torch.__version__)
+    key = (*machine, type(config).__name__, repr(config))
     return _folder() / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:32]}.json"
 
 

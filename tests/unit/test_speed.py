@@ -81,6 +81,18 @@ def test_an_answer_is_of_one_processor_and_network(taken: Queue, monkeypatch: py
     assert known(config) is None
 
 
+def test_an_answer_is_of_the_instructions_that_are_used(taken: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken += [[1.0, 1.0], [0.5, 0.5]]
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    fastest(CONFIG.build(), 16)
+    assert known(CONFIG) is not None
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    assert known(CONFIG) is None
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "another")
+    assert known(CONFIG) is None
+
+
 @pytest.mark.parametrize(
     "text", ["", "{}", "[1]", "{", '{"precision": "float8", "threads": 1}', "null", "\udcff".encode("utf8", "replace")]
 )
