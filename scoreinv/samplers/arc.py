@@ -137,7 +137,8 @@ def blurred(white: Tensor, reach: tuple[float, ...]) -> Tensor:
     channels = list(white.unbind(1))
     for number, deviation in enumerate(reach):
         if deviation:
-            radius = min(math.ceil(3 * deviation), *(side - 1 for side in white.shape[2:]))
+            # Where it went all around a small picture, a value would count twice.
+            radius = min(math.ceil(3 * deviation), *((side - 1) // 2 for side in white.shape[2:]))
             taps = torch.arange(-radius, radius + 1, dtype=white.dtype, device=white.device)
             taps = (-0.5 * (taps / deviation).square()).exp()
             taps = taps / taps.square().sum().sqrt()

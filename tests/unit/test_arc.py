@@ -57,6 +57,12 @@ def posterior(sde: SDE, share_known: float = 0.5) -> Posterior:
     return Posterior(sde, 0.3 * drawn(SHAPE, 2), variance, basis())
 
 
+@pytest.mark.parametrize("side", [3, 4, 8, 32])
+def test_blurred_noise_has_unit_variance_at_any_size(side: int) -> None:
+    white = drawn((4000, 1, side, side), 4)
+    assert blurred(white, (2.0,)).square().mean() == pytest.approx(1.0, abs=0.05)
+
+
 @pytest.mark.parametrize("reach", [(), (0.0, 1.5, 2.0)])
 @pytest.mark.parametrize("steps", [1, 2, 3, 7])
 @pytest.mark.parametrize("sde", [VE(0.0001, 1000.0), VP(beta_min=1e-3)], ids=["ve", "vp"])
