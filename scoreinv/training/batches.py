@@ -295,7 +295,8 @@ def _zoom(pixels: np.ndarray, size: int, least: float, generator: np.random.Gene
     side = min(height, width)
     side = min(side, max(1, round(side * least ** generator.random())))
     top, left = (int(generator.integers(extent - side + 1)) for extent in (height, width))
-    square = Image.fromarray(np.ascontiguousarray(pixels[top : top + side, left : left + side]).squeeze())
+    values = np.ascontiguousarray(pixels[top : top + side, left : left + side])
+    square = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
     method = Image.Resampling.BOX if size < side else Image.Resampling.BICUBIC
     return np.atleast_3d(np.asarray(square.resize((size, size), method)))
 

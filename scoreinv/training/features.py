@@ -44,10 +44,11 @@ class KeptFeatures:
         about, description = folder / "features.json", json.dumps({"key": f"{key} in rows of {self._row}"})
         if not self._path.exists() or not about.exists() or about.read_text() != description:
             folder.mkdir(parents=True, exist_ok=True)
-            about.unlink(missing_ok=True)  # first, so that it never describes another run's file
-            self._path.write_bytes(b"")
+            for path in (about, self._path):  # in an order in which no file is there with another's description
+                path.unlink(missing_ok=True)
             with atomic_write(about) as temporary:
                 temporary.write_text(description)
+            self._path.write_bytes(b"")
 
     def of(self, crops: Sequence[int], seen: Tensor, look: Callable[[Tensor], Maps]) -> Maps:
         """The maps (B, C, h, w) of some crops, of which `seen` (B, ...) is what the encoder is shown.

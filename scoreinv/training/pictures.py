@@ -11,10 +11,12 @@ import re
 import stat
 import zipfile
 import zlib
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -40,7 +42,6 @@ DESCRIBED = frozenset({"key", "size", "pictures"})
 
 _CACHED_FROM = 5000  # so many pictures take long enough to decode that the result is kept
 _ZOOMED_SIDES = 1.5
-_CHUNK = 256
 _HASHED_BYTES = 2**26
 _ENLARGED_PIXELS = 2**26
 _SAMPLE = re.compile(r"step-\d+\.png")
@@ -266,7 +267,7 @@ def _spill(cache: Path, key: str, kept: list[_Decoded], rest: Iterator[_Decoded]
 
 
 def _decoded(files: list[_File], config: DataConfig, side: int, channels: int) -> Iterator[_Decoded]:
-    """The readable files, in order, decoded by a pool of threads a chunk at a time."""
+    """The readable files, in order, decoded by a pool of threads, a few ahead of who takes them."""
 
     def attempt(file: _File) -> _Decoded | Exception:
         try:
@@ -274,14 +275,18 @@ def _decoded(files: list[_File], config: DataConfig, side: int, channels: int) -
         except Exception as error:  # decoders raise all kinds on damaged files, and one picture ends no training
             return error
 
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
-        for start in range(0, len(files), _CHUNK):
-            chunk = files[start : start + _CHUNK]
-            for file, result in zip(chunk, pool.map(attempt, chunk), strict=True):
-                if isinstance(result, Exception):
-                    _log.warning("%s is left out: %s", file.name, reason(result))
-                else:
-                    yield result
+    threads = min(os.cpu_count() or 1, 16)
+    with ThreadPoolExecutor(threads) as pool:
+        rest = iter(files)
+        begun = deque((file, pool.submit(attempt, file)) for file in islice(rest, 2 * threads))
+        while begun:
+            file, coming = begun.popleft()
+            result = coming.result()
+            begun.extend((file, pool.submit(attempt, file)) for file in islice(rest, 1))
+            if isinstance(result, Exception):
+                _log.warning("%s is left out: %s", file.name, reason(result))
+            else:
+                yield result
 
 
 def _pyramid(file: _File, config: DataConfig, side: int, channels: int) -> tuple[np.ndarray, ...]:
@@ -355,17 +360,23 @@ def _hash(values: list[Any]) -> str:
 
 
 def _write_cache(cache: Path, key: str, pictures: Iterable[_Decoded]) -> None:
-    """The values of all levels one after another in `pictures.bin`, their names and shapes in `pictures.json`."""
+    """The values of all levels one after another in `pictures.bin`, their names and shapes in `pictures.json`.
+
+    Whenever it is interrupted, no file of values is there without the description that is its own.
+    """
     cache.mkdir(parents=True, exist_ok=True)
+    for name in ("pictures.json", "pictures.bin"):
+        (cache / name).unlink(missing_ok=True)
     index, size = [], 0
-    with atomic_write(cache / "pictures.bin") as temporary, temporary.open("wb") as file:
-        for picture in pictures:
-            index.append([picture.name, [level.shape for level in picture.levels], picture.checksum])
-            for level in picture.levels:
-                file.write(level.tobytes())
-                size += level.nbytes
-    with atomic_write(cache / "pictures.json") as temporary:
-        temporary.write_text(json.dumps({"key": key, "size": size, "pictures": index}))
+    with atomic_write(cache / "pictures.bin") as temporary:
+        with temporary.open("wb") as file:
+            for picture in pictures:
+                index.append([picture.name, [level.shape for level in picture.levels], picture.checksum])
+                for level in picture.levels:
+                    file.write(level.tobytes())
+                    size += level.nbytes
+        with atomic_write(cache / "pictures.json") as description:
+            description.write_text(json.dumps({"key": key, "size": size, "pictures": index}))
 
 
 def _open_cache(cache: Path, key: str, memory_gb: float) -> list[_Decoded] | None:

@@ -16,6 +16,7 @@ import torch
 from gaussian import write_noise_pictures
 from PIL import Image
 
+from scoreinv.atomic import atomic_write
 from scoreinv.errors import InputError
 from scoreinv.imaging.decode import Decoded
 from scoreinv.imaging.source import Source
@@ -373,6 +374,20 @@ def test_zooms_are_squares_of_all_sizes(tmp_path: Path) -> None:
     assert levels == [(48, 72, 3), (10, 12, 3)]
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_zoom_of_a_single_pixel_has_its_colour(tmp_path: Path, channels: int) -> None:
+    (tmp_path / "thin").mkdir()
+    Image.new("RGB", (1, 9), (200, 100, 50)).save(tmp_path / "thin" / "a.png")
+    data = DataConfig(str(tmp_path), mode="zooms", flip=False)
+    pictures = load_pictures(data, 8, channels)
+    images = _source(pictures, data, 8).batch(0).images
+    assert images.shape[1] == channels
+    torch.testing.assert_close(images, images[:, :, :1, :1].expand_as(images))
+    if channels == 3:
+        found = ((images[0, :, 0, 0] + 1) * 127.5).round().tolist()
+        assert found == [200, 100, 50]
+
+
 def test_a_pass_takes_the_asked_share_of_each_folder(tmp_path: Path) -> None:
     for index in range(12):
         path = tmp_path / ("few" if index < 4 else "many") / f"{index:02}.png"
@@ -461,6 +476,39 @@ def test_a_disk_too_full_for_the_cache_costs_the_cache_only(
     assert "No space left" in caplog.text
     with pytest.raises(InputError, match="No space left"):
         load_pictures(DataConfig(str(mixed), memory_gb=1e-6), 8, 3, cache=tmp_path / "cache")
+
+
+def test_values_never_lie_beside_the_description_of_others(
+    mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even where the disk is full at the description, which is written last."""
+    cache, full = tmp_path / "cache", {"now": False}
+
+    def on_a_full_disk(path: Path):
+        if full["now"] and path.suffix == ".json":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return atomic_write(path)
+
+    monkeypatch.setattr(pictures_module, "_CACHED_FROM", 1)
+    monkeypatch.setattr(pictures_module, "atomic_write", on_a_full_disk)
+    load_pictures(DataConfig(str(mixed)), 8, 3, cache=cache)
+    assert sorted(path.name for path in cache.iterdir()) == ["pictures.bin", "pictures.json"]
+    full["now"] = True
+    load_pictures(DataConfig(str(mixed)), 4, 3, cache=cache)
+    assert not list(cache.iterdir())
+
+
+def test_few_pictures_are_decoded_before_they_are_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(60):
+        Image.new("L", (8, 8), number).save(tmp_path / f"{number:02}.png")
+    begun, pyramid = [], pictures_module._pyramid
+    monkeypatch.setattr(pictures_module, "_pyramid", lambda *given: (begun.append(1), pyramid(*given))[1])
+    monkeypatch.setattr(pictures_module.os, "cpu_count", lambda: 3)
+    data = DataConfig(str(tmp_path), memory_gb=1e-6)  # the first is too large already: the others wait for the disk
+    with pytest.raises(InputError, match=r"raise data\.memory_gb"):
+        load_pictures(data, 64, 1)
+    assert len(begun) <= 20
+    assert len(load_pictures(replace(data, memory_gb=1.0), 8, 1).names) == 60
 
 
 def test_largest_distance_is_of_the_two_farthest_pictures() -> None:
