@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -382,7 +383,9 @@ class TrainingConfig:
         """What stays as it is through all of a run."""
         entries = {name: value for name, value in self.to_dict().items() if name not in _FREE}
         data = {name: value for name, value in entries["data"].items() if name not in _FREE}
-        return entries | {"data": data}
+        # As in a file: a list there is one whether it was given as a list or as a tuple.
+        settled: dict[str, Any] = json.loads(json.dumps(entries | {"data": data}))
+        return settled
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` is its inverse."""

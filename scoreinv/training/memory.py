@@ -12,6 +12,7 @@ from scoreinv.checkpoints.config import DamageConfig
 from scoreinv.checkpoints.memory import PROGRAM_BYTES, PeakMemory
 from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.networks.encoder import Encoder
+from scoreinv.networks.layers import freeze_norms
 from scoreinv.training.config import TrainingConfig
 
 
@@ -45,6 +46,8 @@ def _trained(config: TrainingConfig, pictures: Tensor) -> tuple[nn.Module, tuple
         side = config.model.image_size * config.encoder_scale
         return chroma, (pictures.new_empty(len(pictures), 1, side, side),)
     network = config.model.network.build()
+    if config.frozen_norms:
+        freeze_norms(network)
     if isinstance(config.model, DamageConfig):
         return network, (pictures, Encoder().all_maps(pictures))
     return network, (pictures, torch.ones(len(pictures)))

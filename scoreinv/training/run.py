@@ -85,13 +85,14 @@ class Run:
         self.learner = make_learner(config, init)
         self.learner.model.to(world.device)
         network = channels_last(self.learner.network).train()
-        if config.frozen_norms and (not freeze_norms(network) or (init is None and not resume)):
-            raise InputError("frozen_norms is for networks with batch norms that start from weights: give `init`")
+        frozen = freeze_norms(network) if config.frozen_norms else 0
         average = averaged(network, config.ema_decay)
         self.average = self.learner.twin(average.module)
         self.average.model.eval()
         self.state = TrainingState(network, average, _adam(config, network), self.learner.fixed)
         saved = self._restored() if resume else None
+        if config.frozen_norms and (not frozen or (init is None and saved is None)):
+            raise InputError("frozen_norms is for networks with batch norms that start from weights: give `init`")
         if world.leads:
             folder.refuse_others(config, saved, resume=resume, overwrite=overwrite)
         pictures = self._pictures()
@@ -315,8 +316,10 @@ class Run:
         prior = self.learner.model
         assert isinstance(prior, ConditionalPrior)  # as the configuration saw to
         found = _hashed(self.config, pictures)
-        if prior.chroma is not None:
-            _add_weights(found, prior.chroma)
+        found.update(b"bfloat16" if self.about.bfloat16 else b"float32")
+        seeing = prior.encoder if prior.chroma is None else prior.chroma
+        if seeing is not None:
+            _add_weights(found, seeing)
         key = found.hexdigest()
         side = self.config.model.image_size * self.config.encoder_scale
         try:

@@ -85,14 +85,14 @@ def train(
             clock=clock,
         )
         with deferred_interrupts() as interrupts, ThreadPoolExecutor(1) as drawer:
-            stop: Exception | None = None
+            stop: BaseException | None = None
             batch = drawer.submit(run.draw, run.state.step)
             while not run.finished:
                 current, batch = batch, drawer.submit(run.draw, run.state.step + 1)
                 run.step(current)
                 try:
                     run.report(callback)
-                except Exception as error:
+                except BaseException as error:  # `sys.exit` too
                     stop = error
                 if interrupts.came is not None:
                     stop = Cancelled(f"training was ended by {interrupts.came.name}")

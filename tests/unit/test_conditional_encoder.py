@@ -238,6 +238,25 @@ def test_features_are_kept_as_they_were_until_the_crops_are_others(prior: Condit
     assert looked_at == [1, 1, 1]
 
 
+def test_features_of_another_encoder_or_number_format_are_not_taken(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = training(photographs)
+    config = replace(config, data=replace(config.data, crops=1), steps=1, validation_images=0)
+    other = CONFIG.build().encoder
+    assert other is not None
+    with torch.no_grad():
+        other.stem.weight.mul_(1.05)
+    keys = set()
+    for precision in ("float32", "bfloat16"):
+        train(replace(config, precision=precision), tmp_path / precision)
+        keys.add((tmp_path / precision / "cache" / "features.json").read_text())
+    monkeypatch.setattr("scoreinv.checkpoints.config.load_encoder", lambda path: other)
+    train(replace(config, precision="float32"), tmp_path / "other")
+    keys.add((tmp_path / "other" / "cache" / "features.json").read_text())
+    assert len(keys) == 3
+
+
 def test_a_full_disk_ends_the_keeping_of_features_and_no_training(
     prior: ConditionalPrior, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

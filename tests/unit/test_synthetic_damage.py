@@ -196,7 +196,8 @@ def test_a_finder_and_nothing_else_is_trained_with_damage():
     with pytest.raises(InputError, match="trained with damage"):
         replace(config, damage=None)
     assert TrainingConfig.from_dict(config.to_dict()) == config
-    assert training_bytes(config) > 0
+    large = replace(config, batch_size=64, model=replace(config.model, image_size=320))
+    assert training_bytes(replace(large, frozen_norms=True)) < training_bytes(large)  # no normalised maps are kept
 
 
 def test_frozen_norms_keep_what_they_have_and_the_weights_are_learnt(tmp_path):
@@ -210,8 +211,9 @@ def test_frozen_norms_keep_what_they_have_and_the_weights_are_learnt(tmp_path):
     after = train(config, tmp_path / "out", resume=True).trained.network.state_dict()
     kept = {name for name, value in after.items() if torch.equal(value, expected[name])}
     assert kept == {name for name, _ in before.network.named_buffers()}
-    with pytest.raises(InputError, match="start from weights: give `init`"):
-        train(config, tmp_path / "fresh")
+    for resume in (False, True):  # there is no state to go on from
+        with pytest.raises(InputError, match="start from weights: give `init`"):
+            train(config, tmp_path / "fresh", resume=resume)
     usual = train(replace(config, frozen_norms=False), tmp_path / "usual", init=before).trained.network
     assert not any(torch.equal(value, expected[name]) for name, value in usual.named_buffers())
 

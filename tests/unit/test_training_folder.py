@@ -389,17 +389,24 @@ def test_a_state_with_other_tensors_is_refused(config: TrainingConfig, out: Path
             state.write_bytes(whole)
 
 
+@pytest.mark.parametrize("raised", [BrokenPipeError("the terminal is gone"), SystemExit(3), KeyboardInterrupt()])
 def test_whatever_a_callback_raises_the_state_is_saved(
-    config: TrainingConfig, out: Path, monkeypatch: pytest.MonkeyPatch
+    config: TrainingConfig, out: Path, monkeypatch: pytest.MonkeyPatch, raised: BaseException
 ) -> None:
     monkeypatch.setattr("scoreinv.training.run._REPORT_SECONDS", 0.0)
 
     def callback(progress: TrainProgress) -> None:
-        raise BrokenPipeError("the terminal is gone")
+        raise raised
 
-    with pytest.raises(BrokenPipeError):
+    with pytest.raises(type(raised)):
         train(config, out, callback=callback)
     assert [path.name for path in (out / "state").iterdir()] == ["000000001.safetensors"]
+    assert train(config, out, resume=True).steps == 2
+
+
+def test_a_configuration_with_lists_goes_on_as_it_began(config: TrainingConfig, out: Path) -> None:
+    config = replace(config, data=replace(config.data, scales=list(config.data.scales), holdout=[]))
+    train(replace(config, steps=1), out)
     assert train(config, out, resume=True).steps == 2
 
 
