@@ -74,7 +74,8 @@ class Problem:
         noise_std: standard deviation of the noise in y, at least 0.
         gray: whether the channels of y, and their noise, are the same: the picture is grey.
         guess: (1, 3, H, W) in [0, 1], smooth; some of its detail and noise is wrong. None: nothing is known.
-        rough: whether samples begin at the estimate of the mean that is made from the guess, and not at the guess.
+        rough: whether samples begin at the estimate of the mean that is made from the guess, or without one from
+            nothing, and not at the guess.
         part: the part of the picture that is asked for; None: all of it.
         missing: standard deviation of the components that the guess lacks most, of pictures in [0, 1]: samples begin
             at a noise level that hides them.
@@ -114,7 +115,9 @@ def restore(problem: Problem, job: RestorationJob) -> Restored:
     and ScoreinvError when the model gives values that are not finite, or the method diverges.
     """
     prior, exact = job.prior, problem.noise_std == 0
-    resolved = job.sampling.resolved(guessed=problem.guess is not None, exact=exact)
+    guessed = problem.guess is not None
+    found_first = problem.rough and not job.sampling.is_direct_mean
+    resolved = job.sampling.resolved(guessed=guessed or found_first, exact=exact)
     shape = tuple(problem.operator.adjoint(problem.y).shape[1:])
     complete = _completion(problem, prior)
     problem = _in_model_range(problem, prior)
@@ -122,7 +125,7 @@ def restore(problem: Problem, job: RestorationJob) -> Restored:
     before = 0
     if resolved.method != "dpir" and (complete is not None or problem.rough):
         mean = replace(job.sampling, method="dpir", samples=1, estimate="mean", steps=None)
-        at_first = mean.resolved(guessed=True, exact=exact)
+        at_first = mean.resolved(guessed=guessed, exact=exact)
         first, rest = at_first.steps * at_first.orientations, resolved.steps * resolved.samples
         share = Share(job.callback, first + rest)
         share.begin(first)

@@ -10,6 +10,7 @@ from scoreinv.checkpoints.catalogue import load
 from scoreinv.checks import shown
 from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging.picture import Picture
+from scoreinv.networks.ffdnet import FFDNet
 from scoreinv.options import Device
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import time_at
@@ -94,3 +95,8 @@ def noise_range(prior: ScorePrior) -> tuple[float, float]:
     low, high = prior.data_range
     ends = prior.sde.noise_to_signal(torch.tensor([prior.sde.sampling_end, 1.0], dtype=torch.float64)) / (high - low)
     return float(ends[0]), float(ends[1])
+
+
+def knows_limited_noise(prior: ScorePrior) -> bool:
+    """Whether it is a denoiser, which knows nothing of noise that hides the picture: nothing can be drawn from that."""
+    return isinstance(prior.network, FFDNet)

@@ -32,7 +32,7 @@ from scoreinv.operators import LinearOperator, check_adjoint, downsampling, pad_
 from scoreinv.options import Downsampling, Estimate, RestorationMethod
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.linear import Problem, RestorationJob, denoise, denoising_time, restore, white_level
-from scoreinv.tasks.models import Model, check_colour, model_of, noise_range
+from scoreinv.tasks.models import Model, check_colour, knows_limited_noise, model_of, noise_range
 from scoreinv.tasks.progress import TaskCallback
 from scoreinv.tasks.restoration_settings import RestorationSampling
 from scoreinv.tasks.results import Given, Restored, restore_each
@@ -47,6 +47,8 @@ _SPECTRUM = 5e-4
 _BLUR_ITERATIONS = 20
 _LEAST_TRANSFORM = 128
 """Side of the transform of a kernel, at least: zeros of its transfer function are narrow."""
+_UNKNOWN = 0.055
+"""Deviation of what the estimate of the mean lacks for any observation, of pixels in [0, 1]."""
 _STRIP = 256
 
 
@@ -118,6 +120,8 @@ def solve(
         job = RestorationJob(model, sampling, partial(_as_picture, dtype=dtype, gray=gray), share)
         if noise_alone:
             return denoise(own.adjoint(values), noise_std, job, gray=gray)
+        if knows_limited_noise(model):
+            return restore(Problem(own, values, noise_std, gray, rough=True, missing=_UNKNOWN), job)
         return restore(Problem(own, values, noise_std, gray), job)
 
     return restore_each(observations, form, solved, callback)

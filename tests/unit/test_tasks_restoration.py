@@ -680,3 +680,28 @@ def test_samples_of_a_blurred_photograph_vary_as_the_posterior(kernel, std):
     exact = np.mean(1 / (1 / STD**2 + transfer / std**2))
     inside = result.std[10:-10, 10:-10]  # what lies beyond is blurred in, and unknown
     assert np.mean(np.square(inside)) == pytest.approx(exact, rel=0.2)
+
+
+@pytest.mark.parametrize("method", [None, "pigdm", "mmps"])
+@pytest.mark.parametrize("seen", ["blurred", "half of the pixels"])
+def test_samples_of_a_denoiser_begin_at_the_estimate_of_the_mean(seen, method):
+    """It knows nothing of pure noise: samples from there came out farther from the picture than what was observed."""
+    rgb = read_picture(PHOTOS / "lake.jpg").resized_rgb(64, 96)[8:56, 24:72].copy()
+    x = torch.from_numpy(rgb).permute(2, 0, 1)[None].float()
+    generator = torch.Generator().manual_seed(1)
+    if seen == "blurred":
+        operator, std = Blur(kernels.gaussian(1.5), 48, 48), 0.02
+    else:
+        operator, std = mask((torch.rand(1, 1, 48, 48, generator=generator) < 0.5).float()), 0.0
+    y = operator(x)
+    y = y + std * torch.randn(y.shape, generator=generator)
+
+    def error(estimate: torch.Tensor) -> float:
+        return float((estimate - x).square().mean())
+
+    denoiser = scoreinv.load("denoiser")
+    result = scoreinv.solve(operator, y, prior=denoiser, noise_std=std, method=method)
+    mean = scoreinv.solve(operator, y, prior=denoiser, noise_std=std, estimate="mean")
+    assert error(result.image) < 0.9 * error(y if seen == "blurred" else y + (y == 0) * y.mean())
+    assert error(mean.image) < error(result.image) < 4 * error(mean.image)  # a posterior's sample: twice the mean's
+    assert (operator(result.image) - y).square().mean().sqrt() < std + 0.005
