@@ -88,14 +88,15 @@ def _entries(path: Path, group: typer.core.TyperGroup) -> Iterator[tuple[list[st
         if f"--{key}" not in common_options():
             raise InputError(f"{path}: {key} is no option of all commands: put it under a command, such as [inpaint]")
         for words, options in commands.items():
-            yield words.split(), options[f"--{key}"], _value(path, key, value)
+            yield words.split(), options[f"--{key}"].name, _value(path, key, value, options[f"--{key}"])
     for words, table in _tables(tables, []):
         if words not in commands:
             raise InputError(f"{path}: [{words.replace(' ', '.')}] is no command: see scoreinv --help")
         for key, value in table.items():
             if f"--{key}" not in commands[words]:
                 raise InputError(f"{path}: {key} is no option of {words}: see scoreinv {words} --help-all")
-            yield words.split(), commands[words][f"--{key}"], _value(path, key, value)
+            option = commands[words][f"--{key}"]
+            yield words.split(), option.name, _value(path, key, value, option)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -107,14 +108,14 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: is no TOML ({error}): mend it, or move it away") from error
 
 
-def _commands(group: Any, words: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """The words of each command, and the parameter of each of its long options."""
+def _commands(group: Any, words: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The words of each command, and click's parameter of each of its long options."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from _commands(command, [*words, name])
         else:
             options = [param for param in command.params if param.param_type_name == "option" and not param.is_eager]
-            yield " ".join([*words, name]), {max(param.opts, key=len): param.name for param in options}
+            yield " ".join([*words, name]), {max(param.opts, key=len): param for param in options}
 
 
 def _tables(tables: dict[str, Any], words: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -127,8 +128,10 @@ def _tables(tables: dict[str, Any], words: list[str]) -> Iterator[tuple[str, dic
             yield from _tables(table, [*words, name])
 
 
-def _value(path: Path, key: str, value: Any) -> str | bool:
-    """A value as if it were typed; InputError for one that no option takes."""
+def _value(path: Path, key: str, value: Any, option: Any) -> str | bool:
+    """A value as if it were typed; InputError for one that no option takes, or not this one."""
     if not isinstance(value, bool | int | float | str):
         raise InputError(f"{path}: {key}: give one text, number, true or false")
+    if isinstance(value, bool) and not option.is_flag:
+        raise InputError(f"{path}: {key}: takes a value; true and false are for what is switched on or off")
     return value if isinstance(value, bool) else str(value)

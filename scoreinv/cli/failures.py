@@ -129,8 +129,14 @@ def _origin(error: BaseException) -> str:
 def _beside(error: BaseException, told: str) -> str:
     """Of the options that an error of input names, those that were not typed, and what gave them."""
     defaults: dict[str, str] = getattr(error, "defaults", {}) if isinstance(error, InputError) else {}
-    named = [f"{option} by {where}" for option, where in defaults.items() if option.split()[0] in told]
+    named = [f"{option} by {where}" for option, where in defaults.items() if _is_named(option, told)]
     return f" ({', '.join(named)})" if named else ""
+
+
+def _is_named(option: str, told: str) -> bool:
+    """Whether an error tells of an option, which stands with its value; of one that is switched off by `--no-`."""
+    name, _, value = option.partition(" ")
+    return name in told or (value == "False" and f"--no-{name.removeprefix('--')}" in told)
 
 
 def _explained(error: BaseException) -> str:

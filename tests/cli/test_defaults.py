@@ -105,6 +105,8 @@ def test_a_flag_that_was_set_for_good_is_switched_off_by_what_is_typed(scoreinv,
         ("[inpint]\nsamples = 2", "scoreinv.toml: [inpint] is no command: see scoreinv --help"),
         ("[models.lst]\njson = true", "scoreinv.toml: [models.lst] is no command: see scoreinv --help"),
         ("seed = [1]", "scoreinv.toml: seed: give one text, number, true or false"),
+        ("[inpaint]\ngrow = true", "scoreinv.toml: grow: takes a value; true and false are for what is switched"),
+        ("threads = false", "scoreinv.toml: threads: takes a value"),
         ("[inpaint\n", "scoreinv.toml: is no TOML"),
         ("[inpaint]\nsamples = 'two'", "scoreinv.toml: Invalid value for '--samples'"),
         ("[inpaint]\nsamples = 0", "scoreinv.toml: Invalid value for '--samples'"),
@@ -290,3 +292,10 @@ def test_a_home_that_is_closed_holds_no_defaults(scoreinv, photo, mask, tmp_path
 
     monkeypatch.setattr(Path, "is_file", closed)
     assert scoreinv("inpaint", photo, "--mask", mask, "-o", "r.png").code == 0
+
+
+def test_a_step_that_is_switched_off_by_default_is_named(scoreinv, photo, mask, tmp_path):
+    (tmp_path / "scoreinv.toml").write_text("[restore]\ncolorize = false\n")
+    outcome = scoreinv("restore", photo, "--hints", mask)
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert outcome.err.endswith("which draws no colours (--colorize False by scoreinv.toml)\n")
