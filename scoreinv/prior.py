@@ -216,8 +216,8 @@ class ScorePrior(nn.Module, Prior):
         return next(self.network.parameters()).device
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """-sigma(t) grad log p_t(x); raises InputError when the sides of x are no multiples of `stride`."""
-        self._check_sides(x)
+        """-sigma(t) grad log p_t(x); raises InputError for other channels or sides than the model takes."""
+        self._check_shape(x)
         t = as_time(t).expand(x.shape[0])
         return self.preconditioning.noise(self.network, x, t, self.sde, self.data_range)
 
@@ -255,7 +255,9 @@ class ScorePrior(nn.Module, Prior):
                 super().to(device=target)
         return self
 
-    def _check_sides(self, x: Tensor) -> None:
+    def _check_shape(self, x: Tensor) -> None:
+        if x.shape[1] != self.channels:
+            raise InputError(f"this model takes pictures of {self.channels} channels, not {x.shape[1]}")
         if x.shape[-2] % self.stride or x.shape[-1] % self.stride:
             raise InputError(
                 f"this model needs sides that are multiples of {self.stride}, not {x.shape[-1]}x{x.shape[-2]}"

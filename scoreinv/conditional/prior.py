@@ -96,7 +96,7 @@ class ConditionalPrior(ScorePrior):
 
     def noise_given(self, x: Tensor, t: float | Tensor, guess: Guess) -> Tensor:
         """-sigma(t) grad log p_t(x | y), given the guess that was made from y, the shape of x."""
-        self._check_sides(x)
+        self._check_shape(x)
         t = as_time(t).expand(x.shape[0])
         return self.preconditioning.noise(self.network, x, t, self.sde, self.data_range, guess)
 

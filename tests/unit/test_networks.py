@@ -186,6 +186,8 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
     prior = ScorePrior(network(patch=2), VE(), EDM())
     with pytest.raises(InputError, match="multiples of 4"):
         prior.noise(torch.randn(1, 3, 10, 8), 0.5)
+    with pytest.raises(InputError, match="takes pictures of 3 channels, not 1"):
+        prior.noise(torch.randn(1, 1, 8, 8), 0.5)
 
 
 def test_paper_ve_needs_ve() -> None:
