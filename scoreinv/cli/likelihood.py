@@ -152,7 +152,7 @@ def _new_table(path: str, sources: list[str], model: str, settings: Settings) ->
         raise InputError(f"--csv {path}: is one of the pictures")
     refuse_inputs("--csv", [path], {"the model": model})
     check_writable(path)
-    refuse_existing([path], overwrite=settings.overwrite)
+    refuse_existing([path], overwrite=settings.overwrite, option="--csv")
     return Log(Table(Path(path), COLUMNS))
 
 

@@ -255,15 +255,18 @@ def check_outputs(outputs: list[str], *, overwrite: bool) -> None:
         check_output(output, overwrite=overwrite)
 
 
-def refuse_existing(outputs: list[str], *, overwrite: bool) -> None:
-    """Raise InputError when a result would replace a file without `--overwrite`, or something that is no file."""
+def refuse_existing(outputs: list[str], *, overwrite: bool, option: str = "-o") -> None:
+    """Raise InputError when a result would replace a file without `--overwrite`, or something that is no file.
+
+    option: by which the results are named.
+    """
     for output in outputs:
         if output == STREAM or not os.path.lexists(output):
             continue
         if not Path(output).is_file():
-            raise InputError(f"{output}: is no file that could be replaced; -o names another")
+            raise InputError(f"{output}: is no file that could be replaced; {option} names another")
         if not overwrite:
-            raise ExistsError(f"{output}: exists already; --overwrite replaces it, -o names another file")
+            raise ExistsError(f"{output}: exists already; --overwrite replaces it, {option} names another file")
 
 
 def refuse_inputs(option: str, outputs: list[str], inputs: Mapping[str, str | None]) -> None:

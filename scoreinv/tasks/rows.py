@@ -314,6 +314,8 @@ class Restorer(_OnRows):
         sampling = self._sampling
         if self.kernel is not None and self.factor is not None:
             raise SettingError("factor", "does not go with a kernel: do one after the other")
+        if self.factor is None and self.downsampling != "area":
+            raise SettingError("downsampling", "belongs to a factor")
         noise_alone = self.kernel is None and self.factor is None
         if noise_alone and self.method is not None:
             raise SettingError("method", "belongs to a kernel or a factor: noise alone is removed in one way")

@@ -600,7 +600,10 @@ def _outputs() -> Iterator[tuple[tuple[str, ...], str]]:
         ),
         ((*DENOISE, "-o", "u.png", "--uncertainty", "u.1.png", "--samples", "2"), "or a result"),
         ((*SAMPLE, "-o", "results/"), "exists already"),
-        ((*LIKELIHOOD, "--csv", "table.csv"), "table.csv: exists already"),
+        (
+            (*LIKELIHOOD, "--csv", "table.csv"),
+            "table.csv: exists already; --overwrite replaces it, --csv names another",
+        ),
         ((*LIKELIHOOD, "--csv", "photo.png", "--overwrite"), "--csv photo.png: is one of the pictures"),
         ((*LIKELIHOOD, "--csv", "model.safetensors", "--model", "model.safetensors", "--overwrite"), "is the model"),
         ((*LIKELIHOOD, "--csv", "sub"), "--csv sub"),

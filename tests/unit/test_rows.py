@@ -152,6 +152,7 @@ def test_a_path_is_none_of_a_bundled_name() -> None:
         (lambda: Restorer(method="dps"), "method belongs to a kernel or a factor"),
         (lambda: Restorer(steps=3), "steps are for samples"),
         (lambda: Restorer(factor=2, orientations=8), "orientations belong to noise alone"),
+        (lambda: Restorer(downsampling="bicubic"), "downsampling belongs to a factor"),
         (lambda: Restorer(factor=2, downsampling="nearest"), "downsampling must be"),
     ],
 )
