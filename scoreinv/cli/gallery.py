@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,11 +19,13 @@ from scoreinv.cli.outputs import (
     output_folders,
     refuse_existing,
 )
+from scoreinv.cli.streams import warn
 from scoreinv.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
 
+_NUMBERED = re.compile(r"\d{6}\.png")
 _PIXEL_BYTES = 3 * (4 + 4 + 4 + 1)
 """Memory of a pixel that is drawn: alone, among all, scaled to levels, and rounded."""
 
@@ -45,7 +48,16 @@ def gallery_outputs(target: str, count: int, quality: int | None, settings: Sett
     check_writable(outputs[0], create=not is_file)
     check_quality(outputs, quality)
     refuse_existing(outputs, overwrite=settings.overwrite)
+    if not is_file and (others := _numbered(Path(target)) - {Path(output).name for output in outputs}):
+        warn(f"{target}: holds {len(others)} pictures more, as of an earlier run: {min(others)} to {max(others)}")
     return outputs
+
+
+def _numbered(folder: Path) -> set[str]:
+    """The files of a folder that have names as such pictures do."""
+    with suppress(OSError):
+        return {path.name for path in folder.iterdir() if _NUMBERED.fullmatch(path.name)}
+    return set()
 
 
 @contextmanager

@@ -136,3 +136,11 @@ def test_an_sde_without_a_chain_has_no_ancestral_sampling(scoreinv, tmp_path):
 @pytest.mark.parametrize(("count", "said"), [(1, "1 picture by"), (2, "2 pictures by")])
 def test_one_picture_is_no_plural(scoreinv, count, said):
     assert scoreinv("sample", "-n", count, "--dry-run").out.startswith(said)
+
+
+def test_pictures_of_an_earlier_run_are_told(scoreinv, tmp_path):
+    for count, said in ((4, ""), (2, "holds 2 pictures more, as of an earlier run: 000003.png to 000004.png")):
+        outcome = scoreinv("sample", "-n", count, "--steps", 1, "-o", "drawn/", "--overwrite")
+        assert (outcome.code, "earlier run" in outcome.err) == (0, bool(said))
+        assert said in outcome.err
+    assert len(list((tmp_path / "drawn").iterdir())) == 4
