@@ -124,22 +124,32 @@ class ChromaLearner(Learner[ConditionalPrior]):
         return ChromaLearner(self.config, self.model.seeing_by(network))
 
     def losses(self, batch: Batch) -> Tensor:
-        """|chroma - truth|^2 over what is expected of a picture, as if nothing was known: (B,)."""
+        """|chroma - truth|^2 / (|truth|^2 + e), (B,): the error over that of grey, as gains in decibels count it.
+
+        Squared errors alone are those of vivid pictures: what learns by them paints pale ones too boldly.
+        """
         assert batch.seen is not None
         found, _ = self.network(batch.seen)
-        return self._energy(at_size_of(found, batch.images) - self._truth(batch))
+        truth = self._truth(batch)
+        return self._energy(at_size_of(found, batch.images) - truth) / (self._energy(truth) + _PALE)
 
     def measures(self, batch: Batch) -> dict[str, Tensor]:
         return {"validation": self.losses(batch)}
 
     def ignorant_loss(self, batch: Batch) -> float:
-        return float(self._energy(self._truth(batch)).mean())  # of grey
+        energy = self._energy(self._truth(batch))
+        return float((energy / (energy + _PALE)).mean())  # of grey
 
     def _truth(self, batch: Batch) -> Tensor:
         return self.model.preconditioning.chroma_beyond_gray(centre(batch.images, self.model.data_range))
 
     def _energy(self, chroma: Tensor) -> Tensor:
+        """|chroma|^2 over what is expected of a picture, (B,)."""
         return chroma.square().flatten(1).mean(1) / self.model.preconditioning.chroma_variance
+
+
+_PALE = 0.15
+"""Energy of a picture's chroma, 1 on average, that counts as grey: e."""
 
 
 class ClassifierLearner(Learner[NoiseClassifier]):
