@@ -201,9 +201,8 @@ class ScorePrior(nn.Module, Prior):
 
     def __repr__(self) -> str:
         """On one line, without the layers of the network."""
-        weights = sum(weight.numel() for part in self.parts().values() for weight in part.parameters())
         return (
-            f"{type(self).__name__}({type(self.network).__name__} of {weights:,} weights, {self.sde}, "
+            f"{type(self).__name__}({type(self.network).__name__} of {self.weights:,} weights, {self.sde}, "
             f"{self.image_size}x{self.image_size} pixels, {self.device})"
         )
 
@@ -229,6 +228,11 @@ class ScorePrior(nn.Module, Prior):
     def parts(self) -> dict[str, nn.Module]:
         """What its file keeps the weights of, by what their names begin with there."""
         return {"": self.network}
+
+    @property
+    def weights(self) -> int:
+        """How many weights all parts have."""
+        return sum(weight.numel() for part in self.parts().values() for weight in part.parameters())
 
     def to_model(self, image: Tensor) -> Tensor:
         """[0, 1] to the model's range."""

@@ -74,9 +74,8 @@ def convert(
         notes = {"source": path.name, "config": config, "weights": "ema" if ema else "raw"}
     with output_folders([Path(output).parent]):
         save_model(Path(output), prior, model, half=False, notes=notes)
-    parameters = sum(weight.numel() for part in prior.parts().values() for weight in part.parameters())
-    emit(settings, {"input": source, "output": output, "outputs": [output], "parameters": parameters})
-    notice(settings, f"{output} ({parameters:,} parameters)")
+    emit(settings, {"input": source, "output": output, "outputs": [output], "parameters": prior.weights})
+    notice(settings, f"{output} ({prior.weights:,} parameters)")
 
 
 def _located(source: str, config: str | None) -> tuple[Path, ModelConfig]:
