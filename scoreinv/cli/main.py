@@ -36,9 +36,9 @@ def _run(arguments: list[str], signals: Signals) -> int:
     escape_unknown()
     try:
         from scoreinv.cli.app import run
-        from scoreinv.cli.runtime import wait_passively
+        from scoreinv.cli.runtime import wait_briefly
 
-        wait_passively()
+        wait_briefly()
         show_log()
         status = run(arguments)
         flush()

@@ -26,7 +26,7 @@ from scoreinv.cli.batch import Doing, Ledger, Outcome
 from scoreinv.cli.command import Settings
 from scoreinv.cli.failures import describe
 from scoreinv.cli.outputs import Job
-from scoreinv.cli.runtime import wait_passively
+from scoreinv.cli.runtime import wait_briefly
 from scoreinv.cli.streams import say, say_traceback, show_log
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.signals import ENDING
@@ -168,7 +168,7 @@ def _unpacked(kit: Any) -> Doing[Any]:
     """The same in a worker: once a process, so that its models are loaded once."""
     import ray
 
-    wait_passively()
+    wait_briefly()
     folder, common = pickle.loads(ray.get(kit))
     try:
         os.chdir(folder)
