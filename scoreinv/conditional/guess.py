@@ -118,7 +118,7 @@ def _relaxed(u: Tensor, free: Tensor, tension: float, steps: int) -> Tensor:
 
     def force(v: Tensor) -> Tensor:
         bent = _laplacian(v)
-        return free * (_laplacian(bent) - tension * bent)
+        return _laplacian(bent).sub_(bent, alpha=tension).mul_(free)
 
     return conjugate_gradients(force, u, -force(u), steps)
 
@@ -136,18 +136,20 @@ def conjugate_gradients(image: Callable[[Tensor], Tensor], u: Tensor, residual: 
     for _ in range(steps):
         moved = image(direction)
         length = size / dot(direction, moved).clamp_min(1e-20)
-        u = u + length * direction
-        residual = residual - length * moved
+        u = torch.addcmul(u, length, direction)
+        residual = torch.addcmul(residual, length, moved, value=-1)
         before, size = size, dot(residual, residual)
-        direction = residual + size / before.clamp_min(1e-20) * direction
+        direction = torch.addcmul(residual, size / before.clamp_min(1e-20), direction)
     return u
 
 
 def _laplacian(u: Tensor) -> Tensor:
     """Of the pixel grid, where the border has no slope across it: symmetric, at most 0."""
     padded = F.pad(u, (1, 1, 1, 1), mode="replicate")
-    sides = padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1] + padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:]
-    return sides - 4 * u
+    sides = padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1]
+    sides += padded[..., 1:-1, :-2]
+    sides += padded[..., 1:-1, 2:]
+    return sides.sub_(u, alpha=4)
 
 
 def block_means(values: Tensor) -> Tensor:
