@@ -41,6 +41,14 @@ def test_the_correction_is_the_least_squares_solution() -> None:
     assert (found[:, ~hole] == 0).all()
 
 
+def test_a_hole_of_one_pixel_takes_the_mean_of_what_is_told_beside_it() -> None:
+    hole = torch.zeros(3, 3, dtype=torch.bool)
+    hole[1, 1] = True
+    rim, known = torch.full((1, 3, 3), 2.0), torch.full((3, 3), 4.0)
+    found = evened(torch.zeros(1, 3, 3), hole, torch.ones(1, 2, 3), torch.ones(1, 3, 2), rim, known)
+    torch.testing.assert_close(found, 0.5 * hole[None])
+
+
 @pytest.mark.parametrize("upright", [False, True])
 @pytest.mark.parametrize("slope", [0.1, 0.6])
 def test_pieces_of_other_light_meet_without_a_step_and_keep_their_grain(upright: bool, slope: float) -> None:
