@@ -141,7 +141,7 @@ class _Fill:
     def __init__(self, patches: _AllPatches, centre: list[float]) -> None:
         self.patches = patches
         towards = zip(centre, patches.at.to(patches.values), _REACH, strict=True)
-        self.farther = -torch.stack([c * place / reach**2 for c, place, reach in towards]).sum(0)
+        self.nearer = torch.stack([c * place / reach**2 for c, place, reach in towards]).sum(0) if any(centre) else None
 
     def mean(self, x: Tensor, level: float) -> Tensor:
         """The posterior mean, given the state x (3, H, W) with noise of this level."""
@@ -153,20 +153,21 @@ class _Fill:
     def estimate(self, x: Tensor, level: float) -> tuple[Tensor, Tensor]:
         """The middles of the patches' means (3, H, W), and where there are any, (1, H, W)."""
         middles = self.patches.places.middle(self.patches.values)
-        weight = 1 / (2 * (level**2 + TOLERANCE**2))
-        return self.patches.places.joined(torch.softmax(costs.neg_(), 1) @ middles for costs in self._costs(x, weight))
+        parts = self._log_weights(x, 1 / (2 * (level**2 + TOLERANCE**2)))
+        return self.patches.places.joined(torch.softmax(weights, 1) @ middles for weights in parts)
 
     def displacements(self, x0: Tensor) -> Tensor:
         """Where the pixels of a sample (3, H, W) are taken from, (2, H, W)."""
-        nearest = [costs.argmin(1) for costs in self._costs(x0, 1 / (2 * TOLERANCE**2))]
-        return self.patches.places.displacements(self.patches.starts[torch.cat(nearest)])
+        likeliest = [weights.argmax(1) for weights in self._log_weights(x0, 1 / (2 * TOLERANCE**2))]
+        return self.patches.places.displacements(self.patches.starts[torch.cat(likeliest)])
 
     def exact(self, x0: Tensor) -> Tensor:
         """With its known pixels."""
         return torch.where(self.patches.observed > 0, self.patches.picture, x0)
 
-    def _costs(self, x: Tensor, weight: float) -> Iterator[Tensor]:
-        return (costs.add_(self.farther) for costs in self.patches.costs(x, weight))
+    def _log_weights(self, x: Tensor, precision: float) -> Iterator[Tensor]:
+        parts = self.patches.log_weights(x, precision)
+        return parts if self.nearer is None else (weights.add_(self.nearer) for weights in parts)
 
 
 class _Places:
@@ -230,7 +231,11 @@ class _AllPatches:
         self.at = at = _near_and_far(at, observed, most_patches(len(places.starts)))
         self.starts = places.number(*at)
         self.values = places.patches(places.padded(self.picture), self.starts)
-        self.squares = self.values.square().view(len(self.values), -1, 3).sum(2)  # of pixels
+        self._squares = self.values.square().view(len(self.values), -1, 3).sum(2)  # of pixels
+        self._middle = places.at.to(self.values).mean(1, keepdim=True)
+        there = (at - self._middle) / _reach(self.values)
+        # exp(-|there - here|^2 / 2) is, up to what is common to all of a place, exp(there . here - |there|^2 / 2).
+        self._compared = torch.cat([self.values, there.T, -there.square().sum(0)[:, None] / 2], 1)
         self._parts = _parts(len(places.starts), len(self.starts))
         self.kept = _PARTS_KEPT
         self._kept: dict[int, tuple[Tensor, Tensor]] = {}
@@ -241,10 +246,10 @@ class _AllPatches:
             torch.where(observed > 0, picture, 0.0), self.picture
         )
 
-    def costs(self, x: Tensor, weight: float) -> Iterator[Tensor]:
-        """-log of each patch's weight at the places, (n, M) part by part, up to what is common to all of a place.
+    def log_weights(self, x: Tensor, precision: float) -> Iterator[Tensor]:
+        """Of each patch at the places, (n, M) part by part, up to what is common to all of a place.
 
-        weight: of squared differences to the state x (3, H, W) where the picture is hidden.
+        precision: half that of a hidden pixel of the state x (3, H, W), given the patch.
         """
         state = self.places.padded(torch.where(self.observed > 0, 0.0, x))
         for number, part in enumerate(self._parts):
@@ -252,10 +257,10 @@ class _AllPatches:
             if number < self.kept:
                 self._kept[number] = observed, squares
             here = self.places.patches(state, self.places.starts[part])
-            yield torch.addmm(squares, here, self.values.T, beta=weight, alpha=-2 * weight).add_(observed)
+            yield torch.addmm(squares, here, self.values.T, beta=-precision, alpha=2 * precision).add_(observed)
 
     def _fixed(self, part: slice) -> tuple[Tensor, Tensor]:
-        """Costs (n, M) of observed pixels and of displacements, and the squares over hidden pixels.
+        """Log weights (n, M) by observed pixels and displacements, and the squares over hidden pixels.
 
         |state - value|^2 without what is common to all values.
         """
@@ -263,11 +268,15 @@ class _AllPatches:
         known, where, hidden = (
             places.patches(places.padded(pixels), starts) for pixels in (self.picture, self.observed, 1 - self.observed)
         )
-        apart = (where @ self.squares.T - 2 * known @ self.values.T) / (2 * TOLERANCE**2)
-        here = torch.stack([starts // places.row, starts % places.row])
-        for there, at, reach in zip(self.at.to(apart), here.to(apart), _REACH, strict=True):
-            apart += ((there - at[:, None]) / reach).square_().div_(2)
-        return apart, hidden @ self.squares.T
+        here = (torch.stack([starts // places.row, starts % places.row]) - self._middle) / _reach(known)
+        told = torch.cat([known / TOLERANCE**2, here.T, torch.ones_like(here[:1].T)], 1)
+        observed = torch.addmm(where @ self._squares.T, told, self._compared.T, beta=-1 / (2 * TOLERANCE**2))
+        return observed, hidden @ self._squares.T
+
+
+def _reach(like: Tensor) -> Tensor:
+    """`_REACH` as a column."""
+    return torch.tensor(_REACH).to(like)[:, None]
 
 
 def _near_and_far(at: Tensor, observed: Tensor, most: int) -> Tensor:

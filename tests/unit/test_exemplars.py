@@ -46,19 +46,24 @@ def stripes(height: int, width: int) -> Tensor:
     return 0.7 * torch.stack(waves)[None]
 
 
-@pytest.mark.parametrize("elsewhere", [(0.0, 0.0), (0.7, -3.0)])
-def test_the_mean_is_that_of_the_formula(elsewhere: tuple[float, float]) -> None:
-    """One hidden pixel: all its patch is known but itself, so only the patch around it is asked for it."""
+@pytest.mark.parametrize(("row", "elsewhere"), [(10, (0.0, 0.0)), (10, (0.7, -3.0)), (1, (0.0, 0.0))])
+def test_the_mean_is_that_of_the_formula(row: int, elsewhere: tuple[float, float]) -> None:
+    """One hidden pixel: all its patch is known but itself, so only the patch around it is asked for it.
+
+    Beyond the picture's border nothing counts, neither as known nor as hidden.
+    """
     generator = torch.Generator().manual_seed(0)
     picture = torch.rand(1, 3, 20, 24, generator=generator) * 0.2
-    observed = holed(20, 24, (10, 12, 1, 1))
+    observed = holed(20, 24, (row, 12, 1, 1))
     state = picture + 0.3 * torch.randn(picture.shape, generator=generator)
     level = 0.05
     t = math.log(level / SDE.sigma_min) / math.log(SDE.sigma_max / SDE.sigma_min)
     costs, centres = [], []
-    here = state[0].double()[:, 6:15, 8:17].clone()
-    known = observed[0].expand(3, -1, -1)[:, 6:15, 8:17] > 0
-    here[known] = picture[0].double()[:, 6:15, 8:17][known]
+    patch = (slice(None), slice(row, row + SIDE), slice(8, 17))  # of what has a border
+    bordered = [torch.nn.functional.pad(values[0], (0, 0, 4, 4)) for values in (state, picture, observed, 1 - observed)]
+    here, inside = (values.double()[patch].clone() for values in bordered[:2])
+    known, hidden = (values.expand(3, -1, -1)[patch] > 0 for values in bordered[2:])
+    here[known] = inside[known]
     for top in range(20 - SIDE + 1):
         for left in range(24 - SIDE + 1):
             there = picture[0].double()[:, top : top + SIDE, left : left + SIDE]
@@ -66,17 +71,17 @@ def test_the_mean_is_that_of_the_formula(elsewhere: tuple[float, float]) -> None
                 continue
             squares = (here - there).square()
             cost = squares[known].sum() / (2 * TOLERANCE**2)
-            cost += squares[~known].sum() / (2 * (level**2 + TOLERANCE**2))
-            down, across = top - 6 - elsewhere[0], left - 8 - elsewhere[1]
+            cost += squares[hidden].sum() / (2 * (level**2 + TOLERANCE**2))
+            down, across = top + 4 - row - elsewhere[0], left - 8 - elsewhere[1]
             costs.append(cost + (down / REACH[0]) ** 2 / 2 + (across / REACH[1]) ** 2 / 2)
             centres.append(there[:, 4, 4])
     expected = torch.softmax(-torch.stack(costs), 0) @ torch.stack(centres)
     prior = Exemplars(SDE, picture, observed, torch.tensor([elsewhere]))
     fill = prior._fills[0]
     estimate, _ = fill.estimate(state[0], level)
-    torch.testing.assert_close(estimate[:, 10, 12].double(), expected, atol=2e-4, rtol=0)
+    torch.testing.assert_close(estimate[:, row, 12].double(), expected, atol=2e-4, rtol=0)
     # What the estimate misses around the pixel is added, so here the known neighbours count too.
-    assert (prior.denoise(state, t)[0, :, 10, 12] - estimate[:, 10, 12]).abs().max() < 0.3
+    assert (prior.denoise(state, t)[0, :, row, 12] - estimate[:, row, 12]).abs().max() < 0.3
 
 
 def test_the_noise_of_the_state_counts_as_much_as_it_is() -> None:
