@@ -44,7 +44,8 @@ _FADING = 4.0
 """Pixels in which it fades to a third."""
 _LIGHT = 0.3
 """Difference in light between two pieces, on [-1, 1], that is evened out at most."""
-_PAIRS_AT_ONCE = 1 << 15
+_PIXELS_AT_ONCE = 1 << 11
+"""Whose patches are compared together, with a dozen others each."""
 
 
 class Displacements:
@@ -79,8 +80,10 @@ class Displacements:
         self._filled = self._known.clone()
         self._filled[self._pixels] = self._known[sources]
         along = torch.arange(-_REACH, _REACH + 1, device=observed.device)
-        square = self._number(along[:, None], along).flatten()
-        self._offsets = square[square != 0]
+        down, across = torch.meshgrid(along, along, indexing="ij")
+        other = (down != 0) | (across != 0)
+        self._offsets = self._number(down, across)[other]
+        self._touching = torch.maximum(down.abs(), across.abs())[other] == 1  # the eight neighbours
 
     @property
     def field(self) -> Tensor:
@@ -94,7 +97,7 @@ class Displacements:
     @property
     def energy(self) -> float:
         """E of the field."""
-        return float(self._differences(self._pixels, self._source[self._pixels]).sum())
+        return float(self._own_differences().sum())
 
     def sweep(self, generator: torch.Generator) -> None:
         """Draw the displacement of each pixel anew, given those of the others; `generator` is of the CPU."""
@@ -116,8 +119,7 @@ class Displacements:
         holes = torch.from_numpy(ndimage.label(near, np.ones((3, 3)))[0][hole]).to(self._pixels)
         gained = self._known.new_zeros(int(holes.max()) + 1)
         for field, sign in ((self, 1.0), (other, -1.0)):
-            costs = field._differences(field._pixels, field._source[field._pixels])
-            gained.index_add_(0, holes, sign * costs)
+            gained.index_add_(0, holes, sign * field._own_differences())
         pixels = self._pixels[gained[holes] > 0]
         self._source[pixels] = other._source[pixels]
         self._filled[pixels] = other._filled[pixels]
@@ -182,7 +184,7 @@ class Displacements:
         votes = (self._known[around.clamp_min(0)] * beside[..., None]).sum(1)
         count = beside.sum(1, keepdim=True)
         mean = votes / count.clamp_min(1)
-        costs = self._differences(pixels[row], source)
+        costs = self._differences(pixels, row, source)
         costs += count[row, 0] * (self._known[source] - mean[row]).square().sum(1)
         gumbel = -torch.empty(candidates.shape).exponential_(generator=generator).log().to(costs)
         drawn = torch.full(candidates.shape, -torch.inf, device=costs.device)
@@ -197,8 +199,8 @@ class Displacements:
         own: (n,). around, beside: (n, offsets), where the pieces of the neighbours would take a pixel from, and whether
         they are pieces.
         """
-        touching = [number for number, offset in enumerate(self._offsets.tolist()) if self._touches(offset)]
-        near = torch.where(beside & self._usable[around.clamp_min(0)], around, -1)[:, touching]
+        around, beside = around[:, self._touching], beside[:, self._touching]
+        near = torch.where(beside & self._usable[around.clamp_min(0)], around, -1)
         places = [own[:, None], near]
         for reach in _SEARCHED:
             steps = torch.randint(-reach, reach + 1, (2, len(own)), generator=generator).to(own.device)
@@ -207,17 +209,29 @@ class Displacements:
         found[:, 1:][found[:, 1:] == found[:, :-1]] = -1
         return found
 
-    def _touches(self, offset: int) -> bool:
-        """Whether it leads to one of the eight neighbours."""
-        return min(abs(offset - down * self._row) for down in (-1, 0, 1)) <= 1
+    def _own_differences(self) -> Tensor:
+        """Of each pixel to its source, (n,)."""
+        row = torch.arange(len(self._pixels), device=self._pixels.device)
+        return self._differences(self._pixels, row, self._source[self._pixels])
 
-    def _differences(self, pixels: Tensor, sources: Tensor) -> Tensor:
-        """Squared differences between the fill around pixels and the picture around their sources, (n,)."""
+    def _differences(self, pixels: Tensor, row: Tensor, sources: Tensor) -> Tensor:
+        """Squared differences between the fill around pixels and the picture around sources, (n,).
+
+        row: (n,) ascending, which of the pixels each source (n,) is compared with.
+        """
         sums = []
-        for some, taken in zip(pixels.split(_PAIRS_AT_ONCE), sources.split(_PAIRS_AT_ONCE), strict=True):
-            here, there = (some[:, None] + self._offsets).flatten(), (taken[:, None] + self._offsets).flatten()
-            missing = self._filled.index_select(0, here) - self._known.index_select(0, there)
-            sums.append((missing.square_().sum(1) * self._inside[here]).view(len(some), -1).sum(1))
+        for first in range(0, len(pixels), _PIXELS_AT_ONCE):
+            ends = torch.tensor([first, first + _PIXELS_AT_ONCE], device=row.device)
+            begin, end = torch.searchsorted(row, ends).tolist()
+            of, taken = row[begin:end] - first, sources[begin:end]
+            here = (pixels[first : first + _PIXELS_AT_ONCE, None] + self._offsets).flatten()
+            there = (taken[:, None] + self._offsets).flatten()
+            filled = self._filled.index_select(0, here).view(-1, 3 * len(self._offsets))
+            inside = self._inside[here].repeat_interleave(3).view_as(filled)
+            missing = self._known.index_select(0, there).view(len(taken), -1)
+            missing -= filled.index_select(0, of)
+            missing *= inside.index_select(0, of)
+            sums.append(missing.square_().sum(1))
         return torch.cat(sums)
 
     def _missed(self) -> tuple[Tensor, Tensor]:
