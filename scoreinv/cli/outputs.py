@@ -325,7 +325,7 @@ def check_suffix(path: str) -> None:
 def check_quality(paths: list[str], quality: int | None) -> None:
     """Raise InputError where a quality is given and no result has a format with one."""
     if quality is not None and not any(Path(path).suffix.lower() in (".jpg", ".jpeg", ".webp") for path in paths):
-        raise InputError(f"--quality applies only to jpg and webp: choose one by -o or --format, not {paths[0]}")
+        raise InputError(f"--quality applies only to jpg and webp, not to {paths[0]}: name such a file by -o")
 
 
 def check_writable(path: str, *, create: bool = False) -> None:

@@ -325,6 +325,14 @@ class TrainingConfig:
             (self.damage is None) != isinstance(self.model, DamageConfig),
             "a finder of damage is trained with damage, and no other is",
         )
+        require(
+            not isinstance(self.model, DamageConfig)
+            or self.frozen_norms
+            or self.model.image_size > self.model.network.stride
+            or self.batch_size > self.accumulate,
+            "batch norms take no statistics of a single crop that is a pixel in the end: "
+            "raise image_size or batch_size, or lower accumulate",
+        )
 
     @property
     def _residual(self) -> ResidualPreconditioning | None:

@@ -218,6 +218,16 @@ def test_frozen_norms_keep_what_they_have_and_the_weights_are_learnt(tmp_path):
     assert not any(torch.equal(value, expected[name]) for name, value in usual.named_buffers())
 
 
+def test_a_single_crop_that_is_a_pixel_in_the_end_is_refused(tmp_path):
+    """Batch norms take the statistics of the parts of a batch."""
+    for batch_size, accumulate in ((1, 1), (4, 4)):
+        with pytest.raises(InputError, match="single crop that is a pixel in the end: raise image_size"):
+            replace(small_run(), batch_size=batch_size, accumulate=accumulate)
+        replace(small_run(), batch_size=batch_size, accumulate=accumulate, frozen_norms=True)
+    single = replace(small_run(), batch_size=1, steps=1, model=replace(small_run().model, image_size=64))
+    assert train(single, tmp_path / "out").trained.image_size == 64
+
+
 def small_run() -> TrainingConfig:
     run = damage_training(DataConfig())
     small = DamageConfig(DamageNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8), image_size=32)
