@@ -46,7 +46,7 @@ def gallery_outputs(target: str, count: int, quality: int | None, settings: Sett
     else:
         outputs = [str(Path(target) / f"{i:06d}.png") for i in range(1, count + 1)]
     check_writable(outputs[0], create=not is_file)
-    check_quality(outputs, quality)
+    check_quality(outputs, quality, "-o")
     refuse_existing(outputs, overwrite=settings.overwrite)
     if not is_file and (others := _numbered(Path(target)) - {Path(output).name for output in outputs}):
         warn(f"{target}: holds {len(others)} pictures more, as of an earlier run: {min(others)} to {max(others)}")

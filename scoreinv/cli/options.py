@@ -120,7 +120,7 @@ class ResultOptions:
             if value is not None and not everything.batch:
                 raise InputError(f"{option} {value}: is for a folder or several photos")
         everything = replace(everything, shard=shard, workers=self.workers)
-        check_quality([job.output for job in everything.jobs], self.quality)
+        check_quality([job.output for job in everything.jobs], self.quality, "-o or --format")
         for job in everything.jobs:
             refuse_inputs("-o", job.outputs(count), inputs)
         return everything

@@ -322,10 +322,10 @@ def check_suffix(path: str) -> None:
         raise InputError(f"{path}: end the output's name in {', '.join(WRITABLE)}, or in / for a folder")
 
 
-def check_quality(paths: list[str], quality: int | None) -> None:
-    """Raise InputError where a quality is given and no result has a format with one."""
+def check_quality(paths: list[str], quality: int | None, choose: str) -> None:
+    """Raise InputError where a quality is given and no result has a format with one; choose: by which option to."""
     if quality is not None and not any(Path(path).suffix.lower() in (".jpg", ".jpeg", ".webp") for path in paths):
-        raise InputError(f"--quality applies only to jpg and webp, not to {paths[0]}: name such a file by -o")
+        raise InputError(f"--quality applies only to jpg and webp, not to {paths[0]}: choose one by {choose}")
 
 
 def check_writable(path: str, *, create: bool = False) -> None:

@@ -310,7 +310,7 @@ def wait_briefly() -> None:
     """
     if not any(name in os.environ for name in WAITING):
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-        os.environ["GOMP_SPINCOUNT"] = _TURNS  # GNU's runtime takes it before the policy
+        os.environ["GOMP_SPINCOUNT"] = _TURNS  # GNU's runtime takes it before the policy; others sleep at once
 
 
 def import_torch() -> None:

@@ -99,7 +99,8 @@ class Conditioned(GivenGuess):
         check_conditional(prior)
         observed = _observed(operator, prior.gray_weights)
         _check_fine(fine, y, prior.luma_scale)
-        super().__init__(prior, prior.guess(operator.pinv(y), observed, coarse, fine, features), orientations)
+        guess = prior.guess(operator.pinv(y.to(prior.device)), observed, coarse, fine, features)
+        super().__init__(prior, guess, orientations)
         self.operator = operator
         self.y = y
 

@@ -56,7 +56,8 @@ class Displacements:
         observed: (1, H, W), 0 or 1.
         start: (2, H, W) int64, pixels down and across; looked at in the hole alone.
 
-    Raises InputError where `start` leads to a pixel around which the patch is not wholly known.
+    Raises InputError for a picture without a hole, and where `start` leads to a pixel around which the patch is not
+    wholly known.
     """
 
     def __init__(self, picture: Tensor, observed: Tensor, start: Tensor) -> None:
@@ -72,6 +73,8 @@ class Displacements:
         hole = F.pad(observed == 0, borders)[0]
         self._at = hole.nonzero().T
         self._pixels = self._number(*self._at)
+        if not len(self._pixels):
+            raise InputError("the picture has no hole")
         self._source = torch.full_like(self._usable, -1, dtype=torch.int64)
         sources = self._legal(*(self._at + start[:, self._at[0] - _REACH, self._at[1] - _REACH]))
         if (sources < 0).any():

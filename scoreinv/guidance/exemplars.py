@@ -68,7 +68,7 @@ class Exemplars(Prior):
     Arguments:
         sde: of the noise.
         pictures: (B, 3, H, W) on [-1, 1], each for itself; not looked at where not observed.
-        observed: (B, 1, H, W), 0 or 1.
+        observed: (B or 1, 1, H, W), 0 or 1.
         elsewhere: (B, 2), c of each picture, in pixels down and across; None for 0.
 
     Raises InputError for a picture without a hole, or without a patch that is wholly observed (`enough` asks for more).
@@ -79,6 +79,7 @@ class Exemplars(Prior):
 
     def __init__(self, sde: SDE, pictures: Tensor, observed: Tensor, elsewhere: Tensor | None = None) -> None:
         self.sde = sde
+        observed = observed.expand(len(pictures), -1, -1, -1)
         centres = pictures.new_zeros(len(pictures), 2) if elsewhere is None else elsewhere
         patches: list[_AllPatches] = []
         for picture, known in zip(pictures, observed, strict=True):

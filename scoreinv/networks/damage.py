@@ -63,6 +63,7 @@ class DamageNetwork(nn.Module):
     def __init__(self, config: DamageNetworkConfig) -> None:
         super().__init__()
         self.config = config
+        self.stride = config.stride
         full, half, fourth, eighth = widths = config.widths
         coarse = config.coarse_width
         seen_half, seen_fourth, seen_eighth, seen_coarse, seen_coarsest = (*FINE_FEATURES, *FEATURES)

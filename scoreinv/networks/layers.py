@@ -122,6 +122,11 @@ class BatchNorm(nn.Module):
         return filters * factor.unflatten(0, (-1, *[1] * (filters.ndim - 1))), self.bias - self.running_mean * factor
 
 
+def norms_learn(network: nn.Module) -> bool:
+    """Whether there are batch norms that normalise by the batch at hand."""
+    return any(isinstance(module, BatchNorm) and module.training for module in network.modules())
+
+
 def freeze_norms(network: nn.Module) -> int:
     """Have batch norms keep and use the statistics that they have, until `network.train()`; returns how many it has."""
     norms = [module for module in network.modules() if isinstance(module, BatchNorm)]

@@ -27,9 +27,9 @@ from scoreinv.imaging.masks import as_holes, percent, picture_of_hole
 from scoreinv.imaging.noise import white_noise
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import is_print, untinted
-from scoreinv.options import COLOUR_STEPS, FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY
+from scoreinv.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY
 from scoreinv.prior import ScorePrior
-from scoreinv.tasks.colorization import Found, colorize_filled, found_in, hints_for
+from scoreinv.tasks.colorization import Found, colorize_filled, found_in, hints_for, resolve
 from scoreinv.tasks.damage import Finder, damage_in_picture, finder_of
 from scoreinv.tasks.inpainting import inpaint_picture
 from scoreinv.tasks.models import Model, check_colour, model_of
@@ -38,7 +38,7 @@ from scoreinv.tasks.progress import Share, TaskCallback, tell
 from scoreinv.tasks.restoration import check_noise, denoise_picture
 from scoreinv.tasks.restoration_settings import RestorationSampling
 from scoreinv.tasks.results import AnyMethod, Given, PictureKind, Restored, restore_each
-from scoreinv.tasks.settings import ConditionalSampling
+from scoreinv.tasks.settings import Colours, ConditionalSampling
 from scoreinv.tasks.tensors import RunningSpread
 
 LEAST_REMOVED = 5 / GRAY_LEVELS
@@ -311,7 +311,7 @@ class _Work:
             self._tell("colorize", "none are drawn, as the tint is kept")
         else:
             self.share.begin(_SHARES["colorize"])
-            self.method = self.sampling.resolved(COLOUR_STEPS, conditional=prior.conditional).method
+            self.method = resolve(self.sampling, Colours(), prior).method
             gray = Restored(self.pictures[0], self._samples(), None, self.nfe, self.method)
             coloured = colorize_filled(gray, prior, self.sampling, self.share, hints=hints)
             self.nfe = coloured.nfe

@@ -251,7 +251,7 @@ class TrainingConfig:
         trained: of a prior, its `score` network; or the network that tells it the mean `chroma` of grey pictures.
         batch_size: pictures a step, over all processes.
         accumulate: parts of a step's batch that are done one after the other, for less memory; their gradients add up
-            to those of the whole batch, to rounding.
+            to those of the whole batch, to rounding; but batch norms that are not frozen take each part's statistics.
         frozen_norms: batch norms keep the statistics of the weights that the run starts from, and normalise by them, as
             when the model works. Those of a batch of a few pictures are of these pictures: a network that learns with
             them is a little wrong without.
@@ -324,14 +324,6 @@ class TrainingConfig:
         require(
             (self.damage is None) != isinstance(self.model, DamageConfig),
             "a finder of damage is trained with damage, and no other is",
-        )
-        require(
-            not isinstance(self.model, DamageConfig)
-            or self.frozen_norms
-            or self.model.image_size > self.model.network.stride
-            or self.batch_size > self.accumulate,
-            "batch norms take no statistics of a single crop that is a pixel in the end: "
-            "raise image_size or batch_size, or lower accumulate",
         )
 
     @property

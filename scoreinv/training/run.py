@@ -22,7 +22,7 @@ from scoreinv.checkpoints.config import ClassifierConfig
 from scoreinv.checkpoints.files import AnyModel
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import Cancelled, InputError, ScoreinvError
-from scoreinv.networks.layers import channels_last, freeze_norms
+from scoreinv.networks.layers import channels_last, freeze_norms, norms_learn
 from scoreinv.pace import Pace
 from scoreinv.precision import uses_bfloat16
 from scoreinv.training import draws
@@ -86,6 +86,12 @@ class Run:
         self.learner.model.to(world.device)
         network = channels_last(self.learner.network).train()
         frozen = freeze_norms(network) if config.frozen_norms else 0
+        crops = (self.part.stop - self.part.start) // config.accumulate
+        if crops == 1 and norms_learn(network) and config.model.image_size // vars(network)["stride"] <= 1:
+            raise InputError(
+                "batch norms take no statistics of a single crop that is a pixel in the end: "
+                "raise image_size or batch_size, or lower accumulate"
+            )
         average = averaged(network, config.ema_decay)
         self.average = self.learner.twin(average.module)
         self.average.model.eval()

@@ -47,6 +47,11 @@ def energy(picture: Tensor, observed: Tensor, field: Tensor) -> float:
     return total
 
 
+def test_a_picture_without_a_hole_is_refused() -> None:
+    with pytest.raises(InputError, match="the picture has no hole"):
+        Displacements(torch.zeros(3, 20, 20), torch.ones(1, 20, 20), torch.zeros(2, 20, 20, dtype=torch.int64))
+
+
 def test_the_energy_is_that_of_the_formula() -> None:
     picture = torch.rand(3, 30, 24, generator=torch.Generator().manual_seed(0))
     observed = holed(30, 24, (26, 0, 4, 6))  # at the corner: what is beyond the border does not count
