@@ -111,7 +111,7 @@ def colorize(
             the result takes its chroma. One serves all pictures; a tensor may have one for each.
         gray_weights: how the grey was made of red, green and blue: `rec601`, `average` or `rec709`.
         keep_color: leave what has colour already as it is, and let it guide the rest.
-        saturation: factor of the drawn chroma. None: 1.6 for samples of `conditioned` at the default temperature
+        saturation: factor of the drawn chroma. None: 1.45 for samples of `conditioned` at the default temperature
             without colours given, else 1.
         temperature: factor of the deviation of samples of `conditioned` from the posterior mean. None: 0.2.
         whiten: of a print of one tint, which always loses the tint: make its lightest tone white.
