@@ -120,10 +120,10 @@ def _relaxed(u: Tensor, free: Tensor, tension: float, steps: int) -> Tensor:
         bent = _laplacian(v)
         return _laplacian(bent).sub_(bent, alpha=tension).mul_(free)
 
-    return conjugate_gradients(force, u, -force(u), steps)
+    return _conjugate_gradients(force, u, -force(u), steps)
 
 
-def conjugate_gradients(image: Callable[[Tensor], Tensor], u: Tensor, residual: Tensor, steps: int) -> Tensor:
+def _conjugate_gradients(image: Callable[[Tensor], Tensor], u: Tensor, residual: Tensor, steps: int) -> Tensor:
     """Solve image(u) = b from u (..., H, W) on, whose residual is b - image(u), each of the pictures by itself.
 
     image: linear, symmetric and positive semidefinite (Hestenes and Stiefel 1952).
