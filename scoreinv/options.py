@@ -45,8 +45,8 @@ COLOUR_TEMPERATURE = 0.2
 """What is left of the deviation of drawn colours from the posterior mean. Larger deviations of those of `scene` are
 patches of odd colours: between 0.5 and 0.7 a sample errs as much as the grey picture (Kodak), at 1 more."""
 COLOUR_SATURATION = 1.45
-"""Factor of the chroma of such samples, which are as pale as the mean is: 0.55 as colourful as the truth without it,
-0.81 with it, for 0.8 dB (256 pixels, held-out photographs)."""
+"""Factor of the chroma of such samples, which are as pale as the mean is: 0.56 as colourful as the truth without it,
+0.81 with it, for 0.6 dB (256 pixels, held-out photographs)."""
 RESTORATION_STEPS: dict[RestorationMethod, int] = {
     "diffpir": 8,
     "ddnm": 8,
