@@ -103,9 +103,15 @@ class ModelConfig:
         if isinstance(self.preconditioning, PaperVE) and not isinstance(self.sde, VE | NamedSDE):
             raise CheckpointError("the paper's VE preconditioning needs the VE SDE")
         _check_states(self.sde, self.data_range, self.image_size)
-        stride = self.network.stride
-        if self.image_size % stride:
-            raise CheckpointError(f"image_size must be a multiple of {stride} for this network, not {self.image_size}")
+        if self.image_size % self.stride:
+            raise CheckpointError(
+                f"image_size must be a multiple of {self.stride} for this network, not {self.image_size}"
+            )
+
+    @property
+    def stride(self) -> int:
+        """Sides of pictures are multiples of it."""
+        return self.network.stride
 
     @classmethod
     def of(cls, prior: ScorePrior) -> ModelConfig:

@@ -55,6 +55,11 @@ def deblur(
 
         return deblur_picture(photo.picture, values, photo.noise, prior, sampling, callback)
 
+    def check(picture: Picture) -> None:
+        from scoreinv.tasks.restoration import check_kernel_size
+
+        check_kernel_size(values, picture)
+
     restoring = Restoring(
         "_deblurred",
         how.sampling(how.method, how.steps),
@@ -62,5 +67,6 @@ def deblur(
         restore,
         read={"the kernel": kernel},
         said={"kernel": kernel},
+        check=check,
     )
     raise typer.Exit(restore_photos(photos, restoring, settings))

@@ -20,7 +20,7 @@ from scoreinv.errors import InputError
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
-    from scoreinv.prior import ScorePrior
+    from scoreinv.tasks.models import Sided
 
 EXAMPLES = """
   scoreinv interpolate a.png b.png --model cifar10 -o row.png
@@ -66,6 +66,8 @@ def interpolate(
     check_gallery(outputs, count, pictures[0].size, columns=count)
     if settings.dry_run:
         session.check()
+        if session.configuration is not None:
+            _check_sides((first, second), pictures, session.configuration)
         said = f"{count} pictures from {first} to {second} would be written to {target}"
         rehearse(settings, {"inputs": [first, second], "outputs": outputs}, said)
         return
@@ -76,8 +78,7 @@ def interpolate(
 
         from scoreinv.tasks.latents import interpolate_pictures
 
-        for source, picture in zip((first, second), pictures, strict=True):
-            _check_sides(source, picture, session.prior)
+        _check_sides((first, second), pictures, session.prior)
         warn_of_completing(
             session, "what it puts between two is a cross-fade; --model cifar10 joins pictures of 32x32 pixels"
         )
@@ -114,10 +115,11 @@ def _check_sizes(sources: tuple[str, str], pictures: tuple[Picture, Picture]) ->
         )
 
 
-def _check_sides(source: str, picture: Picture, prior: ScorePrior) -> None:
+def _check_sides(sources: tuple[str, str], pictures: tuple[Picture, Picture], model: Sided) -> None:
     from scoreinv.tasks.models import check_sides
 
-    try:
-        check_sides(picture, prior)
-    except InputError as error:
-        raise InputError(f"{source}: {error}") from error
+    for source, picture in zip(sources, pictures, strict=True):
+        try:
+            check_sides(picture, model)
+        except InputError as error:
+            raise InputError(f"{source}: {error}") from error

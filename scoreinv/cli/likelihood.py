@@ -27,6 +27,7 @@ from scoreinv.tasks.settings import LikelihoodSettings
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
     from scoreinv.tasks.likelihood import PictureDensity
+    from scoreinv.tasks.models import Sided
 
 EXAMPLES = """
   scoreinv likelihood pictures/ --model cifar10 --steps 16 --csv table.csv
@@ -118,7 +119,8 @@ def likelihood(
     session = Session(model, settings, exact=True)
     if settings.dry_run:
         session.check()
-        raise typer.Exit(sum(_rehearse(source, frame, settings, batch=batch) for source in sources) and 1)
+        sides = session.configuration
+        raise typer.Exit(sum(_rehearse(source, frame, sides, settings, batch=batch) for source in sources) and 1)
     if options.steps is not None and options.steps < _LEAST_STEPS:
         warn(f"--steps {options.steps}: so few tell the density only roughly: take 16")
     tally = Tally(batch)
@@ -134,10 +136,12 @@ def likelihood(
     raise typer.Exit(1 if tally.failed or lost else 0)
 
 
-def _rehearse(source: str, frame: int | None, settings: Settings, *, batch: bool) -> int:
-    """Read a picture and say so; returns 1 where it cannot be read."""
+def _rehearse(source: str, frame: int | None, sides: Sided | None, settings: Settings, *, batch: bool) -> int:
+    """Read a picture and say so; returns 1 where it cannot be read, or not be given to a model of such sides."""
     try:
-        _read(source, frame)
+        item = _read(source, frame)
+        if sides is not None:
+            _check(item, sides)
     except Exception as error:
         return failure(source, error, settings, batch=batch)
     rehearse(settings, {"input": source}, f"{source}: its likelihood would be estimated")
@@ -166,7 +170,7 @@ def _groups(sources: list[str], frame: int | None, session: Session, tally: Tall
             problem: Exception | None = error
         else:
             session.load()  # outside: a model that cannot be used ends the whole run
-            problem = _refusal(item, session)
+            problem = _refusal(item, session.prior)
         if group and (problem is not None or not _fits(item, group)):
             yield group
             group = []
@@ -184,16 +188,23 @@ def _read(source: str, frame: int | None) -> Item:
     return Item(source, read_picture(source, frame))
 
 
-def _refusal(item: Item, session: Session) -> InputError | None:
-    from scoreinv.tasks.likelihood import check_picture
-
+def _refusal(item: Item, sides: Sided) -> InputError | None:
     try:
-        check_picture(item.picture, session.prior)
+        _check(item, sides)
     except InputError as error:
-        return InputError(f"{item.source}: {error}")
+        return error
     if item.picture.has_alpha:
         warn(f"{item.source}: transparency is left out")
     return None
+
+
+def _check(item: Item, sides: Sided) -> None:
+    from scoreinv.tasks.likelihood import check_picture
+
+    try:
+        check_picture(item.picture, sides)
+    except InputError as error:
+        raise InputError(f"{item.source}: {error}") from error
 
 
 def _fits(item: Item, group: list[Item]) -> bool:

@@ -16,6 +16,7 @@ from scoreinv.cli.outputs import Job, refuse_inputs
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session, check_samples
 from scoreinv.cli.uncertainty import UncertaintyOption, check_uncertainty, map_beside, write_uncertainty
+from scoreinv.errors import InputError
 from scoreinv.options import GRAY_LEVELS, Estimate, RestorationMethod, SampleCount
 from scoreinv.tasks.restoration_settings import MethodOrNone, RestorationSampling, StepsOrNone
 
@@ -112,6 +113,7 @@ class Restoring:
         read: what is read beside the photos, by what it is.
         said: further entries of the records.
         result_of: the size and mode of the result of a photo, for checks before the work.
+        check: raises InputError for a photo that it cannot be done with.
     """
 
     suffix: str
@@ -121,6 +123,7 @@ class Restoring:
     read: dict[str, str] = field(default_factory=dict)
     said: dict[str, Any] = field(default_factory=dict)
     result_of: Callable[[Picture], Picture] = lambda picture: picture
+    check: Callable[[Picture], None] = lambda picture: None
 
 
 def restore_photos(options: PhotoOptions, restoring: Restoring, settings: Settings) -> int:
@@ -139,6 +142,10 @@ def restore_photos(options: PhotoOptions, restoring: Restoring, settings: Settin
 
         picture = read_picture(job.source, options.frame)
         check_format(job.output, restoring.result_of(picture))
+        try:
+            restoring.check(picture)
+        except InputError as error:
+            raise InputError(f"{job.source}: {error}") from error
         if restoring.noise is not None:
             return Photo(job.source, picture, restoring.noise / GRAY_LEVELS, estimated=False)
         return Photo(job.source, picture, estimate_noise(picture), estimated=True)

@@ -24,6 +24,7 @@ from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.options import Device, Precision
 
 if TYPE_CHECKING:
+    from scoreinv.checkpoints.config import ModelConfig
     from scoreinv.damage import DamageFinder
     from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
@@ -204,6 +205,13 @@ class Session(_Located):
         if self.device != "cpu" or (decided and self.threads_are_given):
             return None
         return fastest(self._loaded.network, self._loaded.image_size)
+
+    @property
+    def configuration(self) -> ModelConfig | None:
+        """The model's, without its weights; None of one on the hub, which would have to be fetched."""
+        from scoreinv.checkpoints.catalogue import configuration
+
+        return None if self.model.startswith(HUB_PREFIX) else configuration(self.model_path)
 
     @property
     def threads_are_given(self) -> bool:

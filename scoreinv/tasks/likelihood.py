@@ -17,7 +17,7 @@ from scoreinv.likelihood import bits_per_dim
 from scoreinv.memory import PIXELS_AT_ONCE, shortage
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
-from scoreinv.tasks.models import check_model, check_sides
+from scoreinv.tasks.models import Sided, check_model, check_sides
 from scoreinv.tasks.progress import Share, TaskCallback, for_sampler
 from scoreinv.tasks.settings import LikelihoodSettings
 from scoreinv.tasks.tensors import fingerprint, to_tensor
@@ -122,11 +122,11 @@ def expected_seconds(size: tuple[int, int], count: int, prior: ScorePrior, setti
     return each * evaluations * pixels / side**2
 
 
-def check_picture(picture: Picture, prior: ScorePrior) -> None:
+def check_picture(picture: Picture, model: Sided) -> None:
     """Raise InputError for a picture without 8 bits, or whose sides are not multiples of the model's stride."""
     if picture.pixels.dtype != np.uint8:
         raise InputError("likelihood in bits per dimension is defined for 8-bit pictures: convert the picture first")
-    check_sides(picture, prior)
+    check_sides(picture, model)
 
 
 def _check_memory(size: tuple[int, int], prior: ScorePrior) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
@@ -54,12 +55,22 @@ def check_colour(prior: ScorePrior) -> None:
         raise InputError(f"this task needs a model of colour pictures, not of {prior.channels} channels")
 
 
-def check_sides(picture: Picture, prior: ScorePrior) -> None:
+class Sided(Protocol):
+    """A model, or its configuration: what sides of pictures it takes."""
+
+    @property
+    def stride(self) -> int: ...
+
+    @property
+    def image_size(self) -> int: ...
+
+
+def check_sides(picture: Picture, model: Sided) -> None:
     """Raise InputError unless the picture's sides are multiples of the model's stride."""
-    if picture.height % prior.stride or picture.width % prior.stride:
+    if picture.height % model.stride or picture.width % model.stride:
         raise InputError(
             f"the picture is {picture.width}x{picture.height}, and this model needs sides that are multiples of "
-            f"{prior.stride} (it was trained at {prior.image_size}): crop the picture first"
+            f"{model.stride} (it was trained at {model.image_size}): crop the picture first"
         )
 
 

@@ -216,11 +216,7 @@ def deblur_picture(
     """
     check_noise_share(noise_std)
     check_colour(prior)
-    if kernel.shape[0] > picture.height or kernel.shape[1] > picture.width:
-        raise InputError(
-            f"the kernel is {kernel.shape[1]}x{kernel.shape[0]} and the picture {picture.width}x{picture.height}: it "
-            "must not be larger"
-        )
+    check_kernel_size(kernel, picture)
     blurring = torch.from_numpy(kernel)
     operator = valid_blur(blurring, *picture.size, _BLUR_ITERATIONS)
     values, gray = _photograph(picture)
@@ -234,6 +230,15 @@ def deblur_picture(
     missing = blurred_detail(kernel, noise_std)
     problem = Problem(operator, y, noise_std, gray, guess, rough=True, part=part, missing=missing, stored=stored)
     return restore(problem, RestorationJob(prior, sampling, partial(_written, picture), callback))
+
+
+def check_kernel_size(kernel: np.ndarray, picture: Picture) -> None:
+    """Raise InputError for a kernel that is larger than the photograph."""
+    if kernel.shape[0] > picture.height or kernel.shape[1] > picture.width:
+        raise InputError(
+            f"the kernel is {kernel.shape[1]}x{kernel.shape[0]} and the picture {picture.width}x{picture.height}: it "
+            "must not be larger"
+        )
 
 
 def blurred_detail(kernel: np.ndarray, noise_std: float) -> float:

@@ -266,12 +266,16 @@ def test_dry_run_of_other_commands(scoreinv, photo, mask, model, tmp_path, words
         (("convert", ".", "-o", "new.safetensors"), "model.safetensors: no such model file"),
         (("sample", "--class", "cat"), "has no classifier"),
         (("sample", "--class", "cow", "--classifier", "cifar10-classifier"), "there is no class 'cow'"),
+        (("likelihood", "odd.png", "--model", "cifar10"), "odd.png: the picture is 30x27, and this model needs sides"),
+        (("interpolate", "odd.png", "odd.png", "--model", "cifar10"), "odd.png: the picture is 30x27, and this model"),
+        (("deblur", "odd.png", "--kernel", "motion:40,0"), "odd.png: the kernel is 41x1 and the picture 30x27"),
         (("evaluate", ".", "--reference", ".", "--classifier", "missing"), "no bundled model is named 'missing'"),
         (("evaluate", ".", "--reference", ".", "--class", "cow"), "there is no class 'cow'"),
         (("evaluate", ".", "--reference", ".", "--inception", "missing.pth"), "--inception missing.pth: no such file"),
     ],
 )
 def test_dry_run_refuses_what_the_run_would(scoreinv, photo, mask, words, said):
+    Image.new("RGB", (30, 27)).save("odd.png")
     before = names()
     outcome = scoreinv(*words, "--dry-run")
     assert (outcome.code, outcome.out) == (2, "")
