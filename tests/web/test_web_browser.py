@@ -290,7 +290,7 @@ def test_all_is_done_by_the_keyboard(visitor, tmp_path):
     visitor.wait("comparing")
     visitor.page.focus("#thumbs button:nth-child(2)")
     visitor.page.keyboard.press("Enter")
-    assert visitor.page.evaluate("document.activeElement.ariaLabel + document.activeElement.ariaChecked") == (
+    assert visitor.page.evaluate("document.activeElement.ariaLabel + document.activeElement.ariaPressed") == (
         "Result 2true"
     )
     visitor.page.focus("#keep")
@@ -362,8 +362,13 @@ def test_a_photograph_that_needs_nothing_is_not_compared_with_itself(visitor, tm
 
 
 def test_samples_are_compared_and_one_is_kept(visitor, tmp_path):
+    def drawn() -> str:
+        frames = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        return visitor.page.evaluate(f"{frames}.then(() => document.querySelector('#base').toDataURL())")
+
     path = photo(tmp_path)
     visitor.open(path)
+    first = drawn()
     visitor.paint((0.3, 0.5), (0.7, 0.5))
     hole = visitor.mask()
     visitor.page.check("input[name=samples][value='4']")
@@ -379,17 +384,38 @@ def test_samples_are_compared_and_one_is_kept(visitor, tmp_path):
     kept = read(visitor.saved("#download"))
     assert (kept == chosen).all()
     assert visitor.text("#title").startswith("photo_inpainted.3")
+    last = drawn()
+    assert last != first
     visitor.page.keyboard.press("Control+z")  # the photograph as it was, with its mask
+    assert drawn() == first
     assert (visitor.mask() == hole).all()
     assert (read(visitor.saved("#download")) == read_picture(path).pixels).all()
     for key, name in (("Control+y", "photo_inpainted.3"), ("Control+z", "photo"), ("Control+y", "photo_inpainted.3")):
         visitor.page.keyboard.press(key)
         assert visitor.text("#title").split()[0] == name
+        assert drawn() == (first if name == "photo" else last)
     assert (read(visitor.saved("#download")) == chosen).all()
     visitor.page.keyboard.press("Control+z")
     visitor.page.reload()  # which takes up what was shown last
     visitor.wait("painting")
     assert visitor.text("#title").split()[0] == "photo"
+
+
+def test_a_format_that_was_chosen_stays(visitor, tmp_path):
+    """Until another photograph is opened, whose own comes first."""
+    path = photo(tmp_path, name="photo.jpg")
+    visitor.open(path)
+    visitor.page.select_option("#format", "PNG")
+    visitor.paint((0.3, 0.5), (0.7, 0.5))
+    visitor.page.click("#fill")
+    visitor.wait("comparing")
+    visitor.page.click("#keep")
+    visitor.wait("painting")
+    assert visitor.page.input_value("#format") == "PNG"
+    visitor.page.keyboard.press("Control+z")
+    assert visitor.page.input_value("#format") == "PNG"
+    visitor.open(path)
+    visitor.until("() => document.querySelector('#format').value === 'JPEG'")
 
 
 def test_the_slider_shows_before_and_after(visitor, tmp_path):

@@ -101,6 +101,7 @@ async function begin(photo, mine) {
   if (state() === "working") await cancel(); // it has not ended yet
   job = null;
   seed = 0;
+  find("format").replaceChildren(); // that of its own file comes first, whatever was chosen before
   show(shown, new Marks(photo.width, photo.height));
   history.clear();
   set_diameter(Math.max(6, Math.min(photo.width, photo.height) * 0.03));
@@ -116,6 +117,7 @@ function show(shown, marks) {
   stage.results = [];
   show_photo(shown.photo);
   changed();
+  stage.redraw(); // a step of undo may be another photograph
 }
 
 function unsaved() {

@@ -24,7 +24,9 @@ export function show_photo(photo) {
   find("title").textContent = photo ? `${photo.name} · ${photo.width} × ${photo.height}${photo.bits === 16 ? " · 16 bit" : ""}` : "";
   document.title = photo ? `${photo.name} – scoreinv` : "scoreinv";
   if (!photo) return;
+  const chosen = find("format").value;
   find("format").replaceChildren(...photo.formats.map((kind) => new Option(kind, kind)));
+  if (photo.formats.includes(chosen)) find("format").value = chosen;
   find("format").dataset.bits = photo.bits;
   say_exact();
 }
@@ -80,7 +82,6 @@ export function show_results(results, part, choose) {
   const buttons = results.map((shown, i) => {
     const button = document.createElement("button");
     button.type = "button";
-    button.setAttribute("role", "radio");
     button.setAttribute("aria-label", `Result ${i + 1}`);
     button.append(small(shown, part));
     button.addEventListener("click", () => choose(i));
@@ -90,7 +91,7 @@ export function show_results(results, part, choose) {
 }
 
 export function show_chosen(number) {
-  [...find("thumbs").children].forEach((button, i) => button.setAttribute("aria-checked", i === number));
+  [...find("thumbs").children].forEach((button, i) => button.setAttribute("aria-pressed", i === number));
 }
 
 // part: left, top, width and height in picture pixels.

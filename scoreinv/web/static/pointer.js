@@ -141,8 +141,10 @@ export class Pointer {
       if (divider.hasPointerCapture(event.pointerId)) to(this.place(event)[0] / this.stage.width);
     });
     divider.addEventListener("keydown", (event) => {
-      const way = { ArrowLeft: -0.02, ArrowRight: 0.02, Home: -1, End: 1 }[event.key];
-      if (way) to(this.stage.split + way);
+      const way = { ArrowLeft: -0.02, ArrowDown: -0.02, ArrowRight: 0.02, ArrowUp: 0.02, Home: -1, End: 1 }[event.key];
+      if (!way) return;
+      event.preventDefault(); // the page would scroll
+      to(this.stage.split + way);
     });
   }
 }
