@@ -1,8 +1,8 @@
 """Connections that ask for nothing keep nobody out: each has a while for its next request, and each host a share.
 
 They are those of uvicorn's h11, which limits the size of headers, and closes a connection that is silent after an
-answer. But it waits without end for the first request, for headers that come byte by byte, and for what is still sent
-after a refusal: somebody without a token could hold all places by that.
+answer. But it waits without end for the first request, for headers that come byte by byte, for the rest of a body, and
+for what is still sent after a refusal: somebody without a token could hold all places by that.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ MOST_OF_A_HOST = MOST_AT_ONCE // 2
 """Connections from one address; a browser keeps six for a page."""
 PATIENCE = 10.0
 """Seconds that a connection may be open without a request being answered on it."""
+SILENCE = 60.0
+"""Seconds without a byte of a body that is still to come: who sends it may be gone, and would hold a place for ever."""
 
 
 class TimedConnection(H11Protocol):
@@ -40,6 +42,7 @@ class TimedConnection(H11Protocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        self._stop()
         self._time()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -47,9 +50,11 @@ class TimedConnection(H11Protocol):
         super().connection_lost(exc)
 
     def _time(self) -> None:
-        """Let the time run while no request is answered, and only then."""
+        """Let the time run while no request is answered, or one is still coming; anew with all that comes of it."""
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop()
+            if self.cycle.more_body and not self.transport.is_closing():
+                self._limit = self.loop.call_later(SILENCE, self.transport.close)
         elif self._limit is None and not self.transport.is_closing():
             self._limit = self.loop.call_later(PATIENCE, self.transport.close)
 

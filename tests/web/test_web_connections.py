@@ -21,9 +21,14 @@ SOON = 60.0
 
 
 async def app(scope, receive, send) -> None:
-    """Answers at once and reads no body, as for who has no token; `/slow` takes five times the patience."""
+    """Answers at once and reads no body, as for who has no token.
+
+    `/slow` takes five times the patience, and `/read` reads.
+    """
     if scope["path"] == "/slow":
         await asyncio.sleep(5 * connections.PATIENCE)
+    while scope["path"] == "/read" and (await receive()).get("more_body"):
+        pass
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     await send({"type": "http.response.body", "body": b"ok"})
 
@@ -86,6 +91,25 @@ def test_who_waits_for_an_answer_gets_it(monkeypatch):
         for path in (b"/", b"/slow", b"/"):
             writer.write(ASK.replace(b"/ ", path + b" ", 1))
             await reader.readuntil(b"\r\n\r\nok")
+        writer.close()
+
+    with_server(work)
+
+
+def test_a_body_may_be_slow_but_not_silent(monkeypatch):
+    monkeypatch.setattr(connections, "PATIENCE", 0.1)
+    monkeypatch.setattr(connections, "SILENCE", 1.0)
+    head = b"POST /read HTTP/1.1\r\nhost: here\r\ncontent-length: 6\r\n\r\n"
+
+    async def work(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head)
+        for _ in range(6):  # longer than the silence in all
+            await asyncio.sleep(0.25)
+            writer.write(b"a")
+        await reader.readuntil(b"\r\n\r\nok")
+        writer.write(head + b"aaa")
+        assert await reader.read() == b""
         writer.close()
 
     with_server(work)
