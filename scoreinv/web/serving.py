@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 
 import uvicorn
@@ -22,16 +23,23 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise SettingError("host", f"{host} is no address of this machine ({error.strerror})") from error
+    except (OSError, UnicodeError) as error:
+        raise _no_address(host, error) from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
         listener.close()
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise _no_address(host, error) from error
         raise SettingError("port", f"{port} cannot be had at {host} ({error.strerror}): name another") from error
     listener.listen()
     return listener
+
+
+def _no_address(host: str, error: OSError | UnicodeError) -> SettingError:
+    reason = error.strerror if isinstance(error, OSError) else error
+    return SettingError("host", f"{host} is no address of this machine ({reason})")
 
 
 def serve(listener: socket.socket, models: Models, access: Access) -> None:

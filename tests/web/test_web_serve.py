@@ -137,6 +137,13 @@ def test_a_port_that_is_taken(monkeypatch, capsys):
     assert "name another" in err
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "a..b"])  # of documentation, and no name
+def test_a_host_that_is_elsewhere(monkeypatch, capsys, host):
+    status, _, err = run(monkeypatch, capsys, "--host", host)
+    assert (status, err.count("\n")) == (2, 1)
+    assert err.startswith(f"scoreinv: error: --host {host} is no address of this machine (")
+
+
 @pytest.mark.parametrize("option", ["--model", "--color-model"])
 def test_a_model_that_is_not_there(monkeypatch, capsys, option):
     status, _, err = run(monkeypatch, capsys, option, "no_such_model")
