@@ -127,6 +127,8 @@ def show_log(*, verbose: bool = False) -> None:
             else:
                 word = "error: " if record.levelno >= logging.ERROR else ""
                 say(f"scoreinv: {word}{record.getMessage()}")
+            if record.exc_info is not None and record.exc_info[1] is not None:
+                say_traceback(record.exc_info[1])
 
     logger = logging.getLogger("scoreinv")
     logger.handlers = [Lines()]

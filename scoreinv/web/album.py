@@ -20,11 +20,11 @@ from scoreinv.imaging.masks import check_mask_size
 from scoreinv.imaging.metadata import profile_fits
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.source import Source
-from scoreinv.memory import shortage
+from scoreinv.memory import available_bytes, shortage
 from scoreinv.text import printable
 
 HELD_BYTES = 2 << 30
-"""Of all photographs together: the one that was not asked for the longest goes first."""
+"""Of all photographs together, or half of what is free at the start: the one not asked for the longest goes first."""
 
 _LEAST_BYTES = 1 << 14
 """That a photograph counts as, so that their number has a limit too."""
@@ -145,8 +145,8 @@ class Photo:
 class Album:
     """Photographs by their keys, as many as memory is meant for; used by several threads."""
 
-    def __init__(self, most: int = HELD_BYTES) -> None:
-        self._most = most
+    def __init__(self, most: int | None = None) -> None:
+        self._most = min(HELD_BYTES, (available_bytes() or HELD_BYTES) // 2) if most is None else most
         self._photos: dict[str, Photo] = {}
         self._lock = threading.Lock()
 

@@ -6,7 +6,7 @@ is one more route, which gives `Desk.submit` what is to be done.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -228,10 +228,16 @@ def _hole(photo: Photo, mask: Photo) -> np.ndarray:
     return hole_from_picture(mask.picture, photo.picture.size, name=_MASK)
 
 
-def _hints(photo: Photo, strokes: Photo) -> KnownColours:
-    hints = hints_from_picture(strokes.picture, _STROKES)
-    hints.check_size(photo.picture.size, _STROKES)
-    return hints
+def _hints(photo: Photo, strokes: Photo) -> Callable[[], KnownColours]:
+    """The colours of strokes that were checked, made when they are asked for: a job that waits holds 8-bit ones."""
+
+    def made() -> KnownColours:
+        hints = hints_from_picture(strokes.picture, _STROKES)
+        hints.check_size(photo.picture.size, _STROKES)
+        return hints
+
+    made()
+    return made
 
 
 # --- errors, each a sentence ------------------------------------------------------------------------------------------
@@ -240,7 +246,7 @@ def _hints(photo: Photo, strokes: Photo) -> KnownColours:
 def _words(error: Exception | None) -> str:
     if isinstance(error, ScoreinvError):
         return sentence(str(error))
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # of torch, for a GPU
         return "There is not enough memory for this: close other programs, or ask for fewer results."
     return f"Something unexpected went wrong ({type(error).__name__}); the terminal of `scoreinv serve` tells more."
 

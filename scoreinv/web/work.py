@@ -50,6 +50,7 @@ class Made:
 
 
 Work = Callable[[TaskCallback], Made]
+Hints = Callable[[], KnownColours]
 
 
 def finding(photo: Photo, models: Models, sensitivity: float) -> Work:
@@ -79,14 +80,15 @@ def filling(photo: Photo, hole: np.ndarray, models: Models, sampling: Conditiona
     return work
 
 
-def colouring(photo: Photo, hints: KnownColours | None, models: Models, sampling: ConditionalSampling) -> Work:
+def colouring(photo: Photo, hints: Hints | None, models: Models, sampling: ConditionalSampling) -> Work:
     """Draw the colours of a grey photograph; InputError where the results do not fit in memory."""
     _check_room(photo, sampling.samples * (3 if photo.picture.is_gray_mode else 1))
 
     def work(report: TaskCallback) -> Made:
         from scoreinv.tasks.colorization import colorize_picture
 
-        result = colorize_picture(photo.picture, models.colours(), sampling, Colours(), hints, report)
+        known = None if hints is None else hints()
+        result = colorize_picture(photo.picture, models.colours(), sampling, Colours(), known, report)
         note = "The photograph had colours already, which were replaced." if result.found == "coloured" else None
         return Made(_numbered(photo, result.samples, "colorized"), note)
 
@@ -94,7 +96,7 @@ def colouring(photo: Photo, hints: KnownColours | None, models: Models, sampling
 
 
 def restoring(
-    photo: Photo, hole: np.ndarray | None, hints: KnownColours | None, models: Models, settings: OldPhotoSettings
+    photo: Photo, hole: np.ndarray | None, hints: Hints | None, models: Models, settings: OldPhotoSettings
 ) -> Work:
     """Restore an old photograph, its damage being the hole, or what is found.
 
@@ -108,7 +110,8 @@ def restoring(
 
         finder = models.damage() if hole is None else None
         all_models = OldPhotoModels(finder, models.fill(), models.denoise(), models.colours())
-        result = restore_picture(photo.picture, all_models, settings, GivenByHand(hole, hints), report)
+        given = GivenByHand(hole, None if hints is None else hints())
+        result = restore_picture(photo.picture, all_models, settings, given, report)
         note = "\n".join(f"{step.name.capitalize()}: {step.words}." for step in result.steps)
         changed = {step.name for step in result.steps if step.changed}
         if not changed:

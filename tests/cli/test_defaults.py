@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -152,6 +153,17 @@ def test_a_wrong_value_of_the_environment_names_its_variable(scoreinv, photo, ma
     outcome = scoreinv("inpaint", photo, "--mask", mask)
     assert outcome.code == 2
     assert outcome.err.startswith("scoreinv: error: SCOREINV_THREADS: Invalid value for '--threads'")
+
+
+def test_what_went_wrong_behind_a_page_is_told_with_its_traceback(scoreinv, capsys):
+    scoreinv("models", "list")  # a command shows what is logged
+    try:
+        raise ZeroDivisionError("by the job")
+    except ZeroDivisionError:
+        logging.getLogger("scoreinv.web.jobs").exception("a job failed")
+    said = capsys.readouterr().err
+    assert said.startswith("scoreinv: error: a job failed\nTraceback")
+    assert said.endswith("ZeroDivisionError: by the job\n")
 
 
 def test_verbose_says_what_was_chosen_and_why(scoreinv, photo, mask, model, monkeypatch):

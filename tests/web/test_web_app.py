@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from client import OPAQUE, PORT, asked, client, done, ended, hole, opened, pixels, png, read
 from PIL import Image
 
@@ -501,6 +502,7 @@ def test_what_is_not_held(browser):
     [
         (ScoreinvError("the model gave values that are not finite"), "The model gave values that are not finite."),
         (MemoryError(), "not enough memory"),
+        (torch.OutOfMemoryError("of a GPU"), "not enough memory"),
         (ZeroDivisionError("x"), "(ZeroDivisionError)"),
     ],
 )
