@@ -89,6 +89,10 @@ def as_holes(
         InputError: as `read_mask`, and for other shapes, types, NaN and values out of range.
     """
     pictures = _pictures(mask)
+    if is_tensor(mask) and mask.ndim == 3 and len(mask) == len(sizes) > 1 and bool((mask != mask[:1]).any()):
+        raise InputError(
+            f"a mask of {'x'.join(map(str, mask.shape))}, for {len(sizes)} pictures: give masks as Bx1xHxW"
+        )
     if len(pictures) not in (1, len(sizes)):
         raise InputError(f"{len(pictures)} masks for {len(sizes)} pictures: give one, or one for each")
     hole = partial(hole_from_picture, threshold=threshold, invert=invert, grow=grow)

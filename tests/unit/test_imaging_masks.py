@@ -99,6 +99,9 @@ def test_empty_and_full_masks(tmp_path):
         "let them grow less",
     )
     refused(lambda: as_holes(np.zeros((20, 30), np.float32), [(20, 30)]), "0 of 1")
+    rows = torch.stack([torch.from_numpy(HOLE), torch.from_numpy(HOLE.copy()).roll(1, 0), torch.from_numpy(HOLE)])
+    refused(lambda: as_holes(rows, [HOLE.shape] * 3), "3x20x30, for 3 pictures", "Bx1xHxW")
+    assert len(as_holes(rows[:1].expand(3, -1, -1), [HOLE.shape] * 3)) == 3  # one mask of three channels
 
 
 def test_sizes_are_compared_upright(tmp_path):
