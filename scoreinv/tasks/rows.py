@@ -107,7 +107,18 @@ class _OnRows(ABC):
         if len(images):
             self._prior()  # what is wrong with model or device is of no row
         results = [self._row_result(batch, number) for number in range(len(images))]
-        return {**batch, self.result: _as_column(results, images)}
+        return {**batch, self.result: _as_column(results, images) if results else self._no_results(images)}
+
+    def _no_results(self, images: np.ndarray) -> np.ndarray:
+        """A column without rows, as wide as others are."""
+        if images.dtype.hasobject or images.ndim < 3:
+            return images
+        several = (self._results,) if self._results > 1 else ()
+        return np.empty((0, *several, *self._shape(images.shape[1:])), images.dtype)
+
+    def _shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Of the result of a picture HxW(xC) of this shape."""
+        return shape
 
     def _row_result(self, batch: Batch, number: int) -> np.ndarray:
         try:
@@ -241,6 +252,9 @@ class Colorizer(_OnRows):
     def _prior(self) -> ScorePrior:
         return self._loaded("scene")
 
+    def _shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return shape if len(shape) == 3 else (*shape, 3)
+
     @property
     def _sampling(self) -> ConditionalSampling:
         return ConditionalSampling(**_sampling_of(self))
@@ -327,6 +341,11 @@ class Restorer(_OnRows):
     def _prior(self) -> ScorePrior:
         return self._loaded("denoiser")
 
+    def _shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        height, width, *channels = shape
+        factor = self.factor or 1
+        return (factor * height, factor * width, *channels)
+
     @property
     def _sampling(self) -> RestorationSampling:
         return RestorationSampling(
@@ -384,8 +403,6 @@ def _load(model: str | Path, device: Device, precision: Precision) -> ScorePrior
 
 def _as_column(results: list[np.ndarray], images: np.ndarray) -> np.ndarray:
     """Results as a column of the kind that the pictures' is: one array, or an array of arrays."""
-    if not results:
-        return images
     if isinstance(images, np.ndarray) and not images.dtype.hasobject:
         return np.stack(results)
     column = np.empty(len(results), dtype=object)

@@ -184,7 +184,13 @@ def test_an_error_names_its_row(model: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_no_rows(model: str) -> None:
     """As the first batch of a stream may be, by which its columns are found."""
-    assert Inpainter(model)(part(table(1), slice(0, 0)))["result"].shape == (0, 16, 24, 3)
+    none = part(table(1), slice(0, 0))
+    assert Inpainter(model)(none)["result"].shape == (0, 16, 24, 3)
+    assert Inpainter(model, samples=2)(none)["result"].shape == (0, 2, 16, 24, 3)
+    assert Restorer(model, factor=3)(none)["result"].shape == (0, 48, 72, 3)
+    for shape, found in (((16, 24), (16, 24, 3)), ((16, 24, 4), (16, 24, 4))):
+        result = Colorizer(model)({"image": np.zeros((0, *shape), np.uint16)})["result"]
+        assert (result.shape, result.dtype) == ((0, *found), np.uint16)
 
 
 @pytest.mark.parametrize("error", [InputError("a"), SettingError("steps", "are many"), ScoreinvError("b\tc")])
