@@ -58,6 +58,11 @@ def check_flag(setting: str, value: object) -> None:
         raise SettingError(setting, f"must be True or False, not {shown(value)}")
 
 
+def says_stop(answer: object) -> bool:
+    """Whether what a callback returned is False, Python's or NumPy's."""
+    return type(answer).__name__ in ("bool", "bool_") and not answer
+
+
 def check_callback(value: object) -> None:
     """A function, or None."""
     if value is not None and not callable(value):

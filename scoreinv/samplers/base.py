@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from scoreinv.boxes import Box
+from scoreinv.checks import says_stop
 from scoreinv.errors import Cancelled
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.samplers.noise import NoiseStream
@@ -90,7 +91,7 @@ class Sampler(Protocol):
 
 def report(callback: Callback | None, progress: Progress) -> None:
     """Tell the callback; raises Cancelled when it returns False."""
-    if callback is not None and callback(progress) is False:
+    if callback is not None and says_stop(callback(progress)):
         raise Cancelled(f"stopped after step {progress.step}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from scoreinv.checks import says_stop
 from scoreinv.errors import Cancelled
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ TaskCallback = Callable[[float], bool | None]
 
 def tell(callback: TaskCallback | None, fraction: float) -> None:
     """Report that a fraction of the work is done; raises Cancelled when the callback returns False."""
-    if callback is not None and callback(fraction) is False:
+    if callback is not None and says_stop(callback(fraction)):
         raise Cancelled("stopped")
 
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from scoreinv.atomic import atomic_write
 from scoreinv.checkpoints.config import ClassifierConfig
 from scoreinv.checkpoints.files import AnyModel
+from scoreinv.checks import says_stop
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.networks.layers import channels_last, freeze_norms, norms_learn
@@ -200,7 +201,7 @@ class Run:
             images_per_second=speed * config.batch_size,
             seconds_left=max(min(left), 0.0),
         )
-        if callback(progress) is False:
+        if says_stop(callback(progress)):
             raise Cancelled("training was stopped")
 
     def periodic(self) -> None:
