@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
-from scoreinv.checks import check_number, check_whole
+from scoreinv.checks import check_noise_share, check_whole
 from scoreinv.errors import SettingError
 from scoreinv.options import FOUND_GROW, SEED, SENSITIVITY, USUAL_SENSITIVITY, SampleCount, Setting, check_settings
 
@@ -53,7 +53,7 @@ class OldPhotoSettings:
         SEED.check("seed", self.seed)
         check_whole("grow", self.grow)
         if self.noise_std is not None:
-            check_number("noise_std", self.noise_std, 0)
+            check_noise_share(self.noise_std)
             if not self.denoise:
                 raise SettingError("noise_std", "does not go with `denoise=False`, which leaves noise as it is")
         if self.keep_tint and not (self.inpaint or self.denoise or self.colorize):

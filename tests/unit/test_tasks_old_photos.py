@@ -275,6 +275,7 @@ def test_models_of_steps_that_are_left_out_are_not_loaded():
         ({"inpaint": False, "denoise": False, "colorize": False, "keep_tint": True}, "keep_tint is all that is left"),
         ({"sensitivity": 1.5}, "sensitivity"),
         ({"noise_std": -1}, "noise_std"),
+        ({"noise_std": 10}, "25/255"),
         ({"samples": 0}, "samples"),
         ({"grow": -1}, "grow"),
         ({"inpaint": "yes"}, "inpaint"),
