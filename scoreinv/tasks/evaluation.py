@@ -19,6 +19,7 @@ from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import InputError
 from scoreinv.imaging.picture import Picture
 from scoreinv.sdes import TRAINING_START
+from scoreinv.tasks.models import colours_for
 from scoreinv.tasks.tensors import to_tensor
 
 _BATCH = 64
@@ -88,7 +89,7 @@ def look_at(pictures: Iterable[tuple[str, Picture]], classifier: NoiseClassifier
     for name, picture in pictures:
         if picture.size != (side, side):
             raise InputError(f"{name}: is {picture.width}x{picture.height}, and the classifier sees {side}x{side}")
-        batch.append(picture.rgb())
+        batch.append(colours_for(picture, classifier.network.channels))
         if len(batch) == _BATCH:
             take()
     if batch:

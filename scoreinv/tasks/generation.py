@@ -190,6 +190,9 @@ def _check_match(classifier: NoiseClassifier, prior: ScorePrior) -> None:
     ours = (prior.sde, prior.data_range, prior.channels)
     if (classifier.sde, classifier.data_range, classifier.network.channels) != ours:
         raise InputError("the classifier was trained for states of another SDE, range or number of channels")
+    place = next(classifier.parameters()).device
+    if place != prior.device:
+        raise InputError(f"the classifier is on {place}, and the model on {prior.device}: classifier.to(prior.device)")
     if prior.image_size % classifier.network.stride:
         raise InputError(f"the classifier needs sides that are multiples of {classifier.network.stride}")
 

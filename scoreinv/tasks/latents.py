@@ -18,7 +18,7 @@ from scoreinv.memory import PIXELS_AT_ONCE
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers.ode import decode, encode
 from scoreinv.sdes import TRAINING_START
-from scoreinv.tasks.models import Model, check_model, check_sides, model_of
+from scoreinv.tasks.models import Model, check_model, check_sides, colours_for, model_of
 from scoreinv.tasks.progress import Share, TaskCallback, for_sampler
 from scoreinv.tasks.results import Drawn, Given
 from scoreinv.tasks.tensors import finite, to_arrays, to_tensor
@@ -73,9 +73,11 @@ def interpolate(
     result = interpolate_pictures(
         first, ends[0], model, count, temperature=temperature, steps=steps, rtol=rtol, callback=callback
     )
+    # A grey picture has no place for the colours of the other one.
+    frame = first if ends[0].is_gray_mode else first.colorized(first.rgb())
     everywhere = np.ones(first.size, dtype=bool)
     colours = [np.broadcast_to(image, (*first.size, 3)) for image in result.images]
-    return Drawn([form.pictures([first.with_fill(everywhere, rgb)]) for rgb in colours], result.nfe)
+    return Drawn([form.pictures([frame.with_fill(everywhere, rgb)]) for rgb in colours], result.nfe)
 
 
 def _in_order(a: Any, b: Any, more: tuple[Any, ...], prior: object) -> tuple[tuple[Any, ...], object]:
@@ -110,7 +112,7 @@ def interpolate_pictures(
         )
     check_sides(first, prior)
     share = Share(callback, 2 + count)
-    x = prior.to_model(to_tensor([first.rgb(), second.rgb()], prior.device)[:, : prior.channels])
+    x = prior.to_model(to_tensor([colours_for(end, prior.channels) for end in (first, second)], prior.device))
     share.begin(2)
     ends = encode(prior, x, steps=steps, rtol=rtol, atol=rtol, callback=for_sampler(share))
     fractions = np.linspace(0, 1, count)

@@ -17,7 +17,7 @@ from scoreinv.likelihood import bits_per_dim
 from scoreinv.memory import PIXELS_AT_ONCE, shortage
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
-from scoreinv.tasks.models import Sided, check_model, check_sides
+from scoreinv.tasks.models import Sided, check_model, check_sides, colours_for
 from scoreinv.tasks.progress import Share, TaskCallback, for_sampler
 from scoreinv.tasks.settings import LikelihoodSettings
 from scoreinv.tasks.tensors import fingerprint, to_tensor
@@ -73,9 +73,8 @@ def pictures_bits_per_dim(
     for picture in pictures:
         check_picture(picture, prior)
     _check_memory(pictures[0].size, prior)
-    colours = [picture.rgb() for picture in pictures]
-    fingerprints = [fingerprint(rgb) for rgb in colours]
-    levels = to_tensor([np.rint(rgb * 255) for rgb in colours], prior.device)[:, : prior.channels]
+    fingerprints = [fingerprint(picture.rgb()) for picture in pictures]
+    levels = to_tensor([np.rint(colours_for(picture, prior.channels) * 255) for picture in pictures], prior.device)
     draws = [(item, repeat) for item in range(len(pictures)) for repeat in range(settings.repeats)]
     at_once = pictures_at_once(pictures[0].size)
     share = Share(callback, len(draws))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import torch
 
 from scoreinv.checkpoints.catalogue import load
@@ -53,6 +54,13 @@ def check_colour(prior: ScorePrior) -> None:
     """Raise InputError unless the model is for colour pictures."""
     if prior.channels != 3:
         raise InputError(f"this task needs a model of colour pictures, not of {prior.channels} channels")
+
+
+def colours_for(picture: Picture, channels: int) -> np.ndarray:
+    """What a model of so many channels sees of a picture: HxWx3 in [0, 1], or the luma HxWx1; InputError for others."""
+    if channels not in (1, 3):
+        raise InputError(f"this task needs a model of grey or colour pictures, not of {channels} channels")
+    return picture.rgb() if channels == 3 else picture.luma()[..., None]
 
 
 class Sided(Protocol):

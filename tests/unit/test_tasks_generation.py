@@ -8,6 +8,7 @@ import torch
 from analytic import gaussian_colour_prior
 from torch import nn
 
+import scoreinv
 from scoreinv.checkpoints.memory import gradient_bytes
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import InputError, SettingError
@@ -18,6 +19,7 @@ from scoreinv.samplers import PC, Ancestral, EulerMaruyama, Langevin, Multistep,
 from scoreinv.sdes import VE, VP
 from scoreinv.tasks.generation import class_index, default_sampler, generate
 from scoreinv.tasks.likelihood import PictureDensity, pictures_bits_per_dim
+from scoreinv.tasks.models import colours_for
 from scoreinv.tasks.settings import LikelihoodSettings
 
 STD = 0.1
@@ -97,6 +99,21 @@ def test_estimates_are_clipped_where_that_was_published():
         images = generate(model, 1).images
         model.sampler = RecommendedSampler("ancestral", steps=30)
         assert ((images > 0) & (images < 1)).mean() > ((generate(model, 1).images > 0) & (images < 1)).mean()
+
+
+def test_a_classifier_elsewhere_is_refused():
+    classifier = scoreinv.load_classifier("cifar10-classifier").to("meta")
+    with pytest.raises(InputError, match=r"the classifier is on meta, and the model on cpu: classifier\.to"):
+        generate("cifar10", 1, classifier=classifier, label="horse")
+
+
+def test_models_of_one_channel_see_the_luma():
+    picture = Picture(np.array([[[255, 0, 0], [0, 255, 0], [51, 51, 51]]], np.uint8))
+    np.testing.assert_allclose(colours_for(picture, 1)[0, :, 0], [0.299, 0.587, 0.2], atol=1e-6)
+    np.testing.assert_allclose(colours_for(picture, 3), picture.rgb())
+    np.testing.assert_allclose(colours_for(Picture(picture.pixels[..., 1]), 1)[0, :, 0], [0, 1, 0.2], atol=1e-6)
+    with pytest.raises(InputError, match="of 4 channels"):
+        colours_for(picture, 4)
 
 
 def test_a_class_by_its_classifier():

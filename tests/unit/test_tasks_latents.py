@@ -82,8 +82,11 @@ def test_the_way_between_in_closed_form():
 
 def test_pictures_come_back_in_kind():
     a, b = pictures(4, 8, 3)
-    gray = scoreinv.interpolate(a[..., 0], b, 2, steps=4, prior=prior(VE())).images
+    gray = scoreinv.interpolate(a[..., 0], b[..., 0], 2, steps=4, prior=prior(VE())).images
     assert gray[0].shape == (4, 8)
+    coloured = scoreinv.interpolate(a[..., 0], b, 2, steps=24, prior=prior(VE())).images
+    assert abs(coloured[0].astype(int) - a[..., :1]).max() <= 1
+    assert abs(coloured[1].astype(int) - b).max() <= 1
     images = scoreinv.interpolate(Image.fromarray(a), Image.fromarray(b), 2, steps=4, prior=prior(VE())).images
     assert [image.size for image in images] == [(8, 4)] * 2
     tensors = [torch.from_numpy(item).permute(2, 0, 1) / 255 for item in (a, b)]
@@ -102,7 +105,7 @@ def test_many_pictures_are_decoded_in_parts(monkeypatch):
     assert seen == sorted(seen)
     assert seen[-1] == pytest.approx(1.0)
     with pytest.raises(Cancelled):
-        scoreinv.interpolate(a, b, 5, steps=4, prior=prior(VE()), callback=lambda _: False)
+        scoreinv.interpolate(a, b, 5, steps=4, prior=prior(VE()), callback=lambda done: np.float64(done) < 0)
 
 
 def test_what_cannot_be_interpolated():
