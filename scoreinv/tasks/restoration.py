@@ -82,7 +82,7 @@ def solve(
             posterior of noise alone is sampled exactly, unless a method is asked for.
             `diffpir`, `ddnm`, `ddrm`, `pigdm`, `dps`, `mmps` and `pc` draw samples.
         steps: of the method. None: as many as were measured to be enough, 24 for `diffpir`, 30 for `dpir` and 300 for
-            `dps`.
+            `dps`; for `diffpir` 8 where a model that knows little noise, as `denoiser`, finds the mean by `dpir` first.
         samples: how many pictures are drawn.
         seed: the same one gives the same pictures; each sample has its own noise.
         estimate: `sample`: one possible picture; `mean`: the average of the samples, or for one an estimate of the
@@ -108,8 +108,10 @@ def solve(
             f"must be a scoreinv.operators.LinearOperator, from which one of your own derives, not {shown(operator)}",
         )
     observations, dtype, form = _observations(y)
+    observations = [observation.to(model.device) for observation in observations]
     _check_noise(noise_std, observations)
     _check_operator(operator, observations[0])
+    _check_rows(operator, len(observations))
     noise_alone = operator.orthogonal and noise_std > 0 and method is None
     if noise_alone and steps is not None and sampling.is_direct_mean:
         raise SettingError("steps", "are for samples: the mean without noise takes one evaluation")
@@ -336,6 +338,14 @@ def _check_operator(operator: LinearOperator, y: Tensor) -> None:
             "`rows` where it treats samples differently"
         )
     check_adjoint(one, back)
+
+
+def _check_rows(operator: LinearOperator, count: int) -> None:
+    """Raise InputError for an operator of several pictures that are fewer than the observations."""
+    try:
+        operator.rows(torch.arange(count))
+    except IndexError as error:
+        raise InputError(f"{count} observations are given, and the operator is of fewer pictures") from error
 
 
 def _sides(shape: torch.Size) -> str:

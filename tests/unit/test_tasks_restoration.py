@@ -606,6 +606,15 @@ def test_observations_that_are_none(y, said):
         scoreinv.solve(operator_of(), y, prior=prior())
 
 
+def test_an_operator_of_fewer_pictures_than_observations():
+    seen = torch.ones(2, 1, 24, 36)
+    seen[:, :, 4] = 0
+    y = torch.from_numpy(truth()).permute(2, 0, 1).expand(3, -1, -1, -1)
+    with pytest.raises(InputError, match="3 observations are given, and the operator is of fewer"):
+        scoreinv.solve(mask(seen), y, prior=prior())
+    assert scoreinv.solve(mask(seen), y[:2], prior=prior(), steps=2).image.shape == (2, 3, 24, 36)
+
+
 @pytest.mark.parametrize(("noise_std", "gain"), [(25, 1.0), (1.01, 1.0), (60.0, 20.0)])
 def test_noise_in_other_units_than_the_observation(noise_std, gain):
     y = torch.full((1, 3, 8, 8), 0.4) * gain
