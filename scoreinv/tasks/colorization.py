@@ -590,4 +590,4 @@ def _spread(drawn: list[np.ndarray], picture: Picture) -> np.ndarray | None:
         return None
     # The mean of a pair of opposite noise is known; only of an odd number is it estimated.
     small = Image.fromarray(spread(np.stack(drawn), ddof=len(drawn) % 2))
-    return np.asarray(small.resize((picture.width, picture.height), Image.Resampling.BILINEAR))
+    return np.array(small.resize((picture.width, picture.height), Image.Resampling.BILINEAR))  # of the caller's own

@@ -139,8 +139,8 @@ def restore(
         keep_tint: leave a print of one tint (sepia) in it, and without colours.
         sensitivity: of what finds damage, see `find_damage`; None: 0.5, and in a photograph in colours 0.05.
         grow: pixels by which what is found is enlarged, as soft edges need.
-        noise_std: standard deviation of the noise in [0, 1] units, which is then removed however low it is; None: it is
-            estimated, and removed from 5 grey levels of 255 on.
+        noise_std: standard deviation of the noise in [0, 1] units, which is then removed, from the least that the model
+            knows on; None: it is estimated, and removed from 5 grey levels of 255 on.
         samples: how often fill and colours are drawn.
         seed: the same one gives the same fill and colours.
         finder, filler, denoiser, colorizer: the models, or their names or files, which are then loaded for this

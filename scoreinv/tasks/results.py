@@ -50,8 +50,9 @@ class Restored(Generic[PictureKind]):
     Attributes:
         image: the first sample, or the mean of all.
         samples: all samples.
-        std: HxW, standard deviation of the samples at each pixel, root mean square over the channels, in [0, 1] units
-            (of colorization at the working scale, interpolated, and at its temperature); None for one sample.
+        std: HxW, of a tensor (B)x1xHxW, standard deviation of the samples at each pixel, root mean square over the
+            channels, in [0, 1] units (of colorization at the working scale, interpolated, and at its temperature);
+            None for one sample.
         nfe: evaluations of the network at each place for one sample; of a batch, those of the picture with most.
         method: how it was made; of a batch, that picture.
     """

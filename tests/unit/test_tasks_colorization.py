@@ -46,6 +46,7 @@ def test_chroma_is_a_sample_of_the_conditional(weights, start):
     expected = colour_basis(weights)[1:] @ MEAN.numpy()
     assert result.image.shape == (16, 24, 3)
     assert result.std.shape == (16, 24)
+    assert result.std.flags.writeable
     # Raising chroma along the luma's edges smooths it, here over 5 x 5 pixels, but does not move its mean.
     count = colours.shape[0] * gray.size / 25
     for axis in (0, 1):
