@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from scoreinv.errors import InputError
-from scoreinv.imaging.metadata import EXIF_IFD, GPS_IFD, Metadata, profile_fits
+from scoreinv.imaging.metadata import Metadata, profile_fits, writable
 from scoreinv.imaging.picture import Picture, eight_bits
 from scoreinv.imaging.png_chunks import PROFILE_BYTES
 
@@ -225,7 +225,7 @@ def _add_metadata(tags: TiffImagePlugin.ImageFileDirectory_v2, metadata: Metadat
         exif = Image.Exif()
         exif.load(metadata.exif)
         for tag in exif:
-            tags[tag] = dict(exif.get_ifd(tag)) if tag in (EXIF_IFD, GPS_IFD) else exif[tag]
+            tags[tag] = writable(exif, tag)
     if metadata.dpi:
         tags[282], tags[283] = metadata.dpi
         tags[296] = 2

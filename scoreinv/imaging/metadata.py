@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image
 
 EXIF_IFD, GPS_IFD = 34665, 34853
+_INTEROPERABILITY_IFD = 40965
+"""Within the EXIF directory."""
 _SIDES = 40962, 40963
 """Tags of the width and height: a result may have others."""
 _OF_THE_FILE = rb"tiff:Orientation|tiff:ImageWidth|tiff:ImageLength|exif:PixelXDimension|exif:PixelYDimension"
@@ -91,11 +93,7 @@ def _kept_exif(exif: Image.Exif) -> bytes | None:
     kept = Image.Exif()
     for tag in _KEPT_TAGS:
         try:
-            value = exif.get(tag)
-            if tag in (EXIF_IFD, GPS_IFD) and not isinstance(value, dict):
-                value = dict(exif.get_ifd(tag))
-            if isinstance(value, dict):
-                value = {key: each for key, each in value.items() if key not in _SIDES}
+            value = writable(exif, tag)
             if value:
                 alone = Image.Exif()
                 alone[tag] = value
@@ -104,6 +102,28 @@ def _kept_exif(exif: Image.Exif) -> bytes | None:
         except Exception:  # Pillow fails in many ways at values of a wrong type
             continue
     return kept.tobytes() if len(kept) else None
+
+
+def writable(exif: Image.Exif, tag: int) -> Any:
+    """The value of a tag as Pillow writes it without a loss: text that is not ASCII as its bytes, directories whole.
+
+    Pillow reads text as Latin-1, whatever it is, and writes a question mark for each letter beyond ASCII.
+    """
+    value = exif.get(tag)
+    if tag in (EXIF_IFD, GPS_IFD):
+        value = dict(value if isinstance(value, dict) else exif.get_ifd(tag))
+        # Their sides are those of another picture; and this one would be left as a place in another file.
+        within = value.pop(_INTEROPERABILITY_IFD, None)
+        value = {key: _bytes(each) for key, each in value.items() if key not in _SIDES}
+        if tag == EXIF_IFD and within is not None:
+            value[_INTEROPERABILITY_IFD] = dict(
+                within if isinstance(within, dict) else exif.get_ifd(_INTEROPERABILITY_IFD)
+            )
+    return _bytes(value)
+
+
+def _bytes(value: Any) -> Any:
+    return value.encode("latin-1") if isinstance(value, str) and not value.isascii() else value
 
 
 def _kept_xmp(xmp: Any) -> bytes | None:

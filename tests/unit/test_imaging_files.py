@@ -69,6 +69,20 @@ def test_lossless_formats_keep_every_sample_and_the_metadata(tmp_path, suffix, d
     assert exif_of(again.metadata.exif) == exif_of(exif_block())
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg", ".webp"])
+def test_text_beyond_ascii_and_directories_within_exif_are_kept(tmp_path, suffix):
+    exif = Image.Exif()
+    exif[270], exif[33432] = "Großmutter 1932".encode(), "© Müller".encode()
+    exif[34665] = {36867: "2020:01:02 03:04:05", 40965: {1: "R98"}}
+    Image.fromarray(samples("RGB")).save(tmp_path / "a.jpg", exif=exif)
+    write_picture(tmp_path / f"b{suffix}", read_picture(tmp_path / "a.jpg"))
+    with Image.open(tmp_path / f"b{suffix}") as image:
+        kept = image.getexif()
+        assert [kept[tag].encode("latin-1").decode() for tag in (270, 33432)] == ["Großmutter 1932", "© Müller"]
+        assert kept.get_ifd(34665)[36867] == "2020:01:02 03:04:05"
+        assert dict(kept.get_ifd(40965)) == {1: "R98"}
+
+
 def test_the_sides_that_a_file_tells_in_its_exif_are_not_kept(tmp_path):
     """They would be wrong of an enlarged picture."""
     Image.fromarray(samples("RGB")).save(tmp_path / "a.jpg", exif=exif_block(sides={40962: 37, 40963: 23}))
