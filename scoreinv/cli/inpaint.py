@@ -375,6 +375,10 @@ class _Drawing:
 
             share.begin(1)
             result = colorize_filled(result, self.colours.prior, self.sampling, share, self._how, item.hints)
+            if not item.picture.is_gray_mode:  # its profile was left out with its channels
+                icc = item.picture.metadata.icc
+                samples = [sample.with_profile(icc) for sample in result.samples]
+                result = replace(result, image=result.image.with_profile(icc), samples=samples)
             more = {"color_model": self.colours.model_name}
         if self.uncertainty is not None:
             write_uncertainty(self.uncertainty, result.std, self.session.settings)

@@ -213,6 +213,10 @@ class Picture:
         pixels = np.stack([luma, self.pixels[..., 3]], axis=-1) if self.has_alpha else luma
         return Picture(pixels, replace(self.metadata, icc=None))
 
+    def with_profile(self, icc: bytes | None) -> Picture:
+        """The same samples, with this colour profile."""
+        return replace(self, metadata=replace(self.metadata, icc=icc))
+
     def brightened(self, factor: float) -> Picture:
         """A grey picture's values times a factor, clipped and rounded to levels."""
         pixels = self.pixels.copy()

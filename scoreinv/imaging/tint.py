@@ -89,9 +89,9 @@ def without_tint(picture: Picture, weights: str = "rec601", tones: Picture | Non
     return gray.brightened(factor)
 
 
-def untinted(picture: Picture, tones: Picture | None = None) -> Picture:
+def untinted(picture: Picture, weights: str = "rec601", tones: Picture | None = None) -> Picture:
     """`without_tint` in the picture's own mode and with its metadata: the channels are alike."""
-    gray = without_tint(picture, tones=tones).pixels
+    gray = without_tint(picture, weights, tones).pixels
     pixels = picture.pixels.copy()
     pixels[..., :3] = gray[..., :1] if picture.has_alpha else gray[..., None]
     return replace(picture, pixels=pixels)

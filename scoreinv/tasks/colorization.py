@@ -34,7 +34,7 @@ from scoreinv.imaging.chroma import STRAY_CHROMA
 from scoreinv.imaging.hints import KnownColours, hints_from_picture, present_colours
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.spreading import FINER, ChromaAlongEdges, reach
-from scoreinv.imaging.tint import is_tinted, without_tint
+from scoreinv.imaging.tint import is_tinted, untinted
 from scoreinv.memory import PIXELS_AT_ONCE
 from scoreinv.operators import gray_and_hints
 from scoreinv.options import COLOUR_STEPS, COLOUR_TEMPERATURE, MEAN_DRAWS, Estimate, GrayWeights, Method
@@ -251,7 +251,7 @@ class _Colouring:
         weights = colours.gray_weights
         found, present = found_in(picture)
         if found == "tinted" and colours.whiten:
-            picture = without_tint(picture, weights)
+            picture = untinted(picture, weights)
         kept = present if colours.keep_color else None
         noise_weights = noise_weights_of(picture) if noise_weights is None else noise_weights
         known = _known(picture, prior, sampling, weights, noise_weights)

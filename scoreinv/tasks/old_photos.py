@@ -273,7 +273,7 @@ class _Work:
         elif self.settings.keep_tint:
             self._tell("tint", "it is of one tint, which is kept")
         else:
-            self._become([untinted(picture, whole)], "tint", "it is of one tint, which is taken out")
+            self._become([untinted(picture, tones=whole)], "tint", "it is of one tint, which is taken out")
 
     def fill(self, prior: ScorePrior) -> None:
         """Fill the damage."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 from shell import photo_array, small_config, start_process, wait_for
 
 import scoreinv as library
@@ -43,6 +43,18 @@ def test_colorize_jpeg_as_typed_in_the_readme(scoreinv, tmp_path):
     Image.fromarray(photo_array(channels=1)).save(tmp_path / "gray.jpg")
     assert scoreinv("colorize", "gray.jpg").code == 0
     assert Image.open(tmp_path / "gray_colorized.png").mode == "RGB"
+
+
+@pytest.mark.parametrize("words", [("inpaint", "--mask", "mask.png", "--colorize"), ("colorize", "--tint", "white")])
+def test_a_profile_of_colours_stays(scoreinv, mask, words):
+    """A grey photo in three channels, and a sepia one, come out with the profile that they had."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    tint = (1, 1, 1) if words[0] == "inpaint" else (1, 0.85, 0.65)
+    levels = photo_array()[..., :1] * np.array(tint)
+    Image.fromarray(levels.astype(np.uint8)).save("old.png", icc_profile=profile)
+    command, *options = words
+    assert scoreinv(command, "old.png", *options, "-o", "new.png").code == 0
+    assert Image.open("new.png").info["icc_profile"] == profile
 
 
 def test_colorize_alpha_samples_and_colours(scoreinv, tmp_path):
