@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from scoreinv.cli.command import Settings
@@ -249,9 +250,8 @@ def _rehearse(plan: Plan, work: Work[T], sessions: list[Maker]) -> int:
         session.check()
     failed = 0
     for job in plan.own:
-        why = work.left_out(job)
         outputs = _missing(job, work.files, batch=plan.batch, overwrite=settings.overwrite)
-        why = why or (None if outputs else EXISTS)
+        why = work.left_out(job) if outputs else EXISTS
         try:
             if why is None:
                 check_source(job.source)
@@ -268,7 +268,7 @@ def _rehearse(plan: Plan, work: Work[T], sessions: list[Maker]) -> int:
                 record["beside"] = beside
             rehearse(settings, record, said)
         else:
-            record = {"input": job.source, "skipped": why, "finished": why == EXISTS}
+            record = {"input": job.source, "skipped": why, "finished": _finished(job, work.files)}
             rehearse(settings, record, f"{job.source}: would be skipped, {why}")
     return 1 if failed else 0
 
@@ -279,6 +279,11 @@ def _missing(job: Job, files: int, *, batch: bool, overwrite: bool) -> list[str]
     if batch and not overwrite:
         return [output for output in outputs if not os.path.exists(output)]  # noqa: PTH110 - no errors
     return outputs
+
+
+def _finished(job: Job, files: int) -> bool:
+    """Whether all results of a picture are there."""
+    return all(os.path.exists(output) for output in job.outputs(files))  # noqa: PTH110 - no errors
 
 
 @dataclass(frozen=True)
@@ -305,8 +310,9 @@ class Doing(Generic[T]):
         """What has become of the picture where nothing was to be done; else None."""
         if self.wanted:
             return None
-        if why := self.work.left_out(self.job):
-            return partial(Ledger.left_out, job=self.job, why=why)
+        why = self.work.left_out(self.job) if self._missing() else None
+        if why is not None:
+            return partial(Ledger.left_out, job=self.job, files=self.work.files, why=why)
         return partial(Ledger.skipped, job=self.job, files=self.work.files, why=EXISTS)
 
     def done(self) -> Outcome:
@@ -378,8 +384,14 @@ class Doing(Generic[T]):
 
     def _read(self, missing: list[str]) -> T:
         check_source(self.job.source)  # first: where it is not there, its folder may not be either
+        self._make_folder()
         check_outputs(missing, overwrite=self.settings.overwrite)
         return self.work.read(self.job)
+
+    def _make_folder(self) -> None:
+        """Make the folder of a batch's results again, which another run that ended without any may have removed."""
+        if self.plan.folder is not None:
+            Path(self.job.output).parent.mkdir(parents=True, exist_ok=True)
 
     def _noted(self, report: Report, written: list[str], seconds: float) -> Outcome:
         _log.info("%s: by %s, %d evaluations of the network for a sample", self.job.source, report.method, report.nfe)
@@ -403,6 +415,7 @@ class Doing(Generic[T]):
         written: list[str] = []
         there: ExistsError | None = None
         # What an earlier run wrote is left: the first samples are the same however many are drawn.
+        self._make_folder()
         for path, picture in zip(self.job.outputs(self.work.files), report.pictures, strict=True):
             if path in missing:
                 try:
@@ -453,8 +466,8 @@ class Ledger:
     def done(self, record: dict[str, Any], seconds: float, model_sha256: str) -> None:
         """A picture was done."""
         self.counts["done"] += 1
+        self._note(record | {"model_sha256": model_sha256})  # first: who reads stdout may have enough
         emit(self.settings, record)
-        self._note(record | {"model_sha256": model_sha256})
         if record["outputs"] != [STREAM]:
             written = [*record["outputs"], *filter(None, [record.get("uncertainty")])]
             notice(self.settings, f"{', '.join(written)} ({duration(seconds)})")
@@ -472,17 +485,17 @@ class Ledger:
             raise error
         self.skipped(job, files, BY_ANOTHER)
 
-    def left_out(self, job: Job, why: str) -> None:
+    def left_out(self, job: Job, files: int, why: str) -> None:
         """A picture is not done, for the reason given."""
         self.counts["left out"] += 1
-        warn(f"{job.source}: skipped, {why}")
-        emit(self.settings, {"input": job.source, "skipped": why, "finished": False})
         self._note({"input": job.source, "skipped": why})
+        warn(f"{job.source}: skipped, {why}")
+        emit(self.settings, {"input": job.source, "skipped": why, "finished": _finished(job, files)})
 
     def failed(self, job: Job, error: Exception) -> None:
         """A picture failed; outside of a batch the error is raised."""
-        self.counts["failed"] += failure(job.source, error, self.settings, batch=self.batch)
         self._note({"input": job.source, "error": describe(error)})
+        self.counts["failed"] += failure(job.source, error, self.settings, batch=self.batch)
 
     @property
     def through(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import importlib
@@ -69,6 +70,36 @@ def test_a_folder_of_masks_by_name(scoreinv, scans, mask, tmp_path):
     assert [row["skipped"] for row in rows if row["input"] == "scans/b.jpg"] == [
         "there is no mask named b in masks"
     ] * 2
+
+
+def test_a_picture_that_is_done_is_not_left_out_for_want_of_a_mask(scoreinv, scans, mask, tmp_path):
+    assert scoreinv("inpaint", "scans", "--mask", mask, "-o", "results").code == 0
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(hole_array()).save(tmp_path / "masks" / "a.png")
+    words = ("inpaint", "scans", "--mask", "masks", "-o", "results")
+    for more in ((), ("--dry-run",)):
+        told = lines(scoreinv(*words, "--json", *more).out)
+        assert [(line["skipped"], line["finished"]) for line in told] == [("exists already", True)] * 3
+    assert len(list(csv.DictReader((tmp_path / "results" / "manifest.csv").open()))) == 3
+    told = lines(scoreinv(*words, "--json", "--overwrite").out)
+    assert [line.get("skipped", "") for line in told] == ["", *(f"there is no mask named {n} in masks" for n in "bc")]
+    assert [line["finished"] for line in told[1:]] == [True, True]
+
+
+def test_the_folder_of_results_is_made_again_where_another_run_took_it(scoreinv, scans, mask, tmp_path, monkeypatch):
+    from scoreinv.tasks import inpainting
+
+    draw = inpainting.inpaint_pictures
+
+    def another_ends(*arguments, **more):
+        with contextlib.suppress(OSError):
+            (tmp_path / "scans_inpainted").rmdir()
+        return draw(*arguments, **more)
+
+    monkeypatch.setattr(inpainting, "inpaint_pictures", another_ends)
+    outcome = scoreinv("inpaint", "scans", "--mask", mask)
+    assert (outcome.code, "3 done" in outcome.err) == (0, True)
+    assert len(list(csv.DictReader((tmp_path / "scans_inpainted" / "manifest.csv").open()))) == 3
 
 
 def test_failures_do_not_stop_the_others(scoreinv, scans, mask, tmp_path):
