@@ -49,6 +49,16 @@ def test_without_it_folders_within_are_left(scoreinv, scans, tmp_path):
     assert "passed over" not in scoreinv("denoise", "scans", "--recursive", "--noise", 10, "--overwrite").err
 
 
+def test_linked_folders_are_passed_over_and_named(scoreinv, scans, tmp_path):
+    (scans / "linked").symlink_to(tmp_path / "elsewhere")
+    (scans / "one").rename(tmp_path / "elsewhere")
+    alone = scoreinv("denoise", "scans", "--noise", 10, "--dry-run")
+    assert "folders within are passed over (1): --recursive takes them too" in alone.err
+    deep = scoreinv("denoise", "scans", "--recursive", "--noise", 10, "--dry-run")
+    assert "scans: linked folders are passed over (scans/linked): name them beside it" in deep.err
+    assert deep.out.count("would be written") == 2
+
+
 def test_folders_within_that_serve_otherwise_are_none_of_the_photos(scoreinv, scans, tmp_path):
     (scans / "empty").mkdir()
     (scans / "masks").mkdir()
