@@ -65,10 +65,10 @@ def damage(
     session = FinderSession(model, settings)
 
     def read(job: Job) -> _Photo:
-        from scoreinv.imaging.files import check_format, read_picture
+        from scoreinv.imaging.files import check_size, read_picture
 
         picture = read_picture(job.source, frame)
-        check_format(job.output, picture)
+        check_size(job.output, picture.size)
         return _Photo(job.source, picture)
 
     def compute(photo: _Photo, bar: ProgressBar) -> Report:

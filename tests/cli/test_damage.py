@@ -51,6 +51,12 @@ def test_a_mask_is_written_beside_the_photo(scoreinv, old, tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "exact.png"), np.where(read(old)[..., 0] == 255, 255, 0))
 
 
+def test_the_mask_of_a_transparent_photo_may_be_a_jpeg(scoreinv, old, tmp_path):
+    Image.fromarray(np.dstack([read(old), np.full((40, 50), 128, np.uint8)])).save("cut.png")
+    assert scoreinv("damage", "cut.png", "-o", "mask.jpg").code == 0
+    assert read(tmp_path / "mask.jpg").shape == (40, 50)
+
+
 def test_json_of_damage(scoreinv, old):
     for precision in ("float32", "bfloat16"):
         output = f"{precision}.png"
