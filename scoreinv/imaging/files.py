@@ -227,8 +227,14 @@ def _write_stream(picture: Picture) -> None:
     """The picture on standard output, as PNG."""
     if sys.stdout is None:
         raise InputError("standard output is closed: name a file")
-    sys.stdout.buffer.write(picture_bytes(picture, "PNG", "standard output"))
-    sys.stdout.buffer.flush()
+    content = picture_bytes(picture, "PNG", "standard output")
+    try:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise  # who read it has enough
+    except OSError as error:
+        raise ScoreinvError(f"standard output: writing failed ({error.strerror})") from error
 
 
 def _mode(path: Path) -> int | None:
