@@ -98,6 +98,7 @@ def load_pictures(
     source = _source(config)
     with ExitStack() as stack:
         files = _found(source, stack)
+        _refuse_absent([file.name for file in files], config)
         if limit is not None:
             files = files[:: max(1, len(files) // limit)]
         key = _fingerprint(files, config, side, channels)
@@ -111,9 +112,9 @@ def load_pictures(
 
 
 def check_source(config: DataConfig) -> None:
-    """Raise InputError when the source is missing or holds no pictures, by the names of its files."""
+    """Raise InputError when the source is missing or lacks pictures that are named, by the names of its files."""
     with ExitStack() as stack:
-        _found(_source(config), stack)
+        _refuse_absent([file.name for file in _found(_source(config), stack)], config)
 
 
 def class_names(source: Path) -> tuple[str, ...]:
@@ -131,19 +132,13 @@ def split(pictures: Pictures, config: DataConfig) -> tuple[Pictures, Pictures]:
     Raises InputError when a name of `holdout` belongs to no picture, a folder of `shares` has none, or nothing is left
     to train on.
     """
-    absent = {name for name, _ in config.shares} - {PurePosixPath(name).parts[0] for name in pictures.names}
-    if absent:
-        raise InputError(f"data.shares: there is no folder of pictures named {', '.join(sorted(absent))}")
+    _refuse_absent(pictures.names, config)  # those that cannot be read are found missing by now
     wanted = set(config.holdout)
-    held, matched = [], set()
-    for index, name in enumerate(pictures.names):
-        path = PurePosixPath(name)
-        hits = wanted & {name, path.name, path.stem}
-        matched |= hits
-        if hits or _name_hash(name) < config.holdout_fraction:
-            held.append(index)
-    if wanted - matched:
-        raise InputError(f"holdout: there is no readable picture named {', '.join(sorted(wanted - matched))}")
+    held = [
+        index
+        for index, name in enumerate(pictures.names)
+        if wanted & _calls(name) or _name_hash(name) < config.holdout_fraction
+    ]
     if not held and config.holdout_fraction > 0 and len(pictures) > 1:
         held = [min(range(len(pictures)), key=lambda index: _name_hash(pictures.names[index]))]
     kept = sorted(set(range(len(pictures))) - set(held))
@@ -153,6 +148,22 @@ def split(pictures: Pictures, config: DataConfig) -> tuple[Pictures, Pictures]:
     if not kept:
         raise InputError("every picture is held out: nothing is left to train on")
     return pictures.subset(kept), pictures.subset(held)
+
+
+def _refuse_absent(names: Sequence[str], config: DataConfig) -> None:
+    """Raise InputError when a name of `holdout` belongs to no picture, or a folder of `shares` has none."""
+    absent = {name for name, _ in config.shares} - {PurePosixPath(name).parts[0] for name in names}
+    if absent:
+        raise InputError(f"data.shares: there is no folder of pictures named {', '.join(sorted(absent))}")
+    unmatched = set(config.holdout).difference(*map(_calls, names))
+    if unmatched:
+        raise InputError(f"holdout: there is no readable picture named {', '.join(sorted(unmatched))}")
+
+
+def _calls(name: str) -> set[str]:
+    """What a picture may be held out by."""
+    path = PurePosixPath(name)
+    return {name, path.name, path.stem}
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from scoreinv.training import pictures as pictures_module
 from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import DataConfig, ObjectiveConfig
 from scoreinv.training.noise_range import largest_distance
-from scoreinv.training.pictures import Pictures, load_pictures, split
+from scoreinv.training.pictures import Pictures, check_source, load_pictures, split
 
 
 def _source(pictures: Pictures, data: DataConfig, size: int, batch_size: int = 8, seed: int = 0) -> BatchSource:
@@ -275,6 +275,20 @@ def test_resize_takes_whole_pictures(tmp_path: Path) -> None:
     _gradient(tmp_path, "wide.png", 64, 32)
     loaded = load_pictures(DataConfig(str(tmp_path), mode="resize"), 16, 3)
     assert [level.shape for level in loaded.levels[0]] == [(16, 32, 3)]
+
+
+def test_names_that_are_missing_are_told_before_any_picture_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    monkeypatch.setattr("scoreinv.training.pictures._decode_all", lambda *_: 1 / 0)
+    for data, said in (
+        (DataConfig(str(tmp_path), holdout=("a", "absent")), "holdout: there is no readable picture named absent"),
+        (DataConfig(str(tmp_path), shares=(("b", 0.5),)), "there is no folder of pictures named b"),
+    ):
+        for look in (check_source, lambda data: load_pictures(data, 8, 3)):
+            with pytest.raises(InputError, match=said):
+                look(data)
 
 
 def test_holdout_is_by_name_and_stable(tmp_path: Path) -> None:
