@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import math
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -23,11 +25,16 @@ _WHOLE = b"\x01"
 Maps = tuple[Tensor, ...]
 
 
+_RESERVE = 2 << 30
+"""Bytes of the disk."""
+
+
 class KeptFeatures:
     """Maps of features by the number of their crop, as float16 in the file `features.bin` of a folder.
 
     Only what was written takes room on the disk. A byte after each row, written last, says that the row is whole.
-    `features.json` identifies the crops; a file of others is replaced. Once the disk is full nothing more is kept.
+    `features.json` identifies the crops; a file of others is replaced. Once the disk is nearly full nothing more is
+    kept: what is left is for the states of the run.
 
     Arguments:
         folder: of the file; made when it is not there.
@@ -36,7 +43,7 @@ class KeptFeatures:
     """
 
     def __init__(self, folder: Path, key: str, shapes: Sequence[tuple[int, int, int]]) -> None:
-        self._path = folder / "features.bin"
+        self._folder, self._path = folder, folder / "features.bin"
         self._shapes = shapes
         self._sizes = [math.prod(shape) for shape in shapes]
         self._row = 2 * sum(self._sizes) + 1
@@ -78,6 +85,8 @@ class KeptFeatures:
         if self._full:
             return
         try:
+            if shutil.disk_usage(self._folder).free < _RESERVE:
+                raise OSError(errno.ENOSPC, f"less than {_RESERVE >> 30} GB are free")
             with self._path.open("r+b") as file:
                 file.seek(self._row * crop)
                 file.write(row.numpy().tobytes() + _WHOLE)

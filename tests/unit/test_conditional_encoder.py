@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -269,6 +270,17 @@ def test_a_full_disk_ends_the_keeping_of_features_and_no_training(
     assert [record.message for record in caplog.records] == [
         "/dev/full: no more features are kept: No space left on device"
     ]
+
+
+def test_features_leave_room_for_the_states_of_the_run(
+    prior: ConditionalPrior, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = KeptFeatures(tmp_path, "one", prior.feature_shapes(64, 64))
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10**9))
+    kept._write(0, torch.ones(sum(kept._sizes), dtype=torch.float16))
+    assert kept._read(0) is None
+    assert caplog.records[0].message.endswith("no more features are kept: less than 2 GB are free")
 
 
 def test_a_model_without_an_encoder_says_so_nowhere(tmp_path: Path) -> None:
