@@ -132,11 +132,11 @@ class Run:
         self.ignorant_loss: float | None = None
         self.validation: HeldOut | None = None
         self.samples: Path | None = None
+        if init is not None and saved is None:
+            self.save()  # what is killed before its first state begins anew, and would do so without these weights
         if config.minutes is not None and world.leads:
             with self._precision():
                 self.ending.rehearse(self._evaluated, self.average.rehearse_samples, self.save)
-        elif init is not None and saved is None:
-            self.save()  # what is killed before its first state begins anew, and would do so without these weights
 
     @property
     def images(self) -> int:
@@ -406,9 +406,10 @@ class Run:
 
     def _require_finite(self) -> None:
         if not math.isfinite(self.meter.norm.item() + self.meter.loss.item()):
+            weights = f" from {self.folder.model} (`init`)" if self.folder.model.exists() else ""
             raise ScoreinvError(
-                f"{self.folder.path}: the loss is not finite at step {self.state.step}: lower the learning rate or "
-                "train in float32; the last state written before is intact"
+                f"{self.folder.path}: the loss is not finite at step {self.state.step}: begin another run{weights} at "
+                "a lower learning rate, or in float32"
             )
 
     def _sample(self, images: int) -> None:

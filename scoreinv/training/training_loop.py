@@ -98,7 +98,10 @@ def train(
                     stop = Cancelled(f"training was ended by {interrupts.came.name}")
                 run.periodic()
                 if world.agreed(float(stop is not None)):
-                    run.save()
+                    try:
+                        run.save()
+                    finally:
+                        world.agreed(0.0)  # the others wait for it: where one of them ends, the first is ended too
                     raise stop or Cancelled("training was stopped")
             return run.finish()
 

@@ -28,10 +28,12 @@ from scoreinv.sdes import VE, SubVP
 from scoreinv.training import state as state_module
 from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import ObjectiveConfig, OptimizerConfig, TrainingConfig, read_config
+from scoreinv.training.ending import Ending
 from scoreinv.training.interrupts import deferred_interrupts
 from scoreinv.training.pictures import load_pictures, split
 from scoreinv.training.progress import TrainProgress
 from scoreinv.training.run import Run
+from scoreinv.training.state import saved_states
 from scoreinv.training.training_loop import train
 
 pytestmark = pytest.mark.usefixtures("single_thread")
@@ -318,6 +320,12 @@ def test_a_run_that_is_killed_at_once_goes_on_from_the_weights_it_was_given(
     resumed = train(config, tmp_path / "out", resume=True).trained.network.state_dict()
     for name, value in whole.items():
         assert torch.equal(value, resumed[name])
+    timed = replace(config, steps=None, minutes=1.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(Ending, "rehearse", lambda *_: 1 / 0)  # before what the end takes is known
+        with pytest.raises(ZeroDivisionError):
+            train(timed, tmp_path / "timed", init=init)
+    assert saved_states(tmp_path / "timed" / "state")
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_before_it_is_saved(
