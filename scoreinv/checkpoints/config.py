@@ -22,7 +22,7 @@ from scoreinv.networks.base import Network, NetworkConfig
 from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.networks.convnet import ConvNet, ConvNetConfig
 from scoreinv.networks.damage import DamageNetwork, DamageNetworkConfig
-from scoreinv.networks.encoder import FEATURES
+from scoreinv.networks.encoder import FEATURES, STRIDES
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.networks.resunet import ResUNetConfig
@@ -100,6 +100,8 @@ class ModelConfig:
             raise CheckpointError("inflation is for priors that take no observations")
         if self.chroma and not self.encoder_scale:
             raise CheckpointError("chroma is told by an encoder: it needs encoder_scale")
+        if self.chroma and self.image_size * self.encoder_scale % STRIDES[-1]:
+            raise CheckpointError(f"with chroma image_size times encoder_scale must be a multiple of {STRIDES[-1]}")
         if isinstance(self.preconditioning, PaperVE) and not isinstance(self.sde, VE | NamedSDE):
             raise CheckpointError("the paper's VE preconditioning needs the VE SDE")
         _check_states(self.sde, self.data_range, self.image_size)

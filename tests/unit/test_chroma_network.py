@@ -209,6 +209,8 @@ def test_a_file_that_lacks_it_is_refused(prior: ConditionalPrior, tmp_path: Path
 def test_chroma_needs_an_encoder() -> None:
     with pytest.raises(CheckpointError, match="encoder_scale"):
         replace(CONFIG, network=replace(SHOWN, feature_channels=()), encoder_scale=0)
+    with pytest.raises(CheckpointError, match="multiple of 32"):
+        replace(CONFIG, image_size=CONFIG.image_size + 4)
 
 
 def test_the_loss_is_the_error_over_that_of_grey(tmp_path: Path) -> None:
