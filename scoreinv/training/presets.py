@@ -50,6 +50,7 @@ def paper_training(name: str, data: DataConfig = PAPER_DATA) -> TrainingConfig:
         batch_size=model.batch_size,
         ema_decay=model.ema_decay,
         steps=model.iterations,
+        snapshot_every=50_000,
     )
 
 
