@@ -91,19 +91,20 @@ def load_pictures(
 
     What a training run has drawn is no picture to train on (`samples/step-000001000.png` in a run's folder).
 
-    With a `limit` only about so many files are taken, evenly spaced. Many pictures, or more than `memory_gb` of them,
-    are also kept in the folder `cache` (if given), where the next run finds them. Raises InputError when the source is
-    missing or holds no readable picture.
+    With a `limit` at most so many files are taken, and no more than `memory_gb` of them, by a hash of their names. Many
+    pictures, or more than `memory_gb` of them, are also kept in the folder `cache` (if given), where the next run finds
+    them. Raises InputError when the source is missing or holds no readable picture, or lacks one that is named.
     """
     source = _source(config)
     with ExitStack() as stack:
         files = _found(source, stack)
         _refuse_absent([file.name for file in files], config)
         if limit is not None:
-            files = files[:: max(1, len(files) // limit)]
-        key = _fingerprint(files, config, side, channels)
-        found = None if cache is None else _open_cache(cache, key, config.memory_gb)
-        decoded = found or _decode_all(files, config, side, channels, key, cache)
+            decoded = _decode_some(files, config, side, channels, limit)
+        else:
+            key = _fingerprint(files, config, side, channels)
+            found = None if cache is None else _open_cache(cache, key, config.memory_gb)
+            decoded = found or _decode_all(files, config, side, channels, key, cache)
     if not decoded:
         raise InputError(f"{source}: none of its {len(files)} pictures is readable")
     names = tuple(picture.name for picture in decoded)
@@ -231,6 +232,18 @@ def _is_sample(path: Path) -> bool:
         and path.parent.name == "samples"
         and (path.parent.parent / "metrics.jsonl").exists()
     )
+
+
+def _decode_some(files: list[_File], config: DataConfig, side: int, channels: int, limit: int) -> list[_Decoded]:
+    """At most so many of the files, and so many as memory takes, in the order of their names."""
+    chosen = sorted(files, key=lambda file: _name_hash(file.name))[:limit]
+    kept, size = [], 0
+    for picture in _decoded(chosen, config, side, channels):
+        kept.append(picture)
+        size += sum(level.nbytes for level in picture.levels)
+        if size > config.memory_gb * 2**30:
+            break
+    return sorted(kept, key=lambda picture: picture.name)
 
 
 def _decode_all(
