@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -45,6 +46,8 @@ _ZOOMED_SIDES = 1.5
 _HASHED_BYTES = 2**26
 _ENLARGED_PIXELS = 2**26
 _SAMPLE = re.compile(r"step-\d+\.png")
+_PASSING = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EMFILE, errno.ENFILE})
+"""Errors of the system that are no fault of the file."""
 
 
 @dataclass(frozen=True)
@@ -308,9 +311,20 @@ def _decoded(files: list[_File], config: DataConfig, side: int, channels: int) -
             result = coming.result()
             begun.extend((file, pool.submit(attempt, file)) for file in islice(rest, 1))
             if isinstance(result, Exception):
+                if _may_pass(result):
+                    raise InputError(f"{file.name}: could not be read: {reason(result)}; try again, or remove it")
                 _log.warning("%s is left out: %s", file.name, reason(result))
             else:
                 yield result
+
+
+def _may_pass(error: BaseException | None) -> bool:
+    """Whether reading may succeed another time: such a picture would be missing in the cache, or in this run alone."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _PASSING:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _pyramid(file: _File, config: DataConfig, side: int, channels: int) -> tuple[np.ndarray, ...]:

@@ -277,6 +277,24 @@ def test_resize_takes_whole_pictures(tmp_path: Path) -> None:
     assert [level.shape for level in loaded.levels[0]] == [(16, 32, 3)]
 
 
+def test_a_file_that_cannot_be_read_just_now_ends_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Left out, it would be missing in the cache for ever, or be back when the run is resumed."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    decode_it = pictures_module.decode
+
+    def fails(*given: object, **more: object) -> object:
+        try:
+            raise OSError(errno.EIO, "Input/output error")
+        except OSError as error:
+            raise InputError("a.png: damaged") from error
+
+    monkeypatch.setattr(pictures_module, "decode", fails)
+    with pytest.raises(InputError, match=r"a\.png: could not be read: a\.png: damaged; try again, or remove it"):
+        load_pictures(DataConfig(str(tmp_path)), 8, 3)
+    monkeypatch.setattr(pictures_module, "decode", decode_it)
+    assert len(load_pictures(DataConfig(str(tmp_path)), 8, 3)) == 1
+
+
 def test_a_look_at_some_pictures_takes_no_more_memory_than_there_may_be(tmp_path: Path) -> None:
     """Of large photographs the noise range is estimated from fewer."""
     for number in range(20):
