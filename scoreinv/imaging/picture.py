@@ -7,7 +7,9 @@ are made of one box at a time: twelve megapixels stay 36 MB, and pixels that nob
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import TypeVar, cast
 
 import numpy as np
 from PIL import Image
@@ -17,6 +19,8 @@ from scoreinv.colour_space import luma
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.chroma import GuidedUpsampling, is_gray, quantize_keeping_luma, with_luma
 from scoreinv.imaging.metadata import Metadata
+
+_Item = TypeVar("_Item")
 
 STRIP_ROWS = 256
 _STRIP_PIXELS = 1 << 20
@@ -198,10 +202,8 @@ class Picture:
         def strips() -> Iterator[tuple[int, np.ndarray]]:
             for top, rows in self._strips():
                 yield top, fit.rows(self.luma((top, 0, rows, self.width), weights), top, self.height)
-                if callback is not None:
-                    callback((top + rows) / self.height)
 
-        return self._recoloured(strips(), weights)
+        return self._recoloured(strips(), weights, callback)
 
     def gray(self, weights: str = "rec601") -> Picture:
         """The picture's luma as L or LA of the same type, rounded to the nearest level; a grey picture is itself."""
@@ -263,10 +265,15 @@ class Picture:
         for top in range(0, self.height, rows):
             yield top, min(rows, self.height - top)
 
-    def _recoloured(self, strips: Iterable[tuple[int, np.ndarray]], weights: str) -> Picture:
+    def _recoloured(
+        self,
+        strips: Iterator[tuple[int, np.ndarray]],
+        weights: str,
+        callback: Callable[[float], object] | None = None,
+    ) -> Picture:
         dtype = self.pixels.dtype
         pixels = np.empty((*self.size, 4 if self.has_alpha else 3), dtype=dtype)
-        for top, rgb in strips:
+        for top, rgb in _ahead(strips):
             rows = slice(top, top + rgb.shape[0])
             gray = self.luma((top, 0, *rgb.shape[:2]), weights)
             coloured = with_luma(gray, rgb.astype(np.float32, copy=False), weights)
@@ -275,6 +282,8 @@ class Picture:
             pixels[rows, :, :3] = coloured
             if self.has_alpha:
                 pixels[rows, :, 3] = self.pixels[rows, :, -1]
+            if callback is not None:
+                callback(rows.stop / self.height)
         metadata = replace(self.metadata, icc=None) if self.is_gray_mode else self.metadata
         return Picture(pixels, metadata)
 
@@ -285,6 +294,16 @@ class Picture:
         if min(top, left) < 0 or min(height, width) < 1 or top + height > self.height or left + width > self.width:
             raise InputError(f"the box {box} is not inside a picture of {self.size}")
         return self.pixels[top : top + height, left : left + width]
+
+
+def _ahead(items: Iterator[_Item]) -> Iterator[_Item]:
+    """The same items, each made by another thread while the one before it is used."""
+    nothing = object()
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, nothing)
+        while (item := coming.result()) is not nothing:
+            coming = pool.submit(next, items, nothing)
+            yield cast(_Item, item)
 
 
 def _chroma(rgb: np.ndarray, weights: str) -> np.ndarray:
