@@ -92,7 +92,8 @@ def commands(folder: Path) -> dict[str, tuple[str, ...]]:
     moose = EXAMPLES / "photos" / "moose.jpg", EXAMPLES / "masks" / "moose.png"
     large = enlarged(EXAMPLES / "photos" / "moose.jpg", 12, folder)
     spot = spotted(large, 64, folder)
-    lake, out = enlarged(EXAMPLES / "grey" / "lake.jpg", 1, folder), str(folder / "drawn.png")
+    lake, sea = (enlarged(EXAMPLES / "grey" / "lake.jpg", megapixels, folder) for megapixels in (1, 12))
+    out = str(folder / "drawn.png")
     square = cut(EXAMPLES / "photos" / "moose.jpg", 512, folder)
     drawn = ("sample", "--model", "photo", "-n", "16", "-o", out, "--overwrite", "--json")
     found = {
@@ -103,6 +104,7 @@ def commands(folder: Path) -> dict[str, tuple[str, ...]]:
         "`inpaint`, 768x512, an object of 111,000 pixels": fill(*moose, folder),
         "`inpaint`, 12 megapixels, one hole of 64x64": fill(large, spot, folder),
         "`colorize`, 1 megapixel": (*SCOREINV, "colorize", str(lake), "-o", out, "--overwrite", "--json"),
+        "`colorize`, 12 megapixels": (*SCOREINV, "colorize", str(sea), "-o", out, "--overwrite", "--json"),
         "`denoise --noise 15`, 512x512": restored(square, folder, "denoise", "--noise", "15"),
         "`denoise --noise 15`, 12 megapixels": restored(large, folder, "denoise", "--noise", "15"),
         "`upscale --factor 2`, 512x512 to 1024x1024": restored(square, folder, "upscale", "--factor", "2"),
