@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from scoreinv.errors import InputError, ScoreinvError, SettingError
@@ -61,6 +63,15 @@ _PATHS = {
     if (number := getattr(errno, name, None)) is not None
 }
 """What is wrong with a path that was given, and not with the machine."""
+
+
+@contextmanager
+def naming(source: str) -> Iterator[None]:
+    """Have an InputError of the block begin with the file that it is about."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
 
 
 def exit_status(error: BaseException) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scoreinv.cli.command import Settings
+from scoreinv.cli.failures import naming
 from scoreinv.cli.gallery import check_gallery, gallery_folder, gallery_outputs, write_gallery
 from scoreinv.cli.messages import emit, notice, rehearse
 from scoreinv.cli.options import OUTPUT, FixedStepsOption, FrameOption, ModelOption, QualityOption
@@ -119,7 +120,5 @@ def _check_sides(sources: tuple[str, str], pictures: tuple[Picture, Picture], mo
     from scoreinv.tasks.models import check_sides
 
     for source, picture in zip(sources, pictures, strict=True):
-        try:
+        with naming(source):
             check_sides(picture, model)
-        except InputError as error:
-            raise InputError(f"{source}: {error}") from error

@@ -13,6 +13,7 @@ import typer
 
 from scoreinv.cli.batch import failure
 from scoreinv.cli.command import Settings, advanced
+from scoreinv.cli.failures import naming
 from scoreinv.cli.messages import emit, notice, rehearse
 from scoreinv.cli.options import OUTPUT, FixedStepsOption, FrameOption, ModelOption
 from scoreinv.cli.outputs import STREAM, check_writable, expand_deep, file_identity, refuse_existing, refuse_inputs
@@ -201,10 +202,8 @@ def _refusal(item: Item, sides: Sided) -> InputError | None:
 def _check(item: Item, sides: Sided) -> None:
     from scoreinv.tasks.likelihood import check_picture
 
-    try:
+    with naming(item.source):
         check_picture(item.picture, sides)
-    except InputError as error:
-        raise InputError(f"{item.source}: {error}") from error
 
 
 def _fits(item: Item, group: list[Item]) -> bool:

@@ -10,13 +10,13 @@ import typer
 
 from scoreinv.cli.batch import Report, Work, run
 from scoreinv.cli.command import Settings
+from scoreinv.cli.failures import naming
 from scoreinv.cli.messages import notice
 from scoreinv.cli.options import FrameOption, PhotosArgument, RestorerOption, ResultOptions
 from scoreinv.cli.outputs import Job, refuse_inputs
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session, check_samples
 from scoreinv.cli.uncertainty import UncertaintyOption, check_uncertainty, map_beside, write_uncertainty
-from scoreinv.errors import InputError
 from scoreinv.options import GRAY_LEVELS, Estimate, RestorationMethod, SampleCount
 from scoreinv.tasks.restoration_settings import MethodOrNone, RestorationSampling, StepsOrNone
 
@@ -142,10 +142,8 @@ def restore_photos(options: PhotoOptions, restoring: Restoring, settings: Settin
 
         picture = read_picture(job.source, options.frame)
         check_format(job.output, restoring.result_of(picture))
-        try:
+        with naming(job.source):
             restoring.check(picture)
-        except InputError as error:
-            raise InputError(f"{job.source}: {error}") from error
         if restoring.noise is not None:
             return Photo(job.source, picture, restoring.noise / GRAY_LEVELS, estimated=False)
         return Photo(job.source, picture, estimate_noise(picture), estimated=True)
