@@ -283,7 +283,7 @@ def _missing(job: Job, files: int, *, batch: bool, overwrite: bool) -> list[str]
 
 def _finished(job: Job, files: int) -> bool:
     """Whether all results of a picture are there."""
-    return all(os.path.exists(output) for output in job.outputs(files))  # noqa: PTH110 - no errors
+    return not _missing(job, files, batch=True, overwrite=False)
 
 
 @dataclass(frozen=True)

@@ -188,7 +188,8 @@ def tell_of_folders_within(inputs: list[str], others: Iterable[str | None]) -> N
     """
     given = [Path(item) for item in inputs if item != STREAM and Path(item).is_dir()]
     known = [Path(os.path.realpath(path)) for path in (*given, *others) if path is not None]
-    within = [entry for folder in given for entry in _folders(folder.iterdir()) if not entry.is_symlink()]
+    entries = [entry for folder in given for entry in folder.iterdir() if entry.name[0] != "."]
+    within = [entry for entry in entries if entry.is_dir() and not entry.is_symlink()]
     unused = [folder for folder in within if not any(path.is_relative_to(os.path.realpath(folder)) for path in known)]
     passed = [folder for folder in unused if any(is_picture(file.relative_to(folder)) for file in folder.rglob("*"))]
     if passed:
@@ -232,14 +233,14 @@ def expand_deep(item: str) -> list[str]:
     path = Path(item)
     if item == STREAM or not path.is_dir():
         return [item]
-    entries = list(path.rglob("*"))  # which goes through no links
-    if linked := [str(entry) for entry in _folders(entries) if entry.is_symlink()]:
+    entries, linked = [], []
+    for where, folders, names in os.walk(path):  # which goes through no links
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        entries += [Path(where, name) for name in names]
+        linked += [str(folder) for name in folders if (folder := Path(where, name)).is_symlink()]
+    if linked:
         _log.warning("%s: linked folders are passed over (%s): name them beside it", item, ", ".join(linked))
     return _pictures(item, entries)
-
-
-def _folders(entries: Iterable[Path]) -> list[Path]:
-    return [entry for entry in entries if entry.is_dir() and entry.name[0] != "."]
 
 
 def _pictures(folder: str, entries: Iterable[Path]) -> list[str]:
