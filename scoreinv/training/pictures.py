@@ -240,28 +240,27 @@ def _is_sample(path: Path) -> bool:
 def _decode_some(files: list[_File], config: DataConfig, side: int, channels: int, limit: int) -> list[_Decoded]:
     """At most so many of the files, and so many as memory takes, in the order of their names."""
     chosen = sorted(files, key=lambda file: _name_hash(file.name))[:limit]
+    kept, _ = _filling_memory(_decoded(chosen, config, side, channels), config)
+    return sorted(kept, key=lambda picture: picture.name)
+
+
+def _filling_memory(decoded: Iterator[_Decoded], config: DataConfig) -> tuple[list[_Decoded], bool]:
+    """The pictures up to the first beyond `memory_gb`, and whether there was one."""
     kept, size = [], 0
-    for picture in _decoded(chosen, config, side, channels):
+    for picture in decoded:
         kept.append(picture)
         size += sum(level.nbytes for level in picture.levels)
         if size > config.memory_gb * 2**30:
-            break
-    return sorted(kept, key=lambda picture: picture.name)
+            return kept, True
+    return kept, False
 
 
 def _decode_all(
     files: list[_File], config: DataConfig, side: int, channels: int, key: str, cache: Path | None
 ) -> list[_Decoded]:
-    kept: list[_Decoded] = []
-    limit = config.memory_gb * 2**30
-    size = 0
     decoded = _decoded(files, config, side, channels)
-    for picture in decoded:
-        kept.append(picture)
-        size += sum(level.nbytes for level in picture.levels)
-        if size > limit:
-            break
-    if size > limit:
+    kept, beyond = _filling_memory(decoded, config)
+    if beyond:
         if cache is None:
             raise InputError(f"the decoded pictures take more than {config.memory_gb:g} GB: raise data.memory_gb")
         return _spill(cache, key, kept, decoded, config)
