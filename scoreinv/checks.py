@@ -54,13 +54,17 @@ def check_choice(setting: str, value: object, choices: Sequence[str]) -> None:
 
 def check_flag(setting: str, value: object) -> None:
     """True or False, Python's or NumPy's."""
-    if type(value).__name__ not in ("bool", "bool_"):
+    if not _is_flag(value):
         raise SettingError(setting, f"must be True or False, not {shown(value)}")
 
 
 def says_stop(answer: object) -> bool:
     """Whether what a callback returned is False, Python's or NumPy's."""
-    return type(answer).__name__ in ("bool", "bool_") and not answer
+    return _is_flag(answer) and not answer
+
+
+def _is_flag(value: object) -> bool:
+    return type(value).__name__ in ("bool", "bool_")
 
 
 def check_callback(value: object) -> None:

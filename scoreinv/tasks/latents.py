@@ -74,7 +74,7 @@ def interpolate(
         first, ends[0], model, count, temperature=temperature, steps=steps, rtol=rtol, callback=callback
     )
     # A grey picture has no place for the colours of the other one.
-    frame = first if ends[0].is_gray_mode else first.colorized(first.rgb())
+    frame = first.colorized(first.rgb()) if first.is_gray_mode and not ends[0].is_gray_mode else first
     everywhere = np.ones(first.size, dtype=bool)
     colours = [np.broadcast_to(image, (*first.size, 3)) for image in result.images]
     return Drawn([form.pictures([frame.with_fill(everywhere, rgb)]) for rgb in colours], result.nfe)

@@ -73,8 +73,9 @@ def pictures_bits_per_dim(
     for picture in pictures:
         check_picture(picture, prior)
     _check_memory(pictures[0].size, prior)
-    fingerprints = [fingerprint(picture.rgb()) for picture in pictures]
-    levels = to_tensor([np.rint(colours_for(picture, prior.channels) * 255) for picture in pictures], prior.device)
+    colours = [colours_for(picture, prior.channels) for picture in pictures]
+    fingerprints = [fingerprint(values) for values in colours]
+    levels = to_tensor([np.rint(values * 255) for values in colours], prior.device)
     draws = [(item, repeat) for item in range(len(pictures)) for repeat in range(settings.repeats)]
     at_once = pictures_at_once(pictures[0].size)
     share = Share(callback, len(draws))
