@@ -40,7 +40,6 @@ from scoreinv.errors import InputError
 from scoreinv.imaging.guard import guarded
 from scoreinv.imaging.metadata import describe, orient
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.png_chunks import Lightened, without_heavy_chunks
 from scoreinv.imaging.rare_tiff import decode_rare_tiff, unpremultiply
 from scoreinv.imaging.source import Source, check_content, check_frame, check_size, stream_size
 from scoreinv.imaging.tiff_directories import Directory, read_directories
@@ -171,9 +170,8 @@ def _kind(prefix: bytes, name: str) -> _Kind:
 
 def _decode_other(kind: _Kind, stream: BinaryIO, name: str, frame: int | None, look: Look) -> Decoded:
     size = stream_size(stream)
-    given = without_heavy_chunks(stream) if kind.name == "PNG" else Lightened(stream)
     try:
-        image = _open(kind.plugin, given.stream)
+        image = _open(kind.plugin, stream)
     except Image.DecompressionBombError as error:
         raise InputError(f"{name}: too large for a {kind.name} file: save it as PNG or TIFF") from error
     _check_sizes(image, kind.density * size, name)  # before memory is taken for frames
@@ -181,10 +179,7 @@ def _decode_other(kind: _Kind, stream: BinaryIO, name: str, frame: int | None, l
     image.seek(index)
     _check_sizes(image, kind.density * size, name)  # this frame may be larger than the first
     look(*image.size, _bytes_of_decoding(image))
-    if given.profile:
-        image.info["icc_profile"] = given.profile
-    decoded = _decode_opened(image, given.stream, index, name)
-    return replace(decoded, note=decoded.note or given.note)
+    return _decode_opened(image, stream, index, name)
 
 
 def _check_sizes(image: ImageFile.ImageFile, most: int, name: str) -> None:

@@ -19,13 +19,13 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin
 from scoreinv.errors import InputError
 from scoreinv.imaging.metadata import Metadata, profile_fits, writable
 from scoreinv.imaging.picture import Picture, eight_bits
-from scoreinv.imaging.png_chunks import PROFILE_BYTES
 
 FORMATS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WebP", ".jpg": "JPEG", ".jpeg": "JPEG"}
 
 JPEG_QUALITY = 95
 _LONGEST_SIDE = {"WebP": 16383, "JPEG": 65500}
-_LONGEST_PROFILE = {"PNG": PROFILE_BYTES, "JPEG": 255 * 65519}  # of a JPEG in 255 segments
+# what Pillow, and what is built on it, takes from a PNG; and 255 segments of a JPEG
+_LONGEST_PROFILE = {"PNG": PngImagePlugin.MAX_TEXT_CHUNK - 1, "JPEG": 255 * 65519}
 _JPEG_SEGMENT = 65533 - 64  # of EXIF or XMP, less its heading
 _STRIP_BYTES = 1 << 20
 _DEFLATE = 6

@@ -17,12 +17,14 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from scoreinv.errors import InputError
 from scoreinv.imaging.source import reason
 
 _LOGGERS = ("PIL.TiffImagePlugin", "tifffile")
+_LONGEST_PROFILE = 16 << 20
+"""Bytes of a PNG's colour profile or text; Pillow's own limit, a sixteenth of it, would refuse the whole picture."""
 
 
 @contextmanager
@@ -74,6 +76,8 @@ class _Silence:
         # not warnings.catch_warnings: on leaving it would undo what other threads changed meanwhile
         warnings.filterwarnings("ignore", module=r"PIL\.")
         self._restore.callback(_remove_filter, warnings.filters[0])
+        self._restore.callback(setattr, PngImagePlugin, "MAX_TEXT_CHUNK", PngImagePlugin.MAX_TEXT_CHUNK)
+        PngImagePlugin.MAX_TEXT_CHUNK = _LONGEST_PROFILE
         for setter in _libtiff_setters():
             self._restore.callback(setter, setter(None))
 

@@ -9,11 +9,12 @@ import uvicorn
 
 from scoreinv.errors import SettingError
 from scoreinv.web.app import make_app
-from scoreinv.web.connections import MOST_AT_ONCE, TimedConnection
 from scoreinv.web.guard import MOST_HEADER_BYTES, Access
 from scoreinv.web.jobs import Desk
 from scoreinv.web.work import Models
 
+_CONNECTIONS = 64
+"""At once; what keeps slow and greedy clients away is a proxy in front of it."""
 _GRACE = 5
 """Seconds that answers under way have after an interruption."""
 
@@ -47,11 +48,11 @@ def serve(listener: socket.socket, models: Models, access: Access) -> None:
     desk = Desk(prepare=models.fill)
     config = uvicorn.Config(
         make_app(models, access, desk),
-        http=TimedConnection,
+        http="h11",
         h11_max_incomplete_event_size=MOST_HEADER_BYTES,
         ws="none",
         lifespan="on",
-        limit_concurrency=MOST_AT_ONCE,
+        limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=_GRACE,
         access_log=False,
         log_config=None,

@@ -13,7 +13,6 @@ from small_model import small_prior
 
 from scoreinv.prior import ScorePrior
 from scoreinv.web.app import make_app
-from scoreinv.web.connections import TimedConnection
 from scoreinv.web.guard import LOOPBACK, Access
 from scoreinv.web.jobs import Desk, Job
 from scoreinv.web.serving import listen
@@ -57,7 +56,7 @@ def served() -> Iterator[Served]:
     with listen(LOOPBACK, 0) as listener:
         access = Access.to(None, listener.getsockname()[1])
         app = make_app(Models(model, small_prior, Bright, small_prior), access, desk)
-        server = uvicorn.Server(uvicorn.Config(app, http=TimedConnection, ws="none", lifespan="on", log_config=None))
+        server = uvicorn.Server(uvicorn.Config(app, ws="none", lifespan="on", log_config=None))
         server.config.timeout_graceful_shutdown = 1
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
