@@ -18,7 +18,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.operators import Blur, LinearOperator, downsampling
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.restoration import deblur_picture, denoise_picture, upscale_picture
-from scoreinv.tasks.restoration_settings import RestorationSampling
+from scoreinv.tasks.settings import RestorationSampling
 
 HERE = Path(__file__).resolve().parent
 GAP = 8

@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from scoreinv.likelihood import bits_per_dim as bits_per_dim
     from scoreinv.likelihood import decode as decode
     from scoreinv.likelihood import encode as encode
-    from scoreinv.tasks.colorization import Colorized as Colorized
-    from scoreinv.tasks.colorization import colorize as colorize
-    from scoreinv.tasks.damage import find_damage as find_damage
-    from scoreinv.tasks.generation import generate as generate
-    from scoreinv.tasks.inpainting import inpaint as inpaint
+    from scoreinv.tasks.colorize import Colorized as Colorized
+    from scoreinv.tasks.colorize import colorize as colorize
+    from scoreinv.tasks.find_damage import find_damage as find_damage
+    from scoreinv.tasks.generate import generate as generate
+    from scoreinv.tasks.inpaint import inpaint as inpaint
     from scoreinv.tasks.latents import interpolate as interpolate
     from scoreinv.tasks.old_photos import RestoredPhoto as RestoredPhoto
     from scoreinv.tasks.old_photos import restore as restore
@@ -53,10 +53,10 @@ _HOMES = {
     "load_classifier": "scoreinv.checkpoints.catalogue",
     "load_damage_finder": "scoreinv.checkpoints.catalogue",
     "save": "scoreinv.checkpoints.files",
-    "inpaint": "scoreinv.tasks.inpainting",
-    "colorize": "scoreinv.tasks.colorization",
-    "find_damage": "scoreinv.tasks.damage",
-    "generate": "scoreinv.tasks.generation",
+    "inpaint": "scoreinv.tasks.inpaint",
+    "colorize": "scoreinv.tasks.colorize",
+    "find_damage": "scoreinv.tasks.find_damage",
+    "generate": "scoreinv.tasks.generate",
     "bits_per_dim": "scoreinv.likelihood",
     "interpolate": "scoreinv.tasks.latents",
     "solve": "scoreinv.tasks.restoration",
@@ -64,7 +64,7 @@ _HOMES = {
     "encode": "scoreinv.likelihood",
     "decode": "scoreinv.likelihood",
     "Restored": "scoreinv.tasks.results",
-    "Colorized": "scoreinv.tasks.colorization",
+    "Colorized": "scoreinv.tasks.colorize",
     "RestoredPhoto": "scoreinv.tasks.old_photos",
     "Drawn": "scoreinv.tasks.results",
     "Likelihood": "scoreinv.likelihood",

@@ -25,7 +25,7 @@ from scoreinv.tasks.settings import Colours, ConditionalSampling
 if TYPE_CHECKING:
     from scoreinv.imaging.hints import KnownColours
     from scoreinv.imaging.picture import Picture
-    from scoreinv.tasks.colorization import Colorized
+    from scoreinv.tasks.colorize import Colorized
 
 EXAMPLES = """
   scoreinv colorize gray.jpg                     # writes gray_colorized.png
@@ -171,7 +171,7 @@ def colorize(
 
     def compute(items: Sequence[_Item], bar: ProgressBar) -> list[Report]:
         from scoreinv.memory import keep_freed
-        from scoreinv.tasks.colorization import colorize_pictures
+        from scoreinv.tasks.colorize import colorize_pictures
 
         keep_freed()
         pictures, hints = [item.picture for item in items], [item.hints for item in items]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from scoreinv.imaging.picture import Picture
-    from scoreinv.tasks.progress import TaskCallback
+    from scoreinv.tasks.results import TaskCallback
 
 EXAMPLES = """
   scoreinv damage old.jpg                    # writes old_damage.png, a mask
@@ -90,7 +90,7 @@ def find(
 ) -> np.ndarray:
     """The damage of a photo, HxW bool; says how much of it there is."""
     from scoreinv.imaging.masks import percent
-    from scoreinv.tasks.damage import damage_in_picture
+    from scoreinv.tasks.find_damage import damage_in_picture
 
     hole = damage_in_picture(picture, session.finder, sensitivity, grow, callback)
     if hole.any():

@@ -14,9 +14,8 @@ from scoreinv.errors import InputError
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
-    from scoreinv.tasks.progress import TaskCallback
-    from scoreinv.tasks.restoration_settings import RestorationSampling
-    from scoreinv.tasks.results import Restored
+    from scoreinv.tasks.results import Restored, TaskCallback
+    from scoreinv.tasks.settings import RestorationSampling
 
 EXAMPLES = """
   scoreinv deblur photo.jpg --kernel motion:15,30  # writes photo_deblurred.png

@@ -12,14 +12,13 @@ from scoreinv.cli.restoring import NoiseOption, Photo, PhotoOptions, Restoring, 
 from scoreinv.cli.streams import warn
 from scoreinv.errors import InputError
 from scoreinv.options import DENOISING_STEPS, STEPS, Setting
-from scoreinv.tasks.restoration_settings import Orientations
+from scoreinv.tasks.settings import Orientations
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
-    from scoreinv.tasks.progress import TaskCallback
-    from scoreinv.tasks.restoration_settings import RestorationSampling
-    from scoreinv.tasks.results import Restored
+    from scoreinv.tasks.results import Restored, TaskCallback
+    from scoreinv.tasks.settings import RestorationSampling
 
 EXAMPLES = """
   scoreinv denoise photo.jpg              # writes photo_denoised.png

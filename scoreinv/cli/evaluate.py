@@ -22,7 +22,7 @@ from scoreinv.errors import InputError
 if TYPE_CHECKING:
     from scoreinv.classifier import NoiseClassifier
     from scoreinv.imaging.picture import Picture
-    from scoreinv.tasks.evaluation import Seen
+    from scoreinv.tasks.evaluate import Seen
 
 EXAMPLES = """
   scoreinv evaluate drawn/ --reference photographs/
@@ -123,8 +123,8 @@ def _by_classifier(
     generated: list[str], real: list[str], name: str, class_name: str | None, settings: Settings
 ) -> dict[str, Any]:
     from scoreinv.imaging.files import read_picture
-    from scoreinv.tasks.evaluation import evaluate as compare
-    from scoreinv.tasks.evaluation import look_at
+    from scoreinv.tasks.evaluate import evaluate as compare
+    from scoreinv.tasks.evaluate import look_at
 
     classifier, label = _judge(name, class_name, settings)
     for first in (generated[0], real[0]):  # pictures of another size are told before minutes of looking at the others
@@ -149,7 +149,7 @@ def _by_classifier(
 def _judge(name: str, class_name: str | None, settings: Settings) -> tuple[NoiseClassifier, int | None]:
     """The classifier on the device of the run, and its label of the class that is asked for."""
     from scoreinv.checkpoints.catalogue import load_classifier
-    from scoreinv.tasks.generation import class_index
+    from scoreinv.tasks.generate import class_index
 
     classifier = load_classifier(name).to(resolve_device(settings.device))
     return classifier, None if class_name is None else class_index(classifier, class_name)
@@ -157,7 +157,7 @@ def _judge(name: str, class_name: str | None, settings: Settings) -> tuple[Noise
 
 def _look(paths: list[str], classifier: NoiseClassifier, settings: Settings) -> Seen:
     from scoreinv.imaging.files import read_picture
-    from scoreinv.tasks.evaluation import look_at
+    from scoreinv.tasks.evaluate import look_at
 
     title = os.path.commonpath([Path(path).parent for path in paths])
     with ProgressBar(title, quiet=settings.quiet) as bar:

@@ -39,8 +39,7 @@ if TYPE_CHECKING:
 
     from scoreinv.imaging.hints import KnownColours
     from scoreinv.imaging.picture import Picture
-    from scoreinv.tasks.progress import Share
-    from scoreinv.tasks.results import Restored
+    from scoreinv.tasks.results import Restored, Share
 
 EXAMPLES = """
   scoreinv inpaint photo.png --mask mask.png       # writes photo_inpainted.png
@@ -290,7 +289,7 @@ class _Masked:
 
 @dataclass(frozen=True)
 class _Finding:
-    """How the holes of a photo are found; see `tasks.damage`.
+    """How the holes of a photo are found; see `tasks.find_damage`.
 
     Attributes:
         grow: pixels by which they are enlarged.
@@ -316,7 +315,7 @@ class _Classical:
 
     def compute(self, items: Sequence[_Item], bar: ProgressBar) -> list[Report]:
         from scoreinv.tasks.classical import fill_classically
-        from scoreinv.tasks.progress import Share
+        from scoreinv.tasks.results import Share
 
         share = Share(bar.fraction, len(items))
         reports = []
@@ -343,13 +342,13 @@ class _Drawing:
     def compute(self, items: Sequence[_Item], bar: ProgressBar) -> list[Report]:
         from scoreinv.imaging.chroma import STRAY_CHROMA
         from scoreinv.memory import keep_freed
-        from scoreinv.tasks.inpainting import inpaint_pictures
-        from scoreinv.tasks.progress import Share
+        from scoreinv.tasks.inpaint import inpaint_pictures
+        from scoreinv.tasks.results import Share
 
         keep_freed()
         colours = self.colours
         if colours is not None:
-            from scoreinv.tasks.colorization import resolve  # slow to import
+            from scoreinv.tasks.colorize import resolve  # slow to import
 
             resolve(self.sampling, self._how, colours.prior)  # what it cannot do is told before the holes are filled
         check_samples(self.sampling.samples, [item.picture for item in items], coloured=colours is not None)
@@ -371,7 +370,7 @@ class _Drawing:
         """The report of a photo that was filled, and is coloured where that is asked for."""
         more: dict[str, Any] = {}
         if self.colours is not None:
-            from scoreinv.tasks.colorization import colorize_filled  # slow to import
+            from scoreinv.tasks.colorize import colorize_filled  # slow to import
 
             share.begin(1)
             result = colorize_filled(result, self.colours.prior, self.sampling, share, self._how, item.hints)

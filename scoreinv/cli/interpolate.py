@@ -21,7 +21,7 @@ from scoreinv.errors import InputError
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
-    from scoreinv.tasks.models import Sided
+    from scoreinv.tasks.common import Sided
 
 EXAMPLES = """
   scoreinv interpolate a.png b.png --model cifar10 -o row.png
@@ -117,7 +117,7 @@ def _check_sizes(sources: tuple[str, str], pictures: tuple[Picture, Picture]) ->
 
 
 def _check_sides(sources: tuple[str, str], pictures: tuple[Picture, Picture], model: Sided) -> None:
-    from scoreinv.tasks.models import check_sides
+    from scoreinv.tasks.common import check_sides
 
     for source, picture in zip(sources, pictures, strict=True):
         with naming(source):

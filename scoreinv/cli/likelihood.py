@@ -27,8 +27,8 @@ from scoreinv.tasks.settings import LikelihoodSettings
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
-    from scoreinv.tasks.likelihood import PictureDensity
-    from scoreinv.tasks.models import Sided
+    from scoreinv.tasks.bits import PictureDensity
+    from scoreinv.tasks.common import Sided
 
 EXAMPLES = """
   scoreinv likelihood pictures/ --model cifar10 --steps 16 --csv table.csv
@@ -200,14 +200,14 @@ def _refusal(item: Item, sides: Sided) -> InputError | None:
 
 
 def _check(item: Item, sides: Sided) -> None:
-    from scoreinv.tasks.likelihood import check_picture
+    from scoreinv.tasks.bits import check_picture
 
     with naming(item.source):
         check_picture(item.picture, sides)
 
 
 def _fits(item: Item, group: list[Item]) -> bool:
-    from scoreinv.tasks.likelihood import pictures_at_once
+    from scoreinv.tasks.bits import pictures_at_once
 
     size = group[0].picture.size
     return item.picture.size == size and len(group) < pictures_at_once(size)
@@ -216,7 +216,7 @@ def _fits(item: Item, group: list[Item]) -> bool:
 def _evaluate(
     group: list[Item], estimate: LikelihoodSettings, session: Session, table: Log | None, tally: Tally
 ) -> None:
-    from scoreinv.tasks.likelihood import pictures_bits_per_dim
+    from scoreinv.tasks.bits import pictures_bits_per_dim
 
     settings = session.settings
     title = group[0].source if len(group) == 1 else f"{group[0].source} and {len(group) - 1} more"
@@ -244,7 +244,7 @@ def _evaluate(
 
 def _foretell(title: str, group: list[Item], estimate: LikelihoodSettings, session: Session) -> None:
     """Say how long the likelihood of large pictures is going to take, before nothing is heard of it for minutes."""
-    from scoreinv.tasks.likelihood import expected_seconds
+    from scoreinv.tasks.bits import expected_seconds
 
     seconds = expected_seconds(group[0].picture.size, len(group), session.prior, estimate)
     if seconds >= LONG_SECONDS:
@@ -278,7 +278,7 @@ def _put(
 
 
 def _put_mean(bits: list[float]) -> None:
-    from scoreinv.tasks.likelihood import standard_error
+    from scoreinv.tasks.bits import standard_error
 
     mean = _figure(sum(bits) / len(bits), standard_error(bits))
     put(f"{mean} bits/dim  mean of {len(bits)} {'picture' if len(bits) == 1 else 'pictures'}")

@@ -24,7 +24,7 @@ from scoreinv.cli.runtime import FinderSession, Maker, NoModel, Session, check_s
 from scoreinv.cli.streams import warn
 from scoreinv.errors import InputError
 from scoreinv.options import GRAY_LEVELS
-from scoreinv.tasks.old_photo_settings import STEPS, OldPhotoSettings, StepName
+from scoreinv.tasks.settings import OLD_PHOTO_STEPS, OldPhotoSettings, StepName
 
 if TYPE_CHECKING:
     import numpy as np
@@ -172,7 +172,7 @@ class _StepPictures:
         """Of a photo, after each step."""
         stem = Path(job.source if job.output == STREAM else job.output).stem.removesuffix(SUFFIX)
         within = self.folder / job.inside
-        return {step: str(within / f"{stem}_{number}_{step}.png") for number, step in enumerate(STEPS, 1)}
+        return {step: str(within / f"{stem}_{number}_{step}.png") for number, step in enumerate(OLD_PHOTO_STEPS, 1)}
 
     def folders(self, everything: Plan) -> list[Path]:
         """All that are written into."""

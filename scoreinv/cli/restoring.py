@@ -18,13 +18,12 @@ from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session, check_samples
 from scoreinv.cli.uncertainty import UncertaintyOption, check_uncertainty, map_beside, write_uncertainty
 from scoreinv.options import GRAY_LEVELS, Estimate, RestorationMethod, SampleCount
-from scoreinv.tasks.restoration_settings import MethodOrNone, RestorationSampling, StepsOrNone
+from scoreinv.tasks.settings import MethodOrNone, RestorationSampling, StepsOrNone
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
-    from scoreinv.tasks.progress import TaskCallback
-    from scoreinv.tasks.results import Restored
+    from scoreinv.tasks.results import Restored, TaskCallback
 
     Restore = Callable[["Photo", ScorePrior, RestorationSampling, TaskCallback], Restored[Picture]]
 

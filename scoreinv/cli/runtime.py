@@ -353,8 +353,8 @@ def set_threads(count: int | None) -> None:
 
 
 def resolve_device(choice: Device) -> str:
-    """The device to use; see `tasks.models.device_of`."""
-    from scoreinv.tasks.models import device_of
+    """The device to use; see `tasks.common.device_of`."""
+    from scoreinv.tasks.common import device_of
 
     return device_of(choice)
 

@@ -148,8 +148,8 @@ def _draw(
     """Draw and write the pictures; returns their record."""
     import torch
 
-    from scoreinv.tasks.generation import default_sampler, generate
-    from scoreinv.tasks.progress import Share
+    from scoreinv.tasks.generate import default_sampler, generate
+    from scoreinv.tasks.results import Share
 
     settings = session.settings
     guide, label = _guide(wanted, session.model)
@@ -209,7 +209,7 @@ def _guide(wanted: ClassOptions, model: str) -> tuple[NoiseClassifier, int] | tu
         return None, None
     from scoreinv.checkpoints.bundled import bundled_names
     from scoreinv.checkpoints.catalogue import load_classifier
-    from scoreinv.tasks.generation import class_index
+    from scoreinv.tasks.generate import class_index
 
     name = wanted.classifier_of(model)
     if wanted.classifier is None and name not in bundled_names():

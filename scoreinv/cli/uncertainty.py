@@ -17,8 +17,7 @@ from scoreinv.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
-    from scoreinv.tasks.restoration_settings import RestorationSampling
-    from scoreinv.tasks.settings import ConditionalSampling, FillSettings
+    from scoreinv.tasks.settings import ConditionalSampling, FillSettings, RestorationSampling
 
 UncertaintyOption = Annotated[
     str | None,

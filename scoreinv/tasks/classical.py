@@ -14,8 +14,7 @@ from scoreinv.imaging.opencv import navier_stokes, telea
 from scoreinv.imaging.picture import Picture, to_float, to_samples
 from scoreinv.imaging.regions import Region, blocks, crop, from_known, hole_regions
 from scoreinv.options import ClassicalMethod
-from scoreinv.tasks.progress import Share, TaskCallback, tell
-from scoreinv.tasks.results import Restored
+from scoreinv.tasks.results import Restored, Share, TaskCallback, tell
 
 _CONTEXT = 16
 """Pixels around a hole that its fill is made of; no method looks further than 3."""

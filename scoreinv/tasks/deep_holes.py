@@ -38,11 +38,10 @@ from scoreinv.operators import mask
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import PC, Ancestral, Multistep, NoCorrector, NoiseStream, State
 from scoreinv.sdes import VE, as_time
+from scoreinv.tasks.common import finite, start_time, tile_side
 from scoreinv.tasks.drawing import draw
-from scoreinv.tasks.models import start_time, tile_side
-from scoreinv.tasks.progress import Share, TaskCallback, for_sampler, tell
+from scoreinv.tasks.results import Share, TaskCallback, for_sampler, tell
 from scoreinv.tasks.settings import ResolvedSampling
-from scoreinv.tasks.tensors import finite
 
 _NETWORK_START = 0.75
 """Noise level at which the network begins a finer scale, for pictures in [0, 1]: five times the strongest

@@ -27,10 +27,9 @@ from scoreinv.samplers import (
     State,
 )
 from scoreinv.sdes import DDPM, VE, VP, as_time
-from scoreinv.tasks.models import start_time, tile_side
-from scoreinv.tasks.progress import TaskCallback, for_sampler, tell
+from scoreinv.tasks.common import finite, start_time, tile_side
+from scoreinv.tasks.results import TaskCallback, for_sampler, tell
 from scoreinv.tasks.settings import ResolvedSampling
-from scoreinv.tasks.tensors import finite
 
 _ERROR_SHARE = (1.0, 0.4, 0.4)
 """Variance of the posterior mean's error over that of the guess, in narrow holes: of luma and of chroma, which errs

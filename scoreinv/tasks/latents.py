@@ -18,10 +18,8 @@ from scoreinv.memory import PIXELS_AT_ONCE
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers.ode import decode, encode
 from scoreinv.sdes import TRAINING_START
-from scoreinv.tasks.models import Model, check_model, check_sides, colours_for, model_of
-from scoreinv.tasks.progress import Share, TaskCallback, for_sampler
-from scoreinv.tasks.results import Drawn, Given
-from scoreinv.tasks.tensors import finite, to_arrays, to_tensor
+from scoreinv.tasks.common import Model, check_model, check_sides, colours_for, finite, model_of, to_arrays, to_tensor
+from scoreinv.tasks.results import Drawn, Given, Share, TaskCallback, for_sampler
 
 
 def interpolate(

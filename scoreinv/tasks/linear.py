@@ -31,12 +31,10 @@ from scoreinv.prior import Prior, PriorWrapper, ScorePrior
 from scoreinv.samplers import DDRM, HalfQuadratic, Multistep, NoiseStream, Sampler, State
 from scoreinv.sdes import as_time, broadcast, time_at
 from scoreinv.tasks.censored import cut_off, drawn, expected, expected_around, nearby
+from scoreinv.tasks.common import RunningSpread, finite, noise_range, start_time, tile_side, to_arrays, wide_tile
 from scoreinv.tasks.drawing import pc_sampler
-from scoreinv.tasks.models import noise_range, start_time, tile_side, wide_tile
-from scoreinv.tasks.progress import Share, TaskCallback, for_sampler, tell
-from scoreinv.tasks.restoration_settings import ResolvedRestoration, RestorationSampling
-from scoreinv.tasks.results import Restored
-from scoreinv.tasks.tensors import RunningSpread, finite, to_arrays
+from scoreinv.tasks.results import Restored, Share, TaskCallback, for_sampler, tell
+from scoreinv.tasks.settings import ResolvedRestoration, RestorationSampling
 
 _GUESS_LEVEL = 0.1
 """Least noise level at which samples begin at a guess of the picture, for pictures in [0, 1]."""

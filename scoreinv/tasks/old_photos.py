@@ -29,17 +29,20 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import is_print, untinted
 from scoreinv.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY
 from scoreinv.prior import ScorePrior
-from scoreinv.tasks.colorization import Found, colorize_filled, found_in, hints_for, resolve
-from scoreinv.tasks.damage import Finder, damage_in_picture, finder_of
-from scoreinv.tasks.inpainting import inpaint_picture
-from scoreinv.tasks.models import Model, check_colour, model_of
-from scoreinv.tasks.old_photo_settings import COLOUR_SENSITIVITY, OldPhotoSettings, StepName
-from scoreinv.tasks.progress import Share, TaskCallback, tell
+from scoreinv.tasks.colorize import Found, colorize_filled, found_in, hints_for, resolve
+from scoreinv.tasks.common import Model, RunningSpread, check_colour, model_of
+from scoreinv.tasks.find_damage import Finder, damage_in_picture, finder_of
+from scoreinv.tasks.inpaint import inpaint_picture
 from scoreinv.tasks.restoration import check_noise, denoise_picture
-from scoreinv.tasks.restoration_settings import RestorationSampling
-from scoreinv.tasks.results import AnyMethod, Given, PictureKind, Restored, restore_each
-from scoreinv.tasks.settings import Colours, ConditionalSampling
-from scoreinv.tasks.tensors import RunningSpread
+from scoreinv.tasks.results import AnyMethod, Given, PictureKind, Restored, Share, TaskCallback, restore_each, tell
+from scoreinv.tasks.settings import (
+    COLOUR_SENSITIVITY,
+    Colours,
+    ConditionalSampling,
+    OldPhotoSettings,
+    RestorationSampling,
+    StepName,
+)
 
 LEAST_REMOVED = 5 / GRAY_LEVELS
 """Noise that is taken for film grain below, and left: see `imaging.noise.white_noise`."""

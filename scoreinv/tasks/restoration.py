@@ -31,11 +31,10 @@ from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.operators import LinearOperator, check_adjoint, downsampling, pad_observation, photographed, valid_blur
 from scoreinv.options import Downsampling, Estimate, RestorationMethod
 from scoreinv.prior import ScorePrior
+from scoreinv.tasks.common import Model, check_colour, knows_limited_noise, model_of, noise_range
 from scoreinv.tasks.linear import Problem, RestorationJob, denoise, denoising_time, restore, white_level
-from scoreinv.tasks.models import Model, check_colour, knows_limited_noise, model_of, noise_range
-from scoreinv.tasks.progress import TaskCallback
-from scoreinv.tasks.restoration_settings import RestorationSampling
-from scoreinv.tasks.results import Given, Restored, restore_each
+from scoreinv.tasks.results import Given, Restored, TaskCallback, restore_each
+from scoreinv.tasks.settings import RestorationSampling
 
 LEAST_NOISE = 0.3 / 255
 """Noise that rounding to 8 bits leaves in a photograph: no photograph has less."""

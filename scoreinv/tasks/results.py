@@ -1,4 +1,7 @@
-"""What tasks return: for one `Picture`, and in the form in which a caller gave it."""
+"""What tasks report while they work, and what they return, in the form of the pictures that they are given.
+
+Imports no torch.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,57 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 import numpy as np
 from PIL import Image
 
+from scoreinv.checks import says_stop
+from scoreinv.errors import Cancelled
 from scoreinv.imaging.arrays import Form
 from scoreinv.options import FillMethod, RestorationMethod
-from scoreinv.tasks.progress import Share, TaskCallback
 from scoreinv.text import one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from scoreinv.samplers import Progress
+
+TaskCallback = Callable[[float], bool | None]
+"""Called with the share of the work that is done, in (0, 1]; by returning False it stops the work with `Cancelled`."""
+
+
+def tell(callback: TaskCallback | None, fraction: float) -> None:
+    """Report that a fraction of the work is done; raises Cancelled when the callback returns False."""
+    if callback is not None and says_stop(callback(fraction)):
+        raise Cancelled("stopped")
+
+
+def for_sampler(callback: TaskCallback | None) -> Callable[[Progress], bool | None] | None:
+    """The callback of a task as a sampler takes it."""
+    return None if callback is None else lambda progress: callback(progress.fraction)
+
+
+class Share:
+    """A callback for one part of the work after another, which reports the progress of the whole.
+
+    Arguments:
+        callback: what is called with the progress of the whole.
+        total: sum of the sizes of all parts, in any unit.
+    """
+
+    def __init__(self, callback: TaskCallback | None, total: float) -> None:
+        self.callback = callback
+        self.total = total
+        self.done = 0.0
+        self.size = 0.0
+
+    def begin(self, size: float) -> None:
+        """Begin the next part, which has this size."""
+        self.done += self.size
+        self.size = size
+
+    def __call__(self, fraction: float) -> bool | None:
+        """Report the fraction of the current part that is done."""
+        if self.callback is None:
+            return None
+        return self.callback(min(1.0, (self.done + fraction * self.size) / self.total))
+
 
 PictureKind = TypeVar("PictureKind")
 Given = TypeVar("Given", np.ndarray, Image.Image, "Tensor")

@@ -33,14 +33,12 @@ from scoreinv.options import (
     Precision,
     RestorationMethod,
 )
-from scoreinv.tasks.restoration_settings import RestorationSampling
-from scoreinv.tasks.settings import Colours, ConditionalSampling, FillSettings
+from scoreinv.tasks.settings import Colours, ConditionalSampling, FillSettings, RestorationSampling
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
-    from scoreinv.tasks.progress import TaskCallback
-    from scoreinv.tasks.results import Restored
+    from scoreinv.tasks.results import Restored, TaskCallback
 
 Batch = dict[str, np.ndarray]
 """Columns by name, of equal lengths. A column of pictures is NxHxW(xC), or an object array of HxW(xC)."""
@@ -202,7 +200,7 @@ class Inpainter(_OnRows):
         return [*super()._columns, self.mask]
 
     def _restored(self, row: Mapping[str, Any]) -> Restored[Any]:
-        from scoreinv.tasks.inpainting import inpaint
+        from scoreinv.tasks.inpaint import inpaint
 
         return inpaint(
             row[self.image],
@@ -268,7 +266,7 @@ class Colorizer(_OnRows):
         return [*super()._columns, *([] if self.hints is None else [self.hints])]
 
     def _restored(self, row: Mapping[str, Any]) -> Restored[Any]:
-        from scoreinv.tasks.colorization import colorize
+        from scoreinv.tasks.colorize import colorize
 
         return colorize(
             row[self.image],
@@ -395,7 +393,7 @@ def _load(model: str | Path, device: Device, precision: Precision) -> ScorePrior
 
     from scoreinv.checkpoints.catalogue import load
     from scoreinv.precision import uses_bfloat16
-    from scoreinv.tasks.models import device_of
+    from scoreinv.tasks.common import device_of
 
     place = torch.device(device_of(device))
     return load(model).to(place, torch.bfloat16 if uses_bfloat16(precision, place) else torch.float32)

@@ -7,9 +7,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Annotated, get_args
+from typing import Annotated, Literal, get_args
 
-from scoreinv.checks import check_choice, check_flag, check_number, check_positive, check_whole, shown
+from scoreinv.checks import (
+    check_choice,
+    check_flag,
+    check_noise_share,
+    check_number,
+    check_positive,
+    check_whole,
+    shown,
+)
 from scoreinv.errors import SettingError
 from scoreinv.options import (
     CHURN,
@@ -17,16 +25,23 @@ from scoreinv.options import (
     COLOUR_STEPS,
     CORRECTOR_STEPS,
     ETA,
+    EXACT_STEPS,
     FILL_STEPS,
+    FOUND_GROW,
+    FULL_STEPS,
     GUESS_START,
     NARROW_FILL_STEPS,
     ODE_RTOL,
+    ORIENTATIONS,
     REPEATS,
+    RESTORATION_STEPS,
     RTOL,
     SAMPLER_STEPS,
     SEED,
+    SENSITIVITY,
     SNR,
     STEPS,
+    USUAL_SENSITIVITY,
     ClassicalMethod,
     Corrector,
     Estimate,
@@ -35,9 +50,11 @@ from scoreinv.options import (
     Method,
     Predictor,
     Probe,
+    RestorationMethod,
     SampleCount,
     Sampler,
     Setting,
+    Whole,
     check_settings,
 )
 
@@ -370,3 +387,189 @@ class LikelihoodSettings:
         RTOL.check("rtol", self.rtol)
         check_choice("probe", self.probe, get_args(Probe))
         SEED.check("seed", self.seed)
+
+
+MethodOrNone = Annotated[
+    RestorationMethod | None,
+    Setting(
+        "dpir estimates the mean. These draw samples: diffpir (splitting), ddnm (projection), ddrm (spectral), pigdm, "
+        "dps and mmps (gradients), pc (constrained predictor-corrector, the paper's). (default: dpir for one mean, "
+        "else diffpir)",
+        advanced=True,
+    ),
+]
+StepsOrNone = Annotated[
+    int | None,
+    Setting(
+        f"Steps of the method. (default: dpir {RESTORATION_STEPS['dpir']}, {EXACT_STEPS} without noise, "
+        f"diffpir {RESTORATION_STEPS['diffpir']})",
+        STEPS,
+        advanced=True,
+    ),
+]
+Orientations = Annotated[
+    int,
+    Setting(
+        "Flips and turns of the photo that the mean is averaged over: 1, 2, 4 or 8. More is a little closer to the "
+        "truth, and takes as many times as long.",
+        Whole(ORIENTATIONS[0], ORIENTATIONS[-1]),
+        advanced=True,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class RestorationSampling:
+    """How a picture is restored from an observation y = A x + noise of all of it.
+
+    Samples are drawn by `diffpir` (splitting), `ddnm` (null-space projection), `ddrm` (component by component, for
+    operators with a singular value decomposition), `pigdm`, `dps` or `mmps` (gradients of a likelihood), or `pc` (the
+    paper's constrained predictor-corrector sampling, for y without noise). `dpir` draws nothing: it is the estimate by
+    half-quadratic splitting.
+
+    Attributes:
+        method: None: `dpir` for the mean of one, else `diffpir`.
+        steps: times of the grid; None: as measured to be enough (`RESTORATION_STEPS`).
+        samples: pictures to draw.
+        seed: seed of the noise; each sample has its own stream.
+        estimate: `sample`, or `mean`: the average of the samples, or for one an estimate of the posterior mean at once.
+        orientations: of the picture, over which an estimate of the posterior mean at once is averaged, an evaluation of
+            the network each: 1, 2 (mirrored), 4 or 8 (turned by quarters too).
+    """
+
+    method: MethodOrNone = None
+    steps: StepsOrNone = None
+    samples: SampleCount = 1
+    seed: int = 0
+    estimate: Estimate = "sample"
+    orientations: Orientations = 1
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        check_choice("estimate", self.estimate, get_args(Estimate))
+        SEED.check("seed", self.seed)
+        if self.orientations not in ORIENTATIONS:
+            raise SettingError("orientations", f"must be 1, 2, 4 or 8, not {self.orientations}")
+        if self.orientations > 1 and not self.is_direct_mean:
+            raise SettingError("orientations", "belong to the estimate mean of one sample")
+        if self.method == "dpir" and not self.is_direct_mean:
+            raise SettingError("method", "dpir draws no samples: it is for the estimate mean of one sample")
+        if self.method not in (None, "dpir") and self.is_direct_mean:
+            raise SettingError(
+                "estimate", f"mean of {self.method} is that of several samples: ask for 2 or more of them"
+            )
+
+    @staticmethod
+    def usual_estimate(samples: int, method: RestorationMethod | None) -> Estimate:
+        """What is asked for by so many samples of a method: the mean at once, where there is one."""
+        return "mean" if samples == 1 and method in (None, "dpir") else "sample"
+
+    @property
+    def is_direct_mean(self) -> bool:
+        """Whether an estimate of the posterior mean is asked for, and no samples."""
+        return self.estimate == "mean" and self.samples == 1
+
+    @property
+    def results(self) -> int:
+        """How many pictures are asked for: all samples, or the one mean."""
+        return self.samples if self.estimate == "sample" else 1
+
+    def resolved(self, *, guessed: bool, exact: bool) -> ResolvedRestoration:
+        """The same with method and steps decided, for work that begins at a guess of the picture or at the prior.
+
+        exact: whether the observation has no noise.
+        """
+        method: RestorationMethod = self.method or ("dpir" if self.is_direct_mean else "diffpir")
+        steps = RESTORATION_STEPS[method]
+        if method == "dpir" and guessed and exact:
+            steps = EXACT_STEPS
+        elif not guessed and method != "dps":
+            steps *= FULL_STEPS
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return ResolvedRestoration(**(given | {"method": method, "steps": self.steps or steps}))
+
+
+@dataclass(frozen=True)
+class ResolvedRestoration(RestorationSampling):
+    """How a picture is restored, with method and steps decided."""
+
+    method: RestorationMethod = "diffpir"
+    steps: int = RESTORATION_STEPS["diffpir"]
+
+
+StepName = Literal["damage", "tint", "inpaint", "denoise", "colorize"]
+OLD_PHOTO_STEPS: tuple[StepName, ...] = get_args(StepName)
+"""In their order, see `tasks.old_photos`."""
+
+COLOUR_SENSITIVITY = 0.05
+"""Sensitivity for photographs in colours, seldom old ones: of 24 healthy ones it changes 0.3 % of the pixels of one
+and nothing of the others, where 0.2 changes three and the usual one four, two of them in more than 0.5 %."""
+
+
+@dataclass(frozen=True)
+class OldPhotoSettings:
+    """Which steps an old photograph takes, and what decides them.
+
+    Attributes:
+        sensitivity: how readily damage is marked, see `tasks.find_damage.find_damage`. None: the usual one, and in
+            photographs in colours `COLOUR_SENSITIVITY`.
+        grow: pixels by which damage that is found is enlarged, as its soft edges need.
+        noise_std: standard deviation of the noise in [0, 1] units, which is then removed however low it is; None: it is
+            estimated, and removed where it is more than grain.
+        samples, seed: of what is drawn, fill and colours.
+    """
+
+    inpaint: Annotated[bool, Setting("Fill the damage, or leave it.")] = True
+    denoise: Annotated[bool, Setting("Remove noise, or leave it.")] = True
+    colorize: Annotated[bool, Setting("Colour what is grey or of one tint, or leave it grey.")] = True
+    keep_tint: Annotated[bool, Setting("Leave a print of one tint (sepia) as it is, without colours.")] = False
+    sensitivity: Annotated[
+        float | None,
+        Setting(
+            "How readily damage is marked, 0 to 1. "
+            f"(default: {USUAL_SENSITIVITY:g}, in colours {COLOUR_SENSITIVITY:g})",
+            SENSITIVITY,
+        ),
+    ] = None
+    grow: int = FOUND_GROW
+    samples: SampleCount = 1
+    seed: int = 0
+    noise_std: float | None = None
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        SEED.check("seed", self.seed)
+        check_whole("grow", self.grow)
+        if self.noise_std is not None:
+            check_noise_share(self.noise_std)
+            if not self.denoise:
+                raise SettingError("noise_std", "does not go with `denoise=False`, which leaves noise as it is")
+        if self.keep_tint and not (self.inpaint or self.denoise or self.colorize):
+            raise SettingError("keep_tint", "is all that is left: with every step left out nothing is done")
+
+    @property
+    def wanted(self) -> list[StepName]:
+        """The steps that are not left out, in their order."""
+        left_out: dict[StepName, bool] = {
+            "damage": not self.inpaint,
+            "tint": self.keep_tint,
+            "inpaint": not self.inpaint,
+            "denoise": not self.denoise,
+            "colorize": not self.colorize,
+        }
+        return [step for step in OLD_PHOTO_STEPS if not left_out[step]]
+
+    def check_given(self, *, masked: bool, hinted: bool) -> None:
+        """Raise SettingError where a mask, hints or a sensitivity belong to what is left out.
+
+        Arguments:
+            masked: the damage is given as a mask.
+            hinted: colours are given.
+        """
+        if masked and not self.inpaint:
+            raise SettingError("mask", "does not go with `inpaint=False`, which leaves damage as it is")
+        if self.sensitivity is not None and (masked or not self.inpaint):
+            problem = "controls damage detection: it has no effect with `mask` or `inpaint=False`"
+            raise SettingError("sensitivity", problem)
+        if hinted and not self.colorize:
+            raise SettingError("hints", "do not go with `colorize=False`, which draws no colours")

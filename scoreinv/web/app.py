@@ -25,9 +25,8 @@ from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.hints import KnownColours, hints_from_picture
 from scoreinv.imaging.masks import hole_from_picture
 from scoreinv.options import SEED, SENSITIVITY, USUAL_SENSITIVITY
-from scoreinv.tasks.old_photo_settings import OldPhotoSettings
-from scoreinv.tasks.progress import TaskCallback
-from scoreinv.tasks.settings import ConditionalSampling
+from scoreinv.tasks.results import TaskCallback
+from scoreinv.tasks.settings import ConditionalSampling, OldPhotoSettings
 from scoreinv.web.album import Album, GoneError, Photo
 from scoreinv.web.bodies import MOST_BYTES, Reading, Uploads
 from scoreinv.web.guard import Access, Guard

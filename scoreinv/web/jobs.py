@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from scoreinv.errors import Cancelled, ScoreinvError
 from scoreinv.pace import Pace
-from scoreinv.tasks.progress import TaskCallback
+from scoreinv.tasks.results import TaskCallback
 from scoreinv.web.album import GoneError
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]

@@ -13,9 +13,8 @@ from scoreinv.imaging.hints import KnownColours
 from scoreinv.imaging.masks import picture_of_hole
 from scoreinv.memory import shortage
 from scoreinv.options import Whole
-from scoreinv.tasks.old_photo_settings import OldPhotoSettings
-from scoreinv.tasks.progress import TaskCallback
-from scoreinv.tasks.settings import Colours, ConditionalSampling
+from scoreinv.tasks.results import TaskCallback
+from scoreinv.tasks.settings import Colours, ConditionalSampling, OldPhotoSettings
 from scoreinv.web.album import Photo
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def finding(photo: Photo, models: Models, sensitivity: float) -> Work:
     """Find the damage: the result is a mask, or none where nothing is found."""
 
     def work(report: TaskCallback) -> Made:
-        from scoreinv.tasks.damage import damage_in_picture
+        from scoreinv.tasks.find_damage import damage_in_picture
 
         hole = damage_in_picture(photo.picture, models.damage(), sensitivity, callback=report)
         if not hole.any():
@@ -72,7 +71,7 @@ def filling(photo: Photo, hole: np.ndarray, models: Models, sampling: Conditiona
     _check_room(photo, sampling.samples)
 
     def work(report: TaskCallback) -> Made:
-        from scoreinv.tasks.inpainting import inpaint_picture
+        from scoreinv.tasks.inpaint import inpaint_picture
 
         result = inpaint_picture(photo.picture, hole, models.fill(), sampling, report)
         return Made(_numbered(photo, result.samples, "inpainted"))
@@ -85,7 +84,7 @@ def colouring(photo: Photo, hints: Hints | None, models: Models, sampling: Condi
     _check_room(photo, sampling.samples * (3 if photo.picture.is_gray_mode else 1))
 
     def work(report: TaskCallback) -> Made:
-        from scoreinv.tasks.colorization import colorize_picture
+        from scoreinv.tasks.colorize import colorize_picture
 
         known = None if hints is None else hints()
         result = colorize_picture(photo.picture, models.colours(), sampling, Colours(), known, report)

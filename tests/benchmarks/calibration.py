@@ -32,8 +32,8 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.operators import Blur, LinearOperator, downsampling
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.restoration import deblur_picture, denoise_picture, upscale_picture
-from scoreinv.tasks.restoration_settings import RestorationSampling
 from scoreinv.tasks.results import Restored
+from scoreinv.tasks.settings import RestorationSampling
 
 Draw = Callable[[np.ndarray, np.random.Generator, RestorationSampling], Restored]
 """Samples for a photograph with its margin, degraded by random numbers of its own."""

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from scoreinv.checkpoints.catalogue import load_classifier
 from scoreinv.imaging.files import read_picture
 from scoreinv.sdes import TRAINING_START
-from scoreinv.tasks.tensors import to_tensor
+from scoreinv.tasks.common import to_tensor
 
 TIMES = (TRAINING_START, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 BATCH = 250

@@ -33,7 +33,7 @@ import scoreinv
 from scoreinv.colour_space import luma
 from scoreinv.imaging.files import read_picture
 from scoreinv.imaging.picture import Picture
-from scoreinv.tasks.evaluation import frechet_distance, kernel_distance
+from scoreinv.tasks.evaluate import frechet_distance, kernel_distance
 
 GRAY = 2.0
 """Colourfulness of what is shown without colours; JPEGs of grey pictures have some."""

@@ -35,7 +35,7 @@ from scipy import ndimage
 import scoreinv
 from scoreinv.colour_space import luma
 from scoreinv.imaging.files import read_picture
-from scoreinv.tasks.evaluation import frechet_distance
+from scoreinv.tasks.evaluate import frechet_distance
 
 SHORTER = 512
 LATTICE_FROM = 6

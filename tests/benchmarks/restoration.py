@@ -48,7 +48,7 @@ from scoreinv.operators import Blur, downsampling, mask
 from scoreinv.options import Downsampling, RestorationMethod
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.restoration import deblur_picture, denoise_picture, upscale_picture
-from scoreinv.tasks.restoration_settings import RestorationSampling
+from scoreinv.tasks.settings import RestorationSampling
 
 Estimate = tuple[np.ndarray, int]
 """A restored picture HxWx3 in [0, 1], and the evaluations that it took."""

@@ -37,8 +37,8 @@ from scoreinv.samplers import (
     karras_times,
 )
 from scoreinv.sdes import VE, SubVP
-from scoreinv.tasks.evaluation import Seen, evaluate, look_at
-from scoreinv.tasks.generation import draw_pictures
+from scoreinv.tasks.evaluate import Seen, evaluate, look_at
+from scoreinv.tasks.generate import draw_pictures
 
 SNR = {"ve": (0.16, 0.22), "vp": (0.01, 0.27)}
 """Of the corrector, after a predictor and alone (Song et al. 2021, table 5, for 1000 and 2000 steps)."""

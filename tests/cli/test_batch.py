@@ -87,16 +87,16 @@ def test_a_picture_that_is_done_is_not_left_out_for_want_of_a_mask(scoreinv, sca
 
 
 def test_the_folder_of_results_is_made_again_where_another_run_took_it(scoreinv, scans, mask, tmp_path, monkeypatch):
-    from scoreinv.tasks import inpainting
+    from scoreinv.tasks import inpaint
 
-    draw = inpainting.inpaint_pictures
+    draw = inpaint.inpaint_pictures
 
     def another_ends(*arguments, **more):
         with contextlib.suppress(OSError):
             (tmp_path / "scans_inpainted").rmdir()
         return draw(*arguments, **more)
 
-    monkeypatch.setattr(inpainting, "inpaint_pictures", another_ends)
+    monkeypatch.setattr(inpaint, "inpaint_pictures", another_ends)
     outcome = scoreinv("inpaint", "scans", "--mask", mask)
     assert (outcome.code, "3 done" in outcome.err) == (0, True)
     assert len(list(csv.DictReader((tmp_path / "scans_inpainted" / "manifest.csv").open()))) == 3
@@ -307,13 +307,13 @@ def test_the_result_of_one_photo_is_no_input_of_the_folder(scoreinv, scans, mask
 @pytest.mark.parametrize("side", [None, 2 * 256])  # small ones are done together, larger ones one by one
 def test_two_processes_in_one_folder_agree(scoreinv, scans, mask, tmp_path, monkeypatch, side):
     """What another has written meanwhile is neither replaced nor a failure."""
-    from scoreinv.tasks import inpainting
+    from scoreinv.tasks import inpaint
 
     if side is not None:
         for path in (*scans.glob("[abc].*"), mask):
             Image.open(path).resize((side, side), Image.Resampling.NEAREST).save(path)
     out = tmp_path / "scans_inpainted"
-    draw = inpainting.inpaint_pictures
+    draw = inpaint.inpaint_pictures
 
     def another_is_faster(*arguments, **more):
         for name in ("a_inpainted.png", "c_inpainted.png"):
@@ -321,7 +321,7 @@ def test_two_processes_in_one_folder_agree(scoreinv, scans, mask, tmp_path, monk
                 (out / name).write_bytes(b"of another")
         return draw(*arguments, **more)
 
-    monkeypatch.setattr(inpainting, "inpaint_pictures", another_is_faster)
+    monkeypatch.setattr(inpaint, "inpaint_pictures", another_is_faster)
     outcome = scoreinv("inpaint", "scans", "--mask", mask, "--json")
     assert outcome.code == 0, outcome.err
     told = lines(outcome.out)
@@ -359,7 +359,7 @@ def test_the_time_left_for_all_counts_what_needs_no_more(scoreinv, scans, mask, 
 
 def test_small_pictures_are_done_together(scoreinv, scans, mask, tmp_path, monkeypatch):
     """As they are alone, up to rounding; what cannot be read is told in its place, and the rest is done."""
-    from scoreinv.tasks import colorization, inpainting
+    from scoreinv.tasks import colorize, inpaint
 
     (scans / "b.jpg").write_bytes(b"no picture")
     Image.fromarray(photo_array(40, 24)).save(scans / "d.png")
@@ -369,7 +369,7 @@ def test_small_pictures_are_done_together(scoreinv, scans, mask, tmp_path, monke
         seen.append(len(pictures))
         return do(pictures, *arguments, **more)
 
-    for tasks, name in ((inpainting, "inpaint_pictures"), (colorization, "colorize_pictures")):
+    for tasks, name in ((inpaint, "inpaint_pictures"), (colorize, "colorize_pictures")):
         monkeypatch.setattr(tasks, name, partial(counted, getattr(tasks, name)))
     masks = tmp_path / "masks"
     masks.mkdir()
@@ -393,7 +393,7 @@ def test_small_pictures_are_done_together(scoreinv, scans, mask, tmp_path, monke
 
 @pytest.mark.parametrize(("samples", "counts"), [(1, [2, 1]), (2, [1, 1, 1])])
 @pytest.mark.parametrize(
-    ("words", "tasks"), [("inpaint scans --mask mask.png", "inpainting"), ("colorize scans", "colorization")]
+    ("words", "tasks"), [("inpaint scans --mask mask.png", "inpaint"), ("colorize scans", "colorize")]
 )
 def test_pictures_of_several_samples_are_fewer_together(
     scoreinv, scans, mask, monkeypatch, samples, counts, words, tasks
@@ -414,7 +414,7 @@ def test_pictures_of_several_samples_are_fewer_together(
 
 def test_damage_is_found_in_each_picture_by_itself(scoreinv, scans, tmp_path, monkeypatch):
     """Where nothing of one is left the others are still done together, and nothing is said twice."""
-    from scoreinv.tasks import damage, inpainting
+    from scoreinv.tasks import find_damage, inpaint
 
     sought, filled = [], []
 
@@ -426,9 +426,9 @@ def test_damage_is_found_in_each_picture_by_itself(scoreinv, scans, tmp_path, mo
         filled.append(len(pictures))
         return draw(pictures, *arguments)
 
-    draw = inpainting.inpaint_pictures
-    monkeypatch.setattr(damage, "damage_in_picture", found)
-    monkeypatch.setattr(inpainting, "inpaint_pictures", counted)
+    draw = inpaint.inpaint_pictures
+    monkeypatch.setattr(find_damage, "damage_in_picture", found)
+    monkeypatch.setattr(inpaint, "inpaint_pictures", counted)
     outcome = scoreinv("inpaint", "scans", "--mask", "auto", "--json")
     assert (outcome.code, len(sought), filled) == (1, 3, [2])
     first, second, third = lines(outcome.out)
@@ -437,9 +437,9 @@ def test_damage_is_found_in_each_picture_by_itself(scoreinv, scans, tmp_path, mo
 
 
 def test_where_several_fail_together_each_is_done_by_itself(scoreinv, scans, mask, tmp_path, monkeypatch):
-    from scoreinv.tasks import inpainting
+    from scoreinv.tasks import inpaint
 
-    draw = inpainting.inpaint_pictures
+    draw = inpaint.inpaint_pictures
 
     def fails(pictures, holes, model, sampling, callback):
         if len(pictures) > 1:
@@ -448,7 +448,7 @@ def test_where_several_fail_together_each_is_done_by_itself(scoreinv, scans, mas
             raise MemoryError
         return draw(pictures, holes, model, sampling, callback)
 
-    monkeypatch.setattr(inpainting, "inpaint_pictures", fails)
+    monkeypatch.setattr(inpaint, "inpaint_pictures", fails)
     (tmp_path / "scans_inpainted").mkdir()
     (tmp_path / "scans_inpainted" / "b_inpainted.png").write_bytes(b"there")
     outcome = scoreinv("inpaint", "scans", "--mask", mask)
@@ -473,15 +473,15 @@ def test_what_another_writes_while_a_photo_is_read(scoreinv, scans, mask, tmp_pa
 
 
 def test_samples_that_another_has_written_in_part(scoreinv, scans, mask, tmp_path, monkeypatch):
-    from scoreinv.tasks import inpainting
+    from scoreinv.tasks import inpaint
 
-    draw = inpainting.inpaint_pictures
+    draw = inpaint.inpaint_pictures
 
     def another_is_faster(*arguments, **more):
         (tmp_path / "out" / "a_inpainted.1.png").write_bytes(b"of another")
         return draw(*arguments, **more)
 
-    monkeypatch.setattr(inpainting, "inpaint_pictures", another_is_faster)
+    monkeypatch.setattr(inpaint, "inpaint_pictures", another_is_faster)
     words = ("inpaint", "scans/a.png", "scans/c.png", "--mask", mask, "-o", "out", "--samples", 2, "--json")
     first, second = lines(scoreinv(*words).out)
     assert first["outputs"] == ["out/a_inpainted.2.png"]
@@ -489,15 +489,15 @@ def test_samples_that_another_has_written_in_part(scoreinv, scans, mask, tmp_pat
 
 
 def test_single_photos_do_not_share_their_results(scoreinv, photo, mask, tmp_path, monkeypatch):
-    from scoreinv.tasks import inpainting
+    from scoreinv.tasks import inpaint
 
-    draw = inpainting.inpaint_pictures
+    draw = inpaint.inpaint_pictures
 
     def another_is_faster(*arguments, **more):
         (tmp_path / "photo_inpainted.png").write_bytes(b"of another")
         return draw(*arguments, **more)
 
-    monkeypatch.setattr(inpainting, "inpaint_pictures", another_is_faster)
+    monkeypatch.setattr(inpaint, "inpaint_pictures", another_is_faster)
     outcome = scoreinv("inpaint", photo, "--mask", mask)
     assert (outcome.code, "photo_inpainted.png: exists already" in outcome.err) == (2, True)
     assert (tmp_path / "photo_inpainted.png").read_bytes() == b"of another"

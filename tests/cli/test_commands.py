@@ -188,7 +188,7 @@ def test_likelihood(scoreinv, tmp_path, model):
 def test_a_long_likelihood_says_first_how_long(scoreinv, tmp_path, monkeypatch):
     for name, size in (("small.png", 8), ("big.png", 16)):
         Image.fromarray(photo_array(size, size)).save(tmp_path / name)
-    monkeypatch.setattr("scoreinv.tasks.likelihood._LARGE", 16 * 16)
+    monkeypatch.setattr("scoreinv.tasks.bits._LARGE", 16 * 16)
     monkeypatch.setattr("scoreinv.cli.likelihood.LONG_SECONDS", 0.0)
     said = scoreinv("likelihood", "big.png", "--steps", 1).err
     assert re.search(r"big\.png: the likelihood takes about \d+ s here; a smaller picture or a crop less\n", said)
@@ -206,8 +206,8 @@ def test_a_likelihood_of_few_steps_is_warned_of(scoreinv, tmp_path):
 
 
 def test_a_likelihood_that_does_not_fit_into_memory(scoreinv, tmp_path, monkeypatch):
-    monkeypatch.setattr("scoreinv.tasks.likelihood.PIXELS_AT_ONCE", 64)
-    monkeypatch.setattr("scoreinv.tasks.likelihood.shortage", lambda needed: "takes 9 GB of memory, and 1 GB are free")
+    monkeypatch.setattr("scoreinv.tasks.bits.PIXELS_AT_ONCE", 64)
+    monkeypatch.setattr("scoreinv.tasks.bits.shortage", lambda needed: "takes 9 GB of memory, and 1 GB are free")
     for name, size in (("small.png", 8), ("big.png", 16)):
         Image.fromarray(photo_array(size, size)).save(tmp_path / name)
     alone = scoreinv("likelihood", "big.png", "--rtol", 1e-2)

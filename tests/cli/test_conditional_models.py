@@ -231,7 +231,7 @@ def test_colours_of_a_filled_photo_as_they_are_asked_for(scoreinv, conditional, 
     for more in (("--hints", "hints.png"), ("--saturation", 1), ("--temperature", 1)):
         refused = scoreinv(*words[:6], *more)
         assert (refused.code, "belong to --colorize" in refused.err) == (2, True)
-    monkeypatch.setattr("scoreinv.tasks.inpainting.inpaint_pictures", None)  # what follows is refused before the fill
+    monkeypatch.setattr("scoreinv.tasks.inpaint.inpaint_pictures", None)  # what follows is refused before the fill
     refused = scoreinv(*words, "--method", "pc", "--temperature", 1, "-o", "x.png")
     assert (refused.code, "--temperature" in refused.err) == (2, True)
     refused = scoreinv(*words[:-1], model, "--temperature", 1, "-o", "x.png")

@@ -14,7 +14,7 @@ from shell import hole_array
 from scoreinv.imaging.files import read_picture, write_picture
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
-from scoreinv.tasks.old_photo_settings import FOUND_GROW
+from scoreinv.tasks.settings import FOUND_GROW
 
 pytestmark = pytest.mark.usefixtures("white_finder")
 

@@ -27,7 +27,7 @@ from scoreinv.samplers import (
     karras_times,
 )
 from scoreinv.sdes import VP, SubVP
-from scoreinv.tasks.generation import make_sampler
+from scoreinv.tasks.generate import make_sampler
 from scoreinv.tasks.settings import SamplerSettings
 
 PREDICTORS = {

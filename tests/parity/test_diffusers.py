@@ -18,7 +18,7 @@ from scoreinv.checkpoints.published import PUBLISHED
 from scoreinv.errors import CheckpointError
 from scoreinv.samplers import PC
 from scoreinv.sdes import DDPM, VE
-from scoreinv.tasks.generation import generate, make_sampler
+from scoreinv.tasks.generate import generate, make_sampler
 from scoreinv.tasks.settings import SamplerSettings
 
 DATA = Path(__file__).parents[1] / "data" / "diffusers"

@@ -14,7 +14,7 @@ from scoreinv.guidance.orientations import ALL, MIRRORED
 from scoreinv.operators import mask
 from scoreinv.prior import Prior
 from scoreinv.samplers import Multistep, NoiseStream
-from scoreinv.tasks.restoration_settings import RestorationSampling
+from scoreinv.tasks.settings import RestorationSampling
 
 
 class Lopsided(Prior):

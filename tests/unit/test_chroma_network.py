@@ -23,7 +23,7 @@ from scoreinv.networks.chroma import TUNED_STAGES
 from scoreinv.networks.encoder import FEATURES
 from scoreinv.operators import gray
 from scoreinv.sdes import VE
-from scoreinv.tasks.colorization import colorize
+from scoreinv.tasks.colorize import colorize
 from scoreinv.training.batches import Batch
 from scoreinv.training.config import DataConfig, ObservationConfig, OptimizerConfig, TrainingConfig
 from scoreinv.training.learners import make_learner

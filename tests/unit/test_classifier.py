@@ -25,7 +25,7 @@ from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.networks.wide_resnet import WideResNetConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import TRAINING_START, VE, VP, broadcast
-from scoreinv.tasks.generation import class_index, generate
+from scoreinv.tasks.generate import class_index, generate
 from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig
 from scoreinv.training.training_loop import train
 

@@ -32,8 +32,8 @@ from scoreinv.preconditioning import EDM
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import PC, Multistep, NoiseStream
 from scoreinv.sdes import SDE, VE, VP
-from scoreinv.tasks.colorization import colorize
-from scoreinv.tasks.inpainting import inpaint
+from scoreinv.tasks.colorize import colorize
+from scoreinv.tasks.inpaint import inpaint
 from scoreinv.tasks.settings import Colours, ConditionalSampling
 from scoreinv.training import draws
 from scoreinv.training.config import (

@@ -24,7 +24,7 @@ from scoreinv.networks.encoder import FEATURES, Encoder
 from scoreinv.operators import gray
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE
-from scoreinv.tasks.colorization import colorize
+from scoreinv.tasks.colorize import colorize
 from scoreinv.training.batches import Batch, BatchSource
 from scoreinv.training.config import DataConfig, ObservationConfig, TrainingConfig
 from scoreinv.training.features import KeptFeatures, features_given

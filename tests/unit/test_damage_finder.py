@@ -22,7 +22,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.networks.damage import DamageNetworkConfig, _Join, _Layer, _Regions
 from scoreinv.networks.encoder import FEATURES, FINE_FEATURES, FINE_STRIDES, STRIDES
 from scoreinv.options import FOUND_GROW
-from scoreinv.tasks.damage import WORKING_SIDE, damage_in_picture, damage_logits, working_sizes
+from scoreinv.tasks.find_damage import WORKING_SIDE, damage_in_picture, damage_logits, working_sizes
 
 SMALL = DamageConfig(DamageNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8, regions=3), image_size=32)
 

@@ -23,7 +23,7 @@ from scoreinv.guidance.orientations import MIRRORED
 from scoreinv.operators import gray, mask
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import VE
-from scoreinv.tasks.colorization import colorize
+from scoreinv.tasks.colorize import colorize
 from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import DataConfig, ObservationConfig, TrainingConfig
 from scoreinv.training.pictures import Pictures

@@ -20,7 +20,7 @@ from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.networks.wide_resnet import WideResNetConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VP
-from scoreinv.tasks.likelihood import pictures_bits_per_dim
+from scoreinv.tasks.bits import pictures_bits_per_dim
 from scoreinv.tasks.settings import LikelihoodSettings
 
 DIFFUSERS = Path(__file__).parents[1] / "data" / "diffusers" / "ddpm"

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 import scoreinv
 from scoreinv.checkpoints.catalogue import load_damage_finder
 from scoreinv.damage import DamageFinder
-from scoreinv.tasks.old_photo_settings import COLOUR_SENSITIVITY
+from scoreinv.tasks.settings import COLOUR_SENSITIVITY
 from scoreinv.training.pictures import BUILTIN
 
 HELD_OUT = Path(__file__).parents[2] / "examples" / "photos"

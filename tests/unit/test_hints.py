@@ -12,7 +12,7 @@ import scoreinv
 from scoreinv.errors import InputError
 from scoreinv.imaging.hints import KnownColours, hints_from_picture, present_colours
 from scoreinv.imaging.picture import Picture
-from scoreinv.tasks.colorization import colorize
+from scoreinv.tasks.colorize import colorize
 
 
 def prior():

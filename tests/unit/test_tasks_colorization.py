@@ -14,7 +14,7 @@ from scoreinv.errors import Cancelled, InputError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import without_tint
-from scoreinv.tasks.colorization import (
+from scoreinv.tasks.colorize import (
     colorize,
     colorize_filled,
     colorize_picture,

@@ -20,7 +20,7 @@ from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import VE
 from scoreinv.tasks import deep_holes
-from scoreinv.tasks.inpainting import inpaint, inpaint_picture
+from scoreinv.tasks.inpaint import inpaint, inpaint_picture
 from scoreinv.tasks.settings import ConditionalSampling
 
 

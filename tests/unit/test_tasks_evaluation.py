@@ -11,7 +11,7 @@ from scoreinv.errors import InputError
 from scoreinv.imaging.picture import Picture
 from scoreinv.networks.wide_resnet import WideResNetConfig
 from scoreinv.sdes import VP
-from scoreinv.tasks.evaluation import evaluate, frechet_distance, kernel_distance, look_at
+from scoreinv.tasks.evaluate import evaluate, frechet_distance, kernel_distance, look_at
 
 CONFIG = ClassifierConfig(
     WideResNetConfig(channels=3, classes=2, depth=10, width=1), VP(), ("bright", "dark"), image_size=8
@@ -57,7 +57,7 @@ def test_kernel_distance_is_summed_by_parts(monkeypatch: pytest.MonkeyPatch) -> 
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((23, 4)), rng.standard_normal((9, 4))
     whole = kernel_distance(a, b)
-    monkeypatch.setattr("scoreinv.tasks.evaluation._ROWS", 5)
+    monkeypatch.setattr("scoreinv.tasks.evaluate._ROWS", 5)
     assert kernel_distance(a, b) == pytest.approx(whole, rel=1e-9)
 
 

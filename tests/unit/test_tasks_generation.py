@@ -17,9 +17,9 @@ from scoreinv.preconditioning import PaperVE
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.samplers import PC, Ancestral, EulerMaruyama, Langevin, Multistep, NoiseStream, ReverseDiffusion
 from scoreinv.sdes import VE, VP
-from scoreinv.tasks.generation import class_index, default_sampler, generate
-from scoreinv.tasks.likelihood import PictureDensity, pictures_bits_per_dim
-from scoreinv.tasks.models import colours_for
+from scoreinv.tasks.bits import PictureDensity, pictures_bits_per_dim
+from scoreinv.tasks.common import colours_for
+from scoreinv.tasks.generate import class_index, default_sampler, generate
 from scoreinv.tasks.settings import LikelihoodSettings
 
 STD = 0.1
@@ -211,7 +211,7 @@ def test_standard_error_is_that_of_the_repeats():
 
 
 def test_pictures_together_are_as_alone(monkeypatch):
-    monkeypatch.setattr("scoreinv.tasks.likelihood.PIXELS_AT_ONCE", 48)  # batches across pictures and repeats
+    monkeypatch.setattr("scoreinv.tasks.bits.PIXELS_AT_ONCE", 48)  # batches across pictures and repeats
     levels = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3)).astype(np.uint8)
     pictures = [Picture(item) for item in levels]
     together = pictures_bits_per_dim(
@@ -233,7 +233,7 @@ def test_likelihood_needs_8_bits_and_fitting_sides():
 
 
 def test_a_picture_too_big_for_the_memory_is_refused(monkeypatch):
-    monkeypatch.setattr("scoreinv.tasks.likelihood.PIXELS_AT_ONCE", 8)
+    monkeypatch.setattr("scoreinv.tasks.bits.PIXELS_AT_ONCE", 8)
     picture = Picture(np.full((4, 4, 3), 128, np.uint8))
     assert math.isfinite(picture_bits_per_dim(picture, prior(VE()), steps=2).bits_per_dim)
     monkeypatch.setattr("scoreinv.memory.available_bytes", lambda: 10)

@@ -14,7 +14,7 @@ from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.regions import BLOCK_TILES, regions_to_fill
 from scoreinv.sdes import VP
-from scoreinv.tasks.inpainting import inpaint, inpaint_picture
+from scoreinv.tasks.inpaint import inpaint, inpaint_picture
 from scoreinv.tasks.settings import ConditionalSampling
 
 MEAN, STD = 0.5, 0.08

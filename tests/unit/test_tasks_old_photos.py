@@ -19,8 +19,8 @@ from scoreinv.errors import Cancelled, InputError, SettingError
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
 from scoreinv.options import FOUND_GROW
-from scoreinv.tasks.old_photo_settings import STEPS, OldPhotoSettings
 from scoreinv.tasks.old_photos import GivenByHand, OldPhotoModels, Step, restore_picture
+from scoreinv.tasks.settings import STEPS, OldPhotoSettings
 from scoreinv.training.pictures import BUILTIN
 
 HEIGHT, WIDTH = 72, 96

@@ -13,9 +13,8 @@ from scoreinv.errors import InputError
 from scoreinv.guidance import Tiled
 from scoreinv.imaging.sheet import contact_sheet
 from scoreinv.samplers import NoiseStream
-from scoreinv.tasks.models import start_time, wide_tile
+from scoreinv.tasks.common import RunningSpread, spread, start_time, wide_tile
 from scoreinv.tasks.settings import ConditionalSampling
-from scoreinv.tasks.tensors import RunningSpread, spread
 
 
 def prior(**options):

@@ -30,7 +30,7 @@ from scoreinv.operators import (
     valid_blur,
 )
 from scoreinv.sdes import VP
-from scoreinv.tasks.models import noise_range
+from scoreinv.tasks.common import noise_range
 from scoreinv.tasks.restoration import (
     blurred_detail,
     deblur_picture,
@@ -38,8 +38,8 @@ from scoreinv.tasks.restoration import (
     missing_detail,
     upscale_picture,
 )
-from scoreinv.tasks.restoration_settings import RestorationSampling
 from scoreinv.tasks.results import Restored, as_given
+from scoreinv.tasks.settings import RestorationSampling
 
 MEAN, STD = 0.5, 0.1
 HEIGHT, WIDTH = 24, 36

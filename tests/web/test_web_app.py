@@ -512,7 +512,7 @@ def test_work_that_fails_says_so_and_the_next_is_done(browser, monkeypatch, erro
 
     photo = opened(browser, png(pixels()))
     with monkeypatch.context() as patch:
-        patch.setattr("scoreinv.tasks.inpainting.inpaint_picture", fails)
+        patch.setattr("scoreinv.tasks.inpaint.inpaint_picture", fails)
         end = done(browser, f"/api/photos/{photo['key']}/fill", png(hole()))
     assert (end["state"], said in end["error"]) == ("failed", True)
     assert done(browser, f"/api/photos/{photo['key']}/fill", png(hole()))["state"] == "done"

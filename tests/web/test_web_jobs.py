@@ -14,7 +14,7 @@ import pytest
 from scoreinv.errors import Cancelled, ScoreinvError
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
-from scoreinv.tasks.progress import tell
+from scoreinv.tasks.results import tell
 from scoreinv.web import jobs
 from scoreinv.web.album import Album, GoneError, Photo
 from scoreinv.web.jobs import BusyError, Desk, Job

@@ -39,13 +39,11 @@ from scoreinv.memory import PIXELS_AT_ONCE
 from scoreinv.operators import gray_and_hints
 from scoreinv.options import COLOUR_STEPS, COLOUR_TEMPERATURE, MEAN_DRAWS, Estimate, GrayWeights, Method
 from scoreinv.prior import ScorePrior
+from scoreinv.tasks.common import Model, RunningSpread, check_colour, model_of, spread, tile_side, to_arrays, to_tensor
 from scoreinv.tasks.drawing import draw, given_observation
-from scoreinv.tasks.models import Model, check_colour, model_of, tile_side
 from scoreinv.tasks.picture_noise import PictureNoise, noise_weights_of
-from scoreinv.tasks.progress import Share, TaskCallback, tell
-from scoreinv.tasks.results import Given, PictureKind, Restored, as_given
+from scoreinv.tasks.results import Given, PictureKind, Restored, Share, TaskCallback, as_given, tell
 from scoreinv.tasks.settings import Colours, ConditionalSampling, ResolvedSampling
-from scoreinv.tasks.tensors import RunningSpread, spread, to_arrays, to_tensor
 
 _log = logging.getLogger(__name__)
 

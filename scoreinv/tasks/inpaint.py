@@ -42,13 +42,11 @@ from scoreinv.options import FILL_STEPS, Estimate, FillMethod
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.tasks.classical import fill_classically
+from scoreinv.tasks.common import Model, check_colour, model_of, spread, to_arrays, to_tensor
 from scoreinv.tasks.deep_holes import draw_in_scales
 from scoreinv.tasks.drawing import draw, given_observation, narrow_sampler, window_side
-from scoreinv.tasks.models import Model, check_colour, model_of
-from scoreinv.tasks.progress import Share, TaskCallback
-from scoreinv.tasks.results import Given, Restored, as_given, restore_each
+from scoreinv.tasks.results import Given, Restored, Share, TaskCallback, as_given, restore_each
 from scoreinv.tasks.settings import ConditionalSampling, FillSettings, ResolvedSampling
-from scoreinv.tasks.tensors import spread, to_arrays, to_tensor
 
 _log = logging.getLogger(__name__)
 

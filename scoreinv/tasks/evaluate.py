@@ -19,8 +19,7 @@ from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import InputError
 from scoreinv.imaging.picture import Picture
 from scoreinv.sdes import TRAINING_START
-from scoreinv.tasks.models import colours_for
-from scoreinv.tasks.tensors import to_tensor
+from scoreinv.tasks.common import colours_for, to_tensor
 
 _BATCH = 64
 _ROWS = 1024

@@ -34,11 +34,9 @@ from scoreinv.samplers import (
 from scoreinv.samplers import Sampler as Solver
 from scoreinv.samplers.predictors import Predictor as PredictorStep
 from scoreinv.sdes import DDPM, VE
-from scoreinv.tasks.models import Model, model_of
-from scoreinv.tasks.progress import Share, TaskCallback, for_sampler
-from scoreinv.tasks.results import Drawn
+from scoreinv.tasks.common import Model, finite, model_of, to_arrays
+from scoreinv.tasks.results import Drawn, Share, TaskCallback, for_sampler
 from scoreinv.tasks.settings import SamplerSettings
-from scoreinv.tasks.tensors import finite, to_arrays
 
 _log = logging.getLogger(__name__)
 

@@ -36,9 +36,8 @@ from scoreinv.imaging.masks import dilate, picture_of_hole
 from scoreinv.imaging.picture import STRIP_ROWS, Picture
 from scoreinv.networks.damage import STRIDE
 from scoreinv.options import FOUND_GROW, SENSITIVITY, USUAL_SENSITIVITY
-from scoreinv.tasks.progress import Share, TaskCallback, tell
-from scoreinv.tasks.results import Given
-from scoreinv.tasks.tensors import finite, to_tensor
+from scoreinv.tasks.common import finite, to_tensor
+from scoreinv.tasks.results import Given, Share, TaskCallback, tell
 
 Finder = DamageFinder | str | Path
 """A model at hand, or the name or file of one."""

@@ -17,10 +17,9 @@ from scoreinv.likelihood import bits_per_dim
 from scoreinv.memory import PIXELS_AT_ONCE, shortage
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
-from scoreinv.tasks.models import Sided, check_model, check_sides, colours_for
-from scoreinv.tasks.progress import Share, TaskCallback, for_sampler
+from scoreinv.tasks.common import Sided, check_model, check_sides, colours_for, fingerprint, to_tensor
+from scoreinv.tasks.results import Share, TaskCallback, for_sampler
 from scoreinv.tasks.settings import LikelihoodSettings
-from scoreinv.tasks.tensors import fingerprint, to_tensor
 
 _DEQUANTISATION, _PROBE = 0, 1
 _ADAPTIVE_EVALUATIONS = 130
