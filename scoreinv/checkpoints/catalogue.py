@@ -16,7 +16,6 @@ from scoreinv.checkpoints.diffusers_folder import (
 )
 from scoreinv.checkpoints.files import load_model, read_prior_metadata
 from scoreinv.checkpoints.hub import fetch
-from scoreinv.checkpoints.own_sde import given_sde
 from scoreinv.checkpoints.published import PUBLISHED, source
 from scoreinv.checks import shown
 from scoreinv.classifier import NoiseClassifier
@@ -65,7 +64,7 @@ def load(model: str | Path, *, sde: SDE | None = None) -> ScorePrior:
         mine = scoreinv.load("runs/mine/model.safetensors", sde=MySDE())
 
     Arguments:
-        sde: of a model with an SDE of your own, which files only name.
+        sde: in place of the file's; needed by a model with an SDE of your own, which files only name.
 
     Raises CheckpointError as `locate`, `load_model` and `load_diffusers` do.
     """
@@ -75,9 +74,7 @@ def load(model: str | Path, *, sde: SDE | None = None) -> ScorePrior:
 def load_located(path: Path, sde: SDE | None = None) -> ScorePrior:
     """`load` of a model that was located."""
     if path.is_dir():
-        prior = load_diffusers(path)
-        given_sde(path, prior.sde, sde)
-        return prior
+        return load_diffusers(path, sde)
     return load_model(path, sde)
 
 

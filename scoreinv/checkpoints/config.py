@@ -6,11 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from scoreinv.checkpoints.bundled import bundled_folder
-from scoreinv.checkpoints.own_sde import OWN, NamedSDE
-from scoreinv.checkpoints.validation import build_dataclass, shortened, unsupported
+from scoreinv.checkpoints.validation import build_dataclass, cut, shortened, unsupported
 from scoreinv.checks import require, within
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.conditional.encoder import ENCODER, fresh_chroma_network, load_encoder
@@ -25,18 +24,52 @@ from scoreinv.networks.damage import DamageNetwork, DamageNetworkConfig
 from scoreinv.networks.encoder import FEATURES, STRIDES
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.networks.resunet import ResUNetConfig
 from scoreinv.networks.wide_resnet import WideResNet, WideResNetConfig
 from scoreinv.preconditioning import EDM, DataPrediction, PaperVE, PaperVP, Preconditioning
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
 
-_NETWORKS: dict[str, type[Any]] = {"ncsnpp": NCSNppConfig, "resunet": ResUNetConfig, "ffdnet": FFDNetConfig}
+_NETWORKS: dict[str, type[Any]] = {"ncsnpp": NCSNppConfig, "ffdnet": FFDNetConfig}
 """Networks of priors: a kind more is a line more."""
 _FIRST_NETWORK = "ncsnpp"
 """The one that is meant where a file names none, as those of the first versions do."""
 _SDES: dict[str, type] = {"ve": VE, "vp": VP, "subvp": SubVP, "ddpm": DDPM}
-_NAMED_SDES: dict[str, type] = {**_SDES, OWN: NamedSDE}
+
+
+@dataclass(frozen=True)
+class NamedSDE(SDE):
+    """An SDE of a user's own, of which files keep the name alone: stands for the one that `load` has to be given.
+
+    Attributes:
+        class_name: `module:class`, for people; nothing is imported by it.
+        marginal: of files of version 0.1.
+    """
+
+    class_name: str
+    marginal: tuple[tuple[float, float], ...] = ()
+
+    def missing(self) -> CheckpointError:
+        """What is wrong where the SDE itself is not given."""
+        return CheckpointError(
+            f"has an SDE of your own, {cut(self.class_name)}: give it in Python, by the argument sde"
+        )
+
+    @property
+    def sampling_end(self) -> float:
+        raise self.missing()
+
+    @property
+    def prior_std(self) -> float:
+        raise self.missing()
+
+    def alpha(self, t: Tensor) -> Tensor:
+        raise self.missing()
+
+    def sigma(self, t: Tensor) -> Tensor:
+        raise self.missing()
+
+
+_NAMED_SDES: dict[str, type] = {**_SDES, "custom": NamedSDE}
 _PRECONDITIONINGS: dict[str, type] = {
     "paper_ve": PaperVE,
     "paper_vp": PaperVP,
@@ -320,8 +353,10 @@ def _entry(classes: dict[str, type[Any]], value: Any, unnamed: str | None = None
 
 
 def _sde_entry(sde: SDE) -> dict[str, Any]:
-    """What files keep of an SDE; of one of a user's own its name and its marginal."""
-    return _entry(_NAMED_SDES, sde if type(sde) in _NAMED_SDES.values() else NamedSDE.of(sde))
+    """What files keep of an SDE; of one of a user's own its name."""
+    kind = type(sde)
+    known = kind in _NAMED_SDES.values()
+    return _entry(_NAMED_SDES, sde if known else NamedSDE(f"{kind.__module__}:{kind.__qualname__}"))
 
 
 def _named(classes: dict[str, type[Any]], data: dict[str, Any], entry: str, unnamed: str | None = None) -> Any:

@@ -29,7 +29,7 @@ from scoreinv.networks.ncsnpp import Activation, DownLevel, NCSNpp, NCSNppConfig
 from scoreinv.networks.normalization import group_norms
 from scoreinv.preconditioning import PaperVE, PaperVP
 from scoreinv.prior import RecommendedSampler, ScorePrior
-from scoreinv.sdes import DDPM, VE
+from scoreinv.sdes import DDPM, SDE, VE
 
 _log = logging.getLogger(__name__)
 
@@ -55,8 +55,8 @@ def weights_file(folder: Path) -> Path:
     raise CheckpointError(f"{folder}: holds no weights ({' or '.join(WEIGHTS_FILES)})")
 
 
-def load_diffusers(folder: Path) -> ScorePrior:
-    """The prior of a folder: float32, on the CPU, in evaluation mode.
+def load_diffusers(folder: Path, sde: SDE | None = None) -> ScorePrior:
+    """The prior of a folder, with an SDE in place of its own if given: float32, on the CPU, in evaluation mode.
 
     Raises CheckpointError when something is missing, truncated, holds code, does not fit its configuration or the
     memory, or is of a kind that this network is not.
@@ -74,7 +74,7 @@ def load_diffusers(folder: Path) -> ScorePrior:
             linear = len(tensor.shape) == 2 and ".to_" in theirs
             weights[ours] = replace(tensor, shape=(*tensor.shape, 1, 1)) if linear else tensor
         install(path, network, weights)
-    return config.around(network)
+    return replace(config, sde=sde or config.sde).around(network)
 
 
 def read_diffusers_config(folder: Path) -> ModelConfig:

@@ -23,9 +23,9 @@ from scoreinv.checkpoints.config import (
     ClassifierConfig,
     DamageConfig,
     ModelConfig,
+    NamedSDE,
     model_from_dict,
 )
-from scoreinv.checkpoints.own_sde import given_sde
 from scoreinv.checkpoints.validation import cut, in_file, parse_json
 from scoreinv.checks import shown
 from scoreinv.classifier import NoiseClassifier
@@ -111,14 +111,14 @@ class Stored:
 def load_model(path: Path, sde: SDE | None = None) -> ScorePrior:
     """The prior of a model file: float32, on the CPU, in evaluation mode.
 
-    sde: the one that it was trained on, where that is of your own.
+    sde: in place of the one that the file names.
 
     Raises CheckpointError when the file is missing, truncated, of another kind, does not fit its configuration or the
-    memory, or has values that are not finite; and unless the SDE is given that it only names.
+    memory, or has values that are not finite; and where it has an SDE of your own and none is given.
     """
     parts, config, _ = _read(path)
     config = _check_prior(path, config)
-    prior = replace(config, sde=given_sde(path, config.sde, sde)).around(*parts.values())
+    prior = replace(config, sde=_sde(path, config.sde, sde)).around(*parts.values())
     _fill(path, parts)
     return prior
 
@@ -128,7 +128,7 @@ def load_classifier(path: Path, sde: SDE | None = None) -> NoiseClassifier:
     parts, config, _ = _read(path)
     if not isinstance(config, ClassifierConfig):
         raise CheckpointError(f"{path}: is {_kind(config)}, not a classifier (`classifier_training` makes one)")
-    classifier = replace(config, sde=given_sde(path, config.sde, sde)).around(*parts.values())
+    classifier = replace(config, sde=_sde(path, config.sde, sde)).around(*parts.values())
     _fill(path, parts)
     return classifier
 
@@ -141,6 +141,12 @@ def load_damage_finder(path: Path) -> DamageFinder:
     finder = config.around(*parts.values())
     _fill(path, parts)
     return finder
+
+
+def _sde(path: Path, stored: SDE, given: SDE | None) -> SDE:
+    if given is None and isinstance(stored, NamedSDE):
+        raise CheckpointError(f"{path}: {stored.missing()}")
+    return given or stored
 
 
 def _fill(path: Path, parts: Parts) -> None:

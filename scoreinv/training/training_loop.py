@@ -13,9 +13,8 @@ from pathlib import Path
 
 import torch
 
-from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig
+from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig, NamedSDE
 from scoreinv.checkpoints.files import AnyModel
-from scoreinv.checkpoints.own_sde import NamedSDE
 from scoreinv.errors import Cancelled, InputError
 from scoreinv.training.budget import Clock, started
 from scoreinv.training.config import TrainingConfig

@@ -11,7 +11,6 @@ from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig
 from scoreinv.networks.convnet import ConvNetConfig
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.networks.resunet import ResUNetConfig
 from scoreinv.networks.wide_resnet import WideResNetConfig
 from scoreinv.preconditioning import EDM, DataPrediction, PaperVP
 from scoreinv.sdes import VE, VP
@@ -32,9 +31,8 @@ def autocast_on_any_device(monkeypatch: pytest.MonkeyPatch) -> None:
         ModelConfig(FFDNetConfig(width=8, layers=3), VE(0.01, 80.0), DataPrediction(), (-1.0, 1.0), 16),
         ModelConfig(NCSNPP, VP(), PaperVP(), image_size=16),
         ModelConfig(NCSNPP, VE(), EDM(), image_size=16),
-        ModelConfig(ResUNetConfig(widths=(8, 16), blocks=(1, 1)), VE(), EDM(), image_size=16),
     ],
-    ids=["ffdnet", "ncsnpp", "edm", "resunet"],
+    ids=["ffdnet", "ncsnpp", "edm"],
 )
 def test_a_prior_takes_states_of_its_device(config: ModelConfig) -> None:
     prior = config.build().to(torch.device("meta"))

@@ -17,7 +17,6 @@ from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.networks.convnet import ConvNetConfig
 from scoreinv.networks.ffdnet import FFDNetConfig
-from scoreinv.networks.resunet import ResUNetConfig
 from scoreinv.networks.wide_resnet import WideResNetConfig
 from scoreinv.preconditioning import EDM, DataPrediction, PaperVP, Preconditioning
 from scoreinv.prior import RecommendedSampler, ScorePrior
@@ -27,7 +26,6 @@ CONDITIONAL = ResidualPreconditioning(gray_weights="rec709", luma_scale=2)
 CONFIGS = {
     "edm": ModelConfig(TINY, VE(0.02, 30.0), EDM(0.4), (0.0, 1.0), 8, RecommendedSampler("ancestral", snr=0.2)),
     "ddpm": ModelConfig(TINY, DDPM(steps=50), PaperVP(50), image_size=8),
-    "resunet": ModelConfig(ResUNetConfig(channels=1), VP(), EDM(), image_size=16),
     "ffdnet": ModelConfig(FFDNetConfig(width=8, layers=3), VE(), DataPrediction(0.02), image_size=16),
     "conditional": ModelConfig(
         replace(TINY, channels=3, condition_channels=CONDITIONAL.condition_channels), VE(), CONDITIONAL, image_size=8
