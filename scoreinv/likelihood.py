@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
-import torch
 from torch import Tensor
 
 from scoreinv.checks import shown
@@ -24,7 +22,7 @@ from scoreinv.samplers.noise import NoiseStream
 from scoreinv.samplers.ode import Latent, decode, encode
 from scoreinv.sdes import TRAINING_START
 
-__all__ = ["Latent", "Likelihood", "bits_per_dim", "decode", "encode", "exact_probes", "log_likelihood"]
+__all__ = ["Latent", "Likelihood", "bits_per_dim", "decode", "encode"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,6 @@ def bits_per_dim(
     x: Tensor,
     *,
     probe: Tensor | None = None,
-    noise: NoiseStream | None = None,
     steps: int | None = None,
     rtol: float = 1e-5,
     atol: float = 1e-5,
@@ -67,8 +64,7 @@ def bits_per_dim(
 
     Arguments:
         x: pictures (B, C, H, W) in the model's range, `prior.data_range`; `prior.to_model` brings [0, 1] there.
-        probe: e, of the shape of x, or (K, B, C, H, W) for the mean over K probes; see `exact_probes`.
-        noise: where a Rademacher probe is drawn from without `probe`; stream of seed 0 by default.
+        probe: e, of the shape of x, or (K, B, C, H, W) for the mean over K probes; None: a Rademacher one of seed 0.
         steps: of a fixed grid, four evaluations each (`samplers.flow`); 16 are within 0.005 bits of RK45. None for
             adaptive RK45.
         rtol, atol: tolerances of the adaptive RK45, each sample with its own error control.
@@ -81,10 +77,8 @@ def bits_per_dim(
     check_states(x)
     if probe is not None and not isinstance(probe, Tensor):
         raise SettingError("probe", f"must be a tensor, not {shown(probe)}")
-    if noise is not None and not isinstance(noise, NoiseStream):
-        raise SettingError("noise", f"must be a NoiseStream, not {shown(noise)}")
     if probe is None:
-        probe = (noise or NoiseStream(0, len(x))).rademacher(x.shape, x.device, x.dtype)
+        probe = NoiseStream(0, len(x)).rademacher(x.shape, x.device, x.dtype)
     probes = probe[None] if probe.ndim == x.ndim else probe
     if probes.shape[1:] != x.shape:
         raise InputError(f"the probe has shape {tuple(probe.shape)}, the pictures {tuple(x.shape)}")
@@ -94,26 +88,3 @@ def bits_per_dim(
     bits = -log_p / (math.log(2) * x[0].numel()) + math.log2(256 / (high - low))
     vjps = end.nfe * (len(probes) + prior.vjps_per_noise)
     return Likelihood(bits, log_p, end.x.to(x), end.nfe * prior.evaluations_per_noise, vjps)
-
-
-def log_likelihood(
-    prior: Prior,
-    x: Tensor,
-    *,
-    probe: Tensor | None = None,
-    noise: NoiseStream | None = None,
-    steps: int | None = None,
-    rtol: float = 1e-5,
-    atol: float = 1e-5,
-    callback: Callback | None = None,
-) -> Tensor:
-    """log p_0(x) in nats of pictures in the model's range, float64 (B,); arguments and errors as of `bits_per_dim`."""
-    solving: Any = {"steps": steps, "rtol": rtol, "atol": atol, "callback": callback}
-    return bits_per_dim(prior, x, probe=probe, noise=noise, **solving).log_likelihood
-
-
-def exact_probes(x: Tensor) -> Tensor:
-    """The D probes sqrt(D) e_k, (D, B, C, H, W), over which the mean is the divergence itself; for few dimensions."""
-    dimensions = x[0].numel()
-    axes = math.sqrt(dimensions) * torch.eye(dimensions, dtype=x.dtype, device=x.device)
-    return axes.reshape(dimensions, 1, *x.shape[1:]).expand(-1, len(x), *x.shape[1:])

@@ -151,7 +151,6 @@ WRONG_CODES = [
 WRONG_LIKELIHOODS = [
     *WRONG_FLOWS,
     *(("probe", value) for value in (1, "rademacher", [1.0])),
-    *(("noise", value) for value in (1, "rademacher")),
 ]
 DOORS = [
     *(("inpaint", *wrong) for wrong in WRONG_FILLS),
