@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -83,19 +83,6 @@ def _as_read(item: T) -> T:
 
 
 @dataclass(frozen=True)
-class Together(Generic[T]):
-    """How a command does several pictures at once, where it does.
-
-    Attributes:
-        compute: does the work; where it raises, that is not reported, and each picture is done by itself.
-        pixels: of a picture, in all its samples.
-    """
-
-    compute: Callable[[Sequence[T], ProgressBar], list[Report]]
-    pixels: Callable[[T], int]
-
-
-@dataclass(frozen=True)
 class Work(Generic[T]):
     """What a command does with one picture.
 
@@ -108,7 +95,6 @@ class Work(Generic[T]):
         beside: the files that may be written beside the results.
         prepare: completes what was read by the models of the work, such as by the damage that they find; whatever it
             raises concerns this picture alone.
-        together: does the same as `compute` with several.
     """
 
     read: Callable[[Job], T]
@@ -118,25 +104,6 @@ class Work(Generic[T]):
     left_out: Callable[[Job], str | None] = _nothing
     beside: Callable[[Job], list[str]] = _no_files
     prepare: Callable[[T], T] = _as_read
-    together: Together[T] | None = None
-
-    @classmethod
-    def of_several(
-        cls,
-        read: Callable[[Job], T],
-        together: Together[T],
-        files: int,
-        quality: int | None,
-        left_out: Callable[[Job], str | None] = _nothing,
-        beside: Callable[[Job], list[str]] = _no_files,
-    ) -> Work[T]:
-        """The work that does one picture as it does several."""
-
-        def compute(item: T, bar: ProgressBar) -> Report:
-            (report,) = together.compute([item], bar)
-            return report
-
-        return cls(read, compute, files, quality, left_out, beside, together=together)
 
 
 def run(plan: Plan, work: Work[T], session: Maker, *others: Maker) -> int:
@@ -183,64 +150,12 @@ def run(plan: Plan, work: Work[T], session: Maker, *others: Maker) -> int:
 def _outcomes(doings: list[Doing[T]], workers: Workers | None) -> Generator[Outcome]:
     """What becomes of the pictures, one after the other; those of workers as they finish."""
     if workers is None:
-        for opened in _batches(doings):
-            yield from _made(opened)
+        for doing in doings:
+            yield doing.settled() or doing.done()
     else:
         from scoreinv.cli.ray_workers import outcomes_by_ray
 
         yield from outcomes_by_ray(doings)
-
-
-def _batches(doings: list[Doing[T]]) -> Iterator[list[Opened[T] | Outcome]]:
-    """The pictures in order, opened, as many at once as are done together; between them those that are settled."""
-    from scoreinv.memory import PIXELS_AT_ONCE
-
-    some: list[Opened[T] | Outcome] = []
-    pixels = 0
-    for doing in doings:
-        opened = doing.settled() or doing.opened()
-        if isinstance(opened, Opened):
-            together = doing.work.together
-            own = PIXELS_AT_ONCE if together is None else together.pixels(opened.item)
-            if pixels and pixels + own > PIXELS_AT_ONCE:
-                yield some
-                some, pixels = [], 0
-            pixels += own
-        some.append(opened)
-        if pixels >= PIXELS_AT_ONCE or not pixels:
-            yield some
-            some, pixels = [], 0
-    if some:
-        yield some
-
-
-def _made(some: Sequence[Opened[T] | Outcome]) -> Iterator[Outcome]:
-    """What becomes of pictures that are done together, in their order."""
-    waiting = [opened for opened in some if isinstance(opened, Opened)]
-    reports = _reports(waiting) if len(waiting) > 1 else {}
-    for opened in some:
-        if not isinstance(opened, Opened):
-            yield opened
-        elif opened.job in reports:
-            yield opened.doing.written(opened, *reports[opened.job])
-        else:
-            yield opened.doing.made(opened)
-
-
-def _reports(waiting: Sequence[Opened[T]]) -> dict[Job, tuple[Report, float]]:
-    """The report of each of several pictures, and its share of the seconds; none where anything fails."""
-    doing = waiting[0].doing
-    assert doing.work.together is not None
-    title = doing.title and f"{doing.title} and {len(waiting) - 1} more"
-    started = time.monotonic()
-    try:
-        with doing.bar(title, len(waiting)) as bar:
-            reports = doing.work.together.compute([opened.item for opened in waiting], bar)
-    except Exception as error:
-        _log.info("%s failed (%s): one by one", title, describe(error))
-        return {}
-    seconds = (time.monotonic() - started) / len(waiting)
-    return {opened.job: (report, seconds) for opened, report in zip(waiting, reports, strict=True)}
 
 
 def _rehearse(plan: Plan, work: Work[T], sessions: list[Maker]) -> int:

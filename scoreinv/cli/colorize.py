@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from scoreinv.cli.batch import Report, Together, Work, run
+from scoreinv.cli.batch import Report, Work, run
 from scoreinv.cli.command import Settings
 from scoreinv.cli.options import FrameOption, RestorerOption, ResultOptions
 from scoreinv.cli.outputs import STREAM, Job, check_file
@@ -25,14 +23,13 @@ from scoreinv.tasks.settings import Colours, ConditionalSampling
 if TYPE_CHECKING:
     from scoreinv.imaging.hints import KnownColours
     from scoreinv.imaging.picture import Picture
-    from scoreinv.tasks.colorize import Colorized
 
 EXAMPLES = """
   scoreinv colorize gray.jpg                     # writes gray_colorized.png
   scoreinv colorize gray.jpg --hints hints.png   # with strokes of your colours
 """
-Tint = Literal["luma", "white", "keep", "remove"]
-"""What becomes of a picture of one tint, such as a sepia print; of old names, keep is luma and remove is white."""
+Tint = Literal["luma", "white"]
+"""What becomes of a picture of one tint, such as a sepia print."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +107,7 @@ class ColourOptions(DrawnColours):
         Tint,
         typer.Option(
             "--tint",
-            metavar="luma|white",
-            help="A print of one tint (sepia) loses it. luma: its luma is kept; white: its lightest tone becomes "
-            "white. (old names: keep, remove)",
+            help="A print of one tint (sepia) loses it. luma: its luma stays; white: its lightest tone becomes white.",
         ),
     ] = "luma"
     gray_weights: Annotated[
@@ -126,8 +121,7 @@ class ColourOptions(DrawnColours):
 
     def colours(self) -> Colours:
         """The settings of the task."""
-        whiten = self.tint in ("white", "remove")
-        return Colours(self.gray_weights, self.keep_color, self.saturation, self.temperature, whiten)
+        return Colours(self.gray_weights, self.keep_color, self.saturation, self.temperature, self.tint == "white")
 
 
 @dataclass(frozen=True)
@@ -169,17 +163,13 @@ def colorize(
         check_format(job.output, picture)
         return _Item(job.source, picture, colouring.read(picture.size))
 
-    def compute(items: Sequence[_Item], bar: ProgressBar) -> list[Report]:
+    def compute(item: _Item, bar: ProgressBar) -> Report:
         from scoreinv.memory import keep_freed
         from scoreinv.tasks.colorize import colorize_pictures
 
         keep_freed()
-        pictures, hints = [item.picture for item in items], [item.hints for item in items]
-        check_samples(sampling.samples, pictures, coloured=True)
-        coloured = colorize_pictures(pictures, session.prior, sampling, colours, hints, bar.fraction)
-        return [report(item, result) for item, result in zip(items, coloured, strict=True)]
-
-    def report(item: _Item, result: Colorized[Picture]) -> Report:
+        check_samples(sampling.samples, [item.picture], coloured=True)
+        (result,) = colorize_pictures([item.picture], session.prior, sampling, colours, [item.hints], bar.fraction)
         if result.found == "coloured" and not colours.keep_color:
             warn(f"{item.source}: has colours already, which are replaced (--keep-color keeps them)")
         if result.found == "tinted" and not colours.whiten:
@@ -191,6 +181,5 @@ def colorize(
             more["uncertainty"] = uncertainty
         return Report.of(result, sampling.results, more)
 
-    together = Together(compute, lambda item: sampling.samples * math.prod(item.picture.size))
-    work = Work.of_several(read, together, sampling.results, results.quality, beside=map_beside(uncertainty))
+    work = Work(read, compute, sampling.results, results.quality, beside=map_beside(uncertainty))
     raise typer.Exit(run(everything, work, session))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scoreinv.cli.batch import Report, Together, Work, run
-from scoreinv.cli.colorize import DrawnColours
+from scoreinv.cli.batch import Report, Work, run
 from scoreinv.cli.command import Settings
 from scoreinv.cli.damage import FINDER, SUFFIX, damaged_share, find
 from scoreinv.cli.options import MODEL_HELP, FrameOption, PhotosArgument, ResultOptions
@@ -32,14 +31,12 @@ from scoreinv.cli.streams import warn
 from scoreinv.cli.uncertainty import UncertaintyOption, check_uncertainty, map_beside, write_uncertainty
 from scoreinv.errors import EmptyMaskError, InputError
 from scoreinv.options import FOUND_GROW, MOST_GROW, SENSITIVITY, USUAL_SENSITIVITY, ClassicalMethod
-from scoreinv.tasks.settings import Colours, ConditionalSampling, FillSettings
+from scoreinv.tasks.settings import ConditionalSampling, FillSettings
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from scoreinv.imaging.hints import KnownColours
     from scoreinv.imaging.picture import Picture
-    from scoreinv.tasks.results import Restored, Share
 
 EXAMPLES = """
   scoreinv inpaint photo.png --mask mask.png       # writes photo_inpainted.png
@@ -53,28 +50,6 @@ AUTO = "auto"
 """The mask that is found."""
 _MOSTLY_HOLE = 0.6
 """Share of a photo, as a hole, that is more likely a mask turned round, or a copy of the photo with marks on it."""
-
-
-@dataclass(frozen=True)
-class AlsoColorize:
-    """Whether a grey photo is coloured too, and by which model."""
-
-    colorize: Annotated[
-        bool, typer.Option("--colorize", help="A grey photo: fill the holes of its luma, then draw all its colours.")
-    ] = False
-    color_model: Annotated[
-        str | None,
-        typer.Option(
-            "--color-model",
-            metavar="NAME|FILE",
-            help="Model of --colorize. (default: scene)",
-            rich_help_panel=ADVANCED,
-        ),
-    ] = None
-
-    def __post_init__(self) -> None:
-        if self.color_model is not None and not self.colorize:
-            raise InputError("--color-model belongs to --colorize")
 
 
 @dataclass(frozen=True)
@@ -139,8 +114,6 @@ def inpaint(
     model: GivenModelOption = None,
     filling: FillSettings,
     uncertainty: UncertaintyOption = None,
-    colouring: AlsoColorize,
-    wanted: Annotated[DrawnColours, ADVANCED],
     reading: MaskReading,
     sensitivity: Annotated[
         float | None,
@@ -159,31 +132,27 @@ def inpaint(
         drawn = {
             "--model": model is not None,
             "--uncertainty": uncertainty is not None,
-            "--colorize": colouring.colorize,
-            "--hints": wanted.hints is not None,
-            "--saturation": wanted.saturation is not None,
-            "--temperature": wanted.temperature is not None,
         }
         _check_alone(filling.classical, drawn)
-    elif wanted != DrawnColours() and not colouring.colorize:
-        raise InputError("--hints, --saturation and --temperature belong to --colorize")
-    else:
-        wanted.check(filling.sampling)
     finding = _finding(mask, sensitivity, reading, settings)
-    models = {"the hints": wanted.hints, "the model": model, "the model of --colorize": colouring.color_model}
-    everything = results.plan(photos, "_inpainted", filling.results, {"the mask": mask, **models})
+    everything = results.plan(photos, "_inpainted", filling.results, {"the mask": mask, "the model": model})
     masks = masks_of(everything, mask, recursive=results.recursive) if finding is None else {}
     for job in everything.jobs:
         refuse_inputs("-o", job.outputs(filling.results), {"the mask": masks.get(job.source)})
     if uncertainty is not None:
         of_one = {"the mask": masks.get(everything.jobs[0].source, mask)} if finding is None else {}
         check_uncertainty(uncertainty, everything, filling, settings, of_one)
-        refuse_inputs("--uncertainty", [uncertainty], models)
-    masked = _Masked(None if finding is not None else mask, masks, reading, frame, wanted)
-    together, makers = _filling(filling, uncertainty, model, colouring, wanted, settings)
-    work = Work.of_several(
-        masked.read, together, filling.results, results.quality, masked.left_out, map_beside(uncertainty)
-    )
+        refuse_inputs("--uncertainty", [uncertainty], {"the model": model})
+    masked = _Masked(None if finding is not None else mask, masks, reading, frame)
+    maker: Maker
+    compute: Callable[[_Item, ProgressBar], Report]
+    if filling.classical is not None:
+        maker, compute = NoModel(settings), _Classical(filling.classical).compute
+    else:
+        maker = session = Session(model or "photo", settings)
+        compute = _Drawing(filling.sampling, uncertainty, session).compute
+    makers: list[Maker] = [maker]
+    work = Work(masked.read, compute, filling.results, results.quality, masked.left_out, map_beside(uncertainty))
     if finding is not None:
         work, makers = replace(work, prepare=finding.found), [*makers, finding.session]
     raise typer.Exit(run(everything, work, *makers))
@@ -202,27 +171,6 @@ def _finding(mask: str, sensitivity: float | None, reading: MaskReading, setting
     return _Finding(session, USUAL_SENSITIVITY if sensitivity is None else sensitivity, grow)
 
 
-def _filling(
-    filling: FillSettings,
-    uncertainty: str | None,
-    model: str | None,
-    colouring: AlsoColorize,
-    wanted: DrawnColours,
-    settings: Settings,
-) -> tuple[Together[_Item], list[Maker]]:
-    """How holes are filled, and the models for it."""
-
-    def pixels(item: _Item) -> int:
-        return filling.samples * item.hole.size
-
-    if filling.classical is not None:
-        return Together(_Classical(filling.classical).compute, pixels), [NoModel(settings)]
-    session = Session(model or "photo", settings)
-    colours = Session(colouring.color_model or "scene", settings) if colouring.colorize else None
-    compute = _Drawing(filling.sampling, uncertainty, session, colours, wanted).compute
-    return Together(compute, pixels), [session] if colours is None else [session, colours]
-
-
 def _check_alone(method: ClassicalMethod, given: dict[str, bool]) -> None:
     """Raise InputError for an option beside a classical method that belongs to those that draw.
 
@@ -239,7 +187,7 @@ def _check_alone(method: ClassicalMethod, given: dict[str, bool]) -> None:
 
 @dataclass(frozen=True)
 class _Item:
-    """A photo at hand, its path, its holes (none yet where they are to be found), and the colours wanted in it.
+    """A photo at hand, its path, its holes (none yet where they are to be found).
 
     Attributes:
         record: what its record says of how the holes were found.
@@ -248,7 +196,6 @@ class _Item:
     source: str
     picture: Picture
     hole: np.ndarray
-    hints: KnownColours | None
     record: dict[str, float] = field(default_factory=dict)
 
 
@@ -259,14 +206,12 @@ class _Masked:
     Attributes:
         mask: the mask or folder of masks, as given; None where the holes are found later.
         masks: the mask of each photo that has one.
-        wanted: the colours that are wanted, whose hints are read too.
     """
 
     mask: str | None
     masks: dict[str, str]
     reading: MaskReading
     frame: int | None
-    wanted: DrawnColours
 
     def left_out(self, job: Job) -> str | None:
         return None if self.mask is None else without_mask(job, self.mask, self.masks)
@@ -280,11 +225,11 @@ class _Masked:
         picture = read_picture(job.source, self.frame)
         check_format(job.output, picture)
         if self.mask is None:
-            return _Item(job.source, picture, np.zeros(picture.size, dtype=bool), self.wanted.read(picture.size))
+            return _Item(job.source, picture, np.zeros(picture.size, dtype=bool))
         hole = self.reading.read(self.masks[job.source], job.source, picture.size)
         if (leftover := find_leftover(picture, hole)) is not None:
             warn(f"{job.source}: {leftover.words}: try --grow {(self.reading.grow or 0) + leftover.grow}")
-        return _Item(job.source, picture, hole, self.wanted.read(picture.size))
+        return _Item(job.source, picture, hole)
 
 
 @dataclass(frozen=True)
@@ -313,76 +258,32 @@ class _Classical:
 
     method: ClassicalMethod
 
-    def compute(self, items: Sequence[_Item], bar: ProgressBar) -> list[Report]:
+    def compute(self, item: _Item, bar: ProgressBar) -> Report:
         from scoreinv.tasks.classical import fill_classically
-        from scoreinv.tasks.results import Share
 
-        share = Share(bar.fraction, len(items))
-        reports = []
-        for item in items:
-            share.begin(1)
-            reports.append(Report.of(fill_classically(item.picture, item.hole, self.method, share), 1, item.record))
-        return reports
+        return Report.of(fill_classically(item.picture, item.hole, self.method, bar.fraction), 1, item.record)
 
 
 @dataclass(frozen=True)
 class _Drawing:
-    """The work on photos with a model.
-
-    Attributes:
-        colours, wanted: the model that colours grey photos, where that is asked for, and how.
-    """
+    """The work on photos with a model."""
 
     sampling: ConditionalSampling
     uncertainty: str | None
     session: Session
-    colours: Session | None
-    wanted: DrawnColours
 
-    def compute(self, items: Sequence[_Item], bar: ProgressBar) -> list[Report]:
-        from scoreinv.imaging.chroma import STRAY_CHROMA
+    def compute(self, item: _Item, bar: ProgressBar) -> Report:
         from scoreinv.memory import keep_freed
-        from scoreinv.tasks.inpaint import inpaint_pictures
-        from scoreinv.tasks.results import Share
+        from scoreinv.tasks.inpaint import inpaint_picture
 
         keep_freed()
-        colours = self.colours
-        if colours is not None:
-            from scoreinv.tasks.colorize import resolve  # slow to import
-
-            resolve(self.sampling, self._how, colours.prior)  # what it cannot do is told before the holes are filled
-        check_samples(self.sampling.samples, [item.picture for item in items], coloured=colours is not None)
-        for item in items:
-            if colours is not None and not item.picture.is_gray(STRAY_CHROMA):
-                warn(f"{item.source}: has colours already, which --colorize replaces")
-        pictures = [item.picture if colours is None else item.picture.gray() for item in items]
-        holes = [item.hole for item in items]
-        share = Share(bar.fraction, len(items) * (1 if colours is None else 2))
-        share.begin(len(items))
-        filled = inpaint_pictures(pictures, holes, self.session.prior, self.sampling, share)
-        return [self._report(item, result, share) for item, result in zip(items, filled, strict=True)]
-
-    @property
-    def _how(self) -> Colours:
-        return Colours(saturation=self.wanted.saturation, temperature=self.wanted.temperature)
-
-    def _report(self, item: _Item, result: Restored[Picture], share: Share) -> Report:
-        """The report of a photo that was filled, and is coloured where that is asked for."""
-        more: dict[str, Any] = {}
-        if self.colours is not None:
-            from scoreinv.tasks.colorize import colorize_filled  # slow to import
-
-            share.begin(1)
-            result = colorize_filled(result, self.colours.prior, self.sampling, share, self._how, item.hints)
-            if not item.picture.is_gray_mode:  # its profile was left out with its channels
-                icc = item.picture.metadata.icc
-                samples = [sample.with_profile(icc) for sample in result.samples]
-                result = replace(result, image=result.image.with_profile(icc), samples=samples)
-            more = {"color_model": self.colours.model_name}
+        check_samples(self.sampling.samples, [item.picture], coloured=False)
+        result = inpaint_picture(item.picture, item.hole, self.session.prior, self.sampling, bar.fraction)
+        more: dict[str, Any] = dict(item.record)
         if self.uncertainty is not None:
             write_uncertainty(self.uncertainty, result.std, self.session.settings)
-            more = {"uncertainty": self.uncertainty} | more
-        return Report.of(result, self.sampling.results, item.record | more)
+            more["uncertainty"] = self.uncertainty
+        return Report.of(result, self.sampling.results, more)
 
 
 def masks_of(everything: Plan, mask: str, *, recursive: bool) -> dict[str, str]:

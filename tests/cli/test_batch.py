@@ -5,15 +5,12 @@ from __future__ import annotations
 import contextlib
 import csv
 import hashlib
-import importlib
 import json
-import math
 import os
 import shlex
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +86,7 @@ def test_a_picture_that_is_done_is_not_left_out_for_want_of_a_mask(scoreinv, sca
 def test_the_folder_of_results_is_made_again_where_another_run_took_it(scoreinv, scans, mask, tmp_path, monkeypatch):
     from scoreinv.tasks import inpaint
 
-    draw = inpaint.inpaint_pictures
+    draw = inpaint.inpaint_picture
 
     def another_ends(*arguments, **more):
         with contextlib.suppress(OSError):
@@ -304,16 +301,12 @@ def test_the_result_of_one_photo_is_no_input_of_the_folder(scoreinv, scans, mask
     assert (scans / "a_inpainted_inpainted.png").exists()
 
 
-@pytest.mark.parametrize("side", [None, 2 * 256])  # small ones are done together, larger ones one by one
-def test_two_processes_in_one_folder_agree(scoreinv, scans, mask, tmp_path, monkeypatch, side):
+def test_two_processes_in_one_folder_agree(scoreinv, scans, mask, tmp_path, monkeypatch):
     """What another has written meanwhile is neither replaced nor a failure."""
     from scoreinv.tasks import inpaint
 
-    if side is not None:
-        for path in (*scans.glob("[abc].*"), mask):
-            Image.open(path).resize((side, side), Image.Resampling.NEAREST).save(path)
     out = tmp_path / "scans_inpainted"
-    draw = inpaint.inpaint_pictures
+    draw = inpaint.inpaint_picture
 
     def another_is_faster(*arguments, **more):
         for name in ("a_inpainted.png", "c_inpainted.png"):
@@ -321,7 +314,7 @@ def test_two_processes_in_one_folder_agree(scoreinv, scans, mask, tmp_path, monk
                 (out / name).write_bytes(b"of another")
         return draw(*arguments, **more)
 
-    monkeypatch.setattr(inpaint, "inpaint_pictures", another_is_faster)
+    monkeypatch.setattr(inpaint, "inpaint_picture", another_is_faster)
     outcome = scoreinv("inpaint", "scans", "--mask", mask, "--json")
     assert outcome.code == 0, outcome.err
     told = lines(outcome.out)
@@ -357,105 +350,6 @@ def test_the_time_left_for_all_counts_what_needs_no_more(scoreinv, scans, mask, 
     assert [(run.count, run.finished) for run in runs] == [(3, 3)]
 
 
-def test_small_pictures_are_done_together(scoreinv, scans, mask, tmp_path, monkeypatch):
-    """As they are alone, up to rounding; what cannot be read is told in its place, and the rest is done."""
-    from scoreinv.tasks import colorize, inpaint
-
-    (scans / "b.jpg").write_bytes(b"no picture")
-    Image.fromarray(photo_array(40, 24)).save(scans / "d.png")
-    seen = []
-
-    def counted(do, pictures, *arguments, **more):
-        seen.append(len(pictures))
-        return do(pictures, *arguments, **more)
-
-    for tasks, name in ((inpaint, "inpaint_pictures"), (colorize, "colorize_pictures")):
-        monkeypatch.setattr(tasks, name, partial(counted, getattr(tasks, name)))
-    masks = tmp_path / "masks"
-    masks.mkdir()
-    for name in "abc":
-        Image.open(mask).save(masks / f"{name}.png")
-    Image.open(mask).resize((24, 40)).save(masks / "d.png")
-    for words in (("inpaint", "scans", "--mask", "masks"), ("colorize", "scans")):
-        seen.clear()
-        together = scoreinv(*words, "-o", "together", "--json")
-        assert (together.code, seen) == (1, [3])
-        assert [Path(line["input"]).name for line in lines(together.out)] == ["a.png", "b.jpg", "c.png", "d.png"]
-        assert "error" in lines(together.out)[1]
-        for name in "acd":
-            alone = words if words[0] == "colorize" else (*words[:3], f"masks/{name}.png")
-            assert scoreinv(words[0], f"scans/{name}.png", *alone[2:], "-o", "alone.png", "--overwrite").code == 0
-            (result,) = (tmp_path / "together").glob(f"{name}_*.png")
-            one, other = (np.asarray(Image.open(path)).astype(int) for path in (result, tmp_path / "alone.png"))
-            assert abs(one - other).max() <= 1
-            result.unlink()
-
-
-@pytest.mark.parametrize(("samples", "counts"), [(1, [2, 1]), (2, [1, 1, 1])])
-@pytest.mark.parametrize(
-    ("words", "tasks"), [("inpaint scans --mask mask.png", "inpaint"), ("colorize scans", "colorize")]
-)
-def test_pictures_of_several_samples_are_fewer_together(
-    scoreinv, scans, mask, monkeypatch, samples, counts, words, tasks
-):
-    tasks = importlib.import_module(f"scoreinv.tasks.{tasks}")
-    name = f"{words.split()[0]}_pictures"
-    monkeypatch.setattr("scoreinv.memory.PIXELS_AT_ONCE", 2 * math.prod(photo_array().shape[:2]))
-    seen, do = [], getattr(tasks, name)
-
-    def counted(pictures, *arguments, **more):
-        seen.append(len(pictures))
-        return do(pictures, *arguments, **more)
-
-    monkeypatch.setattr(tasks, name, counted)
-    assert scoreinv(*words.split(), "--samples", samples, "--steps", 1).code == 0
-    assert seen == counts
-
-
-def test_damage_is_found_in_each_picture_by_itself(scoreinv, scans, tmp_path, monkeypatch):
-    """Where nothing of one is left the others are still done together, and nothing is said twice."""
-    from scoreinv.tasks import find_damage, inpaint
-
-    sought, filled = [], []
-
-    def found(picture, *_):
-        sought.append(picture)
-        return np.ones(picture.size, dtype=bool) if len(sought) == 2 else hole_array() > 0
-
-    def counted(pictures, *arguments):
-        filled.append(len(pictures))
-        return draw(pictures, *arguments)
-
-    draw = inpaint.inpaint_pictures
-    monkeypatch.setattr(find_damage, "damage_in_picture", found)
-    monkeypatch.setattr(inpaint, "inpaint_pictures", counted)
-    outcome = scoreinv("inpaint", "scans", "--mask", "auto", "--json")
-    assert (outcome.code, len(sought), filled) == (1, 3, [2])
-    first, second, third = lines(outcome.out)
-    assert first["damaged"] == third["damaged"] == pytest.approx((hole_array() > 0).mean(), abs=1e-6)
-    assert "all of it is marked as damage" in second["error"]
-
-
-def test_where_several_fail_together_each_is_done_by_itself(scoreinv, scans, mask, tmp_path, monkeypatch):
-    from scoreinv.tasks import inpaint
-
-    draw = inpaint.inpaint_pictures
-
-    def fails(pictures, holes, model, sampling, callback):
-        if len(pictures) > 1:
-            callback(0.3)
-            callback(0.6)
-            raise MemoryError
-        return draw(pictures, holes, model, sampling, callback)
-
-    monkeypatch.setattr(inpaint, "inpaint_pictures", fails)
-    (tmp_path / "scans_inpainted").mkdir()
-    (tmp_path / "scans_inpainted" / "b_inpainted.png").write_bytes(b"there")
-    outcome = scoreinv("inpaint", "scans", "--mask", mask)
-    assert "2 done, 1 skipped because they exist" in outcome.err
-    assert (tmp_path / "scans_inpainted" / "c_inpainted.png").exists()
-
-
 def test_what_another_writes_while_a_photo_is_read(scoreinv, scans, mask, tmp_path, monkeypatch):
     import scoreinv.cli.batch as batch
 
@@ -475,13 +369,13 @@ def test_what_another_writes_while_a_photo_is_read(scoreinv, scans, mask, tmp_pa
 def test_samples_that_another_has_written_in_part(scoreinv, scans, mask, tmp_path, monkeypatch):
     from scoreinv.tasks import inpaint
 
-    draw = inpaint.inpaint_pictures
+    draw = inpaint.inpaint_picture
 
     def another_is_faster(*arguments, **more):
         (tmp_path / "out" / "a_inpainted.1.png").write_bytes(b"of another")
         return draw(*arguments, **more)
 
-    monkeypatch.setattr(inpaint, "inpaint_pictures", another_is_faster)
+    monkeypatch.setattr(inpaint, "inpaint_picture", another_is_faster)
     words = ("inpaint", "scans/a.png", "scans/c.png", "--mask", mask, "-o", "out", "--samples", 2, "--json")
     first, second = lines(scoreinv(*words).out)
     assert first["outputs"] == ["out/a_inpainted.2.png"]
@@ -491,13 +385,13 @@ def test_samples_that_another_has_written_in_part(scoreinv, scans, mask, tmp_pat
 def test_single_photos_do_not_share_their_results(scoreinv, photo, mask, tmp_path, monkeypatch):
     from scoreinv.tasks import inpaint
 
-    draw = inpaint.inpaint_pictures
+    draw = inpaint.inpaint_picture
 
     def another_is_faster(*arguments, **more):
         (tmp_path / "photo_inpainted.png").write_bytes(b"of another")
         return draw(*arguments, **more)
 
-    monkeypatch.setattr(inpaint, "inpaint_pictures", another_is_faster)
+    monkeypatch.setattr(inpaint, "inpaint_picture", another_is_faster)
     outcome = scoreinv("inpaint", photo, "--mask", mask)
     assert (outcome.code, "photo_inpainted.png: exists already" in outcome.err) == (2, True)
     assert (tmp_path / "photo_inpainted.png").read_bytes() == b"of another"

@@ -50,18 +50,6 @@ def test_a_caption_counts_for_what_a_format_can_hold(monkeypatch):
         check_gallery(["grid.webp"], 17 * 17, (960, 960), caption="photo, seed 0")
 
 
-def test_of_pictures_that_are_done_together_the_one_that_does_not_fit_fails_alone(scoreinv, tmp_path, monkeypatch):
-    (tmp_path / "grays").mkdir()
-    for name, size in (("large", (240, 240)), ("small", (8, 8))):
-        Image.new("L", size, 90).save(tmp_path / "grays" / f"{name}.png")
-    monkeypatch.setattr("scoreinv.memory.available_bytes", lambda: 5 * 240 * 240)
-    outcome = scoreinv("colorize", "grays", "-o", "out", "--samples", 2, "--steps", 1)
-    assert outcome.code == 1, outcome.err
-    assert "large.png: --samples 2: drawing so many pictures of 240x240" in outcome.err
-    written = sorted(path.name for path in (tmp_path / "out").glob("*.png"))
-    assert written == ["small_colorized.1.png", "small_colorized.2.png"]
-
-
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -87,7 +87,6 @@ def test_folders_within_folders(scoreinv, mask, tmp_path):
         ["--start", "prior"],
         ["--model", "photo"],
         ["--uncertainty", "u.png"],
-        ["--colorize"],
         ["--hints", "hints.png"],
         ["--saturation", "1"],
         ["--temperature", "1"],

@@ -13,7 +13,6 @@ from shell import hole_array, photo_array, small_config
 from scoreinv.checkpoints.files import read_prior_metadata
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.imaging.files import read_picture
-from scoreinv.imaging.opencv import viridis
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.options import COLOUR_SATURATION, COLOUR_TEMPERATURE
 from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, TrainingConfig
@@ -139,47 +138,6 @@ def test_hints_by_a_file(scoreinv, conditional, tmp_path):
         assert said in refused.err
 
 
-def test_a_damaged_grey_photo_is_filled_and_coloured(scoreinv, conditional, mask, tmp_path):
-    gray = photo_array(channels=1)
-    Image.fromarray(gray).save(tmp_path / "old.png")
-    words = ["inpaint", "old.png", "--mask", "mask.png", "--model", conditional, "--color-model", conditional]
-    outcome = scoreinv(*words, "--colorize", "--samples", 2)
-    assert outcome.code == 0, outcome.err
-    first, second = (read_picture(tmp_path / f"old_inpainted.{i}.png").pixels for i in (1, 2))
-    known = ~hole_array()
-    for pixels in (first, second):
-        assert (np.rint(pixels @ np.array([0.299, 0.587, 0.114]))[known] == gray[known]).all()
-    assert (first[known] != second[known]).any()
-    assert np.ptp(first.astype(int), axis=-1).max() > 2
-
-
-def test_the_mean_and_the_uncertainty_of_a_restored_photo(scoreinv, conditional, mask, tmp_path):
-    pytest.importorskip("cv2", exc_type=ImportError)
-    Image.fromarray(photo_array(channels=1)).save(tmp_path / "old.png")
-    words = ["inpaint", "old.png", "--mask", "mask.png", "--model", conditional, "--colorize"]
-    words += ["--color-model", conditional, "--precision", "float32", "--json"]
-    outcome = scoreinv(*words, "--samples", 3, "--uncertainty", "map.png")
-    assert outcome.code == 0, outcome.err
-    record = json.loads(outcome.out)
-    assert (record["color_model"], record["nfe"]) == (str(conditional), 12)
-    samples = np.stack([read_picture(tmp_path / f"old_inpainted.{i}.png").rgb() for i in (1, 2, 3)])
-    known = ~hole_array()
-    drawn = read_picture(tmp_path / "map.png").rgb()
-    assert drawn.shape[0] > 24  # the legend is under the map
-    assert drawn.shape[1] >= 40
-    told = drawn[:24, :40][known]
-    std = np.sqrt(samples.var(axis=0, ddof=1).mean(-1))
-    expected = viridis(std / std.max())[known] / 255
-    assert abs(told - expected).max() < 0.05
-    assert scoreinv(*words, "--samples", 3, "--estimate", "mean", "-o", "mean.png").code == 0
-    assert abs(read_picture(tmp_path / "mean.png").rgb() - samples.mean(0)).max() < 2 / 255
-    # Of one sample it is the posterior mean of both: eight orientations, and two of four noises.
-    mean = scoreinv(*words, "--estimate", "mean", "-o", "posterior.png", "--steps", 3)
-    assert json.loads(mean.out)["nfe"] == 16
-    by_pc = scoreinv(*words, "--estimate", "mean", "-o", "pc.png", "--samples", 2, "--method", "pc")
-    assert by_pc.code == 0, by_pc.err
-
-
 def test_the_uncertainty_of_colours(scoreinv, conditional, tmp_path):
     pytest.importorskip("cv2", exc_type=ImportError)
     Image.fromarray(photo_array(channels=1)).save(tmp_path / "gray.png")
@@ -193,11 +151,6 @@ def test_the_uncertainty_of_colours(scoreinv, conditional, tmp_path):
     assert np.corrcoef(told.mean(-1).ravel(), std.ravel())[0, 1] > 0.6  # brighter where they differ more
 
 
-def test_a_colour_model_without_colours(scoreinv, conditional, photo, mask):
-    outcome = scoreinv("inpaint", photo, "--mask", mask, "--model", conditional, "--color-model", "scene")
-    assert (outcome.code, "--color-model belongs to --colorize" in outcome.err) == (2, True)
-
-
 def test_a_sepia_print_is_said_to_be_one(scoreinv, conditional, tmp_path):
     gray = photo_array(channels=1) / 255
     sepia = np.array([0.15, 0.08, 0.03]) + gray[..., None] * np.array([0.8, 0.8, 0.7])
@@ -206,36 +159,12 @@ def test_a_sepia_print_is_said_to_be_one(scoreinv, conditional, tmp_path):
     assert kept.code == 0
     assert "of one tint" in kept.err
     results = {}
-    for tint in ("luma", "keep", "white", "remove"):  # two of them are old names
+    for tint in ("luma", "white"):
         outcome = scoreinv("colorize", "sepia.png", "--model", conditional, "--tint", tint, "-o", f"{tint}.png")
         assert outcome.code == 0
-        assert ("tint" in outcome.err) == (tint in ("luma", "keep"))
+        assert ("tint" in outcome.err) == (tint == "luma")
         results[tint] = read_picture(tmp_path / f"{tint}.png").pixels
-    assert (results["luma"] == results["keep"]).all()
-    assert (results["white"] == results["remove"]).all()
     assert results["white"].max() > results["luma"].max()
-
-
-def test_colours_of_a_filled_photo_as_they_are_asked_for(scoreinv, conditional, model, mask, tmp_path, monkeypatch):
-    Image.fromarray(photo_array(channels=1)).save(tmp_path / "old.png")
-    strokes = np.zeros((24, 40, 4), np.uint8)
-    strokes[2:6, 20:30] = (200, 30, 30, 255)
-    Image.fromarray(strokes).save(tmp_path / "hints.png")
-    words = ["inpaint", "old.png", "--mask", "mask.png", "--model", conditional, "--colorize"]
-    words += ["--color-model", conditional]
-    assert scoreinv(*words, "-o", "grey.png", "--saturation", 0).code == 0
-    assert np.ptp(read_picture(tmp_path / "grey.png").rgb(), axis=-1).max() < 1.5 / 255
-    assert scoreinv(*words, "-o", "hinted.png", "--hints", "hints.png").code == 0
-    red, green, _ = np.moveaxis(read_picture(tmp_path / "hinted.png").rgb()[2:6, 20:30], -1, 0)
-    assert (red > green + 0.1).all()
-    for more in (("--hints", "hints.png"), ("--saturation", 1), ("--temperature", 1)):
-        refused = scoreinv(*words[:6], *more)
-        assert (refused.code, "belong to --colorize" in refused.err) == (2, True)
-    monkeypatch.setattr("scoreinv.tasks.inpaint.inpaint_pictures", None)  # what follows is refused before the fill
-    refused = scoreinv(*words, "--method", "pc", "--temperature", 1, "-o", "x.png")
-    assert (refused.code, "--temperature" in refused.err) == (2, True)
-    refused = scoreinv(*words[:-1], model, "--temperature", 1, "-o", "x.png")
-    assert (refused.code, "--temperature belongs to the method conditioned" in refused.err) == (2, True)
 
 
 def test_interpolating_by_a_model_that_completes_is_said_to_be_a_cross_fade(scoreinv, conditional, model, tmp_path):
