@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from scoreinv import operators as operators
     from scoreinv import samplers as samplers
     from scoreinv import sdes as sdes
-    from scoreinv.checkpoints.catalogue import load as load
-    from scoreinv.checkpoints.catalogue import load_classifier as load_classifier
-    from scoreinv.checkpoints.catalogue import load_damage_finder as load_damage_finder
-    from scoreinv.checkpoints.files import save as save
     from scoreinv.likelihood import Likelihood as Likelihood
     from scoreinv.likelihood import bits_per_dim as bits_per_dim
     from scoreinv.likelihood import decode as decode
     from scoreinv.likelihood import encode as encode
+    from scoreinv.models.catalogue import load as load
+    from scoreinv.models.catalogue import load_classifier as load_classifier
+    from scoreinv.models.catalogue import load_damage_finder as load_damage_finder
+    from scoreinv.models.model_file import save as save
     from scoreinv.tasks.colorize import Colorized as Colorized
     from scoreinv.tasks.colorize import colorize as colorize
     from scoreinv.tasks.find_damage import find_damage as find_damage
@@ -49,10 +49,10 @@ if TYPE_CHECKING:
     from scoreinv.tasks.rows import Restorer as Restorer
 
 _HOMES = {
-    "load": "scoreinv.checkpoints.catalogue",
-    "load_classifier": "scoreinv.checkpoints.catalogue",
-    "load_damage_finder": "scoreinv.checkpoints.catalogue",
-    "save": "scoreinv.checkpoints.files",
+    "load": "scoreinv.models.catalogue",
+    "load_classifier": "scoreinv.models.catalogue",
+    "load_damage_finder": "scoreinv.models.catalogue",
+    "save": "scoreinv.models.model_file",
     "inpaint": "scoreinv.tasks.inpaint",
     "colorize": "scoreinv.tasks.colorize",
     "find_damage": "scoreinv.tasks.find_damage",

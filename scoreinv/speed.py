@@ -24,9 +24,9 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from scoreinv.atomic import atomic_write
 from scoreinv.cgroups import cores
 from scoreinv.errors import InputError
+from scoreinv.files import atomic_write
 from scoreinv.networks.base import Network, NetworkConfig
 from scoreinv.precision import GAIN
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from scoreinv.checkpoints.config import ModelConfig
-from scoreinv.checkpoints.files import save_model
+from scoreinv.models.config import ModelConfig
+from scoreinv.models.model_file import save_model
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.prior import ScorePrior

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoreinv.checkpoints.bundled import HUB_PREFIX
 from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import emit, notice, rehearse
 from scoreinv.cli.outputs import check_file, check_writable, output_folders, refuse_existing
 from scoreinv.errors import InputError
+from scoreinv.models.bundled import HUB_PREFIX
 
 if TYPE_CHECKING:
-    from scoreinv.checkpoints.config import ModelConfig
+    from scoreinv.models.config import ModelConfig
 
 EXAMPLES = """
   scoreinv convert model.pth --config ve/cifar10_ncsnpp -o own.safetensors
@@ -62,9 +62,9 @@ def convert(
         rehearse(settings, {"input": source, "outputs": [output]}, f"{source}: would be written to {output}")
         return
 
-    from scoreinv.checkpoints.catalogue import full_name, load_located
-    from scoreinv.checkpoints.files import save_model
-    from scoreinv.checkpoints.official import load_official
+    from scoreinv.models.catalogue import full_name, load_located
+    from scoreinv.models.model_file import save_model
+    from scoreinv.models.official import load_official
 
     path, model = _located(source, config)
     if config is None:
@@ -80,8 +80,8 @@ def convert(
 
 def _located(source: str, config: str | None) -> tuple[Path, ModelConfig]:
     """Where the checkpoint lies, and its configuration: the given one, or that of the folder."""
-    from scoreinv.checkpoints.catalogue import configuration, locate
-    from scoreinv.checkpoints.official import read_official_config
+    from scoreinv.models.catalogue import configuration, locate
+    from scoreinv.models.official import read_official_config
 
     if config is not None:
         return Path(source), read_official_config(config)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scoreinv.checkpoints.bundled import HUB_PREFIX
 from scoreinv.cli.command import Settings, advanced
 from scoreinv.cli.messages import emit, notice, rehearse
 from scoreinv.cli.outputs import check_file, expand_deep
@@ -18,6 +17,7 @@ from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import resolve_device, set_threads
 from scoreinv.cli.streams import put
 from scoreinv.errors import InputError
+from scoreinv.models.bundled import HUB_PREFIX
 
 if TYPE_CHECKING:
     from scoreinv.classifier import NoiseClassifier
@@ -148,7 +148,7 @@ def _by_classifier(
 
 def _judge(name: str, class_name: str | None, settings: Settings) -> tuple[NoiseClassifier, int | None]:
     """The classifier on the device of the run, and its label of the class that is asked for."""
-    from scoreinv.checkpoints.catalogue import load_classifier
+    from scoreinv.models.catalogue import load_classifier
     from scoreinv.tasks.generate import class_index
 
     classifier = load_classifier(name).to(resolve_device(settings.device))

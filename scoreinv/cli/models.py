@@ -17,7 +17,7 @@ from scoreinv.text import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scoreinv.checkpoints.description import ModelDescription
+    from scoreinv.models.description import ModelDescription
 
 app = typer.Typer(help="The models that are there, and what they are.", cls=GroupPage, no_args_is_help=True)
 
@@ -28,7 +28,7 @@ _COLUMNS = ("name", "kind", "task", "SDE", "pixels", "weights", "MB", "licence",
 
 def list_models(settings: Settings) -> None:
     """List the bundled models, and the paper's with the figures that it reports of them."""
-    from scoreinv.checkpoints.description import describe_all
+    from scoreinv.models.description import describe_all
 
     models = describe_all()
     if settings.json:
@@ -48,7 +48,7 @@ def show(
     settings: Settings,
 ) -> None:
     """Show what a model is, where it is from, its recommended sampler and its configuration."""
-    from scoreinv.checkpoints.description import describe
+    from scoreinv.models.description import describe
 
     model = describe(name)
     record = _summary(model) | {
@@ -97,7 +97,7 @@ def _summary(model: ModelDescription) -> dict[str, Any]:
 
 def _speed(model: ModelDescription) -> dict[str, Any] | None:
     """What the commands have found to be fastest for it on this machine's CPU; None before."""
-    from scoreinv.checkpoints.config import ModelConfig
+    from scoreinv.models.config import ModelConfig
     from scoreinv.speed import known
 
     found = known(model.config.network) if isinstance(model.config, ModelConfig) else None

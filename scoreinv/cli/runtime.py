@@ -16,17 +16,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from scoreinv.checkpoints.bundled import HUB_PREFIX
 from scoreinv.cli.command import Settings
 from scoreinv.cli.messages import notice
 from scoreinv.cli.streams import warn
 from scoreinv.errors import InputError, ScoreinvError
+from scoreinv.models.bundled import HUB_PREFIX
 from scoreinv.options import Device, Precision
 
 if TYPE_CHECKING:
-    from scoreinv.checkpoints.config import ModelConfig
     from scoreinv.damage import DamageFinder
     from scoreinv.imaging.picture import Picture
+    from scoreinv.models.config import ModelConfig
     from scoreinv.prior import ScorePrior
     from scoreinv.speed import Speed
 
@@ -123,21 +123,21 @@ class _Located(ABC):
     @cached_property
     def model_path(self) -> Path:
         """The file or folder of the model, which is fetched where it is on the hub."""
-        from scoreinv.checkpoints.catalogue import locate
+        from scoreinv.models.catalogue import locate
 
         return locate(self.model)
 
     @property
     def model_name(self) -> str:
         """The model's name as typed; for a model on the hub with its revision."""
-        from scoreinv.checkpoints.catalogue import full_name
+        from scoreinv.models.catalogue import full_name
 
         return full_name(self.model, self.model_path)
 
     @cached_property
     def model_sha256(self) -> str:
         """Hash of the model's weights, in hexadecimal."""
-        from scoreinv.checkpoints.catalogue import sha256
+        from scoreinv.models.catalogue import sha256
 
         return sha256(self.model_path)
 
@@ -164,7 +164,7 @@ class FinderSession(_Located):
         import_torch()
         import torch
 
-        from scoreinv.checkpoints.catalogue import load_damage_finder
+        from scoreinv.models.catalogue import load_damage_finder
 
         _log.info("model %s: %s", self.model, self.model_path)
         _log.info("precision %s%s", self.precision, _why(self.settings.precision, "as is faster here"))
@@ -209,7 +209,7 @@ class Session(_Located):
     @property
     def configuration(self) -> ModelConfig | None:
         """The model's, without its weights; None of one on the hub, which would have to be fetched."""
-        from scoreinv.checkpoints.catalogue import configuration
+        from scoreinv.models.catalogue import configuration
 
         return None if self.model.startswith(HUB_PREFIX) else configuration(self.model_path)
 
@@ -229,7 +229,7 @@ class Session(_Located):
     @cached_property
     def _loaded(self) -> ScorePrior:
         """The model in float32, on the CPU."""
-        from scoreinv.checkpoints.catalogue import load_located
+        from scoreinv.models.catalogue import load_located
 
         if self.device == "cpu":
             self._check_memory()
@@ -265,9 +265,9 @@ class Session(_Located):
         files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
         if sum(file.stat().st_size for file in files) < LARGE_BYTES:
             return
-        from scoreinv.checkpoints.catalogue import configuration
-        from scoreinv.checkpoints.memory import process_bytes
         from scoreinv.memory import shortage
+        from scoreinv.models.catalogue import configuration
+        from scoreinv.models.memory import process_bytes
 
         itemsize = 2 if self.settings.precision == "bfloat16" else 4
         needed = process_bytes(configuration(path), itemsize=itemsize)
@@ -279,7 +279,7 @@ class Session(_Located):
 def check_model(model: str) -> None:
     """Raise CheckpointError where there is no such model; nothing is fetched from the hub."""
     if not model.startswith(HUB_PREFIX):
-        from scoreinv.checkpoints.catalogue import locate
+        from scoreinv.models.catalogue import locate
 
         locate(model)
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scoreinv.checkpoints.bundled import HUB_PREFIX
 from scoreinv.cli.command import Settings
 from scoreinv.cli.gallery import check_gallery, gallery_folder, gallery_outputs, write_gallery
 from scoreinv.cli.messages import emit, notice, pictures, rehearse
@@ -20,6 +19,7 @@ from scoreinv.cli.pages import ADVANCED
 from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import Session, warn_of_completing
 from scoreinv.errors import CheckpointError, InputError
+from scoreinv.models.bundled import HUB_PREFIX
 from scoreinv.options import GUIDANCE
 from scoreinv.tasks.settings import SamplerSettings
 
@@ -207,8 +207,8 @@ def _guide(wanted: ClassOptions, model: str) -> tuple[NoiseClassifier, int] | tu
     """The classifier that is given, or the one that is bundled with the model, and its label of the class wanted."""
     if wanted.class_name is None:
         return None, None
-    from scoreinv.checkpoints.bundled import bundled_names
-    from scoreinv.checkpoints.catalogue import load_classifier
+    from scoreinv.models.bundled import bundled_names
+    from scoreinv.models.catalogue import load_classifier
     from scoreinv.tasks.generate import class_index
 
     name = wanted.classifier_of(model)

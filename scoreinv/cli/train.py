@@ -28,7 +28,7 @@ from scoreinv.training.limits import MOST_LEARNING_RATE, MOST_MINUTES, MOST_PICT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from scoreinv.checkpoints.files import AnyModel
+    from scoreinv.models.model_file import AnyModel
     from scoreinv.sdes import SDE
     from scoreinv.training.config import DataConfig, TrainingConfig
     from scoreinv.training.progress import TrainProgress, TrainResult
@@ -298,8 +298,8 @@ def _check_memory(run: TrainingConfig) -> None:
 
 
 def _model_to_start_from(name: str, run: TrainingConfig) -> AnyModel:
-    from scoreinv.checkpoints.catalogue import load, load_classifier, load_damage_finder
-    from scoreinv.checkpoints.config import ClassifierConfig
+    from scoreinv.models.catalogue import load, load_classifier, load_damage_finder
+    from scoreinv.models.config import ClassifierConfig
 
     if run.damage is not None:
         return load_damage_finder(name)
@@ -332,7 +332,7 @@ def _named(
     subject: SubjectOptions, preset: Callable[[SDE, DataConfig], TrainingConfig], resumed: str | None
 ) -> TrainingConfig:
     """The run of the folder that is resumed, of a file, of a published name, or of an SDE."""
-    from scoreinv.checkpoints.config import sde_by_name
+    from scoreinv.models.config import sde_by_name
     from scoreinv.training.config import DataConfig, read_config
     from scoreinv.training.presets import damage_training, paper_training
 

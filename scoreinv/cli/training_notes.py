@@ -70,7 +70,7 @@ class Teller:
 
 def _expectation(run: TrainingConfig) -> str:
     """What such a run leads to, by what was seen of the bundled models."""
-    from scoreinv.checkpoints.config import ClassifierConfig
+    from scoreinv.models.config import ClassifierConfig
 
     if isinstance(run.model, ClassifierConfig) or run.trained == "chroma" or run.damage is not None:
         return ""
@@ -87,8 +87,8 @@ def _expectation(run: TrainingConfig) -> str:
 
 def _trained_on(model: str) -> int:
     """Pictures that a bundled model was trained on."""
-    from scoreinv.checkpoints.catalogue import locate
-    from scoreinv.checkpoints.files import read_metadata
+    from scoreinv.models.catalogue import locate
+    from scoreinv.models.model_file import read_metadata
 
     return int(read_metadata(locate(model))[1]["images"])
 
@@ -102,7 +102,7 @@ def enough_steps(steps: int, run: TrainingConfig) -> int:
 
 def warn_of_noise(result: TrainResult, run: TrainingConfig, folder: Path) -> None:
     """Warn where the model is hardly better than one that knows nothing."""
-    from scoreinv.checkpoints.config import ClassifierConfig
+    from scoreinv.models.config import ClassifierConfig
 
     if result.validation is None or result.ignorant_loss is None or isinstance(run.model, ClassifierConfig):
         return

@@ -1,7 +1,7 @@
 """What a prior asks of its network, and what a model's file says of it.
 
 A kind of network is a module here: a frozen dataclass of its options, which is what a file keeps, and the class that it
-builds. A line in the table of `scoreinv.checkpoints.config` gives it the name that files call it by.
+builds. A line in the table of `scoreinv.models.config` gives it the name that files call it by.
 """
 
 from __future__ import annotations

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from scoreinv.checkpoints.memory import gradient_bytes
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.picture import Picture
 from scoreinv.likelihood import bits_per_dim
 from scoreinv.memory import PIXELS_AT_ONCE, shortage
+from scoreinv.models.memory import gradient_bytes
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.tasks.common import Sided, check_model, check_sides, colours_for, fingerprint, to_tensor

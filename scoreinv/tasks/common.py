@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoreinv.checkpoints.catalogue import load
 from scoreinv.checks import shown
 from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.imaging.picture import Picture
+from scoreinv.models.catalogue import load
 from scoreinv.networks.ffdnet import FFDNet
 from scoreinv.options import Device
 from scoreinv.prior import ScorePrior

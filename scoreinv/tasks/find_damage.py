@@ -25,7 +25,6 @@ from scipy import ndimage
 from scipy.special import expit
 from torch import Tensor
 
-from scoreinv.checkpoints.catalogue import load_damage_finder
 from scoreinv.checks import check_callback, check_whole, shown
 from scoreinv.damage import DamageFinder
 from scoreinv.errors import SettingError
@@ -34,6 +33,7 @@ from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.faces import facial_features
 from scoreinv.imaging.masks import dilate, picture_of_hole
 from scoreinv.imaging.picture import STRIP_ROWS, Picture
+from scoreinv.models.catalogue import load_damage_finder
 from scoreinv.networks.damage import STRIDE
 from scoreinv.options import FOUND_GROW, SENSITIVITY, USUAL_SENSITIVITY
 from scoreinv.tasks.common import finite, to_tensor

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from scoreinv.checkpoints.bundled import bundled_model, names_bundled
 from scoreinv.checks import check_choice, check_noise_share, check_whole, shown
 from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.imaging.masks import DEFAULT_THRESHOLD, check_mask_settings
 from scoreinv.kernels import normalised
+from scoreinv.models.bundled import bundled_model, names_bundled
 from scoreinv.options import (
     COLOUR_STEPS,
     Device,
@@ -391,7 +391,7 @@ def _sampling_of(rows: Inpainter | Colorizer) -> dict[str, Any]:
 def _load(model: str | Path, device: Device, precision: Precision) -> ScorePrior:
     import torch
 
-    from scoreinv.checkpoints.catalogue import load
+    from scoreinv.models.catalogue import load
     from scoreinv.precision import uses_bfloat16
     from scoreinv.tasks.common import device_of
 

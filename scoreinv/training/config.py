@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from scoreinv.checkpoints.config import AnyConfig, DamageConfig, ModelConfig, model_from_dict
-from scoreinv.checkpoints.validation import build_dataclass, read_json
 from scoreinv.checks import require
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import InputError
+from scoreinv.models.codec import build_dataclass, read_json
+from scoreinv.models.config import AnyConfig, DamageConfig, ModelConfig, model_from_dict
 from scoreinv.training.limits import MOST_LEARNING_RATE, MOST_MINUTES, MOST_PICTURES, MOST_STEPS
 
 GRID_STEPS = 18

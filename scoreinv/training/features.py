@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from scoreinv.atomic import atomic_write
+from scoreinv.files import atomic_write
 
 _log = logging.getLogger(__name__)
 

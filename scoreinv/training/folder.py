@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from scoreinv.checkpoints.bundled import MODEL_FILE
-from scoreinv.checkpoints.files import read_metadata
 from scoreinv.errors import InputError
+from scoreinv.models.bundled import MODEL_FILE
+from scoreinv.models.model_file import read_metadata
 from scoreinv.training import features, pictures
 from scoreinv.training.config import TrainingConfig, read_config
 from scoreinv.training.lock import locked

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from scoreinv.atomic import atomic_write
+from scoreinv.files import atomic_write
 
 _log = logging.getLogger(__name__)
 

@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scoreinv.checkpoints.files import AnyModel, save_model
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import at_size_of
 from scoreinv.damage import DamageFinder
 from scoreinv.errors import InputError
+from scoreinv.models.model_file import AnyModel, save_model
 from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.preconditioning import centre
 from scoreinv.prior import ScorePrior

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from scoreinv.checkpoints.config import DamageConfig
-from scoreinv.checkpoints.memory import PROGRAM_BYTES, PeakMemory
+from scoreinv.models.config import DamageConfig
+from scoreinv.models.memory import PROGRAM_BYTES, PeakMemory
 from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.networks.encoder import Encoder
 from scoreinv.networks.layers import freeze_norms

@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from scoreinv.atomic import atomic_write
 from scoreinv.errors import InputError
+from scoreinv.files import atomic_write
 from scoreinv.imaging.decode import decode
 from scoreinv.imaging.names import READABLE, is_picture
 from scoreinv.imaging.picture import eight_bits

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from scoreinv.checkpoints.config import ClassifierConfig, DamageConfig, ModelConfig
-from scoreinv.checkpoints.published import published
 from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.models.config import ClassifierConfig, DamageConfig, ModelConfig
+from scoreinv.models.published import published
 from scoreinv.networks.damage import DamageNetworkConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.networks.wide_resnet import WideResNetConfig

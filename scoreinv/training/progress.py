@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from scoreinv.checkpoints.files import AnyModel
+from scoreinv.models.model_file import AnyModel
 from scoreinv.training.validation import HeldOut
 
 

@@ -17,12 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scoreinv.atomic import atomic_write
-from scoreinv.checkpoints.config import ClassifierConfig
-from scoreinv.checkpoints.files import AnyModel
 from scoreinv.checks import says_stop
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import Cancelled, InputError, ScoreinvError
+from scoreinv.files import atomic_write
+from scoreinv.models.config import ClassifierConfig
+from scoreinv.models.model_file import AnyModel
 from scoreinv.networks.layers import channels_last, freeze_norms, norms_learn
 from scoreinv.pace import Pace
 from scoreinv.precision import uses_bfloat16

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from scoreinv.atomic import atomic_write
+from scoreinv.files import atomic_write
 from scoreinv.imaging.sheet import contact_sheet
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers.multistep import Multistep

@@ -19,10 +19,10 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from scoreinv.atomic import atomic_write
-from scoreinv.checkpoints.validation import build_dataclass, in_file, parse_json
 from scoreinv.checks import require
 from scoreinv.errors import InputError
+from scoreinv.files import atomic_write
+from scoreinv.models.codec import build_dataclass, in_file, parse_json
 from scoreinv.training.config import TrainingConfig
 
 _log = logging.getLogger(__name__)

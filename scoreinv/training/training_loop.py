@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 
-from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig, NamedSDE
-from scoreinv.checkpoints.files import AnyModel
 from scoreinv.errors import Cancelled, InputError
+from scoreinv.models.config import ClassifierConfig, ModelConfig, NamedSDE
+from scoreinv.models.model_file import AnyModel
 from scoreinv.training.budget import Clock, started
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.distributed import World, processes

@@ -20,7 +20,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from scoreinv.checkpoints.published import published
+from scoreinv.models.published import published
 from scoreinv.networks.ncsnpp import NCSNpp, NCSNppConfig
 
 SIZE = 32

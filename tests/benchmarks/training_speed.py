@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scoreinv.checkpoints.catalogue import locate
-from scoreinv.checkpoints.files import read_prior_metadata
+from scoreinv.models.catalogue import locate
+from scoreinv.models.model_file import read_prior_metadata
 from scoreinv.prior import ScorePrior
 from scoreinv.training.config import ObjectiveConfig
 from scoreinv.training.ema import averaged

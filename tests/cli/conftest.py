@@ -10,10 +10,10 @@ from PIL import Image
 from shell import Outcome, WhiteFinder, hole_array, photo_array
 from small_model import save_small
 
-from scoreinv.checkpoints import catalogue
-from scoreinv.checkpoints.config import DamageConfig
 from scoreinv.cli.main import main
 from scoreinv.damage import DamageFinder
+from scoreinv.models import catalogue
+from scoreinv.models.config import DamageConfig
 from scoreinv.networks.damage import DamageNetworkConfig
 
 DRAWING = ("inpaint", "colorize", "sample", "interpolate")

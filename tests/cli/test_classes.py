@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from shell import small_config
 
-from scoreinv.checkpoints.files import save_model
+from scoreinv.models.model_file import save_model
 from scoreinv.sdes import VP
 
 

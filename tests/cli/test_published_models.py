@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from shell import photo_array, small_config
 
 import scoreinv as library
-from scoreinv.checkpoints.bundled import bundled_folder
-from scoreinv.checkpoints.files import save_model
+from scoreinv.models.bundled import bundled_folder
+from scoreinv.models.model_file import save_model
 
 DIFFUSERS = Path(__file__).parents[1] / "data" / "diffusers"
 PARITY = Path(__file__).parents[1] / "data" / "parity"

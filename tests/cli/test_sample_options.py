@@ -9,7 +9,7 @@ from itertools import product
 import pytest
 from shell import small_config
 
-from scoreinv.checkpoints.files import save_model
+from scoreinv.models.model_file import save_model
 from scoreinv.prior import RecommendedSampler
 from scoreinv.samplers import (
     DDIM,

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import scoreinv
-from scoreinv.checkpoints.config import ModelConfig
-from scoreinv.checkpoints.pickled import plain_tensors, read_pickled
+from scoreinv.models.config import ModelConfig
+from scoreinv.models.pickled import plain_tensors, read_pickled
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.preconditioning import DataPrediction
 from scoreinv.sdes import VE

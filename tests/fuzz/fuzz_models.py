@@ -27,12 +27,12 @@ from mutations import damaged, damaged_json
 from PIL import Image
 
 import scoreinv
-from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig
-from scoreinv.checkpoints.description import describe
-from scoreinv.checkpoints.files import load_classifier, save_model
-from scoreinv.checkpoints.official import load_official, read_official_config
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import InputError
+from scoreinv.models.config import ClassifierConfig, ModelConfig
+from scoreinv.models.description import describe
+from scoreinv.models.model_file import load_classifier, save_model
+from scoreinv.models.official import load_official, read_official_config
 from scoreinv.networks.convnet import ConvNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.networks.wide_resnet import WideResNetConfig

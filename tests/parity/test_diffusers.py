@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import scoreinv
-from scoreinv.checkpoints.diffusers_folder import read_diffusers_config
-from scoreinv.checkpoints.published import PUBLISHED
 from scoreinv.errors import CheckpointError
+from scoreinv.models.diffusers_folder import read_diffusers_config
+from scoreinv.models.published import PUBLISHED
 from scoreinv.samplers import PC
 from scoreinv.sdes import DDPM, VE
 from scoreinv.tasks.generate import generate, make_sampler

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from scoreinv.atomic import atomic_write
 from scoreinv.errors import InputError
+from scoreinv.files import atomic_write
 
 
 @pytest.mark.parametrize("letter", ["a", "ä", "写"])

@@ -12,13 +12,13 @@ import torch
 from safetensors.torch import save_file
 
 import scoreinv
-from scoreinv.checkpoints import config as checkpoint_config
-from scoreinv.checkpoints.config import ModelConfig
-from scoreinv.checkpoints.description import describe
-from scoreinv.checkpoints.files import load_model, read_prior_metadata, save_model
-from scoreinv.checkpoints.official import load_official, read_official_config
-from scoreinv.checkpoints.published import PUBLISHED, published
 from scoreinv.errors import CheckpointError
+from scoreinv.models import config as model_config
+from scoreinv.models.config import ModelConfig
+from scoreinv.models.description import describe
+from scoreinv.models.model_file import load_model, read_prior_metadata, save_model
+from scoreinv.models.official import load_official, read_official_config
+from scoreinv.models.published import PUBLISHED, published
 from scoreinv.networks.base import Network
 from scoreinv.networks.layers import conv
 from scoreinv.networks.ncsnpp import NCSNppConfig
@@ -87,7 +87,7 @@ class Plain(Network):
 
 
 def test_another_network_needs_a_line_in_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(checkpoint_config._NETWORKS, "plain", PlainConfig)
+    monkeypatch.setitem(model_config._NETWORKS, "plain", PlainConfig)
     config = replace(CONFIG, network=PlainConfig(features=5))
     prior, path = config.build(), tmp_path / "plain.safetensors"
     save_model(path, prior, config, half=False, notes={})
@@ -96,7 +96,7 @@ def test_another_network_needs_a_line_in_the_table(tmp_path: Path, monkeypatch: 
     x = torch.linspace(-1, 1, 3 * 16 * 16).reshape(1, 3, 16, 16)
     with torch.no_grad():
         torch.testing.assert_close(again.noise(x, 0.5), prior.noise(x, 0.5))
-    monkeypatch.delitem(checkpoint_config._NETWORKS, "plain")
+    monkeypatch.delitem(model_config._NETWORKS, "plain")
     with pytest.raises(CheckpointError, match=r"plain\.safetensors: .*unknown name 'plain'"):
         load_model(path)
 

@@ -11,14 +11,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from scoreinv.checkpoints.config import ModelConfig
-from scoreinv.checkpoints.description import describe
-from scoreinv.checkpoints.files import load_model, read_metadata, save
 from scoreinv.conditional.guess import smooth_guess
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.guidance import Conditioned
+from scoreinv.models.config import ModelConfig
+from scoreinv.models.description import describe
+from scoreinv.models.model_file import load_model, read_metadata, save
 from scoreinv.networks.chroma import TUNED_STAGES
 from scoreinv.networks.encoder import FEATURES
 from scoreinv.operators import gray

@@ -14,12 +14,12 @@ from gaussian import write_noise_pictures
 from torch import nn
 
 import scoreinv
-from scoreinv.checkpoints.catalogue import load_classifier
-from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig, model_from_dict
-from scoreinv.checkpoints.files import save_model
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.guidance import ClassifierGuidance
+from scoreinv.models.catalogue import load_classifier
+from scoreinv.models.config import ClassifierConfig, ModelConfig, model_from_dict
+from scoreinv.models.model_file import save_model
 from scoreinv.networks.convnet import ConvNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.networks.wide_resnet import WideResNetConfig

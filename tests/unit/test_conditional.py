@@ -16,9 +16,6 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor, nn
 
-from scoreinv.checkpoints.config import ModelConfig
-from scoreinv.checkpoints.files import load_model, save_model
-from scoreinv.checkpoints.memory import gradient_bytes
 from scoreinv.colour_space import colour_basis
 from scoreinv.conditional.guess import Guess, block_means
 from scoreinv.conditional.residual import ResidualPreconditioning
@@ -26,6 +23,9 @@ from scoreinv.errors import Cancelled, CheckpointError, InputError
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
 from scoreinv.guidance.conditioned import GivenGuess
 from scoreinv.guidance.orientations import ALL, MIRRORED, UPRIGHT
+from scoreinv.models.config import ModelConfig
+from scoreinv.models.memory import gradient_bytes
+from scoreinv.models.model_file import load_model, save_model
 from scoreinv.operators import ObservedComponents, gray, mask
 from scoreinv.options import COLOUR_SATURATION, COLOUR_STEPS, COLOUR_TEMPERATURE, MEAN_DRAWS, NARROW_FILL_STEPS
 from scoreinv.preconditioning import EDM

@@ -12,14 +12,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from scoreinv.checkpoints.config import ModelConfig
-from scoreinv.checkpoints.files import load_model, read_metadata
 from scoreinv.colour_space import luma
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.guidance import Conditioned, Tiled
 from scoreinv.guidance.orientations import MIRRORED
+from scoreinv.models.config import ModelConfig
+from scoreinv.models.model_file import load_model, read_metadata
 from scoreinv.networks.encoder import FEATURES, Encoder
 from scoreinv.operators import gray
 from scoreinv.preconditioning import EDM
@@ -252,7 +252,7 @@ def test_features_of_another_encoder_or_number_format_are_not_taken(
     for precision in ("float32", "bfloat16"):
         train(replace(config, precision=precision), tmp_path / precision)
         keys.add((tmp_path / precision / "cache" / "features.json").read_text())
-    monkeypatch.setattr("scoreinv.checkpoints.config.load_encoder", lambda path: other)
+    monkeypatch.setattr("scoreinv.models.config.load_encoder", lambda path: other)
     train(replace(config, precision="float32"), tmp_path / "other")
     keys.add((tmp_path / "other" / "cache" / "features.json").read_text())
     assert len(keys) == 3

@@ -17,13 +17,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import scoreinv
-from scoreinv.checkpoints.catalogue import configuration
-from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig, model_from_dict
-from scoreinv.checkpoints.files import load_classifier, load_model, read_metadata, save_model
-from scoreinv.checkpoints.official import read_official_config
-from scoreinv.checkpoints.validation import parse_json
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import CheckpointError, InputError
+from scoreinv.models.catalogue import configuration
+from scoreinv.models.codec import parse_json
+from scoreinv.models.config import ClassifierConfig, ModelConfig, model_from_dict
+from scoreinv.models.model_file import load_classifier, load_model, read_metadata, save_model
+from scoreinv.models.official import read_official_config
 from scoreinv.networks.convnet import ConvNetConfig
 from scoreinv.networks.encoder import FEATURES
 from scoreinv.networks.ncsnpp import NCSNppConfig

@@ -12,13 +12,13 @@ from PIL import Image
 from torch import Tensor
 
 import scoreinv
-from scoreinv.checkpoints.catalogue import load_damage_finder
-from scoreinv.checkpoints.config import DamageConfig, model_from_dict
-from scoreinv.checkpoints.description import describe
 from scoreinv.damage import DamageFinder
 from scoreinv.errors import Cancelled, CheckpointError, InputError
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
+from scoreinv.models.catalogue import load_damage_finder
+from scoreinv.models.config import DamageConfig, model_from_dict
+from scoreinv.models.description import describe
 from scoreinv.networks.damage import DamageNetworkConfig, _Join, _Layer, _Regions
 from scoreinv.networks.encoder import FEATURES, FINE_FEATURES, FINE_STRIDES, STRIDES
 from scoreinv.options import FOUND_GROW

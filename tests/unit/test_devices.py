@@ -7,7 +7,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig
+from scoreinv.models.config import ClassifierConfig, ModelConfig
 from scoreinv.networks.convnet import ConvNetConfig
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig

@@ -12,9 +12,9 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from scoreinv.checkpoints.bundled import bundled_folder
 from scoreinv.conditional.encoder import ENCODER, load_encoder, look, seen_size, window
 from scoreinv.errors import CheckpointError
+from scoreinv.models.bundled import bundled_folder
 from scoreinv.networks.encoder import FEATURES, STRIDES, Encoder
 from scoreinv.training.pictures import BUILTIN
 

@@ -10,9 +10,9 @@ from PIL import Image
 from torch import Tensor
 
 import scoreinv
-from scoreinv.checkpoints.config import DamageConfig
 from scoreinv.damage import DamageFinder
 from scoreinv.imaging.faces import faces, facial_features
+from scoreinv.models.config import DamageConfig
 from scoreinv.networks.damage import DamageNetworkConfig
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import scoreinv
-from scoreinv.checkpoints.config import ModelConfig
-from scoreinv.checkpoints.files import save_model
 from scoreinv.errors import InputError
+from scoreinv.models.config import ModelConfig
+from scoreinv.models.model_file import save_model
 from scoreinv.networks.base import Network
 from scoreinv.networks.ffdnet import LAST_KNOWN, FFDNet, FFDNetConfig
 from scoreinv.preconditioning import DataPrediction

@@ -12,14 +12,14 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor, nn
 
-from scoreinv.checkpoints.config import ModelConfig
-from scoreinv.checkpoints.files import load_model, save_model
 from scoreinv.colour_space import luma
 from scoreinv.conditional.guess import block_means
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.guidance import Conditioned, Tiled
 from scoreinv.guidance.orientations import MIRRORED
+from scoreinv.models.config import ModelConfig
+from scoreinv.models.model_file import load_model, save_model
 from scoreinv.operators import gray, mask
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import VE

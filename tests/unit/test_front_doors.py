@@ -16,9 +16,9 @@ from torch import Tensor
 
 import scoreinv
 from scoreinv import kernels, options
-from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.errors import CheckpointError, InputError, ScoreinvError
 from scoreinv.guidance import DPS, MMPS
+from scoreinv.models.config import ModelConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.operators import Blur, LinearOperator, mask
 from scoreinv.preconditioning import EDM

@@ -13,9 +13,9 @@ import torch
 from analytic import gaussian_colour_prior
 
 import scoreinv
-from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig
-from scoreinv.checkpoints.files import save_model
 from scoreinv.imaging.picture import Picture
+from scoreinv.models.config import ClassifierConfig, ModelConfig
+from scoreinv.models.model_file import save_model
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.networks.wide_resnet import WideResNetConfig
 from scoreinv.preconditioning import EDM

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 import scoreinv
-from scoreinv.checkpoints.catalogue import load_damage_finder
 from scoreinv.damage import DamageFinder
+from scoreinv.models.catalogue import load_damage_finder
 from scoreinv.tasks.settings import COLOUR_SENSITIVITY
 from scoreinv.training.pictures import BUILTIN
 

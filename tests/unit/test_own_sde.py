@@ -14,9 +14,9 @@ from small_runs import TINY, tiny_run
 from torch import Tensor
 
 import scoreinv
-from scoreinv.checkpoints.config import ModelConfig, NamedSDE
-from scoreinv.checkpoints.files import read_metadata
 from scoreinv.errors import CheckpointError, InputError
+from scoreinv.models.config import ModelConfig, NamedSDE
+from scoreinv.models.model_file import read_metadata
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import SDE, VE
 from scoreinv.training.config import TrainingConfig, read_config

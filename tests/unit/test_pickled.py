@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from scoreinv.checkpoints.official import load_official, read_official_config
-from scoreinv.checkpoints.pickled import plain_tensors, read_pickled
 from scoreinv.errors import CheckpointError
+from scoreinv.models.official import load_official, read_official_config
+from scoreinv.models.pickled import plain_tensors, read_pickled
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from scoreinv.checkpoints.published import PUBLISHED
+from scoreinv.models.published import PUBLISHED
 from scoreinv.prior import RecommendedSampler
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
 from scoreinv.training.config import DataConfig

@@ -92,7 +92,7 @@ def test_it_is_what_the_functions_give(model: str) -> None:
 
 def test_the_model_is_loaded_once_a_process(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By whatever copy, in whatever thread; and not before it is needed."""
-    from scoreinv.checkpoints import catalogue
+    from scoreinv.models import catalogue
 
     rows._load.cache_clear()
     loaded = []

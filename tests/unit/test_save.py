@@ -12,9 +12,9 @@ import torch
 from small_runs import TINY
 
 import scoreinv
-from scoreinv.checkpoints.config import ClassifierConfig, ModelConfig
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import CheckpointError, InputError
+from scoreinv.models.config import ClassifierConfig, ModelConfig
 from scoreinv.networks.convnet import ConvNetConfig
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.wide_resnet import WideResNetConfig

@@ -9,8 +9,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from scoreinv.checkpoints.config import DamageConfig
 from scoreinv.errors import InputError
+from scoreinv.models.config import DamageConfig
 from scoreinv.networks.damage import DamageNetworkConfig
 from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import DamageDrawing, DataConfig, TrainingConfig

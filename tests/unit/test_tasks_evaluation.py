@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from scoreinv.checkpoints.config import ClassifierConfig
 from scoreinv.errors import InputError
 from scoreinv.imaging.picture import Picture
+from scoreinv.models.config import ClassifierConfig
 from scoreinv.networks.wide_resnet import WideResNetConfig
 from scoreinv.sdes import VP
 from scoreinv.tasks.evaluate import evaluate, frechet_distance, kernel_distance, look_at

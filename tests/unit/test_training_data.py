@@ -16,8 +16,8 @@ import torch
 from gaussian import write_noise_pictures
 from PIL import Image
 
-from scoreinv.atomic import atomic_write
 from scoreinv.errors import InputError
+from scoreinv.files import atomic_write
 from scoreinv.imaging.decode import Decoded
 from scoreinv.imaging.source import Source
 from scoreinv.sdes import VE

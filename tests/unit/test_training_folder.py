@@ -21,9 +21,9 @@ from safetensors.torch import load_file, save_file
 from small_runs import tiny_run
 from torch import Tensor
 
-from scoreinv.atomic import atomic_write
-from scoreinv.checkpoints.files import read_metadata
 from scoreinv.errors import InputError
+from scoreinv.files import atomic_write
+from scoreinv.models.model_file import read_metadata
 from scoreinv.networks.ncsnpp import NCSNpp
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.folder import claimed

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-from scoreinv.checkpoints.published import PUBLISHED
 from scoreinv.errors import InputError
+from scoreinv.models.published import PUBLISHED
 from scoreinv.sdes import VP
 from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig
 from scoreinv.training.distributed import World

@@ -22,8 +22,8 @@ from PIL import Image
 from safetensors.torch import load_file
 from small_runs import TINY, tiny_run
 
-from scoreinv.checkpoints.files import load_model, read_metadata
 from scoreinv.errors import Cancelled, InputError, ScoreinvError
+from scoreinv.models.model_file import load_model, read_metadata
 from scoreinv.sdes import VE, SubVP
 from scoreinv.training import state as state_module
 from scoreinv.training.batches import BatchSource

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from small_runs import TINY
 from torch import Tensor, nn
 
-from scoreinv.checkpoints.config import ModelConfig
+from scoreinv.models.config import ModelConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig, ResidualBlock
 from scoreinv.networks.wide_resnet import WideResNetConfig
 from scoreinv.preconditioning import EDM

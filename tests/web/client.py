@@ -13,10 +13,10 @@ from PIL import Image
 from small_model import small_prior
 from torch import Tensor
 
-from scoreinv.checkpoints.config import DamageConfig
 from scoreinv.damage import DamageFinder
 from scoreinv.imaging.files import picture_bytes
 from scoreinv.imaging.picture import Picture
+from scoreinv.models.config import DamageConfig
 from scoreinv.networks.damage import DamageNetworkConfig
 from scoreinv.web.app import make_app
 from scoreinv.web.guard import Access

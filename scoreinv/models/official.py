@@ -13,12 +13,12 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from scoreinv.checkpoints.config import ModelConfig
-from scoreinv.checkpoints.files import in_memory, install, unfilled
-from scoreinv.checkpoints.pickled import plain_tensors, read_pickled
-from scoreinv.checkpoints.published import NCSN, PUBLISHED, published
-from scoreinv.checkpoints.validation import build_foreign, in_file, read_json, shortened
 from scoreinv.errors import CheckpointError
+from scoreinv.models.codec import build_foreign, in_file, read_json, shortened
+from scoreinv.models.config import ModelConfig
+from scoreinv.models.model_file import in_memory, install, unfilled
+from scoreinv.models.pickled import plain_tensors, read_pickled
+from scoreinv.models.published import NCSN, PUBLISHED, published
 from scoreinv.networks.ddpm import ddpm_config
 from scoreinv.networks.layers import Attention
 from scoreinv.networks.ncsnpp import Activation, NCSNpp, NCSNppConfig, ResidualBlock

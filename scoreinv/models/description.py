@@ -11,12 +11,12 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from scoreinv.checkpoints.bundled import bundled_folder, bundled_names
-from scoreinv.checkpoints.catalogue import full_name, locate, sha256
-from scoreinv.checkpoints.config import AnyConfig, AnyNetworkConfig, ClassifierConfig, ModelConfig
-from scoreinv.checkpoints.diffusers_folder import read_diffusers_config
-from scoreinv.checkpoints.files import read_metadata
-from scoreinv.checkpoints.published import FIGURES, PUBLISHED, published, source
+from scoreinv.models.bundled import bundled_folder, bundled_names
+from scoreinv.models.catalogue import full_name, locate, sha256
+from scoreinv.models.config import AnyConfig, AnyNetworkConfig, ClassifierConfig, ModelConfig
+from scoreinv.models.diffusers_folder import read_diffusers_config
+from scoreinv.models.model_file import read_metadata
+from scoreinv.models.published import FIGURES, PUBLISHED, published, source
 from scoreinv.networks.chroma import ChromaNetwork
 
 BUNDLED_LICENCE = "Apache-2.0"

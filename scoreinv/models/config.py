@@ -8,8 +8,6 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from scoreinv.checkpoints.bundled import bundled_folder
-from scoreinv.checkpoints.validation import build_dataclass, cut, shortened, unsupported
 from scoreinv.checks import require, within
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.conditional.encoder import ENCODER, fresh_chroma_network, load_encoder
@@ -17,6 +15,8 @@ from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.damage import DamageFinder
 from scoreinv.errors import CheckpointError
+from scoreinv.models.bundled import bundled_folder
+from scoreinv.models.codec import build_dataclass, cut, shortened, unsupported
 from scoreinv.networks.base import Network, NetworkConfig
 from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.networks.convnet import ConvNet, ConvNetConfig

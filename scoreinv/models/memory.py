@@ -12,8 +12,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.memory import PIXELS_AT_ONCE
+from scoreinv.models.config import ModelConfig
 from scoreinv.prior import ScorePrior
 
 _WORKSPACE = 1.25

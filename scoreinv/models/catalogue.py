@@ -5,22 +5,22 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from scoreinv.checkpoints import files
-from scoreinv.checkpoints.bundled import HUB_PREFIX, MODEL_FILE, bundled_model, names_bundled
-from scoreinv.checkpoints.config import ModelConfig
-from scoreinv.checkpoints.diffusers_folder import (
+from scoreinv.checks import shown
+from scoreinv.classifier import NoiseClassifier
+from scoreinv.damage import DamageFinder
+from scoreinv.errors import CheckpointError
+from scoreinv.models import model_file
+from scoreinv.models.bundled import HUB_PREFIX, MODEL_FILE, bundled_model, names_bundled
+from scoreinv.models.config import ModelConfig
+from scoreinv.models.diffusers_folder import (
     is_diffusers_folder,
     load_diffusers,
     read_diffusers_config,
     weights_file,
 )
-from scoreinv.checkpoints.files import load_model, read_prior_metadata
-from scoreinv.checkpoints.hub import fetch
-from scoreinv.checkpoints.published import PUBLISHED, source
-from scoreinv.checks import shown
-from scoreinv.classifier import NoiseClassifier
-from scoreinv.damage import DamageFinder
-from scoreinv.errors import CheckpointError
+from scoreinv.models.hub import fetch
+from scoreinv.models.model_file import load_model, read_prior_metadata
+from scoreinv.models.published import PUBLISHED, source
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import SDE
 
@@ -80,12 +80,12 @@ def load_located(path: Path, sde: SDE | None = None) -> ScorePrior:
 
 def load_classifier(model: str | Path, *, sde: SDE | None = None) -> NoiseClassifier:
     """The classifier of noisy pictures of a bundled name or a file; arguments and errors as those of `load`."""
-    return files.load_classifier(locate(model), sde)
+    return model_file.load_classifier(locate(model), sde)
 
 
 def load_damage_finder(model: str | Path) -> DamageFinder:
     """The finder of damage of a bundled name or a file; errors as those of `load`."""
-    return files.load_damage_finder(locate(model))
+    return model_file.load_damage_finder(locate(model))
 
 
 def configuration(path: Path) -> ModelConfig:

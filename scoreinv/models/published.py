@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from scoreinv.checkpoints.config import ModelConfig
 from scoreinv.errors import CheckpointError
+from scoreinv.models.config import ModelConfig
 from scoreinv.networks.ddpm import ddpm_config
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import PaperVE, PaperVP, Preconditioning

@@ -16,8 +16,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialised
 from torch import Tensor, nn
 
-from scoreinv.atomic import atomic_write
-from scoreinv.checkpoints.config import (
+from scoreinv.checks import shown
+from scoreinv.classifier import NoiseClassifier
+from scoreinv.damage import DamageFinder
+from scoreinv.errors import CheckpointError, SettingError
+from scoreinv.files import atomic_write
+from scoreinv.memory import shortage
+from scoreinv.models.codec import cut, in_file, parse_json
+from scoreinv.models.config import (
     AnyConfig,
     AnyNetworkConfig,
     ClassifierConfig,
@@ -26,12 +32,6 @@ from scoreinv.checkpoints.config import (
     NamedSDE,
     model_from_dict,
 )
-from scoreinv.checkpoints.validation import cut, in_file, parse_json
-from scoreinv.checks import shown
-from scoreinv.classifier import NoiseClassifier
-from scoreinv.damage import DamageFinder
-from scoreinv.errors import CheckpointError, SettingError
-from scoreinv.memory import shortage
 from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.networks.layers import channels_last
 from scoreinv.prior import ScorePrior

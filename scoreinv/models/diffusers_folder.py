@@ -18,12 +18,12 @@ from typing import Literal
 import torch
 from torch import nn
 
-from scoreinv.checkpoints.config import ModelConfig
-from scoreinv.checkpoints.files import Stored, in_memory, install, opened, stored_tensors, unfilled
-from scoreinv.checkpoints.pickled import plain_tensors, read_pickled
-from scoreinv.checkpoints.validation import build_foreign, in_file, read_json, shortened
 from scoreinv.checks import require
 from scoreinv.errors import CheckpointError
+from scoreinv.models.codec import build_foreign, in_file, read_json, shortened
+from scoreinv.models.config import ModelConfig
+from scoreinv.models.model_file import Stored, in_memory, install, opened, stored_tensors, unfilled
+from scoreinv.models.pickled import plain_tensors, read_pickled
 from scoreinv.networks.layers import Attention
 from scoreinv.networks.ncsnpp import Activation, DownLevel, NCSNpp, NCSNppConfig, ResidualBlock, UpLevel
 from scoreinv.networks.normalization import group_norms

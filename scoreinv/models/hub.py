@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scoreinv.checkpoints.bundled import HUB_PREFIX
-from scoreinv.checkpoints.diffusers_folder import WEIGHTS_FILES, is_diffusers_folder
 from scoreinv.errors import CheckpointError
+from scoreinv.models.bundled import HUB_PREFIX
+from scoreinv.models.diffusers_folder import WEIGHTS_FILES, is_diffusers_folder
 
 _CONFIGURATION = ["config.json", "scheduler_config.json", "unet/config.json", "scheduler/scheduler_config.json"]
 

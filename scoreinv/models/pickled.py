@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scoreinv.checkpoints.validation import shortened
 from scoreinv.errors import CheckpointError
 from scoreinv.memory import shortage
+from scoreinv.models.codec import shortened
 
 _DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
