@@ -85,13 +85,6 @@ class Prior(ABC):
         """
         return self
 
-    def rows(self, index: Tensor) -> Prior:
-        """The same prior over the samples `index` (A,) of its batch, in that order, repeats allowed.
-
-        Only `noise` and `constrain` are called on it: samples are finished together.
-        """
-        return self
-
 
 def check_prior(prior: object) -> None:
     """Raise SettingError unless it is a prior, of a model or conditional."""
@@ -102,8 +95,7 @@ def check_prior(prior: object) -> None:
 class PriorWrapper(Prior):
     """Base of what wraps a prior: forwards `noise`, `constrain` and `finish`; subclasses override what they change.
 
-    A subclass defines `windows` and `rows` too: what it holds of the picture's size is cropped, what it holds for each
-    sample is selected, or `Tiled` would mix up places and the adaptive solver samples.
+    A subclass defines `windows` too: what it holds of the picture's size is cropped, or `Tiled` would mix up places.
     """
 
     def __init__(self, prior: Prior) -> None:
@@ -133,9 +125,6 @@ class PriorWrapper(Prior):
 
     @abstractmethod
     def windows(self, boxes: Sequence[Box], samples: int) -> Prior: ...
-
-    @abstractmethod
-    def rows(self, index: Tensor) -> Prior: ...
 
 
 @dataclass(frozen=True)

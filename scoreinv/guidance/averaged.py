@@ -27,6 +27,3 @@ class Averaged(PriorWrapper):
 
     def windows(self, boxes: Sequence[Box], samples: int) -> Averaged:
         return Averaged(self.prior.windows(boxes, samples), self.orientations)
-
-    def rows(self, index: Tensor) -> Averaged:
-        return Averaged(self.prior.rows(index), self.orientations)

@@ -64,8 +64,3 @@ class ClassifierGuidance(PriorWrapper):
     def _check_samples(self, count: int) -> None:
         if len(self.label) not in (1, count):
             raise InputError(f"{len(self.label)} labels for {count} samples: give one, or one for each")
-
-    def rows(self, index: Tensor) -> ClassifierGuidance:
-        if len(self.label) > 1:
-            self._check_samples(max(len(self.label), 1 + int(index.max())))
-        return ClassifierGuidance(self.prior.rows(index), self.classifier, select(self.label, index), self.scale)

@@ -30,6 +30,3 @@ class Clipped(PriorWrapper):
 
     def windows(self, boxes: Sequence[Box], samples: int) -> Clipped:
         return Clipped(self.prior.windows(boxes, samples))
-
-    def rows(self, index: Tensor) -> Clipped:
-        return Clipped(self.prior.rows(index))

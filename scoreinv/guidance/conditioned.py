@@ -14,7 +14,7 @@ from scoreinv.conditional.guess import Guess
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import InputError
 from scoreinv.guidance.orientations import UPRIGHT, Orientation, averaged
-from scoreinv.operators import ObservedComponents, crops, select
+from scoreinv.operators import ObservedComponents, crops
 from scoreinv.prior import Prior, PriorWrapper
 
 
@@ -58,9 +58,6 @@ class GivenGuess(PriorWrapper):
 
         guess = self.guess.each(lambda x: crops(x, boxes, samples), lambda x: crops(x, fine_boxes, samples), shown)
         return GivenGuess(self.prior, guess, self.orientations)
-
-    def rows(self, index: Tensor) -> GivenGuess:
-        return GivenGuess(self.prior, self.guess.each(*[lambda x: select(x, index)] * 3), self.orientations)
 
 
 class Conditioned(GivenGuess):

@@ -24,7 +24,6 @@ agrees is approximated by drawing in steps. Comparing with all patches is for pi
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from copy import copy
 
 import torch
 import torch.nn.functional as F
@@ -118,11 +117,6 @@ class Exemplars(Prior):
 
     def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
         raise InputError("patches are looked for in the whole picture: it cannot be seen through windows")
-
-    def rows(self, index: Tensor) -> Exemplars:
-        chosen = copy(self)
-        chosen._fills = [self._fills[i] for i in index.tolist()]
-        return chosen
 
     def displacements(self, x0: Tensor) -> Tensor:
         """Where the likeliest patches of samples (B, 3, H, W) are: (B, 2, H, W) int64, down and across from each pixel.

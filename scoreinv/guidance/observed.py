@@ -10,7 +10,7 @@ from torch import Tensor
 
 from scoreinv.boxes import Box
 from scoreinv.errors import InputError
-from scoreinv.operators import LinearOperator, check_noise_std, select
+from scoreinv.operators import LinearOperator, check_noise_std
 from scoreinv.prior import Prior, PriorWrapper
 
 
@@ -48,6 +48,3 @@ class GivenObservation(PriorWrapper):
     def windows(self, boxes: Sequence[Box], samples: int) -> Self:
         operator, y = self.operator.windows(boxes, samples), self.operator.seen(self.y, boxes, samples)
         return self.over(self.prior.windows(boxes, samples), operator, y)
-
-    def rows(self, index: Tensor) -> Self:
-        return self.over(self.prior.rows(index), self.operator.rows(index), select(self.y, index))

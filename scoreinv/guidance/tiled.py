@@ -99,9 +99,6 @@ class Tiled(PriorWrapper):
         needed = None if self.needed is None else torch.stack([crop(self.needed, box) for box in boxes]).any(0)
         return Tiled(self.prior.windows(boxes, samples), self.tile, self.overlap, self.pixels_at_once, needed)
 
-    def rows(self, index: Tensor) -> Tiled:
-        return Tiled(self.prior.rows(index), self.tile, self.overlap, self.pixels_at_once, self.needed)
-
     def _estimates(self, x: Tensor, t: Tensor, boxes: list[Box]) -> Iterator[Tensor]:
         """The noise estimate of each box, in order."""
         samples = x.shape[0]

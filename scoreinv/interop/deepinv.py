@@ -98,9 +98,6 @@ class _Physics(LinearOperator):
     def windows(self, boxes: Sequence[Box], samples: int) -> LinearOperator:
         raise InputError("deepinv's physics are not seen through windows: use a method that needs none")
 
-    def rows(self, index: Tensor) -> LinearOperator:
-        return self
-
 
 def _levels(sigma: float | Tensor, count: int) -> Tensor:
     """Noise levels as float64 () or (B,) on the CPU."""

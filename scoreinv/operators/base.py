@@ -88,14 +88,6 @@ class LinearOperator(ABC):
         """The part of the observation y that `windows` observes; 0 where more than the crop is needed to tell it."""
         return crops(y, self.observed_boxes(boxes), samples)
 
-    def rows(self, index: Tensor) -> LinearOperator:
-        """The operator over the samples `index` (A,) of the batch.
-
-        Here the operator itself, which is right where it treats all samples alike. One that holds something for each
-        sample, such as a mask of each, has to define it.
-        """
-        return self
-
     def replace(self, x: Tensor, y: Tensor) -> Tensor:
         """x - A^+ A x + A^+ y: the picture x with its observed components replaced by the observation y."""
         # In this order observed pixels of a mask come out as the observation bit for bit: x - x + y.
@@ -195,9 +187,6 @@ class Composed(LinearOperator):
 
     def seen(self, y: Tensor, boxes: Sequence[Box], samples: int) -> Tensor:
         return (self.outer if self.inner.pointwise else self.inner).seen(y, boxes, samples)
-
-    def rows(self, index: Tensor) -> LinearOperator:
-        return Composed(self.outer.rows(index), self.inner.rows(index))
 
 
 @dataclass(frozen=True, repr=False)

@@ -83,9 +83,6 @@ class Blur(SpectralOperator):
         _, _, height, width = boxes[0]
         return self._inside(height, width).to(y) * crops(y, boxes, samples)
 
-    def rows(self, index: Tensor) -> Blur:
-        return self
-
     def _inside(self, height: int, width: int) -> Tensor:
         rows, columns = self.kernel.shape
         if rows > height or columns > width:
@@ -110,9 +107,6 @@ class ValidBlur(Composed):
     def windows(self, boxes: Sequence[Box], samples: int) -> ValidBlur:
         seen = super().windows(boxes, samples)
         return ValidBlur(seen.outer, seen.inner, self.iterations)
-
-    def rows(self, index: Tensor) -> ValidBlur:
-        return ValidBlur(self.outer.rows(index), self.inner, self.iterations)
 
 
 def valid_blur(kernel: Kernel, height: int, width: int, iterations: int = ITERATIONS) -> ValidBlur:
@@ -193,9 +187,6 @@ class BlurredDownsampling(SpectralOperator):
 
     def windows(self, boxes: Sequence[Box], samples: int) -> LinearOperator:
         raise InputError("`BlurredDownsampling` cannot be seen through windows: use `downsampling`, which can")
-
-    def rows(self, index: Tensor) -> BlurredDownsampling:
-        return self
 
     def _apart(self, transform: Tensor) -> Tensor:
         factor = self.factor

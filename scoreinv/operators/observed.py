@@ -12,7 +12,7 @@ from torch import Tensor
 from scoreinv.boxes import Box
 from scoreinv.colour_space import colour_basis
 from scoreinv.errors import InputError
-from scoreinv.operators.base import SpectralOperator, crops, select
+from scoreinv.operators.base import SpectralOperator, crops
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -74,9 +74,6 @@ class ObservedComponents(SpectralOperator):
 
     def windows(self, boxes: Sequence[Box], samples: int) -> ObservedComponents:
         return ObservedComponents(crops(self.observed, boxes, samples), self.basis)
-
-    def rows(self, index: Tensor) -> ObservedComponents:
-        return ObservedComponents(select(self.observed, index), self.basis)
 
 
 def mask(observed: Tensor) -> ObservedComponents:

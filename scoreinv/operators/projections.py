@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scoreinv.boxes import Box
 from scoreinv.errors import InputError
-from scoreinv.operators.base import LinearOperator, select
+from scoreinv.operators.base import LinearOperator
 from scoreinv.operators.observed import mask
 
 
@@ -48,9 +48,6 @@ class ScrambledHartley(LinearOperator):
 
     def windows(self, boxes: Sequence[Box], samples: int) -> LinearOperator:
         raise InputError("random projections depend on the whole picture: they cannot be seen through windows")
-
-    def rows(self, index: Tensor) -> ScrambledHartley:
-        return ScrambledHartley(select(self.signs, index))
 
 
 def random_projections(share: float, channels: int, height: int, width: int, seed: int = 0) -> LinearOperator:

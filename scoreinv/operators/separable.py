@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scoreinv.boxes import Box
 from scoreinv.errors import InputError
-from scoreinv.operators.base import SpectralOperator, crops, select
+from scoreinv.operators.base import SpectralOperator, crops
 from scoreinv.operators.blur import check_factor
 
 
@@ -82,9 +82,6 @@ class Separable(SpectralOperator):
     def seen(self, y: Tensor, boxes: Sequence[Box], samples: int) -> Tensor:
         rows, columns = ((part != 0).any(2).to(y) for part in self._parts(boxes, samples))
         return crops(y, self.observed_boxes(boxes), samples) * rows[:, None, :, None] * columns[:, None, None, :]
-
-    def rows(self, index: Tensor) -> Separable:
-        return Separable(select(self.vertical, index), select(self.horizontal, index))
 
     @property
     def _steps(self) -> tuple[int, int]:

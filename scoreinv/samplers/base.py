@@ -109,9 +109,6 @@ class CountedPrior(PriorWrapper):
     def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
         return self.prior.windows(boxes, samples)
 
-    def rows(self, index: Tensor) -> Prior:
-        return self.prior.rows(index)
-
     @property
     def evaluations(self) -> int:
         """Evaluations of the network for each sample so far."""

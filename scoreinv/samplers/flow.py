@@ -92,13 +92,11 @@ def flow(
     path = _Path(prior.sde, prior.data_range)
     values = x[0].numel()
 
-    def function(position: Tensor, y: Tensor, index: Tensor) -> Tensor:
-        some, here = prior.rows(index), index.to(x.device)
+    def function(position: Tensor, y: Tensor) -> Tensor:
         state = y[:, :values].reshape(-1, *x.shape[1:]).to(x)
         if probes is None:
-            z = None if constraint is None else constraint[here]
-            return _flat(path.rate(some, state, position, z)).to(y)
-        rate, divergence = _rate_and_divergence(path, some, state, position, probes[:, here])
+            return _flat(path.rate(prior, state, position, constraint)).to(y)
+        rate, divergence = _rate_and_divergence(path, prior, state, position, probes)
         return torch.cat([_flat(rate), _flat(divergence[:, None])], 1).to(y)
 
     y = path.scaled(_flat(x), start)

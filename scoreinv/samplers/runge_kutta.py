@@ -1,7 +1,8 @@
 """Runge-Kutta methods on many initial values at once: a sample is solved as if it were alone.
 
-`rk45` is Dormand-Prince 5(4) with error control for each sample: its own time, step size and count. The method and its
-step control are those of scipy's RK45 (Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, II.4).
+`rk45` is Dormand-Prince 5(4) with error control for each sample: its own time, step size and count. All samples are
+evaluated until the last is done; those that are done keep their state. The method and its step control are those of
+scipy's RK45 (Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, II.4).
 `rk4` is Kutta's 3/8 rule, of fourth order (ibid., II.1), on equal steps.
 """
 
@@ -14,8 +15,8 @@ from torch import Tensor
 
 from scoreinv.errors import InputError, ScoreinvError
 
-Function = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""dy/dt (A, D) of the samples `index` (A,) at times t (A,) and states y (A, D)."""
+Function = Callable[[Tensor, Tensor], Tensor]
+"""dy/dt (B, D) at times t (B,) and states y (B, D)."""
 Monitor = Callable[[Tensor, Tensor, Tensor], None]
 """Told after each round of steps: times (B,), states (B, D), evaluations (B,)."""
 
@@ -44,37 +45,32 @@ def rk45(
     """
     if not (rtol > 0 and atol > 0):
         raise InputError(f"tolerances must be positive, not rtol = {rtol}, atol = {atol}")
-    everyone = torch.arange(len(y))
     direction = 1.0 if end > start else -1.0
     t = torch.full((len(y),), start, dtype=torch.float64)
-    y = y.clone()
-    slope = function(t, y, everyone)
+    slope = function(t, y)
     size = _first_step(function, t, y, slope, end, rtol, atol)
     nfe = torch.full((len(y),), 2)
     rejected = torch.zeros(len(y), dtype=torch.bool)
-    active = everyone
-    while len(active):
-        now, then = t[active], t[active] + direction * size[active]
-        then = then.clamp(max=end) if direction > 0 else then.clamp(min=end)
-        if (then == now).any():
+    while (going := t != end).any():
+        then = t + direction * size
+        then = torch.where(going, then.clamp(max=end) if direction > 0 else then.clamp(min=end), t)
+        if (then == t)[going].any():
             raise ScoreinvError("the ODE solver's step size vanished: loosen its tolerances")
-        here = active.to(y.device)
-        y_new, slope_new, error = _step(function, now, then - now, y[here], slope[here], active)
-        nfe[active] += 6
-        scale = atol + rtol * torch.maximum(y[here].abs(), y_new.abs())
-        norm = _rms(error / scale)
+        y_new, slope_new, error = _step(function, t, then - t, y, slope)
+        nfe += 6 * going
+        norm = _rms(error / (atol + rtol * torch.maximum(y.abs(), y_new.abs())))
         if not norm.isfinite().all():
             raise ScoreinvError("the prior is not finite along the probability-flow ODE")
         accepted = norm < 1
         factor = (_SAFETY * norm.clamp(min=1e-300) ** -_EXPONENT).clamp(min=_SMALLEST, max=_LARGEST)
         # No growth right after a rejection; a rejected step always shrinks.
-        factor = torch.where(accepted & ~rejected[active], factor, factor.clamp(max=1))
-        size[active] = (then - now).abs() * factor
-        rejected[active] = ~accepted
-        moved, which = active[accepted].to(y.device), accepted.to(y.device)
-        y[moved], slope[moved] = y_new[which], slope_new[which]
-        t[active[accepted]] = then[accepted]
-        active = everyone[t != end]
+        factor = torch.where(accepted & ~rejected, factor, factor.clamp(max=1))
+        size = (then - t).abs() * factor
+        rejected = ~accepted
+        moved = accepted & going
+        where = moved.to(y.device)[:, None]
+        y, slope = torch.where(where, y_new, y), torch.where(where, slope_new, slope)
+        t = torch.where(moved, then, t)
         monitor(t, y, nfe)
     return y, nfe
 
@@ -86,7 +82,6 @@ def rk4(function: Function, y: Tensor, start: float, end: float, steps: int, mon
     """
     if steps < 1:
         raise InputError(f"at least one step is needed, not {steps}")
-    everyone = torch.arange(len(y))
     h = (end - start) / steps
 
     def at(position: float) -> Tensor:
@@ -94,10 +89,10 @@ def rk4(function: Function, y: Tensor, start: float, end: float, steps: int, mon
 
     for step in range(steps):
         t = start + step * h
-        first = function(at(t), y, everyone)
-        second = function(at(t + h / 3), y + h / 3 * first, everyone)
-        third = function(at(t + 2 * h / 3), y + h * (second - first / 3), everyone)
-        fourth = function(at(t + h), y + h * (first - second + third), everyone)
+        first = function(at(t), y)
+        second = function(at(t + h / 3), y + h / 3 * first)
+        third = function(at(t + 2 * h / 3), y + h * (second - first / 3))
+        fourth = function(at(t + h), y + h * (first - second + third))
         y = y + h / 8 * (first + 3 * (second + third) + fourth)
         if not y.isfinite().all():
             raise ScoreinvError("the prior is not finite along the probability-flow ODE")
@@ -105,16 +100,14 @@ def rk4(function: Function, y: Tensor, start: float, end: float, steps: int, mon
     return y, torch.full((len(y),), 4 * steps)
 
 
-def _step(
-    function: Function, t: Tensor, h: Tensor, y: Tensor, slope: Tensor, index: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def _step(function: Function, t: Tensor, h: Tensor, y: Tensor, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The fifth-order solution at t + h, the slope there, and the difference to the fourth order."""
     step = h.to(y.device)[:, None]
     slopes = [slope]
     for node, weights in zip(_NODES[1:], _STAGES[1:], strict=True):
-        slopes.append(function(t + node * h, y + step * _combine(weights, slopes), index))
+        slopes.append(function(t + node * h, y + step * _combine(weights, slopes)))
     y_new = y + step * _combine(_SOLUTION, slopes)
-    slopes.append(function(t + h, y_new, index))
+    slopes.append(function(t + h, y_new))
     return y_new, slopes[-1], step * _combine(_ERROR, slopes)
 
 
@@ -137,7 +130,7 @@ def _first_step(
     h0 = torch.where((d0 < 1e-5) | (d1 < 1e-5), 1e-6, 0.01 * d0 / d1.clamp(min=1e-300))
     h0 = torch.minimum(h0, length)
     probe = y + (h0 * direction).to(y.device)[:, None] * slope
-    d2 = _rms((function(t + h0 * direction, probe, torch.arange(len(y))) - slope) / scale) / h0
+    d2 = _rms((function(t + h0 * direction, probe) - slope) / scale) / h0
     steepest = torch.maximum(d1, d2)
     h1 = torch.where(steepest <= 1e-15, (h0 * 1e-3).clamp(min=1e-6), (0.01 / steepest) ** _EXPONENT)
     size = torch.minimum(torch.minimum(100 * h0, h1), length)

@@ -417,6 +417,3 @@ class _Watched(PriorWrapper):
 
     def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
         return self
-
-    def rows(self, index: Tensor) -> Prior:
-        return self

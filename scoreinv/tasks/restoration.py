@@ -110,20 +110,18 @@ def solve(
     observations = [observation.to(model.device) for observation in observations]
     _check_noise(noise_std, observations)
     _check_operator(operator, observations[0])
-    _check_rows(operator, len(observations))
     noise_alone = operator.orthogonal and noise_std > 0 and method is None
     if noise_alone and steps is not None and sampling.is_direct_mean:
         raise SettingError("steps", "are for samples: the mean without noise takes one evaluation")
 
     def solved(number: int, share: TaskCallback) -> Restored:
-        own = operator.rows(torch.tensor([number]))
         values, gray = _three_channels(observations[number])
         job = RestorationJob(model, sampling, partial(_as_picture, dtype=dtype, gray=gray), share)
         if noise_alone:
-            return denoise(own.adjoint(values), noise_std, job, gray=gray)
+            return denoise(operator.adjoint(values), noise_std, job, gray=gray)
         if knows_limited_noise(model):
-            return restore(Problem(own, values, noise_std, gray, rough=True, missing=_UNKNOWN), job)
-        return restore(Problem(own, values, noise_std, gray), job)
+            return restore(Problem(operator, values, noise_std, gray, rough=True, missing=_UNKNOWN), job)
+        return restore(Problem(operator, values, noise_std, gray), job)
 
     return restore_each(observations, form, solved, callback)
 
@@ -323,28 +321,20 @@ def _check_noise(noise_std: float, observations: list[Tensor]) -> None:
 def _check_operator(operator: LinearOperator, y: Tensor) -> None:
     """Raise InputError for an observation that the operator cannot have given, or one that is not linear."""
     y, _ = _three_channels(y)
-    one = operator.rows(torch.tensor([0]))
     try:
-        back = one.adjoint(y)
-        again = one(back).shape
+        back = operator.adjoint(y)
+        again = operator(back).shape
     except RuntimeError:
         again = None
+    if again is not None and again[0] > 1:
+        raise InputError(f"{type(operator).__name__} is of {again[0]} pictures: solve each with its own operator")
     if again != y.shape:
         gives = "does not take that" if again is None else f"gives {_sides(again)} of it"
         raise InputError(
             f"the observation is {_sides(y.shape)} (channels, height, width; one channel stands for three alike), and "
-            f"{type(operator).__name__} {gives}: it must give three channels of the observation's size, and have "
-            "`rows` where it treats samples differently"
+            f"{type(operator).__name__} {gives}: it must give three channels of the observation's size"
         )
-    check_adjoint(one, back)
-
-
-def _check_rows(operator: LinearOperator, count: int) -> None:
-    """Raise InputError for an operator of several pictures that are fewer than the observations."""
-    try:
-        operator.rows(torch.arange(count))
-    except IndexError as error:
-        raise InputError(f"{count} observations are given, and the operator is of fewer pictures") from error
+    check_adjoint(operator, back)
 
 
 def _sides(shape: torch.Size) -> str:

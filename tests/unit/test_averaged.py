@@ -38,14 +38,13 @@ def test_the_mean_over_orientations_by_hand():
     assert len(set(ALL)) == 8
 
 
-def test_evaluations_are_counted_and_windows_and_rows_are_the_same():
+def test_evaluations_are_counted_and_windows_are_the_same():
     averaged = Averaged(Lopsided(), ALL)
     noise = NoiseStream(0, 2, dtype=torch.float64)
     result = Multistep(steps=3).sample(averaged, (2, 3, 4, 4), noise=noise)
     assert result.nfe.tolist() == [24, 24]
     x = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(Tiled(averaged, 4, 0).noise(x, 0.5), averaged.noise(x, 0.5))
-    torch.testing.assert_close(averaged.rows(torch.tensor([1])).noise(x[1:], 0.5), averaged.noise(x, 0.5)[1:])
 
 
 @pytest.mark.parametrize("orientations", [1, 2, 4, 8])

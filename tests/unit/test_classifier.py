@@ -300,7 +300,6 @@ def test_labels_that_the_classifier_has_not() -> None:
     for use in (
         lambda: guided.noise(x, 0.5),
         lambda: guided.windows([(0, 0, 8, 8)], 2),
-        lambda: guided.rows(torch.arange(4)),
     ):
         with pytest.raises(InputError, match="3 labels for"):
             use()

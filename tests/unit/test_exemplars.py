@@ -187,8 +187,6 @@ def test_each_picture_of_a_batch_is_its_own() -> None:
     x = pictures + 0.2 * torch.randn(pictures.shape, generator=torch.Generator().manual_seed(2))
     alone = [Exemplars(SDE, pictures[i : i + 1], observed[i : i + 1]).denoise(x[i : i + 1], 0.3) for i in range(2)]
     torch.testing.assert_close(both.denoise(x, 0.3), torch.cat(alone))
-    turned = both.rows(torch.tensor([1, 0]))
-    torch.testing.assert_close(turned.denoise(x.flip(0), 0.3), torch.cat(alone).flip(0))
 
 
 def test_too_little_to_continue() -> None:

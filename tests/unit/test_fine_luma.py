@@ -100,13 +100,12 @@ def test_a_finer_picture_of_another_size_is_refused() -> None:
     assert given(picture().double(), picture(1, 16, 16)).noise(picture(1, 16, 16), 0.5).dtype == torch.float32
 
 
-def test_windows_rows_and_turns_take_the_finer_luma_along() -> None:
+def test_windows_and_turns_take_the_finer_luma_along() -> None:
     fine = picture(2, 48, 64)
     x0, x = block_means(fine), picture(2, 24, 32, 1)
     condition = given(fine, x0)
     part = condition.windows([(4, 8, 16, 24)], 2)
     assert torch.equal(part.guess.fine, condition.guess.fine[..., 8:40, 16:64])
-    assert torch.equal(part.rows(torch.tensor([1])).guess.fine, part.guess.fine[1:])
     seen: list[Tensor] = []
     condition.prior.network.register_forward_hook(lambda module, inputs, output: seen.append(inputs[2]))
     condition.noise(x, 0.5)
@@ -114,7 +113,6 @@ def test_windows_rows_and_turns_take_the_finer_luma_along() -> None:
     whole, first = seen[0], seen[1][:2]  # strengths are of 9x9 pixels, fewer at a window's border
     torch.testing.assert_close(first[:, 12:, 4:12, 4:12], whole[:, 12:, 4:12, 4:12])
     shared = given(fine[:1], x0)
-    assert torch.equal(shared.rows(torch.tensor([1, 1, 0])).guess.fine, shared.guess.fine[[1, 1, 0]])
     torch.testing.assert_close(shared.noise(x, 0.5)[:1], condition.noise(x, 0.5)[:1], atol=1e-5, rtol=1e-4)
     mirrored = given(fine.flip(-1), x0.flip(-1), orientations=MIRRORED)
     both = given(fine, x0, orientations=MIRRORED)

@@ -91,9 +91,6 @@ class Recorder(PriorWrapper):
     def windows(self, boxes, samples):
         return self
 
-    def rows(self, index):
-        return self
-
 
 def test_order_of_evaluations_and_constraints():
     """The initial state at t, after each corrector step at t, after the predictor at s, with fresh noise each time."""
@@ -176,8 +173,6 @@ def test_an_exact_classifier_turns_the_mixture_into_its_component(name):
     assert torch.allclose(guided.noise(x, 0.4), expected)
     twice = ClassifierGuidance(prior, classifier, labels, scale=2)
     assert torch.allclose(twice.noise(x, 0.4), 2 * expected - prior.noise(x, 0.4))
-    index = torch.tensor([2, 0])
-    assert torch.allclose(guided.rows(index).noise(x[index], 0.4), expected[index])
 
 
 def test_class_conditional_samples():
@@ -220,8 +215,6 @@ def test_estimates_are_clipped_to_the_range_of_pictures(name, data_range):
     inside = (estimate > data_range[0]) & (estimate < data_range[1])
     assert 0.1 < inside.double().mean() < 0.9
     assert torch.equal(Clipped(prior).noise(x, 0.4)[inside], prior.noise(x, 0.4)[inside])
-    rows = Clipped(prior).rows(torch.tensor([2, 0]))
-    torch.testing.assert_close(rows.denoise(x[[2, 0]], 0.4), clipped[[2, 0]])
 
 
 # --- tiles ------------------------------------------------------------------------------------------------------------
@@ -251,13 +244,6 @@ class Scene(Prior):
         else:
             means = self.means if len(self.means) == 1 else self.means.repeat(len(boxes), 1, 1, 1)
         scene = self if means is self.means else Scene(means, self.stride)
-        scene.seen = self.seen
-        return scene
-
-    def rows(self, index):
-        if len(self.means) == 1:
-            return self
-        scene = Scene(self.means[index], self.stride)
         scene.seen = self.seen
         return scene
 

@@ -47,9 +47,6 @@ class Matrix(LinearOperator):
     def windows(self, boxes: object, samples: int) -> Matrix:
         return self
 
-    def rows(self, index: Tensor) -> Matrix:
-        return self
-
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
@@ -279,7 +276,7 @@ def test_what_noisy_ddnm_cannot_do_is_refused() -> None:
             DDNM(prior, operator, operator(y), 0.1)
         DDNM(prior, operator, operator(y))
     hidden = mask(torch.zeros(1, 1, 2, 2).double())
-    assert DDNM(prior, hidden, y, 0.1).rows(torch.tensor([0])).level == pytest.approx(0.1)
+    assert DDNM(prior, hidden, y, 0.1).level == pytest.approx(0.1)
     guided = ClassifierGuidance(DDNM(prior, LEFT, y, 0.1), lambda x, t: x.flatten(1), 0)
     for sampler in (
         ODE(),
@@ -325,17 +322,15 @@ def test_samples_of_a_gaussian_posterior_have_its_moments(sampler: object) -> No
 
 
 @EVERY
-def test_rows_windows_and_counts(method: Callable[..., Prior]) -> None:
+def test_windows_and_counts(method: Callable[..., Prior]) -> None:
     prior = gaussian(SDES["ve"], (3, 2, 2))
     operator = mask((draw(3, 1, 2, 2) > 0).double())
     y, x = operator(draw(3, 3, 2, 2, seed=1)), draw(3, 3, 2, 2, seed=2)
-    guided, index = method(prior, operator, y), torch.tensor([2, 0])
+    guided = method(prior, operator, y)
     whole = guided.noise(x, 0.5)
-    torch.testing.assert_close(guided.rows(index).noise(x[index], 0.5), whole[index])
     torch.testing.assert_close(guided.windows([(0, 0, 2, 2)], 3).noise(x, 0.5), whole)
     assert Tiled(guided, 2, 0).vjps_per_noise == guided.vjps_per_noise
     assert guided.vjps_per_noise == {"DDNM": 0, "MMPS": 13}.get(type(guided).__name__, 1)
-    assert type(guided.rows(index)) is type(guided)
 
 
 def test_settings_that_are_none() -> None:

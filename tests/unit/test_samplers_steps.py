@@ -223,7 +223,7 @@ def test_rk45_is_scipy_s_one_sample_at_a_time(sde):
     x = prior.sample(3, torch.Generator().manual_seed(1), 0.3)
     x[1] *= 3
 
-    def flow(t, y, index):
+    def flow(t, y):
         return velocity(prior, y.reshape(-1, *SHAPE), t).flatten(1)
 
     for end in (1.0, sde.sampling_end):

@@ -27,9 +27,6 @@ class Cut(PriorWrapper):
         self.cut.append((tuple(boxes), samples))
         return self.prior.windows(boxes, samples)
 
-    def rows(self, index: Tensor) -> Prior:
-        return self.prior.rows(index)
-
 
 def draw(prior: Prior, count: int = 1, steps: int = 10) -> Tensor:
     return Multistep(1.0, steps=steps).sample(prior, (count, 1, 16, 16), noise=NoiseStream(0, count)).x0
