@@ -1,7 +1,7 @@
 """Rebuild readme/page_*.jpg, the pictures of the page of `scoreinv serve`, from the page itself.
 
-Run `python examples/make_page.py` where the extra `web`, playwright and Chromium are installed. The hole is that of
-make_examples.py, and *Restore* fills it.
+Run `python examples/make_page.py` where the extra `web`, playwright and Chromium are installed. The scratches are those
+of make_examples.py; *Restore* works on an old photograph.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 HERE = Path(__file__).resolve().parent
-NAME = "astronaut.png"
+SCRATCHED = "astronaut.png"
+OLD = "tree.webp"
 WINDOW = {"width": 1200, "height": 700}
 PATIENCE = 1_200_000
 """Milliseconds that a fill may take."""
@@ -33,17 +34,23 @@ def reached(page: Page, state: str) -> None:
     page.wait_for_selector(f'body[data-state="{state}"]', state="attached", timeout=PATIENCE)
 
 
-def show(page: Page) -> None:
-    """Open the photograph, mark its damage, and restore it."""
-    page.set_input_files("#file", HERE / "damaged" / NAME)
+def paint(page: Page) -> None:
+    """Open a photograph and mark its damage."""
+    page.set_input_files("#file", HERE / "damaged" / SCRATCHED)
     reached(page, "painting")
-    page.set_input_files("#mask-file", HERE / "masks" / NAME)
+    page.set_input_files("#mask-file", HERE / "masks" / SCRATCHED)
     page.wait_for_selector("#mask-save:enabled")
     stage = page.locator("#stage").bounding_box()
     assert stage is not None
     page.mouse.move(stage["x"] + 0.6 * stage["width"], stage["y"] + 0.45 * stage["height"])
     page.wait_for_timeout(300)
     keep(page, "page_paint")
+
+
+def compare(page: Page) -> None:
+    """Open an old photograph, and restore it."""
+    page.set_input_files("#file", HERE / "old" / OLD)
+    reached(page, "painting")
     page.click("#restore")
     reached(page, "comparing")
     page.mouse.move(5, 5)
@@ -60,9 +67,11 @@ def main() -> None:
         with sync_playwright() as playwright:
             path = shutil.which("chromium")
             browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-            page = browser.new_page(viewport=WINDOW)
-            page.goto(link)
-            show(page)
+            for show in (paint, compare):
+                page = browser.new_page(viewport=WINDOW)
+                page.goto(link)
+                show(page)
+                page.close()
             browser.close()
     finally:
         server.terminate()

@@ -24,9 +24,8 @@ HERE = Path(__file__).resolve().parent
 GAP = 8
 SIDE, MARGIN = 240, 20
 """Of the squares that show restoration, and of the scene around blurred ones, in pixels."""
-OLD = (("musician", "doctor"), ("boulevard",))
-"""Rows of old photographs of known author and year: a visiting card, a woodburytype, a daguerreotype."""
-OLD_WIDTH = 900
+OLD = ("tree", "parthenon", "woman")
+OLD_WIDTH = 1000
 SEEN_GRAY = ("astronaut", "dog", "facade", "lake", "moose", "tulips")
 """What the page of colours shows, successes and failures: chosen by what they show, before any was coloured."""
 
@@ -96,13 +95,12 @@ def restored(prior: ScorePrior) -> Iterator[Image.Image]:
 
 
 def old_photographs() -> Image.Image:
-    """Old photographs, each before and after `scoreinv restore` with its defaults: rows of one width."""
+    """A row of old photographs, above what `scoreinv restore` makes of each by its defaults."""
+    photos = [Image.open(HERE / "old" / f"{name}.webp") for name in OLD]
     rows = []
-    for names in OLD:
-        photos = [Image.open(HERE / "old" / f"{name}.jpg") for name in names]
-        pairs = [picture for photo in photos for picture in (photo, scoreinv.restore(photo).image)]
-        height = min(picture.height for picture in pairs)
-        row = [small(picture.convert("RGB"), round(picture.width * height / picture.height)) for picture in pairs]
+    for pictures in (photos, [scoreinv.restore(photo).image for photo in photos]):
+        height = min(picture.height for picture in pictures)
+        row = [small(picture.convert("RGB"), round(picture.width * height / picture.height)) for picture in pictures]
         rows.append(small(beside(*row), OLD_WIDTH))
     return above(*rows)
 
@@ -134,7 +132,7 @@ def main() -> None:
         result = scoreinv.inpaint(photo, mask, prior=prior)
         before = photo if damaged.exists() else marked(photo, mask)
         beside(before, result.image).save(HERE / "readme" / f"inpaint_{name}.jpg", quality=90)
-    old_photographs().save(HERE / "readme" / "restore_old.jpg", quality=72, optimize=True)
+    old_photographs().save(HERE / "readme" / "restore_old.jpg", quality=85, optimize=True)
     prior = scoreinv.load("scene")
     for name in ("lake", "moose"):
         gray = Image.open(HERE / "grey" / f"{name}.jpg")
