@@ -31,10 +31,6 @@ class DamageFinder(Autocasting):
         """What its file keeps the weights of, by what their names begin with there."""
         return {"": self.network}
 
-    def over(self, network: DamageNetwork) -> DamageFinder:
-        """The same reading of another network of the kind, on the same encoder."""
-        return DamageFinder(network, self.encoder, self.image_size)
-
     @property
     def device(self) -> torch.device:
         """Where its weights are."""

@@ -152,6 +152,8 @@ class RecommendedSampler:
 class ScorePrior(nn.Module, Prior):
     """A network, read through an SDE and a preconditioning, as a prior.
 
+    The same model with other weights is a copy, `copy.deepcopy(prior)`, whose `network` is another one of the kind.
+
     Arguments:
         network: maps (B, C, H, W) and noise labels (B,) to (B, C, H, W); has `channels` and `stride`.
         sde: the forward process it was trained on.
@@ -208,11 +210,6 @@ class ScorePrior(nn.Module, Prior):
         self._check_shape(x)
         t = as_time(t).expand(x.shape[0])
         return self.preconditioning.noise(self.network, x, t, self.sde, self.data_range)
-
-    def over(self, network: Network) -> Self:
-        """The same reading of another network of the kind."""
-        reading = (self.sde, self.preconditioning, self.data_range, self.image_size, self.sampler, self.inflation)
-        return type(self)(network, *reading)
 
     def parts(self) -> dict[str, nn.Module]:
         """What its file keeps the weights of, by what their names begin with there."""

@@ -47,9 +47,13 @@ class ConditionalPrior(ScorePrior):
         chroma: ChromaNetwork | None = None,
     ) -> None:
         super().__init__(network, sde, preconditioning, data_range, image_size, sampler)
-        self.encoder = encoder if chroma is None else chroma.encoder
+        self._encoder = encoder
         self.encoder_scale = encoder_scale
         self.chroma = chroma
+
+    @property
+    def encoder(self) -> Encoder | None:
+        return self._encoder if self.chroma is None else self.chroma.encoder
 
     @property
     def luma_scale(self) -> int:
@@ -99,18 +103,6 @@ class ConditionalPrior(ScorePrior):
         self._check_shape(x)
         t = as_time(t).expand(x.shape[0])
         return self.preconditioning.noise(self.network, x, t, self.sde, self.data_range, guess)
-
-    def over(self, network: Network) -> ConditionalPrior:
-        """The same reading of another network of the kind, with the same encoder."""
-        return self._with(network, self.chroma)
-
-    def seeing_by(self, chroma: ChromaNetwork) -> ConditionalPrior:
-        """The same reading of the same network, with another network of the mean chroma."""
-        return self._with(self.network, chroma)
-
-    def _with(self, network: Network, chroma: ChromaNetwork | None) -> ConditionalPrior:
-        reading = (self.sde, self.preconditioning, self.data_range, self.image_size, self.sampler)
-        return ConditionalPrior(network, *reading, self.encoder, self.encoder_scale, chroma)
 
     def parts(self) -> dict[str, nn.Module]:
         chroma = {} if self.chroma is None else {"chroma.": self.chroma}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from dataclasses import replace
@@ -52,9 +53,10 @@ class Learner(ABC, Generic[Trained]):
         """The other parts of the model, which training leaves as they are."""
         return nn.ModuleList(part for part in self.model.parts().values() if part is not self.network)
 
-    @abstractmethod
     def twin(self, network: Any) -> Self:
         """The same reading of another network of the kind (of type Any, as torch's averages give it)."""
+        parts = {id(part): part for part in self.model.children()} | {id(self.network): network}
+        return type(self)(self.config, copy.deepcopy(self.model, parts))  # a copy that shares the parts it is given
 
     @abstractmethod
     def losses(self, batch: Batch) -> Tensor:
@@ -81,9 +83,6 @@ class Learner(ABC, Generic[Trained]):
 
 class ScoreLearner(Learner[ScorePrior]):
     """A prior, by denoising score matching."""
-
-    def twin(self, network: Any) -> ScoreLearner:
-        return ScoreLearner(self.config, self.model.over(network))
 
     def losses(self, batch: Batch) -> Tensor:
         return batch.losses(self.config.objective, self.model, self.kept)
@@ -120,9 +119,6 @@ class ChromaLearner(Learner[ConditionalPrior]):
         assert self.model.chroma is not None  # as the configuration saw to
         return self.model.chroma
 
-    def twin(self, network: Any) -> ChromaLearner:
-        return ChromaLearner(self.config, self.model.seeing_by(network))
-
     def losses(self, batch: Batch) -> Tensor:
         """|chroma - truth|^2 / (|truth|^2 + e), (B,): the error over that of grey, as gains in decibels count it.
 
@@ -155,13 +151,6 @@ _PALE = 0.15
 class ClassifierLearner(Learner[NoiseClassifier]):
     """A classifier of noisy pictures, by the cross-entropy of their classes (Song et al. 2021, appendix I.1)."""
 
-    def twin(self, network: Any) -> ClassifierLearner:
-        model = self.model
-        classifier = NoiseClassifier(
-            network, model.sde, model.data_range, model.image_size, model.classes, model.guidance
-        )
-        return ClassifierLearner(self.config, classifier)
-
     def logits(self, batch: Batch) -> Tensor:
         """Of the pictures at the batch's times."""
         return self.model(self.model.sde.perturb(batch.images, batch.times, batch.noise), batch.times).float()
@@ -185,9 +174,6 @@ class DamageLearner(Learner[DamageFinder]):
     The loss of a picture is `CROSS_ENTROPY` times the mean cross-entropy plus the soft Dice loss (Milletari et al.
     2016), 1 - (2 sum p y + e) / (sum p + sum y + e), which counts what is damaged alike however little it is.
     """
-
-    def twin(self, network: Any) -> DamageLearner:
-        return DamageLearner(self.config, self.model.over(network))
 
     def losses(self, batch: Batch) -> Tensor:
         damaged, told = _damaged(batch)
