@@ -49,8 +49,6 @@ class Prior(ABC):
     """Evaluations of the network that one call of `noise` takes at each place."""
     vjps_per_noise: int = 0
     """Vector-Jacobian products that one call of `noise` takes; counted apart from evaluations."""
-    release: float = 0.0
-    """The time below which `constrain` leaves every state as it is."""
 
     @abstractmethod
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
@@ -105,7 +103,6 @@ class PriorWrapper(Prior):
         self.stride = prior.stride
         self.evaluations_per_noise = prior.evaluations_per_noise
         self.vjps_per_noise = prior.vjps_per_noise
-        self.release = prior.release
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.prior!r})"

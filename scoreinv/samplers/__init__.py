@@ -1,7 +1,7 @@
 """Samplers of the reverse process: predictor-corrector, probability-flow ODE, multistep, EDM's Heun.
 
 Each is a frozen dataclass of settings with one method (`Sampler.sample`). `PC`, `Multistep`, `Heun` and `ODE` run on
-any prior, conditional or not (noisy `DDNM` wants one that adds noise); `DDRM` and `HalfQuadratic` hold the observation.
+any prior, conditional or not; `DDRM` and `HalfQuadratic` hold the observation.
 """
 
 from scoreinv.samplers.arc import Arc

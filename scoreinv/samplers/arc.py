@@ -33,7 +33,6 @@ from scoreinv.errors import InputError
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import Callback, CountedPrior, Progress, Samples, State, report
 from scoreinv.samplers.noise import NoiseStream
-from scoreinv.samplers.walk import check_noise
 from scoreinv.sdes import as_time, broadcast, time_at
 
 START = 3.0
@@ -80,7 +79,6 @@ class Arc:
         Raises InputError for a `start`, and for a prior that constrains states: a network that takes the observation
         does not need it.
         """
-        check_noise(prior, 0.0)
         if start is not None or prior.constrains:
             raise InputError("this sampler starts from the posterior mean of a prior that takes the observation")
         counted, sde, device = CountedPrior(prior), prior.sde, noise.device

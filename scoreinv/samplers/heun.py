@@ -76,7 +76,7 @@ class Heun(GridSampler):
     def _churned(self, walk: Walk, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """The state with added noise, and the time at which it is one."""
         level, (lowest, highest) = walk.sde.noise_to_signal(t), self.churned
-        if self.churn == 0 or walk.lets_go(t) or not lowest <= level <= highest:
+        if self.churn == 0 or not lowest <= level <= highest:
             return x, t
         later = time_at(walk.sde, level * (1 + min(self.churn / len(walk.times), _MOST_CHURN)))  # at most 1
         if later <= t:

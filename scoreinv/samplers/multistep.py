@@ -30,8 +30,7 @@ from scoreinv.sdes import SDE, broadcast
 class Multistep(GridSampler):
     """DPM-Solver++(2M): good samples in 10 to 50 evaluations, one a step.
 
-    The first step, the step after a jump up, the first one after a constraint ends (before it the state was not on the
-    trajectory that begins there) and the last (to the denoised mean) are of first order. A conditional prior
+    The first step, the step after a jump up and the last (to the denoised mean) are of first order. A conditional prior
     constrains the state at every time: with one noise for the whole trajectory when eta = 0, afresh when eta > 0.
 
     Attributes:
@@ -59,7 +58,7 @@ class Multistep(GridSampler):
         if walk.memory is not None:
             r, previous = walk.memory
             mean = current + broadcast(h / (2 * (_lambda(sde, t) - _lambda(sde, r))), x) * (current - previous)
-        walk.memory = None if t > walk.prior.release >= s else (t, current)
+        walk.memory = t, current
         x = broadcast(sde.sigma(s) / sde.sigma(t) * (-eta * h).exp(), x) * x
         x = x - broadcast(sde.alpha(s) * torch.expm1(-(1 + eta) * h), x) * mean
         if eta > 0:

@@ -23,8 +23,7 @@ class PC(GridSampler):
     N corrector_steps of the corrector, and `NoPredictor` all of the predictor's but the last, which denoises.
 
     A conditional prior constrains each state at the time that the state is then at: the initial one, the one after
-    each corrector step at t, the one after the predictor, at s; each with fresh noise. Where its constraint has let go
-    the corrector does, too.
+    each corrector step at t, the one after the predictor, at s; each with fresh noise.
 
     Attributes:
         predictor: the step from each time to the next.
@@ -67,8 +66,6 @@ class PC(GridSampler):
         return walk.prior.denoise(self._corrected(walk, x, t), t)
 
     def _corrected(self, walk: Walk, x: Tensor, t: Tensor) -> Tensor:
-        if walk.lets_go(t):
-            return x
         for _ in range(self.corrector_steps):
             x = walk.constrain(self.corrector.step(walk.prior, x, t, self.snr, walk.noise), t)
         return x

@@ -20,7 +20,7 @@ from scoreinv.prior import Prior
 from scoreinv.samplers.base import Callback, CountedPrior, Progress, Samples, State, diffuse, report
 from scoreinv.samplers.noise import NoiseStream
 from scoreinv.samplers.times import Spacing, check_times
-from scoreinv.sdes import SDE, as_time, time_at
+from scoreinv.sdes import SDE
 
 
 class Walk:
@@ -64,13 +64,6 @@ class Walk:
         """The state x at time t, with what is observed replaced by the observation."""
         z = self.constraint_noise(x)
         return x if z is None else self.prior.constrain(x, t, z)
-
-    def lets_go(self, t: Tensor) -> bool:
-        """Whether the constraint has let go of the state at t, which alone knows the observation from there on.
-
-        A step that forgets the state, as a corrector's or churn, would walk to what the prior draws without it.
-        """
-        return self.prior.constrains and float(t) < self.prior.release
 
     def report(self, step: int, t: Tensor | float, x: Tensor) -> None:
         """Tell the callback that so many steps are done."""
@@ -123,7 +116,6 @@ class WalkingSampler(ABC):
 
         See `Sampler.sample`.
         """
-        check_noise(prior, self.stochasticity)
         walk = Walk(prior, self.grid(prior, start), noise, callback, hold_noise=self.holds_noise)
         return self.run(walk, self.begin(walk, shape, start))
 
@@ -150,7 +142,7 @@ class GridSampler(WalkingSampler):
         return walk.prior.denoise(x, t)
 
     def grid(self, prior: Prior, start: State | None) -> Tensor:
-        return time_grid(prior.sde, self.spacing, self.steps, self.times, start, prior.release)
+        return time_grid(prior.sde, self.spacing, self.steps, self.times, start)
 
     def run(self, walk: Walk, x: Tensor) -> Samples:
         x = walk.constrain(x, walk.times[0])
@@ -167,12 +159,8 @@ class GridSampler(WalkingSampler):
         return result
 
 
-def time_grid(
-    sde: SDE, spacing: Spacing, steps: int, times: tuple[float, ...] | None, start: State | None, release: float = 0.0
-) -> Tensor:
+def time_grid(sde: SDE, spacing: Spacing, steps: int, times: tuple[float, ...] | None, start: State | None) -> Tensor:
     """The times to visit, float64 (N,): `times` as given, or `steps` of them from the start by `spacing`.
-
-    release: that of the prior; a grid by spacing visits it, if it lies inside, halfway at the latest.
 
     Raises InputError when there are none, they do not move, lie outside of [0, 1], or begin elsewhere than `start`.
     """
@@ -180,41 +168,14 @@ def time_grid(
         if steps < 1:
             raise InputError(f"at least one step is needed, not {steps}")
         check_start(sde, start)
-        grid = check_times(sde, spacing(sde, steps, 1.0 if start is None else start.t))
-        return _through(sde, grid, release) if len(grid) > 2 and grid[-1] < release < grid[0] else grid
+        return check_times(sde, spacing(sde, steps, 1.0 if start is None else start.t))
     grid = check_times(sde, torch.tensor(times, dtype=torch.float64))
     if start is not None and grid[0] != start.t:
         raise InputError(f"the grid begins at t = {float(grid[0])}, the given state is at t = {start.t}")
     return grid
 
 
-def _through(sde: SDE, grid: Tensor, release: float) -> Tensor:
-    """The grid stretched on either side, in the logarithm of the noise level, so that it visits `release`.
-
-    It does so where it is nearest, but halfway at the latest: below it the observation adds nothing, so the remaining
-    steps decide the sample's quality.
-    """
-    there = as_time(release)
-    level, passed = sde.noise_to_signal(grid).log(), sde.noise_to_signal(there).log()
-    at = max(1, min(int((level - passed).abs().argmin()), len(grid) // 2, len(grid) - 2))
-    above = level[0] + (level[1:at] - level[0]) * (passed - level[0]) / (level[at] - level[0])
-    below = level[-1] + (level[at + 1 : -1] - level[-1]) * (passed - level[-1]) / (level[at] - level[-1])
-    above, below = (time_at(sde, part.exp()) for part in (above, below))
-    return torch.cat([grid[:1], above, there[None], below, grid[-1:]])
-
-
 def check_start(sde: SDE, start: State | None) -> None:
     """Raise InputError for a start whose time is not above `sampling_end`."""
     if start is not None and start.t <= sde.sampling_end:
         raise InputError(f"the start must be later than t = {sde.sampling_end}, not {start.t}")
-
-
-def check_noise(prior: Prior, stochasticity: float) -> None:
-    """Raise InputError for a sampler without noise of its own where a constraint lets go before the end.
-
-    From there on the state is known, and one picture would be all that such a sampler could draw.
-    """
-    if stochasticity == 0 and prior.constrains and prior.release > prior.sde.sampling_end:
-        raise InputError(
-            "an observation with noise needs a sampler that adds noise: stochasticity 1 (or another method)"
-        )

@@ -164,7 +164,7 @@ def _drawn(
     """A picture for each stream of the noise, in the model's range as the problem is, and the evaluations of each."""
     condition, sampler = _method(problem, prior, sampling, complete)
     shape = (len(noise), *problem.operator.adjoint(problem.y).shape[1:])
-    start = _start(problem, prior, sampling, condition.release, noise, shape)
+    start = _start(problem, prior, sampling, noise, shape)
     result = sampler.sample(condition, shape, noise=noise, callback=for_sampler(share), start=start)
     return result.x0, int(result.nfe[0])
 
@@ -366,11 +366,10 @@ def _start(
     problem: Problem,
     prior: ScorePrior,
     sampling: ResolvedRestoration,
-    release: float,
     noise: NoiseStream,
     shape: tuple[int, ...],
 ) -> State | None:
-    """Where the sampler begins, not below where an observation lets go (`release`); None at the prior."""
+    """Where the sampler begins; None at the prior."""
     guess = problem.guess
     if sampling.method == "dpir":
         guess = torch.full((1, *shape[1:]), 0.5) if guess is None else guess
@@ -382,9 +381,8 @@ def _start(
     noise_std = problem.noise_std / (prior.data_range[1] - prior.data_range[0])
     level = max(_GUESS_LEVEL, noise_std, _HIDING * problem.missing)
     begin = start_time(prior, level)
-    if begin is None or release > 1:
+    if begin is None:
         return None
-    begin = max(begin, release)
     picture = prior.to_model(guess.to(prior.device)).expand(shape)
     return State(prior.sde.perturb(picture, as_time(begin), noise.normal(shape)), begin)
 

@@ -174,7 +174,7 @@ def test_results_are_of_types_that_can_be_named(model: Path) -> None:
         assert "Attributes:" in (kind.__doc__ or "")
 
 
-@pytest.mark.parametrize("method", ["dpir", "diffpir", "ddnm", "pigdm", "dps", "mmps"])
+@pytest.mark.parametrize("method", ["dpir", "diffpir", "pigdm", "dps", "mmps"])
 def test_an_operator_of_two_methods_serves(model: Path, method: str) -> None:
     y = EveryOther()(torch.rand(1, 3, 16, 16))
     estimate = "mean" if method == "dpir" else "sample"

@@ -12,7 +12,7 @@ from test_samplers_steps import CONTINUOUS, EVERY_SDE, exact_flow, grid_error, o
 from scoreinv.errors import InputError
 from scoreinv.guidance import ConstrainedPC
 from scoreinv.operators import mask
-from scoreinv.samplers import DDIM, PC, Ancestral, Heun, NoiseStream, State, karras_times
+from scoreinv.samplers import DDIM, PC, Ancestral, Heun, State, karras_times
 from scoreinv.sdes import time_at
 
 
@@ -155,8 +155,3 @@ def test_wrong_settings_are_named():
     ):
         with pytest.raises(InputError, match=said):
             build()
-    operator = mask(torch.ones(1, 1, 2, 2).double())
-    observed = ConstrainedPC(correlated(SDES["vp"]), operator, torch.zeros(1, *SHAPE).double())
-    observed.release = 0.1
-    with pytest.raises(InputError, match="adds noise"):
-        Heun().sample(observed, (1, *SHAPE), noise=NoiseStream(0, 1))

@@ -192,7 +192,7 @@ class Calls(Prior):
 def test_counts_are_true(sampler, expected):
     prior = Calls(correlated(SDES["subvp"]))
     result = sampler.sample(prior, (3, *SHAPE), noise=NoiseStream(0, 3, dtype=torch.float64))
-    assert prior.total == int(result.nfe.sum())
+    assert prior.total == 3 * int(result.nfe.max())  # samples that the ODE solver is done with are evaluated along
     assert expected is None or result.nfe.tolist() == [expected] * 3
     assert result.vjps.tolist() == [0] * 3
 
