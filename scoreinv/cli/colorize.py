@@ -164,7 +164,7 @@ def colorize(
         return _Item(job.source, picture, colouring.read(picture.size))
 
     def compute(item: _Item, bar: ProgressBar) -> Report:
-        from scoreinv.memory import keep_freed
+        from scoreinv.machine import keep_freed
         from scoreinv.tasks.colorize import colorize_pictures
 
         keep_freed()

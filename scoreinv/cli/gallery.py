@@ -79,7 +79,7 @@ def check_gallery(
     from scoreinv.imaging.files import check_size
     from scoreinv.imaging.sheet import sheet_size
     from scoreinv.imaging.source import MAX_MEGAPIXELS
-    from scoreinv.memory import shortage
+    from scoreinv.machine import shortage
 
     pixels = count * size[0] * size[1]
     if len(outputs) == 1:

@@ -273,7 +273,7 @@ class _Drawing:
     session: Session
 
     def compute(self, item: _Item, bar: ProgressBar) -> Report:
-        from scoreinv.memory import keep_freed
+        from scoreinv.machine import keep_freed
         from scoreinv.tasks.inpaint import inpaint_picture
 
         keep_freed()

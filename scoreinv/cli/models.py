@@ -97,10 +97,10 @@ def _summary(model: ModelDescription) -> dict[str, Any]:
 
 def _speed(model: ModelDescription) -> dict[str, Any] | None:
     """What the commands have found to be fastest for it on this machine's CPU; None before."""
+    from scoreinv.machine import known_speed
     from scoreinv.models.config import ModelConfig
-    from scoreinv.speed import known
 
-    found = known(model.config.network) if isinstance(model.config, ModelConfig) else None
+    found = known_speed(model.config.network) if isinstance(model.config, ModelConfig) else None
     if found is None:
         return None
     return {key: round(value, 4) if isinstance(value, float) else value for key, value in asdict(found).items()}

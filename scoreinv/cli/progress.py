@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from scoreinv.cli.streams import say
-from scoreinv.pace import Pace
+from scoreinv.eta import ETA
 from scoreinv.text import printable
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class RunProgress:
     def __init__(self, count: int) -> None:
         self.count = count
         self.finished = 0
-        self.pace = Pace()
+        self.pace = ETA()
 
     def finish(self) -> None:
         """A picture is through, done or failed."""
@@ -61,7 +61,7 @@ class ProgressBar:
         self.run = run
         self.pictures = pictures
         self.started = time.monotonic()
-        self.pace = Pace()
+        self.pace = ETA()
         self.last_line = -math.inf
         self.bar: tuple[Progress, TaskID] | None = None
 

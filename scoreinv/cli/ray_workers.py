@@ -29,7 +29,7 @@ from scoreinv.cli.outputs import Job
 from scoreinv.cli.runtime import wait_briefly
 from scoreinv.cli.streams import say, say_traceback, show_log
 from scoreinv.errors import InputError, ScoreinvError
-from scoreinv.signals import ENDING
+from scoreinv.machine import ENDING_SIGNALS
 
 _log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ def _cluster() -> Iterator[Any]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no reports to anybody, unless the user wants that
     import ray
 
-    before = {number: signal.getsignal(number) for number in ENDING}
+    before = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
     with redirect_stdout(_OwnOutput(sys.stdout)):
         try:
             _connect(ray)

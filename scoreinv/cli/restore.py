@@ -267,7 +267,7 @@ class _Restoring:
         return _Item(job, picture, hole, self.wanted.read(picture.size))
 
     def compute(self, item: _Item, bar: ProgressBar) -> Report:
-        from scoreinv.memory import keep_freed
+        from scoreinv.machine import keep_freed
         from scoreinv.tasks.old_photos import GivenByHand, restore_picture
 
         def told(step: Step, shown: Picture | None) -> None:

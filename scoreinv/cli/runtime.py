@@ -26,9 +26,9 @@ from scoreinv.options import Device, Precision
 if TYPE_CHECKING:
     from scoreinv.damage import DamageFinder
     from scoreinv.imaging.picture import Picture
+    from scoreinv.machine import Speed
     from scoreinv.models.config import ModelConfig
     from scoreinv.prior import ScorePrior
-    from scoreinv.speed import Speed
 
 _log = logging.getLogger(__name__)
 
@@ -199,7 +199,7 @@ class Session(_Located):
     @cached_property
     def speed(self) -> Speed | None:
         """How the CPU evaluates this model fastest; None where all of it is decided, or the device is another."""
-        from scoreinv.speed import fastest
+        from scoreinv.machine import fastest
 
         decided = self.exact or self.settings.precision != "auto"
         if self.device != "cpu" or (decided and self.threads_are_given):
@@ -265,7 +265,7 @@ class Session(_Located):
         files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
         if sum(file.stat().st_size for file in files) < LARGE_BYTES:
             return
-        from scoreinv.memory import shortage
+        from scoreinv.machine import shortage
         from scoreinv.models.catalogue import configuration
         from scoreinv.models.memory import process_bytes
 
@@ -290,7 +290,7 @@ def _why(asked: str, otherwise: str) -> str:
 
 def check_samples(count: int, pictures: Iterable[Picture], *, coloured: bool) -> None:
     """Raise InputError where so many results of any of the pictures, in colour or its mode, do not fit in memory."""
-    from scoreinv.memory import shortage
+    from scoreinv.machine import shortage
 
     def needed(picture: Picture) -> int:
         return count * (3 if coloured and picture.is_gray_mode else 1) * picture.pixels.nbytes
@@ -344,7 +344,7 @@ def set_threads(count: int | None) -> None:
     """
     import torch
 
-    from scoreinv.speed import usable_threads
+    from scoreinv.machine import usable_threads
 
     if count is not None:
         torch.set_num_threads(count)
@@ -363,6 +363,6 @@ def resolve_precision(choice: Precision, device: str) -> str:
     """The number format to use; `auto` takes bfloat16 where it is faster."""
     import torch
 
-    from scoreinv.precision import uses_bfloat16
+    from scoreinv.machine import uses_bfloat16
 
     return "bfloat16" if uses_bfloat16(choice, torch.device(device)) else "float32"

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from scoreinv.signals import ENDING
+from scoreinv.machine import ENDING_SIGNALS
 
 _WORDS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "ended with its terminal"}
-"""What each of the signals in `ENDING` does to a command."""
+"""What each of the signals in `ENDING_SIGNALS` does to a command."""
 
 
 class Ended(KeyboardInterrupt):
@@ -58,7 +58,7 @@ def noted_signals() -> Iterator[Signals]:
     if threading.current_thread() is not threading.main_thread():
         yield signals
         return
-    before = {number: signal.getsignal(number) for number in ENDING}
+    before = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
     try:
         for number, handler in before.items():
             if handler in (signal.SIG_DFL, signal.default_int_handler):

@@ -22,7 +22,7 @@ from scoreinv.cli.progress import ProgressBar, duration
 from scoreinv.cli.runtime import check_model, resolve_device, set_threads
 from scoreinv.cli.training_notes import Teller, ends, speed, warn_of_noise
 from scoreinv.errors import InputError, ScoreinvError
-from scoreinv.memory import keep_freed
+from scoreinv.machine import keep_freed
 from scoreinv.training.limits import MOST_LEARNING_RATE, MOST_MINUTES, MOST_PICTURES, MOST_STEPS
 
 if TYPE_CHECKING:
@@ -290,7 +290,7 @@ def _check_memory(run: TrainingConfig) -> None:
     share = replace(run, batch_size=max(1, run.batch_size // processes))
     if share.batch_size * share.drawn_side**2 < SMALL_BATCH:
         return
-    from scoreinv.memory import shortage
+    from scoreinv.machine import shortage
     from scoreinv.training.memory import training_bytes
 
     if lacking := shortage(processes * training_bytes(share)):

@@ -12,7 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from scoreinv.memory import PIXELS_AT_ONCE
+from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.models.config import ModelConfig
 from scoreinv.prior import ScorePrior
 

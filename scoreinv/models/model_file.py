@@ -21,7 +21,7 @@ from scoreinv.classifier import NoiseClassifier
 from scoreinv.damage import DamageFinder
 from scoreinv.errors import CheckpointError, SettingError
 from scoreinv.files import atomic_write
-from scoreinv.memory import shortage
+from scoreinv.machine import shortage
 from scoreinv.models.codec import cut, in_file, parse_json
 from scoreinv.models.config import (
     AnyConfig,

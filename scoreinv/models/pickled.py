@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from scoreinv.errors import CheckpointError
-from scoreinv.memory import shortage
+from scoreinv.machine import shortage
 from scoreinv.models.codec import shortened
 
 _DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)

@@ -13,7 +13,7 @@ import torch
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.picture import Picture
 from scoreinv.likelihood import bits_per_dim
-from scoreinv.memory import PIXELS_AT_ONCE, shortage
+from scoreinv.machine import PIXELS_AT_ONCE, shortage
 from scoreinv.models.memory import gradient_bytes
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream

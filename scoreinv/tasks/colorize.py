@@ -35,7 +35,7 @@ from scoreinv.imaging.hints import KnownColours, hints_from_picture, present_col
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.spreading import FINER, ChromaAlongEdges, reach
 from scoreinv.imaging.tint import is_tinted, untinted
-from scoreinv.memory import PIXELS_AT_ONCE
+from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.operators import gray_and_hints
 from scoreinv.options import COLOUR_STEPS, COLOUR_TEMPERATURE, MEAN_DRAWS, Estimate, GrayWeights, Method
 from scoreinv.prior import ScorePrior

@@ -33,7 +33,7 @@ from scoreinv.conditional.guess import block_means
 from scoreinv.guidance import Conditioned, Displacements, Exemplars, Tiled
 from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.guidance.exemplars import most_patches
-from scoreinv.memory import pixels_at_once
+from scoreinv.machine import pixels_at_once
 from scoreinv.operators import mask
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import PC, Ancestral, Multistep, NoCorrector, NoiseStream, State

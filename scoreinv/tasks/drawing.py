@@ -11,7 +11,7 @@ from scoreinv.colour_space import colour_basis
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
 from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.guidance.orientations import UPRIGHT, Orientation
-from scoreinv.memory import pixels_at_once
+from scoreinv.machine import pixels_at_once
 from scoreinv.operators import ObservedComponents
 from scoreinv.options import NARROW_FILL_STEPS
 from scoreinv.prior import Prior, ScorePrior

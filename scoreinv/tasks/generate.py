@@ -12,7 +12,7 @@ from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import InputError, SettingError
 from scoreinv.guidance import ClassifierGuidance, Clipped
 from scoreinv.guidance.classifier import Classifier
-from scoreinv.memory import pixels_at_once
+from scoreinv.machine import pixels_at_once
 from scoreinv.options import GUIDANCE, SAMPLER_STEPS, SEED, Corrector, Predictor, Sampler
 from scoreinv.prior import Prior, RecommendedSampler, ScorePrior
 from scoreinv.samplers import (

@@ -36,7 +36,7 @@ from scoreinv.imaging.leftovers import find_leftover
 from scoreinv.imaging.masks import DEFAULT_THRESHOLD, as_holes, observed_from_hole
 from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.imaging.regions import Region, common, crop, extent, regions_to_fill, together
-from scoreinv.memory import PIXELS_AT_ONCE
+from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.operators import mask as mask_operator
 from scoreinv.options import FILL_STEPS, Estimate, FillMethod
 from scoreinv.prior import ScorePrior

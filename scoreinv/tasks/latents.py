@@ -14,7 +14,7 @@ from scoreinv.checks import check_callback, check_number, check_whole
 from scoreinv.errors import InputError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.picture import Picture
-from scoreinv.memory import PIXELS_AT_ONCE
+from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers.ode import decode, encode
 from scoreinv.sdes import TRAINING_START

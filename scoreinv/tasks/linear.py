@@ -24,7 +24,7 @@ from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.guidance import DDNM, DPS, MMPS, Averaged, ConstrainedPC, DiffPIR, PiGDM, Tiled
 from scoreinv.guidance.orientations import ALL
 from scoreinv.imaging.picture import Picture
-from scoreinv.memory import PIXELS_AT_ONCE
+from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.operators import LinearOperator, crop
 from scoreinv.options import DENOISING_STEPS, GRAY_LEVELS, RestorationMethod
 from scoreinv.prior import Prior, PriorWrapper, ScorePrior

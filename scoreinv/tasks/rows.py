@@ -391,8 +391,8 @@ def _sampling_of(rows: Inpainter | Colorizer) -> dict[str, Any]:
 def _load(model: str | Path, device: Device, precision: Precision) -> ScorePrior:
     import torch
 
+    from scoreinv.machine import uses_bfloat16
     from scoreinv.models.catalogue import load
-    from scoreinv.precision import uses_bfloat16
     from scoreinv.tasks.common import device_of
 
     place = torch.device(device_of(device))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from scoreinv.signals import ENDING
+from scoreinv.machine import ENDING_SIGNALS
 
 
 class Interrupts:
@@ -29,7 +29,7 @@ def deferred_interrupts() -> Iterator[Interrupts]:
     if threading.current_thread() is not threading.main_thread():
         yield interrupts
         return
-    before = {number: signal.getsignal(number) for number in ENDING}
+    before = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
     # A handler that is not Python's own is unknown here (None) and cannot be put back: it stays.
     taken = [number for number, handler in before.items() if handler not in (signal.SIG_IGN, None)]
 

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from scoreinv.checks import says_stop
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import Cancelled, InputError, ScoreinvError
+from scoreinv.eta import ETA
 from scoreinv.files import atomic_write
+from scoreinv.machine import uses_bfloat16
 from scoreinv.models.config import ClassifierConfig
 from scoreinv.models.model_file import AnyModel
 from scoreinv.networks.layers import channels_last, freeze_norms, norms_learn
-from scoreinv.pace import Pace
-from scoreinv.precision import uses_bfloat16
 from scoreinv.training import draws
 from scoreinv.training.batches import Batch, BatchSource
 from scoreinv.training.budget import Budget, Clock
@@ -126,7 +126,7 @@ class Run:
             weights=sum(parameter.numel() for parameter in network.parameters()),
             stride=last_stride(config, saved, self.metrics.lines),
         )
-        self.pace = Pace()
+        self.pace = ETA()
         self.failure: OSError | None = None
         self.last_loss: float | None = None
         self.ignorant_loss: float | None = None

@@ -20,7 +20,7 @@ from scoreinv.imaging.masks import check_mask_size
 from scoreinv.imaging.metadata import profile_fits
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.source import Source
-from scoreinv.memory import available_bytes, shortage
+from scoreinv.machine import available_bytes, shortage
 from scoreinv.text import printable
 
 HELD_BYTES = 2 << 30

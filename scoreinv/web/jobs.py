@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, Literal
 
 from scoreinv.errors import Cancelled, ScoreinvError
-from scoreinv.pace import Pace
+from scoreinv.eta import ETA
 from scoreinv.tasks.results import TaskCallback
 from scoreinv.web.album import GoneError
 
@@ -58,7 +58,7 @@ class Job:
         self.error: Exception | None = None
         self.abandoned = False
         self._work: Work | None = work
-        self._pace = Pace()
+        self._pace = ETA()
         self._stopped = threading.Event()
         self._seen, self._patience = time.monotonic(), SHORT_PATIENCE
         self._left = -math.inf

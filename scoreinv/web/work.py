@@ -11,7 +11,7 @@ import numpy as np
 from scoreinv.errors import InputError
 from scoreinv.imaging.hints import KnownColours
 from scoreinv.imaging.masks import picture_of_hole
-from scoreinv.memory import shortage
+from scoreinv.machine import shortage
 from scoreinv.options import Whole
 from scoreinv.tasks.results import TaskCallback
 from scoreinv.tasks.settings import Colours, ConditionalSampling, OldPhotoSettings

@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from scoreinv.speed import processor, usable_threads
+from scoreinv.machine import processor, usable_threads
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCOREINV = (sys.executable, "-m", "scoreinv")

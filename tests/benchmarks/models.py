@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 import scoreinv
-from scoreinv.precision import uses_bfloat16
+from scoreinv.machine import uses_bfloat16
 from scoreinv.prior import ScorePrior
 
 

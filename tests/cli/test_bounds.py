@@ -13,7 +13,7 @@ from scoreinv.errors import InputError
 
 @pytest.fixture
 def little_memory(monkeypatch):
-    monkeypatch.setattr("scoreinv.memory.available_bytes", lambda: 100_000)
+    monkeypatch.setattr("scoreinv.machine.available_bytes", lambda: 100_000)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_results_that_do_not_fit_into_memory(scoreinv, photo, mask, tmp_path, li
 
 def test_a_caption_counts_for_what_a_format_can_hold(monkeypatch):
     """17 rows of 960 pixels are 16,320, and webp takes 16,383: told before hundreds of pictures are drawn."""
-    monkeypatch.setattr("scoreinv.memory.available_bytes", lambda: 10**12)
+    monkeypatch.setattr("scoreinv.machine.available_bytes", lambda: 10**12)
     check_gallery(["grid.webp"], 17 * 17, (960, 960))
     with pytest.raises(InputError, match=r"grid\.webp"):
         check_gallery(["grid.webp"], 17 * 17, (960, 960), caption="photo, seed 0")

@@ -133,7 +133,7 @@ def test_bad_data_leave_no_folder(scoreinv, configuration, tmp_path):
 def test_a_batch_without_memory_for_it_is_refused_at_once(scoreinv, monkeypatch, tmp_path):
     run = small_training(small_config().sde, DataConfig())
     (tmp_path / "run.json").write_text(json.dumps(replace(run, batch_size=64).to_dict()))
-    monkeypatch.setattr("scoreinv.memory.available_bytes", lambda: 10**9)
+    monkeypatch.setattr("scoreinv.machine.available_bytes", lambda: 10**9)
     # A run that begins would take all memory there is.
     monkeypatch.setattr("scoreinv.training.training_loop.train", None)
     for words in (["--sde", "ve", "--batch-size", 100_000], ["--config", "run.json"]):

@@ -27,22 +27,20 @@ ROOMS = (
     "damage",
     "prior",
     "preconditioning",
-    "speed",
     "networks",
     "sdes",
     "kernels",
     "colour_space",
     "windows",
     "boxes",
-    "memory",
-    "cgroups",
     "precision",
+    "memory",
+    "machine",
     "options",
     "checks",
     "files",
     "errors",
-    "pace",
-    "signals",
+    "eta",
     "text",
     "version",
 )
@@ -104,7 +102,7 @@ def test_the_core_is_closed() -> None:
 
 
 def test_pictures_need_no_core() -> None:
-    known = {"kernels", "colour_space", "boxes", "windows", "memory", "cgroups", "checks", "errors", "text"}
+    known = {"kernels", "colour_space", "boxes", "windows", "machine", "files", "checks", "errors", "text"}
     assert {room(other) for name, other in arrows() if room(name) == "imaging"} <= known
 
 

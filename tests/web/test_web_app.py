@@ -404,7 +404,7 @@ def test_wrong_settings(browser, query):
 def test_results_that_do_not_fit_in_memory(browser, monkeypatch):
     photo = opened(browser, png(pixels()))
     mask = opened(browser, png(hole()))
-    monkeypatch.setattr("scoreinv.memory.available_bytes", lambda: 5000)
+    monkeypatch.setattr("scoreinv.machine.available_bytes", lambda: 5000)
     answer = asked(browser, f"/api/photos/{photo['key']}/fill?samples=8&mask={mask['key']}")
     assert (answer.status_code, "ask for fewer" in answer.json()["error"]) == (422, True)
 
@@ -421,7 +421,7 @@ def test_a_photograph_that_does_not_fit_in_memory_is_not_decoded(browser, monkey
     """Some bytes may stand for 400 megapixels of four samples of 16 bits."""
     content = picture_bytes(Picture(pixels(4, np.uint8 if kind == "WebP" else np.uint16)), kind, "test")
     no_decoding(monkeypatch)
-    monkeypatch.setattr("scoreinv.memory.available_bytes", lambda: 24 * 40 * 24 - 1)
+    monkeypatch.setattr("scoreinv.machine.available_bytes", lambda: 24 * 40 * 24 - 1)
     answer = browser.post("/api/photos?name=a.file", content=content, headers=OPAQUE)
     assert answer.status_code == 422
     assert re.match(r"a\.file: opening it takes about [\d.]+ GB of memory", answer.json()["error"])

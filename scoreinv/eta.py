@@ -8,7 +8,7 @@ _APART = 0.002
 """Share of the work between two reports that are kept: 500 at most."""
 
 
-class Pace:
+class ETA:
     """Estimates the time left, by the pace of the later half of what is done.
 
     What comes before the first report (loading, and the first evaluation, which is slower) does not count, and a part

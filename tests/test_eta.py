@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from scoreinv.cli.progress import RunProgress
-from scoreinv.pace import Pace
+from scoreinv.eta import ETA
 
 
 def _errors(costs: Sequence[float], start: float = 0.0, parts: Sequence[float] | None = None) -> list[float]:
@@ -16,7 +16,7 @@ def _errors(costs: Sequence[float], start: float = 0.0, parts: Sequence[float] |
     costs: seconds of each part of the work, which is reported at its end; parts: their sizes. start: before the first.
     """
     sizes = [1.0] * len(costs) if parts is None else list(parts)
-    pace, now, done = Pace(), 1000 + start, 0.0
+    pace, now, done = ETA(), 1000 + start, 0.0
     left = sum(costs)
     errors = []
     for cost, size in zip(costs, sizes, strict=True):
@@ -54,20 +54,20 @@ def test_work_whose_second_part_is_slower_than_its_share() -> None:
 
 
 def test_nothing_is_told_too_early() -> None:
-    pace = Pace()
+    pace = ETA()
     assert [pace.left(now, done) for now, done in ((5, 0.3), (6, 0.31), (7, 0.315))] == [None] * 3
     assert pace.left(8, 0.4) == pytest.approx(0.6 / 0.085)  # as fast as since 0.315
-    assert Pace().left(5, 1.0) is None
+    assert ETA().left(5, 1.0) is None
 
 
 def test_work_that_is_resumed_goes_by_what_was_done_since() -> None:
-    pace = Pace()
+    pace = ETA()
     pace.left(0, 0.8)
     assert pace.left(10, 0.9) == pytest.approx(10)
 
 
 def test_work_that_falls_back_is_estimated_anew() -> None:
-    pace = Pace()
+    pace = ETA()
     for now, done in ((0, 0.3), (10, 0.5), (20, 0.7)):
         pace.left(now, done)
     assert pace.left(30, 0.1) is None
@@ -75,7 +75,7 @@ def test_work_that_falls_back_is_estimated_anew() -> None:
 
 
 def test_reports_may_be_many() -> None:
-    pace = Pace()
+    pace = ETA()
     for number in range(1, 100_001):
         left = pace.left(number, number / 100_000)
         if number == 50_000:

@@ -1,0 +1,357 @@
+"""What this machine has and does fastest: its memory, its cores, and the number format that networks run in.
+
+Limits are those of the machine and of the container that the process is in (Linux's control groups). Torch is imported
+only where it is asked.
+"""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+import hashlib
+import json
+import logging
+import math
+import os
+import platform
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from scoreinv.errors import InputError
+from scoreinv.files import atomic_write
+
+if TYPE_CHECKING:
+    import torch
+
+_log = logging.getLogger(__name__)
+
+ENDING_SIGNALS = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""Those that end a process and that this system has: Ctrl-C, termination, and the loss of its terminal."""
+
+# Memory
+
+PIXELS_AT_ONCE = 1 << 17
+"""Pixels that a CPU evaluates together at most, in windows of one or in several pictures: more are no faster."""
+
+_FEWEST_AT_ONCE = 1 << 12
+_MOST_AT_ONCE = 1 << 21
+"""Of a GPU."""
+_BYTES_OF_A_PIXEL = 6000
+"""What an evaluation holds: the features of the paper's networks for CIFAR-10 in float32; `photo` takes a quarter."""
+
+ALLOCATING = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_MAX_", "GLIBC_TUNABLES")
+"""Variables by which users decide when the GNU C library gives memory back."""
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+"""Parameters of mallopt(3)."""
+
+_kept = False
+"""Whether this process keeps what it frees."""
+
+
+def pixels_at_once(device: torch.device) -> int:
+    """How many pixels to evaluate together: as many as keep the device busy, if half of its free memory holds them."""
+    if device.type == "cuda":
+        import torch
+
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # for the next, by torch
+        free, most = torch.cuda.mem_get_info(device)[0] + kept, _MOST_AT_ONCE
+    else:
+        free, most = available_bytes() or sys.maxsize, PIXELS_AT_ONCE
+    return max(_FEWEST_AT_ONCE, min(most, free // 2 // _BYTES_OF_A_PIXEL))
+
+
+def available_bytes() -> int | None:
+    """Memory that this process can have, of the machine's and its container's; None where the system tells neither."""
+    if _kept:
+        ctypes.CDLL(None).malloc_trim(0)  # what is kept is no shortage
+    free = [left for folder in _groups("memory") if (left := _left_bytes(folder)) is not None]
+    with suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free.append(next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")))
+    return min(free, default=None)
+
+
+def shortage(needed: int) -> str | None:
+    """What is needed and what is free, in words, where memory is lacking; None where not or where nobody knows."""
+    free = available_bytes()
+    if free is None or needed <= free:
+        return None
+    return f"takes about {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
+
+
+def keep_freed() -> None:
+    """Let this process keep the memory that it frees, for what it allocates next, unless the user has decided.
+
+    By default the GNU C library gives large blocks back to the system, which has to clear their pages when they are
+    taken again: a step of training, which frees all that it has allocated, spent a tenth of its time on that, and
+    filling scratches a sixteenth. The process holds on to the most that it has taken. Other C libraries are left as
+    they are.
+    """
+    global _kept
+    if sys.platform != "linux" or any(name in os.environ for name in ALLOCATING):
+        return
+    with suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.gnu_get_libc_version  # noqa: B018  # no other has it
+        library.mallopt(_TRIM_THRESHOLD, -1)
+        library.mallopt(_MMAP_MAX, 0)
+        _kept = True
+
+
+# Cores and threads
+
+
+def usable_threads() -> int:
+    """As many threads as torch would take, or as a container allows where that is less.
+
+    Torch counts the processors of the machine: by sixty-four threads in a container of two, work takes many times as
+    long.
+    """
+    import torch
+
+    allowed = container_cores()
+    return torch.get_num_threads() if allowed is None else max(1, min(torch.get_num_threads(), allowed))
+
+
+def container_cores() -> int | None:
+    """How many processors the container lets this process use at once, rounded up; None where it sets no limit."""
+    found = []
+    for folder in _groups("cpu"):
+        quota, period = (_text(folder / "cpu.max") or "max 1").split()[:2]  # version 2
+        if quota == "max":
+            quota, period = ((_text(folder / f"cpu.cfs_{name}_us") or "-1").strip() for name in ("quota", "period"))
+        if quota.isdigit() and period.isdigit() and int(period) > 0:
+            found.append(max(1, math.ceil(int(quota) / int(period))))
+    return min(found, default=None)
+
+
+def processor() -> str:
+    """The processor's name, as the system tells it."""
+    return _cpu_line("model name") or platform.processor() or platform.machine()
+
+
+# Control groups of Linux
+
+_ROOT = Path("/sys/fs/cgroup")
+_MEMBERSHIP = Path("/proc/self/cgroup")
+
+
+def _groups(controller: str) -> Iterator[Path]:
+    """The folders of this process's group and of those around it, of version 2 and of the controller in version 1."""
+    for line in (_text(_MEMBERSHIP) or "").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and controller not in controllers.split(","):
+            continue
+        root = _ROOT / controllers if controllers else _ROOT
+        group = root / path.lstrip("/")  # a container may see its own group as the root, whatever its name says
+        yield from (folder for folder in (group, *group.parents) if folder.is_relative_to(root))
+
+
+def _left_bytes(folder: Path) -> int | None:
+    """Memory that a group leaves its processes; None where it sets no limit."""
+    for limit, usage in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
+        most, used = ((_text(folder / name) or "").strip() for name in (limit, usage))
+        if most.isdigit() and used.isdigit():
+            pages = (line.split() for line in (_text(folder / "memory.stat") or "").splitlines())
+            # Pages of files are taken back when memory is wanted.
+            files = next((int(words[1]) for words in pages if words[0] in ("inactive_file", "total_inactive_file")), 0)
+            return max(0, int(most) - int(used) + files)
+    return None
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except OSError:
+        return None
+
+
+def _cpu_line(key: str) -> str:
+    """What Linux says of the first processor under a key; empty elsewhere."""
+    with suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            name, _, value = line.partition(":")
+            if name.strip() == key:
+                return value.strip()
+    return ""
+
+
+# The fastest number format and number of threads
+#
+# A processor may have instructions that its virtual machine masks, or that are slower than those of float32, and two
+# threads of one core may be in each other's way. So both are measured, on the network itself and in some tenths of a
+# second, and the answer is kept in the user's cache folder: for this processor, version of torch and network.
+
+NumberFormat = Literal["float32", "bfloat16"]
+
+_GAIN = 0.8
+"""Of float32's time: bfloat16 has fewer digits, so it must be faster by more than the noise of a measurement."""
+_PIXELS = 1 << 14
+"""Of a batch that is measured: of fewer, the number of operations counts and not their work."""
+_LARGEST_SIDE = 64
+_CONFINING = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+"""Environment variables by which convolutions do without some of the processor's instructions."""
+_ROUNDS = 3
+_SECONDS = 0.25
+"""After these no further round is begun."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What was found for a network.
+
+    Attributes:
+        precision, threads: what is fastest.
+        float32_seconds, bfloat16_seconds: of a small batch, of processor time of all threads together.
+        processor: where.
+    """
+
+    precision: NumberFormat
+    threads: int
+    float32_seconds: float
+    bfloat16_seconds: float
+    processor: str
+
+    def __post_init__(self) -> None:
+        if self.precision not in get_args(NumberFormat) or not isinstance(self.threads, int) or self.threads < 1:
+            raise ValueError("no such speed")
+
+    @property
+    def reason(self) -> str:
+        """Why, in words."""
+        halves, fulls = (f"{1000 * value:.0f} ms" for value in (self.bfloat16_seconds, self.float32_seconds))
+        return f"bfloat16 {halves} against float32 {fulls} of processor time for a small batch on {self.processor}"
+
+
+def fastest(network: Any, side: int) -> Speed:
+    """How this machine's CPU evaluates a float32 `Network` of pictures of a side fastest, as kept or measured now."""
+    if (found := known_speed(network.config)) is not None:
+        return found
+    speed, is_sure = measure(network, side)
+    if is_sure:  # rounds that disagree are of a machine that is busy
+        _keep(network.config, speed)
+    return speed
+
+
+def known_speed(config: object) -> Speed | None:
+    """What was found on this machine for a network of these options; None where nothing was, or cannot be read."""
+    with suppress(OSError, ValueError, TypeError, RuntimeError):
+        return Speed(**json.loads(_place(config).read_text()))
+    return None
+
+
+def measure(network: Any, side: int) -> tuple[Speed, bool]:
+    """What is fastest, and whether all rounds agree on it. Threads and random numbers of the process stay as they are.
+
+    side: of the pictures that the network was made for.
+    """
+    import torch
+
+    threads, before = usable_threads(), torch.get_num_threads()
+    small = max(network.stride, min(side, _LARGEST_SIDE) // network.stride * network.stride)
+    x = torch.zeros(max(1, _PIXELS // small**2), network.channels, small, small)
+    rough = copy.deepcopy(network)
+    rough.set_precision(torch.bfloat16)
+
+    def evaluation(of: Any, count: int) -> Callable[[], None]:
+        def evaluate() -> None:
+            torch.set_num_threads(count)
+            with torch.no_grad():
+                of(x, torch.full((len(x),), 0.5))
+
+        return evaluate
+
+    try:
+        full, half = _rounds(evaluation(network, threads), evaluation(rough, threads), time.process_time)
+        wins = [b < _GAIN * f for f, b in zip(full, half, strict=True)]
+        precision: NumberFormat = "bfloat16" if min(half) < _GAIN * min(full) else "float32"
+        sure = len(set(wins)) == 1
+        if threads >= 4:
+            best = rough if precision == "bfloat16" else network
+            pair = evaluation(best, threads), evaluation(best, threads // 2)
+            all_of_them, some = _rounds(*pair, time.perf_counter)
+            fewer = [b < _GAIN * a for a, b in zip(all_of_them, some, strict=True)]
+            threads = threads // 2 if all(fewer) else threads
+    finally:
+        torch.set_num_threads(before)
+    return Speed(precision, threads, min(full), min(half), processor()), sure
+
+
+def uses_bfloat16(precision: Literal["auto", "float32", "bfloat16"], device: torch.device) -> bool:
+    """Whether inner layers are computed in bfloat16: when asked for, or (`auto`) where that is faster.
+
+    On a CPU a convolution is measured, once a process: for work that no network was measured for.
+    """
+    import torch
+
+    if precision != "auto":
+        return precision == "bfloat16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and _convolves_faster_in_bfloat16()
+
+
+@lru_cache(maxsize=1)
+def _convolves_faster_in_bfloat16() -> bool:
+    """By what the networks mostly do: a 3x3 convolution of 64 features."""
+    import torch
+
+    def convolution(dtype: torch.dtype) -> Callable[[], object]:
+        features, filters = (
+            torch.ones(shape, dtype=dtype).contiguous(memory_format=torch.channels_last)
+            for shape in ((4, 64, 32, 32), (64, 64, 3, 3))
+        )
+        return lambda: torch.nn.functional.conv2d(features, filters, padding=1)
+
+    full, half = _rounds(convolution(torch.float32), convolution(torch.bfloat16), time.perf_counter)
+    return min(half) < _GAIN * min(full)
+
+
+def _rounds(
+    first: Callable[[], object], second: Callable[[], object], clock: Callable[[], float]
+) -> tuple[list[float], list[float]]:
+    """Seconds of each by turns, after a call of each that prepares it: one round at least.
+
+    clock: that of the process tells formats apart beside other programs, that of the wall numbers of threads.
+    """
+    begun = time.perf_counter()
+    found: tuple[list[float], list[float]] = ([], [])
+    first()
+    second()
+    while len(found[0]) < _ROUNDS and (not found[0] or time.perf_counter() - begun < _SECONDS):
+        for run, seconds in zip((first, second), found, strict=True):
+            start = clock()
+            run()
+            seconds.append(clock() - start)
+    return found
+
+
+def _place(config: object) -> Path:
+    """The file that keeps what is found for a network here; RuntimeError where a user has no home."""
+    import torch
+
+    used = torch.backends.cpu.get_cpu_capability(), *(os.environ.get(name) for name in _CONFINING)
+    machine = (processor(), _cpu_line("flags"), used, usable_threads(), torch.__version__)
+    key = (*machine, type(config).__name__, repr(config))
+    base = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME")
+    home = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+    folder = (Path(base) if base else home) / "scoreinv" / "speed"
+    return folder / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:32]}.json"
+
+
+def _keep(config: object, speed: Speed) -> None:
+    """Write it where the next process finds it; nothing where that cannot be."""
+    try:
+        place = _place(config)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(place) as temporary:
+            temporary.write_text(json.dumps(asdict(speed)) + "\n")
+    except (OSError, RuntimeError, InputError) as error:
+        _log.debug("the speed is not kept: %s", error)
