@@ -325,7 +325,7 @@ class Doing(Generic[T]):
 
     def _write(self, report: Report, missing: list[str]) -> tuple[list[str], ExistsError | None]:
         """Write the missing results; returns those written, and the error of one that another process wrote."""
-        from scoreinv.imaging.files import write_picture
+        from scoreinv.imaging.write import write_picture
 
         written: list[str] = []
         there: ExistsError | None = None

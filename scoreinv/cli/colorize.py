@@ -157,7 +157,8 @@ def colorize(
     session = Session(model, settings)
 
     def read(job: Job) -> _Item:
-        from scoreinv.imaging.files import check_format, read_picture
+        from scoreinv.imaging.read import read_picture
+        from scoreinv.imaging.write import check_format
 
         picture = read_picture(job.source, frame)
         check_format(job.output, picture)

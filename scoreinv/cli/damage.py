@@ -65,7 +65,8 @@ def damage(
     session = FinderSession(model, settings)
 
     def read(job: Job) -> _Photo:
-        from scoreinv.imaging.files import check_size, read_picture
+        from scoreinv.imaging.read import read_picture
+        from scoreinv.imaging.write import check_size
 
         picture = read_picture(job.source, frame)
         check_size(job.output, picture.size)

@@ -122,7 +122,7 @@ def _told(key: str, record: dict[str, Any]) -> str:
 def _by_classifier(
     generated: list[str], real: list[str], name: str, class_name: str | None, settings: Settings
 ) -> dict[str, Any]:
-    from scoreinv.imaging.files import read_picture
+    from scoreinv.imaging.read import read_picture
     from scoreinv.tasks.evaluate import evaluate as compare
     from scoreinv.tasks.evaluate import look_at
 
@@ -156,7 +156,7 @@ def _judge(name: str, class_name: str | None, settings: Settings) -> tuple[Noise
 
 
 def _look(paths: list[str], classifier: NoiseClassifier, settings: Settings) -> Seen:
-    from scoreinv.imaging.files import read_picture
+    from scoreinv.imaging.read import read_picture
     from scoreinv.tasks.evaluate import look_at
 
     title = os.path.commonpath([Path(path).parent for path in paths])

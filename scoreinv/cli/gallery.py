@@ -76,9 +76,9 @@ def check_gallery(
 
     columns, caption: of a single file, as `write_gallery` has them.
     """
-    from scoreinv.imaging.files import check_size
+    from scoreinv.imaging.picture import MAX_MEGAPIXELS
     from scoreinv.imaging.sheet import sheet_size
-    from scoreinv.imaging.source import MAX_MEGAPIXELS
+    from scoreinv.imaging.write import check_size
     from scoreinv.machine import shortage
 
     pixels = count * size[0] * size[1]
@@ -99,7 +99,7 @@ def _captioned_size(size: tuple[int, int], caption: str) -> tuple[int, int]:
         return size
     import numpy as np
 
-    from scoreinv.imaging.legend import captioned
+    from scoreinv.imaging.sheet import captioned
 
     height, width = captioned(np.zeros((1, size[1]), np.uint8), caption).shape  # of one row, for its width
     return size[0] - 1 + height, width
@@ -121,10 +121,9 @@ def write_gallery(
         scale: each pixel becomes a square of so many on a side.
         caption: a line under the pictures of a single file.
     """
-    from scoreinv.imaging.files import write_picture
-    from scoreinv.imaging.legend import captioned
     from scoreinv.imaging.picture import Picture
-    from scoreinv.imaging.sheet import contact_sheet
+    from scoreinv.imaging.sheet import captioned, contact_sheet
+    from scoreinv.imaging.write import write_picture
 
     levels = (images * 255).round().astype("uint8").repeat(scale, axis=1).repeat(scale, axis=2)
     if len(outputs) == 1:

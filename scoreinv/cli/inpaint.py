@@ -219,8 +219,9 @@ class _Masked:
     def read(self, job: Job) -> _Item:
         import numpy as np
 
-        from scoreinv.imaging.files import check_format, read_picture
-        from scoreinv.imaging.leftovers import find_leftover
+        from scoreinv.imaging.read import read_picture
+        from scoreinv.imaging.rims import find_leftover
+        from scoreinv.imaging.write import check_format
 
         picture = read_picture(job.source, self.frame)
         check_format(job.output, picture)

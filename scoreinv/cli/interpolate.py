@@ -103,7 +103,7 @@ def interpolate(
 
 
 def _read(source: str, frame: int | None) -> Picture:
-    from scoreinv.imaging.files import read_picture
+    from scoreinv.imaging.read import read_picture
 
     return read_picture(source, frame)
 

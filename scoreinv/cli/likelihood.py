@@ -184,7 +184,7 @@ def _groups(sources: list[str], frame: int | None, session: Session, tally: Tall
 
 
 def _read(source: str, frame: int | None) -> Item:
-    from scoreinv.imaging.files import read_picture
+    from scoreinv.imaging.read import read_picture
 
     return Item(source, read_picture(source, frame))
 

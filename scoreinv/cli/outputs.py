@@ -16,7 +16,6 @@ from typing import Literal
 
 from scoreinv.cli.streams import stdout_is_closed
 from scoreinv.errors import ExistsError, InputError
-from scoreinv.imaging.names import READABLE, is_hidden, is_picture
 
 _log = logging.getLogger(__name__)
 
@@ -186,6 +185,8 @@ def tell_of_folders_within(inputs: list[str], others: Iterable[str | None]) -> N
 
     others: what else is given; a folder that is one of these, or holds one, has a use of its own.
     """
+    from scoreinv.imaging.read import is_picture
+
     given = [Path(item) for item in inputs if item != STREAM and Path(item).is_dir()]
     known = [Path(os.path.realpath(path)) for path in (*given, *others) if path is not None]
     entries = [entry for folder in given for entry in folder.iterdir() if entry.name[0] != "."]
@@ -244,8 +245,10 @@ def expand_deep(item: str) -> list[str]:
 
 
 def _pictures(folder: str, entries: Iterable[Path]) -> list[str]:
+    from scoreinv.imaging.read import SUFFIXES, is_hidden
+
     files = [entry for entry in entries if entry.is_file() and not is_hidden(entry.relative_to(folder))]
-    found = sorted(str(file) for file in files if file.suffix.lower() in READABLE)
+    found = sorted(str(file) for file in files if file.suffix.lower() in SUFFIXES)
     foreign = [suffix for file in files if (suffix := file.suffix.lower()) in FOREIGN]
     kinds = f"{len(foreign)} of a kind that is not read here ({', '.join(sorted(set(foreign)))})" if foreign else ""
     if not found:
@@ -257,7 +260,7 @@ def _pictures(folder: str, entries: Iterable[Path]) -> list[str]:
 
 def check_outputs(outputs: list[str], *, overwrite: bool) -> None:
     """Raise InputError when a result could not be written: its name, its folder, or a file that exists already."""
-    from scoreinv.imaging.files import check_output
+    from scoreinv.imaging.write import check_output
 
     for output in outputs:
         check_output(output, overwrite=overwrite)

@@ -212,7 +212,7 @@ class _StepPictures:
 
     def write(self, job: Job, step: StepName, picture: Picture) -> None:
         """Write the picture after a step."""
-        from scoreinv.imaging.files import write_picture
+        from scoreinv.imaging.write import write_picture
 
         write_picture(self.paths(job)[step], picture, overwrite=self.overwrite)
 
@@ -257,7 +257,8 @@ class _Restoring:
         return [paths[step] for step in self.steps.wanted]
 
     def read(self, job: Job) -> _Item:
-        from scoreinv.imaging.files import check_format, read_picture
+        from scoreinv.imaging.read import read_picture
+        from scoreinv.imaging.write import check_format
 
         picture = read_picture(job.source, self.frame)
         check_format(job.output, picture)

@@ -136,8 +136,9 @@ def restore_photos(options: PhotoOptions, restoring: Restoring, settings: Settin
     session = Session(options.model, settings)
 
     def read(job: Job) -> Photo:
-        from scoreinv.imaging.files import check_format, read_picture
         from scoreinv.imaging.noise import estimate_noise
+        from scoreinv.imaging.read import read_picture
+        from scoreinv.imaging.write import check_format
 
         picture = read_picture(job.source, options.frame)
         check_format(job.output, restoring.result_of(picture))

@@ -66,8 +66,8 @@ def map_beside(path: str | None) -> Callable[[Job], list[str]]:
 
 def write_uncertainty(path: str, std: np.ndarray, settings: Settings) -> None:
     """Write the map of a standard deviation HxW in [0, 1] units, with a legend; see `deviation_map`."""
-    from scoreinv.imaging.files import write_picture
-    from scoreinv.imaging.legend import deviation_map
     from scoreinv.imaging.picture import Picture
+    from scoreinv.imaging.sheet import deviation_map
+    from scoreinv.imaging.write import write_picture
 
     write_picture(path, Picture(deviation_map(std)), overwrite=settings.overwrite)

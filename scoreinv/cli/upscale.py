@@ -51,7 +51,6 @@ def upscale(
     settings: Settings,
 ) -> None:
     """Enlarge photos: the result, reduced again, is the given photo."""
-    from scoreinv.imaging.enlarge import enlarged
 
     def restore(
         photo: Photo, prior: ScorePrior, sampling: RestorationSampling, callback: TaskCallback
@@ -66,6 +65,6 @@ def upscale(
         noise,
         restore,
         said={"factor": factor},
-        result_of=lambda picture: enlarged(picture, factor),
+        result_of=lambda picture: picture.enlarged(factor),
     )
     raise typer.Exit(restore_photos(photos, restoring, settings))

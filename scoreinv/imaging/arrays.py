@@ -11,11 +11,10 @@ import numpy as np
 from PIL import Image
 
 from scoreinv.errors import InputError
-from scoreinv.imaging.decode import decode_image
-from scoreinv.imaging.encode import to_pillow
-from scoreinv.imaging.guard import guarded
+from scoreinv.imaging.guard import guarded, reason
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.source import reason
+from scoreinv.imaging.read import decode_image
+from scoreinv.imaging.write import to_pillow
 
 _SLACK = 1e-6  # of float32 arithmetic on the caller's side
 
@@ -84,7 +83,7 @@ def pictures_from_api(image: Any) -> tuple[list[Picture], Form]:
 def picture_from_pil(image: Image.Image, name: str) -> Picture:
     """A picture from a PIL image of any mode, which may not have been read from its file yet."""
     with guarded(name, "the PIL image cannot be decoded"):
-        return decode_image(image, name).picture
+        return decode_image(image, name)[0]
 
 
 def picture_from_array(array: np.ndarray, name: str) -> Picture:

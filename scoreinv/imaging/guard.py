@@ -20,7 +20,6 @@ from typing import Any
 from PIL import Image, PngImagePlugin
 
 from scoreinv.errors import InputError
-from scoreinv.imaging.source import reason
 
 _LOGGERS = ("PIL.TiffImagePlugin", "tifffile")
 _LONGEST_PROFILE = 16 << 20
@@ -47,6 +46,11 @@ def guarded(name: str, what: str) -> Iterator[None]:
         raise InputError(f"{name}: not enough memory for a picture of this size: reduce it first") from error
     except Exception as error:  # decoders fail in every way that Python has: that is the point of this place
         raise InputError(f"{name}: {what} ({reason(error)})") from error
+
+
+def reason(error: BaseException) -> str:
+    """The first line of an error's text, for a one-line message."""
+    return (str(error).splitlines() or [""])[0] or type(error).__name__
 
 
 class _Silence:

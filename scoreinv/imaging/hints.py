@@ -10,8 +10,8 @@ from scipy import ndimage
 
 from scoreinv.colour_space import luma
 from scoreinv.errors import InputError
-from scoreinv.imaging.files import read_picture
 from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.read import read_picture
 
 _COLOURED = 0.06
 """Difference of the channels over a few pixels, as a fraction of the range, above which a photo has colour there."""

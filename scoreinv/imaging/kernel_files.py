@@ -8,7 +8,7 @@ import numpy as np
 
 from scoreinv import kernels
 from scoreinv.errors import InputError
-from scoreinv.imaging.files import read_picture
+from scoreinv.imaging.read import read_picture
 
 _SHAPES: dict[str, tuple[Callable[..., np.ndarray], int]] = {
     "gaussian": (kernels.gaussian, 1),

@@ -19,8 +19,8 @@ from scipy import ndimage
 from scoreinv.checks import check_flag, check_number, check_whole
 from scoreinv.errors import EmptyMaskError, InputError, SettingError
 from scoreinv.imaging.arrays import is_tensor, picture_from_array, picture_from_pil, pictures_from_tensor
-from scoreinv.imaging.files import decode_file
 from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.read import decode
 
 DEFAULT_THRESHOLD = 0.5
 _log = logging.getLogger(__name__)
@@ -62,8 +62,8 @@ def read_mask(
         InputError: an unreadable file, another size than the photo's, or no known pixel in it.
         EmptyMaskError: it has no hole.
     """
-    file, decoded = decode_file(path)
-    name = f"{file}: the mask"
+    decoded = decode(path)
+    name = f"{decoded.name}: the mask"
     if decoded.picture.size == tuple(size) and _looks_like_photo(decoded.picture):
         _log.warning("%s looks like a photograph: paint white on black, or on a transparent layer", name)
     return hole_from_picture(decoded.picture, size, name=name, threshold=threshold, invert=invert, grow=grow)

@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 
-from scoreinv.imaging.chroma import STRAY_CHROMA
+from scoreinv.imaging.colour import STRAY_CHROMA
 from scoreinv.imaging.picture import Picture
 
 _HIGH_PASS = np.array([1 - 3**0.5, -(3 - 3**0.5), 3 + 3**0.5, -(1 + 3**0.5)], dtype=np.float32) / np.float32(32**0.5)

@@ -17,10 +17,12 @@ from PIL import Image
 from scoreinv.boxes import Box
 from scoreinv.colour_space import luma
 from scoreinv.errors import InputError, ScoreinvError
-from scoreinv.imaging.chroma import GuidedUpsampling, is_gray, quantize_keeping_luma, with_luma
+from scoreinv.imaging.colour import GuidedUpsampling, is_gray, quantize_keeping_luma, with_luma
 from scoreinv.imaging.metadata import Metadata
 
 _Item = TypeVar("_Item")
+
+MAX_MEGAPIXELS = 400
 
 STRIP_ROWS = 256
 _STRIP_PIXELS = 1 << 20
@@ -174,7 +176,7 @@ class Picture:
         """The picture's own luma with the chroma of `rgb` (HxWx3 float): L becomes RGB, LA becomes RGBA.
 
         The luma by `weights` rounds to the grey level that it had, for 8 and for 16 bits
-        (`chroma.quantize_keeping_luma`); colours out of gamut move towards grey (`chroma.with_luma`). Alpha is
+        (`colour.quantize_keeping_luma`); colours out of gamut move towards grey (`colour.with_luma`). Alpha is
         bit-identical, and a grey colour profile is dropped.
         """
         if rgb.shape != (*self.size, 3):
@@ -187,7 +189,7 @@ class Picture:
         weights: str = "rec601",
         callback: Callable[[float], object] | None = None,
     ) -> Picture:
-        """`colorized` by a small picture's chroma, raised along the edges of the luma (`chroma.GuidedUpsampling`).
+        """`colorized` by a small picture's chroma, raised along the edges of the luma (`colour.GuidedUpsampling`).
 
         Args:
             low_rgb: hxwx3 float in [0, 1], the whole picture at any smaller size.
@@ -219,14 +221,22 @@ class Picture:
         """The same samples, with this colour profile."""
         return replace(self, metadata=replace(self.metadata, icc=icc))
 
-    def brightened(self, factor: float) -> Picture:
-        """A grey picture's values times a factor, clipped and rounded to levels."""
-        pixels = self.pixels.copy()
-        values = pixels if pixels.ndim == 2 else pixels[..., 0]
-        for top, rows in self._strips():
-            part = values[top : top + rows]
-            part[...] = to_samples(to_float(part) * np.float32(factor), pixels.dtype)
-        return replace(self, pixels=pixels)
+    def enlarged(self, factor: int) -> Picture:
+        """A black picture of `factor` times the size and resolution, with this one's alpha interpolated.
+
+        Raises:
+            InputError: it would be larger than pictures may be.
+        """
+        height, width = factor * self.height, factor * self.width
+        check_megapixels(width, height, f"the picture, {factor} times as large")
+        pixels = np.zeros((height, width, *self.pixels.shape[2:]), dtype=self.pixels.dtype)
+        if self.has_alpha:
+            alpha = Image.fromarray(self.pixels[..., -1].astype(np.float32))
+            larger = np.asarray(alpha.resize((width, height), Image.Resampling.BICUBIC)).clip(0, self.peak)
+            pixels[..., -1] = np.rint(larger) if pixels.dtype.kind == "u" else larger
+        dpi = self.metadata.dpi
+        scaled = None if dpi is None else (factor * dpi[0], factor * dpi[1])
+        return Picture(pixels, replace(self.metadata, dpi=scaled))
 
     def with_pixels_of(self, other: Picture, where: np.ndarray) -> Picture:
         """A copy with the samples of another picture of this mode and size where `where` (HxW bool)."""
@@ -250,7 +260,9 @@ class Picture:
             if not inside.any():
                 continue
             level = gray.luma((top, 0, rows, self.width), weights)[inside]
-            coloured = with_luma(level, level[..., None] + _chroma(rgb[part][inside], weights), weights)
+            given = rgb[part][inside]
+            chroma = given - luma(given, weights)[..., None]
+            coloured = with_luma(level, level[..., None] + chroma, weights)
             if pixels.dtype.kind == "u":
                 coloured = quantize_keeping_luma(level * self.peak, coloured, pixels.dtype, weights)
             pixels[part, :, :3][inside] = coloured
@@ -306,8 +318,13 @@ def _ahead(items: Iterator[_Item]) -> Iterator[_Item]:
             yield cast(_Item, item)
 
 
-def _chroma(rgb: np.ndarray, weights: str) -> np.ndarray:
-    return rgb - luma(rgb, weights)[..., None]
+def check_megapixels(width: int, height: int, name: str) -> None:
+    """Raise InputError where a picture would be larger than what is worked on; `name` is what the message calls it."""
+    if width * height > MAX_MEGAPIXELS * 10**6:
+        raise InputError(
+            f"{name}: {width}x{height} is {width * height / 1e6:.0f} megapixels, the limit is {MAX_MEGAPIXELS}: "
+            "crop or reduce it first"
+        )
 
 
 def _peak(dtype: np.dtype) -> float:

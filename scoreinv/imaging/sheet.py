@@ -1,10 +1,18 @@
-"""Many small pictures as one."""
+"""Pictures of pictures: contact sheets, captions, and maps of a standard deviation with a scale."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from scoreinv.imaging.opencv import viridis
+
+_LEAST, _SHARE = 11, 40
+"""Size of letters: a share of the picture's width, and no less."""
+_SHOWN = 0.99
+"""Share of the pixels that deviate whose deviations are told apart by colours."""
 
 
 def sheet_size(count: int, size: tuple[int, int], columns: int | None = None) -> tuple[int, int]:
@@ -31,3 +39,32 @@ def _grid(count: int, columns: int | None) -> tuple[int, int]:
     """Columns and rows."""
     columns = columns or math.ceil(math.sqrt(count))
     return columns, math.ceil(count / columns)
+
+
+def captioned(pixels: np.ndarray, words: str) -> np.ndarray:
+    """The picture, HxW or HxWx3 uint8, with a line of words on black under it; made wider where they need it."""
+    font = ImageFont.load_default(max(_LEAST, pixels.shape[1] // _SHARE))
+    left, top, right, bottom = map(round, font.getbbox(words))
+    margin = 4
+    width = max(pixels.shape[1], right - left + 2 * margin)
+    strip = Image.new("L", (width, bottom - top + 2 * margin))
+    ImageDraw.Draw(strip).text((margin - left, margin - top), words, fill=255, font=font)
+    line = np.asarray(strip)
+    line = np.repeat(line[..., None], 3, axis=2) if pixels.ndim == 3 else line
+    beside = ((0, 0), (0, width - pixels.shape[1]), *((0, 0),) * (pixels.ndim - 2))
+    return np.concatenate([np.pad(pixels, beside), line])
+
+
+def deviation_map(std: np.ndarray) -> np.ndarray:
+    """A standard deviation HxW, in [0, 1] units, as colours with a scale under it: uint8, at least HxWx3.
+
+    Violet is 0. Yellow is what 99 of 100 pixels that deviate stay below, so that a few do not leave the others violet;
+    at least a grey level. The scale names it, and says where there is more.
+    """
+    deviating = std[std > 0]
+    top = max(float(np.quantile(deviating, _SHOWN, method="inverted_cdf")) if deviating.size else 0.0, 1 / 255)
+    scale = np.repeat(viridis(np.linspace(0, 1, std.shape[1]))[None], max(_LEAST, std.shape[0] // _SHARE), axis=0)
+    shown = np.concatenate([viridis(std / top), scale])
+    beyond = 255 * float(std.max())
+    more = f", at most {beyond:.1f}" if beyond > 255 * top + 0.05 else ""
+    return captioned(shown, f"spread of the samples: 0 (violet) to {255 * top:.1f} (yellow) of 255 grey levels{more}")

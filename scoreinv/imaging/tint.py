@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from scoreinv.colour_space import luma
-from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.picture import STRIP_ROWS, Picture, to_float, to_samples
 
 _SIDE = 128
 _BINS = 12
@@ -76,24 +76,26 @@ def _chroma(picture: Picture) -> tuple[np.ndarray, float]:
     return chroma, _rms(chroma - expected)
 
 
-def without_tint(picture: Picture, weights: str = "rec601", tones: Picture | None = None) -> Picture:
-    """The luma as a grey picture, brightened so that its lightest tone is white as far as its brightest channel is.
+def untinted(picture: Picture, weights: str = "rec601", tones: Picture | None = None) -> Picture:
+    """A colour picture with its luma in all channels, brightened so that its lightest tone is white.
 
-    tones: what the lightest tone is taken from: the picture without what is no part of it. None: the picture itself.
+    White is as bright as the brightest channel of that tone.
+
+    Args:
+        picture: of colour mode, which is kept, as its metadata and alpha are.
+        weights: grey weights.
+        tones: what the lightest tone is taken from: the picture without what is no part of it. None: the picture.
     """
-    gray = picture.gray(weights)
+    gray = picture.gray(weights).pixels
+    gray = gray[..., 0] if picture.has_alpha else gray
     rgb = _small_colours(tones or picture)
     level = luma(rgb, weights)
     white = rgb[level >= np.quantile(level, 0.99)].mean(0)
-    factor = float(white.max() / max(float(luma(white, weights)), 1e-3))
-    return gray.brightened(factor)
-
-
-def untinted(picture: Picture, weights: str = "rec601", tones: Picture | None = None) -> Picture:
-    """`without_tint` in the picture's own mode and with its metadata: the channels are alike."""
-    gray = without_tint(picture, weights, tones).pixels
+    factor = np.float32(white.max() / max(float(luma(white, weights)), 1e-3))
     pixels = picture.pixels.copy()
-    pixels[..., :3] = gray[..., :1] if picture.has_alpha else gray[..., None]
+    for top in range(0, picture.height, STRIP_ROWS):
+        rows = slice(top, top + STRIP_ROWS)
+        pixels[rows, :, :3] = to_samples(to_float(gray[rows]) * factor, pixels.dtype)[..., None]
     return replace(picture, pixels=pixels)
 
 

@@ -30,10 +30,9 @@ from scoreinv.errors import InputError
 from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.guidance.orientations import MIRRORED
 from scoreinv.imaging.arrays import pictures_from_api
-from scoreinv.imaging.chroma import STRAY_CHROMA
+from scoreinv.imaging.colour import FINER, STRAY_CHROMA, ChromaAlongEdges, reach
 from scoreinv.imaging.hints import KnownColours, hints_from_picture, present_colours
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.spreading import FINER, ChromaAlongEdges, reach
 from scoreinv.imaging.tint import is_tinted, untinted
 from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.operators import gray_and_hints

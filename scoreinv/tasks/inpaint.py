@@ -31,11 +31,11 @@ from scoreinv.errors import SettingError
 from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.guidance.orientations import ALL
 from scoreinv.imaging.arrays import pictures_from_api
-from scoreinv.imaging.chroma import STRAY_CHROMA, is_gray
-from scoreinv.imaging.leftovers import find_leftover
+from scoreinv.imaging.colour import STRAY_CHROMA, is_gray
 from scoreinv.imaging.masks import DEFAULT_THRESHOLD, as_holes, observed_from_hole
 from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.imaging.regions import Region, common, crop, extent, regions_to_fill, together
+from scoreinv.imaging.rims import find_leftover
 from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.operators import mask as mask_operator
 from scoreinv.options import FILL_STEPS, Estimate, FillMethod

@@ -25,8 +25,7 @@ from scoreinv.imaging.arrays import (
     refuse_masked,
     refuse_nested,
 )
-from scoreinv.imaging.chroma import STRAY_CHROMA
-from scoreinv.imaging.enlarge import enlarged
+from scoreinv.imaging.colour import STRAY_CHROMA
 from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.operators import LinearOperator, check_adjoint, downsampling, pad_observation, photographed, valid_blur
 from scoreinv.options import Downsampling, Estimate, RestorationMethod
@@ -178,7 +177,7 @@ def upscale_picture(
     """
     check_noise_share(noise_std)
     check_colour(prior)
-    frame = enlarged(picture, factor)
+    frame = picture.enlarged(factor)
     height, width = frame.size
     operator = downsampling(factor, height, width, kind)
     values, gray = _photograph(picture)

@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 from scoreinv.errors import InputError
-from scoreinv.imaging.decode import PREFIX_BYTES, check_prefix
+from scoreinv.imaging.read import PREFIX_BYTES, check_kind
 
 ENTRY_BYTES = 256_000_000
 """What an entry may unfold to: more than any picture file that is trained on. It is read into memory as a whole."""
@@ -42,7 +42,7 @@ def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     try:
         with archive.open(entry) as stream:
             prefix = stream.read(PREFIX_BYTES)
-        check_prefix(prefix, name)
+        check_kind(prefix, name)
         return archive.read(entry)  # no more than it declares
     except InputError:
         raise

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from scoreinv.colour_space import luma
-from scoreinv.imaging.chroma import with_luma
+from scoreinv.imaging.colour import with_luma
 from scoreinv.training.config import ObservationConfig
 
 FINE_WITHHELD = 0.05

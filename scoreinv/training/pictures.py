@@ -26,10 +26,9 @@ from PIL import Image
 
 from scoreinv.errors import InputError
 from scoreinv.files import atomic_write
-from scoreinv.imaging.decode import decode
-from scoreinv.imaging.names import READABLE, is_picture
-from scoreinv.imaging.picture import eight_bits
-from scoreinv.imaging.source import Source, reason
+from scoreinv.imaging.guard import reason
+from scoreinv.imaging.picture import Picture, eight_bits
+from scoreinv.imaging.read import SUFFIXES, decode, is_picture
 from scoreinv.training.archives import open_archive, read_entry
 from scoreinv.training.config import DataConfig
 
@@ -178,12 +177,12 @@ class _File:
     version: tuple[int, int]
     content: Path | tuple[zipfile.ZipFile, zipfile.ZipInfo]
 
-    def source(self) -> Source:
-        """Where its bytes come from; a member of a zip is judged by its size and kind before it is read."""
+    def picture(self) -> Picture:
+        """Its first frame; a member of a zip is judged by its size and kind before it is read."""
         if isinstance(self.content, Path):
-            return Source(str(self.content), self.content)
+            return decode(self.content, 0).picture
         archive, member = self.content
-        return Source(f"{archive.filename}/{self.name}", read_entry(archive, member))
+        return decode(read_entry(archive, member), 0, name=f"{archive.filename}/{self.name}").picture
 
     def checksum(self) -> int:
         """CRC-32 of its content; of a very large file of its beginning."""
@@ -201,7 +200,7 @@ def _found(source: Path, stack: ExitStack) -> list[_File]:
     """The picture files of a source, as `_find` has them; InputError when there are none."""
     files = _find(source, stack)
     if not files:
-        raise InputError(f"{source}: holds no pictures ({', '.join(sorted(READABLE))})")
+        raise InputError(f"{source}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
     return files
 
 
@@ -332,7 +331,7 @@ def _pyramid(file: _File, config: DataConfig, side: int, channels: int) -> tuple
     Scales are reduced by area averaging. A picture too small for a crop is enlarged to it, and only that scale is kept.
     Zooms are taken of the picture as it is, its shorter side reduced to `_ZOOMED_SIDES` times the drawn one.
     """
-    image = _eight_bits(file.source(), channels)
+    image = _eight_bits(file.picture(), channels)
     width, height = image.size
     if config.mode == "crops":
         sizes = [(round(width * scale), round(height * scale)) for scale in sorted(config.scales, reverse=True)]
@@ -357,9 +356,8 @@ def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     return image.resize(size, Image.Resampling.BOX if smaller else Image.Resampling.BICUBIC)
 
 
-def _eight_bits(source: Source, channels: int) -> Image.Image:
-    """The first frame of a file as an 8-bit RGB or grey image, without alpha."""
-    picture = decode(source, frame=0).picture
+def _eight_bits(picture: Picture, channels: int) -> Image.Image:
+    """A picture as an 8-bit RGB or grey image, without alpha."""
     pixels = picture.pixels if picture.pixels.ndim == 3 else picture.pixels[..., None]
     if picture.has_alpha:
         pixels = pixels[..., :-1]

@@ -13,13 +13,11 @@ import numpy as np
 from PIL import Image
 
 from scoreinv.errors import InputError
-from scoreinv.imaging.decode import decode, kind_of
-from scoreinv.imaging.encode import FORMATS, refuse_misfit
-from scoreinv.imaging.files import picture_bytes
 from scoreinv.imaging.masks import check_mask_size
 from scoreinv.imaging.metadata import profile_fits
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.source import Source
+from scoreinv.imaging.read import decode
+from scoreinv.imaging.write import FORMATS, check_format, picture_bytes
 from scoreinv.machine import available_bytes, shortage
 from scoreinv.text import printable
 
@@ -66,7 +64,6 @@ class Photo:
         two before it is decoded, since a few bytes may stand for 400 megapixels.
         """
         name = printable(PurePath(name.replace("\\", "/")).name)[:_LONGEST_NAME] or "photo"
-        source = Source(name, content)
 
         def look(width: int, height: int, needed: int) -> None:
             if size is not None and (width, height) != size:  # else it may lie on its side
@@ -74,8 +71,8 @@ class Photo:
             if lacking := shortage(needed):
                 raise InputError(f"{name}: opening it {lacking}: close other programs, or reduce it first")
 
-        decoded = decode(source, look=look)
-        return cls(decoded.picture, PurePath(name).stem, kind_of(content, name), decoded.note)
+        decoded = decode(content, name=name, look=look)
+        return cls(decoded.picture, PurePath(name).stem, decoded.kind, decoded.note)
 
     def result(self, picture: Picture, ending: str, number: int | None = None) -> Photo:
         """A photograph made of this one; `number` of a sample among several."""
@@ -99,7 +96,7 @@ class Photo:
         if kind not in _SUFFIXES:
             raise InputError(f"{kind}: choose one of {', '.join(_SUFFIXES)}")
         name = self.stem + _SUFFIXES[kind]
-        return name, picture_bytes(self.picture, kind, name)
+        return name, picture_bytes(self.picture, name)
 
     def view(self) -> tuple[str, bytes]:
         """What a browser shows: 8 bits, at most `_SEEN_PIXELS` and `_SEEN_SIDE`; media type and bytes."""
@@ -136,7 +133,7 @@ class Photo:
 
     def _fits(self, kind: str) -> bool:
         try:
-            refuse_misfit(self.picture, kind, self.stem)
+            check_format(self.stem + _SUFFIXES[kind], self.picture)
         except InputError:
             return False
         return True

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from scoreinv.imaging.files import read_picture
+from scoreinv.imaging.read import read_picture
 from scoreinv.models.catalogue import load_classifier
 from scoreinv.sdes import TRAINING_START
 from scoreinv.tasks.common import to_tensor

@@ -31,8 +31,8 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 import scoreinv
 from scoreinv.colour_space import luma
-from scoreinv.imaging.files import read_picture
 from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.read import read_picture
 from scoreinv.tasks.evaluate import frechet_distance, kernel_distance
 
 GRAY = 2.0

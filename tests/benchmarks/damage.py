@@ -29,8 +29,8 @@ from models import load_fast
 from scipy import ndimage
 
 import scoreinv
-from scoreinv.imaging.files import read_picture
 from scoreinv.imaging.masks import dilate
+from scoreinv.imaging.read import read_picture
 from scoreinv.models.catalogue import load_damage_finder
 from scoreinv.options import FOUND_GROW, ClassicalMethod
 from scoreinv.training.config import DamageDrawing

@@ -34,7 +34,7 @@ from scipy import ndimage
 
 import scoreinv
 from scoreinv.colour_space import luma
-from scoreinv.imaging.files import read_picture
+from scoreinv.imaging.read import read_picture
 from scoreinv.tasks.evaluate import frechet_distance
 
 SHORTER = 512

@@ -27,8 +27,8 @@ from scipy.ndimage import laplace
 from skimage.metrics import structural_similarity
 
 import scoreinv
-from scoreinv.imaging.files import read_picture
 from scoreinv.imaging.opencv import load_opencv
+from scoreinv.imaging.read import read_picture
 from scoreinv.options import ClassicalMethod
 from scoreinv.prior import ScorePrior
 

@@ -17,8 +17,8 @@ import numpy as np
 from deep_holes import draw_hole, reduced
 from scipy import ndimage
 
-from scoreinv.imaging.leftovers import find_leftover
 from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.rims import find_leftover
 
 SIDE = 96
 SOFT = 0.7

@@ -42,8 +42,8 @@ from torch import Tensor
 import scoreinv
 from scoreinv import kernels
 from scoreinv.errors import InputError
-from scoreinv.imaging.files import read_picture
 from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.read import read_picture
 from scoreinv.operators import Blur, downsampling, mask
 from scoreinv.options import Downsampling, RestorationMethod
 from scoreinv.prior import ScorePrior

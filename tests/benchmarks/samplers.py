@@ -20,7 +20,7 @@ from models import load_fast
 
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.imaging.arrays import picture_from_array
-from scoreinv.imaging.files import read_picture
+from scoreinv.imaging.read import read_picture
 from scoreinv.models.catalogue import load_classifier
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import (

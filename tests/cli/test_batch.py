@@ -469,9 +469,9 @@ def test_a_model_that_cannot_be_used_leaves_no_folder(scoreinv, scans, mask, tmp
 @pytest.fixture
 def interrupted_at_the_third(monkeypatch) -> Callable[[], None]:
     """Ctrl-C comes before the third result is written; the function that this gives stops that."""
-    from scoreinv.imaging import files
+    from scoreinv.imaging import write as writing
 
-    write, written = files.write_picture, []
+    write, written = writing.write_picture, []
 
     def interrupted(path: str, *rest: object, **more: object) -> None:
         if len(written) == 2:
@@ -479,8 +479,8 @@ def interrupted_at_the_third(monkeypatch) -> Callable[[], None]:
         written.append(path)
         write(path, *rest, **more)
 
-    monkeypatch.setattr(files, "write_picture", interrupted)
-    return lambda: monkeypatch.setattr(files, "write_picture", write)
+    monkeypatch.setattr(writing, "write_picture", interrupted)
+    return lambda: monkeypatch.setattr(writing, "write_picture", write)
 
 
 @pytest.mark.parametrize("machine", [(), ("--json",)])

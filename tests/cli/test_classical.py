@@ -13,8 +13,9 @@ from conftest import CLASSICAL
 from PIL import Image
 from shell import hole_array, photo_array
 
-from scoreinv.imaging.files import read_picture, write_picture
 from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.read import read_picture
+from scoreinv.imaging.write import write_picture
 
 
 @pytest.fixture(autouse=True)

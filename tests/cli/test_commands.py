@@ -17,8 +17,9 @@ from shell import photo_array, small_config, start_process, wait_for
 
 import scoreinv as library
 from scoreinv.colour_space import luma
-from scoreinv.imaging.files import read_picture, write_picture
 from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.read import read_picture
+from scoreinv.imaging.write import write_picture
 from scoreinv.training.config import DataConfig, TrainingConfig
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"

@@ -11,7 +11,7 @@ from PIL import Image
 from shell import hole_array, photo_array, small_config
 
 from scoreinv.conditional.residual import ResidualPreconditioning
-from scoreinv.imaging.files import read_picture
+from scoreinv.imaging.read import read_picture
 from scoreinv.models.model_file import read_prior_metadata
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.options import COLOUR_SATURATION, COLOUR_TEMPERATURE

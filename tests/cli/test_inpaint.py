@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 from shell import hole_array, photo_array, start_process
 
-from scoreinv.imaging.files import read_picture, write_picture
 from scoreinv.imaging.opencv import viridis
 from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.read import read_picture
+from scoreinv.imaging.write import write_picture
 
 JSON_KEYS = ["input", "output", "outputs", "seconds", "nfe", "seed", "model", "method", "device", "precision"]
 

@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 from shell import hole_array
 
-from scoreinv.imaging.files import read_picture, write_picture
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.read import read_picture
+from scoreinv.imaging.write import write_picture
 from scoreinv.tasks.settings import FOUND_GROW
 
 pytestmark = pytest.mark.usefixtures("white_finder")
@@ -214,11 +215,11 @@ def test_pictures_between_the_steps(scoreinv, old, tmp_path):
 
 def test_a_batch_that_was_cut_short_goes_on(scoreinv, tmp_path, monkeypatch):
     """Also where step pictures of the photo that it was at are written already."""
-    from scoreinv.imaging import files
+    from scoreinv.imaging import write as writing
 
     for name in ("a", "b"):
         save(tmp_path / f"scans/{name}.png", old_print())
-    write = files.write_picture
+    write = writing.write_picture
 
     def interrupted(path: str, *rest: object, **more: object) -> None:
         if path.endswith("b_restored.png"):
@@ -226,10 +227,10 @@ def test_a_batch_that_was_cut_short_goes_on(scoreinv, tmp_path, monkeypatch):
         write(path, *rest, **more)
 
     words = ("restore", "scans", "--no-colorize", "--steps-to", "steps")
-    monkeypatch.setattr(files, "write_picture", interrupted)
+    monkeypatch.setattr(writing, "write_picture", interrupted)
     assert scoreinv(*words).code == 130
     assert (tmp_path / "steps/b_1_damage.png").exists()
-    monkeypatch.setattr(files, "write_picture", write)
+    monkeypatch.setattr(writing, "write_picture", write)
     again = scoreinv(*words)
     assert (again.code, "1 done, 1 skipped because they exist" in again.err) == (0, True)
 

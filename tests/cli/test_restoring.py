@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 from shell import photo_array, start_process
 
-from scoreinv.imaging.files import read_picture, write_picture
 from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.read import read_picture
+from scoreinv.imaging.write import write_picture
 
 COMMON = ["input", "output", "outputs", "seconds", "nfe", "seed", "model", "method", "device", "precision"]
 COMMANDS = [("denoise",), ("upscale",), ("deblur", "--kernel", "gaussian:0.8")]

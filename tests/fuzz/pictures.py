@@ -13,9 +13,9 @@ import tifffile
 from PIL import Image, ImageCms
 
 from scoreinv.errors import ScoreinvError
-from scoreinv.imaging.encode import encode, fit_to_format
-from scoreinv.imaging.files import read_picture
 from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.read import read_picture
+from scoreinv.imaging.write import picture_bytes
 
 _LARGEST_WRITTEN = 500_000
 """Pixels: an empty picture of a few bytes may be large, and to write that takes its time by right."""
@@ -29,9 +29,9 @@ def read_and_write(generator: random.Random, folder: Path, data: bytes) -> None:
     picture = read_picture(path if generator.random() < 0.5 else data, frame)
     if picture.width * picture.height > _LARGEST_WRITTEN:
         return
-    for kind in ("PNG", "TIFF", "WebP", "JPEG"):
+    for suffix in ("png", "tif", "webp", "jpg"):
         with contextlib.suppress(ScoreinvError):
-            encode(io.BytesIO(), fit_to_format(picture, kind, "out"), kind)
+            picture_bytes(picture, f"out.{suffix}")
 
 
 def _pixels(shape: tuple[int, ...], dtype: type = np.uint8) -> np.ndarray:
@@ -145,7 +145,5 @@ def others() -> list[bytes]:
     found.append(b"P2 4 3 255\n" + b" ".join(str(value).encode() for value in range(12)))
     for mode in ("LA", "RGB", "RGBA"):  # 16 bits
         channels = {"LA": 2, "RGB": 3, "RGBA": 4}[mode]
-        buffer = io.BytesIO()
-        encode(buffer, Picture(_pixels((24, 31, channels), np.uint16)), "PNG")
-        found.append(buffer.getvalue())
+        found.append(picture_bytes(Picture(_pixels((24, 31, channels), np.uint16)), "out.png"))
     return found

@@ -8,7 +8,7 @@ import pytest
 from harness import Case, fuzz
 from pictures import others, tiffs
 
-from scoreinv.imaging.files import read_picture
+from scoreinv.imaging.read import read_picture
 
 CASES = pytest.mark.parametrize("case", [fuzz_tiff.case, fuzz_pictures.case], ids=["tiff", "others"])
 

@@ -13,7 +13,7 @@ from scoreinv.colour_space import colour_basis, luma
 from scoreinv.errors import Cancelled, InputError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.tint import without_tint
+from scoreinv.imaging.tint import untinted
 from scoreinv.tasks.colorize import (
     colorize,
     colorize_filled,
@@ -227,7 +227,7 @@ def test_a_print_that_is_whitened_has_the_colours_of_the_grey_picture_that_it_be
     (print_,) = pictures_from_api((gray[..., None] * np.array([1.0, 0.85, 0.65])).astype(np.float32))[0]
     sampling, model = ConditionalSampling(steps=2), prior("rec601")
     whitened = colorize_picture(print_, model, sampling, Colours(whiten=True)).image.pixels
-    expected = colorize_picture(without_tint(print_), model, sampling, Colours()).image.pixels
+    expected = colorize_picture(untinted(print_).gray(), model, sampling, Colours()).image.pixels
     np.testing.assert_allclose(whitened, expected, atol=1e-5)
 
 

@@ -15,9 +15,9 @@ import scoreinv
 from scoreinv import kernels
 from scoreinv.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.imaging.arrays import Form
-from scoreinv.imaging.files import read_picture
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.read import read_picture
 from scoreinv.operators import (
     Blur,
     LinearOperator,

@@ -18,8 +18,7 @@ from PIL import Image
 
 from scoreinv.errors import InputError
 from scoreinv.files import atomic_write
-from scoreinv.imaging.decode import Decoded
-from scoreinv.imaging.source import Source
+from scoreinv.imaging.read import Decoded
 from scoreinv.sdes import VE
 from scoreinv.training import archives
 from scoreinv.training import pictures as pictures_module
@@ -169,10 +168,10 @@ def test_a_picture_that_cannot_be_decoded_in_any_way_is_left_out(
         _gradient(tmp_path, name, 20, 20)
     decode = pictures_module.decode
 
-    def failing(source: Source, frame: int) -> Decoded:
-        if source.name.endswith("a.png"):
+    def failing(path: Path, frame: int) -> Decoded:
+        if path.name == "a.png":
             raise error("odd")
-        return decode(source, frame)
+        return decode(path, frame)
 
     monkeypatch.setattr(pictures_module, "decode", failing)
     assert load_pictures(DataConfig(str(tmp_path)), 8, 3).names == ("b.png",)

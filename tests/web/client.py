@@ -14,8 +14,8 @@ from small_model import small_prior
 from torch import Tensor
 
 from scoreinv.damage import DamageFinder
-from scoreinv.imaging.files import picture_bytes
 from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.write import picture_bytes
 from scoreinv.models.config import DamageConfig
 from scoreinv.networks.damage import DamageNetworkConfig
 from scoreinv.web.app import make_app
@@ -63,7 +63,7 @@ def hole(height: int = 24, width: int = 40) -> np.ndarray:
 
 def png(array: np.ndarray) -> bytes:
     array = array.astype(np.uint8) * np.uint8(255) if array.dtype == bool else array
-    return picture_bytes(Picture(array), "PNG", "test")
+    return picture_bytes(Picture(array), "test.png")
 
 
 def read(content: bytes) -> np.ndarray:

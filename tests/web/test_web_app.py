@@ -21,11 +21,10 @@ from PIL import Image
 import scoreinv.web
 from scoreinv.colour_space import luma
 from scoreinv.errors import ScoreinvError
-from scoreinv.imaging.decode import Decoded, Look, decode
-from scoreinv.imaging.files import picture_bytes, read_picture, write_picture
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.source import Source
+from scoreinv.imaging.read import Decoded, Look, decode, read_picture
+from scoreinv.imaging.write import picture_bytes, write_picture
 from scoreinv.options import FOUND_GROW
 from scoreinv.web import album, bodies
 
@@ -125,12 +124,12 @@ def test_one_file_is_decoded_at_a_time(browser, monkeypatch):
     """Photographs, masks and strokes: some bytes may stand for gigabytes of pixels."""
     photo, sent, at_once, most = opened(browser, png(pixels())), png(hole()), [], []
 
-    def decoded(source: Source, look: Look) -> Decoded:
-        at_once.append(source)
+    def decoded(content: bytes, name: str, look: Look) -> Decoded:
+        at_once.append(name)
         most.append(len(at_once))
         time.sleep(0.02)
-        at_once.remove(source)
-        return decode(source, look=look)
+        at_once.remove(name)
+        return decode(content, name=name, look=look)
 
     monkeypatch.setattr(album, "decode", decoded)
     paths = [f"/api/photos/{photo['key']}/mask", f"/api/photos/{photo['key']}/layers", "/api/photos"]
@@ -416,10 +415,10 @@ def no_decoding(monkeypatch):
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", refused)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WebP"])
-def test_a_photograph_that_does_not_fit_in_memory_is_not_decoded(browser, monkeypatch, kind):
+@pytest.mark.parametrize("suffix", ["png", "tif", "webp"])
+def test_a_photograph_that_does_not_fit_in_memory_is_not_decoded(browser, monkeypatch, suffix):
     """Some bytes may stand for 400 megapixels of four samples of 16 bits."""
-    content = picture_bytes(Picture(pixels(4, np.uint8 if kind == "WebP" else np.uint16)), kind, "test")
+    content = picture_bytes(Picture(pixels(4, np.uint8 if suffix == "webp" else np.uint16)), f"test.{suffix}")
     no_decoding(monkeypatch)
     monkeypatch.setattr("scoreinv.machine.available_bytes", lambda: 24 * 40 * 24 - 1)
     answer = browser.post("/api/photos?name=a.file", content=content, headers=OPAQUE)

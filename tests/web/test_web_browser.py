@@ -20,8 +20,9 @@ from small_model import save_small
 import scoreinv
 from scoreinv.colour_space import luma
 from scoreinv.errors import ScoreinvError
-from scoreinv.imaging.files import read_picture, write_picture
 from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.read import read_picture
+from scoreinv.imaging.write import write_picture
 from scoreinv.web import guard, jobs
 from scoreinv.web.album import GoneError
 

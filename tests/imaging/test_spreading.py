@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from scoreinv.colour_space import luma
-from scoreinv.imaging.spreading import ChromaAlongEdges, reach
+from scoreinv.imaging.colour import ChromaAlongEdges, reach
 
 
 def test_strokes_reach_over_smooth_ground_and_not_across_edges():

@@ -164,7 +164,7 @@ def test_other_shapes_are_no_pictures(shape):
 
 def test_imaging_imports_neither_torch_nor_opencv():
     code = (
-        "import sys; from scoreinv.imaging import arrays, chroma, files, masks, opencv, regions; "
+        "import sys; from scoreinv.imaging import arrays, colour, masks, opencv, read, regions, write; "
         "sys.exit(any(name in sys.modules for name in ('torch', 'cv2', 'tifffile', 'skimage')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

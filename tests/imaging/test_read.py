@@ -16,10 +16,11 @@ from numpy.testing import assert_array_equal
 from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps
 
 from scoreinv.errors import InputError, ScoreinvError
-from scoreinv.imaging import files
-from scoreinv.imaging.decode import decode
-from scoreinv.imaging.files import Metadata, Picture, check_output, read_picture, write_picture
-from scoreinv.imaging.source import Source
+from scoreinv.imaging import write as writing
+from scoreinv.imaging.metadata import Metadata
+from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.read import decode, read_picture
+from scoreinv.imaging.write import check_output, write_picture
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 GRAY_PROFILE = SRGB[:16] + b"GRAY" + SRGB[20:]
@@ -221,7 +222,7 @@ def test_what_decoding_takes_is_told_before_it_is_taken(tmp_path, monkeypatch, k
         raise InputError("enough")
 
     with pytest.raises(InputError, match="enough"):
-        decode(Source("a", tmp_path / kind), look=look)
+        decode(tmp_path / kind, look=look)
     assert told == [(37, 23)]
 
 
@@ -486,13 +487,13 @@ def test_existing_files_are_replaced_only_when_asked(tmp_path):
 
 def test_a_file_that_appears_meanwhile_is_kept(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
-    real = files.encode
+    real = writing.encode
 
     def encode_while_another_writes(*args):
         real(*args)
         path.write_bytes(b"precious")
 
-    monkeypatch.setattr(files, "encode", encode_while_another_writes)
+    monkeypatch.setattr(writing, "encode", encode_while_another_writes)
     unwritable(path, "exists")
     assert path.read_bytes() == b"precious"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.png"]
@@ -508,7 +509,7 @@ def test_a_failure_midway_leaves_nothing(tmp_path, monkeypatch, overwrite):
         stream.write(b"half a picture")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files, "encode", full_disk)
+    monkeypatch.setattr(writing, "encode", full_disk)
     with pytest.raises(ScoreinvError, match="No space left on device") as caught:
         write_picture(path, Picture(samples("L")), overwrite=overwrite)
     assert not isinstance(caught.value, InputError)

@@ -1,4 +1,4 @@
-"""Colours known at some pixels: hints and what a photo has, in colorization."""
+"""Colorization by hints and by the colours that a photo has."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 import scoreinv
 from scoreinv.errors import InputError
-from scoreinv.imaging.hints import KnownColours, hints_from_picture, present_colours
-from scoreinv.imaging.picture import Picture
 from scoreinv.tasks.colorize import colorize
 
 
@@ -53,8 +51,6 @@ def test_kept_colours_are_bit_identical_and_the_rest_is_drawn() -> None:
     assert (result[:, 40:] != photo[:, 40:]).any()
     replaced = colorize(photo, prior=prior(), steps=4).image
     assert (replaced[22:38, 12:28] != photo[22:38, 12:28]).any()
-    assert present_colours(Picture(gray())) is None
-    assert present_colours(Picture(np.repeat(gray()[..., None], 3, 2))) is None
 
 
 def test_saturation_scales_the_chroma() -> None:
@@ -71,29 +67,7 @@ def test_saturation_scales_the_chroma() -> None:
             colorize(photo, prior=prior(), steps=2, saturation=wrong)
 
 
-def test_thin_strokes_count_at_a_smaller_size_and_wide_ones_do_not_spread() -> None:
-    rgb = np.full((64, 64, 3), 0.5, np.float32)
-    rgb[...] = (0.8, 0.4, 0.4)
-    known = np.zeros((64, 64), bool)
-    known[20, 8:40] = True  # an eighth of the small pixels it crosses
-    known[41:64, 33:64] = True
-    chroma, where = KnownColours(rgb, known).small(8, 8, "rec601")
-    assert where[2, 1:5].all()
-    assert where[:2].sum() == where[3:5, :4].sum() == 0
-    assert where[6:, 5:].all()
-    assert not where[4, 5:].any()
-    expected = np.array([0.8, 0.4, 0.4]) - 0.299 * 0.8 - 0.701 * 0.4
-    np.testing.assert_allclose(chroma[where], np.broadcast_to(expected, chroma[where].shape), atol=1e-5)
-
-
-def test_layers_that_are_no_hints() -> None:
-    for pixels, said in (
-        (np.zeros((8, 8, 3), np.uint8), "transparency"),
-        (np.zeros((8, 8, 4), np.uint8), "nothing is opaque"),
-        (np.full((8, 8, 4), 255, np.uint8), "everything is opaque"),
-    ):
-        with pytest.raises(InputError, match=said):
-            hints_from_picture(Picture(pixels))
+def test_hints_have_the_size_of_the_photo() -> None:
     with pytest.raises(InputError, match="64x48"):
         colorize(gray(40, 64), prior=prior(), steps=2, hints=hints())
 

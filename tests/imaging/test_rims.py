@@ -9,8 +9,8 @@ import pytest
 from scipy import ndimage
 
 import scoreinv
-from scoreinv.imaging.leftovers import find_leftover
 from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.rims import find_leftover
 
 HEIGHT, WIDTH = 140, 180
 DOWN, ACROSS = np.mgrid[:HEIGHT, :WIDTH]

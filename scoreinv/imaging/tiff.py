@@ -1,21 +1,28 @@
-"""The directories of a TIFF, checked before any decoder sees the file (TIFF 6.0; BigTIFF as of libtiff 4).
+"""TIFFs: directories checked before any decoder sees the file, and the kinds that Pillow does not read.
 
-A directory says where the strips or tiles lie, how large they are, and which directory follows. Damaged or made up,
-these numbers send decoders round in circles, or let them take gigabytes for a picture that is not there. What is
-checked holds for every whole file: the directories are a chain without loops inside the file, and all strips or tiles
-of the chosen one are there and can hold their share of the picture.
+A directory (TIFF 6.0; BigTIFF as of libtiff 4) says where the strips or tiles lie, how large they are, and which
+directory follows. Damaged or made up, these numbers send decoders round in circles, or let them take gigabytes for a
+picture that is not there. What is checked holds for every whole file: the directories are a chain without loops inside
+the file, and all strips or tiles of the chosen one are there and can hold their share of the picture.
 """
 
 from __future__ import annotations
 
+import os
 import struct
 from dataclasses import dataclass
 from functools import cached_property
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
+from PIL import Image
 
-from scoreinv.imaging.source import check_size, stream_size
+from scoreinv.errors import InputError
+from scoreinv.imaging.metadata import Metadata, build_metadata, orient
+from scoreinv.imaging.picture import Picture, check_megapixels
+
+if TYPE_CHECKING:
+    import tifffile
 
 MAX_FRAMES = 10_000
 
@@ -27,7 +34,11 @@ _LAYOUT = frozenset([*range(_WIDTH, _COMPRESSION + 1), _PHOTOMETRIC, _STRIP_OFFS
 _LAYOUT |= _TILES | {_PLANES, _SAMPLE_FORMAT}
 _NUMBERS = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}  # the types of whole numbers from 0 on
 
-_RAW, _FAX, _OLD_JPEG, _JPEG, _YCBCR = 1, (3, 4), 6, 7, 6
+_ORIENTATION, _ICC, _XMP, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 274, 34675, 700, 282, 283, 296
+
+_RAW, _FAX, _OLD_JPEG, _JPEG = 1, (3, 4), 6, 7
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _YCBCR = 0, 1, 2, 6
+_ASSOCIATED, _UNASSOCIATED = 1, 2
 _SIGNED = 2
 
 # By compression the most bytes of a picture that a byte of the file can stand for: of the fax code 2560 pixels take 12
@@ -87,10 +98,10 @@ class Directory:
         width, height = self.size(stream)
         if not (width and height):
             raise ValueError(f"a picture of {width}x{height}")
-        check_size(width, height, name)
+        check_megapixels(width, height, name)
         compression = self._one(stream, _COMPRESSION, _RAW)
         if compression == _OLD_JPEG and _STRIP_OFFSETS not in self.entries:  # its data are one JPEG file somewhere
-            if width * height > stream_size(stream) * _EXPANSION[_OLD_JPEG]:
+            if width * height > stream.seek(0, os.SEEK_END) * _EXPANSION[_OLD_JPEG]:
                 raise ValueError("the file is too short for its picture")
             return
         samples, planes = self._one(stream, _SAMPLES, 1), self._one(stream, _PLANES, 1)
@@ -123,7 +134,7 @@ class Directory:
 
         ValueError unless all are there.
         """
-        count, end = grid[0] * grid[1] * grid[2], stream_size(stream)
+        count, end = grid[0] * grid[1] * grid[2], stream.seek(0, os.SEEK_END)
         tags = (_TILE_OFFSETS, _TILE_BYTES) if tiled else (_STRIP_OFFSETS, _STRIP_BYTES)
         offsets = self._values(stream, tags[0])[:count]
         sizes = self._values(stream, tags[1])[:count] if tags[1] in self.entries else np.maximum(offsets, 1)
@@ -159,7 +170,7 @@ class Directory:
         size = count * numbers.itemsize
         if size > len(field):
             (place,) = struct.unpack(self.order + ("Q" if self.big else "I"), field)
-            if place + size > stream_size(stream):
+            if place + size > stream.seek(0, os.SEEK_END):
                 raise ValueError(f"tag {tag} lies outside of the file")
             stream.seek(place)
             field = stream.read(size)
@@ -172,7 +183,7 @@ def read_directories(stream: BinaryIO) -> list[Directory]:
     Raises:
         ValueError: no TIFF, or its chain has a loop, leaves the file, or has more than `MAX_FRAMES` members.
     """
-    end = stream_size(stream)
+    end = stream.seek(0, os.SEEK_END)
     stream.seek(0)
     header = stream.read(16)
     order, big = {b"II": "<", b"MM": ">"}[header[:2]], 43 in header[2:4]
@@ -204,3 +215,60 @@ def read_directories(stream: BinaryIO) -> list[Directory]:
 
 def _entry_form(big: bool) -> str:
     return "HHQ8s" if big else "HHI4s"
+
+
+def decode_by_tifffile(stream: BinaryIO, name: str, index: int) -> Picture:
+    """The picture of a checked directory of 1 to 4 samples of 8 or 16 bits, by tifffile; `index` is its place.
+
+    That is 16-bit grey with alpha, 16-bit planes apart, and the like.
+
+    Raises:
+        InputError: of another kind. Of a damaged one tifffile raises errors of any type.
+    """
+    import tifffile  # slow to import, and for rare files
+
+    stream.seek(0)
+    with tifffile.TiffFile(stream) as tiff:
+        page = tiff.pages[index].aspage()
+        check_megapixels(page.imagewidth, page.imagelength, name)
+        pixels = _samples(page, name)
+        orientation = int(page.tags.valueof(_ORIENTATION, 1))
+        metadata = _metadata(page, stream, turned=orientation >= 5)
+        return Picture(orient(pixels, orientation), metadata)
+
+
+def _samples(page: tifffile.TiffPage, name: str) -> np.ndarray:
+    colours = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3}.get(int(page.photometric), 0)
+    extra = tuple(int(kind) for kind in page.extrasamples)
+    if page.dtype not in (np.uint8, np.uint16) or not colours or page.imagedepth != 1:
+        raise InputError(f"{name}: only grey and RGB samples of 8 or 16 bits are read: save the picture as such")
+    pixels = page.asarray()
+    if pixels.ndim == 3 and int(page.planarconfig) == 2:
+        pixels = np.moveaxis(pixels, 0, -1)
+    pixels = pixels.reshape(page.imagelength, page.imagewidth, -1)
+    alpha = extra[:1] in ((_ASSOCIATED,), (_UNASSOCIATED,))
+    pixels = np.ascontiguousarray(pixels[..., : colours + alpha])
+    if int(page.photometric) == _WHITE_IS_ZERO:
+        pixels[..., 0] = np.iinfo(pixels.dtype).max - pixels[..., 0]
+    if extra[:1] == (_ASSOCIATED,):
+        unpremultiply(pixels)
+    return pixels[..., 0] if pixels.shape[2] == 1 else pixels
+
+
+def unpremultiply(pixels: np.ndarray) -> None:
+    """Divide the colours of HxWxC integers by their alpha, the last channel, in place."""
+    peak = np.iinfo(pixels.dtype).max
+    for rows in np.array_split(pixels, max(1, pixels.shape[0] // 256)):
+        alpha = np.maximum(rows[..., -1:].astype(np.float64), 1)
+        rows[..., :-1] = np.rint(np.minimum(rows[..., :-1] * (peak / alpha), peak))
+
+
+def _metadata(page: tifffile.TiffPage, stream: BinaryIO, *, turned: bool) -> Metadata:
+    exif = Image.Exif()
+    exif.endian = page.parent.byteorder
+    exif.load_from_fp(stream, page.offset)
+    per_inch: Any = {2: 1.0, 3: 2.54}.get(exif.get(_RESOLUTION_UNIT, 2))
+    dpi = None
+    if per_inch and _X_RESOLUTION in exif and _Y_RESOLUTION in exif:
+        dpi = (float(exif[_X_RESOLUTION]) * per_inch, float(exif[_Y_RESOLUTION]) * per_inch)
+    return build_metadata(exif.get(_ICC), exif, exif.get(_XMP), dpi, turned=turned)

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from scoreinv.colour_space import GRAY_WEIGHTS, luma, luma_weights
-from scoreinv.imaging.chroma import GuidedUpsampling, is_gray, quantize_keeping_luma, with_luma
+from scoreinv.imaging.colour import GuidedUpsampling, is_gray, quantize_keeping_luma, with_luma
 
 
 @pytest.mark.parametrize("name", GRAY_WEIGHTS)

@@ -1,4 +1,4 @@
-"""From a file's bytes to a `Picture`: sample types kept, orientation applied, every other mode brought to sRGB.
+"""From a file to a `Picture`: sample types kept, orientation applied, every other mode brought to sRGB.
 
 Pillow decodes, with two of its traps closed here:
 
@@ -10,16 +10,20 @@ Pillow decodes, with two of its traps closed here:
   instead, and the size is checked here, before anything is decoded.
 
 A file may be damaged on purpose: what it says of itself is compared with its length before memory is taken for it (the
-directories of TIFFs more closely, `tiff_directories`), and the decoders work in the one guarded place (`guard`).
+directories of TIFFs more closely, `tiff`), and whatever a decoder raises is one error that names the file (`guard`).
 """
 
 from __future__ import annotations
 
 import io
+import logging
+import os
 import re
+import stat
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
@@ -37,28 +41,205 @@ from PIL import (
 )
 
 from scoreinv.errors import InputError
-from scoreinv.imaging.guard import guarded
+from scoreinv.imaging.guard import guarded, reason
 from scoreinv.imaging.metadata import describe, orient
-from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.rare_tiff import decode_rare_tiff, unpremultiply
-from scoreinv.imaging.source import Source, check_content, check_frame, check_size, stream_size
-from scoreinv.imaging.tiff_directories import Directory, read_directories
+from scoreinv.imaging.picture import Picture, check_megapixels
+from scoreinv.imaging.tiff import Directory, decode_by_tifffile, read_directories, unpremultiply
+
+STREAM = "-"
+"""What names standard input and output."""
+
+SUFFIXES = frozenset(
+    [".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".pnm", ".pbm", ".pgm", ".ppm"]
+)
+"""Of the pictures in a folder or archive; a file that is named is read whatever its suffix."""
 
 PREFIX_BYTES = 16
 """Of the beginning of a file, which tell its kind."""
 
-_Opened = TypeVar("_Opened", bound=ImageFile.ImageFile)
-
 Look = Callable[[int, int, int], None]
 """Is told a picture's width and height, maybe not yet turned upright, and the bytes that decoding takes at its peak."""
 
-READABLE = "PNG, JPEG, TIFF, WebP, GIF, BMP or PNM"
+_Opened = TypeVar("_Opened", bound=ImageFile.ImageFile)
 
+_LONGEST_STREAM = 1 << 30
+_BLOCK = 1 << 20
 _MOST_BYTES = 24
 """Of a pixel, while it is decoded: four samples of 16 bits."""
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR_CONFIGURATION = 258, 262, 284
 _SIXTEEN_BITS = re.compile(r"(RGB|RGBA|RGBX|RGBa);16([LBN])")
 _OTHER_BYTE = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture as it was read.
+
+    Attributes:
+        name: what messages call its file.
+        kind: PNG, JPEG, TIFF, WebP, GIF, BMP or PNM.
+        note: words that say so where its mode had to change.
+    """
+
+    picture: Picture
+    name: str
+    kind: str
+    note: str | None = None
+
+
+def read_picture(path: str | os.PathLike[str] | bytes, frame: int | None = None) -> Picture:
+    """Read a picture file: L, LA, RGB or RGBA of 8 or 16 bits as stored, orientation applied.
+
+    CMYK, Lab and palette pictures become sRGB, with a warning in the log; two-level ones become L.
+
+    Args:
+        path: file; "-" is standard input; bytes are a file's content.
+        frame: which of several frames, 0 being the first.
+
+    Raises:
+        InputError: one line that names the file and what to do: missing, damaged, not a picture, several frames,
+            more than 400 megapixels.
+    """
+    decoded = decode(path, frame)
+    if decoded.note:
+        _logger.warning("%s: %s", decoded.name, decoded.note)
+    return decoded.picture
+
+
+def decode(
+    path: str | os.PathLike[str] | bytes,
+    frame: int | None = None,
+    *,
+    name: str | None = None,
+    look: Look = lambda *_: None,
+) -> Decoded:
+    """`read_picture` with what has to be said of it, and nothing logged.
+
+    Args:
+        name: what messages call the file, if not by its path.
+        look: called before memory is taken for the pixels; raises InputError where it should not be taken.
+    """
+    content: bytes | Path
+    if isinstance(path, bytes):
+        name, content = name or "the picture", path
+    elif (text := path_text(path)) == STREAM:
+        name, content = name or "standard input", _read_stream()
+    else:
+        name, content = name or text, Path(text)
+    try:
+        with _open_file(content, name) as stream:
+            kind = _kind(stream.read(PREFIX_BYTES), name)
+            with guarded(name, f"damaged or incomplete {kind.name} file"):
+                if kind.plugin is _Tiff:
+                    picture, note = _decode_tiff(stream, name, frame, look)
+                else:
+                    picture, note = _decode_other(kind, stream, name, frame, look)
+                return Decoded(picture, name, kind.name, note)
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"{name}: no such file: check the path") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{name}: is a folder: name a picture in it") from error
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read ({error.strerror or error})") from error
+    except ValueError as error:
+        raise InputError(f"{name}: cannot name a file ({reason(error)})") from error
+
+
+def decode_image(image: Image.Image, name: str) -> tuple[Picture, str | None]:
+    """A Pillow image of any mode as a picture, its orientation applied, and what has to be said of it.
+
+    Raises:
+        InputError: a mode without a stated range, or one that cannot be converted; `name` is what it calls the image.
+    """
+    image.load()
+    white_is_zero = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
+    orientation, metadata = describe(image)
+    image, note = _to_plain_mode(image, name)
+    if "icc_profile" not in image.info:
+        metadata = replace(metadata, icc=None)
+    pixels = np.asarray(image)
+    if image.mode.startswith("I"):
+        if image.mode == "I" and (pixels.min() < 0 or pixels.max() > 65535):
+            raise InputError(f"{name}: has values outside 0 to 65535: convert it to 8 or 16 bits")
+        pixels = pixels.astype(np.uint16)
+        if white_is_zero:  # Pillow turns 8-bit grey round itself, but not 16-bit
+            pixels = 65535 - pixels
+        pixels = _alpha_from_key(pixels, image.info.get("transparency"))
+    return Picture(orient(pixels, orientation), metadata), note
+
+
+def check_kind(prefix: bytes, name: str) -> None:
+    """`InputError` where a file that begins with these `PREFIX_BYTES` bytes is none that is read here."""
+    _kind(prefix, name)
+
+
+def is_hidden(path: PurePath) -> bool:
+    """Whether a path within a folder is of a hidden file, or lies in a hidden folder."""
+    return any(part.startswith(".") for part in path.parts)
+
+
+def is_picture(path: PurePath) -> bool:
+    """Whether a path within a folder is taken for a picture: its name alone decides."""
+    return path.suffix.lower() in SUFFIXES and not is_hidden(path)
+
+
+# --- where the bytes come from ----------------------------------------------------------------------------------------
+
+
+class _File(io.BufferedReader):
+    """A file of which never more is asked than it has: for all that is asked Python takes memory before it reads."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > io.DEFAULT_BUFFER_SIZE:
+            size = min(size, os.fstat(self.fileno()).st_size)
+        return super().read(size)
+
+
+def path_text(path: Any) -> str:
+    """The path as text; InputError for what is none."""
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"a path is text or a path object, not {type(path).__name__}")
+    text = os.fsdecode(path)
+    if not text:
+        raise InputError("the name of a picture is empty: name a file")
+    return text
+
+
+def special_file(mode: int) -> str:
+    """What a file is, by the mode that `stat` gives, when it is neither a file nor a folder."""
+    kinds = {stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "something else")
+
+
+def _open_file(content: Path | bytes, name: str) -> BinaryIO:
+    """A stream from the beginning; InputError for pipes, devices and sockets, which may be waited for without end."""
+    if isinstance(content, bytes):
+        return io.BytesIO(content)
+    mode = content.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputError(f"{name}: is {special_file(mode)}, no file: use - and let it be the standard input")
+    return _File(io.FileIO(content))
+
+
+def _read_stream() -> bytes:
+    """All of standard input; InputError where it begins as no picture does, or does not end."""
+    if sys.stdin is None:
+        raise InputError("standard input is closed: name a file")
+    blocks = [sys.stdin.buffer.read(PREFIX_BYTES)]
+    check_kind(blocks[0], "standard input")
+    size = 0
+    while block := sys.stdin.buffer.read(_BLOCK):
+        blocks.append(block)
+        size += len(block)
+        if size > _LONGEST_STREAM:
+            raise InputError("standard input: is longer than a gibibyte: give so large a picture as a file")
+    return b"".join(blocks)
+
+
+# --- kinds of files ---------------------------------------------------------------------------------------------------
 
 
 class _Tiff(TiffImagePlugin.TiffImageFile):
@@ -101,96 +282,36 @@ _KINDS = (
 )
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """A picture and, where its mode had to change, words that say so."""
-
-    picture: Picture
-    note: str | None = None
-
-
-def decode(source: Source, frame: int | None = None, look: Look = lambda *_: None) -> Decoded:
-    """Decode one frame of a file (0 is the first; needed only where there are several).
-
-    `look` is called before memory is taken for the pixels, and raises InputError where it should not be taken.
-
-    Raises:
-        InputError: not a readable picture, damaged, too large, or several frames and none chosen.
-        OSError: the file cannot be opened.
-    """
-    with source.open() as stream:
-        kind = _kind(stream.read(PREFIX_BYTES), source.name)
-        with guarded(source.name, f"damaged or incomplete {kind.name} file"):
-            if kind.plugin is _Tiff:
-                return _decode_tiff(stream, source.name, frame, look)
-            return _decode_other(kind, stream, source.name, frame, look)
-
-
-def check_prefix(prefix: bytes, name: str) -> None:
-    """`InputError` where a file that begins with these `PREFIX_BYTES` bytes is none that is read here."""
-    _kind(prefix, name)
-
-
-def kind_of(content: bytes, name: str) -> str:
-    """The kind of a file by its bytes: PNG, JPEG, TIFF, WebP, GIF, BMP or PNM; InputError where it is none of them."""
-    return _kind(content[:PREFIX_BYTES], name).name
-
-
-def decode_image(image: Image.Image, name: str) -> Decoded:
-    """A Pillow image of any mode as a picture, its orientation applied; `name` is what messages call it.
-
-    Raises:
-        InputError: a mode without a stated range, or one that cannot be converted.
-    """
-    image.load()
-    white_is_zero = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
-    orientation, metadata = describe(image)
-    image, note = _to_plain_mode(image, name)
-    if "icc_profile" not in image.info:
-        metadata = replace(metadata, icc=None)
-    pixels = np.asarray(image)
-    if image.mode.startswith("I"):
-        if image.mode == "I" and (pixels.min() < 0 or pixels.max() > 65535):
-            raise InputError(f"{name}: has values outside 0 to 65535: convert it to 8 or 16 bits")
-        pixels = pixels.astype(np.uint16)
-        if white_is_zero:  # Pillow turns 8-bit grey round itself, but not 16-bit
-            pixels = 65535 - pixels
-        pixels = _alpha_from_key(pixels, image.info.get("transparency"))
-    return Decoded(Picture(orient(pixels, orientation), metadata), note)
-
-
 def _kind(prefix: bytes, name: str) -> _Kind:
     if not prefix:
         raise InputError(f"{name}: the file is empty")
     kind = next((kind for kind in _KINDS if kind.accepts(prefix)), None)
     if kind is None:
-        raise InputError(f"{name}: not a picture of a kind that is read here ({READABLE}): convert it first")
+        readable = "PNG, JPEG, TIFF, WebP, GIF, BMP or PNM"
+        raise InputError(f"{name}: not a picture of a kind that is read here ({readable}): convert it first")
     return kind
 
 
-def _decode_other(kind: _Kind, stream: BinaryIO, name: str, frame: int | None, look: Look) -> Decoded:
-    size = stream_size(stream)
+def _decode_other(
+    kind: _Kind, stream: BinaryIO, name: str, frame: int | None, look: Look
+) -> tuple[Picture, str | None]:
+    most = kind.density * stream.seek(0, os.SEEK_END)
     try:
         image = _open(kind.plugin, stream)
     except Image.DecompressionBombError as error:
         raise InputError(f"{name}: too large for a {kind.name} file: save it as PNG or TIFF") from error
-    _check_sizes(image, kind.density * size, name)  # before memory is taken for frames
-    index = check_frame(getattr(image, "n_frames", 1), frame, name)
+    _check_pixels(image, most, name)  # before memory is taken for frames
+    index = _frame(getattr(image, "n_frames", 1), frame, name)
     image.seek(index)
-    _check_sizes(image, kind.density * size, name)  # this frame may be larger than the first
+    _check_pixels(image, most, name)  # this frame may be larger than the first
     look(*image.size, _bytes_of_decoding(image))
     return _decode_opened(image, stream, index, name)
 
 
-def _check_sizes(image: ImageFile.ImageFile, most: int, name: str) -> None:
-    check_size(*image.size, name)
-    check_content(*image.size, most, name)
-
-
-def _decode_tiff(stream: BinaryIO, name: str, frame: int | None, look: Look) -> Decoded:
+def _decode_tiff(stream: BinaryIO, name: str, frame: int | None, look: Look) -> tuple[Picture, str | None]:
     directories = read_directories(stream)
     pictures = [directory for directory in directories if not directory.is_preview] or directories[:1]
-    directory = pictures[check_frame(len(pictures), frame, name)]
+    directory = pictures[_frame(len(pictures), frame, name)]
     directory.check(stream, name)
     if directory.is_signed(stream):
         raise InputError(f"{name}: signed samples are not read: save the picture with 8 or 16 bits from 0 on")
@@ -198,9 +319,33 @@ def _decode_tiff(stream: BinaryIO, name: str, frame: int | None, look: Look) -> 
     if image is None or _has_planes_apart(image):
         width, height = directory.size(stream)
         look(width, height, _MOST_BYTES * width * height)
-        return Decoded(decode_rare_tiff(stream, name, directory.index))
+        what = "damaged TIFF file, or of a kind that is not read: save it again as PNG, or as an uncompressed TIFF"
+        with guarded(name, what):
+            return decode_by_tifffile(stream, name, directory.index), None
     look(*image.size, _bytes_of_decoding(image))
     return _decode_opened(image, stream, directory.index, name)
+
+
+def _check_pixels(image: ImageFile.ImageFile, most: int, name: str) -> None:
+    """`InputError` for more pixels than are worked on, or than the bytes of the file can stand for."""
+    width, height = image.size
+    check_megapixels(width, height, name)
+    if width * height > most:
+        raise InputError(f"{name}: damaged or incomplete: the file is too short for a picture of {width}x{height}")
+
+
+def _frame(count: int, frame: int | None, name: str) -> int:
+    """The index of the frame to read; `InputError` where several are there and none is chosen, or an absent one is."""
+    if frame is not None and not isinstance(frame, int):
+        raise InputError(f"{name}: a frame is a whole number from 0 on, not {frame!r}")
+    if frame is None and count > 1:
+        raise InputError(
+            f"{name}: has {count} frames: of a photo choose one with `frame` (0 to {count - 1}), of other files save "
+            "one as its own file"
+        )
+    if frame is not None and not 0 <= frame < count:
+        raise InputError(f"{name}: there is no frame {frame}: `frame` takes 0 to {count - 1}")
+    return frame or 0
 
 
 def _open_tiff(stream: BinaryIO, directory: Directory) -> _Tiff | None:
@@ -222,13 +367,13 @@ def _open(plugin: type[_Opened], stream: BinaryIO) -> _Opened:
     return plugin(stream)
 
 
-def _decode_opened(image: ImageFile.ImageFile, stream: BinaryIO, index: int, name: str) -> Decoded:
+def _decode_opened(image: ImageFile.ImageFile, stream: BinaryIO, index: int, name: str) -> tuple[Picture, str | None]:
     """The picture of a file that Pillow has opened, `index` being the frame that it is at."""
     _reject_unranged(image, name)
     if sixteen := _sixteen_bit_modes(image):
         pixels = _decode_sixteen_bits(image, stream, index, sixteen)
         orientation, metadata = describe(image)
-        return Decoded(Picture(orient(pixels, orientation), metadata))
+        return Picture(orient(pixels, orientation), metadata), None
     return decode_image(image, name)
 
 

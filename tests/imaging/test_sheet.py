@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scoreinv.imaging.legend import captioned, deviation_map
 from scoreinv.imaging.opencv import viridis
+from scoreinv.imaging.sheet import captioned, deviation_map
 
 
 @pytest.mark.parametrize("shape", [(20, 300, 3), (20, 300), (5, 3, 3), (5, 3)])

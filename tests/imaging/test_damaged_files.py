@@ -21,10 +21,13 @@ from numpy.testing import assert_array_equal
 from PIL import BmpImagePlugin, GifImagePlugin, Image, PngImagePlugin, TiffImagePlugin
 
 from scoreinv.errors import InputError, ScoreinvError
-from scoreinv.imaging import decode, files, guard, tiff_directories
-from scoreinv.imaging.encode import encode, fit_to_format
-from scoreinv.imaging.files import Metadata, Picture, check_output, read_picture, write_picture
-from scoreinv.imaging.source import Source
+from scoreinv.imaging import guard, read
+from scoreinv.imaging import tiff as tiff_module
+from scoreinv.imaging import write as writing
+from scoreinv.imaging.metadata import Metadata
+from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.read import read_picture
+from scoreinv.imaging.write import check_output, encode, write_picture
 from scoreinv.training.config import DataConfig
 from scoreinv.training.pictures import load_pictures
 
@@ -144,7 +147,7 @@ def test_a_circle_does_not_end_a_training(tmp_path, caplog):
 
 
 def test_many_frames(monkeypatch):
-    monkeypatch.setattr(tiff_directories, "MAX_FRAMES", 3)
+    monkeypatch.setattr(tiff_module, "MAX_FRAMES", 3)
     data = io.BytesIO()
     with tifffile.TiffWriter(data) as writer:
         for count in range(4):
@@ -406,7 +409,7 @@ def test_what_is_held_back_comes_again_after_the_last_thread(capfd):
 def test_no_more_is_read_than_there_is(tmp_path):
     """For all that is asked of a file Python takes memory first."""
     (tmp_path / "a").write_bytes(b"abc" * 5000)
-    with Source("a", tmp_path / "a").open() as stream:
+    with read._open_file(tmp_path / "a", "a") as stream:
         assert stream.read(2) == b"ab"
         assert len(stream.read(1 << 60)) == 14998
         stream.seek(0)
@@ -442,10 +445,8 @@ def test_a_resolution_that_is_none_is_left_out(resolution):
 def test_exif_of_wrong_types_is_left_out_and_the_rest_kept():
     change = {271: (RATIONAL, 1, 0), 33432: (LONG, 2**31), 34665: (LONG, 2**31), 34853: (SHORT, 4), 305: (SHORT, 9)}
     picture = read_picture(plain(change=change))
-    for kind in ("PNG", "TIFF", "WebP", "JPEG"):
-        buffer = io.BytesIO()
-        encode(buffer, fit_to_format(picture, kind, "a"), kind)
-        assert read_picture(buffer.getvalue()).size == (6, 5)
+    for suffix in ("png", "tif", "webp", "jpg"):
+        assert read_picture(writing.picture_bytes(picture, f"a.{suffix}")).size == (6, 5)
 
 
 def test_the_padding_of_xmp_takes_no_time():
@@ -650,7 +651,7 @@ class Endless(io.RawIOBase):
 
 @pytest.mark.parametrize(("beginning", "words"), [(b"", "not a picture"), (b"\x89PNG\r\n\x1a\n", "longer than")])
 def test_a_stream_that_does_not_end(monkeypatch, beginning, words):
-    monkeypatch.setattr(files, "_LONGEST_STREAM", 5_000_000)
+    monkeypatch.setattr(read, "_LONGEST_STREAM", 5_000_000)
     stream = Endless(beginning)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(stream)))
     refused("-", "standard input", words)
@@ -668,11 +669,11 @@ def test_an_encoder_that_fails(tmp_path, monkeypatch):
     def fail(*_):
         raise struct.error("ushort format requires 0 <= number")
 
-    monkeypatch.setattr(files, "encode", fail)
+    monkeypatch.setattr(writing, "encode", fail)
     with pytest.raises(ScoreinvError, match=r"a\.png: writing failed \(ushort"):
         write_picture(tmp_path / "a.png", Picture(PIXELS))
     assert not list(tmp_path.iterdir())
 
 
 def test_every_kind_is_guarded():
-    assert {kind.name for kind in decode._KINDS} == {"PNG", "JPEG", "TIFF", "WebP", "GIF", "BMP", "PNM"}
+    assert {kind.name for kind in read._KINDS} == {"PNG", "JPEG", "TIFF", "WebP", "GIF", "BMP", "PNM"}

@@ -1,0 +1,393 @@
+"""From a `Picture` to a file, whole or not at all: PNG, TIFF, WebP and JPEG, 16 bits and metadata kept where they can.
+
+Pillow writes 8-bit files and 16-bit grey. 16-bit PNGs of several channels, which it cannot write, are written here
+(filters and zlib), and so are all TIFFs, since Pillow's tag directory, used for them, is the only one at hand that
+writes nested EXIF directories.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import logging
+import os
+import stat
+import struct
+import sys
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, PngImagePlugin, TiffImagePlugin
+
+from scoreinv.errors import ExistsError, InputError, ScoreinvError
+from scoreinv.imaging.guard import reason
+from scoreinv.imaging.metadata import Metadata, profile_fits, writable
+from scoreinv.imaging.parts import unfinished
+from scoreinv.imaging.picture import Picture, eight_bits
+from scoreinv.imaging.read import STREAM, path_text, special_file
+
+FORMATS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WebP", ".jpg": "JPEG", ".jpeg": "JPEG"}
+"""Kinds of file by the suffix."""
+
+_JPEG_QUALITY = 95
+_LONGEST_SIDE = {"WebP": 16383, "JPEG": 65500}
+# what Pillow, and what is built on it, takes from a PNG; and 255 segments of a JPEG
+_LONGEST_PROFILE = {"PNG": PngImagePlugin.MAX_TEXT_CHUNK - 1, "JPEG": 255 * 65519}
+_JPEG_SEGMENT = 65533 - 64  # of EXIF or XMP, less its heading
+_STRIP_BYTES = 1 << 20
+_DEFLATE = 6
+_logger = logging.getLogger(__name__)
+
+
+def write_picture(
+    path: str | os.PathLike[str],
+    picture: Picture,
+    *,
+    overwrite: bool = False,
+    quality: int | None = None,
+) -> None:
+    """Write a picture in the format of the suffix (.png, .tif, .tiff, .webp, .jpg, .jpeg), whole or not at all.
+
+    The bytes go to a temporary file beside, are synced, and take the name in one step. The folder must exist.
+    PNG and TIFF keep every sample; WebP is lossless unless a quality is given; JPEG is not (quality 95). WebP and JPEG
+    have 8 bits: 16 are rounded to 8, with a warning. JPEG has no alpha: an opaque one is left out. A colour profile of
+    another kind than the pixels (grey on colour) is left out, and with a warning one that is too long for the format.
+
+    Args:
+        path: file; "-" is standard output, as PNG.
+        overwrite: replace an existing file.
+        quality: 1 to 100, for JPEG and WebP.
+
+    Raises:
+        InputError: the path cannot be written, exists, or its format cannot hold the picture.
+        ScoreinvError: writing failed midway (disk full); nothing is left behind.
+    """
+    name = path_text(path)
+    if name == STREAM:
+        _write_stream(picture)
+        return
+    target = check_output(name, overwrite=overwrite)
+    fitted = _fitted(picture, name)
+    temporary = unfinished(target)
+    try:
+        with temporary.open("xb") as stream:
+            encode(stream, fitted, _format(name), quality)
+            stream.flush()
+            os.fsync(stream.fileno())
+        _publish(temporary, target, name, overwrite=overwrite)
+    except InputError:
+        raise
+    except Exception as error:  # an encoder's, too
+        raise ScoreinvError(f"{name}: writing failed ({_why(error)}): nothing was written") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def picture_bytes(picture: Picture, name: str) -> bytes:
+    """The bytes of the file that `write_picture` would write under this name.
+
+    Raises:
+        InputError: the format of its suffix cannot hold the picture.
+    """
+    buffer = io.BytesIO()
+    encode(buffer, _fitted(picture, name), _format(name))
+    return buffer.getvalue()
+
+
+def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Find out whether `write_picture` could write there, before anything is computed; returns the real target.
+
+    Raises:
+        InputError: no path, unknown suffix, no such folder, a folder that cannot be written to, an existing file, or
+            with `overwrite` too what is no file: a folder, a device, a pipe.
+    """
+    name = path_text(path)
+    given = Path(name)
+    if name == STREAM:
+        return given
+    if given.suffix.lower() not in FORMATS:
+        what = f"the suffix {given.suffix}" if given.suffix else "a name without suffix"
+        raise InputError(f"{name}: {what} names no format: use {', '.join(FORMATS)}")
+    try:
+        mode = _mode(given)
+        target = given.resolve()  # a link stays a link: what it points to is replaced
+        in_folder = target.parent.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:  # rings of links, too long a name, a folder that is closed
+        raise InputError(f"{name}: cannot be written ({_why(error)}): choose another name") from error
+    if not in_folder:
+        raise InputError(f"{name}: there is no folder {given.parent}: make it first")
+    if mode is not None and stat.S_ISDIR(mode):
+        raise InputError(f"{name}: is a folder: name a file in it")
+    if mode is not None and not stat.S_ISREG(mode):
+        raise InputError(f"{name}: is {special_file(mode)}, which is never replaced: name a file, or - for stdout")
+    if mode is not None and not overwrite:
+        raise _exists(name)
+    probe = unfinished(target)
+    try:
+        probe.open("xb").close()
+    except OSError as error:
+        raise InputError(
+            f"{name}: the folder {given.parent} cannot be written to ({_why(error)}): choose another"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()
+    return target
+
+
+def check_size(path: str | os.PathLike[str], size: tuple[int, int]) -> None:
+    """Raise InputError where the format of the path cannot hold a picture of a size (height, width)."""
+    name, longest = path_text(path), max(size)
+    kind = _format(name)
+    if longest > _LONGEST_SIDE.get(kind, longest):
+        raise InputError(f"{name}: {kind} ends at {_LONGEST_SIDE[kind]} pixels a side: choose .png or .tif")
+
+
+def check_format(path: str | os.PathLike[str], picture: Picture) -> None:
+    """Raise InputError where the format of the path cannot hold a picture of this size, sample type and alpha."""
+    name = path_text(path)
+    if picture.pixels.dtype.kind != "u":
+        raise InputError(f"{name}: files hold 8 or 16 bits, not {picture.pixels.dtype}")
+    check_size(name, picture.size)
+    if _format(name) == "JPEG" and picture.has_alpha and (picture.pixels[..., -1] != picture.peak).any():
+        raise InputError(f"{name}: JPEG has no transparency, which the picture has: choose .png, .tif or .webp")
+
+
+def to_pillow(picture: Picture) -> Image.Image:
+    """A Pillow image with the picture's metadata; 16-bit colour, which Pillow has no mode for, is rounded to 8 bits."""
+    pixels = picture.pixels
+    if pixels.dtype == np.uint16 and picture.mode != "L":
+        _logger.warning("Pillow has no 16-bit mode %s: the picture's 16 bits are rounded to 8", picture.mode)
+        pixels = eight_bits(pixels)
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    metadata = picture.metadata
+    info = {"icc_profile": metadata.icc, "exif": metadata.exif, "xmp": metadata.xmp, "dpi": metadata.dpi}
+    image.info.update({key: value for key, value in info.items() if value})
+    return image
+
+
+# --- files: atomic, never silently destructive ------------------------------------------------------------------------
+
+
+def _exists(name: str) -> ExistsError:
+    return ExistsError(f"{name}: exists already: choose another name, or allow it with `overwrite=True`")
+
+
+def _write_stream(picture: Picture) -> None:
+    """The picture on standard output, as PNG."""
+    if sys.stdout is None:
+        raise InputError("standard output is closed: name a file")
+    content = picture_bytes(picture, STREAM)
+    try:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise  # who read it has enough
+    except OSError as error:
+        raise ScoreinvError(f"standard output: writing failed ({error.strerror})") from error
+
+
+def _mode(path: Path) -> int | None:
+    """What `stat` says that a path is, links followed; None where nothing is there."""
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _why(error: Exception) -> str:
+    return getattr(error, "strerror", None) or reason(error)
+
+
+def _publish(temporary: Path, target: Path, name: str, *, overwrite: bool) -> None:
+    """Give the finished file its name in one step; a file that has appeared meanwhile is not replaced unasked."""
+    if not overwrite:
+        try:
+            target.hardlink_to(temporary)
+        except FileExistsError as error:
+            raise _exists(name) from error
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV, errno.EMLINK, errno.EACCES):
+                raise
+            if target.exists():  # no hard links here: the narrow race remains
+                raise _exists(name) from error
+        else:
+            return
+    temporary.replace(target)
+
+
+# --- formats ----------------------------------------------------------------------------------------------------------
+
+
+def _format(name: str) -> str:
+    return "PNG" if name == STREAM else FORMATS[Path(name).suffix.lower()]
+
+
+def _fitted(picture: Picture, name: str) -> Picture:
+    """The picture as the format of its name holds it; see `write_picture`."""
+    check_format(name, picture)
+    kind, pixels, metadata = _format(name), picture.pixels, picture.metadata
+    if kind == "JPEG" and picture.has_alpha:
+        pixels = pixels[..., 0] if picture.mode == "LA" else pixels[..., :3]
+    if kind in ("WebP", "JPEG") and pixels.dtype == np.uint16:
+        _logger.warning("%s: %s has 8 bits, the picture's 16 are rounded (.png and .tif keep them)", name, kind)
+        pixels = eight_bits(pixels)
+    if metadata.icc and not profile_fits(metadata.icc, gray=picture.is_gray_mode and kind != "WebP"):
+        metadata = replace(metadata, icc=None)
+    if metadata.icc and len(metadata.icc) > _LONGEST_PROFILE.get(kind, len(metadata.icc)):
+        _logger.warning("%s: the colour profile is too long for a %s and is left out (.tif keeps it)", name, kind)
+        metadata = replace(metadata, icc=None)
+    return Picture(np.ascontiguousarray(pixels), metadata)
+
+
+def encode(stream: BinaryIO, picture: Picture, kind: str, quality: int | None = None) -> None:
+    """Write a picture that the format can hold.
+
+    Args:
+        kind: PNG, TIFF, WebP or JPEG.
+        quality: 1 to 100. JPEG: default 95, chroma at full resolution. WebP: default lossless. Else unused.
+    """
+    if kind == "TIFF":
+        _write_tiff(stream, picture)
+    elif kind == "JPEG":
+        _write_jpeg(stream, picture, _JPEG_QUALITY if quality is None else quality)
+    elif kind == "WebP":
+        metadata = picture.metadata
+        keep = {"icc_profile": metadata.icc, "exif": metadata.exif, "xmp": metadata.xmp}
+        how = {"lossless": True, "exact": True} if quality is None else {"quality": quality}
+        Image.fromarray(picture.pixels).save(stream, "WEBP", **how, **{k: v for k, v in keep.items() if v})
+    elif picture.pixels.dtype == np.uint16 and picture.mode != "L":
+        _write_deep_png(stream, picture)
+    else:
+        _write_png(stream, picture)
+
+
+# --- JPEG -------------------------------------------------------------------------------------------------------------
+
+
+def _write_jpeg(stream: BinaryIO, picture: Picture, quality: int) -> None:
+    metadata = picture.metadata
+    keep: dict[str, object] = {"icc_profile": metadata.icc}
+    for key, block in (("exif", metadata.exif), ("xmp", metadata.xmp)):
+        if block and len(block) > _JPEG_SEGMENT:
+            _logger.warning("the %s block is too long for a JPEG and is left out (.png and .tif keep it)", key.upper())
+        else:
+            keep[key] = block
+    if metadata.dpi:
+        keep["dpi"] = tuple(round(value) for value in metadata.dpi)
+    Image.fromarray(picture.pixels).save(
+        stream, "JPEG", quality=quality, subsampling=0, **{key: value for key, value in keep.items() if value}
+    )
+
+
+# --- PNG --------------------------------------------------------------------------------------------------------------
+
+
+def _write_png(stream: BinaryIO, picture: Picture) -> None:
+    metadata = picture.metadata
+    chunks = PngImagePlugin.PngInfo()
+    if metadata.xmp:
+        chunks.add_itxt("XML:com.adobe.xmp", metadata.xmp.decode("utf-8", "replace"))
+    keep = {"icc_profile": metadata.icc, "exif": metadata.exif, "dpi": metadata.dpi}
+    Image.fromarray(picture.pixels).save(stream, "PNG", pnginfo=chunks, **{k: v for k, v in keep.items() if v})
+
+
+def _write_deep_png(stream: BinaryIO, picture: Picture) -> None:
+    """16 bits and several channels, by the PNG specification (ISO/IEC 15948)."""
+
+    def chunk(kind: bytes, data: bytes) -> None:
+        stream.write(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)))
+
+    pixels, metadata = picture.pixels, picture.metadata
+    colour_type = {"LA": 4, "RGB": 2, "RGBA": 6}[picture.mode]
+    stream.write(b"\x89PNG\r\n\x1a\n")
+    chunk(b"IHDR", struct.pack(">IIBBBBB", picture.width, picture.height, 16, colour_type, 0, 0, 0))
+    if metadata.icc:
+        chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc))
+    if metadata.dpi:
+        chunk(b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in metadata.dpi), 1))
+    if metadata.xmp:
+        chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp)
+    if metadata.exif:
+        chunk(b"eXIf", metadata.exif.removeprefix(b"Exif\0\0"))
+    deflate = zlib.compressobj(_DEFLATE)
+    above = np.zeros((1, picture.width * pixels.shape[2] * 2), dtype=np.uint8)
+    rows = max(1, _STRIP_BYTES // above.size)
+    for top in range(0, picture.height, rows):
+        strip = pixels[top : top + rows].astype(">u2").view(np.uint8).reshape(-1, above.size)
+        packed = deflate.compress(_filtered(strip, above, pixels.shape[2] * 2))
+        if packed:
+            chunk(b"IDAT", packed)
+        above = strip[-1:]
+    chunk(b"IDAT", deflate.flush())
+    chunk(b"IEND", b"")
+
+
+def _filtered(strip: np.ndarray, above: np.ndarray, pixel_bytes: int) -> bytes:
+    """Rows of bytes, each with whichever of the filters Sub, Up and Paeth leaves the smallest sum (PNG, section 9)."""
+    up = np.concatenate([above, strip[:-1]])
+    left, upper_left = (np.pad(rows, ((0, 0), (pixel_bytes, 0)))[:, :-pixel_bytes] for rows in (strip, up))
+    a, b, c = (rows.astype(np.int16) for rows in (left, up, upper_left))
+    to_a, to_b, to_c = np.abs(b - c), np.abs(a - c), np.abs(a + b - 2 * c)
+    paeth = np.where((to_a <= to_b) & (to_a <= to_c), left, np.where(to_b <= to_c, up, upper_left))
+    candidates = np.stack([strip - left, strip - up, strip - paeth])
+    sums = np.minimum(candidates, 0 - candidates).sum(axis=2, dtype=np.int64)
+    best = sums.argmin(axis=0)
+    out = np.empty((strip.shape[0], strip.shape[1] + 1), dtype=np.uint8)
+    out[:, 0] = np.array([1, 2, 4], dtype=np.uint8)[best]
+    out[:, 1:] = candidates[best, np.arange(strip.shape[0])]
+    return out.tobytes()
+
+
+# --- TIFF -------------------------------------------------------------------------------------------------------------
+
+
+def _write_tiff(stream: BinaryIO, picture: Picture) -> None:
+    """Deflate with horizontal prediction (TIFF 6.0 and Adobe's Technical Note 3), every mode and both sample types."""
+    pixels, metadata = picture.pixels, picture.metadata
+    samples = pixels.reshape(picture.height, picture.width, -1)
+    channels = samples.shape[2]
+    rows = max(1, _STRIP_BYTES // (samples[0].size * pixels.itemsize))
+    strips = []
+    for top in range(0, picture.height, rows):
+        strip = samples[top : top + rows].astype(pixels.dtype.newbyteorder("<"))
+        strip[:, 1:] -= samples[top : top + rows, :-1]
+        strips.append(zlib.compress(strip.tobytes(), _DEFLATE))
+    sizes = [len(strip) for strip in strips]
+    offsets = np.concatenate([[0], np.cumsum(sizes[:-1])]).astype(np.int64).tolist()
+
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    _add_metadata(tags, metadata)
+    tags[256], tags[257] = picture.width, picture.height
+    tags[258] = (pixels.itemsize * 8,) * channels
+    tags[259], tags[317] = 8, 2  # Adobe deflate, horizontal differences
+    tags[262] = 1 if picture.is_gray_mode else 2
+    tags[277], tags[284] = channels, 1
+    tags[278] = rows
+    tags[273], tags[279] = tuple(offsets), tuple(sizes)
+    tags[339] = (1,) * channels
+    if picture.has_alpha:
+        tags[338] = 2  # not multiplied into the colours
+    tags.save(stream)
+    for packed in strips:
+        stream.write(packed)
+
+
+def _add_metadata(tags: TiffImagePlugin.ImageFileDirectory_v2, metadata: Metadata) -> None:
+    if metadata.exif:
+        exif = Image.Exif()
+        exif.load(metadata.exif)
+        for tag in exif:
+            tags[tag] = writable(exif, tag)
+    if metadata.dpi:
+        tags[282], tags[283] = metadata.dpi
+        tags[296] = 2
+    if metadata.icc:
+        tags[34675] = metadata.icc
+    if metadata.xmp:
+        tags[700] = metadata.xmp
