@@ -19,7 +19,7 @@ from scoreinv.guidance import DPS, MMPS
 from scoreinv.imaging.sheet import contact_sheet
 from scoreinv.operators import mask
 from scoreinv.prior import ScorePrior
-from scoreinv.samplers import PC, Multistep, NoiseStream, ReverseDiffusion
+from scoreinv.samplers import PC, DPMpp2M, NoiseStream, ReverseDiffusion
 from scoreinv.sdes import SDE
 
 COUNT, SIDE = 4, 32
@@ -43,15 +43,15 @@ def main() -> None:
     prior = ScorePrior(trained.network, Cosine(), trained.preconditioning, image_size=SIDE)
     shape = (COUNT, 3, SIDE, SIDE)
 
-    corrected = PC(ReverseDiffusion(), snr=0.1, steps=60).sample(prior, shape, noise=NoiseStream(0, COUNT))
-    fast = Multistep(steps=25).sample(prior, shape, noise=NoiseStream(0, COUNT))
+    corrected = PC(ReverseDiffusion(), snr=0.1, steps=60).sample(prior, shape, rng=NoiseStream(0, COUNT))
+    fast = DPMpp2M(steps=25).sample(prior, shape, rng=NoiseStream(0, COUNT))
 
     left = mask((torch.arange(SIDE) < SIDE // 2).float().expand(1, 1, SIDE, SIDE))  # 1 = observed
     y = left(fast.x0)
     # A condition wraps a prior and is a prior again: samplers take it.
-    solver = Multistep(stochasticity=1.0, steps=50)
-    loose = solver.sample(DPS(prior, left, y, noise_std=1.0), shape, noise=NoiseStream(1, COUNT))
-    strict = solver.sample(MMPS(prior, left, y, iterations=1), shape, noise=NoiseStream(1, COUNT))
+    solver = DPMpp2M(eta=1.0, steps=50)
+    loose = solver.sample(DPS(prior, left, y, noise_std=1.0), shape, rng=NoiseStream(1, COUNT))
+    strict = solver.sample(MMPS(prior, left, y, iterations=1), shape, rng=NoiseStream(1, COUNT))
 
     levels = (255 * prior.to_image(fast.x0).clamp(0, 1)).round()
     x = prior.to_model((levels + torch.rand(shape)) / 256)  # 8-bit pictures, uniformly dequantised

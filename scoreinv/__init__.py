@@ -3,7 +3,7 @@
     prior = scoreinv.load("photo")
     result = scoreinv.inpaint(image, mask, prior=prior, samples=4, seed=0)
 
-    solver = scoreinv.samplers.Multistep(stochasticity=1.0, steps=50)
+    solver = scoreinv.samplers.DPMpp2M(eta=1.0, steps=50)
     posterior = scoreinv.guidance.MMPS(prior, scoreinv.operators.mask(observed), y, noise_std=0.1)
 
 The names below are imported when they are first used, so that importing scoreinv does not import torch.

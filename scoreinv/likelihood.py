@@ -18,8 +18,8 @@ from scoreinv.errors import InputError, SettingError
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import Callback
 from scoreinv.samplers.flow import check_states, flow
-from scoreinv.samplers.noise import NoiseStream
 from scoreinv.samplers.ode import Latent, decode, encode
+from scoreinv.samplers.rng import NoiseStream
 from scoreinv.sdes import TRAINING_START
 
 __all__ = ["Latent", "Likelihood", "bits_per_dim", "decode", "encode"]

@@ -158,8 +158,8 @@ class ScorePrior(nn.Module, Prior):
         data_range: the model values of black and white.
         image_size: side of the pictures (or crops) that it was trained on, in pixels; where it is at home.
         sampler: what it was published with; None where nothing is recommended.
-        inflation: of the noise that samplers of the reverse SDE add, by which its samples vary as they should
-            (`Multistep.inflation`).
+        s_noise: of the noise that samplers of the reverse SDE add, by which its samples vary as they should
+            (S_noise of Karras et al. 2022; `DPMpp2M.s_noise`).
     """
 
     conditional = False
@@ -173,7 +173,7 @@ class ScorePrior(nn.Module, Prior):
         data_range: tuple[float, float] = (-1.0, 1.0),
         image_size: int = 32,
         sampler: RecommendedSampler | None = None,
-        inflation: float = 1.0,
+        s_noise: float = 1.0,
     ) -> None:
         super().__init__()
         if isinstance(preconditioning, PaperVE) and not isinstance(sde, VE):
@@ -185,7 +185,7 @@ class ScorePrior(nn.Module, Prior):
         self.data_range = (float(data_range[0]), float(data_range[1]))
         self.image_size = image_size
         self.sampler = sampler
-        self.inflation = inflation
+        self.s_noise = s_noise
 
     def __repr__(self) -> str:
         """On one line, without the layers of the network."""

@@ -14,7 +14,7 @@ from scoreinv.likelihood import bits_per_dim, decode, encode
 from scoreinv.precision import true_float32
 from scoreinv.preconditioning import EDM
 from scoreinv.prior import ScorePrior
-from scoreinv.samplers import ODE, PC, Multistep, NoiseStream
+from scoreinv.samplers import ODE, PC, DPMpp2M, NoiseStream
 from scoreinv.sdes import VP
 
 CUDNN, PRODUCTS = torch.backends.cudnn, torch.backends.cuda.matmul
@@ -59,11 +59,11 @@ SOLVED: dict[str, Run] = {
     "encode adaptively": lambda prior, x: encode(prior, x, rtol=1e-2, atol=1e-2),
     "decode": lambda prior, x: decode(prior, x, steps=2),
     "likelihood": lambda prior, x: bits_per_dim(prior, x, steps=2),
-    "ode": lambda prior, x: ODE(1e-2, 1e-2).sample(prior, tuple(x.shape), noise=NoiseStream(0, 1)),
+    "ode": lambda prior, x: ODE(1e-2, 1e-2).sample(prior, tuple(x.shape), rng=NoiseStream(0, 1)),
 }
 DRAWN: dict[str, Run] = {
-    "pc": lambda prior, x: PC(steps=2).sample(prior, tuple(x.shape), noise=NoiseStream(0, 1)),
-    "multistep": lambda prior, x: Multistep(steps=2).sample(prior, tuple(x.shape), noise=NoiseStream(0, 1)),
+    "pc": lambda prior, x: PC(steps=2).sample(prior, tuple(x.shape), rng=NoiseStream(0, 1)),
+    "multistep": lambda prior, x: DPMpp2M(steps=2).sample(prior, tuple(x.shape), rng=NoiseStream(0, 1)),
 }
 
 

@@ -19,7 +19,7 @@ class DiffPIR(GivenObservation):
 
     So it is what a Gaussian about D of variance s^2 / strength would make of the observation: exact where the prior
     says nothing, and too trusting of y where the prior knows more than the noise level tells. No gradients are taken.
-    Without noise it is `DDNM`. The paper's zeta is the sampler's stochasticity.
+    Without noise it is `DDNM`. The paper's zeta is the sampler's eta.
 
     Arguments:
         strength: the paper's lambda, above 0: more weighs the prior more.

@@ -97,7 +97,7 @@ class ModelConfig:
         sampler: recommended with it, if any.
         encoder_scale: of a conditional prior, how many times larger than the picture its luma is shown to the encoder,
             whose features the network takes. 0: it takes none.
-        inflation: of the noise that samplers add, of a prior that takes no observations.
+        s_noise: factor of the noise that samplers add, of a prior that takes no observations.
         chroma: whether a `ChromaNetwork` tells it the mean chroma of what is seen; the file has its weights, too.
     """
 
@@ -108,7 +108,7 @@ class ModelConfig:
     image_size: int = 32
     sampler: RecommendedSampler | None = None
     encoder_scale: int = 0
-    inflation: float = 1.0
+    s_noise: float = 1.0
     chroma: bool = False
 
     def __post_init__(self) -> None:
@@ -128,9 +128,9 @@ class ModelConfig:
             )
         if self.encoder_scale and (reading is None or self.encoder_scale % scale):
             raise CheckpointError("encoder_scale is for priors that take observations, and a multiple of luma_scale")
-        within("inflation", self.inflation, 0.5, 2)
-        if reading is not None and self.inflation != 1:
-            raise CheckpointError("inflation is for priors that take no observations")
+        within("s_noise", self.s_noise, 0.5, 2)
+        if reading is not None and self.s_noise != 1:
+            raise CheckpointError("s_noise is for priors that take no observations")
         if self.chroma and not self.encoder_scale:
             raise CheckpointError("chroma is told by an encoder: it needs encoder_scale")
         if self.chroma and self.image_size * self.encoder_scale % STRIDES[-1]:
@@ -159,7 +159,7 @@ class ModelConfig:
             prior.image_size,
             prior.sampler,
             prior.encoder_scale if isinstance(prior, ConditionalPrior) else 0,
-            prior.inflation,
+            prior.s_noise,
             isinstance(prior, ConditionalPrior) and prior.chroma is not None,
         )
 
@@ -179,7 +179,7 @@ class ModelConfig:
         """The prior that reads a network of this configuration, in evaluation mode; chroma: of one that has it."""
         rest = (self.data_range, self.image_size, self.sampler)
         if self.residual is None:
-            return ScorePrior(network, self.sde, self.preconditioning, *rest, self.inflation).eval()
+            return ScorePrior(network, self.sde, self.preconditioning, *rest, self.s_noise).eval()
         encoder = load_encoder(_encoder_file()) if self.encoder_scale and chroma is None else None
         return ConditionalPrior(network, self.sde, self.residual, *rest, encoder, self.encoder_scale, chroma).eval()
 
@@ -193,7 +193,7 @@ class ModelConfig:
             "image_size": self.image_size,
             "sampler": None if self.sampler is None else asdict(self.sampler),
             "encoder_scale": self.encoder_scale,
-            "inflation": self.inflation,
+            "s_noise": self.s_noise,
             "chroma": self.chroma,
         }
 
@@ -205,7 +205,12 @@ class ModelConfig:
             "sde": _named(_NAMED_SDES, data, "sde"),
             "preconditioning": _named(_PRECONDITIONINGS, data, "preconditioning"),
         }
+        data = {_RENAMED.get(entry, entry): value for entry, value in data.items()}
         return build_dataclass(cls, data | parts)
+
+
+_RENAMED = {"inflation": "s_noise"}
+"""What entries are called now of files that were written before version 0.2."""
 
 
 @dataclass(frozen=True)

@@ -1,38 +1,48 @@
 """Samplers of the reverse process: predictor-corrector, probability-flow ODE, multistep, EDM's Heun.
 
-Each is a frozen dataclass of settings with one method (`Sampler.sample`). `PC`, `Multistep`, `Heun` and `ODE` run on
-any prior, conditional or not; `DDRM` and `HalfQuadratic` hold the observation.
+Each is a frozen dataclass of settings with one method (`Sampler.sample`). `PC`, `DPMpp2M`, `Heun` and `ODE` run on
+any prior, conditional or not; `DDRM` and `DPIR` hold the observation.
 """
 
-from scoreinv.samplers.arc import Arc
+import warnings
+
 from scoreinv.samplers.base import Progress, Sampler, Samples, State
 from scoreinv.samplers.correctors import AnnealedLangevin, Langevin, NoCorrector
 from scoreinv.samplers.ddim import DDIM
 from scoreinv.samplers.ddrm import DDRM
-from scoreinv.samplers.half_quadratic import HalfQuadratic
+from scoreinv.samplers.dpir import DPIR
+from scoreinv.samplers.dpmpp_2m import DPMpp2M
 from scoreinv.samplers.heun import Heun
-from scoreinv.samplers.multistep import Multistep
-from scoreinv.samplers.noise import NoiseStream
+from scoreinv.samplers.mean_flow import MeanFlow
 from scoreinv.samplers.ode import ODE
 from scoreinv.samplers.pc import PC
 from scoreinv.samplers.predictors import Ancestral, EulerMaruyama, NoPredictor, ProbabilityFlow, ReverseDiffusion
+from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import karras_times, log_times, resampling_times, uniform_times
 from scoreinv.samplers.walk import GridSampler, Walk
+
+
+def __getattr__(name: str) -> object:
+    if name != "Multistep":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn("Multistep is now called DPMpp2M", DeprecationWarning, stacklevel=2)
+    return DPMpp2M
+
 
 __all__ = [
     "DDIM",
     "DDRM",
+    "DPIR",
     "ODE",
     "PC",
     "Ancestral",
     "AnnealedLangevin",
-    "Arc",
+    "DPMpp2M",
     "EulerMaruyama",
     "GridSampler",
-    "HalfQuadratic",
     "Heun",
     "Langevin",
-    "Multistep",
+    "MeanFlow",
     "NoCorrector",
     "NoPredictor",
     "NoiseStream",

@@ -13,7 +13,7 @@ from scoreinv.boxes import Box
 from scoreinv.checks import says_stop
 from scoreinv.errors import Cancelled
 from scoreinv.prior import Prior, PriorWrapper
-from scoreinv.samplers.noise import NoiseStream
+from scoreinv.samplers.rng import NoiseStream
 from scoreinv.sdes import SDE, as_time, broadcast
 
 
@@ -73,14 +73,14 @@ class Sampler(Protocol):
         prior: Prior,
         shape: tuple[int, ...],
         *,
-        noise: NoiseStream,
+        rng: NoiseStream,
         callback: Callback | None = None,
         start: State | None = None,
     ) -> Samples:
-        """Samples of shape (B, C, H, W), on the device and in the dtype of the noise, or of `start` when given.
+        """Samples of shape (B, C, H, W), on the device and in the dtype of `rng`, or of `start` when given.
 
         Arguments:
-            noise: a stream for each sample.
+            rng: a stream of noise for each sample.
             callback: told of each step; may stop the work.
             start: where to begin; None: at a draw of the SDE's prior, at t = 1.
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from scoreinv.errors import InputError
 from scoreinv.prior import Prior
-from scoreinv.samplers.noise import NoiseStream
+from scoreinv.samplers.rng import NoiseStream
 from scoreinv.sdes import DDPM, SDE, broadcast
 
 

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import forward_kernel
-from scoreinv.samplers.noise import NoiseStream
-from scoreinv.samplers.predictors import check_stochasticity
+from scoreinv.samplers.predictors import check_eta
+from scoreinv.samplers.rng import NoiseStream
 from scoreinv.sdes import broadcast
 
 
@@ -25,16 +25,16 @@ class DDIM:
     """A predictor: `PC(DDIM(eta), corrector_steps=0, steps=50)` is the sampler DDIM, an evaluation a step.
 
     Attributes:
-        stochasticity: eta, from 0 (no noise is added) to 1 (ancestral sampling).
+        eta: how much noise a step adds, from 0 (none) to 1 (ancestral sampling).
     """
 
-    stochasticity: float = 0.0
+    eta: float = 0.0
 
     def __post_init__(self) -> None:
-        check_stochasticity(self.stochasticity)
+        check_eta(self.eta)
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, noise: NoiseStream) -> Tensor:
-        sde, eta = prior.sde, self.stochasticity
+        sde, eta = prior.sde, self.eta
         ratio, variance = forward_kernel(sde, s, t)
         std = eta * sde.sigma(s) * variance.sqrt() / sde.sigma(t)
         kept = (sde.sigma(s).square() - std.square()).clamp(min=0).sqrt()

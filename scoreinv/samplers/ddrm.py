@@ -56,10 +56,6 @@ class DDRM(GridSampler):
         if not (0 <= self.eta <= 1 and 0 <= self.eta_b <= 1):
             raise InputError(f"eta and eta_b must be from 0 to 1, not {self.eta} and {self.eta_b}")
 
-    @property
-    def stochasticity(self) -> float:
-        return self.eta
-
     def grid(self, prior: Prior, start: State | None) -> Tensor:
         times = super().grid(prior, start)
         if (times[1:] >= times[:-1]).any():

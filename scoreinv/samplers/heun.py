@@ -34,32 +34,33 @@ class Heun(GridSampler):
     with fresh noise each time otherwise.
 
     Attributes:
-        churn: noise added in all, at least 0 (the paper's S_churn): 0 is the probability-flow ODE.
-        churned: the noise levels sigma / alpha, in the model's range, between which noise is added (S_tmin, S_tmax);
-            none is added beyond the SDE's largest.
-        inflation: of the added noise's standard deviation (S_noise), for networks that remove a little too much.
+        s_churn: noise added in all, at least 0: 0 is the probability-flow ODE.
+        s_tmin, s_tmax: the noise levels sigma / alpha, in the model's range, between which noise is added; none is
+            added beyond the SDE's largest.
+        s_noise: factor of the added noise's standard deviation, for networks that remove a little too much.
         steps, spacing, times: as in `PC`.
     """
 
-    churn: float = 0.0
-    churned: tuple[float, float] = (0.0, math.inf)
-    inflation: float = 1.0
+    s_churn: float = 0.0
+    s_tmin: float = 0.0
+    s_tmax: float = math.inf
+    s_noise: float = 1.0
     steps: int = 18
     spacing: Spacing = karras_times
     times: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.churn < math.inf:
-            raise InputError(f"churn must be a number of at least 0, not {self.churn}")
-        if not 0 < self.inflation < math.inf:
-            raise InputError(f"the inflation of the churn's noise must be positive, not {self.inflation}")
-        if not 0 <= self.churned[0] <= self.churned[1]:
-            raise InputError(f"churned must be two noise levels that rise, not {self.churned}")
+        if not 0 <= self.s_churn < math.inf:
+            raise InputError(f"s_churn must be a number of at least 0, not {self.s_churn}")
+        if not 0 < self.s_noise < math.inf:
+            raise InputError(f"s_noise must be positive, not {self.s_noise}")
+        if not 0 <= self.s_tmin <= self.s_tmax:
+            raise InputError(f"s_tmin and s_tmax must be noise levels that rise, not {self.s_tmin} and {self.s_tmax}")
 
     @property
-    def stochasticity(self) -> float:
+    def eta(self) -> float:
         """1 with churn, which adds noise anew; 0 without, as an ODE solver."""
-        return float(self.churn > 0)
+        return float(self.s_churn > 0)
 
     def step(self, walk: Walk, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
         x, t = self._churned(walk, x, t)
@@ -75,10 +76,10 @@ class Heun(GridSampler):
 
     def _churned(self, walk: Walk, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """The state with added noise, and the time at which it is one."""
-        level, (lowest, highest) = walk.sde.noise_to_signal(t), self.churned
-        if self.churn == 0 or not lowest <= level <= highest:
+        level = walk.sde.noise_to_signal(t)
+        if self.s_churn == 0 or not self.s_tmin <= level <= self.s_tmax:
             return x, t
-        later = time_at(walk.sde, level * (1 + min(self.churn / len(walk.times), _MOST_CHURN)))  # at most 1
+        later = time_at(walk.sde, level * (1 + min(self.s_churn / len(walk.times), _MOST_CHURN)))  # at most 1
         if later <= t:
             return x, t
-        return diffuse(walk.sde, x, t, later, self.inflation * walk.draw(x)), later
+        return diffuse(walk.sde, x, t, later, self.s_noise * walk.draw(x)), later

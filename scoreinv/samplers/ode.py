@@ -33,7 +33,7 @@ class ODE(WalkingSampler):
     rtol: float = 1e-5
     atol: float = 1e-5
 
-    stochasticity: ClassVar[float] = 0.0
+    eta: ClassVar[float] = 0.0
 
     def grid(self, prior: Prior, start: State | None) -> Tensor:
         check_start(prior.sde, start)

@@ -50,10 +50,10 @@ class PC(GridSampler):
             raise InputError(f"snr must be a number of at least 0, not {self.snr}")
 
     @property
-    def stochasticity(self) -> float:
+    def eta(self) -> float:
         """How much noise a step adds: the predictor's share, and 1 with a corrector."""
         corrected = self.corrector_steps > 0 and not isinstance(self.corrector, NoCorrector)
-        return 1.0 if corrected else self.predictor.stochasticity
+        return 1.0 if corrected else self.predictor.eta
 
     @property
     def holds_noise(self) -> bool:

@@ -1,6 +1,6 @@
 """Predictors: one step of the reverse process from t to s < t.
 
-The reverse process, written once with stochasticity eta from 0 (probability-flow ODE) to 1 (reverse SDE):
+The reverse process, written once with eta from 0 (probability-flow ODE) to 1 (reverse SDE):
 
     dx = [f(x, t) - (1 + eta)/2 g(t)^2 grad log p_t(x)] dt + sqrt(eta) g(t) dw        (time running backwards)
 
@@ -17,13 +17,13 @@ from torch import Tensor
 from scoreinv.errors import InputError
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import forward_kernel
-from scoreinv.samplers.noise import NoiseStream
+from scoreinv.samplers.rng import NoiseStream
 from scoreinv.sdes import VE, VP, broadcast
 
 
 class Predictor(Protocol):
     @property
-    def stochasticity(self) -> float:
+    def eta(self) -> float:
         """eta, from 0 (no noise is added) to 1."""
         ...
 
@@ -32,23 +32,23 @@ class Predictor(Protocol):
         ...
 
 
-def check_stochasticity(eta: float) -> None:
+def check_eta(eta: float) -> None:
     """InputError unless eta is in [0, 1]."""
     if not 0 <= eta <= 1:
-        raise InputError(f"stochasticity must lie in [0, 1], not {eta}")
+        raise InputError(f"eta must lie in [0, 1], not {eta}")
 
 
 @dataclass(frozen=True)
 class EulerMaruyama:
     """x + [f - (1 + eta)/2 g^2 score] (s - t) + sqrt(eta (t - s)) g z, with f and g at t."""
 
-    stochasticity: float = 1.0
+    eta: float = 1.0
 
     def __post_init__(self) -> None:
-        check_stochasticity(self.stochasticity)
+        check_eta(self.eta)
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, noise: NoiseStream) -> Tensor:
-        eta, dt = self.stochasticity, s - t
+        eta, dt = self.eta, s - t
         g2 = prior.sde.diffusion_squared(t)
         x_next = broadcast(1 + prior.sde.drift_rate(t) * dt, x) * x
         x_next = x_next - broadcast((1 + eta) / 2 * g2 * dt, x) * prior.score(x, t)
@@ -62,16 +62,16 @@ class ReverseDiffusion:
     """(2 - a) x + (1 + eta)/2 G^2 score + sqrt(eta) G z, with the forward step x_t = a x_s + G z reversed.
 
     Song et al. 2021, eq. 46, with the discretisation of SMLD (VE) and DDPM (VP); for other SDEs the exact forward
-    kernel in their place. Without stochasticity it is the discretised probability flow of appendix E.
+    kernel in their place. With eta = 0 it is the discretised probability flow of appendix E.
     """
 
-    stochasticity: float = 1.0
+    eta: float = 1.0
 
     def __post_init__(self) -> None:
-        check_stochasticity(self.stochasticity)
+        check_eta(self.eta)
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, noise: NoiseStream) -> Tensor:
-        eta = self.stochasticity
+        eta = self.eta
         ratio, variance = forward_kernel(prior.sde, s, t)
         x_next = broadcast(2 - ratio, x) * x + broadcast((1 + eta) / 2 * variance, x) * prior.score(x, t)
         if eta > 0:
@@ -83,7 +83,7 @@ class ReverseDiffusion:
 class ProbabilityFlow(ReverseDiffusion):
     """The discretised probability flow, (2 - a) x + G^2 score / 2 (Song et al. 2021, appendix E)."""
 
-    stochasticity: float = 0.0
+    eta: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Ancestral:
     """
 
     variance: Literal["paper", "forward", "posterior"] = "paper"
-    stochasticity: ClassVar[float] = 1.0
+    eta: ClassVar[float] = 1.0
 
     def __post_init__(self) -> None:
         if self.variance not in ("paper", "forward", "posterior"):
@@ -120,7 +120,7 @@ class Ancestral:
 class NoPredictor:
     """Leaves the state as it is: sampling by the corrector alone (annealed Langevin dynamics)."""
 
-    stochasticity: ClassVar[float] = 0.0
+    eta: ClassVar[float] = 0.0
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, noise: NoiseStream) -> Tensor:
         return x

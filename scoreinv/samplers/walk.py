@@ -8,6 +8,7 @@ after each step, and after each jump.
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from itertools import pairwise
 from typing import Any
@@ -18,7 +19,7 @@ from torch import Tensor
 from scoreinv.errors import InputError
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import Callback, CountedPrior, Progress, Samples, State, diffuse, report
-from scoreinv.samplers.noise import NoiseStream
+from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import Spacing, check_times
 from scoreinv.sdes import SDE
 
@@ -76,13 +77,13 @@ class WalkingSampler(ABC):
 
     @property
     @abstractmethod
-    def stochasticity(self) -> float:
+    def eta(self) -> float:
         """How much noise a step adds, from 0 (none: an ODE) to 1 (the reverse SDE)."""
 
     @property
     def holds_noise(self) -> bool:
         """Whether constraints have one noise on the whole walk, as an ODE's must; else each has fresh noise."""
-        return self.stochasticity == 0
+        return self.eta == 0
 
     @abstractmethod
     def grid(self, prior: Prior, start: State | None) -> Tensor:
@@ -108,15 +109,21 @@ class WalkingSampler(ABC):
         prior: Prior,
         shape: tuple[int, ...],
         *,
-        noise: NoiseStream,
+        rng: NoiseStream | None = None,
         callback: Callback | None = None,
         start: State | None = None,
+        noise: NoiseStream | None = None,
     ) -> Samples:
-        """Samples of shape (B, C, H, W), on the device and in the dtype of the noise, or of `start` when given.
+        """Samples of shape (B, C, H, W), on the device and in the dtype of `rng`, or of `start` when given.
 
-        See `Sampler.sample`.
+        See `Sampler.sample`. noise: what `rng` was called before version 0.2.
         """
-        walk = Walk(prior, self.grid(prior, start), noise, callback, hold_noise=self.holds_noise)
+        if rng is None:
+            if noise is None:
+                raise InputError("a sampler needs a stream of noise for each sample: rng=NoiseStream(seed, count)")
+            warnings.warn("the stream of noise of a sampler is now called rng", DeprecationWarning, stacklevel=2)
+            rng = noise
+        walk = Walk(prior, self.grid(prior, start), rng, callback, hold_noise=self.holds_noise)
         return self.run(walk, self.begin(walk, shape, start))
 
 

@@ -36,7 +36,7 @@ from scoreinv.guidance.exemplars import most_patches
 from scoreinv.machine import pixels_at_once
 from scoreinv.operators import mask
 from scoreinv.prior import ScorePrior
-from scoreinv.samplers import PC, Ancestral, Multistep, NoCorrector, NoiseStream, State
+from scoreinv.samplers import PC, Ancestral, DPMpp2M, NoCorrector, NoiseStream, State
 from scoreinv.sdes import VE, as_time
 from scoreinv.tasks.common import finite, start_time, tile_side
 from scoreinv.tasks.drawing import draw
@@ -139,8 +139,8 @@ def _drawn_by_network(
         time, stream = start_time(prior, _NETWORK_START), noise(scale)
         z = stream.normal(scales[scale][0].shape)
         start = None if time is None else State(prior.sde.perturb(condition.smooth(), as_time(time), z), time)
-        sampler = Multistep(stochasticity=1.0, steps=_NETWORK_STEPS)
-        result = sampler.sample(tiled, tuple(z.shape), noise=stream, callback=for_sampler(share), start=start)
+        sampler = DPMpp2M(eta=1.0, steps=_NETWORK_STEPS)
+        result = sampler.sample(tiled, tuple(z.shape), rng=stream, callback=for_sampler(share), start=start)
         drawn = prior.to_image(finite(result.x0))
         nfe += int(result.nfe[0])
     return drawn, nfe
@@ -200,7 +200,7 @@ def _continued(
     exemplars, stream = Exemplars(_FIRST, 2 * pictures - 1, observed, elsewhere / 2**first), noise(first)
     start = State(2 * guess - 1 + _FIRST.prior_std * stream.normal(guess.shape), 1.0)
     sampler = PC(Ancestral(), NoCorrector(), corrector_steps=0, steps=_first_steps(first))
-    result = sampler.sample(exemplars, tuple(guess.shape), noise=stream, callback=for_sampler(share), start=start)
+    result = sampler.sample(exemplars, tuple(guess.shape), rng=stream, callback=for_sampler(share), start=start)
     displacements = exemplars.displacements(result.x0)
     del exemplars  # and what it keeps
     for number in reversed(range(first + 1)):

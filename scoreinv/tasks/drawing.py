@@ -19,8 +19,8 @@ from scoreinv.samplers import (
     PC,
     Ancestral,
     AnnealedLangevin,
-    Arc,
-    Multistep,
+    DPMpp2M,
+    MeanFlow,
     NoiseStream,
     ReverseDiffusion,
     Sampler,
@@ -109,15 +109,15 @@ def draw(
         return prior.to_image(finite(x0)), condition.evaluations_per_noise
     state = None
     if sampling.method == "conditioned":
-        sampler = sampler or Multistep(stochasticity=1.0, steps=sampling.steps)
+        sampler = sampler or DPMpp2M(eta=1.0, steps=sampling.steps)
     else:
         sampler = pc_sampler(prior, sampling.steps)
         state = _start(sampling, prior, guess, noise)
-    result = sampler.sample(condition, tuple(guess.shape), noise=noise, callback=for_sampler(callback), start=state)
+    result = sampler.sample(condition, tuple(guess.shape), rng=noise, callback=for_sampler(callback), start=state)
     return prior.to_image(finite(result.x0)), int(result.nfe[0])
 
 
-def narrow_sampler(sampling: ResolvedSampling, condition: Prior) -> Arc | None:
+def narrow_sampler(sampling: ResolvedSampling, condition: Prior) -> MeanFlow | None:
     """The sampler of `conditioned` for narrow holes, whose errors hardly hang together; None for other methods.
 
     condition: as `given_observation` gives it.
@@ -130,7 +130,7 @@ def narrow_sampler(sampling: ResolvedSampling, condition: Prior) -> Arc | None:
     share = torch.tensor(_ERROR_SHARE, device=given.guess.variance.device)[:, None, None]
     variance = share * given.guess.variance * ((high - low) / 2) ** 2
     basis = torch.from_numpy(colour_basis(given.prior.gray_weights))
-    return Arc(variance, basis, min(sampling.steps, NARROW_FILL_STEPS), _ERROR_REACH)
+    return MeanFlow(variance, basis, min(sampling.steps, NARROW_FILL_STEPS), _ERROR_REACH)
 
 
 def pc_sampler(prior: ScorePrior, steps: int) -> PC:

@@ -21,10 +21,10 @@ from scoreinv.samplers import (
     PC,
     Ancestral,
     AnnealedLangevin,
+    DPMpp2M,
     EulerMaruyama,
     Heun,
     Langevin,
-    Multistep,
     NoiseStream,
     NoPredictor,
     ProbabilityFlow,
@@ -165,7 +165,7 @@ def draw_pictures(
         batch = min(at_once, count - done)
         share.begin(batch)
         noise = NoiseStream(seed, batch, first + done, device=prior.device)
-        result = solver.sample(target, (batch, prior.channels, side, side), noise=noise, callback=for_sampler(share))
+        result = solver.sample(target, (batch, prior.channels, side, side), rng=noise, callback=for_sampler(share))
         images += to_arrays(prior.to_image(finite(result.x0)))
         evaluations += int(result.nfe.sum())
     return Drawn(np.stack(images), round(evaluations / count))
@@ -228,13 +228,13 @@ def make_sampler(prior: ScorePrior, settings: SamplerSettings) -> Solver:
     )
 
 
-def _fast_sampler(name: Sampler, steps: int, settings: SamplerSettings) -> PC | Multistep | Heun:
+def _fast_sampler(name: Sampler, steps: int, settings: SamplerSettings) -> PC | DPMpp2M | Heun:
     """One of few steps, which are denser towards the end."""
     if name == "heun":
         return Heun(settings.churn or 0.0, steps=steps)
     if name == "ddim":
         return PC(DDIM(settings.eta or 0.0), corrector_steps=0, steps=steps, spacing=karras_times)
-    return Multistep(steps=steps)
+    return DPMpp2M(steps=steps)
 
 
 def recommended(prior: ScorePrior) -> RecommendedSampler:

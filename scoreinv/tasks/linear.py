@@ -28,7 +28,7 @@ from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.operators import LinearOperator, crop
 from scoreinv.options import DENOISING_STEPS, GRAY_LEVELS, RestorationMethod
 from scoreinv.prior import Prior, PriorWrapper, ScorePrior
-from scoreinv.samplers import DDRM, HalfQuadratic, Multistep, NoiseStream, Sampler, State
+from scoreinv.samplers import DDRM, DPIR, DPMpp2M, NoiseStream, Sampler, State
 from scoreinv.sdes import as_time, broadcast, time_at
 from scoreinv.tasks.censored import cut_off, drawn, expected, expected_around, nearby
 from scoreinv.tasks.common import RunningSpread, finite, noise_range, start_time, tile_side, to_arrays, wide_tile
@@ -165,7 +165,7 @@ def _drawn(
     condition, sampler = _method(problem, prior, sampling, complete)
     shape = (len(noise), *problem.operator.adjoint(problem.y).shape[1:])
     start = _start(problem, prior, sampling, noise, shape)
-    result = sampler.sample(condition, shape, noise=noise, callback=for_sampler(share), start=start)
+    result = sampler.sample(condition, shape, rng=noise, callback=for_sampler(share), start=start)
     return result.x0, int(result.nfe[0])
 
 
@@ -237,8 +237,8 @@ def denoise(y: Tensor, noise_std: float, job: RestorationJob, *, gray: bool = Fa
             x = x + sigma * (z - z.mean(1, keepdim=True))
         tile = tile_side(prior)
         tiled = Tiled(prior, tile, tile // 8, PIXELS_AT_ONCE)
-        sampler = Multistep(stochasticity=1.0, steps=steps, inflation=prior.inflation)
-        result = sampler.sample(tiled, tuple(x.shape), noise=noise, callback=for_sampler(share), start=State(x, time))
+        sampler = DPMpp2M(eta=1.0, steps=steps, s_noise=prior.s_noise)
+        result = sampler.sample(tiled, tuple(x.shape), rng=noise, callback=for_sampler(share), start=State(x, time))
         return result.x0, before + int(result.nfe[0])
 
     return _gathered(draw, tuple(y.shape[1:]), gray, job)
@@ -322,16 +322,14 @@ def _method(
     method, scale = sampling.method, prior.data_range[1] - prior.data_range[0]
     tile = tile_side(prior)
     tiled = Tiled(prior, tile, tile // 8, PIXELS_AT_ONCE)
-    multistep = Multistep(stochasticity=1.0, steps=sampling.steps, inflation=prior.inflation)
+    multistep = DPMpp2M(eta=1.0, steps=sampling.steps, s_noise=prior.s_noise)
     if method == "dpir":
         averaged = Averaged(prior, ALL[: sampling.orientations])
         size = operator.adjoint(y).shape[-2:]
         tiled = Tiled(averaged, *wide_tile(prior, *size), PIXELS_AT_ONCE)
         times = _falling(problem, prior, sampling.steps)
         momentum = _MOMENTUM if noise == 0 and problem.guess is not None else 0.0
-        return tiled, HalfQuadratic(
-            operator, y, noise, _MEAN_STRENGTH, times=times, complete=complete, momentum=momentum
-        )
+        return tiled, DPIR(operator, y, noise, _MEAN_STRENGTH, times=times, complete=complete, momentum=momentum)
     if method == "ddrm":
         return tiled, DDRM(operator, y, noise, steps=sampling.steps)
     if method == "pc":

@@ -146,7 +146,7 @@ class ConditionalSampling(_SampleSettings):
     """How a picture is drawn given what is known of it.
 
     `conditioned` uses a multistep solver of the reverse SDE, and for narrow holes the flow from the posterior mean
-    (`samplers.arc`); `pc` is constrained predictor-corrector sampling (Song et
+    (`samplers.mean_flow`); `pc` is constrained predictor-corrector sampling (Song et
     al. 2021, appendix I.2 and I.3), and 1000 steps of it are the paper's. Deep holes of `conditioned` are continued out
     of the picture itself, take one evaluation or two and no steps (`tasks.deep_holes`).
     """

@@ -11,8 +11,8 @@ from PIL import Image
 from scoreinv.files import atomic_write
 from scoreinv.imaging.sheet import contact_sheet
 from scoreinv.prior import ScorePrior
-from scoreinv.samplers.multistep import Multistep
-from scoreinv.samplers.noise import NoiseStream
+from scoreinv.samplers.dpmpp_2m import DPMpp2M
+from scoreinv.samplers.rng import NoiseStream
 from scoreinv.training.config import GRID_STEPS
 
 
@@ -23,7 +23,7 @@ def write_samples(path: Path, prior: ScorePrior, count: int, seed: int) -> None:
     """
     shape = _shape(prior, count)
     noise = NoiseStream(seed, count, device=prior.device)
-    samples = prior.to_image(Multistep(steps=GRID_STEPS).sample(prior, shape, noise=noise).x0)
+    samples = prior.to_image(DPMpp2M(steps=GRID_STEPS).sample(prior, shape, rng=noise).x0)
     pixels = (samples.nan_to_num(0).clamp(0, 1) * 255).round().to(torch.uint8).cpu().permute(0, 2, 3, 1).numpy()
     buffer = BytesIO()
     Image.fromarray(contact_sheet(pixels)).save(buffer, "PNG")

@@ -39,7 +39,7 @@ from scoreinv.networks.embeddings import FourierEmbedding
 from scoreinv.operators import Blur, LinearOperator, ObservedComponents, downsampling, gray, mask
 from scoreinv.options import COLOUR_STEPS, FILL_STEPS
 from scoreinv.prior import Prior, ScorePrior
-from scoreinv.samplers import DDRM, PC, Ancestral, AnnealedLangevin, Multistep, NoCorrector, Sampler, resampling_times
+from scoreinv.samplers import DDRM, PC, Ancestral, AnnealedLangevin, DPMpp2M, NoCorrector, Sampler, resampling_times
 from scoreinv.sdes import VE
 from scoreinv.training.config import DataConfig
 from scoreinv.training.ema import averaged
@@ -214,7 +214,7 @@ Method = Callable[[Mixture, LinearOperator, Tensor, float], tuple[Prior, Sampler
 def methods(network: ScorePrior | None, variance: float, steps: int) -> dict[str, Method]:
     """Those to compare; `steps` of the conditioned network, as the tasks take them."""
     repaint = resampling_times(VE_SDE, 100, jump=10, repeats=10)
-    half, some, many = (Multistep(1.0, steps=count) for count in (50, 100, 400))
+    half, some, many = (DPMpp2M(1.0, steps=count) for count in (50, 100, 400))
     constrained = PC(Ancestral(), AnnealedLangevin(), steps=200)
     jumping = PC(Ancestral(), NoCorrector(), corrector_steps=0, times=repaint)
     found: dict[str, Method] = {
@@ -229,7 +229,7 @@ def methods(network: ScorePrior | None, variance: float, steps: int) -> dict[str
         "MMPS": lambda p, a, y, s: (MMPS(p, a, y, s, iterations=3), half),
     }
     if network is not None:
-        conditioned = Multistep(1.0, steps=steps)
+        conditioned = DPMpp2M(1.0, steps=steps)
         found["conditioned"] = lambda p, a, y, s: (Conditioned(network, _components(a), y.float()), conditioned)
     return found
 
@@ -307,7 +307,7 @@ def main() -> None:
                 for i in range(len(y)):
                     observed = y[i : i + 1].expand(count, -1, -1, -1)
                     condition, sampler = method(prior, operator, observed, noise)
-                    result = sampler.sample(condition, (count, *SHAPE), noise=BatchStream(100 + i, count))
+                    result = sampler.sample(condition, (count, *SHAPE), rng=BatchStream(100 + i, count))
                     drawn.append(result.x0.double())
             except InputError as error:
                 print(f"{kind:<14}{name:<16} not for this: {error}", flush=True)

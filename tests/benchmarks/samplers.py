@@ -28,8 +28,8 @@ from scoreinv.samplers import (
     ODE,
     PC,
     Ancestral,
+    DPMpp2M,
     Heun,
-    Multistep,
     NoPredictor,
     ProbabilityFlow,
     ReverseDiffusion,
@@ -55,7 +55,7 @@ def samplers(prior: ScorePrior, evaluations: list[int]) -> list[tuple[str, Sampl
         chosen.append(("probability flow", PC(ProbabilityFlow(), corrector_steps=0, steps=budget)))
         chosen.append(("corrector only", PC(NoPredictor(), snr=alone, steps=budget)))
         chosen.append(("predictor and corrector", PC(ReverseDiffusion(), snr=both, steps=budget // 2)))
-        chosen.append(("multistep", Multistep(steps=budget)))
+        chosen.append(("multistep", DPMpp2M(steps=budget)))
         chosen.append(("DDIM", PC(DDIM(), corrector_steps=0, steps=budget, spacing=karras_times)))
         chosen.append(("Heun", Heun(steps=(budget + 1) // 2)))
     chosen += [("adaptive ODE", ODE(rtol=tolerance, atol=tolerance)) for tolerance in (1e-1, 1e-2, 1e-3)]

@@ -17,10 +17,10 @@ from scoreinv.samplers import (
     PC,
     Ancestral,
     AnnealedLangevin,
+    DPMpp2M,
     EulerMaruyama,
     Heun,
     Langevin,
-    Multistep,
     NoPredictor,
     ProbabilityFlow,
     ReverseDiffusion,
@@ -82,8 +82,8 @@ def test_heun_and_ddim(scoreinv, words, method, nfe):
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({}, Multistep(steps=25)),
-        ({"steps": 7}, Multistep(steps=7)),
+        ({}, DPMpp2M(steps=25)),
+        ({"steps": 7}, DPMpp2M(steps=7)),
         ({"sampler": "ode"}, ODE()),
         ({"rtol": 1e-3}, ODE(1e-3, 1e-3)),
         ({"sampler": "heun"}, Heun()),

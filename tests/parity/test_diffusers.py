@@ -72,7 +72,7 @@ def test_the_pipeline_of_ddpm() -> None:
     sampler = make_sampler(prior, SamplerSettings("pc"))
     assert isinstance(sampler, PC)
     assert prior.sampler.clip
-    result = sampler.sample(Clipped(prior), tuple(data["picture"].shape), noise=Recorded(data["noise"]))
+    result = sampler.sample(Clipped(prior), tuple(data["picture"].shape), rng=Recorded(data["noise"]))
     assert relative_error(result.x0, data["picture"]) < 5e-4
     assert generate(prior, 1).images.shape == (1, 16, 16, 3)
 

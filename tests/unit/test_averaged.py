@@ -13,7 +13,7 @@ from scoreinv.guidance import Averaged, Tiled
 from scoreinv.guidance.orientations import ALL, MIRRORED
 from scoreinv.operators import mask
 from scoreinv.prior import Prior
-from scoreinv.samplers import Multistep, NoiseStream
+from scoreinv.samplers import DPMpp2M, NoiseStream
 from scoreinv.tasks.settings import RestorationSampling
 
 
@@ -41,7 +41,7 @@ def test_the_mean_over_orientations_by_hand():
 def test_evaluations_are_counted_and_windows_are_the_same():
     averaged = Averaged(Lopsided(), ALL)
     noise = NoiseStream(0, 2, dtype=torch.float64)
-    result = Multistep(steps=3).sample(averaged, (2, 3, 4, 4), noise=noise)
+    result = DPMpp2M(steps=3).sample(averaged, (2, 3, 4, 4), rng=noise)
     assert result.nfe.tolist() == [24, 24]
     x = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(Tiled(averaged, 4, 0).noise(x, 0.5), averaged.noise(x, 0.5))

@@ -30,7 +30,7 @@ from scoreinv.operators import ObservedComponents, gray, mask
 from scoreinv.options import COLOUR_SATURATION, COLOUR_STEPS, COLOUR_TEMPERATURE, MEAN_DRAWS, NARROW_FILL_STEPS
 from scoreinv.preconditioning import EDM
 from scoreinv.prior import ScorePrior
-from scoreinv.samplers import PC, Multistep, NoiseStream
+from scoreinv.samplers import PC, DPMpp2M, NoiseStream
 from scoreinv.sdes import SDE, VE, VP
 from scoreinv.tasks.colorize import colorize
 from scoreinv.tasks.inpaint import inpaint
@@ -300,7 +300,7 @@ def test_the_guess_is_made_once_and_cut_out_once(monkeypatch: pytest.MonkeyPatch
     for steps in (2, 10):
         made.clear()
         windows = Tiled(Conditioned(conditional_prior(), operator, operator(draw((1, 3, 32, 32)))), 16, 8)
-        Multistep(1.0, steps=steps).sample(windows, (1, 3, 32, 32), noise=NoiseStream(0, 1))
+        DPMpp2M(1.0, steps=steps).sample(windows, (1, 3, 32, 32), rng=NoiseStream(0, 1))
         counts.append((made.count("Guess"), made.count("ObservedComponents")))
     assert counts[0] == counts[1]
     assert counts[0][1] == 0
@@ -323,14 +323,14 @@ def test_the_average_over_orientations_turns_with_the_picture() -> None:
 def test_evaluations_are_counted_by_orientation() -> None:
     prior, operator, x0 = conditional_prior(), holes(1), draw((1, 3, 16, 16), 1)
     condition = Conditioned(prior, operator, operator(x0), orientations=MIRRORED)
-    for sampler in (Multistep(steps=3), PC(steps=3, corrector_steps=0)):
-        assert sampler.sample(Tiled(condition, 16, 4), (1, 3, 16, 16), noise=NoiseStream(0, 1)).nfe.tolist() == [6]
+    for sampler in (DPMpp2M(steps=3), PC(steps=3, corrector_steps=0)):
+        assert sampler.sample(Tiled(condition, 16, 4), (1, 3, 16, 16), rng=NoiseStream(0, 1)).nfe.tolist() == [6]
 
 
 def test_any_sampler_draws_with_the_observation_exact() -> None:
     prior, operator, x0 = conditional_prior(), holes(2), draw((2, 3, 16, 16), 1)
     condition = Conditioned(prior, operator, operator(x0))
-    result = Multistep(steps=4).sample(condition, (2, 3, 16, 16), noise=NoiseStream(0, 2))
+    result = DPMpp2M(steps=4).sample(condition, (2, 3, 16, 16), rng=NoiseStream(0, 2))
     observed = operator(torch.ones_like(x0)) == 1
     assert torch.equal(result.x0[observed], x0[observed])
     assert list(result.nfe) == [4, 4]

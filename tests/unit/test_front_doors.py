@@ -22,7 +22,7 @@ from scoreinv.models.config import ModelConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.operators import Blur, LinearOperator, mask
 from scoreinv.preconditioning import EDM
-from scoreinv.samplers import Multistep, NoiseStream
+from scoreinv.samplers import DPMpp2M, NoiseStream
 from scoreinv.sdes import SDE, VE, VP
 
 PICTURE = np.linspace(0, 1, 16 * 16 * 3, dtype=np.float32).reshape(16, 16, 3)
@@ -208,4 +208,4 @@ def test_guidance_that_diverges_stops_with_its_remedy() -> None:
     prior, y = GaussianPrior(VP(), 0.0, 1.0), torch.full((1, 3, 4, 2), 0.5)
     guided = DPS(prior, EveryOther(), y, noise_std=1e-6)
     with pytest.raises(ScoreinvError, match=r"DPS: the guidance diverges .*larger noise_std, more steps"):
-        Multistep(steps=10).sample(guided, (1, 3, 4, 4), noise=NoiseStream(0, 1))
+        DPMpp2M(steps=10).sample(guided, (1, 3, 4, 4), rng=NoiseStream(0, 1))

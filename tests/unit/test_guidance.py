@@ -12,7 +12,7 @@ from scoreinv.errors import InputError
 from scoreinv.guidance import ClassifierGuidance, Clipped, ConstrainedPC, Tiled
 from scoreinv.operators import crops, gray, mask
 from scoreinv.prior import Prior, PriorWrapper
-from scoreinv.samplers import ODE, PC, AnnealedLangevin, Langevin, Multistep, NoiseStream
+from scoreinv.samplers import ODE, PC, AnnealedLangevin, DPMpp2M, Langevin, NoiseStream
 from scoreinv.sdes import as_time, broadcast
 
 LEFT = mask((torch.arange(2) < 1).double().expand(1, 1, 2, 2))
@@ -35,7 +35,7 @@ def test_constrained_pc_approaches_the_exact_conditional(name, operator):
     distances = []
     for steps in (0, 4, 16):
         sampler = PC(corrector=AnnealedLangevin(), corrector_steps=steps, snr=0.3, steps=60)
-        result = sampler.sample(ConstrainedPC(prior, operator, y), (COUNT, *SHAPE), noise=BatchStream(3, COUNT))
+        result = sampler.sample(ConstrainedPC(prior, operator, y), (COUNT, *SHAPE), rng=BatchStream(3, COUNT))
         assert (operator(result.x0) - y).abs().max() < 1e-12
         distances.append(energy_distance(result.x0, exact))
     assert distances[1] < distances[0] / 3
@@ -45,7 +45,7 @@ def test_constrained_pc_approaches_the_exact_conditional(name, operator):
 
 
 @CONTINUOUS
-@pytest.mark.parametrize("sampler", [PC(steps=8, corrector_steps=2), Multistep(1.0, steps=8), Multistep(steps=8)])
+@pytest.mark.parametrize("sampler", [PC(steps=8, corrector_steps=2), DPMpp2M(1.0, steps=8), DPMpp2M(steps=8)])
 def test_observed_components_are_at_the_time_that_the_state_is_at(name, sampler):
     """After each step the observed noise (A x - alpha y)/sigma at the new time is standard normal."""
     sde, states = SDES[name], []
@@ -53,7 +53,7 @@ def test_observed_components_are_at_the_time_that_the_state_is_at(name, sampler)
     operator = gray("rec601", 8, 8)
     y = operator(prior.sample(1, torch.Generator().manual_seed(0)))
     result = sampler.sample(
-        ConstrainedPC(prior, operator, y), (40, 3, 8, 8), noise=BatchStream(3, 40), callback=states.append
+        ConstrainedPC(prior, operator, y), (40, 3, 8, 8), rng=BatchStream(3, 40), callback=states.append
     )
     assert len(states) == 8
     noises = []
@@ -64,7 +64,7 @@ def test_observed_components_are_at_the_time_that_the_state_is_at(name, sampler)
         assert float(noise.var()) == pytest.approx(1, abs=0.15)
         noises.append(noise)
     changes = [(b - a).abs().max() for a, b in pairwise(noises)]
-    if sampler == Multistep(steps=8):  # an ODE keeps one noise
+    if sampler == DPMpp2M(steps=8):  # an ODE keeps one noise
         assert max(changes) < 1e-9
     else:
         assert min(changes) > 1
@@ -95,7 +95,7 @@ class Recorder(PriorWrapper):
 def test_order_of_evaluations_and_constraints():
     """The initial state at t, after each corrector step at t, after the predictor at s, with fresh noise each time."""
     prior = Recorder(gaussian(SDES["vp"]))
-    PC(corrector=Langevin(), times=(1.0, 0.6, 0.2)).sample(prior, (1, *SHAPE), noise=NoiseStream(0, 1))
+    PC(corrector=Langevin(), times=(1.0, 0.6, 0.2)).sample(prior, (1, *SHAPE), rng=NoiseStream(0, 1))
     evaluate, constrain = "evaluate", "constrain"
     assert prior.events == [
         (constrain, 1.0),
@@ -129,10 +129,10 @@ def test_known_pixels_are_exact_and_unknown_ones_are_those_of_the_state():
 def test_ode_samples_of_a_constrained_prior_keep_the_observation():
     prior = correlated(SDES["vp"])
     y = LEFT(prior.sample(3, torch.Generator().manual_seed(7)))
-    batch = ODE().sample(ConstrainedPC(prior, LEFT, y), (3, *SHAPE), noise=NoiseStream(0, 3, dtype=torch.float64))
+    batch = ODE().sample(ConstrainedPC(prior, LEFT, y), (3, *SHAPE), rng=NoiseStream(0, 3, dtype=torch.float64))
     assert torch.equal(LEFT(batch.x0), y)
     alone = ODE().sample(
-        ConstrainedPC(prior, LEFT, y[1:2]), (1, *SHAPE), noise=NoiseStream(0, 1, first=1, dtype=torch.float64)
+        ConstrainedPC(prior, LEFT, y[1:2]), (1, *SHAPE), rng=NoiseStream(0, 1, first=1, dtype=torch.float64)
     )
     assert torch.allclose(alone.x0[0], batch.x0[1], atol=1e-9)
 
@@ -143,10 +143,10 @@ def test_ode_solvers_agree_on_the_constrained_flow(name):
     prior = correlated(SDES[name])
     y = GRAY(prior.sample(1, torch.Generator().manual_seed(7)))
     adaptive, multistep, free = (
-        sampler.sample(condition, (4, *SHAPE), noise=NoiseStream(0, 4, dtype=torch.float64)).x0
+        sampler.sample(condition, (4, *SHAPE), rng=NoiseStream(0, 4, dtype=torch.float64)).x0
         for sampler, condition in (
             (ODE(1e-6, 1e-6), ConstrainedPC(prior, GRAY, y)),
-            (Multistep(steps=400), ConstrainedPC(prior, GRAY, y)),
+            (DPMpp2M(steps=400), ConstrainedPC(prior, GRAY, y)),
             (ODE(1e-6, 1e-6), prior),
         )
     )
@@ -178,7 +178,7 @@ def test_an_exact_classifier_turns_the_mixture_into_its_component(name):
 def test_class_conditional_samples():
     prior = correlated(SDES["vp"])
     guided = ClassifierGuidance(prior, lambda x, t: prior.responsibilities(x, t).log(), 2)
-    x = Multistep(steps=30).sample(guided, (800, *SHAPE), noise=BatchStream(0, 800)).x0
+    x = DPMpp2M(steps=30).sample(guided, (800, *SHAPE), rng=BatchStream(0, 800)).x0
     exact = prior.component(2).sample(800, torch.Generator().manual_seed(1))
     assert energy_distance(x, exact) < energy_threshold(prior.component(2), 800)
 
@@ -302,7 +302,7 @@ def test_blend_is_continuous_across_windows():
     assert float(blended[0, 0, 0, -1] - blended[0, 0, 0, 0]) == pytest.approx(48)
 
 
-@pytest.mark.parametrize("sampler", [PC(steps=6), Multistep(steps=6), Multistep(1.0, steps=6), ODE(1e-3, 1e-3)])
+@pytest.mark.parametrize("sampler", [PC(steps=6), DPMpp2M(steps=6), DPMpp2M(1.0, steps=6), ODE(1e-3, 1e-3)])
 def test_tiles_outside_and_inside_of_a_condition(sampler):
     """Tiled(condition(prior)), condition(Tiled(prior)) and condition(prior) are one sampler for separate pixels."""
     scene = Scene(random(2, 3, 13, 22))
@@ -310,7 +310,7 @@ def test_tiles_outside_and_inside_of_a_condition(sampler):
     y = observed(random(2, 3, 13, 22))
     plain = ConstrainedPC(scene, observed, y)
     samples = [
-        sampler.sample(prior, (2, 3, 13, 22), noise=NoiseStream(1, 2, dtype=torch.float64))
+        sampler.sample(prior, (2, 3, 13, 22), rng=NoiseStream(1, 2, dtype=torch.float64))
         for prior in (plain, Tiled(plain, 8, 3), ConstrainedPC(Tiled(scene, 8, 3), observed, y))
     ]
     for result in samples[1:]:

@@ -17,7 +17,7 @@ from scoreinv.samplers import (
     ODE,
     PC,
     Ancestral,
-    Multistep,
+    DPMpp2M,
     NoCorrector,
     resampling_times,
     uniform_times,
@@ -161,12 +161,12 @@ def test_the_guided_noise_is_differentiable_in_the_state(name: str, operator: Li
     torch.testing.assert_close((product * direction).sum(), (difference * cotangent).sum(), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("sampler", [Multistep(steps=40), Multistep(1.0, steps=60), ODE(rtol=1e-4, atol=1e-4)])
+@pytest.mark.parametrize("sampler", [DPMpp2M(steps=40), DPMpp2M(1.0, steps=60), ODE(rtol=1e-4, atol=1e-4)])
 def test_samples_of_a_gaussian_posterior_have_its_moments(sampler: object) -> None:
     prior = correlated(SDES["ve"]).component(0)
     y = LEFT(prior.sample(1, torch.Generator().manual_seed(3)))
     guided = MMPS(prior, LEFT, y, iterations=12)
-    x0 = sampler.sample(guided, (500, *SHAPE), noise=BatchStream(0, 500)).x0
+    x0 = sampler.sample(guided, (500, *SHAPE), rng=BatchStream(0, 500)).x0
     torch.testing.assert_close(LEFT(x0), y.expand_as(x0), rtol=0, atol=1e-9)
     mean, covariance = prior.conditional(LEFT, y).moments()
     found = x0.flatten(1)
@@ -222,6 +222,6 @@ def test_resampling_brings_replacement_nearer_to_the_exact_conditional() -> None
     for repeats in (1, 8):
         times = resampling_times(prior.sde, 41, jump=4, repeats=repeats)
         sampler = PC(Ancestral(), NoCorrector(), corrector_steps=0, times=times)
-        x0 = sampler.sample(ConstrainedPC(prior, LEFT, y), (600, *SHAPE), noise=BatchStream(3, 600)).x0
+        x0 = sampler.sample(ConstrainedPC(prior, LEFT, y), (600, *SHAPE), rng=BatchStream(3, 600)).x0
         distances.append(energy_distance(x0, exact))
     assert distances[1] < 0.25 * distances[0]

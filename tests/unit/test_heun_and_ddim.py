@@ -35,14 +35,14 @@ def test_orders_of_convergence(sde):
 
 def test_heun_is_edm_s_algorithm_2():
     """Two steps and the last in EDM's own variables: x / alpha, and noise levels, with the noise that was drawn."""
-    sde, churn, inflation = SDES["vp"], 1.2, 1.01
+    sde, churn, s_noise = SDES["vp"], 1.2, 1.01
     prior = correlated(sde)
     x = prior.sample(4, torch.Generator().manual_seed(0), 0.8)
     times = torch.tensor([0.8, 0.5, 0.2], dtype=torch.float64)
     levels = sde.noise_to_signal(times).tolist()
     low, high = 0.5 * (levels[1] + levels[2]), 2 * levels[0]
-    sampler = Heun(churn, (low, high), inflation, times=tuple(times.tolist()))
-    result = sampler.sample(prior, x.shape, noise=BatchStream(3, 4), start=State(x, 0.8))
+    sampler = Heun(churn, low, high, s_noise, times=tuple(times.tolist()))
+    result = sampler.sample(prior, x.shape, rng=BatchStream(3, 4), start=State(x, 0.8))
 
     noise = BatchStream(3, 4)
     u = x / sde.alpha(times[0])
@@ -55,7 +55,7 @@ def test_heun_is_edm_s_algorithm_2():
         gamma = min(churn / 3, math.sqrt(2) - 1) if low <= level <= high else 0.0
         raised = level * (1 + gamma)
         if gamma:
-            u = u + math.sqrt(raised**2 - level**2) * inflation * noise.normal(x.shape)
+            u = u + math.sqrt(raised**2 - level**2) * s_noise * noise.normal(x.shape)
         d = slope(u, raised)
         ahead = u + (following - raised) * d
         if following:
@@ -68,7 +68,7 @@ def test_churn_is_bounded_by_what_there_is():
     """A step doubles the noise's variance at most, and adds none beyond the SDE's largest level."""
     prior = correlated(SDES["ve"])
     most, endless = (
-        Heun(churn, steps=6).sample(prior, (3, *SHAPE), noise=BatchStream(0, 3)).x0
+        Heun(churn, steps=6).sample(prior, (3, *SHAPE), rng=BatchStream(0, 3)).x0
         for churn in (6 * (math.sqrt(2) - 1), 1e6)
     )
     torch.testing.assert_close(endless, most, rtol=0, atol=1e-9)
@@ -80,7 +80,7 @@ def test_churn_keeps_the_marginals(churn):
     sde, told = SDES["ve"], []
     prior = gaussian(sde, std=1e-9)
     x = prior.sample(20000, torch.Generator().manual_seed(0), 1.0)
-    Heun(churn, steps=3).sample(prior, x.shape, noise=BatchStream(0, len(x)), callback=told.append)
+    Heun(churn, steps=3).sample(prior, x.shape, rng=BatchStream(0, len(x)), callback=told.append)
     for progress in told[:2]:
         sigma = float(sde.sigma(torch.tensor(progress.t, dtype=torch.float64)))
         assert float(progress.x.std()) == pytest.approx(sigma, rel=0.02)
@@ -103,7 +103,7 @@ def test_ddim_is_the_paper_s(sde, eta):
 def test_ddim_with_eta_1_is_ancestral_sampling(sde):
     ddim, ancestral = (
         PC(predictor, corrector_steps=0, steps=20, spacing=karras_times)
-        .sample(correlated(sde), (6, *SHAPE), noise=BatchStream(2, 6))
+        .sample(correlated(sde), (6, *SHAPE), rng=BatchStream(2, 6))
         .x0
         for predictor in (DDIM(1.0), Ancestral("posterior"))
     )
@@ -117,7 +117,7 @@ def test_ddim_noise_is_exact_for_a_point(sde, eta):
     prior, told = gaussian(sde, std=1e-9), []
     x = prior.sample(20000, torch.Generator().manual_seed(0), 0.8)
     PC(DDIM(eta), corrector_steps=0, times=(0.8, 0.5, 0.2)).sample(
-        prior, x.shape, noise=BatchStream(0, len(x)), start=State(x, 0.8), callback=told.append
+        prior, x.shape, rng=BatchStream(0, len(x)), start=State(x, 0.8), callback=told.append
     )
     for progress in told[:2]:
         sigma = float(sde.sigma(torch.tensor(progress.t, dtype=torch.float64)))
@@ -129,7 +129,7 @@ def test_an_euler_step_of_heun_is_one_of_ddim():
     prior = gaussian(SDES["vp"], std=1e-9)
     x = prior.sample(4, torch.Generator().manual_seed(0), 0.8)
     ends = [
-        sampler.sample(prior, x.shape, noise=BatchStream(0, 4), start=State(x, 0.8)).x0
+        sampler.sample(prior, x.shape, rng=BatchStream(0, 4), start=State(x, 0.8)).x0
         for sampler in (Heun(times=(0.8, 0.4)), PC(DDIM(), corrector_steps=0, times=(0.8, 0.4)))
     ]
     torch.testing.assert_close(*ends, rtol=0, atol=1e-7)
@@ -141,7 +141,7 @@ def test_heun_with_a_constraint_ends_at_the_observation(churn):
     prior = correlated(SDES["vp"])
     operator = mask((torch.arange(2) < 1).double().expand(1, 1, 2, 2))
     y = torch.full((1, *SHAPE), 0.4, dtype=torch.float64)
-    result = Heun(churn, steps=12).sample(ConstrainedPC(prior, operator, y), (3, *SHAPE), noise=BatchStream(0, 3))
+    result = Heun(churn, steps=12).sample(ConstrainedPC(prior, operator, y), (3, *SHAPE), rng=BatchStream(0, 3))
     assert torch.equal(operator(result.x0), operator(y).expand_as(result.x0))
     assert (result.x0[0] - result.x0[1]).abs().max() > 1e-3
 
@@ -150,8 +150,8 @@ def test_wrong_settings_are_named():
     for build, said in (
         (lambda: Heun(-1), "churn"),
         (lambda: Heun(math.nan), "churn"),
-        (lambda: Heun(inflation=0), "inflation"),
-        (lambda: DDIM(1.1), "stochasticity"),
+        (lambda: Heun(s_noise=0), "s_noise"),
+        (lambda: DDIM(1.1), "eta must"),
     ):
         with pytest.raises(InputError, match=said):
             build()

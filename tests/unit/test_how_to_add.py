@@ -50,7 +50,7 @@ def test_the_sampler_is_of_second_order(page: dict[str, Any]) -> None:
     start = prior.sde.prior_std * noise.normal((64, 1, 1, 1))
 
     def end(steps: int) -> Tensor:
-        return page["Midpoint"](steps=steps).sample(prior, (64, 1, 1, 1), noise=Same(start)).x0
+        return page["Midpoint"](steps=steps).sample(prior, (64, 1, 1, 1), rng=Same(start)).x0
 
     exact = end(640)
     coarse, fine = ((end(steps) - exact).abs().max() for steps in (20, 40))
@@ -71,7 +71,7 @@ class Same(NoiseStream):
 def test_the_predictor_draws_from_the_prior(page: dict[str, Any]) -> None:
     prior, count = GaussianPrior(VP(), 0.3, 0.04), 4000
     sampler = page["PC"](page["Jump"](), corrector_steps=0, steps=100, spacing=page["karras_times"])
-    x0 = sampler.sample(prior, (count, 1, 1, 1), noise=NoiseStream(0, count)).x0
+    x0 = sampler.sample(prior, (count, 1, 1, 1), rng=NoiseStream(0, count)).x0
     assert abs(float(x0.mean()) - 0.3) < 4 * 0.2 / count**0.5
 
 
@@ -86,5 +86,5 @@ def test_guidance_is_drawn_to_the_observation(page: dict[str, Any]) -> None:
     prior, operator = GaussianPrior(VP(), 0.0, 1.0), page["operator"]
     y = torch.full((2, 1, 4, 4), 0.8)
     guided = page["DataAssimilation"](prior, operator, y, noise_std=0.05)
-    found = page["Multistep"](steps=60).sample(guided, (2, 3, 4, 4), noise=NoiseStream(0, 2)).x0
+    found = page["DPMpp2M"](steps=60).sample(guided, (2, 3, 4, 4), rng=NoiseStream(0, 2)).x0
     assert (operator(found) - y).abs().mean() < 0.15

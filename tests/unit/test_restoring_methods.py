@@ -24,7 +24,7 @@ from scoreinv.operators import (
     valid_blur,
 )
 from scoreinv.prior import Prior
-from scoreinv.samplers import DDRM, PC, AnnealedLangevin, HalfQuadratic, Multistep, NoiseStream, State
+from scoreinv.samplers import DDRM, DPIR, PC, AnnealedLangevin, DPMpp2M, NoiseStream, State
 from scoreinv.sdes import SDE, as_time, broadcast
 
 SIDE = 6
@@ -169,7 +169,7 @@ def test_constrained_pc_needs_no_projection(name):
     y = observe(prior, operator, 0.0)
     exact = posterior(prior, operator, y, 0.0)
     sampler = PC(corrector=AnnealedLangevin(), corrector_steps=6, snr=0.3, steps=25)
-    x0 = sampler.sample(ConstrainedPC(prior, operator, y), (100, *SHAPE), noise=BatchStream(3, 100)).x0
+    x0 = sampler.sample(ConstrainedPC(prior, operator, y), (100, *SHAPE), rng=BatchStream(3, 100)).x0
     torch.testing.assert_close(operator(x0), y.expand_as(operator(x0)), rtol=1e-5, atol=1e-6)
     check_moments(x0, exact, bias=0.1, spread=(0.8, 1.2))
 
@@ -223,7 +223,7 @@ def test_ddrm_takes_the_papers_steps(name, sde, noise_std):
     states, draws, a = [], Recorded(), matrix(operator)
     # At t = 0.5 the state tells some components of a blurred picture more clearly than a noisy observation does.
     start = State(noisy(prior, 0.5, 1), 0.5) if noise_std else None
-    x0 = settings.sample(prior, (1, *SHAPE), noise=Recorded(), callback=states.append, start=start).x0
+    x0 = settings.sample(prior, (1, *SHAPE), rng=Recorded(), callback=states.append, start=start).x0
     times = [start.t if start else 1.0, *(progress.t for progress in states[:-1])]
     levels = [float(prior.sde.noise_to_signal(as_time(t))) for t in times]
     alphas = [float(prior.sde.alpha(as_time(t))) for t in times]
@@ -248,7 +248,7 @@ class Recorded(NoiseStream):
 def test_ddrm_is_near_the_posterior(name, noise_std):
     prior, operator = smooth(SDES["ve"]), OPERATORS[name]
     y = observe(prior, operator, noise_std)
-    x0 = DDRM(operator, y, noise_std).sample(prior, (300, *SHAPE), noise=BatchStream(3, 300)).x0
+    x0 = DDRM(operator, y, noise_std).sample(prior, (300, *SHAPE), rng=BatchStream(3, 300)).x0
     check_moments(x0, posterior(prior, operator, y, noise_std), bias=0.35, spread=(0.4, 1.3))
 
 
@@ -260,13 +260,13 @@ def test_what_ddrm_refuses():
         lambda: DDRM(operator, y, -0.1),
         lambda: DDRM(operator, y, eta=1.2),
         lambda: DDRM(operator, y, eta_b=-0.1),
-        lambda: DDRM(operator, y, times=(1.0, 0.5, 0.7)).sample(prior, (1, *SHAPE), noise=Recorded()),
+        lambda: DDRM(operator, y, times=(1.0, 0.5, 0.7)).sample(prior, (1, *SHAPE), rng=Recorded()),
         lambda: DiffPIR(prior, operator, y, 0.1, strength=0.0),
-        lambda: HalfQuadratic(operator, y, -0.1),
-        lambda: HalfQuadratic(operator, y, strength=0.0),
-        lambda: HalfQuadratic(operator, y, momentum=1.0),
-        lambda: HalfQuadratic(operator, y).sample(
-            ConstrainedPC(prior, operator, y), (1, *SHAPE), noise=Recorded(), start=State(torch.zeros(1, *SHAPE), 0.6)
+        lambda: DPIR(operator, y, -0.1),
+        lambda: DPIR(operator, y, strength=0.0),
+        lambda: DPIR(operator, y, momentum=1.0),
+        lambda: DPIR(operator, y).sample(
+            ConstrainedPC(prior, operator, y), (1, *SHAPE), rng=Recorded(), start=State(torch.zeros(1, *SHAPE), 0.6)
         ),
     ):
         with pytest.raises(InputError):
@@ -284,7 +284,7 @@ def test_half_quadratic_splitting_comes_near_the_posterior_mean(operator, noise_
     exact, _ = posterior(prior, operator, y, noise_std).moments()
     guess = prior.moments()[0].reshape(1, *SHAPE)
     start = State(guess, 0.6)
-    found = HalfQuadratic(operator, y, noise_std, steps=12).sample(prior, (1, *SHAPE), noise=Recorded(), start=start)
+    found = DPIR(operator, y, noise_std, steps=12).sample(prior, (1, *SHAPE), rng=Recorded(), start=start)
     before, after = (guess.flatten() - exact).norm(), (found.x0.flatten() - exact).norm()
     assert after < 0.45 * before
     assert int(found.nfe[0]) == 12
@@ -309,8 +309,8 @@ def test_half_quadratic_splitting_takes_the_papers_steps(share, momentum):
         x, earlier = prior.denoise(prior.sde.alpha(as_time(t)) * shown.reshape(1, *SHAPE), t).flatten(), z
     start = State(torch.zeros(1, *SHAPE).double(), 0.7)
     complete = (lambda seen: (1 - share) * y + share * seen) if share else None
-    settings = HalfQuadratic(operator, y, noise_std, 0.4, times=times, complete=complete, momentum=momentum)
-    found = settings.sample(prior, (1, *SHAPE), noise=Recorded(), start=start).x0
+    settings = DPIR(operator, y, noise_std, 0.4, times=times, complete=complete, momentum=momentum)
+    found = settings.sample(prior, (1, *SHAPE), rng=Recorded(), start=start).x0
     torch.testing.assert_close(found.flatten(), x, rtol=1e-5, atol=1e-6)
 
 
@@ -319,7 +319,7 @@ def test_samples_given_blur_and_downsampling_have_the_posteriors_moments(name):
     prior, operator, noise_std = smooth(SDES["ve"]), OPERATORS[name], 0.1
     y = observe(prior, operator, noise_std)
     guided = MMPS(prior, operator, y, noise_std, 12)
-    x0 = Multistep(1.0, steps=25).sample(guided, (60, *SHAPE), noise=BatchStream(0, 60)).x0
+    x0 = DPMpp2M(1.0, steps=25).sample(guided, (60, *SHAPE), rng=BatchStream(0, 60)).x0
     check_moments(x0, posterior(prior, operator, y, noise_std), bias=0.05, spread=(0.88, 1.12))
 
 
@@ -327,8 +327,8 @@ def test_estimates_are_per_sample():
     """No row knows the others."""
     prior, operator = smooth(SDES["ve"]), OPERATORS["blur"]
     y = torch.cat([observe(prior, operator, 0.1, seed) for seed in (1, 2)])
-    both = DDRM(operator, y, 0.1, steps=4).sample(prior, (2, *SHAPE), noise=NoiseStream(0, 2, dtype=torch.float64))
+    both = DDRM(operator, y, 0.1, steps=4).sample(prior, (2, *SHAPE), rng=NoiseStream(0, 2, dtype=torch.float64))
     second = DDRM(operator, y[1:], 0.1, steps=4).sample(
-        prior, (1, *SHAPE), noise=NoiseStream(0, 1, first=1, dtype=torch.float64)
+        prior, (1, *SHAPE), rng=NoiseStream(0, 1, first=1, dtype=torch.float64)
     )
     np.testing.assert_allclose(both.x0[1], second.x0[0], atol=1e-9)

@@ -18,10 +18,10 @@ from scoreinv.samplers import (
     PC,
     Ancestral,
     AnnealedLangevin,
+    DPMpp2M,
     EulerMaruyama,
     Heun,
     Langevin,
-    Multistep,
     NoCorrector,
     NoiseStream,
     NoPredictor,
@@ -42,10 +42,10 @@ SAMPLERS = {
     "probability-flow": PC(ProbabilityFlow(), ALONE, steps=800),
     "ancestral": PC(Ancestral(), ALONE, steps=300),
     "pc": PC(ReverseDiffusion(), AnnealedLangevin(), snr=0.1, steps=150),
-    "multistep": Multistep(steps=30),
-    "multistep-log": Multistep(steps=30, spacing=log_times),
-    "multistep-sde": Multistep(1.0, steps=120),
-    "multistep-half": Multistep(0.5, steps=80),
+    "multistep": DPMpp2M(steps=30),
+    "multistep-log": DPMpp2M(steps=30, spacing=log_times),
+    "multistep-sde": DPMpp2M(1.0, steps=120),
+    "multistep-half": DPMpp2M(0.5, steps=80),
     "heun": Heun(steps=60),
     "heun-churn": Heun(30, steps=80),
     "ddim": PC(DDIM(), ALONE, steps=150, spacing=karras_times),
@@ -97,7 +97,7 @@ def test_the_criterion_tells_distributions_apart(exact, threshold):
 @pytest.mark.parametrize(("name", "sde"), CASES)
 def test_sampler_reaches_the_mixture(name, sde, exact, threshold):
     prior = correlated(SDES[sde])
-    result = SAMPLERS[name].sample(prior, (COUNT, *SHAPE), noise=BatchStream(3, COUNT))
+    result = SAMPLERS[name].sample(prior, (COUNT, *SHAPE), rng=BatchStream(3, COUNT))
     assert reaches(result.x0, prior, exact, threshold), (
         energy_distance(result.x0, exact),
         threshold,
@@ -116,7 +116,7 @@ def test_langevin_corrector_in_192_dimensions(sde):
     """The paper's PC on two components: their weights within 5 standard errors, their variance within 4 % (four of
     its standard errors) of what random norms make of it, 1.035 at this snr over many seeds."""
     prior = wide(sde)
-    x = PC(snr=0.1, steps=150).sample(prior, (400, 3, 8, 8), noise=BatchStream(3, 400)).x0
+    x = PC(snr=0.1, steps=150).sample(prior, (400, 3, 8, 8), rng=BatchStream(3, 400)).x0
     first = x.mean((1, 2, 3)) > 0
     assert abs(float(first.double().mean()) - 0.7) < 5 * math.sqrt(0.21 / 400)
     for chosen, mean in ((first, 0.3), (~first, -0.3)):
@@ -131,7 +131,7 @@ def test_correctors_alone_sample_by_annealing(corrector, snr):
     """Annealed Langevin dynamics on the noise scales of VE, without a predictor, in 192 dimensions."""
     prior = wide(SDES["ve"])
     sampler = PC(NoPredictor(), corrector, corrector_steps=5, snr=snr, steps=150)
-    x = sampler.sample(prior, (200, 3, 8, 8), noise=BatchStream(3, 200)).x0
+    x = sampler.sample(prior, (200, 3, 8, 8), rng=BatchStream(3, 200)).x0
     first = x.mean((1, 2, 3)) > 0
     assert abs(float(first.double().mean()) - 0.7) < 5 * math.sqrt(0.21 / 200)
     for chosen, mean in ((first, 0.3), (~first, -0.3)):
@@ -141,21 +141,21 @@ def test_correctors_alone_sample_by_annealing(corrector, snr):
 
 @pytest.mark.parametrize("sde", [SDES["ve"], SDES["vp"]], ids=["ve", "vp"])
 @pytest.mark.parametrize(
-    "sampler", [PC(corrector=ALONE, steps=150), Multistep(steps=20), Heun(10, steps=20), ODE(1e-4, 1e-4)]
+    "sampler", [PC(corrector=ALONE, steps=150), DPMpp2M(steps=20), Heun(10, steps=20), ODE(1e-4, 1e-4)]
 )
 def test_started_from_an_exact_state_at_half_time(sampler, sde, exact, threshold):
     prior = correlated(sde)
     start = State(prior.sample(COUNT, torch.Generator().manual_seed(4), 0.5), 0.5)
-    result = sampler.sample(prior, (COUNT, *SHAPE), noise=BatchStream(3, COUNT), start=start)
+    result = sampler.sample(prior, (COUNT, *SHAPE), rng=BatchStream(3, COUNT), start=start)
     assert reaches(result.x0, prior, exact, threshold)
 
 
 @pytest.mark.parametrize(
-    "sampler", [PC(Ancestral(), ALONE, times=RESAMPLING), Multistep(times=RESAMPLING), Heun(times=RESAMPLING)]
+    "sampler", [PC(Ancestral(), ALONE, times=RESAMPLING), DPMpp2M(times=RESAMPLING), Heun(times=RESAMPLING)]
 )
 def test_grids_that_jump_up(sampler, exact, threshold):
     prior = correlated(SDES["vp"])
-    result = sampler.sample(prior, (COUNT, *SHAPE), noise=BatchStream(3, COUNT))
+    result = sampler.sample(prior, (COUNT, *SHAPE), rng=BatchStream(3, COUNT))
     assert energy_distance(result.x0, exact) < threshold
     assert disagreement(result.x0, prior)[0] < 5
     steps = len(RESAMPLING) - 1  # the jump takes none
@@ -180,8 +180,8 @@ class Calls(Prior):
         (PC(steps=10, corrector_steps=3), 40),
         (PC(corrector=ALONE, steps=10), 10),
         (PC(NoPredictor(), Langevin(), steps=10), 11),
-        (Multistep(steps=10), 10),
-        (Multistep(steps=1), 1),
+        (DPMpp2M(steps=10), 10),
+        (DPMpp2M(steps=1), 1),
         (Heun(steps=10), 19),
         (Heun(5, steps=10), 19),
         (Heun(steps=1), 1),
@@ -191,7 +191,7 @@ class Calls(Prior):
 )
 def test_counts_are_true(sampler, expected):
     prior = Calls(correlated(SDES["subvp"]))
-    result = sampler.sample(prior, (3, *SHAPE), noise=NoiseStream(0, 3, dtype=torch.float64))
+    result = sampler.sample(prior, (3, *SHAPE), rng=NoiseStream(0, 3, dtype=torch.float64))
     assert prior.total == 3 * int(result.nfe.max())  # samples that the ODE solver is done with are evaluated along
     assert expected is None or result.nfe.tolist() == [expected] * 3
     assert result.vjps.tolist() == [0] * 3
@@ -212,8 +212,8 @@ class Draws(NoiseStream):
     [
         (PC(steps=3, corrector_steps=2), 1 + 6 + 2, 1 + 6 + 2),  # each state but the first has moved by noise
         (PC(ProbabilityFlow(), ALONE, steps=3), 1, 1 + 3 + 2),  # ALONE corrects as well, without noise
-        (Multistep(steps=3), 1, 1),
-        (Multistep(1.0, steps=3), 1 + 2, 1 + 2),
+        (DPMpp2M(steps=3), 1, 1),
+        (DPMpp2M(1.0, steps=3), 1 + 2, 1 + 2),
         (Heun(steps=3), 1, 1),
         (Heun(1.0, steps=3), 1 + 2, 1 + 2 * 2),  # none above the SDE's largest level, where it begins
         (ODE(1e-1, 1e-1), 1, 1),
@@ -225,15 +225,15 @@ def test_noise_for_a_constraint_is_drawn_where_there_is_one(sampler, free, held)
     condition = ConstrainedPC(prior, operator, torch.zeros(1, *SHAPE, dtype=torch.float64))
     for target, expected in ((prior, free), (Tiled(prior, 2, 0), free), (condition, free + held)):
         noise = Draws(0, 2, dtype=torch.float64)
-        sampler.sample(target, shape, noise=noise)
+        sampler.sample(target, shape, rng=noise)
         assert noise.drawn == expected
 
 
 def test_vector_jacobian_products_of_guidance_are_counted_apart():
     mixture = correlated(SDES["vp"])
     guided = ClassifierGuidance(mixture, lambda x, t: mixture.responsibilities(x, t).log(), 0)
-    for sampler in (PC(steps=5), Multistep(steps=5), Heun(steps=5), ODE(1e-2, 1e-2)):
-        result = sampler.sample(guided, (2, *SHAPE), noise=NoiseStream(0, 2, dtype=torch.float64))
+    for sampler in (PC(steps=5), DPMpp2M(steps=5), Heun(steps=5), ODE(1e-2, 1e-2)):
+        result = sampler.sample(guided, (2, *SHAPE), rng=NoiseStream(0, 2, dtype=torch.float64))
         assert torch.equal(result.vjps, result.nfe)
 
 
@@ -242,8 +242,8 @@ EACH_KIND = pytest.mark.parametrize(
     [
         PC(steps=20),
         PC(EulerMaruyama(), AnnealedLangevin(), steps=20),
-        Multistep(steps=8),
-        Multistep(1.0, 8),
+        DPMpp2M(steps=8),
+        DPMpp2M(1.0, 8),
         Heun(2.0, steps=5),
         ODE(),
     ],
@@ -259,21 +259,21 @@ def test_samples_do_not_depend_on_their_batch(sampler, dtype):
     in 10 to 20 steps, two to three times as much where the flow parts.
     """
     prior = correlated(SDES["vp"])
-    batch = sampler.sample(prior, (4, *SHAPE), noise=NoiseStream(9, 4, dtype=dtype))
+    batch = sampler.sample(prior, (4, *SHAPE), rng=NoiseStream(9, 4, dtype=dtype))
     assert batch.x0.dtype == dtype
     tolerance = 1e-10 if dtype == torch.float64 else 1e-3 if isinstance(sampler, ODE) else 1e-4
     for i in range(4):
-        alone = sampler.sample(prior, (1, *SHAPE), noise=NoiseStream(9, 1, first=i, dtype=dtype))
+        alone = sampler.sample(prior, (1, *SHAPE), rng=NoiseStream(9, 1, first=i, dtype=dtype))
         assert torch.allclose(alone.x0[0], batch.x0[i], atol=tolerance)
     assert (batch.x0[0] - batch.x0[1]).abs().max() > 0.1
-    again = sampler.sample(prior, (4, *SHAPE), noise=NoiseStream(9, 4, dtype=dtype))
+    again = sampler.sample(prior, (4, *SHAPE), rng=NoiseStream(9, 4, dtype=dtype))
     assert torch.allclose(again.x0, batch.x0, atol=tolerance)
 
 
 @EACH_KIND
 def test_progress_is_told_and_can_stop_the_work(sampler):
     prior, seen = correlated(SDES["vp"]), []
-    arguments = {"noise": NoiseStream(0, 2, dtype=torch.float64)}
+    arguments = {"rng": NoiseStream(0, 2, dtype=torch.float64)}
     sampler.sample(prior, (2, *SHAPE), callback=seen.append, **arguments)
     fractions = [p.fraction for p in seen]
     assert fractions == sorted(fractions)
@@ -287,7 +287,7 @@ def test_progress_is_told_and_can_stop_the_work(sampler):
 @EACH_KIND
 def test_no_gradient_is_recorded_and_no_global_state_changes(sampler):
     state = torch.random.get_rng_state()
-    result = sampler.sample(correlated(SDES["vp"]), (1, *SHAPE), noise=NoiseStream(0, 1))
+    result = sampler.sample(correlated(SDES["vp"]), (1, *SHAPE), rng=NoiseStream(0, 1))
     assert not result.x0.requires_grad
     assert not result.x0.is_inference()
     assert torch.equal(state, torch.random.get_rng_state())

@@ -15,10 +15,10 @@ from scoreinv.samplers import (
     PC,
     Ancestral,
     AnnealedLangevin,
+    DPMpp2M,
     EulerMaruyama,
     Heun,
     Langevin,
-    Multistep,
     NoiseStream,
     ProbabilityFlow,
     ReverseDiffusion,
@@ -129,7 +129,7 @@ def test_forward_jump_has_the_marginal(sde):
 
 def grid_error(sampler, prior, x):
     """Error of a sampler's end, which is the denoised state at .2, against the exact flow."""
-    result = sampler.sample(prior, x.shape, noise=BatchStream(0, len(x)), start=State(x, 0.8))
+    result = sampler.sample(prior, x.shape, rng=BatchStream(0, len(x)), start=State(x, 0.8))
     expected = prior.denoise(exact_flow(prior, x, 0.8, 0.2), 0.2)
     return float((result.x0 - expected).abs().max())
 
@@ -150,7 +150,7 @@ def test_orders_of_convergence(sde):
     for predictor in (EulerMaruyama(0.0), ReverseDiffusion(0.0)):
         coarse, fine = (grid_error(PC(predictor, corrector_steps=0, times=uniform(n)), prior, x) for n in (200, 400))
         assert 1.85 < coarse / fine < 2.2
-    coarse, fine = (grid_error(Multistep(times=logarithmic(n)), prior, x) for n in (20, 40))
+    coarse, fine = (grid_error(DPMpp2M(times=logarithmic(n)), prior, x) for n in (20, 40))
     assert 3.4 < coarse / fine < 4.6
 
 
@@ -161,8 +161,8 @@ def test_multistep_sde_noise_is_exact_for_a_point(sde, eta):
     prior = gaussian(sde, std=1e-9)
     x = prior.sample(20000, torch.Generator().manual_seed(0), 0.8)
     after = []
-    Multistep(eta, times=(0.8, 0.5, 0.2)).sample(
-        prior, x.shape, noise=BatchStream(0, len(x)), start=State(x, 0.8), callback=after.append
+    DPMpp2M(eta, times=(0.8, 0.5, 0.2)).sample(
+        prior, x.shape, rng=BatchStream(0, len(x)), start=State(x, 0.8), callback=after.append
     )
     for progress in after[:2]:
         t = torch.tensor(progress.t, dtype=torch.float64)
@@ -171,20 +171,20 @@ def test_multistep_sde_noise_is_exact_for_a_point(sde, eta):
 
 
 @EVERY_SDE
-def test_multistep_inflation_is_of_the_noise_that_is_added(sde):
+def test_s_noise_is_of_the_noise_that_is_added(sde):
     """Data at one point, one step: what is left of the first noise has its own size, and all together
-    sigma_s^2 (e^(-2 h) + inflation^2 (1 - e^(-2 h))) for eta = 1, h the step in log(alpha / sigma)."""
+    sigma_s^2 (e^(-2 h) + s_noise^2 (1 - e^(-2 h))) for eta = 1, h the step in log(alpha / sigma)."""
     prior, states = gaussian(sde, std=1e-9), []
     x = prior.sample(20000, torch.Generator().manual_seed(0), 0.8)
-    Multistep(1.0, times=(0.8, 0.75), inflation=1.5).sample(
-        prior, x.shape, noise=BatchStream(0, len(x)), start=State(x, 0.8), callback=states.append
+    DPMpp2M(1.0, times=(0.8, 0.75), s_noise=1.5).sample(
+        prior, x.shape, rng=BatchStream(0, len(x)), start=State(x, 0.8), callback=states.append
     )
     t, s = torch.tensor(0.8, dtype=torch.float64), torch.tensor(0.75, dtype=torch.float64)
     kept = (sde.noise_to_signal(s) / sde.noise_to_signal(t)) ** 2
     variance = sde.sigma(s) ** 2 * (kept + 1.5**2 * (1 - kept))
     assert float(states[0].x.std()) == pytest.approx(float(variance.sqrt()), rel=0.01)
-    with pytest.raises(InputError, match="the inflation of the noise must be positive, not 0"):
-        Multistep(inflation=0)
+    with pytest.raises(InputError, match="s_noise must be positive, not 0"):
+        DPMpp2M(s_noise=0)
 
 
 @EVERY_SDE
@@ -193,10 +193,10 @@ def test_multistep_history_restarts_after_a_jump(sde):
     prior, states = correlated(sde), []
     x = prior.sample(4, torch.Generator().manual_seed(0), 0.8)
     noise = BatchStream(0, 4)
-    whole = Multistep(times=(0.8, 0.6, 0.4, 0.7, 0.5, 0.3))
-    result = whole.sample(prior, x.shape, noise=noise, start=State(x, 0.8), callback=states.append)
+    whole = DPMpp2M(times=(0.8, 0.6, 0.4, 0.7, 0.5, 0.3))
+    result = whole.sample(prior, x.shape, rng=noise, start=State(x, 0.8), callback=states.append)
     jumped = State(states[2].x, 0.7)
-    again = Multistep(times=(0.7, 0.5, 0.3)).sample(prior, x.shape, noise=noise, start=jumped)
+    again = DPMpp2M(times=(0.7, 0.5, 0.3)).sample(prior, x.shape, rng=noise, start=jumped)
     assert torch.allclose(again.x0, result.x0, atol=1e-12)
 
 
@@ -289,29 +289,29 @@ def test_grids(sde, spacing):
         ({"steps": 5}, 1e-4, "later"),
     ],
 )
-@pytest.mark.parametrize("sampler", [PC, Multistep, Heun])
+@pytest.mark.parametrize("sampler", [PC, DPMpp2M, Heun])
 def test_wrong_grids_are_named(sampler, settings, start, message):
     state = None if start is None else State(torch.zeros(1, *SHAPE), start)
     with pytest.raises(InputError, match=message):
-        sampler(**settings).sample(gaussian(SDES["vp"]), (1, *SHAPE), noise=NoiseStream(0, 1), start=state)
+        sampler(**settings).sample(gaussian(SDES["vp"]), (1, *SHAPE), rng=NoiseStream(0, 1), start=state)
 
 
 def test_other_wrong_settings_are_named():
-    for build in (lambda: ReverseDiffusion(1.5), lambda: EulerMaruyama(-1), lambda: Multistep(stochasticity=2)):
-        with pytest.raises(InputError, match="stochasticity"):
+    for build in (lambda: ReverseDiffusion(1.5), lambda: EulerMaruyama(-1), lambda: DPMpp2M(eta=2)):
+        with pytest.raises(InputError, match="eta must"):
             build()
     with pytest.raises(InputError, match="corrector"):
         PC(corrector_steps=-1)
     for snr in (-0.1, float("nan")):
         with pytest.raises(InputError, match="snr must be"):
             PC(snr=snr)
-    with pytest.raises(InputError, match="churned must be"):
-        Heun(churned=(2.0, 1.0))
+    with pytest.raises(InputError, match="s_tmin and s_tmax must be"):
+        Heun(s_tmin=2.0, s_tmax=1.0)
     with pytest.raises(InputError, match="variance must be"):
         Ancestral("less")
     start = State(torch.zeros(1, 3, 4, 4), 0.5)
     with pytest.raises(InputError, match="shape"):
-        PC(steps=2).sample(gaussian(SDES["vp"]), (1, *SHAPE), noise=NoiseStream(0, 1), start=start)
+        PC(steps=2).sample(gaussian(SDES["vp"]), (1, *SHAPE), rng=NoiseStream(0, 1), start=start)
 
 
 def test_a_prior_that_is_not_finite_ends_the_ode():

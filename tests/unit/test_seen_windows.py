@@ -12,7 +12,7 @@ from torch import Tensor
 from scoreinv.boxes import Box
 from scoreinv.guidance import Tiled, tiled
 from scoreinv.prior import Prior, PriorWrapper
-from scoreinv.samplers import Multistep, NoiseStream
+from scoreinv.samplers import DPMpp2M, NoiseStream
 from scoreinv.sdes import VE
 
 
@@ -29,7 +29,7 @@ class Cut(PriorWrapper):
 
 
 def draw(prior: Prior, count: int = 1, steps: int = 10) -> Tensor:
-    return Multistep(1.0, steps=steps).sample(prior, (count, 1, 16, 16), noise=NoiseStream(0, count)).x0
+    return DPMpp2M(1.0, steps=steps).sample(prior, (count, 1, 16, 16), rng=NoiseStream(0, count)).x0
 
 
 def test_each_group_of_windows_is_cut_out_once_for_all_steps() -> None:

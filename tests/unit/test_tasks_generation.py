@@ -15,7 +15,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.models.memory import gradient_bytes
 from scoreinv.preconditioning import PaperVE
 from scoreinv.prior import RecommendedSampler, ScorePrior
-from scoreinv.samplers import PC, Ancestral, EulerMaruyama, Langevin, Multistep, NoiseStream, ReverseDiffusion
+from scoreinv.samplers import PC, Ancestral, DPMpp2M, EulerMaruyama, Langevin, NoiseStream, ReverseDiffusion
 from scoreinv.sdes import VE, VP
 from scoreinv.tasks.bits import PictureDensity, pictures_bits_per_dim
 from scoreinv.tasks.common import colours_for
@@ -50,12 +50,12 @@ def test_pictures_have_the_priors_moments(sde, sampler, steps):
 
 def test_a_sampler_itself_draws_as_its_name_does():
     named = generate(prior(VE()), 2, sampler="multistep", steps=4)
-    given = generate(prior(VE()), 2, sampler=Multistep(steps=4))
+    given = generate(prior(VE()), 2, sampler=DPMpp2M(steps=4))
     np.testing.assert_array_equal(named.images, given.images)
     assert named.nfe == given.nfe
-    with pytest.raises(SettingError, match="sampler has its settings itself: give them to Multistep"):
-        generate(prior(VE()), 1, sampler=Multistep(), steps=4)
-    for wrong in (5, Multistep):
+    with pytest.raises(SettingError, match="sampler has its settings itself: give them to DPMpp2M"):
+        generate(prior(VE()), 1, sampler=DPMpp2M(), steps=4)
+    for wrong in (5, DPMpp2M):
         with pytest.raises(SettingError, match=r"sampler must be a name or a sampler of scoreinv.samplers, not"):
             generate(prior(VE()), 1, sampler=wrong)
 
@@ -88,7 +88,7 @@ def test_what_was_published_with_a_model_is_what_draws(recommended, sampler):
     model = prior(VP())
     model.sampler = RecommendedSampler(*recommended)
     drawn = generate(model, 2, seed=5).images
-    x0 = sampler.sample(model, (2, 3, 16, 16), noise=NoiseStream(5, 2)).x0
+    x0 = sampler.sample(model, (2, 3, 16, 16), rng=NoiseStream(5, 2)).x0
     np.testing.assert_allclose(drawn, model.to_image(x0).clamp(0, 1).permute(0, 2, 3, 1), atol=1e-5)
 
 

@@ -31,7 +31,7 @@ from scoreinv.sdes import broadcast
 
 
 @dataclass(frozen=True, eq=False)
-class HalfQuadratic(WalkingSampler):
+class DPIR(WalkingSampler):
     """An estimate of the picture given an observation, an evaluation a step and no gradients.
 
     Attributes:
@@ -63,7 +63,7 @@ class HalfQuadratic(WalkingSampler):
         if not 0 <= self.momentum < 1:
             raise InputError(f"the momentum must be at least 0 and below 1, not {self.momentum}")
 
-    stochasticity: ClassVar[float] = 0.0
+    eta: ClassVar[float] = 0.0
 
     def grid(self, prior: Prior, start: State | None) -> Tensor:
         return time_grid(prior.sde, self.spacing, self.steps, self.times, start)
@@ -76,7 +76,7 @@ class HalfQuadratic(WalkingSampler):
         Raises InputError for a prior with constraints, which would not be heeded.
         """
         if walk.prior.constrains:
-            raise InputError("HalfQuadratic holds the observation itself: give it a prior without constraints")
+            raise InputError("DPIR holds the observation itself: give it a prior without constraints")
         if start is None:
             return torch.zeros(shape, device=walk.noise.device, dtype=walk.noise.dtype)
         return start.x / broadcast(walk.sde.alpha(walk.times[0]), start.x)

@@ -17,7 +17,7 @@ The start is approximate: at the first level s_1 the state is m + s_1 z + e. Its
 error e hangs together over a few pixels, as a blurred white noise does: independent errors would vanish in the mean of
 some pixels, and samples would agree more than they know. s_1 is several times the error. Errors that hang together over
 many pixels, as in the middle of a wide hole, show above that level: they are for a sampler that starts from noise
-(`Multistep`).
+(`DPMpp2M`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from torch import Tensor
 from scoreinv.errors import InputError
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import Callback, CountedPrior, Progress, Samples, State, report
-from scoreinv.samplers.noise import NoiseStream
+from scoreinv.samplers.rng import NoiseStream
 from scoreinv.sdes import as_time, broadcast, time_at
 
 START = 3.0
@@ -44,7 +44,7 @@ and of writing, four that end at half of it 1.00 and 1.03."""
 
 
 @dataclass(frozen=True)
-class Arc:
+class MeanFlow:
     """Samples of a posterior whose error is known, in `steps` evaluations: one is the mean, the others correct it.
 
     Attributes:
@@ -70,7 +70,7 @@ class Arc:
         prior: Prior,
         shape: tuple[int, ...],
         *,
-        noise: NoiseStream,
+        rng: NoiseStream,
         callback: Callback | None = None,
         start: State | None = None,
     ) -> Samples:
@@ -81,18 +81,18 @@ class Arc:
         """
         if start is not None or prior.constrains:
             raise InputError("this sampler starts from the posterior mean of a prior that takes the observation")
-        counted, sde, device = CountedPrior(prior), prior.sde, noise.device
-        variance, basis = self.variance.to(device, noise.dtype), self.basis.to(device, noise.dtype)
+        counted, sde, device = CountedPrior(prior), prior.sde, rng.device
+        variance, basis = self.variance.to(device, rng.dtype), self.basis.to(device, rng.dtype)
         error = variance.sqrt()
 
         def tell(step: int, t: float, x: Tensor) -> None:
             report(callback, Progress(step / self.steps, step, self.steps, t, x, counted.evaluations))
 
-        mean = counted.denoise(sde.prior_std * noise.normal(shape), 1.0)
+        mean = counted.denoise(sde.prior_std * rng.normal(shape), 1.0)
         tell(1, 1.0, mean)
         grid = self.levels(prior)
         first = broadcast(grid[0] if grid else torch.zeros(len(error)), error)
-        white, errors = (torch.einsum("kc,bchw->bkhw", basis, noise.normal(shape)) for _ in range(2))
+        white, errors = (torch.einsum("kc,bchw->bkhw", basis, rng.normal(shape)) for _ in range(2))
         q = (first * white + error * blurred(errors, self.reach)) / (first.square() + variance).sqrt().clamp_min(1e-12)
         angles = [torch.atan2(broadcast(level, error).expand_as(error), error) for level in grid]
         x0 = mean + torch.einsum("kc,bkhw->bchw", basis, error * q)

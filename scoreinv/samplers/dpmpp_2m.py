@@ -1,7 +1,7 @@
 """DPM-Solver++(2M): an exponential integrator of the reverse process with a memory of one step.
 
 In data prediction, with lambda = log(alpha / sigma) and h = lambda(s) - lambda(t) > 0, a step of the reverse process
-with stochasticity eta is exact for a constant denoised mean D. D is extrapolated to the middle of the step, which is
+with noise eta is exact for a constant denoised mean D. D is extrapolated to the middle of the step, which is
 of second order:
 
     x_s = sigma_s/sigma_t e^(-eta h) x_t + alpha_s (1 - e^(-(1 + eta) h)) D + sigma_s sqrt(1 - e^(-2 eta h)) z,
@@ -20,39 +20,39 @@ import torch
 from torch import Tensor
 
 from scoreinv.errors import InputError
-from scoreinv.samplers.predictors import check_stochasticity
+from scoreinv.samplers.predictors import check_eta
 from scoreinv.samplers.times import Spacing, karras_times
 from scoreinv.samplers.walk import GridSampler, Walk
 from scoreinv.sdes import SDE, broadcast
 
 
 @dataclass(frozen=True)
-class Multistep(GridSampler):
+class DPMpp2M(GridSampler):
     """DPM-Solver++(2M): good samples in 10 to 50 evaluations, one a step.
 
     The first step, the step after a jump up and the last (to the denoised mean) are of first order. A conditional prior
     constrains the state at every time: with one noise for the whole trajectory when eta = 0, afresh when eta > 0.
 
     Attributes:
-        stochasticity: eta, from 0 (probability-flow ODE) to 1 (reverse SDE).
-        inflation: of z's standard deviation, as S_noise of Karras et al. (2022, section 4), for networks that remove a
-            little too much: what they remove for good is missing in the samples.
+        eta: how much noise a step adds, from 0 (probability-flow ODE) to 1 (reverse SDE).
+        s_noise: factor of z's standard deviation (S_noise of Karras et al. 2022, section 4), for networks that remove
+            a little too much: what they remove for good is missing in the samples.
         steps, spacing, times: as in `PC`.
     """
 
-    stochasticity: float = 0.0
+    eta: float = 0.0
     steps: int = 25
     spacing: Spacing = karras_times
     times: tuple[float, ...] | None = None
-    inflation: float = 1.0
+    s_noise: float = 1.0
 
     def __post_init__(self) -> None:
-        check_stochasticity(self.stochasticity)
-        if not 0 < self.inflation < math.inf:
-            raise InputError(f"the inflation of the noise must be positive, not {self.inflation}")
+        check_eta(self.eta)
+        if not 0 < self.s_noise < math.inf:
+            raise InputError(f"s_noise must be positive, not {self.s_noise}")
 
     def step(self, walk: Walk, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
-        sde, eta = walk.sde, self.stochasticity
+        sde, eta = walk.sde, self.eta
         mean = current = walk.prior.denoise(x, t)
         h = _lambda(sde, s) - _lambda(sde, t)
         if walk.memory is not None:
@@ -62,7 +62,7 @@ class Multistep(GridSampler):
         x = broadcast(sde.sigma(s) / sde.sigma(t) * (-eta * h).exp(), x) * x
         x = x - broadcast(sde.alpha(s) * torch.expm1(-(1 + eta) * h), x) * mean
         if eta > 0:
-            added = self.inflation * sde.sigma(s) * (-torch.expm1(-2 * eta * h)).sqrt()
+            added = self.s_noise * sde.sigma(s) * (-torch.expm1(-2 * eta * h)).sqrt()
             x = x + broadcast(added, x) * walk.draw(x)
         return x
 
