@@ -1,0 +1,132 @@
+"""How much of the package one photograph runs through, and how much of it there is.
+
+    python tests/benchmarks/concepts.py [PHOTO MASK]
+
+`inpaint`, `colorize` and `restore` each run once, as the command line runs them, in a process of their own under
+`sys.setprofile`. Counted are the named functions of the package that ran, the modules that they stand in, and the
+classes of the package of which objects were made. Without PHOTO and MASK the photograph is a part of a bundled one,
+96x96, with one scratch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+from inspect import CO_OPTIMIZED
+from pathlib import Path
+from types import FrameType
+
+from PIL import Image, ImageDraw
+
+import scoreinv
+
+PACKAGE = Path(scoreinv.__file__).parent
+ROOT = PACKAGE.parent
+COUNT = "--count"
+COMMANDS = {
+    "inpaint": ["inpaint", "PHOTO", "--mask", "MASK"],
+    "colorize": ["colorize", "PHOTO"],
+    "restore": ["restore", "PHOTO"],
+}
+
+
+def counted(arguments: list[str]) -> tuple[int, int, int]:
+    """Run the command line in this process; returns the functions, modules and classes of the package that it used."""
+    functions, classes = set(), set()
+    inside = f"{PACKAGE}/"
+
+    def note(frame: FrameType, event: str, argument: object) -> None:
+        if event != "call":
+            return
+        code = frame.f_code
+        named = not code.co_name.startswith("<") and code.co_flags & CO_OPTIMIZED  # no module, class body or lambda
+        if named and code.co_filename.startswith(inside):
+            functions.add(code)
+        if code.co_name == "__init__" and code.co_argcount:
+            kind = type(frame.f_locals[code.co_varnames[0]])
+            if kind.__module__.partition(".")[0] == "scoreinv":
+                classes.add(kind)
+
+    from scoreinv.__main__ import main
+
+    sys.argv[1:] = arguments
+    threading.setprofile(note)
+    sys.setprofile(note)
+    status = main()
+    sys.setprofile(None)
+    threading.setprofile(None)
+    assert status == 0, arguments
+    modules = {code.co_filename for code in functions}
+    return len(functions), len(modules), len(classes)
+
+
+def example(folder: Path) -> tuple[Path, Path]:
+    """A photograph of 96x96 with a scratch, and the mask of the scratch."""
+    left, top = 200, 60
+    photo = Image.open(ROOT / "examples" / "photos" / "astronaut.jpg").crop((left, top, left + 96, top + 96))
+    mask = Image.new("L", photo.size)
+    ImageDraw.Draw(mask).line((10, 20, 85, 70), fill=255, width=3)
+    photo.save(folder / "photo.png")
+    mask.save(folder / "mask.png")
+    return folder / "photo.png", folder / "mask.png"
+
+
+def lines(folder: Path) -> tuple[int, int]:
+    """Lines and files of Python below a folder."""
+    files = list(folder.rglob("*.py"))
+    return sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files), len(files)
+
+
+def shown(*arguments: str) -> str:
+    """What the command line prints."""
+    words = [sys.executable, "-m", "scoreinv", *arguments]
+    environment = os.environ | {"COLUMNS": "200"}
+    return subprocess.run(words, capture_output=True, text=True, cwd=ROOT, env=environment).stdout
+
+
+def options() -> dict[str, int]:
+    """How many options each command has, beside its help."""
+    commands = re.findall(r"^│ ([a-z]+) +[A-Z]", shown("--help"), re.MULTILINE)
+    found = {}
+    for name in commands:
+        page = shown(name, "--help-all") or shown(name, "--help")
+        names = re.findall(r"^[ │*]*(?:-\w, *)?(--[a-z][a-z-]*)", page, re.MULTILINE)
+        found[name] = len(set(names) - {"--help", "--help-all"})
+    return found
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        photo, mask = map(str, sys.argv[1:] or example(folder))
+        print("| command | functions | modules | classes |\n|---|---|---|---|")
+        for command, arguments in COMMANDS.items():
+            given = [{"PHOTO": photo, "MASK": mask}.get(word, word) for word in arguments]
+            counts = folder / f"{command}.json"
+            words = [
+                sys.executable,
+                __file__,
+                COUNT,
+                str(counts),
+                *given,
+                "-o",
+                str(folder / f"{command}.png"),
+                "--quiet",
+            ]
+            subprocess.run(words, check=True, cwd=ROOT)
+            print(f"| `{command}` | {' | '.join(map(str, json.loads(counts.read_text())))} |", flush=True)
+    for name in ("scoreinv", "tests"):
+        print(f"{name}: {lines(ROOT / name)[0]:,} lines in {lines(ROOT / name)[1]} files")
+    print("options:", ", ".join(f"{command} {count}" for command, count in options().items()))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == [COUNT]:
+        Path(sys.argv[2]).write_text(json.dumps(counted(sys.argv[3:])))
+    else:
+        main()
