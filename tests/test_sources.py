@@ -1,0 +1,86 @@
+"""Every picture and weights file names its author, its licence, and the package or the command that it comes from.
+
+Each table LICENSES.csv is of the files beside and below it; `file` is a name, or a pattern of files that one command
+makes. The page's icon is text that was written here, as code is.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import shlex
+import subprocess
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TABLES = [ROOT / folder / "LICENSES.csv" for folder in ("examples", "pretrained", "scoreinv/training/builtin", "tests")]
+KINDS = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".jp2", ".ico"}  # pictures
+KINDS |= {".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".onnx", ".npz", ".npy", ".mat", ".h5"}  # weights and arrays
+PACKAGE = re.compile(r"(Debian|Python|npm) package \S+ [0-9]\S*: \S+")
+
+Row = dict[str, str]
+
+
+def tracked_files() -> list[str]:
+    """The pictures and weights that the repository holds below the folders that are installed, shown or tested."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a clone of the repository")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "examples", "pretrained", "scoreinv", "tests"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split("\0")
+    return [name for name in listed if Path(name).suffix.lower() in KINDS]
+
+
+def rows_of_tables() -> list[Row]:
+    """The rows of all tables, their files named from the root."""
+    rows = []
+    for table in TABLES:
+        with table.open(newline="", encoding="utf-8") as file:
+            rows += [row | {"file": f"{table.parent.relative_to(ROOT)}/{row['file']}"} for row in csv.DictReader(file)]
+    return rows
+
+
+def has_source(row: Row) -> bool:
+    """Whether the source is a package with version and path, or a command of this repository."""
+    kind, _, command = row["source"].partition(" ")
+    if kind != "command":
+        return PACKAGE.fullmatch(row["source"]) is not None
+    program, name, *words = shlex.split(command)
+    named = [word for word in words if word.startswith("pretrained/")]  # a configuration in the repository
+    if program == "python":
+        named.append(name)
+    return program in ("python", "scoreinv") and all((ROOT / path).is_file() for path in named)
+
+
+def faults(files: list[str], rows: list[Row]) -> list[str]:
+    """What is wrong with files and rows, each by its name."""
+    found = [f"{name}: no row" for name in files if not any(fnmatch(name, row["file"]) for row in rows)]
+    for row in rows:
+        if not any(fnmatch(name, row["file"]) for name in files):
+            found.append(f"{row['file']}: no such file")
+        if not (row["subject"] and row["author"] and row["licence"]):
+            found.append(f"{row['file']}: no subject, author or licence")
+        if not has_source(row):
+            found.append(f"{row['file']}: no source")
+    return found
+
+
+def test_every_picture_and_weights_file_has_a_source() -> None:
+    assert faults(tracked_files(), rows_of_tables()) == []
+
+
+def test_a_row_or_a_source_taken_out_is_told_by_name() -> None:
+    files, rows = tracked_files(), rows_of_tables()
+    for place, row in enumerate(rows):
+        without = rows[:place] + rows[place + 1 :]
+        assert f"{next(name for name in files if fnmatch(name, row['file']))}: no row" in faults(files, without)
+        for source in ("", "https://example.org/photo.jpg", "command python examples/no_such_script.py"):
+            changed = [*without, row | {"source": source}]
+            assert faults(files, changed) == [f"{row['file']}: no source"]
