@@ -312,12 +312,12 @@ def _decode_tiff(stream: BinaryIO, name: str, frame: int | None, look: Look) -> 
     directories = read_directories(stream)
     pictures = [directory for directory in directories if not directory.is_preview] or directories[:1]
     directory = pictures[_frame(len(pictures), frame, name)]
-    directory.check(stream, name)
-    if directory.is_signed(stream):
+    directory.check(name)
+    if directory.is_signed:
         raise InputError(f"{name}: signed samples are not read: save the picture with 8 or 16 bits from 0 on")
     image = _open_tiff(stream, directory)
     if image is None or _has_planes_apart(image):
-        width, height = directory.size(stream)
+        width, height = directory.size
         look(width, height, _MOST_BYTES * width * height)
         what = "damaged TIFF file, or of a kind that is not read: save it again as PNG, or as an uncompressed TIFF"
         with guarded(name, what):

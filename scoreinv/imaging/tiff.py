@@ -53,12 +53,14 @@ class Directory:
     """One directory, which describes one picture.
 
     Attributes:
+        stream: the file.
         index: its place in the chain.
         order: of its bytes, "<" or ">".
         big: whether it is of a BigTIFF.
         table: its entries as they are in the file.
     """
 
+    stream: BinaryIO
     index: int
     order: str
     big: bool
@@ -80,64 +82,64 @@ class Directory:
         kind, count, field = self.entries.get(_SUBFILE_TYPE, (0, 0, b""))
         return kind in (3, 4) and count == 1 and bool(np.frombuffer(field, self.order + _NUMBERS[kind], 1)[0] & 1)
 
-    def is_signed(self, stream: BinaryIO) -> bool:
+    @property
+    def is_signed(self) -> bool:
         """Whether the samples are numbers below and above 0."""
-        return bool((self._values(stream, _SAMPLE_FORMAT, 1) == _SIGNED).any())
+        return bool((self._values(_SAMPLE_FORMAT, 1) == _SIGNED).any())
 
-    def size(self, stream: BinaryIO) -> tuple[int, int]:
+    @property
+    def size(self) -> tuple[int, int]:
         """(width, height) as it says."""
-        return self._one(stream, _WIDTH), self._one(stream, _HEIGHT)
+        return self._one(_WIDTH), self._one(_HEIGHT)
 
-    def check(self, stream: BinaryIO, name: str) -> None:
+    def check(self, name: str) -> None:
         """Find out whether the whole of its picture can be there.
 
         Raises:
             InputError: more megapixels than are worked on.
             ValueError: the directory contradicts itself or the file.
         """
-        width, height = self.size(stream)
+        width, height = self.size
         if not (width and height):
             raise ValueError(f"a picture of {width}x{height}")
         check_megapixels(width, height, name)
-        compression = self._one(stream, _COMPRESSION, _RAW)
+        compression = self._one(_COMPRESSION, _RAW)
         if compression == _OLD_JPEG and _STRIP_OFFSETS not in self.entries:  # its data are one JPEG file somewhere
-            if width * height > stream.seek(0, os.SEEK_END) * _EXPANSION[_OLD_JPEG]:
+            if width * height > self.stream.seek(0, os.SEEK_END) * _EXPANSION[_OLD_JPEG]:
                 raise ValueError("the file is too short for its picture")
             return
-        samples, planes = self._one(stream, _SAMPLES, 1), self._one(stream, _PLANES, 1)
-        bits = self._values(stream, _BITS, 1)
+        samples, planes = self._one(_SAMPLES, 1), self._one(_PLANES, 1)
+        bits = self._values(_BITS, 1)
         if not (samples and planes in (1, 2) and len(bits) and bits.min() and bits.max() <= 64):
             raise ValueError("its samples are of no known layout")
         tiled = not _TILES.isdisjoint(self.entries)
         if tiled and _STRIP_OFFSETS in self.entries:
             raise ValueError("it has strips and tiles")
         if tiled:
-            across, rows = self._one(stream, _TILE_WIDTH), self._one(stream, _TILE_HEIGHT)
+            across, rows = self._one(_TILE_WIDTH), self._one(_TILE_HEIGHT)
         else:
-            across, rows = width, min(self._one(stream, _ROWS, height), height)
+            across, rows = width, min(self._one(_ROWS, height), height)
         if not (across and rows):
             raise ValueError(f"strips or tiles of {across}x{rows}")
         apart = samples if planes == 2 else 1
         grid = (apart, -(-height // rows), -(-width // across))
         # at the least: of JPEG and YCbCr all samples but the first may be fewer
-        subsampled = compression in (_OLD_JPEG, _JPEG) or self._one(stream, _PHOTOMETRIC, 0) == _YCBCR
+        subsampled = compression in (_OLD_JPEG, _JPEG) or self._one(_PHOTOMETRIC, 0) == _YCBCR
         row = -(-across * int(bits.min()) * (1 if subsampled else samples // apart) // 8)
         last = rows if tiled else height - (grid[1] - 1) * rows
-        capacity = self._capacity(stream, tiled, grid, compression, row)
+        capacity = self._capacity(tiled, grid, compression, row)
         if capacity[:, :-1].min(initial=rows * row) < rows * row or capacity[:, -1].min() < last * row:
             raise ValueError("its strips or tiles are too short for the picture")
 
-    def _capacity(
-        self, stream: BinaryIO, tiled: bool, grid: tuple[int, int, int], compression: int, row: int
-    ) -> np.ndarray:
+    def _capacity(self, tiled: bool, grid: tuple[int, int, int], compression: int, row: int) -> np.ndarray:
         """The most bytes of the picture that each strip or tile can hold, as the grid (planes, down, across).
 
         ValueError unless all are there.
         """
-        count, end = grid[0] * grid[1] * grid[2], stream.seek(0, os.SEEK_END)
+        count, end = grid[0] * grid[1] * grid[2], self.stream.seek(0, os.SEEK_END)
         tags = (_TILE_OFFSETS, _TILE_BYTES) if tiled else (_STRIP_OFFSETS, _STRIP_BYTES)
-        offsets = self._values(stream, tags[0])[:count]
-        sizes = self._values(stream, tags[1])[:count] if tags[1] in self.entries else np.maximum(offsets, 1)
+        offsets = self._values(tags[0])[:count]
+        sizes = self._values(tags[1])[:count] if tags[1] in self.entries else np.maximum(offsets, 1)
         if min(len(offsets), len(sizes)) < count:
             raise ValueError(f"{min(len(offsets), len(sizes))} of {count} strips or tiles are there")
         if not (offsets.all() and sizes.all() and offsets.max() < end):
@@ -151,13 +153,13 @@ class Directory:
         most = 8 * row if compression in _FAX else _EXPANSION.get(compression, _UNLIMITED)
         return sizes.astype(np.float64).reshape(grid) * most
 
-    def _one(self, stream: BinaryIO, tag: int, default: int | None = None) -> int:
-        values = self._values(stream, tag, default)
+    def _one(self, tag: int, default: int | None = None) -> int:
+        values = self._values(tag, default)
         if len(values) != 1:
             raise ValueError(f"tag {tag} has {len(values)} values")
         return int(values[0])
 
-    def _values(self, stream: BinaryIO, tag: int, default: int | None = None) -> np.ndarray:
+    def _values(self, tag: int, default: int | None = None) -> np.ndarray:
         """The values of a tag of whole numbers; ValueError where there are none, or they are of another type."""
         if tag not in self.entries:
             if default is None:
@@ -170,10 +172,10 @@ class Directory:
         size = count * numbers.itemsize
         if size > len(field):
             (place,) = struct.unpack(self.order + ("Q" if self.big else "I"), field)
-            if place + size > stream.seek(0, os.SEEK_END):
+            if place + size > self.stream.seek(0, os.SEEK_END):
                 raise ValueError(f"tag {tag} lies outside of the file")
-            stream.seek(place)
-            field = stream.read(size)
+            self.stream.seek(place)
+            field = self.stream.read(size)
         return np.frombuffer(field, numbers, count)
 
 
@@ -205,7 +207,7 @@ def read_directories(stream: BinaryIO) -> list[Directory]:
         if not count or place + head + count * entry > end or taken > end:
             raise ValueError("a directory is empty, or does not fit in the file")
         table = stream.read(count * entry)
-        directories.append(Directory(len(directories), order, big, table))
+        directories.append(Directory(stream, len(directories), order, big, table))
         link = stream.read(struct.calcsize("=" + word))
         place = struct.unpack(order + word, link)[0] if len(link) == struct.calcsize("=" + word) else 0
     if not directories:

@@ -1,0 +1,192 @@
+"""What travels with the pixels: colour profile, EXIF, XMP, resolution."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from picture_files import LONG, PIXELS, RATIONAL, SHORT, SIGNED_BYTE, plain, png_with, rare, refused, samples, saved
+from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin
+
+from scoreinv.imaging.metadata import Metadata
+from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.read import read_picture
+from scoreinv.imaging.write import picture_bytes, write_picture
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+GRAY_PROFILE = SRGB[:16] + b"GRAY" + SRGB[20:]
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="6" b="1"/></x:xmpmeta>'
+
+
+def exif_block(orientation: int | None = None, sides: dict[int, int] | None = None) -> bytes:
+    exif = Image.Exif()
+    exif[271], exif[33432] = "Maker", "someone"
+    exif[34665] = {36867: "2020:01:02 03:04:05", 33434: (1, 100)} | (sides or {})
+    if orientation:
+        exif[274] = orientation
+    return exif.tobytes()
+
+
+def exif_of(block: bytes | None) -> tuple[dict, dict]:
+    assert block is not None
+    exif = Image.Exif()
+    exif.load(block)
+    return {tag: value for tag, value in exif.items() if tag != 34665}, dict(exif.get_ifd(34665))
+
+
+def long_profile(size: int) -> bytes:
+    return bytes(16) + b"RGB " + np.random.default_rng(0).integers(0, 4, size - 20, np.uint8).tobytes()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "webp"])
+def test_every_format_keeps_it(suffix, mode, dtype):
+    if suffix == "jpg" and mode == "RGBA":
+        pytest.skip("no alpha")
+    icc = GRAY_PROFILE if mode == "L" and suffix != "webp" else SRGB
+    picture = Picture(samples(mode, dtype), Metadata(icc, exif_block(), b"<x/>", (300.0, 150.0)))
+    again = read_picture(picture_bytes(picture, f"a.{suffix}")).metadata
+    assert (again.icc, again.xmp) == (icc, b"<x/>")
+    assert exif_of(again.exif) == exif_of(exif_block())
+    if suffix != "webp":
+        assert again.dpi == pytest.approx((300, 150), abs=0.0128)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "webp"])
+def test_text_beyond_ascii_and_directories_within_exif_are_kept(tmp_path, suffix):
+    exif = Image.Exif()
+    exif[270], exif[33432] = "Großmutter 1932".encode(), "© Müller".encode()
+    exif[34665] = {36867: "2020:01:02 03:04:05", 40965: {1: "R98"}}
+    picture = read_picture(saved(Image.fromarray(samples("RGB")), "JPEG", exif=exif))
+    write_picture(tmp_path / f"b.{suffix}", picture)
+    with Image.open(tmp_path / f"b.{suffix}") as image:
+        kept = image.getexif()
+        assert [kept[tag].encode("latin-1").decode() for tag in (270, 33432)] == ["Großmutter 1932", "© Müller"]
+        assert kept.get_ifd(34665)[36867] == "2020:01:02 03:04:05"
+        assert dict(kept.get_ifd(40965)) == {1: "R98"}
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+def test_orientation_is_applied_and_dropped(tmp_path, orientation, suffix):
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(samples("RGB")).save(path, exif=exif_block(orientation), dpi=(300, 150), lossless=True)
+    with Image.open(path) as image:
+        upright = np.asarray(ImageOps.exif_transpose(image))
+    picture = read_picture(path)
+    np.testing.assert_array_equal(picture.pixels, upright)
+    assert 274 not in exif_of(picture.metadata.exif)[0]
+    if suffix in ("png", "jpg"):
+        assert picture.metadata.dpi == pytest.approx((150, 300) if orientation >= 5 else (300, 150), abs=0.0128)
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_orientation_of_uncompressed_tiff(tmp_path, orientation, mode, dtype):
+    tifffile = pytest.importorskip("tifffile")
+    pixels = samples(mode, dtype)
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        pixels,
+        photometric="rgb" if mode == "RGB" else "minisblack",
+        extrasamples=["unassalpha"] if mode == "LA" else None,
+        extratags=[(274, "H", 1, orientation, True)],
+    )
+    turned = np.rot90(pixels, {3: 2, 6: -1}[orientation])
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif").pixels, turned)
+
+
+def test_what_is_said_of_orientation_and_sides_is_dropped():
+    """It would be wrong of an enlarged picture."""
+    sides = b'<a exif:PixelXDimension="37" c="2"><tiff:ImageLength>23</tiff:ImageLength></a>'
+    exif = exif_block(6, sides={40962: 37, 40963: 23})
+    read = read_picture(saved(Image.fromarray(samples("RGB")), "JPEG", xmp=XMP + sides, exif=exif)).metadata
+    assert read.xmp == XMP.replace(b' tiff:Orientation="6"', b"") + b'<a c="2"></a>'
+    assert exif_of(read.exif) == exif_of(exif_block())
+
+
+def test_the_thumbnail_of_the_unedited_picture_is_dropped():
+    """An EXIF block of two directories: the picture's (its maker) and the thumbnail's (its width)."""
+    first = struct.pack("<HHHI4sI", 1, 271, 2, 4, b"abc\0", 26)
+    block = b"Exif\0\0II*\0" + struct.pack("<I", 8) + first + struct.pack("<HHHIII", 1, 256, 4, 1, 160, 0)
+    exif = Image.Exif()
+    exif.load(block)
+    assert exif.get_ifd(ExifTags.IFD.IFD1) == {256: 160}
+    kept = Image.Exif()
+    kept.load(read_picture(saved(Image.fromarray(samples("RGB")), "JPEG", exif=block)).metadata.exif)
+    assert dict(kept) == {271: "abc"}
+    assert kept.get_ifd(ExifTags.IFD.IFD1) == {}
+
+
+# --- damage -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [plain, rare])
+@pytest.mark.parametrize("xmp", [(RATIONAL, 1, 3), (LONG, *range(300)), (SIGNED_BYTE, -1, -2, -3, -4, -5)])
+def test_xmp_that_is_no_text_is_damage(make, xmp):
+    refused(make(change={700: xmp}), "damaged")
+
+
+@pytest.mark.parametrize("make", [plain, rare])
+def test_what_is_of_a_wrong_type_is_left_out(make):
+    for profile in ((SHORT, 1), (RATIONAL, 1, 3, 4, 5)):
+        assert read_picture(make(change={34675: profile})).metadata.icc is None
+    for resolution in ((RATIONAL, 1, 0), (RATIONAL, 2**32 - 1, 1), (LONG, 1, 8, 9)):
+        change = {282: resolution, 283: resolution, 296: (SHORT, 2)}
+        assert read_picture(make(change=change)).metadata.dpi is None
+    assert read_picture(png_with(b"iCCP", b"Name\0\0" + bytes(2000), samples("RGB"))).metadata.icc is None
+
+
+def test_exif_of_wrong_types_is_left_out_and_the_rest_kept():
+    change = {271: (RATIONAL, 1, 0), 33432: (LONG, 2**31), 34665: (LONG, 2**31), 34853: (SHORT, 4), 305: (SHORT, 9)}
+    picture = read_picture(plain(change=change))
+    for suffix in ("png", "tif", "webp", "jpg"):
+        assert read_picture(picture_bytes(picture, f"a.{suffix}")).size == (6, 5)
+
+
+def test_the_padding_of_xmp_takes_no_time():
+    """A packet may be mostly spaces; searched from each of them it would take hours."""
+    packet = b"<x/>" + b" " * 2_000_000 + b' tiff:Orientation="6"'
+    tiff = saved(Image.fromarray(PIXELS), "TIFF", tiffinfo={700: packet})
+    assert b"Orientation" not in (read_picture(tiff).metadata.xmp or b"")
+
+
+# --- colour profiles --------------------------------------------------------------------------------------------------
+
+
+def test_a_profile_of_the_other_kind_is_not_written():
+    picture = Picture(samples("RGB"), Metadata(icc=GRAY_PROFILE))
+    assert read_picture(picture_bytes(picture, "a.png")).metadata.icc is None
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_long_profile_of_a_png_is_read_and_kept_where_it_can_be(caplog, dtype):
+    profile, pixels = long_profile(3_000_000), samples("RGB", dtype)
+    picture = read_picture(png_with(b"iCCP", b"Name\0\0" + zlib.compress(profile), pixels))
+    assert picture.metadata.icc == profile
+    np.testing.assert_array_equal(picture.pixels, pixels)
+    for suffix in ("tif", "jpg", "webp"):
+        assert read_picture(picture_bytes(picture, f"b.{suffix}")).metadata.icc == profile
+    caplog.clear()
+    assert read_picture(picture_bytes(picture, "b.png")).metadata.icc is None
+    assert [record.getMessage() for record in caplog.records] == [
+        "b.png: the colour profile is too long for a PNG and is left out (.tif keeps it)"
+    ]
+
+
+@pytest.mark.parametrize(("suffix", "longest"), [("png", PngImagePlugin.MAX_TEXT_CHUNK - 1), ("jpg", 255 * 65519)])
+def test_the_longest_profile_of_a_format(suffix, longest, caplog):
+    for size, kept in ((longest, True), (longest + 1, False)):
+        picture = Picture(np.zeros((2, 2, 3), np.uint8), Metadata(icc=long_profile(size)))
+        assert (read_picture(picture_bytes(picture, f"a.{suffix}")).metadata.icc is not None) == kept
+        assert bool(caplog.records) != kept
+
+
+@pytest.mark.parametrize(("kind", "head"), [(b"iCCP", b"Name\0\0"), (b"zTXt", b"Comment\0\0")])
+def test_a_png_chunk_that_unpacks_to_far_more_is_refused(kind, head):
+    refused(png_with(kind, head + zlib.compress(bytes(40_000_000)), samples("RGB")), "damaged", "too large")
+    assert PngImagePlugin.MAX_TEXT_CHUNK == 1 << 20
