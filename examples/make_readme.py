@@ -18,7 +18,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.operators import Blur, LinearOperator, downsampling
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.restoration import deblur_picture, denoise_picture, upscale_picture
-from scoreinv.tasks.settings import RestorationSampling
+from scoreinv.tasks.settings import LinearSettings
 
 HERE = Path(__file__).resolve().parent
 GAP = 8
@@ -70,7 +70,7 @@ def colours(photo: Image.Image, prior: ScorePrior) -> Image.Image:
 
 def restored(prior: ScorePrior) -> Iterator[Image.Image]:
     """Squares with noise, reduced or blurred; what the commands make of them; the squares as they were."""
-    mean = RestorationSampling(estimate="mean")
+    mean = LinearSettings(estimate="mean")
     for name, corner, level in (("tulips", (250, 150), 50), ("facade", (250, 120), 25)):
         truth = square(name, corner)
         noisy = truth + level / 255 * np.random.default_rng(0).standard_normal(truth.shape)

@@ -30,8 +30,9 @@ Probe = Literal["rademacher", "gaussian"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
-GUESS_START = 0.5
-"""Noise level at which a short run of `pc` begins: twice the spread of a picture's values, which drowns the guess."""
+START_LEVEL = 0.5
+"""Noise level at which a short run of `pc` begins: twice the spread of a picture's values, which drowns the initial
+estimate."""
 FILL_STEPS: dict[Method, int] = {"conditioned": 10, "pc": 30}
 """Times of the grid of each method for holes. With 10 the detail of fills by `photo` is nearest to the photographs':
 1.0 to 1.1 of it, with 25 1.2; and 30 of `pc` differ little from more."""
@@ -106,6 +107,8 @@ SEED = Whole(0, 2**63 - 1)
 REPEATS = Whole(1, 10_000)
 CORRECTOR_STEPS = Whole(0, 1000)
 SNR = Number(None, 10.0)
+SATURATION = Number(0.0, 10.0)
+TEMPERATURE = Number(0.0, 2.0)
 GUIDANCE = Number(0.0, 1e6)
 RTOL = Number(1e-12, 0.1)
 CHURN = Number(0.0, 1e6)  # far above the steps there are, and a step adds no more noise than there is

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -11,14 +11,12 @@ from scoreinv.cli.batch import Report, Work, run
 from scoreinv.cli.command import Settings
 from scoreinv.cli.options import FrameOption, RestorerOption, ResultOptions
 from scoreinv.cli.outputs import STREAM, Job, check_file
-from scoreinv.cli.pages import ADVANCED
 from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session, check_samples
 from scoreinv.cli.streams import warn
 from scoreinv.cli.uncertainty import UncertaintyOption, check_uncertainty, map_beside, write_uncertainty
 from scoreinv.errors import InputError
-from scoreinv.options import COLOUR_SATURATION, COLOUR_STEPS, COLOUR_TEMPERATURE, GrayWeights
-from scoreinv.tasks.settings import Colours, ConditionalSampling
+from scoreinv.tasks.settings import ColourSettings
 
 if TYPE_CHECKING:
     from scoreinv.imaging.hints import KnownColours
@@ -61,67 +59,13 @@ class Hints:
         return read_hints(self.hints, size)
 
 
-@dataclass(frozen=True)
-class DrawnColours(Hints):
-    """The colours that are wanted, and how strong the drawn ones are."""
-
-    saturation: Annotated[
-        float | None,
-        typer.Option(
-            "--saturation",
-            min=0,
-            max=10,
-            help="Multiply the drawn chroma: 0 is grey, 1 as drawn. "
-            f"(default: {COLOUR_SATURATION:g} for samples of conditioned; 1 for the mean, with --temperature, or where "
-            "colours are given)",
-        ),
-    ] = None
-    temperature: Annotated[
-        float | None,
-        typer.Option(
-            "--temperature",
-            min=0,
-            max=2,
-            help="Only for conditioned: 1 draws samples of all that is possible; less brings them nearer to the "
-            f"average, paler and with fewer odd patches. (default: {COLOUR_TEMPERATURE:g})",
-            rich_help_panel=ADVANCED,
-        ),
-    ] = None
-
-    def check(self, sampling: ConditionalSampling) -> None:
-        """Raise InputError for hints that are no file, or a temperature that such sampling has not."""
-        wanted = Colours(temperature=self.temperature)
-        # Whatever the model is, pc and the mean have no temperature.
-        wanted.check_with(sampling.resolved(COLOUR_STEPS, conditional=True))
-        self.check_hints()
-
-
-@dataclass(frozen=True)
-class ColourOptions(DrawnColours):
-    """How photos are coloured; see `tasks.settings.Colours`."""
-
-    keep_color: Annotated[
-        bool, typer.Option("--keep-color", help="Leave what has colour already as it is, and let it guide the rest.")
-    ] = False
-    tint: Annotated[
-        Tint,
-        typer.Option(
-            "--tint",
-            help="A print of one tint (sepia) loses it. luma: its luma stays; white: its lightest tone becomes white.",
-        ),
-    ] = "luma"
-    gray_weights: Annotated[
-        GrayWeights,
-        typer.Option(
-            "--gray-weights",
-            help="How the grey was made of red, green and blue. The method is pc where the model knows others.",
-            rich_help_panel=ADVANCED,
-        ),
-    ] = "rec601"
-
-    def colours(self) -> Colours:
-        """The settings of the task."""
-        return Colours(self.gray_weights, self.keep_color, self.saturation, self.temperature, self.tint == "white")
+TintOption = Annotated[
+    Tint,
+    typer.Option(
+        "--tint",
+        help="A print of one tint (sepia) loses it. luma: its luma stays; white: its lightest tone becomes white.",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -140,20 +84,21 @@ def colorize(
     *,
     results: ResultOptions,
     model: RestorerOption = "scene",
-    sampling: ConditionalSampling,
+    how: ColourSettings,
+    wanted: Hints,
+    tint: TintOption = "luma",
     uncertainty: UncertaintyOption = None,
-    colouring: ColourOptions,
     frame: FrameOption = None,
     settings: Settings,
 ) -> None:
     """Colour grey photos; their luma, and so all detail, is kept to the grey level."""
-    colours = colouring.colours()
-    colouring.check(sampling)
-    inputs = {"the hints": colouring.hints, "the model": model}
-    everything = results.plan(photos, "_colorized", sampling.results, inputs)
+    how = replace(how, whiten=tint == "white")
+    wanted.check_hints()
+    inputs = {"the hints": wanted.hints, "the model": model}
+    everything = results.plan(photos, "_colorized", how.results, inputs)
     if uncertainty is not None:
         given = {name: path for name, path in inputs.items() if path is not None}
-        check_uncertainty(uncertainty, everything, sampling, settings, given)
+        check_uncertainty(uncertainty, everything, how, settings, given)
     session = Session(model, settings)
 
     def read(job: Job) -> _Item:
@@ -162,25 +107,25 @@ def colorize(
 
         picture = read_picture(job.source, frame)
         check_format(job.output, picture)
-        return _Item(job.source, picture, colouring.read(picture.size))
+        return _Item(job.source, picture, wanted.read(picture.size))
 
     def compute(item: _Item, bar: ProgressBar) -> Report:
         from scoreinv.machine import keep_freed
-        from scoreinv.tasks.colorize import colorize_pictures
+        from scoreinv.tasks.colorize import colorize_picture
 
         keep_freed()
-        check_samples(sampling.samples, [item.picture], coloured=True)
-        (result,) = colorize_pictures([item.picture], session.prior, sampling, colours, [item.hints], bar.fraction)
-        if result.found == "coloured" and not colours.keep_color:
+        check_samples(how.samples, [item.picture], coloured=True)
+        result = colorize_picture(item.picture, session.prior, how, item.hints, bar.fraction)
+        if result.found == "coloured" and not how.keep_color:
             warn(f"{item.source}: has colours already, which are replaced (--keep-color keeps them)")
-        if result.found == "tinted" and not colours.whiten:
+        if result.found == "tinted" and not how.whiten:
             remedy = "--tint white makes its lightest tone white too"
             warn(f"{item.source}: is a print of one tint, which is taken out ({remedy})")
         more = {}
         if uncertainty is not None:
             write_uncertainty(uncertainty, result.std, settings)
             more["uncertainty"] = uncertainty
-        return Report.of(result, sampling.results, more)
+        return Report.of(result, how.results, more)
 
-    work = Work(read, compute, sampling.results, results.quality, beside=map_beside(uncertainty))
+    work = Work(read, compute, how.results, results.quality, beside=map_beside(uncertainty))
     raise typer.Exit(run(everything, work, session))

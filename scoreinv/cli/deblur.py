@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
     from scoreinv.tasks.results import Restored, TaskCallback
-    from scoreinv.tasks.settings import RestorationSampling
+    from scoreinv.tasks.settings import LinearSettings
 
 EXAMPLES = """
   scoreinv deblur photo.jpg --kernel motion:15,30  # writes photo_deblurred.png
@@ -47,9 +47,7 @@ def deblur(
         raise InputError("--kernel -: name a file; stdin is for the photo")
     values = kernel_from_text(kernel)
 
-    def restore(
-        photo: Photo, prior: ScorePrior, sampling: RestorationSampling, callback: TaskCallback
-    ) -> Restored[Picture]:
+    def restore(photo: Photo, prior: ScorePrior, sampling: LinearSettings, callback: TaskCallback) -> Restored[Picture]:
         from scoreinv.tasks.restoration import deblur_picture
 
         return deblur_picture(photo.picture, values, photo.noise, prior, sampling, callback)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
     from scoreinv.tasks.results import Restored, TaskCallback
-    from scoreinv.tasks.settings import RestorationSampling
+    from scoreinv.tasks.settings import LinearSettings
 
 EXAMPLES = """
   scoreinv denoise photo.jpg              # writes photo_denoised.png
@@ -45,14 +45,12 @@ def denoise(
 ) -> None:
     """Remove noise from photos: by the posterior mean, in one evaluation of the network, or by samples."""
     sampling = how.sampling(steps=how.steps, orientations=how.orientations)
-    if how.steps is not None and sampling.is_direct_mean:
+    if how.steps is not None and sampling.mean:
         raise InputError("--steps: the mean takes one evaluation; steps are for samples (--estimate sample)")
     raise typer.Exit(restore_photos(photos, Restoring("_denoised", sampling, noise, _denoise), settings))
 
 
-def _denoise(
-    photo: Photo, prior: ScorePrior, sampling: RestorationSampling, callback: TaskCallback
-) -> Restored[Picture]:
+def _denoise(photo: Photo, prior: ScorePrior, sampling: LinearSettings, callback: TaskCallback) -> Restored[Picture]:
     from scoreinv.tasks.restoration import denoise_picture, has_noise, unchanged
 
     if photo.estimated and not has_noise(photo.picture, photo.noise, prior):

@@ -31,7 +31,7 @@ from scoreinv.cli.streams import warn
 from scoreinv.cli.uncertainty import UncertaintyOption, check_uncertainty, map_beside, write_uncertainty
 from scoreinv.errors import EmptyMaskError, InputError
 from scoreinv.options import FOUND_GROW, MOST_GROW, SENSITIVITY, USUAL_SENSITIVITY, ClassicalMethod
-from scoreinv.tasks.settings import ConditionalSampling, FillSettings
+from scoreinv.tasks.settings import FillSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -150,7 +150,7 @@ def inpaint(
         maker, compute = NoModel(settings), _Classical(filling.classical).compute
     else:
         maker = session = Session(model or "photo", settings)
-        compute = _Drawing(filling.sampling, uncertainty, session).compute
+        compute = _Drawing(filling, uncertainty, session).compute
     makers: list[Maker] = [maker]
     work = Work(masked.read, compute, filling.results, results.quality, masked.left_out, map_beside(uncertainty))
     if finding is not None:
@@ -269,7 +269,7 @@ class _Classical:
 class _Drawing:
     """The work on photos with a model."""
 
-    sampling: ConditionalSampling
+    filling: FillSettings
     uncertainty: str | None
     session: Session
 
@@ -278,13 +278,13 @@ class _Drawing:
         from scoreinv.tasks.inpaint import inpaint_picture
 
         keep_freed()
-        check_samples(self.sampling.samples, [item.picture], coloured=False)
-        result = inpaint_picture(item.picture, item.hole, self.session.prior, self.sampling, bar.fraction)
+        check_samples(self.filling.samples, [item.picture], coloured=False)
+        result = inpaint_picture(item.picture, item.hole, self.session.prior, self.filling, bar.fraction)
         more: dict[str, Any] = dict(item.record)
         if self.uncertainty is not None:
             write_uncertainty(self.uncertainty, result.std, self.session.settings)
             more["uncertainty"] = self.uncertainty
-        return Report.of(result, self.sampling.results, more)
+        return Report.of(result, self.filling.results, more)
 
 
 def masks_of(everything: Plan, mask: str, *, recursive: bool) -> dict[str, str]:

@@ -18,14 +18,14 @@ from scoreinv.cli.progress import ProgressBar
 from scoreinv.cli.runtime import Session, check_samples
 from scoreinv.cli.uncertainty import UncertaintyOption, check_uncertainty, map_beside, write_uncertainty
 from scoreinv.options import GRAY_LEVELS, Estimate, RestorationMethod, SampleCount
-from scoreinv.tasks.settings import MethodOrNone, RestorationSampling, StepsOrNone
+from scoreinv.tasks.settings import LinearSettings, MethodOrNone, StepsOrNone
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
     from scoreinv.tasks.results import Restored, TaskCallback
 
-    Restore = Callable[["Photo", ScorePrior, RestorationSampling, TaskCallback], Restored[Picture]]
+    Restore = Callable[["Photo", ScorePrior, LinearSettings, TaskCallback], Restored[Picture]]
 
 NoiseOption = Annotated[
     float | None,
@@ -67,10 +67,9 @@ class SampleOptions:
 
     def sampling(
         self, method: RestorationMethod | None = None, steps: int | None = None, orientations: int = 1
-    ) -> RestorationSampling:
+    ) -> LinearSettings:
         """The settings of the task; InputError where they do not go together."""
-        estimate = self.estimate or RestorationSampling.usual_estimate(self.samples, method)
-        return RestorationSampling(method, steps, self.samples, self.seed, estimate, orientations=orientations)
+        return LinearSettings(method, steps, self.samples, self.seed, self.estimate, orientations)
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ class Restoring:
     """
 
     suffix: str
-    sampling: RestorationSampling
+    sampling: LinearSettings
     noise: float | None
     restore: Restore
     read: dict[str, str] = field(default_factory=dict)

@@ -17,7 +17,7 @@ from scoreinv.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
-    from scoreinv.tasks.settings import ConditionalSampling, FillSettings, RestorationSampling
+    from scoreinv.tasks.settings import ColourSettings, FillSettings, LinearSettings
 
 UncertaintyOption = Annotated[
     str | None,
@@ -33,7 +33,7 @@ UncertaintyOption = Annotated[
 def check_uncertainty(
     path: str,
     everything: Plan,
-    sampling: FillSettings | ConditionalSampling | RestorationSampling,
+    sampling: FillSettings | ColourSettings | LinearSettings,
     settings: Settings,
     read: Mapping[str, str],
 ) -> None:

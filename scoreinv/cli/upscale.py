@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
     from scoreinv.tasks.results import Restored, TaskCallback
-    from scoreinv.tasks.settings import RestorationSampling
+    from scoreinv.tasks.settings import LinearSettings
 
 EXAMPLES = """
   scoreinv upscale photo.png              # twice as large: photo_upscaled.png
@@ -52,9 +52,7 @@ def upscale(
 ) -> None:
     """Enlarge photos: the result, reduced again, is the given photo."""
 
-    def restore(
-        photo: Photo, prior: ScorePrior, sampling: RestorationSampling, callback: TaskCallback
-    ) -> Restored[Picture]:
+    def restore(photo: Photo, prior: ScorePrior, sampling: LinearSettings, callback: TaskCallback) -> Restored[Picture]:
         from scoreinv.tasks.restoration import upscale_picture
 
         return upscale_picture(photo.picture, factor, downsampling, photo.noise, prior, sampling, callback)

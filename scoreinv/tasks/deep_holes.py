@@ -41,7 +41,7 @@ from scoreinv.sdes import VE, as_time
 from scoreinv.tasks.common import finite, start_time, tile_side
 from scoreinv.tasks.drawing import draw
 from scoreinv.tasks.results import Share, TaskCallback, for_sampler, tell
-from scoreinv.tasks.settings import ResolvedSampling
+from scoreinv.tasks.settings import Sampling
 
 _NETWORK_START = 0.75
 """Noise level at which the network begins a finer scale, for pictures in [0, 1]: five times the strongest
@@ -63,7 +63,7 @@ _PATCHES_IN_THE_TIME = 100
 
 
 def draw_in_scales(
-    sampling: ResolvedSampling,
+    sampling: Sampling,
     prior: ScorePrior,
     values: Tensor,
     observed: Tensor,
@@ -121,7 +121,7 @@ def _drawn_by_patches(
 
 
 def _drawn_by_network(
-    sampling: ResolvedSampling,
+    sampling: Sampling,
     prior: ScorePrior,
     scales: list[tuple[Tensor, Tensor]],
     noise: Callable[[int], NoiseStream],

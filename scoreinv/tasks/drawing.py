@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import torch
@@ -13,7 +14,7 @@ from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.guidance.orientations import UPRIGHT, Orientation
 from scoreinv.machine import pixels_at_once
 from scoreinv.operators import ObservedComponents
-from scoreinv.options import NARROW_FILL_STEPS
+from scoreinv.options import NARROW_FILL_STEPS, START_LEVEL
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import (
     PC,
@@ -29,7 +30,7 @@ from scoreinv.samplers import (
 from scoreinv.sdes import DDPM, VE, VP, as_time
 from scoreinv.tasks.common import finite, start_time, tile_side
 from scoreinv.tasks.results import TaskCallback, for_sampler, tell
-from scoreinv.tasks.settings import ResolvedSampling
+from scoreinv.tasks.settings import Sampling
 
 _ERROR_SHARE = (1.0, 0.4, 0.4)
 """Variance of the posterior mean's error over that of the guess, in narrow holes: of luma and of chroma, which errs
@@ -41,7 +42,7 @@ and 0.77 in chroma, with ten steps 0.82 and 0.89)."""
 
 
 def given_observation(
-    sampling: ResolvedSampling,
+    sampling: Sampling,
     prior: ScorePrior,
     operator: ObservedComponents,
     y: Tensor,
@@ -67,22 +68,22 @@ def given_observation(
     """
     tile, at_once = tile or window_side(sampling, prior), pixels_at_once(prior.device)
     if sampling.method == "conditioned":
-        turned = orientations if sampling.is_posterior_mean else UPRIGHT
+        turned = orientations if sampling.mean else UPRIGHT
         given = Conditioned(check_conditional(prior), operator, y, fine=fine, features=features, orientations=turned)
         return Tiled(given, tile, overlap, at_once, needed)
     return ConstrainedPC(Tiled(prior, tile, overlap, at_once, needed), operator, y)
 
 
-def window_side(sampling: ResolvedSampling, prior: ScorePrior) -> int:
+def window_side(sampling: Sampling, prior: ScorePrior) -> int:
     """Side of the windows that a picture is drawn through: the training size, twice that for the posterior mean.
 
     A mean takes few evaluations, and gains by seeing more: 0.7 dB in boxes of 48 pixels, none in small holes.
     """
-    return tile_side(prior) * (2 if sampling.is_posterior_mean else 1)
+    return tile_side(prior) * (2 if sampling.mean else 1)
 
 
 def draw(
-    sampling: ResolvedSampling,
+    sampling: Sampling,
     condition: Prior,
     prior: ScorePrior,
     guess: Tensor,
@@ -93,14 +94,13 @@ def draw(
     """A sample of `condition` for each row, (B, C, H, W) of 0 black, 1 white and beyond, and the evaluations of each.
 
     Arguments:
-        sampling: with its method decided.
         condition: what is sampled, as `given_observation` gives it: a wrapper of `prior`.
         guess: where `pc` starts unless it starts from the SDE's prior, (B, C, H, W) in [0, 1].
         sampler: of `conditioned`; None: the multistep solver of the reverse SDE.
 
     Raises ScoreinvError when the model gives values that are not finite.
     """
-    if sampling.is_posterior_mean:
+    if sampling.mean:
         if isinstance(condition, Tiled):
             condition = condition.telling(partial(tell, callback))
         with torch.no_grad():
@@ -117,7 +117,7 @@ def draw(
     return prior.to_image(finite(result.x0)), int(result.nfe[0])
 
 
-def narrow_sampler(sampling: ResolvedSampling, condition: Prior) -> MeanFlow | None:
+def narrow_sampler(sampling: Sampling, condition: Prior) -> MeanFlow | None:
     """The sampler of `conditioned` for narrow holes, whose errors hardly hang together; None for other methods.
 
     condition: as `given_observation` gives it.
@@ -142,8 +142,12 @@ def pc_sampler(prior: ScorePrior, steps: int) -> PC:
     return PC(predictor, AnnealedLangevin(), steps=steps)
 
 
-def _start(sampling: ResolvedSampling, prior: ScorePrior, guess: Tensor, noise: NoiseStream) -> State | None:
-    time = start_time(prior, sampling.level(prior.sde.steps))
+def _start(sampling: Sampling, prior: ScorePrior, guess: Tensor, noise: NoiseStream) -> State | None:
+    """Where `pc` begins: the paper's number of steps at the SDE's prior (None), few at the initial estimate."""
+    level = sampling.start
+    if level is None:
+        level = math.inf if sampling.steps >= prior.sde.steps else START_LEVEL
+    time = start_time(prior, level)
     if time is None:
         return None
     z = noise.normal(guess.shape)

@@ -14,9 +14,8 @@ from __future__ import annotations
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import zip_longest
 from typing import Any
 
@@ -38,7 +37,7 @@ from scoreinv.imaging.regions import Region, common, crop, extent, regions_to_fi
 from scoreinv.imaging.rims import find_leftover
 from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.operators import mask as mask_operator
-from scoreinv.options import FILL_STEPS, Estimate, FillMethod
+from scoreinv.options import Estimate, FillMethod
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.tasks.classical import fill_classically
@@ -46,7 +45,7 @@ from scoreinv.tasks.common import Model, check_colour, model_of, spread, to_arra
 from scoreinv.tasks.deep_holes import draw_in_scales
 from scoreinv.tasks.drawing import draw, given_observation, narrow_sampler, window_side
 from scoreinv.tasks.results import Given, Restored, Share, TaskCallback, as_given, restore_each
-from scoreinv.tasks.settings import ConditionalSampling, FillSettings, ResolvedSampling
+from scoreinv.tasks.settings import FillSettings, Sampling
 
 _log = logging.getLogger(__name__)
 
@@ -100,7 +99,10 @@ def inpaint(
         ScoreinvError: the model gave values that are not finite, or OpenCV is needed and cannot be loaded.
     """
     settings = FillSettings(method, steps, start, samples, seed, estimate)
-    model = _model_for(prior, settings)
+    classical = settings.classical
+    if classical is not None and prior is not None:
+        raise SettingError("prior", f"does not go with {classical}, which needs no model")
+    model = None if classical is not None else model_of(prior)
     check_callback(callback)
     pictures, form = pictures_from_api(image)
     sizes = [picture.size for picture in pictures]
@@ -108,37 +110,22 @@ def inpaint(
     for picture, hole in zip(pictures, holes, strict=True):
         if (leftover := find_leftover(picture, hole)) is not None:
             _log.warning("%s: try grow=%d", leftover.words, grow + leftover.grow)
-    if model is None:
-        return restore_each(pictures, form, partial(_filled_classically, pictures, holes, settings), callback)
-    filled: list[Restored[Any]] = inpaint_pictures(pictures, holes, model, settings.sampling, callback)
-    return as_given(filled, form)
+    if model is not None:
+        results: list[Restored[Any]] = inpaint_pictures(pictures, holes, model, settings, callback)
+        return as_given(results, form)
 
+    def filled(number: int, share: TaskCallback) -> Restored[Any]:
+        assert classical is not None
+        return fill_classically(pictures[number], holes[number], classical, share)
 
-def _filled_classically(
-    pictures: Sequence[Picture], holes: Sequence[np.ndarray], settings: FillSettings, number: int, share: TaskCallback
-) -> Restored[Any]:
-    assert settings.classical is not None
-    return fill_classically(pictures[number], holes[number], settings.classical, share)
-
-
-def _model_for(prior: Model | None, settings: FillSettings) -> ScorePrior | None:
-    """The model to fill by, None for a classical method; SettingError where one is given that needs none."""
-    if settings.classical is None:
-        return model_of(prior)
-    if prior is not None:
-        raise SettingError("prior", f"does not go with {settings.classical}, which needs no model")
-    return None
+    return restore_each(pictures, form, filled, callback)
 
 
 def inpaint_picture(
-    picture: Picture,
-    hole: np.ndarray,
-    prior: ScorePrior,
-    sampling: ConditionalSampling,
-    callback: TaskCallback | None = None,
+    picture: Picture, hole: np.ndarray, prior: ScorePrior, settings: FillSettings, callback: TaskCallback | None = None
 ) -> Restored[Picture]:
     """`inpaint_pictures` of one."""
-    (result,) = inpaint_pictures([picture], [hole], prior, sampling, callback)
+    (result,) = inpaint_pictures([picture], [hole], prior, settings, callback)
     return result
 
 
@@ -146,61 +133,54 @@ def inpaint_pictures(
     pictures: Sequence[Picture],
     holes: Sequence[np.ndarray],
     prior: ScorePrior,
-    sampling: ConditionalSampling,
+    settings: FillSettings,
     callback: TaskCallback | None = None,
 ) -> list[Restored[Picture]]:
     """`inpaint` for each `Picture` and its holes, HxW bool; gives a `Picture` for each, which the others do not change.
 
-    Where all that is known is grey, the fill is its luma, whatever the file's mode.
+    Where all that is known is grey, the fill is its luma, whatever the file's mode. Settings are of no classical
+    method.
     """
     check_colour(prior)
-    resolved = sampling.resolved(FILL_STEPS, conditional=prior.conditional)
-    if resolved.method == "conditioned":
+    sampling = settings.sampling(conditional=prior.conditional)
+    if sampling.method == "conditioned":
         check_conditional(prior)  # also where no region comes to ask it
-    fillings = [_Filling(picture, hole, prior, resolved) for picture, hole in zip(pictures, holes, strict=True)]
-    share = Share(callback, sum(filling.pixels for filling in fillings))
-    for steps in zip_longest(*(filling.groups() for filling in fillings)):
+    fillings = [_Filling(picture, hole, prior, sampling) for picture, hole in zip(pictures, holes, strict=True)]
+    share = Share(callback, sum(region.hole.size for one in fillings for group in one.groups for region in group))
+    for groups in zip_longest(*(filling.groups for filling in fillings)):
         alike: defaultdict[Hashable, list[_Row]] = defaultdict(list)
-        for filling, group in zip(fillings, steps, strict=True):
-            if group is not None:
-                rows = [(filling, sample, region) for sample in range(resolved.samples) for region in group]
-                alike[filling.kind(group[0])] += rows
+        for filling, group in zip(fillings, groups, strict=True):
+            for sample in range(sampling.samples if group else 0):
+                alike[filling.kind(group[0])] += [(filling, sample, region) for region in group]
         for rows in alike.values():
-            _fill(rows, prior, resolved, share)
-    return [filling.result() for filling in fillings]
+            _fill(rows, prior, sampling, share)
+    return [filling.result(settings, sampling) for filling in fillings]
 
 
 class _Filling:
     """The work on one picture.
 
-    Arguments:
-        hole: HxW bool, what is to be filled.
-
     Attributes:
-        unknown: HxW bool, the pixels that are not filled yet; written to.
-        gray: fill with luma.
-        pixels: of all regions, in one sample.
+        unknown: HxW bool, the pixels that are not filled yet.
+        gray: whether it is filled with luma.
+        groups: its regions in the order in which they are filled, those of a group together, which are of one `kind`.
+        fills: of each sample, what was filled.
+        nfe: evaluations of the network at each place.
     """
 
-    def __init__(self, picture: Picture, hole: np.ndarray, prior: ScorePrior, sampling: ResolvedSampling) -> None:
+    def __init__(self, picture: Picture, hole: np.ndarray, prior: ScorePrior, sampling: Sampling) -> None:
         self.picture = picture
         self.unknown = hole.copy()
         self.gray = is_gray(picture.pixels[~hole][None], STRAY_CHROMA)
-        self.prior = prior
-        self.sampling = sampling
+        self.groups: list[list[Region]] = []
         self.fills: list[list[Fill]] = [[] for _ in range(sampling.samples)]
         self.nfe = 0
-        deep = sampling.method == "conditioned" and not sampling.is_posterior_mean
-        self._regions = regions_to_fill(hole, window_side(sampling, prior), prior.stride, deep=deep)
-        self.pixels = sum(region.hole.size for region in self._regions)
-
-    def groups(self) -> Iterator[list[Region]]:
-        """The regions, one group after the other, each of one `kind`: to be filled in this order."""
-        for neighbours in together(self._regions, PIXELS_AT_ONCE):
+        deep = sampling.method == "conditioned" and not sampling.mean
+        regions = regions_to_fill(hole, window_side(sampling, prior), prior.stride, deep=deep)
+        for neighbours in together(regions, PIXELS_AT_ONCE):
             whole = [region for region in neighbours if region.whole]
-            if whole:
-                yield whole
-            yield from ([region] for region in neighbours if not region.whole)
+            self.groups += [whole] if whole else []
+            self.groups += [[region] for region in neighbours if not region.whole]
 
     def kind(self, region: Region) -> Hashable:
         """The same for regions that are filled together, of this picture and others.
@@ -231,45 +211,56 @@ class _Filling:
         self.fills[sample].append(Fill(box, hole, values))
         crop(self.unknown, region.box)[region.hole] = False
 
-    def result(self) -> Restored[Picture]:
-        """The filled picture."""
+    def result(self, settings: FillSettings, sampling: Sampling) -> Restored[Picture]:
+        """The filled picture, its samples, and their standard deviation, 0 outside of holes."""
         filled = [self.picture.with_fills(fills) for fills in self.fills]
-        image = filled[0] if self.sampling.estimate == "sample" else self.picture.with_fills(_means(self.fills))
-        return Restored(image, filled, _spread(self.picture.size, self.fills), self.nfe, self.sampling.method)
+        image, std = filled[0], None
+        if len(filled) > 1:
+            std = np.zeros(self.picture.size, dtype=np.float32)
+            means = []
+            for same in zip(*self.fills, strict=True):
+                values, hole = np.stack([fill.rgb for fill in same]), same[0].hole
+                crop(std, same[0].box)[hole] = spread(values)[hole]
+                means.append(replace(same[0], rgb=values.mean(axis=0)))
+            if settings.estimate == "mean":
+                image = self.picture.with_fills(means)
+        return Restored(image, filled, std, self.nfe, sampling.method)
 
 
 _Row = tuple[_Filling, int, Region]
 """A sample of a region of a picture: a row of a batch."""
 
 
-def _fill(rows: list[_Row], prior: ScorePrior, sampling: ResolvedSampling, share: Share) -> None:
-    """Fill regions of one `kind`, in all samples."""
+def _fill(rows: list[_Row], prior: ScorePrior, sampling: Sampling, share: Share) -> None:
+    """Fill regions of one `kind`, in all samples, as many at once as memory allows."""
     size = rows[0][2].hole.size
     share.begin(size * len(rows) / sampling.samples)
-    part_of = Share(share, len(rows))
+    part = Share(share, len(rows))
     at_once = max(1, PIXELS_AT_ONCE // size)
     drawn: list[np.ndarray] = []
     for first in range(0, len(rows), at_once):
         some = rows[first : first + at_once]
-        part_of.begin(len(some))
-        drawn += _draw(some, prior, sampling, part_of)
+        part.begin(len(some))
+        drawn += _draw(some, prior, sampling, part)
     for (filling, sample, region), rgb in zip(rows, drawn, strict=True):
         filling.add(sample, region, rgb)
 
 
-def _draw(rows: list[_Row], prior: ScorePrior, sampling: ResolvedSampling, callback: TaskCallback) -> list[np.ndarray]:
+def _draw(rows: list[_Row], prior: ScorePrior, sampling: Sampling, callback: TaskCallback) -> list[np.ndarray]:
     """The colours of the box of each row, whose regions are of one `kind`."""
+
+    def noise(scale: int) -> NoiseStream:
+        """The noise of each row at a scale, 0 the picture's own."""
+        keys = [(sampling.seed, sample, *region.box[:2]) for _, sample, region in rows]
+        return NoiseStream.keyed([(*key, scale) for key in keys] if scale else keys, prior.device)
+
     values = to_tensor([filling.known(sample, region.box) for filling, sample, region in rows], prior.device)
     unknown = [crop(filling.unknown, region.box) for filling, _, region in rows]  # also of holes of other regions
     observed = torch.from_numpy(np.stack([observed_from_hole(hole) for hole in unknown]))[:, None].to(prior.device)
-    keys: list[tuple[int, ...]] = [
-        (sampling.seed, sampling.first + sample, *region.box[:2]) for _, sample, region in rows
-    ]
-    noise = partial(_noise, keys, prior.device)
-    filling, _, region = rows[0]
+    region = rows[0][2]
     halvings = min(region.halvings, int(math.log2(max(1, min(region.hole.shape) // prior.stride))))
     if halvings:
-        typical = torch.tensor([sampling.first + sample == 0 for _, sample, _ in rows], device=prior.device)
+        typical = torch.tensor([sample == 0 for _, sample, _ in rows], device=prior.device)
         drawn, nfe = draw_in_scales(sampling, prior, values, observed, halvings, typical, noise, callback)
     else:
         operator = mask_operator(observed)
@@ -289,24 +280,3 @@ def _draw(rows: list[_Row], prior: ScorePrior, sampling: ResolvedSampling, callb
     for filling, _, _ in rows:
         filling.nfe = max(filling.nfe, nfe)
     return to_arrays(drawn)
-
-
-def _noise(keys: Sequence[tuple[int, ...]], device: torch.device, scale: int) -> NoiseStream:
-    """The noise of each row at a scale, 0 the picture's own."""
-    return NoiseStream.keyed([(*key, scale) for key in keys] if scale else keys, device)
-
-
-def _means(fills: list[list[Fill]]) -> list[Fill]:
-    """The mean of all samples, fill by fill."""
-    return [replace(same[0], rgb=np.mean([fill.rgb for fill in same], axis=0)) for same in zip(*fills, strict=True)]
-
-
-def _spread(size: tuple[int, int], fills: list[list[Fill]]) -> np.ndarray | None:
-    """The standard deviation of the samples, HxW, 0 outside of holes; None for one sample."""
-    if len(fills) == 1:
-        return None
-    std = np.zeros(size, dtype=np.float32)
-    for same in zip(*fills, strict=True):
-        hole = same[0].hole
-        crop(std, same[0].box)[hole] = spread(np.stack([fill.rgb for fill in same]))[hole]
-    return std

@@ -33,8 +33,8 @@ from scoreinv.sdes import as_time, broadcast, time_at
 from scoreinv.tasks.censored import cut_off, drawn, expected, expected_around, nearby
 from scoreinv.tasks.common import RunningSpread, finite, noise_range, start_time, tile_side, to_arrays, wide_tile
 from scoreinv.tasks.drawing import pc_sampler
-from scoreinv.tasks.results import Restored, Share, TaskCallback, for_sampler, tell
-from scoreinv.tasks.settings import ResolvedRestoration, RestorationSampling
+from scoreinv.tasks.results import AnyMethod, Restored, Share, TaskCallback, for_sampler, tell
+from scoreinv.tasks.settings import LinearSettings
 
 _GUESS_LEVEL = 0.1
 """Least noise level at which samples begin at a guess of the picture, for pictures in [0, 1]."""
@@ -101,7 +101,7 @@ class RestorationJob:
     """
 
     prior: ScorePrior
-    sampling: RestorationSampling
+    settings: LinearSettings
     finish: Callable[[np.ndarray], Picture]
     callback: TaskCallback | None = None
 
@@ -114,17 +114,16 @@ def restore(problem: Problem, job: RestorationJob) -> Restored:
     """
     prior, exact = job.prior, problem.noise_std == 0
     guessed = problem.guess is not None
-    found_first = problem.rough and not job.sampling.is_direct_mean
-    resolved = job.sampling.resolved(guessed=guessed or found_first, exact=exact)
+    found_first = problem.rough and not job.settings.mean
+    resolved = _Decided(*job.settings.decided(estimated=guessed or found_first, exact=exact), job.settings.orientations)
     shape = tuple(problem.operator.adjoint(problem.y).shape[1:])
     complete = _completion(problem, prior)
     problem = _in_model_range(problem, prior)
     _method(problem, prior, resolved, complete)  # what it cannot do is told before the work
     before = 0
     if resolved.method != "dpir" and (complete is not None or problem.rough):
-        mean = replace(job.sampling, method="dpir", samples=1, estimate="mean", steps=None)
-        at_first = mean.resolved(guessed=guessed, exact=exact)
-        first, rest = at_first.steps * at_first.orientations, resolved.steps * resolved.samples
+        at_first = _Decided(*LinearSettings().decided(estimated=guessed, exact=exact), job.settings.orientations)
+        first, rest = at_first.steps * at_first.orientations, resolved.steps * job.settings.samples
         share = Share(job.callback, first + rest)
         share.begin(first)
         x0, before = _drawn(problem, prior, at_first, complete, NoiseStream(0, 1), share)
@@ -140,7 +139,16 @@ def restore(problem: Problem, job: RestorationJob) -> Restored:
         _check_measure(prior.to_image(x0), resolved.method)
         return x0 if problem.part is None else crop(x0, problem.part), before + nfe
 
-    return _gathered(draw, shape, problem.gray, replace(job, sampling=resolved))
+    return _gathered(draw, shape, problem.gray, job, resolved.method)
+
+
+@dataclass(frozen=True)
+class _Decided:
+    """How a picture is drawn: the method, its steps, and the orientations of a mean."""
+
+    method: RestorationMethod
+    steps: int
+    orientations: int
 
 
 def _check_measure(pictures: Tensor, method: RestorationMethod) -> None:
@@ -156,7 +164,7 @@ def _check_measure(pictures: Tensor, method: RestorationMethod) -> None:
 def _drawn(
     problem: Problem,
     prior: ScorePrior,
-    sampling: ResolvedRestoration,
+    sampling: _Decided,
     complete: Callable[[Tensor], Tensor] | None,
     noise: NoiseStream,
     share: TaskCallback,
@@ -188,18 +196,18 @@ def denoise(y: Tensor, noise_std: float, job: RestorationJob, *, gray: bool = Fa
     Args:
         y: (1, 3, H, W), of pictures in [0, 1].
         noise_std: standard deviation of its noise, in `noise_range`.
-        job: the method of its sampling does not count. The mean takes an evaluation in each of its orientations.
+        job: the method of its settings does not count. The mean takes an evaluation in each of its orientations.
         gray: whether the channels of y, and their noise, are the same.
         stored: whether y was cut off at black and white, as files are (`tasks.censored`). Where much of it was, the
             mean takes twice the evaluations.
     """
-    prior, sampling = job.prior, job.sampling
+    prior, settings = job.prior, job.settings
     time = denoising_time(prior, white_level(noise_std, gray=gray))
     y = y.to(prior.device)
     alpha, sigma = (broadcast(f(as_time(time)), y) for f in (prior.sde.alpha, prior.sde.sigma))
     share_cut_off = float(cut_off(y).float().mean()) if stored else 0.0
     passes = 2 if share_cut_off > _MUCH_CUT_OFF else 1
-    steps = DENOISING_STEPS if sampling.steps is None else sampling.steps
+    steps = DENOISING_STEPS if settings.steps is None else settings.steps
 
     def estimate(orientations: int, share: TaskCallback) -> tuple[Tensor, int]:
         work = passes * orientations * y[0, 0].numel() * (8 / 7) ** 2
@@ -219,16 +227,16 @@ def denoise(y: Tensor, noise_std: float, job: RestorationJob, *, gray: bool = Fa
         return x, passes * orientations
 
     first = None
-    if share_cut_off and not sampling.is_direct_mean:
-        share = Share(job.callback, passes + steps * sampling.samples)
+    if share_cut_off and not settings.mean:
+        share = Share(job.callback, passes + steps * settings.samples)
         share.begin(passes)
         first = estimate(1, share)
-        share.begin(steps * sampling.samples)
+        share.begin(steps * settings.samples)
         job = replace(job, callback=share)
 
     def draw(noise: NoiseStream, share: TaskCallback) -> tuple[Tensor, int]:
-        if sampling.is_direct_mean:
-            x0, nfe = estimate(sampling.orientations, share)
+        if settings.mean:
+            x0, nfe = estimate(settings.orientations, share)
             return prior.to_model(x0), nfe
         seen, before = (y, 0) if first is None else (_completed(y, first[0], noise_std, noise, gray), first[1])
         x = (alpha * prior.to_model(seen)).expand(len(noise), -1, -1, -1)
@@ -241,7 +249,7 @@ def denoise(y: Tensor, noise_std: float, job: RestorationJob, *, gray: bool = Fa
         result = sampler.sample(tiled, tuple(x.shape), rng=noise, callback=for_sampler(share), start=State(x, time))
         return result.x0, before + int(result.nfe[0])
 
-    return _gathered(draw, tuple(y.shape[1:]), gray, job)
+    return _gathered(draw, tuple(y.shape[1:]), gray, job, "exact")
 
 
 def _completed(y: Tensor, x: Tensor, noise_std: float, noise: NoiseStream, gray: bool) -> Tensor:
@@ -277,24 +285,25 @@ def _gathered(
     shape: tuple[int, ...],
     gray: bool,
     job: RestorationJob,
+    method: AnyMethod,
 ) -> Restored:
     """All samples, (C, H, W) each, as pictures, as many drawn at once as memory allows, with their mean and spread."""
-    sampling = job.sampling
+    settings = job.settings
     at_once = max(1, PIXELS_AT_ONCE // (shape[1] * shape[2]))
-    share = Share(job.callback, sampling.samples)
+    share = Share(job.callback, settings.samples)
     pictures, running, nfe = [], RunningSpread(), 0
-    for done in range(0, sampling.samples, at_once):
-        count = min(at_once, sampling.samples - done)
+    for done in range(0, settings.samples, at_once):
+        count = min(at_once, settings.samples - done)
         share.begin(count)
-        noise = NoiseStream(sampling.seed, count, done, job.prior.device)
+        noise = NoiseStream(settings.seed, count, done, job.prior.device)
         x0, nfe = draw(noise, share)
         for rgb in _colours(x0, gray, job.prior):
             pictures.append(job.finish(rgb))
-            if sampling.samples > 1:
+            if settings.samples > 1:
                 running.add(rgb)
-    several = sampling.samples > 1
-    image = job.finish(running.mean) if several and sampling.estimate == "mean" else pictures[0]
-    return Restored(image, pictures, running.std if several else None, nfe, sampling.method or "exact")
+    several = settings.samples > 1
+    image = job.finish(running.mean) if several and settings.estimate == "mean" else pictures[0]
+    return Restored(image, pictures, running.std if several else None, nfe, method)
 
 
 def _colours(x0: Tensor, gray: bool, prior: ScorePrior) -> Iterator[np.ndarray]:
@@ -314,7 +323,7 @@ def _in_model_range(problem: Problem, prior: ScorePrior) -> Problem:
 def _method(
     problem: Problem,
     prior: ScorePrior,
-    sampling: ResolvedRestoration,
+    sampling: _Decided,
     complete: Callable[[Tensor], Tensor] | None,
 ) -> tuple[Prior, Sampler]:
     """What is sampled, and by which sampler; the observation is in the model's range."""
@@ -363,7 +372,7 @@ def _is_local(operator: LinearOperator, tile: int) -> bool:
 def _start(
     problem: Problem,
     prior: ScorePrior,
-    sampling: ResolvedRestoration,
+    sampling: _Decided,
     noise: NoiseStream,
     shape: tuple[int, ...],
 ) -> State | None:

@@ -29,18 +29,19 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import is_print, untinted
 from scoreinv.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY
 from scoreinv.prior import ScorePrior
-from scoreinv.tasks.colorize import Found, colorize_filled, found_in, hints_for, resolve
+from scoreinv.tasks.colorize import Found, colorize_picture, found_in, hints_for
 from scoreinv.tasks.common import Model, RunningSpread, check_colour, model_of
 from scoreinv.tasks.find_damage import Finder, damage_in_picture, finder_of
 from scoreinv.tasks.inpaint import inpaint_picture
+from scoreinv.tasks.picture_noise import noise_weights_of
 from scoreinv.tasks.restoration import check_noise, denoise_picture
 from scoreinv.tasks.results import AnyMethod, Given, PictureKind, Restored, Share, TaskCallback, restore_each, tell
 from scoreinv.tasks.settings import (
     COLOUR_SENSITIVITY,
-    Colours,
-    ConditionalSampling,
+    ColourSettings,
+    FillSettings,
+    LinearSettings,
     OldPhotoSettings,
-    RestorationSampling,
     StepName,
 )
 
@@ -237,7 +238,6 @@ class _Work:
     ) -> None:
         self.pictures = [picture]
         self.settings = settings
-        self.sampling = ConditionalSampling(samples=settings.samples, seed=settings.seed)
         self.share = Share(callback, sum(_SHARES.values()))
         self.told = told
         self.found: Found = "grey"
@@ -283,7 +283,13 @@ class _Work:
         if self.damage is None or not self.damage.any():
             return
         self.share.begin(_SHARES["inpaint"])
-        filled = inpaint_picture(self.pictures[0], self.damage, prior, self.sampling, self.share)
+        filled = inpaint_picture(
+            self.pictures[0],
+            self.damage,
+            prior,
+            FillSettings(samples=self.settings.samples, seed=self.settings.seed),
+            self.share,
+        )
         self.nfe, self.method = filled.nfe, filled.method
         self._become(filled.samples, "inpaint", "the damage is filled")
 
@@ -301,7 +307,7 @@ class _Work:
         clean = []
         for picture in self.pictures:
             part.begin(1)
-            denoised = denoise_picture(picture, self.noise_std, prior, RestorationSampling(estimate="mean"), part)
+            denoised = denoise_picture(picture, self.noise_std, prior, LinearSettings(), part)
             clean.append(denoised.image)
         self.nfe += denoised.nfe
         self._become(clean, "denoise", f"{level} is removed")
@@ -314,11 +320,15 @@ class _Work:
             self._tell("colorize", "none are drawn, as the tint is kept")
         else:
             self.share.begin(_SHARES["colorize"])
-            self.method = resolve(self.sampling, Colours(), prior).method
-            gray = Restored(self.pictures[0], self._samples(), None, self.nfe, self.method)
-            coloured = colorize_filled(gray, prior, self.sampling, self.share, hints=hints)
-            self.nfe = coloured.nfe
-            self._become(coloured.samples, "colorize", "colours are drawn")
+            settings, samples = ColourSettings(seed=self.settings.seed), self._samples()
+            own = noise_weights_of(samples[0])  # one for all: pairs of opposite noise stay pairs
+            part, coloured = Share(self.share, len(samples)), []
+            for number, sample in enumerate(samples):
+                part.begin(1)
+                drawn = colorize_picture(sample, prior, settings, hints, part, first=number, noise_weights=own)
+                coloured.append(drawn.image)
+            self.nfe, self.method = self.nfe + drawn.nfe, drawn.method
+            self._become(coloured, "colorize", "colours are drawn")
 
     def result(self) -> RestoredPhoto[Picture]:
         """What the picture has become."""

@@ -33,7 +33,7 @@ from scoreinv.prior import ScorePrior
 from scoreinv.tasks.common import Model, check_colour, knows_limited_noise, model_of, noise_range
 from scoreinv.tasks.linear import Problem, RestorationJob, denoise, denoising_time, restore, white_level
 from scoreinv.tasks.results import Given, Restored, TaskCallback, restore_each
-from scoreinv.tasks.settings import RestorationSampling
+from scoreinv.tasks.settings import LinearSettings
 
 LEAST_NOISE = 0.3 / 255
 """Noise that rounding to 8 bits leaves in a photograph: no photograph has less."""
@@ -95,7 +95,7 @@ def solve(
     """
     if estimate is None:
         estimate = "mean" if method == "dpir" else "sample"
-    sampling = RestorationSampling(method, steps, samples, seed, estimate, orientations=orientations)
+    settings = LinearSettings(method, steps, samples, seed, estimate, orientations)
     model = model_of(prior)
     check_colour(model)
     check_number("noise_std", noise_std, 0)
@@ -110,12 +110,12 @@ def solve(
     _check_noise(noise_std, observations)
     _check_operator(operator, observations[0])
     noise_alone = operator.orthogonal and noise_std > 0 and method is None
-    if noise_alone and steps is not None and sampling.is_direct_mean:
+    if noise_alone and steps is not None and settings.mean:
         raise SettingError("steps", "are for samples: the mean without noise takes one evaluation")
 
     def solved(number: int, share: TaskCallback) -> Restored:
         values, gray = _three_channels(observations[number])
-        job = RestorationJob(model, sampling, partial(_as_picture, dtype=dtype, gray=gray), share)
+        job = RestorationJob(model, settings, partial(_as_picture, dtype=dtype, gray=gray), share)
         if noise_alone:
             return denoise(operator.adjoint(values), noise_std, job, gray=gray)
         if knows_limited_noise(model):
@@ -129,7 +129,7 @@ def denoise_picture(
     picture: Picture,
     noise_std: float,
     prior: ScorePrior,
-    sampling: RestorationSampling,
+    settings: LinearSettings,
     callback: TaskCallback | None = None,
 ) -> Restored:
     """A photograph without its white noise, of standard deviation `noise_std` in [0, 1] units; gives a `Picture`.
@@ -140,7 +140,7 @@ def denoise_picture(
     check_noise_share(noise_std)
     check_colour(prior)
     values, gray = _photograph(picture)
-    job = RestorationJob(prior, sampling, partial(_written, picture), callback)
+    job = RestorationJob(prior, settings, partial(_written, picture), callback)
     return denoise(values, noise_std, job, gray=gray, stored=True)
 
 
@@ -154,11 +154,11 @@ def check_noise(picture: Picture, noise_std: float, prior: ScorePrior) -> None:
     denoising_time(prior, white_level(noise_std, gray=picture.is_gray(STRAY_CHROMA)))
 
 
-def unchanged(picture: Picture, sampling: RestorationSampling) -> Restored:
+def unchanged(picture: Picture, settings: LinearSettings) -> Restored:
     """The result for a photograph that is left as it is, in the form of `denoise_picture`."""
-    several = sampling.samples > 1
+    several = settings.samples > 1
     std = np.zeros(picture.size, dtype=np.float32) if several else None
-    return Restored(picture, [picture] * sampling.samples, std, 0, "exact")
+    return Restored(picture, [picture] * settings.samples, std, 0, "exact")
 
 
 def upscale_picture(
@@ -167,7 +167,7 @@ def upscale_picture(
     kind: Downsampling,
     noise_std: float,
     prior: ScorePrior,
-    sampling: RestorationSampling,
+    settings: LinearSettings,
     callback: TaskCallback | None = None,
 ) -> Restored:
     """A photograph `factor` times as large; reduced by `kind` it is the given one again. Returns a `Picture`.
@@ -185,7 +185,7 @@ def upscale_picture(
     if noise_std == 0:
         guess = operator.replace(guess, values)
     problem = Problem(operator, values, noise_std, gray, guess, missing=missing_detail(factor))
-    return restore(problem, RestorationJob(prior, sampling, partial(_written, frame), callback))
+    return restore(problem, RestorationJob(prior, settings, partial(_written, frame), callback))
 
 
 def missing_detail(factor: int) -> float:
@@ -202,7 +202,7 @@ def deblur_picture(
     kernel: np.ndarray,
     noise_std: float,
     prior: ScorePrior,
-    sampling: RestorationSampling,
+    settings: LinearSettings,
     callback: TaskCallback | None = None,
 ) -> Restored:
     """A photograph without the blur of a kernel (`scoreinv.kernels`); gives a `Picture`.
@@ -227,7 +227,7 @@ def deblur_picture(
     noise_std = max(noise_std, LEAST_NOISE)
     missing = blurred_detail(kernel, noise_std)
     problem = Problem(operator, y, noise_std, gray, guess, rough=True, part=part, missing=missing, stored=stored)
-    return restore(problem, RestorationJob(prior, sampling, partial(_written, picture), callback))
+    return restore(problem, RestorationJob(prior, settings, partial(_written, picture), callback))
 
 
 def check_kernel_size(kernel: np.ndarray, picture: Picture) -> None:

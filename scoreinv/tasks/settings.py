@@ -1,19 +1,19 @@
-"""How pictures are drawn, coloured and judged. Imports no torch, so that settings are checked before it loads.
+"""Settings of tasks: one object a task, checked once when it is made, for command line, page and Python alike.
 
-The words beside a field are also its help on the command line, where it has an option there.
+Imports no torch, so that settings are checked before it loads. The words beside a field are also its help on the
+command line, where it has an option there.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
-from typing import Annotated, Literal, get_args
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal, get_args
 
 from scoreinv.checks import (
     check_choice,
     check_flag,
     check_noise_share,
-    check_number,
     check_positive,
     check_whole,
     shown,
@@ -23,13 +23,13 @@ from scoreinv.options import (
     CHURN,
     COLOUR_SATURATION,
     COLOUR_STEPS,
+    COLOUR_TEMPERATURE,
     CORRECTOR_STEPS,
     ETA,
     EXACT_STEPS,
     FILL_STEPS,
     FOUND_GROW,
     FULL_STEPS,
-    GUESS_START,
     NARROW_FILL_STEPS,
     ODE_RTOL,
     ORIENTATIONS,
@@ -37,10 +37,13 @@ from scoreinv.options import (
     RESTORATION_STEPS,
     RTOL,
     SAMPLER_STEPS,
+    SATURATION,
     SEED,
     SENSITIVITY,
     SNR,
+    START_LEVEL,
     STEPS,
+    TEMPERATURE,
     USUAL_SENSITIVITY,
     ClassicalMethod,
     Corrector,
@@ -73,17 +76,47 @@ def _read_level(text: str) -> float:
 
 
 @dataclass(frozen=True)
-class _SampleSettings:
-    """Settings common to filling and colouring; which methods there are, the tasks say.
+class Sampling:
+    """How a model draws what is not known: settings of fills or colours, with what they leave open decided.
 
     Attributes:
-        start: the noise level is a standard deviation, for pictures in [0, 1]; `math.inf` is the SDE's prior.
-        estimate: for one sample of `conditioned` the mean is that of the posterior, by one evaluation of the network in
-            each orientation (of colours, for each of `MEAN_DRAWS` noises).
+        method: `conditioned` is DPM-Solver++(2M) of the reverse SDE, and for narrow holes the flow from the posterior
+            mean; `pc` is constrained predictor-corrector sampling (Song et al. 2021, appendix I.2 and I.3).
+        steps: times of the grid.
+        start: noise level at which `pc` begins, for pictures in [0, 1]; `math.inf`: the SDE's prior. None: a level that
+            drowns the initial estimate, and from as many steps on as the SDE's own grid has the prior.
+        samples: pictures to draw.
+        seed: seed of the noise; each sample and place has its own stream.
+        mean: whether one prediction, averaged over orientations, is the answer, and no sample.
+        first: number of the first sample.
+    """
+
+    method: Method
+    steps: int
+    start: float | None
+    samples: int
+    seed: int
+    mean: bool
+    first: int = 0
+
+
+@dataclass(frozen=True)
+class _DrawnSettings:
+    """Settings that fills and colours share; which methods there are, each says.
+
+    Attributes:
+        method: None: what the model was trained for.
+        steps: times of the grid. None: as measured to be enough.
+        start: noise level at which `pc` begins, a standard deviation for pictures in [0, 1]; `math.inf` is the SDE's
+            prior.
+        samples: pictures to draw.
         seed: seed of the noise; each sample and place has its own stream. In colours each picture has its own, and
             samples 2 k and 2 k + 1 are a pair of opposite noise.
-        first: number of the first sample: samples 3 and 4 are the first two of `first=3`.
+        estimate: `sample`, or `mean`: the average of the samples, or for one of `conditioned` the posterior mean, by
+            one evaluation of the network in each orientation (of colours, for each of `MEAN_DRAWS` noises).
     """
+
+    usual_steps: ClassVar[dict[Method, int]] = {}
 
     method: str | None = None
     steps: Annotated[
@@ -100,8 +133,8 @@ class _SampleSettings:
     start: Annotated[
         float | None,
         Setting(
-            "Only for pc: the noise level to begin at, from a smooth guess; prior: from pure noise, as in the paper. "
-            f"(default: {GUESS_START:g}, and prior from 1000 steps)",
+            "Only for pc: the noise level to begin at, from a smooth initial estimate; prior: from pure noise, as in "
+            f"the paper. (default: {START_LEVEL:g}, and prior from 1000 steps)",
             metavar="LEVEL",
             read=_read_level,
             advanced=True,
@@ -115,26 +148,36 @@ class _SampleSettings:
             "sample: a possible picture, sharp; mean: the average of what is possible, smooth where that is uncertain."
         ),
     ] = "sample"
-    first: int = 0
 
     def __post_init__(self) -> None:
         check_settings(self)
+        SEED.check("seed", self.seed)
         if self.start is not None:
-            if not (isinstance(self.start, float) and self.start == math.inf):
+            if self.start != math.inf:
                 check_positive("start", self.start)
             if self.method not in (None, "pc"):
                 raise SettingError(
                     "start", f"does not go with {self.method}: a starting level belongs to the method pc"
                 )
-        SEED.check("seed", self.seed)
-        check_whole("first", self.first, 0, SEED.most)
-        if self.estimate == "mean" and self.samples == 1 and self.method == "pc":
-            raise SettingError("estimate", "mean of pc is that of several samples: ask for 2 or more of them")
+        self.sampling(conditional=True)  # what no model can do is told at once
 
     @property
     def results(self) -> int:
         """How many pictures are asked for: all samples, or the one mean."""
         return self.samples if self.estimate == "sample" else 1
+
+    def sampling(self, *, conditional: bool) -> Sampling:
+        """How a model draws that takes observations (`conditional`) or not; of no classical method.
+
+        Raises SettingError for a setting that does not go with the method which is then taken.
+        """
+        usual: Method = "conditioned" if conditional and self.start is None else "pc"
+        method = next((method for method in get_args(Method) if method == self.method), usual)
+        mean = self.estimate == "mean" and self.samples == 1
+        if mean and method == "pc":
+            raise SettingError("estimate", "mean of pc is that of several samples: ask for 2 or more of them")
+        steps = self.usual_steps[method] if self.steps is None else self.steps
+        return Sampling(method, steps, self.start, self.samples, self.seed, mean)
 
 
 _METHODS = "conditioned: a network given what is known; pc: constrained predictor-corrector, with any model. "
@@ -142,53 +185,15 @@ _DEFAULT = "(default: what the model was trained for)"
 
 
 @dataclass(frozen=True)
-class ConditionalSampling(_SampleSettings):
-    """How a picture is drawn given what is known of it.
+class FillSettings(_DrawnSettings):
+    """How holes are filled: by samples of a model, or by a classical method.
 
-    `conditioned` uses a multistep solver of the reverse SDE, and for narrow holes the flow from the posterior mean
-    (`samplers.mean_flow`); `pc` is constrained predictor-corrector sampling (Song et
-    al. 2021, appendix I.2 and I.3), and 1000 steps of it are the paper's. Deep holes of `conditioned` are continued out
-    of the picture itself, take one evaluation or two and no steps (`tasks.deep_holes`).
+    Deep holes of `conditioned` are continued out of the picture itself, take one evaluation or two and no steps
+    (`tasks.deep_holes`). A classical method (`tasks.classical`) needs no model and draws nothing, so no other setting
+    goes with it.
     """
 
-    method: Annotated[Method | None, Setting(_METHODS + _DEFAULT, advanced=True)] = None
-
-    def resolved(self, steps: dict[Method, int], *, conditional: bool) -> ResolvedSampling:
-        """The same with method and steps decided, for a model that takes observations (`conditional`) or not.
-
-        steps: of each method, where none are asked for.
-        """
-        method: Method = self.method or ("conditioned" if conditional and self.start is None else "pc")
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
-        decided = {"method": method, "steps": steps[method] if self.steps is None else self.steps}
-        return ResolvedSampling(**(given | decided))
-
-    def level(self, full: int) -> float:
-        """The noise level at which `pc` begins, where the SDE's own grid has `full` steps."""
-        if self.start is not None:
-            return self.start
-        return math.inf if self.steps is not None and self.steps >= full else GUESS_START
-
-
-@dataclass(frozen=True)
-class ResolvedSampling(ConditionalSampling):
-    """How a picture is drawn, with method and steps decided."""
-
-    method: Method = "pc"
-    steps: int = FILL_STEPS["pc"]
-
-    @property
-    def is_posterior_mean(self) -> bool:
-        """Whether one prediction, averaged over orientations, is the answer (of colours, the mean of `MEAN_DRAWS`)."""
-        return self.method == "conditioned" and self.estimate == "mean" and self.samples == 1
-
-
-@dataclass(frozen=True)
-class FillSettings(_SampleSettings):
-    """How holes are filled: by samples of a model (`ConditionalSampling`), or by a classical method.
-
-    A classical method (`tasks.classical`) needs no model and draws nothing, so no other setting goes with it.
-    """
+    usual_steps = FILL_STEPS
 
     method: Annotated[
         FillMethod | None,
@@ -201,71 +206,264 @@ class FillSettings(_SampleSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.classical is None:
-            return
-        for field in fields(self):
-            if field.name in ("steps", "samples", "estimate") and getattr(self, field.name) != field.default:
-                raise SettingError(field.name, f"does not go with {self.method}, which draws nothing")
+        if self.classical is not None:
+            for name, usual in (("steps", None), ("samples", 1), ("estimate", "sample")):
+                if getattr(self, name) != usual:
+                    raise SettingError(name, f"does not go with {self.method}, which draws nothing")
 
     @property
     def classical(self) -> ClassicalMethod | None:
         """The classical method that is asked for, if it is one."""
         return next((method for method in get_args(ClassicalMethod) if method == self.method), None)
 
-    @property
-    def sampling(self) -> ConditionalSampling:
-        """How a model draws the fill; SettingError for a classical method."""
-        return ConditionalSampling(**{field.name: getattr(self, field.name) for field in fields(self)})
-
 
 @dataclass(frozen=True)
-class Colours:
+class ColourSettings(_DrawnSettings):
     """How a grey picture is coloured.
 
     Attributes:
         gray_weights: how the grey was made of red, green and blue: `rec601`, `average` (the paper's) or `rec709`.
         keep_color: leave what has colour already as it is, and let it guide the rest.
-        saturation: the drawn chroma is multiplied by this, at least 0. None: `COLOUR_SATURATION` for samples of
+        saturation: the drawn chroma is multiplied by this, from 0 to 10. None: `COLOUR_SATURATION` for samples of
             `conditioned` at the default temperature where no colours are given, which would stand out; else 1.
-        temperature: factor of the deviation of the samples of `conditioned` from the posterior mean, at least 0: at 1
+        temperature: factor of the deviation of the samples of `conditioned` from the posterior mean, from 0 to 2: at 1
             they are samples of the posterior, at 0 its mean. None: `COLOUR_TEMPERATURE`.
         whiten: of a print or scan of one tint, which always loses the tint: make the lightest tone white; else the
             print's luma is kept.
     """
 
-    gray_weights: GrayWeights = "rec601"
-    keep_color: bool = False
-    saturation: float | None = None
-    temperature: float | None = None
+    usual_steps = COLOUR_STEPS
+
+    method: Annotated[Method | None, Setting(_METHODS + _DEFAULT, advanced=True)] = None
+    gray_weights: Annotated[
+        GrayWeights,
+        Setting(
+            "How the grey was made of red, green and blue. The method is pc where the model knows others.",
+            advanced=True,
+        ),
+    ] = "rec601"
+    keep_color: Annotated[bool, Setting("Leave what has colour already as it is, and let it guide the rest.")] = False
+    saturation: Annotated[
+        float | None,
+        Setting(
+            "Multiply the drawn chroma: 0 is grey, 1 as drawn. "
+            f"(default: {COLOUR_SATURATION:g} for samples of conditioned; 1 for the mean, with a temperature, or where "
+            "colours are given)",
+            SATURATION,
+        ),
+    ] = None
+    temperature: Annotated[
+        float | None,
+        Setting(
+            "Only for conditioned: 1 draws samples of all that is possible; less brings them nearer to the average, "
+            f"paler and with fewer odd patches. (default: {COLOUR_TEMPERATURE:g})",
+            TEMPERATURE,
+            advanced=True,
+        ),
+    ] = None
     whiten: bool = False
 
     def __post_init__(self) -> None:
-        check_choice("gray_weights", self.gray_weights, get_args(GrayWeights))
-        if self.saturation is not None:
-            check_number("saturation", self.saturation, 0)
-        if self.temperature is not None:
-            check_number("temperature", self.temperature, 0)
-        check_flag("keep_color", self.keep_color)
+        super().__post_init__()
         check_flag("whiten", self.whiten)
 
-    def saturation_of(self, sampling: ResolvedSampling, *, hinted: bool) -> float:
-        """The factor of the chroma that such sampling draws; hinted: some colours are given."""
-        if self.saturation is not None:
-            return self.saturation
-        pulled = sampling.method == "conditioned" and sampling.estimate == "sample" and self.temperature is None
-        return COLOUR_SATURATION if pulled and not hinted else 1.0
-
-    def check_with(self, sampling: ResolvedSampling) -> None:
-        """Raise SettingError for a temperature where the sampling has none."""
-        if self.temperature is None:
-            return
-        if sampling.method == "pc":
+    def sampling(self, *, conditional: bool) -> Sampling:
+        sampling = super().sampling(conditional=conditional)
+        if self.temperature is not None and sampling.method == "pc":
             raise SettingError("temperature", "belongs to the method conditioned")
-        if sampling.is_posterior_mean:
+        if self.temperature is not None and sampling.mean:
             raise SettingError(
                 "temperature",
                 "does not go with the posterior mean, which has no temperature: it is what samples have at 0",
             )
+        return sampling
+
+    def saturation_of(self, sampling: Sampling, *, hinted: bool) -> float:
+        """The factor of the chroma that such sampling draws; hinted: some colours are given."""
+        if self.saturation is not None:
+            return self.saturation
+        pulled = sampling.method == "conditioned" and self.estimate == "sample" and self.temperature is None
+        return COLOUR_SATURATION if pulled and not hinted else 1.0
+
+
+MethodOrNone = Annotated[
+    RestorationMethod | None,
+    Setting(
+        "dpir estimates the mean. These draw samples: diffpir (splitting), ddnm (projection), ddrm (spectral), pigdm, "
+        "dps and mmps (gradients), pc (constrained predictor-corrector, the paper's). (default: dpir for one mean, "
+        "else diffpir)",
+        advanced=True,
+    ),
+]
+StepsOrNone = Annotated[
+    int | None,
+    Setting(
+        f"Steps of the method. (default: dpir {RESTORATION_STEPS['dpir']}, {EXACT_STEPS} without noise, "
+        f"diffpir {RESTORATION_STEPS['diffpir']})",
+        STEPS,
+        advanced=True,
+    ),
+]
+Orientations = Annotated[
+    int,
+    Setting(
+        "Flips and turns of the photo that the mean is averaged over: 1, 2, 4 or 8. More is a little closer to the "
+        "truth, and takes as many times as long.",
+        Whole(ORIENTATIONS[0], ORIENTATIONS[-1]),
+        advanced=True,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class LinearSettings:
+    """How a picture is restored from an observation y = A x + noise of all of it.
+
+    Samples are drawn by `diffpir` (splitting), `ddnm` (null-space projection), `ddrm` (component by component, for
+    operators with a singular value decomposition), `pigdm`, `dps` or `mmps` (gradients of a likelihood), or `pc` (the
+    paper's constrained predictor-corrector sampling, for y without noise). `dpir` draws nothing: it is the estimate by
+    half-quadratic splitting.
+
+    Attributes:
+        method: None: `dpir` for the mean of one, else `diffpir`. Noise alone has one method, and takes none.
+        steps: times of the grid; None: as measured to be enough (`RESTORATION_STEPS`).
+        samples: pictures to draw.
+        estimate: `sample`, or `mean`: the average of the samples, or for one an estimate of the posterior mean at once.
+            None: `mean` where one is asked for and the method has it at once, else `sample`.
+        orientations: of the picture, over which an estimate of the posterior mean at once is averaged, an evaluation of
+            the network each: 1, 2 (mirrored), 4 or 8 (turned by quarters too).
+        seed: seed of the noise; each sample has its own stream.
+    """
+
+    method: MethodOrNone = None
+    steps: StepsOrNone = None
+    samples: SampleCount = 1
+    seed: int = 0
+    estimate: Annotated[
+        Estimate | None,
+        Setting(
+            "mean: closest to the truth on average, smooth where details are uncertain; sample: one possible picture. "
+            "(default: mean, or sample with several samples or a method other than dpir)"
+        ),
+    ] = None
+    orientations: Orientations = 1
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        SEED.check("seed", self.seed)
+        if self.estimate is None:
+            usual = "mean" if self.samples == 1 and self.method in (None, "dpir") else "sample"
+            object.__setattr__(self, "estimate", usual)
+        if self.orientations not in ORIENTATIONS:
+            raise SettingError("orientations", f"must be 1, 2, 4 or 8, not {self.orientations}")
+        if self.orientations > 1 and not self.mean:
+            raise SettingError("orientations", "belong to the estimate mean of one sample")
+        if self.method == "dpir" and not self.mean:
+            raise SettingError("method", "dpir draws no samples: it is for the estimate mean of one sample")
+        if self.method not in (None, "dpir") and self.mean:
+            raise SettingError(
+                "estimate", f"mean of {self.method} is that of several samples: ask for 2 or more of them"
+            )
+
+    @property
+    def mean(self) -> bool:
+        """Whether an estimate of the posterior mean at once is asked for, and no samples."""
+        return self.estimate == "mean" and self.samples == 1
+
+    @property
+    def results(self) -> int:
+        """How many pictures are asked for: all samples, or the one mean."""
+        return self.samples if self.estimate == "sample" else 1
+
+    def decided(self, *, estimated: bool, exact: bool) -> tuple[RestorationMethod, int]:
+        """Method and steps, for work that begins at an estimate of the picture (`estimated`) or at the prior.
+
+        exact: whether the observation has no noise.
+        """
+        method: RestorationMethod = self.method or ("dpir" if self.mean else "diffpir")
+        if self.steps is not None:
+            return method, self.steps
+        if method == "dpir" and estimated and exact:
+            return method, EXACT_STEPS
+        return method, RESTORATION_STEPS[method] * (1 if estimated or method == "dps" else FULL_STEPS)
+
+
+StepName = Literal["damage", "tint", "inpaint", "denoise", "colorize"]
+OLD_PHOTO_STEPS: tuple[StepName, ...] = get_args(StepName)
+"""In their order, see `tasks.old_photos`."""
+
+COLOUR_SENSITIVITY = 0.05
+"""Sensitivity for photographs in colours, seldom old ones: of 24 healthy ones it changes 0.3 % of the pixels of one
+and nothing of the others, where 0.2 changes three and the usual one four, two of them in more than 0.5 %."""
+
+
+@dataclass(frozen=True)
+class OldPhotoSettings:
+    """Which steps an old photograph takes, and what decides them.
+
+    Attributes:
+        sensitivity: how readily damage is marked, see `tasks.find_damage.find_damage`. None: the usual one, and in
+            photographs in colours `COLOUR_SENSITIVITY`.
+        grow: pixels by which damage that is found is enlarged, as its soft edges need.
+        noise_std: standard deviation of the noise in [0, 1] units, which is then removed however low it is; None: it is
+            estimated, and removed where it is more than grain.
+        samples, seed: of what is drawn, fill and colours.
+    """
+
+    inpaint: Annotated[bool, Setting("Fill the damage, or leave it.")] = True
+    denoise: Annotated[bool, Setting("Remove noise, or leave it.")] = True
+    colorize: Annotated[bool, Setting("Colour what is grey or of one tint, or leave it grey.")] = True
+    keep_tint: Annotated[bool, Setting("Leave a print of one tint (sepia) as it is, without colours.")] = False
+    sensitivity: Annotated[
+        float | None,
+        Setting(
+            "How readily damage is marked, 0 to 1. "
+            f"(default: {USUAL_SENSITIVITY:g}, in colours {COLOUR_SENSITIVITY:g})",
+            SENSITIVITY,
+        ),
+    ] = None
+    grow: int = FOUND_GROW
+    samples: SampleCount = 1
+    seed: int = 0
+    noise_std: float | None = None
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        SEED.check("seed", self.seed)
+        check_whole("grow", self.grow)
+        if self.noise_std is not None:
+            check_noise_share(self.noise_std)
+            if not self.denoise:
+                raise SettingError("noise_std", "does not go with `denoise=False`, which leaves noise as it is")
+        if self.keep_tint and not (self.inpaint or self.denoise or self.colorize):
+            raise SettingError("keep_tint", "is all that is left: with every step left out nothing is done")
+
+    @property
+    def wanted(self) -> list[StepName]:
+        """The steps that are not left out, in their order."""
+        left_out: dict[StepName, bool] = {
+            "damage": not self.inpaint,
+            "tint": self.keep_tint,
+            "inpaint": not self.inpaint,
+            "denoise": not self.denoise,
+            "colorize": not self.colorize,
+        }
+        return [step for step in OLD_PHOTO_STEPS if not left_out[step]]
+
+    def check_given(self, *, masked: bool, hinted: bool) -> None:
+        """Raise SettingError where a mask, hints or a sensitivity belong to what is left out.
+
+        Arguments:
+            masked: the damage is given as a mask.
+            hinted: colours are given.
+        """
+        if masked and not self.inpaint:
+            raise SettingError("mask", "does not go with `inpaint=False`, which leaves damage as it is")
+        if self.sensitivity is not None and (masked or not self.inpaint):
+            problem = "controls damage detection: it has no effect with `mask` or `inpaint=False`"
+            raise SettingError("sensitivity", problem)
+        if hinted and not self.colorize:
+            raise SettingError("hints", "do not go with `colorize=False`, which draws no colours")
 
 
 @dataclass(frozen=True)
@@ -387,189 +585,3 @@ class LikelihoodSettings:
         RTOL.check("rtol", self.rtol)
         check_choice("probe", self.probe, get_args(Probe))
         SEED.check("seed", self.seed)
-
-
-MethodOrNone = Annotated[
-    RestorationMethod | None,
-    Setting(
-        "dpir estimates the mean. These draw samples: diffpir (splitting), ddnm (projection), ddrm (spectral), pigdm, "
-        "dps and mmps (gradients), pc (constrained predictor-corrector, the paper's). (default: dpir for one mean, "
-        "else diffpir)",
-        advanced=True,
-    ),
-]
-StepsOrNone = Annotated[
-    int | None,
-    Setting(
-        f"Steps of the method. (default: dpir {RESTORATION_STEPS['dpir']}, {EXACT_STEPS} without noise, "
-        f"diffpir {RESTORATION_STEPS['diffpir']})",
-        STEPS,
-        advanced=True,
-    ),
-]
-Orientations = Annotated[
-    int,
-    Setting(
-        "Flips and turns of the photo that the mean is averaged over: 1, 2, 4 or 8. More is a little closer to the "
-        "truth, and takes as many times as long.",
-        Whole(ORIENTATIONS[0], ORIENTATIONS[-1]),
-        advanced=True,
-    ),
-]
-
-
-@dataclass(frozen=True)
-class RestorationSampling:
-    """How a picture is restored from an observation y = A x + noise of all of it.
-
-    Samples are drawn by `diffpir` (splitting), `ddnm` (null-space projection), `ddrm` (component by component, for
-    operators with a singular value decomposition), `pigdm`, `dps` or `mmps` (gradients of a likelihood), or `pc` (the
-    paper's constrained predictor-corrector sampling, for y without noise). `dpir` draws nothing: it is the estimate by
-    half-quadratic splitting.
-
-    Attributes:
-        method: None: `dpir` for the mean of one, else `diffpir`.
-        steps: times of the grid; None: as measured to be enough (`RESTORATION_STEPS`).
-        samples: pictures to draw.
-        seed: seed of the noise; each sample has its own stream.
-        estimate: `sample`, or `mean`: the average of the samples, or for one an estimate of the posterior mean at once.
-        orientations: of the picture, over which an estimate of the posterior mean at once is averaged, an evaluation of
-            the network each: 1, 2 (mirrored), 4 or 8 (turned by quarters too).
-    """
-
-    method: MethodOrNone = None
-    steps: StepsOrNone = None
-    samples: SampleCount = 1
-    seed: int = 0
-    estimate: Estimate = "sample"
-    orientations: Orientations = 1
-
-    def __post_init__(self) -> None:
-        check_settings(self)
-        check_choice("estimate", self.estimate, get_args(Estimate))
-        SEED.check("seed", self.seed)
-        if self.orientations not in ORIENTATIONS:
-            raise SettingError("orientations", f"must be 1, 2, 4 or 8, not {self.orientations}")
-        if self.orientations > 1 and not self.is_direct_mean:
-            raise SettingError("orientations", "belong to the estimate mean of one sample")
-        if self.method == "dpir" and not self.is_direct_mean:
-            raise SettingError("method", "dpir draws no samples: it is for the estimate mean of one sample")
-        if self.method not in (None, "dpir") and self.is_direct_mean:
-            raise SettingError(
-                "estimate", f"mean of {self.method} is that of several samples: ask for 2 or more of them"
-            )
-
-    @staticmethod
-    def usual_estimate(samples: int, method: RestorationMethod | None) -> Estimate:
-        """What is asked for by so many samples of a method: the mean at once, where there is one."""
-        return "mean" if samples == 1 and method in (None, "dpir") else "sample"
-
-    @property
-    def is_direct_mean(self) -> bool:
-        """Whether an estimate of the posterior mean is asked for, and no samples."""
-        return self.estimate == "mean" and self.samples == 1
-
-    @property
-    def results(self) -> int:
-        """How many pictures are asked for: all samples, or the one mean."""
-        return self.samples if self.estimate == "sample" else 1
-
-    def resolved(self, *, guessed: bool, exact: bool) -> ResolvedRestoration:
-        """The same with method and steps decided, for work that begins at a guess of the picture or at the prior.
-
-        exact: whether the observation has no noise.
-        """
-        method: RestorationMethod = self.method or ("dpir" if self.is_direct_mean else "diffpir")
-        steps = RESTORATION_STEPS[method]
-        if method == "dpir" and guessed and exact:
-            steps = EXACT_STEPS
-        elif not guessed and method != "dps":
-            steps *= FULL_STEPS
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
-        return ResolvedRestoration(**(given | {"method": method, "steps": self.steps or steps}))
-
-
-@dataclass(frozen=True)
-class ResolvedRestoration(RestorationSampling):
-    """How a picture is restored, with method and steps decided."""
-
-    method: RestorationMethod = "diffpir"
-    steps: int = RESTORATION_STEPS["diffpir"]
-
-
-StepName = Literal["damage", "tint", "inpaint", "denoise", "colorize"]
-OLD_PHOTO_STEPS: tuple[StepName, ...] = get_args(StepName)
-"""In their order, see `tasks.old_photos`."""
-
-COLOUR_SENSITIVITY = 0.05
-"""Sensitivity for photographs in colours, seldom old ones: of 24 healthy ones it changes 0.3 % of the pixels of one
-and nothing of the others, where 0.2 changes three and the usual one four, two of them in more than 0.5 %."""
-
-
-@dataclass(frozen=True)
-class OldPhotoSettings:
-    """Which steps an old photograph takes, and what decides them.
-
-    Attributes:
-        sensitivity: how readily damage is marked, see `tasks.find_damage.find_damage`. None: the usual one, and in
-            photographs in colours `COLOUR_SENSITIVITY`.
-        grow: pixels by which damage that is found is enlarged, as its soft edges need.
-        noise_std: standard deviation of the noise in [0, 1] units, which is then removed however low it is; None: it is
-            estimated, and removed where it is more than grain.
-        samples, seed: of what is drawn, fill and colours.
-    """
-
-    inpaint: Annotated[bool, Setting("Fill the damage, or leave it.")] = True
-    denoise: Annotated[bool, Setting("Remove noise, or leave it.")] = True
-    colorize: Annotated[bool, Setting("Colour what is grey or of one tint, or leave it grey.")] = True
-    keep_tint: Annotated[bool, Setting("Leave a print of one tint (sepia) as it is, without colours.")] = False
-    sensitivity: Annotated[
-        float | None,
-        Setting(
-            "How readily damage is marked, 0 to 1. "
-            f"(default: {USUAL_SENSITIVITY:g}, in colours {COLOUR_SENSITIVITY:g})",
-            SENSITIVITY,
-        ),
-    ] = None
-    grow: int = FOUND_GROW
-    samples: SampleCount = 1
-    seed: int = 0
-    noise_std: float | None = None
-
-    def __post_init__(self) -> None:
-        check_settings(self)
-        SEED.check("seed", self.seed)
-        check_whole("grow", self.grow)
-        if self.noise_std is not None:
-            check_noise_share(self.noise_std)
-            if not self.denoise:
-                raise SettingError("noise_std", "does not go with `denoise=False`, which leaves noise as it is")
-        if self.keep_tint and not (self.inpaint or self.denoise or self.colorize):
-            raise SettingError("keep_tint", "is all that is left: with every step left out nothing is done")
-
-    @property
-    def wanted(self) -> list[StepName]:
-        """The steps that are not left out, in their order."""
-        left_out: dict[StepName, bool] = {
-            "damage": not self.inpaint,
-            "tint": self.keep_tint,
-            "inpaint": not self.inpaint,
-            "denoise": not self.denoise,
-            "colorize": not self.colorize,
-        }
-        return [step for step in OLD_PHOTO_STEPS if not left_out[step]]
-
-    def check_given(self, *, masked: bool, hinted: bool) -> None:
-        """Raise SettingError where a mask, hints or a sensitivity belong to what is left out.
-
-        Arguments:
-            masked: the damage is given as a mask.
-            hinted: colours are given.
-        """
-        if masked and not self.inpaint:
-            raise SettingError("mask", "does not go with `inpaint=False`, which leaves damage as it is")
-        if self.sensitivity is not None and (masked or not self.inpaint):
-            problem = "controls damage detection: it has no effect with `mask` or `inpaint=False`"
-            raise SettingError("sensitivity", problem)
-        if hinted and not self.colorize:
-            raise SettingError("hints", "do not go with `colorize=False`, which draws no colours")

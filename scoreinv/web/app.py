@@ -26,7 +26,7 @@ from scoreinv.imaging.hints import KnownColours, hints_from_picture
 from scoreinv.imaging.masks import hole_from_picture
 from scoreinv.options import SEED, SENSITIVITY, USUAL_SENSITIVITY
 from scoreinv.tasks.results import TaskCallback
-from scoreinv.tasks.settings import ConditionalSampling, OldPhotoSettings
+from scoreinv.tasks.settings import ColourSettings, FillSettings, OldPhotoSettings
 from scoreinv.web.album import Album, GoneError, Photo
 from scoreinv.web.bodies import MOST_BYTES, Reading, Uploads
 from scoreinv.web.guard import Access, Guard
@@ -45,11 +45,11 @@ _STATUS = {GoneError: 404, BusyError: 503, InputError: 422}
 def _sampling(
     samples: Annotated[int, Query(ge=SAMPLES.least, le=SAMPLES.most)] = 1,
     seed: Annotated[int, Query(ge=SEED.least, le=SEED.most)] = 0,
-) -> ConditionalSampling:
-    return ConditionalSampling(samples=samples, seed=seed)
+) -> FillSettings:
+    return FillSettings(samples=samples, seed=seed)
 
 
-Sampling = Annotated[ConditionalSampling, Depends(_sampling)]
+Sampling = Annotated[FillSettings, Depends(_sampling)]
 Sensitivity = Annotated[float, Query(ge=SENSITIVITY.least, le=SENSITIVITY.most)]
 Content = Annotated[bytes, Depends(Uploads())]
 
@@ -168,7 +168,7 @@ def _add_work(app: FastAPI, album: Album, desk: Desk, models: Models, reading: R
     async def colorize(key: str, sampling: Sampling, strokes: str | None = None) -> dict[str, str]:
         photo = album.get(key)
         hints = await run_in_threadpool(_hints, photo, album.get(strokes)) if strokes else None
-        return begun(colouring(photo, hints, models, sampling))
+        return begun(colouring(photo, hints, models, ColourSettings(samples=sampling.samples, seed=sampling.seed)))
 
     @app.post("/api/photos/{key}/restore", status_code=202)
     async def restore(

@@ -14,7 +14,7 @@ from scoreinv.imaging.masks import picture_of_hole
 from scoreinv.machine import shortage
 from scoreinv.options import Whole
 from scoreinv.tasks.results import TaskCallback
-from scoreinv.tasks.settings import Colours, ConditionalSampling, OldPhotoSettings
+from scoreinv.tasks.settings import ColourSettings, FillSettings, OldPhotoSettings
 from scoreinv.web.album import Photo
 
 if TYPE_CHECKING:
@@ -66,28 +66,28 @@ def finding(photo: Photo, models: Models, sensitivity: float) -> Work:
     return work
 
 
-def filling(photo: Photo, hole: np.ndarray, models: Models, sampling: ConditionalSampling) -> Work:
+def filling(photo: Photo, hole: np.ndarray, models: Models, settings: FillSettings) -> Work:
     """Fill the holes (HxW bool); InputError where the results do not fit in memory."""
-    _check_room(photo, sampling.samples)
+    _check_room(photo, settings.samples)
 
     def work(report: TaskCallback) -> Made:
         from scoreinv.tasks.inpaint import inpaint_picture
 
-        result = inpaint_picture(photo.picture, hole, models.fill(), sampling, report)
+        result = inpaint_picture(photo.picture, hole, models.fill(), settings, report)
         return Made(_numbered(photo, result.samples, "inpainted"))
 
     return work
 
 
-def colouring(photo: Photo, hints: Hints | None, models: Models, sampling: ConditionalSampling) -> Work:
+def colouring(photo: Photo, hints: Hints | None, models: Models, settings: ColourSettings) -> Work:
     """Draw the colours of a grey photograph; InputError where the results do not fit in memory."""
-    _check_room(photo, sampling.samples * (3 if photo.picture.is_gray_mode else 1))
+    _check_room(photo, settings.samples * (3 if photo.picture.is_gray_mode else 1))
 
     def work(report: TaskCallback) -> Made:
         from scoreinv.tasks.colorize import colorize_picture
 
         known = None if hints is None else hints()
-        result = colorize_picture(photo.picture, models.colours(), sampling, Colours(), known, report)
+        result = colorize_picture(photo.picture, models.colours(), settings, known, report)
         note = "The photograph had colours already, which were replaced." if result.found == "coloured" else None
         return Made(_numbered(photo, result.samples, "colorized"), note)
 

@@ -33,9 +33,9 @@ from scoreinv.operators import Blur, LinearOperator, downsampling
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.restoration import deblur_picture, denoise_picture, upscale_picture
 from scoreinv.tasks.results import Restored
-from scoreinv.tasks.settings import RestorationSampling
+from scoreinv.tasks.settings import LinearSettings
 
-Draw = Callable[[np.ndarray, np.random.Generator, RestorationSampling], Restored]
+Draw = Callable[[np.ndarray, np.random.Generator, LinearSettings], Restored]
 """Samples for a photograph with its margin, degraded by random numbers of its own."""
 
 
@@ -51,13 +51,13 @@ def tasks(prior: ScorePrior, side: int) -> dict[str, Draw]:
 
 
 def denoised(
-    prior: ScorePrior, noise: float, photo: np.ndarray, random: np.random.Generator, sampling: RestorationSampling
+    prior: ScorePrior, noise: float, photo: np.ndarray, random: np.random.Generator, sampling: LinearSettings
 ) -> Restored:
     return denoise_picture(Picture(_noisy(inner(photo), noise, random)), noise, prior, sampling)
 
 
 def upscaled(
-    prior: ScorePrior, factor: int, photo: np.ndarray, random: np.random.Generator, sampling: RestorationSampling
+    prior: ScorePrior, factor: int, photo: np.ndarray, random: np.random.Generator, sampling: LinearSettings
 ) -> Restored:
     reduced = _seen(downsampling(factor, *inner(photo).shape[:2], "area"), inner(photo))
     return upscale_picture(Picture(reduced), factor, "area", 0.0, prior, sampling)
@@ -69,7 +69,7 @@ def deblurred(
     noise: float,
     photo: np.ndarray,
     random: np.random.Generator,
-    sampling: RestorationSampling,
+    sampling: LinearSettings,
 ) -> Restored:
     observed = _noisy(inner(_seen(blur, photo)), noise, random)
     return deblur_picture(Picture(observed), blur.kernel.numpy(), noise, prior, sampling)
@@ -126,7 +126,7 @@ def standard_error(values: np.ndarray) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else np.nan
 
 
-def measured(draw: Draw, crops: Sequence[np.ndarray], sampling: RestorationSampling) -> Scores:
+def measured(draw: Draw, crops: Sequence[np.ndarray], sampling: LinearSettings) -> Scores:
     rows, nfe, start = [], 0, time.process_time()
     for number, crop in enumerate(crops):
         result = draw(crop, np.random.default_rng(number), sampling)
@@ -174,7 +174,7 @@ def main() -> None:
         first: Scores | None = None
         for asked in [""] if name.startswith("denoise") else options.methods:
             method, _, steps = asked.partition(":")
-            sampling = RestorationSampling(method or None, int(steps) if steps else None, samples=count)
+            sampling = LinearSettings(method or None, int(steps) if steps else None, samples=count, estimate="sample")
             try:
                 scores = measured(draw, crops, sampling)
             except InputError as error:

@@ -48,7 +48,7 @@ from scoreinv.operators import Blur, downsampling, mask
 from scoreinv.options import Downsampling, RestorationMethod
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.restoration import deblur_picture, denoise_picture, upscale_picture
-from scoreinv.tasks.settings import RestorationSampling
+from scoreinv.tasks.settings import LinearSettings
 
 Estimate = tuple[np.ndarray, int]
 """A restored picture HxWx3 in [0, 1], and the evaluations that it took."""
@@ -126,7 +126,7 @@ def denoising_stored(prior: ScorePrior, noise: float) -> Task:
         return unclipped.observe(photo, random).clip(0, 1)
 
     def run(y: np.ndarray) -> Estimate:
-        result = denoise_picture(Picture(y), noise, prior, RestorationSampling(estimate="mean"))
+        result = denoise_picture(Picture(y), noise, prior, LinearSettings(estimate="mean"))
         return result.image.pixels, result.nfe
 
     ours = {"mean": run, "mean, values as they are": unclipped.guided["mean"]}
@@ -139,7 +139,7 @@ def enlarging(prior: ScorePrior, factor: int, kind: Downsampling) -> Task:
         reduced = downsampling(factor, *photo.shape[:2], kind)(_tensor(photo))
         return np.rint(255 * _array(reduced).clip(0, 1)) / np.float32(255)
 
-    def run(y: np.ndarray, sampling: RestorationSampling) -> Estimate:
+    def run(y: np.ndarray, sampling: LinearSettings) -> Estimate:
         result = upscale_picture(Picture(y), factor, kind, 0.0, prior, sampling)
         return result.image.pixels, result.nfe
 
@@ -153,7 +153,7 @@ def deblurring(prior: ScorePrior, kernel: np.ndarray, noise: float) -> Task:
         noisy = blurred + noise * random.standard_normal(blurred.shape)
         return noisy.clip(0, 1).astype(np.float32)
 
-    def run(y: np.ndarray, sampling: RestorationSampling) -> Estimate:
+    def run(y: np.ndarray, sampling: LinearSettings) -> Estimate:
         result = deblur_picture(Picture(y), kernel, noise, prior, sampling)
         return result.image.pixels, result.nfe
 
@@ -168,7 +168,7 @@ def inpainting(prior: ScorePrior, side: int, noise: float, steps: int) -> Task:
         noisy = inner(photo) + noise * random.standard_normal(inner(photo).shape)
         return (known[..., None] * noisy).astype(np.float32)
 
-    def run(y: np.ndarray, sampling: RestorationSampling) -> Estimate:
+    def run(y: np.ndarray, sampling: LinearSettings) -> Estimate:
         result = scoreinv.solve(
             mask(seen), y, prior=prior, noise_std=noise, method=sampling.method, estimate=sampling.estimate
         )
@@ -183,10 +183,10 @@ def inner(photo: np.ndarray) -> np.ndarray:
     return photo[MARGIN:-MARGIN, MARGIN:-MARGIN]
 
 
-def _estimates(run: Callable[[np.ndarray, RestorationSampling], Estimate]) -> dict[str, Run]:
-    ours: dict[str, Run] = {"mean": partial(run, sampling=RestorationSampling(estimate="mean"))}
+def _estimates(run: Callable[[np.ndarray, LinearSettings], Estimate]) -> dict[str, Run]:
+    ours: dict[str, Run] = {"mean": partial(run, sampling=LinearSettings(estimate="mean"))}
     for name in SAMPLERS:
-        ours[name] = partial(run, sampling=RestorationSampling(name))
+        ours[name] = partial(run, sampling=LinearSettings(name))
     return ours
 
 

@@ -14,7 +14,7 @@ from scoreinv.guidance.orientations import ALL, MIRRORED
 from scoreinv.operators import mask
 from scoreinv.prior import Prior
 from scoreinv.samplers import DPMpp2M, NoiseStream
-from scoreinv.tasks.settings import RestorationSampling
+from scoreinv.tasks.settings import LinearSettings
 
 
 class Lopsided(Prior):
@@ -81,7 +81,7 @@ def test_an_estimate_by_splitting_can_be_averaged_too():
 def test_what_orientations_are():
     for wrong in (0, 3, 9):
         with pytest.raises(SettingError, match="orientations must be"):
-            RestorationSampling(estimate="mean", orientations=wrong)
+            LinearSettings(estimate="mean", orientations=wrong)
     for samples in ({"samples": 4, "estimate": "mean"}, {"estimate": "sample"}):
         with pytest.raises(SettingError, match="orientations belong to the estimate mean of one"):
-            RestorationSampling(orientations=2, **samples)
+            LinearSettings(orientations=2, **({"estimate": "sample"} | samples))

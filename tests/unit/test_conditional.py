@@ -27,14 +27,14 @@ from scoreinv.models.config import ModelConfig
 from scoreinv.models.memory import gradient_bytes
 from scoreinv.models.model_file import load_model, save_model
 from scoreinv.operators import ObservedComponents, gray, mask
-from scoreinv.options import COLOUR_SATURATION, COLOUR_STEPS, COLOUR_TEMPERATURE, MEAN_DRAWS, NARROW_FILL_STEPS
+from scoreinv.options import COLOUR_SATURATION, COLOUR_TEMPERATURE, MEAN_DRAWS, NARROW_FILL_STEPS
 from scoreinv.preconditioning import EDM
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import PC, DPMpp2M, NoiseStream
 from scoreinv.sdes import SDE, VE, VP
 from scoreinv.tasks.colorize import colorize
 from scoreinv.tasks.inpaint import inpaint
-from scoreinv.tasks.settings import Colours, ConditionalSampling
+from scoreinv.tasks.settings import ColourSettings
 from scoreinv.training import draws
 from scoreinv.training.config import (
     DataConfig,
@@ -219,14 +219,13 @@ def test_the_temperature_of_colours_is_their_share_of_the_way_from_the_mean() ->
 
 
 def test_samples_at_the_default_temperature_are_strengthened() -> None:
-    def factor(colours: Colours, *, hinted: bool = False, **options: Any) -> float:
-        resolved = ConditionalSampling(**options).resolved(COLOUR_STEPS, conditional=True)
-        return colours.saturation_of(resolved, hinted=hinted)
+    def factor(*, hinted: bool = False, **options: Any) -> float:
+        settings = ColourSettings(**options)
+        return settings.saturation_of(settings.sampling(conditional=True), hinted=hinted)
 
-    assert factor(Colours()) == COLOUR_SATURATION > 1
-    assert factor(Colours(temperature=0.2)) == factor(Colours(), estimate="mean") == factor(Colours(), method="pc") == 1
-    assert factor(Colours(), hinted=True) == 1
-    assert factor(Colours(saturation=0.8)) == factor(Colours(saturation=0.8), estimate="mean") == 0.8
+    assert factor() == COLOUR_SATURATION > 1
+    assert factor(temperature=0.2) == factor(estimate="mean") == factor(method="pc") == factor(hinted=True) == 1
+    assert factor(saturation=0.8) == factor(saturation=0.8, estimate="mean") == 0.8
     gray = np.full((16, 16), 0.5)
     default, same, plain = (
         colorize(gray, prior=conditional_prior(), steps=3, saturation=value).image

@@ -48,7 +48,7 @@ def part(batch: Batch, rows: slice) -> Batch:
     return {name: column[rows] for name, column in batch.items()}
 
 
-MADE: dict[str, Callable[[str], rows._OnRows]] = {
+MADE: dict[str, Callable[[str], rows.OnRows]] = {
     "inpaint": lambda model: Inpainter(model, steps=2),
     "inpaint, samples": lambda model: Inpainter(model, steps=2, samples=2),
     "inpaint, mean": lambda model: Inpainter(model, steps=2, samples=2, estimate="mean"),

@@ -10,12 +10,10 @@ from PIL import Image
 from test_conditional import conditional_prior
 
 from scoreinv.errors import Cancelled, InputError, ScoreinvError
-from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.regions import BLOCK_TILES, regions_to_fill
 from scoreinv.sdes import VP
-from scoreinv.tasks.inpaint import inpaint, inpaint_picture
-from scoreinv.tasks.settings import ConditionalSampling
+from scoreinv.tasks.inpaint import inpaint
 
 MEAN, STD = 0.5, 0.08
 
@@ -120,13 +118,6 @@ def test_a_picture_is_filled_alike_beside_others_of_its_size(height, width):
     for number in range(2):
         alone = inpaint(images[number], masks[number], prior=model, steps=3, seed=4)
         torch.testing.assert_close(together.image[number], alone.image, atol=1e-5, rtol=0)
-
-
-def test_the_first_sample_may_be_any():
-    mask, picture = hole(), pictures_from_api(photo())[0][0]
-    both = inpaint_picture(picture, mask, prior(), ConditionalSampling(steps=2, samples=2))
-    second = inpaint_picture(picture, mask, prior(), ConditionalSampling(steps=2, first=1))
-    np.testing.assert_allclose(second.image.pixels, both.samples[1].pixels, atol=1e-5)
 
 
 def test_equal_holes_in_different_places_get_different_noise():

@@ -20,7 +20,7 @@ from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
 from scoreinv.options import FOUND_GROW
 from scoreinv.tasks.old_photos import GivenByHand, OldPhotoModels, Step, restore_picture
-from scoreinv.tasks.settings import STEPS, OldPhotoSettings
+from scoreinv.tasks.settings import OLD_PHOTO_STEPS, OldPhotoSettings
 from scoreinv.training.pictures import BUILTIN
 
 HEIGHT, WIDTH = 72, 96
@@ -140,7 +140,7 @@ def test_a_damaged_noisy_sepia_print_takes_every_step_in_order():
     photo = scratched(levels(sepia(noisy(gray_scene()))))
     result = restored(photo)
     assert (result.found, changed(result)) == ("tinted", ["tint", "inpaint", "denoise", "colorize"])
-    assert [step.name for step in result.steps] == list(STEPS)
+    assert [step.name for step in result.steps] == list(OLD_PHOTO_STEPS)
     assert (result.damage == SCRATCH).all()
     assert result.noise_std == pytest.approx(NOISE, rel=0.25)
     gray = luma(result.image / 255.0)
@@ -305,7 +305,7 @@ def test_each_step_is_told_with_its_picture():
     models = OldPhotoModels(Whites(), prior(), prior(), prior())
     restore_picture(photo, models, OldPhotoSettings(), GivenByHand(), told=lambda *step: told.append(step))
     shown = {step.name: picture for step, picture in told}
-    assert list(shown) == list(STEPS)
+    assert list(shown) == list(OLD_PHOTO_STEPS)
     assert (shown["damage"].pixels == SCRATCH * 255).all()
     assert shown["tint"].is_gray()
     assert (shown["inpaint"].pixels[~SCRATCH] == shown["tint"].pixels[~SCRATCH]).all()

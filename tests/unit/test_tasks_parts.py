@@ -12,9 +12,11 @@ from analytic import gaussian_colour_prior
 from scoreinv.errors import InputError
 from scoreinv.guidance import Tiled
 from scoreinv.imaging.sheet import contact_sheet
-from scoreinv.samplers import NoiseStream
+from scoreinv.options import START_LEVEL
+from scoreinv.samplers import NoiseStream, State
+from scoreinv.tasks import drawing
 from scoreinv.tasks.common import RunningSpread, spread, start_time, wide_tile
-from scoreinv.tasks.settings import ConditionalSampling
+from scoreinv.tasks.settings import FillSettings
 
 
 def prior(**options):
@@ -93,6 +95,14 @@ def test_the_noise_level_is_that_of_pictures_in_unit_range(data_range):
 
 
 def test_the_papers_number_of_steps_starts_from_the_prior():
-    assert ConditionalSampling(steps=1000).level(1000) == float("inf")
-    assert ConditionalSampling(steps=30).level(1000) < 1
-    assert ConditionalSampling(steps=1000, start=0.3).level(1000) == 0.3
+    model, guess = prior(), torch.full((1, 3, 4, 4), 0.5)
+
+    def begun(steps: int, start: float | None = None) -> State | None:
+        sampling = FillSettings("pc", steps, start).sampling(conditional=False)
+        return drawing._start(sampling, model, guess, NoiseStream(0, 1))
+
+    assert begun(model.sde.steps) is None
+    few, given = begun(30), begun(model.sde.steps, 0.3)
+    assert few is not None
+    assert given is not None
+    assert (few.t, given.t) == (start_time(model, START_LEVEL), start_time(model, 0.3))

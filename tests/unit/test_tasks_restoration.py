@@ -39,13 +39,13 @@ from scoreinv.tasks.restoration import (
     upscale_picture,
 )
 from scoreinv.tasks.results import Restored, as_given
-from scoreinv.tasks.settings import RestorationSampling
+from scoreinv.tasks.settings import LinearSettings
 
 MEAN, STD = 0.5, 0.1
 HEIGHT, WIDTH = 24, 36
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 KERNEL = kernels.gaussian(0.5)
-MEAN_OF_ONE = RestorationSampling(estimate="mean")
+MEAN_OF_ONE = LinearSettings(estimate="mean")
 
 
 def prior(**options):
@@ -95,14 +95,14 @@ def test_the_mean_of_a_noisy_picture_is_exact_in_one_evaluation(options):
 
 def test_samples_of_a_noisy_picture_are_the_posteriors():
     y, std = noisy(truth(), 0.06).clip(0, 1), 0.06
-    sampling = RestorationSampling(samples=6, steps=25)
+    sampling = LinearSettings(samples=6, steps=25)
     result = denoise_picture(Picture(y), std, prior(), sampling)
     values = np.stack([sample.pixels for sample in result.samples]) - shrunk(y, std)
     deviation = STD * std / math.hypot(STD, std)
     assert abs(values.mean()) < 5 * deviation / math.sqrt(values.size)
     assert values.std() == pytest.approx(deviation, rel=0.05)
     assert np.sqrt((result.std**2).mean()) == pytest.approx(deviation, rel=0.05)
-    mean = denoise_picture(Picture(y), std, prior(), RestorationSampling(samples=6, steps=25, estimate="mean"))
+    mean = denoise_picture(Picture(y), std, prior(), LinearSettings(samples=6, steps=25, estimate="mean"))
     np.testing.assert_allclose(mean.image.pixels, np.mean([s.pixels for s in result.samples], 0), atol=1e-6)
 
 
@@ -115,7 +115,9 @@ def test_noise_of_grey_pictures_is_of_one_channel(mode):
     result = denoise_picture(Picture(pixels), std, gray_prior(), MEAN_OF_ONE).image.pixels
     expected = shrunk(y, std)
     np.testing.assert_allclose(result if mode == "L" else result[..., 1], expected, atol=1e-4)
-    sample = denoise_picture(Picture(pixels), std, gray_prior(), RestorationSampling(steps=25)).image.pixels
+    sample = denoise_picture(
+        Picture(pixels), std, gray_prior(), LinearSettings(steps=25, estimate="sample")
+    ).image.pixels
     deviation = (sample if mode == "L" else sample[..., 0]) - expected
     assert deviation.std() == pytest.approx(STD * std / math.hypot(STD, std), rel=0.1)
     if mode == "RGB":
@@ -134,7 +136,7 @@ def test_sampling_of_grey_pictures_begins_at_a_state_of_the_process():
         return read(network, x, t, sde, data_range)
 
     model.preconditioning.noise = seen
-    denoise_picture(Picture(y), std, model, RestorationSampling(steps=2))
+    denoise_picture(Picture(y), std, model, LinearSettings(steps=2, estimate="sample"))
     x, sigma = states[0]
     axes = torch.linalg.qr(torch.tensor([[1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [1.0, 1.0, -2.0]]).T)[0]
     rotated = torch.einsum("ck,bchw->kbhw", axes, x).flatten(1)
@@ -160,7 +162,7 @@ def test_noise_that_was_cut_off_at_black_or_white_is_taken_for_such(end):
     result = denoise_picture(Picture(stored), std, model, MEAN_OF_ONE)
     assert result.nfe == 2
     assert abs(result.image.pixels.mean() - right) < 0.15 * abs(naive - right)
-    samples = denoise_picture(Picture(stored), std, model, RestorationSampling(steps=25, samples=4)).samples
+    samples = denoise_picture(Picture(stored), std, model, LinearSettings(steps=25, samples=4)).samples
     assert abs(np.mean([sample.pixels.mean() for sample in samples]) - right) < 0.3 * abs(naive - right)
 
 
@@ -194,7 +196,7 @@ def test_noise_that_the_model_does_not_know():
 
 
 @pytest.mark.parametrize("kind", ["area", "bicubic"])
-@pytest.mark.parametrize("sampling", [MEAN_OF_ONE, RestorationSampling(steps=10)], ids=["mean", "sample"])
+@pytest.mark.parametrize("sampling", [MEAN_OF_ONE, LinearSettings(steps=10, estimate="sample")], ids=["mean", "sample"])
 def test_an_upscaled_picture_reduces_to_the_one_that_was_given(kind, sampling):
     operator = downsampling(2, HEIGHT, WIDTH, kind)
     y = apply(operator, truth()).clip(0, 1)
@@ -237,12 +239,12 @@ def test_a_deblurred_picture_is_near_the_posterior_mean():
     borders = np.ones(y.shape[:2], dtype=bool)
     borders[4:-4, 4:-4] = False
     assert np.sqrt(np.mean((found.image.pixels - exact)[borders] ** 2)) < 1.5 * error
-    exact_method = RestorationSampling(samples=8, steps=12, method="mmps", estimate="mean")
+    exact_method = LinearSettings(samples=8, steps=12, method="mmps", estimate="mean")
     by_samples = deblur_picture(Picture(y), blurring.numpy(), std, prior(), exact_method).image.pixels
     assert np.sqrt(np.mean((by_samples - exact) ** 2)) < 0.75 * STD / math.sqrt(8)
 
 
-@pytest.mark.parametrize("sampling", [MEAN_OF_ONE, RestorationSampling(samples=4)], ids=["mean", "samples"])
+@pytest.mark.parametrize("sampling", [MEAN_OF_ONE, LinearSettings(samples=4)], ids=["mean", "samples"])
 def test_a_blurred_picture_that_was_cut_off_at_black_is_not_taken_for_a_brighter_one(sampling):
     """Against the same without the knowledge, which `solve` has not: its y is no file's."""
     std, middle, blurring = 0.1, 0.06, torch.from_numpy(kernels.gaussian(1))
@@ -294,7 +296,7 @@ def test_samples_of_an_enlarged_picture_vary_as_the_posterior():
     """
     assert missing_detail(4) > STD
     y = apply(downsampling(4, 48, 48), truth(48, 48))
-    sampling = RestorationSampling(samples=4, steps=25)
+    sampling = LinearSettings(samples=4, steps=25)
     result = upscale_picture(Picture(y), 4, "area", 0.0, prior(), sampling)
     assert np.sqrt(np.mean(result.std**2)) == pytest.approx(STD * math.sqrt(15 / 16), rel=0.06)
 
@@ -383,7 +385,7 @@ def test_dps_enlarges_a_photograph():
     """With the steps that it takes by itself; with a fifth of them it diverges."""
     photo = read_picture(PHOTOS / "dog.jpg").rgb()[400:448, 400:448]
     small = photo.reshape(24, 2, 24, 2, 3).mean((1, 3)).astype(np.float32)
-    sampling = RestorationSampling(method="dps")
+    sampling = LinearSettings(method="dps")
     found = upscale_picture(Picture(small), 2, "area", 0.0, scoreinv.load("denoiser"), sampling).image.pixels
     assert np.sqrt(np.mean((found.reshape(24, 2, 24, 2, 3).mean((1, 3)) - small) ** 2)) < 0.03
     assert np.sqrt(np.mean((found - photo) ** 2)) < 0.1
@@ -451,11 +453,11 @@ def test_a_sample_is_the_same_however_many_are_drawn(monkeypatch):
     np.testing.assert_allclose(both.samples[0], one.image, atol=1e-5)
     assert abs(both.samples[1] - one.image).mean() > 0.01
     noise_alone = Picture(noisy(truth(), 0.05).clip(0, 1))
-    two = denoise_picture(noise_alone, 0.05, prior(), RestorationSampling(samples=2)).samples
-    first = denoise_picture(noise_alone, 0.05, prior(), RestorationSampling()).image
+    two = denoise_picture(noise_alone, 0.05, prior(), LinearSettings(samples=2)).samples
+    first = denoise_picture(noise_alone, 0.05, prior(), LinearSettings(estimate="sample")).image
     np.testing.assert_allclose(first.pixels, two[0].pixels, atol=1e-5)
     monkeypatch.setattr("scoreinv.tasks.linear.PIXELS_AT_ONCE", 1)
-    one_by_one = denoise_picture(noise_alone, 0.05, prior(), RestorationSampling(samples=2)).samples
+    one_by_one = denoise_picture(noise_alone, 0.05, prior(), LinearSettings(samples=2)).samples
     np.testing.assert_allclose(one_by_one[1].pixels, two[1].pixels, atol=1e-5)
 
 
@@ -496,9 +498,9 @@ def test_progress_and_stopping():
     wide = Picture(truth(40, 200))
     for work in (
         lambda told: denoise_picture(wide, 0.05, prior(), MEAN_OF_ONE, told),
-        lambda told: denoise_picture(wide, 0.05, prior(), RestorationSampling(steps=3, samples=2), told),
+        lambda told: denoise_picture(wide, 0.05, prior(), LinearSettings(steps=3, samples=2), told),
         lambda told: upscale_picture(wide, 2, "area", 0.0, prior(), MEAN_OF_ONE, told),
-        lambda told: deblur_picture(wide, KERNEL, 0.05, prior(), RestorationSampling(samples=2), told),
+        lambda told: deblur_picture(wide, KERNEL, 0.05, prior(), LinearSettings(samples=2), told),
     ):
         told: list[float] = []
         work(told.append)
@@ -512,7 +514,7 @@ def test_progress_and_stopping():
 def test_the_first_part_of_samples_tells_of_its_progress():
     """The estimate of the mean that samples of a blurred or clipped picture begin at."""
     dark = Picture(noisy(np.zeros((40, 50, 3), np.float32), 0.05).clip(0, 1))
-    sampling = RestorationSampling(samples=1, steps=9)
+    sampling = LinearSettings(samples=1, steps=9, estimate="sample")
     for work, parts in (
         (lambda told: deblur_picture(Picture(truth()), KERNEL, 0.05, prior(), sampling, told), 10 + 9),
         (lambda told: denoise_picture(dark, 0.05, prior(), sampling, told), 2 + 9),
@@ -529,7 +531,7 @@ def test_what_a_method_cannot_do_is_told_before_the_network_is_asked(method, mon
 
     model = prior()
     monkeypatch.setattr(type(model), "noise", asked)
-    sampling = RestorationSampling(method=method)
+    sampling = LinearSettings(method=method)
     with pytest.raises(InputError):
         deblur_picture(Picture(truth()), kernels.gaussian(2), 0.05, model, sampling)
 
@@ -657,7 +659,7 @@ def test_samples_of_a_blurred_photograph_vary_as_the_posterior(kernel, std):
     Too low a first level, or too strong a trust in what is observed, leaves a half to three quarters of it.
     """
     y = noisy(apply(operator_of(kernel, 64, 64), truth(64, 64)), std)
-    result = deblur_picture(Picture(y), kernel, std, prior(), RestorationSampling(samples=8))
+    result = deblur_picture(Picture(y), kernel, std, prior(), LinearSettings(samples=8))
     transfer = np.square(np.abs(np.fft.fft2(kernel, (64, 64))))
     exact = np.mean(1 / (1 / STD**2 + transfer / std**2))
     inside = result.std[10:-10, 10:-10]  # what lies beyond is blurred in, and unknown
