@@ -11,14 +11,12 @@ A condition (an observation, a class) wraps a prior and is a prior itself, since
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
 
-from scoreinv.boxes import Box
 from scoreinv.checks import require, shown, within
 from scoreinv.errors import InputError, SettingError
 from scoreinv.networks.base import Network
@@ -76,13 +74,6 @@ class Prior(ABC):
         """The end result, with what must hold exactly made exact."""
         return x0
 
-    def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
-        """The same prior seen through crops of one size: row k of its batch shows box k // samples.
-
-        Only `noise` is called on it: whole pictures are constrained and finished, not their crops.
-        """
-        return self
-
 
 def check_prior(prior: object) -> None:
     """Raise SettingError unless it is a prior, of a model or conditional."""
@@ -91,10 +82,7 @@ def check_prior(prior: object) -> None:
 
 
 class PriorWrapper(Prior):
-    """Base of what wraps a prior: forwards `noise`, `constrain` and `finish`; subclasses override what they change.
-
-    A subclass defines `windows` too: what it holds of the picture's size is cropped, or `Tiled` would mix up places.
-    """
+    """Base of what wraps a prior: forwards `noise`, `constrain` and `finish`; subclasses override what they change."""
 
     def __init__(self, prior: Prior) -> None:
         self.prior = prior
@@ -119,9 +107,6 @@ class PriorWrapper(Prior):
 
     def finish(self, x0: Tensor) -> Tensor:
         return self.prior.finish(x0)
-
-    @abstractmethod
-    def windows(self, boxes: Sequence[Box], samples: int) -> Prior: ...
 
 
 @dataclass(frozen=True)

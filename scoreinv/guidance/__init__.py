@@ -11,7 +11,7 @@ from scoreinv.guidance.displacements import Displacements
 from scoreinv.guidance.exemplars import Exemplars
 from scoreinv.guidance.likelihood import DPS, MMPS, LikelihoodGuidance, PiGDM
 from scoreinv.guidance.observed import GivenObservation
-from scoreinv.guidance.tiled import Tiled
+from scoreinv.tiling import Tiled
 
 __all__ = [
     "DDNM",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor
 
 from scoreinv.guidance.orientations import Orientation, averaged
-from scoreinv.prior import Box, Prior, PriorWrapper
+from scoreinv.prior import Prior, PriorWrapper
 
 
 class Averaged(PriorWrapper):
@@ -24,6 +22,3 @@ class Averaged(PriorWrapper):
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         return averaged(self.orientations, lambda orientation: self.prior.noise(orientation.turn(x), t))
-
-    def windows(self, boxes: Sequence[Box], samples: int) -> Averaged:
-        return Averaged(self.prior.windows(boxes, samples), self.orientations)

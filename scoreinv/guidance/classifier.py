@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from scoreinv.boxes import Box
 from scoreinv.errors import InputError
-from scoreinv.operators import select
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.sdes import as_time, broadcast
 
@@ -48,19 +46,10 @@ class ClassifierGuidance(PriorWrapper):
             probe = x if differentiable and x.requires_grad else x.detach().requires_grad_()
             log_probability = F.log_softmax(self.classifier(probe, t), dim=-1)
             classes = log_probability.shape[-1]
-            self._check_samples(len(x))
+            if len(self.label) not in (1, len(x)):
+                raise InputError(f"{len(self.label)} labels for {len(x)} samples: give one, or one for each")
             if not ((self.label >= 0) & (self.label < classes)).all():
                 raise InputError(f"labels are numbers from 0 to {classes - 1}, not {self.label.tolist()}")
             label = self.label.to(x.device).expand(x.shape[0])
             chosen = log_probability.gather(-1, label[:, None])
             return torch.autograd.grad(chosen.sum(), probe, create_graph=differentiable)[0]
-
-    def windows(self, boxes: Sequence[Box], samples: int) -> ClassifierGuidance:
-        """The classifier sees each crop alone; to classify whole pictures put the guidance outside of `Tiled`."""
-        self._check_samples(samples)
-        label = select(self.label, torch.arange(samples).repeat(len(boxes)))
-        return ClassifierGuidance(self.prior.windows(boxes, samples), self.classifier, label, self.scale)
-
-    def _check_samples(self, count: int) -> None:
-        if len(self.label) not in (1, count):
-            raise InputError(f"{len(self.label)} labels for {count} samples: give one, or one for each")

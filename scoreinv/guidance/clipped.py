@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-from scoreinv.boxes import Box
 from scoreinv.prior import PriorWrapper
 from scoreinv.sdes import as_time, broadcast
 
@@ -27,6 +24,3 @@ class Clipped(PriorWrapper):
         clipped = estimate.clamp(*self.data_range)
         # Where nothing is clipped the prediction stays as it is: sigma may be too small to divide by.
         return torch.where(clipped == estimate, noise, (x - alpha * clipped) / sigma)
-
-    def windows(self, boxes: Sequence[Box], samples: int) -> Clipped:
-        return Clipped(self.prior.windows(boxes, samples))

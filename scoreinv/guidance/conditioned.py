@@ -14,8 +14,9 @@ from scoreinv.conditional.guess import Guess
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import InputError
 from scoreinv.guidance.orientations import UPRIGHT, Orientation, averaged
-from scoreinv.operators import ObservedComponents, crops
+from scoreinv.operators import ObservedComponents
 from scoreinv.prior import Prior, PriorWrapper
+from scoreinv.tiling import crops
 
 
 class GivenGuess(PriorWrapper):

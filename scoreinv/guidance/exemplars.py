@@ -23,13 +23,12 @@ agrees is approximated by drawing in steps. Comparing with all patches is for pi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scoreinv.boxes import Box
 from scoreinv.conditional.guess import smooth_guess
 from scoreinv.errors import InputError
 from scoreinv.guidance.displacements import TOLERANCE
@@ -114,9 +113,6 @@ class Exemplars(Prior):
 
     def finish(self, x0: Tensor) -> Tensor:
         return torch.stack([fill.exact(row) for fill, row in zip(self._fills, x0, strict=True)])
-
-    def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
-        raise InputError("patches are looked for in the whole picture: it cannot be seen through windows")
 
     def displacements(self, x0: Tensor) -> Tensor:
         """Where the likeliest patches of samples (B, 3, H, W) are: (B, 2, H, W) int64, down and across from each pixel.

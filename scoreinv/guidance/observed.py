@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from copy import copy
-from typing import Self
-
 from torch import Tensor
 
-from scoreinv.boxes import Box
 from scoreinv.errors import InputError
 from scoreinv.operators import LinearOperator, check_noise_std
 from scoreinv.prior import Prior, PriorWrapper
 
 
 class GivenObservation(PriorWrapper):
-    """A prior given y = A x0 + noise_std n: what it holds of the picture is cropped and selected with it.
+    """A prior given y = A x0 + noise_std n.
 
     Arguments:
         operator: A.
@@ -35,16 +30,6 @@ class GivenObservation(PriorWrapper):
         self.y = y
         self.noise_std = noise_std
 
-    def over(self, prior: Prior, operator: LinearOperator, y: Tensor) -> Self:
-        """The same method over a part of what it is over: what was found out at first is not asked again."""
-        part = copy(self)
-        part.prior, part.operator, part.y = prior, operator, y
-        return part
-
     def finish(self, x0: Tensor) -> Tensor:
         x0 = self.prior.finish(x0)
         return x0 if self.noise_std else self.operator.replace(x0, self.y.to(x0))
-
-    def windows(self, boxes: Sequence[Box], samples: int) -> Self:
-        operator, y = self.operator.windows(boxes, samples), self.operator.seen(self.y, boxes, samples)
-        return self.over(self.prior.windows(boxes, samples), operator, y)

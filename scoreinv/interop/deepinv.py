@@ -11,7 +11,6 @@ Needs deepinv: pip install 'scoreinv[bench]'.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import deepinv
@@ -19,7 +18,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scoreinv.boxes import Box
 from scoreinv.checks import shown
 from scoreinv.errors import InputError
 from scoreinv.operators import LinearOperator
@@ -94,9 +92,6 @@ class _Physics(LinearOperator):
 
     def adjoint(self, y: Tensor) -> Tensor:
         return self.physics.A_adjoint(y)
-
-    def windows(self, boxes: Sequence[Box], samples: int) -> LinearOperator:
-        raise InputError("deepinv's physics are not seen through windows: use a method that needs none")
 
 
 def _levels(sigma: float | Tensor, count: int) -> Tensor:

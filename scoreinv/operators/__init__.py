@@ -6,18 +6,17 @@
     A.ridge(y, level)  A^T (A A^T + level I)^-1 y, the x of least |y - A x|^2 + level |x|^2
     A.replace(x, y)    x with its observed components replaced by those of y
     A.spectral()   the same operator with its singular value decomposition, where it has one in closed form
-    A.windows(boxes, samples), A.seen(y, boxes, samples)  operator and observation seen through crops of the picture
     (A @ B)(x)     A(B(x)): several observations of one picture are one composed operator
 
-| operator | A A^T is a multiple of a projection | `spectral` | `windows` |
-|---|---|---|---|
-| `mask`, `gray`, `gray_and_hints`, `rotation` | yes | yes | yes |
-| `Blur`: any kernel, periodic boundary | no | yes | yes |
-| `valid_blur`: any kernel, unknown boundary: the scene extends beyond the photograph | no | no | yes |
-| `downsampling`: block means, or bicubic with antialiasing | for block means | yes | yes |
-| `BlurredDownsampling`: both at once, any kernel, periodic boundary | no | yes | no |
-| `random_projections`: compressed sensing | yes | yes | no |
-| A @ B | | if B is orthogonal | if A or B is pointwise |
+| operator | A A^T is a multiple of a projection | `spectral` |
+|---|---|---|
+| `mask`, `gray`, `gray_and_hints`, `rotation` | yes | yes |
+| `Blur`: any kernel, periodic boundary | no | yes |
+| `valid_blur`: any kernel, unknown boundary: the scene extends beyond the photograph | no | no |
+| `downsampling`: block means, or bicubic with antialiasing | for block means | yes |
+| `BlurredDownsampling`: both at once, any kernel, periodic boundary | no | yes |
+| `random_projections`: compressed sensing | yes | yes |
+| A @ B | | if B is orthogonal |
 
 Pictures are (B, C, H, W); operators hold tensors of a batch of 1 (shared) or B, and follow the picture's device and
 dtype.
@@ -30,9 +29,6 @@ from scoreinv.operators.base import (
     SpectralOperator,
     check_adjoint,
     check_noise_std,
-    crop,
-    crops,
-    select,
 )
 from scoreinv.operators.blur import Blur, BlurredDownsampling, ValidBlur, pad_observation, photographed, valid_blur
 from scoreinv.operators.observed import ObservedComponents, gray, gray_and_hints, mask, rotation
@@ -52,8 +48,6 @@ __all__ = [
     "ValidBlur",
     "check_adjoint",
     "check_noise_std",
-    "crop",
-    "crops",
     "downsampling",
     "gray",
     "gray_and_hints",
@@ -62,6 +56,5 @@ __all__ = [
     "photographed",
     "random_projections",
     "rotation",
-    "select",
     "valid_blur",
 ]

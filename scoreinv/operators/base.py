@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass, is_dataclass
 
 import torch
 from torch import Tensor
 
-from scoreinv.boxes import Box
 from scoreinv.errors import InputError
 from scoreinv.text import one_line
 
@@ -60,33 +58,11 @@ class LinearOperator(ABC):
         """Whether A^T A = A A^T = I: a change of basis, of which nothing is lost."""
         return False
 
-    @property
-    def pointwise(self) -> bool:
-        """Whether each pixel of the observation is that of one pixel, at its place."""
-        return False
-
     def spectral(self) -> SpectralOperator:
         """The operator with its singular value decomposition; InputError where none is known in closed form."""
         raise InputError(
             f"{type(self).__name__} has no singular value decomposition in closed form: use a method that needs none"
         )
-
-    def windows(self, boxes: Sequence[Box], samples: int) -> LinearOperator:
-        """The operator over a batch of crops of one size (top, left, height, width): `samples` of each box in turn.
-
-        Of a crop x' of x it gives `seen(A x)`: what an observation of the whole says of the crop alone. Raises
-        InputError for an operator that is not local, as one counts here that does not define it: methods then work on
-        the whole picture.
-        """
-        raise InputError(f"{type(self).__name__} is not seen through windows: define `windows` if it is local")
-
-    def observed_boxes(self, boxes: Sequence[Box]) -> list[Box]:
-        """The windows of the observation that belong to windows of the picture."""
-        return list(boxes)
-
-    def seen(self, y: Tensor, boxes: Sequence[Box], samples: int) -> Tensor:
-        """The part of the observation y that `windows` observes; 0 where more than the crop is needed to tell it."""
-        return crops(y, self.observed_boxes(boxes), samples)
 
     def replace(self, x: Tensor, y: Tensor) -> Tensor:
         """x - A^+ A x + A^+ y: the picture x with its observed components replaced by the observation y."""
@@ -167,26 +143,8 @@ class Composed(LinearOperator):
     def orthogonal(self) -> bool:
         return self.inner.orthogonal and self.outer.orthogonal
 
-    @property
-    def pointwise(self) -> bool:
-        return self.inner.pointwise and self.outer.pointwise
-
     def spectral(self) -> SpectralOperator:
         return SpectralComposed(self.outer.spectral(), self.inner) if self.inner.orthogonal else super().spectral()
-
-    def windows(self, boxes: Sequence[Box], samples: int) -> Composed:
-        if not (self.inner.pointwise or self.outer.pointwise):
-            raise InputError(
-                f"{type(self.outer).__name__} after {type(self.inner).__name__} is not seen through windows"
-            )
-        inner_boxes = self.inner.observed_boxes(boxes)
-        return Composed(self.outer.windows(inner_boxes, samples), self.inner.windows(boxes, samples))
-
-    def observed_boxes(self, boxes: Sequence[Box]) -> list[Box]:
-        return self.outer.observed_boxes(self.inner.observed_boxes(boxes))
-
-    def seen(self, y: Tensor, boxes: Sequence[Box], samples: int) -> Tensor:
-        return (self.outer if self.inner.pointwise else self.inner).seen(y, boxes, samples)
 
 
 @dataclass(frozen=True, repr=False)
@@ -210,27 +168,6 @@ class SpectralComposed(Composed, SpectralOperator):
 
     def synthesise_observation(self, spectrum: Tensor) -> Tensor:
         return self.outer.synthesise_observation(spectrum)
-
-
-def crop(picture: Tensor, box: Box) -> Tensor:
-    """The window (top, left, height, width) of (..., H, W); what lies beyond the last row or column continues it."""
-    top, left, height, width = box
-    window = picture[..., top : top + height, left : left + width]
-    if window.shape[-2:] == (height, width):
-        return window
-    rows = torch.arange(height, device=picture.device).clamp(max=window.shape[-2] - 1)
-    columns = torch.arange(width, device=picture.device).clamp(max=window.shape[-1] - 1)
-    return window[..., rows[:, None], columns]
-
-
-def crops(batch: Tensor, boxes: Sequence[Box], samples: int) -> Tensor:
-    """Windows of one size of a batch of `samples`, or of one that all share: those of each box in turn."""
-    return torch.cat([crop(batch, box).expand(samples, *[-1] * (batch.ndim - 1)) for box in boxes])
-
-
-def select(batch: Tensor, index: Tensor) -> Tensor:
-    """The rows `index` of a batch; a batch of one is shared by all samples and stays as it is."""
-    return batch if len(batch) == 1 else batch[index.to(batch.device)]
 
 
 def check_noise_std(noise_std: float) -> None:

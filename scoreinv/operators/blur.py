@@ -8,7 +8,6 @@ window onto a blurred scene that extends beyond it, which `valid_blur` models.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,7 +19,7 @@ from torch import Tensor
 from scoreinv.boxes import Box
 from scoreinv.checks import shown
 from scoreinv.errors import InputError
-from scoreinv.operators.base import ITERATIONS, Composed, LinearOperator, SpectralOperator, conjugate_gradients, crops
+from scoreinv.operators.base import ITERATIONS, Composed, SpectralOperator, conjugate_gradients
 from scoreinv.operators.observed import mask
 
 Kernel = Tensor | np.ndarray
@@ -74,21 +73,6 @@ class Blur(SpectralOperator):
     def synthesise_observation(self, spectrum: Tensor) -> Tensor:
         return self.synthesise(spectrum * _as(_phase(self._transfer), spectrum.real))
 
-    def windows(self, boxes: Sequence[Box], samples: int) -> LinearOperator:
-        """As `valid_blur`: a window does not observe what is blurred across its border."""
-        _, _, height, width = boxes[0]
-        return Composed(mask(self._inside(height, width)), Blur(self.kernel, height, width))
-
-    def seen(self, y: Tensor, boxes: Sequence[Box], samples: int) -> Tensor:
-        _, _, height, width = boxes[0]
-        return self._inside(height, width).to(y) * crops(y, boxes, samples)
-
-    def _inside(self, height: int, width: int) -> Tensor:
-        rows, columns = self.kernel.shape
-        if rows > height or columns > width:
-            raise InputError(f"a kernel of {columns}x{rows} does not fit in windows of {width}x{height}")
-        return _padded(torch.ones(1, 1, height - rows + 1, width - columns + 1), self.kernel)
-
 
 @dataclass(frozen=True, repr=False)
 class ValidBlur(Composed):
@@ -103,10 +87,6 @@ class ValidBlur(Composed):
 
     def ridge(self, y: Tensor, level: float | Tensor) -> Tensor:
         return conjugate_gradients(self, y, level, self.iterations)
-
-    def windows(self, boxes: Sequence[Box], samples: int) -> ValidBlur:
-        seen = super().windows(boxes, samples)
-        return ValidBlur(seen.outer, seen.inner, self.iterations)
 
 
 def valid_blur(kernel: Kernel, height: int, width: int, iterations: int = ITERATIONS) -> ValidBlur:
@@ -184,9 +164,6 @@ class BlurredDownsampling(SpectralOperator):
 
     def synthesise_observation(self, spectrum: Tensor) -> Tensor:
         return torch.fft.ifft2(spectrum, norm="ortho").real
-
-    def windows(self, boxes: Sequence[Box], samples: int) -> LinearOperator:
-        raise InputError("`BlurredDownsampling` cannot be seen through windows: use `downsampling`, which can")
 
     def _apart(self, transform: Tensor) -> Tensor:
         factor = self.factor

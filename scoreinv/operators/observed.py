@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from scoreinv.boxes import Box
 from scoreinv.colour_space import colour_basis
 from scoreinv.errors import InputError
-from scoreinv.operators.base import SpectralOperator, crops
+from scoreinv.operators.base import SpectralOperator
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,10 +50,6 @@ class ObservedComponents(SpectralOperator):
     def orthogonal(self) -> bool:
         return bool((self.observed == 1).all())
 
-    @property
-    def pointwise(self) -> bool:
-        return True
-
     @cached_property
     def singular(self) -> Tensor:
         return self.observed.to(torch.promote_types(self.observed.dtype, torch.float32))
@@ -71,9 +65,6 @@ class ObservedComponents(SpectralOperator):
 
     def synthesise_observation(self, spectrum: Tensor) -> Tensor:
         return spectrum
-
-    def windows(self, boxes: Sequence[Box], samples: int) -> ObservedComponents:
-        return ObservedComponents(crops(self.observed, boxes, samples), self.basis)
 
 
 def mask(observed: Tensor) -> ObservedComponents:

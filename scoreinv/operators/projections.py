@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from scoreinv.boxes import Box
 from scoreinv.errors import InputError
 from scoreinv.operators.base import LinearOperator
 from scoreinv.operators.observed import mask
@@ -45,9 +43,6 @@ class ScrambledHartley(LinearOperator):
     @property
     def orthogonal(self) -> bool:
         return True
-
-    def windows(self, boxes: Sequence[Box], samples: int) -> LinearOperator:
-        raise InputError("random projections depend on the whole picture: they cannot be seen through windows")
 
 
 def random_projections(share: float, channels: int, height: int, width: int, seed: int = 0) -> LinearOperator:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from scoreinv.boxes import Box
 from scoreinv.errors import InputError
-from scoreinv.operators.base import SpectralOperator, crops
+from scoreinv.operators.base import SpectralOperator
 from scoreinv.operators.blur import check_factor
 
 
@@ -64,46 +63,6 @@ class Separable(SpectralOperator):
     def synthesise_observation(self, spectrum: Tensor) -> Tensor:
         return _between(self._down[0], spectrum, self._across[0].mT)
 
-    def observed_boxes(self, boxes: Sequence[Box]) -> list[Box]:
-        down, across = self._steps
-        return [
-            (top // down, left // across, -(-height // down) + 1, -(-width // across) + 1)
-            for top, left, height, width in boxes
-        ]
-
-    def windows(self, boxes: Sequence[Box], samples: int) -> Separable:
-        """The observed values that depend on the window alone; InputError if there are none."""
-        rows, columns = self._parts(boxes, samples)
-        if not (rows.any() and columns.any()):
-            _, _, height, width = boxes[0]
-            raise InputError(f"windows of {width}x{height} are too small: no observed value depends on one alone")
-        return Separable(rows, columns)
-
-    def seen(self, y: Tensor, boxes: Sequence[Box], samples: int) -> Tensor:
-        rows, columns = ((part != 0).any(2).to(y) for part in self._parts(boxes, samples))
-        return crops(y, self.observed_boxes(boxes), samples) * rows[:, None, :, None] * columns[:, None, None, :]
-
-    @property
-    def _steps(self) -> tuple[int, int]:
-        """Pixels of the picture for one of the observation, down and across."""
-        down, across = (
-            matrix.shape[2] // matrix.shape[1] if matrix.shape[2] % matrix.shape[1] == 0 else 0
-            for matrix in (self.vertical, self.horizontal)
-        )
-        if not down or not across:
-            raise InputError("only downsampling by a whole factor can be seen through windows")
-        return down, across
-
-    def _parts(self, boxes: Sequence[Box], samples: int) -> tuple[Tensor, Tensor]:
-        observed = self.observed_boxes(boxes)
-        rows = [_part(self.vertical, o[0], o[2], b[0], b[2]) for o, b in zip(observed, boxes, strict=True)]
-        columns = [_part(self.horizontal, o[1], o[3], b[1], b[3]) for o, b in zip(observed, boxes, strict=True)]
-
-        def together(parts: list[Tensor]) -> Tensor:
-            return torch.cat([part.expand(samples, -1, -1) for part in parts])
-
-        return together(rows), together(columns)
-
 
 def downsampling(factor: int, height: int, width: int, kind: str = "area") -> Separable:
     """Pictures of height x width reduced by a whole factor; their sides are multiples of it.
@@ -153,13 +112,3 @@ def _svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _between(left: Tensor, x: Tensor, right: Tensor) -> Tensor:
     """left x right of each channel, for matrices (B, ., .)."""
     return left.to(x)[:, None] @ x @ right.to(x)[:, None]
-
-
-def _part(matrix: Tensor, first: int, count: int, start: int, size: int) -> Tensor:
-    """Rows first .. first + count over columns start .. start + size, 0 in rows with weight beyond, or past the end."""
-    rows = matrix[:, first : first + count]
-    inside = rows[..., start : start + size]
-    whole = (rows != 0).sum(2, keepdim=True) == (inside != 0).sum(2, keepdim=True)
-    part = matrix.new_zeros(len(matrix), count, size)
-    part[:, : inside.shape[1], : inside.shape[2]] = whole * inside
-    return part

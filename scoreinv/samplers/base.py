@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from scoreinv.boxes import Box
 from scoreinv.checks import says_stop
 from scoreinv.errors import Cancelled
 from scoreinv.prior import Prior, PriorWrapper
@@ -105,9 +104,6 @@ class CountedPrior(PriorWrapper):
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         self.calls += 1
         return self.prior.noise(x, t)
-
-    def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
-        return self.prior.windows(boxes, samples)
 
     @property
     def evaluations(self) -> int:

@@ -1,8 +1,7 @@
 """Pictures drawn, or estimated, from a linear observation of all of them, y = A x + noise.
 
 The network sees the picture through windows of about the size that it was trained at, and the observation is imposed
-on the whole (`guidance.Tiled` inside a method); methods that differentiate through the network are seen through the
-windows themselves where A is local, so that memory is bounded.
+on the whole (`Tiled` inside a method).
 
 Noise alone needs no approximation: alpha times a picture with white noise of standard deviation sigma / alpha *is* a
 state of the forward process, so one evaluation there is the posterior mean (Tweedie's formula), and the reverse process
@@ -12,7 +11,7 @@ from there on draws from the posterior.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,11 +20,11 @@ from torch import Tensor
 
 from scoreinv.boxes import Box
 from scoreinv.errors import InputError, ScoreinvError
-from scoreinv.guidance import DDNM, DPS, MMPS, Averaged, ConstrainedPC, DiffPIR, PiGDM, Tiled
+from scoreinv.guidance import DDNM, DPS, MMPS, Averaged, ConstrainedPC, DiffPIR, PiGDM
 from scoreinv.guidance.orientations import ALL
 from scoreinv.imaging.picture import Picture
 from scoreinv.machine import PIXELS_AT_ONCE
-from scoreinv.operators import LinearOperator, crop
+from scoreinv.operators import LinearOperator
 from scoreinv.options import DENOISING_STEPS, GRAY_LEVELS, RestorationMethod
 from scoreinv.prior import Prior, PriorWrapper, ScorePrior
 from scoreinv.samplers import DDRM, DPIR, DPMpp2M, NoiseStream, Sampler, State
@@ -35,6 +34,7 @@ from scoreinv.tasks.common import RunningSpread, finite, noise_range, start_time
 from scoreinv.tasks.drawing import pc_sampler
 from scoreinv.tasks.results import AnyMethod, Restored, Share, TaskCallback, for_sampler, tell
 from scoreinv.tasks.settings import LinearSettings
+from scoreinv.tiling import Tiled, crop
 
 _GUESS_LEVEL = 0.1
 """Least noise level at which samples begin at a guess of the picture, for pictures in [0, 1]."""
@@ -349,24 +349,11 @@ def _method(
         return DiffPIR(tiled, operator, y, noise), multistep
     if method == "ddnm":
         return DDNM(tiled, operator, y, noise), multistep
-    seen_whole = not _is_local(operator, tile)
-    given = tiled if seen_whole else prior
     if method == "pigdm":
-        guided: Prior = PiGDM(given, operator, y, noise, (_PICTURE_STD * scale) ** 2)
-    elif method == "dps":
-        guided = DPS(given, operator, y, max(noise, _LEAST_DPS_NOISE * scale))
-    else:
-        guided = MMPS(given, operator, y, noise)
-    # Windows overlap by half, so that each value of the observation is seen whole by one of them.
-    return guided if seen_whole else Tiled(guided, tile, tile // 2, PIXELS_AT_ONCE), multistep
-
-
-def _is_local(operator: LinearOperator, tile: int) -> bool:
-    try:
-        operator.windows([(0, 0, tile, tile)], 1)
-    except InputError:
-        return False
-    return True
+        return PiGDM(tiled, operator, y, noise, (_PICTURE_STD * scale) ** 2), multistep
+    if method == "dps":
+        return DPS(tiled, operator, y, max(noise, _LEAST_DPS_NOISE * scale)), multistep
+    return MMPS(tiled, operator, y, noise), multistep
 
 
 def _start(
@@ -419,6 +406,3 @@ class _Watched(PriorWrapper):
         self.seen += x[:, 0].numel()
         tell(self.callback, min(1.0, self.seen / self.pixels))
         return noise
-
-    def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
-        return self

@@ -199,8 +199,6 @@ def test_too_little_to_continue() -> None:
         Exemplars(SDE, stripes(12, 12), torch.ones(1, 1, 12, 12))
     with pytest.raises(InputError, match="nothing to continue"):
         Exemplars(SDE, stripes(12, 12), holed(12, 12, (2, 2, 8, 8)))
-    with pytest.raises(InputError, match="windows"):
-        Exemplars(SDE, stripes(12, 12), holed(12, 12, (0, 0, 2, 12))).windows([(0, 0, 8, 8)], 1)
 
 
 def test_samples_look_as_far_away_as_the_hole_is_wide() -> None:

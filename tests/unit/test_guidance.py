@@ -1,4 +1,4 @@
-"""Conditions: the constrained PC method, classifier gradients and tiles, against closed forms."""
+"""Conditions: the constrained PC method and classifier gradients, against closed forms."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import torch
 from mixture import SDES, SHAPE, BatchStream, Mixture, correlated, energy_distance, energy_threshold, gaussian
 
 from scoreinv.errors import InputError
-from scoreinv.guidance import ClassifierGuidance, Clipped, ConstrainedPC, Tiled
-from scoreinv.operators import crops, gray, mask
+from scoreinv.guidance import ClassifierGuidance, Clipped, ConstrainedPC
+from scoreinv.operators import gray, mask
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.samplers import ODE, PC, AnnealedLangevin, DPMpp2M, Langevin, NoiseStream
-from scoreinv.sdes import as_time, broadcast
 
 LEFT = mask((torch.arange(2) < 1).double().expand(1, 1, 2, 2))
 GRAY = gray("rec601", 2, 2)
@@ -87,9 +86,6 @@ class Recorder(PriorWrapper):
         self.events.append(("constrain", float(t)))
         self.noises.append(z)
         return super().constrain(x, t, z)
-
-    def windows(self, boxes, samples):
-        return self
 
 
 def test_order_of_evaluations_and_constraints():
@@ -196,8 +192,6 @@ def test_guided_noise_is_differentiable():
     assert not torch.allclose(jacobian(guided), jacobian(prior))
     with torch.no_grad():
         assert not guided.noise(x, 0.4).requires_grad
-    constrained = Tiled(ConstrainedPC(guided, LEFT, LEFT(x)), 2, 0)
-    assert torch.allclose(jacobian(constrained), jacobian(prior.component(1)))
 
 
 # --- clipping ---------------------------------------------------------------------------------------------------------
@@ -215,149 +209,6 @@ def test_estimates_are_clipped_to_the_range_of_pictures(name, data_range):
     inside = (estimate > data_range[0]) & (estimate < data_range[1])
     assert 0.1 < inside.double().mean() < 0.9
     assert torch.equal(Clipped(prior).noise(x, 0.4)[inside], prior.noise(x, 0.4)[inside])
-
-
-# --- tiles ------------------------------------------------------------------------------------------------------------
-
-
-class Scene(Prior):
-    """Pixels apart, each Gaussian with its own mean: position and sample matter, the neighbours do not."""
-
-    data_range = (-1.0, 1.0)
-
-    def __init__(self, means: torch.Tensor, stride: int = 1) -> None:
-        self.sde, self.means, self.stride = SDES["vp"], means, stride
-        self.seen: list[tuple[int, ...]] = []
-
-    def noise(self, x, t):
-        height, width = x.shape[-2:]
-        assert height % self.stride == 0
-        assert width % self.stride == 0
-        self.seen.append(tuple(x.shape))
-        t = as_time(t)
-        alpha, sigma = broadcast(self.sde.alpha(t), x), broadcast(self.sde.sigma(t), x)
-        return sigma * (x - alpha * self.means) / (alpha**2 * 0.04 + sigma**2)
-
-    def windows(self, boxes, samples):
-        if self.means.shape[-1] > 1:
-            means = crops(self.means, boxes, samples)
-        else:
-            means = self.means if len(self.means) == 1 else self.means.repeat(len(boxes), 1, 1, 1)
-        scene = self if means is self.means else Scene(means, self.stride)
-        scene.seen = self.seen
-        return scene
-
-
-def random(*shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
-
-
-SIZES = pytest.mark.parametrize(("height", "width"), [(24, 40), (37, 21), (8, 8), (7, 30), (5, 6), (9, 8)])
-MEANS = {"anywhere": (1, 1, 1, 1), "per sample": (2, 1, 1, 1), "per pixel": (1, 3, -1, -1), "both": (2, 3, -1, -1)}
-
-
-@SIZES
-@pytest.mark.parametrize("overlap", [0, 3, 4])
-@pytest.mark.parametrize("kind", MEANS)
-def test_tiled_prior_of_separate_pixels_is_the_prior(kind, overlap, height, width):
-    """Windows see their own place and sample, the blend adds up to 1, and sides respect the stride."""
-    shape = [height if n == -1 and i == 2 else width if n == -1 else n for i, n in enumerate(MEANS[kind])]
-    scene = Scene(random(*shape), stride=4)
-    free = Scene(scene.means)
-    x, t = random(2, 3, height, width), torch.tensor([0.3, 0.8], dtype=torch.float64)
-    tiled = Tiled(scene, 8, overlap)
-    assert torch.allclose(tiled.noise(x, t), free.noise(x, t), atol=1e-12)
-    assert max(h for _, _, h, _ in scene.seen) <= 8
-    assert max(w for _, _, _, w in scene.seen) <= 8
-
-
-@pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 9), (20, 2)])
-def test_pictures_smaller_than_the_stride(height, width):
-    scene = Scene(random(1, 1, 1, 1), stride=4)
-    x = random(1, 3, height, width)
-    assert torch.allclose(Tiled(scene, 8, 2).noise(x, 0.4), Scene(scene.means).noise(x, 0.4))
-
-
-def test_memory_bound_does_not_change_the_estimate():
-    x = random(2, 3, 40, 40)
-    scene = Scene(random(2, 1, 1, 1))
-    together, apart = Tiled(scene, 8, 2), Tiled(scene, 8, 2, pixels_at_once=3 * 2 * 64)
-    expected = together.noise(x, 0.4)
-    assert max(n for n, *_ in scene.seen) == 2 * 49
-    scene.seen.clear()
-    assert torch.allclose(apart.noise(x, 0.4), expected, atol=1e-12)
-    assert max(n for n, *_ in scene.seen) == 6
-
-
-def test_blend_is_continuous_across_windows():
-    """Windows that disagree (each subtracts its own mean): no jump over the overlap larger than the ramp's step."""
-
-    class OwnMean(Scene):
-        def noise(self, x, t):
-            return x - x + x.mean((1, 2, 3), keepdim=True)
-
-    x = torch.arange(64, dtype=torch.float64).expand(1, 1, 16, 64)
-    blended = Tiled(OwnMean(torch.zeros(1, 1, 1, 1)), 16, 8).noise(x, 0.4)
-    assert float(blended[0, 0].diff(dim=1).abs().max()) <= 8 / 8 * 1.01
-    assert float(blended[0, 0, 0, -1] - blended[0, 0, 0, 0]) == pytest.approx(48)
-
-
-@pytest.mark.parametrize("sampler", [PC(steps=6), DPMpp2M(steps=6), DPMpp2M(1.0, steps=6), ODE(1e-3, 1e-3)])
-def test_tiles_outside_and_inside_of_a_condition(sampler):
-    """Tiled(condition(prior)), condition(Tiled(prior)) and condition(prior) are one sampler for separate pixels."""
-    scene = Scene(random(2, 3, 13, 22))
-    observed = mask((random(1, 1, 13, 22) > 0).double())
-    y = observed(random(2, 3, 13, 22))
-    plain = ConstrainedPC(scene, observed, y)
-    samples = [
-        sampler.sample(prior, (2, 3, 13, 22), rng=NoiseStream(1, 2, dtype=torch.float64))
-        for prior in (plain, Tiled(plain, 8, 3), ConstrainedPC(Tiled(scene, 8, 3), observed, y))
-    ]
-    for result in samples[1:]:
-        assert torch.allclose(result.x0, samples[0].x0, atol=1e-9)
-        # Rounding may cost an adaptive solver a step.
-        assert (result.nfe - samples[0].nfe).abs().max() <= (6 if isinstance(sampler, ODE) else 0)
-        assert torch.equal(observed(result.x0), y)
-
-
-def test_windows_of_conditions_crop_what_they_hold():
-    y = random(2, 3, 13, 22)
-    operator = mask((random(1, 1, 13, 22) > 0).double())
-    inner = ConstrainedPC(Scene(random(2, 3, 13, 22)), operator, operator(y))
-    x, z, t = random(2, 3, 13, 22), random(2, 3, 13, 22) * 2, torch.tensor([0.4, 0.7], dtype=torch.float64)
-    window = Tiled(inner, 8, 2).windows([(3, 4, 6, 9)], 2)
-
-    def cut(picture: torch.Tensor) -> torch.Tensor:
-        return picture[..., 3:9, 4:13]
-
-    assert torch.allclose(window.constrain(cut(x), t, cut(z)), cut(inner.constrain(x, t, z)))
-    assert torch.allclose(window.finish(cut(x)), cut(inner.finish(x)))
-    assert torch.allclose(window.noise(cut(x), t), cut(inner.noise(x, t)))
-
-
-def test_guidance_inside_tiles_classifies_each_window():
-    """Logits that are sums over pixels: each window's gradient differs from the whole picture's, and is per window."""
-    labels = torch.tensor([1, 0])
-    weights = random(1, 3, 1, 1)
-
-    def classifier(x, t):
-        total = (x * weights).sum((1, 2, 3)) / 10
-        return torch.stack([-total, total], 1)
-
-    scene = Scene(random(1, 1, 1, 1))
-    x = random(2, 3, 8, 16)
-    tiled = Tiled(ClassifierGuidance(scene, classifier, labels), 8, 0).noise(x, 0.4)
-    halves = [ClassifierGuidance(scene, classifier, labels).noise(half, 0.4) for half in x.split(8, dim=3)]
-    assert torch.allclose(tiled, torch.cat(halves, 3))
-    outside = ClassifierGuidance(Tiled(scene, 8, 0), classifier, labels).noise(x, 0.4)
-    assert torch.allclose(outside, ClassifierGuidance(scene, classifier, labels).noise(x, 0.4))
-    assert not torch.allclose(outside, tiled)
-
-
-@pytest.mark.parametrize(("tile", "overlap"), [(0, 0), (6, 0), (8, 8), (8, -1)])
-def test_wrong_tiles_are_named(tile, overlap):
-    with pytest.raises(InputError, match="tile"):
-        Tiled(Scene(random(1, 1, 1, 1), stride=4), tile, overlap)
 
 
 def test_wrong_observation_is_named():

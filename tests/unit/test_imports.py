@@ -21,6 +21,7 @@ ROOMS = (
     "likelihood",
     "guidance",
     "conditional",
+    "tiling",
     "samplers",
     "operators",
     "classifier",

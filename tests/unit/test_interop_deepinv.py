@@ -145,5 +145,3 @@ def test_physics_that_are_no_operators():
         interop.operator_of(deepinv.physics.Inpainting((3, 16, 16), mask=torch.ones(3, 16, 16)), (3, 8, 8))
     with pytest.raises(InputError, match="one observation of real values"):
         interop.operator_of(deepinv.physics.Inpainting((3, 8, 8), mask=torch.ones(2, 3, 8, 8)), (3, 8, 8))
-    with pytest.raises(InputError, match="not seen through windows"):
-        interop.operator_of(PHYSICS["grey"](), (3, 16, 24)).windows([(0, 0, 8, 8)], 1)

@@ -1,4 +1,4 @@
-"""Linear operators: adjoint, pseudo-inverse, composition and crops against their definitions."""
+"""Linear operators: adjoint, pseudo-inverse, composition against their definitions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from scoreinv.operators import (
     LinearOperator,
     ObservedComponents,
     ScrambledHartley,
-    crops,
     downsampling,
     gray,
     mask,
@@ -61,11 +60,8 @@ OPERATORS: dict[str, LinearOperator] = {
     "all projections": ScrambledHartley(torch.ones(1, 1, HEIGHT, WIDTH)),
 }
 EVERY = pytest.mark.parametrize("operator", OPERATORS.values(), ids=OPERATORS.keys())
-NOT_LOCAL = ["blurred and reduced", "blurred, then reduced", "projections", "all projections"]
-NOT_LOCAL += ["blur as large as the picture"]
 WITHOUT_SVD = ["valid blur", "blurred, then reduced", "blurred components", "reduced components"]
 WITHOUT_SVD += ["some of a reduced picture", "turned after blur", "all projections"]
-LOCAL = [name for name in OPERATORS if name not in NOT_LOCAL]
 SPECTRAL = [name for name in OPERATORS if name not in WITHOUT_SVD]
 
 
@@ -149,38 +145,6 @@ def test_singular_values_are_those_of_the_matrix(name):
 def test_no_singular_values(name):
     with pytest.raises(InputError, match="no singular value decomposition"):
         OPERATORS[name].spectral()
-
-
-@pytest.mark.parametrize("name", LOCAL)
-@pytest.mark.parametrize("boxes", [[(2, 4, 8, 9), (0, 0, 8, 9)], [(3, 7, 9, 11), (1, 6, 9, 11)]], ids=["even", "odd"])
-def test_window_of_the_operator_is_the_operator_of_the_window(name, boxes):
-    operator, x = OPERATORS[name], picture()
-    seen = operator.seen(operator(x), boxes, len(x))
-    found = operator.windows(boxes, len(x))(crops(x, boxes, len(x)))
-    torch.testing.assert_close(found, seen, rtol=0, atol=1e-12)
-    assert seen.abs().sum() > 0
-
-
-@pytest.mark.parametrize("name", ["mask", "mask per sample", "gray", "components", "composed", "rotation"])
-def test_all_of_a_window_is_seen_by_what_acts_on_each_pixel(name):
-    operator, x = OPERATORS[name], picture()
-    seen = operator.windows([(1, 2, 3, 4), (0, 0, 3, 4)], len(x))(torch.cat([x[..., 1:4, 2:6], x[..., :3, :4]]))
-    assert torch.equal(seen, torch.cat([operator(x)[..., 1:4, 2:6], operator(x)[..., :3, :4]]))
-
-
-def test_all_that_a_window_knows_is_seen():
-    blurred = OPERATORS["blur"]
-    seen = blurred.seen(torch.ones(1, 3, HEIGHT, WIDTH), [(1, 2, 8, 9)], 1)
-    rows, columns = LOPSIDED.shape
-    assert seen[0, 0].sum() == (8 - rows + 1) * (9 - columns + 1)
-    small = OPERATORS["area"].seen(torch.ones(1, 3, 4, 6), [(1, 3, 8, 9)], 1)
-    assert small[0, 0].sum() == 2 * 3  # blocks of rows 3 to 8 and columns 3 to 11
-
-
-@pytest.mark.parametrize("name", NOT_LOCAL)
-def test_what_is_not_local_says_so(name):
-    with pytest.raises(InputError, match="window"):
-        OPERATORS[name].windows([(0, 0, 8, 9)], 1)
 
 
 def test_composition_is_one_operator():

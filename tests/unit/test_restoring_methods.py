@@ -12,20 +12,18 @@ from torch import Tensor
 
 from scoreinv import kernels
 from scoreinv.errors import InputError
-from scoreinv.guidance import DDNM, MMPS, ConstrainedPC, DiffPIR, Tiled
+from scoreinv.guidance import DDNM, MMPS, ConstrainedPC, DiffPIR
 from scoreinv.operators import (
     Blur,
     LinearOperator,
-    crops,
     downsampling,
     gray,
     mask,
     random_projections,
     valid_blur,
 )
-from scoreinv.prior import Prior
 from scoreinv.samplers import DDRM, DPIR, PC, AnnealedLangevin, DPMpp2M, NoiseStream, State
-from scoreinv.sdes import SDE, as_time, broadcast
+from scoreinv.sdes import SDE, as_time
 
 SIDE = 6
 SHAPE = (3, SIDE, SIDE)
@@ -129,37 +127,6 @@ def test_diffpir_is_exact_where_the_prior_says_nothing():
     y, x = observe(known, operator, noise_std), noisy(known, 0.4)
     exact = posterior(prior, operator, y, noise_std).noise(x, 0.4)
     torch.testing.assert_close(DiffPIR(prior, operator, y, noise_std).noise(x, 0.4), exact, rtol=1e-3, atol=1e-3)
-
-
-@pytest.mark.parametrize("name", ["mask", "blur", "valid blur", "area"])
-@pytest.mark.parametrize("method", [DDNM, DiffPIR, MMPS, ConstrainedPC])
-def test_windows_of_a_condition_are_conditions_of_windows(name, method):
-    def condition(prior: Prior, operator: LinearOperator, y: Tensor) -> Prior:
-        # Noise is for methods that take it with any operator.
-        return method(prior, operator, y, 0.1) if method in (DiffPIR, MMPS) else method(prior, operator, y)
-
-    prior, operator = Same(SDES["ve"]), OPERATORS[name]
-    x = torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    y = operator(torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(2), dtype=torch.float64))
-    boxes = [(1, 0, 5, 6), (0, 0, 5, 6)]
-    seen = condition(prior, operator, y).windows(boxes, 2)
-    cut = crops(x, boxes, 2)
-    expected = condition(prior, operator.windows(boxes, 2), operator.seen(y, boxes, 2)).noise(cut, 0.5)
-    torch.testing.assert_close(seen.noise(cut, 0.5), expected)
-    assert Tiled(condition(prior, operator, y), 5, 2).noise(x, 0.5).shape == x.shape
-
-
-class Same(Prior):
-    """The same Gaussian for every value, whatever the size."""
-
-    data_range = (-1.0, 1.0)
-
-    def __init__(self, sde: SDE) -> None:
-        self.sde = sde
-
-    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
-        t = as_time(t)
-        return broadcast(self.sde.sigma(t) / (0.25 * self.sde.alpha(t).square() + self.sde.sigma(t).square()), x) * x
 
 
 @pytest.mark.parametrize("name", ["area", "bicubic"])

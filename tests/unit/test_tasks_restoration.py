@@ -21,7 +21,6 @@ from scoreinv.imaging.read import read_picture
 from scoreinv.operators import (
     Blur,
     LinearOperator,
-    crop,
     downsampling,
     mask,
     pad_observation,
@@ -40,6 +39,7 @@ from scoreinv.tasks.restoration import (
 )
 from scoreinv.tasks.results import Restored, as_given
 from scoreinv.tasks.settings import LinearSettings
+from scoreinv.tiling import crop
 
 MEAN, STD = 0.5, 0.1
 HEIGHT, WIDTH = 24, 36

@@ -1,4 +1,4 @@
-"""Pictures larger than the model's own size, in overlapping windows.
+"""A model on pictures larger than its own size, in overlapping windows.
 
 A network is at home near the size that it was trained at (its normalisation takes statistics over what it sees), and
 its memory grows with the picture. So the noise is estimated window by window and blended,
@@ -8,35 +8,47 @@ its memory grows with the picture. So the noise is estimated window by window an
 with weights b_w that fall off linearly over the overlap: no seams. The *estimates* are blended at every step, so the
 windows agree on one picture (MultiDiffusion, Bar-Tal et al. 2023, arXiv 2302.08113).
 
-Windows lie on a grid, or, where the estimate matters at some pixels only, around these.
+Windows lie on a grid, or, where the estimate matters at some pixels only, around these (`windows`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from scoreinv.boxes import Box
 from scoreinv.errors import InputError
-from scoreinv.operators import crop
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.sdes import as_time
 from scoreinv.windows import grid, shared, windows_around
 
 _KEPT = 1 << 22
-"""Most window pixels whose crops of a condition are kept from step to step, to bound memory."""
+"""Most window pixels whose crops of an observation are kept from step to step, to bound memory."""
+
+
+@runtime_checkable
+class Local(Protocol):
+    """A prior whose network is shown an observation, and in a window the observation's part there."""
+
+    def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
+        """The same prior over crops of one size: row k of its batch shows box k // samples."""
+        ...
 
 
 class Tiled(PriorWrapper):
-    """A prior over pictures of any size whose noise estimates come from windows, blended.
+    """A model on pictures of any size, whose noise estimates come from windows, blended.
 
-    It goes outside or inside a condition: an observation is imposed on the whole picture, and a condition inside is
-    seen through each window.
+    Conditions go around it, `MMPS(Tiled(prior, 64, 8), operator, y)`: they see the whole picture. Only a network that
+    takes the observation (`Conditioned`) goes inside, and is shown it through the windows. Where gradients are taken,
+    groups of windows are evaluated again in the backward pass, so that memory is that of one group.
 
     Arguments:
+        prior: the model.
         tile: side of the windows in pixels, a multiple of the prior's stride. A picture side shorter than that, or not
             a multiple of the stride, is covered by shorter windows that are.
         overlap: pixels that neighbouring windows share at least, in [0, tile).
@@ -44,13 +56,16 @@ class Tiled(PriorWrapper):
         needed: (H, W) bool, where the estimate matters. Windows are placed so that each such pixel is half the overlap
             from the border of one, or at the picture's; the estimate is 0 where no window is. None: everywhere.
 
-    Raises InputError for a tile or overlap out of range.
+    Raises InputError for a tile or overlap out of range, and for a condition on an operator's observation.
     """
 
     def __init__(
         self, prior: Prior, tile: int, overlap: int, pixels_at_once: int = 1 << 18, needed: Tensor | None = None
     ) -> None:
         super().__init__(prior)
+        if hasattr(prior, "operator") and not isinstance(prior, Local):
+            name = type(prior).__name__
+            raise InputError(f"an observation is of the whole picture: put the tiles inside, {name}(Tiled(...), ...)")
         if tile < 1 or tile % prior.stride:
             raise InputError(f"the tile's side must be a multiple of {prior.stride}, not {tile}")
         if not 0 <= overlap < tile:
@@ -61,7 +76,7 @@ class Tiled(PriorWrapper):
         self.pixels_at_once = pixels_at_once
         self.needed = needed
         self._around = None if needed is None else windows_around(needed.cpu().numpy(), tile, overlap, prior.stride)
-        self._seen: dict[tuple[tuple[Box, ...], int], Prior] = {}
+        self._windows: dict[tuple[tuple[Box, ...], int], Prior] = {}
         self._room = _KEPT
         self._told: Callable[[float], object] | None = None
 
@@ -95,10 +110,6 @@ class Tiled(PriorWrapper):
             weights[top : top + tall, left : left + wide] += weight[inside]
         return total.div_(weights.clamp_(min=torch.finfo(x.dtype).tiny))
 
-    def windows(self, boxes: Sequence[Box], samples: int) -> Tiled:
-        needed = None if self.needed is None else torch.stack([crop(self.needed, box) for box in boxes]).any(0)
-        return Tiled(self.prior.windows(boxes, samples), self.tile, self.overlap, self.pixels_at_once, needed)
-
     def _estimates(self, x: Tensor, t: Tensor, boxes: list[Box]) -> Iterator[Tensor]:
         """The noise estimate of each box, in order."""
         samples = x.shape[0]
@@ -107,18 +118,25 @@ class Tiled(PriorWrapper):
             if first and self._told is not None:
                 self._told(first / len(boxes))
             group = tuple(boxes[first : first + together])
-            windows = torch.cat([crop(x, box) for box in group])
-            yield from self._through(group, samples).noise(windows, t.repeat(len(group))).split(samples)
+            prior, windows = self._of(group, samples), torch.cat([crop(x, box) for box in group])
+            times = t.repeat(len(group))
+            if together < len(boxes) and windows.requires_grad and torch.is_grad_enabled():
+                noise = checkpoint(prior.noise, windows, times, use_reentrant=False, preserve_rng_state=False)
+            else:
+                noise = prior.noise(windows, times)
+            yield from noise.split(samples)
 
-    def _through(self, group: tuple[Box, ...], samples: int) -> Prior:
-        """The prior seen through a group of windows, which is cut out once for all the steps of a sampler."""
-        if (group, samples) in self._seen:
-            return self._seen[group, samples]
+    def _of(self, group: tuple[Box, ...], samples: int) -> Prior:
+        """The prior over a group of windows; an observation is cut out once for all the steps of a sampler."""
+        if not isinstance(self.prior, Local):
+            return self.prior
+        if (group, samples) in self._windows:
+            return self._windows[group, samples]
         prior = self.prior.windows(group, samples)
         pixels = samples * len(group) * group[0][2] * group[0][3]
         if pixels <= self._room:
             self._room -= pixels
-            self._seen[group, samples] = prior
+            self._windows[group, samples] = prior
         return prior
 
 
@@ -126,3 +144,19 @@ def _ramp(size: int, overlap: int) -> Tensor:
     """The weights of a window along an axis, up to how its neighbours' are: falling off at both ends."""
     distance = torch.arange(size, dtype=torch.float64) + 0.5
     return (torch.minimum(distance, size - distance) / max(1, overlap)).clamp(max=1)
+
+
+def crop(picture: Tensor, box: Box) -> Tensor:
+    """The window (top, left, height, width) of (..., H, W); what lies beyond the last row or column continues it."""
+    top, left, height, width = box
+    window = picture[..., top : top + height, left : left + width]
+    if window.shape[-2:] == (height, width):
+        return window
+    rows = torch.arange(height, device=picture.device).clamp(max=window.shape[-2] - 1)
+    columns = torch.arange(width, device=picture.device).clamp(max=window.shape[-1] - 1)
+    return window[..., rows[:, None], columns]
+
+
+def crops(batch: Tensor, boxes: Sequence[Box], samples: int) -> Tensor:
+    """Windows of one size of a batch of `samples`, or of one that all share: those of each box in turn."""
+    return torch.cat([crop(batch, box).expand(samples, *[-1] * (batch.ndim - 1)) for box in boxes])
