@@ -78,7 +78,7 @@ _ELSEWHERE = {
     "upscale": "scoreinv.Restorer",
     "deblur": "scoreinv.Restorer",
     "sample": "scoreinv.generate",
-    "train": "`from scoreinv.training.training_loop import train`",
+    "train": "`from scoreinv.training.loop import train`",
 }
 """What does the work of commands that have no function of their name."""
 

@@ -113,6 +113,10 @@ GUIDANCE = Number(0.0, 1e6)
 RTOL = Number(1e-12, 0.1)
 CHURN = Number(0.0, 1e6)  # far above the steps there are, and a step adds no more noise than there is
 ETA = Number(0.0, 1.0)
+TRAINING_STEPS = Whole(1, 999_999_999)  # what the nine digits of a state's name count
+TRAINING_MINUTES = Number(None, 1e7)  # nineteen years
+BATCH_SIZE = Whole(1, 2**20)  # far more than any memory takes of pictures of a useful size
+LEARNING_RATE = Number(None, 1000.0)
 SENSITIVITY = Number(0.0, 1.0)
 USUAL_SENSITIVITY = 0.5
 """Pixels whose probability of damage is above 1 - 0.5 are marked."""

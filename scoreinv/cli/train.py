@@ -23,7 +23,7 @@ from scoreinv.cli.runtime import check_model, resolve_device, set_threads
 from scoreinv.cli.training_notes import Teller, ends, speed, warn_of_noise
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.machine import keep_freed
-from scoreinv.training.limits import MOST_LEARNING_RATE, MOST_MINUTES, MOST_PICTURES, MOST_STEPS
+from scoreinv.options import BATCH_SIZE, LEARNING_RATE, TRAINING_MINUTES, TRAINING_STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from scoreinv.models.model_file import AnyModel
     from scoreinv.sdes import SDE
     from scoreinv.training.config import DataConfig, TrainingConfig
-    from scoreinv.training.progress import TrainProgress, TrainResult
+    from scoreinv.training.metrics import TrainProgress, TrainResult
 
 EXAMPLES = """
   scoreinv train --sde ve --conditional --init photo --data PHOTOS/ --out mine
@@ -120,12 +120,14 @@ class RunOptions:
     ] = None
     steps: Annotated[
         int | None,
-        typer.Option("--steps", min=1, max=MOST_STEPS, help="Stop after this many steps, in all.", rich_help_panel=RUN),
+        typer.Option(
+            "--steps", min=1, max=TRAINING_STEPS.most, help="Stop after this many steps, in all.", rich_help_panel=RUN
+        ),
     ] = None
     minutes: Annotated[
         float | None,
         typer.Option(
-            "--minutes", min=0.01, max=MOST_MINUTES, help="Stop after this time, in all.", rich_help_panel=RUN
+            "--minutes", min=0.01, max=TRAINING_MINUTES.most, help="Stop after this time, in all.", rich_help_panel=RUN
         ),
     ] = None
     resume: Annotated[
@@ -157,11 +159,11 @@ class StepOptions:
     """What is changed in the steps of a configuration; None leaves it."""
 
     batch_size: Annotated[
-        int | None, advanced("--batch-size", min=1, max=MOST_PICTURES, help="Pictures in each step.")
+        int | None, advanced("--batch-size", min=1, max=BATCH_SIZE.most, help="Pictures in each step.")
     ] = None
     learning_rate: Annotated[
         float | None,
-        advanced("--learning-rate", min=1e-12, max=MOST_LEARNING_RATE, help="Learning rate of Adam."),
+        advanced("--learning-rate", min=1e-12, max=LEARNING_RATE.most, help="Learning rate of Adam."),
     ] = None
     sigma_max: Annotated[
         str | None,
@@ -201,7 +203,7 @@ def train(*, subject: SubjectOptions, how: RunOptions, changes: StepOptions, set
 
 def _rehearse(run: TrainingConfig, folder: Path, how: RunOptions, settings: Settings) -> None:
     """Check what can be checked without decoding pictures, and say what would be trained."""
-    from scoreinv.training.training_loop import check_run
+    from scoreinv.training.loop import check_run
 
     if how.init is not None:
         check_model(how.init)
@@ -221,8 +223,8 @@ def _train(
     """Do the run, with its progress shown."""
     import torch
 
+    from scoreinv.training.loop import train as train_model
     from scoreinv.training.state import saved_states
-    from scoreinv.training.training_loop import train as train_model
 
     keep_freed()
     with ProgressBar("training", quiet=settings.quiet) as bar:
@@ -291,7 +293,7 @@ def _check_memory(run: TrainingConfig) -> None:
     if share.batch_size * share.drawn_side**2 < SMALL_BATCH:
         return
     from scoreinv.machine import shortage
-    from scoreinv.training.memory import training_bytes
+    from scoreinv.training.footprint import training_bytes
 
     if lacking := shortage(processes * training_bytes(share)):
         raise InputError(f"--batch-size {run.batch_size}: a step of so many pictures {lacking}: take fewer")
@@ -357,7 +359,7 @@ def _with_sigma_max(run: TrainingConfig, sigma_max: str | None) -> TrainingConfi
     if sigma_max is None:
         return run
     from scoreinv.sdes import VE
-    from scoreinv.training.noise_range import with_estimated_sigma_max
+    from scoreinv.training.presets import with_estimated_sigma_max
 
     if not isinstance(run.model.sde, VE):
         raise InputError("--sigma-max belongs to the VE SDE")

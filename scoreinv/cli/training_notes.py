@@ -14,7 +14,7 @@ from scoreinv.cli.streams import warn
 
 if TYPE_CHECKING:
     from scoreinv.training.config import TrainingConfig
-    from scoreinv.training.progress import TrainProgress, TrainResult
+    from scoreinv.training.metrics import TrainProgress, TrainResult
 
 _STEPS_THAT_TELL = 5
 """Steps after which the pace of a run is told: the first is slower."""

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from scoreinv.checks import require
+from scoreinv.checks import require, within
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import InputError
 from scoreinv.models.codec import build_dataclass, read_json
 from scoreinv.models.config import AnyConfig, DamageConfig, ModelConfig, model_from_dict
-from scoreinv.training.limits import MOST_LEARNING_RATE, MOST_MINUTES, MOST_PICTURES, MOST_STEPS
+from scoreinv.options import BATCH_SIZE, LEARNING_RATE, TRAINING_MINUTES, TRAINING_STEPS
 
 GRID_STEPS = 18
 """Evaluations of the network for each picture of a sample grid."""
@@ -82,9 +82,9 @@ class DataConfig:
         require(len(dict(self.shares)) == len(self.shares), "data.shares names a folder twice")
         require(self.source != "", "data.source is empty: name a folder or a zip file, or leave it out")
         require(bool(self.scales) and all(0 < scale <= 1 for scale in self.scales), "data.scales must lie in (0, 1]")
-        require(0 <= self.crops <= 1000, "data.crops must be 0 to 1000")
-        require(1 <= self.detail_candidates <= 1000, "data.detail_candidates must be 1 to 1000")
-        require(0 <= self.shift <= 1000, "data.shift must be 0 to 1000 pixels")
+        within("data.crops", self.crops, 0, 1000)
+        within("data.detail_candidates", self.detail_candidates, 1, 1000)
+        within("data.shift", self.shift, 0, 1000)
         require(0 <= self.holdout_fraction < 1, "data.holdout_fraction must lie in [0, 1)")
         require(0 < self.memory_gb < math.inf, "data.memory_gb must be a positive number")
 
@@ -112,10 +112,7 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         _choice("optimizer.anneal", self.anneal, ("constant", "cosine"))
-        require(
-            0 < self.learning_rate <= MOST_LEARNING_RATE,
-            f"optimizer.learning_rate must be positive, and at most {MOST_LEARNING_RATE:g}",
-        )
+        LEARNING_RATE.check("optimizer.learning_rate", self.learning_rate)
         require(0 <= self.beta1 < 1 and 0 <= self.beta2 < 1, "optimizer.beta1 and beta2 must lie in [0, 1)")
         require(0 < self.epsilon < math.inf, "optimizer.epsilon must be a positive number")
         for name in ("warmup", "clip", "weight_decay"):
@@ -299,13 +296,11 @@ class TrainingConfig:
             "only a model with a network of chroma can have that trained",
         )
         require(self.steps is not None or self.minutes is not None, "a training run needs steps or minutes")
-        require(self.steps is None or self.steps > 0, "steps must be positive")
-        require(self.steps is None or self.steps <= MOST_STEPS, f"steps must be at most {MOST_STEPS}")
-        require(
-            self.minutes is None or 0 < self.minutes <= MOST_MINUTES,
-            f"minutes must be a positive number, and at most {MOST_MINUTES:g}",
-        )
-        require(0 < self.batch_size <= MOST_PICTURES, f"batch_size must be positive, and at most {MOST_PICTURES}")
+        if self.steps is not None:
+            TRAINING_STEPS.check("steps", self.steps)
+        if self.minutes is not None:
+            TRAINING_MINUTES.check("minutes", self.minutes)
+        BATCH_SIZE.check("batch_size", self.batch_size)
         require(
             1 <= self.accumulate <= self.batch_size and self.batch_size % self.accumulate == 0,
             f"accumulate must divide the batch of {self.batch_size} evenly",
@@ -314,8 +309,8 @@ class TrainingConfig:
         require(0 <= self.seed < 2**63, "seed must not be negative, and below 2^63")
         for name in ("log_every", "validate_every", "sample_every", "snapshot_every"):
             require(getattr(self, name) >= 0, f"{name} must not be negative")
-        require(0 <= self.validation_images <= MOST_PICTURES, f"validation_images must be 0 to {MOST_PICTURES}")
-        require(1 <= self.samples <= 1000, "samples must be 1 to 1000")
+        within("validation_images", self.validation_images, 0, BATCH_SIZE.most)
+        within("samples", self.samples, 1, 1000)
         require(0 <= self.save_minutes < math.inf, "save_minutes must be 0 or a positive number")
         require(
             (self.observations is None) == (self._residual is None),

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import logging
 import re
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from types import FrameType
+
+from filelock import FileLock, Timeout
 
 from scoreinv.errors import InputError
+from scoreinv.machine import ENDING_SIGNALS
 from scoreinv.models.bundled import MODEL_FILE
 from scoreinv.models.model_file import read_metadata
 from scoreinv.training import features, pictures
 from scoreinv.training.config import TrainingConfig, read_config
-from scoreinv.training.lock import locked
 from scoreinv.training.state import SavedRun, saved_states
 
 _log = logging.getLogger(__name__)
@@ -72,10 +77,11 @@ class RunFolder:
         if saved is not None:
             others = [] if own or not self.config.exists() else [self.config]
             others += [] if not self.model.exists() or _is_of(saved, config, self.model) else [self.model]
-        elif resume and own:
-            others = [path for path in self._files() if path.suffix == ".safetensors"]
         else:
-            others = self._files()
+            # The cache is used again, or replaced.
+            others = [path for path in self._matching("{}") if path.parent != self.cache]
+            if resume and own:
+                others = [path for path in others if path.suffix == ".safetensors"]
         kept = {"pictures": pictures.DESCRIBED, "features": features.DESCRIBED}
         others += [self.cache / f"{name}.bin" for name, entries in kept.items() if not self._cached(name, entries)]
         if others and not overwrite:
@@ -95,12 +101,6 @@ class RunFolder:
         folders = {self.path / folder for folder in _FILES if folder != "."}
         return {*self._matching("{}"), *(folder for folder in folders if folder.is_dir())}
 
-    def take_back(self, before: set[Path]) -> None:
-        """Remove what a run that could not begin has made; `before` is what was there."""
-        for path in sorted(self.contents() - before, reverse=True):  # files before their folders
-            with suppress(OSError):
-                path.rmdir() if path.is_dir() else path.unlink()
-
     def _cached(self, name: str, entries: frozenset[str]) -> bool:
         """Whether NAME.bin and NAME.json in the cache, where they are there, are of a run: by the latter's entries."""
         try:
@@ -117,10 +117,6 @@ class RunFolder:
             return not config.differences(read_config(self.config))
         except InputError:
             return False
-
-    def _files(self) -> list[Path]:
-        """The run's files that are there, without the cache, whose files are used again or replaced."""
-        return [path for path in self._matching("{}") if path.parent != self.cache]
 
     def _matching(self, pattern: str) -> list[Path]:
         found: list[Path] = []
@@ -140,11 +136,17 @@ def claimed(path: Path) -> Iterator[RunFolder]:
     Raises InputError when it cannot be made, or another run is writing there.
     """
     folder = RunFolder(path)
+    lock = path / _LOCK
     with ExitStack() as stack:
         try:
-            stack.callback(_remove_empty, [place for place in (path, *path.parents) if not place.exists()])
+            stack.callback(_remove, [place for place in (path, *path.parents) if not place.exists()])
             path.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(locked(path / _LOCK))
+            stack.enter_context(FileLock(lock, timeout=0))  # which the system frees however the process ends
+            stack.callback(lock.unlink, missing_ok=True)
+        except Timeout as error:
+            raise InputError(
+                f"{path}: another run is writing into this folder: wait for its end, or choose another"
+            ) from error
         except OSError as error:
             raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
         before = folder.contents()
@@ -152,23 +154,61 @@ def claimed(path: Path) -> Iterator[RunFolder]:
             yield folder
         except BaseException:
             if not folder.begun:
-                folder.take_back(before)
+                _remove(sorted(folder.contents() - before, reverse=True))  # files before their folders
             raise
 
 
-def _remove_empty(folders: list[Path]) -> None:
-    """Remove folders, inner ones first, in which nothing is."""
-    for folder in folders:
+def _remove(paths: list[Path]) -> None:
+    """Remove files, and folders in which nothing is."""
+    for path in paths:
         with suppress(OSError):
-            folder.rmdir()
+            path.rmdir() if path.is_dir() else path.unlink()
 
 
 def _is_of(saved: SavedRun, config: TrainingConfig, model: Path) -> bool:
-    """Whether a model's file is of the run that a state is of; earlier versions did not say which run it was."""
+    """Whether a model's file is of the run that a state is of."""
     try:
         built_from, notes = read_metadata(model)
     except InputError:
         return False
-    return built_from.to_dict() == config.model.to_dict() and (
-        saved.name is None or notes.get("run", saved.name) == saved.name
-    )
+    return built_from.to_dict() == config.model.to_dict() and notes.get("run") == saved.name
+
+
+class Interrupts:
+    """Which signal has come, if any did."""
+
+    def __init__(self) -> None:
+        self.came: signal.Signals | None = None
+
+
+@contextmanager
+def deferred_interrupts() -> Iterator[Interrupts]:
+    """Ctrl-C, SIGTERM and SIGHUP inside the block are noted, and handed on at its end to what handled them before.
+
+    A second one is handed on at once. Those that are ignored stay so: `nohup` ignores SIGHUP, and shells ignore SIGINT
+    in what they run in the background. In the main thread only.
+    """
+    interrupts = Interrupts()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupts
+        return
+    before = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
+    # A handler that is not Python's own is unknown here (None) and cannot be put back: it stays.
+    taken = [number for number, handler in before.items() if handler not in (signal.SIG_IGN, None)]
+
+    def put_back() -> None:
+        for number in taken:
+            signal.signal(number, before[number])
+
+    def note(number: int, frame: FrameType | None) -> None:
+        interrupts.came = signal.Signals(number)
+        put_back()
+
+    for number in taken:
+        signal.signal(number, note)
+    try:
+        yield interrupts
+    finally:
+        put_back()
+        if interrupts.came is not None:
+            signal.raise_signal(interrupts.came)

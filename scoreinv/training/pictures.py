@@ -28,8 +28,7 @@ from scoreinv.errors import InputError
 from scoreinv.files import atomic_write
 from scoreinv.imaging.guard import reason
 from scoreinv.imaging.picture import Picture, eight_bits
-from scoreinv.imaging.read import SUFFIXES, decode, is_picture
-from scoreinv.training.archives import open_archive, read_entry
+from scoreinv.imaging.read import PREFIX_BYTES, SUFFIXES, check_kind, decode, is_picture
 from scoreinv.training.config import DataConfig
 
 _log = logging.getLogger(__name__)
@@ -40,6 +39,11 @@ BUILTIN = Path(__file__).parent / "builtin"
 DESCRIBED = frozenset({"key", "size", "pictures"})
 """Entries of `pictures.json`."""
 
+ENTRY_BYTES = 256_000_000
+"""What an entry of a zip file may unfold to: more than any picture file, and it is read into memory as a whole."""
+
+_ENCRYPTED = 1
+_BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # other methods take memory that the table does not declare
 _CACHED_FROM = 5000  # so many pictures take long enough to decode that the result is kept
 _ZOOMED_SIDES = 1.5
 _HASHED_BYTES = 2**26
@@ -97,9 +101,9 @@ def load_pictures(
     pictures, or more than `memory_gb` of them, are also kept in the folder `cache` (if given), where the next run finds
     them. Raises InputError when the source is missing or holds no readable picture, or lacks one that is named.
     """
-    source = _source(config)
+    source = BUILTIN if config.source is None else Path(config.source)
     with ExitStack() as stack:
-        files = _found(source, stack)
+        files = _find(source, stack)
         _refuse_absent([file.name for file in files], config)
         if limit is not None:
             decoded = _decode_some(files, config, side, channels, limit)
@@ -117,7 +121,8 @@ def load_pictures(
 def check_source(config: DataConfig) -> None:
     """Raise InputError when the source is missing or lacks pictures that are named, by the names of its files."""
     with ExitStack() as stack:
-        _refuse_absent([file.name for file in _found(_source(config), stack)], config)
+        files = _find(BUILTIN if config.source is None else Path(config.source), stack)
+        _refuse_absent([file.name for file in files], config)
 
 
 def class_names(source: Path) -> tuple[str, ...]:
@@ -182,7 +187,7 @@ class _File:
         if isinstance(self.content, Path):
             return decode(self.content, 0).picture
         archive, member = self.content
-        return decode(read_entry(archive, member), 0, name=f"{archive.filename}/{self.name}").picture
+        return decode(_read_entry(archive, member), 0, name=f"{archive.filename}/{self.name}").picture
 
     def checksum(self) -> int:
         """CRC-32 of its content; of a very large file of its beginning."""
@@ -192,20 +197,11 @@ class _File:
         return self.content[1].CRC
 
 
-def _source(config: DataConfig) -> Path:
-    return BUILTIN if config.source is None else Path(config.source)
-
-
-def _found(source: Path, stack: ExitStack) -> list[_File]:
-    """The picture files of a source, as `_find` has them; InputError when there are none."""
-    files = _find(source, stack)
-    if not files:
-        raise InputError(f"{source}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
-    return files
-
-
 def _find(source: Path, stack: ExitStack) -> list[_File]:
-    """The picture files of a folder or zip, sorted by name; an opened zip is closed by `stack`."""
+    """The picture files of a folder or zip, sorted by name; an opened zip is closed by `stack`.
+
+    Raises InputError when it is neither, or holds no pictures.
+    """
     try:
         mode = source.stat().st_mode
     except FileNotFoundError as error:
@@ -216,15 +212,52 @@ def _find(source: Path, stack: ExitStack) -> list[_File]:
         found = (path for path in source.rglob("*") if is_picture(path.relative_to(source)) and path.is_file())
         paths = sorted(path for path in found if not _is_sample(path))
         stats = ((path, path.stat()) for path in paths)
-        return [_File(p.relative_to(source).as_posix(), (s.st_size, s.st_mtime_ns), p) for p, s in stats]
-    if not stat.S_ISREG(mode):
+        files = [_File(p.relative_to(source).as_posix(), (s.st_size, s.st_mtime_ns), p) for p, s in stats]
+    elif stat.S_ISREG(mode):
+        archive = stack.enter_context(_open_archive(source))
+        members = sorted(archive.infolist(), key=lambda info: info.filename)
+        pictures = [info for info in members if is_picture(PurePosixPath(info.filename))]
+        files = [_File(info.filename, (info.file_size, info.CRC), (archive, info)) for info in pictures]
+    else:
         raise InputError(f"{source}: neither a folder nor a zip file")
-    archive = stack.enter_context(open_archive(source))
-    members = [info for info in archive.infolist() if is_picture(PurePosixPath(info.filename))]
-    return [
-        _File(info.filename, (info.file_size, info.CRC), (archive, info))
-        for info in sorted(members, key=lambda info: info.filename)
-    ]
+    if not files:
+        raise InputError(f"{source}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
+    return files
+
+
+def _open_archive(path: Path) -> zipfile.ZipFile:
+    """A zip file; raises InputError when it is none, or a damaged one."""
+    try:
+        archive = zipfile.ZipFile(path)
+    except Exception as error:  # of a damaged table every kind of error comes through
+        raise InputError(f"{path}: neither a folder nor a readable zip file") from error
+    if sum(entry.compress_size for entry in archive.infolist()) > path.stat().st_size:
+        archive.close()
+        raise InputError(f"{path}: its members overlap: the zip file is damaged, or made to take all space")
+    return archive
+
+
+def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """The content of a picture's entry.
+
+    Raises InputError when it is damaged, encrypted, packed by a rare method, larger than a picture, or not a picture.
+    """
+    name = entry.filename
+    if entry.flag_bits & _ENCRYPTED:
+        raise InputError(f"{name}: is encrypted")
+    if entry.compress_type not in _BOUNDED:
+        raise InputError(f"{name}: compressed by a rare method, whose memory has no bound: use plain zip")
+    if entry.file_size > ENTRY_BYTES:
+        raise InputError(f"{name}: unfolds to {entry.file_size / 1e6:.0f} MB, too large for a picture")
+    try:
+        with archive.open(entry) as stream:
+            prefix = stream.read(PREFIX_BYTES)
+        check_kind(prefix, name)
+        return archive.read(entry)  # no more than it declares
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{name}: damaged in the zip file") from error
 
 
 def _is_sample(path: Path) -> bool:

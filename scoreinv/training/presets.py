@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
+
 from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.errors import InputError
 from scoreinv.models.config import ClassifierConfig, DamageConfig, ModelConfig
 from scoreinv.models.published import published
 from scoreinv.networks.damage import DamageNetworkConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.networks.wide_resnet import WideResNetConfig
 from scoreinv.preconditioning import EDM
-from scoreinv.sdes import SDE
+from scoreinv.sdes import SDE, VE
+from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import (
     DamageDrawing,
     DataConfig,
@@ -20,9 +24,13 @@ from scoreinv.training.config import (
     OptimizerConfig,
     TrainingConfig,
 )
+from scoreinv.training.pictures import load_pictures
 
 PAPER_DATA = DataConfig(mode="resize", holdout_fraction=0.0)
 """Whole pictures, of which none is held out: the paper measures on sets of their own."""
+
+_COMPARED_PIXELS = 2**24
+"""How many are compared at once, to estimate sigma_max."""
 
 _SMALL_NETWORK = NCSNppConfig(
     width=64,
@@ -115,3 +123,24 @@ def small_training(sde: SDE, data: DataConfig) -> TrainingConfig:
         sample_every=2000,
         snapshot_every=0,
     )
+
+
+def with_estimated_sigma_max(config: TrainingConfig, count: int = 1000) -> TrainingConfig:
+    """The configuration with the VE SDE's sigma_max as large as the data (Song & Ermon 2020, technique 1).
+
+    It is the largest Euclidean distance between two of `count` random pictures (or crops), held-out ones among them, in
+    the model's range: every picture can be reached from any other. Fewer are taken where they are large.
+
+    Raises InputError for another SDE than VE, and for pictures that are all alike.
+    """
+    model = config.model
+    if not isinstance(model.sde, VE):
+        raise InputError("sigma_max is estimated for the VE SDE only")
+    count = max(2, min(count, _COMPARED_PIXELS // config.drawn_side**2))
+    pictures = load_pictures(config.data, config.drawn_side, model.network.channels, limit=count)
+    images = BatchSource(config, pictures, count, config.seed).batch(0).images
+    sigma_max = round(torch.nn.functional.pdist(images.flatten(1)).max().item(), 1)
+    if not sigma_max > model.sde.sigma_min:
+        where = config.data.source or "the built-in pictures"
+        raise InputError(f"{where}: sigma_max cannot be estimated from pictures that are all alike: give a number")
+    return replace(config, model=replace(model, sde=replace(model.sde, sigma_max=sigma_max)))

@@ -3,7 +3,7 @@
     scan = scanned(blurred(draw_print(photograph)))
 
 All of it is healthy, the print's own edge too: its plain border, the mask of an oval portrait, the dark edge of a glass
-plate. `scoreinv.training.damage` damages it.
+plate. `scoreinv.training.synthetic_damage` damages it. A conditional prior is shown pictures on other films.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from scoreinv.colour_space import luma
+from scoreinv.imaging.colour import with_luma
 
 _EDGED = 0.15
 """Share of the prints whose own edge is seen."""
@@ -28,6 +29,9 @@ _EXTENT = 160
 LETTERS = "abcdefghijklmnopqrstuvwxyz ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 Generator = np.random.Generator
+
+Film = Callable[[np.ndarray, str, Generator], np.ndarray]
+"""Gives another rendering of a picture (H, W, 3) in [0, 1], by the name of the grey weights and a generator."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,32 @@ class Medium:
 
 Cover = tuple[np.ndarray, np.ndarray]
 """How much of each pixel is covered, (H, W) in [0, 1], and by which colour, (3,) or (H, W, 3)."""
+
+
+def on_other_film(rgb: np.ndarray, gray_weights: str, generator: Generator) -> np.ndarray:
+    """A picture (H, W, 3) in [0, 1] on the luma that a random film, developed somehow, would have made of it.
+
+    Old films were blind to red, and no film has Rec. 601's weights: the weights of the channels, the gamma and the
+    greys of black and white are random. The chroma stays, as far as it fits (`with_luma`).
+    """
+    sensitivity = generator.dirichlet((1.5, 2.0, 1.5)).astype(np.float32)
+    gamma = np.float32(np.exp(generator.normal(0.0, 0.3)))
+    black, white = np.float32(generator.uniform(0.0, 0.12)), np.float32(generator.uniform(0.88, 1.0))
+    gray = black + (white - black) * (rgb @ sensitivity) ** gamma
+    return with_luma(gray, rgb, gray_weights)
+
+
+def on_colour_film(rgb: np.ndarray, gray_weights: str, generator: Generator) -> np.ndarray:
+    """A picture (H, W, 3) in [0, 1] in the colours of a random colour film, print or scan; the luma stays.
+
+    They are mostly paler and warmer than a digital camera's: in old slides and prints the yellow dye outlives the
+    others.
+    """
+    saturation = np.float32(generator.uniform(0.5, 1.15))
+    gains = generator.normal((0.03, 0.0, -0.1), (0.06, 0.03, 0.12))
+    gray = luma(rgb, gray_weights)
+    tinted = (gray[..., None] + saturation * (rgb - gray[..., None])) * np.exp(gains).astype(np.float32)
+    return with_luma(gray, tinted, gray_weights)
 
 
 def draw_medium(generator: Generator) -> Medium:

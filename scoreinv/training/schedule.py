@@ -1,4 +1,4 @@
-"""How far a run is, and the learning rate that follows from it."""
+"""How far a run is, by steps or by time, and the learning rate that follows from it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,55 @@ from typing import Any
 
 from scoreinv.training.config import OptimizerConfig, TrainingConfig
 from scoreinv.training.distributed import World
-from scoreinv.training.json_lines import JsonLines
+from scoreinv.training.metrics import JsonLines
 
 _BLOCK = 20
+
+PICTURES_SHARE = 0.05
+"""Share of a run by the clock that validation may take, and samples as much."""
+
+
+class Deadline:
+    """The time of a run that ends by the clock: how much of it steps have, and how much is left for the run's end.
+
+    The last validation, the last samples and saving are done within the run's minutes. Steps have half of what loading
+    leaves at least, and a tenth of all. A run without `minutes` has all time there is.
+
+    Attributes:
+        whole: seconds of the whole run.
+        begun: the run's second at which steps began.
+        costs: seconds that validation, samples and saving take: as the last did; before, validation and samples have
+            their share of the time.
+    """
+
+    def __init__(self, config: TrainingConfig, *, validates: bool) -> None:
+        self.whole = math.inf if config.minutes is None else 60 * config.minutes
+        self.begun = 0.0
+        self.costs = {
+            "saving": 0.0,
+            "validation": self.pictures_seconds if validates else 0.0,
+            "samples": self.pictures_seconds if config.sample_every else 0.0,
+        }
+
+    @property
+    def pictures_seconds(self) -> float:
+        """What validation may take, and samples as much."""
+        return PICTURES_SHARE * self.whole
+
+    def passed(self, seconds: float) -> float:
+        """Share of the time for steps that is over after so many seconds of the run."""
+        if math.isinf(self.whole):
+            return 0.0
+        least = max((self.whole - self.begun) / 2, self.whole / 10)
+        end = self.costs["validation"] + self.costs["samples"] + 2 * self.costs["saving"]
+        return seconds / max(self.whole - end, self.begun + least)
 
 
 class Schedule:
     """The fraction of the run that is done, by steps, or by time where the run ends by time.
 
-    Elapsed time is no function of the step, so a fraction that depends on it is fixed for blocks of steps and recorded
-    before it is used: a run that is killed and resumed goes over the same steps with the same learning rates.
+    Time is no function of the step, so a fraction that depends on it is fixed for blocks of steps and recorded before
+    it is used: a run that is killed and resumed goes over the same steps with the same learning rates.
     """
 
     def __init__(self, config: TrainingConfig, record: JsonLines, world: World) -> None:
@@ -27,16 +66,16 @@ class Schedule:
         self.block = -1
         self.block_fraction = 0.0
 
-    def fraction(self, step: int, elapsed: float) -> float:
+    def fraction(self, step: int, passed: float) -> float:
         """Between 0 and 1, at a step (from 0) that begins when this share of the time for steps is over."""
         limits = [step / self.config.steps] if self.config.steps else []
         if self.config.minutes is not None:
-            limits.append(self._by_time(step - step % _BLOCK, elapsed))
+            limits.append(self._by_time(step - step % _BLOCK, passed))
         return min(max(limits), 1.0)
 
-    def _by_time(self, block: int, elapsed: float) -> float:
+    def _by_time(self, block: int, passed: float) -> float:
         if block != self.block:
-            self.block, self.block_fraction = block, self.world.agreed(self.recorded.get(block, elapsed))
+            self.block, self.block_fraction = block, self.world.agreed(self.recorded.get(block, passed))
             if self.world.leads and block not in self.recorded:
                 self.record.append({"step": block, "fraction": self.block_fraction})
         return self.block_fraction

@@ -9,15 +9,13 @@ from __future__ import annotations
 import json
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from scoreinv.checks import require
 from scoreinv.errors import InputError
@@ -40,7 +38,7 @@ class TrainingState:
 
     Attributes:
         network: the weights in training.
-        average: their moving average.
+        average: the same network with their moving average.
         optimizer: Adam over the network's parameters.
         fixed: the parts of the model that stay as they are.
         step: steps done.
@@ -48,7 +46,7 @@ class TrainingState:
     """
 
     network: nn.Module
-    average: AveragedModel
+    average: nn.Module
     optimizer: torch.optim.Adam
     fixed: nn.Module
     step: int = 0
@@ -71,27 +69,24 @@ class TrainingState:
         for part, module in self._modules().items():
             own = f"{part}."
             module.load_state_dict({name.removeprefix(own): v for name, v in tensors.items() if name.startswith(own)})
-        self.average.n_averaged.fill_(step)
         for name, parameter in self.network.named_parameters():
             if not any(f"{key}.{name}" in tensors for key in _MOMENTS):
                 continue
             # The fused kernel goes over raw memory: moments must lie as their parameter does.
             saved = {key: tensors[f"{key}.{name}"].view(parameter.shape) for key in _MOMENTS}
             moments = {key: torch.empty_like(parameter).copy_(value) for key, value in saved.items()}
-            # Fewer than the run's where it had no gradient in some; states of before do not tell.
-            taken = float(tensors.get(f"{_COUNT}.{name}", step))
-            count = torch.tensor(taken, device=parameter.device)
-            self.optimizer.state[parameter] = {"step": count, **moments}
+            count = tensors[f"{_COUNT}.{name}"].to(parameter.device)  # fewer than the run's where it had no gradient
+            self.optimizer.state[parameter] = {_COUNT: count, **moments}
         self.step, self.seconds = step, seconds
 
     def _modules(self) -> dict[str, nn.Module]:
         """What the names of tensors begin with, and whose they are."""
-        return {"network": self.network, "average": self.average.module, "fixed": self.fixed}
+        return {"network": self.network, "average": self.average, "fixed": self.fixed}
 
 
 @dataclass(frozen=True)
 class SavedRun:
-    """What a state says of its run; states of earlier versions say its configuration only.
+    """What a state says of its run.
 
     Attributes:
         config: that it was saved with.
@@ -101,25 +96,20 @@ class SavedRun:
     """
 
     config: TrainingConfig
-    name: str | None = None
-    pictures: str | None = None
-    bfloat16: bool | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        about = {"run": self.name, "pictures": self.pictures, "bfloat16": self.bfloat16}
-        return {"config": self.config.to_dict(), **about}
+    name: str
+    pictures: str
+    bfloat16: bool
 
 
 @dataclass(frozen=True)
 class _About:
-    """What a state says of itself, beside its run's configuration."""
+    """What a state's file says of it, beside its run's configuration."""
 
     step: int
     seconds: float
-    run: str | None = None
-    pictures: str | None = None
-    bfloat16: bool | None = None
+    run: str
+    pictures: str
+    bfloat16: bool
 
     def __post_init__(self) -> None:
         require(self.step >= 0 and self.seconds >= 0, "step and seconds must not be negative")
@@ -129,10 +119,10 @@ def save_state(folder: Path, state: TrainingState, run: SavedRun) -> None:
     """Write a new file of the state, and remove all but it and the one before; OSError leaves the older ones intact."""
     folder.mkdir(exist_ok=True)
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.tensors().items()}
-    about = {"step": state.step, "seconds": state.seconds, **run.to_dict()}
+    about = asdict(_About(state.step, state.seconds, run.name, run.pictures, run.bfloat16))
     written = folder / f"{state.step:09d}.safetensors"
     with atomic_write(written) as temporary:
-        temporary.write_bytes(save(tensors, {"about": json.dumps(about)}))
+        temporary.write_bytes(save(tensors, {"about": json.dumps(about | {"config": run.config.to_dict()})}))
     earlier = [path for path in _files(folder) if path < written]
     # Later ones could not be read, or the run would have gone on from them.
     for old in set(_files(folder)) - {written, *earlier[1 - _KEPT :]}:

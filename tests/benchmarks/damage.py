@@ -3,7 +3,7 @@
     python tests/benchmarks/damage.py PHOTOS [PHOTOS ...] [--side 640] [--sensitivity 0.5] [--fill 40] [--method telea]
         [--draws 1]
 
-Each photograph is reduced to `--side` pixels and made a scan (`scoreinv.training.damage`) by a seed of its own, with
+Each photograph is reduced to `--side` pixels and made a scan (`training.synthetic_damage`) by a seed of its own, with
 damage. Of 40 scans, one with a large blot moves the recall by two hundredths: `--draws` makes several of each. Told are
 
 - recall: the share of the damaged pixels that is marked;
@@ -34,7 +34,7 @@ from scoreinv.imaging.read import read_picture
 from scoreinv.models.catalogue import load_damage_finder
 from scoreinv.options import FOUND_GROW, ClassicalMethod
 from scoreinv.training.config import DamageDrawing
-from scoreinv.training.damage import Scan, draw_scan
+from scoreinv.training.synthetic_damage import Scan, draw_scan
 
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 SEED = 2025

@@ -17,6 +17,7 @@ FILE for the next time.
 from __future__ import annotations
 
 import argparse
+import copy
 import sys
 import time
 from collections.abc import Callable
@@ -42,8 +43,8 @@ from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import DDRM, PC, Ancestral, AnnealedLangevin, DPMpp2M, NoCorrector, Sampler, resampling_times
 from scoreinv.sdes import VE
 from scoreinv.training.config import DataConfig
-from scoreinv.training.ema import averaged
-from scoreinv.training.objectives import draw_times, per_image_loss_given
+from scoreinv.training.ema import update_average
+from scoreinv.training.losses import draw_times, per_image_loss
 from scoreinv.training.pictures import BUILTIN
 from scoreinv.training.presets import conditional_training
 
@@ -180,7 +181,7 @@ def train(model: ScorePrior, prior: Mixture, minutes: float) -> None:
         x0, z = prior.sample(batch, draws).float(), torch.randn(batch, *SHAPE, generator=draws)
         observed = torch.cat([operators[k] for k in generator.integers(len(operators), size=batch)]).float()
         t = draw_times(objective, VE_SDE, (-1.0, 1.0), batch, generator)
-        return per_image_loss_given(objective, model, x0, observed, torch.zeros(batch).bool(), t, z)
+        return per_image_loss(objective, model, x0, t, z, model.guess(x0, observed))
 
     features: list[Tensor] = []
     handle = network.whitening.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
@@ -190,7 +191,7 @@ def train(model: ScorePrior, prior: Mixture, minutes: float) -> None:
     handle.remove()
     network.whiten(torch.cat(features))
 
-    average = averaged(network, 0.9995)
+    average = copy.deepcopy(network)
     optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=rate, fused=True)
     begin, count = time.monotonic(), 0
     while (fraction := (time.monotonic() - begin) / (60 * minutes)) < 1:
@@ -201,10 +202,10 @@ def train(model: ScorePrior, prior: Mixture, minutes: float) -> None:
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        average.update_parameters(network)
         count += batch
+        update_average(average, network, count // batch, 0.9995)
     print(f"conditioned: network of {sum(p.numel() for p in network.parameters()):,} weights, {count:,} draws")
-    network.load_state_dict(average.module.state_dict())
+    network.load_state_dict(average.state_dict())
 
 
 Method = Callable[[Mixture, LinearOperator, Tensor, float], tuple[Prior, Sampler]]

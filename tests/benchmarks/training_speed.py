@@ -8,6 +8,7 @@ All variants take turns in one process, so that a drifting machine is fair to al
 from __future__ import annotations
 
 import argparse
+import copy
 import statistics
 import time
 from contextlib import nullcontext
@@ -22,9 +23,9 @@ from scoreinv.models.catalogue import locate
 from scoreinv.models.model_file import read_prior_metadata
 from scoreinv.prior import ScorePrior
 from scoreinv.training.config import ObjectiveConfig
-from scoreinv.training.ema import averaged
-from scoreinv.training.objectives import per_image_loss, per_image_loss_given
-from scoreinv.training.observations import draw_hole
+from scoreinv.training.ema import update_average
+from scoreinv.training.losses import per_image_loss
+from scoreinv.training.synthetic_damage import draw_hole
 
 
 class Step:
@@ -36,7 +37,7 @@ class Step:
         self.ours = ours
         if ours:
             prior.network.to(memory_format=torch.channels_last)
-        self.average = averaged(prior.network, 0.999)
+        self.average, self.updates = copy.deepcopy(prior.network), 0
         self.optimizer = torch.optim.Adam(prior.network.parameters(), lr=1e-5, fused=ours, foreach=False)
 
     def __call__(self, images: Tensor, observed: Tensor, times: Tensor, noise: Tensor) -> float:
@@ -49,16 +50,17 @@ class Step:
         nn.utils.clip_grad_norm_(self.prior.network.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.average.update_parameters(self.prior.network)
+        self.updates += 1
+        update_average(self.average, self.prior.network, self.updates, 0.999)
         return time.perf_counter() - start
 
     def loss(self, images: Tensor, observed: Tensor, times: Tensor, noise: Tensor) -> Tensor:
         if self.prior.conditional:
             objective = ObjectiveConfig(weighting="residual")
-            refined = torch.zeros(len(images), dtype=torch.bool)
             scale = self.prior.luma_scale
             fine = F.interpolate(images, scale_factor=scale) if scale > 1 else None
-            return per_image_loss_given(objective, self.prior, images, observed, refined, times, noise, fine).mean()
+            guess = self.prior.guess(images, observed, fine=fine)
+            return per_image_loss(objective, self.prior, images, times, noise, guess).mean()
         return per_image_loss(ObjectiveConfig(weighting="uniform"), self.prior, images, times, noise).mean()
 
 

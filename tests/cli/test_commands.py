@@ -370,7 +370,7 @@ def test_a_published_model_is_trained_on_all_pictures(scoreinv, monkeypatch, tmp
         runs.append(run)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("scoreinv.training.training_loop.train", train)
+    monkeypatch.setattr("scoreinv.training.loop.train", train)
     (tmp_path / "photos").mkdir()
     outcome = scoreinv("train", "--config", "vp/cifar10_ddpm", "--data", "photos", "--steps", 9)
     assert outcome.code == 130

@@ -66,7 +66,7 @@ def test_a_signal_saves_training_first(configuration, tmp_path, name):
 
 
 def test_a_run_says_what_to_expect_what_it_has_written_and_that_it_is_noise(scoreinv, configuration, monkeypatch):
-    monkeypatch.setattr("scoreinv.training.run._REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("scoreinv.training.loop._REPORT_SECONDS", 0.0)
     run = json.loads(configuration.read_text()) | {"sample_every": 5}
     configuration.write_text(json.dumps(run))
     done = scoreinv("train", "--config", configuration, "--out", "my run", "--steps", 10)
@@ -135,7 +135,7 @@ def test_a_batch_without_memory_for_it_is_refused_at_once(scoreinv, monkeypatch,
     (tmp_path / "run.json").write_text(json.dumps(replace(run, batch_size=64).to_dict()))
     monkeypatch.setattr("scoreinv.machine.available_bytes", lambda: 10**9)
     # A run that begins would take all memory there is.
-    monkeypatch.setattr("scoreinv.training.training_loop.train", None)
+    monkeypatch.setattr("scoreinv.training.loop.train", None)
     for words in (["--sde", "ve", "--batch-size", 100_000], ["--config", "run.json"]):
         refused = scoreinv("train", *words, "--out", "run")
         assert (refused.code, refused.err.count("\n")) == (2, 1)

@@ -24,12 +24,11 @@ from scoreinv.networks.encoder import FEATURES
 from scoreinv.operators import gray
 from scoreinv.sdes import VE
 from scoreinv.tasks.colorize import colorize
-from scoreinv.training.batches import Batch
 from scoreinv.training.config import DataConfig, ObservationConfig, OptimizerConfig, TrainingConfig
-from scoreinv.training.learners import make_learner
-from scoreinv.training.memory import training_bytes
+from scoreinv.training.footprint import training_bytes
+from scoreinv.training.loop import train
+from scoreinv.training.losses import Batch, ChromaLearner, initial_model
 from scoreinv.training.presets import conditional_training
-from scoreinv.training.training_loop import train
 
 SHOWN = replace(
     conditional_training(VE(), DataConfig()).model.network,
@@ -215,25 +214,24 @@ def test_chroma_needs_an_encoder() -> None:
 
 def test_the_loss_is_the_error_over_that_of_grey(tmp_path: Path) -> None:
     """A vivid picture whose colours are half right counts no more than a pale one; of a grey one any colour counts."""
-    prior = built()
-    learner = make_learner(training(tmp_path), prior)
+    learner, prior = ChromaLearner(training(tmp_path)), initial_model(training(tmp_path), built())
     strength = torch.tensor([0.0, 0.2, 1.0])[:, None, None, None]
     images = strength * torch.tensor([0.9, -0.5, 0.3])[:, None, None].expand(-1, 16, 16)
     empty = torch.empty(0)
-    batch = Batch(images, empty, empty, None, seen=luma(64, 64).expand(3, -1, -1, -1))
+    batch = Batch(images, empty, empty, seen=luma(64, 64).expand(3, -1, -1, -1))
     truth = AXES.chroma_beyond_gray(images)
     energy = truth.square().mean((1, 2, 3)) / AXES.chroma_variance
     assert 0.2 < energy[1] < 0.3 < 5 < energy[2]
-    nn.init.zeros_(learner.network.conv_out.weight)
-    nn.init.zeros_(learner.network.conv_out.bias)
+    nn.init.zeros_(learner.network(prior).conv_out.weight)
+    nn.init.zeros_(learner.network(prior).conv_out.bias)
     ignorant = energy / (energy + 0.15)
-    torch.testing.assert_close(learner.losses(batch), ignorant)
-    assert learner.ignorant_loss(batch) == pytest.approx(ignorant.mean().item())
+    torch.testing.assert_close(learner.losses(prior, batch), ignorant)
+    assert learner.ignorant_loss(prior, batch) == pytest.approx(ignorant.mean().item())
     half = truth.mean((2, 3)) / 2
     for row, share in ((1, 0.25), (2, 0.25)):
-        learner.network.conv_out.bias.data.copy_(half[row])
-        assert learner.losses(batch)[row].item() == pytest.approx(share * ignorant[row].item(), rel=1e-3)
-    assert learner.losses(batch)[0].item() == pytest.approx(0.25 * energy[2].item() / 0.15, rel=1e-3)
+        learner.network(prior).conv_out.bias.data.copy_(half[row])
+        assert learner.losses(prior, batch)[row].item() == pytest.approx(share * ignorant[row].item(), rel=1e-3)
+    assert learner.losses(prior, batch)[0].item() == pytest.approx(0.25 * energy[2].item() / 0.15, rel=1e-3)
 
 
 def test_it_learns_the_colour_that_all_pictures_have(tinted: Path, tmp_path: Path) -> None:

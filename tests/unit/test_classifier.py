@@ -27,7 +27,7 @@ from scoreinv.preconditioning import EDM
 from scoreinv.sdes import TRAINING_START, VE, VP, broadcast
 from scoreinv.tasks.generate import class_index, generate
 from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig
-from scoreinv.training.training_loop import train
+from scoreinv.training.loop import train
 
 DARK, BRIGHT, STD = 0.47, 0.53, 0.1
 """Means and deviation of the values of the two classes on [0, 1]."""

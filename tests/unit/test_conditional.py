@@ -35,7 +35,8 @@ from scoreinv.sdes import SDE, VE, VP
 from scoreinv.tasks.colorize import colorize
 from scoreinv.tasks.inpaint import inpaint
 from scoreinv.tasks.settings import ColourSettings
-from scoreinv.training import draws
+from scoreinv.training import batches
+from scoreinv.training.batches import draw_observed
 from scoreinv.training.config import (
     DataConfig,
     ObjectiveConfig,
@@ -43,10 +44,10 @@ from scoreinv.training.config import (
     OptimizerConfig,
     TrainingConfig,
 )
-from scoreinv.training.objectives import check, per_image_loss, per_image_loss_given
-from scoreinv.training.observations import draw_hole, draw_observed
-from scoreinv.training.presets import conditional_training
-from scoreinv.training.training_loop import train
+from scoreinv.training.loop import train
+from scoreinv.training.losses import check_objective, per_image_loss
+from scoreinv.training.presets import conditional_training, small_training
+from scoreinv.training.synthetic_damage import draw_hole
 
 _NETWORK = replace(
     conditional_training(VE(), DataConfig()).model.network,
@@ -404,7 +405,7 @@ def test_kinds_come_in_their_shares() -> None:
     config = ObservationConfig(nothing=0.2, holes=0.3, gray=0.2, hints=0.1, damaged_gray=0.1, refined=0.1)
     counts: Counter[str] = Counter()
     for index in range(2000):
-        observed, refined = draw_observed(config, 32, draws.stream(0, draws.OBSERVED, 0, index))
+        observed, refined = draw_observed(config, 32, batches.stream(0, batches.OBSERVED, 0, index))
         luma, chroma = observed[0], observed[1:]
         assert (chroma[0] == chroma[1]).all()
         if refined:
@@ -423,7 +424,7 @@ def test_kinds_come_in_their_shares() -> None:
 def test_holes_are_of_many_sizes_and_never_empty_or_everything() -> None:
     shares = []
     for index in range(500):
-        hole = draw_hole(64, draws.stream(1, draws.OBSERVED, 0, index))
+        hole = draw_hole(64, batches.stream(1, batches.OBSERVED, 0, index))
         assert hole.any()
         assert not hole.all()
         shares.append(hole.mean())
@@ -437,7 +438,7 @@ def test_shares_must_add_up() -> None:
     with pytest.raises(InputError, match="negative"):
         ObservationConfig(nothing=-0.15, holes=0.7)
     rounded = ObservationConfig(*[0.1666667] * 6)
-    draw_observed(rounded, 16, draws.stream(1, draws.OBSERVED, 0, 0))
+    draw_observed(rounded, 16, batches.stream(1, batches.OBSERVED, 0, 0))
 
 
 # --- what it learns ---------------------------------------------------------------------------------------------------
@@ -453,18 +454,17 @@ def test_the_loss_is_the_error_over_the_expected_one_of_the_guess() -> None:
     objective = ObjectiveConfig(weighting="residual")
     guess = prior.preconditioning.guess(x0, observed)
     error = (prior.preconditioning.rotate(x0) - guess.mean).square().flatten(1).sum(1)
-    loss = per_image_loss_given(objective, prior, x0, observed, NOT_REFINED, t, z)
+    loss = per_image_loss(objective, prior, x0, t, z, prior.guess(x0, observed))
     torch.testing.assert_close(loss, error / guess.variance.flatten(1).sum(1), rtol=0.02, atol=1e-3)
-    nothing = per_image_loss_given(objective, prior, x0, torch.zeros(2, 3, 16, 16), NOT_REFINED, t, z)
+    nothing = per_image_loss(objective, prior, x0, t, z, prior.guess(x0, torch.zeros(2, 3, 16, 16)))
     torch.testing.assert_close(nothing, per_image_loss(objective, prior, x0, t, z))
 
 
 def test_objective_and_observations_belong_to_conditional_networks() -> None:
-    with pytest.raises(InputError, match="residual"):
-        check(ObjectiveConfig(weighting="residual"), VE(), conditional=False)
-    with pytest.raises(InputError, match="residual"):
-        check(ObjectiveConfig(), VE(), conditional=True)
-    run = conditional_training(VE(), DataConfig())
+    run, plain = conditional_training(VE(), DataConfig()), small_training(VE(), DataConfig())
+    for wrong in (replace(plain, objective=run.objective), replace(run, objective=plain.objective)):
+        with pytest.raises(InputError, match="residual"):
+            check_objective(wrong)
     assert TrainingConfig.from_dict(run.to_dict()) == run
     with pytest.raises(InputError, match="observations"):
         replace(run, observations=None)

@@ -25,14 +25,14 @@ from scoreinv.operators import gray
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE
 from scoreinv.tasks.colorize import colorize
-from scoreinv.training.batches import Batch, BatchSource
+from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import DataConfig, ObservationConfig, TrainingConfig
 from scoreinv.training.features import KeptFeatures, features_given
-from scoreinv.training.objectives import per_image_loss_given
-from scoreinv.training.observations import on_colour_film, on_other_film
+from scoreinv.training.loop import train
+from scoreinv.training.losses import Batch, ScoreLearner, per_image_loss
 from scoreinv.training.pictures import load_pictures
 from scoreinv.training.presets import conditional_training
-from scoreinv.training.training_loop import train
+from scoreinv.training.prints import on_colour_film, on_other_film
 
 SHOWN = replace(
     conditional_training(VE(), DataConfig()).model.network,
@@ -143,9 +143,9 @@ def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ConditionalP
     pictures = [gray_picture(64, 64, seed).expand(2, -1, -1, -1) for seed in (0, 1)]
     shown = [features_given(observed, picture, prior.look, shapes) for picture in pictures]
     first, second = (
-        per_image_loss_given(objective, prior, x0, observed, NOT_REFINED, t, z, None, features) for features in shown
+        per_image_loss(objective, prior, x0, t, z, prior.guess(x0, observed, features=features)) for features in shown
     )
-    unseen = per_image_loss_given(objective, prior, x0, observed, NOT_REFINED, t, z)
+    unseen = per_image_loss(objective, prior, x0, t, z, prior.guess(x0, observed))
     assert abs(first[0] - second[0]) > 1e-4
     torch.testing.assert_close(first[1], second[1])
     torch.testing.assert_close(first[1], unseen[1])
@@ -157,11 +157,11 @@ def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ConditionalP
 def test_what_takes_the_features_has_a_gradient_in_each_step(prior: ConditionalPrior) -> None:
     """Also where no picture shows its whole luma: processes that train together wait for each other's."""
     x0, z, t = draw(2, 3, 16, 16).clamp(-1, 1), draw(2, 3, 16, 16, seed=1), torch.full((2,), 0.5, dtype=torch.float64)
-    batch = Batch(x0, t, z, None, observed=torch.zeros(2, 3, 16, 16, dtype=torch.bool), refined=NOT_REFINED)
+    batch = Batch(x0, t, z, observed=torch.zeros(2, 3, 16, 16, dtype=torch.bool), refined=NOT_REFINED)
     batch = replace(batch, seen=gray_picture(64, 64).expand(2, -1, -1, -1))
-    objective = conditional_training(VE(), DataConfig()).objective
+    learner = ScoreLearner(conditional_training(VE(), DataConfig()))
     prior.zero_grad()
-    batch.losses(objective, prior).sum().backward()
+    learner.losses(prior, batch).sum().backward()
     lacking = [name for name, value in prior.network.named_parameters() if value.requires_grad and value.grad is None]
     assert not lacking
     prior.zero_grad()
@@ -195,7 +195,7 @@ def test_crops_that_are_drawn_again_are_the_same_and_looked_at_once(
         validation_images=0,
     )
     pictures = load_pictures(config.data, config.drawn_side, 3)
-    source = BatchSource.of(config, pictures, 8, 0)  # a pass each
+    source = BatchSource(config, pictures, 8, 0)  # a pass each
     first, second, third = (source.batch(step) for step in range(3))
     back = [first.crops.tolist().index(crop) for crop in third.crops.tolist()]
     assert sorted(second.crops.tolist()) == [2 * number + 1 for number in range(8)]
@@ -335,18 +335,18 @@ def test_batches_have_the_luma_that_the_encoder_is_shown(photographs: Path) -> N
     plain = replace(config, observations=replace(config.observations, other_films=0.0))
     tinted = replace(config, observations=replace(plain.observations, colour_films=0.5))
     for run in (config, plain):
-        batch = BatchSource.of(run, pictures, 16, 0).batch(0)
+        batch = BatchSource(run, pictures, 16, 0).batch(0)
         assert batch.images.shape == (16, 3, 16, 16)
         assert batch.fine.shape == (16, 3, 32, 32)
         assert batch.seen.shape == (16, 1, 64, 64)
         rgb = (batch.images + 1) / 2
         shown = nn.functional.avg_pool2d(batch.seen, 4)[:, 0]
         torch.testing.assert_close(luma_of(rgb), shown)
-    changed, same = (BatchSource.of(run, pictures, 16, 0).batch(0) for run in (config, plain))
+    changed, same = (BatchSource(run, pictures, 16, 0).batch(0) for run in (config, plain))
     differ = (changed.images - same.images).abs().amax((1, 2, 3)) > 1e-3
     assert 2 < differ.sum() < 14
     assert not differ[~same.observed[:, 0].flatten(1).any(1)].any()
-    coloured = BatchSource.of(tinted, pictures, 16, 0).batch(0)
+    coloured = BatchSource(tinted, pictures, 16, 0).batch(0)
     assert 2 < ((coloured.images - same.images).abs().amax((1, 2, 3)) > 1e-3).sum() < 14
     torch.testing.assert_close(coloured.seen, same.seen)
 

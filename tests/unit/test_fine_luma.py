@@ -26,9 +26,10 @@ from scoreinv.sdes import VE
 from scoreinv.tasks.colorize import colorize
 from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import DataConfig, ObservationConfig, TrainingConfig
+from scoreinv.training.loop import train
+from scoreinv.training.losses import ScoreLearner
 from scoreinv.training.pictures import Pictures
 from scoreinv.training.presets import conditional_training
-from scoreinv.training.training_loop import train
 
 READING = ResidualPreconditioning(luma_scale=2)
 NETWORK = replace(
@@ -140,14 +141,14 @@ def test_pictures_of_any_size_are_coloured(size: tuple[int, int]) -> None:
 def test_batches_hold_the_pictures_at_both_scales() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
     config = _config(Path())
-    source = BatchSource.of(config, Pictures(("one",), ((pixels,),)), 200, 0)
+    source = BatchSource(config, Pictures(("one",), ((pixels,),)), 200, 0)
     batch = source.batch(0)
     assert batch.images.shape == batch.noise.shape == batch.observed.shape == (200, 3, 16, 16)
     shown = batch.fine.isfinite().flatten(1).all(1)
     assert batch.fine.shape == (200, 3, 32, 32)
     assert 1 <= (~shown).sum() <= 25  # 5 % of 200, within 5 standard deviations
     torch.testing.assert_close(block_means(batch.fine[shown]), batch.images[shown])
-    losses = [some.losses(config.objective, prior()) for some in (batch, replace(batch, fine=None))]
+    losses = [ScoreLearner(config).losses(prior(), some) for some in (batch, replace(batch, fine=None))]
     assert (losses[0] != losses[1])[shown & batch.observed[:, 0].flatten(1).any(1)].all()
     again = source.batch(0, slice(3, 6))
     torch.testing.assert_close(again.images, batch.images[3:6])

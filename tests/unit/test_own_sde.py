@@ -20,7 +20,7 @@ from scoreinv.models.model_file import read_metadata
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import SDE, VE
 from scoreinv.training.config import TrainingConfig, read_config
-from scoreinv.training.training_loop import train
+from scoreinv.training.loop import train
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ from scoreinv.models.config import DamageConfig
 from scoreinv.networks.damage import DamageNetworkConfig
 from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import DamageDrawing, DataConfig, TrainingConfig
-from scoreinv.training.damage import _KINDS, HEALTHY, VISIBLE, _lighter_or_darker, _rips, damaged, draw_scan
-from scoreinv.training.learners import make_learner
-from scoreinv.training.memory import training_bytes
+from scoreinv.training.footprint import training_bytes
+from scoreinv.training.loop import train
+from scoreinv.training.losses import DamageLearner
 from scoreinv.training.pictures import load_pictures
 from scoreinv.training.presets import damage_training
 from scoreinv.training.prints import _EDGES, blurred, draw_medium, draw_print, on_old_film
-from scoreinv.training.training_loop import train
+from scoreinv.training.synthetic_damage import _KINDS, HEALTHY, VISIBLE, _lighter_or_darker, _rips, damaged, draw_scan
 
 ALL = DamageDrawing(undamaged=0.0)
 
@@ -85,7 +85,9 @@ def test_the_edge_of_a_print_is_no_damage():
 
 
 def test_what_the_scanner_blurs_is_no_damage(monkeypatch):
-    monkeypatch.setattr("scoreinv.training.damage.damaged", lambda print_, medium, generator, shares: print_ + 0)
+    monkeypatch.setattr(
+        "scoreinv.training.synthetic_damage.damaged", lambda print_, medium, generator, shares: print_ + 0
+    )
     checks = np.indices((48, 64)).sum(axis=0)[..., None].repeat(3, axis=2) // 4 % 2
     for number in range(20):
         scan = draw_scan(checks.astype(np.float32), ALL, np.random.default_rng(number))
@@ -159,7 +161,7 @@ def test_kinds_of_damage_that_cannot_be_drawn_so_often(often):
 def test_batches_are_a_function_of_seed_and_step():
     config = small_run()
     pictures = load_pictures(config.data, config.drawn_side, 3, limit=3)
-    first, again = (BatchSource.of(config, pictures, 4, 7) for _ in range(2))
+    first, again = (BatchSource(config, pictures, 4, 7) for _ in range(2))
     one, same, other = first.batch(2), again.batch(2), first.batch(3)
     assert one.damaged is not None
     assert same.damaged is not None
@@ -178,15 +180,15 @@ def test_batches_are_a_function_of_seed_and_step():
 
 def test_faint_damage_counts_for_nothing():
     config = small_run()
-    learner = make_learner(config, None)
+    learner, model = DamageLearner(config), config.model.build()
     pictures = load_pictures(config.data, config.drawn_side, 3, limit=3)
-    batch = BatchSource.of(config, pictures, 4, 1).batch(0)
+    batch = BatchSource(config, pictures, 4, 1).batch(0)
     assert batch.damaged is not None
     faint = batch.damaged.clone()
     faint[:, :, :8] = float("nan")
     all_faint = replace(batch, damaged=faint * float("nan"))
-    assert learner.losses(all_faint).abs().max() < 1e-6
-    measured = learner.measures(replace(batch, damaged=faint))
+    assert learner.losses(model, all_faint).abs().max() < 1e-6
+    measured = learner.measures(model, replace(batch, damaged=faint))
     assert (measured["missed"] <= measured["damaged"]).all()
     assert (measured["damaged"] <= 0.75).all()
 

@@ -12,7 +12,7 @@ from gaussian import write_noise_pictures
 from small_runs import tiny_run
 
 from scoreinv.errors import InputError
-from scoreinv.training.training_loop import train
+from scoreinv.training.loop import train
 
 needs_tensorboard = pytest.mark.skipif(find_spec("tensorboard") is None, reason="needs the extra 'tensorboard'")
 

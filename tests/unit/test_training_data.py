@@ -15,21 +15,27 @@ import pytest
 import torch
 from gaussian import write_noise_pictures
 from PIL import Image
+from small_runs import TINY, tiny_run
 
 from scoreinv.errors import InputError
 from scoreinv.files import atomic_write
 from scoreinv.imaging.read import Decoded
-from scoreinv.sdes import VE
-from scoreinv.training import archives
 from scoreinv.training import pictures as pictures_module
 from scoreinv.training.batches import BatchSource
-from scoreinv.training.config import DataConfig, ObjectiveConfig
-from scoreinv.training.noise_range import largest_distance
+from scoreinv.training.config import DataConfig
 from scoreinv.training.pictures import Pictures, check_source, load_pictures, split
 
 
 def _source(pictures: Pictures, data: DataConfig, size: int, batch_size: int = 8, seed: int = 0) -> BatchSource:
-    return BatchSource(pictures, data, ObjectiveConfig(), VE(), size, (-1.0, 1.0), batch_size, seed)
+    run = tiny_run(Path())
+    model = replace(run.model, network=replace(TINY, channels=3), image_size=size)
+    return BatchSource(replace(run, model=model, data=data), pictures, batch_size, seed)
+
+
+def _with_data(source: BatchSource, **changes: object) -> BatchSource:
+    """A source that differs in how it draws from the pictures."""
+    config = source.config
+    return replace(source, config=replace(config, data=replace(config.data, **changes)))
 
 
 def _gradient(folder: Path, name: str, width: int, height: int) -> None:
@@ -120,7 +126,7 @@ def test_members_of_a_zip_are_judged_before_they_are_read(
         return reading(self, member, pwd)
 
     monkeypatch.setattr(zipfile.ZipFile, "read", noted)
-    monkeypatch.setattr(archives, "ENTRY_BYTES", 100_000)
+    monkeypatch.setattr(pictures_module, "ENTRY_BYTES", 100_000)
     assert load_pictures(DataConfig(str(archive)), 8, 3).names == ("good.png",)
     assert read == ["good.png"]
     assert "large.png is left out" in caplog.text
@@ -129,6 +135,23 @@ def test_members_of_a_zip_are_judged_before_they_are_read(
     with pytest.raises(InputError, match="none of its 1"):
         load_pictures(DataConfig(str(rare)), 8, 3)
     assert read == ["good.png"]
+
+
+def test_a_zip_that_is_damaged_or_encrypted(good: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    archive = _zip_of(tmp_path / "a.zip", {"a.png": good, "b.png": good, "c.png": good})
+    whole = bytearray(archive.read_bytes())
+    damaged = whole.copy()
+    damaged[45:65] = bytes(20)  # in a.png
+    directory = damaged.index(b"PK\x01\x02", damaged.index(b"PK\x01\x02") + 1)
+    damaged[directory + 8] |= 1  # b.png is encrypted
+    archive.write_bytes(damaged)
+    assert load_pictures(DataConfig(str(archive)), 8, 3).names == ("c.png",)
+    assert "a.png: damaged in the zip file" in caplog.text
+    assert "b.png: is encrypted" in caplog.text
+    whole[whole.index(b"PK\x01\x02") + 6] = 101  # needs version 10.1 of the format
+    archive.write_bytes(whole)
+    with pytest.raises(InputError, match=r"a\.zip: neither a folder nor a readable zip file"):
+        load_pictures(DataConfig(str(archive)), 8, 3)
 
 
 def test_a_zip_whose_members_share_their_bytes_is_refused(good: bytes, tmp_path: Path) -> None:
@@ -392,7 +415,7 @@ def test_crops_are_parts_of_the_picture_everywhere_and_half_of_them_mirrored(tmp
     assert torch.equal(rows.diff(dim=1), torch.ones(400, 15, dtype=torch.long))
     assert set(columns.min(1).values.tolist()) == set(range(25))
     assert set(rows[:, 0].tolist()) == set(range(9))
-    still = replace(source, data=replace(data, flip=False)).batch(0).images
+    still = _with_data(source, flip=False).batch(0).images
     assert (still[:, 0, 0, 0] < still[:, 0, 0, -1]).all()
 
 
@@ -469,7 +492,7 @@ def test_dequantisation_fills_the_interval_of_each_level(tmp_path: Path) -> None
     for level, image in ((0, low), (255, high)):
         assert (image.floor() == level).all()
         assert (image - level).mean() == pytest.approx(0.5, abs=0.05)
-    plain = replace(source, data=replace(data, dequantise=False)).batch(0).images
+    plain = _with_data(source, dequantise=False).batch(0).images
     assert {plain.min().item(), plain.max().item()} == {-1.0, 1.0}
 
 
@@ -482,8 +505,7 @@ def test_detail_is_preferred_when_asked_for(tmp_path: Path) -> None:
     data = DataConfig(str(tmp_path), scales=(1.0,))
     source = _source(load_pictures(data, 8, 1), data, 8, batch_size=100)
     flat, detailed = (
-        (replace(source, data=replace(data, detail_candidates=n)).batch(0).images.flatten(1).std(1) < 0.05).sum()
-        for n in (1, 4)
+        (_with_data(source, detail_candidates=n).batch(0).images.flatten(1).std(1) < 0.05).sum() for n in (1, 4)
     )
     assert detailed < 20 < flat
 
@@ -552,9 +574,3 @@ def test_few_pictures_are_decoded_before_they_are_wanted(tmp_path: Path, monkeyp
         load_pictures(data, 64, 1)
     assert len(begun) <= 20
     assert len(load_pictures(replace(data, memory_gb=1.0), 8, 1).names) == 60
-
-
-def test_largest_distance_is_of_the_two_farthest_pictures() -> None:
-    images = torch.zeros(5, 3, 4, 4)
-    images[3], images[1] = 1.0, -1.0
-    assert largest_distance(images) == pytest.approx(2 * 48**0.5)

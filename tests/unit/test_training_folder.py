@@ -27,8 +27,8 @@ from scoreinv.models.model_file import read_metadata
 from scoreinv.networks.ncsnpp import NCSNpp
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.folder import claimed
-from scoreinv.training.progress import TrainProgress
-from scoreinv.training.training_loop import train
+from scoreinv.training.loop import train
+from scoreinv.training.metrics import TrainProgress
 
 Files = dict[str, bytes]
 
@@ -268,34 +268,12 @@ def test_changed_pictures_are_noticed_by_a_resumed_run(config: TrainingConfig, o
         train(replace(longer, steps=4), out, resume=True)
 
 
-def test_states_of_earlier_versions_go_on(config: TrainingConfig, out: Path) -> None:
-    """They say nothing but their configuration, and their models no run."""
-    train(config, out)
-    state = out / "state/000000002.safetensors"
-    for path, forgotten in ((state, {"run", "pictures", "bfloat16"}), (out / "model.safetensors", {"run"})):
-        _forget(path, forgotten)
-    assert train(replace(config, steps=3), out, resume=True).steps == 3
-    _forget(out / "state/000000003.safetensors", {"run", "pictures", "bfloat16"})
-    elsewhere = replace(config, steps=4, data=replace(config.data, source=str(out.parent)))
-    with pytest.raises(InputError, match="differs in data"):
-        train(elsewhere, out, resume=True)
-
-
-def _forget(path: Path, entries: set[str]) -> None:
-    """Rewrite a file without some entries of what it says of its run."""
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
-    key = "about" if "about" in metadata else "notes"
-    about = {name: value for name, value in json.loads(metadata[key]).items() if name not in entries}
-    save_file(load_file(path), path, metadata | {key: json.dumps(about)})
-
-
 def test_a_resumed_run_keeps_the_precision_that_was_measured(
     config: TrainingConfig, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = replace(config, precision="auto")
     for measured, steps in ((True, 2), (False, 3)):
-        monkeypatch.setattr("scoreinv.training.run.uses_bfloat16", lambda precision, device, found=measured: found)
+        monkeypatch.setattr("scoreinv.training.loop.uses_bfloat16", lambda precision, device, found=measured: found)
         assert train(replace(config, steps=steps), out, resume=True).precision == "bfloat16"
 
 
@@ -393,7 +371,7 @@ def test_a_state_with_other_tensors_is_refused(config: TrainingConfig, out: Path
 def test_whatever_a_callback_raises_the_state_is_saved(
     config: TrainingConfig, out: Path, monkeypatch: pytest.MonkeyPatch, raised: BaseException
 ) -> None:
-    monkeypatch.setattr("scoreinv.training.run._REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("scoreinv.training.loop._REPORT_SECONDS", 0.0)
 
     def callback(progress: TrainProgress) -> None:
         raise raised

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,14 +11,27 @@ from gaussian import GaussianPrior, standard_normal
 
 from scoreinv.errors import InputError
 from scoreinv.sdes import DDPM, SDE, TRAINING_START, VE, VP, SubVP, broadcast
-from scoreinv.training.batches import Batch
-from scoreinv.training.config import ObjectiveConfig
-from scoreinv.training.draws import TIMES, stream
-from scoreinv.training.objectives import check, draw_times, ignorant_loss, importance, per_image_loss, weight
-from scoreinv.training.validation import evaluate
+from scoreinv.training.batches import TIMES, stream
+from scoreinv.training.config import DataConfig, ObjectiveConfig
+from scoreinv.training.losses import (
+    Batch,
+    ScoreLearner,
+    check_objective,
+    draw_times,
+    ignorant_loss,
+    importance,
+    per_image_loss,
+    weight,
+)
+from scoreinv.training.metrics import evaluate
+from scoreinv.training.presets import classifier_training, small_training
 
 SDES = [VE(0.01, 50.0), VP(), SubVP()]
 UNIT = (-1.0, 1.0)
+
+
+def _losses(objective: ObjectiveConfig, prior: GaussianPrior, batch: Batch) -> torch.Tensor:
+    return ScoreLearner(replace(small_training(VE(), DataConfig()), objective=objective)).losses(prior, batch)
 
 
 def _case(sde: SDE) -> tuple[GaussianPrior, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -80,8 +95,8 @@ def test_the_loss_of_knowing_nothing_is_that_of_the_exact_prior_of_independent_v
     shape = (8, 1, 200, 200)
     x0 = prior.mean + prior.variance**0.5 * standard_normal(shape, 3)
     objective = ObjectiveConfig(weighting=weighting, reduction=reduction)
-    batch = Batch(x0, t, standard_normal(shape, 4), None)
-    loss = batch.losses(objective, prior).double().mean().item()
+    batch = Batch(x0, t, standard_normal(shape, 4))
+    loss = _losses(objective, prior, batch).double().mean().item()
     assert ignorant_loss(objective, sde, x0, t, data_range) == pytest.approx(loss, rel=0.03)
     assert ignorant_loss(ObjectiveConfig(weighting="residual"), sde, x0, t, data_range) == 1
 
@@ -155,11 +170,11 @@ def test_times_by_importance_leave_the_expectation_and_let_all_pictures_count_al
 
 def test_a_batch_corrects_the_loss_for_how_its_times_were_drawn() -> None:
     prior, x0, t, z = _case(VP())
-    batch = Batch(x0, t, z, None)
+    batch = Batch(x0, t, z)
     plain = per_image_loss(LIKELIHOOD, prior, x0, t, z)
-    torch.testing.assert_close(batch.losses(LIKELIHOOD, prior), plain * importance(LIKELIHOOD, VP(), t))
+    torch.testing.assert_close(_losses(LIKELIHOOD, prior, batch), plain * importance(LIKELIHOOD, VP(), t))
     paper = ObjectiveConfig()
-    torch.testing.assert_close(batch.losses(paper, prior), per_image_loss(paper, prior, x0, t, z))
+    torch.testing.assert_close(_losses(paper, prior, batch), per_image_loss(paper, prior, x0, t, z))
 
 
 def test_a_focus_does_not_go_with_the_likelihood_weighting() -> None:
@@ -179,11 +194,17 @@ def test_discrete_times_are_the_grid_each_equally_often() -> None:
 
 def test_discrete_objectives_belong_to_their_sde() -> None:
     objective = ObjectiveConfig(times="discrete")
-    check(objective, VE(), conditional=False)
-    check(objective, DDPM(), conditional=False)
+    for sde in (VE(), DDPM()):
+        check_objective(replace(small_training(sde, DataConfig()), objective=objective))
     for sde in (VP(), SubVP()):
         with pytest.raises(InputError, match="discrete"):
-            check(objective, sde, conditional=False)
+            check_objective(replace(small_training(sde, DataConfig()), objective=objective))
+
+
+def test_a_classifier_has_no_likelihood_weighting() -> None:
+    run = classifier_training(VP(), DataConfig(), ("cat", "dog"))
+    with pytest.raises(InputError, match="classifier has no likelihood weighting"):
+        check_objective(replace(run, objective=ObjectiveConfig(weighting="likelihood")))
 
 
 def test_smld_is_the_loss_of_the_published_code() -> None:
@@ -204,17 +225,17 @@ def test_held_out_loss_by_noise_level_is_the_closed_form() -> None:
     count, shape = 400, (400, 1, 16, 16)
     times = draw_times(ObjectiveConfig(), prior.sde, UNIT, count, stream(0, TIMES, 0))
     x0 = prior.mean + prior.variance**0.5 * standard_normal(shape, 5)
-    data = Batch(x0, times, standard_normal(shape, 6), None)
+    data = Batch(x0, times, standard_normal(shape, 6))
 
     def measures(batch: Batch) -> dict[str, torch.Tensor]:
-        return {"loss": batch.losses(ObjectiveConfig(), prior)}
+        return {"loss": _losses(ObjectiveConfig(), prior, batch)}
 
-    result = evaluate(measures, data, batch_size=150, bins=4)["loss"]
+    result = evaluate(measures, data, batch_size=150)[0]["loss"]
     least = prior.least_loss(times)
     assert result.mean == pytest.approx(least.mean().item(), rel=0.02)
-    assert result.times == (0.125, 0.375, 0.625, 0.875)
+    assert result.times == tuple((number + 0.5) / 8 for number in range(8))
     for number, value in enumerate(result.by_time):
-        members = (times * 4).long().clamp(max=3) == number
+        members = (times * 8).long().clamp(max=7) == number
         assert value == pytest.approx(least[members].mean().item(), rel=0.04)
-    again = evaluate(measures, data, batch_size=400, bins=4)["loss"]
+    again = evaluate(measures, data, batch_size=400)[0]["loss"]
     assert again.mean == pytest.approx(result.mean, rel=1e-6)

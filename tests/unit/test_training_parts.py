@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import json
 import sys
@@ -17,27 +18,25 @@ from scoreinv.models.published import PUBLISHED
 from scoreinv.sdes import VP
 from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig
 from scoreinv.training.distributed import World
-from scoreinv.training.ema import averaged
-from scoreinv.training.json_lines import JsonLines
+from scoreinv.training.ema import update_average
+from scoreinv.training.metrics import JsonLines
 from scoreinv.training.presets import paper_training, small_training
-from scoreinv.training.schedule import Schedule, learning_rate
+from scoreinv.training.schedule import learning_rate
 from scoreinv.training.state import TrainingState
-
-ONE = World(0, 1, torch.device("cpu"))
 
 
 def test_average_warms_up_and_holds_buffers() -> None:
     network = nn.BatchNorm1d(1, dtype=torch.float64)
     del network.num_batches_tracked
-    average = averaged(network, decay=0.4)
+    average = copy.deepcopy(network)
     values, expected = [3.0, -1.0, 2.0, 5.0, 7.0], None
     for n, value in enumerate(values, start=1):
         for tensor in (*network.parameters(), *network.buffers()):
             tensor.data.fill_(value)
-        average.update_parameters(network)
+        update_average(average, network, n, 0.4)
         decay = min(0.4, (1 + n) / (10 + n))
         expected = value if expected is None else decay * expected + (1 - decay) * value
-        for tensor in (*average.module.parameters(), *average.module.buffers()):
+        for tensor in (*average.parameters(), *average.buffers()):
             assert tensor.item() == pytest.approx(expected, rel=1e-12)
 
 
@@ -47,30 +46,6 @@ def test_learning_rate_warms_up_and_anneals() -> None:
     assert rates == pytest.approx([0.025, 0.05, 0.075, *[0.1] * 7])
     cosine = replace(options, warmup=0, anneal="cosine")
     assert [learning_rate(cosine, 0, f) for f in (0, 0.5, 1)] == pytest.approx([0.1, 0.05, 0], abs=1e-12)
-
-
-def _timed(minutes: float = 1.0) -> TrainingConfig:
-    return replace(small_training(VP(), DataConfig()), steps=None, minutes=minutes)
-
-
-def test_a_fraction_by_steps_needs_no_record(tmp_path: Path) -> None:
-    config = replace(small_training(VP(), DataConfig()), steps=100)
-    schedule = Schedule(config, JsonLines(tmp_path / "schedule.jsonl"), ONE)
-    assert [schedule.fraction(step, 1e9) for step in (0, 50, 100)] == [0, 0.5, 1]
-    assert not (tmp_path / "schedule.jsonl").exists()
-
-
-def test_a_fraction_by_time_is_recorded_before_its_use_and_replayed(tmp_path: Path) -> None:
-    record = JsonLines(tmp_path / "schedule.jsonl")
-    schedule = Schedule(_timed(), record, ONE)
-    first = [schedule.fraction(step, elapsed=0.3 * step / 60) for step in range(100)]
-    assert first[0] == 0
-    assert first == sorted(first)
-    assert first[99] == pytest.approx(0.3 * 80 / 60)
-    # Killed after step 99, resumed from step 50 on a slower machine: the same fractions as far as they were used.
-    resumed = Schedule(_timed(), JsonLines(tmp_path / "schedule.jsonl"), ONE)
-    assert [resumed.fraction(step, elapsed=9.0 * step / 60) for step in range(50, 100)] == first[50:]
-    assert resumed.fraction(100, elapsed=0.75) == 0.75
 
 
 def test_metrics_survive_a_kill_in_the_middle_of_a_line(tmp_path: Path) -> None:
@@ -99,14 +74,6 @@ def test_damaged_metrics_are_mended(tmp_path: Path, caplog: pytest.LogCaptureFix
     log.keep_until(5)
     assert log.path.read_text() == "".join(f'{{"step": {step}}}\n' for step in range(6))
     assert "6 damaged lines are dropped" in caplog.text
-
-
-def test_a_damaged_schedule_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
-    record = JsonLines(tmp_path / "schedule.jsonl")
-    lines = ['{"step": 0, "fraction": 0.25}', '{"step": 20}', '{"step": 40, "fraction": NaN}']
-    record.path.write_text("\n".join(lines) + "\n")
-    schedule = Schedule(_timed(), record, ONE)
-    assert [schedule.fraction(step, elapsed=0.5) for step in (0, 20, 40)] == [0.25, 0.5, 0.5]
 
 
 def test_a_line_after_one_that_a_full_disk_cut_short_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +170,7 @@ def test_parts_left_out_of_a_configuration_are_defaults() -> None:
         ({"objective": {"sigma_data": 0.0}}, "sigma_data"),
         ({"objective": {"focus": [0.0, -1.0]}}, "focus"),
         ({"objective": {"focus": [float("nan"), 1.0]}}, "focus"),
-        ({"steps": 10**9}, "steps must be at most 999999999"),
+        ({"steps": 10**9}, "steps must be from 1 to 999,999,999"),
         ({"minutes": float("nan")}, "minutes"),
         ({"batch_size": 10**12}, "batch_size"),
         ({"seed": 2**63}, "seed"),
@@ -236,7 +203,7 @@ def test_a_parameter_that_missed_a_step_goes_on_by_its_own_count() -> None:
         for layer in network.values():
             nn.init.constant_(layer.weight, 0.5)
         optimizer = torch.optim.Adam(network.parameters(), lr=0.1)
-        return TrainingState(network, averaged(network, 0.9), optimizer, nn.ModuleList())
+        return TrainingState(network, copy.deepcopy(network), optimizer, nn.ModuleList())
 
     def step(state: TrainingState, *names: str) -> None:
         state.optimizer.zero_grad()

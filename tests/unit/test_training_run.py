@@ -28,13 +28,11 @@ from scoreinv.sdes import VE, SubVP
 from scoreinv.training import state as state_module
 from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import ObjectiveConfig, OptimizerConfig, TrainingConfig, read_config
-from scoreinv.training.ending import Ending
-from scoreinv.training.interrupts import deferred_interrupts
+from scoreinv.training.folder import deferred_interrupts
+from scoreinv.training.loop import Run, train
+from scoreinv.training.losses import ScoreLearner
+from scoreinv.training.metrics import TrainProgress
 from scoreinv.training.pictures import load_pictures, split
-from scoreinv.training.progress import TrainProgress
-from scoreinv.training.run import Run
-from scoreinv.training.state import saved_states
-from scoreinv.training.training_loop import train
 
 pytestmark = pytest.mark.usefixtures("single_thread")
 
@@ -47,7 +45,7 @@ def folder(tmp_path: Path) -> Path:
 
 def _stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> object:
     """A callback that cancels the run after a step; reports are made at every step."""
-    monkeypatch.setattr("scoreinv.training.run._REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("scoreinv.training.loop._REPORT_SECONDS", 0.0)
 
     def callback(progress: TrainProgress) -> bool | None:
         return False if progress.step >= step else None
@@ -82,12 +80,12 @@ def test_training_reaches_the_optimum_of_gaussian_data(tmp_path: Path, sde: VE |
     config = replace(config, model=replace(config.model, sde=sde))
     result = train(config, tmp_path / "out")
     _, held_out = split(load_pictures(config.data, 8, 1), config.data)
-    data = BatchSource(held_out, config.data, objective, sde, 8, (-1.0, 1.0), 512, 0).batch(0)
+    data = BatchSource(config, held_out, 512, 0).batch(0)
     # Rounding to 8 bits adds the variance of a uniform error.
     exact = GaussianPrior(sde, mean=0.4, variance=0.2**2 + (2 / 255) ** 2 / 12)
     with torch.no_grad():
-        least = data.losses(objective, exact).mean()
-        start = data.losses(objective, config.model.build()).mean()
+        least = ScoreLearner(config).losses(exact, data).mean()
+        start = ScoreLearner(config).losses(config.model.build(), data).mean()
     assert result.validation.mean > least
     assert result.validation.mean < least + 0.06 * (start - least)
 
@@ -167,9 +165,8 @@ def test_a_run_of_another_kind_is_not_resumed(folder: Path, tmp_path: Path) -> N
 _SCRIPT = """
 import json, sys, torch
 from scoreinv.training.config import TrainingConfig
-from scoreinv.training.interrupts import deferred_interrupts
-from scoreinv.training.learners import ScoreLearner
-from scoreinv.training.training_loop import train
+from scoreinv.training.folder import deferred_interrupts
+from scoreinv.training.loop import train
 torch.set_num_threads(int(sys.argv[3]))
 with open(sys.argv[1]) as file:
     config = TrainingConfig.from_dict(json.load(file))
@@ -269,7 +266,7 @@ def test_a_signal_is_handed_on_when_the_work_is_done_and_an_ignored_one_stays_ig
             signal.signal(number, handler)
 
 
-@pytest.mark.parametrize("failing", ["validate", "_sample"])
+@pytest.mark.parametrize("failing", ["validate", "sample"])
 def test_an_end_that_is_interrupted_was_saved_before(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
@@ -314,18 +311,12 @@ def test_a_run_that_is_killed_at_once_goes_on_from_the_weights_it_was_given(
             parameter.add_(0.01)
     whole = train(config, tmp_path / "whole", init=init).trained.network.state_dict()
     with monkeypatch.context() as patched:
-        patched.setattr(Run, "step", lambda run, drawn: 1 / 0)  # before anything is saved
+        patched.setattr(Run, "count", lambda *_: 1 / 0)  # before anything else is saved
         with pytest.raises(ZeroDivisionError):
             train(config, tmp_path / "out", init=init)
     resumed = train(config, tmp_path / "out", resume=True).trained.network.state_dict()
     for name, value in whole.items():
         assert torch.equal(value, resumed[name])
-    timed = replace(config, steps=None, minutes=1.0)
-    with monkeypatch.context() as patched:
-        patched.setattr(Ending, "rehearse", lambda *_: 1 / 0)  # before what the end takes is known
-        with pytest.raises(ZeroDivisionError):
-            train(timed, tmp_path / "timed", init=init)
-    assert saved_states(tmp_path / "timed" / "state")
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_before_it_is_saved(

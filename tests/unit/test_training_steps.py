@@ -18,11 +18,11 @@ from scoreinv.networks.ncsnpp import NCSNppConfig, ResidualBlock
 from scoreinv.networks.wide_resnet import WideResNetConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE
-from scoreinv.training import draws
-from scoreinv.training.batches import BatchSource
+from scoreinv.training.batches import DROPOUT, BatchSource, stream
 from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig
+from scoreinv.training.loop import train
+from scoreinv.training.losses import ScoreLearner
 from scoreinv.training.pictures import load_pictures
-from scoreinv.training.training_loop import train
 
 STEPS = 3
 
@@ -74,7 +74,7 @@ def _by_hand(config: TrainingConfig) -> _Walk:
     # Dropout draws its masks in the order of memory, so the layout must be the run's.
     prior.network.to(memory_format=torch.channels_last).train()
     pictures = load_pictures(config.data, 8, 1)
-    source = BatchSource.of(config, pictures, config.batch_size, config.seed)
+    source = BatchSource(config, pictures, config.batch_size, config.seed)
     values = dict(prior.network.named_parameters())
     first = {name: torch.zeros_like(value) for name, value in values.items()}
     second = {name: torch.zeros_like(value) for name, value in values.items()}
@@ -83,8 +83,8 @@ def _by_hand(config: TrainingConfig) -> _Walk:
     for step in range(config.steps):
         batch = source.batch(step)
         with torch.random.fork_rng([]):
-            torch.manual_seed(int(draws.stream(config.seed, draws.DROPOUT, step).integers(2**63)))
-            loss = batch.losses(config.objective, prior).mean()
+            torch.manual_seed(int(stream(config.seed, DROPOUT, step).integers(2**63)))
+            loss = ScoreLearner(config).losses(prior, batch).mean()
         gradients = dict(zip(values, torch.autograd.grad(loss, list(values.values())), strict=True))
         norms.append(math.sqrt(sum(float(g.double().square().sum()) for g in gradients.values())))
         share = min(1.0, options.clip / norms[-1])

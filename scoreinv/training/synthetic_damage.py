@@ -1,13 +1,15 @@
-"""Scans of old photographs, made of photographs: what damages their prints.
+"""Random damage of training pictures: scans of damaged prints, and holes.
 
-    scan = scanned(blurred(damaged(draw_print(photograph))))
+    scan = scanned(blurred(damaged(draw_print(photograph))))     # for the damage detector
+    hole = draw_hole(side, generator)                            # for conditional priors
 
 What is damaged is where it is visible: where the print's values differ by more than the grain hides. Where they differ
 by less it is faint, and nobody could say. A large share of the pictures has no damage, so that wires, masts, whiskers
 and the letters of signs are learnt as what they are, and the print's own edge is healthy (`scoreinv.training.prints`).
 
-All is drawn with NumPy and Pillow at three times the resolution, so that edges are soft, for pictures of any size:
-widths and areas are in pixels, the lengths of lines grow with the picture.
+Damage is drawn at three times the resolution, so that edges are soft, for pictures of any size: widths and areas are in
+pixels, the lengths of lines grow with the picture. Holes have hard edges and take a large part of a training crop, more
+than in most photographs to be restored: what is observed teaches nothing.
 """
 
 from __future__ import annotations
@@ -42,6 +44,8 @@ VISIBLE = 0.08
 
 HEALTHY = 0.02
 """Change of a value up to which a pixel is healthy."""
+
+_HOLE_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789&?!"
 
 _FINE = 3
 """Pixels of the canvas to one of the picture, on each side."""
@@ -97,15 +101,15 @@ def damaged(print_: np.ndarray, medium: Medium, generator: Generator, shares: di
 def _scratches(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
     """Lines that bend a little, 1 to 8 pixels wide and of any length; some fade in and out."""
     height, width = print_.shape[:2]
-    canvas, draw = _canvas(height, width)
+    canvas = _Canvas(height, width)
     side = max(height, width)
     parallel = generator.uniform(0, np.pi) if generator.random() < 0.4 else None
     for _ in range(1 + generator.poisson(_more(print_, 2.5, generator))):
         angle = generator.uniform(0, np.pi) if parallel is None else parallel + generator.normal(0, 0.03)
         length = side * 1.5 * np.exp(generator.uniform(np.log(0.06), 0))
         points = _path(generator.uniform(0, (width, height)), angle, length, generator.uniform(0, 0.06), generator)
-        _line(draw, points, _width(generator, 8), int(255 * generator.uniform(0.4, 1)))
-    cover = _cover(canvas)
+        canvas.line(points, _width(generator, 8), int(255 * generator.uniform(0.4, 1)))
+    cover = canvas.cover()
     if generator.random() < 0.5:
         cover = cover * np.clip(0.6 + 1.5 * clouds(height, width, generator.uniform(6, 40), generator), 0, 1)
     return cover, _bright_or_dark(medium, generator, 0.75)
@@ -114,7 +118,7 @@ def _scratches(print_: np.ndarray, medium: Medium, generator: Generator) -> Cove
 def _creases(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
     """Folds across the picture: a ragged line where the emulsion has come off, with cracks that leave it."""
     height, width = print_.shape[:2]
-    canvas, draw = _canvas(height, width)
+    canvas = _Canvas(height, width)
     for _ in range(1 + generator.poisson(_more(print_, 0.4, generator))):
         angle = generator.choice([0.0, np.pi / 2, generator.uniform(0, np.pi)]) + generator.normal(0, 0.08)
         start = np.array([width, height]) * generator.uniform(0, 1, 2)
@@ -123,18 +127,18 @@ def _creases(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
         thick = _width(generator, 6)
         for first, second in pairwise(points):
             if generator.random() < 0.93:
-                _line(draw, np.stack([first, second]), thick * generator.uniform(0.3, 1.4), 255)
+                canvas.line(np.stack([first, second]), thick * generator.uniform(0.3, 1.4), 255)
             if generator.random() < 0.04:
                 crack = _path(first, generator.uniform(0, 2 * np.pi), generator.uniform(6, 50), 0.3, generator)
-                _line(draw, crack, generator.uniform(0.8, 1.8), 230)
-    cover = _cover(canvas) * np.float32(generator.uniform(0.5, 1))
+                canvas.line(crack, generator.uniform(0.8, 1.8), 230)
+    cover = canvas.cover() * np.float32(generator.uniform(0.5, 1))
     return cover, _bright_or_dark(medium, generator, 0.85)
 
 
 def _folds(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
     """Folds that have kept the picture and catch the light: a line lighter than the ground, one darker, or both."""
     height, width = print_.shape[:2]
-    (lit, lit_draw), (shade, shade_draw) = _canvas(height, width), _canvas(height, width)
+    lit, shade = _Canvas(height, width), _Canvas(height, width)
     thick = _width(generator, 5)
     apart = thick * generator.uniform(0.5, 1.2)
     for _ in range(1 + generator.poisson(_more(print_, 0.8, generator))):
@@ -144,10 +148,10 @@ def _folds(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
         start = generator.uniform(0, (width, height)) - along * length / 2
         points = _path(start, angle, length, generator.uniform(0, 0.08), generator, every=8, shake=0.4)
         aside = apart / 2 * np.array([-along[1], along[0]])
-        _line(lit_draw, points + aside, thick * generator.uniform(0.6, 1.2), 255)
-        _line(shade_draw, points - aside, thick * generator.uniform(0.6, 1.2), 255)
+        lit.line(points + aside, thick * generator.uniform(0.6, 1.2), 255)
+        shade.line(points - aside, thick * generator.uniform(0.6, 1.2), 255)
     lift, drop = generator.uniform(0.12, 0.5, 2) * [(1, 1), (1, 0), (0, 1)][generator.choice(3, p=(0.45, 0.4, 0.15))]
-    relief = lift * _cover(lit) - drop * _cover(shade)
+    relief = lift * lit.cover() - drop * shade.cover()
     relief = ndimage.gaussian_filter(relief, generator.uniform(0.1, 1.0), truncate=3)
     if generator.random() < 0.6:  # flatter in places
         relief = relief * np.clip(0.8 + 0.8 * clouds(height, width, generator.uniform(10, 50), generator), 0, 1)
@@ -157,32 +161,32 @@ def _folds(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
 def _cracks(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
     """A net of thin crooked lines in a part of the picture."""
     height, width = print_.shape[:2]
-    canvas, draw = _canvas(height, width)
+    canvas = _Canvas(height, width)
     ends = [(generator.uniform(0, (width, height)), generator.uniform(0, 2 * np.pi))]
     for _ in range(int(generator.integers(4, 30))):
         start, angle = ends[generator.integers(len(ends))]
         points = _path(start, angle, generator.uniform(10, 90), 0.5, generator, every=5)
-        _line(draw, points, generator.uniform(0.8, 2.2), 255)
+        canvas.line(points, generator.uniform(0.8, 2.2), 255)
         turn = generator.choice([-1, 1]) * generator.uniform(0.5, 1.6)
         ends += [(points[-1], angle + generator.normal(0, 0.4)), (points[len(points) // 2], angle + turn)]
-    return _cover(canvas) * np.float32(generator.uniform(0.5, 1)), _bright_or_dark(medium, generator, 0.7)
+    return canvas.cover() * np.float32(generator.uniform(0.5, 1)), _bright_or_dark(medium, generator, 0.7)
 
 
 def _dust(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
     """Specks: many small ones and a few of up to 8 pixels, round or angular."""
     height, width = print_.shape[:2]
-    canvas, draw = _canvas(height, width)
+    canvas = _Canvas(height, width)
     largest = np.exp(generator.uniform(np.log(1.2), np.log(8)))
     for _ in range(3 + generator.poisson(_more(print_, 25, generator, flat=False))):
         radius = 0.6 + (largest - 0.6) * generator.random() ** 3
-        _speck(draw, generator.uniform(0, (width, height)), radius, int(255 * generator.uniform(0.5, 1)), generator)
-    return _cover(canvas), _bright_or_dark(medium, generator, 0.7)
+        canvas.speck(generator.uniform(0, (width, height)), radius, int(255 * generator.uniform(0.5, 1)), generator)
+    return canvas.cover(), _bright_or_dark(medium, generator, 0.7)
 
 
 def _rubbed(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
     """Places with many fine scratches and specks, a little lighter or darker than the ground."""
     height, width = print_.shape[:2]
-    canvas, draw = _canvas(height, width)
+    canvas = _Canvas(height, width)
     angle, spread_of_angles = generator.uniform(0, np.pi), generator.choice([0.15, 2.0])
     specks = generator.random()
     for _ in range(1 + generator.poisson(_more(print_, 1, generator))):
@@ -191,19 +195,19 @@ def _rubbed(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
         for place in generator.normal(centre, spread, (5 + generator.poisson(0.5 * spread), 2)):
             value = int(255 * generator.uniform(0.5, 1))
             if generator.random() < specks:
-                _speck(draw, place, generator.uniform(0.6, 1.6), value, generator)
+                canvas.speck(place, generator.uniform(0.6, 1.6), value, generator)
             else:
                 direction = angle + spread_of_angles * generator.normal()
                 points = _path(place, direction, generator.uniform(4, 50), 0.08, generator)
-                _line(draw, points, generator.uniform(0.6, 1.4), value)
+                canvas.line(points, generator.uniform(0.6, 1.4), value)
     contrast = generator.uniform(0.15, 0.45) * generator.choice([1, -1], p=(0.75, 0.25))
-    return _lighter_or_darker(print_, contrast * _cover(canvas))
+    return _lighter_or_darker(print_, contrast * canvas.cover())
 
 
 def _hairs(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
     """Fibres: thin lines that curl."""
     height, width = print_.shape[:2]
-    canvas, draw = _canvas(height, width)
+    canvas = _Canvas(height, width)
     for _ in range(1 + generator.poisson(_more(print_, 1.5, generator))):
         points = _path(
             generator.uniform(0, (width, height)),
@@ -214,8 +218,8 @@ def _hairs(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
             every=4,
             curl=float(generator.normal(0, 0.12)),
         )
-        _line(draw, points, generator.uniform(0.9, 2.5), int(255 * generator.uniform(0.6, 1)))
-    return _cover(canvas), _bright_or_dark(medium, generator, 0.5)
+        canvas.line(points, generator.uniform(0.9, 2.5), int(255 * generator.uniform(0.6, 1)))
+    return canvas.cover(), _bright_or_dark(medium, generator, 0.5)
 
 
 def _stains(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
@@ -267,7 +271,7 @@ def _torn(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
 def _rips(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
     """Tears into the picture or across it, up to 30 pixels wide: what is below, between rims of the paper's fibre."""
     height, width = print_.shape[:2]
-    (whole, whole_draw), (gap, gap_draw) = _canvas(height, width), _canvas(height, width)
+    whole, gap = _Canvas(height, width), _Canvas(height, width)
     for _ in range(1 + generator.poisson(0.3)):
         centre = np.array([width, height]) * generator.uniform(0.2, 0.8, 2)
         angle = generator.uniform(0, 2 * np.pi)
@@ -287,38 +291,36 @@ def _rips(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
             aside = sign * np.array([-along[1], along[0]])
             inner = rough * (1 - fibre * generator.uniform(0.2, 1, len(points)))
             sides.append((points + rough[:, None] * aside, points + inner[:, None] * aside))
-        for draw, which in ((whole_draw, 0), (gap_draw, 1)):
-            rim = np.concatenate([sides[0][which], sides[1][which][::-1]])
-            draw.polygon([tuple(point) for point in _FINE * rim], fill=255)
+        for canvas, which in ((whole, 0), (gap, 1)):
+            canvas.area(np.concatenate([sides[0][which], sides[1][which][::-1]]), 255)
     paper = np.clip(medium.paper * np.float32(generator.uniform(0.8, 1.1)), 0, 1)
     below = _bright_or_dark(medium, generator, 0.55)
     shown = textured(paper, height, width, generator)
-    return _cover(whole), shown + _cover(gap)[..., None] * (textured(below, height, width, generator) - shown)
+    return whole.cover(), shown + gap.cover()[..., None] * (textured(below, height, width, generator) - shown)
 
 
 def _writing(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
     """A few words by hand, the date of a camera, or scribbles."""
     height, width = print_.shape[:2]
-    canvas, draw = _canvas(height, width)
+    canvas = _Canvas(height, width)
     kind = generator.random()
     size = float(np.exp(generator.uniform(np.log(10), np.log(0.25 * extent(height, width) + 12))))
     place = generator.uniform(0, (0.8 * width, 0.95 * height))
     if kind < 0.25:
         text = f"{generator.integers(1, 32)} {generator.integers(1, 13)} '{generator.integers(10, 99)}"
-        draw.text(tuple(_FINE * place), text, fill=255, font=font(int(_FINE * min(size, 30))))
+        canvas.text(place, text, min(size, 30))
         colour = np.array([1.0, generator.uniform(0.3, 0.8), 0.1], np.float32)
-        return _cover(canvas) * np.float32(generator.uniform(0.7, 1)), colour
+        return canvas.cover() * np.float32(generator.uniform(0.7, 1)), colour
     if kind < 0.4:
         text = "".join(LETTERS[i] for i in generator.integers(len(LETTERS), size=int(generator.integers(2, 12))))
-        draw.text(tuple(_FINE * place), text, fill=255, font=font(int(_FINE * size)))
-        canvas = canvas.rotate(float(generator.normal(0, 15)), Image.Resampling.BILINEAR, center=tuple(_FINE * place))
+        canvas.text(place, text, size, turn=float(generator.normal(0, 15)))
     else:
         thick = max(1.0, size * generator.uniform(0.06, 0.16))
         for stroke in _handwriting(place, size, int(generator.integers(2, 14)), generator):
-            _line(draw, stroke, thick, 255)
+            canvas.line(stroke, thick, 255)
     inks = [(0.05, 0.05, 0.08), (0.1, 0.15, 0.5), (0.95, 0.95, 0.92), (0.7, 0.1, 0.1), (0.15, 0.1, 0.05)]
     ink = np.array(inks[generator.choice(len(inks), p=(0.35, 0.25, 0.2, 0.1, 0.1))], np.float32)
-    return _cover(canvas) * np.float32(generator.uniform(0.6, 1)), toned(ink, medium)
+    return canvas.cover() * np.float32(generator.uniform(0.6, 1)), toned(ink, medium)
 
 
 def _faded_border(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
@@ -423,23 +425,139 @@ def _handwriting(start: np.ndarray, size: float, letters: int, generator: Genera
     return [start + stroke @ turn for stroke in strokes]
 
 
-def _canvas(height: int, width: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
-    canvas = Image.new("L", (_FINE * width, _FINE * height))
+class _Canvas:
+    """Drawing at `_FINE` times the resolution; places and sizes are in pixels of the picture, values 0 to 255."""
+
+    def __init__(self, height: int, width: int) -> None:
+        self._image = Image.new("L", (_FINE * width, _FINE * height))
+        self._draw = ImageDraw.Draw(self._image)
+
+    def cover(self) -> np.ndarray:
+        """How much of each pixel is drawn on: (H, W) float32 in [0, 1]."""
+        return np.asarray(self._image.reduce(_FINE), np.float32) / np.float32(255)
+
+    def line(self, points: np.ndarray, width: float, value: int) -> None:
+        thick = max(1, round(_FINE * width))
+        joint = "curve" if thick > 4 else None
+        self._draw.line([tuple(point) for point in _FINE * points], fill=value, width=thick, joint=joint)
+
+    def area(self, rim: np.ndarray, value: int) -> None:
+        self._draw.polygon([tuple(point) for point in _FINE * rim], fill=value)
+
+    def speck(self, centre: np.ndarray, radius: float, value: int, generator: Generator) -> None:
+        corners = int(generator.integers(5, 10))
+        angles = np.linspace(0, 2 * np.pi, corners, endpoint=False)
+        radii = radius * generator.uniform(0.5, 1.2, corners)
+        self.area(centre + radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1), value)
+
+    def text(self, place: np.ndarray, text: str, size: float, turn: float = 0.0) -> None:
+        """turn: degrees, of all that is drawn so far, about the place."""
+        corner = tuple(_FINE * place)
+        self._draw.text(corner, text, fill=255, font=font(int(_FINE * size)))
+        if turn:
+            self._image = self._image.rotate(turn, Image.Resampling.BILINEAR, center=corner)
+
+
+def draw_hole(side: int, generator: Generator) -> np.ndarray:
+    """A hole of a random kind: (side, side) bool, neither empty nor everything."""
+    hole = list(_HOLES)[generator.choice(len(_HOLES), p=list(_HOLES.values()))](side, generator)
+    if hole.all() or not hole.any():
+        return _lost_pixels(side, generator)
+    return hole
+
+
+def _lost_pixels(side: int, generator: Generator) -> np.ndarray:
+    """Single pixels, 10 to 95 % of them, more often many than few."""
+    hole = generator.random((side, side), dtype=np.float32) < 0.1 + 0.85 * generator.random() ** 0.5
+    hole[tuple(generator.integers(side, size=2))] = True
+    return hole
+
+
+def _bent_lines(side: int, generator: Generator) -> np.ndarray:
+    """Long lines that bend a little, 1 to 5 pixels wide."""
+    canvas, draw = _bitmap(side)
+    for _ in range(generator.integers(3, 14)):
+        x, y = generator.uniform(-0.2 * side, 1.2 * side, 2)
+        angle = generator.uniform(0, 2 * np.pi)
+        points = []
+        for turn in generator.normal(0, 0.25, generator.integers(4, 12)):
+            points.append((x, y))
+            angle += turn
+            x, y = x + side / 5 * np.cos(angle), y + side / 5 * np.sin(angle)
+        draw.line(points, fill=1, width=int(generator.integers(1, 6)), joint="curve")
+    return np.asarray(canvas)
+
+
+def _lines_of_letters(side: int, generator: Generator) -> np.ndarray:
+    """Lines of letters, with strokes of 1 to 6 pixels."""
+    canvas, draw = _bitmap(side)
+    size = int(generator.integers(10, 45))
+    bold = int(generator.integers(0, 2))
+    y = generator.uniform(-size, 0)
+    while y < side:
+        letters = "".join(_HOLE_LETTERS[i] for i in generator.integers(len(_HOLE_LETTERS), size=1 + 3 * side // size))
+        draw.text((generator.uniform(-size, 0), y), letters, fill=1, font=font(size), stroke_width=bold)
+        y += size * generator.uniform(1.0, 2.0)
+    return np.asarray(canvas)
+
+
+def _brush_strokes(side: int, generator: Generator) -> np.ndarray:
+    """Brush strokes 2 to 32 pixels wide with round ends."""
+    canvas, draw = _bitmap(side)
+    width = float(np.exp(generator.uniform(np.log(2), np.log(min(32, side / 2)))))
+    for _ in range(generator.integers(1, 3 + int(40 / width))):
+        start = generator.uniform(0, side, 2)
+        end = start + generator.normal(0, side / 2, 2)
+        draw.line([tuple(start), tuple(end)], fill=1, width=round(width))
+        for x, y in (start, end):
+            draw.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), fill=1)
+    return np.asarray(canvas)
+
+
+def _boxes(side: int, generator: Generator) -> np.ndarray:
+    """One to three boxes, of an eighth to all but an eighth of the side."""
+    hole = np.zeros((side, side), dtype=bool)
+    for _ in range(generator.integers(1, 4)):
+        height, width = (int(n) for n in generator.integers(max(1, side // 8), side - side // 8 + 1, 2))
+        top, left = generator.integers(side - height + 1), generator.integers(side - width + 1)
+        hole[top : top + height, left : left + width] = True
+    return hole
+
+
+def _all_but_a_window(side: int, generator: Generator) -> np.ndarray:
+    """All but a window that touches some sides: borders, halves, corners."""
+    hole = np.ones((side, side), dtype=bool)
+    height, width = (int(n) for n in generator.integers(max(1, side // 4), side + 1, 2))
+    if generator.integers(2):  # a half
+        height, width = (height, side) if generator.integers(2) else (side, width)
+    top, left = generator.integers(side - height + 1), generator.integers(side - width + 1)
+    hole[top : top + height, left : left + width] = False
+    return hole
+
+
+def draw_hints(side: int, generator: Generator) -> np.ndarray:
+    """A few dots and strokes, as a person draws them."""
+    canvas, draw = _bitmap(side)
+    for _ in range(generator.integers(1, 9)):
+        start = generator.uniform(0, side, 2)
+        end = start + generator.normal(0, side / 16, 2) * generator.integers(0, 2)
+        width = int(generator.integers(1, max(2, side // 12)))
+        draw.line([tuple(start), tuple(end)], fill=1, width=width)
+        draw.point([tuple(start)], fill=1)
+    return np.asarray(canvas)
+
+
+def _bitmap(side: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    canvas = Image.new("1", (side, side))
     return canvas, ImageDraw.Draw(canvas)
 
 
-def _cover(canvas: Image.Image) -> np.ndarray:
-    return np.asarray(canvas.reduce(_FINE), np.float32) / np.float32(255)
-
-
-def _line(draw: ImageDraw.ImageDraw, points: np.ndarray, width: float, value: int) -> None:
-    thick = max(1, round(_FINE * width))
-    draw.line([tuple(point) for point in _FINE * points], fill=value, width=thick, joint="curve" if thick > 4 else None)
-
-
-def _speck(draw: ImageDraw.ImageDraw, centre: np.ndarray, radius: float, value: int, generator: Generator) -> None:
-    corners = int(generator.integers(5, 10))
-    angles = np.linspace(0, 2 * np.pi, corners, endpoint=False)
-    radii = radius * generator.uniform(0.5, 1.2, corners)
-    rim = centre + radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    draw.polygon([tuple(point) for point in _FINE * rim], fill=value)
+_HOLES: dict[Callable[[int, Generator], np.ndarray], float] = {
+    _lost_pixels: 0.72,
+    _bent_lines: 0.06,
+    _lines_of_letters: 0.06,
+    _brush_strokes: 0.09,
+    _boxes: 0.06,
+    _all_but_a_window: 0.01,
+}
+"""How often each kind is drawn: most are single pixels, where classical methods are nearest to what can be had."""
