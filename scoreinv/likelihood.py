@@ -17,8 +17,7 @@ from scoreinv.checks import shown
 from scoreinv.errors import InputError, SettingError
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import Callback
-from scoreinv.samplers.flow import check_states, flow
-from scoreinv.samplers.ode import Latent, decode, encode
+from scoreinv.samplers.ode import Latent, check_states, decode, encode, flow
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.sdes import TRAINING_START
 
@@ -65,7 +64,7 @@ def bits_per_dim(
     Arguments:
         x: pictures (B, C, H, W) in the model's range, `prior.data_range`; `prior.to_model` brings [0, 1] there.
         probe: e, of the shape of x, or (K, B, C, H, W) for the mean over K probes; None: a Rademacher one of seed 0.
-        steps: of a fixed grid, four evaluations each (`samplers.flow`); 16 are within 0.005 bits of RK45. None for
+        steps: of a fixed grid, four evaluations each (`samplers.ode`); 16 are within 0.005 bits of RK45. None for
             adaptive RK45.
         rtol, atol: tolerances of the adaptive RK45, each sample with its own error control.
 

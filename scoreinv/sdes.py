@@ -82,6 +82,21 @@ class SDE(ABC):
         """sigma(t) / alpha(t): the noise level of x / alpha, the clock of exponential integrators and of EDM."""
         return self.sigma(t) / self.alpha(t)
 
+    def transition(self, s: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Scale a and variance G^2 of the forward process from s to t > s, p(x_t | x_s) = N(a x_s, G^2 I).
+
+        a = alpha(t) / alpha(s), G^2 = sigma(t)^2 - a^2 sigma(s)^2: for VE the steps of SMLD, sigma_i^2 - sigma_{i-1}^2;
+        for VP those of DDPM, a = sqrt(1 - beta_i), G^2 = beta_i (Song et al. 2021, appendix B, E).
+        """
+        ratio = self.alpha(t) / self.alpha(s)
+        variance = self.sigma(t).square() - (ratio * self.sigma(s)).square()
+        return ratio, variance.clamp(min=0)
+
+    def diffuse(self, x: Tensor, s: Tensor, t: Tensor, z: Tensor) -> Tensor:
+        """A draw from p(x_t | x_s = x), s < t, with standard normal z of the shape of x."""
+        ratio, variance = self.transition(s, t)
+        return broadcast(ratio, x) * x + broadcast(variance.sqrt(), x) * z
+
     def perturb(self, x0: Tensor, t: Tensor, z: Tensor) -> Tensor:
         """alpha(t) x0 + sigma(t) z: a draw from p_t(x | x0) for standard normal z, of x0's shape (B, ...)."""
         return broadcast(self.alpha(t), x0) * x0 + broadcast(self.sigma(t), x0) * z

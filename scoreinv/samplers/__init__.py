@@ -6,8 +6,7 @@ any prior, conditional or not; `DDRM` and `DPIR` hold the observation.
 
 import warnings
 
-from scoreinv.samplers.base import Progress, Sampler, Samples, State
-from scoreinv.samplers.correctors import AnnealedLangevin, Langevin, NoCorrector
+from scoreinv.samplers.base import GridSampler, Progress, Sampler, Samples, State, constrain
 from scoreinv.samplers.ddim import DDIM
 from scoreinv.samplers.ddrm import DDRM
 from scoreinv.samplers.dpir import DPIR
@@ -15,11 +14,17 @@ from scoreinv.samplers.dpmpp_2m import DPMpp2M
 from scoreinv.samplers.heun import Heun
 from scoreinv.samplers.mean_flow import MeanFlow
 from scoreinv.samplers.ode import ODE
-from scoreinv.samplers.pc import PC
-from scoreinv.samplers.predictors import Ancestral, EulerMaruyama, NoPredictor, ProbabilityFlow, ReverseDiffusion
+from scoreinv.samplers.pc import (
+    PC,
+    Ancestral,
+    AnnealedLangevin,
+    EulerMaruyama,
+    Langevin,
+    NoPredictor,
+    ReverseDiffusion,
+)
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import karras_times, log_times, resampling_times, uniform_times
-from scoreinv.samplers.walk import GridSampler, Walk
 
 
 def __getattr__(name: str) -> object:
@@ -43,16 +48,14 @@ __all__ = [
     "Heun",
     "Langevin",
     "MeanFlow",
-    "NoCorrector",
     "NoPredictor",
     "NoiseStream",
-    "ProbabilityFlow",
     "Progress",
     "ReverseDiffusion",
     "Sampler",
     "Samples",
     "State",
-    "Walk",
+    "constrain",
     "karras_times",
     "log_times",
     "resampling_times",

@@ -1,19 +1,28 @@
-"""What a sampler is, takes, tells and returns, and the forward kernel that samplers reverse."""
+"""The sampling loop: from noise to a picture, one time after another; what differs is a sampler's `step`.
+
+A grid of N times t_1 > ... > t_N is N steps: each time is visited, the last one by the denoised mean (Tweedie's
+formula), which is the sample. A time higher than the one before it is a jump up, made by the forward process
+(resampling, Lugmayr et al. 2022, RePaint). A conditional prior constrains the state wherever it arrives: at the start,
+after each step, and after each jump.
+"""
 
 from __future__ import annotations
 
+import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from scoreinv.checks import says_stop
-from scoreinv.errors import Cancelled
+from scoreinv.errors import Cancelled, InputError
 from scoreinv.prior import Prior, PriorWrapper
-from scoreinv.samplers.rng import NoiseStream
-from scoreinv.sdes import SDE, as_time, broadcast
+from scoreinv.samplers.rng import HeldNoise, NoiseStream
+from scoreinv.samplers.times import Spacing, time_grid
 
 
 @dataclass(frozen=True)
@@ -88,14 +97,101 @@ class Sampler(Protocol):
         ...
 
 
-def report(callback: Callback | None, progress: Progress) -> None:
-    """Tell the callback; raises Cancelled when it returns False."""
-    if callback is not None and says_stop(callback(progress)):
-        raise Cancelled(f"stopped after step {progress.step}")
+class Stepper(Protocol):
+    """What moves a state: a predictor, a sampler, or one trajectory of a sampler that remembers its steps."""
+
+    def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
+        """The state at time s < t from the state x at time t; t and s are float64 of shape ()."""
+        ...
+
+
+class GridSampler(ABC):
+    """Base of samplers that visit the times of a grid: a subclass is a frozen dataclass of settings, and its `step`.
+
+    Attributes:
+        steps: times in the grid, when `times` is not given.
+        spacing: how the grid is spread.
+        times: the grid itself; times may jump up, by the forward process.
+    """
+
+    steps: int
+    spacing: Spacing
+    times: tuple[float, ...] | None
+
+    @abstractmethod
+    def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
+        """The state at time s < t from the state x at time t; t and s are float64 of shape ()."""
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether it solves an ODE, and adds no noise: constraints then take one noise on the whole trajectory."""
+        return False
+
+    def trajectory(self) -> Stepper:
+        """What takes the steps from the start, or from a jump up: itself, or an object that remembers its steps."""
+        return self
+
+    def begin(self, prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> Tensor:
+        """The state that the first step takes, from the initial state x at the first time t: x, constrained."""
+        return constrain(prior, x, t, rng)
+
+    def end(self, prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> Tensor:
+        """The sample from the state x at the last time t: its denoised mean."""
+        return prior.denoise(x, t)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        prior: Prior,
+        shape: tuple[int, ...],
+        *,
+        rng: NoiseStream | None = None,
+        callback: Callback | None = None,
+        start: State | None = None,
+        noise: NoiseStream | None = None,
+    ) -> Samples:
+        """Samples of shape (B, C, H, W); see `Sampler.sample`. noise: what `rng` was called before version 0.2."""
+        if noise is not None:
+            warnings.warn("the stream of noise of a sampler is now called rng", DeprecationWarning, stacklevel=3)
+            rng = noise
+        if rng is None:
+            raise InputError("a sampler needs a stream of noise for each sample: rng=NoiseStream(seed, count)")
+        times = time_grid(prior.sde, self.spacing, self.steps, self.times, None if start is None else start.t)
+        counted = CountedPrior(prior)
+        own = HeldNoise(rng) if self.deterministic else rng  # the noise of steps and constraints
+        x = self.begin(counted, initial_state(prior, shape, times[0], rng, start), times[0], own)
+        trajectory = self.trajectory()
+        for done, (t, s) in enumerate(pairwise(times), 1):
+            if s < t:
+                x = trajectory.step(counted, x, t, s, own)
+            else:
+                x = prior.sde.diffuse(x, t, s, rng.like(x))
+                trajectory = self.trajectory()
+            x = constrain(counted, x, s, own)
+            counted.report(callback, done, len(times), float(s), x)
+        result = counted.samples(self.end(counted, x, times[-1], own))
+        counted.report(callback, len(times), len(times), 0.0, result.x0)
+        return result
+
+
+def initial_state(prior: Prior, shape: tuple[int, ...], t: Tensor, rng: NoiseStream, start: State | None) -> Tensor:
+    """The state at the first time t, not constrained yet: the given one, or a draw from the SDE's prior."""
+    if start is not None:
+        if tuple(start.x.shape) != tuple(shape):
+            raise InputError(f"the starting state has shape {tuple(start.x.shape)}, not {tuple(shape)}")
+        return start.x
+    if t < 1:
+        raise InputError(f"a sampler that begins at t = {float(t)} needs the state to start from")
+    return prior.sde.prior_std * rng.normal(shape)
+
+
+def constrain(prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> Tensor:
+    """The state x at time t, with what is observed replaced by the observation; no noise is drawn where nothing is."""
+    return prior.constrain(x, t, rng.like(x)) if prior.constrains else x
 
 
 class CountedPrior(PriorWrapper):
-    """A prior that counts the calls of `noise`."""
+    """The prior of one run: it counts the calls of `noise`, and reports on the run."""
 
     def __init__(self, prior: Prior) -> None:
         super().__init__(prior)
@@ -105,30 +201,17 @@ class CountedPrior(PriorWrapper):
         self.calls += 1
         return self.prior.noise(x, t)
 
-    @property
-    def evaluations(self) -> int:
-        """Evaluations of the network for each sample so far."""
-        return self.calls * self.evaluations_per_noise
+    def report(self, callback: Callback | None, step: int, steps: int, t: float, x: Tensor) -> None:
+        """Tell the callback that so many steps are done; raises Cancelled when it returns False."""
+        tell(callback, Progress(step / steps, step, steps, t, x, self.calls * self.evaluations_per_noise))
 
     def samples(self, x0: Tensor) -> Samples:
         """The result, with what the calls took."""
-        evaluations, vjps = (torch.full((len(x0),), n) for n in (self.evaluations, self.calls * self.vjps_per_noise))
-        return Samples(self.finish(x0), evaluations, vjps)
+        each = (self.evaluations_per_noise, self.vjps_per_noise)
+        return Samples(self.finish(x0), *(torch.full((len(x0),), self.calls * count) for count in each))
 
 
-def diffuse(sde: SDE, x: Tensor, s: Tensor, t: Tensor, z: Tensor) -> Tensor:
-    """A draw from the forward kernel p(x_t | x_s = x), s < t, with standard normal z."""
-    ratio, variance = forward_kernel(sde, s, t)
-    return broadcast(ratio, x) * x + broadcast(variance.sqrt(), x) * z
-
-
-def forward_kernel(sde: SDE, s: float | Tensor, t: float | Tensor) -> tuple[Tensor, Tensor]:
-    """Scale a and variance G^2 of p(x_t | x_s) = N(a x_s, G^2 I), s < t.
-
-    a = alpha(t) / alpha(s), G^2 = sigma(t)^2 - a^2 sigma(s)^2: for VE the steps of SMLD, sigma_i^2 - sigma_{i-1}^2; for
-    VP those of DDPM, a = sqrt(1 - beta_i), G^2 = beta_i (Song et al. 2021, appendix B, E).
-    """
-    s, t = as_time(s), as_time(t)
-    ratio = sde.alpha(t) / sde.alpha(s)
-    variance = sde.sigma(t).square() - (ratio * sde.sigma(s)).square()
-    return ratio, variance.clamp(min=0)
+def tell(callback: Callback | None, progress: Progress) -> None:
+    """Tell the callback; raises Cancelled when it returns False."""
+    if callback is not None and says_stop(callback(progress)):
+        raise Cancelled(f"stopped after step {progress.step}")

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from scoreinv.checks import within
 from scoreinv.prior import Prior
-from scoreinv.samplers.base import forward_kernel
-from scoreinv.samplers.predictors import check_eta
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.sdes import broadcast
 
@@ -31,14 +30,12 @@ class DDIM:
     eta: float = 0.0
 
     def __post_init__(self) -> None:
-        check_eta(self.eta)
+        within("eta", self.eta, 0, 1)
 
-    def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, noise: NoiseStream) -> Tensor:
-        sde, eta = prior.sde, self.eta
-        ratio, variance = forward_kernel(sde, s, t)
-        std = eta * sde.sigma(s) * variance.sqrt() / sde.sigma(t)
+    def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
+        sde = prior.sde
+        ratio, variance = sde.transition(s, t)
+        std = self.eta * sde.sigma(s) * variance.sqrt() / sde.sigma(t)
         kept = (sde.sigma(s).square() - std.square()).clamp(min=0).sqrt()
         x_next = (x + broadcast(ratio * kept - sde.sigma(t), x) * prior.noise(x, t)) / broadcast(ratio, x)
-        if eta > 0:
-            x_next = x_next + broadcast(std, x) * noise.normal(x.shape, x.device, x.dtype)
-        return x_next
+        return x_next + broadcast(std, x) * rng.like(x) if self.eta else x_next

@@ -14,6 +14,7 @@ all of x / alpha, so that it runs on any SDE. It approximates the posterior: wel
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -21,10 +22,10 @@ from torch import Tensor
 from scoreinv.errors import InputError
 from scoreinv.operators import RANK_TOLERANCE, LinearOperator, check_noise_std
 from scoreinv.prior import Prior
-from scoreinv.samplers.base import State
+from scoreinv.samplers.base import GridSampler
+from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import Spacing, karras_times
-from scoreinv.samplers.walk import GridSampler, Walk
-from scoreinv.sdes import SDE, broadcast
+from scoreinv.sdes import broadcast
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,63 +56,47 @@ class DDRM(GridSampler):
         check_noise_std(self.noise_std)
         if not (0 <= self.eta <= 1 and 0 <= self.eta_b <= 1):
             raise InputError(f"eta and eta_b must be from 0 to 1, not {self.eta} and {self.eta_b}")
-
-    def grid(self, prior: Prior, start: State | None) -> Tensor:
-        times = super().grid(prior, start)
-        if (times[1:] >= times[:-1]).any():
+        if self.times is not None and any(later >= before for before, later in pairwise(self.times)):
             raise InputError("DDRM goes down its times only")
-        return times
 
-    def begin(self, walk: Walk, shape: tuple[int, ...], start: State | None) -> Tensor:
-        x = super().begin(walk, shape, start)
-        walk.memory = _Observed(self, x)
-        scale = broadcast(walk.sde.alpha(walk.times[0]), x)
-        return scale * walk.memory.begin(x / scale, _level(walk.sde, walk.times[0]), walk.draw(x))
+    def begin(self, prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> Tensor:
+        """The state, with the components in place that are observed more clearly than its noise level."""
+        alpha, level = broadcast(prior.sde.alpha(t), x), float(prior.sde.noise_to_signal(t))
+        seen = _Observed(self, x)
+        fresh = (level**2 - seen.noise.square()).clamp_min(0).sqrt()
+        target = seen.values + fresh * seen.operator.analyse(rng.like(x))
+        return alpha * seen.replace(x / alpha, target, seen.known & (seen.noise < level))
 
-    def step(self, walk: Walk, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
-        sde = walk.sde
-        mean = walk.prior.denoise(x, t)
-        x = x / broadcast(sde.alpha(t), x)
-        x = walk.memory.step(x, mean, _level(sde, t), _level(sde, s), walk.draw(x))
-        return broadcast(sde.alpha(s), x) * x
+    def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
+        level, lower = (float(prior.sde.noise_to_signal(time)) for time in (t, s))
+        mean = prior.denoise(x, t)
+        x, z = x / broadcast(prior.sde.alpha(t), x), rng.like(x)
+        seen, kept = _Observed(self, x), (1 - self.eta**2) ** 0.5
+        free = mean + kept * lower / level * (x - mean) + self.eta * lower * z
+        mean, z = seen.operator.analyse(mean), seen.operator.analyse(z)
+        towards = (seen.values - mean) / seen.noise.clamp_min(torch.finfo(seen.noise.dtype).tiny)
+        unclear = mean + kept * lower * towards + self.eta * lower * z
+        fresh = (lower**2 - (self.eta_b * seen.noise).square()).clamp_min(0).sqrt()
+        clear = (1 - self.eta_b) * mean + self.eta_b * seen.values + fresh * z
+        x = seen.replace(free, torch.where(lower < seen.noise, unclear, clear), seen.known)
+        return broadcast(prior.sde.alpha(s), x) * x
 
-    def end(self, walk: Walk, x: Tensor, t: Tensor) -> Tensor:
-        x0 = super().end(walk, x, t)
+    def end(self, prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> Tensor:
+        x0 = prior.denoise(x, t)
         return x0 if self.noise_std else self.operator.replace(x0, self.y.to(x0))
 
 
-def _level(sde: SDE, t: Tensor) -> float:
-    return float(sde.noise_to_signal(t))
-
-
 class _Observed:
-    """The components that are observed: their values, and the noise in these, for states like x."""
+    """The components V^T x0 that are observed, for pictures like x: which, their values y_i, and the noise tau_i."""
 
     def __init__(self, settings: DDRM, x: Tensor) -> None:
         self.operator = settings.operator.spectral()
-        self.eta, self.eta_b = settings.eta, settings.eta_b
         singular = self.operator.singular.to(x)
         self.known = singular > RANK_TOLERANCE * singular.max()
         safe = torch.where(self.known, singular, 1)
         self.values = self.operator.analyse_observation(settings.y.to(x)) / safe
         self.noise = settings.noise_std / safe
 
-    def begin(self, x: Tensor, level: float, z: Tensor) -> Tensor:
-        """The state x at the first level, with what is observed more clearly than that."""
-        fresh = (level**2 - self.noise.square()).clamp_min(0).sqrt()
-        target = self.values + fresh * self.operator.analyse(z)
-        return self._with(x, target, self.known & (self.noise < level))
-
-    def step(self, x: Tensor, mean: Tensor, level: float, lower: float, z: Tensor) -> Tensor:
-        """The state at the lower level, from the state x and its denoised mean."""
-        kept, share = (1 - self.eta**2) ** 0.5, self.eta_b
-        free = mean + kept * lower / level * (x - mean) + self.eta * lower * z
-        mean, z = self.operator.analyse(mean), self.operator.analyse(z)
-        towards = (self.values - mean) / self.noise.clamp_min(torch.finfo(self.noise.dtype).tiny)
-        unclear = mean + kept * lower * towards + self.eta * lower * z
-        fresh = (lower**2 - (share * self.noise).square()).clamp_min(0).sqrt()
-        clear = (1 - share) * mean + share * self.values + fresh * z
-        return self._with(free, torch.where(lower < self.noise, unclear, clear), self.known)
-
-    def _with(self, x: Tensor, target: Tensor, where: Tensor) -> Tensor:
+    def replace(self, x: Tensor, target: Tensor, where: Tensor) -> Tensor:
+        """x, whose components are the target's where it is true."""
         return x + self.operator.synthesise(torch.where(where, target - self.operator.analyse(x), 0))

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -24,14 +23,14 @@ from torch import Tensor
 from scoreinv.errors import InputError
 from scoreinv.operators import LinearOperator, check_noise_std
 from scoreinv.prior import Prior
-from scoreinv.samplers.base import Samples, State
-from scoreinv.samplers.times import Spacing, log_times
-from scoreinv.samplers.walk import Walk, WalkingSampler, time_grid
+from scoreinv.samplers.base import Callback, CountedPrior, Samples, State
+from scoreinv.samplers.rng import NoiseStream
+from scoreinv.samplers.times import Spacing, log_times, time_grid
 from scoreinv.sdes import broadcast
 
 
 @dataclass(frozen=True, eq=False)
-class DPIR(WalkingSampler):
+class DPIR:
     """An estimate of the picture given an observation, an evaluation a step and no gradients.
 
     Attributes:
@@ -63,36 +62,41 @@ class DPIR(WalkingSampler):
         if not 0 <= self.momentum < 1:
             raise InputError(f"the momentum must be at least 0 and below 1, not {self.momentum}")
 
-    eta: ClassVar[float] = 0.0
+    @torch.no_grad()
+    def sample(
+        self,
+        prior: Prior,
+        shape: tuple[int, ...],
+        *,
+        rng: NoiseStream,
+        callback: Callback | None = None,
+        start: State | None = None,
+    ) -> Samples:
+        """The estimates, of shape (B, C, H, W); see `Sampler.sample`. No noise is drawn from `rng`.
 
-    def grid(self, prior: Prior, start: State | None) -> Tensor:
-        return time_grid(prior.sde, self.spacing, self.steps, self.times, start)
-
-    def begin(self, walk: Walk, shape: tuple[int, ...], start: State | None) -> Tensor:
-        """The first guess of the picture.
-
-        start: alpha times a guess of the picture, without noise, and the time of the first level. None: a guess of 0.
+        start: alpha times a first estimate of the picture, without noise, and the time of the first level; None: one
+            of 0.
 
         Raises InputError for a prior with constraints, which would not be heeded.
         """
-        if walk.prior.constrains:
+        if prior.constrains:
             raise InputError("DPIR holds the observation itself: give it a prior without constraints")
+        times = time_grid(prior.sde, self.spacing, self.steps, self.times, None if start is None else start.t)
         if start is None:
-            return torch.zeros(shape, device=walk.noise.device, dtype=walk.noise.dtype)
-        return start.x / broadcast(walk.sde.alpha(walk.times[0]), start.x)
-
-    def run(self, walk: Walk, x: Tensor) -> Samples:
-        y = self.y.to(x)
+            x = torch.zeros(shape, device=rng.device, dtype=rng.dtype)
+        else:
+            x = start.x / broadcast(prior.sde.alpha(times[0]), start.x)
+        counted, y = CountedPrior(prior), self.y.to(x)
         before: Tensor | None = None
-        for done, t in enumerate(walk.times, 1):
-            level = self.strength * (self.noise_std / walk.sde.noise_to_signal(t)).square()
+        for done, t in enumerate(times, 1):
+            level = self.strength * (self.noise_std / prior.sde.noise_to_signal(t)).square()
             seen = self.operator(x)
             y = y if self.complete is None else self.complete(seen)
             z = x + self.operator.ridge(y - seen, level)
             shown = z if before is None else z + self.momentum * (z - before)
-            x, before = walk.prior.denoise(broadcast(walk.sde.alpha(t), z) * shown, t), z
-            if done < len(walk.times):
-                walk.report(done, t, x)
-        result = walk.prior.samples(x if self.noise_std else self.operator.replace(x, y))
-        walk.report(len(walk.times), 0.0, result.x0)
+            x, before = counted.denoise(broadcast(prior.sde.alpha(t), z) * shown, t), z
+            if done < len(times):
+                counted.report(callback, done, len(times), float(t), x)
+        result = counted.samples(x if self.noise_std else self.operator.replace(x, y))
+        counted.report(callback, len(times), len(times), 0.0, result.x0)
         return result

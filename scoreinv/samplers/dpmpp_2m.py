@@ -1,8 +1,8 @@
 """DPM-Solver++(2M): an exponential integrator of the reverse process with a memory of one step.
 
 In data prediction, with lambda = log(alpha / sigma) and h = lambda(s) - lambda(t) > 0, a step of the reverse process
-with noise eta is exact for a constant denoised mean D. D is extrapolated to the middle of the step, which is
-of second order:
+with noise eta is exact for a constant denoised mean D. D is extrapolated to the middle of the step, which is of second
+order:
 
     x_s = sigma_s/sigma_t e^(-eta h) x_t + alpha_s (1 - e^(-(1 + eta) h)) D + sigma_s sqrt(1 - e^(-2 eta h)) z,
     D   = D_t + (D_t - D_r) h / (2 (lambda(t) - lambda(r)))
@@ -19,11 +19,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from scoreinv.checks import within
 from scoreinv.errors import InputError
-from scoreinv.samplers.predictors import check_eta
+from scoreinv.prior import Prior
+from scoreinv.samplers.base import GridSampler
+from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import Spacing, karras_times
-from scoreinv.samplers.walk import GridSampler, Walk
-from scoreinv.sdes import SDE, broadcast
+from scoreinv.sdes import broadcast
 
 
 @dataclass(frozen=True)
@@ -47,25 +49,40 @@ class DPMpp2M(GridSampler):
     s_noise: float = 1.0
 
     def __post_init__(self) -> None:
-        check_eta(self.eta)
+        within("eta", self.eta, 0, 1)
         if not 0 < self.s_noise < math.inf:
             raise InputError(f"s_noise must be positive, not {self.s_noise}")
 
-    def step(self, walk: Walk, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
-        sde, eta = walk.sde, self.eta
-        mean = current = walk.prior.denoise(x, t)
-        h = _lambda(sde, s) - _lambda(sde, t)
-        if walk.memory is not None:
-            r, previous = walk.memory
-            mean = current + broadcast(h / (2 * (_lambda(sde, t) - _lambda(sde, r))), x) * (current - previous)
-        walk.memory = t, current
+    @property
+    def deterministic(self) -> bool:
+        return self.eta == 0
+
+    def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
+        """A step without a memory, of first order."""
+        return self.trajectory().step(prior, x, t, s, rng)
+
+    def trajectory(self) -> _Trajectory:
+        return _Trajectory(self.eta, self.s_noise)
+
+
+class _Trajectory:
+    """Steps, each with the denoised mean of the step before."""
+
+    def __init__(self, eta: float, s_noise: float) -> None:
+        self.eta, self.s_noise = eta, s_noise
+        self.before: tuple[Tensor, Tensor] | None = None  # lambda(r), D_r
+
+    def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
+        sde, eta = prior.sde, self.eta
+        here, there = (-sde.noise_to_signal(time).log() for time in (t, s))  # lambda
+        h = there - here
+        mean = current = prior.denoise(x, t)
+        if self.before is not None:
+            last, previous = self.before
+            mean = current + broadcast(h / (2 * (here - last)), x) * (current - previous)
+        self.before = here, current
         x = broadcast(sde.sigma(s) / sde.sigma(t) * (-eta * h).exp(), x) * x
         x = x - broadcast(sde.alpha(s) * torch.expm1(-(1 + eta) * h), x) * mean
         if eta > 0:
-            added = self.s_noise * sde.sigma(s) * (-torch.expm1(-2 * eta * h)).sqrt()
-            x = x + broadcast(added, x) * walk.draw(x)
+            x = x + broadcast(self.s_noise * sde.sigma(s) * (-torch.expm1(-2 * eta * h)).sqrt(), x) * rng.like(x)
         return x
-
-
-def _lambda(sde: SDE, t: Tensor) -> Tensor:
-    return -sde.noise_to_signal(t).log()

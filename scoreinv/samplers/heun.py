@@ -1,12 +1,12 @@
 """Heun's method with churn: the stochastic sampler of EDM (Karras et al. 2022, algorithm 2).
 
-The probability flow of u = x / alpha in the noise level s = sigma / alpha is du/ds = d, with d = noise(x, t). A step
-from t to s < t is one by the trapezoidal rule, of second order,
+The probability flow of u = x / alpha in the noise level sigma / alpha is du = d(x, t) d(sigma / alpha), with
+d = noise(x, t). A step from t to s < t is one by the trapezoidal rule, of second order,
 
     x' = a x + b d(x, t),   x_s = a x + b [d(x, t) + d(x', s)] / 2,   a = alpha_s / alpha_t,   b = sigma_s - a sigma_t
 
-(x' alone is the step of DDIM), after noise has been added by the forward process: from the level l to
-l (1 + gamma), gamma = min(churn / N, sqrt(2) - 1). The added noise erases earlier errors.
+(x' alone is the step of DDIM), after noise has been added by the forward process: from the noise level l to
+l (1 + gamma), gamma = min(S_churn / N, sqrt(2) - 1). The added noise erases earlier errors.
 """
 
 from __future__ import annotations
@@ -17,13 +17,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from scoreinv.errors import InputError
-from scoreinv.samplers.base import diffuse
+from scoreinv.prior import Prior
+from scoreinv.samplers.base import GridSampler, constrain
+from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import Spacing, karras_times
-from scoreinv.samplers.walk import GridSampler, Walk
 from scoreinv.sdes import broadcast, time_at
-
-_MOST_CHURN = math.sqrt(2) - 1
-"""A step adds no more noise than there is."""
 
 
 @dataclass(frozen=True)
@@ -58,28 +56,26 @@ class Heun(GridSampler):
             raise InputError(f"s_tmin and s_tmax must be noise levels that rise, not {self.s_tmin} and {self.s_tmax}")
 
     @property
-    def eta(self) -> float:
-        """1 with churn, which adds noise anew; 0 without, as an ODE solver."""
-        return float(self.s_churn > 0)
+    def deterministic(self) -> bool:
+        return self.s_churn == 0
 
-    def step(self, walk: Walk, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
-        x, t = self._churned(walk, x, t)
-        sde = walk.sde
+    def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
+        x, t = self.churn(prior, x, t, rng)
+        sde = prior.sde
         a = sde.alpha(s) / sde.alpha(t)
         kept, change = broadcast(a, x) * x, broadcast(sde.sigma(s) - a * sde.sigma(t), x)
-        slope = walk.prior.noise(x, t)
-        ahead = walk.prior.noise(walk.constrain(kept + change * slope, s), s)
-        return kept + change * (slope + ahead) / 2
+        d = prior.noise(x, t)
+        euler = constrain(prior, kept + change * d, s, rng)
+        return kept + change * (d + prior.noise(euler, s)) / 2
 
-    def end(self, walk: Walk, x: Tensor, t: Tensor) -> Tensor:
-        return walk.prior.denoise(*self._churned(walk, x, t))
-
-    def _churned(self, walk: Walk, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    def churn(self, prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> tuple[Tensor, Tensor]:
         """The state with added noise, and the time at which it is one."""
-        level = walk.sde.noise_to_signal(t)
+        level = prior.sde.noise_to_signal(t)
         if self.s_churn == 0 or not self.s_tmin <= level <= self.s_tmax:
             return x, t
-        later = time_at(walk.sde, level * (1 + min(self.s_churn / len(walk.times), _MOST_CHURN)))  # at most 1
-        if later <= t:
-            return x, t
-        return diffuse(walk.sde, x, t, later, self.s_noise * walk.draw(x)), later
+        gamma = min(self.s_churn / (self.steps if self.times is None else len(self.times)), math.sqrt(2) - 1)
+        later = time_at(prior.sde, level * (1 + gamma))  # at most 1
+        return (prior.sde.diffuse(x, t, later, self.s_noise * rng.like(x)), later) if later > t else (x, t)
+
+    def end(self, prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> Tensor:
+        return prior.denoise(*self.churn(prior, x, t, rng))

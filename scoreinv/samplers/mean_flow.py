@@ -31,7 +31,7 @@ from torch import Tensor
 
 from scoreinv.errors import InputError
 from scoreinv.prior import Prior
-from scoreinv.samplers.base import Callback, CountedPrior, Progress, Samples, State, report
+from scoreinv.samplers.base import Callback, CountedPrior, Samples, State
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.sdes import as_time, broadcast, time_at
 
@@ -85,11 +85,8 @@ class MeanFlow:
         variance, basis = self.variance.to(device, rng.dtype), self.basis.to(device, rng.dtype)
         error = variance.sqrt()
 
-        def tell(step: int, t: float, x: Tensor) -> None:
-            report(callback, Progress(step / self.steps, step, self.steps, t, x, counted.evaluations))
-
         mean = counted.denoise(sde.prior_std * rng.normal(shape), 1.0)
-        tell(1, 1.0, mean)
+        counted.report(callback, 1, self.steps, 1.0, mean)
         grid = self.levels(prior)
         first = broadcast(grid[0] if grid else torch.zeros(len(error)), error)
         white, errors = (torch.einsum("kc,bchw->bkhw", basis, rng.normal(shape)) for _ in range(2))
@@ -111,7 +108,7 @@ class MeanFlow:
                 if before is not None:
                     slope = force + (force - before) * way / (2 * (angles[step - 1] - angles[step])).clamp_min(1e-12)
                 q, before = q + way * slope, force
-            tell(step + 2, float(t.mean()), u)
+            counted.report(callback, step + 2, self.steps, float(t.mean()), u)
         return counted.samples(x0)
 
     def levels(self, prior: Prior) -> list[Tensor]:

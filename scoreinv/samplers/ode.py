@@ -1,50 +1,79 @@
-"""The probability-flow ODE: deterministic sampling, encoding and decoding (Song et al. 2021, section 4.3, D.2)."""
+"""The probability-flow ODE: deterministic sampling, encoding, decoding (Song et al. 2021, section 4.3, D.2).
+
+    dx/dt = f(x, t) - g(t)^2/2 grad log p_t(x) = (d ln alpha/dt) x + g(t)^2 / (2 sigma(t)) noise(x, t)
+
+In the noise level s = sigma / alpha, where all SDEs look alike, the flow of x / alpha is d(x/alpha)/ds = noise. It is
+solved in variables in which it is slow everywhere: the state
+
+    y = (x / alpha - m) / r,   r = sqrt(s^2 + c^2),   dy/ds = (noise - s y / r) / r,
+
+with m and c about the mean and the standard deviation of pictures, has unit variance at every s, and moves only where
+the data differ from a Gaussian (Karras et al. 2022, table 1, has the same scaling). The clock log((s + d) / (s + k)) is
+lambda = log(alpha / sigma), but for its sign, between d and k, and passes the ends quickly: at noise below a grey
+level, and far above the range of pictures, nothing happens. Adaptive steps in t would follow the unevenness of the SDE
+as well, and adaptive steps in lambda the ends: 90 to 150 evaluations for mixtures of Gaussians at the default
+tolerance, where these variables take 60 to 100.
+
+The solver's state is float64 and the prior is given states in the dtype of the picture (and has no TF32). One whose
+network computes in bfloat16 takes many times the steps, since its rounding looks like the solution's own unevenness.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from scoreinv.checks import check_number
+from scoreinv.checks import check_callback, check_number, check_whole
 from scoreinv.errors import InputError
 from scoreinv.precision import true_float32
 from scoreinv.prior import Prior, check_prior
-from scoreinv.samplers.base import Callback, Samples, State
-from scoreinv.samplers.flow import check_states, flow
-from scoreinv.samplers.walk import Walk, WalkingSampler, check_start
-from scoreinv.sdes import TRAINING_START, as_time
+from scoreinv.samplers.base import Callback, Progress, Samples, State, initial_state, tell
+from scoreinv.samplers.rng import NoiseStream
+from scoreinv.samplers.runge_kutta import rk4, rk45
+from scoreinv.samplers.times import time_grid, uniform_times
+from scoreinv.sdes import TRAINING_START, as_time, broadcast, time_at
+
+_SPREAD, _FINEST, _COARSEST = 0.5, 0.01, 10.0
+"""c, d and k for pictures on [-1, 1]."""
+_FARTHEST = 1e7
+"""Noise level, likewise, from which on the flow moves y by a millionth, and where rounding moves it as much."""
 
 
 @dataclass(frozen=True)
-class ODE(WalkingSampler):
+class ODE:
     """Sampling by the probability-flow ODE with adaptive RK45, each sample with its own error control.
 
     A conditional prior constrains the states that it is evaluated at, with one noise for the whole trajectory. The end
     is denoised by Tweedie's formula, which is one more evaluation.
 
     Attributes:
-        rtol, atol: relative and absolute tolerance of a step, as scipy's RK45 has them, for states of unit variance
-            (`samplers.flow`).
+        rtol, atol: relative and absolute tolerance of a step, as scipy's RK45 has them, for states of unit variance.
     """
 
     rtol: float = 1e-5
     atol: float = 1e-5
 
-    eta: ClassVar[float] = 0.0
-
-    def grid(self, prior: Prior, start: State | None) -> Tensor:
-        check_start(prior.sde, start)
-        return torch.tensor([1.0 if start is None else start.t, prior.sde.sampling_end], dtype=torch.float64)
-
+    @torch.no_grad()
     @true_float32()
-    def run(self, walk: Walk, x: Tensor) -> Samples:
-        prior, z = walk.prior, walk.constraint_noise(x)
-        begin, end = walk.times.tolist()
-        found = flow(prior, x, begin, end, constraint=z, rtol=self.rtol, atol=self.atol, callback=walk.callback)
-        x = walk.constrain(found.x.to(x), walk.times[1])
+    def sample(
+        self,
+        prior: Prior,
+        shape: tuple[int, ...],
+        *,
+        rng: NoiseStream,
+        callback: Callback | None = None,
+        start: State | None = None,
+    ) -> Samples:
+        """Samples of shape (B, C, H, W); see `Sampler.sample`."""
+        times = time_grid(prior.sde, uniform_times, 2, start=None if start is None else start.t)
+        x = initial_state(prior, shape, times[0], rng, start)
+        z = rng.like(x) if prior.constrains else None
+        begin, end = times.tolist()
+        found = flow(prior, x, begin, end, constraint=z, rtol=self.rtol, atol=self.atol, callback=callback)
+        x = found.x.to(x) if z is None else prior.constrain(found.x.to(x), times[1], z)
         calls = found.nfe + 1
         x0 = prior.finish(prior.denoise(x, end))
         return Samples(x0, calls * prior.evaluations_per_noise, calls * prior.vjps_per_noise)
@@ -120,3 +149,153 @@ def decode(
         raise InputError(f"decoding ends at a time between 0 and 1, not {end}")
     found = flow(prior, temperature * z, 1.0, end, steps=steps, rtol=rtol, atol=atol, callback=callback)
     return Samples(found.x.to(z), found.nfe * prior.evaluations_per_noise, found.nfe * prior.vjps_per_noise)
+
+
+@dataclass(frozen=True)
+class Flowed:
+    """Where the flow ended.
+
+    Attributes:
+        x: the states, (B, C, H, W), float64.
+        log_volume: log |det dx(end)/dx(start)|, the integral of the divergence, float64 (B,); 0 without probes.
+        nfe: evaluations of the noise prediction for each sample, int64 (B,).
+    """
+
+    x: Tensor
+    log_volume: Tensor
+    nfe: Tensor
+
+
+@torch.no_grad()
+@true_float32()
+def flow(
+    prior: Prior,
+    x: Tensor,
+    start: float,
+    end: float,
+    *,
+    constraint: Tensor | None = None,
+    probes: Tensor | None = None,
+    steps: int | None = None,
+    rtol: float = 1e-5,
+    atol: float = 1e-5,
+    callback: Callback | None = None,
+) -> Flowed:
+    """The states x (B, C, H, W) at time `start`, carried by the probability flow to time `end`.
+
+    Arguments:
+        constraint: noise of the shape of x, for a prior to constrain the states with that it is evaluated at; None:
+            they are not constrained.
+        probes: (K, B, C, H, W), for the volume: the divergence is the mean of e^T (dv/dx) e over them.
+        steps: of the fixed grid, four evaluations each; None for RK45 with error control for each sample.
+        rtol, atol: tolerances of RK45, for states of unit variance.
+
+    Raises InputError for states that are not such, fewer than one step, and tolerances that are not positive,
+    ScoreinvError where the prior is not finite.
+    """
+    check_prior(prior)
+    check_states(x)
+    if steps is not None:
+        check_whole("steps", steps, None)
+    check_number("rtol", rtol)
+    check_number("atol", atol)
+    check_callback(callback)
+    drift = _Drift(prior, constraint)
+    first, last = drift.clock(start), drift.clock(end)
+    values, rounds = x[0].numel(), 0
+
+    def function(clock: Tensor, y: Tensor) -> Tensor:
+        state = y[:, :values].reshape(-1, *x.shape[1:]).to(x)
+        if probes is None:
+            return _flat(drift.rate(state, clock)).to(y)
+        rate, divergence = drift.rate_and_divergence(state, clock, probes)
+        return torch.cat([_flat(rate), _flat(divergence[:, None])], 1).to(y)
+
+    def monitor(clock: Tensor, y: Tensor, nfe: Tensor) -> None:
+        nonlocal rounds
+        rounds += 1
+        mean = clock.mean()
+        t = float(time_at(prior.sde, drift.level(mean)))
+        state = drift.unscaled(y[:, :values], t).reshape(x.shape).to(x)
+        evaluations = prior.evaluations_per_noise * int(nfe.max())
+        tell(callback, Progress((float(mean) - first) / (last - first), rounds, steps, t, state, evaluations))
+
+    y = drift.scaled(_flat(x), start)
+    if probes is not None:
+        y = torch.nn.functional.pad(y, (0, 1))
+    if steps is None:
+        y, nfe = rk45(function, y, first, last, rtol, atol, monitor)
+    else:
+        y, nfe = rk4(function, y, first, last, steps, monitor)
+    volume = y.new_zeros(len(y)) if probes is None else y[:, values]
+    volume = volume + values * (drift.log_scale(end) - drift.log_scale(start))
+    return Flowed(drift.unscaled(y[:, :values], end).reshape(x.shape), volume, nfe)
+
+
+def check_states(x: Tensor) -> None:
+    """Raise InputError unless x is a float tensor (B, C, H, W)."""
+    if not (isinstance(x, Tensor) and x.ndim == 4 and x.is_floating_point()):
+        found = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+        raise InputError(f"pictures are a float tensor (B, C, H, W) in the model's range (`to_model`), not {found}")
+
+
+def _flat(x: Tensor) -> Tensor:
+    """The solver's state (B, D) in float64; on the CPU where the device has no float64."""
+    x = x.cpu() if x.device.type == "mps" else x
+    return x.flatten(1).double()
+
+
+class _Drift:
+    """The probability flow in the variables of this module: a clock in place of the time, and the scaled state y.
+
+    constraint: noise to constrain the states with that the prior is evaluated at; None: they are not constrained.
+    """
+
+    def __init__(self, prior: Prior, constraint: Tensor | None) -> None:
+        self.prior, self.sde, self.constraint = prior, prior.sde, constraint
+        low, high = prior.data_range
+        self.middle, self.unit = (low + high) / 2, (high - low) / 2
+
+    def clock(self, t: float) -> float:
+        s, finest, coarsest = (self.unit * level for level in (_FARTHEST, _FINEST, _COARSEST))
+        s = min(s, float(self.sde.noise_to_signal(as_time(t))))
+        return -math.log1p((coarsest - finest) / (s + finest))
+
+    def level(self, clock: Tensor) -> Tensor:
+        """The noise level s of a clock, its inverse."""
+        return self.unit * (_COARSEST * clock.exp() - _FINEST) / -clock.expm1()
+
+    def log_scale(self, t: float) -> float:
+        """ln(alpha r), of x = alpha r y + alpha m."""
+        s, alpha = float(self.sde.noise_to_signal(as_time(t))), float(self.sde.alpha(as_time(t)))
+        return math.log(alpha * math.hypot(s, self.unit * _SPREAD))
+
+    def scaled(self, x: Tensor, t: float) -> Tensor:
+        return (x - float(self.sde.alpha(as_time(t))) * self.middle) / math.exp(self.log_scale(t))
+
+    def unscaled(self, y: Tensor, t: float) -> Tensor:
+        return y * math.exp(self.log_scale(t)) + float(self.sde.alpha(as_time(t))) * self.middle
+
+    def rate(self, y: Tensor, clock: Tensor) -> Tensor:
+        """dy/dclock, the shape and dtype of y (B, C, H, W), at clocks (B,)."""
+        s = self.level(clock)
+        t = time_at(self.sde, s)
+        r = (s.square() + (self.unit * _SPREAD) ** 2).sqrt()
+        scale, shift = broadcast(self.sde.alpha(t) * r, y), broadcast(self.sde.alpha(t) * self.middle, y)
+        x = scale * y + shift
+        if self.constraint is not None:
+            x = self.prior.constrain(x, t, self.constraint)
+            y = (x - shift) / scale
+        pace = (s + self.unit * _FINEST) * (s + self.unit * _COARSEST) / (self.unit * (_COARSEST - _FINEST))
+        return broadcast(pace / r, y) * (self.prior.noise(x, t) - broadcast(s / r, y) * y)
+
+    def rate_and_divergence(self, y: Tensor, clock: Tensor, probes: Tensor) -> tuple[Tensor, Tensor]:
+        """The rate (B, C, H, W) and the mean over the probes (K, B, C, H, W) of e^T (drate/dy) e, (B,)."""
+        with torch.enable_grad():
+            y = y.detach().requires_grad_()
+            rate = self.rate(y, clock)
+        divergence = torch.zeros(len(y), dtype=y.dtype, device=y.device)
+        for k, probe in enumerate(probes, 1):
+            product = torch.autograd.grad(rate, y, probe, retain_graph=k < len(probes))[0]
+            divergence += (product * probe).flatten(1).sum(1)
+        return rate.detach(), divergence / len(probes)

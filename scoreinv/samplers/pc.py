@@ -1,17 +1,151 @@
-"""Predictor-corrector sampling (Song et al. 2021, section 4.2, algorithms 1 to 3)."""
+"""Predictor-corrector sampling (Song et al. 2021, section 4.2, algorithms 1 to 3), its predictors and correctors.
+
+**Predictors** take a step of the reverse process from t to s < t, written once with eta from 0 (probability-flow ODE)
+to 1 (reverse SDE); every eta has the same marginals (eq. 6 and 13):
+
+    dx = [f(x, t) - (1 + eta)/2 g(t)^2 grad log p_t(x)] dt + sqrt(eta) g(t) dw        (time running backwards)
+
+**Correctors** are Langevin dynamics at one noise level, towards p_t (appendix G, algorithms 4 and 5):
+
+    x <- x + e score(x, t) + sqrt(2 e) z
+
+The factor a in their step size e is 1 - beta_i of the *training* grid, 1 + 2 (d ln alpha/dt) / N, which is 1 for VE.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
+import torch
 from torch import Tensor
 
+from scoreinv.checks import within
 from scoreinv.errors import InputError
-from scoreinv.samplers.correctors import Corrector, Langevin, NoCorrector
-from scoreinv.samplers.predictors import Predictor, ReverseDiffusion
+from scoreinv.prior import Prior
+from scoreinv.samplers.base import GridSampler, Stepper, constrain
+from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import Spacing, uniform_times
-from scoreinv.samplers.walk import GridSampler, Walk
+from scoreinv.sdes import DDPM, SDE, VE, VP, broadcast
+
+
+@dataclass(frozen=True)
+class EulerMaruyama:
+    """A predictor: x + [f - (1 + eta)/2 g^2 score] (s - t) + sqrt(eta (t - s)) g z, with f and g at t."""
+
+    eta: float = 1.0
+
+    def __post_init__(self) -> None:
+        within("eta", self.eta, 0, 1)
+
+    def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
+        g2, dt = prior.sde.diffusion_squared(t), s - t
+        x_next = broadcast(1 + prior.sde.drift_rate(t) * dt, x) * x
+        x_next = x_next - broadcast((1 + self.eta) / 2 * g2 * dt, x) * prior.score(x, t)
+        return x_next + broadcast((-self.eta * g2 * dt).sqrt(), x) * rng.like(x) if self.eta else x_next
+
+
+@dataclass(frozen=True)
+class ReverseDiffusion:
+    """A predictor: (2 - a) x + (1 + eta)/2 G^2 score + sqrt(eta) G z, the forward step x_t = a x_s + G z reversed.
+
+    Song et al. 2021, eq. 46, with the discretisation of SMLD (VE) and DDPM (VP); for other SDEs the exact forward
+    kernel in their place. eta = 0 is the discretised probability flow of appendix E.
+    """
+
+    eta: float = 1.0
+
+    def __post_init__(self) -> None:
+        within("eta", self.eta, 0, 1)
+
+    def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
+        ratio, variance = prior.sde.transition(s, t)
+        x_next = broadcast(2 - ratio, x) * x + broadcast((1 + self.eta) / 2 * variance, x) * prior.score(x, t)
+        return x_next + broadcast((self.eta * variance).sqrt(), x) * rng.like(x) if self.eta else x_next
+
+
+@dataclass(frozen=True)
+class Ancestral:
+    """A predictor: the reverse Markov chain of SMLD and DDPM, (x + G^2 score) / a + std z (eq. 4, 47).
+
+    Of the two variances of Ho et al. 2020, section 3.2, `posterior` is that of x_s given x_t and the picture, std =
+    sigma_s G / sigma_t, and `forward` that of the forward step, std = G = sqrt(beta_i), beta_i = 1 - a^2 on the grid
+    actually used. `paper` is Song et al.'s: posterior for VE, forward for VP.
+
+    Raises InputError for another variance, and for other SDEs, which have no such chain.
+    """
+
+    variance: Literal["paper", "forward", "posterior"] = "paper"
+
+    def __post_init__(self) -> None:
+        if self.variance not in ("paper", "forward", "posterior"):
+            raise InputError(f"the variance must be paper, forward or posterior, not {self.variance}")
+
+    def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
+        sde = prior.sde
+        if not isinstance(sde, VE | VP):
+            raise InputError(f"ancestral sampling is for VE and VP, not for {type(sde).__name__}")
+        ratio, variance = sde.transition(s, t)
+        std = variance.sqrt()
+        if self.variance == "posterior" or (self.variance == "paper" and isinstance(sde, VE)):
+            std = std * sde.sigma(s) / sde.sigma(t)
+        mean = (x + broadcast(variance, x) * prior.score(x, t)) / broadcast(ratio, x)
+        return mean + broadcast(std, x) * rng.like(x)
+
+
+@dataclass(frozen=True)
+class NoPredictor:
+    """Leaves the state as it is: sampling by the corrector alone (annealed Langevin dynamics)."""
+
+    def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
+        return x
+
+
+class Corrector(Protocol):
+    def step(self, prior: Prior, x: Tensor, t: Tensor, snr: float, rng: NoiseStream) -> Tensor:
+        """One step at time t, float64 of shape (), with signal-to-noise ratio `snr`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Langevin:
+    """A corrector: e = 2 a (snr |z| / |score|)^2, the norms taken sample by sample.
+
+    In few dimensions the random norms inflate the variance: 1.6 times at 8, 1.05 times at 192.
+    """
+
+    def step(self, prior: Prior, x: Tensor, t: Tensor, snr: float, rng: NoiseStream) -> Tensor:
+        z = rng.like(x)
+        score = prior.score(x, t)
+        ratio = _norm(z) / _norm(score).clamp(min=torch.finfo(x.dtype).tiny)
+        size = 2 * broadcast(training_step(prior.sde, t), x) * (snr * ratio).square()
+        return x + size * score + (2 * size).sqrt() * z
+
+
+@dataclass(frozen=True)
+class AnnealedLangevin:
+    """A corrector: e = 2 a (snr sigma(t))^2, the step of NCSN, proportional to the noise level's variance."""
+
+    def step(self, prior: Prior, x: Tensor, t: Tensor, snr: float, rng: NoiseStream) -> Tensor:
+        size = 2 * training_step(prior.sde, t) * (snr * prior.sde.sigma(t)).square()
+        z = rng.like(x)
+        return x + broadcast(size, x) * prior.score(x, t) + broadcast((2 * size).sqrt(), x) * z
+
+
+def training_step(sde: SDE, t: Tensor) -> Tensor:
+    """a = 1 - beta(t) / N; InputError for a grid so coarse that a step keeps nothing of the picture."""
+    if isinstance(sde, DDPM):  # its alpha^2 itself falls by 1 - beta_i from each of the N times to the next
+        return (2 * sde.drift_rate(t) / (sde.steps - 1)).exp()
+    kept = 1 + 2 * sde.drift_rate(t) / sde.steps
+    if not (kept > 0).all():
+        raise InputError(f"{sde} has steps that keep nothing of the picture: give more of them, or take no corrector")
+    return kept
+
+
+def _norm(x: Tensor) -> Tensor:
+    """Euclidean norm of each sample, (B, 1, 1, 1)."""
+    return torch.linalg.vector_norm(x.flatten(1), dim=1).reshape(-1, *[1] * (x.ndim - 1))
 
 
 @dataclass(frozen=True)
@@ -19,23 +153,23 @@ class PC(GridSampler):
     """At each time of the grid `corrector_steps` of the corrector, then the predictor to the next time.
 
     The last time is corrected and then denoised by Tweedie's formula. So a grid of N decreasing times takes
-    N (corrector_steps + 1) evaluations: 2,000 for the paper's N = 1000 with one corrector step. `NoCorrector` saves the
-    N corrector_steps of the corrector, and `NoPredictor` all of the predictor's but the last, which denoises.
+    N (corrector_steps + 1) evaluations: 2,000 for the paper's N = 1000 with one corrector step. No corrector steps save
+    the N corrector_steps of the corrector, and `NoPredictor` all of the predictor's but the last, which denoises.
 
     A conditional prior constrains each state at the time that the state is then at: the initial one, the one after
-    each corrector step at t, the one after the predictor, at s; each with fresh noise.
+    each corrector step at t, the one after the predictor, at s; each with fresh noise, whatever the predictor's eta.
 
     Attributes:
         predictor: the step from each time to the next.
         corrector: the step at each time.
-        corrector_steps: steps of the corrector at each time.
+        corrector_steps: steps of the corrector at each time; 0: the predictor alone.
         snr: signal-to-noise ratio of the corrector (.16 for CIFAR-10, .075 at 256 px, .15 at 1024 px).
         steps: times in the grid, when `times` is not given.
         spacing: how the grid is spread.
         times: the grid itself; times may jump up (resampling), by the forward process.
     """
 
-    predictor: Predictor = field(default_factory=ReverseDiffusion)
+    predictor: Stepper = field(default_factory=ReverseDiffusion)
     corrector: Corrector = field(default_factory=Langevin)
     corrector_steps: int = 1
     snr: float = 0.16
@@ -49,23 +183,14 @@ class PC(GridSampler):
         if not 0 <= self.snr < math.inf:
             raise InputError(f"snr must be a number of at least 0, not {self.snr}")
 
-    @property
-    def eta(self) -> float:
-        """How much noise a step adds: the predictor's share, and 1 with a corrector."""
-        corrected = self.corrector_steps > 0 and not isinstance(self.corrector, NoCorrector)
-        return 1.0 if corrected else self.predictor.eta
+    def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
+        return self.predictor.step(prior, self.correct(prior, x, t, rng), t, s, rng)
 
-    @property
-    def holds_noise(self) -> bool:
-        return False  # each state is constrained afresh, as in the paper
-
-    def step(self, walk: Walk, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
-        return self.predictor.step(walk.prior, self._corrected(walk, x, t), t, s, walk.noise)
-
-    def end(self, walk: Walk, x: Tensor, t: Tensor) -> Tensor:
-        return walk.prior.denoise(self._corrected(walk, x, t), t)
-
-    def _corrected(self, walk: Walk, x: Tensor, t: Tensor) -> Tensor:
+    def correct(self, prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> Tensor:
+        """The state x at time t after the corrector's steps."""
         for _ in range(self.corrector_steps):
-            x = walk.constrain(self.corrector.step(walk.prior, x, t, self.snr, walk.noise), t)
+            x = constrain(prior, self.corrector.step(prior, x, t, self.snr, rng), t, rng)
         return x
+
+    def end(self, prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> Tensor:
+        return prior.denoise(self.correct(prior, x, t, rng), t)

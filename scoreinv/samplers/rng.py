@@ -60,6 +60,10 @@ class NoiseStream:
         draws = [g.standard_normal(tuple(shape[1:]), dtype=np.float32) for g in self._streams(shape)]
         return self._deliver(draws, device, dtype)
 
+    def like(self, x: Tensor) -> Tensor:
+        """Standard normal draws of the shape, device and dtype of x."""
+        return self.normal(x.shape, x.device, x.dtype)
+
     def rademacher(
         self, shape: torch.Size | tuple[int, ...], device: torch.device | None = None, dtype: torch.dtype | None = None
     ) -> Tensor:
@@ -81,3 +85,18 @@ class NoiseStream:
     def _deliver(self, draws: list[np.ndarray], device: torch.device | None, dtype: torch.dtype | None) -> Tensor:
         batch = torch.from_numpy(np.stack(draws))
         return batch.to(device=device or self.device, dtype=dtype or self.dtype)
+
+
+class HeldNoise(NoiseStream):
+    """A stream that draws once, and gives the same again: the noise that an ODE's trajectory is constrained with."""
+
+    def __init__(self, rng: NoiseStream) -> None:
+        self.rng = rng
+        self._drawn: Tensor | None = None
+
+    def normal(
+        self, shape: torch.Size | tuple[int, ...], device: torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> Tensor:
+        if self._drawn is None:
+            self._drawn = self.rng.normal(shape, device, dtype)
+        return self._drawn

@@ -21,8 +21,8 @@ def uniform_times(sde: SDE, steps: int, start: float = 1.0) -> Tensor:
 
 def log_times(sde: SDE, steps: int, start: float = 1.0) -> Tensor:
     """Evenly spaced in log(sigma / alpha) (Lu et al. 2022, DPM-Solver, section 3.3)."""
-    high, low = _ends(sde, start)
-    return _grid(sde, start, torch.linspace(high.log(), low.log(), steps, dtype=torch.float64).exp())
+    high, low = _ends(sde, start).log()
+    return _grid(sde, start, torch.linspace(high, low, steps, dtype=torch.float64).exp())
 
 
 def karras_times(sde: SDE, steps: int, start: float = 1.0) -> Tensor:
@@ -50,15 +50,31 @@ def resampling_times(sde: SDE, steps: int, jump: int = 10, repeats: int = 10) ->
     return tuple(path)
 
 
-def check_times(sde: SDE, times: Tensor) -> Tensor:
-    """The grid, when it is one: times in [0, 1] of positive noise, no two in a row equal; InputError otherwise."""
-    if times.ndim != 1 or len(times) == 0:
+def time_grid(
+    sde: SDE, spacing: Spacing, steps: int, times: tuple[float, ...] | None = None, start: float | None = None
+) -> Tensor:
+    """The times to visit, float64 (N,): `times` as given, or `steps` of them by `spacing`, from the start or t = 1.
+
+    Raises InputError when there are none, they do not move, lie outside of [0, 1], have no noise, or begin elsewhere
+    than at the start.
+    """
+    if times is not None:
+        grid = torch.tensor(times, dtype=torch.float64)
+    elif steps < 1:
+        raise InputError(f"at least one step is needed, not {steps}")
+    elif start is not None and start <= sde.sampling_end:
+        raise InputError(f"the start must be later than t = {sde.sampling_end}, not {start}")
+    else:
+        grid = spacing(sde, steps, 1.0 if start is None else start)
+    if grid.ndim != 1 or len(grid) == 0:
         raise InputError("a time grid needs at least one step")
-    if not ((times >= 0) & (times <= 1) & (sde.sigma(times) > 0)).all():
+    if not ((grid >= 0) & (grid <= 1) & (sde.sigma(grid) > 0)).all():
         raise InputError("times must lie in [0, 1], with noise at each")
-    if (times[1:] == times[:-1]).any():
+    if (grid[1:] == grid[:-1]).any():
         raise InputError("a time grid must move at every step")
-    return times
+    if start is not None and grid[0] != start:
+        raise InputError(f"the grid begins at t = {float(grid[0])}, the given state is at t = {start}")
+    return grid
 
 
 def _ends(sde: SDE, start: float) -> Tensor:

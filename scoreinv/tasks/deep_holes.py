@@ -36,7 +36,7 @@ from scoreinv.guidance.exemplars import most_patches
 from scoreinv.machine import pixels_at_once
 from scoreinv.operators import mask
 from scoreinv.prior import ScorePrior
-from scoreinv.samplers import PC, Ancestral, DPMpp2M, NoCorrector, NoiseStream, State
+from scoreinv.samplers import PC, Ancestral, DPMpp2M, NoiseStream, State
 from scoreinv.sdes import VE, as_time
 from scoreinv.tasks.common import finite, start_time, tile_side
 from scoreinv.tasks.drawing import draw
@@ -199,7 +199,7 @@ def _continued(
     pictures, observed = scales[first]
     exemplars, stream = Exemplars(_FIRST, 2 * pictures - 1, observed, elsewhere / 2**first), noise(first)
     start = State(2 * guess - 1 + _FIRST.prior_std * stream.normal(guess.shape), 1.0)
-    sampler = PC(Ancestral(), NoCorrector(), corrector_steps=0, steps=_first_steps(first))
+    sampler = PC(Ancestral(), corrector_steps=0, steps=_first_steps(first))
     result = sampler.sample(exemplars, tuple(guess.shape), rng=stream, callback=for_sampler(share), start=start)
     displacements = exemplars.displacements(result.x0)
     del exemplars  # and what it keeps

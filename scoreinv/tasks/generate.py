@@ -27,12 +27,11 @@ from scoreinv.samplers import (
     Langevin,
     NoiseStream,
     NoPredictor,
-    ProbabilityFlow,
     ReverseDiffusion,
     karras_times,
 )
 from scoreinv.samplers import Sampler as Solver
-from scoreinv.samplers.predictors import Predictor as PredictorStep
+from scoreinv.samplers.base import Stepper
 from scoreinv.sdes import DDPM, VE
 from scoreinv.tasks.common import Model, finite, model_of, to_arrays
 from scoreinv.tasks.results import Drawn, Share, TaskCallback, for_sampler
@@ -246,11 +245,11 @@ def recommended(prior: ScorePrior) -> RecommendedSampler:
     return RecommendedSampler("ancestral" if isinstance(prior.sde, DDPM) else "euler_maruyama")
 
 
-_PREDICTORS: dict[Predictor, PredictorStep] = {
+_PREDICTORS: dict[Predictor, Stepper] = {
     "reverse_diffusion": ReverseDiffusion(),
     "euler_maruyama": EulerMaruyama(),
     "ancestral": Ancestral(),
     "ancestral_posterior": Ancestral("posterior"),
-    "probability_flow": ProbabilityFlow(),
+    "probability_flow": ReverseDiffusion(eta=0.0),
     "none": NoPredictor(),
 }

@@ -40,7 +40,7 @@ from scoreinv.networks.embeddings import FourierEmbedding
 from scoreinv.operators import Blur, LinearOperator, ObservedComponents, downsampling, gray, mask
 from scoreinv.options import COLOUR_STEPS, FILL_STEPS
 from scoreinv.prior import Prior, ScorePrior
-from scoreinv.samplers import DDRM, PC, Ancestral, AnnealedLangevin, DPMpp2M, NoCorrector, Sampler, resampling_times
+from scoreinv.samplers import DDRM, PC, Ancestral, AnnealedLangevin, DPMpp2M, Sampler, resampling_times
 from scoreinv.sdes import VE
 from scoreinv.training.config import DataConfig
 from scoreinv.training.ema import update_average
@@ -217,7 +217,7 @@ def methods(network: ScorePrior | None, variance: float, steps: int) -> dict[str
     repaint = resampling_times(VE_SDE, 100, jump=10, repeats=10)
     half, some, many = (DPMpp2M(1.0, steps=count) for count in (50, 100, 400))
     constrained = PC(Ancestral(), AnnealedLangevin(), steps=200)
-    jumping = PC(Ancestral(), NoCorrector(), corrector_steps=0, times=repaint)
+    jumping = PC(Ancestral(), corrector_steps=0, times=repaint)
     found: dict[str, Method] = {
         "exact score": lambda p, a, y, s: (p.conditional(a, y[:1], s), half),
         "constrained PC": lambda p, a, y, s: (ConstrainedPC(p, _exact(a, s), y), constrained),

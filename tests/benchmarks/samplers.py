@@ -31,7 +31,6 @@ from scoreinv.samplers import (
     DPMpp2M,
     Heun,
     NoPredictor,
-    ProbabilityFlow,
     ReverseDiffusion,
     Sampler,
     karras_times,
@@ -52,7 +51,7 @@ def samplers(prior: ScorePrior, evaluations: list[int]) -> list[tuple[str, Sampl
         chosen.append(("reverse diffusion", PC(ReverseDiffusion(), corrector_steps=0, steps=budget)))
         if not isinstance(prior.sde, SubVP):
             chosen.append(("ancestral", PC(Ancestral(), corrector_steps=0, steps=budget)))
-        chosen.append(("probability flow", PC(ProbabilityFlow(), corrector_steps=0, steps=budget)))
+        chosen.append(("probability flow", PC(ReverseDiffusion(eta=0.0), corrector_steps=0, steps=budget)))
         chosen.append(("corrector only", PC(NoPredictor(), snr=alone, steps=budget)))
         chosen.append(("predictor and corrector", PC(ReverseDiffusion(), snr=both, steps=budget // 2)))
         chosen.append(("multistep", DPMpp2M(steps=budget)))

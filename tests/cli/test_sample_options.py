@@ -22,7 +22,6 @@ from scoreinv.samplers import (
     Heun,
     Langevin,
     NoPredictor,
-    ProbabilityFlow,
     ReverseDiffusion,
     karras_times,
 )
@@ -35,7 +34,7 @@ PREDICTORS = {
     "euler_maruyama": EulerMaruyama(),
     "ancestral": Ancestral(),
     "ancestral_posterior": Ancestral("posterior"),
-    "probability_flow": ProbabilityFlow(),
+    "probability_flow": ReverseDiffusion(eta=0.0),
     "none": NoPredictor(),
 }
 CORRECTORS = {"langevin": Langevin(), "annealed_langevin": AnnealedLangevin()}

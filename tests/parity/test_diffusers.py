@@ -63,6 +63,9 @@ class Recorded:
     def normal(self, *_: object) -> Tensor:
         return next(self.draws)
 
+    def like(self, x: Tensor) -> Tensor:
+        return next(self.draws)
+
 
 def test_the_pipeline_of_ddpm() -> None:
     """With the same noise the same picture: posterior variance, clipped estimates, as the folder's scheduler says."""

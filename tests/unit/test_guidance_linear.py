@@ -18,7 +18,6 @@ from scoreinv.samplers import (
     PC,
     Ancestral,
     DPMpp2M,
-    NoCorrector,
     resampling_times,
     uniform_times,
 )
@@ -214,7 +213,7 @@ def test_resampling_brings_replacement_nearer_to_the_exact_conditional() -> None
     distances = []
     for repeats in (1, 8):
         times = resampling_times(prior.sde, 41, jump=4, repeats=repeats)
-        sampler = PC(Ancestral(), NoCorrector(), corrector_steps=0, times=times)
+        sampler = PC(Ancestral(), corrector_steps=0, times=times)
         x0 = sampler.sample(ConstrainedPC(prior, LEFT, y), (600, *SHAPE), rng=BatchStream(3, 600)).x0
         distances.append(energy_distance(x0, exact))
     assert distances[1] < 0.25 * distances[0]

@@ -22,10 +22,8 @@ from scoreinv.samplers import (
     EulerMaruyama,
     Heun,
     Langevin,
-    NoCorrector,
     NoiseStream,
     NoPredictor,
-    ProbabilityFlow,
     ReverseDiffusion,
     State,
     karras_times,
@@ -33,14 +31,13 @@ from scoreinv.samplers import (
 )
 
 COUNT = 1500
-ALONE = NoCorrector()
 SAMPLERS = {
-    "euler-maruyama": PC(EulerMaruyama(), ALONE, steps=300),
-    "euler-maruyama-ode": PC(EulerMaruyama(0.0), ALONE, steps=400),
-    "reverse-diffusion": PC(ReverseDiffusion(), ALONE, steps=300),
-    "reverse-diffusion-half": PC(ReverseDiffusion(0.5), ALONE, steps=300),
-    "probability-flow": PC(ProbabilityFlow(), ALONE, steps=800),
-    "ancestral": PC(Ancestral(), ALONE, steps=300),
+    "euler-maruyama": PC(EulerMaruyama(), corrector_steps=0, steps=300),
+    "euler-maruyama-ode": PC(EulerMaruyama(0.0), corrector_steps=0, steps=400),
+    "reverse-diffusion": PC(ReverseDiffusion(), corrector_steps=0, steps=300),
+    "reverse-diffusion-half": PC(ReverseDiffusion(0.5), corrector_steps=0, steps=300),
+    "probability-flow": PC(ReverseDiffusion(eta=0.0), corrector_steps=0, steps=800),
+    "ancestral": PC(Ancestral(), corrector_steps=0, steps=300),
     "pc": PC(ReverseDiffusion(), AnnealedLangevin(), snr=0.1, steps=150),
     "multistep": DPMpp2M(steps=30),
     "multistep-log": DPMpp2M(steps=30, spacing=log_times),
@@ -48,8 +45,8 @@ SAMPLERS = {
     "multistep-half": DPMpp2M(0.5, steps=80),
     "heun": Heun(steps=60),
     "heun-churn": Heun(30, steps=80),
-    "ddim": PC(DDIM(), ALONE, steps=150, spacing=karras_times),
-    "ddim-1": PC(DDIM(1.0), ALONE, steps=300),
+    "ddim": PC(DDIM(), corrector_steps=0, steps=150, spacing=karras_times),
+    "ddim-1": PC(DDIM(1.0), corrector_steps=0, steps=300),
     "ode": ODE(1e-4, 1e-4),
 }
 CASES = [(name, sde) for name in SAMPLERS for sde in ("ve", "vp", "subvp") if (name, sde) != ("ancestral", "subvp")]
@@ -141,7 +138,7 @@ def test_correctors_alone_sample_by_annealing(corrector, snr):
 
 @pytest.mark.parametrize("sde", [SDES["ve"], SDES["vp"]], ids=["ve", "vp"])
 @pytest.mark.parametrize(
-    "sampler", [PC(corrector=ALONE, steps=150), DPMpp2M(steps=20), Heun(10, steps=20), ODE(1e-4, 1e-4)]
+    "sampler", [PC(corrector_steps=0, steps=150), DPMpp2M(steps=20), Heun(10, steps=20), ODE(1e-4, 1e-4)]
 )
 def test_started_from_an_exact_state_at_half_time(sampler, sde, exact, threshold):
     prior = correlated(sde)
@@ -151,7 +148,7 @@ def test_started_from_an_exact_state_at_half_time(sampler, sde, exact, threshold
 
 
 @pytest.mark.parametrize(
-    "sampler", [PC(Ancestral(), ALONE, times=RESAMPLING), DPMpp2M(times=RESAMPLING), Heun(times=RESAMPLING)]
+    "sampler", [PC(Ancestral(), corrector_steps=0, times=RESAMPLING), DPMpp2M(times=RESAMPLING), Heun(times=RESAMPLING)]
 )
 def test_grids_that_jump_up(sampler, exact, threshold):
     prior = correlated(SDES["vp"])
@@ -178,14 +175,14 @@ class Calls(Prior):
     [
         (PC(steps=10), 20),
         (PC(steps=10, corrector_steps=3), 40),
-        (PC(corrector=ALONE, steps=10), 10),
+        (PC(corrector_steps=0, steps=10), 10),
         (PC(NoPredictor(), Langevin(), steps=10), 11),
         (DPMpp2M(steps=10), 10),
         (DPMpp2M(steps=1), 1),
         (Heun(steps=10), 19),
         (Heun(5, steps=10), 19),
         (Heun(steps=1), 1),
-        (PC(DDIM(0.5), ALONE, steps=10), 10),
+        (PC(DDIM(0.5), corrector_steps=0, steps=10), 10),
         (ODE(1e-3, 1e-3), None),
     ],
 )
@@ -211,7 +208,7 @@ class Draws(NoiseStream):
     ("sampler", "free", "held"),
     [
         (PC(steps=3, corrector_steps=2), 1 + 6 + 2, 1 + 6 + 2),  # each state but the first has moved by noise
-        (PC(ProbabilityFlow(), ALONE, steps=3), 1, 1 + 3 + 2),  # ALONE corrects as well, without noise
+        (PC(ReverseDiffusion(eta=0.0), corrector_steps=0, steps=3), 1, 1 + 2),
         (DPMpp2M(steps=3), 1, 1),
         (DPMpp2M(1.0, steps=3), 1 + 2, 1 + 2),
         (Heun(steps=3), 1, 1),

@@ -20,14 +20,12 @@ from scoreinv.samplers import (
     Heun,
     Langevin,
     NoiseStream,
-    ProbabilityFlow,
     ReverseDiffusion,
     State,
     karras_times,
     log_times,
     uniform_times,
 )
-from scoreinv.samplers.base import diffuse
 from scoreinv.samplers.ode import encode
 from scoreinv.samplers.runge_kutta import rk45
 from scoreinv.sdes import VE, time_at
@@ -70,7 +68,7 @@ def test_reverse_diffusion_is_the_reversed_smld_and_ddpm_chain():
     x, score, z, after = one_step(ReverseDiffusion(), SDES["vp"])
     beta = 1 - math.exp(-((0.1 * 0.6 + 9.95 * 0.6**2) - (0.1 * 0.55 + 9.95 * 0.55**2)))
     assert torch.allclose(after, (2 - math.sqrt(1 - beta)) * x + beta * score + math.sqrt(beta) * z)
-    x, score, _, after = one_step(ProbabilityFlow(), SDES["vp"])
+    x, score, _, after = one_step(ReverseDiffusion(eta=0.0), SDES["vp"])
     assert torch.allclose(after, (2 - math.sqrt(1 - beta)) * x + beta / 2 * score)
 
 
@@ -121,7 +119,7 @@ def test_langevin_holds_the_marginal_in_192_dimensions(sde):
 def test_forward_jump_has_the_marginal(sde):
     prior = gaussian(sde, (1, 4, 4))
     x = prior.sample(20000, torch.Generator().manual_seed(0), 0.2)
-    up = diffuse(sde, x, END, START, torch.randn(x.shape, generator=torch.Generator().manual_seed(1)).double())
+    up = sde.diffuse(x, END, START, torch.randn(x.shape, generator=torch.Generator().manual_seed(1)).double())
     alpha, sigma = sde.alpha(START), sde.sigma(START)
     assert float(up.std()) == pytest.approx(float((alpha**2 * 0.25 + sigma**2).sqrt()), rel=0.01)
     assert float(up.mean()) == pytest.approx(float(alpha * 0.3), abs=0.01 * float(up.std()))

@@ -11,8 +11,7 @@ from mixture import SHAPE, gaussian
 
 from scoreinv.errors import InputError
 from scoreinv.samplers import AnnealedLangevin, Langevin, NoiseStream
-from scoreinv.samplers.base import forward_kernel
-from scoreinv.samplers.correctors import _training_step
+from scoreinv.samplers.pc import training_step
 from scoreinv.sdes import DDPM, VE, VP, SubVP, time_at
 
 T = torch.tensor([1e-5, 1e-3, 0.05, 0.3, 0.77, 1.0], dtype=torch.float64)
@@ -64,7 +63,7 @@ def test_ranges_that_are_not_such(make):
 def test_a_chain_whose_steps_keep_nothing():
     with pytest.raises(InputError, match="beta_max below its number of steps"):
         DDPM(steps=20)
-    a = [_training_step(DDPM(20.0, 20.0, 30), torch.tensor(t).double()) for t in (0.2, 0.9)]
+    a = [training_step(DDPM(20.0, 20.0, 30), torch.tensor(t).double()) for t in (0.2, 0.9)]
     assert [float(value) for value in a] == pytest.approx([1 - 20 / 30] * 2)
     for corrector, sde in product((Langevin(), AnnealedLangevin()), (VP(steps=10), SubVP(steps=10))):
         with pytest.raises(InputError, match="steps that keep nothing of the picture"):
@@ -107,10 +106,10 @@ def test_simulated_forward_process_has_the_marginal(sde):
 
 def test_forward_kernels_are_the_chains_of_smld_and_ddpm():
     s, t = torch.tensor(0.4, dtype=torch.float64), torch.tensor(0.5, dtype=torch.float64)
-    ratio, variance = forward_kernel(VE_SDE, s, t)
+    ratio, variance = VE_SDE.transition(s, t)
     assert float(ratio) == 1
     assert close(variance, VE_SDE.sigma(t) ** 2 - VE_SDE.sigma(s) ** 2)
-    ratio, variance = forward_kernel(VP_SDE, s, t)
+    ratio, variance = VP_SDE.transition(s, t)
     assert close(variance, 1 - ratio**2)
 
 
@@ -118,7 +117,7 @@ def test_forward_kernels_are_the_chains_of_smld_and_ddpm():
 def test_forward_kernels_compose_to_the_marginal(sde):
     """p(x_t | x0) is p(x_t | x_s) over p(x_s | x0), at any s < t."""
     s, t = torch.tensor(0.2, dtype=torch.float64), torch.tensor(0.9, dtype=torch.float64)
-    ratio, variance = forward_kernel(sde, s, t)
+    ratio, variance = sde.transition(s, t)
     assert close(ratio * sde.alpha(s), sde.alpha(t))
     assert close(ratio**2 * sde.sigma(s) ** 2 + variance, sde.sigma(t) ** 2)
     assert float(variance) > 0

@@ -16,7 +16,7 @@ import scoreinv
 from scoreinv.errors import Cancelled, InputError
 from scoreinv.preconditioning import EDM
 from scoreinv.prior import ScorePrior
-from scoreinv.samplers.flow import flow
+from scoreinv.samplers.ode import flow
 from scoreinv.sdes import VE, VP
 from scoreinv.tasks.latents import slerp
 
