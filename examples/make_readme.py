@@ -17,7 +17,8 @@ from scoreinv import kernels
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators import Blur, LinearOperator, downsampling
 from scoreinv.prior import ScorePrior
-from scoreinv.tasks.restoration import deblur_picture, denoise_picture, upscale_picture
+from scoreinv.tasks.denoise import denoise_picture
+from scoreinv.tasks.linear import deblur_picture, upscale_picture
 from scoreinv.tasks.settings import LinearSettings
 
 HERE = Path(__file__).resolve().parent

@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from scoreinv.tasks.generate import generate as generate
     from scoreinv.tasks.inpaint import inpaint as inpaint
     from scoreinv.tasks.latents import interpolate as interpolate
+    from scoreinv.tasks.linear import solve as solve
     from scoreinv.tasks.old_photos import RestoredPhoto as RestoredPhoto
     from scoreinv.tasks.old_photos import restore as restore
-    from scoreinv.tasks.restoration import solve as solve
     from scoreinv.tasks.results import Drawn as Drawn
     from scoreinv.tasks.results import Restored as Restored
     from scoreinv.tasks.rows import Colorizer as Colorizer
@@ -59,7 +59,7 @@ _HOMES = {
     "generate": "scoreinv.tasks.generate",
     "bits_per_dim": "scoreinv.likelihood",
     "interpolate": "scoreinv.tasks.latents",
-    "solve": "scoreinv.tasks.restoration",
+    "solve": "scoreinv.tasks.linear",
     "restore": "scoreinv.tasks.old_photos",
     "encode": "scoreinv.likelihood",
     "decode": "scoreinv.likelihood",

@@ -48,12 +48,12 @@ def deblur(
     values = kernel_from_text(kernel)
 
     def restore(photo: Photo, prior: ScorePrior, sampling: LinearSettings, callback: TaskCallback) -> Restored[Picture]:
-        from scoreinv.tasks.restoration import deblur_picture
+        from scoreinv.tasks.linear import deblur_picture
 
         return deblur_picture(photo.picture, values, photo.noise, prior, sampling, callback)
 
     def check(picture: Picture) -> None:
-        from scoreinv.tasks.restoration import check_kernel_size
+        from scoreinv.tasks.linear import check_kernel_size
 
         check_kernel_size(values, picture)
 

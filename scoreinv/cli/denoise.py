@@ -51,7 +51,7 @@ def denoise(
 
 
 def _denoise(photo: Photo, prior: ScorePrior, sampling: LinearSettings, callback: TaskCallback) -> Restored[Picture]:
-    from scoreinv.tasks.restoration import denoise_picture, has_noise, unchanged
+    from scoreinv.tasks.denoise import denoise_picture, has_noise, unchanged
 
     if photo.estimated and not has_noise(photo.picture, photo.noise, prior):
         warn(f"{photo.source}: has less noise than the model can remove, and is left as it is (--noise sets a level)")

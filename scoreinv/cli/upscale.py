@@ -53,7 +53,7 @@ def upscale(
     """Enlarge photos: the result, reduced again, is the given photo."""
 
     def restore(photo: Photo, prior: ScorePrior, sampling: LinearSettings, callback: TaskCallback) -> Restored[Picture]:
-        from scoreinv.tasks.restoration import upscale_picture
+        from scoreinv.tasks.linear import upscale_picture
 
         return upscale_picture(photo.picture, factor, downsampling, photo.noise, prior, sampling, callback)
 

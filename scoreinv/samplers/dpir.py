@@ -41,7 +41,7 @@ class DPIR:
         strength: the paper's lambda, above 0: more weighs the denoiser more.
         steps, spacing, times: as in `PC`.
         complete: gives y anew for A x, where x is the estimate of the picture so far, of values that were not observed
-            as they are (`tasks.censored`); None: y is taken as it is.
+            as they are (`tasks.denoise`); None: y is taken as it is.
         momentum: from 0 to below 1. For observations without noise: it amplifies what noise is left in z.
     """
 

@@ -1,10 +1,12 @@
-"""A sample, or the posterior mean, of a prior that is given an observation."""
+"""How tasks draw: a sample, or the posterior mean, of a prior that is given an observation; and all samples of one."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,7 +14,8 @@ from scoreinv.colour_space import colour_basis
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
 from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.guidance.orientations import UPRIGHT, Orientation
-from scoreinv.machine import pixels_at_once
+from scoreinv.imaging.picture import Picture
+from scoreinv.machine import PIXELS_AT_ONCE, pixels_at_once
 from scoreinv.operators import ObservedComponents
 from scoreinv.options import NARROW_FILL_STEPS, START_LEVEL
 from scoreinv.prior import Prior, ScorePrior
@@ -28,9 +31,9 @@ from scoreinv.samplers import (
     State,
 )
 from scoreinv.sdes import DDPM, VE, VP, as_time
-from scoreinv.tasks.common import finite, start_time, tile_side
-from scoreinv.tasks.results import TaskCallback, for_sampler, tell
-from scoreinv.tasks.settings import Sampling
+from scoreinv.tasks.common import RunningSpread, finite, start_time, tile_side, to_arrays
+from scoreinv.tasks.results import AnyMethod, Restored, Share, TaskCallback, for_sampler, tell
+from scoreinv.tasks.settings import LinearSettings, Sampling
 
 _ERROR_SHARE = (1.0, 0.4, 0.4)
 """Variance of the posterior mean's error over that of the guess, in narrow holes: of luma and of chroma, which errs
@@ -152,3 +155,39 @@ def _start(sampling: Sampling, prior: ScorePrior, guess: Tensor, noise: NoiseStr
         return None
     z = noise.normal(guess.shape)
     return State(prior.sde.perturb(prior.to_model(guess), as_time(time), z), time)
+
+
+def gathered(
+    draw: Callable[[NoiseStream, TaskCallback], tuple[Tensor, int]],
+    size: tuple[int, int],
+    prior: ScorePrior,
+    settings: LinearSettings,
+    finish: Callable[[np.ndarray], Picture],
+    callback: TaskCallback | None,
+    *,
+    gray: bool,
+    method: AnyMethod,
+) -> Restored[Picture]:
+    """All samples of a picture, as many drawn at once as memory allows, with their mean and standard deviation.
+
+    Args:
+        draw: gives (B, 3, H, W) in the model's range for a stream of B, and the evaluations of each.
+        size: (height, width) of what is drawn.
+        finish: makes a picture of colours HxWx3 in [0, 1].
+        gray: whether the pictures are grey.
+    """
+    at_once = max(1, PIXELS_AT_ONCE // (size[0] * size[1]))
+    share = Share(callback, settings.samples)
+    pictures, running, nfe = [], RunningSpread(), 0
+    for done in range(0, settings.samples, at_once):
+        count = min(at_once, settings.samples - done)
+        share.begin(count)
+        x0, nfe = draw(NoiseStream(settings.seed, count, done, prior.device), share)
+        x0 = prior.to_image(finite(x0))
+        for rgb in to_arrays(x0.mean(1, keepdim=True).expand_as(x0) if gray else x0):
+            pictures.append(finish(rgb))
+            if settings.samples > 1:
+                running.add(rgb)
+    several = settings.samples > 1
+    image = finish(running.mean) if several and settings.estimate == "mean" else pictures[0]
+    return Restored(image, pictures, running.std if several else None, nfe, method)

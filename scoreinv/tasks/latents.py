@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,9 +23,9 @@ from scoreinv.tasks.results import Drawn, Given, Share, TaskCallback, for_sample
 def interpolate(
     a: Given,
     b: Given,
-    *more: Any,
     count: int = 8,
-    prior: Model | None = None,
+    *,
+    prior: Model,
     temperature: float = 1.0,
     steps: int | None = None,
     rtol: float = 1e-5,
@@ -44,8 +42,6 @@ def interpolate(
     Arguments:
         a, b: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor CxHxW in [0, 1], of one
             size whose sides are multiples of the model's stride.
-        more: the count may stand after the pictures. The order of earlier versions, (prior, a, b, count), is taken too,
-            with a warning.
         count: pictures in the row, with a and b.
         prior: the model, or its name or file.
         temperature: the codes are multiplied by it before they are decoded: below 1 pictures are smoother.
@@ -58,13 +54,9 @@ def interpolate(
         Cancelled: the callback stopped the work.
         ScoreinvError: the model gave values that are not finite.
     """
-    (start, end, *counts), chosen = _in_order(a, b, more, prior)
-    if len(counts) > 1:
-        raise TypeError(f"interpolate takes two pictures and their count, and {len(counts) - 1} more are given")
-    (count,) = counts or [count]
-    model = model_of(chosen)
-    starts, form = pictures_from_api(start)
-    ends, _ = pictures_from_api(end)
+    model = model_of(prior)
+    starts, form = pictures_from_api(a)
+    ends, _ = pictures_from_api(b)
     if len(starts) != 1 or len(ends) != 1:
         raise InputError(f"interpolation is between two single pictures, not between {len(starts)} and {len(ends)}")
     first: Picture = starts[0]
@@ -76,16 +68,6 @@ def interpolate(
     everywhere = np.ones(first.size, dtype=bool)
     colours = [np.broadcast_to(image, (*first.size, 3)) for image in result.images]
     return Drawn([form.pictures([frame.with_fill(everywhere, rgb)]) for rgb in colours], result.nfe)
-
-
-def _in_order(a: Any, b: Any, more: tuple[Any, ...], prior: object) -> tuple[tuple[Any, ...], object]:
-    """The pictures and what follows, and the prior, which was the first of them in earlier versions."""
-    if prior is not None or not isinstance(a, ScorePrior):
-        return (a, b, *more), prior
-    if not more:
-        raise TypeError("interpolate takes two pictures: interpolate(a, b, prior=prior)")
-    warnings.warn("interpolate(prior, a, b) is now interpolate(a, b, prior=prior)", DeprecationWarning, stacklevel=3)
-    return (b, *more), a
 
 
 def interpolate_pictures(

@@ -1,65 +1,252 @@
-"""Pictures drawn, or estimated, from a linear observation of all of them, y = A x + noise.
+"""Whole pictures drawn, or estimated, from a linear observation of all of them, y = A x + noise.
 
-The network sees the picture through windows of about the size that it was trained at, and the observation is imposed
-on the whole (`Tiled` inside a method).
-
-Noise alone needs no approximation: alpha times a picture with white noise of standard deviation sigma / alpha *is* a
-state of the forward process, so one evaluation there is the posterior mean (Tweedie's formula), and the reverse process
-from there on draws from the posterior.
+Any linear inverse problem by `solve`; photographs by `upscale_picture` and `deblur_picture`, and by `tasks.denoise`.
+The network sees the picture through windows of about the size that it was trained at, and the observation is imposed on
+the whole (`Tiled` inside a method).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.boxes import Box
-from scoreinv.errors import InputError, ScoreinvError
+from scoreinv.checks import check_callback, check_noise_share, check_number, shown
+from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.guidance import DDNM, DPS, MMPS, Averaged, ConstrainedPC, DiffPIR, PiGDM
 from scoreinv.guidance.orientations import ALL
+from scoreinv.imaging.arrays import (
+    Form,
+    is_tensor,
+    layout_remedy,
+    pictures_from_api,
+    plain_values,
+    refuse_masked,
+    refuse_nested,
+)
 from scoreinv.imaging.picture import Picture
 from scoreinv.machine import PIXELS_AT_ONCE
-from scoreinv.operators import LinearOperator
-from scoreinv.options import DENOISING_STEPS, GRAY_LEVELS, RestorationMethod
-from scoreinv.prior import Prior, PriorWrapper, ScorePrior
+from scoreinv.operators import LinearOperator, check_adjoint, downsampling, pad_observation, photographed, valid_blur
+from scoreinv.options import Downsampling, Estimate, RestorationMethod
+from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import DDRM, DPIR, DPMpp2M, NoiseStream, Sampler, State
 from scoreinv.sdes import as_time, broadcast, time_at
-from scoreinv.tasks.censored import cut_off, drawn, expected, expected_around, nearby
-from scoreinv.tasks.common import RunningSpread, finite, noise_range, start_time, tile_side, to_arrays, wide_tile
-from scoreinv.tasks.drawing import pc_sampler
-from scoreinv.tasks.results import AnyMethod, Restored, Share, TaskCallback, for_sampler, tell
+from scoreinv.tasks.common import Model, check_colour, knows_limited_noise, model_of, start_time, tile_side, wide_tile
+from scoreinv.tasks.denoise import cut_off, denoise, expected, photograph, white_level, written
+from scoreinv.tasks.drawing import gathered, pc_sampler
+from scoreinv.tasks.results import Given, Restored, Share, TaskCallback, for_sampler, restore_each
 from scoreinv.tasks.settings import LinearSettings
 from scoreinv.tiling import Tiled, crop
 
-_GUESS_LEVEL = 0.1
-"""Least noise level at which samples begin at a guess of the picture, for pictures in [0, 1]."""
+LEAST_NOISE = 0.3 / 255
+"""Noise that rounding to 8 bits leaves in a photograph: no photograph has less."""
+
+_LEAST_CUT_NOISE = 1 / 255
+"""Less noise than this moves no stored value that black and white cut off by as much as a grey level."""
+_SPECTRUM = 5e-4
+"""P of a photograph's power spectrum P / f^2, of pixels in [0, 1]: see `missing_detail`."""
+_BLUR_ITERATIONS = 20
+_LEAST_TRANSFORM = 128
+"""Side of the transform of a kernel, at least: zeros of its transfer function are narrow."""
+_UNKNOWN = 0.055
+"""Deviation of what the estimate of the mean lacks for any observation, of pixels in [0, 1]."""
+_INITIAL_LEVEL = 0.1
+"""Least noise level at which samples begin at an initial estimate, for pictures in [0, 1]."""
 _HIDING = 2.8
-"""How many times the components that the guess lacks that level is: less tells samples that there are none."""
+"""How many times the components that the estimate lacks that level is: less tells samples that there are none."""
 _MEAN_LEVEL = 0.25
-"""First level of the denoiser where the mean is estimated from a guess."""
+"""First level of the denoiser where the mean is estimated from an initial estimate."""
 _MOMENTUM = 0.7
 """Of that estimate where the observation has no noise; with noise photographs err by up to 0.45 dB more."""
 _BLIND_LEVEL = 0.5
-"""The same without a guess."""
+"""The same without one."""
 _LAST_LEVEL = 0.02
 """Its last level, unless half of the observation's noise is more: below it the estimate gains nothing."""
 _MEAN_STRENGTH = 0.15
 """The denoiser's strength there: with the paper's 0.23 pictures blurred and noisy err by 0.2 dB more."""
 _PICTURE_STD = 0.25
 """Standard deviation of the values of photographs in [0, 1]."""
-_MUCH_CUT_OFF = 0.15
-"""Share of the values at black and white from which on a picture is estimated twice: below it gains 0.02 dB at most."""
-_MIXED = 3
-"""Pixels to each side over which a denoiser about takes the mean of what is put in later."""
 _BEYOND = 10.0
 """Root mean square of a picture in [0, 1] that has left all measure: 0.8 in runs that went well, 2 in poor ones."""
 _LEAST_DPS_NOISE = 0.02
 """Noise that DPS assumes in an exact observation: it needs some."""
+
+
+def solve(
+    operator: LinearOperator,
+    y: Given,
+    *,
+    prior: Model,
+    noise_std: float = 0.0,
+    method: RestorationMethod | None = None,
+    steps: int | None = None,
+    samples: int = 1,
+    seed: int = 0,
+    estimate: Estimate | None = None,
+    orientations: int = 1,
+    callback: TaskCallback | None = None,
+) -> Restored[Given]:
+    """Restore pictures from an observation y = A x + noise, for any linear A.
+
+        blur = scoreinv.operators.Blur(scoreinv.kernels.gaussian(2), 256, 256)
+        result = scoreinv.solve(blur, y, prior=scoreinv.load("denoiser"), noise_std=0.02)
+
+    Arguments:
+        operator: A, on pictures of values in [0, 1].
+        y: the observation, of the shape A(x): array HxW or HxWx3 (uint8 or uint16 of [0, 1], or any floats), PIL image,
+            or tensor (B)xCxHxW of any floats. One channel stands for three alike, with one and the same noise: the
+            picture is grey.
+        prior: the model, or its name or file, which is then loaded for this call.
+        noise_std: standard deviation of the white noise in y, in [0, 1] units.
+        method: None: `dpir` for the mean of one, else `diffpir`. Where A loses nothing (an orthogonal one) the
+            posterior of noise alone is sampled exactly, unless a method is asked for.
+            `diffpir`, `ddnm`, `ddrm`, `pigdm`, `dps`, `mmps` and `pc` draw samples.
+        steps: of the method. None: as many as were measured to be enough, 24 for `diffpir`, 30 for `dpir` and 300 for
+            `dps`; for `diffpir` 8 where a model that knows little noise, as `denoiser`, finds the mean by `dpir` first.
+        samples: how many pictures are drawn.
+        seed: the same one gives the same pictures; each sample has its own noise.
+        estimate: `sample`: one possible picture; `mean`: the average of the samples, or for one an estimate of the
+            posterior mean at once. None: `mean` for `dpir`, which draws no samples, else `sample`.
+        orientations: flips and turns of the picture that the mean at once is averaged over: 1, 2, 4 or 8.
+        callback: called with the share of the work that is done; stops the work by returning False.
+
+    Raises:
+        InputError: a wrong observation or setting, or settings that do not go together.
+        Cancelled: the callback stopped the work.
+        ScoreinvError: the model gave values that are not finite, or the method diverges, as `dps` and `pigdm` may.
+    """
+    if estimate is None:
+        estimate = "mean" if method == "dpir" else "sample"
+    settings = LinearSettings(method, steps, samples, seed, estimate, orientations)
+    model = model_of(prior)
+    check_colour(model)
+    check_number("noise_std", noise_std, 0)
+    check_callback(callback)
+    if not isinstance(operator, LinearOperator):
+        raise SettingError(
+            "operator",
+            f"must be a scoreinv.operators.LinearOperator, from which one of your own derives, not {shown(operator)}",
+        )
+    observations, dtype, form = _observations(y)
+    observations = [observation.to(model.device) for observation in observations]
+    _check_observed(operator, observations, noise_std)
+    noise_alone = operator.orthogonal and noise_std > 0 and method is None
+    if noise_alone and steps is not None and settings.mean:
+        raise SettingError("steps", "are for samples: the mean without noise takes one evaluation")
+
+    def solved(number: int, share: TaskCallback) -> Restored[Any]:
+        values, gray = _three_channels(observations[number])
+        finish = partial(_as_picture, dtype=dtype, gray=gray)
+        if noise_alone:
+            seen = operator.adjoint(values)
+            return denoise(seen, noise_std, model, settings, finish, share, gray=gray, stored=False)
+        problem = Problem(operator, values, noise_std, gray, finish)
+        if knows_limited_noise(model):
+            problem = replace(problem, rough=True, missing=_UNKNOWN)
+        return restore(problem, model, settings, share)
+
+    return restore_each(observations, form, solved, callback)
+
+
+def upscale_picture(
+    picture: Picture,
+    factor: int,
+    kind: Downsampling,
+    noise_std: float,
+    prior: ScorePrior,
+    settings: LinearSettings,
+    callback: TaskCallback | None = None,
+) -> Restored[Picture]:
+    """A photograph `factor` times as large; reduced by `kind` it is the given one again. Returns a `Picture`.
+
+    Args:
+        noise_std: of the photograph's noise, in [0, 1] units; 0: it is kept exactly.
+    """
+    check_noise_share(noise_std)
+    check_colour(prior)
+    frame = picture.enlarged(factor)
+    height, width = frame.size
+    operator = downsampling(factor, height, width, kind)
+    values, gray = photograph(picture)
+    initial = F.interpolate(values, size=(height, width), mode="bicubic", align_corners=False)
+    if noise_std == 0:
+        initial = operator.replace(initial, values)
+    finish, missing = partial(written, frame), missing_detail(factor)
+    problem = Problem(operator, values, noise_std, gray, finish, initial, missing=missing)
+    return restore(problem, prior, settings, callback)
+
+
+def missing_detail(factor: int) -> float:
+    """Standard deviation of the largest components of a photograph, in [0, 1], that are lost at 1 / factor of its size.
+
+    Photographs look alike at every scale: their power spectrum is about P / f^2 at f cycles a pixel (Ruderman and
+    Bialek 1994; P measured on held-out photographs). What is lost begins at f = 1 / (2 factor): sqrt(P) 2 factor.
+    """
+    return math.sqrt(_SPECTRUM) * 2 * factor
+
+
+def deblur_picture(
+    picture: Picture,
+    kernel: np.ndarray,
+    noise_std: float,
+    prior: ScorePrior,
+    settings: LinearSettings,
+    callback: TaskCallback | None = None,
+) -> Restored[Picture]:
+    """A photograph without the blur of a kernel (`scoreinv.kernels`); gives a `Picture`.
+
+    What lay beyond the photograph's borders and was blurred into it is restored too, and left out.
+
+    Args:
+        noise_std: of the photograph's noise, in [0, 1] units; taken for at least `LEAST_NOISE`.
+    """
+    check_noise_share(noise_std)
+    check_colour(prior)
+    check_kernel_size(kernel, picture)
+    blurring = torch.from_numpy(kernel)
+    operator = valid_blur(blurring, *picture.size, _BLUR_ITERATIONS)
+    values, gray = photograph(picture)
+    y = pad_observation(values, blurring)
+    part = photographed(blurring, *picture.size)
+    top, left, height, width = part
+    below, right = y.shape[-2] - top - height, y.shape[-1] - left - width
+    initial = F.pad(values, (left, right, top, below), mode="replicate")
+    stored = noise_std >= _LEAST_CUT_NOISE
+    noise_std = max(noise_std, LEAST_NOISE)
+    missing = blurred_detail(kernel, noise_std)
+    finish = partial(written, picture)
+    problem = Problem(operator, y, noise_std, gray, finish, initial, True, part, missing, stored)
+    return restore(problem, prior, settings, callback)
+
+
+def check_kernel_size(kernel: np.ndarray, picture: Picture) -> None:
+    """Raise InputError for a kernel that is larger than the photograph."""
+    if kernel.shape[0] > picture.height or kernel.shape[1] > picture.width:
+        raise InputError(
+            f"the kernel is {kernel.shape[1]}x{kernel.shape[0]} and the picture {picture.width}x{picture.height}: it "
+            "must not be larger"
+        )
+
+
+def blurred_detail(kernel: np.ndarray, noise_std: float) -> float:
+    """Root mean square of a photograph's components, in [0, 1], that a blur and noise leave open.
+
+    With the spectrum P / f^2 (see `missing_detail`) and the kernel's transfer function K the best linear estimate errs
+    by the variance 1 / (f^2 / P + |K|^2 / noise_std^2) at f.
+    """
+    side = max(_LEAST_TRANSFORM, *kernel.shape)
+    squares = np.square(np.fft.fftfreq(side))
+    frequencies = (squares[:, None] + squares).clip(side**-2.0)
+    transfer = np.square(np.abs(np.fft.fft2(kernel, (side, side))))
+    return float(np.sqrt(np.mean(1 / (frequencies / _SPECTRUM + transfer / noise_std**2))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,110 +258,77 @@ class Problem:
         y: (1, 3, h, w), of pictures in [0, 1].
         noise_std: standard deviation of the noise in y, at least 0.
         gray: whether the channels of y, and their noise, are the same: the picture is grey.
-        guess: (1, 3, H, W) in [0, 1], smooth; some of its detail and noise is wrong. None: nothing is known.
-        rough: whether samples begin at the estimate of the mean that is made from the guess, or without one from
-            nothing, and not at the guess.
+        finish: makes the result of colours HxWx3 in [0, 1].
+        initial: an estimate of the picture, (1, 3, H, W) in [0, 1], smooth; some of its detail and noise is wrong.
+            None: nothing is known.
+        rough: whether samples begin at the estimate of the mean that is made from the initial one, or without one from
+            nothing, and not at the initial one.
         part: the part of the picture that is asked for; None: all of it.
-        missing: standard deviation of the components that the guess lacks most, of pictures in [0, 1]: samples begin
-            at a noise level that hides them.
-        stored: whether y was cut off at black and white, as files are; of a guess.
+        missing: standard deviation of the components that the initial estimate lacks most, of pictures in [0, 1]:
+            samples begin at a noise level that hides them.
+        stored: whether y was cut off at black and white, as files are, of a problem with an initial estimate.
     """
 
     operator: LinearOperator
     y: Tensor
     noise_std: float
     gray: bool
-    guess: Tensor | None = None
+    finish: Callable[[np.ndarray], Picture]
+    initial: Tensor | None = None
     rough: bool = False
     part: Box | None = None
     missing: float = 0.0
     stored: bool = False
 
 
-@dataclass(frozen=True)
-class RestorationJob:
-    """How one picture is restored.
-
-    Attributes:
-        finish: makes the result of colours HxWx3 in [0, 1].
-        callback: called with the share of the work that is done; stops the work by returning False.
-    """
-
-    prior: ScorePrior
-    settings: LinearSettings
-    finish: Callable[[np.ndarray], Picture]
-    callback: TaskCallback | None = None
-
-
-def restore(problem: Problem, job: RestorationJob) -> Restored:
+def restore(
+    problem: Problem, prior: ScorePrior, settings: LinearSettings, callback: TaskCallback | None = None
+) -> Restored[Picture]:
     """Samples, or an estimate of the mean, of the picture given the observation.
 
     Raises InputError where method, operator and noise do not go together, Cancelled when the callback stopped the work,
     and ScoreinvError when the model gives values that are not finite, or the method diverges.
     """
-    prior, exact = job.prior, problem.noise_std == 0
-    guessed = problem.guess is not None
-    found_first = problem.rough and not job.settings.mean
-    resolved = _Decided(*job.settings.decided(estimated=guessed or found_first, exact=exact), job.settings.orientations)
-    shape = tuple(problem.operator.adjoint(problem.y).shape[1:])
+    exact, has_initial = problem.noise_std == 0, problem.initial is not None
+    mean_first = problem.rough and not settings.mean
+    method, steps = settings.decided(estimated=has_initial or mean_first, exact=exact)
+    height, width = problem.operator.adjoint(problem.y).shape[-2:]
     complete = _completion(problem, prior)
-    problem = _in_model_range(problem, prior)
-    _method(problem, prior, resolved, complete)  # what it cannot do is told before the work
+    # In the model's range, low + (high - low) x; the initial estimate stays in [0, 1].
+    low, high = prior.data_range
+    y = problem.y.to(prior.device)
+    black = problem.operator(torch.full_like(problem.operator.adjoint(y), low))
+    noise_std = white_level(problem.noise_std, gray=problem.gray) * (high - low)
+    problem = replace(problem, y=black + (high - low) * y, noise_std=noise_std)
+
+    how = _Method(method, steps, settings.orientations, complete)
+    how.of(problem, prior)  # what it cannot do is told before the work
     before = 0
-    if resolved.method != "dpir" and (complete is not None or problem.rough):
-        at_first = _Decided(*LinearSettings().decided(estimated=guessed, exact=exact), job.settings.orientations)
-        first, rest = at_first.steps * at_first.orientations, resolved.steps * job.settings.samples
-        share = Share(job.callback, first + rest)
-        share.begin(first)
-        x0, before = _drawn(problem, prior, at_first, complete, NoiseStream(0, 1), share)
-        share.begin(rest)
-        job = replace(job, callback=share)
+    if method != "dpir" and (complete is not None or problem.rough):
+        _, mean_steps = LinearSettings().decided(estimated=has_initial, exact=exact)
+        share = Share(callback, mean_steps + steps * settings.samples)
+        share.begin(mean_steps)
+        x0, before = _Method("dpir", mean_steps, 1, complete).drawn(problem, prior, NoiseStream(0, 1), share)
+        share.begin(steps * settings.samples)
+        callback = share
         if problem.rough:
-            problem = replace(problem, guess=prior.to_image(x0))
+            problem = replace(problem, initial=prior.to_image(x0))
         if complete is not None:
             problem = replace(problem, y=complete(problem.operator(x0)))
 
     def draw(noise: NoiseStream, share: TaskCallback) -> tuple[Tensor, int]:
-        x0, nfe = _drawn(problem, prior, resolved, complete, noise, share)
-        _check_measure(prior.to_image(x0), resolved.method)
+        x0, nfe = how.drawn(problem, prior, noise, share)
+        # What is no picture would not show once it is clipped to [0, 1].
+        size = float(prior.to_image(x0).square().mean((1, 2, 3)).max().sqrt())
+        if size > _BEYOND:
+            raise ScoreinvError(
+                f"{method} diverges (it gave a picture of root mean square {size:.3g}, and white has 1): take more "
+                "steps, a larger noise_std, or another method"
+            )
         return x0 if problem.part is None else crop(x0, problem.part), before + nfe
 
-    return _gathered(draw, shape, problem.gray, job, resolved.method)
-
-
-@dataclass(frozen=True)
-class _Decided:
-    """How a picture is drawn: the method, its steps, and the orientations of a mean."""
-
-    method: RestorationMethod
-    steps: int
-    orientations: int
-
-
-def _check_measure(pictures: Tensor, method: RestorationMethod) -> None:
-    """Raise ScoreinvError where a picture in [0, 1] is none: clipped to it, that would not show."""
-    size = float(pictures.square().mean((1, 2, 3)).max().sqrt())
-    if size > _BEYOND:
-        raise ScoreinvError(
-            f"{method} diverges (it gave a picture of root mean square {size:.3g}, and white has 1): take more steps, "
-            "a larger noise_std, or another method"
-        )
-
-
-def _drawn(
-    problem: Problem,
-    prior: ScorePrior,
-    sampling: _Decided,
-    complete: Callable[[Tensor], Tensor] | None,
-    noise: NoiseStream,
-    share: TaskCallback,
-) -> tuple[Tensor, int]:
-    """A picture for each stream of the noise, in the model's range as the problem is, and the evaluations of each."""
-    condition, sampler = _method(problem, prior, sampling, complete)
-    shape = (len(noise), *problem.operator.adjoint(problem.y).shape[1:])
-    start = _start(problem, prior, sampling, noise, shape)
-    result = sampler.sample(condition, shape, rng=noise, callback=for_sampler(share), start=start)
-    return result.x0, int(result.nfe[0])
+    size = (height, width)
+    return gathered(draw, size, prior, settings, problem.finish, callback, gray=problem.gray, method=method)
 
 
 def _completion(problem: Problem, prior: ScorePrior) -> Callable[[Tensor], Tensor] | None:
@@ -190,219 +344,151 @@ def _completion(problem: Problem, prior: ScorePrior) -> Callable[[Tensor], Tenso
     return lambda seen: black + (high - low) * expected(y, (seen - black) / (high - low), noise)
 
 
-def denoise(y: Tensor, noise_std: float, job: RestorationJob, *, gray: bool = False, stored: bool = False) -> Restored:
-    """The posterior mean of a picture with white noise, by one evaluation, or samples, by the reverse process.
+@dataclass(frozen=True)
+class _Method:
+    """How a picture is drawn of an observation in the model's range.
 
-    Args:
-        y: (1, 3, H, W), of pictures in [0, 1].
-        noise_std: standard deviation of its noise, in `noise_range`.
-        job: the method of its settings does not count. The mean takes an evaluation in each of its orientations.
-        gray: whether the channels of y, and their noise, are the same.
-        stored: whether y was cut off at black and white, as files are (`tasks.censored`). Where much of it was, the
-            mean takes twice the evaluations.
+    Attributes:
+        orientations: that a mean is averaged over.
+        complete: see `DPIR`.
     """
-    prior, settings = job.prior, job.settings
-    time = denoising_time(prior, white_level(noise_std, gray=gray))
-    y = y.to(prior.device)
-    alpha, sigma = (broadcast(f(as_time(time)), y) for f in (prior.sde.alpha, prior.sde.sigma))
-    share_cut_off = float(cut_off(y).float().mean()) if stored else 0.0
-    passes = 2 if share_cut_off > _MUCH_CUT_OFF else 1
-    steps = DENOISING_STEPS if settings.steps is None else settings.steps
 
-    def estimate(orientations: int, share: TaskCallback) -> tuple[Tensor, int]:
-        work = passes * orientations * y[0, 0].numel() * (8 / 7) ** 2
-        averaged = Averaged(_Watched(prior, share, work), ALL[:orientations])
-        tiled = Tiled(averaged, *wide_tile(prior, *y.shape[-2:]), PIXELS_AT_ONCE)
+    name: RestorationMethod
+    steps: int
+    orientations: int
+    complete: Callable[[Tensor], Tensor] | None
 
-        def mean(y: Tensor) -> Tensor:
-            return prior.to_image(tiled.denoise(alpha * prior.to_model(y), time))
-
-        with torch.no_grad():
-            if not share_cut_off:
-                return mean(y), orientations
-            filled = expected_around(y, noise_std)
-            x = mean(filled)
-            better = expected(y, x, noise_std)
-            x = mean(better) if passes > 1 else x + nearby(better - filled, _MIXED)
-        return x, passes * orientations
-
-    first = None
-    if share_cut_off and not settings.mean:
-        share = Share(job.callback, passes + steps * settings.samples)
-        share.begin(passes)
-        first = estimate(1, share)
-        share.begin(steps * settings.samples)
-        job = replace(job, callback=share)
-
-    def draw(noise: NoiseStream, share: TaskCallback) -> tuple[Tensor, int]:
-        if settings.mean:
-            x0, nfe = estimate(settings.orientations, share)
-            return prior.to_model(x0), nfe
-        seen, before = (y, 0) if first is None else (_completed(y, first[0], noise_std, noise, gray), first[1])
-        x = (alpha * prior.to_model(seen)).expand(len(noise), -1, -1, -1)
-        if gray:  # what white noise has besides, so that the state is one of the process
-            z = noise.normal(x.shape)
-            x = x + sigma * (z - z.mean(1, keepdim=True))
+    def of(self, problem: Problem, prior: ScorePrior) -> tuple[Prior, Sampler]:
+        """What is sampled, and by which sampler; InputError where the method cannot do it."""
+        operator, y, noise = problem.operator, problem.y, problem.noise_std
+        scale = prior.data_range[1] - prior.data_range[0]
         tile = tile_side(prior)
         tiled = Tiled(prior, tile, tile // 8, PIXELS_AT_ONCE)
-        sampler = DPMpp2M(eta=1.0, steps=steps, s_noise=prior.s_noise)
-        result = sampler.sample(tiled, tuple(x.shape), rng=noise, callback=for_sampler(share), start=State(x, time))
-        return result.x0, before + int(result.nfe[0])
+        solver = DPMpp2M(eta=1.0, steps=self.steps, s_noise=prior.s_noise)
+        if self.name == "dpir":
+            averaged = Averaged(prior, ALL[: self.orientations])
+            size = operator.adjoint(y).shape[-2:]
+            tiled = Tiled(averaged, *wide_tile(prior, *size), PIXELS_AT_ONCE)
+            times = self._falling(problem, prior)
+            momentum = _MOMENTUM if noise == 0 and problem.initial is not None else 0.0
+            return tiled, DPIR(
+                operator, y, noise, _MEAN_STRENGTH, times=times, complete=self.complete, momentum=momentum
+            )
+        if self.name == "ddrm":
+            return tiled, DDRM(operator, y, noise, steps=self.steps)
+        if self.name == "pc":
+            if noise:
+                raise InputError("pc takes the observation for exact, and there is noise in it: choose another method")
+            return ConstrainedPC(tiled, operator, y), pc_sampler(prior, self.steps)
+        if self.name == "diffpir":
+            return DiffPIR(tiled, operator, y, noise), solver
+        if self.name == "ddnm":
+            return DDNM(tiled, operator, y, noise), solver
+        if self.name == "pigdm":
+            return PiGDM(tiled, operator, y, noise, (_PICTURE_STD * scale) ** 2), solver
+        if self.name == "dps":
+            return DPS(tiled, operator, y, max(noise, _LEAST_DPS_NOISE * scale)), solver
+        return MMPS(tiled, operator, y, noise), solver
 
-    return _gathered(draw, tuple(y.shape[1:]), gray, job, "exact")
+    def drawn(
+        self, problem: Problem, prior: ScorePrior, noise: NoiseStream, callback: TaskCallback
+    ) -> tuple[Tensor, int]:
+        """A picture for each stream of the noise, in the model's range, and the evaluations of each."""
+        condition, sampler = self.of(problem, prior)
+        shape = (len(noise), *problem.operator.adjoint(problem.y).shape[1:])
+        start = self._start(problem, prior, noise, shape)
+        result = sampler.sample(condition, shape, rng=noise, callback=for_sampler(callback), start=start)
+        return result.x0, int(result.nfe[0])
+
+    def _start(self, problem: Problem, prior: ScorePrior, noise: NoiseStream, shape: tuple[int, ...]) -> State | None:
+        """Where the sampler begins; None at the prior."""
+        initial = problem.initial
+        if self.name == "dpir":
+            initial = torch.full((1, *shape[1:]), 0.5) if initial is None else initial
+            time = self._falling(problem, prior)[0]
+            picture = prior.to_model(initial.to(prior.device)).expand(shape)
+            return State(broadcast(prior.sde.alpha(as_time(time)), picture) * picture, time)
+        if initial is None:
+            return None
+        noise_std = problem.noise_std / (prior.data_range[1] - prior.data_range[0])
+        level = max(_INITIAL_LEVEL, noise_std, _HIDING * problem.missing)
+        begin = start_time(prior, level)
+        if begin is None:
+            return None
+        picture = prior.to_model(initial.to(prior.device)).expand(shape)
+        return State(prior.sde.perturb(picture, as_time(begin), noise.normal(shape)), begin)
+
+    def _falling(self, problem: Problem, prior: ScorePrior) -> tuple[float, ...]:
+        """Times of half-quadratic splitting, evenly spaced in the logarithm of the noise level."""
+        scale = prior.data_range[1] - prior.data_range[0]
+        ends = prior.sde.noise_to_signal(torch.tensor([prior.sde.sampling_end, 1.0], dtype=torch.float64))
+        last = max(float(ends[0]), scale * _LAST_LEVEL, problem.noise_std / 2)
+        first = scale * (_BLIND_LEVEL if problem.initial is None else _MEAN_LEVEL)
+        first = min(max(first, 2 * last), float(ends[1]))
+        levels = torch.linspace(math.log(first), math.log(min(last, first)), self.steps, dtype=torch.float64).exp()
+        return tuple(time_at(prior.sde, levels).tolist())
 
 
-def _completed(y: Tensor, x: Tensor, noise_std: float, noise: NoiseStream, gray: bool) -> Tensor:
-    """y for each sample, with draws where it was cut off; the same in all channels of a grey picture."""
-    channels = slice(0, 1 if gray else None)
-    x = x.mean(1, keepdim=True) if gray else x
-    return drawn(y[:, channels], x.expand(len(noise), -1, -1, -1), noise_std, noise).expand(-1, y.shape[1], -1, -1)
+def _observations(y: Any) -> tuple[list[Tensor], np.dtype, Form]:
+    """The observations of a caller, (1, C, h, w) each, for pictures in [0, 1]; the results' type, and their form."""
+    if is_tensor(y):
+        refuse_nested(y, "the observation")
+        if y.ndim not in (3, 4) or 0 in y.shape or y.shape[-3] not in (1, 3) or not y.is_floating_point():
+            raise InputError(f"an observation is a floating-point (B)xCxHxW of 1 or 3 channels, not {tuple(y.shape)}")
+        batch = torch.from_numpy(plain_values(y, "the observation")).float()
+        batch = batch if batch.ndim == 4 else batch[None]
+        return list(batch.split(1)), np.dtype(np.float32), Form("tensor", y.ndim, y.dtype, y.device)
+    if isinstance(y, np.ndarray) and y.dtype.kind == "f":
+        refuse_masked(y, "the observation")
+        if y.ndim not in (2, 3) or 0 in y.shape or (y.ndim == 3 and y.shape[2] != 3):
+            remedy = layout_remedy(y.shape)
+            if y.ndim == 3 and y.shape[0] == 4:
+                remedy = ": leave out the alpha, and put the channels last"
+            raise InputError(f"an observation is HxW or HxWx3, not {'x'.join(map(str, y.shape))}{remedy}")
+        values = torch.from_numpy(np.ascontiguousarray(y, dtype=np.float32))
+        values = values[None] if y.ndim == 2 else values.permute(2, 0, 1)
+        return [values[None].contiguous()], y.dtype, Form("array")
+    pictures, form = pictures_from_api(y)
+    if pictures[0].has_alpha:
+        raise InputError("an observation has 1 or 3 channels, and this one has alpha too: leave it out")
+    rgb = pictures[0].rgb()
+    channels = rgb[..., :1] if pictures[0].is_gray_mode else rgb
+    return [torch.from_numpy(channels).permute(2, 0, 1)[None].contiguous()], pictures[0].pixels.dtype, form
 
 
-def white_level(noise_std: float, *, gray: bool) -> float:
-    """The level of white noise in colours that hides as much as this noise, which for grey is the same in all channels.
-
-    Noise that is the same in the channels has sqrt(3) times the standard deviation along the grey axis of colours, and
-    none across.
-    """
-    return noise_std * math.sqrt(3) if gray else noise_std
-
-
-def denoising_time(prior: ScorePrior, noise_std: float) -> float:
-    """The time at which states have this noise; InputError if the model has no such time."""
-    least, largest = noise_range(prior)
-    if not least < noise_std < largest:
-        raise InputError(
-            f"noise of {noise_std * GRAY_LEVELS:.3g} grey levels of 255 is out of the model's range, from "
-            f"{least * GRAY_LEVELS:.2g} to {largest * GRAY_LEVELS:.4g}"
+def _check_observed(operator: LinearOperator, observations: list[Tensor], noise_std: float) -> None:
+    """Raise InputError for observations that the operator cannot have given, or one that is not linear."""
+    if not all(y.isfinite().all() for y in observations):
+        raise InputError("the observation has values that are not finite")
+    size = max(float(y.double().square().mean().sqrt()) for y in observations)
+    if noise_std > max(1.0, 2 * size):  # then the one is in other units
+        raise SettingError(
+            "noise_std",
+            f"is in [0, 1] units, and {noise_std:g} is more than the observation holds: 25 grey levels are 25/255",
         )
-    time = start_time(prior, noise_std)
-    return 1.0 if time is None else time
+    y, _ = _three_channels(observations[0])
+    try:
+        back = operator.adjoint(y)
+        again = operator(back).shape
+    except RuntimeError:
+        again = None
+    if again is not None and again[0] > 1:
+        raise InputError(f"{type(operator).__name__} is of {again[0]} pictures: solve each with its own operator")
+    if again != y.shape:
+        gives = "does not take that" if again is None else f"gives {'x'.join(map(str, again[1:]))} of it"
+        raise InputError(
+            f"the observation is {'x'.join(map(str, y.shape[1:]))} (channels, height, width; one channel stands for "
+            f"three alike), and {type(operator).__name__} {gives}: it must give three channels of the observation's "
+            "size"
+        )
+    check_adjoint(operator, back)
 
 
-def _gathered(
-    draw: Callable[[NoiseStream, TaskCallback], tuple[Tensor, int]],
-    shape: tuple[int, ...],
-    gray: bool,
-    job: RestorationJob,
-    method: AnyMethod,
-) -> Restored:
-    """All samples, (C, H, W) each, as pictures, as many drawn at once as memory allows, with their mean and spread."""
-    settings = job.settings
-    at_once = max(1, PIXELS_AT_ONCE // (shape[1] * shape[2]))
-    share = Share(job.callback, settings.samples)
-    pictures, running, nfe = [], RunningSpread(), 0
-    for done in range(0, settings.samples, at_once):
-        count = min(at_once, settings.samples - done)
-        share.begin(count)
-        noise = NoiseStream(settings.seed, count, done, job.prior.device)
-        x0, nfe = draw(noise, share)
-        for rgb in _colours(x0, gray, job.prior):
-            pictures.append(job.finish(rgb))
-            if settings.samples > 1:
-                running.add(rgb)
-    several = settings.samples > 1
-    image = job.finish(running.mean) if several and settings.estimate == "mean" else pictures[0]
-    return Restored(image, pictures, running.std if several else None, nfe, method)
+def _three_channels(y: Tensor) -> tuple[Tensor, bool]:
+    """An observation with three channels, and whether they are one channel repeated."""
+    return (y.expand(-1, 3, -1, -1).contiguous(), True) if y.shape[1] == 1 else (y, False)
 
 
-def _colours(x0: Tensor, gray: bool, prior: ScorePrior) -> Iterator[np.ndarray]:
-    x0 = prior.to_image(finite(x0))
-    yield from to_arrays(x0.mean(1, keepdim=True).expand_as(x0) if gray else x0)
-
-
-def _in_model_range(problem: Problem, prior: ScorePrior) -> Problem:
-    """The problem of pictures in the model's range, low + (high - low) x; the guess stays in [0, 1]."""
-    low, high = prior.data_range
-    y = problem.y.to(prior.device)
-    black = problem.operator(torch.full_like(problem.operator.adjoint(y), low))
-    noise = white_level(problem.noise_std, gray=problem.gray) * (high - low)
-    return replace(problem, y=black + (high - low) * y, noise_std=noise)
-
-
-def _method(
-    problem: Problem,
-    prior: ScorePrior,
-    sampling: _Decided,
-    complete: Callable[[Tensor], Tensor] | None,
-) -> tuple[Prior, Sampler]:
-    """What is sampled, and by which sampler; the observation is in the model's range."""
-    operator, y, noise = problem.operator, problem.y, problem.noise_std
-    method, scale = sampling.method, prior.data_range[1] - prior.data_range[0]
-    tile = tile_side(prior)
-    tiled = Tiled(prior, tile, tile // 8, PIXELS_AT_ONCE)
-    multistep = DPMpp2M(eta=1.0, steps=sampling.steps, s_noise=prior.s_noise)
-    if method == "dpir":
-        averaged = Averaged(prior, ALL[: sampling.orientations])
-        size = operator.adjoint(y).shape[-2:]
-        tiled = Tiled(averaged, *wide_tile(prior, *size), PIXELS_AT_ONCE)
-        times = _falling(problem, prior, sampling.steps)
-        momentum = _MOMENTUM if noise == 0 and problem.guess is not None else 0.0
-        return tiled, DPIR(operator, y, noise, _MEAN_STRENGTH, times=times, complete=complete, momentum=momentum)
-    if method == "ddrm":
-        return tiled, DDRM(operator, y, noise, steps=sampling.steps)
-    if method == "pc":
-        if noise:
-            raise InputError("pc takes the observation for exact, and there is noise in it: choose another method")
-        return ConstrainedPC(tiled, operator, y), pc_sampler(prior, sampling.steps)
-    if method == "diffpir":
-        return DiffPIR(tiled, operator, y, noise), multistep
-    if method == "ddnm":
-        return DDNM(tiled, operator, y, noise), multistep
-    if method == "pigdm":
-        return PiGDM(tiled, operator, y, noise, (_PICTURE_STD * scale) ** 2), multistep
-    if method == "dps":
-        return DPS(tiled, operator, y, max(noise, _LEAST_DPS_NOISE * scale)), multistep
-    return MMPS(tiled, operator, y, noise), multistep
-
-
-def _start(
-    problem: Problem,
-    prior: ScorePrior,
-    sampling: _Decided,
-    noise: NoiseStream,
-    shape: tuple[int, ...],
-) -> State | None:
-    """Where the sampler begins; None at the prior."""
-    guess = problem.guess
-    if sampling.method == "dpir":
-        guess = torch.full((1, *shape[1:]), 0.5) if guess is None else guess
-        time = float(_falling(problem, prior, sampling.steps)[0])
-        picture = prior.to_model(guess.to(prior.device)).expand(shape)
-        return State(broadcast(prior.sde.alpha(as_time(time)), picture) * picture, time)
-    if guess is None:
-        return None
-    noise_std = problem.noise_std / (prior.data_range[1] - prior.data_range[0])
-    level = max(_GUESS_LEVEL, noise_std, _HIDING * problem.missing)
-    begin = start_time(prior, level)
-    if begin is None:
-        return None
-    picture = prior.to_model(guess.to(prior.device)).expand(shape)
-    return State(prior.sde.perturb(picture, as_time(begin), noise.normal(shape)), begin)
-
-
-def _falling(problem: Problem, prior: ScorePrior, steps: int) -> tuple[float, ...]:
-    """Times of half-quadratic splitting, evenly spaced in the logarithm of the noise level."""
-    scale = prior.data_range[1] - prior.data_range[0]
-    ends = prior.sde.noise_to_signal(torch.tensor([prior.sde.sampling_end, 1.0], dtype=torch.float64))
-    last = max(float(ends[0]), scale * _LAST_LEVEL, problem.noise_std / 2)
-    first = scale * (_BLIND_LEVEL if problem.guess is None else _MEAN_LEVEL)
-    first = min(max(first, 2 * last), float(ends[1]))
-    levels = torch.linspace(math.log(first), math.log(min(last, first)), steps, dtype=torch.float64).exp()
-    return tuple(time_at(prior.sde, levels).tolist())
-
-
-class _Watched(PriorWrapper):
-    """A prior that reports how many pixels it has seen; for unconditional ones, which are the same in every window."""
-
-    def __init__(self, prior: Prior, callback: TaskCallback, pixels: float) -> None:
-        super().__init__(prior)
-        self.callback = callback
-        self.pixels = pixels
-        self.seen = 0
-
-    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
-        noise = self.prior.noise(x, t)
-        self.seen += x[:, 0].numel()
-        tell(self.callback, min(1.0, self.seen / self.pixels))
-        return noise
+def _as_picture(rgb: np.ndarray, *, dtype: np.dtype, gray: bool) -> Picture:
+    pixels = np.zeros(rgb.shape[:2] if gray else rgb.shape, dtype=dtype)
+    return written(Picture(pixels), rgb)

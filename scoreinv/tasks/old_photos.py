@@ -31,10 +31,10 @@ from scoreinv.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.colorize import Found, colorize_picture, found_in, hints_for
 from scoreinv.tasks.common import Model, RunningSpread, check_colour, model_of
+from scoreinv.tasks.denoise import check_noise, denoise_picture
 from scoreinv.tasks.find_damage import Finder, damage_in_picture, finder_of
 from scoreinv.tasks.inpaint import inpaint_picture
 from scoreinv.tasks.picture_noise import noise_weights_of
-from scoreinv.tasks.restoration import check_noise, denoise_picture
 from scoreinv.tasks.results import AnyMethod, Given, PictureKind, Restored, Share, TaskCallback, restore_each, tell
 from scoreinv.tasks.settings import (
     COLOUR_SENSITIVITY,

@@ -307,7 +307,8 @@ def _restore(
 ) -> Restored[Any]:
     from scoreinv.imaging.arrays import pictures_from_api
     from scoreinv.imaging.noise import estimate_noise
-    from scoreinv.tasks.restoration import deblur_picture, denoise_picture, has_noise, unchanged, upscale_picture
+    from scoreinv.tasks.denoise import denoise_picture, has_noise, unchanged
+    from scoreinv.tasks.linear import deblur_picture, upscale_picture
     from scoreinv.tasks.results import restore_each
 
     pictures, form = pictures_from_api(image)

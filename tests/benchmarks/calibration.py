@@ -31,7 +31,8 @@ from scoreinv.errors import InputError
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators import Blur, LinearOperator, downsampling
 from scoreinv.prior import ScorePrior
-from scoreinv.tasks.restoration import deblur_picture, denoise_picture, upscale_picture
+from scoreinv.tasks.denoise import denoise_picture
+from scoreinv.tasks.linear import deblur_picture, upscale_picture
 from scoreinv.tasks.results import Restored
 from scoreinv.tasks.settings import LinearSettings
 

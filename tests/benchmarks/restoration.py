@@ -47,7 +47,8 @@ from scoreinv.imaging.read import read_picture
 from scoreinv.operators import Blur, downsampling, mask
 from scoreinv.options import Downsampling, RestorationMethod
 from scoreinv.prior import ScorePrior
-from scoreinv.tasks.restoration import deblur_picture, denoise_picture, upscale_picture
+from scoreinv.tasks.denoise import denoise_picture
+from scoreinv.tasks.linear import deblur_picture, upscale_picture
 from scoreinv.tasks.settings import LinearSettings
 
 Estimate = tuple[np.ndarray, int]

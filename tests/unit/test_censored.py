@@ -10,7 +10,7 @@ import torch
 from scipy.stats import kstest, truncnorm
 
 from scoreinv.samplers import NoiseStream
-from scoreinv.tasks.censored import drawn, expected, expected_around, nearby
+from scoreinv.tasks.denoise import drawn, expected, expected_around, nearby
 
 STD = 0.1
 PICTURES = torch.tensor([-0.2, -0.05, 0.0, 0.03, 0.25])

@@ -185,18 +185,3 @@ def test_codes_belong_to_the_data_and_not_to_the_network():
     assert correlation(first, second) > 0.98
     assert correlation(first, exact) > 0.98
     assert correlation(first, untrained) < 0.85
-
-
-def test_the_order_of_earlier_versions_is_taken_with_a_warning() -> None:
-    a, b = pictures(4, 8, 3)
-    new = scoreinv.interpolate(a, b, 3, prior=prior(VE()), steps=4)
-    same = scoreinv.interpolate(a, b, count=3, prior=prior(VE()), steps=4)
-    np.testing.assert_array_equal(same.images, new.images)
-    for arguments, options in (((a, b, 3), {}), ((a, b), {"count": 3})):
-        with pytest.warns(DeprecationWarning, match=r"is now interpolate\(a, b, prior=prior\)"):
-            old = scoreinv.interpolate(prior(VE()), *arguments, steps=4, **options)
-        np.testing.assert_array_equal(old.images, new.images)
-    with pytest.raises(TypeError, match="two pictures"):
-        scoreinv.interpolate(prior(VE()), a)
-    with pytest.raises(TypeError, match="1 more"):
-        scoreinv.interpolate(a, b, 3, 4, prior=prior(VE()))

@@ -30,13 +30,8 @@ from scoreinv.operators import (
 )
 from scoreinv.sdes import VP
 from scoreinv.tasks.common import noise_range
-from scoreinv.tasks.restoration import (
-    blurred_detail,
-    deblur_picture,
-    denoise_picture,
-    missing_detail,
-    upscale_picture,
-)
+from scoreinv.tasks.denoise import denoise_picture
+from scoreinv.tasks.linear import blurred_detail, deblur_picture, missing_detail, upscale_picture
 from scoreinv.tasks.results import Restored, as_given
 from scoreinv.tasks.settings import LinearSettings
 from scoreinv.tiling import crop
@@ -456,7 +451,7 @@ def test_a_sample_is_the_same_however_many_are_drawn(monkeypatch):
     two = denoise_picture(noise_alone, 0.05, prior(), LinearSettings(samples=2)).samples
     first = denoise_picture(noise_alone, 0.05, prior(), LinearSettings(estimate="sample")).image
     np.testing.assert_allclose(first.pixels, two[0].pixels, atol=1e-5)
-    monkeypatch.setattr("scoreinv.tasks.linear.PIXELS_AT_ONCE", 1)
+    monkeypatch.setattr("scoreinv.tasks.drawing.PIXELS_AT_ONCE", 1)
     one_by_one = denoise_picture(noise_alone, 0.05, prior(), LinearSettings(samples=2)).samples
     np.testing.assert_allclose(one_by_one[1].pixels, two[1].pixels, atol=1e-5)
 

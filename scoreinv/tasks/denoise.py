@@ -1,0 +1,292 @@
+"""Pictures without their white noise, by the posterior mean or by samples; and noise that black and white cut off.
+
+Noise alone needs no approximation: alpha times a picture with white noise of standard deviation sigma / alpha *is* a
+state of the forward process, so one evaluation there is the posterior mean (Tweedie's formula), and the reverse process
+from there on draws from the posterior.
+
+A file stores y = min(max(x + n, 0), 1): what lay beyond black or white is unknown. Where x is near black the stored
+values are, on average, brighter than x, and no denoiser takes that away: it returns their mean. The values at the ends
+are censored ones (Tobin 1958), and are replaced by what they may have been for the picture as it is estimated
+(Dempster, Laird and Rubin 1977, example 4.2):
+
+    E[x + n | x + n <= 0] = x - s phi(a) / Phi(a),   a = -x / s,   n ~ N(0, s^2),
+
+at white its mirror image; or, for samples, by draws from the normal distribution beyond the end. The first time nothing
+has been estimated: the mean of what lies around stands for x, and its deviation, which edges and texture add to, for s.
+With what has been put in the picture is estimated, and, where much was cut off, anew.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scoreinv.checks import check_noise_share
+from scoreinv.errors import InputError
+from scoreinv.guidance import Averaged
+from scoreinv.guidance.orientations import ALL
+from scoreinv.imaging.colour import STRAY_CHROMA
+from scoreinv.imaging.picture import Fill, Picture
+from scoreinv.machine import PIXELS_AT_ONCE
+from scoreinv.options import DENOISING_STEPS, GRAY_LEVELS
+from scoreinv.prior import ScorePrior
+from scoreinv.samplers import DPMpp2M, NoiseStream, State
+from scoreinv.sdes import as_time, broadcast
+from scoreinv.tasks.common import check_colour, noise_range, start_time, tile_side, wide_tile
+from scoreinv.tasks.drawing import gathered
+from scoreinv.tasks.results import Restored, Share, TaskCallback, for_sampler, tell
+from scoreinv.tasks.settings import LinearSettings
+from scoreinv.tiling import Tiled
+
+_MUCH_CUT_OFF = 0.15
+"""Share of the values at black and white from which on a picture is estimated twice: below it gains 0.02 dB at most."""
+_MIXED = 3
+"""Pixels to each side over which a denoiser about takes the mean of what is put in later."""
+_AROUND = 2
+"""Pixels to each side that tell what a value may have been before anything is estimated."""
+_ROUNDS = 2
+"""How often they are asked, what was put in among them: three times gain nothing."""
+_WIDEST = 2.0
+"""Their largest deviation, in those of the noise: across edges it would tell of the other side."""
+_DRAWN = 4.0
+"""Standard deviations from the end: for pictures further within draws are as for one there, since float32 has no less
+probable ones, and they lie a quarter of a deviation beyond the end on average.
+"""
+_LEAST = 1e-12
+"""Least probability of a draw: of none the normal number would be infinite."""
+_STRIP = 256
+"""Rows that are written at once, to bound memory."""
+
+
+def denoise_picture(
+    picture: Picture,
+    noise_std: float,
+    prior: ScorePrior,
+    settings: LinearSettings,
+    callback: TaskCallback | None = None,
+) -> Restored[Picture]:
+    """A photograph without its white noise, of standard deviation `noise_std` in [0, 1] units.
+
+    The posterior mean is one evaluation of the network in each orientation, or two where black and white cut off more
+    than 15 % of the values. Where the photograph is grey the result is, whatever its mode.
+    """
+    check_noise_share(noise_std)
+    check_colour(prior)
+    values, gray = photograph(picture)
+    return denoise(values, noise_std, prior, settings, partial(written, picture), callback, gray=gray, stored=True)
+
+
+def has_noise(picture: Picture, noise_std: float, prior: ScorePrior) -> bool:
+    """Whether noise of this standard deviation is above the least that the model knows."""
+    return white_level(noise_std, gray=picture.is_gray(STRAY_CHROMA)) > noise_range(prior)[0]
+
+
+def check_noise(picture: Picture, noise_std: float, prior: ScorePrior) -> None:
+    """Raise InputError unless the model knows noise of this standard deviation, for `denoise_picture`."""
+    denoising_time(prior, white_level(noise_std, gray=picture.is_gray(STRAY_CHROMA)))
+
+
+def unchanged(picture: Picture, settings: LinearSettings) -> Restored[Picture]:
+    """The result for a photograph that is left as it is, in the form of `denoise_picture`."""
+    std = np.zeros(picture.size, dtype=np.float32) if settings.samples > 1 else None
+    return Restored(picture, [picture] * settings.samples, std, 0, "exact")
+
+
+def photograph(picture: Picture) -> tuple[Tensor, bool]:
+    """The colours as (1, 3, H, W) in [0, 1], and whether they are grey; those of a grey photograph are exactly so."""
+    gray = picture.is_gray(STRAY_CHROMA)
+    rgb = np.repeat(picture.luma()[..., None], 3, axis=2) if gray else picture.rgb()
+    return torch.from_numpy(rgb).permute(2, 0, 1)[None].contiguous(), gray
+
+
+def written(picture: Picture, rgb: np.ndarray) -> Picture:
+    """A picture of the same mode and metadata with other colours; its alpha is kept."""
+    strips = [(top, min(_STRIP, picture.height - top)) for top in range(0, picture.height, _STRIP)]
+    return picture.with_fills(
+        Fill((top, 0, rows, picture.width), np.ones((rows, picture.width), dtype=bool), rgb[top : top + rows])
+        for top, rows in strips
+    )
+
+
+def denoise(
+    y: Tensor,
+    noise_std: float,
+    prior: ScorePrior,
+    settings: LinearSettings,
+    finish: Callable[[np.ndarray], Picture],
+    callback: TaskCallback | None,
+    *,
+    gray: bool,
+    stored: bool,
+) -> Restored[Picture]:
+    """The posterior mean of a picture with white noise, by one evaluation, or samples, by the reverse process.
+
+    Args:
+        y: (1, 3, H, W), of pictures in [0, 1].
+        noise_std: standard deviation of its noise, in `noise_range`.
+        settings: their method does not count. The mean takes an evaluation in each of its orientations.
+        finish: makes the result of colours HxWx3 in [0, 1].
+        gray: whether the channels of y, and their noise, are the same.
+        stored: whether y was cut off at black and white, as files are. Where much of it was, the mean takes twice the
+            evaluations.
+    """
+    time = denoising_time(prior, white_level(noise_std, gray=gray))
+    y = y.to(prior.device)
+    height, width = y.shape[-2:]
+    alpha, sigma = (broadcast(f(as_time(time)), y) for f in (prior.sde.alpha, prior.sde.sigma))
+    share_cut_off = float(cut_off(y).float().mean()) if stored else 0.0
+    passes = 2 if share_cut_off > _MUCH_CUT_OFF else 1
+    steps = DENOISING_STEPS if settings.steps is None else settings.steps
+
+    def estimate(orientations: int, callback: TaskCallback) -> tuple[Tensor, int]:
+        share = Share(callback, passes)
+        tiled = Tiled(Averaged(prior, ALL[:orientations]), *wide_tile(prior, height, width), PIXELS_AT_ONCE)
+        tiled = tiled.telling(partial(tell, share))
+
+        def mean(y: Tensor) -> Tensor:
+            share.begin(1)
+            x = prior.to_image(tiled.denoise(alpha * prior.to_model(y), time))
+            tell(share, 1.0)
+            return x
+
+        with torch.no_grad():
+            if not share_cut_off:
+                return mean(y), orientations
+            filled = expected_around(y, noise_std)
+            x = mean(filled)
+            better = expected(y, x, noise_std)
+            x = mean(better) if passes > 1 else x + nearby(better - filled, _MIXED)
+        return x, passes * orientations
+
+    share = Share(callback, passes + steps * settings.samples)
+    first, before = None, 0
+    if share_cut_off and not settings.mean:
+        share.begin(passes)
+        first, before = estimate(1, share)
+        share.begin(steps * settings.samples)
+        callback = share
+
+    def draw(noise: NoiseStream, share: TaskCallback) -> tuple[Tensor, int]:
+        if settings.mean:
+            x0, nfe = estimate(settings.orientations, share)
+            return prior.to_model(x0), nfe
+        seen = y if first is None else _completed(y, first, noise_std, noise, gray=gray)
+        x = (alpha * prior.to_model(seen)).expand(len(noise), -1, -1, -1)
+        if gray:  # what white noise has besides, so that the state is one of the process
+            z = noise.normal(x.shape)
+            x = x + sigma * (z - z.mean(1, keepdim=True))
+        tile = tile_side(prior)
+        tiled = Tiled(prior, tile, tile // 8, PIXELS_AT_ONCE)
+        sampler = DPMpp2M(eta=1.0, steps=steps, s_noise=prior.s_noise)
+        result = sampler.sample(tiled, tuple(x.shape), rng=noise, callback=for_sampler(share), start=State(x, time))
+        return result.x0, before + int(result.nfe[0])
+
+    return gathered(draw, (height, width), prior, settings, finish, callback, gray=gray, method="exact")
+
+
+def _completed(y: Tensor, x: Tensor, noise_std: float, noise: NoiseStream, *, gray: bool) -> Tensor:
+    """y for each sample, with draws where it was cut off; the same in all channels of a grey picture."""
+    channels = slice(0, 1 if gray else None)
+    x = x.mean(1, keepdim=True) if gray else x
+    return drawn(y[:, channels], x.expand(len(noise), -1, -1, -1), noise_std, noise).expand(-1, y.shape[1], -1, -1)
+
+
+def white_level(noise_std: float, *, gray: bool) -> float:
+    """The level of white noise in colours that hides as much as this noise, which for grey is the same in all channels.
+
+    Noise that is the same in the channels has sqrt(3) times the standard deviation along the grey axis of colours, and
+    none across.
+    """
+    return noise_std * math.sqrt(3) if gray else noise_std
+
+
+def denoising_time(prior: ScorePrior, noise_std: float) -> float:
+    """The time at which states have this noise; InputError if the model has no such time."""
+    least, largest = noise_range(prior)
+    if not least < noise_std < largest:
+        raise InputError(
+            f"noise of {noise_std * GRAY_LEVELS:.3g} grey levels of 255 is out of the model's range, from "
+            f"{least * GRAY_LEVELS:.2g} to {largest * GRAY_LEVELS:.4g}"
+        )
+    time = start_time(prior, noise_std)
+    return 1.0 if time is None else time
+
+
+def cut_off(y: Tensor) -> Tensor:
+    """Where y, in [0, 1], is black or white, and may have been beyond."""
+    return (y <= 0) | (y >= 1)
+
+
+def expected(y: Tensor, x: Tensor, noise_std: float) -> Tensor:
+    """y with its values at black and white replaced by what they are expected to have been for the picture x."""
+
+    def below(x: Tensor) -> Tensor:
+        return (x - noise_std * _mills(x / noise_std)).clamp_max(0)
+
+    return _replaced(y, below(x), 1 - below(1 - x))
+
+
+def expected_around(y: Tensor, noise_std: float) -> Tensor:
+    """y, (B, C, H, W), with its values at black and white replaced by what those around let expect, without a picture.
+
+    Values are taken for N(m, v) near one another, v from noise_std^2 on, and m and v are estimated with the truncated
+    normal's mean and variance for those that were cut off.
+    """
+    # A channel at a time, to bound memory.
+    return torch.cat([_around(y[:, k : k + 1], noise_std) for k in range(y.shape[1])], 1)
+
+
+def nearby(values: Tensor, reach: int) -> Tensor:
+    """The mean of (B, C, H, W) over squares of 2 reach + 1 pixels, of what lies within the borders."""
+    for down, across in ((reach, 0), (0, reach)):  # at once it is the square of the steps
+        size, padding = (2 * down + 1, 2 * across + 1), (down, across)
+        values = F.avg_pool2d(values, size, stride=1, padding=padding, count_include_pad=False)
+    return values
+
+
+def _around(y: Tensor, noise_std: float) -> Tensor:
+    where = cut_off(y)
+    white = y[where] >= 1
+    filled, unsure = y.clone(), torch.zeros_like(y)
+    for _ in range(_ROUNDS):
+        mean = nearby(filled, _AROUND)
+        square = nearby(filled.square() + unsure, _AROUND)
+        mean, square = mean[where], square[where]
+        std = (square - mean.square()).clamp(noise_std**2, (_WIDEST * noise_std) ** 2).sqrt()
+        within = torch.where(white, 1 - mean, mean) / std
+        ratio = _mills(within)
+        beyond = (std * (within - ratio)).clamp_max(0)
+        filled[where] = torch.where(white, 1 - beyond, beyond)
+        unsure[where] = std.square() * (1 + within * ratio - ratio.square()).clamp_min(0)
+    return filled
+
+
+def _mills(within: Tensor) -> Tensor:
+    """phi(a) / Phi(a) at a = -within, by the scaled erfc: in float32 Phi itself is 0 from five deviations on."""
+    scaled = within / math.sqrt(2)
+    if scaled.device.type == "mps":  # which has no erfcx in every version
+        scaled = scaled.cpu()
+    return math.sqrt(2 / math.pi) / torch.special.erfcx(scaled).to(within)
+
+
+def drawn(y: Tensor, x: Tensor, noise_std: float, noise: NoiseStream) -> Tensor:
+    """y with its values at black and white replaced by draws of what they may have been; x has a row for each draw."""
+    # A standard normal number is one of any distribution by its own distribution function.
+    uniform = torch.special.ndtr(noise.normal(x.shape))
+
+    def below(x: Tensor) -> Tensor:
+        x = x.clamp_max(_DRAWN * noise_std)
+        share = (uniform * torch.special.ndtr(-x / noise_std)).clamp(_LEAST, 1 - 1e-6)
+        return (x + noise_std * torch.special.ndtri(share)).clamp_max(0)
+
+    return _replaced(y.expand_as(x), below(x), 1 - below(1 - x))
+
+
+def _replaced(y: Tensor, black: Tensor, white: Tensor) -> Tensor:
+    return torch.where(y <= 0, black, torch.where(y >= 1, white, y))
