@@ -147,6 +147,7 @@ class ScorePrior(nn.Module, Prior):
             (S_noise of Karras et al. 2022; `DPMpp2M.s_noise`).
     """
 
+    kind = "a prior"
     conditional = False
     """Whether the network also takes an observation (`guidance.Conditioned`)."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from scoreinv.models.config import ModelConfig
-from scoreinv.models.model_file import save_model
+from scoreinv.models.model_file import save
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.prior import ScorePrior
@@ -37,5 +37,5 @@ def small_prior() -> ScorePrior:
 
 def save_small(path: Path) -> Path:
     """The model in a file; returns its path."""
-    save_model(path, small_prior(), small_config(), half=False, notes={})
+    save(small_prior(), path)
     return path

@@ -62,18 +62,18 @@ def convert(
         rehearse(settings, {"input": source, "outputs": [output]}, f"{source}: would be written to {output}")
         return
 
-    from scoreinv.models.catalogue import full_name, load_located
-    from scoreinv.models.model_file import save_model
+    from scoreinv.models.catalogue import full_name, load
+    from scoreinv.models.model_file import save
     from scoreinv.models.official import load_official
 
     path, model = _located(source, config)
     if config is None:
-        prior, notes = load_located(path), {"source": full_name(source, path)}
+        prior, notes = load(path), {"source": full_name(source, path)}
     else:
         prior = load_official(path, model, ema=ema)
         notes = {"source": path.name, "config": config, "weights": "ema" if ema else "raw"}
     with output_folders([Path(output).parent]):
-        save_model(Path(output), prior, model, half=False, notes=notes)
+        save(prior, output, notes=notes)
     emit(settings, {"input": source, "output": output, "outputs": [output], "parameters": prior.weights})
     notice(settings, f"{output} ({prior.weights:,} parameters)")
 

@@ -17,7 +17,7 @@ from scoreinv.text import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scoreinv.models.description import ModelDescription
+    from scoreinv.models.catalogue import ModelDescription
 
 app = typer.Typer(help="The models that are there, and what they are.", cls=GroupPage, no_args_is_help=True)
 
@@ -28,7 +28,7 @@ _COLUMNS = ("name", "kind", "task", "SDE", "pixels", "weights", "MB", "licence",
 
 def list_models(settings: Settings) -> None:
     """List the bundled models, and the paper's with the figures that it reports of them."""
-    from scoreinv.models.description import describe_all
+    from scoreinv.models.catalogue import describe_all
 
     models = describe_all()
     if settings.json:
@@ -48,14 +48,15 @@ def show(
     settings: Settings,
 ) -> None:
     """Show what a model is, where it is from, its recommended sampler and its configuration."""
-    from scoreinv.models.description import describe
+    from scoreinv.models.catalogue import describe
+    from scoreinv.models.codec import encode
 
     model = describe(name)
     record = _summary(model) | {
         "sha256": model.sha256,
         "notes": model.notes,
         "speed": _speed(model),
-        "config": {key: value for key, value in model.config.to_dict().items() if key != "sampler"},
+        "config": {key: value for key, value in encode(model.config).items() if key != "sampler"},
     }
     if settings.json:
         _print_json([record])
@@ -77,7 +78,9 @@ def _lines(name: str, value: Any, indent: str = "") -> Iterator[str]:
 
 
 def _summary(model: ModelDescription) -> dict[str, Any]:
-    config = model.config.to_dict()
+    from scoreinv.models.codec import encode
+
+    config = encode(model.config)
     return {
         "name": model.name,
         "kind": model.kind,

@@ -229,11 +229,11 @@ class Session(_Located):
     @cached_property
     def _loaded(self) -> ScorePrior:
         """The model in float32, on the CPU."""
-        from scoreinv.models.catalogue import load_located
+        from scoreinv.models.catalogue import load
 
         if self.device == "cpu":
             self._check_memory()
-        return load_located(self.model_path)
+        return load(self.model_path)
 
     @cached_property
     def prior(self) -> ScorePrior:

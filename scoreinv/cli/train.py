@@ -28,7 +28,7 @@ from scoreinv.options import BATCH_SIZE, LEARNING_RATE, TRAINING_MINUTES, TRAINI
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from scoreinv.models.model_file import AnyModel
+    from scoreinv.models.config import AnyModel
     from scoreinv.sdes import SDE
     from scoreinv.training.config import DataConfig, TrainingConfig
     from scoreinv.training.metrics import TrainProgress, TrainResult
@@ -334,7 +334,7 @@ def _named(
     subject: SubjectOptions, preset: Callable[[SDE, DataConfig], TrainingConfig], resumed: str | None
 ) -> TrainingConfig:
     """The run of the folder that is resumed, of a file, of a published name, or of an SDE."""
-    from scoreinv.models.config import sde_by_name
+    from scoreinv.models.config import SDES
     from scoreinv.training.config import DataConfig, read_config
     from scoreinv.training.presets import damage_training, paper_training
 
@@ -343,7 +343,7 @@ def _named(
         return read_config(Path(subject.config)) if is_file else paper_training(subject.config)
     if resumed is not None and (Path(resumed) / CONFIG).is_file():
         run = read_config(Path(resumed) / CONFIG)
-        if subject.sde is not None and type(run.model.sde) is not sde_by_name(subject.sde):
+        if subject.sde is not None and type(run.model.sde) is not SDES[subject.sde]:
             raise InputError(
                 f"{resumed}: holds a run of another SDE than {subject.sde}; leave --sde out to go on with it"
             )
@@ -352,7 +352,7 @@ def _named(
         return damage_training(DataConfig())
     if subject.sde is None:
         raise InputError(f"{resumed}: holds no run to resume; say what to train by --sde or --config")
-    return preset(sde_by_name(subject.sde)(), DataConfig())
+    return preset(SDES[subject.sde](), DataConfig())
 
 
 def _with_sigma_max(run: TrainingConfig, sigma_max: str | None) -> TrainingConfig:

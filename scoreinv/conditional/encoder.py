@@ -55,13 +55,6 @@ def look_for_chroma(network: ChromaNetwork, gray: Tensor) -> tuple[Tensor, ...]:
     return chroma, *maps
 
 
-def fresh_chroma_network(path: Path) -> ChromaNetwork:
-    """An untrained decoder on the encoder of a file."""
-    network = ChromaNetwork()
-    network.encoder.load_state_dict(load_encoder(path).state_dict())
-    return channels_last(network.eval())
-
-
 def seen_size(height: int, width: int, scale: int) -> tuple[int, int]:
     """The size at which a picture of height x width is looked at: `scale` times it, in multiples of 32."""
     coarsest = STRIDES[-1]

@@ -1,28 +1,39 @@
-"""Named models and where they lie."""
+"""Named models: where they lie, how they are loaded, and what a person wants to know before using one."""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import torch
 
 from scoreinv.checks import shown
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.damage import DamageFinder
 from scoreinv.errors import CheckpointError
-from scoreinv.models import model_file
-from scoreinv.models.bundled import HUB_PREFIX, MODEL_FILE, bundled_model, names_bundled
-from scoreinv.models.config import ModelConfig
+from scoreinv.models.bundled import HUB_PREFIX, MODEL_FILE, bundled_folder, bundled_model, bundled_names, names_bundled
+from scoreinv.models.config import AnyConfig, ClassifierConfig, ModelConfig
 from scoreinv.models.diffusers_folder import (
+    fetch,
     is_diffusers_folder,
     load_diffusers,
     read_diffusers_config,
     weights_file,
 )
-from scoreinv.models.hub import fetch
-from scoreinv.models.model_file import load_model, read_prior_metadata
-from scoreinv.models.published import PUBLISHED, source
+from scoreinv.models.model_file import read_metadata, read_model
+from scoreinv.models.published import FIGURES, PUBLISHED, published, source
+from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import SDE
+
+BUNDLED_LICENCE = "Apache-2.0"
+BUNDLED_SOURCE = "trained for scoreinv, on the pictures that its card names"
+"""Of bundled models whose notes name no other."""
+
+Kind = TypeVar("Kind", ScorePrior, NoiseClassifier, DamageFinder)
 
 
 def locate(model: str | Path) -> Path:
@@ -37,24 +48,20 @@ def locate(model: str | Path) -> Path:
         raise CheckpointError(f"a model is a name or a path, not {shown(model)}")
     if str(model).startswith(HUB_PREFIX):
         return fetch(str(model).removeprefix(HUB_PREFIX))
-    try:
-        return _located(model)
-    except OSError as error:  # a name too long, a folder that may not be looked into
-        raise CheckpointError(f"{model}: {error.strerror}") from error
-
-
-def _located(model: str | Path) -> Path:
     path = Path(model)
-    if not names_bundled(model):
+    try:
+        if names_bundled(model):
+            return bundled_model(str(model))
         if path.is_dir() and not (path / MODEL_FILE).is_file() and is_diffusers_folder(path):
             return path
         file = path / MODEL_FILE if path.is_dir() else path
-        if not file.is_file():
-            if model in PUBLISHED:
-                raise CheckpointError(f"{model}: a published model, not bundled; its weights: {source(str(model))}")
-            raise CheckpointError(f"{file}: no such model file")
-        return file
-    return bundled_model(str(model))
+        if file.is_file():
+            return file
+    except OSError as error:  # a name too long, a folder that may not be looked into
+        raise CheckpointError(f"{model}: {error.strerror}") from error
+    if model in PUBLISHED:
+        raise CheckpointError(f"{model}: a published model, not bundled; its weights: {source(str(model))}")
+    raise CheckpointError(f"{file}: no such model file")
 
 
 def load(model: str | Path, *, sde: SDE | None = None) -> ScorePrior:
@@ -66,31 +73,35 @@ def load(model: str | Path, *, sde: SDE | None = None) -> ScorePrior:
     Arguments:
         sde: in place of the file's; needed by a model with an SDE of your own, which files only name.
 
-    Raises CheckpointError as `locate`, `load_model` and `load_diffusers` do.
+    Raises CheckpointError when there is none such, or its file is damaged, of another kind, or does not fit the memory.
     """
-    return load_located(locate(model), sde)
-
-
-def load_located(path: Path, sde: SDE | None = None) -> ScorePrior:
-    """`load` of a model that was located."""
-    if path.is_dir():
-        return load_diffusers(path, sde)
-    return load_model(path, sde)
+    return _load(ScorePrior, model, sde)
 
 
 def load_classifier(model: str | Path, *, sde: SDE | None = None) -> NoiseClassifier:
     """The classifier of noisy pictures of a bundled name or a file; arguments and errors as those of `load`."""
-    return model_file.load_classifier(locate(model), sde)
+    return _load(NoiseClassifier, model, sde)
 
 
 def load_damage_finder(model: str | Path) -> DamageFinder:
     """The finder of damage of a bundled name or a file; errors as those of `load`."""
-    return model_file.load_damage_finder(locate(model))
+    return _load(DamageFinder, model, None)
+
+
+def _load(kind: type[Kind], model: str | Path, sde: SDE | None) -> Kind:
+    path = locate(model)
+    loaded = load_diffusers(path, sde) if path.is_dir() else read_model(path, sde)
+    if not isinstance(loaded, kind):
+        raise CheckpointError(f"{path}: is {loaded.kind}, not {kind.kind}")
+    return loaded
 
 
 def configuration(path: Path) -> ModelConfig:
     """The configuration of a prior that was located, without its weights."""
-    return read_diffusers_config(path) if path.is_dir() else read_prior_metadata(path)[0]
+    config = read_diffusers_config(path) if path.is_dir() else read_metadata(path)[0]
+    if not isinstance(config, ModelConfig):
+        raise CheckpointError(f"{path}: is not a prior")
+    return config
 
 
 def sha256(path: Path) -> str:
@@ -102,3 +113,90 @@ def sha256(path: Path) -> str:
 def full_name(model: str, path: Path) -> str:
     """The name of a model that was located at a path, of one from the hub with its revision."""
     return f"{model.partition('@')[0]}@{path.name}" if model.startswith(HUB_PREFIX) else model
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """A model in words and figures.
+
+    Attributes:
+        name: as it is asked for.
+        kind: `bundled`, `published` (a model of the paper, to be fetched and converted) or `file`.
+        parameters: number of weights.
+        config: all that builds it.
+        licence: of the weights.
+        source: where it is from.
+        card: the page that tells its data, licence and limits; None where there is none.
+        figures: what is reported of it.
+        file: where it lies; None for a published one.
+        sha256: of its weights; None for a published one.
+        notes: how it was trained, or what it was made from.
+    """
+
+    name: str
+    kind: str
+    parameters: int
+    config: AnyConfig
+    licence: str
+    source: str
+    figures: dict[str, float]
+    card: Path | None = None
+    file: Path | None = None
+    sha256: str | None = None
+    notes: dict[str, Any] | None = None
+
+    @property
+    def task(self) -> Literal["prior", "classifier", "damage"]:
+        """What it is for: a prior, a classifier of noisy pictures, or to find damage."""
+        if isinstance(self.config, ModelConfig):
+            return "prior"
+        return "classifier" if isinstance(self.config, ClassifierConfig) else "damage"
+
+    @property
+    def megabytes(self) -> float:
+        """Size of its file, or of one with float32 weights."""
+        return (self.file.stat().st_size if self.file and self.file.is_file() else 4 * self.parameters) / 1e6
+
+
+def describe_all() -> list[ModelDescription]:
+    """The bundled models, then the paper's."""
+    return [describe(name) for name in (*bundled_names(), *PUBLISHED)]
+
+
+def describe(name: str) -> ModelDescription:
+    """A bundled or published name, a file, a folder or `hf:NAME`; raises CheckpointError when there is none such."""
+    if name in PUBLISHED:
+        config: AnyConfig = published(name).config
+        reported = vars(FIGURES[name]) if name in FIGURES else {}
+        figures = {figure: value for figure, value in reported.items() if value is not None}
+        return ModelDescription(name, "published", _weights(config), config, "Apache-2.0", source(name), figures)
+    path = locate(name)
+    config, notes = (read_diffusers_config(path), {}) if path.is_dir() else read_metadata(path)
+    bundled = path.parent.parent == bundled_folder()
+    return ModelDescription(
+        name=full_name(name, path),
+        kind="bundled" if bundled else "file",
+        parameters=_weights(config),
+        config=config,
+        licence=str(notes.get("licence", BUNDLED_LICENCE if bundled else "unknown")),
+        source=str(notes.get("source", BUNDLED_SOURCE if bundled else "unknown")),
+        card=path.parent / "README.md" if bundled else None,
+        figures={key: value for key, value in notes.items() if key.endswith("_loss")},
+        file=path,
+        sha256=sha256(path),
+        notes=notes,
+    )
+
+
+def _weights(config: AnyConfig) -> int:
+    """How many weights a file of the configuration holds, counted without memory for them."""
+    chroma = isinstance(config, ModelConfig) and config.chroma
+    return _count(config.network) + (_count(ChromaNetwork) if chroma else 0)
+
+
+@cache
+def _count(network: Any) -> int:
+    """Of a network, by its options or its class."""
+    with torch.device("meta"):
+        built = network() if isinstance(network, type) else network.build()
+    return sum(parameter.numel() for parameter in built.parameters())

@@ -1,7 +1,7 @@
-"""The one validator of configurations: JSON, read within bounds, to frozen dataclasses, checked by their type hints.
+"""The one codec of configurations: frozen dataclasses to JSON and back, every entry checked by its type hint.
 
-Our model files, training configurations, diffusers' folders and the reference's JSON all come through here; a class
-that has ranges checks them itself when it is made (`__post_init__`). What comes out can be built.
+Our model files, training configurations, diffusers' folders and the reference's JSON all come through here. Ranges are
+checked by the classes themselves when they are made (`__post_init__`): what comes out can be built.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import math
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from reprlib import Repr
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from scoreinv.checks import shown
 from scoreinv.errors import CheckpointError, InputError
 
 _MOST = 4_000_000
@@ -28,6 +28,79 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Built = TypeVar("Built", bound="DataclassInstance")
+
+
+@dataclass(frozen=True)
+class Named:
+    """Says of a field, by `Annotated[..., Named(...)]`, that JSON tells by a `name` which class it is of.
+
+    Attributes:
+        classes: dataclasses by their names in files.
+        unnamed: the one that has no name there.
+        stand_in: makes, of an object of another class, one of these that files keep in its place.
+    """
+
+    classes: Mapping[str, type[Any]]
+    unnamed: str | None = None
+    stand_in: Callable[[Any], Any] | None = None
+
+    def encode(self, value: Any) -> dict[str, Any]:
+        """The entries of an object, and the name of its class; CheckpointError where it has none."""
+        name = next((name for name, cls in self.classes.items() if type(value) is cls), None)
+        if name is None and self.stand_in is not None:
+            return self.encode(self.stand_in(value))
+        if name is None:
+            known = ", ".join(self.classes)
+            raise CheckpointError(f"{type(value).__name__} has no name in model files, which know {known}")
+        return ({} if name == self.unnamed else {"name": name}) | encode(value)
+
+    def decode(self, data: Any, entry: str) -> Any:
+        """The object whose entries and name are given; CheckpointError where no class has the name."""
+        if not isinstance(data, dict):
+            raise CheckpointError(unsupported(entry, data, "a JSON object"))
+        name = data.get("name", self.unnamed)
+        if name is None:
+            raise CheckpointError(f"{entry} lacks 'name'")
+        if not isinstance(name, str) or name not in self.classes:
+            raise CheckpointError(f"{entry} has the unknown name {shown(name)}: this file needs another version")
+        return decode(self.classes[name], {key: value for key, value in data.items() if key != "name"}, entry)
+
+
+def encode(config: DataclassInstance) -> dict[str, Any]:
+    """A configuration, ready for JSON; `decode` is its inverse."""
+    hints = _hints(type(config))
+    return {field.name: _encoded(hints[field.name], getattr(config, field.name)) for field in fields(config)}
+
+
+def decode(cls: type[Built], data: Any, name: str = "") -> Built:
+    """A frozen dataclass from a JSON object: lists become tuples, whole numbers floats where those are meant.
+
+    name: of the entry, for messages. Values may also be dataclasses that were built already. A field whose metadata
+    have `was` is found by this name, too, as older files have it.
+
+    Raises CheckpointError naming the entry that is missing, unknown or of another kind; InputError from the class.
+    """
+    if not isinstance(data, dict):
+        raise CheckpointError(unsupported(name or "the configuration", data, "a JSON object"))
+    prefix = f"{name}." if name else ""
+    hints, known = _hints(cls), {field.name: field for field in fields(cls)}
+    renamed = {field.metadata["was"]: field.name for field in fields(cls) if "was" in field.metadata}
+    data = {renamed.get(entry, entry): value for entry, value in data.items()}
+    unknown = [entry for entry in data if entry not in known]
+    if unknown:
+        raise CheckpointError(f"{cls.__name__} has no entry {cut(prefix + unknown[0])}")
+    missing = [entry for entry, field in known.items() if entry not in data and _required(field)]
+    if missing:
+        raise CheckpointError(f"{name or 'the configuration'} lacks {missing[0]!r}")
+    return cls(**{entry: _decoded(hints[entry], value, prefix + entry) for entry, value in data.items()})
+
+
+def decode_foreign(cls: type[Built], data: Any, name: str = "") -> Built:
+    """`decode` of the entries that the class knows; another program's JSON has more of them."""
+    if isinstance(data, dict):
+        known = {field.name for field in fields(cls)}
+        data = {entry: value for entry, value in data.items() if entry in known}
+    return decode(cls, data, name)
 
 
 @contextmanager
@@ -66,85 +139,74 @@ def parse_json(text: str | bytes) -> dict[str, Any]:
         raise CheckpointError("not a configuration, which is a JSON object")
     level: list[Any] = [content]
     for _ in range(_DEPTH):
-        level = [child for item in level for child in _children(item)]
+        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
+        level = [child for child in level if isinstance(child, dict | list)]
     if level:
         raise CheckpointError("not a configuration: nested too deeply")
     return content
 
 
-def build_dataclass(cls: type[Built], data: Any, name: str = "") -> Built:
-    """A frozen dataclass from a JSON object: lists become tuples, whole numbers floats where those are meant.
-
-    name: of the entry, for messages. Values may also be dataclasses that were built already.
-
-    Raises CheckpointError naming the entry that is missing, unknown or of another kind; InputError from the class.
-    """
-    if not isinstance(data, dict):
-        raise CheckpointError(unsupported(name or "the configuration", data, "a JSON object"))
-    prefix = f"{name}." if name else ""
-    hints, known = _hints(cls), {field.name: field for field in fields(cls)}
-    unknown = [entry for entry in data if entry not in known]
-    if unknown:
-        raise CheckpointError(f"{cls.__name__} has no entry {cut(prefix + unknown[0])}")
-    missing = [entry for entry, field in known.items() if entry not in data and _required(field)]
-    if missing:
-        raise CheckpointError(f"{name or 'the configuration'} lacks {missing[0]!r}")
-    values = {entry: checked(hints[entry], value, prefix + entry) for entry, value in data.items()}
-    built = cls(**values)  # its own checks say best what it asks of its numbers
-    for entry, value in values.items():
-        if not _finite(value):
-            raise CheckpointError(unsupported(prefix + entry, value, _words(hints[entry])))
-    return built
+def unsupported(entry: str, value: Any, words: str) -> str:
+    """That an entry's value is not supported, and what (in words) it must be."""
+    return f"{cut(entry)} = {shown(value)} is not supported: this entry must be {words}"
 
 
-def build_foreign(cls: type[Built], data: Any, name: str = "") -> Built:
-    """`build_dataclass` of the entries that the class knows; a program of others writes more of them."""
-    if isinstance(data, dict):
-        known = {field.name for field in fields(cls)}
-        data = {entry: value for entry, value in data.items() if entry in known}
-    return build_dataclass(cls, data, name)
+def cut(name: str) -> str:
+    """A name as it stands, so long as that is short."""
+    return name if len(name) <= 60 else f"{name[:60]}..."
 
 
-def checked(hint: Any, value: Any, name: str) -> Any:
+def _encoded(hint: Any, value: Any) -> Any:
+    if get_origin(hint) is Annotated:
+        named = next((mark for mark in hint.__metadata__ if isinstance(mark, Named)), None)
+        return _encoded(get_args(hint)[0], value) if named is None else named.encode(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return encode(value)
+    return [_encoded(Any, item) for item in value] if isinstance(value, tuple) else value
+
+
+def _decoded(hint: Any, value: Any, name: str) -> Any:
     """A JSON value as the type of a hint; raises CheckpointError naming the entry when it is of another kind."""
     origin, choices = get_origin(hint), get_args(hint)
-    if origin in (Union, types.UnionType):
-        return _checked_union(hint, value, name)
-    if hint is types.NoneType and value is None:
-        return None
     if is_dataclass(value):  # built already; JSON has none
         return value
+    if origin is Annotated:
+        named = next((mark for mark in hint.__metadata__ if isinstance(mark, Named)), None)
+        return _decoded(choices[0], value, name) if named is None else named.decode(value, name)
+    if origin in (Union, types.UnionType):
+        return _decoded_union(choices, value, name)
+    if hint is types.NoneType and value is None:
+        return None
     if isinstance(hint, type) and is_dataclass(hint):
-        return build_dataclass(hint, value, name)
+        return decode(hint, value, name)
     if origin is tuple and isinstance(value, list | tuple):
         if choices[-1] is Ellipsis:
-            return tuple(checked(choices[0], item, name) for item in value)
+            return tuple(_decoded(choices[0], item, name) for item in value)
         if len(value) == len(choices):
-            return tuple(checked(choice, item, name) for choice, item in zip(choices, value, strict=True))
+            return tuple(_decoded(choice, item, name) for choice, item in zip(choices, value, strict=True))
     if origin is Literal and any(type(value) is type(choice) and value == choice for choice in choices):
         return value
     if hint in (int, float) and type(value) is int and -_INTEGERS <= value < _INTEGERS:
         return hint(value)
-    if hint is float and isinstance(value, float):
+    if hint is float and isinstance(value, float) and math.isfinite(value):
         return value
     if hint in (bool, str) and type(value) is hint:
         return value
     raise CheckpointError(unsupported(name, value, _words(hint)))
 
 
-def _checked_union(hint: Any, value: Any, name: str) -> Any:
-    choices = get_args(hint)
+def _decoded_union(choices: tuple[Any, ...], value: Any, name: str) -> Any:
     if value is None and types.NoneType in choices:
         return None
     others = [choice for choice in choices if choice is not types.NoneType]
     if len(others) == 1:
-        return checked(others[0], value, name)
+        return _decoded(others[0], value, name)
     for choice in others:
         try:
-            return checked(choice, value, name)
+            return _decoded(choice, value, name)
         except CheckpointError:
             continue
-    raise CheckpointError(unsupported(name, value, _words(hint)))
+    raise CheckpointError(unsupported(name, value, " or ".join(map(_words, choices))))
 
 
 def _words(hint: Any) -> str:
@@ -153,48 +215,16 @@ def _words(hint: Any) -> str:
     if origin is Literal:
         return "one of " + ", ".join(map(repr, choices)) if len(choices) > 1 else repr(choices[0])
     if origin in (Union, types.UnionType):
-        return " or ".join(_words(choice) for choice in choices)
+        return " or ".join(map(_words, choices))
     if origin is tuple:
         return "a list" if choices[-1] is Ellipsis else f"a list of {len(choices)}"
     names = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text"}
     return names.get(hint, "null" if hint is types.NoneType else "a JSON object")
 
 
-def unsupported(entry: str, value: Any, words: str) -> str:
-    """That an entry's value is not supported, and what (in words) it must be."""
-    return f"{cut(entry)} = {shortened(value)} is not supported: this entry must be {words}"
-
-
-_values = Repr()
-_values.maxstring = _values.maxother = 60
-_values.maxlevel = 2
-
-
-def shortened(value: Any) -> str:
-    """A value as Python writes it, so long as that is short."""
-    return _values.repr(value)
-
-
-def cut(name: str) -> str:
-    """A name as it stands, so long as that is short."""
-    return name if len(name) <= 60 else f"{name[:60]}..."
-
-
-def _children(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else []
-
-
-def _finite(value: Any) -> bool:
-    if isinstance(value, tuple):
-        return all(map(_finite, value))
-    return not isinstance(value, float) or math.isfinite(value)
-
-
 @cache
 def _hints(cls: type) -> dict[str, Any]:
-    return get_type_hints(cls)
+    return get_type_hints(cls, include_extras=True)
 
 
 def _required(field: Field[Any]) -> bool:

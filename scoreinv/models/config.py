@@ -1,39 +1,32 @@
-"""What a model file says of its model, as JSON; the one place where names become classes."""
+"""What a model file says of its model, as JSON: three configurations, and the names that files have for classes."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from scoreinv.checks import require, within
 from scoreinv.classifier import NoiseClassifier
-from scoreinv.conditional.encoder import ENCODER, fresh_chroma_network, load_encoder
+from scoreinv.conditional.encoder import ENCODER, load_encoder
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.damage import DamageFinder
 from scoreinv.errors import CheckpointError
 from scoreinv.models.bundled import bundled_folder
-from scoreinv.models.codec import build_dataclass, cut, shortened, unsupported
-from scoreinv.networks.base import Network, NetworkConfig
+from scoreinv.models.codec import Named, cut, decode, unsupported
+from scoreinv.networks.base import NetworkConfig
 from scoreinv.networks.chroma import ChromaNetwork
-from scoreinv.networks.convnet import ConvNet, ConvNetConfig
-from scoreinv.networks.damage import DamageNetwork, DamageNetworkConfig
-from scoreinv.networks.encoder import FEATURES, STRIDES
+from scoreinv.networks.convnet import ConvNetConfig
+from scoreinv.networks.damage import DamageNetworkConfig
+from scoreinv.networks.encoder import FEATURES, STRIDES, Encoder
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.networks.wide_resnet import WideResNet, WideResNetConfig
+from scoreinv.networks.wide_resnet import WideResNetConfig
 from scoreinv.preconditioning import EDM, DataPrediction, PaperVE, PaperVP, Preconditioning
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
-
-_NETWORKS: dict[str, type[Any]] = {"ncsnpp": NCSNppConfig, "ffdnet": FFDNetConfig}
-"""Networks of priors: a kind more is a line more."""
-_FIRST_NETWORK = "ncsnpp"
-"""The one that is meant where a file names none, as those of the first versions do."""
-_SDES: dict[str, type] = {"ve": VE, "vp": VP, "subvp": SubVP, "ddpm": DDPM}
 
 
 @dataclass(frozen=True)
@@ -48,11 +41,14 @@ class NamedSDE(SDE):
     class_name: str
     marginal: tuple[tuple[float, float], ...] = ()
 
+    @classmethod
+    def of(cls, sde: SDE) -> NamedSDE:
+        """What files keep of an SDE that has no name in them."""
+        return cls(f"{type(sde).__module__}:{type(sde).__qualname__}")
+
     def missing(self) -> CheckpointError:
         """What is wrong where the SDE itself is not given."""
-        return CheckpointError(
-            f"has an SDE of your own, {cut(self.class_name)}: give it in Python, by the argument sde"
-        )
+        return CheckpointError(f"has an SDE of your own, {cut(self.class_name)}: give it in Python by `sde=`")
 
     @property
     def sampling_end(self) -> float:
@@ -69,19 +65,23 @@ class NamedSDE(SDE):
         raise self.missing()
 
 
-_NAMED_SDES: dict[str, type] = {**_SDES, "custom": NamedSDE}
-_PRECONDITIONINGS: dict[str, type] = {
+NETWORKS: dict[str, type[Any]] = {"ncsnpp": NCSNppConfig, "ffdnet": FFDNetConfig}
+"""Networks of priors: another kind is another line. Files of the first versions name none and mean the first."""
+SDES: dict[str, type[SDE]] = {"ve": VE, "vp": VP, "subvp": SubVP, "ddpm": DDPM}
+PRECONDITIONINGS: dict[str, type[Any]] = {
     "paper_ve": PaperVE,
     "paper_vp": PaperVP,
     "edm": EDM,
     "data": DataPrediction,
     "residual_edm": ResidualPreconditioning,
 }
-_CLASSIFIERS: dict[str, type] = {"wide_resnet": WideResNetConfig, "convnet": ConvNetConfig}
-_DAMAGE: dict[str, type] = {"damage": DamageNetworkConfig}
+CLASSIFIERS: dict[str, type[Any]] = {"wide_resnet": WideResNetConfig, "convnet": ConvNetConfig}
+_DETECTOR = "damage"
+_NAMED_SDE = Named(SDES | {"custom": NamedSDE}, stand_in=NamedSDE.of)
 
-ClassifierNetworkConfig = WideResNetConfig | ConvNetConfig
-AnyNetworkConfig = NetworkConfig | ClassifierNetworkConfig | DamageNetworkConfig
+Parts = dict[str, Any]
+"""Networks, by what the names of their weights begin with in a model's file; the first has no such beginning."""
+_CHROMA = "chroma."
 
 
 @dataclass(frozen=True)
@@ -101,14 +101,14 @@ class ModelConfig:
         chroma: whether a `ChromaNetwork` tells it the mean chroma of what is seen; the file has its weights, too.
     """
 
-    network: NetworkConfig
-    sde: SDE
-    preconditioning: Preconditioning
+    network: Annotated[NetworkConfig, Named(NETWORKS, unnamed="ncsnpp")]
+    sde: Annotated[SDE, _NAMED_SDE]
+    preconditioning: Annotated[Preconditioning, Named(PRECONDITIONINGS)]
     data_range: tuple[float, float] = (-1.0, 1.0)
     image_size: int = 32
     sampler: RecommendedSampler | None = None
     encoder_scale: int = 0
-    s_noise: float = 1.0
+    s_noise: float = field(default=1.0, metadata={"was": "inflation"})
     chroma: bool = False
 
     def __post_init__(self) -> None:
@@ -137,7 +137,7 @@ class ModelConfig:
             raise CheckpointError(f"with chroma image_size times encoder_scale must be a multiple of {STRIDES[-1]}")
         if isinstance(self.preconditioning, PaperVE) and not isinstance(self.sde, VE | NamedSDE):
             raise CheckpointError("the paper's VE preconditioning needs the VE SDE")
-        _check_states(self.sde, self.data_range, self.image_size)
+        _check_states(self.data_range, self.image_size)
         if self.image_size % self.stride:
             raise CheckpointError(
                 f"image_size must be a multiple of {self.stride} for this network, not {self.image_size}"
@@ -148,21 +148,6 @@ class ModelConfig:
         """Sides of pictures are multiples of it."""
         return self.network.stride
 
-    @classmethod
-    def of(cls, prior: ScorePrior) -> ModelConfig:
-        """What builds a prior like this one; InputError where its parts do not go into a file together."""
-        return cls(
-            _network_options(prior.network),
-            prior.sde,
-            prior.preconditioning,
-            prior.data_range,
-            prior.image_size,
-            prior.sampler,
-            prior.encoder_scale if isinstance(prior, ConditionalPrior) else 0,
-            prior.s_noise,
-            isinstance(prior, ConditionalPrior) and prior.chroma is not None,
-        )
-
     @property
     def residual(self) -> ResidualPreconditioning | None:
         """How the network of a conditional prior is read; None for priors that take no observation.
@@ -171,46 +156,22 @@ class ModelConfig:
         """
         return self.preconditioning if isinstance(self.preconditioning, ResidualPreconditioning) else None
 
-    def build(self) -> ScorePrior:
-        """A prior with fresh weights, in evaluation mode."""
-        return self.around(self.network.build(), fresh_chroma_network(_encoder_file()) if self.chroma else None)
+    def parts(self) -> Parts:
+        """Networks with fresh weights."""
+        return {"": self.network.build()} | ({_CHROMA: ChromaNetwork()} if self.chroma else {})
 
-    def around(self, network: Network, chroma: ChromaNetwork | None = None) -> ScorePrior:
-        """The prior that reads a network of this configuration, in evaluation mode; chroma: of one that has it."""
+    def build(self, parts: Parts | None = None) -> ScorePrior:
+        """The prior of the given networks, in evaluation mode; of fresh ones (but for the encoder) where none are."""
+        if parts is None:
+            parts = self.parts()
+            if self.chroma:
+                parts[_CHROMA].encoder = _load_encoder()
+        network, chroma = parts[""], parts.get(_CHROMA)
         rest = (self.data_range, self.image_size, self.sampler)
         if self.residual is None:
             return ScorePrior(network, self.sde, self.preconditioning, *rest, self.s_noise).eval()
-        encoder = load_encoder(_encoder_file()) if self.encoder_scale and chroma is None else None
+        encoder = _load_encoder() if self.encoder_scale and chroma is None else None
         return ConditionalPrior(network, self.sde, self.residual, *rest, encoder, self.encoder_scale, chroma).eval()
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; `from_dict` is its inverse."""
-        return {
-            "network": _entry(_NETWORKS, self.network, unnamed=_FIRST_NETWORK),
-            "sde": _sde_entry(self.sde),
-            "preconditioning": _entry(_PRECONDITIONINGS, self.preconditioning),
-            "data_range": list(self.data_range),
-            "image_size": self.image_size,
-            "sampler": None if self.sampler is None else asdict(self.sampler),
-            "encoder_scale": self.encoder_scale,
-            "s_noise": self.s_noise,
-            "chroma": self.chroma,
-        }
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> ModelConfig:
-        """Raises InputError naming the entry that is missing, unknown, of another kind or out of range."""
-        parts: dict[str, Any] = {
-            "network": _named(_NETWORKS, data, "network", unnamed=_FIRST_NETWORK),
-            "sde": _named(_NAMED_SDES, data, "sde"),
-            "preconditioning": _named(_PRECONDITIONINGS, data, "preconditioning"),
-        }
-        data = {_RENAMED.get(entry, entry): value for entry, value in data.items()}
-        return build_dataclass(cls, data | parts)
-
-
-_RENAMED = {"inflation": "s_noise"}
-"""What entries are called now of files that were written before version 0.2."""
 
 
 @dataclass(frozen=True)
@@ -226,8 +187,8 @@ class ClassifierConfig:
         guidance: scale of its gradient that is recommended with it.
     """
 
-    network: ClassifierNetworkConfig
-    sde: SDE
+    network: Annotated[WideResNetConfig | ConvNetConfig, Named(CLASSIFIERS)]
+    sde: Annotated[SDE, _NAMED_SDE]
     classes: tuple[str, ...]
     data_range: tuple[float, float] = (-1.0, 1.0)
     image_size: int = 32
@@ -236,48 +197,17 @@ class ClassifierConfig:
     def __post_init__(self) -> None:
         if len(self.classes) != self.network.classes:
             raise CheckpointError(f"the network has {self.network.classes} classes, and {len(self.classes)} are named")
-        _check_states(self.sde, self.data_range, self.image_size)
+        _check_states(self.data_range, self.image_size)
 
-    @classmethod
-    def of(cls, classifier: NoiseClassifier) -> ClassifierConfig:
-        """What builds a classifier like this one."""
-        return cls(
-            _network_options(classifier.network),
-            classifier.sde,
-            classifier.classes,
-            classifier.data_range,
-            classifier.image_size,
-            classifier.guidance,
-        )
+    def parts(self) -> Parts:
+        """The network with fresh weights."""
+        return {"": self.network.build()}
 
-    def build(self) -> NoiseClassifier:
-        """A classifier with fresh weights, in evaluation mode."""
-        return self.around(self.network.build())
-
-    def around(self, network: WideResNet | ConvNet) -> NoiseClassifier:
-        """The classifier by a network of this configuration, in evaluation mode."""
+    def build(self, parts: Parts | None = None) -> NoiseClassifier:
+        """The classifier of a given network or of a fresh one, in evaluation mode."""
+        network = (parts or self.parts())[""]
         classifier = NoiseClassifier(network, self.sde, self.data_range, self.image_size, self.classes, self.guidance)
         return classifier.eval()
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; `model_from_dict` is its inverse."""
-        return {
-            "network": _entry(_CLASSIFIERS, self.network),
-            "sde": _sde_entry(self.sde),
-            "classes": list(self.classes),
-            "data_range": list(self.data_range),
-            "image_size": self.image_size,
-            "guidance": self.guidance,
-        }
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> ClassifierConfig:
-        """Raises InputError naming the entry that is missing, unknown, of another kind or out of range."""
-        parts: dict[str, Any] = {
-            "network": _named(_CLASSIFIERS, data, "network"),
-            "sde": _named(_NAMED_SDES, data, "sde"),
-        }
-        return build_dataclass(cls, data | parts)
 
 
 @dataclass(frozen=True)
@@ -289,7 +219,7 @@ class DamageConfig:
         image_size: side of the training crops, in pixels.
     """
 
-    network: DamageNetworkConfig
+    network: Annotated[DamageNetworkConfig, Named({_DETECTOR: DamageNetworkConfig})]
     image_size: int = 160
 
     sde: ClassVar[None] = None
@@ -300,97 +230,65 @@ class DamageConfig:
         if self.image_size % self.network.stride:
             raise CheckpointError(f"image_size must be a multiple of {self.network.stride}, not {self.image_size}")
 
-    @classmethod
-    def of(cls, finder: DamageFinder) -> DamageConfig:
-        """What builds a finder like this one."""
-        return cls(_network_options(finder.network), finder.image_size)
+    def parts(self) -> Parts:
+        """The network with fresh weights."""
+        return {"": self.network.build()}
 
-    def build(self) -> DamageFinder:
-        """A finder with fresh weights, in evaluation mode."""
-        return self.around(self.network.build())
-
-    def around(self, network: DamageNetwork) -> DamageFinder:
-        """The finder by a network of this configuration, in evaluation mode."""
-        return DamageFinder(network, load_encoder(_encoder_file()), self.image_size).eval()
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; `model_from_dict` is its inverse."""
-        return {"network": _entry(_DAMAGE, self.network), "image_size": self.image_size}
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> DamageConfig:
-        """Raises InputError naming the entry that is missing, unknown, of another kind or out of range."""
-        return build_dataclass(cls, data | {"network": _named(_DAMAGE, data, "network")})
+    def build(self, parts: Parts | None = None) -> DamageFinder:
+        """The finder of a given network or of a fresh one, in evaluation mode."""
+        return DamageFinder((parts or self.parts())[""], _load_encoder(), self.image_size).eval()
 
 
 AnyConfig = ModelConfig | ClassifierConfig | DamageConfig
 """What a model's file can hold."""
+AnyModel = ScorePrior | NoiseClassifier | DamageFinder
+"""What a file is written of."""
 
 
-def model_from_dict(data: dict[str, Any]) -> AnyConfig:
-    """What `to_dict` of any wrote; raises InputError as `from_dict` does.
+def decode_model(data: dict[str, Any]) -> AnyConfig:
+    """What `encode` of any wrote; raises InputError naming the entry that is missing, unknown or not supported.
 
     What names classes is a classifier, and what has a network of damage finds it.
     """
     if not isinstance(data, dict):
         raise CheckpointError(unsupported("model", data, "a JSON object"))
     if "classes" in data:
-        return ClassifierConfig.from_dict(data)
+        return decode(ClassifierConfig, data)
     network = data.get("network")
-    if isinstance(network, dict) and network.get("name") in _DAMAGE:
-        return DamageConfig.from_dict(data)
-    return ModelConfig.from_dict(data)
+    if isinstance(network, dict) and network.get("name") == _DETECTOR:
+        return decode(DamageConfig, data)
+    return decode(ModelConfig, data)
 
 
-def sde_by_name(name: str) -> type[SDE]:
-    """The SDE class `ve`, `vp`, `subvp` or `ddpm`."""
-    if name not in _SDES:
-        raise CheckpointError(f"unknown SDE {name!r}: choose one of {', '.join(_SDES)}")
-    return _SDES[name]
-
-
-def _entry(classes: dict[str, type[Any]], value: Any, unnamed: str | None = None) -> dict[str, Any]:
-    """Fields of a dataclass and the name of its class, unless that is the one meant without a name."""
-    name = next((name for name, cls in classes.items() if type(value) is cls), None)
-    if name is None:
-        raise CheckpointError(f"{type(value).__name__} has no name in model files, which know {', '.join(classes)}")
-    return ({} if name == unnamed else {"name": name}) | asdict(value)
-
-
-def _sde_entry(sde: SDE) -> dict[str, Any]:
-    """What files keep of an SDE; of one of a user's own its name."""
-    kind = type(sde)
-    known = kind in _NAMED_SDES.values()
-    return _entry(_NAMED_SDES, sde if known else NamedSDE(f"{kind.__module__}:{kind.__qualname__}"))
-
-
-def _named(classes: dict[str, type[Any]], data: dict[str, Any], entry: str, unnamed: str | None = None) -> Any:
-    """The dataclass whose fields and name an entry of a configuration holds."""
-    if entry not in data:
-        raise CheckpointError(f"the configuration lacks {entry!r}")
-    fields = data[entry]
-    if not isinstance(fields, dict):
-        raise CheckpointError(unsupported(entry, fields, "a JSON object"))
-    name = fields.get("name", unnamed)
-    if name is None:
-        raise CheckpointError(f"{entry} lacks 'name'")
-    if not isinstance(name, str) or name not in classes:
-        raise CheckpointError(f"{entry} has the unknown name {shortened(name)}: this file needs another version")
-    return build_dataclass(classes[name], {key: value for key, value in fields.items() if key != "name"}, entry)
-
-
-def _network_options(network: nn.Module) -> Any:
-    """The options that a network was built by; CheckpointError where it does not hold them."""
+def config_of(model: AnyModel) -> AnyConfig:
+    """What builds a model like this one; InputError where its parts do not go into a file together."""
+    network: Any = model.network
     if not hasattr(network, "config"):
         raise CheckpointError(f"{type(network).__name__} has no `config`, the options that a model's file keeps")
-    return network.config
+    if isinstance(model, DamageFinder):
+        return DamageConfig(network.config, model.image_size)
+    if isinstance(model, NoiseClassifier):
+        rest = (model.sde, model.classes, model.data_range, model.image_size, model.guidance)
+        return ClassifierConfig(network.config, *rest)
+    scale, chroma = (model.encoder_scale, model.chroma) if isinstance(model, ConditionalPrior) else (0, None)
+    return ModelConfig(
+        network.config,
+        model.sde,
+        model.preconditioning,
+        model.data_range,
+        model.image_size,
+        model.sampler,
+        scale,
+        model.s_noise,
+        chroma is not None,
+    )
 
 
-def _encoder_file() -> Path:
-    return bundled_folder() / "encoder" / ENCODER
+def _load_encoder() -> Encoder:
+    return load_encoder(bundled_folder() / "encoder" / ENCODER)
 
 
-def _check_states(sde: SDE, data_range: tuple[float, float], image_size: int) -> None:
+def _check_states(data_range: tuple[float, float], image_size: int) -> None:
     low, high = data_range
     require(-1e6 <= low < high <= 1e6, f"data_range must be two numbers that rise, not {low:g} and {high:g}")
     within("image_size", image_size, 1, 2**15)

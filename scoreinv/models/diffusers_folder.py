@@ -18,12 +18,21 @@ from typing import Literal
 import torch
 from torch import nn
 
-from scoreinv.checks import require
+from scoreinv.checks import require, shown
 from scoreinv.errors import CheckpointError
-from scoreinv.models.codec import build_foreign, in_file, read_json, shortened
+from scoreinv.models.bundled import HUB_PREFIX
+from scoreinv.models.codec import decode_foreign, in_file, read_json
 from scoreinv.models.config import ModelConfig
-from scoreinv.models.model_file import Stored, in_memory, install, opened, stored_tensors, unfilled
-from scoreinv.models.pickled import plain_tensors, read_pickled
+from scoreinv.models.weights import (
+    Stored,
+    in_memory,
+    install,
+    opened,
+    plain_tensors,
+    read_pickled,
+    stored_tensors,
+    unfilled,
+)
 from scoreinv.networks.layers import Attention
 from scoreinv.networks.ncsnpp import Activation, DownLevel, NCSNpp, NCSNppConfig, ResidualBlock, UpLevel
 from scoreinv.networks.normalization import group_norms
@@ -63,7 +72,8 @@ def load_diffusers(folder: Path, sde: SDE | None = None) -> ScorePrior:
     """
     config = read_diffusers_config(folder)
     path = weights_file(folder)
-    network = unfilled(path, config.network)
+    parts = unfilled(path, config)
+    network = parts[""]
     with _stored(path) as tensors:
         weights = _modern_names(tensors)
         for theirs, ours in _tensor_names(network):
@@ -74,7 +84,7 @@ def load_diffusers(folder: Path, sde: SDE | None = None) -> ScorePrior:
             linear = len(tensor.shape) == 2 and ".to_" in theirs
             weights[ours] = replace(tensor, shape=(*tensor.shape, 1, 1)) if linear else tensor
         install(path, network, weights)
-    return replace(config, sde=sde or config.sde).around(network)
+    return replace(config, sde=sde or config.sde).build(parts)
 
 
 def read_diffusers_config(folder: Path) -> ModelConfig:
@@ -82,7 +92,7 @@ def read_diffusers_config(folder: Path) -> ModelConfig:
     path = _unet_folder(folder) / "config.json"
     options = read_json(path)
     with in_file(path):
-        unet = build_foreign(_UNet, {"attention_head_dim": options.get("num_head_channels", 8)} | options)
+        unet = decode_foreign(_UNet, {"attention_head_dim": options.get("num_head_channels", 8)} | options)
         network = _network(unet)
     fourier = network.embedding == "fourier"
     schedule: _VESchedule | _DDPMSchedule = _schedule(folder, _VESchedule if fourier else _DDPMSchedule)
@@ -134,7 +144,7 @@ class _UNet:
 
 def _network(unet: _UNet) -> NCSNppConfig:
     def refuse_unless(condition: bool, entry: str) -> None:
-        require(condition, f"{entry} = {shortened(getattr(unet, entry))} is not supported")
+        require(condition, f"{entry} = {shown(getattr(unet, entry))} is not supported")
 
     down, up = unet.down_block_types, unet.up_block_types[::-1]
     skip = all("Skip" in kind for kind in (*down, *up))
@@ -254,7 +264,7 @@ def _schedule(folder: Path, kind: type[_VESchedule | _DDPMSchedule]) -> _VESched
         if path.is_file():
             options = read_json(path)
             with in_file(path):
-                schedule = build_foreign(kind, options)
+                schedule = decode_foreign(kind, options)
                 schedule.sampler()  # what it and the SDE ask of the numbers is said of this file
                 schedule.sde()
                 return schedule
@@ -364,3 +374,34 @@ def _modern_names(weights: dict[str, Stored]) -> dict[str, Stored]:
             parts[-2] = _OLD_ATTENTION.get(parts[-2], parts[-2])
         renamed[".".join(parts)] = value
     return renamed
+
+
+# The Hugging Face hub, by the library huggingface_hub, which keeps what it fetched under HF_HOME
+
+_CONFIGURATION = ["config.json", "scheduler_config.json", "unet/config.json", "scheduler/scheduler_config.json"]
+
+
+def fetch(name: str) -> Path:
+    """The folder of `OWNER/NAME` or `OWNER/NAME@REVISION`, fetched unless it is there; named by its full revision.
+
+    Raises CheckpointError, which says how to bring the files, when it can be had neither here nor from the hub.
+    """
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise CheckpointError(f"{HUB_PREFIX}{name}: needs huggingface_hub: pip install 'scoreinv[hub]'") from error
+    repository, _, revision = name.partition("@")
+    for weights in WEIGHTS_FILES:  # pickled ones only where there are no others
+        patterns = [*_CONFIGURATION, weights, f"unet/{weights}"]
+        try:
+            folder = Path(snapshot_download(repository, revision=revision or None, allow_patterns=patterns))
+        except Exception as error:  # the library lets many kinds of errors through, also those of its own transport
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise CheckpointError(
+                f"{HUB_PREFIX}{name}: neither in the cache nor to be had from the hub ({reason}); without a network "
+                "bring its config.json, scheduler_config.json and diffusion_pytorch_model file in a folder, and name "
+                "FOLDER/ instead"
+            ) from error
+        if is_diffusers_folder(folder):
+            return folder
+    raise CheckpointError(f"{HUB_PREFIX}{name}: holds no model in diffusers' format")

@@ -13,12 +13,12 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from scoreinv.checks import shown
 from scoreinv.errors import CheckpointError
-from scoreinv.models.codec import build_foreign, in_file, read_json, shortened
+from scoreinv.models.codec import decode_foreign, in_file, read_json
 from scoreinv.models.config import ModelConfig
-from scoreinv.models.model_file import in_memory, install, unfilled
-from scoreinv.models.pickled import plain_tensors, read_pickled
 from scoreinv.models.published import NCSN, PUBLISHED, published
+from scoreinv.models.weights import in_memory, install, plain_tensors, read_pickled, unfilled
 from scoreinv.networks.ddpm import ddpm_config
 from scoreinv.networks.layers import Attention
 from scoreinv.networks.ncsnpp import Activation, NCSNpp, NCSNppConfig, ResidualBlock
@@ -34,7 +34,8 @@ def load_official(path: Path, config: ModelConfig, *, ema: bool) -> ScorePrior:
     Raises CheckpointError when the file is missing, truncated, holds code, or does not fit the configuration or the
     memory.
     """
-    network = unfilled(path, config.network)
+    parts = unfilled(path, config)
+    network = parts[""]
     state = _read(path)
     weights = {
         name.removeprefix("module."): value
@@ -44,7 +45,7 @@ def load_official(path: Path, config: ModelConfig, *, ema: bool) -> ScorePrior:
     if ema:
         weights |= _averaged(path, weights, state)
     install(path, network, in_memory(_rename(path, network, weights)))
-    return config.around(network)
+    return config.build(parts)
 
 
 def read_official_config(name_or_file: str) -> ModelConfig:
@@ -137,15 +138,15 @@ class _Sampling:
 def _translate(config: dict[str, Any]) -> ModelConfig:
     model, data, training = (_small_letters(config[section]) for section in ("model", "data", "training"))
     _check_network(model.get("name"))
-    pictures, objective = build_foreign(_Data, data, "data"), build_foreign(_Training, training, "training")
+    pictures, objective = decode_foreign(_Data, data, "data"), decode_foreign(_Training, training, "training")
     network = _network(model, pictures)
     if network.embedding == "fourier" and not objective.continuous:
         raise CheckpointError("Fourier embeddings belong to continuous-time training; this configuration is discrete")
-    levels = build_foreign(_Levels, model, "model")
+    levels = decode_foreign(_Levels, model, "model")
     steps, scaled = levels.num_scales, levels.scale_by_sigma
     sde: SDE
     if objective.sde == "vesde":
-        sigmas = build_foreign(_Sigmas, model, "model")
+        sigmas = decode_foreign(_Sigmas, model, "model")
         sde = VE(sigmas.sigma_min, sigmas.sigma_max, steps)
         reading: PaperVE | PaperVP = PaperVE("sigma" if objective.continuous else "index", scaled)
         if objective.continuous and scaled and network.embedding == "positional":
@@ -153,13 +154,13 @@ def _translate(config: dict[str, Any]) -> ModelConfig:
     else:
         if scaled:
             raise CheckpointError("scale_by_sigma belongs to VE models; this configuration is VP")
-        betas = build_foreign(_Betas, model, "model")
+        betas = decode_foreign(_Betas, model, "model")
         discrete = objective.sde == "vpsde" and not objective.continuous
         family = DDPM if discrete else VP if objective.sde == "vpsde" else SubVP
         sde = family(betas.beta_min, betas.beta_max, steps)
         reading = PaperVP(steps) if discrete else PaperVP()
     span = (-1.0, 1.0) if pictures.centered else (0.0, 1.0)
-    sampling = build_foreign(_Sampling, config.get("sampling", {}), "sampling")
+    sampling = decode_foreign(_Sampling, config.get("sampling", {}), "sampling")
     return ModelConfig(network, sde, reading, span, pictures.image_size, _sampler(sampling, steps))
 
 
@@ -170,13 +171,13 @@ def _small_letters(options: dict[str, Any]) -> dict[str, Any]:
 def _check_network(name: object) -> None:
     """Raise CheckpointError unless a network of the reference, by the name it has there, is one of those here."""
     if isinstance(name, str) and name.startswith("ncsn") and name != "ncsnpp":
-        raise CheckpointError(f"network {shortened(name)} is not supported: {NCSN}")
+        raise CheckpointError(f"network {shown(name)} is not supported: {NCSN}")
     if name not in ("ncsnpp", "ddpm"):
-        raise CheckpointError(f"network {shortened(name)} is not supported: only ncsnpp and ddpm are")
+        raise CheckpointError(f"network {shown(name)} is not supported: only ncsnpp and ddpm are")
 
 
 def _network(model: dict[str, Any], pictures: _Data) -> NCSNppConfig:
-    options = build_foreign(_Network, model, "model")
+    options = decode_foreign(_Network, model, "model")
     ours = ddpm_config(
         channels=pictures.num_channels,
         width=options.nf,
@@ -192,7 +193,7 @@ def _network(model: dict[str, Any], pictures: _Data) -> NCSNppConfig:
     )
     if model["name"] == "ddpm":
         return ours
-    plus = build_foreign(_NCSNpp, model, "model")
+    plus = decode_foreign(_NCSNpp, model, "model")
     return replace(
         ours,
         block=plus.resblock_type,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Any, Literal
 from scoreinv.checks import require, within
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import InputError
-from scoreinv.models.codec import build_dataclass, read_json
-from scoreinv.models.config import AnyConfig, DamageConfig, ModelConfig, model_from_dict
+from scoreinv.models.codec import decode, encode, read_json
+from scoreinv.models.config import AnyConfig, DamageConfig, ModelConfig, decode_model
 from scoreinv.options import BATCH_SIZE, LEARNING_RATE, TRAINING_MINUTES, TRAINING_STEPS
 
 GRID_STEPS = 18
@@ -378,26 +377,18 @@ class TrainingConfig:
         """What stays as it is through all of a run."""
         entries = {name: value for name, value in self.to_dict().items() if name not in _FREE}
         data = {name: value for name, value in entries["data"].items() if name not in _FREE}
-        # As in a file: a list there is one whether it was given as a list or as a tuple.
-        settled: dict[str, Any] = json.loads(json.dumps(entries | {"data": data}))
-        return settled
+        return entries | {"data": data}
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` is its inverse."""
-        parts = {name: getattr(self, name) for name in _PARTS}
-        rest = {name: value for name, value in vars(self).items() if name not in ("model", *_PARTS)}
-        written = {name: asdict(part) for name, part in parts.items() if part is not None}
-        return {"model": self.model.to_dict(), **written, **rest}
+        return encode(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> TrainingConfig:
         """Parts and entries left out take their defaults; raises InputError naming an unknown or bad one."""
         if not isinstance(data, dict) or data.get("model") is None:
             raise InputError("the training configuration lacks 'model'")
-        given = {name: data[name] for name in _PARTS if data.get(name) is not None}
-        parts: dict[str, Any] = {name: build_dataclass(_PARTS[name], part, name) for name, part in given.items()}
-        rest = {name: value for name, value in data.items() if name not in ("model", *_PARTS)}
-        return build_dataclass(cls, {"model": model_from_dict(data["model"]), **parts, **rest})
+        return decode(cls, data | {"model": decode_model(data["model"])})
 
 
 def read_config(path: Path) -> TrainingConfig:
@@ -428,14 +419,6 @@ _FREE = frozenset(
     }
 )
 """Entries of a configuration, and of its data, in which a resumed run may differ."""
-
-_PARTS = {
-    "data": DataConfig,
-    "objective": ObjectiveConfig,
-    "optimizer": OptimizerConfig,
-    "observations": ObservationConfig,
-    "damage": DamageDrawing,
-}
 
 
 def _choice(name: str, value: str, choices: tuple[str, ...]) -> None:

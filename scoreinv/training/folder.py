@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from scoreinv.errors import InputError
 from scoreinv.machine import ENDING_SIGNALS
 from scoreinv.models.bundled import MODEL_FILE
+from scoreinv.models.codec import encode
 from scoreinv.models.model_file import read_metadata
 from scoreinv.training import features, pictures
 from scoreinv.training.config import TrainingConfig, read_config
@@ -171,7 +172,7 @@ def _is_of(saved: SavedRun, config: TrainingConfig, model: Path) -> bool:
         built_from, notes = read_metadata(model)
     except InputError:
         return False
-    return built_from.to_dict() == config.model.to_dict() and notes.get("run") == saved.name
+    return encode(built_from) == encode(config.model) and notes.get("run") == saved.name
 
 
 class Interrupts:

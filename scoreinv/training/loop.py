@@ -31,8 +31,8 @@ from scoreinv.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.eta import ETA
 from scoreinv.files import atomic_write
 from scoreinv.machine import uses_bfloat16
-from scoreinv.models.config import ClassifierConfig, NamedSDE
-from scoreinv.models.model_file import AnyModel, save_model
+from scoreinv.models.config import AnyModel, ClassifierConfig, NamedSDE
+from scoreinv.models.model_file import save
 from scoreinv.networks.layers import channels_last, freeze_norms, norms_learn
 from scoreinv.prior import ScorePrior
 from scoreinv.training.batches import DROPOUT, BatchSource, stream
@@ -564,7 +564,7 @@ class Run:
         notes: dict[str, Any] = {"step": self.state.step, "images": self.images, "run": self.about.name}
         if self.validation is not None:
             notes["validation_loss"] = self.validation.mean
-        save_model(path, self.average, self.config.model, half=False, notes=notes)
+        save(self.average, path, notes=notes)
 
     def _write(self, what: str, write: Callable[[], None]) -> None:
         try:

@@ -38,8 +38,7 @@ from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import at_size_of
 from scoreinv.damage import DamageFinder
 from scoreinv.errors import InputError
-from scoreinv.models.config import ClassifierConfig, ModelConfig
-from scoreinv.models.model_file import AnyModel
+from scoreinv.models.config import AnyModel, ClassifierConfig, ModelConfig
 from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.preconditioning import Range, centre, noise_level
 from scoreinv.prior import Prior, ScorePrior

@@ -17,7 +17,7 @@ from torch import Tensor
 from scoreinv.errors import InputError
 from scoreinv.files import atomic_write
 from scoreinv.imaging.sheet import contact_sheet
-from scoreinv.models.model_file import AnyModel
+from scoreinv.models.config import AnyModel
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers.dpmpp_2m import DPMpp2M
 from scoreinv.samplers.rng import NoiseStream

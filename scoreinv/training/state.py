@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from scoreinv.checks import require
 from scoreinv.errors import InputError
 from scoreinv.files import atomic_write
-from scoreinv.models.codec import build_dataclass, in_file, parse_json
+from scoreinv.models.codec import decode, in_file, parse_json
 from scoreinv.training.config import TrainingConfig
 
 _log = logging.getLogger(__name__)
@@ -144,7 +144,7 @@ def load_state(folder: Path, state: TrainingState) -> SavedRun | None:
             with safe_open(path, framework="pt") as file:
                 content = parse_json((file.metadata() or {}).get("about", ""))
                 saved = content.pop("config", None)
-                about = build_dataclass(_About, content)
+                about = decode(_About, content)
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError, InputError) as error:
             _log.warning("%s is unreadable and passed over: %s", path, error)

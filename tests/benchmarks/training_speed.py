@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scoreinv.models.catalogue import locate
-from scoreinv.models.model_file import read_prior_metadata
+from scoreinv.models.model_file import read_metadata
 from scoreinv.prior import ScorePrior
 from scoreinv.training.config import ObjectiveConfig
 from scoreinv.training.ema import update_average
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
-    config, _ = read_prior_metadata(locate(options.model))
+    config, _ = read_metadata(locate(options.model))
     variants = {
         "plain eager, float32": Step(config.build(), bfloat16=False, ours=False),
         "plain eager, bfloat16 autocast": Step(config.build(), bfloat16=True, ours=False),

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from shell import small_config
 
-from scoreinv.models.model_file import save_model
+from scoreinv.models.model_file import save
 from scoreinv.sdes import VP
 
 
@@ -30,7 +30,7 @@ def classes(tmp_path: Path) -> Path:
 @pytest.fixture
 def prior(tmp_path: Path) -> str:
     config = replace(small_config(), sde=VP())
-    save_model(tmp_path / "prior.safetensors", config.build(), config, half=False, notes={})
+    save(config.build(), tmp_path / "prior.safetensors")
     return "prior.safetensors"
 
 

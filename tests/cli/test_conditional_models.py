@@ -12,7 +12,7 @@ from shell import hole_array, photo_array, small_config
 
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.imaging.read import read_picture
-from scoreinv.models.model_file import read_prior_metadata
+from scoreinv.models.model_file import read_metadata
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.options import COLOUR_SATURATION, COLOUR_TEMPERATURE
 from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, TrainingConfig
@@ -53,7 +53,7 @@ def test_conditional_training_by_its_option(scoreinv, tmp_path):
         "train", "--sde", "ve", "--conditional", "--steps", 1, "--batch-size", 1, "--out", "run", "--quiet"
     )
     assert outcome.code == 0, outcome.err
-    config, _ = read_prior_metadata(tmp_path / "run/model.safetensors")
+    config, _ = read_metadata(tmp_path / "run/model.safetensors")
     assert isinstance(config.preconditioning, ResidualPreconditioning)
     for words in (["--config", "run.json", "--conditional"], ["--out", "run", "--resume", "--conditional"]):
         refused = scoreinv("train", *words)

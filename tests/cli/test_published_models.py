@@ -17,7 +17,8 @@ from shell import photo_array, small_config
 
 import scoreinv as library
 from scoreinv.models.bundled import bundled_folder
-from scoreinv.models.model_file import save_model
+from scoreinv.models.codec import encode
+from scoreinv.models.model_file import save
 
 DIFFUSERS = Path(__file__).parents[1] / "data" / "diffusers"
 PARITY = Path(__file__).parents[1] / "data" / "parity"
@@ -64,7 +65,7 @@ def test_a_bundled_model_that_others_trained_is_shown_as_theirs(scoreinv):
 def test_notes_do_not_act_on_the_terminal(scoreinv, model):
     prior = library.load(str(model))
     notes = {"licence": "free\x1b[2J", "source": "here\nand\u202ethere", "held_out_loss": float("nan"), "\x1b": "\x1b]"}
-    save_model(Path("m.safetensors"), prior, small_config(), half=False, notes=notes)
+    save(prior, Path("m.safetensors"), notes=notes)
     shown = scoreinv("models", "show", "./m.safetensors")
     assert shown.code == 0
     assert "\x1b" not in shown.out
@@ -77,7 +78,7 @@ def test_notes_do_not_act_on_the_terminal(scoreinv, model):
     assert record["figures"] == {"held_out_loss": "NaN"}
     assert record["licence"] == "free\x1b[2J"
     tensors = {"tensor\x1b[31m": torch.zeros(1)}
-    metadata = {"format": "scoreinv", "config": json.dumps(small_config().to_dict())}
+    metadata = {"format": "scoreinv", "config": json.dumps(encode(small_config()))}
     save_file(tensors, "red.safetensors", metadata)
     outcome = scoreinv("models", "show", "./red.safetensors")
     assert (outcome.code, outcome.err.count("\n"), "\x1b" in outcome.err) == (2, 1, False)

@@ -9,7 +9,7 @@ from itertools import product
 import pytest
 from shell import small_config
 
-from scoreinv.models.model_file import save_model
+from scoreinv.models.model_file import save
 from scoreinv.prior import RecommendedSampler
 from scoreinv.samplers import (
     DDIM,
@@ -127,7 +127,7 @@ def test_what_is_given_replaces_what_is_recommended_and_nothing_else():
 
 def test_an_sde_without_a_chain_has_no_ancestral_sampling(scoreinv, tmp_path):
     config = replace(small_config(), sde=SubVP())
-    save_model(tmp_path / "subvp.safetensors", config.build(), config, half=False, notes={})
+    save(config.build(), tmp_path / "subvp.safetensors")
     outcome = scoreinv("sample", "-n", 1, "--model", "subvp.safetensors", "--predictor", "ancestral", "-o", "out/")
     assert (outcome.code, "not for SubVP" in outcome.err) == (2, True)
 

@@ -29,9 +29,10 @@ from PIL import Image
 import scoreinv
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import InputError
+from scoreinv.models.catalogue import describe, load_classifier
+from scoreinv.models.codec import encode
 from scoreinv.models.config import ClassifierConfig, ModelConfig
-from scoreinv.models.description import describe
-from scoreinv.models.model_file import load_classifier, save_model
+from scoreinv.models.model_file import save
 from scoreinv.models.official import load_official, read_official_config
 from scoreinv.networks.convnet import ConvNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
@@ -88,7 +89,7 @@ def apart(content: bytes) -> Parts:
 
 def _saved(config: ModelConfig | ClassifierConfig, folder: Path) -> bytes:
     path = folder / "model.safetensors"
-    save_model(path, config.build(), config, half=True, notes={"images": 3, "licence": "none"})
+    save(config.build(), path, half=True, notes={"images": 3, "licence": "none"})
     return path.read_bytes()
 
 
@@ -318,7 +319,7 @@ def prepare(folder: Path) -> None:
 
 SAVED: list[Parts] = []
 PICTURES = _zip()
-RUN = json.dumps(small_training(VE(), DataConfig()).to_dict()).encode()
+RUN = json.dumps(encode(small_training(VE(), DataConfig()))).encode()
 
 if __name__ == "__main__":
     import tempfile

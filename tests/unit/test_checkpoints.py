@@ -14,9 +14,10 @@ from safetensors.torch import save_file
 import scoreinv
 from scoreinv.errors import CheckpointError
 from scoreinv.models import config as model_config
+from scoreinv.models.catalogue import describe
+from scoreinv.models.codec import decode, encode
 from scoreinv.models.config import ModelConfig
-from scoreinv.models.description import describe
-from scoreinv.models.model_file import load_model, read_prior_metadata, save_model
+from scoreinv.models.model_file import read_metadata, read_model, save
 from scoreinv.models.official import load_official, read_official_config
 from scoreinv.models.published import PUBLISHED, published
 from scoreinv.networks.base import Network
@@ -35,13 +36,13 @@ CONFIG = ModelConfig(NCSNppConfig(width=8, multipliers=(1, 2), blocks=1), VE(0.0
 def model(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     path = tmp_path / "m.safetensors"
-    save_model(path, CONFIG.build(), CONFIG, half=False, notes={"hours": 1})
+    save(CONFIG.build(), path, notes={"hours": 1})
     return path
 
 
 def test_round_trip(model: Path) -> None:
-    prior = load_model(model)
-    config, notes = read_prior_metadata(model)
+    prior = read_model(model)
+    config, notes = read_metadata(model)
     assert config == CONFIG
     assert notes == {"hours": 1}
     assert prior.sde == CONFIG.sde
@@ -51,10 +52,10 @@ def test_round_trip(model: Path) -> None:
 
 def test_half_precision_halves_the_file(model: Path, tmp_path: Path) -> None:
     small = tmp_path / "small.safetensors"
-    save_model(small, load_model(model), CONFIG, half=True, notes={})
+    save(read_model(model), small, half=True)
     assert small.stat().st_size < 0.6 * model.stat().st_size
     torch.testing.assert_close(
-        load_model(small).network.conv_in.weight, load_model(model).network.conv_in.weight, atol=1e-7, rtol=2**-11
+        read_model(small).network.conv_in.weight, read_model(model).network.conv_in.weight, atol=1e-7, rtol=2**-11
     )
 
 
@@ -75,7 +76,7 @@ class PlainConfig:
 class Plain(Network):
     def __init__(self, config: PlainConfig) -> None:
         super().__init__()
-        self.channels, self.stride = config.channels, config.stride
+        self.config, self.channels, self.stride = config, config.channels, config.stride
         self.enter = conv(config.channels, config.features, 3)
         self.leave = conv(config.features, config.channels, 3)
 
@@ -87,31 +88,31 @@ class Plain(Network):
 
 
 def test_another_network_needs_a_line_in_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(model_config._NETWORKS, "plain", PlainConfig)
+    monkeypatch.setitem(model_config.NETWORKS, "plain", PlainConfig)
     config = replace(CONFIG, network=PlainConfig(features=5))
     prior, path = config.build(), tmp_path / "plain.safetensors"
-    save_model(path, prior, config, half=False, notes={})
-    again = load_model(path)
-    assert read_prior_metadata(path)[0] == config
+    save(prior, path)
+    again = read_model(path)
+    assert read_metadata(path)[0] == config
     x = torch.linspace(-1, 1, 3 * 16 * 16).reshape(1, 3, 16, 16)
     with torch.no_grad():
         torch.testing.assert_close(again.noise(x, 0.5), prior.noise(x, 0.5))
-    monkeypatch.delitem(model_config._NETWORKS, "plain")
+    monkeypatch.delitem(model_config.NETWORKS, "plain")
     with pytest.raises(CheckpointError, match=r"plain\.safetensors: .*unknown name 'plain'"):
-        load_model(path)
+        read_model(path)
 
 
 def test_files_of_released_versions_name_no_network() -> None:
-    written = CONFIG.to_dict()
+    written = encode(CONFIG)
     assert "name" not in written["network"]
-    assert ModelConfig.from_dict(written) == CONFIG
-    assert ModelConfig.from_dict(written | {"network": written["network"] | {"name": "ncsnpp"}}) == CONFIG
+    assert decode(ModelConfig, written) == CONFIG
+    assert decode(ModelConfig, written | {"network": written["network"] | {"name": "ncsnpp"}}) == CONFIG
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_configurations_survive_json(name: str) -> None:
     config = published(name).config
-    assert ModelConfig.from_dict(config.to_dict()) == config
+    assert decode(ModelConfig, encode(config)) == config
 
 
 def test_published_size() -> None:
@@ -203,15 +204,15 @@ def test_missing_truncated_and_foreign_files(model: Path, tmp_path: Path) -> Non
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(model.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match=r"cut\.safetensors: not a readable safetensors"):
-        load_model(cut)
+        read_model(cut)
     foreign = tmp_path / "foreign.safetensors"
     save_file({"a": torch.zeros(1)}, foreign)
     with pytest.raises(CheckpointError, match="not a scoreinv model"):
-        load_model(foreign)
+        read_model(foreign)
 
 
 def test_a_loaded_model_does_not_hang_on_its_file(model: Path) -> None:
-    prior = load_model(model)
+    prior = read_model(model)
     before = {name: value.clone() for name, value in prior.network.state_dict().items()}
     with model.open("r+b") as file:  # in place: who maps the file sees it
         length = int.from_bytes(file.read(8), "little")
@@ -225,9 +226,9 @@ def test_weights_that_are_not_finite(tmp_path: Path) -> None:
     with torch.no_grad():
         prior.network.conv_in.weight[0, 0, 0, 0] = float("nan")
     path = tmp_path / "nan.safetensors"
-    save_model(path, prior, CONFIG, half=False, notes={})
+    save(prior, path)
     with pytest.raises(CheckpointError, match="not finite"):
-        load_model(path)
+        read_model(path)
 
 
 class _Bomb:

@@ -16,9 +16,10 @@ from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.guidance import Conditioned
+from scoreinv.models.catalogue import describe
+from scoreinv.models.codec import decode, encode
 from scoreinv.models.config import ModelConfig
-from scoreinv.models.description import describe
-from scoreinv.models.model_file import load_model, read_metadata, save
+from scoreinv.models.model_file import read_metadata, read_model, save
 from scoreinv.networks.chroma import TUNED_STAGES
 from scoreinv.networks.encoder import FEATURES
 from scoreinv.operators import gray
@@ -182,7 +183,7 @@ def test_pictures_that_are_not_looked_at_expect_nothing(prior: ConditionalPrior)
 def test_a_file_has_both_networks(prior: ConditionalPrior, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     save(prior, path)
-    again = load_model(path)
+    again = read_model(path)
     assert read_metadata(path)[0] == CONFIG
     weights = [value for part in prior.parts().values() for value in part.parameters()]
     assert describe(str(path)).parameters == sum(value.numel() for value in weights)
@@ -191,9 +192,9 @@ def test_a_file_has_both_networks(prior: ConditionalPrior, tmp_path: Path) -> No
     without = replace(CONFIG, chroma=False).build()
     save(without, tmp_path / "without.safetensors")
     assert (tmp_path / "without.safetensors").stat().st_size < path.stat().st_size / 10
-    described = replace(CONFIG, chroma=False).to_dict()
+    described = encode(replace(CONFIG, chroma=False))
     del described["chroma"]  # as files of before have it
-    assert ModelConfig.from_dict(described) == replace(CONFIG, chroma=False)
+    assert decode(ModelConfig, described) == replace(CONFIG, chroma=False)
 
 
 def test_a_file_that_lacks_it_is_refused(prior: ConditionalPrior, tmp_path: Path) -> None:
@@ -202,7 +203,7 @@ def test_a_file_that_lacks_it_is_refused(prior: ConditionalPrior, tmp_path: Path
     without.parts = lambda: {"": without.network}
     save(without, path)
     with pytest.raises(CheckpointError, match=r"lacks the tensor chroma\."):
-        load_model(path)
+        read_model(path)
 
 
 def test_chroma_needs_an_encoder() -> None:
@@ -237,7 +238,7 @@ def test_the_loss_is_the_error_over_that_of_grey(tmp_path: Path) -> None:
 def test_it_learns_the_colour_that_all_pictures_have(tinted: Path, tmp_path: Path) -> None:
     result = train(training(tinted, steps=40), tmp_path / "run")
     assert result.validation.mean < 0.3  # knowing nothing it is all but 1
-    trained = load_model(tmp_path / "run" / "model.safetensors")
+    trained = read_model(tmp_path / "run" / "model.safetensors")
     chroma = trained.look(luma(64, 64) * 0.5 + 0.2)[0].mean((0, 2, 3))
     colour = torch.tensor([0.2, 0.0, -0.15])[None, :, None, None] * 2
     torch.testing.assert_close(chroma, AXES.chroma_beyond_gray(colour)[0, :, 0, 0], atol=0.12, rtol=0)
@@ -274,7 +275,7 @@ def test_a_resumed_run_keeps_the_network_that_is_not_trained(trained: str, tinte
     start = built(seed=3)
     train(config, tmp_path / "run", init=start)
     train(replace(config, steps=2), tmp_path / "run", resume=True)
-    resumed = load_model(tmp_path / "run" / "model.safetensors")
+    resumed = read_model(tmp_path / "run" / "model.safetensors")
     fixed = "" if trained == "chroma" else "chroma."
     for one, other in zip(start.parts()[fixed].parameters(), resumed.parts()[fixed].parameters(), strict=True):
         assert torch.equal(one, other)

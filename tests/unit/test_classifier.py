@@ -18,8 +18,9 @@ from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.guidance import ClassifierGuidance
 from scoreinv.models.catalogue import load_classifier
-from scoreinv.models.config import ClassifierConfig, ModelConfig, model_from_dict
-from scoreinv.models.model_file import save_model
+from scoreinv.models.codec import encode
+from scoreinv.models.config import ClassifierConfig, ModelConfig, decode_model
+from scoreinv.models.model_file import save
 from scoreinv.networks.convnet import ConvNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.networks.wide_resnet import WideResNetConfig
@@ -126,7 +127,7 @@ def test_a_file_keeps_it(tmp_path: Path, network: WideResNetConfig | ConvNetConf
     path = tmp_path / "c.safetensors"
     config = replace(CONFIG, network=network)
     classifier = config.build()
-    save_model(path, classifier, config, half=False, notes={})
+    save(classifier, path)
     again = load_classifier(path)
     assert again.classes == ("bright", "dark")
     assert again.sde == CONFIG.sde
@@ -139,13 +140,13 @@ def test_a_file_keeps_it(tmp_path: Path, network: WideResNetConfig | ConvNetConf
 
 
 def test_a_file_of_an_unknown_network() -> None:
-    written = CONFIG.to_dict()
+    written = encode(CONFIG)
     written["network"]["name"] = "transformer"
     with pytest.raises(CheckpointError, match="'transformer'"):
-        model_from_dict(written)
+        decode_model(written)
     del written["network"]["name"]
     with pytest.raises(CheckpointError, match="lacks 'name'"):
-        model_from_dict(written)
+        decode_model(written)
 
 
 def test_the_judge_sees_the_picture_alone(folder: Path, tmp_path: Path) -> None:
@@ -191,7 +192,7 @@ def test_the_judge_looks_at_a_rotation_of_each_two_by_two_pixels() -> None:
 
 def test_the_guidance_that_is_recommended_with_it() -> None:
     strong = replace(CONFIG, guidance=4.0)
-    assert model_from_dict(strong.to_dict()) == strong
+    assert decode_model(encode(strong)) == strong
     torch.manual_seed(0)
     mild, guide = CONFIG.build(), strong.build()
     guide.network.load_state_dict(mild.network.state_dict())

@@ -25,7 +25,7 @@ from scoreinv.guidance.conditioned import GivenGuess
 from scoreinv.guidance.orientations import ALL, MIRRORED, UPRIGHT
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.memory import gradient_bytes
-from scoreinv.models.model_file import load_model, save_model
+from scoreinv.models.model_file import read_model, save
 from scoreinv.operators import ObservedComponents, gray, mask
 from scoreinv.options import COLOUR_SATURATION, COLOUR_TEMPERATURE, MEAN_DRAWS, NARROW_FILL_STEPS
 from scoreinv.preconditioning import EDM
@@ -361,9 +361,8 @@ def test_network_and_reading_belong_together() -> None:
 
 def test_a_file_keeps_a_conditional_prior(tmp_path: Path) -> None:
     prior = conditional_prior()
-    config = ModelConfig(_NETWORK, prior.sde, ResidualPreconditioning(), (-1.0, 1.0), 16)
-    save_model(tmp_path / "model.safetensors", prior, config, half=False, notes={})
-    again = load_model(tmp_path / "model.safetensors")
+    save(prior, tmp_path / "model.safetensors")
+    again = read_model(tmp_path / "model.safetensors")
     assert again.conditional
     assert again.preconditioning == prior.preconditioning
     operator = holes()

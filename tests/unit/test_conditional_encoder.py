@@ -18,8 +18,9 @@ from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.guidance import Conditioned, Tiled
 from scoreinv.guidance.orientations import MIRRORED
+from scoreinv.models.codec import decode, encode
 from scoreinv.models.config import ModelConfig
-from scoreinv.models.model_file import load_model, read_metadata
+from scoreinv.models.model_file import read_metadata, read_model
 from scoreinv.networks.encoder import FEATURES, Encoder
 from scoreinv.operators import gray
 from scoreinv.preconditioning import EDM
@@ -170,7 +171,7 @@ def test_what_takes_the_features_has_a_gradient_in_each_step(prior: ConditionalP
 def test_a_prior_is_trained_with_it_and_saved_without_the_encoder(photographs: Path, tmp_path: Path) -> None:
     before = {name: value.clone() for name, value in CONFIG.build().encoder.state_dict().items()}
     trained = train(training(photographs), tmp_path / "run").trained
-    again = load_model(tmp_path / "run" / "model.safetensors")
+    again = read_model(tmp_path / "run" / "model.safetensors")
     assert again.encoder_scale == 4
     assert isinstance(again.encoder, Encoder)
     for name, value in trained.encoder.state_dict().items():
@@ -209,7 +210,7 @@ def test_crops_that_are_drawn_again_are_the_same_and_looked_at_once(
     assert sum(looked_at) == 16  # of 32 that were shown
     stopped = train(replace(config, steps=5), tmp_path / "parts").trained
     resumed = train(config, tmp_path / "parts", resume=True).trained
-    whole = load_model(tmp_path / "run" / "model.safetensors")
+    whole = read_model(tmp_path / "run" / "model.safetensors")
     assert sum(looked_at) == 32
     for one, other in zip(resumed.network.parameters(), whole.network.parameters(), strict=True):
         assert torch.equal(one, other)
@@ -285,9 +286,9 @@ def test_features_leave_room_for_the_states_of_the_run(
 
 def test_a_model_without_an_encoder_says_so_nowhere(tmp_path: Path) -> None:
     config = replace(CONFIG, network=replace(SHOWN, feature_channels=()), encoder_scale=0)
-    described = config.to_dict()
+    described = encode(config)
     del described["encoder_scale"], described["network"]["feature_channels"]  # as files of before have it
-    assert ModelConfig.from_dict(described) == config
+    assert decode(ModelConfig, described) == config
     model = config.build()
     assert model.encoder is None
     with pytest.raises(InputError, match="without an encoder"):

@@ -16,9 +16,9 @@ from scoreinv.damage import DamageFinder
 from scoreinv.errors import Cancelled, CheckpointError, InputError
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
-from scoreinv.models.catalogue import load_damage_finder
-from scoreinv.models.config import DamageConfig, model_from_dict
-from scoreinv.models.description import describe
+from scoreinv.models.catalogue import describe, load_damage_finder
+from scoreinv.models.codec import encode
+from scoreinv.models.config import DamageConfig, config_of, decode_model
 from scoreinv.networks.damage import DamageNetworkConfig, _Join, _Layer, _Regions
 from scoreinv.networks.encoder import FEATURES, FINE_FEATURES, FINE_STRIDES, STRIDES
 from scoreinv.options import FOUND_GROW
@@ -62,8 +62,8 @@ def test_a_file_gives_the_same_finder_again(tmp_path):
     finder = SMALL.build()
     scoreinv.save(finder, tmp_path / "model.safetensors", notes={"step": 3})
     again = load_damage_finder(tmp_path / "model.safetensors")
-    assert DamageConfig.of(again) == SMALL
-    assert model_from_dict(SMALL.to_dict()) == SMALL
+    assert config_of(again) == SMALL
+    assert decode_model(encode(SMALL)) == SMALL
     pictures = torch.rand(2, 3, 64, 32)
     with torch.no_grad():
         torch.testing.assert_close(again.logits(pictures), finder.logits(pictures))
@@ -152,8 +152,8 @@ def test_no_gradient_reaches_the_encoder():
     [
         (scoreinv.load, "damage", "is a finder of damage, not a prior"),
         (scoreinv.load_classifier, "damage", "is a finder of damage, not a classifier"),
-        (load_damage_finder, "cifar10", "is a prior, and finds no damage"),
-        (load_damage_finder, "cifar10-classifier", "is a classifier, and finds no damage"),
+        (load_damage_finder, "cifar10", "is a prior, not a finder of damage"),
+        (load_damage_finder, "cifar10-classifier", "is a classifier, not a finder of damage"),
     ],
 )
 def test_a_model_of_another_kind_is_refused(load, name, message):
@@ -171,7 +171,7 @@ def test_a_model_of_another_kind_is_refused(load, name, message):
 )
 def test_a_configuration_that_cannot_be_built_is_refused(entries):
     with pytest.raises(InputError):
-        model_from_dict(SMALL.to_dict() | entries)
+        decode_model(encode(SMALL) | entries)
 
 
 def test_windows_cover_a_picture_once_and_leave_no_seam(bright):

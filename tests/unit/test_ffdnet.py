@@ -10,7 +10,7 @@ from torch import Tensor
 import scoreinv
 from scoreinv.errors import InputError
 from scoreinv.models.config import ModelConfig
-from scoreinv.models.model_file import save_model
+from scoreinv.models.model_file import save
 from scoreinv.networks.base import Network
 from scoreinv.networks.ffdnet import LAST_KNOWN, FFDNet, FFDNetConfig
 from scoreinv.preconditioning import DataPrediction
@@ -77,7 +77,7 @@ def test_saved_and_loaded(tmp_path) -> None:
     config = ModelConfig(PLAIN, VE(0.01, 80.0), DataPrediction(), (-1.0, 1.0), 16)
     prior = config.build()
     prior.network.load_state_dict(_filled(PLAIN).float().state_dict())
-    save_model(tmp_path / "model.safetensors", prior, config, half=False, notes={})
+    save(prior, tmp_path / "model.safetensors")
     again, x = scoreinv.load(tmp_path / "model.safetensors"), _pictures().float()
     assert again.network.config == PLAIN
     torch.testing.assert_close(again.noise(x, 0.5), prior.noise(x, 0.5), atol=1e-4, rtol=1e-4)

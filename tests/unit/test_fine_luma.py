@@ -19,7 +19,7 @@ from scoreinv.errors import CheckpointError, InputError
 from scoreinv.guidance import Conditioned, Tiled
 from scoreinv.guidance.orientations import MIRRORED
 from scoreinv.models.config import ModelConfig
-from scoreinv.models.model_file import load_model, save_model
+from scoreinv.models.model_file import read_model, save
 from scoreinv.operators import gray, mask
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import VE
@@ -159,7 +159,7 @@ def test_a_run_trains_with_finer_luma_and_its_file_keeps_the_scale(tmp_path: Pat
         pixels = np.random.default_rng(number).integers(0, 256, (40, 40, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{number}.png")
     trained = train(_config(tmp_path), tmp_path / "run").trained
-    again = load_model(tmp_path / "run" / "model.safetensors")
+    again = read_model(tmp_path / "run" / "model.safetensors")
     assert again.preconditioning.luma_scale == 2
     fine, x = picture(), picture(1, 16, 16, 1)
     operator = gray("rec601", 16, 16)
@@ -175,8 +175,8 @@ def test_the_network_takes_as_many_channels_as_the_scale_needs(tmp_path: Path) -
     for scale in (0, -1, 2.0, "2", True):
         with pytest.raises(CheckpointError, match="luma_scale"):
             replace(CONFIG, preconditioning=ResidualPreconditioning(luma_scale=scale))
-    save_model(tmp_path / "model.safetensors", prior(), CONFIG, half=False, notes={})
-    assert load_model(tmp_path / "model.safetensors").preconditioning == READING
+    save(prior(), tmp_path / "model.safetensors")
+    assert read_model(tmp_path / "model.safetensors").preconditioning == READING
 
 
 def _config(folder: Path) -> TrainingConfig:

@@ -15,7 +15,7 @@ from analytic import gaussian_colour_prior
 import scoreinv
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.config import ClassifierConfig, ModelConfig
-from scoreinv.models.model_file import save_model
+from scoreinv.models.model_file import save
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.networks.wide_resnet import WideResNetConfig
 from scoreinv.preconditioning import EDM
@@ -44,7 +44,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "classifier": ClassifierConfig(WideResNetConfig(depth=10, width=1, classes=2), VP(), ("a", "b"), image_size=8),
     }
     for name, config in configs.items():
-        save_model(folder / f"{name}.safetensors", config.build(), config, half=False, notes={})
+        save(config.build(), folder / f"{name}.safetensors")
     return {name: folder / f"{name}.safetensors" for name in configs}
 
 

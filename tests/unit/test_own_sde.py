@@ -15,6 +15,7 @@ from torch import Tensor
 
 import scoreinv
 from scoreinv.errors import CheckpointError, InputError
+from scoreinv.models.codec import decode, encode
 from scoreinv.models.config import ModelConfig, NamedSDE
 from scoreinv.models.model_file import read_metadata
 from scoreinv.preconditioning import EDM
@@ -66,15 +67,15 @@ def test_it_is_loaded_by_giving_it(model: Path) -> None:
 def test_files_keep_its_name_alone(model: Path) -> None:
     config, _ = read_metadata(model)
     assert config.sde == NamedSDE(f"{__name__}:Cosine")
-    assert ModelConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert decode(ModelConfig, json.loads(json.dumps(encode(config)))) == config
     with pytest.raises(CheckpointError, match=r"own.safetensors: has an SDE of your own, test_own_sde:Cosine: give it"):
         scoreinv.load(model)
 
 
 def test_files_of_the_first_version_keep_its_marginal_too() -> None:
-    written = ModelConfig(TINY, Cosine(), EDM(), image_size=8).to_dict()
+    written = encode(ModelConfig(TINY, Cosine(), EDM(), image_size=8))
     written["sde"] |= {"marginal": [[0.99, 0.15], [0.73, 0.68], [0.07, 1.0]]}
-    assert isinstance(ModelConfig.from_dict(written).sde, NamedSDE)
+    assert isinstance(decode(ModelConfig, written).sde, NamedSDE)
 
 
 def test_one_that_is_given_takes_the_place_of_the_files(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from small_runs import TINY
 import scoreinv
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import CheckpointError, InputError
-from scoreinv.models.config import ClassifierConfig, ModelConfig
+from scoreinv.models.config import ClassifierConfig, ModelConfig, config_of
 from scoreinv.networks.convnet import ConvNetConfig
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.wide_resnet import WideResNetConfig
@@ -37,11 +37,11 @@ CONFIGS = {
 def test_a_prior_comes_back_as_it_was(name: str, tmp_path: Path) -> None:
     config, path = CONFIGS[name], tmp_path / "model.safetensors"
     prior = config.build()
-    assert ModelConfig.of(prior) == config
+    assert config_of(prior) == config
     scoreinv.save(prior, path, notes={"by": "hand"})
     again = scoreinv.load(path)
     assert type(again) is type(prior)
-    assert ModelConfig.of(again) == config
+    assert config_of(again) == config
     weights = again.network.state_dict()
     for key, value in prior.network.state_dict().items():
         assert torch.equal(weights[key], value)
@@ -52,7 +52,7 @@ def test_a_classifier_comes_back_as_it_was(network: ConvNetConfig | WideResNetCo
     config = ClassifierConfig(network, VP(), ("cat", "dog"), image_size=32, guidance=2.0)
     scoreinv.save(config.build(), tmp_path / "model.safetensors")
     again = scoreinv.load_classifier(tmp_path / "model.safetensors")
-    assert ClassifierConfig.of(again) == config
+    assert config_of(again) == config
 
 
 def test_notes_are_entries(tmp_path: Path) -> None:

@@ -19,11 +19,10 @@ import torch
 from foreground import default_signals
 from gaussian import GaussianPrior, write_noise_pictures
 from PIL import Image
-from safetensors.torch import load_file
 from small_runs import TINY, tiny_run
 
 from scoreinv.errors import Cancelled, InputError, ScoreinvError
-from scoreinv.models.model_file import load_model, read_metadata
+from scoreinv.models.model_file import read_metadata, read_model
 from scoreinv.sdes import VE, SubVP
 from scoreinv.training import state as state_module
 from scoreinv.training.batches import BatchSource
@@ -55,7 +54,7 @@ def _stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> object:
 
 def _assert_same_bits(one: Path, other: Path, step: int) -> None:
     for name in (f"state/{step:09d}.safetensors", "model.safetensors"):
-        first, second = load_file(one / name), load_file(other / name)
+        first, second = read_model(one / name), read_model(other / name)
         assert first.keys() == second.keys()
         for key, value in first.items():
             assert torch.equal(value, second[key]), key
@@ -103,7 +102,7 @@ def test_a_run_leaves_its_files(folder: Path, tmp_path: Path) -> None:
     assert [line["step"] for line in lines if "loss" in line] == [4, 8, 12]
     assert [line["step"] for line in lines if "validation" in line] == [6, 12]
     assert lines[-1]["images"] == result.images == 96
-    saved = load_model(result.model)
+    saved = read_model(result.model)
     for name, value in result.trained.network.state_dict().items():
         assert torch.equal(saved.network.state_dict()[name], value)
     assert "embedding.frequencies" in saved.network.state_dict()
@@ -332,7 +331,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_before_it_is_saved(
     monkeypatch.setattr(BatchSource, "batch", poisoned)
     with pytest.raises(ScoreinvError, match="not finite"):
         train(config, out)
-    states = [load_file(path) for path in (out / "state").iterdir()]
+    states = [read_model(path) for path in (out / "state").iterdir()]
     assert all(value.isfinite().all() for state in states for value in state.values())
 
 
@@ -371,7 +370,7 @@ def test_two_processes_match_one_at_the_same_global_batch(folder: Path, tmp_path
     launched = subprocess.run([*launcher, *arguments], timeout=300, capture_output=True, text=True, check=False)
     assert launched.returncode == 0, launched.stderr
     name = "state/000000006.safetensors"
-    one, two = load_file(tmp_path / "one" / name), load_file(tmp_path / "two" / name)
+    one, two = read_model(tmp_path / "one" / name), read_model(tmp_path / "two" / name)
     start = config.model.build().network.state_dict()
     for key, value in one.items():
         torch.testing.assert_close(two[key], value, rtol=1e-4, atol=1e-6, msg=lambda m, key=key: f"{key}: {m}")
@@ -397,7 +396,7 @@ def test_a_batch_in_parts_is_the_same_step(folder: Path, tmp_path: Path, parts: 
         assert one["step"] == other["step"]
         assert other["loss"] == pytest.approx(one["loss"], rel=1e-4)
         assert other["gradient_norm"] == pytest.approx(one["gradient_norm"], rel=1e-3)
-    whole, divided = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
+    whole, divided = (read_model(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
     for name, value in whole.items():
         torch.testing.assert_close(divided[name], value, rtol=1e-3, atol=2e-4)
 

@@ -1,0 +1,164 @@
+"""Weights of files (safetensors or pickled), read within bounds and put into networks. Reading them never runs code."""
+
+from __future__ import annotations
+
+import math
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from scoreinv.checks import shown
+from scoreinv.errors import CheckpointError
+from scoreinv.machine import shortage
+from scoreinv.models.codec import cut, in_file
+from scoreinv.models.config import AnyConfig, Parts
+from scoreinv.networks.layers import channels_last
+
+_HEADER_BYTES = 10_000_000
+_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A tensor of a file, whose shape is known before its values are read.
+
+    Attributes:
+        shape: of the tensor.
+        read: its values, of any kind of floating-point number.
+    """
+
+    shape: tuple[int, ...]
+    read: Callable[[], Tensor]
+
+
+def unfilled(path: Path, config: AnyConfig) -> Parts:
+    """The networks of a file's configuration without memory for their weights, on the device `meta`.
+
+    Raises CheckpointError when the configuration cannot be built.
+    """
+    with in_file(path), torch.device("meta"):
+        return config.parts()
+
+
+def install(path: Path, network: nn.Module, tensors: Mapping[str, Stored]) -> None:
+    """Give an unfilled network its weights, in the memory layout that convolutions want.
+
+    Raises CheckpointError unless they are all there, and nothing else, of the right shapes and finite, and fit into
+    memory; before that is taken.
+    """
+    check_shapes(path, {"": network}, tensors)
+    if lacking := shortage(4 * sum(math.prod(tensor.shape) for tensor in tensors.values())):
+        raise CheckpointError(f"{path}: {lacking}")
+    weights = {}
+    for name, tensor in tensors.items():
+        weights[name] = value = tensor.read().to(torch.float32, copy=True).reshape(tensor.shape)
+        if not value.isfinite().all():
+            raise CheckpointError(f"{path}: weights are not finite ({name}); the file is damaged or training diverged")
+    network.load_state_dict(weights, assign=True)
+    channels_last(network)
+
+
+def check_shapes(path: Path, parts: Parts, tensors: Mapping[str, Stored]) -> None:
+    """Raise CheckpointError unless tensors are those of the networks, of the same shapes."""
+    apart = "file and configuration do not belong together"
+    expected = {name: tuple(value.shape) for name, value in state_of(parts).items()}
+    for name in expected.keys() - tensors.keys():
+        raise CheckpointError(f"{path}: lacks the tensor {name}: {apart}")
+    for name in tensors.keys() - expected.keys():
+        raise CheckpointError(f"{path}: has the unknown tensor {cut(name)}: {apart}")
+    for name, shape in expected.items():
+        if shape != tensors[name].shape:
+            raise CheckpointError(f"{path}: {name} has shape {tensors[name].shape}, the configuration says {shape}")
+
+
+def state_of(parts: Parts) -> dict[str, Tensor]:
+    """All weights of networks, by their names in a model's file."""
+    return {prefix + name: value for prefix, part in parts.items() for name, value in part.state_dict().items()}
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """A safetensors file, whose header is of bearable size; raises CheckpointError when it is damaged."""
+    try:
+        with path.open("rb") as file:
+            if int.from_bytes(file.read(8), "little") > _HEADER_BYTES:
+                raise SafetensorError("header too large")
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        hint = "an official .pth is read by `load_official`" if path.suffix in {".pth", ".pt"} else "truncated?"
+        raise CheckpointError(f"{path}: not a readable safetensors file ({hint})") from error
+
+
+def stored_tensors(path: Path, file: Any) -> dict[str, Stored]:
+    """The tensors of an opened file; raises CheckpointError when one is not of floating-point numbers."""
+    tensors = {}
+    for name in file.keys():  # noqa: SIM118
+        part = file.get_slice(name)
+        if part.get_dtype() not in _DTYPES:
+            raise CheckpointError(f"{path}: {cut(name)} holds {part.get_dtype()}, which no weights are of")
+        tensors[name] = Stored(tuple(part.get_shape()), partial(file.get_tensor, name))
+    return tensors
+
+
+def in_memory(tensors: Mapping[str, Tensor]) -> dict[str, Stored]:
+    """Tensors that were read already, as those of a file."""
+    return {name: Stored(tuple(value.shape), value.detach) for name, value in tensors.items()}
+
+
+def read_pickled(path: Path) -> Any:
+    """What a pickled file (`.pth`, `.bin`) holds of tensors, numbers and plain containers, on the CPU.
+
+    Raises CheckpointError when it is missing, truncated, of another kind, holds code or other objects, or would unfold
+    to more than its own size or the memory.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint")
+    try:
+        size = path.stat().st_size
+        if lacking := shortage(size):
+            raise CheckpointError(f"{path}: {lacking}")
+        if _unfolded(path) > size:
+            raise CheckpointError(f"{path}: not a readable checkpoint (its entries are larger than the file)")
+        with warnings.catch_warnings():  # torch's, of what it may not be able to read: it says so, then
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
+    except Exception as error:  # the reader of pickles lets every kind of error through
+        reason = "it holds code or objects other than tensors" if "weights_only" in str(error) else "truncated?"
+        raise CheckpointError(f"{path}: not a readable checkpoint ({reason}); nothing was executed") from error
+
+
+def plain_tensors(path: Path, tensors: Any) -> dict[str, Tensor]:
+    """Named tensors of a pickled file, each of floating-point numbers that all lie in it.
+
+    Raises CheckpointError when it is no such thing: a pickle may hold a tensor of a billion values that are one number.
+    """
+    if not isinstance(tensors, Mapping):
+        raise CheckpointError(f"{path}: not the weights of a network")
+    for name, value in tensors.items():
+        plain = isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"
+        if not isinstance(name, str) or not plain or value.dtype not in _DTYPES.values():
+            raise CheckpointError(f"{path}: {shown(name)} is not a plain tensor of floating-point numbers")
+    if sum(value.numel() * value.element_size() for value in tensors.values()) > path.stat().st_size:
+        raise CheckpointError(f"{path}: its tensors are larger than the file")
+    return {name: value.detach() for name, value in tensors.items()}
+
+
+def _unfolded(path: Path) -> int:
+    """Bytes of all entries of what torch takes for a zip file, as its table declares them; 0 of another file."""
+    with path.open("rb") as file:
+        if file.read(4) != b"PK\x03\x04":
+            return 0
+    with zipfile.ZipFile(path) as archive:
+        return sum(entry.file_size for entry in archive.infolist())
