@@ -76,7 +76,7 @@ def test_photographs_without_damage_are_hardly_marked_in_all(mode):
 
 @pytest.mark.parametrize("name", [*SHOWN, "tulips"])
 def test_restore_fills_next_to_nothing_of_a_photograph_in_colours(name):
-    """Its marks in colours, enlarged as it does; `test_tasks_old_photos` has its other steps."""
+    """Its marks in colours, enlarged as it does; `test_old_photos` has its other steps."""
     hole = scoreinv.find_damage(np.asarray(photograph(name)), sensitivity=COLOUR_SENSITIVITY, model=finder())
     assert hole.mean() <= 0.005
 
