@@ -1,30 +1,39 @@
 """Conditions as wrappers of a prior: grad log p_t(x | y) = grad log p_t(x) + grad log p_t(y | x)."""
 
-from scoreinv.guidance.averaged import Averaged
+import warnings
+
+from scoreinv.guidance.base import GivenObservation, LikelihoodGuidance
 from scoreinv.guidance.classifier import ClassifierGuidance
 from scoreinv.guidance.clipped import Clipped
 from scoreinv.guidance.conditioned import Conditioned
-from scoreinv.guidance.constrained import ConstrainedPC
 from scoreinv.guidance.ddnm import DDNM
 from scoreinv.guidance.diffpir import DiffPIR
-from scoreinv.guidance.displacements import Displacements
-from scoreinv.guidance.exemplars import Exemplars
-from scoreinv.guidance.likelihood import DPS, MMPS, LikelihoodGuidance, PiGDM
-from scoreinv.guidance.observed import GivenObservation
+from scoreinv.guidance.dps import DPS
+from scoreinv.guidance.mmps import MMPS
+from scoreinv.guidance.pigdm import PiGDM
+from scoreinv.guidance.replacement import ConstrainedPC
 from scoreinv.tiling import Tiled
+
+
+def __getattr__(name: str) -> object:
+    from scoreinv import patches
+
+    renamed = {"Exemplars": "PatchPrior", "Displacements": "NearestNeighbourField"}
+    if name not in renamed:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(f"{name} is now scoreinv.patches.{renamed[name]}", DeprecationWarning, stacklevel=2)
+    return getattr(patches, renamed[name])
+
 
 __all__ = [
     "DDNM",
     "DPS",
     "MMPS",
-    "Averaged",
     "ClassifierGuidance",
     "Clipped",
     "Conditioned",
     "ConstrainedPC",
     "DiffPIR",
-    "Displacements",
-    "Exemplars",
     "GivenObservation",
     "LikelihoodGuidance",
     "PiGDM",

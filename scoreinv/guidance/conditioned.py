@@ -12,8 +12,8 @@ from scoreinv.colour_space import colour_basis
 from scoreinv.conditional.encoder import window
 from scoreinv.conditional.guess import Guess
 from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.ensemble import UPRIGHT, Orientation, averaged
 from scoreinv.errors import InputError
-from scoreinv.guidance.orientations import UPRIGHT, Orientation, averaged
 from scoreinv.operators import ObservedComponents
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.tiling import crops

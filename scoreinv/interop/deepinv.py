@@ -32,7 +32,7 @@ class Denoiser(deepinv.models.Denoiser):
     shrunk towards mid-grey until it has that. Sides that are no multiples of the prior's stride are continued.
 
     Arguments:
-        prior: unconditional; wrapped where it is to see windows (`Tiled`) or several orientations (`Averaged`).
+        prior: unconditional; wrapped where it is to see windows (`Tiled`) or several orientations (`SelfEnsemble`).
     """
 
     def __init__(self, prior: Prior) -> None:

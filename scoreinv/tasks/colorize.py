@@ -26,9 +26,9 @@ from PIL import Image
 from scoreinv.checks import check_callback
 from scoreinv.colour_space import luma
 from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.ensemble import MIRRORED
 from scoreinv.errors import InputError
 from scoreinv.guidance.conditioned import check_conditional
-from scoreinv.guidance.orientations import MIRRORED
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.colour import FINER, STRAY_CHROMA, ChromaAlongEdges, reach
 from scoreinv.imaging.hints import KnownColours, hints_from_picture, present_colours

@@ -3,8 +3,8 @@
 What surrounds a deep hole says more about its texture than a small network knows about all pictures, and the network
 more about its colours. Where there are patches enough, the network is asked once, at a scale where it sees across the
 hole, for its posterior mean. Around it, at noise as strong as its error, ancestral sampling by the score of the
-picture's own patches begins (`Exemplars`). On finer scales it is drawn where each pixel is taken from, beginning from
-what it was at half the size (`Displacements`).
+picture's own patches begins (`PatchPrior`). On finer scales it is drawn where each pixel is taken from, beginning from
+what it was at half the size (`NearestNeighbourField`).
 
 Patches average white noise away, so that all samples would keep the mean's colours and the same pieces. The first
 does, as whoever asks for one wants the most likely; the others look for their patches elsewhere, about as far away as
@@ -30,11 +30,12 @@ import torch
 from torch import Tensor
 
 from scoreinv.conditional.guess import block_means
-from scoreinv.guidance import Conditioned, Displacements, Exemplars, Tiled
+from scoreinv.guidance import Conditioned, Tiled
 from scoreinv.guidance.conditioned import check_conditional
-from scoreinv.guidance.exemplars import most_patches
 from scoreinv.machine import pixels_at_once
 from scoreinv.operators import mask
+from scoreinv.patches import NearestNeighbourField, PatchPrior
+from scoreinv.patches.patch_prior import most_patches
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import PC, Ancestral, DPMpp2M, NoiseStream, State
 from scoreinv.sdes import VE, as_time
@@ -87,10 +88,10 @@ def draw_in_scales(
     scales = [(values, observed)]
     for _ in range(halvings):
         scales.append(_halved(*scales[-1]))
-    if halvings > 1 and not Exemplars.enough(scales[-1][1]) and Exemplars.enough(scales[-2][1]):
+    if halvings > 1 and not PatchPrior.enough(scales[-1][1]) and PatchPrior.enough(scales[-2][1]):
         # A hole that takes most of the picture: at twice the size more patches are wholly known.
         scales.pop()
-    if Exemplars.enough(scales[-1][1]):
+    if PatchPrior.enough(scales[-1][1]):
         return _drawn_by_patches(prior, scales, typical, noise, callback)
     return _drawn_by_network(sampling, prior, _with_something_known(scales), noise, callback)
 
@@ -105,7 +106,7 @@ def _drawn_by_patches(
     """As `draw_in_scales`: around the network's posterior mean at the last scale, and where it may help one beyond."""
     first = len(scales) - 1
     observed, coarser = scales[0][1], _halved(*scales[first])
-    if first == 1 and Exemplars.enough(coarser[1]) and not Exemplars.reached(coarser[1]):
+    if first == 1 and PatchPrior.enough(coarser[1]) and not PatchPrior.reached(coarser[1]):
         scales = [*scales, coarser]
     guesses, nfe = {}, 0
     for number in range(first, len(scales)):
@@ -171,7 +172,7 @@ def continue_surroundings(
 
     Arguments:
         scales: pictures (B, 3, H, W) in [0, 1] and what of them is observed, (B, 1, H, W), each at half the size of the
-            one before; those that are begun from with patches enough (`Exemplars.enough`).
+            one before; those that are begun from with patches enough (`PatchPrior.enough`).
         guesses: of the pictures of those scales that are begun from, by their numbers; at least one. Each hole
             keeps the fill of the lowest energy.
         elsewhere: (B, 2), how far from a place its patches are looked for, in pixels of the finest scale.
@@ -192,12 +193,12 @@ def _continued(
     elsewhere: Tensor,
     noise: Callable[[int], NoiseStream],
     share: Share,
-) -> list[Displacements]:
+) -> list[NearestNeighbourField]:
     """The displacements of each picture at the finest scale, drawn from the scale `first` on, whose guess is given."""
     layout, *costs = _work(scales, first)
     share.begin(layout)
     pictures, observed = scales[first]
-    exemplars, stream = Exemplars(_FIRST, 2 * pictures - 1, observed, elsewhere / 2**first), noise(first)
+    exemplars, stream = PatchPrior(_FIRST, 2 * pictures - 1, observed, elsewhere / 2**first), noise(first)
     start = State(2 * guess - 1 + _FIRST.prior_std * stream.normal(guess.shape), 1.0)
     sampler = PC(Ancestral(), corrector_steps=0, steps=_first_steps(first))
     result = sampler.sample(exemplars, tuple(guess.shape), rng=stream, callback=for_sampler(share), start=start)
@@ -209,13 +210,13 @@ def _continued(
             doubled = 2 * displacements.repeat_interleave(2, 2).repeat_interleave(2, 3)
             displacements, stream = doubled[..., : observed.shape[2], : observed.shape[3]], noise(number)
         share.begin(costs[number])
-        fields = [Displacements(*row) for row in zip(2 * pictures - 1, observed, displacements, strict=True)]
+        fields = [NearestNeighbourField(*row) for row in zip(2 * pictures - 1, observed, displacements, strict=True)]
         generators = stream.generators()
         for sweep in range(_sweeps(number)):
             for field, generator in zip(fields, generators, strict=True):
                 field.sweep(generator)
             tell(share, (sweep + 1) / _sweeps(number))
-        displacements = torch.stack([field.field for field in fields])
+        displacements = torch.stack([field.displacements for field in fields])
     return fields
 
 

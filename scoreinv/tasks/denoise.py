@@ -28,9 +28,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.checks import check_noise_share
+from scoreinv.ensemble import ALL, SelfEnsemble
 from scoreinv.errors import InputError
-from scoreinv.guidance import Averaged
-from scoreinv.guidance.orientations import ALL
 from scoreinv.imaging.colour import STRAY_CHROMA
 from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.machine import PIXELS_AT_ONCE
@@ -146,7 +145,7 @@ def denoise(
 
     def estimate(orientations: int, callback: TaskCallback) -> tuple[Tensor, int]:
         share = Share(callback, passes)
-        tiled = Tiled(Averaged(prior, ALL[:orientations]), *wide_tile(prior, height, width), PIXELS_AT_ONCE)
+        tiled = Tiled(SelfEnsemble(prior, ALL[:orientations]), *wide_tile(prior, height, width), PIXELS_AT_ONCE)
         tiled = tiled.telling(partial(tell, share))
 
         def mean(y: Tensor) -> Tensor:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from scoreinv.colour_space import colour_basis
+from scoreinv.ensemble import UPRIGHT, Orientation
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
 from scoreinv.guidance.conditioned import check_conditional
-from scoreinv.guidance.orientations import UPRIGHT, Orientation
 from scoreinv.imaging.picture import Picture
 from scoreinv.machine import PIXELS_AT_ONCE, pixels_at_once
 from scoreinv.operators import ObservedComponents

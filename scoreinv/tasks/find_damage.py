@@ -27,8 +27,8 @@ from torch import Tensor
 
 from scoreinv.checks import check_callback, check_whole, shown
 from scoreinv.damage import DamageFinder
+from scoreinv.ensemble import MIRRORED, averaged
 from scoreinv.errors import SettingError
-from scoreinv.guidance.orientations import MIRRORED, averaged
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.faces import facial_features
 from scoreinv.imaging.masks import dilate, picture_of_hole

@@ -26,9 +26,9 @@ from scoreinv.boxes import Box
 from scoreinv.checks import check_callback
 from scoreinv.colour_space import luma
 from scoreinv.conditional.guess import smooth_guess
+from scoreinv.ensemble import ALL
 from scoreinv.errors import SettingError
 from scoreinv.guidance.conditioned import check_conditional
-from scoreinv.guidance.orientations import ALL
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.colour import STRAY_CHROMA, is_gray
 from scoreinv.imaging.masks import DEFAULT_THRESHOLD, as_holes, observed_from_hole

@@ -20,9 +20,9 @@ from torch import Tensor
 
 from scoreinv.boxes import Box
 from scoreinv.checks import check_callback, check_noise_share, check_number, shown
+from scoreinv.ensemble import ALL, SelfEnsemble
 from scoreinv.errors import InputError, ScoreinvError, SettingError
-from scoreinv.guidance import DDNM, DPS, MMPS, Averaged, ConstrainedPC, DiffPIR, PiGDM
-from scoreinv.guidance.orientations import ALL
+from scoreinv.guidance import DDNM, DPS, MMPS, ConstrainedPC, DiffPIR, PiGDM
 from scoreinv.imaging.arrays import (
     Form,
     is_tensor,
@@ -366,7 +366,7 @@ class _Method:
         tiled = Tiled(prior, tile, tile // 8, PIXELS_AT_ONCE)
         solver = DPMpp2M(eta=1.0, steps=self.steps, s_noise=prior.s_noise)
         if self.name == "dpir":
-            averaged = Averaged(prior, ALL[: self.orientations])
+            averaged = SelfEnsemble(prior, ALL[: self.orientations])
             size = operator.adjoint(y).shape[-2:]
             tiled = Tiled(averaged, *wide_tile(prior, *size), PIXELS_AT_ONCE)
             times = self._falling(problem, prior)

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from scoreinv.colour_space import colour_basis
 from scoreinv.conditional.guess import Guess, block_means
 from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.ensemble import ALL, MIRRORED, UPRIGHT
 from scoreinv.errors import Cancelled, CheckpointError, InputError
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
 from scoreinv.guidance.conditioned import GivenGuess
-from scoreinv.guidance.orientations import ALL, MIRRORED, UPRIGHT
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.memory import gradient_bytes
 from scoreinv.models.model_file import read_model, save

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from scoreinv.colour_space import luma
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.ensemble import MIRRORED
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.guidance import Conditioned, Tiled
-from scoreinv.guidance.orientations import MIRRORED
 from scoreinv.models.codec import decode, encode
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.model_file import read_metadata, read_model

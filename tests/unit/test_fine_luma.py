@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from scoreinv.colour_space import luma
 from scoreinv.conditional.guess import block_means
 from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.ensemble import MIRRORED
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.guidance import Conditioned, Tiled
-from scoreinv.guidance.orientations import MIRRORED
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.model_file import read_model, save
 from scoreinv.operators import gray, mask

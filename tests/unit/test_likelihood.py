@@ -8,10 +8,9 @@ import pytest
 import torch
 from mixture import SDES, correlated, gaussian
 
+from scoreinv.ensemble import ALL, SelfEnsemble
 from scoreinv.errors import Cancelled, InputError
 from scoreinv.guidance import ClassifierGuidance
-from scoreinv.guidance.averaged import Averaged
-from scoreinv.guidance.orientations import ALL
 from scoreinv.likelihood import bits_per_dim, decode, encode
 from scoreinv.samplers import NoiseStream
 from scoreinv.samplers.base import CountedPrior
@@ -310,7 +309,7 @@ def test_progress_on_the_fixed_grid():
     assert [p.fraction for p in seen] == pytest.approx([0.25, 0.5, 0.75, 1.0])
     assert [p.t for p in seen] == sorted(p.t for p in seen)
     assert seen[-1].t == pytest.approx(1.0, abs=1e-6)
-    eight, told = Averaged(prior, ALL), []
+    eight, told = SelfEnsemble(prior, ALL), []
     code = encode(eight, x, steps=2, callback=told.append)
     assert (told[-1].nfe, int(code.nfe[0])) == (64, 64)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from scoreinv.guidance.observed import GivenObservation
+from scoreinv.guidance.base import GivenObservation
 from scoreinv.operators import LinearOperator
 from scoreinv.prior import Prior
 from scoreinv.sdes import as_time, broadcast

@@ -18,7 +18,7 @@ sampler draws patches that agree with each other.
 What the mean misses at the known pixels around a hole is interpolated into the hole and added, so that no seam is left.
 The posterior is that of each patch by itself, and pixels of neighbouring patches are joined: that the whole picture
 agrees is approximated by drawing in steps. Comparing with all patches is for pictures of a few thousand pixels;
-`displacements` goes on from there on finer scales.
+`nearest_neighbour_field` goes on from there on finer scales.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from torch import Tensor
 
 from scoreinv.conditional.guess import smooth_guess
 from scoreinv.errors import InputError
-from scoreinv.guidance.displacements import TOLERANCE
+from scoreinv.patches.nearest_neighbour_field import TOLERANCE
 from scoreinv.prior import Prior
 from scoreinv.sdes import SDE, as_time, broadcast
 
@@ -60,7 +60,7 @@ def most_patches(places: int) -> int:
     return min(most, max(fewest, _COMPARISONS // max(1, places)))
 
 
-class Exemplars(Prior):
+class PatchPrior(Prior):
     """Pictures with holes as a distribution over their fills, all of whose patches are among those that are known.
 
     Arguments:
@@ -123,7 +123,7 @@ class Exemplars(Prior):
 
 
 class _Fill:
-    """One picture of `Exemplars`, whose patches are looked for at displacements of about `centre`.
+    """One picture of `PatchPrior`, whose patches are looked for at displacements of about `centre`.
 
     As patches are weighed against each other, exp(-|(displacement - c) / reach|^2 / 2) is what it is for c = 0 times
     exp(c . place / reach^2), wherever it is looked from.

@@ -1,4 +1,4 @@
-"""Where each pixel of a hole is taken from: a field of displacements, drawn by Gibbs sampling.
+"""Where each pixel of a hole is taken from: a nearest-neighbour field, drawn by Gibbs sampling.
 
 A hole that is filled with pieces of the picture I itself is x(p) = I(p + d(p)) at its pixels p, and x = I elsewhere.
 Each piece should go on around its pixel as the fill does: the field's distribution, given the known pixels, is
@@ -16,7 +16,7 @@ candidates, what the neighbours' pieces would put there (as PatchMatch propagate
 its own (random search), not among all of the picture; and few sweeps are made.
 
 The values are copied, not averaged. What the pieces at a hole's rim miss of the known pixels beside them, and by how
-much they differ in light where they meet, is evened out by a smooth correction (`joining`): gradients stay those of the
+much they differ in light where they meet, is evened out by a smooth correction (`poisson`): gradients stay those of the
 pieces, and neither rim nor seams show.
 """
 
@@ -29,7 +29,7 @@ from torch import Tensor
 
 from scoreinv.conditional.guess import smooth_guess
 from scoreinv.errors import InputError
-from scoreinv.guidance.joining import evened
+from scoreinv.patches.poisson import poisson_correction
 
 TOLERANCE = 0.04
 """tau, of pictures on [-1, 1]: five grey levels."""
@@ -48,7 +48,7 @@ _PIXELS_AT_ONCE = 1 << 11
 """Whose patches are compared together, with a dozen others each."""
 
 
-class Displacements:
+class NearestNeighbourField:
     """One picture with a hole, and the displacements to the places that its pixels are taken from.
 
     Arguments:
@@ -89,13 +89,13 @@ class Displacements:
         self._touching = torch.maximum(down.abs(), across.abs())[other] == 1  # the eight neighbours
 
     @property
-    def field(self) -> Tensor:
-        """The displacements, (2, H, W) int64; 0 outside of the hole."""
-        field = self._at.new_zeros(2, self._height, self._width)
+    def displacements(self) -> Tensor:
+        """From each pixel of the hole to where it is taken from, (2, H, W) int64; 0 outside of the hole."""
+        displacements = self._at.new_zeros(2, self._height, self._width)
         source = self._source[self._pixels]
         moved = torch.stack([source // self._row, source % self._row]) - self._at
-        field[:, self._at[0] - _REACH, self._at[1] - _REACH] = moved
-        return field
+        displacements[:, self._at[0] - _REACH, self._at[1] - _REACH] = moved
+        return displacements
 
     @property
     def energy(self) -> float:
@@ -109,7 +109,7 @@ class Displacements:
         for colour in torch.randperm(apart**2, generator=generator).tolist():
             self._draw(self._pixels[colours == colour], generator)
 
-    def take_likelier(self, other: Displacements) -> None:
+    def take_likelier(self, other: NearestNeighbourField) -> None:
         """Take the displacements of `other`, of the same picture, in each hole where E is lower with them.
 
         Holes further apart than a patch reaches do not see each other: E is a sum over them, and each decides by
@@ -145,7 +145,7 @@ class Displacements:
         across = self._evening(light, source[:, :-1], source[:, 1:], 1)
         told = torch.cat([shade * rim, rim])
         beside = torch.stack([told.roll(step, axis) for axis in (1, 2) for step in (-1, 1)]).sum(0)
-        even = evened(even, source >= 0, down, across, beside[:3], beside[3])
+        even = poisson_correction(even, source >= 0, down, across, beside[:3], beside[3])
         # Beyond the picture's border nothing is known that a fill would have to meet.
         unknown = (source >= 0) | (inside[0] == 0)
         away = torch.from_numpy(ndimage.distance_transform_edt(unknown.cpu().numpy())).to(even)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from scoreinv.conditional.guess import block_means, push, smooth_guess
 from scoreinv.errors import InputError
-from scoreinv.guidance import Exemplars, exemplars
+from scoreinv.patches import PatchPrior, patch_prior
 from scoreinv.samplers import PC, NoiseStream, State
 from scoreinv.sdes import VE, VP
 from scoreinv.tasks.deep_holes import continue_surroundings, drawn_elsewhere
@@ -76,7 +76,7 @@ def test_the_mean_is_that_of_the_formula(row: int, elsewhere: tuple[float, float
             costs.append(cost + (down / REACH[0]) ** 2 / 2 + (across / REACH[1]) ** 2 / 2)
             centres.append(there[:, 4, 4])
     expected = torch.softmax(-torch.stack(costs), 0) @ torch.stack(centres)
-    prior = Exemplars(SDE, picture, observed, torch.tensor([elsewhere]))
+    prior = PatchPrior(SDE, picture, observed, torch.tensor([elsewhere]))
     fill = prior._fills[0]
     estimate, _ = fill.estimate(state[0], level)
     torch.testing.assert_close(estimate[:, row, 12].double(), expected, atol=2e-4, rtol=0)
@@ -108,7 +108,7 @@ def test_the_noise_of_the_state_counts_as_much_as_it_is() -> None:
     expected = torch.softmax(-torch.stack(costs).double(), 0) @ torch.stack(centres).double()
     assert 0.1 * value < expected < 0.9 * value
     t = math.log(level / SDE.sigma_min) / math.log(SDE.sigma_max / SDE.sigma_min)
-    found = Exemplars(SDE, picture, observed).denoise(state, t)[0, :, 15, 23]
+    found = PatchPrior(SDE, picture, observed).denoise(state, t)[0, :, 15, 23]
     torch.testing.assert_close(found.double(), expected.expand(3), atol=2e-3, rtol=0)
 
 
@@ -149,7 +149,7 @@ def test_larger_holes_take_more_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_noise_is_what_the_mean_leaves_on_any_sde() -> None:
     picture, observed = stripes(24, 24), holed(24, 24, (8, 8, 6, 6))
     for sde in (SDE, VP()):
-        prior, t = Exemplars(sde, picture, observed), torch.tensor([0.4], dtype=torch.float64)
+        prior, t = PatchPrior(sde, picture, observed), torch.tensor([0.4], dtype=torch.float64)
         x = sde.perturb(picture, t, torch.randn(picture.shape, generator=torch.Generator().manual_seed(1)))
         mean = prior.denoise(x, t)
         torch.testing.assert_close(
@@ -183,22 +183,22 @@ def test_details_go_on_at_the_finer_scale(box: tuple[int, int, int, int]) -> Non
 def test_each_picture_of_a_batch_is_its_own() -> None:
     pictures = torch.cat([stripes(32, 32), -stripes(32, 32).flip(3)])
     observed = torch.cat([holed(32, 32, (10, 10, 8, 8)), holed(32, 32, (4, 16, 9, 7))])
-    both = Exemplars(SDE, pictures, observed)
+    both = PatchPrior(SDE, pictures, observed)
     x = pictures + 0.2 * torch.randn(pictures.shape, generator=torch.Generator().manual_seed(2))
-    alone = [Exemplars(SDE, pictures[i : i + 1], observed[i : i + 1]).denoise(x[i : i + 1], 0.3) for i in range(2)]
+    alone = [PatchPrior(SDE, pictures[i : i + 1], observed[i : i + 1]).denoise(x[i : i + 1], 0.3) for i in range(2)]
     torch.testing.assert_close(both.denoise(x, 0.3), torch.cat(alone))
 
 
 def test_too_little_to_continue() -> None:
-    assert not Exemplars.enough(torch.zeros(1, 1, 5, 40))
-    assert not Exemplars.enough(holed(12, 12, (0, 0, 2, 12)))
-    assert Exemplars.enough(holed(32, 32, (0, 0, 2, 12)))
-    assert Exemplars.reached(holed(32, 32, (4, 4, 8, 20)))
-    assert not Exemplars.reached(holed(32, 32, (4, 4, 9, 9)))
+    assert not PatchPrior.enough(torch.zeros(1, 1, 5, 40))
+    assert not PatchPrior.enough(holed(12, 12, (0, 0, 2, 12)))
+    assert PatchPrior.enough(holed(32, 32, (0, 0, 2, 12)))
+    assert PatchPrior.reached(holed(32, 32, (4, 4, 8, 20)))
+    assert not PatchPrior.reached(holed(32, 32, (4, 4, 9, 9)))
     with pytest.raises(InputError, match="no hole"):
-        Exemplars(SDE, stripes(12, 12), torch.ones(1, 1, 12, 12))
+        PatchPrior(SDE, stripes(12, 12), torch.ones(1, 1, 12, 12))
     with pytest.raises(InputError, match="nothing to continue"):
-        Exemplars(SDE, stripes(12, 12), holed(12, 12, (2, 2, 8, 8)))
+        PatchPrior(SDE, stripes(12, 12), holed(12, 12, (2, 2, 8, 8)))
 
 
 def test_samples_look_as_far_away_as_the_hole_is_wide() -> None:
@@ -216,11 +216,11 @@ def test_places_are_compared_alike_in_parts(monkeypatch: pytest.MonkeyPatch) -> 
     states = [picture + 0.2 * torch.randn(picture.shape, generator=torch.Generator().manual_seed(n)) for n in range(2)]
 
     def means() -> list[Tensor]:
-        prior = Exemplars(SDE, picture, observed)
+        prior = PatchPrior(SDE, picture, observed)
         return [prior.denoise(state, t) for state, t in zip(states, (0.6, 0.2), strict=True)]
 
     at_once = means()
-    monkeypatch.setattr(exemplars, "_VALUES_AT_ONCE", 40_000)
+    monkeypatch.setattr(patch_prior, "_VALUES_AT_ONCE", 40_000)
     torch.testing.assert_close(means(), at_once, atol=1e-4, rtol=0)
 
 
@@ -228,10 +228,10 @@ def test_of_many_patches_the_nearest_and_some_of_all_others_are_compared(monkeyp
     """Within the comparisons of a step, where places are many."""
     picture, observed = stripes(80, 100), holed(80, 100, (30, 40, 20, 20))
     places = 24**2  # of the hole and its rim; 5840 patches are known
-    monkeypatch.setattr(exemplars, "_PATCHES", (100, 2000))
+    monkeypatch.setattr(patch_prior, "_PATCHES", (100, 2000))
     for comparisons, compared in ((2000 * places, 2000), (500 * places, 500), (places, 100)):
-        monkeypatch.setattr(exemplars, "_COMPARISONS", comparisons)
-        at = Exemplars(SDE, picture, observed)._fills[0].patches.at
+        monkeypatch.setattr(patch_prior, "_COMPARISONS", comparisons)
+        at = PatchPrior(SDE, picture, observed)._fills[0].patches.at
         assert at.shape == (2, compared)
         outside = torch.stack([(30 - at[0]).clamp_min(at[0] - 49), (40 - at[1]).clamp_min(at[1] - 59)]).clamp_min(0)
         away = outside.square().sum(0).sqrt().sort().values
@@ -242,12 +242,12 @@ def test_of_many_patches_the_nearest_and_some_of_all_others_are_compared(monkeyp
 def test_all_scales_look_at_the_same_place(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Tensor] = []
 
-    class Seen(Exemplars):
+    class Seen(PatchPrior):
         def __init__(self, sde: VE, pictures: Tensor, observed: Tensor, elsewhere: Tensor) -> None:
             seen.append(elsewhere)
             super().__init__(sde, pictures, observed, elsewhere)
 
-    monkeypatch.setattr("scoreinv.tasks.deep_holes.Exemplars", Seen)
+    monkeypatch.setattr("scoreinv.tasks.deep_holes.PatchPrior", Seen)
     scales = [(torch.full((1, 3, 96, 96), 0.5), holed(96, 96, (40, 40, 16, 16)))]
     for _ in range(2):
         scales.append(halved(*scales[-1]))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from scoreinv.guidance.displacements import Displacements
-from scoreinv.guidance.joining import evened
+from scoreinv.patches.nearest_neighbour_field import NearestNeighbourField
+from scoreinv.patches.poisson import poisson_correction
 
 
 def test_the_correction_is_the_least_squares_solution() -> None:
@@ -36,7 +36,7 @@ def test_the_correction_is_the_least_squares_solution() -> None:
                 continue
             rows.append(row)
     exact = np.linalg.lstsq(np.stack(rows), torch.stack(wanted).numpy(), rcond=None)[0]
-    found = evened(torch.randn(2, 9, 11, generator=generator), hole, down, across, rim, known)
+    found = poisson_correction(torch.randn(2, 9, 11, generator=generator), hole, down, across, rim, known)
     np.testing.assert_allclose(found[:, hole].T, exact, atol=1e-4)
     assert (found[:, ~hole] == 0).all()
 
@@ -45,7 +45,7 @@ def test_a_hole_of_one_pixel_takes_the_mean_of_what_is_told_beside_it() -> None:
     hole = torch.zeros(3, 3, dtype=torch.bool)
     hole[1, 1] = True
     rim, known = torch.full((1, 3, 3), 2.0), torch.full((3, 3), 4.0)
-    found = evened(torch.zeros(1, 3, 3), hole, torch.ones(1, 2, 3), torch.ones(1, 3, 2), rim, known)
+    found = poisson_correction(torch.zeros(1, 3, 3), hole, torch.ones(1, 2, 3), torch.ones(1, 3, 2), rim, known)
     torch.testing.assert_close(found, 0.5 * hole[None])
 
 
@@ -64,7 +64,7 @@ def test_pieces_of_other_light_meet_without_a_step_and_keep_their_grain(upright:
     start[1, :, :60], start[1, :, 60:] = -40, 40
     if upright:
         picture, observed, start = picture.mT, observed.mT, start.mT.flip(0)
-    filled = Displacements(picture, observed, start).fill()
+    filled = NearestNeighbourField(picture, observed, start).fill()
     if upright:
         picture, filled = picture.mT, filled.mT
 
@@ -90,5 +90,5 @@ def test_grain_that_comes_from_many_places_is_not_averaged() -> None:
     down = torch.where(torch.arange(60) < 30, -16, 16)[:, None].expand(60, 90)
     across = torch.randint(3, 87, (60, 90), generator=generator) - torch.arange(90)
     start = torch.stack([down, across])
-    filled = Displacements(picture, observed, start).fill()[:, 20:40, 30:60]
+    filled = NearestNeighbourField(picture, observed, start).fill()[:, 20:40, 30:60]
     assert float(filled.std()) > 0.085

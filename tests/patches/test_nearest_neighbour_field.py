@@ -12,8 +12,8 @@ from torch import Tensor
 
 from scoreinv.conditional.guess import block_means, smooth_guess
 from scoreinv.errors import InputError
-from scoreinv.guidance import Displacements
-from scoreinv.guidance.displacements import TOLERANCE
+from scoreinv.patches import NearestNeighbourField
+from scoreinv.patches.nearest_neighbour_field import TOLERANCE
 from scoreinv.samplers import NoiseStream
 from scoreinv.tasks.deep_holes import continue_surroundings
 
@@ -49,7 +49,7 @@ def energy(picture: Tensor, observed: Tensor, field: Tensor) -> float:
 
 def test_a_picture_without_a_hole_is_refused() -> None:
     with pytest.raises(InputError, match="the picture has no hole"):
-        Displacements(torch.zeros(3, 20, 20), torch.ones(1, 20, 20), torch.zeros(2, 20, 20, dtype=torch.int64))
+        NearestNeighbourField(torch.zeros(3, 20, 20), torch.ones(1, 20, 20), torch.zeros(2, 20, 20, dtype=torch.int64))
 
 
 def test_the_energy_is_that_of_the_formula() -> None:
@@ -57,9 +57,9 @@ def test_the_energy_is_that_of_the_formula() -> None:
     observed = holed(30, 24, (26, 0, 4, 6))  # at the corner: what is beyond the border does not count
     field = moved(30, 24, -14, 8)
     field[:, 27:, 3:] = torch.tensor([-16, 11])[:, None, None]
-    found = Displacements(picture, observed, field)
+    found = NearestNeighbourField(picture, observed, field)
     assert found.energy == pytest.approx(energy(picture, observed, field), rel=1e-4)
-    assert torch.equal(found.field, torch.where(observed > 0, 0, field))
+    assert torch.equal(found.displacements, torch.where(observed > 0, 0, field))
 
 
 def test_two_pixels_are_drawn_as_often_as_their_distribution_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +69,7 @@ def test_two_pixels_are_drawn_as_often_as_their_distribution_says(monkeypatch: p
     picture[:, 7, 14:22] = 0.03 * torch.rand(3, 8, generator=generator)
     observed = holed(15, 30, (7, 7, 1, 2))
     first = moved(15, 30, 0, 9)  # to columns 16 and 17
-    field = Displacements(picture, observed, first)
+    field = NearestNeighbourField(picture, observed, first)
     own = field._source[field._pixels]
     allowed = own[0] + torch.arange(3)
     monkeypatch.setattr(field, "_candidates", lambda own, *_: allowed.expand(len(own), -1))
@@ -97,10 +97,10 @@ def test_a_piece_that_fits_stays_and_its_rim_is_met() -> None:
     waves = torch.stack([torch.sin(2 * math.pi * (x + y + k) / 10) for k in range(3)]) * 0.3
     light = (x / 500.0).expand(3, 40, -1)
     observed = holed(40, 60, (12, 24, 14, 15))
-    field = Displacements(waves + light, observed, moved(40, 60, 0, -20))
+    field = NearestNeighbourField(waves + light, observed, moved(40, 60, 0, -20))
     hole = (observed == 0).expand(3, -1, -1)
     assert (field.fill() - waves - light)[hole].abs().max() < 0.005
-    flat = Displacements(waves, observed, moved(40, 60, 0, -20))
+    flat = NearestNeighbourField(waves, observed, moved(40, 60, 0, -20))
     flat.sweep(torch.Generator().manual_seed(0))
     assert flat.energy < 1e-6
     torch.testing.assert_close(flat.fill(), waves, atol=1e-4, rtol=0)
@@ -113,7 +113,7 @@ def test_what_a_piece_misses_fades_from_known_pixels_and_not_from_the_border() -
     observed = holed(60, 90, (16, 0, 28, 30))  # open to the left
     start = moved(60, 90, 0, 0)
     start[1] = 75 - torch.arange(90)
-    along = Displacements(picture, observed, start).fill()[0, 30, :30]
+    along = NearestNeighbourField(picture, observed, start).fill()[0, 30, :30]
     assert along[-1] < 0  # at the rim
     assert along[0] > 0.15  # light goes on to the border, and what is of things has faded
     assert (along.diff() < 0.01).all()
@@ -125,7 +125,7 @@ def test_sweeps_mend_a_field_of_wrong_places() -> None:
     observed = holed(40, 60, (14, 26, 10, 10))
     generator = torch.Generator().manual_seed(0)
     start = moved(40, 60, 0, -17) + torch.randint(-1, 2, (2, 40, 60), generator=generator)
-    field = Displacements(picture, observed, start)
+    field = NearestNeighbourField(picture, observed, start)
     before = field.energy
     for _ in range(6):
         field.sweep(generator)
@@ -136,7 +136,7 @@ def test_sources_that_are_not_known_are_refused() -> None:
     picture, observed = torch.zeros(3, 30, 30), holed(30, 30, (10, 10, 8, 8))
     for step in (1, 11, 30):
         with pytest.raises(InputError, match="leads out"):
-            Displacements(picture, observed, moved(30, 30, 0, step))
+            NearestNeighbourField(picture, observed, moved(30, 30, 0, step))
 
 
 def horizon(height: int, width: int) -> Tensor:
@@ -187,8 +187,8 @@ def test_each_hole_takes_the_likelier_of_two_fields(between: int, apart: bool) -
     observed = torch.minimum(wide, narrow)
     first, second = moved(40, 100, 0, 25), moved(40, 100, 0, 25)
     first[1, :, 34:], second[1, :, :34] = 30, 30
-    found = Displacements(picture, observed, first)
-    found.take_likelier(Displacements(picture, observed, second))
+    found = NearestNeighbourField(picture, observed, first)
+    found.take_likelier(NearestNeighbourField(picture, observed, second))
     best = moved(40, 100, 0, 30) if apart else second  # that of the wide hole, where they decide together
-    assert torch.equal(found.field, torch.where(observed > 0, 0, best))
+    assert torch.equal(found.displacements, torch.where(observed > 0, 0, best))
     assert found.energy == pytest.approx(energy(picture, observed, best), abs=1e-3)

@@ -1,4 +1,4 @@
-"""Pieces of a picture put together, evened out: no steps of light where they meet.
+"""Poisson blending: pieces of a picture put together without steps of light where they meet.
 
 A smooth correction u is added to the fill of a hole. Between pixels p and q beside each other it is to change by t_pq,
 which is 0 within a piece, and beside a known pixel to be what the piece misses there:
@@ -21,7 +21,7 @@ _TOLERANCE = 1e-6
 """Of the residual, by the norm of what is told."""
 
 
-def evened(start: Tensor, hole: Tensor, down: Tensor, across: Tensor, rim: Tensor, known: Tensor) -> Tensor:
+def poisson_correction(start: Tensor, hole: Tensor, down: Tensor, across: Tensor, rim: Tensor, known: Tensor) -> Tensor:
     """The correction u, (C, H, W), 0 outside of the hole; steps of conjugate gradients from `start`.
 
     Arguments:

@@ -8,13 +8,13 @@ import torch
 from mixture import SDES
 
 import scoreinv
+from scoreinv.ensemble import ALL, MIRRORED, SelfEnsemble
 from scoreinv.errors import SettingError
-from scoreinv.guidance import Averaged, Tiled
-from scoreinv.guidance.orientations import ALL, MIRRORED
 from scoreinv.operators import mask
 from scoreinv.prior import Prior
 from scoreinv.samplers import DPMpp2M, NoiseStream
 from scoreinv.tasks.settings import LinearSettings
+from scoreinv.tiling import Tiled
 
 
 class Lopsided(Prior):
@@ -28,18 +28,18 @@ class Lopsided(Prior):
 
 def test_the_mean_over_orientations_by_hand():
     x = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 3, 4, 6)))
-    mirrored = Averaged(Lopsided(), MIRRORED).noise(x, 0.5)
+    mirrored = SelfEnsemble(Lopsided(), MIRRORED).noise(x, 0.5)
     right, left = torch.roll(x, (1, 2), (-2, -1)), torch.roll(x, (1, -2), (-2, -1))
     torch.testing.assert_close(mirrored, x - (right + left) / 2)
     steps = [(down, across) for down in (-1, 1) for across in (-2, 2)]
     steps += [(down, across) for down in (-2, 2) for across in (-1, 1)]
     expected = x - sum(torch.roll(x, step, (-2, -1)) for step in steps) / 8
-    torch.testing.assert_close(Averaged(Lopsided(), ALL).noise(x, 0.5), expected)
+    torch.testing.assert_close(SelfEnsemble(Lopsided(), ALL).noise(x, 0.5), expected)
     assert len(set(ALL)) == 8
 
 
 def test_evaluations_are_counted_and_windows_are_the_same():
-    averaged = Averaged(Lopsided(), ALL)
+    averaged = SelfEnsemble(Lopsided(), ALL)
     noise = NoiseStream(0, 2, dtype=torch.float64)
     result = DPMpp2M(steps=3).sample(averaged, (2, 3, 4, 4), rng=noise)
     assert result.nfe.tolist() == [24, 24]

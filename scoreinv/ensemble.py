@@ -1,4 +1,4 @@
-"""Turned and mirrored pictures, whose estimates are averaged ("geometric self-ensemble": Timofte et al. 2016).
+"""Self-ensemble: estimates of turned and mirrored pictures, averaged (Timofte et al. 2016, arXiv 1511.02228).
 
 What a network makes of a turned picture, turned back, differs from what it makes of the picture itself, though the
 posterior mean does not: the average is closer to it.
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from scoreinv.prior import Prior, PriorWrapper
 
 
 @dataclass(frozen=True)
@@ -44,3 +46,19 @@ def averaged(orientations: tuple[Orientation, ...], predict: Callable[[Orientati
     """The mean of what is predicted in each orientation, turned back; one alone is as it is."""
     predictions = [orientation.turn_back(predict(orientation)) for orientation in orientations]
     return predictions[0] if len(predictions) == 1 else torch.stack(predictions).mean(0)
+
+
+class SelfEnsemble(PriorWrapper):
+    """noise(x, t) = mean over T of T^-1 noise(T x, t): an evaluation in each orientation T.
+
+    For unconditional priors, of pictures that are as likely in each of the orientations.
+    """
+
+    def __init__(self, prior: Prior, orientations: tuple[Orientation, ...]) -> None:
+        super().__init__(prior)
+        self.orientations = orientations
+        self.evaluations_per_noise = len(orientations) * prior.evaluations_per_noise
+        self.vjps_per_noise = len(orientations) * prior.vjps_per_noise
+
+    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+        return averaged(self.orientations, lambda orientation: self.prior.noise(orientation.turn(x), t))

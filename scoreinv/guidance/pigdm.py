@@ -1,0 +1,57 @@
+"""Pseudoinverse-guided diffusion (Song et al. 2023): S = r^2 A A^T + noise_std^2, as for white data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scoreinv.errors import InputError
+from scoreinv.guidance.base import LikelihoodGuidance, Transpose
+from scoreinv.operators import LinearOperator
+from scoreinv.prior import Prior
+from scoreinv.sdes import broadcast
+
+
+class PiGDM(LikelihoodGuidance):
+    """Pseudoinverse-guided diffusion (Song et al. 2023, ICLR, "Pseudoinverse-guided diffusion models", eq. 7, 8).
+
+    S = r^2 A A^T + noise_std^2 with r^2 = s^2 v / (s^2 + v), s = sigma / alpha: exact for white Gaussian data of
+    variance v. A A^T is the true one, by `LinearOperator.ridge`; where it is near singular, an observation without
+    noise is ill-posed: give the noise that it has.
+
+    Arguments:
+        variance: v, of the data's values, in the model's range; the paper's is 1.
+    """
+
+    def __init__(
+        self, prior: Prior, operator: LinearOperator, y: Tensor, noise_std: float = 0.0, variance: float = 1.0
+    ) -> None:
+        super().__init__(prior, operator, y, noise_std)
+        if not variance > 0:
+            raise InputError(f"the data's variance must be positive, not {variance}")
+        self.variance = variance
+
+    def pulled(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
+        level = self.sde.noise_to_signal(t).square()
+        spread = level * self.variance / (level + self.variance)
+        found = _Ridge.apply(mean, self.y.to(mean), self.operator, self.noise_std**2 / spread)
+        return found / broadcast(spread, mean)
+
+
+class _Ridge(torch.autograd.Function):
+    """A^T (A A^T + level I)^-1 (y - A mean), differentiable in the mean by its closed form.
+
+    The derivative -A^T (A A^T + level I)^-1 A is symmetric, so that its transpose is the same function at y = 0: the
+    equations are solved once more, and nothing is differentiated through their solution.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, mean: Tensor, y: Tensor, operator: LinearOperator, level: Tensor) -> Tensor:
+        ctx.y, ctx.operator, ctx.level = y, operator, level
+        return operator.ridge(y - operator(mean), level)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        return _Ridge.apply(gradient, torch.zeros_like(ctx.y), ctx.operator, ctx.level), None, None, None
