@@ -57,8 +57,8 @@ def serve(
         fill.check()
         colours.check()
 
-    from scoreinv.web.guard import LOOPBACK, Access
-    from scoreinv.web.serving import listen, serve
+    from scoreinv.web.access import LOOPBACK, Access, listen
+    from scoreinv.web.app import serve
     from scoreinv.web.work import Models
 
     with listen(host or LOOPBACK, port) as listener:

@@ -17,7 +17,7 @@ from scoreinv.imaging.masks import check_mask_size
 from scoreinv.imaging.metadata import profile_fits
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import decode
-from scoreinv.imaging.write import FORMATS, check_format, picture_bytes
+from scoreinv.imaging.write import check_format, picture_bytes
 from scoreinv.machine import available_bytes, shortage
 from scoreinv.text import printable
 
@@ -166,6 +166,3 @@ class Album:
                 raise GoneError("This photograph is no longer held here: open it again.")
             self._photos[key] = photo = self._photos.pop(key)  # the last that was used
             return photo
-
-
-assert set(_SUFFIXES) == set(FORMATS.values())

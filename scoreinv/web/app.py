@@ -1,17 +1,23 @@
 """What the page asks for: photographs are sent here, worked on, looked at and fetched.
 
 A route is a few lines: it reads what is sent, and leaves the rest to `album`, `jobs` and `work`. Another kind of work
-is one more route, which gives `Desk.submit` what is to be done.
+is one more route, which gives `JobQueue.submit` what is to be done.
 """
 
 from __future__ import annotations
 
+import asyncio
+import re
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cache
+from importlib.resources import files
 from typing import Annotated, Any
 from urllib.parse import quote
 
 import numpy as np
+import uvicorn
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -22,47 +28,71 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from scoreinv.errors import InputError, ScoreinvError
-from scoreinv.imaging.hints import KnownColours, hints_from_picture
-from scoreinv.imaging.masks import hole_from_picture
+from scoreinv.machine import shortage
 from scoreinv.options import SEED, SENSITIVITY, USUAL_SENSITIVITY
 from scoreinv.tasks.results import TaskCallback
 from scoreinv.tasks.settings import ColourSettings, FillSettings, OldPhotoSettings
+from scoreinv.web import work
+from scoreinv.web.access import Access, Guard
 from scoreinv.web.album import Album, GoneError, Photo
-from scoreinv.web.bodies import MOST_BYTES, Reading, Uploads
-from scoreinv.web.guard import Access, Guard
-from scoreinv.web.jobs import BusyError, Desk, Job
-from scoreinv.web.pages import page_files
-from scoreinv.web.words import sentence
-from scoreinv.web.work import SAMPLES, Models, Work, colouring, filling, finding, restoring
+from scoreinv.web.jobs import BusyError, Job, JobQueue
+
+MOST_BYTES = 256 << 20
+"""Of a file that is sent here."""
+MOST_SAMPLES = 8
+"""Results that the page shows beside each other."""
 
 _THREADS = 2
 """Photographs that are shown or written at the same time: each takes several times its own memory."""
-_MASK, _STROKES = "the mask", "the strokes of colour"
-"""Their names in messages."""
+_CONNECTIONS = 64
+"""At once; what keeps slow and greedy clients away is a proxy in front of it."""
+_GRACE = 5
+"""Seconds that answers under way have after an interruption."""
+_TYPES = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
 _STATUS = {GoneError: 404, BusyError: 503, InputError: 422}
+_REMEDIES = {
+    "frame": "the command line's option for frames",
+    "invert": "the command line's option to invert masks",
+    "mask_threshold=0": "the command line's mask threshold of 0",
+}
+"""What errors of the library name in backquotes, as the page has it."""
 
-
-def _sampling(
-    samples: Annotated[int, Query(ge=SAMPLES.least, le=SAMPLES.most)] = 1,
-    seed: Annotated[int, Query(ge=SEED.least, le=SEED.most)] = 0,
-) -> FillSettings:
-    return FillSettings(samples=samples, seed=seed)
-
-
-Sampling = Annotated[FillSettings, Depends(_sampling)]
+Samples = Annotated[int, Query(ge=1, le=MOST_SAMPLES)]
+Seed = Annotated[int, Query(ge=SEED.least, le=SEED.most)]
 Sensitivity = Annotated[float, Query(ge=SENSITIVITY.least, le=SENSITIVITY.most)]
-Content = Annotated[bytes, Depends(Uploads())]
 
 
-def make_app(models: Models, access: Access, desk: Desk) -> ASGIApp:
-    """The application, which holds its photographs until it ends, and then closes the desk."""
-    album, reading = Album(), Reading()
+def serve(listener: socket.socket, models: work.Models, access: Access) -> None:
+    """Serve the page until a signal comes, which is then raised as elsewhere."""
+    config = uvicorn.Config(
+        make_app(models, access, JobQueue(prepare=models.fill)),
+        http="h11",
+        ws="none",
+        lifespan="on",
+        limit_concurrency=_CONNECTIONS,
+        timeout_graceful_shutdown=_GRACE,
+        access_log=False,
+        log_config=None,
+        proxy_headers=False,
+        server_header=False,
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def make_app(models: work.Models, access: Access, queue: JobQueue) -> ASGIApp:
+    """The application, which holds its photographs until it ends, and then closes the queue."""
+    album = Album()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         current_default_thread_limiter().total_tokens = _THREADS
         yield
-        await run_in_threadpool(desk.close)
+        await run_in_threadpool(queue.close)
 
     # Without the pages that explain the routes: their scripts come from another host.
     app = FastAPI(lifespan=lifespan, openapi_url=None)
@@ -72,9 +102,9 @@ def make_app(models: Models, access: Access, desk: Desk) -> ASGIApp:
     app.exception_handler(ClientDisconnect)(_hung_up)
     app.exception_handler(Exception)(_failed)
     _add_page(app)
-    _add_photos(app, album, desk, reading)
-    _add_work(app, album, desk, models, reading)
-    _add_jobs(app, desk)
+    _add_photos(app, album, queue)
+    _add_work(app, album, queue, models)
+    _add_jobs(app, queue)
     return Guard(app, access)  # around all of it: Starlette answers unexpected errors outside of its middleware
 
 
@@ -85,13 +115,29 @@ def _add_page(app: FastAPI) -> None:
 
     @app.get("/static/{name}")
     async def file(name: str) -> Response:
-        if name not in page_files():
+        if name not in _page_files():
             raise HTTPException(404, "There is no such page.")
-        kind, content = page_files()[name]
+        kind, content = _page_files()[name]
         return Response(content, media_type=kind)
 
 
-def _add_photos(app: FastAPI, album: Album, desk: Desk, reading: Reading) -> None:
+@cache
+def _page_files() -> dict[str, tuple[str, bytes]]:
+    """Media type and content of each file of the page, by its name: nothing else can be asked for."""
+    return {
+        file.name: (_TYPES[suffix], file.read_bytes())
+        for file in (files("scoreinv.web") / "static").iterdir()
+        if (suffix := file.name.rpartition(".")[2]) in _TYPES
+    }
+
+
+def _add_photos(app: FastAPI, album: Album, queue: JobQueue) -> None:
+    turn = asyncio.Lock()
+
+    async def read(name: str, content: bytes, size: tuple[int, int] | None = None) -> Photo:
+        async with turn:  # one at a time: a few bytes may stand for 400 megapixels, which take gigabytes on the way
+            return await run_in_threadpool(Photo.read, name, content, size)
+
     @app.get("/api/limits")
     async def limits() -> dict[str, int]:
         """What need not be sent, since it would be refused."""
@@ -99,9 +145,9 @@ def _add_photos(app: FastAPI, album: Album, desk: Desk, reading: Reading) -> Non
 
     @app.post("/api/photos", status_code=201)
     async def open_photo(content: Content, name: str = "photo") -> dict[str, Any]:
-        photo = await reading(Photo.read, name, content)
+        photo = await read(name, content)
         album.add(photo)
-        desk.expect()
+        queue.expect()
         return photo.describe()
 
     @app.get("/api/photos/{key}")
@@ -123,14 +169,14 @@ def _add_photos(app: FastAPI, album: Album, desk: Desk, reading: Reading) -> Non
     async def read_mask(key: str, content: Content) -> Response:
         """The holes of a mask file, a bit each, row by row, with the first of eight the highest."""
         photo = album.get(key)
-        mask = await reading(Photo.read, _MASK, content, photo.picture.size)
-        return _bits(await run_in_threadpool(_hole, photo, mask))
+        mask = await read("the mask", content, photo.picture.size)
+        return _bits(await run_in_threadpool(work.hole_of, photo, mask))
 
     @app.get("/api/photos/{key}/bits")
     def bits(key: str) -> Response:
         """The same of a mask that was found here, or sent as a layer."""
         mask = album.get(key)
-        return _bits(_hole(mask, mask))
+        return _bits(work.hole_of(mask, mask))
 
     @app.post("/api/photos/{key}/layers", status_code=201)
     async def hold_layer(key: str, content: Content, beside: str | None = None) -> dict[str, str]:
@@ -139,75 +185,119 @@ def _add_photos(app: FastAPI, album: Album, desk: Desk, reading: Reading) -> Non
         What belongs together stays together, however much it takes.
         """
         photo = album.get(key)
-        layer = await reading(Photo.read, "the layer", content, photo.picture.size)
+        layer = await read("the layer", content, photo.picture.size)
         earlier = [album.get(beside)] if beside else []
         album.add(photo, *earlier, layer)
         return {"key": layer.key}
 
 
-def _add_work(app: FastAPI, album: Album, desk: Desk, models: Models, reading: Reading) -> None:
-    def begun(work: Work) -> dict[str, str]:
+async def _content(request: Request) -> bytes:
+    """The body of a request; HTTPException where it is too long, or said to be something else than a picture."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not (kind.startswith("image/") or kind == "application/octet-stream"):
+        raise HTTPException(415, "Send a picture file.")
+    too_long = HTTPException(413, f"The file is larger than {MOST_BYTES >> 20} MB: use the command line for it.")
+    stated = request.headers.get("content-length", "0")
+    if not stated.isdecimal() or len(stated) > len(str(MOST_BYTES)) or int(stated) > MOST_BYTES:
+        raise too_long
+    content = bytearray()
+    async for part in request.stream():
+        content += part
+        if len(content) > MOST_BYTES:
+            raise too_long
+    return bytes(content)
+
+
+Content = Annotated[bytes, Depends(_content)]
+
+
+def _bits(hole: np.ndarray) -> Response:
+    return Response(np.packbits(hole).tobytes(), media_type="application/octet-stream")
+
+
+def _add_work(app: FastAPI, album: Album, queue: JobQueue, models: work.Models) -> None:
+    def begun(do: Callable[[TaskCallback], work.Made], photo: Photo, samples: int = 0, *, colours: bool = False) -> Any:
+        """A job that does it; InputError where so many results, in colours, do not fit in memory."""
+        planes = 3 if colours and photo.picture.is_gray_mode else 1
+        if lacking := shortage(samples * planes * photo.picture.pixels.nbytes):
+            raise InputError(f"Making so many results of this size {lacking}: ask for fewer.")
+
         def whole(report: TaskCallback) -> dict[str, Any]:
-            made = work(report)
+            made = do(report)
             album.add(*made.photos)
             return {"photos": [photo.describe() for photo in made.photos], "note": made.note}
 
-        return {"job": desk.submit(whole).key}
+        return {"job": queue.submit(whole).key}
+
+    async def layers(photo: Photo, mask: str | None, strokes: str | None) -> tuple[np.ndarray | None, Photo | None]:
+        """The hole of a mask, and strokes that are checked: a job that waits holds their 8-bit pixels."""
+        hole = await run_in_threadpool(work.hole_of, photo, album.get(mask)) if mask else None
+        colours = album.get(strokes) if strokes else None
+        if colours is not None:
+            await run_in_threadpool(work.hints_of, photo, colours)
+        return hole, colours
 
     @app.post("/api/photos/{key}/damage", status_code=202)
-    async def damage(key: str, sensitivity: Sensitivity = USUAL_SENSITIVITY) -> dict[str, str]:
-        return begun(finding(album.get(key), models, sensitivity))
+    async def damage(key: str, sensitivity: Sensitivity = USUAL_SENSITIVITY) -> Any:
+        photo = album.get(key)
+        return begun(lambda report: work.find_damage(photo, sensitivity, models, report), photo)
 
     @app.post("/api/photos/{key}/fill", status_code=202)
-    async def fill(key: str, mask: str, sampling: Sampling) -> dict[str, str]:
+    async def fill(key: str, mask: str, samples: Samples = 1, seed: Seed = 0) -> Any:
         photo = album.get(key)
-        hole = await run_in_threadpool(_hole, photo, album.get(mask))
-        return begun(filling(photo, hole, models, sampling))
+        hole = await run_in_threadpool(work.hole_of, photo, album.get(mask))
+        settings = FillSettings(samples=samples, seed=seed)
+        return begun(lambda report: work.fill(photo, hole, settings, models, report), photo, samples)
 
     @app.post("/api/photos/{key}/colorize", status_code=202)
-    async def colorize(key: str, sampling: Sampling, strokes: str | None = None) -> dict[str, str]:
+    async def colorize(key: str, strokes: str | None = None, samples: Samples = 1, seed: Seed = 0) -> Any:
         photo = album.get(key)
-        hints = await run_in_threadpool(_hints, photo, album.get(strokes)) if strokes else None
-        return begun(colouring(photo, hints, models, ColourSettings(samples=sampling.samples, seed=sampling.seed)))
+        _, colours = await layers(photo, None, strokes)
+        settings = ColourSettings(samples=samples, seed=seed)
+        return begun(
+            lambda report: work.colorize(photo, colours, settings, models, report), photo, samples, colours=True
+        )
 
     @app.post("/api/photos/{key}/restore", status_code=202)
     async def restore(
         key: str,
-        sampling: Sampling,
-        sensitivity: Sensitivity | None = None,
         mask: str | None = None,
         strokes: str | None = None,
-    ) -> dict[str, str]:
+        sensitivity: Sensitivity | None = None,
+        samples: Samples = 1,
+        seed: Seed = 0,
+    ) -> Any:
         photo = album.get(key)
-        hints = await run_in_threadpool(_hints, photo, album.get(strokes)) if strokes else None
-        hole = await run_in_threadpool(_hole, photo, album.get(mask)) if mask else None
-        settings = OldPhotoSettings(sensitivity=sensitivity, samples=sampling.samples, seed=sampling.seed)
-        return begun(restoring(photo, hole, hints, models, settings))
+        hole, colours = await layers(photo, mask, strokes)
+        settings = OldPhotoSettings(sensitivity=sensitivity, samples=samples, seed=seed)
+        return begun(
+            lambda report: work.restore(photo, hole, colours, settings, models, report), photo, samples, colours=True
+        )
 
 
-def _add_jobs(app: FastAPI, desk: Desk) -> None:
+def _add_jobs(app: FastAPI, queue: JobQueue) -> None:
     # Asked for again and again: an answer that stays open holds a connection, of which a browser has six for all tabs.
     @app.get("/api/jobs/{key}")
     async def look(key: str) -> dict[str, Any]:
         """What has become of a job so far."""
-        job = desk.get(key)
+        job = queue.get(key)
         job.look()
-        return _told(job, desk)
+        return _told(job, queue)
 
     @app.post("/api/jobs/{key}/left", status_code=204)
     async def leave(key: str) -> None:
         """The page that looked at a job ends, and may be loaded anew."""
-        desk.get(key).leave()
+        queue.get(key).leave()
 
     @app.delete("/api/jobs/{key}", status_code=204)
     async def cancel(key: str) -> None:
-        desk.cancel(desk.get(key))
+        queue.cancel(queue.get(key))
 
 
-def _told(job: Job, desk: Desk) -> dict[str, Any]:
+def _told(job: Job, queue: JobQueue) -> dict[str, Any]:
     told: dict[str, Any] = {"state": job.state, "done": round(job.done, 4)}
     if job.state == "waiting":
-        told["ahead"] = desk.ahead(job)
+        told["ahead"] = queue.ahead(job)
     elif job.state == "running":
         told["left"] = None if job.left is None else round(job.left, 1)
     elif job.state == "failed":
@@ -219,32 +309,20 @@ def _told(job: Job, desk: Desk) -> dict[str, Any]:
     return told
 
 
-def _bits(hole: np.ndarray) -> Response:
-    return Response(np.packbits(hole).tobytes(), media_type="application/octet-stream")
-
-
-def _hole(photo: Photo, mask: Photo) -> np.ndarray:
-    return hole_from_picture(mask.picture, photo.picture.size, name=_MASK)
-
-
-def _hints(photo: Photo, strokes: Photo) -> Callable[[], KnownColours]:
-    """The colours of strokes that were checked, made when they are asked for: a job that waits holds 8-bit ones."""
-
-    def made() -> KnownColours:
-        hints = hints_from_picture(strokes.picture, _STROKES)
-        hints.check_size(photo.picture.size, _STROKES)
-        return hints
-
-    made()
-    return made
-
-
 # --- errors, each a sentence ------------------------------------------------------------------------------------------
+
+
+def _sentence(text: str) -> str:
+    """The text of an error as a sentence on the page, which has other remedies than Python and the command line."""
+    told = re.sub(r"`([^`]+)`", lambda quoted: _REMEDIES.get(quoted[1], quoted[1]), text).strip()
+    if not re.match(r"\S+\.\w{1,5}:", told):  # no file's name begins it
+        told = told[:1].upper() + told[1:]
+    return told if told.endswith((".", "!", "?")) else f"{told}."
 
 
 def _words(error: Exception | None) -> str:
     if isinstance(error, ScoreinvError):
-        return sentence(str(error))
+        return _sentence(str(error))
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # of torch, for a GPU
         return "There is not enough memory for this: close other programs, or ask for fewer results."
     return f"Something unexpected went wrong ({type(error).__name__}); the terminal of `scoreinv serve` tells more."
@@ -261,10 +339,10 @@ async def _hung_up(_: Request, __: Exception) -> Response:
 
 async def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, AnyHTTPException)
-    return JSONResponse({"error": sentence(error.detail)}, error.status_code)
+    return JSONResponse({"error": _sentence(error.detail)}, error.status_code)
 
 
 async def _misused(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    return JSONResponse({"error": sentence(f"{first['loc'][-1]}: {first['msg']}")}, 422)
+    return JSONResponse({"error": _sentence(f"{first['loc'][-1]}: {first['msg']}")}, 422)

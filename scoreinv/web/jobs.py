@@ -18,8 +18,6 @@ from scoreinv.tasks.results import TaskCallback
 from scoreinv.web.album import GoneError
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
-Work = Callable[[TaskCallback], dict[str, Any]]
-"""Reports how far it is, and returns what the page is told of the result."""
 
 MOST_WAITING = 8
 PATIENCE = 300.0
@@ -40,6 +38,9 @@ class BusyError(ScoreinvError):
 class Job:
     """A piece of work, from when it is asked for until its result is fetched.
 
+    Args:
+        work: reports how far it is, and returns what the page is told of the result.
+
     Attributes:
         state: waiting, running, and one of three ends.
         done: the share of the work that is done.
@@ -49,7 +50,7 @@ class Job:
         abandoned: it was cancelled since nobody looked at it for too long.
     """
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Callable[[TaskCallback], dict[str, Any]]) -> None:
         self.key = secrets.token_urlsafe(12)
         self.state: State = "waiting"
         self.done = 0.0
@@ -57,7 +58,7 @@ class Job:
         self.made: dict[str, Any] | None = None
         self.error: Exception | None = None
         self.abandoned = False
-        self._work: Work | None = work
+        self._work: Callable[[TaskCallback], dict[str, Any]] | None = work
         self._pace = ETA()
         self._stopped = threading.Event()
         self._seen, self._patience = time.monotonic(), SHORT_PATIENCE
@@ -119,10 +120,10 @@ class Job:
         return not self.unwanted
 
 
-class Desk:
+class JobQueue:
     """The one place where jobs are done, by a thread of its own.
 
-    Arguments:
+    Args:
         prepare: what takes long and the first job needs: done while nobody waits yet, once `expect` is called.
     """
 
@@ -134,10 +135,10 @@ class Desk:
         self._running: Job | None = None
         self._closed = False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._work, name="scoreinv-desk", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="scoreinv-jobs", daemon=True)
         self._thread.start()
 
-    def submit(self, work: Work) -> Job:
+    def submit(self, work: Callable[[TaskCallback], dict[str, Any]]) -> Job:
         """A job for the work, done when its turn comes; BusyError where too many wait already."""
         job = Job(work)
         with self._changed:

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scoreinv.errors import InputError
-from scoreinv.imaging.hints import KnownColours
-from scoreinv.imaging.masks import picture_of_hole
-from scoreinv.machine import shortage
-from scoreinv.options import Whole
+from scoreinv.imaging.hints import KnownColours, hints_from_picture
+from scoreinv.imaging.masks import hole_from_picture, picture_of_hole
+from scoreinv.imaging.picture import Picture
 from scoreinv.tasks.results import TaskCallback
 from scoreinv.tasks.settings import ColourSettings, FillSettings, OldPhotoSettings
 from scoreinv.web.album import Photo
@@ -20,9 +18,6 @@ from scoreinv.web.album import Photo
 if TYPE_CHECKING:
     from scoreinv.damage import DamageFinder
     from scoreinv.prior import ScorePrior
-
-SAMPLES = Whole(1, 8)
-"""How many results the page shows beside each other."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +32,7 @@ class Models:
 
 @dataclass(frozen=True)
 class Made:
-    """What has come of a job.
+    """What has come of a piece of work.
 
     Attributes:
         photos: the results.
@@ -48,85 +43,76 @@ class Made:
     note: str | None = None
 
 
-Work = Callable[[TaskCallback], Made]
-Hints = Callable[[], KnownColours]
+def hole_of(photo: Photo, mask: Photo) -> np.ndarray:
+    """The holes of a mask for a photograph, HxW bool; InputError where it is none."""
+    return hole_from_picture(mask.picture, photo.picture.size, name="the mask")
 
 
-def finding(photo: Photo, models: Models, sensitivity: float) -> Work:
+def hints_of(photo: Photo, strokes: Photo) -> KnownColours:
+    """The colours of strokes for a photograph; InputError where there are none."""
+    hints = hints_from_picture(strokes.picture, "the strokes of colour")
+    hints.check_size(photo.picture.size, "the strokes of colour")
+    return hints
+
+
+def find_damage(photo: Photo, sensitivity: float, models: Models, report: TaskCallback) -> Made:
     """Find the damage: the result is a mask, or none where nothing is found."""
+    from scoreinv.tasks.find_damage import damage_in_picture
 
-    def work(report: TaskCallback) -> Made:
-        from scoreinv.tasks.find_damage import damage_in_picture
-
-        hole = damage_in_picture(photo.picture, models.damage(), sensitivity, callback=report)
-        if not hole.any():
-            return Made(note="No damage was found. A higher sensitivity marks more readily.")
-        return Made([photo.result(picture_of_hole(hole), "damage")])
-
-    return work
+    hole = damage_in_picture(photo.picture, models.damage(), sensitivity, callback=report)
+    if not hole.any():
+        return Made(note="No damage was found. A higher sensitivity marks more readily.")
+    return Made([photo.result(picture_of_hole(hole), "damage")])
 
 
-def filling(photo: Photo, hole: np.ndarray, models: Models, settings: FillSettings) -> Work:
-    """Fill the holes (HxW bool); InputError where the results do not fit in memory."""
-    _check_room(photo, settings.samples)
+def fill(photo: Photo, hole: np.ndarray, settings: FillSettings, models: Models, report: TaskCallback) -> Made:
+    """Fill the holes (HxW bool)."""
+    from scoreinv.tasks.inpaint import inpaint_picture
 
-    def work(report: TaskCallback) -> Made:
-        from scoreinv.tasks.inpaint import inpaint_picture
-
-        result = inpaint_picture(photo.picture, hole, models.fill(), settings, report)
-        return Made(_numbered(photo, result.samples, "inpainted"))
-
-    return work
+    result = inpaint_picture(photo.picture, hole, models.fill(), settings, report)
+    return Made(_numbered(photo, result.samples, "inpainted"))
 
 
-def colouring(photo: Photo, hints: Hints | None, models: Models, settings: ColourSettings) -> Work:
-    """Draw the colours of a grey photograph; InputError where the results do not fit in memory."""
-    _check_room(photo, settings.samples * (3 if photo.picture.is_gray_mode else 1))
+def colorize(
+    photo: Photo, strokes: Photo | None, settings: ColourSettings, models: Models, report: TaskCallback
+) -> Made:
+    """Draw the colours of a grey photograph."""
+    from scoreinv.tasks.colorize import colorize_picture
 
-    def work(report: TaskCallback) -> Made:
-        from scoreinv.tasks.colorize import colorize_picture
-
-        known = None if hints is None else hints()
-        result = colorize_picture(photo.picture, models.colours(), settings, known, report)
-        note = "The photograph had colours already, which were replaced." if result.found == "coloured" else None
-        return Made(_numbered(photo, result.samples, "colorized"), note)
-
-    return work
+    hints = None if strokes is None else hints_of(photo, strokes)
+    result = colorize_picture(photo.picture, models.colours(), settings, hints, report)
+    note = "The photograph had colours already, which were replaced." if result.found == "coloured" else None
+    return Made(_numbered(photo, result.samples, "colorized"), note)
 
 
-def restoring(
-    photo: Photo, hole: np.ndarray | None, hints: Hints | None, models: Models, settings: OldPhotoSettings
-) -> Work:
+def restore(
+    photo: Photo,
+    hole: np.ndarray | None,
+    strokes: Photo | None,
+    settings: OldPhotoSettings,
+    models: Models,
+    report: TaskCallback,
+) -> Made:
     """Restore an old photograph, its damage being the hole, or what is found.
 
     The note says what each step did, in a line. Results that would be alike are one, and there is none where nothing
     was to be done.
     """
-    _check_room(photo, settings.samples * (3 if photo.picture.is_gray_mode else 1))
+    from scoreinv.tasks.old_photos import GivenByHand, OldPhotoModels, restore_picture
 
-    def work(report: TaskCallback) -> Made:
-        from scoreinv.tasks.old_photos import GivenByHand, OldPhotoModels, restore_picture
-
-        finder = models.damage() if hole is None else None
-        all_models = OldPhotoModels(finder, models.fill(), models.denoise(), models.colours())
-        given = GivenByHand(hole, None if hints is None else hints())
-        result = restore_picture(photo.picture, all_models, settings, given, report)
-        note = "\n".join(f"{step.name.capitalize()}: {step.words}." for step in result.steps)
-        changed = {step.name for step in result.steps if step.changed}
-        if not changed:
-            return Made(note=f"Nothing was to be done.\n{note}")
-        drawn = changed & {"inpaint", "colorize"}
-        return Made(_numbered(photo, result.samples if drawn else result.samples[:1], "restored"), note)
-
-    return work
+    finder = models.damage() if hole is None else None
+    all_models = OldPhotoModels(finder, models.fill(), models.denoise(), models.colours())
+    given = GivenByHand(hole, None if strokes is None else hints_of(photo, strokes))
+    result = restore_picture(photo.picture, all_models, settings, given, report)
+    note = "\n".join(f"{step.name.capitalize()}: {step.words}." for step in result.steps)
+    changed = {step.name for step in result.steps if step.changed}
+    if not changed:
+        return Made(note=f"Nothing was to be done.\n{note}")
+    drawn = changed & {"inpaint", "colorize"}
+    return Made(_numbered(photo, result.samples if drawn else result.samples[:1], "restored"), note)
 
 
-def _numbered(photo: Photo, pictures: list, ending: str) -> list[Photo]:
+def _numbered(photo: Photo, pictures: list[Picture], ending: str) -> list[Photo]:
     if len(pictures) == 1:
         return [photo.result(pictures[0], ending)]
     return [photo.result(picture, ending, number) for number, picture in enumerate(pictures, 1)]
-
-
-def _check_room(photo: Photo, count: int) -> None:
-    if lacking := shortage(count * photo.picture.pixels.nbytes):
-        raise InputError(f"Making so many results of this size {lacking}: ask for fewer.")

@@ -18,9 +18,9 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.write import picture_bytes
 from scoreinv.models.config import DamageConfig
 from scoreinv.networks.damage import DamageNetworkConfig
+from scoreinv.web.access import Access
 from scoreinv.web.app import make_app
-from scoreinv.web.guard import Access
-from scoreinv.web.jobs import Desk
+from scoreinv.web.jobs import JobQueue
 from scoreinv.web.work import Models
 
 PORT = 8421
@@ -42,7 +42,7 @@ class Bright(DamageFinder):
 def client(host: str | None = None, raises: bool = True) -> TestClient:
     """One that knows the loopback's address, and no token; `raises` what the application does not expect."""
     app = make_app(
-        Models(small_prior, small_prior, Bright, small_prior), Access.to(host, PORT), Desk(prepare=lambda: None)
+        Models(small_prior, small_prior, Bright, small_prior), Access.to(host, PORT), JobQueue(prepare=lambda: None)
     )
     return TestClient(app, base_url=ORIGIN, raise_server_exceptions=raises)
 

@@ -12,10 +12,9 @@ from client import Bright
 from small_model import small_prior
 
 from scoreinv.prior import ScorePrior
+from scoreinv.web.access import LOOPBACK, Access, listen
 from scoreinv.web.app import make_app
-from scoreinv.web.guard import LOOPBACK, Access
-from scoreinv.web.jobs import Desk, Job
-from scoreinv.web.serving import listen
+from scoreinv.web.jobs import Job, JobQueue
 from scoreinv.web.work import Models
 
 SOON = 90.0
@@ -42,26 +41,26 @@ class Served:
 
     link: str
     model: HeldModel
-    desk: Desk
+    queue: JobQueue
 
     @property
     def jobs(self) -> list[Job]:
         """All that were asked for."""
-        return list(self.desk._jobs.values())
+        return list(self.queue._jobs.values())
 
 
 @contextmanager
 def served() -> Iterator[Served]:
-    model, desk = HeldModel(), Desk(prepare=lambda: None)
+    model, queue = HeldModel(), JobQueue(prepare=lambda: None)
     with listen(LOOPBACK, 0) as listener:
         access = Access.to(None, listener.getsockname()[1])
-        app = make_app(Models(model, small_prior, Bright, small_prior), access, desk)
+        app = make_app(Models(model, small_prior, Bright, small_prior), access, queue)
         server = uvicorn.Server(uvicorn.Config(app, ws="none", lifespan="on", log_config=None))
         server.config.timeout_graceful_shutdown = 1
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
-            yield Served(access.link, model, desk)
+            yield Served(access.link, model, queue)
         finally:
             model.free.set()
             server.should_exit = True

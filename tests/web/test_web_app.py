@@ -26,7 +26,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import Decoded, Look, decode, read_picture
 from scoreinv.imaging.write import picture_bytes, write_picture
 from scoreinv.options import FOUND_GROW
-from scoreinv.web import album, bodies
+from scoreinv.web import album, app
 
 STATIC = Path(scoreinv.web.__file__).parent / "static"
 
@@ -356,7 +356,7 @@ def test_other_types_are_refused(browser, kind):
 
 
 def test_long_files_are_refused_by_what_they_say_and_by_what_they_are(browser, monkeypatch):
-    monkeypatch.setattr(bodies, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(app, "MOST_BYTES", 1 << 20)
     read_bytes = 0
 
     def endless():
@@ -368,16 +368,6 @@ def test_long_files_are_refused_by_what_they_say_and_by_what_they_are(browser, m
     for content, stated in ((bytes((1 << 20) + 1), {}), (endless(), {}), (b"", {"content-length": "9" * 5000})):
         answer = browser.post("/api/photos", content=content, headers=OPAQUE | stated)
         assert (answer.status_code, "larger than 1 MB" in answer.json()["error"]) == (413, True)
-
-
-def test_files_that_come_at_the_same_time_are_counted_together(browser, monkeypatch):
-    """What one request has held is free again after it, however it ended."""
-    content = png(pixels())
-    monkeypatch.setattr(bodies, "MOST_AT_ONCE", len(content))
-    for _ in range(3):
-        assert opened(browser, content)["width"] == 40
-        answer = browser.post("/api/photos", content=content + b"x", headers=OPAQUE)
-        assert (answer.status_code, "same time" in answer.json()["error"]) == (503, True)
 
 
 def test_pixels_are_counted_before_they_are_decoded(browser):
@@ -538,4 +528,4 @@ def test_a_job_whose_page_was_away_says_so(browser, monkeypatch):
 
 
 def test_what_can_be_sent_is_told(browser):
-    assert browser.get("/api/limits").json() == {"bytes": bodies.MOST_BYTES}
+    assert browser.get("/api/limits").json() == {"bytes": app.MOST_BYTES}

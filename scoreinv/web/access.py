@@ -1,4 +1,4 @@
-"""Who may ask: this machine's own browser, or whoever has the link with the token; and what a browser may do here.
+"""Where the page is served, and who may ask: this machine's own browser, or whoever has the link with the token.
 
 Three attacks are meant. A page from elsewhere, open in the same browser, can send requests here, by a link or a form,
 and by a name of its own that it lets point to this machine (DNS rebinding). So a request must name a host that is an
@@ -10,6 +10,7 @@ loading or sending anything elsewhere.
 
 from __future__ import annotations
 
+import errno
 import hmac
 import ipaddress
 import secrets
@@ -22,10 +23,10 @@ from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from scoreinv.errors import SettingError
+
 LOOPBACK = "127.0.0.1"
 TOKEN_HEADER = "x-scoreinv-token"
-MOST_HEADER_BYTES = 16 << 10
-"""Of a request's line and headers together."""
 
 _ELSEWHERE = {"0.0.0.0": "192.0.2.1", "::": "2001:db8::1"}
 """What stands for all addresses of this machine, and an address of its family that is nobody's (RFC 5737, 3849)."""
@@ -39,6 +40,30 @@ _HEADERS = {
     "x-content-type-options": "nosniff",
     "cache-control": "no-store",  # a browser's cache is on disk
 }
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens at a host and port (0: any that is free); SettingError where it cannot."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except (OSError, UnicodeError) as error:
+        raise _no_address(host, error) from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise _no_address(host, error) from error
+        raise SettingError("port", f"{port} cannot be had at {host} ({error.strerror}): name another") from error
+    listener.listen()
+    return listener
+
+
+def _no_address(host: str, error: OSError | UnicodeError) -> SettingError:
+    reason = error.strerror if isinstance(error, OSError) else error
+    return SettingError("host", f"{host} is no address of this machine ({reason})")
 
 
 @dataclass(frozen=True)
@@ -129,9 +154,6 @@ class Guard:
     def _refusal(self, scope: Scope) -> Response | None:
         """What is answered in place of what was asked for; None where it may be asked for."""
         headers, access = Headers(scope=scope), self._access
-        said = len(scope["raw_path"]) + len(scope["query_string"])
-        if said + sum(len(name) + len(value) for name, value in headers.raw) > MOST_HEADER_BYTES:
-            return _refused(431, "What is asked for takes too many words.")
         host = headers.get("host", "")
         if not access.knows(host):
             return _refused(421, "This name is not one of this machine: open the link that `scoreinv serve` shows.")
