@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from scoreinv.cli.progress import RunProgress
+from scoreinv.cli.report import RunProgress
 from scoreinv.eta import ETA
 
 
@@ -90,7 +90,7 @@ def test_time_left_for_all_pictures() -> None:
         for step in range(1, 11):
             now += 10
             said.append(run.note(now, step / 10))
-        run.finish()
+        run.finished += 1
     assert said[:2] == ["", ""]
     assert said[9] == "15:00 for all"
     assert said[54] == "7:30 for all"

@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 import pytest
 
 import scoreinv
-from scoreinv.cli.failures import as_options, describe
-from scoreinv.errors import InputError, SettingError
+from scoreinv.cli.report import describe
+from scoreinv.errors import SettingError
 from scoreinv.options import Number, Setting, Whole, check_settings, declared
 
 PACKAGE = Path(scoreinv.__file__).parent
@@ -53,16 +53,12 @@ def test_settings_check_themselves(wrong, said):
     Cooking(heat="low", minutes=60, salt=10.0, lid=True)
 
 
-def test_the_command_line_has_its_own_words_for_remedies():
-    assert as_options("allow it with `overwrite=True`") == "allow it with --overwrite"
-    assert as_options("`paper_training(vp/x)` trains it") == "`scoreinv train --config vp/x` trains it"
-    assert as_options("`NoiseClassifier` and `scoreinv models list`") == "`NoiseClassifier` and `scoreinv models list`"
-    assert describe(InputError("choose one with `frame`")) == "choose one with --frame N"
+def test_the_command_line_names_the_option_of_a_setting():
+    assert describe(SettingError("noise_std", "is too much")) == "--noise is too much"
     assert describe(SettingError("corrector_steps", "must be whole")) == "--corrector-steps must be whole"
 
 
 def test_the_library_names_no_option_of_the_command_line():
-    """Texts, that is; what they are about is for `cli.failures` to translate."""
     named = []
     for path in sorted(PACKAGE.rglob("*.py")):
         if path.is_relative_to(PACKAGE / "cli"):

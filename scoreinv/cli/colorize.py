@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from scoreinv.cli.batch import Report, Work, run
-from scoreinv.cli.command import Settings
-from scoreinv.cli.options import FrameOption, RestorerOption, ResultOptions
-from scoreinv.cli.outputs import STREAM, Job, check_file
-from scoreinv.cli.progress import ProgressBar
-from scoreinv.cli.runtime import Session, check_samples
-from scoreinv.cli.streams import warn
-from scoreinv.cli.uncertainty import UncertaintyOption, check_uncertainty, map_beside, write_uncertainty
+from scoreinv.cli.loading import Model, check_samples
+from scoreinv.cli.options import (
+    STREAM_HELP,
+    Common,
+    Output,
+    RestorerOption,
+    UncertaintyOption,
+    option,
+)
+from scoreinv.cli.photos import Photo, Progress, Result, Run, check_uncertainty, run
+from scoreinv.cli.plan import STREAM, Job, check_file, plan
+from scoreinv.cli.report import warn
 from scoreinv.errors import InputError
 from scoreinv.tasks.settings import ColourSettings
 
@@ -26,106 +30,66 @@ EXAMPLES = """
   scoreinv colorize gray.jpg                     # writes gray_colorized.png
   scoreinv colorize gray.jpg --hints hints.png   # with strokes of your colours
 """
-Tint = Literal["luma", "white"]
-"""What becomes of a picture of one tint, such as a sepia print."""
-
-
-@dataclass(frozen=True)
-class Hints:
-    """The colours that are wanted at some places."""
-
-    hints: Annotated[
-        str | None,
-        typer.Option(
-            "--hints",
-            metavar="FILE",
-            help="Strokes of the colours wanted, on a transparent picture of its size.",
-        ),
-    ] = None
-
-    def check_hints(self) -> None:
-        """Raise InputError for hints that are no file."""
-        if self.hints == STREAM:
-            raise InputError("--hints -: name a file; stdin is for the photo")
-        if self.hints is not None:
-            check_file(self.hints, "--hints")
-
-    def read(self, size: tuple[int, int]) -> KnownColours | None:
-        """The hints for a photo of a size (height, width)."""
-        if self.hints is None:
-            return None
-        from scoreinv.imaging.hints import read_hints
-
-        return read_hints(self.hints, size)
-
-
-TintOption = Annotated[
-    Tint,
-    typer.Option(
-        "--tint",
-        help="A print of one tint (sepia) loses it. luma: its luma stays; white: its lightest tone becomes white.",
-    ),
+HintsOption = Annotated[
+    str | None,
+    option("--hints", metavar="FILE", help="Strokes of the colours wanted, on a transparent picture of its size."),
 ]
-
-
-@dataclass(frozen=True)
-class _Item:
-    """A photo at hand, its path, and the colours wanted in it."""
-
-    source: str
-    picture: Picture
-    hints: KnownColours | None
 
 
 def colorize(
     photos: Annotated[
-        list[str], typer.Argument(metavar="GRAY...", help="Grey photos or folders; - is stdin.", show_default=False)
+        list[str], typer.Argument(metavar="GRAY...", help=f"Grey photos or folders; {STREAM_HELP}", show_default=False)
     ],
     *,
-    results: ResultOptions,
+    hints: HintsOption = None,
+    tint: Annotated[
+        Literal["luma", "white"],
+        option(help="A print of one tint (sepia) loses it. luma: its luma stays; white: its lightest tone is white."),
+    ] = "luma",
+    colour: ColourSettings,
     model: RestorerOption = "scene",
-    how: ColourSettings,
-    wanted: Hints,
-    tint: TintOption = "luma",
     uncertainty: UncertaintyOption = None,
-    frame: FrameOption = None,
-    settings: Settings,
+    output: Output,
+    common: Common,
 ) -> None:
     """Colour grey photos; their luma, and so all detail, is kept to the grey level."""
-    how = replace(how, whiten=tint == "white")
-    wanted.check_hints()
-    inputs = {"the hints": wanted.hints, "the model": model}
-    everything = results.plan(photos, "_colorized", how.results, inputs)
-    if uncertainty is not None:
-        given = {name: path for name, path in inputs.items() if path is not None}
-        check_uncertainty(uncertainty, everything, how, settings, given)
-    session = Session(model, settings)
+    colour = replace(colour, whiten=tint == "white")
+    check_hints(hints)
+    inputs = {"the hints": hints, "the model": model}
+    everything = plan(photos, "_colorized", colour.results, output, inputs)
+    check_uncertainty(uncertainty, everything, colour.samples, common, inputs)
+    scene = Model(model, common)
 
-    def read(job: Job) -> _Item:
-        from scoreinv.imaging.read import read_picture
-        from scoreinv.imaging.write import check_format
+    def read(job: Job, picture: Picture) -> KnownColours | None:
+        return read_hints(hints, picture)
 
-        picture = read_picture(job.source, frame)
-        check_format(job.output, picture)
-        return _Item(job.source, picture, wanted.read(picture.size))
-
-    def compute(item: _Item, bar: ProgressBar) -> Report:
+    def compute(photo: Photo[KnownColours | None], progress: Progress) -> Result:
         from scoreinv.machine import keep_freed
         from scoreinv.tasks.colorize import colorize_picture
 
         keep_freed()
-        check_samples(how.samples, [item.picture], coloured=True)
-        result = colorize_picture(item.picture, session.prior, how, item.hints, bar.fraction)
-        if result.found == "coloured" and not how.keep_color:
-            warn(f"{item.source}: has colours already, which are replaced (--keep-color keeps them)")
-        if result.found == "tinted" and not how.whiten:
+        check_samples(colour.samples, photo.picture, coloured=True)
+        result = colorize_picture(photo.picture, scene.prior, colour, photo.given, progress)
+        if result.found == "coloured" and not colour.keep_color:
+            warn(f"{photo.source}: has colours already, which are replaced (--keep-color keeps them)")
+        if result.found == "tinted" and tint == "luma":
             remedy = "--tint white makes its lightest tone white too"
-            warn(f"{item.source}: is a print of one tint, which is taken out ({remedy})")
-        more = {}
-        if uncertainty is not None:
-            write_uncertainty(uncertainty, result.std, settings)
-            more["uncertainty"] = uncertainty
-        return Report.of(result, how.results, more)
+            warn(f"{photo.source}: is a print of one tint, which is taken out ({remedy})")
+        return Result.of(result, colour.results)
 
-    work = Work(read, compute, how.results, results.quality, beside=map_beside(uncertainty))
-    raise typer.Exit(run(everything, work, session))
+    run(Run(everything, output, common, compute, [scene], read, uncertainty=uncertainty))
+
+
+def check_hints(hints: str | None) -> None:
+    """Raise InputError for hints that are no file."""
+    if hints == STREAM:
+        raise InputError("--hints -: name a file; stdin is for the photo")
+    if hints is not None:
+        check_file(hints, "--hints")
+
+
+def read_hints(hints: str | None, picture: Picture) -> KnownColours | None:
+    """The colours wanted in a photo, where they are given."""
+    from scoreinv.imaging import hints as files
+
+    return None if hints is None else files.read_hints(hints, picture.size)

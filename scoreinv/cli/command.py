@@ -1,4 +1,4 @@
-"""How a function becomes a command: its parameters as options, the options that every command has, and their checks."""
+"""How a function becomes a command: its parameters, and the fields of its groups of options, as Typer takes them."""
 
 from __future__ import annotations
 
@@ -7,28 +7,27 @@ import logging
 import math
 from collections.abc import Callable, Collection, Iterator
 from copy import copy
-from dataclasses import MISSING, dataclass, fields, is_dataclass
-from functools import partial
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from dataclasses import MISSING, Field, fields, is_dataclass
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import typer
 
-from scoreinv.cli.pages import ADVANCED, COMMON, HELP_ALL, show_all
-from scoreinv.cli.streams import show_log
+from scoreinv.cli.options import ADVANCED, PREFIX, Common, advanced, common_option, option
+from scoreinv.cli.report import show_log
 from scoreinv.errors import InputError
-from scoreinv.options import SEED, Device, Precision, Setting, declared
+from scoreinv.options import Setting, declared
 from scoreinv.version import __version__
 
-LONGEST_CHOICE = 24
-"""Letters of the choices of an option that are shown as its placeholder; of more its words tell them."""
-
-PREFIX = "SCOREINV_"
-"""What the names of environment variables that give options begin with."""
-
-option = partial(typer.Option, rich_help_panel=COMMON)
-advanced = partial(typer.Option, rich_help_panel=ADVANCED)
 _log = logging.getLogger(__name__)
+HELP_ALL = "--help-all"
+
+
+def _show_all(context: typer.Context, value: bool) -> None:
+    if value:
+        context.meta[HELP_ALL] = True
+        typer.echo(context.get_help())
+        raise typer.Exit
 
 
 def _show_version(value: bool) -> None:
@@ -37,252 +36,145 @@ def _show_version(value: bool) -> None:
         raise typer.Exit
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The options that every command has.
-
-    Attributes:
-        given_seed: the random seed; None when it was not given.
-        overwrite: existing outputs may be replaced.
-        dry_run: the inputs are checked, and what would be done is told; nothing is computed or written.
-        quiet: no progress, no notices; warnings and errors stay.
-        verbose: what is chosen, and why.
-        device, precision: as asked for; `runtime.Session` resolves `auto`.
-        threads: CPU threads; None for all, or fewer where the model is measured to be faster by them.
-        json: machine-readable lines on stdout.
-        debug: tracebacks.
-    """
-
-    given_seed: Annotated[
-        int | None,
-        option("--seed", min=SEED.least, max=SEED.most, help="The same seed gives the same result. (default: 0)"),
-    ] = None
-    overwrite: Annotated[bool, option("--overwrite", help="Replace files that exist.")] = False
-    dry_run: Annotated[bool, option("--dry-run", help="Check the inputs and say what would be written.")] = False
-    quiet: Annotated[bool, option("--quiet", "-q", help="Show warnings and errors only.")] = False
-    verbose: Annotated[bool, option("--verbose", "-v", help="Say what is chosen, and why.")] = False
-    device: Annotated[Device, advanced("--device", help="Where to compute.")] = "auto"
-    precision: Annotated[
-        Precision, advanced("--precision", help="Number format; auto takes bfloat16 where it is faster.")
-    ] = "auto"
-    threads: Annotated[
-        int | None,
-        advanced("--threads", min=1, max=1024, help="CPU threads. (default: all, or fewer where that is faster)"),
-    ] = None
-    json: Annotated[bool, advanced("--json", help="Print a JSON object for each input, one a line, on stdout.")] = False
-    debug: Annotated[bool, advanced("--debug", help="Show tracebacks.")] = False
-
-    @property
-    def seed(self) -> int:
-        """The random seed."""
-        return self.given_seed or 0
-
-
-VersionOption = Annotated[
-    bool, advanced("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
-]
 _HelpAllOption = Annotated[
-    bool, option(HELP_ALL, callback=show_all, is_eager=True, help="Explain all options, and exit.")
+    bool,
+    common_option(HELP_ALL, callback=_show_all, is_eager=True, show_default=False, help="Show all options, and exit."),
 ]
-_EAGER = {"version": VersionOption, "help_all": _HelpAllOption}
+VersionOption = Annotated[
+    bool,
+    advanced("--version", callback=_show_version, is_eager=True, show_default=False, help="Show the version and exit."),
+]
 
 
-def command(
-    function: Callable[..., None], name: str, *, unused: Collection[str] = (), examples: str = ""
-) -> Callable[..., None]:
-    """The function as typer takes it: the fields of parameters that are data classes become options of their own.
+def command(function: Callable[..., None], *, examples: str = "", unused: Collection[str] = ()) -> Callable[..., None]:
+    """The function as Typer takes it: the fields of parameters that are data classes become options of their own.
 
-    A field is an option by the `typer.Option` (or argument) or the `options.Setting` that it is annotated with, and a
-    field `seed` without either is the common seed. The parameter may name the panel of its options in the help:
-    `Annotated[SamplerSettings, "Sampler"]`.
+    A field is an option by the `option` (or argument) or the `options.Setting` that it is annotated with, and a field
+    `seed` without either is the common seed.
 
-    Each option can be given by an environment variable too, `SCOREINV_COMMAND_OPTION`, and a common one for all
-    commands by `SCOREINV_OPTION`.
-
-    Arguments:
-        name: of the command.
-        unused: common options that the command takes and has no use for; its help leaves them out.
+    Args:
         examples: lines for its help.
+        unused: common options that the command takes and has no use for; its help leaves them out.
     """
     signature = inspect.signature(function, eval_str=True)
-    groups = {key: _Group.of(p.annotation) for key, p in signature.parameters.items() if _Group.fits(p.annotation)}
-    # The common ones last, as in the help.
-    own = [key for key in signature.parameters if key != "settings"]
+    groups: dict[str, Any] = {
+        name: parameter.annotation
+        for name, parameter in signature.parameters.items()
+        if is_dataclass(parameter.annotation)
+    }
     parameters: list[inspect.Parameter] = []
-    for key in own:
-        plain = signature.parameters[key].replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        parameters += groups[key].parameters() if key in groups else [plain]
-    parameters = [_completed(parameter, name) for parameter in parameters]
-    common = groups["settings"].parameters()
-    parameters += [_completed(parameter, name, common=True, unused=unused) for parameter in common]
-    eager = [_option(key, annotation, False) for key, annotation in _EAGER.items()]
+    for name, parameter in signature.parameters.items():
+        if name in groups:
+            parameters += _options(groups[name], function.__name__, unused)
+        else:
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+    parameters += [_keyword("help_all", _HelpAllOption, False), _keyword("version", VersionOption, False)]
 
-    def run(context: typer.Context, **options: Any) -> None:
-        for parameter in parameters:
-            _check_value(parameter, options[parameter.name])
-        for parameter in eager:
-            del options[parameter.name]
-        settings = groups["settings"].take(options, 0)
-        show_log(verbose=settings.verbose)
-        defaults = dict(_defaults(context, parameters))
-        for option, where in defaults.items():
-            _log.info("%s, by %s", option, where)
+    def run(context: typer.Context, **given: Any) -> None:
+        told = {
+            f"{name_of(parameter)} {given[parameter.name]}": where
+            for parameter in context.command.params
+            if parameter.name in given and (where := where_from(context, parameter))
+        }
         try:
-            grouped = {key: group.take(options, settings.seed) for key, group in groups.items() if key != "settings"}
-            function(**options, **grouped, settings=settings)
+            for parameter in context.command.params:
+                _check_value(parameter, given.get(parameter.name))
+            grouped = {name: _take(kind, given) for name, kind in reversed(groups.items())}
+            plain = {name: given[name] for name in signature.parameters if name not in groups}
+            show_log(verbose=grouped["common"].verbose)
+            for option, where in told.items():
+                _log.info("%s, by %s", option, where)
+            function(**plain, **grouped)
         except Exception as error:
-            vars(error).update(settings=settings, defaults=defaults)  # how it is told, and what may be the cause
+            vars(error).update(common=_take(Common, given), told=told)  # how it is told, and what may be the cause
             raise
 
-    shown = [*parameters, *eager]
     context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
     run.__name__, run.__module__ = function.__name__, function.__module__
-    run.__doc__ = f"{first_paragraph(function)}\n\n{inspect.cleandoc(examples)}"
-    run.__signature__ = signature.replace(parameters=[context, *shown])  # type: ignore[attr-defined]  # typer reads it
-    run.__annotations__ = {p.name: p.annotation for p in (context, *shown)}
+    about = inspect.cleandoc(function.__doc__ or "").partition("\n\n")[0]
+    run.__doc__ = f"{about}\n\n\b\n{examples.strip(chr(10))}" if examples else about
+    run.__signature__ = inspect.Signature([context, *parameters])  # type: ignore[attr-defined]  # typer reads it
+    run.__annotations__ = {p.name: p.annotation for p in (context, *parameters)}
     return run
 
 
-def variables(name: str, option: str, *, common: bool = False) -> list[str]:
-    """The environment variables of an option of a command, the first that is set counting."""
-    words = option.lstrip("-").replace("-", "_").upper()
-    own = f"{PREFIX}{name.replace(' ', '_').upper()}_{words}"
-    return [own, f"{PREFIX}{words}"] if common else [own]
+def _options(kind: type, command: str, unused: Collection[str]) -> Iterator[inspect.Parameter]:
+    """The options of the fields of a data class."""
+    settings = declared(kind)
+    for field, annotation in _fields(kind):
+        plain, given = get_args(_of_setting(*settings[field.name]) if field.name in settings else annotation)
+        declaration = copy(given)
+        if plain is bool:
+            declaration.show_default = False
+        if kind is Common:
+            own = f"{PREFIX}_{command}_{field.name}".upper()  # goes before that of all commands
+            declaration.envvar = [own, f"{PREFIX}_{field.name.upper()}"]
+            declaration.hidden = field.name in unused
+        default = inspect.Parameter.empty if field.default is MISSING else field.default
+        yield _keyword(field.name, Annotated[plain, declaration], default)
 
 
-def common_options() -> list[str]:
-    """The names of the options that every command has."""
-    return [name_of(parameter) for parameter in _Group(Settings, None).parameters()]
+def _fields(kind: type) -> list[tuple[Field[Any], Any]]:
+    """The fields of a data class that are options, with their annotations."""
+    hints = get_type_hints(kind, include_extras=True)
+    return [(field, hints[field.name]) for field in fields(kind) if get_origin(hints[field.name]) is Annotated]
 
 
-def first_paragraph(function: Callable[..., None]) -> str:
-    """Of its docstring: what the command does, in a line or two."""
-    return inspect.cleandoc(function.__doc__ or "").partition("\n\n")[0]
-
-
-def _option(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def _completed(
-    parameter: inspect.Parameter, name: str, *, common: bool = False, unused: Collection[str] = ()
-) -> inspect.Parameter:
-    """The same with a placeholder for people, the environment variables that give it, and the --no- of a flag.
-
-    So a flag that is set by a variable or in `scoreinv.toml` can be switched off.
-    """
-    kind, *entries = get_args(parameter.annotation)
-    (declaration,) = (copy(entry) for entry in entries if hasattr(entry, "param_decls"))
-    option = name_of(parameter)
-    if kind is bool and "/" not in str(declaration.default):
-        declaration.default = f"{option}/--no-{option.removeprefix('--')}"
-    if option.startswith("-"):
-        declaration.envvar = variables(name, option, common=common)
-        declaration.show_envvar = False
-        declaration.hidden = option.removeprefix("--") in unused
-    if declaration.metavar is None:
-        declaration.metavar, more = _placeholder(kind)
-        declaration.help = f"{declaration.help}{more}"
-    return parameter.replace(annotation=Annotated[kind, declaration])
-
-
-def _placeholder(kind: Any) -> tuple[str | None, str]:
-    """What stands for a value of a type in the help, and what is added to the words."""
-    members = [member for member in get_args(kind) if member is not NoneType]
-    plain = members[0] if get_origin(kind) in (Union, UnionType) else kind
-    if get_origin(plain) is Literal:
-        choices = get_args(plain)
-        short = "|".join(choices)
-        return (short, "") if len(short) <= LONGEST_CHOICE else ("NAME", f" One of {', '.join(choices)}.")
-    return {int: "N", float: "NUMBER", str: "TEXT"}.get(plain), ""
-
-
-def _defaults(context: typer.Context, parameters: list[inspect.Parameter]) -> Iterator[tuple[str, str]]:
-    """Options with their values that were given otherwise than on the command line, and by what."""
-    for parameter in parameters:
-        source = context.get_parameter_source(parameter.name)
-        if source is not None and source.name in ("ENVIRONMENT", "DEFAULT_MAP"):
-            where = "scoreinv.toml" if source.name == "DEFAULT_MAP" else "the environment"
-            yield f"{name_of(parameter)} {context.params[parameter.name]}", where
-
-
-@dataclass(frozen=True)
-class _Group:
-    """A data class whose fields are options, in a panel of the help."""
-
-    kind: type
-    panel: str | None
-
-    @staticmethod
-    def fits(annotation: Any) -> bool:
-        """Whether a parameter is a group: of a data class, with or without a panel."""
-        return is_dataclass(get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation)
-
-    @classmethod
-    def of(cls, annotation: Any) -> _Group:
-        """The group that an annotation stands for."""
-        return cls(*get_args(annotation)[:2]) if get_origin(annotation) is Annotated else cls(annotation, None)
-
-    def parameters(self) -> list[inspect.Parameter]:
-        """The options of the fields."""
-        hints = get_type_hints(self.kind, include_extras=True)
-        settings = declared(self.kind)
-        found = []
-        for field in fields(self.kind):
-            if get_origin(hints[field.name]) is not Annotated:
-                continue
-            kind = hints[field.name]
-            if field.name in settings:
-                kind = _as_option(field.name, *settings[field.name], self.panel)
-            elif self.panel is not None:
-                kind = _in_panel(kind, self.panel)
-            default = inspect.Parameter.empty if field.default is MISSING else field.default
-            found.append(_option(field.name, kind, default))
-        return found
-
-    def take(self, options: dict[str, Any], seed: int) -> Any:
-        """An instance, of values that are taken out of the options."""
-        own = {parameter.name: options.pop(parameter.name) for parameter in self.parameters()}
-        for name, (_, setting) in declared(self.kind).items():
-            if setting.read is not None and own[name] is not None:
-                own[name] = setting.read(own[name])
-        if "seed" not in own and any(field.name == "seed" for field in fields(self.kind)):
-            own["seed"] = seed
-        return self.kind(**own)
-
-
-def _as_option(name: str, kind: Any, setting: Setting, panel: str | None) -> Any:
-    """What typer takes for a field with a setting."""
+def _of_setting(kind: Any, setting: Setting) -> Any:
+    """What Typer takes for a field with a setting."""
     ends = {} if setting.range is None else {"min": setting.range.least, "max": setting.range.most}
     bounds: dict[str, Any] = {end: bound for end, bound in ends.items() if bound is not None and math.isfinite(bound)}
-    text = Union[str, None] if get_origin(kind) in (Union, UnionType) else str  # noqa: UP007
-    panel = ADVANCED if setting.advanced else panel
-    shown = typer.Option(
-        f"--{name.replace('_', '-')}", help=setting.words, metavar=setting.metavar, rich_help_panel=panel, **bounds
-    )
+    text = str | None if get_origin(kind) in (Union, UnionType) else str
+    panel = ADVANCED if setting.advanced else None
+    shown = option(help=setting.words, metavar=setting.metavar, rich_help_panel=panel, **bounds)
     return Annotated[kind if setting.read is None else text, shown]
 
 
-def _in_panel(kind: Any, panel: str) -> Any:
-    """The same option in another panel."""
-    plain, declaration = get_args(kind)
-    declaration = copy(declaration)
-    declaration.rich_help_panel = panel
-    return Annotated[plain, declaration]
+def _take(kind: type, given: dict[str, Any]) -> Any:
+    """A group, of the values of its options."""
+    own = {field.name: given[field.name] for field, _ in _fields(kind)}
+    for name, (_, setting) in declared(kind).items():
+        if setting.read is not None and own[name] is not None:
+            own[name] = setting.read(own[name])
+    if "seed" in {field.name for field in fields(kind)} - set(own):
+        own["seed"] = given["seed"] or 0
+    return kind(**own)
 
 
-def _check_value(parameter: inspect.Parameter, value: object) -> None:
+def _check_value(parameter: Any, value: object) -> None:
     """Raise InputError for an empty text (mostly an unset variable of the shell) and for NaN or an infinite number."""
+    name = name_of(parameter)
     if value == "" or (isinstance(value, list) and "" in value):
-        raise InputError(f"{name_of(parameter)}: is empty (is a variable of the shell unset?)")
+        raise InputError(f"{name}: is empty (is a variable of the shell unset?)")
     if isinstance(value, float) and not math.isfinite(value):
-        raise InputError(f"{name_of(parameter)} {value}: give a number")
+        raise InputError(f"{name} {value}: give a number")
 
 
-def name_of(parameter: inspect.Parameter) -> str:
-    """What the command line calls a parameter: its longest option, or its placeholder in the help."""
-    (declaration,) = (entry for entry in get_args(parameter.annotation)[1:] if hasattr(entry, "param_decls"))
-    # Typer finds the first of the options where its own default would be.
-    first = [declaration.default] if isinstance(declaration.default, str) else []
-    options = [names.partition("/")[0] for names in (*first, *(declaration.param_decls or ()))]
-    return max(options, key=len) if options else declaration.metavar.rstrip(".")
+def name_of(parameter: Any) -> str:
+    """What the command line calls one of Click's parameters: its longest option, or its placeholder in the help."""
+    is_option = parameter.param_type_name == "option"
+    return max(parameter.opts, key=len) if is_option else str(parameter.metavar).rstrip(".")
+
+
+def where_from(context: Any, parameter: Any) -> str | None:
+    """What gave a parameter its value, where that was not typed: `the environment` or `scoreinv.toml`."""
+    source = context.get_parameter_source(parameter.name)
+    return {"ENVIRONMENT": "the environment", "DEFAULT_MAP": "scoreinv.toml"}.get(getattr(source, "name", ""))
+
+
+class Page(typer.core.TyperCommand):
+    """A command whose `--help` is what photographers need, on a screen; `--help-all` shows the other options too."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the page."""
+        for parameter in (each for each in self.params if isinstance(each, typer.core.TyperOption)):
+            parameter.hidden |= parameter.rich_help_panel == ADVANCED and HELP_ALL not in ctx.meta
+            if parameter.is_flag:
+                parameter.metavar = " "  # it has no value
+            if parameter.default is not True:
+                parameter.secondary_opts = []  # every flag has a --no-, for what is set in a file
+        super().format_help(ctx, formatter)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoreinv.cli.command import Settings
-from scoreinv.cli.messages import emit, notice, rehearse
-from scoreinv.cli.outputs import check_file, check_writable, output_folders, refuse_existing
+from scoreinv.cli.options import Common, option
+from scoreinv.cli.plan import check_file, check_writable, output_folders, refuse_existing
+from scoreinv.cli.report import emit, notice, rehearse
 from scoreinv.errors import InputError
 from scoreinv.models.bundled import HUB_PREFIX
 
@@ -31,14 +31,14 @@ def convert(
             help="Checkpoint of the reference implementation (.pth), folder in diffusers' format, or hf:NAME.",
         ),
     ],
-    output: Annotated[str, typer.Option("-o", "--output", metavar="OUT", help="Model file to write (.safetensors).")],
-    settings: Settings,
+    output: Annotated[str, option("-o", "--output", metavar="OUT", help="Model file to write (.safetensors).")],
+    common: Common,
     config: Annotated[
         str | None,
-        typer.Option("--config", metavar="FILE|NAME", help="Configuration of a .pth: a JSON file or published name."),
+        option("--config", metavar="FILE|NAME", help="Configuration of a .pth: a JSON file or published name."),
     ] = None,
     ema: Annotated[
-        bool, typer.Option("--ema/--raw", help="Take the averaged weights of a .pth, or the last raw ones.")
+        bool, option("--ema/--raw", help="Take the averaged weights of a .pth, or the last raw ones.")
     ] = True,
 ) -> None:
     """Convert a published model to a model file. Nothing in what is read is executed."""
@@ -55,11 +55,11 @@ def convert(
     if Path(output).suffix != SUFFIX:
         raise InputError(f"{output}: end the output's name in {SUFFIX}")
     check_writable(output, create=True)
-    refuse_existing([output], overwrite=settings.overwrite)
-    if settings.dry_run:
+    refuse_existing([output], overwrite=common.overwrite)
+    if common.dry_run:
         if not on_hub:
             _located(source, config)
-        rehearse(settings, {"input": source, "outputs": [output]}, f"{source}: would be written to {output}")
+        rehearse(common, {"input": source, "outputs": [output]}, f"{source}: would be written to {output}")
         return
 
     from scoreinv.models.catalogue import full_name, load
@@ -74,8 +74,8 @@ def convert(
         notes = {"source": path.name, "config": config, "weights": "ema" if ema else "raw"}
     with output_folders([Path(output).parent]):
         save(prior, output, notes=notes)
-    emit(settings, {"input": source, "output": output, "outputs": [output], "parameters": prior.weights})
-    notice(settings, f"{output} ({prior.weights:,} parameters)")
+    emit(common, {"input": source, "output": output, "outputs": [output], "parameters": prior.weights})
+    notice(common, f"{output} ({prior.weights:,} parameters)")
 
 
 def _located(source: str, config: str | None) -> tuple[Path, ModelConfig]:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from scoreinv.cli.command import Settings
-from scoreinv.cli.outputs import STREAM
-from scoreinv.cli.restoring import NoiseOption, Photo, PhotoOptions, RestorationOptions, Restoring, restore_photos
+from scoreinv.cli.options import (
+    Common,
+    NoiseOption,
+    Output,
+    PhotosArgument,
+    RestorerOption,
+    UncertaintyOption,
+    option,
+)
+from scoreinv.cli.photos import Photo, Progress
+from scoreinv.cli.plan import STREAM, Job
+from scoreinv.cli.report import naming
+from scoreinv.cli.restoring import Noise, RestorationOptions, restore_photos
 from scoreinv.errors import InputError
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
-    from scoreinv.tasks.results import Restored, TaskCallback
-    from scoreinv.tasks.settings import LinearSettings
+    from scoreinv.tasks.results import Restored
 
 EXAMPLES = """
   scoreinv deblur photo.jpg --kernel motion:15,30  # writes photo_deblurred.png
@@ -24,21 +31,22 @@ EXAMPLES = """
 
 
 def deblur(
+    photos: PhotosArgument,
     *,
-    photos: PhotoOptions,
     kernel: Annotated[
         str,
-        typer.Option(
-            "--kernel",
+        option(
             metavar="KERNEL",
             help="Blur kernel: gaussian:SIGMA, disk:RADIUS (defocus), motion:LENGTH,ANGLE (pixels, and degrees "
             "anticlockwise from the right), or a picture file of the kernel.",
-            show_default=False,
         ),
     ],
     noise: NoiseOption = None,
     how: RestorationOptions,
-    settings: Settings,
+    model: RestorerOption = "denoiser",
+    uncertainty: UncertaintyOption = None,
+    output: Output,
+    common: Common,
 ) -> None:
     """Deblur photos, given the blur kernel: defocus, motion, or any other that is known."""
     from scoreinv.imaging.kernel_files import kernel_from_text
@@ -46,24 +54,30 @@ def deblur(
     if kernel == STREAM:
         raise InputError("--kernel -: name a file; stdin is for the photo")
     values = kernel_from_text(kernel)
+    settings = how.settings()
 
-    def restore(photo: Photo, prior: ScorePrior, sampling: LinearSettings, callback: TaskCallback) -> Restored[Picture]:
+    def restore(photo: Photo[Noise], prior: ScorePrior, progress: Progress) -> Restored:
         from scoreinv.tasks.linear import deblur_picture
 
-        return deblur_picture(photo.picture, values, photo.noise, prior, sampling, callback)
+        return deblur_picture(photo.picture, values, photo.given.std, prior, settings, progress)
 
-    def check(picture: Picture) -> None:
+    def check(job: Job, picture: Picture) -> None:
         from scoreinv.tasks.linear import check_kernel_size
 
-        check_kernel_size(values, picture)
+        with naming(job.source):
+            check_kernel_size(values, picture)
 
-    restoring = Restoring(
+    restore_photos(
+        photos,
         "_deblurred",
-        how.sampling(how.method, how.steps),
-        noise,
         restore,
-        read={"the kernel": kernel},
+        settings,
+        noise,
+        model,
+        uncertainty,
+        output,
+        common,
+        inputs={"the kernel": kernel},
         said={"kernel": kernel},
         check=check,
     )
-    raise typer.Exit(restore_photos(photos, restoring, settings))

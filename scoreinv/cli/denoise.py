@@ -5,20 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from scoreinv.cli.command import Settings
-from scoreinv.cli.restoring import NoiseOption, Photo, PhotoOptions, Restoring, SampleOptions, restore_photos
-from scoreinv.cli.streams import warn
+from scoreinv.cli.options import Common, NoiseOption, Output, PhotosArgument, RestorerOption, UncertaintyOption
+from scoreinv.cli.photos import Photo, Progress
+from scoreinv.cli.report import warn
+from scoreinv.cli.restoring import Noise, SampleOptions, restore_photos
 from scoreinv.errors import InputError
 from scoreinv.options import DENOISING_STEPS, STEPS, Setting
-from scoreinv.tasks.settings import Orientations
+from scoreinv.tasks.settings import LinearSettings, Orientations
 
 if TYPE_CHECKING:
-    from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
-    from scoreinv.tasks.results import Restored, TaskCallback
-    from scoreinv.tasks.settings import LinearSettings
+    from scoreinv.tasks.results import Restored
 
 EXAMPLES = """
   scoreinv denoise photo.jpg              # writes photo_denoised.png
@@ -37,23 +34,27 @@ class DenoisingOptions(SampleOptions):
 
 
 def denoise(
+    photos: PhotosArgument,
     *,
-    photos: PhotoOptions,
     noise: NoiseOption = None,
     how: DenoisingOptions,
-    settings: Settings,
+    model: RestorerOption = "denoiser",
+    uncertainty: UncertaintyOption = None,
+    output: Output,
+    common: Common,
 ) -> None:
     """Remove noise from photos: by the posterior mean, in one evaluation of the network, or by samples."""
-    sampling = how.sampling(steps=how.steps, orientations=how.orientations)
-    if how.steps is not None and sampling.mean:
+    settings = LinearSettings(None, how.steps, how.samples, how.seed, how.estimate, how.orientations)
+    if how.steps is not None and settings.mean:
         raise InputError("--steps: the mean takes one evaluation; steps are for samples (--estimate sample)")
-    raise typer.Exit(restore_photos(photos, Restoring("_denoised", sampling, noise, _denoise), settings))
 
+    def restore(photo: Photo[Noise], prior: ScorePrior, progress: Progress) -> Restored:
+        from scoreinv.tasks.denoise import denoise_picture, has_noise, unchanged
 
-def _denoise(photo: Photo, prior: ScorePrior, sampling: LinearSettings, callback: TaskCallback) -> Restored[Picture]:
-    from scoreinv.tasks.denoise import denoise_picture, has_noise, unchanged
+        if photo.given.estimated and not has_noise(photo.picture, photo.given.std, prior):
+            remedy = "--noise sets a level"
+            warn(f"{photo.source}: has less noise than the model can remove, and is left as it is ({remedy})")
+            return unchanged(photo.picture, settings)
+        return denoise_picture(photo.picture, photo.given.std, prior, settings, progress)
 
-    if photo.estimated and not has_noise(photo.picture, photo.noise, prior):
-        warn(f"{photo.source}: has less noise than the model can remove, and is left as it is (--noise sets a level)")
-        return unchanged(photo.picture, sampling)
-    return denoise_picture(photo.picture, photo.noise, prior, sampling, callback)
+    restore_photos(photos, "_denoised", restore, settings, noise, model, uncertainty, output, common)

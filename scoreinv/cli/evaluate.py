@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scoreinv.cli.command import Settings, advanced
-from scoreinv.cli.messages import emit, notice, rehearse
-from scoreinv.cli.outputs import check_file, expand_deep
-from scoreinv.cli.progress import ProgressBar
-from scoreinv.cli.runtime import resolve_device, set_threads
-from scoreinv.cli.streams import put
+from scoreinv.cli.loading import resolve_device, set_threads
+from scoreinv.cli.options import Common, advanced, option
+from scoreinv.cli.plan import check_file, expand
+from scoreinv.cli.report import ProgressBar, emit, notice, put, rehearse
 from scoreinv.errors import InputError
 from scoreinv.models.bundled import HUB_PREFIX
 
@@ -36,22 +34,23 @@ def evaluate(
     generated: Annotated[
         str, typer.Argument(metavar="GENERATED", help="Generated pictures, in a folder or in folders named by classes.")
     ],
-    settings: Settings,
+    common: Common,
     reference: Annotated[
-        str, typer.Option("--reference", metavar="FOLDER", help="Real pictures of the same kind, ideally as many.")
+        str, option("--reference", metavar="FOLDER", help="Real pictures of the same kind, ideally as many.")
     ],
     classifier: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--classifier",
             metavar="NAME|FILE",
             help="Distances in its features, and shares of its classes. (default: cifar10-judge)",
         ),
     ] = None,
-    class_name: Annotated[
+    class_: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--class",
+            envvar="SCOREINV_EVALUATE_CLASS",
             metavar="NAME|NUMBER",
             help="Class that the pictures should be of, to count how many are. (default: the name of their folders)",
         ),
@@ -71,33 +70,33 @@ def evaluate(
             raise InputError(f"{name} {folder}: is a file: give a folder of pictures (scoreinv sample -o FOLDER/)")
         if not Path(folder).is_dir():
             raise InputError(f"{name} {folder}: no such folder of pictures")
-    drawn, real = expand_deep(generated), expand_deep(reference)
+    drawn, real = expand(generated, deep=True), expand(reference, deep=True)
     for folder, found in ((generated, drawn), (reference, real)):
         if len(found) < 2:
             raise InputError(f"{folder}: holds one picture, and a set to be compared needs two at least")
-    measure = None if inception is None else _inception(inception, settings)
-    if settings.dry_run:
+    measure = None if inception is None else _inception(inception, common)
+    if common.dry_run:
         if not (classifier or "").startswith(HUB_PREFIX):  # nothing is fetched
-            _judge(classifier or _JUDGE, class_name, settings)
+            _judge(classifier or _JUDGE, class_, common)
         said = f"{len(drawn)} pictures in {generated} would be compared with {len(real)} in {reference}"
-        rehearse(settings, {"input": generated, "reference": reference, "pictures": len(drawn)}, said)
+        rehearse(common, {"input": generated, "reference": reference, "pictures": len(drawn)}, said)
         return
     started = time.monotonic()
-    set_threads(settings.threads)
+    set_threads(common.threads)
     record: dict[str, Any] = {"input": generated, "reference": reference, "pictures": len(drawn)}
     try:
-        record |= _by_classifier(drawn, real, classifier or _JUDGE, class_name, settings)
+        record |= _by_classifier(drawn, real, classifier or _JUDGE, class_, common)
     except InputError as error:
-        if measure is None or classifier or class_name is not None:
+        if measure is None or classifier or class_ is not None:
             raise
-        notice(settings, f"compared by Inception only: {error}")  # pictures of another size, as the judge was not asked
+        notice(common, f"compared by Inception only: {error}")  # pictures of another size, as the judge was not asked
     if measure is None:
-        notice(settings, "FID, KID and Inception score need --inception and its weights")
+        notice(common, "FID, KID and Inception score need --inception and its weights")
     else:
         record |= measure(drawn, real)
     record["seconds"] = round(time.monotonic() - started, 3)
-    emit(settings, record)
-    if not settings.json:
+    emit(common, record)
+    if not common.json:
         for key, value in record.items():
             shares = isinstance(value, dict)
             text = ", ".join(f"{name} {share:.1%}" for name, share in value.items()) if shares else value
@@ -120,13 +119,13 @@ def _told(key: str, record: dict[str, Any]) -> str:
 
 
 def _by_classifier(
-    generated: list[str], real: list[str], name: str, class_name: str | None, settings: Settings
+    generated: list[str], real: list[str], name: str, class_name: str | None, common: Common
 ) -> dict[str, Any]:
     from scoreinv.imaging.read import read_picture
     from scoreinv.tasks.evaluate import evaluate as compare
     from scoreinv.tasks.evaluate import look_at
 
-    classifier, label = _judge(name, class_name, settings)
+    classifier, label = _judge(name, class_name, common)
     for first in (generated[0], real[0]):  # pictures of another size are told before minutes of looking at the others
         look_at([(first, read_picture(first))], classifier)
     if label is not None:
@@ -134,7 +133,7 @@ def _by_classifier(
     else:
         folders = [Path(path).parent.name for path in generated]
         asked = [classifier.classes.index(name) for name in folders if name in classifier.classes]
-    seen, true = (_look(paths, classifier, settings) for paths in (generated, real))
+    seen, true = (_look(paths, classifier, common) for paths in (generated, real))
     result = compare(seen, true, classifier.classes)
     record = {
         "classifier": name,
@@ -146,21 +145,21 @@ def _by_classifier(
     return record | ({"accuracy": float((seen.labels == asked).mean())} if known else {})
 
 
-def _judge(name: str, class_name: str | None, settings: Settings) -> tuple[NoiseClassifier, int | None]:
+def _judge(name: str, class_name: str | None, common: Common) -> tuple[NoiseClassifier, int | None]:
     """The classifier on the device of the run, and its label of the class that is asked for."""
     from scoreinv.models.catalogue import load_classifier
     from scoreinv.tasks.generate import class_index
 
-    classifier = load_classifier(name).to(resolve_device(settings.device))
+    classifier = load_classifier(name).to(resolve_device(common.device))
     return classifier, None if class_name is None else class_index(classifier, class_name)
 
 
-def _look(paths: list[str], classifier: NoiseClassifier, settings: Settings) -> Seen:
+def _look(paths: list[str], classifier: NoiseClassifier, common: Common) -> Seen:
     from scoreinv.imaging.read import read_picture
     from scoreinv.tasks.evaluate import look_at
 
     title = os.path.commonpath([Path(path).parent for path in paths])
-    with ProgressBar(title, quiet=settings.quiet) as bar:
+    with ProgressBar(title, quiet=common.quiet) as bar:
 
         def pictures() -> Iterator[tuple[str, Picture]]:
             for number, path in enumerate(paths, 1):
@@ -170,7 +169,7 @@ def _look(paths: list[str], classifier: NoiseClassifier, settings: Settings) -> 
         return look_at(pictures(), classifier)
 
 
-def _inception(weights: str, settings: Settings) -> Callable[[list[str], list[str]], dict[str, float]]:
+def _inception(weights: str, common: Common) -> Callable[[list[str], list[str]], dict[str, float]]:
     """What compares pictures by the features of Inception; InputError where it or its weights cannot be had."""
     import torch
 
@@ -196,7 +195,7 @@ def _inception(weights: str, settings: Settings) -> Callable[[list[str], list[st
             isc_splits=min(10, len(drawn)),
             kid_subset_size=min(1000, fewest),
             feature_extractor_weights_path=weights,
-            cuda=resolve_device(settings.device) == "cuda",
+            cuda=resolve_device(common.device) == "cuda",
             verbose=False,
         )
         return {

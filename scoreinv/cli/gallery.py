@@ -8,10 +8,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scoreinv.cli.command import Settings
-from scoreinv.cli.outputs import (
+from scoreinv.cli.options import Common
+from scoreinv.cli.plan import (
     STREAM,
-    check_outputs,
     check_quality,
     check_stdout,
     check_suffix,
@@ -19,7 +18,7 @@ from scoreinv.cli.outputs import (
     output_folders,
     refuse_existing,
 )
-from scoreinv.cli.streams import warn
+from scoreinv.cli.report import warn
 from scoreinv.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,12 +29,12 @@ _PIXEL_BYTES = 3 * (4 + 4 + 4 + 1)
 """Memory of a pixel that is drawn: alone, among all, scaled to levels, and rounded."""
 
 
-def gallery_outputs(target: str, count: int, quality: int | None, settings: Settings) -> list[str]:
+def gallery_outputs(target: str, count: int, quality: int | None, common: Common) -> list[str]:
     """The files to write: one for all pictures, or one each in a folder, whose names do not depend on how many.
 
     Raises InputError when they could not be written, or a quality is asked for of a format without.
     """
-    if target == STREAM and settings.json:
+    if target == STREAM and common.json:
         raise InputError("-o - and --json both want stdout: name a file")
     if target == STREAM:
         check_stdout()
@@ -47,7 +46,7 @@ def gallery_outputs(target: str, count: int, quality: int | None, settings: Sett
         outputs = [str(Path(target) / f"{i:06d}.png") for i in range(1, count + 1)]
     check_writable(outputs[0], create=not is_file)
     check_quality(outputs, quality, "-o")
-    refuse_existing(outputs, overwrite=settings.overwrite)
+    refuse_existing(outputs, overwrite=common.overwrite)
     if not is_file and (others := _numbered(Path(target)) - {Path(output).name for output in outputs}):
         warn(f"{target}: holds {len(others)} pictures more, as of an earlier run: {min(others)} to {max(others)}")
     return outputs
@@ -61,11 +60,13 @@ def _numbered(folder: Path) -> set[str]:
 
 
 @contextmanager
-def gallery_folder(outputs: list[str], settings: Settings) -> Iterator[None]:
+def gallery_folder(outputs: list[str], common: Common) -> Iterator[None]:
     """The folder of such files is there; it is removed if none is written. Raises InputError where none can be."""
+    from scoreinv.imaging.write import check_output
+
     folders = [] if outputs == [STREAM] else [Path(outputs[0]).parent]
     with output_folders(folders):
-        check_outputs(outputs[:1], overwrite=settings.overwrite)  # all have one folder
+        check_output(outputs[0], overwrite=common.overwrite)  # all have one folder
         yield
 
 

@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoreinv.cli.command import Settings
-from scoreinv.cli.failures import naming
 from scoreinv.cli.gallery import check_gallery, gallery_folder, gallery_outputs, write_gallery
-from scoreinv.cli.messages import emit, notice, rehearse
-from scoreinv.cli.options import OUTPUT, FixedStepsOption, FrameOption, ModelOption, QualityOption
-from scoreinv.cli.outputs import STREAM, refuse_inputs
-from scoreinv.cli.progress import ProgressBar, duration
-from scoreinv.cli.runtime import Session, warn_of_completing
-from scoreinv.cli.streams import warn
+from scoreinv.cli.loading import Model, warn_of_completing
+from scoreinv.cli.options import (
+    Common,
+    FixedStepsOption,
+    FrameOption,
+    ModelOption,
+    QualityOption,
+    option,
+    output_option,
+)
+from scoreinv.cli.plan import STREAM, refuse_inputs
+from scoreinv.cli.report import ProgressBar, duration, emit, naming, notice, rehearse, warn
 from scoreinv.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,24 +36,21 @@ UNUSED = ("seed",)
 def interpolate(
     first: Annotated[str, typer.Argument(metavar="A", help="The first picture; - is stdin.", show_default=False)],
     second: Annotated[str, typer.Argument(metavar="B", help="The last picture, of the same size.", show_default=False)],
-    settings: Settings,
+    common: Common,
     model: ModelOption = "photo",
-    count: Annotated[int, typer.Option("-n", "--count", min=2, max=10_000, help="Pictures, the ends included.")] = 8,
+    count: Annotated[int, option("-n", "--count", min=2, max=10_000, help="Pictures, the ends included.")] = 8,
     temperature: Annotated[
         float,
-        typer.Option(
-            "--temperature", min=0, max=100, help="Factor of the latent codes: below 1 for smoother pictures."
-        ),
+        option("--temperature", min=0, max=100, help="Factor of the latent codes: below 1 for smoother pictures."),
     ] = 1.0,
     steps: FixedStepsOption = None,
     output: Annotated[
         str | None,
-        typer.Option(
+        output_option(
             "-o",
             "--output",
             metavar="FOLDER|ROW.png",
             help="A folder for single pictures, or a file for all in a row; - is stdout. (default: A_interpolated.png)",
-            rich_help_panel=OUTPUT,
         ),
     ] = None,
     quality: QualityOption = None,
@@ -60,35 +61,35 @@ def interpolate(
         raise InputError("- (stdin) is one of the pictures, and needs a name for the result: -o")
     target = output if output is not None else str(Path(first).parent / f"{Path(first).stem}_interpolated.png")
     refuse_inputs("-o", [target], {"the model": model})
-    session = Session(model, settings, exact=True)
-    outputs = gallery_outputs(target, count, quality, settings)
+    loaded = Model(model, common, exact=True)
+    outputs = gallery_outputs(target, count, quality, common)
     pictures = _read(first, frame), _read(second, frame)
     _check_sizes((first, second), pictures)
     check_gallery(outputs, count, pictures[0].size, columns=count)
-    if settings.dry_run:
-        session.check()
-        if session.configuration is not None:
-            _check_sides((first, second), pictures, session.configuration)
+    if common.dry_run:
+        loaded.check()
+        if loaded.configuration is not None:
+            _check_sides((first, second), pictures, loaded.configuration)
         said = f"{count} pictures from {first} to {second} would be written to {target}"
-        rehearse(settings, {"inputs": [first, second], "outputs": outputs}, said)
+        rehearse(common, {"inputs": [first, second], "outputs": outputs}, said)
         return
-    with gallery_folder(outputs, settings):
+    with gallery_folder(outputs, common):
         for source, picture in zip((first, second), pictures, strict=True):
             if picture.has_alpha or picture.peak > 255:
                 warn(f"{source}: transparency is left out, and more than 8 bits are rounded")
 
         from scoreinv.tasks.latents import interpolate_pictures
 
-        _check_sides((first, second), pictures, session.prior)
+        _check_sides((first, second), pictures, loaded.prior)
         warn_of_completing(
-            session, "what it puts between two is a cross-fade; --model cifar10 joins pictures of 32x32 pixels"
+            loaded, "what it puts between two is a cross-fade; --model cifar10 joins pictures of 32x32 pixels"
         )
         started = time.monotonic()
-        with ProgressBar("interpolating", quiet=settings.quiet) as bar:
+        with ProgressBar("interpolating", quiet=common.quiet) as bar:
             result = interpolate_pictures(
-                *pictures, session.prior, count, temperature=temperature, steps=steps, callback=bar.fraction
+                *pictures, loaded.prior, count, temperature=temperature, steps=steps, callback=bar.fraction
             )
-        write_gallery(result.images, outputs, quality, columns=count, overwrite=settings.overwrite)
+        write_gallery(result.images, outputs, quality, columns=count, overwrite=common.overwrite)
     seconds = time.monotonic() - started
     record = {
         "input": first,
@@ -98,8 +99,8 @@ def interpolate(
         "seconds": round(seconds, 3),
         "nfe": result.nfe,
     }
-    emit(settings, record | session.record("ode"))
-    notice(settings, f"{count} pictures in {target} ({duration(seconds)})")
+    emit(common, record | loaded.record("ode"))
+    notice(common, f"{count} pictures in {target} ({duration(seconds)})")
 
 
 def _read(source: str, frame: int | None) -> Picture:

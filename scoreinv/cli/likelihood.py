@@ -11,16 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoreinv.cli.batch import failure
-from scoreinv.cli.command import Settings, advanced
-from scoreinv.cli.failures import naming
-from scoreinv.cli.messages import emit, notice, rehearse
-from scoreinv.cli.options import OUTPUT, FixedStepsOption, FrameOption, ModelOption
-from scoreinv.cli.outputs import STREAM, check_writable, expand_deep, file_identity, refuse_existing, refuse_inputs
-from scoreinv.cli.progress import LONG_SECONDS, ProgressBar, duration
-from scoreinv.cli.runtime import Session
-from scoreinv.cli.streams import put, warn
-from scoreinv.cli.table import Log, Table
+from scoreinv.cli.loading import Model
+from scoreinv.cli.options import Common, FixedStepsOption, FrameOption, ModelOption, advanced, option, output_option
+from scoreinv.cli.plan import STREAM, check_writable, expand, file_identity, refuse_existing, refuse_inputs
+from scoreinv.cli.record import Table, failure
+from scoreinv.cli.report import LONG_SECONDS, ProgressBar, duration, emit, naming, notice, put, rehearse, warn
 from scoreinv.errors import InputError
 from scoreinv.options import ODE_RTOL, REPEATS, RTOL, Probe
 from scoreinv.tasks.settings import LikelihoodSettings
@@ -57,11 +52,11 @@ class Tally:
 
 @dataclass(frozen=True)
 class LikelihoodOptions:
-    """How the likelihood is estimated; see `tasks.settings.LikelihoodSettings`."""
+    """How the likelihood is estimated; see `tasks.common.LikelihoodSettings`."""
 
     repeats: Annotated[
         int,
-        typer.Option(
+        option(
             "--repeats",
             min=REPEATS.least,
             max=REPEATS.most,
@@ -100,56 +95,54 @@ def likelihood(
     options: LikelihoodOptions,
     csv: Annotated[
         str | None,
-        typer.Option(
-            "--csv", metavar="FILE", help="Also write a table, a row for each picture.", rich_help_panel=OUTPUT
-        ),
+        output_option("--csv", metavar="FILE", help="Also write a table, a row for each picture."),
     ] = None,
     frame: FrameOption = None,
-    settings: Settings,
+    common: Common,
 ) -> None:
     """Print the exact likelihood of pictures under the model, in bits per dimension.
 
     Neighbours of one size are evaluated together.
     """
     estimate = options.settings()
-    sources = [source for item in images for source in expand_deep(item)]
+    sources = [source for item in images for source in expand(item, deep=True)]
     batch = len(sources) > 1
     if batch and STREAM in sources:
         raise InputError("- (stdin) cannot be combined with other inputs")
-    table = None if csv is None else _new_table(csv, sources, model, settings)
-    session = Session(model, settings, exact=True)
-    if settings.dry_run:
-        session.check()
-        sides = session.configuration
-        raise typer.Exit(sum(_rehearse(source, frame, sides, settings, batch=batch) for source in sources) and 1)
+    table = None if csv is None else _new_table(csv, sources, model, common)
+    loaded = Model(model, common, exact=True)
+    if common.dry_run:
+        loaded.check()
+        sides = loaded.configuration
+        raise typer.Exit(sum(_rehearse(source, frame, sides, common, batch=batch) for source in sources) and 1)
     if options.steps is not None and options.steps < _LEAST_STEPS:
         warn(f"--steps {options.steps}: so few tell the density only roughly: take 16")
     tally = Tally(batch)
-    for group in _groups(sources, frame, session, tally):
-        _evaluate(group, estimate, session, table, tally)
-    if batch and tally.bits and not settings.json:
+    for group in _groups(sources, frame, loaded, tally):
+        _evaluate(group, estimate, loaded, table, tally)
+    if batch and tally.bits and not common.json:
         _put_mean(tally.bits)
     lost = 0 if table is None else table.lost
     if csv is not None and tally.bits:
-        notice(settings, csv)
+        notice(common, csv)
     if lost:
         warn(f"{lost} of {len(tally.bits)} lines are missing in {csv}")
     raise typer.Exit(1 if tally.failed or lost else 0)
 
 
-def _rehearse(source: str, frame: int | None, sides: Sided | None, settings: Settings, *, batch: bool) -> int:
+def _rehearse(source: str, frame: int | None, sides: Sided | None, common: Common, *, batch: bool) -> int:
     """Read a picture and say so; returns 1 where it cannot be read, or not be given to a model of such sides."""
     try:
         item = _read(source, frame)
         if sides is not None:
             _check(item, sides)
     except Exception as error:
-        return failure(source, error, settings, batch=batch)
-    rehearse(settings, {"input": source}, f"{source}: its likelihood would be estimated")
+        return failure(source, error, common, batch=batch)
+    rehearse(common, {"input": source}, f"{source}: its likelihood would be estimated")
     return 0
 
 
-def _new_table(path: str, sources: list[str], model: str, settings: Settings) -> Log:
+def _new_table(path: str, sources: list[str], model: str, common: Common) -> Table:
     """The table to write; InputError where there cannot be one."""
     if path == STREAM or (os.path.lexists(path) and not Path(path).is_file()):  # it may be replaced: no device
         raise InputError(f"--csv {path}: name a file")
@@ -157,11 +150,11 @@ def _new_table(path: str, sources: list[str], model: str, settings: Settings) ->
         raise InputError(f"--csv {path}: is one of the pictures")
     refuse_inputs("--csv", [path], {"the model": model})
     check_writable(path)
-    refuse_existing([path], overwrite=settings.overwrite, option="--csv")
-    return Log(Table(Path(path), COLUMNS))
+    refuse_existing([path], overwrite=common.overwrite, option="--csv")
+    return Table(Path(path), COLUMNS)
 
 
-def _groups(sources: list[str], frame: int | None, session: Session, tally: Tally) -> Iterator[list[Item]]:
+def _groups(sources: list[str], frame: int | None, loaded: Model, tally: Tally) -> Iterator[list[Item]]:
     """The pictures in order, neighbours of one size together; a failure is reported in its place."""
     group: list[Item] = []
     for source in sources:
@@ -170,15 +163,15 @@ def _groups(sources: list[str], frame: int | None, session: Session, tally: Tall
         except Exception as error:
             problem: Exception | None = error
         else:
-            session.load()  # outside: a model that cannot be used ends the whole run
-            problem = _refusal(item, session.prior)
+            loaded.load()  # outside: a model that cannot be used ends the whole run
+            problem = _refusal(item, loaded.prior)
         if group and (problem is not None or not _fits(item, group)):
             yield group
             group = []
         if problem is None:
             group.append(item)
         else:
-            tally.failed += failure(source, problem, session.settings, batch=tally.batch)
+            tally.failed += failure(source, problem, loaded.common, batch=tally.batch)
     if group:
         yield group
 
@@ -214,43 +207,43 @@ def _fits(item: Item, group: list[Item]) -> bool:
 
 
 def _evaluate(
-    group: list[Item], estimate: LikelihoodSettings, session: Session, table: Log | None, tally: Tally
+    group: list[Item], estimate: LikelihoodSettings, loaded: Model, table: Table | None, tally: Tally
 ) -> None:
     from scoreinv.tasks.bits import pictures_bits_per_dim
 
-    settings = session.settings
+    common = loaded.common
     title = group[0].source if len(group) == 1 else f"{group[0].source} and {len(group) - 1} more"
-    _foretell(title, group, estimate, session)
+    _foretell(title, group, estimate, loaded)
     started = time.monotonic()
     try:
-        with ProgressBar(title, quiet=settings.quiet) as bar:
-            densities = pictures_bits_per_dim([item.picture for item in group], session.prior, estimate, bar.fraction)
+        with ProgressBar(title, quiet=common.quiet) as bar:
+            densities = pictures_bits_per_dim([item.picture for item in group], loaded.prior, estimate, bar.fraction)
     except Exception as error:
         if len(group) == 1:
             source = group[0].source
             named = InputError(f"{source}: {error}") if isinstance(error, InputError) else error
-            tally.failed += failure(source, named, settings, batch=tally.batch)
+            tally.failed += failure(source, named, common, batch=tally.batch)
             return
         for item in group:  # so that only the one at fault fails
-            _evaluate([item], estimate, session, table, tally)
+            _evaluate([item], estimate, loaded, table, tally)
         return
     seconds = (time.monotonic() - started) / len(group)
-    if table is not None and not tally.bits and settings.overwrite:
-        table.table.path.unlink(missing_ok=True)  # only now is there something to replace an old one with
+    if table is not None and not tally.bits and common.overwrite:
+        table.path.unlink(missing_ok=True)  # only now is there something to replace an old one with
     for item, density in zip(group, densities, strict=True):
         tally.bits.append(density.bits_per_dim)
-        _put(item, density, seconds, estimate.repeats, session, table)
+        _put(item, density, seconds, estimate.repeats, loaded, table)
 
 
-def _foretell(title: str, group: list[Item], estimate: LikelihoodSettings, session: Session) -> None:
+def _foretell(title: str, group: list[Item], estimate: LikelihoodSettings, loaded: Model) -> None:
     """Say how long the likelihood of large pictures is going to take, before nothing is heard of it for minutes."""
     from scoreinv.tasks.bits import expected_seconds
 
-    seconds = expected_seconds(group[0].picture.size, len(group), session.prior, estimate)
+    seconds = expected_seconds(group[0].picture.size, len(group), loaded.prior, estimate)
     if seconds >= LONG_SECONDS:
         shorter = "--steps 16 takes half of it, " if estimate.steps is None else ""
         said = f"about {duration(seconds)} here; {shorter}a smaller picture or a crop less"
-        notice(session.settings, f"{title}: the likelihood takes {said}")
+        notice(loaded.common, f"{title}: the likelihood takes {said}")
 
 
 def _put(
@@ -258,8 +251,8 @@ def _put(
     density: PictureDensity,
     seconds: float,
     repeats: int,
-    session: Session,
-    table: Log | None,
+    loaded: Model,
+    table: Table | None,
 ) -> None:
     record: dict[str, object] = {
         "input": item.source,
@@ -268,12 +261,12 @@ def _put(
         "repeats": repeats,
         "seconds": round(seconds, 3),
         "nfe": density.nfe,
-        **session.record("ode"),
+        **loaded.record("ode"),
     }
-    emit(session.settings, record)
+    emit(loaded.common, record)
     if table is not None:
         table.add(record | {"width": item.picture.width, "height": item.picture.height})
-    if not session.settings.json:
+    if not loaded.common.json:
         put(f"{_figure(density.bits_per_dim, density.standard_error)} bits/dim  {item.source}")
 
 

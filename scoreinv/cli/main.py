@@ -1,4 +1,4 @@
-"""The `scoreinv` command: how every way to end becomes an exit status.
+"""The process of a command: signals, streams, and how every way to end becomes an exit status.
 
 0 done; 1 a failure; 2 usage or bad input, nothing computed; 130 Ctrl-C, 143 terminated, 129 the terminal is gone.
 
@@ -7,36 +7,70 @@ The commands themselves are imported inside, so that a signal that comes meanwhi
 
 from __future__ import annotations
 
+import atexit
+import codecs
 import contextlib
+import errno
+import gc
+import io
+import os
+import signal
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
 
-from scoreinv.cli import began
-from scoreinv.cli.signals import Signals, noted_signals
+_WORDS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "ended with its terminal"}
+"""The signals that end a command, and what they do: each interrupts it, so that what it began is cleaned up."""
+
+_WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+"""Variables by which users decide how threads wait: of OpenMP, of GNU's runtime, of Intel's and LLVM's."""
+_TURNS = "3000"
+"""Turns of GNU's runtime before a waiting thread sleeps, of ten to fifty nanoseconds each. Beside a process that keeps
+one of two cores busy, jobs take 1.4 times as long as with none, and with 10,000 twice as long."""
+
+_ESCAPED = "scoreinv.escaped"
+
+_PATHS = {
+    getattr(errno, name, None)
+    for name in ("ENOENT", "ENOTDIR", "EISDIR", "EACCES", "EPERM", "EROFS", "ELOOP", "ENAMETOOLONG", "ENXIO")
+} - {None}
+"""What is wrong with a path that was given, and not with the machine."""
+
+_began = time.monotonic()
 
 
 def main() -> int:
     """Run the command line on `sys.argv`; returns the exit status."""
-    began.begin()
-    with noted_signals() as signals:
+    global _began
+    _began = time.monotonic()
+    atexit.register(gc.freeze)  # at its end Python would look for garbage in all of its memory, for half a second
+    with _noted_signals() as signals:
         try:
             return _run(sys.argv[1:], signals)
         except KeyboardInterrupt:
-            from scoreinv.cli.streams import finish, say
+            from scoreinv.cli.report import say
 
             with contextlib.suppress(KeyboardInterrupt):  # once more
-                say(f"scoreinv: {signals.word}")
-                finish()
-            return signals.status
+                say(f"scoreinv: {_WORDS[signals.name]}")
+                _finish()
+            return 128 + signal.Signals[signals.name]
 
 
-def _run(arguments: list[str], signals: Signals) -> int:
-    from scoreinv.cli.streams import escape_unknown, finish, flush, give_up, open_closed, show_log
+def running_seconds() -> float:
+    """Seconds since the command began, loading Python's modules included: `train --minutes` counts them."""
+    return time.monotonic() - _began
 
-    open_closed()  # before any file is opened, which would take the place of a closed stream
-    escape_unknown()
+
+def _run(arguments: list[str], signals: _Signals) -> int:
+    _open_closed()  # before any file is opened, which would take the place of a closed stream
+    _escape_unknown()
+    from scoreinv.cli.report import flush, give_up, show_log
+
     try:
         from scoreinv.cli.app import run
-        from scoreinv.cli.runtime import wait_briefly
 
         wait_briefly()
         show_log()
@@ -46,24 +80,25 @@ def _run(arguments: list[str], signals: Signals) -> int:
         give_up(sys.stdout)  # its reader went away (`scoreinv ... | head`), and has heard enough
         status = 1
     except Exception as error:
-        if signals.came is not None:  # it has become another error, in the midst of an import for one
+        if signals.came:  # it has become another error, in the midst of an import for one
             raise KeyboardInterrupt from error
         status = _failed(error, arguments)
-    finish()
+    _finish()
     return status
 
 
 def _failed(error: Exception, arguments: list[str]) -> int:
-    """Say what went wrong; returns the exit status."""
-    from scoreinv.cli.failures import describe, exit_status
-    from scoreinv.cli.streams import put, say, say_traceback
+    """Say what went wrong; returns the exit status: 2 for usage and bad input, 1 for any other failure."""
+    from scoreinv.cli.report import describe, put, say, say_traceback
     from scoreinv.errors import ScoreinvError
 
-    settings = getattr(error, "settings", None)  # None: the options themselves are wrong
-    if "--debug" in arguments if settings is None else settings.debug:
+    common = getattr(error, "common", None)  # None: the options themselves are wrong
+    if "--debug" in arguments if common is None else common.debug:
         say_traceback(error)
-    message = describe(error)
-    if "--json" in arguments if settings is None else settings.json:
+    usage = hasattr(error, "format_message")  # of Typer's own copy of Click, or of Click itself
+    message = _usage(error) if usage else describe(error)
+    message += _not_typed(error, message)
+    if "--json" in arguments if common is None else common.json:
         import json
 
         source = getattr(error, "source", None)
@@ -72,4 +107,134 @@ def _failed(error: Exception, arguments: list[str]) -> int:
             put(json.dumps(record))
     if message:  # without arguments the help has been shown, and there is nothing to add
         say(f"scoreinv: error: {message}")
-    return exit_status(error)
+    wrong_path = isinstance(error, OSError) and error.filename is not None and error.errno in _PATHS
+    return getattr(error, "exit_code", 2 if usage or wrong_path else 1)
+
+
+def _usage(error: Any) -> str:
+    """What Click says of a wrong command line, with what gave the option, and which help tells more."""
+    from scoreinv.cli.command import where_from
+    from scoreinv.text import printable
+
+    context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
+    message = " ".join(error.format_message().split()).rstrip(".")
+    if not message:
+        return ""
+    where = where_from(context, parameter) if context is not None and parameter is not None else None
+    command = "scoreinv" if context is None else context.command_path
+    return printable(f"{f'{where}: ' if where else ''}{message} (see {command} --help)")
+
+
+def _not_typed(error: Exception, message: str) -> str:
+    """Of the options that an error of input names, those that were not typed, and what gave them."""
+    from scoreinv.errors import InputError
+
+    told: dict[str, str] = getattr(error, "told", {}) if isinstance(error, InputError) else {}
+    named = []
+    for given, where in told.items():
+        name, _, value = given.partition(" ")
+        if name in message or (value == "False" and f"--no-{name[2:]}" in message):
+            named.append(f"{given} by {where}")
+    return f" ({', '.join(named)})" if named else ""
+
+
+def wait_briefly() -> None:
+    """Let torch's threads sleep soon while they wait, unless the user has decided; call it before torch is imported.
+
+    By default they spin for long, which keeps a processor from whatever else runs on it: beside other work the same job
+    took four to eight times as long. Where they sleep at once, waking them is most of a small operation: alone on two
+    cores fills took one and a half times as long as with so many turns.
+    """
+    if not any(name in os.environ for name in _WAITING):
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+        os.environ["GOMP_SPINCOUNT"] = _TURNS  # GNU's runtime takes it before the policy; others sleep at once
+
+
+class _Ended(KeyboardInterrupt):
+    """A signal came.
+
+    It is not KeyboardInterrupt itself, of which Python remembers that it has passed code executed from a string, as in
+    the midst of imports: in the end it would end the process by SIGINT, whatever its exit status is.
+    """
+
+
+class _Signals:
+    """Which signal came, if any did."""
+
+    def __init__(self) -> None:
+        self.came = False
+        self.name = "SIGINT"
+
+    def interrupt(self, number: int, frame: FrameType | None) -> None:
+        """Note a signal, and interrupt what is being done."""
+        self.came, self.name = True, signal.Signals(number).name
+        raise _Ended
+
+
+@contextlib.contextmanager
+def _noted_signals() -> Iterator[_Signals]:
+    """Note the signals that end a command inside the block; in the main thread only.
+
+    An ignored one stays ignored: `nohup` ignores SIGHUP, and shells ignore SIGINT in what they run in the background.
+    """
+    signals = _Signals()
+    if threading.current_thread() is not threading.main_thread():
+        yield signals
+        return
+    numbers = [signal.Signals[name] for name in _WORDS if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        for number, handler in before.items():
+            if handler in (signal.SIG_DFL, signal.default_int_handler):
+                signal.signal(number, signals.interrupt)
+        yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _open_closed() -> None:
+    """Open the null device in the place of each standard stream that is closed.
+
+    The work is done all the same; and a file that is opened does not become the process's stdout or stderr, which
+    would write into it.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        with contextlib.suppress(OSError):
+            try:
+                os.fstat(number)
+            except OSError:
+                null = os.open(os.devnull, os.O_RDWR)
+                if null != number:
+                    os.dup2(null, number)
+                    os.close(null)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - no path
+
+
+def _escape_unknown() -> None:
+    """Let stdout and stderr take any text: undecodable bytes of names pass unchanged, missing letters are escaped."""
+    codecs.register_error(_ESCAPED, _escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_ESCAPED)
+
+
+def _escaped(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letter = error.object[error.start]
+    byte = ord(letter) - 0xDC00
+    text = bytes([byte]) if 0x80 <= byte <= 0xFF else letter.encode("ascii", "backslashreplace")
+    return text, error.start + 1
+
+
+def _finish() -> None:
+    """Write out what the streams hold; what they do not take would be an error when the interpreter ends."""
+    from scoreinv.cli.report import give_up
+
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            give_up(stream)

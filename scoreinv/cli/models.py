@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scoreinv.cli.command import Settings, command
-from scoreinv.cli.failures import as_options
-from scoreinv.cli.pages import CommandPage, GroupPage
+from scoreinv.cli.command import Page, command
+from scoreinv.cli.options import Common
 from scoreinv.text import printable
 
 if TYPE_CHECKING:
@@ -19,19 +18,19 @@ if TYPE_CHECKING:
 
     from scoreinv.models.catalogue import ModelDescription
 
-app = typer.Typer(help="The models that are there, and what they are.", cls=GroupPage, no_args_is_help=True)
+app = typer.Typer(help="The models that are there, and what they are.", no_args_is_help=True, rich_markup_mode="rich")
 
-_UNUSED = ("seed", "overwrite", "dry-run", "quiet", "device", "precision", "threads")
+_UNUSED = ("seed", "overwrite", "dry_run", "quiet", "device", "precision", "threads")
 
 _COLUMNS = ("name", "kind", "task", "SDE", "pixels", "weights", "MB", "licence", "FID")
 
 
-def list_models(settings: Settings) -> None:
+def list_models(common: Common) -> None:
     """List the bundled models, and the paper's with the figures that it reports of them."""
     from scoreinv.models.catalogue import describe_all
 
     models = describe_all()
-    if settings.json:
+    if common.json:
         _print_json([_summary(model) for model in models])
         return
     rows = [_COLUMNS, *map(_row, models)]
@@ -45,7 +44,7 @@ def show(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="A bundled or published name, a model file or folder, or hf:NAME.")
     ],
-    settings: Settings,
+    common: Common,
 ) -> None:
     """Show what a model is, where it is from, its recommended sampler and its configuration."""
     from scoreinv.models.catalogue import describe
@@ -58,7 +57,7 @@ def show(
         "speed": _speed(model),
         "config": {key: value for key, value in encode(model.config).items() if key != "sampler"},
     }
-    if settings.json:
+    if common.json:
         _print_json([record])
         return
     for key, value in record.items():
@@ -90,7 +89,7 @@ def _summary(model: ModelDescription) -> dict[str, Any]:
         "sde": config["sde"]["name"] if "sde" in config else None,
         "image_size": model.config.image_size,
         "licence": model.licence,
-        "source": as_options(model.source),
+        "source": model.source,
         "card": None if model.card is None else str(model.card),
         "figures": model.figures,
         "sampler": config.get("sampler"),
@@ -131,9 +130,5 @@ def _print_json(models: list[dict[str, Any]]) -> None:
     sys.stdout.write(json.dumps(json.loads(text, parse_constant=str), allow_nan=False) + "\n")
 
 
-app.command("list", cls=CommandPage)(
-    command(list_models, "models list", unused=_UNUSED, examples="  scoreinv models list")
-)
-app.command("show", cls=CommandPage)(
-    command(show, "models show", unused=_UNUSED, examples="  scoreinv models show photo")
-)
+app.command("list", cls=Page)(command(list_models, unused=_UNUSED, examples="  scoreinv models list"))
+app.command("show", cls=Page)(command(show, unused=_UNUSED, examples="  scoreinv models show photo"))

@@ -1,126 +1,142 @@
-"""Options that several commands share."""
+"""Options that commands share: an option is an alias beside the command, a group of them a data class."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal
 
 import typer
 
-from scoreinv.cli.outputs import Plan, Shard, Workers, check_quality, plan, refuse_inputs, tell_of_folders_within
-from scoreinv.cli.pages import ADVANCED
-from scoreinv.errors import InputError
-from scoreinv.options import STEPS
+from scoreinv.options import GRAY_LEVELS, SEED, STEPS, Device, Precision
 
-OUTPUT = "Output"
+PREFIX = "SCOREINV"
+"""What the names of environment variables that give options begin with."""
+OUTPUT, COMMON, ADVANCED = "Output", "Common options", "For scripts and researchers"
+"""Panels of the help. Those of scripts and researchers are shown by `--help-all` alone."""
+STREAM_HELP = "- is stdin."
 
-Format = Literal["png", "tif", "webp", "jpg"]
-"""Kind of file of a result."""
+option = partial(typer.Option, show_envvar=False)
+"""An option; every one can be given by an environment variable too, which its help need not say."""
+common_option = partial(option, rich_help_panel=COMMON)
+advanced = partial(option, rich_help_panel=ADVANCED)
+output_option = partial(option, rich_help_panel=OUTPUT)
 
 MODEL_HELP = "A bundled model, or the path of a model file (with / or a suffix)."
-ModelOption = Annotated[str, typer.Option("--model", metavar="NAME|FILE", help=MODEL_HELP)]
-RestorerOption = Annotated[str, typer.Option("--model", metavar="NAME|FILE", help=MODEL_HELP, rich_help_panel=ADVANCED)]
+ModelOption = Annotated[str, option("--model", metavar="NAME|FILE", help=MODEL_HELP)]
+RestorerOption = Annotated[str, advanced("--model", metavar="NAME|FILE", help=MODEL_HELP)]
 """The model of a command that has the right one by itself."""
 QualityOption = Annotated[
     int | None,
-    typer.Option(
-        "--quality",
-        min=1,
-        max=100,
-        help="Quality of jpg and webp. (default: jpg 95, webp lossless)",
-        rich_help_panel=OUTPUT,
-    ),
+    output_option("--quality", min=1, max=100, help="Quality of jpg and webp. (default: jpg 95, webp lossless)"),
 ]
-FrameOption = Annotated[
-    int | None,
-    typer.Option("--frame", min=0, help="Which of several frames to take; the first is 0.", rich_help_panel=ADVANCED),
-]
+FrameOption = Annotated[int | None, advanced("--frame", min=0, help="Which of several frames to take; the first is 0.")]
 FixedStepsOption = Annotated[
     int | None,
-    typer.Option(
+    option(
         "--steps",
         min=STEPS.least,
         max=STEPS.most,
         help="Solve the ODE in so many equal steps of four evaluations; 16 are good. (default: adaptive)",
     ),
 ]
+NoiseOption = Annotated[
+    float | None,
+    option(
+        "--noise",
+        metavar="LEVEL",
+        min=0,
+        max=GRAY_LEVELS,
+        help="Standard deviation, in grey levels of 255. (default: estimated)",
+    ),
+]
+UncertaintyOption = Annotated[
+    str | None,
+    output_option(
+        "--uncertainty",
+        metavar="FILE",
+        help="Also write a map of where the samples of one photo differ. Needs --samples 2 or more.",
+    ),
+]
 PhotosArgument = Annotated[
-    list[str], typer.Argument(metavar="PHOTO...", help="Photos or folders; - is stdin.", show_default=False)
+    list[str], typer.Argument(metavar="PHOTO...", help=f"Photos or folders; {STREAM_HELP}", show_default=False)
 ]
 
 
 @dataclass(frozen=True)
-class ResultOptions:
+class Output:
     """Where results go.
 
     Attributes:
         recursive: whether the pictures in folders within folders are taken too.
-        kind: kind of file of results that `output` does not name; None for png.
+        format: kind of file of results that `output` does not name; None for png.
         shard: the part that is done, as `K/N`; None for all.
         workers: whose processes do the pictures; None: this one.
     """
 
     output: Annotated[
         str | None,
-        typer.Option(
+        output_option(
             "-o",
             "--output",
             metavar="FILE|FOLDER",
             help="Result (.png, .tif, .webp, .jpg), or a folder; - is stdout. (default: beside the input)",
-            rich_help_panel=OUTPUT,
         ),
     ] = None
-    recursive: Annotated[
-        bool, typer.Option("--recursive", help="Take the folders within folders too; results keep their places.")
-    ] = False
-    kind: Annotated[
-        Format | None,
-        typer.Option(
-            "--format", help="Format of results whose names -o does not give. (default: png)", rich_help_panel=ADVANCED
-        ),
+    recursive: Annotated[bool, option(help="Take the folders within folders too; results keep their places.")] = False
+    format: Annotated[
+        Literal["png", "tif", "webp", "jpg"] | None,
+        advanced(help="Format of results whose names -o does not give. (default: png)"),
     ] = None
     quality: QualityOption = None
     shard: Annotated[
         str | None,
-        typer.Option(
-            "--shard",
-            metavar="K/N",
-            help="Do every N-th picture from the K-th: N such runs, on as many machines, do them all.",
-            rich_help_panel=ADVANCED,
+        advanced(
+            metavar="K/N", help="Do every N-th picture from the K-th: N such runs, on as many machines, do them all."
         ),
     ] = None
     workers: Annotated[
-        Workers | None,
-        typer.Option(
-            "--workers",
+        Literal["ray"] | None,
+        advanced(
             help="ray: a Ray cluster does the pictures, that of RAY_ADDRESS (its machines share the files) or else "
-            "one of this machine's processors, --threads of them for each. (default: one picture after the other)",
-            rich_help_panel=ADVANCED,
+            "one of this machine's processors, --threads of them for each. (default: one picture after the other)"
         ),
     ] = None
+    frame: FrameOption = None
 
-    def plan(self, photos: list[str], suffix: str, count: int, inputs: Mapping[str, str | None]) -> Plan:
-        """The jobs of photos; InputError where a result cannot have its name or format, or replaces an input.
 
-        Arguments:
-            suffix: suffix of the results' names.
-            count: results of each photo.
-            inputs: what is read or written beside the photos and results, by what it is.
-        """
-        shard = None if self.shard is None else Shard.read(self.shard)
-        if self.workers is not None:
-            from scoreinv.cli.ray_workers import check_ray
+@dataclass(frozen=True)
+class Common:
+    """The options that every command has.
 
-            check_ray()
-        if not self.recursive:
-            tell_of_folders_within(photos, [self.output, *inputs.values()])
-        everything = plan(photos, self.output, suffix, self.kind, recursive=self.recursive)
-        for option, value in {"--shard": self.shard, "--workers": self.workers}.items():
-            if value is not None and not everything.batch:
-                raise InputError(f"{option} {value}: is for a folder or several photos")
-        everything = replace(everything, shard=shard, workers=self.workers)
-        check_quality([job.output for job in everything.jobs], self.quality, "-o or --format")
-        for job in everything.jobs:
-            refuse_inputs("-o", job.outputs(count), inputs)
-        return everything
+    Attributes:
+        seed: None when it was not given, which is 0 but for `train`.
+        overwrite: existing outputs may be replaced.
+        dry_run: the inputs are checked, and what would be done is told; nothing is computed or written.
+        quiet: no progress, no notices; warnings and errors stay.
+        verbose: what is chosen, and why.
+        device, precision: as asked for; `loading.Model` resolves `auto`.
+        threads: CPU threads; None for all, or fewer where the model is measured to be faster by them.
+        json: machine-readable lines on stdout.
+        debug: tracebacks.
+    """
+
+    seed: Annotated[
+        int | None, common_option(min=SEED.least, help="The same seed gives the same result. (default: 0)")
+    ] = None
+    overwrite: Annotated[bool, common_option(help="Replace files that exist.")] = False
+    dry_run: Annotated[bool, common_option(help="Check the inputs and say what would be written.")] = False
+    quiet: Annotated[bool, common_option("--quiet/--no-quiet", "-q", help="Show warnings and errors only.")] = False
+    verbose: Annotated[bool, common_option("--verbose/--no-verbose", "-v", help="Say what is chosen, and why.")] = False
+    device: Annotated[Device, advanced(help="Where to compute.")] = "auto"
+    precision: Annotated[Precision, advanced(help="Number format; auto takes bfloat16 where it is faster.")] = "auto"
+    threads: Annotated[
+        int | None,
+        advanced(min=1, max=1024, help="CPU threads. (default: all, or fewer where that is faster)"),
+    ] = None
+    json: Annotated[bool, advanced(help="Print a JSON object for each input, one a line, on stdout.")] = False
+    debug: Annotated[bool, advanced(help="Show tracebacks.")] = False
+
+    def __post_init__(self) -> None:
+        if self.seed is not None:
+            SEED.check("seed", self.seed)

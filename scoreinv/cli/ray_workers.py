@@ -1,4 +1,4 @@
-"""`--workers ray`: the pictures of a run are done by the processes of a Ray cluster, and reported here.
+"""`--workers ray`: the photographs of a run are done by the processes of a Ray cluster, and reported here.
 
 The cluster is that of `RAY_ADDRESS`, else one of this machine's processors which ends with the run. Its machines must
 have scoreinv, and see the same files under the same names.
@@ -14,20 +14,19 @@ import platform
 import signal
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from functools import lru_cache, partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TextIO
 
-from scoreinv.cli.batch import Doing, Ledger, Outcome
-from scoreinv.cli.command import Settings
-from scoreinv.cli.failures import describe
-from scoreinv.cli.outputs import Job
-from scoreinv.cli.runtime import wait_briefly
-from scoreinv.cli.streams import say, say_traceback, show_log
+from scoreinv.cli.main import wait_briefly
+from scoreinv.cli.options import Common
+from scoreinv.cli.photos import Run
+from scoreinv.cli.plan import Job
+from scoreinv.cli.record import Outcome
+from scoreinv.cli.report import describe, say, say_traceback, show_log
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.machine import ENDING_SIGNALS
 
@@ -35,53 +34,39 @@ _log = logging.getLogger(__name__)
 
 RETRIES = 3
 """How often a picture is done again whose worker was killed."""
-
 STARTS = 3
 """How often a cluster of this machine is started until it is there: Ray waits 30 s, a busy machine takes longer."""
 
 
-def check_ray() -> None:
-    """Raise InputError where Ray is not installed."""
-    if find_spec("ray") is None:
-        raise InputError("--workers ray: Ray is not installed: pip install 'scoreinv[ray]'")
+def outcomes_by_ray(run: Run[Any], jobs: list[Job]) -> Generator[Outcome]:
+    """What becomes of the photographs, as their work ends; what ends the run (an unusable model) is raised.
 
-
-def outcomes_by_ray(doings: Sequence[Doing[Any]]) -> Generator[Outcome]:
-    """What becomes of the pictures, as their work ends; what is settled without work, before.
-
-    A picture fails where its worker was killed more than `RETRIES` times. What ends a run (an unusable model) is raised
-    when it is noted.
+    A picture fails where its worker was killed more than `RETRIES` times.
     """
-    todo: list[Job] = []
-    for doing in doings:
-        if settled := doing.settled():
-            yield settled
-        else:
-            todo.append(doing.job)
-    if not todo:
+    if not jobs:
         return
-    any_of_them = doings[0]
-    for session in any_of_them.sessions:
-        session.check()  # before minutes of a cluster's start
+    for model in run.models:
+        model.check()  # before minutes of a cluster's start
     with _cluster() as ray:
-        task = ray.remote(_do).options(**_resources(ray, any_of_them.settings), max_retries=RETRIES)
-        yield from _worked_off(ray, partial(task.remote, [ray.put(_packed(any_of_them))]), todo)
+        task = ray.remote(_do).options(**_resources(ray, run.common), max_retries=RETRIES)
+        packed = ray.cloudpickle.dumps((str(Path.cwd()), replace(run, plan=replace(run.plan, jobs=[], own=[]))))
+        yield from _worked_off(ray, partial(task.remote, [ray.put(packed)]), jobs)
 
 
-def _resources(ray: Any, settings: Settings) -> dict[str, int]:
+def _resources(ray: Any, common: Common) -> dict[str, int]:
     """What a worker has; InputError where this machine has not so much."""
     there = ray.cluster_resources()
-    processors = settings.threads or 1
+    processors = common.threads or 1
     if "RAY_ADDRESS" not in os.environ and processors > there["CPU"]:
         raise InputError(
             f"--threads {processors}: there are {there['CPU']:g} processors, of which a worker takes so many"
         )
-    return {"num_cpus": processors, "num_gpus": int(settings.device != "cpu" and "GPU" in there)}
+    return {"num_cpus": processors, "num_gpus": int(common.device != "cpu" and "GPU" in there)}
 
 
-def _worked_off(ray: Any, submit: Callable[[Job], Any], todo: list[Job]) -> Iterator[Outcome]:
+def _worked_off(ray: Any, submit: Callable[[Job], Any], jobs: list[Job]) -> Iterator[Outcome]:
     """What becomes of jobs, in the order in which they end; what workers said is said first."""
-    waiting = iter(todo)
+    waiting = iter(jobs)
     running: dict[Any, Job] = {}
     while True:
         for job in waiting:
@@ -93,15 +78,54 @@ def _worked_off(ray: Any, submit: Callable[[Job], Any], todo: list[Job]) -> Iter
         (ended,), _ = ray.wait(list(running))
         job = running.pop(ended)
         try:
-            lines, outcome = ray.get(ended)
+            lines, outcome, ends = ray.get(ended)
         except ray.exceptions.RayError as error:
             reason = str(error).strip().partition("\n")[0]
             lost = ScoreinvError(f"its worker was lost {RETRIES + 1} times, or its machine: {reason}")
-            yield partial(Ledger.failed, job=job, error=lost)
-        else:
-            for line in lines:
-                say(line)
-            yield outcome
+            yield Outcome(job.source, error=lost)
+            continue
+        for line in lines:
+            say(line)
+        if ends:
+            raise outcome.error
+        yield outcome
+
+
+def _do(packed: list[Any], job: Job) -> tuple[list[str], Outcome, bool]:
+    """Do a picture, in a worker; returns what was said on stderr, what has become of it, and whether that ends the run.
+
+    packed: holds the reference to the pickled run, which Ray would resolve for each picture if it stood alone.
+    """
+    debug = ends = False
+    with redirect_stderr(io.StringIO()) as said:
+        try:
+            run = _unpacked(packed[0])
+            debug = run.common.debug
+            outcome = run.one(job)
+        except Exception as error:
+            outcome, ends = Outcome(job.source, error=error), True
+        if (cause := outcome.error) is not None:
+            if debug:
+                say_traceback(cause)
+            # Others cannot all be pickled: an error comes back as the same words.
+            portable = cause if isinstance(cause, ScoreinvError) else ScoreinvError(describe(cause))
+            outcome = replace(outcome, error=portable)
+    return said.getvalue().splitlines(), outcome, ends
+
+
+@lru_cache(maxsize=1)
+def _unpacked(packed: Any) -> Run[Any]:
+    """The run in a worker: once a process, so that its models are loaded once."""
+    import ray
+
+    wait_briefly()
+    folder, run = pickle.loads(ray.get(packed))
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise InputError(f"{folder}: is not on {platform.node()}: --workers ray needs files that all share") from error
+    show_log(verbose=run.common.verbose)
+    return run
 
 
 @contextmanager
@@ -122,6 +146,21 @@ def _cluster() -> Iterator[Any]:
             ray.shutdown()
 
 
+def _connect(ray: Any) -> None:
+    """Start Ray; ScoreinvError where that fails."""
+    address = os.environ.get("RAY_ADDRESS", "local")
+    for left in reversed(range(STARTS if address == "local" else 1)):
+        try:
+            ray.init(address, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
+        except Exception as error:  # Ray has no class of its own for what may happen here
+            if not left:
+                reason = str(error).strip().partition("\n")[0]
+                raise ScoreinvError(f"--workers ray: no cluster at {address}: {reason}") from error
+            ray.shutdown()
+        else:
+            return
+
+
 class _OwnOutput(io.TextIOBase):
     """A stream for this thread: what Ray's own threads print is logged, as it would be taken for results."""
 
@@ -138,73 +177,3 @@ class _OwnOutput(io.TextIOBase):
 
     def flush(self) -> None:
         self.stream.flush()
-
-
-def _connect(ray: Any) -> None:
-    """Start Ray; ScoreinvError where that fails."""
-    address = os.environ.get("RAY_ADDRESS", "local")
-    for left in reversed(range(STARTS if address == "local" else 1)):
-        try:
-            ray.init(address, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
-        except Exception as error:  # Ray has no class of its own for what may happen here
-            if not left:
-                reason = str(error).strip().partition("\n")[0]
-                raise ScoreinvError(f"--workers ray: no cluster at {address}: {reason}") from error
-            ray.shutdown()
-        else:
-            return
-
-
-def _packed(doing: Doing[Any]) -> bytes:
-    """What is the same for all pictures, and the folder that their names begin at."""
-    from ray import cloudpickle
-
-    common = replace(doing, title="", plan=replace(doing.plan, jobs=[]))
-    return cloudpickle.dumps((str(Path.cwd()), common))
-
-
-@lru_cache(maxsize=1)
-def _unpacked(kit: Any) -> Doing[Any]:
-    """The same in a worker: once a process, so that its models are loaded once."""
-    import ray
-
-    wait_briefly()
-    folder, common = pickle.loads(ray.get(kit))
-    try:
-        os.chdir(folder)
-    except OSError as error:
-        raise InputError(f"{folder}: is not on {platform.node()}: --workers ray needs files that all share") from error
-    show_log(verbose=common.settings.verbose)
-    return common
-
-
-def _do(kit: list[Any], job: Job) -> tuple[list[str], Outcome]:
-    """Do a picture, in a worker; returns what was said on stderr meanwhile, and what has become of it.
-
-    Arguments:
-        kit: holds the reference to the `_packed`, which Ray would resolve for each picture if it stood alone.
-    """
-    debug = False
-    with redirect_stderr(io.StringIO()) as said:
-        try:
-            common = _unpacked(kit[0])
-            debug = common.settings.debug
-            outcome = replace(common, job=job).done()
-        except Exception as error:
-            outcome = partial(_end, error=error)
-        cause = outcome.keywords.get("error")
-        if cause is not None:
-            if debug:
-                say_traceback(cause)
-            outcome = partial(outcome.func, **(outcome.keywords | {"error": _portable(cause)}))
-    return said.getvalue().splitlines(), outcome
-
-
-def _end(ledger: Ledger, error: Exception) -> None:
-    """End the run by an error."""
-    raise error
-
-
-def _portable(error: Exception) -> Exception:
-    """An error that can be pickled, with the same words."""
-    return error if isinstance(error, ScoreinvError) else ScoreinvError(describe(error))

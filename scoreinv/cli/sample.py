@@ -8,16 +8,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from scoreinv.cli.command import Settings
 from scoreinv.cli.gallery import check_gallery, gallery_folder, gallery_outputs, write_gallery
-from scoreinv.cli.messages import emit, notice, pictures, rehearse
-from scoreinv.cli.options import OUTPUT, ModelOption, QualityOption
-from scoreinv.cli.outputs import refuse_inputs
-from scoreinv.cli.pages import ADVANCED
-from scoreinv.cli.progress import ProgressBar, duration
-from scoreinv.cli.runtime import Session, warn_of_completing
+from scoreinv.cli.loading import Model, warn_of_completing
+from scoreinv.cli.options import Common, ModelOption, QualityOption, advanced, option, output_option
+from scoreinv.cli.plan import refuse_inputs
+from scoreinv.cli.report import ProgressBar, duration, emit, notice, rehearse
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.models.bundled import HUB_PREFIX
 from scoreinv.options import GUIDANCE
@@ -45,37 +40,40 @@ class ClassOptions:
     """The class that pictures are of.
 
     Attributes:
-        class_name: name or number of a class of the classifier's; None for any.
+        class_: name or number of a class of the classifier's; None for any.
         guidance: how strongly the classifier guides; None for what is recommended with it.
         classifier: name or file of the classifier; None for the model's own.
     """
 
-    class_name: Annotated[
+    class_: Annotated[
         str | None,
-        typer.Option("--class", metavar="NAME|NUMBER", help="Draw only pictures of this class of the classifier's."),
+        option(
+            "--class",
+            envvar="SCOREINV_SAMPLE_CLASS",
+            metavar="NAME|NUMBER",
+            help="Draw only pictures of this class of the classifier's.",
+        ),
     ] = None
     guidance: Annotated[
         float | None,
-        typer.Option(
+        advanced(
             "--guidance",
             min=GUIDANCE.least,
             max=GUIDANCE.most,
             help="Strength of --class: 1 is exact, more is more typical and less varied. (default: the classifier's)",
-            rich_help_panel=ADVANCED,
         ),
     ] = None
     classifier: Annotated[
         str | None,
-        typer.Option(
+        advanced(
             "--classifier",
             metavar="NAME|FILE",
             help="Classifier of --class. (default: MODEL-classifier)",
-            rich_help_panel=ADVANCED,
         ),
     ] = None
 
     def __post_init__(self) -> None:
-        if self.class_name is None and (self.guidance is not None or self.classifier is not None):
+        if self.class_ is None and (self.guidance is not None or self.classifier is not None):
             raise InputError("--guidance and --classifier belong to --class")
 
     def classifier_of(self, model: str) -> str:
@@ -89,51 +87,54 @@ class LookOptions:
 
     scale: Annotated[
         int,
-        typer.Option("--scale", min=1, max=64, help="Draw each pixel as so many on a side.", rich_help_panel=OUTPUT),
+        output_option("--scale", min=1, max=64, help="Draw each pixel as so many on a side."),
     ] = 1
     caption: Annotated[
         bool,
-        typer.Option("--caption", help="Write model, class and seed under the pictures.", rich_help_panel=OUTPUT),
+        output_option(help="Write model, class and seed under the pictures."),
     ] = False
 
 
 def sample(
     *,
     model: ModelOption = "photo",
-    count: Annotated[int, typer.Option("-n", "--count", min=1, max=100_000, help="Pictures to draw.")] = 16,
-    sampler: Annotated[SamplerSettings, ADVANCED],
+    count: Annotated[int, option("-n", "--count", min=1, max=100_000, help="Pictures to draw.")] = 16,
+    sampler: SamplerSettings,
     wanted: ClassOptions,
     output: Annotated[
         str | None,
-        typer.Option(
+        output_option(
             "-o",
             "--output",
             metavar="FOLDER|GRID.png",
             help="A folder for single pictures, or a file for all of them; - is stdout. (default: MODEL_samples.png)",
-            rich_help_panel=OUTPUT,
         ),
     ] = None,
     look: LookOptions,
     quality: QualityOption = None,
-    settings: Settings,
+    common: Common,
 ) -> None:
     """Draw new pictures from the model, of a class where a classifier knows it, in a grid or one by one."""
     target = output if output is not None else f"{Path(model).stem}_samples.png"
-    session = Session(model, settings, exact=sampler.asked == "ode")
+    loaded = Model(model, common, exact=sampler.asked == "ode")
     refuse_inputs("-o", [target], {"the model": model, "the classifier": wanted.classifier})
-    outputs = gallery_outputs(target, count, quality, settings)
+    outputs = gallery_outputs(target, count, quality, common)
     if look.caption and len(outputs) != 1:
         raise InputError(f"--caption: goes under a grid: name a file by -o, not the folder {target}")
-    if settings.dry_run:
-        session.check()
+    if common.dry_run:
+        loaded.check()
         if not (wanted.classifier or "").startswith(HUB_PREFIX):  # nothing is fetched
             _guide(wanted, model)
-        rehearse(settings, {"outputs": outputs}, f"{pictures(count)} by {model} would be written to {target}")
+        rehearse(common, {"outputs": outputs}, f"{_pictures(count)} by {model} would be written to {target}")
         return
-    with gallery_folder(outputs, settings):
-        record = _draw(count, wanted, sampler, outputs, look, quality, session)
-    emit(settings, record)
-    notice(settings, f"{pictures(count)} in {target} ({duration(record['seconds'])})")
+    with gallery_folder(outputs, common):
+        record = _draw(count, wanted, sampler, outputs, look, quality, loaded)
+    emit(common, record)
+    notice(common, f"{_pictures(count)} in {target} ({duration(record['seconds'])})")
+
+
+def _pictures(count: int) -> str:
+    return "1 picture" if count == 1 else f"{count} pictures"
 
 
 def _draw(
@@ -143,7 +144,7 @@ def _draw(
     outputs: list[str],
     look: LookOptions,
     quality: int | None,
-    session: Session,
+    loaded: Model,
 ) -> dict[str, Any]:
     """Draw and write the pictures; returns their record."""
     import torch
@@ -151,31 +152,31 @@ def _draw(
     from scoreinv.tasks.generate import default_sampler, generate
     from scoreinv.tasks.results import Share
 
-    settings = session.settings
-    guide, label = _guide(wanted, session.model)
-    session.load()
+    common = loaded.common
+    guide, label = _guide(wanted, loaded.name)
+    loaded.load()
     if guide is not None:
-        guide = guide.to(session.device, getattr(torch, session.precision))
-    warn_of_completing(session, "draws blots of colour from nothing; --model cifar10 draws pictures of 32x32 pixels")
-    method = asked.asked or default_sampler(session.prior)
+        guide = guide.to(loaded.device, getattr(torch, loaded.precision))
+    warn_of_completing(loaded, "draws blots of colour from nothing; --model cifar10 draws pictures of 32x32 pixels")
+    method = asked.asked or default_sampler(loaded.prior)
     _log.info("sampler %s%s", method, "" if asked.asked else ", recommended with the model")
     started = time.monotonic()
-    side = session.prior.image_size
+    side = loaded.prior.image_size
     parts = _parts(len(outputs), count, look.scale * side)
-    words = [session.model_name, wanted.class_name, f"seed {settings.seed}"]
+    words = [loaded.full_name, wanted.class_, f"seed {common.seed or 0}"]
     caption = ", ".join(filter(None, words)) if look.caption else ""
     if len(parts) == 1:
         check_gallery(outputs, count, (look.scale * side, look.scale * side), caption=caption)
     nfe = 0
-    with ProgressBar("sampling", quiet=settings.quiet) as bar:
+    with ProgressBar("sampling", quiet=common.quiet) as bar:
         share = Share(bar.fraction, count)
         for part in parts:
             share.begin(len(part))
             result = generate(
-                session.prior,
+                loaded.prior,
                 len(part),
                 **asdict(replace(asked, sampler=method)),
-                seed=settings.seed,
+                seed=common.seed or 0,
                 classifier=guide,
                 label=label,
                 guidance=wanted.guidance,
@@ -183,16 +184,14 @@ def _draw(
                 callback=share,
             )
             files = outputs[part.start : part.stop] if len(outputs) > 1 else outputs
-            write_gallery(
-                result.images, files, quality, scale=look.scale, caption=caption, overwrite=settings.overwrite
-            )
+            write_gallery(result.images, files, quality, scale=look.scale, caption=caption, overwrite=common.overwrite)
             nfe += len(part) * result.nfe
     seconds = round(time.monotonic() - started, 3)
     record = {"output": outputs[0], "outputs": outputs, "seconds": seconds, "nfe": round(nfe / count)}
-    record |= session.record(method)
+    record |= loaded.record(method)
     if guide is not None and label is not None:
         guidance = guide.guidance if wanted.guidance is None else wanted.guidance
-        classifier = wanted.classifier_of(session.model)
+        classifier = wanted.classifier_of(loaded.name)
         record |= {"class": guide.classes[label], "classifier": classifier, "guidance": guidance}
     return record
 
@@ -205,7 +204,7 @@ def _parts(files: int, count: int, side: int) -> list[range]:
 
 def _guide(wanted: ClassOptions, model: str) -> tuple[NoiseClassifier, int] | tuple[None, None]:
     """The classifier that is given, or the one that is bundled with the model, and its label of the class wanted."""
-    if wanted.class_name is None:
+    if wanted.class_ is None:
         return None, None
     from scoreinv.models.bundled import bundled_names
     from scoreinv.models.catalogue import load_classifier
@@ -222,4 +221,4 @@ def _guide(wanted: ClassOptions, model: str) -> tuple[NoiseClassifier, int] | tu
         classifier = load_classifier(name)
     except CheckpointError as error:
         raise InputError(f"--class: needs a classifier of noisy pictures, by --classifier: {error}") from error
-    return classifier, class_index(classifier, wanted.class_name)
+    return classifier, class_index(classifier, wanted.class_)

@@ -5,15 +5,10 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Annotated, Any
 
-import typer
-
-from scoreinv.cli.command import Settings
-from scoreinv.cli.damage import FINDER
-from scoreinv.cli.messages import emit, rehearse
-from scoreinv.cli.options import RestorerOption
-from scoreinv.cli.pages import ADVANCED
-from scoreinv.cli.runtime import FinderSession, Session
-from scoreinv.cli.streams import say
+from scoreinv.cli.damage import DETECTOR
+from scoreinv.cli.loading import Detector, Model
+from scoreinv.cli.options import Common, RestorerOption, advanced, option
+from scoreinv.cli.report import emit, rehearse, say
 from scoreinv.errors import InputError
 
 EXAMPLES = """
@@ -32,28 +27,26 @@ def serve(
     *,
     host: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--host",
             metavar="ADDRESS",
             help="Address to listen on instead of loopback; requests then need the link's token.",
         ),
     ] = None,
-    port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 picks a free one.")
-    ] = PORT,
+    port: Annotated[int, option("--port", min=0, max=65535, help="Port to listen on; 0 picks a free one.")] = PORT,
     model: RestorerOption = MODELS[0],
     color_model: Annotated[
         str,
-        typer.Option("--color-model", metavar="NAME|FILE", help="Model of colours.", rich_help_panel=ADVANCED),
+        advanced("--color-model", metavar="NAME|FILE", help="Model of colours."),
     ] = MODELS[1],
-    settings: Settings,
+    common: Common,
 ) -> None:
     """Show a page in the browser to paint holes on, find damage, fill, colour and compare."""
     if find_spec("fastapi") is None or find_spec("uvicorn") is None:
         raise InputError("serve needs a web server, which is not installed: pip install 'scoreinv[web]'")
-    fill, colours = Session(model, settings), Session(color_model, settings)
-    damage, denoise = FinderSession(FINDER, settings), Session(DENOISER, settings)
-    if (model, color_model) != MODELS or settings.device != "auto":  # else there is no need to load torch now
+    fill, colours = Model(model, common), Model(color_model, common)
+    damage, denoise = Detector(DETECTOR, common), Model(DENOISER, common)
+    if (model, color_model) != MODELS or common.device != "auto":  # else there is no need to load torch now
         fill.check()
         colours.check()
 
@@ -64,11 +57,11 @@ def serve(
     with listen(host or LOOPBACK, port) as listener:
         access = Access.to(host, listener.getsockname()[1])
         record: dict[str, Any] = {"link": access.link}
-        if settings.dry_run:
-            rehearse(settings, record, f"would serve {access.link}")
+        if common.dry_run:
+            rehearse(common, record, f"would serve {access.link}")
             return
-        emit(settings, record)
-        if not settings.json:
+        emit(common, record)
+        if not common.json:
             say(f"scoreinv: open {access.link} in a browser; Ctrl-C ends it")
         models = Models(lambda: fill.prior, lambda: colours.prior, lambda: damage.finder, lambda: denoise.prior)
         serve(listener, models, access)

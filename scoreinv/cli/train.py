@@ -13,13 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
-
-from scoreinv.cli import began
-from scoreinv.cli.command import Settings, advanced
-from scoreinv.cli.messages import advise, emit, notice, rehearse
-from scoreinv.cli.progress import ProgressBar, duration
-from scoreinv.cli.runtime import check_model, resolve_device, set_threads
+from scoreinv.cli.loading import check_model, resolve_device, set_threads
+from scoreinv.cli.main import running_seconds
+from scoreinv.cli.options import Common, advanced, option
+from scoreinv.cli.report import ProgressBar, advise, duration, emit, notice, rehearse
 from scoreinv.cli.training_notes import Teller, ends, speed, warn_of_noise
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.machine import keep_freed
@@ -53,7 +50,7 @@ class SubjectOptions:
 
     sde: Annotated[
         SDEName | None,
-        typer.Option("--sde", help="Which of the paper's SDEs, with a small network for crops of colour photographs."),
+        option("--sde", help="Which of the paper's SDEs, with a small network for crops of colour photographs."),
     ] = None
     config: Annotated[
         str | None,
@@ -61,7 +58,7 @@ class SubjectOptions:
     ] = None
     conditional: Annotated[
         bool,
-        typer.Option(
+        option(
             "--conditional",
             help="With --sde: a network that is also given what is known of a picture: holes, grey, hints.",
         ),
@@ -79,16 +76,16 @@ class SubjectOptions:
     ] = False
     data: Annotated[
         str | None,
-        typer.Option("--data", metavar="FOLDER|ZIP", help="Pictures. (default: a small built-in set of photographs)"),
+        option("--data", metavar="FOLDER|ZIP", help="Pictures. (default: a small built-in set of photographs)"),
     ] = None
 
     def check(self, *, resume: bool) -> None:
         """Raise InputError where the options do not go together."""
         if self.sde is not None and self.config is not None:
             raise InputError("--sde and --config: the configuration names its SDE; give one of them")
-        for option, given in (("--conditional", self.conditional), ("--classifier", self.classifier)):
+        for name, given in (("--conditional", self.conditional), ("--classifier", self.classifier)):
             if given and (self.sde is None or resume):
-                raise InputError(f"{option}: goes with --sde, for a new run; a configuration says it by itself")
+                raise InputError(f"{name}: goes with --sde, for a new run; a configuration says it by itself")
         if self.conditional and self.classifier:
             raise InputError("--conditional and --classifier: a prior, or a classifier; give one of them")
         if self.classifier and self.data is None:
@@ -114,27 +111,23 @@ class RunOptions:
 
     out: Annotated[
         str | None,
-        typer.Option(
-            "--out", metavar="FOLDER", help="Folder of this run. (default: runs/SDE-DATE)", rich_help_panel=RUN
-        ),
+        option("--out", metavar="FOLDER", help="Folder of this run. (default: runs/SDE-DATE)", rich_help_panel=RUN),
     ] = None
     steps: Annotated[
         int | None,
-        typer.Option(
+        option(
             "--steps", min=1, max=TRAINING_STEPS.most, help="Stop after this many steps, in all.", rich_help_panel=RUN
         ),
     ] = None
     minutes: Annotated[
         float | None,
-        typer.Option(
-            "--minutes", min=0.01, max=TRAINING_MINUTES.most, help="Stop after this time, in all.", rich_help_panel=RUN
-        ),
+        option(min=0.01, max=TRAINING_MINUTES.most, help="Stop after this time, in all.", rich_help_panel=RUN),
     ] = None
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Resume the run in --out, bit-exactly.", rich_help_panel=RUN)
-    ] = False
+    resume: Annotated[bool, option("--resume", help="Resume the run in --out, bit-exactly.", rich_help_panel=RUN)] = (
+        False
+    )
     init: Annotated[
-        str | None, typer.Option("--init", metavar="NAME|FILE", help="Model to start from.", rich_help_panel=RUN)
+        str | None, option("--init", metavar="NAME|FILE", help="Model to start from.", rich_help_panel=RUN)
     ] = None
     tensorboard: Annotated[
         bool, advanced("--tensorboard", help="Write the metrics to tensorboard/ in the run's folder too.")
@@ -171,7 +164,7 @@ class StepOptions:
     ] = None
 
 
-def train(*, subject: SubjectOptions, how: RunOptions, changes: StepOptions, settings: Settings) -> None:
+def train(*, subject: SubjectOptions, how: RunOptions, changes: StepOptions, common: Common) -> None:
     """Train a prior, or a classifier for one. Ctrl-C, SIGTERM and SIGHUP save first; --resume goes on."""
     if subject.data is not None:
         _check_data(subject.data)
@@ -179,36 +172,36 @@ def train(*, subject: SubjectOptions, how: RunOptions, changes: StepOptions, set
     subject.check(resume=how.resume)
     leads = os.environ.get("RANK", "0") == "0"  # the first of torchrun's processes
     if not leads:
-        settings = replace(settings, quiet=True, json=False)
-    device = resolve_device(settings.device)
-    set_threads(settings.threads)
-    run = _configuration(subject, how, changes, settings)
+        common = replace(common, quiet=True, json=False)
+    device = resolve_device(common.device)
+    set_threads(common.threads)
+    run = _configuration(subject, how, changes, common)
     folder = Path(how.out) if how.out is not None else _default_folder(run)
     if device == "cpu":
         _check_memory(run)
-    if settings.dry_run:
+    if common.dry_run:
         if leads:
-            _rehearse(run, folder, how, settings)
+            _rehearse(run, folder, how, common)
         return
     init = None if how.init is None else _model_to_start_from(how.init, run)
     fresh = init is None and not how.resume
-    result = _train(run, folder, init, how, device, settings, Teller(folder, run, fresh, settings))
+    result = _train(run, folder, init, how, device, common, Teller(folder, run, fresh, common))
     record = _record(result, run, device)
-    emit(settings, record)
+    emit(common, record)
     loss = "" if result.loss is None else f", loss {result.loss:.4f}"
-    notice(settings, f"{', '.join(record['outputs'])} ({result.steps:,} steps, {duration(result.seconds)}{loss})")
-    notice(settings, f"{folder}: the run's config.json, metrics.jsonl and state/, by which --resume goes on")
+    notice(common, f"{', '.join(record['outputs'])} ({result.steps:,} steps, {duration(result.seconds)}{loss})")
+    notice(common, f"{folder}: the run's config.json, metrics.jsonl and state/, by which --resume goes on")
     warn_of_noise(result, run, folder)
 
 
-def _rehearse(run: TrainingConfig, folder: Path, how: RunOptions, settings: Settings) -> None:
+def _rehearse(run: TrainingConfig, folder: Path, how: RunOptions, common: Common) -> None:
     """Check what can be checked without decoding pictures, and say what would be trained."""
     from scoreinv.training.loop import check_run
 
     if how.init is not None:
         check_model(how.init)
-    check_run(run, folder, resume=how.resume, overwrite=settings.overwrite)
-    rehearse(settings, {"output": str(folder)}, f"{folder}: would be trained in, to {ends(run)}")
+    check_run(run, folder, resume=how.resume, overwrite=common.overwrite)
+    rehearse(common, {"output": str(folder)}, f"{folder}: would be trained in, to {ends(run)}")
 
 
 def _train(
@@ -217,7 +210,7 @@ def _train(
     init: AnyModel | None,
     how: RunOptions,
     device: str,
-    settings: Settings,
+    common: Common,
     teller: Teller,
 ) -> TrainResult:
     """Do the run, with its progress shown."""
@@ -227,7 +220,7 @@ def _train(
     from scoreinv.training.state import saved_states
 
     keep_freed()
-    with ProgressBar("training", quiet=settings.quiet) as bar:
+    with ProgressBar("training", quiet=common.quiet) as bar:
 
         def show(progress: TrainProgress) -> None:
             teller.tell(progress)
@@ -242,19 +235,19 @@ def _train(
                 run,
                 folder,
                 resume=how.resume,
-                overwrite=settings.overwrite,
+                overwrite=common.overwrite,
                 init=init,
                 device=device,
                 tensorboard=how.tensorboard,
                 callback=show,
-                clock=began.seconds,
+                clock=running_seconds,
             )
         except KeyboardInterrupt:
             if saved_states(folder / STATES):
                 kept = f"saved in {folder}; go on by: scoreinv train --resume --out {shlex.quote(str(folder))}"
             else:
                 kept = "nothing was done yet, and nothing is kept: begin again"
-            advise(settings, kept)
+            advise(common, kept)
             raise
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise ScoreinvError(f"--batch-size {run.batch_size}: more than the memory of {device} takes") from error
@@ -308,16 +301,14 @@ def _model_to_start_from(name: str, run: TrainingConfig) -> AnyModel:
     return load_classifier(name) if isinstance(run.model, ClassifierConfig) else load(name)
 
 
-def _configuration(
-    subject: SubjectOptions, how: RunOptions, changes: StepOptions, settings: Settings
-) -> TrainingConfig:
+def _configuration(subject: SubjectOptions, how: RunOptions, changes: StepOptions, common: Common) -> TrainingConfig:
     """The run that is asked for, as changed by the other options."""
     preset = subject.preset()  # first: it looks for the classes
     run = _named(subject, preset, how.out if how.resume else None)
-    if settings.given_seed is not None:
-        run = replace(run, seed=settings.given_seed)
-    if settings.precision != "auto":
-        run = replace(run, precision=settings.precision)
+    if common.seed is not None:
+        run = replace(run, seed=common.seed)
+    if common.precision != "auto":
+        run = replace(run, precision=common.precision)
     if subject.data is not None:
         run = replace(run, data=replace(run.data, source=subject.data))
     if changes.learning_rate is not None:

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scoreinv.cli.command import Settings
-from scoreinv.cli.messages import notice
-from scoreinv.cli.progress import duration
-from scoreinv.cli.streams import warn
+from scoreinv.cli.options import Common
+from scoreinv.cli.report import duration, notice, warn
 
 if TYPE_CHECKING:
     from scoreinv.training.config import TrainingConfig
@@ -48,7 +46,7 @@ class Teller:
     folder: Path
     run: TrainingConfig
     fresh: bool
-    settings: Settings
+    common: Common
     first: int | None = None
     paced: bool = False
 
@@ -56,7 +54,7 @@ class Teller:
         """Say what is known by now and was not before: that nothing is wrong with data and folder, then the pace."""
         if self.first is None:
             self.first = progress.step
-            notice(self.settings, f"training in {self.folder}, to {ends(self.run)}; Ctrl-C saves, --resume goes on")
+            notice(self.common, f"training in {self.folder}, to {ends(self.run)}; Ctrl-C saves, --resume goes on")
         if not self.paced and progress.step >= self.first + _STEPS_THAT_TELL:
             self.paced = True
             rate = progress.images_per_second
@@ -65,7 +63,7 @@ class Teller:
             pace = (
                 f"{speed(rate)} pictures a second here: {duration(progress.seconds_left)} to the end, {total:,} in all"
             )
-            notice(self.settings, f"{pace}{_expectation(self.run) if self.fresh else ''}")
+            notice(self.common, f"{pace}{_expectation(self.run) if self.fresh else ''}")
 
 
 def _expectation(run: TrainingConfig) -> str:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from scoreinv.cli.command import Settings
-from scoreinv.cli.pages import ADVANCED
-from scoreinv.cli.restoring import Photo, PhotoOptions, RestorationOptions, Restoring, restore_photos
+from scoreinv.cli.options import Common, Output, PhotosArgument, RestorerOption, UncertaintyOption, advanced, option
+from scoreinv.cli.photos import Photo, Progress
+from scoreinv.cli.restoring import Noise, RestorationOptions, restore_photos
 from scoreinv.options import GRAY_LEVELS, Downsampling
 
 if TYPE_CHECKING:
-    from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
-    from scoreinv.tasks.results import Restored, TaskCallback
-    from scoreinv.tasks.settings import LinearSettings
+    from scoreinv.tasks.results import Restored
 
 EXAMPLES = """
   scoreinv upscale photo.png              # twice as large: photo_upscaled.png
@@ -24,22 +20,19 @@ EXAMPLES = """
 
 
 def upscale(
+    photos: PhotosArgument,
     *,
-    photos: PhotoOptions,
-    factor: Annotated[int, typer.Option("--factor", min=2, max=4, help="How many times as large: 2, 3 or 4.")] = 2,
+    factor: Annotated[int, option(min=2, max=4, help="How many times as large: 2, 3 or 4.")] = 2,
     downsampling: Annotated[
         Downsampling,
-        typer.Option(
-            "--downsampling",
+        advanced(
             help="How the large picture is reduced to the photo: area, by block means, as by a sensor; bicubic, "
-            "antialiased.",
-            rich_help_panel=ADVANCED,
+            "antialiased."
         ),
     ] = "area",
     noise: Annotated[
         float,
-        typer.Option(
-            "--noise",
+        option(
             metavar="LEVEL",
             min=0,
             max=GRAY_LEVELS,
@@ -48,21 +41,29 @@ def upscale(
         ),
     ] = 0.0,
     how: RestorationOptions,
-    settings: Settings,
+    model: RestorerOption = "denoiser",
+    uncertainty: UncertaintyOption = None,
+    output: Output,
+    common: Common,
 ) -> None:
     """Enlarge photos: the result, reduced again, is the given photo."""
+    settings = how.settings()
 
-    def restore(photo: Photo, prior: ScorePrior, sampling: LinearSettings, callback: TaskCallback) -> Restored[Picture]:
+    def restore(photo: Photo[Noise], prior: ScorePrior, progress: Progress) -> Restored:
         from scoreinv.tasks.linear import upscale_picture
 
-        return upscale_picture(photo.picture, factor, downsampling, photo.noise, prior, sampling, callback)
+        return upscale_picture(photo.picture, factor, downsampling, photo.given.std, prior, settings, progress)
 
-    restoring = Restoring(
+    restore_photos(
+        photos,
         "_upscaled",
-        how.sampling(how.method, how.steps),
-        noise,
         restore,
+        settings,
+        noise,
+        model,
+        uncertainty,
+        output,
+        common,
         said={"factor": factor},
         result_of=lambda picture: picture.enlarged(factor),
     )
-    raise typer.Exit(restore_photos(photos, restoring, settings))

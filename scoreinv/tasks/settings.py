@@ -295,6 +295,13 @@ MethodOrNone = Annotated[
         advanced=True,
     ),
 ]
+EstimateOrNone = Annotated[
+    Estimate | None,
+    Setting(
+        "mean: closest to the truth on average, smooth where details are uncertain; sample: one possible picture. "
+        "(default: mean, or sample with several samples or a method other than dpir)"
+    ),
+]
 StepsOrNone = Annotated[
     int | None,
     Setting(
@@ -339,13 +346,7 @@ class LinearSettings:
     steps: StepsOrNone = None
     samples: SampleCount = 1
     seed: int = 0
-    estimate: Annotated[
-        Estimate | None,
-        Setting(
-            "mean: closest to the truth on average, smooth where details are uncertain; sample: one possible picture. "
-            "(default: mean, or sample with several samples or a method other than dpir)"
-        ),
-    ] = None
+    estimate: EstimateOrNone = None
     orientations: Orientations = 1
 
     def __post_init__(self) -> None:
@@ -481,7 +482,8 @@ class SamplerSettings:
         Setting(
             "pc: predictor-corrector, the paper's; ode: adaptive probability flow; multistep: DPM-Solver++, fast; "
             "heun: EDM's; ddim. "
-            "(default: pc where settings were published with the model, else multistep)"
+            "(default: pc where settings were published with the model, else multistep)",
+            advanced=True,
         ),
     ] = None
     steps: Annotated[
@@ -491,40 +493,51 @@ class SamplerSettings:
             + ", ".join(f"{name} (default: {steps})" for name, steps in SAMPLER_STEPS.items())
             + ".",
             STEPS,
+            advanced=True,
         ),
     ] = None
     predictor: Annotated[
         Predictor | None,
         Setting(
             "Predictor step of pc; none leaves all to the corrector. "
-            "(default: as recommended with the model, else the paper's for its SDE)"
+            "(default: as recommended with the model, else the paper's for its SDE)",
+            advanced=True,
         ),
     ] = None
     corrector: Annotated[
         Corrector | None,
         Setting(
             "How pc corrects: by steps that follow the norms of score and noise, or (annealed) the noise level. "
-            "(default: as recommended with the model, else langevin for VE and none for others)"
+            "(default: as recommended with the model, else langevin for VE and none for others)",
+            advanced=True,
         ),
     ] = None
     corrector_steps: Annotated[
-        int | None, Setting("Steps of the corrector at each time. (default: 1)", CORRECTOR_STEPS)
+        int | None, Setting("Steps of the corrector at each time. (default: 1)", CORRECTOR_STEPS, advanced=True)
     ] = None
     snr: Annotated[
         float | None,
         Setting(
-            "Signal-to-noise ratio of the corrector's steps. (default: as recommended with the model, else 0.16)", SNR
+            "Signal-to-noise ratio of the corrector's steps. (default: as recommended with the model, else 0.16)",
+            SNR,
+            advanced=True,
         ),
     ] = None
-    rtol: Annotated[float | None, Setting("Tolerance of ode, relative and absolute. (default: 1e-5)", RTOL)] = None
+    rtol: Annotated[
+        float | None, Setting("Tolerance of ode, relative and absolute. (default: 1e-5)", RTOL, advanced=True)
+    ] = None
 
     churn: Annotated[
         float | None,
         Setting(
-            "Noise that heun adds in all, to forget its errors; about as much as it has steps. (default: 0)", CHURN
+            "Noise that heun adds in all, to forget its errors; about as much as it has steps. (default: 0)",
+            CHURN,
+            advanced=True,
         ),
     ] = None
-    eta: Annotated[float | None, Setting("Noise that ddim adds: 1 is ancestral sampling. (default: 0)", ETA)] = None
+    eta: Annotated[
+        float | None, Setting("Noise that ddim adds: 1 is ancestral sampling. (default: 0)", ETA, advanced=True)
+    ] = None
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 from shell import hole_array, photo_array
 
-from scoreinv.cli.outputs import expand_deep
-from scoreinv.cli.progress import RunProgress
+from scoreinv.cli.plan import expand
+from scoreinv.cli.report import RunProgress
 
 
 @pytest.fixture
@@ -216,7 +216,7 @@ def test_hidden_pictures_are_not_counted(tmp_path):
     for name in ("1.png", "in/2.pnm", ".thumbnails/3.png", "in/.4.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.fromarray(photo_array()).save(tmp_path / name, "PNG")
-    assert [Path(path).name for path in expand_deep(str(tmp_path))] == ["1.png", "2.pnm"]
+    assert [Path(path).name for path in expand(str(tmp_path), deep=True)] == ["1.png", "2.pnm"]
 
 
 def test_a_file_as_the_output_of_a_batch(scoreinv, scans, mask):
@@ -330,9 +330,9 @@ def test_two_processes_in_one_folder_agree(scoreinv, scans, mask, tmp_path, monk
 
 def test_the_time_left_for_all_counts_what_needs_no_more(scoreinv, scans, mask, tmp_path, monkeypatch):
     """Pictures that cannot be read, and those that another process does meanwhile."""
-    import scoreinv.cli.batch as batch
+    import scoreinv.cli.photos as photos
 
-    runs, open_picture = [], batch.check_source
+    runs, open_picture = [], photos.check_source
 
     def watched(count):
         runs.append(RunProgress(count))
@@ -343,24 +343,25 @@ def test_the_time_left_for_all_counts_what_needs_no_more(scoreinv, scans, mask, 
         (tmp_path / "out" / "c_inpainted.png").write_bytes(b"of another")
 
     (scans / "a.png").write_bytes(b"no picture")
-    monkeypatch.setattr(batch, "RunProgress", watched)
-    monkeypatch.setattr(batch, "check_source", another_is_faster)
+    monkeypatch.setattr(photos, "RunProgress", watched)
+    monkeypatch.setattr(photos, "check_source", another_is_faster)
     told = lines(scoreinv("inpaint", "scans", "--mask", mask, "-o", "out", "--json").out)
     assert [line.get("skipped", "error" in line) for line in told] == [True, False, "done by another"]
     assert [(run.count, run.finished) for run in runs] == [(3, 3)]
 
 
 def test_what_another_writes_while_a_photo_is_read(scoreinv, scans, mask, tmp_path, monkeypatch):
-    import scoreinv.cli.batch as batch
+    import scoreinv.cli.photos as photos
 
-    check = batch.check_outputs
+    check = photos.check_source
 
-    def too_late(outputs, *, overwrite):
-        if "a_" in outputs[0]:
-            Path(outputs[0]).write_bytes(b"of another")
-        check(outputs, overwrite=overwrite)
+    def too_late(source):
+        if "a." in source:
+            Path("scans_colorized").mkdir(exist_ok=True)
+            Path("scans_colorized/a_colorized.png").write_bytes(b"of another")
+        check(source)
 
-    monkeypatch.setattr(batch, "check_outputs", too_late)
+    monkeypatch.setattr(photos, "check_source", too_late)
     outcome = scoreinv("colorize", "scans", "--json")
     assert outcome.code == 0, outcome.err
     assert [line.get("skipped") for line in lines(outcome.out)] == ["done by another", None, None]

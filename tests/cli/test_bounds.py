@@ -6,7 +6,6 @@ import pytest
 from PIL import Image
 from shell import photo_array
 
-from scoreinv.cli.failures import in_our_words
 from scoreinv.cli.gallery import check_gallery
 from scoreinv.errors import InputError
 
@@ -48,35 +47,6 @@ def test_a_caption_counts_for_what_a_format_can_hold(monkeypatch):
     check_gallery(["grid.webp"], 17 * 17, (960, 960))
     with pytest.raises(InputError, match=r"grid\.webp"):
         check_gallery(["grid.webp"], 17 * 17, (960, 960), caption="photo, seed 0")
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (("--steps", 0), "'--steps': must be at least 1"),
-        (("--saturation", 11), "'--saturation': must be at most 10"),
-        (("--steps", "many"), "'--steps': must be a whole number"),
-        (("--saturation", "much"), "'--saturation': must be a number"),
-        (("--method", "magic"), "'--method': 'magic' is not one of 'conditioned', 'pc'"),
-    ],
-)
-def test_wrong_numbers_are_named_in_our_words(scoreinv, words, said):
-    outcome = scoreinv("colorize", "gray.png", *words)
-    assert outcome.code == 2
-    assert f"error: Invalid value for {said}" in outcome.err
-    assert outcome.err.endswith("(see scoreinv colorize --help)\n")
-
-
-@pytest.mark.parametrize(
-    ("theirs", "ours"),
-    [
-        ("0 is not in the range x>=1", "must be at least 1, not 0"),
-        ("11.0 is not in the range 0<=x<=10", "must be from 0 to 10, not 11.0"),
-        ("'x' is not a valid integer", "must be a whole number, not 'x'"),
-    ],
-)
-def test_other_versions_of_typer_say_it_otherwise(theirs, ours):
-    assert in_our_words(f"Invalid value for '--steps': {theirs}") == f"Invalid value for '--steps': {ours}"
 
 
 def test_one_picture_of_too_many(scoreinv, tmp_path, monkeypatch):

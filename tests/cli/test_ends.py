@@ -152,7 +152,7 @@ def onto(number: int, path: str) -> Callable[[], None]:
 @posix
 @full
 def test_a_full_stdout_is_told(tmp_path, monkeypatch):
-    from scoreinv.cli.streams import put
+    from scoreinv.cli.report import put
     from scoreinv.errors import ScoreinvError
 
     done = run("inpaint", "--help", within=tmp_path, preexec_fn=onto(1, "/dev/full"))
@@ -204,12 +204,12 @@ def test_text_that_an_encoding_lacks():
     """Letters are escaped, bytes of names stay as they are."""
     import io
 
-    from scoreinv.cli.streams import escape_unknown
+    from scoreinv.cli.main import _escape_unknown
 
     buffer = io.BytesIO()
     before, sys.stdout = sys.stdout, io.TextIOWrapper(buffer, encoding="ascii")
     try:
-        escape_unknown()
+        _escape_unknown()
         sys.stdout.write("1.2 ± 0.1 of sc\udce9ne\n")
         sys.stdout.flush()
         written = buffer.getvalue()

@@ -130,7 +130,7 @@ def test_the_parameters_of_a_converted_model_are_those_of_all_its_parts(scoreinv
 
 
 def test_a_model_that_does_not_fit_into_memory(scoreinv, photo, mask, model, monkeypatch):
-    monkeypatch.setattr("scoreinv.cli.runtime.LARGE_BYTES", 1)
+    monkeypatch.setattr("scoreinv.cli.loading.LARGE_BYTES", 1)
     fits = scoreinv("inpaint", photo, "--mask", mask)
     assert (fits.code, "of memory" in fits.err) == (0, True)
     monkeypatch.setattr("scoreinv.machine.available_bytes", lambda: 1000)

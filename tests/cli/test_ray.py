@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-from functools import partial
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
@@ -20,12 +19,11 @@ import pytest
 from PIL import Image
 from shell import photo_array, start_process, wait_for
 
-from scoreinv.cli.batch import Ledger, Outcome
-from scoreinv.cli.command import Settings
-from scoreinv.cli.failures import describe, exit_status
-from scoreinv.cli.outputs import Job
-from scoreinv.cli.ray_workers import _OwnOutput, _portable, _resources, _worked_off
-from scoreinv.cli.runtime import Session
+from scoreinv.cli.loading import Model
+from scoreinv.cli.options import Common
+from scoreinv.cli.plan import Job
+from scoreinv.cli.ray_workers import _OwnOutput, _resources, _worked_off
+from scoreinv.cli.record import Outcome
 from scoreinv.errors import CheckpointError, InputError, SettingError
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray, by the extra 'ray'")
@@ -56,7 +54,7 @@ def descendants(pid: int) -> dict[int, str]:
 
 def test_without_ray(scoreinv, tmp_path, monkeypatch):
     pictures(tmp_path / "scans", 1)
-    monkeypatch.setattr("scoreinv.cli.ray_workers.find_spec", lambda name: None)
+    monkeypatch.setattr("scoreinv.cli.plan.find_spec", lambda name: None)
     outcome = scoreinv("denoise", "scans", "--workers", "ray")
     assert (outcome.code, "pip install 'scoreinv[ray]'" in outcome.err) == (2, True)
     assert [path.name for path in tmp_path.iterdir()] == ["scans"]
@@ -87,11 +85,11 @@ class Cluster:
     def wait(self, tasks: list[str]) -> tuple[list[str], list[str]]:
         return tasks[-1:], tasks[:-1]
 
-    def get(self, task: str) -> tuple[list[str], Outcome]:
+    def get(self, task: str) -> tuple[list[str], Outcome, bool]:
         self.running.remove(task)
         if task in self.lost:
             raise LostError("of memory\nand so on")
-        return [f"about {task}"], partial(Ledger.left_out, job=Job(task, task), why="done")
+        return [f"about {task}"], Outcome(task, {"skipped": "done"}), False
 
 
 def test_jobs_are_worked_off_as_they_end(capsys):
@@ -99,19 +97,19 @@ def test_jobs_are_worked_off_as_they_end(capsys):
     cluster = Cluster({"3"})
     jobs = [Job(str(number), "out") for number in range(9)]
     outcomes = list(_worked_off(cluster, cluster.submit, jobs))
-    assert sorted(outcome.keywords["job"].source for outcome in outcomes) == [str(number) for number in range(9)]
+    assert sorted(outcome.source for outcome in outcomes) == [str(number) for number in range(9)]
     assert (cluster.most, cluster.running) == (4, set())
-    (failed,) = (outcome for outcome in outcomes if outcome.func is Ledger.failed)
-    assert failed.keywords["job"].source == "3"
-    assert str(failed.keywords["error"]) == "its worker was lost 4 times, or its machine: of memory"
+    (failed,) = (outcome for outcome in outcomes if outcome.error)
+    assert failed.source == "3"
+    assert str(failed.error) == "its worker was lost 4 times, or its machine: of memory"
     assert capsys.readouterr().err.splitlines().count("about 5") == 1
 
 
 def test_a_worker_takes_no_more_processors_than_there_are(monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    assert _resources(Cluster(set()), Settings(threads=2)) == {"num_cpus": 2, "num_gpus": 0}
+    assert _resources(Cluster(set()), Common(threads=2)) == {"num_cpus": 2, "num_gpus": 0}
     with pytest.raises(InputError, match="--threads 3: there are 2 processors"):
-        _resources(Cluster(set()), Settings(threads=3))
+        _resources(Cluster(set()), Common(threads=3))
 
 
 def test_what_other_threads_print_is_no_result():
@@ -124,25 +122,17 @@ def test_what_other_threads_print_is_no_result():
     assert stream.getvalue() == "result\n"
 
 
-def test_an_error_comes_back_as_the_same_words():
-    """Also of classes that cannot be pickled, or are not there on the driver's machine."""
-
-    class OddError(Exception):
-        pass
-
-    for error in (SettingError("steps", "are many"), CheckpointError("no model"), MemoryError(), OddError("odd")):
-        again = pickle.loads(pickle.dumps(_portable(error)))
-        assert describe(again) == describe(error)
-        assert exit_status(again) == exit_status(error)
+def test_errors_of_the_library_can_be_pickled():
+    for error in (SettingError("steps", "are many"), CheckpointError("no model")):
+        assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
-def test_a_session_goes_along_without_what_it_has_found(model):
-    session = Session(str(model), Settings())
-    session.load()
-    packed = pickle.dumps(session)
+def test_a_model_goes_along_without_what_it_has_found(model):
+    loaded = Model(str(model), Common())
+    loaded.load()
+    packed = pickle.dumps(loaded)
     assert len(packed) < 2000
-    again = pickle.loads(packed)
-    assert vars(again) == {"model": str(model), "settings": Settings(), "exact": False}
+    assert vars(pickle.loads(packed)) == {"name": str(model), "common": Common(), "exact": False}
 
 
 @needs_ray

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from scoreinv.cli.runtime import WAITING, set_threads
+from scoreinv.cli.loading import set_threads
+from scoreinv.cli.main import _WAITING as WAITING
 from scoreinv.machine import usable_threads
 
 

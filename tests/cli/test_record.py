@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from scoreinv.cli import table
-from scoreinv.cli.table import Log, Table
-from scoreinv.errors import InputError, ScoreinvError
+from scoreinv.cli.record import Table
+from scoreinv.errors import InputError
 
 COLUMNS = ("input", "said", "more")
 RECORDS = [
@@ -40,95 +39,35 @@ def test_lines_are_added(tmp_path):
         assert rows(tmp_path / "t.csv") == expected(RECORDS[:number])
 
 
-@pytest.mark.parametrize("last", range(len(RECORDS)))
-def test_a_row_that_was_cut_is_mended_before_the_next(tmp_path, last):
-    """At each byte of the last row, the names of the columns for one: what was whole stays, and nothing else."""
-    path = tmp_path / "t.csv"
-    table = Table(path, COLUMNS)
-    for record in RECORDS[:last]:
-        table.add(record)
-    before = path.read_bytes() if last else b""
-    table.add(RECORDS[last])
-    after = path.read_bytes()
-    for length in range(len(before), len(after)):
-        path.write_bytes(after[:length])
-        table.check()
-        table.add(RECORDS[0])
-        assert rows(path) == expected([*RECORDS[:last], RECORDS[0]]), length
-
-
-def test_what_others_left_of_a_row_since_is_mended_and_what_is_known_is_not_read_again(tmp_path, monkeypatch):
-    path = tmp_path / "t.csv"
-    one, other = Table(path, COLUMNS), Table(path, COLUMNS)
-    seen = []
-
-    def looked_at(tail: bytes) -> int:
-        seen.append(len(tail))
-        return cut_bytes(tail)
-
-    cut_bytes = table._cut_bytes
-    monkeypatch.setattr(table, "_cut_bytes", looked_at)
-    one.add(RECORDS[1])
-    one.add(RECORDS[2])
-    assert seen[1:] == [0]
-    before = path.stat().st_size
-    other.add(RECORDS[3])
-    with path.open("ab") as file:
-        file.write(b'cut,"of\n')
-    one.add(RECORDS[4])
-    assert seen[-1] < path.stat().st_size - before + 20
-    assert rows(path) == expected(RECORDS[1:])
-    path.unlink()
-    one.add(RECORDS[0])
-    assert rows(path) == expected(RECORDS[:1])
-
-
-def test_what_others_wrote_is_kept(tmp_path):
-    path = tmp_path / "t.csv"
-    for text in ("input,said,more\na,b,c\na line by hand\n", 'input,said,more\r\nstray " quote,b,c\r\n'):
-        path.write_text(text, newline="")
-        table = Table(path, COLUMNS)
-        table.check()
-        table.add(RECORDS[0])
-        assert path.read_text().startswith(text.replace("\r\n", "\n"))
-    path.write_bytes(b"x" * 3_000_000)  # no row, no end
-    with pytest.raises(InputError, match="has columns of another version"):
-        Table(path, COLUMNS).check()
-
-
 @pytest.mark.parametrize("text", ["other,columns\n", "input,said\n", "input,said,more,x\n", "hello", "\n", '"input"'])
 def test_a_table_of_other_columns_is_refused_and_kept(tmp_path, text):
     path = tmp_path / "t.csv"
     path.write_text(text)
     with pytest.raises(InputError, match="move it away"):
-        Table(path, COLUMNS).check()
+        Table(path, COLUMNS)
     assert path.read_text() == text
 
 
 def test_what_is_no_file_is_refused(tmp_path):
     (tmp_path / "t.csv").mkdir()
     with pytest.raises(InputError, match="it is no file"):
-        Table(tmp_path / "t.csv", COLUMNS).check()
+        Table(tmp_path / "t.csv", COLUMNS)
     if Path("/dev/zero").exists():
         (tmp_path / "zero.csv").symlink_to("/dev/zero")
         with pytest.raises(InputError, match="it is no file"):
-            Table(tmp_path / "zero.csv", COLUMNS).check()
+            Table(tmp_path / "zero.csv", COLUMNS)
 
 
-@pytest.mark.parametrize("locks", [True, False])
-def test_several_processes_add_to_one(tmp_path, locks):
-    """From its beginning, which each of them finds; without locks, as some file systems of clusters are, too."""
+def test_several_processes_add_to_one(tmp_path):
+    """From its beginning, which each of them finds."""
     code = (
-        "import sys, time; from pathlib import Path; from scoreinv.cli.table import Table\n"
-        "if sys.argv[2] == 'False': sys.modules['fcntl'] = None\n"
-        "while time.time() < float(sys.argv[3]): pass\n"
+        "import sys, time; from pathlib import Path; from scoreinv.cli.record import Table\n"
+        "while time.time() < float(sys.argv[2]): pass\n"
         "table = Table(Path('t.csv'), ('input', 'said', 'more'))\n"
         "for number in range(60): table.add({'input': f'{sys.argv[1]} {number}', 'said': 'x' * 9000, 'more': 'a\\nb'})"
     )
-    names, begin = "abcdefgh", str(time.time() + 2)
-    processes = [
-        subprocess.Popen([sys.executable, "-c", code, name, str(locks), begin], cwd=tmp_path) for name in names
-    ]
+    names, begin = "abcd", str(time.time() + 2)
+    processes = [subprocess.Popen([sys.executable, "-c", code, name, begin], cwd=tmp_path) for name in names]
     assert {process.wait(60) for process in processes} == {0}
     found = rows(tmp_path / "t.csv")
     assert found.count(list(COLUMNS)) == 1
@@ -152,13 +91,27 @@ def test_one_waits_for_the_other(tmp_path):
     assert rows(path) == expected(RECORDS[:1])
 
 
+def test_a_row_that_was_cut_is_removed_before_the_next(tmp_path):
+    """At each byte of the last row, and of the names of the columns: what was whole stays, and nothing else."""
+    path = tmp_path / "t.csv"
+    for before in ([], RECORDS[:1]):
+        path.unlink(missing_ok=True)
+        for record in before:
+            Table(path, COLUMNS).add(record)
+        whole = path.read_bytes() if before else b""
+        Table(path, COLUMNS).add(RECORDS[1])
+        after = path.read_bytes()
+        for length in range(len(whole), len(after)):
+            path.write_bytes(after[:length])
+            Table(path, COLUMNS).add(RECORDS[3])
+            assert rows(path) == expected([*before, RECORDS[3]]), length
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
 def test_a_full_disk_is_told_once(tmp_path, capsys):
+    table = Table(tmp_path / "t.csv", COLUMNS)
     (tmp_path / "t.csv").symlink_to("/dev/full")
-    log = Log(Table(tmp_path / "t.csv", COLUMNS))
-    with pytest.raises(ScoreinvError, match=r"t\.csv: cannot be written to"):
-        log.table.add(RECORDS[0])
     for record in RECORDS:
-        log.add(record)
-    assert log.lost == len(RECORDS)
+        table.add(record)
+    assert table.lost == len(RECORDS)
     assert capsys.readouterr().err.count("t.csv: cannot be written to") == 1

@@ -1,0 +1,399 @@
+"""Which files go in and which come out: photos and folders to jobs, names of results, and what could not be written."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scoreinv.errors import ExistsError, InputError
+
+if TYPE_CHECKING:
+    from scoreinv.cli.options import Output
+
+_log = logging.getLogger(__name__)
+
+STREAM = "-"
+"""Stands for stdin and stdout."""
+
+FOREIGN = frozenset(
+    [".heic", ".heif", ".avif", ".jxl", ".jp2", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2"]
+)
+"""Suffixes of pictures that are not read here, which a user may miss."""
+
+WRITABLE = (".png", ".tif", ".tiff", ".webp", ".jpg", ".jpeg")
+"""Suffixes of results."""
+
+_NO_FOLDER = "is no folder that results could go into: name another"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to do.
+
+    Attributes:
+        source: path, or `-` for stdin.
+        output: path of the result, or `-` for stdout; several samples are numbered from it.
+        inside: the folder of the source within the folder that was given; for others `.`.
+    """
+
+    source: str
+    output: str
+    inside: Path = Path()
+
+    def outputs(self, files: int) -> list[str]:
+        """Names of the results: the output itself, or NAME.1.png, NAME.2.png, ...; InputError for several on stdout."""
+        if files == 1:
+            return [self.output]
+        if self.output == STREAM:
+            raise InputError("--samples: several do not fit on stdout: name a file by -o")
+        path = Path(self.output)
+        return [str(path.with_name(f"{path.stem}.{i}{path.suffix}")) for i in range(1, files + 1)]
+
+    def missing(self, files: int) -> list[str]:
+        """The results that do not exist."""
+        return [output for output in self.outputs(files) if not os.path.exists(output)]  # noqa: PTH110 - no errors
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All jobs of a run.
+
+    Attributes:
+        jobs: in order, those of other machines too.
+        own: those of this run. Nothing but the inputs decides them: not what is finished, nor what has a mask.
+        batch: several inputs or a folder: failures are counted and finished files skipped.
+        files: results of each.
+        folder: of the results, where a batch has one of its own.
+        results: inputs that are left alone, since they are results of others.
+        shared: other runs do the other jobs.
+    """
+
+    jobs: list[Job]
+    own: list[Job]
+    batch: bool
+    files: int
+    folder: Path | None = None
+    results: int = 0
+    shared: bool = False
+
+    @property
+    def folders(self) -> set[Path]:
+        """The folders of the results, without those of inputs that do not exist."""
+        places = {(Path(job.output).parent, job.source) for job in self.own if job.output != STREAM}
+        return {folder for folder, source in places if folder != Path(source).parent or os.path.lexists(source)}
+
+
+def plan(photos: list[str], suffix: str, files: int, output: Output, inputs: Mapping[str, str | None]) -> Plan:
+    """The jobs of photos: results go to the output given, or beside their inputs.
+
+    Args:
+        suffix: suffix of the results' names.
+        files: results of each photo.
+        inputs: what is read or written beside the photos and results, by what it is.
+
+    Raises:
+        InputError: an empty folder, stdin among other inputs, a result of an unknown kind or that cannot be made, or
+            that replaces an input, a kind or quality of a file without, two inputs with one result.
+    """
+    if output.workers is not None and find_spec("ray") is None:
+        raise InputError("--workers ray: Ray is not installed: pip install 'scoreinv[ray]'")
+    if not output.recursive:
+        _warn_of_folders_within(photos, [output.output, *inputs.values()])
+    ending = f"{suffix}.{output.format or 'png'}"
+    folders = [item for item in photos if item != STREAM and Path(item).is_dir()]
+    batch = len(photos) > 1 or bool(folders)
+    if STREAM in photos and batch:
+        raise InputError("- (stdin) cannot be combined with other inputs")
+    for option, value in {"--shard": output.shard, "--workers": output.workers}.items():
+        if value is not None and not batch:
+            raise InputError(f"{option} {value}: is for a folder or several photos")
+    results: set[str] = set()
+    folder = None
+    if batch:
+        sources = [(source, item) for item in photos for source in expand(item, deep=output.recursive)]
+        results = _results([source for source, _ in sources], output, suffix)
+        for result in sorted(results):
+            _log.info("%s: left alone, being a result by its name", result)
+        jobs = [_batch_job(source, item, output.output, ending) for source, item in sources if source not in results]
+        jobs = _apart(jobs, ending)
+        if output.output is not None or len(folders) == len(photos) == 1:
+            folder = _results_folder(photos[0], output.output, ending)
+    else:
+        jobs = [Job(photos[0], _single_output(photos[0], output, ending))]
+    own = jobs if output.shard is None else _shard(output.shard, jobs)
+    made = Plan(jobs, own, batch, files, folder, len(results), output.shard is not None)
+    for each in made.folders:
+        _check_folder(each, create=batch or (output.output or "").endswith(("/", os.sep)))
+    check_quality([job.output for job in jobs], output.quality, "-o or --format")
+    for job in jobs:
+        refuse_inputs("-o", job.outputs(files), inputs)
+    return made
+
+
+def _shard(text: str, jobs: list[Job]) -> list[Job]:
+    """Every N-th job from the K-th of `K/N`, by the names of the sources: in whatever order they were given."""
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)
+    number, count = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= number <= count:
+        raise InputError(f"--shard {text}: give K/N, the K-th of N parts, such as 3/16")
+    return sorted(jobs, key=lambda job: job.source)[number - 1 :: count]
+
+
+def _warn_of_folders_within(photos: list[str], others: Iterable[str | None]) -> None:
+    """Warn, once for all inputs, of the folders within them whose pictures are not taken.
+
+    others: what else is given; a folder that is one of these, or holds one, has a use of its own.
+    """
+    from scoreinv.imaging.read import is_picture
+
+    given = [Path(item) for item in photos if item != STREAM and Path(item).is_dir()]
+    known = [Path(os.path.realpath(path)) for path in (*given, *others) if path is not None]
+    entries = [entry for folder in given for entry in folder.iterdir() if entry.name[0] != "."]
+    within = [entry for entry in entries if entry.is_dir() and not entry.is_symlink()]
+    unused = [folder for folder in within if not any(path.is_relative_to(os.path.realpath(folder)) for path in known)]
+    passed = [folder for folder in unused if any(is_picture(file.relative_to(folder)) for file in folder.rglob("*"))]
+    if passed:
+        names = ", ".join(map(str, given))
+        _log.warning("%s: folders within are passed over (%d): --recursive takes them too", names, len(passed))
+
+
+def _results(sources: list[str], output: Output, suffix: str) -> set[str]:
+    """The pictures that are results of other pictures here: of single ones beside them, or where all results go.
+
+    They are known by their names: a run that was killed may not have noted the last one.
+    """
+    target = output.output
+    names = {name for source in sources for name in (Path(source).name, Path(source).stem)}
+    places = {(Path(source).parent, name) for source in sources for name in (Path(source).name, Path(source).stem)}
+
+    def is_result(source: str) -> bool:
+        of, _, number = Path(source).stem.rpartition(suffix)
+        parent = Path(source).parent
+        if not of or re.fullmatch(r"(\.\d+)?", number) is None:
+            return False
+        if (parent, of) in places:
+            return True
+        if target is None or of not in names:
+            return False
+        return same_file(str(parent), target) or (
+            output.recursive and Path(target).resolve() in parent.resolve().parents
+        )
+
+    return {source for source in sources if is_result(source)}
+
+
+def expand(item: str, *, deep: bool) -> list[str]:
+    """The pictures that an input stands for: itself, or those in a folder; InputError when a folder has none.
+
+    deep: those in folders within it too.
+    """
+    path = Path(item)
+    if item == STREAM or not path.is_dir():
+        return [item]
+    from scoreinv.imaging.read import SUFFIXES, is_hidden
+
+    entries, linked = [] if deep else list(path.iterdir()), []
+    for where, folders, names in os.walk(path) if deep else ():  # which goes through no links
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        entries += [Path(where, name) for name in names]
+        linked += [str(folder) for name in folders if (folder := Path(where, name)).is_symlink()]
+    if linked:
+        _log.warning("%s: linked folders are passed over (%s): name them beside it", item, ", ".join(linked))
+    files = [entry for entry in entries if entry.is_file() and not is_hidden(entry.relative_to(path))]
+    found = sorted(str(file) for file in files if file.suffix.lower() in SUFFIXES)
+    foreign = [suffix for file in files if (suffix := file.suffix.lower()) in FOREIGN]
+    kinds = f"{len(foreign)} of a kind that is not read here ({', '.join(sorted(set(foreign)))})" if foreign else ""
+    if not found:
+        raise InputError(f"{item}: no pictures in this folder{f', but {kinds}: convert them first' if kinds else ''}")
+    if kinds:
+        _log.warning("%s: %s, left out: convert them first", item, kinds)
+    return found
+
+
+def _single_output(source: str, output: Output, ending: str) -> str:
+    """Where the result of a single photo goes."""
+    target = output.output
+    stem = "stdin" if source == STREAM else Path(source).stem
+    if target is None and source != STREAM:
+        return str(Path(source).with_name(f"{stem}{ending}"))
+    if target is not None and (target.endswith(("/", os.sep)) or (target != STREAM and Path(target).is_dir())):
+        return str(Path(target) / f"{stem}{ending}")
+    if output.format is not None:
+        raise InputError(
+            f"--format {output.format}: {target or STREAM} has a format already, on stdout png: give one of them"
+        )
+    if target in (None, STREAM):
+        check_stdout()
+        if target is None and sys.stdout.isatty():
+            raise InputError("the result of - goes to stdout, which is a terminal: name a file by -o, or redirect it")
+        return STREAM
+    check_suffix(str(target))
+    return str(target)
+
+
+def _batch_job(source: str, given: str, output: str | None, ending: str) -> Job:
+    """The job of a picture, which is given by its name or by the folder that holds it."""
+    path = Path(source)
+    if given == source and output is None:
+        return Job(source, str(path.with_name(f"{path.stem}{ending}")))
+    inside = Path() if given == source else path.parent.relative_to(given)
+    return Job(source, str(_results_folder(given, output, ending) / inside / f"{path.stem}{ending}"), inside)
+
+
+def _results_folder(given: str, output: str | None, ending: str) -> Path:
+    """The folder of a batch's results: that of `-o`, or one beside the folder that was given."""
+    if output is not None:
+        if output == STREAM or Path(output).is_file() or Path(output).suffix.lower() in WRITABLE:
+            raise InputError(f"-o {output}: with several inputs the output is a folder")
+        return Path(output)
+    base = Path(given)
+    base = base.resolve() if base.name in ("", "..") else base
+    return base.with_name(f"{base.name}{Path(ending).stem}")
+
+
+def _apart(jobs: list[Job], ending: str) -> list[Job]:
+    """The jobs, with results named by whole file names where stems would give two pictures one result."""
+    counts = Counter(job.output for job in jobs)
+
+    def renamed(job: Job) -> Job:
+        return replace(job, output=str(Path(job.output).with_name(f"{Path(job.source).name}{ending}")))
+
+    jobs = [job if counts[job.output] == 1 else renamed(job) for job in jobs]
+    sources: defaultdict[str, list[str]] = defaultdict(list)
+    for job in jobs:
+        sources[job.output].append(job.source)
+    for output, names in sources.items():
+        if len(names) > 1:
+            raise InputError(f"{names[0]} and {names[1]} would both be written to {output}: do them apart, with -o")
+    return jobs
+
+
+def refuse_existing(outputs: list[str], *, overwrite: bool, option: str = "-o") -> None:
+    """Raise InputError when a result would replace a file without `--overwrite`, or something that is no file.
+
+    option: by which the results are named.
+    """
+    for output in outputs:
+        if output == STREAM or not os.path.lexists(output):
+            continue
+        if not Path(output).is_file():
+            raise InputError(f"{output}: is no file that could be replaced; {option} names another")
+        if not overwrite:
+            raise ExistsError(f"{output}: exists already; --overwrite replaces it, {option} names another file")
+
+
+def refuse_inputs(option: str, outputs: list[str], inputs: Mapping[str, str | None]) -> None:
+    """Raise InputError where what is written would replace something that is read.
+
+    Args:
+        option: by which the outputs are named.
+        inputs: what is read, by what it is; None and what is not there are no file.
+    """
+    for output in outputs:
+        for what, path in inputs.items():
+            if path is not None and same_file(output, path):
+                raise InputError(f"{option} {output}: is {what}: name another file")
+
+
+def same_file(one: str, other: str) -> bool:
+    """Whether two paths lead to the same existing file or folder, by links of either kind too."""
+    found = file_identity(one)
+    return found is not None and found == file_identity(other)
+
+
+def file_identity(path: str) -> tuple[int, int] | None:
+    """What only this file or folder has, whatever path leads to it; None where there is none."""
+    try:
+        status = None if path == STREAM else Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return None if status is None else (status.st_dev, status.st_ino)
+
+
+def check_stdout() -> None:
+    """Raise InputError when nobody could receive a picture on stdout: the process was started without one."""
+    if sys.__stdout__ is None:
+        raise InputError("-o -: stdout is closed: name a file")
+
+
+def check_file(path: str, option: str | None = None) -> None:
+    """Raise InputError, naming the option that gave it, unless `path` is a file."""
+    if path != STREAM and not Path(path).is_file():
+        given = path if option is None else f"{option} {path}"
+        raise InputError(f"{given}: no such file" if not Path(path).exists() else f"{given}: not a file")
+
+
+def check_suffix(path: str) -> None:
+    """Raise InputError unless pictures can be written under this name."""
+    if path != STREAM and Path(path).suffix.lower() not in WRITABLE:
+        raise InputError(f"{path}: end the output's name in {', '.join(WRITABLE)}, or in / for a folder")
+
+
+def check_quality(paths: list[str], quality: int | None, choose: str) -> None:
+    """Raise InputError where a quality is given and no result has a format with one; choose: by which option to."""
+    if quality is not None and not any(Path(path).suffix.lower() in (".jpg", ".jpeg", ".webp") for path in paths):
+        raise InputError(f"--quality applies only to jpg and webp, not to {paths[0]}: choose one by {choose}")
+
+
+def check_writable(path: str, *, create: bool = False) -> None:
+    """Raise InputError unless the file's folder exists (or, on request, can be made) and can be written to."""
+    if path != STREAM:
+        _check_folder(Path(path).parent, create=create)
+
+
+def _check_folder(folder: Path, *, create: bool) -> None:
+    while create and not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        there = os.path.lexists(folder)
+        raise InputError(f"{folder}: {_NO_FOLDER if there else 'no such folder for the output: make it first'}")
+    try:
+        with tempfile.TemporaryFile(dir=folder):  # by trying: permissions do not say everything
+            pass
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written to ({error.strerror}); -o names another place") from error
+
+
+@contextmanager
+def output_folders(folders: Iterable[Path], *, shared: bool = False) -> Iterator[None]:
+    """Make the folders that results go into where there are none; those that stay empty are removed.
+
+    Unless they are `shared`: then another run may be about to write into them. What killed runs have left of unfinished
+    pictures in them goes too. Raises InputError where a folder cannot be made.
+    """
+    from scoreinv.imaging.parts import remove_leftovers
+
+    made: list[Path] = []
+    try:
+        for folder in folders:
+            for each in reversed([folder, *folder.parents]):
+                if not each.exists():
+                    _make(each, made)
+            remove_leftovers(folder)
+        yield
+    finally:
+        for folder in [] if shared else reversed(made):
+            with suppress(OSError):  # something is in it
+                folder.rmdir()
+
+
+def _make(folder: Path, made: list[Path]) -> None:
+    try:
+        folder.mkdir()
+    except FileExistsError as error:
+        if not folder.is_dir():  # else it was made by another process, just now
+            raise InputError(f"{folder}: {_NO_FOLDER}") from error
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be created: {error.strerror}") from error
+    else:
+        made.append(folder)

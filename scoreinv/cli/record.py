@@ -1,0 +1,226 @@
+"""What has become of the pictures of a run: said at once, noted in the folder's `manifest.csv`, counted at the end."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from scoreinv.cli.plan import STREAM, Plan
+from scoreinv.cli.report import advise, describe, duration, emit, notice, say, say_traceback, warn
+from scoreinv.errors import InputError
+from scoreinv.text import printable
+
+if TYPE_CHECKING:
+    from scoreinv.cli.options import Common
+
+MANIFEST = "manifest.csv"
+COLUMNS = (
+    *("input", "output", "outputs", "seconds", "nfe", "seed", "model", "model_sha256", "color_model", "method"),
+    *("skipped", "error"),
+)
+EXISTS = "exists already"
+"""What is said of a picture whose results are there."""
+BY_ANOTHER = "done by another"
+"""What is said of a picture whose results another process has written meanwhile."""
+_TAIL = 1 << 16
+"""Bytes of the end of a table in which a cut row is looked for."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What has become of a picture.
+
+    Attributes:
+        source: its path.
+        record: its line of `--json`: how it was done, or why it was `skipped`.
+        error: why it failed.
+        left_out: it was skipped, but not since its results are there.
+        model_sha256: hash of the weights of the model by which it was done.
+    """
+
+    source: str
+    record: dict[str, Any] = field(default_factory=dict)
+    error: Exception | None = None
+    left_out: bool = False
+    model_sha256: str = ""
+
+
+class Record:
+    """The record of a run.
+
+    Raises InputError where the folder of results has a manifest that could not be added to.
+    """
+
+    def __init__(self, plan: Plan, common: Common) -> None:
+        self.plan = plan
+        self.common = common
+        self.manifest = None if plan.folder is None else Table(plan.folder / MANIFEST, COLUMNS)
+        self.counts: Counter[str] = Counter()
+
+    def add(self, outcome: Outcome) -> None:
+        """Note what has become of a picture; outside of a batch the error of one that failed is raised."""
+        record, error, common = outcome.record, outcome.error, self.common
+        if error is not None:
+            self._note({"input": outcome.source, "error": describe(error)})
+            self.counts["failed"] += failure(outcome.source, error, common, batch=self.plan.batch)
+        elif outcome.left_out:
+            self.counts["left out"] += 1
+            self._note(record)
+            warn(f"{outcome.source}: skipped, {record['skipped']}")
+            emit(common, record)
+        elif "skipped" in record:  # the manifest has it from whoever made the results
+            self.counts[record["skipped"]] += 1
+            emit(common, record)
+        else:
+            self.counts["done"] += 1
+            self._note(record | {"model_sha256": outcome.model_sha256})  # first: who reads stdout may have enough
+            emit(common, record)
+            if record["outputs"] != [STREAM]:
+                written = [*record["outputs"], *filter(None, [record.get("uncertainty")])]
+                notice(common, f"{', '.join(written)} ({duration(record['seconds'])})")
+
+    def interrupted(self, wanted: int, *, replacing: bool) -> None:
+        """The run ends before all of the pictures wanted are done: say what is kept, and how to go on.
+
+        replacing: there were results before it, which are not told from its own now.
+        """
+        if not self.plan.batch:
+            return
+        left = wanted - sum(self.counts[outcome] for outcome in ("done", BY_ANOTHER, "failed"))
+        words, does = sys.argv[1:], "go on by"
+        if replacing:
+            does = "with --overwrite all are done again by"
+        elif self.common.overwrite:
+            # After the command's name, as what follows a `--` is no option.
+            words = [words[0], "--no-overwrite", *(word for word in words[1:] if word != "--overwrite")]
+        again = shlex.join(["scoreinv", *words])
+        advise(self.common, f"{self.counts['done']} done and kept, {left} left; {does}: {again}")
+
+    def close(self) -> int:
+        """Say what the run has come to; returns the exit status: 1 where a picture of a batch or a line is missing."""
+        counts, plan = self.counts, self.plan
+        lost = 0 if self.manifest is None else self.manifest.lost
+        if plan.batch:
+            remedy = " (--overwrite makes them anew)" if counts[EXISTS] else ""
+            parts = [
+                f"{counts['done']} done",
+                f"{counts[EXISTS]} skipped because they exist{remedy}",
+                f"{counts[BY_ANOTHER]} {BY_ANOTHER}" if counts[BY_ANOTHER] else "",
+                f"{counts['left out']} left out" if counts["left out"] else "",
+                f"{plan.results} left alone, being results" if plan.results else "",
+                f"{counts['failed']} failed",
+                f"{lost} missing in {MANIFEST}" if lost else "",
+            ]
+            where = f"; {plan.folder} has them, and {MANIFEST}" if plan.folder is not None and counts["done"] else ""
+            notice(self.common, f"{', '.join(filter(None, parts))}{where}")
+        return 1 if counts["failed"] or lost else 0
+
+    def _note(self, record: dict[str, Any]) -> None:
+        if self.manifest is not None:
+            outputs = {"outputs": json.dumps(record["outputs"])} if "outputs" in record else {}
+            self.manifest.add(record | outputs)
+
+
+def failure(source: str, error: Exception, common: Common, *, batch: bool) -> int:
+    """Report an input that failed, and return 1 for counting; outside of a batch the error is raised."""
+    if not batch:
+        vars(error)["source"] = source  # for the record
+        raise error
+    message, shown = describe(error), printable(source)
+    emit(common, {"input": source, "error": message})
+    if common.debug:
+        say_traceback(error)
+    say(f"scoreinv: error: {message if shown in message else f'{shown}: {message}'}")
+    return 1
+
+
+class Table:
+    """A CSV file that grows by a line for each finished picture; several processes may write to it at once.
+
+    They take turns by a lock. What a killed process, or a full disk, left of a row is removed before the next is added.
+    Where a file system has no locks, each line is still one write at the end of the file.
+
+    Args:
+        columns: their names, in order; the first line of a new file.
+
+    Attributes:
+        lost: lines that it did not take.
+
+    Raises:
+        InputError: the path is no file, cannot be written to, or has other columns.
+    """
+
+    def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
+        self.path = path
+        self.columns = columns
+        self.header = self._line(dict(zip(columns, columns, strict=True)))
+        self.lost = 0
+        try:
+            if not path.exists():
+                return
+            if not path.is_file():
+                raise InputError(f"{path}: cannot be written to (it is no file): move it away")
+            with path.open("r+b") as file:
+                begin = file.read(2 * len(self.header))
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written to ({error.strerror}): move it away") from error
+        first, ended, _ = begin.partition(b"\n")
+        cut = not ended and self.header.startswith(begin)
+        if not cut and first.rstrip(b"\r") != self.header.rstrip():
+            raise InputError(f"{path}: has columns of another version: move it away")
+
+    def add(self, record: dict[str, object]) -> None:
+        """Append a line; entries without a column are left out, and missing or None ones are empty.
+
+        The first line that cannot be written is warned of, all are counted.
+        """
+        try:
+            with _locked(self.path) as (file, alone):
+                if alone:
+                    _remove_cut_row(file)
+                end = file.seek(0, os.SEEK_END)
+                file.write((b"" if end else self.header) + self._line(record))
+        except OSError as error:
+            if not self.lost:
+                reason = f"{self.path}: cannot be written to ({error.strerror})"
+                warn(f"{reason}: the work goes on, and this line is missing there")
+            self.lost += 1
+
+    def _line(self, record: dict[str, object]) -> bytes:
+        text = io.StringIO(newline="")
+        csv.DictWriter(text, self.columns, extrasaction="ignore").writerow(record)
+        return text.getvalue().encode("utf-8", "surrogateescape")  # names of files may be no UTF-8
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[tuple[BinaryIO, bool]]:
+    """The file, made where there is none, and whether it is locked against other processes that add to it."""
+    number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
+    with os.fdopen(number, "r+b") as file:
+        alone = False
+        with suppress(ImportError, OSError):  # Windows, or a file system without locks
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+            alone = True
+        yield file, alone
+
+
+def _remove_cut_row(file: BinaryIO) -> None:
+    """Cut off what stands behind the last end of a line."""
+    size = file.seek(0, os.SEEK_END)
+    begin = max(0, size - _TAIL)
+    file.seek(begin)
+    tail = file.read(size - begin)
+    if tail and not tail.endswith(b"\n"):
+        file.truncate(begin + tail.rfind(b"\n") + 1)

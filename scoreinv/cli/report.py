@@ -1,0 +1,248 @@
+"""What a command says: JSON lines on stdout for programs; lines, errors and a progress bar on stderr for people."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import math
+import os
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+from scoreinv.errors import InputError, ScoreinvError, SettingError
+from scoreinv.eta import ETA
+from scoreinv.text import printable
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from scoreinv.cli.options import Common
+
+_OPTIONS = {"count": "-n", "label": "--class", "noise_std": "--noise"}
+"""Options that are named otherwise than the settings of Python."""
+SHOW_AFTER_SECONDS = 1.0
+LINE_EVERY_SECONDS = 30.0
+LONG_SECONDS = 60.0
+
+
+def put(text: str) -> None:
+    """Write a line to stdout at once, shown as `printable`; raises what `flush` raises."""
+    sys.stdout.write(f"{printable(text)}\n")
+    flush()
+
+
+def flush() -> None:
+    """Write out what stdout holds; ScoreinvError where it takes no more, BrokenPipeError where its reader went away."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ScoreinvError(f"stdout: {error.strerror}") from error
+
+
+def say(text: str) -> None:
+    """Write a line to stderr, shown as `printable`; a stderr that cannot take it is given up: the work matters more."""
+    try:
+        sys.stderr.write(f"{printable(text)}\n")
+        sys.stderr.flush()
+    except OSError:
+        give_up(sys.stderr)
+
+
+def give_up(stream: TextIO) -> None:
+    """Discard what a stream still holds, and whatever is written to it."""
+    with contextlib.suppress(OSError):
+        number = stream.fileno()
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, number)
+        os.close(null)
+
+
+def warn(text: str) -> None:
+    """A line on stderr about something that was not done as the user may expect."""
+    say(f"scoreinv: warning: {text}")
+
+
+def notice(common: Common, text: str) -> None:
+    """A line for a person on stderr, unless quiet or machine-read."""
+    if not common.quiet and not common.json:
+        say(f"scoreinv: {text}")
+
+
+def advise(common: Common, text: str) -> None:
+    """A line on stderr that says how to go on, unless quiet; with `--json` too, where a notice is left out."""
+    if not common.quiet:
+        say(f"scoreinv: {text}")
+
+
+def emit(common: Common, record: dict[str, Any]) -> None:
+    """One JSON object on a line of stdout, at once, when `--json` asks for it."""
+    if common.json:
+        put(json.dumps(record, allow_nan=False))
+
+
+def rehearse(common: Common, record: dict[str, Any], text: str) -> None:
+    """What `--dry-run` says on stdout of a piece of work: a line for people, or for programs."""
+    if common.json:
+        emit(common, record | {"dry_run": True})
+    else:
+        put(text)
+
+
+def show_log(*, verbose: bool = False) -> None:
+    """Show what the package logs on stderr: errors; warnings as `warn` does; what was chosen and why if verbose."""
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.levelno == logging.WARNING:
+                warn(record.getMessage())
+            else:
+                word = "error: " if record.levelno >= logging.ERROR else ""
+                say(f"scoreinv: {word}{record.getMessage()}")
+            if record.exc_info is not None and record.exc_info[1] is not None:
+                say_traceback(record.exc_info[1])
+
+    logger = logging.getLogger("scoreinv")
+    logger.handlers = [Lines()]
+    logger.setLevel(logging.INFO if verbose else logging.WARNING)
+
+
+def say_traceback(error: BaseException) -> None:
+    """The lines of an error's traceback on stderr."""
+    import traceback
+
+    for line in "".join(traceback.format_exception(error)).rstrip("\n").split("\n"):
+        say(line)
+
+
+def describe(error: BaseException) -> str:
+    """What went wrong, on one line; an unexpected error with its type and the option that shows its traceback."""
+    if isinstance(error, SettingError):
+        option = _OPTIONS.get(error.setting, f"--{error.setting.replace('_', '-')}")
+        return printable(f"{option} {error.problem}")
+    if isinstance(error, ScoreinvError):
+        return _one_line(error)
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    if isinstance(error, OSError) and error.strerror:
+        return printable(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
+    return f"{type(error).__name__}: {_one_line(error)} (--debug shows where)"
+
+
+def _one_line(error: BaseException) -> str:
+    return printable(" ".join(str(error).split()))
+
+
+@contextlib.contextmanager
+def naming(source: str) -> Any:
+    """Have an InputError of the block begin with the file that it is about."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
+
+
+def duration(seconds: float) -> str:
+    """Seconds as `42 s`, `3:07` or `2:03:00`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class RunProgress:
+    """How far a run over many pictures is, each of which counts alike.
+
+    Args:
+        count: pictures to do.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.finished = 0
+        self.eta = ETA()
+
+    def note(self, now: float, done: float) -> str:
+        """The time left for all pictures, when so much of the current one is done; empty where nothing tells it."""
+        left = self.eta.left(now, min(1.0, (self.finished + done) / max(1, self.count)))
+        return "" if left is None or self.count < 2 else f"{duration(left)} for all"
+
+
+class ProgressBar:
+    """Shows how far a piece of work is: a bar on a terminal, elsewhere a line now and then, nothing when quiet.
+
+    Elsewhere the first line comes as soon as the first part of the work shows that it is going to be long.
+    A context manager; its progress may be reported as often as one likes.
+
+    Args:
+        title: what is done.
+        run: of which this work is a part; the time left for all of it is shown beside.
+    """
+
+    def __init__(self, title: str, *, quiet: bool, run: RunProgress | None = None) -> None:
+        self.title = printable(title)
+        self.quiet = quiet
+        self.run = run
+        self.started = time.monotonic()
+        self.eta = ETA()
+        self.last_line = -math.inf
+        self.bar: tuple[Progress, TaskID] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.bar is not None:
+            self.bar[0].stop()
+
+    def fraction(self, done: float) -> None:
+        """This share of the work is done, in (0, 1]."""
+        now = time.monotonic()
+        left = self.eta.left(now, done)
+        note = "" if self.run is None else self.run.note(now, done)
+        if left is None:
+            if sys.stderr.isatty():
+                self.show(done, "?", note)
+            return
+        if now - self.started + left < LONG_SECONDS:
+            self.last_line = max(self.last_line, self.started)
+        self.show(done, duration(left), note)
+
+    def show(self, done: float, left: str, note: str = "") -> None:
+        """This share is done, so much time is left; `note` is shown beside."""
+        now = time.monotonic()
+        if self.quiet or now - self.started < SHOW_AFTER_SECONDS:
+            return
+        if sys.stderr.isatty():
+            self.bar = self.bar or self._start()
+            bar, task = self.bar
+            bar.update(task, completed=done, left=left, note=note)
+        elif now - self.last_line >= LINE_EVERY_SECONDS:
+            self.last_line = now
+            line = f"{self.title}: {100 * done:.0f} %, {left} left"
+            say(f"{line}, {note}" if note else line)
+
+    def _start(self) -> tuple[Progress, TaskID]:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+        bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[left]} left"),
+            TextColumn("{task.fields[note]}", markup=False),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        task = bar.add_task(self.title, total=1.0, note="", left="?")
+        bar.start()
+        return bar, task
