@@ -1,14 +1,15 @@
 """What settings may be: kinds and ranges. Settings are checked when they are made, so that errors come at once.
 
-`check_*` check named settings, the same for Python and the command line: each returns nothing and raises
-`SettingError`, whose text names the setting and what it may be. `require` and `within` check what a configuration
-holds, and raise `InputError`.
+`Whole`, `Number` and `check_*` check named settings, the same for Python and the command line: each returns nothing and
+raises `SettingError`, whose text names the setting and what it may be. `require` and `within` check what a
+configuration holds, and raise `InputError`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import TypeGuard
 
@@ -18,30 +19,55 @@ _LONGEST = 40
 """Letters of a wrong value that are shown."""
 
 
-def check_whole(setting: str, value: object, least: int | None = 0, most: int | None = None) -> None:
-    """A whole number from `least` to `most`, both allowed; None is no bound."""
-    if not _is_whole(value):
-        raise SettingError(setting, f"must be a whole number, not {shown(value)}")
-    _check_range(setting, value, -math.inf if least is None else least, math.inf if most is None else most)
+@dataclass(frozen=True)
+class Whole:
+    """Whole numbers from `least` to `most`, both allowed."""
+
+    least: float = 0
+    most: float = math.inf
+
+    def check(self, setting: str, value: object) -> None:
+        """Raise SettingError unless the value is one of them."""
+        if not isinstance(value, Integral) or isinstance(value, bool):
+            raise SettingError(setting, f"must be a whole number, not {shown(value)}")
+        _check_bounds(setting, int(value), self.least, self.most)
 
 
-def check_number(setting: str, value: object, least: float = -math.inf, most: float = math.inf) -> None:
-    """A finite number from `least` to `most`, both allowed."""
-    if not _is_number(value):
-        raise SettingError(setting, f"must be a number, not {shown(value)}")
-    _check_range(setting, value, least, most)
+@dataclass(frozen=True)
+class Number:
+    """Finite numbers from `least` to `most`, both allowed; None for `least`: any above 0."""
+
+    least: float | None = -math.inf
+    most: float = math.inf
+
+    def check(self, setting: str, value: object) -> None:
+        """Raise SettingError unless the value is one of them."""
+        if not _is_number(value):
+            raise SettingError(setting, f"must be a number, not {shown(value)}")
+        if self.least is None and not value > 0:
+            raise SettingError(setting, f"must be positive, not {shown(value)}")
+        _check_bounds(setting, value, -math.inf if self.least is None else self.least, self.most)
 
 
-def check_positive(setting: str, value: object, most: float = math.inf) -> None:
-    """A finite number above 0, up to `most`."""
-    check_number(setting, value, most=most)
-    if _is_number(value) and not value > 0:
-        raise SettingError(setting, f"must be positive, not {shown(value)}")
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_bounds(setting: str, value: float, least: float, most: float) -> None:
+    if least <= value <= most:
+        return
+    low, high = (f"{bound:,}" if isinstance(bound, Integral) else f"{bound:g}" for bound in (least, most))
+    bounds = f"from {low} to {high}"
+    if math.isinf(most):
+        bounds = f"at least {low}"
+    elif math.isinf(least):
+        bounds = f"at most {high}"
+    raise SettingError(setting, f"must be {bounds}, not {shown(value)}")
 
 
 def check_noise_share(value: object) -> None:
     """The noise_std of a photograph: a share of the range from black to white."""
-    check_number("noise_std", value, 0)
+    Number(0).check("noise_std", value)
     if _is_number(value) and value > 1:
         raise SettingError("noise_std", f"must be from 0 to 1, not {shown(value)}: 25 grey levels are 25/255")
 
@@ -49,7 +75,8 @@ def check_noise_share(value: object) -> None:
 def check_choice(setting: str, value: object, choices: Sequence[str]) -> None:
     """One of some words."""
     if not isinstance(value, str) or value not in choices:
-        raise SettingError(setting, f"must be {_listed(choices)}, not {shown(value)}")
+        listed = f"{', '.join(choices[:-1])} or {choices[-1]}"
+        raise SettingError(setting, f"must be {listed}, not {shown(value)}")
 
 
 def check_flag(setting: str, value: object) -> None:
@@ -98,31 +125,3 @@ def each_within(name: str, values: Iterable[float], low: float, high: float) -> 
     """`within` of each of several numbers."""
     for value in values:
         within(f"each of {name}", value, low, high)
-
-
-def _is_whole(value: object) -> TypeGuard[int]:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _check_range(setting: str, value: float, least: float, most: float) -> None:
-    if least <= value <= most:
-        return
-    if math.isinf(most):
-        bounds = f"at least {_figure(least)}"
-    elif math.isinf(least):
-        bounds = f"at most {_figure(most)}"
-    else:
-        bounds = f"from {_figure(least)} to {_figure(most)}"
-    raise SettingError(setting, f"must be {bounds}, not {shown(value)}")
-
-
-def _figure(bound: float) -> str:
-    return f"{bound:,}" if isinstance(bound, Integral) else f"{bound:g}"
-
-
-def _listed(choices: Sequence[str]) -> str:
-    return f"{', '.join(choices[:-1])} or {choices[-1]}"

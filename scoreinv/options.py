@@ -6,13 +6,12 @@ and the command line makes options of them. Imports no torch, so that settings a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from scoreinv.checks import check_choice, check_flag, check_number, check_positive, check_whole
+from scoreinv.checks import Number, Whole, check_choice, check_flag
 
 Method = Literal["conditioned", "pc"]
 ClassicalMethod = Literal["telea", "navier-stokes", "biharmonic"]
@@ -71,33 +70,6 @@ ODE_RTOL = 1e-5
 """Tolerance of the adaptive solver, relative and absolute."""
 GRAY_LEVELS = 255
 """The command line gives levels of noise in these."""
-
-
-@dataclass(frozen=True)
-class Whole:
-    """Whole numbers from `least` to `most`, both allowed."""
-
-    least: int
-    most: int
-
-    def check(self, setting: str, value: object) -> None:
-        """Raise SettingError unless the value is one of them."""
-        check_whole(setting, value, self.least, self.most)
-
-
-@dataclass(frozen=True)
-class Number:
-    """Numbers from `least` to `most`, both allowed; None for `least`: any above 0."""
-
-    least: float | None
-    most: float = math.inf
-
-    def check(self, setting: str, value: object) -> None:
-        """Raise SettingError unless the value is one of them."""
-        if self.least is None:
-            check_positive(setting, value, self.most)
-        else:
-            check_number(setting, value, self.least, self.most)
 
 
 # A thousand times the paper's, and the like: what can be asked for is bounded by memory and patience.

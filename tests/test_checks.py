@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import scoreinv
-from scoreinv.checks import check_choice, check_flag, check_number, check_positive, check_whole, shown
+from scoreinv.checks import Number, Whole, check_choice, check_flag, shown
 from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.operators import mask
 from scoreinv.options import SEED, STEPS
@@ -20,10 +20,10 @@ from scoreinv.tasks.settings import LikelihoodSettings
 
 def test_numbers_of_every_kind_are_taken():
     for value in (3, np.int64(3), np.uint8(3)):
-        check_whole("n", value, 1, 3)
+        Whole(1, 3).check("n", value)
     for value in (0.5, np.float32(0.5), Fraction(1, 2), 1, np.int32(1)):
-        check_number("x", value, 0, 1)
-        check_positive("x", value)
+        Number(0, 1).check("x", value)
+        Number(None).check("x", value)
     for value in (True, np.bool_(False)):
         check_flag("f", value)
     check_choice("c", "b", ("a", "b"))
@@ -32,21 +32,21 @@ def test_numbers_of_every_kind_are_taken():
 @pytest.mark.parametrize(
     ("check", "said"),
     [
-        (lambda: check_whole("n", 0, 1, 1000), "n must be from 1 to 1,000, not 0"),
-        (lambda: check_whole("n", 10**9, 1, 1000), "n must be from 1 to 1,000, not 1000000000"),
-        (lambda: check_whole("n", -1), "n must be at least 0, not -1"),
-        (lambda: check_whole("n", 10**5000, 0, 9), "n must be from 0 to 9, not a number beyond all bounds"),
-        (lambda: check_whole("n", 1.0), "n must be a whole number, not 1.0"),
-        (lambda: check_whole("n", True), "n must be a whole number, not True"),
-        (lambda: check_whole("n", "3"), "n must be a whole number, not '3'"),
-        (lambda: check_whole("n", [3]), "n must be a whole number, not list"),
-        (lambda: check_number("x", math.nan), "x must be a number, not nan"),
-        (lambda: check_number("x", math.inf, 0), "x must be a number, not inf"),
-        (lambda: check_number("x", None), "x must be a number, not None"),
-        (lambda: check_number("x", 1j), "x must be a number, not complex"),
-        (lambda: check_number("x", 2, 0, 1.5), "x must be from 0 to 1.5, not 2"),
-        (lambda: check_number("x", 2, most=1.5), "x must be at most 1.5, not 2"),
-        (lambda: check_positive("x", 0), "x must be positive, not 0"),
+        (lambda: Whole(1, 1000).check("n", 0), "n must be from 1 to 1,000, not 0"),
+        (lambda: Whole(1, 1000).check("n", 10**9), "n must be from 1 to 1,000, not 1000000000"),
+        (lambda: Whole().check("n", -1), "n must be at least 0, not -1"),
+        (lambda: Whole(0, 9).check("n", 10**5000), "n must be from 0 to 9, not a number beyond all bounds"),
+        (lambda: Whole().check("n", 1.0), "n must be a whole number, not 1.0"),
+        (lambda: Whole().check("n", True), "n must be a whole number, not True"),
+        (lambda: Whole().check("n", "3"), "n must be a whole number, not '3'"),
+        (lambda: Whole().check("n", [3]), "n must be a whole number, not list"),
+        (lambda: Number().check("x", math.nan), "x must be a number, not nan"),
+        (lambda: Number(0).check("x", math.inf), "x must be a number, not inf"),
+        (lambda: Number().check("x", None), "x must be a number, not None"),
+        (lambda: Number().check("x", 1j), "x must be a number, not complex"),
+        (lambda: Number(0, 1.5).check("x", 2), "x must be from 0 to 1.5, not 2"),
+        (lambda: Number(most=1.5).check("x", 2), "x must be at most 1.5, not 2"),
+        (lambda: Number(None).check("x", 0), "x must be positive, not 0"),
         (lambda: check_choice("c", "d", ("a", "b", "c")), "c must be a, b or c, not 'd'"),
         (lambda: check_choice("c", ["a"], ("a", "b")), "c must be a or b, not list"),
         (lambda: check_flag("f", "no"), "f must be True or False, not 'no'"),
@@ -77,9 +77,10 @@ def x(prior: ScorePrior) -> torch.Tensor:
     return torch.zeros(1, 3, 32, 32)
 
 
-NOT_NUMBERS = ("4", None, [4], math.nan, 1j, object())
-NOT_WHOLE = ("4", 2.5, True, [4], 1j, object())
-NOT_PRIORS = (None, 3, object(), torch.nn.Linear(1, 1))
+NOT_NUMBERS = ("4", math.nan)
+NOT_WHOLE = (2.5, True)
+NOT_PRIORS = (None, object())
+"""What is wrong of each kind is told by the ranges themselves; here, that each setting is asked."""
 
 WRONG = [
     *(("prior", value) for value in NOT_PRIORS),

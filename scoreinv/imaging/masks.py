@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from scoreinv.checks import check_flag, check_number, check_whole
+from scoreinv.checks import Number, Whole, check_flag
 from scoreinv.errors import EmptyMaskError, InputError, SettingError
 from scoreinv.imaging.arrays import is_tensor, picture_from_array, picture_from_pil, pictures_from_tensor
 from scoreinv.imaging.picture import Picture
@@ -106,11 +106,11 @@ def as_holes(
 
 def check_mask_settings(threshold: float, invert: bool, grow: int) -> None:
     """Raise SettingError unless masks can be read so."""
-    check_number("mask_threshold", threshold, 0)
+    Number(0).check("mask_threshold", threshold)
     if threshold >= 1:
         raise SettingError("mask_threshold", f"must be below 1, not {threshold:g}: nothing is above the whole range")
     check_flag("invert", invert)
-    check_whole("grow", grow)
+    Whole().check("grow", grow)
 
 
 def check_mask_size(found: tuple[int, int], size: tuple[int, int], name: str) -> None:

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scoreinv.checks import check_callback, check_number, check_whole
+from scoreinv.checks import Number, Whole, check_callback
 from scoreinv.errors import InputError
 from scoreinv.precision import true_float32
 from scoreinv.prior import Prior, check_prior
@@ -140,9 +140,9 @@ def decode(
     Raises InputError for a negative temperature, and an end that is not such.
     """
     check_prior(prior)
-    check_number("temperature", temperature, 0)
+    Number(0).check("temperature", temperature)
     if end is not None:
-        check_number("end", end)
+        Number().check("end", end)
     check_states(z)
     end = prior.sde.sampling_end if end is None else end
     if not (0 <= end < 1 and prior.sde.sigma(as_time(end)) > 0):
@@ -196,9 +196,9 @@ def flow(
     check_prior(prior)
     check_states(x)
     if steps is not None:
-        check_whole("steps", steps, None)
-    check_number("rtol", rtol)
-    check_number("atol", atol)
+        Whole(-math.inf).check("steps", steps)
+    Number().check("rtol", rtol)
+    Number().check("atol", atol)
     check_callback(callback)
     drift = _Drift(prior, constraint)
     first, last = drift.clock(start), drift.clock(end)

@@ -25,7 +25,7 @@ from scipy import ndimage
 from scipy.special import expit
 from torch import Tensor
 
-from scoreinv.checks import check_callback, check_whole, shown
+from scoreinv.checks import Whole, check_callback, shown
 from scoreinv.damage import DamageFinder
 from scoreinv.ensemble import MIRRORED, averaged
 from scoreinv.errors import SettingError
@@ -91,7 +91,7 @@ def find_damage(
         Cancelled: the callback stopped the work.
     """
     SENSITIVITY.check("sensitivity", sensitivity)
-    check_whole("grow", grow)
+    Whole().check("grow", grow)
     check_callback(callback)
     pictures, form = pictures_from_api(image)
     finder = finder_of(model)

@@ -7,7 +7,7 @@ from numbers import Integral
 
 import numpy as np
 
-from scoreinv.checks import check_callback, check_whole, shown
+from scoreinv.checks import Whole, check_callback, shown
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import InputError, SettingError
 from scoreinv.guidance import ClassifierGuidance, Clipped
@@ -101,9 +101,9 @@ def generate(
     if own is not None:
         _check_own(own, settings)
     model = model_of(prior)
-    check_whole("count", count, 1)
+    Whole(1).check("count", count)
     SEED.check("seed", seed)
-    check_whole("first", first)
+    Whole().check("first", first)
     check_callback(callback)
     target = _guided(model, classifier, label, guidance)
     solver = make_sampler(model, settings) if own is None else own
@@ -137,7 +137,7 @@ def _guided(prior: ScorePrior, classifier: Classifier | None, label: int | str |
         return ClassifierGuidance(prior, classifier, index, scale)
     if isinstance(label, str):
         raise InputError(f"a class by its name, {label!r}, needs a classifier that has names (`NoiseClassifier`)")
-    check_whole("label", label)
+    Whole().check("label", label)
     return ClassifierGuidance(prior, classifier, label, 1.0 if guidance is None else guidance)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoreinv.checks import check_callback, check_number, check_whole
+from scoreinv.checks import Number, Whole, check_callback
 from scoreinv.errors import InputError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.picture import Picture
@@ -83,8 +83,8 @@ def interpolate_pictures(
 ) -> Drawn[np.ndarray]:
     """`interpolate` for two `Picture`s."""
     check_model(prior)
-    check_whole("count", count, 2)
-    check_number("temperature", temperature, 0)
+    Whole(2).check("count", count)
+    Number(0).check("temperature", temperature)
     check_callback(callback)
     if first.size != second.size:
         raise InputError(

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.boxes import Box
-from scoreinv.checks import check_callback, check_noise_share, check_number, shown
+from scoreinv.checks import Number, check_callback, check_noise_share, shown
 from scoreinv.ensemble import ALL, SelfEnsemble
 from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.guidance import DDNM, DPS, MMPS, ConstrainedPC, DiffPIR, PiGDM
@@ -128,7 +128,7 @@ def solve(
     settings = LinearSettings(method, steps, samples, seed, estimate, orientations)
     model = model_of(prior)
     check_colour(model)
-    check_number("noise_std", noise_std, 0)
+    Number(0).check("noise_std", noise_std)
     check_callback(callback)
     if not isinstance(operator, LinearOperator):
         raise SettingError(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from scoreinv.checks import check_choice, check_noise_share, check_whole, shown
+from scoreinv.checks import Whole, check_choice, check_noise_share, shown
 from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.imaging.masks import DEFAULT_THRESHOLD, check_mask_settings
 from scoreinv.kernels import normalised
@@ -253,7 +253,7 @@ class Restorer(OnRows):
         how = LinearSettings(**others)
         kernel = None if kernel is None else normalised(kernel, "the kernel")
         if factor is not None:
-            check_whole("factor", factor, 2)
+            Whole(2).check("factor", factor)
         check_choice("downsampling", downsampling, get_args(Downsampling))
         if noise_std is not None:
             check_noise_share(noise_std)

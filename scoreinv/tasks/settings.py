@@ -10,14 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, get_args
 
-from scoreinv.checks import (
-    check_choice,
-    check_flag,
-    check_noise_share,
-    check_positive,
-    check_whole,
-    shown,
-)
+from scoreinv.checks import Number, Whole, check_choice, check_flag, check_noise_share, shown
 from scoreinv.errors import SettingError
 from scoreinv.options import (
     CHURN,
@@ -57,7 +50,6 @@ from scoreinv.options import (
     SampleCount,
     Sampler,
     Setting,
-    Whole,
     check_settings,
 )
 
@@ -154,7 +146,7 @@ class _DrawnSettings:
         SEED.check("seed", self.seed)
         if self.start is not None:
             if self.start != math.inf:
-                check_positive("start", self.start)
+                Number(None).check("start", self.start)
             if self.method not in (None, "pc"):
                 raise SettingError(
                     "start", f"does not go with {self.method}: a starting level belongs to the method pc"
@@ -431,7 +423,7 @@ class OldPhotoSettings:
     def __post_init__(self) -> None:
         check_settings(self)
         SEED.check("seed", self.seed)
-        check_whole("grow", self.grow)
+        Whole().check("grow", self.grow)
         if self.noise_std is not None:
             check_noise_share(self.noise_std)
             if not self.denoise:
