@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from scoreinv.likelihood import encode as encode
     from scoreinv.models.catalogue import load as load
     from scoreinv.models.catalogue import load_classifier as load_classifier
-    from scoreinv.models.catalogue import load_damage_finder as load_damage_finder
+    from scoreinv.models.catalogue import load_damage_detector as load_damage_detector
     from scoreinv.models.model_file import save as save
     from scoreinv.tasks.colorize import Colorized as Colorized
     from scoreinv.tasks.colorize import colorize as colorize
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "load": "scoreinv.models.catalogue",
     "load_classifier": "scoreinv.models.catalogue",
-    "load_damage_finder": "scoreinv.models.catalogue",
+    "load_damage_detector": "scoreinv.models.catalogue",
     "save": "scoreinv.models.model_file",
     "inpaint": "scoreinv.tasks.inpaint",
     "colorize": "scoreinv.tasks.colorize",

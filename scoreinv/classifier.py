@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from scoreinv.networks.convnet import ConvNet
-from scoreinv.networks.wide_resnet import WideResNet
-from scoreinv.precision import Autocasting
+from scoreinv.networks.base import Model
+from scoreinv.networks.classifiers import ConvNet, WideResNet
 from scoreinv.preconditioning import centre, noise_level
 from scoreinv.sdes import SDE, as_time, broadcast
 
@@ -16,7 +15,7 @@ _FADE = 5.0
 """Noise level where the classes of pictures drown: beyond it log-odds fall as 1/s."""
 
 
-class NoiseClassifier(Autocasting):
+class NoiseClassifier(Model):
     """Logits of the classes given a state x_t of a forward process (Song et al. 2021, appendix I.1).
 
     logits(x, t) = F((x / alpha) / sqrt(s^2 + 1/4), s) / sqrt(1 + (s / 5)^2) at the noise level s = sigma / alpha, with
@@ -32,6 +31,7 @@ class NoiseClassifier(Autocasting):
         guidance: scale of its gradient that is recommended; see `guidance.ClassifierGuidance`.
     """
 
+    network: WideResNet | ConvNet
     kind = "a classifier"
 
     def __init__(
@@ -56,10 +56,6 @@ class NoiseClassifier(Autocasting):
         side = self.image_size
         return f"{type(self).__name__}({len(self.classes)} classes, {self.sde}, {side}x{side} pixels)"
 
-    def parts(self) -> dict[str, nn.Module]:
-        """What its file keeps the weights of, by what their names begin with there."""
-        return {"": self.network}
-
     @property
     def guides(self) -> bool:
         """Whether the network knows noisy pictures; one that does not can judge pictures, not steer their drawing."""
@@ -68,14 +64,12 @@ class NoiseClassifier(Autocasting):
     def forward(self, x: Tensor, t: float | Tensor) -> Tensor:
         """Logits (B, K) of states x (B, C, H, W) at times t, a number or (B,); differentiable in x."""
         inputs, level = self._inputs(x, t)
-        with self.autocast(x):
-            logits = self.network(inputs, level)
+        logits = self.network(inputs, level)
         return logits.to(x.dtype) * (1 + (level / _FADE).square()).rsqrt().to(x)[:, None]
 
     def features(self, x: Tensor, t: float | Tensor) -> Tensor:
         """The network's last features (B, D), which the logits at one noise level are a linear function of."""
-        with self.autocast(x):
-            return self.network.features(*self._inputs(x, t)).to(x.dtype)
+        return self.network.features(*self._inputs(x, t)).to(x.dtype)
 
     def _inputs(self, x: Tensor, t: float | Tensor) -> tuple[Tensor, Tensor]:
         t = as_time(t).expand(len(x))

@@ -1,55 +1,17 @@
-"""Models that are evaluated in bfloat16, and where float32 has to have all its digits."""
+"""Float32 with all its digits, on GPUs that round it by default."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from threading import Lock
-from typing import Any, ClassVar, Self
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-
-from scoreinv.errors import InputError
 
 _lock = Lock()
 _inside = 0
 _before: list[tuple[Any, str, Any]] = []
-
-
-class Autocasting(nn.Module):
-    """A model in float32 that computes the layers which gain by it in bfloat16, where it is asked to.
-
-    Attributes:
-        kind: what it is, in messages.
-        precision: torch.float32 or torch.bfloat16, as asked for last.
-    """
-
-    kind: ClassVar[str]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.precision = torch.float32
-
-    def to(self, *args: torch.device | torch.dtype | str) -> Self:  # type: ignore[override]  # it takes less on purpose
-        """Move to a device, or to a dtype of evaluation, float32 or bfloat16; raises InputError for another dtype.
-
-        In bfloat16 there is a first derivative only.
-        """
-        for target in args:
-            if isinstance(target, torch.dtype):
-                if target not in (torch.float32, torch.bfloat16):
-                    raise InputError(f"{self.kind} is evaluated in float32 or bfloat16, not in {target}")
-                self.precision = target
-            else:
-                super().to(device=target)
-        return self
-
-    def autocast(self, x: Tensor) -> AbstractContextManager[object]:
-        """The context in which to evaluate what is given x."""
-        if self.precision != torch.bfloat16:
-            return nullcontext()  # a training loop may have a context of its own
-        return torch.autocast(x.device.type, torch.bfloat16)
 
 
 @contextmanager

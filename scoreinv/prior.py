@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from scoreinv.checks import require, shown, within
 from scoreinv.errors import InputError, SettingError
-from scoreinv.networks.base import Network
+from scoreinv.networks.base import Model, Network
 from scoreinv.preconditioning import PaperVE, Preconditioning
 from scoreinv.sdes import SDE, VE, as_time, broadcast
 
@@ -131,7 +131,7 @@ class RecommendedSampler:
         within("steps", self.steps, 1, 1_000_000)
 
 
-class ScorePrior(nn.Module, Prior):
+class ScorePrior(Model, Prior):
     """A network, read through an SDE and a preconditioning, as a prior.
 
     The same model with other weights is a copy, `copy.deepcopy(prior)`, whose `network` is another one of the kind.
@@ -148,6 +148,7 @@ class ScorePrior(nn.Module, Prior):
     """
 
     kind = "a prior"
+    dtypes = (torch.float64, torch.float32, torch.bfloat16)
     conditional = False
     """Whether the network also takes an observation (`guidance.Conditioned`)."""
 
@@ -184,24 +185,11 @@ class ScorePrior(nn.Module, Prior):
     def channels(self) -> int:
         return self.network.channels
 
-    @property
-    def device(self) -> torch.device:
-        return next(self.network.parameters()).device
-
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         """-sigma(t) grad log p_t(x); raises InputError for other channels or sides than the model takes."""
         self._check_shape(x)
         t = as_time(t).expand(x.shape[0])
         return self.preconditioning.noise(self.network, x, t, self.sde, self.data_range)
-
-    def parts(self) -> dict[str, nn.Module]:
-        """What its file keeps the weights of, by what their names begin with there."""
-        return {"": self.network}
-
-    @property
-    def weights(self) -> int:
-        """How many weights all parts have."""
-        return sum(weight.numel() for part in self.parts().values() for weight in part.parameters())
 
     def to_model(self, image: Tensor) -> Tensor:
         """[0, 1] to the model's range."""
@@ -212,21 +200,6 @@ class ScorePrior(nn.Module, Prior):
         """The model's range to [0, 1], not clipped."""
         low, high = self.data_range
         return (x - low) / (high - low)
-
-    def to(self, *args: torch.device | torch.dtype | str) -> Self:  # type: ignore[override]  # it takes less on purpose
-        """Move to a device, or to a dtype of evaluation: float64, float32 (the default) or bfloat16.
-
-        In bfloat16 the network's first and last convolution and its noise embedding stay in float32. Raises InputError
-        for another dtype.
-        """
-        for target in args:
-            if isinstance(target, torch.dtype):
-                if target not in (torch.float64, torch.float32, torch.bfloat16):
-                    raise InputError(f"a prior is evaluated in float64, float32 or bfloat16, not in {target}")
-                self.network.set_precision(target)
-            else:
-                super().to(device=target)
-        return self
 
     def _check_shape(self, x: Tensor) -> None:
         if x.shape[1] != self.channels:

@@ -293,11 +293,11 @@ def _check_memory(run: TrainingConfig) -> None:
 
 
 def _model_to_start_from(name: str, run: TrainingConfig) -> AnyModel:
-    from scoreinv.models.catalogue import load, load_classifier, load_damage_finder
+    from scoreinv.models.catalogue import load, load_classifier, load_damage_detector
     from scoreinv.models.config import ClassifierConfig
 
     if run.damage is not None:
-        return load_damage_finder(name)
+        return load_damage_detector(name)
     return load_classifier(name) if isinstance(run.model, ClassifierConfig) else load(name)
 
 

@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from scoreinv.errors import CheckpointError
+from scoreinv.networks.blocks import channels_last
 from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.networks.encoder import STRIDES, Encoder
-from scoreinv.networks.layers import channels_last
 
 ENCODER = "encoder.safetensors"
 """Name of the file of its weights."""

@@ -12,7 +12,6 @@ import torch
 
 from scoreinv.checks import shown
 from scoreinv.classifier import NoiseClassifier
-from scoreinv.damage import DamageFinder
 from scoreinv.errors import CheckpointError
 from scoreinv.models.bundled import HUB_PREFIX, MODEL_FILE, bundled_folder, bundled_model, bundled_names, names_bundled
 from scoreinv.models.config import AnyConfig, ClassifierConfig, ModelConfig
@@ -26,6 +25,7 @@ from scoreinv.models.diffusers_folder import (
 from scoreinv.models.model_file import read_metadata, read_model
 from scoreinv.models.published import FIGURES, PUBLISHED, published, source
 from scoreinv.networks.chroma import ChromaNetwork
+from scoreinv.networks.detector import DamageDetector
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import SDE
 
@@ -33,7 +33,7 @@ BUNDLED_LICENCE = "Apache-2.0"
 BUNDLED_SOURCE = "trained for scoreinv, on the pictures that its card names"
 """Of bundled models whose notes name no other."""
 
-Kind = TypeVar("Kind", ScorePrior, NoiseClassifier, DamageFinder)
+Kind = TypeVar("Kind", ScorePrior, NoiseClassifier, DamageDetector)
 
 
 def locate(model: str | Path) -> Path:
@@ -83,9 +83,9 @@ def load_classifier(model: str | Path, *, sde: SDE | None = None) -> NoiseClassi
     return _load(NoiseClassifier, model, sde)
 
 
-def load_damage_finder(model: str | Path) -> DamageFinder:
-    """The finder of damage of a bundled name or a file; errors as those of `load`."""
-    return _load(DamageFinder, model, None)
+def load_damage_detector(model: str | Path) -> DamageDetector:
+    """The damage detector of a bundled name or a file; errors as those of `load`."""
+    return _load(DamageDetector, model, None)
 
 
 def _load(kind: type[Kind], model: str | Path, sde: SDE | None) -> Kind:

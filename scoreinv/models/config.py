@@ -12,18 +12,16 @@ from scoreinv.classifier import NoiseClassifier
 from scoreinv.conditional.encoder import ENCODER, load_encoder
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
-from scoreinv.damage import DamageFinder
 from scoreinv.errors import CheckpointError
 from scoreinv.models.bundled import bundled_folder
 from scoreinv.models.codec import Named, cut, decode, unsupported
 from scoreinv.networks.base import NetworkConfig
 from scoreinv.networks.chroma import ChromaNetwork
-from scoreinv.networks.convnet import ConvNetConfig
-from scoreinv.networks.damage import DamageNetworkConfig
+from scoreinv.networks.classifiers import ConvNetConfig, WideResNetConfig
+from scoreinv.networks.detector import DamageDetector, DetectorNetworkConfig
 from scoreinv.networks.encoder import FEATURES, STRIDES, Encoder
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.networks.wide_resnet import WideResNetConfig
 from scoreinv.preconditioning import EDM, DataPrediction, PaperVE, PaperVP, Preconditioning
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
@@ -211,15 +209,15 @@ class ClassifierConfig:
 
 
 @dataclass(frozen=True)
-class DamageConfig:
-    """Everything that builds a finder of damage but its weights.
+class DetectorConfig:
+    """Everything that builds a damage detector but its weights.
 
     Attributes:
         network: its options.
         image_size: side of the training crops, in pixels.
     """
 
-    network: Annotated[DamageNetworkConfig, Named({_DETECTOR: DamageNetworkConfig})]
+    network: Annotated[DetectorNetworkConfig, Named({_DETECTOR: DetectorNetworkConfig})]
     image_size: int = 160
 
     sde: ClassVar[None] = None
@@ -234,14 +232,14 @@ class DamageConfig:
         """The network with fresh weights."""
         return {"": self.network.build()}
 
-    def build(self, parts: Parts | None = None) -> DamageFinder:
-        """The finder of a given network or of a fresh one, in evaluation mode."""
-        return DamageFinder((parts or self.parts())[""], _load_encoder(), self.image_size).eval()
+    def build(self, parts: Parts | None = None) -> DamageDetector:
+        """The detector of a given network or of a fresh one, in evaluation mode."""
+        return DamageDetector((parts or self.parts())[""], _load_encoder(), self.image_size).eval()
 
 
-AnyConfig = ModelConfig | ClassifierConfig | DamageConfig
+AnyConfig = ModelConfig | ClassifierConfig | DetectorConfig
 """What a model's file can hold."""
-AnyModel = ScorePrior | NoiseClassifier | DamageFinder
+AnyModel = ScorePrior | NoiseClassifier | DamageDetector
 """What a file is written of."""
 
 
@@ -256,7 +254,7 @@ def decode_model(data: dict[str, Any]) -> AnyConfig:
         return decode(ClassifierConfig, data)
     network = data.get("network")
     if isinstance(network, dict) and network.get("name") == _DETECTOR:
-        return decode(DamageConfig, data)
+        return decode(DetectorConfig, data)
     return decode(ModelConfig, data)
 
 
@@ -265,8 +263,8 @@ def config_of(model: AnyModel) -> AnyConfig:
     network: Any = model.network
     if not hasattr(network, "config"):
         raise CheckpointError(f"{type(network).__name__} has no `config`, the options that a model's file keeps")
-    if isinstance(model, DamageFinder):
-        return DamageConfig(network.config, model.image_size)
+    if isinstance(model, DamageDetector):
+        return DetectorConfig(network.config, model.image_size)
     if isinstance(model, NoiseClassifier):
         rest = (model.sde, model.classes, model.data_range, model.image_size, model.guidance)
         return ClassifierConfig(network.config, *rest)

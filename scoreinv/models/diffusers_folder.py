@@ -33,9 +33,8 @@ from scoreinv.models.weights import (
     stored_tensors,
     unfilled,
 )
-from scoreinv.networks.layers import Attention
+from scoreinv.networks.blocks import Attention, group_norms
 from scoreinv.networks.ncsnpp import Activation, DownLevel, NCSNpp, NCSNppConfig, ResidualBlock, UpLevel
-from scoreinv.networks.normalization import group_norms
 from scoreinv.preconditioning import PaperVE, PaperVP
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE

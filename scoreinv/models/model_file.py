@@ -17,7 +17,7 @@ from scoreinv.models.codec import encode, in_file, parse_json
 from scoreinv.models.config import (
     AnyConfig,
     AnyModel,
-    DamageConfig,
+    DetectorConfig,
     NamedSDE,
     Parts,
     config_of,
@@ -30,7 +30,7 @@ _FORMAT = "scoreinv"
 
 
 def save(model: AnyModel, path: str | Path, *, half: bool = False, notes: dict[str, Any] | None = None) -> None:
-    """Write a model to a file that `load` (`load_classifier`, `load_damage_finder`) reads, in place of what is there.
+    """Write a model to a file that `load` (`load_classifier`, `load_damage_detector`) reads, in place of what is there.
 
     Arguments:
         path: of a safetensors file; its configuration goes into the metadata.
@@ -64,7 +64,7 @@ def read_model(path: Path, sde: SDE | None = None) -> AnyModel:
     memory, or has values that are not finite; and where it has an SDE of your own and none is given.
     """
     parts, config, _ = _read(path)
-    if sde is not None and not isinstance(config, DamageConfig):
+    if sde is not None and not isinstance(config, DetectorConfig):
         config = replace(config, sde=sde)
     if isinstance(config.sde, NamedSDE):
         raise CheckpointError(f"{path}: {config.sde.missing()}")

@@ -19,8 +19,8 @@ from scoreinv.models.codec import decode_foreign, in_file, read_json
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.published import NCSN, PUBLISHED, published
 from scoreinv.models.weights import in_memory, install, plain_tensors, read_pickled, unfilled
+from scoreinv.networks.blocks import Attention
 from scoreinv.networks.ddpm import ddpm_config
-from scoreinv.networks.layers import Attention
 from scoreinv.networks.ncsnpp import Activation, NCSNpp, NCSNppConfig, ResidualBlock
 from scoreinv.networks.resampling import Downsample, Upsample
 from scoreinv.preconditioning import PaperVE, PaperVP

@@ -1,38 +1,38 @@
-"""What a prior asks of its network, and what a model's file says of it.
+"""What networks and the models that read them have in common.
 
 A kind of network is a module here: a frozen dataclass of its options, which is what a file keeps, and the class that it
-builds. A line in the table of `scoreinv.models.config` gives it the name that files call it by.
+builds. A line in a table of `scoreinv.models.config` gives it the name that files call it by.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+
+from scoreinv.errors import InputError
 
 
-class Network(nn.Module, ABC):
-    """F(x, label, condition): pictures (B, C, H, W), noise labels (B,), conditions (B, D, H, W) to (B, C, H, W).
+class Network(nn.Module):
+    """What maps pictures (B, C, H, W) to what its model reads.
 
-    Labels come as they are computed from times, in float64 on the CPU, whatever the device and dtype of x. Weights and
-    what is kept with them are in its state dictionary, and lie in modules that have no others within (`set_precision`);
-    other constants it makes on the CPU, whatever the device that it is built on: a file's network is built without
-    memory for its weights, on the device `meta`. One whose configuration has `feature_channels` takes maps of features
-    besides, as a fourth argument.
+    A prior's is F(x, label, condition): pictures, noise labels (B,), conditions (B, D, H, W) to (B, C, H, W),
+    differentiable in x; no condition is one of zeros. One whose configuration has `feature_channels` takes maps of
+    features besides, as a fourth argument. Labels come as they are computed from times, in float64 on the CPU, whatever
+    the device and dtype of x.
+
+    Weights and what is kept with them are in its state dictionary, and lie in modules that have no others within
+    (`set_precision`); other constants it makes on the CPU, whatever the device that it is built on: a file's network is
+    built without memory for its weights, on the device `meta`.
     """
 
-    config: NetworkConfig
+    config: Any
     """The options that it was built by, which its model's file keeps."""
     channels: int
     """C, of the picture."""
     stride: int
     """H and W are multiples of it."""
-
-    @abstractmethod
-    def forward(self, x: Tensor, label: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Differentiable in x; no condition is one of zeros."""
 
     def exact_parts(self) -> list[nn.Module]:
         """What is never evaluated below float32: where weak noise, small beside the picture, would lose its digits."""
@@ -48,7 +48,7 @@ class Network(nn.Module, ABC):
 
 
 class NetworkConfig(Protocol):
-    """Options of a network: a frozen dataclass whose fields are numbers, words, and tuples of them."""
+    """Options of a prior's network: a frozen dataclass whose fields are numbers, words, and tuples of them."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -73,3 +73,52 @@ class NetworkConfig(Protocol):
 
     def build(self) -> Network:
         """The network with fresh weights."""
+
+
+class Model(nn.Module):
+    """A network and how it is read, which a model's file holds: a prior, a classifier, a damage detector.
+
+    Attributes:
+        kind: what it is, in messages.
+        dtypes: that it can be evaluated in.
+        network: what is trained.
+        image_size: side of the training pictures or crops, in pixels.
+    """
+
+    kind: ClassVar[str]
+    dtypes: ClassVar[tuple[torch.dtype, ...]] = (torch.float32, torch.bfloat16)
+    network: Network
+    image_size: int
+
+    def parts(self) -> dict[str, nn.Module]:
+        """What its file keeps the weights of, by what their names begin with there."""
+        return {"": self.network}
+
+    @property
+    def weights(self) -> int:
+        """How many weights all parts have."""
+        return sum(weight.numel() for part in self.parts().values() for weight in part.parameters())
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return next(self.network.parameters()).device
+
+    def to(self, *args: torch.device | torch.dtype | str) -> Self:  # type: ignore[override]  # it takes less on purpose
+        """Move to a device, or to a dtype of evaluation, which the network's `exact_parts` take from float32 on.
+
+        Raises InputError for a dtype that is none of `dtypes`.
+        """
+        for target in args:
+            if not isinstance(target, torch.dtype):
+                super().to(device=target)
+            elif target in self.dtypes:
+                self.set_precision(target)
+            else:
+                known = " or ".join(str(dtype).removeprefix("torch.") for dtype in self.dtypes)
+                raise InputError(f"{self.kind} is evaluated in {known}, not in {target}")
+        return self
+
+    def set_precision(self, dtype: torch.dtype) -> None:
+        """Evaluate the network in a dtype."""
+        self.network.set_precision(dtype)

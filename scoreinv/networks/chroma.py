@@ -12,9 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scoreinv.networks.blocks import Attention, conv, group_norm, norm_activate
 from scoreinv.networks.encoder import FEATURES, STRIDES, Encoder
-from scoreinv.networks.layers import Attention, conv, group_norm
-from scoreinv.networks.normalization import norm_activate
 
 CHROMA_STRIDE = STRIDES[0]
 """Pixels of the luma to one of the chroma."""

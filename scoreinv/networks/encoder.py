@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scoreinv.networks.layers import Layers, convolved
+from scoreinv.networks.blocks import Layers, convolved
 
 STRIDES = (8, 16, 32)
 """Pixels of the picture to one of each map of features."""
@@ -64,7 +64,8 @@ class Encoder(nn.Module):
     def all_maps(self, pictures: Tensor) -> tuple[Tensor, ...]:
         """The finer maps, then those of `forward`: (B, C, H / stride, W / stride) of pictures (B, 3, H, W)."""
         # The model was trained on (value - 127) / 128 of 8-bit values.
-        h = F.relu6(self.stem((pictures * 255 - 127) / 128), inplace=True)
+        h = ((pictures * 255 - 127) / 128).to(self.stem.weight.dtype)
+        h = F.relu6(self.stem(h), inplace=True)
         maps = []
         for number, stage in enumerate(self.stages):
             h = stage(h)

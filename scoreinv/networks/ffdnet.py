@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from scoreinv.checks import within
 from scoreinv.networks.base import Network
-from scoreinv.networks.layers import Layers, conv, inner_dtype
+from scoreinv.networks.blocks import Layers, conv, inner_dtype
 
 PATCH = 2
 """Pixels of a side that are channels of one place."""

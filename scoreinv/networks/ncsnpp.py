@@ -21,9 +21,18 @@ from torch import Tensor, nn
 
 from scoreinv.checks import each_within, require, within
 from scoreinv.networks.base import Network
-from scoreinv.networks.embeddings import FourierEmbedding, PositionalEmbedding
-from scoreinv.networks.layers import Attention, Layers, conv, group_norm, inner_dtype, linear
-from scoreinv.networks.normalization import group_norms, norm_activate
+from scoreinv.networks.blocks import (
+    Attention,
+    FourierEmbedding,
+    Layers,
+    PositionalEmbedding,
+    conv,
+    group_norm,
+    group_norms,
+    inner_dtype,
+    linear,
+    norm_activate,
+)
 from scoreinv.networks.resampling import Downsample, Upsample, downsample, upsample
 
 Activation = Literal["swish", "elu", "relu", "lrelu"]

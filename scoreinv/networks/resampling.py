@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scoreinv.networks.layers import conv
+from scoreinv.networks.blocks import conv
 
 
 def _fir_weight(kernel: tuple[int, ...], x: Tensor, gain: float = 1.0) -> Tensor:

@@ -20,19 +20,19 @@ from typing import Any
 import numpy as np
 
 from scoreinv.checks import check_callback
-from scoreinv.damage import DamageFinder
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.hints import KnownColours
 from scoreinv.imaging.masks import as_holes, percent, picture_of_hole
 from scoreinv.imaging.noise import white_noise
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import is_print, untinted
+from scoreinv.networks.detector import DamageDetector
 from scoreinv.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.colorize import Found, colorize_picture, found_in, hints_for
 from scoreinv.tasks.common import Model, RunningSpread, check_colour, model_of
 from scoreinv.tasks.denoise import check_noise, denoise_picture
-from scoreinv.tasks.find_damage import Finder, damage_in_picture, finder_of
+from scoreinv.tasks.find_damage import Detector, damage_in_picture, detector_of
 from scoreinv.tasks.inpaint import inpaint_picture
 from scoreinv.tasks.picture_noise import noise_weights_of
 from scoreinv.tasks.results import AnyMethod, Given, PictureKind, Restored, Share, TaskCallback, restore_each, tell
@@ -49,7 +49,7 @@ LEAST_REMOVED = 5 / GRAY_LEVELS
 """Noise that is taken for film grain below, and left: see `imaging.noise.white_noise`."""
 
 _MOST_FOUND = 0.5
-"""Share of a picture above which what was found is no damage: a drawing, a page of text, what the finder never saw."""
+"""Share of a picture above which what was found is no damage: a drawing, a page of text, what it never saw."""
 
 _SHARES: dict[StepName, float] = {"damage": 4, "inpaint": 10, "tint": 0, "denoise": 5, "colorize": 1}
 """Time that the steps take, in parts: of a scan of two megapixels, two hundredths of which are damaged."""
@@ -78,10 +78,10 @@ class OldPhotoModels:
     """The models of the steps; None for those that are left out.
 
     Attributes:
-        finder: None also where masks are given.
+        detector: None also where masks are given.
     """
 
-    finder: DamageFinder | None
+    detector: DamageDetector | None
     filler: ScorePrior | None
     denoiser: ScorePrior | None
     colorizer: ScorePrior | None
@@ -120,7 +120,7 @@ def restore(
     noise_std: float | None = None,
     samples: int = 1,
     seed: int = 0,
-    finder: Finder = "damage",
+    detector: Detector = "damage",
     filler: Model = "photo",
     denoiser: Model = "denoiser",
     colorizer: Model = "scene",
@@ -147,7 +147,7 @@ def restore(
             knows on; None: it is estimated, and removed from 5 grey levels of 255 on.
         samples: how often fill and colours are drawn.
         seed: the same one gives the same fill and colours.
-        finder, filler, denoiser, colorizer: the models, or their names or files, which are then loaded for this
+        detector, filler, denoiser, colorizer: the models, or their names or files, which are then loaded for this
             picture. Those of steps that are left out are not.
         callback: called with the share of the work that is done; stops the work by returning False.
 
@@ -166,7 +166,7 @@ def restore(
         holes = list(as_holes(mask, [picture.size for picture in pictures]))
     strokes = hints_for(hints, len(pictures))
     models = OldPhotoModels(
-        finder_of(finder) if inpaint and mask is None else None,
+        detector_of(detector) if inpaint and mask is None else None,
         model_of(filler) if inpaint else None,
         model_of(denoiser) if denoise else None,
         model_of(colorizer) if colorize else None,
@@ -214,7 +214,7 @@ def restore_picture(
         check_noise(picture, settings.noise_std, models.denoiser)
     work = _Work(picture, settings, callback, told)
     if models.filler is not None:
-        work.find_damage(models.finder, given.hole)
+        work.find_damage(models.detector, given.hole)
     work.remove_tint()
     if models.filler is not None:
         work.fill(models.filler)
@@ -247,18 +247,18 @@ class _Work:
         self.nfe = 0
         self.method: AnyMethod = "exact"
 
-    def find_damage(self, finder: DamageFinder | None, hole: np.ndarray | None) -> None:
+    def find_damage(self, detector: DamageDetector | None, hole: np.ndarray | None) -> None:
         """Take the hole that is given for the damage, or what is found."""
         self.share.begin(_SHARES["damage"])
         if hole is not None:
             words = f"{percent(hole)} of the picture, as given"
         else:
-            assert finder is not None
+            assert detector is not None
             sensitivity = self.settings.sensitivity
             if sensitivity is None:
                 coloured = _what_is(self.pictures[0]) == "coloured"
                 sensitivity = COLOUR_SENSITIVITY if coloured else USUAL_SENSITIVITY
-            hole = damage_in_picture(self.pictures[0], finder, sensitivity, self.settings.grow, self.share)
+            hole = damage_in_picture(self.pictures[0], detector, sensitivity, self.settings.grow, self.share)
             words = f"{percent(hole)} of the picture" if hole.any() else "none is found"
             if hole.mean() > _MOST_FOUND:
                 words = f"{percent(hole)} of the picture look like it, too much to be any: nothing is filled"

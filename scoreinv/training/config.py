@@ -11,7 +11,7 @@ from scoreinv.checks import require, within
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import InputError
 from scoreinv.models.codec import decode, encode, read_json
-from scoreinv.models.config import AnyConfig, DamageConfig, ModelConfig, decode_model
+from scoreinv.models.config import AnyConfig, DetectorConfig, ModelConfig, decode_model
 from scoreinv.options import BATCH_SIZE, LEARNING_RATE, TRAINING_MINUTES, TRAINING_STEPS
 
 GRID_STEPS = 18
@@ -210,7 +210,7 @@ class ObservationConfig:
 
 @dataclass(frozen=True)
 class DamageDrawing:
-    """How a finder of damage is shown its training pictures; see `scoreinv.training.damage`.
+    """How a damage detector is shown its training pictures; see `scoreinv.training.damage`.
 
     Attributes:
         undamaged: share of the pictures that get none.
@@ -239,11 +239,11 @@ class TrainingConfig:
     """A whole run.
 
     Attributes:
-        model: what is trained: a prior, a classifier of noisy pictures, or a finder of damage.
+        model: what is trained: a prior, a classifier of noisy pictures, or a damage detector.
         data, objective, optimizer: see there; of a classifier the objective's times and label smoothing only, of a
-            finder of damage nothing of the objective.
+            damage detector nothing of the objective.
         observations: what a conditional prior is shown; None for the others.
-        damage: what a finder of damage is shown; None for the others.
+        damage: what a damage detector is shown; None for the others.
         trained: of a prior, its `score` network; or the network that tells it the mean `chroma` of grey pictures.
         batch_size: pictures a step, over all processes.
         accumulate: parts of a step's batch that are done one after the other, for less memory; their gradients add up
@@ -316,8 +316,8 @@ class TrainingConfig:
             "a conditional prior is trained with observations, and no other is",
         )
         require(
-            (self.damage is None) != isinstance(self.model, DamageConfig),
-            "a finder of damage is trained with damage, and no other is",
+            (self.damage is None) != isinstance(self.model, DetectorConfig),
+            "a damage detector is trained with damage, and no other is",
         )
 
     @property

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from scoreinv.models.config import DamageConfig
+from scoreinv.models.config import DetectorConfig
 from scoreinv.models.memory import PROGRAM_BYTES, PeakMemory
+from scoreinv.networks.blocks import freeze_norms
 from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.networks.encoder import Encoder
-from scoreinv.networks.layers import freeze_norms
 from scoreinv.training.config import TrainingConfig
 
 
@@ -48,6 +48,6 @@ def _trained(config: TrainingConfig, pictures: Tensor) -> tuple[nn.Module, tuple
     network = config.model.network.build()
     if config.frozen_norms:
         freeze_norms(network)
-    if isinstance(config.model, DamageConfig):
+    if isinstance(config.model, DetectorConfig):
         return network, (pictures, Encoder().all_maps(pictures))
     return network, (pictures, torch.ones(len(pictures)))

@@ -33,7 +33,7 @@ from scoreinv.files import atomic_write
 from scoreinv.machine import uses_bfloat16
 from scoreinv.models.config import AnyModel, ClassifierConfig, NamedSDE
 from scoreinv.models.model_file import save
-from scoreinv.networks.layers import channels_last, freeze_norms, norms_learn
+from scoreinv.networks.blocks import channels_last, freeze_norms, norms_learn
 from scoreinv.prior import ScorePrior
 from scoreinv.training.batches import DROPOUT, BatchSource, stream
 from scoreinv.training.config import GRID_STEPS, TrainingConfig

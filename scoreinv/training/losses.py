@@ -36,10 +36,10 @@ from scoreinv.classifier import NoiseClassifier
 from scoreinv.conditional.guess import Guess, block_means
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import at_size_of
-from scoreinv.damage import DamageFinder
 from scoreinv.errors import InputError
 from scoreinv.models.config import AnyModel, ClassifierConfig, ModelConfig
 from scoreinv.networks.chroma import ChromaNetwork
+from scoreinv.networks.detector import DamageDetector
 from scoreinv.preconditioning import Range, centre, noise_level
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.sdes import DDPM, SDE, TRAINING_START, VE, broadcast, time_at
@@ -312,14 +312,14 @@ class ClassifierLearner(Learner[NoiseClassifier]):
         return model(model.sde.perturb(batch.images, batch.times, batch.noise), batch.times).float(), batch.labels
 
 
-class DamageLearner(Learner[DamageFinder]):
+class DamageLearner(Learner[DamageDetector]):
     """A detector of damage, by the cross-entropy of its pixels and the overlap with what is damaged.
 
     The loss of a picture is `CROSS_ENTROPY` times the mean cross-entropy plus the soft Dice loss (Milletari et al.
     2016), 1 - (2 sum p y + e) / (sum p + sum y + e), which counts what is damaged alike however little it is.
     """
 
-    def losses(self, model: DamageFinder, batch: Batch) -> Tensor:
+    def losses(self, model: DamageDetector, batch: Batch) -> Tensor:
         damaged, told = self._damaged(batch)
         logits = model.logits(batch.images).float()
         entropy = F.binary_cross_entropy_with_logits(logits, damaged, told, reduction="none").flatten(1).mean(1)
@@ -327,13 +327,13 @@ class DamageLearner(Learner[DamageFinder]):
         overlap = (2 * (found * there).sum(1) + _ANY) / (found.sum(1) + there.sum(1) + _ANY)
         return CROSS_ENTROPY * entropy + 1 - overlap
 
-    def measures(self, model: DamageFinder, batch: Batch) -> dict[str, Tensor]:
+    def measures(self, model: DamageDetector, batch: Batch) -> dict[str, Tensor]:
         damaged, told = self._damaged(batch)
         found = told * (model.logits(batch.images) > 0)
         shares = {"damaged": damaged, "missed": damaged * (1 - found), "wrong": found * (1 - damaged)}
         return super().measures(model, batch) | {name: value.flatten(1).mean(1) for name, value in shares.items()}
 
-    def ignorant_loss(self, model: DamageFinder, batch: Batch) -> float:
+    def ignorant_loss(self, model: DamageDetector, batch: Batch) -> float:
         share = self._damaged(batch)[0].mean().clamp(1e-6, 1 - 1e-6)  # found everywhere with this probability
         entropy = -(share * share.log() + (1 - share) * (1 - share).log())
         return float(CROSS_ENTROPY * entropy + 1 - share)

@@ -8,11 +8,11 @@ import torch
 
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import InputError
-from scoreinv.models.config import ClassifierConfig, DamageConfig, ModelConfig
+from scoreinv.models.config import ClassifierConfig, DetectorConfig, ModelConfig
 from scoreinv.models.published import published
-from scoreinv.networks.damage import DamageNetworkConfig
+from scoreinv.networks.classifiers import WideResNetConfig
+from scoreinv.networks.detector import DetectorNetworkConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.networks.wide_resnet import WideResNetConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import SDE, VE
 from scoreinv.training.batches import BatchSource
@@ -94,7 +94,7 @@ def classifier_training(sde: SDE, data: DataConfig, classes: tuple[str, ...]) ->
 def damage_training(data: DataConfig) -> TrainingConfig:
     """What finds damage: crops of 160 pixels, some of pictures at 0.6 of their size, with synthetic damage."""
     return TrainingConfig(
-        model=DamageConfig(DamageNetworkConfig((16, 32, 80, 160), coarse_width=256, regions=16)),
+        model=DetectorConfig(DetectorNetworkConfig((16, 32, 80, 160), coarse_width=256, regions=16)),
         data=replace(data, scales=(1.0, 0.6)),
         damage=DamageDrawing(),
         optimizer=OptimizerConfig(

@@ -31,7 +31,7 @@ from scipy import ndimage
 import scoreinv
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.read import read_picture
-from scoreinv.models.catalogue import load_damage_finder
+from scoreinv.models.catalogue import load_damage_detector
 from scoreinv.options import FOUND_GROW, ClassicalMethod
 from scoreinv.training.config import DamageDrawing
 from scoreinv.training.synthetic_damage import Scan, draw_scan
@@ -77,14 +77,14 @@ def main() -> None:
     parser.add_argument("--method", choices=get_args(ClassicalMethod), help="fill by it, not by photo")
     parser.add_argument("--draws", type=int, default=1, help="scans of each photograph")
     options = parser.parse_args()
-    finder = load_damage_finder(options.model)
+    detector = load_damage_detector(options.model)
     prior = load_fast("photo") if options.fill and options.method is None else None
     counts, gains = [], []
     paths = _files(options.photos)
     for number, (draw, path) in enumerate(product(range(options.draws), paths)):
         scan = scan_of(path, number % len(paths), options.side, draw)
-        found = scoreinv.find_damage(scan.damaged, sensitivity=options.sensitivity, grow=0, model=finder)
-        healthy = scoreinv.find_damage(scan.undamaged(), sensitivity=options.sensitivity, grow=0, model=finder)
+        found = scoreinv.find_damage(scan.damaged, sensitivity=options.sensitivity, grow=0, model=detector)
+        healthy = scoreinv.find_damage(scan.undamaged(), sensitivity=options.sensitivity, grow=0, model=detector)
         counts.append(count(scan, found, float(healthy.mean())))
         line = row(path.stem, [counts[-1]])
         if number < options.fill:

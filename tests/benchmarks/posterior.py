@@ -36,7 +36,7 @@ from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import InputError
 from scoreinv.guidance import DDNM, DPS, MMPS, Conditioned, ConstrainedPC, DiffPIR, PiGDM
-from scoreinv.networks.embeddings import FourierEmbedding
+from scoreinv.networks.blocks import FourierEmbedding
 from scoreinv.operators import Blur, LinearOperator, ObservedComponents, downsampling, gray, mask
 from scoreinv.options import COLOUR_STEPS, FILL_STEPS
 from scoreinv.prior import Prior, ScorePrior

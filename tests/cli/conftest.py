@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from shell import Outcome, WhiteFinder, hole_array, photo_array
+from shell import Outcome, WhiteDetector, hole_array, photo_array
 from small_model import save_small
 
 from scoreinv.cli.main import main
-from scoreinv.damage import DamageFinder
 from scoreinv.models import catalogue
-from scoreinv.models.config import DamageConfig
-from scoreinv.networks.damage import DamageNetworkConfig
+from scoreinv.models.config import DetectorConfig
+from scoreinv.networks.detector import DamageDetector, DetectorNetworkConfig
 
 DRAWING = ("inpaint", "colorize", "sample", "interpolate")
 CLASSICAL = ("telea", "navier-stokes", "biharmonic")
@@ -53,14 +52,14 @@ def scoreinv(model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 
 @pytest.fixture
-def white_finder(monkeypatch: pytest.MonkeyPatch) -> None:
+def white_detector(monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands for the bundled model of damage: its file is looked for, and not read."""
 
-    def load(_: object) -> DamageFinder:
-        small = DamageConfig(DamageNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8), image_size=32).build()
-        return WhiteFinder(small.network, small.encoder, 32)
+    def load(_: object) -> DamageDetector:
+        small = DetectorConfig(DetectorNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8), image_size=32).build()
+        return WhiteDetector(small.network, small.encoder, 32)
 
-    monkeypatch.setattr(catalogue, "load_damage_finder", load)
+    monkeypatch.setattr(catalogue, "load_damage_detector", load)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import torch
 from foreground import default_signals
 from small_model import small_config as small_config
 
-from scoreinv.damage import DamageFinder
+from scoreinv.networks.detector import DamageDetector
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Outcome:
     err: str
 
 
-class WhiteFinder(DamageFinder):
+class WhiteDetector(DamageDetector):
     """Finds what is white; greys above a half at a high sensitivity."""
 
     def logits(self, pictures: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from PIL import Image
 from scoreinv.imaging.masks import dilate
 from scoreinv.options import FOUND_GROW
 
-pytestmark = pytest.mark.usefixtures("white_finder")
+pytestmark = pytest.mark.usefixtures("white_detector")
 
 
 @pytest.fixture

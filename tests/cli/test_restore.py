@@ -1,4 +1,4 @@
-"""`scoreinv restore` as a user runs it, with small models and a finder that marks what is white."""
+"""`scoreinv restore` as a user runs it, with small models and a detector that marks what is white."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from scoreinv.imaging.read import read_picture
 from scoreinv.imaging.write import write_picture
 from scoreinv.tasks.settings import FOUND_GROW
 
-pytestmark = pytest.mark.usefixtures("white_finder")
+pytestmark = pytest.mark.usefixtures("white_detector")
 
 COMMON = ["input", "output", "outputs", "seconds", "nfe", "seed", "model", "method", "device", "precision"]
 STEPS = ["1_damage", "2_tint", "3_inpaint", "4_denoise", "5_colorize"]

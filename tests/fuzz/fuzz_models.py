@@ -34,9 +34,8 @@ from scoreinv.models.codec import encode
 from scoreinv.models.config import ClassifierConfig, ModelConfig
 from scoreinv.models.model_file import save
 from scoreinv.models.official import load_official, read_official_config
-from scoreinv.networks.convnet import ConvNetConfig
+from scoreinv.networks.classifiers import ConvNetConfig, WideResNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.networks.wide_resnet import WideResNetConfig
 from scoreinv.preconditioning import EDM, PaperVE
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, VE, VP

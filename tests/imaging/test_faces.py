@@ -10,21 +10,20 @@ from PIL import Image
 from torch import Tensor
 
 import scoreinv
-from scoreinv.damage import DamageFinder
 from scoreinv.imaging.faces import faces, facial_features
-from scoreinv.models.config import DamageConfig
-from scoreinv.networks.damage import DamageNetworkConfig
+from scoreinv.models.config import DetectorConfig
+from scoreinv.networks.detector import DamageDetector, DetectorNetworkConfig
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 EYES = (slice(97, 106), slice(199, 208)), (slice(99, 108), slice(242, 260))
 """Pupils and lashes of `astronaut`."""
 
 
-class Dark(DamageFinder):
+class Dark(DamageDetector):
     """Takes for damage what is darker than about 0.3."""
 
     def __init__(self) -> None:
-        small = DamageConfig(DamageNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8), image_size=32).build()
+        small = DetectorConfig(DetectorNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8), image_size=32).build()
         super().__init__(small.network, small.encoder, small.image_size)
 
     def logits(self, pictures: Tensor) -> Tensor:

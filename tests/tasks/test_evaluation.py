@@ -9,7 +9,7 @@ from scipy import linalg
 from scoreinv.errors import InputError
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.config import ClassifierConfig
-from scoreinv.networks.wide_resnet import WideResNetConfig
+from scoreinv.networks.classifiers import WideResNetConfig
 from scoreinv.sdes import VP
 from scoreinv.tasks.evaluate import evaluate, frechet_distance, kernel_distance, look_at
 

@@ -12,22 +12,21 @@ from PIL import Image
 from torch import Tensor
 
 import scoreinv
-from scoreinv.damage import DamageFinder
 from scoreinv.errors import Cancelled, CheckpointError, InputError
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
-from scoreinv.models.catalogue import describe, load_damage_finder
+from scoreinv.models.catalogue import describe, load_damage_detector
 from scoreinv.models.codec import encode
-from scoreinv.models.config import DamageConfig, config_of, decode_model
-from scoreinv.networks.damage import DamageNetworkConfig, _Join, _Layer, _Regions
+from scoreinv.models.config import DetectorConfig, config_of, decode_model
+from scoreinv.networks.detector import DamageDetector, DetectorNetworkConfig, _Join, _Layer, _Regions
 from scoreinv.networks.encoder import FEATURES, FINE_FEATURES, FINE_STRIDES, STRIDES
 from scoreinv.options import FOUND_GROW
 from scoreinv.tasks.find_damage import WORKING_SIDE, damage_in_picture, damage_logits, working_sizes
 
-SMALL = DamageConfig(DamageNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8, regions=3), image_size=32)
+SMALL = DetectorConfig(DetectorNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8, regions=3), image_size=32)
 
 
-class Bright(DamageFinder):
+class Bright(DamageDetector):
     """Finds what is brighter than 0.6, in whatever window it sees."""
 
     def __init__(self) -> None:
@@ -58,15 +57,15 @@ def test_the_maps_of_the_encoder_go_on_where_those_of_before_end():
         torch.testing.assert_close(value, before)
 
 
-def test_a_file_gives_the_same_finder_again(tmp_path):
-    finder = SMALL.build()
-    scoreinv.save(finder, tmp_path / "model.safetensors", notes={"step": 3})
-    again = load_damage_finder(tmp_path / "model.safetensors")
+def test_a_file_gives_the_same_detector_again(tmp_path):
+    detector = SMALL.build()
+    scoreinv.save(detector, tmp_path / "model.safetensors", notes={"step": 3})
+    again = load_damage_detector(tmp_path / "model.safetensors")
     assert config_of(again) == SMALL
     assert decode_model(encode(SMALL)) == SMALL
     pictures = torch.rand(2, 3, 64, 32)
     with torch.no_grad():
-        torch.testing.assert_close(again.logits(pictures), finder.logits(pictures))
+        torch.testing.assert_close(again.logits(pictures), detector.logits(pictures))
     described = describe(str(tmp_path / "model.safetensors"))
     assert (described.task, described.notes) == ("damage", {"step": 3})
 
@@ -129,11 +128,11 @@ def test_bfloat16_finds_what_float32_finds():
     rows = torch.linspace(0, 1, 64)[:, None]
     pictures = (0.5 + 0.3 * torch.sin(6 * rows) * torch.cos(9 * rows.mT)).expand(1, 3, -1, -1).clone()
     pictures[..., 30:33, 5:60] = 1.0
-    finder = load_damage_finder("damage")
+    detector = load_damage_detector("damage")
     with torch.no_grad():
-        full = finder.logits(pictures)
-        half = finder.to(torch.bfloat16).logits(pictures)
-        again = finder.to(torch.float32).logits(pictures)
+        full = detector.logits(pictures)
+        half = detector.to(torch.bfloat16).logits(pictures)
+        again = detector.to(torch.float32).logits(pictures)
     assert half.dtype == torch.float32
     assert not torch.equal(half, full)
     assert (half - full).square().mean() < 0.05**2 * full.square().mean()  # a thousandth each, through twenty layers
@@ -141,19 +140,19 @@ def test_bfloat16_finds_what_float32_finds():
 
 
 def test_no_gradient_reaches_the_encoder():
-    finder = SMALL.build()
-    finder.logits(torch.rand(1, 3, 32, 32)).sum().backward()
-    assert all(parameter.grad is None for parameter in finder.encoder.parameters())
-    assert any(parameter.grad is not None for parameter in finder.network.parameters())
+    detector = SMALL.build()
+    detector.logits(torch.rand(1, 3, 32, 32)).sum().backward()
+    assert all(parameter.grad is None for parameter in detector.encoder.parameters())
+    assert any(parameter.grad is not None for parameter in detector.network.parameters())
 
 
 @pytest.mark.parametrize(
     ("load", "name", "message"),
     [
-        (scoreinv.load, "damage", "is a finder of damage, not a prior"),
-        (scoreinv.load_classifier, "damage", "is a finder of damage, not a classifier"),
-        (load_damage_finder, "cifar10", "is a prior, not a finder of damage"),
-        (load_damage_finder, "cifar10-classifier", "is a classifier, not a finder of damage"),
+        (scoreinv.load, "damage", "is a damage detector, not a prior"),
+        (scoreinv.load_classifier, "damage", "is a damage detector, not a classifier"),
+        (load_damage_detector, "cifar10", "is a prior, not a damage detector"),
+        (load_damage_detector, "cifar10-classifier", "is a classifier, not a damage detector"),
     ],
 )
 def test_a_model_of_another_kind_is_refused(load, name, message):
@@ -279,7 +278,7 @@ def test_what_cannot_be_done_is_said(bright):
         scoreinv.find_damage(pixels, model=3)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="callback"):
         scoreinv.find_damage(pixels, model=bright, callback=3)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"a finder of damage is evaluated in .*, not in torch\.float16"):
+    with pytest.raises(InputError, match=r"a damage detector is evaluated in .*, not in torch\.float16"):
         bright.to(torch.half)
     with pytest.raises(Cancelled):
         scoreinv.find_damage(pixels, model=bright, callback=lambda _: False)

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 import scoreinv
-from scoreinv.damage import DamageFinder
-from scoreinv.models.catalogue import load_damage_finder
+from scoreinv.models.catalogue import load_damage_detector
+from scoreinv.networks.detector import DamageDetector
 from scoreinv.tasks.settings import COLOUR_SENSITIVITY
 from scoreinv.training.pictures import BUILTIN
 
@@ -46,8 +46,8 @@ SHOWN = {
 
 
 @cache
-def finder() -> DamageFinder:
-    return load_damage_finder("damage")
+def detector() -> DamageDetector:
+    return load_damage_detector("damage")
 
 
 def photograph(name: str) -> Image.Image:
@@ -60,7 +60,7 @@ def photograph(name: str) -> Image.Image:
 @cache
 def marked(name: str, mode: str) -> float:
     """The share of a photograph that is marked, in colour or grey."""
-    return float(scoreinv.find_damage(np.asarray(photograph(name).convert(mode)), grow=0, model=finder()).mean())
+    return float(scoreinv.find_damage(np.asarray(photograph(name).convert(mode)), grow=0, model=detector()).mean())
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
@@ -77,7 +77,7 @@ def test_photographs_without_damage_are_hardly_marked_in_all(mode):
 @pytest.mark.parametrize("name", [*SHOWN, "tulips"])
 def test_restore_fills_next_to_nothing_of_a_photograph_in_colours(name):
     """Its marks in colours, enlarged as it does; `test_old_photos` has its other steps."""
-    hole = scoreinv.find_damage(np.asarray(photograph(name)), sensitivity=COLOUR_SENSITIVITY, model=finder())
+    hole = scoreinv.find_damage(np.asarray(photograph(name)), sensitivity=COLOUR_SENSITIVITY, model=detector())
     assert hole.mean() <= 0.005
 
 
@@ -87,7 +87,7 @@ def test_a_sign_is_read_and_not_mended():
     draw.rectangle((150, 120, 330, 190), fill=(245, 245, 235), outline=(40, 40, 40), width=3)
     draw.text((168, 132), "GARDEN", fill=(30, 60, 110), font=ImageFont.load_default(40))
     draw.rectangle((236, 190, 244, 320), fill=(60, 50, 45))
-    assert scoreinv.find_damage(np.asarray(photo), grow=0, model=finder()).mean() <= MOST
+    assert scoreinv.find_damage(np.asarray(photo), grow=0, model=detector()).mean() <= MOST
 
 
 def test_a_scratch_across_the_same_photographs_is_found():
@@ -101,7 +101,7 @@ def test_a_scratch_across_the_same_photographs_is_found():
         pixels = np.asarray(photo).copy()
         pixels[scratch] = 250
         visible = scratch & (np.asarray(photo) < 200)
-        found = scoreinv.find_damage(pixels, grow=0, model=finder())
+        found = scoreinv.find_damage(pixels, grow=0, model=detector())
         assert found[visible].mean() > 0.6, name
         assert found[~scratch].mean() < 0.02, name
 
@@ -117,6 +117,6 @@ def test_what_is_found_of_a_small_scan_is_found_of_the_same_enlarged():
         size = (times * small.width, times * small.height)
         hole = np.asarray(canvas.resize(size, Image.Resampling.NEAREST)) > 0
         scan = np.asarray(small.resize(size, Image.Resampling.BICUBIC))
-        found = scoreinv.find_damage(scan, grow=0, model=finder())
+        found = scoreinv.find_damage(scan, grow=0, model=detector())
         assert found[hole].mean() > 0.8
         assert found[~hole].mean() < 0.02

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 import scoreinv
 from scoreinv.colour_space import luma
-from scoreinv.damage import DamageFinder
 from scoreinv.errors import Cancelled, InputError, SettingError
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
+from scoreinv.networks.detector import DamageDetector
 from scoreinv.options import FOUND_GROW
 from scoreinv.tasks.old_photos import GivenByHand, OldPhotoModels, Step, restore_picture
 from scoreinv.tasks.settings import OLD_PHOTO_STEPS, OldPhotoSettings
@@ -28,7 +28,7 @@ HEALTHY = sorted([*BUILTIN.glob("*.jpg"), *(Path(__file__).parents[2] / "example
 NOISE = 12 / 255
 
 
-class Whites(DamageFinder):
+class Whites(DamageDetector):
     """Takes what is white for damage, and counts what it was asked."""
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ SCRATCH = dilate(scratched(np.zeros((HEIGHT, WIDTH), np.uint8)) > 0, FOUND_GROW)
 
 
 def restored(image: Any, **more: Any):
-    models = {"finder": Whites(), "filler": prior(), "denoiser": prior(), "colorizer": prior()}
+    models = {"detector": Whites(), "filler": prior(), "denoiser": prior(), "colorizer": prior()}
     return scoreinv.restore(image, **(models | more))
 
 
@@ -175,12 +175,12 @@ def test_noise_is_left_below_five_grey_levels_and_removed_above():
 
 
 def test_damage_is_as_given_and_then_not_looked_for():
-    finder = Whites()
+    detector = Whites()
     mask = np.zeros((HEIGHT, WIDTH), bool)
     mask[5:9, 5:9] = True
     photo = levels(coloured_scene())
-    result = restored(photo, mask=mask, finder=finder)
-    assert (finder.asked, changed(result)) == (0, ["inpaint"])
+    result = restored(photo, mask=mask, detector=detector)
+    assert (detector.asked, changed(result)) == (0, ["inpaint"])
     assert (result.damage == mask).all()
     assert (result.image[~mask] == photo[~mask]).all()
     assert (result.image[mask] != photo[mask]).any()
@@ -189,7 +189,7 @@ def test_damage_is_as_given_and_then_not_looked_for():
 def test_sensitivity_decides_what_is_damage():
     photo = scratched(levels(coloured_scene()))
     assert changed(restored(photo, sensitivity=0.5)) == ["inpaint"]
-    assert changed(restored(photo, sensitivity=0.0005)) == []  # the finder is sure of it to 0.999
+    assert changed(restored(photo, sensitivity=0.0005)) == []  # the detector is sure of it to 0.999
     assert changed(restored(photo)) == ["inpaint"]
 
 
@@ -198,8 +198,8 @@ def test_of_a_photograph_in_colours_only_what_is_surely_damage_is_filled():
         def logits(self, pictures: Tensor) -> Tensor:
             return super().logits(pictures).clamp(max=2.5)
 
-    assert changed(restored(scratched(levels(coloured_scene())), finder=Unsure())) == []
-    assert "inpaint" in changed(restored(scratched(levels(gray_scene())), finder=Unsure()))
+    assert changed(restored(scratched(levels(coloured_scene())), detector=Unsure())) == []
+    assert "inpaint" in changed(restored(scratched(levels(gray_scene())), detector=Unsure()))
 
 
 def test_found_damage_is_enlarged_and_what_is_none_is_not():
@@ -256,7 +256,7 @@ def test_each_form_and_a_batch():
 
 def test_models_of_steps_that_are_left_out_are_not_loaded():
     photo = levels(sepia(gray_scene()))
-    gone = {"finder": "gone_model", "filler": "gone_model", "denoiser": "gone_model", "colorizer": "gone_model"}
+    gone = {"detector": "gone_model", "filler": "gone_model", "denoiser": "gone_model", "colorizer": "gone_model"}
     result = scoreinv.restore(photo, inpaint=False, denoise=False, colorize=False, **gone)
     assert changed(result) == ["tint"]
     for name in gone:
@@ -288,10 +288,10 @@ def test_models_of_steps_that_are_left_out_are_not_loaded():
     ],
 )
 def test_what_does_not_go_together_is_said_before_the_work(settings, said):
-    finder = Whites()
+    detector = Whites()
     with pytest.raises(InputError, match=said):
-        restored(levels(gray_scene()), finder=finder, **settings)
-    assert finder.asked == 0
+        restored(levels(gray_scene()), detector=detector, **settings)
+    assert detector.asked == 0
 
 
 def test_settings_are_checked_where_they_are_made():

@@ -21,7 +21,7 @@ from scoreinv.models.model_file import read_metadata, read_model, save
 from scoreinv.models.official import load_official, read_official_config
 from scoreinv.models.published import PUBLISHED, published
 from scoreinv.networks.base import Network
-from scoreinv.networks.layers import conv
+from scoreinv.networks.blocks import conv
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import EDM, PaperVE
 from scoreinv.sdes import DDPM, SDE, VE, SubVP

@@ -21,9 +21,8 @@ from scoreinv.models.catalogue import load_classifier
 from scoreinv.models.codec import encode
 from scoreinv.models.config import ClassifierConfig, ModelConfig, decode_model
 from scoreinv.models.model_file import save
-from scoreinv.networks.convnet import ConvNetConfig
+from scoreinv.networks.classifiers import ConvNetConfig, WideResNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.networks.wide_resnet import WideResNetConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import TRAINING_START, VE, VP, broadcast
 from scoreinv.tasks.generate import class_index, generate

@@ -24,10 +24,9 @@ from scoreinv.models.codec import encode, parse_json
 from scoreinv.models.config import ClassifierConfig, ModelConfig, decode_model
 from scoreinv.models.model_file import read_metadata, read_model, save
 from scoreinv.models.official import read_official_config
-from scoreinv.networks.convnet import ConvNetConfig
+from scoreinv.networks.classifiers import ConvNetConfig, WideResNetConfig
 from scoreinv.networks.encoder import FEATURES
 from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.networks.wide_resnet import WideResNetConfig
 from scoreinv.preconditioning import EDM, PaperVE, PaperVP
 from scoreinv.prior import RecommendedSampler
 from scoreinv.sdes import DDPM, VE, VP
@@ -218,7 +217,7 @@ def test_loading_leaves_the_random_state_alone(config: ModelConfig | ClassifierC
     assert all(parameter.requires_grad for parameter in again.network.parameters())
 
 
-@pytest.mark.parametrize("load", ["load('photo')", "load('scene')", "load_damage_finder('damage')"])
+@pytest.mark.parametrize("load", ["load('photo')", "load('scene')", "load_damage_detector('damage')"])
 def test_loading_is_quick(load: str) -> None:
     """Without memory for its tensors some of torch's operations load 60 MB of its compiler first."""
     script = f"import sys, scoreinv; scoreinv.{load}; print([n for n in sys.modules if n == 'torch._dynamo'])"

@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from scoreinv.models.config import ClassifierConfig, ModelConfig
-from scoreinv.networks.convnet import ConvNetConfig
+from scoreinv.networks.classifiers import ConvNetConfig, WideResNetConfig
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.networks.wide_resnet import WideResNetConfig
 from scoreinv.preconditioning import EDM, DataPrediction, PaperVP
 from scoreinv.sdes import VE, VP
 

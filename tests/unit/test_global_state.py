@@ -16,8 +16,8 @@ import scoreinv
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.config import ClassifierConfig, ModelConfig
 from scoreinv.models.model_file import save
+from scoreinv.networks.classifiers import WideResNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.networks.wide_resnet import WideResNetConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VP
 from scoreinv.tasks.bits import pictures_bits_per_dim

@@ -27,7 +27,6 @@ ROOMS = (
     "samplers",
     "operators",
     "classifier",
-    "damage",
     "prior",
     "preconditioning",
     "networks",

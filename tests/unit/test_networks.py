@@ -11,10 +11,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from scoreinv.errors import InputError
+from scoreinv.networks.blocks import convolved, norm_activate, normalise
 from scoreinv.networks.ddpm import ddpm_config
-from scoreinv.networks.layers import convolved
 from scoreinv.networks.ncsnpp import NCSNpp, NCSNppConfig
-from scoreinv.networks.normalization import norm_activate, normalise
 from scoreinv.networks.resampling import Downsample, Upsample, downsample, upsample
 from scoreinv.preconditioning import EDM, PaperVE
 from scoreinv.prior import ScorePrior

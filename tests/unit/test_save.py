@@ -15,9 +15,8 @@ import scoreinv
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.models.config import ClassifierConfig, ModelConfig, config_of
-from scoreinv.networks.convnet import ConvNetConfig
+from scoreinv.networks.classifiers import ConvNetConfig, WideResNetConfig
 from scoreinv.networks.ffdnet import FFDNetConfig
-from scoreinv.networks.wide_resnet import WideResNetConfig
 from scoreinv.preconditioning import EDM, DataPrediction, PaperVP, Preconditioning
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP

@@ -1,4 +1,4 @@
-"""Scans with synthetic damage: what is masked is what changed, whatever the size; and a finder learns from them."""
+"""Scans with synthetic damage: what is masked is what changed, whatever the size; and a detector learns from them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from scipy import ndimage
 
 from scoreinv.errors import InputError
-from scoreinv.models.config import DamageConfig
-from scoreinv.networks.damage import DamageNetworkConfig
+from scoreinv.models.config import DetectorConfig
+from scoreinv.networks.detector import DetectorNetworkConfig
 from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import DamageDrawing, DataConfig, TrainingConfig
 from scoreinv.training.footprint import training_bytes
@@ -193,7 +193,7 @@ def test_faint_damage_counts_for_nothing():
     assert (measured["damaged"] <= 0.75).all()
 
 
-def test_a_finder_and_nothing_else_is_trained_with_damage():
+def test_a_detector_and_nothing_else_is_trained_with_damage():
     config = replace(small_run(), damage=DamageDrawing(often=(("stains", 2.0),)))
     with pytest.raises(InputError, match="trained with damage"):
         replace(config, damage=None)
@@ -234,5 +234,5 @@ def test_a_single_crop_that_is_a_pixel_in_the_end_is_refused(tmp_path):
 
 def small_run() -> TrainingConfig:
     run = damage_training(DataConfig())
-    small = DamageConfig(DamageNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8), image_size=32)
+    small = DetectorConfig(DetectorNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8), image_size=32)
     return replace(run, model=small, damage=ALL, batch_size=4)

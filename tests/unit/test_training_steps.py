@@ -14,8 +14,8 @@ from small_runs import TINY
 from torch import Tensor, nn
 
 from scoreinv.models.config import ModelConfig
+from scoreinv.networks.classifiers import WideResNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig, ResidualBlock
-from scoreinv.networks.wide_resnet import WideResNetConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE
 from scoreinv.training.batches import DROPOUT, BatchSource, stream

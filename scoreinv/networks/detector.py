@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scoreinv.checks import require, within
-from scoreinv.networks.encoder import FEATURES, FINE_FEATURES, STRIDES
-from scoreinv.networks.layers import BatchNorm, conv, convolved
+from scoreinv.networks.base import Model, Network
+from scoreinv.networks.blocks import BatchNorm, conv, convolved
+from scoreinv.networks.encoder import FEATURES, FINE_FEATURES, STRIDES, Encoder
 
 STRIDE = STRIDES[-1]
 """Sides of what the network is shown are multiples of it."""
@@ -30,7 +31,7 @@ _USUAL = -3.0
 
 
 @dataclass(frozen=True)
-class DamageNetworkConfig:
+class DetectorNetworkConfig:
     """Options of the network.
 
     Attributes:
@@ -53,14 +54,14 @@ class DamageNetworkConfig:
         within("coarse_width", self.coarse_width, 1, 4096)
         within("regions", self.regions, 0, 4096)
 
-    def build(self) -> DamageNetwork:
-        return DamageNetwork(self)
+    def build(self) -> DetectorNetwork:
+        return DetectorNetwork(self)
 
 
-class DamageNetwork(nn.Module):
+class DetectorNetwork(Network):
     """Logits of damage, (B, 1, H, W), of pictures (B, 3, H, W) in [0, 1] and their maps (`Encoder.all_maps`)."""
 
-    def __init__(self, config: DamageNetworkConfig) -> None:
+    def __init__(self, config: DetectorNetworkConfig) -> None:
         super().__init__()
         self.config = config
         self.stride = config.stride
@@ -86,7 +87,7 @@ class DamageNetwork(nn.Module):
 
     def forward(self, pictures: Tensor, maps: tuple[Tensor, ...]) -> Tensor:
         own = []
-        h = 4 * pictures - 2
+        h = (4 * pictures - 2).to(self.out.weight.dtype)
         for into, down in zip(self.into, self.down, strict=True):
             h = down(into(h))
             own.append(h)
@@ -96,6 +97,39 @@ class DamageNetwork(nn.Module):
         for joined, compared, at_size in reversed(list(zip(self.joined, self.compared, finer, strict=True))):
             h = compared(joined(h, at_size))
         return self.out(h)
+
+    def exact_parts(self) -> list[nn.Module]:
+        """The layers with norms, whose filters are folded with their statistics first."""
+        return [module for module in self.modules() if isinstance(module, _Layer)]
+
+
+class DamageDetector(Model):
+    """The probability that a pixel shows damage, not the photograph.
+
+    Arguments:
+        network: what is trained.
+        encoder: frozen; it says what the picture shows, and is no part of the model's file.
+        image_size: side of the training crops, in pixels.
+    """
+
+    kind = "a damage detector"
+
+    def __init__(self, network: DetectorNetwork, encoder: Encoder, image_size: int) -> None:
+        super().__init__()
+        self.network = network
+        self.encoder = encoder
+        self.image_size = image_size
+
+    def set_precision(self, dtype: torch.dtype) -> None:
+        super().set_precision(dtype)
+        self.encoder.to(dtype)
+
+    def logits(self, pictures: Tensor) -> Tensor:
+        """log p / (1 - p) of each pixel, (B, 1, H, W), of pictures (B, 3, H, W) in [0, 1], sides multiples of 32."""
+        pictures = pictures.contiguous(memory_format=torch.channels_last)
+        with torch.no_grad():
+            maps = self.encoder.all_maps(pictures)
+        return self.network(pictures, maps).to(pictures.dtype)
 
 
 class _Layer(nn.Module):
@@ -147,7 +181,9 @@ class _Join(_Layer):
     def forward(self, coarser: Tensor, own: Tensor) -> Tensor:  # type: ignore[override]  # a layer of two maps
         weight, bias = self.filters()
         of_coarser, of_own = weight[:, : self.coarser], weight[:, self.coarser :]
-        return self.finished(_doubled(F.conv2d(coarser, of_coarser)) + F.conv2d(own, of_own, bias))
+        return self.finished(
+            _doubled(convolved(self.filter, coarser, of_coarser, None)) + convolved(self.filter, own, of_own, bias)
+        )
 
 
 class _Joined(nn.ModuleList):

@@ -1,0 +1,330 @@
+"""What networks are built of: layers with the initialisation of DDPM, normalisation, attention, noise embeddings.
+
+Group normalisation, alone or followed by an activation, is fast here where torch's own kernels are slow. On a CPU and
+channels-last tensors, the layout that convolutions want, torch's forward kernel takes 3 to 8 times what memory
+bandwidth asks on maps of less than 1024 pixels (measured at (32, 96, 16, 16) in bfloat16: 5.3 ms, here 0.7), and its
+backward kernel in bfloat16 on all maps (at (32, 64, 32, 32): 6.8 ms, here 1.2). So there is an own forward without
+gradients, and forward and first derivative for training in bfloat16. All else takes the native kernels, which also have
+the second derivative. Without gradients the activation is in place: a fresh tensor costs more than the arithmetic on
+it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from scoreinv.checks import require
+
+Layer = TypeVar("Layer", bound=nn.Module)
+
+
+class Layers(nn.ModuleList, Generic[Layer]):
+    """A `ModuleList` whose layers have a type that type checkers know."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, modules: Iterable[Layer] = ()) -> None: ...
+
+        def __iter__(self) -> Iterator[Layer]: ...
+
+        @overload
+        def __getitem__(self, idx: slice) -> Self: ...
+
+        @overload
+        def __getitem__(self, idx: int) -> Layer: ...
+
+        def __getitem__(self, idx: int | slice) -> Layer | Self: ...
+
+
+def channels_last(network: Layer) -> Layer:
+    """The network, its filters put into the memory layout that convolutions want."""
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's hints lack it
+
+
+def inner_dtype(x: Tensor, inner: nn.Conv2d) -> torch.dtype:
+    """What the layers between the exact ones compute in: what autocasting says, or else the dtype of their weights."""
+    device = x.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else inner.weight.dtype
+
+
+def initialise(layer: nn.Conv2d | nn.Linear, scale: float = 1.0) -> None:
+    """Uniform weights of variance scale / fan_avg (Glorot & Bengio 2010; Ho et al. 2020), zero bias.
+
+    A scale of 0 means 1e-10, as in the paper: the layer starts as all but zero.
+    """
+    weight = layer.weight
+    receptive = weight[0, 0].numel()
+    fan_average = receptive * (weight.shape[0] + weight.shape[1]) / 2
+    bound = math.sqrt(3 * (scale or 1e-10) / fan_average)
+    nn.init.uniform_(weight, -bound, bound)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
+def convolved(layer: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x (B, C, H, W) convolved as by a layer, with a weight and bias in place of its own.
+
+    Filters of single channels that are learnt on a CPU under autocasting are applied in float32: in bfloat16 their
+    gradient, which takes most of such a layer's time, takes three to five times as long.
+    """
+    learnt = layer.groups > 1 and weight.requires_grad and torch.is_grad_enabled()
+    autocast = torch.is_autocast_enabled(x.device.type)
+    if not (learnt and x.device.type == "cpu" and autocast):
+        if not autocast:
+            weight, bias = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)
+        return F.conv2d(x, weight, bias, layer.stride, layer.padding, groups=layer.groups)
+    with torch.autocast("cpu", enabled=False):
+        h = F.conv2d(x.float(), weight, bias, layer.stride, layer.padding, groups=layer.groups)
+    return h.to(torch.get_autocast_dtype("cpu"))
+
+
+def conv(inputs: int, outputs: int, size: int, scale: float = 1.0) -> nn.Conv2d:
+    """A size x size convolution that keeps the picture's size."""
+    layer = nn.Conv2d(inputs, outputs, size, padding=size // 2)
+    initialise(layer, scale)
+    return layer
+
+
+def linear(inputs: int, outputs: int) -> nn.Linear:
+    layer = nn.Linear(inputs, outputs)
+    initialise(layer)
+    return layer
+
+
+def group_norm(channels: int, channels_per_group: int) -> nn.GroupNorm:
+    """At most 32 equal groups of at least `channels_per_group` channels."""
+    most = min(channels // channels_per_group, 32)
+    require(most > 0, f"{channels} channels do not make a group of {channels_per_group}")
+    groups = next(count for count in range(most, 0, -1) if channels % count == 0)
+    return nn.GroupNorm(groups, channels, eps=1e-6)
+
+
+_NORM_EPSILON = 1e-5
+"""Added to a batch norm's variance."""
+
+
+class BatchNorm(nn.Module):
+    """nn.BatchNorm2d without its counter: an integer, unused, which a moving average of the buffers stumbles over."""
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, self.training, eps=_NORM_EPSILON
+        )
+
+    def folded_into(self, filters: Tensor) -> tuple[Tensor, Tensor]:
+        """Filters (C, ...) and bias (C,) of the convolution that it makes with one before it, by its statistics."""
+        factor = self.weight * (self.running_var + _NORM_EPSILON).rsqrt()
+        return filters * factor.unflatten(0, (-1, *[1] * (filters.ndim - 1))), self.bias - self.running_mean * factor
+
+
+def norms_learn(network: nn.Module) -> bool:
+    """Whether there are batch norms that normalise by the batch at hand."""
+    return any(isinstance(module, BatchNorm) and module.training for module in network.modules())
+
+
+def freeze_norms(network: nn.Module) -> int:
+    """Have batch norms keep and use the statistics that they have, until `network.train()`; returns how many it has."""
+    norms = [module for module in network.modules() if isinstance(module, BatchNorm)]
+    for norm in norms:
+        norm.eval()
+    return len(norms)
+
+
+class Attention(nn.Module):
+    """Self-attention over positions, residual (Song et al. 2021, appendix H; Ho et al. 2020: one head)."""
+
+    def __init__(self, channels: int, norm: nn.GroupNorm, init_scale: float, rescale: float, heads: int = 1) -> None:
+        super().__init__()
+        require(channels % heads == 0, f"{channels} channels do not make {heads} attention heads")
+        self.heads = heads
+        self.norm = norm
+        self.query = conv(channels, channels, 1, 0.1)
+        self.key = conv(channels, channels, 1, 0.1)
+        self.value = conv(channels, channels, 1, 0.1)
+        self.output = conv(channels, channels, 1, init_scale)
+        self.rescale = rescale
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = normalise(self.norm, x)
+        query, key, value = (self._split(layer(h)) for layer in (self.query, self.key, self.value))
+        if torch.is_grad_enabled():
+            # The fused kernel of the CPU has no second derivative, which guided likelihoods need.
+            weights = (query @ key.transpose(2, 3) * query.shape[3] ** -0.5).softmax(dim=-1)
+            h = weights @ value
+        else:
+            h = F.scaled_dot_product_attention(query, key, value)
+        h = h.transpose(2, 3).reshape(x.shape)
+        return (x + self.output(h)) * self.rescale
+
+    def _split(self, h: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, heads, H W, C / heads)."""
+        return h.unflatten(1, (self.heads, -1)).flatten(3).transpose(2, 3)
+
+
+def group_norms(network: nn.Module) -> list[nn.GroupNorm]:
+    """The normalisations of a network, in the order of their definition."""
+    return [module for module in network.modules() if isinstance(module, nn.GroupNorm)]
+
+
+def normalise(norm: nn.GroupNorm, x: Tensor) -> Tensor:
+    """norm(x) for x of shape (B, C, H, W)."""
+    if torch.is_grad_enabled() or x.device.type != "cpu":  # elsewhere the native kernel takes no mixed types
+        return norm(x)
+    return _normalised(x, norm.weight, norm.bias, norm.num_groups, norm.eps)[0]
+
+
+def norm_activate(norm: nn.GroupNorm, activation: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """activation(norm(x)) for x of shape (B, C, H, W)."""
+    if activation is not F.silu:
+        return activation(norm(x))
+    if not torch.is_grad_enabled():
+        return F.silu(normalise(norm, x), inplace=True)
+    if x.dtype == torch.bfloat16 and x.device.type == "cpu" and x.is_contiguous(memory_format=torch.channels_last):
+        return _NormSiLU.apply(x, norm.weight, norm.bias, norm.num_groups, norm.eps)
+    return F.silu(norm(x))
+
+
+class _NormSiLU(torch.autograd.Function):
+    """silu(u) with u the normalised x, bfloat16 and channels-last."""
+
+    # What is kept for the derivative is attributes of `ctx` that its class does not have, hence Any.
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> Tensor:
+        u, mean, inverse = _normalised(x, weight.float(), bias.float(), groups, eps)  # then the statistics are too
+        ctx.save_for_backward(x, u, weight, mean, inverse)
+        ctx.groups = groups
+        return F.silu(u)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        x, u, weight, mean, inverse = ctx.saved_tensors
+        rows = _rows(x)
+        mean, inverse = (value.repeat_interleave(x.shape[1] // ctx.groups, 1) for value in (mean, inverse))
+        grad_u = torch.ops.aten.silu_backward(_rows(grad), _rows(u))
+        sum_u = grad_u.sum(1, dtype=torch.float32)
+        sum_ux = (grad_u * rows).sum(1, dtype=torch.float32)
+        grad_weight = ((sum_ux - mean * sum_u) * inverse).sum(0)
+        grad_bias = sum_u.sum(0)
+        # d/dx of the statistics: dx = a du - (mean over the group of a du) - xhat (mean of a du xhat)
+        scale = inverse * weight.float()
+        count = rows.shape[1] * (x.shape[1] // ctx.groups)
+        mean_du = _group_sum(sum_u * weight.float(), ctx.groups) / count
+        mean_dux = _group_sum((sum_ux - mean * sum_u) * inverse * weight.float(), ctx.groups) / count
+        slope = -inverse.square() * mean_dux
+        offset = -inverse * mean_du - slope * mean
+        dtype = rows.dtype
+        grad_x = torch.addcmul(offset.to(dtype)[:, None], rows, slope.to(dtype)[:, None])
+        grad_x = grad_x.addcmul_(grad_u, scale.to(dtype)[:, None])
+        return _picture(grad_x, x.shape), grad_weight.to(weight.dtype), grad_bias.to(weight.dtype), None, None
+
+
+_NATIVE_FROM = 1024  # pixels; of smaller maps torch's kernel goes over the groups in strides of a few values
+_OWN_FROM = 2**16  # values; below, the number of operations counts and not their work
+
+
+def _normalised(x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The normalised x (B, C, H, W), and (B, groups) its means and inverse standard deviations."""
+    batch, channels, height, width = x.shape
+    slow = x.device.type == "cpu" and x.dtype in (torch.bfloat16, torch.float32) and height * width < _NATIVE_FROM
+    if not (slow and x.numel() >= _OWN_FROM and x.is_contiguous(memory_format=torch.channels_last)):
+        return torch.native_group_norm(x, weight, bias, batch, channels, height * width, groups, eps)
+    rows, size = _rows(x), channels // groups
+    means = rows.mean(1, dtype=torch.float32)
+    rough = means.to(x.dtype)
+    centred = rows - rough[:, None]  # its square does not cancel, and its rounding errors are those of a small number
+    rest = means - rough
+    variances = (centred * centred).mean(1, dtype=torch.float32) - rest.square()
+    mean = means.unflatten(1, (groups, size)).mean(2)
+    apart = (means.unflatten(1, (groups, size)) - mean[..., None]).square()
+    inverse = ((variances.unflatten(1, (groups, size)) + apart).mean(2) + eps).rsqrt()
+    scale = inverse.repeat_interleave(size, 1) * weight
+    offset = bias + (rough - mean.repeat_interleave(size, 1)) * scale
+    u = torch.addcmul(offset.to(x.dtype)[:, None], centred, scale.to(x.dtype)[:, None], out=centred)
+    return _picture(u, x.shape), mean, inverse
+
+
+def _rows(x: Tensor) -> Tensor:
+    """(B, C, H, W) in channels-last memory as (B, H W, C), without a copy."""
+    return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, x.shape[1])
+
+
+def _picture(rows: Tensor, shape: torch.Size) -> Tensor:
+    return rows.reshape(shape[0], shape[2], shape[3], shape[1]).permute(0, 3, 1, 2)
+
+
+def _group_sum(value: Tensor, groups: int) -> Tensor:
+    """Sums over each group's channels, repeated for its channels: (B, C) to (B, C)."""
+    size = value.shape[1] // groups
+    return value.unflatten(1, (groups, size)).sum(2).repeat_interleave(size, 1)
+
+
+def _phases(label: Tensor, frequencies: Tensor) -> Tensor:
+    """label x frequencies, in float64 where the device has it: phases reach thousands of radians."""
+    dtype = torch.float32 if frequencies.device.type == "mps" else torch.float64
+    return label.to(frequencies.device, dtype)[:, None] * frequencies.to(dtype)[None, :]
+
+
+class FourierEmbedding(nn.Module):
+    """Random Fourier features of the log noise level: sin, cos(2 pi w ln s), w ~ N(0, scale^2) frozen.
+
+    (Tancik et al. 2020; Song et al. 2021, section 4.1.) Labels (B,) > 0 to (B, 2 width).
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, width: int, scale: float) -> None:
+        super().__init__()
+        self.features = 2 * width
+        frequencies = torch.empty(width)
+        if not frequencies.is_meta:  # where torch would load half a second's worth of its parts to draw nothing
+            frequencies.normal_(std=scale)
+        self.register_buffer("frequencies", frequencies)
+
+    def forward(self, label: Tensor) -> Tensor:
+        phases = _phases(label.log(), self.frequencies) * (2 * math.pi)
+        return torch.cat([phases.sin(), phases.cos()], dim=1).to(torch.get_default_dtype())
+
+
+class PositionalEmbedding(nn.Module):
+    """Transformer features of the time index: sin, cos(label 10000^(-k/(width/2 - 1))) (Vaswani et al. 2017; DDPM).
+
+    Labels (B,) to (B, width); an odd width is padded with a zero. The frequencies are a constant, so on the CPU (see
+    `Network`).
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.features = width
+        half = width // 2
+        exponents = torch.arange(half, dtype=torch.float64, device="cpu") / max(
+            half - 1, 1
+        )  # a constant, see `Network`
+        self.register_buffer("frequencies", (-math.log(10000) * exponents).exp().float(), persistent=False)
+
+    def forward(self, label: Tensor) -> Tensor:
+        phases = _phases(label, self.frequencies)
+        features = torch.cat([phases.sin(), phases.cos()], dim=1)
+        if self.features % 2:
+            features = nn.functional.pad(features, (0, 1))
+        return features.to(torch.get_default_dtype())

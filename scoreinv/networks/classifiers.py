@@ -1,0 +1,224 @@
+"""Networks that classify pictures: a wide residual network for noisy ones, and a small plain one for clean ones.
+
+The classifier of the paper is a Wide ResNet (Zagoruyko & Komodakis 2016) conditioned on the logarithm of the noise
+level (Song et al. 2021, appendix I.1). Group normalisation takes the place of batch normalisation, so that the answer
+for a picture, and its gradient, do not depend on its batch mates.
+
+The plain one judges generated pictures. Pooling right after the first convolution of each stage leaves it a quarter of
+the work of a residual network of its accuracy (the shape of Jordan 2024, arXiv 2404.00498), which is what counts in
+training on a CPU. Its first filters are given, and whiten the picture, so that training sees faint and fine detail from
+the start (there by measured ones).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scoreinv.checks import each_within, require, within
+from scoreinv.networks.base import Network
+from scoreinv.networks.blocks import BatchNorm, FourierEmbedding, conv, group_norm, group_norms, linear, norm_activate
+
+_BASE = 16
+_CHANNELS_PER_GROUP = 8
+_EMBEDDING = 128
+
+
+@dataclass(frozen=True)
+class WideResNetConfig:
+    """Options of the network; WRN-16-4 by default.
+
+    Attributes:
+        channels: of the picture.
+        classes: of the answer.
+        depth: convolutions on the way through, 6 n + 4.
+        width: factor of the features over 16, 32 and 64.
+        dropout: between the two convolutions of a block.
+        fourier_scale: of the features of the noise level.
+    """
+
+    channels: int = 3
+    classes: int = 10
+    depth: int = 16
+    width: int = 4
+    dropout: float = 0.1
+    fourier_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        within("channels", self.channels, 1, 64)
+        within("classes", self.classes, 1, 100_000)
+        within("depth", self.depth, 10, 400)
+        require(self.depth % 6 == 4, f"depth must be 6 n + 4, not {self.depth}")
+        within("width", self.width, 1, 256)
+        within("dropout", self.dropout, 0, 1)
+        within("fourier_scale", self.fourier_scale, 0, 1e6)
+
+    def build(self) -> WideResNet:
+        return WideResNet(self)
+
+
+class WideResNet(Network):
+    """Logits (B, classes) of pictures (B, C, H, W), sides multiples of `stride`, at noise levels (B,) > 0."""
+
+    stride = 4
+    noise_conditional = True
+
+    def __init__(self, config: WideResNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.channels = config.channels
+        self.embedding = FourierEmbedding(_EMBEDDING // 2, config.fourier_scale)
+        self.dense_in = linear(_EMBEDDING, 2 * _EMBEDDING)
+        self.dense_out = linear(2 * _EMBEDDING, 2 * _EMBEDDING)
+        self.conv_in = conv(config.channels, _BASE, 3)
+        blocks, inputs = [], _BASE
+        for level, features in enumerate((_BASE, 2 * _BASE, 4 * _BASE)):
+            for index in range((config.depth - 4) // 6):
+                stride = 2 if level and not index else 1
+                blocks.append(_WideBlock(inputs, features * config.width, stride, config.dropout))
+                inputs = features * config.width
+        self.blocks = nn.ModuleList(blocks)
+        self.norm_out = group_norm(inputs, _CHANNELS_PER_GROUP)
+        self.head = linear(inputs, config.classes)
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        return self.head(self.features(x, level))
+
+    def features(self, x: Tensor, level: Tensor) -> Tensor:
+        """What the logits are a linear function of, (B, 64 width)."""
+        embedding = self.dense_in(self.embedding(level).to(self.dense_in.weight.dtype))
+        embedding = F.silu(self.dense_out(F.silu(embedding)))
+        h = self.conv_in(x)
+        for block in self.blocks:
+            h = block(h, embedding)
+        return norm_activate(self.norm_out, F.silu, h).mean((2, 3))
+
+    def exact_parts(self) -> list[nn.Module]:
+        """The embedding and the normalisations."""
+        return [self.embedding, *group_norms(self)]
+
+
+class _WideBlock(nn.Module):
+    """norm, act, convolution, + noise embedding, norm, act, dropout, convolution; + shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, dropout: float) -> None:
+        super().__init__()
+        self.norm_in = group_norm(inputs, _CHANNELS_PER_GROUP)
+        self.conv_in = conv(inputs, outputs, 3)
+        self.conv_in.stride = (stride, stride)
+        self.embed = linear(2 * _EMBEDDING, outputs)
+        self.norm_out = group_norm(outputs, _CHANNELS_PER_GROUP)
+        self.dropout = nn.Dropout(dropout)
+        self.conv_out = conv(outputs, outputs, 3)
+        self.shortcut: nn.Conv2d | None = None
+        if inputs != outputs or stride != 1:
+            self.shortcut = conv(inputs, outputs, 1)
+            self.shortcut.stride = (stride, stride)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        h = norm_activate(self.norm_in, F.silu, x)
+        if self.shortcut is not None:
+            x = self.shortcut(h)
+        h = self.conv_in(h) + self.embed(embedding)[:, :, None, None]
+        return x + self.conv_out(self.dropout(norm_activate(self.norm_out, F.silu, h)))
+
+
+@dataclass(frozen=True)
+class ConvNetConfig:
+    """Options of the network.
+
+    Attributes:
+        channels: of the picture.
+        classes: of the answer.
+        widths: features of each stage; a stage halves the picture.
+    """
+
+    channels: int = 3
+    classes: int = 10
+    widths: tuple[int, ...] = (64, 192, 256)
+
+    def __post_init__(self) -> None:
+        within("channels", self.channels, 1, 64)
+        within("classes", self.classes, 1, 100_000)
+        within("the number of widths", len(self.widths), 1, 10)
+        each_within("widths", self.widths, 1, 2**16)
+
+    def build(self) -> ConvNet:
+        return ConvNet(self)
+
+
+class ConvNet(Network):
+    """Logits (B, classes) of pictures (B, C, H, W), sides multiples of `stride`; the noise level is not looked at."""
+
+    noise_conditional = False
+
+    def __init__(self, config: ConvNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.channels = config.channels
+        self.stride = 2 ** len(config.widths)
+        self.stem = _Whitening(config.channels)
+        inputs = (self.stem.outputs, *config.widths)
+        self.stages = nn.ModuleList(_ConvStage(*pair) for pair in zip(inputs, config.widths, strict=False))
+        self.head = linear(inputs[-1], config.classes)
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        return self.head(self.features(x, level))
+
+    def features(self, x: Tensor, level: Tensor) -> Tensor:
+        """What the logits are a linear function of, (B, the last width)."""
+        h = self.stem(x.to(self.head.weight.dtype))
+        for stage in self.stages:
+            h = stage(h)
+        return h.amax((2, 3))
+
+    def exact_parts(self) -> list[nn.Module]:
+        """The normalisations."""
+        return [module for module in self.modules() if isinstance(module, BatchNorm)]
+
+
+class _Whitening(nn.Module):
+    """silu(c), silu(-c) of the cosine transform c of each 2x2 pixels and their channels, each brought to unit variance.
+
+    Over three channels the transform's axes are about luma and chroma. It decorrelates pictures nearly as well as
+    their principal components, which differ in deviation by a factor of a hundred.
+    """
+
+    basis: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.outputs = 8 * channels
+        basis = torch.einsum("kc,iy,jx->kijcyx", _cosines(channels), _cosines(2), _cosines(2))
+        self.register_buffer("basis", basis.reshape(4 * channels, channels, 2, 2), persistent=False)
+        self.norm = BatchNorm(4 * channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.norm(F.conv2d(F.pad(x, (0, 1, 0, 1), "replicate"), self.basis.to(x.dtype)))
+        return F.silu(torch.cat([h, -h], 1))
+
+
+def _cosines(size: int) -> Tensor:
+    """The orthonormal cosine transform (DCT-II) of so many values, by rows; a constant, so on the CPU (`Network`)."""
+    index = torch.arange(size, device="cpu")
+    places = (index + 0.5) * torch.pi / size
+    rows = torch.cos(index[:, None] * places) * (2 / size) ** 0.5
+    return torch.cat([rows[:1] / 2**0.5, rows[1:]])
+
+
+class _ConvStage(nn.Module):
+    """convolution, max-pooling, norm, act, convolution, norm, act."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv_in = conv(inputs, outputs, 3)
+        self.norm_in = BatchNorm(outputs)
+        self.conv_out = conv(outputs, outputs, 3)
+        self.norm_out = BatchNorm(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = F.silu(self.norm_in(F.max_pool2d(self.conv_in(x), 2)))
+        return F.silu(self.norm_out(self.conv_out(h)))
