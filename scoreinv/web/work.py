@@ -16,7 +16,7 @@ from scoreinv.tasks.settings import ColourSettings, FillSettings, OldPhotoSettin
 from scoreinv.web.album import Photo
 
 if TYPE_CHECKING:
-    from scoreinv.damage import DamageFinder
+    from scoreinv.networks.detector import DamageDetector
     from scoreinv.prior import ScorePrior
 
 
@@ -26,7 +26,7 @@ class Models:
 
     fill: Callable[[], ScorePrior]
     colours: Callable[[], ScorePrior]
-    damage: Callable[[], DamageFinder]
+    damage: Callable[[], DamageDetector]
     denoise: Callable[[], ScorePrior]
 
 
@@ -100,8 +100,8 @@ def restore(
     """
     from scoreinv.tasks.old_photos import GivenByHand, OldPhotoModels, restore_picture
 
-    finder = models.damage() if hole is None else None
-    all_models = OldPhotoModels(finder, models.fill(), models.denoise(), models.colours())
+    detector = models.damage() if hole is None else None
+    all_models = OldPhotoModels(detector, models.fill(), models.denoise(), models.colours())
     given = GivenByHand(hole, None if strokes is None else hints_of(photo, strokes))
     result = restore_picture(photo.picture, all_models, settings, given, report)
     note = "\n".join(f"{step.name.capitalize()}: {step.words}." for step in result.steps)

@@ -13,11 +13,10 @@ from PIL import Image
 from small_model import small_prior
 from torch import Tensor
 
-from scoreinv.damage import DamageFinder
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.write import picture_bytes
 from scoreinv.models.config import DamageConfig
-from scoreinv.networks.damage import DamageNetworkConfig
+from scoreinv.networks.detector import DamageDetector, DetectorConfig
 from scoreinv.web.access import Access
 from scoreinv.web.app import make_app
 from scoreinv.web.jobs import JobQueue
@@ -28,11 +27,11 @@ ORIGIN = f"http://127.0.0.1:{PORT}"
 OPAQUE = {"content-type": "application/octet-stream", "origin": ORIGIN}
 
 
-class Bright(DamageFinder):
+class Bright(DamageDetector):
     """Finds what is brighter than 0.8."""
 
     def __init__(self) -> None:
-        small = DamageConfig(DamageNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8), image_size=32).build()
+        small = DamageConfig(DetectorConfig(widths=(4, 4, 8, 8), coarse_width=8), image_size=32).build()
         super().__init__(small.network, small.encoder, small.image_size)
 
     def logits(self, pictures: Tensor) -> Tensor:
