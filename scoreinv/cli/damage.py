@@ -64,7 +64,7 @@ def find(photo: Photo, detector: Detector, sensitivity: float, grow: int, progre
     from scoreinv.imaging.masks import percent
     from scoreinv.tasks.find_damage import damage_in_picture
 
-    hole = damage_in_picture(photo.picture, detector.finder, sensitivity, grow, progress)
+    hole = damage_in_picture(photo.picture, detector.detector, sensitivity, grow, progress)
     if hole.any():
         notice(detector.common, f"{photo.source}: {percent(hole)} of it is marked as damage (--sensitivity sets it)")
     else:

@@ -20,10 +20,10 @@ from scoreinv.models.bundled import HUB_PREFIX
 from scoreinv.options import Device, Precision
 
 if TYPE_CHECKING:
-    from scoreinv.damage import DamageFinder
     from scoreinv.imaging.picture import Picture
     from scoreinv.machine import Speed
     from scoreinv.models.config import ModelConfig
+    from scoreinv.networks.detector import DamageDetector
     from scoreinv.prior import ScorePrior
 
 _log = logging.getLogger(__name__)
@@ -182,25 +182,25 @@ class Detector(Model):
 
     def load(self) -> None:
         """Load the model now, unless it is loaded; raises CheckpointError or InputError when it cannot be used."""
-        _ = self.finder
+        _ = self.detector
 
     @cached_property
     def precision(self) -> str:
         return resolve_precision(self.common.precision, self.device)
 
     @cached_property
-    def finder(self) -> DamageFinder:
+    def detector(self) -> DamageDetector:
         """The model, on the device and in the precision of the run."""
         import_torch()
         import torch
 
-        from scoreinv.models.catalogue import load_damage_finder
+        from scoreinv.models.catalogue import load_damage_detector
 
         _log.info("model %s: %s", self.name, self.path)
         _log.info("precision %s%s", self.precision, _why(self.common.precision, "as is faster here"))
         set_threads(self.common.threads)
-        finder = load_damage_finder(self.path)
-        return finder.to(torch.device(self.device), getattr(torch, self.precision))
+        detector = load_damage_detector(self.path)
+        return detector.to(torch.device(self.device), getattr(torch, self.precision))
 
 
 def _again(kind: type[Model], name: str, common: Common, exact: bool) -> Model:

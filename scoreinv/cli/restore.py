@@ -110,7 +110,7 @@ def restore(
         keep_freed()
         check_samples(steps.samples, photo.picture, coloured=steps.colorize)
         models = OldPhotoModels(
-            finder=None if detector is None else detector.finder,
+            detector=None if detector is None else detector.detector,
             filler=None if filler is None else filler.prior,
             denoiser=None if denoiser is None else denoiser.prior,
             colorizer=None if colorizer is None else colorizer.prior,

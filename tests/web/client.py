@@ -15,8 +15,8 @@ from torch import Tensor
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.write import picture_bytes
-from scoreinv.models.config import DamageConfig
-from scoreinv.networks.detector import DamageDetector, DetectorConfig
+from scoreinv.models.config import DetectorConfig
+from scoreinv.networks.detector import DamageDetector, DetectorNetworkConfig
 from scoreinv.web.access import Access
 from scoreinv.web.app import make_app
 from scoreinv.web.jobs import JobQueue
@@ -31,7 +31,7 @@ class Bright(DamageDetector):
     """Finds what is brighter than 0.8."""
 
     def __init__(self) -> None:
-        small = DamageConfig(DetectorConfig(widths=(4, 4, 8, 8), coarse_width=8), image_size=32).build()
+        small = DetectorConfig(DetectorNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8), image_size=32).build()
         super().__init__(small.network, small.encoder, small.image_size)
 
     def logits(self, pictures: Tensor) -> Tensor:
