@@ -26,20 +26,19 @@ from scipy.special import expit
 from torch import Tensor
 
 from scoreinv.checks import Whole, check_callback, shown
-from scoreinv.damage import DamageFinder
 from scoreinv.ensemble import MIRRORED, averaged
 from scoreinv.errors import SettingError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.faces import facial_features
 from scoreinv.imaging.masks import dilate, picture_of_hole
 from scoreinv.imaging.picture import STRIP_ROWS, Picture
-from scoreinv.models.catalogue import load_damage_finder
-from scoreinv.networks.damage import STRIDE
+from scoreinv.models.catalogue import load_damage_detector
+from scoreinv.networks.detector import STRIDE, DamageDetector
 from scoreinv.options import FOUND_GROW, SENSITIVITY, USUAL_SENSITIVITY
 from scoreinv.tasks.common import finite, to_tensor
 from scoreinv.tasks.results import Given, Share, TaskCallback, tell
 
-Finder = DamageFinder | str | Path
+Detector = DamageDetector | str | Path
 """A model at hand, or the name or file of one."""
 
 WORKING_SIDE = 1536
@@ -62,7 +61,7 @@ def find_damage(
     *,
     sensitivity: float = USUAL_SENSITIVITY,
     grow: int = FOUND_GROW,
-    model: Finder = "damage",
+    model: Detector = "damage",
     callback: TaskCallback | None = None,
 ) -> Given:
     """Find the damage of a scanned photograph, as a mask for `inpaint`.
@@ -94,12 +93,12 @@ def find_damage(
     Whole().check("grow", grow)
     check_callback(callback)
     pictures, form = pictures_from_api(image)
-    finder = finder_of(model)
+    detector = detector_of(model)
     share = Share(callback, len(pictures))
     found = []
     for picture in pictures:
         share.begin(1)
-        found.append(damage_in_picture(picture, finder, sensitivity, grow, share))
+        found.append(damage_in_picture(picture, detector, sensitivity, grow, share))
     masks: Any = found[0]
     if form.kind == "pil":
         masks = form.pictures([picture_of_hole(found[0])])
@@ -110,7 +109,7 @@ def find_damage(
 
 def damage_in_picture(
     picture: Picture,
-    finder: DamageFinder,
+    detector: DamageDetector,
     sensitivity: float = USUAL_SENSITIVITY,
     grow: int = FOUND_GROW,
     callback: TaskCallback | None = None,
@@ -122,7 +121,7 @@ def damage_in_picture(
     for size in reversed(sizes):
         share.begin(size[0] * size[1])
         rgb = picture.rgb() if size == picture.size else picture.resized_rgb(*size)
-        logits = damage_logits(rgb, finder, share)
+        logits = damage_logits(rgb, detector, share)
         if size != sizes[0]:
             logits -= math.log(_SURER)
         found = _connected(logits, sensitivity)
@@ -140,16 +139,16 @@ def _connected(logits: np.ndarray, sensitivity: float) -> np.ndarray:
     return probability
 
 
-def finder_of(model: object) -> DamageFinder:
+def detector_of(model: object) -> DamageDetector:
     """The model itself, or the one that a name or file stands for; SettingError for anything else.
 
     Raises CheckpointError where there is none such.
     """
     if isinstance(model, str | Path):
-        return load_damage_finder(model)
-    if not isinstance(model, DamageFinder):
+        return load_damage_detector(model)
+    if not isinstance(model, DamageDetector):
         raise SettingError(
-            "model", f"must be one as scoreinv.load_damage_finder gives it, or its name, not {shown(model)}"
+            "model", f"must be one as scoreinv.load_damage_detector gives it, or its name, not {shown(model)}"
         )
     return model
 
@@ -164,7 +163,7 @@ def working_sizes(size: tuple[int, int]) -> list[tuple[int, int]]:
 
 
 @torch.no_grad()
-def damage_logits(rgb: np.ndarray, finder: DamageFinder, callback: TaskCallback | None = None) -> np.ndarray:
+def damage_logits(rgb: np.ndarray, detector: DamageDetector, callback: TaskCallback | None = None) -> np.ndarray:
     """The log odds of damage, HxW float32, of colours (HxWx3 float in [0, 1]) as large as they are."""
     height, width = rgb.shape[:2]
     found = np.empty((height, width), np.float32)
@@ -172,21 +171,21 @@ def damage_logits(rgb: np.ndarray, finder: DamageFinder, callback: TaskCallback 
     for number, (top, left) in enumerate(corners, 1):
         first_row, first_column = max(0, top - _MARGIN), max(0, left - _MARGIN)
         window = rgb[first_row : top + _CORE + _MARGIN, first_column : left + _CORE + _MARGIN]
-        logits = finite(_looked_at(to_tensor([window], finder.device), finder))[0, 0]
+        logits = finite(_looked_at(to_tensor([window], detector.device), detector))[0, 0]
         kept = logits[top - first_row :, left - first_column :][:_CORE, :_CORE]
         found[top : top + _CORE, left : left + _CORE] = kept.cpu().numpy()
         tell(callback, number / len(corners))
     return found
 
 
-def _looked_at(window: Tensor, finder: DamageFinder) -> Tensor:
+def _looked_at(window: Tensor, detector: DamageDetector) -> Tensor:
     """The logits of a window of any size, the mean of those that it has as it is and mirrored.
 
     Its last row and column are repeated up to what the network takes.
     """
     height, width = window.shape[-2:]
     padded = F.pad(window, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
-    return averaged(MIRRORED, lambda turn: finder.logits(turn.turn(padded)))[..., :height, :width]
+    return averaged(MIRRORED, lambda turn: detector.logits(turn.turn(padded)))[..., :height, :width]
 
 
 def _enlarged(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
