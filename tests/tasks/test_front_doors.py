@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -48,18 +47,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(0)
         scoreinv.save(config.build(), path)
     return path
-
-
-@pytest.mark.parametrize("command", ["denoise", "upscale", "deblur", "sample", "train"])
-def test_what_python_calls_otherwise_is_named(command: str) -> None:
-    with pytest.raises(AttributeError, match=f"no attribute '{command}': .* does that$") as caught:
-        getattr(scoreinv, command)
-    named = re.search(r": scoreinv\.(\w+)|`from (\S+) import (\w+)`", str(caught.value))
-    assert named is not None
-    name, module, function = named.groups()
-    assert callable(getattr(scoreinv, name) if name else getattr(import_module(module), function))
-    with pytest.raises(AttributeError, match=r"no attribute 'other'$"):
-        _ = scoreinv.other
 
 
 def test_results_operators_and_conditions_are_shown_on_a_line(model: Path) -> None:
