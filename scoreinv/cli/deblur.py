@@ -16,8 +16,9 @@ from scoreinv.cli.options import (
 from scoreinv.cli.photos import Photo, Progress
 from scoreinv.cli.plan import STREAM, Job
 from scoreinv.cli.report import naming
-from scoreinv.cli.restoring import Noise, RestorationOptions, restore_photos
+from scoreinv.cli.restoring import Noise, restore_photos
 from scoreinv.errors import InputError
+from scoreinv.tasks.settings import LinearSettings
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
@@ -42,7 +43,7 @@ def deblur(
         ),
     ],
     noise: NoiseOption = None,
-    how: RestorationOptions,
+    settings: LinearSettings,
     model: RestorerOption = "denoiser",
     uncertainty: UncertaintyOption = None,
     output: Output,
@@ -54,7 +55,6 @@ def deblur(
     if kernel == STREAM:
         raise InputError("--kernel -: name a file; stdin is for the photo")
     values = kernel_from_text(kernel)
-    settings = how.settings()
 
     def restore(photo: Photo[Noise], prior: ScorePrior, progress: Progress) -> Restored:
         from scoreinv.tasks.linear import deblur_picture

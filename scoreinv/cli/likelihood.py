@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scoreinv.cli.loading import Model
-from scoreinv.cli.options import Common, FixedStepsOption, FrameOption, ModelOption, advanced, option, output_option
+from scoreinv.cli.options import Common, FrameOption, ModelOption, output_option
 from scoreinv.cli.plan import STREAM, check_writable, expand, file_identity, refuse_existing, refuse_inputs
 from scoreinv.cli.record import Table, failure
 from scoreinv.cli.report import LONG_SECONDS, ProgressBar, duration, emit, naming, notice, put, rehearse, warn
 from scoreinv.errors import InputError
-from scoreinv.options import ODE_RTOL, REPEATS, RTOL, Probe
 from scoreinv.tasks.settings import LikelihoodSettings
 
 if TYPE_CHECKING:
@@ -50,37 +49,6 @@ class Tally:
     failed: int = 0
 
 
-@dataclass(frozen=True)
-class LikelihoodOptions:
-    """How the likelihood is estimated; see `tasks.common.LikelihoodSettings`."""
-
-    repeats: Annotated[
-        int,
-        option(
-            "--repeats",
-            min=REPEATS.least,
-            max=REPEATS.most,
-            help="Draws of noise that are averaged; from 2 with a standard error.",
-        ),
-    ] = 1
-    steps: FixedStepsOption = None
-    rtol: Annotated[
-        float | None,
-        advanced("--rtol", min=RTOL.least, max=RTOL.most, help="Tolerance of the adaptive solver. (default: 1e-5)"),
-    ] = None
-    probe: Annotated[Probe, advanced("--probe", help="Random vectors of the trace estimate.")] = "rademacher"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.steps is not None and self.rtol is not None:
-            raise InputError("--steps and --rtol: the fixed grid has no tolerance; give one of them")
-
-    def settings(self) -> LikelihoodSettings:
-        """The settings of the task."""
-        rtol = ODE_RTOL if self.rtol is None else self.rtol
-        return LikelihoodSettings(self.repeats, self.steps, rtol, self.probe, self.seed)
-
-
 def likelihood(
     images: Annotated[
         list[str],
@@ -92,7 +60,7 @@ def likelihood(
     ],
     *,
     model: ModelOption = "photo",
-    options: LikelihoodOptions,
+    estimate: LikelihoodSettings,
     csv: Annotated[
         str | None,
         output_option("--csv", metavar="FILE", help="Also write a table, a row for each picture."),
@@ -104,7 +72,6 @@ def likelihood(
 
     Neighbours of one size are evaluated together.
     """
-    estimate = options.settings()
     sources = [source for item in images for source in expand(item, deep=True)]
     batch = len(sources) > 1
     if batch and STREAM in sources:
@@ -115,8 +82,8 @@ def likelihood(
         loaded.check()
         sides = loaded.configuration
         raise typer.Exit(sum(_rehearse(source, frame, sides, common, batch=batch) for source in sources) and 1)
-    if options.steps is not None and options.steps < _LEAST_STEPS:
-        warn(f"--steps {options.steps}: so few tell the density only roughly: take 16")
+    if estimate.steps is not None and estimate.steps < _LEAST_STEPS:
+        warn(f"--steps {estimate.steps}: so few tell the density only roughly: take 16")
     tally = Tally(batch)
     for group in _groups(sources, frame, loaded, tally):
         _evaluate(group, estimate, loaded, table, tally)

@@ -1,4 +1,4 @@
-"""What `denoise`, `upscale` and `deblur` share: their options, and how each photo is restored at a level of noise."""
+"""What `denoise`, `upscale` and `deblur` share: how each photo is restored at a level of noise."""
 
 from __future__ import annotations
 
@@ -11,34 +11,13 @@ from scoreinv.cli.options import Common, Output
 from scoreinv.cli.photos import Photo, Progress, Result, Run, check_uncertainty, run
 from scoreinv.cli.plan import Job, plan, refuse_inputs
 from scoreinv.cli.report import notice
-from scoreinv.options import GRAY_LEVELS, SampleCount
-from scoreinv.tasks.settings import EstimateOrNone, LinearSettings, MethodOrNone, StepsOrNone
+from scoreinv.options import GRAY_LEVELS
+from scoreinv.tasks.settings import LinearSettings
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
     from scoreinv.tasks.results import Restored
-
-
-@dataclass(frozen=True)
-class SampleOptions:
-    """Whether a photo is estimated or sampled, and how often."""
-
-    samples: SampleCount = 1
-    estimate: EstimateOrNone = None
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class RestorationOptions(SampleOptions):
-    """`SampleOptions`, and the method by which a photo is restored."""
-
-    method: MethodOrNone = None
-    steps: StepsOrNone = None
-
-    def settings(self) -> LinearSettings:
-        """The settings of the task; InputError where they do not go together."""
-        return LinearSettings(self.method, self.steps, self.samples, self.seed, self.estimate)
 
 
 @dataclass(frozen=True)

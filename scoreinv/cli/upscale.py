@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from scoreinv.cli.options import Common, Output, PhotosArgument, RestorerOption, UncertaintyOption, advanced, option
 from scoreinv.cli.photos import Photo, Progress
-from scoreinv.cli.restoring import Noise, RestorationOptions, restore_photos
+from scoreinv.cli.restoring import Noise, restore_photos
 from scoreinv.options import GRAY_LEVELS, Downsampling
+from scoreinv.tasks.settings import LinearSettings
 
 if TYPE_CHECKING:
     from scoreinv.prior import ScorePrior
@@ -40,14 +41,13 @@ def upscale(
             "the photo.",
         ),
     ] = 0.0,
-    how: RestorationOptions,
+    settings: LinearSettings,
     model: RestorerOption = "denoiser",
     uncertainty: UncertaintyOption = None,
     output: Output,
     common: Common,
 ) -> None:
     """Enlarge photos: the result, reduced again, is the given photo."""
-    settings = how.settings()
 
     def restore(photo: Photo[Noise], prior: ScorePrior, progress: Progress) -> Restored:
         from scoreinv.tasks.linear import upscale_picture

@@ -15,6 +15,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.likelihood import bits_per_dim
 from scoreinv.machine import PIXELS_AT_ONCE, shortage
 from scoreinv.models.memory import gradient_bytes
+from scoreinv.options import ODE_RTOL
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.tasks.common import Sided, check_model, check_sides, colours_for, fingerprint, to_tensor
@@ -77,6 +78,7 @@ def pictures_bits_per_dim(
     levels = to_tensor([np.rint(values * 255) for values in colours], prior.device)
     draws = [(item, repeat) for item in range(len(pictures)) for repeat in range(settings.repeats)]
     at_once = pictures_at_once(pictures[0].size)
+    rtol = ODE_RTOL if settings.rtol is None else settings.rtol
     share = Share(callback, len(draws))
     bits, nfe = [], []
     for first in range(0, len(draws), at_once):
@@ -91,8 +93,8 @@ def pictures_bits_per_dim(
             x,
             probe=noise.rademacher(x.shape) if settings.probe == "rademacher" else noise.normal(x.shape),
             steps=settings.steps,
-            rtol=settings.rtol,
-            atol=settings.rtol,
+            rtol=rtol,
+            atol=rtol,
             callback=for_sampler(share),
         )
         bits += result.bits_per_dim.tolist()

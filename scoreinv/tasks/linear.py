@@ -43,7 +43,7 @@ from scoreinv.tasks.common import Model, check_colour, knows_limited_noise, mode
 from scoreinv.tasks.denoise import cut_off, denoise, expected, photograph, white_level, written
 from scoreinv.tasks.drawing import gathered, pc_sampler
 from scoreinv.tasks.results import Given, Restored, Share, TaskCallback, for_sampler, restore_each
-from scoreinv.tasks.settings import LinearSettings
+from scoreinv.tasks.settings import DenoiseSettings, LinearSettings
 from scoreinv.tiling import Tiled, crop
 
 LEAST_NOISE = 0.3 / 255
@@ -139,8 +139,8 @@ def solve(
     observations = [observation.to(model.device) for observation in observations]
     _check_observed(operator, observations, noise_std)
     noise_alone = operator.orthogonal and noise_std > 0 and method is None
-    if noise_alone and steps is not None and settings.mean:
-        raise SettingError("steps", "are for samples: the mean without noise takes one evaluation")
+    if noise_alone:
+        settings = DenoiseSettings(None, steps, samples, seed, estimate, orientations)
 
     def solved(number: int, share: TaskCallback) -> Restored[Any]:
         values, gray = _three_channels(observations[number])

@@ -22,7 +22,7 @@ from scoreinv.imaging.masks import DEFAULT_THRESHOLD, check_mask_settings
 from scoreinv.kernels import normalised
 from scoreinv.models.bundled import bundled_model, names_bundled
 from scoreinv.options import Device, Downsampling, Precision
-from scoreinv.tasks.settings import ColourSettings, FillSettings, LinearSettings
+from scoreinv.tasks.settings import ColourSettings, DenoiseSettings, FillSettings, LinearSettings
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
@@ -250,8 +250,8 @@ class Restorer(OnRows):
         **others: Any,
     ) -> None:
         rows = _taken(others)
-        how = LinearSettings(**others)
         kernel = None if kernel is None else normalised(kernel, "the kernel")
+        how = DenoiseSettings(**others) if kernel is None and factor is None else LinearSettings(**others)
         if factor is not None:
             Whole(2).check("factor", factor)
         check_choice("downsampling", downsampling, get_args(Downsampling))
@@ -261,12 +261,7 @@ class Restorer(OnRows):
             raise SettingError("factor", "does not go with a kernel: do one after the other")
         if factor is None and downsampling != "area":
             raise SettingError("downsampling", "belongs to a factor")
-        noise_alone = kernel is None and factor is None
-        if noise_alone and how.method is not None:
-            raise SettingError("method", "belongs to a kernel or a factor: noise alone is removed in one way")
-        if noise_alone and how.steps is not None and how.mean:
-            raise SettingError("steps", "are for samples: the mean without noise takes one evaluation")
-        if not noise_alone and how.orientations > 1:
+        if how.orientations > 1 and not isinstance(how, DenoiseSettings):
             raise SettingError("orientations", "belong to noise alone, without a kernel or a factor")
         observed = {"kernel": kernel, "factor": factor, "downsampling": downsampling, "noise_std": noise_std}
         super().__init__(

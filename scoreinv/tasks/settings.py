@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, get_args
 
-from scoreinv.checks import Number, Whole, check_choice, check_flag, check_noise_share, shown
+from scoreinv.checks import Number, Whole, check_flag, check_noise_share, shown
 from scoreinv.errors import SettingError
 from scoreinv.options import (
     CHURN,
@@ -18,6 +18,7 @@ from scoreinv.options import (
     COLOUR_STEPS,
     COLOUR_TEMPERATURE,
     CORRECTOR_STEPS,
+    DENOISING_STEPS,
     ETA,
     EXACT_STEPS,
     FILL_STEPS,
@@ -278,42 +279,6 @@ class ColourSettings(_DrawnSettings):
         return COLOUR_SATURATION if pulled and not hinted else 1.0
 
 
-MethodOrNone = Annotated[
-    RestorationMethod | None,
-    Setting(
-        "dpir estimates the mean. These draw samples: diffpir (splitting), ddnm (projection), ddrm (spectral), pigdm, "
-        "dps and mmps (gradients), pc (constrained predictor-corrector, the paper's). (default: dpir for one mean, "
-        "else diffpir)",
-        advanced=True,
-    ),
-]
-EstimateOrNone = Annotated[
-    Estimate | None,
-    Setting(
-        "mean: closest to the truth on average, smooth where details are uncertain; sample: one possible picture. "
-        "(default: mean, or sample with several samples or a method other than dpir)"
-    ),
-]
-StepsOrNone = Annotated[
-    int | None,
-    Setting(
-        f"Steps of the method. (default: dpir {RESTORATION_STEPS['dpir']}, {EXACT_STEPS} without noise, "
-        f"diffpir {RESTORATION_STEPS['diffpir']})",
-        STEPS,
-        advanced=True,
-    ),
-]
-Orientations = Annotated[
-    int,
-    Setting(
-        "Flips and turns of the photo that the mean is averaged over: 1, 2, 4 or 8. More is a little closer to the "
-        "truth, and takes as many times as long.",
-        Whole(ORIENTATIONS[0], ORIENTATIONS[-1]),
-        advanced=True,
-    ),
-]
-
-
 @dataclass(frozen=True)
 class LinearSettings:
     """How a picture is restored from an observation y = A x + noise of all of it.
@@ -324,7 +289,7 @@ class LinearSettings:
     half-quadratic splitting.
 
     Attributes:
-        method: None: `dpir` for the mean of one, else `diffpir`. Noise alone has one method, and takes none.
+        method: None: `dpir` for the mean of one, else `diffpir`.
         steps: times of the grid; None: as measured to be enough (`RESTORATION_STEPS`).
         samples: pictures to draw.
         estimate: `sample`, or `mean`: the average of the samples, or for one an estimate of the posterior mean at once.
@@ -334,12 +299,34 @@ class LinearSettings:
         seed: seed of the noise; each sample has its own stream.
     """
 
-    method: MethodOrNone = None
-    steps: StepsOrNone = None
+    method: Annotated[
+        RestorationMethod | None,
+        Setting(
+            "dpir estimates the mean. These draw samples: diffpir (splitting), ddnm (projection), ddrm (spectral), "
+            "pigdm, dps and mmps (gradients), pc (constrained predictor-corrector, the paper's). (default: dpir for "
+            "one mean, else diffpir)",
+            advanced=True,
+        ),
+    ] = None
+    steps: Annotated[
+        int | None,
+        Setting(
+            f"Steps of the method. (default: dpir {RESTORATION_STEPS['dpir']}, {EXACT_STEPS} without noise, "
+            f"diffpir {RESTORATION_STEPS['diffpir']})",
+            STEPS,
+            advanced=True,
+        ),
+    ] = None
     samples: SampleCount = 1
     seed: int = 0
-    estimate: EstimateOrNone = None
-    orientations: Orientations = 1
+    estimate: Annotated[
+        Estimate | None,
+        Setting(
+            "mean: closest to the truth on average, smooth where details are uncertain; sample: one possible picture. "
+            "(default: mean, or sample with several samples or a method other than dpir)"
+        ),
+    ] = None
+    orientations: int = 1
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -347,6 +334,7 @@ class LinearSettings:
         if self.estimate is None:
             usual = "mean" if self.samples == 1 and self.method in (None, "dpir") else "sample"
             object.__setattr__(self, "estimate", usual)
+        Whole(ORIENTATIONS[0], ORIENTATIONS[-1]).check("orientations", self.orientations)
         if self.orientations not in ORIENTATIONS:
             raise SettingError("orientations", f"must be 1, 2, 4 or 8, not {self.orientations}")
         if self.orientations > 1 and not self.mean:
@@ -379,6 +367,32 @@ class LinearSettings:
         if method == "dpir" and estimated and exact:
             return method, EXACT_STEPS
         return method, RESTORATION_STEPS[method] * (1 if estimated or method == "dps" else FULL_STEPS)
+
+
+@dataclass(frozen=True)
+class DenoiseSettings(LinearSettings):
+    """How noise alone is removed: in one way, which has steps for samples alone."""
+
+    method: None = None
+    steps: Annotated[
+        int | None, Setting(f"Sampler steps for a sample. (default: {DENOISING_STEPS})", STEPS, advanced=True)
+    ] = None
+    orientations: Annotated[
+        int,
+        Setting(
+            "Flips and turns of the photo that the mean is averaged over: 1, 2, 4 or 8. More is a little closer to the "
+            "truth, and takes as many times as long.",
+            Whole(ORIENTATIONS[0], ORIENTATIONS[-1]),
+            advanced=True,
+        ),
+    ] = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.method is not None:
+            raise SettingError("method", "does not go with noise alone, which is removed in one way")
+        if self.steps is not None and self.mean:
+            raise SettingError("steps", "are for samples: the mean without noise takes one evaluation")
 
 
 StepName = Literal["damage", "tint", "inpaint", "denoise", "colorize"]
@@ -572,21 +586,25 @@ class LikelihoodSettings:
     Attributes:
         repeats: draws of the dequantisation and the probe that are averaged; each is unbiased.
         steps: steps of a fixed grid, four evaluations each; None for adaptive RK45.
-        rtol: tolerance of RK45, relative and absolute.
+        rtol: tolerance of RK45, relative and absolute; None: `ODE_RTOL`.
         probe: distribution of the random vectors of the trace estimate.
         seed: seed of the dequantisation and the probes.
     """
 
-    repeats: int = 1
-    steps: int | None = None
-    rtol: float = ODE_RTOL
-    probe: Probe = "rademacher"
+    repeats: Annotated[int, Setting("Draws of noise that are averaged; from 2 with a standard error.", REPEATS)] = 1
+    steps: Annotated[
+        int | None,
+        Setting("Solve the ODE in so many equal steps of four evaluations; 16 are good. (default: adaptive)", STEPS),
+    ] = None
+    rtol: Annotated[
+        float | None,
+        Setting(f"Tolerance of the adaptive solver. (default: {ODE_RTOL:g})", RTOL, advanced=True),
+    ] = None
+    probe: Annotated[Probe, Setting("Random vectors of the trace estimate.", advanced=True)] = "rademacher"
     seed: int = 0
 
     def __post_init__(self) -> None:
-        REPEATS.check("repeats", self.repeats)
-        if self.steps is not None:
-            STEPS.check("steps", self.steps)
-        RTOL.check("rtol", self.rtol)
-        check_choice("probe", self.probe, get_args(Probe))
+        check_settings(self)
         SEED.check("seed", self.seed)
+        if self.steps is not None and self.rtol is not None:
+            raise SettingError("rtol", "does not go with steps: the fixed grid has no tolerance")

@@ -149,7 +149,7 @@ def test_a_path_is_none_of_a_bundled_name() -> None:
         (lambda: Restorer(kernel=np.zeros((0, 3))), "the kernel: a kernel is an array"),
         (lambda: Restorer(kernel=np.array([["1"]])), "the kernel: a kernel is an array"),
         (lambda: Restorer(noise_std=-1), "noise_std must be at least 0"),
-        (lambda: Restorer(method="dps"), "method belongs to a kernel or a factor"),
+        (lambda: Restorer(method="dps"), "method does not go with noise alone"),
         (lambda: Restorer(steps=3), "steps are for samples"),
         (lambda: Restorer(factor=2, orientations=8), "orientations belong to noise alone"),
         (lambda: Restorer(downsampling="bicubic"), "downsampling belongs to a factor"),
