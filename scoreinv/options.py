@@ -57,7 +57,7 @@ RESTORATION_STEPS: dict[RestorationMethod, int] = {
     "pc": 30,
     "dpir": 10,
 }
-"""Times of the grid of each method where sampling begins at a guess of the picture."""
+"""Times of the grid of each method where sampling begins at an initial estimate of the picture."""
 EXACT_STEPS = 5
 """Times of `dpir` there where the observation is exact: by its momentum they come further than ten without."""
 FULL_STEPS = 3

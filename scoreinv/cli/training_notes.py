@@ -19,7 +19,7 @@ _STEPS_THAT_TELL = 5
 _NOISE = 0.5
 """Held-out loss of a prior over that of knowing nothing, above which its samples are noise or blots of colour."""
 _CLASSICAL = 0.95
-"""The same of a prior that takes observations, above which its fills are hardly better than the guess's."""
+"""The same of a prior that takes observations, above which its fills are hardly better than the initial estimate's."""
 
 
 def ends(run: TrainingConfig) -> str:

@@ -1,8 +1,8 @@
 """What a grey picture shows: maps of features of a network that was trained to name what photographs show.
 
 A small network that learns colours alone learns tones, not things. These features know grass from stone and skin from
-wood. A prior that has a `ChromaNetwork` is told the mean chroma of what is seen besides, as the guess that it starts
-from. All is computed once for each picture; the score network is given the features at every step.
+wood. A prior that has a `ChromaNetwork` is told the mean chroma of what is seen besides, as the initial estimate that
+it starts from. All is computed once for each picture; the score network is given the features at every step.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from torch import Tensor
 
 from scoreinv.errors import CheckpointError
 from scoreinv.networks.blocks import channels_last
-from scoreinv.networks.chroma import ChromaNetwork
-from scoreinv.networks.encoder import STRIDES, Encoder
+from scoreinv.networks.encoder import Encoder
 
 ENCODER = "encoder.safetensors"
 """Name of the file of its weights."""
@@ -37,32 +36,6 @@ def load_encoder(path: Path) -> Encoder:
     except (OSError, SafetensorError, RuntimeError) as error:
         raise CheckpointError(f"{path}: not the weights of the encoder: install scoreinv again") from error
     return channels_last(encoder.eval().requires_grad_(False))
-
-
-def look(encoder: Encoder, gray: Tensor) -> tuple[Tensor, ...]:
-    """The maps of grey pictures (B, 1, H, W) in [0, 1], of sides that are multiples of 32; without gradients.
-
-    They are at unit strength (`Encoder.of_gray`).
-    """
-    with torch.no_grad():
-        return encoder.of_gray(gray)
-
-
-def look_for_chroma(network: ChromaNetwork, gray: Tensor) -> tuple[Tensor, ...]:
-    """The mean chroma of such pictures and their maps (`ChromaNetwork`); without gradients."""
-    with torch.no_grad():
-        chroma, maps = network(gray)
-    return chroma, *maps
-
-
-def seen_size(height: int, width: int, scale: int) -> tuple[int, int]:
-    """The size at which a picture of height x width is looked at: `scale` times it, in multiples of 32."""
-    coarsest = STRIDES[-1]
-
-    def seen(side: int) -> int:
-        return coarsest * max(1, round(scale * side / coarsest))
-
-    return seen(height), seen(width)
 
 
 def window(features: Tensor, box: tuple[int, int, int, int], size: tuple[int, int]) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 from scoreinv.boxes import Box
 from scoreinv.colour_space import colour_basis
 from scoreinv.conditional.encoder import window
-from scoreinv.conditional.guess import Guess
+from scoreinv.conditional.interpolation import InitialEstimate
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.ensemble import UPRIGHT, Orientation, averaged
 from scoreinv.errors import InputError
@@ -19,49 +19,51 @@ from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.tiling import crops
 
 
-class GivenGuess(PriorWrapper):
-    """A conditional prior given the guess that was made of an observation: all that its network needs to be told.
+class GivenInitialEstimate(PriorWrapper):
+    """A conditional prior given the initial estimate that was made of an observation: all that its network is told.
 
     Arguments:
         prior: what it conditions.
-        guess: as `ConditionalPrior.guess` makes it.
+        initial: as `ConditionalPrior.initial_estimate` makes it.
         orientations: the prediction is averaged over the picture in these, an evaluation each.
     """
 
     prior: ConditionalPrior
 
-    def __init__(self, prior: ConditionalPrior, guess: Guess, orientations: tuple[Orientation, ...] = UPRIGHT) -> None:
+    def __init__(
+        self, prior: ConditionalPrior, initial: InitialEstimate, orientations: tuple[Orientation, ...] = UPRIGHT
+    ) -> None:
         super().__init__(prior)
-        self.guess = guess
+        self.initial = initial
         self.orientations = orientations
         self.evaluations_per_noise = len(orientations)
 
     def smooth(self) -> Tensor:
-        """The guess as a picture in the model's range: what sampling may start from, with noise above its error."""
-        return self.prior.smooth(self.guess)
+        """The initial estimate as a picture in the model's range, to start from with noise above its error."""
+        return self.prior.smooth(self.initial)
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         def predict(orientation: Orientation) -> Tensor:
             upright = orientation == Orientation()
-            guess = self.guess if upright else self.guess.each(*[orientation.turn] * 3)
-            return self.prior.noise_given(orientation.turn(x), t, guess)
+            initial = self.initial if upright else self.initial.each(*[orientation.turn] * 3)
+            return self.prior.noise_given(orientation.turn(x), t, initial)
 
         return averaged(self.orientations, predict)
 
-    def windows(self, boxes: Sequence[Box], samples: int) -> GivenGuess:
-        # The guess is cut out, not made anew: it knows what lies beyond the window.
+    def windows(self, boxes: Sequence[Box], samples: int) -> GivenInitialEstimate:
+        # The initial estimate is cut out, not made anew: it knows what lies beyond the window.
         scale = self.prior.luma_scale
         fine_boxes = [(scale * top, scale * left, scale * tall, scale * wide) for top, left, tall, wide in boxes]
-        height, width = self.guess.mean.shape[-2:]
+        height, width = self.initial.mean.shape[-2:]
 
         def shown(features: Tensor) -> Tensor:
             return torch.cat([window(features, box, (height, width)).expand(samples, -1, -1, -1) for box in boxes])
 
-        guess = self.guess.each(lambda x: crops(x, boxes, samples), lambda x: crops(x, fine_boxes, samples), shown)
-        return GivenGuess(self.prior, guess, self.orientations)
+        initial = self.initial.each(lambda x: crops(x, boxes, samples), lambda x: crops(x, fine_boxes, samples), shown)
+        return GivenInitialEstimate(self.prior, initial, self.orientations)
 
 
-class Conditioned(GivenGuess):
+class Conditioned(GivenInitialEstimate):
     """grad log p_t(x | y) by a network trained on pairs of pictures and observations: an evaluation per orientation.
 
     The network is given y as its input, so only its training approximates, and a few steps of any sampler
@@ -97,8 +99,8 @@ class Conditioned(GivenGuess):
         check_conditional(prior)
         observed = _observed(operator, prior.gray_weights)
         _check_fine(fine, y, prior.luma_scale)
-        guess = prior.guess(operator.pinv(y.to(prior.device)), observed, coarse, fine, features)
-        super().__init__(prior, guess, orientations)
+        initial = prior.initial_estimate(operator.pinv(y.to(prior.device)), observed, coarse, fine, features)
+        super().__init__(prior, initial, orientations)
         self.operator = operator
         self.y = y
 

@@ -10,8 +10,7 @@ from torch import Tensor
 from scoreinv.checks import require, within
 from scoreinv.classifier import NoiseClassifier
 from scoreinv.conditional.encoder import ENCODER, load_encoder
-from scoreinv.conditional.prior import ConditionalPrior
-from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
 from scoreinv.errors import CheckpointError
 from scoreinv.models.bundled import bundled_folder
 from scoreinv.models.codec import Named, cut, decode, unsupported

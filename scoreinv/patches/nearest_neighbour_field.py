@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scoreinv.conditional.guess import smooth_guess
+from scoreinv.conditional.interpolation import smooth_estimate
 from scoreinv.errors import InputError
 from scoreinv.patches.poisson import poisson_correction
 
@@ -138,7 +138,7 @@ class NearestNeighbourField:
             for values in (*self._missed(), self._source[:, None], self._inside[:, None])
         )
         shade = missed.clamp(-_SHADE, _SHADE)
-        even, fading = smooth_guess(torch.stack([shade, missed - shade]), rim[None]).mean
+        even, fading = smooth_estimate(torch.stack([shade, missed - shade]), rim[None]).mean
         source = source[0]
         light = F.avg_pool2d(self._picture(self._known), 2 * _REACH + 1, 1, _REACH).flatten(1).T
         down = self._evening(light, source[:-1], source[1:], self._row)

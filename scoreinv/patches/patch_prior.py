@@ -29,7 +29,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scoreinv.conditional.guess import smooth_guess
+from scoreinv.conditional.interpolation import smooth_estimate
 from scoreinv.errors import InputError
 from scoreinv.patches.nearest_neighbour_field import TOLERANCE
 from scoreinv.prior import Prior
@@ -138,7 +138,7 @@ class _Fill:
         """The posterior mean, given the state x (3, H, W) with noise of this level."""
         estimate, covered = self.estimate(x, level)
         rim = covered & (self.patches.observed > 0)
-        missed = smooth_guess((self.patches.picture - estimate)[None], rim[None].to(x)).mean[0]
+        missed = smooth_estimate((self.patches.picture - estimate)[None], rim[None].to(x)).mean[0]
         return self.exact(estimate + missed)
 
     def estimate(self, x: Tensor, level: float) -> tuple[Tensor, Tensor]:

@@ -25,7 +25,7 @@ def poisson_correction(start: Tensor, hole: Tensor, down: Tensor, across: Tensor
     """The correction u, (C, H, W), 0 outside of the hole; steps of conjugate gradients from `start`.
 
     Arguments:
-        start: (C, H, W), a guess of u.
+        start: (C, H, W), an initial estimate of u.
         hole: (H, W) bool.
         down, across: (C, H - 1, W) and (C, H, W - 1), t from each pixel to the one below, and to the right; looked at
             where both are in the hole.

@@ -418,21 +418,21 @@ def _draw_rows(
     """The samples of these numbers, one of each picture, which are of one `kind`; and the evaluations of each."""
     known = torch.from_numpy(np.stack([one.known for one in grays]))[:, None].to(prior.device, torch.float32)
     operator = gray_and_hints(grays[0].weights, known)
-    guess = to_tensor([one.rgb for one in grays], prior.device)
+    initial = to_tensor([one.rgb for one in grays], prior.device)
     fines = [np.repeat(one.fine[..., None], 3, axis=2) for one in grays if one.fine is not None]
     maps = [one.features for one in grays if one.features is not None]
     condition = given_observation(
         sampling,
         prior,
         operator,
-        operator(prior.to_model(guess)),
+        operator(prior.to_model(initial)),
         overlap=tile_side(prior) // 2,
         orientations=MIRRORED,
         fine=prior.to_model(to_tensor(fines, prior.device)) if fines else None,
         features=tuple(torch.cat(same) for same in zip(*maps, strict=True)) if maps else None,
     )
     noise = PictureNoise(sampling.seed, numbers, np.stack([one.noise_weights for one in grays]), prior.device)
-    return draw(sampling, condition, prior, guess, noise, callback)
+    return draw(sampling, condition, prior, initial, noise, callback)
 
 
 def _raised(drawn: list[np.ndarray], one: _Gray, callback: TaskCallback) -> list[Picture]:

@@ -29,7 +29,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from scoreinv.conditional.guess import block_means
+from scoreinv.conditional.interpolation import block_means
 from scoreinv.guidance import Conditioned, Tiled
 from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.machine import pixels_at_once
@@ -108,17 +108,17 @@ def _drawn_by_patches(
     observed, coarser = scales[0][1], _halved(*scales[first])
     if first == 1 and PatchPrior.enough(coarser[1]) and not PatchPrior.reached(coarser[1]):
         scales = [*scales, coarser]
-    guesses, nfe = {}, 0
+    estimates, nfe = {}, 0
     for number in range(first, len(scales)):
         _, tiled = _given(prior, scales[number], None, 2 * tile_side(prior))  # a mean gains by seeing more
         z = noise(len(scales) + number - first).normal(scales[number][0].shape)
         with torch.no_grad():
             mean = tiled.finish(tiled.denoise(z * prior.sde.prior_std, 1.0))
-        guesses[number] = prior.to_image(finite(mean))
+        estimates[number] = prior.to_image(finite(mean))
         nfe += tiled.evaluations_per_noise
-    elsewhere = drawn_elsewhere(observed, noise(len(scales) + len(guesses)))
+    elsewhere = drawn_elsewhere(observed, noise(len(scales) + len(estimates)))
     elsewhere[typical] = 0
-    return continue_surroundings(scales, guesses, elsewhere, noise, callback), nfe
+    return continue_surroundings(scales, estimates, elsewhere, noise, callback), nfe
 
 
 def _drawn_by_network(
@@ -163,7 +163,7 @@ def _given(
 
 def continue_surroundings(
     scales: list[tuple[Tensor, Tensor]],
-    guesses: Mapping[int, Tensor],
+    estimates: Mapping[int, Tensor],
     elsewhere: Tensor,
     noise: Callable[[int], NoiseStream],
     callback: TaskCallback | None,
@@ -173,13 +173,13 @@ def continue_surroundings(
     Arguments:
         scales: pictures (B, 3, H, W) in [0, 1] and what of them is observed, (B, 1, H, W), each at half the size of the
             one before; those that are begun from with patches enough (`PatchPrior.enough`).
-        guesses: of the pictures of those scales that are begun from, by their numbers; at least one. Each hole
-            keeps the fill of the lowest energy.
+        estimates: of the pictures of those scales that are begun from, by their numbers; at least one. Each
+            hole keeps the fill of the lowest energy.
         elsewhere: (B, 2), how far from a place its patches are looked for, in pixels of the finest scale.
         noise: the noise of each scale, 0 the finest.
     """
-    share = Share(callback, sum(sum(_work(scales, first)) for first in guesses))
-    fills = [_continued(scales, first, guess, elsewhere, noise, share) for first, guess in guesses.items()]
+    share = Share(callback, sum(sum(_work(scales, first)) for first in estimates))
+    fills = [_continued(scales, first, initial, elsewhere, noise, share) for first, initial in estimates.items()]
     for fields in fills[1:]:
         for likelier, field in zip(fills[0], fields, strict=True):
             likelier.take_likelier(field)
@@ -189,19 +189,19 @@ def continue_surroundings(
 def _continued(
     scales: list[tuple[Tensor, Tensor]],
     first: int,
-    guess: Tensor,
+    initial: Tensor,
     elsewhere: Tensor,
     noise: Callable[[int], NoiseStream],
     share: Share,
 ) -> list[NearestNeighbourField]:
-    """The displacements of each picture at the finest scale, drawn from the scale `first` on, whose guess is given."""
+    """The displacements of each picture at the finest scale, drawn from `first` on, of which an estimate is given."""
     layout, *costs = _work(scales, first)
     share.begin(layout)
     pictures, observed = scales[first]
     exemplars, stream = PatchPrior(_FIRST, 2 * pictures - 1, observed, elsewhere / 2**first), noise(first)
-    start = State(2 * guess - 1 + _FIRST.prior_std * stream.normal(guess.shape), 1.0)
+    start = State(2 * initial - 1 + _FIRST.prior_std * stream.normal(initial.shape), 1.0)
     sampler = PC(Ancestral(), corrector_steps=0, steps=_first_steps(first))
-    result = sampler.sample(exemplars, tuple(guess.shape), rng=stream, callback=for_sampler(share), start=start)
+    result = sampler.sample(exemplars, tuple(initial.shape), rng=stream, callback=for_sampler(share), start=start)
     displacements = exemplars.displacements(result.x0)
     del exemplars  # and what it keeps
     for number in reversed(range(first + 1)):

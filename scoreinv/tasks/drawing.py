@@ -36,8 +36,8 @@ from scoreinv.tasks.results import AnyMethod, Restored, Share, TaskCallback, for
 from scoreinv.tasks.settings import LinearSettings, Sampling
 
 _ERROR_SHARE = (1.0, 0.4, 0.4)
-"""Variance of the posterior mean's error over that of the guess, in narrow holes: of luma and of chroma, which errs
-more, but over more pixels than a few steps draw: what is beyond this would be coloured grain."""
+"""Variance of the posterior mean's error over that of the initial estimate, in narrow holes: of luma and of chroma,
+which errs more, but over more pixels than a few steps draw: what is beyond this would be coloured grain."""
 _ERROR_REACH = (0.7, 2.0, 2.0)
 """Pixels over which these errors hang together. Both are fitted on held-out photographs: samples have the detail that
 ten steps of the multistep solver draw, and in lines of 8 to 11 pixels most of their spread (over the error 0.72 in luma
@@ -89,7 +89,7 @@ def draw(
     sampling: Sampling,
     condition: Prior,
     prior: ScorePrior,
-    guess: Tensor,
+    initial: Tensor,
     noise: NoiseStream,
     callback: TaskCallback | None,
     sampler: Sampler | None = None,
@@ -98,7 +98,7 @@ def draw(
 
     Arguments:
         condition: what is sampled, as `given_observation` gives it: a wrapper of `prior`.
-        guess: where `pc` starts unless it starts from the SDE's prior, (B, C, H, W) in [0, 1].
+        initial: where `pc` starts unless it starts from the SDE's prior, (B, C, H, W) in [0, 1].
         sampler: of `conditioned`; None: the multistep solver of the reverse SDE.
 
     Raises ScoreinvError when the model gives values that are not finite.
@@ -107,7 +107,7 @@ def draw(
         if isinstance(condition, Tiled):
             condition = condition.telling(partial(tell, callback))
         with torch.no_grad():
-            x0 = condition.finish(condition.denoise(noise.normal(guess.shape) * prior.sde.prior_std, 1.0))
+            x0 = condition.finish(condition.denoise(noise.normal(initial.shape) * prior.sde.prior_std, 1.0))
         tell(callback, 1.0)
         return prior.to_image(finite(x0)), condition.evaluations_per_noise
     state = None
@@ -115,8 +115,8 @@ def draw(
         sampler = sampler or DPMpp2M(eta=1.0, steps=sampling.steps)
     else:
         sampler = pc_sampler(prior, sampling.steps)
-        state = _start(sampling, prior, guess, noise)
-    result = sampler.sample(condition, tuple(guess.shape), rng=noise, callback=for_sampler(callback), start=state)
+        state = _start(sampling, prior, initial, noise)
+    result = sampler.sample(condition, tuple(initial.shape), rng=noise, callback=for_sampler(callback), start=state)
     return prior.to_image(finite(result.x0)), int(result.nfe[0])
 
 
@@ -130,8 +130,8 @@ def narrow_sampler(sampling: Sampling, condition: Prior) -> MeanFlow | None:
     given = condition.prior
     assert isinstance(given, Conditioned)
     low, high = given.data_range
-    share = torch.tensor(_ERROR_SHARE, device=given.guess.variance.device)[:, None, None]
-    variance = share * given.guess.variance * ((high - low) / 2) ** 2
+    share = torch.tensor(_ERROR_SHARE, device=given.initial.variance.device)[:, None, None]
+    variance = share * given.initial.variance * ((high - low) / 2) ** 2
     basis = torch.from_numpy(colour_basis(given.prior.gray_weights))
     return MeanFlow(variance, basis, min(sampling.steps, NARROW_FILL_STEPS), _ERROR_REACH)
 
@@ -145,7 +145,7 @@ def pc_sampler(prior: ScorePrior, steps: int) -> PC:
     return PC(predictor, AnnealedLangevin(), steps=steps)
 
 
-def _start(sampling: Sampling, prior: ScorePrior, guess: Tensor, noise: NoiseStream) -> State | None:
+def _start(sampling: Sampling, prior: ScorePrior, initial: Tensor, noise: NoiseStream) -> State | None:
     """Where `pc` begins: the paper's number of steps at the SDE's prior (None), few at the initial estimate."""
     level = sampling.start
     if level is None:
@@ -153,8 +153,8 @@ def _start(sampling: Sampling, prior: ScorePrior, guess: Tensor, noise: NoiseStr
     time = start_time(prior, level)
     if time is None:
         return None
-    z = noise.normal(guess.shape)
-    return State(prior.sde.perturb(prior.to_model(guess), as_time(time), z), time)
+    z = noise.normal(initial.shape)
+    return State(prior.sde.perturb(prior.to_model(initial), as_time(time), z), time)
 
 
 def gathered(

@@ -25,7 +25,7 @@ import torch
 from scoreinv.boxes import Box
 from scoreinv.checks import check_callback
 from scoreinv.colour_space import luma
-from scoreinv.conditional.guess import smooth_guess
+from scoreinv.conditional.interpolation import smooth_estimate
 from scoreinv.ensemble import ALL
 from scoreinv.errors import SettingError
 from scoreinv.guidance.conditioned import check_conditional
@@ -274,9 +274,9 @@ def _draw(rows: list[_Row], prior: ScorePrior, sampling: Sampling, callback: Tas
             tile=region.tile,
             needed=None if region.whole else torch.from_numpy(region.hole),
         )
-        guess = values if sampling.method == "conditioned" else 0.5 + smooth_guess(values - 0.5, observed).mean
+        initial = values if sampling.method == "conditioned" else 0.5 + smooth_estimate(values - 0.5, observed).mean
         sampler = narrow_sampler(sampling, condition) if region.narrow else None
-        drawn, nfe = draw(sampling, condition, prior, guess, noise(0), callback, sampler)
+        drawn, nfe = draw(sampling, condition, prior, initial, noise(0), callback, sampler)
     for filling, _, _ in rows:
         filling.nfe = max(filling.nfe, nfe)
     return to_arrays(drawn)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scoreinv.checks import require, within
-from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.conditional.prior import ResidualPreconditioning
 from scoreinv.errors import InputError
 from scoreinv.models.codec import decode, encode, read_json
 from scoreinv.models.config import AnyConfig, DetectorConfig, ModelConfig, decode_model
@@ -128,7 +128,7 @@ class ObjectiveConfig:
         weighting: `paper` (unit weight on the noise prediction), `likelihood` (g^2 on the score; continuous times are
             drawn by importance), or `uniform` (unit weight on the output of an EDM-preconditioned network, in
             expectation); `residual`, for networks that take an observation: the error of each picture over that of the
-            guess it starts from, as decibels count it.
+            initial estimate it starts from, as decibels count it.
         sigma_data: of `uniform`; the preconditioning's.
         reduction: over a picture's values: `mean`, or `sum` (halved, as in the paper).
         focus: mean and standard deviation of the logarithm of the noise levels sigma / alpha (of pictures on [-1, 1])

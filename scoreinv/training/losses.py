@@ -8,7 +8,7 @@ With x_t = alpha x0 + sigma z and e(x_t, t) = -sigma grad log p_t(x_t), every ob
     likelihood   g(t)^2 / sigma^2                   lambda(t) = g^2 (Song et al. 2021, "Maximum likelihood training")
     uniform      (s^2 + sd^2) / sd^2                s = sigma / alpha; the error of the denoised picture, weighted by
                                                     (s^2 + sd^2) / (s sd)^2 (Karras et al. 2022, table 1)
-    residual     1 / mean of v / (s^2 + v)          of conditional priors: the error over that of the guess, v the
+    residual     1 / mean of v / (s^2 + v)          of conditional priors: the error over that of the start, v the
                                                     variance of what an observation leaves open, for each picture
 
 SMLD and DDPM are the paper's weight at the discrete times t = i / (N - 1) of the VE SDE and of the DDPM chain.
@@ -33,9 +33,8 @@ from scipy import special
 from torch import Tensor, nn
 
 from scoreinv.classifier import NoiseClassifier
-from scoreinv.conditional.guess import Guess, block_means
-from scoreinv.conditional.prior import ConditionalPrior
-from scoreinv.conditional.residual import at_size_of
+from scoreinv.conditional.interpolation import InitialEstimate, block_means
+from scoreinv.conditional.prior import ConditionalPrior, at_size_of
 from scoreinv.errors import InputError
 from scoreinv.models.config import AnyModel, ClassifierConfig, ModelConfig
 from scoreinv.networks.chroma import ChromaNetwork
@@ -146,7 +145,7 @@ def _log_levels(sde: SDE) -> tuple[float, float]:
 
 
 def per_image_loss(
-    objective: ObjectiveConfig, prior: Prior, x0: Tensor, t: Tensor, z: Tensor, guess: Guess | None = None
+    objective: ObjectiveConfig, prior: Prior, x0: Tensor, t: Tensor, z: Tensor, initial: InitialEstimate | None = None
 ) -> Tensor:
     """Weighted squared error of the noise prediction, (B,).
 
@@ -154,18 +153,18 @@ def per_image_loss(
         x0: pictures (B, C, H, W) in the model's range.
         t: times (B,).
         z: noise, the shape of x0.
-        guess: what a conditional prior makes of what it is shown of the pictures; None: it is shown nothing.
+        initial: what a conditional prior makes of what it is shown of the pictures; None: it is shown nothing.
     """
     x = prior.sde.perturb(x0, t, z)
-    if guess is not None and isinstance(prior, ConditionalPrior):
-        error = prior.noise_given(x, t, guess) - z
+    if initial is not None and isinstance(prior, ConditionalPrior):
+        error = prior.noise_given(x, t, initial) - z
     else:
         error = prior.noise(x, t) - z
     squares = error.square().flatten(1)
     loss = squares.mean(1) if objective.reduction == "mean" else 0.5 * squares.sum(1)
     if objective.weighting == "residual":
         assert isinstance(prior, ConditionalPrior)  # as `check_objective` saw to
-        return loss / prior.expected_error(x0, t, guess)
+        return loss / prior.expected_error(x0, t, initial)
     return broadcast(weight(objective, prior.sde, t, prior.data_range), error[:, 0, 0, 0]) * loss
 
 
@@ -173,7 +172,8 @@ def ignorant_loss(objective: ObjectiveConfig, sde: SDE, x0: Tensor, t: Tensor, d
     """Mean loss over times t of knowing nothing of pictures x0 (B, C, H, W) but the mean and variance of their values.
 
     For values N(m, v), independent of each other, the best noise prediction is wrong by E|e - z|^2 = v / (s^2 + v),
-    with s and v of pictures on [-1, 1]. The residual weighting counts errors in those of the guess: 1 is the guess.
+    with s and v of pictures on [-1, 1]. The residual weighting counts errors in those of the initial
+    estimate: 1 is that estimate.
     """
     if objective.weighting == "residual":
         return 1.0
@@ -232,10 +232,10 @@ class ScoreLearner(Learner[ScorePrior]):
 
     def losses(self, model: ScorePrior, batch: Batch) -> Tensor:
         """The objective for each picture, corrected for how its time was drawn."""
-        guess = None
+        initial = None
         if batch.observed is not None and isinstance(model, ConditionalPrior):
-            guess = self._guess(model, batch, batch.observed)
-        losses = per_image_loss(self.config.objective, model, batch.images, batch.times, batch.noise, guess)
+            initial = self._initial_estimate(model, batch, batch.observed)
+        losses = per_image_loss(self.config.objective, model, batch.images, batch.times, batch.noise, initial)
         return losses * importance(self.config.objective, model.sde, batch.times).to(losses)
 
     def measures(self, model: ScorePrior, batch: Batch) -> dict[str, Tensor]:
@@ -247,7 +247,7 @@ class ScoreLearner(Learner[ScorePrior]):
     def ignorant_loss(self, model: ScorePrior, batch: Batch) -> float:
         return ignorant_loss(self.config.objective, model.sde, batch.images, batch.times, model.data_range)
 
-    def _guess(self, prior: ConditionalPrior, batch: Batch, observed: Tensor) -> Guess:
+    def _initial_estimate(self, prior: ConditionalPrior, batch: Batch, observed: Tensor) -> InitialEstimate:
         """What the prior makes of what it is shown of the pictures."""
         features = coarse = None
         if batch.seen is not None:
@@ -255,11 +255,11 @@ class ScoreLearner(Learner[ScorePrior]):
             features = features_given(observed, batch.seen, prior.look, shapes, batch.crops, self.kept)
         if batch.refined is not None:
             coarse = torch.where(batch.refined[:, None, None, None], block_means(batch.images), torch.nan)
-        return prior.guess(batch.images, observed, coarse, batch.fine, features)
+        return prior.initial_estimate(batch.images, observed, coarse, batch.fine, features)
 
 
 class ChromaLearner(Learner[ConditionalPrior]):
-    """The mean chroma of grey pictures that a prior starts its guess from, by regression.
+    """The mean chroma of grey pictures that a prior starts its initial estimate from, by regression.
 
     Trained are the decoder and the last stages of the encoder; the score network stays as it is.
     """

@@ -32,8 +32,7 @@ from scipy.cluster.vq import kmeans2
 from torch import Tensor, nn
 
 from scoreinv import kernels
-from scoreinv.conditional.prior import ConditionalPrior
-from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
 from scoreinv.errors import InputError
 from scoreinv.guidance import DDNM, DPS, MMPS, Conditioned, ConstrainedPC, DiffPIR, PiGDM
 from scoreinv.networks.blocks import FourierEmbedding
@@ -181,7 +180,7 @@ def train(model: ScorePrior, prior: Mixture, minutes: float) -> None:
         x0, z = prior.sample(batch, draws).float(), torch.randn(batch, *SHAPE, generator=draws)
         observed = torch.cat([operators[k] for k in generator.integers(len(operators), size=batch)]).float()
         t = draw_times(objective, VE_SDE, (-1.0, 1.0), batch, generator)
-        return per_image_loss(objective, model, x0, t, z, model.guess(x0, observed))
+        return per_image_loss(objective, model, x0, t, z, model.initial_estimate(x0, observed))
 
     features: list[Tensor] = []
     handle = network.whitening.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))

@@ -59,8 +59,8 @@ class Step:
             objective = ObjectiveConfig(weighting="residual")
             scale = self.prior.luma_scale
             fine = F.interpolate(images, scale_factor=scale) if scale > 1 else None
-            guess = self.prior.guess(images, observed, fine=fine)
-            return per_image_loss(objective, self.prior, images, times, noise, guess).mean()
+            initial = self.prior.initial_estimate(images, observed, fine=fine)
+            return per_image_loss(objective, self.prior, images, times, noise, initial).mean()
         return per_image_loss(ObjectiveConfig(weighting="uniform"), self.prior, images, times, noise).mean()
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from shell import hole_array, photo_array, small_config
 
-from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.conditional.prior import ResidualPreconditioning
 from scoreinv.imaging.read import read_picture
 from scoreinv.models.model_file import read_metadata
 from scoreinv.networks.ncsnpp import NCSNppConfig

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scoreinv.conditional.guess import block_means, smooth_guess
+from scoreinv.conditional.interpolation import block_means, smooth_estimate
 from scoreinv.errors import InputError
 from scoreinv.patches import NearestNeighbourField
 from scoreinv.patches.nearest_neighbour_field import TOLERANCE
@@ -169,8 +169,8 @@ def test_structure_goes_straight_on_through_the_hole(structure: Callable[[int, i
     for _ in range(2):
         values, known = scales[-1]
         scales.append((block_means(torch.where(known > 0, values, 0.0)), (block_means(known) == 1).float()))
-    guesses = {first: 0.5 + smooth_guess(scales[first][0] - 0.5, scales[first][1]).mean for first in (1, 2)}
-    drawn = continue_surroundings(scales, guesses, torch.zeros(1, 2), lambda scale: NoiseStream(scale, 1), None)
+    estimates = {first: 0.5 + smooth_estimate(scales[first][0] - 0.5, scales[first][1]).mean for first in (1, 2)}
+    drawn = continue_surroundings(scales, estimates, torch.zeros(1, 2), lambda scale: NoiseStream(scale, 1), None)
     wrong = (2 * drawn[0] - 1 - picture).abs().amax(0)[observed[0] == 0] > 0.25
     assert wrong.float().mean() < 0.03
 

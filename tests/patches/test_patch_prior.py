@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scoreinv.conditional.guess import block_means, push, smooth_guess
+from scoreinv.conditional.interpolation import block_means, push, smooth_estimate
 from scoreinv.errors import InputError
 from scoreinv.patches import PatchPrior, patch_prior
 from scoreinv.samplers import PC, NoiseStream, State
@@ -28,11 +28,11 @@ def holed(height: int, width: int, box: tuple[int, int, int, int]) -> Tensor:
 
 
 def continued(values: Tensor, observed: Tensor, *halves: tuple[Tensor, Tensor], samples: int = 1) -> Tensor:
-    """Samples of pictures (B, 3, H, W) in [0, 1], with a smooth guess in place of a network's."""
+    """Samples of pictures (B, 3, H, W) in [0, 1], with a smooth initial estimate in place of a network's."""
     scales = [(values, observed), *halves]
-    guess = 0.5 + smooth_guess(scales[-1][0] - 0.5, scales[-1][1]).mean
+    initial = 0.5 + smooth_estimate(scales[-1][0] - 0.5, scales[-1][1]).mean
     here = torch.zeros(len(values), 2)
-    return continue_surroundings(scales, {len(halves): guess}, here, lambda scale: NoiseStream(scale, samples), None)
+    return continue_surroundings(scales, {len(halves): initial}, here, lambda scale: NoiseStream(scale, samples), None)
 
 
 def halved(values: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
@@ -251,6 +251,6 @@ def test_all_scales_look_at_the_same_place(monkeypatch: pytest.MonkeyPatch) -> N
     scales = [(torch.full((1, 3, 96, 96), 0.5), holed(96, 96, (40, 40, 16, 16)))]
     for _ in range(2):
         scales.append(halved(*scales[-1]))
-    guesses = {first: scales[first][0] for first in (1, 2)}
-    continue_surroundings(scales, guesses, torch.tensor([[8.0, -20.0]]), lambda scale: NoiseStream(scale, 1), None)
+    estimates = {first: scales[first][0] for first in (1, 2)}
+    continue_surroundings(scales, estimates, torch.tensor([[8.0, -20.0]]), lambda scale: NoiseStream(scale, 1), None)
     assert [found.tolist() for found in seen] == [[[4.0, -10.0]], [[2.0, -5.0]]]

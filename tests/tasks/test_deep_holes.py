@@ -1,6 +1,6 @@
 """Deep holes from coarse to fine: out of the picture's own patches, and by the network where it has too few.
 
-The network adds nothing: what it draws are samples of the guess and its variance.
+The network adds nothing: what it draws are samples of the initial estimate and its variance.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor, nn
 
-from scoreinv.conditional.prior import ConditionalPrior
-from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
 from scoreinv.errors import Cancelled
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.prior import ScorePrior
@@ -25,7 +24,7 @@ from scoreinv.tasks.settings import FillSettings
 
 
 class _Nothing(nn.Module):
-    """F = 0: the guess and its variance are all there is."""
+    """F = 0: the initial estimate and its variance are all there is."""
 
     channels, stride = 3, 4
 

@@ -95,11 +95,11 @@ def test_the_noise_level_is_that_of_pictures_in_unit_range(data_range):
 
 
 def test_the_papers_number_of_steps_starts_from_the_prior():
-    model, guess = prior(), torch.full((1, 3, 4, 4), 0.5)
+    model, initial = prior(), torch.full((1, 3, 4, 4), 0.5)
 
     def begun(steps: int, start: float | None = None) -> State | None:
         sampling = FillSettings("pc", steps, start).sampling(conditional=False)
-        return drawing._start(sampling, model, guess, NoiseStream(0, 1))
+        return drawing._start(sampling, model, initial, NoiseStream(0, 1))
 
     assert begun(model.sde.steps) is None
     few, given = begun(30), begun(model.sde.steps, 0.3)

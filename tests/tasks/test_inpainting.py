@@ -7,7 +7,7 @@ import pytest
 import torch
 from analytic import gaussian_colour_prior
 from PIL import Image
-from test_conditional import conditional_prior
+from small_conditional import conditional_prior
 
 from scoreinv.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.imaging.picture import Picture

@@ -285,9 +285,11 @@ def test_black_that_the_first_estimates_do_not_reach_is_no_worse_for_being_known
 
 
 def test_samples_of_an_enlarged_picture_vary_as_the_posterior():
-    """Of independent pixels of variance v with known means of 4x4: v (1 - 1/16), however smooth the guess was.
+    """Of independent pixels of variance v with known means of 4x4: v (1 - 1/16), however smooth the initial estimate
+    was.
 
-    From a noise level of sqrt(v), where less is missing, they would begin with half of the guess, and have 0.87 of it.
+    From a noise level of sqrt(v), where less is missing, they would begin with half of the initial estimate, and have
+    0.87 of it.
     """
     assert missing_detail(4) > STD
     y = apply(downsampling(4, 48, 48), truth(48, 48))

@@ -1,4 +1,4 @@
-"""The network of the mean chroma: what it computes, the guess that starts from it, its file, its training."""
+"""The network of the mean chroma: what it computes, the estimate that starts from it, its file, its training."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from scoreinv.conditional.guess import smooth_guess
-from scoreinv.conditional.prior import ConditionalPrior
-from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.conditional.interpolation import smooth_estimate
+from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.guidance import Conditioned
 from scoreinv.models.catalogue import describe
@@ -133,25 +132,25 @@ def test_gradients_reach_the_decoder_and_the_last_stages_only() -> None:
     assert {"conv_out.weight", "coarse_in.weight", "middle.1.query.weight"} <= trained
 
 
-def test_the_guess_starts_from_the_expected_chroma_and_bends_it_to_what_is_known() -> None:
+def test_the_initial_estimate_starts_from_the_expected_chroma_and_bends_it_to_what_is_known() -> None:
     generator = torch.Generator().manual_seed(0)
     pictures = torch.rand(1, 3, 16, 16, generator=generator) * 2 - 1
     expected = torch.randn(1, 2, 2, 2, generator=generator) * 0.2
     at_size = nn.functional.interpolate(expected, size=(16, 16), mode="bilinear", align_corners=False)
     observed = torch.zeros(1, 3, 16, 16)
     observed[:, 0] = 1
-    found = AXES.guess(pictures, observed, chroma=expected)
+    found = AXES.initial_estimate(pictures, observed, chroma=expected)
     truth = AXES.rotate(pictures)
     torch.testing.assert_close(found.mean[:, :1], truth[:, :1])
     centred_mean = AXES.rotate_back(found.mean)
     torch.testing.assert_close(AXES.chroma_beyond_gray(centred_mean), at_size, atol=1e-6, rtol=1e-5)
 
-    observed[:, 1:, 3:5, 6:9] = 1  # a hint: the guess is it there, and elsewhere what its deviation smoothly leaves
-    hinted = AXES.guess(pictures, observed, chroma=expected)
+    observed[:, 1:, 3:5, 6:9] = 1  # a hint: the estimate is it there, and elsewhere what its deviation smoothly leaves
+    hinted = AXES.initial_estimate(pictures, observed, chroma=expected)
     torch.testing.assert_close(hinted.mean[:, 1:, 3:5, 6:9], truth[:, 1:, 3:5, 6:9])
     deviation = AXES.chroma_beyond_gray(pictures) - at_size
     known = observed[:, 1:] * observed[:, :1]
-    smooth = smooth_guess(deviation, known, torch.tensor(AXES.details[1:]))
+    smooth = smooth_estimate(deviation, known, torch.tensor(AXES.details[1:]))
     beyond = AXES.chroma_beyond_gray(AXES.rotate_back(hinted.mean))
     torch.testing.assert_close(beyond, at_size + smooth.mean, atol=1e-5, rtol=1e-4)
 
@@ -175,8 +174,10 @@ def test_pictures_that_are_not_looked_at_expect_nothing(prior: ConditionalPrior)
     pictures = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     observed = torch.ones(1, 3, 16, 16)
     observed[:, 1:] = 0
-    plain = prior.guess(pictures, observed)
-    none = prior.guess(pictures, observed, features=tuple(torch.zeros_like(v) for v in prior.look(luma(64, 64))))
+    plain = prior.initial_estimate(pictures, observed)
+    none = prior.initial_estimate(
+        pictures, observed, features=tuple(torch.zeros_like(v) for v in prior.look(luma(64, 64)))
+    )
     torch.testing.assert_close(plain.mean, none.mean)
 
 

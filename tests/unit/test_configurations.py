@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import scoreinv
-from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.conditional.prior import ResidualPreconditioning
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.models.catalogue import configuration, load_classifier
 from scoreinv.models.codec import encode, parse_json
@@ -34,7 +34,7 @@ from scoreinv.sdes import DDPM, VE, VP
 PARITY = Path(__file__).parents[1] / "data" / "parity"
 NETWORK = NCSNppConfig(width=8, multipliers=(1, 2), blocks=1)
 CONFIG = ModelConfig(NETWORK, VE(0.02, 30.0), EDM(0.4), image_size=16, sampler=RecommendedSampler("ancestral"))
-GUESSING = ModelConfig(replace(NETWORK, condition_channels=12), VP(), ResidualPreconditioning(), image_size=16)
+CONDITIONAL = ModelConfig(replace(NETWORK, condition_channels=12), VP(), ResidualPreconditioning(), image_size=16)
 SHOWN = ModelConfig(
     replace(NETWORK, condition_channels=12, feature_channels=FEATURES[1:]),
     VP(),
@@ -46,7 +46,7 @@ CLASSIFIER = ClassifierConfig(WideResNetConfig(classes=2, depth=10, width=1), VP
 JUDGE = replace(CLASSIFIER, network=ConvNetConfig(classes=2, widths=(16, 32)))
 
 EACH = pytest.mark.parametrize(
-    "config", [CONFIG, GUESSING, SHOWN, CLASSIFIER, JUDGE], ids=["prior", "guessing", "shown", "wide", "judge"]
+    "config", [CONFIG, CONDITIONAL, SHOWN, CLASSIFIER, JUDGE], ids=["prior", "conditional", "shown", "wide", "judge"]
 )
 
 

@@ -249,10 +249,10 @@ def test_half_quadratic_splitting_comes_near_the_posterior_mean(operator, noise_
     prior = smooth(SDES["ve"])
     y = observe(prior, operator, noise_std)
     exact, _ = posterior(prior, operator, y, noise_std).moments()
-    guess = prior.moments()[0].reshape(1, *SHAPE)
-    start = State(guess, 0.6)
+    initial = prior.moments()[0].reshape(1, *SHAPE)
+    start = State(initial, 0.6)
     found = DPIR(operator, y, noise_std, steps=12).sample(prior, (1, *SHAPE), rng=Recorded(), start=start)
-    before, after = (guess.flatten() - exact).norm(), (found.x0.flatten() - exact).norm()
+    before, after = (initial.flatten() - exact).norm(), (found.x0.flatten() - exact).norm()
     assert after < 0.45 * before
     assert int(found.nfe[0]) == 12
     if noise_std == 0:

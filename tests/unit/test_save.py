@@ -12,7 +12,7 @@ import torch
 from small_runs import TINY
 
 import scoreinv
-from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.conditional.prior import ResidualPreconditioning
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.models.config import ClassifierConfig, ModelConfig, config_of
 from scoreinv.networks.classifiers import ConvNetConfig, WideResNetConfig

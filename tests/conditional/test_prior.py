@@ -14,22 +14,22 @@ import pytest
 import torch
 from PIL import Image
 from scipy import ndimage
+from small_conditional import SMALL, conditional_prior
 from torch import Tensor, nn
 
 from scoreinv.colour_space import colour_basis
-from scoreinv.conditional.guess import Guess, block_means
-from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.conditional.interpolation import InitialEstimate, block_means
+from scoreinv.conditional.prior import ResidualPreconditioning
 from scoreinv.ensemble import ALL, MIRRORED, UPRIGHT
 from scoreinv.errors import Cancelled, CheckpointError, InputError
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
-from scoreinv.guidance.conditioned import GivenGuess
+from scoreinv.guidance.conditioned import GivenInitialEstimate
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.memory import gradient_bytes
 from scoreinv.models.model_file import read_model, save
 from scoreinv.operators import ObservedComponents, gray, mask
 from scoreinv.options import COLOUR_SATURATION, COLOUR_TEMPERATURE, MEAN_DRAWS, NARROW_FILL_STEPS
 from scoreinv.preconditioning import EDM
-from scoreinv.prior import ScorePrior
 from scoreinv.samplers import PC, DPMpp2M, NoiseStream
 from scoreinv.sdes import SDE, VE, VP
 from scoreinv.tasks.colorize import colorize
@@ -49,31 +49,7 @@ from scoreinv.training.losses import check_objective, per_image_loss
 from scoreinv.training.presets import conditional_training, small_training
 from scoreinv.training.synthetic_damage import draw_hole
 
-_NETWORK = replace(
-    conditional_training(VE(), DataConfig()).model.network,
-    width=8,
-    multipliers=(1, 1),
-    blocks=1,
-    attention_levels=(),
-    patch=1,
-)
 NOT_REFINED = torch.zeros(2, dtype=torch.bool)
-
-
-def conditional_prior(
-    sde: SDE | None = None,
-    data_range: tuple[float, float] = (-1.0, 1.0),
-    seed: int = 0,
-    image_size: int = 16,
-    patch: int = 1,
-) -> ScorePrior:
-    """A random network whose output is not negligible."""
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
-        network = replace(_NETWORK, patch=patch)
-        prior = ModelConfig(network, sde or VE(0.01, 20.0), ResidualPreconditioning(), data_range, image_size).build()
-        nn.init.normal_(prior.network.conv_out.weight, std=0.3)
-    return prior
 
 
 def draw(shape: tuple[int, ...], seed: int = 0) -> Tensor:
@@ -106,10 +82,10 @@ def test_the_denoised_picture_is_the_formula(sde: SDE, t: float) -> None:
     condition = Conditioned(prior, operator, y)
     time = torch.tensor(t, dtype=torch.float64)
     alpha, s = sde.alpha(time).float(), sde.noise_to_signal(time).float()
-    m, v = condition.guess.mean, condition.guess.variance
+    m, v = condition.initial.mean, condition.initial.variance
     u = reading.rotate(x / alpha)
     free = (v > 0).float()
-    nothing = Conditioned(prior, mask(torch.zeros(1, 1, 16, 16)), torch.zeros_like(y)).guess
+    nothing = Conditioned(prior, mask(torch.zeros(1, 1, 16, 16)), torch.zeros_like(y)).initial
     total = nothing.variance
     known = torch.cat([m, 1 - free, 1 - (v / total).sqrt(), contrast(m)], 1)
     output = prior.network(free * (u - m) * v**0.25 / (s**2 + v) ** 0.75, s.double().expand(2), known)
@@ -148,13 +124,13 @@ def test_nothing_observed_is_the_unconditional_prior() -> None:
         torch.testing.assert_close(Conditioned(prior, nothing, torch.zeros_like(x)).noise(x, t), prior.noise(x, t))
 
 
-def test_the_guess_of_a_grey_pictures_colours_is_the_grey_picture() -> None:
+def test_the_initial_estimate_of_a_grey_pictures_colours_is_the_grey_picture() -> None:
     prior, shown = conditional_prior(), draw((2, 1, 16, 16)).clamp(-1, 1).expand(-1, 3, -1, -1)
     operator = gray("rec601", 16, 16)
     condition = Conditioned(prior, operator, operator(shown))
     torch.testing.assert_close(condition.smooth(), shown)
-    assert (condition.guess.variance[:, 0] == 0).all()
-    assert (condition.guess.variance[:, 1:] > 0.02).all()
+    assert (condition.initial.variance[:, 0] == 0).all()
+    assert (condition.initial.variance[:, 1:] > 0.02).all()
 
 
 def test_chroma_known_without_luma_is_kept() -> None:
@@ -162,10 +138,10 @@ def test_chroma_known_without_luma_is_kept() -> None:
     observed = torch.zeros(1, 3, 16, 16)
     observed[:, 1:, :8] = 1
     operator = ObservedComponents(observed, torch.from_numpy(colour_basis()))
-    guess = Conditioned(prior, operator, operator(x0)).guess
-    torch.testing.assert_close(guess.mean[:, 1:, :8], prior.preconditioning.rotate(x0)[:, 1:, :8])
-    assert (guess.variance[:, 1:, :8] == 0).all()
-    assert (guess.variance[:, 0] > 0).all()
+    initial = Conditioned(prior, operator, operator(x0)).initial
+    torch.testing.assert_close(initial.mean[:, 1:, :8], prior.preconditioning.rotate(x0)[:, 1:, :8])
+    assert (initial.variance[:, 1:, :8] == 0).all()
+    assert (initial.variance[:, 0] > 0).all()
 
 
 def test_another_range_of_values_is_the_same_prior() -> None:
@@ -190,7 +166,7 @@ def test_large_noise_keeps_its_digits_in_bfloat16() -> None:
 def test_following_the_memory_of_a_gradient_leaves_the_prior_as_it_was() -> None:
     """Also where that is the first evaluation of the process, of weights that no other test uses."""
     reading = ResidualPreconditioning(gray_weights="rec709")
-    prior = ModelConfig(_NETWORK, VE(0.01, 20.0), reading, (-1.0, 1.0), 16).build()
+    prior = ModelConfig(SMALL, VE(0.01, 20.0), reading, (-1.0, 1.0), 16).build()
     assert gradient_bytes(prior, (32, 32)) > 0
     assert type(prior.noise(draw((1, 3, 16, 16)), 0.5)) is Tensor
 
@@ -272,22 +248,22 @@ def test_narrow_holes_are_the_same_in_another_range() -> None:
 # --- the wrapper ------------------------------------------------------------------------------------------------------
 
 
-def test_windows_see_the_same_guess() -> None:
+def test_windows_see_the_same_initial_estimate() -> None:
     prior, operator = conditional_prior(), holes(3, 32)
     y = operator(draw((3, 3, 32, 32), 1))
     condition = Conditioned(prior, operator, y)
     box = (8, 4, 16, 24)
     seen = condition.windows([box, box], 3)
-    assert torch.equal(seen.guess.mean, condition.guess.mean[..., 8:24, 4:28].repeat(2, 1, 1, 1))
-    assert torch.equal(seen.guess.variance, condition.guess.variance[..., 8:24, 4:28].repeat(2, 1, 1, 1))
+    assert torch.equal(seen.initial.mean, condition.initial.mean[..., 8:24, 4:28].repeat(2, 1, 1, 1))
+    assert torch.equal(seen.initial.variance, condition.initial.variance[..., 8:24, 4:28].repeat(2, 1, 1, 1))
     tiled = Tiled(condition, 16, 4)
     estimate = tiled.denoise(draw((3, 3, 32, 32)), 0.5)
     assert (operator(estimate) - y).abs().max() < 2e-5
 
 
-def test_the_guess_is_made_once_and_cut_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_initial_estimate_is_made_once_and_cut_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
-    for kind in (Guess, ObservedComponents):
+    for kind in (InitialEstimate, ObservedComponents):
         start = kind.__init__
 
         def counted(self: object, *args: object, start: Callable[..., None] = start, **names: object) -> None:
@@ -301,7 +277,7 @@ def test_the_guess_is_made_once_and_cut_out_once(monkeypatch: pytest.MonkeyPatch
         made.clear()
         windows = Tiled(Conditioned(conditional_prior(), operator, operator(draw((1, 3, 32, 32)))), 16, 8)
         DPMpp2M(1.0, steps=steps).sample(windows, (1, 3, 32, 32), rng=NoiseStream(0, 1))
-        counts.append((made.count("Guess"), made.count("ObservedComponents")))
+        counts.append((made.count("InitialEstimate"), made.count("ObservedComponents")))
     assert counts[0] == counts[1]
     assert counts[0][1] == 0
 
@@ -314,8 +290,10 @@ def test_the_average_over_orientations_turns_with_the_picture() -> None:
         upright = Conditioned(prior, operator, y, orientations=orientations)
         for orientation in ALL[1:]:
             assert torch.equal(orientation.turn_back(orientation.turn(x)), x)
-            guess = Guess(orientation.turn(upright.guess.mean), orientation.turn(upright.guess.variance))
-            turned = GivenGuess(prior, guess, orientations)
+            initial = InitialEstimate(
+                orientation.turn(upright.initial.mean), orientation.turn(upright.initial.variance)
+            )
+            turned = GivenInitialEstimate(prior, initial, orientations)
             error = turned.noise(orientation.turn(x), 0.7) - orientation.turn(upright.noise(x, 0.7))
             assert (error.abs().max() < 1e-5) == exact
 
@@ -337,7 +315,7 @@ def test_any_sampler_draws_with_the_observation_exact() -> None:
 
 
 def test_priors_without_observations_and_other_operators_are_refused() -> None:
-    network = replace(_NETWORK, condition_channels=0)
+    network = replace(SMALL, condition_channels=0)
     plain = ModelConfig(network, VE(), EDM(), image_size=16).build()
     operator = holes()
     y = torch.zeros(2, 3, 16, 16)
@@ -352,11 +330,11 @@ def test_priors_without_observations_and_other_operators_are_refused() -> None:
 
 
 def test_network_and_reading_belong_together() -> None:
-    for network, reading in ((_NETWORK, EDM()), (replace(_NETWORK, condition_channels=0), ResidualPreconditioning())):
+    for network, reading in ((SMALL, EDM()), (replace(SMALL, condition_channels=0), ResidualPreconditioning())):
         with pytest.raises(CheckpointError, match="observation"):
             ModelConfig(network, VE(), reading)
     with pytest.raises(CheckpointError, match="colour"):
-        ModelConfig(replace(_NETWORK, channels=1), VE(), ResidualPreconditioning())
+        ModelConfig(replace(SMALL, channels=1), VE(), ResidualPreconditioning())
 
 
 def test_a_file_keeps_a_conditional_prior(tmp_path: Path) -> None:
@@ -373,28 +351,28 @@ def test_a_file_keeps_a_conditional_prior(tmp_path: Path) -> None:
 
 
 def test_what_a_coarser_scale_drew_is_believed() -> None:
-    """Known pixels stay; elsewhere the guess has the block means' detail, and less variance than without them."""
+    """Known pixels stay; elsewhere the estimate has the block means' detail, and less variance than without them."""
     prior, operator, x0 = conditional_prior(), holes(2, 32), draw((2, 3, 32, 32), 1)
     smooth = ndimage.gaussian_filter(x0.numpy(), (0, 0, 2, 2)) * 4
     x0 = torch.from_numpy(smooth)
     y = operator(x0)
     alone, helped = Conditioned(prior, operator, y), Conditioned(prior, operator, y, block_means(x0))
-    free = helped.guess.variance > 0
-    assert torch.equal(free, alone.guess.variance > 0)
-    assert helped.guess.variance.mean() < 0.9 * alone.guess.variance.mean()
+    free = helped.initial.variance > 0
+    assert torch.equal(free, alone.initial.variance > 0)
+    assert helped.initial.variance.mean() < 0.9 * alone.initial.variance.mean()
     truth = prior.preconditioning.rotate(x0)
     hole = torch.zeros(1, 1, 32, 32)
     hole[..., 4:28, 4:28] = 1
     nothing = mask(1 - hole)
     errors = [
-        (Conditioned(prior, nothing, nothing(x0), coarse).guess.mean - truth).square().mean()
+        (Conditioned(prior, nothing, nothing(x0), coarse).initial.mean - truth).square().mean()
         for coarse in (None, block_means(x0))
     ]
     assert errors[1] < 0.25 * errors[0]
     unknown = torch.full((2, 3, 16, 16), torch.nan)
-    same = Conditioned(prior, operator, y, unknown).guess
-    torch.testing.assert_close(same.mean, alone.guess.mean)
-    torch.testing.assert_close(same.variance, alone.guess.variance)
+    same = Conditioned(prior, operator, y, unknown).initial
+    torch.testing.assert_close(same.mean, alone.initial.mean)
+    torch.testing.assert_close(same.variance, alone.initial.variance)
 
 
 # --- what it is shown -------------------------------------------------------------------------------------------------
@@ -443,7 +421,7 @@ def test_shares_must_add_up() -> None:
 # --- what it learns ---------------------------------------------------------------------------------------------------
 
 
-def test_the_loss_is_the_error_over_the_expected_one_of_the_guess() -> None:
+def test_the_loss_is_the_error_over_the_expected_one_of_the_initial_estimate() -> None:
     """With F = 0 and large noise: |u0 - m|^2 over the sum of v."""
     prior = conditional_prior(VE(0.01, 500.0))
     nn.init.zeros_(prior.network.conv_out.weight)
@@ -451,11 +429,11 @@ def test_the_loss_is_the_error_over_the_expected_one_of_the_guess() -> None:
     observed = (torch.rand(2, 3, 16, 16) < 0.6).float()
     t = torch.ones(2, dtype=torch.float64)
     objective = ObjectiveConfig(weighting="residual")
-    guess = prior.preconditioning.guess(x0, observed)
-    error = (prior.preconditioning.rotate(x0) - guess.mean).square().flatten(1).sum(1)
-    loss = per_image_loss(objective, prior, x0, t, z, prior.guess(x0, observed))
-    torch.testing.assert_close(loss, error / guess.variance.flatten(1).sum(1), rtol=0.02, atol=1e-3)
-    nothing = per_image_loss(objective, prior, x0, t, z, prior.guess(x0, torch.zeros(2, 3, 16, 16)))
+    initial = prior.preconditioning.initial_estimate(x0, observed)
+    error = (prior.preconditioning.rotate(x0) - initial.mean).square().flatten(1).sum(1)
+    loss = per_image_loss(objective, prior, x0, t, z, prior.initial_estimate(x0, observed))
+    torch.testing.assert_close(loss, error / initial.variance.flatten(1).sum(1), rtol=0.02, atol=1e-3)
+    nothing = per_image_loss(objective, prior, x0, t, z, prior.initial_estimate(x0, torch.zeros(2, 3, 16, 16)))
     torch.testing.assert_close(nothing, per_image_loss(objective, prior, x0, t, z))
 
 
@@ -490,14 +468,14 @@ class _Smooth:
 
 @pytest.mark.slow
 def test_a_trained_network_finds_the_posterior_mean_of_gaussian_pictures(tmp_path: Path) -> None:
-    """One evaluation at sigma_max comes much nearer to the exact conditional mean than the guess it starts from."""
+    """One evaluation at sigma_max comes much nearer to the exact conditional mean than what it starts from."""
     side, pictures = 8, _Smooth(8)
     folder = tmp_path / "pictures"
     folder.mkdir()
     for index, picture in enumerate(pictures.draw(2000, 0)):
         levels = ((picture[0] + 1) * 127.5).round().clamp(0, 255).byte().numpy()
         Image.fromarray(levels).convert("RGB").save(folder / f"{index}.png")
-    network = replace(_NETWORK, width=16, multipliers=(1, 2))
+    network = replace(SMALL, width=16, multipliers=(1, 2))
     config = TrainingConfig(
         ModelConfig(network, VE(0.02, 10.0), ResidualPreconditioning(), (-1.0, 1.0), side),
         DataConfig(str(folder), scales=(1.0,), holdout_fraction=0),
@@ -520,7 +498,7 @@ def test_a_trained_network_finds_the_posterior_mean_of_gaussian_pictures(tmp_pat
     condition = Conditioned(prior, operator, operator(x0))
     with torch.no_grad():
         estimate = condition.denoise(10 * draw(tuple(x0.shape), 5), 1.0).mean(1, keepdim=True)
-    guess = condition.prior.preconditioning.rotate_back(condition.guess.mean).mean(1, keepdim=True)
+    initial = condition.prior.preconditioning.rotate_back(condition.initial.mean).mean(1, keepdim=True)
     hole = observed[0, 0] == 0
-    error = [(value - exact)[..., hole].square().mean().sqrt() for value in (estimate, guess)]
+    error = [(value - exact)[..., hole].square().mean().sqrt() for value in (estimate, initial)]
     assert error[0] < 0.65 * error[1]

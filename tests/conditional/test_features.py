@@ -13,8 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from scoreinv.colour_space import luma
-from scoreinv.conditional.prior import ConditionalPrior
-from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
 from scoreinv.ensemble import MIRRORED
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.guidance import Conditioned, Tiled
@@ -100,8 +99,14 @@ def test_the_network_is_told_what_the_picture_shows(prior: ConditionalPrior) -> 
     assert not torch.allclose(one, other, atol=1e-3)
     assert not torch.allclose(one, none, atol=1e-3)
     nothing = given(prior, 16, 16, gray_picture(64, 64))
-    nothing.guess = replace(nothing.guess, features=tuple(torch.zeros_like(f) for f in nothing.guess.features))
+    nothing.initial = replace(nothing.initial, features=tuple(torch.zeros_like(f) for f in nothing.initial.features))
     torch.testing.assert_close(nothing.noise(x, 0.5), none)
+
+
+def test_a_picture_is_looked_at_in_multiples_of_the_coarsest_stride(prior: ConditionalPrior) -> None:
+    assert prior.seen_size(64, 64) == (256, 256)
+    assert prior.seen_size(64, 85) == (256, 352)
+    assert prior.seen_size(3, 64) == (32, 256)
 
 
 def test_a_network_of_few_levels_takes_the_coarsest_maps() -> None:
@@ -114,8 +119,12 @@ def test_a_network_of_few_levels_takes_the_coarsest_maps() -> None:
 def test_windows_see_their_part_of_it(prior: ConditionalPrior) -> None:
     whole = given(prior, 16, 32, gray_picture(64, 128))
     windows = whole.windows([(0, 0, 16, 16), (0, 16, 16, 16)], 2)
-    assert [f.shape for f in windows.guess.features] == [(4, FEATURES[0], 8, 8), (4, FEATURES[1], 4, 4), (4, 320, 2, 2)]
-    for part, all_of_it in zip(windows.guess.features, whole.guess.features, strict=True):
+    assert [f.shape for f in windows.initial.features] == [
+        (4, FEATURES[0], 8, 8),
+        (4, FEATURES[1], 4, 4),
+        (4, 320, 2, 2),
+    ]
+    for part, all_of_it in zip(windows.initial.features, whole.initial.features, strict=True):
         halves = all_of_it.chunk(2, dim=3)
         for row in range(4):
             torch.testing.assert_close(part[row], halves[row // 2][0])
@@ -128,7 +137,7 @@ def test_mirrored_pictures_show_the_same_mirrored(prior: ConditionalPrior) -> No
     condition = given(prior, 16, 16, gray_picture(64, 64))
     x = draw(1, 3, 16, 16)
     upright = condition.noise(x, 0.5)
-    turned = condition.guess.each(*[MIRRORED[1].turn] * 3)
+    turned = condition.initial.each(*[MIRRORED[1].turn] * 3)
     mirrored = MIRRORED[1].turn_back(prior.noise_given(MIRRORED[1].turn(x), 0.5, turned))
     condition.orientations = MIRRORED
     torch.testing.assert_close(condition.noise(x, 0.5), (upright + mirrored) / 2)
@@ -144,9 +153,10 @@ def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ConditionalP
     pictures = [gray_picture(64, 64, seed).expand(2, -1, -1, -1) for seed in (0, 1)]
     shown = [features_given(observed, picture, prior.look, shapes) for picture in pictures]
     first, second = (
-        per_image_loss(objective, prior, x0, t, z, prior.guess(x0, observed, features=features)) for features in shown
+        per_image_loss(objective, prior, x0, t, z, prior.initial_estimate(x0, observed, features=features))
+        for features in shown
     )
-    unseen = per_image_loss(objective, prior, x0, t, z, prior.guess(x0, observed))
+    unseen = per_image_loss(objective, prior, x0, t, z, prior.initial_estimate(x0, observed))
     assert abs(first[0] - second[0]) > 1e-4
     torch.testing.assert_close(first[1], second[1])
     torch.testing.assert_close(first[1], unseen[1])

@@ -13,8 +13,8 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from scoreinv.colour_space import luma
-from scoreinv.conditional.guess import block_means
-from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.conditional.interpolation import block_means
+from scoreinv.conditional.prior import ResidualPreconditioning
 from scoreinv.ensemble import MIRRORED
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.guidance import Conditioned, Tiled
@@ -82,7 +82,7 @@ def test_where_luma_is_not_known_its_details_are_not() -> None:
     operator = mask(seen)
     condition = Conditioned(prior(), operator, operator(block_means(fine)), fine=fine)
     known = seen.repeat_interleave(2, 2).repeat_interleave(2, 3) > 0
-    assert torch.equal(condition.guess.fine.isfinite(), known)
+    assert torch.equal(condition.initial.fine.isfinite(), known)
     x = picture(1, 16, 16, 1)
     elsewhere = Conditioned(prior(), operator, operator(block_means(fine)), fine=torch.where(known, fine, 0.0))
     assert torch.equal(condition.noise(x, 0.5), elsewhere.noise(x, 0.5))
@@ -106,7 +106,7 @@ def test_windows_and_turns_take_the_finer_luma_along() -> None:
     x0, x = block_means(fine), picture(2, 24, 32, 1)
     condition = given(fine, x0)
     part = condition.windows([(4, 8, 16, 24)], 2)
-    assert torch.equal(part.guess.fine, condition.guess.fine[..., 8:40, 16:64])
+    assert torch.equal(part.initial.fine, condition.initial.fine[..., 8:40, 16:64])
     seen: list[Tensor] = []
     condition.prior.network.register_forward_hook(lambda module, inputs, output: seen.append(inputs[2]))
     condition.noise(x, 0.5)

@@ -1,11 +1,11 @@
-"""A smooth guess of what is not observed, and how wrong it is expected to be.
+"""A smooth initial estimate of what is not observed, and how wrong it is expected to be.
 
-The guess minimises the energy of a plate under tension, |Laplacian u|^2 + tension |gradient u|^2 over the pixels that
-are not observed, approximately: a multilevel scheme. *Pull* averages the known values level by level into coarser
-pictures with a weight each, until one pixel is left, and *push* goes back by bilinear interpolation (push-pull: Gortler
-et al., The Lumigraph, SIGGRAPH 1996, section 3.4.2); on each level a few steps of conjugate gradients then relax what
-is mostly unknown. Small holes come out as by biharmonic interpolation, which is the best of the classical fills there;
-the tension keeps large ones from overshooting.
+The initial estimate minimises the energy of a plate under tension, |Laplacian u|^2 + tension |gradient u|^2 over the
+pixels that are not observed, approximately: a multilevel scheme. *Pull* averages the known values level by level into
+coarser pictures with a weight each, until one pixel is left, and *push* goes back by bilinear interpolation (push-pull:
+Gortler et al., The Lumigraph, SIGGRAPH 1996, section 3.4.2); on each level a few steps of conjugate gradients then
+relax what is mostly unknown. Small holes come out as by biharmonic interpolation, which is the best of the classical
+fills there; the tension keeps large ones from overshooting.
 
 The error follows the same way. If a picture differs from the next coarser level by a detail of variance d_k at level k,
 independent from level to level, then what a pixel takes from the coarser level brings that level's error and the detail
@@ -36,13 +36,13 @@ _COARSE_STEPS = 6
 
 
 @dataclass(frozen=True)
-class Guess:
+class InitialEstimate:
     """What is made of an observation.
 
     Attributes:
         mean: (B, C, H, W); known values as they were, the others smooth between them; 0 where a channel has no known
             value at all.
-        variance: as `mean`; of the guess's error, expected from the details' variances; 0 at known values.
+        variance: as `mean`; of the initial estimate's error, expected from the details' variances; 0 at known values.
         fine: the first channel at a multiple of the size, (B, 1, sH, sW), as far as it is known; NaN where not.
             None: nowhere.
         features: maps of what the picture shows, each over all of it, (B or 1, D, h, w); zeros where it was not looked
@@ -59,16 +59,16 @@ class Guess:
         change: Callable[[Tensor], Tensor],
         change_fine: Callable[[Tensor], Tensor],
         change_features: Callable[[Tensor], Tensor],
-    ) -> Guess:
+    ) -> InitialEstimate:
         """With its parts changed: those of the picture's size, the finer one, and each map of features."""
         fine = None if self.fine is None else change_fine(self.fine)
         features = None if self.features is None else tuple(change_features(value) for value in self.features)
-        return Guess(change(self.mean), change(self.variance), fine, features)
+        return InitialEstimate(change(self.mean), change(self.variance), fine, features)
 
 
-def smooth_guess(
+def smooth_estimate(
     values: Tensor, observed: Tensor, details: Tensor | None = None, coarse: Tensor | None = None
-) -> Guess:
+) -> InitialEstimate:
     """Interpolate smoothly what is not observed.
 
     Arguments:
@@ -103,7 +103,7 @@ def smooth_guess(
         if free.any():
             filled = _relaxed(filled, free, TENSION * 4**level, _COARSE_STEPS if level else _STEPS)
         variance = (variance + missing) * (1 - weight)
-    return Guess(filled, variance.expand_as(filled))
+    return InitialEstimate(filled, variance.expand_as(filled))
 
 
 def _activity(energy: Tensor, weight: Tensor, coarser: Tensor) -> Tensor:
