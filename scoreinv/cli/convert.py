@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,14 +13,10 @@ from scoreinv.cli.report import emit, notice, rehearse
 from scoreinv.errors import InputError
 from scoreinv.models.bundled import HUB_PREFIX
 
-if TYPE_CHECKING:
-    from scoreinv.models.config import ModelConfig
-
 EXAMPLES = """
   scoreinv convert model.pth --config ve/cifar10_ncsnpp -o own.safetensors
 """
 UNUSED = ("seed", "device", "precision", "threads")
-SUFFIX = ".safetensors"
 
 
 def convert(
@@ -52,38 +48,30 @@ def convert(
         raise InputError(f"{source}: has weights of one kind only: leave out --raw")
     if not folder and config is None:
         raise InputError(f"{source}: say what it is by --config: a name of `scoreinv models list`, or a JSON file")
-    if Path(output).suffix != SUFFIX:
-        raise InputError(f"{output}: end the output's name in {SUFFIX}")
+    if Path(output).suffix != ".safetensors":
+        raise InputError(f"{output}: end the output's name in .safetensors")
     check_writable(output, create=True)
     refuse_existing([output], overwrite=common.overwrite)
+    place = source if on_hub else Path(source)  # a folder's name alone would be that of a bundled model
+
+    from scoreinv.models.catalogue import configuration, full_name, load, locate
+    from scoreinv.models.model_file import save
+    from scoreinv.models.official import load_official, read_official_config
+
     if common.dry_run:
-        if not on_hub:
-            _located(source, config)
+        if config is not None:
+            read_official_config(config)
+        elif not on_hub:
+            configuration(locate(place))
         rehearse(common, {"input": source, "outputs": [output]}, f"{source}: would be written to {output}")
         return
-
-    from scoreinv.models.catalogue import full_name, load
-    from scoreinv.models.model_file import save
-    from scoreinv.models.official import load_official
-
-    path, model = _located(source, config)
     if config is None:
+        path = locate(place)
         prior, notes = load(path), {"source": full_name(source, path)}
     else:
-        prior = load_official(path, model, ema=ema)
-        notes = {"source": path.name, "config": config, "weights": "ema" if ema else "raw"}
+        prior = load_official(Path(source), read_official_config(config), ema=ema)
+        notes = {"source": Path(source).name, "config": config, "weights": "ema" if ema else "raw"}
     with output_folders([Path(output).parent]):
         save(prior, output, notes=notes)
     emit(common, {"input": source, "output": output, "outputs": [output], "parameters": prior.weights})
     notice(common, f"{output} ({prior.weights:,} parameters)")
-
-
-def _located(source: str, config: str | None) -> tuple[Path, ModelConfig]:
-    """Where the checkpoint lies, and its configuration: the given one, or that of the folder."""
-    from scoreinv.models.catalogue import configuration, locate
-    from scoreinv.models.official import read_official_config
-
-    if config is not None:
-        return Path(source), read_official_config(config)
-    path = locate(Path(source) if Path(source).is_dir() else source)
-    return path, configuration(path)

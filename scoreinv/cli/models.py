@@ -109,19 +109,11 @@ def _speed(model: ModelDescription) -> dict[str, Any] | None:
 
 
 def _row(model: ModelDescription) -> tuple[str, ...]:
-    summary = _summary(model)
+    sde = _summary(model)["sde"] or ""
+    size, weights, megabytes = str(model.config.image_size), f"{model.parameters / 1e6:.1f} M", f"{model.megabytes:.0f}"
     fid = model.figures.get("fid", model.figures.get("fid_ode"))
-    return (
-        model.name,
-        model.kind,
-        summary["task"],
-        summary["sde"] or "",
-        str(model.config.image_size),
-        f"{model.parameters / 1e6:.1f} M",
-        f"{model.megabytes:.0f}",
-        model.licence,
-        "" if fid is None else f"{fid:.2f}",
-    )
+    shown = "" if fid is None else f"{fid:.2f}"
+    return (model.name, model.kind, model.task, sde, size, weights, megabytes, model.licence, shown)
 
 
 def _print_json(models: list[dict[str, Any]]) -> None:

@@ -92,7 +92,7 @@ def _read(path: Path) -> tuple[Parts, AnyConfig, dict[str, Any]]:
     with opened(path) as file:
         metadata = file.metadata() or {}
         if metadata.get("format") != _FORMAT:
-            raise CheckpointError(f"{path}: safetensors, but not a scoreinv model (official ones: `load_official`)")
+            raise CheckpointError(f"{path}: safetensors, but not a scoreinv model (official ones: `scoreinv convert`)")
         tensors = stored_tensors(path, file)
     with in_file(path):
         if "config" not in metadata:

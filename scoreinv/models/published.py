@@ -213,8 +213,8 @@ def source(name: str) -> str:
     if name in SOURCES:
         return SOURCES[name]
     if name in FIGURES:
-        return "the paper's checkpoints (score_sde_pytorch), by `load_official`"
-    return f"no weights of it were published (`paper_training({name})` trains it)"
+        return "the paper's checkpoints (score_sde_pytorch), which `scoreinv convert` reads"
+    return f"no weights of it were published (`scoreinv train --config {name}` trains it)"
 
 
 def published(name: str) -> PublishedModel:

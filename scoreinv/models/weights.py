@@ -95,7 +95,7 @@ def opened(path: Path) -> Iterator[Any]:
         with safe_open(path, framework="pt") as file:
             yield file
     except (SafetensorError, OSError) as error:
-        hint = "an official .pth is read by `load_official`" if path.suffix in {".pth", ".pt"} else "truncated?"
+        hint = "`scoreinv convert` reads an official .pth" if path.suffix in {".pth", ".pt"} else "truncated?"
         raise CheckpointError(f"{path}: not a readable safetensors file ({hint})") from error
 
 
