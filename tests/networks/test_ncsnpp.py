@@ -1,0 +1,89 @@
+"""NCSN++: every option of the paper runs, any size that the stride divides, both precisions, both derivatives."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from scoreinv.errors import InputError
+from scoreinv.networks.ddpm import ddpm_config
+from scoreinv.networks.ncsnpp import NCSNpp, NCSNppConfig
+from scoreinv.preconditioning import EDM
+from scoreinv.prior import ScorePrior
+from scoreinv.sdes import VE
+
+SMALL = NCSNppConfig(width=8, multipliers=(1, 2), blocks=1, dropout=0.0, init_scale=1.0)
+
+OPTIONS = {
+    "biggan": {},
+    "ddpm blocks": {"block": "ddpm"},
+    "ddpm blocks, plain": {"block": "ddpm", "learned_resampling": False},
+    "no FIR": {"fir_kernel": None},
+    "skip pyramids": {"progressive_input": "input_skip", "progressive_output": "output_skip"},
+    "concatenated pyramid": {"progressive_input": "input_skip", "combine": "cat"},
+    "residual pyramids": {"progressive_output": "residual"},
+    "residual, no FIR": {"progressive_output": "residual", "fir_kernel": None},
+    "positional": {"embedding": "positional"},
+    "not noise-conditional": {"noise_conditional": False},
+    "no rescale": {"skip_rescale": False},
+    "patch": {"patch": 2},
+    "relu": {"activation": "relu"},
+}
+
+
+def network(**options: object) -> NCSNpp:
+    torch.manual_seed(0)
+    return NCSNpp(replace(SMALL, **options)).eval()
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
+def test_every_option_uses_every_weight_at_any_size(options: dict[str, object]) -> None:
+    net = network(**options)
+    x = torch.randn(2, 3, 2 * net.stride, 5 * net.stride)
+    y = net(x, torch.tensor([0.3, 2.0]))
+    assert y.shape == x.shape
+    y.square().sum().backward()
+    assert [name for name, weight in net.named_parameters() if weight.grad is None] == []
+
+
+def test_ddpm_is_a_choice_of_options() -> None:
+    net = NCSNpp(ddpm_config(width=32, multipliers=(1, 2), blocks=1))
+    assert net.middle_in.norm_in.num_groups == 32
+    assert net(torch.randn(1, 3, 8, 8), torch.tensor([5.0])).shape == (1, 3, 8, 8)
+
+
+def test_a_zero_init_scale_starts_at_zero() -> None:
+    y = network(init_scale=0.0)(torch.randn(1, 3, 8, 8), torch.tensor([1.0]))
+    assert y.abs().max() < 1e-3
+
+
+def test_bfloat16_keeps_the_ends_in_float32_and_stays_close() -> None:
+    net = network(width=32).to(memory_format=torch.channels_last)
+    x, label = torch.randn(2, 3, 16, 16), torch.tensor([0.3, 2.0])
+    with torch.no_grad():
+        exact = net(x, label)
+        net.set_precision(torch.bfloat16)
+        rough = net(x, label)
+    assert net.conv_in.weight.dtype == net.conv_out.weight.dtype == torch.float32
+    assert net.middle_in.conv_in.weight.dtype == torch.bfloat16
+    assert rough.dtype == torch.float32
+    assert (rough - exact).square().mean().sqrt() < 0.03 * exact.square().mean().sqrt()
+
+
+def test_noise_has_a_second_derivative_in_float32() -> None:
+    prior = ScorePrior(network(), VE(), EDM())
+    x = torch.randn(1, 3, 8, 8, requires_grad=True)
+    (first,) = torch.autograd.grad(prior.noise(x, 0.5).square().sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(first.square().sum(), x)
+    assert second.isfinite().all()
+    assert second.abs().max() > 0
+
+
+def test_sizes_that_do_not_fit_are_refused() -> None:
+    prior = ScorePrior(network(patch=2), VE(), EDM())
+    with pytest.raises(InputError, match="multiples of 4"):
+        prior.noise(torch.randn(1, 3, 10, 8), 0.5)
+    with pytest.raises(InputError, match="takes pictures of 3 channels, not 1"):
+        prior.noise(torch.randn(1, 1, 8, 8), 0.5)

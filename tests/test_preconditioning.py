@@ -1,0 +1,47 @@
+"""EDM as published, and the preconditionings' conditions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from scoreinv.errors import InputError
+from scoreinv.networks.ncsnpp import NCSNpp, NCSNppConfig
+from scoreinv.preconditioning import EDM, PaperVE
+from scoreinv.prior import ScorePrior
+from scoreinv.sdes import VE, VP
+
+SMALL = NCSNppConfig(width=8, multipliers=(1, 2), blocks=1, dropout=0.0, init_scale=1.0)
+
+
+def network(**options: object) -> NCSNpp:
+    torch.manual_seed(0)
+    return NCSNpp(replace(SMALL, **options)).eval()
+
+
+def test_edm_preconditioning_is_the_published_one() -> None:
+    net = network()
+    prior = ScorePrior(net, VP(), EDM(0.5))
+    x, t = torch.randn(2, 3, 8, 8), torch.tensor([0.2, 0.7], dtype=torch.float64)
+    alpha = prior.sde.alpha(t)[:, None, None, None].float()
+    s = prior.sde.noise_to_signal(t)[:, None, None, None].float()
+    scaled = x / alpha
+    total = s.square() + 0.25
+    output = net(scaled / total.sqrt(), prior.sde.noise_to_signal(t))
+    denoised = 0.25 / total * scaled + s * 0.5 / total.sqrt() * output
+    torch.testing.assert_close(prior.denoise(x, t), denoised, atol=1e-4, rtol=1e-4)
+
+
+def test_edm_on_another_range_is_the_same_prior() -> None:
+    net = network()
+    centred = ScorePrior(net, VE(0.02, 100.0), EDM(), (-1.0, 1.0))
+    unit = ScorePrior(net, VE(0.01, 50.0), EDM(), (0.0, 1.0))
+    x = torch.randn(1, 3, 8, 8)
+    torch.testing.assert_close(centred.noise(x, 0.4), unit.noise((x + 1) / 2, 0.4), atol=1e-4, rtol=1e-4)
+
+
+def test_paper_ve_needs_ve() -> None:
+    with pytest.raises(InputError, match="VE"):
+        ScorePrior(network(), VP(), PaperVE())
