@@ -21,11 +21,10 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from scoreinv.boxes import Box
 from scoreinv.errors import InputError
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.sdes import as_time
-from scoreinv.windows import grid, shared, windows_around
+from scoreinv.windows import Box, grid, shared, windows_around
 
 _KEPT = 1 << 22
 """Most window pixels whose crops of an observation are kept from step to step, to bound memory."""

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from scoreinv.boxes import Box
+Box = tuple[int, int, int, int]
+"""Where a window or a region lies in a picture: top, left, height and width, in pixels."""
 
 _WHOLE = 1.5
 """How many times the pixels a window of all of a picture may have: what is whole is evaluated with other pictures."""

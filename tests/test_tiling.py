@@ -11,7 +11,6 @@ from mixture import SDES
 from torch import Tensor
 
 from scoreinv import kernels, tiling
-from scoreinv.boxes import Box
 from scoreinv.errors import InputError
 from scoreinv.guidance import DDNM, MMPS, ConstrainedPC, PiGDM
 from scoreinv.operators import Blur, LinearOperator, mask, valid_blur
@@ -19,6 +18,7 @@ from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.samplers import ODE, PC, DPMpp2M, NoiseStream
 from scoreinv.sdes import VE, as_time, broadcast
 from scoreinv.tiling import Tiled, crops
+from scoreinv.windows import Box
 
 
 def random(*shape: int, seed: int = 4) -> Tensor:

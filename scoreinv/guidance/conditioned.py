@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from scoreinv.boxes import Box
 from scoreinv.colour_space import colour_basis
 from scoreinv.conditional.encoder import window
 from scoreinv.conditional.interpolation import InitialEstimate
@@ -17,6 +16,7 @@ from scoreinv.errors import InputError
 from scoreinv.operators import ObservedComponents
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.tiling import crops
+from scoreinv.windows import Box
 
 
 class GivenInitialEstimate(PriorWrapper):

@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from scoreinv.boxes import Box
 from scoreinv.colour_space import luma
+from scoreinv.windows import Box
 
 if TYPE_CHECKING:
     from skimage.feature import Cascade

@@ -14,11 +14,11 @@ from typing import TypeVar, cast
 import numpy as np
 from PIL import Image
 
-from scoreinv.boxes import Box
 from scoreinv.colour_space import luma
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.colour import GuidedUpsampling, is_gray, quantize_keeping_luma, with_luma
 from scoreinv.imaging.metadata import Metadata
+from scoreinv.windows import Box
 
 _Item = TypeVar("_Item")
 

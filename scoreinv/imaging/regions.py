@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from scoreinv.boxes import Box
-from scoreinv.windows import cheapest_tile
+from scoreinv.windows import Box, cheapest_tile
 
 _CELL = 16
 """Side in pixels of the cells on which holes are grouped: labels of a 30-megapixel mask are then a small picture's."""

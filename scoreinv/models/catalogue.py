@@ -167,8 +167,7 @@ def describe(name: str) -> ModelDescription:
     """A bundled or published name, a file, a folder or `hf:NAME`; raises CheckpointError when there is none such."""
     if name in PUBLISHED:
         config: AnyConfig = published(name).config
-        reported = vars(FIGURES[name]) if name in FIGURES else {}
-        figures = {figure: value for figure, value in reported.items() if value is not None}
+        figures = FIGURES.get(name, {})
         return ModelDescription(name, "published", _weights(config), config, "Apache-2.0", source(name), figures)
     path = locate(name)
     config, notes = (read_diffusers_config(path), {}) if path.is_dir() else read_metadata(path)

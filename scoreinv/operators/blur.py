@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scoreinv.boxes import Box
 from scoreinv.checks import shown
 from scoreinv.errors import InputError
 from scoreinv.operators.base import ITERATIONS, Composed, SpectralOperator, conjugate_gradients
 from scoreinv.operators.observed import mask
+from scoreinv.windows import Box
 
 Kernel = Tensor | np.ndarray
 """A blur kernel (h, w), as `scoreinv.kernels` makes them or a tensor."""

@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from scoreinv.boxes import Box
 from scoreinv.checks import check_callback
 from scoreinv.colour_space import luma
 from scoreinv.conditional.interpolation import smooth_estimate
@@ -46,6 +45,7 @@ from scoreinv.tasks.deep_holes import draw_in_scales
 from scoreinv.tasks.drawing import draw, given_observation, narrow_sampler, window_side
 from scoreinv.tasks.results import Given, Restored, Share, TaskCallback, as_given, restore_each
 from scoreinv.tasks.settings import FillSettings, Sampling
+from scoreinv.windows import Box
 
 _log = logging.getLogger(__name__)
 

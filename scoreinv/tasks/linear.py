@@ -18,7 +18,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scoreinv.boxes import Box
 from scoreinv.checks import Number, check_callback, check_noise_share, shown
 from scoreinv.ensemble import ALL, SelfEnsemble
 from scoreinv.errors import InputError, ScoreinvError, SettingError
@@ -45,6 +44,7 @@ from scoreinv.tasks.drawing import gathered, pc_sampler
 from scoreinv.tasks.results import Given, Restored, Share, TaskCallback, for_sampler, restore_each
 from scoreinv.tasks.settings import DenoiseSettings, LinearSettings
 from scoreinv.tiling import Tiled, crop
+from scoreinv.windows import Box
 
 LEAST_NOISE = 0.3 / 255
 """Noise that rounding to 8 bits leaves in a photograph: no photograph has less."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scoreinv.boxes import Box
-from scoreinv.windows import cheapest_tile, covering_tile, grid, windows_around
+from scoreinv.windows import Box, cheapest_tile, covering_tile, grid, windows_around
 
 
 def inner(boxes: list[Box], shape: tuple[int, int], edge: int) -> np.ndarray:
