@@ -52,8 +52,8 @@ _NETWORK_STEPS = 8
 _FIRST = VE(sigma_min=0.02, sigma_max=0.5)
 """The patches' process at the first scale, for pictures in [-1, 1]: it begins at noise as strong as the errors of the
 network's mean. From noise that drowns that mean, objects are continued into what is beside them."""
-_FIRST_STEPS = (4, 12)
-"""From half the size, and from a smaller one: larger holes are a hundredth nearer to the truth by as many."""
+_FIRST_STEPS = (4, 4, 12)
+"""From the full size, half of it, and smaller ones: larger holes are a hundredth nearer to the truth by as many."""
 _ELSEWHERE = (0.3, 1.0)
 """Deviation of how far from a place samples look for its patches, down and across, in sides of the hole. What is far
 above or below seldom fits."""
@@ -198,12 +198,12 @@ def _continued(
     layout, *costs = _work(scales, first)
     share.begin(layout)
     pictures, observed = scales[first]
-    exemplars, stream = PatchPrior(_FIRST, 2 * pictures - 1, observed, elsewhere / 2**first), noise(first)
+    patches, stream = PatchPrior(_FIRST, 2 * pictures - 1, observed, elsewhere / 2**first), noise(first)
     start = State(2 * initial - 1 + _FIRST.prior_std * stream.normal(initial.shape), 1.0)
-    sampler = PC(Ancestral(), corrector_steps=0, steps=_first_steps(first))
-    result = sampler.sample(exemplars, tuple(initial.shape), rng=stream, callback=for_sampler(share), start=start)
-    displacements = exemplars.displacements(result.x0)
-    del exemplars  # and what it keeps
+    sampler = PC(Ancestral(), corrector_steps=0, steps=_at(_FIRST_STEPS, first))
+    result = sampler.sample(patches, tuple(initial.shape), rng=stream, callback=for_sampler(share), start=start)
+    displacements = patches.displacements(result.x0)
+    del patches  # and what it keeps
     for number in reversed(range(first + 1)):
         pictures, observed = scales[number]
         if number < first:
@@ -212,10 +212,11 @@ def _continued(
         share.begin(costs[number])
         fields = [NearestNeighbourField(*row) for row in zip(2 * pictures - 1, observed, displacements, strict=True)]
         generators = stream.generators()
-        for sweep in range(_sweeps(number)):
+        sweeps = _at(_SWEEPS, number)
+        for sweep in range(sweeps):
             for field, generator in zip(fields, generators, strict=True):
                 field.sweep(generator)
-            tell(share, (sweep + 1) / _sweeps(number))
+            tell(share, (sweep + 1) / sweeps)
         displacements = torch.stack([field.displacements for field in fields])
     return fields
 
@@ -234,19 +235,13 @@ def _work(scales: list[tuple[Tensor, Tensor]], first: int) -> list[float]:
     holes = [float((1 - observed).sum()) for _, observed in scales[: first + 1]]
     observed = scales[first][1]
     compared = min(most_patches(math.ceil(holes[first] / len(observed))), float(observed.sum()) / len(observed))
-    layout = _first_steps(first) * holes[first] * compared / _PATCHES_IN_THE_TIME
-    return [layout] + [_sweeps(number) * pixels for number, pixels in enumerate(holes)]
+    layout = _at(_FIRST_STEPS, first) * holes[first] * compared / _PATCHES_IN_THE_TIME
+    return [layout] + [_at(_SWEEPS, number) * pixels for number, pixels in enumerate(holes)]
 
 
-def _first_steps(first: int) -> int:
-    """Of a fill from the scale `first`."""
-    few, many = _FIRST_STEPS
-    return few if first <= 1 else many
-
-
-def _sweeps(number: int) -> int:
-    """Over the displacements on a scale."""
-    return _SWEEPS[min(number, len(_SWEEPS) - 1)]
+def _at(numbers: tuple[int, ...], scale: int) -> int:
+    """The number of a scale, 0 the finest; the last is that of all coarser ones."""
+    return numbers[min(scale, len(numbers) - 1)]
 
 
 def _halved(values: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:

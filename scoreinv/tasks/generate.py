@@ -98,8 +98,10 @@ def generate(
     """
     name, own = (sampler, None) if sampler is None or isinstance(sampler, str) else (None, sampler)
     settings = SamplerSettings(name, steps, predictor, corrector, corrector_steps, snr, rtol, churn, eta)
-    if own is not None:
-        _check_own(own, settings)
+    if own is not None and (isinstance(own, type) or not callable(getattr(own, "sample", None))):
+        raise SettingError("sampler", f"must be a name or a sampler of scoreinv.samplers, not {shown(own)}")
+    if own is not None and settings != SamplerSettings():
+        raise SettingError("sampler", f"has its settings itself: give them to {type(own).__name__}")
     model = model_of(prior)
     Whole(1).check("count", count)
     SEED.check("seed", seed)
@@ -109,15 +111,19 @@ def generate(
     solver = make_sampler(model, settings) if own is None else own
     if isinstance(solver, PC) and recommended(model).clip:
         target = Clipped(target)
-    return draw_pictures(model, target, solver, count, seed, first, callback)
-
-
-def _check_own(sampler: object, settings: SamplerSettings) -> None:
-    """Raise SettingError for a sampler that is none, or for settings beside it."""
-    if isinstance(sampler, type) or not callable(getattr(sampler, "sample", None)):
-        raise SettingError("sampler", f"must be a name or a sampler of scoreinv.samplers, not {shown(sampler)}")
-    if settings != SamplerSettings():
-        raise SettingError("sampler", f"has its settings itself: give them to {type(sampler).__name__}")
+    side = model.image_size
+    at_once = max(1, pixels_at_once(model.device) // side**2)
+    share = Share(callback, count)
+    images: list[np.ndarray] = []
+    evaluations = 0
+    for done in range(0, count, at_once):
+        batch = min(at_once, count - done)
+        share.begin(batch)
+        noise = NoiseStream(seed, batch, first + done, device=model.device)
+        result = solver.sample(target, (batch, model.channels, side, side), rng=noise, callback=for_sampler(share))
+        images += to_arrays(model.to_image(finite(result.x0)))
+        evaluations += int(result.nfe.sum())
+    return Drawn(np.stack(images), round(evaluations / count))
 
 
 def _guided(prior: ScorePrior, classifier: Classifier | None, label: int | str | None, guidance: float | None) -> Prior:
@@ -139,35 +145,6 @@ def _guided(prior: ScorePrior, classifier: Classifier | None, label: int | str |
         raise InputError(f"a class by its name, {label!r}, needs a classifier that has names (`NoiseClassifier`)")
     Whole().check("label", label)
     return ClassifierGuidance(prior, classifier, label, 1.0 if guidance is None else guidance)
-
-
-def draw_pictures(
-    prior: ScorePrior,
-    target: Prior,
-    solver: Solver,
-    count: int,
-    seed: int = 0,
-    first: int = 0,
-    callback: TaskCallback | None = None,
-) -> Drawn[np.ndarray]:
-    """Draw `count` pictures by any sampler from `target`, the prior or a wrapper of it; memory bounds how many at once.
-
-    Raises Cancelled when the callback stopped the work, and ScoreinvError when the model gives values that are not
-    finite.
-    """
-    side = prior.image_size
-    at_once = max(1, pixels_at_once(prior.device) // side**2)
-    share = Share(callback, count)
-    images: list[np.ndarray] = []
-    evaluations = 0
-    for done in range(0, count, at_once):
-        batch = min(at_once, count - done)
-        share.begin(batch)
-        noise = NoiseStream(seed, batch, first + done, device=prior.device)
-        result = solver.sample(target, (batch, prior.channels, side, side), rng=noise, callback=for_sampler(share))
-        images += to_arrays(prior.to_image(finite(result.x0)))
-        evaluations += int(result.nfe.sum())
-    return Drawn(np.stack(images), round(evaluations / count))
 
 
 def class_index(classifier: NoiseClassifier, name: str | int) -> int:

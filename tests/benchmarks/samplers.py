@@ -37,7 +37,7 @@ from scoreinv.samplers import (
 )
 from scoreinv.sdes import VE, SubVP
 from scoreinv.tasks.evaluate import Seen, evaluate, look_at
-from scoreinv.tasks.generate import draw_pictures
+from scoreinv.tasks.generate import generate
 
 SNR = {"ve": (0.16, 0.22), "vp": (0.01, 0.27)}
 """Of the corrector, after a predictor and alone (Song et al. 2021, table 5, for 1000 and 2000 steps)."""
@@ -115,7 +115,7 @@ def main() -> None:
     rows = []
     for name, sampler in samplers(prior, options.evaluations):
         start = time.perf_counter()
-        drawn = draw_pictures(prior, prior, sampler, options.n)
+        drawn = generate(prior, options.n, sampler=sampler)
         seconds = (time.perf_counter() - start) / options.n
         result = evaluate(look_at_arrays(drawn.images, classifier), real, classifier.classes)
         shares = result.class_shares.values()

@@ -201,14 +201,13 @@ def test_errors_come_back_from_other_processes(error: ScoreinvError) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("ray") is None or find_spec("pyarrow") is None, reason="needs Ray Data")
-@pytest.mark.parametrize("sizes", [False, True])
-def test_ray_data_takes_them_as_they_are(model: str, sizes: bool) -> None:
+def test_ray_data_takes_them_as_they_are(model: str) -> None:
     """The class, an actor each; and an instance, by tasks."""
     import ray
 
     ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
-        batch = table(6, sizes=sizes)
+        batch = table(6, sizes=True)
         records = [{name: column[number] for name, column in batch.items()} for number in range(6)]
         given = ray.data.from_items(records, override_num_blocks=3)
         pool = ray.data.ActorPoolStrategy(size=1)
