@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from scoreinv.models.config import ModelConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import EDM
@@ -41,3 +44,11 @@ def tiny_run(folder: Path, *, dropout: float = 0.0, steps: int = 12) -> Training
         validation_images=16,
         samples=4,
     )
+
+
+def write_gradient(path: Path, width: int, height: int) -> None:
+    """A picture whose red counts columns, and green rows, so that a crop tells where it was taken."""
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[..., 0], pixels[..., 1] = np.arange(width)[None, :], np.arange(height)[:, None]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)

@@ -1,17 +1,19 @@
-"""Whole runs: they reach the optimum, resume with the same bits, and survive kills and full disks."""
+"""Whole runs: they are a loop written by hand, reach the optimum, and resume with the same bits after kills."""
 
 from __future__ import annotations
 
+import copy
 import errno
 import json
 import logging
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -19,27 +21,26 @@ import torch
 from foreground import default_signals
 from gaussian import GaussianPrior, write_noise_pictures
 from PIL import Image
+from safetensors.torch import load_file
 from small_runs import TINY, tiny_run
+from torch import Tensor, nn
 
 from scoreinv.errors import Cancelled, InputError, ScoreinvError
+from scoreinv.models.config import ModelConfig
 from scoreinv.models.model_file import read_metadata, read_model
+from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE, SubVP
 from scoreinv.training import state as state_module
-from scoreinv.training.batches import BatchSource
-from scoreinv.training.config import ObjectiveConfig, OptimizerConfig, TrainingConfig, read_config
-from scoreinv.training.folder import deferred_interrupts
+from scoreinv.training.batches import DROPOUT, BatchSource, stream
+from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig, read_config
+from scoreinv.training.distributed import World
+from scoreinv.training.ema import update_average
 from scoreinv.training.loop import Run, train
 from scoreinv.training.losses import ScoreLearner
 from scoreinv.training.metrics import TrainProgress
 from scoreinv.training.pictures import load_pictures, split
 
 pytestmark = pytest.mark.usefixtures("single_thread")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    write_noise_pictures(tmp_path / "data", 12, 8, 0.6, 0.1)
-    return tmp_path / "data"
 
 
 def _stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> object:
@@ -54,19 +55,143 @@ def _stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> object:
 
 def _assert_same_bits(one: Path, other: Path, step: int) -> None:
     for name in (f"state/{step:09d}.safetensors", "model.safetensors"):
-        first, second = read_model(one / name), read_model(other / name)
+        first, second = load_file(one / name), load_file(other / name)
         assert first.keys() == second.keys()
         for key, value in first.items():
             assert torch.equal(value, second[key]), key
 
 
-@pytest.mark.parametrize(
-    ("sde", "weighting"), [(VE(0.01, 10.0), "uniform"), (SubVP(), "paper")], ids=["ve-uniform", "subvp-paper"]
-)
-def test_training_reaches_the_optimum_of_gaussian_data(tmp_path: Path, sde: VE | SubVP, weighting: str) -> None:
+def test_average_warms_up_and_holds_buffers() -> None:
+    network = nn.BatchNorm1d(1, dtype=torch.float64)
+    del network.num_batches_tracked
+    average = copy.deepcopy(network)
+    values, expected = [3.0, -1.0, 2.0, 5.0, 7.0], None
+    for n, value in enumerate(values, start=1):
+        for tensor in (*network.parameters(), *network.buffers()):
+            tensor.data.fill_(value)
+        update_average(average, network, n, 0.4)
+        decay = min(0.4, (1 + n) / (10 + n))
+        expected = value if expected is None else decay * expected + (1 - decay) * value
+        for tensor in (*average.parameters(), *average.buffers()):
+            assert tensor.item() == pytest.approx(expected, rel=1e-12)
+
+
+def _config(folder: Path) -> TrainingConfig:
+    """Every number differs from its default, and matters: rates that rise, gradients that are clipped, a large epsilon.
+
+    Adam divides by the gradient's size; where that is small rounding decides, and the epsilon keeps it small.
+    """
+    return TrainingConfig(
+        model=ModelConfig(replace(TINY, dropout=0.4), VE(0.01, 10.0), EDM(), (-1.0, 1.0), 8),
+        data=DataConfig(str(folder), scales=(1.0,), holdout_fraction=0.0),
+        objective=ObjectiveConfig(weighting="uniform", reduction="sum"),
+        optimizer=OptimizerConfig(
+            learning_rate=0.02,
+            beta1=0.6,
+            beta2=0.8,
+            epsilon=0.01,
+            warmup=2,
+            clip=0.7,
+            weight_decay=0.3,
+            anneal="cosine",
+        ),
+        batch_size=4,
+        ema_decay=0.25,
+        steps=3,
+        seed=5,
+        precision="float32",
+        sample_every=0,
+        snapshot_every=0,
+    )
+
+
+@dataclass
+class _Walk:
+    """What a loop leaves: the weights, their average, and the gradient's norm before clipping at each step."""
+
+    weights: dict[str, Tensor]
+    average: dict[str, Tensor]
+    norms: list[float]
+
+
+def _by_hand(config: TrainingConfig) -> _Walk:
+    """AdamW (Loshchilov & Hutter 2019, algorithm 2) on clipped gradients, and the average of the weights."""
+    options = config.optimizer
+    with torch.random.fork_rng([]):
+        torch.manual_seed(config.seed)
+        prior = config.model.build()
+    # Dropout draws its masks in the order of memory, so the layout must be the run's.
+    prior.network.to(memory_format=torch.channels_last).train()
+    pictures = load_pictures(config.data, 8, 1)
+    source = BatchSource(config, pictures, config.batch_size, config.seed)
+    values = dict(prior.network.named_parameters())
+    first = {name: torch.zeros_like(value) for name, value in values.items()}
+    second = {name: torch.zeros_like(value) for name, value in values.items()}
+    average: dict[str, Tensor] = {}
+    norms = []
+    for step in range(config.steps):
+        batch = source.batch(step)
+        with torch.random.fork_rng([]):
+            torch.manual_seed(int(stream(config.seed, DROPOUT, step).integers(2**63)))
+            loss = ScoreLearner(config).losses(prior, batch).mean()
+        gradients = dict(zip(values, torch.autograd.grad(loss, list(values.values())), strict=True))
+        norms.append(math.sqrt(sum(float(g.double().square().sum()) for g in gradients.values())))
+        share = min(1.0, options.clip / norms[-1])
+        rate = options.learning_rate * min(1, (step + 1) / options.warmup)
+        rate *= (1 + math.cos(math.pi * step / config.steps)) / 2
+        decay = min(config.ema_decay, (2 + step) / (11 + step)) if step else 0.0
+        with torch.no_grad():
+            for name, value in values.items():
+                gradient = share * gradients[name]
+                first[name] = options.beta1 * first[name] + (1 - options.beta1) * gradient
+                second[name] = options.beta2 * second[name] + (1 - options.beta2) * gradient**2
+                mean = first[name] / (1 - options.beta1 ** (step + 1))
+                size = (second[name] / (1 - options.beta2 ** (step + 1))).sqrt()
+                value.mul_(1 - rate * options.weight_decay).sub_(rate * mean / (size + options.epsilon))
+                average[name] = decay * average.get(name, value) + (1 - decay) * value
+    return _Walk({name: value.detach() for name, value in values.items()}, average, norms)
+
+
+def _trained(config: TrainingConfig, out: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Weights and averaged weights of a run."""
+    train(config, out)
+    state = load_file(out / f"state/{config.steps:09d}.safetensors")
+    parts = ("network.", "average.")
+    return tuple({k.removeprefix(p): v for k, v in state.items() if k.startswith(p)} for p in parts)
+
+
+def test_three_steps_are_those_of_a_loop_written_by_hand(folder: Path, tmp_path: Path) -> None:
+    config = _config(folder)
+    start = {name: value.clone() for name, value in _start(config).named_parameters()}
+    expected = _by_hand(config)
+    assert min(expected.norms) > config.optimizer.clip  # or the clipping would not be seen
+    weights, average = _trained(config, tmp_path / "out")
+    for name, value in expected.weights.items():
+        torch.testing.assert_close(weights[name], value, rtol=1e-3, atol=1e-5, msg=lambda m, name=name: f"{name}: {m}")
+        torch.testing.assert_close(average[name], expected.average[name], rtol=1e-3, atol=1e-5)
+    moved = max(float((weights[name] - value.detach()).abs().max()) for name, value in start.items())
+    assert moved > 1e-2  # a thousand times the tolerance
+
+
+def _start(config: TrainingConfig) -> nn.Module:
+    with torch.random.fork_rng([]):
+        torch.manual_seed(config.seed)
+        return config.model.build().network
+
+
+def test_gradients_are_not_clipped_where_no_norm_is_given(folder: Path, tmp_path: Path) -> None:
+    config = _config(folder)
+    config = replace(config, steps=1, optimizer=replace(config.optimizer, clip=0.0))
+    unclipped = replace(config, optimizer=replace(config.optimizer, clip=1e9))
+    weights, _ = _trained(config, tmp_path / "out")
+    for name, value in _by_hand(unclipped).weights.items():
+        torch.testing.assert_close(weights[name], value, rtol=1e-3, atol=1e-5, msg=lambda m, name=name: f"{name}: {m}")
+
+
+def test_training_reaches_the_optimum_of_gaussian_data(tmp_path: Path) -> None:
     """Independent values N(0.4, 0.2^2) on [-1, 1]: the exact prior's loss, on the same held-out noise, is the least."""
     write_noise_pictures(tmp_path / "data", 250, 16, 0.7, 0.1)
-    objective = ObjectiveConfig(weighting=weighting)
+    sde, objective = SubVP(), ObjectiveConfig(weighting="paper")
     config = replace(
         tiny_run(tmp_path / "data", steps=400),
         objective=objective,
@@ -111,7 +236,7 @@ def test_a_run_leaves_its_files(folder: Path, tmp_path: Path) -> None:
 
 
 def test_resuming_gives_the_same_bits(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = replace(tiny_run(folder, dropout=0.2), precision="bfloat16")
+    config = replace(tiny_run(folder, dropout=0.2), precision="bfloat16", accumulate=2)
     before = torch.random.get_rng_state()
     train(config, tmp_path / "whole")
     assert torch.equal(before, torch.random.get_rng_state())
@@ -225,7 +350,7 @@ def test_a_killed_run_goes_on_with_the_same_bits(folder: Path, tmp_path: Path) -
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_signal_that_ends_a_run_saves_it_first(folder: Path, tmp_path: Path, name: str) -> None:
     out, number = tmp_path / "out", signal.Signals[name]
     process = _started(replace(tiny_run(folder, steps=100_000), log_every=1), out)
@@ -241,30 +366,6 @@ def test_a_signal_that_ends_a_run_saves_it_first(folder: Path, tmp_path: Path, n
     assert not list(out.rglob("*.part"))
 
 
-@pytest.mark.skipif(os.name != "posix", reason="sends signals")
-def test_a_signal_is_handed_on_when_the_work_is_done_and_an_ignored_one_stays_ignored() -> None:
-    came: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with deferred_interrupts() as interrupts:
-            signal.raise_signal(signal.SIGHUP)
-            assert interrupts.came is None
-            signal.raise_signal(signal.SIGTERM)
-            assert (interrupts.came, came) == (signal.SIGTERM, [])
-            signal.raise_signal(signal.SIGTERM)  # once more: at once
-            assert came == [signal.SIGTERM]
-        assert came == [signal.SIGTERM, signal.SIGTERM]
-        with pytest.raises(KeyboardInterrupt), deferred_interrupts():
-            signal.raise_signal(signal.SIGINT)
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 @pytest.mark.parametrize("failing", ["validate", "sample"])
 def test_an_end_that_is_interrupted_was_saved_before(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
@@ -276,6 +377,21 @@ def test_an_end_that_is_interrupted_was_saved_before(
     with pytest.raises(KeyboardInterrupt):
         train(replace(tiny_run(folder, steps=2), validate_every=1000, sample_every=1000), tmp_path / "out")
     assert [path.name for path in (tmp_path / "out/state").iterdir()] == ["000000002.safetensors"]
+
+
+@pytest.mark.parametrize("raised", [BrokenPipeError("the terminal is gone"), SystemExit(3)])
+def test_whatever_a_callback_raises_the_state_is_saved(
+    config: TrainingConfig, out: Path, monkeypatch: pytest.MonkeyPatch, raised: BaseException
+) -> None:
+    monkeypatch.setattr("scoreinv.training.loop._REPORT_SECONDS", 0.0)
+
+    def callback(progress: TrainProgress) -> None:
+        raise raised
+
+    with pytest.raises(type(raised)):
+        train(config, out, callback=callback)
+    assert [path.name for path in (out / "state").iterdir()] == ["000000001.safetensors"]
+    assert train(config, out, resume=True).steps == 2
 
 
 def test_a_full_disk_leaves_the_last_states_and_is_told(
@@ -331,7 +447,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_before_it_is_saved(
     monkeypatch.setattr(BatchSource, "batch", poisoned)
     with pytest.raises(ScoreinvError, match="not finite"):
         train(config, out)
-    states = [read_model(path) for path in (out / "state").iterdir()]
+    states = [load_file(path) for path in (out / "state").iterdir()]
     assert all(value.isfinite().all() for state in states for value in state.values())
 
 
@@ -350,12 +466,20 @@ def test_weights_to_start_from(folder: Path, tmp_path: Path) -> None:
         train(config, tmp_path / "other", init=other)
 
 
-def test_bad_places_for_a_run(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be written"):
-        train(tiny_run(folder), tmp_path / "file" / "out")
-    with pytest.raises(InputError, match="cannot be read"):
-        read_config(tmp_path / "config.json")
+def test_a_resumed_run_keeps_the_precision_that_was_measured(
+    config: TrainingConfig, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(config, precision="auto")
+    for measured, steps in ((True, 2), (False, 3)):
+        monkeypatch.setattr("scoreinv.training.loop.uses_bfloat16", lambda precision, device, found=measured: found)
+        assert train(replace(config, steps=steps), out, resume=True).precision == "bfloat16"
+
+
+def test_a_batch_is_shared_out_evenly_or_not_at_all() -> None:
+    worlds = [World(rank, 3, torch.device("cpu")) for rank in range(3)]
+    assert [i for world in worlds for i in range(12)[world.part(12)]] == list(range(12))
+    with pytest.raises(InputError, match="evenly"):
+        worlds[0].part(10)
 
 
 @pytest.mark.slow
@@ -370,7 +494,7 @@ def test_two_processes_match_one_at_the_same_global_batch(folder: Path, tmp_path
     launched = subprocess.run([*launcher, *arguments], timeout=300, capture_output=True, text=True, check=False)
     assert launched.returncode == 0, launched.stderr
     name = "state/000000006.safetensors"
-    one, two = read_model(tmp_path / "one" / name), read_model(tmp_path / "two" / name)
+    one, two = load_file(tmp_path / "one" / name), load_file(tmp_path / "two" / name)
     start = config.model.build().network.state_dict()
     for key, value in one.items():
         torch.testing.assert_close(two[key], value, rtol=1e-4, atol=1e-6, msg=lambda m, key=key: f"{key}: {m}")
@@ -396,25 +520,9 @@ def test_a_batch_in_parts_is_the_same_step(folder: Path, tmp_path: Path, parts: 
         assert one["step"] == other["step"]
         assert other["loss"] == pytest.approx(one["loss"], rel=1e-4)
         assert other["gradient_norm"] == pytest.approx(one["gradient_norm"], rel=1e-3)
-    whole, divided = (read_model(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
+    whole, divided = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
     for name, value in whole.items():
         torch.testing.assert_close(divided[name], value, rtol=1e-3, atol=2e-4)
-
-
-def test_parts_resume_with_the_same_bits(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With dropout, which each part has its own of."""
-    config = replace(tiny_run(folder, dropout=0.1), accumulate=4)
-    train(config, tmp_path / "whole")
-    with pytest.raises(Cancelled):
-        train(config, tmp_path / "out", callback=_stop_after(5, monkeypatch))
-    train(config, tmp_path / "out", resume=True)
-    _assert_same_bits(tmp_path / "whole", tmp_path / "out", 12)
-
-
-def test_parts_that_do_not_divide_the_batch(folder: Path) -> None:
-    for parts in (0, 3, 16):
-        with pytest.raises(InputError, match="accumulate must divide the batch of 8 evenly"):
-            replace(tiny_run(folder), accumulate=parts)
 
 
 def _training_lines(out: Path) -> list[dict[str, float]]:

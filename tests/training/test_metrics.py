@@ -1,0 +1,154 @@
+"""What a run tells: lines that survive kills and full disks, TensorBoard, and figures of held-out pictures."""
+
+from __future__ import annotations
+
+import errno
+import json
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+from gaussian import GaussianPrior, standard_normal
+from small_runs import tiny_run
+
+from scoreinv.errors import InputError
+from scoreinv.sdes import VE
+from scoreinv.training.batches import TIMES, stream
+from scoreinv.training.config import ObjectiveConfig
+from scoreinv.training.loop import train
+from scoreinv.training.losses import (
+    Batch,
+    draw_times,
+    per_image_loss,
+)
+from scoreinv.training.metrics import JsonLines, evaluate
+
+
+def test_metrics_survive_a_kill_in_the_middle_of_a_line(tmp_path: Path) -> None:
+    log = JsonLines(tmp_path / "metrics.jsonl")
+    for step in (1, 2, 3):
+        log.append({"step": step})
+    with log.path.open("a") as file:
+        file.write('{"ste')
+    log.keep_until(2)
+    log.append({"step": 3, "again": True})
+    with log.path.open("a") as file:
+        file.write('{"ste')
+    log.keep_until(sys.maxsize)  # as a run does with its schedule when it is resumed
+    log.append({"step": 4})
+    assert log.read() == [{"step": 1}, {"step": 2}, {"step": 3, "again": True}, {"step": 4}]
+
+
+def test_damaged_metrics_are_mended(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever a line holds, those before and after it stay."""
+    log = JsonLines(tmp_path / "metrics.jsonl")
+    damage = [b"\xff\xfe\x00", b"[1, 2]", b'{"loss": 3}', b'{"step": "4"}', b"[" * 100_000, b"null"]
+    whole = [b'{"step": %d}' % step for step in range(len(damage) + 1)]
+    lines = [line for pair in zip(whole, damage, strict=False) for line in pair]
+    log.path.write_bytes(b"\n".join([*lines, whole[-1], b'{"ste']))
+    assert [line["step"] for line in log.read()] == list(range(7))
+    log.keep_until(5)
+    assert log.path.read_text() == "".join(f'{{"step": {step}}}\n' for step in range(6))
+    assert "6 damaged lines are dropped" in caplog.text
+
+
+def test_a_line_after_one_that_a_full_disk_cut_short_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = JsonLines(tmp_path / "metrics.jsonl")
+    log.append({"step": 1})
+
+    def full(self: Path, mode: str) -> None:
+        with open(self, "a") as file:  # noqa: PTH123 - Path.open is this function
+            file.write('{"st')
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as context:
+        context.setattr(Path, "open", full)
+        log.append({"step": 2})
+    log.append({"step": 3})
+    assert log.read() == [{"step": 1}, {"step": 3}]
+
+
+def test_metrics_that_cannot_be_written_are_warned_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    log = JsonLines(tmp_path / "absent" / "metrics.jsonl")
+    log.append({"step": 1})
+    log.append({"step": 2})
+    assert caplog.text.count("lines are lost") == 1
+
+
+def test_held_out_loss_by_noise_level_is_the_closed_form() -> None:
+    prior = GaussianPrior(VE(0.01, 50.0), 0.1, 0.25)
+    count, shape = 400, (400, 1, 16, 16)
+    times = draw_times(ObjectiveConfig(), prior.sde, (-1.0, 1.0), count, stream(0, TIMES, 0))
+    x0 = prior.mean + prior.variance**0.5 * standard_normal(shape, 5)
+    data = Batch(x0, times, standard_normal(shape, 6))
+
+    def measures(batch: Batch) -> dict[str, torch.Tensor]:
+        return {"loss": per_image_loss(ObjectiveConfig(), prior, batch.images, batch.times, batch.noise)}
+
+    result = evaluate(measures, data, batch_size=150)[0]["loss"]
+    least = prior.least_loss(times)
+    assert result.mean == pytest.approx(least.mean().item(), rel=0.02)
+    assert result.times == tuple((number + 0.5) / 8 for number in range(8))
+    for number, value in enumerate(result.by_time):
+        members = (times * 8).long().clamp(max=7) == number
+        assert value == pytest.approx(least[members].mean().item(), rel=0.04)
+    again = evaluate(measures, data, batch_size=400)[0]["loss"]
+    assert again.mean == pytest.approx(result.mean, rel=1e-6)
+
+
+needs_tensorboard = pytest.mark.skipif(find_spec("tensorboard") is None, reason="needs the extra 'tensorboard'")
+
+
+def shown(out: Path) -> dict[str, list[tuple[int, float]]]:
+    """The scalars that TensorBoard finds, by name: (step, value) in the order in which they are written."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(out / "tensorboard"), size_guidance={"scalars": 0}, purge_orphaned_data=False)
+    events.Reload()
+    return {name: [(event.step, event.value) for event in events.Scalars(name)] for name in events.Tags()["scalars"]}
+
+
+def written(out: Path) -> dict[str, list[tuple[int, float]]]:
+    """The same of `metrics.jsonl`."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    for text in (out / "metrics.jsonl").read_text().splitlines():
+        line = json.loads(text)
+        step = line.pop("step")
+        entries = {f"{name}/mean": value["mean"] for name, value in line.items() if isinstance(value, dict)}
+        entries |= {name: value for name, value in line.items() if not isinstance(value, dict)}
+        for name, value in entries.items():
+            found.setdefault(name, []).append((step, pytest.approx(value, rel=1e-6)))
+    return found
+
+
+@needs_tensorboard
+def test_it_shows_the_metrics_and_goes_on_with_them(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    train(tiny_run(folder, steps=8), out)
+    assert not (out / "tensorboard").exists()
+    for steps in (8, 12):  # what came before is shown too; a second run of it repeats nothing
+        train(tiny_run(folder, steps=steps), out, resume=True, tensorboard=True)
+        assert shown(out) == written(out)
+    assert [step for step, _ in shown(out)["loss"]] == [4, 8, 12]
+    assert "validation/mean" in shown(out)
+
+
+@needs_tensorboard
+def test_other_files_of_its_folder_stay(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "out" / "tensorboard").mkdir(parents=True)
+    (tmp_path / "out" / "tensorboard" / "notes.txt").write_text("mine")
+    train(tiny_run(folder, steps=4), tmp_path / "out", tensorboard=True)
+    assert (tmp_path / "out" / "tensorboard" / "notes.txt").read_text() == "mine"
+    (tmp_path / "other" / "tensorboard").mkdir(parents=True)
+    (tmp_path / "other" / "tensorboard" / "events.out.tfevents.1.host.1.0").write_bytes(b"of another run")
+    with pytest.raises(InputError, match=r"events\.out.*is there already"):
+        train(tiny_run(folder, steps=4), tmp_path / "other", tensorboard=True)
+
+
+def test_without_tensorboard(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(InputError, match=r"pip install 'scoreinv\[tensorboard\]'"):
+        train(tiny_run(folder, steps=4), tmp_path / "out", tensorboard=True)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,111 @@
+"""Configurations of runs: what they may say, and those of the paper."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from scoreinv.errors import InputError
+from scoreinv.models.published import PUBLISHED
+from scoreinv.sdes import VP
+from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig
+from scoreinv.training.presets import paper_training, small_training
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_settings_make_a_whole_configuration(name: str) -> None:
+    config = paper_training(name, DataConfig("pictures", mode="resize"))
+    assert TrainingConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert (config.objective.times == "continuous") == ("continuous" in name)
+    rate = 2e-5 if name in ("vp/bedroom_ddpm", "vp/church_ddpm", "vp/celebahq_ddpm") else 2e-4
+    assert config.optimizer == OptimizerConfig(rate, 0.9, 0.999, 1e-8, warmup=5000, clip=1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "reduction", "ema_decay", "batch_size", "steps"),
+    [
+        ("ve/cifar10_ncsnpp", "sum", 0.999, 128, 1_300_001),
+        ("ve/cifar10_ncsnpp_deep_continuous", "sum", 0.999, 128, 950_001),
+        ("ve/church_ncsnpp_continuous", "sum", 0.999, 64, 2_400_001),
+        ("ve/ffhq_ncsnpp_continuous", "mean", 0.9999, 8, 2_400_001),
+        ("vp/cifar10_ddpm", "mean", 0.9999, 128, 1_300_001),
+        ("subvp/cifar10_ddpmpp_deep_continuous", "mean", 0.9999, 128, 950_001),
+    ],
+)
+def test_published_models_are_trained_as_in_the_paper(
+    name: str, reduction: str, ema_decay: float, batch_size: int, steps: int
+) -> None:
+    """Reference: configs/default_*.py and those of the models; one uniform time a picture, weight 1."""
+    config = paper_training(name)
+    assert (config.objective.reduction, config.ema_decay) == (reduction, ema_decay)
+    assert (config.batch_size, config.steps) == (batch_size, steps)
+    assert (config.objective.weighting, config.objective.stratified, config.objective.focus) == ("paper", False, None)
+    assert (config.data.mode, config.data.flip, config.data.dequantise) == ("resize", True, False)
+    assert config.data.holdout_fraction == 0
+
+
+@pytest.mark.parametrize("name", ["ve/ncsn/cifar10", "ve/ncsnv2/bedroom"])
+def test_configurations_of_earlier_networks_are_told_apart_from_unknown_ones(name: str) -> None:
+    with pytest.raises(InputError, match="no weights of them were published"):
+        paper_training(name)
+
+
+def test_parts_left_out_of_a_configuration_are_defaults() -> None:
+    data = small_training(VP(), DataConfig()).to_dict()
+    config = TrainingConfig.from_dict({"model": data["model"], "steps": 5, "objective": {"reduction": "sum"}})
+    assert config.objective == ObjectiveConfig(reduction="sum")
+    assert config.data == DataConfig()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": None}, "model"),
+        ({"speed": 9}, "speed"),
+        ({"steps": None}, "steps or minutes"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"optimizer": {"rate": 1}}, "rate"),
+        ({"objective": {"weighting": "best"}}, "weighting"),
+        ({"data": {"scales": [2.0]}}, "scales"),
+        ({"data": {"source": ""}}, "data.source is empty"),
+        ({"data": {"shares": [["a", 0.5], ["a", 2.0]]}}, "names a folder twice"),
+        ({"data": {"memory_gb": float("nan")}}, "memory_gb"),
+        ({"optimizer": {"learning_rate": float("inf")}}, "learning_rate"),
+        ({"optimizer": {"beta1": 1.0}}, "beta1"),
+        ({"optimizer": {"epsilon": 0.0}}, "epsilon"),
+        ({"optimizer": {"clip": float("nan")}}, "clip"),
+        ({"objective": {"sigma_data": 0.0}}, "sigma_data"),
+        ({"objective": {"focus": [0.0, -1.0]}}, "focus"),
+        ({"objective": {"weighting": "likelihood", "focus": [0.0, 1.0]}}, "focus does not go with the likelihood"),
+        ({"steps": 10**9}, "steps must be from 1 to 999,999,999"),
+        ({"minutes": float("nan")}, "minutes"),
+        ({"batch_size": 10**12}, "batch_size"),
+        ({"accumulate": 3}, "accumulate must divide the batch of 16 evenly"),
+        ({"seed": 2**63}, "seed"),
+        ({"log_every": -1}, "log_every"),
+        ({"validation_images": 10**12}, "validation_images"),
+        ({"samples": 10**6}, "samples"),
+        ({"save_minutes": float("nan")}, "save_minutes"),
+    ],
+)
+def test_bad_configurations_name_the_entry(change: dict, message: str) -> None:
+    data = small_training(VP(), DataConfig()).to_dict() | change
+    if data["model"] is None:
+        del data["model"]
+    with pytest.raises(InputError, match=message):
+        TrainingConfig.from_dict(data)
+
+
+@pytest.mark.parametrize(("steps", "held_out", "grid"), [(2, 32, 4), (20, 48, 4), (100, 240, 13), (1000, 256, 16)])
+def test_a_short_run_tells_of_itself_in_proportion(
+    config: TrainingConfig, steps: int, held_out: int, grid: int
+) -> None:
+    config = replace(config, steps=steps, validation_images=256, samples=16)
+    assert (config.validated_images, config.grid_images) == (held_out, grid)
+    training = 3 * steps * config.batch_size
+    assert config.validated_images <= max(32, training / 10)
+    assert 18 * config.grid_images <= max(18 * 4, training / 10)
+    by_time = replace(config, steps=None, minutes=1.0)
+    assert (by_time.validated_images, by_time.grid_images) == (256, 16)
