@@ -186,3 +186,12 @@ def test_perturb_draws_from_the_marginal(sde):
     assert torch.allclose(x.std((1, 2, 3)), sde.sigma(t), rtol=0.03)
     tolerance = 4 * sde.sigma(t) / 100
     assert ((x.mean((1, 2, 3)) - 0.5 * sde.alpha(t)).abs() < tolerance).all()
+
+
+def test_a_state_diffused_further_has_the_marginal():
+    s, t = (torch.tensor([time], dtype=torch.float64) for time in (0.2, 0.8))
+    generator = torch.Generator().manual_seed(1)
+    x, z = (torch.randn(20000, 1, generator=generator, dtype=torch.float64) for _ in range(2))
+    up = VP_SDE.diffuse(VP_SDE.perturb(torch.full_like(x, 0.3), s, x), s, t, z)
+    assert float(up.std()) == pytest.approx(float(VP_SDE.sigma(t)), rel=0.02)
+    assert float(up.mean()) == pytest.approx(float(VP_SDE.alpha(t) * 0.3), abs=0.03)

@@ -1,4 +1,4 @@
-"""EDM's Heun sampler and DDIM: their formulas, orders of convergence, and what noise does."""
+"""EDM's Heun sampler: its formulas, order of convergence, and what churn does."""
 
 from __future__ import annotations
 
@@ -7,30 +7,25 @@ import math
 import pytest
 import torch
 from mixture import SDES, SHAPE, BatchStream, correlated, gaussian
-from test_samplers_steps import CONTINUOUS, EVERY_SDE, exact_flow, grid_error, one_step
+from solvers import CONTINUOUS, grid_error, logarithmic
 
 from scoreinv.errors import InputError
 from scoreinv.guidance import ConstrainedPC
 from scoreinv.operators import mask
-from scoreinv.samplers import DDIM, PC, Ancestral, Heun, State, karras_times
+from scoreinv.samplers import (
+    Heun,
+    State,
+)
 from scoreinv.sdes import time_at
 
 
-def logarithmic(sde, n):
-    """n + 1 times from .8 to .2, even in the logarithm of the noise level."""
-    low, high = sde.noise_to_signal(torch.tensor([0.2, 0.8], dtype=torch.float64)).log()
-    return (0.8, *time_at(sde, torch.linspace(high, low, n + 1, dtype=torch.float64).exp())[1:].tolist())
-
-
 @CONTINUOUS
-def test_orders_of_convergence(sde):
-    """Halving the steps: a fourth of the error for Heun, half of it for DDIM."""
+def test_order_of_convergence(sde):
+    """Halving the steps: a fourth of the error."""
     prior = gaussian(sde)
     x = prior.sample(16, torch.Generator().manual_seed(0), 0.8)
     coarse, fine = (grid_error(Heun(times=logarithmic(sde, n)), prior, x) for n in (20, 40))
     assert 3.6 < coarse / fine < 4.4
-    coarse, fine = (grid_error(PC(DDIM(), corrector_steps=0, times=logarithmic(sde, n)), prior, x) for n in (100, 200))
-    assert 1.85 < coarse / fine < 2.15
 
 
 def test_heun_is_edm_s_algorithm_2():
@@ -86,56 +81,6 @@ def test_churn_keeps_the_marginals(churn):
         assert float(progress.x.std()) == pytest.approx(sigma, rel=0.02)
 
 
-@EVERY_SDE
-@pytest.mark.parametrize("eta", [0.0, 0.6, 1.0])
-def test_ddim_is_the_paper_s(sde, eta):
-    x, score, z, after = one_step(DDIM(eta), sde)
-    (alpha_t, alpha_s), (sigma_t, sigma_s) = (
-        f(torch.tensor([0.6, 0.55], dtype=torch.float64)) for f in (sde.alpha, sde.sigma)
-    )
-    predicted = (x + sigma_t**2 * score) / alpha_t
-    std = eta * sigma_s / sigma_t * (sigma_t**2 - (alpha_t / alpha_s * sigma_s) ** 2).sqrt()
-    expected = alpha_s * predicted - (sigma_s**2 - std**2).sqrt() * sigma_t * score + std * z
-    torch.testing.assert_close(after, expected, rtol=0, atol=1e-10)
-
-
-@pytest.mark.parametrize("sde", [SDES["ve"], SDES["vp"], SDES["ddpm"]], ids=["ve", "vp", "ddpm"])
-def test_ddim_with_eta_1_is_ancestral_sampling(sde):
-    ddim, ancestral = (
-        PC(predictor, corrector_steps=0, steps=20, spacing=karras_times)
-        .sample(correlated(sde), (6, *SHAPE), rng=BatchStream(2, 6))
-        .x0
-        for predictor in (DDIM(1.0), Ancestral("posterior"))
-    )
-    torch.testing.assert_close(ddim, ancestral, rtol=0, atol=1e-9)
-
-
-@EVERY_SDE
-@pytest.mark.parametrize("eta", [0.3, 1.0])
-def test_ddim_noise_is_exact_for_a_point(sde, eta):
-    """Data at one point: the marginals hold in any number of steps, for any eta."""
-    prior, told = gaussian(sde, std=1e-9), []
-    x = prior.sample(20000, torch.Generator().manual_seed(0), 0.8)
-    PC(DDIM(eta), corrector_steps=0, times=(0.8, 0.5, 0.2)).sample(
-        prior, x.shape, rng=BatchStream(0, len(x)), start=State(x, 0.8), callback=told.append
-    )
-    for progress in told[:2]:
-        sigma = float(sde.sigma(torch.tensor(progress.t, dtype=torch.float64)))
-        assert float(progress.x.std()) == pytest.approx(sigma, rel=0.01)
-
-
-def test_an_euler_step_of_heun_is_one_of_ddim():
-    """With data at one point the slope is the same at both ends, and so are the steps."""
-    prior = gaussian(SDES["vp"], std=1e-9)
-    x = prior.sample(4, torch.Generator().manual_seed(0), 0.8)
-    ends = [
-        sampler.sample(prior, x.shape, rng=BatchStream(0, 4), start=State(x, 0.8)).x0
-        for sampler in (Heun(times=(0.8, 0.4)), PC(DDIM(), corrector_steps=0, times=(0.8, 0.4)))
-    ]
-    torch.testing.assert_close(*ends, rtol=0, atol=1e-7)
-    assert float((exact_flow(prior, x, 0.8, 0.8) - x).abs().max()) < 1e-9
-
-
 @pytest.mark.parametrize("churn", [0.0, 8.0])
 def test_heun_with_a_constraint_ends_at_the_observation(churn):
     prior = correlated(SDES["vp"])
@@ -148,10 +93,10 @@ def test_heun_with_a_constraint_ends_at_the_observation(churn):
 
 def test_wrong_settings_are_named():
     for build, said in (
-        (lambda: Heun(-1), "churn"),
-        (lambda: Heun(math.nan), "churn"),
+        (lambda: Heun(-1), "s_churn"),
+        (lambda: Heun(math.nan), "s_churn"),
         (lambda: Heun(s_noise=0), "s_noise"),
-        (lambda: DDIM(1.1), "eta must"),
+        (lambda: Heun(s_tmin=2.0, s_tmax=1.0), "s_tmin and s_tmax must be"),
     ):
         with pytest.raises(InputError, match=said):
             build()

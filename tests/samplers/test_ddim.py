@@ -1,0 +1,67 @@
+"""DDIM as a predictor: its formula, and what noise does."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from mixture import SDES, SHAPE, BatchStream, correlated, gaussian
+from solvers import EVERY_SDE, exact_flow, one_step
+
+from scoreinv.samplers import (
+    DDIM,
+    PC,
+    Ancestral,
+    Heun,
+    State,
+    karras_times,
+)
+
+
+@EVERY_SDE
+@pytest.mark.parametrize("eta", [0.0, 0.6, 1.0])
+def test_ddim_is_the_paper_s(sde, eta):
+    x, score, z, after = one_step(DDIM(eta), sde)
+    (alpha_t, alpha_s), (sigma_t, sigma_s) = (
+        f(torch.tensor([0.6, 0.55], dtype=torch.float64)) for f in (sde.alpha, sde.sigma)
+    )
+    predicted = (x + sigma_t**2 * score) / alpha_t
+    std = eta * sigma_s / sigma_t * (sigma_t**2 - (alpha_t / alpha_s * sigma_s) ** 2).sqrt()
+    expected = alpha_s * predicted - (sigma_s**2 - std**2).sqrt() * sigma_t * score + std * z
+    torch.testing.assert_close(after, expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("sde", [SDES["ve"], SDES["vp"], SDES["ddpm"]], ids=["ve", "vp", "ddpm"])
+def test_ddim_with_eta_1_is_ancestral_sampling(sde):
+    ddim, ancestral = (
+        PC(predictor, corrector_steps=0, steps=20, spacing=karras_times)
+        .sample(correlated(sde), (6, *SHAPE), rng=BatchStream(2, 6))
+        .x0
+        for predictor in (DDIM(1.0), Ancestral("posterior"))
+    )
+    torch.testing.assert_close(ddim, ancestral, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("sde", [SDES["ve"], SDES["ddpm"]], ids=["ve", "ddpm"])
+@pytest.mark.parametrize("eta", [0.3, 1.0])
+def test_ddim_noise_is_exact_for_a_point(sde, eta):
+    """Data at one point: the marginals hold in any number of steps, for any eta."""
+    prior, told = gaussian(sde, std=1e-9), []
+    x = prior.sample(20000, torch.Generator().manual_seed(0), 0.8)
+    PC(DDIM(eta), corrector_steps=0, times=(0.8, 0.5, 0.2)).sample(
+        prior, x.shape, rng=BatchStream(0, len(x)), start=State(x, 0.8), callback=told.append
+    )
+    for progress in told[:2]:
+        sigma = float(sde.sigma(torch.tensor(progress.t, dtype=torch.float64)))
+        assert float(progress.x.std()) == pytest.approx(sigma, rel=0.01)
+
+
+def test_an_euler_step_of_heun_is_one_of_ddim():
+    """With data at one point the slope is the same at both ends, and so are the steps."""
+    prior = gaussian(SDES["vp"], std=1e-9)
+    x = prior.sample(4, torch.Generator().manual_seed(0), 0.8)
+    ends = [
+        sampler.sample(prior, x.shape, rng=BatchStream(0, 4), start=State(x, 0.8)).x0
+        for sampler in (Heun(times=(0.8, 0.4)), PC(DDIM(), corrector_steps=0, times=(0.8, 0.4)))
+    ]
+    torch.testing.assert_close(*ends, rtol=0, atol=1e-7)
+    assert float((exact_flow(prior, x, 0.8, 0.8) - x).abs().max()) < 1e-9

@@ -1,0 +1,194 @@
+"""The probability-flow ODE: solvers against scipy and closed forms, encoding and decoding."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from mixture import SDES, SHAPE, correlated, gaussian
+from scipy.integrate import solve_ivp
+from solvers import CONTINUOUS, EVERY_SDE, exact_flow
+
+from scoreinv.ensemble import ALL, SelfEnsemble
+from scoreinv.errors import Cancelled, InputError, ScoreinvError
+from scoreinv.samplers.ode import decode, encode
+from scoreinv.samplers.runge_kutta import rk45
+from scoreinv.sdes import TRAINING_START, VE, VP, SubVP
+
+EACH = {name: SDES[name] for name in ("vp", "subvp", "ddpm")} | {"ve": VE(0.01, 100.0)}
+EVERY = pytest.mark.parametrize("sde", EACH.values(), ids=EACH.keys())
+
+
+def velocity(prior, x, t):
+    """dx/dt of the probability flow at times t (B,): f - g^2 score / 2 (Song et al. 2021, eq. 13)."""
+    drift, strength = (rate.reshape(-1, 1, 1, 1) for rate in (prior.sde.drift_rate(t), prior.sde.diffusion_squared(t)))
+    return drift * x - strength / 2 * prior.score(x, t)
+
+
+def by_scipy(prior, x, start, end, tolerance):
+    """scipy's RK45 of one sample (C, H, W) in t."""
+
+    def alone(t, y):
+        time = torch.tensor([t], dtype=torch.float64)
+        return velocity(prior, torch.from_numpy(y).reshape(1, *SHAPE), time).flatten().numpy()
+
+    return solve_ivp(alone, (start, end), x.flatten().numpy(), method="RK45", rtol=tolerance, atol=tolerance / 10)
+
+
+@CONTINUOUS
+def test_rk45_is_scipy_s_one_sample_at_a_time(sde):
+    """As many evaluations, up to a step that rounding may cost, and the same ends, in both directions."""
+    prior = correlated(sde)
+    x = prior.sample(3, torch.Generator().manual_seed(1), 0.3)
+    x[1] *= 3
+
+    def flow(t, y):
+        return velocity(prior, y.reshape(-1, *SHAPE), t).flatten(1)
+
+    for end in (1.0, sde.sampling_end):
+        y, nfe = rk45(flow, x.flatten(1), 0.3, end, 1e-6, 1e-7, lambda *_: None)
+        for i in range(3):
+            reference = by_scipy(prior, x[i], 0.3, end, 1e-6)
+            assert abs(reference.nfev - int(nfe[i])) <= 6
+            # A step more would move the end by its own error, a small part of the tolerance.
+            assert np.abs(reference.y[:, -1] - y[i].numpy()).max() < (1e-9 if reference.nfev == nfe[i] else 1e-5)
+
+
+@EVERY_SDE
+def test_the_flow_is_the_paper_s(sde):
+    """What `encode` solves in variables of its own is the equation in t."""
+    prior = correlated(sde)
+    x = prior.sample(2, torch.Generator().manual_seed(1), 1e-5)
+    z = encode(prior, x, rtol=1e-7, atol=1e-7).z
+    for i in range(2):
+        expected = by_scipy(prior, x[i], 1e-5, 1.0, 1e-7).y[:, -1].reshape(SHAPE)
+        torch.testing.assert_close(z[i], torch.from_numpy(expected), rtol=0, atol=2e-5 * sde.prior_std)
+
+
+def test_rk45_error_follows_the_tolerance():
+    prior = gaussian(SDES["vp"])
+    x = prior.sample(4, torch.Generator().manual_seed(1), 1e-5)
+    exact = exact_flow(prior, x, 1e-5, 1.0)
+    errors, evaluations = [], []
+    for tolerance in (1e-3, 1e-5, 1e-7, 1e-9):
+        result = encode(prior, x, rtol=tolerance, atol=tolerance)
+        errors.append(float((result.z - exact).abs().max()))
+        evaluations.append(int(result.nfe.max()))
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 1e-8
+    assert all(error < 20 * tolerance for error, tolerance in zip(errors, (1e-3, 1e-5, 1e-7, 1e-9), strict=True))
+    assert evaluations == sorted(evaluations)
+
+
+def test_a_prior_that_is_not_finite_ends_the_ode():
+    prior = gaussian(VE(0.01, 20.0))
+    prior.means = prior.means * float("nan")
+    with pytest.raises(ScoreinvError, match="finite"):
+        encode(prior, torch.zeros(1, *SHAPE, dtype=torch.float64))
+
+
+@EVERY
+def test_latent_code_of_a_gaussian(sde):
+    """The flow of a Gaussian keeps (x - alpha m) / std(t); and decoding ends where encoding began."""
+    prior = gaussian(sde)
+    x = prior.sample(3, torch.Generator().manual_seed(3))
+    result = encode(prior, x, rtol=1e-7, atol=1e-7)
+    t = torch.tensor([1e-5, 1.0, sde.sampling_end], dtype=torch.float64)
+    alpha, std = sde.alpha(t), (0.25 * sde.alpha(t) ** 2 + sde.sigma(t) ** 2).sqrt()
+    standard = (x - alpha[0] * 0.3) / std[0]
+    assert torch.allclose(result.z, alpha[1] * 0.3 + std[1] * standard, atol=1e-4)
+    back = decode(prior, result.z, rtol=1e-7, atol=1e-7)
+    assert torch.allclose(back.x0, alpha[2] * 0.3 + std[2] * standard, atol=1e-4)
+
+
+@EVERY
+def test_encode_decode_round_trip_of_a_mixture(sde):
+    """Exact to where `encode` begins; at the default `sampling_end` the flow from there is left, under 0.02."""
+    prior = correlated(sde)
+    x = prior.sample(8, torch.Generator().manual_seed(3))
+    code = encode(prior, x, rtol=1e-7, atol=1e-7).z
+    for end, error in ((None, 0.02), (TRAINING_START, 1e-4)):
+        back = decode(prior, code, end=end, rtol=1e-7, atol=1e-7)
+        assert (back.x0 - x).abs().max() < error
+    for end in (1.0, -0.1):
+        with pytest.raises(InputError, match="between 0 and 1"):
+            decode(prior, code, end=end)
+    other = decode(prior, encode(prior, x.flip(0)).z)
+    assert (other.x0 - x).abs().max() > 0.5
+
+
+def test_a_chain_is_decoded_to_its_first_step():
+    """DDPM's has noise at t = 0, so the flow ends there unless another end is asked for; VP's has none."""
+    prior = gaussian(SDES["ddpm"])
+    x = prior.sample(3, torch.Generator().manual_seed(3))
+    sde, t = prior.sde, torch.tensor([0.0, 1.0], dtype=torch.float64)
+    alpha = sde.alpha(t)
+    std = (0.25 * alpha.square() + sde.sigma(t).square()).sqrt()
+    back = decode(prior, alpha[1] * 0.3 + std[1] * x, rtol=1e-7, atol=1e-7)
+    torch.testing.assert_close(back.x0, alpha[0] * 0.3 + std[0] * x, atol=1e-3, rtol=0)
+    with pytest.raises(InputError, match="between 0 and 1"):
+        decode(gaussian(SDES["vp"]), x, end=0.0)
+
+
+@EVERY
+@pytest.mark.parametrize("data_range", [(-1.0, 1.0), (0.0, 1.0)])
+def test_the_fixed_grid_decodes_a_gaussian(sde, data_range):
+    """The flow of a Gaussian in closed form, towards the data, whatever the model's range."""
+    low, high = data_range
+    middle, half = (low + high) / 2, (high - low) / 2
+    prior = gaussian(sde, std=0.2 * half, mean=middle + 0.3 * half)
+    prior.data_range = data_range
+    z = sde.prior_std * torch.randn(3, 3, 2, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    t = torch.tensor([1.0, sde.sampling_end], dtype=torch.float64)
+    alpha, std = sde.alpha(t), ((0.2 * half * sde.alpha(t)) ** 2 + sde.sigma(t) ** 2).sqrt()
+    mean = middle + 0.3 * half
+    expected = alpha[1] * mean + std[1] * (z - alpha[0] * mean) / std[0]
+    assert torch.allclose(decode(prior, z, steps=40).x0, expected, atol=1e-3 * half)
+
+
+def test_temperature_scales_the_code():
+    prior = correlated(SDES["vp"])
+    z = torch.randn(2, 3, 2, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    assert torch.equal(decode(prior, z, temperature=0.5, steps=4).x0, decode(prior, 0.5 * z, steps=4).x0)
+    for temperature in (-1.0, math.nan, math.inf):
+        with pytest.raises(InputError, match="temperature"):
+            decode(prior, z, temperature=temperature)
+
+
+@pytest.mark.parametrize("sde", [VP(0.1, 160.0), SubVP(0.1, 160.0)])
+def test_noise_that_hides_all_by_far(sde):
+    """Where sigma / alpha is above 1e17, as at the end of the steepest of accepted SDEs."""
+    prior = correlated(sde)
+    x = prior.sample(2, torch.Generator().manual_seed(3))
+    code = encode(prior, x, rtol=1e-7, atol=1e-7).z
+    assert code.isfinite().all()
+    back = decode(prior, code, end=TRAINING_START, rtol=1e-7, atol=1e-7)
+    assert (back.x0 - x).abs().max() < 1e-3
+
+
+def test_a_callback_stops_the_work():
+    prior, seen = gaussian(SDES["vp"]), []
+
+    def stop(progress):
+        seen.append(progress.fraction)
+        return len(seen) < 3
+
+    x = prior.sample(2, torch.Generator().manual_seed(3))
+    with pytest.raises(Cancelled):
+        encode(prior, x, callback=stop)
+    assert 0 < seen[0] <= seen[1] <= seen[2] < 1  # a step that is refused gets nowhere
+
+
+def test_progress_on_the_fixed_grid():
+    prior, seen = gaussian(SDES["vp"]), []
+    x = prior.sample(2, torch.Generator().manual_seed(3))
+    encode(prior, x, steps=4, callback=seen.append)
+    assert [(p.step, p.steps, p.nfe) for p in seen] == [(i, 4, 4 * i) for i in (1, 2, 3, 4)]
+    assert [p.fraction for p in seen] == pytest.approx([0.25, 0.5, 0.75, 1.0])
+    assert [p.t for p in seen] == sorted(p.t for p in seen)
+    assert seen[-1].t == pytest.approx(1.0, abs=1e-6)
+    eight, told = SelfEnsemble(prior, ALL), []
+    code = encode(eight, x, steps=2, callback=told.append)
+    assert (told[-1].nfe, int(code.nfe[0])) == (64, 64)

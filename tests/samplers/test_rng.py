@@ -1,0 +1,30 @@
+"""Streams of noise, one a sample."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from scoreinv.errors import InputError
+from scoreinv.samplers import (
+    NoiseStream,
+)
+
+
+def test_noise_streams():
+    whole = NoiseStream(3, 6)
+    part = NoiseStream(3, 2, first=4)
+    shape = (3, 20, 20)
+    for kind in ("normal", "rademacher", "normal"):
+        a, b = getattr(whole, kind)((6, *shape)), getattr(part, kind)((2, *shape))
+        assert torch.equal(a[4:], b)
+        assert a.dtype == torch.float32
+        assert abs(float(a.mean())) < 0.05
+        assert float(a.var()) == pytest.approx(1, abs=0.06)
+        assert len({float(row.sum()) for row in a}) == 6
+    assert set(NoiseStream(3, 1).rademacher((1, *shape)).unique().tolist()) == {-1.0, 1.0}
+    assert not torch.equal(NoiseStream(4, 1).normal((1, *shape)), NoiseStream(3, 1).normal((1, *shape)))
+    with pytest.raises(InputError, match="seed"):
+        NoiseStream(-1, 1)
+    with pytest.raises(InputError, match="6 samples"):
+        whole.normal((5, *shape))
