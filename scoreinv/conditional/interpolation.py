@@ -23,6 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scoreinv.linalg import conjugate_gradients
+
 TENSION = 0.1
 """The plate's tension, in 1/pixel^2, fitted on held-out photographs; it dominates beyond 3 pixels."""
 
@@ -120,27 +122,7 @@ def _relaxed(u: Tensor, free: Tensor, tension: float, steps: int) -> Tensor:
         bent = _laplacian(v)
         return _laplacian(bent).sub_(bent, alpha=tension).mul_(free)
 
-    return _conjugate_gradients(force, u, -force(u), steps)
-
-
-def _conjugate_gradients(image: Callable[[Tensor], Tensor], u: Tensor, residual: Tensor, steps: int) -> Tensor:
-    """Solve image(u) = b from u (..., H, W) on, whose residual is b - image(u), each of the pictures by itself.
-
-    image: linear, symmetric and positive semidefinite (Hestenes and Stiefel 1952).
-    """
-
-    def dot(a: Tensor, b: Tensor) -> Tensor:
-        return (a * b).sum((-2, -1), keepdim=True)
-
-    direction, size = residual, dot(residual, residual)
-    for _ in range(steps):
-        moved = image(direction)
-        length = size / dot(direction, moved).clamp_min(1e-20)
-        u = torch.addcmul(u, length, direction)
-        residual = torch.addcmul(residual, length, moved, value=-1)
-        before, size = size, dot(residual, residual)
-        direction = torch.addcmul(residual, size / before.clamp_min(1e-20), direction)
-    return u
+    return conjugate_gradients(force, u, -force(u), steps, dims=(-2, -1))
 
 
 def _laplacian(u: Tensor) -> Tensor:

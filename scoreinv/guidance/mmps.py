@@ -7,6 +7,7 @@ from torch import Tensor
 
 from scoreinv.errors import InputError
 from scoreinv.guidance.base import LikelihoodGuidance, Transpose
+from scoreinv.linalg import conjugate_gradients
 from scoreinv.operators import LinearOperator
 from scoreinv.prior import Prior
 from scoreinv.sdes import broadcast
@@ -38,18 +39,5 @@ class MMPS(LikelihoodGuidance):
         def covariance(v: Tensor) -> Tensor:
             return self.noise_std**2 * v + ratio * self.operator(transpose(self.operator.adjoint(v)))
 
-        def dot(a: Tensor, b: Tensor) -> Tensor:
-            return (a * b).flatten(1).sum(1)
-
-        solution, direction = torch.zeros_like(residual), residual
-        size = dot(residual, residual)
-        for _ in range(self.iterations):
-            image = covariance(direction)
-            # An estimated Jacobian need not be positive: such a direction is not followed.
-            curvature = dot(direction, image)
-            step = torch.where(curvature > 0, size / curvature.clamp_min(1e-30), 0.0)
-            solution = solution + broadcast(step, residual) * direction
-            residual = residual - broadcast(step, residual) * image
-            before, size = size, dot(residual, residual)
-            direction = residual + broadcast(size / before.clamp_min(1e-30), residual) * direction
+        solution = conjugate_gradients(covariance, torch.zeros_like(residual), residual, self.iterations)
         return self.operator.adjoint(solution)

@@ -10,11 +10,10 @@
 
 | operator | A A^T is a multiple of a projection | `spectral` |
 |---|---|---|
-| `mask`, `gray`, `gray_and_hints`, `rotation` | yes | yes |
+| `mask`, `gray`, `gray_and_hints` | yes | yes |
 | `Blur`: any kernel, periodic boundary | no | yes |
 | `valid_blur`: any kernel, unknown boundary: the scene extends beyond the photograph | no | no |
 | `downsampling`: block means, or bicubic with antialiasing | for block means | yes |
-| `BlurredDownsampling`: both at once, any kernel, periodic boundary | no | yes |
 | `random_projections`: compressed sensing | yes | yes |
 | A @ B | | if B is orthogonal |
 
@@ -30,22 +29,20 @@ from scoreinv.operators.base import (
     check_adjoint,
     check_noise_std,
 )
-from scoreinv.operators.blur import Blur, BlurredDownsampling, ValidBlur, pad_observation, photographed, valid_blur
-from scoreinv.operators.observed import ObservedComponents, gray, gray_and_hints, mask, rotation
+from scoreinv.operators.blur import Blur, pad_observation, photographed, valid_blur
+from scoreinv.operators.pixelwise import ObservedComponents, gray, gray_and_hints, mask
 from scoreinv.operators.projections import ScrambledHartley, random_projections
-from scoreinv.operators.separable import Separable, downsampling
+from scoreinv.operators.resize import Separable, downsampling
 
 __all__ = [
     "RANK_TOLERANCE",
     "Blur",
-    "BlurredDownsampling",
     "Composed",
     "LinearOperator",
     "ObservedComponents",
     "ScrambledHartley",
     "Separable",
     "SpectralOperator",
-    "ValidBlur",
     "check_adjoint",
     "check_noise_std",
     "downsampling",
@@ -55,6 +52,5 @@ __all__ = [
     "pad_observation",
     "photographed",
     "random_projections",
-    "rotation",
     "valid_blur",
 ]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from scoreinv.errors import InputError
+from scoreinv.linalg import conjugate_gradients
 from scoreinv.text import one_line
 
 RANK_TOLERANCE = 1e-6
@@ -17,9 +18,6 @@ RANK_TOLERANCE = 1e-6
 _ADJOINT_TOLERANCE = 0.01
 """Of |A x|^2: so far <x, A^T A x> may be from it, as in transforms whose adjoint is interpolated."""
 
-ITERATIONS = 200
-"""Maximum of conjugate gradients."""
-
 
 class LinearOperator(ABC):
     """A linear map A from pictures to observations.
@@ -27,6 +25,9 @@ class LinearOperator(ABC):
     An operator of your own needs `__call__` and `adjoint`, and `pinv` where it has a faster one than by conjugate
     gradients.
     """
+
+    iterations: int = 200
+    """Of conjugate gradients at most, in `ridge` and `pinv` where there is no closed form."""
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
@@ -46,12 +47,21 @@ class LinearOperator(ABC):
     def ridge(self, y: Tensor, level: float | Tensor) -> Tensor:
         """A^T (A A^T + level I)^-1 y: the x that minimises |y - A x|^2 + level |x|^2; at level 0 A^+ y.
 
-        Here by `conjugate_gradients`; `SpectralOperator` has it in closed form.
+        Here by conjugate gradients on (A^T A + level I) x = A^T y; `SpectralOperator` has it in closed form. What has
+        squared singular values of about the level or less comes last: at level 0 what is close to 0 never does.
 
         Args:
             level: at least 0; a number or (B,).
         """
-        return conjugate_gradients(self, y, level)
+        aim = self.adjoint(y)
+        level, tolerance = _column(level, aim), torch.finfo(aim.dtype).eps ** 1.5
+        return conjugate_gradients(
+            lambda x: self.adjoint(self(x)) + level * x,
+            torch.zeros_like(aim),
+            aim,
+            self.iterations,
+            tolerance=tolerance,
+        )
 
     @property
     def orthogonal(self) -> bool:
@@ -116,10 +126,16 @@ class SpectralOperator(LinearOperator):
 
 @dataclass(frozen=True, repr=False)
 class Composed(LinearOperator):
-    """outer after inner: A x = outer(inner(x))."""
+    """outer after inner: A x = outer(inner(x)).
+
+    Attributes:
+        iterations: of conjugate gradients at most. Methods that correct an estimate step by step resume in the next
+            step where one stopped, so a few are enough for them.
+    """
 
     outer: LinearOperator
     inner: LinearOperator
+    iterations: int = LinearOperator.iterations
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.outer(self.inner(x))
@@ -203,30 +219,6 @@ def _product(a: Tensor, b: Tensor) -> float:
     return float((a.cpu().double() * b.cpu().double()).sum())
 
 
-def conjugate_gradients(
-    operator: LinearOperator, y: Tensor, level: float | Tensor, iterations: int = ITERATIONS
-) -> Tensor:
-    """`LinearOperator.ridge` by CGLS (Bjorck 1996, section 7.4), in at most so many iterations.
-
-    What has squared singular values of about the level or less comes last: at level 0 what is close to 0 never does.
-    """
-    residual, slope = y, operator.adjoint(y)
-    level, limits = _column(level, slope), torch.finfo(slope.dtype)
-    x, direction, size = torch.zeros_like(slope), slope, _dot(slope, slope)
-    enough = size * limits.eps**1.5
-    for _ in range(iterations):
-        if (size <= enough).all():
-            break
-        image = operator(direction)
-        curvature = _dot(image, image) + level * _dot(direction, direction)
-        step = size / curvature.clamp_min(limits.tiny)
-        x, residual = x + step * direction, residual - step * image
-        slope = operator.adjoint(residual) - level * x
-        before, size = size, _dot(slope, slope)
-        direction = slope + size / before.clamp_min(limits.tiny) * direction
-    return x
-
-
 def damped_inverse(singular: Tensor, level: float | Tensor) -> Tensor:
     """s / (s^2 + level), and 0 for s that count as 0; level a number or (B,)."""
     singular = singular if singular.device.type == "mps" else singular.double()
@@ -242,8 +234,3 @@ def scaled(factor: Tensor, spectrum: Tensor) -> Tensor:
 def _column(values: float | Tensor, like: Tensor) -> Tensor:
     """A number or (B,) in the dtype and on the device of a real tensor (B, ...), shaped to multiply it."""
     return torch.as_tensor(values).to(like).reshape(-1, *[1] * (like.ndim - 1))
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """The inner product of each sample, shaped to multiply it."""
-    return _column((a * b).flatten(1).sum(1), a)

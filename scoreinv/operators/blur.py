@@ -1,4 +1,4 @@
-"""Blur by any kernel, alone or with downsampling, by Fourier's transform.
+"""Blur by any kernel, by Fourier's transform.
 
 The kernel's centre is its element (h // 2, w // 2), counted from 0:  (k * x)_i = sum_j k_j x_(i - j + centre).
 
@@ -18,8 +18,8 @@ from torch import Tensor
 
 from scoreinv.checks import shown
 from scoreinv.errors import InputError
-from scoreinv.operators.base import ITERATIONS, Composed, SpectralOperator, conjugate_gradients
-from scoreinv.operators.observed import mask
+from scoreinv.operators.base import Composed, SpectralOperator
+from scoreinv.operators.pixelwise import mask
 from scoreinv.windows import Box
 
 Kernel = Tensor | np.ndarray
@@ -74,22 +74,7 @@ class Blur(SpectralOperator):
         return self.synthesise(spectrum * _as(_phase(self._transfer), spectrum.real))
 
 
-@dataclass(frozen=True, repr=False)
-class ValidBlur(Composed):
-    """A mask after a blur.
-
-    Attributes:
-        iterations: maximum of conjugate gradients in `ridge`. Methods that correct an estimate step by step resume in
-            the next step where one stopped, so a few are enough for them.
-    """
-
-    iterations: int = ITERATIONS
-
-    def ridge(self, y: Tensor, level: float | Tensor) -> Tensor:
-        return conjugate_gradients(self, y, level, self.iterations)
-
-
-def valid_blur(kernel: Kernel, height: int, width: int, iterations: int = ITERATIONS) -> ValidBlur:
+def valid_blur(kernel: Kernel, height: int, width: int, iterations: int = Composed.iterations) -> Composed:
     """Blurred photographs of height x width, with unknown boundary: windows onto a scene that extends beyond them.
 
     The scene is (height + h - 1) x (width + w - 1) for a kernel of h x w, and so is the observation, 0 in the margin
@@ -97,7 +82,7 @@ def valid_blur(kernel: Kernel, height: int, width: int, iterations: int = ITERAT
     """
     rows, columns = kernel.shape
     observed = _padded(torch.ones(1, 1, height, width), kernel)
-    return ValidBlur(mask(observed), Blur(kernel, height + rows - 1, width + columns - 1), iterations)
+    return Composed(mask(observed), Blur(kernel, height + rows - 1, width + columns - 1), iterations)
 
 
 def pad_observation(y: Tensor, kernel: Kernel) -> Tensor:
@@ -109,65 +94,6 @@ def photographed(kernel: Kernel, height: int, width: int) -> Box:
     """Where in the scene of `valid_blur` the photograph of height x width lies."""
     left, _, top, _ = _margins(kernel)
     return top, left, height, width
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class BlurredDownsampling(SpectralOperator):
-    """y_i = (k * x)_(f i + (f - 1) // 2): blurred, then every f-th pixel; periodic boundary.
-
-    Block means are the kernel of f x f equal values. Each frequency of y is the sum of the f^2 frequencies of x that
-    decimation makes one, weighted by k^ / f: one singular value for each frequency of y (Chan et al. 2016,
-    arXiv 1605.01710, section IV).
-
-    Attributes:
-        kernel: (h, w), not larger than the picture.
-        factor: f, at least 1.
-        height, width: of the picture, multiples of f.
-    """
-
-    kernel: Kernel
-    factor: int
-    height: int
-    width: int
-
-    def __post_init__(self) -> None:
-        check_kernel(self.kernel, self.height, self.width)
-        check_factor(self.factor, self.height, self.width)
-
-    @cached_property
-    def _transfer(self) -> Tensor:
-        """k^ / f with the aliases of a frequency apart, (1, 1, f, H / f, f, W / f), complex128."""
-        shift = (self.factor - 1) // 2
-        centre = (self.kernel.shape[0] // 2 + shift, self.kernel.shape[1] // 2 + shift)
-        transfer = torch.fft.fft2(_placed(self.kernel, self.height, self.width, centre))
-        return self._apart(transfer[None, None]) / self.factor
-
-    @cached_property
-    def singular(self) -> Tensor:
-        return self._transfer.abs().square().sum((2, 4)).sqrt()
-
-    @cached_property
-    def _weights(self) -> Tensor:
-        """The rows of V^T over the aliases: of unit length, and 0 where s is."""
-        length = self.singular.clamp_min(torch.finfo(torch.float64).tiny)
-        return self._transfer / length[:, :, None, :, None, :]
-
-    def analyse(self, x: Tensor) -> Tensor:
-        return (_as(self._weights, x) * self._apart(torch.fft.fft2(x, norm="ortho"))).sum((2, 4))
-
-    def synthesise(self, spectrum: Tensor) -> Tensor:
-        aliases = _as(self._weights.conj(), spectrum.real) * spectrum[:, :, None, :, None, :]
-        return torch.fft.ifft2(aliases.flatten(4, 5).flatten(2, 3), norm="ortho").real
-
-    def analyse_observation(self, y: Tensor) -> Tensor:
-        return torch.fft.fft2(y, norm="ortho")
-
-    def synthesise_observation(self, spectrum: Tensor) -> Tensor:
-        return torch.fft.ifft2(spectrum, norm="ortho").real
-
-    def _apart(self, transform: Tensor) -> Tensor:
-        factor = self.factor
-        return transform.unflatten(3, (factor, -1)).unflatten(2, (factor, -1))
 
 
 def check_kernel(kernel: Kernel, height: int, width: int) -> None:
@@ -183,14 +109,6 @@ def check_kernel(kernel: Kernel, height: int, width: int) -> None:
         raise InputError(
             f"a kernel of {kernel.shape[1]}x{kernel.shape[0]} is larger than the picture, {width}x{height}"
         )
-
-
-def check_factor(factor: int, height: int, width: int) -> None:
-    """Raise InputError for a factor below 1, or one that does not divide the picture's sides."""
-    if factor < 1:
-        raise InputError(f"the factor must be at least 1, not {factor}")
-    if height % factor or width % factor:
-        raise InputError(f"the sides of the large picture must be multiples of {factor}, not {width}x{height}")
 
 
 def _values(kernel: Kernel) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from scoreinv.errors import InputError
 from scoreinv.operators.base import LinearOperator
-from scoreinv.operators.observed import mask
+from scoreinv.operators.pixelwise import mask
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -40,6 +40,7 @@ ROOMS = (
     "options",
     "checks",
     "files",
+    "linalg",
     "errors",
     "eta",
     "text",

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.errors import InputError
 from scoreinv.operators.base import SpectralOperator
-from scoreinv.operators.blur import check_factor
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -74,34 +73,21 @@ def downsampling(factor: int, height: int, width: int, kind: str = "area") -> Se
     Raises:
         InputError: an unknown kind, or a factor that does not divide the sides.
     """
-    check_factor(factor, height, width)
-    if kind not in _FILTERS:
-        raise InputError(f"unknown kind of downsampling {kind!r}: choose {' or '.join(_FILTERS)}")
-    response, reach = _FILTERS[kind]
-    return Separable(*(_reduction(side, factor, response, reach)[None] for side in (height, width)))
+    if kind not in ("area", "bicubic"):
+        raise InputError(f"unknown kind of downsampling {kind!r}: choose area or bicubic")
+    if factor < 1:
+        raise InputError(f"the factor must be at least 1, not {factor}")
+    if height % factor or width % factor:
+        raise InputError(f"the sides of the large picture must be multiples of {factor}, not {width}x{height}")
 
+    def reduction(side: int) -> Tensor:
+        """(1, side / factor, side): what becomes of each unit vector."""
+        units, size = torch.eye(side, dtype=torch.float64)[None, None], (side // factor, side)
+        if kind == "area":
+            return F.interpolate(units, size, mode="area")[0]
+        return F.interpolate(units, size, mode="bicubic", antialias=True)[0]
 
-def _reduction(side: int, factor: int, response: Callable[[Tensor], Tensor], reach: float) -> Tensor:
-    """(side / factor, side), float64: row i weighs pixel j by response((j + 1/2) / factor - (i + 1/2))."""
-    centres = torch.arange(side // factor, dtype=torch.float64) + 0.5
-    places = (torch.arange(side, dtype=torch.float64) + 0.5) / factor
-    distance = (places - centres[:, None]).abs()
-    weights = torch.where(distance < reach, response(distance), 0)
-    return weights / weights.sum(1, keepdim=True)
-
-
-def _cubic(distance: Tensor) -> Tensor:
-    """Keys' cubic of a = -1/2 (Keys 1981), for distances below 2."""
-    near = 1.5 * distance**3 - 2.5 * distance**2 + 1
-    far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
-    return torch.where(distance < 1, near, far)
-
-
-_FILTERS: dict[str, tuple[Callable[[Tensor], Tensor], float]] = {
-    "area": (torch.ones_like, 0.5),
-    "bicubic": (_cubic, 2.0),
-}
-"""Weight by distance, in pixels of the small picture, and how far it reaches."""
+    return Separable(reduction(height), reduction(width))
 
 
 def _svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -85,8 +85,3 @@ def gray_and_hints(weights: str, hinted: Tensor) -> ObservedComponents:
     """Colorization with hints: luma everywhere, chroma where `hinted` (1 or B, 1, H, W), 0 or 1."""
     observed = torch.cat([torch.ones_like(hinted), hinted, hinted], dim=1)
     return ObservedComponents(observed, torch.from_numpy(colour_basis(weights)))
-
-
-def rotation(basis: Tensor, height: int, width: int) -> ObservedComponents:
-    """Each colour in another orthonormal basis, (C, C) with the axes as rows: orthogonal, nothing is lost."""
-    return ObservedComponents(torch.ones(1, 1, height, width), basis)

@@ -12,7 +12,6 @@ from scoreinv import kernels
 from scoreinv.errors import InputError
 from scoreinv.operators import (
     Blur,
-    BlurredDownsampling,
     Composed,
     LinearOperator,
     ObservedComponents,
@@ -23,7 +22,6 @@ from scoreinv.operators import (
     pad_observation,
     photographed,
     random_projections,
-    rotation,
     valid_blur,
 )
 
@@ -34,7 +32,7 @@ PER_SAMPLE = (torch.rand(4, 3, HEIGHT, WIDTH, generator=GENERATOR) > 0.4).double
 BASIS = torch.linalg.qr(torch.randn(3, 3, generator=GENERATOR, dtype=torch.float64))[0]
 LOPSIDED = torch.tensor([[0.1, 0.6, 0.0, 0.1], [0.0, 0.15, 0.05, 0.0]])
 GAUSSIAN = torch.from_numpy(kernels.gaussian(0.7))
-TURNED = rotation(BASIS, HEIGHT, WIDTH)
+TURNED = ObservedComponents(torch.ones(1, 1, HEIGHT, WIDTH), BASIS)
 
 OPERATORS: dict[str, LinearOperator] = {
     "mask": mask(OBSERVED),
@@ -50,7 +48,6 @@ OPERATORS: dict[str, LinearOperator] = {
     "valid blur": valid_blur(LOPSIDED, HEIGHT - 1, WIDTH - 3),
     "area": downsampling(3, HEIGHT, WIDTH),
     "bicubic": downsampling(2, HEIGHT, WIDTH, "bicubic"),
-    "blurred and reduced": BlurredDownsampling(GAUSSIAN, 3, HEIGHT, WIDTH),
     "blurred, then reduced": downsampling(2, HEIGHT, WIDTH) @ Blur(GAUSSIAN, HEIGHT, WIDTH),
     "blurred components": ObservedComponents(PER_SAMPLE[:1], BASIS) @ Blur(LOPSIDED, HEIGHT, WIDTH),
     "reduced components": downsampling(3, HEIGHT, WIDTH) @ ObservedComponents(PER_SAMPLE[:1], BASIS),
@@ -131,7 +128,7 @@ def test_singular_values(name):
     torch.testing.assert_close(operator.analyse_observation(operator.synthesise_observation(seen)), seen)
 
 
-@pytest.mark.parametrize("name", ["components", "bicubic", "area", "blurred and reduced", "projections"])
+@pytest.mark.parametrize("name", ["components", "bicubic", "area", "projections"])
 def test_singular_values_are_those_of_the_matrix(name):
     operator = OPERATORS[name].spectral()
     a = matrix(OPERATORS[name])
@@ -213,29 +210,11 @@ def test_downsampling_is_pillows(kind, resampling, factor):
     np.testing.assert_allclose(found, np.asarray(expected), atol=2e-6)
 
 
-def test_block_means_by_both_ways():
-    x = picture()
-    for factor in (2, 3):
-        means = torch.nn.functional.avg_pool2d(x, factor)
-        torch.testing.assert_close(downsampling(factor, HEIGHT, WIDTH)(x), means)
-        kernel = torch.full((factor, factor), 1 / factor**2, dtype=torch.float64)
-        torch.testing.assert_close(BlurredDownsampling(kernel, factor, HEIGHT, WIDTH)(x), means)
-
-
-@pytest.mark.parametrize(("factor", "offset"), [(1, 0), (2, 0), (3, 1)])
-def test_blurred_and_reduced_is_blurred_then_every_nth_pixel(factor, offset):
-    x = picture()
-    blurred = Blur(LOPSIDED, HEIGHT, WIDTH)(x)
-    found = BlurredDownsampling(LOPSIDED, factor, HEIGHT, WIDTH)(x)
-    torch.testing.assert_close(found, blurred[..., offset::factor, offset::factor])
-
-
 def test_factors_that_are_none():
     for wrong in (
         lambda: downsampling(0, HEIGHT, WIDTH),
         lambda: downsampling(5, HEIGHT, WIDTH),
         lambda: downsampling(2, HEIGHT, WIDTH, "nearest"),
-        lambda: BlurredDownsampling(LOPSIDED, 7, HEIGHT, WIDTH),
         lambda: random_projections(0.0, 3, HEIGHT, WIDTH),
         lambda: ScrambledHartley(torch.zeros(1, 1, HEIGHT, WIDTH)),
     ):

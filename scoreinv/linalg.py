@@ -1,0 +1,46 @@
+"""Conjugate gradients on many systems at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def conjugate_gradients(
+    image: Callable[[Tensor], Tensor],
+    x: Tensor,
+    residual: Tensor,
+    iterations: int,
+    *,
+    dims: tuple[int, ...] = (1, 2, 3),
+    tolerance: float = 0.0,
+) -> Tensor:
+    """Solve image(x) = b from x on, whose residual is b - image(x) (Hestenes and Stiefel 1952).
+
+    Args:
+        image: linear, symmetric and positive semidefinite; where it is not, as an estimated Jacobian need not be, a
+            direction in which it is negative is not followed.
+        iterations: at most.
+        dims: over which each system extends; the others count systems that are solved each by itself.
+        tolerance: the iterations end when all |residual|^2 are at most this share of what they were.
+    """
+
+    def dot(a: Tensor, b: Tensor) -> Tensor:
+        return (a * b).sum(dims, keepdim=True)
+
+    tiny = torch.finfo(residual.dtype).tiny
+    direction, size = residual, dot(residual, residual)
+    enough = tolerance * size
+    for _ in range(iterations):
+        if (size <= enough).all():
+            break
+        moved = image(direction)
+        curvature = dot(direction, moved)
+        length = torch.where(curvature > 0, size / curvature.clamp_min(tiny), 0)
+        x = torch.addcmul(x, length, direction)
+        residual = torch.addcmul(residual, length, moved, value=-1)
+        before, size = size, dot(residual, residual)
+        direction = torch.addcmul(residual, size / before.clamp_min(tiny), direction)
+    return x
