@@ -72,7 +72,9 @@ class MaskReading:
         try:
             hole = read_mask(mask, picture.size, threshold=self.mask_threshold, invert=self.invert_mask, grow=grow)
         except EmptyMaskError as error:
-            if not (error.black and Path(mask).stem.endswith(SUFFIX)):
+            if not error.black:
+                raise InputError(f"{error} (--mask-threshold 0, --no-invert-mask)") from error
+            if not Path(mask).stem.endswith(SUFFIX):
                 raise
             warn(f"{mask}: marks no damage, so that nothing of {job.source} is filled")
             return np.zeros(picture.size, dtype=bool)

@@ -113,7 +113,7 @@ def check_conditional(prior: Prior) -> ConditionalPrior:
     if not isinstance(prior, ConditionalPrior):
         raise InputError(
             "this model was trained without observations: use constrained sampling (method pc), or a model trained "
-            "by `conditional_training`"
+            "by conditional training"
         )
     return prior
 

@@ -231,7 +231,7 @@ def _in_levels(highest: float, picture: Picture) -> str:
 
 def _remedy(marked: bool, highest: float, invert: bool) -> str:
     if not marked and highest > 0:
-        return "if it holds 0 and 1, use `mask_threshold=0`"
+        return "if it holds 0 and 1, use a mask threshold of 0"
     if not marked:
         return "paint the known pixels white" if invert else "paint the holes white"
-    return "drop `invert`" if invert else "is it the other way round? `invert` swaps holes and known pixels"
+    return "do not invert it" if invert else "is it the other way round? inverted, holes and known pixels are swapped"

@@ -40,7 +40,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from scoreinv.errors import InputError
+from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging.guard import guarded, reason
 from scoreinv.imaging.metadata import describe, orient
 from scoreinv.imaging.picture import Picture, check_megapixels
@@ -339,12 +339,10 @@ def _frame(count: int, frame: int | None, name: str) -> int:
     if frame is not None and not isinstance(frame, int):
         raise InputError(f"{name}: a frame is a whole number from 0 on, not {frame!r}")
     if frame is None and count > 1:
-        raise InputError(
-            f"{name}: has {count} frames: of a photo choose one with `frame` (0 to {count - 1}), of other files save "
-            "one as its own file"
-        )
+        of = f"{name} has {count} frames, of which a photo takes one; of other files save one as its own file"
+        raise SettingError("frame", f"must be given, from 0 to {count - 1}: {of}")
     if frame is not None and not 0 <= frame < count:
-        raise InputError(f"{name}: there is no frame {frame}: `frame` takes 0 to {count - 1}")
+        raise SettingError("frame", f"must be from 0 to {count - 1}, not {frame}: {name} has {count} frames")
     return frame or 0
 
 

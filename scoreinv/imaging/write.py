@@ -175,7 +175,7 @@ def to_pillow(picture: Picture) -> Image.Image:
 
 
 def _exists(name: str) -> ExistsError:
-    return ExistsError(f"{name}: exists already: choose another name, or allow it with `overwrite=True`")
+    return ExistsError(f"{name}: exists already: choose another name, or allow to overwrite it")
 
 
 def _write_stream(picture: Picture) -> None:

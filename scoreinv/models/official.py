@@ -237,7 +237,7 @@ def _averaged(path: Path, weights: dict[str, Tensor], state: dict[str, Any]) -> 
     average = ema.get("shadow_params") if isinstance(ema, dict) else None
     names = [name for name in weights if name != "all_modules.0.W"]
     if not isinstance(average, list) or len(average) != len(names):
-        raise CheckpointError(f"{path}: has no EMA weights that fit (use `ema=False` for the last raw ones)")
+        raise CheckpointError(f"{path}: has no EMA weights that fit (the last raw ones may be there)")
     return plain_tensors(path, dict(zip(names, average, strict=True)))
 
 

@@ -441,7 +441,7 @@ class OldPhotoSettings:
         if self.noise_std is not None:
             check_noise_share(self.noise_std)
             if not self.denoise:
-                raise SettingError("noise_std", "does not go with `denoise=False`, which leaves noise as it is")
+                raise SettingError("noise_std", "is for removing noise, which is left out")
         if self.keep_tint and not (self.inpaint or self.denoise or self.colorize):
             raise SettingError("keep_tint", "is all that is left: with every step left out nothing is done")
 
@@ -465,12 +465,12 @@ class OldPhotoSettings:
             hinted: colours are given.
         """
         if masked and not self.inpaint:
-            raise SettingError("mask", "does not go with `inpaint=False`, which leaves damage as it is")
+            raise SettingError("mask", "marks damage to be filled, which is left out")
         if self.sensitivity is not None and (masked or not self.inpaint):
-            problem = "controls damage detection: it has no effect with `mask` or `inpaint=False`"
+            problem = "controls damage detection: it has no effect with a mask, or where filling is left out"
             raise SettingError("sensitivity", problem)
         if hinted and not self.colorize:
-            raise SettingError("hints", "do not go with `colorize=False`, which draws no colours")
+            raise SettingError("hints", "are for drawing colours, which is left out")
 
 
 @dataclass(frozen=True)

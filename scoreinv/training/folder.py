@@ -63,9 +63,7 @@ class RunFolder:
     def refuse_states(self, *, resume: bool) -> None:
         """Raise InputError where there are states of a run that is not to be resumed."""
         if saved_states(self.states) and not resume:
-            raise InputError(
-                f"{self.path}: holds a training run already: `resume=True` goes on with it; or choose another folder"
-            )
+            raise InputError(f"{self.path}: holds a training run already: resume it, or choose another folder")
 
     def refuse_others(self, config: TrainingConfig, saved: SavedRun | None, *, resume: bool, overwrite: bool) -> None:
         """Raise InputError where the run would replace what it has not written, unless that is allowed.
@@ -86,8 +84,8 @@ class RunFolder:
         kept = {"pictures": pictures.DESCRIBED, "features": features.DESCRIBED}
         others += [self.cache / f"{name}.bin" for name, entries in kept.items() if not self._cached(name, entries)]
         if others and not overwrite:
-            ways = "`overwrite=True` replaces it, `out` names another folder"
-            ways = f"`resume=True` goes on with it, {ways}" if own and not resume else ways
+            ways = "overwrite it, or choose another folder"
+            ways = f"resume it, {ways}" if own and not resume else ways
             raise InputError(f"{others[0]}: is there already, and this run has not written it: {ways}")
         if saved is None and resume:
             _log.warning("%s: there is no state of a run to go on from: it starts at step 0", self.path)

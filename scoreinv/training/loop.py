@@ -235,7 +235,9 @@ class Run:
 
         saved = self._restored() if resume else None
         if config.frozen_norms and (not frozen or (init is None and saved is None)):
-            raise InputError("frozen_norms is for networks with batch norms that start from weights: give `init`")
+            raise InputError(
+                "frozen_norms is for networks with batch norms that start from weights: give a model to start from"
+            )
         if world.leads:
             folder.refuse_others(config, saved, resume=resume, overwrite=overwrite)
         pictures = self._pictures()
@@ -487,7 +489,7 @@ class Run:
         if saved.pictures != pictures.digest:
             raise InputError(
                 f"{config.data.source or 'the built-in pictures'}: the pictures are not those that the run in "
-                f"{self.folder.path} was trained on so far: put them back, or start another run from its model (`init`)"
+                f"{self.folder.path} was trained on so far: put them back, or start another run from its model"
             )
         return SavedRun(config, saved.name, saved.pictures, saved.bfloat16)
 
@@ -553,7 +555,7 @@ class Run:
     def _require_finite(self) -> None:
         loss = self.losses[-1].item() if self.losses else self.last_loss or 0.0
         if not math.isfinite(self.norm.item() + loss):
-            weights = f" from {self.folder.model} (`init`)" if self.folder.model.exists() else ""
+            weights = f" from {self.folder.model}" if self.folder.model.exists() else ""
             raise ScoreinvError(
                 f"{self.folder.path}: the loss is not finite at step {self.state.step}: begin another run{weights} at "
                 "a lower learning rate, or in float32"

@@ -363,7 +363,7 @@ def initial_model(config: TrainingConfig, init: AnyModel | None) -> AnyModel:
         model = config.model.build()
     if init is not None:
         if isinstance(init, ConditionalPrior) and config.observations is None:
-            raise InputError("the model to start from takes observations: train it to (`conditional_training`)")
+            raise InputError("the model to start from takes observations: train a conditional model")
         parts = model.parts()
         try:
             for name, part in init.parts().items():

@@ -62,7 +62,13 @@ def test_values_are_colour_times_alpha_and_above_half(tmp_path):
 
 def test_threshold(tmp_path):
     path = saved(tmp_path, HOLE.astype(np.uint8))
-    refused(lambda: read_mask(path, HOLE.shape), "mask.png", "no hole", "largest value is 1 of 255", "mask_threshold=0")
+    refused(
+        lambda: read_mask(path, HOLE.shape),
+        "mask.png",
+        "no hole",
+        "largest value is 1 of 255",
+        "use a mask threshold of 0",
+    )
     assert_array_equal(read_mask(path, HOLE.shape, threshold=0), HOLE)
     deep = saved(tmp_path, np.array([[0, 39000, 40000]], dtype=np.uint16))
     assert read_mask(deep, (1, 3), threshold=0.6).tolist() == [[False, False, True]]
@@ -91,8 +97,13 @@ def test_growing_is_by_a_disk_across_strips():
 def test_empty_and_full_masks(tmp_path):
     black, white = np.zeros((20, 30), np.uint8), np.full((20, 30), 255, np.uint8)
     refused(lambda: read_mask(saved(tmp_path, black), (20, 30)), "no hole", "largest value is 0 of 255", "white")
-    refused(lambda: read_mask(saved(tmp_path, white), (20, 30)), "no known pixel", "255 of 255", "`invert` swaps")
-    refused(lambda: read_mask(saved(tmp_path, white), (20, 30), invert=True), "no hole", "drop `invert`")
+    refused(
+        lambda: read_mask(saved(tmp_path, white), (20, 30)),
+        "no known pixel",
+        "255 of 255",
+        "inverted, holes and known pixels are swapped",
+    )
+    refused(lambda: read_mask(saved(tmp_path, white), (20, 30), invert=True), "no hole", "do not invert it")
     refused(
         lambda: read_mask(saved(tmp_path, HOLE * np.uint8(255)), (20, 30), grow=50),
         "grown by 50 pixels",

@@ -99,7 +99,7 @@ def unwritable(path: Path, *words: str, picture: Picture | None = None) -> None:
 def test_existing_files_are_replaced_only_when_asked(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(b"precious")
-    unwritable(path, "exists", "`overwrite=True`")
+    unwritable(path, "exists", "or allow to overwrite it")
     assert path.read_bytes() == b"precious"
     write_picture(path, Picture(samples("L")), overwrite=True)
     assert_array_equal(read_picture(path).pixels, samples("L"))

@@ -42,7 +42,7 @@ def test_a_run_replaces_nothing_that_it_has_not_written(
     path.parent.mkdir(parents=True)
     path.write_text('{"of": "another program"}')
     before = _files(out)
-    with pytest.raises(InputError, match=r"is there already, and this run has not written it: `overwrite=True`"):
+    with pytest.raises(InputError, match=r"is there already, and this run has not written it: overwrite it"):
         train(config, out, resume=resume)
     assert _files(out) == before
     result = train(config, out, resume=resume, overwrite=True)
@@ -99,7 +99,7 @@ def test_a_run_that_was_killed_before_its_first_state_begins_again(
     train(config, out)
     shutil.rmtree(out / "state")
     (out / "model.safetensors").unlink()
-    with pytest.raises(InputError, match=r"config\.json: is there already.*`resume=True` goes on with it"):
+    with pytest.raises(InputError, match=r"config\.json: is there already.*resume it"):
         train(config, out)
     caplog.clear()
     assert train(config, out, resume=True).steps == 2

@@ -177,7 +177,7 @@ def test_frozen_norms_keep_what_they_have_and_the_weights_are_learnt(tmp_path):
     kept = {name for name, value in after.items() if torch.equal(value, expected[name])}
     assert kept == {name for name, _ in before.network.named_buffers()}
     for resume in (False, True):  # there is no state to go on from
-        with pytest.raises(InputError, match="start from weights: give `init`"):
+        with pytest.raises(InputError, match="start from weights: give a model to start from"):
             train(config, tmp_path / "fresh", resume=resume)
     usual = train(replace(config, frozen_norms=False), tmp_path / "usual", init=before).trained.network
     assert not any(torch.equal(value, expected[name]) for name, value in usual.named_buffers())
