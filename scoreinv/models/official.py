@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from scoreinv.checks import shown
 from scoreinv.errors import CheckpointError
-from scoreinv.models.codec import decode_foreign, in_file, read_json
+from scoreinv.models.codec import decode, decode_foreign, in_file, read_json
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.published import NCSN, PUBLISHED, published
 from scoreinv.models.weights import in_memory, install, plain_tensors, read_pickled, unfilled
@@ -91,6 +91,8 @@ class _Network:
     conditional: bool
     dropout: float
     nonlinearity: Activation
+    num_scales: int
+    scale_by_sigma: bool
 
 
 @dataclass(frozen=True)
@@ -107,12 +109,6 @@ class _NCSNpp:
     embedding_type: Literal["fourier", "positional"]
     init_scale: float
     fourier_scale: float = 16.0
-
-
-@dataclass(frozen=True)
-class _Levels:
-    num_scales: int
-    scale_by_sigma: bool
 
 
 @dataclass(frozen=True)
@@ -136,14 +132,17 @@ class _Sampling:
 
 
 def _translate(config: dict[str, Any]) -> ModelConfig:
-    model, data, training = (_small_letters(config[section]) for section in ("model", "data", "training"))
+    model, data, training = (
+        {name: value.lower() if isinstance(value, str) else value for name, value in config[section].items()}
+        for section in ("model", "data", "training")
+    )
     _check_network(model.get("name"))
     pictures, objective = decode_foreign(_Data, data, "data"), decode_foreign(_Training, training, "training")
-    network = _network(model, pictures)
+    options = decode_foreign(_Network, model, "model")
+    network = _network(model, options, pictures)
     if network.embedding == "fourier" and not objective.continuous:
         raise CheckpointError("Fourier embeddings belong to continuous-time training; this configuration is discrete")
-    levels = decode_foreign(_Levels, model, "model")
-    steps, scaled = levels.num_scales, levels.scale_by_sigma
+    steps, scaled = options.num_scales, options.scale_by_sigma
     sde: SDE
     if objective.sde == "vesde":
         sigmas = decode_foreign(_Sigmas, model, "model")
@@ -164,10 +163,6 @@ def _translate(config: dict[str, Any]) -> ModelConfig:
     return ModelConfig(network, sde, reading, span, pictures.image_size, _sampler(sampling, steps))
 
 
-def _small_letters(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value.lower() if isinstance(value, str) else value for name, value in options.items()}
-
-
 def _check_network(name: object) -> None:
     """Raise CheckpointError unless a network of the reference, by the name it has there, is one of those here."""
     if isinstance(name, str) and name.startswith("ncsn") and name != "ncsnpp":
@@ -176,8 +171,7 @@ def _check_network(name: object) -> None:
         raise CheckpointError(f"network {shown(name)} is not supported: only ncsnpp and ddpm are")
 
 
-def _network(model: dict[str, Any], pictures: _Data) -> NCSNppConfig:
-    options = decode_foreign(_Network, model, "model")
+def _network(model: dict[str, Any], options: _Network, pictures: _Data) -> NCSNppConfig:
     ours = ddpm_config(
         channels=pictures.num_channels,
         width=options.nf,
@@ -209,19 +203,16 @@ def _network(model: dict[str, Any], pictures: _Data) -> NCSNppConfig:
     )
 
 
-_PREDICTORS: dict[str, Literal["reverse_diffusion", "euler_maruyama", "ancestral"]] = {
-    "reverse_diffusion": "reverse_diffusion",
-    "euler_maruyama": "euler_maruyama",
-    "ancestral_sampling": "ancestral",
-}
-_CORRECTORS: dict[str, Literal["langevin", "none"]] = {"langevin": "langevin", "none": "none"}
-
-
 def _sampler(sampling: _Sampling, steps: int) -> RecommendedSampler | None:
-    predictor, corrector = _PREDICTORS.get(sampling.predictor), _CORRECTORS.get(sampling.corrector)
-    if predictor is None or corrector is None or sampling.method != "pc":
+    """The sampler of a configuration; None for another than a predictor and corrector that are here."""
+    predictor = {"ancestral_sampling": "ancestral"}.get(sampling.predictor, sampling.predictor)
+    known = predictor in ("reverse_diffusion", "euler_maruyama", "ancestral")
+    if not known or sampling.corrector not in ("langevin", "none") or sampling.method != "pc":
         return None
-    return RecommendedSampler(predictor, corrector, sampling.snr, steps)
+    return decode(
+        RecommendedSampler,
+        {"predictor": predictor, "corrector": sampling.corrector, "snr": sampling.snr, "steps": steps},
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -164,8 +164,7 @@ def test_what_plain_blocks_do_not_support(tmp_path: Path, entry: str, value: obj
         scoreinv.load(folder)
 
 
-@pytest.mark.parametrize("file", ["config.json", "scheduler_config.json"])
-@pytest.mark.parametrize("name", ["ddpm", "ncsnpp"])
+@pytest.mark.parametrize(("name", "file"), [("ddpm", "scheduler_config.json"), ("ncsnpp", "config.json")])
 def test_every_entry_of_every_wrong_kind(tmp_path: Path, name: str, file: str) -> None:
     folder = Path(shutil.copytree(DATA / name, tmp_path / "folder"))
     path = folder / file
