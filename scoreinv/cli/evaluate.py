@@ -18,8 +18,8 @@ from scoreinv.errors import InputError
 from scoreinv.models.bundled import HUB_PREFIX
 
 if TYPE_CHECKING:
-    from scoreinv.classifier import NoiseClassifier
     from scoreinv.imaging.picture import Picture
+    from scoreinv.networks.classifiers import NoiseClassifier
     from scoreinv.tasks.evaluate import Seen
 
 EXAMPLES = """

@@ -168,7 +168,7 @@ class Model:
             return
         from scoreinv.machine import shortage
         from scoreinv.models.catalogue import configuration
-        from scoreinv.models.memory import process_bytes
+        from scoreinv.models.peak_memory import process_bytes
 
         itemsize = 2 if self.common.precision == "bfloat16" else 4
         needed = process_bytes(configuration(self.path), itemsize=itemsize)

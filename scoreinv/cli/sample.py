@@ -19,7 +19,7 @@ from scoreinv.options import GUIDANCE
 from scoreinv.tasks.settings import SamplerSettings
 
 if TYPE_CHECKING:
-    from scoreinv.classifier import NoiseClassifier
+    from scoreinv.networks.classifiers import NoiseClassifier
 
 
 EXAMPLES = """

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.colour_space import colour_basis
-from scoreinv.conditional.encoder import window
 from scoreinv.conditional.interpolation import InitialEstimate
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.ensemble import UPRIGHT, Orientation, averaged
@@ -137,3 +137,20 @@ def _observed(operator: ObservedComponents, gray_weights: str) -> Tensor:
         f"this model takes observations of whole pixels, or of luma and chroma by the {gray_weights} weights "
         "(others: method pc)"
     )
+
+
+def window(features: Tensor, box: tuple[int, int, int, int], size: tuple[int, int]) -> Tensor:
+    """The part of a map that covers a window of a picture, by bilinear interpolation.
+
+    Arguments:
+        features: (B, C, h, w), over all of the picture.
+        box: top, left, height and width of the window in pixels; it may reach beyond the last row or column.
+        size: height and width of the picture.
+    """
+    top, left, tall, wide = box
+    height, width = features.shape[-2:]
+    rows, columns = max(1, round(tall * height / size[0])), max(1, round(wide * width / size[1]))
+    y = (2 * (top + tall * (torch.arange(rows) + 0.5) / rows) / size[0] - 1).to(features)
+    x = (2 * (left + wide * (torch.arange(columns) + 0.5) / columns) / size[1] - 1).to(features)
+    grid = torch.stack([x.expand(rows, -1), y[:, None].expand(-1, columns)], dim=-1)
+    return F.grid_sample(features, grid.expand(len(features), -1, -1, -1), "bilinear", "border", align_corners=False)

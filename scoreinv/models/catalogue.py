@@ -11,7 +11,6 @@ from typing import Any, Literal, TypeVar
 import torch
 
 from scoreinv.checks import shown
-from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import CheckpointError
 from scoreinv.models.bundled import HUB_PREFIX, MODEL_FILE, bundled_folder, bundled_model, bundled_names, names_bundled
 from scoreinv.models.config import AnyConfig, ClassifierConfig, ModelConfig
@@ -25,6 +24,7 @@ from scoreinv.models.diffusers_folder import (
 from scoreinv.models.model_file import read_metadata, read_model
 from scoreinv.models.published import FIGURES, PUBLISHED, published, source
 from scoreinv.networks.chroma import ChromaNetwork
+from scoreinv.networks.classifiers import NoiseClassifier
 from scoreinv.networks.detector import DamageDetector
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import SDE

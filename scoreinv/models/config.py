@@ -8,17 +8,15 @@ from typing import Annotated, Any, ClassVar
 from torch import Tensor
 
 from scoreinv.checks import require, within
-from scoreinv.classifier import NoiseClassifier
-from scoreinv.conditional.encoder import ENCODER, load_encoder
 from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
 from scoreinv.errors import CheckpointError
 from scoreinv.models.bundled import bundled_folder
 from scoreinv.models.codec import Named, cut, decode, unsupported
 from scoreinv.networks.base import NetworkConfig
 from scoreinv.networks.chroma import ChromaNetwork
-from scoreinv.networks.classifiers import ConvNetConfig, WideResNetConfig
+from scoreinv.networks.classifiers import ConvNetConfig, NoiseClassifier, WideResNetConfig
 from scoreinv.networks.detector import DamageDetector, DetectorNetworkConfig
-from scoreinv.networks.encoder import FEATURES, STRIDES, Encoder
+from scoreinv.networks.encoder import ENCODER_FILE, FEATURES, STRIDES, Encoder, load_encoder
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import EDM, DataPrediction, PaperVE, PaperVP, Preconditioning
@@ -282,7 +280,7 @@ def config_of(model: AnyModel) -> AnyConfig:
 
 
 def _load_encoder() -> Encoder:
-    return load_encoder(bundled_folder() / "encoder" / ENCODER)
+    return load_encoder(bundled_folder() / "encoder" / ENCODER_FILE)
 
 
 def _check_states(data_range: tuple[float, float], image_size: int) -> None:

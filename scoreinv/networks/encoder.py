@@ -8,11 +8,16 @@ names, are left out.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from scoreinv.networks.blocks import Layers, convolved
+from scoreinv.errors import CheckpointError
+from scoreinv.networks.blocks import Layers, channels_last, convolved
 
 STRIDES = (8, 16, 32)
 """Pixels of the picture to one of each map of features."""
@@ -25,6 +30,9 @@ FINE_STRIDES = (2, 4)
 
 FINE_FEATURES = (16, 24)
 """Channels of the finer maps."""
+
+ENCODER_FILE = "encoder.safetensors"
+"""Name of the file of the encoder's weights, in a folder of the bundled models."""
 
 _STAGES = (
     # blocks, kernel, stride, expansion, outputs
@@ -81,6 +89,21 @@ class Encoder(nn.Module):
         pictures = luma.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
         maps = (value.to(luma.dtype) for value in self(pictures))
         return tuple(value * (value.square().mean(1, keepdim=True) + 1e-6).rsqrt() for value in maps)
+
+
+def load_encoder(path: Path) -> Encoder:
+    """The frozen encoder of a file: float32, on the CPU, in evaluation mode.
+
+    Raises CheckpointError when the file is missing or is not that of an encoder.
+    """
+    with torch.device("meta"):  # no random weights are drawn, only to be replaced
+        encoder = Encoder()
+    try:
+        weights = {name: value.to(torch.float32, copy=True) for name, value in load_file(path).items()}
+        encoder.load_state_dict(weights, assign=True)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: not the weights of the encoder: install scoreinv again") from error
+    return channels_last(encoder.eval().requires_grad_(False))
 
 
 class _Convolution(nn.Conv2d):

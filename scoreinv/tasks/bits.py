@@ -14,7 +14,7 @@ from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.picture import Picture
 from scoreinv.likelihood import bits_per_dim
 from scoreinv.machine import PIXELS_AT_ONCE, shortage
-from scoreinv.models.memory import gradient_bytes
+from scoreinv.models.peak_memory import gradient_bytes
 from scoreinv.options import ODE_RTOL
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream

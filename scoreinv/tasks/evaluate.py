@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from scipy import linalg
 
-from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import InputError
 from scoreinv.imaging.picture import Picture
+from scoreinv.networks.classifiers import NoiseClassifier
 from scoreinv.sdes import TRAINING_START
 from scoreinv.tasks.common import colours_for, to_tensor
 

@@ -8,11 +8,11 @@ from numbers import Integral
 import numpy as np
 
 from scoreinv.checks import Whole, check_callback, shown
-from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import InputError, SettingError
 from scoreinv.guidance import ClassifierGuidance, Clipped
 from scoreinv.guidance.classifier import Classifier
 from scoreinv.machine import pixels_at_once
+from scoreinv.networks.classifiers import NoiseClassifier
 from scoreinv.options import GUIDANCE, SAMPLER_STEPS, SEED, Corrector, Predictor, Sampler
 from scoreinv.prior import Prior, RecommendedSampler, ScorePrior
 from scoreinv.samplers import (

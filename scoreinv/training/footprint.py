@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from scoreinv.models.config import DetectorConfig
-from scoreinv.models.memory import PROGRAM_BYTES, PeakMemory
+from scoreinv.models.peak_memory import PROGRAM_BYTES, PeakMemory
 from scoreinv.networks.blocks import freeze_norms
 from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.networks.encoder import Encoder

@@ -32,12 +32,12 @@ import torch.nn.functional as F
 from scipy import special
 from torch import Tensor, nn
 
-from scoreinv.classifier import NoiseClassifier
 from scoreinv.conditional.interpolation import InitialEstimate, block_means
 from scoreinv.conditional.prior import ConditionalPrior, at_size_of
 from scoreinv.errors import InputError
 from scoreinv.models.config import AnyModel, ClassifierConfig, ModelConfig
 from scoreinv.networks.chroma import ChromaNetwork
+from scoreinv.networks.classifiers import NoiseClassifier
 from scoreinv.networks.detector import DamageDetector
 from scoreinv.preconditioning import Range, centre, noise_level
 from scoreinv.prior import Prior, ScorePrior

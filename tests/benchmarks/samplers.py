@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from models import load_fast
 
-from scoreinv.classifier import NoiseClassifier
 from scoreinv.imaging.arrays import picture_from_array
 from scoreinv.imaging.read import read_picture
 from scoreinv.models.catalogue import load_classifier
+from scoreinv.networks.classifiers import NoiseClassifier
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import (
     DDIM,

@@ -25,8 +25,8 @@ from scoreinv.errors import Cancelled, CheckpointError, InputError
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
 from scoreinv.guidance.conditioned import GivenInitialEstimate
 from scoreinv.models.config import ModelConfig
-from scoreinv.models.memory import gradient_bytes
 from scoreinv.models.model_file import read_model, save
+from scoreinv.models.peak_memory import gradient_bytes
 from scoreinv.operators import ObservedComponents, gray, mask
 from scoreinv.options import COLOUR_SATURATION, COLOUR_TEMPERATURE, MEAN_DRAWS, NARROW_FILL_STEPS
 from scoreinv.preconditioning import EDM

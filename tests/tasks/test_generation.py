@@ -9,10 +9,10 @@ from analytic import gaussian_colour_prior
 from torch import nn
 
 import scoreinv
-from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging.picture import Picture
-from scoreinv.models.memory import gradient_bytes
+from scoreinv.models.peak_memory import gradient_bytes
+from scoreinv.networks.classifiers import NoiseClassifier
 from scoreinv.preconditioning import PaperVE
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.samplers import PC, Ancestral, DPMpp2M, EulerMaruyama, Langevin, NoiseStream, ReverseDiffusion

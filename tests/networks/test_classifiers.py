@@ -14,14 +14,13 @@ from gaussian import write_noise_pictures
 from torch import nn
 
 import scoreinv
-from scoreinv.classifier import NoiseClassifier
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.guidance import ClassifierGuidance
 from scoreinv.models.catalogue import load_classifier
 from scoreinv.models.codec import encode
 from scoreinv.models.config import ClassifierConfig, ModelConfig, decode_model
 from scoreinv.models.model_file import save
-from scoreinv.networks.classifiers import ConvNetConfig, WideResNetConfig
+from scoreinv.networks.classifiers import ConvNetConfig, NoiseClassifier, WideResNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import TRAINING_START, VE, VP, broadcast

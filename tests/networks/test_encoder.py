@@ -12,10 +12,10 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from scoreinv.conditional.encoder import ENCODER, load_encoder, window
 from scoreinv.errors import CheckpointError
+from scoreinv.guidance.conditioned import window
 from scoreinv.models.bundled import bundled_folder
-from scoreinv.networks.encoder import FEATURES, STRIDES, Encoder
+from scoreinv.networks.encoder import ENCODER_FILE, FEATURES, STRIDES, Encoder, load_encoder
 from scoreinv.training.pictures import BUILTIN
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
-    return load_encoder(bundled_folder() / "encoder" / ENCODER)
+    return load_encoder(bundled_folder() / "encoder" / ENCODER_FILE)
 
 
 def names(maps: tuple[Tensor, ...]) -> Tensor:
@@ -111,7 +111,7 @@ def test_windows_cover_their_part_of_the_picture_wherever_it_lies() -> None:
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / ENCODER).write_bytes(b"no weights")
-    for path in (tmp_path / ENCODER, tmp_path / "absent", ROOT / "pretrained" / "photo" / "model.safetensors"):
+    (tmp_path / ENCODER_FILE).write_bytes(b"no weights")
+    for path in (tmp_path / ENCODER_FILE, tmp_path / "absent", ROOT / "pretrained" / "photo" / "model.safetensors"):
         with pytest.raises(CheckpointError, match="not the weights of the encoder"):
             load_encoder(path)
