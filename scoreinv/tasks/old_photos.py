@@ -14,7 +14,7 @@ A step that finds nothing to do leaves the picture itself, so a healthy photogra
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -39,8 +39,8 @@ from scoreinv.tasks.results import AnyMethod, Given, PictureKind, Restored, Shar
 from scoreinv.tasks.settings import (
     COLOUR_SENSITIVITY,
     ColourSettings,
+    DenoiseSettings,
     FillSettings,
-    LinearSettings,
     OldPhotoSettings,
     StepName,
 )
@@ -212,7 +212,7 @@ def restore_picture(
             check_colour(model)
     if models.denoiser is not None and settings.noise_std is not None:
         check_noise(picture, settings.noise_std, models.denoiser)
-    work = _Work(picture, settings, callback, told)
+    work = _Restoration([picture], settings, Share(callback, sum(_SHARES.values())), told)
     if models.filler is not None:
         work.find_damage(models.detector, given.hole)
     work.remove_tint()
@@ -226,26 +226,25 @@ def restore_picture(
     return work.result()
 
 
-class _Work:
-    """The work on one picture.
+@dataclass
+class _Restoration:
+    """What has become of a picture so far.
 
     Attributes:
-        pictures: what it has come to: one, or all samples once something was drawn.
+        pictures: one, or all samples once something was drawn.
+        share: tells of the progress.
     """
 
-    def __init__(
-        self, picture: Picture, settings: OldPhotoSettings, callback: TaskCallback | None, told: Told | None
-    ) -> None:
-        self.pictures = [picture]
-        self.settings = settings
-        self.share = Share(callback, sum(_SHARES.values()))
-        self.told = told
-        self.found: Found = "grey"
-        self.damage: np.ndarray | None = None
-        self.noise_std: float | None = None
-        self.steps: list[Step] = []
-        self.nfe = 0
-        self.method: AnyMethod = "exact"
+    pictures: list[Picture]
+    settings: OldPhotoSettings
+    share: Share
+    told: Told | None
+    found: Found = "grey"
+    damage: np.ndarray | None = None
+    noise_std: float | None = None
+    steps: list[Step] = field(default_factory=list)
+    nfe: int = 0
+    method: AnyMethod = "exact"
 
     def find_damage(self, detector: DamageDetector | None, hole: np.ndarray | None) -> None:
         """Take the hole that is given for the damage, or what is found."""
@@ -264,7 +263,7 @@ class _Work:
                 words = f"{percent(hole)} of the picture look like it, too much to be any: nothing is filled"
                 hole = np.zeros_like(hole)
         self.damage = hole
-        self._tell("damage", words, picture_of_hole(hole) if hole.any() else None)
+        self._tell("damage", words, mask=picture_of_hole(hole) if hole.any() else None)
 
     def remove_tint(self) -> None:
         """Find out what the picture is, and make it grey where it is of one tint."""
@@ -276,22 +275,17 @@ class _Work:
         elif self.settings.keep_tint:
             self._tell("tint", "it is of one tint, which is kept")
         else:
-            self._become([untinted(picture, tones=whole)], "tint", "it is of one tint, which is taken out")
+            self._tell("tint", "it is of one tint, which is taken out", [untinted(picture, tones=whole)])
 
     def fill(self, prior: ScorePrior) -> None:
         """Fill the damage."""
         if self.damage is None or not self.damage.any():
             return
         self.share.begin(_SHARES["inpaint"])
-        filled = inpaint_picture(
-            self.pictures[0],
-            self.damage,
-            prior,
-            FillSettings(samples=self.settings.samples, seed=self.settings.seed),
-            self.share,
-        )
+        settings = FillSettings(samples=self.settings.samples, seed=self.settings.seed)
+        filled = inpaint_picture(self.pictures[0], self.damage, prior, settings, self.share)
         self.nfe, self.method = filled.nfe, filled.method
-        self._become(filled.samples, "inpaint", "the damage is filled")
+        self._tell("inpaint", "the damage is filled", filled.samples)
 
     def remove_noise(self, prior: ScorePrior) -> None:
         """Remove the noise that is given, or found and more than grain."""
@@ -307,10 +301,10 @@ class _Work:
         clean = []
         for picture in self.pictures:
             part.begin(1)
-            denoised = denoise_picture(picture, self.noise_std, prior, LinearSettings(), part)
+            denoised = denoise_picture(picture, self.noise_std, prior, DenoiseSettings(), part)
             clean.append(denoised.image)
         self.nfe += denoised.nfe
-        self._become(clean, "denoise", f"{level} is removed")
+        self._tell("denoise", f"{level} is removed", clean)
 
     def add_colours(self, prior: ScorePrior, hints: KnownColours | None) -> None:
         """Draw colours for a picture that is grey."""
@@ -328,7 +322,7 @@ class _Work:
                 drawn = colorize_picture(sample, prior, settings, hints, part, first=number, noise_weights=own)
                 coloured.append(drawn.image)
             self.nfe, self.method = self.nfe + drawn.nfe, drawn.method
-            self._become(coloured, "colorize", "colours are drawn")
+            self._tell("colorize", "colours are drawn", coloured)
 
     def result(self) -> RestoredPhoto[Picture]:
         """What the picture has become."""
@@ -347,15 +341,14 @@ class _Work:
         count = self.settings.samples
         return self.pictures if len(self.pictures) == count else self.pictures * count
 
-    def _become(self, pictures: list[Picture], name: StepName, words: str) -> None:
-        self.pictures = pictures
-        self._tell(name, words, pictures[0], changed=True)
-
-    def _tell(self, name: StepName, words: str, shown: Picture | None = None, *, changed: bool = False) -> None:
-        step = Step(name, words, changed)
-        self.steps.append(step)
+    def _tell(
+        self, name: StepName, words: str, pictures: list[Picture] | None = None, *, mask: Picture | None = None
+    ) -> None:
+        """A step is done: pictures are what it made of those before, None where it left them."""
+        self.steps.append(Step(name, words, pictures is not None))
+        self.pictures = pictures or self.pictures
         if self.told is not None:
-            self.told(step, shown)
+            self.told(self.steps[-1], mask if pictures is None else pictures[0])
 
 
 def _what_is(picture: Picture) -> Found:
