@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 import shlex
-import stat
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from scoreinv.cli.loading import check_model, resolve_device, set_threads
 from scoreinv.cli.main import running_seconds
@@ -23,11 +20,8 @@ from scoreinv.machine import keep_freed
 from scoreinv.options import BATCH_SIZE, LEARNING_RATE, TRAINING_MINUTES, TRAINING_STEPS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from scoreinv.models.config import AnyModel
-    from scoreinv.sdes import SDE
-    from scoreinv.training.config import DataConfig, TrainingConfig
+    from scoreinv.training.config import TrainingConfig
     from scoreinv.training.metrics import TrainProgress, TrainResult
 
 EXAMPLES = """
@@ -40,21 +34,17 @@ SMALL_BATCH = 250_000
 """Pixels of a batch whose memory is not estimated, which takes seconds: 10 GB at most, of the largest networks."""
 
 
-SDEName = Literal["ve", "vp", "subvp"]
-"""The paper's three SDEs."""
-
-
 @dataclass(frozen=True)
-class SubjectOptions:
+class Subject:
     """What is trained, and on which pictures."""
 
     sde: Annotated[
-        SDEName | None,
-        option("--sde", help="Which of the paper's SDEs, with a small network for crops of colour photographs."),
+        Literal["ve", "vp", "subvp"] | None,
+        option(help="Which of the paper's SDEs, with a small network for crops of colour photographs."),
     ] = None
     config: Annotated[
         str | None,
-        advanced("--config", metavar="FILE|NAME", help="A training configuration (JSON), or a published model's name."),
+        advanced(metavar="FILE|NAME", help="A training configuration (JSON), or a published model's name."),
     ] = None
     conditional: Annotated[
         bool,
@@ -76,48 +66,21 @@ class SubjectOptions:
     ] = False
     data: Annotated[
         str | None,
-        option("--data", metavar="FOLDER|ZIP", help="Pictures. (default: a small built-in set of photographs)"),
+        option(metavar="FOLDER|ZIP", help="Pictures. (default: a small built-in set of photographs)"),
     ] = None
-
-    def check(self, *, resume: bool) -> None:
-        """Raise InputError where the options do not go together."""
-        if self.sde is not None and self.config is not None:
-            raise InputError("--sde and --config: the configuration names its SDE; give one of them")
-        for name, given in (("--conditional", self.conditional), ("--classifier", self.classifier)):
-            if given and (self.sde is None or resume):
-                raise InputError(f"{name}: goes with --sde, for a new run; a configuration says it by itself")
-        if self.conditional and self.classifier:
-            raise InputError("--conditional and --classifier: a prior, or a classifier; give one of them")
-        if self.classifier and self.data is None:
-            raise InputError("--classifier: name the pictures by --data: a folder of each class's folder")
-        if self.damage and (self.sde is not None or self.config is not None or resume):
-            raise InputError("--damage: goes in place of --sde, for a new run; a configuration says it by itself")
-        if self.sde is None and self.config is None and not self.damage and not resume:
-            raise InputError("say what to train: --sde ve, vp or subvp, --damage, or --config FILE")
-
-    def preset(self) -> Callable[[SDE, DataConfig], TrainingConfig]:
-        """What --sde trains."""
-        from scoreinv.training.pictures import class_names
-        from scoreinv.training.presets import classifier_training, conditional_training, small_training
-
-        if self.classifier and self.data is not None:
-            return partial(classifier_training, classes=class_names(Path(self.data)))
-        return conditional_training if self.conditional else small_training
 
 
 @dataclass(frozen=True)
-class RunOptions:
-    """Where a run is, where it begins and when it ends."""
+class Course:
+    """Where a run is, where it begins, when it ends, and what is changed in its steps; None leaves the default."""
 
     out: Annotated[
         str | None,
-        option("--out", metavar="FOLDER", help="Folder of this run. (default: runs/SDE-DATE)", rich_help_panel=RUN),
+        option(metavar="FOLDER", help="Folder of this run. (default: runs/SDE-DATE)", rich_help_panel=RUN),
     ] = None
     steps: Annotated[
         int | None,
-        option(
-            "--steps", min=1, max=TRAINING_STEPS.most, help="Stop after this many steps, in all.", rich_help_panel=RUN
-        ),
+        option(min=1, max=TRAINING_STEPS.most, help="Stop after this many steps, in all.", rich_help_panel=RUN),
     ] = None
     minutes: Annotated[
         float | None,
@@ -126,99 +89,108 @@ class RunOptions:
     resume: Annotated[bool, option("--resume", help="Resume the run in --out, bit-exactly.", rich_help_panel=RUN)] = (
         False
     )
-    init: Annotated[
-        str | None, option("--init", metavar="NAME|FILE", help="Model to start from.", rich_help_panel=RUN)
-    ] = None
+    init: Annotated[str | None, option(metavar="NAME|FILE", help="Model to start from.", rich_help_panel=RUN)] = None
     tensorboard: Annotated[
         bool, advanced("--tensorboard", help="Write the metrics to tensorboard/ in the run's folder too.")
     ] = False
-
-    def check(self) -> None:
-        """Raise InputError where the options do not go together, or with torchrun."""
-        if self.resume and self.out is None:
-            raise InputError("--resume: name the run's folder by --out")
-        if "RANK" in os.environ and self.out is None:
-            raise InputError("under torchrun the processes need one folder: give --out")
-        if self.init is not None and self.resume:
-            raise InputError("--init and --resume: a resumed run starts from its own state")
-        if self.tensorboard:
-            from scoreinv.training.metrics import check_tensorboard
-
-            check_tensorboard()
-
-
-@dataclass(frozen=True)
-class StepOptions:
-    """What is changed in the steps of a configuration; None leaves it."""
-
-    batch_size: Annotated[
-        int | None, advanced("--batch-size", min=1, max=BATCH_SIZE.most, help="Pictures in each step.")
-    ] = None
+    batch_size: Annotated[int | None, advanced(min=1, max=BATCH_SIZE.most, help="Pictures in each step.")] = None
     learning_rate: Annotated[
-        float | None,
-        advanced("--learning-rate", min=1e-12, max=LEARNING_RATE.most, help="Learning rate of Adam."),
+        float | None, advanced(min=1e-12, max=LEARNING_RATE.most, help="Learning rate of Adam.")
     ] = None
     sigma_max: Annotated[
         str | None,
-        advanced("--sigma-max", metavar="NUMBER|data", help="Largest noise of VE; data: estimated from the pictures."),
+        advanced(metavar="NUMBER|data", help="Largest noise of VE; data: estimated from the pictures."),
     ] = None
 
 
-def train(*, subject: SubjectOptions, how: RunOptions, changes: StepOptions, common: Common) -> None:
+def train(*, subject: Subject, course: Course, common: Common) -> None:
     """Train a prior, or a classifier for one. Ctrl-C, SIGTERM and SIGHUP save first; --resume goes on."""
-    if subject.data is not None:
-        _check_data(subject.data)
-    how.check()
-    subject.check(resume=how.resume)
+    _check(subject, course)
     leads = os.environ.get("RANK", "0") == "0"  # the first of torchrun's processes
     if not leads:
         common = replace(common, quiet=True, json=False)
     device = resolve_device(common.device)
     set_threads(common.threads)
-    run = _configuration(subject, how, changes, common)
-    folder = Path(how.out) if how.out is not None else _default_folder(run)
+    run = _configuration(subject, course, common)
+    kind = "damage" if run.damage is not None else type(run.model.sde).__name__.lower()
+    folder = Path(course.out or f"runs/{kind}-{datetime.now():%Y-%m-%d-%H%M%S}")
     if device == "cpu":
         _check_memory(run)
     if common.dry_run:
         if leads:
-            _rehearse(run, folder, how, common)
+            _rehearse(run, folder, course, common)
         return
-    init = None if how.init is None else _model_to_start_from(how.init, run)
-    fresh = init is None and not how.resume
-    result = _train(run, folder, init, how, device, common, Teller(folder, run, fresh, common))
-    record = _record(result, run, device)
-    emit(common, record)
+    result = _train(run, folder, course, device, common)
+    outputs = [str(path) for path in (result.model, result.samples) if path is not None]
+    emit(
+        common,
+        {
+            "output": str(result.model),
+            "outputs": outputs,
+            "steps": result.steps,
+            "images": result.images,
+            "loss": result.loss,
+            "validation_loss": result.validation.mean if result.validation else None,
+            "seconds": round(result.seconds, 3),
+            "seed": run.seed,
+            "device": device,
+            "precision": result.precision,
+        },
+    )
     loss = "" if result.loss is None else f", loss {result.loss:.4f}"
-    notice(common, f"{', '.join(record['outputs'])} ({result.steps:,} steps, {duration(result.seconds)}{loss})")
+    notice(common, f"{', '.join(outputs)} ({result.steps:,} steps, {duration(result.seconds)}{loss})")
     notice(common, f"{folder}: the run's config.json, metrics.jsonl and state/, by which --resume goes on")
     warn_of_noise(result, run, folder)
 
 
-def _rehearse(run: TrainingConfig, folder: Path, how: RunOptions, common: Common) -> None:
+def _check(subject: Subject, course: Course) -> None:
+    """Raise InputError where the options do not go together, or with torchrun; or where there are no pictures."""
+    if subject.data is not None and not os.path.lexists(subject.data):
+        raise InputError(f"{subject.data}: no such folder or zip file of pictures")
+    if course.resume and course.out is None:
+        raise InputError("--resume: name the run's folder by --out")
+    if "RANK" in os.environ and course.out is None:
+        raise InputError("under torchrun the processes need one folder: give --out")
+    if course.init is not None and course.resume:
+        raise InputError("--init and --resume: a resumed run starts from its own state")
+    if subject.sde is not None and subject.config is not None:
+        raise InputError("--sde and --config: the configuration names its SDE; give one of them")
+    for name, given in (("--conditional", subject.conditional), ("--classifier", subject.classifier)):
+        if given and (subject.sde is None or course.resume):
+            raise InputError(f"{name}: goes with --sde, for a new run; a configuration says it by itself")
+    if subject.conditional and subject.classifier:
+        raise InputError("--conditional and --classifier: a prior, or a classifier; give one of them")
+    if subject.classifier and subject.data is None:
+        raise InputError("--classifier: name the pictures by --data: a folder of each class's folder")
+    if subject.damage and (subject.sde is not None or subject.config is not None or course.resume):
+        raise InputError("--damage: goes in place of --sde, for a new run; a configuration says it by itself")
+    if subject.sde is None and subject.config is None and not subject.damage and not course.resume:
+        raise InputError("say what to train: --sde ve, vp or subvp, --damage, or --config FILE")
+    if course.tensorboard:
+        from scoreinv.training.metrics import check_tensorboard
+
+        check_tensorboard()
+
+
+def _rehearse(run: TrainingConfig, folder: Path, course: Course, common: Common) -> None:
     """Check what can be checked without decoding pictures, and say what would be trained."""
     from scoreinv.training.loop import check_run
 
-    if how.init is not None:
-        check_model(how.init)
-    check_run(run, folder, resume=how.resume, overwrite=common.overwrite)
+    if course.init is not None:
+        check_model(course.init)
+    check_run(run, folder, resume=course.resume, overwrite=common.overwrite)
     rehearse(common, {"output": str(folder)}, f"{folder}: would be trained in, to {ends(run)}")
 
 
-def _train(
-    run: TrainingConfig,
-    folder: Path,
-    init: AnyModel | None,
-    how: RunOptions,
-    device: str,
-    common: Common,
-    teller: Teller,
-) -> TrainResult:
+def _train(run: TrainingConfig, folder: Path, course: Course, device: str, common: Common) -> TrainResult:
     """Do the run, with its progress shown."""
     import torch
 
     from scoreinv.training.loop import train as train_model
     from scoreinv.training.state import saved_states
 
+    init = None if course.init is None else _model_to_start_from(course.init, run)
+    teller = Teller(folder, run, init is None and not course.resume, common)
     keep_freed()
     with ProgressBar("training", quiet=common.quiet) as bar:
 
@@ -234,11 +206,11 @@ def _train(
             return train_model(
                 run,
                 folder,
-                resume=how.resume,
+                resume=course.resume,
                 overwrite=common.overwrite,
                 init=init,
                 device=device,
-                tensorboard=how.tensorboard,
+                tensorboard=course.tensorboard,
                 callback=show,
                 clock=running_seconds,
             )
@@ -251,32 +223,6 @@ def _train(
             raise
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise ScoreinvError(f"--batch-size {run.batch_size}: more than the memory of {device} takes") from error
-
-
-def _record(result: TrainResult, run: TrainingConfig, device: str) -> dict[str, Any]:
-    return {
-        "output": str(result.model),
-        "outputs": [str(path) for path in (result.model, result.samples) if path is not None],
-        "steps": result.steps,
-        "images": result.images,
-        "loss": result.loss,
-        "validation_loss": result.validation.mean if result.validation else None,
-        "seconds": round(result.seconds, 3),
-        "seed": run.seed,
-        "device": device,
-        "precision": result.precision,
-    }
-
-
-def _check_data(path: str) -> None:
-    """Raise InputError unless there is a folder or a file."""
-    try:
-        mode = Path(path).stat().st_mode
-    except OSError as error:
-        reason = "no such folder or zip file of pictures" if error.errno == errno.ENOENT else error.strerror
-        raise InputError(f"{path}: {reason}") from error
-    if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
-        raise InputError(f"{path}: neither a folder nor a zip file")
 
 
 def _check_memory(run: TrainingConfig) -> None:
@@ -301,54 +247,54 @@ def _model_to_start_from(name: str, run: TrainingConfig) -> AnyModel:
     return load_classifier(name) if isinstance(run.model, ClassifierConfig) else load(name)
 
 
-def _configuration(subject: SubjectOptions, how: RunOptions, changes: StepOptions, common: Common) -> TrainingConfig:
+def _configuration(subject: Subject, course: Course, common: Common) -> TrainingConfig:
     """The run that is asked for, as changed by the other options."""
-    preset = subject.preset()  # first: it looks for the classes
-    run = _named(subject, preset, how.out if how.resume else None)
+    run = _named(subject, Path(course.out) if course.resume and course.out is not None else None)
     if common.seed is not None:
         run = replace(run, seed=common.seed)
     if common.precision != "auto":
         run = replace(run, precision=common.precision)
     if subject.data is not None:
         run = replace(run, data=replace(run.data, source=subject.data))
-    if changes.learning_rate is not None:
-        run = replace(run, optimizer=replace(run.optimizer, learning_rate=changes.learning_rate))
-    if changes.batch_size is not None:
-        run = replace(run, batch_size=changes.batch_size)
-    if how.steps is not None or how.minutes is not None:
+    if course.learning_rate is not None:
+        run = replace(run, optimizer=replace(run.optimizer, learning_rate=course.learning_rate))
+    if course.batch_size is not None:
+        run = replace(run, batch_size=course.batch_size)
+    if course.steps is not None or course.minutes is not None:
         # A run by the clock has no number of steps, unless both are asked for.
-        run = replace(run, steps=how.steps, minutes=how.minutes)
-    return _with_sigma_max(run, changes.sigma_max)
+        run = replace(run, steps=course.steps, minutes=course.minutes)
+    return run if course.sigma_max is None else _with_sigma_max(run, course.sigma_max)
 
 
-def _named(
-    subject: SubjectOptions, preset: Callable[[SDE, DataConfig], TrainingConfig], resumed: str | None
-) -> TrainingConfig:
-    """The run of the folder that is resumed, of a file, of a published name, or of an SDE."""
+def _named(subject: Subject, resumed: Path | None) -> TrainingConfig:
+    """The run of a file, of a published name, of the folder that is resumed, or of an SDE."""
     from scoreinv.models.config import SDES
+    from scoreinv.training import presets
     from scoreinv.training.config import DataConfig, read_config
-    from scoreinv.training.presets import damage_training, paper_training
+    from scoreinv.training.pictures import class_names
 
     if subject.config is not None:
         is_file = subject.config.endswith(".json")
-        return read_config(Path(subject.config)) if is_file else paper_training(subject.config)
-    if resumed is not None and (Path(resumed) / CONFIG).is_file():
-        run = read_config(Path(resumed) / CONFIG)
+        return read_config(Path(subject.config)) if is_file else presets.paper_training(subject.config)
+    if resumed is not None and (resumed / CONFIG).is_file():
+        run = read_config(resumed / CONFIG)
         if subject.sde is not None and type(run.model.sde) is not SDES[subject.sde]:
             raise InputError(
                 f"{resumed}: holds a run of another SDE than {subject.sde}; leave --sde out to go on with it"
             )
         return run
+    data = DataConfig()
     if subject.damage:
-        return damage_training(DataConfig())
+        return presets.damage_training(data)
     if subject.sde is None:
         raise InputError(f"{resumed}: holds no run to resume; say what to train by --sde or --config")
-    return preset(SDES[subject.sde](), DataConfig())
+    sde = SDES[subject.sde]()
+    if subject.classifier and subject.data is not None:
+        return presets.classifier_training(sde, data, class_names(Path(subject.data)))
+    return presets.conditional_training(sde, data) if subject.conditional else presets.small_training(sde, data)
 
 
-def _with_sigma_max(run: TrainingConfig, sigma_max: str | None) -> TrainingConfig:
-    if sigma_max is None:
-        return run
+def _with_sigma_max(run: TrainingConfig, sigma_max: str) -> TrainingConfig:
     from scoreinv.sdes import VE
     from scoreinv.training.presets import with_estimated_sigma_max
 
@@ -363,8 +309,3 @@ def _with_sigma_max(run: TrainingConfig, sigma_max: str | None) -> TrainingConfi
     if not run.model.sde.sigma_min < value < math.inf:
         raise InputError(f"--sigma-max {sigma_max}: must be above sigma_min, {run.model.sde.sigma_min:g}")
     return replace(run, model=replace(run.model, sde=replace(run.model.sde, sigma_max=value)))
-
-
-def _default_folder(run: TrainingConfig) -> Path:
-    kind = "damage" if run.damage is not None else type(run.model.sde).__name__.lower()
-    return Path("runs") / f"{kind}-{datetime.now():%Y-%m-%d-%H%M%S}"

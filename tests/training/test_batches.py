@@ -16,6 +16,7 @@ from scoreinv.errors import InputError
 from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import DataConfig
 from scoreinv.training.pictures import Pictures, load_pictures, split
+from scoreinv.training.presets import with_estimated_sigma_max
 
 
 def _source(pictures: Pictures, data: DataConfig, size: int, batch_size: int = 8, seed: int = 0) -> BatchSource:
@@ -170,3 +171,16 @@ def test_detail_is_preferred_when_asked_for(tmp_path: Path) -> None:
         (_with_data(source, detail_candidates=n).batch(0).images.flatten(1).std(1) < 0.05).sum() for n in (1, 4)
     )
     assert detailed < 20 < flat
+
+
+def test_the_largest_noise_is_the_largest_distance_of_two_pictures(tmp_path: Path) -> None:
+    """Song & Ermon 2020, technique 1; in the model's range, where black and white lie 2 apart."""
+    for index, value in enumerate((100, 255, 0, 40)):
+        Image.new("L", (8, 8), value).save(tmp_path / f"{index}.png")
+    run = tiny_run(tmp_path)
+    run = replace(run, data=replace(run.data, flip=False))
+    assert with_estimated_sigma_max(run, 40).model.sde.sigma_max == pytest.approx(2 * 64**0.5, abs=0.05)
+    for index in range(1, 4):
+        (tmp_path / f"{index}.png").unlink()
+    with pytest.raises(InputError, match="sigma_max cannot be estimated from pictures that are all alike"):
+        with_estimated_sigma_max(run)
