@@ -317,7 +317,7 @@ def test_train_and_resume(scoreinv, configuration, tmp_path):
     assert record["output"] == "run/model.safetensors"
     again = scoreinv("train", "--config", configuration, "--out", "run")
     assert again.code == 2
-    assert "holds a training run already: --resume goes on with it; or choose another folder" in again.err
+    assert "holds a training run already: resume it, or choose another folder" in again.err
     resumed = scoreinv("train", "--out", "run", "--resume", "--steps", 6, "--json")
     assert json.loads(resumed.out)["steps"] == 6
     other = scoreinv("train", "--sde", "vp", "--out", "run", "--resume")
