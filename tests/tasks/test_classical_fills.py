@@ -48,8 +48,7 @@ def in_mode(mode: str, dtype: np.dtype) -> np.ndarray:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
-@pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "f8"])
+@pytest.mark.parametrize(("mode", "dtype"), [("L", "u1"), ("LA", "f4"), ("RGB", "f8"), ("RGBA", "u2")])
 def test_known_pixels_are_bit_identical_in_every_mode_and_type(method, mode, dtype):
     before, hole = in_mode(mode, np.dtype(dtype)), spots(60, 70)
     kept = before.copy()

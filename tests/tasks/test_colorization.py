@@ -32,8 +32,7 @@ def prior(weights: str):
     return gaussian_colour_prior(MEAN, basis.T @ torch.diag(torch.tensor(SPREAD) ** 2) @ basis)
 
 
-@pytest.mark.parametrize("weights", ["rec601", "average", "rec709"])
-@pytest.mark.parametrize("start", [1.0, math.inf])
+@pytest.mark.parametrize(("weights", "start"), [("rec601", 1.0), ("average", math.inf), ("rec709", 1.0)])
 def test_chroma_is_a_sample_of_the_conditional(weights, start):
     gray = np.random.default_rng(1).uniform(0.35, 0.6, (16, 24)).astype(np.float32)
     result = colorize(gray, prior=prior(weights), gray_weights=weights, samples=12, steps=40, start=start)
