@@ -130,7 +130,9 @@ def declared(kind: type[Any]) -> dict[str, tuple[Any, Setting]]:
 
 
 def check_settings(settings: Any) -> None:
-    """Raise SettingError for a declared field that is not one of its choices, a flag, or in its range."""
+    """Raise SettingError for a declared field that is not a choice, a flag or in its range, and for a wrong seed."""
+    if hasattr(settings, "seed"):
+        SEED.check("seed", settings.seed)
     for name, (kind, setting) in declared(type(settings)).items():
         value = getattr(settings, name)
         optional = NoneType in get_args(kind)

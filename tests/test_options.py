@@ -16,6 +16,7 @@ from scoreinv.errors import SettingError
 from scoreinv.options import Number, Setting, Whole, check_settings, declared
 
 PACKAGE = Path(scoreinv.__file__).parent
+OPTION = r"(?<!`scoreinv train )--[a-z]"
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,12 @@ def test_the_command_line_names_the_option_of_a_setting():
 
 
 def test_the_library_names_no_option_of_the_command_line():
+    """But for whole commands, as remedies."""
     named = []
     for path in sorted(PACKAGE.rglob("*.py")):
         if path.is_relative_to(PACKAGE / "cli"):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.search(r"--[a-z]", node.value):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.search(OPTION, node.value):
                 named.append(f"{path.name}: {node.value[:60]}")
     assert named == []

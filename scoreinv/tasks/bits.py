@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from scoreinv.models.peak_memory import gradient_bytes
 from scoreinv.options import ODE_RTOL
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
-from scoreinv.tasks.common import Sided, check_model, check_sides, colours_for, fingerprint, to_tensor
+from scoreinv.tasks.common import Sided, check_model, check_sides, colours_for, to_tensor
 from scoreinv.tasks.results import Share, TaskCallback, for_sampler
 from scoreinv.tasks.settings import LikelihoodSettings
 
@@ -74,7 +75,8 @@ def pictures_bits_per_dim(
         check_picture(picture, prior)
     _check_memory(pictures[0].size, prior)
     colours = [colours_for(picture, prior.channels) for picture in pictures]
-    fingerprints = [fingerprint(values) for values in colours]
+    # So the draws of different pictures are independent.
+    hashes = [hashlib.blake2b(values.tobytes(), digest_size=8).digest() for values in colours]
     levels = to_tensor([np.rint(values * 255) for values in colours], prior.device)
     draws = [(item, repeat) for item in range(len(pictures)) for repeat in range(settings.repeats)]
     at_once = pictures_at_once(pictures[0].size)
@@ -84,7 +86,7 @@ def pictures_bits_per_dim(
     for first in range(0, len(draws), at_once):
         some = draws[first : first + at_once]
         share.begin(len(some))
-        keys = [(settings.seed, repeat, fingerprints[item]) for item, repeat in some]
+        keys = [(settings.seed, repeat, int.from_bytes(hashes[item])) for item, repeat in some]
         u = np.stack([_dequantisation(key, levels.shape[1:]) for key in keys])
         x = prior.to_model((levels[[item for item, _ in some]] + torch.from_numpy(u).to(levels)) / 256)
         noise = NoiseStream.keyed([(*key, _PROBE) for key in keys], prior.device)

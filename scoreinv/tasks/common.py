@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Protocol
 
@@ -14,7 +13,6 @@ from scoreinv.checks import shown
 from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import load
-from scoreinv.networks.ffdnet import FFDNet
 from scoreinv.options import Device
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import time_at
@@ -118,11 +116,6 @@ def noise_range(prior: ScorePrior) -> tuple[float, float]:
     return float(ends[0]), float(ends[1])
 
 
-def knows_limited_noise(prior: ScorePrior) -> bool:
-    """Whether it is a denoiser, which knows nothing of noise that hides the picture: nothing can be drawn from that."""
-    return isinstance(prior.network, FFDNet)
-
-
 def to_tensor(pictures: list[np.ndarray], device: torch.device) -> Tensor:
     """HxWxC arrays of one size as (B, C, H, W) float32."""
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).to(device, torch.float32).contiguous()
@@ -131,11 +124,6 @@ def to_tensor(pictures: list[np.ndarray], device: torch.device) -> Tensor:
 def to_arrays(batch: Tensor) -> list[np.ndarray]:
     """(B, C, H, W) as HxWxC float32 arrays, clipped to [0, 1]."""
     return list(batch.clamp(0, 1).permute(0, 2, 3, 1).float().cpu().numpy())
-
-
-def fingerprint(values: np.ndarray) -> int:
-    """A 64-bit number that keys the draws of a picture, so that those of different pictures are independent."""
-    return int.from_bytes(hashlib.blake2b(values.tobytes(), digest_size=8).digest())
 
 
 def spread(samples: np.ndarray, ddof: int = 1) -> np.ndarray:

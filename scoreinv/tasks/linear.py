@@ -33,12 +33,13 @@ from scoreinv.imaging.arrays import (
 )
 from scoreinv.imaging.picture import Picture
 from scoreinv.machine import PIXELS_AT_ONCE
+from scoreinv.networks.ffdnet import FFDNet
 from scoreinv.operators import LinearOperator, check_adjoint, downsampling, pad_observation, photographed, valid_blur
 from scoreinv.options import Downsampling, Estimate, RestorationMethod
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import DDRM, DPIR, DPMpp2M, NoiseStream, Sampler, State
 from scoreinv.sdes import as_time, broadcast, time_at
-from scoreinv.tasks.common import Model, check_colour, knows_limited_noise, model_of, start_time, tile_side, wide_tile
+from scoreinv.tasks.common import Model, check_colour, model_of, start_time, tile_side, wide_tile
 from scoreinv.tasks.denoise import cut_off, denoise, expected, photograph, white_level, written
 from scoreinv.tasks.drawing import gathered, pc_sampler
 from scoreinv.tasks.results import Given, Restored, Share, TaskCallback, for_sampler, restore_each
@@ -149,7 +150,7 @@ def solve(
             seen = operator.adjoint(values)
             return denoise(seen, noise_std, model, settings, finish, share, gray=gray, stored=False)
         problem = Problem(operator, values, noise_std, gray, finish)
-        if knows_limited_noise(model):
+        if isinstance(model.network, FFDNet):  # which knows no noise that hides the picture, to draw from
             problem = replace(problem, rough=True, missing=_UNKNOWN)
         return restore(problem, model, settings, share)
 

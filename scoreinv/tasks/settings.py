@@ -32,7 +32,6 @@ from scoreinv.options import (
     RTOL,
     SAMPLER_STEPS,
     SATURATION,
-    SEED,
     SENSITIVITY,
     SNR,
     START_LEVEL,
@@ -144,7 +143,6 @@ class _DrawnSettings:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        SEED.check("seed", self.seed)
         if self.start is not None:
             if self.start != math.inf:
                 Number(None).check("start", self.start)
@@ -330,7 +328,6 @@ class LinearSettings:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        SEED.check("seed", self.seed)
         if self.estimate is None:
             usual = "mean" if self.samples == 1 and self.method in (None, "dpir") else "sample"
             object.__setattr__(self, "estimate", usual)
@@ -436,7 +433,6 @@ class OldPhotoSettings:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        SEED.check("seed", self.seed)
         Whole().check("grow", self.grow)
         if self.noise_std is not None:
             check_noise_share(self.noise_std)
@@ -605,6 +601,5 @@ class LikelihoodSettings:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        SEED.check("seed", self.seed)
         if self.steps is not None and self.rtol is not None:
             raise SettingError("rtol", "does not go with steps: the fixed grid has no tolerance")
