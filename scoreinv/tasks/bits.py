@@ -73,13 +73,16 @@ def pictures_bits_per_dim(
         raise InputError("pictures that are evaluated together must have one size")
     for picture in pictures:
         check_picture(picture, prior)
-    _check_memory(pictures[0].size, prior)
+    height, width = pictures[0].size
+    large = prior.device.type == "cpu" and height * width > PIXELS_AT_ONCE
+    if large and (lacking := shortage(gradient_bytes(prior, (height, width)))):
+        raise InputError(f"a likelihood of {width}x{height} pixels {lacking}: reduce or crop the picture")
     colours = [colours_for(picture, prior.channels) for picture in pictures]
     # So the draws of different pictures are independent.
     hashes = [hashlib.blake2b(values.tobytes(), digest_size=8).digest() for values in colours]
     levels = to_tensor([np.rint(values * 255) for values in colours], prior.device)
     draws = [(item, repeat) for item in range(len(pictures)) for repeat in range(settings.repeats)]
-    at_once = pictures_at_once(pictures[0].size)
+    at_once = pictures_at_once((height, width))
     rtol = ODE_RTOL if settings.rtol is None else settings.rtol
     share = Share(callback, len(draws))
     bits, nfe = [], []
@@ -87,7 +90,8 @@ def pictures_bits_per_dim(
         some = draws[first : first + at_once]
         share.begin(len(some))
         keys = [(settings.seed, repeat, int.from_bytes(hashes[item])) for item, repeat in some]
-        u = np.stack([_dequantisation(key, levels.shape[1:]) for key in keys])
+        generators = [np.random.default_rng([*key, _DEQUANTISATION]) for key in keys]
+        u = np.stack([generator.random(levels.shape[1:], np.float32) for generator in generators])
         x = prior.to_model((levels[[item for item, _ in some]] + torch.from_numpy(u).to(levels)) / 256)
         noise = NoiseStream.keyed([(*key, _PROBE) for key in keys], prior.device)
         result = bits_per_dim(
@@ -103,8 +107,12 @@ def pictures_bits_per_dim(
         nfe += result.nfe.tolist()
     if not np.isfinite(bits).all():
         raise ScoreinvError("the likelihood is not finite: the model's weights are damaged")
-    each = range(0, len(draws), settings.repeats)
-    return [_density(bits[i : i + settings.repeats], nfe[i : i + settings.repeats]) for i in each]
+    found = []
+    for first in range(0, len(draws), settings.repeats):
+        own = bits[first : first + settings.repeats]
+        evaluations = sum(nfe[first : first + settings.repeats])
+        found.append(PictureDensity(float(np.mean(own)), standard_error(own), evaluations))
+    return found
 
 
 def expected_seconds(size: tuple[int, int], count: int, prior: ScorePrior, settings: LikelihoodSettings) -> float:
@@ -132,15 +140,6 @@ def check_picture(picture: Picture, model: Sided) -> None:
     check_sides(picture, model)
 
 
-def _check_memory(size: tuple[int, int], prior: ScorePrior) -> None:
-    """Raise InputError when a single picture of a size (height, width) does not fit in memory."""
-    height, width = size
-    if prior.device.type != "cpu" or height * width <= PIXELS_AT_ONCE:
-        return
-    if lacking := shortage(gradient_bytes(prior, size)):
-        raise InputError(f"a likelihood of {width}x{height} pixels {lacking}: reduce or crop the picture")
-
-
 def pictures_at_once(size: tuple[int, int]) -> int:
     """How many pictures of a size (height, width) are evaluated together, at least 1."""
     return max(1, PIXELS_AT_ONCE // (size[0] * size[1]))
@@ -149,11 +148,3 @@ def pictures_at_once(size: tuple[int, int]) -> int:
 def standard_error(values: Sequence[float]) -> float | None:
     """The standard error of the mean of the values; None for one value."""
     return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
-
-
-def _density(bits: list[float], nfe: list[int]) -> PictureDensity:
-    return PictureDensity(float(np.mean(bits)), standard_error(bits), sum(nfe))
-
-
-def _dequantisation(key: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
-    return np.random.default_rng([*key, _DEQUANTISATION]).random(shape, np.float32)

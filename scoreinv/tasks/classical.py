@@ -5,32 +5,19 @@ They are the baseline: fast and smooth, and 1 to 2 dB further from the truth tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from scoreinv.imaging.opencv import navier_stokes, telea
 from scoreinv.imaging.picture import Picture, to_float, to_samples
-from scoreinv.imaging.regions import Region, blocks, crop, from_known, hole_regions
+from scoreinv.imaging.regions import blocks, crop, from_known, hole_regions
 from scoreinv.options import ClassicalMethod
 from scoreinv.tasks.results import Restored, Share, TaskCallback, tell
 
 _CONTEXT = 16
 """Pixels around a hole that its fill is made of; no method looks further than 3."""
-
-
-@dataclass(frozen=True)
-class _Method:
-    """A classical method.
-
-    Attributes:
-        fill: takes and returns HxWxC float in [0, 1]; beside it a hole HxW bool.
-        block: longest side of what is filled at once; larger holes are done in blocks, each given those before.
-    """
-
-    fill: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    block: int
 
 
 def _biharmonic(values: np.ndarray, hole: np.ndarray) -> np.ndarray:
@@ -40,12 +27,15 @@ def _biharmonic(values: np.ndarray, hole: np.ndarray) -> np.ndarray:
     return inpaint_biharmonic(values.astype(np.float64), hole, channel_axis=-1)
 
 
-_METHODS: dict[ClassicalMethod, _Method] = {
-    "telea": _Method(telea, 2048),
-    "navier-stokes": _Method(navier_stokes, 2048),
-    # Its time grows faster than the pixels: 90,000 at once take 3 seconds and 0.5 GB.
-    "biharmonic": _Method(_biharmonic, 256),
+_FILLS: dict[ClassicalMethod, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "telea": telea,
+    "navier-stokes": navier_stokes,
+    "biharmonic": _biharmonic,
 }
+"""Each takes and returns HxWxC float in [0, 1]; beside it a hole HxW bool."""
+_BLOCKS: dict[ClassicalMethod, int] = {"telea": 2048, "navier-stokes": 2048, "biharmonic": 256}
+"""Longest side of what is filled at once; larger holes are done in blocks, each given those before. The time of the
+biharmonic fill grows faster than the pixels: 90,000 at once take 3 seconds and 0.5 GB."""
 
 
 def fill_classically(
@@ -61,21 +51,17 @@ def fill_classically(
 
     Raises ScoreinvError where OpenCV cannot be loaded, and Cancelled where the callback stopped the work.
     """
-    how = _METHODS[method]
     pixels, unknown = picture.pixels.copy(), hole.copy()
     colours = pixels[..., None] if pixels.ndim == 2 else pixels[..., : 1 if picture.is_gray_mode else 3]
-    regions = list(from_known(_regions(hole, how.block), hole))
+    wanted = {"context": _CONTEXT, "multiple": 1, "minimum": 1, "maximum": _BLOCKS[method]}
+    whole = hole_regions(hole, context=_CONTEXT)
+    regions = list(from_known([block for region in whole for block in blocks(region, hole.shape, **wanted)], hole))
     share = Share(callback, sum(region.hole.size for region in regions))
     for region in regions:
         share.begin(region.hole.size)
         own, target, still = region.hole, crop(colours, region.box), crop(unknown, region.box)
-        target[own] = to_samples(how.fill(to_float(target), still)[own], pixels.dtype)
+        target[own] = to_samples(_FILLS[method](to_float(target), still)[own], pixels.dtype)
         still[own] = False
         tell(share, 1.0)
     filled = replace(picture, pixels=pixels)
     return Restored(filled, [filled], None, 0, method)
-
-
-def _regions(hole: np.ndarray, block: int) -> Iterator[Region]:
-    for region in hole_regions(hole, context=_CONTEXT):
-        yield from blocks(region, hole.shape, context=_CONTEXT, multiple=1, minimum=1, maximum=block)

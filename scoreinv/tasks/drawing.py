@@ -40,7 +40,7 @@ _ERROR_SHARE = (1.0, 0.4, 0.4)
 which errs more, but over more pixels than a few steps draw: what is beyond this would be coloured grain."""
 _ERROR_REACH = (0.7, 2.0, 2.0)
 """Pixels over which these errors hang together. Both are fitted on held-out photographs: samples have the detail that
-ten steps of the multistep solver draw, and in lines of 8 to 11 pixels most of their spread (over the error 0.72 in luma
+ten steps of DPM-Solver++(2M) draw, and in lines of 8 to 11 pixels most of their spread (over the error 0.72 in luma
 and 0.77 in chroma, with ten steps 0.82 and 0.89)."""
 
 
@@ -99,7 +99,7 @@ def draw(
     Arguments:
         condition: what is sampled, as `given_observation` gives it: a wrapper of `prior`.
         initial: where `pc` starts unless it starts from the SDE's prior, (B, C, H, W) in [0, 1].
-        sampler: of `conditioned`; None: the multistep solver of the reverse SDE.
+        sampler: of `conditioned`; None: DPM-Solver++(2M) of the reverse SDE.
 
     Raises ScoreinvError when the model gives values that are not finite.
     """

@@ -182,7 +182,12 @@ def make_sampler(prior: ScorePrior, settings: SamplerSettings) -> Solver:
     if name == "ode":
         return ODE() if settings.rtol is None else ODE(settings.rtol, settings.rtol)
     if name in SAMPLER_STEPS:
-        return _fast_sampler(name, SAMPLER_STEPS[name] if settings.steps is None else settings.steps, settings)
+        steps = SAMPLER_STEPS[name] if settings.steps is None else settings.steps
+        if name == "heun":
+            return Heun(settings.churn or 0.0, steps=steps)
+        if name == "ddim":
+            return PC(DDIM(settings.eta or 0.0), corrector_steps=0, steps=steps, spacing=karras_times)
+        return DPMpp2M(steps=steps)
     known = recommended(prior)
     if settings.steps is not None and settings.steps < _FEW_PC_STEPS:
         _log.warning(
@@ -202,15 +207,6 @@ def make_sampler(prior: ScorePrior, settings: SamplerSettings) -> Solver:
         snr=known.snr if settings.snr is None else settings.snr,
         steps=known.steps if settings.steps is None else settings.steps,
     )
-
-
-def _fast_sampler(name: Sampler, steps: int, settings: SamplerSettings) -> PC | DPMpp2M | Heun:
-    """One of few steps, which are denser towards the end."""
-    if name == "heun":
-        return Heun(settings.churn or 0.0, steps=steps)
-    if name == "ddim":
-        return PC(DDIM(settings.eta or 0.0), corrector_steps=0, steps=steps, spacing=karras_times)
-    return DPMpp2M(steps=steps)
 
 
 def recommended(prior: ScorePrior) -> RecommendedSampler:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -94,7 +93,7 @@ def test_a_hole_in_blocks_is_filled_as_well_as_at_once(method, monkeypatch):
         return np.abs(filled - truth)[hole].mean()
 
     whole = error()
-    monkeypatch.setitem(classical._METHODS, method, replace(classical._METHODS[method], block=40))
+    monkeypatch.setitem(classical._BLOCKS, method, 40)
     assert error() < 1.25 * whole
 
 
@@ -102,7 +101,7 @@ def test_a_hole_in_blocks_is_filled_as_well_as_at_once(method, monkeypatch):
 @pytest.mark.parametrize("corner", [(0, 0), (-1, -1)])
 def test_a_hole_of_all_but_a_pixel_takes_its_value(method, corner, monkeypatch):
     """Blocks that see nothing known wait for those that do."""
-    monkeypatch.setitem(classical._METHODS, method, replace(classical._METHODS[method], block=40))
+    monkeypatch.setitem(classical._BLOCKS, method, 40)
     before, hole = np.zeros((130, 130), np.uint8), np.ones((130, 130), bool)
     before[corner], hole[corner] = 100, False
     after = fill_classically(Picture(before), hole, method).image.pixels
