@@ -95,10 +95,6 @@ class ConditionalPrior(ScorePrior):
             self.preconditioning.initial_estimate(centred, observed, coarse, fine, chroma), features=features
         )
 
-    def smooth(self, initial: InitialEstimate) -> Tensor:
-        """The initial estimate as a picture in the model's range, (B, 3, H, W)."""
-        return self.to_model((self.preconditioning.rotate_back(initial.mean) + 1) / 2)
-
     def expected_error(self, x: Tensor, t: Tensor, initial: InitialEstimate | None = None) -> Tensor:
         """E |noise prediction - noise|^2 of a value, (B,), where F = 0 and the initial estimate's variance is right."""
         return self.preconditioning.expected_error(x, t, self.sde, self.data_range, initial)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.colour_space import colour_basis
-from scoreinv.conditional.interpolation import InitialEstimate
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.ensemble import UPRIGHT, Orientation, averaged
 from scoreinv.errors import InputError
@@ -19,51 +19,7 @@ from scoreinv.tiling import crops
 from scoreinv.windows import Box
 
 
-class GivenInitialEstimate(PriorWrapper):
-    """A conditional prior given the initial estimate that was made of an observation: all that its network is told.
-
-    Arguments:
-        prior: what it conditions.
-        initial: as `ConditionalPrior.initial_estimate` makes it.
-        orientations: the prediction is averaged over the picture in these, an evaluation each.
-    """
-
-    prior: ConditionalPrior
-
-    def __init__(
-        self, prior: ConditionalPrior, initial: InitialEstimate, orientations: tuple[Orientation, ...] = UPRIGHT
-    ) -> None:
-        super().__init__(prior)
-        self.initial = initial
-        self.orientations = orientations
-        self.evaluations_per_noise = len(orientations)
-
-    def smooth(self) -> Tensor:
-        """The initial estimate as a picture in the model's range, to start from with noise above its error."""
-        return self.prior.smooth(self.initial)
-
-    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
-        def predict(orientation: Orientation) -> Tensor:
-            upright = orientation == Orientation()
-            initial = self.initial if upright else self.initial.each(*[orientation.turn] * 3)
-            return self.prior.noise_given(orientation.turn(x), t, initial)
-
-        return averaged(self.orientations, predict)
-
-    def windows(self, boxes: Sequence[Box], samples: int) -> GivenInitialEstimate:
-        # The initial estimate is cut out, not made anew: it knows what lies beyond the window.
-        scale = self.prior.luma_scale
-        fine_boxes = [(scale * top, scale * left, scale * tall, scale * wide) for top, left, tall, wide in boxes]
-        height, width = self.initial.mean.shape[-2:]
-
-        def shown(features: Tensor) -> Tensor:
-            return torch.cat([window(features, box, (height, width)).expand(samples, -1, -1, -1) for box in boxes])
-
-        initial = self.initial.each(lambda x: crops(x, boxes, samples), lambda x: crops(x, fine_boxes, samples), shown)
-        return GivenInitialEstimate(self.prior, initial, self.orientations)
-
-
-class Conditioned(GivenInitialEstimate):
+class Conditioned(PriorWrapper):
     """grad log p_t(x | y) by a network trained on pairs of pictures and observations: an evaluation per orientation.
 
     The network is given y as its input, so only its training approximates, and a few steps of any sampler
@@ -86,6 +42,8 @@ class Conditioned(GivenInitialEstimate):
     picture of another size.
     """
 
+    prior: ConditionalPrior
+
     def __init__(
         self,
         prior: ConditionalPrior,
@@ -98,11 +56,43 @@ class Conditioned(GivenInitialEstimate):
     ) -> None:
         check_conditional(prior)
         observed = _observed(operator, prior.gray_weights)
-        _check_fine(fine, y, prior.luma_scale)
-        initial = prior.initial_estimate(operator.pinv(y.to(prior.device)), observed, coarse, fine, features)
-        super().__init__(prior, initial, orientations)
+        high, wide = (prior.luma_scale * side for side in y.shape[-2:])
+        if fine is not None and fine.shape[-2:] != (high, wide):
+            raise InputError(f"this model takes luma of {wide}x{high} here, not {fine.shape[-1]}x{fine.shape[-2]}")
+        super().__init__(prior)
+        self.initial = prior.initial_estimate(operator.pinv(y.to(prior.device)), observed, coarse, fine, features)
         self.operator = operator
         self.y = y
+        self.orientations = orientations
+        self.evaluations_per_noise = len(orientations)
+
+    def smooth(self) -> Tensor:
+        """The initial estimate as a picture in the model's range, to start from with noise above its error."""
+        return self.prior.to_model((self.prior.preconditioning.rotate_back(self.initial.mean) + 1) / 2)
+
+    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+        def predict(orientation: Orientation) -> Tensor:
+            upright = orientation == Orientation()
+            initial = self.initial if upright else self.initial.each(*[orientation.turn] * 3)
+            return self.prior.noise_given(orientation.turn(x), t, initial)
+
+        return averaged(self.orientations, predict)
+
+    def windows(self, boxes: Sequence[Box], samples: int) -> Conditioned:
+        """The same over crops of the picture (`Tiled`); only `noise` is called on it."""
+        # The initial estimate is cut out, not made anew: it knows what lies beyond the window.
+        scale = self.prior.luma_scale
+        fine_boxes = [(scale * top, scale * left, scale * tall, scale * wide) for top, left, tall, wide in boxes]
+        height, width = self.initial.mean.shape[-2:]
+
+        def shown(features: Tensor) -> Tensor:
+            return torch.cat([window(features, box, (height, width)).expand(samples, -1, -1, -1) for box in boxes])
+
+        part = copy(self)
+        part.initial = self.initial.each(
+            lambda x: crops(x, boxes, samples), lambda x: crops(x, fine_boxes, samples), shown
+        )
+        return part
 
     def finish(self, x0: Tensor) -> Tensor:
         return self.operator.replace(x0, self.y.to(x0))
@@ -116,12 +106,6 @@ def check_conditional(prior: Prior) -> ConditionalPrior:
             "by conditional training"
         )
     return prior
-
-
-def _check_fine(fine: Tensor | None, y: Tensor, scale: int) -> None:
-    size = tuple(scale * side for side in y.shape[-2:])
-    if fine is not None and fine.shape[-2:] != size:
-        raise InputError(f"this model takes luma of {size[1]}x{size[0]} here, not {fine.shape[-1]}x{fine.shape[-2]}")
 
 
 def _observed(operator: ObservedComponents, gray_weights: str) -> Tensor:
