@@ -105,7 +105,7 @@ def _parameters(arguments: list[str]) -> set[str]:
     found = _built(arguments[0])
     if arguments[0] in GROUPS and len(arguments) > 1:
         found = found.commands.get(arguments[1], found)
-    return {parameter.name for parameter in found.params}
+    return {parameter.name for parameter in found.params if not parameter.is_eager}
 
 
 def _defaults(arguments: list[str]) -> dict[str, Any]:
@@ -115,7 +115,9 @@ def _defaults(arguments: list[str]) -> dict[str, Any]:
         for words, key, value in _entries(path):
             name = f"{key}_" if keyword.iskeyword(key) else key.replace("-", "_")
             if list(words) == arguments[: len(words)] and words and name not in _parameters(arguments):
-                raise InputError(f"{path}: {key} is no option of {' '.join(words)}: see its --help-all")
+                raise InputError(
+                    f"{path}: {key} is no option of {' '.join(words)}: see scoreinv {' '.join(words)} --help-all"
+                )
             for table in _tables(defaults, words):
                 table[name] = value
     return defaults
@@ -141,15 +143,20 @@ def _entries(path: Path) -> Iterator[tuple[tuple[str, ...], str, str]]:
     for key, value in found.items():
         if not isinstance(value, dict):
             if key.replace("-", "_") not in _COMMON:
-                raise InputError(f"{path}: {key} is no option of all commands: put it under a command: [inpaint]")
+                raise InputError(
+                    f"{path}: {key} is no option of all commands: put it under a command, such as [inpaint]"
+                )
             yield (), key, _text(path, key, value)
         elif key not in COMMANDS:
             raise InputError(f"{path}: [{key}] is no command: see scoreinv --help")
         else:
             for name, inner in value.items():
-                for option, given in inner.items() if isinstance(inner, dict) else [(name, inner)]:
-                    words = (key, name) if isinstance(inner, dict) else (key,)
-                    yield words, option, _text(path, option, given)
+                if not isinstance(inner, dict):
+                    yield (key,), name, _text(path, name, inner)
+                elif name not in GROUPS.get(key, ()):
+                    raise InputError(f"{path}: [{key}.{name}] is no command: see scoreinv --help")
+                else:
+                    yield from (((key, name), option, _text(path, option, given)) for option, given in inner.items())
 
 
 def _text(path: Path, key: str, value: Any) -> str:

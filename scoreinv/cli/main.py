@@ -121,20 +121,23 @@ def _usage(error: Any) -> str:
     if not message:
         return ""
     where = where_from(context, parameter) if context is not None and parameter is not None else None
+    if where == "the environment":
+        names = [*(parameter.envvar or ()), f"{context.auto_envvar_prefix}_{parameter.name}".upper()]
+        where = next((name for name in names if os.environ.get(name)), where)
+    missing = hasattr(error, "param_type")  # no other usage error has it
+    if missing and (words := getattr(parameter, "help", None)):
+        message = f"{message}: {words.rstrip('.')}"
     command = "scoreinv" if context is None else context.command_path
     return printable(f"{f'{where}: ' if where else ''}{message} (see {command} --help)")
 
 
 def _not_typed(error: Exception, message: str) -> str:
-    """Of the options that an error of input names, those that were not typed, and what gave them."""
-    from scoreinv.errors import InputError
+    """Of the options that an error of input is about, those that were not typed, and what gave them."""
+    from scoreinv.errors import InputError, SettingError
 
     told: dict[str, str] = getattr(error, "told", {}) if isinstance(error, InputError) else {}
-    named = []
-    for given, where in told.items():
-        name, _, value = given.partition(" ")
-        if name in message or (value == "False" and f"--no-{name[2:]}" in message):
-            named.append(f"{given} by {where}")
+    some = isinstance(error, SettingError)  # settings that do not go together are not all named
+    named = [f"{given} by {where}" for given, where in told.items() if some or given.partition(" ")[0] in message]
     return f" ({', '.join(named)})" if named else ""
 
 

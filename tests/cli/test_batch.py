@@ -93,7 +93,7 @@ def test_the_folder_of_results_is_made_again_where_another_run_took_it(scoreinv,
             (tmp_path / "scans_inpainted").rmdir()
         return draw(*arguments, **more)
 
-    monkeypatch.setattr(inpaint, "inpaint_pictures", another_ends)
+    monkeypatch.setattr(inpaint, "inpaint_picture", another_ends)
     outcome = scoreinv("inpaint", "scans", "--mask", mask)
     assert (outcome.code, "3 done" in outcome.err) == (0, True)
     assert len(list(csv.DictReader((tmp_path / "scans_inpainted" / "manifest.csv").open()))) == 3
@@ -419,12 +419,12 @@ def test_a_disk_too_full_for_the_manifest(scoreinv, scans, mask, tmp_path, monke
     """It is named once, the pictures are done, and the last line and the status tell."""
     import errno
 
-    from scoreinv.cli import table
+    from scoreinv.cli import record
 
     def full(path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(table, "_locked", full)
+    monkeypatch.setattr(record, "_locked", full)
     outcome = scoreinv("inpaint", "scans", "--mask", mask)
     assert outcome.code == 1
     assert outcome.err.count("manifest.csv: cannot be written to (No space left on device)") == 1

@@ -88,9 +88,6 @@ def test_folders_within_folders(scoreinv, mask, tmp_path):
         ["--start", "prior"],
         ["--model", "photo"],
         ["--uncertainty", "u.png"],
-        ["--hints", "hints.png"],
-        ["--saturation", "1"],
-        ["--temperature", "1"],
     ],
 )
 def test_what_belongs_to_a_model_is_refused(scoreinv, photo, mask, tmp_path, method, words):

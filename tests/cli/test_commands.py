@@ -345,10 +345,10 @@ def test_a_configuration_keeps_its_seed_and_precision(scoreinv, configuration):
 @pytest.mark.parametrize(
     ("entries", "said"),
     [
-        ({"observations": None, "steps": 0}, "steps must be positive"),
-        ({"minutes": float("inf")}, "minutes must be a positive number"),
+        ({"observations": None, "steps": 0}, "steps must be from 1"),
+        ({"minutes": float("inf")}, "minutes = inf"),
         ({"model": None}, "lacks 'model'"),
-        ({"model": {"network": 3}}, "entry"),
+        ({"model": {"network": 3}}, "lacks 'sde'"),
         ({"colour": 1}, "colour"),
     ],
 )

@@ -59,6 +59,6 @@ def test_pipes_and_devices(scoreinv, photo, mask, tmp_path):
         assert "use -" in outcome.err
     outcome = scoreinv("inpaint", photo, "--mask", mask, "-o", "pipe.png", "--overwrite")
     assert outcome.code == 2
-    assert "never replaced" in outcome.err
+    assert "is no file that could be replaced" in outcome.err
     assert Path("pipe.png").is_fifo()
     assert not Path("out.png").exists()

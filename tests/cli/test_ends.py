@@ -56,23 +56,6 @@ def test_a_signal_during_an_import(tmp_path, photo, mask, name, module, swallowe
     assert not (tmp_path / "photo_inpainted.png").exists()
 
 
-def test_ctrl_c_before_the_first_lines(monkeypatch, capsys):
-    """While what notes signals is still being imported."""
-
-    class Interrupting:
-        @staticmethod
-        def find_spec(name, path, target=None):
-            if name == "scoreinv.cli.main":
-                raise KeyboardInterrupt
-
-    from scoreinv.__main__ import main
-
-    monkeypatch.delitem(sys.modules, "scoreinv.cli.main", raising=False)
-    monkeypatch.setattr(sys, "meta_path", [Interrupting, *sys.meta_path])
-    assert main() == 130
-    assert capsys.readouterr() == ("", "scoreinv: interrupted\n")
-
-
 @posix
 @proc
 def test_being_terminated_leaves_nothing_half_done(model, tmp_path):

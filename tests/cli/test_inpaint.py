@@ -124,10 +124,10 @@ def test_what_cannot_be_written_is_refused_before_the_work(scoreinv, mask, tmp_p
     assert (outcome.code, "JPEG has no transparency" in outcome.err) == (2, True)
     several = scoreinv("inpaint", "clear.png", "--mask", mask, "-o", "-", "--samples", 2)
     assert (several.code, "--samples: several do not fit on stdout" in several.err) == (2, True)
-    for name in ("r.1.png", "clear.png", mask):
+    for name, what in (("r.1.png", "a result"), ("clear.png", "the photo"), (mask, "the mask")):
         words = ("-o", "r.png", "--samples", 2, "--uncertainty", name, "--overwrite")
         outcome = scoreinv("inpaint", "clear.png", "--mask", mask, *words)
-        assert (outcome.code, "is the photo, the mask or a result" in outcome.err) == (2, True)
+        assert (outcome.code, f"is {what}" in outcome.err) == (2, True)
 
 
 def test_mask_options(scoreinv, photo, tmp_path):
@@ -209,7 +209,7 @@ def test_frames(scoreinv, mask, tmp_path):
     frames[0].save(tmp_path / "moving.tif", save_all=True, append_images=frames[1:])
     outcome = scoreinv("inpaint", "moving.tif", "--mask", mask, "-o", "out.png")
     assert outcome.code == 2
-    assert "--frame N" in outcome.err
+    assert "--frame must be given, from 0 to 1" in outcome.err
     assert scoreinv("inpaint", "moving.tif", "--mask", mask, "-o", "out.png", "--frame", 1).code == 0
     hole = hole_array()
     assert (read_picture(tmp_path / "out.png").pixels[~hole] == photo_array()[::-1][~hole]).all()

@@ -102,7 +102,7 @@ def test_several_frames_need_a_choice(tmp_path, kind):
     frames[0].save(path, kind, save_all=True, append_images=frames[1:], **lossless)
     refused(path, "a.bin", "3 frames", "frame must be given, from 0 to 2")
     for absent in (3, -1):
-        refused(path, f"no frame {absent}", "0 to 2", frame=absent)
+        refused(path, f"not {absent}", "from 0 to 2", frame=absent)
     for wrong in ("1", 1.0):
         refused(path, "whole number", frame=wrong)
     for index, colour in enumerate(((255, 0, 0), (0, 255, 0), (0, 0, 255))):

@@ -1,0 +1,238 @@
+"""What users get wrong, one command for each kind: status 2, one line that names it, and nothing written."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from shell import hole_array, photo_array
+
+LONG = "n" * 250 + ".png"
+"""A name at the file system's limit, of 254 bytes."""
+
+
+@pytest.fixture(scope="module")
+def world(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the commands run in."""
+    folder = tmp_path_factory.mktemp("world")
+    photo, mask = photo_array(), hole_array().astype(np.uint8) * 255
+    for name in ("scans", "masks", "pair", "empty", "sub", "twins", "other", "results"):
+        (folder / name).mkdir()
+    pictures = {
+        **dict.fromkeys(("photo.png", "photo2.png", "existing.png", "scans/a.png", "scans/c.png", "pair/a.png"), photo),
+        **dict.fromkeys(("mask.png", "masks/z.png", "twins/a.png", "twins/a.tif"), mask),
+        "results/000001.png": photo,
+        "gray.png": photo_array(channels=1),
+        "small.png": photo_array(12, 12),
+        "odd.png": photo_array(23, 41),
+        "deep.png": photo_array(channels=1, dtype=np.uint16),
+        "narrow.png": mask[:, :30],
+        "black.png": mask * 0,
+        "white.png": mask * 0 + 255,
+        "binary.png": mask // 255,
+        "clear.png": np.dstack([photo, np.full(photo.shape[:2], 90, np.uint8)]),
+        "hints.png": np.dstack([photo, mask]),
+        "hints_small.png": np.dstack([photo, mask])[:12, :12],
+    }
+    for name, pixels in pictures.items():
+        Image.fromarray(pixels).save(folder / name)
+    frames = [Image.fromarray(photo)] * 2
+    frames[0].save(folder / "frames.tif", save_all=True, append_images=frames[1:])
+    whole = (folder / "photo.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "text.png").write_text("a letter")
+    (folder / "sub/notes.txt").write_text("a letter")
+    (folder / "model.safetensors").write_bytes(model.read_bytes())
+    (folder / "cut.safetensors").write_bytes(model.read_bytes()[:3000])
+    (folder / "weights.pth").write_text("no pickle")
+    (folder / "notes.json").write_text("{")
+    (folder / "table.csv").write_text("a,b\n")
+    (folder / "other/manifest.csv").write_text("another,table\n")
+    with zipfile.ZipFile(folder / "texts.zip", "w") as archive:
+        archive.writestr("notes.txt", "a letter")
+    if os.name == "posix":
+        os.mkfifo(folder / "pipe.png")
+        (folder / "ring.png").symlink_to("ring.png")
+        (folder / "zero.png").symlink_to("/dev/zero")
+        (folder / "same.png").hardlink_to(folder / "photo.png")
+        (folder / "mask_link.png").symlink_to("mask.png")
+    return folder
+
+
+INPAINT = "inpaint photo.png --mask mask.png"
+CONVERT = "convert weights.pth --config vp/cifar10_ddpm"
+
+CASES = [
+    # nothing given
+    ("inpaint '' --mask mask.png", "PHOTO: is empty"),
+    (f"{INPAINT} -o ''", "--output: is empty"),
+    ("models show ''", "NAME: is empty"),
+    # not there
+    ("denoise gone.png", "gone.png: no such file: check the path"),
+    ("inpaint photo.png --mask gone.png", "--mask gone.png: no such file"),
+    ("colorize gray.png --hints gone.png", "--hints gone.png: no such file"),
+    ("deblur photo.png --kernel gone.png", "gone.png"),
+    (f"{INPAINT} --model phto", "no bundled model is named 'phto'"),
+    ("sample --model gone.safetensors", "gone.safetensors: no such model file"),
+    ("sample --model ve/church_ncsnpp_continuous", "a published model, not bundled"),
+    ("restore photo.png --damage-model gone.safetensors", "gone.safetensors: no such model file"),
+    ("evaluate gone --reference scans", "GENERATED gone: no such folder"),
+    ("evaluate photo.png --reference scans", "photo.png: is a file: give a folder"),
+    ("evaluate scans --reference scans --inception gone.pth", "--inception gone.pth: no such file"),
+    ("train --sde ve --data gone", "gone: no such folder"),
+    ("train --config ve/no_such_model", "ve/no_such_model"),
+    # damaged, or of another kind
+    ("denoise cut.png", "cut.png"),
+    ("colorize text.png", "text.png: not a picture"),
+    ("inpaint photo.png --mask cut.png", "cut.png"),
+    ("denoise photo.png --model cut.safetensors", "cut.safetensors"),
+    ("sample --model weights.pth", "weights.pth"),
+    ("likelihood photo.png --model damage", "not a prior"),
+    ("sample --class horse --classifier photo", "not a classifier"),
+    (f"{CONVERT} -o new.safetensors", "weights.pth"),
+    ("convert weights.pth --config notes.json -o new.safetensors", "notes.json"),
+    ("train --config notes.json --out new", "notes.json"),
+    ("train --sde ve --data empty --out new", "empty: holds no pictures"),
+    ("train --sde ve --data photo.png --out new", "photo.png: neither a folder nor a readable zip file"),
+    ("evaluate scans --reference empty", "empty: no pictures in this folder"),
+    # out of range
+    (f"{INPAINT} --steps 0", "'--steps'"),
+    (f"{INPAINT} --samples many", "'--samples'"),
+    (f"{INPAINT} --seed {2**63}", "--seed must be from 0 to"),
+    (f"{INPAINT} --start soon", "--start must be a noise level"),
+    (f"{INPAINT} --mask-threshold 1", "--mask-threshold 1: nothing is above it"),
+    (f"{INPAINT} --grow 99999", "grown by 99999 pixels"),
+    (f"{INPAINT} --frame 3", "--frame must be from 0 to 0, not 3"),
+    ("upscale photo.png --noise nan", "'--noise'"),
+    ("denoise photo.png --noise 0.5", "grey levels of 255 is out of the model's range"),
+    ("denoise photo.png --orientations 3", "--orientations must be 1, 2, 4 or 8, not 3"),
+    ("sample --snr 0", "--snr must be positive"),
+    ("deblur photo.png --kernel gaussian", "gaussian: needs its size"),
+    ("deblur photo.png --kernel gaussian:9", "the kernel is 73x73 and the picture 40x24"),
+    ("deblur photo.png --kernel black.png", "black.png: is black everywhere"),
+    ("train --sde ve --sigma-max lots", "--sigma-max lots: give a number, or data"),
+    # no such choice, option or command
+    (f"{INPAINT} --method magic", "'--method'"),
+    (f"{INPAINT} --nonsense", "No such option: --nonsense"),
+    ("inpaint photo.png", "Missing option '--mask': White is a hole"),
+    ("interpolate photo.png", "Missing argument 'B'"),
+    ("nonsense", "No such command 'nonsense'"),
+    ("train", "say what to train"),
+    # not together
+    (f"{INPAINT} --method conditioned --start 1", "--start does not go with conditioned"),
+    (f"{INPAINT} --method conditioned --model model.safetensors", "trained without observations"),
+    (f"{INPAINT} --estimate mean --method pc", "--estimate mean of pc is that of several"),
+    (f"{INPAINT} --sensitivity 0.5", "--sensitivity belongs to --mask auto"),
+    ("inpaint photo.png --mask auto --invert-mask", "are for masks of your own"),
+    (f"{INPAINT} --quality 80", "--quality applies only to jpg and webp"),
+    (f"{INPAINT} -o new.tif --format jpg", "give one of them"),
+    (f"{INPAINT} -o - --samples 2", "--samples: several do not fit on stdout"),
+    ("inpaint - --mask -", "stdin can be read once"),
+    ("inpaint scans - --mask mask.png", "cannot be combined"),
+    (f"{INPAINT} --shard 1/2", "--shard 1/2: is for a folder or several photos"),
+    ("colorize gray.png --hints -", "--hints -: name a file"),
+    ("colorize gray.png --hints gray.png", "transparency"),
+    ("colorize gray.png --hints hints_small.png", "12x12"),
+    ("colorize gray.png --method pc --temperature 1", "--temperature belongs to the method conditioned"),
+    ("denoise photo.png --steps 5", "--steps are for samples"),
+    ("upscale photo.png --method dpir --samples 2", "--method dpir draws no samples"),
+    ("restore photo.png --mask mask.png --no-inpaint", "--mask marks damage to be filled, which is left out"),
+    ("restore photo.png --noise 9 --no-denoise", "--noise is for removing noise, which is left out"),
+    ("restore photo.png --hints hints.png --no-colorize", "--hints are for drawing colours, which is left out"),
+    ("restore photo.png --invert-mask", "belong to --mask"),
+    ("restore photo.png --grow 2 --no-inpaint", "--grow does not go with --no-inpaint"),
+    ("sample --sampler ode --steps 5", "--steps do not go with the sampler ode"),
+    ("sample --guidance 2", "belong to --class"),
+    ("sample --model model.safetensors --class horse", "--classifier"),
+    ("interpolate photo.png small.png", "small.png: is 12x12"),
+    ("likelihood photo.png --steps 4 --rtol 1e-3", "--rtol does not go with steps"),
+    ("likelihood photo.png --precision bfloat16", "--precision bfloat16: ODE solvers and likelihood need float32"),
+    ("likelihood odd.png", "odd.png: the picture is 41x23"),
+    ("likelihood deep.png", "8-bit"),
+    ("convert weights.pth -o new.safetensors", "--config"),
+    ("train --sde ve --config notes.json", "give one of them"),
+    ("train --sde ve --resume", "--resume: name the run's folder by --out"),
+    ("train --sde vp --sigma-max 50", "--sigma-max belongs to the VE SDE"),
+    # masks
+    ("inpaint photo.png --mask photo.png", "--mask photo.png: is a photo itself"),
+    ("inpaint scans --mask scans", "is a photo itself"),
+    ("inpaint photo.png --mask narrow.png", "30x24"),
+    ("inpaint photo.png --mask black.png", "the largest value is 0 of 255"),
+    ("inpaint photo.png --mask white.png", "no known pixel"),
+    ("inpaint photo.png --mask binary.png", "--mask-threshold 0"),
+    ("inpaint photo.png --mask frames.tif", "has 2 frames"),
+    ("inpaint scans --mask masks", "masks: no mask in this folder has the name of a photo"),
+    ("inpaint scans --mask twins", "are masks of one name"),
+    # outputs
+    (
+        "denoise photo.png -o existing.png",
+        "existing.png: exists already; --overwrite replaces it, -o names another file",
+    ),
+    ("denoise photo.png -o new.xyz", "new.xyz: end the output's name in .png"),
+    ("denoise photo.png -o nowhere/new.png", "nowhere: no such folder for the output"),
+    ("denoise photo.png -o photo.png/new.png", "photo.png: is no folder"),
+    (f"denoise photo.png -o {LONG}.png", "name"),
+    ("upscale clear.png -o new.jpg", "transparency"),
+    (f"{INPAINT} -o mask.png --overwrite", "-o mask.png: is the mask"),
+    ("colorize gray.png -o hints.png --hints hints.png --overwrite", "-o hints.png: is the hints"),
+    ("sample -n 1 -o model.safetensors --model model.safetensors --overwrite", "-o model.safetensors: is the model"),
+    ("sample -n 1 -o results/", "exists already"),
+    (f"{INPAINT} --uncertainty u.png", "add --samples 4"),
+    (f"{INPAINT} --uncertainty u.jpg --samples 2", "--uncertainty u.jpg"),
+    (f"{INPAINT} --uncertainty mask.png --samples 2 --overwrite", "--uncertainty mask.png: is the mask"),
+    ("inpaint scans --mask mask.png --uncertainty u.png --samples 2", "--uncertainty writes one file"),
+    ("likelihood photo.png --csv table.csv", "table.csv: exists already; --overwrite replaces it, --csv names another"),
+    ("likelihood photo.png --csv photo.png --overwrite", "--csv photo.png: is one of the pictures"),
+    (f"{CONVERT} -o new.pth", ".safetensors"),
+    ("restore scans --steps-to scans", "--steps-to scans: is a folder of the photos"),
+    # batches
+    ("denoise empty", "empty: no pictures in this folder"),
+    ("denoise scans -o new.png", "the output is a folder"),
+    ("denoise scans -o -", "the output is a folder"),
+    ("denoise scans pair -o new", "would both be written"),
+    ("denoise photo.png photo.png", "would both be written"),
+    ("denoise scans -o other", "manifest.csv: has columns of another version"),
+    ("denoise scans --model gone.safetensors", "gone.safetensors"),
+    ("denoise scans --shard 3/2", "--shard 3/2: give K/N"),
+    # special files
+    ("denoise pipe.png", "use -"),
+    ("denoise ring.png", "ring.png"),
+    ("denoise zero.png", "zero.png"),
+    ("denoise photo.png -o pipe.png --overwrite", "pipe.png"),
+    ("inpaint photo.png --mask same.png", "is a photo itself"),
+    (f"{INPAINT} -o mask_link.png --overwrite", "is the mask"),
+    (f"{INPAINT} --model pipe.png", "pipe.png"),
+]
+
+
+@pytest.mark.parametrize(("line", "said"), CASES, ids=[line[:60] for line, _ in CASES])
+def test_bad_input_is_refused(scoreinv, world, monkeypatch, line, said):
+    if os.name != "posix" and any(name in line for name in ("pipe", "ring", "zero", "same", "link")):
+        pytest.skip("needs files of POSIX")
+    monkeypatch.chdir(world)
+    before = state(world)
+    outcome = scoreinv(*shlex.split(line))
+    assert state(world) == before
+    assert outcome.code == 2, outcome.err
+    assert outcome.out == ""
+    assert outcome.err.startswith("scoreinv: error: ")
+    assert outcome.err.count("\n") == 1
+    assert said in outcome.err
+
+
+def state(folder: Path) -> dict[str, tuple[int, ...]]:
+    """All that is in a folder, and when it was last written."""
+    found = {path: path.lstat() for path in folder.rglob("*")}
+    return {str(path): (status.st_mode, status.st_ino, status.st_mtime_ns) for path, status in found.items()}
+
+
+def test_bad_input_in_json(scoreinv, mask):
+    outcome = scoreinv("inpaint", "gone.png", "--mask", mask, "--json")
+    assert (outcome.code, json.loads(outcome.out)["input"]) == (2, "gone.png")
+    assert "no such file" in json.loads(outcome.out)["error"]
