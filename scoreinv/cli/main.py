@@ -121,7 +121,7 @@ def _usage(error: Any) -> str:
     if not message:
         return ""
     where = where_from(context, parameter) if context is not None and parameter is not None else None
-    if where == "the environment":
+    if where == "the environment" and context is not None and parameter is not None:
         names = [*(parameter.envvar or ()), f"{context.auto_envvar_prefix}_{parameter.name}".upper()]
         where = next((name for name in names if os.environ.get(name)), where)
     missing = hasattr(error, "param_type")  # no other usage error has it

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
-import signal
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
-from shell import photo_array, small_config, start_process, wait_for
+from shell import photo_array, small_config
 
 import scoreinv as library
 from scoreinv.colour_space import luma
@@ -382,19 +380,6 @@ def test_train_into_a_dated_folder(scoreinv, configuration, tmp_path):
     assert scoreinv("train", "--config", configuration, "--steps", 1).code == 0
     (folder,) = (tmp_path / "runs").iterdir()
     assert folder.name.startswith("ve-")
-
-
-def test_ctrl_c_saves_training_first(configuration, tmp_path):
-    words = ["train", "--config", configuration, "--steps", 10**6, "--out", "run", "--quiet"]
-    process = start_process(*words, cwd=tmp_path)
-    metrics = tmp_path / "run" / "metrics.jsonl"
-    wait_for(lambda: metrics.exists() and metrics.stat().st_size > 0)  # steps are being done
-    os.kill(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 130
-    assert err == b"scoreinv: interrupted\n"
-    assert list((tmp_path / "run" / "state").iterdir())
-    assert (tmp_path / "run" / "model.safetensors").exists()
 
 
 def test_an_error_is_told_in_json_too(scoreinv, tmp_path):

@@ -12,7 +12,6 @@ from shell import hole_array, photo_array, small_config
 
 from scoreinv.conditional.prior import ResidualPreconditioning
 from scoreinv.imaging.read import read_picture
-from scoreinv.models.model_file import read_metadata
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.options import COLOUR_SATURATION, COLOUR_TEMPERATURE
 from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, TrainingConfig
@@ -46,19 +45,6 @@ def test_training_tells_the_unconditional_loss_too(conditional, tmp_path):
     held_out = [line for line in lines if "validation" in line]
     assert held_out
     assert all(line["unconditional"]["mean"] != line["validation"]["mean"] for line in held_out)
-
-
-def test_conditional_training_by_its_option(scoreinv, tmp_path):
-    outcome = scoreinv(
-        "train", "--sde", "ve", "--conditional", "--steps", 1, "--batch-size", 1, "--out", "run", "--quiet"
-    )
-    assert outcome.code == 0, outcome.err
-    config, _ = read_metadata(tmp_path / "run/model.safetensors")
-    assert isinstance(config.preconditioning, ResidualPreconditioning)
-    for words in (["--config", "run.json", "--conditional"], ["--out", "run", "--resume", "--conditional"]):
-        refused = scoreinv("train", *words)
-        assert refused.code == 2
-        assert "--conditional: goes with --sde" in refused.err
 
 
 def test_what_is_known_is_kept_and_the_method_told(scoreinv, conditional, photo, mask, tmp_path):

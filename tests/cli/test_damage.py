@@ -169,16 +169,6 @@ def test_uncertainty_of_what_is_found(scoreinv, old, tmp_path):
     assert (tmp_path / "u.png").exists()
 
 
-def test_training_what_finds_damage(scoreinv, tmp_path):
-    outcome = scoreinv("train", "--damage", "--steps", 2, "--batch-size", 2, "--out", "run")
-    assert outcome.code == 0
-    assert "finds little damage yet" in outcome.err
-    assert (tmp_path / "run" / "model.safetensors").exists()
-    shown = scoreinv("models", "show", "run/model.safetensors")
-    assert "task: damage" in shown.out
-    assert scoreinv("train", "--resume", "--out", "run", "--steps", 3).code == 0
-
-
 def test_masks_of_photos_that_share_their_stem(scoreinv, tmp_path):
     save(tmp_path / "scans" / "a.png")
     save(tmp_path / "scans" / "a.tif")

