@@ -6,12 +6,12 @@ from . import samplers as samplers
 from . import sdes as sdes
 from .likelihood import Likelihood as Likelihood
 from .likelihood import bits_per_dim as bits_per_dim
-from .likelihood import decode as decode
-from .likelihood import encode as encode
 from .models.catalogue import load as load
 from .models.catalogue import load_classifier as load_classifier
 from .models.catalogue import load_damage_detector as load_damage_detector
 from .models.model_file import save as save
+from .samplers.ode import decode as decode
+from .samplers.ode import encode as encode
 from .tasks.colorize import Colorized as Colorized
 from .tasks.colorize import colorize as colorize
 from .tasks.find_damage import find_damage as find_damage

@@ -17,11 +17,9 @@ from scoreinv.checks import shown
 from scoreinv.errors import InputError, SettingError
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import Callback
-from scoreinv.samplers.ode import Latent, check_states, decode, encode, flow
+from scoreinv.samplers.ode import check_states, flow
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.sdes import TRAINING_START
-
-__all__ = ["Latent", "Likelihood", "bits_per_dim", "decode", "encode"]
 
 
 @dataclass(frozen=True)

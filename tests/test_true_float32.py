@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scoreinv.likelihood import bits_per_dim, decode, encode
+from scoreinv.likelihood import bits_per_dim
 from scoreinv.precision import true_float32
 from scoreinv.preconditioning import EDM
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import ODE, PC, DPMpp2M, NoiseStream
+from scoreinv.samplers.ode import decode, encode
 from scoreinv.sdes import VP
 
 CUDNN, PRODUCTS = torch.backends.cudnn, torch.backends.cuda.matmul

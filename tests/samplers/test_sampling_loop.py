@@ -8,7 +8,8 @@ import pytest
 import torch
 from mixture import SDES, SHAPE, BatchStream, Mixture, correlated, energy_distance, energy_threshold
 
-from scoreinv.errors import Cancelled
+from scoreinv import samplers
+from scoreinv.errors import Cancelled, InputError
 from scoreinv.guidance import ClassifierGuidance, ConstrainedPC, Tiled
 from scoreinv.operators import mask
 from scoreinv.prior import Prior
@@ -299,3 +300,14 @@ def test_no_gradient_is_recorded_and_no_global_state_changes(sampler):
     assert not result.x0.requires_grad
     assert not result.x0.is_inference()
     assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_names_of_before_version_0_2_warn():
+    with pytest.warns(DeprecationWarning, match="now called DPMpp2M"):
+        assert samplers.Multistep is DPMpp2M
+    with pytest.warns(DeprecationWarning, match="now called rng"):
+        old = DPMpp2M(steps=2).sample(correlated(SDES["vp"]), (1, *SHAPE), noise=NoiseStream(0, 1))
+    new = DPMpp2M(steps=2).sample(correlated(SDES["vp"]), (1, *SHAPE), rng=NoiseStream(0, 1))
+    assert torch.equal(old.x0, new.x0)
+    with pytest.raises(InputError, match="rng=NoiseStream"):
+        DPMpp2M(steps=2).sample(correlated(SDES["vp"]), (1, *SHAPE))

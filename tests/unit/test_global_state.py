@@ -59,7 +59,7 @@ CALLS: dict[str, Callable[[dict[str, Path]], object]] = {
     "of a picture": lambda _: pictures_bits_per_dim([Picture(PICTURE)], PRIOR, LikelihoodSettings(steps=2)),
     "encode": lambda _: scoreinv.encode(PRIOR, STATE, steps=2),
     "decode": lambda _: scoreinv.decode(PRIOR, STATE, steps=2),
-    "interpolate": lambda _: scoreinv.interpolate(PRIOR, PICTURE, PICTURE[::-1], 2, steps=2),
+    "interpolate": lambda _: scoreinv.interpolate(PICTURE, PICTURE[::-1], 2, prior=PRIOR, steps=2),
 }
 
 
