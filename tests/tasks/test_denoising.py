@@ -1,4 +1,4 @@
-"""Noise that was cut off at black and white, against the truncated normal distribution."""
+"""White noise taken off pictures, with priors whose posteriors are known: independent pixels, Gaussian colours."""
 
 from __future__ import annotations
 
@@ -7,84 +7,119 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy.stats import kstest, truncnorm
+from analytic import gaussian_colour_prior
+from independent_pixels import MEAN_OF_ONE, STD, gray_prior, noisy, prior, shrunk, truth
 
-from scoreinv.samplers import NoiseStream
-from scoreinv.tasks.denoise import drawn, expected, expected_around, nearby
-
-STD = 0.1
-PICTURES = torch.tensor([-0.2, -0.05, 0.0, 0.03, 0.25])
-"""Near black; near white are their mirror images."""
-
-
-def beyond(x):
-    """scipy's distribution of the values x + noise that are not above 0."""
-    return truncnorm(-np.inf, -x / STD, loc=x, scale=STD)
+from scoreinv.errors import InputError
+from scoreinv.imaging.picture import Picture
+from scoreinv.sdes import VP
+from scoreinv.tasks.common import noise_range
+from scoreinv.tasks.denoise import denoise_picture
+from scoreinv.tasks.settings import LinearSettings
 
 
-def test_what_was_cut_off_is_the_mean_of_the_truncated_normal():
-    black, white = torch.zeros(5), torch.ones(5)
-    means = [beyond(float(x)).mean() for x in PICTURES]
-    np.testing.assert_allclose(expected(black, PICTURES, STD), means, rtol=1e-4)
-    np.testing.assert_allclose(1 - expected(white, 1 - PICTURES, STD), means, rtol=1e-4)
+@pytest.mark.parametrize("options", [{}, {"data_range": (-1.0, 1.0)}, {"sde": VP()}], ids=["VE", "range", "VP"])
+def test_the_mean_of_a_noisy_picture_is_exact_in_one_evaluation(options):
+    y = noisy(truth(), 0.05).clip(0, 1)
+    result = denoise_picture(Picture(y), 0.05, prior(**options), MEAN_OF_ONE)
+    np.testing.assert_allclose(result.image.pixels, shrunk(y, 0.05), atol=2e-6)
+    assert (result.nfe, result.method, result.std) == (1, "exact", None)
 
 
-def test_it_is_near_the_end_for_a_picture_far_within():
-    """Of the order of s^2 / x below it, by the series of Mills's ratio, in float32 too."""
-    far = STD * torch.linspace(3, 1000, 9971)
-    found = expected(torch.zeros_like(far), far, STD)
-    most = float(torch.finfo(far.dtype).eps) * far
-    assert (found <= 0).all()
-    assert (found >= -(STD**2) / far - 4 * most).all()
+def test_samples_of_a_noisy_picture_are_the_posteriors():
+    y, std = noisy(truth(), 0.06).clip(0, 1), 0.06
+    sampling = LinearSettings(samples=6, steps=25)
+    result = denoise_picture(Picture(y), std, prior(), sampling)
+    values = np.stack([sample.pixels for sample in result.samples]) - shrunk(y, std)
+    deviation = STD * std / math.hypot(STD, std)
+    assert abs(values.mean()) < 5 * deviation / math.sqrt(values.size)
+    assert values.std() == pytest.approx(deviation, rel=0.05)
+    assert np.sqrt((result.std**2).mean()) == pytest.approx(deviation, rel=0.05)
+    mean = denoise_picture(Picture(y), std, prior(), LinearSettings(samples=6, steps=25, estimate="mean"))
+    np.testing.assert_allclose(mean.image.pixels, np.mean([s.pixels for s in result.samples], 0), atol=1e-6)
 
 
-@pytest.mark.parametrize("white", [False, True])
-def test_what_is_drawn_has_the_truncated_normal(white):
-    x = PICTURES[:4].reshape(1, 1, 1, 4).expand(2, 1, 2000, 4)
-    y = torch.full((1, 1, 2000, 4), float(white))
-    values = drawn(y, 1 - x if white else x, STD, NoiseStream(0, 2))
-    values = 1 - values if white else values
-    for k in range(4):
-        assert kstest(values[..., k].flatten().numpy(), beyond(float(PICTURES[k])).cdf).pvalue > 1e-3
-    assert not torch.equal(values[0], values[1])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_noise_of_grey_pictures_is_of_one_channel(mode):
+    """Three channels that are alike say no more than one: v / (v + n^2), not v / (v + n^2 / 3)."""
+    std = 0.05
+    y = noisy(truth(channels=1), std)[..., 0].clip(0, 1)
+    pixels = y if mode == "L" else np.repeat(y[..., None], 3, axis=2)
+    result = denoise_picture(Picture(pixels), std, gray_prior(), MEAN_OF_ONE).image.pixels
+    expected = shrunk(y, std)
+    np.testing.assert_allclose(result if mode == "L" else result[..., 1], expected, atol=1e-4)
+    sample = denoise_picture(
+        Picture(pixels), std, gray_prior(), LinearSettings(steps=25, estimate="sample")
+    ).image.pixels
+    deviation = (sample if mode == "L" else sample[..., 0]) - expected
+    assert deviation.std() == pytest.approx(STD * std / math.hypot(STD, std), rel=0.1)
+    if mode == "RGB":
+        np.testing.assert_allclose(sample, np.repeat(sample[..., :1], 3, axis=2), atol=1e-6)
 
 
-@pytest.mark.parametrize("deviations", [4, 5, 6, 7, 100])
-def test_what_is_drawn_for_a_picture_far_within_is_near_the_end(deviations):
-    """Its deviation from there falls as s^2 / x."""
-    x = torch.full((1, 1, 1, 5000), deviations * STD)
-    values = drawn(torch.zeros_like(x), x, STD, NoiseStream(0, 1))
-    assert -0.35 * STD < values.mean() < 0
-    assert values.min() > -3 * STD
+def test_sampling_of_grey_pictures_begins_at_a_state_of_the_process():
+    """Their noise is of the grey axis; what white noise has besides is added."""
+    std, states = 0.05, []
+    y = noisy(truth(60, 60, channels=1), std)[..., 0].clip(0, 1)
+    model = gray_prior()
+    read = model.preconditioning.noise
+
+    def seen(network, x, t, sde, data_range):
+        states.append((x.clone(), sde.sigma(t)))
+        return read(network, x, t, sde, data_range)
+
+    model.preconditioning.noise = seen
+    denoise_picture(Picture(y), std, model, LinearSettings(steps=2, estimate="sample"))
+    x, sigma = states[0]
+    axes = torch.linalg.qr(torch.tensor([[1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [1.0, 1.0, -2.0]]).T)[0]
+    rotated = torch.einsum("ck,bchw->kbhw", axes, x).flatten(1)
+    assert float(sigma[0]) == pytest.approx(math.sqrt(3) * std, rel=1e-6)
+    np.testing.assert_allclose(rotated[1:].std(1), math.sqrt(3) * std, rtol=0.05)
+    assert abs(np.corrcoef(rotated[1:])[0, 1]) < 0.1
 
 
-def test_values_within_stay_as_they_are():
-    y, x = torch.tensor([0.001, 0.5, 0.999]), torch.tensor([0.0, 0.5, 1.0])
-    assert torch.equal(expected(y, x, STD), y)
-    assert torch.equal(drawn(y[None], x[None], STD, NoiseStream(0, 1))[0], y)
+@pytest.mark.parametrize("end", [0.0, 1.0])
+def test_noise_that_was_cut_off_at_black_or_white_is_taken_for_such(end):
+    """Dark and light pictures N(m, v), m at half a standard deviation of the noise from the end.
+
+    Uncut, the estimates' mean is m + v / (v + n^2) (mean of y - m). Stored values are off by a fifth of the noise's
+    deviation on average, and estimates that take them as they are by v / (v + n^2) of that.
+    """
+    std, deviation, middle = 0.1, 0.02, abs(end - 0.05)
+    model = gaussian_colour_prior(torch.full((3,), middle), torch.eye(3) * deviation**2)
+    x = middle + deviation * np.random.default_rng(0).standard_normal((90, 90, 3))
+    y = x + std * np.random.default_rng(1).standard_normal(x.shape)
+    stored = y.clip(0, 1).astype(np.float32)
+    share = deviation**2 / (deviation**2 + std**2)
+    right, naive = (middle + share * (values.mean() - middle) for values in (y, stored))
+    result = denoise_picture(Picture(stored), std, model, MEAN_OF_ONE)
+    assert result.nfe == 2
+    assert abs(result.image.pixels.mean() - right) < 0.15 * abs(naive - right)
+    samples = denoise_picture(Picture(stored), std, model, LinearSettings(steps=25, samples=4)).samples
+    assert abs(np.mean([sample.pixels.mean() for sample in samples]) - right) < 0.3 * abs(naive - right)
 
 
-def test_far_from_the_end_it_is_finite():
-    y = torch.tensor([0.0, 0.0, 1.0, 1.0, 0.2])
-    assert torch.isfinite(expected(y, torch.tensor([9.0, 9.0, -9.0, -9.0, 0.0]), STD)).all()
+@pytest.mark.parametrize("end", [0.0, 1.0])
+def test_little_noise_that_was_cut_off_takes_no_further_evaluation(end):
+    """A tenth of the values, of pictures N(m, v) that vary as the noise does: their estimates are off by half of what
+    the stored values are off by on average, where these are taken as they are.
+    """
+    std, deviation, middle = 0.05, 0.05, abs(end - 0.09)
+    model = gaussian_colour_prior(torch.full((3,), middle), torch.eye(3) * deviation**2)
+    x = middle + deviation * np.random.default_rng(0).standard_normal((90, 90, 3))
+    y = x + std * np.random.default_rng(1).standard_normal(x.shape)
+    stored = y.clip(0, 1).astype(np.float32)
+    right = middle + (y.mean() - middle) / 2
+    result = denoise_picture(Picture(stored), std, model, MEAN_OF_ONE)
+    assert result.nfe == 1
+    assert abs(result.image.pixels.mean() - right) < 0.3 * abs(stored.mean() - y.mean()) / 2
 
 
-@pytest.mark.parametrize("detail", [0.0, 0.1])
-@pytest.mark.parametrize("deviations", [0.0, 0.5, 1.5])
-def test_what_was_cut_off_is_told_by_what_lies_around(deviations, detail):
-    """Of a picture N(m, d^2) with its noise, near black in one channel and near white in another."""
-    generator = torch.Generator().manual_seed(0)
-    x = deviations * STD + math.hypot(STD, detail) * torch.randn(1, 1, 150, 150, generator=generator)
-    y = torch.cat((x, 1 - x), 1)
-    found = expected_around(y.clamp(0, 1), STD)
-    within = (y > 0) & (y < 1)
-    assert torch.equal(found[within], y[within])
-    lost = (y.clamp(0, 1) - y).mean((0, 2, 3))
-    np.testing.assert_allclose((found - y).mean((0, 2, 3)) / lost, 0, atol=0.3)
-
-
-def test_the_mean_nearby_is_of_what_lies_within_the_borders():
-    y = torch.arange(20.0).reshape(1, 1, 4, 5)
-    found = nearby(y, 1)[0, 0]
-    assert found[1, 1] == pytest.approx(float(y[0, 0, :3, :3].mean()))
-    assert found[3, 4] == pytest.approx(float(y[0, 0, 2:, 3:].mean()))
+def test_noise_that_the_model_does_not_know():
+    model = prior(data_range=(-1.0, 1.0))
+    least, largest = noise_range(model)
+    assert (least, largest) == pytest.approx((0.0025, 10.0), rel=1e-3)
+    out_of_range = r"grey levels of 255 is out of the model's range, from 0.64 to 2550"
+    for std, said in ((0.0, out_of_range), (0.002, out_of_range), (11.0, "noise_std must be from 0 to 1, not 11.0")):
+        with pytest.raises(InputError, match=said):
+            denoise_picture(Picture(truth()), std, model, MEAN_OF_ONE)

@@ -9,6 +9,20 @@ import numpy as np
 import pytest
 import torch
 from analytic import gaussian_colour_prior
+from independent_pixels import (
+    HEIGHT,
+    KERNEL,
+    MEAN,
+    MEAN_OF_ONE,
+    STD,
+    WIDTH,
+    apply,
+    noisy,
+    operator_of,
+    prior,
+    shrunk,
+    truth,
+)
 from PIL import Image
 
 import scoreinv
@@ -28,166 +42,13 @@ from scoreinv.operators import (
     random_projections,
     valid_blur,
 )
-from scoreinv.sdes import VP
-from scoreinv.tasks.common import noise_range
 from scoreinv.tasks.denoise import denoise_picture
 from scoreinv.tasks.linear import blurred_detail, deblur_picture, missing_detail, upscale_picture
 from scoreinv.tasks.results import Restored, as_given
 from scoreinv.tasks.settings import LinearSettings
 from scoreinv.tiling import crop
 
-MEAN, STD = 0.5, 0.1
-HEIGHT, WIDTH = 24, 36
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
-KERNEL = kernels.gaussian(0.5)
-MEAN_OF_ONE = LinearSettings(estimate="mean")
-
-
-def prior(**options):
-    low, high = options.get("data_range", (0.0, 1.0))
-    mean = torch.full((3,), low + MEAN * (high - low))
-    return gaussian_colour_prior(mean, torch.eye(3) * (STD * (high - low)) ** 2, **options)
-
-
-def gray_prior():
-    """Grey pictures nearly: the channels vary together."""
-    axis = torch.ones(3) / math.sqrt(3)
-    covariance = 3 * STD**2 * torch.outer(axis, axis) + 1e-8 * torch.eye(3)
-    return gaussian_colour_prior(torch.full((3,), MEAN), covariance)
-
-
-def truth(height=HEIGHT, width=WIDTH, channels=3, seed=0):
-    values = MEAN + STD * np.random.default_rng(seed).standard_normal((height, width, channels))
-    return values.astype(np.float32).clip(0, 1)
-
-
-def noisy(values, std, seed=1):
-    return (values + std * np.random.default_rng(seed).standard_normal(values.shape)).astype(np.float32)
-
-
-def shrunk(y, std):
-    return MEAN + STD**2 / (STD**2 + std**2) * (y - MEAN)
-
-
-def operator_of(kernel=KERNEL, height=HEIGHT, width=WIDTH):
-    return Blur(torch.from_numpy(kernel), height, width)
-
-
-def apply(operator, values):
-    return operator(torch.from_numpy(values).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
-
-
-# --- noise alone ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("options", [{}, {"data_range": (-1.0, 1.0)}, {"sde": VP()}], ids=["VE", "range", "VP"])
-def test_the_mean_of_a_noisy_picture_is_exact_in_one_evaluation(options):
-    y = noisy(truth(), 0.05).clip(0, 1)
-    result = denoise_picture(Picture(y), 0.05, prior(**options), MEAN_OF_ONE)
-    np.testing.assert_allclose(result.image.pixels, shrunk(y, 0.05), atol=2e-6)
-    assert (result.nfe, result.method, result.std) == (1, "exact", None)
-
-
-def test_samples_of_a_noisy_picture_are_the_posteriors():
-    y, std = noisy(truth(), 0.06).clip(0, 1), 0.06
-    sampling = LinearSettings(samples=6, steps=25)
-    result = denoise_picture(Picture(y), std, prior(), sampling)
-    values = np.stack([sample.pixels for sample in result.samples]) - shrunk(y, std)
-    deviation = STD * std / math.hypot(STD, std)
-    assert abs(values.mean()) < 5 * deviation / math.sqrt(values.size)
-    assert values.std() == pytest.approx(deviation, rel=0.05)
-    assert np.sqrt((result.std**2).mean()) == pytest.approx(deviation, rel=0.05)
-    mean = denoise_picture(Picture(y), std, prior(), LinearSettings(samples=6, steps=25, estimate="mean"))
-    np.testing.assert_allclose(mean.image.pixels, np.mean([s.pixels for s in result.samples], 0), atol=1e-6)
-
-
-@pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_noise_of_grey_pictures_is_of_one_channel(mode):
-    """Three channels that are alike say no more than one: v / (v + n^2), not v / (v + n^2 / 3)."""
-    std = 0.05
-    y = noisy(truth(channels=1), std)[..., 0].clip(0, 1)
-    pixels = y if mode == "L" else np.repeat(y[..., None], 3, axis=2)
-    result = denoise_picture(Picture(pixels), std, gray_prior(), MEAN_OF_ONE).image.pixels
-    expected = shrunk(y, std)
-    np.testing.assert_allclose(result if mode == "L" else result[..., 1], expected, atol=1e-4)
-    sample = denoise_picture(
-        Picture(pixels), std, gray_prior(), LinearSettings(steps=25, estimate="sample")
-    ).image.pixels
-    deviation = (sample if mode == "L" else sample[..., 0]) - expected
-    assert deviation.std() == pytest.approx(STD * std / math.hypot(STD, std), rel=0.1)
-    if mode == "RGB":
-        np.testing.assert_allclose(sample, np.repeat(sample[..., :1], 3, axis=2), atol=1e-6)
-
-
-def test_sampling_of_grey_pictures_begins_at_a_state_of_the_process():
-    """Their noise is of the grey axis; what white noise has besides is added."""
-    std, states = 0.05, []
-    y = noisy(truth(60, 60, channels=1), std)[..., 0].clip(0, 1)
-    model = gray_prior()
-    read = model.preconditioning.noise
-
-    def seen(network, x, t, sde, data_range):
-        states.append((x.clone(), sde.sigma(t)))
-        return read(network, x, t, sde, data_range)
-
-    model.preconditioning.noise = seen
-    denoise_picture(Picture(y), std, model, LinearSettings(steps=2, estimate="sample"))
-    x, sigma = states[0]
-    axes = torch.linalg.qr(torch.tensor([[1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [1.0, 1.0, -2.0]]).T)[0]
-    rotated = torch.einsum("ck,bchw->kbhw", axes, x).flatten(1)
-    assert float(sigma[0]) == pytest.approx(math.sqrt(3) * std, rel=1e-6)
-    np.testing.assert_allclose(rotated[1:].std(1), math.sqrt(3) * std, rtol=0.05)
-    assert abs(np.corrcoef(rotated[1:])[0, 1]) < 0.1
-
-
-@pytest.mark.parametrize("end", [0.0, 1.0])
-def test_noise_that_was_cut_off_at_black_or_white_is_taken_for_such(end):
-    """Dark and light pictures N(m, v), m at half a standard deviation of the noise from the end.
-
-    Uncut, the estimates' mean is m + v / (v + n^2) (mean of y - m). Stored values are off by a fifth of the noise's
-    deviation on average, and estimates that take them as they are by v / (v + n^2) of that.
-    """
-    std, deviation, middle = 0.1, 0.02, abs(end - 0.05)
-    model = gaussian_colour_prior(torch.full((3,), middle), torch.eye(3) * deviation**2)
-    x = middle + deviation * np.random.default_rng(0).standard_normal((90, 90, 3))
-    y = x + std * np.random.default_rng(1).standard_normal(x.shape)
-    stored = y.clip(0, 1).astype(np.float32)
-    share = deviation**2 / (deviation**2 + std**2)
-    right, naive = (middle + share * (values.mean() - middle) for values in (y, stored))
-    result = denoise_picture(Picture(stored), std, model, MEAN_OF_ONE)
-    assert result.nfe == 2
-    assert abs(result.image.pixels.mean() - right) < 0.15 * abs(naive - right)
-    samples = denoise_picture(Picture(stored), std, model, LinearSettings(steps=25, samples=4)).samples
-    assert abs(np.mean([sample.pixels.mean() for sample in samples]) - right) < 0.3 * abs(naive - right)
-
-
-@pytest.mark.parametrize("end", [0.0, 1.0])
-def test_little_noise_that_was_cut_off_takes_no_further_evaluation(end):
-    """A tenth of the values, of pictures N(m, v) that vary as the noise does: their estimates are off by half of what
-    the stored values are off by on average, where these are taken as they are.
-    """
-    std, deviation, middle = 0.05, 0.05, abs(end - 0.09)
-    model = gaussian_colour_prior(torch.full((3,), middle), torch.eye(3) * deviation**2)
-    x = middle + deviation * np.random.default_rng(0).standard_normal((90, 90, 3))
-    y = x + std * np.random.default_rng(1).standard_normal(x.shape)
-    stored = y.clip(0, 1).astype(np.float32)
-    right = middle + (y.mean() - middle) / 2
-    result = denoise_picture(Picture(stored), std, model, MEAN_OF_ONE)
-    assert result.nfe == 1
-    assert abs(result.image.pixels.mean() - right) < 0.3 * abs(stored.mean() - y.mean()) / 2
-
-
-def test_noise_that_the_model_does_not_know():
-    model = prior(data_range=(-1.0, 1.0))
-    least, largest = noise_range(model)
-    assert (least, largest) == pytest.approx((0.0025, 10.0), rel=1e-3)
-    out_of_range = r"grey levels of 255 is out of the model's range, from 0.64 to 2550"
-    for std, said in ((0.0, out_of_range), (0.002, out_of_range), (11.0, "noise_std must be from 0 to 1, not 11.0")):
-        with pytest.raises(InputError, match=said):
-            denoise_picture(Picture(truth()), std, model, MEAN_OF_ONE)
-
-
-# --- upscaling and deblurring -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["area", "bicubic"])
@@ -331,9 +192,6 @@ def test_pictures_of_any_size(size):
     else:
         with pytest.raises(InputError, match="the kernel is 5x5 and the picture"):
             deblur_picture(Picture(y), KERNEL, 0.1, prior(), MEAN_OF_ONE)
-
-
-# --- solve ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["diffpir", "ddrm", "pigdm", "dps", "mmps"])
