@@ -82,7 +82,7 @@ def load_diffusers(folder: Path, sde: SDE | None = None) -> ScorePrior:
             # Attention is by linear layers there, by 1x1 convolutions here.
             linear = len(tensor.shape) == 2 and ".to_" in theirs
             weights[ours] = replace(tensor, shape=(*tensor.shape, 1, 1)) if linear else tensor
-        install(path, network, weights)
+        install(path, parts, weights)
     return replace(config, sde=sde or config.sde).build(parts)
 
 

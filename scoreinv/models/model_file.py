@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from scoreinv.models.config import (
     config_of,
     decode_model,
 )
-from scoreinv.models.weights import check_shapes, install, opened, state_of, stored_tensors, unfilled
+from scoreinv.models.weights import Stored, check_shapes, install, opened, state_of, stored_tensors, unfilled
 from scoreinv.sdes import SDE
 
 _FORMAT = "scoreinv"
@@ -63,16 +65,13 @@ def read_model(path: Path, sde: SDE | None = None) -> AnyModel:
     Raises CheckpointError when the file is missing, truncated, of another kind, does not fit its configuration or the
     memory, or has values that are not finite; and where it has an SDE of your own and none is given.
     """
-    parts, config, _ = _read(path)
-    if sde is not None and not isinstance(config, DetectorConfig):
-        config = replace(config, sde=sde)
-    if isinstance(config.sde, NamedSDE):
-        raise CheckpointError(f"{path}: {config.sde.missing()}")
-    model = config.build(parts)
-    with opened(path) as file:
-        tensors = stored_tensors(path, file)
-        for prefix, part in parts.items():
-            install(path, part, {name: tensors[prefix + name] for name in part.state_dict()})
+    with _opened_model(path) as (config, parts, tensors, _):
+        if sde is not None and not isinstance(config, DetectorConfig):
+            config = replace(config, sde=sde)
+        if isinstance(config.sde, NamedSDE):
+            raise CheckpointError(f"{path}: {config.sde.missing()}")
+        model = config.build(parts)
+        install(path, parts, tensors)
     return model
 
 
@@ -81,23 +80,22 @@ def read_metadata(path: Path) -> tuple[AnyConfig, dict[str, Any]]:
 
     Their values are not read. Raises CheckpointError when there is no such file, and when they do not fit.
     """
-    _, config, notes = _read(path)
+    with _opened_model(path) as (config, parts, tensors, notes):
+        check_shapes(path, parts, tensors)
     return config, notes
 
 
-def _read(path: Path) -> tuple[Parts, AnyConfig, dict[str, Any]]:
-    """The unfilled networks of a file, its configuration and notes."""
+@contextmanager
+def _opened_model(path: Path) -> Iterator[tuple[AnyConfig, Parts, dict[str, Stored], dict[str, Any]]]:
+    """Configuration, unfilled networks, tensors and notes of a file."""
     if not path.is_file():
         raise CheckpointError(f"{path}: no such model file")
     with opened(path) as file:
         metadata = file.metadata() or {}
         if metadata.get("format") != _FORMAT:
             raise CheckpointError(f"{path}: safetensors, but not a scoreinv model (official ones: `scoreinv convert`)")
-        tensors = stored_tensors(path, file)
-    with in_file(path):
-        if "config" not in metadata:
-            raise CheckpointError("holds no configuration")
-        config, notes = decode_model(parse_json(metadata["config"])), parse_json(metadata.get("notes", "{}"))
-    parts = unfilled(path, config)
-    check_shapes(path, parts, tensors)
-    return parts, config, notes
+        with in_file(path):
+            if "config" not in metadata:
+                raise CheckpointError("holds no configuration")
+            config, notes = decode_model(parse_json(metadata["config"])), parse_json(metadata.get("notes", "{}"))
+        yield config, unfilled(path, config), stored_tensors(path, file), notes

@@ -44,7 +44,7 @@ def load_official(path: Path, config: ModelConfig, *, ema: bool) -> ScorePrior:
     }
     if ema:
         weights |= _averaged(path, weights, state)
-    install(path, network, in_memory(_rename(path, network, weights)))
+    install(path, parts, in_memory(_rename(path, network, weights)))
     return config.build(parts)
 
 

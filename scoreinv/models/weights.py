@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
 from scoreinv.checks import shown
 from scoreinv.errors import CheckpointError
@@ -49,22 +49,26 @@ def unfilled(path: Path, config: AnyConfig) -> Parts:
         return config.parts()
 
 
-def install(path: Path, network: nn.Module, tensors: Mapping[str, Stored]) -> None:
-    """Give an unfilled network its weights, in the memory layout that convolutions want.
+def install(path: Path, parts: Parts, tensors: Mapping[str, Stored]) -> None:
+    """Give unfilled networks their weights, in the memory layout that convolutions want.
 
     Raises CheckpointError unless they are all there, and nothing else, of the right shapes and finite, and fit into
     memory; before that is taken.
     """
-    check_shapes(path, {"": network}, tensors)
+    check_shapes(path, parts, tensors)
     if lacking := shortage(4 * sum(math.prod(tensor.shape) for tensor in tensors.values())):
         raise CheckpointError(f"{path}: {lacking}")
-    weights = {}
-    for name, tensor in tensors.items():
-        weights[name] = value = tensor.read().to(torch.float32, copy=True).reshape(tensor.shape)
-        if not value.isfinite().all():
-            raise CheckpointError(f"{path}: weights are not finite ({name}); the file is damaged or training diverged")
-    network.load_state_dict(weights, assign=True)
-    channels_last(network)
+    for prefix, part in parts.items():
+        weights = {}
+        for name in part.state_dict():
+            tensor = tensors[prefix + name]
+            weights[name] = value = tensor.read().to(torch.float32, copy=True).reshape(tensor.shape)
+            if not value.isfinite().all():
+                raise CheckpointError(
+                    f"{path}: weights are not finite ({prefix}{name}); the file is damaged or training diverged"
+                )
+        part.load_state_dict(weights, assign=True)
+        channels_last(part)
 
 
 def check_shapes(path: Path, parts: Parts, tensors: Mapping[str, Stored]) -> None:
