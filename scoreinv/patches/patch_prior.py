@@ -44,6 +44,7 @@ _COMPARISONS = 1 << 23
 """Of a place with a patch in one step; where there are more places, fewer patches are compared."""
 _MARGIN = 4
 """Pixels of a patch around the one in its middle."""
+_SIDE = 2 * _MARGIN + 1
 _FEWEST = 200
 """Patches that are enough to continue a picture from."""
 _RIM = 2
@@ -79,10 +80,10 @@ class PatchPrior(Prior):
         self.sde = sde
         observed = observed.expand(len(pictures), -1, -1, -1)
         centres = pictures.new_zeros(len(pictures), 2) if elsewhere is None else elsewhere
-        patches: list[_AllPatches] = []
+        patches: list[_Patches] = []
         for picture, known in zip(pictures, observed, strict=True):
             alike = (other for other in patches if other.are_of(picture, known))  # samples of one picture
-            patches.append(next(alike, None) or _AllPatches(picture, known))
+            patches.append(next(alike, None) or _Patches(picture, known))
         different = set(patches)
         for one in different:
             one.kept = max(1, _PARTS_KEPT // len(different))
@@ -91,15 +92,14 @@ class PatchPrior(Prior):
     @staticmethod
     def enough(observed: Tensor) -> bool:
         """Whether pictures of which this is observed, (B, 1, H, W), all have patches enough to be continued from."""
-        side = 2 * _MARGIN + 1
-        if min(observed.shape[-2:]) < side:
+        if min(observed.shape[-2:]) < _SIDE:
             return False
-        return bool((_wholly_known(observed, side).flatten(1).sum(1) >= _FEWEST).all())
+        return bool((_wholly_known(observed, _SIDE).flatten(1).sum(1) >= _FEWEST).all())
 
     @staticmethod
     def reached(observed: Tensor) -> bool:
         """Whether every patch sees something known of pictures of which this is observed, (B, 1, H, W)."""
-        return not bool(_wholly_known(1 - observed, 2 * _MARGIN + 1).any())
+        return not bool(_wholly_known(1 - observed, _SIDE).any())
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         t = as_time(t)
@@ -129,7 +129,7 @@ class _Fill:
     exp(c . place / reach^2), wherever it is looked from.
     """
 
-    def __init__(self, patches: _AllPatches, centre: list[float]) -> None:
+    def __init__(self, patches: _Patches, centre: list[float]) -> None:
         self.patches = patches
         towards = zip(centre, patches.at.to(patches.values), _REACH, strict=True)
         self.nearer = torch.stack([c * place / reach**2 for c, place, reach in towards]).sum(0) if any(centre) else None
@@ -143,14 +143,13 @@ class _Fill:
 
     def estimate(self, x: Tensor, level: float) -> tuple[Tensor, Tensor]:
         """The middles of the patches' means (3, H, W), and where there are any, (1, H, W)."""
-        middles = self.patches.places.middle(self.patches.values)
         parts = self._log_weights(x, 1 / (2 * (level**2 + TOLERANCE**2)))
-        return self.patches.places.joined(torch.softmax(weights, 1) @ middles for weights in parts)
+        return self.patches.joined(torch.softmax(weights, 1) for weights in parts)
 
     def displacements(self, x0: Tensor) -> Tensor:
         """Where the pixels of a sample (3, H, W) are taken from, (2, H, W)."""
         likeliest = [weights.argmax(1) for weights in self._log_weights(x0, 1 / (2 * TOLERANCE**2))]
-        return self.patches.places.displacements(self.patches.starts[torch.cat(likeliest)])
+        return self.patches.displacements(torch.cat(likeliest))
 
     def exact(self, x0: Tensor) -> Tensor:
         """With its known pixels."""
@@ -161,73 +160,37 @@ class _Fill:
         return parts if self.nearer is None else (weights.add_(self.nearer) for weights in parts)
 
 
-class _Places:
-    """The places of patches whose middles are in a hole or its rim.
+class _Patches:
+    """The known patches of a picture, where they are many some of them, compared with every place in its hole or rim.
 
-    Patches of C channels are rows of D = C side^2 values. Each is identified by its first pixel: `starts` (N,) are
-    numbers of pixels of the picture with a border of the margin's width around (`padded`), whose rows have `row` of
-    them.
+    Patches of C channels are rows of D = C side^2 values. Each is identified by its first pixel, a number of the
+    picture with a border of the margin's width around (`_padded`), whose rows have `_row` of them.
+
+    Attributes:
+        places: (2, N), the pixels in the hole or its rim.
+        at, values: (2, M) and (M, D), the patches that places are compared with, by their middles.
+        kept: of how many parts of the places what stays from step to step is kept.
     """
-
-    def __init__(self, observed: Tensor) -> None:
-        self.side = 2 * _MARGIN + 1
-        self.height, self.width = observed.shape[-2:]
-        self.row = self.width + 2 * _MARGIN
-        self.at = F.max_pool2d(1 - observed, 2 * _RIM + 1, 1, _RIM)[0].nonzero().T
-        self.starts = self.number(*self.at)
-        if not len(self.starts):
-            raise InputError("the picture has no hole")
-        self.usable = _wholly_known(F.pad(observed, (_MARGIN,) * 4), self.side)[0]
-
-    def number(self, down: Tensor, across: Tensor) -> Tensor:
-        return down * self.row + across
-
-    def padded(self, picture: Tensor) -> Tensor:
-        """Pixels (P, C) of a picture (C, H, W) and its border, which is 0."""
-        return F.pad(picture, (_MARGIN,) * 4).flatten(1).T.contiguous()
-
-    def patches(self, padded: Tensor, starts: Tensor) -> Tensor:
-        """The patches (..., D) that start at `starts` (...)."""
-        along = torch.arange(self.side, device=starts.device)
-        pixels = starts[..., None] + self.number(along[:, None], along).flatten()
-        return padded.index_select(0, pixels.flatten()).view(*starts.shape, -1)
-
-    def middle(self, patches: Tensor) -> Tensor:
-        """Of patches (..., D) the pixel that the picture takes from them, (..., 3)."""
-        return patches.view(*patches.shape[:-1], -1, 3)[..., self.side**2 // 2, :]
-
-    def joined(self, parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
-        """The picture (3, H, W) of the middles (n, 3) of patches, part by part, and where there are any, (1, H, W)."""
-        middles = torch.cat(list(parts))
-        total = middles.new_zeros(4, self.height, self.width)
-        total[:, self.at[0], self.at[1]] = F.pad(middles, (0, 1), value=1.0).T
-        return total[:3], total[3:] > 0
-
-    def displacements(self, starts: Tensor) -> Tensor:
-        """Those (2, H, W) to the patches that start there (N,)."""
-        moved = self.at.new_zeros(2, self.height, self.width)
-        moved[:, self.at[0], self.at[1]] = torch.stack([starts // self.row, starts % self.row]) - self.at
-        return moved
-
-
-class _AllPatches:
-    """Every place in a picture's hole, compared with its known patches, where they are many with some of them."""
 
     def __init__(self, picture: Tensor, observed: Tensor) -> None:
         self.picture, self.observed = torch.where(observed > 0, picture, 0.0), observed
-        self.places = places = _Places(observed)
-        at = places.usable.nonzero().T
+        self._row = observed.shape[-1] + 2 * _MARGIN
+        self.places = F.max_pool2d(1 - observed, 2 * _RIM + 1, 1, _RIM)[0].nonzero().T
+        self._here = self._number(*self.places)
+        if not len(self._here):
+            raise InputError("the picture has no hole")
+        at = _wholly_known(F.pad(observed, (_MARGIN,) * 4), _SIDE)[0].nonzero().T
         if not at.shape[1]:
             raise InputError("there is nothing to continue: no patch of the picture is known")
-        self.at = at = _near_and_far(at, observed, most_patches(len(places.starts)))
-        self.starts = places.number(*at)
-        self.values = places.patches(places.padded(self.picture), self.starts)
+        self.at = at = _near_and_far(at, observed, most_patches(len(self._here)))
+        self._there = self._number(*at)
+        self.values = self._patches(self._padded(self.picture), self._there)
         self._squares = self.values.square().view(len(self.values), -1, 3).sum(2)  # of pixels
-        self._middle = places.at.to(self.values).mean(1, keepdim=True)
+        self._middle = self.places.to(self.values).mean(1, keepdim=True)
         there = (at - self._middle) / _reach(self.values)
         # exp(-|there - here|^2 / 2) is, up to what is common to all of a place, exp(there . here - |there|^2 / 2).
         self._compared = torch.cat([self.values, there.T, -there.square().sum(0)[:, None] / 2], 1)
-        self._parts = _parts(len(places.starts), len(self.starts))
+        self._parts = _parts(len(self._here), len(self._there))
         self.kept = _PARTS_KEPT
         self._kept: dict[int, tuple[Tensor, Tensor]] = {}
 
@@ -242,27 +205,54 @@ class _AllPatches:
 
         precision: half that of a hidden pixel of the state x (3, H, W), given the patch.
         """
-        state = self.places.padded(torch.where(self.observed > 0, 0.0, x))
+        state = self._padded(torch.where(self.observed > 0, 0.0, x))
         for number, part in enumerate(self._parts):
             observed, squares = self._kept.get(number) or self._fixed(part)
             if number < self.kept:
                 self._kept[number] = observed, squares
-            here = self.places.patches(state, self.places.starts[part])
+            here = self._patches(state, self._here[part])
             yield torch.addmm(squares, here, self.values.T, beta=-precision, alpha=2 * precision).add_(observed)
+
+    def joined(self, weights: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+        """The middles of patches by weights, part by part: (3, H, W), and where there are any, (1, H, W)."""
+        middle = self.values.view(len(self.values), -1, 3)[:, _SIDE**2 // 2]
+        total = middle.new_zeros(4, *self.observed.shape[-2:])
+        middles = torch.cat([part @ middle for part in weights])
+        total[:, self.places[0], self.places[1]] = F.pad(middles, (0, 1), value=1.0).T
+        return total[:3], total[3:] > 0
+
+    def displacements(self, patches: Tensor) -> Tensor:
+        """From each place to its patch (N,), as (2, H, W)."""
+        moved = self.places.new_zeros(2, *self.observed.shape[-2:])
+        moved[:, self.places[0], self.places[1]] = self.at[:, patches] - self.places
+        return moved
 
     def _fixed(self, part: slice) -> tuple[Tensor, Tensor]:
         """Log weights (n, M) by observed pixels and displacements, and the squares over hidden pixels.
 
         |state - value|^2 without what is common to all values.
         """
-        places, starts = self.places, self.places.starts[part]
         known, where, hidden = (
-            places.patches(places.padded(pixels), starts) for pixels in (self.picture, self.observed, 1 - self.observed)
+            self._patches(self._padded(pixels), self._here[part])
+            for pixels in (self.picture, self.observed, 1 - self.observed)
         )
-        here = (torch.stack([starts // places.row, starts % places.row]) - self._middle) / _reach(known)
+        here = (self.places[:, part] - self._middle) / _reach(known)
         told = torch.cat([known / TOLERANCE**2, here.T, torch.ones_like(here[:1].T)], 1)
         observed = torch.addmm(where @ self._squares.T, told, self._compared.T, beta=-1 / (2 * TOLERANCE**2))
         return observed, hidden @ self._squares.T
+
+    def _number(self, down: Tensor, across: Tensor) -> Tensor:
+        return down * self._row + across
+
+    def _padded(self, picture: Tensor) -> Tensor:
+        """Pixels (P, C) of a picture (C, H, W) and its border, which is 0."""
+        return F.pad(picture, (_MARGIN,) * 4).flatten(1).T.contiguous()
+
+    def _patches(self, padded: Tensor, starts: Tensor) -> Tensor:
+        """The patches (n, D) that start at pixels (n,)."""
+        along = torch.arange(_SIDE, device=starts.device)
+        pixels = starts[:, None] + self._number(along[:, None], along).flatten()
+        return padded.index_select(0, pixels.flatten()).view(len(starts), -1)
 
 
 def _reach(like: Tensor) -> Tensor:
