@@ -46,13 +46,6 @@ def test_what_has_none():
     assert estimate_noise(Picture(scene().astype(np.float32))) < 5e-4
 
 
-def test_strips_make_no_difference(monkeypatch):
-    picture = Picture(noisy(0.03).astype(np.float32))
-    whole = estimate_noise(picture)
-    monkeypatch.setattr("scoreinv.imaging.noise._STRIP", 64)
-    assert estimate_noise(picture) == pytest.approx(whole, rel=1e-6)
-
-
 def test_it_is_scikit_images():
     pytest.importorskip("pywt")
     from skimage.restoration import estimate_sigma

@@ -146,7 +146,7 @@ def test_with_chroma_follows_an_edge_of_the_luma():
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-@pytest.mark.parametrize("size", [(31, 17), (1, 1), (700, 3), (900, 40)])
+@pytest.mark.parametrize("size", [(31, 17), (1, 1), (900, 40)])
 def test_resizing_in_bands_is_resizing(mode, size):
     given = picture(mode, np.uint16, 701, 40)
     expected = [

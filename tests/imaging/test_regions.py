@@ -10,7 +10,6 @@ from scoreinv.imaging.regions import (
     Region,
     blocks,
     crop,
-    from_known,
     halvings,
     hole_regions,
     is_narrow,
@@ -53,7 +52,7 @@ def test_one_hole_has_its_context_around():
     check(hole, [region])
 
 
-@pytest.mark.parametrize("place", [(0, 0), (390, 490), (0, 250), (195, 0)])
+@pytest.mark.parametrize("place", [(0, 0), (390, 490), (195, 0)])
 def test_a_box_at_the_border_is_moved_inside(place):
     hole = holes((400, 500), (*place, 10, 10))
     (region,) = hole_regions(hole, context=24, multiple=32, minimum=128)
@@ -74,7 +73,7 @@ def test_sides_are_multiples_where_the_picture_allows():
 
 
 @pytest.mark.parametrize("deep", [True, False])
-@pytest.mark.parametrize("shape", [(75, 300), (67, 40), (100, 80), (300, 75), (65, 64)])
+@pytest.mark.parametrize("shape", [(75, 300), (67, 40), (300, 75)])
 def test_what_little_is_known_is_shown(shape: tuple[int, int], deep: bool) -> None:
     """A band along the border, beside a hole whose length is a multiple of the network's stride."""
     hole = np.ones(shape, bool)
@@ -99,16 +98,11 @@ def test_a_hole_in_blocks_is_filled_from_what_is_known_on(known: tuple[slice, sl
         crop(unknown, region.box)[region.hole] = False
 
 
-@pytest.mark.parametrize("side", [180, 188, 192])
+@pytest.mark.parametrize("side", [180, 192])
 def test_a_hole_as_large_as_a_block_has_its_context(side: int) -> None:
     (region,) = regions_to_fill(holes((300, 320), (50, 70, side, side)), 16, 4, deep=False)
     assert not region.hole[[0, -1]].any()
     assert not region.hole[:, [0, -1]].any()
-
-
-def test_regions_that_show_nothing_keep_their_order() -> None:
-    alone = [Region((top, 0, 4, 4), np.ones((4, 4), bool)) for top in (0, 4, 8)]
-    assert list(from_known(alone, np.ones((12, 4), bool))) == alone
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (5, 5)])
@@ -161,11 +155,6 @@ def test_a_maximum_bounds_boxes_of_many_holes_and_keeps_each_hole_whole():
     assert len(regions) == 1
 
 
-def test_context_shrinks_to_the_maximum():
-    (region,) = hole_regions(holes((900, 900), (400, 400, 200, 30)), context=100, multiple=32, maximum=256)
-    assert region.box[2:] == (256, 256)
-
-
 def test_halvings_bring_every_pixel_of_a_hole_within_reach():
     hole = np.zeros((200, 300), dtype=bool)
     hole[20:34, 20:50] = True  # 7 pixels deep
@@ -207,13 +196,7 @@ def test_a_strip_that_wavers_about_what_is_deep_stays_in_one() -> None:
     assert set(halvings(strip, 16)[strip].flat) == {1}
 
 
-@pytest.mark.parametrize(("width", "reach"), [(9, 3), (9, 4), (15, 4), (15, 6), (15, 9), (15, 16)])
-def test_within_any_reach_a_strip_is_halved_all_along(width: int, reach: int) -> None:
-    strip = holes((100, 300), (40, 60, width, 140))
-    assert set(halvings(strip, reach)[strip].flat) == {int(np.ceil(np.log2((width + 1) / 2 / reach)).clip(1))}
-
-
-@pytest.mark.parametrize(("window", "multiple"), [(64, 16), (48, 16), (16, 16), (40, 8), (28, 4), (96, 32), (32, 1)])
+@pytest.mark.parametrize(("window", "multiple"), [(64, 16), (16, 16), (28, 4), (32, 1)])
 def test_the_windows_of_narrow_holes_suit_the_network(window: int, multiple: int) -> None:
     scratch = holes((150, 400), (70, 10, 3, 380))
     for region in regions_to_fill(scratch, window, multiple, deep=True):
@@ -245,7 +228,7 @@ def test_a_long_scratch_in_blocks_is_no_wider_than_a_window():
             assert end == 5000 or end - columns[-1] > 8
 
 
-@pytest.mark.parametrize(("window", "side"), [(64, 320 + 128), (32, 160 + 128), (256, 1280 + 256)])
+@pytest.mark.parametrize(("window", "side"), [(64, 320 + 128), (256, 1280 + 256)])
 def test_a_wide_crack_is_drawn_in_short_blocks(window: int, side: int) -> None:
     """And the context around them, however long it is."""
     crack = np.zeros((1500, 2100), bool)
@@ -256,7 +239,7 @@ def test_a_wide_crack_is_drawn_in_short_blocks(window: int, side: int) -> None:
     assert max(max(region.hole.shape) for region in regions) <= side
 
 
-@pytest.mark.parametrize("length", [100, 193, 260, 320, 321, 500, 640, 660])
+@pytest.mark.parametrize("length", [100, 320, 321, 660])
 @pytest.mark.parametrize("width", [60, 100])
 def test_a_deep_hole_has_its_context_whatever_its_length(width: int, length: int) -> None:
     """Of 32 pixels at the scale where it is drawn first; up to a third of its length in width it is in one piece."""
@@ -272,12 +255,6 @@ def test_a_deep_hole_has_its_context_whatever_its_length(width: int, length: int
         assert min(around) >= 32 << count
 
 
-def test_a_region_that_is_small_enough_is_one_block():
-    hole = holes((400, 500), (100, 100, 70, 30))
-    (region,) = hole_regions(hole, context=20, multiple=16, minimum=64, maximum=128)
-    assert list(blocks(region, hole.shape, context=20, multiple=16, minimum=64, maximum=128)) == [region]
-
-
 @pytest.mark.parametrize(("width", "narrow"), [(1, True), (4, True), (10, True), (12, False), (20, False)])
 @pytest.mark.parametrize("across", [False, True])
 def test_scratches_are_narrow(width: int, narrow: bool, across: bool) -> None:
@@ -286,7 +263,7 @@ def test_scratches_are_narrow(width: int, narrow: bool, across: bool) -> None:
     assert is_narrow(hole.T if across else hole) is narrow
 
 
-@pytest.mark.parametrize("side", [1, 2, 3, 5, 16, 30, 41])
+@pytest.mark.parametrize("side", [1, 3, 16, 41])
 def test_squares_are_counted_where_all_of_their_pixels_are_in_the_hole(side: int) -> None:
     hole = np.random.default_rng(side).random((30, 41)) < 0.995
     corners = [(y, x) for y in range(30 - side + 1) for x in range(41 - side + 1)]
@@ -302,14 +279,6 @@ def test_few_crossings_leave_a_hole_narrow_and_a_blot_does_not() -> None:
     hole[18:26, 28:36] = True
     assert is_narrow(hole)
     hole[50:80, 50:80] = True
-    assert not is_narrow(hole)
-
-
-def test_a_band_along_the_border_is_as_wide_as_it_is_far_from_known_pixels() -> None:
-    hole = np.zeros((64, 64), dtype=bool)
-    hole[:, :3] = True
-    assert is_narrow(hole)
-    hole[:, :7] = True
     assert not is_narrow(hole)
 
 
