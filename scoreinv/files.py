@@ -1,45 +1,84 @@
-"""Files that take their place in one step, or not at all."""
+"""Files that take their name in one step, or not at all."""
 
 from __future__ import annotations
 
+import errno
 import os
-import tempfile
+import platform
+import re
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from scoreinv.errors import InputError
 
+PART = r"\.scoreinv-(?P<host>[\w.]*)-(?P<process>\d+)-[0-9a-f]{8}\.part"
+"""How the names of unfinished files end, after a dot and the beginning of the name that they will have."""
+
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV, errno.EMLINK, errno.EACCES)
+
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place, flushed to disk, when the block ends without an error.
+def atomic_write(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its name, flushed to disk, when the block ends without an error.
 
-    InputError where there is no folder, or a pipe, a device or a folder has the name: those are never replaced.
+    The block makes the file. Its name tells whose it is, see `remove_leftovers`.
+
+    Raises:
+        InputError: there is no folder, or a pipe, a device or a folder has the name: those are never replaced.
+        FileExistsError: without `overwrite`, where a file of this name is there at the end.
     """
     if not path.parent.is_dir():
         raise InputError(f"{path}: the folder {path.parent} does not exist")
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: is no file, and is never replaced: choose another name")
-    # of a long name the beginning only: it may be at the file system's limit
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    # of long names the beginnings only: they may be at the file system's limit
+    name = f".{path.name[:40]}.scoreinv-{_host()}-{os.getpid()}-{secrets.token_hex(4)}.part"
+    temporary = path.with_name(name)
     try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        if not overwrite:
+            _claim(temporary, path)
         temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
-def _umask() -> int:
-    """Of this process; asked for without its being changed where that can be, for other threads make files by it."""
-    with suppress(OSError, StopIteration, ValueError):
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1], 8) for line in lines if line.startswith("Umask:"))
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def remove_leftovers(folder: Path) -> None:
+    """Remove the unfinished files in a folder that processes of this machine have left which are no more."""
+    with suppress(OSError):
+        for entry in folder.iterdir():
+            owner = re.fullmatch(rf"\..*{PART}", entry.name, re.ASCII | re.DOTALL)
+            if owner and owner["host"] == _host() and not _is_alive(int(owner["process"])):
+                entry.unlink(missing_ok=True)
+
+
+def _claim(temporary: Path, path: Path) -> None:
+    """Give the file its name, or raise FileExistsError where another has taken it meanwhile."""
+    try:
+        path.hardlink_to(temporary)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if path.exists():  # no hard links here: a narrow race remains
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
+
+
+def _host() -> str:
+    return re.sub(r"[^\w.]", "_", platform.node(), flags=re.ASCII)[:32]
+
+
+def _is_alive(process: int) -> bool:
+    if os.name != "posix":
+        return True  # signal 0, which asks, would end it there
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True  # of another user
+    return True

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from scoreinv import kernels
+from scoreinv.cli.deblur import kernel_from_text
 from scoreinv.errors import InputError
-from scoreinv.imaging.kernel_files import kernel_from_text
 
 EVERY = [
     kernels.gaussian(0.3),

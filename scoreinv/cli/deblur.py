@@ -21,6 +21,10 @@ from scoreinv.errors import InputError
 from scoreinv.tasks.settings import LinearSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
     from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
     from scoreinv.tasks.results import Restored
@@ -50,8 +54,6 @@ def deblur(
     common: Common,
 ) -> None:
     """Deblur photos, given the blur kernel: defocus, motion, or any other that is known."""
-    from scoreinv.imaging.kernel_files import kernel_from_text
-
     if kernel == STREAM:
         raise InputError("--kernel -: name a file; stdin is for the photo")
     values = kernel_from_text(kernel)
@@ -81,3 +83,33 @@ def deblur(
         said={"kernel": kernel},
         check=check,
     )
+
+
+def kernel_from_text(text: str) -> np.ndarray:
+    """The kernel called `gaussian:2`, `disk:3` or `motion:15,30`, or that of a picture file (its luma).
+
+    Raises:
+        InputError: an unknown name, a wrong number, or a file that cannot be a kernel.
+    """
+    from scoreinv import kernels
+    from scoreinv.imaging.read import read_picture
+
+    shapes: dict[str, tuple[Callable[..., np.ndarray], int]] = {
+        "gaussian": (kernels.gaussian, 1),
+        "disk": (kernels.disk, 1),
+        "motion": (kernels.motion, 2),
+    }
+    forms = "gaussian:SIGMA, disk:RADIUS or motion:LENGTH,ANGLE in pixels and degrees, or a picture of the kernel"
+    name, colon, numbers = text.partition(":")
+    if name not in shapes:
+        return kernels.normalised(read_picture(text).luma(), text)
+    if not colon:
+        raise InputError(f"{text}: needs its size: {forms}")
+    shape, count = shapes[name]
+    try:
+        values = [float(number) for number in numbers.split(",")]
+    except ValueError:
+        values = []
+    if len(values) != count:
+        raise InputError(f"{text}: is not a kernel: give {forms}")
+    return shape(*values)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scoreinv.errors import ExistsError, InputError
+from scoreinv.files import remove_leftovers
 
 if TYPE_CHECKING:
     from scoreinv.cli.options import Output
@@ -371,8 +372,6 @@ def output_folders(folders: Iterable[Path], *, shared: bool = False) -> Iterator
     Unless they are `shared`: then another run may be about to write into them. What killed runs have left of unfinished
     pictures in them goes too. Raises InputError where a folder cannot be made.
     """
-    from scoreinv.imaging.parts import remove_leftovers
-
     made: list[Path] = []
     try:
         for folder in folders:

@@ -7,14 +7,13 @@ writes nested EXIF directories.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import io
 import logging
 import os
 import stat
 import struct
 import sys
+import tempfile
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -24,9 +23,9 @@ import numpy as np
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from scoreinv.errors import ExistsError, InputError, ScoreinvError
+from scoreinv.files import atomic_write
 from scoreinv.imaging.guard import reason
 from scoreinv.imaging.metadata import Metadata, profile_fits, writable
-from scoreinv.imaging.parts import unfinished
 from scoreinv.imaging.picture import Picture, eight_bits
 from scoreinv.imaging.read import STREAM, path_text, special_file
 
@@ -72,20 +71,15 @@ def write_picture(
         return
     target = check_output(name, overwrite=overwrite)
     fitted = _fitted(picture, name)
-    temporary = unfinished(target)
     try:
-        with temporary.open("xb") as stream:
+        with atomic_write(target, overwrite=overwrite) as temporary, temporary.open("xb") as stream:
             encode(stream, fitted, _format(name), quality)
-            stream.flush()
-            os.fsync(stream.fileno())
-        _publish(temporary, target, name, overwrite=overwrite)
     except InputError:
         raise
+    except FileExistsError as error:
+        raise _exists(name) from error
     except Exception as error:  # an encoder's, too
         raise ScoreinvError(f"{name}: writing failed ({_why(error)}): nothing was written") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def picture_bytes(picture: Picture, name: str) -> bytes:
@@ -127,16 +121,12 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Pa
         raise InputError(f"{name}: is {special_file(mode)}, which is never replaced: name a file, or - for stdout")
     if mode is not None and not overwrite:
         raise _exists(name)
-    probe = unfinished(target)
     try:
-        probe.open("xb").close()
+        tempfile.TemporaryFile(dir=target.parent).close()  # by trying: permissions do not say everything
     except OSError as error:
         raise InputError(
             f"{name}: the folder {given.parent} cannot be written to ({_why(error)}): choose another"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            probe.unlink()
     return target
 
 
@@ -202,23 +192,6 @@ def _mode(path: Path) -> int | None:
 
 def _why(error: Exception) -> str:
     return getattr(error, "strerror", None) or reason(error)
-
-
-def _publish(temporary: Path, target: Path, name: str, *, overwrite: bool) -> None:
-    """Give the finished file its name in one step; a file that has appeared meanwhile is not replaced unasked."""
-    if not overwrite:
-        try:
-            target.hardlink_to(temporary)
-        except FileExistsError as error:
-            raise _exists(name) from error
-        except OSError as error:
-            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV, errno.EMLINK, errno.EACCES):
-                raise
-            if target.exists():  # no hard links here: the narrow race remains
-                raise _exists(name) from error
-        else:
-            return
-    temporary.replace(target)
 
 
 # --- formats ----------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from types import FrameType
 from filelock import FileLock, Timeout
 
 from scoreinv.errors import InputError
+from scoreinv.files import PART
 from scoreinv.machine import ENDING_SIGNALS
 from scoreinv.models.bundled import MODEL_FILE
 from scoreinv.models.codec import encode
@@ -34,9 +35,6 @@ _FILES = {
     "cache": r"(pictures|features)\.(bin|json)",
 }
 """Names of a run's files, in its folder and those below it."""
-
-_PART = r"\.{}\.[a-z0-9_]{{8}}\.part"
-"""Name that `atomic_write` gives to one of them while it is being written."""
 
 _LOCK = ".scoreinv.lock"
 
@@ -78,7 +76,7 @@ class RunFolder:
             others += [] if not self.model.exists() or _is_of(saved, config, self.model) else [self.model]
         else:
             # The cache is used again, or replaced.
-            others = [path for path in self._matching("{}") if path.parent != self.cache]
+            others = [path for path in self._matching() if path.parent != self.cache]
             if resume and own:
                 others = [path for path in others if path.suffix == ".safetensors"]
         kept = {"pictures": pictures.DESCRIBED, "features": features.DESCRIBED}
@@ -92,13 +90,13 @@ class RunFolder:
 
     def clear_parts(self) -> None:
         """Remove what a process that was killed was writing here."""
-        for path in self._matching(_PART):
+        for path in self._matching(r"\.", PART):
             path.unlink(missing_ok=True)
 
     def contents(self) -> set[Path]:
         """The files and folders of a run that are there."""
         folders = {self.path / folder for folder in _FILES if folder != "."}
-        return {*self._matching("{}"), *(folder for folder in folders if folder.is_dir())}
+        return {*self._matching(), *(folder for folder in folders if folder.is_dir())}
 
     def _cached(self, name: str, entries: frozenset[str]) -> bool:
         """Whether NAME.bin and NAME.json in the cache, where they are there, are of a run: by the latter's entries."""
@@ -117,10 +115,11 @@ class RunFolder:
         except InputError:
             return False
 
-    def _matching(self, pattern: str) -> list[Path]:
+    def _matching(self, before: str = "", after: str = "") -> list[Path]:
+        """The files of a run, or those whose names have something before and after."""
         found: list[Path] = []
         for folder, name in _FILES.items():
-            expression = re.compile(pattern.format(name))
+            expression = re.compile(before + name + after)
             with suppress(OSError):
                 found += [path for path in (self.path / folder).iterdir() if expression.fullmatch(path.name)]
         return sorted(found)

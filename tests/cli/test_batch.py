@@ -20,6 +20,7 @@ from shell import hole_array, photo_array
 
 from scoreinv.cli.plan import expand
 from scoreinv.cli.report import RunProgress
+from scoreinv.files import atomic_write
 
 
 @pytest.fixture
@@ -434,17 +435,18 @@ def test_a_disk_too_full_for_the_manifest(scoreinv, scans, mask, tmp_path, monke
 
 def test_what_killed_runs_left_goes(scoreinv, scans, mask, tmp_path):
     """By whose it is: unfinished pictures of processes that are no more, here; not of others, nor other files."""
-    from scoreinv.imaging.parts import unfinished
-
     out = tmp_path / "scans_inpainted"
     out.mkdir()
-    own = unfinished(out / "x.png").name
+    with atomic_write(out / "x.png") as own_path:
+        own_path.touch()
+        own = own_path.name
+    (out / "x.png").unlink()
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     gone = own.replace(f"-{os.getpid()}-", f"-{dead.pid}-")
-    host = own.removeprefix(".scoreinv-").rsplit("-", 2)[0]
+    host = own.removeprefix(".x.png.scoreinv-").rsplit("-", 2)[0]
     elsewhere = gone.replace(host, f"{host}x")
-    kept = [own, elsewhere, ".scoreinv-0123456789ab.part", ".scoreinv-notes.part", gone.removeprefix(".")]
+    kept = [own, elsewhere, ".scoreinv-01234567.part", ".x.png.scoreinv-notes.part", gone.removeprefix(".")]
     for folder in (out, tmp_path):
         for name in (gone, *kept):
             (folder / name).write_bytes(b"half")

@@ -103,7 +103,7 @@ def test_the_core_is_closed() -> None:
 
 
 def test_pictures_need_no_core() -> None:
-    known = {"kernels", "colour_space", "windows", "machine", "files", "checks", "errors", "text"}
+    known = {"colour_space", "windows", "machine", "files", "checks", "errors", "text"}
     assert {room(other) for name, other in arrows() if room(name) == "imaging"} <= known
 
 
