@@ -29,108 +29,95 @@ _PIXEL_BYTES = 3 * (4 + 4 + 4 + 1)
 """Memory of a pixel that is drawn: alone, among all, scaled to levels, and rounded."""
 
 
-def gallery_outputs(target: str, count: int, quality: int | None, common: Common) -> list[str]:
-    """The files to write: one for all pictures, or one each in a folder, whose names do not depend on how many.
+class Gallery:
+    """Where `count` pictures go: one file for all, or one each in a folder, whose names do not depend on how many.
 
-    Raises InputError when they could not be written, or a quality is asked for of a format without.
+    Args:
+        target: the file, `-` or the folder.
+        columns: of a single file; None: it is about square.
+
+    Attributes:
+        outputs: the files.
+
+    Raises:
+        InputError: they could not be written, or a quality is asked for of a format without.
     """
-    if target == STREAM and common.json:
-        raise InputError("-o - and --json both want stdout: name a file")
-    if target == STREAM:
-        check_stdout()
-    is_file = target == STREAM or (Path(target).suffix != "" and not target.endswith("/") and not Path(target).is_dir())
-    if is_file:
-        outputs = [target]
-        check_suffix(target)
-    else:
-        outputs = [str(Path(target) / f"{i:06d}.png") for i in range(1, count + 1)]
-    check_writable(outputs[0], create=not is_file)
-    check_quality(outputs, quality, "-o")
-    refuse_existing(outputs, overwrite=common.overwrite)
-    if not is_file and (others := _numbered(Path(target)) - {Path(output).name for output in outputs}):
-        warn(f"{target}: holds {len(others)} pictures more, as of an earlier run: {min(others)} to {max(others)}")
-    return outputs
 
+    def __init__(
+        self, target: str, count: int, quality: int | None, common: Common, *, columns: int | None = None
+    ) -> None:
+        if target == STREAM:
+            if common.json:
+                raise InputError("-o - and --json both want stdout: name a file")
+            check_stdout()
+        named = Path(target).suffix != "" and not target.endswith("/") and not Path(target).is_dir()
+        self.is_file = target == STREAM or named
+        self.quality, self.overwrite, self.columns = quality, common.overwrite, columns
+        self.count = count
+        if self.is_file:
+            check_suffix(target)
+        names = [f"{i:06d}.png" for i in range(1, count + 1)]
+        self.outputs = [target] if self.is_file else [str(Path(target) / name) for name in names]
+        check_writable(self.outputs[0], create=not self.is_file)
+        check_quality(self.outputs, quality, "-o")
+        refuse_existing(self.outputs, overwrite=common.overwrite)
+        others: set[str] = set()
+        with suppress(OSError):
+            others = set() if self.is_file else {path.name for path in Path(target).iterdir()} - set(names)
+        if others := set(filter(_NUMBERED.fullmatch, others)):
+            warn(f"{target}: holds {len(others)} pictures more, as of an earlier run: {min(others)} to {max(others)}")
 
-def _numbered(folder: Path) -> set[str]:
-    """The files of a folder that have names as such pictures do."""
-    with suppress(OSError):
-        return {path.name for path in folder.iterdir() if _NUMBERED.fullmatch(path.name)}
-    return set()
+    @contextmanager
+    def folder(self) -> Iterator[None]:
+        """The folder of the files is there; it is removed if none is written. InputError where none can be."""
+        from scoreinv.imaging.write import check_output
 
+        folders = [] if self.outputs == [STREAM] else [Path(self.outputs[0]).parent]
+        with output_folders(folders):
+            check_output(self.outputs[0], overwrite=self.overwrite)  # all have one folder
+            yield
 
-@contextmanager
-def gallery_folder(outputs: list[str], common: Common) -> Iterator[None]:
-    """The folder of such files is there; it is removed if none is written. Raises InputError where none can be."""
-    from scoreinv.imaging.write import check_output
+    def check(self, size: tuple[int, int], caption: str = "") -> None:
+        """Raise InputError where all pictures of a size (height, width) cannot be at hand at once, or be written."""
+        import numpy as np
 
-    folders = [] if outputs == [STREAM] else [Path(outputs[0]).parent]
-    with output_folders(folders):
-        check_output(outputs[0], overwrite=common.overwrite)  # all have one folder
-        yield
+        from scoreinv.imaging.picture import MAX_MEGAPIXELS
+        from scoreinv.imaging.sheet import captioned, sheet_size
+        from scoreinv.imaging.write import check_size
+        from scoreinv.machine import shortage
 
+        pixels = self.count * size[0] * size[1]
+        if self.is_file:
+            if pixels > MAX_MEGAPIXELS * 10**6:
+                raise InputError(
+                    f"-n {self.count}: one picture of all would have {pixels / 1e6:.0f} megapixels, and the limit is "
+                    f"{MAX_MEGAPIXELS}: name a folder by -o FOLDER/"
+                )
+            height, width = sheet_size(self.count, size, self.columns)
+            if caption:
+                more, width = captioned(np.zeros((1, width), np.uint8), caption).shape  # of one row, for its width
+                height += more - 1
+            check_size(self.outputs[0], (height, width))
+        if lacking := shortage(pixels * _PIXEL_BYTES):
+            wanted = f"{size[1]}x{size[0]}"
+            raise InputError(f"-n {self.count}: drawing so many pictures of {wanted} {lacking}: ask for fewer")
 
-def check_gallery(
-    outputs: list[str], count: int, size: tuple[int, int], *, columns: int | None = None, caption: str = ""
-) -> None:
-    """Raise InputError where so many pictures of a size (height, width) cannot be at hand at once, or be written.
+    def write(self, images: np.ndarray, first: int = 0, *, scale: int = 1, caption: str = "") -> None:
+        """Write pictures NxHxWxC in [0, 1], of which `first` is the number of the first.
 
-    columns, caption: of a single file, as `write_gallery` has them.
-    """
-    from scoreinv.imaging.picture import MAX_MEGAPIXELS
-    from scoreinv.imaging.sheet import sheet_size
-    from scoreinv.imaging.write import check_size
-    from scoreinv.machine import shortage
+        Args:
+            scale: each pixel becomes a square of so many on a side.
+            caption: a line under the pictures of a single file.
+        """
+        from scoreinv.imaging.picture import Picture
+        from scoreinv.imaging.sheet import captioned, contact_sheet
+        from scoreinv.imaging.write import write_picture
 
-    pixels = count * size[0] * size[1]
-    if len(outputs) == 1:
-        if pixels > MAX_MEGAPIXELS * 10**6:
-            raise InputError(
-                f"-n {count}: one picture of all would have {pixels / 1e6:.0f} megapixels, and the limit is "
-                f"{MAX_MEGAPIXELS}: name a folder by -o FOLDER/"
-            )
-        check_size(outputs[0], _captioned_size(sheet_size(count, size, columns), caption))
-    if lacking := shortage(pixels * _PIXEL_BYTES):
-        raise InputError(f"-n {count}: drawing so many pictures of {size[1]}x{size[0]} {lacking}: ask for fewer")
-
-
-def _captioned_size(size: tuple[int, int], caption: str) -> tuple[int, int]:
-    """Height and width of a sheet of a size with a caption under it; empty: without."""
-    if not caption:
-        return size
-    import numpy as np
-
-    from scoreinv.imaging.sheet import captioned
-
-    height, width = captioned(np.zeros((1, size[1]), np.uint8), caption).shape  # of one row, for its width
-    return size[0] - 1 + height, width
-
-
-def write_gallery(
-    images: np.ndarray,
-    outputs: list[str],
-    quality: int | None,
-    *,
-    columns: int | None = None,
-    scale: int = 1,
-    caption: str = "",
-    overwrite: bool,
-) -> None:
-    """Write pictures NxHxWxC in [0, 1] to `gallery_outputs`; a single file has `columns`, or is about square (None).
-
-    Arguments:
-        scale: each pixel becomes a square of so many on a side.
-        caption: a line under the pictures of a single file.
-    """
-    from scoreinv.imaging.picture import Picture
-    from scoreinv.imaging.sheet import captioned, contact_sheet
-    from scoreinv.imaging.write import write_picture
-
-    levels = (images * 255).round().astype("uint8").repeat(scale, axis=1).repeat(scale, axis=2)
-    if len(outputs) == 1:
-        sheet = contact_sheet(levels, columns)
-        shown = captioned(sheet, caption) if caption else sheet
-        write_picture(outputs[0], Picture(shown), overwrite=overwrite, quality=quality)
-        return
-    for path, picture in zip(outputs, levels, strict=True):
-        write_picture(path, Picture(contact_sheet(picture[None])), overwrite=overwrite, quality=quality)
+        levels = (images * 255).round().astype("uint8").repeat(scale, axis=1).repeat(scale, axis=2)
+        if self.is_file:
+            sheet = contact_sheet(levels, self.columns)
+            sheets = [captioned(sheet, caption) if caption else sheet]
+        else:
+            sheets = [contact_sheet(picture[None]) for picture in levels]
+        for path, sheet in zip(self.outputs[first : first + len(sheets)], sheets, strict=True):
+            write_picture(path, Picture(sheet), overwrite=self.overwrite, quality=self.quality)

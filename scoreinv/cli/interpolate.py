@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoreinv.cli.gallery import check_gallery, gallery_folder, gallery_outputs, write_gallery
+from scoreinv.cli.gallery import Gallery
 from scoreinv.cli.loading import Model, warn_of_completing
 from scoreinv.cli.options import (
     Common,
@@ -57,23 +57,27 @@ def interpolate(
     frame: FrameOption = None,
 ) -> None:
     """Make pictures between two pictures, by an arc between their latent codes."""
+    from scoreinv.imaging.read import read_picture
+
     if STREAM in (first, second) and (first == second or output is None):
         raise InputError("- (stdin) is one of the pictures, and needs a name for the result: -o")
     target = output if output is not None else str(Path(first).parent / f"{Path(first).stem}_interpolated.png")
     refuse_inputs("-o", [target], {"the model": model})
     loaded = Model(model, common, exact=True)
-    outputs = gallery_outputs(target, count, quality, common)
-    pictures = _read(first, frame), _read(second, frame)
-    _check_sizes((first, second), pictures)
-    check_gallery(outputs, count, pictures[0].size, columns=count)
+    gallery = Gallery(target, count, quality, common, columns=count)
+    a, b = pictures = read_picture(first, frame), read_picture(second, frame)
+    if a.size != b.size:
+        sizes = f"{second}: is {b.width}x{b.height}, and {first} is {a.width}x{a.height}"
+        raise InputError(f"{sizes}: crop them to one size")
+    gallery.check(a.size)
     if common.dry_run:
         loaded.check()
         if loaded.configuration is not None:
             _check_sides((first, second), pictures, loaded.configuration)
         said = f"{count} pictures from {first} to {second} would be written to {target}"
-        rehearse(common, {"inputs": [first, second], "outputs": outputs}, said)
+        rehearse(common, {"inputs": [first, second], "outputs": gallery.outputs}, said)
         return
-    with gallery_folder(outputs, common):
+    with gallery.folder():
         for source, picture in zip((first, second), pictures, strict=True):
             if picture.has_alpha or picture.peak > 255:
                 warn(f"{source}: transparency is left out, and more than 8 bits are rounded")
@@ -89,32 +93,18 @@ def interpolate(
             result = interpolate_pictures(
                 *pictures, loaded.prior, count, temperature=temperature, steps=steps, callback=bar.fraction
             )
-        write_gallery(result.images, outputs, quality, columns=count, overwrite=common.overwrite)
+        gallery.write(result.images)
     seconds = time.monotonic() - started
     record = {
         "input": first,
         "inputs": [first, second],
-        "output": outputs[0],
-        "outputs": outputs,
+        "output": gallery.outputs[0],
+        "outputs": gallery.outputs,
         "seconds": round(seconds, 3),
         "nfe": result.nfe,
     }
     emit(common, record | loaded.record("ode"))
     notice(common, f"{count} pictures in {target} ({duration(seconds)})")
-
-
-def _read(source: str, frame: int | None) -> Picture:
-    from scoreinv.imaging.read import read_picture
-
-    return read_picture(source, frame)
-
-
-def _check_sizes(sources: tuple[str, str], pictures: tuple[Picture, Picture]) -> None:
-    (first, second), (a, b) = sources, pictures
-    if a.size != b.size:
-        raise InputError(
-            f"{second}: is {b.width}x{b.height}, and {first} is {a.width}x{a.height}: crop them to one size"
-        )
 
 
 def _check_sides(sources: tuple[str, str], pictures: tuple[Picture, Picture], model: Sided) -> None:

@@ -32,21 +32,8 @@ _LEAST_STEPS = 8
 COLUMNS = ("input", "width", "height", "bits_per_dim", "standard_error", "repeats", "nfe", "seconds")
 
 
-@dataclass(frozen=True)
-class Item:
-    """A picture at hand."""
-
-    source: str
-    picture: Picture
-
-
-@dataclass
-class Tally:
-    """What a run has come to: bits per dimension of the finished pictures, and how many failed."""
-
-    batch: bool
-    bits: list[float] = field(default_factory=list)
-    failed: int = 0
+Item = tuple[str, "Picture"]
+"""A picture at hand, and its path."""
 
 
 def likelihood(
@@ -84,29 +71,41 @@ def likelihood(
         raise typer.Exit(sum(_rehearse(source, frame, sides, common, batch=batch) for source in sources) and 1)
     if estimate.steps is not None and estimate.steps < _LEAST_STEPS:
         warn(f"--steps {estimate.steps}: so few tell the density only roughly: take 16")
-    tally = Tally(batch)
-    for group in _groups(sources, frame, loaded, tally):
-        _evaluate(group, estimate, loaded, table, tally)
-    if batch and tally.bits and not common.json:
-        _put_mean(tally.bits)
+    run = _Run(loaded, estimate, table, frame, batch)
+    for group in run.groups(sources):
+        run.evaluate(group)
+    if batch and run.bits and not common.json:
+        from scoreinv.tasks.bits import standard_error
+
+        mean = _figure(sum(run.bits) / len(run.bits), standard_error(run.bits))
+        put(f"{mean} bits/dim  mean of {len(run.bits)} {'picture' if len(run.bits) == 1 else 'pictures'}")
     lost = 0 if table is None else table.lost
-    if csv is not None and tally.bits:
+    if csv is not None and run.bits:
         notice(common, csv)
     if lost:
-        warn(f"{lost} of {len(tally.bits)} lines are missing in {csv}")
-    raise typer.Exit(1 if tally.failed or lost else 0)
+        warn(f"{lost} of {len(run.bits)} lines are missing in {csv}")
+    raise typer.Exit(1 if run.failed or lost else 0)
 
 
 def _rehearse(source: str, frame: int | None, sides: Sided | None, common: Common, *, batch: bool) -> int:
     """Read a picture and say so; returns 1 where it cannot be read, or not be given to a model of such sides."""
+    from scoreinv.imaging.read import read_picture
+
     try:
-        item = _read(source, frame)
-        if sides is not None:
-            _check(item, sides)
+        _check(source, read_picture(source, frame), sides)
     except Exception as error:
         return failure(source, error, common, batch=batch)
     rehearse(common, {"input": source}, f"{source}: its likelihood would be estimated")
     return 0
+
+
+def _check(source: str, picture: Picture, sides: Sided | None) -> None:
+    """Raise InputError for a picture that cannot be given to a model of such sides (None: any)."""
+    from scoreinv.tasks.bits import check_picture
+
+    if sides is not None:
+        with naming(source):
+            check_picture(picture, sides)
 
 
 def _new_table(path: str, sources: list[str], model: str, common: Common) -> Table:
@@ -121,127 +120,106 @@ def _new_table(path: str, sources: list[str], model: str, common: Common) -> Tab
     return Table(Path(path), COLUMNS)
 
 
-def _groups(sources: list[str], frame: int | None, loaded: Model, tally: Tally) -> Iterator[list[Item]]:
-    """The pictures in order, neighbours of one size together; a failure is reported in its place."""
-    group: list[Item] = []
-    for source in sources:
-        try:
-            item = _read(source, frame)
-        except Exception as error:
-            problem: Exception | None = error
-        else:
-            loaded.load()  # outside: a model that cannot be used ends the whole run
-            problem = _refusal(item, loaded.prior)
-        if group and (problem is not None or not _fits(item, group)):
+@dataclass
+class _Run:
+    """The evaluation of pictures, neighbours of one size together.
+
+    Attributes:
+        bits: bits per dimension of those that are finished.
+        failed: how many failed.
+    """
+
+    model: Model
+    estimate: LikelihoodSettings
+    table: Table | None
+    frame: int | None
+    batch: bool
+    bits: list[float] = field(default_factory=list)
+    failed: int = 0
+
+    def groups(self, sources: list[str]) -> Iterator[list[Item]]:
+        """The pictures in order, those together that are evaluated together; a failure is reported in its place."""
+        from scoreinv.imaging.read import read_picture
+        from scoreinv.tasks.bits import pictures_at_once
+
+        group: list[Item] = []
+        for source in sources:
+            picture = problem = None
+            try:
+                picture = read_picture(source, self.frame)
+            except Exception as error:
+                problem = error
+            if picture is not None:
+                self.model.load()  # outside: a model that cannot be used ends the whole run
+                try:
+                    _check(source, picture, self.model.prior)
+                except InputError as error:
+                    picture, problem = None, error
+            size = group[0][1].size if group else None
+            if size is not None and (picture is None or picture.size != size or len(group) >= pictures_at_once(size)):
+                yield group
+                group = []
+            if picture is not None:
+                if picture.has_alpha:
+                    warn(f"{source}: transparency is left out")
+                group.append((source, picture))
+            elif problem is not None:
+                self.failed += failure(source, problem, self.model.common, batch=self.batch)
+        if group:
             yield group
-            group = []
-        if problem is None:
-            group.append(item)
-        else:
-            tally.failed += failure(source, problem, loaded.common, batch=tally.batch)
-    if group:
-        yield group
 
+    def evaluate(self, group: list[Item]) -> None:
+        """Evaluate pictures of one size, and tell of each; where they fail together, one by one."""
+        from scoreinv.tasks.bits import pictures_bits_per_dim
 
-def _read(source: str, frame: int | None) -> Item:
-    from scoreinv.imaging.read import read_picture
-
-    return Item(source, read_picture(source, frame))
-
-
-def _refusal(item: Item, sides: Sided) -> InputError | None:
-    try:
-        _check(item, sides)
-    except InputError as error:
-        return error
-    if item.picture.has_alpha:
-        warn(f"{item.source}: transparency is left out")
-    return None
-
-
-def _check(item: Item, sides: Sided) -> None:
-    from scoreinv.tasks.bits import check_picture
-
-    with naming(item.source):
-        check_picture(item.picture, sides)
-
-
-def _fits(item: Item, group: list[Item]) -> bool:
-    from scoreinv.tasks.bits import pictures_at_once
-
-    size = group[0].picture.size
-    return item.picture.size == size and len(group) < pictures_at_once(size)
-
-
-def _evaluate(
-    group: list[Item], estimate: LikelihoodSettings, loaded: Model, table: Table | None, tally: Tally
-) -> None:
-    from scoreinv.tasks.bits import pictures_bits_per_dim
-
-    common = loaded.common
-    title = group[0].source if len(group) == 1 else f"{group[0].source} and {len(group) - 1} more"
-    _foretell(title, group, estimate, loaded)
-    started = time.monotonic()
-    try:
-        with ProgressBar(title, quiet=common.quiet) as bar:
-            densities = pictures_bits_per_dim([item.picture for item in group], loaded.prior, estimate, bar.fraction)
-    except Exception as error:
-        if len(group) == 1:
-            source = group[0].source
-            named = InputError(f"{source}: {error}") if isinstance(error, InputError) else error
-            tally.failed += failure(source, named, common, batch=tally.batch)
+        first, pictures = group[0][0], [picture for _, picture in group]
+        title = first if len(group) == 1 else f"{first} and {len(group) - 1} more"
+        self._foretell(title, group)
+        started = time.monotonic()
+        try:
+            with ProgressBar(title, quiet=self.model.common.quiet) as bar:
+                densities = pictures_bits_per_dim(pictures, self.model.prior, self.estimate, bar.fraction)
+        except Exception as error:
+            if len(group) == 1:
+                named = InputError(f"{first}: {error}") if isinstance(error, InputError) else error
+                self.failed += failure(first, named, self.model.common, batch=self.batch)
+            else:
+                for item in group:
+                    self.evaluate([item])
             return
-        for item in group:  # so that only the one at fault fails
-            _evaluate([item], estimate, loaded, table, tally)
-        return
-    seconds = (time.monotonic() - started) / len(group)
-    if table is not None and not tally.bits and common.overwrite:
-        table.path.unlink(missing_ok=True)  # only now is there something to replace an old one with
-    for item, density in zip(group, densities, strict=True):
-        tally.bits.append(density.bits_per_dim)
-        _put(item, density, seconds, estimate.repeats, loaded, table)
+        seconds = (time.monotonic() - started) / len(group)
+        if self.table is not None and not self.bits and self.model.common.overwrite:
+            self.table.path.unlink(missing_ok=True)  # only now is there something to replace an old one with
+        for item, density in zip(group, densities, strict=True):
+            self._put(item, density, seconds)
 
+    def _foretell(self, title: str, group: list[Item]) -> None:
+        """Say how long the likelihood of large pictures takes, before nothing is heard of it for minutes."""
+        from scoreinv.tasks.bits import expected_seconds
 
-def _foretell(title: str, group: list[Item], estimate: LikelihoodSettings, loaded: Model) -> None:
-    """Say how long the likelihood of large pictures is going to take, before nothing is heard of it for minutes."""
-    from scoreinv.tasks.bits import expected_seconds
+        seconds = expected_seconds(group[0][1].size, len(group), self.model.prior, self.estimate)
+        if seconds >= LONG_SECONDS:
+            shorter = "--steps 16 takes half of it, " if self.estimate.steps is None else ""
+            said = f"about {duration(seconds)} here; {shorter}a smaller picture or a crop less"
+            notice(self.model.common, f"{title}: the likelihood takes {said}")
 
-    seconds = expected_seconds(group[0].picture.size, len(group), loaded.prior, estimate)
-    if seconds >= LONG_SECONDS:
-        shorter = "--steps 16 takes half of it, " if estimate.steps is None else ""
-        said = f"about {duration(seconds)} here; {shorter}a smaller picture or a crop less"
-        notice(loaded.common, f"{title}: the likelihood takes {said}")
-
-
-def _put(
-    item: Item,
-    density: PictureDensity,
-    seconds: float,
-    repeats: int,
-    loaded: Model,
-    table: Table | None,
-) -> None:
-    record: dict[str, object] = {
-        "input": item.source,
-        "bits_per_dim": density.bits_per_dim,
-        "standard_error": density.standard_error,
-        "repeats": repeats,
-        "seconds": round(seconds, 3),
-        "nfe": density.nfe,
-        **loaded.record("ode"),
-    }
-    emit(loaded.common, record)
-    if table is not None:
-        table.add(record | {"width": item.picture.width, "height": item.picture.height})
-    if not loaded.common.json:
-        put(f"{_figure(density.bits_per_dim, density.standard_error)} bits/dim  {item.source}")
-
-
-def _put_mean(bits: list[float]) -> None:
-    from scoreinv.tasks.bits import standard_error
-
-    mean = _figure(sum(bits) / len(bits), standard_error(bits))
-    put(f"{mean} bits/dim  mean of {len(bits)} {'picture' if len(bits) == 1 else 'pictures'}")
+    def _put(self, item: Item, density: PictureDensity, seconds: float) -> None:
+        (source, picture), common = item, self.model.common
+        self.bits.append(density.bits_per_dim)
+        record: dict[str, object] = {
+            "input": source,
+            "bits_per_dim": density.bits_per_dim,
+            "standard_error": density.standard_error,
+            "repeats": self.estimate.repeats,
+            "seconds": round(seconds, 3),
+            "nfe": density.nfe,
+            **self.model.record("ode"),
+        }
+        emit(common, record)
+        if self.table is not None:
+            self.table.add(record | {"width": picture.width, "height": picture.height})
+        if not common.json:
+            put(f"{_figure(density.bits_per_dim, density.standard_error)} bits/dim  {source}")
 
 
 def _figure(value: float, error: float | None) -> str:

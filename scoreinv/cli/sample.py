@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from scoreinv.cli.gallery import check_gallery, gallery_folder, gallery_outputs, write_gallery
+from scoreinv.cli.gallery import Gallery
 from scoreinv.cli.loading import Model, warn_of_completing
 from scoreinv.cli.options import Common, ModelOption, QualityOption, advanced, option, output_option
 from scoreinv.cli.plan import refuse_inputs
@@ -118,17 +118,17 @@ def sample(
     target = output if output is not None else f"{Path(model).stem}_samples.png"
     loaded = Model(model, common, exact=sampler.asked == "ode")
     refuse_inputs("-o", [target], {"the model": model, "the classifier": wanted.classifier})
-    outputs = gallery_outputs(target, count, quality, common)
-    if look.caption and len(outputs) != 1:
+    gallery = Gallery(target, count, quality, common)
+    if look.caption and not gallery.is_file:
         raise InputError(f"--caption: goes under a grid: name a file by -o, not the folder {target}")
     if common.dry_run:
         loaded.check()
         if not (wanted.classifier or "").startswith(HUB_PREFIX):  # nothing is fetched
             _guide(wanted, model)
-        rehearse(common, {"outputs": outputs}, f"{_pictures(count)} by {model} would be written to {target}")
+        rehearse(common, {"outputs": gallery.outputs}, f"{_pictures(count)} by {model} would be written to {target}")
         return
-    with gallery_folder(outputs, common):
-        record = _draw(count, wanted, sampler, outputs, look, quality, loaded)
+    with gallery.folder():
+        record = _draw(wanted, sampler, gallery, look, loaded)
     emit(common, record)
     notice(common, f"{_pictures(count)} in {target} ({duration(record['seconds'])})")
 
@@ -138,13 +138,7 @@ def _pictures(count: int) -> str:
 
 
 def _draw(
-    count: int,
-    wanted: ClassOptions,
-    asked: SamplerSettings,
-    outputs: list[str],
-    look: LookOptions,
-    quality: int | None,
-    loaded: Model,
+    wanted: ClassOptions, asked: SamplerSettings, gallery: Gallery, look: LookOptions, loaded: Model
 ) -> dict[str, Any]:
     """Draw and write the pictures; returns their record."""
     import torch
@@ -152,7 +146,7 @@ def _draw(
     from scoreinv.tasks.generate import default_sampler, generate
     from scoreinv.tasks.results import Share
 
-    common = loaded.common
+    common, count = loaded.common, gallery.count
     guide, label = _guide(wanted, loaded.name)
     loaded.load()
     if guide is not None:
@@ -162,11 +156,11 @@ def _draw(
     _log.info("sampler %s%s", method, "" if asked.asked else ", recommended with the model")
     started = time.monotonic()
     side = loaded.prior.image_size
-    parts = _parts(len(outputs), count, look.scale * side)
+    parts = _parts(count, look.scale * side, at_once=gallery.is_file)
     words = [loaded.full_name, wanted.class_, f"seed {common.seed or 0}"]
     caption = ", ".join(filter(None, words)) if look.caption else ""
     if len(parts) == 1:
-        check_gallery(outputs, count, (look.scale * side, look.scale * side), caption=caption)
+        gallery.check((look.scale * side, look.scale * side), caption)
     nfe = 0
     with ProgressBar("sampling", quiet=common.quiet) as bar:
         share = Share(bar.fraction, count)
@@ -183,10 +177,10 @@ def _draw(
                 first=part.start,
                 callback=share,
             )
-            files = outputs[part.start : part.stop] if len(outputs) > 1 else outputs
-            write_gallery(result.images, files, quality, scale=look.scale, caption=caption, overwrite=common.overwrite)
+            gallery.write(result.images, part.start, scale=look.scale, caption=caption)
             nfe += len(part) * result.nfe
     seconds = round(time.monotonic() - started, 3)
+    outputs = gallery.outputs
     record = {"output": outputs[0], "outputs": outputs, "seconds": seconds, "nfe": round(nfe / count)}
     record |= loaded.record(method)
     if guide is not None and label is not None:
@@ -196,9 +190,9 @@ def _draw(
     return record
 
 
-def _parts(files: int, count: int, side: int) -> list[range]:
+def _parts(count: int, side: int, *, at_once: bool) -> list[range]:
     """The pictures in parts, each of them drawn and written before the next; all at once where they share a file."""
-    size = max(1, min(_WRITTEN_AT_ONCE, _PIXELS_AT_ONCE // side**2)) if files > 1 else count
+    size = count if at_once else max(1, min(_WRITTEN_AT_ONCE, _PIXELS_AT_ONCE // side**2))
     return [range(first, min(first + size, count)) for first in range(0, count, size)]
 
 

@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 from shell import photo_array
 
-from scoreinv.cli.gallery import check_gallery
+from scoreinv.cli.gallery import Gallery
+from scoreinv.cli.options import Common
 from scoreinv.errors import InputError
 
 
@@ -44,9 +45,10 @@ def test_results_that_do_not_fit_into_memory(scoreinv, photo, mask, tmp_path, li
 def test_a_caption_counts_for_what_a_format_can_hold(monkeypatch):
     """17 rows of 960 pixels are 16,320, and webp takes 16,383: told before hundreds of pictures are drawn."""
     monkeypatch.setattr("scoreinv.machine.available_bytes", lambda: 10**12)
-    check_gallery(["grid.webp"], 17 * 17, (960, 960))
+    gallery = Gallery("grid.webp", 17 * 17, None, Common())
+    gallery.check((960, 960))
     with pytest.raises(InputError, match=r"grid\.webp"):
-        check_gallery(["grid.webp"], 17 * 17, (960, 960), caption="photo, seed 0")
+        gallery.check((960, 960), "photo, seed 0")
 
 
 def test_one_picture_of_too_many(scoreinv, tmp_path, monkeypatch):
@@ -60,8 +62,7 @@ def test_one_picture_of_too_many(scoreinv, tmp_path, monkeypatch):
 def test_parts_of_a_folder_are_bounded_by_their_pixels():
     from scoreinv.cli.sample import _parts
 
-    assert [len(part) for part in _parts(1000, 1000, 64)] == [512, 488]
-    assert {len(part) for part in _parts(40, 40, 1024)} == {16, 8}
-    assert len(_parts(2, 2, 10**6)) == 2
-    assert [len(part) for part in _parts(1, 1000, 64)] == [1000]
-    assert sum(len(part) for part in _parts(1000, 1000, 100)) == 1000
+    assert [len(part) for part in _parts(1000, 64, at_once=False)] == [512, 488]
+    assert {len(part) for part in _parts(40, 1024, at_once=False)} == {16, 8}
+    assert len(_parts(2, 10**6, at_once=False)) == 2
+    assert [len(part) for part in _parts(1000, 64, at_once=True)] == [1000]
