@@ -267,9 +267,9 @@ def test_models_of_steps_that_are_left_out_are_not_loaded():
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"mask": SCRATCH, "inpaint": False}, "mask does not go with"),
-        ({"hints": np.zeros((HEIGHT, WIDTH, 4), np.uint8), "colorize": False}, "hints do not go with"),
-        ({"noise_std": 0.1, "denoise": False}, "noise_std does not go with"),
+        ({"mask": SCRATCH, "inpaint": False}, "mask marks damage to be filled, which is left out"),
+        ({"hints": np.zeros((HEIGHT, WIDTH, 4), np.uint8), "colorize": False}, "hints are for drawing colours"),
+        ({"noise_std": 0.1, "denoise": False}, "noise_std is for removing noise, which is left out"),
         ({"mask": SCRATCH, "sensitivity": 0.7}, "sensitivity controls damage detection"),
         ({"inpaint": False, "sensitivity": 0.7}, "sensitivity controls damage detection"),
         ({"inpaint": False, "denoise": False, "colorize": False, "keep_tint": True}, "keep_tint is all that is left"),
