@@ -1,4 +1,4 @@
-"""How long work still takes, from how far it was when."""
+"""The estimated time of arrival: how long work still takes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _APART = 0.002
 
 
 class ETA:
-    """Estimates the time left, by the pace of the later half of what is done.
+    """Estimates the time left by the pace of the later half of what is done.
 
     What comes before the first report (loading, and the first evaluation, which is slower) does not count, and a part
     that was slower or faster than the rest is forgotten as the work goes on. No clock is looked at here.

@@ -1,4 +1,4 @@
-"""What this machine has and does fastest: its memory, its cores, and the number format that networks run in.
+"""The machine: its memory and cores, and the number format in which it evaluates a network fastest.
 
 Limits are those of the machine and of the container that the process is in (Linux's control groups). Torch is imported
 only where it is asked.
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 ENDING_SIGNALS = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-"""Those that end a process and that this system has: Ctrl-C, termination, and the loss of its terminal."""
+"""Signals of this system that end a process: Ctrl-C, termination, loss of the terminal."""
 
 # Memory
 
 PIXELS_AT_ONCE = 1 << 17
-"""Pixels that a CPU evaluates together at most, in windows of one or in several pictures: more are no faster."""
+"""Pixels that a CPU evaluates together at most, in windows of one picture or in several: more are no faster."""
 
 _FEWEST_AT_ONCE = 1 << 12
 _MOST_AT_ONCE = 1 << 21
-"""Of a GPU."""
+"""The most for a GPU."""
 _BYTES_OF_A_PIXEL = 6000
-"""What an evaluation holds: the features of the paper's networks for CIFAR-10 in float32; `photo` takes a quarter."""
+"""Features of the paper's networks for CIFAR-10 in float32; `photo` takes a quarter."""
 
 ALLOCATING = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_MAX_", "GLIBC_TUNABLES")
 """Variables by which users decide when the GNU C library gives memory back."""
@@ -56,7 +56,7 @@ _kept = False
 
 
 def pixels_at_once(device: torch.device) -> int:
-    """How many pixels to evaluate together: as many as keep the device busy, if half of its free memory holds them."""
+    """Return how many pixels to evaluate together: enough to keep the device busy, within half of its free memory."""
     if device.type == "cuda":
         import torch
 
@@ -68,7 +68,7 @@ def pixels_at_once(device: torch.device) -> int:
 
 
 def available_bytes() -> int | None:
-    """Memory that this process can have, of the machine's and its container's; None where the system tells neither."""
+    """Return the memory that machine and container leave this process; None if the system tells neither."""
     if _kept:
         ctypes.CDLL(None).malloc_trim(0)  # what is kept is no shortage
     free = [left for folder in _groups("memory") if (left := _left_bytes(folder)) is not None]
@@ -79,7 +79,7 @@ def available_bytes() -> int | None:
 
 
 def shortage(needed: int) -> str | None:
-    """What is needed and what is free, in words, where memory is lacking; None where not or where nobody knows."""
+    """Say how much memory is needed and free if it does not suffice; None if it does, or if nobody knows."""
     free = available_bytes()
     if free is None or needed <= free:
         return None
@@ -109,7 +109,7 @@ def keep_freed() -> None:
 
 
 def usable_threads() -> int:
-    """As many threads as torch would take, or as a container allows where that is less.
+    """Return the threads that torch would take, or fewer if the container allows fewer.
 
     Torch counts the processors of the machine: by sixty-four threads in a container of two, work takes many times as
     long.
@@ -121,7 +121,7 @@ def usable_threads() -> int:
 
 
 def container_cores() -> int | None:
-    """How many processors the container lets this process use at once, rounded up; None where it sets no limit."""
+    """Return how many processors the container allows, rounded up; None if it sets no limit."""
     found = []
     for folder in _groups("cpu"):
         quota, period = (_text(folder / "cpu.max") or "max 1").split()[:2]  # version 2
@@ -133,7 +133,7 @@ def container_cores() -> int | None:
 
 
 def processor() -> str:
-    """The processor's name, as the system tells it."""
+    """Return the processor's name."""
     return _cpu_line("model name") or platform.processor() or platform.machine()
 
 
@@ -144,7 +144,7 @@ _MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def _groups(controller: str) -> Iterator[Path]:
-    """The folders of this process's group and of those around it, of version 2 and of the controller in version 1."""
+    """Yield the folders of this process's group and its parents: of version 2, and of the controller in version 1."""
     for line in (_text(_MEMBERSHIP) or "").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
@@ -155,7 +155,7 @@ def _groups(controller: str) -> Iterator[Path]:
 
 
 def _left_bytes(folder: Path) -> int | None:
-    """Memory that a group leaves its processes; None where it sets no limit."""
+    """Return the memory that a group leaves its processes; None if it sets no limit."""
     for limit, usage in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
         most, used = ((_text(folder / name) or "").strip() for name in (limit, usage))
         if most.isdigit() and used.isdigit():
@@ -174,7 +174,7 @@ def _text(path: Path) -> str | None:
 
 
 def _cpu_line(key: str) -> str:
-    """What Linux says of the first processor under a key; empty elsewhere."""
+    """Return a line of /proc/cpuinfo for the first processor; empty on other systems."""
     with suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             name, _, value = line.partition(":")
@@ -192,9 +192,9 @@ def _cpu_line(key: str) -> str:
 NumberFormat = Literal["float32", "bfloat16"]
 
 _GAIN = 0.8
-"""Of float32's time: bfloat16 has fewer digits, so it must be faster by more than the noise of a measurement."""
+"""Share of float32's time that bfloat16 may take: with fewer digits it must be clearly faster."""
 _PIXELS = 1 << 14
-"""Of a batch that is measured: of fewer, the number of operations counts and not their work."""
+"""Pixels of the measured batch: with fewer, the number of operations counts and not their work."""
 _LARGEST_SIDE = 64
 _CONFINING = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 """Environment variables by which convolutions do without some of the processor's instructions."""
@@ -205,7 +205,7 @@ _SECONDS = 0.25
 
 @dataclass(frozen=True)
 class Speed:
-    """What was found for a network.
+    """The fastest number format and number of threads for a network.
 
     Attributes:
         precision, threads: what is fastest.
@@ -231,7 +231,7 @@ class Speed:
 
 
 def fastest(network: Any, side: int) -> Speed:
-    """How this machine's CPU evaluates a float32 `Network` of pictures of a side fastest, as kept or measured now."""
+    """Return how the CPU evaluates a float32 `Network` fastest on pictures of a side, cached or measured now."""
     if (found := known_speed(network.config)) is not None:
         return found
     speed, is_sure = measure(network, side)
@@ -241,14 +241,14 @@ def fastest(network: Any, side: int) -> Speed:
 
 
 def known_speed(config: object) -> Speed | None:
-    """What was found on this machine for a network of these options; None where nothing was, or cannot be read."""
+    """Return the cached result for a network of these options; None if there is none that can be read."""
     with suppress(OSError, ValueError, TypeError, RuntimeError):
         return Speed(**json.loads(_place(config).read_text()))
     return None
 
 
 def measure(network: Any, side: int) -> tuple[Speed, bool]:
-    """What is fastest, and whether all rounds agree on it. Threads and random numbers of the process stay as they are.
+    """Measure what is fastest, and whether all rounds agree. Threads and random numbers of the process are kept.
 
     side: of the pictures that the network was made for.
     """
@@ -285,7 +285,7 @@ def measure(network: Any, side: int) -> tuple[Speed, bool]:
 
 
 def uses_bfloat16(precision: Literal["auto", "float32", "bfloat16"], device: torch.device) -> bool:
-    """Whether inner layers are computed in bfloat16: when asked for, or (`auto`) where that is faster.
+    """Decide whether inner layers are computed in bfloat16: if asked for, or (`auto`) if that is faster.
 
     On a CPU a convolution is measured, once a process: for work that no network was measured for.
     """
@@ -300,7 +300,7 @@ def uses_bfloat16(precision: Literal["auto", "float32", "bfloat16"], device: tor
 
 @lru_cache(maxsize=1)
 def _convolves_faster_in_bfloat16() -> bool:
-    """By what the networks mostly do: a 3x3 convolution of 64 features."""
+    """Measure what networks mostly do: a 3x3 convolution of 64 features."""
     import torch
 
     def convolution(dtype: torch.dtype) -> Callable[[], object]:
@@ -317,7 +317,7 @@ def _convolves_faster_in_bfloat16() -> bool:
 def _rounds(
     first: Callable[[], object], second: Callable[[], object], clock: Callable[[], float]
 ) -> tuple[list[float], list[float]]:
-    """Seconds of each by turns, after a call of each that prepares it: one round at least.
+    """Time two functions by turns, after a first call of each: at least one round.
 
     clock: that of the process tells formats apart beside other programs, that of the wall numbers of threads.
     """
@@ -334,7 +334,7 @@ def _rounds(
 
 
 def _place(config: object) -> Path:
-    """The file that keeps what is found for a network here; RuntimeError where a user has no home."""
+    """Return the cache file for a network on this machine; raises RuntimeError if the user has no home."""
     import torch
 
     used = torch.backends.cpu.get_cpu_capability(), *(os.environ.get(name) for name in _CONFINING)
@@ -347,7 +347,7 @@ def _place(config: object) -> Path:
 
 
 def _keep(config: object, speed: Speed) -> None:
-    """Write it where the next process finds it; nothing where that cannot be."""
+    """Cache a result for the next process, if the folder can be written."""
     try:
         place = _place(config)
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Float32 with all its digits, on GPUs that round it by default."""
+"""True float32 on GPUs, which round it to TF32 by default."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _before: list[tuple[Any, str, Any]] = []
 
 @contextmanager
 def true_float32() -> Iterator[None]:
-    """No TF32 until the block ends: on CUDA torch computes convolutions with 10 bits of the mantissa by default.
+    """Switch TF32 off until the block ends: on CUDA torch computes convolutions with a 10-bit mantissa by default.
 
     An adaptive solver takes such rounding for the solution's own unevenness, and a latent code moves by 0.03. The
     settings are torch's own, of the whole process; they are put back when the last of several blocks has ended.
@@ -40,7 +40,7 @@ def true_float32() -> Iterator[None]:
 
 
 def _settings() -> Iterator[tuple[Any, str, Any]]:
-    """What says whether torch uses TF32, and the present value."""
+    """Yield the settings that decide on TF32: (holder, name, present value)."""
     backends: Any = torch.backends  # parts of which are made at run time, unknown to type hints
     cudnn, products, mkldnn = backends.cudnn, backends.cuda.matmul, backends.mkldnn
     places = [(cudnn, "allow_tf32"), (products, "allow_tf32")]

@@ -1,4 +1,4 @@
-"""Named models: where they lie, how they are loaded, and what a person wants to know before using one."""
+"""Models by name or path: locate them, load them, describe them."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from scoreinv.sdes import SDE
 
 BUNDLED_LICENCE = "Apache-2.0"
 BUNDLED_SOURCE = "trained for scoreinv, on the pictures that its card names"
-"""Of bundled models whose notes name no other."""
+"""Used for bundled models whose notes name no other."""
 
 Kind = TypeVar("Kind", ScorePrior, NoiseClassifier, DamageDetector)
 
 
 def locate(model: str | Path) -> Path:
-    """Where a model lies: its file, or its folder when that is in diffusers' format.
+    """Find a model: return its file, or its folder if that is in diffusers' format.
 
     `hf:OWNER/NAME` is fetched from the Hugging Face hub or found in its cache; any other text with `/` or a suffix is a
     path (a folder holds `model.safetensors` or a model of diffusers), and the rest are names of bundled models.
@@ -65,12 +65,12 @@ def locate(model: str | Path) -> Path:
 
 
 def load(model: str | Path, *, sde: SDE | None = None) -> ScorePrior:
-    """The prior of a bundled name, a file, a folder, or `hf:NAME`: float32, on the CPU, until `prior.to` moves it.
+    """Load the prior of a bundled name, a file, a folder, or `hf:NAME`: float32, on the CPU, until `prior.to` moves it.
 
         prior = scoreinv.load("photo")
         mine = scoreinv.load("runs/mine/model.safetensors", sde=MySDE())
 
-    Arguments:
+    Args:
         sde: in place of the file's; needed by a model with an SDE of your own, which files only name.
 
     Raises CheckpointError when there is none such, or its file is damaged, of another kind, or does not fit the memory.
@@ -79,12 +79,12 @@ def load(model: str | Path, *, sde: SDE | None = None) -> ScorePrior:
 
 
 def load_classifier(model: str | Path, *, sde: SDE | None = None) -> NoiseClassifier:
-    """The classifier of noisy pictures of a bundled name or a file; arguments and errors as those of `load`."""
+    """Load a classifier of noisy pictures by bundled name or file; arguments and errors as those of `load`."""
     return _load(NoiseClassifier, model, sde)
 
 
 def load_damage_detector(model: str | Path) -> DamageDetector:
-    """The damage detector of a bundled name or a file; errors as those of `load`."""
+    """Load a damage detector by bundled name or file; errors as those of `load`."""
     return _load(DamageDetector, model, None)
 
 
@@ -97,7 +97,7 @@ def _load(kind: type[Kind], model: str | Path, sde: SDE | None) -> Kind:
 
 
 def configuration(path: Path) -> ModelConfig:
-    """The configuration of a prior that was located, without its weights."""
+    """Read the configuration of a located prior, without its weights."""
     config = read_diffusers_config(path) if path.is_dir() else read_metadata(path)[0]
     if not isinstance(config, ModelConfig):
         raise CheckpointError(f"{path}: is not a prior")
@@ -105,13 +105,13 @@ def configuration(path: Path) -> ModelConfig:
 
 
 def sha256(path: Path) -> str:
-    """Hash of the weights of a model that was located, in hexadecimal."""
+    """Hash the weights of a located model; hexadecimal."""
     with (weights_file(path) if path.is_dir() else path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def full_name(model: str, path: Path) -> str:
-    """The name of a model that was located at a path, of one from the hub with its revision."""
+    """Return the name of a located model; a model from the hub gets its revision."""
     return f"{model.partition('@')[0]}@{path.name}" if model.startswith(HUB_PREFIX) else model
 
 
@@ -147,7 +147,7 @@ class ModelDescription:
 
     @property
     def task(self) -> Literal["prior", "classifier", "damage"]:
-        """What it is for: a prior, a classifier of noisy pictures, or to find damage."""
+        """What the model is for."""
         if isinstance(self.config, ModelConfig):
             return "prior"
         return "classifier" if isinstance(self.config, ClassifierConfig) else "damage"
@@ -159,12 +159,12 @@ class ModelDescription:
 
 
 def describe_all() -> list[ModelDescription]:
-    """The bundled models, then the paper's."""
+    """Describe the bundled models, then the paper's."""
     return [describe(name) for name in (*bundled_names(), *PUBLISHED)]
 
 
 def describe(name: str) -> ModelDescription:
-    """A bundled or published name, a file, a folder or `hf:NAME`; raises CheckpointError when there is none such."""
+    """Describe a bundled or published name, a file, a folder or `hf:NAME`; raises CheckpointError if there is none."""
     if name in PUBLISHED:
         config: AnyConfig = published(name).config
         figures = FIGURES.get(name, {})
@@ -188,14 +188,14 @@ def describe(name: str) -> ModelDescription:
 
 
 def _weights(config: AnyConfig) -> int:
-    """How many weights a file of the configuration holds, counted without memory for them."""
+    """Count the weights of a configuration's file, without memory for them."""
     chroma = isinstance(config, ModelConfig) and config.chroma
     return _count(config.network) + (_count(ChromaNetwork) if chroma else 0)
 
 
 @cache
 def _count(network: Any) -> int:
-    """Of a network, by its options or its class."""
+    """Count the weights of a network, given by its options or its class."""
     with torch.device("meta"):
         built = network() if isinstance(network, type) else network.build()
     return sum(parameter.numel() for parameter in built.parameters())

@@ -22,7 +22,7 @@ from scoreinv.errors import CheckpointError, InputError
 _MOST = 4_000_000
 _DEPTH = 32
 _INTEGERS = 2**63
-"""What tensors' sizes and steps are counted in."""
+"""Bound of whole numbers: torch counts sizes in 64 bits."""
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -32,7 +32,7 @@ Built = TypeVar("Built", bound="DataclassInstance")
 
 @dataclass(frozen=True)
 class Named:
-    """Says of a field, by `Annotated[..., Named(...)]`, that JSON tells by a `name` which class it is of.
+    """Marks a field, by `Annotated[..., Named(...)]`, whose class is told by a `name` in JSON.
 
     Attributes:
         classes: dataclasses by their names in files.
@@ -45,7 +45,7 @@ class Named:
     stand_in: Callable[[Any], Any] | None = None
 
     def encode(self, value: Any) -> dict[str, Any]:
-        """The entries of an object, and the name of its class; CheckpointError where it has none."""
+        """Encode an object with the name of its class; raises CheckpointError if the class has none."""
         name = next((name for name, cls in self.classes.items() if type(value) is cls), None)
         if name is None and self.stand_in is not None:
             return self.encode(self.stand_in(value))
@@ -55,7 +55,7 @@ class Named:
         return ({} if name == self.unnamed else {"name": name}) | encode(value)
 
     def decode(self, data: Any, entry: str) -> Any:
-        """The object whose entries and name are given; CheckpointError where no class has the name."""
+        """Decode an object of the class that `data` names; raises CheckpointError if no class has the name."""
         if not isinstance(data, dict):
             raise CheckpointError(unsupported(entry, data, "a JSON object"))
         name = data.get("name", self.unnamed)
@@ -67,13 +67,13 @@ class Named:
 
 
 def encode(config: DataclassInstance) -> dict[str, Any]:
-    """A configuration, ready for JSON; `decode` is its inverse."""
+    """Encode a configuration for JSON; `decode` is its inverse."""
     hints = _hints(type(config))
     return {field.name: _encoded(hints[field.name], getattr(config, field.name)) for field in fields(config)}
 
 
 def decode(cls: type[Built], data: Any, name: str = "") -> Built:
-    """A frozen dataclass from a JSON object: lists become tuples, whole numbers floats where those are meant.
+    """Build a frozen dataclass from a JSON object: lists become tuples, whole numbers floats where floats are meant.
 
     name: of the entry, for messages. Values may also be dataclasses that were built already. A field whose metadata
     have `was` is found by this name, too, as older files have it.
@@ -96,7 +96,7 @@ def decode(cls: type[Built], data: Any, name: str = "") -> Built:
 
 
 def decode_foreign(cls: type[Built], data: Any, name: str = "") -> Built:
-    """`decode` of the entries that the class knows; another program's JSON has more of them."""
+    """Decode the entries that the class knows, and ignore others: for JSON that another program wrote."""
     if isinstance(data, dict):
         known = {field.name for field in fields(cls)}
         data = {entry: value for entry, value in data.items() if entry in known}
@@ -105,7 +105,7 @@ def decode_foreign(cls: type[Built], data: Any, name: str = "") -> Built:
 
 @contextmanager
 def in_file(path: Path) -> Iterator[None]:
-    """Put the file's name before the text of an input error that its content causes; it becomes a CheckpointError."""
+    """Turn an InputError about a file's content into a CheckpointError that names the file."""
     try:
         yield
     except InputError as error:
@@ -113,7 +113,7 @@ def in_file(path: Path) -> Iterator[None]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file, as configurations are written; raises CheckpointError naming the file."""
+    """Read a JSON object from a file; raises CheckpointError naming the file."""
     try:
         if path.exists() and not path.is_file():
             raise CheckpointError(f"{path}: not a file")
@@ -126,7 +126,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def parse_json(text: str | bytes) -> dict[str, Any]:
-    """The object that a text in JSON describes, at most 4 MB long and 32 deep; raises CheckpointError."""
+    """Parse a JSON object of at most 4 MB and 32 levels; raises CheckpointError."""
     if len(text) > _MOST:
         raise CheckpointError(f"not a configuration: longer than {_MOST // 10**6} MB")
     try:
@@ -147,12 +147,12 @@ def parse_json(text: str | bytes) -> dict[str, Any]:
 
 
 def unsupported(entry: str, value: Any, words: str) -> str:
-    """That an entry's value is not supported, and what (in words) it must be."""
+    """Message for a value that is not supported; `words` say what it must be."""
     return f"{cut(entry)} = {shown(value)} is not supported: this entry must be {words}"
 
 
 def cut(name: str) -> str:
-    """A name as it stands, so long as that is short."""
+    """Shorten a long name."""
     return name if len(name) <= 60 else f"{name[:60]}..."
 
 
@@ -166,7 +166,7 @@ def _encoded(hint: Any, value: Any) -> Any:
 
 
 def _decoded(hint: Any, value: Any, name: str) -> Any:
-    """A JSON value as the type of a hint; raises CheckpointError naming the entry when it is of another kind."""
+    """Convert a JSON value to the type of a hint; raises CheckpointError naming the entry if it cannot be."""
     origin, choices = get_origin(hint), get_args(hint)
     if is_dataclass(value):  # built already; JSON has none
         return value
@@ -210,7 +210,7 @@ def _decoded_union(choices: tuple[Any, ...], value: Any, name: str) -> Any:
 
 
 def _words(hint: Any) -> str:
-    """What a hint asks for, for a person."""
+    """Describe a type hint to a person."""
     origin, choices = get_origin(hint), get_args(hint)
     if origin is Literal:
         return "one of " + ", ".join(map(repr, choices)) if len(choices) > 1 else repr(choices[0])

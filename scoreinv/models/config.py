@@ -1,4 +1,4 @@
-"""What a model file says of its model, as JSON: three configurations, and the names that files have for classes."""
+"""Configurations of models, which their files keep as JSON, and the names of classes in files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
 
 @dataclass(frozen=True)
 class NamedSDE(SDE):
-    """An SDE of a user's own, of which files keep the name alone: stands for the one that `load` has to be given.
+    """Placeholder for an SDE of a user's own: files keep its name only, and `load` must be given the SDE itself.
 
     Attributes:
         class_name: `module:class`, for people; nothing is imported by it.
@@ -38,11 +38,11 @@ class NamedSDE(SDE):
 
     @classmethod
     def of(cls, sde: SDE) -> NamedSDE:
-        """What files keep of an SDE that has no name in them."""
+        """Return the placeholder of an SDE."""
         return cls(f"{type(sde).__module__}:{type(sde).__qualname__}")
 
     def missing(self) -> CheckpointError:
-        """What is wrong where the SDE itself is not given."""
+        """Return the error for an SDE that was not given."""
         return CheckpointError(f"has an SDE of your own, {cut(self.class_name)}: give it in Python by `sde=`")
 
     @property
@@ -61,7 +61,7 @@ class NamedSDE(SDE):
 
 
 NETWORKS: dict[str, type[Any]] = {"ncsnpp": NCSNppConfig, "ffdnet": FFDNetConfig}
-"""Networks of priors: another kind is another line. Files of the first versions name none and mean the first."""
+"""Networks of priors; a new kind is a new line. Files of the first versions name none and mean the first."""
 SDES: dict[str, type[SDE]] = {"ve": VE, "vp": VP, "subvp": SubVP, "ddpm": DDPM}
 PRECONDITIONINGS: dict[str, type[Any]] = {
     "paper_ve": PaperVE,
@@ -75,7 +75,7 @@ _DETECTOR = "damage"
 _NAMED_SDE = Named(SDES | {"custom": NamedSDE}, stand_in=NamedSDE.of)
 
 Parts = dict[str, Any]
-"""Networks, by what the names of their weights begin with in a model's file; the first has no such beginning."""
+"""Networks by the prefix of their weights' names in a file; the first has none."""
 _CHROMA = "chroma."
 
 
@@ -152,11 +152,11 @@ class ModelConfig:
         return self.preconditioning if isinstance(self.preconditioning, ResidualPreconditioning) else None
 
     def parts(self) -> Parts:
-        """Networks with fresh weights."""
+        """Build the networks, with fresh weights."""
         return {"": self.network.build()} | ({_CHROMA: ChromaNetwork()} if self.chroma else {})
 
     def build(self, parts: Parts | None = None) -> ScorePrior:
-        """The prior of the given networks, in evaluation mode; of fresh ones (but for the encoder) where none are."""
+        """Build the prior of given networks or of fresh ones (the encoder is never fresh), in evaluation mode."""
         if parts is None:
             parts = self.parts()
             if self.chroma:
@@ -195,11 +195,11 @@ class ClassifierConfig:
         _check_states(self.data_range, self.image_size)
 
     def parts(self) -> Parts:
-        """The network with fresh weights."""
+        """Build the network, with fresh weights."""
         return {"": self.network.build()}
 
     def build(self, parts: Parts | None = None) -> NoiseClassifier:
-        """The classifier of a given network or of a fresh one, in evaluation mode."""
+        """Build the classifier of a given network or of a fresh one, in evaluation mode."""
         network = (parts or self.parts())[""]
         classifier = NoiseClassifier(network, self.sde, self.data_range, self.image_size, self.classes, self.guidance)
         return classifier.eval()
@@ -226,24 +226,24 @@ class DetectorConfig:
             raise CheckpointError(f"image_size must be a multiple of {self.network.stride}, not {self.image_size}")
 
     def parts(self) -> Parts:
-        """The network with fresh weights."""
+        """Build the network, with fresh weights."""
         return {"": self.network.build()}
 
     def build(self, parts: Parts | None = None) -> DamageDetector:
-        """The detector of a given network or of a fresh one, in evaluation mode."""
+        """Build the detector of a given network or of a fresh one, in evaluation mode."""
         return DamageDetector((parts or self.parts())[""], _load_encoder(), self.image_size).eval()
 
 
 AnyConfig = ModelConfig | ClassifierConfig | DetectorConfig
-"""What a model's file can hold."""
+"""Configuration of any model."""
 AnyModel = ScorePrior | NoiseClassifier | DamageDetector
-"""What a file is written of."""
+"""Any model that files hold."""
 
 
 def decode_model(data: dict[str, Any]) -> AnyConfig:
-    """What `encode` of any wrote; raises InputError naming the entry that is missing, unknown or not supported.
+    """Decode the configuration of any model; raises InputError naming an entry that is missing, unknown or wrong.
 
-    What names classes is a classifier, and what has a network of damage finds it.
+    A configuration with `classes` is a classifier's, one with a damage network a detector's, any other a prior's.
     """
     if not isinstance(data, dict):
         raise CheckpointError(unsupported("model", data, "a JSON object"))
@@ -256,7 +256,7 @@ def decode_model(data: dict[str, Any]) -> AnyConfig:
 
 
 def config_of(model: AnyModel) -> AnyConfig:
-    """What builds a model like this one; InputError where its parts do not go into a file together."""
+    """Return the configuration of a model; raises InputError if its parts do not go into a file together."""
     network: Any = model.network
     if not hasattr(network, "config"):
         raise CheckpointError(f"{type(network).__name__} has no `config`, the options that a model's file keeps")

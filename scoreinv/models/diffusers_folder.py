@@ -55,7 +55,7 @@ def is_diffusers_folder(folder: Path) -> bool:
 
 
 def weights_file(folder: Path) -> Path:
-    """The file with a folder's weights, safetensors before pickled ones; CheckpointError when there is none."""
+    """Find a folder's weights, safetensors before pickled ones; raises CheckpointError if there are none."""
     unet = _unet_folder(folder)
     for name in WEIGHTS_FILES:
         if (unet / name).is_file():
@@ -64,7 +64,7 @@ def weights_file(folder: Path) -> Path:
 
 
 def load_diffusers(folder: Path, sde: SDE | None = None) -> ScorePrior:
-    """The prior of a folder, with an SDE in place of its own if given: float32, on the CPU, in evaluation mode.
+    """Load the prior of a folder, with `sde` in place of its own if given: float32, on the CPU, in evaluation mode.
 
     Raises CheckpointError when something is missing, truncated, holds code, does not fit its configuration or the
     memory, or is of a kind that this network is not.
@@ -87,7 +87,7 @@ def load_diffusers(folder: Path, sde: SDE | None = None) -> ScorePrior:
 
 
 def read_diffusers_config(folder: Path) -> ModelConfig:
-    """The configuration of a folder's model; raises CheckpointError naming the entry that is missing or unsupported."""
+    """Read the configuration of a folder; raises CheckpointError naming the entry that is missing or unsupported."""
     path = _unet_folder(folder) / "config.json"
     options = read_json(path)
     with in_file(path):
@@ -381,7 +381,7 @@ _CONFIGURATION = ["config.json", "scheduler_config.json", "unet/config.json", "s
 
 
 def fetch(name: str) -> Path:
-    """The folder of `OWNER/NAME` or `OWNER/NAME@REVISION`, fetched unless it is there; named by its full revision.
+    """Fetch `OWNER/NAME` or `OWNER/NAME@REVISION` unless it is cached; return its folder, named by the full revision.
 
     Raises CheckpointError, which says how to bring the files, when it can be had neither here nor from the hub.
     """

@@ -1,4 +1,4 @@
-"""scoreinv's model file: safetensors, its configuration as JSON in the metadata."""
+"""scoreinv's own model files: safetensors with the configuration as JSON in the metadata."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _FORMAT = "scoreinv"
 
 
 def save(model: AnyModel, path: str | Path, *, half: bool = False, notes: dict[str, Any] | None = None) -> None:
-    """Write a model to a file that `load` (`load_classifier`, `load_damage_detector`) reads, in place of what is there.
+    """Write a model to a file that `load` (`load_classifier`, `load_damage_detector`) reads; replace an existing one.
 
-    Arguments:
+    Args:
         path: of a safetensors file; its configuration goes into the metadata.
         half: write matrices and filters in float16, which has the digits that bfloat16 lacks; vectors (biases,
             normalisation, the embedding's frequencies) stay in float32.
@@ -58,7 +58,7 @@ def save(model: AnyModel, path: str | Path, *, half: bool = False, notes: dict[s
 
 
 def read_model(path: Path, sde: SDE | None = None) -> AnyModel:
-    """The model of a file: float32, on the CPU, in evaluation mode.
+    """Read the model of a file: float32, on the CPU, in evaluation mode.
 
     sde: in place of the one that the file names.
 
@@ -76,7 +76,7 @@ def read_model(path: Path, sde: SDE | None = None) -> AnyModel:
 
 
 def read_metadata(path: Path) -> tuple[AnyConfig, dict[str, Any]]:
-    """Configuration and notes of a model's file, whose tensors have the shapes that it asks for.
+    """Read configuration and notes of a model's file, and check the shapes of its tensors.
 
     Their values are not read. Raises CheckpointError when there is no such file, and when they do not fit.
     """
@@ -87,7 +87,7 @@ def read_metadata(path: Path) -> tuple[AnyConfig, dict[str, Any]]:
 
 @contextmanager
 def _opened_model(path: Path) -> Iterator[tuple[AnyConfig, Parts, dict[str, Stored], dict[str, Any]]]:
-    """Configuration, unfilled networks, tensors and notes of a file."""
+    """Open a file: its configuration, unfilled networks, tensors and notes."""
     if not path.is_file():
         raise CheckpointError(f"{path}: no such model file")
     with opened(path) as file:

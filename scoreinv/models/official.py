@@ -29,7 +29,7 @@ from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
 
 
 def load_official(path: Path, config: ModelConfig, *, ema: bool) -> ScorePrior:
-    """The prior of a reference checkpoint: its EMA weights, or (`ema=False`) the last raw ones.
+    """Load the prior of a reference checkpoint: its EMA weights, or (`ema=False`) the last raw ones.
 
     Raises CheckpointError when the file is missing, truncated, holds code, or does not fit the configuration or the
     memory.
@@ -49,7 +49,7 @@ def load_official(path: Path, config: ModelConfig, *, ema: bool) -> ScorePrior:
 
 
 def read_official_config(name_or_file: str) -> ModelConfig:
-    """A published name (`ve/cifar10_ncsnpp_continuous`), or a JSON file with the reference's configuration.
+    """Read the configuration of a published name (`ve/cifar10_ncsnpp_continuous`) or of the reference's JSON file.
 
     Raises CheckpointError naming the file and the entry that is missing or not supported.
     """
@@ -66,7 +66,7 @@ def read_official_config(name_or_file: str) -> ModelConfig:
 
 @dataclass(frozen=True)
 class _Training:
-    """Entries of the reference's `training`, as those below of its other parts; words are written in small letters."""
+    """Entries of the reference's `training`, and below of its other sections; words are lowercase."""
 
     sde: Literal["vesde", "vpsde", "subvpsde"]
     continuous: bool
@@ -81,7 +81,7 @@ class _Data:
 
 @dataclass(frozen=True)
 class _Network:
-    """What both networks are told."""
+    """Entries of `model` for both networks."""
 
     nf: int
     ch_mult: tuple[int, ...]
@@ -97,7 +97,7 @@ class _Network:
 
 @dataclass(frozen=True)
 class _NCSNpp:
-    """What NCSN++ is told besides."""
+    """Entries of `model` for NCSN++ only."""
 
     resblock_type: Literal["biggan", "ddpm"]
     fir: bool
@@ -164,7 +164,7 @@ def _translate(config: dict[str, Any]) -> ModelConfig:
 
 
 def _check_network(name: object) -> None:
-    """Raise CheckpointError unless a network of the reference, by the name it has there, is one of those here."""
+    """Raise CheckpointError unless the reference's network of this name is supported."""
     if isinstance(name, str) and name.startswith("ncsn") and name != "ncsnpp":
         raise CheckpointError(f"network {shown(name)} is not supported: {NCSN}")
     if name not in ("ncsnpp", "ddpm"):
@@ -204,7 +204,7 @@ def _network(model: dict[str, Any], options: _Network, pictures: _Data) -> NCSNp
 
 
 def _sampler(sampling: _Sampling, steps: int) -> RecommendedSampler | None:
-    """The sampler of a configuration; None for another than a predictor and corrector that are here."""
+    """Return the recommended sampler; None for one that is not a predictor-corrector of this package."""
     predictor = {"ancestral_sampling": "ancestral"}.get(sampling.predictor, sampling.predictor)
     known = predictor in ("reverse_diffusion", "euler_maruyama", "ancestral")
     if not known or sampling.corrector not in ("langevin", "none") or sampling.method != "pc":

@@ -1,4 +1,4 @@
-"""How much memory an evaluation of a model takes, found without taking it, from the shapes of all tensors."""
+"""Peak memory of evaluating a model, computed from the shapes of all tensors without allocating any."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from scoreinv.models.config import ModelConfig
 from scoreinv.prior import ScorePrior
 
 _WORKSPACE = 1.25
-"""What convolutions take besides the features, to reorder their inputs."""
+"""Factor for what convolutions take to reorder their inputs."""
 PROGRAM_BYTES = 300_000_000
-"""What torch and this package take themselves."""
+"""Memory of torch and this package themselves."""
 
 
 def process_bytes(config: ModelConfig, *, itemsize: int = 4) -> int:
-    """Peak memory of a process that evaluates a model at its own size, as many pictures at once as tasks do.
+    """Estimate the peak memory of a process that evaluates a model at its own size, batched as tasks do.
 
     The program, the weights (as loaded, in float32, and as evaluated), and what is alive of the features, followed
     through the network on shapes alone. Measured at 32, 256 and 1024 pixels in both precisions, it is within 30 %.
@@ -42,7 +42,7 @@ def process_bytes(config: ModelConfig, *, itemsize: int = 4) -> int:
 
 
 def gradient_bytes(prior: ScorePrior, size: tuple[int, int]) -> int:
-    """Memory that a vector-Jacobian product of the noise prediction of one picture of a size (height, width) takes.
+    """Estimate the memory of a vector-Jacobian product of the noise prediction of a picture (height, width).
 
     All features are kept for it. Measured with `photo` and `cifar10` at 512 pixels, it is within 15 %.
     """
@@ -54,7 +54,7 @@ def gradient_bytes(prior: ScorePrior, size: tuple[int, int]) -> int:
 
 
 class PeakMemory(TorchDispatchMode):
-    """The most bytes that tensors made under it hold at once; tensors of one storage count once."""
+    """Tracks the most bytes that tensors made under it hold at once; tensors of one storage count once."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -203,7 +203,7 @@ NCSN = (
 
 
 def source(name: str) -> str:
-    """Where the weights of a published model are to be had."""
+    """Say where the weights of a published model are available."""
     if name in SOURCES:
         return SOURCES[name]
     if name in FIGURES:
@@ -212,7 +212,7 @@ def source(name: str) -> str:
 
 
 def published(name: str) -> PublishedModel:
-    """The settings of a published model; raises CheckpointError listing the names when there is none such."""
+    """Return the settings of a published model; raises CheckpointError listing the names if there is none."""
     if name not in PUBLISHED and {"ncsn", "ncsnv2"} & set(re.split("[/_]", name)):
         raise CheckpointError(f"{name}: {NCSN}")
     if name not in PUBLISHED:

@@ -1,4 +1,4 @@
-"""Weights of files (safetensors or pickled), read within bounds and put into networks. Reading them never runs code."""
+"""Read weights of safetensors and pickled files, within bounds and without running code, and put them into networks."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Stored:
 
 
 def unfilled(path: Path, config: AnyConfig) -> Parts:
-    """The networks of a file's configuration without memory for their weights, on the device `meta`.
+    """Build the networks of a configuration on the device `meta`, without memory for their weights.
 
     Raises CheckpointError when the configuration cannot be built.
     """
@@ -72,7 +72,7 @@ def install(path: Path, parts: Parts, tensors: Mapping[str, Stored]) -> None:
 
 
 def check_shapes(path: Path, parts: Parts, tensors: Mapping[str, Stored]) -> None:
-    """Raise CheckpointError unless tensors are those of the networks, of the same shapes."""
+    """Raise CheckpointError unless the tensors are those of the networks, of the same shapes."""
     apart = "file and configuration do not belong together"
     expected = {name: tuple(value.shape) for name, value in state_of(parts).items()}
     for name in expected.keys() - tensors.keys():
@@ -85,13 +85,13 @@ def check_shapes(path: Path, parts: Parts, tensors: Mapping[str, Stored]) -> Non
 
 
 def state_of(parts: Parts) -> dict[str, Tensor]:
-    """All weights of networks, by their names in a model's file."""
+    """Return all weights of networks, by their names in a model's file."""
     return {prefix + name: value for prefix, part in parts.items() for name, value in part.state_dict().items()}
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """A safetensors file, whose header is of bearable size; raises CheckpointError when it is damaged."""
+    """Open a safetensors file whose header has a reasonable size; raises CheckpointError if it is damaged."""
     try:
         with path.open("rb") as file:
             if int.from_bytes(file.read(8), "little") > _HEADER_BYTES:
@@ -104,7 +104,7 @@ def opened(path: Path) -> Iterator[Any]:
 
 
 def stored_tensors(path: Path, file: Any) -> dict[str, Stored]:
-    """The tensors of an opened file; raises CheckpointError when one is not of floating-point numbers."""
+    """Return the tensors of an opened file; raises CheckpointError if one does not hold floating-point numbers."""
     tensors = {}
     for name in file.keys():  # noqa: SIM118
         part = file.get_slice(name)
@@ -115,12 +115,12 @@ def stored_tensors(path: Path, file: Any) -> dict[str, Stored]:
 
 
 def in_memory(tensors: Mapping[str, Tensor]) -> dict[str, Stored]:
-    """Tensors that were read already, as those of a file."""
+    """Present tensors in memory like those of a file."""
     return {name: Stored(tuple(value.shape), value.detach) for name, value in tensors.items()}
 
 
 def read_pickled(path: Path) -> Any:
-    """What a pickled file (`.pth`, `.bin`) holds of tensors, numbers and plain containers, on the CPU.
+    """Read tensors, numbers and plain containers from a pickled file (`.pth`, `.bin`), on the CPU.
 
     Raises CheckpointError when it is missing, truncated, of another kind, holds code or other objects, or would unfold
     to more than its own size or the memory.
@@ -144,7 +144,7 @@ def read_pickled(path: Path) -> Any:
 
 
 def plain_tensors(path: Path, tensors: Any) -> dict[str, Tensor]:
-    """Named tensors of a pickled file, each of floating-point numbers that all lie in it.
+    """Check that a pickled file's content is named tensors of floating-point numbers which all lie in the file.
 
     Raises CheckpointError when it is no such thing: a pickle may hold a tensor of a billion values that are one number.
     """
@@ -160,7 +160,7 @@ def plain_tensors(path: Path, tensors: Any) -> dict[str, Tensor]:
 
 
 def _unfolded(path: Path) -> int:
-    """Bytes of all entries of what torch takes for a zip file, as its table declares them; 0 of another file."""
+    """Sum the declared sizes of a zip file's entries; 0 for another file."""
     with path.open("rb") as file:
         if file.read(4) != b"PK\x03\x04":
             return 0

@@ -1,4 +1,4 @@
-"""What networks and the models that read them have in common.
+"""Base classes of networks and of the models that read them.
 
 A kind of network is a module here: a frozen dataclass of its options, which is what a file keeps, and the class that it
 builds. A line in a table of `scoreinv.models.config` gives it the name that files call it by.
@@ -15,7 +15,7 @@ from scoreinv.errors import InputError
 
 
 class Network(nn.Module):
-    """What maps pictures (B, C, H, W) to what its model reads.
+    """Base of networks on pictures (B, C, H, W).
 
     A prior's is F(x, label, condition): pictures, noise labels (B,), conditions (B, D, H, W) to (B, C, H, W),
     differentiable in x; no condition is one of zeros. One whose configuration has `feature_channels` takes maps of
@@ -28,14 +28,14 @@ class Network(nn.Module):
     """
 
     config: Any
-    """The options that it was built by, which its model's file keeps."""
+    """The options it was built from, which its model's file keeps."""
     channels: int
-    """C, of the picture."""
+    """C."""
     stride: int
     """H and W are multiples of it."""
 
     def exact_parts(self) -> list[nn.Module]:
-        """What is never evaluated below float32: where weak noise, small beside the picture, would lose its digits."""
+        """Return the modules kept in float32, where weak noise, small beside the picture, would lose its digits."""
         return []
 
     def set_precision(self, dtype: torch.dtype) -> None:
@@ -91,12 +91,12 @@ class Model(nn.Module):
     image_size: int
 
     def parts(self) -> dict[str, nn.Module]:
-        """What its file keeps the weights of, by what their names begin with there."""
+        """Return the networks whose weights its file keeps, by the prefix of their names there."""
         return {"": self.network}
 
     @property
     def weights(self) -> int:
-        """How many weights all parts have."""
+        """Number of weights of all parts."""
         return sum(weight.numel() for part in self.parts().values() for weight in part.parameters())
 
     @property
@@ -105,7 +105,7 @@ class Model(nn.Module):
         return next(self.network.parameters()).device
 
     def to(self, *args: torch.device | torch.dtype | str) -> Self:  # type: ignore[override]  # it takes less on purpose
-        """Move to a device, or to a dtype of evaluation, which the network's `exact_parts` take from float32 on.
+        """Move to a device or to a dtype of evaluation; below float32 the network's `exact_parts` stay in float32.
 
         Raises InputError for a dtype that is none of `dtypes`.
         """

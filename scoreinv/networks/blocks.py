@@ -1,4 +1,4 @@
-"""What networks are built of: layers with the initialisation of DDPM, normalisation, attention, noise embeddings.
+"""Building blocks of networks: layers with DDPM's initialisation, normalisation, attention, noise embeddings.
 
 Group normalisation, alone or followed by an activation, is fast here where torch's own kernels are slow. On a CPU and
 channels-last tensors, the layout that convolutions want, torch's forward kernel takes 3 to 8 times what memory
@@ -44,12 +44,12 @@ class Layers(nn.ModuleList, Generic[Layer]):
 
 
 def channels_last(network: Layer) -> Layer:
-    """The network, its filters put into the memory layout that convolutions want."""
+    """Put a network's filters into the channels-last layout, and return it."""
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's hints lack it
 
 
 def inner_dtype(x: Tensor, inner: nn.Conv2d) -> torch.dtype:
-    """What the layers between the exact ones compute in: what autocasting says, or else the dtype of their weights."""
+    """Return the dtype of the layers between the exact ones: autocast's, or else that of their weights."""
     device = x.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else inner.weight.dtype
 
@@ -69,7 +69,7 @@ def initialise(layer: nn.Conv2d | nn.Linear, scale: float = 1.0) -> None:
 
 
 def convolved(layer: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x (B, C, H, W) convolved as by a layer, with a weight and bias in place of its own.
+    """Convolve x (B, C, H, W) as a layer does, with a weight and bias in place of its own.
 
     Filters of single channels that are learnt on a CPU under autocasting are applied in float32: in bfloat16 their
     gradient, which takes most of such a layer's time, takes three to five times as long.
@@ -135,12 +135,12 @@ class BatchNorm(nn.Module):
 
 
 def norms_learn(network: nn.Module) -> bool:
-    """Whether there are batch norms that normalise by the batch at hand."""
+    """Whether batch norms normalise by the statistics of the batch."""
     return any(isinstance(module, BatchNorm) and module.training for module in network.modules())
 
 
 def freeze_norms(network: nn.Module) -> int:
-    """Have batch norms keep and use the statistics that they have, until `network.train()`; returns how many it has."""
+    """Freeze the statistics of batch norms until `network.train()`; return how many norms there are."""
     norms = [module for module in network.modules() if isinstance(module, BatchNorm)]
     for norm in norms:
         norm.eval()

@@ -238,7 +238,7 @@ class NoiseClassifier(Model):
     x / alpha centred on [-1, 1] and s in its units: so input and output of F are of order one at every noise level, and
     what it does not know at large noise stays small, where guidance multiplies it by s.
 
-    Arguments:
+    Args:
         network: F, maps (B, C, H, W) and noise levels (B,) to logits (B, K).
         sde: the forward process of the states.
         data_range: their values of black and white.

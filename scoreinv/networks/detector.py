@@ -106,7 +106,7 @@ class DetectorNetwork(Network):
 class DamageDetector(Model):
     """The probability that a pixel shows damage, not the photograph.
 
-    Arguments:
+    Args:
         network: what is trained.
         encoder: frozen; it says what the picture shows, and is no part of the model's file.
         image_size: side of the training crops, in pixels.

@@ -92,7 +92,7 @@ class Encoder(nn.Module):
 
 
 def load_encoder(path: Path) -> Encoder:
-    """The frozen encoder of a file: float32, on the CPU, in evaluation mode.
+    """Load the frozen encoder of a file: float32, on the CPU, in evaluation mode.
 
     Raises CheckpointError when the file is missing or is not that of an encoder.
     """
