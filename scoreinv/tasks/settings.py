@@ -13,13 +13,10 @@ from typing import Annotated, ClassVar, Literal, get_args
 from scoreinv.checks import Number, Whole, check_flag, check_noise_share, shown
 from scoreinv.errors import SettingError
 from scoreinv.options import (
-    CHURN,
     COLOUR_SATURATION,
     COLOUR_STEPS,
     COLOUR_TEMPERATURE,
-    CORRECTOR_STEPS,
     DENOISING_STEPS,
-    ETA,
     EXACT_STEPS,
     FILL_STEPS,
     FOUND_GROW,
@@ -27,16 +24,12 @@ from scoreinv.options import (
     NARROW_FILL_STEPS,
     ODE_RTOL,
     ORIENTATIONS,
-    REPEATS,
     RESTORATION_STEPS,
     RTOL,
     SAMPLER_STEPS,
-    SATURATION,
     SENSITIVITY,
-    SNR,
     START_LEVEL,
     STEPS,
-    TEMPERATURE,
     USUAL_SENSITIVITY,
     ClassicalMethod,
     Corrector,
@@ -97,15 +90,11 @@ class _DrawnSettings:
     """Settings that fills and colours share; which methods there are, each says.
 
     Attributes:
-        method: None: what the model was trained for.
-        steps: times of the grid. None: as measured to be enough.
-        start: noise level at which `pc` begins, a standard deviation for pictures in [0, 1]; `math.inf` is the SDE's
-            prior.
-        samples: pictures to draw.
+        start: a standard deviation, for pictures in [0, 1]; `math.inf` is the SDE's prior.
         seed: seed of the noise; each sample and place has its own stream. In colours each picture has its own, and
             samples 2 k and 2 k + 1 are a pair of opposite noise.
-        estimate: `sample`, or `mean`: the average of the samples, or for one of `conditioned` the posterior mean, by
-            one evaluation of the network in each orientation (of colours, for each of `MEAN_DRAWS` noises).
+        estimate: for one sample of `conditioned` the mean is that of the posterior, by one evaluation of the network in
+            each orientation (of colours, for each of `MEAN_DRAWS` noises).
     """
 
     usual_steps: ClassVar[dict[Method, int]] = {}
@@ -213,12 +202,8 @@ class ColourSettings(_DrawnSettings):
     """How a grey picture is coloured.
 
     Attributes:
-        gray_weights: how the grey was made of red, green and blue: `rec601`, `average` (the paper's) or `rec709`.
-        keep_color: leave what has colour already as it is, and let it guide the rest.
-        saturation: the drawn chroma is multiplied by this, from 0 to 10. None: `COLOUR_SATURATION` for samples of
-            `conditioned` at the default temperature where no colours are given, which would stand out; else 1.
-        temperature: factor of the deviation of the samples of `conditioned` from the posterior mean, from 0 to 2: at 1
-            they are samples of the posterior, at 0 its mean. None: `COLOUR_TEMPERATURE`.
+        saturation, temperature: None: `COLOUR_SATURATION`, where no colours are given, which would stand out, and
+            `COLOUR_TEMPERATURE`. At temperature 1 samples are those of the posterior, at 0 its mean.
         whiten: of a print or scan of one tint, which always loses the tint: make the lightest tone white; else the
             print's luma is kept.
     """
@@ -240,7 +225,7 @@ class ColourSettings(_DrawnSettings):
             "Multiply the drawn chroma: 0 is grey, 1 as drawn. "
             f"(default: {COLOUR_SATURATION:g} for samples of conditioned; 1 for the mean, with a temperature, or where "
             "colours are given)",
-            SATURATION,
+            Number(0.0, 10.0),
         ),
     ] = None
     temperature: Annotated[
@@ -248,7 +233,7 @@ class ColourSettings(_DrawnSettings):
         Setting(
             "Only for conditioned: 1 draws samples of all that is possible; less brings them nearer to the average, "
             f"paler and with fewer odd patches. (default: {COLOUR_TEMPERATURE:g})",
-            TEMPERATURE,
+            Number(0.0, 2.0),
             advanced=True,
         ),
     ] = None
@@ -287,14 +272,9 @@ class LinearSettings:
     half-quadratic splitting.
 
     Attributes:
-        method: None: `dpir` for the mean of one, else `diffpir`.
-        steps: times of the grid; None: as measured to be enough (`RESTORATION_STEPS`).
-        samples: pictures to draw.
-        estimate: `sample`, or `mean`: the average of the samples, or for one an estimate of the posterior mean at once.
-            None: `mean` where one is asked for and the method has it at once, else `sample`.
+        estimate: the mean of several samples is their average, that of one an estimate of the posterior mean at once.
         orientations: of the picture, over which an estimate of the posterior mean at once is averaged, an evaluation of
             the network each: 1, 2 (mirrored), 4 or 8 (turned by quarters too).
-        seed: seed of the noise; each sample has its own stream.
     """
 
     method: Annotated[
@@ -515,30 +495,32 @@ class SamplerSettings:
         ),
     ] = None
     corrector_steps: Annotated[
-        int | None, Setting("Steps of the corrector at each time. (default: 1)", CORRECTOR_STEPS, advanced=True)
+        int | None, Setting("Steps of the corrector at each time. (default: 1)", Whole(0, 1000), advanced=True)
     ] = None
     snr: Annotated[
         float | None,
         Setting(
             "Signal-to-noise ratio of the corrector's steps. (default: as recommended with the model, else 0.16)",
-            SNR,
+            Number(None, 10.0),
             advanced=True,
         ),
     ] = None
     rtol: Annotated[
-        float | None, Setting("Tolerance of ode, relative and absolute. (default: 1e-5)", RTOL, advanced=True)
+        float | None,
+        Setting("Tolerance of ode, relative and absolute. (default: 1e-5)", RTOL, advanced=True),
     ] = None
 
     churn: Annotated[
         float | None,
         Setting(
             "Noise that heun adds in all, to forget its errors; about as much as it has steps. (default: 0)",
-            CHURN,
+            Number(0.0, 1e6),
             advanced=True,
         ),
     ] = None
     eta: Annotated[
-        float | None, Setting("Noise that ddim adds: 1 is ancestral sampling. (default: 0)", ETA, advanced=True)
+        float | None,
+        Setting("Noise that ddim adds: 1 is ancestral sampling. (default: 0)", Number(0.0, 1.0), advanced=True),
     ] = None
 
     def __post_init__(self) -> None:
@@ -577,17 +559,11 @@ _OWNERS: dict[str, Sampler] = {"rtol": "ode", "churn": "heun", "eta": "ddim"}
 
 @dataclass(frozen=True)
 class LikelihoodSettings:
-    """How the likelihood of pictures is estimated.
+    """How the likelihood of pictures is estimated; each draw of dequantisation and probe is unbiased."""
 
-    Attributes:
-        repeats: draws of the dequantisation and the probe that are averaged; each is unbiased.
-        steps: steps of a fixed grid, four evaluations each; None for adaptive RK45.
-        rtol: tolerance of RK45, relative and absolute; None: `ODE_RTOL`.
-        probe: distribution of the random vectors of the trace estimate.
-        seed: seed of the dequantisation and the probes.
-    """
-
-    repeats: Annotated[int, Setting("Draws of noise that are averaged; from 2 with a standard error.", REPEATS)] = 1
+    repeats: Annotated[
+        int, Setting("Draws of noise that are averaged; from 2 with a standard error.", Whole(1, 10_000))
+    ] = 1
     steps: Annotated[
         int | None,
         Setting("Solve the ODE in so many equal steps of four evaluations; 16 are good. (default: adaptive)", STEPS),
