@@ -71,7 +71,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Course:
+class RunOptions:
     """Where a run is, where it begins, when it ends, and what is changed in its steps; None leaves the default."""
 
     out: Annotated[
@@ -103,24 +103,24 @@ class Course:
     ] = None
 
 
-def train(*, subject: Subject, course: Course, common: Common) -> None:
+def train(*, subject: Subject, how: RunOptions, common: Common) -> None:
     """Train a prior, or a classifier for one. Ctrl-C, SIGTERM and SIGHUP save first; --resume goes on."""
-    _check(subject, course)
+    _check(subject, how)
     leads = os.environ.get("RANK", "0") == "0"  # the first of torchrun's processes
     if not leads:
         common = replace(common, quiet=True, json=False)
     device = resolve_device(common.device)
     set_threads(common.threads)
-    run = _configuration(subject, course, common)
+    run = _configuration(subject, how, common)
     kind = "damage" if run.damage is not None else type(run.model.sde).__name__.lower()
-    folder = Path(course.out or f"runs/{kind}-{datetime.now():%Y-%m-%d-%H%M%S}")
+    folder = Path(how.out or f"runs/{kind}-{datetime.now():%Y-%m-%d-%H%M%S}")
     if device == "cpu":
         _check_memory(run)
     if common.dry_run:
         if leads:
-            _rehearse(run, folder, course, common)
+            _rehearse(run, folder, how, common)
         return
-    result = _train(run, folder, course, device, common)
+    result = _train(run, folder, how, device, common)
     outputs = [str(path) for path in (result.model, result.samples) if path is not None]
     emit(
         common,
@@ -143,54 +143,54 @@ def train(*, subject: Subject, course: Course, common: Common) -> None:
     warn_of_noise(result, run, folder)
 
 
-def _check(subject: Subject, course: Course) -> None:
+def _check(subject: Subject, how: RunOptions) -> None:
     """Raise InputError where the options do not go together, or with torchrun; or where there are no pictures."""
     if subject.data is not None and not os.path.lexists(subject.data):
         raise InputError(f"{subject.data}: no such folder or zip file of pictures")
-    if course.resume and course.out is None:
+    if how.resume and how.out is None:
         raise InputError("--resume: name the run's folder by --out")
-    if "RANK" in os.environ and course.out is None:
+    if "RANK" in os.environ and how.out is None:
         raise InputError("under torchrun the processes need one folder: give --out")
-    if course.init is not None and course.resume:
+    if how.init is not None and how.resume:
         raise InputError("--init and --resume: a resumed run starts from its own state")
     if subject.sde is not None and subject.config is not None:
         raise InputError("--sde and --config: the configuration names its SDE; give one of them")
     for name, given in (("--conditional", subject.conditional), ("--classifier", subject.classifier)):
-        if given and (subject.sde is None or course.resume):
+        if given and (subject.sde is None or how.resume):
             raise InputError(f"{name}: goes with --sde, for a new run; a configuration says it by itself")
     if subject.conditional and subject.classifier:
         raise InputError("--conditional and --classifier: a prior, or a classifier; give one of them")
     if subject.classifier and subject.data is None:
         raise InputError("--classifier: name the pictures by --data: a folder of each class's folder")
-    if subject.damage and (subject.sde is not None or subject.config is not None or course.resume):
+    if subject.damage and (subject.sde is not None or subject.config is not None or how.resume):
         raise InputError("--damage: goes in place of --sde, for a new run; a configuration says it by itself")
-    if subject.sde is None and subject.config is None and not subject.damage and not course.resume:
+    if subject.sde is None and subject.config is None and not subject.damage and not how.resume:
         raise InputError("say what to train: --sde ve, vp or subvp, --damage, or --config FILE")
-    if course.tensorboard:
+    if how.tensorboard:
         from scoreinv.training.metrics import check_tensorboard
 
         check_tensorboard()
 
 
-def _rehearse(run: TrainingConfig, folder: Path, course: Course, common: Common) -> None:
+def _rehearse(run: TrainingConfig, folder: Path, how: RunOptions, common: Common) -> None:
     """Check what can be checked without decoding pictures, and say what would be trained."""
     from scoreinv.training.loop import check_run
 
-    if course.init is not None:
-        check_model(course.init)
-    check_run(run, folder, resume=course.resume, overwrite=common.overwrite)
+    if how.init is not None:
+        check_model(how.init)
+    check_run(run, folder, resume=how.resume, overwrite=common.overwrite)
     rehearse(common, {"output": str(folder)}, f"{folder}: would be trained in, to {ends(run)}")
 
 
-def _train(run: TrainingConfig, folder: Path, course: Course, device: str, common: Common) -> TrainResult:
+def _train(run: TrainingConfig, folder: Path, how: RunOptions, device: str, common: Common) -> TrainResult:
     """Do the run, with its progress shown."""
     import torch
 
     from scoreinv.training.loop import train as train_model
     from scoreinv.training.state import saved_states
 
-    init = None if course.init is None else _model_to_start_from(course.init, run)
-    teller = Teller(folder, run, init is None and not course.resume, common)
+    init = None if how.init is None else _model_to_start_from(how.init, run)
+    teller = Teller(folder, run, init is None and not how.resume, common)
     keep_freed()
     with ProgressBar("training", quiet=common.quiet) as bar:
 
@@ -206,11 +206,11 @@ def _train(run: TrainingConfig, folder: Path, course: Course, device: str, commo
             return train_model(
                 run,
                 folder,
-                resume=course.resume,
+                resume=how.resume,
                 overwrite=common.overwrite,
                 init=init,
                 device=device,
-                tensorboard=course.tensorboard,
+                tensorboard=how.tensorboard,
                 callback=show,
                 clock=running_seconds,
             )
@@ -247,23 +247,23 @@ def _model_to_start_from(name: str, run: TrainingConfig) -> AnyModel:
     return load_classifier(name) if isinstance(run.model, ClassifierConfig) else load(name)
 
 
-def _configuration(subject: Subject, course: Course, common: Common) -> TrainingConfig:
+def _configuration(subject: Subject, how: RunOptions, common: Common) -> TrainingConfig:
     """The run that is asked for, as changed by the other options."""
-    run = _named(subject, Path(course.out) if course.resume and course.out is not None else None)
+    run = _named(subject, Path(how.out) if how.resume and how.out is not None else None)
     if common.seed is not None:
         run = replace(run, seed=common.seed)
     if common.precision != "auto":
         run = replace(run, precision=common.precision)
     if subject.data is not None:
         run = replace(run, data=replace(run.data, source=subject.data))
-    if course.learning_rate is not None:
-        run = replace(run, optimizer=replace(run.optimizer, learning_rate=course.learning_rate))
-    if course.batch_size is not None:
-        run = replace(run, batch_size=course.batch_size)
-    if course.steps is not None or course.minutes is not None:
+    if how.learning_rate is not None:
+        run = replace(run, optimizer=replace(run.optimizer, learning_rate=how.learning_rate))
+    if how.batch_size is not None:
+        run = replace(run, batch_size=how.batch_size)
+    if how.steps is not None or how.minutes is not None:
         # A run by the clock has no number of steps, unless both are asked for.
-        run = replace(run, steps=course.steps, minutes=course.minutes)
-    return run if course.sigma_max is None else _with_sigma_max(run, course.sigma_max)
+        run = replace(run, steps=how.steps, minutes=how.minutes)
+    return run if how.sigma_max is None else _with_sigma_max(run, how.sigma_max)
 
 
 def _named(subject: Subject, resumed: Path | None) -> TrainingConfig:

@@ -1,1 +1,1 @@
-"""Training: objectives, pictures, loop, moving average, states. The way in is `training_loop.train`."""
+"""Training: the loop, losses, moving average, pictures, states. The way in is `loop.train`."""

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from scoreinv.checks import require, within
+from scoreinv.checks import check_choice, require, within
 from scoreinv.conditional.prior import ResidualPreconditioning
 from scoreinv.errors import InputError
-from scoreinv.models.codec import decode, encode, read_json
+from scoreinv.models.codec import decode, encode, in_file, read_json
 from scoreinv.models.config import AnyConfig, DetectorConfig, ModelConfig, decode_model
-from scoreinv.options import BATCH_SIZE, LEARNING_RATE, TRAINING_MINUTES, TRAINING_STEPS
+from scoreinv.options import BATCH_SIZE, LEARNING_RATE, SEED, TRAINING_MINUTES, TRAINING_STEPS
 
 GRID_STEPS = 18
 """Evaluations of the network for each picture of a sample grid."""
@@ -75,7 +75,7 @@ class DataConfig:
     memory_gb: float = 6.0
 
     def __post_init__(self) -> None:
-        _choice("data.mode", self.mode, ("crops", "resize", "zooms"))
+        check_choice("data.mode", self.mode, ("crops", "resize", "zooms"))
         require(0 < self.least_zoom <= 1, "data.least_zoom must lie in (0, 1]")
         require(all(0 < share <= 1000 for _, share in self.shares), "data.shares must lie in (0, 1000]")
         require(len(dict(self.shares)) == len(self.shares), "data.shares names a folder twice")
@@ -110,7 +110,7 @@ class OptimizerConfig:
     anneal: Literal["constant", "cosine"] = "constant"
 
     def __post_init__(self) -> None:
-        _choice("optimizer.anneal", self.anneal, ("constant", "cosine"))
+        check_choice("optimizer.anneal", self.anneal, ("constant", "cosine"))
         LEARNING_RATE.check("optimizer.learning_rate", self.learning_rate)
         require(0 <= self.beta1 < 1 and 0 <= self.beta2 < 1, "optimizer.beta1 and beta2 must lie in [0, 1)")
         require(0 < self.epsilon < math.inf, "optimizer.epsilon must be a positive number")
@@ -120,7 +120,7 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """Denoising score matching; see `scoreinv.training.objectives` for the formulas.
+    """Denoising score matching; see `scoreinv.training.losses` for the formulas.
 
     Attributes:
         times: `continuous`, on [1e-5, 1]; or `discrete`, uniform on the grid of the SDE's `steps` times: SMLD
@@ -147,8 +147,8 @@ class ObjectiveConfig:
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        _choice("objective.times", self.times, ("continuous", "discrete"))
-        _choice("objective.weighting", self.weighting, ("paper", "likelihood", "uniform", "residual"))
+        check_choice("objective.times", self.times, ("continuous", "discrete"))
+        check_choice("objective.weighting", self.weighting, ("paper", "likelihood", "uniform", "residual"))
         require(0 < self.sigma_data < math.inf, "objective.sigma_data must be a positive number")
         require(self.focus is None or self.times == "continuous", "objective.focus is for continuous times")
         require(
@@ -159,7 +159,7 @@ class ObjectiveConfig:
             self.focus is None or self.weighting != "likelihood",
             "objective.focus does not go with the likelihood weighting, whose times are drawn by importance",
         )
-        _choice("objective.reduction", self.reduction, ("mean", "sum"))
+        check_choice("objective.reduction", self.reduction, ("mean", "sum"))
         require(0 <= self.label_smoothing < 1, "objective.label_smoothing must lie in [0, 1)")
 
 
@@ -179,9 +179,9 @@ class ObservationConfig:
         damaged_gray: luma with holes, sometimes with chroma at a few places.
         refined: holes, and the whole picture at half the size: the step from one scale to the next finer one.
         other_films: of the pictures whose luma is shown, the share that gets one that another film made
-            (`observations.on_other_film`).
+            (`prints.on_other_film`).
         colour_films: of all pictures, the share that is shown in the colours of another film
-            (`observations.on_colour_film`).
+            (`prints.on_colour_film`).
 
     What is observed is one of the first six, whose shares add up to 1.
     """
@@ -210,7 +210,7 @@ class ObservationConfig:
 
 @dataclass(frozen=True)
 class DamageDrawing:
-    """How a damage detector is shown its training pictures; see `scoreinv.training.damage`.
+    """How a damage detector is shown its training pictures; see `scoreinv.training.synthetic_damage`.
 
     Attributes:
         undamaged: share of the pictures that get none.
@@ -223,7 +223,7 @@ class DamageDrawing:
     def __post_init__(self) -> None:
         require(0 <= self.undamaged <= 1, "damage.undamaged must lie in [0, 1]")
         for kind, times in self.often:
-            _choice("a kind of damage.often", kind, tuple(DAMAGE_SHARES))
+            check_choice("a kind of damage.often", kind, tuple(DAMAGE_SHARES))
             require(0 < times <= 1000, f"damage.often of {kind} must lie in (0, 1000]")
         require(len(dict(self.often)) == len(self.often), "damage.often names a kind twice")
 
@@ -288,8 +288,8 @@ class TrainingConfig:
     save_minutes: float = 5.0
 
     def __post_init__(self) -> None:
-        _choice("precision", self.precision, ("auto", "float32", "bfloat16"))
-        _choice("trained", self.trained, ("score", "chroma"))
+        check_choice("precision", self.precision, ("auto", "float32", "bfloat16"))
+        check_choice("trained", self.trained, ("score", "chroma"))
         require(
             self.trained == "score" or (isinstance(self.model, ModelConfig) and self.model.chroma),
             "only a model with a network of chroma can have that trained",
@@ -305,7 +305,7 @@ class TrainingConfig:
             f"accumulate must divide the batch of {self.batch_size} evenly",
         )
         require(0 <= self.ema_decay < 1, "ema_decay must lie in [0, 1)")
-        require(0 <= self.seed < 2**63, "seed must not be negative, and below 2^63")
+        SEED.check("seed", self.seed)
         for name in ("log_every", "validate_every", "sample_every", "snapshot_every"):
             require(getattr(self, name) >= 0, f"{name} must not be negative")
         within("validation_images", self.validation_images, 0, BATCH_SIZE.most)
@@ -394,12 +394,8 @@ class TrainingConfig:
 def read_config(path: Path) -> TrainingConfig:
     """The run that a JSON file describes; raises InputError naming the file, and what is wrong with it."""
     data = read_json(path)
-    try:
+    with in_file(path):
         return TrainingConfig.from_dict(data)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    except (AttributeError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: an entry is missing or of the wrong kind: {error}") from error
 
 
 _FREE = frozenset(
@@ -419,7 +415,3 @@ _FREE = frozenset(
     }
 )
 """Entries of a configuration, and of its data, in which a resumed run may differ."""
-
-
-def _choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    require(value in choices, f"{name} must be one of {', '.join(choices)}, not {value!r}")

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -290,38 +290,30 @@ def _filling_memory(decoded: Iterator[_Decoded], config: DataConfig) -> tuple[li
 def _decode_all(
     files: list[_File], config: DataConfig, side: int, channels: int, key: str, cache: Path | None
 ) -> list[_Decoded]:
+    """All the files; many of them, and more than memory takes, are put into the cache, too, which is then mapped."""
     decoded = _decoded(files, config, side, channels)
     kept, beyond = _filling_memory(decoded, config)
-    if beyond:
-        if cache is None:
-            raise InputError(f"the decoded pictures take more than {config.memory_gb:g} GB: raise data.memory_gb")
-        return _spill(cache, key, kept, decoded, config)
-    if cache is not None and len(files) >= _CACHED_FROM:
-        try:
-            _write_cache(cache, key, kept)
-        except OSError as error:
-            _log.warning("the decoded pictures are not kept for the next run: %s", error)
-    return kept
-
-
-def _spill(cache: Path, key: str, kept: list[_Decoded], rest: Iterator[_Decoded], config: DataConfig) -> list[_Decoded]:
-    """More pictures than memory takes: into the cache file, which is then mapped."""
-
-    def pictures() -> Iterator[_Decoded]:
-        kept.reverse()
-        while kept:
-            yield kept.pop()
-        yield from rest
-
-    _log.info("the decoded pictures take more than %g GB and go to %s", config.memory_gb, cache)
+    if beyond and cache is None:
+        raise InputError(f"the decoded pictures take more than {config.memory_gb:g} GB: raise data.memory_gb")
+    if cache is None or not (beyond or len(files) >= _CACHED_FROM):
+        return kept
     try:
-        _write_cache(cache, key, pictures())
+        _write_cache(cache, key, chain(_drained(kept), decoded) if beyond else kept)
     except OSError as error:
-        raise InputError(f"{cache}: no room for the decoded pictures ({error}): use fewer data.scales") from error
-    found = _open_cache(cache, key, config.memory_gb)
+        if beyond:
+            raise InputError(f"{cache}: no room for the decoded pictures ({error}): use fewer data.scales") from error
+        _log.warning("the decoded pictures are not kept for the next run: %s", error)
+    found = _open_cache(cache, key, config.memory_gb) if beyond else kept
     if found is None:
         raise InputError(f"{cache}: the decoded pictures cannot be read back")
     return found
+
+
+def _drained(pictures: list[_Decoded]) -> Iterator[_Decoded]:
+    """The pictures, each forgotten once it is taken."""
+    pictures.reverse()
+    while pictures:
+        yield pictures.pop()
 
 
 def _decoded(files: list[_File], config: DataConfig, side: int, channels: int) -> Iterator[_Decoded]:
@@ -379,14 +371,12 @@ def _pyramid(file: _File, config: DataConfig, side: int, channels: int) -> tuple
         sizes = [(max(round(width * scale), side), max(round(height * scale), side))]
         if math.prod(sizes[0]) > _ENLARGED_PIXELS:
             raise InputError(f"{file.name}: {width}x{height} is too narrow: it would be enlarged to {side} pixels")
-    return tuple(np.atleast_3d(np.asarray(_resized(image, size))) for size in sizes)
-
-
-def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    if size == image.size:
-        return image
-    smaller = size[0] <= image.width
-    return image.resize(size, Image.Resampling.BOX if smaller else Image.Resampling.BICUBIC)
+    levels = []
+    for size in sizes:
+        method = Image.Resampling.BOX if size[0] <= width else Image.Resampling.BICUBIC
+        level = image if size == image.size else image.resize(size, method)
+        levels.append(np.atleast_3d(np.asarray(level)))
+    return tuple(levels)
 
 
 def _eight_bits(picture: Picture, channels: int) -> Image.Image:
