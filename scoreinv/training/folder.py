@@ -169,26 +169,19 @@ def _is_of(saved: SavedRun, config: TrainingConfig, model: Path) -> bool:
         built_from, notes = read_metadata(model)
     except InputError:
         return False
-    return encode(built_from) == encode(config.model) and notes.get("run") == saved.name
-
-
-class Interrupts:
-    """Which signal has come, if any did."""
-
-    def __init__(self) -> None:
-        self.came: signal.Signals | None = None
+    return encode(built_from) == encode(config.model) and notes.get("run") == saved.run
 
 
 @contextmanager
-def deferred_interrupts() -> Iterator[Interrupts]:
-    """Ctrl-C, SIGTERM and SIGHUP inside the block are noted, and handed on at its end to what handled them before.
+def deferred_interrupts() -> Iterator[list[signal.Signals]]:
+    """A list that notes Ctrl-C, SIGTERM and SIGHUP in the block; at its end they go to what handled them before.
 
     A second one is handed on at once. Those that are ignored stay so: `nohup` ignores SIGHUP, and shells ignore SIGINT
     in what they run in the background. In the main thread only.
     """
-    interrupts = Interrupts()
+    came: list[signal.Signals] = []
     if threading.current_thread() is not threading.main_thread():
-        yield interrupts
+        yield came
         return
     before = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
     # A handler that is not Python's own is unknown here (None) and cannot be put back: it stays.
@@ -199,14 +192,14 @@ def deferred_interrupts() -> Iterator[Interrupts]:
             signal.signal(number, before[number])
 
     def note(number: int, frame: FrameType | None) -> None:
-        interrupts.came = signal.Signals(number)
+        came.append(signal.Signals(number))
         put_back()
 
     for number in taken:
         signal.signal(number, note)
     try:
-        yield interrupts
+        yield came
     finally:
         put_back()
-        if interrupts.came is not None:
-            signal.raise_signal(interrupts.came)
+        if came:
+            signal.raise_signal(came[0])

@@ -45,7 +45,6 @@ from scoreinv.training.losses import Batch, ScoreLearner, check_objective, initi
 from scoreinv.training.metrics import (
     HeldOut,
     JsonLines,
-    Metrics,
     TrainCallback,
     TrainProgress,
     TrainResult,
@@ -115,7 +114,7 @@ def train(
     with processes(torch.device(device)) as world, _folder(Path(out), world) as folder:
         run = Run(config, folder, world, clock, resume=resume, overwrite=overwrite, init=init, tensorboard=tensorboard)
         state, optimizer = run.state, run.state.optimizer
-        with deferred_interrupts() as interrupts, ThreadPoolExecutor(1) as drawer:
+        with deferred_interrupts() as signals, ThreadPoolExecutor(1) as drawer:
             stop: BaseException | None = None
             drawn = drawer.submit(run.draw, state.step)
             while not run.finished():
@@ -143,8 +142,8 @@ def train(
                     run.report(callback)
                 except BaseException as error:  # `sys.exit` too
                     stop = error
-                if interrupts.came is not None:
-                    stop = Cancelled(f"training was ended by {interrupts.came.name}")
+                if signals:
+                    stop = Cancelled(f"training was ended by {signals[0].name}")
                 run.periodic()
                 if world.agreed(float(stop is not None)):
                     try:
@@ -248,7 +247,7 @@ class Run:
         if config.data.crops and config.encoder_scale and isinstance(self.learner, ScoreLearner):
             self.learner.kept = self._kept_features(model, pictures)
 
-        self.metrics = Metrics(JsonLines(folder.metrics), folder.board if tensorboard and world.leads else None)
+        self.metrics = JsonLines(folder.metrics, folder.board if tensorboard and world.leads else None)
         record = JsonLines(folder.schedule)
         if world.leads:
             self._begin(record, resume=resume)
@@ -429,7 +428,7 @@ class Run:
         self.evaluation_seconds = cost / (self.validated * evaluations)
         line = {"step": self.state.step, "images": self.images, "validated": self.validated}
         # A finished run may be taken up again.
-        if not any(done["step"] == self.state.step and "validation" in done for done in self.metrics.lines.read()):
+        if not any(done["step"] == self.state.step and "validation" in done for done in self.metrics.read()):
             figures = {name: asdict(values) for name, values in found.items()}
             self.metrics.append(line | {"ignorant": self.ignorant_loss} | figures)
 
@@ -485,13 +484,13 @@ class Run:
             # The processes must agree on it, and a resumed run with those before: `auto` is measured.
             bfloat16 = bool(self.world.agreed(float(uses_bfloat16(config.precision, self.world.device))))
             name = _hashed(config, pictures, self.state.network)[:16]
-            return SavedRun(config, name, pictures.digest, bfloat16)
+            return SavedRun(config, name, pictures.digest, bfloat16, 0, 0.0)
         if saved.pictures != pictures.digest:
             raise InputError(
                 f"{config.data.source or 'the built-in pictures'}: the pictures are not those that the run in "
                 f"{self.folder.path} was trained on so far: put them back, or start another run from its model"
             )
-        return SavedRun(config, saved.name, saved.pictures, saved.bfloat16)
+        return replace(saved, config=config)
 
     def _held_out(self, pictures: Pictures) -> Batch | None:
         """The held-out pictures with their times and noise; of a run by the clock in random order: any part is fair."""
@@ -504,7 +503,7 @@ class Run:
 
     def _validated_before(self) -> int | None:
         """How many held-out pictures the run has validated before it was resumed."""
-        counts = [line.get("validated") for line in self.metrics.lines.read()]
+        counts = [line.get("validated") for line in self.metrics.read()]
         return next((count for count in reversed(counts) if type(count) is int and count > 0), None)
 
     def _kept_features(self, model: AnyModel, pictures: Pictures) -> KeptFeatures:
@@ -563,7 +562,7 @@ class Run:
 
     def _save_model(self, path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
-        notes: dict[str, Any] = {"step": self.state.step, "images": self.images, "run": self.about.name}
+        notes: dict[str, Any] = {"step": self.state.step, "images": self.images, "run": self.about.run}
         if self.validation is not None:
             notes["validation_loss"] = self.validation.mean
         save(self.average, path, notes=notes)

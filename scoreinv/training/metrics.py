@@ -106,18 +106,32 @@ class JsonLines:
 
     A line cut short or damaged is dropped when the file is mended. A line that cannot be written is lost with a
     warning: it never ends the run.
+
+    Args:
+        path: the file.
+        board: folder for TensorBoard, which shows the numbers of the lines; None for none.
+
+    Raises:
+        InputError: TensorBoard is wanted and not installed.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, board: Path | None = None) -> None:
+        if board is not None:
+            check_tensorboard()
         self.path = path
         self._failed = False
+        self._board = board
+        self._writer: SummaryWriter | None = None
 
     def read(self) -> list[dict[str, Any]]:
         """All readable lines; none when there is no file."""
         return [line for line in map(_parsed, self._lines()) if line is not None]
 
     def keep_until(self, step: int) -> None:
-        """Mend the file: drop what is damaged, and the lines of later steps, which a resumed run writes again."""
+        """Mend the file: drop what is damaged, and the lines of later steps, which a resumed run writes again.
+
+        The board begins anew with the lines that are kept.
+        """
         lines = self._lines()
         kept = [line for line in map(_parsed, lines) if line is not None and line["step"] <= step]
         damaged = sum(_parsed(line) is None for line in lines[:-1])  # the last may have been cut short by a kill
@@ -126,8 +140,17 @@ class JsonLines:
         try:
             with atomic_write(self.path) as temporary:
                 temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
+            if self._board is not None:
+                from torch.utils.tensorboard import SummaryWriter
+
+                for path in self._board.glob("events.out.tfevents.*"):
+                    path.unlink()
+                # A server that shows the folder forgets, by `purge_step`, what it has read of the files before.
+                self._writer = SummaryWriter(str(self._board), purge_step=0)
         except OSError as error:
             _log.warning("%s: cannot be written: %s", self.path, error)
+        for line in kept:
+            self._show(line)
 
     def append(self, line: dict[str, Any]) -> None:
         # What a full disk has left of the line before must not swallow this one.
@@ -139,6 +162,18 @@ class JsonLines:
             if not self._failed:
                 _log.warning("%s: lines are lost: %s", self.path, error)
             self._failed = True
+        self._show(line)
+
+    def _show(self, line: dict[str, Any]) -> None:
+        if self._writer is None:
+            return
+        try:
+            for name, value in _scalars(line):
+                self._writer.add_scalar(name, value, line["step"])
+            self._writer.flush()
+        except OSError as error:  # a full disk: the file has what is missing on the board, for the next resumption
+            _log.warning("%s: nothing more is written: %s", self._board, error)
+            self._writer = None
 
     def _lines(self) -> list[bytes]:
         if not self.path.exists():
@@ -157,58 +192,6 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) and type(value.get("step")) is int else None
-
-
-class Metrics:
-    """The lines of `metrics.jsonl`, and their numbers on a board.
-
-    Args:
-        lines: the file.
-        board: folder of TensorBoard's file; None for none.
-
-    Raises:
-        InputError: TensorBoard is wanted and not installed.
-    """
-
-    def __init__(self, lines: JsonLines, board: Path | None) -> None:
-        self.lines = lines
-        if board is not None:
-            check_tensorboard()
-        self._folder = board
-        self._board: SummaryWriter | None = None
-
-    def keep_until(self, step: int) -> None:
-        """Drop what later steps wrote, which a resumed run writes again; the board begins anew with what is kept."""
-        self.lines.keep_until(step)
-        if self._folder is None:
-            return
-        from torch.utils.tensorboard import SummaryWriter
-
-        try:
-            for path in self._folder.glob("events.out.tfevents.*"):
-                path.unlink()
-            # A server that shows the folder forgets, by `purge_step`, what it has read of the files before.
-            self._board = SummaryWriter(str(self._folder), purge_step=0)
-        except OSError as error:
-            _log.warning("%s: cannot be written: %s", self._folder, error)
-        for line in self.lines.read():
-            self._show(line)
-
-    def append(self, line: dict[str, Any]) -> None:
-        """Add a line of numbers, each `step` of them once."""
-        self.lines.append(line)
-        self._show(line)
-
-    def _show(self, line: dict[str, Any]) -> None:
-        if self._board is None:
-            return
-        try:
-            for name, value in _scalars(line):
-                self._board.add_scalar(name, value, line["step"])
-            self._board.flush()
-        except OSError as error:  # a full disk: metrics.jsonl has what is missing here, for the next resumption
-            _log.warning("%s: nothing more is written: %s", self._folder, error)
-            self._board = None
 
 
 def check_tensorboard() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from scoreinv.checks import require
 from scoreinv.errors import InputError
 from scoreinv.files import atomic_write
-from scoreinv.models.codec import decode, in_file, parse_json
+from scoreinv.models.codec import decode, encode, in_file, parse_json
 from scoreinv.training.config import TrainingConfig
 
 _log = logging.getLogger(__name__)
@@ -90,26 +90,18 @@ class SavedRun:
 
     Attributes:
         config: that it was saved with.
-        name: tells runs apart; the models of a run carry it.
+        run: tells runs apart; the models of a run carry it.
         pictures: digest of those that it is trained on (`Pictures.digest`).
         bfloat16: whether inner layers are computed in it.
+        step, seconds: done and spent by then.
     """
 
     config: TrainingConfig
-    name: str
-    pictures: str
-    bfloat16: bool
-
-
-@dataclass(frozen=True)
-class _About:
-    """What a state's file says of it, beside its run's configuration."""
-
-    step: int
-    seconds: float
     run: str
     pictures: str
     bfloat16: bool
+    step: int
+    seconds: float
 
     def __post_init__(self) -> None:
         require(self.step >= 0 and self.seconds >= 0, "step and seconds must not be negative")
@@ -119,10 +111,10 @@ def save_state(folder: Path, state: TrainingState, run: SavedRun) -> None:
     """Write a new file of the state, and remove all but it and the one before; OSError leaves the older ones intact."""
     folder.mkdir(exist_ok=True)
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.tensors().items()}
-    about = asdict(_About(state.step, state.seconds, run.name, run.pictures, run.bfloat16))
+    about = json.dumps(encode(replace(run, step=state.step, seconds=state.seconds)))
     written = folder / f"{state.step:09d}.safetensors"
     with atomic_write(written) as temporary:
-        temporary.write_bytes(save(tensors, {"about": json.dumps(about | {"config": run.config.to_dict()})}))
+        temporary.write_bytes(save(tensors, {"about": about}))
     earlier = [path for path in _files(folder) if path < written]
     # Later ones could not be read, or the run would have gone on from them.
     for old in set(_files(folder)) - {written, *earlier[1 - _KEPT :]}:
@@ -137,25 +129,23 @@ def saved_states(folder: Path) -> bool:
 def load_state(folder: Path, state: TrainingState) -> SavedRun | None:
     """Restore the newest readable state; return what it says of its run, or None without any.
 
-    Raises InputError when it is of another model, or its configuration is none of this version's.
+    Raises InputError when it is of another model, or says of itself what no state of this version says.
     """
     for path in reversed(_files(folder)):
         try:
             with safe_open(path, framework="pt") as file:
-                content = parse_json((file.metadata() or {}).get("about", ""))
-                saved = content.pop("config", None)
-                about = decode(_About, content)
+                about = parse_json((file.metadata() or {}).get("about", ""))
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError, InputError) as error:
             _log.warning("%s is unreadable and passed over: %s", path, error)
             continue
         with in_file(path):
-            config = TrainingConfig.from_dict(saved)
+            saved = decode(SavedRun, about | {"config": TrainingConfig.from_dict(about.get("config", {}))})
         try:
-            state.restore(tensors, about.step, about.seconds)
+            state.restore(tensors, saved.step, saved.seconds)
         except (RuntimeError, KeyError) as error:
             raise InputError(f"{path}: this state is of another model than the configuration's") from error
-        return SavedRun(config, about.run, about.pictures, about.bfloat16)
+        return saved
     return None
 
 

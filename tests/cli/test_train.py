@@ -113,23 +113,6 @@ def test_a_model_of_another_run_is_replaced_only_on_demand(scoreinv, configurati
     assert "it starts at step 0" in again.err
 
 
-def test_a_resumed_run_is_told_that_its_pictures_have_changed(scoreinv, configuration, tmp_path):
-    assert scoreinv("train", "--config", configuration, "--out", "run").code == 0
-    (tmp_path / "data/3.png").unlink()
-    refused = scoreinv("train", "--resume", "--out", "run", "--steps", 3)
-    assert refused.code == 2
-    assert refused.err.startswith("scoreinv: error: data: the pictures are not those")
-
-
-def test_bad_data_leave_no_folder(scoreinv, configuration, tmp_path):
-    for path in (tmp_path / "data").iterdir():
-        path.write_bytes(b"damaged")
-    refused = scoreinv("train", "--config", configuration, "--out", "deep/run")
-    assert refused.code == 2
-    assert refused.err.splitlines()[-1] == "scoreinv: error: data: none of its 4 pictures is readable"
-    assert not (tmp_path / "deep").exists()
-
-
 def test_a_batch_without_memory_for_it_is_refused_at_once(scoreinv, monkeypatch, tmp_path):
     run = small_training(small_config().sde, DataConfig())
     (tmp_path / "run.json").write_text(json.dumps(replace(run, batch_size=64).to_dict()))

@@ -64,42 +64,38 @@ def _rewrite(path: Path, about: str | None = None, change: Callable[[dict[str, T
     save_file(tensors, path, metadata if about is None else {"about": about})
 
 
+@pytest.mark.parametrize("about", ["{", "[" * 100_000], ids=["cut", "deep"])
+def test_a_state_that_cannot_be_read_is_passed_over_in_one_line(
+    config: TrainingConfig, out: Path, caplog: pytest.LogCaptureFixture, about: str
+) -> None:
+    train(config, out)
+    _rewrite(out / "state/000000002.safetensors", about)
+    caplog.clear()
+    with pytest.raises(InputError, match="is there already, and this run has not written it"):
+        train(replace(config, steps=3), out, resume=True)
+    assert [record.getMessage().count("\n") for record in caplog.records] == [0]
+    assert "000000002.safetensors is unreadable and passed over: " in caplog.text
+
+
 @pytest.mark.parametrize(
     "change",
     [
+        {"config": None},
+        {"config": {"model": 3}},
         {"step": "2"},
         {"step": -1},
         {"seconds": float("nan")},
         {"run": None},
         {"of": "another program"},
-        "{",
-        "[" * 100_000,
     ],
-    ids=lambda change: str(change)[:30],
+    ids=str,
 )
-def test_a_state_that_says_nonsense_of_itself_is_passed_over_in_one_line(
-    config: TrainingConfig, out: Path, caplog: pytest.LogCaptureFixture, change: dict | str
-) -> None:
+def test_a_state_that_says_nonsense_of_itself_is_refused(config: TrainingConfig, out: Path, change: dict) -> None:
     train(config, out)
     state = out / "state/000000002.safetensors"
     with safe_open(state, framework="pt") as file:
         about = json.loads(file.metadata()["about"])
-    _rewrite(state, change if isinstance(change, str) else json.dumps(about | change))
-    caplog.clear()
-    with pytest.raises(InputError, match="is there already, and this run has not written it") as refused:
-        train(replace(config, steps=3), out, resume=True)
-    assert "\n" not in str(refused.value)
-    assert [record.getMessage().count("\n") for record in caplog.records] == [0]
-    assert "000000002.safetensors is unreadable and passed over: " in caplog.text
-
-
-@pytest.mark.parametrize("change", [None, {}, {"model": 3}], ids=str)
-def test_a_state_without_a_configuration_of_ours_is_refused(config: TrainingConfig, out: Path, change: object) -> None:
-    train(config, out)
-    state = out / "state/000000002.safetensors"
-    with safe_open(state, framework="pt") as file:
-        about = json.loads(file.metadata()["about"])
-    _rewrite(state, json.dumps(about | {"config": change}))
+    _rewrite(state, json.dumps(about | change))
     with pytest.raises(InputError, match=r"^\S*000000002\.safetensors: [^\n]*$"):
         train(replace(config, steps=3), out, resume=True)
 
