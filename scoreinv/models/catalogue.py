@@ -22,7 +22,6 @@ from scoreinv.models.diffusers_folder import (
     weights_file,
 )
 from scoreinv.models.model_file import read_metadata, read_model
-from scoreinv.models.published import FIGURES, PUBLISHED, published, source
 from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.networks.classifiers import NoiseClassifier
 from scoreinv.networks.detector import DamageDetector
@@ -59,6 +58,8 @@ def locate(model: str | Path) -> Path:
             return file
     except OSError as error:  # a name too long, a folder that may not be looked into
         raise CheckpointError(f"{model}: {error.strerror}") from error
+    from scoreinv.models.published import PUBLISHED, source  # a table of thirty models, which no model here needs
+
     if model in PUBLISHED:
         raise CheckpointError(f"{model}: a published model, not bundled; its weights: {source(str(model))}")
     raise CheckpointError(f"{file}: no such model file")
@@ -160,11 +161,15 @@ class ModelDescription:
 
 def describe_all() -> list[ModelDescription]:
     """Describe the bundled models, then the paper's."""
+    from scoreinv.models.published import PUBLISHED
+
     return [describe(name) for name in (*bundled_names(), *PUBLISHED)]
 
 
 def describe(name: str) -> ModelDescription:
     """Describe a bundled or published name, a file, a folder or `hf:NAME`; raises CheckpointError if there is none."""
+    from scoreinv.models.published import FIGURES, PUBLISHED, published, source
+
     if name in PUBLISHED:
         config: AnyConfig = published(name).config
         figures = FIGURES.get(name, {})

@@ -11,7 +11,7 @@ import math
 import types
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -89,7 +89,8 @@ def decode(cls: type[Built], data: Any, name: str = "") -> Built:
     unknown = [entry for entry in data if entry not in known]
     if unknown:
         raise CheckpointError(f"{cls.__name__} has no entry {cut(prefix + unknown[0])}")
-    missing = [entry for entry, field in known.items() if entry not in data and _required(field)]
+    required = [entry for entry, field in known.items() if field.default is field.default_factory is MISSING]
+    missing = [entry for entry in required if entry not in data]
     if missing:
         raise CheckpointError(f"{name or 'the configuration'} lacks {missing[0]!r}")
     return cls(**{entry: _decoded(hints[entry], value, prefix + entry) for entry, value in data.items()})
@@ -225,7 +226,3 @@ def _words(hint: Any) -> str:
 @cache
 def _hints(cls: type) -> dict[str, Any]:
     return get_type_hints(cls, include_extras=True)
-
-
-def _required(field: Field[Any]) -> bool:
-    return field.default is MISSING and field.default_factory is MISSING
