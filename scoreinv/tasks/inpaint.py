@@ -153,7 +153,15 @@ def inpaint_pictures(
             for sample in range(sampling.samples if group else 0):
                 alike[filling.kind(group[0])] += [(filling, sample, region) for region in group]
         for rows in alike.values():
-            _fill(rows, prior, sampling, share)
+            size = rows[0][2].hole.size
+            at_once = max(1, PIXELS_AT_ONCE // size)
+            drawn: list[np.ndarray] = []
+            for first in range(0, len(rows), at_once):
+                some = rows[first : first + at_once]
+                share.begin(size * len(some) / sampling.samples)
+                drawn += _draw(some, prior, sampling, share)
+            for (filling, sample, region), rgb in zip(rows, drawn, strict=True):
+                filling.add(sample, region, rgb)
     return [filling.result(settings, sampling) for filling in fillings]
 
 
@@ -229,21 +237,6 @@ class _Filling:
 
 _Row = tuple[_Filling, int, Region]
 """A sample of a region of a picture: a row of a batch."""
-
-
-def _fill(rows: list[_Row], prior: ScorePrior, sampling: Sampling, share: Share) -> None:
-    """Fill regions of one `kind`, in all samples, as many at once as memory allows."""
-    size = rows[0][2].hole.size
-    share.begin(size * len(rows) / sampling.samples)
-    part = Share(share, len(rows))
-    at_once = max(1, PIXELS_AT_ONCE // size)
-    drawn: list[np.ndarray] = []
-    for first in range(0, len(rows), at_once):
-        some = rows[first : first + at_once]
-        part.begin(len(some))
-        drawn += _draw(some, prior, sampling, part)
-    for (filling, sample, region), rgb in zip(rows, drawn, strict=True):
-        filling.add(sample, region, rgb)
 
 
 def _draw(rows: list[_Row], prior: ScorePrior, sampling: Sampling, callback: TaskCallback) -> list[np.ndarray]:
