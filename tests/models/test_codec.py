@@ -229,6 +229,13 @@ def test_a_file_of_the_first_version_names_no_encoder() -> None:
     assert decode_model(written) == CONFIG
 
 
+def test_an_entry_is_found_by_the_name_that_it_had() -> None:
+    noisier = replace(CONFIG, s_noise=1.1)
+    written = encode(noisier)
+    written["inflation"] = written.pop("s_noise")
+    assert decode_model(written) == noisier
+
+
 def test_a_header_larger_than_any(tmp_path: Path) -> None:
     """It is not even parsed: padded by blanks it says nothing wrong."""
     path = tmp_path / "m.safetensors"
