@@ -5,8 +5,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import pytest
+import torch
 
-from scoreinv.models.published import PUBLISHED
+import scoreinv
+from scoreinv.errors import CheckpointError
+from scoreinv.models.catalogue import describe
+from scoreinv.models.codec import decode, encode
+from scoreinv.models.config import ModelConfig
+from scoreinv.models.published import PUBLISHED, published
+from scoreinv.preconditioning import PaperVE
 from scoreinv.prior import RecommendedSampler
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
 from scoreinv.training.config import DataConfig
@@ -126,3 +133,64 @@ def test_a_published_model_is_that_of_the_reference(name: str) -> None:
     assert run.objective.times == expected.times
     assert run.objective.reduction == expected.reduction
     assert run.steps == expected.iterations
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_configurations_survive_json(name: str) -> None:
+    config = published(name).config
+    assert decode(ModelConfig, encode(config)) == config
+
+
+def test_published_size() -> None:
+    """NCSN++ (continuous) on CIFAR-10 has 62 M parameters (Karras et al. 2022, table 1)."""
+    with torch.device("meta"):
+        network = published("ve/cifar10_ncsnpp_continuous").config.build().network
+    assert sum(weight.numel() for weight in network.parameters()) == pytest.approx(62e6, rel=0.02)
+
+
+def test_discrete_published_models_use_their_own_table() -> None:
+    assert isinstance(published("vp/cifar10_ddpmpp").config.sde, DDPM)
+    assert published("ve/cifar10_ncsnpp").config.preconditioning == PaperVE("index")
+    assert isinstance(published("subvp/cifar10_ddpm_continuous").config.sde, SubVP)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "sde", "attention", "snr", "batch", "rate", "parameters"),
+    [
+        ("ve/celeba_ncsnpp", 64, VE(0.01, 90.0), (2,), 0.17, 128, 2e-4, 62_693_251),
+        ("ve/celebahq_ncsnpp_continuous", 1024, VE(0.01, 1348.0, 2000), (6,), 0.15, 8, 2e-4, 105_785_880),
+        ("vp/bedroom_ddpm", 256, DDPM(), (4,), 0.075, 64, 2e-5, 111_569_923),
+        ("vp/church_ddpm", 256, DDPM(), (4,), 0.075, 64, 2e-5, 111_569_923),
+        ("vp/celebahq_ddpm", 256, DDPM(), (4,), 0.075, 64, 2e-5, 111_569_923),
+        ("vp/cifar10_ddpm_unconditional", 32, DDPM(), (1,), 0.16, 128, 2e-4, None),
+    ],
+)
+def test_the_references_other_configurations(
+    name: str,
+    size: int,
+    sde: SDE,
+    attention: tuple[int, ...],
+    snr: float,
+    batch: int,
+    rate: float,
+    parameters: int | None,
+) -> None:
+    """Settings of the reference's `configs/`, and the weights that its networks have.
+
+    Without conditioning its DDPM cannot be built (it appends to a list that is not there).
+    """
+    model = published(name)
+    config = model.config
+    assert (config.image_size, config.sde, config.network.attention_levels) == (size, sde, attention)
+    assert (config.sampler.snr, model.batch_size, model.learning_rate) == (snr, batch, rate)
+    assert model.reduction == ("mean" if isinstance(sde, DDPM) else "sum")
+    assert paper_training(name, DataConfig()).optimizer.learning_rate == rate
+    if parameters is not None:
+        assert describe(name).parameters == parameters
+
+
+def test_published_weights_and_those_that_were_not() -> None:
+    assert "no weights" in describe("ve/celeba_ncsnpp").source
+    assert describe("ve/church_ncsnpp_continuous").source.startswith("hf:")
+    with pytest.raises(CheckpointError, match="a published model, not bundled; its weights: no weights"):
+        scoreinv.load("vp/bedroom_ddpm")
