@@ -177,5 +177,5 @@ def _warn_of_unknown_variables(arguments: list[str]) -> None:
     others = tuple(f"{PREFIX}_{name.upper()}_" for name in COMMANDS if name != arguments[0])
     for name in sorted(given - known):
         if not name.startswith(others):
-            nearest = difflib.get_close_matches(name, known, n=1)
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
             warn(f"{name}: sets no option{f'; did you mean {nearest[0]}?' if nearest else ''}")

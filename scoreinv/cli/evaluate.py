@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scoreinv.cli.loading import resolve_device, set_threads
+from scoreinv.cli.loading import set_threads
 from scoreinv.cli.options import Common, advanced, option
 from scoreinv.cli.plan import check_file, expand
 from scoreinv.cli.report import ProgressBar, emit, notice, put, rehearse
@@ -148,9 +148,10 @@ def _by_classifier(
 def _judge(name: str, class_name: str | None, common: Common) -> tuple[NoiseClassifier, int | None]:
     """The classifier on the device of the run, and its label of the class that is asked for."""
     from scoreinv.models.catalogue import load_classifier
+    from scoreinv.tasks.common import device_of
     from scoreinv.tasks.generate import class_index
 
-    classifier = load_classifier(name).to(resolve_device(common.device))
+    classifier = load_classifier(name).to(device_of(common.device))
     return classifier, None if class_name is None else class_index(classifier, class_name)
 
 
@@ -172,6 +173,8 @@ def _look(paths: list[str], classifier: NoiseClassifier, common: Common) -> Seen
 def _inception(weights: str, common: Common) -> Callable[[list[str], list[str]], dict[str, float]]:
     """What compares pictures by the features of Inception; InputError where it or its weights cannot be had."""
     import torch
+
+    from scoreinv.tasks.common import device_of
 
     check_file(weights, "--inception")
     try:
@@ -195,7 +198,7 @@ def _inception(weights: str, common: Common) -> Callable[[list[str], list[str]],
             isc_splits=min(10, len(drawn)),
             kid_subset_size=min(1000, fewest),
             feature_extractor_weights_path=weights,
-            cuda=resolve_device(common.device) == "cuda",
+            cuda=device_of(common.device) == "cuda",
             verbose=False,
         )
         return {

@@ -17,7 +17,6 @@ from scoreinv.cli.options import Common
 from scoreinv.cli.report import notice, warn
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.models.bundled import HUB_PREFIX
-from scoreinv.options import Device, Precision
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
@@ -55,13 +54,14 @@ class Model:
 
     def check(self) -> None:
         """Raise InputError where there is no such model or device; nothing is fetched from the hub."""
-        check_model(self.name)
+        if not self.name.startswith(HUB_PREFIX):
+            _ = self.path
         if self.common.device != "auto":
             _ = self.device
 
     def load(self) -> None:
         """Load the model now, unless it is loaded; raises CheckpointError or InputError when it cannot be used."""
-        _ = self.prior
+        _ = self._placed
 
     def record(self, method: str) -> dict[str, Any]:
         """What a JSON line says about how a result was made."""
@@ -104,20 +104,31 @@ class Model:
     @cached_property
     def device(self) -> str:
         """`cpu`, `cuda` or `mps`; InputError when the one that was asked for is absent."""
-        return resolve_device(self.common.device)
+        from scoreinv.tasks.common import device_of
+
+        return device_of(self.common.device)
 
     @cached_property
     def precision(self) -> str:
-        """`float32` or `bfloat16`, that the network computes in."""
+        """`float32` or `bfloat16`, that the network computes in; `auto` takes what is faster."""
+        import torch
+
+        from scoreinv.machine import uses_bfloat16
+
         if self.exact:
             return "float32"
         if self.common.precision == "auto" and self._speed is not None:
             return self._speed.precision
-        return resolve_precision(self.common.precision, self.device)
+        return "bfloat16" if uses_bfloat16(self.common.precision, torch.device(self.device)) else "float32"
 
-    @cached_property
+    @property
     def prior(self) -> ScorePrior:
         """The model, on the device and in the precision of the run."""
+        prior: ScorePrior = self._placed
+        return prior
+
+    @cached_property
+    def _placed(self) -> Any:
         import_torch()
         import torch
 
@@ -125,16 +136,16 @@ class Model:
         _log.info("model %s: %s", self.name, self.path)
         _log.info("device %s%s", device, _why(asked.device, "the first that is here of cuda, mps and cpu"))
         set_threads(asked.threads)
-        prior, speed, precision = self._loaded, self._speed, self.precision
+        speed = self._speed
         faster = "as is faster here" if speed is None else speed.reason
         faster = "needed by the ODE and the likelihood" if self.exact else faster
-        _log.info("precision %s%s", precision, _why(asked.precision, faster))
+        _log.info("precision %s%s", self.precision, _why(asked.precision, faster))
         if speed is not None and not self._threads_are_given:
             set_threads(speed.threads)
         if device == "cpu":
             _log.info("threads %d%s", torch.get_num_threads(), ", as asked for" if self._threads_are_given else "")
         try:
-            return prior.to(torch.device(device), getattr(torch, precision))
+            return self._loaded.to(torch.device(device), getattr(torch, self.precision))
         except torch.OutOfMemoryError as error:
             raise ScoreinvError(f"{self.name}: does not fit in the memory of {device}: use --device cpu") from error
 
@@ -153,7 +164,7 @@ class Model:
         return fastest(self._loaded.network, self._loaded.image_size)
 
     @cached_property
-    def _loaded(self) -> ScorePrior:
+    def _loaded(self) -> Any:
         """The model in float32, on the CPU."""
         from scoreinv.models.catalogue import load
 
@@ -180,27 +191,21 @@ class Model:
 class Detector(Model):
     """A model that finds damage."""
 
-    def load(self) -> None:
-        """Load the model now, unless it is loaded; raises CheckpointError or InputError when it cannot be used."""
-        _ = self.detector
-
-    @cached_property
-    def precision(self) -> str:
-        return resolve_precision(self.common.precision, self.device)
-
-    @cached_property
+    @property
     def detector(self) -> DamageDetector:
         """The model, on the device and in the precision of the run."""
-        import_torch()
-        import torch
+        detector: DamageDetector = self._placed
+        return detector
 
+    @cached_property
+    def _loaded(self) -> Any:
         from scoreinv.models.catalogue import load_damage_detector
 
-        _log.info("model %s: %s", self.name, self.path)
-        _log.info("precision %s%s", self.precision, _why(self.common.precision, "as is faster here"))
-        set_threads(self.common.threads)
-        detector = load_damage_detector(self.path)
-        return detector.to(torch.device(self.device), getattr(torch, self.precision))
+        return load_damage_detector(self.path)
+
+    @cached_property
+    def _speed(self) -> Speed | None:
+        return None
 
 
 def _again(kind: type[Model], name: str, common: Common, exact: bool) -> Model:
@@ -209,14 +214,6 @@ def _again(kind: type[Model], name: str, common: Common, exact: bool) -> Model:
 
 def _why(asked: str, otherwise: str) -> str:
     return f" ({otherwise})" if asked == "auto" else ", as asked for"
-
-
-def check_model(model: str) -> None:
-    """Raise CheckpointError where there is no such model; nothing is fetched from the hub."""
-    if not model.startswith(HUB_PREFIX):
-        from scoreinv.models.catalogue import locate
-
-        locate(model)
 
 
 def check_samples(count: int, picture: Picture, *, coloured: bool) -> None:
@@ -266,19 +263,3 @@ def set_threads(count: int | None) -> None:
         torch.set_num_threads(count)
     elif OPENMP not in os.environ and usable_threads() < torch.get_num_threads():
         torch.set_num_threads(usable_threads())
-
-
-def resolve_device(choice: Device) -> str:
-    """The device to use; see `tasks.common.device_of`."""
-    from scoreinv.tasks.common import device_of
-
-    return device_of(choice)
-
-
-def resolve_precision(choice: Precision, device: str) -> str:
-    """The number format to use; `auto` takes bfloat16 where it is faster."""
-    import torch
-
-    from scoreinv.machine import uses_bfloat16
-
-    return "bfloat16" if uses_bfloat16(choice, torch.device(device)) else "float32"

@@ -136,9 +136,10 @@ def _not_typed(error: Exception, message: str) -> str:
     from scoreinv.errors import InputError, SettingError
 
     told: dict[str, str] = getattr(error, "told", {}) if isinstance(error, InputError) else {}
-    some = isinstance(error, SettingError)  # settings that do not go together are not all named
-    named = [f"{given} by {where}" for given, where in told.items() if some or given.partition(" ")[0] in message]
-    return f" ({', '.join(named)})" if named else ""
+    named = {given: where for given, where in told.items() if given.partition(" ")[0] in message}
+    if not named and isinstance(error, SettingError):
+        named = told  # what a setting does not go with may be among them
+    return f" ({', '.join(f'{given} by {where}' for given, where in named.items())})" if named else ""
 
 
 def wait_briefly() -> None:

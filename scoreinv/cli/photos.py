@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import typer
 
-from scoreinv.cli.loading import Model, resolve_device
+from scoreinv.cli.loading import Model
 from scoreinv.cli.plan import STREAM, Job, Plan, output_folders, refuse_existing, refuse_inputs
 from scoreinv.cli.record import BY_ANOTHER, EXISTS, Outcome, Record, failure
 from scoreinv.cli.report import ProgressBar, RunProgress, rehearse
@@ -246,7 +246,9 @@ def run(run: Run[Given]) -> None:
     if common.json and any(job.output == STREAM for job in plan.jobs):
         raise InputError("the picture and --json both want stdout: name a file by -o")
     if not run.models and common.device not in ("auto", "cpu"):  # neither is absent, and torch is slow to import
-        resolve_device(common.device)
+        from scoreinv.tasks.common import device_of
+
+        device_of(common.device)
     if common.dry_run:
         raise typer.Exit(_rehearse(run))
     with output_folders(plan.folders, shared=plan.shared):

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from scoreinv.cli.loading import check_model, resolve_device, set_threads
+from scoreinv.cli.loading import Model, set_threads
 from scoreinv.cli.main import running_seconds
 from scoreinv.cli.options import Common, advanced, option
 from scoreinv.cli.report import ProgressBar, advise, duration, emit, notice, rehearse
@@ -109,7 +109,9 @@ def train(*, subject: Subject, how: RunOptions, common: Common) -> None:
     leads = os.environ.get("RANK", "0") == "0"  # the first of torchrun's processes
     if not leads:
         common = replace(common, quiet=True, json=False)
-    device = resolve_device(common.device)
+    from scoreinv.tasks.common import device_of
+
+    device = device_of(common.device)
     set_threads(common.threads)
     run = _configuration(subject, how, common)
     kind = "damage" if run.damage is not None else type(run.model.sde).__name__.lower()
@@ -177,7 +179,7 @@ def _rehearse(run: TrainingConfig, folder: Path, how: RunOptions, common: Common
     from scoreinv.training.loop import check_run
 
     if how.init is not None:
-        check_model(how.init)
+        Model(how.init, common).check()
     check_run(run, folder, resume=how.resume, overwrite=common.overwrite)
     rehearse(common, {"output": str(folder)}, f"{folder}: would be trained in, to {ends(run)}")
 

@@ -55,12 +55,6 @@ _TYPES = {
     "svg": "image/svg+xml",
 }
 _STATUS = {GoneError: 404, BusyError: 503, InputError: 422}
-_REMEDIES = {
-    "frame": "the command line's option for frames",
-    "invert": "the command line's option to invert masks",
-    "mask_threshold=0": "the command line's mask threshold of 0",
-}
-"""What errors of the library name in backquotes, as the page has it."""
 
 Samples = Annotated[int, Query(ge=1, le=MOST_SAMPLES)]
 Seed = Annotated[int, Query(ge=SEED.least, le=SEED.most)]
@@ -313,8 +307,8 @@ def _told(job: Job, queue: JobQueue) -> dict[str, Any]:
 
 
 def _sentence(text: str) -> str:
-    """The text of an error as a sentence on the page, which has other remedies than Python and the command line."""
-    told = re.sub(r"`([^`]+)`", lambda quoted: _REMEDIES.get(quoted[1], quoted[1]), text).strip()
+    """The text of an error as a sentence on the page."""
+    told = text.strip()
     if not re.match(r"\S+\.\w{1,5}:", told):  # no file's name begins it
         told = told[:1].upper() + told[1:]
     return told if told.endswith((".", "!", "?")) else f"{told}."

@@ -313,8 +313,8 @@ def test_masks_are_read_as_the_commands_read_them(browser):
     [
         (png(hole(24, 41)), "The mask is 41x24, the photo 40x24"),
         (png(np.zeros((24, 40), bool)), "The mask has no hole"),
-        (png(np.ones((24, 40), bool)), "command line's option to invert masks swaps holes and known pixels"),
-        (png(np.ones((24, 40), np.uint8)), "the command line's mask threshold of 0"),
+        (png(np.ones((24, 40), bool)), "inverted, holes and known pixels are swapped"),
+        (png(np.ones((24, 40), np.uint8)), "use a mask threshold of 0"),
         (b"<html>", "The mask: not a picture"),
         (b"", "The mask: the file is empty"),
         (png(hole())[:60], "The mask: damaged or incomplete PNG file"),
