@@ -59,7 +59,7 @@ def pictures_bits_per_dim(
     The result of a picture does not depend on the others: its draws follow from the seed and its own pixels. So the
     errors of different pictures are independent, and the standard error of their mean is that of their spread.
 
-    Arguments:
+    Args:
         pictures: pictures of one size.
         callback: called with the share of the work that is done; stops the work by returning False.
 

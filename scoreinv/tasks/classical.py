@@ -46,7 +46,7 @@ def fill_classically(
     Memory is bounded: what is beyond a few hundred pixels of a hole is not looked at, and large holes are done in
     blocks.
 
-    Arguments:
+    Args:
         hole: HxW bool, of which one pixel at least is false.
 
     Raises ScoreinvError where OpenCV cannot be loaded, and Cancelled where the callback stopped the work.

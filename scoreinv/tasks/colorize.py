@@ -92,7 +92,7 @@ def colorize(
         result = scoreinv.colorize(gray, prior=scoreinv.load("scene"), seed=0)
         result.image, result.found
 
-    Arguments:
+    Args:
         image: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor (B)xCxHxW in [0, 1].
         prior: the model, or its name or file, which is then loaded for this picture.
         method: `conditioned` (a network given the grey) or `pc` (constrained predictor-corrector, with any model); None

@@ -75,7 +75,7 @@ def draw_in_scales(
 ) -> tuple[Tensor, int]:
     """Samples of the picture given its known pixels, and the evaluations at each place, over all scales.
 
-    Arguments:
+    Args:
         sampling: of the method `conditioned`.
         values: (B, 3, H, W) in [0, 1]; not looked at where not observed.
         observed: (B, 1, H, W), 0 or 1.
@@ -170,7 +170,7 @@ def continue_surroundings(
 ) -> Tensor:
     """Samples (B, 3, H, W) in [0, 1] of pictures that go on in their holes as they are around them.
 
-    Arguments:
+    Args:
         scales: pictures (B, 3, H, W) in [0, 1] and what of them is observed, (B, 1, H, W), each at half the size of the
             one before; those that are begun from with patches enough (`PatchPrior.enough`).
         estimates: of the pictures of those scales that are begun from, by their numbers; at least one. Each

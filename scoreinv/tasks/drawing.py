@@ -59,7 +59,7 @@ def given_observation(
 ) -> Prior:
     """The prior given the observation y, seen through windows.
 
-    Arguments:
+    Args:
         overlap: of the windows, in pixels.
         tile: side of the windows; None: `window_side`.
         orientations: in which the pictures are as likely; a posterior mean is averaged over them.
@@ -96,7 +96,7 @@ def draw(
 ) -> tuple[Tensor, int]:
     """A sample of `condition` for each row, (B, C, H, W) of 0 black, 1 white and beyond, and the evaluations of each.
 
-    Arguments:
+    Args:
         condition: what is sampled, as `given_observation` gives it: a wrapper of `prior`.
         initial: where `pc` starts unless it starts from the SDE's prior, (B, C, H, W) in [0, 1].
         sampler: of `conditioned`; None: DPM-Solver++(2M) of the reverse SDE.

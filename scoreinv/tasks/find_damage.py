@@ -70,7 +70,7 @@ def find_damage(
         if mask.any():  # for a PIL image: mask.getbbox()
             result = scoreinv.inpaint(image, mask, prior="photo")
 
-    Arguments:
+    Args:
         image: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor CxHxW or BxCxHxW
             in [0, 1].
         sensitivity: from 0, which marks nothing, to 1, which marks everything: what has a probability of damage above

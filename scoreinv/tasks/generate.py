@@ -71,7 +71,7 @@ def generate(
         result = scoreinv.generate(scoreinv.load("cifar10"), 16, seed=0)
         result.images
 
-    Arguments:
+    Args:
         prior: the model, or its name or file.
         count: how many pictures are drawn.
         sampler: `pc` (the paper's), `ode` (adaptive probability flow), `multistep` (DPM-Solver++), `heun` (EDM's) or

@@ -71,7 +71,7 @@ def inpaint(
         result = scoreinv.inpaint(image, mask, prior=scoreinv.load("photo"), samples=4, seed=0)
         result.image, result.samples, result.std
 
-    Arguments:
+    Args:
         image: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor CxHxW or BxCxHxW
             in [0, 1].
         mask: array HxW or HxWx3(4) of bool, uint8, uint16 or float in [0, 1], PIL image, or tensor HxW, CxHxW or

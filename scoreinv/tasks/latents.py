@@ -39,7 +39,7 @@ def interpolate(
     At temperature 1 the first and the last are a and b, as far as the solver is exact. Alpha of the results is a's. The
     evaluations that are reported include those of encoding a and b.
 
-    Arguments:
+    Args:
         a, b: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor CxHxW in [0, 1], of one
             size whose sides are multiples of the model's stride.
         count: pictures in the row, with a and b.

@@ -100,7 +100,7 @@ def solve(
         blur = scoreinv.operators.Blur(scoreinv.kernels.gaussian(2), 256, 256)
         result = scoreinv.solve(blur, y, prior=scoreinv.load("denoiser"), noise_std=0.02)
 
-    Arguments:
+    Args:
         operator: A, on pictures of values in [0, 1].
         y: the observation, of the shape A(x): array HxW or HxWx3 (uint8 or uint16 of [0, 1], or any floats), PIL image,
             or tensor (B)xCxHxW of any floats. One channel stands for three alike, with one and the same noise: the

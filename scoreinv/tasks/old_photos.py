@@ -134,7 +134,7 @@ def restore(
 
     A photograph in colours keeps them.
 
-    Arguments:
+    Args:
         image: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor CxHxW or BxCxHxW
             in [0, 1].
         mask: the damage, as `inpaint` takes it; None: it is found.
@@ -202,7 +202,7 @@ def restore_picture(
 ) -> RestoredPhoto[Picture]:
     """`restore` for one `Picture`.
 
-    Arguments:
+    Args:
         models: of all steps that the settings do not leave out.
     """
     if given.hints is not None:

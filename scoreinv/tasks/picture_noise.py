@@ -46,7 +46,7 @@ class PictureNoise(NoiseStream):
     Each sample is what it would be by itself, and the mean of some has less variance: what is linear in the noise
     cancels in each pair (Hammersley and Morton 1956).
 
-    Arguments:
+    Args:
         seed: a non-negative integer.
         numbers: of the samples.
         weights: of `noise_weights_of`, (16,) of the picture of all samples, or (B, 16) of that of each.

@@ -41,7 +41,7 @@ def for_sampler(callback: TaskCallback | None) -> Callable[[Progress], bool | No
 class Share:
     """A callback for one part of the work after another, which reports the progress of the whole.
 
-    Arguments:
+    Args:
         callback: what is called with the progress of the whole.
         total: sum of the sizes of all parts, in any unit.
     """
@@ -122,7 +122,7 @@ def restore_each(
 ) -> Result:
     """`as_given` of the results of pictures (or of observations of them) that are done one after the other.
 
-    Arguments:
+    Args:
         restore: called with the number of each picture in turn, and a callback for its progress.
     """
     share = Share(callback, len(pictures))

@@ -45,7 +45,7 @@ def _taken(others: dict[str, Any]) -> dict[str, Any]:
 class OnRows:
     """A task, done for each row of a batch.
 
-    Arguments:
+    Args:
         task: a function of a module, which is called with the values of `columns`, the settings, and `prior`.
         model: name or file of the model; None: the task takes no `prior`.
         columns: of each argument of the task that a row gives, the name of its column. Those of pictures hold arrays
@@ -138,7 +138,7 @@ class Inpainter(OnRows):
         scoreinv.Inpainter("photo", seed=0)({"image": images, "mask": masks})["result"]
         table.map_batches(scoreinv.Inpainter, fn_constructor_kwargs={"seed": 0}, compute=pool)  # of Ray Data
 
-    Arguments:
+    Args:
         model: name or file. None: `photo`, or no model where the method is a classical one.
         image, mask: names of the columns of pictures and masks.
         mask_threshold, invert, grow: as for `scoreinv.inpaint`.
@@ -183,7 +183,7 @@ class Colorizer(OnRows):
 
         scoreinv.Colorizer(temperature=0.5)({"image": grays})["result"]
 
-    Arguments:
+    Args:
         model: name or file. None: `scene`.
         image: name of the column of pictures.
         hints: name of a column of pictures with alpha whose colours are taken where they are opaque; None for none.
@@ -223,7 +223,7 @@ class Restorer(OnRows):
         scoreinv.Restorer(factor=2)({"image": small})["result"]
         scoreinv.Restorer(kernel=kernels.motion(15, 30))({"image": blurred})["result"]
 
-    Arguments:
+    Args:
         model: name or file. None: `denoiser`.
         kernel: (h, w) of at least 0, in rows and columns: the blur; None for none.
         factor: how many times as large results are, at least 2; None: as large as the pictures.

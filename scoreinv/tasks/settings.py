@@ -436,7 +436,7 @@ class OldPhotoSettings:
     def check_given(self, *, masked: bool, hinted: bool) -> None:
         """Raise SettingError where a mask, hints or a sensitivity belong to what is left out.
 
-        Arguments:
+        Args:
             masked: the damage is given as a mask.
             hinted: colours are given.
         """
