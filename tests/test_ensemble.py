@@ -16,6 +16,8 @@ from scoreinv.samplers import DPMpp2M, NoiseStream
 from scoreinv.tasks.settings import LinearSettings
 from scoreinv.tiling import Tiled
 
+pytestmark = pytest.mark.portable
+
 
 class Lopsided(Prior):
     """Knows left from right and up from down: its prediction is the difference to the next pixel, down and right."""

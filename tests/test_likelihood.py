@@ -18,6 +18,8 @@ from scoreinv.samplers.base import CountedPrior
 from scoreinv.samplers.ode import decode, encode
 from scoreinv.sdes import DDPM, VE
 
+pytestmark = pytest.mark.portable
+
 EACH = {name: SDES[name] for name in ("vp", "subvp", "ddpm")} | {"ve": VE(0.01, 100.0)}
 EVERY = pytest.mark.parametrize("sde", EACH.values(), ids=EACH.keys())
 

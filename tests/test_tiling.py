@@ -20,6 +20,8 @@ from scoreinv.sdes import VE, as_time, broadcast
 from scoreinv.tiling import Tiled, crops
 from scoreinv.windows import Box
 
+pytestmark = pytest.mark.portable
+
 
 def random(*shape: int, seed: int = 4) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)

@@ -49,6 +49,8 @@ from scoreinv.training.losses import check_objective, per_image_loss
 from scoreinv.training.presets import conditional_training, small_training
 from scoreinv.training.synthetic_damage import draw_hole
 
+pytestmark = pytest.mark.portable
+
 NOT_REFINED = torch.zeros(2, dtype=torch.bool)
 
 

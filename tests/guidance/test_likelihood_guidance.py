@@ -23,6 +23,8 @@ from scoreinv.samplers import (
 )
 from scoreinv.sdes import VE, VP, as_time, broadcast
 
+pytestmark = pytest.mark.portable
+
 
 class Matrix(LinearOperator):
     """Any A, (m, 12), of pictures (3, 2, 2); observations are (B, m, 1, 1)."""

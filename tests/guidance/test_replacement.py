@@ -14,6 +14,8 @@ from scoreinv.operators import gray, mask
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.samplers import ODE, PC, AnnealedLangevin, DPMpp2M, Langevin, NoiseStream
 
+pytestmark = pytest.mark.portable
+
 LEFT = mask((torch.arange(2) < 1).double().expand(1, 1, 2, 2))
 GRAY = gray("rec601", 2, 2)
 COUNT = 600

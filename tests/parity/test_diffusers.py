@@ -21,6 +21,8 @@ from scoreinv.sdes import DDPM, VE
 from scoreinv.tasks.generate import generate, make_sampler
 from scoreinv.tasks.settings import SamplerSettings
 
+pytestmark = pytest.mark.portable
+
 DATA = Path(__file__).parents[1] / "data" / "diffusers"
 
 

@@ -12,6 +12,8 @@ from safetensors.torch import load_file
 
 import scoreinv
 
+pytestmark = pytest.mark.portable
+
 FOLDERS = sorted((Path(__file__).parents[1] / "data" / "parity").iterdir())
 
 

@@ -17,6 +17,8 @@ from scoreinv.patches.nearest_neighbour_field import TOLERANCE
 from scoreinv.samplers import NoiseStream
 from scoreinv.tasks.deep_holes import continue_surroundings
 
+pytestmark = pytest.mark.portable
+
 REACH = 3
 
 

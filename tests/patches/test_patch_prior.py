@@ -15,6 +15,8 @@ from scoreinv.samplers import PC, NoiseStream, State
 from scoreinv.sdes import VE, VP
 from scoreinv.tasks.deep_holes import continue_surroundings, drawn_elsewhere
 
+pytestmark = pytest.mark.portable
+
 SDE = VE(0.02, 2.0)
 TOLERANCE, REACH, SIDE = 0.04, (0.5, 2.0), 9
 

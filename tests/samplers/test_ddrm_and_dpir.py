@@ -25,6 +25,8 @@ from scoreinv.operators import (
 from scoreinv.samplers import DDRM, DPIR, PC, AnnealedLangevin, DPMpp2M, NoiseStream, State
 from scoreinv.sdes import SDE, as_time
 
+pytestmark = pytest.mark.portable
+
 SIDE = 6
 SHAPE = (3, SIDE, SIDE)
 SIZE = math.prod(SHAPE)

@@ -13,6 +13,8 @@ from scoreinv.samplers import (
     State,
 )
 
+pytestmark = pytest.mark.portable
+
 
 @CONTINUOUS
 def test_order_of_convergence(sde):

@@ -18,6 +18,8 @@ from scoreinv.samplers import (
 )
 from scoreinv.sdes import time_at
 
+pytestmark = pytest.mark.portable
+
 
 @CONTINUOUS
 def test_order_of_convergence(sde):

@@ -15,6 +15,8 @@ from scoreinv.samplers import MeanFlow, NoiseStream, mean_flow
 from scoreinv.samplers.mean_flow import blurred
 from scoreinv.sdes import SDE, VE, VP, as_time, broadcast
 
+pytestmark = pytest.mark.portable
+
 SHAPE = (3, 3, 16, 16)
 
 

@@ -17,6 +17,8 @@ from scoreinv.samplers.ode import decode, encode
 from scoreinv.samplers.runge_kutta import rk45
 from scoreinv.sdes import TRAINING_START, VE, VP, SubVP
 
+pytestmark = pytest.mark.portable
+
 EACH = {name: SDES[name] for name in ("vp", "subvp", "ddpm")} | {"ve": VE(0.01, 100.0)}
 EVERY = pytest.mark.parametrize("sde", EACH.values(), ids=EACH.keys())
 

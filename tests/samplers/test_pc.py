@@ -23,6 +23,8 @@ from scoreinv.samplers import (
     State,
 )
 
+pytestmark = pytest.mark.portable
+
 
 @pytest.mark.parametrize("eta", [0.0, 0.4, 1.0])
 def test_euler_maruyama_vp(eta):

@@ -30,6 +30,8 @@ from scoreinv.samplers import (
     karras_times,
 )
 
+pytestmark = pytest.mark.portable
+
 COUNT = 1500
 SAMPLERS = {
     "euler-maruyama": PC(EulerMaruyama(), corrector_steps=0, steps=300),

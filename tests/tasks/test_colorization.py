@@ -22,6 +22,8 @@ from scoreinv.tasks.colorize import (
 )
 from scoreinv.tasks.settings import ColourSettings
 
+pytestmark = pytest.mark.portable
+
 MEAN = torch.tensor([0.55, 0.45, 0.4])
 SPREAD = (0.2, 0.03, 0.02)
 

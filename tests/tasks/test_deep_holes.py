@@ -22,6 +22,8 @@ from scoreinv.tasks import deep_holes
 from scoreinv.tasks.inpaint import inpaint, inpaint_picture
 from scoreinv.tasks.settings import FillSettings
 
+pytestmark = pytest.mark.portable
+
 
 class _Nothing(nn.Module):
     """F = 0: the initial estimate and its variance are all there is."""

@@ -15,6 +15,8 @@ from scoreinv.imaging.regions import BLOCK_TILES, regions_to_fill
 from scoreinv.sdes import VP
 from scoreinv.tasks.inpaint import inpaint
 
+pytestmark = pytest.mark.portable
+
 MEAN, STD = 0.5, 0.08
 
 

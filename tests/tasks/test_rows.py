@@ -21,6 +21,8 @@ from scoreinv.sdes import VP
 from scoreinv.tasks import rows
 from scoreinv.tasks.rows import Batch, Colorizer, Inpainter, Restorer
 
+pytestmark = pytest.mark.portable
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
