@@ -24,7 +24,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from scoreinv.errors import InputError
+from scoreinv.errors import InputError, SettingError
 from scoreinv.files import atomic_write
 
 if TYPE_CHECKING:
@@ -282,6 +282,19 @@ def measure(network: Any, side: int) -> tuple[Speed, bool]:
     finally:
         torch.set_num_threads(before)
     return Speed(precision, threads, min(full), min(half), processor()), sure
+
+
+def device_of(choice: Literal["auto", "cpu", "cuda", "mps"]) -> str:
+    """The device to use; `auto` takes CUDA, then MPS, then the CPU. Raises SettingError where it is absent."""
+    import torch
+
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if choice == "auto":
+        return next(name for name, there in present.items() if there)
+    if not present[choice]:
+        available = ", ".join(name for name, there in present.items() if there)
+        raise SettingError("device", f"{choice}: there is none here (available: {available})")
+    return choice
 
 
 def uses_bfloat16(precision: Literal["auto", "float32", "bfloat16"], device: torch.device) -> bool:

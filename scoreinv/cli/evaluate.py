@@ -147,8 +147,8 @@ def _by_classifier(
 
 def _judge(name: str, class_name: str | None, common: Common) -> tuple[NoiseClassifier, int | None]:
     """The classifier on the device of the run, and its label of the class that is asked for."""
+    from scoreinv.machine import device_of
     from scoreinv.models.catalogue import load_classifier
-    from scoreinv.tasks.common import device_of
     from scoreinv.tasks.generate import class_index
 
     classifier = load_classifier(name).to(device_of(common.device))
@@ -174,7 +174,7 @@ def _inception(weights: str, common: Common) -> Callable[[list[str], list[str]],
     """What compares pictures by the features of Inception; InputError where it or its weights cannot be had."""
     import torch
 
-    from scoreinv.tasks.common import device_of
+    from scoreinv.machine import device_of
 
     check_file(weights, "--inception")
     try:

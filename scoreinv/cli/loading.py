@@ -104,7 +104,7 @@ class Model:
     @cached_property
     def device(self) -> str:
         """`cpu`, `cuda` or `mps`; InputError when the one that was asked for is absent."""
-        from scoreinv.tasks.common import device_of
+        from scoreinv.machine import device_of
 
         return device_of(self.common.device)
 

@@ -246,7 +246,7 @@ def run(run: Run[Given]) -> None:
     if common.json and any(job.output == STREAM for job in plan.jobs):
         raise InputError("the picture and --json both want stdout: name a file by -o")
     if not run.models and common.device not in ("auto", "cpu"):  # neither is absent, and torch is slow to import
-        from scoreinv.tasks.common import device_of
+        from scoreinv.machine import device_of
 
         device_of(common.device)
     if common.dry_run:

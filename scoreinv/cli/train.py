@@ -109,7 +109,7 @@ def train(*, subject: Subject, how: RunOptions, common: Common) -> None:
     leads = os.environ.get("RANK", "0") == "0"  # the first of torchrun's processes
     if not leads:
         common = replace(common, quiet=True, json=False)
-    from scoreinv.tasks.common import device_of
+    from scoreinv.machine import device_of
 
     device = device_of(common.device)
     set_threads(common.threads)

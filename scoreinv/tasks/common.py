@@ -13,7 +13,6 @@ from scoreinv.checks import shown
 from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import load
-from scoreinv.options import Device
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import time_at
 from scoreinv.windows import covering_tile
@@ -37,17 +36,6 @@ def check_model(prior: object) -> ScorePrior:
     if not isinstance(prior, ScorePrior):
         raise SettingError("prior", f"must be a model as scoreinv.load gives it, or its name, not {shown(prior)}")
     return prior
-
-
-def device_of(choice: Device) -> str:
-    """The device to use; `auto` takes CUDA, then MPS, then the CPU. Raises SettingError where it is absent."""
-    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if choice == "auto":
-        return next(name for name, there in present.items() if there)
-    if not present[choice]:
-        available = ", ".join(name for name, there in present.items() if there)
-        raise SettingError("device", f"{choice}: there is none here (available: {available})")
-    return choice
 
 
 def check_colour(prior: ScorePrior) -> None:

@@ -326,9 +326,8 @@ def _restore(
 def _load(model: str | Path, device: Device, precision: Precision) -> ScorePrior:
     import torch
 
-    from scoreinv.machine import uses_bfloat16
+    from scoreinv.machine import device_of, uses_bfloat16
     from scoreinv.models.catalogue import load
-    from scoreinv.tasks.common import device_of
 
     place = torch.device(device_of(device))
     return load(model).to(place, torch.bfloat16 if uses_bfloat16(precision, place) else torch.float32)
