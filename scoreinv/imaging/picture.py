@@ -217,10 +217,6 @@ class Picture:
         pixels = np.stack([luma, self.pixels[..., 3]], axis=-1) if self.has_alpha else luma
         return Picture(pixels, replace(self.metadata, icc=None))
 
-    def with_profile(self, icc: bytes | None) -> Picture:
-        """The same samples, with this colour profile."""
-        return replace(self, metadata=replace(self.metadata, icc=icc))
-
     def enlarged(self, factor: int) -> Picture:
         """A black picture of `factor` times the size and resolution, with this one's alpha interpolated.
 
