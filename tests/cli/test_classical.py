@@ -24,8 +24,7 @@ def _opencv() -> None:
 
 
 @pytest.mark.parametrize("method", CLASSICAL)
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize(("channels", "dtype"), [(1, np.uint16), (4, np.uint8)])
 def test_known_pixels_and_alpha_are_bit_identical(scoreinv, mask, tmp_path, method, channels, dtype):
     before = photo_array(channels=channels, dtype=dtype)
     write_picture(tmp_path / "photo.png", Picture(before))

@@ -182,7 +182,7 @@ def test_verbose_says_what_was_chosen_and_why(scoreinv, photo, mask, model, monk
     assert (silent.code, silent.err) == (0, "")
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize("shell", ["bash", "fish"])
 def test_completion_of_the_shell(shell, tmp_path):
     def asked(**variables: str) -> str:
         words = [sys.executable, "-m", "scoreinv"]

@@ -35,11 +35,7 @@ def run(*words: str | Path, within: Path, first: Path | None = None, **options: 
     ("name", "module", "swallowed"),
     [
         ("SIGINT", "typer", False),
-        ("SIGINT", "typer", True),
-        ("SIGINT", "numpy", True),
-        ("SIGINT", "torch", False),
         ("SIGTERM", "torch", True),
-        ("SIGHUP", "numpy", False),
     ],
 )
 def test_a_signal_during_an_import(tmp_path, photo, mask, name, module, swallowed):
@@ -87,7 +83,7 @@ def closed(*numbers: int) -> Callable[[], None]:
 
 
 @posix
-@pytest.mark.parametrize("numbers", [(1,), (0, 1, 2)], ids=str)
+@pytest.mark.parametrize("numbers", [(0, 1, 2)], ids=str)
 def test_closed_descriptors(model, photo, mask, tmp_path, numbers):
     """The work is done all the same, and nothing is written into files that took the places of the streams."""
     before = photo.read_bytes()
@@ -158,8 +154,6 @@ def test_a_reader_that_goes_away(tmp_path):
 
 
 ASCII = [
-    {"LC_ALL": "C"},
-    {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
     {"LC_ALL": "POSIX", "LANG": "", "PYTHONIOENCODING": "ascii:strict"},
 ]
 

@@ -84,7 +84,7 @@ def test_notes_do_not_act_on_the_terminal(scoreinv, model):
     assert (outcome.code, outcome.err.count("\n"), "\x1b" in outcome.err) == (2, 1, False)
 
 
-@pytest.mark.parametrize("name", ["ncsnpp", "heads"])
+@pytest.mark.parametrize("name", ["ncsnpp"])
 def test_inpaint_and_colorize_by_a_folder(scoreinv, photo, mask, name):
     model = f"{DIFFUSERS / name}/"
     outcome = scoreinv("inpaint", photo, "--mask", mask, "--model", model, "--json")

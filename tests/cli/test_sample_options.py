@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from itertools import product
 
 import pytest
 from shell import small_config
@@ -40,7 +39,9 @@ PREDICTORS = {
 CORRECTORS = {"langevin": Langevin(), "annealed_langevin": AnnealedLangevin()}
 
 
-@pytest.mark.parametrize(("predictor", "corrector"), list(product(PREDICTORS, [*CORRECTORS, "none"])))
+@pytest.mark.parametrize(
+    ("predictor", "corrector"), [(p, "none") for p in PREDICTORS if p != "none"] + [("none", c) for c in CORRECTORS]
+)
 def test_every_predictor_with_every_corrector(scoreinv, predictor, corrector):
     words = ["sample", "-n", 1, "--predictor", predictor, "--corrector", corrector, "--json"]
     outcome = scoreinv(*words)

@@ -25,8 +25,6 @@ def environment(**given: str) -> dict[str, str]:
     [
         ({}, "PASSIVE", "3000"),
         ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE", None),
-        ({"GOMP_SPINCOUNT": "1000"}, None, "1000"),
-        ({"KMP_BLOCKTIME": "1"}, None, None),
     ],
 )
 def test_threads_of_the_command_line_sleep_soon_unless_the_user_has_decided(given, policy, turns):
