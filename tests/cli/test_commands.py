@@ -200,19 +200,6 @@ def test_a_likelihood_of_few_steps_is_warned_of(scoreinv, tmp_path):
     assert "warning" not in enough.err
 
 
-def test_a_likelihood_that_does_not_fit_into_memory(scoreinv, tmp_path, monkeypatch):
-    monkeypatch.setattr("scoreinv.tasks.bits.PIXELS_AT_ONCE", 64)
-    monkeypatch.setattr("scoreinv.tasks.bits.shortage", lambda needed: "takes 9 GB of memory, and 1 GB are free")
-    for name, size in (("small.png", 8), ("big.png", 16)):
-        Image.fromarray(photo_array(size, size)).save(tmp_path / name)
-    alone = scoreinv("likelihood", "big.png", "--rtol", 1e-2)
-    assert (alone.code, alone.err.count("\n")) == (2, 1)
-    assert "big.png: a likelihood of 16x16 pixels takes" in alone.err
-    both = scoreinv("likelihood", "big.png", "small.png", "--json", "--rtol", 1e-2)
-    assert (both.code, both.err.count("big.png: a likelihood")) == (1, 1)
-    assert ["error" in json.loads(line) for line in both.out.splitlines()] == [True, False]
-
-
 def test_likelihood_of_many_pictures(scoreinv, tmp_path):
     folder = tmp_path / "scans"
     (folder / "within").mkdir(parents=True)

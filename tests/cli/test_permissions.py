@@ -78,37 +78,37 @@ def _load_all(scoreinv) -> None:
 MODEL = ("--model", "model.safetensors")
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (("inpaint", "unreadable.png", "--mask", "mask.png"), "unreadable.png"),
-        (("inpaint", "photo.png", "--mask", "unreadable.png"), "unreadable.png"),
-        (("inpaint", "closed/a.png", "--mask", "mask.png", "-o", "new.png"), "closed/a.png"),
-        (("inpaint", "closed/a.png", "--mask", "mask.png"), "closed"),
-        (("inpaint", "closed", "--mask", "mask.png"), "closed"),
-        (("inpaint", "scans", "--mask", "mask.png", "-o", "closed"), "closed"),
-        (("inpaint", "scans", "--mask", "mask.png", "-o", "readable/new/deep"), "readable"),
-        (("inpaint", "readable/a.png", "--mask", "mask.png"), "readable"),
-        (("inpaint", "photo.png", "--mask", "mask.png", "--model", "closed.safetensors"), "closed.safetensors"),
-        (("inpaint", "photo.png", "--mask", "mask.png", "--model", "closed/"), "closed"),
-        (("colorize", "unreadable.png"), "unreadable.png"),
-        (("colorize", "photo.png", "--hints", "unreadable.png"), "unreadable.png"),
-        (("sample", "-n", "1", "-o", "readable/new/"), "readable"),
-        (("likelihood", "closed"), "closed"),
-        (("likelihood", "photo.png", "--csv", "readable/new.csv"), "readable"),
-        (("models", "show", "closed.safetensors"), "closed.safetensors"),
-    ],
-)
-def test_what_is_closed(scoreinv, folder, words, said):
-    before = sorted(folder.rglob("*"))
-    more = () if "--model" in words or words[0] == "models" else MODEL
-    outcome = scoreinv(*words, *more)
-    assert outcome.code == 2, outcome.err
-    assert outcome.err.startswith("scoreinv: error: ")
-    assert outcome.err.count("\n") == 1
-    assert said in outcome.err
-    assert "--debug" not in outcome.err
-    assert sorted(folder.rglob("*")) == before
+CLOSED = [
+    (("inpaint", "unreadable.png", "--mask", "mask.png"), "unreadable.png"),
+    (("inpaint", "photo.png", "--mask", "unreadable.png"), "unreadable.png"),
+    (("inpaint", "closed/a.png", "--mask", "mask.png", "-o", "new.png"), "closed/a.png"),
+    (("inpaint", "closed/a.png", "--mask", "mask.png"), "closed"),
+    (("inpaint", "closed", "--mask", "mask.png"), "closed"),
+    (("inpaint", "scans", "--mask", "mask.png", "-o", "closed"), "closed"),
+    (("inpaint", "scans", "--mask", "mask.png", "-o", "readable/new/deep"), "readable"),
+    (("inpaint", "readable/a.png", "--mask", "mask.png"), "readable"),
+    (("inpaint", "photo.png", "--mask", "mask.png", "--model", "closed.safetensors"), "closed.safetensors"),
+    (("inpaint", "photo.png", "--mask", "mask.png", "--model", "closed/"), "closed"),
+    (("colorize", "unreadable.png"), "unreadable.png"),
+    (("colorize", "photo.png", "--hints", "unreadable.png"), "unreadable.png"),
+    (("sample", "-n", "1", "-o", "readable/new/"), "readable"),
+    (("likelihood", "closed"), "closed"),
+    (("likelihood", "photo.png", "--csv", "readable/new.csv"), "readable"),
+    (("models", "show", "closed.safetensors"), "closed.safetensors"),
+]
+
+
+def test_what_is_closed(scoreinv, folder):
+    for words, said in CLOSED:
+        before = sorted(folder.rglob("*"))
+        more = () if "--model" in words or words[0] == "models" else MODEL
+        outcome = scoreinv(*words, *more)
+        assert outcome.code == 2, outcome.err
+        assert outcome.err.startswith("scoreinv: error: ")
+        assert outcome.err.count("\n") == 1
+        assert said in outcome.err
+        assert "--debug" not in outcome.err
+        assert sorted(folder.rglob("*")) == before
 
 
 def test_a_batch_goes_on_past_what_is_closed(scoreinv, folder):

@@ -157,12 +157,6 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "scoreinv", *words], capture_output=True, text=True, check=False)
 
 
-def test_a_model_of_the_hub_is_named_by_its_revision(hub):
-    (shown,) = json.loads(run("models", "show", "hf:google/small", "--json").stdout)["models"]
-    assert shown["name"] == f"hf:google/small@{REVISION}"
-    assert len(shown["sha256"]) == 64
-
-
 def test_a_model_of_the_hub_without_a_network(hub, photo, mask):
     outcome = run("inpaint", str(photo), "--mask", str(mask), "--model", "hf:google/absent")
     assert outcome.returncode == 2
