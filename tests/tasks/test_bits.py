@@ -1,0 +1,126 @@
+"""Bits per dimension of pictures, against Gaussians in closed form."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from analytic import gaussian_colour_prior
+from torch import nn
+
+from scoreinv.errors import InputError
+from scoreinv.imaging.picture import Picture
+from scoreinv.models.peak_memory import gradient_bytes
+from scoreinv.preconditioning import PaperVE
+from scoreinv.prior import ScorePrior
+from scoreinv.sdes import VE
+from scoreinv.tasks.bits import PictureDensity, pictures_bits_per_dim
+from scoreinv.tasks.settings import LikelihoodSettings
+
+STD = 0.1
+
+
+def picture_bits_per_dim(picture: Picture, model: object, **settings: object) -> PictureDensity:
+    (density,) = pictures_bits_per_dim([picture], model, LikelihoodSettings(**settings))
+    return density
+
+
+def prior(sde):
+    return gaussian_colour_prior(torch.full((3,), 0.5), torch.eye(3) * STD**2, sde=sde)
+
+
+@pytest.mark.parametrize("probe", ["rademacher", "gaussian"])
+def test_bits_per_dim_of_a_gaussian(probe):
+    levels = np.random.default_rng(0).integers(60, 200, (4, 4, 3)).astype(np.uint8)
+    result = picture_bits_per_dim(Picture(levels), prior(VE(0.001, 20.0)), repeats=20, rtol=1e-5, probe=probe)
+    # A Rademacher probe is exact for a Jacobian that is a multiple of the identity; a Gaussian one is not.
+    tolerance = 0.01 if probe == "rademacher" else 1.0
+    assert result.bits_per_dim == pytest.approx(gaussian_bits(levels), abs=tolerance)
+
+
+def gaussian_bits(levels: np.ndarray) -> float:
+    """Of a picture under the Gaussian, in closed form, the mean over its dequantisations (k + u) / 256."""
+    square = ((levels + 0.5) / 256 - 0.5) ** 2 + 1 / (12 * 256**2)
+    return ((square / (2 * STD**2)).mean() + 0.5 * math.log(2 * math.pi * STD**2)) / math.log(2) + 8
+
+
+def test_pictures_are_dequantised() -> None:
+    """One level of a Gaussian as fine as levels are, in closed form: E (k + u)^2 is not E k^2, nor one u for all."""
+    level = np.full((4, 4, 3), 128, np.uint8)
+    std = 1 / 256
+    narrow = gaussian_colour_prior(torch.full((3,), 0.5), torch.eye(3) * std**2, sde=VE(1e-5, 20.0))
+    result = picture_bits_per_dim(Picture(level), narrow, repeats=30, steps=40)
+    nats = 1 / 3 / 2 + 0.5 * math.log(2 * math.pi * std**2)  # E u^2 = 1/3, in units of a level
+    assert result.bits_per_dim == pytest.approx(nats / math.log(2) + 8, abs=4 * result.standard_error + 0.01)
+    # The spread of the mean over 48 values of u^2 / 2, which is 0.149: they are independent.
+    expected = 0.149 / math.sqrt(48) / math.log(2) / math.sqrt(30)
+    assert result.standard_error == pytest.approx(expected, rel=0.4)
+
+
+def test_errors_of_different_pictures_are_independent():
+    levels = np.random.default_rng(0).integers(60, 200, (24, 4, 4, 3)).astype(np.uint8)
+    densities = pictures_bits_per_dim(
+        list(map(Picture, levels)), prior(VE(0.001, 20.0)), LikelihoodSettings(rtol=1e-3, probe="gaussian")
+    )
+    errors = np.array([density.bits_per_dim for density in densities]) - [gaussian_bits(item) for item in levels]
+    assert abs(errors.mean()) < 4 * errors.std() / math.sqrt(len(errors))  # as no shared draw would leave it
+
+
+def test_standard_error_is_that_of_the_repeats():
+    levels = np.random.default_rng(0).integers(60, 200, (4, 4, 3)).astype(np.uint8)
+    options = {"steps": 4, "probe": "gaussian"}
+    result = picture_bits_per_dim(Picture(levels), prior(VE(0.001, 20.0)), repeats=30, **options)
+    others = [
+        picture_bits_per_dim(Picture(levels), prior(VE(0.001, 20.0)), seed=seed, **options) for seed in range(1, 31)
+    ]
+    spread = np.std([other.bits_per_dim for other in others], ddof=1)
+    assert result.standard_error == pytest.approx(spread / math.sqrt(30), rel=0.5)
+    assert {other.standard_error for other in others} == {None}
+    assert result.nfe == 30 * 16
+
+
+def test_pictures_together_are_as_alone(monkeypatch):
+    monkeypatch.setattr("scoreinv.tasks.bits.PIXELS_AT_ONCE", 48)  # batches across pictures and repeats
+    levels = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3)).astype(np.uint8)
+    pictures = [Picture(item) for item in levels]
+    together = pictures_bits_per_dim(
+        pictures, prior(VE()), LikelihoodSettings(repeats=2, steps=8)
+    )  # adaptive steps differ by rounding
+    alone = [picture_bits_per_dim(picture, prior(VE()), repeats=2, steps=8) for picture in pictures]
+    for one, other in zip(together, alone, strict=True):
+        assert one.bits_per_dim == pytest.approx(other.bits_per_dim, abs=1e-4)
+        assert one.standard_error == pytest.approx(other.standard_error, abs=1e-4)
+    with pytest.raises(InputError, match="one size"):
+        pictures_bits_per_dim([pictures[0], Picture(levels[0, :, :2])], prior(VE()))
+
+
+def test_likelihood_needs_8_bits_and_fitting_sides():
+    with pytest.raises(InputError, match="8-bit"):
+        picture_bits_per_dim(Picture(np.zeros((4, 4, 3), np.uint16)), prior(VE()))
+    with pytest.raises(InputError, match="multiples of 4"):
+        picture_bits_per_dim(Picture(np.zeros((4, 5, 3), np.uint8)), prior(VE()))
+
+
+def test_a_picture_too_big_for_the_memory_is_refused(monkeypatch):
+    monkeypatch.setattr("scoreinv.tasks.bits.PIXELS_AT_ONCE", 8)
+    picture = Picture(np.full((4, 4, 3), 128, np.uint8))
+    assert math.isfinite(picture_bits_per_dim(picture, prior(VE()), steps=2).bits_per_dim)
+    monkeypatch.setattr("scoreinv.machine.available_bytes", lambda: 10)
+    with pytest.raises(InputError, match=r"4x4 pixels takes about .* GB .* reduce or crop"):
+        picture_bits_per_dim(picture, prior(VE()), steps=2)
+
+
+def test_memory_of_a_gradient_counts_the_features_that_it_keeps():
+    features = nn.Sequential(nn.Conv2d(3, 256, 3, padding=1), nn.ReLU(), nn.Conv2d(256, 3, 3, padding=1))
+
+    class Network(nn.Module):
+        channels, stride = 3, 1
+
+        def forward(self, x, level):
+            return features(x)
+
+    taken = gradient_bytes(ScorePrior(Network(), VE(), PaperVE()), (64, 48))
+    kept = 4 * 256 * 64 * 48  # what the ReLU returned; at the peak with the gradients on both of its sides
+    assert 3 * kept < taken < 3.1 * kept
