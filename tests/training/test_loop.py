@@ -350,16 +350,14 @@ def test_a_killed_run_goes_on_with_the_same_bits(folder: Path, tmp_path: Path) -
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_signal_that_ends_a_run_saves_it_first(folder: Path, tmp_path: Path, name: str) -> None:
-    out, number = tmp_path / "out", signal.Signals[name]
+def test_a_signal_that_ends_a_run_saves_it_first(folder: Path, tmp_path: Path) -> None:
+    out, number = tmp_path / "out", signal.SIGTERM
     process = _started(replace(tiny_run(folder, steps=100_000), log_every=1), out)
     _wait_for(lambda: (out / "metrics.jsonl").exists() and (out / "metrics.jsonl").stat().st_size > 0, process)
     assert not list((out / "state").glob("*"))  # the first would be written after minutes
     process.send_signal(number)
     _, errors = process.communicate(timeout=300)
-    assert process.returncode == -number
-    assert number is not signal.SIGINT or errors.rstrip().endswith("KeyboardInterrupt")
+    assert process.returncode == -number, errors
     (state,) = (out / "state").iterdir()
     assert int(state.stem) >= 1
     assert read_metadata(out / "model.safetensors")[1]["step"] == int(state.stem)

@@ -189,10 +189,8 @@ def test_a_single_crop_that_is_a_pixel_in_the_end_is_refused(tmp_path):
         single = replace(small_run(), batch_size=batch_size, accumulate=accumulate, steps=1)
         with pytest.raises(InputError, match="single crop that is a pixel in the end: raise image_size"):
             train(single, tmp_path / "out")
-        frozen = replace(single, frozen_norms=True)
-        assert train(frozen, tmp_path / f"{batch_size}", init=single.model.build()).trained.image_size == 32
-    single = replace(small_run(), batch_size=1, steps=1, model=replace(small_run().model, image_size=64))
-    assert train(single, tmp_path / "out").trained.image_size == 64
+    frozen = replace(single, frozen_norms=True, validate_every=0, validation_images=0)
+    assert train(frozen, tmp_path / "frozen", init=single.model.build()).steps == 1
 
 
 def small_run() -> TrainingConfig:
