@@ -80,22 +80,6 @@ class Result:
         return cls(pictures, restored.nfe, restored.method, more, restored.std)
 
 
-def _nothing_given(job: Job, picture: Picture) -> Any:
-    return None
-
-
-def _as_large(picture: Picture) -> Picture:
-    return picture
-
-
-def _all(job: Job) -> str | None:
-    return None
-
-
-def _no_files(job: Job) -> list[str]:
-    return []
-
-
 @dataclass(frozen=True)
 class Run(Generic[Given]):
     """A run over photographs: which they are, and what is done for each.
@@ -103,7 +87,7 @@ class Run(Generic[Given]):
     Attributes:
         compute: gives the result of a photograph.
         models: what `compute` needs, loaded once a photograph has been read; the record names the first.
-        read: gives what belongs to a photograph; what it raises concerns this photograph alone.
+        read: gives what belongs to a photograph (None: nothing); what it raises concerns this photograph alone.
         result_of: a picture of the size and mode of the result, for checks before the work.
         left_out: says why a photograph is not done; None where it is.
         beside: the files that may be written beside the results.
@@ -115,10 +99,10 @@ class Run(Generic[Given]):
     common: Common
     compute: Callable[[Photo[Given], Progress], Result]
     models: Sequence[Model] = ()
-    read: Callable[[Job, Picture], Given] = _nothing_given
-    result_of: Callable[[Picture], Picture] = _as_large
-    left_out: Callable[[Job], str | None] = _all
-    beside: Callable[[Job], list[str]] = _no_files
+    read: Callable[[Job, Picture], Given] | None = None
+    result_of: Callable[[Picture], Picture] = lambda picture: picture
+    left_out: Callable[[Job], str | None] = lambda job: None
+    beside: Callable[[Job], list[str]] = lambda job: []
     uncertainty: str | None = None
 
     def missing(self, job: Job) -> list[str]:
@@ -189,7 +173,8 @@ class Run(Generic[Given]):
 
         picture = read_picture(job.source, self.output.frame)
         check_format(job.output, self.result_of(picture))
-        return Photo(job, picture, self.read(job, picture))
+        given: Any = None if self.read is None else self.read(job, picture)
+        return Photo(job, picture, given)
 
     def _make_folder(self, job: Job) -> None:
         """Make the folder of a batch's results again, which another run that ended without any may have removed."""
@@ -269,16 +254,16 @@ def run(run: Run[Given]) -> None:
 
 def _outcomes(run: Run[Given], wanted: list[Job]) -> Generator[Outcome]:
     """What becomes of the photographs, one after the other; those of workers as they finish."""
-    jobs = run.plan.own
+    jobs, todo = run.plan.own, set(wanted)
     if run.output.workers is not None:
         from scoreinv.cli.ray_workers import outcomes_by_ray
 
-        yield from (settled for job in jobs if job not in wanted and (settled := run.settled(job)))
+        yield from (settled for job in jobs if job not in todo and (settled := run.settled(job)))
         yield from outcomes_by_ray(run, wanted)
         return
     progress = RunProgress(len(wanted))
     for number, job in enumerate(jobs, 1):
-        settled = None if job in wanted else run.settled(job)
+        settled = None if job in todo else run.settled(job)
         if settled is not None:
             yield settled
             continue
