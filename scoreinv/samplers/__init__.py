@@ -1,4 +1,4 @@
-"""Samplers of the reverse process: predictor-corrector, probability-flow ODE, multistep, EDM's Heun.
+"""Samplers of the reverse process: predictor-corrector, probability-flow ODE, DPM-Solver++, EDM's Heun, and others.
 
 Each is a frozen dataclass of settings with one method (`Sampler.sample`). `PC`, `DPMpp2M`, `Heun` and `ODE` run on
 any prior, conditional or not; `DDRM` and `DPIR` hold the observation.

@@ -253,7 +253,7 @@ def _summary(values: Tensor, times: Tensor) -> HeldOut:
 
 
 def write_samples(path: Path, prior: ScorePrior, count: int, seed: int) -> None:
-    """A PNG of `count` samples of the training size in rows, drawn by a short multistep solver from a fixed seed.
+    """A PNG of `count` samples of the training size in rows, drawn by DPM-Solver++ in few steps from a fixed seed.
 
     Raises OSError when it cannot be written.
     """
