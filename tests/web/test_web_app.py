@@ -268,18 +268,6 @@ def test_a_mask_is_held_until_the_strokes_are_there_too(monkeypatch):
         assert browser.post(layers, content=png(hole()), headers=OPAQUE).status_code == 404
 
 
-def test_sensitivity_of_a_restored_photograph(browser):
-    """`Bright` is sure of what is brighter than 0.9, and of less where it is to mark readily."""
-    photo = opened(browser, png(pixels(1)))
-    notes = []
-    for given in ({"sensitivity": 0.05}, {"sensitivity": 0.95}):
-        notes.append(done(browser, f"/api/photos/{photo['key']}/restore", **given)["note"].splitlines()[0])
-    shares = [float(re.search(r"([\d.]+) %", note)[1]) for note in notes]
-    assert shares[0] < shares[1]
-    refused = browser.post(f"/api/photos/{photo['key']}/restore?sensitivity=2", headers=OPAQUE)
-    assert refused.status_code == 422
-
-
 def test_what_needs_no_restoration_has_no_result_and_what_is_not_drawn_has_one(browser):
     y, x = np.mgrid[:96, :128] / 128
     smooth = np.stack([0.2 + 0.4 * x, 0.2 + 0.4 * y, 0.6 - 0.4 * x], axis=-1)
@@ -289,13 +277,6 @@ def test_what_needs_no_restoration_has_no_result_and_what_is_not_drawn_has_one(b
         end = done(browser, f"/api/photos/{photo['key']}/restore", samples=2)
         assert (end["state"], len(end["photos"])) == ("done", results), end["note"]
         assert end["note"].startswith("Nothing was to be done.\nDamage: ") == (results == 0)
-
-
-def test_a_result_is_a_photograph_too(browser):
-    photo = opened(browser, png(pixels(1)))
-    filled = done(browser, f"/api/photos/{photo['key']}/fill", png(hole()))["photos"][0]
-    coloured = done(browser, f"/api/photos/{filled['key']}/colorize")["photos"][0]
-    assert coloured["name"] == "photo_inpainted_colorized"
 
 
 def test_masks_are_read_as_the_commands_read_them(browser):
@@ -521,7 +502,3 @@ def test_a_job_whose_page_was_away_says_so(browser, monkeypatch):
     assert browser.post(f"/api/jobs/{job}/left", headers=OPAQUE).status_code == 204
     end = ended(browser, job)
     assert (end["state"], "the page was away" in end["note"]) == ("cancelled", True)
-
-
-def test_what_can_be_sent_is_told(browser):
-    assert browser.get("/api/limits").json() == {"bytes": app.MOST_BYTES}
