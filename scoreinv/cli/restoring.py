@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from scoreinv.cli.loading import Model, check_samples
 from scoreinv.cli.options import Common, Output
 from scoreinv.cli.photos import Photo, Progress, Result, Run, check_uncertainty, run
-from scoreinv.cli.plan import Job, plan, refuse_inputs
+from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import notice
 from scoreinv.options import GRAY_LEVELS
 from scoreinv.tasks.settings import LinearSettings
@@ -61,7 +61,6 @@ def restore_photos(
     read_too = {"the model": model, **(inputs or {})}
     everything = plan(photos, suffix, settings.results, output, read_too)
     check_uncertainty(uncertainty, everything, settings.samples, common, read_too)
-    refuse_inputs("--uncertainty", [] if uncertainty is None else [uncertainty], read_too)
     network = Model(model, common)
 
     def read(job: Job, picture: Picture) -> Noise:
