@@ -1,17 +1,22 @@
 """What settings may be, each stated once: its choices, range and default, and the words that explain it.
 
-Settings are data classes (`tasks.settings`) whose fields are annotated with a `Setting`. By it they check themselves,
-and the command line makes options of them. Imports no torch, so that settings are checked before it loads.
+Settings are data classes (`tasks.settings`) whose fields are annotated with a `Setting`. By it they check themselves
+when they are made, so that errors come at once, and the command line makes options of them. `check` is of a setting,
+the same for Python and the command line; `require` and `within` are of what a configuration holds. Imports no torch, so
+that settings are checked before it loads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from scoreinv.checks import Number, Whole, check_choice, check_flag
+from scoreinv.errors import InputError, SettingError
+from scoreinv.text import shown
 
 Method = Literal["conditioned", "pc"]
 ClassicalMethod = Literal["telea", "navier-stokes", "biharmonic"]
@@ -72,6 +77,22 @@ GRAY_LEVELS = 255
 """The command line gives levels of noise in these."""
 
 
+@dataclass(frozen=True)
+class Whole:
+    """Whole numbers from `least` to `most`, both allowed."""
+
+    least: float = 0
+    most: float = math.inf
+
+
+@dataclass(frozen=True)
+class Number:
+    """Finite numbers from `least` to `most`, both allowed; None for `least`: any above 0."""
+
+    least: float | None = -math.inf
+    most: float = math.inf
+
+
 # A thousand times the paper's, and the like: what can be asked for is bounded by memory and patience.
 STEPS = Whole(1, 1_000_000)
 SAMPLES = Whole(1, 1000)
@@ -125,16 +146,71 @@ def declared(kind: type[Any]) -> dict[str, tuple[Any, Setting]]:
 def check_settings(settings: Any) -> None:
     """Raise SettingError for a declared field that is not a choice, a flag or in its range, and for a wrong seed."""
     if hasattr(settings, "seed"):
-        SEED.check("seed", settings.seed)
+        check("seed", settings.seed, SEED)
     for name, (kind, setting) in declared(type(settings)).items():
         value = getattr(settings, name)
+        kinds = [member for member in get_args(kind) if member is not NoneType]
         optional = NoneType in get_args(kind)
         if optional and value is None:
             continue
-        plain = next(member for member in get_args(kind) if member is not NoneType) if optional else kind
-        if get_origin(plain) is Literal:
-            check_choice(name, value, get_args(plain))
-        elif plain is bool:
-            check_flag(name, value)
-        elif setting.range is not None:
-            setting.range.check(name, value)
+        plain = kinds[0] if optional else kind
+        choices = get_args(plain) if get_origin(plain) is Literal else None
+        allowed = bool if plain is bool else choices or setting.range
+        if allowed is not None:
+            check(name, value, allowed)
+
+
+def check(setting: str, value: Any, allowed: Whole | Number | Sequence[str] | type[bool]) -> None:
+    """Raise SettingError unless the value is what is allowed: in a range, one of some words, or True or False.
+
+    Python's and NumPy's numbers and flags are taken alike; a flag is no number. The text names the setting and what it
+    may be.
+    """
+    is_flag, problem = type(value).__name__ in ("bool", "bool_"), ""
+    if isinstance(allowed, type):
+        problem = "" if is_flag else "True or False"
+    elif isinstance(allowed, Whole | Number):
+        least, most = -math.inf if allowed.least is None else allowed.least, allowed.most
+        kind: Any = Integral if isinstance(allowed, Whole) else Real
+        if is_flag or not isinstance(value, kind) or not abs(value) < math.inf:
+            problem = "a whole number" if kind is Integral else "a number"
+        elif allowed.least is None and value <= 0:
+            problem = "positive"
+        elif not least <= value <= most:
+            low, high = (f"{bound:,}" if isinstance(bound, Integral) else f"{bound:g}" for bound in (least, most))
+            problem = f"at least {low}" if math.isinf(most) else f"from {low} to {high}"
+            problem = f"at most {high}" if math.isinf(least) else problem
+    elif not isinstance(value, str) or value not in allowed:
+        problem = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
+    if problem:
+        raise SettingError(setting, f"must be {problem}, not {shown(value)}")
+
+
+def check_noise_share(value: float) -> None:
+    """The noise_std of a photograph: a share of the range from black to white."""
+    check("noise_std", value, Number(0))
+    if value > 1:
+        raise SettingError("noise_std", f"must be from 0 to 1, not {shown(value)}: 25 grey levels are 25/255")
+
+
+def check_callback(value: object) -> None:
+    """A function, or None."""
+    if value is not None and not callable(value):
+        raise SettingError("callback", f"must be a function, not {shown(value)}")
+
+
+def says_stop(answer: object) -> bool:
+    """Whether what a callback returned is False, Python's or NumPy's."""
+    return type(answer).__name__ in ("bool", "bool_") and not answer
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise InputError with the message unless the condition holds."""
+    if not condition:
+        raise InputError(message)
+
+
+def within(name: str, value: float, low: float, high: float) -> None:
+    """Raise InputError unless a number lies in [low, high]; one that is not a number lies nowhere."""
+    if not low <= value <= high:
+        raise InputError(f"{name} must lie in [{low:g}, {high:g}], not {value:g}")

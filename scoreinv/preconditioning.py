@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 from torch import Tensor, nn
 
-from scoreinv.checks import within
+from scoreinv.options import within
 from scoreinv.sdes import SDE, broadcast
 
 Range = tuple[float, float]

@@ -17,11 +17,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from scoreinv.checks import require, shown, within
 from scoreinv.errors import InputError, SettingError
 from scoreinv.networks.base import Model, Network
+from scoreinv.options import require, within
 from scoreinv.preconditioning import PaperVE, Preconditioning
 from scoreinv.sdes import SDE, VE, as_time, broadcast
+from scoreinv.text import shown
 
 
 class Prior(ABC):

@@ -27,8 +27,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoreinv.checks import require, within
 from scoreinv.errors import InputError
+from scoreinv.options import require, within
 
 TRAINING_START = 1e-5
 """Smallest time of training, likelihood and encoding (Song et al. 2021, appendix C)."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import fields
+from numbers import Integral, Real
 from typing import Any
 
+_LONGEST = 40
+"""Letters of a wrong value that are shown."""
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Unicode's categories of controls, marks that reorder or hide text, halves of characters, and ends of lines."""
 
@@ -26,6 +29,16 @@ def printable(text: str) -> str:
     )
 
 
+def shown(value: object) -> str:
+    """A value as messages show it: what it is where that is short, else what kind of thing."""
+    if value is not None and not isinstance(value, str | Real):
+        return type(value).__name__
+    if isinstance(value, Integral) and abs(value) > 10**_LONGEST:
+        return "a number beyond all bounds"  # whose digits Python would not even write down
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
 def one_line(holder: Any) -> str:
     """A data class as its `repr` would be, but that arrays, tensors and PIL images are shown by type and shape.
 
@@ -34,8 +47,8 @@ def one_line(holder: Any) -> str:
     >>> print(one_line(Drawn(np.zeros((4, 32, 32, 3)), 25)))
     Drawn(images=float64 4x32x32x3, nfe=25)
     """
-    shown = (f"{field.name}={_brief(getattr(holder, field.name))}" for field in fields(holder) if field.repr)
-    return f"{type(holder).__name__}({', '.join(shown)})"
+    values = (f"{field.name}={_brief(getattr(holder, field.name))}" for field in fields(holder) if field.repr)
+    return f"{type(holder).__name__}({', '.join(values)})"
 
 
 def _brief(value: Any) -> str:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import pytest
 
 import scoreinv
 from scoreinv.cli.report import describe
 from scoreinv.errors import SettingError
-from scoreinv.options import Number, Setting, Whole, check_settings, declared
+from scoreinv.options import Number, Setting, Whole, check, check_settings, declared
 
 PACKAGE = Path(scoreinv.__file__).parent
 OPTION = r"(?<!`scoreinv train )--[a-z]"
@@ -52,6 +55,47 @@ def test_settings_check_themselves(wrong, said):
     with pytest.raises(SettingError, match=f"^{re.escape(said)}$"):
         Cooking(**wrong)
     Cooking(heat="low", minutes=60, salt=10.0, lid=True)
+
+
+def test_numbers_of_every_kind_are_taken():
+    for value in (3, np.int64(3), np.uint8(3)):
+        check("n", value, Whole(1, 3))
+    for value in (0.5, np.float32(0.5), Fraction(1, 2), 1, np.int32(1)):
+        check("x", value, Number(0, 1))
+        check("x", value, Number(None))
+    for value in (True, np.bool_(False)):
+        check("f", value, bool)
+    check("c", "b", ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: check("n", 0, Whole(1, 1000)), "n must be from 1 to 1,000, not 0"),
+        (lambda: check("n", 10**9, Whole(1, 1000)), "n must be from 1 to 1,000, not 1000000000"),
+        (lambda: check("n", -1, Whole()), "n must be at least 0, not -1"),
+        (lambda: check("n", 10**5000, Whole(0, 9)), "n must be from 0 to 9, not a number beyond all bounds"),
+        (lambda: check("n", 1.0, Whole()), "n must be a whole number, not 1.0"),
+        (lambda: check("n", True, Whole()), "n must be a whole number, not True"),
+        (lambda: check("n", "3", Whole()), "n must be a whole number, not '3'"),
+        (lambda: check("n", [3], Whole()), "n must be a whole number, not list"),
+        (lambda: check("x", math.nan, Number()), "x must be a number, not nan"),
+        (lambda: check("x", math.inf, Number(0)), "x must be a number, not inf"),
+        (lambda: check("x", None, Number()), "x must be a number, not None"),
+        (lambda: check("x", 1j, Number()), "x must be a number, not complex"),
+        (lambda: check("x", 2, Number(0, 1.5)), "x must be from 0 to 1.5, not 2"),
+        (lambda: check("x", 2, Number(most=1.5)), "x must be at most 1.5, not 2"),
+        (lambda: check("x", 0, Number(None)), "x must be positive, not 0"),
+        (lambda: check("c", "d", ("a", "b", "c")), "c must be a, b or c, not 'd'"),
+        (lambda: check("c", ["a"], ("a", "b")), "c must be a or b, not list"),
+        (lambda: check("f", "no", bool), "f must be True or False, not 'no'"),
+        (lambda: check("f", 1, bool), "f must be True or False, not 1"),
+    ],
+)
+def test_what_is_wrong_is_a_sentence(call, said):
+    with pytest.raises(SettingError) as caught:
+        call()
+    assert str(caught.value) == said
 
 
 def test_the_command_line_names_the_option_of_a_setting():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scoreinv.errors import InputError, ScoreinvError
-from scoreinv.text import printable
+from scoreinv.text import printable, shown
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,7 @@ def test_what_acts_is_escaped(text: str, shown: str) -> None:
 def test_an_error_is_one_safe_line() -> None:
     assert str(InputError("a\nb\x1b[31m.png: no such file")) == r"a\nb\x1b[31m.png: no such file"
     assert str(ScoreinvError()) == ""
+
+
+def test_a_long_value_is_cut():
+    assert shown("x" * 100_000) == "'" + "x" * 39 + "..."

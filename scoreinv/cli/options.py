@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from scoreinv.options import GRAY_LEVELS, SEED, STEPS, Device, Precision
+from scoreinv.options import GRAY_LEVELS, SEED, STEPS, Device, Precision, check
 
 PREFIX = "SCOREINV"
 """What the names of environment variables that give options begin with."""
@@ -139,4 +139,4 @@ class Common:
 
     def __post_init__(self) -> None:
         if self.seed is not None:
-            SEED.check("seed", self.seed)
+            check("seed", self.seed, SEED)

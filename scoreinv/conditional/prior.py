@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scoreinv.checks import each_within, require, within
 from scoreinv.colour_space import colour_basis, luma_weights
 from scoreinv.conditional.interpolation import InitialEstimate, smooth_estimate
 from scoreinv.errors import InputError
 from scoreinv.networks.base import Network
 from scoreinv.networks.chroma import CHROMA_STRIDE, ChromaNetwork
 from scoreinv.networks.encoder import STRIDES, Encoder
+from scoreinv.options import require, within
 from scoreinv.preconditioning import Range, centre, noise_level, rescaled
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import SDE, as_time, broadcast
@@ -182,7 +182,8 @@ class ResidualPreconditioning:
         require(len(self.details) == 3 and len(lengths) == 1, "details must be three lists of the same length")
         within("the number of octaves of details", lengths.pop(), 1, 16)
         for octaves in self.details:
-            each_within("details", octaves, 1e-12, 1e6)
+            for each in octaves:
+                within("each of details", each, 1e-12, 1e6)
         luma_weights(self.gray_weights)
 
     @property

@@ -16,11 +16,11 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from scoreinv.checks import Number, Whole, check_flag
 from scoreinv.errors import EmptyMaskError, InputError, SettingError
 from scoreinv.imaging.arrays import is_tensor, picture_from_array, picture_from_pil, pictures_from_tensor
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import decode
+from scoreinv.options import Number, Whole, check
 
 DEFAULT_THRESHOLD = 0.5
 _log = logging.getLogger(__name__)
@@ -106,11 +106,11 @@ def as_holes(
 
 def check_mask_settings(threshold: float, invert: bool, grow: int) -> None:
     """Raise SettingError unless masks can be read so."""
-    Number(0).check("mask_threshold", threshold)
+    check("mask_threshold", threshold, Number(0))
     if threshold >= 1:
         raise SettingError("mask_threshold", f"must be below 1, not {threshold:g}: nothing is above the whole range")
-    check_flag("invert", invert)
-    Whole().check("grow", grow)
+    check("invert", invert, bool)
+    check("grow", grow, Whole())
 
 
 def check_mask_size(found: tuple[int, int], size: tuple[int, int], name: str) -> None:

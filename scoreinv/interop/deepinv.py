@@ -18,11 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scoreinv.checks import shown
 from scoreinv.errors import InputError
 from scoreinv.operators import LinearOperator
 from scoreinv.prior import Prior, check_prior
 from scoreinv.sdes import as_time, broadcast, time_at
+from scoreinv.text import shown
 
 
 class Denoiser(deepinv.models.Denoiser):

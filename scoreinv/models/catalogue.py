@@ -10,7 +10,6 @@ from typing import Any, Literal, TypeVar
 
 import torch
 
-from scoreinv.checks import shown
 from scoreinv.errors import CheckpointError
 from scoreinv.models.bundled import HUB_PREFIX, MODEL_FILE, bundled_folder, bundled_model, bundled_names, names_bundled
 from scoreinv.models.config import AnyConfig, ClassifierConfig, ModelConfig
@@ -27,6 +26,7 @@ from scoreinv.networks.classifiers import NoiseClassifier
 from scoreinv.networks.detector import DamageDetector
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import SDE
+from scoreinv.text import shown
 
 BUNDLED_LICENCE = "Apache-2.0"
 BUNDLED_SOURCE = "trained for scoreinv, on the pictures that its card names"

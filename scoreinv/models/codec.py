@@ -16,8 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from scoreinv.checks import shown
 from scoreinv.errors import CheckpointError, InputError
+from scoreinv.text import shown
 
 _MOST = 4_000_000
 _DEPTH = 32

@@ -7,7 +7,6 @@ from typing import Annotated, Any, ClassVar
 
 from torch import Tensor
 
-from scoreinv.checks import require, within
 from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
 from scoreinv.errors import CheckpointError
 from scoreinv.models.bundled import bundled_folder
@@ -19,6 +18,7 @@ from scoreinv.networks.detector import DamageDetector, DetectorNetworkConfig
 from scoreinv.networks.encoder import ENCODER_FILE, FEATURES, STRIDES, Encoder, load_encoder
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
+from scoreinv.options import require, within
 from scoreinv.preconditioning import EDM, DataPrediction, PaperVE, PaperVP, Preconditioning
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP

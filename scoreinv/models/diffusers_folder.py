@@ -18,7 +18,6 @@ from typing import Literal
 import torch
 from torch import nn
 
-from scoreinv.checks import require, shown
 from scoreinv.errors import CheckpointError
 from scoreinv.models.bundled import HUB_PREFIX
 from scoreinv.models.codec import decode_foreign, in_file, read_json
@@ -35,9 +34,11 @@ from scoreinv.models.weights import (
 )
 from scoreinv.networks.blocks import Attention, group_norms
 from scoreinv.networks.ncsnpp import Activation, DownLevel, NCSNpp, NCSNppConfig, ResidualBlock, UpLevel
+from scoreinv.options import require
 from scoreinv.preconditioning import PaperVE, PaperVP
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE
+from scoreinv.text import shown
 
 _log = logging.getLogger(__name__)
 

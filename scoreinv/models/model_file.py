@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from safetensors.torch import save as serialised
 
-from scoreinv.checks import shown
 from scoreinv.errors import CheckpointError, SettingError
 from scoreinv.files import atomic_write
 from scoreinv.models.codec import encode, in_file, parse_json
@@ -27,6 +26,7 @@ from scoreinv.models.config import (
 )
 from scoreinv.models.weights import Stored, check_shapes, install, opened, state_of, stored_tensors, unfilled
 from scoreinv.sdes import SDE
+from scoreinv.text import shown
 
 _FORMAT = "scoreinv"
 

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from scoreinv.checks import shown
 from scoreinv.errors import CheckpointError
 from scoreinv.models.codec import decode, decode_foreign, in_file, read_json
 from scoreinv.models.config import ModelConfig
@@ -26,6 +25,7 @@ from scoreinv.networks.resampling import Downsample, Upsample
 from scoreinv.preconditioning import PaperVE, PaperVP
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
+from scoreinv.text import shown
 
 
 def load_official(path: Path, config: ModelConfig, *, ema: bool) -> ScorePrior:

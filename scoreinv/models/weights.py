@@ -16,12 +16,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from scoreinv.checks import shown
 from scoreinv.errors import CheckpointError
 from scoreinv.machine import shortage
 from scoreinv.models.codec import cut, in_file
 from scoreinv.models.config import AnyConfig, Parts
 from scoreinv.networks.blocks import channels_last
+from scoreinv.text import shown
 
 _HEADER_BYTES = 10_000_000
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from scoreinv.checks import require
+from scoreinv.options import require
 
 Layer = TypeVar("Layer", bound=nn.Module)
 

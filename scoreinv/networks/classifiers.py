@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scoreinv.checks import each_within, require, within
 from scoreinv.networks.base import Model, Network
 from scoreinv.networks.blocks import BatchNorm, FourierEmbedding, conv, group_norm, group_norms, linear, norm_activate
+from scoreinv.options import require, within
 from scoreinv.preconditioning import centre, noise_level
 from scoreinv.sdes import SDE, as_time, broadcast
 
@@ -151,7 +151,8 @@ class ConvNetConfig:
         within("channels", self.channels, 1, 64)
         within("classes", self.classes, 1, 100_000)
         within("the number of widths", len(self.widths), 1, 10)
-        each_within("widths", self.widths, 1, 2**16)
+        for each in self.widths:
+            within("each of widths", each, 1, 2**16)
 
     def build(self) -> ConvNet:
         return ConvNet(self)

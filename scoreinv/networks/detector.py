@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scoreinv.checks import require, within
 from scoreinv.networks.base import Model, Network
 from scoreinv.networks.blocks import BatchNorm, conv, convolved
 from scoreinv.networks.encoder import FEATURES, FINE_FEATURES, STRIDES, Encoder
+from scoreinv.options import require, within
 
 STRIDE = STRIDES[-1]
 """Sides of what the network is shown are multiples of it."""

@@ -19,9 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scoreinv.checks import within
 from scoreinv.networks.base import Network
 from scoreinv.networks.blocks import Layers, conv, inner_dtype
+from scoreinv.options import within
 
 PATCH = 2
 """Pixels of a side that are channels of one place."""

@@ -19,7 +19,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scoreinv.checks import each_within, require, within
 from scoreinv.networks.base import Network
 from scoreinv.networks.blocks import (
     Attention,
@@ -34,6 +33,7 @@ from scoreinv.networks.blocks import (
     norm_activate,
 )
 from scoreinv.networks.resampling import Downsample, Upsample, downsample, upsample
+from scoreinv.options import require, within
 
 Activation = Literal["swish", "elu", "relu", "lrelu"]
 _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
@@ -106,10 +106,12 @@ class NCSNppConfig:
         within("channels", self.channels, 1, 64)
         within("condition_channels", self.condition_channels, 0, 4096)
         within("the number of feature_channels", len(self.feature_channels), 0, len(self.multipliers))
-        each_within("feature_channels", self.feature_channels, 1, 2**14)
+        for each in self.feature_channels:
+            within("each of feature_channels", each, 1, 2**14)
         within("width", self.width, 1, 8192)
         within("the number of multipliers", len(self.multipliers), 1, 10)
-        each_within("multipliers", self.multipliers, 1, 256)
+        for each in self.multipliers:
+            within("each of multipliers", each, 1, 256)
         within("blocks", self.blocks, 1, 32)
         within("blocks of all levels", self.blocks * len(self.multipliers), 1, 160)
         if self.attention_head is not None:

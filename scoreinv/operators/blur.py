@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scoreinv.checks import shown
 from scoreinv.errors import InputError
 from scoreinv.operators.base import Composed, SpectralOperator
 from scoreinv.operators.pixelwise import mask
+from scoreinv.text import shown
 from scoreinv.windows import Box
 
 Kernel = Tensor | np.ndarray

@@ -18,8 +18,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from scoreinv.checks import says_stop
 from scoreinv.errors import Cancelled, InputError
+from scoreinv.options import says_stop
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.samplers.rng import HeldNoise, NoiseStream
 from scoreinv.samplers.times import Spacing, time_grid

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from scoreinv.checks import within
+from scoreinv.options import within
 from scoreinv.prior import Prior
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.sdes import broadcast

@@ -26,8 +26,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scoreinv.checks import Number, Whole, check_callback
 from scoreinv.errors import InputError
+from scoreinv.options import Number, Whole, check, check_callback
 from scoreinv.precision import true_float32
 from scoreinv.prior import Prior, check_prior
 from scoreinv.samplers.base import Callback, Progress, Samples, State, initial_state, tell
@@ -140,9 +140,9 @@ def decode(
     Raises InputError for a negative temperature, and an end that is not such.
     """
     check_prior(prior)
-    Number(0).check("temperature", temperature)
+    check("temperature", temperature, Number(0))
     if end is not None:
-        Number().check("end", end)
+        check("end", end, Number())
     check_states(z)
     end = prior.sde.sampling_end if end is None else end
     if not (0 <= end < 1 and prior.sde.sigma(as_time(end)) > 0):
@@ -196,9 +196,9 @@ def flow(
     check_prior(prior)
     check_states(x)
     if steps is not None:
-        Whole(-math.inf).check("steps", steps)
-    Number().check("rtol", rtol)
-    Number().check("atol", atol)
+        check("steps", steps, Whole(-math.inf))
+    check("rtol", rtol, Number())
+    check("atol", atol, Number())
     check_callback(callback)
     drift = _Drift(prior, constraint)
     first, last = drift.clock(start), drift.clock(end)

@@ -21,8 +21,8 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from scoreinv.checks import within
 from scoreinv.errors import InputError
+from scoreinv.options import within
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import GridSampler, Stepper, constrain
 from scoreinv.samplers.rng import NoiseStream

@@ -23,7 +23,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from scoreinv.checks import check_callback
 from scoreinv.colour_space import luma
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.ensemble import MIRRORED
@@ -36,7 +35,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import is_tinted, untinted
 from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.operators import gray_and_hints
-from scoreinv.options import COLOUR_TEMPERATURE, MEAN_DRAWS, Estimate, GrayWeights, Method
+from scoreinv.options import COLOUR_TEMPERATURE, MEAN_DRAWS, Estimate, GrayWeights, Method, check_callback
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.common import Model, check_colour, model_of, spread, tile_side, to_arrays, to_tensor
 from scoreinv.tasks.drawing import draw, given_observation

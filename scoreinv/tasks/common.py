@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoreinv.checks import shown
 from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.catalogue import load
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import time_at
+from scoreinv.text import shown
 from scoreinv.windows import covering_tile
 
 Model = ScorePrior | str | Path

@@ -25,7 +25,6 @@ from scipy import ndimage
 from scipy.special import expit
 from torch import Tensor
 
-from scoreinv.checks import Whole, check_callback, shown
 from scoreinv.ensemble import MIRRORED, averaged
 from scoreinv.errors import SettingError
 from scoreinv.imaging.arrays import pictures_from_api
@@ -34,9 +33,10 @@ from scoreinv.imaging.masks import dilate, picture_of_hole
 from scoreinv.imaging.picture import STRIP_ROWS, Picture
 from scoreinv.models.catalogue import load_damage_detector
 from scoreinv.networks.detector import STRIDE, DamageDetector
-from scoreinv.options import FOUND_GROW, SENSITIVITY, USUAL_SENSITIVITY
+from scoreinv.options import FOUND_GROW, SENSITIVITY, USUAL_SENSITIVITY, Whole, check, check_callback
 from scoreinv.tasks.common import finite, to_tensor
 from scoreinv.tasks.results import Given, Share, TaskCallback, tell
+from scoreinv.text import shown
 
 Detector = DamageDetector | str | Path
 """A model at hand, or the name or file of one."""
@@ -89,8 +89,8 @@ def find_damage(
         CheckpointError: there is no such model.
         Cancelled: the callback stopped the work.
     """
-    SENSITIVITY.check("sensitivity", sensitivity)
-    Whole().check("grow", grow)
+    check("sensitivity", sensitivity, SENSITIVITY)
+    check("grow", grow, Whole())
     check_callback(callback)
     pictures, form = pictures_from_api(image)
     detector = detector_of(model)

@@ -7,13 +7,12 @@ from numbers import Integral
 
 import numpy as np
 
-from scoreinv.checks import Whole, check_callback, shown
 from scoreinv.errors import InputError, SettingError
 from scoreinv.guidance import ClassifierGuidance, Clipped
 from scoreinv.guidance.classifier import Classifier
 from scoreinv.machine import pixels_at_once
 from scoreinv.networks.classifiers import NoiseClassifier
-from scoreinv.options import GUIDANCE, SAMPLER_STEPS, SEED, Corrector, Predictor, Sampler
+from scoreinv.options import GUIDANCE, SAMPLER_STEPS, SEED, Corrector, Predictor, Sampler, Whole, check, check_callback
 from scoreinv.prior import Prior, RecommendedSampler, ScorePrior
 from scoreinv.samplers import (
     DDIM,
@@ -36,6 +35,7 @@ from scoreinv.sdes import DDPM, VE
 from scoreinv.tasks.common import Model, finite, model_of, to_arrays
 from scoreinv.tasks.results import Drawn, Share, TaskCallback, for_sampler
 from scoreinv.tasks.settings import SamplerSettings
+from scoreinv.text import shown
 
 _log = logging.getLogger(__name__)
 
@@ -103,9 +103,9 @@ def generate(
     if own is not None and settings != SamplerSettings():
         raise SettingError("sampler", f"has its settings itself: give them to {type(own).__name__}")
     model = model_of(prior)
-    Whole(1).check("count", count)
-    SEED.check("seed", seed)
-    Whole().check("first", first)
+    check("count", count, Whole(1))
+    check("seed", seed, SEED)
+    check("first", first, Whole())
     check_callback(callback)
     target = _guided(model, classifier, label, guidance)
     solver = make_sampler(model, settings) if own is None else own
@@ -133,7 +133,7 @@ def _guided(prior: ScorePrior, classifier: Classifier | None, label: int | str |
     if classifier is not None and not callable(classifier):
         raise SettingError("classifier", f"must be one as scoreinv.load_classifier gives it, not {shown(classifier)}")
     if guidance is not None:
-        GUIDANCE.check("guidance", guidance)
+        check("guidance", guidance, GUIDANCE)
     if classifier is None or label is None:
         return prior
     if isinstance(classifier, NoiseClassifier):
@@ -143,7 +143,7 @@ def _guided(prior: ScorePrior, classifier: Classifier | None, label: int | str |
         return ClassifierGuidance(prior, classifier, index, scale)
     if isinstance(label, str):
         raise InputError(f"a class by its name, {label!r}, needs a classifier that has names (`NoiseClassifier`)")
-    Whole().check("label", label)
+    check("label", label, Whole())
     return ClassifierGuidance(prior, classifier, label, 1.0 if guidance is None else guidance)
 
 

@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from scoreinv.checks import check_callback
 from scoreinv.colour_space import luma
 from scoreinv.conditional.interpolation import smooth_estimate
 from scoreinv.ensemble import ALL
@@ -36,7 +35,7 @@ from scoreinv.imaging.regions import Region, common, crop, extent, regions_to_fi
 from scoreinv.imaging.rims import find_leftover
 from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.operators import mask as mask_operator
-from scoreinv.options import Estimate, FillMethod
+from scoreinv.options import Estimate, FillMethod, check_callback
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.tasks.classical import fill_classically

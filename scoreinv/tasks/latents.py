@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoreinv.checks import Number, Whole, check_callback
 from scoreinv.errors import InputError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.picture import Picture
 from scoreinv.machine import PIXELS_AT_ONCE
+from scoreinv.options import Number, Whole, check, check_callback
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers.ode import decode, encode
 from scoreinv.sdes import TRAINING_START
@@ -83,8 +83,8 @@ def interpolate_pictures(
 ) -> Drawn[np.ndarray]:
     """`interpolate` for two `Picture`s."""
     check_model(prior)
-    Whole(2).check("count", count)
-    Number(0).check("temperature", temperature)
+    check("count", count, Whole(2))
+    check("temperature", temperature, Number(0))
     check_callback(callback)
     if first.size != second.size:
         raise InputError(

@@ -18,7 +18,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scoreinv.checks import Number, check_callback, check_noise_share, shown
 from scoreinv.ensemble import ALL, SelfEnsemble
 from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.guidance import DDNM, DPS, MMPS, ConstrainedPC, DiffPIR, PiGDM
@@ -35,7 +34,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.networks.ffdnet import FFDNet
 from scoreinv.operators import LinearOperator, check_adjoint, downsampling, pad_observation, photographed, valid_blur
-from scoreinv.options import Downsampling, Estimate, RestorationMethod
+from scoreinv.options import Downsampling, Estimate, Number, RestorationMethod, check, check_callback, check_noise_share
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import DDRM, DPIR, DPMpp2M, NoiseStream, Sampler, State
 from scoreinv.sdes import as_time, broadcast, time_at
@@ -44,6 +43,7 @@ from scoreinv.tasks.denoise import cut_off, denoise, expected, photograph, white
 from scoreinv.tasks.drawing import gathered, pc_sampler
 from scoreinv.tasks.results import Given, Restored, Share, TaskCallback, for_sampler, restore_each
 from scoreinv.tasks.settings import DenoiseSettings, LinearSettings
+from scoreinv.text import shown
 from scoreinv.tiling import Tiled, crop
 from scoreinv.windows import Box
 
@@ -129,7 +129,7 @@ def solve(
     settings = LinearSettings(method, steps, samples, seed, estimate, orientations)
     model = model_of(prior)
     check_colour(model)
-    Number(0).check("noise_std", noise_std)
+    check("noise_std", noise_std, Number(0))
     check_callback(callback)
     if not isinstance(operator, LinearOperator):
         raise SettingError(

@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from scoreinv.checks import check_callback
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.hints import KnownColours
 from scoreinv.imaging.masks import as_holes, percent, picture_of_hole
@@ -27,7 +26,7 @@ from scoreinv.imaging.noise import white_noise
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import is_print, untinted
 from scoreinv.networks.detector import DamageDetector
-from scoreinv.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY
+from scoreinv.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY, check_callback
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.colorize import Found, colorize_picture, found_in, hints_for
 from scoreinv.tasks.common import Model, RunningSpread, check_colour, model_of

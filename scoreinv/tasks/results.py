@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 import numpy as np
 from PIL import Image
 
-from scoreinv.checks import says_stop
 from scoreinv.errors import Cancelled
 from scoreinv.imaging.arrays import Form
-from scoreinv.options import FillMethod, RestorationMethod
+from scoreinv.options import FillMethod, RestorationMethod, says_stop
 from scoreinv.text import one_line
 
 if TYPE_CHECKING:

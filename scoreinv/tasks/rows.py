@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from scoreinv.checks import Whole, check_choice, check_noise_share, shown
 from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.imaging.masks import DEFAULT_THRESHOLD, check_mask_settings
 from scoreinv.kernels import normalised
 from scoreinv.models.bundled import bundled_model, names_bundled
-from scoreinv.options import Device, Downsampling, Precision
+from scoreinv.options import Device, Downsampling, Precision, Whole, check, check_noise_share
 from scoreinv.tasks.settings import ColourSettings, DenoiseSettings, FillSettings, LinearSettings
+from scoreinv.text import shown
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
@@ -71,8 +71,8 @@ class OnRows:
         device: Device = "auto",
         precision: Precision = "float32",
     ) -> None:
-        check_choice("device", device, get_args(Device))
-        check_choice("precision", precision, get_args(Precision))
+        check("device", device, get_args(Device))
+        check("precision", precision, get_args(Precision))
         for setting, column in {**columns, "result": result, "name": "" if name is None else name}.items():
             if not isinstance(column, str):
                 raise SettingError(setting, f"must be the name of a column, not {shown(column)}")
@@ -253,8 +253,8 @@ class Restorer(OnRows):
         kernel = None if kernel is None else normalised(kernel, "the kernel")
         how = DenoiseSettings(**others) if kernel is None and factor is None else LinearSettings(**others)
         if factor is not None:
-            Whole(2).check("factor", factor)
-        check_choice("downsampling", downsampling, get_args(Downsampling))
+            check("factor", factor, Whole(2))
+        check("downsampling", downsampling, get_args(Downsampling))
         if noise_std is not None:
             check_noise_share(noise_std)
         if kernel is not None and factor is not None:

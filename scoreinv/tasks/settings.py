@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, get_args
 
-from scoreinv.checks import Number, Whole, check_flag, check_noise_share, shown
 from scoreinv.errors import SettingError
 from scoreinv.options import (
     COLOUR_SATURATION,
@@ -37,14 +36,19 @@ from scoreinv.options import (
     FillMethod,
     GrayWeights,
     Method,
+    Number,
     Predictor,
     Probe,
     RestorationMethod,
     SampleCount,
     Sampler,
     Setting,
+    Whole,
+    check,
+    check_noise_share,
     check_settings,
 )
+from scoreinv.text import shown
 
 
 def _read_level(text: str) -> float:
@@ -134,7 +138,7 @@ class _DrawnSettings:
         check_settings(self)
         if self.start is not None:
             if self.start != math.inf:
-                Number(None).check("start", self.start)
+                check("start", self.start, Number(None))
             if self.method not in (None, "pc"):
                 raise SettingError(
                     "start", f"does not go with {self.method}: a starting level belongs to the method pc"
@@ -241,7 +245,7 @@ class ColourSettings(_DrawnSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_flag("whiten", self.whiten)
+        check("whiten", self.whiten, bool)
 
     def sampling(self, *, conditional: bool) -> Sampling:
         sampling = super().sampling(conditional=conditional)
@@ -311,7 +315,7 @@ class LinearSettings:
         if self.estimate is None:
             usual = "mean" if self.samples == 1 and self.method in (None, "dpir") else "sample"
             object.__setattr__(self, "estimate", usual)
-        Whole(ORIENTATIONS[0], ORIENTATIONS[-1]).check("orientations", self.orientations)
+        check("orientations", self.orientations, Whole(ORIENTATIONS[0], ORIENTATIONS[-1]))
         if self.orientations not in ORIENTATIONS:
             raise SettingError("orientations", f"must be 1, 2, 4 or 8, not {self.orientations}")
         if self.orientations > 1 and not self.mean:
@@ -413,7 +417,7 @@ class OldPhotoSettings:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        Whole().check("grow", self.grow)
+        check("grow", self.grow, Whole())
         if self.noise_std is not None:
             check_noise_share(self.noise_std)
             if not self.denoise:

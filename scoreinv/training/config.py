@@ -7,12 +7,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from scoreinv.checks import check_choice, require, within
 from scoreinv.conditional.prior import ResidualPreconditioning
 from scoreinv.errors import InputError
 from scoreinv.models.codec import decode, encode, in_file, read_json
 from scoreinv.models.config import AnyConfig, DetectorConfig, ModelConfig, decode_model
-from scoreinv.options import BATCH_SIZE, LEARNING_RATE, SEED, TRAINING_MINUTES, TRAINING_STEPS
+from scoreinv.options import BATCH_SIZE, LEARNING_RATE, SEED, TRAINING_MINUTES, TRAINING_STEPS, check, require, within
 
 GRID_STEPS = 18
 """Evaluations of the network for each picture of a sample grid."""
@@ -75,7 +74,7 @@ class DataConfig:
     memory_gb: float = 6.0
 
     def __post_init__(self) -> None:
-        check_choice("data.mode", self.mode, ("crops", "resize", "zooms"))
+        check("data.mode", self.mode, ("crops", "resize", "zooms"))
         require(0 < self.least_zoom <= 1, "data.least_zoom must lie in (0, 1]")
         require(all(0 < share <= 1000 for _, share in self.shares), "data.shares must lie in (0, 1000]")
         require(len(dict(self.shares)) == len(self.shares), "data.shares names a folder twice")
@@ -110,8 +109,8 @@ class OptimizerConfig:
     anneal: Literal["constant", "cosine"] = "constant"
 
     def __post_init__(self) -> None:
-        check_choice("optimizer.anneal", self.anneal, ("constant", "cosine"))
-        LEARNING_RATE.check("optimizer.learning_rate", self.learning_rate)
+        check("optimizer.anneal", self.anneal, ("constant", "cosine"))
+        check("optimizer.learning_rate", self.learning_rate, LEARNING_RATE)
         require(0 <= self.beta1 < 1 and 0 <= self.beta2 < 1, "optimizer.beta1 and beta2 must lie in [0, 1)")
         require(0 < self.epsilon < math.inf, "optimizer.epsilon must be a positive number")
         for name in ("warmup", "clip", "weight_decay"):
@@ -147,8 +146,8 @@ class ObjectiveConfig:
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        check_choice("objective.times", self.times, ("continuous", "discrete"))
-        check_choice("objective.weighting", self.weighting, ("paper", "likelihood", "uniform", "residual"))
+        check("objective.times", self.times, ("continuous", "discrete"))
+        check("objective.weighting", self.weighting, ("paper", "likelihood", "uniform", "residual"))
         require(0 < self.sigma_data < math.inf, "objective.sigma_data must be a positive number")
         require(self.focus is None or self.times == "continuous", "objective.focus is for continuous times")
         require(
@@ -159,7 +158,7 @@ class ObjectiveConfig:
             self.focus is None or self.weighting != "likelihood",
             "objective.focus does not go with the likelihood weighting, whose times are drawn by importance",
         )
-        check_choice("objective.reduction", self.reduction, ("mean", "sum"))
+        check("objective.reduction", self.reduction, ("mean", "sum"))
         require(0 <= self.label_smoothing < 1, "objective.label_smoothing must lie in [0, 1)")
 
 
@@ -223,7 +222,7 @@ class DamageDrawing:
     def __post_init__(self) -> None:
         require(0 <= self.undamaged <= 1, "damage.undamaged must lie in [0, 1]")
         for kind, times in self.often:
-            check_choice("a kind of damage.often", kind, tuple(DAMAGE_SHARES))
+            check("a kind of damage.often", kind, tuple(DAMAGE_SHARES))
             require(0 < times <= 1000, f"damage.often of {kind} must lie in (0, 1000]")
         require(len(dict(self.often)) == len(self.often), "damage.often names a kind twice")
 
@@ -288,24 +287,24 @@ class TrainingConfig:
     save_minutes: float = 5.0
 
     def __post_init__(self) -> None:
-        check_choice("precision", self.precision, ("auto", "float32", "bfloat16"))
-        check_choice("trained", self.trained, ("score", "chroma"))
+        check("precision", self.precision, ("auto", "float32", "bfloat16"))
+        check("trained", self.trained, ("score", "chroma"))
         require(
             self.trained == "score" or (isinstance(self.model, ModelConfig) and self.model.chroma),
             "only a model with a network of chroma can have that trained",
         )
         require(self.steps is not None or self.minutes is not None, "a training run needs steps or minutes")
         if self.steps is not None:
-            TRAINING_STEPS.check("steps", self.steps)
+            check("steps", self.steps, TRAINING_STEPS)
         if self.minutes is not None:
-            TRAINING_MINUTES.check("minutes", self.minutes)
-        BATCH_SIZE.check("batch_size", self.batch_size)
+            check("minutes", self.minutes, TRAINING_MINUTES)
+        check("batch_size", self.batch_size, BATCH_SIZE)
         require(
             1 <= self.accumulate <= self.batch_size and self.batch_size % self.accumulate == 0,
             f"accumulate must divide the batch of {self.batch_size} evenly",
         )
         require(0 <= self.ema_decay < 1, "ema_decay must lie in [0, 1)")
-        SEED.check("seed", self.seed)
+        check("seed", self.seed, SEED)
         for name in ("log_every", "validate_every", "sample_every", "snapshot_every"):
             require(getattr(self, name) >= 0, f"{name} must not be negative")
         within("validation_images", self.validation_images, 0, BATCH_SIZE.most)

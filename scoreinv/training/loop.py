@@ -25,7 +25,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scoreinv.checks import says_stop
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.eta import ETA
@@ -34,6 +33,7 @@ from scoreinv.machine import uses_bfloat16
 from scoreinv.models.config import AnyModel, ClassifierConfig, NamedSDE
 from scoreinv.models.model_file import save
 from scoreinv.networks.blocks import channels_last, freeze_norms, norms_learn
+from scoreinv.options import says_stop
 from scoreinv.prior import ScorePrior
 from scoreinv.training.batches import DROPOUT, BatchSource, stream
 from scoreinv.training.config import GRID_STEPS, TrainingConfig

@@ -34,10 +34,8 @@ ROOMS = (
     "colour_space",
     "windows",
     "precision",
-    "memory",
     "machine",
     "options",
-    "checks",
     "files",
     "linalg",
     "errors",
@@ -103,7 +101,7 @@ def test_the_core_is_closed() -> None:
 
 
 def test_pictures_need_no_core() -> None:
-    known = {"colour_space", "windows", "machine", "files", "checks", "errors", "text"}
+    known = {"colour_space", "windows", "machine", "files", "options", "errors", "text"}
     assert {room(other) for name, other in arrows() if room(name) == "imaging"} <= known
 
 

@@ -3,65 +3,18 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 
 import scoreinv
-from scoreinv.checks import Number, Whole, check_choice, check_flag, shown
 from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.operators import mask
 from scoreinv.options import SEED, STEPS
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.settings import LikelihoodSettings
-
-
-def test_numbers_of_every_kind_are_taken():
-    for value in (3, np.int64(3), np.uint8(3)):
-        Whole(1, 3).check("n", value)
-    for value in (0.5, np.float32(0.5), Fraction(1, 2), 1, np.int32(1)):
-        Number(0, 1).check("x", value)
-        Number(None).check("x", value)
-    for value in (True, np.bool_(False)):
-        check_flag("f", value)
-    check_choice("c", "b", ("a", "b"))
-
-
-@pytest.mark.parametrize(
-    ("check", "said"),
-    [
-        (lambda: Whole(1, 1000).check("n", 0), "n must be from 1 to 1,000, not 0"),
-        (lambda: Whole(1, 1000).check("n", 10**9), "n must be from 1 to 1,000, not 1000000000"),
-        (lambda: Whole().check("n", -1), "n must be at least 0, not -1"),
-        (lambda: Whole(0, 9).check("n", 10**5000), "n must be from 0 to 9, not a number beyond all bounds"),
-        (lambda: Whole().check("n", 1.0), "n must be a whole number, not 1.0"),
-        (lambda: Whole().check("n", True), "n must be a whole number, not True"),
-        (lambda: Whole().check("n", "3"), "n must be a whole number, not '3'"),
-        (lambda: Whole().check("n", [3]), "n must be a whole number, not list"),
-        (lambda: Number().check("x", math.nan), "x must be a number, not nan"),
-        (lambda: Number(0).check("x", math.inf), "x must be a number, not inf"),
-        (lambda: Number().check("x", None), "x must be a number, not None"),
-        (lambda: Number().check("x", 1j), "x must be a number, not complex"),
-        (lambda: Number(0, 1.5).check("x", 2), "x must be from 0 to 1.5, not 2"),
-        (lambda: Number(most=1.5).check("x", 2), "x must be at most 1.5, not 2"),
-        (lambda: Number(None).check("x", 0), "x must be positive, not 0"),
-        (lambda: check_choice("c", "d", ("a", "b", "c")), "c must be a, b or c, not 'd'"),
-        (lambda: check_choice("c", ["a"], ("a", "b")), "c must be a or b, not list"),
-        (lambda: check_flag("f", "no"), "f must be True or False, not 'no'"),
-        (lambda: check_flag("f", 1), "f must be True or False, not 1"),
-    ],
-)
-def test_what_is_wrong_is_a_sentence(check, said):
-    with pytest.raises(SettingError) as caught:
-        check()
-    assert str(caught.value) == said
-
-
-def test_a_long_value_is_cut():
-    assert shown("x" * 100_000) == "'" + "x" * 39 + "..."
-
+from scoreinv.text import shown
 
 PICTURE, MASK = np.zeros((8, 8)), np.eye(8, dtype=bool)
 WHOLE = mask(torch.ones(1, 1, 8, 8))
