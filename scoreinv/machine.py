@@ -17,10 +17,10 @@ import platform
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -71,11 +71,11 @@ def available_bytes() -> int | None:
     """Return the memory that machine and container leave this process; None if the system tells neither."""
     if _kept:
         ctypes.CDLL(None).malloc_trim(0)  # what is kept is no shortage
-    free = [left for folder in _groups("memory") if (left := _left_bytes(folder)) is not None]
+    free = container_limits()[0]
     with suppress(OSError, StopIteration, ValueError):
         lines = Path("/proc/meminfo").read_text().splitlines()
-        free.append(next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")))
-    return min(free, default=None)
+        free = min(free, next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")))
+    return None if math.isinf(free) else int(free)
 
 
 def shortage(needed: int) -> str | None:
@@ -105,7 +105,18 @@ def keep_freed() -> None:
         _kept = True
 
 
-# Cores and threads
+# Processors and containers
+
+_GROUPS = Path("/sys/fs/cgroup")
+_MEMBERSHIP = Path("/proc/self/cgroup")
+_GROUP_FILES = {
+    "memory.max": "memory.limit_in_bytes",
+    "memory.current": "memory.usage_in_bytes",
+    "memory.stat": "memory.stat",
+    "cpu.max": "cpu.cfs_quota_us",
+    "cpu.period": "cpu.cfs_period_us",
+}
+"""Files of control groups in version 2, which has quota and period in one, and in version 1."""
 
 
 def usable_threads() -> int:
@@ -116,71 +127,48 @@ def usable_threads() -> int:
     """
     import torch
 
-    allowed = container_cores()
-    return torch.get_num_threads() if allowed is None else max(1, min(torch.get_num_threads(), allowed))
+    return max(1, int(min(torch.get_num_threads(), container_limits()[1])))
 
 
-def container_cores() -> int | None:
-    """Return how many processors the container allows, rounded up; None if it sets no limit."""
-    found = []
-    for folder in _groups("cpu"):
-        quota, period = (_text(folder / "cpu.max") or "max 1").split()[:2]  # version 2
-        if quota == "max":
-            quota, period = ((_text(folder / f"cpu.cfs_{name}_us") or "-1").strip() for name in ("quota", "period"))
-        if quota.isdigit() and period.isdigit() and int(period) > 0:
-            found.append(max(1, math.ceil(int(quota) / int(period))))
-    return min(found, default=None)
+def container_limits() -> tuple[float, float]:
+    """Return bytes of memory and number of processors that the container leaves this process; inf where it sets none.
 
-
-def processor() -> str:
-    """Return the processor's name."""
-    return _cpu_line("model name") or platform.processor() or platform.machine()
-
-
-# Control groups of Linux
-
-_ROOT = Path("/sys/fs/cgroup")
-_MEMBERSHIP = Path("/proc/self/cgroup")
-
-
-def _groups(controller: str) -> Iterator[Path]:
-    """Yield the folders of this process's group and its parents: of version 2, and of the controller in version 1."""
-    for line in (_text(_MEMBERSHIP) or "").splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers and controller not in controllers.split(","):
-            continue
-        root = _ROOT / controllers if controllers else _ROOT
+    They are the least of this process's control group and its parents, of Linux, in version 2 or version 1.
+    """
+    memory = processors = math.inf
+    lines: list[str] = []
+    with suppress(OSError):
+        lines = _MEMBERSHIP.read_text().splitlines()
+    for line in lines:
+        _, controllers, path = line.split(":", 2)  # version 2 names no controllers
+        root = _GROUPS / controllers
         group = root / path.lstrip("/")  # a container may see its own group as the root, whatever its name says
-        yield from (folder for folder in (group, *group.parents) if folder.is_relative_to(root))
+        for folder in (folder for folder in (group, *group.parents) if folder.is_relative_to(root)):
+            found: dict[str, list[str]] = {}
+            for names in _GROUP_FILES.items():
+                for name in names:
+                    with suppress(OSError):
+                        found[names[0]] = (folder / name).read_text().split()
+            most, used, stat = (found.get(name, []) for name in ("memory.max", "memory.current", "memory.stat"))
+            if most and used and most[0].isdigit():
+                pages = dict(zip(stat[::2], stat[1::2], strict=False))
+                files = pages.get("inactive_file", 0)  # pages of files are taken back when memory is wanted
+                memory = min(memory, max(0, int(most[0]) - int(used[0]) + int(files)))
+            quota, period = (*found.get("cpu.max", []), *found.get("cpu.period", []), "max", "max")[:2]
+            if quota.isdigit() and period.isdigit():
+                processors = min(processors, max(1, math.ceil(int(quota) / int(period))))
+    return memory, processors
 
 
-def _left_bytes(folder: Path) -> int | None:
-    """Return the memory that a group leaves its processes; None if it sets no limit."""
-    for limit, usage in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
-        most, used = ((_text(folder / name) or "").strip() for name in (limit, usage))
-        if most.isdigit() and used.isdigit():
-            pages = (line.split() for line in (_text(folder / "memory.stat") or "").splitlines())
-            # Pages of files are taken back when memory is wanted.
-            files = next((int(words[1]) for words in pages if words[0] in ("inactive_file", "total_inactive_file")), 0)
-            return max(0, int(most) - int(used) + files)
-    return None
-
-
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text()
-    except OSError:
-        return None
-
-
-def _cpu_line(key: str) -> str:
-    """Return a line of /proc/cpuinfo for the first processor; empty on other systems."""
-    with suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
+def processor() -> tuple[str, str]:
+    """Return the processor's name and, on Linux, the instructions that it has."""
+    found = {}
+    with suppress(OSError):
+        first, _, _ = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").partition("\n\n")
+        for line in first.splitlines():
             name, _, value = line.partition(":")
-            if name.strip() == key:
-                return value.strip()
-    return ""
+            found[name.strip()] = value.strip()
+    return found.get("model name") or platform.processor() or platform.machine(), found.get("flags", "")
 
 
 # The fastest number format and number of threads
@@ -219,10 +207,6 @@ class Speed:
     bfloat16_seconds: float
     processor: str
 
-    def __post_init__(self) -> None:
-        if self.precision not in get_args(NumberFormat) or not isinstance(self.threads, int) or self.threads < 1:
-            raise ValueError("no such speed")
-
     @property
     def reason(self) -> str:
         """Why, in words."""
@@ -236,15 +220,35 @@ def fastest(network: Any, side: int) -> Speed:
         return found
     speed, is_sure = measure(network, side)
     if is_sure:  # rounds that disagree are of a machine that is busy
-        _keep(network.config, speed)
+        try:
+            file = _cache_file(network.config)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(file) as temporary:
+                temporary.write_text(json.dumps(asdict(speed)) + "\n")
+        except (OSError, RuntimeError, InputError) as error:
+            _log.debug("the speed is not kept: %s", error)
     return speed
 
 
 def known_speed(config: object) -> Speed | None:
     """Return the cached result for a network of these options; None if there is none that can be read."""
     with suppress(OSError, ValueError, TypeError, RuntimeError):
-        return Speed(**json.loads(_place(config).read_text()))
+        found = Speed(**json.loads(_cache_file(config).read_text()))
+        if found.precision in get_args(NumberFormat) and isinstance(found.threads, int) and found.threads >= 1:
+            return found
     return None
+
+
+def _cache_file(config: object) -> Path:
+    """Return the file for a network on this machine in the user's cache; raises RuntimeError if there is no home."""
+    import torch
+
+    used = torch.backends.cpu.get_cpu_capability(), *(os.environ.get(name) for name in _CONFINING)
+    key = (*processor(), used, usable_threads(), torch.__version__, type(config).__name__, repr(config))
+    base = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME")
+    home = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+    folder = (Path(base) if base else home) / "scoreinv" / "speed"
+    return folder / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:32]}.json"
 
 
 def measure(network: Any, side: int) -> tuple[Speed, bool]:
@@ -260,28 +264,24 @@ def measure(network: Any, side: int) -> tuple[Speed, bool]:
     rough = copy.deepcopy(network)
     rough.set_precision(torch.bfloat16)
 
-    def evaluation(of: Any, count: int) -> Callable[[], None]:
-        def evaluate() -> None:
-            torch.set_num_threads(count)
-            with torch.no_grad():
-                of(x, torch.full((len(x),), 0.5))
-
-        return evaluate
+    def evaluate(what: Any, count: int) -> None:
+        torch.set_num_threads(count)
+        with torch.no_grad():
+            what(x, torch.full((len(x),), 0.5))
 
     try:
-        full, half = _rounds(evaluation(network, threads), evaluation(rough, threads), time.process_time)
-        wins = [b < _GAIN * f for f, b in zip(full, half, strict=True)]
+        # The time of the process tells formats apart beside other programs, that of the wall numbers of threads.
+        full, half = _rounds(partial(evaluate, network, threads), partial(evaluate, rough, threads), time.process_time)
+        wins = {b < _GAIN * f for f, b in zip(full, half, strict=True)}
         precision: NumberFormat = "bfloat16" if min(half) < _GAIN * min(full) else "float32"
-        sure = len(set(wins)) == 1
         if threads >= 4:
             best = rough if precision == "bfloat16" else network
-            pair = evaluation(best, threads), evaluation(best, threads // 2)
-            all_of_them, some = _rounds(*pair, time.perf_counter)
-            fewer = [b < _GAIN * a for a, b in zip(all_of_them, some, strict=True)]
+            pair = partial(evaluate, best, threads), partial(evaluate, best, threads // 2)
+            fewer = [b < _GAIN * a for a, b in zip(*_rounds(*pair, time.perf_counter), strict=True)]
             threads = threads // 2 if all(fewer) else threads
     finally:
         torch.set_num_threads(before)
-    return Speed(precision, threads, min(full), min(half), processor()), sure
+    return Speed(precision, threads, min(full), min(half), processor()[0]), len(wins) == 1
 
 
 def device_of(choice: Literal["auto", "cpu", "cuda", "mps"]) -> str:
@@ -311,29 +311,23 @@ def uses_bfloat16(precision: Literal["auto", "float32", "bfloat16"], device: tor
     return device.type == "cpu" and _convolves_faster_in_bfloat16()
 
 
-@lru_cache(maxsize=1)
+@cache
 def _convolves_faster_in_bfloat16() -> bool:
     """Measure what networks mostly do: a 3x3 convolution of 64 features."""
     import torch
 
-    def convolution(dtype: torch.dtype) -> Callable[[], object]:
-        features, filters = (
-            torch.ones(shape, dtype=dtype).contiguous(memory_format=torch.channels_last)
-            for shape in ((4, 64, 32, 32), (64, 64, 3, 3))
-        )
-        return lambda: torch.nn.functional.conv2d(features, filters, padding=1)
-
-    full, half = _rounds(convolution(torch.float32), convolution(torch.bfloat16), time.perf_counter)
-    return min(half) < _GAIN * min(full)
+    x, weight = torch.ones(4, 64, 32, 32), torch.ones(64, 64, 3, 3)
+    tensors = [value.contiguous(memory_format=torch.channels_last) for value in (x, weight)]
+    full = partial(torch.nn.functional.conv2d, *tensors, padding=1)
+    half = partial(torch.nn.functional.conv2d, *(value.bfloat16() for value in tensors), padding=1)
+    full_seconds, half_seconds = _rounds(full, half, time.perf_counter)
+    return min(half_seconds) < _GAIN * min(full_seconds)
 
 
 def _rounds(
     first: Callable[[], object], second: Callable[[], object], clock: Callable[[], float]
 ) -> tuple[list[float], list[float]]:
-    """Time two functions by turns, after a first call of each: at least one round.
-
-    clock: that of the process tells formats apart beside other programs, that of the wall numbers of threads.
-    """
+    """Time two functions by turns, after a first call of each: at least one round."""
     begun = time.perf_counter()
     found: tuple[list[float], list[float]] = ([], [])
     first()
@@ -344,27 +338,3 @@ def _rounds(
             run()
             seconds.append(clock() - start)
     return found
-
-
-def _place(config: object) -> Path:
-    """Return the cache file for a network on this machine; raises RuntimeError if the user has no home."""
-    import torch
-
-    used = torch.backends.cpu.get_cpu_capability(), *(os.environ.get(name) for name in _CONFINING)
-    machine = (processor(), _cpu_line("flags"), used, usable_threads(), torch.__version__)
-    key = (*machine, type(config).__name__, repr(config))
-    base = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME")
-    home = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
-    folder = (Path(base) if base else home) / "scoreinv" / "speed"
-    return folder / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:32]}.json"
-
-
-def _keep(config: object, speed: Speed) -> None:
-    """Cache a result for the next process, if the folder can be written."""
-    try:
-        place = _place(config)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(place) as temporary:
-            temporary.write_text(json.dumps(asdict(speed)) + "\n")
-    except (OSError, RuntimeError, InputError) as error:
-        _log.debug("the speed is not kept: %s", error)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 
 from scoreinv import machine
-from scoreinv.machine import ALLOCATING, Speed, fastest, known_speed, measure, uses_bfloat16
+from scoreinv.machine import ALLOCATING, fastest, known_speed, measure, uses_bfloat16
 from scoreinv.networks.ncsnpp import NCSNppConfig
 
 GLIBC = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library, which is left as it is")
@@ -66,7 +66,7 @@ def test_what_is_kept_is_no_shortage() -> None:
 @pytest.fixture
 def root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The folder of control groups."""
-    monkeypatch.setattr(machine, "_ROOT", tmp_path / "cgroup")
+    monkeypatch.setattr(machine, "_GROUPS", tmp_path / "cgroup")
     monkeypatch.setattr(machine, "_MEMBERSHIP", tmp_path / "membership")
     return tmp_path / "cgroup"
 
@@ -86,7 +86,7 @@ def test_version_2_with_the_limits_of_the_groups_around(root: Path) -> None:
     write(root / "slice", memory_DOT_max="1000", memory_DOT_current="900", cpu_DOT_max="250000 100000")
     write(root / "slice" / "job", memory_DOT_max="max", memory_DOT_current="800", cpu_DOT_max="max 100000")
     assert machine.available_bytes() == 100
-    assert machine.container_cores() == 3
+    assert machine.container_limits()[1] == 3
 
 
 def test_pages_of_files_are_free(root: Path) -> None:
@@ -100,9 +100,9 @@ def test_version_1(root: Path) -> None:
     write(root / "memory" / "job", memory_DOT_limit_in_bytes="1000", memory_DOT_usage_in_bytes="400")
     write(root / "cpu,cpuacct" / "job", cpu_DOT_cfs_quota_us="150000", cpu_DOT_cfs_period_us="100000")
     assert machine.available_bytes() == 600
-    assert machine.container_cores() == 2
+    assert machine.container_limits()[1] == 2
     write(root / "cpu,cpuacct" / "job", cpu_DOT_cfs_quota_us="-1")
-    assert machine.container_cores() is None
+    assert machine.container_limits()[1] == math.inf
 
 
 def test_a_container_that_sees_its_own_group_as_the_root(root: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_container_that_sees_its_own_group_as_the_root(root: Path) -> None:
 
 
 def test_nothing_is_said_where_there_are_no_groups(root: Path) -> None:
-    assert machine.container_cores() is None
+    assert machine.container_limits() == (math.inf, math.inf)
 
 
 @pytest.fixture
@@ -210,7 +210,7 @@ def test_an_answer_is_of_one_processor_and_network(taken: Queue, monkeypatch: py
     if change == "network":
         config = NCSNppConfig(width=16, multipliers=(1, 1), blocks=1, attention_levels=(), progressive_input="none")
     else:
-        monkeypatch.setattr(machine, change, lambda: "another" if change == "processor" else 7)
+        monkeypatch.setattr(machine, change, lambda: ("another", "") if change == "processor" else 7)
     assert known_speed(config) is None
 
 
@@ -229,7 +229,7 @@ def test_an_answer_is_of_the_instructions_that_are_used(taken: Queue, monkeypatc
 def test_a_damaged_answer_is_measured_anew(taken: Queue, text: str | bytes) -> None:
     taken += [[1.0, 1.0], [0.5, 0.5]]
     found = fastest(CONFIG.build(), 16)
-    place = machine._place(CONFIG)
+    place = machine._cache_file(CONFIG)
     place.write_bytes(text if isinstance(text, bytes) else text.encode())
     assert known_speed(CONFIG) is None
     taken += [[1.0, 1.0], [0.5, 0.5]]
@@ -251,21 +251,6 @@ def test_a_user_without_a_home_is_done_without(taken: Queue, monkeypatch: pytest
     monkeypatch.setattr(Path, "home", homeless)
     taken += [[1.0, 1.0], [0.5, 0.5]]
     assert fastest(CONFIG.build(), 16).precision == "bfloat16"
-
-
-def test_an_answer_that_several_keep_at_once_is_whole() -> None:
-    def store(threads: int) -> None:
-        for _ in range(50):
-            machine._keep(CONFIG, Speed("float32", threads, 1.0, 1.0, "a processor"))
-
-    store(1)
-    seen = set()
-    with ThreadPoolExecutor(3) as pool:
-        writers = [pool.submit(store, number) for number in (1, 2, 3)]
-        while not all(writer.done() for writer in writers):
-            seen.add(known_speed(CONFIG))
-    assert None not in seen
-    assert [path.suffix for path in machine._place(CONFIG).parent.iterdir()] == [".json"]  # and nothing beside it
 
 
 def test_measuring_leaves_the_process_as_it_was() -> None:

@@ -214,7 +214,8 @@ def main() -> None:
     if options.figure is not None:
         import matplotlib  # noqa: F401  # where it is missing, this is said before minutes of work
     print(
-        f"{processor()}, {usable_threads()} threads, medians of {options.rounds} (beside others of {options.beside})\n"
+        f"{processor()[0]}, {usable_threads()} threads, "
+        f"medians of {options.rounds} (beside others of {options.beside})\n"
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

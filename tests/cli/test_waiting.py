@@ -89,7 +89,7 @@ def test_beside_two_busy_processes_the_main_job_gets_its_share(tmp_path):
 
 def test_a_command_takes_no_more_threads_than_its_container_allows(monkeypatch):
     before = torch.get_num_threads()
-    monkeypatch.setattr("scoreinv.machine.container_cores", lambda: 2)
+    monkeypatch.setattr("scoreinv.machine.container_limits", lambda: (float("inf"), 2))
     try:
         for given, threads in ((None, 2), ("5", 5)):  # what the user has decided stands
             torch.set_num_threads(5)
