@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _NUMBERED = re.compile(r"\d{6}\.png")
 _PIXEL_BYTES = 3 * (4 + 4 + 4 + 1)
-"""Memory of a pixel that is drawn: alone, among all, scaled to levels, and rounded."""
+"""Memory of a pixel that is drawn: alone, among all, as levels, and rounded."""
 
 
 class Gallery:
@@ -52,7 +52,8 @@ class Gallery:
             check_stdout()
         named = Path(target).suffix != "" and not target.endswith("/") and not Path(target).is_dir()
         self.is_file = target == STREAM or named
-        self.quality, self.overwrite, self.columns = quality, common.overwrite, columns
+        self.quality, self.overwrite = quality, common.overwrite
+        self.columns = columns if self.is_file else 1
         self.count = count
         if self.is_file:
             check_suffix(target)
@@ -77,12 +78,10 @@ class Gallery:
             check_output(self.outputs[0], overwrite=self.overwrite)  # all have one folder
             yield
 
-    def check(self, size: tuple[int, int], caption: str = "") -> None:
+    def check(self, size: tuple[int, int]) -> None:
         """Raise InputError where all pictures of a size (height, width) cannot be at hand at once, or be written."""
-        import numpy as np
-
         from scoreinv.imaging.picture import MAX_MEGAPIXELS
-        from scoreinv.imaging.sheet import captioned, sheet_size
+        from scoreinv.imaging.sheet import sheet_size
         from scoreinv.imaging.write import check_size
         from scoreinv.machine import shortage
 
@@ -93,31 +92,18 @@ class Gallery:
                     f"-n {self.count}: one picture of all would have {pixels / 1e6:.0f} megapixels, and the limit is "
                     f"{MAX_MEGAPIXELS}: name a folder by -o FOLDER/"
                 )
-            height, width = sheet_size(self.count, size, self.columns)
-            if caption:
-                more, width = captioned(np.zeros((1, width), np.uint8), caption).shape  # of one row, for its width
-                height += more - 1
-            check_size(self.outputs[0], (height, width))
+            check_size(self.outputs[0], sheet_size(self.count, size, self.columns))
         if lacking := shortage(pixels * _PIXEL_BYTES):
             wanted = f"{size[1]}x{size[0]}"
             raise InputError(f"-n {self.count}: drawing so many pictures of {wanted} {lacking}: ask for fewer")
 
-    def write(self, images: np.ndarray, first: int = 0, *, scale: int = 1, caption: str = "") -> None:
-        """Write pictures NxHxWxC in [0, 1], of which `first` is the number of the first.
-
-        Args:
-            scale: each pixel becomes a square of so many on a side.
-            caption: a line under the pictures of a single file.
-        """
+    def write(self, images: np.ndarray, first: int = 0) -> None:
+        """Write pictures NxHxWxC in [0, 1], of which `first` is the number of the first."""
         from scoreinv.imaging.picture import Picture
-        from scoreinv.imaging.sheet import captioned, contact_sheet
+        from scoreinv.imaging.sheet import contact_sheet
         from scoreinv.imaging.write import write_picture
 
-        levels = (images * 255).round().astype("uint8").repeat(scale, axis=1).repeat(scale, axis=2)
-        if self.is_file:
-            sheet = contact_sheet(levels, self.columns)
-            sheets = [captioned(sheet, caption) if caption else sheet]
-        else:
-            sheets = [contact_sheet(picture[None]) for picture in levels]
+        levels = (images * 255).round().astype("uint8")
+        sheets = [contact_sheet(part, self.columns) for part in ([levels] if self.is_file else levels[:, None])]
         for path, sheet in zip(self.outputs[first : first + len(sheets)], sheets, strict=True):
             write_picture(path, Picture(sheet), overwrite=self.overwrite, quality=self.quality)

@@ -81,20 +81,6 @@ class ClassOptions:
         return self.classifier or f"{model}{_OWN}"
 
 
-@dataclass(frozen=True)
-class LookOptions:
-    """How pictures are shown in a file."""
-
-    scale: Annotated[
-        int,
-        output_option("--scale", min=1, max=64, help="Draw each pixel as so many on a side."),
-    ] = 1
-    caption: Annotated[
-        bool,
-        output_option(help="Write model, class and seed under the pictures."),
-    ] = False
-
-
 def sample(
     *,
     model: ModelOption = "photo",
@@ -110,7 +96,6 @@ def sample(
             help="A folder for single pictures, or a file for all of them; - is stdout. (default: MODEL_samples.png)",
         ),
     ] = None,
-    look: LookOptions,
     quality: QualityOption = None,
     common: Common,
 ) -> None:
@@ -119,8 +104,6 @@ def sample(
     loaded = Model(model, common, exact=sampler.asked == "ode")
     refuse_inputs("-o", [target], {"the model": model, "the classifier": wanted.classifier})
     gallery = Gallery(target, count, quality, common)
-    if look.caption and not gallery.is_file:
-        raise InputError(f"--caption: goes under a grid: name a file by -o, not the folder {target}")
     if common.dry_run:
         loaded.check()
         if not (wanted.classifier or "").startswith(HUB_PREFIX):  # nothing is fetched
@@ -128,7 +111,7 @@ def sample(
         rehearse(common, {"outputs": gallery.outputs}, f"{_pictures(count)} by {model} would be written to {target}")
         return
     with gallery.folder():
-        record = _draw(wanted, sampler, gallery, look, loaded)
+        record = _draw(wanted, sampler, gallery, loaded)
     emit(common, record)
     notice(common, f"{_pictures(count)} in {target} ({duration(record['seconds'])})")
 
@@ -137,9 +120,7 @@ def _pictures(count: int) -> str:
     return "1 picture" if count == 1 else f"{count} pictures"
 
 
-def _draw(
-    wanted: ClassOptions, asked: SamplerSettings, gallery: Gallery, look: LookOptions, loaded: Model
-) -> dict[str, Any]:
+def _draw(wanted: ClassOptions, asked: SamplerSettings, gallery: Gallery, loaded: Model) -> dict[str, Any]:
     """Draw and write the pictures; returns their record."""
     import torch
 
@@ -156,11 +137,9 @@ def _draw(
     _log.info("sampler %s%s", method, "" if asked.asked else ", recommended with the model")
     started = time.monotonic()
     side = loaded.prior.image_size
-    parts = _parts(count, look.scale * side, at_once=gallery.is_file)
-    words = [loaded.full_name, wanted.class_, f"seed {common.seed or 0}"]
-    caption = ", ".join(filter(None, words)) if look.caption else ""
+    parts = _parts(count, side, at_once=gallery.is_file)
     if len(parts) == 1:
-        gallery.check((look.scale * side, look.scale * side), caption)
+        gallery.check((side, side))
     nfe = 0
     with ProgressBar("sampling", quiet=common.quiet) as bar:
         share = Share(bar.fraction, count)
@@ -177,7 +156,7 @@ def _draw(
                 first=part.start,
                 callback=share,
             )
-            gallery.write(result.images, part.start, scale=look.scale, caption=caption)
+            gallery.write(result.images, part.start)
             nfe += len(part) * result.nfe
     seconds = round(time.monotonic() - started, 3)
     outputs = gallery.outputs

@@ -6,10 +6,6 @@ import pytest
 from PIL import Image
 from shell import photo_array
 
-from scoreinv.cli.gallery import Gallery
-from scoreinv.cli.options import Common
-from scoreinv.errors import InputError
-
 
 @pytest.fixture
 def little_memory(monkeypatch):
@@ -40,15 +36,6 @@ def test_results_that_do_not_fit_into_memory(scoreinv, photo, mask, tmp_path, li
     assert outcome.err.count("\n") == 1
     assert said in outcome.err
     assert sorted(tmp_path.rglob("*")) == before
-
-
-def test_a_caption_counts_for_what_a_format_can_hold(monkeypatch):
-    """17 rows of 960 pixels are 16,320, and webp takes 16,383: told before hundreds of pictures are drawn."""
-    monkeypatch.setattr("scoreinv.machine.available_bytes", lambda: 10**12)
-    gallery = Gallery("grid.webp", 17 * 17, None, Common())
-    gallery.check((960, 960))
-    with pytest.raises(InputError, match=r"grid\.webp"):
-        gallery.check((960, 960), "photo, seed 0")
 
 
 def test_one_picture_of_too_many(scoreinv, tmp_path, monkeypatch):

@@ -392,20 +392,6 @@ def test_interpolation_says_what_it_leaves_out(scoreinv, tmp_path):
     assert "warning: a.png" not in outcome.err
 
 
-def test_a_grid_enlarged_and_with_a_caption(scoreinv, model):
-    plain, large, told = (
-        scoreinv("sample", "-n", 4, "-o", f"{name}.png", *words)
-        for name, *words in (("plain",), ("large", "--scale", 4), ("told", "--caption", "--seed", 0))
-    )
-    assert plain.code == large.code == told.code == 0
-    small, big, captioned = (np.asarray(Image.open(f"{name}.png")) for name in ("plain", "large", "told"))
-    assert (big == small.repeat(4, axis=0).repeat(4, axis=1)).all()
-    assert (captioned[: len(small), : small.shape[1]] == small).all()
-    assert captioned.shape[0] > small.shape[0]
-    refused = scoreinv("sample", "-n", 4, "-o", "folder/", "--caption")
-    assert (refused.code, "--caption: goes under a grid" in refused.err) == (2, True)
-
-
 def test_convert_makes_its_folder(scoreinv, tmp_path):
     source = Path(__file__).parents[1] / "data" / "parity"
     case = next(iter(sorted(path for path in source.iterdir() if (path / "checkpoint.pth").exists())), None)
