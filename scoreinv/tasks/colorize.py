@@ -37,8 +37,7 @@ from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.operators import gray_and_hints
 from scoreinv.options import COLOUR_TEMPERATURE, MEAN_DRAWS, Estimate, GrayWeights, Method, check_callback
 from scoreinv.prior import ScorePrior
-from scoreinv.tasks.common import Model, check_colour, model_of, spread, tile_side, to_arrays, to_tensor
-from scoreinv.tasks.drawing import draw, given_observation
+from scoreinv.tasks.common import Model, check_colour, draw, model_of, spread, tile_side, to_arrays, to_tensor
 from scoreinv.tasks.picture_noise import PictureNoise, noise_weights_of
 from scoreinv.tasks.results import Given, PictureKind, Restored, Share, TaskCallback, as_given, tell
 from scoreinv.tasks.settings import ColourSettings, Sampling
@@ -420,18 +419,19 @@ def _draw_rows(
     initial = to_tensor([one.rgb for one in grays], prior.device)
     fines = [np.repeat(one.fine[..., None], 3, axis=2) for one in grays if one.fine is not None]
     maps = [one.features for one in grays if one.features is not None]
-    condition = given_observation(
+    return draw(
         sampling,
         prior,
         operator,
         operator(prior.to_model(initial)),
+        initial,
+        PictureNoise(sampling.seed, numbers, np.stack([one.noise_weights for one in grays]), prior.device),
+        callback,
         overlap=tile_side(prior) // 2,
         orientations=MIRRORED,
         fine=prior.to_model(to_tensor(fines, prior.device)) if fines else None,
         features=tuple(torch.cat(same) for same in zip(*maps, strict=True)) if maps else None,
     )
-    noise = PictureNoise(sampling.seed, numbers, np.stack([one.noise_weights for one in grays]), prior.device)
-    return draw(sampling, condition, prior, initial, noise, callback)
 
 
 def _raised(drawn: list[np.ndarray], one: _Gray, callback: TaskCallback) -> list[Picture]:

@@ -40,7 +40,6 @@ from scoreinv.prior import ScorePrior
 from scoreinv.samplers import PC, Ancestral, DPMpp2M, NoiseStream, State
 from scoreinv.sdes import VE, as_time
 from scoreinv.tasks.common import finite, start_time, tile_side
-from scoreinv.tasks.drawing import draw
 from scoreinv.tasks.results import Share, TaskCallback, for_sampler, tell
 from scoreinv.tasks.settings import Sampling
 
@@ -129,21 +128,21 @@ def _drawn_by_network(
     callback: TaskCallback | None,
 ) -> tuple[Tensor, int]:
     """As `draw_in_scales`: the last scale by the method of `sampling`, and each finer one given the one below."""
-    tile, last = tile_side(prior), len(scales) - 1
     share = Share(callback, sum(known.numel() for _, known in scales))
-    share.begin(scales[last][1].numel())
-    _, tiled = _given(prior, scales[last], None, tile)
-    drawn, nfe = draw(sampling, tiled, prior, scales[last][0], noise(last), share)
-    for scale in reversed(range(last)):
-        share.begin(scales[scale][1].numel())
-        condition, tiled = _given(prior, scales[scale], drawn, tile)
-        time, stream = start_time(prior, _NETWORK_START), noise(scale)
-        z = stream.normal(scales[scale][0].shape)
-        start = None if time is None else State(prior.sde.perturb(condition.smooth(), as_time(time), z), time)
-        sampler = DPMpp2M(eta=1.0, steps=_NETWORK_STEPS)
-        result = sampler.sample(tiled, tuple(z.shape), rng=stream, callback=for_sampler(share), start=start)
+    drawn, nfe = None, 0
+    for scale, (values, known) in reversed(list(enumerate(scales))):
+        share.begin(known.numel())
+        condition, tiled = _given(prior, (values, known), drawn, tile_side(prior))
+        stream, start, steps = noise(scale), None, sampling.steps
+        if drawn is not None:
+            time, steps = start_time(prior, _NETWORK_START), _NETWORK_STEPS
+            z = stream.normal(values.shape)
+            start = None if time is None else State(prior.sde.perturb(condition.smooth(), as_time(time), z), time)
+        sampler = DPMpp2M(eta=1.0, steps=steps)
+        result = sampler.sample(tiled, tuple(values.shape), rng=stream, callback=for_sampler(share), start=start)
         drawn = prior.to_image(finite(result.x0))
         nfe += int(result.nfe[0])
+    assert drawn is not None
     return drawn, nfe
 
 

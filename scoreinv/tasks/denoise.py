@@ -36,8 +36,7 @@ from scoreinv.options import DENOISING_STEPS, GRAY_LEVELS, check_noise_share
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import DPMpp2M, NoiseStream, State
 from scoreinv.sdes import as_time, broadcast
-from scoreinv.tasks.common import check_colour, noise_range, start_time, tile_side, wide_tile
-from scoreinv.tasks.drawing import gathered
+from scoreinv.tasks.common import check_colour, gathered, noise_range, start_time, tile_side, wide_tile
 from scoreinv.tasks.results import Restored, Share, TaskCallback, for_sampler, tell
 from scoreinv.tasks.settings import LinearSettings
 from scoreinv.tiling import Tiled

@@ -39,9 +39,8 @@ from scoreinv.options import Estimate, FillMethod, check_callback
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.tasks.classical import fill_classically
-from scoreinv.tasks.common import Model, check_colour, model_of, spread, to_arrays, to_tensor
+from scoreinv.tasks.common import Model, check_colour, draw, model_of, spread, to_arrays, to_tensor, window_side
 from scoreinv.tasks.deep_holes import draw_in_scales
-from scoreinv.tasks.drawing import draw, given_observation, narrow_sampler, window_side
 from scoreinv.tasks.results import Given, Restored, Share, TaskCallback, as_given, restore_each
 from scoreinv.tasks.settings import FillSettings, Sampling
 from scoreinv.windows import Box
@@ -256,19 +255,20 @@ def _draw(rows: list[_Row], prior: ScorePrior, sampling: Sampling, callback: Tas
         drawn, nfe = draw_in_scales(sampling, prior, values, observed, halvings, typical, noise, callback)
     else:
         operator = mask_operator(observed)
-        condition = given_observation(
+        drawn, nfe = draw(
             sampling,
             prior,
             operator,
             operator(prior.to_model(values)),
+            values if sampling.method == "conditioned" else 0.5 + smooth_estimate(values - 0.5, observed).mean,
+            noise(0),
+            callback,
             overlap=window_side(sampling, prior) // 8,
             orientations=ALL,
             tile=region.tile,
             needed=None if region.whole else torch.from_numpy(region.hole),
+            narrow=region.narrow,
         )
-        initial = values if sampling.method == "conditioned" else 0.5 + smooth_estimate(values - 0.5, observed).mean
-        sampler = narrow_sampler(sampling, condition) if region.narrow else None
-        drawn, nfe = draw(sampling, condition, prior, initial, noise(0), callback, sampler)
     for filling, _, _ in rows:
         filling.nfe = max(filling.nfe, nfe)
     return to_arrays(drawn)

@@ -38,9 +38,8 @@ from scoreinv.options import Downsampling, Estimate, Number, RestorationMethod, 
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import DDRM, DPIR, DPMpp2M, NoiseStream, Sampler, State
 from scoreinv.sdes import as_time, broadcast, time_at
-from scoreinv.tasks.common import Model, check_colour, model_of, start_time, tile_side, wide_tile
+from scoreinv.tasks.common import Model, check_colour, gathered, model_of, pc_sampler, start_time, tile_side, wide_tile
 from scoreinv.tasks.denoise import cut_off, denoise, expected, photograph, white_level, written
-from scoreinv.tasks.drawing import gathered, pc_sampler
 from scoreinv.tasks.results import Given, Restored, Share, TaskCallback, for_sampler, restore_each
 from scoreinv.tasks.settings import DenoiseSettings, LinearSettings
 from scoreinv.text import shown

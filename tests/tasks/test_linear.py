@@ -311,7 +311,7 @@ def test_a_sample_is_the_same_however_many_are_drawn(monkeypatch):
     two = denoise_picture(noise_alone, 0.05, prior(), LinearSettings(samples=2)).samples
     first = denoise_picture(noise_alone, 0.05, prior(), LinearSettings(estimate="sample")).image
     np.testing.assert_allclose(first.pixels, two[0].pixels, atol=1e-5)
-    monkeypatch.setattr("scoreinv.tasks.drawing.PIXELS_AT_ONCE", 1)
+    monkeypatch.setattr("scoreinv.tasks.common.PIXELS_AT_ONCE", 1)
     one_by_one = denoise_picture(noise_alone, 0.05, prior(), LinearSettings(samples=2)).samples
     np.testing.assert_allclose(one_by_one[1].pixels, two[1].pixels, atol=1e-5)
 

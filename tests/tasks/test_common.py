@@ -9,13 +9,15 @@ import pytest
 import torch
 from analytic import gaussian_colour_prior
 
+from scoreinv.ensemble import UPRIGHT
 from scoreinv.errors import InputError
 from scoreinv.guidance import Tiled
 from scoreinv.imaging.sheet import contact_sheet
+from scoreinv.operators import mask
 from scoreinv.options import START_LEVEL
-from scoreinv.samplers import NoiseStream, State
-from scoreinv.tasks import drawing
-from scoreinv.tasks.common import RunningSpread, spread, start_time, wide_tile
+from scoreinv.samplers import PC, NoiseStream
+from scoreinv.samplers.base import Samples
+from scoreinv.tasks.common import RunningSpread, draw, spread, start_time, wide_tile
 from scoreinv.tasks.settings import FillSettings
 
 
@@ -94,15 +96,18 @@ def test_the_noise_level_is_that_of_pictures_in_unit_range(data_range):
         start_time(model, 1e-6)
 
 
-def test_the_papers_number_of_steps_starts_from_the_prior():
-    model, initial = prior(), torch.full((1, 3, 4, 4), 0.5)
+def test_the_papers_number_of_steps_starts_from_the_prior(monkeypatch):
+    model, initial, begun = prior(), torch.full((1, 3, 4, 4), 0.5), []
 
-    def begun(steps: int, start: float | None = None) -> State | None:
+    def sample(self, target, shape, *, start, **options):
+        begun.append(start)
+        return Samples(initial, torch.zeros(1), torch.zeros(1))
+
+    monkeypatch.setattr(PC, "sample", sample)
+    operator = mask(torch.ones(1, 1, 4, 4))
+    for steps, start in ((model.sde.steps, None), (30, None), (model.sde.steps, 0.3)):
         sampling = FillSettings("pc", steps, start).sampling(conditional=False)
-        return drawing._start(sampling, model, initial, NoiseStream(0, 1))
-
-    assert begun(model.sde.steps) is None
-    few, given = begun(30), begun(model.sde.steps, 0.3)
-    assert few is not None
-    assert given is not None
+        draw(sampling, model, operator, initial, initial, NoiseStream(0, 1), None, overlap=0, orientations=UPRIGHT)
+    full, few, given = begun
+    assert full is None
     assert (few.t, given.t) == (start_time(model, START_LEVEL), start_time(model, 0.3))
