@@ -10,7 +10,7 @@ from torch import Tensor
 from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
 from scoreinv.errors import CheckpointError
 from scoreinv.models.bundled import bundled_folder
-from scoreinv.models.codec import Named, cut, decode, unsupported
+from scoreinv.models.codec import Named, cut, decode, encode, unsupported
 from scoreinv.networks.base import NetworkConfig
 from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.networks.classifiers import ConvNetConfig, NoiseClassifier, WideResNetConfig
@@ -30,11 +30,11 @@ class NamedSDE(SDE):
 
     Attributes:
         class_name: `module:class`, for people; nothing is imported by it.
-        marginal: of files of version 0.1.
     """
 
     class_name: str
-    marginal: tuple[tuple[float, float], ...] = ()
+
+    GONE: ClassVar = ("marginal",)
 
     @classmethod
     def of(cls, sde: SDE) -> NamedSDE:
@@ -234,7 +234,17 @@ class DetectorConfig:
         return DamageDetector((parts or self.parts())[""], _load_encoder(), self.image_size).eval()
 
 
-AnyConfig = ModelConfig | ClassifierConfig | DetectorConfig
+class _ByEntries(Named):
+    """Marks a field with the configuration of any model, which `decode_model` tells by its entries."""
+
+    def encode(self, value: Any) -> dict[str, Any]:
+        return encode(value)
+
+    def decode(self, data: Any, entry: str) -> Any:
+        return decode_model(data)
+
+
+AnyConfig = Annotated[ModelConfig | ClassifierConfig | DetectorConfig, _ByEntries({})]
 """Configuration of any model."""
 AnyModel = ScorePrior | NoiseClassifier | DamageDetector
 """Any model that files hold."""

@@ -104,7 +104,8 @@ class BatchSource:
         self, what: ObservationConfig, step: int, indices: range, places: list[Place], pictures: Tensor
     ) -> dict[str, Tensor]:
         """What a conditional prior is shown of the pictures, some of which get the luma or colours of another film."""
-        config = self.config
+        config, reading = self.config, self.config.residual
+        assert reading is not None  # as the configuration saw to
         streams = [self._stream(OBSERVED, (step, index)) for index in indices]
         drawn = [draw_observed(what, config.model.image_size, stream) for stream in streams]
         observed, refined = zip(*drawn, strict=True)
@@ -112,26 +113,26 @@ class BatchSource:
         for row, place in enumerate(places):
             colours, film = self._stream(COLOUR_FILM, place), self._stream(FILM, place)
             if colours.random() < what.colour_films:
-                self._put_on(on_colour_film, pictures[row], colours)
+                self._put_on(on_colour_film, pictures[row], reading.gray_weights, colours)
             if observed[row][0].any() and film.random() < what.other_films:
-                self._put_on(on_other_film, pictures[row], film)
+                self._put_on(on_other_film, pictures[row], reading.gray_weights, film)
         scale = config.drawn_side // config.model.image_size
-        if config.luma_scale > 1:
+        if reading.luma_scale > 1:
             withheld = torch.tensor([stream.random() < _FINE_WITHHELD for stream in streams])
-            fine = _reduced(pictures, scale // config.luma_scale)
+            fine = _reduced(pictures, scale // reading.luma_scale)
             shown["fine"] = torch.where(withheld[:, None, None, None], torch.nan, fine)
         if config.encoder_scale:
-            weights = torch.from_numpy(luma_weights(config.gray_weights)).float()
+            weights = torch.from_numpy(luma_weights(reading.gray_weights)).float()
             low, high = config.model.data_range
             seen = torch.einsum("c,bchw->bhw", weights, _reduced(pictures, scale // config.encoder_scale))[:, None]
             shown["seen"] = (seen - low) / (high - low)
         return shown
 
-    def _put_on(self, film: Film, picture: Tensor, generator: np.random.Generator) -> None:
+    def _put_on(self, film: Film, picture: Tensor, gray_weights: str, generator: np.random.Generator) -> None:
         """Replace a picture by what it is on a film."""
         low, high = self.config.model.data_range
         rgb = ((picture - low) / (high - low)).permute(1, 2, 0).clamp(0, 1).numpy()
-        changed = torch.from_numpy(film(rgb, self.config.gray_weights, generator)).permute(2, 0, 1)
+        changed = torch.from_numpy(film(rgb, gray_weights, generator)).permute(2, 0, 1)
         picture.copy_(changed * (high - low) + low)
 
     def _picture(self, position: int) -> Place:
@@ -151,8 +152,13 @@ class BatchSource:
     def _draw(self, index: int, generator: np.random.Generator, out: np.ndarray) -> None:
         """One crop (or whole picture), flipped and brought to the model's range, into `out` (H, W, C)."""
         data = self.config.data
-        crops = [self._crop(self.pictures.levels[index], generator) for _ in range(data.detail_candidates)]
-        pixels = crops[0] if len(crops) == 1 else max(crops, key=_detail)
+        levels, size = self.pictures.levels[index], self.config.drawn_side
+        level = levels[generator.integers(len(levels))]
+        if data.mode == "zooms":
+            pixels = _zoom(level, size, data.least_zoom, generator)
+        else:
+            top, left = (int(generator.integers(extent - size + 1)) for extent in level.shape[:2])
+            pixels = level[top : top + size, left : left + size]
         if data.flip and generator.integers(2):
             pixels = pixels[:, ::-1]
         if data.shift:
@@ -165,13 +171,6 @@ class BatchSource:
         else:
             np.multiply(pixels, np.float32((high - low) / 255), out=out)
         out += low
-
-    def _crop(self, levels: tuple[np.ndarray, ...], generator: np.random.Generator) -> np.ndarray:
-        level, size = levels[generator.integers(len(levels))], self.config.drawn_side
-        if self.config.data.mode == "zooms":
-            return _zoom(level, size, self.config.data.least_zoom, generator)
-        top, left = (int(generator.integers(extent - size + 1)) for extent in level.shape[:2])
-        return level[top : top + size, left : left + size]
 
 
 def draw_observed(config: ObservationConfig, side: int, generator: np.random.Generator) -> tuple[np.ndarray, bool]:
@@ -234,9 +233,3 @@ def _shifted(pixels: np.ndarray, by: np.ndarray) -> np.ndarray:
     padded = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="reflect")
     top, left = margin - by
     return padded[top : top + pixels.shape[0], left : left + pixels.shape[1]]
-
-
-def _detail(pixels: np.ndarray) -> float:
-    """Mean absolute difference of neighbouring values."""
-    values = pixels.astype(np.int16)
-    return float(np.abs(np.diff(values, axis=0)).mean() + np.abs(np.diff(values, axis=1)).mean())

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from scoreinv.conditional.prior import ResidualPreconditioning
-from scoreinv.errors import InputError
 from scoreinv.models.codec import decode, encode, in_file, read_json
-from scoreinv.models.config import AnyConfig, DetectorConfig, ModelConfig, decode_model
-from scoreinv.options import BATCH_SIZE, LEARNING_RATE, SEED, TRAINING_MINUTES, TRAINING_STEPS, check, require, within
+from scoreinv.models.config import AnyConfig, DetectorConfig, ModelConfig
+from scoreinv.options import (
+    BATCH_SIZE,
+    LEARNING_RATE,
+    SEED,
+    TRAINING_MINUTES,
+    TRAINING_STEPS,
+    Number,
+    Whole,
+    check,
+    require,
+)
 
 GRID_STEPS = 18
 """Evaluations of the network for each picture of a sample grid."""
+
+STEP_EVALUATIONS = 3
+"""Evaluations of the network in the time that a step takes."""
 
 DAMAGE_SHARES = {
     "scratches": 0.19,
@@ -52,8 +63,6 @@ class DataConfig:
         flip: mirror every second picture.
         shift: move each drawn picture by up to so many pixels both ways, reflected at its borders.
         dequantise: values (k + u) / 256 with u uniform on [0, 1) instead of k / 255.
-        detail_candidates: crops drawn for each one used, which is the one with most detail. More than 1 favours detail
-            and biases the prior towards it.
         holdout: names of pictures (with or without their folder) that are kept for validation.
         holdout_fraction: share of the pictures kept for validation besides, chosen by a hash of their names.
         memory_gb: decoded pictures beyond this are kept in a memory-mapped file in the run's folder.
@@ -68,23 +77,20 @@ class DataConfig:
     flip: bool = True
     shift: int = 0
     dequantise: bool = False
-    detail_candidates: int = 1
     holdout: tuple[str, ...] = ()
     holdout_fraction: float = 0.05
     memory_gb: float = 6.0
 
+    GONE: ClassVar = ("detail_candidates",)
+
     def __post_init__(self) -> None:
-        check("data.mode", self.mode, ("crops", "resize", "zooms"))
-        require(0 < self.least_zoom <= 1, "data.least_zoom must lie in (0, 1]")
+        some, positive = Whole(0, 1000), Number(None)
+        _check("data.", self, least_zoom=Number(None, 1.0), crops=some, shift=some, memory_gb=positive)
         require(all(0 < share <= 1000 for _, share in self.shares), "data.shares must lie in (0, 1000]")
         require(len(dict(self.shares)) == len(self.shares), "data.shares names a folder twice")
         require(self.source != "", "data.source is empty: name a folder or a zip file, or leave it out")
         require(bool(self.scales) and all(0 < scale <= 1 for scale in self.scales), "data.scales must lie in (0, 1]")
-        within("data.crops", self.crops, 0, 1000)
-        within("data.detail_candidates", self.detail_candidates, 1, 1000)
-        within("data.shift", self.shift, 0, 1000)
         require(0 <= self.holdout_fraction < 1, "data.holdout_fraction must lie in [0, 1)")
-        require(0 < self.memory_gb < math.inf, "data.memory_gb must be a positive number")
 
 
 @dataclass(frozen=True)
@@ -109,12 +115,10 @@ class OptimizerConfig:
     anneal: Literal["constant", "cosine"] = "constant"
 
     def __post_init__(self) -> None:
-        check("optimizer.anneal", self.anneal, ("constant", "cosine"))
-        check("optimizer.learning_rate", self.learning_rate, LEARNING_RATE)
+        zero = Number(0)
+        _check("optimizer.", self, learning_rate=LEARNING_RATE, epsilon=Number(None), warmup=zero)
+        _check("optimizer.", self, clip=zero, weight_decay=zero)
         require(0 <= self.beta1 < 1 and 0 <= self.beta2 < 1, "optimizer.beta1 and beta2 must lie in [0, 1)")
-        require(0 < self.epsilon < math.inf, "optimizer.epsilon must be a positive number")
-        for name in ("warmup", "clip", "weight_decay"):
-            require(0 <= getattr(self, name) < math.inf, f"optimizer.{name} must be 0 or a positive number")
 
 
 @dataclass(frozen=True)
@@ -146,24 +150,16 @@ class ObjectiveConfig:
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        check("objective.times", self.times, ("continuous", "discrete"))
-        check("objective.weighting", self.weighting, ("paper", "likelihood", "uniform", "residual"))
-        require(0 < self.sigma_data < math.inf, "objective.sigma_data must be a positive number")
-        require(self.focus is None or self.times == "continuous", "objective.focus is for continuous times")
-        require(
-            self.focus is None or (math.isfinite(self.focus[0]) and 0 < self.focus[1] < math.inf),
-            "objective.focus must be a mean and a positive deviation",
-        )
-        require(
-            self.focus is None or self.weighting != "likelihood",
-            "objective.focus does not go with the likelihood weighting, whose times are drawn by importance",
-        )
-        check("objective.reduction", self.reduction, ("mean", "sum"))
+        _check("objective.", self, sigma_data=Number(None))
         require(0 <= self.label_smoothing < 1, "objective.label_smoothing must lie in [0, 1)")
-
-
-_FILMS = ("other_films", "colour_films")
-"""Of an `ObservationConfig`, what is no share of a kind."""
+        if self.focus is not None:
+            check("the mean of objective.focus", self.focus[0], Number())
+            check("the deviation of objective.focus", self.focus[1], Number(None))
+            require(self.times == "continuous", "objective.focus is for continuous times")
+            require(
+                self.weighting != "likelihood",
+                "objective.focus does not go with the likelihood weighting, whose times are drawn by importance",
+            )
 
 
 @dataclass(frozen=True)
@@ -198,13 +194,12 @@ class ObservationConfig:
         shares = self.kinds.values()
         require(all(share >= 0 for share in shares), "observations: shares must not be negative")
         require(abs(sum(shares) - 1) < 1e-6, f"observations: shares must add up to 1, not {sum(shares):g}")
-        require(0 <= self.other_films <= 1, "observations.other_films must lie in [0, 1]")
-        require(0 <= self.colour_films <= 1, "observations.colour_films must lie in [0, 1]")
+        _check("observations.", self, other_films=Number(0, 1), colour_films=Number(0, 1))
 
     @property
     def kinds(self) -> dict[str, float]:
         """Share of each kind of observation."""
-        return {name: share for name, share in asdict(self).items() if name not in _FILMS}
+        return {name: share for name, share in asdict(self).items() if not name.endswith("films")}
 
 
 @dataclass(frozen=True)
@@ -220,7 +215,7 @@ class DamageDrawing:
     often: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
-        require(0 <= self.undamaged <= 1, "damage.undamaged must lie in [0, 1]")
+        _check("damage.", self, undamaged=Number(0, 1))
         for kind, times in self.often:
             check("a kind of damage.often", kind, tuple(DAMAGE_SHARES))
             require(0 < times <= 1000, f"damage.often of {kind} must lie in (0, 1000]")
@@ -287,31 +282,22 @@ class TrainingConfig:
     save_minutes: float = 5.0
 
     def __post_init__(self) -> None:
-        check("precision", self.precision, ("auto", "float32", "bfloat16"))
-        check("trained", self.trained, ("score", "chroma"))
+        _check("", self, steps=TRAINING_STEPS, minutes=TRAINING_MINUTES, batch_size=BATCH_SIZE, seed=SEED)
+        _check("", self, validation_images=Whole(0, BATCH_SIZE.most), samples=Whole(1, 1000), save_minutes=Number(0))
+        often = Whole(0)
+        _check("", self, log_every=often, validate_every=often, sample_every=often, snapshot_every=often)
         require(
             self.trained == "score" or (isinstance(self.model, ModelConfig) and self.model.chroma),
             "only a model with a network of chroma can have that trained",
         )
         require(self.steps is not None or self.minutes is not None, "a training run needs steps or minutes")
-        if self.steps is not None:
-            check("steps", self.steps, TRAINING_STEPS)
-        if self.minutes is not None:
-            check("minutes", self.minutes, TRAINING_MINUTES)
-        check("batch_size", self.batch_size, BATCH_SIZE)
         require(
             1 <= self.accumulate <= self.batch_size and self.batch_size % self.accumulate == 0,
             f"accumulate must divide the batch of {self.batch_size} evenly",
         )
         require(0 <= self.ema_decay < 1, "ema_decay must lie in [0, 1)")
-        check("seed", self.seed, SEED)
-        for name in ("log_every", "validate_every", "sample_every", "snapshot_every"):
-            require(getattr(self, name) >= 0, f"{name} must not be negative")
-        within("validation_images", self.validation_images, 0, BATCH_SIZE.most)
-        within("samples", self.samples, 1, 1000)
-        require(0 <= self.save_minutes < math.inf, "save_minutes must be 0 or a positive number")
         require(
-            (self.observations is None) == (self._residual is None),
+            (self.observations is None) == (self.residual is None),
             "a conditional prior is trained with observations, and no other is",
         )
         require(
@@ -320,18 +306,9 @@ class TrainingConfig:
         )
 
     @property
-    def _residual(self) -> ResidualPreconditioning | None:
+    def residual(self) -> ResidualPreconditioning | None:
+        """How the network of a conditional prior is read; None for the other models."""
         return self.model.residual if isinstance(self.model, ModelConfig) else None
-
-    @property
-    def luma_scale(self) -> int:
-        """How many times finer than the picture its luma is shown."""
-        return 1 if self._residual is None else self._residual.luma_scale
-
-    @property
-    def gray_weights(self) -> str:
-        """Name of the grey weights of the luma that is shown."""
-        return "rec601" if self._residual is None else self._residual.gray_weights
 
     @property
     def encoder_scale(self) -> int:
@@ -341,60 +318,48 @@ class TrainingConfig:
     @property
     def drawn_side(self) -> int:
         """Side of the pictures that are drawn, in pixels: the model's, or that of the finest luma it is shown."""
-        return self.model.image_size * max(self.luma_scale, self.encoder_scale)
+        luma_scale = 1 if self.residual is None else self.residual.luma_scale
+        return self.model.image_size * max(luma_scale, self.encoder_scale)
 
     @property
     def validated_images(self) -> int:
-        """Held-out pictures that this run is validated on."""
-        return self._proportioned(self.validation_images, 1, 32)
+        """Held-out pictures that this run is validated on: of one that ends by steps a tenth of what they cost pays."""
+        if self.steps is None:
+            return self.validation_images
+        return min(self.validation_images, max(32, STEP_EVALUATIONS * self.steps * self.batch_size // 10))
 
     @property
     def grid_images(self) -> int:
-        """Pictures of this run's sample grids."""
-        return self._proportioned(self.samples, GRID_STEPS, 4)
-
-    def _proportioned(self, wanted: int, evaluations: int, least: int) -> int:
-        """So many pictures, but where the run ends by steps no more than a tenth of what it trains on pays for.
-
-        evaluations: of the network, for each picture; a step takes the time of three.
-        """
+        """Pictures of this run's sample grids, likewise."""
         if self.steps is None:
-            return wanted
-        paid = 3 * self.steps * self.batch_size // (10 * evaluations)
-        return min(wanted, max(paid, least))
-
-    def differences(self, other: TrainingConfig) -> list[str]:
-        """Entries in which two configurations are of different runs.
-
-        Not those that say how long a run is and what it tells meanwhile, nor where its pictures lie and what memory
-        holds at once.
-        """
-        one, two = self.settled(), other.settled()
-        return [name for name in one if one[name] != two[name]]
+            return self.samples
+        return min(self.samples, max(4, STEP_EVALUATIONS * self.steps * self.batch_size // (10 * GRID_STEPS)))
 
     def settled(self) -> dict[str, Any]:
-        """What stays as it is through all of a run."""
-        entries = {name: value for name, value in self.to_dict().items() if name not in _FREE}
+        """What stays as it is through all of a run, and tells it from others.
+
+        Not how long it is and what it tells meanwhile, nor where its pictures lie and what memory holds at once.
+        """
+        entries = {name: value for name, value in encode(self).items() if name not in _FREE}
         data = {name: value for name, value in entries["data"].items() if name not in _FREE}
         return entries | {"data": data}
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; `from_dict` is its inverse."""
-        return encode(self)
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> TrainingConfig:
-        """Parts and entries left out take their defaults; raises InputError naming an unknown or bad one."""
-        if not isinstance(data, dict) or data.get("model") is None:
-            raise InputError("the training configuration lacks 'model'")
-        return decode(cls, data | {"model": decode_model(data["model"])})
 
 
 def read_config(path: Path) -> TrainingConfig:
     """The run that a JSON file describes; raises InputError naming the file, and what is wrong with it."""
     data = read_json(path)
     with in_file(path):
-        return TrainingConfig.from_dict(data)
+        return decode(TrainingConfig, data)
+
+
+def _check(prefix: str, config: Any, **ranges: Whole | Number) -> None:
+    """Raise SettingError for a field that is none of its choices, or in none of the given ranges; None is in all."""
+    for name, hint in get_type_hints(type(config)).items():
+        if get_origin(hint) is Literal:
+            check(prefix + name, getattr(config, name), get_args(hint))
+    for name, allowed in ranges.items():
+        if getattr(config, name) is not None:
+            check(prefix + name, getattr(config, name), allowed)
 
 
 _FREE = frozenset(

@@ -111,7 +111,7 @@ class RunFolder:
     def _holds(self, config: TrainingConfig) -> bool:
         """Whether the configuration that is there is this run's."""
         try:
-            return not config.differences(read_config(self.config))
+            return config.settled() == read_config(self.config).settled()
         except InputError:
             return False
 

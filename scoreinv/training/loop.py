@@ -30,13 +30,14 @@ from scoreinv.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.eta import ETA
 from scoreinv.files import atomic_write
 from scoreinv.machine import uses_bfloat16
+from scoreinv.models.codec import encode
 from scoreinv.models.config import AnyModel, ClassifierConfig, NamedSDE
 from scoreinv.models.model_file import save
 from scoreinv.networks.blocks import channels_last, freeze_norms, norms_learn
 from scoreinv.options import says_stop
 from scoreinv.prior import ScorePrior
 from scoreinv.training.batches import DROPOUT, BatchSource, stream
-from scoreinv.training.config import GRID_STEPS, TrainingConfig
+from scoreinv.training.config import GRID_STEPS, STEP_EVALUATIONS, TrainingConfig
 from scoreinv.training.distributed import World, processes
 from scoreinv.training.ema import update_average
 from scoreinv.training.features import KeptFeatures
@@ -59,7 +60,6 @@ _log = logging.getLogger(__name__)
 
 _REPORT_SECONDS = 0.5
 _VALIDATION_SEED = 0  # of every run, so that runs can be compared
-_STEP_EVALUATIONS = 3  # of the network, in the time that a step takes
 
 Clock = Callable[[], float]
 """Seconds since the run was asked for."""
@@ -437,7 +437,7 @@ class Run:
         prior = self.average
         if not isinstance(self.learner, ScoreLearner) or not isinstance(prior, ScorePrior):
             return
-        evaluation = self.evaluation_seconds or self.step_seconds / (_STEP_EVALUATIONS * self.config.batch_size)
+        evaluation = self.evaluation_seconds or self.step_seconds / (STEP_EVALUATIONS * self.config.batch_size)
         begun, each = self.clock(), GRID_STEPS * evaluation
         wanted = self.config.grid_images
         count = wanted if each * wanted <= seconds else max(1, int(seconds / each))
@@ -455,7 +455,10 @@ class Run:
     def _restored(self) -> SavedRun | None:
         """The last state, put in place; InputError when it is of another run, None when there is none."""
         saved = load_state(self.folder.states, self.state)
-        if saved is not None and (different := self.config.differences(saved.config)):
+        if saved is None:
+            return None
+        before = saved.config.settled()
+        if different := [name for name, value in self.config.settled().items() if value != before[name]]:
             raise InputError(
                 f"{self.folder.path}: the run to resume differs in {', '.join(different)}: use another folder"
             )
@@ -526,7 +529,7 @@ class Run:
             if resume:
                 folder.clear_parts()
             with atomic_write(folder.config) as temporary:
-                temporary.write_text(json.dumps(self.config.to_dict(), indent=2) + "\n")
+                temporary.write_text(json.dumps(encode(self.config), indent=2) + "\n")
         except OSError as error:
             raise InputError(f"{folder.path}: cannot be written: {error}") from error
         folder.begun = True

@@ -140,7 +140,7 @@ def load_state(folder: Path, state: TrainingState) -> SavedRun | None:
             _log.warning("%s is unreadable and passed over: %s", path, error)
             continue
         with in_file(path):
-            saved = decode(SavedRun, about | {"config": TrainingConfig.from_dict(about.get("config", {}))})
+            saved = decode(SavedRun, about)
         try:
             state.restore(tensors, saved.step, saved.seconds)
         except (RuntimeError, KeyError) as error:

@@ -1,5 +1,3 @@
-"""Deprecated: `train` is in `scoreinv.training.loop`."""
+"""Deprecated: `scoreinv.training.loop`."""
 
-from scoreinv.training.loop import check_run, train
-
-__all__ = ["check_run", "train"]
+from scoreinv.training.loop import train as train

@@ -18,6 +18,7 @@ from scoreinv.colour_space import luma
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import read_picture
 from scoreinv.imaging.write import write_picture
+from scoreinv.models.codec import encode
 from scoreinv.training.config import DataConfig, TrainingConfig
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
@@ -288,7 +289,7 @@ def configuration(tmp_path: Path) -> Path:
         log_every=2,
     )
     path = tmp_path / "run.json"
-    path.write_text(json.dumps(run.to_dict()))
+    path.write_text(json.dumps(encode(run)))
     return path
 
 

@@ -12,6 +12,7 @@ from shell import hole_array, photo_array, small_config
 
 from scoreinv.conditional.prior import ResidualPreconditioning
 from scoreinv.imaging.read import read_picture
+from scoreinv.models.codec import encode
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.options import COLOUR_SATURATION, COLOUR_TEMPERATURE
 from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, TrainingConfig
@@ -34,7 +35,7 @@ def conditional(scoreinv, tmp_path) -> str:
         samples=1,
         log_every=2,
     )
-    (tmp_path / "run.json").write_text(json.dumps(run.to_dict()))
+    (tmp_path / "run.json").write_text(json.dumps(encode(run)))
     outcome = scoreinv("train", "--config", "run.json", "--out", "trained", "--quiet")
     assert outcome.code == 0, outcome.err
     return "trained/model.safetensors"

@@ -16,6 +16,7 @@ from PIL import Image
 from shell import small_config, start_process, wait_for
 
 from scoreinv.cli.training_notes import enough_steps
+from scoreinv.models.codec import encode
 from scoreinv.sdes import VE
 from scoreinv.training.config import DataConfig, TrainingConfig
 from scoreinv.training.presets import small_training
@@ -42,7 +43,7 @@ def configuration(tmp_path: Path) -> Path:
         log_every=1,
     )
     path = tmp_path / "run.json"
-    path.write_text(json.dumps(run.to_dict()))
+    path.write_text(json.dumps(encode(run)))
     return path
 
 
@@ -115,7 +116,7 @@ def test_a_model_of_another_run_is_replaced_only_on_demand(scoreinv, configurati
 
 def test_a_batch_without_memory_for_it_is_refused_at_once(scoreinv, monkeypatch, tmp_path):
     run = small_training(small_config().sde, DataConfig())
-    (tmp_path / "run.json").write_text(json.dumps(replace(run, batch_size=64).to_dict()))
+    (tmp_path / "run.json").write_text(json.dumps(encode(replace(run, batch_size=64))))
     monkeypatch.setattr("scoreinv.machine.available_bytes", lambda: 10**9)
     # A run that begins would take all memory there is.
     monkeypatch.setattr("scoreinv.training.loop.train", None)

@@ -24,6 +24,7 @@ from scoreinv.conditional.prior import ResidualPreconditioning
 from scoreinv.ensemble import ALL, MIRRORED, UPRIGHT
 from scoreinv.errors import Cancelled, CheckpointError, InputError
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
+from scoreinv.models.codec import decode, encode
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.model_file import read_model, save
 from scoreinv.models.peak_memory import gradient_bytes
@@ -445,7 +446,7 @@ def test_objective_and_observations_belong_to_conditional_networks() -> None:
     for wrong in (replace(plain, objective=run.objective), replace(run, objective=plain.objective)):
         with pytest.raises(InputError, match="residual"):
             check_objective(wrong)
-    assert TrainingConfig.from_dict(run.to_dict()) == run
+    assert decode(TrainingConfig, encode(run)) == run
     with pytest.raises(InputError, match="observations"):
         replace(run, observations=None)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from gaussian import write_noise_pictures
@@ -157,20 +156,6 @@ def test_dequantisation_fills_the_interval_of_each_level(tmp_path: Path) -> None
         assert (image - level).mean() == pytest.approx(0.5, abs=0.05)
     plain = _with_data(source, dequantise=False).batch(0).images
     assert {plain.min().item(), plain.max().item()} == {-1.0, 1.0}
-
-
-def test_detail_is_preferred_when_asked_for(tmp_path: Path) -> None:
-    write_noise_pictures(tmp_path, 1, 64, 0.5, 0.2)
-    path = tmp_path / "0000.png"
-    pixels = np.asarray(Image.open(path)).copy()
-    pixels[:, :32] = 128
-    Image.fromarray(pixels).save(path)
-    data = DataConfig(str(tmp_path), scales=(1.0,))
-    source = _source(load_pictures(data, 8, 1), data, 8, batch_size=100)
-    flat, detailed = (
-        (_with_data(source, detail_candidates=n).batch(0).images.flatten(1).std(1) < 0.05).sum() for n in (1, 4)
-    )
-    assert detailed < 20 < flat
 
 
 def test_the_largest_noise_is_the_largest_distance_of_two_pictures(tmp_path: Path) -> None:

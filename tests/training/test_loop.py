@@ -26,6 +26,7 @@ from small_runs import TINY, tiny_run
 from torch import Tensor, nn
 
 from scoreinv.errors import Cancelled, InputError, ScoreinvError
+from scoreinv.models.codec import encode
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.model_file import read_metadata, read_model
 from scoreinv.preconditioning import EDM
@@ -287,14 +288,11 @@ def test_a_run_of_another_kind_is_not_resumed(folder: Path, tmp_path: Path) -> N
 
 
 _SCRIPT = """
-import json, sys, torch
-from scoreinv.training.config import TrainingConfig
-from scoreinv.training.folder import deferred_interrupts
+import pathlib, sys, torch
+from scoreinv.training.config import read_config
 from scoreinv.training.loop import train
 torch.set_num_threads(int(sys.argv[3]))
-with open(sys.argv[1]) as file:
-    config = TrainingConfig.from_dict(json.load(file))
-train(config, sys.argv[2], resume=True)
+train(read_config(pathlib.Path(sys.argv[1])), sys.argv[2], resume=True)
 """
 
 
@@ -321,7 +319,7 @@ state.atomic_write = killed_at_the_third
 
 def _started(config: TrainingConfig, out: Path, script: str = _SCRIPT) -> subprocess.Popen[str]:
     path = out.parent / "config.json"
-    path.write_text(json.dumps(config.to_dict()))
+    path.write_text(json.dumps(encode(config)))
     command = [sys.executable, "-c", script, str(path), str(out), str(torch.get_num_threads())]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=default_signals)
 
@@ -485,7 +483,7 @@ def test_two_processes_match_one_at_the_same_global_batch(folder: Path, tmp_path
     # Adam divides by the gradient's size: a large epsilon keeps rounding errors of small gradients small.
     config = replace(tiny_run(folder, steps=6), optimizer=OptimizerConfig(learning_rate=2e-3, warmup=2, epsilon=1e-3))
     train(config, tmp_path / "one")
-    (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
+    (tmp_path / "config.json").write_text(json.dumps(encode(config)))
     (tmp_path / "script.py").write_text(_SCRIPT)
     arguments = [str(tmp_path / "script.py"), str(tmp_path / "config.json"), str(tmp_path / "two"), "1"]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from scoreinv.errors import InputError
+from scoreinv.models.codec import decode, encode
 from scoreinv.models.config import DetectorConfig
 from scoreinv.networks.detector import DetectorNetworkConfig
 from scoreinv.training.batches import BatchSource
@@ -160,7 +161,7 @@ def test_a_detector_and_nothing_else_is_trained_with_damage():
     config = replace(small_run(), damage=DamageDrawing(often=(("stains", 2.0),)))
     with pytest.raises(InputError, match="trained with damage"):
         replace(config, damage=None)
-    assert TrainingConfig.from_dict(config.to_dict()) == config
+    assert decode(TrainingConfig, encode(config)) == config
     large = replace(config, batch_size=64, model=replace(config.model, image_size=320))
     assert training_bytes(replace(large, frozen_norms=True)) < training_bytes(large)  # no normalised maps are kept
 

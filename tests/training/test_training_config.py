@@ -8,16 +8,18 @@ from dataclasses import replace
 import pytest
 
 from scoreinv.errors import InputError
+from scoreinv.models.bundled import bundled_folder
+from scoreinv.models.codec import decode, encode
 from scoreinv.models.published import PUBLISHED
 from scoreinv.sdes import VP
-from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig
+from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig, read_config
 from scoreinv.training.presets import paper_training, small_training
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_settings_make_a_whole_configuration(name: str) -> None:
     config = paper_training(name, DataConfig("pictures", mode="resize"))
-    assert TrainingConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert decode(TrainingConfig, json.loads(json.dumps(encode(config)))) == config
     assert (config.objective.times == "continuous") == ("continuous" in name)
     rate = 2e-5 if name in ("vp/bedroom_ddpm", "vp/church_ddpm", "vp/celebahq_ddpm") else 2e-4
     assert config.optimizer == OptimizerConfig(rate, 0.9, 0.999, 1e-8, warmup=5000, clip=1.0)
@@ -52,9 +54,17 @@ def test_configurations_of_earlier_networks_are_told_apart_from_unknown_ones(nam
         paper_training(name)
 
 
+def test_the_bundled_configurations_and_those_of_version_0_1_are_read() -> None:
+    for path in bundled_folder().glob("*/*.json"):
+        read_config(path)
+    data = encode(small_training(VP(), DataConfig()))
+    data["data"]["detail_candidates"] = 1
+    assert decode(TrainingConfig, data) == small_training(VP(), DataConfig())
+
+
 def test_parts_left_out_of_a_configuration_are_defaults() -> None:
-    data = small_training(VP(), DataConfig()).to_dict()
-    config = TrainingConfig.from_dict({"model": data["model"], "steps": 5, "objective": {"reduction": "sum"}})
+    data = encode(small_training(VP(), DataConfig()))
+    config = decode(TrainingConfig, {"model": data["model"], "steps": 5, "objective": {"reduction": "sum"}})
     assert config.objective == ObjectiveConfig(reduction="sum")
     assert config.data == DataConfig()
 
@@ -91,11 +101,11 @@ def test_parts_left_out_of_a_configuration_are_defaults() -> None:
     ],
 )
 def test_bad_configurations_name_the_entry(change: dict, message: str) -> None:
-    data = small_training(VP(), DataConfig()).to_dict() | change
+    data = encode(small_training(VP(), DataConfig())) | change
     if data["model"] is None:
         del data["model"]
     with pytest.raises(InputError, match=message):
-        TrainingConfig.from_dict(data)
+        decode(TrainingConfig, data)
 
 
 @pytest.mark.parametrize(("steps", "held_out", "grid"), [(2, 32, 4), (20, 48, 4), (100, 240, 13), (1000, 256, 16)])
