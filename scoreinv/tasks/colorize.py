@@ -125,7 +125,7 @@ def colorize(
     pictures, form = pictures_from_api(image)
     given = hints_for(hints, len(pictures))
     undecided = method is None and start is None
-    if undecided and isinstance(model, ConditionalPrior) and not _knows_gray(model, gray_weights):
+    if undecided and isinstance(model, ConditionalPrior) and model.gray_weights != gray_weights:
         _log.warning(
             "gray_weights %s: the model knows %s only, and the weaker method pc is taken",
             gray_weights,
@@ -178,7 +178,13 @@ def colorize_pictures(
         first: number of the first sample: samples 3 and 4 are the first two from 3 on.
         noise_weights: of the noise of all; None: each picture's own (`noise_weights_of`).
     """
-    sampling = replace(sampling_for(prior, settings), first=first)
+    check_colour(prior)
+    # By other weights than the network's it was given another grey.
+    knows_gray = isinstance(prior, ConditionalPrior) and prior.gray_weights == settings.gray_weights
+    sampling = replace(settings.sampling(conditional=knows_gray), first=first)
+    drawn_so = [sampling]
+    if sampling.method == "conditioned" and not sampling.mean:
+        drawn_so.append(replace(sampling, samples=1, mean=True))  # which the samples are brought nearer to
     for picture, strokes in zip(pictures, hints, strict=True):
         if strokes is not None:
             strokes.check_size(picture.size, "the hints")
@@ -187,37 +193,33 @@ def colorize_pictures(
         for picture, strokes in zip(pictures, hints, strict=True)
     ]
     averaged = settings.estimate == "mean" and sampling.samples > 1
-    evaluations = _evaluations(sampling) + (_evaluations(_mean_of(sampling)) if _is_tempered(sampling) else 0)
+    evaluations = sum(map(_evaluations, drawn_so))
     drawing = [evaluations * one.luma.size * (1 if one.strokes is None else 2) for one in grays]
     raising = [(sampling.samples + averaged) * math.prod(one.picture.size) / _RAISED_AT_ONCE for one in grays]
     share = Share(callback, sum(drawing) + sum(raising))
+    # Drawn together are pictures of one size, with the same things known.
     alike: defaultdict[tuple[Any, ...], list[int]] = defaultdict(list)
     for number, one in enumerate(grays):
-        alike[one.kind].append(number)
+        maps = None if one.features is None else tuple(shown.shape for shown in one.features)
+        alike[one.luma.shape, one.fine is None, maps, one.strokes is None].append(number)
     drawn: dict[int, tuple[list[np.ndarray], int]] = {}
     for numbers in alike.values():
         share.begin(sum(drawing[number] for number in numbers))
-        some, nfe = _draw_hinted([grays[number] for number in numbers], prior, settings, sampling, share)
+        some, nfe = _draw_hinted([grays[number] for number in numbers], prior, settings, drawn_so, share)
         drawn |= zip(numbers, [(samples, nfe) for samples in some], strict=True)
     results = []
     for number, one in enumerate(grays):
         share.begin(raising[number])
         samples, nfe = drawn[number]
         raised = _raised([*samples, np.mean(samples, axis=0)] if averaged else samples, one, share)
-        image = raised.pop() if averaged else raised[0]
-        results.append(Colorized(image, raised, _std(samples, one.picture), nfe, sampling.method, one.found))
+        image, std = raised.pop() if averaged else raised[0], None
+        if len(samples) > 1:
+            # The mean of a pair of opposite noise is known; only of an odd number is it estimated.
+            small = Image.fromarray(spread(np.stack(samples), ddof=len(samples) % 2))
+            size = (one.picture.width, one.picture.height)
+            std = np.array(small.resize(size, Image.Resampling.BILINEAR))  # of the caller's own
+        results.append(Colorized(image, raised, std, nfe, sampling.method, one.found))
     return results
-
-
-def sampling_for(prior: ScorePrior, settings: ColourSettings) -> Sampling:
-    """How a model draws colours; InputError where it cannot so."""
-    check_colour(prior)
-    return settings.sampling(conditional=_knows_gray(prior, settings.gray_weights))
-
-
-def _knows_gray(prior: ScorePrior, weights: GrayWeights) -> bool:
-    """Whether the network takes luma as an observation, of these weights: by others it was given another grey."""
-    return isinstance(prior, ConditionalPrior) and prior.gray_weights == weights
 
 
 def found_in(picture: Picture) -> tuple[Found, KnownColours | None]:
@@ -307,12 +309,6 @@ class _Gray:
         one = cls(picture, found, weights, kept, strokes, noise_weights, gray, rgb, known, fine, features)
         return one if kept is None else one.given(kept)
 
-    @property
-    def kind(self) -> tuple[Any, ...]:
-        """The same for pictures whose colours are drawn together: of one size, with the same things known."""
-        maps = None if self.features is None else tuple(shown.shape for shown in self.features)
-        return (self.luma.shape, self.fine is None, maps, self.strokes is None)
-
     def given(self, colours: KnownColours) -> _Gray:
         """The same with more colours that are known; they count where others were."""
         height, width = self.luma.shape
@@ -322,7 +318,7 @@ class _Gray:
 
 
 def _draw_hinted(
-    grays: list[_Gray], prior: ScorePrior, settings: ColourSettings, sampling: Sampling, callback: TaskCallback
+    grays: list[_Gray], prior: ScorePrior, settings: ColourSettings, drawn_so: list[Sampling], callback: TaskCallback
 ) -> tuple[list[list[np.ndarray]], int]:
     """`_draw_tempered`, with what strokes of colour change as far as they reach (`reach`); all have some, or none has.
 
@@ -331,12 +327,12 @@ def _draw_hinted(
     strokes = [one.strokes for one in grays if one.strokes is not None]
     share = Share(callback, 2 if strokes else 1)
     share.begin(1)
-    without, nfe = _draw_tempered(grays, prior, settings, sampling, share)
+    without, nfe = _draw_tempered(grays, prior, settings, drawn_so, share)
     if not strokes:
         return without, nfe
     share.begin(1)
     hinted = [one.given(some) for one, some in zip(grays, strokes, strict=True)]
-    drawn, more = _draw_tempered(hinted, prior, settings, sampling, share)
+    drawn, more = _draw_tempered(hinted, prior, settings, drawn_so, share)
     found = []
     for one, some, befores, afters in zip(grays, strokes, without, drawn, strict=True):
         height, width = one.luma.shape
@@ -347,36 +343,29 @@ def _draw_hinted(
 
 
 def _draw_tempered(
-    grays: list[_Gray], prior: ScorePrior, settings: ColourSettings, sampling: Sampling, callback: TaskCallback
+    grays: list[_Gray], prior: ScorePrior, settings: ColourSettings, drawn_so: list[Sampling], callback: TaskCallback
 ) -> tuple[list[list[np.ndarray]], int]:
-    """`_draw`, with the samples of `conditioned` brought nearer to the posterior mean, and of the saturation wanted."""
-    mean = _mean_of(sampling)
-    share = Share(callback, _evaluations(sampling) + (_evaluations(mean) if _is_tempered(sampling) else 0))
-    share.begin(_evaluations(sampling))
-    drawn, nfe = _draw(grays, prior, sampling, share)
-    if _is_tempered(sampling):
-        share.begin(_evaluations(mean))
-        means, more = _draw(grays, prior, mean, share)
+    """What is drawn first, brought nearer to the posterior mean where that is drawn too, of the saturation wanted."""
+    share, nfe = Share(callback, sum(map(_evaluations, drawn_so))), 0
+    found = []
+    for sampling in drawn_so:
+        share.begin(_evaluations(sampling))
+        pictures, more = _draw(grays, prior, sampling, share)
+        found.append(pictures)
         nfe += more
+    drawn = found[0]
+    if len(found) > 1:
         factor = COLOUR_TEMPERATURE if settings.temperature is None else settings.temperature
         drawn = [
             [middle + factor * (sample - middle) for sample in samples]
-            for samples, (middle,) in zip(drawn, means, strict=True)
+            for samples, (middle,) in zip(*found, strict=True)
         ]
     for one, samples in zip(grays, drawn, strict=True):
-        factor = settings.saturation_of(sampling, hinted=bool(one.known.any()))
+        factor = settings.saturation_of(drawn_so[0], hinted=bool(one.known.any()))
         if factor != 1:
             gray, known = one.luma[..., None], one.known[..., None]
             samples[:] = [np.where(known, sample, gray + factor * (sample - gray)) for sample in samples]
     return drawn, nfe
-
-
-def _is_tempered(sampling: Sampling) -> bool:
-    return sampling.method == "conditioned" and not sampling.mean
-
-
-def _mean_of(sampling: Sampling) -> Sampling:
-    return replace(sampling, samples=1, mean=True)
 
 
 def _evaluations(sampling: Sampling) -> int:
@@ -390,7 +379,10 @@ def _evaluations(sampling: Sampling) -> int:
 def _draw(
     grays: list[_Gray], prior: ScorePrior, sampling: Sampling, callback: TaskCallback
 ) -> tuple[list[list[np.ndarray]], int]:
-    """Samples hxwx3 of each picture with what is known of it, or its posterior mean, and the evaluations of each."""
+    """Samples hxwx3 of each picture with what is known of it, or its posterior mean, and the evaluations of each.
+
+    The pictures are of one size, with the same things known.
+    """
     # In pairs of opposite noise: the tints that single samples have cancel in the mean. The draws of a posterior mean,
     # whose noise hardly enters the network, do better without.
     numbers = [sampling.first + sample for sample in range(sampling.samples)]
@@ -402,36 +394,30 @@ def _draw(
     drawn: list[np.ndarray] = []
     nfe = 0
     for begin in range(0, len(rows), at_once):
-        some = rows[begin : begin + at_once]
+        some = [one for one, _ in rows[begin : begin + at_once]]
         share.begin(len(some))
-        x, nfe = _draw_rows([one for one, _ in some], [number for _, number in some], prior, sampling, share)
+        known = torch.from_numpy(np.stack([one.known for one in some]))[:, None].to(prior.device, torch.float32)
+        operator = gray_and_hints(some[0].weights, known)
+        initial = to_tensor([one.rgb for one in some], prior.device)
+        fines = [np.repeat(one.fine[..., None], 3, axis=2) for one in some if one.fine is not None]
+        maps = [one.features for one in some if one.features is not None]
+        weights = np.stack([one.noise_weights for one in some])
+        x, nfe = draw(
+            sampling,
+            prior,
+            operator,
+            operator(prior.to_model(initial)),
+            initial,
+            PictureNoise(sampling.seed, [number for _, number in rows[begin : begin + at_once]], weights, prior.device),
+            share,
+            overlap=tile_side(prior) // 2,
+            orientations=MIRRORED,
+            fine=prior.to_model(to_tensor(fines, prior.device)) if fines else None,
+            features=tuple(torch.cat(same) for same in zip(*maps, strict=True)) if maps else None,
+        )
         drawn += to_arrays(x)
-    of_each = [drawn[begin : begin + len(numbers)] for begin in range(0, len(drawn), len(numbers))]
-    return ([[np.mean(some, axis=0)] for some in of_each], nfe * len(numbers)) if sampling.mean else (of_each, nfe)
-
-
-def _draw_rows(
-    grays: list[_Gray], numbers: list[int], prior: ScorePrior, sampling: Sampling, callback: TaskCallback
-) -> tuple[torch.Tensor, int]:
-    """The samples of these numbers, one of each picture, which are of one `kind`; and the evaluations of each."""
-    known = torch.from_numpy(np.stack([one.known for one in grays]))[:, None].to(prior.device, torch.float32)
-    operator = gray_and_hints(grays[0].weights, known)
-    initial = to_tensor([one.rgb for one in grays], prior.device)
-    fines = [np.repeat(one.fine[..., None], 3, axis=2) for one in grays if one.fine is not None]
-    maps = [one.features for one in grays if one.features is not None]
-    return draw(
-        sampling,
-        prior,
-        operator,
-        operator(prior.to_model(initial)),
-        initial,
-        PictureNoise(sampling.seed, numbers, np.stack([one.noise_weights for one in grays]), prior.device),
-        callback,
-        overlap=tile_side(prior) // 2,
-        orientations=MIRRORED,
-        fine=prior.to_model(to_tensor(fines, prior.device)) if fines else None,
-        features=tuple(torch.cat(same) for same in zip(*maps, strict=True)) if maps else None,
-    )
+    pictures = [drawn[begin : begin + len(numbers)] for begin in range(0, len(drawn), len(numbers))]
+    return ([[np.mean(some, axis=0)] for some in pictures], nfe * len(numbers)) if sampling.mean else (pictures, nfe)
 
 
 def _raised(drawn: list[np.ndarray], one: _Gray, callback: TaskCallback) -> list[Picture]:
@@ -454,12 +440,3 @@ def _raised(drawn: list[np.ndarray], one: _Gray, callback: TaskCallback) -> list
             coloured = coloured.with_colours_at(one.strokes.rgb, one.strokes.known, picture, one.weights)
         raised.append(coloured)
     return raised
-
-
-def _std(drawn: list[np.ndarray], picture: Picture) -> np.ndarray | None:
-    """The standard deviation of samples, HxW of the picture; None for one."""
-    if len(drawn) == 1:
-        return None
-    # The mean of a pair of opposite noise is known; only of an odd number is it estimated.
-    small = Image.fromarray(spread(np.stack(drawn), ddof=len(drawn) % 2))
-    return np.array(small.resize((picture.width, picture.height), Image.Resampling.BILINEAR))  # of the caller's own

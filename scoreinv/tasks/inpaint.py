@@ -149,7 +149,11 @@ def inpaint_pictures(
         alike: defaultdict[Hashable, list[_Row]] = defaultdict(list)
         for filling, group in zip(fillings, groups, strict=True):
             for sample in range(sampling.samples if group else 0):
-                alike[filling.kind(group[0])] += [(filling, sample, region) for region in group]
+                first = group[0]
+                # Windows around holes are a batch by themselves, and deep holes may each be drawn in another way.
+                own = None if first.whole else filling
+                kind = (first.hole.shape, first.narrow, first.tile, own)
+                alike[kind] += [(filling, sample, region) for region in group]
         for rows in alike.values():
             size = rows[0][2].hole.size
             at_once = max(1, PIXELS_AT_ONCE // size)
@@ -169,7 +173,7 @@ class _Filling:
     Attributes:
         unknown: HxW bool, the pixels that are not filled yet.
         gray: whether it is filled with luma.
-        groups: its regions in the order in which they are filled, those of a group together, which are of one `kind`.
+        groups: its regions in the order in which they are filled, those of a group together, as they are alike.
         fills: of each sample, what was filled.
         nfe: evaluations of the network at each place.
     """
@@ -187,14 +191,6 @@ class _Filling:
             whole = [region for region in neighbours if region.whole]
             self.groups += [whole] if whole else []
             self.groups += [[region] for region in neighbours if not region.whole]
-
-    def kind(self, region: Region) -> Hashable:
-        """The same for regions that are filled together, of this picture and others.
-
-        Regions that are no longer than a window are evaluated as they are, whatever their holes. Windows around holes
-        are a batch by themselves, and deep holes may each be drawn in another way.
-        """
-        return (region.hole.shape, region.narrow, region.tile, None if region.whole else id(self))
 
     def known(self, sample: int, box: Box) -> np.ndarray:
         """Colours of a box, with what has been filled so far of this sample."""
@@ -238,19 +234,18 @@ _Row = tuple[_Filling, int, Region]
 
 
 def _draw(rows: list[_Row], prior: ScorePrior, sampling: Sampling, callback: TaskCallback) -> list[np.ndarray]:
-    """The colours of the box of each row, whose regions are of one `kind`."""
-
-    def noise(scale: int) -> NoiseStream:
-        """The noise of each row at a scale, 0 the picture's own."""
-        keys = [(sampling.seed, sample, *region.box[:2]) for _, sample, region in rows]
-        return NoiseStream.keyed([(*key, scale) for key in keys] if scale else keys, prior.device)
-
+    """The colours of the box of each row, whose regions are alike."""
+    keys = [(sampling.seed, sample, *region.box[:2]) for _, sample, region in rows]
     values = to_tensor([filling.known(sample, region.box) for filling, sample, region in rows], prior.device)
     unknown = [crop(filling.unknown, region.box) for filling, _, region in rows]  # also of holes of other regions
     observed = torch.from_numpy(np.stack([observed_from_hole(hole) for hole in unknown]))[:, None].to(prior.device)
     region = rows[0][2]
     halvings = min(region.halvings, int(math.log2(max(1, min(region.hole.shape) // prior.stride))))
     if halvings:
+
+        def noise(scale: int) -> NoiseStream:
+            return NoiseStream.keyed([(*key, scale) for key in keys] if scale else keys, prior.device)
+
         typical = torch.tensor([sample == 0 for _, sample, _ in rows], device=prior.device)
         drawn, nfe = draw_in_scales(sampling, prior, values, observed, halvings, typical, noise, callback)
     else:
@@ -261,7 +256,7 @@ def _draw(rows: list[_Row], prior: ScorePrior, sampling: Sampling, callback: Tas
             operator,
             operator(prior.to_model(values)),
             values if sampling.method == "conditioned" else 0.5 + smooth_estimate(values - 0.5, observed).mean,
-            noise(0),
+            NoiseStream.keyed(keys, prior.device),
             callback,
             overlap=window_side(sampling, prior) // 8,
             orientations=ALL,
