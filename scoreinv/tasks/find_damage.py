@@ -124,19 +124,13 @@ def damage_in_picture(
         logits = damage_logits(rgb, detector, share)
         if size != sizes[0]:
             logits -= math.log(_SURER)
-        found = _connected(logits, sensitivity)
+        sure = expit(logits) > 1 - sensitivity
+        found = expit(logits + math.log(_BESIDE))
+        likely = found > 1 - sensitivity
+        found[likely & ~ndimage.binary_propagation(sure, _EIGHT, mask=likely)] = 0  # goes on from nothing sure
         np.maximum(probability, _enlarged(found, sizes[0]), out=probability)
     probability[facial_features(probability > 1 - sensitivity, rgb)] = 0
     return dilate(_enlarged(probability, picture.size) > 1 - sensitivity, grow)
-
-
-def _connected(logits: np.ndarray, sensitivity: float) -> np.ndarray:
-    """The probability of damage, HxW, of what is sure or goes on from there; 0 of what is likely alone."""
-    sure = expit(logits) > 1 - sensitivity
-    probability = expit(logits + math.log(_BESIDE))
-    likely = probability > 1 - sensitivity
-    probability[likely & ~ndimage.binary_propagation(sure, _EIGHT, mask=likely)] = 0
-    return probability
 
 
 def detector_of(model: object) -> DamageDetector:

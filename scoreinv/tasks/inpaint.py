@@ -149,10 +149,10 @@ def inpaint_pictures(
         alike: defaultdict[Hashable, list[_Row]] = defaultdict(list)
         for filling, group in zip(fillings, groups, strict=True):
             for sample in range(sampling.samples if group else 0):
-                first = group[0]
-                # Windows around holes are a batch by themselves, and deep holes may each be drawn in another way.
-                own = None if first.whole else filling
-                kind = (first.hole.shape, first.narrow, first.tile, own)
+                # Regions no longer than a window are evaluated as they are, whatever their holes. Windows around holes
+                # are a batch by themselves, and deep holes may each be drawn in another way.
+                lead = group[0]
+                kind = (lead.hole.shape, lead.narrow, lead.tile, None if lead.whole else filling)
                 alike[kind] += [(filling, sample, region) for region in group]
         for rows in alike.values():
             size = rows[0][2].hole.size
