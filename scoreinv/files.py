@@ -1,4 +1,4 @@
-"""Files that take their name in one step, or not at all."""
+"""Where the bundled models are, and files that take their name in one step, or not at all."""
 
 from __future__ import annotations
 
@@ -13,9 +13,14 @@ from pathlib import Path
 
 from scoreinv.errors import InputError
 
+_PACKAGE = Path(__file__).resolve().parent
+PRETRAINED = next((place for place in [_PACKAGE / "pretrained"] if place.is_dir()), _PACKAGE.parent / "pretrained")
+"""The folder of the bundled models: inside the installed package, or beside the package in a checkout."""
+
 PART = r"\.scoreinv-(?P<host>[\w.]*)-(?P<process>\d+)-[0-9a-f]{8}\.part"
 """How the names of unfinished files end, after a dot and the beginning of the name that they will have."""
 
+_HOST = re.sub(r"[^\w.]", "_", platform.node(), flags=re.ASCII)[:32]
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV, errno.EMLINK, errno.EACCES)
 
 
@@ -34,7 +39,7 @@ def atomic_write(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: is no file, and is never replaced: choose another name")
     # of long names the beginnings only: they may be at the file system's limit
-    name = f".{path.name[:40]}.scoreinv-{_host()}-{os.getpid()}-{secrets.token_hex(4)}.part"
+    name = f".{path.name[:40]}.scoreinv-{_HOST}-{os.getpid()}-{secrets.token_hex(4)}.part"
     temporary = path.with_name(name)
     try:
         yield temporary
@@ -53,7 +58,7 @@ def remove_leftovers(folder: Path) -> None:
     with suppress(OSError):
         for entry in folder.iterdir():
             owner = re.fullmatch(rf"\..*{PART}", entry.name, re.ASCII | re.DOTALL)
-            if owner and owner["host"] == _host() and not _is_alive(int(owner["process"])):
+            if owner and owner["host"] == _HOST and not _is_alive(int(owner["process"])):
                 entry.unlink(missing_ok=True)
 
 
@@ -66,10 +71,6 @@ def _claim(temporary: Path, path: Path) -> None:
             raise
         if path.exists():  # no hard links here: a narrow race remains
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
-
-
-def _host() -> str:
-    return re.sub(r"[^\w.]", "_", platform.node(), flags=re.ASCII)[:32]
 
 
 def _is_alive(process: int) -> bool:

@@ -11,7 +11,7 @@ from scoreinv.cli.options import Common, option
 from scoreinv.cli.plan import check_file, check_writable, output_folders, refuse_existing
 from scoreinv.cli.report import emit, notice, rehearse
 from scoreinv.errors import InputError
-from scoreinv.models.bundled import HUB_PREFIX
+from scoreinv.models.catalogue import HUB_PREFIX
 
 EXAMPLES = """
   scoreinv convert model.pth --config ve/cifar10_ncsnpp -o own.safetensors

@@ -15,7 +15,7 @@ from scoreinv.cli.options import Common, advanced, option
 from scoreinv.cli.plan import check_file, expand
 from scoreinv.cli.report import ProgressBar, emit, notice, put, rehearse
 from scoreinv.errors import InputError
-from scoreinv.models.bundled import HUB_PREFIX
+from scoreinv.models.catalogue import HUB_PREFIX
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture

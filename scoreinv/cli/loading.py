@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from scoreinv.cli.options import Common
 from scoreinv.cli.report import notice, warn
 from scoreinv.errors import InputError, ScoreinvError
-from scoreinv.models.bundled import HUB_PREFIX
+from scoreinv.models.catalogue import HUB_PREFIX
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture

@@ -83,7 +83,7 @@ def _summary(model: ModelDescription) -> dict[str, Any]:
     return {
         "name": model.name,
         "kind": model.kind,
-        "task": model.task,
+        "task": model.config.task,
         "parameters": model.parameters,
         "megabytes": round(model.megabytes, 1),
         "sde": config["sde"]["name"] if "sde" in config else None,
@@ -113,7 +113,7 @@ def _row(model: ModelDescription) -> tuple[str, ...]:
     size, weights, megabytes = str(model.config.image_size), f"{model.parameters / 1e6:.1f} M", f"{model.megabytes:.0f}"
     fid = model.figures.get("fid", model.figures.get("fid_ode"))
     shown = "" if fid is None else f"{fid:.2f}"
-    return (model.name, model.kind, model.task, sde, size, weights, megabytes, model.licence, shown)
+    return (model.name, model.kind, model.config.task, sde, size, weights, megabytes, model.licence, shown)
 
 
 def _print_json(models: list[dict[str, Any]]) -> None:

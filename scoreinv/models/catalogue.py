@@ -1,38 +1,52 @@
-"""Models by name or path: locate them, load them, describe them."""
+"""Models by name or path: locate them, load them, describe them.
+
+Torch is imported only where a model is read.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from scoreinv.errors import CheckpointError
-from scoreinv.models.bundled import HUB_PREFIX, MODEL_FILE, bundled_folder, bundled_model, bundled_names, names_bundled
-from scoreinv.models.config import AnyConfig, ClassifierConfig, ModelConfig
-from scoreinv.models.diffusers_folder import (
-    fetch,
-    is_diffusers_folder,
-    load_diffusers,
-    read_diffusers_config,
-    weights_file,
-)
-from scoreinv.models.model_file import read_metadata, read_model
-from scoreinv.networks.chroma import ChromaNetwork
-from scoreinv.networks.classifiers import NoiseClassifier
-from scoreinv.networks.detector import DamageDetector
-from scoreinv.prior import ScorePrior
-from scoreinv.sdes import SDE
+from scoreinv.files import PRETRAINED
 from scoreinv.text import shown
 
+if TYPE_CHECKING:
+    from scoreinv.models.config import AnyConfig, ModelConfig
+    from scoreinv.networks.classifiers import NoiseClassifier
+    from scoreinv.networks.detector import DamageDetector
+    from scoreinv.prior import ScorePrior
+    from scoreinv.sdes import SDE
+
+MODEL_FILE = "model.safetensors"
+"""File name of a model in its own folder."""
+HUB_PREFIX = "hf:"
+"""Prefix of a model on the Hugging Face hub."""
 BUNDLED_LICENCE = "Apache-2.0"
 BUNDLED_SOURCE = "trained for scoreinv, on the pictures that its card names"
 """Used for bundled models whose notes name no other."""
 
-Kind = TypeVar("Kind", ScorePrior, NoiseClassifier, DamageDetector)
+
+def bundled_names() -> list[str]:
+    """Return the names of the bundled models, sorted."""
+    return sorted(path.parent.name for path in PRETRAINED.glob(f"*/{MODEL_FILE}"))
+
+
+def bundled_file(model: str | Path) -> Path | None:
+    """Return the file of a bundled model; None for a path, which has a / or a suffix, and for an address on the hub.
+
+    Raises CheckpointError, which lists the names, where no bundled model has this one.
+    """
+    if not isinstance(model, str) or model.startswith(HUB_PREFIX) or "/" in model or Path(model).suffix:
+        return None
+    file = PRETRAINED / model / MODEL_FILE
+    if not file.is_file():
+        names = ", ".join(bundled_names()) or "none"
+        raise CheckpointError(f"no bundled model is named {model!r} (there are: {names}); a path needs a / or a suffix")
+    return file
 
 
 def locate(model: str | Path) -> Path:
@@ -45,12 +59,14 @@ def locate(model: str | Path) -> Path:
     """
     if not isinstance(model, str | Path) or not str(model):
         raise CheckpointError(f"a model is a name or a path, not {shown(model)}")
+    from scoreinv.models.diffusers_folder import fetch, is_diffusers_folder
+
     if str(model).startswith(HUB_PREFIX):
-        return fetch(str(model).removeprefix(HUB_PREFIX))
+        return fetch(str(model))
     path = Path(model)
     try:
-        if names_bundled(model):
-            return bundled_model(str(model))
+        if (bundled := bundled_file(model)) is not None:
+            return bundled
         if path.is_dir() and not (path / MODEL_FILE).is_file() and is_diffusers_folder(path):
             return path
         file = path / MODEL_FILE if path.is_dir() else path
@@ -76,37 +92,52 @@ def load(model: str | Path, *, sde: SDE | None = None) -> ScorePrior:
 
     Raises CheckpointError when there is none such, or its file is damaged, of another kind, or does not fit the memory.
     """
-    return _load(ScorePrior, model, sde)
+    return _load("a prior", model, sde)
 
 
 def load_classifier(model: str | Path, *, sde: SDE | None = None) -> NoiseClassifier:
     """Load a classifier of noisy pictures by bundled name or file; arguments and errors as those of `load`."""
-    return _load(NoiseClassifier, model, sde)
+    return _load("a classifier", model, sde)
 
 
 def load_damage_detector(model: str | Path) -> DamageDetector:
     """Load a damage detector by bundled name or file; errors as those of `load`."""
-    return _load(DamageDetector, model, None)
+    return _load("a damage detector", model, None)
 
 
-def _load(kind: type[Kind], model: str | Path, sde: SDE | None) -> Kind:
+def _load(kind: str, model: str | Path, sde: SDE | None) -> Any:
+    from scoreinv.models.diffusers_folder import load_diffusers
+    from scoreinv.models.model_file import read_model
+
     path = locate(model)
     loaded = load_diffusers(path, sde) if path.is_dir() else read_model(path, sde)
-    if not isinstance(loaded, kind):
-        raise CheckpointError(f"{path}: is {loaded.kind}, not {kind.kind}")
+    if loaded.kind != kind:
+        raise CheckpointError(f"{path}: is {loaded.kind}, not {kind}")
     return loaded
 
 
 def configuration(path: Path) -> ModelConfig:
     """Read the configuration of a located prior, without its weights."""
-    config = read_diffusers_config(path) if path.is_dir() else read_metadata(path)[0]
+    from scoreinv.models.config import ModelConfig
+
+    config = _read_notes(path)[0]
     if not isinstance(config, ModelConfig):
         raise CheckpointError(f"{path}: is not a prior")
     return config
 
 
+def _read_notes(path: Path) -> tuple[AnyConfig, dict[str, Any]]:
+    """Read configuration and notes of a located model."""
+    from scoreinv.models.diffusers_folder import read_diffusers_config
+    from scoreinv.models.model_file import read_metadata
+
+    return (read_diffusers_config(path), {}) if path.is_dir() else read_metadata(path)
+
+
 def sha256(path: Path) -> str:
     """Hash the weights of a located model; hexadecimal."""
+    from scoreinv.models.diffusers_folder import weights_file
+
     with (weights_file(path) if path.is_dir() else path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -147,13 +178,6 @@ class ModelDescription:
     notes: dict[str, Any] | None = None
 
     @property
-    def task(self) -> Literal["prior", "classifier", "damage"]:
-        """What the model is for."""
-        if isinstance(self.config, ModelConfig):
-            return "prior"
-        return "classifier" if isinstance(self.config, ClassifierConfig) else "damage"
-
-    @property
     def megabytes(self) -> float:
         """Size of its file, or of one with float32 weights."""
         return (self.file.stat().st_size if self.file and self.file.is_file() else 4 * self.parameters) / 1e6
@@ -175,8 +199,8 @@ def describe(name: str) -> ModelDescription:
         figures = FIGURES.get(name, {})
         return ModelDescription(name, "published", _weights(config), config, "Apache-2.0", source(name), figures)
     path = locate(name)
-    config, notes = (read_diffusers_config(path), {}) if path.is_dir() else read_metadata(path)
-    bundled = path.parent.parent == bundled_folder()
+    config, notes = _read_notes(path)
+    bundled = path.parent.parent == PRETRAINED
     return ModelDescription(
         name=full_name(name, path),
         kind="bundled" if bundled else "file",
@@ -194,13 +218,10 @@ def describe(name: str) -> ModelDescription:
 
 def _weights(config: AnyConfig) -> int:
     """Count the weights of a configuration's file, without memory for them."""
-    chroma = isinstance(config, ModelConfig) and config.chroma
-    return _count(config.network) + (_count(ChromaNetwork) if chroma else 0)
+    import torch
 
+    from scoreinv.networks.chroma import ChromaNetwork
 
-@cache
-def _count(network: Any) -> int:
-    """Count the weights of a network, given by its options or its class."""
     with torch.device("meta"):
-        built = network() if isinstance(network, type) else network.build()
-    return sum(parameter.numel() for parameter in built.parameters())
+        networks = [config.network.build(), *([ChromaNetwork()] if getattr(config, "chroma", False) else [])]
+    return sum(parameter.numel() for network in networks for parameter in network.parameters())

@@ -9,13 +9,12 @@ from torch import Tensor
 
 from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
 from scoreinv.errors import CheckpointError
-from scoreinv.models.bundled import bundled_folder
 from scoreinv.models.codec import Named, cut, decode, encode, unsupported
 from scoreinv.networks.base import NetworkConfig
 from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.networks.classifiers import ConvNetConfig, NoiseClassifier, WideResNetConfig
 from scoreinv.networks.detector import DamageDetector, DetectorNetworkConfig
-from scoreinv.networks.encoder import ENCODER_FILE, FEATURES, STRIDES, Encoder, load_encoder
+from scoreinv.networks.encoder import FEATURES, STRIDES, load_encoder
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.options import require, within
@@ -74,10 +73,6 @@ CLASSIFIERS: dict[str, type[Any]] = {"wide_resnet": WideResNetConfig, "convnet":
 _DETECTOR = "damage"
 _NAMED_SDE = Named(SDES | {"custom": NamedSDE}, stand_in=NamedSDE.of)
 
-Parts = dict[str, Any]
-"""Networks by the prefix of their weights' names in a file; the first has none."""
-_CHROMA = "chroma."
-
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -106,6 +101,8 @@ class ModelConfig:
     s_noise: float = field(default=1.0, metadata={"was": "inflation"})
     chroma: bool = False
 
+    task: ClassVar = "prior"
+
     def __post_init__(self) -> None:
         reading = self.residual
         scale = 1 if reading is None else reading.luma_scale
@@ -133,10 +130,8 @@ class ModelConfig:
         if isinstance(self.preconditioning, PaperVE) and not isinstance(self.sde, VE | NamedSDE):
             raise CheckpointError("the paper's VE preconditioning needs the VE SDE")
         _check_states(self.data_range, self.image_size)
-        if self.image_size % self.stride:
-            raise CheckpointError(
-                f"image_size must be a multiple of {self.stride} for this network, not {self.image_size}"
-            )
+        if self.image_size % (stride := self.network.stride):
+            raise CheckpointError(f"image_size must be a multiple of {stride} for this network, not {self.image_size}")
 
     @property
     def stride(self) -> int:
@@ -151,21 +146,16 @@ class ModelConfig:
         """
         return self.preconditioning if isinstance(self.preconditioning, ResidualPreconditioning) else None
 
-    def parts(self) -> Parts:
-        """Build the networks, with fresh weights."""
-        return {"": self.network.build()} | ({_CHROMA: ChromaNetwork()} if self.chroma else {})
-
-    def build(self, parts: Parts | None = None) -> ScorePrior:
-        """Build the prior of given networks or of fresh ones (the encoder is never fresh), in evaluation mode."""
-        if parts is None:
-            parts = self.parts()
-            if self.chroma:
-                parts[_CHROMA].encoder = _load_encoder()
-        network, chroma = parts[""], parts.get(_CHROMA)
+    def build(self) -> ScorePrior:
+        """Build the prior with fresh weights (the encoder's are never fresh), in evaluation mode."""
+        network = self.network.build()
         rest = (self.data_range, self.image_size, self.sampler)
         if self.residual is None:
             return ScorePrior(network, self.sde, self.preconditioning, *rest, self.s_noise).eval()
-        encoder = _load_encoder() if self.encoder_scale and chroma is None else None
+        chroma = ChromaNetwork() if self.chroma else None
+        encoder = load_encoder() if self.encoder_scale else None
+        if chroma is not None and encoder is not None:
+            chroma.encoder, encoder = encoder, None
         return ConditionalPrior(network, self.sde, self.residual, *rest, encoder, self.encoder_scale, chroma).eval()
 
 
@@ -189,20 +179,17 @@ class ClassifierConfig:
     image_size: int = 32
     guidance: float = 1.0
 
+    task: ClassVar = "classifier"
+
     def __post_init__(self) -> None:
         if len(self.classes) != self.network.classes:
             raise CheckpointError(f"the network has {self.network.classes} classes, and {len(self.classes)} are named")
         _check_states(self.data_range, self.image_size)
 
-    def parts(self) -> Parts:
-        """Build the network, with fresh weights."""
-        return {"": self.network.build()}
-
-    def build(self, parts: Parts | None = None) -> NoiseClassifier:
-        """Build the classifier of a given network or of a fresh one, in evaluation mode."""
-        network = (parts or self.parts())[""]
-        classifier = NoiseClassifier(network, self.sde, self.data_range, self.image_size, self.classes, self.guidance)
-        return classifier.eval()
+    def build(self) -> NoiseClassifier:
+        """Build the classifier with fresh weights, in evaluation mode."""
+        rest = (self.sde, self.data_range, self.image_size, self.classes, self.guidance)
+        return NoiseClassifier(self.network.build(), *rest).eval()
 
 
 @dataclass(frozen=True)
@@ -217,6 +204,7 @@ class DetectorConfig:
     network: Annotated[DetectorNetworkConfig, Named({_DETECTOR: DetectorNetworkConfig})]
     image_size: int = 160
 
+    task: ClassVar = "damage"
     sde: ClassVar[None] = None
     data_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
@@ -225,13 +213,9 @@ class DetectorConfig:
         if self.image_size % self.network.stride:
             raise CheckpointError(f"image_size must be a multiple of {self.network.stride}, not {self.image_size}")
 
-    def parts(self) -> Parts:
-        """Build the network, with fresh weights."""
-        return {"": self.network.build()}
-
-    def build(self, parts: Parts | None = None) -> DamageDetector:
-        """Build the detector of a given network or of a fresh one, in evaluation mode."""
-        return DamageDetector((parts or self.parts())[""], _load_encoder(), self.image_size).eval()
+    def build(self) -> DamageDetector:
+        """Build the detector with fresh weights (the encoder's are never fresh), in evaluation mode."""
+        return DamageDetector(self.network.build(), load_encoder(), self.image_size).eval()
 
 
 class _ByEntries(Named):
@@ -287,10 +271,6 @@ def config_of(model: AnyModel) -> AnyConfig:
         model.s_noise,
         chroma is not None,
     )
-
-
-def _load_encoder() -> Encoder:
-    return load_encoder(bundled_folder() / "encoder" / ENCODER_FILE)
 
 
 def _check_states(data_range: tuple[float, float], image_size: int) -> None:

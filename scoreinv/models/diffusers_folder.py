@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -19,7 +19,6 @@ import torch
 from torch import nn
 
 from scoreinv.errors import CheckpointError
-from scoreinv.models.bundled import HUB_PREFIX
 from scoreinv.models.codec import decode_foreign, in_file, read_json
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.weights import (
@@ -29,7 +28,6 @@ from scoreinv.models.weights import (
     opened,
     plain_tensors,
     read_pickled,
-    stored_tensors,
     unfilled,
 )
 from scoreinv.networks.blocks import Attention, group_norms
@@ -72,9 +70,15 @@ def load_diffusers(folder: Path, sde: SDE | None = None) -> ScorePrior:
     """
     config = read_diffusers_config(folder)
     path = weights_file(folder)
-    parts = unfilled(path, config)
-    network = parts[""]
-    with _stored(path) as tensors:
+    prior = unfilled(path, config if sde is None else replace(config, sde=sde))
+    network = prior.network
+    assert isinstance(prior, ScorePrior)
+    assert isinstance(network, NCSNpp)
+    with ExitStack() as files:
+        if path.suffix == ".safetensors":
+            _, tensors = files.enter_context(opened(path))
+        else:
+            tensors = in_memory(plain_tensors(path, read_pickled(path)))
         weights = _modern_names(tensors)
         for theirs, ours in _tensor_names(network):
             if theirs not in weights:
@@ -83,8 +87,8 @@ def load_diffusers(folder: Path, sde: SDE | None = None) -> ScorePrior:
             # Attention is by linear layers there, by 1x1 convolutions here.
             linear = len(tensor.shape) == 2 and ".to_" in theirs
             weights[ours] = replace(tensor, shape=(*tensor.shape, 1, 1)) if linear else tensor
-        install(path, parts, weights)
-    return replace(config, sde=sde or config.sde).build(parts)
+        install(path, prior, weights)
+    return prior
 
 
 def read_diffusers_config(folder: Path) -> ModelConfig:
@@ -352,16 +356,6 @@ def _unet_folder(folder: Path) -> Path:
     return folder / "unet" if (folder / "unet" / "config.json").is_file() else folder
 
 
-@contextmanager
-def _stored(path: Path) -> Iterator[dict[str, Stored]]:
-    """The tensors of a folder's weights by diffusers' names."""
-    if path.suffix == ".safetensors":
-        with opened(path) as file:
-            yield stored_tensors(path, file)
-    else:
-        yield in_memory(plain_tensors(path, read_pickled(path)))
-
-
 def _modern_names(weights: dict[str, Stored]) -> dict[str, Stored]:
     """Present names for those of older versions."""
     if "time_proj.W" in weights:
@@ -382,15 +376,15 @@ _CONFIGURATION = ["config.json", "scheduler_config.json", "unet/config.json", "s
 
 
 def fetch(name: str) -> Path:
-    """Fetch `OWNER/NAME` or `OWNER/NAME@REVISION` unless it is cached; return its folder, named by the full revision.
+    """Fetch `hf:OWNER/NAME` or `hf:OWNER/NAME@REVISION` unless it is cached; return its folder, named by its revision.
 
     Raises CheckpointError, which says how to bring the files, when it can be had neither here nor from the hub.
     """
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
-        raise CheckpointError(f"{HUB_PREFIX}{name}: needs huggingface_hub: pip install 'scoreinv[hub]'") from error
-    repository, _, revision = name.partition("@")
+        raise CheckpointError(f"{name}: needs huggingface_hub: pip install 'scoreinv[hub]'") from error
+    repository, _, revision = name.partition(":")[2].partition("@")
     for weights in WEIGHTS_FILES:  # pickled ones only where there are no others
         patterns = [*_CONFIGURATION, weights, f"unet/{weights}"]
         try:
@@ -398,10 +392,10 @@ def fetch(name: str) -> Path:
         except Exception as error:  # the library lets many kinds of errors through, also those of its own transport
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             raise CheckpointError(
-                f"{HUB_PREFIX}{name}: neither in the cache nor to be had from the hub ({reason}); without a network "
+                f"{name}: neither in the cache nor to be had from the hub ({reason}); without a network "
                 "bring its config.json, scheduler_config.json and diffusion_pytorch_model file in a folder, and name "
                 "FOLDER/ instead"
             ) from error
         if is_diffusers_folder(folder):
             return folder
-    raise CheckpointError(f"{HUB_PREFIX}{name}: holds no model in diffusers' format")
+    raise CheckpointError(f"{name}: holds no model in diffusers' format")

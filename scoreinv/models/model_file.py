@@ -15,16 +15,8 @@ from safetensors.torch import save as serialised
 from scoreinv.errors import CheckpointError, SettingError
 from scoreinv.files import atomic_write
 from scoreinv.models.codec import encode, in_file, parse_json
-from scoreinv.models.config import (
-    AnyConfig,
-    AnyModel,
-    DetectorConfig,
-    NamedSDE,
-    Parts,
-    config_of,
-    decode_model,
-)
-from scoreinv.models.weights import Stored, check_shapes, install, opened, state_of, stored_tensors, unfilled
+from scoreinv.models.config import AnyConfig, AnyModel, DetectorConfig, NamedSDE, config_of, decode_model
+from scoreinv.models.weights import Stored, check_shapes, install, opened, unfilled
 from scoreinv.sdes import SDE
 from scoreinv.text import shown
 
@@ -48,10 +40,11 @@ def save(model: AnyModel, path: str | Path, *, half: bool = False, notes: dict[s
     if notes is not None and not isinstance(notes, dict):
         raise SettingError("notes", f"must be a dict, not {shown(notes)}")
     config = json.dumps(encode(config_of(model)))
-    tensors = {
-        name: value.detach().to("cpu", torch.float16 if half and value.ndim > 1 else torch.float32).contiguous()
-        for name, value in state_of(model.parts()).items()
-    }
+    tensors = {}
+    for prefix, part in model.parts().items():
+        for name, value in part.state_dict().items():
+            dtype = torch.float16 if half and value.ndim > 1 else torch.float32
+            tensors[prefix + name] = value.detach().to("cpu", dtype).contiguous()
     with atomic_write(Path(path)) as temporary:
         metadata = {"format": _FORMAT, "config": config, "notes": json.dumps(notes or {})}
         temporary.write_bytes(serialised(tensors, metadata))
@@ -65,13 +58,13 @@ def read_model(path: Path, sde: SDE | None = None) -> AnyModel:
     Raises CheckpointError when the file is missing, truncated, of another kind, does not fit its configuration or the
     memory, or has values that are not finite; and where it has an SDE of your own and none is given.
     """
-    with _opened_model(path) as (config, parts, tensors, _):
+    with _opened_model(path) as (config, tensors, _):
         if sde is not None and not isinstance(config, DetectorConfig):
             config = replace(config, sde=sde)
         if isinstance(config.sde, NamedSDE):
             raise CheckpointError(f"{path}: {config.sde.missing()}")
-        model = config.build(parts)
-        install(path, parts, tensors)
+        model = unfilled(path, config)
+        install(path, model, tensors)
     return model
 
 
@@ -80,22 +73,22 @@ def read_metadata(path: Path) -> tuple[AnyConfig, dict[str, Any]]:
 
     Their values are not read. Raises CheckpointError when there is no such file, and when they do not fit.
     """
-    with _opened_model(path) as (config, parts, tensors, notes):
-        check_shapes(path, parts, tensors)
+    with _opened_model(path) as (config, tensors, notes):
+        if not isinstance(config.sde, NamedSDE):  # which builds no model
+            check_shapes(path, unfilled(path, config), tensors)
     return config, notes
 
 
 @contextmanager
-def _opened_model(path: Path) -> Iterator[tuple[AnyConfig, Parts, dict[str, Stored], dict[str, Any]]]:
-    """Open a file: its configuration, unfilled networks, tensors and notes."""
+def _opened_model(path: Path) -> Iterator[tuple[AnyConfig, dict[str, Stored], dict[str, Any]]]:
+    """Open a file: its configuration, tensors and notes."""
     if not path.is_file():
         raise CheckpointError(f"{path}: no such model file")
-    with opened(path) as file:
-        metadata = file.metadata() or {}
+    with opened(path) as (metadata, tensors):
         if metadata.get("format") != _FORMAT:
             raise CheckpointError(f"{path}: safetensors, but not a scoreinv model (official ones: `scoreinv convert`)")
         with in_file(path):
             if "config" not in metadata:
                 raise CheckpointError("holds no configuration")
             config, notes = decode_model(parse_json(metadata["config"])), parse_json(metadata.get("notes", "{}"))
-        yield config, unfilled(path, config), stored_tensors(path, file), notes
+        yield config, tensors, notes

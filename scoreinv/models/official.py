@@ -34,9 +34,13 @@ def load_official(path: Path, config: ModelConfig, *, ema: bool) -> ScorePrior:
     Raises CheckpointError when the file is missing, truncated, holds code, or does not fit the configuration or the
     memory.
     """
-    parts = unfilled(path, config)
-    network = parts[""]
-    state = _read(path)
+    prior = unfilled(path, config)
+    network = prior.network
+    assert isinstance(prior, ScorePrior)
+    assert isinstance(network, NCSNpp)
+    state = read_pickled(path)
+    if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
+        raise CheckpointError(f"{path}: not a checkpoint of the reference implementation (no 'model' in it)")
     weights = {
         name.removeprefix("module."): value
         for name, value in plain_tensors(path, state["model"]).items()
@@ -44,8 +48,8 @@ def load_official(path: Path, config: ModelConfig, *, ema: bool) -> ScorePrior:
     }
     if ema:
         weights |= _averaged(path, weights, state)
-    install(path, parts, in_memory(_rename(path, network, weights)))
-    return config.build(parts)
+    install(path, prior, in_memory(_rename(path, network, weights)))
+    return prior
 
 
 def read_official_config(name_or_file: str) -> ModelConfig:
@@ -213,13 +217,6 @@ def _sampler(sampling: _Sampling, steps: int) -> RecommendedSampler | None:
         RecommendedSampler,
         {"predictor": predictor, "corrector": sampling.corrector, "snr": sampling.snr, "steps": steps},
     )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    state = read_pickled(path)
-    if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
-        raise CheckpointError(f"{path}: not a checkpoint of the reference implementation (no 'model' in it)")
-    return state
 
 
 def _averaged(path: Path, weights: dict[str, Tensor], state: dict[str, Any]) -> dict[str, Tensor]:

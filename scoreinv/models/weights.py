@@ -1,4 +1,4 @@
-"""Read weights of safetensors and pickled files, within bounds and without running code, and put them into networks."""
+"""Read weights of safetensors and pickled files, within bounds and without running code, and put them into models."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torch import Tensor
 from scoreinv.errors import CheckpointError
 from scoreinv.machine import shortage
 from scoreinv.models.codec import cut, in_file
-from scoreinv.models.config import AnyConfig, Parts
+from scoreinv.models.config import AnyConfig, AnyModel
 from scoreinv.networks.blocks import channels_last
 from scoreinv.text import shown
 
@@ -40,25 +40,25 @@ class Stored:
     read: Callable[[], Tensor]
 
 
-def unfilled(path: Path, config: AnyConfig) -> Parts:
-    """Build the networks of a configuration on the device `meta`, without memory for their weights.
+def unfilled(path: Path, config: AnyConfig) -> AnyModel:
+    """Build the model of a configuration with its networks on the device `meta`, without memory for their weights.
 
     Raises CheckpointError when the configuration cannot be built.
     """
     with in_file(path), torch.device("meta"):
-        return config.parts()
+        return config.build()
 
 
-def install(path: Path, parts: Parts, tensors: Mapping[str, Stored]) -> None:
-    """Give unfilled networks their weights, in the memory layout that convolutions want.
+def install(path: Path, model: AnyModel, tensors: Mapping[str, Stored]) -> None:
+    """Give an unfilled model its weights, in the memory layout that convolutions want.
 
     Raises CheckpointError unless they are all there, and nothing else, of the right shapes and finite, and fit into
     memory; before that is taken.
     """
-    check_shapes(path, parts, tensors)
+    check_shapes(path, model, tensors)
     if lacking := shortage(4 * sum(math.prod(tensor.shape) for tensor in tensors.values())):
         raise CheckpointError(f"{path}: {lacking}")
-    for prefix, part in parts.items():
+    for prefix, part in model.parts().items():
         weights = {}
         for name in part.state_dict():
             tensor = tensors[prefix + name]
@@ -71,10 +71,14 @@ def install(path: Path, parts: Parts, tensors: Mapping[str, Stored]) -> None:
         channels_last(part)
 
 
-def check_shapes(path: Path, parts: Parts, tensors: Mapping[str, Stored]) -> None:
-    """Raise CheckpointError unless the tensors are those of the networks, of the same shapes."""
+def check_shapes(path: Path, model: AnyModel, tensors: Mapping[str, Stored]) -> None:
+    """Raise CheckpointError unless the tensors are those of the model's networks, of the same shapes."""
     apart = "file and configuration do not belong together"
-    expected = {name: tuple(value.shape) for name, value in state_of(parts).items()}
+    expected = {
+        prefix + name: tuple(value.shape)
+        for prefix, part in model.parts().items()
+        for name, value in part.state_dict().items()
+    }
     for name in expected.keys() - tensors.keys():
         raise CheckpointError(f"{path}: lacks the tensor {name}: {apart}")
     for name in tensors.keys() - expected.keys():
@@ -84,34 +88,28 @@ def check_shapes(path: Path, parts: Parts, tensors: Mapping[str, Stored]) -> Non
             raise CheckpointError(f"{path}: {name} has shape {tensors[name].shape}, the configuration says {shape}")
 
 
-def state_of(parts: Parts) -> dict[str, Tensor]:
-    """Return all weights of networks, by their names in a model's file."""
-    return {prefix + name: value for prefix, part in parts.items() for name, value in part.state_dict().items()}
-
-
 @contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """Open a safetensors file whose header has a reasonable size; raises CheckpointError if it is damaged."""
+def opened(path: Path) -> Iterator[tuple[dict[str, str], dict[str, Stored]]]:
+    """Open a safetensors file: its metadata and its tensors, whose values are read when they are asked for.
+
+    Raises CheckpointError if it is damaged, its header is unreasonably large, or a tensor does not hold floating-point
+    numbers.
+    """
     try:
-        with path.open("rb") as file:
-            if int.from_bytes(file.read(8), "little") > _HEADER_BYTES:
+        with path.open("rb") as header:
+            if int.from_bytes(header.read(8), "little") > _HEADER_BYTES:
                 raise SafetensorError("header too large")
         with safe_open(path, framework="pt") as file:
-            yield file
+            tensors = {}
+            for name in file.keys():  # noqa: SIM118
+                part = file.get_slice(name)
+                if part.get_dtype() not in _DTYPES:
+                    raise CheckpointError(f"{path}: {cut(name)} holds {part.get_dtype()}, which no weights are of")
+                tensors[name] = Stored(tuple(part.get_shape()), partial(file.get_tensor, name))
+            yield file.metadata() or {}, tensors
     except (SafetensorError, OSError) as error:
         hint = "`scoreinv convert` reads an official .pth" if path.suffix in {".pth", ".pt"} else "truncated?"
         raise CheckpointError(f"{path}: not a readable safetensors file ({hint})") from error
-
-
-def stored_tensors(path: Path, file: Any) -> dict[str, Stored]:
-    """Return the tensors of an opened file; raises CheckpointError if one does not hold floating-point numbers."""
-    tensors = {}
-    for name in file.keys():  # noqa: SIM118
-        part = file.get_slice(name)
-        if part.get_dtype() not in _DTYPES:
-            raise CheckpointError(f"{path}: {cut(name)} holds {part.get_dtype()}, which no weights are of")
-        tensors[name] = Stored(tuple(part.get_shape()), partial(file.get_tensor, name))
-    return tensors
 
 
 def in_memory(tensors: Mapping[str, Tensor]) -> dict[str, Stored]:

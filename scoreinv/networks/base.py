@@ -113,12 +113,8 @@ class Model(nn.Module):
             if not isinstance(target, torch.dtype):
                 super().to(device=target)
             elif target in self.dtypes:
-                self.set_precision(target)
+                self.network.set_precision(target)
             else:
                 known = " or ".join(str(dtype).removeprefix("torch.") for dtype in self.dtypes)
                 raise InputError(f"{self.kind} is evaluated in {known}, not in {target}")
         return self
-
-    def set_precision(self, dtype: torch.dtype) -> None:
-        """Evaluate the network in a dtype."""
-        self.network.set_precision(dtype)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -120,9 +120,10 @@ class DamageDetector(Model):
         self.encoder = encoder
         self.image_size = image_size
 
-    def set_precision(self, dtype: torch.dtype) -> None:
-        super().set_precision(dtype)
-        self.encoder.to(dtype)
+    def to(self, *args: torch.device | torch.dtype | str) -> Self:  # type: ignore[override]  # as in `Model`
+        for target in args:
+            self.encoder.to(target)
+        return super().to(*args)
 
     def logits(self, pictures: Tensor) -> Tensor:
         """log p / (1 - p) of each pixel, (B, 1, H, W), of pictures (B, 3, H, W) in [0, 1], sides multiples of 32."""

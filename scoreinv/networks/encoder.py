@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from scoreinv.errors import CheckpointError
+from scoreinv.files import PRETRAINED
 from scoreinv.networks.blocks import Layers, channels_last, convolved
 
 STRIDES = (8, 16, 32)
@@ -31,8 +32,8 @@ FINE_STRIDES = (2, 4)
 FINE_FEATURES = (16, 24)
 """Channels of the finer maps."""
 
-ENCODER_FILE = "encoder.safetensors"
-"""Name of the file of the encoder's weights, in a folder of the bundled models."""
+ENCODER_FILE = PRETRAINED / "encoder" / "encoder.safetensors"
+"""The file of the encoder's weights."""
 
 _STAGES = (
     # blocks, kernel, stride, expansion, outputs
@@ -91,15 +92,16 @@ class Encoder(nn.Module):
         return tuple(value * (value.square().mean(1, keepdim=True) + 1e-6).rsqrt() for value in maps)
 
 
-def load_encoder(path: Path) -> Encoder:
-    """Load the frozen encoder of a file: float32, on the CPU, in evaluation mode.
+def load_encoder(path: Path = ENCODER_FILE) -> Encoder:
+    """Load the frozen encoder: float32, on the CPU, in evaluation mode.
 
     Raises CheckpointError when the file is missing or is not that of an encoder.
     """
     with torch.device("meta"):  # no random weights are drawn, only to be replaced
         encoder = Encoder()
     try:
-        weights = {name: value.to(torch.float32, copy=True) for name, value in load_file(path).items()}
+        with torch.device("cpu"):  # whatever the device that the model around it is built on
+            weights = {name: value.to(torch.float32, copy=True) for name, value in load_file(path).items()}
         encoder.load_state_dict(weights, assign=True)
     except (OSError, SafetensorError, RuntimeError) as error:
         raise CheckpointError(f"{path}: not the weights of the encoder: install scoreinv again") from error

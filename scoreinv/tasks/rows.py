@@ -19,7 +19,7 @@ import numpy as np
 from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.imaging.masks import DEFAULT_THRESHOLD, check_mask_settings
 from scoreinv.kernels import normalised
-from scoreinv.models.bundled import bundled_model, names_bundled
+from scoreinv.models.catalogue import bundled_file
 from scoreinv.options import Device, Downsampling, Precision, Whole, check, check_noise_share
 from scoreinv.tasks.settings import ColourSettings, DenoiseSettings, FillSettings, LinearSettings
 from scoreinv.text import shown
@@ -78,8 +78,8 @@ class OnRows:
                 raise SettingError(setting, f"must be the name of a column, not {shown(column)}")
         if not isinstance(model, str | Path | None):
             raise SettingError("model", f"must be the name or file of a model, not {shown(model)}")
-        if model is not None and names_bundled(model):
-            bundled_model(str(model))  # paths may be those of other machines
+        if model is not None:
+            bundled_file(model)  # paths may be those of other machines
         self.task, self.model, self.columns, self.settings, self.results = task, model, columns, settings, results
         self.result, self.name, self.device, self.precision = result, name, device, precision
 

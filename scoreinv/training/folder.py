@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from scoreinv.errors import InputError
 from scoreinv.files import PART
 from scoreinv.machine import ENDING_SIGNALS
-from scoreinv.models.bundled import MODEL_FILE
+from scoreinv.models.catalogue import MODEL_FILE
 from scoreinv.models.codec import encode
 from scoreinv.models.model_file import read_metadata
 from scoreinv.training import features, pictures

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from shell import photo_array, small_config
 
 import scoreinv as library
-from scoreinv.models.bundled import bundled_folder
+from scoreinv.files import PRETRAINED
 from scoreinv.models.codec import encode
 from scoreinv.models.model_file import save
 
@@ -123,7 +123,7 @@ def test_convert_a_folder(scoreinv, capsys):
 
 
 def test_the_parameters_of_a_converted_model_are_those_of_all_its_parts(scoreinv):
-    two_networks = bundled_folder() / "scene"
+    two_networks = PRETRAINED / "scene"
     converted = scoreinv("convert", two_networks, "-o", "scene.safetensors", "--json")
     (shown,) = json.loads(scoreinv("models", "show", "scene.safetensors", "--json").out)["models"]
     assert json.loads(converted.out)["parameters"] == shown["parameters"]

@@ -263,7 +263,7 @@ def test_features_of_another_encoder_or_number_format_are_not_taken(
     for precision in ("float32", "bfloat16"):
         train(replace(config, precision=precision), tmp_path / precision)
         keys.add((tmp_path / precision / "cache" / "features.json").read_text())
-    monkeypatch.setattr("scoreinv.models.config.load_encoder", lambda path: other)
+    monkeypatch.setattr("scoreinv.models.config.load_encoder", lambda: other)
     train(replace(config, precision="float32"), tmp_path / "other")
     keys.add((tmp_path / "other" / "cache" / "features.json").read_text())
     assert len(keys) == 3

@@ -165,7 +165,7 @@ def use(folder: Path, content: bytes) -> None:
     path = folder / "m.safetensors"
     path.write_bytes(content)
     described = describe(str(path))
-    if described.task == "classifier":
+    if described.config.task == "classifier":
         config = described.config
         classifier = load_classifier(path)
         with torch.no_grad():

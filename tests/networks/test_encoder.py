@@ -14,8 +14,7 @@ from torch import Tensor
 
 from scoreinv.errors import CheckpointError
 from scoreinv.guidance.conditioned import window
-from scoreinv.models.bundled import bundled_folder
-from scoreinv.networks.encoder import ENCODER_FILE, FEATURES, STRIDES, Encoder, load_encoder
+from scoreinv.networks.encoder import FEATURES, STRIDES, Encoder, load_encoder
 from scoreinv.training.pictures import BUILTIN
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
-    return load_encoder(bundled_folder() / "encoder" / ENCODER_FILE)
+    return load_encoder()
 
 
 def names(maps: tuple[Tensor, ...]) -> Tensor:
@@ -111,7 +110,11 @@ def test_windows_cover_their_part_of_the_picture_wherever_it_lies() -> None:
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / ENCODER_FILE).write_bytes(b"no weights")
-    for path in (tmp_path / ENCODER_FILE, tmp_path / "absent", ROOT / "pretrained" / "photo" / "model.safetensors"):
+    (tmp_path / "wrong").write_bytes(b"no weights")
+    for path in (
+        tmp_path / "wrong",
+        tmp_path / "absent",
+        ROOT / "pretrained" / "photo" / "model.safetensors",
+    ):
         with pytest.raises(CheckpointError, match="not the weights of the encoder"):
             load_encoder(path)

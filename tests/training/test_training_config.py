@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from scoreinv.errors import InputError
-from scoreinv.models.bundled import bundled_folder
+from scoreinv.files import PRETRAINED
 from scoreinv.models.codec import decode, encode
 from scoreinv.models.published import PUBLISHED
 from scoreinv.sdes import VP
@@ -55,7 +55,7 @@ def test_configurations_of_earlier_networks_are_told_apart_from_unknown_ones(nam
 
 
 def test_the_bundled_configurations_and_those_of_version_0_1_are_read() -> None:
-    for path in bundled_folder().glob("*/*.json"):
+    for path in PRETRAINED.glob("*/*.json"):
         read_config(path)
     data = encode(small_training(VP(), DataConfig()))
     data["data"]["detail_candidates"] = 1
