@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,7 +16,7 @@ from scoreinv.cli.options import (
     UncertaintyOption,
     option,
 )
-from scoreinv.cli.photos import Photo, Progress, Result, Run, check_uncertainty, run
+from scoreinv.cli.photos import Photo, Progress, Run, check_uncertainty, run
 from scoreinv.cli.plan import STREAM, Job, check_file, plan
 from scoreinv.cli.report import warn
 from scoreinv.errors import InputError
@@ -25,6 +25,7 @@ from scoreinv.tasks.settings import ColourSettings
 if TYPE_CHECKING:
     from scoreinv.imaging.hints import KnownColours
     from scoreinv.imaging.picture import Picture
+    from scoreinv.tasks.results import Restored
 
 EXAMPLES = """
   scoreinv colorize gray.jpg                     # writes gray_colorized.png
@@ -57,13 +58,14 @@ def colorize(
     check_hints(hints)
     inputs = {"the hints": hints, "the model": model}
     everything = plan(photos, "_colorized", colour.results, output, inputs)
-    check_uncertainty(uncertainty, everything, colour.samples, common, inputs)
+    if uncertainty is not None:
+        check_uncertainty(uncertainty, everything, colour.samples, common, inputs)
     scene = Model(model, common)
 
     def read(job: Job, picture: Picture) -> KnownColours | None:
         return read_hints(hints, picture)
 
-    def compute(photo: Photo[KnownColours | None], progress: Progress) -> Result:
+    def compute(photo: Photo[KnownColours | None], progress: Progress) -> tuple[Restored[Picture], dict[str, Any]]:
         from scoreinv.machine import keep_freed
         from scoreinv.tasks.colorize import colorize_picture
 
@@ -71,11 +73,11 @@ def colorize(
         check_samples(colour.samples, photo.picture, coloured=True)
         result = colorize_picture(photo.picture, scene.prior, colour, photo.given, progress)
         if result.found == "coloured" and not colour.keep_color:
-            warn(f"{photo.source}: has colours already, which are replaced (--keep-color keeps them)")
+            warn(f"{photo.job.source}: has colours already, which are replaced (--keep-color keeps them)")
         if result.found == "tinted" and tint == "luma":
             remedy = "--tint white makes its lightest tone white too"
-            warn(f"{photo.source}: is a print of one tint, which is taken out ({remedy})")
-        return Result.of(result, colour.results)
+            warn(f"{photo.job.source}: is a print of one tint, which is taken out ({remedy})")
+        return result, {}
 
     run(Run(everything, output, common, compute, [scene], read, uncertainty=uncertainty))
 

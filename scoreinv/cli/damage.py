@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from scoreinv.cli.loading import Detector
 from scoreinv.cli.options import Common, Output, PhotosArgument, RestorerOption, option
-from scoreinv.cli.photos import Photo, Progress, Result, Run, run
+from scoreinv.cli.photos import Photo, Progress, Run, run
 from scoreinv.cli.plan import plan
 from scoreinv.cli.report import notice, warn
 from scoreinv.options import FOUND_GROW, MOST_GROW, SENSITIVITY, USUAL_SENSITIVITY
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from scoreinv.imaging.picture import Picture
+    from scoreinv.tasks.results import Restored
 
 EXAMPLES = """
   scoreinv damage old.jpg                    # writes old_damage.png, a mask
@@ -43,11 +44,13 @@ def damage(
     everything = plan(photos, SUFFIX, 1, output, {"the model": model})
     detector = Detector(model, common)
 
-    def compute(photo: Photo[None], progress: Progress) -> Result:
+    def compute(photo: Photo[None], progress: Progress) -> tuple[Restored[Picture], dict[str, Any]]:
         from scoreinv.imaging.masks import picture_of_hole
+        from scoreinv.tasks.results import Restored
 
         hole = find(photo, detector, sensitivity, grow, progress)
-        return Result([picture_of_hole(hole)], 1, "segmentation", {"damaged": damaged_share(hole)})
+        marked = picture_of_hole(hole)
+        return Restored(marked, [marked], None, 1, "segmentation"), {"damaged": damaged_share(hole)}
 
     def mask_of(picture: Picture) -> Picture:
         import numpy as np
@@ -65,10 +68,11 @@ def find(photo: Photo, detector: Detector, sensitivity: float, grow: int, progre
     from scoreinv.tasks.find_damage import damage_in_picture
 
     hole = damage_in_picture(photo.picture, detector.detector, sensitivity, grow, progress)
+    source = photo.job.source
     if hole.any():
-        notice(detector.common, f"{photo.source}: {percent(hole)} of it is marked as damage (--sensitivity sets it)")
+        notice(detector.common, f"{source}: {percent(hole)} of it is marked as damage (--sensitivity sets it)")
     else:
-        warn(f"{photo.source}: no damage was found (a --sensitivity above {sensitivity:g} marks more readily)")
+        warn(f"{source}: no damage was found (a --sensitivity above {sensitivity:g} marks more readily)")
     return hole
 
 

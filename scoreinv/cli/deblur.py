@@ -9,14 +9,11 @@ from scoreinv.cli.options import (
     NoiseOption,
     Output,
     PhotosArgument,
-    RestorerOption,
-    UncertaintyOption,
     option,
 )
 from scoreinv.cli.photos import Photo, Progress
-from scoreinv.cli.plan import STREAM, Job
-from scoreinv.cli.report import naming
-from scoreinv.cli.restoring import Noise, restore_photos
+from scoreinv.cli.plan import STREAM
+from scoreinv.cli.restoring import Network, Noise, Restoration, restore_photos
 from scoreinv.errors import InputError
 from scoreinv.tasks.settings import LinearSettings
 
@@ -48,8 +45,7 @@ def deblur(
     ],
     noise: NoiseOption = None,
     settings: LinearSettings,
-    model: RestorerOption = "denoiser",
-    uncertainty: UncertaintyOption = None,
+    network: Network,
     output: Output,
     common: Common,
 ) -> None:
@@ -58,31 +54,19 @@ def deblur(
         raise InputError("--kernel -: name a file; stdin is for the photo")
     values = kernel_from_text(kernel)
 
-    def restore(photo: Photo[Noise], prior: ScorePrior, progress: Progress) -> Restored:
+    def restore(photo: Photo[Noise], prior: ScorePrior, progress: Progress) -> Restored[Picture]:
         from scoreinv.tasks.linear import deblur_picture
 
         return deblur_picture(photo.picture, values, photo.given.std, prior, settings, progress)
 
-    def check(job: Job, picture: Picture) -> None:
+    def result_of(picture: Picture) -> Picture:
         from scoreinv.tasks.linear import check_kernel_size
 
-        with naming(job.source):
-            check_kernel_size(values, picture)
+        check_kernel_size(values, picture)
+        return picture
 
-    restore_photos(
-        photos,
-        "_deblurred",
-        restore,
-        settings,
-        noise,
-        model,
-        uncertainty,
-        output,
-        common,
-        inputs={"the kernel": kernel},
-        said={"kernel": kernel},
-        check=check,
-    )
+    work = Restoration("_deblurred", restore, result_of, inputs={"the kernel": kernel}, said={"kernel": kernel})
+    restore_photos(photos, work, noise, settings, network, output, common)
 
 
 def kernel_from_text(text: str) -> np.ndarray:

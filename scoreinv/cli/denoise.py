@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scoreinv.cli.options import Common, NoiseOption, Output, PhotosArgument, RestorerOption, UncertaintyOption
+from scoreinv.cli.options import Common, NoiseOption, Output, PhotosArgument
 from scoreinv.cli.photos import Photo, Progress
 from scoreinv.cli.report import warn
-from scoreinv.cli.restoring import Noise, restore_photos
+from scoreinv.cli.restoring import Network, Noise, Restoration, restore_photos
 from scoreinv.tasks.settings import DenoiseSettings
 
 if TYPE_CHECKING:
+    from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
     from scoreinv.tasks.results import Restored
 
@@ -25,20 +26,19 @@ def denoise(
     *,
     noise: NoiseOption = None,
     settings: DenoiseSettings,
-    model: RestorerOption = "denoiser",
-    uncertainty: UncertaintyOption = None,
+    network: Network,
     output: Output,
     common: Common,
 ) -> None:
     """Remove noise from photos: by the posterior mean, in one evaluation of the network, or by samples."""
 
-    def restore(photo: Photo[Noise], prior: ScorePrior, progress: Progress) -> Restored:
+    def restore(photo: Photo[Noise], prior: ScorePrior, progress: Progress) -> Restored[Picture]:
         from scoreinv.tasks.denoise import denoise_picture, has_noise, unchanged
 
         if photo.given.estimated and not has_noise(photo.picture, photo.given.std, prior):
             remedy = "--noise sets a level"
-            warn(f"{photo.source}: has less noise than the model can remove, and is left as it is ({remedy})")
+            warn(f"{photo.job.source}: has less noise than the model can remove, and is left as it is ({remedy})")
             return unchanged(photo.picture, settings)
         return denoise_picture(photo.picture, photo.given.std, prior, settings, progress)
 
-    restore_photos(photos, "_denoised", restore, settings, noise, model, uncertainty, output, common)
+    restore_photos(photos, Restoration("_denoised", restore), noise, settings, network, output, common)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from scoreinv.cli.options import Common
 from scoreinv.cli.plan import (
     STREAM,
+    check_folder,
     check_quality,
     check_stdout,
     check_suffix,
-    check_writable,
     output_folders,
     refuse_existing,
 )
@@ -59,7 +59,8 @@ class Gallery:
             check_suffix(target)
         names = [f"{i:06d}.png" for i in range(1, count + 1)]
         self.outputs = [target] if self.is_file else [str(Path(target) / name) for name in names]
-        check_writable(self.outputs[0], create=not self.is_file)
+        if target != STREAM:
+            check_folder(Path(self.outputs[0]).parent, create=not self.is_file)
         check_quality(self.outputs, quality, "-o")
         refuse_existing(self.outputs, overwrite=common.overwrite)
         others: set[str] = set()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from scoreinv.cli.damage import DETECTOR, SUFFIX, damaged_share, find
 from scoreinv.cli.loading import Detector, Model, check_samples
@@ -18,7 +17,7 @@ from scoreinv.cli.options import (
     advanced,
     option,
 )
-from scoreinv.cli.photos import Photo, Progress, Result, Run, check_source, check_uncertainty, run
+from scoreinv.cli.photos import Photo, Progress, Run, check_source, check_uncertainty, run
 from scoreinv.cli.plan import STREAM, Job, Plan, check_file, expand, file_identity, plan, refuse_inputs
 from scoreinv.cli.report import warn
 from scoreinv.errors import EmptyMaskError, InputError
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from scoreinv.imaging.picture import Picture
+    from scoreinv.tasks.results import Restored
 
 EXAMPLES = """
   scoreinv inpaint photo.png --mask mask.png       # writes photo_inpainted.png
@@ -54,33 +54,6 @@ class MaskReading:
             help=f"Enlarge holes by this many pixels. (default: 0; what is found: {FOUND_GROW})",
         ),
     ] = None
-
-    def __post_init__(self) -> None:
-        if self.mask_threshold == 1:
-            raise InputError("--mask-threshold 1: nothing is above it: give less than 1")
-
-    def read(self, mask: str, job: Job, picture: Picture) -> np.ndarray:
-        """The holes of a photo, HxW bool; warns where most of it is one.
-
-        A mask of the name that `damage` gives may be all black: that photo is healthy. Raises InputError for others.
-        """
-        import numpy as np
-
-        from scoreinv.imaging.masks import read_mask
-
-        grow = self.grow or 0
-        try:
-            hole = read_mask(mask, picture.size, threshold=self.mask_threshold, invert=self.invert_mask, grow=grow)
-        except EmptyMaskError as error:
-            if not error.black:
-                raise InputError(f"{error} (--mask-threshold 0, --no-invert-mask)") from error
-            if not Path(mask).stem.endswith(SUFFIX):
-                raise
-            warn(f"{mask}: marks no damage, so that nothing of {job.source} is filled")
-            return np.zeros(picture.size, dtype=bool)
-        if (share := float(hole.mean())) > _MOSTLY_HOLE:
-            warn(f"{mask}: {share:.0%} of {job.source} is hole: white is drawn anew, black is kept")
-        return hole
 
 
 def inpaint(
@@ -115,8 +88,9 @@ def inpaint(
         raise InputError("--invert-mask and --mask-threshold are for masks of your own, not for --mask auto")
     everything = plan(photos, "_inpainted", filling.results, output, {"the mask": mask, "the model": model})
     masks = None if found else Masks(mask, everything, reading, deep=output.recursive)
-    own = masks.of.get(everything.jobs[0].source, mask) if masks is not None else None
-    check_uncertainty(uncertainty, everything, filling.samples, common, {"the mask": own, "the model": model})
+    if uncertainty is not None:
+        own = masks.of.get(everything.jobs[0].source, mask) if masks is not None else None
+        check_uncertainty(uncertainty, everything, filling.samples, common, {"the mask": own, "the model": model})
     prior = None if filling.classical is not None else Model(model or "photo", common)
     detector = Detector(DETECTOR, common) if found else None
 
@@ -130,27 +104,26 @@ def inpaint(
             warn(f"{job.source}: {leftover.words}: try --grow {(reading.grow or 0) + leftover.grow}")
         return hole
 
-    def compute(photo: Photo[np.ndarray | None], progress: Progress) -> Result:
+    def compute(photo: Photo[np.ndarray | None], progress: Progress) -> tuple[Restored[Picture], dict[str, Any]]:
         hole, more = photo.given, {}
         if detector is not None:
             grow = FOUND_GROW if reading.grow is None else reading.grow
             hole = find(photo, detector, USUAL_SENSITIVITY if sensitivity is None else sensitivity, grow, None)
             if hole.all():
-                raise InputError(f"{photo.source}: all of it is marked as damage: lower --sensitivity or --grow")
+                raise InputError(f"{photo.job.source}: all of it is marked as damage: lower --sensitivity or --grow")
             more = {"damaged": damaged_share(hole)}
         assert hole is not None
         if prior is None:
             from scoreinv.tasks.classical import fill_classically
 
             assert filling.classical is not None
-            return Result.of(fill_classically(photo.picture, hole, filling.classical, progress), 1, **more)
+            return fill_classically(photo.picture, hole, filling.classical, progress), more
         from scoreinv.machine import keep_freed
         from scoreinv.tasks.inpaint import inpaint_picture
 
         keep_freed()
         check_samples(filling.samples, photo.picture, coloured=False)
-        result = inpaint_picture(photo.picture, hole, prior.prior, filling, progress)
-        return Result.of(result, filling.results, **more)
+        return inpaint_picture(photo.picture, hole, prior.prior, filling, progress), more
 
     models = [each for each in (prior, detector) if each is not None]
     left_out = masks.without if masks is not None else lambda job: None
@@ -186,6 +159,8 @@ class Masks:
     """
 
     def __init__(self, mask: str, everything: Plan, reading: MaskReading, *, deep: bool) -> None:
+        if reading.mask_threshold == 1:
+            raise InputError("--mask-threshold 1: nothing is above it: give less than 1")
         self.given = mask
         self.reading = reading
         if Path(mask).is_dir():
@@ -195,7 +170,10 @@ class Masks:
             if mask == STREAM and (everything.batch or everything.jobs[0].source == STREAM):
                 raise InputError("--mask -: stdin can be read once, for one mask of one photo")
             self.of = {job.source: mask for job in everything.jobs}
-        _refuse_photos(set(self.of.values()), everything)
+        photos = {file_identity(job.source) for job in everything.jobs} - {None}
+        for path in set(self.of.values()):
+            if file_identity(path) in photos:
+                raise InputError(f"--mask {path}: is a photo itself: name a picture that is white where the holes are")
         for job in everything.jobs:
             refuse_inputs("-o", job.outputs(everything.files), {"the mask": self.of.get(job.source)})
 
@@ -205,8 +183,29 @@ class Masks:
         return None if job.source in self.of else f"there is no mask named {place} in {self.given}"
 
     def read(self, job: Job, picture: Picture) -> np.ndarray:
-        """The holes of a photo, HxW bool."""
-        return self.reading.read(self.of[job.source], job, picture)
+        """The holes of a photo, HxW bool; warns where most of it is one.
+
+        A mask of the name that `damage` gives may be all black: that photo is healthy. Raises InputError for others.
+        """
+        import numpy as np
+
+        from scoreinv.imaging.masks import read_mask
+
+        mask, how = self.of[job.source], self.reading
+        try:
+            hole = read_mask(
+                mask, picture.size, threshold=how.mask_threshold, invert=how.invert_mask, grow=how.grow or 0
+            )
+        except EmptyMaskError as error:
+            if not error.black:
+                raise InputError(f"{error} (--mask-threshold 0, --no-invert-mask)") from error
+            if not Path(mask).stem.endswith(SUFFIX):
+                raise
+            warn(f"{mask}: marks no damage, so that nothing of {job.source} is filled")
+            return np.zeros(picture.size, dtype=bool)
+        if (share := float(hole.mean())) > _MOSTLY_HOLE:
+            warn(f"{mask}: {share:.0%} of {job.source} is hole: white is drawn anew, black is kept")
+        return hole
 
 
 def _by_name(folder: str, everything: Plan, *, deep: bool) -> dict[str, str]:
@@ -229,11 +228,3 @@ def _by_name(folder: str, everything: Plan, *, deep: bool) -> dict[str, str]:
         check_source(everything.jobs[0].source)  # what is not there has no mask either
         raise InputError(f"--mask {folder}: no mask in this folder has the name of a photo")
     return masks
-
-
-def _refuse_photos(masks: Iterable[str], everything: Plan) -> None:
-    """Raise InputError for a mask that is one of the photos."""
-    photos = {file_identity(job.source) for job in everything.jobs} - {None}
-    for mask in masks:
-        if file_identity(mask) in photos:
-            raise InputError(f"--mask {mask}: is a photo itself: name a picture that is white where the holes are")

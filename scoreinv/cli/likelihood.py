@@ -13,7 +13,7 @@ import typer
 
 from scoreinv.cli.loading import Model
 from scoreinv.cli.options import Common, FrameOption, ModelOption, output_option
-from scoreinv.cli.plan import STREAM, check_writable, expand, file_identity, refuse_existing, refuse_inputs
+from scoreinv.cli.plan import STREAM, check_folder, expand, file_identity, refuse_existing, refuse_inputs
 from scoreinv.cli.record import Table, failure
 from scoreinv.cli.report import LONG_SECONDS, ProgressBar, duration, emit, naming, notice, put, rehearse, warn
 from scoreinv.errors import InputError
@@ -115,7 +115,7 @@ def _new_table(path: str, sources: list[str], model: str, common: Common) -> Tab
     if file_identity(path) in {file_identity(source) for source in sources} - {None}:
         raise InputError(f"--csv {path}: is one of the pictures")
     refuse_inputs("--csv", [path], {"the model": model})
-    check_writable(path)
+    check_folder(Path(path).parent)
     refuse_existing([path], overwrite=common.overwrite, option="--csv")
     return Table(Path(path), COLUMNS)
 

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import tempfile
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -74,6 +74,7 @@ class Plan:
         own: those of this run. Nothing but the inputs decides them: not what is finished, nor what has a mask.
         batch: several inputs or a folder: failures are counted and finished files skipped.
         files: results of each.
+        folders: those of the results, without those of inputs that do not exist.
         folder: of the results, where a batch has one of its own.
         results: inputs that are left alone, since they are results of others.
         shared: other runs do the other jobs.
@@ -83,15 +84,10 @@ class Plan:
     own: list[Job]
     batch: bool
     files: int
-    folder: Path | None = None
-    results: int = 0
-    shared: bool = False
-
-    @property
-    def folders(self) -> set[Path]:
-        """The folders of the results, without those of inputs that do not exist."""
-        places = {(Path(job.output).parent, job.source) for job in self.own if job.output != STREAM}
-        return {folder for folder, source in places if folder != Path(source).parent or os.path.lexists(source)}
+    folders: set[Path]
+    folder: Path | None
+    results: int
+    shared: bool
 
 
 def plan(photos: list[str], suffix: str, files: int, output: Output, inputs: Mapping[str, str | None]) -> Plan:
@@ -108,11 +104,11 @@ def plan(photos: list[str], suffix: str, files: int, output: Output, inputs: Map
     """
     if output.workers is not None and find_spec("ray") is None:
         raise InputError("--workers ray: Ray is not installed: pip install 'scoreinv[ray]'")
-    if not output.recursive:
-        _warn_of_folders_within(photos, [output.output, *inputs.values()])
     ending = f"{suffix}.{output.format or 'png'}"
-    folders = [item for item in photos if item != STREAM and Path(item).is_dir()]
-    batch = len(photos) > 1 or bool(folders)
+    given = [item for item in photos if item != STREAM and Path(item).is_dir()]
+    batch = len(photos) > 1 or bool(given)
+    if given and not output.recursive:
+        _warn_of_folders_within(given, [output.output, *inputs.values()])
     if STREAM in photos and batch:
         raise InputError("- (stdin) cannot be combined with other inputs")
     for option, value in {"--shard": output.shard, "--workers": output.workers}.items():
@@ -125,20 +121,20 @@ def plan(photos: list[str], suffix: str, files: int, output: Output, inputs: Map
         results = _results([source for source, _ in sources], output, suffix)
         for result in sorted(results):
             _log.info("%s: left alone, being a result by its name", result)
-        jobs = [_batch_job(source, item, output.output, ending) for source, item in sources if source not in results]
-        jobs = _apart(jobs, ending)
-        if output.output is not None or len(folders) == len(photos) == 1:
+        jobs = _of_batch([each for each in sources if each[0] not in results], output.output, ending)
+        if output.output is not None or len(given) == len(photos) == 1:
             folder = _results_folder(photos[0], output.output, ending)
     else:
         jobs = [Job(photos[0], _single_output(photos[0], output, ending))]
     own = jobs if output.shard is None else _shard(output.shard, jobs)
-    made = Plan(jobs, own, batch, files, folder, len(results), output.shard is not None)
-    for each in made.folders:
-        _check_folder(each, create=batch or (output.output or "").endswith(("/", os.sep)))
+    places = {(Path(job.output).parent, job.source) for job in own if job.output != STREAM}
+    folders = {place for place, source in places if place != Path(source).parent or os.path.lexists(source)}
+    for each in folders:
+        check_folder(each, create=batch or (output.output or "").endswith(("/", os.sep)))
     check_quality([job.output for job in jobs], output.quality, "-o or --format")
     for job in jobs:
         refuse_inputs("-o", job.outputs(files), inputs)
-    return made
+    return Plan(jobs, own, batch, files, folders, folder, len(results), output.shard is not None)
 
 
 def _shard(text: str, jobs: list[Job]) -> list[Job]:
@@ -150,21 +146,20 @@ def _shard(text: str, jobs: list[Job]) -> list[Job]:
     return sorted(jobs, key=lambda job: job.source)[number - 1 :: count]
 
 
-def _warn_of_folders_within(photos: list[str], others: Iterable[str | None]) -> None:
-    """Warn, once for all inputs, of the folders within them whose pictures are not taken.
+def _warn_of_folders_within(given: list[str], others: Iterable[str | None]) -> None:
+    """Warn, once for all folders given, of those within them whose pictures are not taken.
 
     others: what else is given; a folder that is one of these, or holds one, has a use of its own.
     """
     from scoreinv.imaging.read import is_picture
 
-    given = [Path(item) for item in photos if item != STREAM and Path(item).is_dir()]
     known = [Path(os.path.realpath(path)) for path in (*given, *others) if path is not None]
-    entries = [entry for folder in given for entry in folder.iterdir() if entry.name[0] != "."]
+    entries = [entry for folder in given for entry in Path(folder).iterdir() if entry.name[0] != "."]
     within = [entry for entry in entries if entry.is_dir() and not entry.is_symlink()]
     unused = [folder for folder in within if not any(path.is_relative_to(os.path.realpath(folder)) for path in known)]
     passed = [folder for folder in unused if any(is_picture(file.relative_to(folder)) for file in folder.rglob("*"))]
     if passed:
-        names = ", ".join(map(str, given))
+        names = ", ".join(str(Path(folder)) for folder in given)
         _log.warning("%s: folders within are passed over (%d): --recursive takes them too", names, len(passed))
 
 
@@ -173,24 +168,18 @@ def _results(sources: list[str], output: Output, suffix: str) -> set[str]:
 
     They are known by their names: a run that was killed may not have noted the last one.
     """
-    target = output.output
-    names = {name for source in sources for name in (Path(source).name, Path(source).stem)}
     places = {(Path(source).parent, name) for source in sources for name in (Path(source).name, Path(source).stem)}
-
-    def is_result(source: str) -> bool:
+    names = {name for _, name in places}
+    target = None if output.output is None else Path(output.output).resolve()
+    found = set()
+    for source in sources:
         of, _, number = Path(source).stem.rpartition(suffix)
-        parent = Path(source).parent
-        if not of or re.fullmatch(r"(\.\d+)?", number) is None:
-            return False
-        if (parent, of) in places:
-            return True
-        if target is None or of not in names:
-            return False
-        return same_file(str(parent), target) or (
-            output.recursive and Path(target).resolve() in parent.resolve().parents
-        )
-
-    return {source for source in sources if is_result(source)}
+        if of and re.fullmatch(r"(\.\d+)?", number):
+            parent = Path(source).parent
+            where = [parent.resolve(), *(parent.resolve().parents if output.recursive else ())]
+            if (parent, of) in places or (target in where and of in names):
+                found.add(source)
+    return found
 
 
 def expand(item: str, *, deep: bool) -> list[str]:
@@ -242,13 +231,30 @@ def _single_output(source: str, output: Output, ending: str) -> str:
     return str(target)
 
 
-def _batch_job(source: str, given: str, output: str | None, ending: str) -> Job:
-    """The job of a picture, which is given by its name or by the folder that holds it."""
-    path = Path(source)
-    if given == source and output is None:
-        return Job(source, str(path.with_name(f"{path.stem}{ending}")))
-    inside = Path() if given == source else path.parent.relative_to(given)
-    return Job(source, str(_results_folder(given, output, ending) / inside / f"{path.stem}{ending}"), inside)
+def _of_batch(sources: list[tuple[str, str]], output: str | None, ending: str) -> list[Job]:
+    """The jobs of pictures, each given by its name or by a folder that holds it.
+
+    Where stems would give two pictures one result, results are named by whole file names.
+    """
+    jobs = []
+    for source, given in sources:
+        path, inside = Path(source), Path()
+        if given != source:
+            inside = path.parent.relative_to(given)
+        beside = given == source and output is None
+        folder = path.parent if beside else _results_folder(given, output, ending) / inside
+        jobs.append(Job(source, str(folder / f"{path.stem}{ending}"), inside))
+    counts = Counter(job.output for job in jobs)
+    for number, job in enumerate(jobs):
+        if counts[job.output] > 1:
+            whole = str(Path(job.output).with_name(f"{Path(job.source).name}{ending}"))
+            jobs[number] = replace(job, output=whole)
+    first: dict[str, str] = {}
+    for job in jobs:
+        if (other := first.get(job.output)) is not None:
+            raise InputError(f"{other} and {job.source} would both be written to {job.output}: do them apart, with -o")
+        first[job.output] = job.source
+    return jobs
 
 
 def _results_folder(given: str, output: str | None, ending: str) -> Path:
@@ -260,23 +266,6 @@ def _results_folder(given: str, output: str | None, ending: str) -> Path:
     base = Path(given)
     base = base.resolve() if base.name in ("", "..") else base
     return base.with_name(f"{base.name}{Path(ending).stem}")
-
-
-def _apart(jobs: list[Job], ending: str) -> list[Job]:
-    """The jobs, with results named by whole file names where stems would give two pictures one result."""
-    counts = Counter(job.output for job in jobs)
-
-    def renamed(job: Job) -> Job:
-        return replace(job, output=str(Path(job.output).with_name(f"{Path(job.source).name}{ending}")))
-
-    jobs = [job if counts[job.output] == 1 else renamed(job) for job in jobs]
-    sources: defaultdict[str, list[str]] = defaultdict(list)
-    for job in jobs:
-        sources[job.output].append(job.source)
-    for output, names in sources.items():
-        if len(names) > 1:
-            raise InputError(f"{names[0]} and {names[1]} would both be written to {output}: do them apart, with -o")
-    return jobs
 
 
 def refuse_existing(outputs: list[str], *, overwrite: bool, option: str = "-o") -> None:
@@ -301,15 +290,10 @@ def refuse_inputs(option: str, outputs: list[str], inputs: Mapping[str, str | No
         inputs: what is read, by what it is; None and what is not there are no file.
     """
     for output in outputs:
+        there = file_identity(output)
         for what, path in inputs.items():
-            if path is not None and same_file(output, path):
+            if there is not None and path is not None and file_identity(path) == there:
                 raise InputError(f"{option} {output}: is {what}: name another file")
-
-
-def same_file(one: str, other: str) -> bool:
-    """Whether two paths lead to the same existing file or folder, by links of either kind too."""
-    found = file_identity(one)
-    return found is not None and found == file_identity(other)
 
 
 def file_identity(path: str) -> tuple[int, int] | None:
@@ -346,13 +330,8 @@ def check_quality(paths: list[str], quality: int | None, choose: str) -> None:
         raise InputError(f"--quality applies only to jpg and webp, not to {paths[0]}: choose one by {choose}")
 
 
-def check_writable(path: str, *, create: bool = False) -> None:
-    """Raise InputError unless the file's folder exists (or, on request, can be made) and can be written to."""
-    if path != STREAM:
-        _check_folder(Path(path).parent, create=create)
-
-
-def _check_folder(folder: Path, *, create: bool) -> None:
+def check_folder(folder: Path, *, create: bool = False) -> None:
+    """Raise InputError unless a folder exists (or, on request, can be made) and can be written to."""
     while create and not os.path.lexists(folder) and folder != folder.parent:
         folder = folder.parent
     if not folder.is_dir():
@@ -375,24 +354,16 @@ def output_folders(folders: Iterable[Path], *, shared: bool = False) -> Iterator
     made: list[Path] = []
     try:
         for folder in folders:
-            for each in reversed([folder, *folder.parents]):
-                if not each.exists():
-                    _make(each, made)
+            made += reversed([each for each in (folder, *folder.parents) if not each.exists()])
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except FileExistsError as error:
+                raise InputError(f"{folder}: {_NO_FOLDER}") from error
+            except OSError as error:
+                raise InputError(f"{folder}: cannot be created: {error.strerror}") from error
             remove_leftovers(folder)
         yield
     finally:
         for folder in [] if shared else reversed(made):
             with suppress(OSError):  # something is in it
                 folder.rmdir()
-
-
-def _make(folder: Path, made: list[Path]) -> None:
-    try:
-        folder.mkdir()
-    except FileExistsError as error:
-        if not folder.is_dir():  # else it was made by another process, just now
-            raise InputError(f"{folder}: {_NO_FOLDER}") from error
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be created: {error.strerror}") from error
-    else:
-        made.append(folder)

@@ -14,15 +14,14 @@ import platform
 import signal
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TextIO
 
 from scoreinv.cli.main import wait_briefly
-from scoreinv.cli.options import Common
 from scoreinv.cli.photos import Run
 from scoreinv.cli.plan import Job
 from scoreinv.cli.record import Outcome
@@ -30,65 +29,57 @@ from scoreinv.cli.report import describe, say, say_traceback, show_log
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.machine import ENDING_SIGNALS
 
-_log = logging.getLogger(__name__)
-
 RETRIES = 3
 """How often a picture is done again whose worker was killed."""
 STARTS = 3
 """How often a cluster of this machine is started until it is there: Ray waits 30 s, a busy machine takes longer."""
 
 
-def outcomes_by_ray(run: Run[Any], jobs: list[Job]) -> Generator[Outcome]:
-    """What becomes of the photographs, as their work ends; what ends the run (an unusable model) is raised.
+def work_by_ray(run: Run[Any], jobs: list[Job], told: Callable[[Outcome], None]) -> None:
+    """Do the photographs, and tell what becomes of each as it ends; what ends the run (an unusable model) is raised.
 
     A picture fails where its worker was killed more than `RETRIES` times.
+
+    Raises:
+        InputError: this machine has fewer processors than a worker is to take.
+        ScoreinvError: there is no cluster.
     """
     if not jobs:
         return
     for model in run.models:
         model.check()  # before minutes of a cluster's start
     with _cluster() as ray:
-        task = ray.remote(_do).options(**_resources(ray, run.common), max_retries=RETRIES)
-        packed = ray.cloudpickle.dumps((str(Path.cwd()), replace(run, plan=replace(run.plan, jobs=[], own=[]))))
-        yield from _worked_off(ray, partial(task.remote, [ray.put(packed)]), jobs)
-
-
-def _resources(ray: Any, common: Common) -> dict[str, int]:
-    """What a worker has; InputError where this machine has not so much."""
-    there = ray.cluster_resources()
-    processors = common.threads or 1
-    if "RAY_ADDRESS" not in os.environ and processors > there["CPU"]:
-        raise InputError(
-            f"--threads {processors}: there are {there['CPU']:g} processors, of which a worker takes so many"
-        )
-    return {"num_cpus": processors, "num_gpus": int(common.device != "cpu" and "GPU" in there)}
-
-
-def _worked_off(ray: Any, submit: Callable[[Job], Any], jobs: list[Job]) -> Iterator[Outcome]:
-    """What becomes of jobs, in the order in which they end; what workers said is said first."""
-    waiting = iter(jobs)
-    running: dict[Any, Job] = {}
-    while True:
-        for job in waiting:
-            running[submit(job)] = job
-            if len(running) >= 2 * ray.cluster_resources().get("CPU", 1):
-                break  # as much again as the cluster does at once: it is never idle, and may grow
-        if not running:
-            return
-        (ended,), _ = ray.wait(list(running))
-        job = running.pop(ended)
-        try:
-            lines, outcome, ends = ray.get(ended)
-        except ray.exceptions.RayError as error:
-            reason = str(error).strip().partition("\n")[0]
-            lost = ScoreinvError(f"its worker was lost {RETRIES + 1} times, or its machine: {reason}")
-            yield Outcome(job.source, error=lost)
-            continue
-        for line in lines:
-            say(line)
-        if ends:
-            raise outcome.error
-        yield outcome
+        there, processors = ray.cluster_resources(), run.common.threads or 1
+        if "RAY_ADDRESS" not in os.environ and processors > there["CPU"]:
+            raise InputError(
+                f"--threads {processors}: there are {there['CPU']:g} processors, of which a worker takes so many"
+            )
+        gpus = int(run.common.device != "cpu" and "GPU" in there)
+        task = ray.remote(_do).options(num_cpus=processors, num_gpus=gpus, max_retries=RETRIES)
+        light = replace(run, plan=replace(run.plan, jobs=[], own=[], folders=set()))
+        packed = ray.put(ray.cloudpickle.dumps((str(Path.cwd()), light)))
+        waiting = iter(jobs)
+        running: dict[Any, Job] = {}
+        while True:
+            for job in waiting:
+                running[task.remote([packed], job)] = job
+                if len(running) >= 2 * ray.cluster_resources().get("CPU", 1):
+                    break  # as much again as the cluster does at once: it is never idle, and may grow
+            if not running:
+                return
+            (ended,), _ = ray.wait(list(running))
+            job = running.pop(ended)
+            try:
+                lines, outcome, ends = ray.get(ended)
+            except ray.exceptions.RayError as error:
+                reason = str(error).strip().partition("\n")[0]
+                lost = ScoreinvError(f"its worker was lost {RETRIES + 1} times, or its machine: {reason}")
+                lines, outcome, ends = [], Outcome(job.source, error=lost), False
+            for line in lines:
+                say(line)
+            if ends:
+                raise outcome.error
+            told(outcome)
 
 
 def _do(packed: list[Any], job: Job) -> tuple[list[str], Outcome, bool]:
@@ -134,46 +125,36 @@ def _cluster() -> Iterator[Any]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no reports to anybody, unless the user wants that
     import ray
 
-    before = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
+    address = os.environ.get("RAY_ADDRESS", "local")
+    handlers = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
     with redirect_stdout(_OwnOutput(sys.stdout)):
         try:
-            _connect(ray)
+            for left in reversed(range(STARTS if address == "local" else 1)):
+                try:
+                    ray.init(address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+                    break
+                except Exception as error:  # Ray has no class of its own for what may happen here
+                    if not left:
+                        reason = str(error).strip().partition("\n")[0]
+                        raise ScoreinvError(f"--workers ray: no cluster at {address}: {reason}") from error
+                    ray.shutdown()
             if threading.current_thread() is threading.main_thread():
-                for number, handler in before.items():
+                for number, handler in handlers.items():
                     signal.signal(number, handler)
             yield ray
         finally:
             ray.shutdown()
 
 
-def _connect(ray: Any) -> None:
-    """Start Ray; ScoreinvError where that fails."""
-    address = os.environ.get("RAY_ADDRESS", "local")
-    for left in reversed(range(STARTS if address == "local" else 1)):
-        try:
-            ray.init(address, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
-        except Exception as error:  # Ray has no class of its own for what may happen here
-            if not left:
-                reason = str(error).strip().partition("\n")[0]
-                raise ScoreinvError(f"--workers ray: no cluster at {address}: {reason}") from error
-            ray.shutdown()
-        else:
-            return
-
-
 class _OwnOutput(io.TextIOBase):
-    """A stream for this thread: what Ray's own threads print is logged, as it would be taken for results."""
+    """A stream that this thread alone writes to: what Ray's own threads print would be taken for results."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
         self.owner = threading.get_ident()
 
     def write(self, text: str) -> int:
-        if threading.get_ident() == self.owner:
-            return self.stream.write(text)
-        if text.strip():
-            _log.info("%s", text.strip())
-        return len(text)
+        return self.stream.write(text) if threading.get_ident() == self.owner else len(text)
 
     def flush(self) -> None:
         self.stream.flush()

@@ -70,24 +70,27 @@ class Record:
     def add(self, outcome: Outcome) -> None:
         """Note what has become of a picture; outside of a batch the error of one that failed is raised."""
         record, error, common = outcome.record, outcome.error, self.common
+        row: dict[str, Any] | None = record | {"model_sha256": outcome.model_sha256}
+        what = "done"
         if error is not None:
-            self._note({"input": outcome.source, "error": describe(error)})
-            self.counts["failed"] += failure(outcome.source, error, common, batch=self.plan.batch)
+            row, what = {"input": outcome.source, "error": describe(error)}, "failed"
         elif outcome.left_out:
-            self.counts["left out"] += 1
-            self._note(record)
-            warn(f"{outcome.source}: skipped, {record['skipped']}")
-            emit(common, record)
+            row, what = record, "left out"
         elif "skipped" in record:  # the manifest has it from whoever made the results
-            self.counts[record["skipped"]] += 1
-            emit(common, record)
-        else:
-            self.counts["done"] += 1
-            self._note(record | {"model_sha256": outcome.model_sha256})  # first: who reads stdout may have enough
-            emit(common, record)
-            if record["outputs"] != [STREAM]:
-                written = [*record["outputs"], *filter(None, [record.get("uncertainty")])]
-                notice(common, f"{', '.join(written)} ({duration(record['seconds'])})")
+            row, what = None, record["skipped"]
+        self.counts[what] += 1
+        if self.manifest is not None and row is not None:  # first: who reads stdout may have enough
+            outputs = {"outputs": json.dumps(row["outputs"])} if "outputs" in row else {}
+            self.manifest.add(row | outputs)
+        if error is not None:
+            failure(outcome.source, error, common, batch=self.plan.batch)
+            return
+        if outcome.left_out:
+            warn(f"{outcome.source}: skipped, {record['skipped']}")
+        emit(common, record)
+        if what == "done" and record["outputs"] != [STREAM]:
+            written = [*record["outputs"], *filter(None, [record.get("uncertainty")])]
+            notice(common, f"{', '.join(written)} ({duration(record['seconds'])})")
 
     def interrupted(self, wanted: int, *, replacing: bool) -> None:
         """The run ends before all of the pictures wanted are done: say what is kept, and how to go on.
@@ -124,11 +127,6 @@ class Record:
             where = f"; {plan.folder} has them, and {MANIFEST}" if plan.folder is not None and counts["done"] else ""
             notice(self.common, f"{', '.join(filter(None, parts))}{where}")
         return 1 if counts["failed"] or lost else 0
-
-    def _note(self, record: dict[str, Any]) -> None:
-        if self.manifest is not None:
-            outputs = {"outputs": json.dumps(record["outputs"])} if "outputs" in record else {}
-            self.manifest.add(record | outputs)
 
 
 def failure(source: str, error: Exception, common: Common, *, batch: bool) -> int:

@@ -21,8 +21,8 @@ from scoreinv.cli.options import (
     option,
     output_option,
 )
-from scoreinv.cli.photos import Photo, Progress, Result, Run, run
-from scoreinv.cli.plan import STREAM, Job, Plan, check_writable, output_folders, plan
+from scoreinv.cli.photos import Photo, Progress, Run, run
+from scoreinv.cli.plan import STREAM, Job, Plan, check_folder, output_folders, plan
 from scoreinv.cli.report import notice, warn
 from scoreinv.errors import InputError
 from scoreinv.options import GRAY_LEVELS
@@ -31,6 +31,7 @@ from scoreinv.tasks.settings import OLD_PHOTO_STEPS, OldPhotoSettings, StepName
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
     from scoreinv.tasks.old_photos import GivenByHand, Step
+    from scoreinv.tasks.results import Restored
 
 EXAMPLES = """
   scoreinv restore old.jpg   # writes old_restored.png
@@ -98,12 +99,12 @@ def restore(
         hole = None if masks is None else masks.read(job, picture)
         return GivenByHand(hole, read_hints(hints, picture))
 
-    def compute(photo: Photo[GivenByHand], progress: Progress) -> Result:
+    def compute(photo: Photo[GivenByHand], progress: Progress) -> tuple[Restored[Picture], dict[str, Any]]:
         from scoreinv.machine import keep_freed
         from scoreinv.tasks.old_photos import OldPhotoModels, restore_picture
 
         def told(step: Step, shown: Picture | None) -> None:
-            notice(common, f"{photo.source}: {step.name}: {step.words}")
+            notice(common, f"{photo.job.source}: {step.name}: {step.words}")
             if pictures is not None and shown is not None:
                 pictures.write(photo.job, step.name, shown)
 
@@ -119,7 +120,7 @@ def restore(
         done = [step.name for step in result.steps if step.changed]
         if hints is not None and "colorize" not in done:
             remedy = "scoreinv colorize --hints replaces colours"
-            warn(f"{photo.source}: the hints are not used, as it is not grey ({remedy})")
+            warn(f"{photo.job.source}: the hints are not used, as it is not grey ({remedy})")
         more: dict[str, Any] = {"found": result.found, "steps": done}
         if result.damage is not None:
             more["damaged"] = damaged_share(result.damage)
@@ -127,7 +128,7 @@ def restore(
             more["noise"] = round(result.noise_std * GRAY_LEVELS, 2)
         if colorizer is not None:
             more["color_model"] = colorizer.full_name
-        return Result.of(result, steps.samples, **more)
+        return result, more
 
     def files_beside(job: Job) -> list[str]:
         paths = {} if pictures is None else pictures.paths(job)
@@ -182,7 +183,7 @@ class StepPictures:
 
         given: masks and strokes of colour.
         """
-        check_writable(str(self.folder / "name.png"), create=True)
+        check_folder(self.folder, create=True)
         named = Counter(
             str(Path(path).resolve())
             for job in everything.jobs

@@ -1,14 +1,14 @@
-"""What `denoise`, `upscale` and `deblur` share: how each photo is restored at a level of noise."""
+"""What `denoise`, `upscale` and `deblur` share: how each photo is restored at a level of noise by one network."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from scoreinv.cli.loading import Model, check_samples
-from scoreinv.cli.options import Common, Output
-from scoreinv.cli.photos import Photo, Progress, Result, Run, check_uncertainty, run
+from scoreinv.cli.options import Common, Output, RestorerOption, UncertaintyOption
+from scoreinv.cli.photos import Photo, Progress, Run, check_uncertainty, run
 from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import notice
 from scoreinv.options import GRAY_LEVELS
@@ -33,48 +33,64 @@ class Noise:
     estimated: bool
 
 
+@dataclass(frozen=True)
+class Network:
+    """The options that these commands have of their model."""
+
+    model: RestorerOption = "denoiser"
+    uncertainty: UncertaintyOption = None
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """What a command does to each photo.
+
+    Attributes:
+        suffix: suffix of the results' names.
+        restore: the work on one photo.
+        result_of: a picture of the size and mode of a photo's result; InputError where there can be none.
+        inputs: what is read beside the photos, by what it is.
+        said: further entries of the records.
+    """
+
+    suffix: str
+    restore: Callable[[Photo[Noise], ScorePrior, Progress], Restored[Picture]]
+    result_of: Callable[[Picture], Picture] = lambda picture: picture
+    inputs: dict[str, str | None] = field(default_factory=dict)
+    said: dict[str, Any] = field(default_factory=dict)
+
+
 def restore_photos(
     photos: list[str],
-    suffix: str,
-    restore: Callable[[Photo[Noise], ScorePrior, Progress], Restored],
-    settings: LinearSettings,
+    work: Restoration,
     noise: float | None,
-    model: str,
-    uncertainty: str | None,
+    settings: LinearSettings,
+    network: Network,
     output: Output,
     common: Common,
-    *,
-    inputs: dict[str, str | None] | None = None,
-    said: dict[str, Any] | None = None,
-    result_of: Callable[[Picture], Picture] = lambda picture: picture,
-    check: Callable[[Job, Picture], None] = lambda job, picture: None,
 ) -> None:
     """Restore all photos.
 
     Args:
         noise: of every photo, in grey levels; None: estimated from each.
-        inputs: what is read beside the photos, by what it is.
-        said: further entries of the records.
-        result_of: the size and mode of the result of a photo.
-        check: raises InputError for a photo that it cannot be done with.
     """
-    read_too = {"the model": model, **(inputs or {})}
-    everything = plan(photos, suffix, settings.results, output, read_too)
-    check_uncertainty(uncertainty, everything, settings.samples, common, read_too)
-    network = Model(model, common)
+    read_too = {"the model": network.model, **work.inputs}
+    everything = plan(photos, work.suffix, settings.results, output, read_too)
+    if network.uncertainty is not None:
+        check_uncertainty(network.uncertainty, everything, settings.samples, common, read_too)
+    model = Model(network.model, common)
 
     def read(job: Job, picture: Picture) -> Noise:
         from scoreinv.imaging.noise import estimate_noise
 
-        check(job, picture)
         return Noise(estimate_noise(picture), True) if noise is None else Noise(noise / GRAY_LEVELS, False)
 
-    def compute(photo: Photo[Noise], progress: Progress) -> Result:
-        check_samples(settings.samples, result_of(photo.picture), coloured=False)
-        restored = restore(photo, network.prior, progress)
+    def compute(photo: Photo[Noise], progress: Progress) -> tuple[Restored[Picture], dict[str, Any]]:
+        check_samples(settings.samples, work.result_of(photo.picture), coloured=False)
+        restored = work.restore(photo, model.prior, progress)
         level = photo.given.std * GRAY_LEVELS
         if photo.given.estimated:
-            notice(common, f"{photo.source}: noise of about {level:.2g} grey levels was found (--noise sets it)")
-        return Result.of(restored, settings.results, noise=round(level, 2), **(said or {}))
+            notice(common, f"{photo.job.source}: noise of about {level:.2g} grey levels was found (--noise sets it)")
+        return restored, {"noise": round(level, 2)} | work.said
 
-    run(Run(everything, output, common, compute, [network], read, result_of, uncertainty=uncertainty))
+    run(Run(everything, output, common, compute, [model], read, work.result_of, uncertainty=network.uncertainty))

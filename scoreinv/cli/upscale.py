@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from scoreinv.cli.options import Common, Output, PhotosArgument, RestorerOption, UncertaintyOption, advanced, option
+from scoreinv.cli.options import Common, Output, PhotosArgument, advanced, option
 from scoreinv.cli.photos import Photo, Progress
-from scoreinv.cli.restoring import Noise, restore_photos
+from scoreinv.cli.restoring import Network, Noise, Restoration, restore_photos
 from scoreinv.options import GRAY_LEVELS, Downsampling
 from scoreinv.tasks.settings import LinearSettings
 
 if TYPE_CHECKING:
+    from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
     from scoreinv.tasks.results import Restored
 
@@ -42,28 +43,18 @@ def upscale(
         ),
     ] = 0.0,
     settings: LinearSettings,
-    model: RestorerOption = "denoiser",
-    uncertainty: UncertaintyOption = None,
+    network: Network,
     output: Output,
     common: Common,
 ) -> None:
     """Enlarge photos: the result, reduced again, is the given photo."""
 
-    def restore(photo: Photo[Noise], prior: ScorePrior, progress: Progress) -> Restored:
+    def restore(photo: Photo[Noise], prior: ScorePrior, progress: Progress) -> Restored[Picture]:
         from scoreinv.tasks.linear import upscale_picture
 
         return upscale_picture(photo.picture, factor, downsampling, photo.given.std, prior, settings, progress)
 
-    restore_photos(
-        photos,
-        "_upscaled",
-        restore,
-        settings,
-        noise,
-        model,
-        uncertainty,
-        output,
-        common,
-        said={"factor": factor},
-        result_of=lambda picture: picture.enlarged(factor),
+    work = Restoration(
+        "_upscaled", restore, result_of=lambda picture: picture.enlarged(factor), said={"factor": factor}
     )
+    restore_photos(photos, work, noise, settings, network, output, common)

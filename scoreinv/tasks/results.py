@@ -85,8 +85,8 @@ class Drawn(Generic[Images]):
         return one_line(self)
 
 
-AnyMethod = FillMethod | RestorationMethod | Literal["exact"]
-"""How a picture was made; `exact` where there was only noise to remove."""
+AnyMethod = FillMethod | RestorationMethod | Literal["exact", "segmentation"]
+"""How a picture was made; `exact` where there was only noise to remove, `segmentation` for a mask of damage."""
 
 
 @dataclass(frozen=True, repr=False)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
@@ -19,10 +20,12 @@ import pytest
 from PIL import Image
 from shell import photo_array, start_process, wait_for
 
+from scoreinv.cli import ray_workers
 from scoreinv.cli.loading import Model
-from scoreinv.cli.options import Common
-from scoreinv.cli.plan import Job
-from scoreinv.cli.ray_workers import _OwnOutput, _resources, _worked_off
+from scoreinv.cli.options import Common, Output
+from scoreinv.cli.photos import Run
+from scoreinv.cli.plan import Job, Plan
+from scoreinv.cli.ray_workers import _OwnOutput
 from scoreinv.cli.record import Outcome
 from scoreinv.errors import CheckpointError, InputError, SettingError
 
@@ -68,6 +71,7 @@ class Cluster:
     """What stands for Ray with two processors: the last of the tasks ends first, and some are lost."""
 
     exceptions = SimpleNamespace(RayError=LostError)
+    cloudpickle = SimpleNamespace(dumps=repr)
 
     def __init__(self, lost: set[str]) -> None:
         self.lost = lost
@@ -77,10 +81,20 @@ class Cluster:
     def cluster_resources(self) -> dict[str, float]:
         return {"CPU": 2.0}
 
-    def submit(self, job: Job) -> str:
+    def put(self, value: object) -> object:
+        return value
+
+    def options(self, **resources: int) -> SimpleNamespace:
+        self.resources = resources
+        return SimpleNamespace(remote=self.submit)
+
+    def submit(self, packed: list[object], job: Job) -> str:
         self.running.add(job.source)
         self.most = max(self.most, len(self.running))
         return job.source
+
+    def remote(self, function: object) -> Cluster:
+        return self
 
     def wait(self, tasks: list[str]) -> tuple[list[str], list[str]]:
         return tasks[-1:], tasks[:-1]
@@ -92,13 +106,25 @@ class Cluster:
         return [f"about {task}"], Outcome(task, {"skipped": "done"}), False
 
 
-def test_jobs_are_worked_off_as_they_end(capsys):
+def work(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, threads: int) -> list[Outcome]:
+    """What becomes of nine photographs."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray_workers, "_cluster", lambda: nullcontext(cluster))
+    jobs = [Job(str(number), "out") for number in range(9)]
+    plan = Plan(jobs, jobs, batch=True, files=1, folders=set(), folder=None, results=0, shared=False)
+    outcomes: list[Outcome] = []
+    run = Run(plan, Output(), Common(threads=threads), compute=lambda photo, progress: None)
+    ray_workers.work_by_ray(run, jobs, outcomes.append)
+    return outcomes
+
+
+def test_jobs_are_worked_off_as_they_end(capsys, monkeypatch):
     """Each once, with a few more of them waiting than are done; what a worker said is said before its outcome."""
     cluster = Cluster({"3"})
-    jobs = [Job(str(number), "out") for number in range(9)]
-    outcomes = list(_worked_off(cluster, cluster.submit, jobs))
+    outcomes = work(cluster, monkeypatch, 2)
     assert sorted(outcome.source for outcome in outcomes) == [str(number) for number in range(9)]
     assert (cluster.most, cluster.running) == (4, set())
+    assert cluster.resources == {"num_cpus": 2, "num_gpus": 0, "max_retries": 3}
     (failed,) = (outcome for outcome in outcomes if outcome.error)
     assert failed.source == "3"
     assert str(failed.error) == "its worker was lost 4 times, or its machine: of memory"
@@ -106,10 +132,8 @@ def test_jobs_are_worked_off_as_they_end(capsys):
 
 
 def test_a_worker_takes_no_more_processors_than_there_are(monkeypatch):
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    assert _resources(Cluster(set()), Common(threads=2)) == {"num_cpus": 2, "num_gpus": 0}
     with pytest.raises(InputError, match="--threads 3: there are 2 processors"):
-        _resources(Cluster(set()), Common(threads=3))
+        work(Cluster(set()), monkeypatch, 3)
 
 
 def test_what_other_threads_print_is_no_result():
