@@ -60,6 +60,55 @@ Cover = tuple[np.ndarray, np.ndarray]
 """How much of each pixel is covered, (H, W) in [0, 1], and by which colour, (3,) or (H, W, 3)."""
 
 
+class Sheet:
+    """A print that is drawn on: an edge or a kind of damage is a function of it that returns a `Cover`.
+
+    Attributes:
+        print_: (H, W, 3) in [0, 1].
+        medium: what it is printed on.
+        rng: of all that is drawn.
+        height, width, longer: of the print, and the longer of both, in pixels.
+        extent: what the sizes of areas are relative to: a training crop shows no larger ones than itself.
+    """
+
+    def __init__(self, print_: np.ndarray, medium: Medium, rng: Generator) -> None:
+        self.print_, self.medium, self.rng = print_, medium, rng
+        self.height, self.width = print_.shape[:2]
+        self.longer, self.extent = max(self.height, self.width), min(self.height, self.width, _EXTENT)
+
+    def place(self) -> np.ndarray:
+        """A place (x, y) anywhere."""
+        return self.rng.uniform(0, (self.width, self.height))
+
+    def pixels(self) -> np.ndarray:
+        """Rows and columns of all pixels, (2, H, W) float32."""
+        return np.mgrid[: self.height, : self.width].astype(np.float32)
+
+    def clouds(self, size: float) -> np.ndarray:
+        """Smooth noise of unit variance, (H, W) float32, whose blots have about this size in pixels."""
+        size = max(1.0, size)
+        shape = (int(self.height / size) + 4, int(self.width / size) + 4)
+        coarse = Image.fromarray(self.rng.standard_normal(shape, dtype=np.float32))
+        left, top = self.rng.uniform(0, 1, 2)
+        box = (1 + left, 1 + top, 1 + left + self.width / size, 1 + top + self.height / size)
+        return 1.3 * np.asarray(coarse.resize((self.width, self.height), Image.Resampling.BICUBIC, box=box))
+
+    def textured(self, colour: np.ndarray) -> np.ndarray:
+        """The colour, uneven: (H, W, 3)."""
+        waves = self.rng.uniform(0, 0.08) * self.clouds(self.rng.uniform(2, 30))
+        return np.clip(colour + waves[..., None], 0, 1).astype(np.float32)
+
+    def toned(self, colour: np.ndarray) -> np.ndarray:
+        """A colour in the light of the paper's tone."""
+        paper = self.medium.paper
+        return np.clip(colour * paper / paper.max(), 0, 1).astype(np.float32)
+
+    def covered(self, kind: Callable[[Sheet], Cover]) -> np.ndarray:
+        """The print with an edge or with damage, (H, W, 3)."""
+        cover, colour = kind(self)
+        return self.print_ + cover[..., None] * (colour - self.print_)
+
+
 def on_other_film(rgb: np.ndarray, gray_weights: str, generator: Generator) -> np.ndarray:
     """A picture (H, W, 3) in [0, 1] on the luma that a random film, developed somehow, would have made of it.
 
@@ -109,7 +158,10 @@ def draw_medium(generator: Generator) -> Medium:
 def draw_print(rgb: np.ndarray, medium: Medium, generator: Generator) -> np.ndarray:
     """A print of a photograph (H, W, 3) in [0, 1], with its edge or, mostly, a part from within."""
     print_ = on_old_film(rgb, medium, generator)
-    return edged(print_, medium, generator) if generator.random() < _EDGED else print_
+    if generator.random() >= _EDGED:
+        return print_
+    kind = list(_EDGES)[generator.choice(len(_EDGES), p=list(_EDGES.values()))]
+    return Sheet(print_, medium, generator).covered(kind).astype(np.float32)
 
 
 def on_old_film(rgb: np.ndarray, medium: Medium, generator: Generator) -> np.ndarray:
@@ -126,12 +178,6 @@ def on_old_film(rgb: np.ndarray, medium: Medium, generator: Generator) -> np.nda
         values = blurred(values, float(generator.uniform(0.4, 1.8)))
     values = values ** np.float32(np.exp(generator.normal(0, 0.25)))
     return (medium.ink + (medium.paper - medium.ink) * values).astype(np.float32)
-
-
-def edged(print_: np.ndarray, medium: Medium, generator: Generator) -> np.ndarray:
-    """The print with an edge that it was made with, of one kind."""
-    cover, colour = _EDGES[generator.choice(len(_EDGES), p=list(_EDGE_SHARES.values()))](print_, medium, generator)
-    return (print_ + cover[..., None] * (colour - print_)).astype(np.float32)
 
 
 def scanned(print_: np.ndarray, medium: Medium, generator: Generator) -> np.ndarray:
@@ -153,74 +199,60 @@ def scanned(print_: np.ndarray, medium: Medium, generator: Generator) -> np.ndar
     return pixels.astype(np.float32) / np.float32(255)
 
 
-def _plain_border(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
+def _plain_border(sheet: Sheet) -> Cover:
     """Bare paper around the picture, maybe with a line between, a printed name, or the ground it lies on."""
-    height, width = print_.shape[:2]
-    inside = _inside_frame(height, width, 0.02, 0.3, 0.0 if generator.random() < 0.7 else 0.1, generator)
-    soft = generator.uniform(0.7, 2)
-    paper = textured(medium.paper * generator.uniform(0.88, 1), height, width, generator)
-    if generator.random() < 0.25:  # a printed line around the picture
-        line = np.clip(1.5 - np.abs(inside + generator.uniform(1, 4)), 0, 1)
-        paper = paper + line[..., None] * (medium.ink * generator.uniform(1, 2) - paper)
-    if generator.random() < 0.3:
-        paper = paper + _name_below(inside, generator)[..., None] * (medium.ink - paper)
-    if generator.random() < 0.3:  # the scanner's lid, or a page of the album
-        level = toned(np.full(3, generator.choice([0.03, 0.3, 1.0]), np.float32), medium)
-        lid = np.clip(0.5 - inside - generator.uniform(0.05, 0.12) * extent(height, width), 0, 1)
+    rng, medium = sheet.rng, sheet.medium
+    inside = _inside_frame(sheet, 0.02, 0.3, 0.0 if rng.random() < 0.7 else 0.1)
+    soft = rng.uniform(0.7, 2)
+    paper = sheet.textured(medium.paper * rng.uniform(0.88, 1))
+    if rng.random() < 0.25:  # a printed line around the picture
+        line = np.clip(1.5 - np.abs(inside + rng.uniform(1, 4)), 0, 1)
+        paper = paper + line[..., None] * (medium.ink * rng.uniform(1, 2) - paper)
+    if rng.random() < 0.3:  # the photographer's name, printed where the border is wide enough
+        size = int(rng.integers(7, 17))
+        rows = np.flatnonzero(inside[:, sheet.width // 2] < -1.1 * size)
+        canvas = Image.new("L", (sheet.width, sheet.height))
+        if rows.size:
+            letters = "".join(LETTERS[i] for i in rng.integers(len(LETTERS), size=int(rng.integers(5, 25))))
+            place = (rng.uniform(-0.2, 0.7) * sheet.width, float(rng.choice(rows)) - size / 2)
+            ImageDraw.Draw(canvas).text(place, letters, fill=int(rng.integers(130, 256)), font=font(size))
+        name = np.asarray(canvas, np.float32) / np.float32(255)
+        paper = paper + name[..., None] * (medium.ink - paper)
+    if rng.random() < 0.3:  # the scanner's lid, or a page of the album
+        level = sheet.toned(np.full(3, rng.choice([0.03, 0.3, 1.0]), np.float32))
+        lid = np.clip(0.5 - inside - rng.uniform(0.05, 0.12) * sheet.extent, 0, 1)
         paper = paper + lid[..., None] * (level - paper)
     return np.clip(0.5 - inside / soft, 0, 1), np.clip(paper, 0, 1).astype(np.float32)
 
 
-def _name_below(inside: np.ndarray, generator: Generator) -> np.ndarray:
-    """The photographer's name, printed where the border is wide enough: how much of each pixel it covers, (H, W)."""
-    height, width = inside.shape
-    size = int(generator.integers(7, 17))
-    rows = np.flatnonzero(inside[:, width // 2] < -1.1 * size)
-    canvas = Image.new("L", (width, height))
-    if rows.size:
-        letters = "".join(LETTERS[i] for i in generator.integers(len(LETTERS), size=int(generator.integers(5, 25))))
-        place = (generator.uniform(-0.2, 0.7) * width, float(generator.choice(rows)) - size / 2)
-        ImageDraw.Draw(canvas).text(place, letters, fill=int(generator.integers(130, 256)), font=font(size))
-    return np.asarray(canvas, np.float32) / np.float32(255)
-
-
-def _oval_mask(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
+def _oval_mask(sheet: Sheet) -> Cover:
     """A portrait whose corners are rounded or fade away, to white or black."""
-    height, width = print_.shape[:2]
-    inside = _inside_frame(height, width, 0.0, 0.08, generator.uniform(0.15, 0.5), generator)
-    soft = np.exp(generator.uniform(0, np.log(0.2 * extent(height, width))))
-    ground = medium.paper if generator.random() < 0.7 else medium.ink
+    inside = _inside_frame(sheet, 0.0, 0.08, sheet.rng.uniform(0.15, 0.5))
+    soft = np.exp(sheet.rng.uniform(0, np.log(0.2 * sheet.extent)))
+    ground = sheet.medium.paper if sheet.rng.random() < 0.7 else sheet.medium.ink
     return np.clip(0.5 - inside / soft, 0, 1), ground
 
 
-def _plate_edge(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
+def _plate_edge(sheet: Sheet) -> Cover:
     """The dark edge of a glass plate, where its holder lay and the emulsion ends: straight, and hardly uneven."""
-    height, width = print_.shape[:2]
-    inside = _inside_frame(height, width, 0.01, 0.06, 0.03, generator)
-    inside = inside + generator.uniform(0, 1.5) * clouds(height, width, generator.uniform(5, 30), generator)
-    soft = generator.uniform(1, 8)
-    dark = np.clip(medium.ink + generator.uniform(-0.1, 0.1), 0, 1).astype(np.float32)
-    return np.clip(0.5 - inside / soft, 0, 1) * np.float32(generator.uniform(0.8, 1)), dark
+    rng = sheet.rng
+    inside = _inside_frame(sheet, 0.01, 0.06, 0.03)
+    inside = inside + rng.uniform(0, 1.5) * sheet.clouds(rng.uniform(5, 30))
+    soft = rng.uniform(1, 8)
+    dark = np.clip(sheet.medium.ink + rng.uniform(-0.1, 0.1), 0, 1).astype(np.float32)
+    return np.clip(0.5 - inside / soft, 0, 1) * np.float32(rng.uniform(0.8, 1)), dark
 
 
-_EDGE_SHARES: dict[Callable[[np.ndarray, Medium, Generator], Cover], float] = {
-    _plain_border: 0.55,
-    _oval_mask: 0.2,
-    _plate_edge: 0.25,
-}
+_EDGES: dict[Callable[[Sheet], Cover], float] = {_plain_border: 0.55, _oval_mask: 0.2, _plate_edge: 0.25}
 """How often the kinds of healthy edges are drawn, where one is."""
 
-_EDGES = tuple(_EDGE_SHARES)
 
-
-def _inside_frame(
-    height: int, width: int, least: float, most: float, rounding: float, generator: Generator
-) -> np.ndarray:
+def _inside_frame(sheet: Sheet, least: float, most: float, rounding: float) -> np.ndarray:
     """Pixels to the rim of a frame with round corners, seen on one side or more; negative outside of it: (H, W).
 
-    The margins, from `least` to `most`, and the radius of the corners are relative to `extent`. It leans a little.
+    The margins, from `least` to `most`, and the radius of the corners are relative to the extent. It leans a little.
     """
-    size = extent(height, width)
+    height, width, size, generator = sheet.height, sheet.width, sheet.extent, sheet.rng
     seen = generator.random(4) < 0.6
     seen[generator.integers(4)] = True
     radius = rounding * size
@@ -229,7 +261,7 @@ def _inside_frame(
     middle = np.array([height - 1 + margins[0] - margins[1], width - 1 + margins[2] - margins[3]]) / 2
     half = np.array([height - margins[0] - margins[1], width - margins[2] - margins[3]]) / 2
     lean = generator.normal(0, 0.008)
-    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    rows, columns = sheet.pixels()
     down, right = rows - middle[0], columns - middle[1]
     beyond = [
         np.abs(down + lean * right) - half[0] + radius,
@@ -237,32 +269,6 @@ def _inside_frame(
     ]
     outside = np.hypot(np.maximum(beyond[0], 0), np.maximum(beyond[1], 0))
     return (radius - outside - np.minimum(np.maximum(*beyond), 0)).astype(np.float32)
-
-
-def extent(height: int, width: int) -> int:
-    """What the sizes of areas are relative to: a training crop shows no larger ones than itself."""
-    return min(height, width, _EXTENT)
-
-
-def toned(colour: np.ndarray, medium: Medium) -> np.ndarray:
-    """A colour in the light of the paper's tone."""
-    return np.clip(colour * medium.paper / medium.paper.max(), 0, 1).astype(np.float32)
-
-
-def textured(colour: np.ndarray, height: int, width: int, generator: Generator) -> np.ndarray:
-    """The colour, uneven: (H, W, 3)."""
-    waves = generator.uniform(0, 0.08) * clouds(height, width, generator.uniform(2, 30), generator)
-    return np.clip(colour + waves[..., None], 0, 1).astype(np.float32)
-
-
-def clouds(height: int, width: int, size: float, generator: Generator) -> np.ndarray:
-    """Smooth noise of unit variance, (H, W) float32, whose blots have about this size in pixels."""
-    size = max(1.0, size)
-    rows, columns = int(height / size) + 4, int(width / size) + 4
-    coarse = generator.standard_normal((rows, columns), dtype=np.float32)
-    left, top = generator.uniform(0, 1, 2)
-    box = (1 + left, 1 + top, 1 + left + width / size, 1 + top + height / size)
-    return 1.3 * np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC, box=box))
 
 
 def blurred(values: np.ndarray, deviation: float) -> np.ndarray:

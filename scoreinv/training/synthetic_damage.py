@@ -28,15 +28,12 @@ from scoreinv.training.prints import (
     Cover,
     Generator,
     Medium,
+    Sheet,
     blurred,
-    clouds,
     draw_medium,
     draw_print,
-    extent,
     font,
     scanned,
-    textured,
-    toned,
 )
 
 VISIBLE = 0.08
@@ -93,285 +90,259 @@ def damaged(print_: np.ndarray, medium: Medium, generator: Generator, shares: di
     kinds = generator.choice(list(shares), size=int(generator.integers(1, 5)), replace=False, p=list(shares.values()))
     values = print_
     for kind in kinds:
-        cover, colour = _KINDS[kind](values, medium, generator)
-        values = values + cover[..., None] * (colour - values)
+        values = Sheet(values, medium, generator).covered(_KINDS[kind])
     return np.clip(values, 0, 1).astype(np.float32)
 
 
-def _scratches(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
+def _scratches(sheet: Sheet) -> Cover:
     """Lines that bend a little, 1 to 8 pixels wide and of any length; some fade in and out."""
-    height, width = print_.shape[:2]
-    canvas = _Canvas(height, width)
-    side = max(height, width)
-    parallel = generator.uniform(0, np.pi) if generator.random() < 0.4 else None
-    for _ in range(1 + generator.poisson(_more(print_, 2.5, generator))):
-        angle = generator.uniform(0, np.pi) if parallel is None else parallel + generator.normal(0, 0.03)
-        length = side * 1.5 * np.exp(generator.uniform(np.log(0.06), 0))
-        points = _path(generator.uniform(0, (width, height)), angle, length, generator.uniform(0, 0.06), generator)
-        canvas.line(points, _width(generator, 8), int(255 * generator.uniform(0.4, 1)))
+    rng, canvas = sheet.rng, _Canvas(sheet)
+    parallel = rng.uniform(0, np.pi) if rng.random() < 0.4 else None
+    for _ in range(_several(sheet, 2.5)):
+        angle = rng.uniform(0, np.pi) if parallel is None else parallel + rng.normal(0, 0.03)
+        length = sheet.longer * 1.5 * _log_uniform(rng, 0.06, 1)
+        points = _path(rng, sheet.place(), angle, length, rng.uniform(0, 0.06))
+        canvas.line(points, _width(rng, 8), int(255 * rng.uniform(0.4, 1)))
     cover = canvas.cover()
-    if generator.random() < 0.5:
-        cover = cover * np.clip(0.6 + 1.5 * clouds(height, width, generator.uniform(6, 40), generator), 0, 1)
-    return cover, _bright_or_dark(medium, generator, 0.75)
+    if rng.random() < 0.5:
+        cover = cover * np.clip(0.6 + 1.5 * sheet.clouds(rng.uniform(6, 40)), 0, 1)
+    return cover, _bright_or_dark(sheet, 0.75)
 
 
-def _creases(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
+def _creases(sheet: Sheet) -> Cover:
     """Folds across the picture: a ragged line where the emulsion has come off, with cracks that leave it."""
-    height, width = print_.shape[:2]
-    canvas = _Canvas(height, width)
-    for _ in range(1 + generator.poisson(_more(print_, 0.4, generator))):
-        angle = generator.choice([0.0, np.pi / 2, generator.uniform(0, np.pi)]) + generator.normal(0, 0.08)
-        start = np.array([width, height]) * generator.uniform(0, 1, 2)
-        way = 2 * max(height, width) * np.array([np.cos(angle), np.sin(angle)])
-        points = _path(start - way / 2, angle, 2 * max(height, width), 0.02, generator, every=6, shake=0.7)
-        thick = _width(generator, 6)
+    rng, canvas = sheet.rng, _Canvas(sheet)
+    for _ in range(_several(sheet, 0.4)):
+        angle = rng.choice([0.0, np.pi / 2, rng.uniform(0, np.pi)]) + rng.normal(0, 0.08)
+        start = np.array([sheet.width, sheet.height]) * rng.uniform(0, 1, 2)
+        way = 2 * sheet.longer * np.array([np.cos(angle), np.sin(angle)])
+        points = _path(rng, start - way / 2, angle, 2 * sheet.longer, 0.02, every=6, shake=0.7)
+        thick = _width(rng, 6)
         for first, second in pairwise(points):
-            if generator.random() < 0.93:
-                canvas.line(np.stack([first, second]), thick * generator.uniform(0.3, 1.4), 255)
-            if generator.random() < 0.04:
-                crack = _path(first, generator.uniform(0, 2 * np.pi), generator.uniform(6, 50), 0.3, generator)
-                canvas.line(crack, generator.uniform(0.8, 1.8), 230)
-    cover = canvas.cover() * np.float32(generator.uniform(0.5, 1))
-    return cover, _bright_or_dark(medium, generator, 0.85)
+            if rng.random() < 0.93:
+                canvas.line(np.stack([first, second]), thick * rng.uniform(0.3, 1.4), 255)
+            if rng.random() < 0.04:
+                crack = _path(rng, first, rng.uniform(0, 2 * np.pi), rng.uniform(6, 50), 0.3)
+                canvas.line(crack, rng.uniform(0.8, 1.8), 230)
+    return canvas.cover() * np.float32(rng.uniform(0.5, 1)), _bright_or_dark(sheet, 0.85)
 
 
-def _folds(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
+def _folds(sheet: Sheet) -> Cover:
     """Folds that have kept the picture and catch the light: a line lighter than the ground, one darker, or both."""
-    height, width = print_.shape[:2]
-    lit, shade = _Canvas(height, width), _Canvas(height, width)
-    thick = _width(generator, 5)
-    apart = thick * generator.uniform(0.5, 1.2)
-    for _ in range(1 + generator.poisson(_more(print_, 0.8, generator))):
-        angle = generator.choice([0.0, np.pi / 2, generator.uniform(0, np.pi)]) + generator.normal(0, 0.1)
-        length = max(height, width) * np.exp(generator.uniform(np.log(0.2), np.log(2)))
+    rng, lit, shade = sheet.rng, _Canvas(sheet), _Canvas(sheet)
+    thick = _width(rng, 5)
+    apart = thick * rng.uniform(0.5, 1.2)
+    for _ in range(_several(sheet, 0.8)):
+        angle = rng.choice([0.0, np.pi / 2, rng.uniform(0, np.pi)]) + rng.normal(0, 0.1)
+        length = sheet.longer * _log_uniform(rng, 0.2, 2)
         along = np.array([np.cos(angle), np.sin(angle)])
-        start = generator.uniform(0, (width, height)) - along * length / 2
-        points = _path(start, angle, length, generator.uniform(0, 0.08), generator, every=8, shake=0.4)
+        start = sheet.place() - along * length / 2
+        points = _path(rng, start, angle, length, rng.uniform(0, 0.08), every=8, shake=0.4)
         aside = apart / 2 * np.array([-along[1], along[0]])
-        lit.line(points + aside, thick * generator.uniform(0.6, 1.2), 255)
-        shade.line(points - aside, thick * generator.uniform(0.6, 1.2), 255)
-    lift, drop = generator.uniform(0.12, 0.5, 2) * [(1, 1), (1, 0), (0, 1)][generator.choice(3, p=(0.45, 0.4, 0.15))]
+        lit.line(points + aside, thick * rng.uniform(0.6, 1.2), 255)
+        shade.line(points - aside, thick * rng.uniform(0.6, 1.2), 255)
+    lift, drop = rng.uniform(0.12, 0.5, 2) * [(1, 1), (1, 0), (0, 1)][rng.choice(3, p=(0.45, 0.4, 0.15))]
     relief = lift * lit.cover() - drop * shade.cover()
-    relief = ndimage.gaussian_filter(relief, generator.uniform(0.1, 1.0), truncate=3)
-    if generator.random() < 0.6:  # flatter in places
-        relief = relief * np.clip(0.8 + 0.8 * clouds(height, width, generator.uniform(10, 50), generator), 0, 1)
-    return _lighter_or_darker(print_, relief)
+    relief = ndimage.gaussian_filter(relief, rng.uniform(0.1, 1.0), truncate=3)
+    if rng.random() < 0.6:  # flatter in places
+        relief = relief * np.clip(0.8 + 0.8 * sheet.clouds(rng.uniform(10, 50)), 0, 1)
+    return _lighter_or_darker(sheet.print_, relief)
 
 
-def _cracks(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
+def _cracks(sheet: Sheet) -> Cover:
     """A net of thin crooked lines in a part of the picture."""
-    height, width = print_.shape[:2]
-    canvas = _Canvas(height, width)
-    ends = [(generator.uniform(0, (width, height)), generator.uniform(0, 2 * np.pi))]
-    for _ in range(int(generator.integers(4, 30))):
-        start, angle = ends[generator.integers(len(ends))]
-        points = _path(start, angle, generator.uniform(10, 90), 0.5, generator, every=5)
-        canvas.line(points, generator.uniform(0.8, 2.2), 255)
-        turn = generator.choice([-1, 1]) * generator.uniform(0.5, 1.6)
-        ends += [(points[-1], angle + generator.normal(0, 0.4)), (points[len(points) // 2], angle + turn)]
-    return canvas.cover() * np.float32(generator.uniform(0.5, 1)), _bright_or_dark(medium, generator, 0.7)
+    rng, canvas = sheet.rng, _Canvas(sheet)
+    ends = [(sheet.place(), rng.uniform(0, 2 * np.pi))]
+    for _ in range(int(rng.integers(4, 30))):
+        start, angle = ends[rng.integers(len(ends))]
+        points = _path(rng, start, angle, rng.uniform(10, 90), 0.5, every=5)
+        canvas.line(points, rng.uniform(0.8, 2.2), 255)
+        turn = rng.choice([-1, 1]) * rng.uniform(0.5, 1.6)
+        ends += [(points[-1], angle + rng.normal(0, 0.4)), (points[len(points) // 2], angle + turn)]
+    return canvas.cover() * np.float32(rng.uniform(0.5, 1)), _bright_or_dark(sheet, 0.7)
 
 
-def _dust(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
+def _dust(sheet: Sheet) -> Cover:
     """Specks: many small ones and a few of up to 8 pixels, round or angular."""
-    height, width = print_.shape[:2]
-    canvas = _Canvas(height, width)
-    largest = np.exp(generator.uniform(np.log(1.2), np.log(8)))
-    for _ in range(3 + generator.poisson(_more(print_, 25, generator, flat=False))):
-        radius = 0.6 + (largest - 0.6) * generator.random() ** 3
-        canvas.speck(generator.uniform(0, (width, height)), radius, int(255 * generator.uniform(0.5, 1)), generator)
-    return canvas.cover(), _bright_or_dark(medium, generator, 0.7)
+    rng, canvas = sheet.rng, _Canvas(sheet)
+    largest = _log_uniform(rng, 1.2, 8)
+    for _ in range(2 + _several(sheet, 25, 0.8)):
+        radius = 0.6 + (largest - 0.6) * rng.random() ** 3
+        canvas.speck(sheet.place(), radius, int(255 * rng.uniform(0.5, 1)), rng)
+    return canvas.cover(), _bright_or_dark(sheet, 0.7)
 
 
-def _rubbed(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
+def _rubbed(sheet: Sheet) -> Cover:
     """Places with many fine scratches and specks, a little lighter or darker than the ground."""
-    height, width = print_.shape[:2]
-    canvas = _Canvas(height, width)
-    angle, spread_of_angles = generator.uniform(0, np.pi), generator.choice([0.15, 2.0])
-    specks = generator.random()
-    for _ in range(1 + generator.poisson(_more(print_, 1, generator))):
-        centre = generator.uniform(0, (width, height))
-        spread = np.exp(generator.uniform(np.log(5), np.log(0.4 * extent(height, width) + 6)))
-        for place in generator.normal(centre, spread, (5 + generator.poisson(0.5 * spread), 2)):
-            value = int(255 * generator.uniform(0.5, 1))
-            if generator.random() < specks:
-                canvas.speck(place, generator.uniform(0.6, 1.6), value, generator)
+    rng, canvas = sheet.rng, _Canvas(sheet)
+    angle, spread_of_angles = rng.uniform(0, np.pi), rng.choice([0.15, 2.0])
+    specks = rng.random()
+    for _ in range(_several(sheet, 1)):
+        centre = sheet.place()
+        spread = _log_uniform(rng, 5, 0.4 * sheet.extent + 6)
+        for place in rng.normal(centre, spread, (5 + rng.poisson(0.5 * spread), 2)):
+            value = int(255 * rng.uniform(0.5, 1))
+            if rng.random() < specks:
+                canvas.speck(place, rng.uniform(0.6, 1.6), value, rng)
             else:
-                direction = angle + spread_of_angles * generator.normal()
-                points = _path(place, direction, generator.uniform(4, 50), 0.08, generator)
-                canvas.line(points, generator.uniform(0.6, 1.4), value)
-    contrast = generator.uniform(0.15, 0.45) * generator.choice([1, -1], p=(0.75, 0.25))
-    return _lighter_or_darker(print_, contrast * canvas.cover())
+                direction = angle + spread_of_angles * rng.normal()
+                points = _path(rng, place, direction, rng.uniform(4, 50), 0.08)
+                canvas.line(points, rng.uniform(0.6, 1.4), value)
+    contrast = rng.uniform(0.15, 0.45) * rng.choice([1, -1], p=(0.75, 0.25))
+    return _lighter_or_darker(sheet.print_, contrast * canvas.cover())
 
 
-def _hairs(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
+def _hairs(sheet: Sheet) -> Cover:
     """Fibres: thin lines that curl."""
-    height, width = print_.shape[:2]
-    canvas = _Canvas(height, width)
-    for _ in range(1 + generator.poisson(_more(print_, 1.5, generator))):
-        points = _path(
-            generator.uniform(0, (width, height)),
-            generator.uniform(0, 2 * np.pi),
-            np.exp(generator.uniform(np.log(12), np.log(160))),
-            generator.uniform(0.1, 0.35),
-            generator,
-            every=4,
-            curl=float(generator.normal(0, 0.12)),
-        )
-        canvas.line(points, generator.uniform(0.9, 2.5), int(255 * generator.uniform(0.6, 1)))
-    return canvas.cover(), _bright_or_dark(medium, generator, 0.5)
+    rng, canvas = sheet.rng, _Canvas(sheet)
+    for _ in range(_several(sheet, 1.5)):
+        start, angle, length = sheet.place(), rng.uniform(0, 2 * np.pi), _log_uniform(rng, 12, 160)
+        points = _path(rng, start, angle, length, rng.uniform(0.1, 0.35), every=4, curl=rng.normal(0, 0.12))
+        canvas.line(points, rng.uniform(0.9, 2.5), int(255 * rng.uniform(0.6, 1)))
+    return canvas.cover(), _bright_or_dark(sheet, 0.5)
 
 
-def _stains(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
+def _stains(sheet: Sheet) -> Cover:
     """Blots with ragged rims, from water marks to mould that hides the picture; thinner ones are no holes."""
-    height, width = print_.shape[:2]
-    rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    cover = np.zeros((height, width), np.float32)
-    for _ in range(1 + generator.poisson(_more(print_, 0.8, generator))):
-        radius = np.exp(generator.uniform(np.log(3), np.log(0.22 * extent(height, width))))
-        centre = generator.uniform(0, (height, width))
-        squeeze = np.exp(generator.normal(0, 0.3))
+    rng, medium = sheet.rng, sheet.medium
+    rows, columns = sheet.pixels()
+    cover = np.zeros((sheet.height, sheet.width), np.float32)
+    for _ in range(_several(sheet, 0.8)):
+        radius = _log_uniform(rng, 3, 0.22 * sheet.extent)
+        centre = rng.uniform(0, (sheet.height, sheet.width))
+        squeeze = np.exp(rng.normal(0, 0.3))
         away = np.hypot((rows - centre[0]) * squeeze, (columns - centre[1]) / squeeze) / radius
-        ragged = generator.uniform(0.25, 0.8) * radius
-        away = away + generator.uniform(0.2, 0.7) * clouds(height, width, ragged, generator)
-        edge = max(1.0, generator.uniform(0.5, 2.5)) / radius
+        ragged = rng.uniform(0.25, 0.8) * radius
+        away = away + rng.uniform(0.2, 0.7) * sheet.clouds(ragged)
+        edge = max(1.0, rng.uniform(0.5, 2.5)) / radius
         blot = np.clip((1 - away) / edge + 0.5, 0, 1)
-        if generator.random() < 0.25:  # what dried left a rim
+        if rng.random() < 0.25:  # what dried left a rim
             blot *= np.clip((away - 0.8) / 0.1, 0.2, 1)
-        cover = np.maximum(cover, blot * np.float32(generator.uniform(0.5, 1)))
-    brown = medium.paper * np.array([0.75, 0.6, 0.4], np.float32) * np.float32(generator.uniform(0.4, 1.2))
-    colour = np.clip(brown, 0, 1) if generator.random() < 0.4 else _bright_or_dark(medium, generator, 0.6)
-    return cover, textured(colour, height, width, generator)
+        cover = np.maximum(cover, blot * np.float32(rng.uniform(0.5, 1)))
+    brown = medium.paper * np.array([0.75, 0.6, 0.4], np.float32) * np.float32(rng.uniform(0.4, 1.2))
+    colour = np.clip(brown, 0, 1) if rng.random() < 0.4 else _bright_or_dark(sheet, 0.6)
+    return cover, sheet.textured(colour)
 
 
-def _torn(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
+def _torn(sheet: Sheet) -> Cover:
     """Corners or edges that are missing: what the print lay on shows, behind the white rim of the torn paper."""
-    height, width = print_.shape[:2]
-    rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    inside = np.full((height, width), 1e3, np.float32)
-    for _ in range(int(generator.integers(1, 3))):
-        reach = extent(height, width) * np.exp(generator.uniform(np.log(0.06), np.log(0.3)))
-        corner = np.array([generator.choice([0, height - 1]), generator.choice([0, width - 1])])
-        if generator.random() < 0.25:  # from the middle of an edge
-            corner[generator.integers(2)] *= generator.uniform(0.1, 0.9)
+    rng, medium = sheet.rng, sheet.medium
+    rows, columns = sheet.pixels()
+    inside = np.full((sheet.height, sheet.width), 1e3, np.float32)
+    for _ in range(int(rng.integers(1, 3))):
+        reach = sheet.extent * _log_uniform(rng, 0.06, 0.3)
+        corner = np.array([rng.choice([0, sheet.height - 1]), rng.choice([0, sheet.width - 1])])
+        if rng.random() < 0.25:  # from the middle of an edge
+            corner[rng.integers(2)] *= rng.uniform(0.1, 0.9)
             reach *= 0.5
-        slope = generator.uniform(0.5, 2)
+        slope = rng.uniform(0.5, 2)
         away = (np.abs(rows - corner[0]) * slope + np.abs(columns - corner[1]) / slope) / 1.5
-        rough = generator.uniform(2, 12) * clouds(height, width, generator.uniform(4, 20), generator)
-        rough = rough + generator.uniform(0, 2) * clouds(height, width, 2, generator)
+        rough = rng.uniform(2, 12) * sheet.clouds(rng.uniform(4, 20))
+        rough = rough + rng.uniform(0, 2) * sheet.clouds(2)
         inside = np.minimum(inside, away - reach + rough)
-    rim = np.float32(generator.uniform(0, 8))
-    darkest, brightest = ((0, 0.15), (0.85, 1), (0, 1))[generator.integers(3)]
-    below = np.float32(generator.uniform(darkest, brightest))
-    paper = np.clip(medium.paper * np.float32(generator.uniform(0.9, 1.1)), 0, 1)
+    rim = np.float32(rng.uniform(0, 8))
+    darkest, brightest = ((0, 0.15), (0.85, 1), (0, 1))[rng.integers(3)]
+    below = np.float32(rng.uniform(darkest, brightest))
+    paper = np.clip(medium.paper * np.float32(rng.uniform(0.9, 1.1)), 0, 1)
     shown = np.clip(inside + 0.5, 0, 1)[..., None] * (paper - below) + below
     return np.clip(rim - inside + 0.5, 0, 1), shown.astype(np.float32)
 
 
-def _rips(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
+def _rips(sheet: Sheet) -> Cover:
     """Tears into the picture or across it, up to 30 pixels wide: what is below, between rims of the paper's fibre."""
-    height, width = print_.shape[:2]
-    whole, gap = _Canvas(height, width), _Canvas(height, width)
-    for _ in range(1 + generator.poisson(0.3)):
-        centre = np.array([width, height]) * generator.uniform(0.2, 0.8, 2)
-        angle = generator.uniform(0, 2 * np.pi)
+    rng, whole, gap = sheet.rng, _Canvas(sheet), _Canvas(sheet)
+    for _ in range(1 + rng.poisson(0.3)):
+        centre = np.array([sheet.width, sheet.height]) * rng.uniform(0.2, 0.8, 2)
+        angle = rng.uniform(0, 2 * np.pi)
         along = np.array([np.cos(angle), np.sin(angle)])
-        start = centre - along * 0.75 * max(height, width)
-        length = max(height, width) * generator.uniform(0.6, 1.6)
-        points = _path(start, angle, length, 0.12, generator, every=5, shake=0.6)
+        start = centre - along * 0.75 * sheet.longer
+        length = sheet.longer * rng.uniform(0.6, 1.6)
+        points = _path(rng, start, angle, length, 0.12, every=5, shake=0.6)
         t = np.linspace(0, 1, len(points))
-        taper = ((1 - t) ** generator.uniform(0.5, 1), np.sqrt(np.sin(np.pi * t).clip(0)), np.ones_like(t))
-        widest = extent(height, width) * np.exp(generator.uniform(np.log(0.04), np.log(0.19)))
-        half = widest / 2 * taper[generator.choice(3, p=(0.5, 0.3, 0.2))]
-        fibre = generator.uniform(0.1, 0.6)
+        taper = ((1 - t) ** rng.uniform(0.5, 1), np.sqrt(np.sin(np.pi * t).clip(0)), np.ones_like(t))
+        widest = sheet.extent * _log_uniform(rng, 0.04, 0.19)
+        half = widest / 2 * taper[rng.choice(3, p=(0.5, 0.3, 0.2))]
+        fibre = rng.uniform(0.1, 0.6)
         sides = []
         for sign in (-1, 1):
-            waves = ndimage.gaussian_filter1d(generator.standard_normal(len(points)), 2)
-            rough = half * (1 + 0.5 * waves + 0.12 * generator.standard_normal(len(points))).clip(0.2) + 0.4
+            waves = ndimage.gaussian_filter1d(rng.standard_normal(len(points)), 2)
+            rough = half * (1 + 0.5 * waves + 0.12 * rng.standard_normal(len(points))).clip(0.2) + 0.4
             aside = sign * np.array([-along[1], along[0]])
-            inner = rough * (1 - fibre * generator.uniform(0.2, 1, len(points)))
+            inner = rough * (1 - fibre * rng.uniform(0.2, 1, len(points)))
             sides.append((points + rough[:, None] * aside, points + inner[:, None] * aside))
         for canvas, which in ((whole, 0), (gap, 1)):
             canvas.area(np.concatenate([sides[0][which], sides[1][which][::-1]]), 255)
-    paper = np.clip(medium.paper * np.float32(generator.uniform(0.8, 1.1)), 0, 1)
-    below = _bright_or_dark(medium, generator, 0.55)
-    shown = textured(paper, height, width, generator)
-    return whole.cover(), shown + gap.cover()[..., None] * (textured(below, height, width, generator) - shown)
+    paper = np.clip(sheet.medium.paper * np.float32(rng.uniform(0.8, 1.1)), 0, 1)
+    below = _bright_or_dark(sheet, 0.55)
+    shown = sheet.textured(paper)
+    return whole.cover(), shown + gap.cover()[..., None] * (sheet.textured(below) - shown)
 
 
-def _writing(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
+def _writing(sheet: Sheet) -> Cover:
     """A few words by hand, the date of a camera, or scribbles."""
-    height, width = print_.shape[:2]
-    canvas = _Canvas(height, width)
-    kind = generator.random()
-    size = float(np.exp(generator.uniform(np.log(10), np.log(0.25 * extent(height, width) + 12))))
-    place = generator.uniform(0, (0.8 * width, 0.95 * height))
+    rng, canvas = sheet.rng, _Canvas(sheet)
+    kind = rng.random()
+    size = _log_uniform(rng, 10, 0.25 * sheet.extent + 12)
+    place = rng.uniform(0, (0.8 * sheet.width, 0.95 * sheet.height))
     if kind < 0.25:
-        text = f"{generator.integers(1, 32)} {generator.integers(1, 13)} '{generator.integers(10, 99)}"
+        text = f"{rng.integers(1, 32)} {rng.integers(1, 13)} '{rng.integers(10, 99)}"
         canvas.text(place, text, min(size, 30))
-        colour = np.array([1.0, generator.uniform(0.3, 0.8), 0.1], np.float32)
-        return canvas.cover() * np.float32(generator.uniform(0.7, 1)), colour
+        colour = np.array([1.0, rng.uniform(0.3, 0.8), 0.1], np.float32)
+        return canvas.cover() * np.float32(rng.uniform(0.7, 1)), colour
     if kind < 0.4:
-        text = "".join(LETTERS[i] for i in generator.integers(len(LETTERS), size=int(generator.integers(2, 12))))
-        canvas.text(place, text, size, turn=float(generator.normal(0, 15)))
+        text = "".join(LETTERS[i] for i in rng.integers(len(LETTERS), size=int(rng.integers(2, 12))))
+        canvas.text(place, text, size, turn=float(rng.normal(0, 15)))
     else:
-        thick = max(1.0, size * generator.uniform(0.06, 0.16))
-        for stroke in _handwriting(place, size, int(generator.integers(2, 14)), generator):
+        thick = max(1.0, size * rng.uniform(0.06, 0.16))
+        for stroke in _handwriting(place, size, int(rng.integers(2, 14)), rng):
             canvas.line(stroke, thick, 255)
     inks = [(0.05, 0.05, 0.08), (0.1, 0.15, 0.5), (0.95, 0.95, 0.92), (0.7, 0.1, 0.1), (0.15, 0.1, 0.05)]
-    ink = np.array(inks[generator.choice(len(inks), p=(0.35, 0.25, 0.2, 0.1, 0.1))], np.float32)
-    return canvas.cover() * np.float32(generator.uniform(0.6, 1)), toned(ink, medium)
+    ink = np.array(inks[rng.choice(len(inks), p=(0.35, 0.25, 0.2, 0.1, 0.1))], np.float32)
+    return canvas.cover() * np.float32(rng.uniform(0.6, 1)), sheet.toned(ink)
 
 
-def _faded_border(print_: np.ndarray, medium: Medium, generator: Generator) -> Cover:
+def _faded_border(sheet: Sheet) -> Cover:
     """Edges from which the picture is gone, bleached or darkened."""
-    height, width = print_.shape[:2]
-    rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    distances = [rows, height - 1 - rows, columns, width - 1 - columns]
-    inside: np.ndarray = np.full((height, width), 1e3, np.float32)
-    for edge in generator.choice(4, size=int(generator.integers(1, 5)), replace=False):
-        inside = np.minimum(inside, distances[edge] - generator.uniform(0.01, 0.1) * extent(height, width))
-    inside = inside + generator.uniform(2.5, 10) * clouds(height, width, generator.uniform(6, 40), generator)
-    soft = np.float32(np.exp(generator.uniform(np.log(1), np.log(10))))
-    cover = np.clip(0.5 - inside / soft, 0, 1) * np.float32(generator.uniform(0.75, 1))
-    return cover, textured(_bright_or_dark(medium, generator, 0.85), height, width, generator)
+    rng = sheet.rng
+    rows, columns = sheet.pixels()
+    distances = [rows, sheet.height - 1 - rows, columns, sheet.width - 1 - columns]
+    inside: np.ndarray = np.full((sheet.height, sheet.width), 1e3, np.float32)
+    for edge in rng.choice(4, size=int(rng.integers(1, 5)), replace=False):
+        inside = np.minimum(inside, distances[edge] - rng.uniform(0.01, 0.1) * sheet.extent)
+    inside = inside + rng.uniform(2.5, 10) * sheet.clouds(rng.uniform(6, 40))
+    soft = np.float32(_log_uniform(rng, 1, 10))
+    cover = np.clip(0.5 - inside / soft, 0, 1) * np.float32(rng.uniform(0.75, 1))
+    return cover, sheet.textured(_bright_or_dark(sheet, 0.85))
 
 
-_KINDS: dict[str, Callable[[np.ndarray, Medium, Generator], Cover]] = {
-    "scratches": _scratches,
-    "creases": _creases,
-    "folds": _folds,
-    "cracks": _cracks,
-    "dust": _dust,
-    "rubbed": _rubbed,
-    "hairs": _hairs,
-    "stains": _stains,
-    "torn": _torn,
-    "rips": _rips,
-    "writing": _writing,
-    "faded_border": _faded_border,
-}
+_DRAWN = (_scratches, _creases, _folds, _cracks, _dust, _rubbed, _hairs, _stains, _torn, _rips, _writing, _faded_border)
+_KINDS = {kind.__name__.removeprefix("_"): kind for kind in _DRAWN}
 """What draws each kind of damage (`config.DAMAGE_SHARES`)."""
 
 
-def _more(print_: np.ndarray, rate: float, generator: Generator, *, flat: bool = True) -> float:
-    """A random mean number of things: of most pictures few, of some many.
+def _several(sheet: Sheet, rate: float, power: float = 0.5) -> int:
+    """A random number of things, one at least: on most prints few, on some many.
 
-    It grows with the area of the picture, of things that are long with its side (`flat`).
+    It grows with the print: of things that are long with its side (`power` 0.5), of specks nearly with its area.
     """
-    relative = print_.shape[0] * print_.shape[1] / 192**2
-    return rate * float(np.exp(generator.normal(-0.3, 0.8))) * relative ** (0.5 if flat else 0.8)
+    relative = sheet.height * sheet.width / 192**2
+    return 1 + int(sheet.rng.poisson(rate * float(np.exp(sheet.rng.normal(-0.3, 0.8))) * relative**power))
 
 
-def _bright_or_dark(medium: Medium, generator: Generator, bright: float) -> np.ndarray:
+def _log_uniform(rng: Generator, least: float, most: float) -> np.float64:
+    return np.exp(rng.uniform(np.log(least), np.log(most)))
+
+
+def _bright_or_dark(sheet: Sheet, bright: float) -> np.ndarray:
     """The colour of bare paper or a highlight, with this probability, or of dirt and lost silver: (3,)."""
-    if generator.random() < bright:
-        level = generator.uniform(0.8, 1.05)
-        colour = medium.paper * level if generator.random() < 0.6 else np.full(3, level)
+    rng, medium = sheet.rng, sheet.medium
+    if rng.random() < bright:
+        level = rng.uniform(0.8, 1.05)
+        colour = medium.paper * level if rng.random() < 0.6 else np.full(3, level)
     else:
-        colour = medium.ink + generator.uniform(-0.1, 0.2)
-    if not medium.gray and generator.random() < 0.25:  # one layer of a colour film
-        colour = colour * generator.uniform(0.3, 1.2, 3)
+        colour = medium.ink + rng.uniform(-0.1, 0.2)
+    if not medium.gray and rng.random() < 0.25:  # one layer of a colour film
+        colour = colour * rng.uniform(0.3, 1.2, 3)
     return np.clip(colour, 0, 1).astype(np.float32)
 
 
@@ -382,18 +353,17 @@ def _lighter_or_darker(print_: np.ndarray, relief: np.ndarray) -> Cover:
     return (np.abs(relief) / strength).astype(np.float32), np.clip(colour, 0, 1).astype(np.float32)
 
 
-def _width(generator: Generator, most: float) -> float:
+def _width(rng: Generator, most: float) -> float:
     """More often thin than thick."""
-    return float(np.exp(np.log(0.8) + (np.log(most) - np.log(0.8)) * generator.random() ** 1.5))
+    return float(np.exp(np.log(0.8) + (np.log(most) - np.log(0.8)) * rng.random() ** 1.5))
 
 
 def _path(
+    rng: Generator,
     start: np.ndarray,
     angle: float,
     length: float,
     turns: float,
-    generator: Generator,
-    *,
     every: float = 12.0,
     shake: float = 0.0,
     curl: float = 0.0,
@@ -401,24 +371,24 @@ def _path(
     """Points (N, 2) of a line that bends: the angle of each step changes by `curl` and noise of deviation `turns`."""
     count = max(2, min(400, round(length / every)))
     step = length / count
-    angles = angle + np.cumsum(curl + turns * generator.standard_normal(count))
+    angles = angle + np.cumsum(curl + turns * rng.standard_normal(count))
     steps = step * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     points = np.concatenate([[start], start + np.cumsum(steps, axis=0)])
-    return points + shake * generator.standard_normal(points.shape)
+    return points + shake * rng.standard_normal(points.shape)
 
 
-def _handwriting(start: np.ndarray, size: float, letters: int, generator: Generator) -> list[np.ndarray]:
+def _handwriting(start: np.ndarray, size: float, letters: int, rng: Generator) -> list[np.ndarray]:
     """Strokes of loops that run on like joined letters, (N, 2) each."""
-    tilt, slant = generator.normal(0, 0.15), generator.uniform(-0.1, 0.5)
+    tilt, slant = rng.normal(0, 0.15), rng.uniform(-0.1, 0.5)
     strokes, x = [], 0.0
     while letters > 0:
-        word = min(letters, int(generator.integers(2, 8)))
+        word = min(letters, int(rng.integers(2, 8)))
         letters -= word
         along = np.linspace(0, word, 14 * word)
-        heights = np.repeat(generator.choice([0.5, 0.6, 1.0, -0.8], word), 14)
+        heights = np.repeat(rng.choice([0.5, 0.6, 1.0, -0.8], word), 14)
         heights = ndimage.gaussian_filter1d(heights.astype(np.float64), 4)
-        ups = heights * 0.5 * size * np.sin(2 * np.pi * along * generator.uniform(0.8, 1.3) + generator.uniform(0, 6))
-        runs = size * (0.55 * along + 0.22 * np.cos(2 * np.pi * along + generator.uniform(0, 6)))
+        ups = heights * 0.5 * size * np.sin(2 * np.pi * along * rng.uniform(0.8, 1.3) + rng.uniform(0, 6))
+        runs = size * (0.55 * along + 0.22 * np.cos(2 * np.pi * along + rng.uniform(0, 6)))
         strokes.append(np.stack([x + runs - slant * ups, ups], axis=1))
         x += 0.55 * size * (word + 1)
     turn = np.array([[np.cos(tilt), np.sin(tilt)], [-np.sin(tilt), np.cos(tilt)]])
@@ -428,8 +398,8 @@ def _handwriting(start: np.ndarray, size: float, letters: int, generator: Genera
 class _Canvas:
     """Drawing at `_FINE` times the resolution; places and sizes are in pixels of the picture, values 0 to 255."""
 
-    def __init__(self, height: int, width: int) -> None:
-        self._image = Image.new("L", (_FINE * width, _FINE * height))
+    def __init__(self, sheet: Sheet) -> None:
+        self._image = Image.new("L", (_FINE * sheet.width, _FINE * sheet.height))
         self._draw = ImageDraw.Draw(self._image)
 
     def cover(self) -> np.ndarray:
@@ -444,10 +414,10 @@ class _Canvas:
     def area(self, rim: np.ndarray, value: int) -> None:
         self._draw.polygon([tuple(point) for point in _FINE * rim], fill=value)
 
-    def speck(self, centre: np.ndarray, radius: float, value: int, generator: Generator) -> None:
-        corners = int(generator.integers(5, 10))
+    def speck(self, centre: np.ndarray, radius: float, value: int, rng: Generator) -> None:
+        corners = int(rng.integers(5, 10))
         angles = np.linspace(0, 2 * np.pi, corners, endpoint=False)
-        radii = radius * generator.uniform(0.5, 1.2, corners)
+        radii = radius * rng.uniform(0.5, 1.2, corners)
         self.area(centre + radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1), value)
 
     def text(self, place: np.ndarray, text: str, size: float, turn: float = 0.0) -> None:

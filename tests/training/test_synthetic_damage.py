@@ -19,7 +19,7 @@ from scoreinv.training.loop import train
 from scoreinv.training.losses import DamageLearner
 from scoreinv.training.pictures import load_pictures
 from scoreinv.training.presets import damage_training
-from scoreinv.training.prints import _EDGES, blurred, draw_medium, draw_print, on_old_film
+from scoreinv.training.prints import _EDGES, Sheet, blurred, draw_medium, draw_print, on_old_film
 from scoreinv.training.synthetic_damage import _KINDS, HEALTHY, VISIBLE, _lighter_or_darker, damaged, draw_scan
 
 ALL = DamageDrawing(undamaged=0.0)
@@ -42,7 +42,7 @@ def checked_cover(draw, size, number):
     """What an edge or a kind of damage covers of a print; it and its colour are of the print's size, within [0, 1]."""
     generator = np.random.default_rng(number)
     medium = draw_medium(generator)
-    cover, colour = draw(on_old_film(photograph(*size), medium, generator), medium, generator)
+    cover, colour = draw(Sheet(on_old_film(photograph(*size), medium, generator), medium, generator))
     assert cover.shape == size
     assert colour.shape in ((3,), (*size, 3))
     assert 0 <= cover.min() <= cover.max() <= 1
@@ -94,12 +94,12 @@ def test_what_the_scanner_blurs_is_no_damage(monkeypatch):
         assert not (scan.mask | scan.faint).any()
 
 
-@pytest.mark.parametrize("kind", range(len(_EDGES)))
+@pytest.mark.parametrize("kind", _EDGES)
 @pytest.mark.parametrize("size", [(32, 32), (300, 37)])
 def test_every_edge_covers_rims_of_pictures_of_any_size_and_leaves_the_middle(kind, size):
     covered = 0.0
     for number in range(12):
-        cover = checked_cover(_EDGES[kind], size, number)
+        cover = checked_cover(kind, size, number)
         assert cover[size[0] // 2, size[1] // 2] < 0.5
         covered = max(covered, float(cover.max()))
     assert covered > 0.7
