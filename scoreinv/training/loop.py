@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -111,24 +111,30 @@ def train(
     called = time.monotonic()
     clock = clock or (lambda: time.monotonic() - called)
     _check(config, out)
-    with processes(torch.device(device)) as world, _folder(Path(out), world) as folder:
+    with ExitStack() as stack:
+        world = stack.enter_context(processes(torch.device(device)))
+        # The first process claims the folder for all.
+        folder = stack.enter_context(claimed(Path(out))) if world.leads else RunFolder(Path(out))
         run = Run(config, folder, world, clock, resume=resume, overwrite=overwrite, init=init, tensorboard=tensorboard)
         state, optimizer = run.state, run.state.optimizer
         with deferred_interrupts() as signals, ThreadPoolExecutor(1) as drawer:
             stop: BaseException | None = None
-            drawn = drawer.submit(run.draw, state.step)
+            drawn = drawer.submit(run.source.batch, state.step, run.part)
             while not run.finished():
                 begun = clock()
-                batch, drawn = drawn.result(), drawer.submit(run.draw, state.step + 1)
+                batch, drawn = drawn.result(), drawer.submit(run.source.batch, state.step + 1, run.part)
                 fraction = run.schedule.fraction(state.step, run.deadline.passed(run.seconds()))
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(config.optimizer, state.step, fraction)
                 loss = torch.zeros((), device=world.device)
                 with run.dropout():
-                    for part, last in _parts(batch, config.accumulate):
+                    size = len(batch.times) // config.accumulate
+                    for start in range(0, len(batch.times), size):
+                        last = start + size == len(batch.times)
                         with nullcontext() if last else world.alone(run.loss):
                             with run.precision():
-                                share = run.loss(part.to(world.device)) / config.accumulate
+                                part = batch.part(slice(start, start + size)).to(world.device)
+                                share = run.loss(part) / config.accumulate
                             share.backward()
                         loss += share.detach()
                 norm = nn.utils.clip_grad_norm_(state.network.parameters(), config.optimizer.clip or math.inf)
@@ -174,17 +180,6 @@ def _check(config: TrainingConfig, out: Path | str) -> None:
     check_objective(config)
 
 
-def _folder(out: Path, world: World) -> AbstractContextManager[RunFolder]:
-    """The run's folder, which the first process claims for all."""
-    return claimed(out) if world.leads else nullcontext(RunFolder(out))
-
-
-def _parts(batch: Batch, count: int) -> Iterator[tuple[Batch, bool]]:
-    """Equal parts of a batch, each with whether it is the last."""
-    size = len(batch.times) // count
-    return ((batch.part(slice(part * size, (part + 1) * size)), part == count - 1) for part in range(count))
-
-
 class _Loss(nn.Module):
     """The mean loss of a batch as a module of the network that is trained, whose gradients processes exchange."""
 
@@ -226,9 +221,18 @@ class Run:
                 "raise image_size or batch_size, or lower accumulate"
             )
         fixed = nn.ModuleList(part for part in model.parts().values() if part is not network)
+        options = config.optimizer
+        optimizer = torch.optim.AdamW(
+            network.parameters(),
+            lr=options.learning_rate,
+            betas=(options.beta1, options.beta2),
+            eps=options.epsilon,
+            weight_decay=options.weight_decay,
+            fused=world.device.type in ("cpu", "cuda"),
+        )
         # What is not trained is shared: a state that is restored is that of both.
         self.average: AnyModel = copy.deepcopy(model, {id(module): module for module in fixed.modules()}).eval()
-        self.state = TrainingState(network, self.learner.network(self.average), _adam(config, network), fixed)
+        self.state = TrainingState(network, self.learner.network(self.average), optimizer, fixed)
         self.loss = world.wrap(_Loss(network, partial(self.learner.losses, model)))
         self.drops_out = any(isinstance(m, nn.Dropout) and m.p > 0 for m in network.modules())
 
@@ -243,7 +247,12 @@ class Run:
         self.about = self._about(saved, pictures)
         training, others = split(pictures, config.data)
         self.source = BatchSource(config, training, config.batch_size, config.seed)
-        self.held_out = self._held_out(others)
+        self.held_out: Batch | None = None  # with their times and noise
+        if len(others) and (count := config.validated_images):
+            self.held_out = replace(BatchSource(config, others, count, _VALIDATION_SEED).batch(0), crops=None)
+            if config.minutes is not None:  # in random order: any part is fair
+                order = torch.randperm(count, generator=torch.Generator().manual_seed(_VALIDATION_SEED))
+                self.held_out = self.held_out.part(order)
         if config.data.crops and config.encoder_scale and isinstance(self.learner, ScoreLearner):
             self.learner.kept = self._kept_features(model, pictures)
 
@@ -263,7 +272,9 @@ class Run:
         self.last_loss: float | None = None
         self.ignorant_loss: float | None = None
         self.validation: HeldOut | None = None
-        self.validated = self._validated_before() if config.minutes is not None else None
+        # A run by the clock goes on with as many held-out pictures as it has validated before.
+        counts = [line.get("validated") for line in reversed(self.metrics.read()) if config.minutes is not None]
+        self.validated = next((count for count in counts if type(count) is int and count > 0), None)
         self.samples: Path | None = None
         if (init is not None and saved is None) or config.minutes is not None:
             # What is killed before its first state would begin again without these weights. And saving is timed by it.
@@ -283,10 +294,6 @@ class Run:
         if self.config.minutes is not None:
             over = over or self.world.agreed(self.deadline.passed(self.seconds() + self.step_seconds / 2)) >= 1
         return over
-
-    def draw(self, step: int) -> Batch:
-        """This process's part of a step's batch."""
-        return self.source.batch(step, self.part)
 
     @contextmanager
     def dropout(self) -> Iterator[None]:
@@ -495,20 +502,6 @@ class Run:
             )
         return replace(saved, config=config)
 
-    def _held_out(self, pictures: Pictures) -> Batch | None:
-        """The held-out pictures with their times and noise; of a run by the clock in random order: any part is fair."""
-        count = self.config.validated_images
-        if not len(pictures) or not count:
-            return None
-        batch = replace(BatchSource(self.config, pictures, count, _VALIDATION_SEED).batch(0), crops=None)
-        order = torch.randperm(count, generator=torch.Generator().manual_seed(_VALIDATION_SEED))
-        return batch.part(order) if self.config.minutes is not None else batch
-
-    def _validated_before(self) -> int | None:
-        """How many held-out pictures the run has validated before it was resumed."""
-        counts = [line.get("validated") for line in self.metrics.read()]
-        return next((count for count in reversed(counts) if type(count) is int and count > 0), None)
-
     def _kept_features(self, model: AnyModel, pictures: Pictures) -> KeptFeatures:
         """What the encoder made of the run's crops so far, in a file that one process makes and the others find."""
         assert isinstance(model, ConditionalPrior)  # as the configuration saw to
@@ -576,19 +569,6 @@ class Run:
         except OSError as error:
             self.failure = error
             _log.error("%s: the %s of step %d was not written: %s", self.folder.path, what, self.state.step, error)
-
-
-def _adam(config: TrainingConfig, network: nn.Module) -> torch.optim.AdamW:
-    options = config.optimizer
-    device = next(network.parameters()).device.type
-    return torch.optim.AdamW(
-        network.parameters(),
-        lr=options.learning_rate,
-        betas=(options.beta1, options.beta2),
-        eps=options.epsilon,
-        weight_decay=options.weight_decay,
-        fused=device in ("cpu", "cuda"),
-    )
 
 
 def _hashed(config: TrainingConfig, pictures: Pictures, network: nn.Module | None) -> str:
