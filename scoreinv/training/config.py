@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from scoreinv.conditional.prior import ResidualPreconditioning
 from scoreinv.models.codec import decode, encode, in_file, read_json
-from scoreinv.models.config import AnyConfig, DetectorConfig, ModelConfig
+from scoreinv.models.config import AnyConfig, ClassifierConfig, DetectorConfig, ModelConfig
 from scoreinv.options import (
     BATCH_SIZE,
     LEARNING_RATE,
@@ -20,6 +20,7 @@ from scoreinv.options import (
     check,
     require,
 )
+from scoreinv.sdes import DDPM, VE
 
 GRID_STEPS = 18
 """Evaluations of the network for each picture of a sample grid."""
@@ -303,6 +304,20 @@ class TrainingConfig:
         require(
             (self.damage is None) != isinstance(self.model, DetectorConfig),
             "a damage detector is trained with damage, and no other is",
+        )
+        objective, model = self.objective, self.model
+        require(
+            objective.times != "discrete" or model.sde is None or isinstance(model.sde, VE | DDPM),
+            "discrete times need the VE SDE (SMLD) or the DDPM chain (DDPM)",
+        )
+        require(
+            not isinstance(model, ModelConfig)
+            or (objective.weighting == "residual") == (self.observations is not None),
+            "the residual weighting and a network that takes observations need each other",
+        )
+        require(
+            not isinstance(model, ClassifierConfig) or objective.weighting != "likelihood",
+            "a classifier has no likelihood weighting: leave objective.weighting out",
         )
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from scoreinv.models.config import DetectorConfig
@@ -27,7 +27,18 @@ def training_bytes(config: TrainingConfig) -> int:
     values = channels * (config.drawn_side**2 + model.image_size**2)
     shape = (config.batch_size // config.accumulate, channels, model.image_size, model.image_size)
     with FakeTensorMode():
-        network, inputs = _trained(config, torch.empty(shape))
+        shown = torch.empty(shape)
+        if config.trained == "chroma":
+            chroma = ChromaNetwork()
+            chroma.train_last_stages()
+            network: nn.Module = chroma
+            side = model.image_size * config.encoder_scale
+            inputs: tuple[Any, ...] = (shown.new_empty(len(shown), 1, side, side),)
+        else:
+            network = model.network.build()
+            if config.frozen_norms:
+                freeze_norms(network)
+            inputs = (shown, Encoder().all_maps(shown) if isinstance(model, DetectorConfig) else torch.ones(len(shown)))
         weights = sum(parameter.numel() for parameter in network.parameters())
         with torch.enable_grad(), PeakMemory() as peak:
             outputs = network(*inputs)
@@ -36,18 +47,3 @@ def training_bytes(config: TrainingConfig) -> int:
     features = features if config.precision == "float32" else features // 2
     pictures = 4 * values * (2 * config.batch_size + config.validated_images)
     return PROGRAM_BYTES + 5 * 4 * weights + pictures + features
-
-
-def _trained(config: TrainingConfig, pictures: Tensor) -> tuple[nn.Module, tuple[Any, ...]]:
-    """The network that is trained, and what it is given: with the pictures noise levels, or the maps of an encoder."""
-    if config.trained == "chroma":
-        chroma = ChromaNetwork()
-        chroma.train_last_stages()
-        side = config.model.image_size * config.encoder_scale
-        return chroma, (pictures.new_empty(len(pictures), 1, side, side),)
-    network = config.model.network.build()
-    if config.frozen_norms:
-        freeze_norms(network)
-    if isinstance(config.model, DetectorConfig):
-        return network, (pictures, Encoder().all_maps(pictures))
-    return network, (pictures, torch.ones(len(pictures)))

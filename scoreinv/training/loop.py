@@ -42,7 +42,7 @@ from scoreinv.training.distributed import World, processes
 from scoreinv.training.ema import update_average
 from scoreinv.training.features import KeptFeatures
 from scoreinv.training.folder import RunFolder, claimed, deferred_interrupts
-from scoreinv.training.losses import Batch, ScoreLearner, check_objective, initial_model, learner_of
+from scoreinv.training.losses import Batch, ScoreLearner, initial_model, learner_of
 from scoreinv.training.metrics import (
     HeldOut,
     JsonLines,
@@ -110,7 +110,7 @@ def train(
     """
     called = time.monotonic()
     clock = clock or (lambda: time.monotonic() - called)
-    _check(config, out)
+    _refuse_named_sde(config, out)
     with ExitStack() as stack:
         world = stack.enter_context(processes(torch.device(device)))
         # The first process claims the folder for all.
@@ -165,7 +165,7 @@ def check_run(config: TrainingConfig, out: Path | str, *, resume: bool = False, 
 
     Arguments as of `train`. A folder that is not there is not made.
     """
-    _check(config, out)
+    _refuse_named_sde(config, out)
     check_source(config.data)
     with claimed(Path(out)) as folder:
         folder.refuse_states(resume=resume)
@@ -173,11 +173,10 @@ def check_run(config: TrainingConfig, out: Path | str, *, resume: bool = False, 
             folder.refuse_others(config, None, resume=False, overwrite=overwrite)
 
 
-def _check(config: TrainingConfig, out: Path | str) -> None:
-    """Raise InputError for an SDE that only its name is known of, and for an objective that the model has not."""
+def _refuse_named_sde(config: TrainingConfig, out: Path | str) -> None:
+    """Raise InputError for an SDE that only its name is known of."""
     if isinstance(config.model.sde, NamedSDE):
         raise InputError(f"{out}: the run {config.model.sde.missing()}, in the configuration to train or resume by")
-    check_objective(config)
 
 
 class _Loss(nn.Module):

@@ -35,13 +35,13 @@ from torch import Tensor, nn
 from scoreinv.conditional.interpolation import InitialEstimate, block_means
 from scoreinv.conditional.prior import ConditionalPrior, at_size_of
 from scoreinv.errors import InputError
-from scoreinv.models.config import AnyModel, ClassifierConfig, ModelConfig
+from scoreinv.models.config import AnyModel, ClassifierConfig
 from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.networks.classifiers import NoiseClassifier
 from scoreinv.networks.detector import DamageDetector
 from scoreinv.preconditioning import Range, centre, noise_level
 from scoreinv.prior import Prior, ScorePrior
-from scoreinv.sdes import DDPM, SDE, TRAINING_START, VE, broadcast, time_at
+from scoreinv.sdes import SDE, TRAINING_START, broadcast, time_at
 from scoreinv.training.config import ObjectiveConfig, TrainingConfig
 from scoreinv.training.features import KeptFeatures, features_given
 
@@ -163,7 +163,7 @@ def per_image_loss(
     squares = error.square().flatten(1)
     loss = squares.mean(1) if objective.reduction == "mean" else 0.5 * squares.sum(1)
     if objective.weighting == "residual":
-        assert isinstance(prior, ConditionalPrior)  # as `check_objective` saw to
+        assert isinstance(prior, ConditionalPrior)  # as the configuration saw to
         return loss / prior.expected_error(x0, t, initial)
     return broadcast(weight(objective, prior.sde, t, prior.data_range), error[:, 0, 0, 0]) * loss
 
@@ -182,17 +182,6 @@ def ignorant_loss(objective: ObjectiveConfig, sde: SDE, x0: Tensor, t: Tensor, d
     values = 1.0 if objective.reduction == "mean" else 0.5 * x0[0].numel()
     factors = weight(objective, sde, t, data_range) * importance(objective, sde, t)
     return (values * factors * error).mean().item()
-
-
-def check_objective(config: TrainingConfig) -> None:
-    """Raise InputError for an objective that does not belong to the SDE, or to the kind of model."""
-    objective, model = config.objective, config.model
-    if objective.times == "discrete" and model.sde is not None and not isinstance(model.sde, VE | DDPM):
-        raise InputError("discrete times need the VE SDE (SMLD) or the DDPM chain (DDPM)")
-    if isinstance(model, ModelConfig) and (objective.weighting == "residual") != (config.observations is not None):
-        raise InputError("the residual weighting and a network that takes observations need each other")
-    if isinstance(model, ClassifierConfig) and objective.weighting == "likelihood":
-        raise InputError("a classifier has no likelihood weighting: leave objective.weighting out")
 
 
 Trained = TypeVar("Trained", bound=AnyModel)

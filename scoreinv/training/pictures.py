@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -78,7 +78,7 @@ class Pictures:
         """Some of the pictures, in the order given; the digest stays that of all."""
         labels = None if self.labels is None else self.labels[list(indices)]
         names, levels = tuple(self.names[i] for i in indices), tuple(self.levels[i] for i in indices)
-        return Pictures(names, levels, labels, self.classes, self.digest)
+        return replace(self, names=names, levels=levels, labels=labels)
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,14 @@ def load_pictures(
         files = _find(source, stack)
         _refuse_absent([file.name for file in files], config)
         if limit is not None:
-            decoded = _decode_some(files, config, side, channels, limit)
+            chosen = sorted(files, key=lambda file: _name_hash(file.name))[:limit]
+            kept, _ = _filling_memory(_decoded(chosen, config, side, channels), config)
+            decoded = sorted(kept, key=lambda picture: picture.name)
         else:
-            key = _fingerprint(files, config, side, channels)
+            # The key changes with the files, and with everything that decides how they are decoded.
+            versions = [(file.name, file.version) for file in files]
+            scales = config.scales if config.mode == "crops" else ()
+            key = _hash([config.mode, scales, side, channels, versions])
             found = None if cache is None else _open_cache(cache, key, config.memory_gb)
             decoded = found or _decode_all(files, config, side, channels, key, cache)
     if not decoded:
@@ -187,7 +192,21 @@ class _File:
         if isinstance(self.content, Path):
             return decode(self.content, 0).picture
         archive, member = self.content
-        return decode(_read_entry(archive, member), 0, name=f"{archive.filename}/{self.name}").picture
+        if member.flag_bits & _ENCRYPTED:
+            raise InputError(f"{self.name}: is encrypted")
+        if member.compress_type not in _BOUNDED:
+            raise InputError(f"{self.name}: compressed by a rare method, whose memory has no bound: use plain zip")
+        if member.file_size > ENTRY_BYTES:
+            raise InputError(f"{self.name}: unfolds to {member.file_size / 1e6:.0f} MB, too large for a picture")
+        try:
+            with archive.open(member) as stream:
+                check_kind(stream.read(PREFIX_BYTES), self.name)
+            content = archive.read(member)  # no more than it declares
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(f"{self.name}: damaged in the zip file") from error
+        return decode(content, 0, name=f"{archive.filename}/{self.name}").picture
 
     def checksum(self) -> int:
         """CRC-32 of its content; of a very large file of its beginning."""
@@ -214,7 +233,12 @@ def _find(source: Path, stack: ExitStack) -> list[_File]:
         stats = ((path, path.stat()) for path in paths)
         files = [_File(p.relative_to(source).as_posix(), (s.st_size, s.st_mtime_ns), p) for p, s in stats]
     elif stat.S_ISREG(mode):
-        archive = stack.enter_context(_open_archive(source))
+        try:
+            archive = stack.enter_context(zipfile.ZipFile(source))
+        except Exception as error:  # of a damaged table every kind of error comes through
+            raise InputError(f"{source}: neither a folder nor a readable zip file") from error
+        if sum(entry.compress_size for entry in archive.infolist()) > source.stat().st_size:
+            raise InputError(f"{source}: its members overlap: the zip file is damaged, or made to take all space")
         members = sorted(archive.infolist(), key=lambda info: info.filename)
         pictures = [info for info in members if is_picture(PurePosixPath(info.filename))]
         files = [_File(info.filename, (info.file_size, info.CRC), (archive, info)) for info in pictures]
@@ -225,41 +249,6 @@ def _find(source: Path, stack: ExitStack) -> list[_File]:
     return files
 
 
-def _open_archive(path: Path) -> zipfile.ZipFile:
-    """A zip file; raises InputError when it is none, or a damaged one."""
-    try:
-        archive = zipfile.ZipFile(path)
-    except Exception as error:  # of a damaged table every kind of error comes through
-        raise InputError(f"{path}: neither a folder nor a readable zip file") from error
-    if sum(entry.compress_size for entry in archive.infolist()) > path.stat().st_size:
-        archive.close()
-        raise InputError(f"{path}: its members overlap: the zip file is damaged, or made to take all space")
-    return archive
-
-
-def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    """The content of a picture's entry.
-
-    Raises InputError when it is damaged, encrypted, packed by a rare method, larger than a picture, or not a picture.
-    """
-    name = entry.filename
-    if entry.flag_bits & _ENCRYPTED:
-        raise InputError(f"{name}: is encrypted")
-    if entry.compress_type not in _BOUNDED:
-        raise InputError(f"{name}: compressed by a rare method, whose memory has no bound: use plain zip")
-    if entry.file_size > ENTRY_BYTES:
-        raise InputError(f"{name}: unfolds to {entry.file_size / 1e6:.0f} MB, too large for a picture")
-    try:
-        with archive.open(entry) as stream:
-            prefix = stream.read(PREFIX_BYTES)
-        check_kind(prefix, name)
-        return archive.read(entry)  # no more than it declares
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"{name}: damaged in the zip file") from error
-
-
 def _is_sample(path: Path) -> bool:
     """Whether a picture lies in the folder of a training run, where the run has drawn it."""
     return (
@@ -267,13 +256,6 @@ def _is_sample(path: Path) -> bool:
         and path.parent.name == "samples"
         and (path.parent.parent / "metrics.jsonl").exists()
     )
-
-
-def _decode_some(files: list[_File], config: DataConfig, side: int, channels: int, limit: int) -> list[_Decoded]:
-    """At most so many of the files, and so many as memory takes, in the order of their names."""
-    chosen = sorted(files, key=lambda file: _name_hash(file.name))[:limit]
-    kept, _ = _filling_memory(_decoded(chosen, config, side, channels), config)
-    return sorted(kept, key=lambda picture: picture.name)
 
 
 def _filling_memory(decoded: Iterator[_Decoded], config: DataConfig) -> tuple[list[_Decoded], bool]:
@@ -298,7 +280,8 @@ def _decode_all(
     if cache is None or not (beyond or len(files) >= _CACHED_FROM):
         return kept
     try:
-        _write_cache(cache, key, chain(_drained(kept), decoded) if beyond else kept)
+        drained = (kept.pop(0) for _ in range(len(kept)))  # each is forgotten once it is written
+        _write_cache(cache, key, chain(drained, decoded) if beyond else kept)
     except OSError as error:
         if beyond:
             raise InputError(f"{cache}: no room for the decoded pictures ({error}): use fewer data.scales") from error
@@ -307,13 +290,6 @@ def _decode_all(
     if found is None:
         raise InputError(f"{cache}: the decoded pictures cannot be read back")
     return found
-
-
-def _drained(pictures: list[_Decoded]) -> Iterator[_Decoded]:
-    """The pictures, each forgotten once it is taken."""
-    pictures.reverse()
-    while pictures:
-        yield pictures.pop()
 
 
 def _decoded(files: list[_File], config: DataConfig, side: int, channels: int) -> Iterator[_Decoded]:
@@ -356,7 +332,10 @@ def _pyramid(file: _File, config: DataConfig, side: int, channels: int) -> tuple
     Scales are reduced by area averaging. A picture too small for a crop is enlarged to it, and only that scale is kept.
     Zooms are taken of the picture as it is, its shorter side reduced to `_ZOOMED_SIDES` times the drawn one.
     """
-    image = _eight_bits(file.picture(), channels)
+    picture = file.picture()
+    pixels = np.atleast_3d(picture.pixels)[..., : -1 if picture.has_alpha else None]
+    pixels = np.ascontiguousarray(eight_bits(pixels) if pixels.dtype == np.uint16 else pixels)
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).convert("L" if channels == 1 else "RGB")
     width, height = image.size
     if config.mode == "crops":
         sizes = [(round(width * scale), round(height * scale)) for scale in sorted(config.scales, reverse=True)]
@@ -379,17 +358,6 @@ def _pyramid(file: _File, config: DataConfig, side: int, channels: int) -> tuple
     return tuple(levels)
 
 
-def _eight_bits(picture: Picture, channels: int) -> Image.Image:
-    """A picture as an 8-bit RGB or grey image, without alpha."""
-    pixels = picture.pixels if picture.pixels.ndim == 3 else picture.pixels[..., None]
-    if picture.has_alpha:
-        pixels = pixels[..., :-1]
-    if pixels.dtype == np.uint16:
-        pixels = eight_bits(pixels)
-    pixels = np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    return Image.fromarray(pixels).convert("L" if channels == 1 else "RGB")
-
-
 def _class_labels(names: Sequence[str]) -> tuple[np.ndarray | None, tuple[str, ...]]:
     """Labels by the first folder of each name, when every picture lies in a folder and there are several."""
     paths = [PurePosixPath(name).parts for name in names]
@@ -404,12 +372,6 @@ def _class_labels(names: Sequence[str]) -> tuple[np.ndarray | None, tuple[str, .
 def _name_hash(name: str) -> float:
     """A number in [0, 1) that depends on the name alone."""
     return int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:7], "big") / 2**56
-
-
-def _fingerprint(files: list[_File], config: DataConfig, side: int, channels: int) -> str:
-    """Changes with the files and with everything that decides how they are decoded."""
-    versions = [(file.name, file.version) for file in files]
-    return _hash([config.mode, config.scales if config.mode == "crops" else (), side, channels, versions])
 
 
 def _hash(values: list[Any]) -> str:

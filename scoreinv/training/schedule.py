@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from scoreinv.training.config import OptimizerConfig, TrainingConfig
 from scoreinv.training.distributed import World
@@ -62,7 +61,8 @@ class Schedule:
         self.config = config
         self.world = world
         self.record = record
-        self.recorded = {line["step"]: line["fraction"] for line in record.read() if _is_fraction(line.get("fraction"))}
+        found = ((line["step"], line.get("fraction")) for line in record.read())
+        self.recorded = {step: value for step, value in found if isinstance(value, int | float) and value >= 0}
         self.block = -1
         self.block_fraction = 0.0
 
@@ -70,19 +70,13 @@ class Schedule:
         """Between 0 and 1, at a step (from 0) that begins when this share of the time for steps is over."""
         limits = [step / self.config.steps] if self.config.steps else []
         if self.config.minutes is not None:
-            limits.append(self._by_time(step - step % _BLOCK, passed))
+            block = step - step % _BLOCK
+            if block != self.block:
+                self.block, self.block_fraction = block, self.world.agreed(self.recorded.get(block, passed))
+                if self.world.leads and block not in self.recorded:
+                    self.record.append({"step": block, "fraction": self.block_fraction})
+            limits.append(self.block_fraction)
         return min(max(limits), 1.0)
-
-    def _by_time(self, block: int, passed: float) -> float:
-        if block != self.block:
-            self.block, self.block_fraction = block, self.world.agreed(self.recorded.get(block, passed))
-            if self.world.leads and block not in self.recorded:
-                self.record.append({"step": block, "fraction": self.block_fraction})
-        return self.block_fraction
-
-
-def _is_fraction(value: Any) -> bool:
-    return isinstance(value, int | float) and value >= 0
 
 
 def learning_rate(config: OptimizerConfig, step: int, fraction: float) -> float:

@@ -56,7 +56,7 @@ class TrainingState:
         """All of it that is tensors, by name."""
         found = {
             f"{part}.{name}": value
-            for part, module in self._modules().items()
+            for part, module in self.parts.items()
             for name, value in module.state_dict().items()
         }
         for name, parameter in self.network.named_parameters():
@@ -66,7 +66,7 @@ class TrainingState:
 
     def restore(self, tensors: dict[str, Tensor], step: int, seconds: float) -> None:
         """Put a saved state in place, values into the memory layout that is there."""
-        for part, module in self._modules().items():
+        for part, module in self.parts.items():
             own = f"{part}."
             module.load_state_dict({name.removeprefix(own): v for name, v in tensors.items() if name.startswith(own)})
         for name, parameter in self.network.named_parameters():
@@ -79,7 +79,8 @@ class TrainingState:
             self.optimizer.state[parameter] = {_COUNT: count, **moments}
         self.step, self.seconds = step, seconds
 
-    def _modules(self) -> dict[str, nn.Module]:
+    @property
+    def parts(self) -> dict[str, nn.Module]:
         """What the names of tensors begin with, and whose they are."""
         return {"network": self.network, "average": self.average, "fixed": self.fixed}
 
@@ -115,15 +116,15 @@ def save_state(folder: Path, state: TrainingState, run: SavedRun) -> None:
     written = folder / f"{state.step:09d}.safetensors"
     with atomic_write(written) as temporary:
         temporary.write_bytes(save(tensors, {"about": about}))
-    earlier = [path for path in _files(folder) if path < written]
+    earlier = [path for path in saved_states(folder) if path < written]
     # Later ones could not be read, or the run would have gone on from them.
-    for old in set(_files(folder)) - {written, *earlier[1 - _KEPT :]}:
+    for old in set(saved_states(folder)) - {written, *earlier[1 - _KEPT :]}:
         old.unlink()
 
 
-def saved_states(folder: Path) -> bool:
-    """Whether there is a state to resume from."""
-    return bool(_files(folder))
+def saved_states(folder: Path) -> list[Path]:
+    """The files of states in a folder, from the oldest to the newest."""
+    return sorted(path for path in folder.glob("*.safetensors") if _NAME.fullmatch(path.name))
 
 
 def load_state(folder: Path, state: TrainingState) -> SavedRun | None:
@@ -131,7 +132,7 @@ def load_state(folder: Path, state: TrainingState) -> SavedRun | None:
 
     Raises InputError when it is of another model, or says of itself what no state of this version says.
     """
-    for path in reversed(_files(folder)):
+    for path in reversed(saved_states(folder)):
         try:
             with safe_open(path, framework="pt") as file:
                 about = parse_json((file.metadata() or {}).get("about", ""))
@@ -147,7 +148,3 @@ def load_state(folder: Path, state: TrainingState) -> SavedRun | None:
             raise InputError(f"{path}: this state is of another model than the configuration's") from error
         return saved
     return None
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*.safetensors") if _NAME.fullmatch(path.name))
