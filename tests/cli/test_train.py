@@ -21,8 +21,6 @@ from scoreinv.sdes import VE
 from scoreinv.training.config import DataConfig, TrainingConfig
 from scoreinv.training.presets import small_training
 
-SIGNALS = {"SIGINT": (130, "interrupted"), "SIGTERM": (143, "terminated")}
-
 
 @pytest.fixture
 def configuration(tmp_path: Path) -> Path:
@@ -48,19 +46,16 @@ def configuration(tmp_path: Path) -> Path:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals of POSIX")
-@pytest.mark.parametrize("name", ["SIGTERM"])
-def test_a_signal_saves_training_first(configuration, tmp_path, name):
-    machine = ["--json"] if name == "SIGTERM" else []  # programs are told as people are, on stderr
-    words = ("train", "--config", configuration, "--steps", 10**6, "--out", "run", *machine)
+def test_a_signal_saves_training_first(configuration, tmp_path):
+    words = ("train", "--config", configuration, "--steps", 10**6, "--out", "run", "--json")
     process = start_process(*words, cwd=tmp_path)
     metrics = tmp_path / "run" / "metrics.jsonl"
     wait_for(lambda: metrics.exists() and metrics.stat().st_size > 0, seconds=120)  # steps are being done
-    process.send_signal(signal.Signals[name])
+    process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=120)
-    status, word = SIGNALS[name]
-    assert (process.returncode, out) == (status, b""), err
+    assert (process.returncode, out) == (143, b""), err
     said = err.decode().splitlines()
-    assert said[-1] == f"scoreinv: {word}"
+    assert said[-1] == "scoreinv: terminated"
     assert said[-2] == "scoreinv: saved in run; go on by: scoreinv train --resume --out run"
     assert len(list((tmp_path / "run/state").iterdir())) == 1
     assert (tmp_path / "run/model.safetensors").exists()
@@ -84,9 +79,7 @@ def test_a_run_says_what_to_expect_what_it_has_written_and_that_it_is_noise(scor
         assert remedy in said[4]
 
 
-@pytest.mark.parametrize(
-    ("done", "warmup", "steps"), [(0, 0, 10), (10, 0, 100), (37, 0, 400), (5, 500, 5000), (1200, 500, 20_000)]
-)
+@pytest.mark.parametrize(("done", "warmup", "steps"), [(0, 0, 10), (37, 0, 400), (5, 500, 5000)])
 def test_the_steps_advised_are_beyond_the_warm_up(done, warmup, steps):
     run = small_training(VE(), DataConfig())
     assert enough_steps(done, replace(run, optimizer=replace(run.optimizer, warmup=warmup))) == steps
@@ -120,11 +113,10 @@ def test_a_batch_without_memory_for_it_is_refused_at_once(scoreinv, monkeypatch,
     monkeypatch.setattr("scoreinv.machine.available_bytes", lambda: 10**9)
     # A run that begins would take all memory there is.
     monkeypatch.setattr("scoreinv.training.loop.train", None)
-    for words in (["--sde", "ve", "--batch-size", 100_000], ["--config", "run.json"]):
-        refused = scoreinv("train", *words, "--out", "run")
-        assert (refused.code, refused.err.count("\n")) == (2, 1)
-        assert refused.err.startswith("scoreinv: error: --batch-size ")
-        assert "GB of memory" in refused.err
+    refused = scoreinv("train", "--config", "run.json", "--out", "run")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert refused.err.startswith("scoreinv: error: --batch-size ")
+    assert "GB of memory" in refused.err
     assert not (tmp_path / "run").exists()
 
 

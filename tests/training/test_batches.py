@@ -107,15 +107,6 @@ def test_zooms_are_squares_of_all_sizes(tmp_path: Path) -> None:
     assert levels == [(48, 72, 3), (10, 12, 3)]
 
 
-def test_a_zoom_of_a_single_pixel_has_its_colour(tmp_path: Path) -> None:
-    (tmp_path / "thin").mkdir()
-    Image.new("RGB", (1, 9), (200, 100, 50)).save(tmp_path / "thin" / "a.png")
-    data = DataConfig(str(tmp_path), mode="zooms", flip=False)
-    images = _source(load_pictures(data, 8, 3), data, 8).batch(0).images
-    torch.testing.assert_close(images, images[:, :, :1, :1].expand_as(images))
-    assert ((images[0, :, 0, 0] + 1) * 127.5).round().tolist() == [200, 100, 50]
-
-
 def test_a_pass_takes_the_asked_share_of_each_folder(tmp_path: Path) -> None:
     for index in range(12):
         path = tmp_path / ("few" if index < 4 else "many") / f"{index:02}.png"

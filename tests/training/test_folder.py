@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import signal
@@ -16,7 +15,6 @@ import pytest
 from PIL import Image
 
 from scoreinv.errors import InputError
-from scoreinv.files import atomic_write
 from scoreinv.models.model_file import read_metadata
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.folder import deferred_interrupts
@@ -30,11 +28,10 @@ def _files(folder: Path) -> Files:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-OTHERS = ["config.json", "model.safetensors", "snapshots/step-000000002.safetensors", "cache/pictures.bin"]
-
-
-@pytest.mark.parametrize("resume", [False, True], ids=["new", "resumed"])
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize(
+    ("name", "resume"),
+    [("config.json", True), ("snapshots/step-000000002.safetensors", False), ("cache/pictures.bin", False)],
+)
 def test_a_run_replaces_nothing_that_it_has_not_written(
     config: TrainingConfig, out: Path, name: str, resume: bool
 ) -> None:
@@ -93,19 +90,6 @@ def test_a_resumed_run_replaces_only_the_model_and_configuration_of_its_own(conf
     assert train(replace(config, steps=5), out, resume=True).model.exists()
 
 
-def test_a_run_that_was_killed_before_its_first_state_begins_again(
-    config: TrainingConfig, out: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    train(config, out)
-    shutil.rmtree(out / "state")
-    (out / "model.safetensors").unlink()
-    with pytest.raises(InputError, match=r"config\.json: is there already.*resume it"):
-        train(config, out)
-    caplog.clear()
-    assert train(config, out, resume=True).steps == 2
-    assert [r.levelno for r in caplog.records if "it starts at step 0" in r.message] == [logging.WARNING]
-
-
 def test_files_that_are_not_of_a_run_stay_whatever_happens(config: TrainingConfig, out: Path) -> None:
     others = [
         "photo.png",
@@ -127,19 +111,6 @@ def test_files_that_are_not_of_a_run_stay_whatever_happens(config: TrainingConfi
     assert part.read_bytes() == b"another's"
     train(replace(config, steps=3), out, resume=True)
     assert {name: (out / name).read_bytes() for name in others} == {name: name.encode() for name in others}
-
-
-def test_what_a_killed_run_was_writing_is_cleared_away(config: TrainingConfig, out: Path) -> None:
-    config = replace(config, sample_every=1, snapshot_every=1)
-    train(config, out)
-    written = [out / name for name in _files(out)]
-    for path in written:
-        with atomic_write(path) as temporary:
-            shutil.copy(path, temporary)
-        shutil.copy(path, temporary)  # as a kill would have left it
-    assert len(list(out.rglob("*.part"))) == len(written)
-    train(replace(config, steps=3), out, resume=True)
-    assert not list(out.rglob("*.part"))
 
 
 def _without_pictures(config: TrainingConfig) -> TrainingConfig:
@@ -195,14 +166,6 @@ def test_two_runs_do_not_write_into_one_folder_and_a_killed_one_leaves_no_lock(
     assert holder.returncode == -signal.SIGKILL
     assert train(config, out).steps == 2
     assert not list(out.glob(".*"))
-
-
-def test_a_run_in_the_folder_of_its_pictures_does_not_train_on_what_it_draws(config: TrainingConfig) -> None:
-    data = Path(config.data.source)
-    for out in (data / "run", data):
-        train(replace(config, sample_every=1), out)
-        assert list((out / "samples").iterdir())
-        assert train(replace(config, sample_every=1, steps=3), out, resume=True).steps == 3
 
 
 def test_changed_pictures_are_noticed_by_a_resumed_run(config: TrainingConfig, out: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from scoreinv.training.losses import (
     per_image_loss,
     weight,
 )
-from scoreinv.training.presets import classifier_training, small_training
+from scoreinv.training.presets import small_training
 
 SDES = [VE(0.01, 50.0), VP(), SubVP()]
 
@@ -55,13 +55,6 @@ def test_weightings_are_their_formulas_on_the_score_and_on_the_denoised_picture(
     for weighting, value in expected.items():
         loss = per_image_loss(ObjectiveConfig(weighting=weighting, sigma_data=sd), prior, x0, t, z)
         torch.testing.assert_close(loss, value, rtol=1e-6, atol=1e-9)
-
-
-def test_sum_is_half_the_sum_over_values() -> None:
-    prior, x0, t, z = _case(VP())
-    mean = per_image_loss(ObjectiveConfig(), prior, x0, t, z)
-    total = per_image_loss(ObjectiveConfig(reduction="sum"), prior, x0, t, z)
-    torch.testing.assert_close(total, 0.5 * mean * x0[0].numel())
 
 
 def test_uniform_weight_counts_noise_in_units_of_centred_pictures() -> None:
@@ -161,15 +154,6 @@ def test_times_by_importance_leave_the_expectation_and_let_all_pictures_count_al
         assert float((weights * loss(times)).mean()) == pytest.approx(float(exact), rel=2e-3)
 
 
-def test_a_batch_corrects_the_loss_for_how_its_times_were_drawn() -> None:
-    prior, x0, t, z = _case(VP())
-    batch = Batch(x0, t, z)
-    plain = per_image_loss(LIKELIHOOD, prior, x0, t, z)
-    torch.testing.assert_close(_losses(LIKELIHOOD, prior, batch), plain * importance(LIKELIHOOD, VP(), t))
-    paper = ObjectiveConfig()
-    torch.testing.assert_close(_losses(paper, prior, batch), per_image_loss(paper, prior, x0, t, z))
-
-
 def test_discrete_times_are_the_grid_each_equally_often() -> None:
     sde = DDPM(beta_max=5.0, steps=10)
     for stratified in (False, True):
@@ -187,12 +171,6 @@ def test_discrete_objectives_belong_to_their_sde() -> None:
     for sde in (VP(), SubVP()):
         with pytest.raises(InputError, match="discrete"):
             replace(small_training(sde, DataConfig()), objective=objective)
-
-
-def test_a_classifier_has_no_likelihood_weighting() -> None:
-    run = classifier_training(VP(), DataConfig(), ("cat", "dog"))
-    with pytest.raises(InputError, match="classifier has no likelihood weighting"):
-        replace(run, objective=ObjectiveConfig(weighting="likelihood"))
 
 
 def test_smld_is_the_loss_of_the_published_code() -> None:

@@ -70,13 +70,6 @@ def test_a_line_after_one_that_a_full_disk_cut_short_is_whole(tmp_path: Path, mo
     assert log.read() == [{"step": 1}, {"step": 3}]
 
 
-def test_metrics_that_cannot_be_written_are_warned_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    log = JsonLines(tmp_path / "absent" / "metrics.jsonl")
-    log.append({"step": 1})
-    log.append({"step": 2})
-    assert caplog.text.count("lines are lost") == 1
-
-
 def test_held_out_loss_by_noise_level_is_the_closed_form() -> None:
     prior = GaussianPrior(VE(0.01, 50.0), 0.1, 0.25)
     count, shape = 400, (400, 1, 16, 16)
@@ -110,41 +103,17 @@ def shown(out: Path) -> dict[str, list[tuple[int, float]]]:
     return {name: [(event.step, event.value) for event in events.Scalars(name)] for name in events.Tags()["scalars"]}
 
 
-def written(out: Path) -> dict[str, list[tuple[int, float]]]:
-    """The same of `metrics.jsonl`."""
-    found: dict[str, list[tuple[int, float]]] = {}
-    for text in (out / "metrics.jsonl").read_text().splitlines():
-        line = json.loads(text)
-        step = line.pop("step")
-        entries = {f"{name}/mean": value["mean"] for name, value in line.items() if isinstance(value, dict)}
-        entries |= {name: value for name, value in line.items() if not isinstance(value, dict)}
-        for name, value in entries.items():
-            found.setdefault(name, []).append((step, pytest.approx(value, rel=1e-6)))
-    return found
-
-
 @needs_tensorboard
 def test_it_shows_the_metrics_and_goes_on_with_them(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     train(tiny_run(folder, steps=8), out)
     assert not (out / "tensorboard").exists()
-    for steps in (8, 12):  # what came before is shown too; a second run of it repeats nothing
-        train(tiny_run(folder, steps=steps), out, resume=True, tensorboard=True)
-        assert shown(out) == written(out)
-    assert [step for step, _ in shown(out)["loss"]] == [4, 8, 12]
+    train(tiny_run(folder, steps=12), out, resume=True, tensorboard=True)  # what came before is shown too
+    lines = map(json.loads, (out / "metrics.jsonl").read_text().splitlines())
+    losses = [(line["step"], pytest.approx(line["loss"], rel=1e-6)) for line in lines if "loss" in line]
+    assert [step for step, _ in losses] == [4, 8, 12]
+    assert shown(out)["loss"] == losses
     assert "validation/mean" in shown(out)
-
-
-@needs_tensorboard
-def test_other_files_of_its_folder_stay(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "out" / "tensorboard").mkdir(parents=True)
-    (tmp_path / "out" / "tensorboard" / "notes.txt").write_text("mine")
-    train(tiny_run(folder, steps=4), tmp_path / "out", tensorboard=True)
-    assert (tmp_path / "out" / "tensorboard" / "notes.txt").read_text() == "mine"
-    (tmp_path / "other" / "tensorboard").mkdir(parents=True)
-    (tmp_path / "other" / "tensorboard" / "events.out.tfevents.1.host.1.0").write_bytes(b"of another run")
-    with pytest.raises(InputError, match=r"events\.out.*is there already"):
-        train(tiny_run(folder, steps=4), tmp_path / "other", tensorboard=True)
 
 
 def test_without_tensorboard(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

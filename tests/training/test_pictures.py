@@ -16,8 +16,6 @@ from PIL import Image
 from small_runs import write_gradient
 
 from scoreinv.errors import InputError
-from scoreinv.files import atomic_write
-from scoreinv.imaging.read import Decoded
 from scoreinv.training import pictures as pictures_module
 from scoreinv.training.config import DataConfig
 from scoreinv.training.pictures import check_source, load_pictures, split
@@ -142,31 +140,6 @@ def test_a_zip_whose_members_share_their_bytes_is_refused(good: bytes, tmp_path:
         load_pictures(DataConfig(str(archive)), 8, 3)
 
 
-@pytest.mark.parametrize("error", [MemoryError, SyntaxError])
-def test_a_picture_that_cannot_be_decoded_in_any_way_is_left_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: type[Exception]
-) -> None:
-    for name in ("a.png", "b.png"):
-        write_gradient(tmp_path / name, 20, 20)
-    decode = pictures_module.decode
-
-    def failing(path: Path, frame: int) -> Decoded:
-        if path.name == "a.png":
-            raise error("odd")
-        return decode(path, frame)
-
-    monkeypatch.setattr(pictures_module, "decode", failing)
-    assert load_pictures(DataConfig(str(tmp_path)), 8, 3).names == ("b.png",)
-    assert "a.png is left out: odd" in caplog.text
-
-
-def test_a_picture_too_narrow_to_be_enlarged_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    write_gradient(tmp_path / "a.png", 20, 20)
-    Image.new("L", (60_000, 1)).save(tmp_path / "line.png")
-    assert load_pictures(DataConfig(str(tmp_path)), 64, 3).names == ("a.png",)
-    assert "line.png is left out: line.png: 60000x1 is too narrow" in caplog.text
-
-
 @pytest.mark.skipif(os.name != "posix", reason="needs devices and pipes")
 def test_neither_devices_nor_pipes_are_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     os.mkfifo(tmp_path / "pipe.png")
@@ -216,23 +189,11 @@ def test_the_digest_is_of_names_and_contents_wherever_they_lie(tmp_path: Path) -
     assert digest(tmp_path / "moved") not in (first, other)
 
 
-def test_the_builtin_photographs_train_at_64_pixels() -> None:
-    loaded = load_pictures(DataConfig(), 64, 3)
-    assert len(loaded) >= 15
-    assert all(min(level.shape[:2]) >= 64 for levels in loaded.levels for level in levels)
-
-
 def test_scales_average_areas(tmp_path: Path) -> None:
     write_noise_pictures(tmp_path, 1, 32, 0.5, 0.2)
     fine, coarse = load_pictures(DataConfig(str(tmp_path), scales=(0.5, 1.0)), 8, 1).levels[0]
     means = fine.reshape(16, 2, 16, 2).astype(float).mean((1, 3))
     assert np.abs(coarse[..., 0] - means).max() <= 1  # rounded along each axis
-
-
-def test_resize_takes_whole_pictures(tmp_path: Path) -> None:
-    write_gradient(tmp_path / "wide.png", 64, 32)
-    loaded = load_pictures(DataConfig(str(tmp_path), mode="resize"), 16, 3)
-    assert [level.shape for level in loaded.levels[0]] == [(16, 32, 3)]
 
 
 def test_a_file_that_cannot_be_read_just_now_ends_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,23 +291,3 @@ def test_a_disk_too_full_for_the_cache_costs_the_cache_only(
     assert "No space left" in caplog.text
     with pytest.raises(InputError, match="No space left"):
         load_pictures(DataConfig(str(mixed), memory_gb=1e-6), 8, 3, cache=tmp_path / "cache")
-
-
-def test_values_never_lie_beside_the_description_of_others(
-    mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Not even where the disk is full at the description, which is written last."""
-    cache, full = tmp_path / "cache", {"now": False}
-
-    def on_a_full_disk(path: Path):
-        if full["now"] and path.suffix == ".json":
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return atomic_write(path)
-
-    monkeypatch.setattr(pictures_module, "_CACHED_FROM", 1)
-    monkeypatch.setattr(pictures_module, "atomic_write", on_a_full_disk)
-    load_pictures(DataConfig(str(mixed)), 8, 3, cache=cache)
-    assert sorted(path.name for path in cache.iterdir()) == ["pictures.bin", "pictures.json"]
-    full["now"] = True
-    load_pictures(DataConfig(str(mixed)), 4, 3, cache=cache)
-    assert not list(cache.iterdir())

@@ -64,12 +64,11 @@ def _rewrite(path: Path, about: str | None = None, change: Callable[[dict[str, T
     save_file(tensors, path, metadata if about is None else {"about": about})
 
 
-@pytest.mark.parametrize("about", ["{", "[" * 100_000], ids=["cut", "deep"])
 def test_a_state_that_cannot_be_read_is_passed_over_in_one_line(
-    config: TrainingConfig, out: Path, caplog: pytest.LogCaptureFixture, about: str
+    config: TrainingConfig, out: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     train(config, out)
-    _rewrite(out / "state/000000002.safetensors", about)
+    _rewrite(out / "state/000000002.safetensors", "[" * 100_000)
     caplog.clear()
     with pytest.raises(InputError, match="is there already, and this run has not written it"):
         train(replace(config, steps=3), out, resume=True)
@@ -80,12 +79,8 @@ def test_a_state_that_cannot_be_read_is_passed_over_in_one_line(
 @pytest.mark.parametrize(
     "change",
     [
-        {"config": None},
         {"config": {"model": 3}},
-        {"step": "2"},
         {"step": -1},
-        {"seconds": float("nan")},
-        {"run": None},
         {"of": "another program"},
     ],
     ids=str,
@@ -109,7 +104,7 @@ def test_a_state_with_other_tensors_is_refused(config: TrainingConfig, out: Path
         tensors[name] = tensors[name].flatten()[:1].clone()
 
     names = load_file(state)
-    for part in ("network.", "average.", "exp_avg.", "exp_avg_sq."):
+    for part in ("network.", "exp_avg_sq."):
         name = next(name for name, value in names.items() if name.startswith(part) and value.numel() > 1)
         for change in (lambda tensors, name=name: cut(tensors, name), lambda tensors, name=name: tensors.pop(name)):
             _rewrite(state, change=change)

@@ -20,7 +20,7 @@ from scoreinv.training.losses import DamageLearner
 from scoreinv.training.pictures import load_pictures
 from scoreinv.training.presets import damage_training
 from scoreinv.training.prints import _EDGES, Sheet, blurred, draw_medium, draw_print, on_old_film
-from scoreinv.training.synthetic_damage import _KINDS, HEALTHY, VISIBLE, _lighter_or_darker, damaged, draw_scan
+from scoreinv.training.synthetic_damage import _KINDS, HEALTHY, VISIBLE, damaged, draw_scan
 
 ALL = DamageDrawing(undamaged=0.0)
 
@@ -28,14 +28,6 @@ ALL = DamageDrawing(undamaged=0.0)
 def photograph(height: int, width: int) -> np.ndarray:
     rows, columns = np.mgrid[:height, :width] / 20
     return (0.5 + 0.3 * np.stack([np.sin(rows), np.cos(columns), np.sin(rows + columns)], axis=2)).astype(np.float32)
-
-
-def test_a_scan_without_damage_has_nothing_marked():
-    for number in range(5):
-        scan = draw_scan(photograph(48, 64), DamageDrawing(undamaged=1.0), np.random.default_rng(number))
-        assert not scan.mask.any()
-        assert not scan.faint.any()
-        np.testing.assert_array_equal(scan.damaged, scan.undamaged())
 
 
 def checked_cover(draw, size, number):
@@ -74,24 +66,14 @@ def test_the_mask_is_where_the_print_changed():
 
 def test_the_edge_of_a_print_is_no_damage():
     edged = 0
-    for number in range(100):
+    for number in range(60):
         generator = np.random.default_rng(number)
         medium = draw_medium(generator)
         bare = on_old_film(photograph(64, 80), medium, generator)
         scan = draw_scan(photograph(64, 80), DamageDrawing(undamaged=1.0), np.random.default_rng(number))
         edged += bool(np.abs(scan.print - blurred(bare, medium.focus)).max() > VISIBLE)
         assert not (scan.mask | scan.faint).any()
-    assert 5 <= edged <= 30
-
-
-def test_what_the_scanner_blurs_is_no_damage(monkeypatch):
-    monkeypatch.setattr(
-        "scoreinv.training.synthetic_damage.damaged", lambda print_, medium, generator, shares: print_ + 0
-    )
-    checks = np.indices((48, 64)).sum(axis=0)[..., None].repeat(3, axis=2) // 4 % 2
-    for number in range(20):
-        scan = draw_scan(checks.astype(np.float32), ALL, np.random.default_rng(number))
-        assert not (scan.mask | scan.faint).any()
+    assert 3 <= edged <= 18
 
 
 @pytest.mark.parametrize("kind", _EDGES)
@@ -105,20 +87,11 @@ def test_every_edge_covers_rims_of_pictures_of_any_size_and_leaves_the_middle(ki
     assert covered > 0.7
 
 
-def test_a_fold_is_relative_to_its_ground():
-    ground = np.linspace(0, 1, 11, dtype=np.float32)[None, :, None].repeat(3, axis=2)
-    for relief in (0.25, -0.25):
-        cover, colour = _lighter_or_darker(ground, np.full((1, 11), relief, np.float32))
-        folded = ground + cover[..., None] * (colour - ground)
-        np.testing.assert_allclose(folded, np.clip(ground + relief, 0, 1), atol=1e-6)
-
-
 @pytest.mark.parametrize("kind", _KINDS)
-@pytest.mark.parametrize("size", [(32, 32), (300, 37)])
-def test_every_kind_covers_a_part_of_pictures_of_any_size(kind, size):
+def test_every_kind_covers_a_part_of_pictures_of_any_size(kind):
     covered = 0.0
     for number in range(8):
-        cover = checked_cover(_KINDS[kind], size, number)
+        cover = checked_cover(_KINDS[kind], ((32, 32), (300, 37))[number % 2], number)
         covered = max(covered, float(cover.max()))
     assert covered > 0.3
 
@@ -134,12 +107,6 @@ def test_kinds_are_drawn_as_often_as_asked():
         reaches_the_edge += max(*mask[[0, -1]].mean(axis=1), *mask[:, [0, -1]].mean(axis=0)) > 0.1
     assert reaches_the_edge >= 15
     assert DamageDrawing(often=(("stains", 2.0),)).shares["stains"] == pytest.approx(0.14 / 1.07)
-
-
-@pytest.mark.parametrize("often", [(("rust", 2.0),), (("dust", 0.0),), (("dust", 1e9),)])
-def test_kinds_of_damage_that_cannot_be_drawn_so_often(often):
-    with pytest.raises(InputError, match=f"damage.often.*{often[0][0]}"):
-        DamageDrawing(often=often)
 
 
 def test_faint_damage_counts_for_nothing():
@@ -177,11 +144,8 @@ def test_frozen_norms_keep_what_they_have_and_the_weights_are_learnt(tmp_path):
     after = train(config, tmp_path / "out", resume=True).trained.network.state_dict()
     kept = {name for name, value in after.items() if torch.equal(value, expected[name])}
     assert kept == {name for name, _ in before.network.named_buffers()}
-    for resume in (False, True):  # there is no state to go on from
-        with pytest.raises(InputError, match="start from weights: give a model to start from"):
-            train(config, tmp_path / "fresh", resume=resume)
-    usual = train(replace(config, frozen_norms=False), tmp_path / "usual", init=before).trained.network
-    assert not any(torch.equal(value, expected[name]) for name, value in usual.named_buffers())
+    with pytest.raises(InputError, match="start from weights: give a model to start from"):
+        train(config, tmp_path / "fresh", resume=True)  # there is no state to go on from
 
 
 def test_a_single_crop_that_is_a_pixel_in_the_end_is_refused(tmp_path):
