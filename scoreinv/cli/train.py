@@ -119,8 +119,13 @@ def train(*, subject: Subject, how: RunOptions, common: Common) -> None:
     if device == "cpu":
         _check_memory(run)
     if common.dry_run:
-        if leads:
-            _rehearse(run, folder, how, common)
+        if leads:  # what can be checked without decoding pictures
+            from scoreinv.training.loop import check_run
+
+            if how.init is not None:
+                Model(how.init, common).check()
+            check_run(run, folder, resume=how.resume, overwrite=common.overwrite)
+            rehearse(common, {"output": str(folder)}, f"{folder}: would be trained in, to {ends(run)}")
         return
     result = _train(run, folder, how, device, common)
     outputs = [str(path) for path in (result.model, result.samples) if path is not None]
@@ -174,16 +179,6 @@ def _check(subject: Subject, how: RunOptions) -> None:
         check_tensorboard()
 
 
-def _rehearse(run: TrainingConfig, folder: Path, how: RunOptions, common: Common) -> None:
-    """Check what can be checked without decoding pictures, and say what would be trained."""
-    from scoreinv.training.loop import check_run
-
-    if how.init is not None:
-        Model(how.init, common).check()
-    check_run(run, folder, resume=how.resume, overwrite=common.overwrite)
-    rehearse(common, {"output": str(folder)}, f"{folder}: would be trained in, to {ends(run)}")
-
-
 def _train(run: TrainingConfig, folder: Path, how: RunOptions, device: str, common: Common) -> TrainResult:
     """Do the run, with its progress shown."""
     import torch
@@ -191,7 +186,15 @@ def _train(run: TrainingConfig, folder: Path, how: RunOptions, device: str, comm
     from scoreinv.training.loop import train as train_model
     from scoreinv.training.state import saved_states
 
-    init = None if how.init is None else _model_to_start_from(how.init, run)
+    init: AnyModel | None = None
+    if how.init is not None:
+        from scoreinv.models.catalogue import load, load_classifier, load_damage_detector
+        from scoreinv.models.config import ClassifierConfig
+
+        if run.damage is not None:
+            init = load_damage_detector(how.init)
+        else:
+            init = load_classifier(how.init) if isinstance(run.model, ClassifierConfig) else load(how.init)
     teller = Teller(folder, run, init is None and not how.resume, common)
     keep_freed()
     with ProgressBar("training", quiet=common.quiet) as bar:
@@ -238,15 +241,6 @@ def _check_memory(run: TrainingConfig) -> None:
 
     if lacking := shortage(processes * training_bytes(share)):
         raise InputError(f"--batch-size {run.batch_size}: a step of so many pictures {lacking}: take fewer")
-
-
-def _model_to_start_from(name: str, run: TrainingConfig) -> AnyModel:
-    from scoreinv.models.catalogue import load, load_classifier, load_damage_detector
-    from scoreinv.models.config import ClassifierConfig
-
-    if run.damage is not None:
-        return load_damage_detector(name)
-    return load_classifier(name) if isinstance(run.model, ClassifierConfig) else load(name)
 
 
 def _configuration(subject: Subject, how: RunOptions, common: Common) -> TrainingConfig:
