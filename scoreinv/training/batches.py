@@ -162,7 +162,10 @@ class BatchSource:
         if data.flip and generator.integers(2):
             pixels = pixels[:, ::-1]
         if data.shift:
-            pixels = _shifted(pixels, generator.integers(-data.shift, data.shift + 1, 2))
+            down, right = generator.integers(-data.shift, data.shift + 1, 2)
+            margin = max(abs(down), abs(right))
+            padded = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="reflect")
+            pixels = padded[margin - down :, margin - right :][:size, :size]
         low, high = self.config.model.data_range
         if data.dequantise:
             generator.random(dtype=np.float32, out=out)
@@ -225,11 +228,3 @@ def _zoom(pixels: np.ndarray, size: int, least: float, generator: np.random.Gene
     square = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
     method = Image.Resampling.BOX if size < side else Image.Resampling.BICUBIC
     return np.atleast_3d(np.asarray(square.resize((size, size), method)))
-
-
-def _shifted(pixels: np.ndarray, by: np.ndarray) -> np.ndarray:
-    """A picture (H, W, C) moved down and right, reflected at its borders."""
-    margin = int(np.abs(by).max())
-    padded = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="reflect")
-    top, left = margin - by
-    return padded[top : top + pixels.shape[0], left : left + pixels.shape[1]]

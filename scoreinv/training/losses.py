@@ -102,7 +102,7 @@ def draw_times(
     uniform = (generator.random() + spread) % 1.0 if objective.stratified else generator.random(count)
     if objective.times == "discrete":
         return torch.from_numpy(np.floor(uniform * sde.steps) / (sde.steps - 1))
-    if _by_importance(objective):
+    if objective.weighting == "likelihood":
         low, high = _log_levels(sde)
         levels = np.exp(low + uniform * (high - low))
         return time_at(sde, torch.from_numpy(levels)).clamp(TRAINING_START, 1.0)
@@ -128,14 +128,10 @@ def importance(objective: ObjectiveConfig, sde: SDE, t: Tensor) -> Tensor:
     The factor that leaves the expectation of a loss what it is over uniform times. It is 1 but for the likelihood
     weighting: a focus is there to change the expectation.
     """
-    if not _by_importance(objective):
+    if objective.weighting != "likelihood" or objective.times == "discrete":
         return torch.ones_like(t)
     low, high = _log_levels(sde)
     return 2 * (high - low) / (1 - TRAINING_START) / weight(objective, sde, t, (-1.0, 1.0))
-
-
-def _by_importance(objective: ObjectiveConfig) -> bool:
-    return objective.weighting == "likelihood" and objective.times == "continuous"
 
 
 def _log_levels(sde: SDE) -> tuple[float, float]:
@@ -166,22 +162,6 @@ def per_image_loss(
         assert isinstance(prior, ConditionalPrior)  # as the configuration saw to
         return loss / prior.expected_error(x0, t, initial)
     return broadcast(weight(objective, prior.sde, t, prior.data_range), error[:, 0, 0, 0]) * loss
-
-
-def ignorant_loss(objective: ObjectiveConfig, sde: SDE, x0: Tensor, t: Tensor, data_range: Range) -> float:
-    """Mean loss over times t of knowing nothing of pictures x0 (B, C, H, W) but the mean and variance of their values.
-
-    For values N(m, v), independent of each other, the best noise prediction is wrong by E|e - z|^2 = v / (s^2 + v),
-    with s and v of pictures on [-1, 1]. The residual weighting counts errors in those of the initial
-    estimate: 1 is that estimate.
-    """
-    if objective.weighting == "residual":
-        return 1.0
-    variance = centre(x0, data_range).double().var()
-    error = variance / (noise_level(t, sde, data_range).square() + variance)
-    values = 1.0 if objective.reduction == "mean" else 0.5 * x0[0].numel()
-    factors = weight(objective, sde, t, data_range) * importance(objective, sde, t)
-    return (values * factors * error).mean().item()
 
 
 Trained = TypeVar("Trained", bound=AnyModel)
@@ -223,7 +203,13 @@ class ScoreLearner(Learner[ScorePrior]):
         """The objective for each picture, corrected for how its time was drawn."""
         initial = None
         if batch.observed is not None and isinstance(model, ConditionalPrior):
-            initial = self._initial_estimate(model, batch, batch.observed)
+            features = coarse = None
+            if batch.seen is not None:
+                shapes = model.feature_shapes(*batch.seen.shape[-2:])
+                features = features_given(batch.observed, batch.seen, model.look, shapes, batch.crops, self.kept)
+            if batch.refined is not None:
+                coarse = torch.where(batch.refined[:, None, None, None], block_means(batch.images), torch.nan)
+            initial = model.initial_estimate(batch.images, batch.observed, coarse, batch.fine, features)
         losses = per_image_loss(self.config.objective, model, batch.images, batch.times, batch.noise, initial)
         return losses * importance(self.config.objective, model.sde, batch.times).to(losses)
 
@@ -234,17 +220,20 @@ class ScoreLearner(Learner[ScorePrior]):
         return found
 
     def ignorant_loss(self, model: ScorePrior, batch: Batch) -> float:
-        return ignorant_loss(self.config.objective, model.sde, batch.images, batch.times, model.data_range)
+        """The loss of knowing nothing of the pictures but the mean and variance of their values.
 
-    def _initial_estimate(self, prior: ConditionalPrior, batch: Batch, observed: Tensor) -> InitialEstimate:
-        """What the prior makes of what it is shown of the pictures."""
-        features = coarse = None
-        if batch.seen is not None:
-            shapes = prior.feature_shapes(*batch.seen.shape[-2:])
-            features = features_given(observed, batch.seen, prior.look, shapes, batch.crops, self.kept)
-        if batch.refined is not None:
-            coarse = torch.where(batch.refined[:, None, None, None], block_means(batch.images), torch.nan)
-        return prior.initial_estimate(batch.images, observed, coarse, batch.fine, features)
+        For values N(m, v), independent of each other, the best noise prediction is wrong by
+        E|e - z|^2 = v / (s^2 + v), with s and v of pictures on [-1, 1]. The residual weighting counts errors in those
+        of the initial estimate: 1 is that estimate.
+        """
+        objective, t = self.config.objective, batch.times
+        if objective.weighting == "residual":
+            return 1.0
+        variance = centre(batch.images, model.data_range).double().var()
+        error = variance / (noise_level(t, model.sde, model.data_range).square() + variance)
+        values = 1.0 if objective.reduction == "mean" else 0.5 * batch.images[0].numel()
+        factors = weight(objective, model.sde, t, model.data_range) * importance(objective, model.sde, t)
+        return (values * factors * error).mean().item()
 
 
 class ChromaLearner(Learner[ConditionalPrior]):

@@ -239,17 +239,14 @@ def evaluate(
             break
     values = {name: torch.cat([part[name].cpu().double() for part in parts]) for name in parts[0]}
     count = len(next(iter(values.values())))
-    return {name: _summary(value, data.times[:count]) for name, value in values.items()}, count
-
-
-def _summary(values: Tensor, times: Tensor) -> HeldOut:
-    bin_of = (times * _BINS).long().clamp(0, _BINS - 1)
-    members = [values[bin_of == number] for number in range(_BINS)]
-    return HeldOut(
-        mean=values.mean().item(),
-        times=tuple((number + 0.5) / _BINS for number in range(_BINS)),
-        by_time=tuple(part.mean().item() if len(part) else None for part in members),
-    )
+    bin_of = (data.times[:count] * _BINS).long().clamp(0, _BINS - 1)
+    middles = tuple((number + 0.5) / _BINS for number in range(_BINS))
+    found = {}
+    for name, value in values.items():
+        members = [value[bin_of == number] for number in range(_BINS)]
+        means = tuple(part.mean().item() if len(part) else None for part in members)
+        found[name] = HeldOut(value.mean().item(), middles, means)
+    return found, count
 
 
 def write_samples(path: Path, prior: ScorePrior, count: int, seed: int) -> None:
