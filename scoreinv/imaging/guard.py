@@ -22,6 +22,11 @@ from PIL import Image, PngImagePlugin
 from scoreinv.errors import InputError
 
 _LOGGERS = ("PIL.TiffImagePlugin", "tifffile")
+_NOTHING = logging.Filter("no logger")
+_lock = threading.Lock()
+_restore = contextlib.ExitStack()
+_inside = 0
+"""Blocks of `guarded` in all threads: the first holds back, and the last calls what is in `_restore`."""
 _LONGEST_PROFILE = 16 << 20
 """Bytes of a PNG's colour profile or text; Pillow's own limit, a sixteenth of it, would refuse the whole picture."""
 
@@ -38,7 +43,7 @@ def guarded(name: str, what: str) -> Iterator[None]:
         InputError: itself, or whatever else is raised in the block, Ctrl-C and its kind excepted.
     """
     try:
-        with _silence:
+        with _silenced():
             yield
     except InputError:
         raise
@@ -53,47 +58,32 @@ def reason(error: BaseException) -> str:
     return (str(error).splitlines() or [""])[0] or type(error).__name__
 
 
-class _Silence:
-    """Holds back what the decoders say while at least one thread is inside."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._restore = contextlib.ExitStack()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._inside:
-                self._hold_back()
-            self._inside += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if not self._inside:
-                self._restore.close()
-
-    def _hold_back(self) -> None:
-        for logger in map(logging.getLogger, _LOGGERS):
-            logger.addFilter(_nothing)
-            self._restore.callback(logger.removeFilter, _nothing)
-        # not warnings.catch_warnings: on leaving it would undo what other threads changed meanwhile
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        self._restore.callback(_remove_filter, warnings.filters[0])
-        self._restore.callback(setattr, PngImagePlugin, "MAX_TEXT_CHUNK", PngImagePlugin.MAX_TEXT_CHUNK)
-        PngImagePlugin.MAX_TEXT_CHUNK = _LONGEST_PROFILE
-        for setter in _libtiff_setters():
-            self._restore.callback(setter, setter(None))
-
-
-def _nothing(_: logging.LogRecord) -> bool:
-    return False
-
-
-def _remove_filter(item: object) -> None:
-    filters: Any = warnings.filters  # a list, which its type hint does not say
-    with contextlib.suppress(ValueError):  # someone has put other filters in place meanwhile
-        filters.remove(item)
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Hold back what the decoders say while at least one thread is inside."""
+    global _inside
+    with _lock:
+        if not _inside:
+            for logger in map(logging.getLogger, _LOGGERS):
+                logger.addFilter(_NOTHING)
+                _restore.callback(logger.removeFilter, _NOTHING)
+            # not warnings.catch_warnings: on leaving it would undo what other threads changed meanwhile
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            filters: Any = warnings.filters  # a list, which its type hint does not say
+            _restore.enter_context(contextlib.suppress(ValueError))  # someone may put other filters in place
+            _restore.callback(filters.remove, filters[0])
+            _restore.callback(setattr, PngImagePlugin, "MAX_TEXT_CHUNK", PngImagePlugin.MAX_TEXT_CHUNK)
+            PngImagePlugin.MAX_TEXT_CHUNK = _LONGEST_PROFILE
+            for setter in _libtiff_setters():
+                _restore.callback(setter, setter(None))
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if not _inside:
+                _restore.close()
 
 
 @cache
@@ -110,6 +100,3 @@ def _libtiff_setters() -> Sequence[Callable[[int | None], int | None]]:
     for setter in setters:
         setter.restype, setter.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
     return setters
-
-
-_silence = _Silence()

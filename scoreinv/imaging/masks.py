@@ -64,7 +64,9 @@ def read_mask(
     """
     decoded = decode(path)
     name = f"{decoded.name}: the mask"
-    if decoded.picture.size == tuple(size) and _looks_like_photo(decoded.picture):
+    step = max(1, min(decoded.picture.size) // _ROWS)
+    values = _values(decoded.picture.pixels[::step, ::step], decoded.picture)
+    if decoded.picture.size == tuple(size) and ((values > 0.1) & (values < 0.9)).mean() > _BETWEEN:
         _log.warning("%s looks like a photograph: paint white on black, or on a transparent layer", name)
     return hole_from_picture(decoded.picture, size, name=name, threshold=threshold, invert=invert, grow=grow)
 
@@ -88,7 +90,16 @@ def as_holes(
     Raises:
         InputError: as `read_mask`, and for other shapes, types, NaN and values out of range.
     """
-    pictures = _pictures(mask)
+    if isinstance(mask, Image.Image):
+        pictures = [picture_from_pil(mask, "the mask")]
+    elif is_tensor(mask):
+        batch = mask[None] if mask.ndim == 2 and not mask.is_nested else mask
+        pictures = pictures_from_tensor(batch.float() if str(batch.dtype) == "torch.bool" else batch, "the mask")
+    elif isinstance(mask, np.ndarray):
+        array = mask.astype(np.uint8) * np.uint8(255) if mask.dtype == np.bool_ else mask
+        pictures = [picture_from_array(array, "the mask")]
+    else:
+        raise InputError(f"a mask is an array, a tensor or a PIL image, not {type(mask).__name__}")
     if is_tensor(mask) and mask.ndim == 3 and len(mask) == len(sizes) > 1 and bool((mask != mask[:1]).any()):
         raise InputError(
             f"a mask of {'x'.join(map(str, mask.shape))}, for {len(sizes)} pictures: give masks as Bx1xHxW"
@@ -134,7 +145,12 @@ def hole_from_picture(
     """`read_mask` for a picture at hand; `name` is what messages call it."""
     check_mask_settings(threshold, invert, grow)
     check_mask_size(picture.size, size, name)
-    hole, highest = _marked(picture, threshold)
+    hole = np.empty(picture.size, dtype=bool)
+    highest = 0.0
+    for top in range(0, picture.height, _ROWS):
+        values = _values(picture.pixels[top : top + _ROWS], picture)
+        hole[top : top + _ROWS] = values > threshold
+        highest = max(highest, float(values.max()))
     marked = bool(hole.any())
     if invert:
         hole = ~hole
@@ -142,13 +158,20 @@ def hole_from_picture(
         hole = dilate(hole, grow)
         if hole.all():
             raise InputError(f"{name}, grown by {grow} pixels: its holes leave no known one: let them grow less")
-    found = f"the largest value is {_in_levels(highest, picture)}"
-    if not hole.any():
-        black = highest == 0 and not invert
-        raise EmptyMaskError(f"{name} has no hole ({found}): {_remedy(marked, highest, invert)}", black=black)
-    if hole.all():
-        raise InputError(f"{name} leaves no known pixel ({found}): {_remedy(marked, highest, invert)}")
-    return hole
+    empty = not hole.any()
+    if not (empty or hole.all()):
+        return hole
+    level = f"{highest:.3g} of 1" if picture.peak == 1 else f"{highest * picture.peak:g} of {picture.peak:g}"
+    if marked:
+        remedy = (
+            "do not invert it" if invert else "is it the other way round? inverted, holes and known pixels are swapped"
+        )
+    elif highest > 0:
+        remedy = "if it holds 0 and 1, use a mask threshold of 0"
+    else:
+        remedy = "paint the known pixels white" if invert else "paint the holes white"
+    problem = f"{name} {'has no hole' if empty else 'leaves no known pixel'} (the largest value is {level}): {remedy}"
+    raise EmptyMaskError(problem, black=highest == 0 and not invert) if empty else InputError(problem)
 
 
 def picture_of_hole(hole: np.ndarray) -> Picture:
@@ -178,31 +201,6 @@ def dilate(hole: np.ndarray, radius: int) -> np.ndarray:
     return out
 
 
-def _pictures(mask: Any) -> list[Picture]:
-    if isinstance(mask, Image.Image):
-        return [picture_from_pil(mask, "the mask")]
-    if is_tensor(mask):
-        if mask.ndim == 2 and not mask.is_nested:
-            mask = mask[None]
-        return pictures_from_tensor(mask.float() if str(mask.dtype) == "torch.bool" else mask, "the mask")
-    if not isinstance(mask, np.ndarray):
-        raise InputError(f"a mask is an array, a tensor or a PIL image, not {type(mask).__name__}")
-    return [_picture_from_array(mask)]
-
-
-def _picture_from_array(mask: np.ndarray) -> Picture:
-    if mask.dtype == np.bool_:
-        mask = mask.astype(np.uint8) * np.uint8(255)
-    return picture_from_array(mask, "the mask")
-
-
-def _looks_like_photo(picture: Picture) -> bool:
-    """Whether many values are neither near 0 nor near full intensity."""
-    step = max(1, min(picture.size) // _ROWS)
-    values = _values(picture.pixels[::step, ::step], picture)
-    return float(((values > 0.1) & (values < 0.9)).mean()) > _BETWEEN
-
-
 def _values(samples: np.ndarray, picture: Picture) -> np.ndarray:
     """max(R, G, B) x alpha of some of a picture's samples, as a fraction of the range."""
     if samples.ndim == 2:
@@ -210,28 +208,3 @@ def _values(samples: np.ndarray, picture: Picture) -> np.ndarray:
     colours = samples[..., :-1] if picture.has_alpha else samples
     values = colours.max(axis=-1) / picture.peak
     return values * (samples[..., -1] / picture.peak) if picture.has_alpha else values
-
-
-def _marked(picture: Picture, threshold: float) -> tuple[np.ndarray, float]:
-    """Which pixels are above the threshold, and the largest value found, as a fraction of the range."""
-    marked = np.empty(picture.size, dtype=bool)
-    highest = 0.0
-    for top in range(0, picture.height, _ROWS):
-        values = _values(picture.pixels[top : top + _ROWS], picture)
-        marked[top : top + _ROWS] = values > threshold
-        highest = max(highest, float(values.max()))
-    return marked, highest
-
-
-def _in_levels(highest: float, picture: Picture) -> str:
-    if picture.pixels.dtype.kind == "f":
-        return f"{highest:.3g} of 1"
-    return f"{highest * picture.peak:g} of {picture.peak:g}"
-
-
-def _remedy(marked: bool, highest: float, invert: bool) -> str:
-    if not marked and highest > 0:
-        return "if it holds 0 and 1, use a mask threshold of 0"
-    if not marked:
-        return "paint the known pixels white" if invert else "paint the holes white"
-    return "do not invert it" if invert else "is it the other way round? inverted, holes and known pixels are swapped"

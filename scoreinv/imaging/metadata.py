@@ -65,8 +65,37 @@ def build_metadata(icc: Any, exif: Image.Exif, xmp: Any, dpi: Any, *, turned: bo
     Raises:
         ValueError: XMP that is none of these.
     """
-    profile = icc if icc and isinstance(icc, bytes) else None
-    return Metadata(icc=profile, exif=_kept_exif(exif), xmp=_kept_xmp(xmp), dpi=_kept_dpi(dpi, turned=turned))
+    kept = Image.Exif()
+    for tag in _KEPT_TAGS:
+        try:
+            if value := writable(exif, tag):
+                alone = Image.Exif()
+                alone[tag] = value
+                alone.tobytes()
+                kept[tag] = value
+        except Exception:  # Pillow fails in many ways at values of a wrong type, read or written
+            continue
+    if isinstance(xmp, str):
+        xmp = xmp.encode(errors="replace")
+    elif isinstance(xmp, tuple | list) and all(isinstance(value, int) for value in xmp):
+        xmp = bytes(xmp)
+    if xmp:
+        if not isinstance(xmp, bytes):
+            raise ValueError("its XMP is no text")
+        # from where a run of spaces begins only, or the padding of a packet would be searched from each of its spaces
+        xmp = re.sub(rb"(?<!\s)\s*(?:" + _OF_THE_FILE + rb')="[0-9]{1,9}"', b"", xmp)
+        xmp = re.sub(rb"(?<!\s)\s*<(" + _OF_THE_FILE + rb")>[0-9]{1,9}</\1>", b"", xmp)
+    try:
+        across, down = (float(value) for value in dpi)
+    except (TypeError, ValueError, ArithmeticError):
+        across = down = 0.0
+    known = 1 < across < 1e6 and 1 < down < 1e6  # 1x1 is what a TIFF without resolution gives; nan fails too
+    return Metadata(
+        icc=icc if icc and isinstance(icc, bytes) else None,
+        exif=kept.tobytes() if len(kept) else None,
+        xmp=xmp or None,
+        dpi=((down, across) if turned else (across, down)) if known else None,
+    )
 
 
 def orient(pixels: np.ndarray, orientation: int) -> np.ndarray:
@@ -88,63 +117,23 @@ def profile_fits(icc: bytes, *, gray: bool) -> bool:
     return icc[16:20] == (b"GRAY" if gray else b"RGB ")
 
 
-def _kept_exif(exif: Image.Exif) -> bytes | None:
-    """The tags that are kept as a block, without those that cannot be read or written."""
-    kept = Image.Exif()
-    for tag in _KEPT_TAGS:
-        try:
-            value = writable(exif, tag)
-            if value:
-                alone = Image.Exif()
-                alone[tag] = value
-                alone.tobytes()
-                kept[tag] = value
-        except Exception:  # Pillow fails in many ways at values of a wrong type
-            continue
-    return kept.tobytes() if len(kept) else None
-
-
 def writable(exif: Image.Exif, tag: int) -> Any:
     """The value of a tag as Pillow writes it without a loss: text that is not ASCII as its bytes, directories whole.
 
     Pillow reads text as Latin-1, whatever it is, and writes a question mark for each letter beyond ASCII.
     """
-    value = exif.get(tag)
-    if tag in (EXIF_IFD, GPS_IFD):
-        value = dict(value if isinstance(value, dict) else exif.get_ifd(tag))
+    values = {tag: exif.get(tag)}
+    nested = tag in (EXIF_IFD, GPS_IFD)
+    if nested:
+        values = dict(values[tag] if isinstance(values[tag], dict) else exif.get_ifd(tag))
         # Their sides are those of another picture; and this one would be left as a place in another file.
-        within = value.pop(_INTEROPERABILITY_IFD, None)
-        value = {key: _bytes(each) for key, each in value.items() if key not in _SIDES}
+        within = values.pop(_INTEROPERABILITY_IFD, None)
+        values = {key: value for key, value in values.items() if key not in _SIDES}
         if tag == EXIF_IFD and within is not None:
-            value[_INTEROPERABILITY_IFD] = dict(
+            values[_INTEROPERABILITY_IFD] = dict(
                 within if isinstance(within, dict) else exif.get_ifd(_INTEROPERABILITY_IFD)
             )
-    return _bytes(value)
-
-
-def _bytes(value: Any) -> Any:
-    return value.encode("latin-1") if isinstance(value, str) and not value.isascii() else value
-
-
-def _kept_xmp(xmp: Any) -> bytes | None:
-    if not xmp:
-        return None
-    if isinstance(xmp, str):
-        xmp = xmp.encode(errors="replace")
-    if isinstance(xmp, tuple | list) and all(isinstance(value, int) for value in xmp):
-        xmp = bytes(xmp)
-    if not isinstance(xmp, bytes):
-        raise ValueError("its XMP is no text")
-    # from where a run of spaces begins only, or the padding of a packet would be searched from each of its spaces
-    packet = re.sub(rb"(?<!\s)\s*(?:" + _OF_THE_FILE + rb')="[0-9]{1,9}"', b"", xmp)
-    return re.sub(rb"(?<!\s)\s*<(" + _OF_THE_FILE + rb")>[0-9]{1,9}</\1>", b"", packet)
-
-
-def _kept_dpi(dpi: Any, *, turned: bool) -> tuple[float, float] | None:
-    try:
-        across, down = (float(value) for value in dpi)
-    except (TypeError, ValueError, ArithmeticError):
-        return None
-    if not (1 < across < 1e6 and 1 < down < 1e6):  # 1x1 is what a TIFF without resolution gives; nan fails too
-        return None
-    return (down, across) if turned else (across, down)
+    for key, value in values.items():
+        if isinstance(value, str) and not value.isascii():
+            values[key] = value.encode("latin-1")
+    return values if nested else values[tag]

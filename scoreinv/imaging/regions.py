@@ -49,7 +49,7 @@ class Region:
         hole: hxw bool: the holes that this region fills. Its box may also show holes of another region, which are
             unknown to it too, and are left to the other.
         halvings: how often it is halved for the scale at which it is drawn first.
-        narrow: all of its holes but for crossings are scratches, specks, writing: see `is_narrow`.
+        narrow: all of its holes but for crossings are scratches, specks, writing.
         tile: side of the windows that it is seen through. Narrow holes look the same through larger ones and a
             little smaller ones.
     """
@@ -89,7 +89,9 @@ def regions_to_fill(hole: np.ndarray, window: int, multiple: int, *, deep: bool)
         found = hole_regions(hole & (times == count), **wanted, maximum=limit + 2 * context)
         some = [block for region in found for block in blocks(region, hole.shape, **wanted, maximum=limit)]
         for region in some:
-            narrow = deep and not count and is_narrow(region.hole)
+            # known pixels are within NARROW of nearly all of it; beyond the border all is unknown
+            inner = squares(np.pad(region.hole, NARROW, constant_values=True), 2 * NARROW + 1)
+            narrow = deep and not count and bool(inner.sum() <= _EXCEPTIONS * region.hole.sum())
             tile = window
             if narrow and max(region.hole.shape) > window:
                 least, most = (max(1, int(share * window) // multiple) * multiple for share in _TILES)
@@ -113,12 +115,6 @@ def from_known(regions: Iterable[Region], hole: np.ndarray) -> Iterator[Region]:
         passed = 0
         crop(unknown, region.box)[region.hole] = False
         yield region
-
-
-def is_narrow(hole: np.ndarray) -> bool:
-    """Whether known pixels are within `NARROW` of nearly all of a hole, HxW bool. Beyond the border all is unknown."""
-    inner = squares(np.pad(hole, NARROW, constant_values=True), 2 * NARROW + 1)
-    return bool(inner.sum() <= _EXCEPTIONS * hole.sum())
 
 
 def squares(hole: np.ndarray, side: int) -> np.ndarray:
@@ -199,8 +195,14 @@ def hole_regions(
     limit = max(shape) if maximum is None else max(maximum, minimum)
     wanted = _Wanted(shape, context, multiple, minimum, limit)
     group_of = np.arange(len(extents))  # cluster -> group
-    while True:
-        merged = _overlapping(wanted.boxes(_unions(extents, group_of)), labels.shape)
+    while True:  # boxes that meet in cells, directly or through others, become one
+        boxes = wanted.boxes(extents, group_of)
+        painted = np.zeros(labels.shape, dtype=bool)
+        for top, left, bottom, right in boxes.tolist():
+            painted[top // _CELL : -(-bottom // _CELL), left // _CELL : -(-right // _CELL)] = True
+        components, _ = ndimage.label(painted)
+        found = components[boxes[:, 0] // _CELL, boxes[:, 1] // _CELL]
+        merged: np.ndarray = np.unique(found, return_inverse=True)[1]
         if merged.max() == group_of.max():
             break
         group_of = merged[group_of]
@@ -208,9 +210,9 @@ def hole_regions(
         group_of = _split_large(extents, group_of, wanted)
 
     regions = []
-    for group, bounds in enumerate(wanted.boxes(_unions(extents, group_of)).tolist()):
+    for group, bounds in enumerate(wanted.boxes(extents, group_of).tolist()):
         top, left, bottom, right = bounds
-        own = hole[top:bottom, left:right] & _in_group(labels, group_of == group, bounds)
+        own = _of_clusters(hole, labels, group_of == group, bounds)
         regions.append(Region((top, left, bottom - top, right - left), own))
     return sorted(regions, key=lambda region: region.box)
 
@@ -241,7 +243,7 @@ def blocks(
             holes = inside[own_rows, own_columns]
             y, x = int(top + rows[0] + own_rows.start), int(left + columns[0] + own_columns.start)
             bounds = np.array([[y, x, y + holes.shape[0], x + holes.shape[1]]])
-            y0, x0, y1, x1 = wanted.boxes(bounds)[0].tolist()
+            y0, x0, y1, x1 = wanted.boxes(bounds, np.zeros(1, dtype=int))[0].tolist()
             own = np.zeros((y1 - y0, x1 - x0), dtype=bool)
             own[y - y0 : y - y0 + holes.shape[0], x - x0 : x - x0 + holes.shape[1]] = holes
             yield Region((y0, x0, y1 - y0, x1 - x0), own)
@@ -265,8 +267,8 @@ def halvings(hole: np.ndarray, reach: float) -> np.ndarray:
             continue  # too narrow to be deep
         top, left = max(0, bounds[0] - 1), max(0, bounds[1] - 1)
         bottom, right = min(hole.shape[0], bounds[2] + 1), min(hole.shape[1], bounds[3] + 1)
-        members = _in_group(labels, np.arange(len(extents)) == number, [top, left, bottom, right])
-        own = hole[top:bottom, left:right] & members  # of another cluster the window may hold a piece
+        # of another cluster the window may hold a piece
+        own = _of_clusters(hole, labels, np.arange(len(extents)) == number, [top, left, bottom, right])
         depth = ndimage.distance_transform_edt(own)
         parts, count = ndimage.label(own, structure=np.ones((3, 3)))
         deepest = ndimage.maximum(depth, parts, np.arange(1, count + 1))
@@ -274,17 +276,13 @@ def halvings(hole: np.ndarray, reach: float) -> np.ndarray:
         if shallow.all():
             continue
         times = np.concatenate([[0], np.where(shallow, 0, np.ceil(np.log2(deepest / reach)).clip(1))])
-        own &= ~_arms(own, depth, min(strip, reach))
+        # its arms are what is narrow of it, and far from its pixels that are deep
+        far = own & ~ndimage.maximum_filter(depth >= min(strip, reach), 2 * _ARM + 1)
+        arms, count = ndimage.label(far, structure=np.ones((3, 3)))
+        wide = ndimage.mean(depth > NARROW, arms, np.arange(1, count + 1)) > _EXCEPTIONS
+        own &= ~far | np.concatenate([[True], wide])[arms]
         out[top:bottom, left:right][own] = times[parts[own]]
     return out
-
-
-def _arms(own: np.ndarray, depth: np.ndarray, deep: float) -> np.ndarray:
-    """What of a hole is narrow and far from its pixels that are so deep, HxW bool; depth: HxW, 0 outside."""
-    far = own & ~ndimage.maximum_filter(depth >= deep, 2 * _ARM + 1)
-    arms, count = ndimage.label(far, structure=np.ones((3, 3)))
-    wide = ndimage.mean(depth > NARROW, arms, np.arange(1, count + 1)) > _EXCEPTIONS
-    return far & ~np.concatenate([[True], wide])[arms]
 
 
 @dataclass(frozen=True)
@@ -297,25 +295,27 @@ class _Wanted:
     minimum: int
     limit: int
 
-    def boxes(self, extents: np.ndarray) -> np.ndarray:
-        """The box (top, left, bottom, right) around each row of extents."""
-        rows = self._spans(extents[:, 0], extents[:, 2], self.shape[0])
-        columns = self._spans(extents[:, 1], extents[:, 3], self.shape[1])
-        return np.stack([rows[0], columns[0], rows[1], columns[1]], axis=1)
-
-    def _spans(self, first: np.ndarray, last: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-        length = last - first
-        side = np.maximum(np.minimum(np.maximum(length + 2 * self.context, self.minimum), self.limit), length)
-        side = -(-side // self.multiple) * self.multiple
-        # Where rounding up goes past an end, less context may do; at the picture's, half of what there is: with none a
-        # hole that takes all of the other axis would be filled from nothing.
-        enough = length + np.minimum(self.context, size - length) / 2
-        for end, least in ((self.limit, length), (size, enough)):
-            below = end // self.multiple * self.multiple
-            side = np.where((side > end) & (below >= least), below, side)
-        side = np.minimum(side, size)
-        start = np.clip(first - (side - length) // 2, 0, size - side)
-        return start, start + side
+    def boxes(self, extents: np.ndarray, group_of: np.ndarray) -> np.ndarray:
+        """The box (top, left, bottom, right) around the extents of each group."""
+        ends = []
+        for axis, size in enumerate(self.shape):
+            first = np.full(group_of.max() + 1, size)
+            np.minimum.at(first, group_of, extents[:, axis])
+            last = np.zeros_like(first)
+            np.maximum.at(last, group_of, extents[:, axis + 2])
+            length = last - first
+            side = np.maximum(np.minimum(np.maximum(length + 2 * self.context, self.minimum), self.limit), length)
+            side = -(-side // self.multiple) * self.multiple
+            # Where rounding up goes past an end, less context may do; at the picture's, half of what there is: with
+            # none a hole that takes all of the other axis would be filled from nothing.
+            enough = length + np.minimum(self.context, size - length) / 2
+            for end, least in ((self.limit, length), (size, enough)):
+                below = end // self.multiple * self.multiple
+                side = np.where((side > end) & (below >= least), below, side)
+            side = np.minimum(side, size)
+            start = np.clip(first - (side - length) // 2, 0, size - side)
+            ends.append((start, start + side))
+        return np.stack([end for pair in zip(*ends, strict=True) for end in pair], axis=1)
 
 
 def _clusters(hole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -331,37 +331,19 @@ def _clusters(hole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if not count:
         return labels, np.empty((0, 4), dtype=np.intp)
     down, across = np.indices(labels.shape) * _CELL
+    numbers = np.arange(1, count + 1)
     ends = [
-        down + in_row.argmax(axis=1),
-        across + in_column.argmax(axis=2),
-        down + _CELL - in_row[:, ::-1].argmax(axis=1),
-        across + _CELL - in_column[..., ::-1].argmax(axis=2),
+        ndimage.minimum(down + in_row.argmax(axis=1), labels, numbers),
+        ndimage.minimum(across + in_column.argmax(axis=2), labels, numbers),
+        ndimage.maximum(down + _CELL - in_row[:, ::-1].argmax(axis=1), labels, numbers),
+        ndimage.maximum(across + _CELL - in_column[..., ::-1].argmax(axis=2), labels, numbers),
     ]
-    occupied = labels > 0
-    return labels, _unions(np.stack(ends, axis=2)[occupied], labels[occupied] - 1)
-
-
-def _unions(extents: np.ndarray, group_of: np.ndarray) -> np.ndarray:
-    unions = np.empty((group_of.max() + 1, 4), dtype=np.intp)
-    unions[:, :2] = np.iinfo(np.intp).max
-    unions[:, 2:] = 0
-    np.minimum.at(unions[:, :2], group_of, extents[:, :2])
-    np.maximum.at(unions[:, 2:], group_of, extents[:, 2:])
-    return unions
-
-
-def _overlapping(boxes: np.ndarray, cells: tuple[int, ...]) -> np.ndarray:
-    """A number for each box, equal for boxes that meet in cells, directly or through others: 0, 1, ... all in use."""
-    painted = np.zeros(cells, dtype=bool)
-    for top, left, bottom, right in boxes.tolist():
-        painted[top // _CELL : -(-bottom // _CELL), left // _CELL : -(-right // _CELL)] = True
-    components, _ = ndimage.label(painted)
-    return np.unique(components[boxes[:, 0] // _CELL, boxes[:, 1] // _CELL], return_inverse=True)[1]
+    return labels, np.stack(ends, axis=1).astype(np.intp)
 
 
 def _split_large(extents: np.ndarray, group_of: np.ndarray, wanted: _Wanted) -> np.ndarray:
     """Groups anew, those of several clusters whose box is larger than the limit shared out in smaller ones."""
-    bounds = wanted.boxes(_unions(extents, group_of))
+    bounds = wanted.boxes(extents, group_of)
     too_large = ((bounds[:, 2:] - bounds[:, :2]) > wanted.limit).any(axis=1)
     several = np.bincount(group_of) > 1
     room = wanted.limit - 2 * wanted.context
@@ -374,7 +356,7 @@ def _split_large(extents: np.ndarray, group_of: np.ndarray, wanted: _Wanted) -> 
             out[group_of == group] = count
             count += 1
             continue
-        own = wanted.boxes(extents[members])
+        own = wanted.boxes(extents[members], np.arange(len(members)))
         for member, box in zip(members.tolist(), own, strict=True):  # what lies in a large cluster's box joins it
             if out[member] < 0 and ((box[2:] - box[:2]) > wanted.limit).any():
                 inside = (extents[members, :2] >= box[:2]).all(axis=1) & (extents[members, 2:] <= box[2:]).all(axis=1)
@@ -395,8 +377,8 @@ def _split_large(extents: np.ndarray, group_of: np.ndarray, wanted: _Wanted) -> 
     return out
 
 
-def _in_group(labels: np.ndarray, chosen: np.ndarray, bounds: list[int]) -> np.ndarray:
-    """Which pixels of (top, left, bottom, right) lie in cells of the chosen clusters."""
+def _of_clusters(hole: np.ndarray, labels: np.ndarray, chosen: np.ndarray, bounds: list[int]) -> np.ndarray:
+    """The holes within (top, left, bottom, right) that lie in cells of the chosen clusters."""
     top, left, bottom, right = bounds
     rows, columns = np.arange(top, bottom) // _CELL, np.arange(left, right) // _CELL
-    return np.concatenate([[False], chosen])[labels[np.ix_(rows, columns)]]
+    return hole[top:bottom, left:right] & np.concatenate([[False], chosen])[labels[np.ix_(rows, columns)]]

@@ -15,9 +15,10 @@ import struct
 import sys
 import tempfile
 import zlib
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, PngImagePlugin, TiffImagePlugin
@@ -25,7 +26,7 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin
 from scoreinv.errors import ExistsError, InputError, ScoreinvError
 from scoreinv.files import atomic_write
 from scoreinv.imaging.guard import reason
-from scoreinv.imaging.metadata import Metadata, profile_fits, writable
+from scoreinv.imaging.metadata import profile_fits, writable
 from scoreinv.imaging.picture import Picture, eight_bits
 from scoreinv.imaging.read import STREAM, path_text, special_file
 
@@ -70,10 +71,9 @@ def write_picture(
         _write_stream(picture)
         return
     target = check_output(name, overwrite=overwrite)
-    fitted = _fitted(picture, name)
     try:
         with atomic_write(target, overwrite=overwrite) as temporary, temporary.open("xb") as stream:
-            encode(stream, fitted, _format(name), quality)
+            encode(stream, picture, name, quality)
     except InputError:
         raise
     except FileExistsError as error:
@@ -89,7 +89,7 @@ def picture_bytes(picture: Picture, name: str) -> bytes:
         InputError: the format of its suffix cannot hold the picture.
     """
     buffer = io.BytesIO()
-    encode(buffer, _fitted(picture, name), _format(name))
+    encode(buffer, picture, name)
     return buffer.getvalue()
 
 
@@ -107,8 +107,10 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Pa
     if given.suffix.lower() not in FORMATS:
         what = f"the suffix {given.suffix}" if given.suffix else "a name without suffix"
         raise InputError(f"{name}: {what} names no format: use {', '.join(FORMATS)}")
+    mode: int | None = None
     try:
-        mode = _mode(given)
+        with suppress(FileNotFoundError):
+            mode = given.stat().st_mode
         target = given.resolve()  # a link stays a link: what it points to is replaced
         in_folder = target.parent.is_dir()
     except (OSError, RuntimeError, ValueError) as error:  # rings of links, too long a name, a folder that is closed
@@ -182,14 +184,6 @@ def _write_stream(picture: Picture) -> None:
         raise ScoreinvError(f"standard output: writing failed ({error.strerror})") from error
 
 
-def _mode(path: Path) -> int | None:
-    """What `stat` says that a path is, links followed; None where nothing is there."""
-    try:
-        return path.stat().st_mode
-    except FileNotFoundError:
-        return None
-
-
 def _why(error: Exception) -> str:
     return getattr(error, "strerror", None) or reason(error)
 
@@ -201,8 +195,8 @@ def _format(name: str) -> str:
     return "PNG" if name == STREAM else FORMATS[Path(name).suffix.lower()]
 
 
-def _fitted(picture: Picture, name: str) -> Picture:
-    """The picture as the format of its name holds it; see `write_picture`."""
+def encode(stream: BinaryIO, picture: Picture, name: str, quality: int | None = None) -> None:
+    """Write a picture in the format of a name, as the format holds it: see `write_picture`."""
     check_format(name, picture)
     kind, pixels, metadata = _format(name), picture.pixels, picture.metadata
     if kind == "JPEG" and picture.has_alpha:
@@ -215,59 +209,40 @@ def _fitted(picture: Picture, name: str) -> Picture:
     if metadata.icc and len(metadata.icc) > _LONGEST_PROFILE.get(kind, len(metadata.icc)):
         _logger.warning("%s: the colour profile is too long for a %s and is left out (.tif keeps it)", name, kind)
         metadata = replace(metadata, icc=None)
-    return Picture(np.ascontiguousarray(pixels), metadata)
-
-
-def encode(stream: BinaryIO, picture: Picture, kind: str, quality: int | None = None) -> None:
-    """Write a picture that the format can hold.
-
-    Args:
-        kind: PNG, TIFF, WebP or JPEG.
-        quality: 1 to 100. JPEG: default 95, chroma at full resolution. WebP: default lossless. Else unused.
-    """
+    picture = Picture(np.ascontiguousarray(pixels), metadata)
     if kind == "TIFF":
         _write_tiff(stream, picture)
-    elif kind == "JPEG":
-        _write_jpeg(stream, picture, _JPEG_QUALITY if quality is None else quality)
-    elif kind == "WebP":
-        metadata = picture.metadata
-        keep = {"icc_profile": metadata.icc, "exif": metadata.exif, "xmp": metadata.xmp}
-        how = {"lossless": True, "exact": True} if quality is None else {"quality": quality}
-        Image.fromarray(picture.pixels).save(stream, "WEBP", **how, **{k: v for k, v in keep.items() if v})
-    elif picture.pixels.dtype == np.uint16 and picture.mode != "L":
+    elif kind == "PNG" and pixels.dtype == np.uint16 and picture.mode != "L":
         _write_deep_png(stream, picture)
     else:
-        _write_png(stream, picture)
+        _write_by_pillow(stream, picture, kind, quality)
 
 
-# --- JPEG -------------------------------------------------------------------------------------------------------------
-
-
-def _write_jpeg(stream: BinaryIO, picture: Picture, quality: int) -> None:
+def _write_by_pillow(stream: BinaryIO, picture: Picture, kind: str, quality: int | None) -> None:
+    """PNG of 8 bits or of 16-bit grey, WebP or JPEG."""
     metadata = picture.metadata
-    keep: dict[str, object] = {"icc_profile": metadata.icc}
-    for key, block in (("exif", metadata.exif), ("xmp", metadata.xmp)):
-        if block and len(block) > _JPEG_SEGMENT:
-            _logger.warning("the %s block is too long for a JPEG and is left out (.png and .tif keep it)", key.upper())
-        else:
-            keep[key] = block
-    if metadata.dpi:
-        keep["dpi"] = tuple(round(value) for value in metadata.dpi)
-    Image.fromarray(picture.pixels).save(
-        stream, "JPEG", quality=quality, subsampling=0, **{key: value for key, value in keep.items() if value}
-    )
+    keep: dict[str, Any] = {"icc_profile": metadata.icc, "exif": metadata.exif, "xmp": metadata.xmp}
+    if kind == "PNG":
+        chunks = PngImagePlugin.PngInfo()
+        if metadata.xmp:
+            chunks.add_itxt("XML:com.adobe.xmp", metadata.xmp.decode("utf-8", "replace"))
+        keep |= {"xmp": None, "pnginfo": chunks, "dpi": metadata.dpi}
+    elif kind == "WebP":
+        keep |= {"lossless": True, "exact": True} if quality is None else {"quality": quality}
+    else:
+        for key in ("exif", "xmp"):
+            if keep[key] and len(keep[key]) > _JPEG_SEGMENT:
+                _logger.warning(
+                    "the %s block is too long for a JPEG and is left out (.png and .tif keep it)", key.upper()
+                )
+                keep[key] = None
+        dpi = metadata.dpi and tuple(round(value) for value in metadata.dpi)
+        # 4:4:4, the chroma at full resolution
+        keep |= {"quality": _JPEG_QUALITY if quality is None else quality, "subsampling": "4:4:4", "dpi": dpi}
+    Image.fromarray(picture.pixels).save(stream, kind, **{key: value for key, value in keep.items() if value})
 
 
 # --- PNG --------------------------------------------------------------------------------------------------------------
-
-
-def _write_png(stream: BinaryIO, picture: Picture) -> None:
-    metadata = picture.metadata
-    chunks = PngImagePlugin.PngInfo()
-    if metadata.xmp:
-        chunks.add_itxt("XML:com.adobe.xmp", metadata.xmp.decode("utf-8", "replace"))
-    keep = {"icc_profile": metadata.icc, "exif": metadata.exif, "dpi": metadata.dpi}
-    Image.fromarray(picture.pixels).save(stream, "PNG", pnginfo=chunks, **{k: v for k, v in keep.items() if v})
 
 
 def _write_deep_png(stream: BinaryIO, picture: Picture) -> None:
@@ -335,7 +310,18 @@ def _write_tiff(stream: BinaryIO, picture: Picture) -> None:
     offsets = np.concatenate([[0], np.cumsum(sizes[:-1])]).astype(np.int64).tolist()
 
     tags = TiffImagePlugin.ImageFileDirectory_v2()
-    _add_metadata(tags, metadata)
+    if metadata.exif:
+        exif = Image.Exif()
+        exif.load(metadata.exif)
+        for tag in exif:
+            tags[tag] = writable(exif, tag)
+    if metadata.dpi:
+        tags[282], tags[283] = metadata.dpi
+        tags[296] = 2
+    if metadata.icc:
+        tags[34675] = metadata.icc
+    if metadata.xmp:
+        tags[700] = metadata.xmp
     tags[256], tags[257] = picture.width, picture.height
     tags[258] = (pixels.itemsize * 8,) * channels
     tags[259], tags[317] = 8, 2  # Adobe deflate, horizontal differences
@@ -349,18 +335,3 @@ def _write_tiff(stream: BinaryIO, picture: Picture) -> None:
     tags.save(stream)
     for packed in strips:
         stream.write(packed)
-
-
-def _add_metadata(tags: TiffImagePlugin.ImageFileDirectory_v2, metadata: Metadata) -> None:
-    if metadata.exif:
-        exif = Image.Exif()
-        exif.load(metadata.exif)
-        for tag in exif:
-            tags[tag] = writable(exif, tag)
-    if metadata.dpi:
-        tags[282], tags[283] = metadata.dpi
-        tags[296] = 2
-    if metadata.icc:
-        tags[34675] = metadata.icc
-    if metadata.xmp:
-        tags[700] = metadata.xmp

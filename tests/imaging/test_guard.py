@@ -86,11 +86,11 @@ def test_what_is_held_back_comes_again_after_the_last_thread(capfd):
     assert inside.wait(60)
     with guard.guarded("a", "b"):
         assert len(warnings.filters) == len(filters) + 1
-    assert not logging.getLogger("tifffile").filter(logging.makeLogRecord({}))
+    assert not logging.getLogger("tifffile").filter(logging.makeLogRecord({"name": "tifffile"}))
     assert not speak()
     leave.set()
     thread.join()
     assert warnings.filters == filters
-    assert logging.getLogger("tifffile").filter(logging.makeLogRecord({}))
+    assert logging.getLogger("tifffile").filter(logging.makeLogRecord({"name": "tifffile"}))
     if guard._libtiff_setters():
         assert speak()
