@@ -122,7 +122,7 @@ def writable(exif: Image.Exif, tag: int) -> Any:
 
     Pillow reads text as Latin-1, whatever it is, and writes a question mark for each letter beyond ASCII.
     """
-    values = {tag: exif.get(tag)}
+    values: dict[int, Any] = {tag: exif.get(tag)}
     nested = tag in (EXIF_IFD, GPS_IFD)
     if nested:
         values = dict(values[tag] if isinstance(values[tag], dict) else exif.get_ifd(tag))

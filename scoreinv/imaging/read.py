@@ -22,9 +22,10 @@ import re
 import stat
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import (
@@ -44,7 +45,7 @@ from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging.guard import guarded, reason
 from scoreinv.imaging.metadata import describe, orient
 from scoreinv.imaging.picture import Picture, check_megapixels
-from scoreinv.imaging.tiff import Directory, decode_by_tifffile, read_directories, unpremultiply
+from scoreinv.imaging.tiff import decode_by_tifffile, read_directories, unpremultiply
 
 STREAM = "-"
 """What names standard input and output."""
@@ -60,13 +61,13 @@ PREFIX_BYTES = 16
 Look = Callable[[int, int, int], None]
 """Is told a picture's width and height, maybe not yet turned upright, and the bytes that decoding takes at its peak."""
 
-_Opened = TypeVar("_Opened", bound=ImageFile.ImageFile)
-
 _LONGEST_STREAM = 1 << 30
 _BLOCK = 1 << 20
 _MOST_BYTES = 24
 """Of a pixel, while it is decoded: four samples of 16 bits."""
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR_CONFIGURATION = 258, 262, 284
+_PLAIN_MODES = {"1": "L", "L": "L", "RGB": "RGB", "La": "LA", "RGBa": "RGBA", "P": "RGB", "PA": "RGBA"}
+"""What is converted without a loss: to what, if no colour is transparent."""
 _SIXTEEN_BITS = re.compile(r"(RGB|RGBA|RGBX|RGBa);16([LBN])")
 _OTHER_BYTE = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
 _logger = logging.getLogger(__name__)
@@ -120,16 +121,23 @@ def decode(
         name: what messages call the file, if not by its path.
         look: called before memory is taken for the pixels; raises InputError where it should not be taken.
     """
-    content: bytes | Path
     if isinstance(path, bytes):
-        name, content = name or "the picture", path
+        name = name or "the picture"
     elif (text := path_text(path)) == STREAM:
-        name, content = name or "standard input", _read_stream()
+        name, path = name or "standard input", _read_stream()
     else:
-        name, content = name or text, Path(text)
+        name = name or text
     try:
-        with _open_file(content, name) as stream:
-            kind = _kind(stream.read(PREFIX_BYTES), name)
+        stream: BinaryIO
+        if isinstance(path, bytes):
+            stream = io.BytesIO(path)
+        else:
+            mode = Path(path).stat().st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # which may be waited for without end
+                raise InputError(f"{name}: is {special_file(mode)}, no file: use - and let it be the standard input")
+            stream = File(io.FileIO(path))
+        with stream:
+            kind = check_kind(stream.read(PREFIX_BYTES), name)
             with guarded(name, f"damaged or incomplete {kind.name} file"):
                 if kind.plugin is _Tiff:
                     picture, note = _decode_tiff(stream, name, frame, look)
@@ -157,7 +165,21 @@ def decode_image(image: Image.Image, name: str) -> tuple[Picture, str | None]:
     image.load()
     white_is_zero = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
     orientation, metadata = describe(image)
-    image, note = _to_plain_mode(image, name)
+    note = None
+    if image.mode in ("CMYK", "LAB", "YCbCr", "RGBX", "HSV"):
+        note = f"{image.mode} becomes sRGB"
+        image = _to_srgb(image, name)
+    elif image.mode in _PLAIN_MODES:
+        target = _PLAIN_MODES[image.mode]
+        if "transparency" in image.info and not target.endswith("A"):
+            target += "A"
+        if image.mode in ("P", "PA"):
+            note = "palette colours become sRGB"
+        if image.mode != target:
+            image = image.convert(target)
+            image.info.pop("transparency", None)
+    elif image.mode not in ("LA", "RGBA", "I", "I;16", "I;16B", "I;16L", "I;16N"):
+        raise InputError(f"{name}: pictures of mode {image.mode} are not read: convert it to RGB")
     if "icc_profile" not in image.info:
         metadata = replace(metadata, icc=None)
     pixels = np.asarray(image)
@@ -169,11 +191,6 @@ def decode_image(image: Image.Image, name: str) -> tuple[Picture, str | None]:
             pixels = 65535 - pixels
         pixels = _alpha_from_key(pixels, image.info.get("transparency"))
     return Picture(orient(pixels, orientation), metadata), note
-
-
-def check_kind(prefix: bytes, name: str) -> None:
-    """`InputError` where a file that begins with these `PREFIX_BYTES` bytes is none that is read here."""
-    _kind(prefix, name)
 
 
 def is_hidden(path: PurePath) -> bool:
@@ -189,7 +206,7 @@ def is_picture(path: PurePath) -> bool:
 # --- where the bytes come from ----------------------------------------------------------------------------------------
 
 
-class _File(io.BufferedReader):
+class File(io.BufferedReader):
     """A file of which never more is asked than it has: for all that is asked Python takes memory before it reads."""
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -212,16 +229,6 @@ def special_file(mode: int) -> str:
     """What a file is, by the mode that `stat` gives, when it is neither a file nor a folder."""
     kinds = {stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket"}
     return kinds.get(stat.S_IFMT(mode), "something else")
-
-
-def _open_file(content: Path | bytes, name: str) -> BinaryIO:
-    """A stream from the beginning; InputError for pipes, devices and sockets, which may be waited for without end."""
-    if isinstance(content, bytes):
-        return io.BytesIO(content)
-    mode = content.stat().st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise InputError(f"{name}: is {special_file(mode)}, no file: use - and let it be the standard input")
-    return _File(io.FileIO(content))
 
 
 def _read_stream() -> bytes:
@@ -252,7 +259,7 @@ class _Tiff(TiffImagePlugin.TiffImageFile):
 
 
 @dataclass(frozen=True)
-class _Kind:
+class Kind:
     """A kind of file.
 
     Attributes:
@@ -272,17 +279,18 @@ class _Kind:
 
 # A JPEG that carries further pictures (MPO: previews, gain maps, a second eye) is read as the JPEG that it begins with.
 _KINDS = (
-    _Kind("PNG", PngImagePlugin._accept, PngImagePlugin.PngImageFile, 8256),
-    _Kind("JPEG", JpegImagePlugin._accept, JpegImagePlugin.JpegImageFile, 4096),
-    _Kind("TIFF", TiffImagePlugin._accept, _Tiff, 0),
-    _Kind("WebP", WebPImagePlugin._accept, WebPImagePlugin.WebPImageFile, 32768),
-    _Kind("GIF", GifImagePlugin._accept, GifImagePlugin.GifImageFile, 4096),
-    _Kind("BMP", BmpImagePlugin._accept, BmpImagePlugin.BmpImageFile, 4096),
-    _Kind("PNM", PpmImagePlugin._accept, PpmImagePlugin.PpmImageFile, 8),
+    Kind("PNG", PngImagePlugin._accept, PngImagePlugin.PngImageFile, 8256),
+    Kind("JPEG", JpegImagePlugin._accept, JpegImagePlugin.JpegImageFile, 4096),
+    Kind("TIFF", TiffImagePlugin._accept, _Tiff, 0),
+    Kind("WebP", WebPImagePlugin._accept, WebPImagePlugin.WebPImageFile, 32768),
+    Kind("GIF", GifImagePlugin._accept, GifImagePlugin.GifImageFile, 4096),
+    Kind("BMP", BmpImagePlugin._accept, BmpImagePlugin.BmpImageFile, 4096),
+    Kind("PNM", PpmImagePlugin._accept, PpmImagePlugin.PpmImageFile, 8),
 )
 
 
-def _kind(prefix: bytes, name: str) -> _Kind:
+def check_kind(prefix: bytes, name: str) -> Kind:
+    """The kind of a file that begins with these `PREFIX_BYTES` bytes; `InputError` where it is none that is read."""
     if not prefix:
         raise InputError(f"{name}: the file is empty")
     kind = next((kind for kind in _KINDS if kind.accepts(prefix)), None)
@@ -292,20 +300,18 @@ def _kind(prefix: bytes, name: str) -> _Kind:
     return kind
 
 
-def _decode_other(
-    kind: _Kind, stream: BinaryIO, name: str, frame: int | None, look: Look
-) -> tuple[Picture, str | None]:
+def _decode_other(kind: Kind, stream: BinaryIO, name: str, frame: int | None, look: Look) -> tuple[Picture, str | None]:
     most = kind.density * stream.seek(0, os.SEEK_END)
+    stream.seek(0)
     try:
-        image = _open(kind.plugin, stream)
+        image = kind.plugin(stream)
     except Image.DecompressionBombError as error:
         raise InputError(f"{name}: too large for a {kind.name} file: save it as PNG or TIFF") from error
     _check_pixels(image, most, name)  # before memory is taken for frames
     index = _frame(getattr(image, "n_frames", 1), frame, name)
     image.seek(index)
     _check_pixels(image, most, name)  # this frame may be larger than the first
-    look(*image.size, _bytes_of_decoding(image))
-    return _decode_opened(image, stream, index, name)
+    return _decode_opened(image, stream, index, name, look)
 
 
 def _decode_tiff(stream: BinaryIO, name: str, frame: int | None, look: Look) -> tuple[Picture, str | None]:
@@ -315,15 +321,24 @@ def _decode_tiff(stream: BinaryIO, name: str, frame: int | None, look: Look) -> 
     directory.check(name)
     if directory.is_signed:
         raise InputError(f"{name}: signed samples are not read: save the picture with 8 or 16 bits from 0 on")
-    image = _open_tiff(stream, directory)
-    if image is None or _has_planes_apart(image):
-        width, height = directory.size
-        look(width, height, _MOST_BYTES * width * height)
-        what = "damaged TIFF file, or of a kind that is not read: save it again as PNG, or as an uncompressed TIFF"
-        with guarded(name, what):
-            return decode_by_tifffile(stream, name, directory.index), None
-    look(*image.size, _bytes_of_decoding(image))
-    return _decode_opened(image, stream, directory.index, name)
+    image = None
+    if not (directory.big and directory.order == ">"):  # Pillow takes it for a TIFF that is not big
+        with suppress(Exception):  # it is of a kind that Pillow does not know
+            stream.seek(0)
+            opened = _Tiff(stream)
+            opened.seek(directory.index)
+            bits = opened.tag_v2.get(_BITS_PER_SAMPLE, (1,))
+            # Pillow does not read such samples in planes apart, or reads them wrongly
+            deep = len(bits) > 1 and (max(bits) > 8 or opened.mode == "LA")
+            if not (deep and opened.tag_v2.get(_PLANAR_CONFIGURATION, 1) == 2):
+                image = opened
+    if image is not None:
+        return _decode_opened(image, stream, directory.index, name, look)
+    width, height = directory.size
+    look(width, height, _MOST_BYTES * width * height)
+    what = "damaged TIFF file, or of a kind that is not read: save it again as PNG, or as an uncompressed TIFF"
+    with guarded(name, what):
+        return decode_by_tifffile(stream, name, directory.index), None
 
 
 def _check_pixels(image: ImageFile.ImageFile, most: int, name: str) -> None:
@@ -346,100 +361,60 @@ def _frame(count: int, frame: int | None, name: str) -> int:
     return frame or 0
 
 
-def _open_tiff(stream: BinaryIO, directory: Directory) -> _Tiff | None:
-    """The picture of a directory as Pillow sees it, not yet decoded; None for one of a kind that it does not know."""
-    if directory.big and directory.order == ">":
-        return None  # Pillow takes it for a TIFF that is not big
-    try:
-        image = _open(_Tiff, stream)
-        image.seek(directory.index)
-    except Exception:
-        return None
-    return image
+def _decode_opened(
+    image: ImageFile.ImageFile, stream: BinaryIO, index: int, name: str, look: Look
+) -> tuple[Picture, str | None]:
+    """The picture of a file that Pillow has opened, `index` being the frame that it is at.
 
-
-def _open(plugin: type[_Opened], stream: BinaryIO) -> _Opened:
-    """The file as Pillow sees it, not yet decoded."""
-    stream.seek(0)
-    # without a name: Pillow would map the named file into memory, and then turns it wrongly (TIFF orientation)
-    return plugin(stream)
-
-
-def _decode_opened(image: ImageFile.ImageFile, stream: BinaryIO, index: int, name: str) -> tuple[Picture, str | None]:
-    """The picture of a file that Pillow has opened, `index` being the frame that it is at."""
-    _reject_unranged(image, name)
-    if sixteen := _sixteen_bit_modes(image):
-        pixels = _decode_sixteen_bits(image, stream, index, sixteen)
-        orientation, metadata = describe(image)
-        return Picture(orient(pixels, orientation), metadata), None
-    return decode_image(image, name)
-
-
-def _bytes_of_decoding(image: ImageFile.ImageFile) -> int:
-    """Pillow's storage and the array's bytes twice, as they are measured; all of it twice for 16 bits, and for WebP."""
+    Opened as a stream, without a name: Pillow would map the named file into memory, and then turns it wrongly (TIFF
+    orientation).
+    """
+    arguments = image.tile[0].args if image.tile else None
+    first, last = (arguments[0], arguments[-1]) if isinstance(arguments, tuple) else (arguments, arguments)
+    if image.mode == "F":
+        raise InputError(f"{name}: floating-point samples have no stated range: save the picture with 16 bits")
+    if isinstance(image, _Tiff) and (image.mode == "I" or first == "I;12"):
+        raise InputError(f"{name}: samples of 12 or 32 bits are not read: save the picture with 16 bits")
+    is_colour_pnm = isinstance(image, PpmImagePlugin.PpmImageFile) and image.mode == "RGB"
+    if is_colour_pnm and last not in ("RGB", 255):  # the highest value
+        raise InputError(f"{name}: PNM colours of other than 8 bits are not read: save the picture as PNG or TIFF")
+    deep = first == "LA;16B" or (isinstance(first, str) and _SIXTEEN_BITS.fullmatch(first) is not None)
+    # Pillow's storage and the array's bytes twice, as they are measured; all of it twice for 16 bits, and for WebP
     channels = {"L": 1, "LA": 2, "I;16": 2, "RGB": 3}.get(image.mode, 4)
-    twice = bool(_sixteen_bit_modes(image)) or isinstance(image, WebPImagePlugin.WebPImageFile)
-    return image.width * image.height * (4 + 2 * channels) * (1 + twice)
+    twice = deep or isinstance(image, WebPImagePlugin.WebPImageFile)
+    look(*image.size, image.width * image.height * (4 + 2 * channels) * (1 + twice))
+    if not deep:
+        return decode_image(image, name)
+    pixels = _decode_sixteen_bits(image, stream, index, str(first))
+    orientation, metadata = describe(image)
+    return Picture(orient(pixels, orientation), metadata), None
 
 
 # --- sample types -----------------------------------------------------------------------------------------------------
 
 
-def _arguments(tile: Any) -> tuple[Any, ...]:
-    return tile.args if isinstance(tile.args, tuple) else (tile.args,)
-
-
-def _with_raw_mode(tile: Any, raw_mode: str) -> Any:
-    return tile._replace(args=(raw_mode, *tile.args[1:]) if isinstance(tile.args, tuple) else raw_mode)
-
-
-def _has_planes_apart(image: _Tiff) -> bool:
-    """Whether the samples lie in planes apart in a way that Pillow does not read, or reads wrongly."""
-    bits = image.tag_v2.get(_BITS_PER_SAMPLE, (1,))
-    deep = max(bits) > 8 or image.mode == "LA"
-    return len(bits) > 1 and deep and image.tag_v2.get(_PLANAR_CONFIGURATION, 1) == 2
-
-
-def _reject_unranged(image: ImageFile.ImageFile, name: str) -> None:
-    """`InputError` for samples that have no stated range, or would silently be reduced."""
-    if image.mode == "F":
-        raise InputError(f"{name}: floating-point samples have no stated range: save the picture with 16 bits")
-    if isinstance(image, _Tiff) and (image.mode == "I" or _arguments(image.tile[0])[0] == "I;12"):
-        raise InputError(f"{name}: samples of 12 or 32 bits are not read: save the picture with 16 bits")
-    is_colour_pnm = isinstance(image, PpmImagePlugin.PpmImageFile) and image.mode == "RGB"
-    if is_colour_pnm and _arguments(image.tile[0])[-1] not in ("RGB", 255):  # the last argument is the highest value
-        raise InputError(f"{name}: PNM colours of other than 8 bits are not read: save the picture as PNG or TIFF")
-
-
-def _sixteen_bit_modes(image: ImageFile.ImageFile) -> list[str]:
-    """The raw modes to decode a file of 16-bit samples with: upper bytes, then lower; empty for other files."""
-    raw_mode = _arguments(image.tile[0])[0] if image.tile else None
+def _decode_sixteen_bits(image: ImageFile.ImageFile, stream: BinaryIO, index: int, raw_mode: str) -> np.ndarray:
+    """The samples of several channels in a raw mode of 16 bits: upper bytes, then lower."""
     if raw_mode == "LA;16B":
-        return ["RGBA"]  # the four bytes of a pixel, all at once
-    match = _SIXTEEN_BITS.fullmatch(raw_mode) if isinstance(raw_mode, str) else None
-    if match is None:
-        return []
-    channels = match[1].replace("a", "A")  # alpha is divided out below, in 16 bits
-    return [f"{channels};16{order}" for order in (match[2], _OTHER_BYTE[match[2]])]
-
-
-def _decode_sixteen_bits(image: ImageFile.ImageFile, stream: BinaryIO, index: int, raw_modes: list[str]) -> np.ndarray:
-    premultiplied = str(_arguments(image.tile[0])[0]).startswith("RGBa")
-    image.tile = [_with_raw_mode(tile, raw_modes[0]) for tile in image.tile]
-    image.load()
-    upper = np.asarray(image)
-    if raw_modes == ["RGBA"]:
-        return upper.view(">u2").astype(np.uint16)
-    samples = upper.astype(np.uint16)
+        return _decoded_as("RGBA", image).view(">u2").astype(np.uint16)  # the four bytes of a pixel, all at once
+    channels, order = raw_mode.replace("a", "A").split(";16")  # alpha is divided out below, in 16 bits
+    samples = _decoded_as(f"{channels};16{order}", image).astype(np.uint16)
     samples <<= 8
-    del upper
-    again = _open(type(image), stream)
+    stream.seek(0)
+    again = type(image)(stream)
     again.seek(index)
-    again.tile = [_with_raw_mode(tile, raw_modes[1]) for tile in again.tile]
-    samples |= np.asarray(again)
-    if premultiplied:
+    samples |= _decoded_as(f"{channels};16{_OTHER_BYTE[order]}", again)
+    if raw_mode.startswith("RGBa"):
         unpremultiply(samples)
     return _alpha_from_key(samples, image.info.get("transparency"))
+
+
+def _decoded_as(raw_mode: str, image: ImageFile.ImageFile) -> np.ndarray:
+    tiles = []
+    for tile in image.tile:
+        tiles.append(tile._replace(args=(raw_mode, *tile.args[1:]) if isinstance(tile.args, tuple) else raw_mode))
+    image.tile = tiles
+    return np.asarray(image)
 
 
 def _alpha_from_key(samples: np.ndarray, key: Any) -> np.ndarray:
@@ -452,32 +427,6 @@ def _alpha_from_key(samples: np.ndarray, key: Any) -> np.ndarray:
 
 
 # --- modes ------------------------------------------------------------------------------------------------------------
-
-
-def _to_plain_mode(image: Image.Image, name: str) -> tuple[Image.Image, str | None]:
-    """L, LA, RGB, RGBA or a 16-bit mode from any mode, and what has to be said about it."""
-    mode = image.mode
-    if mode in ("LA", "RGBA", "I", "I;16", "I;16B", "I;16L", "I;16N"):
-        return image, None
-    keyed = "transparency" in image.info
-    if mode in ("1", "L"):
-        target = "LA" if keyed else "L"
-        return (image if mode == target else _converted(image, target)), None
-    if mode == "RGB":
-        return (_converted(image, "RGBA") if keyed else image), None
-    if mode in ("La", "RGBa"):
-        return _converted(image, mode.upper()), None
-    if mode in ("P", "PA"):
-        return _converted(image, "RGBA" if keyed or mode == "PA" else "RGB"), "palette colours become sRGB"
-    if mode in ("CMYK", "LAB", "YCbCr", "RGBX", "HSV"):
-        return _to_srgb(image, name), f"{mode} becomes sRGB"
-    raise InputError(f"{name}: pictures of mode {mode} are not read: convert it to RGB")
-
-
-def _converted(image: Image.Image, mode: str) -> Image.Image:
-    converted = image.convert(mode)
-    converted.info.pop("transparency", None)
-    return converted
 
 
 def _to_srgb(image: Image.Image, name: str) -> Image.Image:

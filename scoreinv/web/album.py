@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from scoreinv.errors import InputError
+from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging.masks import check_mask_size
 from scoreinv.imaging.metadata import profile_fits
 from scoreinv.imaging.picture import Picture
@@ -71,7 +71,12 @@ class Photo:
             if lacking := shortage(needed):
                 raise InputError(f"{name}: opening it {lacking}: close other programs, or reduce it first")
 
-        decoded = decode(content, name=name, look=look)
+        try:
+            decoded = decode(content, name=name, look=look)
+        except SettingError as error:  # of its frames: the page has no setting for them
+            raise InputError(
+                f"{name}: has several pages or frames: save one as a file of its own, and open that"
+            ) from error
         return cls(decoded.picture, PurePath(name).stem, decoded.kind, decoded.note)
 
     def result(self, picture: Picture, ending: str, number: int | None = None) -> Photo:
