@@ -222,7 +222,15 @@ def restore_picture(
     if models.colorizer is not None:
         work.add_colours(models.colorizer, given.hints)
     tell(callback, 1.0)
-    return work.result()
+    samples, std = work.samples(), None
+    if len(samples) > 1:
+        running = RunningSpread()
+        for sample in samples:
+            running.add(sample.rgb())
+        std = running.std
+    return RestoredPhoto(
+        samples[0], samples, std, work.nfe, work.method, work.found, work.damage, work.noise_std, work.steps
+    )
 
 
 @dataclass
@@ -313,7 +321,7 @@ class _Restoration:
             self._tell("colorize", "none are drawn, as the tint is kept")
         else:
             self.share.begin(_SHARES["colorize"])
-            settings, samples = ColourSettings(seed=self.settings.seed), self._samples()
+            settings, samples = ColourSettings(seed=self.settings.seed), self.samples()
             own = noise_weights_of(samples[0])  # one for all: pairs of opposite noise stay pairs
             part, coloured = Share(self.share, len(samples)), []
             for number, sample in enumerate(samples):
@@ -323,19 +331,7 @@ class _Restoration:
             self.nfe, self.method = self.nfe + drawn.nfe, drawn.method
             self._tell("colorize", "colours are drawn", coloured)
 
-    def result(self) -> RestoredPhoto[Picture]:
-        """What the picture has become."""
-        samples, std = self._samples(), None
-        if len(samples) > 1:
-            running = RunningSpread()
-            for sample in samples:
-                running.add(sample.rgb())
-            std = running.std
-        return RestoredPhoto(
-            samples[0], samples, std, self.nfe, self.method, self.found, self.damage, self.noise_std, self.steps
-        )
-
-    def _samples(self) -> list[Picture]:
+    def samples(self) -> list[Picture]:
         """As many as are asked for, alike where nothing was drawn."""
         count = self.settings.samples
         return self.pictures if len(self.pictures) == count else self.pictures * count

@@ -64,18 +64,15 @@ class PictureNoise(NoiseStream):
         self, shape: torch.Size | tuple[int, ...], device: torch.device | None = None, dtype: torch.dtype | None = None
     ) -> Tensor:
         """Standard normal draws of shape (B, C, H, W)."""
-        fields = {pair: self._fields(pair, *shape[1:]) for pair in {number // 2 for number in self._numbers}}
+        channels, height, width = shape[1:]
+        fields = {}  # that all pictures mix, (H, W, C, 16) of each pair
+        for pair in {number // 2 for number in self._numbers}:
+            keys = [[self._seed, pair, *_STREAM, self._drawn, row] for row in range(height)]
+            rows = [np.random.default_rng(key).standard_normal((width, channels, _FIELDS), np.float32) for key in keys]
+            fields[pair] = np.stack(rows)
         draws = [
             (-1 if number % 2 else 1) * (fields[number // 2] @ weights).transpose(2, 0, 1).astype(np.float32)
             for number, weights in zip(self._numbers, self._weights, strict=True)
         ]
         self._drawn += 1
         return self._deliver(draws, device, dtype)
-
-    def _fields(self, pair: int, channels: int, height: int, width: int) -> np.ndarray:
-        """The fields z_k that all pictures mix, (H, W, C, 16)."""
-        rows = []
-        for row in range(height):
-            generator = np.random.default_rng([self._seed, pair, *_STREAM, self._drawn, row])
-            rows.append(generator.standard_normal((width, channels, _FIELDS), dtype=np.float32))
-        return np.stack(rows)

@@ -25,9 +25,8 @@ from scoreinv.tasks.settings import ColourSettings, DenoiseSettings, FillSetting
 from scoreinv.text import shown
 
 if TYPE_CHECKING:
-    from scoreinv.imaging.picture import Picture
     from scoreinv.prior import ScorePrior
-    from scoreinv.tasks.results import Restored, TaskCallback
+    from scoreinv.tasks.results import Restored
 
 Batch = dict[str, np.ndarray]
 """Columns by name, of equal lengths. A column of pictures is NxHxW(xC), or an object array of HxW(xC)."""
@@ -52,6 +51,8 @@ class OnRows:
             HxW, HxWx3 or HxWx4 of uint8, uint16 or float in [0, 1].
         settings: further arguments of the task, the same for all rows.
         results: how many pictures the task gives for one: where they are several all samples are taken, SxHxW(xC).
+        factor: how many times as large results are.
+        channels: of results for pictures that have none.
         result: name of the column that is added. It holds arrays of the pictures' type.
         name: name of a column that tells rows apart (a path, a key), for errors; they count rows within a batch.
         device, precision: of the network, in each process. `auto` is the first of cuda, mps and cpu that is there, and
@@ -66,6 +67,8 @@ class OnRows:
         settings: Mapping[str, Any],
         results: int = 1,
         *,
+        factor: int = 1,
+        channels: tuple[int, ...] = (),
         result: str = "result",
         name: str | None = None,
         device: Device = "auto",
@@ -81,6 +84,7 @@ class OnRows:
         if model is not None:
             bundled_file(model)  # paths may be those of other machines
         self.task, self.model, self.columns, self.settings, self.results = task, model, columns, settings, results
+        self.factor, self.channels = factor, channels
         self.result, self.name, self.device, self.precision = result, name, device, precision
 
     def __call__(self, batch: Batch) -> Batch:
@@ -101,35 +105,34 @@ class OnRows:
                 raise InputError(f"column {column!r} has {len(batch[column])} rows, and {image!r} {len(images)}")
         if not len(images):
             return {**batch, self.result: self._no_results(images)}
-        if self.model is not None:
-            self._prior(self.model)  # what is wrong with model or device is of no row
-        return {**batch, self.result: _as_column([self._row(batch, row) for row in range(len(images))], images)}
-
-    def _row(self, batch: Batch, row: int) -> np.ndarray:
-        given = {argument: batch[column][row] for argument, column in self.columns.items()}
-        prior = {} if self.model is None else {"prior": self._prior(self.model)}
-        try:
-            restored = self.task(**given, **self.settings, **prior)
-        except ScoreinvError as error:
-            key = "" if self.name is None else f" ({batch[self.name][row]})"
-            kind = InputError if isinstance(error, InputError) else ScoreinvError
-            raise kind(f"row {row} of the batch{key}: {error}") from error
-        return np.stack(restored.samples) if self.results > 1 else np.asarray(restored.image)
-
-    def _prior(self, model: str | Path) -> ScorePrior:
-        with _loading:  # threads of Dask would load it once each
-            return _load(model, self.device, self.precision)
+        prior = {}
+        if self.model is not None:  # what is wrong with model or device is of no row
+            with _loading:  # threads of Dask would load it once each
+                prior["prior"] = _load(self.model, self.device, self.precision)
+        results = []
+        for row in range(len(images)):
+            given = {argument: batch[column][row] for argument, column in self.columns.items()}
+            try:
+                restored = self.task(**given, **self.settings, **prior)
+            except ScoreinvError as error:
+                key = "" if self.name is None else f" ({batch[self.name][row]})"
+                kind = InputError if isinstance(error, InputError) else ScoreinvError
+                raise kind(f"row {row} of the batch{key}: {error}") from error
+            results.append(np.stack(restored.samples) if self.results > 1 else np.asarray(restored.image))
+        if isinstance(images, np.ndarray) and not images.dtype.hasobject:
+            return {**batch, self.result: np.stack(results)}
+        objects = np.empty(len(results), dtype=object)
+        for number, result in enumerate(results):  # a slice would take arrays of one shape for more dimensions
+            objects[number] = result
+        return {**batch, self.result: objects}
 
     def _no_results(self, images: np.ndarray) -> np.ndarray:
         """A column without rows, as wide as others are."""
         if images.dtype.hasobject or images.ndim < 3:
             return images
-        several = (self.results,) if self.results > 1 else ()
-        return np.empty((0, *several, *self._shape(images.shape[1:])), images.dtype)
-
-    def _shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Of the result of a picture HxW(xC) of this shape."""
-        return shape
+        height, width, *channels = images.shape[1:]
+        size = (self.factor * height, self.factor * width, *(channels or self.channels))
+        return np.empty((0, *([self.results] if self.results > 1 else []), *size), images.dtype)
 
 
 class Inpainter(OnRows):
@@ -209,11 +212,9 @@ class Colorizer(OnRows):
             {"image": image} if hints is None else {"image": image, "hints": hints},
             asdict(colours),
             colours.results,
+            channels=(3,),
             **rows,
         )
-
-    def _shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        return shape if len(shape) == 3 else (*shape, 3)
 
 
 class Restorer(OnRows):
@@ -270,13 +271,9 @@ class Restorer(OnRows):
             {"image": image},
             observed | {"how": how},
             how.results,
+            factor=factor or 1,
             **rows,
         )
-
-    def _shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        height, width, *channels = shape
-        factor = self.settings["factor"] or 1
-        return (factor * height, factor * width, *channels)
 
 
 def _inpaint(image: np.ndarray, mask: np.ndarray, **settings: Any) -> Restored[Any]:
@@ -304,22 +301,21 @@ def _restore(
     from scoreinv.imaging.noise import estimate_noise
     from scoreinv.tasks.denoise import denoise_picture, has_noise, unchanged
     from scoreinv.tasks.linear import deblur_picture, upscale_picture
-    from scoreinv.tasks.results import restore_each
+    from scoreinv.tasks.results import as_given
 
-    pictures, form = pictures_from_api(image)
-
-    def restored(number: int, share: TaskCallback) -> Restored[Any]:
-        picture: Picture = pictures[number]
-        if factor is not None:
-            return upscale_picture(picture, factor, downsampling, noise_std or 0.0, prior, how, share)
-        noise = estimate_noise(picture) if noise_std is None else noise_std
-        if kernel is not None:
-            return deblur_picture(picture, kernel, noise, prior, how, share)
-        if noise_std is None and not has_noise(picture, noise, prior):
-            return unchanged(picture, how)
-        return denoise_picture(picture, noise, prior, how, share)
-
-    return restore_each(pictures, form, restored, None)
+    (picture,), form = pictures_from_api(image)
+    noise = noise_std
+    if noise is None:
+        noise = 0.0 if factor is not None else estimate_noise(picture)
+    if factor is not None:
+        restored = upscale_picture(picture, factor, downsampling, noise, prior, how)
+    elif kernel is not None:
+        restored = deblur_picture(picture, kernel, noise, prior, how)
+    elif noise_std is None and not has_noise(picture, noise, prior):
+        restored = unchanged(picture, how)
+    else:
+        restored = denoise_picture(picture, noise, prior, how)
+    return as_given([restored], form)
 
 
 @lru_cache(maxsize=_MODELS)
@@ -331,13 +327,3 @@ def _load(model: str | Path, device: Device, precision: Precision) -> ScorePrior
 
     place = torch.device(device_of(device))
     return load(model).to(place, torch.bfloat16 if uses_bfloat16(precision, place) else torch.float32)
-
-
-def _as_column(results: list[np.ndarray], images: np.ndarray) -> np.ndarray:
-    """Results as a column of the kind that the pictures' is: one array, or an array of arrays."""
-    if isinstance(images, np.ndarray) and not images.dtype.hasobject:
-        return np.stack(results)
-    column = np.empty(len(results), dtype=object)
-    for number, result in enumerate(results):  # a slice would take arrays of one shape for more dimensions
-        column[number] = result
-    return column
