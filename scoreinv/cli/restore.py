@@ -29,8 +29,11 @@ from scoreinv.options import GRAY_LEVELS
 from scoreinv.tasks.settings import OLD_PHOTO_STEPS, OldPhotoSettings, StepName
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from scoreinv.imaging.hints import KnownColours
     from scoreinv.imaging.picture import Picture
-    from scoreinv.tasks.old_photos import GivenByHand, Step
+    from scoreinv.tasks.old_photos import Step
     from scoreinv.tasks.results import Restored
 
 EXAMPLES = """
@@ -91,15 +94,15 @@ def restore(
     colorizer = Model(names.color_model, common) if steps.colorize else None
     detector = Detector(names.damage_model, common) if steps.inpaint and masks is None else None
 
-    def read(job: Job, picture: Picture) -> GivenByHand:
-        from scoreinv.tasks.old_photos import GivenByHand
-
+    def read(job: Job, picture: Picture) -> tuple[np.ndarray | None, KnownColours | None]:
         if pictures is not None:
             pictures.refuse_existing(job)
         hole = None if masks is None else masks.read(job, picture)
-        return GivenByHand(hole, read_hints(hints, picture))
+        return hole, read_hints(hints, picture)
 
-    def compute(photo: Photo[GivenByHand], progress: Progress) -> tuple[Restored[Picture], dict[str, Any]]:
+    def compute(
+        photo: Photo[tuple[np.ndarray | None, KnownColours | None]], progress: Progress
+    ) -> tuple[Restored[Picture], dict[str, Any]]:
         from scoreinv.machine import keep_freed
         from scoreinv.tasks.old_photos import OldPhotoModels, restore_picture
 
@@ -116,7 +119,7 @@ def restore(
             denoiser=None if denoiser is None else denoiser.prior,
             colorizer=None if colorizer is None else colorizer.prior,
         )
-        result = restore_picture(photo.picture, models, steps, photo.given, progress, told)
+        result = restore_picture(photo.picture, models, steps, *photo.given, progress, told)
         done = [step.name for step in result.steps if step.changed]
         if hints is not None and "colorize" not in done:
             remedy = "scoreinv colorize --hints replaces colours"

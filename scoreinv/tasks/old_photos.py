@@ -172,30 +172,17 @@ def restore(
     )
 
     def restored(number: int, share: TaskCallback) -> RestoredPhoto[Any]:
-        given = GivenByHand(holes[number], strokes[number])
-        return restore_picture(pictures[number], models, settings, given, share)
+        return restore_picture(pictures[number], models, settings, holes[number], strokes[number], share)
 
     return restore_each(pictures, form, restored, callback)
-
-
-@dataclass(frozen=True)
-class GivenByHand:
-    """What is known of a picture beforehand.
-
-    Attributes:
-        hole: HxW bool, its damage; None: it is to be found.
-        hints: colours that are wanted.
-    """
-
-    hole: np.ndarray | None = None
-    hints: KnownColours | None = None
 
 
 def restore_picture(
     picture: Picture,
     models: OldPhotoModels,
     settings: OldPhotoSettings,
-    given: GivenByHand,
+    hole: np.ndarray | None = None,
+    hints: KnownColours | None = None,
     callback: TaskCallback | None = None,
     told: Told | None = None,
 ) -> RestoredPhoto[Picture]:
@@ -203,9 +190,11 @@ def restore_picture(
 
     Args:
         models: of all steps that the settings do not leave out.
+        hole: HxW bool, its damage; None: it is to be found.
+        hints: colours that are wanted.
     """
-    if given.hints is not None:
-        given.hints.check_size(picture.size, "the hints")
+    if hints is not None:
+        hints.check_size(picture.size, "the hints")
     for model in (models.filler, models.denoiser, models.colorizer):
         if model is not None:
             check_colour(model)
@@ -213,14 +202,14 @@ def restore_picture(
         check_noise(picture, settings.noise_std, models.denoiser)
     work = _Restoration([picture], settings, Share(callback, sum(_SHARES.values())), told)
     if models.filler is not None:
-        work.find_damage(models.detector, given.hole)
+        work.find_damage(models.detector, hole)
     work.remove_tint()
     if models.filler is not None:
         work.fill(models.filler)
     if models.denoiser is not None:
         work.remove_noise(models.denoiser)
     if models.colorizer is not None:
-        work.add_colours(models.colorizer, given.hints)
+        work.add_colours(models.colorizer, hints)
     tell(callback, 1.0)
     samples, std = work.samples(), None
     if len(samples) > 1:

@@ -98,12 +98,12 @@ def restore(
     The note says what each step did, in a line. Results that would be alike are one, and there is none where nothing
     was to be done.
     """
-    from scoreinv.tasks.old_photos import GivenByHand, OldPhotoModels, restore_picture
+    from scoreinv.tasks.old_photos import OldPhotoModels, restore_picture
 
     detector = models.damage() if hole is None else None
     all_models = OldPhotoModels(detector, models.fill(), models.denoise(), models.colours())
-    given = GivenByHand(hole, None if strokes is None else hints_of(photo, strokes))
-    result = restore_picture(photo.picture, all_models, settings, given, report)
+    hints = None if strokes is None else hints_of(photo, strokes)
+    result = restore_picture(photo.picture, all_models, settings, hole, hints, report)
     note = "\n".join(f"{step.name.capitalize()}: {step.words}." for step in result.steps)
     changed = {step.name for step in result.steps if step.changed}
     if not changed:

@@ -19,7 +19,7 @@ from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
 from scoreinv.networks.detector import DamageDetector
 from scoreinv.options import FOUND_GROW
-from scoreinv.tasks.old_photos import GivenByHand, OldPhotoModels, Step, restore_picture
+from scoreinv.tasks.old_photos import OldPhotoModels, Step, restore_picture
 from scoreinv.tasks.settings import OLD_PHOTO_STEPS, OldPhotoSettings
 from scoreinv.training.pictures import BUILTIN
 
@@ -303,7 +303,7 @@ def test_each_step_is_told_with_its_picture():
     told: list[tuple[Step, Picture | None]] = []
     photo = Picture(scratched(levels(sepia(gray_scene()))))
     models = OldPhotoModels(Whites(), prior(), prior(), prior())
-    restore_picture(photo, models, OldPhotoSettings(), GivenByHand(), told=lambda *step: told.append(step))
+    restore_picture(photo, models, OldPhotoSettings(), told=lambda *step: told.append(step))
     shown = {step.name: picture for step, picture in told}
     assert list(shown) == list(OLD_PHOTO_STEPS)
     assert (shown["damage"].pixels == SCRATCH * 255).all()
