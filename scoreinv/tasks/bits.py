@@ -19,7 +19,7 @@ from scoreinv.models.peak_memory import gradient_bytes
 from scoreinv.options import ODE_RTOL
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
-from scoreinv.tasks.common import Sided, check_model, check_sides, colours_for, to_tensor
+from scoreinv.tasks.common import Sided, check_sides, colours_for, model_of, to_tensor
 from scoreinv.tasks.results import Share, TaskCallback, for_sampler
 from scoreinv.tasks.settings import LikelihoodSettings
 
@@ -68,7 +68,7 @@ def pictures_bits_per_dim(
         Cancelled: the callback stopped the work.
         ScoreinvError: the likelihood is not finite.
     """
-    check_model(prior)
+    prior = model_of(prior)
     if len({picture.size for picture in pictures}) != 1:
         raise InputError("pictures that are evaluated together must have one size")
     for picture in pictures:

@@ -61,11 +61,6 @@ def model_of(prior: object) -> ScorePrior:
     """
     if isinstance(prior, str | Path):
         return load(prior)
-    return check_model(prior)
-
-
-def check_model(prior: object) -> ScorePrior:
-    """The prior; SettingError unless it is a model."""
     if not isinstance(prior, ScorePrior):
         raise SettingError("prior", f"must be a model as scoreinv.load gives it, or its name, not {shown(prior)}")
     return prior

@@ -92,7 +92,7 @@ def draw_in_scales(
         scales.pop()
     if PatchPrior.enough(scales[-1][1]):
         return _drawn_by_patches(prior, scales, typical, noise, callback)
-    return _drawn_by_network(sampling, prior, _with_something_known(scales), noise, callback)
+    return _drawn_by_network(sampling, prior, scales, noise, callback)
 
 
 def _drawn_by_patches(
@@ -128,6 +128,17 @@ def _drawn_by_network(
     callback: TaskCallback | None,
 ) -> tuple[Tensor, int]:
     """As `draw_in_scales`: the last scale by the method of `sampling`, and each finer one given the one below."""
+    # Where no pixel of a scale is known as a whole, those that are known in part count. Else what is narrower than such
+    # a pixel, as a band along the border, would not tell which colours the picture has.
+    found = scales[:1]
+    for _ in scales[1:]:
+        values, observed = found[-1]
+        coarser = _halved(values, observed)
+        if not coarser[1].flatten(1).any(1).all():
+            share_known = block_means(observed)
+            coarser = coarser[0] / share_known.clamp_min(0.25), (share_known > 0).to(values)
+        found.append(coarser)
+    scales = found
     share = Share(callback, sum(known.numel() for _, known in scales))
     drawn, nfe = None, 0
     for scale, (values, known) in reversed(list(enumerate(scales))):
@@ -246,19 +257,3 @@ def _at(numbers: tuple[int, ...], scale: int) -> int:
 def _halved(values: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
     """A picture and what of it is observed at half the size."""
     return block_means(torch.where(observed > 0, values, 0.0)), (block_means(observed) == 1).to(values)
-
-
-def _with_something_known(scales: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
-    """The same scales; where no pixel of one is known as a whole, those that are known in part count.
-
-    Else what is narrower than such a pixel, as a band along the border, would not tell which colours the picture has.
-    """
-    found = scales[:1]
-    while len(found) < len(scales):
-        values, observed = found[-1]
-        coarser = _halved(values, observed)
-        if not coarser[1].flatten(1).any(1).all():
-            share = block_means(observed)
-            coarser = coarser[0] / share.clamp_min(0.25), (share > 0).to(values)
-        found.append(coarser)
-    return found

@@ -16,7 +16,7 @@ from scoreinv.options import Number, Whole, check, check_callback
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers.ode import decode, encode
 from scoreinv.sdes import TRAINING_START
-from scoreinv.tasks.common import Model, check_model, check_sides, colours_for, finite, model_of, to_arrays, to_tensor
+from scoreinv.tasks.common import Model, check_sides, colours_for, finite, model_of, to_arrays, to_tensor
 from scoreinv.tasks.results import Drawn, Given, Share, TaskCallback, for_sampler
 
 
@@ -82,7 +82,6 @@ def interpolate_pictures(
     callback: TaskCallback | None = None,
 ) -> Drawn[np.ndarray]:
     """`interpolate` for two `Picture`s."""
-    check_model(prior)
     check("count", count, Whole(2))
     check("temperature", temperature, Number(0))
     check_callback(callback)
