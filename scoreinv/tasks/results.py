@@ -37,19 +37,21 @@ def for_sampler(callback: TaskCallback | None) -> Callable[[Progress], bool | No
     return None if callback is None else lambda progress: callback(progress.fraction)
 
 
+@dataclass
 class Share:
     """A callback for one part of the work after another, which reports the progress of the whole.
 
-    Args:
+    Attributes:
         callback: what is called with the progress of the whole.
         total: sum of the sizes of all parts, in any unit.
+        done: of these, those of the parts that are done.
+        size: of the current part.
     """
 
-    def __init__(self, callback: TaskCallback | None, total: float) -> None:
-        self.callback = callback
-        self.total = total
-        self.done = 0.0
-        self.size = 0.0
+    callback: TaskCallback | None
+    total: float
+    done: float = 0.0
+    size: float = 0.0
 
     def begin(self, size: float) -> None:
         """Begin the next part, which has this size."""
