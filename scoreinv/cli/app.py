@@ -13,10 +13,9 @@ both.
 
 from __future__ import annotations
 
-import difflib
 import keyword
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
@@ -26,7 +25,6 @@ import typer
 
 from scoreinv.cli.command import HELP_ALL, Page, VersionOption, command
 from scoreinv.cli.options import PREFIX, Common
-from scoreinv.cli.report import warn
 from scoreinv.errors import InputError
 
 TOML = "scoreinv.toml"
@@ -38,18 +36,10 @@ COMMANDS = {
 """The commands in the order of the help, with their panels. Each is a module here, with a function of its name."""
 GROUPS = {"models": ("list", "show")}
 """Those that are commands of commands: their modules have an `app`."""
-_COMMON = [field.name for field in fields(Common)]
-
-
-def _built(name: str) -> Any:
-    """Click's command of a name."""
-    module = import_module(f"scoreinv.cli.{name}")
-    if name in GROUPS:
-        return typer.main.get_group(module.app)
-    app = typer.Typer(add_completion=False, rich_markup_mode="rich", context_settings=HELP)
-    whole = command(getattr(module, name), examples=module.EXAMPLES, unused=getattr(module, "UNUSED", ()))
-    app.command(name, cls=Page)(whole)
-    return typer.main.get_command(app)
+_COMMANDS = [[name, part] for name, parts in GROUPS.items() for part in parts]
+_COMMANDS += [[name] for name in COMMANDS if name not in GROUPS]
+"""The words of each command."""
+HELP = {"help_option_names": ["-h", "--help"]}
 
 
 class Commands(typer.core.TyperGroup):
@@ -63,12 +53,18 @@ class Commands(typer.core.TyperGroup):
         """The command of a name; None where there is none such."""
         if cmd_name not in COMMANDS:
             return None
-        found = _built(cmd_name)
+        module = import_module(f"scoreinv.cli.{cmd_name}")
+        if cmd_name in GROUPS:
+            found: Any = typer.main.get_group(module.app)
+        else:
+            single = typer.Typer(add_completion=False, rich_markup_mode="rich", context_settings=HELP)
+            whole = command(getattr(module, cmd_name), examples=module.EXAMPLES, unused=getattr(module, "UNUSED", ()))
+            single.command(cmd_name, cls=Page)(whole)
+            found = typer.main.get_command(single)
         found.name, found.rich_help_panel = cmd_name, COMMANDS[cmd_name]
         return found
 
 
-HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(name="scoreinv", cls=Commands, no_args_is_help=True, rich_markup_mode="rich", context_settings=HELP)
 
 
@@ -84,13 +80,12 @@ def _root(version: VersionOption = False) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run a command line; returns the exit status, and lets errors of the command and of its options pass."""
-    group = typer.main.get_command(app)
+    group: Any = typer.main.get_command(app)
     if f"_{PREFIX}_COMPLETE" in os.environ:
         group.main([], prog_name="scoreinv")  # tells the shell, and exits
     settings: dict[str, Any] = {}
     if not {"--help", "-h", HELP_ALL, "--version"} & set(arguments):  # they answer beside a wrong file, too
-        _warn_of_unknown_variables(arguments)
-        settings = {"default_map": _defaults(arguments), "auto_envvar_prefix": PREFIX}
+        settings = {"default_map": _defaults(group, arguments), "auto_envvar_prefix": PREFIX}
     try:
         # Not by `main` of the command, which reports interruptions in its own way.
         with group.make_context("scoreinv", list(arguments), **settings) as context:
@@ -100,82 +95,54 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def _parameters(arguments: list[str]) -> set[str]:
-    """The names of the parameters of the command that is asked for."""
-    found = _built(arguments[0])
-    if arguments[0] in GROUPS and len(arguments) > 1:
-        found = found.commands.get(arguments[1], found)
-    return {parameter.name for parameter in found.params if not parameter.is_eager}
-
-
-def _defaults(arguments: list[str]) -> dict[str, Any]:
+def _defaults(group: Any, arguments: list[str]) -> dict[str, Any]:
     """What Click takes as defaults, by command and parameter; InputError for a file that is wrong."""
-    defaults: dict[str, Any] = {name: {} for name in COMMANDS}
+    import tomllib
+
+    defaults: dict[str, Any] = {}
+    everywhere = {field.name for field in fields(Common)}
     for path in (Path(typer.get_app_dir("scoreinv")) / TOML, Path(TOML)):
-        for words, key, value in _entries(path):
-            name = f"{key}_" if keyword.iskeyword(key) else key.replace("-", "_")
-            if list(words) == arguments[: len(words)] and words and name not in _parameters(arguments):
+        try:
+            if not path.is_file():
+                continue
+            found = tomllib.loads(path.read_text(encoding="utf-8"))
+        except PermissionError:  # a folder that is closed to this user, as a service's home may be
+            continue
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: is no TOML ({error}): mend it, or move it away") from error
+        for words, key, value in _entries(path, found):
+            name, asked = f"{key}_" if keyword.iskeyword(key) else key.replace("-", "_"), " ".join(words)
+            if not words and name not in everywhere:
                 raise InputError(
-                    f"{path}: {key} is no option of {' '.join(words)}: see scoreinv {' '.join(words)} --help-all"
+                    f"{path}: {key} is no option of all commands: put it under a command, such as [inpaint]"
                 )
-            for table in _tables(defaults, words):
+            if words and arguments[: len(words)] == words and name not in _parameters(group, arguments):
+                raise InputError(f"{path}: {key} is no option of {asked}: see scoreinv {asked} --help-all")
+            for command_words in (each for each in _COMMANDS if each[: len(words)] == words):
+                table = defaults
+                for word in command_words:
+                    table = table.setdefault(word, {})
                 table[name] = value
     return defaults
 
 
-def _tables(defaults: dict[str, Any], words: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """The defaults of a command, or of all."""
-    for name in words[:1] or COMMANDS:
-        parts = words[1:] or GROUPS.get(name, ())
-        yield from [defaults[name].setdefault(part, {}) for part in parts] or [defaults[name]]
-
-
-def _entries(path: Path) -> Iterator[tuple[tuple[str, ...], str, str]]:
-    """The words of a command (none for all), the name of its option, and the value of each entry of a file."""
-    import tomllib
-
-    try:
-        found = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except PermissionError:  # a folder that is closed to this user, as a service's home may be
-        return
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is no TOML ({error}): mend it, or move it away") from error
-    for key, value in found.items():
-        if not isinstance(value, dict):
-            if key.replace("-", "_") not in _COMMON:
-                raise InputError(
-                    f"{path}: {key} is no option of all commands: put it under a command, such as [inpaint]"
-                )
-            yield (), key, _text(path, key, value)
-        elif key not in COMMANDS:
-            raise InputError(f"{path}: [{key}] is no command: see scoreinv --help")
+def _entries(path: Path, table: dict[str, Any], words: Sequence[str] = ()) -> Iterator[tuple[list[str], str, str]]:
+    """The entries of a file: the words of the command (none: of all), the name of its option, the value as typed."""
+    for key, value in table.items():
+        within = [*words, key]
+        if isinstance(value, dict):
+            if not any(each[: len(within)] == within for each in _COMMANDS):
+                raise InputError(f"{path}: [{'.'.join(within)}] is no command: see scoreinv --help")
+            yield from _entries(path, value, within)
+        elif isinstance(value, bool | int | float | str):
+            yield [*words], key, str(value)
         else:
-            for name, inner in value.items():
-                if not isinstance(inner, dict):
-                    yield (key,), name, _text(path, name, inner)
-                elif name not in GROUPS.get(key, ()):
-                    raise InputError(f"{path}: [{key}.{name}] is no command: see scoreinv --help")
-                else:
-                    yield from (((key, name), option, _text(path, option, given)) for option, given in inner.items())
+            raise InputError(f"{path}: {key}: give one text, number, true or false")
 
 
-def _text(path: Path, key: str, value: Any) -> str:
-    """A value as if it were typed; InputError for one that no option takes."""
-    if not isinstance(value, bool | int | float | str):
-        raise InputError(f"{path}: {key}: give one text, number, true or false")
-    return str(value)
-
-
-def _warn_of_unknown_variables(arguments: list[str]) -> None:
-    """Warn of variables that are named as those that give options, and are none: with the nearest one."""
-    given = {name for name in os.environ if name.startswith(f"{PREFIX}_")}
-    if not given or not arguments or arguments[0] not in COMMANDS:
-        return
-    own = "_".join([PREFIX, *arguments[: 2 if arguments[0] in GROUPS else 1]]).upper()
-    known = {f"{PREFIX}_{name.upper()}" for name in _COMMON}
-    known |= {f"{own}_{name.upper().rstrip('_')}" for name in _parameters(arguments)}
-    others = tuple(f"{PREFIX}_{name.upper()}_" for name in COMMANDS if name != arguments[0])
-    for name in sorted(given - known):
-        if not name.startswith(others):
-            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
-            warn(f"{name}: sets no option{f'; did you mean {nearest[0]}?' if nearest else ''}")
+def _parameters(group: Any, arguments: list[str]) -> set[str]:
+    """The names of the parameters of the command that is asked for."""
+    found = group.get_command(None, arguments[0])
+    if arguments[0] in GROUPS and len(arguments) > 1:
+        found = found.commands.get(arguments[1], found)
+    return {parameter.name for parameter in found.params if not parameter.is_eager}

@@ -5,11 +5,10 @@ from __future__ import annotations
 import inspect
 import logging
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from copy import copy
-from dataclasses import MISSING, Field, fields, is_dataclass
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -21,28 +20,28 @@ from scoreinv.version import __version__
 
 _log = logging.getLogger(__name__)
 HELP_ALL = "--help-all"
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 
-def _show_all(context: typer.Context, value: bool) -> None:
-    if value:
+def _answer(context: typer.Context, asked: typer.CallbackParam, value: bool) -> None:
+    """Print what `--version` or `--help-all` asks for, and end the command."""
+    if not value:
+        return
+    if asked.name == "version":
+        typer.echo(f"scoreinv {__version__}")
+    else:
         context.meta[HELP_ALL] = True
         typer.echo(context.get_help())
-        raise typer.Exit
-
-
-def _show_version(value: bool) -> None:
-    if value:
-        typer.echo(f"scoreinv {__version__}")
-        raise typer.Exit
+    raise typer.Exit
 
 
 _HelpAllOption = Annotated[
     bool,
-    common_option(HELP_ALL, callback=_show_all, is_eager=True, show_default=False, help="Show all options, and exit."),
+    common_option(HELP_ALL, callback=_answer, is_eager=True, show_default=False, help="Show all options, and exit."),
 ]
 VersionOption = Annotated[
     bool,
-    advanced("--version", callback=_show_version, is_eager=True, show_default=False, help="Show the version and exit."),
+    advanced("--version", callback=_answer, is_eager=True, show_default=False, help="Show the version and exit."),
 ]
 
 
@@ -57,107 +56,78 @@ def command(function: Callable[..., None], *, examples: str = "", unused: Collec
         unused: common options that the command takes and has no use for; its help leaves them out.
     """
     signature = inspect.signature(function, eval_str=True)
-    groups: dict[str, Any] = {
-        name: parameter.annotation
-        for name, parameter in signature.parameters.items()
-        if is_dataclass(parameter.annotation)
-    }
-    parameters: list[inspect.Parameter] = []
+    annotated = {name: parameter.annotation for name, parameter in signature.parameters.items()}
+    groups: dict[str, Any] = {name: kind for name, kind in annotated.items() if is_dataclass(kind)}
+    options = {name: _options(kind, function.__name__, unused) for name, kind in groups.items()}
+    parameters = [inspect.Parameter("context", _KEYWORD, annotation=typer.Context)]
     for name, parameter in signature.parameters.items():
-        if name in groups:
-            parameters += _options(groups[name], function.__name__, unused)
-        else:
-            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
-    parameters += [_keyword("help_all", _HelpAllOption, False), _keyword("version", VersionOption, False)]
+        parameters += options.get(name, [parameter.replace(kind=_KEYWORD)])
+    for name, annotation in (("help_all", _HelpAllOption), ("version", VersionOption)):
+        parameters.append(inspect.Parameter(name, _KEYWORD, default=False, annotation=annotation))
 
     def run(context: typer.Context, **given: Any) -> None:
-        told = {
-            f"{name_of(parameter)} {given[parameter.name]}": where
-            for parameter in context.command.params
-            if parameter.name in given and (where := where_from(context, parameter))
-        }
+        common = Common(**{field.name: given[field.name] for field in fields(Common)})
+        told: dict[str, str] = {}
         try:
-            for parameter in context.command.params:
-                _check_value(parameter, given.get(parameter.name))
-            grouped = {name: _take(kind, given) for name, kind in reversed(groups.items())}
-            plain = {name: given[name] for name in signature.parameters if name not in groups}
-            show_log(verbose=grouped["common"].verbose)
-            for option, where in told.items():
-                _log.info("%s, by %s", option, where)
-            function(**plain, **grouped)
+            for parameter in (each for each in context.command.params if each.name in given):
+                value, is_option = given[str(parameter.name)], isinstance(parameter, typer.core.TyperOption)
+                name = max(parameter.opts, key=len) if is_option else str(parameter.metavar).rstrip(".")
+                if where := where_from(context, parameter):
+                    told[f"{name} {value}"] = where
+                if value == "" or (isinstance(value, list) and "" in value):
+                    raise InputError(f"{name}: is empty (is a variable of the shell unset?)")
+                if isinstance(value, float) and not math.isfinite(value):
+                    raise InputError(f"{name} {value}: give a number")
+            settings: dict[str, Any] = {}
+            for name, kind in groups.items():
+                own = {option.name: given[option.name] for option in options[name]}
+                for entry, (_, setting) in declared(kind).items():
+                    if setting.read is not None and own[entry] is not None:
+                        own[entry] = setting.read(own[entry])
+                if "seed" in {field.name for field in fields(kind)} - set(own):
+                    own["seed"] = common.seed or 0
+                settings[name] = kind(**own)
+            show_log(verbose=common.verbose)
+            for typed, where in told.items():
+                _log.info("%s, by %s", typed, where)
+            function(**{name: given[name] for name in annotated if name not in groups}, **settings)
         except Exception as error:
-            vars(error).update(common=_take(Common, given), told=told)  # how it is told, and what may be the cause
+            vars(error).update(common=common, told=told)  # how it is told, and what may be the cause
             raise
 
-    context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
     run.__name__, run.__module__ = function.__name__, function.__module__
     about = inspect.cleandoc(function.__doc__ or "").partition("\n\n")[0]
     run.__doc__ = f"{about}\n\n\b\n{examples.strip(chr(10))}" if examples else about
-    run.__signature__ = inspect.Signature([context, *parameters])  # type: ignore[attr-defined]  # typer reads it
-    run.__annotations__ = {p.name: p.annotation for p in (context, *parameters)}
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
 
 
-def _options(kind: type, command: str, unused: Collection[str]) -> Iterator[inspect.Parameter]:
-    """The options of the fields of a data class."""
-    settings = declared(kind)
-    for field, annotation in _fields(kind):
-        plain, given = get_args(_of_setting(*settings[field.name]) if field.name in settings else annotation)
-        declaration = copy(given)
-        if plain is bool:
-            declaration.show_default = False
+def _options(kind: type, command: str, unused: Collection[str]) -> list[inspect.Parameter]:
+    """The options of a command that the fields of a data class are, as parameters of a function."""
+    found: list[inspect.Parameter] = []
+    hints = get_type_hints(kind, include_extras=True)
+    for field in (each for each in fields(kind) if get_origin(hints[each.name]) is Annotated):
+        value, given = get_args(hints[field.name])
+        if isinstance(given, Setting):
+            ends = {} if given.range is None else {"min": given.range.least, "max": given.range.most}
+            bounds: dict[str, Any] = {
+                name: end for name, end in ends.items() if end is not None and abs(end) < math.inf
+            }
+            panel = ADVANCED if given.advanced else None
+            shown = option(help=given.words, metavar=given.metavar, rich_help_panel=panel, **bounds)
+            value = value if given.read is None else str | None
+        else:
+            shown = copy(given)
+        if value is bool:
+            shown.show_default = False
         if kind is Common:
             own = f"{PREFIX}_{command}_{field.name}".upper()  # goes before that of all commands
-            declaration.envvar = [own, f"{PREFIX}_{field.name.upper()}"]
-            declaration.hidden = field.name in unused
+            shown.envvar = [own, f"{PREFIX}_{field.name.upper()}"]
+            shown.hidden = field.name in unused
         default = inspect.Parameter.empty if field.default is MISSING else field.default
-        yield _keyword(field.name, Annotated[plain, declaration], default)
-
-
-def _fields(kind: type) -> list[tuple[Field[Any], Any]]:
-    """The fields of a data class that are options, with their annotations."""
-    hints = get_type_hints(kind, include_extras=True)
-    return [(field, hints[field.name]) for field in fields(kind) if get_origin(hints[field.name]) is Annotated]
-
-
-def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-
-
-def _of_setting(kind: Any, setting: Setting) -> Any:
-    """What Typer takes for a field with a setting."""
-    ends = {} if setting.range is None else {"min": setting.range.least, "max": setting.range.most}
-    bounds: dict[str, Any] = {end: bound for end, bound in ends.items() if bound is not None and math.isfinite(bound)}
-    text = str | None if get_origin(kind) in (Union, UnionType) else str
-    panel = ADVANCED if setting.advanced else None
-    shown = option(help=setting.words, metavar=setting.metavar, rich_help_panel=panel, **bounds)
-    return Annotated[kind if setting.read is None else text, shown]
-
-
-def _take(kind: type, given: dict[str, Any]) -> Any:
-    """A group, of the values of its options."""
-    own = {field.name: given[field.name] for field, _ in _fields(kind)}
-    for name, (_, setting) in declared(kind).items():
-        if setting.read is not None and own[name] is not None:
-            own[name] = setting.read(own[name])
-    if "seed" in {field.name for field in fields(kind)} - set(own):
-        own["seed"] = given["seed"] or 0
-    return kind(**own)
-
-
-def _check_value(parameter: Any, value: object) -> None:
-    """Raise InputError for an empty text (mostly an unset variable of the shell) and for NaN or an infinite number."""
-    name = name_of(parameter)
-    if value == "" or (isinstance(value, list) and "" in value):
-        raise InputError(f"{name}: is empty (is a variable of the shell unset?)")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise InputError(f"{name} {value}: give a number")
-
-
-def name_of(parameter: Any) -> str:
-    """What the command line calls one of Click's parameters: its longest option, or its placeholder in the help."""
-    is_option = parameter.param_type_name == "option"
-    return max(parameter.opts, key=len) if is_option else str(parameter.metavar).rstrip(".")
+        found.append(inspect.Parameter(field.name, _KEYWORD, default=default, annotation=Annotated[value, shown]))
+    return found
 
 
 def where_from(context: Any, parameter: Any) -> str | None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from scoreinv.options import GRAY_LEVELS, SEED, STEPS, Device, Precision, check
+from scoreinv.options import GRAY_LEVELS, SEED, STEPS, Device, Precision
 
 PREFIX = "SCOREINV"
 """What the names of environment variables that give options begin with."""
@@ -122,7 +122,8 @@ class Common:
     """
 
     seed: Annotated[
-        int | None, common_option(min=SEED.least, help="The same seed gives the same result. (default: 0)")
+        int | None,
+        common_option(min=SEED.least, max=SEED.most, help="The same seed gives the same result. (default: 0)"),
     ] = None
     overwrite: Annotated[bool, common_option(help="Replace files that exist.")] = False
     dry_run: Annotated[bool, common_option(help="Check the inputs and say what would be written.")] = False
@@ -136,7 +137,3 @@ class Common:
     ] = None
     json: Annotated[bool, advanced(help="Print a JSON object for each input, one a line, on stdout.")] = False
     debug: Annotated[bool, advanced(help="Show tracebacks.")] = False
-
-    def __post_init__(self) -> None:
-        if self.seed is not None:
-            check("seed", self.seed, SEED)

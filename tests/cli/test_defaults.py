@@ -52,16 +52,6 @@ def test_options_by_the_environment(scoreinv, photo, mask, monkeypatch):
     assert json.loads(typed.out)["seed"] == 7
 
 
-def test_a_misspelt_variable_is_told_with_the_nearest(scoreinv, photo, mask, monkeypatch):
-    monkeypatch.setenv("SCOREINV_INPAINT_SAMPELS", "2")
-    monkeypatch.setenv("SCOREINV_QQQQQQ", "2")
-    monkeypatch.setenv("SCOREINV_COLORIZE_SAMPLES", "2")  # of another command
-    outcome = scoreinv("inpaint", photo, "--mask", mask, "-q")
-    assert outcome.code == 0
-    said = "scoreinv: warning: SCOREINV_INPAINT_SAMPELS: sets no option; did you mean SCOREINV_INPAINT_SAMPLES?"
-    assert outcome.err.splitlines() == [said, "scoreinv: warning: SCOREINV_QQQQQQ: sets no option"]
-
-
 def test_options_by_a_file(scoreinv, photo, mask, tmp_path, monkeypatch):
     (tmp_path / "scoreinv.toml").write_text("json = true\nseed = 3\n[inpaint]\nsamples = 2\nmask-threshold = 0.25\n")
     outcome = scoreinv("inpaint", photo, "--mask", mask)
