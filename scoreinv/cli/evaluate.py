@@ -13,7 +13,7 @@ import typer
 from scoreinv.cli.loading import set_threads
 from scoreinv.cli.options import Common, advanced, option
 from scoreinv.cli.plan import check_file, expand
-from scoreinv.cli.report import ProgressBar, emit, notice, put, rehearse
+from scoreinv.cli.report import emit, notice, progress_bar, put, rehearse
 from scoreinv.errors import InputError
 from scoreinv.models.catalogue import HUB_PREFIX
 
@@ -160,12 +160,12 @@ def _look(paths: list[str], classifier: NoiseClassifier, common: Common) -> Seen
     from scoreinv.tasks.evaluate import look_at
 
     title = os.path.commonpath([Path(path).parent for path in paths])
-    with ProgressBar(title, quiet=common.quiet) as bar:
+    with progress_bar(title, quiet=common.quiet) as show:
 
         def pictures() -> Iterator[tuple[str, Picture]]:
             for number, path in enumerate(paths, 1):
                 yield path, read_picture(path)
-                bar.fraction(number / len(paths))
+                show(number / len(paths))
 
         return look_at(pictures(), classifier)
 

@@ -20,7 +20,7 @@ from scoreinv.cli.options import (
     output_option,
 )
 from scoreinv.cli.plan import STREAM, refuse_inputs
-from scoreinv.cli.report import ProgressBar, duration, emit, naming, notice, rehearse, warn
+from scoreinv.cli.report import duration, emit, naming, notice, progress_bar, rehearse, warn
 from scoreinv.errors import InputError
 
 if TYPE_CHECKING:
@@ -89,9 +89,9 @@ def interpolate(
             loaded, "what it puts between two is a cross-fade; --model cifar10 joins pictures of 32x32 pixels"
         )
         started = time.monotonic()
-        with ProgressBar("interpolating", quiet=common.quiet) as bar:
+        with progress_bar("interpolating", quiet=common.quiet) as show:
             result = interpolate_pictures(
-                *pictures, loaded.prior, count, temperature=temperature, steps=steps, callback=bar.fraction
+                *pictures, loaded.prior, count, temperature=temperature, steps=steps, callback=show
             )
         gallery.write(result.images)
     seconds = time.monotonic() - started

@@ -15,7 +15,7 @@ from scoreinv.cli.loading import Model
 from scoreinv.cli.options import Common, FrameOption, ModelOption, output_option
 from scoreinv.cli.plan import STREAM, check_folder, expand, file_identity, refuse_existing, refuse_inputs
 from scoreinv.cli.record import Table, failure
-from scoreinv.cli.report import LONG_SECONDS, ProgressBar, duration, emit, naming, notice, put, rehearse, warn
+from scoreinv.cli.report import LONG_SECONDS, duration, emit, naming, notice, progress_bar, put, rehearse, warn
 from scoreinv.errors import InputError
 from scoreinv.tasks.settings import LikelihoodSettings
 
@@ -177,8 +177,8 @@ class _Run:
         self._foretell(title, group)
         started = time.monotonic()
         try:
-            with ProgressBar(title, quiet=self.model.common.quiet) as bar:
-                densities = pictures_bits_per_dim(pictures, self.model.prior, self.estimate, bar.fraction)
+            with progress_bar(title, quiet=self.model.common.quiet) as show:
+                densities = pictures_bits_per_dim(pictures, self.model.prior, self.estimate, show)
         except Exception as error:
             if len(group) == 1:
                 named = InputError(f"{first}: {error}") if isinstance(error, InputError) else error

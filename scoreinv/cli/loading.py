@@ -20,7 +20,6 @@ from scoreinv.models.catalogue import HUB_PREFIX
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
-    from scoreinv.machine import Speed
     from scoreinv.models.config import ModelConfig
     from scoreinv.networks.detector import DamageDetector
     from scoreinv.prior import ScorePrior
@@ -39,12 +38,20 @@ class Model:
     Args:
         name: name or path, as typed.
         exact: the work needs float32 (likelihood, ODE solvers): bfloat16 rounding multiplies adaptive steps.
+
+    Attributes:
+        precision: `float32` or `bfloat16`, that the network computes in, once it is loaded.
     """
+
+    is_measured = True
+    """Whether the CPU's fastest precision and number of threads are measured for a model of this kind."""
 
     def __init__(self, name: str, common: Common, *, exact: bool = False) -> None:
         self.name = name
         self.common = common
         self.exact = exact
+        self.precision = "float32"
+        self._loaded: Any = None
         if exact and common.precision == "bfloat16":
             raise InputError("--precision bfloat16: ODE solvers and likelihood need float32")
 
@@ -59,15 +66,81 @@ class Model:
         if self.common.device != "auto":
             _ = self.device
 
-    def load(self) -> None:
-        """Load the model now, unless it is loaded; raises CheckpointError or InputError when it cannot be used."""
-        _ = self._placed
+    def load(self) -> Any:
+        """Load the model unless it is loaded: on the device and in the precision of the run; returns it.
+
+        Raises:
+            CheckpointError, InputError: it cannot be used.
+            ScoreinvError: it takes more memory than there is.
+        """
+        if self._loaded is not None:
+            return self._loaded
+        if "torch" not in sys.modules:
+            gc.disable()  # Python would go through all of the new objects again and again, though they stay to the end
+            import torch
+
+            gc.enable()
+            gc.freeze()
+        import torch
+
+        from scoreinv.machine import fastest, uses_bfloat16
+
+        asked, device = self.common, self.device
+        threads_given, precision_given = asked.threads is not None or OPENMP in os.environ, asked.precision != "auto"
+        first = ", as asked for" if asked.device != "auto" else " (the first that is here of cuda, mps and cpu)"
+        _log.info("model %s: %s", self.name, self.path)
+        _log.info("device %s%s", device, first)
+        set_threads(asked.threads)
+        loaded, speed = self._read(), None
+        if device == "cpu" and self.is_measured and not (threads_given and (self.exact or precision_given)):
+            speed = fastest(loaded.network, loaded.image_size)
+        why = "as is faster here" if speed is None else speed.reason
+        if self.exact:
+            why = "needed by the ODE and the likelihood"
+        elif speed is not None and not precision_given:
+            self.precision = speed.precision
+        elif uses_bfloat16(asked.precision, torch.device(device)):
+            self.precision = "bfloat16"
+        _log.info("precision %s%s", self.precision, ", as asked for" if precision_given else f" ({why})")
+        if speed is not None and not threads_given:
+            set_threads(speed.threads)
+        if device == "cpu":
+            _log.info("threads %d%s", torch.get_num_threads(), ", as asked for" if threads_given else "")
+        try:
+            self._loaded = loaded.to(torch.device(device), getattr(torch, self.precision))
+        except torch.OutOfMemoryError as error:
+            raise ScoreinvError(f"{self.name}: does not fit in the memory of {device}: use --device cpu") from error
+        return self._loaded
+
+    @property
+    def prior(self) -> ScorePrior:
+        """The model, on the device and in the precision of the run."""
+        prior: ScorePrior = self.load()
+        return prior
+
+    def _read(self) -> Any:
+        """The model in float32, on the CPU; raises ScoreinvError where it takes more memory than there is."""
+        from scoreinv.models.catalogue import configuration, load
+
+        files = [self.path] if self.path.is_file() else [file for file in self.path.rglob("*") if file.is_file()]
+        if self.device == "cpu" and sum(file.stat().st_size for file in files) >= LARGE_BYTES:
+            from scoreinv.machine import shortage
+            from scoreinv.models.peak_memory import process_bytes
+
+            itemsize = 2 if self.common.precision == "bfloat16" else 4
+            needed = process_bytes(configuration(self.path), itemsize=itemsize)
+            if lacking := shortage(needed):
+                raise ScoreinvError(f"{self.name}: {lacking}: end other programs, or use a smaller model")
+            notice(self.common, f"{self.name}: takes about {needed / 1e9:.1f} GB of memory")
+        return load(self.path)
 
     def record(self, method: str) -> dict[str, Any]:
         """What a JSON line says about how a result was made."""
+        from scoreinv.models.catalogue import full_name
+
         return {
             "seed": self.common.seed or 0,
-            "model": self.full_name,
+            "model": full_name(self.name, self.path),
             "method": method,
             "device": self.device,
             "precision": self.precision,
@@ -79,13 +152,6 @@ class Model:
         from scoreinv.models.catalogue import locate
 
         return locate(self.name)
-
-    @property
-    def full_name(self) -> str:
-        """The model's name as typed; for a model on the hub with its revision."""
-        from scoreinv.models.catalogue import full_name
-
-        return full_name(self.name, self.path)
 
     @cached_property
     def sha256(self) -> str:
@@ -108,112 +174,26 @@ class Model:
 
         return device_of(self.common.device)
 
-    @cached_property
-    def precision(self) -> str:
-        """`float32` or `bfloat16`, that the network computes in; `auto` takes what is faster."""
-        import torch
-
-        from scoreinv.machine import uses_bfloat16
-
-        if self.exact:
-            return "float32"
-        if self.common.precision == "auto" and self._speed is not None:
-            return self._speed.precision
-        return "bfloat16" if uses_bfloat16(self.common.precision, torch.device(self.device)) else "float32"
-
-    @property
-    def prior(self) -> ScorePrior:
-        """The model, on the device and in the precision of the run."""
-        prior: ScorePrior = self._placed
-        return prior
-
-    @cached_property
-    def _placed(self) -> Any:
-        import_torch()
-        import torch
-
-        device, asked = self.device, self.common
-        _log.info("model %s: %s", self.name, self.path)
-        _log.info("device %s%s", device, _why(asked.device, "the first that is here of cuda, mps and cpu"))
-        set_threads(asked.threads)
-        speed = self._speed
-        faster = "as is faster here" if speed is None else speed.reason
-        faster = "needed by the ODE and the likelihood" if self.exact else faster
-        _log.info("precision %s%s", self.precision, _why(asked.precision, faster))
-        if speed is not None and not self._threads_are_given:
-            set_threads(speed.threads)
-        if device == "cpu":
-            _log.info("threads %d%s", torch.get_num_threads(), ", as asked for" if self._threads_are_given else "")
-        try:
-            return self._loaded.to(torch.device(device), getattr(torch, self.precision))
-        except torch.OutOfMemoryError as error:
-            raise ScoreinvError(f"{self.name}: does not fit in the memory of {device}: use --device cpu") from error
-
-    @property
-    def _threads_are_given(self) -> bool:
-        return self.common.threads is not None or OPENMP in os.environ
-
-    @cached_property
-    def _speed(self) -> Speed | None:
-        """How the CPU evaluates this model fastest; None where all of it is decided, or the device is another."""
-        from scoreinv.machine import fastest
-
-        decided = self.exact or self.common.precision != "auto"
-        if self.device != "cpu" or (decided and self._threads_are_given):
-            return None
-        return fastest(self._loaded.network, self._loaded.image_size)
-
-    @cached_property
-    def _loaded(self) -> Any:
-        """The model in float32, on the CPU."""
-        from scoreinv.models.catalogue import load
-
-        if self.device == "cpu":
-            self._check_memory()
-        return load(self.path)
-
-    def _check_memory(self) -> None:
-        """Say how much memory a large model takes; raises ScoreinvError when there is less."""
-        files = [self.path] if self.path.is_file() else [file for file in self.path.rglob("*") if file.is_file()]
-        if sum(file.stat().st_size for file in files) < LARGE_BYTES:
-            return
-        from scoreinv.machine import shortage
-        from scoreinv.models.catalogue import configuration
-        from scoreinv.models.peak_memory import process_bytes
-
-        itemsize = 2 if self.common.precision == "bfloat16" else 4
-        needed = process_bytes(configuration(self.path), itemsize=itemsize)
-        if lacking := shortage(needed):
-            raise ScoreinvError(f"{self.name}: {lacking}: end other programs, or use a smaller model")
-        notice(self.common, f"{self.name}: takes about {needed / 1e9:.1f} GB of memory")
-
 
 class Detector(Model):
     """A model that finds damage."""
 
+    is_measured = False
+
     @property
     def detector(self) -> DamageDetector:
         """The model, on the device and in the precision of the run."""
-        detector: DamageDetector = self._placed
+        detector: DamageDetector = self.load()
         return detector
 
-    @cached_property
-    def _loaded(self) -> Any:
+    def _read(self) -> Any:
         from scoreinv.models.catalogue import load_damage_detector
 
         return load_damage_detector(self.path)
 
-    @cached_property
-    def _speed(self) -> Speed | None:
-        return None
-
 
 def _again(kind: type[Model], name: str, common: Common, exact: bool) -> Model:
     return kind(name, common, exact=exact)
-
-
-def _why(asked: str, otherwise: str) -> str:
-    return f" ({otherwise})" if asked == "auto" else ", as asked for"
 
 
 def check_samples(count: int, picture: Picture, *, coloured: bool) -> None:
@@ -232,22 +212,6 @@ def warn_of_completing(model: Model, does: str) -> None:
 
     if isinstance(model.prior, ConditionalPrior):
         warn(f"{model.name}: was trained to complete pictures, and {does}")
-
-
-def import_torch() -> None:
-    """Import torch before anything else does, without looking for garbage meanwhile.
-
-    Python would go through all of its new objects again and again, and once more in each collection to come, though
-    they stay to the end: frozen they are left out.
-    """
-    if "torch" in sys.modules or not gc.isenabled():  # nothing to gain, or the decision of whoever calls
-        return
-    gc.disable()
-    try:
-        import torch  # noqa: F401
-    finally:
-        gc.enable()
-    gc.freeze()
 
 
 def set_threads(count: int | None) -> None:

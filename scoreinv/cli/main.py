@@ -8,7 +8,6 @@ The commands themselves are imported inside, so that a signal that comes meanwhi
 from __future__ import annotations
 
 import atexit
-import codecs
 import contextlib
 import errno
 import gc
@@ -18,7 +17,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
@@ -30,8 +28,6 @@ _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 _TURNS = "3000"
 """Turns of GNU's runtime before a waiting thread sleeps, of ten to fifty nanoseconds each. Beside a process that keeps
 one of two cores busy, jobs take 1.4 times as long as with none, and with 10,000 twice as long."""
-
-_ESCAPED = "scoreinv.escaped"
 
 _PATHS = {
     getattr(errno, name, None)
@@ -47,16 +43,39 @@ def main() -> int:
     global _began
     _began = time.monotonic()
     atexit.register(gc.freeze)  # at its end Python would look for garbage in all of its memory, for half a second
-    with _noted_signals() as signals:
-        try:
-            return _run(sys.argv[1:], signals)
-        except KeyboardInterrupt:
+    came: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        raise _Ended
+
+    # Signals that are ignored stay so: `nohup` ignores SIGHUP, and shells SIGINT in what they run in the background.
+    names = _WORDS if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.getsignal(number) for name in names if (number := getattr(signal, name, None))}
+    try:
+        for number, handler in before.items():
+            if handler in (signal.SIG_DFL, signal.default_int_handler):
+                signal.signal(number, interrupt)
+        status = _run(sys.argv[1:], came)
+    except KeyboardInterrupt:
+        ended = signal.Signals(came[-1] if came else signal.SIGINT)
+        status = 128 + ended
+        with contextlib.suppress(KeyboardInterrupt):  # once more
             from scoreinv.cli.report import say
 
-            with contextlib.suppress(KeyboardInterrupt):  # once more
-                say(f"scoreinv: {_WORDS[signals.name]}")
-                _finish()
-            return 128 + signal.Signals[signals.name]
+            say(f"scoreinv: {_WORDS[ended.name]}")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    with contextlib.suppress(KeyboardInterrupt):
+        from scoreinv.cli.report import give_up
+
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except OSError:  # it would be an error when the interpreter ends
+                give_up(stream)
+    return status
 
 
 def running_seconds() -> float:
@@ -64,10 +83,10 @@ def running_seconds() -> float:
     return time.monotonic() - _began
 
 
-def _run(arguments: list[str], signals: _Signals) -> int:
-    _open_closed()  # before any file is opened, which would take the place of a closed stream
-    _escape_unknown()
-    from scoreinv.cli.report import flush, give_up, show_log
+def _run(arguments: list[str], came: list[int]) -> int:
+    """Run a command line; returns the exit status. came: the signals so far."""
+    _open_streams()
+    from scoreinv.cli.report import give_up, show_log
 
     try:
         from scoreinv.cli.app import run
@@ -75,16 +94,15 @@ def _run(arguments: list[str], signals: _Signals) -> int:
         wait_briefly()
         show_log()
         status = run(arguments)
-        flush()
+        sys.stdout.flush()
+        return status
     except BrokenPipeError:
         give_up(sys.stdout)  # its reader went away (`scoreinv ... | head`), and has heard enough
-        status = 1
+        return 1
     except Exception as error:
-        if signals.came:  # it has become another error, in the midst of an import for one
+        if came:  # it has become another error, in the midst of an import for one
             raise KeyboardInterrupt from error
-        status = _failed(error, arguments)
-    _finish()
-    return status
+        return _failed(error, arguments)
 
 
 def _failed(error: Exception, arguments: list[str]) -> int:
@@ -162,46 +180,11 @@ class _Ended(KeyboardInterrupt):
     """
 
 
-class _Signals:
-    """Which signal came, if any did."""
-
-    def __init__(self) -> None:
-        self.came = False
-        self.name = "SIGINT"
-
-    def interrupt(self, number: int, frame: FrameType | None) -> None:
-        """Note a signal, and interrupt what is being done."""
-        self.came, self.name = True, signal.Signals(number).name
-        raise _Ended
-
-
-@contextlib.contextmanager
-def _noted_signals() -> Iterator[_Signals]:
-    """Note the signals that end a command inside the block; in the main thread only.
-
-    An ignored one stays ignored: `nohup` ignores SIGHUP, and shells ignore SIGINT in what they run in the background.
-    """
-    signals = _Signals()
-    if threading.current_thread() is not threading.main_thread():
-        yield signals
-        return
-    numbers = [signal.Signals[name] for name in _WORDS if hasattr(signal, name)]
-    before = {number: signal.getsignal(number) for number in numbers}
-    try:
-        for number, handler in before.items():
-            if handler in (signal.SIG_DFL, signal.default_int_handler):
-                signal.signal(number, signals.interrupt)
-        yield signals
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _open_closed() -> None:
-    """Open the null device in the place of each standard stream that is closed.
+def _open_streams() -> None:
+    """Open the null device in the place of each standard stream that is closed, and let stdout take any text.
 
     The work is done all the same; and a file that is opened does not become the process's stdout or stderr, which
-    would write into it.
+    would write into it. Letters that an encoding lacks are escaped, on stderr by Python itself.
     """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         with contextlib.suppress(OSError):
@@ -214,31 +197,5 @@ def _open_closed() -> None:
                     os.close(null)
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - no path
-
-
-def _escape_unknown() -> None:
-    """Let stdout and stderr take any text: undecodable bytes of names pass unchanged, missing letters are escaped."""
-    codecs.register_error(_ESCAPED, _escaped)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors=_ESCAPED)
-
-
-def _escaped(error: UnicodeError) -> tuple[str | bytes, int]:
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    letter = error.object[error.start]
-    byte = ord(letter) - 0xDC00
-    text = bytes([byte]) if 0x80 <= byte <= 0xFF else letter.encode("ascii", "backslashreplace")
-    return text, error.start + 1
-
-
-def _finish() -> None:
-    """Write out what the streams hold; what they do not take would be an error when the interpreter ends."""
-    from scoreinv.cli.report import give_up
-
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            give_up(stream)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -19,7 +19,7 @@ import typer
 from scoreinv.cli.loading import Model
 from scoreinv.cli.plan import STREAM, Job, Plan, output_folders, refuse_existing, refuse_inputs
 from scoreinv.cli.record import BY_ANOTHER, EXISTS, Outcome, Record, failure
-from scoreinv.cli.report import ProgressBar, RunProgress, naming, rehearse
+from scoreinv.cli.report import RunProgress, naming, progress_bar, rehearse
 from scoreinv.errors import ExistsError, InputError
 
 if TYPE_CHECKING:
@@ -129,8 +129,8 @@ class Run(Generic[Given]):
         started = time.monotonic()
         written, there = [], None
         try:
-            with ProgressBar(title, quiet=common.quiet or not title, run=run) as bar:
-                made, more = self.compute(photo, bar.fraction)
+            with progress_bar(title, quiet=common.quiet or not title, run=run) as show:
+                made, more = self.compute(photo, show)
             if self.uncertainty is not None and made.std is not None:
                 from scoreinv.imaging.picture import Picture
                 from scoreinv.imaging.sheet import deviation_map

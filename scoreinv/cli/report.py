@@ -9,15 +9,16 @@ import math
 import os
 import sys
 import time
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TextIO
 
 from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.eta import ETA
 from scoreinv.text import printable
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress
 
     from scoreinv.cli.options import Common
 
@@ -29,14 +30,12 @@ LONG_SECONDS = 60.0
 
 
 def put(text: str) -> None:
-    """Write a line to stdout at once, shown as `printable`; raises what `flush` raises."""
-    sys.stdout.write(f"{printable(text)}\n")
-    flush()
+    """Write a line to stdout at once, shown as `printable`.
 
-
-def flush() -> None:
-    """Write out what stdout holds; ScoreinvError where it takes no more, BrokenPipeError where its reader went away."""
+    Raises ScoreinvError where stdout takes no more, and BrokenPipeError where its reader went away.
+    """
     try:
+        sys.stdout.write(f"{printable(text)}\n")
         sys.stdout.flush()
     except BrokenPipeError:
         raise
@@ -156,17 +155,18 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+@dataclass
 class RunProgress:
     """How far a run over many pictures is, each of which counts alike.
 
-    Args:
+    Attributes:
         count: pictures to do.
+        finished: those that are done.
     """
 
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self.finished = 0
-        self.eta = ETA()
+    count: int
+    finished: int = 0
+    eta: ETA = field(default_factory=ETA)
 
     def note(self, now: float, done: float) -> str:
         """The time left for all pictures, when so much of the current one is done; empty where nothing tells it."""
@@ -174,75 +174,52 @@ class RunProgress:
         return "" if left is None or self.count < 2 else f"{duration(left)} for all"
 
 
-class ProgressBar:
-    """Shows how far a piece of work is: a bar on a terminal, elsewhere a line now and then, nothing when quiet.
+@contextlib.contextmanager
+def progress_bar(title: str, *, quiet: bool, run: RunProgress | None = None) -> Iterator[Callable[..., None]]:
+    """Show how far a piece of work is: a bar on a terminal, elsewhere a line now and then, nothing when quiet.
 
-    Elsewhere the first line comes as soon as the first part of the work shows that it is going to be long.
-    A context manager; its progress may be reported as often as one likes.
+    rich draws the bar; the lines of logs, the first of which comes at once where the work is going to be long, and the
+    pace of the later half of the work are what it lacks.
 
     Args:
         title: what is done.
         run: of which this work is a part; the time left for all of it is shown beside.
+
+    Yields:
+        What is called with the share of the work that is done, in (0, 1], as often as one likes; and, where they are
+        known better, with the seconds left and what is shown beside.
     """
+    eta, started, title = ETA(), time.monotonic(), printable(title)
+    last_line = -math.inf
+    bar: Progress | None = None
 
-    def __init__(self, title: str, *, quiet: bool, run: RunProgress | None = None) -> None:
-        self.title = printable(title)
-        self.quiet = quiet
-        self.run = run
-        self.started = time.monotonic()
-        self.eta = ETA()
-        self.last_line = -math.inf
-        self.bar: tuple[Progress, TaskID] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.bar is not None:
-            self.bar[0].stop()
-
-    def fraction(self, done: float) -> None:
-        """This share of the work is done, in (0, 1]."""
+    def show(done: float, left: float | None = None, note: str = "") -> None:
+        nonlocal bar, last_line
         now = time.monotonic()
-        left = self.eta.left(now, done)
-        note = "" if self.run is None else self.run.note(now, done)
         if left is None:
-            if sys.stderr.isatty():
-                self.show(done, "?", note)
-            return
-        if now - self.started + left < LONG_SECONDS:
-            self.last_line = max(self.last_line, self.started)
-        self.show(done, duration(left), note)
-
-    def show(self, done: float, left: str, note: str = "") -> None:
-        """This share is done, so much time is left; `note` is shown beside."""
-        now = time.monotonic()
-        if self.quiet or now - self.started < SHOW_AFTER_SECONDS:
+            left = eta.left(now, done)
+            note = "" if run is None else run.note(now, done)
+            if left is not None and now - started + left < LONG_SECONDS:
+                last_line = max(last_line, started)
+        if quiet or now - started < SHOW_AFTER_SECONDS:
             return
         if sys.stderr.isatty():
-            self.bar = self.bar or self._start()
-            bar, task = self.bar
-            bar.update(task, completed=done, left=left, note=note)
-        elif now - self.last_line >= LINE_EVERY_SECONDS:
-            self.last_line = now
-            line = f"{self.title}: {100 * done:.0f} %, {left} left"
-            say(f"{line}, {note}" if note else line)
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-    def _start(self) -> tuple[Progress, TaskID]:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+            if bar is None:
+                words = TextColumn("{task.fields[left]} left"), TextColumn("{task.fields[note]}", markup=False)
+                columns = TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), *words
+                bar = Progress(*columns, console=Console(stderr=True), transient=True)
+                bar.add_task(title, total=1.0, left="?", note="")
+                bar.start()
+            bar.update(bar.task_ids[0], completed=done, left="?" if left is None else duration(left), note=note)
+        elif left is not None and now - last_line >= LINE_EVERY_SECONDS:
+            last_line = now
+            say(", ".join(filter(None, [f"{title}: {100 * done:.0f} %, {duration(left)} left", note])))
 
-        bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[left]} left"),
-            TextColumn("{task.fields[note]}", markup=False),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        task = bar.add_task(self.title, total=1.0, note="", left="?")
-        bar.start()
-        return bar, task
+    try:
+        yield show
+    finally:
+        if bar is not None:
+            bar.stop()

@@ -130,7 +130,7 @@ def restore(
         if result.noise_std is not None:
             more["noise"] = round(result.noise_std * GRAY_LEVELS, 2)
         if colorizer is not None:
-            more["color_model"] = colorizer.full_name
+            more["color_model"] = colorizer.record(result.method)["model"]
         return result, more
 
     def files_beside(job: Job) -> list[str]:

@@ -12,7 +12,7 @@ from scoreinv.cli.gallery import Gallery
 from scoreinv.cli.loading import Model, warn_of_completing
 from scoreinv.cli.options import Common, ModelOption, QualityOption, advanced, option, output_option
 from scoreinv.cli.plan import refuse_inputs
-from scoreinv.cli.report import ProgressBar, duration, emit, notice, rehearse
+from scoreinv.cli.report import duration, emit, notice, progress_bar, rehearse
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.models.catalogue import HUB_PREFIX
 from scoreinv.options import GUIDANCE
@@ -141,8 +141,8 @@ def _draw(wanted: ClassOptions, asked: SamplerSettings, gallery: Gallery, loaded
     if len(parts) == 1:
         gallery.check((side, side))
     nfe = 0
-    with ProgressBar("sampling", quiet=common.quiet) as bar:
-        share = Share(bar.fraction, count)
+    with progress_bar("sampling", quiet=common.quiet) as show:
+        share = Share(show, count)
         for part in parts:
             share.begin(len(part))
             result = generate(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from scoreinv.cli.loading import Model, set_threads
 from scoreinv.cli.main import running_seconds
 from scoreinv.cli.options import Common, advanced, option
-from scoreinv.cli.report import ProgressBar, advise, duration, emit, notice, rehearse
+from scoreinv.cli.report import advise, duration, emit, notice, progress_bar, rehearse
 from scoreinv.cli.training_notes import Teller, ends, speed, warn_of_noise
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.machine import keep_freed
@@ -197,13 +197,13 @@ def _train(run: TrainingConfig, folder: Path, how: RunOptions, device: str, comm
             init = load_classifier(how.init) if isinstance(run.model, ClassifierConfig) else load(how.init)
     teller = Teller(folder, run, init is None and not how.resume, common)
     keep_freed()
-    with ProgressBar("training", quiet=common.quiet) as bar:
+    with progress_bar("training", quiet=common.quiet) as show:
 
-        def show(progress: TrainProgress) -> None:
+        def tell(progress: TrainProgress) -> None:
             teller.tell(progress)
-            bar.show(
+            show(
                 progress.fraction,
-                duration(progress.seconds_left),
+                progress.seconds_left,
                 f"loss {progress.loss:.4f}, {speed(progress.images_per_second)} images/s",
             )
 
@@ -216,7 +216,7 @@ def _train(run: TrainingConfig, folder: Path, how: RunOptions, device: str, comm
                 init=init,
                 device=device,
                 tensorboard=how.tensorboard,
-                callback=show,
+                callback=tell,
                 clock=running_seconds,
             )
         except KeyboardInterrupt:

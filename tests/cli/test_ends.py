@@ -177,24 +177,6 @@ def test_locales_of_ascii(tmp_path, environment):
         assert (helped.returncode, helped.stderr) == (0, b"")
 
 
-def test_text_that_an_encoding_lacks():
-    """Letters are escaped, bytes of names stay as they are."""
-    import io
-
-    from scoreinv.cli.main import _escape_unknown
-
-    buffer = io.BytesIO()
-    before, sys.stdout = sys.stdout, io.TextIOWrapper(buffer, encoding="ascii")
-    try:
-        _escape_unknown()
-        sys.stdout.write("1.2 ± 0.1 of sc\udce9ne\n")
-        sys.stdout.flush()
-        written = buffer.getvalue()
-    finally:
-        sys.stdout = before
-    assert written == b"1.2 \\xb1 0.1 of sc\xe9ne\n"
-
-
 def test_names_with_control_characters_are_shown_escaped(scoreinv, mask, tmp_path):
     name = "a\x1b[31m\nb\u202e.png"
     try:
