@@ -170,11 +170,15 @@ class _Run:
 
     def evaluate(self, group: list[Item]) -> None:
         """Evaluate pictures of one size, and tell of each; where they fail together, one by one."""
-        from scoreinv.tasks.bits import pictures_bits_per_dim
+        from scoreinv.tasks.bits import expected_seconds, pictures_bits_per_dim
 
         first, pictures = group[0][0], [picture for _, picture in group]
         title = first if len(group) == 1 else f"{first} and {len(group) - 1} more"
-        self._foretell(title, group)
+        expected = expected_seconds(pictures[0].size, len(group), self.model.prior, self.estimate)
+        if expected >= LONG_SECONDS:  # before nothing is heard of it for minutes
+            shorter = "--steps 16 takes half of it, " if self.estimate.steps is None else ""
+            said = f"about {duration(expected)} here; {shorter}a smaller picture or a crop less"
+            notice(self.model.common, f"{title}: the likelihood takes {said}")
         started = time.monotonic()
         try:
             with progress_bar(title, quiet=self.model.common.quiet) as show:
@@ -192,16 +196,6 @@ class _Run:
             self.table.path.unlink(missing_ok=True)  # only now is there something to replace an old one with
         for item, density in zip(group, densities, strict=True):
             self._put(item, density, seconds)
-
-    def _foretell(self, title: str, group: list[Item]) -> None:
-        """Say how long the likelihood of large pictures takes, before nothing is heard of it for minutes."""
-        from scoreinv.tasks.bits import expected_seconds
-
-        seconds = expected_seconds(group[0][1].size, len(group), self.model.prior, self.estimate)
-        if seconds >= LONG_SECONDS:
-            shorter = "--steps 16 takes half of it, " if self.estimate.steps is None else ""
-            said = f"about {duration(seconds)} here; {shorter}a smaller picture or a crop less"
-            notice(self.model.common, f"{title}: the likelihood takes {said}")
 
     def _put(self, item: Item, density: PictureDensity, seconds: float) -> None:
         (source, picture), common = item, self.model.common

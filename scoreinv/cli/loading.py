@@ -9,7 +9,7 @@ import gc
 import logging
 import os
 import sys
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,7 @@ class Model:
 
     def __reduce__(self) -> Any:
         """What goes along to another process: what was found and loaded here may be elsewhere there."""
-        return _again, (type(self), self.name, self.common, self.exact)
+        return partial(type(self), exact=self.exact), (self.name, self.common)
 
     def check(self) -> None:
         """Raise InputError where there is no such model or device; nothing is fetched from the hub."""
@@ -190,10 +190,6 @@ class Detector(Model):
         from scoreinv.models.catalogue import load_damage_detector
 
         return load_damage_detector(self.path)
-
-
-def _again(kind: type[Model], name: str, common: Common, exact: bool) -> Model:
-    return kind(name, common, exact=exact)
 
 
 def check_samples(count: int, picture: Picture, *, coloured: bool) -> None:

@@ -108,14 +108,18 @@ def _run(arguments: list[str], came: list[int]) -> int:
 def _failed(error: Exception, arguments: list[str]) -> int:
     """Say what went wrong; returns the exit status: 2 for usage and bad input, 1 for any other failure."""
     from scoreinv.cli.report import describe, put, say, say_traceback
-    from scoreinv.errors import ScoreinvError
+    from scoreinv.errors import InputError, ScoreinvError, SettingError
 
     common = getattr(error, "common", None)  # None: the options themselves are wrong
     if "--debug" in arguments if common is None else common.debug:
         say_traceback(error)
     usage = hasattr(error, "format_message")  # of Typer's own copy of Click, or of Click itself
     message = _usage(error) if usage else describe(error)
-    message += _not_typed(error, message)
+    told: dict[str, str] = getattr(error, "told", {}) if isinstance(error, InputError) else {}
+    # What the error is about and was not typed; where none is named, what a setting does not go with may be among them.
+    named = {given: where for given, where in told.items() if given.partition(" ")[0] in message}
+    if named or (told and isinstance(error, SettingError)):
+        message += f" ({', '.join(f'{given} by {where}' for given, where in (named or told).items())})"
     if "--json" in arguments if common is None else common.json:
         import json
 
@@ -147,17 +151,6 @@ def _usage(error: Any) -> str:
         message = f"{message}: {words.rstrip('.')}"
     command = "scoreinv" if context is None else context.command_path
     return printable(f"{f'{where}: ' if where else ''}{message} (see {command} --help)")
-
-
-def _not_typed(error: Exception, message: str) -> str:
-    """Of the options that an error of input is about, those that were not typed, and what gave them."""
-    from scoreinv.errors import InputError, SettingError
-
-    told: dict[str, str] = getattr(error, "told", {}) if isinstance(error, InputError) else {}
-    named = {given: where for given, where in told.items() if given.partition(" ")[0] in message}
-    if not named and isinstance(error, SettingError):
-        named = told  # what a setting does not go with may be among them
-    return f" ({', '.join(f'{given} by {where}' for given, where in named.items())})" if named else ""
 
 
 def wait_briefly() -> None:

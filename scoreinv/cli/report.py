@@ -204,10 +204,10 @@ def progress_bar(title: str, *, quiet: bool, run: RunProgress | None = None) -> 
         if quiet or now - started < SHOW_AFTER_SECONDS:
             return
         if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
             if bar is None:
+                from rich.console import Console
+                from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
                 words = TextColumn("{task.fields[left]} left"), TextColumn("{task.fields[note]}", markup=False)
                 columns = TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), *words
                 bar = Progress(*columns, console=Console(stderr=True), transient=True)
