@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,19 +13,35 @@ import torch
 from PIL import Image
 from shell import small_config
 
+from scoreinv.cli.main import main
 from scoreinv.models.model_file import save
 from scoreinv.sdes import VP
 
 
-@pytest.fixture
-def classes(tmp_path: Path) -> Path:
+def write_classes(folder: Path) -> Path:
     generator = np.random.default_rng(0)
     for name, level in (("day", 180), ("night", 40)):
-        (tmp_path / "data" / name).mkdir(parents=True)
+        (folder / "data" / name).mkdir(parents=True)
         for index in range(6):
             pixels = (level + generator.normal(0, 20, (32, 32, 3))).clip(0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "data" / name / f"{index}.png")
-    return tmp_path / "data"
+            Image.fromarray(pixels).save(folder / "data" / name / f"{index}.png")
+    return folder / "data"
+
+
+@pytest.fixture
+def classes(tmp_path: Path) -> Path:
+    return write_classes(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def guide(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A classifier of them after two steps of training."""
+    folder = tmp_path_factory.mktemp("guide")
+    words = ["train", "--classifier", "--sde", "vp", "--data", str(write_classes(folder)), "--steps", "2"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["scoreinv", *words, "--batch-size", "2", "--out", f"{folder}/run", "--quiet"])
+        assert main() == 0
+    return str(folder / "run" / "model.safetensors")
 
 
 @pytest.fixture
@@ -34,17 +51,15 @@ def prior(tmp_path: Path) -> str:
     return "prior.safetensors"
 
 
-def test_train_a_classifier_and_sample_a_class(scoreinv, classes, prior):
-    words = ["train", "--classifier", "--sde", "vp", "--data", classes, "--steps", 2, "--batch-size", 2]
-    assert scoreinv(*words, "--out", "guide", "--quiet").code == 0
-    (shown,) = json.loads(scoreinv("models", "show", "guide/model.safetensors", "--json").out)["models"]
+def test_train_a_classifier_and_sample_a_class(scoreinv, guide, prior):
+    (shown,) = json.loads(scoreinv("models", "show", guide, "--json").out)["models"]
     assert (shown["task"], shown["sampler"], shown["config"]["classes"]) == ("classifier", None, ["day", "night"])
-    sample = ["sample", "--model", prior, "--sampler", "multistep", "-n", 2, "--classifier", "guide/model.safetensors"]
+    sample = ["sample", "--model", prior, "--sampler", "multistep", "-n", 2, "--classifier", guide]
     outcome = scoreinv(*sample, "--class", "night", "--guidance", 2, "-o", "night.png", "--json")
     assert outcome.code == 0, outcome.err
     record = json.loads(outcome.out)
     assert record["output"] == "night.png"
-    assert (record["class"], record["classifier"], record["guidance"]) == ("night", "guide/model.safetensors", 2)
+    assert (record["class"], record["classifier"], record["guidance"]) == ("night", guide, 2)
     by_number = json.loads(scoreinv(*sample, "--class", 0, "-o", "day.png", "--json").out)
     assert (by_number["class"], by_number["guidance"]) == ("day", 1)  # what this classifier recommends
     assert "class" not in json.loads(scoreinv(*sample[:-2], "-o", "any.png", "--json").out)
@@ -54,10 +69,8 @@ def test_train_a_classifier_and_sample_a_class(scoreinv, classes, prior):
     assert not Path("dusk.png").exists()
 
 
-def test_evaluate_pictures_by_a_classifier(scoreinv, classes):
-    words = ["train", "--classifier", "--sde", "vp", "--data", classes, "--steps", 2, "--batch-size", 2]
-    assert scoreinv(*words, "--out", "judge", "--quiet").code == 0
-    judge = ["--reference", classes / "night", "--classifier", "judge/model.safetensors"]
+def test_evaluate_pictures_by_a_classifier(scoreinv, classes, guide):
+    judge = ["--reference", classes / "night", "--classifier", guide]
     outcome = scoreinv("evaluate", classes / "day", *judge, "--class", "night", "--json")
     assert outcome.code == 0, outcome.err
     record = json.loads(outcome.out)
@@ -67,8 +80,8 @@ def test_evaluate_pictures_by_a_classifier(scoreinv, classes):
     same = json.loads(scoreinv("evaluate", classes / "night", *judge, "--json").out)
     assert same["frechet_distance"] == pytest.approx(0, abs=1e-6)
     told = scoreinv("evaluate", classes / "day", *judge).out
-    assert "classes by judge/model.safetensors: day" in told
-    assert "Fréchet distance in the features of judge/model.safetensors (not FID" in told
+    assert f"classes by {guide}: day" in told
+    assert f"Fréchet distance in the features of {guide} (not FID" in told
     # Folders that are named by classes say what their pictures should be.
     day, night = (json.loads(scoreinv("evaluate", classes / name, *judge, "--json").out) for name in ("day", "night"))
     both = json.loads(scoreinv("evaluate", classes, *judge, "--json").out)

@@ -38,12 +38,6 @@ def test_colorize_keeps_the_luma_to_the_grey_level(scoreinv, tmp_path, weights, 
     assert (after.max(-1) != after.min(-1)).any()
 
 
-def test_colorize_jpeg_as_typed_in_the_readme(scoreinv, tmp_path):
-    Image.fromarray(photo_array(channels=1)).save(tmp_path / "gray.jpg")
-    assert scoreinv("colorize", "gray.jpg").code == 0
-    assert Image.open(tmp_path / "gray_colorized.png").mode == "RGB"
-
-
 def test_a_profile_of_colours_stays(scoreinv):
     """A sepia print comes out with the profile that it had."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -99,11 +93,6 @@ def test_a_folder_is_written_in_parts(scoreinv, tmp_path, model, monkeypatch):
     for name in (f"00000{number}.png" for number in range(1, 6)):
         one, other = (read_picture(tmp_path / folder / name).pixels.astype(int) for folder in ("whole", "parts"))
         assert abs(one - other).max() <= 1
-
-
-@pytest.mark.parametrize("sampler", ["multistep", "pc"])
-def test_sampler_choices(scoreinv, sampler):
-    assert scoreinv("sample", "-n", 1, "--sampler", sampler).code == 0
 
 
 def test_interpolate_in_a_row_and_a_folder(scoreinv, tmp_path):
@@ -262,10 +251,10 @@ def test_a_table_that_cannot_be(scoreinv, tmp_path):
 
 def test_convert_and_load(scoreinv, tmp_path):
     folder = sorted(path for path in PARITY.iterdir() if path.is_dir())[0]
-    words = ["convert", folder / "checkpoint.pth", "--config", folder / "config.json", "-o", "m.safetensors"]
+    words = ["convert", folder / "checkpoint.pth", "--config", folder / "config.json", "-o", "new/deep/m.safetensors"]
     outcome = scoreinv(*words, "--json")
     assert outcome.code == 0
-    prior = library.load("m.safetensors")
+    prior = library.load("new/deep/m.safetensors")
     assert json.loads(outcome.out)["parameters"] == sum(p.numel() for p in prior.network.parameters())
     assert scoreinv(*words).code == 2
     assert scoreinv(*words, "--overwrite", "--raw").code == 0
@@ -391,15 +380,3 @@ def test_interpolation_says_what_it_leaves_out(scoreinv, tmp_path):
     assert outcome.code == 0
     assert outcome.err.count("warning: b.png: transparency is left out") == 1
     assert "warning: a.png" not in outcome.err
-
-
-def test_convert_makes_its_folder(scoreinv, tmp_path):
-    source = Path(__file__).parents[1] / "data" / "parity"
-    case = next(iter(sorted(path for path in source.iterdir() if (path / "checkpoint.pth").exists())), None)
-    if case is None:
-        pytest.skip("there is no checkpoint here")
-    outcome = scoreinv(
-        "convert", case / "checkpoint.pth", "--config", case / "config.json", "-o", "new/deep/m.safetensors"
-    )
-    assert outcome.code == 0, outcome.err
-    assert (tmp_path / "new" / "deep" / "m.safetensors").exists()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from shell import hole_array, photo_array, small_config
 
+from scoreinv.cli.main import main
 from scoreinv.conditional.prior import ResidualPreconditioning
 from scoreinv.imaging.read import read_picture
 from scoreinv.models.codec import encode
@@ -18,9 +21,10 @@ from scoreinv.options import COLOUR_SATURATION, COLOUR_TEMPERATURE
 from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, TrainingConfig
 
 
-@pytest.fixture
-def conditional(scoreinv, tmp_path) -> str:
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A conditional model after four steps of training."""
+    folder = tmp_path_factory.mktemp("conditional")
     network: NCSNppConfig = replace(
         small_config().network, condition_channels=ResidualPreconditioning().condition_channels
     )
@@ -35,14 +39,16 @@ def conditional(scoreinv, tmp_path) -> str:
         samples=1,
         log_every=2,
     )
-    (tmp_path / "run.json").write_text(json.dumps(encode(run)))
-    outcome = scoreinv("train", "--config", "run.json", "--out", "trained", "--quiet")
-    assert outcome.code == 0, outcome.err
-    return "trained/model.safetensors"
+    (folder / "run.json").write_text(json.dumps(encode(run)))
+    with pytest.MonkeyPatch.context() as patch:
+        words = ["train", "--config", f"{folder}/run.json", "--out", f"{folder}/trained", "--quiet"]
+        patch.setattr(sys, "argv", ["scoreinv", *words])
+        assert main() == 0
+    return str(folder / "trained" / "model.safetensors")
 
 
-def test_training_tells_the_unconditional_loss_too(conditional, tmp_path):
-    lines = [json.loads(line) for line in (tmp_path / "trained/metrics.jsonl").read_text().splitlines()]
+def test_training_tells_the_unconditional_loss_too(conditional):
+    lines = [json.loads(line) for line in Path(conditional).with_name("metrics.jsonl").read_text().splitlines()]
     held_out = [line for line in lines if "validation" in line]
     assert held_out
     assert all(line["unconditional"]["mean"] != line["validation"]["mean"] for line in held_out)

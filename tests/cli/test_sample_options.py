@@ -36,13 +36,10 @@ PREDICTORS = {
     "probability_flow": ReverseDiffusion(eta=0.0),
     "none": NoPredictor(),
 }
-CORRECTORS = {"langevin": Langevin(), "annealed_langevin": AnnealedLangevin()}
 
 
-@pytest.mark.parametrize(
-    ("predictor", "corrector"), [(p, "none") for p in PREDICTORS if p != "none"] + [("none", c) for c in CORRECTORS]
-)
-def test_every_predictor_and_every_corrector(scoreinv, predictor, corrector):
+@pytest.mark.parametrize(("predictor", "corrector"), [("euler_maruyama", "none"), ("none", "annealed_langevin")])
+def test_a_predictor_and_a_corrector_alone(scoreinv, predictor, corrector):
     words = ["sample", "-n", 1, "--predictor", predictor, "--corrector", corrector, "--json"]
     outcome = scoreinv(*words)
     assert outcome.code == 0, outcome.err
