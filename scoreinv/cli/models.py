@@ -33,7 +33,12 @@ def list_models(common: Common) -> None:
     if common.json:
         _print_json([_summary(model) for model in models])
         return
-    rows = [_COLUMNS, *map(_row, models)]
+    rows = [_COLUMNS]
+    for model in models:
+        fid = model.figures.get("fid", model.figures.get("fid_ode"))
+        size, weights = str(model.config.image_size), f"{model.parameters / 1e6:.1f} M"
+        kinds = model.name, model.kind, model.config.task, _summary(model)["sde"] or ""
+        rows.append((*kinds, size, weights, f"{model.megabytes:.0f}", model.licence, f"{fid:.2f}" if fid else ""))
     widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
     for row in rows:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
@@ -47,14 +52,18 @@ def show(
     common: Common,
 ) -> None:
     """Show what a model is, where it is from, its recommended sampler and its configuration."""
+    from scoreinv.machine import known_speed
     from scoreinv.models.catalogue import describe
     from scoreinv.models.codec import encode
+    from scoreinv.models.config import ModelConfig
 
     model = describe(name)
+    speed = known_speed(model.config.network) if isinstance(model.config, ModelConfig) else None
     record = _summary(model) | {
         "sha256": model.sha256,
         "notes": model.notes,
-        "speed": _speed(model),
+        "speed": speed
+        and {key: round(value, 4) if isinstance(value, float) else value for key, value in asdict(speed).items()},
         "config": {key: value for key, value in encode(model.config).items() if key != "sampler"},
     }
     if common.json:
@@ -95,25 +104,6 @@ def _summary(model: ModelDescription) -> dict[str, Any]:
         "sampler": config.get("sampler"),
         "file": None if model.file is None else str(model.file),
     }
-
-
-def _speed(model: ModelDescription) -> dict[str, Any] | None:
-    """What the commands have found to be fastest for it on this machine's CPU; None before."""
-    from scoreinv.machine import known_speed
-    from scoreinv.models.config import ModelConfig
-
-    found = known_speed(model.config.network) if isinstance(model.config, ModelConfig) else None
-    if found is None:
-        return None
-    return {key: round(value, 4) if isinstance(value, float) else value for key, value in asdict(found).items()}
-
-
-def _row(model: ModelDescription) -> tuple[str, ...]:
-    sde = _summary(model)["sde"] or ""
-    size, weights, megabytes = str(model.config.image_size), f"{model.parameters / 1e6:.1f} M", f"{model.megabytes:.0f}"
-    fid = model.figures.get("fid", model.figures.get("fid_ode"))
-    shown = "" if fid is None else f"{fid:.2f}"
-    return (model.name, model.kind, model.config.task, sde, size, weights, megabytes, model.licence, shown)
 
 
 def _print_json(models: list[dict[str, Any]]) -> None:
