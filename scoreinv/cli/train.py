@@ -259,7 +259,22 @@ def _configuration(subject: Subject, how: RunOptions, common: Common) -> Trainin
     if how.steps is not None or how.minutes is not None:
         # A run by the clock has no number of steps, unless both are asked for.
         run = replace(run, steps=how.steps, minutes=how.minutes)
-    return run if how.sigma_max is None else _with_sigma_max(run, how.sigma_max)
+    if how.sigma_max is None:
+        return run
+    from scoreinv.sdes import VE
+    from scoreinv.training.presets import with_estimated_sigma_max
+
+    if not isinstance(run.model.sde, VE):
+        raise InputError("--sigma-max belongs to the VE SDE")
+    if how.sigma_max == "data":
+        return with_estimated_sigma_max(run)
+    try:
+        value = float(how.sigma_max)
+    except ValueError:
+        raise InputError(f"--sigma-max {how.sigma_max}: give a number, or data") from None
+    if not run.model.sde.sigma_min < value < math.inf:
+        raise InputError(f"--sigma-max {how.sigma_max}: must be above sigma_min, {run.model.sde.sigma_min:g}")
+    return replace(run, model=replace(run.model, sde=replace(run.model.sde, sigma_max=value)))
 
 
 def _named(subject: Subject, resumed: Path | None) -> TrainingConfig:
@@ -288,20 +303,3 @@ def _named(subject: Subject, resumed: Path | None) -> TrainingConfig:
     if subject.classifier and subject.data is not None:
         return presets.classifier_training(sde, data, class_names(Path(subject.data)))
     return presets.conditional_training(sde, data) if subject.conditional else presets.small_training(sde, data)
-
-
-def _with_sigma_max(run: TrainingConfig, sigma_max: str) -> TrainingConfig:
-    from scoreinv.sdes import VE
-    from scoreinv.training.presets import with_estimated_sigma_max
-
-    if not isinstance(run.model.sde, VE):
-        raise InputError("--sigma-max belongs to the VE SDE")
-    if sigma_max == "data":
-        return with_estimated_sigma_max(run)
-    try:
-        value = float(sigma_max)
-    except ValueError:
-        raise InputError(f"--sigma-max {sigma_max}: give a number, or data") from None
-    if not run.model.sde.sigma_min < value < math.inf:
-        raise InputError(f"--sigma-max {sigma_max}: must be above sigma_min, {run.model.sde.sigma_min:g}")
-    return replace(run, model=replace(run.model, sde=replace(run.model.sde, sigma_max=value)))

@@ -65,6 +65,9 @@ def test_a_run_whose_states_are_gone_does_not_replace_its_model(
     caplog.clear()
     assert train(config, out, resume=True, overwrite=True).steps == 2
     assert "it starts at step 0" in caplog.text
+    shutil.rmtree(out / "state")  # as where it was killed before its first state
+    (out / "model.safetensors").unlink()
+    assert train(config, out, resume=True).steps == 2
 
 
 def test_a_resumed_run_replaces_only_the_model_and_configuration_of_its_own(config: TrainingConfig, out: Path) -> None:
@@ -142,9 +145,8 @@ def test_a_run_that_cannot_begin_leaves_nothing(
 
 _HOLDER = """
 import sys, time
-from pathlib import Path
-from scoreinv.training.folder import claimed
-with claimed(Path(sys.argv[1])):
+from filelock import FileLock
+with FileLock(sys.argv[1]):
     print("held", flush=True)
     time.sleep(600)
 """
@@ -154,7 +156,8 @@ with claimed(Path(sys.argv[1])):
 def test_two_runs_do_not_write_into_one_folder_and_a_killed_one_leaves_no_lock(
     config: TrainingConfig, out: Path
 ) -> None:
-    command = [sys.executable, "-c", _HOLDER, str(out)]
+    out.mkdir()
+    command = [sys.executable, "-c", _HOLDER, str(out / ".scoreinv.lock")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
         try:
             assert holder.stdout.readline() == "held\n"
