@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from scoreinv.cli.loading import Detector
 from scoreinv.cli.options import Common, Output, PhotosArgument, RestorerOption, option
 from scoreinv.cli.photos import Photo, Progress, Run, run
-from scoreinv.cli.plan import plan
+from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import notice, warn
 from scoreinv.options import FOUND_GROW, MOST_GROW, SENSITIVITY, USUAL_SENSITIVITY
 
@@ -52,7 +52,7 @@ def damage(
         marked = picture_of_hole(hole)
         return Restored(marked, [marked], None, 1, "segmentation"), {"damaged": damaged_share(hole)}
 
-    def mask_of(picture: Picture) -> Picture:
+    def mask_of(job: Job, picture: Picture) -> Picture:
         import numpy as np
 
         from scoreinv.imaging.masks import picture_of_hole

@@ -61,7 +61,8 @@ class Gallery:
         self.outputs = [target] if self.is_file else [str(Path(target) / name) for name in names]
         if target != STREAM:
             check_folder(Path(self.outputs[0]).parent, create=not self.is_file)
-        check_quality(self.outputs, quality, "-o")
+        if quality is not None:
+            check_quality(self.outputs, quality, "-o")
         refuse_existing(self.outputs, overwrite=common.overwrite)
         others: set[str] = set()
         with suppress(OSError):

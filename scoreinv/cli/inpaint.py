@@ -175,7 +175,7 @@ class Masks:
             if file_identity(path) in photos:
                 raise InputError(f"--mask {path}: is a photo itself: name a picture that is white where the holes are")
         for job in everything.jobs:
-            refuse_inputs("-o", job.outputs(everything.files), {"the mask": self.of.get(job.source)})
+            refuse_inputs("-o", job.outputs, {"the mask": self.of.get(job.source)})
 
     def without(self, job: Job) -> str | None:
         """Says that a photo has none of the masks in a folder; None where it has."""

@@ -19,7 +19,7 @@ import typer
 from scoreinv.cli.loading import Model
 from scoreinv.cli.plan import STREAM, Job, Plan, output_folders, refuse_existing, refuse_inputs
 from scoreinv.cli.record import BY_ANOTHER, EXISTS, Outcome, Record, failure
-from scoreinv.cli.report import RunProgress, naming, progress_bar, rehearse
+from scoreinv.cli.report import RunProgress, progress_bar, rehearse
 from scoreinv.errors import ExistsError, InputError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Run(Generic[Given]):
         compute: gives what was made of a photograph, and further entries of its record.
         models: what `compute` needs, loaded once a photograph has been read; the record names the first.
         read: gives what belongs to a photograph (None: nothing); what it raises concerns this photograph alone.
-        result_of: a picture of the size and mode of the result, for checks before the work.
+        result_of: gives a picture of the size and mode of the result (None: as the photograph), to check it early.
         left_out: says why a photograph is not done; None where it is.
         beside: the files that may be written beside the results.
         uncertainty: file of a map of where the samples differ.
@@ -67,15 +67,14 @@ class Run(Generic[Given]):
     compute: Callable[[Photo[Given], Progress], tuple[Restored[Picture], dict[str, Any]]]
     models: Sequence[Model] = ()
     read: Callable[[Job, Picture], Given] | None = None
-    result_of: Callable[[Picture], Picture] = lambda picture: picture
+    result_of: Callable[[Job, Picture], Picture] | None = None
     left_out: Callable[[Job], str | None] = lambda job: None
     beside: Callable[[Job], list[str]] = lambda job: []
     uncertainty: str | None = None
 
     def missing(self, job: Job) -> list[str]:
         """The results to make; in a batch only those that do not exist, unless they may be replaced."""
-        files = self.plan.files
-        return job.missing(files) if self.plan.batch and not self.common.overwrite else job.outputs(files)
+        return job.missing() if self.plan.batch and not self.common.overwrite else list(job.outputs)
 
     def settled(self, job: Job) -> Outcome | None:
         """What has become of a photograph where nothing is to be done; else None."""
@@ -83,7 +82,7 @@ class Run(Generic[Given]):
             return self._skipped(job, EXISTS)
         if (why := self.left_out(job)) is None:
             return None
-        record = {"input": job.source, "skipped": why, "finished": not job.missing(self.plan.files)}
+        record = {"input": job.source, "skipped": why, "finished": not job.missing()}
         return Outcome(job.source, record, left_out=True)
 
     def opened(self, job: Job, missing: list[str]) -> Photo[Given]:
@@ -99,9 +98,7 @@ class Run(Generic[Given]):
             for output in missing:
                 check_output(output, overwrite=self.common.overwrite)
         picture = read_picture(job.source, self.output.frame)
-        with naming(job.source):
-            result = self.result_of(picture)
-        check_format(job.output, result)
+        check_format(job.output, picture if self.result_of is None else self.result_of(job, picture))
         given: Any = None if self.read is None else self.read(job, picture)
         return Photo(job, picture, given)
 
@@ -139,8 +136,8 @@ class Run(Generic[Given]):
                 more = {"uncertainty": self.uncertainty} | more
             if plan.folder is not None:
                 Path(job.output).parent.mkdir(parents=True, exist_ok=True)
-            pictures = made.samples if plan.files > 1 else [made.image]
-            for path, picture in zip(job.outputs(plan.files), pictures, strict=True):
+            pictures = made.samples if len(job.outputs) > 1 else [made.image]
+            for path, picture in zip(job.outputs, pictures, strict=True):
                 if path in missing:
                     try:
                         write_picture(path, picture, overwrite=common.overwrite, quality=self.output.quality)
@@ -162,9 +159,8 @@ class Run(Generic[Given]):
         return Outcome(job.source, record | model.record(made.method) | more, model_sha256=sha256)
 
     def _skipped(self, job: Job, why: str) -> Outcome:
-        outputs = job.outputs(self.plan.files)
-        record = {"input": job.source, "output": outputs[0], "outputs": outputs, "skipped": why, "finished": True}
-        return Outcome(job.source, record)
+        there = {"output": job.outputs[0], "outputs": list(job.outputs)}
+        return Outcome(job.source, {"input": job.source, **there, "skipped": why, "finished": True})
 
     def _failed(self, job: Job, error: Exception) -> Outcome:
         if isinstance(error, ExistsError) and self.plan.batch:
@@ -190,9 +186,7 @@ def run(run: Run[Given]) -> None:
         record = Record(plan, common)
         settled = {job: outcome for job in plan.own if (outcome := run.settled(job)) is not None}
         wanted = [job for job in plan.own if job not in settled]
-        replacing = common.overwrite and any(
-            os.path.lexists(path) for job in wanted for path in job.outputs(plan.files)
-        )
+        replacing = common.overwrite and any(os.path.lexists(path) for job in wanted for path in job.outputs)
         progress = RunProgress(len(wanted))
         try:
             for number, job in enumerate(plan.own, 1):
@@ -255,7 +249,7 @@ def check_uncertainty(path: str, plan: Plan, samples: int, common: Common, read:
     if Path(path).suffix.lower() not in (".png", ".tif", ".tiff"):
         raise InputError(f"--uncertainty {path}: the standard deviation is written to .png or .tif")
     (job,) = plan.jobs
-    results = {f"a result ({output})": output for output in job.outputs(plan.files)}
+    results = {f"a result ({output})": output for output in job.outputs}
     for what, file in ({"the photo": job.source} | read | results).items():
         if file is not None and os.path.realpath(path) == os.path.realpath(file):  # a result may be yet to come
             raise InputError(f"--uncertainty {path}: is {what}: name another file")

@@ -43,26 +43,19 @@ class Job:
 
     Attributes:
         source: path, or `-` for stdin.
-        output: path of the result, or `-` for stdout; several samples are numbered from it.
+        output: path of the result, or `-` for stdout.
         inside: the folder of the source within the folder that was given; for others `.`.
+        outputs: names of the results: the output itself, or of several NAME.1.png, NAME.2.png, ...
     """
 
     source: str
     output: str
     inside: Path = Path()
+    outputs: tuple[str, ...] = ()
 
-    def outputs(self, files: int) -> list[str]:
-        """Names of the results: the output itself, or NAME.1.png, NAME.2.png, ...; InputError for several on stdout."""
-        if files == 1:
-            return [self.output]
-        if self.output == STREAM:
-            raise InputError("--samples: several do not fit on stdout: name a file by -o")
-        path = Path(self.output)
-        return [str(path.with_name(f"{path.stem}.{i}{path.suffix}")) for i in range(1, files + 1)]
-
-    def missing(self, files: int) -> list[str]:
+    def missing(self) -> list[str]:
         """The results that do not exist."""
-        return [output for output in self.outputs(files) if not os.path.exists(output)]  # noqa: PTH110 - no errors
+        return [output for output in self.outputs if not os.path.exists(output)]  # noqa: PTH110 - no errors
 
 
 @dataclass(frozen=True)
@@ -73,7 +66,6 @@ class Plan:
         jobs: in order, those of other machines too.
         own: those of this run. Nothing but the inputs decides them: not what is finished, nor what has a mask.
         batch: several inputs or a folder: failures are counted and finished files skipped.
-        files: results of each.
         folders: those of the results, without those of inputs that do not exist.
         folder: of the results, where a batch has one of its own.
         results: inputs that are left alone, since they are results of others.
@@ -83,7 +75,6 @@ class Plan:
     jobs: list[Job]
     own: list[Job]
     batch: bool
-    files: int
     folders: set[Path]
     folder: Path | None
     results: int
@@ -126,15 +117,21 @@ def plan(photos: list[str], suffix: str, files: int, output: Output, inputs: Map
             folder = _results_folder(photos[0], output.output, ending)
     else:
         jobs = [Job(photos[0], _single_output(photos[0], output, ending))]
+    if files > 1 and jobs[0].output == STREAM:
+        raise InputError("--samples: several do not fit on stdout: name a file by -o")
+    for number, job in enumerate(jobs):
+        path = Path(job.output)
+        several = tuple(str(path.with_name(f"{path.stem}.{i}{path.suffix}")) for i in range(1, files + 1))
+        jobs[number] = replace(job, outputs=several if files > 1 else (job.output,))
     own = jobs if output.shard is None else _shard(output.shard, jobs)
     places = {(Path(job.output).parent, job.source) for job in own if job.output != STREAM}
     folders = {place for place, source in places if place != Path(source).parent or os.path.lexists(source)}
     for each in folders:
         check_folder(each, create=batch or (output.output or "").endswith(("/", os.sep)))
-    check_quality([job.output for job in jobs], output.quality, "-o or --format")
-    for job in jobs:
-        refuse_inputs("-o", job.outputs(files), inputs)
-    return Plan(jobs, own, batch, files, folders, folder, len(results), output.shard is not None)
+    if output.quality is not None:
+        check_quality([job.output for job in jobs], output.quality, "-o or --format")
+    refuse_inputs("-o", [path for job in jobs for path in job.outputs], inputs)
+    return Plan(jobs, own, batch, folders, folder, len(results), output.shard is not None)
 
 
 def _shard(text: str, jobs: list[Job]) -> list[Job]:
@@ -268,7 +265,7 @@ def _results_folder(given: str, output: str | None, ending: str) -> Path:
     return base.with_name(f"{base.name}{Path(ending).stem}")
 
 
-def refuse_existing(outputs: list[str], *, overwrite: bool, option: str = "-o") -> None:
+def refuse_existing(outputs: Iterable[str], *, overwrite: bool, option: str = "-o") -> None:
     """Raise InputError when a result would replace a file without `--overwrite`, or something that is no file.
 
     option: by which the results are named.
@@ -282,7 +279,7 @@ def refuse_existing(outputs: list[str], *, overwrite: bool, option: str = "-o") 
             raise ExistsError(f"{output}: exists already; --overwrite replaces it, {option} names another file")
 
 
-def refuse_inputs(option: str, outputs: list[str], inputs: Mapping[str, str | None]) -> None:
+def refuse_inputs(option: str, outputs: Iterable[str], inputs: Mapping[str, str | None]) -> None:
     """Raise InputError where what is written would replace something that is read.
 
     Args:
@@ -324,9 +321,9 @@ def check_suffix(path: str) -> None:
         raise InputError(f"{path}: end the output's name in {', '.join(WRITABLE)}, or in / for a folder")
 
 
-def check_quality(paths: list[str], quality: int | None, choose: str) -> None:
+def check_quality(paths: list[str], quality: int, choose: str) -> None:
     """Raise InputError where a quality is given and no result has a format with one; choose: by which option to."""
-    if quality is not None and not any(Path(path).suffix.lower() in (".jpg", ".jpeg", ".webp") for path in paths):
+    if not any(Path(path).suffix.lower() in (".jpg", ".jpeg", ".webp") for path in paths):
         raise InputError(f"--quality applies only to jpg and webp, not to {paths[0]}: choose one by {choose}")
 
 

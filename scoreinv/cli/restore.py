@@ -87,8 +87,7 @@ def restore(
     pictures = None if steps_to is None else StepPictures(Path(steps_to), common.overwrite or everything.batch)
     if pictures is not None:
         given = [*([] if masks is None else masks.of.values()), *filter(None, [hints])]
-        pictures.check(everything, given)
-        pictures.refuse_folders(photos, recursive=output.recursive)
+        pictures.check(everything, photos, given, recursive=output.recursive)
     filler = Model(names.inpaint_model, common) if steps.inpaint else None
     denoiser = Model(names.denoise_model, common) if steps.denoise else None
     colorizer = Model(names.color_model, common) if steps.colorize else None
@@ -139,7 +138,9 @@ def restore(
 
     models = [model for model in (filler, denoiser, colorizer, detector) if model is not None]
     left_out = masks.without if masks is not None else lambda job: None
-    folders = [] if pictures is None or common.dry_run else pictures.folders(everything)
+    folders = set()
+    if pictures is not None and not common.dry_run:
+        folders = {pictures.folder / job.inside for job in everything.own}
     with output_folders(folders, shared=everything.shared):
         run(Run(everything, output, common, compute, models, read, left_out=left_out, beside=files_beside))
 
@@ -177,31 +178,24 @@ class StepPictures:
         within = self.folder / job.inside
         return {step: str(within / f"{stem}_{number}_{step}.png") for number, step in enumerate(OLD_PHOTO_STEPS, 1)}
 
-    def folders(self, everything: Plan) -> list[Path]:
-        """All that are written into."""
-        return sorted({self.folder / job.inside for job in everything.own})
-
-    def check(self, everything: Plan, given: list[str]) -> None:
+    def check(self, everything: Plan, photos: list[str], given: list[str], *, recursive: bool) -> None:
         """Raise InputError where they could not be written, or have the name of another, or of what is read.
 
-        given: masks and strokes of colour.
+        Args:
+            photos: as given: in a folder of these the next run would take them for photos.
+            given: masks and strokes of colour.
         """
         check_folder(self.folder, create=True)
-        named = Counter(
-            str(Path(path).resolve())
-            for job in everything.jobs
-            for path in (*self.paths(job).values(), *job.outputs(everything.files))
-        )
+        written = [path for job in everything.jobs for path in self.paths(job).values()]
+        named = Counter(str(Path(path).resolve()) for path in written)
+        named.update(str(Path(path).resolve()) for job in everything.jobs for path in job.outputs)
         twice = [path for path, count in named.items() if count > 1]
         if twice:
             raise InputError(f"--steps-to {self.folder}: {twice[0]} would be written twice: do the photos apart")
         read = {str(Path(path).resolve()) for path in (*(job.source for job in everything.jobs), *given)}
-        for path in (path for job in everything.jobs for path in self.paths(job).values()):
+        for path in written:
             if str(Path(path).resolve()) in read:
                 raise InputError(f"--steps-to {self.folder}: {path} is read by this run: name another folder")
-
-    def refuse_folders(self, photos: list[str], *, recursive: bool) -> None:
-        """Raise InputError where the next run would take them for photos."""
         own = self.folder.resolve()
         for folder in (Path(photo).resolve() for photo in photos if Path(photo).is_dir()):
             if own == folder or (recursive and folder in own.parents):

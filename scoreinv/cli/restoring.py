@@ -10,7 +10,7 @@ from scoreinv.cli.loading import Model, check_samples
 from scoreinv.cli.options import Common, Output, RestorerOption, UncertaintyOption
 from scoreinv.cli.photos import Photo, Progress, Run, check_uncertainty, run
 from scoreinv.cli.plan import Job, plan
-from scoreinv.cli.report import notice
+from scoreinv.cli.report import naming, notice
 from scoreinv.options import GRAY_LEVELS
 from scoreinv.tasks.settings import LinearSettings
 
@@ -80,6 +80,10 @@ def restore_photos(
         check_uncertainty(network.uncertainty, everything, settings.samples, common, read_too)
     model = Model(network.model, common)
 
+    def result_of(job: Job, picture: Picture) -> Picture:
+        with naming(job.source):
+            return work.result_of(picture)
+
     def read(job: Job, picture: Picture) -> Noise:
         from scoreinv.imaging.noise import estimate_noise
 
@@ -93,4 +97,4 @@ def restore_photos(
             notice(common, f"{photo.job.source}: noise of about {level:.2g} grey levels was found (--noise sets it)")
         return restored, {"noise": round(level, 2)} | work.said
 
-    run(Run(everything, output, common, compute, [model], read, work.result_of, uncertainty=network.uncertainty))
+    run(Run(everything, output, common, compute, [model], read, result_of, uncertainty=network.uncertainty))
