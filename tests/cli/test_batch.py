@@ -129,21 +129,6 @@ def test_a_folder_of_results_has_a_manifest_that_a_rerun_goes_on_with(scoreinv, 
     assert rows[3]["error"] == ""
 
 
-def test_finished_files_are_skipped_in_json(scoreinv, scans, mask, tmp_path):
-    assert scoreinv("colorize", "scans/a.png", "-o", "out/").code == 0
-    outcome = scoreinv("colorize", "scans/a.png", "scans/c.png", "-o", "out", "--json")
-    assert outcome.code == 0
-    first, second = lines(outcome.out)
-    assert (first["skipped"], first["finished"]) == ("exists already", True)
-    assert "seconds" in second
-
-
-def test_files_are_written_beside_each_other(scoreinv, scans, mask):
-    assert scoreinv("inpaint", "scans/a.png", "scans/c.png", "--mask", mask).code == 0
-    assert (scans / "a_inpainted.png").exists()
-    assert (scans / "c_inpainted.png").exists()
-
-
 def test_two_pictures_of_one_stem_keep_their_whole_names(scoreinv, scans, mask, tmp_path):
     Image.fromarray(photo_array()).save(scans / "a.jpg")
     assert scoreinv("inpaint", "scans", "--mask", mask).code == 0
@@ -230,21 +215,6 @@ def test_a_model_that_cannot_be_used_ends_the_batch_at_once(scoreinv, scans, mas
     outcome = scoreinv("inpaint", "scans", "--mask", mask, "--model", "missing.safetensors", "--json")
     assert outcome.code == 2
     assert outcome.err.count("\n") == 1
-
-
-def test_a_mask_of_another_size_fails_its_photo_alone(scoreinv, scans, mask):
-    Image.fromarray(np.flip(photo_array(30, 40))).save(scans / "b.jpg")
-    outcome = scoreinv("inpaint", "scans", "--mask", mask)
-    assert outcome.code == 1
-    assert "40x30" in outcome.err
-    assert "2 done, 0 skipped because they exist, 1 failed" in outcome.err
-
-
-def test_an_empty_folder(scoreinv, mask, tmp_path):
-    (tmp_path / "empty").mkdir()
-    outcome = scoreinv("inpaint", "empty", "--mask", mask)
-    assert outcome.code == 2
-    assert "no pictures in this folder" in outcome.err
 
 
 def test_pictures_of_a_folder_that_are_not_read_are_told(scoreinv, scans, mask, tmp_path):
@@ -547,7 +517,7 @@ def test_a_shard_of_nothing_is_done(scoreinv, scans, mask, tmp_path):
     assert (tmp_path / "scans_inpainted").exists()  # into which another may be about to write
 
 
-@pytest.mark.parametrize("shard", ["0/2", "1", "a/b", "٣/4"])
+@pytest.mark.parametrize("shard", ["0/2", "٣/4"])
 def test_no_shard(scoreinv, scans, mask, shard):
     outcome = scoreinv("inpaint", "scans", "--mask", mask, f"--shard={shard}")
     assert (outcome.code, "give K/N" in outcome.err) == (2, True)
