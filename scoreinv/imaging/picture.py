@@ -75,7 +75,8 @@ class Picture:
     @property
     def size(self) -> tuple[int, int]:
         """(height, width)."""
-        return self.height, self.width
+        height, width = self.pixels.shape[:2]
+        return height, width
 
     @property
     def mode(self) -> str:
@@ -141,10 +142,6 @@ class Picture:
             out[..., 1:] = out[..., :1]
         return np.clip(out, 0, 1, out=out)
 
-    def with_fill(self, hole: np.ndarray, rgb: np.ndarray, box: Box | None = None) -> Picture:
-        """`with_fills` for one box (default: the whole picture)."""
-        return self.with_fills([Fill(box or (0, 0, *self.size), hole, rgb)])
-
     def with_fills(self, fills: Iterable[Fill]) -> Picture:
         """A copy with the holes of each fill replaced; every other sample, and all alpha, is bit-identical.
 
@@ -164,10 +161,9 @@ class Picture:
             values = fill.rgb[fill.hole]
             if not np.isfinite(values).all():
                 raise ScoreinvError("the fill has values that are not finite: the model or its settings are unsound")
-            if self.mode == "L":
-                target[fill.hole] = to_samples(luma(values), pixels.dtype)
-            elif self.mode == "LA":
-                target[fill.hole, 0] = to_samples(luma(values), pixels.dtype)
+            if self.is_gray_mode:
+                gray = target if self.mode == "L" else target[..., 0]
+                gray[fill.hole] = to_samples(luma(values), pixels.dtype)
             else:
                 target[fill.hole, :3] = to_samples(values, pixels.dtype)
         return replace(self, pixels=pixels)
@@ -197,7 +193,8 @@ class Picture:
         """
         low_rgb = low_rgb.astype(np.float32)
         height, width = low_rgb.shape[:2]
-        guide = self._low_luma(height, width, weights)
+        small = self.resized_rgb(height, width)
+        guide = small[..., 0] if self.is_gray_mode else luma(small, weights)
         chroma = low_rgb - luma(low_rgb, weights)[..., None]
         fit = GuidedUpsampling.fit(chroma, guide)
 
@@ -263,10 +260,6 @@ class Picture:
                 coloured = quantize_keeping_luma(level * self.peak, coloured, pixels.dtype, weights)
             pixels[part, :, :3][inside] = coloured
         return replace(self, pixels=pixels)
-
-    def _low_luma(self, height: int, width: int, weights: str) -> np.ndarray:
-        small = self.resized_rgb(height, width)
-        return small[..., 0] if self.is_gray_mode else luma(small, weights)
 
     def _strips(self) -> Iterator[tuple[int, int]]:
         rows = max(1, min(STRIP_ROWS, _STRIP_PIXELS // self.width))

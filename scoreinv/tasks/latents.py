@@ -10,7 +10,7 @@ from torch import Tensor
 
 from scoreinv.errors import InputError
 from scoreinv.imaging.arrays import pictures_from_api
-from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.options import Number, Whole, check, check_callback
 from scoreinv.prior import ScorePrior
@@ -65,9 +65,9 @@ def interpolate(
     )
     # A grey picture has no place for the colours of the other one.
     frame = first.colorized(first.rgb()) if first.is_gray_mode and not ends[0].is_gray_mode else first
-    everywhere = np.ones(first.size, dtype=bool)
+    everywhere = (0, 0, *first.size), np.ones(first.size, dtype=bool)
     colours = [np.broadcast_to(image, (*first.size, 3)) for image in result.images]
-    return Drawn([form.pictures([frame.with_fill(everywhere, rgb)]) for rgb in colours], result.nfe)
+    return Drawn([form.pictures([frame.with_fills([Fill(*everywhere, rgb)])]) for rgb in colours], result.nfe)
 
 
 def interpolate_pictures(

@@ -44,26 +44,23 @@ _HEADERS = {
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens at a host and port (0: any that is free); SettingError where it cannot."""
+    listener = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
-    except (OSError, UnicodeError) as error:
-        raise _no_address(host, error) from error
-    try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRNOTAVAIL:
-            raise _no_address(host, error) from error
-        raise SettingError("port", f"{port} cannot be had at {host} ({error.strerror}): name another") from error
-    listener.listen()
+        listener.listen()
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        if listener is None or (isinstance(error, OSError) and error.errno == errno.EADDRNOTAVAIL):
+            problem = SettingError("host", f"{host} is no address of this machine ({reason})")
+        else:
+            problem = SettingError("port", f"{port} cannot be had at {host} ({reason}): name another")
+        if listener is not None:
+            listener.close()
+        raise problem from error
     return listener
-
-
-def _no_address(host: str, error: OSError | UnicodeError) -> SettingError:
-    reason = error.strerror if isinstance(error, OSError) else error
-    return SettingError("host", f"{host} is no address of this machine ({reason})")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import secrets
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
@@ -93,7 +94,11 @@ class Photo:
     @property
     def formats(self) -> list[str]:
         """The kinds of file that can hold it, its own first, else PNG."""
-        able = [kind for kind in _SUFFIXES if self._fits(kind)]
+        able = []
+        for kind, suffix in _SUFFIXES.items():
+            with suppress(InputError):
+                check_format(self.stem + suffix, self.picture)
+                able.append(kind)
         return sorted(able, key=lambda kind: kind != self.kind)
 
     def file(self, kind: str) -> tuple[str, bytes]:
@@ -135,13 +140,6 @@ class Photo:
             "formats": self.formats,
             "note": self.note,
         }
-
-    def _fits(self, kind: str) -> bool:
-        try:
-            check_format(self.stem + _SUFFIXES[kind], self.picture)
-        except InputError:
-            return False
-        return True
 
 
 class Album:

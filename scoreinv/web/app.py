@@ -90,11 +90,8 @@ def make_app(models: work.Models, access: Access, queue: JobQueue) -> ASGIApp:
 
     # Without the pages that explain the routes: their scripts come from another host.
     app = FastAPI(lifespan=lifespan, openapi_url=None)
-    app.exception_handler(ScoreinvError)(_failed)
-    app.exception_handler(AnyHTTPException)(_refused)
-    app.exception_handler(RequestValidationError)(_misused)
-    app.exception_handler(ClientDisconnect)(_hung_up)
-    app.exception_handler(Exception)(_failed)
+    for kind in (ScoreinvError, AnyHTTPException, RequestValidationError, ClientDisconnect, Exception):
+        app.exception_handler(kind)(_failed)
     _add_page(app)
     _add_photos(app, album, queue)
     _add_work(app, album, queue, models)
@@ -323,20 +320,13 @@ def _words(error: Exception | None) -> str:
 
 
 async def _failed(_: Request, error: Exception) -> Response:
+    """What is answered in place of what was asked for."""
+    if isinstance(error, ClientDisconnect):
+        return Response(status_code=499)  # that nobody reads
+    if isinstance(error, AnyHTTPException):
+        return JSONResponse({"error": _sentence(error.detail)}, error.status_code)
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        return JSONResponse({"error": _sentence(f"{first['loc'][-1]}: {first['msg']}")}, 422)
     status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
     return JSONResponse({"error": _words(error)}, status)
-
-
-async def _hung_up(_: Request, __: Exception) -> Response:
-    return Response(status_code=499)  # that nobody reads
-
-
-async def _refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, AnyHTTPException)
-    return JSONResponse({"error": _sentence(error.detail)}, error.status_code)
-
-
-async def _misused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    return JSONResponse({"error": _sentence(f"{first['loc'][-1]}: {first['msg']}")}, 422)

@@ -109,7 +109,9 @@ class Job:
         except Exception as error:
             if not isinstance(error, ScoreinvError):
                 _log.exception("a job failed")
-            self.error = _bare(error)
+            # bare of what came before it and where: tracebacks hold the variables of the functions that failed
+            error.__cause__ = error.__context__ = None
+            self.error = error.with_traceback(None)
             self.state = "failed"
         else:
             self.state = "done"
@@ -210,9 +212,3 @@ class JobQueue:
             else:
                 with suppress(Exception):  # the first job will fail by it, too, and say so
                     self._prepare()
-
-
-def _bare(error: Exception) -> Exception:
-    """An error without what came before it and where: tracebacks hold the variables of the functions that failed."""
-    error.__cause__ = error.__context__ = None
-    return error.with_traceback(None)

@@ -14,7 +14,7 @@ from PIL import Image
 from scoreinv.errors import InputError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.masks import as_holes
-from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.picture import Fill, Picture
 
 
 @pytest.mark.parametrize("shape", [(6, 5), (6, 5, 3), (6, 5, 4)])
@@ -26,7 +26,7 @@ def test_arrays(shape, dtype):
     assert picture.rgb().dtype == np.float32
     hole = np.zeros((6, 5), bool)
     hole[2, 2] = True
-    out = form.pictures([picture.with_fill(hole, np.full((6, 5, 3), 0.5))])
+    out = form.pictures([picture.with_fills([Fill((0, 0, 6, 5), hole, np.full((6, 5, 3), 0.5))])])
     assert out.dtype == dtype
     assert_array_equal(out[~hole], array[~hole])
     assert np.abs(out[2, 2].astype(float).reshape(-1)[:3] / picture.peak - 0.5).max() < 2e-3

@@ -49,7 +49,7 @@ def test_a_fill_changes_only_its_holes(mode, dtype):
     box = (10, 4, 16, 20)
     hole = rng.random((16, 20)) < 0.4
     rgb = rng.random((16, 20, 3)).astype(np.float32) * 1.2 - 0.1  # values outside are clipped
-    filled = given.with_fill(hole, rgb, box)
+    filled = given.with_fills([Fill(box, hole, rgb)])
     assert_array_equal(given.pixels, before)
     assert filled.pixels.dtype == dtype
     whole = np.zeros(given.size, dtype=bool)
@@ -74,7 +74,9 @@ def test_filling_with_the_pictures_own_floats_changes_nothing(dtype):
     peak = 1 if dtype == np.float32 else np.iinfo(dtype).max
     every_level = np.linspace(0, peak, 65536).reshape(256, 256).astype(dtype)
     given = Picture(np.dstack([every_level, every_level.T, every_level[::-1]]))
-    assert_array_equal(given.with_fill(np.ones(given.size, bool), given.rgb()).pixels, given.pixels)
+    assert_array_equal(
+        given.with_fills([Fill((0, 0, *given.size), np.ones(given.size, bool), given.rgb())]).pixels, given.pixels
+    )
 
 
 def test_fills_of_several_boxes_and_bad_ones():
@@ -83,9 +85,9 @@ def test_fills_of_several_boxes_and_bad_ones():
     filled = given.with_fills(Fill((4 * k, 5, 2, 3), ones, np.full((2, 3, 3), k / 10)) for k in range(5))
     assert_array_equal(filled.pixels[::4, 5, 0][:5], np.rint(np.arange(5) / 10 * 255))
     with pytest.raises(InputError, match="box"):
-        given.with_fill(ones, np.zeros((2, 2, 3)), (0, 0, 2, 3))
+        given.with_fills([Fill((0, 0, 2, 3), ones, np.zeros((2, 2, 3)))])
     with pytest.raises(ScoreinvError, match="not finite"):
-        given.with_fill(ones, np.full((2, 3, 3), np.nan), (0, 0, 2, 3))
+        given.with_fills([Fill((0, 0, 2, 3), ones, np.full((2, 3, 3), np.nan))])
     with pytest.raises(InputError, match="not inside"):
         given.rgb((0, 0, 41, 1))
 
