@@ -95,7 +95,7 @@ class Picture:
     @property
     def peak(self) -> float:
         """The sample value of full intensity: 255, 65535 or 1."""
-        return _peak(self.pixels.dtype)
+        return float(np.iinfo(self.pixels.dtype).max) if self.pixels.dtype.kind == "u" else 1.0
 
     def is_gray(self, tolerance: float = 0.0) -> bool:
         """Whether all pixels are grey within `tolerance` (a fraction of the range), whatever the mode."""
@@ -316,22 +316,18 @@ def check_megapixels(width: int, height: int, name: str) -> None:
         )
 
 
-def _peak(dtype: np.dtype) -> float:
-    return float(np.iinfo(dtype).max) if dtype.kind == "u" else 1.0
-
-
 def to_float(samples: np.ndarray) -> np.ndarray:
     """Samples as float32 in [0, 1], a fresh contiguous array."""
     values = samples.astype(np.float32, order="C")
     if samples.dtype.kind == "u":
-        values /= np.float32(_peak(samples.dtype))
+        values /= np.float32(np.iinfo(samples.dtype).max)
     return values
 
 
 def to_samples(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Floats as samples of `dtype`: clipped to [0, 1], rounded to the nearest level."""
     values = np.clip(values, 0, 1)
-    return np.rint(values * _peak(dtype)).astype(dtype) if dtype.kind == "u" else values.astype(dtype)
+    return np.rint(values * float(np.iinfo(dtype).max)).astype(dtype) if dtype.kind == "u" else values.astype(dtype)
 
 
 def eight_bits(samples: np.ndarray) -> np.ndarray:
