@@ -74,9 +74,10 @@ def test_pil_modes_are_converted_and_turned_upright():
     image.info["exif"] = image.getexif().tobytes()
     (picture,), form = pictures_from_api(image)
     assert_array_equal(np.asarray(form.pictures([picture])), np.rot90(pixels, -1))
-    for mode in ("P", "CMYK", "YCbCr", "1"):
-        (picture,), form = pictures_from_api(Image.fromarray(pixels).convert(mode))
-        assert form.pictures([picture]).mode == ("L" if mode == "1" else "RGB")
+    for mode, becomes in {"P": "RGB", "PA": "RGBA", "La": "LA", "CMYK": "RGB", "YCbCr": "RGB", "1": "L"}.items():
+        image = Image.fromarray(pixels).convert("LA" if mode in ("PA", "La") else "L").convert(mode)
+        (picture,), form = pictures_from_api(image)
+        assert form.pictures([picture]).mode == becomes
 
 
 def test_16_bit_colour_as_pil_image_is_rounded_and_says_so(caplog):
