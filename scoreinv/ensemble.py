@@ -6,7 +6,6 @@ posterior mean does not: the average is closer to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -42,12 +41,6 @@ ALL = tuple(Orientation(quarters, mirrored) for quarters in range(4) for mirrore
 """Texture, which has no up."""
 
 
-def averaged(orientations: tuple[Orientation, ...], predict: Callable[[Orientation], Tensor]) -> Tensor:
-    """The mean of what is predicted in each orientation, turned back; one alone is as it is."""
-    predictions = [orientation.turn_back(predict(orientation)) for orientation in orientations]
-    return predictions[0] if len(predictions) == 1 else torch.stack(predictions).mean(0)
-
-
 class SelfEnsemble(PriorWrapper):
     """noise(x, t) = mean over T of T^-1 noise(T x, t): an evaluation in each orientation T.
 
@@ -61,4 +54,5 @@ class SelfEnsemble(PriorWrapper):
         self.vjps_per_noise = len(orientations) * prior.vjps_per_noise
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
-        return averaged(self.orientations, lambda orientation: self.prior.noise(orientation.turn(x), t))
+        each = [orientation.turn_back(self.prior.noise(orientation.turn(x), t)) for orientation in self.orientations]
+        return torch.stack(each).mean(0)

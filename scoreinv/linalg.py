@@ -26,21 +26,17 @@ def conjugate_gradients(
         dims: over which each system extends; the others count systems that are solved each by itself.
         tolerance: the iterations end when all |residual|^2 are at most this share of what they were.
     """
-
-    def dot(a: Tensor, b: Tensor) -> Tensor:
-        return (a * b).sum(dims, keepdim=True)
-
     tiny = torch.finfo(residual.dtype).tiny
-    direction, size = residual, dot(residual, residual)
+    direction, size = residual, residual.square().sum(dims, keepdim=True)
     enough = tolerance * size
     for _ in range(iterations):
         if (size <= enough).all():
             break
         moved = image(direction)
-        curvature = dot(direction, moved)
+        curvature = (direction * moved).sum(dims, keepdim=True)
         length = torch.where(curvature > 0, size / curvature.clamp_min(tiny), 0)
         x = torch.addcmul(x, length, direction)
         residual = torch.addcmul(residual, length, moved, value=-1)
-        before, size = size, dot(residual, residual)
+        before, size = size, residual.square().sum(dims, keepdim=True)
         direction = torch.addcmul(residual, size / before.clamp_min(tiny), direction)
     return x

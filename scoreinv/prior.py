@@ -167,7 +167,7 @@ class ScorePrior(Model, Prior):
         if isinstance(preconditioning, PaperVE) and not isinstance(sde, VE):
             raise InputError("the paper's VE preconditioning needs the VE SDE")
         self.network = network
-        self.stride = network.stride
+        self.channels, self.stride = network.channels, network.stride
         self.sde = sde
         self.preconditioning = preconditioning
         self.data_range = (float(data_range[0]), float(data_range[1]))
@@ -181,10 +181,6 @@ class ScorePrior(Model, Prior):
             f"{type(self).__name__}({type(self.network).__name__} of {self.weights:,} weights, {self.sde}, "
             f"{self.image_size}x{self.image_size} pixels, {self.device})"
         )
-
-    @property
-    def channels(self) -> int:
-        return self.network.channels
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         """-sigma(t) grad log p_t(x); raises InputError for other channels or sides than the model takes."""

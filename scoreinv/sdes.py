@@ -116,6 +116,8 @@ class VE(SDE):
     On the grid t = i / (N - 1) this is exactly the noise scale of SMLD, so discrete-time VE models use it too.
     """
 
+    sampling_end = 1e-5
+
     sigma_min: float = 0.01
     sigma_max: float = 50.0
     steps: int = 1000
@@ -128,10 +130,6 @@ class VE(SDE):
         within("sigma_min", self.sigma_min, 1e-9, 1e9)
         within("sigma_max", self.sigma_max, 1e-9, 1e9)
         within("steps", self.steps, 2, 1_000_000)
-
-    @property
-    def sampling_end(self) -> float:
-        return 1e-5
 
     @property
     def prior_std(self) -> float:
@@ -148,6 +146,9 @@ class VE(SDE):
 class _LinearBeta(SDE):
     """What VP and sub-VP share: alpha^2 = exp(-B), B the integral of beta(t) = beta_min + t (beta_max - beta_min)."""
 
+    sampling_end = 1e-3
+    prior_std = 1.0
+
     beta_min: float = 0.1
     beta_max: float = 20.0
     steps: int = 1000
@@ -159,14 +160,6 @@ class _LinearBeta(SDE):
             )
         within("beta_max", self.beta_max, 0, 160)  # then alpha(1) is no less than e^-80, which float32 can hold
         within("steps", self.steps, 2, 1_000_000)
-
-    @property
-    def sampling_end(self) -> float:
-        return 1e-3
-
-    @property
-    def prior_std(self) -> float:
-        return 1.0
 
     def integral(self, t: Tensor) -> Tensor:
         """B(t), the integral of beta from 0 to t."""
@@ -208,13 +201,11 @@ class DDPM(VP):
     Raises InputError for fewer steps than beta_max, of which the last would keep nothing of the picture.
     """
 
+    sampling_end = 0.0  # the first step of the chain: `steps` even times are the chain itself
+
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.beta_max < self.steps, "a chain of DDPM needs beta_max below its number of steps")
-
-    @property
-    def sampling_end(self) -> float:
-        return 0.0  # the first step of the chain: `steps` even times are the chain itself
 
     def integral(self, t: Tensor) -> Tensor:
         """B(t) = -2 ln alpha(t), from the first step's -ln(1 - beta_0) on."""

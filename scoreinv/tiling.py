@@ -24,7 +24,7 @@ from torch.utils.checkpoint import checkpoint
 from scoreinv.errors import InputError
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.sdes import as_time
-from scoreinv.windows import Box, grid, shared, windows_around
+from scoreinv.windows import Box, grid, side_of, windows_around
 
 _KEPT = 1 << 22
 """Most window pixels whose crops of an observation are kept from step to step, to bound memory."""
@@ -98,7 +98,8 @@ class Tiled(PriorWrapper):
             return self.prior.noise(x, t)
         if not boxes:
             return torch.zeros_like(x)
-        down, across = (_ramp(size, shared(size, self.tile, self.overlap)).to(x) for size in boxes[0][2:])
+        stride = self.prior.stride
+        down, across = (_ramp(*side_of(side, self.tile, self.overlap, stride)).to(x) for side in (height, width))
         weight = down[:, None] * across
         total, weights = torch.zeros_like(x), x.new_zeros(height, width)
         for box, estimate in zip(boxes, self._estimates(x, t, boxes), strict=True):
@@ -117,26 +118,21 @@ class Tiled(PriorWrapper):
             if first and self._told is not None:
                 self._told(first / len(boxes))
             group = tuple(boxes[first : first + together])
-            prior, windows = self._of(group, samples), torch.cat([crop(x, box) for box in group])
+            prior, windows = self.prior, torch.cat([crop(x, box) for box in group])
+            if isinstance(self.prior, Local):  # an observation is cut out once for all the steps of a sampler
+                if (group, samples) in self._windows:
+                    prior = self._windows[group, samples]
+                else:
+                    prior, pixels = self.prior.windows(group, samples), windows[:, 0].numel()
+                    if pixels <= self._room:
+                        self._room -= pixels
+                        self._windows[group, samples] = prior
             times = t.repeat(len(group))
             if together < len(boxes) and windows.requires_grad and torch.is_grad_enabled():
                 noise = checkpoint(prior.noise, windows, times, use_reentrant=False, preserve_rng_state=False)
             else:
                 noise = prior.noise(windows, times)
             yield from noise.split(samples)
-
-    def _of(self, group: tuple[Box, ...], samples: int) -> Prior:
-        """The prior over a group of windows; an observation is cut out once for all the steps of a sampler."""
-        if not isinstance(self.prior, Local):
-            return self.prior
-        if (group, samples) in self._windows:
-            return self._windows[group, samples]
-        prior = self.prior.windows(group, samples)
-        pixels = samples * len(group) * group[0][2] * group[0][3]
-        if pixels <= self._room:
-            self._room -= pixels
-            self._windows[group, samples] = prior
-        return prior
 
 
 def _ramp(size: int, overlap: int) -> Tensor:

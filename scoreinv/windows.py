@@ -23,14 +23,14 @@ def cheapest_tile(needed: np.ndarray, overlap: int, stride: int, least: int, mos
     30,000 in all, or three of 176, 93,000; all of 512x512 pixels takes 169, 389,000, or nine, 279,000. A single window
     of all, where the sides are multiples of the stride, may have `_WHOLE` times the pixels.
     """
-
-    def pixels(tile: int) -> int:
-        return sum(high * wide for _, _, high, wide in windows_around(needed, tile, overlap, stride))
-
-    cheapest = min(range(least, most + 1, stride), key=pixels)
+    pixels = {
+        tile: sum(high * wide for _, _, high, wide in windows_around(needed, tile, overlap, stride))
+        for tile in range(least, most + 1, stride)
+    }
+    cheapest = min(pixels, key=pixels.__getitem__)
     whole = max(least, *needed.shape)
     alone = whole <= most and not any(side % stride for side in needed.shape)
-    return whole if alone and needed.size <= _WHOLE * pixels(cheapest) else cheapest
+    return whole if alone and needed.size <= _WHOLE * pixels[cheapest] else cheapest
 
 
 def covering_tile(height: int, width: int, overlap: int, stride: int, least: int, most: int) -> int:
@@ -47,11 +47,14 @@ def covering_tile(height: int, width: int, overlap: int, stride: int, least: int
 
 def grid(height: int, width: int, tile: int, overlap: int, stride: int) -> list[Box]:
     """Windows of one size that cover a whole picture, evenly spread."""
-    starts = []
-    high, wide = _sides(height, width, tile, stride)
-    for length, size in ((max(height, stride), high), (max(width, stride), wide)):
-        count = 1 + -(-(length - size) // (size - shared(size, tile, overlap)))
-        starts.append([round(k * (length - size) / max(1, count - 1)) for k in range(count)])
+    sizes, starts = [], []
+    for length in (height, width):
+        size, shared = side_of(length, tile, overlap, stride)
+        over = max(length, stride) - size
+        count = 1 + -(-over // (size - shared))
+        sizes.append(size)
+        starts.append([round(k * over / max(1, count - 1)) for k in range(count)])
+    high, wide = sizes
     return [(top, left, high, wide) for top in starts[0] for left in starts[1]]
 
 
@@ -62,17 +65,15 @@ def windows_around(needed: np.ndarray, tile: int, overlap: int, stride: int) -> 
     window.
     """
     height, width = needed.shape
-    high, wide = _sides(height, width, tile, stride)
-    edge_y, edge_x = (shared(size, tile, overlap) // 2 for size in (high, wide))
+    (high, shared_y), (wide, shared_x) = (side_of(length, tile, overlap, stride) for length in (height, width))
     boxes = []
-    for top, bottom in _shelves(np.flatnonzero(needed.any(axis=1)), high, edge_y, height):
+    for top, bottom in _shelves(np.flatnonzero(needed.any(axis=1)), high, shared_y // 2, height):
         shelf = needed[top:bottom]
-        for left, right in _shelves(np.flatnonzero(shelf.any(axis=0)), wide, edge_x, width):
-            rows = np.flatnonzero(shelf[:, left:right].any(axis=1)) + top
-            columns = np.flatnonzero(shelf[:, left:right].any(axis=0)) + left
-            y = _around(int(rows[0]), int(rows[-1]) + 1, high, height)
-            x = _around(int(columns[0]), int(columns[-1]) + 1, wide, width)
-            boxes.append((y, x, high, wide))
+        for left, right in _shelves(np.flatnonzero(shelf.any(axis=0)), wide, shared_x // 2, width):
+            rows, columns = (np.flatnonzero(shelf[:, left:right].any(axis=axis)) for axis in (1, 0))
+            y = top + int(rows[0] + rows[-1] + 1 - high) // 2
+            x = left + int(columns[0] + columns[-1] + 1 - wide) // 2
+            boxes.append((max(0, min(y, height - high)), max(0, min(x, width - wide)), high, wide))
     return boxes
 
 
@@ -89,17 +90,10 @@ def _shelves(places: np.ndarray, size: int, edge: int, length: int) -> Iterator[
         places = places[places >= end]
 
 
-def _around(first: int, end: int, size: int, length: int) -> int:
-    """Where a window of a size begins that has first to end in its middle, as far as the axis' ends let it."""
-    return max(0, min((first + end - size) // 2, length - size))
+def side_of(length: int, tile: int, overlap: int, stride: int) -> tuple[int, int]:
+    """The side of windows along an axis of this length, and what neighbours share at least.
 
-
-def _sides(height: int, width: int, tile: int, stride: int) -> tuple[int, int]:
-    """The height and width of windows: the tile's, or in a smaller picture the multiple of the stride that it has."""
-    high, wide = (min(tile, max(length, stride) // stride * stride) for length in (height, width))
-    return high, wide
-
-
-def shared(size: int, tile: int, overlap: int) -> int:
-    """What neighbouring windows of a size share at least: of those shorter than the tile, half at most."""
-    return min(overlap, size // 2) if size < tile else overlap
+    The side is the tile's, or in a smaller picture the multiple of the stride that it has: then half is shared at most.
+    """
+    size = min(tile, max(length, stride) // stride * stride)
+    return size, min(overlap, size // 2) if size < tile else overlap

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -85,7 +86,8 @@ def smooth_estimate(
     mean = torch.where(weight > 0, values, 0.0)
     levels = [(mean, weight)]
     while max(mean.shape[-2:]) > 1:
-        mean, weight = _pull(mean, weight)
+        total = _sum_2x2(weight)
+        mean, weight = _sum_2x2(mean * weight) / total.clamp_min(1e-12), total.clamp_max(1)
         if coarse is not None and len(levels) == 1:
             known = coarse.isfinite()
             mean, weight = torch.where(known, coarse.to(mean), mean), torch.where(known, 1.0, weight)
@@ -98,31 +100,25 @@ def smooth_estimate(
             missing: Tensor | float = details[:, level:].sum(1)
         else:
             filled, variance, activity = (push(value, mean.shape) for value in (filled, variance, activity))
-            activity = _activity(weight * (mean - filled).square() / detail, weight, activity)
+            # Mean of the energy over the known values of 5x5 pixels, with the coarser level's counted as two of them.
+            energy = weight * (mean - filled).square() / detail
+            total, known = (F.avg_pool2d(value, 5, 1, 2, divisor_override=1) for value in (energy, weight))
+            activity = ((total + 2 * activity) / (known + 2)).clamp_min(_LEAST_ACTIVITY)
             missing = activity * detail if level < details.shape[1] else 0.0
         filled = mean * weight + filled * (1 - weight)
         free = (weight < (0.5 if level else 1)).to(filled)
         if free.any():
-            filled = _relaxed(filled, free, TENSION * 4**level, _COARSE_STEPS if level else _STEPS)
+            force = partial(_force, free=free, tension=TENSION * 4**level)
+            steps = _COARSE_STEPS if level else _STEPS
+            filled = conjugate_gradients(force, filled, -force(filled), steps, dims=(-2, -1))
         variance = (variance + missing) * (1 - weight)
     return InitialEstimate(filled, variance.expand_as(filled))
 
 
-def _activity(energy: Tensor, weight: Tensor, coarser: Tensor) -> Tensor:
-    """Mean of `energy` over the known values of 5x5 pixels, with `coarser` counted as two of them."""
-    known = F.avg_pool2d(weight, 5, 1, 2, divisor_override=1)
-    total = F.avg_pool2d(energy, 5, 1, 2, divisor_override=1)
-    return ((total + 2 * coarser) / (known + 2)).clamp_min(_LEAST_ACTIVITY)
-
-
-def _relaxed(u: Tensor, free: Tensor, tension: float, steps: int) -> Tensor:
-    """Steps of conjugate gradients on the plate's energy over the values that are `free`, each picture by itself."""
-
-    def force(v: Tensor) -> Tensor:
-        bent = _laplacian(v)
-        return _laplacian(bent).sub_(bent, alpha=tension).mul_(free)
-
-    return conjugate_gradients(force, u, -force(u), steps, dims=(-2, -1))
+def _force(u: Tensor, free: Tensor, tension: float) -> Tensor:
+    """The gradient of half the plate's energy, at the values that are `free`."""
+    bent = _laplacian(u)
+    return _laplacian(bent).sub_(bent, alpha=tension).mul_(free)
 
 
 def _laplacian(u: Tensor) -> Tensor:
@@ -139,17 +135,8 @@ def block_means(values: Tensor) -> Tensor:
     return F.avg_pool2d(values, 2, ceil_mode=True, count_include_pad=False)
 
 
-def _pull(mean: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Half the size: weighted means of 2x2 pixels, and their weight in all, at most 1."""
-    total = _sum_2x2(weight)
-    return _sum_2x2(mean * weight) / total.clamp_min(1e-12), total.clamp_max(1)
-
-
 def _sum_2x2(values: Tensor) -> Tensor:
-    height, width = values.shape[-2:]
-    if height % 2 or width % 2:
-        values = F.pad(values, (0, width % 2, 0, height % 2))
-    return F.avg_pool2d(values, 2, divisor_override=1)
+    return F.avg_pool2d(values, 2, ceil_mode=True, divisor_override=1)
 
 
 def push(coarse: Tensor, shape: torch.Size) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -50,6 +49,8 @@ class ConditionalPrior(ScorePrior):
         chroma: ChromaNetwork | None = None,
     ) -> None:
         super().__init__(network, sde, preconditioning, data_range, image_size, sampler)
+        self.luma_scale = preconditioning.luma_scale
+        self.gray_weights = preconditioning.gray_weights
         self._encoder = encoder
         self.encoder_scale = encoder_scale
         self.chroma = chroma
@@ -57,16 +58,6 @@ class ConditionalPrior(ScorePrior):
     @property
     def encoder(self) -> Encoder | None:
         return self._encoder if self.chroma is None else self.chroma.encoder
-
-    @property
-    def luma_scale(self) -> int:
-        """How many times finer than the picture its luma may be known besides; 1: not at all."""
-        return self.preconditioning.luma_scale
-
-    @property
-    def gray_weights(self) -> str:
-        """Name of the grey weights that luma and chroma are told apart by."""
-        return self.preconditioning.gray_weights
 
     def initial_estimate(
         self,
@@ -202,7 +193,7 @@ class ResidualPreconditioning:
     ) -> Tensor:
         """-sigma(t) grad log p_t(x | what the initial estimate was made from); None: nothing."""
         s = noise_level(t, sde, data_range)
-        level, total = broadcast(s, x), self._total(x)
+        level, (_, total) = broadcast(s, x), self._of_grays(x)
         mean = torch.zeros_like(x) if initial is None else initial.mean
         variance = total.expand_as(x) if initial is None else initial.variance
         residual = self.rotate(rescaled(x, t, sde, data_range)) - mean
@@ -210,11 +201,13 @@ class ResidualPreconditioning:
         free = (variance > 0).to(x.dtype)
         condition = None
         if initial is not None:
-            parts = [mean, 1 - free, 1 - (variance / total).sqrt(), _contrast(mean)]
+            # What 5x5 means leave, over its rms in 9x9 pixels: faint detail counts as much as strong.
+            detail = mean - _box(mean, 2)
+            contrast = detail / (_box(detail.square(), 4) + 3e-4).sqrt()
+            parts = [mean, 1 - free, 1 - (variance / total).sqrt(), contrast]
             if self.luma_scale > 1:
                 parts.append(self._texture(mean, initial.fine))
-            condition = torch.cat(parts, dim=1)
-            condition = condition.expand(len(x), -1, -1, -1)
+            condition = torch.cat(parts, dim=1).expand(len(x), -1, -1, -1)
         # What is observed is known without noise: its noisy state says nothing.
         scaled = residual * free * variance**0.25 / norm**1.5
         shown = None if initial is None else initial.features
@@ -228,7 +221,7 @@ class ResidualPreconditioning:
 
         x has the pictures' shape.
         """
-        variance = self._total(x).expand_as(x) if initial is None else initial.variance
+        variance = self._of_grays(x)[1].expand_as(x) if initial is None else initial.variance
         level = broadcast(noise_level(t, sde, data_range), x)
         return (variance / (level.square() + variance)).flatten(1).mean(1)
 
@@ -251,23 +244,17 @@ class ResidualPreconditioning:
         """
         components = self.rotate(pictures)
         observed = observed.to(components.device).expand(-1, 3, -1, -1)
-        gray = self._gray(components)
-
-        def expected(u: Tensor) -> Tensor:
-            return u.new_zeros(1, 3, 1, 1) if chroma is None else F.pad(at_size_of(chroma, u), (0, 0, 0, 0, 1, 0))
-
-        def beyond_expected(u: Tensor) -> Tensor:
-            return self._beyond_gray(u) - expected(u)
-
-        beyond = smooth_estimate(
-            beyond_expected(components),
-            observed * observed[:, :1],
-            torch.tensor(self.details),
-            None if coarse is None else beyond_expected(self.rotate(coarse)),
-        )
-        known = observed > 0
-        mean = beyond.mean + gray * beyond.mean[:, :1] + expected(components)
-        variance = beyond.variance + gray.square() * beyond.variance[:, :1]
+        known, (gray, _) = observed > 0, self._of_grays(components)
+        given = [components] if coarse is None else [components, self.rotate(coarse)]
+        beyond = [u - gray * u[:, :1] for u in given]
+        if chroma is not None:
+            for u in beyond:
+                u[:, 1:] -= at_size_of(chroma, u)
+        smooth = smooth_estimate(beyond[0], observed * observed[:, :1], torch.tensor(self.details), *beyond[1:])
+        mean = smooth.mean + gray * smooth.mean[:, :1]
+        if chroma is not None:
+            mean[:, 1:] += at_size_of(chroma, mean)
+        variance = smooth.variance + gray.square() * smooth.variance[:, :1]
         if fine is not None:
             shown = known[:, :1].repeat_interleave(self.luma_scale, 2).repeat_interleave(self.luma_scale, 3)
             luma = self.rotate(fine.to(components))[:, :1].expand(len(components), -1, -1, -1)
@@ -276,10 +263,8 @@ class ResidualPreconditioning:
 
     def chroma_beyond_gray(self, pictures: Tensor) -> Tensor:
         """Of centred pictures (B, 3, H, W), less the chroma of a grey of the same luma: (B, 2, H, W)."""
-        return self._beyond_gray(self.rotate(pictures))[:, 1:]
-
-    def _beyond_gray(self, components: Tensor) -> Tensor:
-        return components - self._gray(components) * components[:, :1]
+        components = self.rotate(pictures)
+        return (components - self._of_grays(components)[0] * components[:, :1])[:, 1:]
 
     @property
     def chroma_variance(self) -> float:
@@ -302,47 +287,29 @@ class ResidualPreconditioning:
 
     def rotate(self, x: Tensor) -> Tensor:
         """Colours (B, 3, H, W) to the basis."""
-        return self._combined("kc,bchw->bkhw", x)
+        with torch.autocast(x.device.type, enabled=False):  # in bfloat16 the picture would drown in large noise
+            return torch.einsum("kc,bchw->bkhw", torch.from_numpy(colour_basis(self.gray_weights)).to(x), x)
 
     def rotate_back(self, u: Tensor) -> Tensor:
         """The basis to colours."""
-        return self._combined("kc,bkhw->bchw", u)
+        with torch.autocast(u.device.type, enabled=False):
+            return torch.einsum("kc,bkhw->bchw", torch.from_numpy(colour_basis(self.gray_weights)).to(u), u)
 
-    def _combined(self, axes: str, x: Tensor) -> Tensor:
-        basis = _axes(self.gray_weights).to(x)
-        with torch.autocast(x.device.type, enabled=False):  # in bfloat16 the picture would drown in large noise
-            return torch.einsum(axes, basis, x)
-
-    def _total(self, like: Tensor) -> Tensor:
-        """Variance of each component where nothing is known, (1, 3, 1, 1)."""
-        beyond = torch.tensor(self.details, dtype=like.dtype, device=like.device).sum(1)[None, :, None, None]
-        return beyond + self._gray(like).square() * beyond[:, :1]
-
-    def _gray(self, like: Tensor) -> Tensor:
-        """(1, 3, 1, 1): 0, and what each chroma axis has of a grey whose first component is 1."""
-        basis = _axes(self.gray_weights)
+    def _of_grays(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """What each axis of chroma has of a grey whose first component is 1 (0 for that axis itself), (1, 3, 1, 1);
+        and the variance of each component where nothing is known, likewise.
+        """
+        basis = torch.from_numpy(colour_basis(self.gray_weights))
         share = basis.sum(1) / basis[0].sum()
         share[0] = 0
-        return share.to(like)[None, :, None, None]
-
-
-def _axes(gray_weights: str) -> Tensor:
-    """The colour basis as a tensor, which is not kept: it may be made under a mode that fakes tensors."""
-    return torch.from_numpy(_basis(gray_weights))
-
-
-_basis = lru_cache(colour_basis)  # every evaluation rotates by it
+        gray = share.to(like)[None, :, None, None]
+        beyond = torch.tensor(self.details, dtype=like.dtype, device=like.device).sum(1)[None, :, None, None]
+        return gray, beyond + gray.square() * beyond[:, :1]
 
 
 def at_size_of(chroma: Tensor, u: Tensor) -> Tensor:
     """Chroma (B, 2, h, w), brought to the size of pictures u."""
     return F.interpolate(chroma.to(u), size=u.shape[-2:], mode="bilinear", align_corners=False)
-
-
-def _contrast(m: Tensor) -> Tensor:
-    """What 5x5 means leave, over its rms in 9x9 pixels, (B, C, H, W): faint detail counts as much as strong."""
-    detail = m - _box(m, 2)
-    return detail / (_box(detail.square(), 4) + 3e-4).sqrt()
 
 
 def _box(x: Tensor, radius: int) -> Tensor:

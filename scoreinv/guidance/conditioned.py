@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scoreinv.colour_space import colour_basis
 from scoreinv.conditional.prior import ConditionalPrior
-from scoreinv.ensemble import UPRIGHT, Orientation, averaged
+from scoreinv.ensemble import UPRIGHT, Orientation
 from scoreinv.errors import InputError
 from scoreinv.operators import ObservedComponents
 from scoreinv.prior import Prior, PriorWrapper
@@ -46,7 +46,7 @@ class Conditioned(PriorWrapper):
 
     def __init__(
         self,
-        prior: ConditionalPrior,
+        prior: Prior,
         operator: ObservedComponents,
         y: Tensor,
         coarse: Tensor | None = None,
@@ -54,8 +54,19 @@ class Conditioned(PriorWrapper):
         features: tuple[Tensor, ...] | None = None,
         orientations: tuple[Orientation, ...] = UPRIGHT,
     ) -> None:
-        check_conditional(prior)
-        observed = _observed(operator, prior.gray_weights)
+        prior = check_conditional(prior)
+        fits = isinstance(operator, ObservedComponents)
+        if fits and operator.basis is not None:
+            axes = torch.from_numpy(colour_basis(prior.gray_weights))
+            fits = torch.allclose(operator.basis.cpu().double(), axes, atol=1e-5)
+        elif fits:
+            fits = bool((operator.observed == operator.observed[:, :1]).all())
+        if not fits:
+            raise InputError(
+                f"this model takes observations of whole pixels, or of luma and chroma by the {prior.gray_weights} "
+                "weights (others: method pc)"
+            )
+        observed = operator.observed.expand(-1, 3, -1, -1)
         high, wide = (prior.luma_scale * side for side in y.shape[-2:])
         if fine is not None and fine.shape[-2:] != (high, wide):
             raise InputError(f"this model takes luma of {wide}x{high} here, not {fine.shape[-1]}x{fine.shape[-2]}")
@@ -71,12 +82,12 @@ class Conditioned(PriorWrapper):
         return self.prior.to_model((self.prior.preconditioning.rotate_back(self.initial.mean) + 1) / 2)
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
-        def predict(orientation: Orientation) -> Tensor:
+        each = []
+        for orientation in self.orientations:
             upright = orientation == Orientation()
             initial = self.initial if upright else self.initial.each(*[orientation.turn] * 3)
-            return self.prior.noise_given(orientation.turn(x), t, initial)
-
-        return averaged(self.orientations, predict)
+            each.append(orientation.turn_back(self.prior.noise_given(orientation.turn(x), t, initial)))
+        return torch.stack(each).mean(0)
 
     def windows(self, boxes: Sequence[Box], samples: int) -> Conditioned:
         """The same over crops of the picture (`Tiled`); only `noise` is called on it."""
@@ -106,21 +117,6 @@ def check_conditional(prior: Prior) -> ConditionalPrior:
             "by conditional training"
         )
     return prior
-
-
-def _observed(operator: ObservedComponents, gray_weights: str) -> Tensor:
-    """Which components in the basis of these grey weights are observed, (B or 1, 3, H, W)."""
-    if isinstance(operator, ObservedComponents):
-        observed = operator.observed.expand(-1, 3, -1, -1)
-        if operator.basis is None and (observed == observed[:, :1]).all():
-            return observed
-        axes = torch.from_numpy(colour_basis(gray_weights))
-        if operator.basis is not None and torch.allclose(operator.basis.cpu().double(), axes, atol=1e-5):
-            return observed
-    raise InputError(
-        f"this model takes observations of whole pixels, or of luma and chroma by the {gray_weights} weights "
-        "(others: method pc)"
-    )
 
 
 def window(features: Tensor, box: tuple[int, int, int, int], size: tuple[int, int]) -> Tensor:

@@ -40,11 +40,13 @@ class ObservedComponents(SpectralOperator):
             if not torch.allclose(basis @ basis.T, torch.eye(len(basis), dtype=basis.dtype), atol=1e-5):
                 raise InputError("the rows of the basis must be orthonormal")
 
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.observed.to(x) * self.analyse(x)
+
     def adjoint(self, y: Tensor) -> Tensor:
         return self.synthesise(self.observed.to(y) * y)
 
-    def pinv(self, y: Tensor) -> Tensor:
-        return self.adjoint(y)
+    pinv = adjoint
 
     @cached_property
     def orthogonal(self) -> bool:

@@ -203,15 +203,11 @@ class CountedPrior(PriorWrapper):
 
     def report(self, callback: Callback | None, step: int, steps: int, t: float, x: Tensor) -> None:
         """Tell the callback that so many steps are done; raises Cancelled when it returns False."""
-        tell(callback, Progress(step / steps, step, steps, t, x, self.calls * self.evaluations_per_noise))
+        progress = Progress(step / steps, step, steps, t, x, self.calls * self.evaluations_per_noise)
+        if callback is not None and says_stop(callback(progress)):
+            raise Cancelled(f"stopped after step {step}")
 
     def samples(self, x0: Tensor) -> Samples:
         """The result, with what the calls took."""
         each = (self.evaluations_per_noise, self.vjps_per_noise)
         return Samples(self.finish(x0), *(torch.full((len(x0),), self.calls * count) for count in each))
-
-
-def tell(callback: Callback | None, progress: Progress) -> None:
-    """Tell the callback; raises Cancelled when it returns False."""
-    if callback is not None and says_stop(callback(progress)):
-        raise Cancelled(f"stopped after step {progress.step}")

@@ -26,11 +26,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scoreinv.errors import InputError
-from scoreinv.options import Number, Whole, check, check_callback
+from scoreinv.errors import Cancelled, InputError
+from scoreinv.options import Number, Whole, check, check_callback, says_stop
 from scoreinv.precision import true_float32
 from scoreinv.prior import Prior, check_prior
-from scoreinv.samplers.base import Callback, Progress, Samples, State, initial_state, tell
+from scoreinv.samplers.base import Callback, Progress, Samples, State, initial_state
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.runge_kutta import rk4, rk45
 from scoreinv.samplers.times import time_grid, uniform_times
@@ -218,7 +218,9 @@ def flow(
         t = float(time_at(prior.sde, drift.level(mean)))
         state = drift.unscaled(y[:, :values], t).reshape(x.shape).to(x)
         evaluations = prior.evaluations_per_noise * int(nfe.max())
-        tell(callback, Progress((float(mean) - first) / (last - first), rounds, steps, t, state, evaluations))
+        progress = Progress((float(mean) - first) / (last - first), rounds, steps, t, state, evaluations)
+        if callback is not None and says_stop(callback(progress)):
+            raise Cancelled(f"stopped after step {rounds}")
 
     y = drift.scaled(_flat(x), start)
     if probes is not None:

@@ -17,7 +17,6 @@ from scoreinv.colour_space import colour_basis
 from scoreinv.ensemble import UPRIGHT, Orientation
 from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
-from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.imaging.picture import Picture
 from scoreinv.machine import PIXELS_AT_ONCE, pixels_at_once
 from scoreinv.models.catalogue import load
@@ -241,7 +240,7 @@ def draw(
             state = State(prior.sde.perturb(prior.to_model(initial), as_time(time), z), time)
     else:
         turned = orientations if sampling.mean else UPRIGHT
-        given = Conditioned(check_conditional(prior), operator, y, fine=fine, features=features, orientations=turned)
+        given = Conditioned(prior, operator, y, fine=fine, features=features, orientations=turned)
         condition = tiled = Tiled(given, tile, overlap, at_once, needed)
         if sampling.mean:
             tiled = tiled.telling(partial(tell, callback))

@@ -31,7 +31,6 @@ from torch import Tensor
 
 from scoreinv.conditional.interpolation import block_means
 from scoreinv.guidance import Conditioned, Tiled
-from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.machine import pixels_at_once
 from scoreinv.operators import mask
 from scoreinv.patches import NearestNeighbourField, PatchPrior
@@ -167,7 +166,7 @@ def _given(
     values, observed = picture
     operator = mask(observed)
     y = operator(prior.to_model(values))
-    condition = Conditioned(check_conditional(prior), operator, y, None if coarse is None else prior.to_model(coarse))
+    condition = Conditioned(prior, operator, y, None if coarse is None else prior.to_model(coarse))
     return condition, Tiled(condition, tile, tile // 8, pixels_at_once(prior.device), (observed == 0).any(0)[0])
 
 

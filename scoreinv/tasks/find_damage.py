@@ -25,7 +25,7 @@ from scipy import ndimage
 from scipy.special import expit
 from torch import Tensor
 
-from scoreinv.ensemble import MIRRORED, averaged
+from scoreinv.ensemble import MIRRORED
 from scoreinv.errors import SettingError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.faces import facial_features
@@ -179,7 +179,8 @@ def _looked_at(window: Tensor, detector: DamageDetector) -> Tensor:
     """
     height, width = window.shape[-2:]
     padded = F.pad(window, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
-    return averaged(MIRRORED, lambda turn: detector.logits(turn.turn(padded)))[..., :height, :width]
+    each = [one.turn_back(detector.logits(one.turn(padded))) for one in MIRRORED]
+    return torch.stack(each).mean(0)[..., :height, :width]
 
 
 def _enlarged(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:

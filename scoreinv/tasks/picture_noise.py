@@ -75,4 +75,5 @@ class PictureNoise(NoiseStream):
             for number, weights in zip(self._numbers, self._weights, strict=True)
         ]
         self._drawn += 1
-        return self._deliver(draws, device, dtype)
+        batch = torch.from_numpy(np.stack(draws))
+        return batch.to(device=device or self.device, dtype=dtype or self.dtype)

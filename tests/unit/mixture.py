@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -139,22 +139,8 @@ class BatchStream(NoiseStream):
     def __len__(self) -> int:
         return self.count
 
-    def _streams(self, shape: torch.Size | tuple[int, ...]) -> list:
-        return [_Stacked(self._generators[0], shape[0])]
-
-    def _deliver(self, draws: list[np.ndarray], device: torch.device | None, dtype: torch.dtype | None) -> Tensor:
-        return super()._deliver(list(draws[0]), device, dtype)
-
-
-class _Stacked:
-    def __init__(self, generator: np.random.Generator, count: int) -> None:
-        self.generator, self.count = generator, count
-
-    def standard_normal(self, shape: tuple[int, ...], dtype: type) -> np.ndarray:
-        return self.generator.standard_normal((self.count, *shape), dtype=dtype)
-
-    def integers(self, low: int, high: int, shape: tuple[int, ...], dtype: type) -> np.ndarray:
-        return self.generator.integers(low, high, (self.count, *shape), dtype=dtype)
+    def _draw(self, draw: Callable, shape: torch.Size | tuple[int, ...], device: object, dtype: object) -> Tensor:
+        return super()._draw(draw, (1, *shape), device, dtype)[0]
 
 
 def energy_distance(a: Tensor, b: Tensor) -> float:
