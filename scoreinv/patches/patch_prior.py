@@ -23,7 +23,7 @@ agrees is approximated by drawing in steps. Comparing with all patches is for pi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -143,13 +143,21 @@ class _Fill:
 
     def estimate(self, x: Tensor, level: float) -> tuple[Tensor, Tensor]:
         """The middles of the patches' means (3, H, W), and where there are any, (1, H, W)."""
+        values, places = self.patches.values, self.patches.places
+        middle = values.view(len(values), -1, 3)[:, _SIDE**2 // 2]
         parts = self._log_weights(x, 1 / (2 * (level**2 + TOLERANCE**2)))
-        return self.patches.joined(torch.softmax(weights, 1) for weights in parts)
+        middles = torch.cat([torch.softmax(weights, 1) @ middle for weights in parts])
+        total = middle.new_zeros(4, *x.shape[-2:])
+        total[:, places[0], places[1]] = F.pad(middles, (0, 1), value=1.0).T
+        return total[:3], total[3:] > 0
 
     def displacements(self, x0: Tensor) -> Tensor:
         """Where the pixels of a sample (3, H, W) are taken from, (2, H, W)."""
-        likeliest = [weights.argmax(1) for weights in self._log_weights(x0, 1 / (2 * TOLERANCE**2))]
-        return self.patches.displacements(torch.cat(likeliest))
+        places = self.patches.places
+        likeliest = torch.cat([weights.argmax(1) for weights in self._log_weights(x0, 1 / (2 * TOLERANCE**2))])
+        moved = places.new_zeros(2, *x0.shape[-2:])
+        moved[:, places[0], places[1]] = self.patches.at[:, likeliest] - places
+        return moved
 
     def exact(self, x0: Tensor) -> Tensor:
         """With its known pixels."""
@@ -187,10 +195,12 @@ class _Patches:
         self.values = self._patches(self._padded(self.picture), self._there)
         self._squares = self.values.square().view(len(self.values), -1, 3).sum(2)  # of pixels
         self._middle = self.places.to(self.values).mean(1, keepdim=True)
-        there = (at - self._middle) / _reach(self.values)
+        self._reach = torch.tensor(_REACH).to(self.values)[:, None]
+        there = (at - self._middle) / self._reach
         # exp(-|there - here|^2 / 2) is, up to what is common to all of a place, exp(there . here - |there|^2 / 2).
         self._compared = torch.cat([self.values, there.T, -there.square().sum(0)[:, None] / 2], 1)
-        self._parts = _parts(len(self._here), len(self._there))
+        step = max(1, _VALUES_AT_ONCE // len(self._there))
+        self._parts = [slice(first, first + step) for first in range(0, len(self._here), step)]
         self.kept = _PARTS_KEPT
         self._kept: dict[int, tuple[Tensor, Tensor]] = {}
 
@@ -213,20 +223,6 @@ class _Patches:
             here = self._patches(state, self._here[part])
             yield torch.addmm(squares, here, self.values.T, beta=-precision, alpha=2 * precision).add_(observed)
 
-    def joined(self, weights: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
-        """The middles of patches by weights, part by part: (3, H, W), and where there are any, (1, H, W)."""
-        middle = self.values.view(len(self.values), -1, 3)[:, _SIDE**2 // 2]
-        total = middle.new_zeros(4, *self.observed.shape[-2:])
-        middles = torch.cat([part @ middle for part in weights])
-        total[:, self.places[0], self.places[1]] = F.pad(middles, (0, 1), value=1.0).T
-        return total[:3], total[3:] > 0
-
-    def displacements(self, patches: Tensor) -> Tensor:
-        """From each place to its patch (N,), as (2, H, W)."""
-        moved = self.places.new_zeros(2, *self.observed.shape[-2:])
-        moved[:, self.places[0], self.places[1]] = self.at[:, patches] - self.places
-        return moved
-
     def _fixed(self, part: slice) -> tuple[Tensor, Tensor]:
         """Log weights (n, M) by observed pixels and displacements, and the squares over hidden pixels.
 
@@ -236,7 +232,7 @@ class _Patches:
             self._patches(self._padded(pixels), self._here[part])
             for pixels in (self.picture, self.observed, 1 - self.observed)
         )
-        here = (self.places[:, part] - self._middle) / _reach(known)
+        here = (self.places[:, part] - self._middle) / self._reach
         told = torch.cat([known / TOLERANCE**2, here.T, torch.ones_like(here[:1].T)], 1)
         observed = torch.addmm(where @ self._squares.T, told, self._compared.T, beta=-1 / (2 * TOLERANCE**2))
         return observed, hidden @ self._squares.T
@@ -253,11 +249,6 @@ class _Patches:
         along = torch.arange(_SIDE, device=starts.device)
         pixels = starts[:, None] + self._number(along[:, None], along).flatten()
         return padded.index_select(0, pixels.flatten()).view(len(starts), -1)
-
-
-def _reach(like: Tensor) -> Tensor:
-    """`_REACH` as a column."""
-    return torch.tensor(_REACH).to(like)[:, None]
 
 
 def _near_and_far(at: Tensor, observed: Tensor, most: int) -> Tensor:
@@ -279,9 +270,3 @@ def _near_and_far(at: Tensor, observed: Tensor, most: int) -> Tensor:
 def _wholly_known(observed: Tensor, side: int) -> Tensor:
     """Whether the patch of `side` pixels a side that starts there is, (..., H - side + 1, W - side + 1)."""
     return F.max_pool2d(1 - observed, side, 1) == 0
-
-
-def _parts(count: int, values: int) -> list[slice]:
-    """Slices of `count` places that hold so many values each."""
-    step = max(1, _VALUES_AT_ONCE // values)
-    return [slice(first, first + step) for first in range(0, count, step)]
