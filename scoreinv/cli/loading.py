@@ -40,7 +40,7 @@ class Model:
         exact: the work needs float32 (likelihood, ODE solvers): bfloat16 rounding multiplies adaptive steps.
 
     Attributes:
-        precision: `float32` or `bfloat16`, that the network computes in, once it is loaded.
+        device, precision: where and in which numbers (`float32` or `bfloat16`) it computes, once it is loaded.
     """
 
     is_measured = True
@@ -50,6 +50,7 @@ class Model:
         self.name = name
         self.common = common
         self.exact = exact
+        self.device: str = common.device
         self.precision = "float32"
         self._loaded: Any = None
         if exact and common.precision == "bfloat16":
@@ -64,7 +65,9 @@ class Model:
         if not self.name.startswith(HUB_PREFIX):
             _ = self.path
         if self.common.device != "auto":
-            _ = self.device
+            from scoreinv.machine import device_of
+
+            device_of(self.common.device)
 
     def load(self) -> Any:
         """Load the model unless it is loaded: on the device and in the precision of the run; returns it.
@@ -83,9 +86,10 @@ class Model:
             gc.freeze()
         import torch
 
-        from scoreinv.machine import fastest, uses_bfloat16
+        from scoreinv.machine import device_of, fastest, uses_bfloat16
 
-        asked, device = self.common, self.device
+        asked = self.common
+        self.device = device = device_of(asked.device)
         threads_given, precision_given = asked.threads is not None or OPENMP in os.environ, asked.precision != "auto"
         first = ", as asked for" if asked.device != "auto" else " (the first that is here of cuda, mps and cpu)"
         _log.info("model %s: %s", self.name, self.path)
@@ -166,13 +170,6 @@ class Model:
         from scoreinv.models.catalogue import configuration
 
         return None if self.name.startswith(HUB_PREFIX) else configuration(self.path)
-
-    @cached_property
-    def device(self) -> str:
-        """`cpu`, `cuda` or `mps`; InputError when the one that was asked for is absent."""
-        from scoreinv.machine import device_of
-
-        return device_of(self.common.device)
 
 
 class Detector(Model):
