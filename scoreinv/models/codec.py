@@ -10,9 +10,9 @@ import json
 import math
 import types
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -23,6 +23,8 @@ _MOST = 4_000_000
 _DEPTH = 32
 _INTEGERS = 2**63
 """Bound of whole numbers: torch counts sizes in 64 bits."""
+
+_hints = cache(partial(get_type_hints, include_extras=True))
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -177,7 +179,14 @@ def _decoded(hint: Any, value: Any, name: str) -> Any:
         named = next((mark for mark in hint.__metadata__ if isinstance(mark, Named)), None)
         return _decoded(choices[0], value, name) if named is None else named.decode(value, name)
     if origin in (Union, types.UnionType):
-        return _decoded_union(choices, value, name)
+        if value is None and types.NoneType in choices:
+            return None
+        others = [choice for choice in choices if choice is not types.NoneType]
+        if len(others) == 1:
+            return _decoded(others[0], value, name)
+        for choice in others:
+            with suppress(CheckpointError):
+                return _decoded(choice, value, name)
     if hint is types.NoneType and value is None:
         return None
     if isinstance(hint, type) and is_dataclass(hint):
@@ -198,20 +207,6 @@ def _decoded(hint: Any, value: Any, name: str) -> Any:
     raise CheckpointError(unsupported(name, value, _words(hint)))
 
 
-def _decoded_union(choices: tuple[Any, ...], value: Any, name: str) -> Any:
-    if value is None and types.NoneType in choices:
-        return None
-    others = [choice for choice in choices if choice is not types.NoneType]
-    if len(others) == 1:
-        return _decoded(others[0], value, name)
-    for choice in others:
-        try:
-            return _decoded(choice, value, name)
-        except CheckpointError:
-            continue
-    raise CheckpointError(unsupported(name, value, " or ".join(map(_words, choices))))
-
-
 def _words(hint: Any) -> str:
     """Describe a type hint to a person."""
     origin, choices = get_origin(hint), get_args(hint)
@@ -223,8 +218,3 @@ def _words(hint: Any) -> str:
         return "a list" if choices[-1] is Ellipsis else f"a list of {len(choices)}"
     names = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text"}
     return names.get(hint, "null" if hint is types.NoneType else "a JSON object")
-
-
-@cache
-def _hints(cls: type) -> dict[str, Any]:
-    return get_type_hints(cls, include_extras=True)

@@ -30,7 +30,7 @@ from scoreinv.models.weights import (
     read_pickled,
     unfilled,
 )
-from scoreinv.networks.blocks import Attention, group_norms
+from scoreinv.networks.blocks import Attention
 from scoreinv.networks.ncsnpp import Activation, DownLevel, NCSNpp, NCSNppConfig, ResidualBlock, UpLevel
 from scoreinv.options import require
 from scoreinv.preconditioning import PaperVE, PaperVP
@@ -200,7 +200,7 @@ def _with_groups(config: NCSNppConfig, fixed: int | None) -> NCSNppConfig:
     with torch.device("meta"):
         network = NCSNpp(config)
     skip = config.block == "biggan"
-    norms = group_norms(network)
+    norms = [module for module in network.modules() if isinstance(module, nn.GroupNorm)]
     by_four = {norm: min(norm.num_channels // 4, 32) for norm in norms}
     groups = by_four if skip or fixed is None else dict.fromkeys(norms, fixed)
     if skip:
@@ -217,7 +217,8 @@ def _with_groups(config: NCSNppConfig, fixed: int | None) -> NCSNppConfig:
             below = level.outputs
         if fixed is not None:
             middle = (network.middle_in, network.middle_attention, network.middle_out, network.up[-1].norm)
-            groups |= {norm: fixed for part in middle if part is not None for norm in group_norms(part)}
+            parts = [module for part in middle if part is not None for module in part.modules()]
+            groups |= {module: fixed for module in parts if isinstance(module, nn.GroupNorm)}
     counts = tuple(groups[norm] for norm in norms)
     return config if counts == tuple(norm.num_groups for norm in norms) else replace(config, groups=counts)
 

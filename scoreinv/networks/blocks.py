@@ -163,7 +163,10 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = normalise(self.norm, x)
-        query, key, value = (self._split(layer(h)) for layer in (self.query, self.key, self.value))
+        query, key, value = (  # (B, heads, H W, C / heads)
+            layer(h).unflatten(1, (self.heads, -1)).flatten(3).transpose(2, 3)
+            for layer in (self.query, self.key, self.value)
+        )
         if torch.is_grad_enabled():
             # The fused kernel of the CPU has no second derivative, which guided likelihoods need.
             weights = (query @ key.transpose(2, 3) * query.shape[3] ** -0.5).softmax(dim=-1)
@@ -172,15 +175,6 @@ class Attention(nn.Module):
             h = F.scaled_dot_product_attention(query, key, value)
         h = h.transpose(2, 3).reshape(x.shape)
         return (x + self.output(h)) * self.rescale
-
-    def _split(self, h: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, heads, H W, C / heads)."""
-        return h.unflatten(1, (self.heads, -1)).flatten(3).transpose(2, 3)
-
-
-def group_norms(network: nn.Module) -> list[nn.GroupNorm]:
-    """The normalisations of a network, in the order of their definition."""
-    return [module for module in network.modules() if isinstance(module, nn.GroupNorm)]
 
 
 def normalise(norm: nn.GroupNorm, x: Tensor) -> Tensor:
@@ -217,9 +211,9 @@ class _NormSiLU(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         x, u, weight, mean, inverse = ctx.saved_tensors
-        rows = _rows(x)
+        rows, grad, u = (value.permute(0, 2, 3, 1).reshape(len(x), -1, x.shape[1]) for value in (x, grad, u))
         mean, inverse = (value.repeat_interleave(x.shape[1] // ctx.groups, 1) for value in (mean, inverse))
-        grad_u = torch.ops.aten.silu_backward(_rows(grad), _rows(u))
+        grad_u = torch.ops.aten.silu_backward(grad, u)
         sum_u = grad_u.sum(1, dtype=torch.float32)
         sum_ux = (grad_u * rows).sum(1, dtype=torch.float32)
         grad_weight = ((sum_ux - mean * sum_u) * inverse).sum(0)
@@ -234,7 +228,8 @@ class _NormSiLU(torch.autograd.Function):
         dtype = rows.dtype
         grad_x = torch.addcmul(offset.to(dtype)[:, None], rows, slope.to(dtype)[:, None])
         grad_x = grad_x.addcmul_(grad_u, scale.to(dtype)[:, None])
-        return _picture(grad_x, x.shape), grad_weight.to(weight.dtype), grad_bias.to(weight.dtype), None, None
+        grad_x = grad_x.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
+        return grad_x, grad_weight.to(weight.dtype), grad_bias.to(weight.dtype), None, None
 
 
 _NATIVE_FROM = 1024  # pixels; of smaller maps torch's kernel goes over the groups in strides of a few values
@@ -247,7 +242,8 @@ def _normalised(x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float
     slow = x.device.type == "cpu" and x.dtype in (torch.bfloat16, torch.float32) and height * width < _NATIVE_FROM
     if not (slow and x.numel() >= _OWN_FROM and x.is_contiguous(memory_format=torch.channels_last)):
         return torch.native_group_norm(x, weight, bias, batch, channels, height * width, groups, eps)
-    rows, size = _rows(x), channels // groups
+    rows = x.permute(0, 2, 3, 1).reshape(batch, -1, channels)  # without a copy
+    size = channels // groups
     means = rows.mean(1, dtype=torch.float32)
     rough = means.to(x.dtype)
     centred = rows - rough[:, None]  # its square does not cancel, and its rounding errors are those of a small number
@@ -259,16 +255,7 @@ def _normalised(x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float
     scale = inverse.repeat_interleave(size, 1) * weight
     offset = bias + (rough - mean.repeat_interleave(size, 1)) * scale
     u = torch.addcmul(offset.to(x.dtype)[:, None], centred, scale.to(x.dtype)[:, None], out=centred)
-    return _picture(u, x.shape), mean, inverse
-
-
-def _rows(x: Tensor) -> Tensor:
-    """(B, C, H, W) in channels-last memory as (B, H W, C), without a copy."""
-    return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, x.shape[1])
-
-
-def _picture(rows: Tensor, shape: torch.Size) -> Tensor:
-    return rows.reshape(shape[0], shape[2], shape[3], shape[1]).permute(0, 3, 1, 2)
+    return u.unflatten(1, (height, width)).permute(0, 3, 1, 2), mean, inverse
 
 
 def _group_sum(value: Tensor, groups: int) -> Tensor:
@@ -317,9 +304,7 @@ class PositionalEmbedding(nn.Module):
         super().__init__()
         self.features = width
         half = width // 2
-        exponents = torch.arange(half, dtype=torch.float64, device="cpu") / max(
-            half - 1, 1
-        )  # a constant, see `Network`
+        exponents = torch.arange(half, dtype=torch.float64, device="cpu") / max(half - 1, 1)
         self.register_buffer("frequencies", (-math.log(10000) * exponents).exp().float(), persistent=False)
 
     def forward(self, label: Tensor) -> Tensor:

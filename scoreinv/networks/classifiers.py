@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scoreinv.networks.base import Model, Network
-from scoreinv.networks.blocks import BatchNorm, FourierEmbedding, conv, group_norm, group_norms, linear, norm_activate
+from scoreinv.networks.blocks import BatchNorm, FourierEmbedding, conv, group_norm, linear, norm_activate
 from scoreinv.options import require, within
 from scoreinv.preconditioning import centre, noise_level
 from scoreinv.sdes import SDE, as_time, broadcast
@@ -105,7 +105,7 @@ class WideResNet(Network):
 
     def exact_parts(self) -> list[nn.Module]:
         """The embedding and the normalisations."""
-        return [self.embedding, *group_norms(self)]
+        return [self.embedding, *(module for module in self.modules() if isinstance(module, nn.GroupNorm))]
 
 
 class _WideBlock(nn.Module):

@@ -27,7 +27,6 @@ from scoreinv.networks.blocks import (
     PositionalEmbedding,
     conv,
     group_norm,
-    group_norms,
     inner_dtype,
     linear,
     norm_activate,
@@ -348,7 +347,7 @@ class NCSNpp(Network):
         if config.progressive_output != "output_skip":
             self.norm_out = group_norm(features, config.channels_per_group)
             self.conv_out = conv(features, image_channels, 3, config.init_scale)
-        norms = group_norms(self)
+        norms = [module for module in self.modules() if isinstance(module, nn.GroupNorm)]
         groups = config.groups or [norm.num_groups for norm in norms]
         require(len(groups) == len(norms), f"groups must be {len(norms)} numbers for this network, not {len(groups)}")
         for norm, count in zip(norms, groups, strict=True):
