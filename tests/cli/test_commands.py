@@ -321,7 +321,7 @@ def test_a_configuration_keeps_its_seed_and_precision(scoreinv, configuration):
     [
         ({"observations": None, "steps": 0}, "steps must be from 1"),
         ({"minutes": float("inf")}, "minutes = inf"),
-        ({"model": None}, "lacks 'model'"),
+        ({"model": None}, "model = None is not supported"),
         ({"model": {"network": 3}}, "lacks 'sde'"),
         ({"colour": 1}, "colour"),
     ],
