@@ -9,7 +9,8 @@ from scoreinv.cli.options import Common, Output, PhotosArgument, RestorerOption,
 from scoreinv.cli.photos import Photo, Progress, Run, run
 from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import notice, warn
-from scoreinv.options import FOUND_GROW, MOST_GROW, SENSITIVITY, USUAL_SENSITIVITY
+from scoreinv.defaults import FOUND_GROW, USUAL_SENSITIVITY
+from scoreinv.options import MOST_GROW, SENSITIVITY
 
 if TYPE_CHECKING:
     import numpy as np

@@ -20,8 +20,9 @@ from scoreinv.cli.options import (
 from scoreinv.cli.photos import Photo, Progress, Run, check_source, check_uncertainty, run
 from scoreinv.cli.plan import STREAM, Job, Plan, check_file, expand, file_identity, plan, refuse_inputs
 from scoreinv.cli.report import warn
+from scoreinv.defaults import FOUND_GROW, USUAL_SENSITIVITY
 from scoreinv.errors import EmptyMaskError, InputError
-from scoreinv.options import FOUND_GROW, MOST_GROW, SENSITIVITY, USUAL_SENSITIVITY, ClassicalMethod
+from scoreinv.options import MOST_GROW, SENSITIVITY, ClassicalMethod
 from scoreinv.tasks.settings import FillSettings
 
 if TYPE_CHECKING:

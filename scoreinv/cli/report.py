@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
 from scoreinv.errors import InputError, ScoreinvError, SettingError
-from scoreinv.eta import ETA
 from scoreinv.text import printable
+from scoreinv.time_left import ETA
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -25,6 +25,7 @@ from PIL import Image
 
 from scoreinv.colour_space import luma
 from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.defaults import COLOUR_TEMPERATURE, MEAN_DRAWS
 from scoreinv.ensemble import MIRRORED
 from scoreinv.errors import InputError
 from scoreinv.guidance.conditioned import check_conditional
@@ -35,7 +36,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import is_tinted, untinted
 from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.operators import gray_and_hints
-from scoreinv.options import COLOUR_TEMPERATURE, MEAN_DRAWS, Estimate, GrayWeights, Method, check_callback
+from scoreinv.options import Estimate, GrayWeights, Method, check_callback
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.common import Model, check_colour, draw, model_of, spread, tile_side, to_arrays, to_tensor
 from scoreinv.tasks.picture_noise import PictureNoise, noise_weights_of

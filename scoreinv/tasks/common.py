@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from scoreinv.colour_space import colour_basis
+from scoreinv.defaults import NARROW_FILL_STEPS, START_LEVEL
 from scoreinv.ensemble import UPRIGHT, Orientation
 from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
@@ -21,7 +22,6 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.machine import PIXELS_AT_ONCE, pixels_at_once
 from scoreinv.models.catalogue import load
 from scoreinv.operators import ObservedComponents
-from scoreinv.options import NARROW_FILL_STEPS, START_LEVEL
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import (
     PC,

@@ -27,12 +27,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scoreinv.defaults import DENOISING_STEPS
 from scoreinv.ensemble import ALL, SelfEnsemble
 from scoreinv.errors import InputError
 from scoreinv.imaging.colour import STRAY_CHROMA
 from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.machine import PIXELS_AT_ONCE
-from scoreinv.options import DENOISING_STEPS, GRAY_LEVELS, check_noise_share
+from scoreinv.options import GRAY_LEVELS, check_noise_share
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import DPMpp2M, NoiseStream, State
 from scoreinv.sdes import as_time, broadcast

@@ -7,12 +7,13 @@ from numbers import Integral
 
 import numpy as np
 
+from scoreinv.defaults import SAMPLER_STEPS
 from scoreinv.errors import InputError, SettingError
 from scoreinv.guidance import ClassifierGuidance, Clipped
 from scoreinv.guidance.classifier import Classifier
 from scoreinv.machine import pixels_at_once
 from scoreinv.networks.classifiers import NoiseClassifier
-from scoreinv.options import GUIDANCE, SAMPLER_STEPS, SEED, Corrector, Predictor, Sampler, Whole, check, check_callback
+from scoreinv.options import GUIDANCE, SEED, Corrector, Predictor, Sampler, Whole, check, check_callback
 from scoreinv.prior import Prior, RecommendedSampler, ScorePrior
 from scoreinv.samplers import (
     DDIM,

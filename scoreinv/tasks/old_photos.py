@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from scoreinv.defaults import FOUND_GROW, USUAL_SENSITIVITY
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.hints import KnownColours
 from scoreinv.imaging.masks import as_holes, percent, picture_of_hole
@@ -26,7 +27,7 @@ from scoreinv.imaging.noise import white_noise
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import is_print, untinted
 from scoreinv.networks.detector import DamageDetector
-from scoreinv.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY, check_callback
+from scoreinv.options import GRAY_LEVELS, check_callback
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.colorize import Found, colorize_picture, found_in, hints_for
 from scoreinv.tasks.common import Model, RunningSpread, check_colour, model_of

@@ -10,8 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, get_args
 
-from scoreinv.errors import SettingError
-from scoreinv.options import (
+from scoreinv.defaults import (
     COLOUR_SATURATION,
     COLOUR_STEPS,
     COLOUR_TEMPERATURE,
@@ -22,14 +21,17 @@ from scoreinv.options import (
     FULL_STEPS,
     NARROW_FILL_STEPS,
     ODE_RTOL,
-    ORIENTATIONS,
     RESTORATION_STEPS,
-    RTOL,
     SAMPLER_STEPS,
-    SENSITIVITY,
     START_LEVEL,
-    STEPS,
     USUAL_SENSITIVITY,
+)
+from scoreinv.errors import SettingError
+from scoreinv.options import (
+    ORIENTATIONS,
+    RTOL,
+    SENSITIVITY,
+    STEPS,
     ClassicalMethod,
     Corrector,
     Estimate,

@@ -27,7 +27,6 @@ from torch import Tensor, nn
 
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.errors import Cancelled, InputError, ScoreinvError
-from scoreinv.eta import ETA
 from scoreinv.files import atomic_write
 from scoreinv.machine import uses_bfloat16
 from scoreinv.models.codec import encode
@@ -36,6 +35,7 @@ from scoreinv.models.model_file import save
 from scoreinv.networks.blocks import channels_last, freeze_norms, norms_learn
 from scoreinv.options import says_stop
 from scoreinv.prior import ScorePrior
+from scoreinv.time_left import ETA
 from scoreinv.training.batches import DROPOUT, BatchSource, stream
 from scoreinv.training.config import GRID_STEPS, STEP_EVALUATIONS, TrainingConfig
 from scoreinv.training.distributed import World, processes

@@ -27,9 +27,10 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
+from scoreinv.defaults import USUAL_SENSITIVITY
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.machine import shortage
-from scoreinv.options import SEED, SENSITIVITY, USUAL_SENSITIVITY
+from scoreinv.options import SEED, SENSITIVITY
 from scoreinv.tasks.results import TaskCallback
 from scoreinv.tasks.settings import ColourSettings, FillSettings, OldPhotoSettings
 from scoreinv.web import work

@@ -13,8 +13,8 @@ from contextlib import suppress
 from typing import Any, Literal
 
 from scoreinv.errors import Cancelled, ScoreinvError
-from scoreinv.eta import ETA
 from scoreinv.tasks.results import TaskCallback
+from scoreinv.time_left import ETA
 from scoreinv.web.album import GoneError
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]

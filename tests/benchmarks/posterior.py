@@ -33,11 +33,11 @@ from torch import Tensor, nn
 
 from scoreinv import kernels
 from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
+from scoreinv.defaults import COLOUR_STEPS, FILL_STEPS
 from scoreinv.errors import InputError
 from scoreinv.guidance import DDNM, DPS, MMPS, Conditioned, ConstrainedPC, DiffPIR, PiGDM
 from scoreinv.networks.blocks import FourierEmbedding
 from scoreinv.operators import Blur, LinearOperator, ObservedComponents, downsampling, gray, mask
-from scoreinv.options import COLOUR_STEPS, FILL_STEPS
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import DDRM, PC, Ancestral, AnnealedLangevin, DPMpp2M, Sampler, resampling_times
 from scoreinv.sdes import VE

@@ -14,10 +14,10 @@ from shell import hole_array, photo_array, small_config
 
 from scoreinv.cli.main import main
 from scoreinv.conditional.prior import ResidualPreconditioning
+from scoreinv.defaults import COLOUR_SATURATION, COLOUR_TEMPERATURE
 from scoreinv.imaging.read import read_picture
 from scoreinv.models.codec import encode
 from scoreinv.networks.ncsnpp import NCSNppConfig
-from scoreinv.options import COLOUR_SATURATION, COLOUR_TEMPERATURE
 from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, TrainingConfig
 
 

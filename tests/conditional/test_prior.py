@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from scoreinv.colour_space import colour_basis
 from scoreinv.conditional.interpolation import InitialEstimate, block_means
 from scoreinv.conditional.prior import ResidualPreconditioning
+from scoreinv.defaults import COLOUR_SATURATION, COLOUR_TEMPERATURE, MEAN_DRAWS, NARROW_FILL_STEPS
 from scoreinv.ensemble import ALL, MIRRORED, UPRIGHT
 from scoreinv.errors import Cancelled, CheckpointError, InputError
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
@@ -29,7 +30,6 @@ from scoreinv.models.config import ModelConfig
 from scoreinv.models.model_file import read_model, save
 from scoreinv.models.peak_memory import gradient_bytes
 from scoreinv.operators import ObservedComponents, gray, mask
-from scoreinv.options import COLOUR_SATURATION, COLOUR_TEMPERATURE, MEAN_DRAWS, NARROW_FILL_STEPS
 from scoreinv.preconditioning import EDM
 from scoreinv.samplers import PC, DPMpp2M, NoiseStream
 from scoreinv.sdes import SDE, VE, VP

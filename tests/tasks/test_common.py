@@ -9,12 +9,12 @@ import pytest
 import torch
 from analytic import gaussian_colour_prior
 
+from scoreinv.defaults import START_LEVEL
 from scoreinv.ensemble import UPRIGHT
 from scoreinv.errors import InputError
 from scoreinv.guidance import Tiled
 from scoreinv.imaging.sheet import contact_sheet
 from scoreinv.operators import mask
-from scoreinv.options import START_LEVEL
 from scoreinv.samplers import PC, NoiseStream
 from scoreinv.samplers.base import Samples
 from scoreinv.tasks.common import RunningSpread, draw, spread, start_time, wide_tile

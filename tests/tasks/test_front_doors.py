@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 import scoreinv
-from scoreinv import kernels, options
+from scoreinv import defaults, kernels
 from scoreinv.errors import CheckpointError, InputError, ScoreinvError
 from scoreinv.guidance import DPS, MMPS
 from scoreinv.models.config import ModelConfig
@@ -78,16 +78,16 @@ def test_what_users_of_python_catch_and_pass_is_there_without_an_import_of_its_o
 
 def test_front_doors_tell_the_steps_there_are() -> None:
     doc = {name: " ".join((getattr(scoreinv, name).__doc__ or "").split()) for name in ("inpaint", "colorize", "solve")}
-    narrow = f"of which narrow holes take {options.NARROW_FILL_STEPS} at most"
-    fill, colour = options.FILL_STEPS, options.COLOUR_STEPS
+    narrow = f"of which narrow holes take {defaults.NARROW_FILL_STEPS} at most"
+    fill, colour = defaults.FILL_STEPS, defaults.COLOUR_STEPS
     assert f"{fill['conditioned']} for `conditioned`, {narrow}, and {fill['pc']} for `pc`" in doc["inpaint"]
     assert f"{colour['conditioned']} for `conditioned`, {colour['pc']} for `pc`" in doc["colorize"]
-    dps = options.RESTORATION_STEPS["dps"]
-    steps = {method: options.FULL_STEPS * count for method, count in options.RESTORATION_STEPS.items()}
+    dps = defaults.RESTORATION_STEPS["dps"]
+    steps = {method: defaults.FULL_STEPS * count for method, count in defaults.RESTORATION_STEPS.items()}
     assert f"{steps['diffpir']} for `diffpir`, {steps['dpir']} for `dpir` and {dps} for `dps`" in doc["solve"]
-    assert f"None: {options.COLOUR_TEMPERATURE:g}" in doc["colorize"]
-    assert f"None: {options.COLOUR_SATURATION:g} for samples" in doc["colorize"]
-    for sampler, count in options.SAMPLER_STEPS.items():
+    assert f"None: {defaults.COLOUR_TEMPERATURE:g}" in doc["colorize"]
+    assert f"None: {defaults.COLOUR_SATURATION:g} for samples" in doc["colorize"]
+    for sampler, count in defaults.SAMPLER_STEPS.items():
         assert f"{count} for `{sampler}`" in (scoreinv.generate.__doc__ or "")
 
 

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 import scoreinv
 from scoreinv.colour_space import luma
+from scoreinv.defaults import FOUND_GROW
 from scoreinv.errors import Cancelled, InputError, SettingError
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
 from scoreinv.networks.detector import DamageDetector
-from scoreinv.options import FOUND_GROW
 from scoreinv.tasks.old_photos import OldPhotoModels, Step, restore_picture
 from scoreinv.tasks.settings import OLD_PHOTO_STEPS, OldPhotoSettings
 from scoreinv.training.pictures import BUILTIN

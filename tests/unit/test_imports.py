@@ -35,11 +35,12 @@ ROOMS = (
     "windows",
     "precision",
     "machine",
+    "defaults",
     "options",
     "files",
     "linalg",
     "errors",
-    "eta",
+    "time_left",
     "text",
     "version",
 )
@@ -101,7 +102,7 @@ def test_the_core_is_closed() -> None:
 
 
 def test_pictures_need_no_core() -> None:
-    known = {"colour_space", "windows", "machine", "files", "options", "errors", "text"}
+    known = {"colour_space", "windows", "machine", "files", "defaults", "options", "errors", "text"}
     assert {room(other) for name, other in arrows() if room(name) == "imaging"} <= known
 
 

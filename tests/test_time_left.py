@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from scoreinv.cli.report import RunProgress
-from scoreinv.eta import ETA
+from scoreinv.time_left import ETA
 
 
 def _errors(costs: Sequence[float], start: float = 0.0, parts: Sequence[float] | None = None) -> list[float]:
