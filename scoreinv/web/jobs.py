@@ -62,16 +62,15 @@ class Job:
         self._pace = ETA()
         self._stopped = threading.Event()
         self._seen, self._patience = time.monotonic(), SHORT_PATIENCE
-        self._left = -math.inf
+        self._left_at = -math.inf
 
     @property
     def over(self) -> bool:
         """Whether nothing more comes."""
         return self.state not in ("waiting", "running")
 
-    @property
-    def unwanted(self) -> bool:
-        """Whether it is to be stopped."""
+    def is_unwanted(self) -> bool:
+        """Find out whether it is to be stopped; one that nobody looked at for too long is abandoned from now on."""
         self.abandoned |= not self.over and time.monotonic() - self._seen > self._patience
         return self.abandoned or self._stopped.is_set()
 
@@ -82,12 +81,12 @@ class Job:
     def look(self) -> None:
         """Somebody looks at it. A look just after a page has gone is that page's last, and does not count."""
         now = time.monotonic()
-        if now - self._left > _ON_THE_WAY:
+        if now - self._left_at > _ON_THE_WAY:
             self._seen, self._patience = now, PATIENCE
 
     def leave(self) -> None:
         """Who looked at it has gone."""
-        self._left = self._seen = time.monotonic()
+        self._left_at = self._seen = time.monotonic()
         self._patience = SHORT_PATIENCE
 
     def drop(self) -> None:
@@ -98,7 +97,7 @@ class Job:
     def run(self) -> None:
         """Do the work, once, unless nobody wants it any more."""
         work, self._work = self._work, None  # a job that is remembered holds no pictures
-        if work is None or self.unwanted:
+        if work is None or self.is_unwanted():
             self.state = "cancelled"
             return
         self.state = "running"
@@ -119,7 +118,7 @@ class Job:
     def _report(self, done: float) -> bool:
         self.done = done
         self.left = self._pace.left(time.monotonic(), done)
-        return not self.unwanted
+        return not self.is_unwanted()
 
 
 class JobQueue:
@@ -137,7 +136,7 @@ class JobQueue:
         self._running: Job | None = None
         self._closed = False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._work, name="scoreinv-jobs", daemon=True)
+        self._thread = threading.Thread(target=self._do_jobs, name="scoreinv-jobs", daemon=True)
         self._thread.start()
 
     def submit(self, work: Callable[[TaskCallback], dict[str, Any]]) -> Job:
@@ -194,11 +193,11 @@ class JobQueue:
 
     def _drop_unwanted(self) -> None:
         """Jobs whose page has gone hold no places of the queue; called with the lock."""
-        for job in [job for job in self._waiting if job.unwanted]:
+        for job in [job for job in self._waiting if job.is_unwanted()]:
             self._waiting.remove(job)
             job.drop()
 
-    def _work(self) -> None:
+    def _do_jobs(self) -> None:
         while True:
             with self._changed:
                 self._running = None

@@ -448,7 +448,7 @@ def test_cancel_and_what_comes_after(waiting, tmp_path):
     hole = begin_fill(visitor, tmp_path)
     assert visitor.page.get_by_role("progressbar", name="Filling the hole").is_visible()
     visitor.page.click("#cancel")
-    until(lambda: server.jobs[0].unwanted)
+    until(lambda: server.jobs[0].is_unwanted())
     server.model.free.set()
     visitor.wait("painting")
     assert (visitor.mask() == hole).all()
@@ -494,7 +494,7 @@ def test_what_is_cancelled_while_it_is_sent(waiting, tmp_path, path, then):
     visitor.wait("painting")
     if path != "**/layers":
         sent[0].continue_()
-        until(lambda: visitor.page.evaluate("1") and len(server.jobs) == 1 and server.jobs[0].unwanted)
+        until(lambda: visitor.page.evaluate("1") and len(server.jobs) == 1 and server.jobs[0].is_unwanted())
     visitor.page.unroute(path)
     assert visitor.page.is_hidden("#error")
     visitor.paint((0.2, 0.5), (0.8, 0.5))
@@ -529,7 +529,7 @@ def test_two_tabs_wait_for_each_other_and_a_closed_one_does_not_keep_the_other(w
     visitor.until("document.getElementById('job-text').textContent.includes('one job is before this one')")
     monkeypatch.setattr(jobs, "SHORT_PATIENCE", 0.0)
     tabs[0].close()
-    until(lambda: server.jobs[0].unwanted)
+    until(lambda: server.jobs[0].is_unwanted())
     server.model.free.set()
     visitor.wait("comparing")
     assert [job.state for job in server.jobs] == ["cancelled", "done"]
@@ -548,14 +548,14 @@ def test_seven_tabs_do_not_keep_each_other(waiting, tmp_path):
     visitor.page = visitor.tab()
     visitor.open(path)
     first.click("#cancel")
-    until(lambda: server.jobs[0].unwanted)
+    until(lambda: server.jobs[0].is_unwanted())
 
 
 def test_a_job_whose_page_was_away_says_so(waiting, tmp_path, monkeypatch):
     visitor, server = waiting
     begin_fill(visitor, tmp_path)
     monkeypatch.setattr(jobs, "PATIENCE", -1.0)
-    until(lambda: server.jobs[0].unwanted)
+    until(lambda: server.jobs[0].is_unwanted())
     server.model.free.set()
     visitor.wait("painting")
     assert "the page was away" in visitor.text("#note")
