@@ -56,6 +56,7 @@ _TYPES = {
     "svg": "image/svg+xml",
 }
 _STATUS = {GoneError: 404, BusyError: 503, InputError: 422}
+"""The first that fits counts: GoneError is an InputError."""
 
 Samples = Annotated[int, Query(ge=1, le=MOST_SAMPLES)]
 Seed = Annotated[int, Query(ge=SEED.least, le=SEED.most)]
