@@ -16,7 +16,7 @@ from PIL import Image
 from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging.masks import check_mask_size
 from scoreinv.imaging.metadata import profile_fits
-from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.picture import Picture, eight_bits
 from scoreinv.imaging.read import decode
 from scoreinv.imaging.write import check_format, picture_bytes
 from scoreinv.machine import available_bytes, shortage
@@ -111,7 +111,7 @@ class Photo:
     def view(self) -> tuple[str, bytes]:
         """What a browser shows: 8 bits, at most `_SEEN_PIXELS` and `_SEEN_SIDE`; media type and bytes."""
         pixels = self.picture.pixels
-        image = Image.fromarray((pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels)
+        image = Image.fromarray(eight_bits(pixels) if pixels.dtype == np.uint16 else pixels)
         scale = min((_SEEN_PIXELS / (image.width * image.height)) ** 0.5, _SEEN_SIDE / max(image.size))
         if scale < 1:
             size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
