@@ -38,7 +38,11 @@ ENDING_SIGNALS = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP
 # Memory
 
 PIXELS_AT_ONCE = 1 << 17
-"""Pixels that a CPU evaluates together at most, in windows of one picture or in several: more are no faster."""
+"""Pixels that are evaluated together at most, in windows of one picture or in several: on a CPU more are no faster.
+
+Work that takes memory in proportion is cut by this number on every device, so that what it needs is known beforehand;
+`pixels_at_once` is for work that may use what is free on the device.
+"""
 
 _FEWEST_AT_ONCE = 1 << 12
 _MOST_AT_ONCE = 1 << 21
