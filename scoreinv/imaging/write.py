@@ -215,10 +215,10 @@ def encode(stream: BinaryIO, picture: Picture, name: str, quality: int | None = 
     elif kind == "PNG" and pixels.dtype == np.uint16 and picture.mode != "L":
         _write_deep_png(stream, picture)
     else:
-        _write_by_pillow(stream, picture, kind, quality)
+        _write_by_pillow(stream, picture, name, kind, quality)
 
 
-def _write_by_pillow(stream: BinaryIO, picture: Picture, kind: str, quality: int | None) -> None:
+def _write_by_pillow(stream: BinaryIO, picture: Picture, name: str, kind: str, quality: int | None) -> None:
     """PNG of 8 bits or of 16-bit grey, WebP or JPEG."""
     metadata = picture.metadata
     keep: dict[str, Any] = {"icc_profile": metadata.icc, "exif": metadata.exif, "xmp": metadata.xmp}
@@ -232,8 +232,9 @@ def _write_by_pillow(stream: BinaryIO, picture: Picture, kind: str, quality: int
     else:
         for key in ("exif", "xmp"):
             if keep[key] and len(keep[key]) > _JPEG_SEGMENT:
+                remedy = ".png and .tif keep it"
                 _logger.warning(
-                    "the %s block is too long for a JPEG and is left out (.png and .tif keep it)", key.upper()
+                    "%s: the %s block is too long for a JPEG and is left out (%s)", name, key.upper(), remedy
                 )
                 keep[key] = None
         dpi = metadata.dpi and tuple(round(value) for value in metadata.dpi)
@@ -316,22 +317,25 @@ def _write_tiff(stream: BinaryIO, picture: Picture) -> None:
         for tag in exif:
             tags[tag] = writable(exif, tag)
     if metadata.dpi:
-        tags[282], tags[283] = metadata.dpi
-        tags[296] = 2
+        tags[TiffImagePlugin.X_RESOLUTION], tags[TiffImagePlugin.Y_RESOLUTION] = metadata.dpi
+        tags[TiffImagePlugin.RESOLUTION_UNIT] = 2  # the inch
     if metadata.icc:
-        tags[34675] = metadata.icc
+        tags[TiffImagePlugin.ICCPROFILE] = metadata.icc
     if metadata.xmp:
-        tags[700] = metadata.xmp
-    tags[256], tags[257] = picture.width, picture.height
-    tags[258] = (pixels.itemsize * 8,) * channels
-    tags[259], tags[317] = 8, 2  # Adobe deflate, horizontal differences
-    tags[262] = 1 if picture.is_gray_mode else 2
-    tags[277], tags[284] = channels, 1
-    tags[278] = rows
-    tags[273], tags[279] = tuple(offsets), tuple(sizes)
-    tags[339] = (1,) * channels
+        tags[TiffImagePlugin.XMP] = metadata.xmp
+    tags[TiffImagePlugin.IMAGEWIDTH], tags[TiffImagePlugin.IMAGELENGTH] = picture.width, picture.height
+    tags[TiffImagePlugin.BITSPERSAMPLE] = (pixels.itemsize * 8,) * channels
+    tags[TiffImagePlugin.COMPRESSION], tags[TiffImagePlugin.PREDICTOR] = 8, 2  # Adobe deflate, horizontal differences
+    tags[TiffImagePlugin.PHOTOMETRIC_INTERPRETATION] = 1 if picture.is_gray_mode else 2  # black is zero, or RGB
+    tags[TiffImagePlugin.SAMPLESPERPIXEL], tags[TiffImagePlugin.PLANAR_CONFIGURATION] = (
+        channels,
+        1,
+    )  # samples side by side
+    tags[TiffImagePlugin.ROWSPERSTRIP] = rows
+    tags[TiffImagePlugin.STRIPOFFSETS], tags[TiffImagePlugin.STRIPBYTECOUNTS] = tuple(offsets), tuple(sizes)
+    tags[TiffImagePlugin.SAMPLEFORMAT] = (1,) * channels  # whole numbers from 0 on
     if picture.has_alpha:
-        tags[338] = 2  # not multiplied into the colours
+        tags[TiffImagePlugin.EXTRASAMPLES] = 2  # not multiplied into the colours
     tags.save(stream)
     for packed in strips:
         stream.write(packed)
