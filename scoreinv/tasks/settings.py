@@ -375,7 +375,7 @@ class DenoiseSettings(LinearSettings):
         if self.method is not None:
             raise SettingError("method", "does not go with noise alone, which is removed in one way")
         if self.steps is not None and self.mean:
-            raise SettingError("steps", "are for samples: the mean without noise takes one evaluation")
+            raise SettingError("steps", "are for samples: the mean takes one evaluation")
 
 
 StepName = Literal["damage", "tint", "inpaint", "denoise", "colorize"]
@@ -513,7 +513,7 @@ class SamplerSettings:
     ] = None
     rtol: Annotated[
         float | None,
-        Setting("Tolerance of ode, relative and absolute. (default: 1e-5)", RTOL, advanced=True),
+        Setting(f"Tolerance of ode, relative and absolute. (default: {ODE_RTOL:g})", RTOL, advanced=True),
     ] = None
 
     churn: Annotated[
