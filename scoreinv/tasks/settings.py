@@ -91,8 +91,25 @@ class Sampling:
     first: int = 0
 
 
+class _Estimated:
+    """What samples and estimate ask for together."""
+
+    samples: int
+    estimate: Estimate | None
+
+    @property
+    def mean(self) -> bool:
+        """Whether an estimate of the posterior mean at once is asked for, and no samples."""
+        return self.estimate == "mean" and self.samples == 1
+
+    @property
+    def results(self) -> int:
+        """How many pictures are asked for: all samples, or the one mean."""
+        return self.samples if self.estimate == "sample" else 1
+
+
 @dataclass(frozen=True)
-class _DrawnSettings:
+class _DrawnSettings(_Estimated):
     """Settings that fills and colours share; which methods there are, each says.
 
     Attributes:
@@ -147,11 +164,6 @@ class _DrawnSettings:
                 )
         self.sampling(conditional=True)  # what no model can do is told at once
 
-    @property
-    def results(self) -> int:
-        """How many pictures are asked for: all samples, or the one mean."""
-        return self.samples if self.estimate == "sample" else 1
-
     def sampling(self, *, conditional: bool) -> Sampling:
         """How a model draws that takes observations (`conditional`) or not; of no classical method.
 
@@ -159,11 +171,10 @@ class _DrawnSettings:
         """
         usual: Method = "conditioned" if conditional and self.start is None else "pc"
         method = next((method for method in get_args(Method) if method == self.method), usual)
-        mean = self.estimate == "mean" and self.samples == 1
-        if mean and method == "pc":
+        if self.mean and method == "pc":
             raise SettingError("estimate", "mean of pc is that of several samples: ask for 2 or more of them")
         steps = self.usual_steps[method] if self.steps is None else self.steps
-        return Sampling(method, steps, self.start, self.samples, self.seed, mean)
+        return Sampling(method, steps, self.start, self.samples, self.seed, self.mean)
 
 
 _METHODS = "conditioned: a network given what is known; pc: constrained predictor-corrector, with any model. "
@@ -269,7 +280,7 @@ class ColourSettings(_DrawnSettings):
 
 
 @dataclass(frozen=True)
-class LinearSettings:
+class LinearSettings(_Estimated):
     """How a picture is restored from an observation y = A x + noise of all of it.
 
     Samples are drawn by `diffpir` (splitting), `ddnm` (null-space projection), `ddrm` (component by component, for
@@ -328,16 +339,6 @@ class LinearSettings:
             raise SettingError(
                 "estimate", f"mean of {self.method} is that of several samples: ask for 2 or more of them"
             )
-
-    @property
-    def mean(self) -> bool:
-        """Whether an estimate of the posterior mean at once is asked for, and no samples."""
-        return self.estimate == "mean" and self.samples == 1
-
-    @property
-    def results(self) -> int:
-        """How many pictures are asked for: all samples, or the one mean."""
-        return self.samples if self.estimate == "sample" else 1
 
     def decided(self, *, estimated: bool, exact: bool) -> tuple[RestorationMethod, int]:
         """Method and steps, for work that begins at an estimate of the picture (`estimated`) or at the prior.
