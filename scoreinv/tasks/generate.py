@@ -98,7 +98,17 @@ def generate(
         ScoreinvError: the model gave values that are not finite.
     """
     name, own = (sampler, None) if sampler is None or isinstance(sampler, str) else (None, sampler)
-    settings = SamplerSettings(name, steps, predictor, corrector, corrector_steps, snr, rtol, churn, eta)
+    settings = SamplerSettings(
+        sampler=name,
+        steps=steps,
+        predictor=predictor,
+        corrector=corrector,
+        corrector_steps=corrector_steps,
+        snr=snr,
+        rtol=rtol,
+        churn=churn,
+        eta=eta,
+    )
     if own is not None and (isinstance(own, type) or not callable(getattr(own, "sample", None))):
         raise SettingError("sampler", f"must be a name or a sampler of scoreinv.samplers, not {shown(own)}")
     if own is not None and settings != SamplerSettings():

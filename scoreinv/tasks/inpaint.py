@@ -96,7 +96,7 @@ def inpaint(
         Cancelled: the callback stopped the work.
         ScoreinvError: the model gave values that are not finite, or OpenCV is needed and cannot be loaded.
     """
-    settings = FillSettings(method, steps, start, samples, seed, estimate)
+    settings = FillSettings(method=method, steps=steps, start=start, samples=samples, seed=seed, estimate=estimate)
     classical = settings.classical
     if classical is not None and prior is not None:
         raise SettingError("prior", f"does not go with {classical}, which needs no model")

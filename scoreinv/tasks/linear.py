@@ -125,7 +125,9 @@ def solve(
     """
     if estimate is None:
         estimate = "mean" if method == "dpir" else "sample"
-    settings = LinearSettings(method, steps, samples, seed, estimate, orientations)
+    settings = LinearSettings(
+        method=method, steps=steps, samples=samples, seed=seed, estimate=estimate, orientations=orientations
+    )
     model = model_of(prior)
     check_colour(model)
     check("noise_std", noise_std, Number(0))
@@ -140,7 +142,9 @@ def solve(
     _check_observed(operator, observations, noise_std)
     noise_alone = operator.orthogonal and noise_std > 0 and method is None
     if noise_alone:
-        settings = DenoiseSettings(None, steps, samples, seed, estimate, orientations)
+        settings = DenoiseSettings(
+            steps=steps, samples=samples, seed=seed, estimate=estimate, orientations=orientations
+        )
 
     def solved(number: int, share: TaskCallback) -> Restored[Any]:
         values, gray = _three_channels(observations[number])

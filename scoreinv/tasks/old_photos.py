@@ -157,7 +157,17 @@ def restore(
         Cancelled: the callback stopped the work.
         ScoreinvError: a model gave values that are not finite.
     """
-    settings = OldPhotoSettings(inpaint, denoise, colorize, keep_tint, sensitivity, grow, samples, seed, noise_std)
+    settings = OldPhotoSettings(
+        inpaint=inpaint,
+        denoise=denoise,
+        colorize=colorize,
+        keep_tint=keep_tint,
+        sensitivity=sensitivity,
+        grow=grow,
+        samples=samples,
+        seed=seed,
+        noise_std=noise_std,
+    )
     settings.check_given(masked=mask is not None, hinted=hints is not None)
     check_callback(callback)
     pictures, form = pictures_from_api(image)
