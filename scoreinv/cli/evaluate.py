@@ -132,7 +132,7 @@ def _by_classifier(
         asked = [label] * len(generated)
     else:
         folders = [Path(path).parent.name for path in generated]
-        asked = [classifier.classes.index(name) for name in folders if name in classifier.classes]
+        asked = [classifier.classes.index(folder) for folder in folders if folder in classifier.classes]
     seen, true = (_look(paths, classifier, common) for paths in (generated, real))
     result = compare(seen, true, classifier.classes)
     record = {
