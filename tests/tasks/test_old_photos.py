@@ -53,7 +53,7 @@ def prior():
 def gray_prior():
     """A model of pictures of one channel."""
     model = prior()
-    model.network.channels = 1
+    model.channels = 1
     return model
 
 
