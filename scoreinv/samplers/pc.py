@@ -1,15 +1,18 @@
 """Predictor-corrector sampling (Song et al. 2021, section 4.2, algorithms 1 to 3), its predictors and correctors.
 
-**Predictors** take a step of the reverse process from t to s < t, written once with eta from 0 (probability-flow ODE)
-to 1 (reverse SDE); every eta has the same marginals (eq. 6 and 13):
+**Predictors** take a step of the reverse process from t to s < t. `EulerMaruyama` and `ReverseDiffusion` do with eta
+from 0 (probability-flow ODE) to 1 (reverse SDE); every eta has the same marginals (eq. 6 and 13):
 
     dx = [f(x, t) - (1 + eta)/2 g(t)^2 grad log p_t(x)] dt + sqrt(eta) g(t) dw        (time running backwards)
+
+`Ancestral` reverses the Markov chain that the SDE is the limit of, and has no eta.
 
 **Correctors** are Langevin dynamics at one noise level, towards p_t (appendix G, algorithms 4 and 5):
 
     x <- x + e score(x, t) + sqrt(2 e) z
 
-The factor a in their step size e is 1 - beta_i of the *training* grid, 1 + 2 (d ln alpha/dt) / N, which is 1 for VE.
+The factor a in their step size e is 1 - beta_i of the *training* grid of N times, 1 + 2 (d ln alpha/dt) / N, which is
+1 for VE; for `DDPM`, whose alpha^2 falls by it from each time to the next, exp(2 (d ln alpha/dt) / (N - 1)).
 """
 
 from __future__ import annotations
@@ -119,7 +122,7 @@ class Langevin:
         z = rng.like(x)
         score = prior.score(x, t)
         ratio = _norm(z) / _norm(score).clamp(min=torch.finfo(x.dtype).tiny)
-        size = 2 * broadcast(training_step(prior.sde, t), x) * (snr * ratio).square()
+        size = 2 * broadcast(kept_on_training_grid(prior.sde, t), x) * (snr * ratio).square()
         return x + size * score + (2 * size).sqrt() * z
 
 
@@ -128,13 +131,13 @@ class AnnealedLangevin:
     """A corrector: e = 2 a (snr sigma(t))^2, the step of NCSN, proportional to the noise level's variance."""
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, snr: float, rng: NoiseStream) -> Tensor:
-        size = 2 * training_step(prior.sde, t) * (snr * prior.sde.sigma(t)).square()
+        size = 2 * kept_on_training_grid(prior.sde, t) * (snr * prior.sde.sigma(t)).square()
         z = rng.like(x)
         return x + broadcast(size, x) * prior.score(x, t) + broadcast((2 * size).sqrt(), x) * z
 
 
-def training_step(sde: SDE, t: Tensor) -> Tensor:
-    """a = 1 - beta(t) / N; InputError for a grid so coarse that a step keeps nothing of the picture."""
+def kept_on_training_grid(sde: SDE, t: Tensor) -> Tensor:
+    """a = 1 - beta_i of the training grid; InputError for a grid so coarse that a step keeps nothing of the picture."""
     if isinstance(sde, DDPM):  # its alpha^2 itself falls by 1 - beta_i from each of the N times to the next
         return (2 * sde.drift_rate(t) / (sde.steps - 1)).exp()
     kept = 1 + 2 * sde.drift_rate(t) / sde.steps
@@ -153,8 +156,8 @@ class PC(GridSampler):
     """At each time of the grid `corrector_steps` of the corrector, then the predictor to the next time.
 
     The last time is corrected and then denoised by Tweedie's formula. So a grid of N decreasing times takes
-    N (corrector_steps + 1) evaluations: 2,000 for the paper's N = 1000 with one corrector step. No corrector steps save
-    the N corrector_steps of the corrector, and `NoPredictor` all of the predictor's but the last, which denoises.
+    N (corrector_steps + 1) evaluations: 2,000 for the paper's N = 1000 with one corrector step. Without
+    corrector steps it takes N, and with `NoPredictor` N corrector_steps + 1, of which the last denoises.
 
     A conditional prior constrains each state at the time that the state is then at: the initial one, the one after
     each corrector step at t, the one after the predictor, at s; each with fresh noise, whatever the predictor's eta.
