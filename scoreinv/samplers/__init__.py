@@ -1,7 +1,8 @@
 """Samplers of the reverse process: predictor-corrector, probability-flow ODE, DPM-Solver++, EDM's Heun, and others.
 
-Each is a frozen dataclass of settings with one method (`Sampler.sample`). `PC`, `DPMpp2M`, `Heun` and `ODE` run on
-any prior, conditional or not; `DDRM` and `DPIR` hold the observation.
+Each is a frozen dataclass of settings with a method `sample` (`Sampler`); predictors and correctors, the parts of `PC`,
+have a `step` alone. `PC`, `DPMpp2M`, `Heun` and `ODE` run on any prior, conditional or not; `DDRM` and `DPIR` hold the
+observation.
 """
 
 import warnings

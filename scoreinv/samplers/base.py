@@ -31,7 +31,7 @@ class Samples:
 
     Attributes:
         x0: the samples, (B, C, H, W), in the model's range, not clipped.
-        nfe: evaluations of the network for each sample, int64 (B,), the final denoising included.
+        nfe: evaluations of the network for each sample, int64 (B,); the final denoising, where there is one, included.
         vjps: vector-Jacobian products for each sample, int64 (B,), those of guidance included.
     """
 

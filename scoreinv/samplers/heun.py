@@ -28,8 +28,9 @@ from scoreinv.sdes import broadcast, time_at
 class Heun(GridSampler):
     """EDM's sampler: two evaluations a step, one at the last, so 2 N - 1 for a grid of N decreasing times.
 
-    A conditional prior constrains every state that is evaluated: with one noise for the whole trajectory without churn,
-    with fresh noise each time otherwise.
+    A conditional prior constrains the state at each time of the grid and the one that Euler's step gives, and not
+    again the one that churn has added noise to: with one noise for the whole trajectory without churn, with fresh noise
+    each time otherwise.
 
     Attributes:
         s_churn: noise added in all, at least 0: 0 is the probability-flow ODE.
