@@ -313,7 +313,7 @@ def at_size_of(chroma: Tensor, u: Tensor) -> Tensor:
 
 
 def _box(x: Tensor, radius: int) -> Tensor:
-    """Means of squares, down and then across: of 9x9 pixels by 18 additions in place of 81."""
+    """Means over the 2 radius + 1 pixels around each, down and then across: for 9x9 18 additions in place of 81."""
     side = 2 * radius + 1
     padded = F.pad(x, (radius,) * 4, mode="replicate")
     return F.avg_pool2d(F.avg_pool2d(padded, (side, 1), 1), (1, side), 1)

@@ -1,4 +1,7 @@
-"""Conditions as wrappers of a prior: grad log p_t(x | y) = grad log p_t(x) + grad log p_t(y | x)."""
+"""Wrappers of a prior: conditions, grad log p_t(x | y) = grad log p_t(x) + grad log p_t(y | x), and two that are none.
+
+`Clipped` keeps the estimates within the range of pictures, and `Tiled` makes them through windows.
+"""
 
 import warnings
 

@@ -10,7 +10,8 @@ from torch import nn
 def update_average(average: nn.Module, network: nn.Module, update: int, decay: float) -> None:
     """average += (1 - decay_n) (network - average), for the n-th update, n from 1.
 
-    decay_n = min(decay, (1 + n) / (10 + n)), as in the reference implementation, but that the first update copies.
+    decay_1 = 0, so that the first update copies the network; decay_n = min(decay, (1 + n) / (10 + n)) from the second
+    on, as in the reference implementation.
     Buffers are averaged too, so that a frozen embedding is never lost.
     """
     decay = min(decay, (1 + update) / (10 + update)) if update > 1 else 0.0
