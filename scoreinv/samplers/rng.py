@@ -89,10 +89,13 @@ class NoiseStream:
 
 
 class HeldNoise(NoiseStream):
-    """A stream that draws once, and gives the same again: the noise that an ODE's trajectory is constrained with."""
+    """Streams that draw normal noise once, and give the same again: what an ODE's trajectory is constrained with.
+
+    All else is drawn from `rng`. Raises InputError for noise of another shape than the first.
+    """
 
     def __init__(self, rng: NoiseStream) -> None:
-        self.rng = rng
+        self.rng, self.device, self.dtype, self._generators = rng, rng.device, rng.dtype, rng._generators
         self._drawn: Tensor | None = None
 
     def normal(
@@ -100,4 +103,6 @@ class HeldNoise(NoiseStream):
     ) -> Tensor:
         if self._drawn is None:
             self._drawn = self.rng.normal(shape, device, dtype)
-        return self._drawn
+        if self._drawn.shape != torch.Size(shape):
+            raise InputError(f"the held noise has shape {tuple(self._drawn.shape)}, not {tuple(shape)}")
+        return self._drawn.to(device=device or self.device, dtype=dtype or self.dtype)
