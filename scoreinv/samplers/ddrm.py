@@ -1,12 +1,12 @@
 """Denoising diffusion restoration models: each component of an observation by itself (Kawar et al. 2022).
 
 With A = U diag(a) V^T and y = A x0 + n, n of standard deviation noise_std, the observation tells the component i of
-V^T x0 as y_i = (U^T y)_i / a_i, with noise of standard deviation tau_i = noise_std / a_i. A state at noise level
-s = sigma / alpha is taken to the next level r by (arXiv 2201.11793, eq. 7, 8; D the denoised mean, z fresh noise)
+V^T x0 as y_i = (U^T y)_i / a_i, with noise of standard deviation tau_i = noise_std / a_i. A state at the noise
+level sigma / alpha is taken to the next lower one by (arXiv 2201.11793, eq. 7, 8; D the denoised mean, z fresh noise)
 
-    a_i = 0        D_i + sqrt(1 - eta^2) r (x_i - D_i) / s     + eta r z_i
-    r < tau_i      D_i + sqrt(1 - eta^2) r (y_i - D_i) / tau_i + eta r z_i
-    r >= tau_i     (1 - eta_b) D_i + eta_b y_i + sqrt(r^2 - eta_b^2 tau_i^2) z_i
+    a_i = 0            D_i + sqrt(1 - eta^2) lower (x_i - D_i) / level + eta lower z_i
+    lower < tau_i      D_i + sqrt(1 - eta^2) lower (y_i - D_i) / tau_i + eta lower z_i
+    lower >= tau_i     (1 - eta_b) D_i + eta_b y_i + sqrt(lower^2 - eta_b^2 tau_i^2) z_i
 
 all of x / alpha, so that it runs on any SDE. It approximates the posterior: well in few steps.
 """
@@ -60,7 +60,12 @@ class DDRM(GridSampler):
             raise InputError("DDRM goes down its times only")
 
     def begin(self, prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> Tensor:
-        """The state, with the components in place that are observed more clearly than its noise level."""
+        """The state, with the components in place that are observed more clearly than its noise level.
+
+        Raises InputError for a prior with constraints, which would not go with the observation's.
+        """
+        if prior.constrains:
+            raise InputError("DDRM holds the observation itself: give it a prior without constraints")
         alpha, level = broadcast(prior.sde.alpha(t), x), float(prior.sde.noise_to_signal(t))
         seen = _Observed(self, x)
         fresh = (level**2 - seen.noise.square()).clamp_min(0).sqrt()

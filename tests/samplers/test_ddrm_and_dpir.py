@@ -230,6 +230,7 @@ def test_what_ddrm_refuses():
         lambda: DDRM(operator, y, eta=1.2),
         lambda: DDRM(operator, y, eta_b=-0.1),
         lambda: DDRM(operator, y, times=(1.0, 0.5, 0.7)).sample(prior, (1, *SHAPE), rng=Recorded()),
+        lambda: DDRM(operator, y).sample(ConstrainedPC(prior, OPERATORS["mask"], y), (1, *SHAPE), rng=Recorded()),
         lambda: DiffPIR(prior, operator, y, 0.1, strength=0.0),
         lambda: DPIR(operator, y, -0.1),
         lambda: DPIR(operator, y, strength=0.0),
