@@ -55,16 +55,20 @@ class Tiled(PriorWrapper):
         needed: (H, W) bool, where the estimate matters. Windows are placed so that each such pixel is half the overlap
             from the border of one, or at the picture's; the estimate is 0 where no window is. None: everywhere.
 
-    Raises InputError for a tile or overlap out of range, and for a condition on an operator's observation.
+    Raises InputError for a tile or overlap out of range, and for a condition on an operator's observation, however
+    it is wrapped.
     """
 
     def __init__(
         self, prior: Prior, tile: int, overlap: int, pixels_at_once: int = 1 << 18, needed: Tensor | None = None
     ) -> None:
         super().__init__(prior)
-        if hasattr(prior, "operator") and not isinstance(prior, Local):
-            name = type(prior).__name__
-            raise InputError(f"an observation is of the whole picture: put the tiles inside, {name}(Tiled(...), ...)")
+        inner = prior
+        while isinstance(inner, PriorWrapper) and not isinstance(prior, Local):
+            if hasattr(inner, "operator"):
+                put = f"put the tiles inside, {type(inner).__name__}(Tiled(...), ...)"
+                raise InputError(f"an observation is of the whole picture: {put}")
+            inner = inner.prior
         if tile < 1 or tile % prior.stride:
             raise InputError(f"the tile's side must be a multiple of {prior.stride}, not {tile}")
         if not 0 <= overlap < tile:

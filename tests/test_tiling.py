@@ -11,6 +11,7 @@ from mixture import SDES
 from torch import Tensor
 
 from scoreinv import kernels, tiling
+from scoreinv.ensemble import UPRIGHT, SelfEnsemble
 from scoreinv.errors import InputError
 from scoreinv.guidance import DDNM, MMPS, ConstrainedPC, PiGDM
 from scoreinv.operators import Blur, LinearOperator, mask, valid_blur
@@ -227,6 +228,8 @@ def test_a_condition_inside_is_refused() -> None:
     prior, operator = GaussianPrior(SDES["vp"], 0.3, 0.1), mask(torch.ones(1, 1, 16, 16))
     with pytest.raises(InputError, match="put the tiles inside"):
         Tiled(DDNM(prior, operator, torch.zeros(1, 1, 16, 16)), 8, 0)
+    with pytest.raises(InputError, match="put the tiles inside, DDNM"):
+        Tiled(SelfEnsemble(DDNM(prior, operator, torch.zeros(1, 1, 16, 16)), UPRIGHT), 8, 0)
 
 
 @pytest.mark.parametrize(("tile", "overlap"), [(0, 0), (6, 0), (8, 8), (8, -1)])
