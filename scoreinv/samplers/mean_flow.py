@@ -7,17 +7,20 @@ component of each pixel. With u = x / alpha the noisy picture at the noise level
 
 has unit variance at every level, and the probability flow du/ds = noise(u, s) becomes
 
-    dq/dtheta = -F,        F = (q sin(theta) - noise) / cos(theta).
+    dq/dtheta = -force,        force = (q sin(theta) - noise) / cos(theta).
 
-F is 0 where the posterior is Gaussian, of this mean and of independent errors of this variance: any number of steps is
-exact there. Each component has a way of its own to go, one that is known (w = 0) none. F is extrapolated over a step
-from the one before it (Adams and Bashforth's second order). The sample is the denoised mean at the last level.
+The force is 0 where the posterior is Gaussian, of this mean and of independent errors of this variance: any number of
+steps is exact there. Each component has a way of its own to go, one that is known (w = 0) none. The force is
+extrapolated over a step from the one before it (Adams and Bashforth's second order). The sample is the denoised mean at
+the last level.
 
 The start is approximate: at the first level s_1 the state is m + s_1 z + e. Its mean and variances are right, and the
 error e hangs together over a few pixels, as a blurred white noise does: independent errors would vanish in the mean of
-some pixels, and samples would agree more than they know. s_1 is several times the error. Errors that hang together over
-many pixels, as in the middle of a wide hole, show above that level: they are for a sampler that starts from noise
-(`DPMpp2M`).
+some pixels, and samples would agree more than they know. s_1 is several times the error, except with two
+evaluations, whose only level is the last. Errors that hang together over many pixels, as in the middle of a wide hole,
+show above that level: they are for a sampler that starts from noise (`DPMpp2M`).
+
+It is not the MeanFlow of Geng et al. 2025, a way of training networks for one step.
 """
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ higher one blurs. In independent errors three evaluations of `photo` that end he
 and of writing, four that end at half of it 1.00 and 1.03."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MeanFlow:
     """Samples of a posterior whose error is known, in `steps` evaluations: one is the mean, the others correct it.
 
@@ -112,7 +115,10 @@ class MeanFlow:
         return counted.samples(x0)
 
     def levels(self, prior: Prior) -> list[Tensor]:
-        """The noise levels after the mean, each float64 (B,): from several times the rms error of what is not known."""
+        """The noise levels after the mean, each float64 (B,): from several times the rms error of what is not known.
+
+        A single one is the last.
+        """
         variance = self.variance.cpu().double().flatten(1)
         unknown = (variance > 0).sum(1).clamp_min(1)
         low, high = prior.data_range
