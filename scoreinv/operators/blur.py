@@ -31,7 +31,7 @@ class Blur(SpectralOperator):
     """y = k * x for each channel, with periodic boundary, on pictures of one size.
 
     With F the unitary Fourier transform and k^ the kernel's, A = F^-1 diag(k^) F: V = F^-1, s = |k^|, and U has the
-    phases of k^.
+    phases of k^. V and U are complex: `analyse` is V^H, and `analyse_observation` U^H.
 
     Attributes:
         kernel: (h, w), not larger than the picture.
@@ -49,7 +49,9 @@ class Blur(SpectralOperator):
     def _transfer(self) -> Tensor:
         """k^ over half of the frequencies, (1, 1, H, W // 2 + 1), complex128."""
         rows, columns = self.kernel.shape
-        return torch.fft.rfft2(_placed(self.kernel, self.height, self.width, (rows // 2, columns // 2)))[None, None]
+        picture = torch.zeros(self.height, self.width, dtype=torch.float64)
+        picture[:rows, :columns] = _values(self.kernel)
+        return torch.fft.rfft2(picture.roll((-(rows // 2), -(columns // 2)), (0, 1)))[None, None]
 
     @cached_property
     def singular(self) -> Tensor:
@@ -119,13 +121,6 @@ def _values(kernel: Kernel) -> Tensor:
         return torch.from_numpy(np.array(kernel, dtype=np.float64))
     except (TypeError, ValueError) as error:
         raise InputError(f"a kernel must be of real numbers, not of {kernel.dtype}") from error
-
-
-def _placed(kernel: Kernel, height: int, width: int, centre: tuple[int, int]) -> Tensor:
-    """The kernel in a picture of zeros with its centre at (0, 0), float64."""
-    picture = torch.zeros(height, width, dtype=torch.float64)
-    picture[: kernel.shape[0], : kernel.shape[1]] = _values(kernel)
-    return picture.roll((-centre[0], -centre[1]), (0, 1))
 
 
 def _margins(kernel: Kernel) -> tuple[int, int, int, int]:
