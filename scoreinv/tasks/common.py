@@ -34,7 +34,7 @@ from scoreinv.samplers import (
     Sampler,
     State,
 )
-from scoreinv.sdes import DDPM, VE, VP, as_time, time_at
+from scoreinv.sdes import VE, VP, as_time, time_at
 from scoreinv.tasks.results import AnyMethod, Restored, Share, TaskCallback, for_sampler, tell
 from scoreinv.tasks.settings import LinearSettings, Sampling
 from scoreinv.text import shown
@@ -264,7 +264,7 @@ def pc_sampler(prior: ScorePrior, steps: int) -> PC:
     # In few steps reverse diffusion leaves noise behind, since it takes each step for a short one; ancestral sampling,
     # which VE, VP and DDPM have, does not. The corrector's step follows the noise level: norms over a region that is
     # mostly known would tie it to how the region was cut.
-    predictor = Ancestral() if isinstance(prior.sde, VE | VP | DDPM) else ReverseDiffusion()
+    predictor = Ancestral() if isinstance(prior.sde, VE | VP) else ReverseDiffusion()
     return PC(predictor, AnnealedLangevin(), steps=steps)
 
 
