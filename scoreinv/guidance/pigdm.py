@@ -34,8 +34,8 @@ class PiGDM(LikelihoodGuidance):
         self.variance = variance
 
     def pulled(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
-        level = self.sde.noise_to_signal(t).square()
-        spread = level * self.variance / (level + self.variance)
+        noise_variance = self.sde.noise_to_signal(t).square()
+        spread = noise_variance * self.variance / (noise_variance + self.variance)
         found = _Ridge.apply(mean, self.y.to(mean), self.operator, self.noise_std**2 / spread)
         return found / broadcast(spread, mean)
 
