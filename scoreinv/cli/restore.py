@@ -153,11 +153,10 @@ def _checked(
         raise InputError("--mask-threshold and --invert-mask belong to --mask")
     if reading.grow is not None and not steps.inpaint:
         raise InputError("--grow does not go with --no-inpaint, which leaves damage as it is")
-    if mask is None and reading.grow is not None:
-        steps = replace(steps, grow=reading.grow)
     steps.check_given(masked=mask is not None, hinted=hints is not None)
     check_hints(hints)
-    return steps if noise is None else replace(steps, noise_std=noise / GRAY_LEVELS)
+    grow = steps.grow if mask is not None or reading.grow is None else reading.grow
+    return replace(steps, grow=grow, noise_std=None if noise is None else noise / GRAY_LEVELS)
 
 
 @dataclass(frozen=True)
