@@ -47,3 +47,5 @@ USUAL_SENSITIVITY = 0.5
 """Pixels whose probability of damage is above 1 - 0.5 are marked."""
 FOUND_GROW = 2
 """Pixels by which damage that is found is enlarged: soft edges would show as outlines of what is filled."""
+MASK_THRESHOLD = 0.5
+"""Values of a mask in [0, 1] above which pixels are holes."""

@@ -20,7 +20,7 @@ from scoreinv.cli.options import (
 from scoreinv.cli.photos import Photo, Progress, Run, check_source, check_uncertainty, run
 from scoreinv.cli.plan import STREAM, Job, Plan, check_file, expand, file_identity, plan, refuse_inputs
 from scoreinv.cli.report import warn
-from scoreinv.defaults import FOUND_GROW, USUAL_SENSITIVITY
+from scoreinv.defaults import FOUND_GROW, MASK_THRESHOLD, USUAL_SENSITIVITY
 from scoreinv.errors import EmptyMaskError, InputError
 from scoreinv.options import MOST_GROW, SENSITIVITY, ClassicalMethod
 from scoreinv.tasks.settings import FillSettings
@@ -45,7 +45,7 @@ _MOSTLY_HOLE = 0.6
 class MaskReading:
     """How mask files are read; see `imaging.masks.read_mask`."""
 
-    mask_threshold: Annotated[float, advanced(min=0, max=1, help="Mask values above this are holes.")] = 0.5
+    mask_threshold: Annotated[float, advanced(min=0, max=1, help="Mask values above this are holes.")] = MASK_THRESHOLD
     invert_mask: Annotated[bool, option(help="White is known, black a hole.")] = False
     grow: Annotated[
         int | None,
@@ -55,6 +55,11 @@ class MaskReading:
             help=f"Enlarge holes by this many pixels. (default: 0; what is found: {FOUND_GROW})",
         ),
     ] = None
+
+    @property
+    def of_mask(self) -> bool:
+        """Whether it asks for what only a mask that is given has; `grow` is for what is found too."""
+        return self.invert_mask or self.mask_threshold != MASK_THRESHOLD
 
 
 def inpaint(
@@ -85,7 +90,7 @@ def inpaint(
     found = mask == AUTO
     if sensitivity is not None and not found:
         raise InputError("--sensitivity belongs to --mask auto")
-    if found and reading != MaskReading(grow=reading.grow):
+    if found and reading.of_mask:
         raise InputError("--invert-mask and --mask-threshold are for masks of your own, not for --mask auto")
     everything = plan(photos, "_inpainted", filling.results, output, {"the mask": mask, "the model": model})
     masks = None if found else Masks(mask, everything, reading, deep=output.recursive)

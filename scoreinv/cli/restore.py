@@ -149,7 +149,7 @@ def _checked(
     steps: OldPhotoSettings, mask: str | None, noise: float | None, hints: str | None, reading: MaskReading
 ) -> OldPhotoSettings:
     """The settings of the steps; InputError for options that do not go together."""
-    if mask is None and reading != MaskReading(grow=reading.grow):
+    if mask is None and reading.of_mask:
         raise InputError("--mask-threshold and --invert-mask belong to --mask")
     if reading.grow is not None and not steps.inpaint:
         raise InputError("--grow does not go with --no-inpaint, which leaves damage as it is")

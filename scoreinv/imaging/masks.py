@@ -16,13 +16,13 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from scoreinv.defaults import MASK_THRESHOLD
 from scoreinv.errors import EmptyMaskError, InputError, SettingError
 from scoreinv.imaging.arrays import is_tensor, picture_from_array, picture_from_pil, pictures_from_tensor
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import decode
 from scoreinv.options import Number, Whole, check
 
-DEFAULT_THRESHOLD = 0.5
 _log = logging.getLogger(__name__)
 _ROWS = 512
 _BETWEEN = 0.2
@@ -41,7 +41,7 @@ def read_mask(
     path: str | os.PathLike[str] | bytes,
     size: tuple[int, int],
     *,
-    threshold: float = DEFAULT_THRESHOLD,
+    threshold: float = MASK_THRESHOLD,
     invert: bool = False,
     grow: int = 0,
 ) -> np.ndarray:
@@ -75,7 +75,7 @@ def as_holes(
     mask: Any,
     sizes: Sequence[tuple[int, int]],
     *,
-    threshold: float = DEFAULT_THRESHOLD,
+    threshold: float = MASK_THRESHOLD,
     invert: bool = False,
     grow: int = 0,
 ) -> list[np.ndarray]:
@@ -138,7 +138,7 @@ def hole_from_picture(
     size: tuple[int, int],
     *,
     name: str,
-    threshold: float = DEFAULT_THRESHOLD,
+    threshold: float = MASK_THRESHOLD,
     invert: bool = False,
     grow: int = 0,
 ) -> np.ndarray:

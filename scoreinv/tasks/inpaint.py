@@ -24,12 +24,13 @@ import torch
 
 from scoreinv.colour_space import luma
 from scoreinv.conditional.interpolation import smooth_estimate
+from scoreinv.defaults import MASK_THRESHOLD
 from scoreinv.ensemble import ALL
 from scoreinv.errors import SettingError
 from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.colour import STRAY_CHROMA, is_gray
-from scoreinv.imaging.masks import DEFAULT_THRESHOLD, as_holes, observed_from_hole
+from scoreinv.imaging.masks import as_holes, observed_from_hole
 from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.imaging.regions import Region, common, crop, extent, regions_to_fill, together
 from scoreinv.imaging.rims import find_leftover
@@ -59,7 +60,7 @@ def inpaint(
     seed: int = 0,
     estimate: Estimate = "sample",
     start: float | None = None,
-    mask_threshold: float = DEFAULT_THRESHOLD,
+    mask_threshold: float = MASK_THRESHOLD,
     invert: bool = False,
     grow: int = 0,
     callback: TaskCallback | None = None,

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from scoreinv.defaults import MASK_THRESHOLD
 from scoreinv.errors import InputError, ScoreinvError, SettingError
-from scoreinv.imaging.masks import DEFAULT_THRESHOLD, check_mask_settings
+from scoreinv.imaging.masks import check_mask_settings
 from scoreinv.kernels import normalised
 from scoreinv.models.catalogue import bundled_file
 from scoreinv.options import Device, Downsampling, Precision, Whole, check, check_noise_share
@@ -158,7 +159,7 @@ class Inpainter(OnRows):
         *,
         image: str = "image",
         mask: str = "mask",
-        mask_threshold: float = DEFAULT_THRESHOLD,
+        mask_threshold: float = MASK_THRESHOLD,
         invert: bool = False,
         grow: int = 0,
         **others: Any,
