@@ -68,7 +68,7 @@ class Plan:
         batch: several inputs or a folder: failures are counted and finished files skipped.
         folders: those of the results, without those of inputs that do not exist.
         folder: of the results, where a batch has one of its own.
-        results: inputs that are left alone, since they are results of others.
+        passed_over: how many inputs are left alone, since they are results of others.
         shared: other runs do the other jobs.
     """
 
@@ -77,16 +77,16 @@ class Plan:
     batch: bool
     folders: set[Path]
     folder: Path | None
-    results: int
+    passed_over: int
     shared: bool
 
 
-def plan(photos: list[str], suffix: str, files: int, output: Output, inputs: Mapping[str, str | None]) -> Plan:
+def plan(photos: list[str], suffix: str, files_each: int, output: Output, inputs: Mapping[str, str | None]) -> Plan:
     """The jobs of photos: results go to the output given, or beside their inputs.
 
     Args:
         suffix: suffix of the results' names.
-        files: results of each photo.
+        files_each: results of each photo.
         inputs: what is read or written beside the photos and results, by what it is.
 
     Raises:
@@ -117,12 +117,12 @@ def plan(photos: list[str], suffix: str, files: int, output: Output, inputs: Map
             folder = _results_folder(photos[0], output.output, ending)
     else:
         jobs = [Job(photos[0], _single_output(photos[0], output, ending))]
-    if files > 1 and jobs[0].output == STREAM:
+    if files_each > 1 and jobs[0].output == STREAM:
         raise InputError("--samples: several do not fit on stdout: name a file by -o")
     for number, job in enumerate(jobs):
         path = Path(job.output)
-        several = tuple(str(path.with_name(f"{path.stem}.{i}{path.suffix}")) for i in range(1, files + 1))
-        jobs[number] = replace(job, outputs=several if files > 1 else (job.output,))
+        several = tuple(str(path.with_name(f"{path.stem}.{i}{path.suffix}")) for i in range(1, files_each + 1))
+        jobs[number] = replace(job, outputs=several if files_each > 1 else (job.output,))
     own = jobs if output.shard is None else _shard(output.shard, jobs)
     places = {(Path(job.output).parent, job.source) for job in own if job.output != STREAM}
     folders = {place for place, source in places if place != Path(source).parent or os.path.lexists(source)}

@@ -120,7 +120,7 @@ class Record:
                 f"{counts[EXISTS]} skipped because they exist{remedy}",
                 f"{counts[BY_ANOTHER]} {BY_ANOTHER}" if counts[BY_ANOTHER] else "",
                 f"{counts['left out']} left out" if counts["left out"] else "",
-                f"{plan.results} left alone, being results" if plan.results else "",
+                f"{plan.passed_over} left alone, being results" if plan.passed_over else "",
                 f"{counts['failed']} failed",
                 f"{lost} missing in {MANIFEST}" if lost else "",
             ]
