@@ -12,7 +12,6 @@ from scoreinv.cli.gallery import Gallery
 from scoreinv.cli.loading import Model, warn_of_completing
 from scoreinv.cli.options import (
     Common,
-    FixedStepsOption,
     FrameOption,
     ModelOption,
     QualityOption,
@@ -22,6 +21,8 @@ from scoreinv.cli.options import (
 from scoreinv.cli.plan import STREAM, refuse_inputs
 from scoreinv.cli.report import duration, emit, naming, notice, progress_bar, rehearse, warn
 from scoreinv.errors import InputError
+from scoreinv.options import STEPS
+from scoreinv.tasks.settings import FIXED_STEPS
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
@@ -43,7 +44,7 @@ def interpolate(
         float,
         option("--temperature", min=0, max=100, help="Factor of the latent codes: below 1 for smoother pictures."),
     ] = 1.0,
-    steps: FixedStepsOption = None,
+    steps: Annotated[int | None, option(min=STEPS.least, max=STEPS.most, help=FIXED_STEPS.words)] = None,
     output: Annotated[
         str | None,
         output_option(

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from scoreinv.options import GRAY_LEVELS, SEED, STEPS, Device, Precision
+from scoreinv.options import GRAY_LEVELS, SEED, Device, Precision
 
 PREFIX = "SCOREINV"
 """What the names of environment variables that give options begin with."""
@@ -31,15 +31,6 @@ QualityOption = Annotated[
     output_option("--quality", min=1, max=100, help="Quality of jpg and webp. (default: jpg 95, webp lossless)"),
 ]
 FrameOption = Annotated[int | None, advanced("--frame", min=0, help="Which of several frames to take; the first is 0.")]
-FixedStepsOption = Annotated[
-    int | None,
-    option(
-        "--steps",
-        min=STEPS.least,
-        max=STEPS.most,
-        help="Solve the ODE in so many equal steps of four evaluations; 16 are good. (default: adaptive)",
-    ),
-]
 NoiseOption = Annotated[
     float | None,
     option(

@@ -564,6 +564,11 @@ _OWNERS: dict[str, Sampler] = {"rtol": "ode", "churn": "heun", "eta": "ddim"}
 """Settings that one sampler has."""
 
 
+FIXED_STEPS = Setting(
+    "Solve the ODE in so many equal steps of four evaluations; 16 are good. (default: adaptive)", STEPS
+)
+
+
 @dataclass(frozen=True)
 class LikelihoodSettings:
     """How the likelihood of pictures is estimated; each draw of dequantisation and probe is unbiased."""
@@ -571,10 +576,7 @@ class LikelihoodSettings:
     repeats: Annotated[
         int, Setting("Draws of noise that are averaged; from 2 with a standard error.", Whole(1, 10_000))
     ] = 1
-    steps: Annotated[
-        int | None,
-        Setting("Solve the ODE in so many equal steps of four evaluations; 16 are good. (default: adaptive)", STEPS),
-    ] = None
+    steps: Annotated[int | None, FIXED_STEPS] = None
     rtol: Annotated[
         float | None,
         Setting(f"Tolerance of the adaptive solver. (default: {ODE_RTOL:g})", RTOL, advanced=True),
