@@ -67,13 +67,13 @@ def command(function: Callable[..., None], *, examples: str = "", unused: Collec
 
     def run(context: typer.Context, **given: Any) -> None:
         common = Common(**{field.name: given[field.name] for field in fields(Common)})
-        told: dict[str, str] = {}
+        told: dict[str, tuple[str, list[str]]] = {}  # what was not typed: what gave it, and the names that it has
         try:
             for parameter in (each for each in context.command.params if each.name in given):
                 value, is_option = given[str(parameter.name)], isinstance(parameter, typer.core.TyperOption)
                 name = max(parameter.opts, key=len) if is_option else str(parameter.metavar).rstrip(".")
                 if where := where_from(context, parameter):
-                    told[f"{name} {value}"] = where
+                    told[f"{name} {value}"] = where, parameter.opts if is_option else [name]
                 if value == "" or (isinstance(value, list) and "" in value):
                     raise InputError(f"{name}: is empty (is a variable of the shell unset?)")
                 if isinstance(value, float) and not math.isfinite(value):
@@ -88,8 +88,8 @@ def command(function: Callable[..., None], *, examples: str = "", unused: Collec
                     own["seed"] = common.seed or 0
                 settings[name] = kind(**own)
             show_log(verbose=common.verbose)
-            for typed, where in told.items():
-                _log.info("%s, by %s", typed, where)
+            for given_as, (where, _) in told.items():
+                _log.info("%s, by %s", given_as, where)
             function(**{name: given[name] for name in annotated if name not in groups}, **settings)
         except Exception as error:
             vars(error).update(common=common, told=told)  # how it is told, and what may be the cause

@@ -13,6 +13,7 @@ import errno
 import gc
 import io
 import os
+import re
 import signal
 import sys
 import threading
@@ -115,11 +116,12 @@ def _failed(error: Exception, arguments: list[str]) -> int:
         say_traceback(error)
     usage = hasattr(error, "format_message")  # of Typer's own copy of Click, or of Click itself
     message = _usage(error) if usage else describe(error)
-    told: dict[str, str] = getattr(error, "told", {}) if isinstance(error, InputError) else {}
+    told: dict[str, tuple[str, list[str]]] = getattr(error, "told", {}) if isinstance(error, InputError) else {}
     # What the error is about and was not typed; where none is named, what a setting does not go with may be among them.
-    named = {given: where for given, where in told.items() if given.partition(" ")[0] in message}
+    words = set(re.findall(r"[\w-]+", message))
+    named = {given: way for given, way in told.items() if words.intersection(way[1])}
     if named or (told and isinstance(error, SettingError)):
-        message += f" ({', '.join(f'{given} by {where}' for given, where in (named or told).items())})"
+        message += f" ({', '.join(f'{given} by {where}' for given, (where, _) in (named or told).items())})"
     if "--json" in arguments if common is None else common.json:
         import json
 

@@ -132,6 +132,20 @@ def test_a_default_that_does_not_go_with_what_is_typed_is_named(scoreinv, photo,
     assert outcome.err.endswith(said)
 
 
+@pytest.mark.parametrize(
+    ("default", "words", "said"),
+    [
+        ("mask", ("--mask-threshold", 1), "nothing is above it: give less than 1\n"),
+        ("output", ("--mask", "mask.png"), "name another file (--output mask.png by scoreinv.toml)\n"),
+    ],
+)
+def test_a_default_is_named_by_all_of_its_names_and_no_longer_ones(
+    scoreinv, photo, mask, tmp_path, default, words, said
+):
+    (tmp_path / "scoreinv.toml").write_text(f"[inpaint]\n{default} = 'mask.png'\n")
+    assert scoreinv("inpaint", photo, *words).err.endswith(said)
+
+
 def test_an_option_that_is_missing_is_explained(scoreinv, photo):
     said = scoreinv("inpaint", photo).err
     assert said.startswith("scoreinv: error: Missing option '--mask': White is a hole. A picture, or a folder of them")
