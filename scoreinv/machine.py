@@ -111,6 +111,14 @@ def keep_freed() -> None:
 
 # Processors and containers
 
+OPENMP = "OMP_NUM_THREADS"
+"""The variable by which users decide how many threads there are."""
+_WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+"""Variables by which users decide how threads wait: of OpenMP, of GNU's runtime, of Intel's and LLVM's."""
+_TURNS = "3000"
+"""Turns of GNU's runtime before a waiting thread sleeps, of ten to fifty nanoseconds each. Beside a process that keeps
+one of two cores busy, jobs take 1.4 times as long as with none, and with 10,000 twice as long."""
+
 _GROUPS = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
 _GROUP_FILES = {
@@ -132,6 +140,31 @@ def usable_threads() -> int:
     import torch
 
     return max(1, int(min(torch.get_num_threads(), container_limits()[1])))
+
+
+def wait_briefly() -> None:
+    """Let torch's threads sleep soon while they wait, unless the user has decided; call it before torch is imported.
+
+    By default they spin for long, which keeps a processor from whatever else runs on it: beside other work the same job
+    took four to eight times as long. Where they sleep at once, waking them is most of a small operation: alone on two
+    cores fills took one and a half times as long as with so many turns.
+    """
+    if not any(name in os.environ for name in _WAITING):
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+        os.environ["GOMP_SPINCOUNT"] = _TURNS  # GNU's runtime takes it before the policy; others sleep at once
+
+
+def set_threads(count: int | None) -> None:
+    """Bound torch's CPU threads for this process: by a count, or (None) by what its container allows.
+
+    A number that the user has given to OpenMP stands.
+    """
+    import torch
+
+    if count is not None:
+        torch.set_num_threads(count)
+    elif OPENMP not in os.environ and usable_threads() < torch.get_num_threads():
+        torch.set_num_threads(usable_threads())
 
 
 def container_limits() -> tuple[float, float]:

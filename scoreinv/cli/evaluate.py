@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scoreinv.cli.loading import set_threads
 from scoreinv.cli.options import Common, advanced, option
 from scoreinv.cli.plan import check_file, expand
 from scoreinv.cli.report import emit, notice, progress_bar, put, rehearse
 from scoreinv.errors import InputError
+from scoreinv.machine import set_threads
 from scoreinv.models.catalogue import HUB_PREFIX
 
 if TYPE_CHECKING:

@@ -28,8 +28,6 @@ _log = logging.getLogger(__name__)
 
 LARGE_BYTES = 40_000_000
 """A model of larger files may not fit; the bundled ones do."""
-OPENMP = "OMP_NUM_THREADS"
-"""The variable by which users decide how many threads there are."""
 
 
 class Model:
@@ -86,7 +84,7 @@ class Model:
             gc.freeze()
         import torch
 
-        from scoreinv.machine import device_of, fastest, uses_bfloat16
+        from scoreinv.machine import OPENMP, device_of, fastest, set_threads, uses_bfloat16
 
         asked = self.common
         self.device = device = device_of(asked.device)
@@ -205,18 +203,3 @@ def warn_of_completing(model: Model, does: str) -> None:
 
     if isinstance(model.prior, ConditionalPrior):
         warn(f"{model.name}: was trained to complete pictures, and {does}")
-
-
-def set_threads(count: int | None) -> None:
-    """Bound torch's CPU threads for this process: by a count, or (None) by what its container allows.
-
-    A number that the user has given to OpenMP stands.
-    """
-    import torch
-
-    from scoreinv.machine import usable_threads
-
-    if count is not None:
-        torch.set_num_threads(count)
-    elif OPENMP not in os.environ and usable_threads() < torch.get_num_threads():
-        torch.set_num_threads(usable_threads())

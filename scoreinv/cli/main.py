@@ -24,12 +24,6 @@ from typing import Any
 _WORDS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "ended with its terminal"}
 """The signals that end a command, and what they do: each interrupts it, so that what it began is cleaned up."""
 
-_WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
-"""Variables by which users decide how threads wait: of OpenMP, of GNU's runtime, of Intel's and LLVM's."""
-_TURNS = "3000"
-"""Turns of GNU's runtime before a waiting thread sleeps, of ten to fifty nanoseconds each. Beside a process that keeps
-one of two cores busy, jobs take 1.4 times as long as with none, and with 10,000 twice as long."""
-
 _PATHS = {
     getattr(errno, name, None)
     for name in ("ENOENT", "ENOTDIR", "EISDIR", "EACCES", "EPERM", "EROFS", "ELOOP", "ENAMETOOLONG", "ENXIO")
@@ -91,6 +85,7 @@ def _run(arguments: list[str], came: list[int]) -> int:
 
     try:
         from scoreinv.cli.app import run
+        from scoreinv.machine import wait_briefly
 
         wait_briefly()
         show_log()
@@ -153,18 +148,6 @@ def _usage(error: Any) -> str:
         message = f"{message}: {words.rstrip('.')}"
     command = "scoreinv" if context is None else context.command_path
     return printable(f"{f'{where}: ' if where else ''}{message} (see {command} --help)")
-
-
-def wait_briefly() -> None:
-    """Let torch's threads sleep soon while they wait, unless the user has decided; call it before torch is imported.
-
-    By default they spin for long, which keeps a processor from whatever else runs on it: beside other work the same job
-    took four to eight times as long. Where they sleep at once, waking them is most of a small operation: alone on two
-    cores fills took one and a half times as long as with so many turns.
-    """
-    if not any(name in os.environ for name in _WAITING):
-        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-        os.environ["GOMP_SPINCOUNT"] = _TURNS  # GNU's runtime takes it before the policy; others sleep at once
 
 
 class _Ended(KeyboardInterrupt):

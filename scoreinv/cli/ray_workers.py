@@ -21,13 +21,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TextIO
 
-from scoreinv.cli.main import wait_briefly
 from scoreinv.cli.photos import Run
 from scoreinv.cli.plan import Job
 from scoreinv.cli.record import Outcome
 from scoreinv.cli.report import describe, say, say_traceback, show_log
 from scoreinv.errors import InputError, ScoreinvError
-from scoreinv.machine import ENDING_SIGNALS
+from scoreinv.machine import ENDING_SIGNALS, wait_briefly
 
 RETRIES = 3
 """How often a picture is done again whose worker was killed."""

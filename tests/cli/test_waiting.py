@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from scoreinv.cli.loading import set_threads
-from scoreinv.cli.main import _WAITING as WAITING
-from scoreinv.machine import usable_threads
+from scoreinv.machine import _WAITING as WAITING
+from scoreinv.machine import set_threads, usable_threads
 
 
 def environment(**given: str) -> dict[str, str]:
