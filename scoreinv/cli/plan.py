@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scoreinv.errors import ExistsError, InputError
-from scoreinv.files import remove_leftovers
+from scoreinv.files import remove_leftovers, try_folder
 
 if TYPE_CHECKING:
     from scoreinv.cli.options import Output
@@ -335,8 +334,7 @@ def check_folder(folder: Path, *, create: bool = False) -> None:
         there = os.path.lexists(folder)
         raise InputError(f"{folder}: {_NO_FOLDER if there else 'no such folder for the output: make it first'}")
     try:
-        with tempfile.TemporaryFile(dir=folder):  # by trying: permissions do not say everything
-            pass
+        try_folder(folder)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written to ({error.strerror}); -o names another place") from error
 

@@ -13,7 +13,6 @@ import os
 import stat
 import struct
 import sys
-import tempfile
 import zlib
 from contextlib import suppress
 from dataclasses import replace
@@ -24,7 +23,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from scoreinv.errors import ExistsError, InputError, ScoreinvError
-from scoreinv.files import atomic_write
+from scoreinv.files import atomic_write, try_folder
 from scoreinv.imaging.guard import reason
 from scoreinv.imaging.metadata import profile_fits, writable
 from scoreinv.imaging.picture import Picture, eight_bits
@@ -124,7 +123,7 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Pa
     if mode is not None and not overwrite:
         raise _exists(name)
     try:
-        tempfile.TemporaryFile(dir=target.parent).close()  # by trying: permissions do not say everything
+        try_folder(target.parent)
     except OSError as error:
         raise InputError(
             f"{name}: the folder {given.parent} cannot be written to ({_why(error)}): choose another"
