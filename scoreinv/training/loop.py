@@ -246,12 +246,12 @@ class Run:
         self.about = self._about(saved, pictures)
         training, others = split(pictures, config.data)
         self.source = BatchSource(config, training, config.batch_size, config.seed)
-        self.held_out: Batch | None = None  # with their times and noise
+        self.held_out_batch: Batch | None = None  # with their times and noise
         if len(others) and (count := config.validated_images):
-            self.held_out = replace(BatchSource(config, others, count, _VALIDATION_SEED).batch(0), crops=None)
+            self.held_out_batch = replace(BatchSource(config, others, count, _VALIDATION_SEED).batch(0), crops=None)
             if config.minutes is not None:  # in random order: any part is fair
                 order = torch.randperm(count, generator=torch.Generator().manual_seed(_VALIDATION_SEED))
-                self.held_out = self.held_out.part(order)
+                self.held_out_batch = self.held_out_batch.part(order)
         if config.data.crops and config.encoder_scale and isinstance(self.learner, ScoreLearner):
             self.learner.kept = self._kept_features(model, pictures)
 
@@ -260,12 +260,12 @@ class Run:
         if world.leads:
             self._begin(record, resume=resume)
         self.schedule = Schedule(config, record, world)
-        self.deadline = Deadline(config, validates=self.held_out is not None)
+        self.deadline = Deadline(config, validates=self.held_out_batch is not None)
         self.seconds_before = self.state.seconds
-        self.losses: list[Tensor] = []  # of the steps since the last line of metrics, and the seconds they took
+        self.recent_losses: list[Tensor] = []  # of the steps since the last line of metrics, and the seconds they took
         self.busy = self.step_seconds = self.evaluation_seconds = 0.0
         self.norm = torch.zeros(())
-        self.reported = self.saved = clock()
+        self.reported = self.saved_at = clock()
         self.pace = ETA()
         self.failure: OSError | None = None
         self.last_loss: float | None = None
@@ -273,7 +273,7 @@ class Run:
         self.validation: HeldOut | None = None
         # A run by the clock goes on with as many held-out pictures as it has validated before.
         counts = [line.get("validated") for line in reversed(self.metrics.read()) if config.minutes is not None]
-        self.validated = next((count for count in counts if type(count) is int and count > 0), None)
+        self.validated_count = next((count for count in counts if type(count) is int and count > 0), None)
         self.samples: Path | None = None
         if (init is not None and saved is None) or config.minutes is not None:
             # What is killed before its first state would begin again without these weights. And saving is timed by it.
@@ -316,10 +316,10 @@ class Run:
 
     def count(self, loss: Tensor, norm: Tensor, seconds: float) -> None:
         """A step is done."""
-        self.losses.append(loss)
+        self.recent_losses.append(loss)
         self.norm = norm
         self.busy += seconds
-        self.step_seconds = self.busy / len(self.losses)
+        self.step_seconds = self.busy / len(self.recent_losses)
         self.state.seconds = self.seconds()
 
     def report(self, callback: TrainCallback | None) -> None:
@@ -341,7 +341,7 @@ class Run:
             step=state.step,
             images=self.images,
             fraction=min(max(fractions), 1.0),
-            loss=self.losses[-1].item(),
+            loss=self.recent_losses[-1].item(),
             images_per_second=config.batch_size / max(self.step_seconds, 1e-9),
             seconds_left=max(min(left), 0.0),
         )
@@ -361,12 +361,12 @@ class Run:
             self.sample(self.deadline.pictures_seconds)
         if _due(step, config.snapshot_every):
             self._write("snapshot", lambda: self._save_model(self.folder.snapshots / f"step-{step:09d}.safetensors"))
-        if self.clock() - self.saved >= 60 * config.save_minutes:
+        if self.clock() - self.saved_at >= 60 * config.save_minutes:
             self.save()
 
     def finish(self) -> TrainResult:
         """The end of a run: everything once more, and an error if the result could not be written."""
-        if self.losses:
+        if self.recent_losses:
             self._log()
         if self.world.leads:
             self.save()  # whatever happens to what follows
@@ -406,33 +406,33 @@ class Run:
         begun, self.state.seconds = self.clock(), self.seconds()
         self._write("training state", lambda: save_state(self.folder.states, self.state, self.about))
         self._write("model", lambda: self._save_model(self.folder.model))
-        self.saved = self.clock()
-        self.deadline.costs["saving"] = self.saved - begun
+        self.saved_at = self.clock()
+        self.deadline.costs["saving"] = self.saved_at - begun
 
     def validate(self) -> None:
         """What the averaged weights make of the held-out pictures, into the metrics.
 
         A run by the clock takes as many pictures as the first time allows, and the same ones from then on.
         """
-        if self.held_out is None:
+        if self.held_out_batch is None:
             return
         begun, by_the_clock = self.clock(), self.config.minutes is not None
-        end = math.inf if self.validated is not None else begun + self.deadline.pictures_seconds
-        pictures = self.held_out.part(slice(self.validated))
+        end = math.inf if self.validated_count is not None else begun + self.deadline.pictures_seconds
+        pictures = self.held_out_batch.part(slice(self.validated_count))
         with self.precision():
-            found, self.validated = evaluate(
+            found, self.validated_count = evaluate(
                 partial(self.learner.measures, self.average),
                 pictures,
                 batch_size=min(self.config.batch_size, 16) if by_the_clock else self.config.batch_size,
                 device=self.world.device,
                 enough=lambda: self.clock() >= end,
             )
-            self.ignorant_loss = self.learner.ignorant_loss(self.average, pictures.part(slice(self.validated)))
+            self.ignorant_loss = self.learner.ignorant_loss(self.average, pictures.part(slice(self.validated_count)))
         self.validation = found["validation"]
         cost = self.deadline.costs["validation"] = self.clock() - begun
         evaluations = 2 if "unconditional" in found else 1
-        self.evaluation_seconds = cost / (self.validated * evaluations)
-        line = {"step": self.state.step, "images": self.images, "validated": self.validated}
+        self.evaluation_seconds = cost / (self.validated_count * evaluations)
+        line = {"step": self.state.step, "images": self.images, "validated": self.validated_count}
         # A finished run may be taken up again.
         if not any(done["step"] == self.state.step and "validation" in done for done in self.metrics.read()):
             figures = {name: asdict(values) for name, values in found.items()}
@@ -529,7 +529,7 @@ class Run:
         record.keep_until(sys.maxsize if resume else -1)
 
     def _log(self) -> None:
-        loss = self.world.mean(torch.stack(self.losses).mean())
+        loss = self.world.mean(torch.stack(self.recent_losses).mean())
         self.last_loss = loss.item()
         if self.world.leads:
             self._require_finite()
@@ -544,10 +544,10 @@ class Run:
                     "seconds": self.state.seconds,
                 }
             )
-        self.losses, self.busy = [], 0.0
+        self.recent_losses, self.busy = [], 0.0
 
     def _require_finite(self) -> None:
-        loss = self.losses[-1].item() if self.losses else self.last_loss or 0.0
+        loss = self.recent_losses[-1].item() if self.recent_losses else self.last_loss or 0.0
         if not math.isfinite(self.norm.item() + loss):
             weights = f" from {self.folder.model}" if self.folder.model.exists() else ""
             raise ScoreinvError(
