@@ -13,13 +13,14 @@ from scoreinv.colour_space import colour_basis
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.ensemble import UPRIGHT, Orientation
 from scoreinv.errors import InputError
+from scoreinv.guidance.base import GivenObservation
 from scoreinv.operators import ObservedComponents
-from scoreinv.prior import Prior, PriorWrapper
+from scoreinv.prior import Prior
 from scoreinv.tiling import crops
 from scoreinv.windows import Box
 
 
-class Conditioned(PriorWrapper):
+class Conditioned(GivenObservation):
     """grad log p_t(x | y) by a network trained on pairs of pictures and observations: an evaluation per orientation.
 
     The network is given y as its input, so only its training approximates, and a few steps of any sampler
@@ -70,10 +71,8 @@ class Conditioned(PriorWrapper):
         high, wide = (prior.luma_scale * side for side in y.shape[-2:])
         if fine is not None and fine.shape[-2:] != (high, wide):
             raise InputError(f"this model takes luma of {wide}x{high} here, not {fine.shape[-1]}x{fine.shape[-2]}")
-        super().__init__(prior)
+        super().__init__(prior, operator, y)
         self.initial = prior.initial_estimate(operator.pinv(y.to(prior.device)), observed, coarse, fine, features)
-        self.operator = operator
-        self.y = y
         self.orientations = orientations
         self.evaluations_per_noise = len(orientations)
 
@@ -104,9 +103,6 @@ class Conditioned(PriorWrapper):
             lambda x: crops(x, boxes, samples), lambda x: crops(x, fine_boxes, samples), shown
         )
         return part
-
-    def finish(self, x0: Tensor) -> Tensor:
-        return self.operator.replace(x0, self.y.to(x0))
 
 
 def check_conditional(prior: Prior) -> ConditionalPrior:
