@@ -250,6 +250,7 @@ def test_it_learns_the_colour_that_all_pictures_have(tinted: Path, tmp_path: Pat
     assert not torch.equal(fresh.encoder.stages[6][0].project.weight, trained.encoder.stages[6][0].project.weight)
 
 
+@pytest.mark.slow
 def test_resumed_it_is_the_same(tinted: Path, tmp_path: Path) -> None:
     whole = train(training(tinted, steps=4), tmp_path / "whole").trained
     train(training(tinted, steps=2), tmp_path / "parts")
@@ -270,6 +271,7 @@ def test_the_score_is_trained_after_it(tinted: Path, tmp_path: Path) -> None:
     assert (tmp_path / "other" / "cache" / "features.json").read_text() != key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trained", ["chroma", "score"])
 def test_a_resumed_run_keeps_the_network_that_is_not_trained(trained: str, tinted: Path, tmp_path: Path) -> None:
     config = replace(training(tinted, steps=1), trained=trained)

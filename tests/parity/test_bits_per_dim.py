@@ -27,6 +27,7 @@ def largest(difference: Tensor) -> float:
     return float(difference.abs().max())
 
 
+@pytest.mark.slow
 def test_likelihood_of_a_picture() -> None:
     prior, data = model_and_data(FOLDERS[0])
     result = scoreinv.bits_per_dim(prior, data["data"][:1], probe=data["eps"][:1], rtol=1e-6, atol=1e-6)

@@ -83,6 +83,7 @@ def test_other_pictures_have_other_noise_and_flat_ones_some() -> None:
     assert np.isfinite(weights(np.full((20, 20), 0.5, np.float32))).all()
 
 
+@pytest.mark.slow
 def test_colours_do_not_change_with_the_size_of_the_picture() -> None:
     """A made-up scene and a photograph. Four photographs differed by 0.2 to 0.6; 3 is what is promised."""
     prior = scoreinv.load("scene")

@@ -167,6 +167,7 @@ def _start(config: TrainingConfig) -> nn.Module:
         return config.model.build().network
 
 
+@pytest.mark.slow
 def test_training_reaches_the_optimum_of_gaussian_data(tmp_path: Path) -> None:
     """Independent values N(0.4, 0.2^2) on [-1, 1]: the exact prior's loss, on the same held-out noise, is the least."""
     write_noise_pictures(tmp_path / "data", 250, 16, 0.7, 0.1)
