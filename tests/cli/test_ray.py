@@ -111,7 +111,7 @@ def work(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, threads: int) -> lis
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(ray_workers, "_cluster", lambda: nullcontext(cluster))
     jobs = [Job(str(number), "out", outputs=("out",)) for number in range(9)]
-    plan = Plan(jobs, jobs, batch=True, folders=set(), folder=None, results=0, shared=False)
+    plan = Plan(jobs, jobs, batch=True, folders=set(), folder=None, passed_over=0, shared=False)
     outcomes: list[Outcome] = []
     run = Run(plan, Output(), Common(threads=threads), compute=lambda photo, progress: None)
     ray_workers.work_by_ray(run, jobs, outcomes.append)
