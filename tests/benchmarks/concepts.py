@@ -66,9 +66,9 @@ def counted(arguments: list[str]) -> tuple[int, int, int]:
 
 
 def example(folder: Path) -> tuple[Path, Path]:
-    """A photograph of 96x96 with a scratch, and the mask of the scratch."""
+    """A part of a scratched photograph, 96x96, and the mask of one scratch."""
     left, top = 200, 60
-    photo = Image.open(ROOT / "examples" / "photos" / "astronaut.jpg").crop((left, top, left + 96, top + 96))
+    photo = Image.open(ROOT / "examples" / "damaged" / "astronaut.png").crop((left, top, left + 96, top + 96))
     mask = Image.new("L", photo.size)
     ImageDraw.Draw(mask).line((10, 20, 85, 70), fill=255, width=3)
     photo.save(folder / "photo.png")
