@@ -8,7 +8,7 @@ its memory grows with the picture. So the noise is estimated window by window an
 with weights b_w that fall off linearly over the overlap: no seams. The *estimates* are blended at every step, so the
 windows agree on one picture (MultiDiffusion, Bar-Tal et al. 2023, arXiv 2302.08113).
 
-Windows lie on a grid, or, where the estimate matters at some pixels only, around these (`windows`).
+Windows lie on a grid, or, where the estimate matters at some pixels only, around these (`window_placement`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch.utils.checkpoint import checkpoint
 from scoreinv.errors import InputError
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.sdes import as_time
-from scoreinv.windows import Box, grid, side_of, windows_around
+from scoreinv.window_placement import Box, grid, side_of, windows_around
 
 _KEPT = 1 << 22
 """Most window pixels whose crops of an observation are kept from step to step, to bound memory."""

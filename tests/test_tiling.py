@@ -19,7 +19,7 @@ from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.samplers import ODE, PC, DPMpp2M, NoiseStream
 from scoreinv.sdes import VE, as_time, broadcast
 from scoreinv.tiling import Tiled, crops
-from scoreinv.windows import Box
+from scoreinv.window_placement import Box
 
 pytestmark = pytest.mark.portable
 

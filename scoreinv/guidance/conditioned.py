@@ -17,7 +17,7 @@ from scoreinv.guidance.base import GivenObservation
 from scoreinv.operators import ObservedComponents
 from scoreinv.prior import Prior
 from scoreinv.tiling import crops
-from scoreinv.windows import Box
+from scoreinv.window_placement import Box
 
 
 class Conditioned(GivenObservation):

@@ -14,7 +14,7 @@ from PIL import Image
 from scipy import ndimage
 
 from scoreinv.colour_space import luma
-from scoreinv.windows import Box
+from scoreinv.window_placement import Box
 
 if TYPE_CHECKING:
     from skimage.feature import Cascade

@@ -18,7 +18,7 @@ from scoreinv.colour_space import luma
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.colour import GuidedUpsampling, is_gray, quantize_keeping_luma, with_luma
 from scoreinv.imaging.metadata import Metadata
-from scoreinv.windows import Box
+from scoreinv.window_placement import Box
 
 _Item = TypeVar("_Item")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from scoreinv.windows import Box, cheapest_tile
+from scoreinv.window_placement import Box, cheapest_tile
 
 _CELL = 16
 """Side in pixels of the cells on which holes are grouped: labels of a 30-megapixel mask are then a small picture's."""

@@ -20,7 +20,7 @@ from scoreinv.errors import InputError
 from scoreinv.operators.base import Composed, SpectralOperator
 from scoreinv.operators.pixelwise import mask
 from scoreinv.text import shown
-from scoreinv.windows import Box
+from scoreinv.window_placement import Box
 
 Kernel = Tensor | np.ndarray
 """A blur kernel (h, w), as `scoreinv.kernels` makes them or a tensor."""

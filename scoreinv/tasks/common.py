@@ -38,7 +38,7 @@ from scoreinv.sdes import VE, VP, as_time, time_at
 from scoreinv.tasks.results import AnyMethod, Restored, Share, TaskCallback, for_sampler, tell
 from scoreinv.tasks.settings import LinearSettings, Sampling
 from scoreinv.text import shown
-from scoreinv.windows import covering_tile
+from scoreinv.window_placement import covering_tile
 
 Model = ScorePrior | str | Path
 """A model at hand, or what `scoreinv.load` takes for one."""

@@ -44,7 +44,7 @@ from scoreinv.tasks.common import Model, check_colour, draw, model_of, spread, t
 from scoreinv.tasks.deep_holes import draw_in_scales
 from scoreinv.tasks.results import Given, Restored, Share, TaskCallback, as_given, restore_each
 from scoreinv.tasks.settings import FillSettings, Sampling
-from scoreinv.windows import Box
+from scoreinv.window_placement import Box
 
 _log = logging.getLogger(__name__)
 

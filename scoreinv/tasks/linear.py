@@ -44,7 +44,7 @@ from scoreinv.tasks.results import Given, Restored, Share, TaskCallback, for_sam
 from scoreinv.tasks.settings import DenoiseSettings, LinearSettings
 from scoreinv.text import shown
 from scoreinv.tiling import Tiled, crop
-from scoreinv.windows import Box
+from scoreinv.window_placement import Box
 
 LEAST_NOISE = 0.3 / 255
 """Noise that rounding to 8 bits leaves in a photograph: no photograph has less."""

@@ -32,7 +32,7 @@ ROOMS = (
     "sdes",
     "kernels",
     "colour_space",
-    "windows",
+    "window_placement",
     "precision",
     "machine",
     "defaults",
@@ -102,7 +102,7 @@ def test_the_core_is_closed() -> None:
 
 
 def test_pictures_need_no_core() -> None:
-    known = {"colour_space", "windows", "machine", "files", "defaults", "options", "errors", "text"}
+    known = {"colour_space", "window_placement", "machine", "files", "defaults", "options", "errors", "text"}
     assert {room(other) for name, other in arrows() if room(name) == "imaging"} <= known
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scoreinv.windows import Box, cheapest_tile, covering_tile, grid, windows_around
+from scoreinv.window_placement import Box, cheapest_tile, covering_tile, grid, windows_around
 
 
 def inner(boxes: list[Box], shape: tuple[int, int], edge: int) -> np.ndarray:
