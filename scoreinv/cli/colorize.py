@@ -16,7 +16,7 @@ from scoreinv.cli.options import (
     UncertaintyOption,
     option,
 )
-from scoreinv.cli.photos import Photo, Progress, Run, check_uncertainty, run
+from scoreinv.cli.photo_loop import Photo, Progress, Run, check_uncertainty, run
 from scoreinv.cli.plan import STREAM, Job, check_file, plan
 from scoreinv.cli.report import warn
 from scoreinv.errors import InputError

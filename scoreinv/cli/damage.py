@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from scoreinv.cli.loading import Detector
 from scoreinv.cli.options import Common, Output, PhotosArgument, RestorerOption, option
-from scoreinv.cli.photos import Photo, Progress, Run, run
+from scoreinv.cli.photo_loop import Photo, Progress, Run, run
 from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import notice, warn
 from scoreinv.defaults import FOUND_GROW, USUAL_SENSITIVITY

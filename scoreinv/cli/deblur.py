@@ -11,7 +11,7 @@ from scoreinv.cli.options import (
     PhotosArgument,
     option,
 )
-from scoreinv.cli.photos import Photo, Progress
+from scoreinv.cli.photo_loop import Photo, Progress
 from scoreinv.cli.plan import STREAM
 from scoreinv.cli.restoring import Network, Noise, Restoration, restore_photos
 from scoreinv.errors import InputError

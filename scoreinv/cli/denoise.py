@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scoreinv.cli.options import Common, NoiseOption, Output, PhotosArgument
-from scoreinv.cli.photos import Photo, Progress
+from scoreinv.cli.photo_loop import Photo, Progress
 from scoreinv.cli.report import warn
 from scoreinv.cli.restoring import Network, Noise, Restoration, restore_photos
 from scoreinv.tasks.settings import DenoiseSettings

@@ -17,7 +17,7 @@ from scoreinv.cli.options import (
     advanced,
     option,
 )
-from scoreinv.cli.photos import Photo, Progress, Run, check_source, check_uncertainty, run
+from scoreinv.cli.photo_loop import Photo, Progress, Run, check_source, check_uncertainty, run
 from scoreinv.cli.plan import STREAM, Job, Plan, check_file, expand, file_identity, plan, refuse_inputs
 from scoreinv.cli.report import warn
 from scoreinv.defaults import FOUND_GROW, MASK_THRESHOLD, USUAL_SENSITIVITY

@@ -21,7 +21,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TextIO
 
-from scoreinv.cli.photos import Run
+from scoreinv.cli.photo_loop import Run
 from scoreinv.cli.plan import Job
 from scoreinv.cli.record import Outcome
 from scoreinv.cli.report import describe, say, say_traceback, show_log

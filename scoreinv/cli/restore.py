@@ -21,7 +21,7 @@ from scoreinv.cli.options import (
     option,
     output_option,
 )
-from scoreinv.cli.photos import Photo, Progress, Run, run
+from scoreinv.cli.photo_loop import Photo, Progress, Run, run
 from scoreinv.cli.plan import STREAM, Job, Plan, check_folder, output_folders, plan
 from scoreinv.cli.report import notice, warn
 from scoreinv.errors import InputError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from scoreinv.cli.loading import Model, check_samples
 from scoreinv.cli.options import Common, Output, RestorerOption, UncertaintyOption
-from scoreinv.cli.photos import Photo, Progress, Run, check_uncertainty, run
+from scoreinv.cli.photo_loop import Photo, Progress, Run, check_uncertainty, run
 from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import naming, notice
 from scoreinv.options import GRAY_LEVELS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from scoreinv.cli.options import Common, Output, PhotosArgument, advanced, option
-from scoreinv.cli.photos import Photo, Progress
+from scoreinv.cli.photo_loop import Photo, Progress
 from scoreinv.cli.restoring import Network, Noise, Restoration, restore_photos
 from scoreinv.options import GRAY_LEVELS, Downsampling
 from scoreinv.tasks.settings import LinearSettings

@@ -301,7 +301,7 @@ def test_two_processes_in_one_folder_agree(scoreinv, scans, mask, tmp_path, monk
 
 def test_the_time_left_for_all_counts_what_needs_no_more(scoreinv, scans, mask, tmp_path, monkeypatch):
     """Pictures that cannot be read, and those that another process does meanwhile."""
-    import scoreinv.cli.photos as photos
+    import scoreinv.cli.photo_loop as photos
 
     runs, open_picture = [], photos.check_source
 
@@ -322,7 +322,7 @@ def test_the_time_left_for_all_counts_what_needs_no_more(scoreinv, scans, mask, 
 
 
 def test_what_another_writes_while_a_photo_is_read(scoreinv, scans, mask, tmp_path, monkeypatch):
-    import scoreinv.cli.photos as photos
+    import scoreinv.cli.photo_loop as photos
 
     check = photos.check_source
 

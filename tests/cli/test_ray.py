@@ -23,7 +23,7 @@ from shell import photo_array, start_process, wait_for
 from scoreinv.cli import ray_workers
 from scoreinv.cli.loading import Model
 from scoreinv.cli.options import Common, Output
-from scoreinv.cli.photos import Run
+from scoreinv.cli.photo_loop import Run
 from scoreinv.cli.plan import Job, Plan
 from scoreinv.cli.ray_workers import _OwnOutput
 from scoreinv.cli.record import Outcome
