@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 FUZZER = Path(__file__).with_name("fuzz_models.py")
 
 
+@pytest.mark.slow
 def test_damaged_models_are_refused_in_bounds() -> None:
     words = [sys.executable, str(FUZZER), "--cases", "1000", "--seconds", "5"]
     result = subprocess.run(words, capture_output=True, text=True, check=False)

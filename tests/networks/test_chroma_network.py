@@ -259,6 +259,7 @@ def test_resumed_it_is_the_same(tinted: Path, tmp_path: Path) -> None:
         assert torch.equal(one, other)
 
 
+@pytest.mark.slow
 def test_the_score_is_trained_after_it(tinted: Path, tmp_path: Path) -> None:
     """It leaves the network of chroma as it is, and looks anew once that is another one."""
     config = replace(training(tinted), trained="score", data=replace(training(tinted).data, crops=2), steps=2)

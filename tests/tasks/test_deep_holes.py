@@ -135,6 +135,7 @@ def test_samples_of_a_deep_hole_differ_as_wholes_and_not_in_their_grain_alone() 
     assert samples.mean((1, 2)).std(0).mean() > samples.std(0).mean() / 4
 
 
+@pytest.mark.slow
 def test_samples_after_the_first_leave_the_colours_of_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between four grounds, what is in the middle may be of any; the first sample looks beside it."""
     values = np.full((160, 160, 3), 0.2, np.float32)

@@ -109,6 +109,7 @@ def test_a_scratch_across_the_same_photographs_is_found():
         assert found[~scratch].mean() < 0.02, name
 
 
+@pytest.mark.slow
 def test_what_is_found_of_a_small_scan_is_found_of_the_same_enlarged():
     """Scratches of a large scan are wider than any that the model was trained on."""
     small = photograph("lake").resize((480, 270), Image.Resampling.LANCZOS)

@@ -161,6 +161,7 @@ def _trained(data, width: int, seed: int, steps: int) -> ScorePrior:
     return model.eval()
 
 
+@pytest.mark.slow
 def test_codes_belong_to_the_data_and_not_to_the_network():
     """Uniquely identifiable encoding (Song et al. 2021, D.5): networks of other widths, weights and training draws.
 
