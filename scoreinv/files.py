@@ -15,7 +15,8 @@ from pathlib import Path
 from scoreinv.errors import InputError
 
 _PACKAGE = Path(__file__).resolve().parent
-PRETRAINED = next((place for place in [_PACKAGE / "pretrained"] if place.is_dir()), _PACKAGE.parent / "pretrained")
+_INSTALLED = _PACKAGE / "pretrained"
+PRETRAINED = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "pretrained"
 """The folder of the bundled models: inside the installed package, or beside the package in a checkout."""
 
 PART = r"\.scoreinv-(?P<host>[\w.]*)-(?P<process>\d+)-[0-9a-f]{8}\.part"
