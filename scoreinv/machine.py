@@ -1,4 +1,4 @@
-"""The machine: its memory and cores, and the number format in which it evaluates a network fastest.
+"""The machine: its memory, processors and devices, and the number format that it is fast in.
 
 Limits are those of the machine and of the container that the process is in (Linux's control groups). Torch is imported
 only where it is asked.
@@ -6,31 +6,21 @@ only where it is asked.
 
 from __future__ import annotations
 
-import copy
 import ctypes
-import hashlib
-import json
-import logging
 import math
 import os
-import platform
 import signal
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
-from scoreinv.errors import InputError, SettingError
-from scoreinv.files import atomic_write
+from scoreinv.errors import SettingError
 
 if TYPE_CHECKING:
     import torch
-
-_log = logging.getLogger(__name__)
 
 ENDING_SIGNALS = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 """Signals of this system that end a process: Ctrl-C, termination, loss of the terminal."""
@@ -131,17 +121,6 @@ _GROUP_FILES = {
 """Files of control groups in version 2, which has quota and period in one, and in version 1."""
 
 
-def usable_threads() -> int:
-    """Return the threads that torch would take, or fewer if the container allows fewer.
-
-    Torch counts the processors of the machine: by sixty-four threads in a container of two, work takes many times as
-    long.
-    """
-    import torch
-
-    return max(1, int(min(torch.get_num_threads(), container_limits()[1])))
-
-
 def wait_briefly() -> None:
     """Let torch's threads sleep soon while they wait, unless the user has decided; call it before torch is imported.
 
@@ -157,14 +136,15 @@ def wait_briefly() -> None:
 def set_threads(count: int | None) -> None:
     """Bound torch's CPU threads for this process: by a count, or (None) by what its container allows.
 
-    A number that the user has given to OpenMP stands.
+    Torch counts the processors of the machine: by sixty-four threads in a container of two, work takes many times as
+    long. A number that the user has given to OpenMP stands.
     """
     import torch
 
+    if count is None and OPENMP not in os.environ:
+        count = int(min(torch.get_num_threads(), container_limits()[1]))
     if count is not None:
         torch.set_num_threads(count)
-    elif OPENMP not in os.environ and usable_threads() < torch.get_num_threads():
-        torch.set_num_threads(usable_threads())
 
 
 def container_limits() -> tuple[float, float]:
@@ -197,128 +177,7 @@ def container_limits() -> tuple[float, float]:
     return memory, processors
 
 
-def processor() -> tuple[str, str]:
-    """Return the processor's name and, on Linux, the instructions that it has."""
-    found = {}
-    with suppress(OSError):
-        first, _, _ = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").partition("\n\n")
-        for line in first.splitlines():
-            name, _, value = line.partition(":")
-            found[name.strip()] = value.strip()
-    return found.get("model name") or platform.processor() or platform.machine(), found.get("flags", "")
-
-
-# The fastest number format and number of threads
-#
-# A processor may have instructions that its virtual machine masks, or that are slower than those of float32, and two
-# threads of one core may be in each other's way. So both are measured, on the network itself and in some tenths of a
-# second, and the answer is kept in the user's cache folder: for this processor, version of torch and network.
-
-NumberFormat = Literal["float32", "bfloat16"]
-
-_GAIN = 0.8
-"""Share of float32's time that bfloat16 may take: with fewer digits it must be clearly faster."""
-_PIXELS = 1 << 14
-"""Pixels of the measured batch: with fewer, the number of operations counts and not their work."""
-_LARGEST_SIDE = 64
-_CONFINING = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
-"""Environment variables by which convolutions do without some of the processor's instructions."""
-_ROUNDS = 3
-_SECONDS = 0.25
-"""After these no further round is begun."""
-
-
-@dataclass(frozen=True)
-class Speed:
-    """The fastest number format and number of threads for a network.
-
-    Attributes:
-        precision, threads: what is fastest.
-        float32_seconds, bfloat16_seconds: of a small batch, of processor time of all threads together.
-        processor: where.
-    """
-
-    precision: NumberFormat
-    threads: int
-    float32_seconds: float
-    bfloat16_seconds: float
-    processor: str
-
-    @property
-    def reason(self) -> str:
-        """Why, in words."""
-        halves, fulls = (f"{1000 * value:.0f} ms" for value in (self.bfloat16_seconds, self.float32_seconds))
-        return f"bfloat16 {halves} against float32 {fulls} of processor time for a small batch on {self.processor}"
-
-
-def fastest(network: Any, side: int) -> Speed:
-    """Return how the CPU evaluates a float32 `Network` fastest on pictures of a side, cached or measured now."""
-    if (found := known_speed(network.config)) is not None:
-        return found
-    speed, is_sure = measure(network, side)
-    if is_sure:  # rounds that disagree are of a machine that is busy
-        try:
-            file = _cache_file(network.config)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_write(file) as temporary:
-                temporary.write_text(json.dumps(asdict(speed)) + "\n")
-        except (OSError, RuntimeError, InputError) as error:
-            _log.debug("the speed is not kept: %s", error)
-    return speed
-
-
-def known_speed(config: object) -> Speed | None:
-    """Return the cached result for a network of these options; None if there is none that can be read."""
-    with suppress(OSError, ValueError, TypeError, RuntimeError):
-        found = Speed(**json.loads(_cache_file(config).read_text()))
-        if found.precision in get_args(NumberFormat) and isinstance(found.threads, int) and found.threads >= 1:
-            return found
-    return None
-
-
-def _cache_file(config: object) -> Path:
-    """Return the file for a network on this machine in the user's cache; raises RuntimeError if there is no home."""
-    import torch
-
-    used = torch.backends.cpu.get_cpu_capability(), *(os.environ.get(name) for name in _CONFINING)
-    key = (*processor(), used, usable_threads(), torch.__version__, type(config).__name__, repr(config))
-    base = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME")
-    home = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
-    folder = (Path(base) if base else home) / "scoreinv" / "speed"
-    return folder / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:32]}.json"
-
-
-def measure(network: Any, side: int) -> tuple[Speed, bool]:
-    """Measure what is fastest, and whether all rounds agree. Threads and random numbers of the process are kept.
-
-    side: of the pictures that the network was made for.
-    """
-    import torch
-
-    threads, before = usable_threads(), torch.get_num_threads()
-    small = max(network.stride, min(side, _LARGEST_SIDE) // network.stride * network.stride)
-    x = torch.zeros(max(1, _PIXELS // small**2), network.channels, small, small)
-    rough = copy.deepcopy(network)
-    rough.set_precision(torch.bfloat16)
-
-    def evaluate(what: Any, count: int) -> None:
-        torch.set_num_threads(count)
-        with torch.no_grad():
-            what(x, torch.full((len(x),), 0.5))
-
-    try:
-        # The time of the process tells formats apart beside other programs, that of the wall numbers of threads.
-        full, half = _rounds(partial(evaluate, network, threads), partial(evaluate, rough, threads), time.process_time)
-        wins = {b < _GAIN * f for f, b in zip(full, half, strict=True)}
-        precision: NumberFormat = "bfloat16" if min(half) < _GAIN * min(full) else "float32"
-        if threads >= 4:
-            best = rough if precision == "bfloat16" else network
-            pair = partial(evaluate, best, threads), partial(evaluate, best, threads // 2)
-            fewer = [b < _GAIN * a for a, b in zip(*_rounds(*pair, time.perf_counter), strict=True)]
-            threads = threads // 2 if all(fewer) else threads
-    finally:
-        torch.set_num_threads(before)
-    return Speed(precision, threads, min(full), min(half), processor()[0]), len(wins) == 1
+# Devices and number formats
 
 
 def device_of(choice: Literal["auto", "cpu", "cuda", "mps"]) -> str:
@@ -334,10 +193,18 @@ def device_of(choice: Literal["auto", "cpu", "cuda", "mps"]) -> str:
     return choice
 
 
-def uses_bfloat16(precision: Literal["auto", "float32", "bfloat16"], device: torch.device) -> bool:
-    """Decide whether inner layers are computed in bfloat16: if asked for, or (`auto`) if that is faster.
+_GAIN = 0.6
+"""Share of float32's time that a convolution in bfloat16 may take. Networks do more besides: `photo` and `cifar10` then
+take four fifths, and with fewer digits it must be clearly faster."""
+_ROUNDS = 4
 
-    On a CPU a convolution is measured, once a process: for work that no network was measured for.
+
+@cache
+def uses_bfloat16(precision: Literal["auto", "float32", "bfloat16"], device: torch.device) -> bool:
+    """Decide whether inner layers are computed in bfloat16: if asked for, or (`auto`) if that is clearly faster.
+
+    On a CPU this is measured in some hundredths of a second, by what networks mostly do, a 3x3 convolution: the
+    processor may have instructions that its virtual machine masks, or that are slower than those of float32.
     """
     import torch
 
@@ -345,33 +212,19 @@ def uses_bfloat16(precision: Literal["auto", "float32", "bfloat16"], device: tor
         return precision == "bfloat16"
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and _convolves_faster_in_bfloat16()
-
-
-@cache
-def _convolves_faster_in_bfloat16() -> bool:
-    """Measure what networks mostly do: a 3x3 convolution of 64 features."""
-    import torch
-
-    x, weight = torch.ones(4, 64, 32, 32), torch.ones(64, 64, 3, 3)
-    tensors = [value.contiguous(memory_format=torch.channels_last) for value in (x, weight)]
-    full = partial(torch.nn.functional.conv2d, *tensors, padding=1)
-    half = partial(torch.nn.functional.conv2d, *(value.bfloat16() for value in tensors), padding=1)
-    full_seconds, half_seconds = _rounds(full, half, time.perf_counter)
-    return min(half_seconds) < _GAIN * min(full_seconds)
-
-
-def _rounds(
-    first: Callable[[], object], second: Callable[[], object], clock: Callable[[], float]
-) -> tuple[list[float], list[float]]:
-    """Time two functions by turns, after a first call of each: at least one round."""
-    begun = time.perf_counter()
-    found: tuple[list[float], list[float]] = ([], [])
-    first()
-    second()
-    while len(found[0]) < _ROUNDS and (not found[0] or time.perf_counter() - begun < _SECONDS):
-        for run, seconds in zip((first, second), found, strict=True):
-            start = clock()
-            run()
-            seconds.append(clock() - start)
-    return found
+    if device.type != "cpu":
+        return False
+    clock = time.perf_counter if sys.platform == "win32" else time.process_time  # the same beside other programs
+    seconds = []
+    for dtype in (torch.float32, torch.bfloat16):
+        x, weight = (
+            torch.ones(shape, dtype=dtype).contiguous(memory_format=torch.channels_last)
+            for shape in ((4, 64, 32, 32), (64, 64, 3, 3))
+        )
+        rounds = []
+        for _ in range(_ROUNDS):
+            begun = clock()
+            torch.nn.functional.conv2d(x, weight, padding=1)
+            rounds.append(clock() - begun)
+        seconds.append(min(rounds[1:]))  # the first prepares the kernel
+    return seconds[1] < _GAIN * seconds[0]

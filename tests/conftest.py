@@ -27,14 +27,6 @@ def single_thread() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What is found of this machine's speed is kept for one run of the tests, and not in the user's folder."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
-@pytest.fixture(autouse=True, scope="session")
 def _interruptible() -> None:
     """A job in the background of a shell is started with Ctrl-C ignored, and so would be the processes of tests."""
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -41,9 +41,6 @@ class Model:
         device, precision: where and in which numbers (`float32` or `bfloat16`) it computes, once it is loaded.
     """
 
-    is_measured = True
-    """Whether the CPU's fastest precision and number of threads are measured for a model of this kind."""
-
     def __init__(self, name: str, common: Common, *, exact: bool = False) -> None:
         self.name = name
         self.common = common
@@ -84,30 +81,22 @@ class Model:
             gc.freeze()
         import torch
 
-        from scoreinv.machine import OPENMP, device_of, fastest, set_threads, uses_bfloat16
+        from scoreinv.machine import OPENMP, device_of, set_threads, uses_bfloat16
 
         asked = self.common
         self.device = device = device_of(asked.device)
-        threads_given, precision_given = asked.threads is not None or OPENMP in os.environ, asked.precision != "auto"
         first = ", as asked for" if asked.device != "auto" else " (the first that is here of cuda, mps and cpu)"
         _log.info("model %s: %s", self.name, self.path)
         _log.info("device %s%s", device, first)
         set_threads(asked.threads)
-        loaded, speed = self._read(), None
-        if device == "cpu" and self.is_measured and not (threads_given and (self.exact or precision_given)):
-            speed = fastest(loaded.network, loaded.image_size)
-        why = "as is faster here" if speed is None else speed.reason
-        if self.exact:
-            why = "needed by the ODE and the likelihood"
-        elif speed is not None and not precision_given:
-            self.precision = speed.precision
-        elif uses_bfloat16(asked.precision, torch.device(device)):
+        loaded = self._read()
+        if not self.exact and uses_bfloat16(asked.precision, torch.device(device)):
             self.precision = "bfloat16"
-        _log.info("precision %s%s", self.precision, ", as asked for" if precision_given else f" ({why})")
-        if speed is not None and not threads_given:
-            set_threads(speed.threads)
+        why = "as needed by the ODE and the likelihood" if self.exact else "as is faster here"
+        _log.info("precision %s, %s", self.precision, why if asked.precision == "auto" else "as asked for")
         if device == "cpu":
-            _log.info("threads %d%s", torch.get_num_threads(), ", as asked for" if threads_given else "")
+            given = asked.threads is not None or OPENMP in os.environ
+            _log.info("threads %d%s", torch.get_num_threads(), ", as asked for" if given else "")
         try:
             self._loaded = loaded.to(torch.device(device), getattr(torch, self.precision))
         except torch.OutOfMemoryError as error:
@@ -172,8 +161,6 @@ class Model:
 
 class Detector(Model):
     """A model that finds damage."""
-
-    is_measured = False
 
     @property
     def detector(self) -> DamageDetector:

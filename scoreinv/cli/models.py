@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -52,18 +51,13 @@ def show(
     common: Common,
 ) -> None:
     """Show what a model is, where it is from, its recommended sampler and its configuration."""
-    from scoreinv.machine import known_speed
     from scoreinv.models.catalogue import describe
     from scoreinv.models.codec import encode
-    from scoreinv.models.config import ModelConfig
 
     model = describe(name)
-    speed = known_speed(model.config.network) if isinstance(model.config, ModelConfig) else None
     record = _summary(model) | {
         "sha256": model.sha256,
         "notes": model.notes,
-        "speed": speed
-        and {key: round(value, 4) if isinstance(value, float) else value for key, value in asdict(speed).items()},
         "config": {key: value for key, value in encode(model.config).items() if key != "sampler"},
     }
     if common.json:

@@ -14,6 +14,8 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -26,8 +28,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
-
-from scoreinv.machine import processor, usable_threads
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCOREINV = (sys.executable, "-m", "scoreinv")
@@ -53,7 +53,7 @@ class Cost:
 def measure(words: tuple[str, ...], rounds: int) -> Cost:
     """The cost of a command, which must succeed.
 
-    The first of five rounds may read files and measure the model's speed: their median does not see it.
+    The first of five rounds may read files: their median does not see it.
     """
     seconds, processor, memory = [], [], []
     for _ in range(rounds):
@@ -214,7 +214,7 @@ def main() -> None:
     if options.figure is not None:
         import matplotlib  # noqa: F401  # where it is missing, this is said before minutes of work
     print(
-        f"{processor()[0]}, {usable_threads()} threads, "
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} processors, "
         f"medians of {options.rounds} (beside others of {options.beside})\n"
     )
     with tempfile.TemporaryDirectory() as name:

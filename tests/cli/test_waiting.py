@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from scoreinv.machine import _WAITING as WAITING
-from scoreinv.machine import set_threads, usable_threads
+from scoreinv.machine import set_threads
 
 
 def environment(**given: str) -> dict[str, str]:
@@ -70,7 +70,7 @@ def test_beside_two_busy_processes_the_main_job_gets_its_share(tmp_path):
     result = tmp_path / "restored.png"
     words = [sys.executable, "-m", "scoreinv", "inpaint", str(examples / "damaged" / "astronaut.png")]
     words += ["--mask", str(examples / "masks" / "astronaut.png"), "-o", str(result), "--overwrite", "--quiet"]
-    seconds(words)  # which also measures what is fastest here
+    seconds(words)  # which also reads files
     idle, beside = [], []
     for _ in range(3):
         idle.append(seconds(words))
@@ -81,8 +81,8 @@ def test_beside_two_busy_processes_the_main_job_gets_its_share(tmp_path):
             for other in others:
                 other.kill()
                 other.wait()
-    threads, cores = usable_threads(), len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
-    fair = max(1, (threads + len(others)) / cores)
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+    fair = max(1, (torch.get_num_threads() + len(others)) / cores)
     assert min(beside) < 1.5 * fair * min(idle)
 
 
