@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from scoreinv.cli.report import RunProgress
 from scoreinv.time_left import ETA
 
 
@@ -81,17 +80,3 @@ def test_reports_may_be_many() -> None:
         if number == 50_000:
             assert left == pytest.approx(50_000, rel=0.01)
     assert len(pace._reports) <= 501
-
-
-def test_time_left_for_all_pictures() -> None:
-    """Loading takes a minute, each of ten pictures 100 seconds, in ten steps."""
-    run, now, said = RunProgress(10), 60.0, []
-    for _ in range(10):
-        for step in range(1, 11):
-            now += 10
-            said.append(run.note(now, step / 10))
-        run.finished += 1
-    assert said[:2] == ["", ""]
-    assert said[9] == "15:00 for all"
-    assert said[54] == "7:30 for all"
-    assert RunProgress(1).note(5, 0.9) == ""

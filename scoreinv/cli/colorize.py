@@ -16,8 +16,9 @@ from scoreinv.cli.options import (
     UncertaintyOption,
     option,
 )
-from scoreinv.cli.photo_loop import Photo, Progress, Run, check_uncertainty, run
-from scoreinv.cli.plan import STREAM, Job, check_file, plan
+from scoreinv.cli.outputs import STREAM, check_file
+from scoreinv.cli.photo_loop import Progress, Run, check_uncertainty, run
+from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import warn
 from scoreinv.errors import InputError
 from scoreinv.tasks.settings import ColourSettings
@@ -65,18 +66,20 @@ def colorize(
     def read(job: Job, picture: Picture) -> KnownColours | None:
         return read_hints(hints, picture)
 
-    def compute(photo: Photo[KnownColours | None], progress: Progress) -> tuple[Restored[Picture], dict[str, Any]]:
+    def compute(
+        job: Job, picture: Picture, given: KnownColours | None, progress: Progress
+    ) -> tuple[Restored[Picture], dict[str, Any]]:
         from scoreinv.machine import keep_freed
         from scoreinv.tasks.colorize import colorize_picture
 
         keep_freed()
-        check_samples(colour.samples, photo.picture, coloured=True)
-        result = colorize_picture(photo.picture, scene.prior, colour, photo.given, progress)
+        check_samples(colour.samples, picture, coloured=True)
+        result = colorize_picture(picture, scene.load(), colour, given, progress)
         if result.found == "coloured" and not colour.keep_color:
-            warn(f"{photo.job.source}: has colours already, which are replaced (--keep-color keeps them)")
+            warn(f"{job.source}: has colours already, which are replaced (--keep-color keeps them)")
         if result.found == "tinted" and tint == "luma":
             remedy = "--tint white makes its lightest tone white too"
-            warn(f"{photo.job.source}: is a print of one tint, which is taken out ({remedy})")
+            warn(f"{job.source}: is a print of one tint, which is taken out ({remedy})")
         return result, {}
 
     run(Run(everything, output, common, compute, [scene], read, uncertainty=uncertainty))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from scoreinv.cli.options import Common, option
-from scoreinv.cli.plan import check_file, check_folder, output_folders, refuse_existing
+from scoreinv.cli.outputs import check_file, check_folder, output_folders, refuse_existing
 from scoreinv.cli.report import emit, notice, rehearse
 from scoreinv.errors import InputError
 from scoreinv.models.catalogue import HUB_PREFIX
@@ -50,7 +50,7 @@ def convert(
         raise InputError(f"{source}: say what it is by --config: a name of `scoreinv models list`, or a JSON file")
     if Path(output).suffix != ".safetensors":
         raise InputError(f"{output}: end the output's name in .safetensors")
-    check_folder(Path(output).parent, create=True)
+    check_folder(Path(output).parent)
     refuse_existing([output], overwrite=common.overwrite)
     place = source if on_hub else Path(source)  # a folder's name alone would be that of a bundled model
 

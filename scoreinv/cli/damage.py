@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from scoreinv.cli.loading import Detector
 from scoreinv.cli.options import Common, Output, PhotosArgument, RestorerOption, option
-from scoreinv.cli.photo_loop import Photo, Progress, Run, run
+from scoreinv.cli.photo_loop import Progress, Run, run
 from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import notice, warn
 from scoreinv.defaults import FOUND_GROW, USUAL_SENSITIVITY
@@ -45,11 +45,13 @@ def damage(
     everything = plan(photos, SUFFIX, 1, output, {"the model": model})
     detector = Detector(model, common)
 
-    def compute(photo: Photo[None], progress: Progress) -> tuple[Restored[Picture], dict[str, Any]]:
+    def compute(
+        job: Job, picture: Picture, given: None, progress: Progress
+    ) -> tuple[Restored[Picture], dict[str, Any]]:
         from scoreinv.imaging.masks import picture_of_hole
         from scoreinv.tasks.results import Restored
 
-        hole = find(photo, detector, sensitivity, grow, progress)
+        hole = find(job, picture, detector, sensitivity, grow, progress)
         marked = picture_of_hole(hole)
         return Restored(marked, [marked], None, 1, "segmentation"), {"damaged": damaged_share(hole)}
 
@@ -63,13 +65,15 @@ def damage(
     run(Run(everything, output, common, compute, [detector], result_of=mask_of))
 
 
-def find(photo: Photo, detector: Detector, sensitivity: float, grow: int, progress: Progress | None) -> np.ndarray:
+def find(
+    job: Job, picture: Picture, detector: Detector, sensitivity: float, grow: int, progress: Progress | None
+) -> np.ndarray:
     """The damage of a photo, HxW bool; says how much of it there is."""
     from scoreinv.imaging.masks import percent
     from scoreinv.tasks.find_damage import damage_in_picture
 
-    hole = damage_in_picture(photo.picture, detector.detector, sensitivity, grow, progress)
-    source = photo.job.source
+    hole = damage_in_picture(picture, detector.load(), sensitivity, grow, progress)
+    source = job.source
     if hole.any():
         notice(detector.common, f"{source}: {percent(hole)} of it is marked as damage (--sensitivity sets it)")
     else:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scoreinv.cli.options import Common, NoiseOption, Output, PhotosArgument
-from scoreinv.cli.photo_loop import Photo, Progress
+from scoreinv.cli.photo_loop import Progress
+from scoreinv.cli.plan import Job
 from scoreinv.cli.report import warn
 from scoreinv.cli.restoring import Network, Noise, Restoration, restore_photos
 from scoreinv.tasks.settings import DenoiseSettings
@@ -32,13 +33,13 @@ def denoise(
 ) -> None:
     """Remove noise from photos: by the posterior mean, in one evaluation of the network, or by samples."""
 
-    def restore(photo: Photo[Noise], prior: ScorePrior, progress: Progress) -> Restored[Picture]:
+    def restore(job: Job, picture: Picture, given: Noise, prior: ScorePrior, progress: Progress) -> Restored[Picture]:
         from scoreinv.tasks.denoise import denoise_picture, has_noise, unchanged
 
-        if photo.given.estimated and not has_noise(photo.picture, photo.given.std, prior):
+        if given.estimated and not has_noise(picture, given.std, prior):
             remedy = "--noise sets a level"
-            warn(f"{photo.job.source}: has less noise than the model can remove, and is left as it is ({remedy})")
-            return unchanged(photo.picture, settings)
-        return denoise_picture(photo.picture, photo.given.std, prior, settings, progress)
+            warn(f"{job.source}: has less noise than the model can remove, and is left as it is ({remedy})")
+            return unchanged(picture, settings)
+        return denoise_picture(picture, given.std, prior, settings, progress)
 
     restore_photos(photos, Restoration("_denoised", restore), noise, settings, network, output, common)

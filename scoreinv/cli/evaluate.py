@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scoreinv.cli.options import Common, advanced, option
-from scoreinv.cli.plan import check_file, expand
+from scoreinv.cli.outputs import check_file
+from scoreinv.cli.plan import expand
 from scoreinv.cli.report import emit, notice, progress_bar, put, rehearse
 from scoreinv.errors import InputError
 from scoreinv.machine import set_threads

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scoreinv.cli.options import Common
-from scoreinv.cli.plan import (
-    STREAM,
-    check_folder,
-    check_quality,
-    check_stdout,
-    check_suffix,
-    output_folders,
-    refuse_existing,
-)
+from scoreinv.cli.outputs import STREAM, check_folder, check_quality, check_stdout, refuse_existing
 from scoreinv.cli.report import warn
 from scoreinv.errors import InputError
 
@@ -38,6 +29,7 @@ class Gallery:
 
     Attributes:
         outputs: the files.
+        folders: where they go.
 
     Raises:
         InputError: they could not be written, or a quality is asked for of a format without.
@@ -55,30 +47,23 @@ class Gallery:
         self.quality, self.overwrite = quality, common.overwrite
         self.columns = columns if self.is_file else 1
         self.count = count
-        if self.is_file:
-            check_suffix(target)
         names = [f"{i:06d}.png" for i in range(1, count + 1)]
         self.outputs = [target] if self.is_file else [str(Path(target) / name) for name in names]
-        if target != STREAM:
-            check_folder(Path(self.outputs[0]).parent, create=not self.is_file)
+        if self.is_file:
+            from scoreinv.imaging.write import check_output
+
+            check_output(target, overwrite=common.overwrite)
+        else:
+            check_folder(Path(target))
+            refuse_existing(self.outputs, overwrite=common.overwrite)
+        self.folders = [] if target == STREAM else [Path(self.outputs[0]).parent]
         if quality is not None:
             check_quality(self.outputs, quality, "-o")
-        refuse_existing(self.outputs, overwrite=common.overwrite)
         others: set[str] = set()
         with suppress(OSError):
             others = set() if self.is_file else {path.name for path in Path(target).iterdir()} - set(names)
         if others := set(filter(_NUMBERED.fullmatch, others)):
             warn(f"{target}: holds {len(others)} pictures more, as of an earlier run: {min(others)} to {max(others)}")
-
-    @contextmanager
-    def folder(self) -> Iterator[None]:
-        """The folder of the files is there; it is removed if none is written. InputError where none can be."""
-        from scoreinv.imaging.write import check_output
-
-        folders = [] if self.outputs == [STREAM] else [Path(self.outputs[0]).parent]
-        with output_folders(folders):
-            check_output(self.outputs[0], overwrite=self.overwrite)  # all have one folder
-            yield
 
     def check(self, size: tuple[int, int]) -> None:
         """Raise InputError where all pictures of a size (height, width) cannot be at hand at once, or be written."""

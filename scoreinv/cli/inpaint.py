@@ -17,8 +17,9 @@ from scoreinv.cli.options import (
     advanced,
     option,
 )
-from scoreinv.cli.photo_loop import Photo, Progress, Run, check_source, check_uncertainty, run
-from scoreinv.cli.plan import STREAM, Job, Plan, check_file, expand, file_identity, plan, refuse_inputs
+from scoreinv.cli.outputs import STREAM, check_file, file_identity, refuse_inputs
+from scoreinv.cli.photo_loop import Progress, Run, check_uncertainty, run
+from scoreinv.cli.plan import Job, Plan, expand, plan
 from scoreinv.cli.report import warn
 from scoreinv.defaults import FOUND_GROW, MASK_THRESHOLD, USUAL_SENSITIVITY
 from scoreinv.errors import EmptyMaskError, InputError
@@ -93,46 +94,47 @@ def inpaint(
     if found and reading.of_mask:
         raise InputError("--invert-mask and --mask-threshold are for masks of your own, not for --mask auto")
     everything = plan(photos, "_inpainted", filling.results, output, {"the mask": mask, "the model": model})
-    masks = None if found else Masks(mask, everything, reading, deep=output.recursive)
+    masks, left_out = ({}, {}) if found else find_masks(mask, everything, reading, deep=output.recursive)
     if uncertainty is not None:
-        own = masks.of.get(everything.jobs[0].source, mask) if masks is not None else None
+        own = masks.get(everything.jobs[0].source)
         check_uncertainty(uncertainty, everything, filling.samples, common, {"the mask": own, "the model": model})
     prior = None if filling.classical is not None else Model(model or "photo", common)
     detector = Detector(DETECTOR, common) if found else None
 
     def read(job: Job, picture: Picture) -> np.ndarray | None:
-        if masks is None:
+        if found:
             return None
         from scoreinv.imaging.rims import find_leftover
 
-        hole = masks.read(job, picture)
+        hole = read_hole(masks[job.source], reading, job, picture)
         if (leftover := find_leftover(picture, hole)) is not None:
             warn(f"{job.source}: {leftover.words}: try --grow {(reading.grow or 0) + leftover.grow}")
         return hole
 
-    def compute(photo: Photo[np.ndarray | None], progress: Progress) -> tuple[Restored[Picture], dict[str, Any]]:
-        hole, more = photo.given, {}
+    def compute(
+        job: Job, picture: Picture, hole: np.ndarray | None, progress: Progress
+    ) -> tuple[Restored[Picture], dict[str, Any]]:
+        more = {}
         if detector is not None:
             grow = FOUND_GROW if reading.grow is None else reading.grow
-            hole = find(photo, detector, USUAL_SENSITIVITY if sensitivity is None else sensitivity, grow, None)
+            hole = find(job, picture, detector, USUAL_SENSITIVITY if sensitivity is None else sensitivity, grow, None)
             if hole.all():
-                raise InputError(f"{photo.job.source}: all of it is marked as damage: lower --sensitivity or --grow")
+                raise InputError(f"{job.source}: all of it is marked as damage: lower --sensitivity or --grow")
             more = {"damaged": damaged_share(hole)}
         assert hole is not None
         if prior is None:
             from scoreinv.tasks.classical import fill_classically
 
             assert filling.classical is not None
-            return fill_classically(photo.picture, hole, filling.classical, progress), more
+            return fill_classically(picture, hole, filling.classical, progress), more
         from scoreinv.machine import keep_freed
         from scoreinv.tasks.inpaint import inpaint_picture
 
         keep_freed()
-        check_samples(filling.samples, photo.picture, coloured=False)
-        return inpaint_picture(photo.picture, hole, prior.prior, filling, progress), more
+        check_samples(filling.samples, picture, coloured=False)
+        return inpaint_picture(picture, hole, prior.load(), filling, progress), more
 
     models = [each for each in (prior, detector) if each is not None]
-    left_out = masks.without if masks is not None else lambda job: None
     run(Run(everything, output, common, compute, models, read, left_out=left_out, uncertainty=uncertainty))
 
 
@@ -150,68 +152,61 @@ def _check_alone(method: ClassicalMethod, given: dict[str, str | None]) -> None:
         load_opencv()
 
 
-class Masks:
+def find_masks(
+    mask: str, everything: Plan, reading: MaskReading, *, deep: bool
+) -> tuple[dict[str, str], dict[str, str]]:
     """The masks of photos: one for all, or those of a folder by their names.
 
     Args:
         mask: file or folder, as given.
         deep: folders within the folder are searched too.
 
-    Attributes:
-        of: the mask of each photo that has one, by the photo's path.
+    Returns:
+        The mask of each photo that has one, and what is said of each that has none, by the photos' paths.
 
     Raises:
         InputError: no photo has a mask, two masks have one name, a mask is a photo, a result would replace one.
     """
+    if reading.mask_threshold == 1:
+        raise InputError("--mask-threshold 1: nothing is above it: give less than 1")
+    if Path(mask).is_dir():
+        masks = _by_name(mask, everything, deep=deep)
+    else:
+        check_file(mask, "--mask")
+        if mask == STREAM and (everything.batch or everything.jobs[0].source == STREAM):
+            raise InputError("--mask -: stdin can be read once, for one mask of one photo")
+        masks = {job.source: mask for job in everything.jobs}
+    photos = {file_identity(job.source) for job in everything.jobs} - {None}
+    for path in set(masks.values()):
+        if file_identity(path) in photos:
+            raise InputError(f"--mask {path}: is a photo itself: name a picture that is white where the holes are")
+    for job in everything.jobs:
+        refuse_inputs("-o", job.outputs, {"the mask": masks.get(job.source)})
+    names = {job.source: job.inside / Path(job.source).stem for job in everything.jobs if job.source not in masks}
+    return masks, {source: f"there is no mask named {name} in {mask}" for source, name in names.items()}
 
-    def __init__(self, mask: str, everything: Plan, reading: MaskReading, *, deep: bool) -> None:
-        if reading.mask_threshold == 1:
-            raise InputError("--mask-threshold 1: nothing is above it: give less than 1")
-        self.given = mask
-        self.reading = reading
-        if Path(mask).is_dir():
-            self.of = _by_name(mask, everything, deep=deep)
-        else:
-            check_file(mask, "--mask")
-            if mask == STREAM and (everything.batch or everything.jobs[0].source == STREAM):
-                raise InputError("--mask -: stdin can be read once, for one mask of one photo")
-            self.of = {job.source: mask for job in everything.jobs}
-        photos = {file_identity(job.source) for job in everything.jobs} - {None}
-        for path in set(self.of.values()):
-            if file_identity(path) in photos:
-                raise InputError(f"--mask {path}: is a photo itself: name a picture that is white where the holes are")
-        for job in everything.jobs:
-            refuse_inputs("-o", job.outputs, {"the mask": self.of.get(job.source)})
 
-    def without(self, job: Job) -> str | None:
-        """Says that a photo has none of the masks in a folder; None where it has."""
-        place = job.inside / Path(job.source).stem
-        return None if job.source in self.of else f"there is no mask named {place} in {self.given}"
+def read_hole(mask: str, how: MaskReading, job: Job, picture: Picture) -> np.ndarray:
+    """The holes of a photo, HxW bool; warns where most of it is one.
 
-    def read(self, job: Job, picture: Picture) -> np.ndarray:
-        """The holes of a photo, HxW bool; warns where most of it is one.
+    A mask of the name that `damage` gives may be all black: that photo is healthy. Raises InputError for others.
+    """
+    import numpy as np
 
-        A mask of the name that `damage` gives may be all black: that photo is healthy. Raises InputError for others.
-        """
-        import numpy as np
+    from scoreinv.imaging.masks import read_mask
 
-        from scoreinv.imaging.masks import read_mask
-
-        mask, how = self.of[job.source], self.reading
-        try:
-            hole = read_mask(
-                mask, picture.size, threshold=how.mask_threshold, invert=how.invert_mask, grow=how.grow or 0
-            )
-        except EmptyMaskError as error:
-            if not error.black:
-                raise InputError(f"{error} (--mask-threshold 0, --no-invert-mask)") from error
-            if not Path(mask).stem.endswith(SUFFIX):
-                raise
-            warn(f"{mask}: marks no damage, so that nothing of {job.source} is filled")
-            return np.zeros(picture.size, dtype=bool)
-        if (share := float(hole.mean())) > _MOSTLY_HOLE:
-            warn(f"{mask}: {share:.0%} of {job.source} is hole: white is drawn anew, black is kept")
-        return hole
+    try:
+        hole = read_mask(mask, picture.size, threshold=how.mask_threshold, invert=how.invert_mask, grow=how.grow or 0)
+    except EmptyMaskError as error:
+        if not error.black:
+            raise InputError(f"{error} (--mask-threshold 0, --no-invert-mask)") from error
+        if not Path(mask).stem.endswith(SUFFIX):
+            raise
+        warn(f"{mask}: marks no damage, so that nothing of {job.source} is filled")
+        return np.zeros(picture.size, dtype=bool)
+    if (share := float(hole.mean())) > _MOSTLY_HOLE:
+        warn(f"{mask}: {share:.0%} of {job.source} is hole: white is drawn anew, black is kept")
+    return hole
 
 
 def _by_name(folder: str, everything: Plan, *, deep: bool) -> dict[str, str]:
@@ -231,6 +226,6 @@ def _by_name(folder: str, everything: Plan, *, deep: bool) -> dict[str, str]:
         if (place := next(filter(by_name.__contains__, places), None)) is not None:
             masks[job.source] = by_name[place]
     if not masks:
-        check_source(everything.jobs[0].source)  # what is not there has no mask either
+        check_file(everything.jobs[0].source)  # what is not there has no mask either
         raise InputError(f"--mask {folder}: no mask in this folder has the name of a photo")
     return masks

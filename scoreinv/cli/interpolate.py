@@ -18,7 +18,7 @@ from scoreinv.cli.options import (
     option,
     output_option,
 )
-from scoreinv.cli.plan import STREAM, refuse_inputs
+from scoreinv.cli.outputs import STREAM, output_folders, refuse_inputs
 from scoreinv.cli.report import duration, emit, naming, notice, progress_bar, rehearse, warn
 from scoreinv.errors import InputError
 from scoreinv.options import STEPS
@@ -78,21 +78,21 @@ def interpolate(
         said = f"{count} pictures from {first} to {second} would be written to {target}"
         rehearse(common, {"inputs": [first, second], "outputs": gallery.outputs}, said)
         return
-    with gallery.folder():
+    with output_folders(gallery.folders):
         for source, picture in zip((first, second), pictures, strict=True):
             if picture.has_alpha or picture.peak > 255:
                 warn(f"{source}: transparency is left out, and more than 8 bits are rounded")
 
         from scoreinv.tasks.latents import interpolate_pictures
 
-        _check_sides((first, second), pictures, loaded.prior)
+        _check_sides((first, second), pictures, loaded.load())
         warn_of_completing(
             loaded, "what it puts between two is a cross-fade; --model cifar10 joins pictures of 32x32 pixels"
         )
         started = time.monotonic()
         with progress_bar("interpolating", quiet=common.quiet) as show:
             result = interpolate_pictures(
-                *pictures, loaded.prior, count, temperature=temperature, steps=steps, callback=show
+                *pictures, loaded.load(), count, temperature=temperature, steps=steps, callback=show
             )
         gallery.write(result.images)
     seconds = time.monotonic() - started

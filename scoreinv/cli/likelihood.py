@@ -13,7 +13,8 @@ import typer
 
 from scoreinv.cli.loading import Model
 from scoreinv.cli.options import Common, FrameOption, ModelOption, output_option
-from scoreinv.cli.plan import STREAM, check_folder, expand, file_identity, refuse_existing, refuse_inputs
+from scoreinv.cli.outputs import STREAM, file_identity, refuse_existing, refuse_inputs
+from scoreinv.cli.plan import expand
 from scoreinv.cli.record import Table, failure
 from scoreinv.cli.report import LONG_SECONDS, duration, emit, naming, notice, progress_bar, put, rehearse, warn
 from scoreinv.errors import InputError
@@ -115,7 +116,8 @@ def _new_table(path: str, sources: list[str], model: str, common: Common) -> Tab
     if file_identity(path) in {file_identity(source) for source in sources} - {None}:
         raise InputError(f"--csv {path}: is one of the pictures")
     refuse_inputs("--csv", [path], {"the model": model})
-    check_folder(Path(path).parent)
+    if not Path(path).parent.is_dir():
+        raise InputError(f"--csv {path}: there is no folder {Path(path).parent}: make it first")
     refuse_existing([path], overwrite=common.overwrite, option="--csv")
     return Table(Path(path), COLUMNS)
 
@@ -152,7 +154,7 @@ class _Run:
             if picture is not None:
                 self.model.load()  # outside: a model that cannot be used ends the whole run
                 try:
-                    _check(source, picture, self.model.prior)
+                    _check(source, picture, self.model.load())
                 except InputError as error:
                     picture, problem = None, error
             size = group[0][1].size if group else None
@@ -174,7 +176,7 @@ class _Run:
 
         first, pictures = group[0][0], [picture for _, picture in group]
         title = first if len(group) == 1 else f"{first} and {len(group) - 1} more"
-        expected = expected_seconds(pictures[0].size, len(group), self.model.prior, self.estimate)
+        expected = expected_seconds(pictures[0].size, len(group), self.model.load(), self.estimate)
         if expected >= LONG_SECONDS:  # before nothing is heard of it for minutes
             shorter = "--steps 16 takes half of it, " if self.estimate.steps is None else ""
             said = f"about {duration(expected)} here; {shorter}a smaller picture or a crop less"
@@ -182,7 +184,7 @@ class _Run:
         started = time.monotonic()
         try:
             with progress_bar(title, quiet=self.model.common.quiet) as show:
-                densities = pictures_bits_per_dim(pictures, self.model.prior, self.estimate, show)
+                densities = pictures_bits_per_dim(pictures, self.model.load(), self.estimate, show)
         except Exception as error:
             if len(group) == 1:
                 named = InputError(f"{first}: {error}") if isinstance(error, InputError) else error

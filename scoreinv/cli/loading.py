@@ -21,8 +21,6 @@ from scoreinv.models.catalogue import HUB_PREFIX
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
     from scoreinv.models.config import ModelConfig
-    from scoreinv.networks.detector import DamageDetector
-    from scoreinv.prior import ScorePrior
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +63,7 @@ class Model:
             device_of(self.common.device)
 
     def load(self) -> Any:
-        """Load the model unless it is loaded: on the device and in the precision of the run; returns it.
+        """The model, a `ScorePrior`, on the device and in the precision of the run; loaded on the first call.
 
         Raises:
             CheckpointError, InputError: it cannot be used.
@@ -102,12 +100,6 @@ class Model:
         except torch.OutOfMemoryError as error:
             raise ScoreinvError(f"{self.name}: does not fit in the memory of {device}: use --device cpu") from error
         return self._loaded
-
-    @property
-    def prior(self) -> ScorePrior:
-        """The model, on the device and in the precision of the run."""
-        prior: ScorePrior = self.load()
-        return prior
 
     def _read(self) -> Any:
         """The model in float32, on the CPU; raises ScoreinvError where it takes more memory than there is."""
@@ -160,13 +152,7 @@ class Model:
 
 
 class Detector(Model):
-    """A model that finds damage."""
-
-    @property
-    def detector(self) -> DamageDetector:
-        """The model, on the device and in the precision of the run."""
-        detector: DamageDetector = self.load()
-        return detector
+    """A model that finds damage: `load` gives a `DamageDetector`."""
 
     def _read(self) -> Any:
         from scoreinv.models.catalogue import load_damage_detector
@@ -188,5 +174,5 @@ def warn_of_completing(model: Model, does: str) -> None:
     """Warn of what a model does here that was trained to complete pictures, where it is one."""
     from scoreinv.conditional.prior import ConditionalPrior
 
-    if isinstance(model.prior, ConditionalPrior):
+    if isinstance(model.load(), ConditionalPrior):
         warn(f"{model.name}: was trained to complete pictures, and {does}")

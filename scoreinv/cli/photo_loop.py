@@ -9,17 +9,18 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import typer
 
 from scoreinv.cli.loading import Model
-from scoreinv.cli.plan import STREAM, Job, Plan, output_folders, refuse_existing, refuse_inputs
-from scoreinv.cli.record import BY_ANOTHER, EXISTS, Outcome, Record, failure
-from scoreinv.cli.report import RunProgress, progress_bar, rehearse
+from scoreinv.cli.outputs import STREAM, output_folders, refuse_inputs
+from scoreinv.cli.plan import Job, Plan
+from scoreinv.cli.record import BY_ANOTHER, COLUMNS, EXISTS, MANIFEST, Outcome, Record, Table, failure
+from scoreinv.cli.report import progress_bar, rehearse
 from scoreinv.errors import ExistsError, InputError
 
 if TYPE_CHECKING:
@@ -35,28 +36,15 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Photo(Generic[Given]):
-    """A photograph at hand.
-
-    Attributes:
-        given: what belongs to it, as `Run.read` gave it.
-    """
-
-    job: Job
-    picture: Picture
-    given: Given
-
-
-@dataclass(frozen=True)
 class Run(Generic[Given]):
     """A run over photographs: which they are, and what is done for each.
 
     Attributes:
-        compute: gives what was made of a photograph, and further entries of its record.
+        compute: gives what was made of a photograph by what `read` gave of it, and further entries of its record.
         models: what `compute` needs, loaded once a photograph has been read; the record names the first.
         read: gives what belongs to a photograph (None: nothing); what it raises concerns this photograph alone.
         result_of: gives a picture of the size and mode of the result (None: as the photograph), to check it early.
-        left_out: says why a photograph is not done; None where it is.
+        left_out: why photographs are not done, by their sources.
         beside: the files that may be written beside the results.
         uncertainty: file of a map of where the samples differ.
     """
@@ -64,52 +52,53 @@ class Run(Generic[Given]):
     plan: Plan
     output: Output
     common: Common
-    compute: Callable[[Photo[Given], Progress], tuple[Restored[Picture], dict[str, Any]]]
+    compute: Callable[[Job, Picture, Given, Progress], tuple[Restored[Picture], dict[str, Any]]]
     models: Sequence[Model] = ()
     read: Callable[[Job, Picture], Given] | None = None
     result_of: Callable[[Job, Picture], Picture] | None = None
-    left_out: Callable[[Job], str | None] = lambda job: None
+    left_out: Mapping[str, str] = field(default_factory=dict)
     beside: Callable[[Job], list[str]] = lambda job: []
     uncertainty: str | None = None
 
     def missing(self, job: Job) -> list[str]:
         """The results to make; in a batch only those that do not exist, unless they may be replaced."""
-        return job.missing() if self.plan.batch and not self.common.overwrite else list(job.outputs)
+        goes_on = self.plan.batch and not self.common.overwrite
+        return [path for path in job.outputs if not (goes_on and os.path.exists(path))]  # noqa: PTH110 - no errors
 
     def settled(self, job: Job) -> Outcome | None:
         """What has become of a photograph where nothing is to be done; else None."""
         if not self.missing(job):
             return self._skipped(job, EXISTS)
-        if (why := self.left_out(job)) is None:
+        if job.source not in self.left_out:
             return None
-        record = {"input": job.source, "skipped": why, "finished": not job.missing()}
+        there = all(map(os.path.exists, job.outputs))
+        record = {"input": job.source, "skipped": self.left_out[job.source], "finished": there}
         return Outcome(job.source, record, left_out=True)
 
-    def opened(self, job: Job, missing: list[str]) -> Photo[Given]:
+    def opened(self, job: Job, missing: list[str]) -> tuple[Picture, Given]:
         """The photograph with what belongs to it, once it is certain that its results can be written."""
         from scoreinv.imaging.read import read_picture
         from scoreinv.imaging.write import check_format, check_output
 
-        check_source(job.source)  # first: where it is not there, its folder may not be either
-        refuse_existing(missing, overwrite=self.common.overwrite)
-        if not self.common.dry_run:
-            if self.plan.folder is not None:  # another run that ended without any result may have removed it
-                Path(job.output).parent.mkdir(parents=True, exist_ok=True)
+        picture = read_picture(job.source, self.output.frame)
+        folder = Path(job.output).parent
+        if self.plan.folder is not None and not self.common.dry_run:
+            folder.mkdir(parents=True, exist_ok=True)  # another run that ended without any result may have removed it
+        if folder.is_dir() or folder not in self.plan.folders:  # which a rehearsal does not make
             for output in missing:
                 check_output(output, overwrite=self.common.overwrite)
-        picture = read_picture(job.source, self.output.frame)
         check_format(job.output, picture if self.result_of is None else self.result_of(job, picture))
         given: Any = None if self.read is None else self.read(job, picture)
-        return Photo(job, picture, given)
+        return picture, given
 
-    def one(self, job: Job, title: str = "", run: RunProgress | None = None) -> Outcome:
+    def one(self, job: Job, title: str = "", note: Callable[[float, float], str] | None = None) -> Outcome:
         """Read a photograph, do the work, and write the results; a model that cannot be used raises its error.
 
         Of samples, what an earlier run wrote is left: the first are the same however many are drawn.
 
         Args:
             title: what its progress is shown under; empty: it is not shown.
-            run: the progress of the run.
+            note: what is shown beside it, see `progress_bar`.
         """
         from scoreinv.imaging.write import write_picture
 
@@ -118,7 +107,7 @@ class Run(Generic[Given]):
         if not missing:
             return self._skipped(job, BY_ANOTHER)
         try:
-            photo = self.opened(job, missing)
+            picture, given = self.opened(job, missing)
         except Exception as error:
             return self._failed(job, error)
         for model in self.models:
@@ -126,8 +115,8 @@ class Run(Generic[Given]):
         started = time.monotonic()
         written, there = [], None
         try:
-            with progress_bar(title, quiet=common.quiet or not title, run=run) as show:
-                made, more = self.compute(photo, show)
+            with progress_bar(title, quiet=common.quiet or not title, note=note) as show:
+                made, more = self.compute(job, picture, given, show)
             if self.uncertainty is not None and made.std is not None:
                 from scoreinv.imaging.picture import Picture
                 from scoreinv.imaging.sheet import deviation_map
@@ -137,10 +126,10 @@ class Run(Generic[Given]):
             if plan.folder is not None:
                 Path(job.output).parent.mkdir(parents=True, exist_ok=True)
             pictures = made.samples if len(job.outputs) > 1 else [made.image]
-            for path, picture in zip(job.outputs, pictures, strict=True):
+            for path, result in zip(job.outputs, pictures, strict=True):
                 if path in missing:
                     try:
-                        write_picture(path, picture, overwrite=common.overwrite, quality=self.output.quality)
+                        write_picture(path, result, overwrite=common.overwrite, quality=self.output.quality)
                         written.append(path)
                     except ExistsError as error:  # another process wrote it meanwhile
                         there = error
@@ -182,26 +171,26 @@ def run(run: Run[Given]) -> None:
         device_of(common.device)
     if common.dry_run:
         raise typer.Exit(_rehearse(run))
-    with output_folders(plan.folders, shared=plan.shared):
-        record = Record(plan, common)
+    with output_folders(plan.folders, shared=run.output.shard is not None):
+        manifest = None if plan.folder is None else Table(plan.folder / MANIFEST, COLUMNS)
         settled = {job: outcome for job in plan.own if (outcome := run.settled(job)) is not None}
         wanted = [job for job in plan.own if job not in settled]
         replacing = common.overwrite and any(os.path.lexists(path) for job in wanted for path in job.outputs)
-        progress = RunProgress(len(wanted))
+        record = Record(plan, common, manifest, len(wanted))
+        note = record.note if len(wanted) > 1 else None
         try:
             for number, job in enumerate(plan.own, 1):
                 if job in settled:
                     record.add(settled[job])
                 elif run.output.workers is None:
                     title = f"[{number}/{len(plan.own)}] {job.source}" if plan.batch else job.source
-                    record.add(run.one(job, title, progress))
-                    progress.finished += 1
+                    record.add(run.one(job, title, note))
             if run.output.workers is not None:
                 from scoreinv.cli.ray_workers import work_by_ray
 
                 work_by_ray(run, wanted, record.add)
         except KeyboardInterrupt:
-            record.interrupted(len(wanted), replacing=replacing)
+            record.interrupted(replacing=replacing)
             raise
         raise typer.Exit(record.close())
 
@@ -256,9 +245,3 @@ def check_uncertainty(path: str, plan: Plan, samples: int, common: Common, read:
     refuse_inputs("--uncertainty", [path], {"the photo": job.source, **read})
     check_output(path, overwrite=common.overwrite)
     load_opencv()  # its colour map is wanted when the work is done
-
-
-def check_source(path: str) -> None:
-    """Raise InputError where there is nothing at a path."""
-    if path != STREAM and not os.path.lexists(path):
-        raise InputError(f"{path}: no such file: check the path")

@@ -1,4 +1,4 @@
-"""Which files go in and which come out: photos and folders to jobs, names of results, and what could not be written."""
+"""Which photographs are done, and the names of their results."""
 
 from __future__ import annotations
 
@@ -7,33 +7,24 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scoreinv.errors import ExistsError, InputError
-from scoreinv.files import remove_leftovers, try_folder
+from scoreinv.cli.outputs import STREAM, check_folder, check_quality, check_stdout, refuse_inputs
+from scoreinv.errors import InputError
 
 if TYPE_CHECKING:
     from scoreinv.cli.options import Output
 
 _log = logging.getLogger(__name__)
 
-STREAM = "-"
-"""Stands for stdin and stdout."""
-
 FOREIGN = frozenset(
     [".heic", ".heif", ".avif", ".jxl", ".jp2", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2"]
 )
 """Suffixes of pictures that are not read here, which a user may miss."""
-
-WRITABLE = (".png", ".tif", ".tiff", ".webp", ".jpg", ".jpeg")
-"""Suffixes of results."""
-
-_NO_FOLDER = "is no folder that results could go into: name another"
 
 
 @dataclass(frozen=True)
@@ -52,10 +43,6 @@ class Job:
     inside: Path = Path()
     outputs: tuple[str, ...] = ()
 
-    def missing(self) -> list[str]:
-        """The results that do not exist."""
-        return [output for output in self.outputs if not os.path.exists(output)]  # noqa: PTH110 - no errors
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -68,7 +55,6 @@ class Plan:
         folders: those of the results, without those of inputs that do not exist.
         folder: of the results, where a batch has one of its own.
         passed_over: how many inputs are left alone, since they are results of others.
-        shared: other runs do the other jobs.
     """
 
     jobs: list[Job]
@@ -77,7 +63,6 @@ class Plan:
     folders: set[Path]
     folder: Path | None
     passed_over: int
-    shared: bool
 
 
 def plan(photos: list[str], suffix: str, files_each: int, output: Output, inputs: Mapping[str, str | None]) -> Plan:
@@ -125,12 +110,15 @@ def plan(photos: list[str], suffix: str, files_each: int, output: Output, inputs
     own = jobs if output.shard is None else _shard(output.shard, jobs)
     places = {(Path(job.output).parent, job.source) for job in own if job.output != STREAM}
     folders = {place for place, source in places if place != Path(source).parent or os.path.lexists(source)}
-    for each in folders:
-        check_folder(each, create=batch or (output.output or "").endswith(("/", os.sep)))
+    if batch or (output.output or "").endswith(("/", os.sep)):
+        for each in folders:
+            check_folder(each)
+    else:
+        folders = set(filter(Path.is_dir, folders))  # no others are made
     if output.quality is not None:
         check_quality([job.output for job in jobs], output.quality, "-o or --format")
     refuse_inputs("-o", [path for job in jobs for path in job.outputs], inputs)
-    return Plan(jobs, own, batch, folders, folder, len(results), output.shard is not None)
+    return Plan(jobs, own, batch, folders, folder, len(results))
 
 
 def _shard(text: str, jobs: list[Job]) -> list[Job]:
@@ -223,7 +211,10 @@ def _single_output(source: str, output: Output, ending: str) -> str:
         if target is None and sys.stdout.isatty():
             raise InputError("the result of - goes to stdout, which is a terminal: name a file by -o, or redirect it")
         return STREAM
-    check_suffix(str(target))
+    from scoreinv.imaging.write import FORMATS
+
+    if Path(str(target)).suffix.lower() not in FORMATS:
+        raise InputError(f"{target}: end the output's name in {', '.join(FORMATS)}, or in / for a folder")
     return str(target)
 
 
@@ -256,109 +247,11 @@ def _of_batch(sources: list[tuple[str, str]], output: str | None, ending: str) -
 def _results_folder(given: str, output: str | None, ending: str) -> Path:
     """The folder of a batch's results: that of `-o`, or one beside the folder that was given."""
     if output is not None:
-        if output == STREAM or Path(output).is_file() or Path(output).suffix.lower() in WRITABLE:
+        from scoreinv.imaging.write import FORMATS
+
+        if output == STREAM or Path(output).is_file() or Path(output).suffix.lower() in FORMATS:
             raise InputError(f"-o {output}: with several inputs the output is a folder")
         return Path(output)
     base = Path(given)
     base = base.resolve() if base.name in ("", "..") else base
     return base.with_name(f"{base.name}{Path(ending).stem}")
-
-
-def refuse_existing(outputs: Iterable[str], *, overwrite: bool, option: str = "-o") -> None:
-    """Raise InputError when a result would replace a file without `--overwrite`, or something that is no file.
-
-    option: by which the results are named.
-    """
-    for output in outputs:
-        if output == STREAM or not os.path.lexists(output):
-            continue
-        if not Path(output).is_file():
-            raise InputError(f"{output}: is no file that could be replaced; {option} names another")
-        if not overwrite:
-            raise ExistsError(f"{output}: exists already; --overwrite replaces it, {option} names another file")
-
-
-def refuse_inputs(option: str, outputs: Iterable[str], inputs: Mapping[str, str | None]) -> None:
-    """Raise InputError where what is written would replace something that is read.
-
-    Args:
-        option: by which the outputs are named.
-        inputs: what is read, by what it is; None and what is not there are no file.
-    """
-    for output in outputs:
-        there = file_identity(output)
-        for what, path in inputs.items():
-            if there is not None and path is not None and file_identity(path) == there:
-                raise InputError(f"{option} {output}: is {what}: name another file")
-
-
-def file_identity(path: str) -> tuple[int, int] | None:
-    """What only this file or folder has, whatever path leads to it; None where there is none."""
-    try:
-        status = None if path == STREAM else Path(path).stat()
-    except (OSError, ValueError):
-        return None
-    return None if status is None else (status.st_dev, status.st_ino)
-
-
-def check_stdout() -> None:
-    """Raise InputError when nobody could receive a picture on stdout: the process was started without one."""
-    if sys.__stdout__ is None:
-        raise InputError("-o -: stdout is closed: name a file")
-
-
-def check_file(path: str, option: str | None = None) -> None:
-    """Raise InputError, naming the option that gave it, unless `path` is a file."""
-    if path != STREAM and not Path(path).is_file():
-        given = path if option is None else f"{option} {path}"
-        raise InputError(f"{given}: no such file" if not Path(path).exists() else f"{given}: not a file")
-
-
-def check_suffix(path: str) -> None:
-    """Raise InputError unless pictures can be written under this name."""
-    if path != STREAM and Path(path).suffix.lower() not in WRITABLE:
-        raise InputError(f"{path}: end the output's name in {', '.join(WRITABLE)}, or in / for a folder")
-
-
-def check_quality(paths: list[str], quality: int, choose: str) -> None:
-    """Raise InputError where a quality is given and no result has a format with one; choose: by which option to."""
-    if not any(Path(path).suffix.lower() in (".jpg", ".jpeg", ".webp") for path in paths):
-        raise InputError(f"--quality applies only to jpg and webp, not to {paths[0]}: choose one by {choose}")
-
-
-def check_folder(folder: Path, *, create: bool = False) -> None:
-    """Raise InputError unless a folder exists (or, on request, can be made) and can be written to."""
-    while create and not os.path.lexists(folder) and folder != folder.parent:
-        folder = folder.parent
-    if not folder.is_dir():
-        there = os.path.lexists(folder)
-        raise InputError(f"{folder}: {_NO_FOLDER if there else 'no such folder for the output: make it first'}")
-    try:
-        try_folder(folder)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written to ({error.strerror}); -o names another place") from error
-
-
-@contextmanager
-def output_folders(folders: Iterable[Path], *, shared: bool = False) -> Iterator[None]:
-    """Make the folders that results go into where there are none; those that stay empty are removed.
-
-    Unless they are `shared`: then another run may be about to write into them. What killed runs have left of unfinished
-    pictures in them goes too. Raises InputError where a folder cannot be made.
-    """
-    made: list[Path] = []
-    try:
-        for folder in folders:
-            made += reversed([each for each in (folder, *folder.parents) if not each.exists()])
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except FileExistsError as error:
-                raise InputError(f"{folder}: {_NO_FOLDER}") from error
-            except OSError as error:
-                raise InputError(f"{folder}: cannot be created: {error.strerror}") from error
-            remove_leftovers(folder)
-        yield
-    finally:
-        for folder in [] if shared else reversed(made):
-            with suppress(OSError):  # something is in it
-                folder.rmdir()

@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from scoreinv.cli.plan import STREAM, Plan
+from scoreinv.cli.outputs import STREAM
+from scoreinv.cli.plan import Plan
 from scoreinv.cli.report import advise, describe, duration, emit, notice, say, say_traceback, warn
 from scoreinv.errors import InputError
 from scoreinv.text import printable
+from scoreinv.time_left import ETA
 
 if TYPE_CHECKING:
     from scoreinv.cli.options import Common
@@ -55,17 +57,32 @@ class Outcome:
     model_sha256: str = ""
 
 
+@dataclass
 class Record:
     """The record of a run.
 
-    Raises InputError where the folder of results has a manifest that could not be added to.
+    Attributes:
+        manifest: the table of the folder of results.
+        wanted: pictures that are to be done.
+        counts: how many were done, failed, were skipped as they exist, ...
     """
 
-    def __init__(self, plan: Plan, common: Common) -> None:
-        self.plan = plan
-        self.common = common
-        self.manifest = None if plan.folder is None else Table(plan.folder / MANIFEST, COLUMNS)
-        self.counts: Counter[str] = Counter()
+    plan: Plan
+    common: Common
+    manifest: Table | None
+    wanted: int
+    counts: Counter[str] = field(default_factory=Counter)
+    eta: ETA = field(default_factory=ETA)
+
+    @property
+    def left(self) -> int:
+        """How many of the pictures that are to be done are not."""
+        return self.wanted - sum(self.counts[outcome] for outcome in ("done", BY_ANOTHER, "failed"))
+
+    def note(self, now: float, done: float) -> str:
+        """The time left for all pictures, when so much of the current one is done; empty where nothing tells it."""
+        left = self.eta.left(now, min(1.0, (self.wanted - self.left + done) / self.wanted))
+        return "" if left is None else f"{duration(left)} for all"
 
     def add(self, outcome: Outcome) -> None:
         """Note what has become of a picture; outside of a batch the error of one that failed is raised."""
@@ -92,14 +109,13 @@ class Record:
             written = [*record["outputs"], *filter(None, [record.get("uncertainty")])]
             notice(common, f"{', '.join(written)} ({duration(record['seconds'])})")
 
-    def interrupted(self, wanted: int, *, replacing: bool) -> None:
-        """The run ends before all of the pictures wanted are done: say what is kept, and how to go on.
+    def interrupted(self, *, replacing: bool) -> None:
+        """The run ends before all of the pictures are done: say what is kept, and how to go on.
 
         replacing: there were results before it, which are not told from its own now.
         """
         if not self.plan.batch:
             return
-        left = wanted - sum(self.counts[outcome] for outcome in ("done", BY_ANOTHER, "failed"))
         words, does = sys.argv[1:], "go on by"
         if replacing:
             does = "with --overwrite all are done again by"
@@ -107,7 +123,7 @@ class Record:
             # After the command's name, as what follows a `--` is no option.
             words = [words[0], "--no-overwrite", *(word for word in words[1:] if word != "--overwrite")]
         again = shlex.join(["scoreinv", *words])
-        advise(self.common, f"{self.counts['done']} done and kept, {left} left; {does}: {again}")
+        advise(self.common, f"{self.counts['done']} done and kept, {self.left} left; {does}: {again}")
 
     def close(self) -> int:
         """Say what the run has come to; returns the exit status: 1 where a picture of a batch or a line is missing."""

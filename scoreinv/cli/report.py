@@ -10,10 +10,9 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
-from scoreinv.errors import InputError, ScoreinvError, SettingError
+from scoreinv.errors import ExistsError, InputError, ScoreinvError, SettingError
 from scoreinv.text import printable
 from scoreinv.time_left import ETA
 
@@ -124,7 +123,7 @@ def describe(error: BaseException) -> str:
         option = _OPTIONS.get(error.setting, f"--{error.setting.replace('_', '-')}")
         return printable(f"{option} {error.problem}")
     if isinstance(error, ScoreinvError):
-        return _one_line(error)
+        return _one_line(error) + (" by --overwrite" if isinstance(error, ExistsError) else "")
     if isinstance(error, MemoryError):
         return "out of memory"
     if isinstance(error, OSError) and error.strerror:
@@ -155,27 +154,10 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-@dataclass
-class RunProgress:
-    """How far a run over many pictures is, each of which counts alike.
-
-    Attributes:
-        count: pictures to do.
-        finished: those that are done.
-    """
-
-    count: int
-    finished: int = 0
-    eta: ETA = field(default_factory=ETA)
-
-    def note(self, now: float, done: float) -> str:
-        """The time left for all pictures, when so much of the current one is done; empty where nothing tells it."""
-        left = self.eta.left(now, min(1.0, (self.finished + done) / max(1, self.count)))
-        return "" if left is None or self.count < 2 else f"{duration(left)} for all"
-
-
 @contextlib.contextmanager
-def progress_bar(title: str, *, quiet: bool, run: RunProgress | None = None) -> Iterator[Callable[..., None]]:
+def progress_bar(
+    title: str, *, quiet: bool, note: Callable[[float, float], str] | None = None
+) -> Iterator[Callable[..., None]]:
     """Show how far a piece of work is: a bar on a terminal, elsewhere a line now and then, nothing when quiet.
 
     rich draws the bar; the lines of logs, the first of which comes at once where the work is going to be long, and the
@@ -183,7 +165,7 @@ def progress_bar(title: str, *, quiet: bool, run: RunProgress | None = None) -> 
 
     Args:
         title: what is done.
-        run: of which this work is a part; the time left for all of it is shown beside.
+        note: gives what is shown beside, by the time and the share of the work that is done then.
 
     Yields:
         What is called with the share of the work that is done, in (0, 1], as often as one likes; and, where they are
@@ -193,12 +175,12 @@ def progress_bar(title: str, *, quiet: bool, run: RunProgress | None = None) -> 
     last_line = -math.inf
     bar: Progress | None = None
 
-    def show(done: float, left: float | None = None, note: str = "") -> None:
+    def show(done: float, left: float | None = None, beside: str = "") -> None:
         nonlocal bar, last_line
         now = time.monotonic()
         if left is None:
             left = eta.left(now, done)
-            note = "" if run is None else run.note(now, done)
+            beside = "" if note is None else note(now, done)
             if left is not None and now - started + left < LONG_SECONDS:
                 last_line = max(last_line, started)
         if quiet or now - started < SHOW_AFTER_SECONDS:
@@ -213,10 +195,10 @@ def progress_bar(title: str, *, quiet: bool, run: RunProgress | None = None) -> 
                 bar = Progress(*columns, console=Console(stderr=True), transient=True)
                 bar.add_task(title, total=1.0, left="?", note="")
                 bar.start()
-            bar.update(bar.task_ids[0], completed=done, left="?" if left is None else duration(left), note=note)
+            bar.update(bar.task_ids[0], completed=done, left="?" if left is None else duration(left), note=beside)
         elif left is not None and now - last_line >= LINE_EVERY_SECONDS:
             last_line = now
-            say(", ".join(filter(None, [f"{title}: {100 * done:.0f} %, {duration(left)} left", note])))
+            say(", ".join(filter(None, [f"{title}: {100 * done:.0f} %, {duration(left)} left", beside])))
 
     try:
         yield show

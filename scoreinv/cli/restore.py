@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from scoreinv.cli.colorize import HintsOption, check_hints, read_hints
 from scoreinv.cli.damage import DETECTOR, damaged_share
-from scoreinv.cli.inpaint import AUTO, MaskReading, Masks
+from scoreinv.cli.inpaint import AUTO, MaskReading, find_masks, read_hole
 from scoreinv.cli.loading import Detector, Model, check_samples
 from scoreinv.cli.options import (
     MODEL_HELP,
@@ -21,8 +21,9 @@ from scoreinv.cli.options import (
     option,
     output_option,
 )
-from scoreinv.cli.photo_loop import Photo, Progress, Run, run
-from scoreinv.cli.plan import STREAM, Job, Plan, check_folder, output_folders, plan
+from scoreinv.cli.outputs import STREAM, check_folder, output_folders
+from scoreinv.cli.photo_loop import Progress, Run, run
+from scoreinv.cli.plan import Job, Plan, plan
 from scoreinv.cli.report import notice, warn
 from scoreinv.errors import InputError
 from scoreinv.options import GRAY_LEVELS
@@ -82,47 +83,47 @@ def restore(
     beside = {"the hints": hints, "the mask": mask, "--steps-to": steps_to}
     read_too = beside | {name.replace("_", " "): path for name, path in vars(names).items()}
     everything = plan(photos, SUFFIX, steps.samples, output, read_too)
-    masks = None if mask is None else Masks(mask, everything, reading, deep=output.recursive)
+    masks, left_out = ({}, {}) if mask is None else find_masks(mask, everything, reading, deep=output.recursive)
     # In a batch those that are there are of a photo that an earlier run did not finish.
     pictures = None if steps_to is None else StepPictures(Path(steps_to), common.overwrite or everything.batch)
     if pictures is not None:
-        given = [*([] if masks is None else masks.of.values()), *filter(None, [hints])]
+        given = [*masks.values(), *filter(None, [hints])]
         pictures.check(everything, photos, given, recursive=output.recursive)
     filler = Model(names.inpaint_model, common) if steps.inpaint else None
     denoiser = Model(names.denoise_model, common) if steps.denoise else None
     colorizer = Model(names.color_model, common) if steps.colorize else None
-    detector = Detector(names.damage_model, common) if steps.inpaint and masks is None else None
+    detector = Detector(names.damage_model, common) if steps.inpaint and mask is None else None
 
     def read(job: Job, picture: Picture) -> tuple[np.ndarray | None, KnownColours | None]:
         if pictures is not None:
             pictures.refuse_existing(job)
-        hole = None if masks is None else masks.read(job, picture)
+        hole = None if mask is None else read_hole(masks[job.source], reading, job, picture)
         return hole, read_hints(hints, picture)
 
     def compute(
-        photo: Photo[tuple[np.ndarray | None, KnownColours | None]], progress: Progress
+        job: Job, picture: Picture, given: tuple[np.ndarray | None, KnownColours | None], progress: Progress
     ) -> tuple[Restored[Picture], dict[str, Any]]:
         from scoreinv.machine import keep_freed
         from scoreinv.tasks.old_photos import OldPhotoModels, restore_picture
 
         def told(step: Step, shown: Picture | None) -> None:
-            notice(common, f"{photo.job.source}: {step.name}: {step.words}")
+            notice(common, f"{job.source}: {step.name}: {step.words}")
             if pictures is not None and shown is not None:
-                pictures.write(photo.job, step.name, shown)
+                pictures.write(job, step.name, shown)
 
         keep_freed()
-        check_samples(steps.samples, photo.picture, coloured=steps.colorize)
+        check_samples(steps.samples, picture, coloured=steps.colorize)
         models = OldPhotoModels(
-            detector=None if detector is None else detector.detector,
-            filler=None if filler is None else filler.prior,
-            denoiser=None if denoiser is None else denoiser.prior,
-            colorizer=None if colorizer is None else colorizer.prior,
+            detector=None if detector is None else detector.load(),
+            filler=None if filler is None else filler.load(),
+            denoiser=None if denoiser is None else denoiser.load(),
+            colorizer=None if colorizer is None else colorizer.load(),
         )
-        result = restore_picture(photo.picture, models, steps, *photo.given, progress, told)
+        result = restore_picture(picture, models, steps, *given, progress, told)
         done = [step.name for step in result.steps if step.changed]
         if hints is not None and "colorize" not in done:
             remedy = "scoreinv colorize --hints replaces colours"
-            warn(f"{photo.job.source}: the hints are not used, as it is not grey ({remedy})")
+            warn(f"{job.source}: the hints are not used, as it is not grey ({remedy})")
         more: dict[str, Any] = {"found": result.found, "steps": done}
         if result.damage is not None:
             more["damaged"] = damaged_share(result.damage)
@@ -137,11 +138,10 @@ def restore(
         return [paths[step] for step in steps.wanted if step in paths]
 
     models = [model for model in (filler, denoiser, colorizer, detector) if model is not None]
-    left_out = masks.without if masks is not None else lambda job: None
     folders = set()
     if pictures is not None and not common.dry_run:
         folders = {pictures.folder / job.inside for job in everything.own}
-    with output_folders(folders, shared=everything.shared):
+    with output_folders(folders, shared=output.shard is not None):
         run(Run(everything, output, common, compute, models, read, left_out=left_out, beside=files_beside))
 
 
@@ -184,7 +184,7 @@ class StepPictures:
             photos: as given: in a folder of these the next run would take them for photos.
             given: masks and strokes of colour.
         """
-        check_folder(self.folder, create=True)
+        check_folder(self.folder)
         written = [path for job in everything.jobs for path in self.paths(job).values()]
         named = Counter(str(Path(path).resolve()) for path in written)
         named.update(str(Path(path).resolve()) for job in everything.jobs for path in job.outputs)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from scoreinv.cli.loading import Model, check_samples
 from scoreinv.cli.options import Common, Output, RestorerOption, UncertaintyOption
-from scoreinv.cli.photo_loop import Photo, Progress, Run, check_uncertainty, run
+from scoreinv.cli.photo_loop import Progress, Run, check_uncertainty, run
 from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import naming, notice
 from scoreinv.options import GRAY_LEVELS
@@ -54,7 +54,7 @@ class Restoration:
     """
 
     suffix: str
-    restore: Callable[[Photo[Noise], ScorePrior, Progress], Restored[Picture]]
+    restore: Callable[[Job, Picture, Noise, ScorePrior, Progress], Restored[Picture]]
     result_of: Callable[[Picture], Picture] = lambda picture: picture
     inputs: dict[str, str | None] = field(default_factory=dict)
     said: dict[str, Any] = field(default_factory=dict)
@@ -89,12 +89,14 @@ def restore_photos(
 
         return Noise(estimate_noise(picture), True) if noise is None else Noise(noise / GRAY_LEVELS, False)
 
-    def compute(photo: Photo[Noise], progress: Progress) -> tuple[Restored[Picture], dict[str, Any]]:
-        check_samples(settings.samples, work.result_of(photo.picture), coloured=False)
-        restored = work.restore(photo, model.prior, progress)
-        level = photo.given.std * GRAY_LEVELS
-        if photo.given.estimated:
-            notice(common, f"{photo.job.source}: noise of about {level:.2g} grey levels was found (--noise sets it)")
+    def compute(
+        job: Job, picture: Picture, given: Noise, progress: Progress
+    ) -> tuple[Restored[Picture], dict[str, Any]]:
+        check_samples(settings.samples, work.result_of(picture), coloured=False)
+        restored = work.restore(job, picture, given, model.load(), progress)
+        level = given.std * GRAY_LEVELS
+        if given.estimated:
+            notice(common, f"{job.source}: noise of about {level:.2g} grey levels was found (--noise sets it)")
         return restored, {"noise": round(level, 2)} | work.said
 
     run(Run(everything, output, common, compute, [model], read, result_of, uncertainty=network.uncertainty))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from scoreinv.cli.gallery import Gallery
 from scoreinv.cli.loading import Model, warn_of_completing
 from scoreinv.cli.options import Common, ModelOption, QualityOption, advanced, option, output_option
-from scoreinv.cli.plan import refuse_inputs
+from scoreinv.cli.outputs import output_folders, refuse_inputs
 from scoreinv.cli.report import duration, emit, notice, progress_bar, rehearse
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.models.catalogue import HUB_PREFIX
@@ -110,7 +110,7 @@ def sample(
             _guide(wanted, model)
         rehearse(common, {"outputs": gallery.outputs}, f"{_pictures(count)} by {model} would be written to {target}")
         return
-    with gallery.folder():
+    with output_folders(gallery.folders):
         record = _draw(wanted, sampler, gallery, loaded)
     emit(common, record)
     notice(common, f"{_pictures(count)} in {target} ({duration(record['seconds'])})")
@@ -133,10 +133,10 @@ def _draw(wanted: ClassOptions, asked: SamplerSettings, gallery: Gallery, loaded
     if guide is not None:
         guide = guide.to(loaded.device, getattr(torch, loaded.precision))
     warn_of_completing(loaded, "draws blots of colour from nothing; --model cifar10 draws pictures of 32x32 pixels")
-    method = asked.asked or default_sampler(loaded.prior)
+    method = asked.asked or default_sampler(loaded.load())
     _log.info("sampler %s%s", method, "" if asked.asked else ", recommended with the model")
     started = time.monotonic()
-    side = loaded.prior.image_size
+    side = loaded.load().image_size
     parts = _parts(count, side, at_once=gallery.is_file)
     if len(parts) == 1:
         gallery.check((side, side))
@@ -146,7 +146,7 @@ def _draw(wanted: ClassOptions, asked: SamplerSettings, gallery: Gallery, loaded
         for part in parts:
             share.begin(len(part))
             result = generate(
-                loaded.prior,
+                loaded.load(),
                 len(part),
                 **asdict(replace(asked, sampler=method)),
                 seed=common.seed or 0,

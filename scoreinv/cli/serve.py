@@ -63,5 +63,5 @@ def serve(
         emit(common, record)
         if not common.json:
             say(f"scoreinv: open {access.link} in a browser; Ctrl-C ends it")
-        models = Models(lambda: fill.prior, lambda: colours.prior, lambda: damage.detector, lambda: denoise.prior)
+        models = Models(fill.load, colours.load, damage.load, denoise.load)
         serve(listener, models, access)

@@ -19,7 +19,6 @@ from PIL import Image
 from shell import hole_array, photo_array
 
 from scoreinv.cli.plan import expand
-from scoreinv.cli.report import RunProgress
 from scoreinv.files import atomic_write
 
 
@@ -299,43 +298,28 @@ def test_two_processes_in_one_folder_agree(scoreinv, scans, mask, tmp_path, monk
     assert "0 done, 2 skipped because they exist (--overwrite makes them anew), 1 done by another, 0 failed" in told
 
 
-def test_the_time_left_for_all_counts_what_needs_no_more(scoreinv, scans, mask, tmp_path, monkeypatch):
-    """Pictures that cannot be read, and those that another process does meanwhile."""
-    import scoreinv.cli.photo_loop as photos
-
-    runs, open_picture = [], photos.check_source
-
-    def watched(count):
-        runs.append(RunProgress(count))
-        return runs[-1]
-
-    def another_is_faster(source):
-        open_picture(source)
-        (tmp_path / "out" / "c_inpainted.png").write_bytes(b"of another")
-
-    (scans / "a.png").write_bytes(b"no picture")
-    monkeypatch.setattr(photos, "RunProgress", watched)
-    monkeypatch.setattr(photos, "check_source", another_is_faster)
-    told = lines(scoreinv("inpaint", "scans", "--mask", mask, "-o", "out", "--json").out)
-    assert [line.get("skipped", "error" in line) for line in told] == [True, False, "done by another"]
-    assert [(run.count, run.finished) for run in runs] == [(3, 3)]
-
-
 def test_what_another_writes_while_a_photo_is_read(scoreinv, scans, mask, tmp_path, monkeypatch):
-    import scoreinv.cli.photo_loop as photos
+    """It counts as finished for the time left."""
+    from scoreinv.cli.record import Record
+    from scoreinv.imaging import read
 
-    check = photos.check_source
+    left, close, read_picture = [], Record.close, read.read_picture
 
-    def too_late(source):
+    def too_late(source, frame):
         if "a." in source:
-            Path("scans_colorized").mkdir(exist_ok=True)
             Path("scans_colorized/a_colorized.png").write_bytes(b"of another")
-        check(source)
+        return read_picture(source, frame)
 
-    monkeypatch.setattr(photos, "check_source", too_late)
+    def watched(record):
+        left.append((record.wanted, record.left))
+        return close(record)
+
+    monkeypatch.setattr(read, "read_picture", too_late)
+    monkeypatch.setattr(Record, "close", watched)
     outcome = scoreinv("colorize", "scans", "--json")
     assert outcome.code == 0, outcome.err
     assert [line.get("skipped") for line in lines(outcome.out)] == ["done by another", None, None]
+    assert left == [(3, 0)]
 
 
 def test_samples_that_another_has_written_in_part(scoreinv, scans, mask, tmp_path, monkeypatch):

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from scoreinv.cli.record import Table
+from scoreinv.cli.options import Common
+from scoreinv.cli.plan import Job, Plan
+from scoreinv.cli.record import Outcome, Record, Table
 from scoreinv.errors import InputError
 
 COLUMNS = ("input", "said", "more")
@@ -115,3 +117,17 @@ def test_a_full_disk_is_told_once(tmp_path, capsys):
         table.add(record)
     assert table.lost == len(RECORDS)
     assert capsys.readouterr().err.count("t.csv: cannot be written to") == 1
+
+
+def test_time_left_for_all_pictures() -> None:
+    """Loading takes a minute, each of ten pictures 100 seconds, in ten steps."""
+    jobs = [Job(str(number), "out.png", outputs=("out.png",)) for number in range(10)]
+    record, now, said = Record(Plan(jobs, jobs, True, set(), None, 0), Common(quiet=True), None, 10), 60.0, []
+    for job in jobs:
+        for step in range(1, 11):
+            now += 10
+            said.append(record.note(now, step / 10))
+        record.add(Outcome(job.source, {"outputs": ["out.png"], "seconds": 100}))
+    assert said[:2] == ["", ""]
+    assert said[9] == "15:00 for all"
+    assert said[54] == "7:30 for all"

@@ -172,11 +172,11 @@ CASES = [
     # outputs
     (
         "denoise photo.png -o existing.png",
-        "existing.png: exists already; --overwrite replaces it, -o names another file",
+        "existing.png: exists already: choose another name, or allow to overwrite it by --overwrite",
     ),
     ("denoise photo.png -o new.xyz", "new.xyz: end the output's name in .png"),
-    ("denoise photo.png -o nowhere/new.png", "nowhere: no such folder for the output"),
-    ("denoise photo.png -o photo.png/new.png", "photo.png: is no folder"),
+    ("denoise photo.png -o nowhere/new.png", "nowhere/new.png: there is no folder nowhere: make it first"),
+    ("denoise photo.png -o photo.png/new.png", "photo.png/new.png: cannot be written (Not a directory)"),
     (f"denoise photo.png -o {LONG}.png", "name"),
     ("upscale clear.png -o new.jpg", "transparency"),
     (f"{INPAINT} -o mask.png --overwrite", "-o mask.png: is the mask"),
@@ -187,7 +187,7 @@ CASES = [
     (f"{INPAINT} --uncertainty u.jpg --samples 2", "--uncertainty u.jpg"),
     (f"{INPAINT} --uncertainty mask.png --samples 2 --overwrite", "--uncertainty mask.png: is the mask"),
     ("inpaint scans --mask mask.png --uncertainty u.png --samples 2", "--uncertainty writes one file"),
-    ("likelihood photo.png --csv table.csv", "table.csv: exists already; --overwrite replaces it, --csv names another"),
+    ("likelihood photo.png --csv table.csv", "exists already: choose another name by --csv, or allow"),
     ("likelihood photo.png --csv photo.png --overwrite", "--csv photo.png: is one of the pictures"),
     (f"{CONVERT} -o new.pth", ".safetensors"),
     ("restore scans --steps-to scans", "--steps-to scans: is a folder of the photos"),

@@ -9,10 +9,8 @@ import pickle
 import signal
 import subprocess
 import sys
-import threading
-from contextlib import nullcontext
+from collections.abc import Callable
 from importlib.util import find_spec
-from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,7 +23,6 @@ from scoreinv.cli.loading import Model
 from scoreinv.cli.options import Common, Output
 from scoreinv.cli.photo_loop import Run
 from scoreinv.cli.plan import Job, Plan
-from scoreinv.cli.ray_workers import _OwnOutput
 from scoreinv.cli.record import Outcome
 from scoreinv.errors import CheckpointError, InputError, SettingError
 
@@ -68,82 +65,79 @@ class LostError(Exception):
 
 
 class Cluster:
-    """What stands for Ray with two processors: the last of the tasks ends first, and some are lost."""
+    """What stands for Ray, its pool and its workers, on two processors: the picture 3 is lost."""
 
     exceptions = SimpleNamespace(RayError=LostError)
     cloudpickle = SimpleNamespace(dumps=repr)
+    shutdown = init = staticmethod(lambda *given, **options: None)
+    cluster_resources = staticmethod(lambda: {"CPU": 2.0})
 
-    def __init__(self, lost: set[str]) -> None:
-        self.lost = lost
-        self.running: set[str] = set()
-        self.most = 0
+    def __init__(self) -> None:
+        self.waiting: list[Job] = []
+        self.workers = 0
 
-    def cluster_resources(self) -> dict[str, float]:
-        return {"CPU": 2.0}
-
-    def put(self, value: object) -> object:
-        return value
+    def remote(self, worker: type) -> Cluster:
+        return self
 
     def options(self, **resources: int) -> SimpleNamespace:
         self.resources = resources
-        return SimpleNamespace(remote=self.submit)
+        return SimpleNamespace(
+            remote=lambda packed, folder: SimpleNamespace(work=SimpleNamespace(remote=lambda job: job))
+        )
 
-    def submit(self, packed: list[object], job: Job) -> str:
-        self.running.add(job.source)
-        self.most = max(self.most, len(self.running))
-        return job.source
-
-    def remote(self, function: object) -> Cluster:
+    def pool(self, workers: list[SimpleNamespace]) -> Cluster:
+        self.workers = len(workers)
         return self
 
-    def wait(self, tasks: list[str]) -> tuple[list[str], list[str]]:
-        return tasks[-1:], tasks[:-1]
+    def submit(self, does: Callable[[SimpleNamespace, Job], Job], job: Job) -> None:
+        self.waiting.append(does(SimpleNamespace(work=SimpleNamespace(remote=lambda job: job)), job))
 
-    def get(self, task: str) -> tuple[list[str], Outcome, bool]:
-        self.running.remove(task)
-        if task in self.lost:
+    def has_next(self) -> bool:
+        return bool(self.waiting)
+
+    def get_next_unordered(self) -> tuple[list[str], Outcome, bool]:
+        job = self.waiting.pop()
+        print("(raylet) A worker died")
+        if job.source == "3":
             raise LostError("of memory\nand so on")
-        return [f"about {task}"], Outcome(task, {"skipped": "done"}), False
+        return [f"about {job.source}"], Outcome(job.source, {"skipped": "done"}), False
 
 
 def work(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, threads: int) -> list[Outcome]:
     """What becomes of nine photographs."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr(ray_workers, "_cluster", lambda: nullcontext(cluster))
+    monkeypatch.setitem(sys.modules, "ray", cluster)
+    monkeypatch.setitem(sys.modules, "ray.util", SimpleNamespace(ActorPool=cluster.pool))
     jobs = [Job(str(number), "out", outputs=("out",)) for number in range(9)]
-    plan = Plan(jobs, jobs, batch=True, folders=set(), folder=None, passed_over=0, shared=False)
+    plan = Plan(jobs, jobs, batch=True, folders=set(), folder=None, passed_over=0)
     outcomes: list[Outcome] = []
-    run = Run(plan, Output(), Common(threads=threads), compute=lambda photo, progress: None)
-    ray_workers.work_by_ray(run, jobs, outcomes.append)
+
+    def tell(outcome: Outcome) -> None:
+        print(outcome.source)
+        outcomes.append(outcome)
+
+    run = Run(plan, Output(), Common(threads=threads), compute=lambda job, picture, given, progress: None)
+    ray_workers.work_by_ray(run, jobs, tell)
     return outcomes
 
 
 def test_jobs_are_worked_off_as_they_end(capsys, monkeypatch):
-    """Each once, with a few more of them waiting than are done; what a worker said is said before its outcome."""
-    cluster = Cluster({"3"})
-    outcomes = work(cluster, monkeypatch, 2)
-    assert sorted(outcome.source for outcome in outcomes) == [str(number) for number in range(9)]
-    assert (cluster.most, cluster.running) == (4, set())
-    assert cluster.resources == {"num_cpus": 2, "num_gpus": 0, "max_retries": 3}
+    """Each once; what a worker said is said before its outcome, and what Ray prints is no result."""
+    cluster = Cluster()
+    outcomes = work(cluster, monkeypatch, 1)
+    assert [outcome.source for outcome in outcomes] == ["8", "7", "6", "5", "4", "2", "1", "0", "3"]
+    assert cluster.workers == 2
+    assert cluster.resources == {"num_cpus": 1, "num_gpus": 0, "max_restarts": 3, "max_task_retries": 3}
     (failed,) = (outcome for outcome in outcomes if outcome.error)
-    assert failed.source == "3"
-    assert str(failed.error) == "its worker was lost 4 times, or its machine: of memory"
-    assert capsys.readouterr().err.splitlines().count("about 5") == 1
+    assert str(failed.error) == "its worker was lost, or its machine: of memory"
+    captured = capsys.readouterr()
+    assert captured.err.splitlines().count("about 5") == 1
+    assert captured.out.splitlines() == [outcome.source for outcome in outcomes]
 
 
 def test_a_worker_takes_no_more_processors_than_there_are(monkeypatch):
-    with pytest.raises(InputError, match="--threads 3: there are 2 processors"):
-        work(Cluster(set()), monkeypatch, 3)
-
-
-def test_what_other_threads_print_is_no_result():
-    stream = StringIO()
-    own = _OwnOutput(stream)
-    other = threading.Thread(target=print, args=("(raylet) A worker died",), kwargs={"file": own})
-    other.start()
-    other.join()
-    print("result", file=own)
-    assert stream.getvalue() == "result\n"
+    with pytest.raises(InputError, match="--threads 3: a worker takes so many, and 2 are there"):
+        work(Cluster(), monkeypatch, 3)
 
 
 def test_errors_of_the_library_can_be_pickled():
@@ -201,7 +195,7 @@ def test_a_thousand_pictures_of_which_a_worker_is_killed(model, tmp_path):
     told, busy = [], []
     while len(told) < 100 or not busy:  # between two pictures a worker is called otherwise
         told.append(json.loads(process.stdout.readline()))
-        busy = [pid for pid, command in descendants(process.pid).items() if command.startswith("ray::_do")]
+        busy = [pid for pid, command in descendants(process.pid).items() if command.startswith("ray::Worker.work")]
     os.kill(busy[0], signal.SIGKILL)
     out, err = process.communicate(timeout=1800)
     assert (process.returncode, err) == (0, b"")

@@ -1,0 +1,109 @@
+"""What may be written and where: outputs are checked before anything is computed, and their folders made."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from scoreinv.errors import ExistsError, InputError
+from scoreinv.files import remove_leftovers, try_folder
+
+STREAM = "-"
+"""Stands for stdin and stdout."""
+_NO_FOLDER = "is no folder that results could go into: name another"
+
+
+def refuse_existing(outputs: Iterable[str], *, overwrite: bool, option: str = "-o") -> None:
+    """Raise InputError when a result would replace a file without `--overwrite`, or something that is no file.
+
+    option: by which the results are named.
+    """
+    for output in outputs:
+        if output == STREAM or not os.path.lexists(output):
+            continue
+        if not Path(output).is_file():
+            raise InputError(f"{output}: is no file that could be replaced; {option} names another")
+        if not overwrite:
+            raise ExistsError(f"{output}: exists already: choose another name by {option}, or allow to overwrite it")
+
+
+def refuse_inputs(option: str, outputs: Iterable[str], inputs: Mapping[str, str | None]) -> None:
+    """Raise InputError where what is written would replace something that is read.
+
+    Args:
+        option: by which the outputs are named.
+        inputs: what is read, by what it is; None and what is not there are no file.
+    """
+    for output in outputs:
+        there = file_identity(output)
+        for what, path in inputs.items():
+            if there is not None and path is not None and file_identity(path) == there:
+                raise InputError(f"{option} {output}: is {what}: name another file")
+
+
+def file_identity(path: str) -> tuple[int, int] | None:
+    """What only this file or folder has, whatever path leads to it; None where there is none."""
+    try:
+        status = None if path == STREAM else Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return None if status is None else (status.st_dev, status.st_ino)
+
+
+def check_stdout() -> None:
+    """Raise InputError when nobody could receive a picture on stdout: the process was started without one."""
+    if sys.__stdout__ is None:
+        raise InputError("-o -: stdout is closed: name a file")
+
+
+def check_file(path: str, option: str | None = None) -> None:
+    """Raise InputError, naming the option that gave it, unless `path` is a file."""
+    if path != STREAM and not Path(path).is_file():
+        given = path if option is None else f"{option} {path}"
+        raise InputError(f"{given}: no such file" if not Path(path).exists() else f"{given}: not a file")
+
+
+def check_quality(paths: list[str], quality: int, choose: str) -> None:
+    """Raise InputError where a quality is given and no result has a format with one; choose: by which option to."""
+    if not any(Path(path).suffix.lower() in (".jpg", ".jpeg", ".webp") for path in paths):
+        raise InputError(f"--quality applies only to jpg and webp, not to {paths[0]}: choose one by {choose}")
+
+
+def check_folder(folder: Path) -> None:
+    """Raise InputError unless a folder, or where it is not there that of the first above, can be written to."""
+    while not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise InputError(f"{folder}: {_NO_FOLDER}")
+    try:
+        try_folder(folder)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written to ({error.strerror}); -o names another place") from error
+
+
+@contextmanager
+def output_folders(folders: Iterable[Path], *, shared: bool = False) -> Iterator[None]:
+    """Make the folders that results go into where there are none; those that stay empty are removed.
+
+    Unless they are `shared`: then another run may be about to write into them. What killed runs have left of unfinished
+    pictures in them goes too. Raises InputError where a folder cannot be made.
+    """
+    made: list[Path] = []
+    try:
+        for folder in folders:
+            made += reversed([each for each in (folder, *folder.parents) if not each.exists()])
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except FileExistsError as error:
+                raise InputError(f"{folder}: {_NO_FOLDER}") from error
+            except OSError as error:
+                raise InputError(f"{folder}: cannot be created: {error.strerror}") from error
+            remove_leftovers(folder)
+        yield
+    finally:
+        for folder in [] if shared else reversed(made):
+            with suppress(OSError):  # something is in it
+                folder.rmdir()
