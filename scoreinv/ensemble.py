@@ -6,39 +6,32 @@ posterior mean does not: the average is closer to it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from scoreinv.prior import Prior, PriorWrapper
 
-
-@dataclass(frozen=True)
-class Orientation:
-    """Mirrored left to right or not, then turned by quarters."""
-
-    quarters: int = 0
-    mirrored: bool = False
-
-    def turn(self, x: Tensor) -> Tensor:
-        """A picture (..., H, W) in this orientation."""
-        if self == Orientation():
-            return x
-        return torch.rot90(x.flip(-1) if self.mirrored else x, self.quarters, (-2, -1)).contiguous()
-
-    def turn_back(self, x: Tensor) -> Tensor:
-        """The inverse of `turn`."""
-        x = torch.rot90(x, -self.quarters, (-2, -1))
-        return x.flip(-1) if self.mirrored else x
-
-
-UPRIGHT = (Orientation(),)
+Orientation = tuple[bool, int]
+"""Whether a picture is mirrored left to right, and by how many quarters it is turned then."""
+UPRIGHT: tuple[Orientation, ...] = ((False, 0),)
 """As it is."""
-MIRRORED = (Orientation(), Orientation(mirrored=True))
+MIRRORED: tuple[Orientation, ...] = ((False, 0), (True, 0))
 """Scenes: a sky is above, and may be left or right."""
-ALL = tuple(Orientation(quarters, mirrored) for quarters in range(4) for mirrored in (False, True))
+ALL: tuple[Orientation, ...] = tuple((mirrored, quarters) for quarters in range(4) for mirrored in (False, True))
 """Texture, which has no up."""
+
+
+def turn(x: Tensor, orientation: Orientation) -> Tensor:
+    """A picture (..., H, W) in this orientation."""
+    mirrored, quarters = orientation
+    return torch.rot90(x.flip(-1) if mirrored else x, quarters, (-2, -1)).contiguous()
+
+
+def turn_back(x: Tensor, orientation: Orientation) -> Tensor:
+    """The inverse of `turn`."""
+    mirrored, quarters = orientation
+    x = torch.rot90(x, -quarters, (-2, -1))
+    return x.flip(-1) if mirrored else x
 
 
 class SelfEnsemble(PriorWrapper):
@@ -54,5 +47,5 @@ class SelfEnsemble(PriorWrapper):
         self.vjps_per_noise = len(orientations) * prior.vjps_per_noise
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
-        each = [orientation.turn_back(self.prior.noise(orientation.turn(x), t)) for orientation in self.orientations]
+        each = [turn_back(self.prior.noise(turn(x, one), t), one) for one in self.orientations]
         return torch.stack(each).mean(0)

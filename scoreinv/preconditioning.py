@@ -77,11 +77,10 @@ class EDM:
         within("sigma_data", self.sigma_data, 1e-6, 1e6)
 
     def noise(self, network: nn.Module, x: Tensor, t: Tensor, sde: SDE, data_range: Range) -> Tensor:
-        s = noise_level(t, sde, data_range)
-        clean_scale = rescaled(x, t, sde, data_range)
+        s, u = noise_level(t, sde, data_range), centre(x / broadcast(sde.alpha(t), x), data_range)
         total = (s.square() + self.sigma_data**2).sqrt()
-        output = network(clean_scale / broadcast(total, x), s)
-        return broadcast(s / total.square(), x) * clean_scale - broadcast(self.sigma_data / total, x) * output
+        output = network(u / broadcast(total, x), s)
+        return broadcast(s / total.square(), x) * u - broadcast(self.sigma_data / total, x) * output
 
 
 @dataclass(frozen=True)
@@ -98,16 +97,10 @@ class DataPrediction:
         within("floor", self.floor, 1e-6, 1e6)
 
     def noise(self, network: nn.Module, x: Tensor, t: Tensor, sde: SDE, data_range: Range) -> Tensor:
-        s = noise_level(t, sde, data_range)
-        clean_scale = rescaled(x, t, sde, data_range)
-        return broadcast(s / (s.square() + self.floor**2), x) * (clean_scale - network(clean_scale, s))
-
-
-def rescaled(x: Tensor, t: Tensor, sde: SDE, data_range: Range) -> Tensor:
-    """x / alpha(t) on [-1, 1]: the picture with noise of `noise_level`."""
-    return centre(x / broadcast(sde.alpha(t), x), data_range)
+        s, u = noise_level(t, sde, data_range), centre(x / broadcast(sde.alpha(t), x), data_range)
+        return broadcast(s / (s.square() + self.floor**2), x) * (u - network(u, s))
 
 
 def noise_level(t: Tensor, sde: SDE, data_range: Range) -> Tensor:
-    """s = sigma / alpha of pictures centred on [-1, 1], (B,)."""
+    """s = sigma / alpha of pictures x / alpha centred on [-1, 1], (B,)."""
     return sde.noise_to_signal(t) * 2 / (data_range[1] - data_range[0])

@@ -48,6 +48,8 @@ class Prior(ABC):
     """Evaluations of the network that one call of `noise` takes at each place."""
     vjps_per_noise: int = 0
     """Vector-Jacobian products that one call of `noise` takes; counted apart from evaluations."""
+    constrains: bool = False
+    """Whether `constrain` replaces anything: samplers call it, and draw noise for it, only then."""
 
     @abstractmethod
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
@@ -65,11 +67,6 @@ class Prior(ABC):
     def constrain(self, x: Tensor, t: Tensor, z: Tensor) -> Tensor:
         """The state x at time t, with observed components replaced by the observation diffused with the noise z."""
         return x
-
-    @property
-    def constrains(self) -> bool:
-        """Whether `constrain` replaces anything: samplers ask for it, and draw noise for it, only then."""
-        return type(self).constrain is not Prior.constrain
 
     def finish(self, x0: Tensor) -> Tensor:
         """The end result, with what must hold exactly made exact."""
@@ -92,6 +89,7 @@ class PriorWrapper(Prior):
         self.stride = prior.stride
         self.evaluations_per_noise = prior.evaluations_per_noise
         self.vjps_per_noise = prior.vjps_per_noise
+        self.constrains = prior.constrains
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.prior!r})"
@@ -101,10 +99,6 @@ class PriorWrapper(Prior):
 
     def constrain(self, x: Tensor, t: Tensor, z: Tensor) -> Tensor:
         return self.prior.constrain(x, t, z)
-
-    @property
-    def constrains(self) -> bool:
-        return self.prior.constrains or type(self).constrain is not PriorWrapper.constrain
 
     def finish(self, x0: Tensor) -> Tensor:
         return self.prior.finish(x0)
@@ -142,7 +136,8 @@ class ScorePrior(Model, Prior):
         sde: the forward process it was trained on.
         preconditioning: how its output is read.
         data_range: the model values of black and white.
-        image_size: side of the pictures (or crops) that it was trained on, in pixels; where it is at home.
+        image_size: side of the pictures (or crops) that it was trained on, in pixels: windows of that size
+            are where it is at home. A multiple of the network's stride.
         sampler: what it was published with; None where nothing is recommended.
         s_noise: of the noise that samplers of the reverse SDE add, by which its samples vary as they should
             (S_noise of Karras et al. 2022; `DPMpp2M.s_noise`).

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from scoreinv.conditional.prior import ResidualPreconditioning
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.config import ModelConfig
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import SDE, VE

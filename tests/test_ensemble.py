@@ -8,7 +8,7 @@ import torch
 from mixture import SDES
 
 import scoreinv
-from scoreinv.ensemble import ALL, MIRRORED, SelfEnsemble
+from scoreinv.ensemble import ALL, MIRRORED, SelfEnsemble, turn, turn_back
 from scoreinv.errors import SettingError
 from scoreinv.operators import mask
 from scoreinv.prior import Prior
@@ -62,9 +62,9 @@ def test_a_denoised_picture_is_the_mean_over_its_orientations(orientations):
     assert result.nfe == orientations
     expected = []
     for each in ALL[:orientations]:
-        turned = each.turn(torch.from_numpy(y).permute(2, 0, 1)).permute(1, 2, 0).numpy()
+        turned = turn(torch.from_numpy(y).permute(2, 0, 1), each).permute(1, 2, 0).numpy()
         estimate = torch.from_numpy(denoised(turned, 1).image).permute(2, 0, 1)
-        expected.append(each.turn_back(estimate).permute(1, 2, 0))
+        expected.append(turn_back(estimate, each).permute(1, 2, 0))
     # The mean of what is clipped to [0, 1] is not the clipped mean: compare where nothing is.
     inside = np.all([(one > 0).numpy() & (one < 1).numpy() for one in expected], axis=0)
     assert inside.mean() > 0.5

@@ -57,15 +57,10 @@ class InitialEstimate:
     fine: Tensor | None = None
     features: tuple[Tensor, ...] | None = None
 
-    def each(
-        self,
-        change: Callable[[Tensor], Tensor],
-        change_fine: Callable[[Tensor], Tensor],
-        change_features: Callable[[Tensor], Tensor],
-    ) -> InitialEstimate:
-        """With its parts changed: those of the picture's size, the finer one, and each map of features."""
-        fine = None if self.fine is None else change_fine(self.fine)
-        features = None if self.features is None else tuple(change_features(value) for value in self.features)
+    def each(self, change: Callable[[Tensor], Tensor]) -> InitialEstimate:
+        """With all of its parts changed alike."""
+        fine = None if self.fine is None else change(self.fine)
+        features = None if self.features is None else tuple(change(value) for value in self.features)
         return InitialEstimate(change(self.mean), change(self.variance), fine, features)
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scoreinv.colour_space import colour_basis
+from scoreinv.conditional.interpolation import InitialEstimate
 from scoreinv.conditional.prior import ConditionalPrior
-from scoreinv.ensemble import UPRIGHT, Orientation
+from scoreinv.ensemble import UPRIGHT, Orientation, turn, turn_back
 from scoreinv.errors import InputError
 from scoreinv.guidance.base import GivenObservation
 from scoreinv.operators import ObservedComponents
+from scoreinv.operators.pixelwise import rotated
 from scoreinv.prior import Prior
 from scoreinv.tiling import crops
 from scoreinv.window_placement import Box
@@ -58,8 +60,7 @@ class Conditioned(GivenObservation):
         prior = check_conditional(prior)
         fits = isinstance(operator, ObservedComponents)
         if fits and operator.basis is not None:
-            axes = torch.from_numpy(colour_basis(prior.gray_weights))
-            fits = torch.allclose(operator.basis.cpu().double(), axes, atol=1e-5)
+            fits = torch.allclose(operator.basis.cpu().double(), prior.preconditioning.basis, atol=1e-5)
         elif fits:
             fits = bool((operator.observed == operator.observed[:, :1]).all())
         if not fits:
@@ -78,30 +79,35 @@ class Conditioned(GivenObservation):
 
     def smooth(self) -> Tensor:
         """The initial estimate as a picture in the model's range, to start from with noise above its error."""
-        return self.prior.to_model((self.prior.preconditioning.rotate_back(self.initial.mean) + 1) / 2)
+        return self.prior.to_model((rotated(self.initial.mean, self.prior.preconditioning.basis.T) + 1) / 2)
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+        if self.orientations == UPRIGHT:
+            return self.prior.noise(x, t, self.initial)
         each = []
-        for orientation in self.orientations:
-            upright = orientation == Orientation()
-            initial = self.initial if upright else self.initial.each(*[orientation.turn] * 3)
-            each.append(orientation.turn_back(self.prior.noise_given(orientation.turn(x), t, initial)))
+        for one in self.orientations:
+            initial = self.initial.each(partial(turn, orientation=one))
+            each.append(turn_back(self.prior.noise(turn(x, one), t, initial), one))
         return torch.stack(each).mean(0)
 
     def windows(self, boxes: Sequence[Box], samples: int) -> Conditioned:
         """The same over crops of the picture (`Tiled`); only `noise` is called on it."""
         # The initial estimate is cut out, not made anew: it knows what lies beyond the window.
-        scale = self.prior.luma_scale
-        fine_boxes = [(scale * top, scale * left, scale * tall, scale * wide) for top, left, tall, wide in boxes]
-        height, width = self.initial.mean.shape[-2:]
+        initial, scale = self.initial, self.prior.luma_scale
+        mean, variance = (crops(x, boxes, samples) for x in (initial.mean, initial.variance))
+        fine = features = None
+        if initial.fine is not None:
+            larger = [(scale * top, scale * left, scale * tall, scale * wide) for top, left, tall, wide in boxes]
+            fine = crops(initial.fine, larger, samples)
+        if initial.features is not None:
+            height, width = initial.mean.shape[-2:]
 
-        def shown(features: Tensor) -> Tensor:
-            return torch.cat([window(features, box, (height, width)).expand(samples, -1, -1, -1) for box in boxes])
+            def shown(maps: Tensor) -> Tensor:
+                return torch.cat([window(maps, box, (height, width)).expand(samples, -1, -1, -1) for box in boxes])
 
+            features = tuple(map(shown, initial.features))
         part = copy(self)
-        part.initial = self.initial.each(
-            lambda x: crops(x, boxes, samples), lambda x: crops(x, fine_boxes, samples), shown
-        )
+        part.initial = InitialEstimate(mean, variance, fine, features)
         return part
 
 

@@ -21,6 +21,7 @@ class ConstrainedPC(GivenObservation):
 
     def __init__(self, prior: Prior, operator: LinearOperator, y: Tensor) -> None:
         super().__init__(prior, operator, y)
+        self.constrains = True
 
     def constrain(self, x: Tensor, t: float | Tensor, z: Tensor) -> Tensor:
         t = as_time(t)

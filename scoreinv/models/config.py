@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar
 
 from torch import Tensor
 
-from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
+from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import CheckpointError
 from scoreinv.models.codec import Named, cut, decode, encode, unsupported
 from scoreinv.networks.base import NetworkConfig

@@ -41,10 +41,10 @@ class ObservedComponents(SpectralOperator):
                 raise InputError("the rows of the basis must be orthonormal")
 
     def __call__(self, x: Tensor) -> Tensor:
-        return self.observed.to(x) * self.analyse(x)
+        return self.observed.to(x) * rotated(x, self.basis)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        return self.synthesise(self.observed.to(y) * y)
+        return rotated(self.observed.to(y) * y, None if self.basis is None else self.basis.T)
 
     pinv = adjoint
 
@@ -57,16 +57,24 @@ class ObservedComponents(SpectralOperator):
         return self.observed.to(torch.promote_types(self.observed.dtype, torch.float32))
 
     def analyse(self, x: Tensor) -> Tensor:
-        return x if self.basis is None else torch.einsum("kc,bchw->bkhw", self.basis.to(x), x)
+        return rotated(x, self.basis)
 
     def synthesise(self, spectrum: Tensor) -> Tensor:
-        return spectrum if self.basis is None else torch.einsum("kc,bkhw->bchw", self.basis.to(spectrum), spectrum)
+        return rotated(spectrum, None if self.basis is None else self.basis.T)
 
     def analyse_observation(self, y: Tensor) -> Tensor:
         return y
 
     def synthesise_observation(self, spectrum: Tensor) -> Tensor:
         return spectrum
+
+
+def rotated(x: Tensor, basis: Tensor | None) -> Tensor:
+    """Colours (B, C, H, W) in an orthonormal basis, whose rows are the axes; by its transpose back. None: unchanged."""
+    if basis is None:
+        return x
+    with torch.autocast(x.device.type, enabled=False):  # in bfloat16 the picture would drown in large noise
+        return torch.einsum("kc,bchw->bkhw", basis.to(x), x)
 
 
 def mask(observed: Tensor) -> ObservedComponents:

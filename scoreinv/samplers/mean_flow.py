@@ -33,6 +33,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.errors import InputError
+from scoreinv.operators.pixelwise import rotated
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import Callback, CountedPrior, Samples, State
 from scoreinv.samplers.rng import NoiseStream
@@ -63,10 +64,6 @@ class MeanFlow:
     steps: int = 3
     reach: tuple[float, ...] = ()
 
-    def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise InputError(f"at least one step is needed, not {self.steps}")
-
     @torch.no_grad()
     def sample(
         self,
@@ -79,9 +76,11 @@ class MeanFlow:
     ) -> Samples:
         """Samples of shape (B, C, H, W); see `Sampler.sample`.
 
-        Raises InputError for a `start`, and for a prior that constrains states: a network that takes the observation
-        does not need it.
+        Raises InputError for no steps, for a `start`, and for a prior that constrains states: a network that takes
+        the observation does not need it.
         """
+        if self.steps < 1:
+            raise InputError(f"at least one step is needed, not {self.steps}")
         if start is not None or prior.constrains:
             raise InputError("this sampler starts from the posterior mean of a prior that takes the observation")
         counted, sde, device = CountedPrior(prior), prior.sde, rng.device
@@ -92,19 +91,19 @@ class MeanFlow:
         counted.report(callback, 1, self.steps, 1.0, mean)
         grid = self.levels(prior)
         first = broadcast(grid[0] if grid else torch.zeros(len(error)), error)
-        white, errors = (torch.einsum("kc,bchw->bkhw", basis, rng.normal(shape)) for _ in range(2))
+        white, errors = (rotated(rng.normal(shape), basis) for _ in range(2))
         q = (first * white + error * blurred(errors, self.reach)) / (first.square() + variance).sqrt().clamp_min(1e-12)
         angles = [torch.atan2(broadcast(level, error).expand_as(error), error) for level in grid]
-        x0 = mean + torch.einsum("kc,bkhw->bchw", basis, error * q)
+        x0 = mean + rotated(error * q, basis.T)
         before: Tensor | None = None
         for step, level in enumerate(grid):
             s, t = broadcast(level, error), time_at(sde, level)
             norm = (s.square() + variance).sqrt()
-            u = mean + torch.einsum("kc,bkhw->bchw", basis, norm * q)
+            u = mean + rotated(norm * q, basis.T)
             predicted = counted.noise(broadcast(sde.alpha(t), u) * u, t)
             x0 = u - s * predicted
             if step + 1 < len(grid):
-                along = torch.einsum("kc,bchw->bkhw", basis, predicted)
+                along = rotated(predicted, basis)
                 force = torch.where(error > 0, (q * s - norm * along) / error.clamp_min(1e-12), 0.0)
                 way = angles[step] - angles[step + 1]
                 slope = force

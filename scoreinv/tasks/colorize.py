@@ -38,7 +38,7 @@ from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.operators import gray_and_hints
 from scoreinv.options import Estimate, GrayWeights, Method, check_callback
 from scoreinv.prior import ScorePrior
-from scoreinv.tasks.common import Model, check_colour, draw, model_of, spread, tile_side, to_arrays, to_tensor
+from scoreinv.tasks.common import Model, check_colour, draw, model_of, spread, to_arrays, to_tensor
 from scoreinv.tasks.picture_noise import PictureNoise, noise_weights_of
 from scoreinv.tasks.results import Given, PictureKind, Restored, Share, TaskCallback, as_given, tell
 from scoreinv.tasks.settings import ColourSettings, Sampling
@@ -292,7 +292,7 @@ class _Gray:
             picture = untinted(picture, weights)
         if noise_weights is None:
             noise_weights = noise_weights_of(picture)
-        height, width = work_size(picture.size, tile_side(prior), prior.stride)
+        height, width = work_size(picture.size, prior.image_size, prior.stride)
         looking = check_conditional(prior) if sampling.method == "conditioned" else None
         scale = 1 if looking is None else looking.luma_scale
         fine = None
@@ -411,7 +411,7 @@ def _draw(
             initial,
             PictureNoise(sampling.seed, [number for _, number in rows[begin : begin + at_once]], weights, prior.device),
             share,
-            overlap=tile_side(prior) // 2,
+            overlap=prior.image_size // 2,
             orientations=MIRRORED,
             fine=prior.to_model(to_tensor(fines, prior.device)) if fines else None,
             features=tuple(torch.cat(same) for same in zip(*maps, strict=True)) if maps else None,

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoreinv.colour_space import colour_basis
 from scoreinv.defaults import NARROW_FILL_STEPS, START_LEVEL
 from scoreinv.ensemble import UPRIGHT, Orientation
 from scoreinv.errors import InputError, ScoreinvError, SettingError
@@ -97,15 +96,9 @@ def check_sides(picture: Picture, model: Sided) -> None:
         )
 
 
-def tile_side(prior: ScorePrior) -> int:
-    """Side of the windows that the model looks through: its training size, as a multiple of its stride."""
-    return max(1, prior.image_size // prior.stride) * prior.stride
-
-
 def wide_tile(prior: ScorePrior, height: int, width: int) -> tuple[int, int]:
-    """Side and overlap of windows of up to three times `tile_side` that cover a picture in the fewest pixels."""
-    tile = tile_side(prior)
-    overlap = tile // 4
+    """Side and overlap of windows of up to three times the training size, that cover a picture in the fewest pixels."""
+    tile, overlap = prior.image_size, prior.image_size // 4
     return covering_tile(height, width, overlap, prior.stride, tile, 3 * tile), overlap
 
 
@@ -187,7 +180,7 @@ def window_side(sampling: Sampling, prior: ScorePrior) -> int:
 
     A mean takes few evaluations, and gains by seeing more: 0.7 dB in boxes of 48 pixels, none in small holes.
     """
-    return tile_side(prior) * (2 if sampling.mean else 1)
+    return prior.image_size * (2 if sampling.mean else 1)
 
 
 def draw(
@@ -248,13 +241,14 @@ def draw(
                 x0 = tiled.finish(tiled.denoise(noise.normal(initial.shape) * prior.sde.prior_std, 1.0))
             tell(callback, 1.0)
             return prior.to_image(finite(x0)), tiled.evaluations_per_noise
-        sampler = DPMpp2M(eta=1.0, steps=sampling.steps)
         if narrow:
             low, high = given.data_range
-            share = torch.tensor(_ERROR_SHARE, device=given.initial.variance.device)[:, None, None]
-            variance = share * given.initial.variance * ((high - low) / 2) ** 2
-            basis = torch.from_numpy(colour_basis(given.prior.gray_weights))
-            sampler = MeanFlow(variance, basis, min(sampling.steps, NARROW_FILL_STEPS), _ERROR_REACH)
+            error = torch.tensor(_ERROR_SHARE).to(given.initial.variance)[:, None, None]
+            variance = error * given.initial.variance * ((high - low) / 2) ** 2
+            steps, basis = min(sampling.steps, NARROW_FILL_STEPS), given.prior.preconditioning.basis
+            sampler = MeanFlow(variance, basis, steps, _ERROR_REACH)
+        else:
+            sampler = DPMpp2M(eta=1.0, steps=sampling.steps)
     result = sampler.sample(condition, tuple(initial.shape), rng=noise, callback=for_sampler(callback), start=state)
     return prior.to_image(finite(result.x0)), int(result.nfe[0])
 

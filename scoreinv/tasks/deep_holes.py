@@ -38,7 +38,7 @@ from scoreinv.patches.patch_prior import most_patches
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import PC, Ancestral, DPMpp2M, NoiseStream, State
 from scoreinv.sdes import VE, as_time
-from scoreinv.tasks.common import finite, start_time, tile_side
+from scoreinv.tasks.common import finite, start_time
 from scoreinv.tasks.results import Share, TaskCallback, for_sampler, tell
 from scoreinv.tasks.settings import Sampling
 
@@ -108,7 +108,7 @@ def _drawn_by_patches(
         scales = [*scales, coarser]
     estimates, nfe = {}, 0
     for number in range(first, len(scales)):
-        _, tiled = _given(prior, scales[number], None, 2 * tile_side(prior))  # a mean gains by seeing more
+        _, tiled = _given(prior, scales[number], None, 2 * prior.image_size)  # a mean gains by seeing more
         z = noise(len(scales) + number - first).normal(scales[number][0].shape)
         with torch.no_grad():
             mean = tiled.finish(tiled.denoise(z * prior.sde.prior_std, 1.0))
@@ -142,7 +142,7 @@ def _drawn_by_network(
     drawn, nfe = None, 0
     for scale, (values, known) in reversed(list(enumerate(scales))):
         share.begin(known.numel())
-        condition, tiled = _given(prior, (values, known), drawn, tile_side(prior))
+        condition, tiled = _given(prior, (values, known), drawn, prior.image_size)
         stream, start, steps = noise(scale), None, sampling.steps
         if drawn is not None:
             time, steps = start_time(prior, _NETWORK_START), _NETWORK_STEPS

@@ -37,7 +37,7 @@ from scoreinv.options import GRAY_LEVELS, check_noise_share
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import DPMpp2M, NoiseStream, State
 from scoreinv.sdes import as_time, broadcast
-from scoreinv.tasks.common import check_colour, gathered, noise_range, start_time, tile_side, wide_tile
+from scoreinv.tasks.common import check_colour, gathered, noise_range, start_time, wide_tile
 from scoreinv.tasks.results import Restored, Share, TaskCallback, for_sampler, tell
 from scoreinv.tasks.settings import LinearSettings
 from scoreinv.tiling import Tiled
@@ -179,8 +179,7 @@ def denoise(
         if gray:  # what white noise has besides, so that the state is one of the process
             z = noise.normal(x.shape)
             x = x + sigma * (z - z.mean(1, keepdim=True))
-        tile = tile_side(prior)
-        tiled = Tiled(prior, tile, tile // 8, PIXELS_AT_ONCE)
+        tiled = Tiled(prior, prior.image_size, prior.image_size // 8, PIXELS_AT_ONCE)
         sampler = DPMpp2M(eta=1.0, steps=steps, s_noise=prior.s_noise)
         result = sampler.sample(tiled, tuple(x.shape), rng=noise, callback=for_sampler(share), start=State(x, time))
         return result.x0, before + int(result.nfe[0])

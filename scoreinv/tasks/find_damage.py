@@ -26,7 +26,7 @@ from scipy.special import expit
 from torch import Tensor
 
 from scoreinv.defaults import FOUND_GROW, USUAL_SENSITIVITY
-from scoreinv.ensemble import MIRRORED
+from scoreinv.ensemble import MIRRORED, turn, turn_back
 from scoreinv.errors import SettingError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.faces import facial_features
@@ -180,7 +180,7 @@ def _looked_at(window: Tensor, detector: DamageDetector) -> Tensor:
     """
     height, width = window.shape[-2:]
     padded = F.pad(window, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
-    each = [one.turn_back(detector.logits(one.turn(padded))) for one in MIRRORED]
+    each = [turn_back(detector.logits(turn(padded, one)), one) for one in MIRRORED]
     return torch.stack(each).mean(0)[..., :height, :width]
 
 

@@ -38,7 +38,7 @@ from scoreinv.options import Downsampling, Estimate, Number, RestorationMethod, 
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import DDRM, DPIR, DPMpp2M, NoiseStream, Sampler, State
 from scoreinv.sdes import as_time, broadcast, time_at
-from scoreinv.tasks.common import Model, check_colour, gathered, model_of, pc_sampler, start_time, tile_side, wide_tile
+from scoreinv.tasks.common import Model, check_colour, gathered, model_of, pc_sampler, start_time, wide_tile
 from scoreinv.tasks.denoise import cut_off, denoise, expected, photograph, white_level, written
 from scoreinv.tasks.results import Given, Restored, Share, TaskCallback, for_sampler, restore_each
 from scoreinv.tasks.settings import DenoiseSettings, LinearSettings
@@ -366,8 +366,7 @@ class _Method:
         """What is sampled, and by which sampler; InputError where the method cannot do it."""
         operator, y, noise = problem.operator, problem.y, problem.noise_std
         scale = prior.data_range[1] - prior.data_range[0]
-        tile = tile_side(prior)
-        tiled = Tiled(prior, tile, tile // 8, PIXELS_AT_ONCE)
+        tiled = Tiled(prior, prior.image_size, prior.image_size // 8, PIXELS_AT_ONCE)
         solver = DPMpp2M(eta=1.0, steps=self.steps, s_noise=prior.s_noise)
         if self.name == "dpir":
             averaged = SelfEnsemble(prior, ALL[: self.orientations])

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
-from scoreinv.conditional.prior import ResidualPreconditioning
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.codec import decode, encode, in_file, read_json
 from scoreinv.models.config import AnyConfig, ClassifierConfig, DetectorConfig, ModelConfig
 from scoreinv.options import (

@@ -152,15 +152,12 @@ def per_image_loss(
         initial: what a conditional prior makes of what it is shown of the pictures; None: it is shown nothing.
     """
     x = prior.sde.perturb(x0, t, z)
-    if initial is not None and isinstance(prior, ConditionalPrior):
-        error = prior.noise_given(x, t, initial) - z
-    else:
-        error = prior.noise(x, t) - z
+    error = (prior.noise(x, t, initial) if isinstance(prior, ConditionalPrior) else prior.noise(x, t)) - z
     squares = error.square().flatten(1)
     loss = squares.mean(1) if objective.reduction == "mean" else 0.5 * squares.sum(1)
     if objective.weighting == "residual":
         assert isinstance(prior, ConditionalPrior)  # as the configuration saw to
-        return loss / prior.expected_error(x0, t, initial)
+        return loss / prior.preconditioning.expected_error(x0, t, prior.sde, prior.data_range, initial)
     return broadcast(weight(objective, prior.sde, t, prior.data_range), error[:, 0, 0, 0]) * loss
 
 

@@ -32,7 +32,8 @@ from scipy.cluster.vq import kmeans2
 from torch import Tensor, nn
 
 from scoreinv import kernels
-from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
+from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.defaults import COLOUR_STEPS, FILL_STEPS
 from scoreinv.errors import InputError
 from scoreinv.guidance import DDNM, DPS, MMPS, Conditioned, ConstrainedPC, DiffPIR, PiGDM

@@ -13,7 +13,7 @@ from PIL import Image
 from shell import hole_array, photo_array, small_config
 
 from scoreinv.cli.main import main
-from scoreinv.conditional.prior import ResidualPreconditioning
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.defaults import COLOUR_SATURATION, COLOUR_TEMPERATURE
 from scoreinv.imaging.read import read_picture
 from scoreinv.models.codec import encode

@@ -13,8 +13,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from scoreinv.colour_space import luma
-from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
-from scoreinv.ensemble import MIRRORED
+from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.ensemble import MIRRORED, turn, turn_back
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.guidance import Conditioned, Tiled
 from scoreinv.models.codec import decode, encode
@@ -137,8 +138,8 @@ def test_mirrored_pictures_show_the_same_mirrored(prior: ConditionalPrior) -> No
     condition = given(prior, 16, 16, gray_picture(64, 64))
     x = draw(1, 3, 16, 16)
     upright = condition.noise(x, 0.5)
-    turned = condition.initial.each(*[MIRRORED[1].turn] * 3)
-    mirrored = MIRRORED[1].turn_back(prior.noise_given(MIRRORED[1].turn(x), 0.5, turned))
+    turned = condition.initial.each(lambda part: turn(part, MIRRORED[1]))
+    mirrored = turn_back(prior.noise(turn(x, MIRRORED[1]), 0.5, turned), MIRRORED[1])
     condition.orientations = MIRRORED
     torch.testing.assert_close(condition.noise(x, 0.5), (upright + mirrored) / 2)
 

@@ -14,13 +14,14 @@ from torch import Tensor, nn
 
 from scoreinv.colour_space import luma
 from scoreinv.conditional.interpolation import block_means
-from scoreinv.conditional.prior import ResidualPreconditioning
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.ensemble import MIRRORED
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.guidance import Conditioned, Tiled
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.model_file import read_model, save
 from scoreinv.operators import gray, mask
+from scoreinv.operators.pixelwise import rotated
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import VE
 from scoreinv.tasks.colorize import colorize
@@ -68,7 +69,7 @@ def test_the_condition_has_the_details_and_their_strength() -> None:
     condition, seen = given(fine, block_means(fine)), []
     condition.prior.network.register_forward_hook(lambda module, inputs, output: seen.append(inputs[2]))
     condition.noise(picture(1, 16, 16, 1), 0.5)
-    gray = READING.rotate(fine)[0, 0].double().numpy()
+    gray = rotated(fine, READING.basis)[0, 0].double().numpy()
     blocks = np.stack([gray[i::2, j::2] for i in (0, 1) for j in (0, 1)])
     detail = blocks - blocks.mean(0)
     strength = np.sqrt(ndimage.uniform_filter((detail**2).mean(0), 9, mode="nearest") + 3e-4)

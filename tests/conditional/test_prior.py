@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from scoreinv.colour_space import colour_basis
 from scoreinv.conditional.interpolation import InitialEstimate, block_means
-from scoreinv.conditional.prior import ResidualPreconditioning
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.defaults import COLOUR_SATURATION, COLOUR_TEMPERATURE, MEAN_DRAWS, NARROW_FILL_STEPS
-from scoreinv.ensemble import ALL, MIRRORED, UPRIGHT
+from scoreinv.ensemble import ALL, MIRRORED, UPRIGHT, turn, turn_back
 from scoreinv.errors import Cancelled, CheckpointError, InputError
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
 from scoreinv.models.codec import decode, encode
@@ -30,6 +30,7 @@ from scoreinv.models.config import ModelConfig
 from scoreinv.models.model_file import read_model, save
 from scoreinv.models.peak_memory import gradient_bytes
 from scoreinv.operators import ObservedComponents, gray, mask
+from scoreinv.operators.pixelwise import rotated
 from scoreinv.preconditioning import EDM
 from scoreinv.samplers import PC, DPMpp2M, NoiseStream
 from scoreinv.sdes import SDE, VE, VP
@@ -86,13 +87,13 @@ def test_the_denoised_picture_is_the_formula(sde: SDE, t: float) -> None:
     time = torch.tensor(t, dtype=torch.float64)
     alpha, s = sde.alpha(time).float(), sde.noise_to_signal(time).float()
     m, v = condition.initial.mean, condition.initial.variance
-    u = reading.rotate(x / alpha)
+    u = rotated(x / alpha, reading.basis)
     free = (v > 0).float()
     nothing = Conditioned(prior, mask(torch.zeros(1, 1, 16, 16)), torch.zeros_like(y)).initial
     total = nothing.variance
     known = torch.cat([m, 1 - free, 1 - (v / total).sqrt(), contrast(m)], 1)
     output = prior.network(free * (u - m) * v**0.25 / (s**2 + v) ** 0.75, s.double().expand(2), known)
-    expected = reading.rotate_back(m + v / (s**2 + v) * (u - m) + s * (v / (s**2 + v)).sqrt() * output)
+    expected = rotated(m + v / (s**2 + v) * (u - m) + s * (v / (s**2 + v)).sqrt() * output, reading.basis.T)
     torch.testing.assert_close(condition.denoise(x, t), expected, atol=2e-4 * float(s + 1), rtol=1e-4)
 
 
@@ -142,7 +143,7 @@ def test_chroma_known_without_luma_is_kept() -> None:
     observed[:, 1:, :8] = 1
     operator = ObservedComponents(observed, torch.from_numpy(colour_basis()))
     initial = Conditioned(prior, operator, operator(x0)).initial
-    torch.testing.assert_close(initial.mean[:, 1:, :8], prior.preconditioning.rotate(x0)[:, 1:, :8])
+    torch.testing.assert_close(initial.mean[:, 1:, :8], rotated(x0, prior.preconditioning.basis)[:, 1:, :8])
     assert (initial.variance[:, 1:, :8] == 0).all()
     assert (initial.variance[:, 0] > 0).all()
 
@@ -292,13 +293,13 @@ def test_the_average_over_orientations_turns_with_the_picture() -> None:
     for orientations, exact in ((ALL, True), (UPRIGHT, False)):
         upright = Conditioned(prior, operator, y, orientations=orientations)
         for orientation in ALL[1:]:
-            assert torch.equal(orientation.turn_back(orientation.turn(x)), x)
+            assert torch.equal(turn_back(turn(x, orientation), orientation), x)
             initial = InitialEstimate(
-                orientation.turn(upright.initial.mean), orientation.turn(upright.initial.variance)
+                turn(upright.initial.mean, orientation), turn(upright.initial.variance, orientation)
             )
             turned = copy(upright)
             turned.initial = initial
-            error = turned.noise(orientation.turn(x), 0.7) - orientation.turn(upright.noise(x, 0.7))
+            error = turned.noise(turn(x, orientation), 0.7) - turn(upright.noise(x, 0.7), orientation)
             assert (error.abs().max() < 1e-5) == exact
 
 
@@ -364,7 +365,7 @@ def test_what_a_coarser_scale_drew_is_believed() -> None:
     free = helped.initial.variance > 0
     assert torch.equal(free, alone.initial.variance > 0)
     assert helped.initial.variance.mean() < 0.9 * alone.initial.variance.mean()
-    truth = prior.preconditioning.rotate(x0)
+    truth = rotated(x0, prior.preconditioning.basis)
     hole = torch.zeros(1, 1, 32, 32)
     hole[..., 4:28, 4:28] = 1
     nothing = mask(1 - hole)
@@ -433,8 +434,8 @@ def test_the_loss_is_the_error_over_the_expected_one_of_the_initial_estimate() -
     observed = (torch.rand(2, 3, 16, 16) < 0.6).float()
     t = torch.ones(2, dtype=torch.float64)
     objective = ObjectiveConfig(weighting="residual")
-    initial = prior.preconditioning.initial_estimate(x0, observed)
-    error = (prior.preconditioning.rotate(x0) - initial.mean).square().flatten(1).sum(1)
+    initial = prior.initial_estimate(x0, observed)
+    error = (rotated(x0, prior.preconditioning.basis) - initial.mean).square().flatten(1).sum(1)
     loss = per_image_loss(objective, prior, x0, t, z, prior.initial_estimate(x0, observed))
     torch.testing.assert_close(loss, error / initial.variance.flatten(1).sum(1), rtol=0.02, atol=1e-3)
     nothing = per_image_loss(objective, prior, x0, t, z, prior.initial_estimate(x0, torch.zeros(2, 3, 16, 16)))
@@ -502,7 +503,7 @@ def test_a_trained_network_finds_the_posterior_mean_of_gaussian_pictures(tmp_pat
     condition = Conditioned(prior, operator, operator(x0))
     with torch.no_grad():
         estimate = condition.denoise(10 * draw(tuple(x0.shape), 5), 1.0).mean(1, keepdim=True)
-    initial = condition.prior.preconditioning.rotate_back(condition.initial.mean).mean(1, keepdim=True)
+    initial = rotated(condition.initial.mean, condition.prior.preconditioning.basis.T).mean(1, keepdim=True)
     hole = observed[0, 0] == 0
     error = [(value - exact)[..., hole].square().mean().sqrt() for value in (estimate, initial)]
     assert error[0] < 0.65 * error[1]

@@ -27,7 +27,7 @@ from mutations import damaged, damaged_json
 from PIL import Image
 
 import scoreinv
-from scoreinv.conditional.prior import ResidualPreconditioning
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import InputError
 from scoreinv.models.catalogue import describe, load_classifier
 from scoreinv.models.codec import encode

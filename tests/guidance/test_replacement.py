@@ -74,6 +74,7 @@ class Recorder(PriorWrapper):
 
     def __init__(self, prior: Prior) -> None:
         super().__init__(prior)
+        self.constrains = True
         self.events: list[tuple[str, float]] = []
         self.noises: list[torch.Tensor] = []
 

@@ -12,7 +12,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from scoreinv.conditional.interpolation import smooth_estimate
-from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
+from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.guidance import Conditioned
 from scoreinv.models.catalogue import describe
@@ -22,6 +23,7 @@ from scoreinv.models.model_file import read_metadata, read_model, save
 from scoreinv.networks.chroma import TUNED_STAGES
 from scoreinv.networks.encoder import FEATURES
 from scoreinv.operators import gray
+from scoreinv.operators.pixelwise import rotated
 from scoreinv.sdes import VE
 from scoreinv.tasks.colorize import colorize
 from scoreinv.training.config import DataConfig, ObservationConfig, OptimizerConfig, TrainingConfig
@@ -132,26 +134,28 @@ def test_gradients_reach_the_decoder_and_the_last_stages_only() -> None:
     assert {"conv_out.weight", "coarse_in.weight", "middle.1.query.weight"} <= trained
 
 
-def test_the_initial_estimate_starts_from_the_expected_chroma_and_bends_it_to_what_is_known() -> None:
+def test_the_initial_estimate_starts_from_the_expected_chroma_and_bends_it_to_what_is_known(
+    prior: ConditionalPrior,
+) -> None:
     generator = torch.Generator().manual_seed(0)
     pictures = torch.rand(1, 3, 16, 16, generator=generator) * 2 - 1
     expected = torch.randn(1, 2, 2, 2, generator=generator) * 0.2
     at_size = nn.functional.interpolate(expected, size=(16, 16), mode="bilinear", align_corners=False)
     observed = torch.zeros(1, 3, 16, 16)
     observed[:, 0] = 1
-    found = AXES.initial_estimate(pictures, observed, chroma=expected)
-    truth = AXES.rotate(pictures)
+    found = prior.initial_estimate(pictures, observed, features=(expected,))
+    truth = rotated(pictures, AXES.basis)
     torch.testing.assert_close(found.mean[:, :1], truth[:, :1])
-    centred_mean = AXES.rotate_back(found.mean)
+    centred_mean = rotated(found.mean, AXES.basis.T)
     torch.testing.assert_close(AXES.chroma_beyond_gray(centred_mean), at_size, atol=1e-6, rtol=1e-5)
 
     observed[:, 1:, 3:5, 6:9] = 1  # a hint: the estimate is it there, and elsewhere what its deviation smoothly leaves
-    hinted = AXES.initial_estimate(pictures, observed, chroma=expected)
+    hinted = prior.initial_estimate(pictures, observed, features=(expected,))
     torch.testing.assert_close(hinted.mean[:, 1:, 3:5, 6:9], truth[:, 1:, 3:5, 6:9])
     deviation = AXES.chroma_beyond_gray(pictures) - at_size
     known = observed[:, 1:] * observed[:, :1]
     smooth = smooth_estimate(deviation, known, torch.tensor(AXES.details[1:]))
-    beyond = AXES.chroma_beyond_gray(AXES.rotate_back(hinted.mean))
+    beyond = AXES.chroma_beyond_gray(rotated(hinted.mean, AXES.basis.T))
     torch.testing.assert_close(beyond, at_size + smooth.mean, atol=1e-5, rtol=1e-4)
 
 

@@ -132,7 +132,7 @@ def test_a_prior_that_has_to_be_constrained_is_refused() -> None:
     with pytest.raises(InputError, match="takes the observation"):
         MeanFlow(prior.variance, basis()).sample(given, SHAPE, rng=NoiseStream(0, 3))
     with pytest.raises(InputError, match="at least one step"):
-        MeanFlow(prior.variance, basis(), 0)
+        MeanFlow(prior.variance, basis(), 0).sample(prior, SHAPE, rng=NoiseStream(0, 3))
 
 
 def test_later_steps_are_exact_where_the_force_is_linear_in_the_angle(

@@ -13,7 +13,8 @@ import torch
 from scipy import ndimage
 from torch import Tensor, nn
 
-from scoreinv.conditional.prior import ConditionalPrior, ResidualPreconditioning
+from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import Cancelled
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.prior import ScorePrior
