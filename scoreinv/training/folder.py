@@ -15,7 +15,7 @@ from types import FrameType
 from filelock import FileLock, Timeout
 
 from scoreinv.errors import InputError
-from scoreinv.files import PART
+from scoreinv.files import atomic_write, remove_leftovers
 from scoreinv.machine import ENDING_SIGNALS
 from scoreinv.models.catalogue import MODEL_FILE
 from scoreinv.models.codec import encode
@@ -88,10 +88,17 @@ class RunFolder:
         if saved is None and resume:
             _log.warning("%s: there is no state of a run to go on from: it starts at step 0", self.path)
 
-    def clear_parts(self) -> None:
-        """Remove what a process that was killed was writing here."""
-        for path in self._matching(r"\.", PART):
-            path.unlink(missing_ok=True)
+    def begin(self, config: TrainingConfig, *, resume: bool) -> None:
+        """Write the first file of a run: from now on the folder is its own."""
+        try:
+            if resume:  # what a process that was killed was writing here
+                for folder in _FILES:
+                    remove_leftovers(self.path / folder)
+            with atomic_write(self.config) as temporary:
+                temporary.write_text(json.dumps(encode(config), indent=2) + "\n")
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be written: {error}") from error
+        self.begun = True
 
     def contents(self) -> set[Path]:
         """The files and folders of a run that are there."""
@@ -115,13 +122,12 @@ class RunFolder:
         except InputError:
             return False
 
-    def _matching(self, before: str = "", after: str = "") -> list[Path]:
-        """The files of a run, or those whose names have something before and after."""
+    def _matching(self) -> list[Path]:
+        """The files of a run that are there."""
         found: list[Path] = []
         for folder, name in _FILES.items():
-            expression = re.compile(before + name + after)
             with suppress(OSError):
-                found += [path for path in (self.path / folder).iterdir() if expression.fullmatch(path.name)]
+                found += [path for path in (self.path / folder).iterdir() if re.fullmatch(name, path.name)]
         return sorted(found)
 
 

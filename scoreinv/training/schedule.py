@@ -9,26 +9,33 @@ from scoreinv.training.distributed import World
 from scoreinv.training.metrics import JsonLines
 
 _BLOCK = 20
-
-PICTURES_SHARE = 0.05
-"""Share of a run by the clock that validation may take, and samples as much."""
+_PICTURES_SHARE = 0.05
 
 
-class Deadline:
-    """The time of a run that ends by the clock: how much of it steps have, and how much is left for the run's end.
+class Schedule:
+    """How far the run is, by steps, or by time where the run ends by time.
 
     The last validation, the last samples and saving are done within the run's minutes. Steps have half of what loading
-    leaves at least, and a tenth of all. A run without `minutes` has all time there is.
+    leaves at least, and a tenth of all.
+
+    Time is no function of the step, so a fraction that depends on it is fixed for blocks of steps and recorded before
+    it is used: a run that is killed and resumed goes over the same steps with the same learning rates.
 
     Attributes:
-        whole: seconds of the whole run.
+        whole: seconds of the whole run; infinite where steps alone end it.
+        pictures_seconds: what validation may take of them, and samples as much.
         begun: the run's second at which steps began.
         costs: seconds that validation, samples and saving take: as the last did; before, validation and samples have
             their share of the time.
     """
 
-    def __init__(self, config: TrainingConfig, *, validates: bool) -> None:
+    def __init__(self, config: TrainingConfig, record: JsonLines, world: World, *, validates: bool) -> None:
+        self.config, self.world, self.record = config, world, record
+        found = ((line["step"], line.get("fraction")) for line in record.read())
+        self.recorded = {step: value for step, value in found if isinstance(value, int | float) and value >= 0}
+        self.block, self.block_fraction = -1, 0.0
         self.whole = math.inf if config.minutes is None else 60 * config.minutes
+        self.pictures_seconds = _PICTURES_SHARE * self.whole
         self.begun = 0.0
         self.costs = {
             "saving": 0.0,
@@ -36,47 +43,30 @@ class Deadline:
             "samples": self.pictures_seconds if config.sample_every else 0.0,
         }
 
-    @property
-    def pictures_seconds(self) -> float:
-        """What validation may take, and samples as much."""
-        return PICTURES_SHARE * self.whole
+    def finished(self, step: int, seconds: float) -> bool:
+        """Whether no step is left, after so many steps and seconds of the run."""
+        if self.config.steps is not None and step >= self.config.steps:
+            return True
+        return self.config.minutes is not None and self.world.agreed(self._passed(seconds)) >= 1
 
-    def passed(self, seconds: float) -> float:
-        """Share of the time for steps that is over after so many seconds of the run."""
-        if math.isinf(self.whole):
-            return 0.0
-        least = max((self.whole - self.begun) / 2, self.whole / 10)
-        end = self.costs["validation"] + self.costs["samples"] + 2 * self.costs["saving"]
-        return seconds / max(self.whole - end, self.begun + least)
-
-
-class Schedule:
-    """The fraction of the run that is done, by steps, or by time where the run ends by time.
-
-    Time is no function of the step, so a fraction that depends on it is fixed for blocks of steps and recorded before
-    it is used: a run that is killed and resumed goes over the same steps with the same learning rates.
-    """
-
-    def __init__(self, config: TrainingConfig, record: JsonLines, world: World) -> None:
-        self.config = config
-        self.world = world
-        self.record = record
-        found = ((line["step"], line.get("fraction")) for line in record.read())
-        self.recorded = {step: value for step, value in found if isinstance(value, int | float) and value >= 0}
-        self.block = -1
-        self.block_fraction = 0.0
-
-    def fraction(self, step: int, passed: float) -> float:
-        """Between 0 and 1, at a step (from 0) that begins when this share of the time for steps is over."""
+    def fraction(self, step: int, seconds: float) -> float:
+        """Between 0 and 1, at a step (from 0) that begins after so many seconds of the run."""
         limits = [step / self.config.steps] if self.config.steps else []
         if self.config.minutes is not None:
             block = step - step % _BLOCK
             if block != self.block:
-                self.block, self.block_fraction = block, self.world.agreed(self.recorded.get(block, passed))
+                passed = self.recorded.get(block, self._passed(seconds))
+                self.block, self.block_fraction = block, self.world.agreed(passed)
                 if self.world.leads and block not in self.recorded:
                     self.record.append({"step": block, "fraction": self.block_fraction})
             limits.append(self.block_fraction)
         return min(max(limits), 1.0)
+
+    def _passed(self, seconds: float) -> float:
+        """Share of the time for steps that is over after so many seconds of a run by the clock."""
+        least = max((self.whole - self.begun) / 2, self.whole / 10)
+        end = self.costs["validation"] + self.costs["samples"] + 2 * self.costs["saving"]
+        return seconds / max(self.whole - end, self.begun + least)
 
 
 def learning_rate(config: OptimizerConfig, step: int, fraction: float) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -42,7 +42,6 @@ class TrainingState:
         optimizer: Adam over the network's parameters.
         fixed: the parts of the model that stay as they are.
         step: steps done.
-        seconds: spent in training so far, over all resumptions.
     """
 
     network: nn.Module
@@ -50,7 +49,6 @@ class TrainingState:
     optimizer: torch.optim.Adam
     fixed: nn.Module
     step: int = 0
-    seconds: float = 0.0
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it that is tensors, by name."""
@@ -64,7 +62,7 @@ class TrainingState:
             found |= {f"{key}.{name}": moments[key] for key in (*_MOMENTS, _COUNT) if key in moments}
         return found
 
-    def restore(self, tensors: dict[str, Tensor], step: int, seconds: float) -> None:
+    def restore(self, tensors: dict[str, Tensor], step: int) -> None:
         """Put a saved state in place, values into the memory layout that is there."""
         for part, module in self.parts.items():
             own = f"{part}."
@@ -77,7 +75,7 @@ class TrainingState:
             moments = {key: torch.empty_like(parameter).copy_(value) for key, value in saved.items()}
             count = tensors[f"{_COUNT}.{name}"].to(parameter.device)  # fewer than the run's where it had no gradient
             self.optimizer.state[parameter] = {_COUNT: count, **moments}
-        self.step, self.seconds = step, seconds
+        self.step = step
 
     @property
     def parts(self) -> dict[str, nn.Module]:
@@ -104,18 +102,21 @@ class SavedRun:
     step: int
     seconds: float
 
+    @property
+    def precision(self) -> str:
+        return "bfloat16" if self.bfloat16 else "float32"
+
     def __post_init__(self) -> None:
         require(self.step >= 0 and self.seconds >= 0, "step and seconds must not be negative")
 
 
-def save_state(folder: Path, state: TrainingState, run: SavedRun) -> None:
+def save_state(folder: Path, state: TrainingState, about: SavedRun) -> None:
     """Write a new file of the state, and remove all but it and the one before; OSError leaves the older ones intact."""
     folder.mkdir(exist_ok=True)
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.tensors().items()}
-    about = json.dumps(encode(replace(run, step=state.step, seconds=state.seconds)))
     written = folder / f"{state.step:09d}.safetensors"
     with atomic_write(written) as temporary:
-        temporary.write_bytes(save(tensors, {"about": about}))
+        temporary.write_bytes(save(tensors, {"about": json.dumps(encode(about))}))
     earlier = [path for path in saved_states(folder) if path < written]
     # Later ones could not be read, or the run would have gone on from them.
     for old in set(saved_states(folder)) - {written, *earlier[1 - _KEPT :]}:
@@ -143,7 +144,7 @@ def load_state(folder: Path, state: TrainingState) -> SavedRun | None:
         with in_file(path):
             saved = decode(SavedRun, about)
         try:
-            state.restore(tensors, saved.step, saved.seconds)
+            state.restore(tensors, saved.step)
         except (RuntimeError, KeyError) as error:
             raise InputError(f"{path}: this state is of another model than the configuration's") from error
         return saved

@@ -62,7 +62,7 @@ def test_a_signal_saves_training_first(configuration, tmp_path):
 
 
 def test_a_run_says_what_to_expect_what_it_has_written_and_that_it_is_noise(scoreinv, configuration, monkeypatch):
-    monkeypatch.setattr("scoreinv.training.loop._REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("scoreinv.training.logbook._REPORT_SECONDS", 0.0)
     run = json.loads(configuration.read_text()) | {"sample_every": 5}
     configuration.write_text(json.dumps(run))
     done = scoreinv("train", "--config", configuration, "--out", "my run", "--steps", 10)

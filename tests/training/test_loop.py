@@ -32,7 +32,8 @@ from scoreinv.training.batches import DROPOUT, BatchSource, stream
 from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig, read_config
 from scoreinv.training.distributed import World
 from scoreinv.training.ema import update_average
-from scoreinv.training.loop import Run, train
+from scoreinv.training.logbook import Logbook
+from scoreinv.training.loop import train
 from scoreinv.training.losses import ScoreLearner
 from scoreinv.training.metrics import TrainProgress
 from scoreinv.training.pictures import load_pictures, split
@@ -42,7 +43,7 @@ pytestmark = pytest.mark.usefixtures("single_thread")
 
 def _stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> object:
     """A callback that cancels the run after a step; reports are made at every step."""
-    monkeypatch.setattr("scoreinv.training.loop._REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("scoreinv.training.logbook._REPORT_SECONDS", 0.0)
 
     def callback(progress: TrainProgress) -> bool | None:
         return False if progress.step >= step else None
@@ -294,10 +295,10 @@ def test_a_killed_run_goes_on_with_the_same_bits(folder: Path, tmp_path: Path) -
 def test_an_end_that_is_interrupted_was_saved_before(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(self: Run, *arguments: object) -> None:
+    def interrupted(self: Logbook, *arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Run, "validate", interrupted)
+    monkeypatch.setattr(Logbook, "validate", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(replace(tiny_run(folder, steps=2), validate_every=1000, sample_every=1000), tmp_path / "out")
     assert [path.name for path in (tmp_path / "out/state").iterdir()] == ["000000002.safetensors"]
@@ -306,7 +307,7 @@ def test_an_end_that_is_interrupted_was_saved_before(
 def test_whatever_a_callback_raises_the_state_is_saved(
     config: TrainingConfig, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scoreinv.training.loop._REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("scoreinv.training.logbook._REPORT_SECONDS", 0.0)
 
     def callback(progress: TrainProgress) -> None:
         raise SystemExit(3)
@@ -352,7 +353,7 @@ def test_a_run_that_is_killed_at_once_goes_on_from_the_weights_it_was_given(
             parameter.add_(0.01)
     whole = train(config, tmp_path / "whole", init=init).trained.network.state_dict()
     with monkeypatch.context() as patched:
-        patched.setattr(Run, "count", lambda *_: 1 / 0)  # before anything else is saved
+        patched.setattr(Logbook, "count", lambda *_: 1 / 0)  # before anything else is saved
         with pytest.raises(ZeroDivisionError):
             train(config, tmp_path / "out", init=init)
     resumed = train(config, tmp_path / "out", resume=True).trained.network.state_dict()
@@ -397,7 +398,7 @@ def test_a_resumed_run_keeps_the_precision_that_was_measured(
 ) -> None:
     config = replace(config, precision="auto")
     for measured, steps in ((True, 2), (False, 3)):
-        monkeypatch.setattr("scoreinv.training.loop.uses_bfloat16", lambda precision, device, found=measured: found)
+        monkeypatch.setattr("scoreinv.training.setup.uses_bfloat16", lambda precision, device, found=measured: found)
         assert train(replace(config, steps=steps), out, resume=True).precision == "bfloat16"
 
 

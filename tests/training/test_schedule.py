@@ -10,13 +10,14 @@ import pytest
 import torch
 from small_runs import tiny_run
 
-from scoreinv.training import loop
+from scoreinv.training import logbook
 from scoreinv.training.config import OptimizerConfig
 from scoreinv.training.distributed import World
 from scoreinv.training.loop import train
 from scoreinv.training.losses import Batch, ScoreLearner
 from scoreinv.training.metrics import JsonLines
 from scoreinv.training.schedule import Schedule, learning_rate
+from scoreinv.training.setup import BatchLoss
 
 pytestmark = pytest.mark.usefixtures("single_thread")
 
@@ -32,18 +33,19 @@ def test_learning_rate_warms_up_and_anneals() -> None:
 def test_a_fraction_by_time_is_recorded_before_its_use_and_replayed(tmp_path: Path) -> None:
     config, one = replace(tiny_run(tmp_path), steps=None, minutes=1.0), World(0, 1, torch.device("cpu"))
     record = JsonLines(tmp_path / "schedule.jsonl")
-    schedule = Schedule(config, record, one)
-    first = [schedule.fraction(step, 0.3 * step / 60) for step in range(100)]
+    schedule = Schedule(config, record, one, validates=False)
+    first = [schedule.fraction(step, 0.3 * step) for step in range(100)]
     assert first[0] == 0
     assert first == sorted(first)
     assert first[99] == pytest.approx(0.3 * 80 / 60)
     # Killed after step 99, resumed from step 50 on a slower machine: the same fractions as far as they were used.
     record.append({"step": 120})  # a damaged line and one that tells nothing do no harm
     record.append({"step": 140, "fraction": float("nan")})
-    resumed = Schedule(config, JsonLines(tmp_path / "schedule.jsonl"), one)
-    assert [resumed.fraction(step, 9.0 * step / 60) for step in range(50, 100)] == first[50:]
-    assert [resumed.fraction(step, 0.75) for step in (100, 120, 140)] == [0.75] * 3
-    by_steps = Schedule(replace(config, steps=100, minutes=None), JsonLines(tmp_path / "none.jsonl"), one)
+    resumed = Schedule(config, JsonLines(tmp_path / "schedule.jsonl"), one, validates=False)
+    assert [resumed.fraction(step, 9.0 * step) for step in range(50, 100)] == first[50:]
+    assert [resumed.fraction(step, 45.0) for step in (100, 120, 140)] == [0.75] * 3
+    config = replace(config, steps=100, minutes=None)
+    by_steps = Schedule(config, JsonLines(tmp_path / "none.jsonl"), one, validates=False)
     assert [by_steps.fraction(step, 1e9) for step in (0, 50, 100)] == [0, 0.5, 1]
     assert not (tmp_path / "none.jsonl").exists()
 
@@ -81,10 +83,10 @@ class _WorkClock:
             self.validated += len(batch.times)
             return validation * len(batch.times)
 
-        slowly(loop._Loss, "forward", lambda loss, batch: step)
+        slowly(BatchLoss, "forward", lambda loss, batch: step)
         slowly(ScoreLearner, "measures", of_validation)
-        slowly(loop, "write_samples", lambda path, prior, count, seed: samples * count)
-        slowly(loop, "save_state", lambda folder, state, about: saving)
+        slowly(logbook, "write_samples", lambda path, prior, count, seed: samples * count)
+        slowly(logbook, "save_state", lambda folder, state, about: saving)
 
     def __call__(self) -> float:
         return self.now

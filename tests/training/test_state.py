@@ -38,7 +38,7 @@ def test_a_parameter_that_missed_a_step_goes_on_by_its_own_count() -> None:
     whole, resumed = state(), state()
     step(whole, "a", "b")
     step(whole, "a")
-    resumed.restore({name: value.clone() for name, value in whole.tensors().items()}, 2, 0.0)
+    resumed.restore({name: value.clone() for name, value in whole.tensors().items()}, 2)
     for each in (whole, resumed):
         step(each, "a", "b")
     for name in "ab":

@@ -1,3 +1,0 @@
-"""Deprecated: `scoreinv.training.loop`."""
-
-from scoreinv.training.loop import train as train
