@@ -16,6 +16,12 @@ _WHOLE = 1.5
 """How many times the pixels a window of all of a picture may have: what is whole is evaluated with other pictures."""
 
 
+def crop(values: np.ndarray, box: Box) -> np.ndarray:
+    """The values HxW(xC) in a box; a view."""
+    top, left, height, width = box
+    return values[top : top + height, left : left + width]
+
+
 def cheapest_tile(needed: np.ndarray, overlap: int, stride: int, least: int, most: int) -> int:
     """The side of windows, from `least` to `most`, by which those around needed pixels, (H, W) bool, are cheapest.
 

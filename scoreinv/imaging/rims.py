@@ -15,7 +15,8 @@ import numpy as np
 from scipy import ndimage
 
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.regions import crop, hole_regions, squares
+from scoreinv.imaging.regions import clusters
+from scoreinv.window_placement import crop
 
 WIDEST = 6
 """Pixels of a leftover at most."""
@@ -63,21 +64,19 @@ class Leftover:
 
 def find_leftover(picture: Picture, hole: np.ndarray) -> Leftover | None:
     """The leftover that takes most of its hole's rim, of all holes (HxW bool) of a picture; None where none is."""
-    if not squares(hole, _LEAST_WIDTH).any():
-        return None
     margin = int(_FARTHER[-1]) + 1
     found = []
-    for region in hole_regions(hole, context=margin):
-        labels, count = ndimage.label(region.hole)
-        for number, (rows, columns) in enumerate(ndimage.find_objects(labels, count), start=1):
-            if min(rows.stop - rows.start, columns.stop - columns.start) < _LEAST_WIDTH:
+    for (top, left, _, _), holes in clusters(hole):
+        labels, _ = ndimage.label(holes)
+        for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
+            own = labels[rows, columns] == number
+            if not ndimage.minimum_filter(own, _LEAST_WIDTH, mode="constant").any():
                 continue
-            top, left = max(0, rows.start - margin), max(0, columns.start - margin)
-            own = labels[top : rows.stop + margin, left : columns.stop + margin] == number
-            if not squares(own, _LEAST_WIDTH).any():
-                continue
-            box = (region.box[0] + top, region.box[1] + left, *own.shape)
-            if (leftover := _beside(picture.rgb(box), own, crop(hole, box))) is not None:
+            y, x = max(0, top + rows.start - margin), max(0, left + columns.start - margin)
+            around = hole[y : top + rows.stop + margin, x : left + columns.stop + margin]
+            alone = np.zeros_like(around)
+            crop(alone, (top + rows.start - y, left + columns.start - x, *own.shape))[...] = own
+            if (leftover := _beside(picture.rgb((y, x, *around.shape)), alone, around)) is not None:
                 found.append(leftover)
     return max(found, key=lambda leftover: leftover.share, default=None)
 

@@ -12,9 +12,10 @@ import numpy as np
 
 from scoreinv.imaging.opencv import navier_stokes, telea
 from scoreinv.imaging.picture import Picture, to_float, to_samples
-from scoreinv.imaging.regions import blocks, crop, from_known, hole_regions
+from scoreinv.imaging.regions import from_known, hole_regions
 from scoreinv.options import ClassicalMethod
 from scoreinv.tasks.results import Restored, Share, TaskCallback, tell
+from scoreinv.window_placement import crop
 
 _CONTEXT = 16
 """Pixels around a hole that its fill is made of; no method looks further than 3."""
@@ -53,9 +54,7 @@ def fill_classically(
     """
     pixels, unknown = picture.pixels.copy(), hole.copy()
     colours = pixels[..., None] if pixels.ndim == 2 else pixels[..., : 1 if picture.is_gray_mode else 3]
-    wanted = {"context": _CONTEXT, "multiple": 1, "minimum": 1, "maximum": _BLOCKS[method]}
-    whole = hole_regions(hole, context=_CONTEXT)
-    regions = list(from_known([block for region in whole for block in blocks(region, hole.shape, **wanted)], hole))
+    regions = list(from_known(hole_regions(hole, context=_CONTEXT, maximum=_BLOCKS[method]), hole))
     share = Share(callback, sum(region.hole.size for region in regions))
     for region in regions:
         share.begin(region.hole.size)

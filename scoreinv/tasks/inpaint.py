@@ -32,7 +32,7 @@ from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.colour import STRAY_CHROMA, is_gray
 from scoreinv.imaging.masks import as_holes, observed_from_hole
 from scoreinv.imaging.picture import Fill, Picture
-from scoreinv.imaging.regions import Region, common, crop, extent, regions_to_fill, together
+from scoreinv.imaging.regions import Region, common, extent, regions_to_fill
 from scoreinv.imaging.rims import find_leftover
 from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.operators import mask as mask_operator
@@ -44,7 +44,7 @@ from scoreinv.tasks.common import Model, check_colour, draw, model_of, spread, t
 from scoreinv.tasks.deep_holes import draw_in_scales
 from scoreinv.tasks.results import Given, Restored, Share, TaskCallback, as_given, restore_each
 from scoreinv.tasks.settings import FillSettings, Sampling
-from scoreinv.window_placement import Box
+from scoreinv.window_placement import Box, crop
 
 _log = logging.getLogger(__name__)
 
@@ -183,15 +183,11 @@ class _Filling:
         self.picture = picture
         self.unknown = hole.copy()
         self.gray = is_gray(picture.pixels[~hole][None], STRAY_CHROMA)
-        self.groups: list[list[Region]] = []
         self.fills: list[list[Fill]] = [[] for _ in range(sampling.samples)]
         self.nfe = 0
         deep = sampling.method == "conditioned" and not sampling.mean
-        regions = regions_to_fill(hole, window_side(sampling, prior), prior.stride, deep=deep)
-        for neighbours in together(regions, PIXELS_AT_ONCE):
-            whole = [region for region in neighbours if region.whole]
-            self.groups += [whole] if whole else []
-            self.groups += [[region] for region in neighbours if not region.whole]
+        window = window_side(sampling, prior)
+        self.groups = regions_to_fill(hole, window, prior.stride, deep=deep, at_once=PIXELS_AT_ONCE)
 
     def known(self, sample: int, box: Box) -> np.ndarray:
         """Colours of a box, with what has been filled so far of this sample."""

@@ -1,21 +1,14 @@
-"""Regions around holes, tiles and their blending, padding."""
+"""Regions around holes."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from scipy import ndimage
 
-from scoreinv.imaging.regions import (
-    Region,
-    blocks,
-    crop,
-    halvings,
-    hole_regions,
-    regions_to_fill,
-    squares,
-    together,
-)
+from scoreinv.imaging.regions import Region, halvings, hole_regions, regions_to_fill
+from scoreinv.window_placement import crop
 
 
 def holes(shape: tuple[int, int], *boxes: tuple[int, int, int, int]) -> np.ndarray:
@@ -23,6 +16,11 @@ def holes(shape: tuple[int, int], *boxes: tuple[int, int, int, int]) -> np.ndarr
     for top, left, height, width in boxes:
         hole[top : top + height, left : left + width] = True
     return hole
+
+
+def filled(hole: np.ndarray, window: int, multiple: int, *, deep: bool) -> list[Region]:
+    """The regions in the order in which they are filled."""
+    return [region for (region,) in regions_to_fill(hole, window, multiple, deep=deep)]
 
 
 def check(hole: np.ndarray, regions: list[Region]) -> None:
@@ -41,12 +39,12 @@ def check(hole: np.ndarray, regions: list[Region]) -> None:
 
 
 def test_no_hole_no_region():
-    assert hole_regions(np.zeros((50, 60), bool), context=8) == []
+    assert hole_regions(np.zeros((50, 60), bool), context=8, maximum=60) == []
 
 
 def test_one_hole_has_its_context_around():
     hole = holes((400, 500), (200, 243, 10, 12))
-    (region,) = hole_regions(hole, context=24)
+    (region,) = hole_regions(hole, context=24, maximum=1100)
     assert region.box == (176, 219, 58, 60)
     check(hole, [region])
 
@@ -54,20 +52,20 @@ def test_one_hole_has_its_context_around():
 @pytest.mark.parametrize("place", [(0, 0), (390, 490), (195, 0)])
 def test_a_box_at_the_border_is_moved_inside(place):
     hole = holes((400, 500), (*place, 10, 10))
-    (region,) = hole_regions(hole, context=24, multiple=32, minimum=128)
+    (region,) = hole_regions(hole, context=24, multiple=32, minimum=128, maximum=1100)
     assert region.box[2:] == (128, 128)
     check(hole, [region])
 
 
 def test_sides_are_multiples_where_the_picture_allows():
     hole = holes((400, 500), (100, 100, 70, 3))
-    (region,) = hole_regions(hole, context=20, multiple=32)
+    (region,) = hole_regions(hole, context=20, multiple=32, maximum=1100)
     assert region.box[2:] == (128, 64)
     # 100 rows hold no 128, so 96 do; 20 columns hold no multiple at all
-    (region,) = hole_regions(holes((100, 20), (30, 5, 40, 3)), context=30, multiple=32)
+    (region,) = hole_regions(holes((100, 20), (30, 5, 40, 3)), context=30, multiple=32, maximum=100)
     assert region.box[2:] == (96, 20)
     # the hole itself needs more than 96 of the 100 rows
-    (region,) = hole_regions(holes((100, 20), (1, 5, 98, 3)), context=30, multiple=32)
+    (region,) = hole_regions(holes((100, 20), (1, 5, 98, 3)), context=30, multiple=32, maximum=100)
     assert region.box[2:] == (100, 20)
 
 
@@ -77,7 +75,7 @@ def test_what_little_is_known_is_shown(shape: tuple[int, int], deep: bool) -> No
     """A band along the border, beside a hole whose length is a multiple of the network's stride."""
     hole = np.ones(shape, bool)
     hole[: shape[0] % 16 or 16, :] = False
-    regions = regions_to_fill(hole, 64, 16, deep=deep)
+    regions = filled(hole, 64, 16, deep=deep)
     check(hole, regions)
     assert not any(region.hole.all() for region in regions)
 
@@ -88,7 +86,7 @@ def test_a_hole_in_blocks_is_filled_from_what_is_known_on(known: tuple[slice, sl
     """Of a hole larger than a block the first block in order may show nothing."""
     hole = np.ones((800, 450), bool)
     hole[known] = False
-    regions = regions_to_fill(hole, 16, 4, deep=deep)
+    regions = filled(hole, 16, 4, deep=deep)
     check(hole, regions)
     assert len(regions) > 3
     unknown = hole.copy()
@@ -99,7 +97,7 @@ def test_a_hole_in_blocks_is_filled_from_what_is_known_on(known: tuple[slice, sl
 
 @pytest.mark.parametrize("side", [180, 192])
 def test_a_hole_as_large_as_a_block_has_its_context(side: int) -> None:
-    (region,) = regions_to_fill(holes((300, 320), (50, 70, side, side)), 16, 4, deep=False)
+    (region,) = filled(holes((300, 320), (50, 70, side, side)), 16, 4, deep=False)
     assert not region.hole[[0, -1]].any()
     assert not region.hole[:, [0, -1]].any()
 
@@ -107,29 +105,29 @@ def test_a_hole_as_large_as_a_block_has_its_context(side: int) -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (5, 5)])
 def test_tiny_pictures(shape):
     hole = holes(shape, (0, 0, 1, 1))
-    (region,) = hole_regions(hole, context=16, multiple=8, minimum=64)
+    (region,) = hole_regions(hole, context=16, multiple=8, minimum=64, maximum=1100)
     check(hole, [region])
 
 
 def test_overlapping_boxes_are_merged_and_distant_ones_are_not():
     near = holes((600, 600), (100, 100, 8, 8), (100, 150, 8, 8))
-    assert len(hole_regions(near, context=32)) == 1
+    assert len(hole_regions(near, context=32, maximum=1100)) == 1
     far = holes((600, 600), (100, 100, 8, 8), (100, 400, 8, 8))
-    regions = hole_regions(far, context=32)
+    regions = hole_regions(far, context=32, maximum=1100)
     assert len(regions) == 2
     check(far, regions)
     # merging two makes a box that meets the third
     chain = holes((600, 600), (100, 100, 8, 8), (300, 130, 8, 8), (230, 300, 8, 8), (230, 60, 8, 60))
-    regions = hole_regions(chain, context=40)
+    regions = hole_regions(chain, context=40, maximum=1100)
     check(chain, regions)
 
 
-def test_boxes_do_not_overlap_without_a_maximum():
+def test_boxes_do_not_overlap_where_the_maximum_is_the_picture():
     rng = np.random.default_rng(0)
     for count in (5, 40, 300):
         hole = np.zeros((900, 1100), bool)
         hole[rng.integers(0, 900, count), rng.integers(0, 1100, count)] = True
-        regions = hole_regions(hole, context=20, multiple=16, minimum=48)
+        regions = hole_regions(hole, context=20, multiple=16, minimum=48, maximum=1100)
         check(hole, regions)
         covered = np.zeros(hole.shape, int)
         for region in regions:
@@ -143,15 +141,19 @@ def test_a_maximum_bounds_boxes_of_many_holes_and_keeps_each_hole_whole():
     hole = np.zeros((1000, 1300), bool)
     for top, left in zip(rng.integers(0, 990, 150), rng.integers(0, 1290, 150), strict=True):
         hole[top : top + 6, left : left + 6] = True
-    regions = hole_regions(hole, context=32, multiple=32, minimum=128, maximum=320)
+    regions = hole_regions(hole, context=32, multiple=32, minimum=128, maximum=256)
     check(hole, regions)
     assert max(max(region.box[2:]) for region in regions) <= 320
-    # a single hole longer than the maximum keeps one box
+    labels, count = ndimage.label(hole)
+    assert sum(len(np.unique(crop(labels, region.box)[region.hole])) for region in regions) == count
+
+
+def test_a_hole_longer_than_the_maximum_is_done_in_blocks():
     scratch = np.eye(700, dtype=bool)
     scratch[10:14, 600:604] = True  # lies in its box, and so joins it
-    regions = hole_regions(scratch, context=32, multiple=32, minimum=128, maximum=320)
-    check(scratch, regions)
-    assert len(regions) == 1
+    parts = hole_regions(scratch, context=32, multiple=32, minimum=128, maximum=256)
+    check(scratch, parts)
+    assert {max(part.box[2:]) for part in parts} == {128, 320}
 
 
 def test_halvings_bring_every_pixel_of_a_hole_within_reach():
@@ -183,7 +185,7 @@ def test_the_arms_of_a_deep_hole_are_scratches(depth: int) -> None:
     end = 60 + 2 * depth - 8 + 24
     assert not times[scratch & (np.arange(400) > end)].any()
     assert times[scratch & (np.arange(400) < end - 1)].all()
-    narrow = [region for region in regions_to_fill(hole | scratch, 64, 16, deep=True) if region.narrow]
+    narrow = [region for region in filled(hole | scratch, 64, 16, deep=True) if region.narrow]
     assert sum(region.hole.sum() for region in narrow) == (scratch & (times == 0)).sum()
     assert {region.tile for region in narrow} == {48}
 
@@ -198,7 +200,7 @@ def test_a_strip_that_wavers_about_what_is_deep_stays_in_one() -> None:
 @pytest.mark.parametrize(("window", "multiple"), [(64, 16), (16, 16), (28, 4), (32, 1)])
 def test_the_windows_of_narrow_holes_suit_the_network(window: int, multiple: int) -> None:
     scratch = holes((150, 400), (70, 10, 3, 380))
-    for region in regions_to_fill(scratch, window, multiple, deep=True):
+    for region in filled(scratch, window, multiple, deep=True):
         assert region.narrow
         assert region.tile % multiple == 0
         assert multiple <= region.tile <= 3 * window
@@ -214,9 +216,7 @@ def test_a_long_scratch_in_blocks_is_no_wider_than_a_window():
     """The blocks of a scratch across a picture have the least box around them, whatever the picture's height."""
     for height in (50, 400):
         scratch = holes((height, 5000), (height // 2, 0, 3, 5000))
-        wanted = {"context": 16, "multiple": 16, "minimum": 64, "maximum": 768}
-        (region,) = hole_regions(scratch, **wanted)
-        parts = list(blocks(region, scratch.shape, **wanted))
+        parts = hole_regions(scratch, context=16, multiple=16, minimum=64, maximum=768)
         check(scratch, parts)
         assert {part.box[2] for part in parts} == {48 if height == 50 else 64}
         assert max(part.box[3] for part in parts) <= 768 + 32
@@ -232,7 +232,7 @@ def test_a_wide_crack_is_drawn_in_short_blocks(window: int, side: int) -> None:
     """And the context around them, however long it is."""
     crack = np.zeros((1500, 2100), bool)
     crack[700 : 700 + window // 2] = True
-    regions = regions_to_fill(crack, window, 8, deep=True)
+    regions = filled(crack, window, 8, deep=True)
     check(crack, regions)
     assert {region.halvings for region in regions} == {1}
     assert max(max(region.hole.shape) for region in regions) <= side
@@ -243,7 +243,7 @@ def test_a_wide_crack_is_drawn_in_short_blocks(window: int, side: int) -> None:
 def test_a_deep_hole_has_its_context_whatever_its_length(width: int, length: int) -> None:
     """Of 32 pixels at the scale where it is drawn first; up to a third of its length in width it is in one piece."""
     hole = holes((1000, 500), (150, 200, length, width))
-    regions = regions_to_fill(hole, 64, 8, deep=True)
+    regions = filled(hole, 64, 8, deep=True)
     check(hole, regions)
     (count,) = {region.halvings for region in regions}
     assert len(regions) == 1 or length > 160 << count
@@ -255,7 +255,7 @@ def test_a_deep_hole_has_its_context_whatever_its_length(width: int, length: int
 
 
 def narrow(hole: np.ndarray) -> bool:
-    (region,) = regions_to_fill(hole, 256, 1, deep=True)
+    (region,) = filled(hole, 256, 1, deep=True)
     return region.narrow
 
 
@@ -267,16 +267,6 @@ def test_scratches_are_narrow(width: int, expected: bool, across: bool) -> None:
     assert narrow(hole.T if across else hole) is expected
 
 
-@pytest.mark.parametrize("side", [1, 3, 16, 41])
-def test_squares_are_counted_where_all_of_their_pixels_are_in_the_hole(side: int) -> None:
-    hole = np.random.default_rng(side).random((30, 41)) < 0.995
-    corners = [(y, x) for y in range(30 - side + 1) for x in range(41 - side + 1)]
-    expected = [hole[y : y + side, x : x + side].all() for y, x in corners]
-    found = squares(hole, side)
-    assert found.size == len(expected)
-    assert found.ravel().tolist() == expected
-
-
 def test_few_crossings_leave_a_hole_narrow_and_a_blot_does_not() -> None:
     hole = np.zeros((96, 96), dtype=bool)
     hole[20:24, 4:90] = hole[4:90, 30:34] = True
@@ -286,12 +276,12 @@ def test_few_crossings_leave_a_hole_narrow_and_a_blot_does_not() -> None:
     assert not narrow(hole)
 
 
-def test_regions_of_narrow_and_of_wide_holes_are_not_done_together() -> None:
-    hole = np.zeros((64, 600), dtype=bool)
-    hole[20:23, 10:40] = True
-    hole[20:34, 400:414] = True
-    regions = regions_to_fill(hole, 64, 16, deep=True)
-    assert [region.narrow for region in regions] == [True, False]
-    assert len({region.hole.shape for region in regions}) == 1
-    assert len(list(together(regions, 1 << 20))) == 2
-    assert not any(region.narrow for region in regions_to_fill(hole, 64, 16, deep=False))
+def test_neighbours_of_one_size_and_kind_are_done_together() -> None:
+    hole = np.zeros((64, 900), dtype=bool)
+    hole[20:23, 10:40] = hole[20:23, 210:240] = True
+    hole[20:34, 400:414] = True  # wide
+    groups = regions_to_fill(hole, 64, 16, deep=True, at_once=2 * 64 * 64)
+    assert [[region.narrow for region in group] for group in groups] == [[True, True], [False]]
+    assert len({region.hole.shape for group in groups for region in group}) == 1
+    hole[20:23, 600:630] = hole[20:23, 800:830] = True
+    assert [len(group) for group in regions_to_fill(hole, 64, 16, deep=False, at_once=2 * 64 * 64)] == [2, 2, 1]

@@ -144,7 +144,7 @@ def test_large_damage_is_done_in_bounded_blocks_that_share_its_pixels_out():
     mask = np.zeros((700, 600), dtype=bool)
     mask[::9] = True
     mask[:, ::11] = True
-    regions = regions_to_fill(mask, 16, 4, deep=False)
+    regions = [region for (region,) in regions_to_fill(mask, 16, 4, deep=False)]
     assert len(regions) > 1
     count = np.zeros(mask.shape, int)
     for region in regions:
