@@ -7,7 +7,6 @@ import os
 import platform
 import re
 import secrets
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,11 +23,6 @@ PART = r"\.scoreinv-(?P<host>[\w.]*)-(?P<process>\d+)-[0-9a-f]{8}\.part"
 
 _HOST = re.sub(r"[^\w.]", "_", platform.node(), flags=re.ASCII)[:32]
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV, errno.EMLINK, errno.EACCES)
-
-
-def try_folder(folder: Path) -> None:
-    """Raise OSError where no file can be made in a folder: by trying, as permissions do not say everything."""
-    tempfile.TemporaryFile(dir=folder).close()
 
 
 @contextmanager

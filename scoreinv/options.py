@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral, Real
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -39,20 +40,15 @@ GRAY_LEVELS = 255
 
 
 @dataclass(frozen=True)
-class Whole:
-    """Whole numbers from `least` to `most`, both allowed."""
+class Range:
+    """Finite numbers of a kind, int or float, from `least` to `most`, both allowed; None for `least`: any above 0."""
 
-    least: float = 0
+    kind: type[int] | type[float]
+    least: float | None = 0
     most: float = math.inf
 
 
-@dataclass(frozen=True)
-class Number:
-    """Finite numbers from `least` to `most`, both allowed; None for `least`: any above 0."""
-
-    least: float | None = -math.inf
-    most: float = math.inf
-
+Whole, Number = partial(Range, int), partial(Range, float)
 
 # A thousand times the paper's, and the like: what can be asked for is bounded by memory and patience.
 STEPS = Whole(1, 1_000_000)
@@ -79,45 +75,39 @@ class Setting:
         words: what it does, in one or two sentences.
         range: of a number.
         metavar: what stands for its value in the help of the command line.
-        read: makes the value of the text on the command line, where that is not a plain number or word.
+        read: makes the value of the text on the command line, None of None, where it is not a plain number or word.
         advanced: it is for scripts and researchers, and told apart from what everybody needs.
     """
 
     words: str
-    range: Whole | Number | None = None
+    range: Range | None = None
     metavar: str | None = None
-    read: Callable[[str], Any] | None = None
+    read: Callable[[str | None], Any] | None = None
     advanced: bool = False
 
 
 SampleCount = Annotated[int, Setting("Draw this many: NAME.1.png, NAME.2.png, ...", SAMPLES)]
 
 
-def declared(kind: type[Any]) -> dict[str, tuple[Any, Setting]]:
-    """The fields of a class of settings that have a `Setting`: the type and setting of each."""
-    hints = get_type_hints(kind, include_extras=True)
-    found = {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Annotated}
-    return {name: (entries[0], entries[1]) for name, entries in found.items() if isinstance(entries[1], Setting)}
-
-
 def check_settings(settings: Any) -> None:
     """Raise SettingError for a declared field that is not a choice, a flag or in its range, and for a wrong seed."""
     if hasattr(settings, "seed"):
         check("seed", settings.seed, SEED)
-    for name, (kind, setting) in declared(type(settings)).items():
-        value = getattr(settings, name)
-        kinds = [member for member in get_args(kind) if member is not NoneType]
-        optional = NoneType in get_args(kind)
-        if optional and value is None:
+    for name, hint in get_type_hints(type(settings), include_extras=True).items():
+        if get_origin(hint) is not Annotated or not isinstance(hint.__metadata__[0], Setting):
             continue
-        plain = kinds[0] if optional else kind
-        choices = get_args(plain) if get_origin(plain) is Literal else None
-        allowed = bool if plain is bool else choices or setting.range
+        kind, setting = get_args(hint)
+        value, members = getattr(settings, name), get_args(kind)
+        if NoneType in members:
+            if value is None:
+                continue
+            (kind,) = (member for member in members if member is not NoneType)
+        allowed = bool if kind is bool else get_args(kind) or setting.range
         if allowed is not None:
             check(name, value, allowed)
 
 
-def check(setting: str, value: Any, allowed: Whole | Number | Sequence[str] | type[bool]) -> None:
+def check(setting: str, value: Any, allowed: Range | Sequence[str] | type[bool]) -> None:
     """Raise SettingError unless the value is what is allowed: in a range, one of some words, or True or False.
 
     Python's and NumPy's numbers and flags are taken alike; a flag is no number. The text names the setting and what it
@@ -126,9 +116,9 @@ def check(setting: str, value: Any, allowed: Whole | Number | Sequence[str] | ty
     is_flag, problem = type(value).__name__ in ("bool", "bool_"), ""
     if isinstance(allowed, type):
         problem = "" if is_flag else "True or False"
-    elif isinstance(allowed, Whole | Number):
+    elif isinstance(allowed, Range):
         least, most = -math.inf if allowed.least is None else allowed.least, allowed.most
-        kind: Any = Integral if isinstance(allowed, Whole) else Real
+        kind: Any = Integral if allowed.kind is int else Real
         if is_flag or not isinstance(value, kind) or not abs(value) < math.inf:
             problem = "a whole number" if kind is Integral else "a number"
         elif allowed.least is None and value <= 0:

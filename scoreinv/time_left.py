@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 _TELLING = 0.02
 """Share of the work whose pace tells that of the rest."""
 _APART = 0.002
 """Share of the work between two reports that are kept: 500 at most."""
 
 
+@dataclass
 class ETA:
     """Estimates the time left by the pace of the later half of what is done.
 
@@ -15,8 +18,7 @@ class ETA:
     that was slower or faster than the rest is forgotten as the work goes on. No clock is looked at here.
     """
 
-    def __init__(self) -> None:
-        self._reports: list[tuple[float, float]] = []
+    _reports: list[tuple[float, float]] = field(default_factory=list)
 
     def left(self, now: float, done: float) -> float | None:
         """Seconds left at the time `now`, in seconds of any clock, when this share of the work in [0, 1] is done.

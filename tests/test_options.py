@@ -16,7 +16,7 @@ import pytest
 import scoreinv
 from scoreinv.cli.report import describe
 from scoreinv.errors import SettingError
-from scoreinv.options import Number, Setting, Whole, check, check_settings, declared
+from scoreinv.options import Number, Setting, Whole, check, check_settings
 
 PACKAGE = Path(scoreinv.__file__).parent
 OPTION = r"(?<!`scoreinv train )--[a-z]"
@@ -32,12 +32,6 @@ class Cooking:
 
     def __post_init__(self) -> None:
         check_settings(self)
-
-
-def test_fields_with_a_setting_are_declared():
-    assert list(declared(Cooking)) == ["heat", "minutes", "salt", "lid"]
-    assert declared(Cooking)["minutes"][1].words == "How long."
-    assert declared(int) == {}
 
 
 @pytest.mark.parametrize(
@@ -79,12 +73,12 @@ def test_numbers_of_every_kind_are_taken():
         (lambda: check("n", True, Whole()), "n must be a whole number, not True"),
         (lambda: check("n", "3", Whole()), "n must be a whole number, not '3'"),
         (lambda: check("n", [3], Whole()), "n must be a whole number, not list"),
-        (lambda: check("x", math.nan, Number()), "x must be a number, not nan"),
+        (lambda: check("x", math.nan, Number(-math.inf)), "x must be a number, not nan"),
         (lambda: check("x", math.inf, Number(0)), "x must be a number, not inf"),
-        (lambda: check("x", None, Number()), "x must be a number, not None"),
-        (lambda: check("x", 1j, Number()), "x must be a number, not complex"),
+        (lambda: check("x", None, Number(-math.inf)), "x must be a number, not None"),
+        (lambda: check("x", 1j, Number(-math.inf)), "x must be a number, not complex"),
         (lambda: check("x", 2, Number(0, 1.5)), "x must be from 0 to 1.5, not 2"),
-        (lambda: check("x", 2, Number(most=1.5)), "x must be at most 1.5, not 2"),
+        (lambda: check("x", 2, Number(-math.inf, 1.5)), "x must be at most 1.5, not 2"),
         (lambda: check("x", 0, Number(None)), "x must be positive, not 0"),
         (lambda: check("c", "d", ("a", "b", "c")), "c must be a, b or c, not 'd'"),
         (lambda: check("c", ["a"], ("a", "b")), "c must be a or b, not list"),

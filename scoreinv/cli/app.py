@@ -23,7 +23,7 @@ from typing import Any
 
 import typer
 
-from scoreinv.cli.command import HELP_ALL, Page, VersionOption, command
+from scoreinv.cli.command import HELP_ALL, VersionOption, command
 from scoreinv.cli.options import PREFIX, Common
 from scoreinv.errors import InputError
 
@@ -42,33 +42,6 @@ _COMMANDS += [[name] for name in COMMANDS if name not in GROUPS]
 HELP = {"help_option_names": ["-h", "--help"]}
 
 
-class Commands(typer.core.TyperGroup):
-    """All commands, of which those are imported that are asked for."""
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Their names, in the order of the help."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of a name; None where there is none such."""
-        if cmd_name not in COMMANDS:
-            return None
-        module = import_module(f"scoreinv.cli.{cmd_name}")
-        if cmd_name in GROUPS:
-            found: Any = typer.main.get_group(module.app)
-        else:
-            single = typer.Typer(add_completion=False, rich_markup_mode="rich", context_settings=HELP)
-            whole = command(getattr(module, cmd_name), examples=module.EXAMPLES, unused=getattr(module, "UNUSED", ()))
-            single.command(cmd_name, cls=Page)(whole)
-            found = typer.main.get_command(single)
-        found.name, found.rich_help_panel = cmd_name, COMMANDS[cmd_name]
-        return found
-
-
-app = typer.Typer(name="scoreinv", cls=Commands, no_args_is_help=True, rich_markup_mode="rich", context_settings=HELP)
-
-
-@app.callback()
 def _root(version: VersionOption = False) -> None:
     """Restore pictures by score-based generative models: fill holes, add colour, sample, train.
 
@@ -78,9 +51,22 @@ def _root(version: VersionOption = False) -> None:
     """
 
 
+def _app(arguments: list[str]) -> Any:
+    """The command line; of its commands that which is asked for, or where none is all."""
+    app = typer.Typer(callback=_root, no_args_is_help=True, rich_markup_mode="rich", context_settings=HELP)
+    for name in arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS:
+        module, panel = import_module(f"scoreinv.cli.{name}"), COMMANDS[name]
+        if name in GROUPS:
+            app.add_typer(module.app, name=name, rich_help_panel=panel)
+        else:
+            whole = command(getattr(module, name), examples=module.EXAMPLES, unused=getattr(module, "UNUSED", ()))
+            app.command(name, add_help_option=False, rich_help_panel=panel)(whole)
+    return typer.main.get_command(app)
+
+
 def run(arguments: list[str]) -> int:
     """Run a command line; returns the exit status, and lets errors of the command and of its options pass."""
-    group: Any = typer.main.get_command(app)
+    group = _app(arguments)
     if f"_{PREFIX}_COMPLETE" in os.environ:
         group.main([], prog_name="scoreinv")  # tells the shell, and exits
     settings: dict[str, Any] = {}
@@ -142,7 +128,7 @@ def _entries(path: Path, table: dict[str, Any], words: Sequence[str] = ()) -> It
 
 def _parameters(group: Any, arguments: list[str]) -> set[str]:
     """The names of the parameters of the command that is asked for."""
-    found = group.get_command(None, arguments[0])
+    found = group.commands[arguments[0]]
     if arguments[0] in GROUPS and len(arguments) > 1:
         found = found.commands.get(arguments[1], found)
     return {parameter.name for parameter in found.params if not parameter.is_eager}

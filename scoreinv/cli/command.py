@@ -8,14 +8,15 @@ import math
 from collections.abc import Callable, Collection
 from copy import copy
 from dataclasses import MISSING, fields, is_dataclass
+from functools import partial
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from scoreinv.cli.options import ADVANCED, PREFIX, Common, advanced, common_option, option
+from scoreinv.cli.options import ADVANCED, PREFIX, Common, common_option, option
 from scoreinv.cli.report import show_log
 from scoreinv.errors import InputError
-from scoreinv.options import Setting, declared
+from scoreinv.options import Setting
 from scoreinv.version import __version__
 
 _log = logging.getLogger(__name__)
@@ -24,25 +25,36 @@ _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 
 def _answer(context: typer.Context, asked: typer.CallbackParam, value: bool) -> None:
-    """Print what `--version` or `--help-all` asks for, and end the command."""
+    """Print what `--version`, `--help` or `--help-all` asks for, and end the command.
+
+    `--help` shows what photographers need, on a screen.
+    """
     if not value:
         return
     if asked.name == "version":
         typer.echo(f"scoreinv {__version__}")
     else:
-        context.meta[HELP_ALL] = True
+        options: list[Any] = [each for each in context.command.params if isinstance(each, typer.core.TyperOption)]
+        for option in options:
+            option.hidden |= option.rich_help_panel == ADVANCED and asked.name != "help_all"
+            if option.is_flag:
+                option.metavar = " "  # it has no value
+            if option.default is not True:
+                option.secondary_opts = []  # every flag has a --no-, for what is set in a file
         typer.echo(context.get_help())
     raise typer.Exit
 
 
-_HelpAllOption = Annotated[
-    bool,
-    common_option(HELP_ALL, callback=_answer, is_eager=True, show_default=False, help="Show all options, and exit."),
-]
-VersionOption = Annotated[
-    bool,
-    advanced("--version", callback=_answer, is_eager=True, show_default=False, help="Show the version and exit."),
-]
+_asking = partial(common_option, callback=_answer, is_eager=True, show_default=False)
+VersionOption = Annotated[bool, _asking("--version", help="Show the version and exit.", rich_help_panel=ADVANCED)]
+_QUESTIONS = {
+    "help_all": Annotated[bool, _asking(HELP_ALL, help="Show all options, and exit.")],
+    "version": VersionOption,
+    "help": Annotated[bool, _asking("--help", "-h", help="Show this message and exit.")],
+}
+"""What every command answers in place of its work."""
+WHERE = {"ENVIRONMENT": "the environment", "DEFAULT_MAP": "scoreinv.toml"}
+"""What gave an option its value, where it was not typed, by Click's name."""
 
 
 def command(function: Callable[..., None], *, examples: str = "", unused: Collection[str] = ()) -> Callable[..., None]:
@@ -62,7 +74,7 @@ def command(function: Callable[..., None], *, examples: str = "", unused: Collec
     parameters = [inspect.Parameter("context", _KEYWORD, annotation=typer.Context)]
     for name, parameter in signature.parameters.items():
         parameters += options.get(name, [parameter.replace(kind=_KEYWORD)])
-    for name, annotation in (("help_all", _HelpAllOption), ("version", VersionOption)):
+    for name, annotation in _QUESTIONS.items():
         parameters.append(inspect.Parameter(name, _KEYWORD, default=False, annotation=annotation))
 
     def run(context: typer.Context, **given: Any) -> None:
@@ -72,18 +84,16 @@ def command(function: Callable[..., None], *, examples: str = "", unused: Collec
             for parameter in (each for each in context.command.params if each.name in given):
                 value, is_option = given[str(parameter.name)], isinstance(parameter, typer.core.TyperOption)
                 name = max(parameter.opts, key=len) if is_option else str(parameter.metavar).rstrip(".")
-                if where := where_from(context, parameter):
+                source = context.get_parameter_source(str(parameter.name))
+                if source is not None and (where := WHERE.get(source.name)):
                     told[f"{name} {value}"] = where, parameter.opts if is_option else [name]
                 if value == "" or (isinstance(value, list) and "" in value):
                     raise InputError(f"{name}: is empty (is a variable of the shell unset?)")
-                if isinstance(value, float) and not math.isfinite(value):
+                if isinstance(value, float) and math.isnan(value):
                     raise InputError(f"{name} {value}: give a number")
             settings: dict[str, Any] = {}
             for name, kind in groups.items():
                 own = {option.name: given[option.name] for option in options[name]}
-                for entry, (_, setting) in declared(kind).items():
-                    if setting.read is not None and own[entry] is not None:
-                        own[entry] = setting.read(own[entry])
                 if "seed" in {field.name for field in fields(kind)} - set(own):
                     own["seed"] = common.seed or 0
                 settings[name] = kind(**own)
@@ -116,7 +126,8 @@ def _options(kind: type, command: str, unused: Collection[str]) -> list[inspect.
             }
             panel = ADVANCED if given.advanced else None
             shown = option(help=given.words, metavar=given.metavar, rich_help_panel=panel, **bounds)
-            value = value if given.read is None else str | None
+            if given.read is not None:
+                value, shown.callback = str | None, given.read
         else:
             shown = copy(given)
         if value is bool:
@@ -128,23 +139,3 @@ def _options(kind: type, command: str, unused: Collection[str]) -> list[inspect.
         default = inspect.Parameter.empty if field.default is MISSING else field.default
         found.append(inspect.Parameter(field.name, _KEYWORD, default=default, annotation=Annotated[value, shown]))
     return found
-
-
-def where_from(context: Any, parameter: Any) -> str | None:
-    """What gave a parameter its value, where that was not typed: `the environment` or `scoreinv.toml`."""
-    source = context.get_parameter_source(parameter.name)
-    return {"ENVIRONMENT": "the environment", "DEFAULT_MAP": "scoreinv.toml"}.get(getattr(source, "name", ""))
-
-
-class Page(typer.core.TyperCommand):
-    """A command whose `--help` is what photographers need, on a screen; `--help-all` shows the other options too."""
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Print the page."""
-        for parameter in (each for each in self.params if isinstance(each, typer.core.TyperOption)):
-            parameter.hidden |= parameter.rich_help_panel == ADVANCED and HELP_ALL not in ctx.meta
-            if parameter.is_flag:
-                parameter.metavar = " "  # it has no value
-            if parameter.default is not True:
-                parameter.secondary_opts = []  # every flag has a --no-, for what is set in a file
-        super().format_help(ctx, formatter)

@@ -17,7 +17,7 @@ from scoreinv.cli.options import (
     advanced,
     option,
 )
-from scoreinv.cli.outputs import STREAM, check_file, file_identity, refuse_inputs
+from scoreinv.cli.outputs import STREAM, check_file, refuse_inputs
 from scoreinv.cli.photo_loop import Progress, Run, check_uncertainty, run
 from scoreinv.cli.plan import Job, Plan, expand, plan
 from scoreinv.cli.report import warn
@@ -176,12 +176,10 @@ def find_masks(
         if mask == STREAM and (everything.batch or everything.jobs[0].source == STREAM):
             raise InputError("--mask -: stdin can be read once, for one mask of one photo")
         masks = {job.source: mask for job in everything.jobs}
-    photos = {file_identity(job.source) for job in everything.jobs} - {None}
-    for path in set(masks.values()):
-        if file_identity(path) in photos:
-            raise InputError(f"--mask {path}: is a photo itself: name a picture that is white where the holes are")
     for job in everything.jobs:
-        refuse_inputs("-o", job.outputs, {"the mask": masks.get(job.source)})
+        own = masks.get(job.source)
+        refuse_inputs("--mask", filter(None, [own]), {"a photo itself": job.source})
+        refuse_inputs("-o", job.outputs, {"the mask": own})
     names = {job.source: job.inside / Path(job.source).stem for job in everything.jobs if job.source not in masks}
     return masks, {source: f"there is no mask named {name} in {mask}" for source, name in names.items()}
 

@@ -13,7 +13,7 @@ import typer
 
 from scoreinv.cli.loading import Model
 from scoreinv.cli.options import Common, FrameOption, ModelOption, output_option
-from scoreinv.cli.outputs import STREAM, file_identity, refuse_existing, refuse_inputs
+from scoreinv.cli.outputs import STREAM, refuse_existing, refuse_inputs
 from scoreinv.cli.plan import expand
 from scoreinv.cli.record import Table, failure
 from scoreinv.cli.report import LONG_SECONDS, duration, emit, naming, notice, progress_bar, put, rehearse, warn
@@ -113,9 +113,7 @@ def _new_table(path: str, sources: list[str], model: str, common: Common) -> Tab
     """The table to write; InputError where there cannot be one."""
     if path == STREAM or (os.path.lexists(path) and not Path(path).is_file()):  # it may be replaced: no device
         raise InputError(f"--csv {path}: name a file")
-    if file_identity(path) in {file_identity(source) for source in sources} - {None}:
-        raise InputError(f"--csv {path}: is one of the pictures")
-    refuse_inputs("--csv", [path], {"the model": model})
+    refuse_inputs("--csv", [path], {"the model": model} | {f"one of the pictures ({each})": each for each in sources})
     if not Path(path).parent.is_dir():
         raise InputError(f"--csv {path}: there is no folder {Path(path).parent}: make it first")
     refuse_existing([path], overwrite=common.overwrite, option="--csv")

@@ -132,15 +132,16 @@ def _failed(error: Exception, arguments: list[str]) -> int:
 
 def _usage(error: Any) -> str:
     """What Click says of a wrong command line, with what gave the option, and which help tells more."""
-    from scoreinv.cli.command import where_from
+    from scoreinv.cli.command import WHERE
     from scoreinv.text import printable
 
     context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
     message = " ".join(error.format_message().split()).rstrip(".")
     if not message:
         return ""
-    where = where_from(context, parameter) if context is not None and parameter is not None else None
-    if where == "the environment" and context is not None and parameter is not None:
+    source = None if context is None or parameter is None else context.get_parameter_source(parameter.name)
+    where = WHERE.get(getattr(source, "name", ""))
+    if context is not None and parameter is not None and where == WHERE["ENVIRONMENT"]:
         names = [*(parameter.envvar or ()), f"{context.auto_envvar_prefix}_{parameter.name}".upper()]
         where = next((name for name in names if os.environ.get(name)), where)
     missing = hasattr(error, "param_type")  # no other usage error has it

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scoreinv.cli.command import Page, command
+from scoreinv.cli.command import command
 from scoreinv.cli.options import Common
 from scoreinv.text import printable
 
@@ -106,5 +106,5 @@ def _print_json(models: list[dict[str, Any]]) -> None:
     sys.stdout.write(json.dumps(json.loads(text, parse_constant=str), allow_nan=False) + "\n")
 
 
-app.command("list", cls=Page)(command(list_models, unused=_UNUSED, examples="  scoreinv models list"))
-app.command("show", cls=Page)(command(show, unused=_UNUSED, examples="  scoreinv models show photo"))
+app.command("list", add_help_option=False)(command(list_models, unused=_UNUSED, examples="  scoreinv models list"))
+app.command("show", add_help_option=False)(command(show, unused=_UNUSED, examples="  scoreinv models show photo"))

@@ -7,9 +7,10 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from scoreinv.errors import ExistsError, InputError
-from scoreinv.files import remove_leftovers, try_folder
+from scoreinv.files import remove_leftovers
 
 STREAM = "-"
 """Stands for stdin and stdout."""
@@ -38,19 +39,12 @@ def refuse_inputs(option: str, outputs: Iterable[str], inputs: Mapping[str, str 
         inputs: what is read, by what it is; None and what is not there are no file.
     """
     for output in outputs:
-        there = file_identity(output)
         for what, path in inputs.items():
-            if there is not None and path is not None and file_identity(path) == there:
+            same = False
+            with suppress(OSError, ValueError):  # one of them is not there
+                same = path is not None and Path(path).samefile(output)
+            if same:
                 raise InputError(f"{option} {output}: is {what}: name another file")
-
-
-def file_identity(path: str) -> tuple[int, int] | None:
-    """What only this file or folder has, whatever path leads to it; None where there is none."""
-    try:
-        status = None if path == STREAM else Path(path).stat()
-    except (OSError, ValueError):
-        return None
-    return None if status is None else (status.st_dev, status.st_ino)
 
 
 def check_stdout() -> None:
@@ -79,7 +73,7 @@ def check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise InputError(f"{folder}: {_NO_FOLDER}")
     try:
-        try_folder(folder)
+        TemporaryFile(dir=folder).close()  # by trying, as permissions do not say everything
     except OSError as error:
         raise InputError(f"{folder}: cannot be written to ({error.strerror}); -o names another place") from error
 

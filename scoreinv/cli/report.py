@@ -91,19 +91,19 @@ def rehearse(common: Common, record: dict[str, Any], text: str) -> None:
         put(text)
 
 
+class Lines(logging.Handler):
+    """Shows what is logged on stderr: errors, warnings as `warn` does, and what was chosen and why."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a record."""
+        words = {logging.WARNING: "warning: ", logging.ERROR: "error: "}
+        say(f"scoreinv: {words.get(record.levelno, '')}{record.getMessage()}")
+        if record.exc_info is not None and record.exc_info[1] is not None:
+            say_traceback(record.exc_info[1])
+
+
 def show_log(*, verbose: bool = False) -> None:
-    """Show what the package logs on stderr: errors; warnings as `warn` does; what was chosen and why if verbose."""
-
-    class Lines(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if record.levelno == logging.WARNING:
-                warn(record.getMessage())
-            else:
-                word = "error: " if record.levelno >= logging.ERROR else ""
-                say(f"scoreinv: {word}{record.getMessage()}")
-            if record.exc_info is not None and record.exc_info[1] is not None:
-                say_traceback(record.exc_info[1])
-
+    """Show what the package logs: errors and warnings, and if verbose all else."""
     logger = logging.getLogger("scoreinv")
     logger.handlers = [Lines()]
     logger.setLevel(logging.INFO if verbose else logging.WARNING)

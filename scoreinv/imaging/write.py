@@ -17,13 +17,14 @@ import zlib
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from scoreinv.errors import ExistsError, InputError, ScoreinvError
-from scoreinv.files import atomic_write, try_folder
+from scoreinv.files import atomic_write
 from scoreinv.imaging.guard import reason
 from scoreinv.imaging.metadata import profile_fits, writable
 from scoreinv.imaging.picture import Picture, eight_bits
@@ -123,7 +124,7 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Pa
     if mode is not None and not overwrite:
         raise _exists(name)
     try:
-        try_folder(target.parent)
+        TemporaryFile(dir=target.parent).close()  # by trying, as permissions do not say everything
     except OSError as error:
         raise InputError(
             f"{name}: the folder {given.parent} cannot be written to ({_why(error)}): choose another"

@@ -142,7 +142,7 @@ def decode(
     check_prior(prior)
     check("temperature", temperature, Number(0))
     if end is not None:
-        check("end", end, Number())
+        check("end", end, Number(-math.inf))
     check_states(z)
     end = prior.sde.sampling_end if end is None else end
     if not (0 <= end < 1 and prior.sde.sigma(as_time(end)) > 0):
@@ -197,8 +197,8 @@ def flow(
     check_states(x)
     if steps is not None:
         check("steps", steps, Whole(-math.inf))
-    check("rtol", rtol, Number())
-    check("atol", atol, Number())
+    check("rtol", rtol, Number(-math.inf))
+    check("atol", atol, Number(-math.inf))
     check_callback(callback)
     drift = _Drift(prior, constraint)
     first, last = drift.clock(start), drift.clock(end)

@@ -53,8 +53,10 @@ from scoreinv.options import (
 from scoreinv.text import shown
 
 
-def _read_level(text: str) -> float:
+def _read_level(text: str | None) -> float | None:
     """A noise level from the command line."""
+    if text is None:
+        return None
     if text == "prior":
         return math.inf
     try:

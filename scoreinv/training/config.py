@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
@@ -16,6 +17,7 @@ from scoreinv.options import (
     TRAINING_MINUTES,
     TRAINING_STEPS,
     Number,
+    Range,
     Whole,
     check,
     require,
@@ -154,7 +156,7 @@ class ObjectiveConfig:
         _check("objective.", self, sigma_data=Number(None))
         require(0 <= self.label_smoothing < 1, "objective.label_smoothing must lie in [0, 1)")
         if self.focus is not None:
-            check("the mean of objective.focus", self.focus[0], Number())
+            check("the mean of objective.focus", self.focus[0], Number(-math.inf))
             check("the deviation of objective.focus", self.focus[1], Number(None))
             require(self.times == "continuous", "objective.focus is for continuous times")
             require(
@@ -367,7 +369,7 @@ def read_config(path: Path) -> TrainingConfig:
         return decode(TrainingConfig, data)
 
 
-def _check(prefix: str, config: Any, **ranges: Whole | Number) -> None:
+def _check(prefix: str, config: Any, **ranges: Range) -> None:
     """Raise SettingError for a field that is none of its choices, or in none of the given ranges; None is in all."""
     for name, hint in get_type_hints(type(config)).items():
         if get_origin(hint) is Literal:
