@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import os
 import pickle
 import platform
@@ -45,31 +46,13 @@ def work_by_ray(run: Run[Any], jobs: list[Job], told: Callable[[Outcome], None])
     import ray
     from ray.util import ActorPool
 
-    address, results, common = os.environ.get("RAY_ADDRESS", "local"), sys.stdout, run.common
-    handlers = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
+    results, waiting, lost = sys.stdout, {job.source for job in jobs}, ""
     with redirect_stdout(io.StringIO()):  # what Ray prints is no result
         try:
-            try:
-                ray.init(address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
-            except Exception as error:  # Ray has no class of its own for what may happen here
-                reason = str(error).strip().partition("\n")[0]
-                raise ScoreinvError(f"--workers ray: no cluster at {address}: {reason}") from error
-            for number, handler in handlers.items():
-                signal.signal(number, handler)  # Ray has its own
-            there, processors = ray.cluster_resources(), common.threads or 1
-            count = min(len(jobs), int(there.get("CPU", 1) // processors))
-            if count == 0:
-                raise InputError(f"--threads {processors}: a worker takes so many, and {there['CPU']:g} are there")
-            gpus = int(common.device != "cpu" and "GPU" in there)
-            limits = {"num_cpus": processors, "num_gpus": gpus, "max_restarts": RETRIES, "max_task_retries": RETRIES}
-            light = replace(run, plan=replace(run.plan, jobs=[], own=[], folders=set()))
-            packed = ray.cloudpickle.dumps(light)
-            worker: Any = ray.remote(Worker).options(**limits)
-            pool = ActorPool([worker.remote(packed, str(Path.cwd())) for _ in range(count)])
+            _connect(ray)
+            pool = ActorPool(_workers(ray, run, len(jobs)))
             for job in jobs:
-                pool.submit(lambda actor, job: actor.work.remote(job), job)
-            waiting = {job.source for job in jobs}
-            lost = ""
+                pool.submit(lambda worker, job: worker.work.remote(job), job)
             while pool.has_next():
                 try:
                     lines, outcome, ends = pool.get_next_unordered()
@@ -83,11 +66,38 @@ def work_by_ray(run: Run[Any], jobs: list[Job], told: Callable[[Outcome], None])
                     raise outcome.error
                 with redirect_stdout(results):
                     told(outcome)
-            with redirect_stdout(results):
-                for source in sorted(waiting):
-                    told(Outcome(source, error=ScoreinvError(f"its worker was lost, or its machine: {lost}")))
         finally:
             ray.shutdown()
+    for source in sorted(waiting):
+        told(Outcome(source, error=ScoreinvError(f"its worker was lost, or its machine: {lost}")))
+
+
+def _connect(ray: Any) -> None:
+    """Connect to the cluster; what this process does on signals stays as it was."""
+    address = os.environ.get("RAY_ADDRESS", "local")
+    handlers = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
+    try:
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+    except Exception as error:  # Ray has no class of its own for what may happen here
+        reason = str(error).strip().partition("\n")[0]
+        raise ScoreinvError(f"--workers ray: no cluster at {address}: {reason}") from error
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def _workers(ray: Any, run: Run[Any], most: int) -> list[Any]:
+    """As many workers as the cluster's machines have room for, each with its processors and maybe a GPU."""
+    machines = [machine["Resources"] for machine in ray.nodes() if machine["Alive"]]
+    processors = run.common.threads or 1
+    gpus = int(run.common.device != "cpu" and any("GPU" in there for there in machines))
+    room = [min(there.get("CPU", 0) // processors, there.get("GPU", 0) if gpus else math.inf) for there in machines]
+    if not any(room):
+        largest = max(there.get("CPU", 0) for there in machines)
+        raise InputError(f"--threads {processors}: a worker takes so many, and the largest machine has {largest:g}")
+    limits = {"num_cpus": processors, "num_gpus": gpus, "max_restarts": RETRIES, "max_task_retries": RETRIES}
+    packed = ray.cloudpickle.dumps(replace(run, plan=replace(run.plan, jobs=[], own=[], folders=set())))
+    worker: Any = ray.remote(Worker).options(**limits)
+    return [worker.remote(packed, str(Path.cwd())) for _ in range(min(most, int(sum(room))))]
 
 
 class Worker:
