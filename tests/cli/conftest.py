@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from shell import Outcome, WhiteDetector, hole_array, photo_array
-from small_model import save_small
+from small_model import save_small, small_config
 
 from scoreinv.cli.main import main
+from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models import catalogue
+from scoreinv.models.codec import encode
 from scoreinv.models.config import DetectorConfig
 from scoreinv.networks.detector import DamageDetector, DetectorNetworkConfig
+from scoreinv.networks.ncsnpp import NCSNppConfig
+from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, TrainingConfig
 
 DRAWING = ("inpaint", "colorize", "sample", "interpolate")
 CLASSICAL = ("telea", "navier-stokes", "biharmonic")
@@ -23,6 +29,32 @@ RESTORING = ("denoise", "upscale", "deblur")
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_small(tmp_path_factory.mktemp("model") / "small.safetensors")
+
+
+@pytest.fixture(scope="session")
+def conditional(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A conditional model after four steps of training."""
+    folder = tmp_path_factory.mktemp("conditional")
+    network: NCSNppConfig = replace(
+        small_config().network, condition_channels=ResidualPreconditioning().condition_channels
+    )
+    run = TrainingConfig(
+        replace(small_config(), network=network, preconditioning=ResidualPreconditioning()),
+        DataConfig(),
+        ObjectiveConfig(weighting="residual"),
+        observations=ObservationConfig(),
+        batch_size=2,
+        steps=4,
+        validation_images=2,
+        samples=1,
+        log_every=2,
+    )
+    (folder / "run.json").write_text(json.dumps(encode(run)))
+    with pytest.MonkeyPatch.context() as patch:
+        words = ["train", "--config", f"{folder}/run.json", "--out", f"{folder}/trained", "--quiet"]
+        patch.setattr(sys, "argv", ["scoreinv", *words])
+        assert main() == 0
+    return str(folder / "trained" / "model.safetensors")
 
 
 @pytest.fixture

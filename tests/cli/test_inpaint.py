@@ -18,6 +18,47 @@ from scoreinv.imaging.write import write_picture
 JSON_KEYS = ["input", "output", "outputs", "seconds", "nfe", "seed", "model", "method", "device", "precision"]
 
 
+def test_what_is_known_is_kept_and_the_method_told(scoreinv, conditional, photo, mask, tmp_path):
+    for method, options, nfe in (
+        ("conditioned", [], 2),
+        ("conditioned", ["--estimate", "mean"], 8),
+        ("pc", ["--method", "pc"], 4),
+        ("pc", ["--start", "1"], 4),
+    ):
+        words = ["inpaint", "photo.png", "--mask", "mask.png", "--model", conditional, "--json", "--overwrite"]
+        outcome = scoreinv(*words, *options)
+        assert outcome.code == 0, outcome.err
+        record = json.loads(outcome.out)
+        assert (record["method"], record["nfe"]) == (method, nfe)
+        before, after = np.asarray(Image.open(photo)), np.asarray(Image.open(tmp_path / "photo_inpainted.png"))
+        assert (after[~hole_array()] == before[~hole_array()]).all()
+        assert (after[hole_array()] != before[hole_array()]).any()
+
+
+def test_a_model_that_takes_no_observation_is_told_by_its_command(scoreinv, photo, mask):
+    outcome = scoreinv("inpaint", "photo.png", "--mask", "mask.png", "--model", "cifar10", "--method", "conditioned")
+    assert outcome.code == 2
+    assert "a model trained by conditional training" in outcome.err
+
+
+def test_what_does_not_go_together_is_refused(scoreinv, conditional, photo, mask):
+    words = ["inpaint", "photo.png", "--mask", "mask.png"]
+    plain = scoreinv(*words, "--method", "conditioned")
+    assert plain.code == 2
+    assert "trained without observations" in plain.err
+    start = scoreinv(*words, "--model", conditional, "--method", "conditioned", "--start", "1")
+    assert start.code == 2
+    assert "starting level belongs to the method pc" in start.err
+    words = ["colorize", "photo.png", "--model", conditional, "--gray-weights", "average", "--json"]
+    weights = scoreinv(*words, "--method", "conditioned")
+    assert weights.code == 2
+    assert "rec601" in weights.err
+    assert json.loads(scoreinv(*words).out)["method"] == "pc"
+    temperature = scoreinv(*words, "--temperature", "0.9", "--overwrite")
+    assert temperature.code == 2
+    assert "temperature belongs to the method conditioned" in temperature.err
+
+
 def test_the_command_of_the_readme(scoreinv, photo, mask, tmp_path):
     outcome = scoreinv("inpaint", "photo.png", "--mask", "mask.png")
     assert outcome.code == 0

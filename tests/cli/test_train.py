@@ -23,6 +23,23 @@ from scoreinv.training.presets import small_training
 
 
 @pytest.fixture
+def short_run(tmp_path: Path) -> Path:
+    run = TrainingConfig(
+        replace(small_config(), image_size=16),
+        DataConfig(),
+        batch_size=2,
+        steps=4,
+        validation_images=2,
+        samples=1,
+        save_minutes=100.0,
+        log_every=2,
+    )
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(encode(run)))
+    return path
+
+
+@pytest.fixture
 def configuration(tmp_path: Path) -> Path:
     """A run of two steps on four pictures of noise."""
     noise = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
@@ -43,6 +60,89 @@ def configuration(tmp_path: Path) -> Path:
     path = tmp_path / "run.json"
     path.write_text(json.dumps(encode(run)))
     return path
+
+
+def test_train_and_resume(scoreinv, short_run, tmp_path):
+    outcome = scoreinv("train", "--config", short_run, "--out", "run", "--json")
+    assert outcome.code == 0, outcome.err
+    record = json.loads(outcome.out)
+    assert (record["steps"], record["images"]) == (4, 8)
+    assert record["loss"] > 0
+    assert record["output"] == "run/model.safetensors"
+    again = scoreinv("train", "--config", short_run, "--out", "run")
+    assert again.code == 2
+    assert "holds a training run already: resume it, or choose another folder" in again.err
+    resumed = scoreinv("train", "--out", "run", "--resume", "--steps", 6, "--json")
+    assert json.loads(resumed.out)["steps"] == 6
+    other = scoreinv("train", "--sde", "vp", "--out", "run", "--resume")
+    assert other.code == 2
+    for words, said in ((["--seed", 5], "seed"), (["--precision", "bfloat16"], "precision")):
+        other = scoreinv("train", "--out", "run", "--resume", "--steps", 7, *words)
+        assert (other.code, f"differs in {said}" in other.err) == (2, True)
+    same = scoreinv("train", "--config", short_run, "--steps", 7, "--out", "run", "--resume", "--json")
+    assert json.loads(same.out)["steps"] == 7
+    assert scoreinv("sample", "-n", 1, "--model", "run/model.safetensors").code == 0
+
+
+def test_a_configuration_keeps_its_seed_and_precision(scoreinv, short_run):
+    entries = json.loads(configuration.read_text()) | {"seed": 7, "precision": "float32", "steps": 1}
+    configuration.write_text(json.dumps(entries))
+    for name, words, seed, precision in (
+        ("a", [], 7, "float32"),
+        ("b", ["--seed", 0, "--precision", "bfloat16"], 0, "bfloat16"),
+    ):
+        assert scoreinv("train", "--config", short_run, "--out", name, *words).code == 0
+        written = json.loads(Path(name, "config.json").read_text())
+        assert (written["seed"], written["precision"]) == (seed, precision)
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ({"observations": None, "steps": 0}, "steps must be from 1"),
+        ({"minutes": float("inf")}, "minutes = inf"),
+        ({"model": None}, "model = None is not supported"),
+        ({"model": {"network": 3}}, "lacks 'sde'"),
+        ({"colour": 1}, "colour"),
+    ],
+)
+def test_configurations_that_are_not_such(scoreinv, short_run, entries, said):
+    configuration.write_text(json.dumps(json.loads(configuration.read_text()) | entries))
+    outcome = scoreinv("train", "--config", short_run, "--out", "run")
+    assert outcome.code == 2, outcome.err
+    assert outcome.err.startswith("scoreinv: error: ")
+    assert configuration.name in outcome.err
+    assert said in outcome.err
+    assert not Path("run").exists()
+
+
+def test_a_published_model_is_trained_on_all_pictures(scoreinv, monkeypatch, tmp_path):
+    """Its configuration; the training itself would take hours."""
+    runs = []
+
+    def train(run, out, **options):
+        runs.append(run)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scoreinv.training.loop.train", train)
+    (tmp_path / "photos").mkdir()
+    outcome = scoreinv("train", "--config", "vp/cifar10_ddpm", "--data", "photos", "--steps", 9)
+    assert outcome.code == 130
+    assert (runs[0].data.source, runs[0].data.mode, runs[0].data.holdout_fraction) == ("photos", "resize", 0)
+    assert (runs[0].steps, runs[0].ema_decay) == (9, 0.9999)
+
+
+def test_train_into_a_dated_folder(scoreinv, short_run, tmp_path):
+    assert scoreinv("train", "--config", short_run, "--steps", 1).code == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name.startswith("ve-")
+
+
+def test_training_tells_the_unconditional_loss_too(conditional):
+    lines = [json.loads(line) for line in Path(conditional).with_name("metrics.jsonl").read_text().splitlines()]
+    held_out = [line for line in lines if "validation" in line]
+    assert held_out
+    assert all(line["unconditional"]["mean"] != line["validation"]["mean"] for line in held_out)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals of POSIX")

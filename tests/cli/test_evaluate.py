@@ -28,11 +28,6 @@ def write_classes(folder: Path) -> Path:
     return folder / "data"
 
 
-@pytest.fixture
-def classes(tmp_path: Path) -> Path:
-    return write_classes(tmp_path)
-
-
 @pytest.fixture(scope="module")
 def guide(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A classifier of them after two steps of training."""
@@ -49,6 +44,11 @@ def prior(tmp_path: Path) -> str:
     config = replace(small_config(), sde=VP())
     save(config.build(), tmp_path / "prior.safetensors")
     return "prior.safetensors"
+
+
+@pytest.fixture
+def classes(tmp_path: Path) -> Path:
+    return write_classes(tmp_path)
 
 
 def test_train_a_classifier_and_sample_a_class(scoreinv, guide, prior):

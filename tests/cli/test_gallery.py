@@ -1,4 +1,4 @@
-"""What would take more memory than there is, is told before the work."""
+"""Pictures that would take more memory than there is, are told before the work."""
 
 from __future__ import annotations
 
@@ -44,12 +44,3 @@ def test_one_picture_of_too_many(scoreinv, tmp_path, monkeypatch):
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
     assert "-n 4000: one picture of all would have 1 megapixels, and the limit is 1: name a folder" in outcome.err
     assert list(tmp_path.iterdir()) == []
-
-
-def test_parts_of_a_folder_are_bounded_by_their_pixels():
-    from scoreinv.cli.sample import _parts
-
-    assert [len(part) for part in _parts(1000, 64, at_once=False)] == [512, 488]
-    assert {len(part) for part in _parts(40, 1024, at_once=False)} == {16, 8}
-    assert len(_parts(2, 10**6, at_once=False)) == 2
-    assert [len(part) for part in _parts(1000, 64, at_once=True)] == [1000]

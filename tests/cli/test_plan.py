@@ -1,4 +1,4 @@
-"""`--recursive`: folders within folders, whose places the results and the masks keep."""
+"""Which photos of folders are done, and the places of their results."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from shell import photo_array
+
+from scoreinv.cli.plan import expand
 
 
 @pytest.fixture
@@ -90,3 +93,10 @@ def test_results_in_the_folder_of_the_photos_are_no_photos(scoreinv, scans):
     assert again.code == 0
     assert "3 left alone, being results" in again.err
     assert len(written(scans)) == 6
+
+
+def test_hidden_pictures_are_not_counted(tmp_path):
+    for name in ("1.png", "in/2.pnm", ".thumbnails/3.png", "in/.4.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(photo_array()).save(tmp_path / name, "PNG")
+    assert [Path(path).name for path in expand(str(tmp_path), deep=True)] == ["1.png", "2.pnm"]

@@ -1,4 +1,4 @@
-"""How commands end as processes: by signals, at any moment, and with standard streams that are not as usual."""
+"""How commands end: by errors, by signals at any moment, and with standard streams that are not as usual."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from PIL import Image
 from shell import cpu_seconds, photo_array, start_process, wait_for
 
 SIGNALS = {"SIGINT": (130, "interrupted"), "SIGTERM": (143, "terminated"), "SIGHUP": (129, "ended with its terminal")}
+
+
 posix = pytest.mark.skipif(os.name != "posix", reason="needs signals and descriptors of POSIX")
-proc = pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs the CPU time of a process")
 
 
 def run(*words: str | Path, within: Path, first: Path | None = None, **options: object) -> subprocess.CompletedProcess:
@@ -28,6 +29,57 @@ def run(*words: str | Path, within: Path, first: Path | None = None, **options: 
     environment |= options.pop("environment", {})
     line = [sys.executable, "-m", "scoreinv", *map(str, words)]
     return subprocess.run(line, capture_output=True, cwd=within, env=environment, check=False, **options)
+
+
+proc = pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs the CPU time of a process")
+
+
+def closed(*numbers: int) -> Callable[[], None]:
+    return lambda: [os.close(number) for number in numbers] and None
+
+
+def onto(number: int, path: str) -> Callable[[], None]:
+    return lambda: os.dup2(os.open(path, os.O_WRONLY), number) and None
+
+
+full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+
+
+ASCII = [
+    {"LC_ALL": "POSIX", "LANG": "", "PYTHONIOENCODING": "ascii:strict"},
+]
+
+
+def test_debug_shows_the_traceback(scoreinv, mask):
+    outcome = scoreinv("inpaint", "missing.png", "--mask", mask, "--debug")
+    assert outcome.code == 2
+    assert "Traceback" in outcome.err
+    assert outcome.err.endswith("scoreinv: error: missing.png: no such file: check the path\n")
+
+
+def test_an_unexpected_error_is_one_line_with_its_type(scoreinv, photo, monkeypatch):
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr("scoreinv.imaging.read.read_picture", broken)
+    outcome = scoreinv("denoise", photo)
+    assert outcome.code == 1
+    assert outcome.err == "scoreinv: error: ZeroDivisionError: by zero (--debug shows where)\n"
+
+
+def test_an_error_is_told_in_json_too(scoreinv, tmp_path):
+    Image.fromarray(photo_array(9, 8)).save(tmp_path / "odd.png")
+    for words, names in (
+        (["likelihood", "odd.png"], {"input", "error"}),
+        (["likelihood", "gone.png"], {"input", "error"}),
+        (["inpaint", "odd.png", "--mask", "gone.png"], {"error"}),
+        (["sample", "--model", "phto"], {"error"}),
+    ):
+        outcome = scoreinv(*words, "--json")
+        (record,) = map(json.loads, outcome.out.splitlines())
+        assert set(record) == names
+        assert outcome.err == f"scoreinv: error: {record['error']}\n"
+    assert "odd.png: the picture is 8x9" in scoreinv("likelihood", "odd.png").err
 
 
 @posix
@@ -78,10 +130,6 @@ def test_a_signal_that_is_ignored_stays_so(tmp_path):
     assert (done.stdout, done.stderr) == ("7\n", "")
 
 
-def closed(*numbers: int) -> Callable[[], None]:
-    return lambda: [os.close(number) for number in numbers] and None
-
-
 @posix
 @pytest.mark.parametrize("numbers", [(0, 1, 2)], ids=str)
 def test_closed_descriptors(model, photo, mask, tmp_path, numbers):
@@ -121,13 +169,6 @@ def test_a_photo_from_a_closed_stdin_is_empty(mask, tmp_path):
     assert b"standard input: the file is empty" in done.stderr
 
 
-full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
-
-
-def onto(number: int, path: str) -> Callable[[], None]:
-    return lambda: os.dup2(os.open(path, os.O_WRONLY), number) and None
-
-
 @posix
 @full
 def test_a_full_stdout_is_told(tmp_path, monkeypatch):
@@ -151,11 +192,6 @@ def test_a_reader_that_goes_away(tmp_path):
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout in ("0\n", "1\n")  # all of it may have fitted into the pipe
     assert done.stderr == ""
-
-
-ASCII = [
-    {"LC_ALL": "POSIX", "LANG": "", "PYTHONIOENCODING": "ascii:strict"},
-]
 
 
 @posix

@@ -1,4 +1,4 @@
-"""Several photos by one command."""
+"""Several photos by one command, and what would be done with them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,18 @@ import pytest
 from PIL import Image
 from shell import hole_array, photo_array
 
-from scoreinv.cli.plan import expand
 from scoreinv.files import atomic_write
+
+
+def names(folder: str = ".") -> list[str]:
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+TWO = ["photo_inpainted.1.png", "photo_inpainted.2.png"]
+
+
+FOLDER = str(Path(__file__).parents[1] / "data" / "diffusers" / "ddpm")
+"""A model in the format of diffusers."""
 
 
 @pytest.fixture
@@ -34,6 +44,114 @@ def scans(tmp_path: Path) -> Path:
 
 def lines(out: str) -> list[dict]:
     return [json.loads(line) for line in out.splitlines()]
+
+
+@pytest.fixture
+def interrupted_at_the_third(monkeypatch) -> Callable[[], None]:
+    """Ctrl-C comes before the third result is written; the function that this gives stops that."""
+    from scoreinv.imaging import write as writing
+
+    write, written = writing.write_picture, []
+
+    def interrupted(path: str, *rest: object, **more: object) -> None:
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(path)
+        write(path, *rest, **more)
+
+    monkeypatch.setattr(writing, "write_picture", interrupted)
+    return lambda: monkeypatch.setattr(writing, "write_picture", write)
+
+
+def test_dry_run_of_photos(scoreinv, photo, mask, tmp_path):
+    outcome = scoreinv("inpaint", photo, "--mask", mask, "--samples", 2, "--dry-run")
+    names = ", ".join(str(tmp_path / name) for name in TWO)
+    assert (outcome.code, outcome.out, outcome.err) == (0, f"{photo}: would be written to {names}\n", "")
+    assert not any((tmp_path / name).exists() for name in TWO)
+    record = json.loads(scoreinv("inpaint", photo, "--mask", mask, "--dry-run", "--json").out)
+    assert record == {"input": str(photo), "outputs": [str(tmp_path / "photo_inpainted.png")], "dry_run": True}
+
+
+def test_dry_run_names_the_map_of_uncertainty(scoreinv, photo, mask):
+    pytest.importorskip("cv2", exc_type=ImportError)
+    for words in (("inpaint", "--mask", mask), ("denoise", "--noise", 10)):
+        options = ("--samples", 2, "--uncertainty", "map.png", "--dry-run", "--json")
+        assert json.loads(scoreinv(words[0], photo, *words[1:], *options).out)["beside"] == ["map.png"]
+
+
+def test_dry_run_checks_the_inputs(scoreinv, photo, mask, tmp_path):
+    Image.new("L", (3, 3), 255).save("small.png")
+    for words in (
+        ("--mask", "small.png"),
+        ("--mask", mask, "--model", "no_such_model"),
+        ("--mask", mask, "-o", photo),
+    ):
+        outcome = scoreinv("inpaint", photo, *words, "--dry-run")
+        assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1)
+
+
+def test_dry_run_of_a_folder(scoreinv, photo, mask, tmp_path):
+    for name in ("scans", "masks", "scans_inpainted"):
+        (tmp_path / name).mkdir()
+    for name in ("a", "b", "c"):
+        (tmp_path / "scans" / f"{name}.png").write_bytes(photo.read_bytes())
+    for name in ("a", "b"):
+        (tmp_path / "masks" / f"{name}.png").write_bytes(mask.read_bytes())
+    (tmp_path / "scans_inpainted" / "b_inpainted.png").touch()
+    outcome = scoreinv("inpaint", "scans", "--mask", "masks", "--dry-run")
+    assert outcome.code == 0
+    assert outcome.out.splitlines() == [
+        "scans/a.png: would be written to scans_inpainted/a_inpainted.png",
+        "scans/b.png: would be skipped, exists already",
+        "scans/c.png: would be skipped, there is no mask named c in masks",
+    ]
+    assert names("scans_inpainted") == ["b_inpainted.png"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("sample", "-n", 4, "-o", "new/"), "4 pictures by MODEL would be written to new/"),
+        (("interpolate", "photo.png", "photo.png"), "8 pictures from photo.png to photo.png would be written to"),
+        (("likelihood", "photo.png"), "photo.png: its likelihood would be estimated"),
+        (("train", "--sde", "ve", "--steps", 5, "--out", "new"), "new: would be trained in, to 5 steps"),
+        (("sample", "--class", "cat", "--classifier", "hf:no/one"), "16 pictures by MODEL would be written to"),
+        (("evaluate", ".", "--reference", "."), "2 pictures in . would be compared with 2 in ."),
+        (("evaluate", ".", "--reference", ".", "--classifier", "hf:no/one"), "2 pictures in . would be compared"),
+        (("convert", FOLDER, "-o", "new.safetensors"), f"{FOLDER}: would be written to new.safetensors"),
+    ],
+)
+def test_dry_run_of_other_commands(scoreinv, photo, mask, model, tmp_path, words, said):
+    before = names()
+    outcome = scoreinv(*words, "--dry-run")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.startswith(said.replace("MODEL", str(model)))
+    assert names() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("train", "--sde", "ve", "--init", "missing", "--out", "new"), "no bundled model is named 'missing'"),
+        (("convert", "photo.png", "--config", "ve/missing", "-o", "new.safetensors"), "ve/missing"),
+        (("convert", ".", "-o", "new.safetensors"), "model.safetensors: no such model file"),
+        (("sample", "--class", "cat"), "has no classifier"),
+        (("sample", "--class", "cow", "--classifier", "cifar10-classifier"), "there is no class 'cow'"),
+        (("likelihood", "odd.png", "--model", "cifar10"), "odd.png: the picture is 30x27, and this model needs sides"),
+        (("interpolate", "odd.png", "odd.png", "--model", "cifar10"), "odd.png: the picture is 30x27, and this model"),
+        (("deblur", "odd.png", "--kernel", "motion:40,0"), "odd.png: the kernel is 41x1 and the picture 30x27"),
+        (("evaluate", ".", "--reference", ".", "--classifier", "missing"), "no bundled model is named 'missing'"),
+        (("evaluate", ".", "--reference", ".", "--class", "cow"), "there is no class 'cow'"),
+        (("evaluate", ".", "--reference", ".", "--inception", "missing.pth"), "--inception missing.pth: no such file"),
+    ],
+)
+def test_dry_run_refuses_what_the_run_would(scoreinv, photo, mask, words, said):
+    Image.new("RGB", (30, 27)).save("odd.png")
+    before = names()
+    outcome = scoreinv(*words, "--dry-run")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert said in outcome.err
+    assert names() == before
 
 
 def test_a_folder_with_one_mask(scoreinv, scans, mask, tmp_path):
@@ -195,13 +313,6 @@ def test_a_manifest_that_cannot_be_written_ends_the_batch_at_once(scoreinv, scan
     outcome = scoreinv("inpaint", "scans", "--mask", mask)
     assert (outcome.code, "manifest.csv: has columns of another version" in outcome.err) == (2, True)
     assert [path.name for path in manifest.parent.iterdir()] == ["manifest.csv"]
-
-
-def test_hidden_pictures_are_not_counted(tmp_path):
-    for name in ("1.png", "in/2.pnm", ".thumbnails/3.png", "in/.4.png"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        Image.fromarray(photo_array()).save(tmp_path / name, "PNG")
-    assert [Path(path).name for path in expand(str(tmp_path), deep=True)] == ["1.png", "2.pnm"]
 
 
 def test_a_file_as_the_output_of_a_batch(scoreinv, scans, mask):
@@ -421,23 +532,6 @@ def test_a_model_that_cannot_be_used_leaves_no_folder(scoreinv, scans, mask, tmp
     ):
         assert scoreinv(*words, "--model", "missing.safetensors").code == 2
         assert sorted(tmp_path.rglob("*")) == before
-
-
-@pytest.fixture
-def interrupted_at_the_third(monkeypatch) -> Callable[[], None]:
-    """Ctrl-C comes before the third result is written; the function that this gives stops that."""
-    from scoreinv.imaging import write as writing
-
-    write, written = writing.write_picture, []
-
-    def interrupted(path: str, *rest: object, **more: object) -> None:
-        if len(written) == 2:
-            raise KeyboardInterrupt
-        written.append(path)
-        write(path, *rest, **more)
-
-    monkeypatch.setattr(writing, "write_picture", interrupted)
-    return lambda: monkeypatch.setattr(writing, "write_picture", write)
 
 
 @pytest.mark.parametrize("machine", [(), ("--json",)])

@@ -1,13 +1,19 @@
-"""The samplers of the paper by the options of `scoreinv sample`: predictor, corrector, their settings, tolerance."""
+"""`scoreinv sample` as a user runs it, by every sampler."""
 
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from PIL import Image
 from shell import small_config
 
+import scoreinv as library
+from scoreinv.cli.main import main
+from scoreinv.imaging.read import read_picture
 from scoreinv.models.model_file import save
 from scoreinv.prior import RecommendedSampler
 from scoreinv.samplers import (
@@ -28,6 +34,9 @@ from scoreinv.sdes import VP, SubVP
 from scoreinv.tasks.generate import make_sampler
 from scoreinv.tasks.settings import SamplerSettings
 
+DIFFUSERS = Path(__file__).parents[1] / "data" / "diffusers"
+
+
 PREDICTORS = {
     "reverse_diffusion": ReverseDiffusion(),
     "euler_maruyama": EulerMaruyama(),
@@ -36,6 +45,67 @@ PREDICTORS = {
     "probability_flow": ReverseDiffusion(eta=0.0),
     "none": NoPredictor(),
 }
+
+
+def test_parts_of_a_folder_are_bounded_by_their_pixels():
+    from scoreinv.cli.sample import _parts
+
+    assert [len(part) for part in _parts(1000, 64, at_once=False)] == [512, 488]
+    assert {len(part) for part in _parts(40, 1024, at_once=False)} == {16, 8}
+    assert len(_parts(2, 10**6, at_once=False)) == 2
+    assert [len(part) for part in _parts(1000, 64, at_once=True)] == [1000]
+
+
+def test_sample_a_grid_and_a_folder(scoreinv, tmp_path, model):
+    outcome = scoreinv("sample", "-n", 3, "--json", "--precision", "float32")
+    assert outcome.code == 0
+    record = json.loads(outcome.out)
+    assert record["output"] == "small_samples.png"
+    assert (record["method"], record["nfe"]) == ("multistep", 2)
+    grid = read_picture(tmp_path / "small_samples.png").pixels
+    assert grid.shape == (32, 32, 3)
+    assert scoreinv("sample", "-n", 2, "-o", "many", "--precision", "float32").code == 0
+    second = read_picture(tmp_path / "many" / "000002.png").pixels
+    assert abs(grid[:16, 16:].astype(int) - second).max() <= 1
+    refused = scoreinv("sample", "-n", 2, "-o", "many")
+    assert refused.code == 2
+    assert "exists already" in refused.err
+
+
+def test_a_folder_is_written_in_parts(scoreinv, tmp_path, model, monkeypatch):
+    """The pictures of one go: what is drawn is on the disk before the next are."""
+    words = ["sample", "-n", 5, "--precision", "float32", "--json"]
+    whole = json.loads(scoreinv(*words, "-o", "whole").out)
+    monkeypatch.setattr("scoreinv.cli.sample._WRITTEN_AT_ONCE", 2)
+    parts = json.loads(scoreinv(*words, "-o", "parts").out)
+    assert whole["nfe"] == parts["nfe"]
+    for name in (f"00000{number}.png" for number in range(1, 6)):
+        one, other = (read_picture(tmp_path / folder / name).pixels.astype(int) for folder in ("whole", "parts"))
+        assert abs(one - other).max() <= 1
+
+
+def test_a_second_folder_of_samples_does_not_mix_with_the_first(scoreinv, tmp_path):
+    assert scoreinv("sample", "-n", 2, "-o", "drawn/").code == 0
+    again = scoreinv("sample", "-n", 10, "-o", "drawn/")
+    assert (again.code, "exists already" in again.err) == (2, True)
+
+
+def test_sampling_by_a_model_that_completes_is_said_to_draw_blots(scoreinv, conditional, model):
+    told = scoreinv("sample", "-n", 1, "--model", conditional, "-o", "a.png")
+    said = f"scoreinv: warning: {conditional}: was trained to complete pictures, and draws blots of colour"
+    assert (told.code, told.err.count(said), told.err.count("--model cifar10")) == (0, 1, 1)
+    for more, warned in ((["--model", model], False), (["--model", conditional, "--quiet"], True)):
+        outcome = scoreinv("sample", "-n", 1, *more, "-o", "a.png", "--overwrite")
+        assert (outcome.code, "blots" in outcome.err) == (0, warned)
+
+
+def test_sample_takes_the_steps_that_the_folder_recommends(scoreinv, monkeypatch):
+
+    arguments = ["scoreinv", "sample", "--model", f"{DIFFUSERS / 'ddpm'}/", "-n", "1", "-o", "one.png", "--json"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    assert main() == 0
+    assert Image.open("one.png").size == (16, 16)
+    assert library.load(DIFFUSERS / "ddpm").sampler.steps == 20
 
 
 @pytest.mark.parametrize(("predictor", "corrector"), [("euler_maruyama", "none"), ("none", "annealed_langevin")])

@@ -1,0 +1,124 @@
+"""`scoreinv colorize` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+from shell import photo_array
+
+from scoreinv.colour_space import luma
+from scoreinv.defaults import COLOUR_SATURATION, COLOUR_TEMPERATURE
+from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.read import read_picture
+from scoreinv.imaging.write import write_picture
+
+
+@pytest.mark.parametrize(("weights", "dtype"), [("rec601", np.uint8), ("average", np.uint16)])
+def test_colorize_keeps_the_luma_to_the_grey_level(scoreinv, tmp_path, weights, dtype):
+    gray = photo_array(50, 70, channels=1, dtype=dtype)
+    write_picture(tmp_path / "gray.png", Picture(gray))
+    outcome = scoreinv("colorize", "gray.png", "--gray-weights", weights, "--json")
+    assert outcome.code == 0
+    assert json.loads(outcome.out)["output"] == "gray_colorized.png"
+    after = read_picture(tmp_path / "gray_colorized.png").pixels
+    assert after.dtype == dtype
+    assert after.shape == (50, 70, 3)
+    assert (np.rint(luma(after.astype(np.float64), weights)) == gray).all()
+    assert (after.max(-1) != after.min(-1)).any()
+
+
+def test_a_profile_of_colours_stays(scoreinv):
+    """A sepia print comes out with the profile that it had."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    levels = photo_array()[..., :1] * np.array((1, 0.85, 0.65))
+    Image.fromarray(levels.astype(np.uint8)).save("old.png", icc_profile=profile)
+    assert scoreinv("colorize", "old.png", "--tint", "white", "-o", "new.png").code == 0
+    assert Image.open("new.png").info["icc_profile"] == profile
+
+
+def test_colorize_alpha_samples_and_colours(scoreinv, tmp_path):
+    before = photo_array(channels=2)
+    write_picture(tmp_path / "la.png", Picture(before))
+    assert scoreinv("colorize", "la.png", "--samples", 2).code == 0
+    first, second = (read_picture(tmp_path / f"la_colorized.{i}.png").pixels for i in (1, 2))
+    assert (first[..., 3] == before[..., 1]).all()
+    assert (first != second).any()
+    write_picture(tmp_path / "red.png", Picture(photo_array() // np.array([1, 4, 4], np.uint8)))
+    outcome = scoreinv("colorize", "red.png")
+    assert outcome.code == 0
+    assert "has colours already" in outcome.err
+
+
+@pytest.mark.parametrize("size", [(1, 1), (300, 2)])
+def test_colorize_thin_pictures(scoreinv, tmp_path, size):
+    write_picture(tmp_path / "thin.png", Picture(photo_array(*size, channels=1)))
+    assert scoreinv("colorize", "thin.png").code == 0
+    assert read_picture(tmp_path / "thin_colorized.png").size == size
+
+
+def test_colours_are_drawn_and_the_luma_kept(scoreinv, conditional, tmp_path):
+    gray = photo_array(channels=1)
+    Image.fromarray(gray).save(tmp_path / "grey.png")
+    words = ["colorize", "grey.png", "--model", conditional, "--precision", "float32"]
+    outcome = scoreinv(*words, "--samples", 2, "--json")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["method"] == "conditioned"
+    pictures = [read_picture(tmp_path / f"grey_colorized.{i}.png").pixels for i in (1, 2)]
+    for pixels in pictures:
+        assert (np.rint(pixels @ np.array([0.299, 0.587, 0.114])) == gray).all()
+    assert (pictures[0] != pictures[1]).any()
+    again = {}
+    for temperature in (COLOUR_TEMPERATURE, 1):
+        options = ("--temperature", temperature, "--saturation", COLOUR_SATURATION)
+        assert scoreinv(*words, *options, "-o", f"at_{temperature}.png").code == 0
+        drawn = read_picture(tmp_path / f"at_{temperature}.png").pixels
+        again[temperature] = abs(drawn.astype(int) - pictures[0]).mean()
+    # The default: alone or as the first of two, but for rounding, which moves a few pixels by a level or two.
+    assert again[COLOUR_TEMPERATURE] < again[1] / 10
+
+
+def test_hints_by_a_file(scoreinv, conditional, tmp_path):
+    Image.fromarray(photo_array(channels=1)).save(tmp_path / "grey.png")
+    layer = np.zeros((24, 40, 4), np.uint8)
+    layer[5:9, 5:20] = (150, 120, 110, 255)
+    Image.fromarray(layer).save(tmp_path / "hints.png")
+    words = ["colorize", "grey.png", "--model", conditional]
+    assert scoreinv(*words, "--hints", "hints.png", "--saturation", "0.8", "--keep-color").code == 0
+    result = read_picture(tmp_path / "grey_colorized.png").pixels.astype(int)
+    assert (np.ptp(result[5:9, 5:20], axis=-1) > 20).all()
+    for name, said in (("absent.png", "no such file"), ("grey.png", "transparency")):
+        refused = scoreinv(*words, "--hints", name, "-o", "other.png")
+        assert refused.code == 2
+        assert said in refused.err
+
+
+def test_the_uncertainty_of_colours(scoreinv, conditional, tmp_path):
+    pytest.importorskip("cv2", exc_type=ImportError)
+    Image.fromarray(photo_array(channels=1)).save(tmp_path / "gray.png")
+    words = ("colorize", "gray.png", "--model", conditional, "--temperature", 2, "--saturation", 10, "--samples", 3)
+    outcome = scoreinv(*words, "--uncertainty", "map.png", "--json")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["uncertainty"] == "map.png"
+    samples = np.stack([read_picture(tmp_path / f"gray_colorized.{i}.png").rgb() for i in (1, 2, 3)])
+    std = np.sqrt(samples.var(axis=0, ddof=1).mean(-1))
+    told = read_picture(tmp_path / "map.png").rgb()[: std.shape[0], : std.shape[1]]
+    assert np.corrcoef(told.mean(-1).ravel(), std.ravel())[0, 1] > 0.6  # brighter where they differ more
+
+
+def test_a_sepia_print_is_said_to_be_one(scoreinv, conditional, tmp_path):
+    gray = photo_array(channels=1) / 255
+    sepia = np.array([0.15, 0.08, 0.03]) + gray[..., None] * np.array([0.8, 0.8, 0.7])
+    Image.fromarray(np.rint(255 * sepia).astype(np.uint8)).save(tmp_path / "sepia.png")
+    kept = scoreinv("colorize", "sepia.png", "--model", conditional)
+    assert kept.code == 0
+    assert "of one tint" in kept.err
+    results = {}
+    for tint in ("luma", "white"):
+        outcome = scoreinv("colorize", "sepia.png", "--model", conditional, "--tint", tint, "-o", f"{tint}.png")
+        assert outcome.code == 0
+        assert ("tint" in outcome.err) == (tint == "luma")
+        results[tint] = read_picture(tmp_path / f"{tint}.png").pixels
+    assert results["white"].max() > results["luma"].max()

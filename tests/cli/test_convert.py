@@ -1,0 +1,51 @@
+"""`scoreinv convert` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import scoreinv as library
+from scoreinv.files import PRETRAINED
+
+PARITY = Path(__file__).parents[1] / "data" / "parity"
+
+
+DIFFUSERS = Path(__file__).parents[1] / "data" / "diffusers"
+
+
+def test_convert_and_load(scoreinv, tmp_path):
+    folder = sorted(path for path in PARITY.iterdir() if path.is_dir())[0]
+    words = ["convert", folder / "checkpoint.pth", "--config", folder / "config.json", "-o", "new/deep/m.safetensors"]
+    outcome = scoreinv(*words, "--json")
+    assert outcome.code == 0
+    prior = library.load("new/deep/m.safetensors")
+    assert json.loads(outcome.out)["parameters"] == sum(p.numel() for p in prior.network.parameters())
+    assert scoreinv(*words).code == 2
+    assert scoreinv(*words, "--overwrite", "--raw").code == 0
+    other = scoreinv(
+        "convert", folder / "checkpoint.pth", "--config", "ve/ffhq_256_ncsnpp_continuous", "-o", "n.safetensors"
+    )
+    assert other.code == 2
+    assert "do not belong together" in other.err
+
+
+def test_convert_a_folder(scoreinv, capsys):
+    assert scoreinv("convert", DIFFUSERS / "ddpm", "-o", "m.safetensors").code == 0
+    converted, folder = library.load("m.safetensors"), library.load(DIFFUSERS / "ddpm")
+    assert converted.sampler == folder.sampler
+    for ours, theirs in zip(converted.network.parameters(), folder.network.parameters(), strict=True):
+        assert (ours == theirs).all()
+    refused = scoreinv("convert", DIFFUSERS / "ddpm", "--config", "vp/cifar10_ddpm", "-o", "n.safetensors")
+    assert (refused.code, "leave out --config" in refused.err) == (2, True)
+    checkpoint = sorted(PARITY.glob("*/checkpoint.pth"))[0]
+    refused = scoreinv("convert", checkpoint, "-o", "n.safetensors")
+    assert (refused.code, "--config" in refused.err) == (2, True)
+    assert not Path("n.safetensors").exists()
+
+
+def test_the_parameters_of_a_converted_model_are_those_of_all_its_parts(scoreinv):
+    two_networks = PRETRAINED / "scene"
+    converted = scoreinv("convert", two_networks, "-o", "scene.safetensors", "--json")
+    (shown,) = json.loads(scoreinv("models", "show", "scene.safetensors", "--json").out)["models"]
+    assert json.loads(converted.out)["parameters"] == shown["parameters"]

@@ -1,0 +1,83 @@
+"""`scoreinv interpolate` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from PIL import Image
+from shell import photo_array
+
+from scoreinv.imaging.read import read_picture
+
+
+def test_interpolate_in_a_row_and_a_folder(scoreinv, tmp_path):
+    a, b = photo_array(8, 12), 255 - photo_array(8, 12)
+    Image.fromarray(a).save(tmp_path / "a.png")
+    Image.fromarray(b).save(tmp_path / "b.png")
+    outcome = scoreinv("interpolate", "a.png", "b.png", "-n", 3, "-o", "row.png", "--steps", 16, "--json")
+    assert outcome.code == 0, outcome.err
+    record = json.loads(outcome.out)
+    assert record["inputs"] == ["a.png", "b.png"]
+    assert (record["output"], record["nfe"], record["method"]) == ("row.png", round(5 * 64 / 3), "ode")
+    row = read_picture(tmp_path / "row.png").pixels
+    assert row.shape == (8, 36, 3)
+    assert abs(row[:, :12].astype(int) - a).max() <= 3
+    assert abs(row[:, 24:].astype(int) - b).max() <= 3
+    assert scoreinv("interpolate", "a.png", "b.png", "-n", 3, "-o", "row/", "--steps", 16).code == 0
+    assert abs(read_picture(tmp_path / "row" / "000002.png").pixels.astype(int) - row[:, 12:24]).max() <= 1
+    assert scoreinv("interpolate", "a.png", "b.png", "--temperature", 0.5, "--steps", 4).code == 0
+    assert read_picture(tmp_path / "a_interpolated.png").size == (8, 96)
+    refused = scoreinv("interpolate", "a.png", "b.png")
+    assert refused.code == 2
+    assert "a_interpolated.png: exists already" in refused.err
+
+
+def test_a_row_that_its_format_cannot_hold_is_refused_before_the_work(scoreinv, tmp_path):
+    Image.fromarray(photo_array(8, 8)).save(tmp_path / "a.png")
+    words = ("interpolate", "a.png", "a.png", "-n", 2100, "-o", "row.webp", "--model", "missing.safetensors")
+    for dry in ((), ("--dry-run",)):
+        outcome = scoreinv(*words, *dry)
+        assert (outcome.code, "row.webp: WebP ends at 16383 pixels a side" in outcome.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ("a.png", "wide.png", "wide.png: is 10x8, and a.png is 8x8"),
+        ("odd.png", "odd.png", "odd.png: the picture is 9x8"),
+        ("a.png", "missing.png", "missing.png: no such file"),
+        ("-", "-", "stdin"),
+        ("-", "a.png", "-o"),
+    ],
+)
+def test_pictures_that_cannot_be_interpolated(scoreinv, tmp_path, first, second, said):
+    for name, width in {"a": 8, "wide": 10, "odd": 9}.items():
+        Image.fromarray(photo_array(8, width)).save(tmp_path / f"{name}.png")
+    before = sorted(tmp_path.iterdir())
+    outcome = scoreinv("interpolate", first, second)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith("scoreinv: error: ")
+    assert outcome.err.count("\n") == 1
+    assert said in outcome.err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_interpolation_says_what_it_leaves_out(scoreinv, tmp_path):
+    for name, channels in (("a.png", 3), ("b.png", 4)):
+        Image.fromarray(photo_array(8, 8, channels)).save(tmp_path / name)
+    outcome = scoreinv("interpolate", "a.png", "b.png", "-n", 2, "-o", "row.png", "--steps", 2)
+    assert outcome.code == 0
+    assert outcome.err.count("warning: b.png: transparency is left out") == 1
+    assert "warning: a.png" not in outcome.err
+
+
+def test_interpolating_by_a_model_that_completes_is_said_to_be_a_cross_fade(scoreinv, conditional, model, tmp_path):
+    for name in ("a", "b"):
+        Image.fromarray(photo_array(16, 16)).save(tmp_path / f"{name}.png")
+    told = scoreinv("interpolate", "a.png", "b.png", "-n", 2, "--model", conditional)
+    assert (told.code, "cross-fade; --model cifar10" in told.err) == (0, True)
+    words = ["interpolate", "a.png", "b.png", "-n", 2, "-o", "other.png", "--overwrite"]
+    for more, warned in ((["--model", model], False), (["--model", conditional, "--quiet"], True)):
+        outcome = scoreinv(*words, *more)
+        assert (outcome.code, "cross-fade" in outcome.err) == (0, warned)

