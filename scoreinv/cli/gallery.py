@@ -69,7 +69,7 @@ class Gallery:
         """Raise InputError where all pictures of a size (height, width) cannot be at hand at once, or be written."""
         from scoreinv.imaging.picture import MAX_MEGAPIXELS
         from scoreinv.imaging.sheet import sheet_size
-        from scoreinv.imaging.write import check_size
+        from scoreinv.imaging.write import format_of
         from scoreinv.machine import shortage
 
         pixels = self.count * size[0] * size[1]
@@ -79,7 +79,7 @@ class Gallery:
                     f"-n {self.count}: one picture of all would have {pixels / 1e6:.0f} megapixels, and the limit is "
                     f"{MAX_MEGAPIXELS}: name a folder by -o FOLDER/"
                 )
-            check_size(self.outputs[0], sheet_size(self.count, size, self.columns))
+            format_of(self.outputs[0], sheet_size(self.count, size, self.columns))
         if lacking := shortage(pixels * _PIXEL_BYTES):
             wanted = f"{size[1]}x{size[0]}"
             raise InputError(f"-n {self.count}: drawing so many pictures of {wanted} {lacking}: ask for fewer")

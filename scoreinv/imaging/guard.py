@@ -12,9 +12,8 @@ import ctypes
 import logging
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
 from PIL import Image, PngImagePlugin
@@ -30,10 +29,20 @@ _inside = 0
 _LONGEST_PROFILE = 16 << 20
 """Bytes of a PNG's colour profile or text; Pillow's own limit, a sixteenth of it, would refuse the whole picture."""
 
+_LIBTIFF: list[Callable[[int | None], int | None]] = []
+"""The functions by which libtiff is told where its messages go (None: nowhere), each returning what was set.
+
+Empty where Pillow was built with a libtiff inside that shows no functions."""
+with contextlib.suppress(AttributeError, OSError):
+    _library = ctypes.CDLL(Image.core.__file__)  # a handle finds the functions of the libraries below it too
+    for _setter in (_library.TIFFSetErrorHandler, _library.TIFFSetWarningHandler):
+        _setter.restype, _setter.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+        _LIBTIFF.append(_setter)
+
 
 @contextmanager
 def guarded(name: str, what: str) -> Iterator[None]:
-    """Decode in this block: it ends as it is, or with an InputError.
+    """Decode in this block: it ends as it is, or with an InputError, and decoders say nothing meanwhile.
 
     Args:
         name: of the file, as messages call it.
@@ -42,25 +51,6 @@ def guarded(name: str, what: str) -> Iterator[None]:
     Raises:
         InputError: itself, or whatever else is raised in the block, Ctrl-C and its kind excepted.
     """
-    try:
-        with _silenced():
-            yield
-    except InputError:
-        raise
-    except MemoryError as error:
-        raise InputError(f"{name}: not enough memory for a picture of this size: reduce it first") from error
-    except Exception as error:  # decoders fail in every way that Python has: that is the point of this place
-        raise InputError(f"{name}: {what} ({reason(error)})") from error
-
-
-def reason(error: BaseException) -> str:
-    """The first line of an error's text, for a one-line message."""
-    return (str(error).splitlines() or [""])[0] or type(error).__name__
-
-
-@contextmanager
-def _silenced() -> Iterator[None]:
-    """Hold back what the decoders say while at least one thread is inside."""
     global _inside
     with _lock:
         if not _inside:
@@ -74,11 +64,17 @@ def _silenced() -> Iterator[None]:
             _restore.callback(filters.remove, filters[0])
             _restore.callback(setattr, PngImagePlugin, "MAX_TEXT_CHUNK", PngImagePlugin.MAX_TEXT_CHUNK)
             PngImagePlugin.MAX_TEXT_CHUNK = _LONGEST_PROFILE
-            for setter in _libtiff_setters():
+            for setter in _LIBTIFF:
                 _restore.callback(setter, setter(None))
         _inside += 1
     try:
         yield
+    except InputError:
+        raise
+    except MemoryError as error:
+        raise InputError(f"{name}: not enough memory for a picture of this size: reduce it first") from error
+    except Exception as error:  # decoders fail in every way that Python has: that is the point of this place
+        raise InputError(f"{name}: {what} ({reason(error)})") from error
     finally:
         with _lock:
             _inside -= 1
@@ -86,17 +82,6 @@ def _silenced() -> Iterator[None]:
                 _restore.close()
 
 
-@cache
-def _libtiff_setters() -> Sequence[Callable[[int | None], int | None]]:
-    """The functions by which libtiff is told where its messages go (None: nowhere), each returning what was set.
-
-    Empty where Pillow was built with a libtiff inside that shows no functions.
-    """
-    try:
-        library = ctypes.CDLL(Image.core.__file__)  # a handle finds the functions of the libraries below it too
-        setters = [library.TIFFSetErrorHandler, library.TIFFSetWarningHandler]
-    except (AttributeError, OSError):
-        return []
-    for setter in setters:
-        setter.restype, setter.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
-    return setters
+def reason(error: BaseException) -> str:
+    """The first line of an error's text, for a one-line message."""
+    return (str(error).splitlines() or [""])[0] or type(error).__name__

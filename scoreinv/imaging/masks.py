@@ -19,14 +19,14 @@ from scipy import ndimage
 from scoreinv.defaults import MASK_THRESHOLD
 from scoreinv.errors import EmptyMaskError, InputError, SettingError
 from scoreinv.imaging.arrays import is_tensor, picture_from_array, picture_from_pil, pictures_from_tensor
-from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.picture import Picture, to_float
 from scoreinv.imaging.read import decode
 from scoreinv.options import Number, Whole, check
 
 _log = logging.getLogger(__name__)
 _ROWS = 512
 _BETWEEN = 0.2
-"""Share of a mask file's pixels that may be neither dark nor bright, as soft edges are: a photo has more."""
+"""Share of a mask's pixels that may be neither dark nor bright, as soft edges are: a photo has more."""
 
 
 def percent(hole: np.ndarray) -> str:
@@ -56,18 +56,12 @@ def read_mask(
         invert: the marked pixels are the known ones instead.
         grow: radius in pixels of a disk by which holes are dilated, after inversion.
 
-    A warning is logged where the file looks like a photograph, as one that was painted on does.
-
     Raises:
         InputError: an unreadable file, another size than the photo's, or no known pixel in it.
         EmptyMaskError: it has no hole.
     """
     decoded = decode(path)
     name = f"{decoded.name}: the mask"
-    step = max(1, min(decoded.picture.size) // _ROWS)
-    values = _values(decoded.picture.pixels[::step, ::step], decoded.picture)
-    if decoded.picture.size == tuple(size) and ((values > 0.1) & (values < 0.9)).mean() > _BETWEEN:
-        _log.warning("%s looks like a photograph: paint white on black, or on a transparent layer", name)
     return hole_from_picture(decoded.picture, size, name=name, threshold=threshold, invert=invert, grow=grow)
 
 
@@ -90,6 +84,7 @@ def as_holes(
     Raises:
         InputError: as `read_mask`, and for other shapes, types, NaN and values out of range.
     """
+    check_mask_settings(threshold, invert, grow)
     if isinstance(mask, Image.Image):
         pictures = [picture_from_pil(mask, "the mask")]
     elif is_tensor(mask):
@@ -142,15 +137,23 @@ def hole_from_picture(
     invert: bool = False,
     grow: int = 0,
 ) -> np.ndarray:
-    """`read_mask` for a picture at hand; `name` is what messages call it."""
-    check_mask_settings(threshold, invert, grow)
+    """`read_mask` for a picture at hand; `name` is what messages call it.
+
+    A warning is logged where it looks like a photograph, as one that was painted on does.
+    """
     check_mask_size(picture.size, size, name)
     hole = np.empty(picture.size, dtype=bool)
-    highest = 0.0
+    highest, between = 0.0, 0
     for top in range(0, picture.height, _ROWS):
-        values = _values(picture.pixels[top : top + _ROWS], picture)
+        samples = to_float(picture.pixels[top : top + _ROWS])
+        values = samples if samples.ndim == 2 else samples[..., : 1 if picture.is_gray_mode else 3].max(axis=-1)
+        if picture.has_alpha:
+            values *= samples[..., -1]
         hole[top : top + _ROWS] = values > threshold
         highest = max(highest, float(values.max()))
+        between += int(np.count_nonzero((values > 0.1) & (values < 0.9)))
+    if between > _BETWEEN * hole.size:
+        _log.warning("%s looks like a photograph: paint white on black, or on a transparent layer", name)
     marked = bool(hole.any())
     if invert:
         hole = ~hole
@@ -199,12 +202,3 @@ def dilate(hole: np.ndarray, radius: int) -> np.ndarray:
         distance = ndimage.distance_transform_edt(~hole[first:last, left:right])
         out[top:bottom, left:right] = distance[top - first : bottom - first] <= radius
     return out
-
-
-def _values(samples: np.ndarray, picture: Picture) -> np.ndarray:
-    """max(R, G, B) x alpha of some of a picture's samples, as a fraction of the range."""
-    if samples.ndim == 2:
-        return samples / picture.peak
-    colours = samples[..., :-1] if picture.has_alpha else samples
-    values = colours.max(axis=-1) / picture.peak
-    return values * (samples[..., -1] / picture.peak) if picture.has_alpha else values

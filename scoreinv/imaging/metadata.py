@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,32 +40,25 @@ class Metadata:
     dpi: tuple[float, float] | None = None
 
 
-def describe(image: Image.Image) -> tuple[int, Metadata]:
-    """Orientation (1 to 8) that is still to be applied, and the metadata, of a loaded Pillow image."""
-    try:
-        exif = image.getexif()
-        orientation = int(exif.get(_ORIENTATION, 1))
-    except Exception:  # whichever way Pillow fails: a broken EXIF block is no reason to refuse a whole picture
-        exif, orientation = Image.Exif(), 1
-    info = image.info
-    return orientation, build_metadata(
-        info.get("icc_profile"), exif, info.get("xmp"), info.get("dpi"), turned=orientation >= 5
-    )
+def describe(info: Mapping[Any, Any], get_exif: Callable[[], Image.Exif]) -> tuple[int, Metadata]:
+    """Orientation (1 to 8) that is still to be applied, and the metadata, from what a file states.
 
-
-def build_metadata(icc: Any, exif: Image.Exif, xmp: Any, dpi: Any, *, turned: bool) -> Metadata:
-    """Metadata from what a file states; a profile or resolution that is none is left out.
+    A profile or resolution that is none is left out.
 
     Args:
-        icc: profile as bytes.
-        exif: directory, its nested ones included.
-        xmp: packet as bytes, text or a sequence of byte values.
-        dpi: pair of numbers, or anything else where there is none.
-        turned: whether rows become columns when the orientation is applied.
+        info: of a Pillow image, or the like: "icc_profile" (bytes), "xmp" (bytes, text or a sequence of byte values),
+            "dpi" (a pair of numbers, or anything else where there is none).
+        get_exif: gives the directory, its nested ones included.
 
     Raises:
         ValueError: XMP that is none of these.
     """
+    try:
+        exif = get_exif()
+        orientation = int(exif.get(_ORIENTATION, 1))
+    except Exception:  # whichever way Pillow fails: a broken EXIF block is no reason to refuse a whole picture
+        exif, orientation = Image.Exif(), 1
+    icc, xmp = info.get("icc_profile"), info.get("xmp")
     kept = Image.Exif()
     for tag in _KEPT_TAGS:
         try:
@@ -86,15 +80,15 @@ def build_metadata(icc: Any, exif: Image.Exif, xmp: Any, dpi: Any, *, turned: bo
         xmp = re.sub(rb"(?<!\s)\s*(?:" + _OF_THE_FILE + rb')="[0-9]{1,9}"', b"", xmp)
         xmp = re.sub(rb"(?<!\s)\s*<(" + _OF_THE_FILE + rb")>[0-9]{1,9}</\1>", b"", xmp)
     try:
-        across, down = (float(value) for value in dpi)
+        across, down = (float(value) for value in info.get("dpi") or ())
     except (TypeError, ValueError, ArithmeticError):
         across = down = 0.0
     known = 1 < across < 1e6 and 1 < down < 1e6  # 1x1 is what a TIFF without resolution gives; nan fails too
-    return Metadata(
+    return orientation, Metadata(
         icc=icc if icc and isinstance(icc, bytes) else None,
         exif=kept.tobytes() if len(kept) else None,
         xmp=xmp or None,
-        dpi=((down, across) if turned else (across, down)) if known else None,
+        dpi=((down, across) if orientation >= 5 else (across, down)) if known else None,
     )
 
 

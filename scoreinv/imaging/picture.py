@@ -18,7 +18,7 @@ from scoreinv.colour_space import luma
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.colour import GuidedUpsampling, is_gray, quantize_keeping_luma, with_luma
 from scoreinv.imaging.metadata import Metadata
-from scoreinv.window_placement import Box
+from scoreinv.window_placement import Box, crop
 
 _Item = TypeVar("_Item")
 
@@ -103,7 +103,7 @@ class Picture:
 
     def rgb(self, box: Box | None = None) -> np.ndarray:
         """Colours of a box (default: the whole picture), hxwx3 float32 in [0, 1]; grey is repeated, alpha left out."""
-        samples = self._crop(box)
+        samples = self.pixels if box is None else crop(self.pixels, box)
         if self.is_gray_mode:
             gray = samples if samples.ndim == 2 else samples[..., 0]
             out = np.empty((*gray.shape, 3), dtype=np.float32)
@@ -114,7 +114,7 @@ class Picture:
     def luma(self, box: Box | None = None, weights: str = "rec601") -> np.ndarray:
         """Luma of a box, hxw float32 in [0, 1]; a grey picture's is its value, whatever the weights."""
         if self.is_gray_mode:
-            samples = self._crop(box)
+            samples = self.pixels if box is None else crop(self.pixels, box)
             return to_float(samples if samples.ndim == 2 else samples[..., 0])
         return luma(self.rgb(box), weights)
 
@@ -132,7 +132,7 @@ class Picture:
             last = min(first + band, height)
             top = max(0, int(first * scale) - reach)
             bottom = min(self.height, int(np.ceil(last * scale)) + reach)
-            samples = self._crop((top, 0, bottom - top, self.width))
+            samples = self.pixels[top:bottom]
             view = (0, first * scale - top, self.width, min(last * scale - top, bottom - top))
             for plane in planes:
                 values = to_float(samples if samples.ndim == 2 else samples[..., plane])
@@ -287,14 +287,6 @@ class Picture:
                 callback(rows.stop / self.height)
         metadata = replace(self.metadata, icc=None) if self.is_gray_mode else self.metadata
         return Picture(pixels, metadata)
-
-    def _crop(self, box: Box | None) -> np.ndarray:
-        if box is None:
-            return self.pixels
-        top, left, height, width = box
-        if min(top, left) < 0 or min(height, width) < 1 or top + height > self.height or left + width > self.width:
-            raise InputError(f"the box {box} is not inside a picture of {self.size}")
-        return self.pixels[top : top + height, left : left + width]
 
 
 def _ahead(items: Iterator[_Item]) -> Iterator[_Item]:

@@ -24,6 +24,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
@@ -121,29 +122,27 @@ def decode(
         name: what messages call the file, if not by its path.
         look: called before memory is taken for the pixels; raises InputError where it should not be taken.
     """
-    if isinstance(path, bytes):
-        name = name or "the picture"
-    elif (text := path_text(path)) == STREAM:
-        name, path = name or "standard input", _read_stream()
-    else:
-        name = name or text
     try:
-        stream: BinaryIO
         if isinstance(path, bytes):
-            stream = io.BytesIO(path)
+            name, content = name or "the picture", path
+            kind = check_kind(content[:PREFIX_BYTES], name)
+        elif os.fsdecode(path) == STREAM:
+            name = name or "standard input"
+            kind, content = _read_stream(name)
         else:
+            name = name or os.fsdecode(path)
             mode = Path(path).stat().st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # which may be waited for without end
                 raise InputError(f"{name}: is {special_file(mode)}, no file: use - and let it be the standard input")
-            stream = File(io.FileIO(path))
-        with stream:
-            kind = check_kind(stream.read(PREFIX_BYTES), name)
-            with guarded(name, f"damaged or incomplete {kind.name} file"):
-                if kind.plugin is _Tiff:
-                    picture, note = _decode_tiff(stream, name, frame, look)
-                else:
-                    picture, note = _decode_other(kind, stream, name, frame, look)
-                return Decoded(picture, name, kind.name, note)
+            with Path(path).open("rb") as file:
+                kind = check_kind(file.read(PREFIX_BYTES), name)
+                file.seek(0)
+                # all of it: of a file decoders may ask more than it has, for which Python takes memory first
+                content = file.read()
+        decoder = _decode_tiff if kind == "TIFF" else partial(_decode_other, kind)
+        with guarded(name, f"damaged or incomplete {kind} file"):
+            picture, note = decoder(io.BytesIO(content), name, frame, look)
+            return Decoded(picture, name, kind, note)
     except InputError:
         raise
     except FileNotFoundError as error:
@@ -164,7 +163,7 @@ def decode_image(image: Image.Image, name: str) -> tuple[Picture, str | None]:
     """
     image.load()
     white_is_zero = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
-    orientation, metadata = describe(image)
+    orientation, metadata = describe(image.info, image.getexif)
     note = None
     if image.mode in ("CMYK", "LAB", "YCbCr", "RGBX", "HSV"):
         note = f"{image.mode} becomes sRGB"
@@ -206,44 +205,24 @@ def is_picture(path: PurePath) -> bool:
 # --- where the bytes come from ----------------------------------------------------------------------------------------
 
 
-class File(io.BufferedReader):
-    """A file of which never more is asked than it has: for all that is asked Python takes memory before it reads."""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if size is not None and size > io.DEFAULT_BUFFER_SIZE:
-            size = min(size, os.fstat(self.fileno()).st_size)
-        return super().read(size)
-
-
-def path_text(path: Any) -> str:
-    """The path as text; InputError for what is none."""
-    if not isinstance(path, str | os.PathLike):
-        raise InputError(f"a path is text or a path object, not {type(path).__name__}")
-    text = os.fsdecode(path)
-    if not text:
-        raise InputError("the name of a picture is empty: name a file")
-    return text
-
-
 def special_file(mode: int) -> str:
     """What a file is, by the mode that `stat` gives, when it is neither a file nor a folder."""
     kinds = {stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket"}
     return kinds.get(stat.S_IFMT(mode), "something else")
 
 
-def _read_stream() -> bytes:
-    """All of standard input; InputError where it begins as no picture does, or does not end."""
+def _read_stream(name: str) -> tuple[str, bytes]:
+    """The kind and all bytes of standard input; InputError where it begins as no picture does, or does not end."""
     if sys.stdin is None:
-        raise InputError("standard input is closed: name a file")
-    blocks = [sys.stdin.buffer.read(PREFIX_BYTES)]
-    check_kind(blocks[0], "standard input")
-    size = 0
+        raise InputError(f"{name} is closed: name a file")
+    blocks, size = [sys.stdin.buffer.read(PREFIX_BYTES)], 0
+    kind = check_kind(blocks[0], name)
     while block := sys.stdin.buffer.read(_BLOCK):
         blocks.append(block)
         size += len(block)
         if size > _LONGEST_STREAM:
-            raise InputError("standard input: is longer than a gibibyte: give so large a picture as a file")
-    return b"".join(blocks)
+            raise InputError(f"{name}: is longer than a gibibyte: give so large a picture as a file")
+    return kind, b"".join(blocks)
 
 
 # --- kinds of files ---------------------------------------------------------------------------------------------------
@@ -258,55 +237,40 @@ class _Tiff(TiffImagePlugin.TiffImageFile):
         super().load_prepare()
 
 
-@dataclass(frozen=True)
-class Kind:
-    """A kind of file.
-
-    Attributes:
-        name: as messages call it.
-        accepts: whether a file that begins so is of this kind.
-        plugin: Pillow's class.
-        density: the most pixels that a byte of the file can stand for. In PNG deflate makes 1032 bytes of 8 pixels of
-            one, in GIF a code of 12 bits less than 4096 pixels; JPEG, BMP and PNM are below that, and a picture that is
-            nearly empty takes WebP a byte for 26,000.
-    """
-
-    name: str
-    accepts: Callable[[bytes], Any]
-    plugin: type[ImageFile.ImageFile]
-    density: int
-
-
 # A JPEG that carries further pictures (MPO: previews, gain maps, a second eye) is read as the JPEG that it begins with.
-_KINDS = (
-    Kind("PNG", PngImagePlugin._accept, PngImagePlugin.PngImageFile, 8256),
-    Kind("JPEG", JpegImagePlugin._accept, JpegImagePlugin.JpegImageFile, 4096),
-    Kind("TIFF", TiffImagePlugin._accept, _Tiff, 0),
-    Kind("WebP", WebPImagePlugin._accept, WebPImagePlugin.WebPImageFile, 32768),
-    Kind("GIF", GifImagePlugin._accept, GifImagePlugin.GifImageFile, 4096),
-    Kind("BMP", BmpImagePlugin._accept, BmpImagePlugin.BmpImageFile, 4096),
-    Kind("PNM", PpmImagePlugin._accept, PpmImagePlugin.PpmImageFile, 8),
-)
+_KINDS: dict[str, tuple[Callable[[bytes], Any], type[ImageFile.ImageFile], int]] = {
+    "PNG": (PngImagePlugin._accept, PngImagePlugin.PngImageFile, 8256),
+    "JPEG": (JpegImagePlugin._accept, JpegImagePlugin.JpegImageFile, 4096),
+    "TIFF": (TiffImagePlugin._accept, _Tiff, 0),
+    "WebP": (WebPImagePlugin._accept, WebPImagePlugin.WebPImageFile, 32768),
+    "GIF": (GifImagePlugin._accept, GifImagePlugin.GifImageFile, 4096),
+    "BMP": (BmpImagePlugin._accept, BmpImagePlugin.BmpImageFile, 4096),
+    "PNM": (PpmImagePlugin._accept, PpmImagePlugin.PpmImageFile, 8),
+}
+"""By name, as messages call it: whether a file that begins so is of this kind, Pillow's class, and the most pixels that
+a byte of the file can stand for. In PNG deflate makes 1032 bytes of 8 pixels of one, in GIF a code of 12 bits less than
+4096 pixels; JPEG, BMP and PNM are below that, and a picture that is nearly empty takes WebP a byte for 26,000."""
 
 
-def check_kind(prefix: bytes, name: str) -> Kind:
+def check_kind(prefix: bytes, name: str) -> str:
     """The kind of a file that begins with these `PREFIX_BYTES` bytes; `InputError` where it is none that is read."""
     if not prefix:
         raise InputError(f"{name}: the file is empty")
-    kind = next((kind for kind in _KINDS if kind.accepts(prefix)), None)
-    if kind is None:
-        readable = "PNG, JPEG, TIFF, WebP, GIF, BMP or PNM"
-        raise InputError(f"{name}: not a picture of a kind that is read here ({readable}): convert it first")
-    return kind
+    for kind, (accepts, _, _) in _KINDS.items():
+        if accepts(prefix):
+            return kind
+    readable = "PNG, JPEG, TIFF, WebP, GIF, BMP or PNM"
+    raise InputError(f"{name}: not a picture of a kind that is read here ({readable}): convert it first")
 
 
-def _decode_other(kind: Kind, stream: BinaryIO, name: str, frame: int | None, look: Look) -> tuple[Picture, str | None]:
-    most = kind.density * stream.seek(0, os.SEEK_END)
+def _decode_other(kind: str, stream: BinaryIO, name: str, frame: int | None, look: Look) -> tuple[Picture, str | None]:
+    _, plugin, density = _KINDS[kind]
+    most = density * stream.seek(0, os.SEEK_END)
     stream.seek(0)
     try:
-        image = kind.plugin(stream)
+        image = plugin(stream)
     except Image.DecompressionBombError as error:
-        raise InputError(f"{name}: too large for a {kind.name} file: save it as PNG or TIFF") from error
+        raise InputError(f"{name}: too large for a {kind} file: save it as PNG or TIFF") from error
     _check_pixels(image, most, name)  # before memory is taken for frames
     index = _frame(getattr(image, "n_frames", 1), frame, name)
     image.seek(index)
@@ -386,7 +350,7 @@ def _decode_opened(
     if not deep:
         return decode_image(image, name)
     pixels = _decode_sixteen_bits(image, stream, index, str(first))
-    orientation, metadata = describe(image)
+    orientation, metadata = describe(image.info, image.getexif)
     return Picture(orient(pixels, orientation), metadata), None
 
 

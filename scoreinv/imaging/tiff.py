@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from scoreinv.errors import InputError
-from scoreinv.imaging.metadata import Metadata, build_metadata, orient
+from scoreinv.imaging.metadata import describe, orient
 from scoreinv.imaging.picture import Picture, check_megapixels
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _LAYOUT = frozenset([*range(_WIDTH, _COMPRESSION + 1), _PHOTOMETRIC, _STRIP_OFFS
 _LAYOUT |= _TILES | {_PLANES, _SAMPLE_FORMAT}
 _NUMBERS = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}  # the types of whole numbers from 0 on
 
-_ORIENTATION, _ICC, _XMP, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 274, 34675, 700, 282, 283, 296
+_ICC, _XMP, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 34675, 700, 282, 283, 296
 
 _RAW, _FAX, _OLD_JPEG, _JPEG = 1, (3, 4), 6, 7
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _YCBCR = 0, 1, 2, 6
@@ -234,8 +234,14 @@ def decode_by_tifffile(stream: BinaryIO, name: str, index: int) -> Picture:
         page = tiff.pages[index].aspage()
         check_megapixels(page.imagewidth, page.imagelength, name)
         pixels = _samples(page, name)
-        orientation = int(page.tags.valueof(_ORIENTATION, 1))
-        metadata = _metadata(page, stream, turned=orientation >= 5)
+        exif = Image.Exif()
+        exif.endian = page.parent.byteorder
+        exif.load_from_fp(stream, page.offset)
+        info: dict[str, Any] = {"icc_profile": exif.get(_ICC), "xmp": exif.get(_XMP)}
+        unit: Any = {2: 1.0, 3: 2.54}.get(exif.get(_RESOLUTION_UNIT, 2))  # to the inch
+        if unit and _X_RESOLUTION in exif and _Y_RESOLUTION in exif:
+            info["dpi"] = (float(exif[_X_RESOLUTION]) * unit, float(exif[_Y_RESOLUTION]) * unit)
+        orientation, metadata = describe(info, lambda: exif)
         return Picture(orient(pixels, orientation), metadata)
 
 
@@ -263,14 +269,3 @@ def unpremultiply(pixels: np.ndarray) -> None:
     for rows in np.array_split(pixels, max(1, pixels.shape[0] // 256)):
         alpha = np.maximum(rows[..., -1:].astype(np.float64), 1)
         rows[..., :-1] = np.rint(np.minimum(rows[..., :-1] * (peak / alpha), peak))
-
-
-def _metadata(page: tifffile.TiffPage, stream: BinaryIO, *, turned: bool) -> Metadata:
-    exif = Image.Exif()
-    exif.endian = page.parent.byteorder
-    exif.load_from_fp(stream, page.offset)
-    per_inch: Any = {2: 1.0, 3: 2.54}.get(exif.get(_RESOLUTION_UNIT, 2))
-    dpi = None
-    if per_inch and _X_RESOLUTION in exif and _Y_RESOLUTION in exif:
-        dpi = (float(exif[_X_RESOLUTION]) * per_inch, float(exif[_Y_RESOLUTION]) * per_inch)
-    return build_metadata(exif.get(_ICC), exif, exif.get(_XMP), dpi, turned=turned)

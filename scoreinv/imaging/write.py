@@ -28,7 +28,7 @@ from scoreinv.files import atomic_write
 from scoreinv.imaging.guard import reason
 from scoreinv.imaging.metadata import profile_fits, writable
 from scoreinv.imaging.picture import Picture, eight_bits
-from scoreinv.imaging.read import STREAM, path_text, special_file
+from scoreinv.imaging.read import STREAM, special_file
 
 FORMATS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WebP", ".jpg": "JPEG", ".jpeg": "JPEG"}
 """Kinds of file by the suffix."""
@@ -66,7 +66,7 @@ def write_picture(
         InputError: the path cannot be written, exists, or its format cannot hold the picture.
         ScoreinvError: writing failed midway (disk full); nothing is left behind.
     """
-    name = path_text(path)
+    name = os.fsdecode(path)
     if name == STREAM:
         _write_stream(picture)
         return
@@ -100,7 +100,7 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Pa
         InputError: no path, unknown suffix, no such folder, a folder that cannot be written to, an existing file, or
             with `overwrite` too what is no file: a folder, a device, a pipe.
     """
-    name = path_text(path)
+    name = os.fsdecode(path)
     given = Path(name)
     if name == STREAM:
         return given
@@ -132,22 +132,24 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Pa
     return target
 
 
-def check_size(path: str | os.PathLike[str], size: tuple[int, int]) -> None:
-    """Raise InputError where the format of the path cannot hold a picture of a size (height, width)."""
-    name, longest = path_text(path), max(size)
-    kind = _format(name)
-    if longest > _LONGEST_SIDE.get(kind, longest):
+def format_of(path: str | os.PathLike[str], size: tuple[int, int]) -> str:
+    """The format of a path; InputError where it cannot hold a picture of a size (height, width)."""
+    name = os.fsdecode(path)
+    kind = "PNG" if name == STREAM else FORMATS[Path(name).suffix.lower()]
+    if max(size) > _LONGEST_SIDE.get(kind, max(size)):
         raise InputError(f"{name}: {kind} ends at {_LONGEST_SIDE[kind]} pixels a side: choose .png or .tif")
+    return kind
 
 
-def check_format(path: str | os.PathLike[str], picture: Picture) -> None:
-    """Raise InputError where the format of the path cannot hold a picture of this size, sample type and alpha."""
-    name = path_text(path)
+def check_format(path: str | os.PathLike[str], picture: Picture) -> str:
+    """The format of a path; InputError where it cannot hold a picture of this size, sample type and alpha."""
+    name = os.fsdecode(path)
     if picture.pixels.dtype.kind != "u":
         raise InputError(f"{name}: files hold 8 or 16 bits, not {picture.pixels.dtype}")
-    check_size(name, picture.size)
-    if _format(name) == "JPEG" and picture.has_alpha and (picture.pixels[..., -1] != picture.peak).any():
+    kind = format_of(name, picture.size)
+    if kind == "JPEG" and picture.has_alpha and (picture.pixels[..., -1] != picture.peak).any():
         raise InputError(f"{name}: JPEG has no transparency, which the picture has: choose .png, .tif or .webp")
+    return kind
 
 
 def to_pillow(picture: Picture) -> Image.Image:
@@ -191,14 +193,9 @@ def _why(error: Exception) -> str:
 # --- formats ----------------------------------------------------------------------------------------------------------
 
 
-def _format(name: str) -> str:
-    return "PNG" if name == STREAM else FORMATS[Path(name).suffix.lower()]
-
-
 def encode(stream: BinaryIO, picture: Picture, name: str, quality: int | None = None) -> None:
     """Write a picture in the format of a name, as the format holds it: see `write_picture`."""
-    check_format(name, picture)
-    kind, pixels, metadata = _format(name), picture.pixels, picture.metadata
+    kind, pixels, metadata = check_format(name, picture), picture.pixels, picture.metadata
     if kind == "JPEG" and picture.has_alpha:
         pixels = pixels[..., 0] if picture.mode == "LA" else pixels[..., :3]
     if kind in ("WebP", "JPEG") and pixels.dtype == np.uint16:

@@ -92,5 +92,5 @@ def test_what_is_held_back_comes_again_after_the_last_thread(capfd):
     thread.join()
     assert warnings.filters == filters
     assert logging.getLogger("tifffile").filter(logging.makeLogRecord({"name": "tifffile"}))
-    if guard._libtiff_setters():
+    if guard._LIBTIFF:
         assert speak()

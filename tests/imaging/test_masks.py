@@ -73,7 +73,7 @@ def test_threshold(tmp_path):
     deep = saved(tmp_path, np.array([[0, 39000, 40000]], dtype=np.uint16))
     assert read_mask(deep, (1, 3), threshold=0.6).tolist() == [[False, False, True]]
     for threshold in (128, "0.5", float("nan"), -0.1):
-        refused(lambda wrong=threshold: read_mask(path, HOLE.shape, threshold=wrong), "mask_threshold must be")
+        refused(lambda wrong=threshold: as_holes(HOLE, [HOLE.shape], threshold=wrong), "mask_threshold must be")
 
 
 def test_invert_and_grow(tmp_path):

@@ -88,8 +88,6 @@ def test_fills_of_several_boxes_and_bad_ones():
         given.with_fills([Fill((0, 0, 2, 3), ones, np.zeros((2, 2, 3)))])
     with pytest.raises(ScoreinvError, match="not finite"):
         given.with_fills([Fill((0, 0, 2, 3), ones, np.full((2, 3, 3), np.nan))])
-    with pytest.raises(InputError, match="not inside"):
-        given.rgb((0, 0, 41, 1))
 
 
 @pytest.mark.parametrize("dtype", TYPES)

@@ -221,16 +221,6 @@ def test_what_decoding_takes_is_told_before_it_is_taken(monkeypatch, suffix, mod
 # --- where the bytes come from ----------------------------------------------------------------------------------------
 
 
-def test_no_more_is_read_than_there_is(tmp_path):
-    """For all that is asked of a file Python takes memory first."""
-    (tmp_path / "a").write_bytes(b"abc" * 5000)
-    with read.File(io.FileIO(tmp_path / "a")) as stream:
-        assert stream.read(2) == b"ab"
-        assert len(stream.read(1 << 60)) == 14998
-        stream.seek(0)
-        assert len(stream.read()) == 15000
-
-
 class Endless(io.RawIOBase):
     """What follows the beginning of a stream goes on and on."""
 
