@@ -66,28 +66,17 @@ def _halved(picture: Picture) -> Picture:
 
 
 def _channel_noise(picture: Picture, channel: int) -> float:
+    """`estimate_noise` of one channel, in strips of an even number of rows."""
     if min(picture.size) < 4:
         return 0.0
-    values = np.concatenate([part.ravel() for part in _details(picture, channel)])
-    values = values[values != 0]
-    return float(np.median(values)) / _GAUSSIAN_MEDIAN if values.size else 0.0
-
-
-def _details(picture: Picture, channel: int) -> list[np.ndarray]:
-    """Sizes of the diagonal details, strip by strip of an even number of rows."""
-    parts = []
+    sizes = []
     for top in range(0, picture.height - 3, _STRIP):
         rows = min(_STRIP + 2, picture.height - top)
         values = picture.rgb((top, 0, rows, picture.width))[..., channel]
-        for axis in (0, 1):
-            values = _high_pass(values, axis)
-        parts.append(abs(values))
-    return parts
-
-
-def _high_pass(values: np.ndarray, axis: int) -> np.ndarray:
-    """Every second value of the convolution, of where it lies inside."""
-    values = np.moveaxis(values, axis, 0)
-    count = (len(values) - 2) // 2
-    filtered = sum(_HIGH_PASS[k] * values[k : k + 2 * count : 2] for k in range(4))
-    return np.moveaxis(filtered, 0, axis)
+        for _ in range(2):  # along the rows, then along the columns
+            count = (len(values) - 2) // 2  # every second value of the convolution, of where it lies inside
+            values = sum(_HIGH_PASS[k] * values[k : k + 2 * count : 2] for k in range(4)).T
+        sizes.append(abs(values).T.ravel())
+    details = np.concatenate(sizes)
+    details = details[details != 0]
+    return float(np.median(details)) / _GAUSSIAN_MEDIAN if details.size else 0.0

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import logging
-import struct
 import threading
 import warnings
-import zlib
 
 import pytest
 import tifffile
@@ -19,10 +17,7 @@ from scoreinv.imaging import guard
 from scoreinv.imaging.read import read_picture
 
 
-@pytest.mark.parametrize(
-    "error",
-    [RecursionError, UnicodeError, struct.error, zlib.error, StopIteration, MemoryError, OSError, SyntaxError],
-)
+@pytest.mark.parametrize("error", [RecursionError, StopIteration, MemoryError, OSError])
 def test_whatever_a_decoder_raises_is_one_error(monkeypatch, error):
     def fail(*_):
         raise error("first line\nsecond line")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.testing import assert_array_equal
-from picture_files import CHANNELS, PIXELS, png_with, refused, samples, saved
+from picture_files import PIXELS, png_with, refused, samples, saved
 from PIL import GifImagePlugin, Image, ImageFile
 
 from scoreinv.errors import InputError
@@ -191,7 +191,7 @@ def test_pillows_own_limit_does_not_apply(monkeypatch, recwarn):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-@pytest.mark.parametrize("mode", CHANNELS)
+@pytest.mark.parametrize("mode", ["L", "RGBA"])
 @pytest.mark.parametrize("suffix", ["png", "tif", "planes.tif", "webp"])
 def test_what_decoding_takes_is_told_before_it_is_taken(monkeypatch, suffix, mode, dtype):
     """The picture as Pillow holds it, and the array while it is made: twice the pixels are the least."""

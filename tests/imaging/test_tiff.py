@@ -38,8 +38,7 @@ def test_the_files_made_here_are_read():
     assert read_picture(rare()).pixels.shape == (6, 5, 2)
 
 
-@pytest.mark.parametrize("byteorder", ["<", ">"])
-@pytest.mark.parametrize(("compression", "tile"), [(None, (16, 16)), ("zlib", None)])
+@pytest.mark.parametrize(("byteorder", "compression", "tile"), [("<", None, (16, 16)), (">", "zlib", None)])
 @pytest.mark.parametrize("planes", ["contig", "separate"])
 @pytest.mark.parametrize("mode", CHANNELS)
 def test_16_bits_of_every_layout(tmp_path, byteorder, compression, planes, tile, mode):

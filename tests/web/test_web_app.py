@@ -87,7 +87,7 @@ def test_paths_lead_nowhere_else(browser, path):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("channels", [1, 4])
 def test_a_photograph_comes_back_as_it_was_sent(browser, channels, dtype, tmp_path):
     before = pixels(channels, dtype)
     photo = opened(browser, png(before))
@@ -102,7 +102,7 @@ def test_a_photograph_comes_back_as_it_was_sent(browser, channels, dtype, tmp_pa
         assert (read_picture(answer.content).pixels == before).all()
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("channels", [1, 4])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_what_is_shown_is_the_photograph(browser, channels, dtype, monkeypatch):
     before = pixels(channels, dtype)

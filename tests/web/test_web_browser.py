@@ -551,16 +551,6 @@ def test_seven_tabs_do_not_keep_each_other(waiting, tmp_path):
     until(lambda: server.jobs[0].is_unwanted())
 
 
-def test_a_job_whose_page_was_away_says_so(waiting, tmp_path, monkeypatch):
-    visitor, server = waiting
-    begin_fill(visitor, tmp_path)
-    monkeypatch.setattr(jobs, "PATIENCE", -1.0)
-    until(lambda: server.jobs[0].is_unwanted())
-    server.model.free.set()
-    visitor.wait("painting")
-    assert "the page was away" in visitor.text("#note")
-
-
 def test_a_job_that_fails_after_the_page_was_loaded_anew(waiting, tmp_path):
     visitor, server = waiting
     hole = begin_fill(visitor, tmp_path)
