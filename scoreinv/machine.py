@@ -12,10 +12,12 @@ import os
 import signal
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Literal
 
 from scoreinv.errors import SettingError
 
@@ -228,3 +230,43 @@ def uses_bfloat16(precision: Literal["auto", "float32", "bfloat16"], device: tor
             rounds.append(clock() - begun)
         seconds.append(min(rounds[1:]))  # the first prepares the kernel
     return seconds[1] < _GAIN * seconds[0]
+
+
+_tf32 = Lock()
+_inside = 0
+_before: list[tuple[Any, str, Any]] = []
+
+
+@contextmanager
+def true_float32() -> Iterator[None]:
+    """Switch TF32 off until the block ends: on CUDA torch computes convolutions with a 10-bit mantissa by default.
+
+    An adaptive solver takes such rounding for the solution's own unevenness, and a latent code moves by 0.03. The
+    settings are torch's own, of the whole process; they are put back when the last of several blocks has ended.
+    """
+    global _inside
+    import torch
+
+    backends: Any = torch.backends  # parts of which are made at run time, unknown to type hints
+    cudnn, products, mkldnn = backends.cudnn, backends.cuda.matmul, backends.mkldnn
+    places = [(cudnn, "allow_tf32"), (products, "allow_tf32")]
+    if hasattr(cudnn, "conv"):  # torch 2.9 has settings of another kind besides, and both count
+        newer = (cudnn.conv, cudnn.rnn, products, mkldnn.conv, mkldnn.matmul)
+        places += [(holder, "fp32_precision") for holder in newer]
+    with _tf32:
+        if _inside == 0:
+            for holder, name in places:
+                with suppress(RuntimeError):  # the older kind cannot be read where the newer has been set
+                    _before.append((holder, name, getattr(holder, name)))
+            for holder, name, value in _before:
+                setattr(holder, name, "ieee" if isinstance(value, str) else False)
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _tf32:
+            _inside -= 1
+            if _inside == 0:
+                for holder, name, value in _before:
+                    setattr(holder, name, value)
+                _before.clear()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from scoreinv.likelihood import bits_per_dim
-from scoreinv.precision import true_float32
+from scoreinv.machine import true_float32
 from scoreinv.preconditioning import EDM
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import ODE, PC, DPMpp2M, NoiseStream

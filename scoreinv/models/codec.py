@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import math
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -32,46 +32,17 @@ if TYPE_CHECKING:
 Built = TypeVar("Built", bound="DataclassInstance")
 
 
-@dataclass(frozen=True)
-class Named:
-    """Marks a field, by `Annotated[..., Named(...)]`, whose class is told by a `name` in JSON.
-
-    Attributes:
-        classes: dataclasses by their names in files.
-        unnamed: the one that has no name there.
-        stand_in: makes, of an object of another class, one of these that files keep in its place.
-    """
-
-    classes: Mapping[str, type[Any]]
-    unnamed: str | None = None
-    stand_in: Callable[[Any], Any] | None = None
-
-    def encode(self, value: Any) -> dict[str, Any]:
-        """Encode an object with the name of its class; raises CheckpointError if the class has none."""
-        name = next((name for name, cls in self.classes.items() if type(value) is cls), None)
-        if name is None and self.stand_in is not None:
-            return self.encode(self.stand_in(value))
-        if name is None:
-            known = ", ".join(self.classes)
-            raise CheckpointError(f"{type(value).__name__} has no name in model files, which know {known}")
-        return ({} if name == self.unnamed else {"name": name}) | encode(value)
-
-    def decode(self, data: Any, entry: str) -> Any:
-        """Decode an object of the class that `data` names; raises CheckpointError if no class has the name."""
-        if not isinstance(data, dict):
-            raise CheckpointError(unsupported(entry, data, "a JSON object"))
-        name = data.get("name", self.unnamed)
-        if name is None:
-            raise CheckpointError(f"{entry} lacks 'name'")
-        if not isinstance(name, str) or name not in self.classes:
-            raise CheckpointError(f"{entry} has the unknown name {shown(name)}: this file needs another version")
-        return decode(self.classes[name], {key: value for key, value in data.items() if key != "name"}, entry)
-
-
 def encode(config: DataclassInstance) -> dict[str, Any]:
-    """Encode a configuration for JSON; `decode` is its inverse."""
+    """Encode a configuration for JSON; `decode` is its inverse.
+
+    A field of several classes is `Annotated` with a table of them by their names in files: what is encoded gets a
+    `name`, but for a class whose name there is None. Of a class that the table lacks, what its `custom` class makes
+    `of` it is kept. Where no name is kept, the field is annotated with the function that decodes it.
+
+    Raises CheckpointError for an object of a class that has no name.
+    """
     hints = _hints(type(config))
-    return {field.name: _encoded(hints[field.name], getattr(config, field.name)) for field in fields(config)}
+    return {field.name: _encoded(getattr(config, field.name), hints[field.name]) for field in fields(config)}
 
 
 def decode(cls: type[Built], data: Any, name: str = "") -> Built:
@@ -161,13 +132,18 @@ def cut(name: str) -> str:
     return name if len(name) <= 60 else f"{name[:60]}..."
 
 
-def _encoded(hint: Any, value: Any) -> Any:
-    if get_origin(hint) is Annotated:
-        named = next((mark for mark in hint.__metadata__ if isinstance(mark, Named)), None)
-        return _encoded(get_args(hint)[0], value) if named is None else named.encode(value)
+def _encoded(value: Any, hint: Any = None) -> Any:
+    if get_origin(hint) is Annotated and isinstance(table := hint.__metadata__[0], Mapping):
+        if type(value) not in table.values() and "custom" in table:
+            value = table["custom"].of(value)
+        for name, cls in table.items():
+            if type(value) is cls:
+                return ({} if name is None else {"name": name}) | encode(value)
+        known = ", ".join(name for name in table if name is not None)
+        raise CheckpointError(f"{type(value).__name__} has no name in model files, which know {known}")
     if is_dataclass(value) and not isinstance(value, type):
         return encode(value)
-    return [_encoded(Any, item) for item in value] if isinstance(value, tuple) else value
+    return [_encoded(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _decoded(hint: Any, value: Any, name: str) -> Any:
@@ -176,8 +152,17 @@ def _decoded(hint: Any, value: Any, name: str) -> Any:
     if is_dataclass(value):  # built already; JSON has none
         return value
     if origin is Annotated:
-        named = next((mark for mark in hint.__metadata__ if isinstance(mark, Named)), None)
-        return _decoded(choices[0], value, name) if named is None else named.decode(value, name)
+        told = hint.__metadata__[0]
+        if not isinstance(told, Mapping):
+            return told(value)
+        if not isinstance(value, dict):
+            raise CheckpointError(unsupported(name, value, "a JSON object"))
+        kind = value.get("name")
+        if kind is None and None not in told:
+            raise CheckpointError(f"{name} lacks 'name'")
+        if not isinstance(kind, str | None) or kind not in told:
+            raise CheckpointError(f"{name} has the unknown name {shown(kind)}: this file needs another version")
+        return decode(told[kind], {entry: part for entry, part in value.items() if entry != "name"}, name)
     if origin in (Union, types.UnionType):
         if value is None and types.NoneType in choices:
             return None

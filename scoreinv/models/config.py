@@ -10,7 +10,7 @@ from torch import Tensor
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.errors import CheckpointError
-from scoreinv.models.codec import Named, cut, decode, encode, unsupported
+from scoreinv.models.codec import cut, decode, unsupported
 from scoreinv.networks.base import NetworkConfig
 from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.networks.classifiers import ConvNetConfig, NoiseClassifier, WideResNetConfig
@@ -60,9 +60,9 @@ class NamedSDE(SDE):
         raise self.missing()
 
 
-NETWORKS: dict[str, type[Any]] = {"ncsnpp": NCSNppConfig, "ffdnet": FFDNetConfig}
-"""Networks of priors; a new kind is a new line. Files of the first versions name none and mean the first."""
-SDES: dict[str, type[SDE]] = {"ve": VE, "vp": VP, "subvp": SubVP, "ddpm": DDPM}
+NETWORKS: dict[str | None, type[Any]] = {None: NCSNppConfig, "ncsnpp": NCSNppConfig, "ffdnet": FFDNetConfig}
+"""Networks of priors; a new kind is a new line. Files name none for the first."""
+SDES: dict[str, type[SDE]] = {"ve": VE, "vp": VP, "subvp": SubVP, "ddpm": DDPM, "custom": NamedSDE}
 PRECONDITIONINGS: dict[str, type[Any]] = {
     "paper_ve": PaperVE,
     "paper_vp": PaperVP,
@@ -72,7 +72,6 @@ PRECONDITIONINGS: dict[str, type[Any]] = {
 }
 CLASSIFIERS: dict[str, type[Any]] = {"wide_resnet": WideResNetConfig, "convnet": ConvNetConfig}
 _DETECTOR = "damage"
-_NAMED_SDE = Named(SDES | {"custom": NamedSDE}, stand_in=NamedSDE.of)
 
 
 @dataclass(frozen=True)
@@ -92,9 +91,9 @@ class ModelConfig:
         chroma: whether a `ChromaNetwork` tells it the mean chroma of what is seen; the file has its weights, too.
     """
 
-    network: Annotated[NetworkConfig, Named(NETWORKS, unnamed="ncsnpp")]
-    sde: Annotated[SDE, _NAMED_SDE]
-    preconditioning: Annotated[Preconditioning, Named(PRECONDITIONINGS)]
+    network: Annotated[NetworkConfig, NETWORKS]
+    sde: Annotated[SDE, SDES]
+    preconditioning: Annotated[Preconditioning, PRECONDITIONINGS]
     data_range: tuple[float, float] = (-1.0, 1.0)
     image_size: int = 32
     sampler: RecommendedSampler | None = None
@@ -173,8 +172,8 @@ class ClassifierConfig:
         guidance: scale of its gradient that is recommended with it.
     """
 
-    network: Annotated[WideResNetConfig | ConvNetConfig, Named(CLASSIFIERS)]
-    sde: Annotated[SDE, _NAMED_SDE]
+    network: Annotated[WideResNetConfig | ConvNetConfig, CLASSIFIERS]
+    sde: Annotated[SDE, SDES]
     classes: tuple[str, ...]
     data_range: tuple[float, float] = (-1.0, 1.0)
     image_size: int = 32
@@ -202,7 +201,7 @@ class DetectorConfig:
         image_size: side of the training crops, in pixels.
     """
 
-    network: Annotated[DetectorNetworkConfig, Named({_DETECTOR: DetectorNetworkConfig})]
+    network: Annotated[DetectorNetworkConfig, {_DETECTOR: DetectorNetworkConfig}]
     image_size: int = 160
 
     task: ClassVar = "damage"
@@ -219,23 +218,7 @@ class DetectorConfig:
         return DamageDetector(self.network.build(), load_encoder(), self.image_size).eval()
 
 
-class _ByEntries(Named):
-    """Marks a field with the configuration of any model, which `decode_model` tells by its entries."""
-
-    def encode(self, value: Any) -> dict[str, Any]:
-        return encode(value)
-
-    def decode(self, data: Any, entry: str) -> Any:
-        return decode_model(data)
-
-
-AnyConfig = Annotated[ModelConfig | ClassifierConfig | DetectorConfig, _ByEntries({})]
-"""Configuration of any model."""
-AnyModel = ScorePrior | NoiseClassifier | DamageDetector
-"""Any model that files hold."""
-
-
-def decode_model(data: dict[str, Any]) -> AnyConfig:
+def decode_model(data: Any) -> ModelConfig | ClassifierConfig | DetectorConfig:
     """Decode the configuration of any model; raises InputError naming an entry that is missing, unknown or wrong.
 
     A configuration with `classes` is a classifier's, one with a damage network a detector's, any other a prior's.
@@ -248,6 +231,12 @@ def decode_model(data: dict[str, Any]) -> AnyConfig:
     if isinstance(network, dict) and network.get("name") == _DETECTOR:
         return decode(DetectorConfig, data)
     return decode(ModelConfig, data)
+
+
+AnyConfig = Annotated[ModelConfig | ClassifierConfig | DetectorConfig, decode_model]
+"""Configuration of any model."""
+AnyModel = ScorePrior | NoiseClassifier | DamageDetector
+"""Any model that files hold."""
 
 
 def config_of(model: AnyModel) -> AnyConfig:

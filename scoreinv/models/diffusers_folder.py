@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+import re
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,16 +22,13 @@ from scoreinv.errors import CheckpointError
 from scoreinv.models.codec import decode_foreign, in_file, read_json
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.weights import (
-    Stored,
-    in_memory,
     install,
     opened,
     plain_tensors,
     read_pickled,
     unfilled,
 )
-from scoreinv.networks.blocks import Attention
-from scoreinv.networks.ncsnpp import Activation, DownLevel, NCSNpp, NCSNppConfig, ResidualBlock, UpLevel
+from scoreinv.networks.ncsnpp import Activation, NCSNpp, NCSNppConfig
 from scoreinv.options import require
 from scoreinv.preconditioning import PaperVE, PaperVP
 from scoreinv.prior import RecommendedSampler, ScorePrior
@@ -43,9 +40,6 @@ _log = logging.getLogger(__name__)
 WEIGHTS_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 
 _ACTIVATIONS: dict[str, Activation] = {"silu": "swish", "swish": "swish", "relu": "relu"}
-
-_OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
-"""The layers of attention as first named, and their present names."""
 
 
 def is_diffusers_folder(folder: Path) -> bool:
@@ -76,18 +70,24 @@ def load_diffusers(folder: Path, sde: SDE | None = None) -> ScorePrior:
     assert isinstance(network, NCSNpp)
     with ExitStack() as files:
         if path.suffix == ".safetensors":
-            _, tensors = files.enter_context(opened(path))
+            _, found, read = files.enter_context(opened(path))
         else:
-            tensors = in_memory(plain_tensors(path, read_pickled(path)))
-        weights = _modern_names(tensors)
-        for theirs, ours in _tensor_names(network):
-            if theirs not in weights:
+            tensors = plain_tensors(path, read_pickled(path))
+            found, read = {name: tuple(value.shape) for name, value in tensors.items()}, tensors.__getitem__
+        unused = {_replaced(name, _OLD_NAMES): name for name in found}
+        names, shapes = {}, {}
+        last = len(network.up) - 1
+        top = ((rf"^up\.{last}\.norm\.", "conv_norm_out."), (rf"^up\.{last}\.pyramid\.", "conv_out."))
+        for ours, tensor in network.state_dict().items():
+            theirs = _replaced(ours, (*top, *_NAMES))
+            if theirs not in unused:
                 raise CheckpointError(f"{path}: lacks {theirs}: weights and config.json do not belong together")
-            tensor = weights.pop(theirs)
+            names[ours] = name = unused.pop(theirs)
             # Attention is by linear layers there, by 1x1 convolutions here.
-            linear = len(tensor.shape) == 2 and ".to_" in theirs
-            weights[ours] = replace(tensor, shape=(*tensor.shape, 1, 1)) if linear else tensor
-        install(path, prior, weights)
+            linear = len(found[name]) == 2 and tensor.ndim == 4
+            shapes[ours] = (*found[name], 1, 1) if linear else found[name]
+        shapes |= {name: found[name] for name in unused.values()}
+        install(path, prior, shapes, lambda ours: read(names[ours]))
     return prior
 
 
@@ -277,98 +277,54 @@ def _schedule(folder: Path, kind: type[_VESchedule | _DDPMSchedule]) -> _VESched
     return kind()
 
 
-def _tensor_names(network: NCSNpp) -> Iterator[tuple[str, str]]:
-    """(diffusers' name, our name) of every tensor."""
-    ours = {module: name for name, module in network.named_modules()}
-    if network.config.embedding == "fourier":
-        yield "time_proj.weight", "embedding.frequencies"
-    for theirs, layer in _layers(network):
-        if layer is not None:
-            for kind in ("weight", "bias"):
-                yield f"{theirs}.{kind}", f"{ours[layer]}.{kind}"
-
-
-_Named = Iterator[tuple[str, nn.Module | None]]
-"""(diffusers' name, our layer) of layers, None where this network has none such."""
-
-
-def _layers(network: NCSNpp) -> _Named:
-    yield "time_embedding.linear_1", network.dense_in
-    yield "time_embedding.linear_2", network.dense_out
-    yield "conv_in", network.conv_in
-    for index, down in enumerate(network.down):
-        yield from _down_layers(f"down_blocks.{index}", down)
-    yield from _block_layers("mid_block.resnets.0", network.middle_in)
-    yield from _attention_layers("mid_block.attentions.0", network.middle_attention)
-    yield from _block_layers("mid_block.resnets.1", network.middle_out)
-    for index, up in enumerate(network.up):
-        yield from _up_layers(f"up_blocks.{index}", up)
-    last = network.up[-1]
-    yield "conv_norm_out", network.norm_out if last.norm is None else last.norm
-    yield "conv_out", network.conv_out if last.pyramid is None else last.pyramid
-
-
-def _down_layers(prefix: str, level: DownLevel) -> _Named:
-    for index, block in enumerate(level.blocks):
-        yield from _block_layers(f"{prefix}.resnets.{index}", block)
-    for index, attention in enumerate(level.attention):
-        yield from _attention_layers(f"{prefix}.attentions.{index}", attention)
-    if isinstance(level.down, ResidualBlock):
-        yield from _block_layers(f"{prefix}.resnet_down", level.down)
-    elif level.down is not None:
-        yield f"{prefix}.downsamplers.0.conv", level.down.conv
-    yield f"{prefix}.skip_conv", level.pyramid  # there where the norm is: no output pyramid here is a residual one
-
-
-def _up_layers(prefix: str, level: UpLevel) -> _Named:
-    for index, block in enumerate(level.blocks):
-        yield from _block_layers(f"{prefix}.resnets.{index}", block)
-    attentions = level.block_attention if level.attention is None else [level.attention]
-    for index, attention in enumerate(attentions):
-        yield from _attention_layers(f"{prefix}.attentions.{index}", attention)
-    if level.up is None:
-        return
-    yield f"{prefix}.skip_norm", level.norm
-    yield f"{prefix}.skip_conv", level.pyramid
-    if isinstance(level.up, ResidualBlock):
-        yield from _block_layers(f"{prefix}.resnet_up", level.up)
-    else:
-        yield f"{prefix}.upsamplers.0.conv", level.up.conv
-
-
-def _block_layers(prefix: str, block: ResidualBlock) -> _Named:
-    yield f"{prefix}.norm1", block.norm_in
-    yield f"{prefix}.conv1", block.conv_in
-    yield f"{prefix}.time_emb_proj", block.embed
-    yield f"{prefix}.norm2", block.norm_out
-    yield f"{prefix}.conv2", block.conv_out
-    yield f"{prefix}.conv_shortcut", block.shortcut
-
-
-def _attention_layers(prefix: str, attention: Attention) -> _Named:
-    yield f"{prefix}.group_norm", attention.norm
-    yield f"{prefix}.to_q", attention.query
-    yield f"{prefix}.to_k", attention.key
-    yield f"{prefix}.to_v", attention.value
-    yield f"{prefix}.to_out.0", attention.output
-
-
 def _unet_folder(folder: Path) -> Path:
     return folder / "unet" if (folder / "unet" / "config.json").is_file() else folder
 
 
-def _modern_names(weights: dict[str, Stored]) -> dict[str, Stored]:
-    """Present names for those of older versions."""
-    if "time_proj.W" in weights:
-        weights = {"time_proj.weight": weights["time_proj.W"]} | weights
-        del weights["time_proj.W"]
-    renamed = {}
-    for name, value in weights.items():
-        parts = name.split(".")
-        if "attentions" in parts and len(parts) > 1:
-            parts[-2] = _OLD_ATTENTION.get(parts[-2], parts[-2])
-        renamed[".".join(parts)] = value
-    return renamed
+_NAMES = (
+    (r"^embedding\.frequencies", "time_proj.weight"),
+    (r"^dense_in\.", "time_embedding.linear_1."),
+    (r"^dense_out\.", "time_embedding.linear_2."),
+    (r"^norm_out\.", "conv_norm_out."),
+    (r"^middle_in\.", "mid_block.resnets.0."),
+    (r"^middle_attention\.", "mid_block.attentions.0."),
+    (r"^middle_out\.", "mid_block.resnets.1."),
+    (r"^(down|up)\.", r"\1_blocks."),
+    (r"\.blocks\.", ".resnets."),
+    (r"\.(block_)?attention\.(\d+)\.", r".attentions.\2."),
+    (r"\.attention\.", ".attentions.0."),
+    (r"\.(down|up)\.conv\.", r".\1samplers.0.conv."),
+    (r"\.(down|up)\.", r".resnet_\1."),
+    (r"(attentions\.\d+)\.norm\.", r"\1.group_norm."),
+    (r"\.query\.", ".to_q."),
+    (r"\.key\.", ".to_k."),
+    (r"\.value\.", ".to_v."),
+    (r"\.output\.", ".to_out.0."),
+    (r"\.norm\.", ".skip_norm."),
+    (r"\.pyramid\.", ".skip_conv."),
+    (r"\.norm_in\.", ".norm1."),
+    (r"\.conv_in\.", ".conv1."),
+    (r"\.embed\.", ".time_emb_proj."),
+    (r"\.norm_out\.", ".norm2."),
+    (r"\.conv_out\.", ".conv2."),
+    (r"\.shortcut\.", ".conv_shortcut."),
+)
+"""What makes our names of tensors diffusers', in this order. It has no residual pyramids."""
+
+_OLD_NAMES = (
+    (r"^time_proj\.W$", "time_proj.weight"),
+    (r"(attentions\..*)\.query\.", r"\1.to_q."),
+    (r"(attentions\..*)\.key\.", r"\1.to_k."),
+    (r"(attentions\..*)\.value\.", r"\1.to_v."),
+    (r"(attentions\..*)\.proj_attn\.", r"\1.to_out.0."),
+)
+"""What makes names of diffusers' older versions the present ones."""
+
+
+def _replaced(name: str, table: tuple[tuple[str, str], ...]) -> str:
+    for pattern, replacement in table:
+        name = re.sub(pattern, replacement, name)
+    return name
 
 
 # The Hugging Face hub, by the library huggingface_hub, which keeps what it fetched under HF_HOME

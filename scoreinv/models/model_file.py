@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from scoreinv.errors import CheckpointError, SettingError
 from scoreinv.files import atomic_write
 from scoreinv.models.codec import encode, in_file, parse_json
 from scoreinv.models.config import AnyConfig, AnyModel, DetectorConfig, NamedSDE, config_of, decode_model
-from scoreinv.models.weights import Stored, check_shapes, install, opened, unfilled
+from scoreinv.models.weights import check_shapes, install, opened, unfilled
 from scoreinv.sdes import SDE
 from scoreinv.text import shown
 
@@ -58,13 +56,14 @@ def read_model(path: Path, sde: SDE | None = None) -> AnyModel:
     Raises CheckpointError when the file is missing, truncated, of another kind, does not fit its configuration or the
     memory, or has values that are not finite; and where it has an SDE of your own and none is given.
     """
-    with _opened_model(path) as (config, tensors, _):
+    with opened(path) as (metadata, shapes, read):
+        config, _ = _described(path, metadata)
         if sde is not None and not isinstance(config, DetectorConfig):
             config = replace(config, sde=sde)
         if isinstance(config.sde, NamedSDE):
             raise CheckpointError(f"{path}: {config.sde.missing()}")
         model = unfilled(path, config)
-        install(path, model, tensors)
+        install(path, model, shapes, read)
     return model
 
 
@@ -73,22 +72,18 @@ def read_metadata(path: Path) -> tuple[AnyConfig, dict[str, Any]]:
 
     Their values are not read. Raises CheckpointError when there is no such file, and when they do not fit.
     """
-    with _opened_model(path) as (config, tensors, notes):
+    with opened(path) as (metadata, shapes, _):
+        config, notes = _described(path, metadata)
         if not isinstance(config.sde, NamedSDE):  # which builds no model
-            check_shapes(path, unfilled(path, config), tensors)
+            check_shapes(path, unfilled(path, config), shapes)
     return config, notes
 
 
-@contextmanager
-def _opened_model(path: Path) -> Iterator[tuple[AnyConfig, dict[str, Stored], dict[str, Any]]]:
-    """Open a file: its configuration, tensors and notes."""
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such model file")
-    with opened(path) as (metadata, tensors):
-        if metadata.get("format") != _FORMAT:
-            raise CheckpointError(f"{path}: safetensors, but not a scoreinv model (official ones: `scoreinv convert`)")
-        with in_file(path):
-            if "config" not in metadata:
-                raise CheckpointError("holds no configuration")
-            config, notes = decode_model(parse_json(metadata["config"])), parse_json(metadata.get("notes", "{}"))
-        yield config, tensors, notes
+def _described(path: Path, metadata: dict[str, str]) -> tuple[AnyConfig, dict[str, Any]]:
+    """Decode configuration and notes of a file."""
+    if metadata.get("format") != _FORMAT:
+        raise CheckpointError(f"{path}: safetensors, but not a scoreinv model (official ones: `scoreinv convert`)")
+    with in_file(path):
+        if "config" not in metadata:
+            raise CheckpointError("holds no configuration")
+        return decode_model(parse_json(metadata["config"])), parse_json(metadata.get("notes", "{}"))

@@ -1,6 +1,6 @@
 """Checkpoints of the reference implementation (`.pth` of score_sde_pytorch) and its configurations as JSON.
 
-The reference keeps its network as one list of modules in the order of use; `_reference_order` walks ours in that order,
+The reference keeps its network as one list of modules in the order of use; `_tensor_names` walks ours in that order,
 which maps every tensor by name. Files are read with `weights_only=True`: nothing in them is executed.
 """
 
@@ -17,11 +17,9 @@ from scoreinv.errors import CheckpointError
 from scoreinv.models.codec import decode, decode_foreign, in_file, read_json
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.published import NCSN, PUBLISHED, published
-from scoreinv.models.weights import in_memory, install, plain_tensors, read_pickled, unfilled
-from scoreinv.networks.blocks import Attention
+from scoreinv.models.weights import install, plain_tensors, read_pickled, unfilled
 from scoreinv.networks.ddpm import ddpm_config
-from scoreinv.networks.ncsnpp import Activation, NCSNpp, NCSNppConfig, ResidualBlock
-from scoreinv.networks.resampling import Downsample, Upsample
+from scoreinv.networks.ncsnpp import Activation, NCSNpp, NCSNppConfig
 from scoreinv.preconditioning import PaperVE, PaperVP
 from scoreinv.prior import RecommendedSampler, ScorePrior
 from scoreinv.sdes import DDPM, SDE, VE, VP, SubVP
@@ -48,7 +46,8 @@ def load_official(path: Path, config: ModelConfig, *, ema: bool) -> ScorePrior:
     }
     if ema:
         weights |= _averaged(path, weights, state)
-    install(path, prior, in_memory(_rename(path, network, weights)))
+    renamed = _renamed(path, network, weights)
+    install(path, prior, {name: tuple(value.shape) for name, value in renamed.items()}, renamed.__getitem__)
     return prior
 
 
@@ -97,6 +96,10 @@ class _Network:
     nonlinearity: Activation
     num_scales: int
     scale_by_sigma: bool
+    sigma_min: float
+    sigma_max: float
+    beta_min: float
+    beta_max: float
 
 
 @dataclass(frozen=True)
@@ -116,18 +119,6 @@ class _NCSNpp:
 
 
 @dataclass(frozen=True)
-class _Sigmas:
-    sigma_min: float
-    sigma_max: float
-
-
-@dataclass(frozen=True)
-class _Betas:
-    beta_min: float
-    beta_max: float
-
-
-@dataclass(frozen=True)
 class _Sampling:
     method: str = ""
     predictor: str = ""
@@ -144,24 +135,23 @@ def _translate(config: dict[str, Any]) -> ModelConfig:
     pictures, objective = decode_foreign(_Data, data, "data"), decode_foreign(_Training, training, "training")
     options = decode_foreign(_Network, model, "model")
     network = _network(model, options, pictures)
+    steps, scaled = options.num_scales, options.scale_by_sigma
     if network.embedding == "fourier" and not objective.continuous:
         raise CheckpointError("Fourier embeddings belong to continuous-time training; this configuration is discrete")
-    steps, scaled = options.num_scales, options.scale_by_sigma
     sde: SDE
+    reading: PaperVE | PaperVP
     if objective.sde == "vesde":
-        sigmas = decode_foreign(_Sigmas, model, "model")
-        sde = VE(sigmas.sigma_min, sigmas.sigma_max, steps)
-        reading: PaperVE | PaperVP = PaperVE("sigma" if objective.continuous else "index", scaled)
+        sde = VE(options.sigma_min, options.sigma_max, steps)
+        reading = PaperVE("sigma" if objective.continuous else "index", scaled)
         if objective.continuous and scaled and network.embedding == "positional":
             raise CheckpointError("a continuous VE model with positional embedding cannot scale by sigma")
     else:
         if scaled:
             raise CheckpointError("scale_by_sigma belongs to VE models; this configuration is VP")
-        betas = decode_foreign(_Betas, model, "model")
-        discrete = objective.sde == "vpsde" and not objective.continuous
-        family = DDPM if discrete else VP if objective.sde == "vpsde" else SubVP
-        sde = family(betas.beta_min, betas.beta_max, steps)
-        reading = PaperVP(steps) if discrete else PaperVP()
+        is_chain = objective.sde == "vpsde" and not objective.continuous
+        family = DDPM if is_chain else VP if objective.sde == "vpsde" else SubVP
+        sde = family(options.beta_min, options.beta_max, steps)
+        reading = PaperVP(steps) if is_chain else PaperVP()
     span = (-1.0, 1.0) if pictures.centered else (0.0, 1.0)
     sampling = decode_foreign(_Sampling, config.get("sampling", {}), "sampling")
     return ModelConfig(network, sde, reading, span, pictures.image_size, _sampler(sampling, steps))
@@ -176,6 +166,7 @@ def _check_network(name: object) -> None:
 
 
 def _network(model: dict[str, Any], options: _Network, pictures: _Data) -> NCSNppConfig:
+    levels = range(len(options.ch_mult))
     ours = ddpm_config(
         channels=pictures.num_channels,
         width=options.nf,
@@ -185,9 +176,7 @@ def _network(model: dict[str, Any], options: _Network, pictures: _Data) -> NCSNp
         noise_conditional=options.conditional,
         dropout=options.dropout,
         activation=options.nonlinearity,
-        attention_levels=tuple(
-            level for level in range(len(options.ch_mult)) if pictures.image_size >> level in options.attn_resolutions
-        ),
+        attention_levels=tuple(level for level in levels if pictures.image_size >> level in options.attn_resolutions),
     )
     if model["name"] == "ddpm":
         return ours
@@ -229,11 +218,10 @@ def _averaged(path: Path, weights: dict[str, Tensor], state: dict[str, Any]) -> 
     return plain_tensors(path, dict(zip(names, average, strict=True)))
 
 
-def _rename(path: Path, network: NCSNpp, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    renamed: dict[str, Tensor] = {}
-    unused = dict(weights)
-    modules = {id(module): name for name, module in network.named_modules()}
-    for source, target in _tensor_names(network, modules):
+def _renamed(path: Path, network: NCSNpp, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Name the reference's tensors as ours."""
+    renamed, unused = {}, dict(weights)
+    for source, target in _tensor_names(network):
         if source not in unused:
             raise CheckpointError(f"{path}: lacks {source}: checkpoint and configuration do not belong together")
         value = unused.pop(source)
@@ -246,75 +234,45 @@ def _rename(path: Path, network: NCSNpp, weights: dict[str, Tensor]) -> dict[str
     return renamed
 
 
-def _tensor_names(network: NCSNpp, modules: dict[int, str]) -> Iterator[tuple[str, str]]:
-    """(reference name, our name) of every tensor."""
-    for index, module in enumerate(_reference_order(network)):
-        prefix = f"all_modules.{index}"
-        for suffix, part in _parts(module, network.config):
-            name = modules[id(part)]
-            if isinstance(part, (nn.Conv2d, nn.Linear, nn.GroupNorm)):
-                kinds = ("W", "b") if "NIN" in suffix else ("weight", "bias")
-                yield f"{prefix}{suffix}.{kinds[0]}", f"{name}.weight"
-                yield f"{prefix}{suffix}.{kinds[1]}", f"{name}.bias"
-            else:
-                yield f"{prefix}.W", f"{name}.frequencies"
+_LAYERS = {
+    "norm_in": "GroupNorm_0",
+    "conv_in": "Conv_0",
+    "embed": "Dense_0",
+    "norm_out": "GroupNorm_1",
+    "conv_out": "Conv_1",
+    "norm": "GroupNorm_0",
+    "query": "NIN_0",
+    "key": "NIN_1",
+    "value": "NIN_2",
+    "output": "NIN_3",
+}
+"""Our layers of blocks and of attention, and the reference's."""
 
 
-def _parts(module: nn.Module, config: NCSNppConfig) -> Iterator[tuple[str, nn.Module]]:
-    """(reference suffix, our layer) of the layers of one module of the reference's list."""
-    if isinstance(module, ResidualBlock):
-        yield ".GroupNorm_0", module.norm_in
-        yield ".Conv_0", module.conv_in
-        if module.embed is not None:
-            yield ".Dense_0", module.embed
-        yield ".GroupNorm_1", module.norm_out
-        yield ".Conv_1", module.conv_out
-        if module.shortcut is not None:
-            yield ".Conv_2" if config.block == "biggan" else ".NIN_0", module.shortcut
-    elif isinstance(module, Attention):
-        yield ".GroupNorm_0", module.norm
-        for i, layer in enumerate((module.query, module.key, module.value, module.output)):
-            yield f".NIN_{i}", layer
-    elif isinstance(module, (Downsample, Upsample)):
-        if module.conv is not None:
-            yield ".Conv_0" if module.kernel is None else ".Conv2d_0", module.conv
-    elif isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1):
-        yield ".Conv_0", module
-    else:
-        yield "", module
-
-
-def _reference_order(network: NCSNpp) -> Iterator[nn.Module]:
-    """Our modules in the order of the reference's `all_modules`."""
+def _tensor_names(network: NCSNpp) -> Iterator[tuple[str, str]]:
+    """Yield (reference's name, our name) of every tensor."""
     config = network.config
-    if config.embedding == "fourier":
-        yield network.embedding
-    if config.noise_conditional:
-        yield network.dense_in
-        yield network.dense_out
-    yield network.conv_in
+    layers = _LAYERS | {
+        "conv": "Conv2d_0" if config.fir_kernel else "Conv_0",
+        "shortcut": "Conv_2" if config.block == "biggan" else "NIN_0",
+    }
+    order: list[nn.Module | None] = [network.embedding] if config.embedding == "fourier" else []
+    order += [network.dense_in, network.dense_out] if config.noise_conditional else []
+    order += [network.conv_in]
     for down in network.down:
-        for i, block in enumerate(down.blocks):
-            yield block
-            if down.attention:
-                yield down.attention[i]
-        if down.down is not None:
-            yield down.down
-        if down.pyramid is not None:
-            yield down.pyramid
-    yield network.middle_in
-    yield network.middle_attention
-    yield network.middle_out
+        for number, block in enumerate(down.blocks):
+            order += [block, *down.attention[number : number + 1]]
+        order += [down.down, down.pyramid]
+    order += [network.middle_in, network.middle_attention, network.middle_out]
     for up in network.up:
-        yield from up.blocks
-        if up.attention is not None:
-            yield up.attention
-        if up.norm is not None:
-            yield up.norm
-        if up.pyramid is not None:
-            yield up.pyramid
-        if up.up is not None:
-            yield up.up
-    if config.progressive_output != "output_skip":
-        yield network.norm_out
-        yield network.conv_out
+        order += [*up.blocks, up.attention, up.norm, up.pyramid, up.up]
+    order += [] if config.progressive_output == "output_skip" else [network.norm_out, network.conv_out]
+    ours = {module: name for name, module in network.named_modules()}
+    for index, module in enumerate(module for module in order if module is not None):
+        pointwise = isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1)
+        for name in module.state_dict():
+            layer, _, kind = name.rpartition(".")
+            theirs = layers[layer] if layer else "Conv_0" if pointwise else ""
+            if theirs.startswith("NIN") or kind == "frequencies":
+                kind = "b" if kind == "bias" else "W"
+            yield ".".join(part for part in ("all_modules", str(index), theirs, kind) if part), f"{ours[module]}.{name}"

@@ -7,8 +7,6 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +24,8 @@ from scoreinv.text import shown
 _HEADER_BYTES = 10_000_000
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
-
-@dataclass(frozen=True)
-class Stored:
-    """A tensor of a file, whose shape is known before its values are read.
-
-    Attributes:
-        shape: of the tensor.
-        read: its values, of any kind of floating-point number.
-    """
-
-    shape: tuple[int, ...]
-    read: Callable[[], Tensor]
+Shapes = dict[str, tuple[int, ...]]
+"""Shapes of tensors by name, which are known before values are read."""
 
 
 def unfilled(path: Path, config: AnyConfig) -> AnyModel:
@@ -49,29 +37,33 @@ def unfilled(path: Path, config: AnyConfig) -> AnyModel:
         return config.build()
 
 
-def install(path: Path, model: AnyModel, tensors: Mapping[str, Stored]) -> None:
+def install(path: Path, model: AnyModel, shapes: Shapes, read: Callable[[str], Tensor]) -> None:
     """Give an unfilled model its weights, in the memory layout that convolutions want.
+
+    Args:
+        shapes: of the tensors, by name.
+        read: gives the values of a tensor, floating-point numbers of any kind.
 
     Raises CheckpointError unless they are all there, and nothing else, of the right shapes and finite, and fit into
     memory; before that is taken.
     """
-    check_shapes(path, model, tensors)
-    if lacking := shortage(4 * sum(math.prod(tensor.shape) for tensor in tensors.values())):
+    check_shapes(path, model, shapes)
+    if lacking := shortage(4 * sum(math.prod(shape) for shape in shapes.values())):
         raise CheckpointError(f"{path}: {lacking}")
     for prefix, part in model.parts().items():
         weights = {}
         for name in part.state_dict():
-            tensor = tensors[prefix + name]
-            weights[name] = value = tensor.read().to(torch.float32, copy=True).reshape(tensor.shape)
+            value = read(prefix + name).to(torch.float32, copy=True).reshape(shapes[prefix + name])
             if not value.isfinite().all():
                 raise CheckpointError(
                     f"{path}: weights are not finite ({prefix}{name}); the file is damaged or training diverged"
                 )
+            weights[name] = value
         part.load_state_dict(weights, assign=True)
         channels_last(part)
 
 
-def check_shapes(path: Path, model: AnyModel, tensors: Mapping[str, Stored]) -> None:
+def check_shapes(path: Path, model: AnyModel, shapes: Shapes) -> None:
     """Raise CheckpointError unless the tensors are those of the model's networks, of the same shapes."""
     apart = "file and configuration do not belong together"
     expected = {
@@ -79,18 +71,18 @@ def check_shapes(path: Path, model: AnyModel, tensors: Mapping[str, Stored]) -> 
         for prefix, part in model.parts().items()
         for name, value in part.state_dict().items()
     }
-    for name in expected.keys() - tensors.keys():
+    for name in expected.keys() - shapes.keys():
         raise CheckpointError(f"{path}: lacks the tensor {name}: {apart}")
-    for name in tensors.keys() - expected.keys():
+    for name in shapes.keys() - expected.keys():
         raise CheckpointError(f"{path}: has the unknown tensor {cut(name)}: {apart}")
     for name, shape in expected.items():
-        if shape != tensors[name].shape:
-            raise CheckpointError(f"{path}: {name} has shape {tensors[name].shape}, the configuration says {shape}")
+        if shape != shapes[name]:
+            raise CheckpointError(f"{path}: {name} has shape {shapes[name]}, the configuration says {shape}")
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[dict[str, str], dict[str, Stored]]]:
-    """Open a safetensors file: its metadata and its tensors, whose values are read when they are asked for.
+def opened(path: Path) -> Iterator[tuple[dict[str, str], Shapes, Callable[[str], Tensor]]]:
+    """Open a safetensors file: its metadata, the shapes of its tensors, and what reads the values of one.
 
     Raises CheckpointError if it is damaged, its header is unreasonably large, or a tensor does not hold floating-point
     numbers.
@@ -100,21 +92,16 @@ def opened(path: Path) -> Iterator[tuple[dict[str, str], dict[str, Stored]]]:
             if int.from_bytes(header.read(8), "little") > _HEADER_BYTES:
                 raise SafetensorError("header too large")
         with safe_open(path, framework="pt") as file:
-            tensors = {}
+            shapes: Shapes = {}
             for name in file.keys():  # noqa: SIM118
                 part = file.get_slice(name)
                 if part.get_dtype() not in _DTYPES:
                     raise CheckpointError(f"{path}: {cut(name)} holds {part.get_dtype()}, which no weights are of")
-                tensors[name] = Stored(tuple(part.get_shape()), partial(file.get_tensor, name))
-            yield file.metadata() or {}, tensors
+                shapes[name] = tuple(part.get_shape())
+            yield file.metadata() or {}, shapes, file.get_tensor
     except (SafetensorError, OSError) as error:
         hint = "`scoreinv convert` reads an official .pth" if path.suffix in {".pth", ".pt"} else "truncated?"
         raise CheckpointError(f"{path}: not a readable safetensors file ({hint})") from error
-
-
-def in_memory(tensors: Mapping[str, Tensor]) -> dict[str, Stored]:
-    """Present tensors in memory like those of a file."""
-    return {name: Stored(tuple(value.shape), value.detach) for name, value in tensors.items()}
 
 
 def read_pickled(path: Path) -> Any:

@@ -54,8 +54,11 @@ def inner_dtype(x: Tensor, inner: nn.Conv2d) -> torch.dtype:
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else inner.weight.dtype
 
 
-def initialise(layer: nn.Conv2d | nn.Linear, scale: float = 1.0) -> None:
-    """Uniform weights of variance scale / fan_avg (Glorot & Bengio 2010; Ho et al. 2020), zero bias.
+Weighted = TypeVar("Weighted", nn.Conv2d, nn.Linear)
+
+
+def initialised(layer: Weighted, scale: float = 1.0) -> Weighted:
+    """Give a layer uniform weights of variance scale / fan_avg (Glorot & Bengio 2010; Ho et al. 2020), zero bias.
 
     A scale of 0 means 1e-10, as in the paper: the layer starts as all but zero.
     """
@@ -66,6 +69,7 @@ def initialise(layer: nn.Conv2d | nn.Linear, scale: float = 1.0) -> None:
     nn.init.uniform_(weight, -bound, bound)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
+    return layer
 
 
 def convolved(layer: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -86,16 +90,8 @@ def convolved(layer: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None) 
 
 
 def conv(inputs: int, outputs: int, size: int, scale: float = 1.0) -> nn.Conv2d:
-    """A size x size convolution that keeps the picture's size."""
-    layer = nn.Conv2d(inputs, outputs, size, padding=size // 2)
-    initialise(layer, scale)
-    return layer
-
-
-def linear(inputs: int, outputs: int) -> nn.Linear:
-    layer = nn.Linear(inputs, outputs)
-    initialise(layer)
-    return layer
+    """Make a size x size convolution that keeps the picture's size."""
+    return initialised(nn.Conv2d(inputs, outputs, size, padding=size // 2), scale)
 
 
 def group_norm(channels: int, channels_per_group: int) -> nn.GroupNorm:

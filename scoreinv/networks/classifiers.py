@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scoreinv.networks.base import Model, Network
-from scoreinv.networks.blocks import BatchNorm, FourierEmbedding, conv, group_norm, linear, norm_activate
+from scoreinv.networks.blocks import BatchNorm, FourierEmbedding, conv, group_norm, initialised, norm_activate
 from scoreinv.options import require, within
 from scoreinv.preconditioning import centre, noise_level
 from scoreinv.sdes import SDE, as_time, broadcast
@@ -78,8 +78,8 @@ class WideResNet(Network):
         self.config = config
         self.channels = config.channels
         self.embedding = FourierEmbedding(_EMBEDDING // 2, config.fourier_scale)
-        self.dense_in = linear(_EMBEDDING, 2 * _EMBEDDING)
-        self.dense_out = linear(2 * _EMBEDDING, 2 * _EMBEDDING)
+        self.dense_in = initialised(nn.Linear(_EMBEDDING, 2 * _EMBEDDING))
+        self.dense_out = initialised(nn.Linear(2 * _EMBEDDING, 2 * _EMBEDDING))
         self.conv_in = conv(config.channels, _BASE, 3)
         blocks, inputs = [], _BASE
         for level, features in enumerate((_BASE, 2 * _BASE, 4 * _BASE)):
@@ -89,7 +89,7 @@ class WideResNet(Network):
                 inputs = features * config.width
         self.blocks = nn.ModuleList(blocks)
         self.norm_out = group_norm(inputs, _CHANNELS_PER_GROUP)
-        self.head = linear(inputs, config.classes)
+        self.head = initialised(nn.Linear(inputs, config.classes))
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         return self.head(self.features(x, level))
@@ -116,7 +116,7 @@ class _WideBlock(nn.Module):
         self.norm_in = group_norm(inputs, _CHANNELS_PER_GROUP)
         self.conv_in = conv(inputs, outputs, 3)
         self.conv_in.stride = (stride, stride)
-        self.embed = linear(2 * _EMBEDDING, outputs)
+        self.embed = initialised(nn.Linear(2 * _EMBEDDING, outputs))
         self.norm_out = group_norm(outputs, _CHANNELS_PER_GROUP)
         self.dropout = nn.Dropout(dropout)
         self.conv_out = conv(outputs, outputs, 3)
@@ -171,7 +171,7 @@ class ConvNet(Network):
         self.stem = _Whitening(config.channels)
         inputs = (self.stem.outputs, *config.widths)
         self.stages = nn.ModuleList(_ConvStage(*pair) for pair in zip(inputs, config.widths, strict=False))
-        self.head = linear(inputs[-1], config.classes)
+        self.head = initialised(nn.Linear(inputs[-1], config.classes))
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         return self.head(self.features(x, level))

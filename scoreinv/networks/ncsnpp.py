@@ -27,8 +27,8 @@ from scoreinv.networks.blocks import (
     PositionalEmbedding,
     conv,
     group_norm,
+    initialised,
     inner_dtype,
-    linear,
     norm_activate,
 )
 from scoreinv.networks.resampling import Downsample, Upsample, downsample, upsample
@@ -148,10 +148,10 @@ class ResidualBlock(nn.Module):
         self.activation = _ACTIVATIONS[config.activation]
         self.resample = resample
         self.kernel = config.fir_kernel
-        self.rescale = _rescale(config)
+        self.rescale = math.sqrt(0.5) if config.skip_rescale else 1.0
         self.norm_in = group_norm(inputs, config.channels_per_group)
         self.conv_in = conv(inputs, outputs, 3)
-        self.embed = linear(4 * config.width, outputs) if config.noise_conditional else None
+        self.embed = initialised(nn.Linear(4 * config.width, outputs)) if config.noise_conditional else None
         self.norm_out = group_norm(outputs, config.channels_per_group)
         self.dropout = nn.Dropout(config.dropout)
         self.conv_out = conv(outputs, outputs, 3, config.init_scale)
@@ -181,7 +181,6 @@ class DownLevel(nn.Module):
     def __init__(self, inputs: int, level: int, pyramid: int, config: NCSNppConfig) -> None:
         super().__init__()
         outputs = config.width * config.multipliers[level]
-        self.rescale = _rescale(config)
         self.kernel = config.fir_kernel
         self.mode = config.progressive_input
         self.combine = config.combine
@@ -236,7 +235,7 @@ class DownLevel(nn.Module):
             merged = self.pyramid(pyramid)
             h = torch.cat([merged, h], dim=1) if self.combine == "cat" else merged + h
         elif self.pyramid is not None:
-            h = pyramid = (self.pyramid(pyramid) + h) * self.rescale
+            h = pyramid = (self.pyramid(pyramid) + h) * self.blocks[0].rescale
         skips.append(h)
         return h, pyramid
 
@@ -250,7 +249,6 @@ class UpLevel(nn.Module):
         image_channels = config.channels * config.patch**2
         bottom = level == len(config.multipliers) - 1
         self.activation = _ACTIVATIONS[config.activation]
-        self.rescale = _rescale(config)
         self.kernel = config.fir_kernel
         self.mode = config.progressive_output
         self.outputs = outputs
@@ -291,7 +289,7 @@ class UpLevel(nn.Module):
             step = self.pyramid(norm_activate(self.norm, self.activation, h))
             pyramid = step if pyramid is None else upsample(pyramid, self.kernel) + step
         elif self.pyramid is not None:
-            h = pyramid = (self.pyramid(pyramid) + h) * self.rescale
+            h = pyramid = (self.pyramid(pyramid) + h) * self.blocks[0].rescale
         if self.up is not None:
             h = self.up(h) if isinstance(self.up, Upsample) else self.up(h, embedding)
         return h, pyramid
@@ -321,8 +319,8 @@ class NCSNpp(Network):
         else:
             self.embedding = PositionalEmbedding(width)
         if config.noise_conditional:
-            self.dense_in = linear(self.embedding.features, 4 * width)
-            self.dense_out = linear(4 * width, 4 * width)
+            self.dense_in = initialised(nn.Linear(self.embedding.features, 4 * width))
+            self.dense_out = initialised(nn.Linear(4 * width, 4 * width))
         self.conv_in = conv(input_channels, width, 3)
 
         features, pyramid, skips = width, input_channels, [width]
@@ -410,11 +408,7 @@ class NCSNpp(Network):
         return [part for part in parts if part is not None]
 
 
-def _rescale(config: NCSNppConfig) -> float:
-    return math.sqrt(0.5) if config.skip_rescale else 1.0
-
-
 def _attention(channels: int, config: NCSNppConfig) -> Attention:
     norm = group_norm(channels, config.channels_per_group)
     heads = 1 if config.attention_head is None else max(1, channels // config.attention_head)
-    return Attention(channels, norm, config.init_scale, _rescale(config), heads)
+    return Attention(channels, norm, config.init_scale, math.sqrt(0.5) if config.skip_rescale else 1.0, heads)

@@ -27,8 +27,8 @@ import torch
 from torch import Tensor
 
 from scoreinv.errors import Cancelled, InputError
+from scoreinv.machine import true_float32
 from scoreinv.options import Number, Whole, check, check_callback, says_stop
-from scoreinv.precision import true_float32
 from scoreinv.prior import Prior, check_prior
 from scoreinv.samplers.base import Callback, Progress, Samples, State, initial_state
 from scoreinv.samplers.rng import NoiseStream

@@ -33,7 +33,6 @@ ROOMS = (
     "kernels",
     "colour_space",
     "window_placement",
-    "precision",
     "machine",
     "defaults",
     "options",
