@@ -129,7 +129,9 @@ class ModelConfig:
             raise CheckpointError(f"with chroma image_size times encoder_scale must be a multiple of {STRIDES[-1]}")
         if isinstance(self.preconditioning, PaperVE) and not isinstance(self.sde, VE | NamedSDE):
             raise CheckpointError("the paper's VE preconditioning needs the VE SDE")
-        _check_states(self.data_range, self.image_size)
+        within("image_size", self.image_size, 1, 2**15)
+        low, high = self.data_range
+        require(-1e6 <= low < high <= 1e6, f"data_range must be two numbers that rise, not {low:g} and {high:g}")
         if self.image_size % (stride := self.network.stride):
             raise CheckpointError(f"image_size must be a multiple of {stride} for this network, not {self.image_size}")
 
@@ -184,7 +186,9 @@ class ClassifierConfig:
     def __post_init__(self) -> None:
         if len(self.classes) != self.network.classes:
             raise CheckpointError(f"the network has {self.network.classes} classes, and {len(self.classes)} are named")
-        _check_states(self.data_range, self.image_size)
+        within("image_size", self.image_size, 1, 2**15)
+        low, high = self.data_range
+        require(-1e6 <= low < high <= 1e6, f"data_range must be two numbers that rise, not {low:g} and {high:g}")
 
     def build(self) -> NoiseClassifier:
         """Build the classifier with fresh weights, in evaluation mode."""
@@ -261,9 +265,3 @@ def config_of(model: AnyModel) -> AnyConfig:
         model.s_noise,
         chroma is not None,
     )
-
-
-def _check_states(data_range: tuple[float, float], image_size: int) -> None:
-    low, high = data_range
-    require(-1e6 <= low < high <= 1e6, f"data_range must be two numbers that rise, not {low:g} and {high:g}")
-    within("image_size", image_size, 1, 2**15)

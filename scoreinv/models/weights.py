@@ -18,7 +18,6 @@ from scoreinv.errors import CheckpointError
 from scoreinv.machine import shortage
 from scoreinv.models.codec import cut, in_file
 from scoreinv.models.config import AnyConfig, AnyModel
-from scoreinv.networks.blocks import channels_last
 from scoreinv.text import shown
 
 _HEADER_BYTES = 10_000_000
@@ -53,14 +52,15 @@ def install(path: Path, model: AnyModel, shapes: Shapes, read: Callable[[str], T
     for prefix, part in model.parts().items():
         weights = {}
         for name in part.state_dict():
-            value = read(prefix + name).to(torch.float32, copy=True).reshape(shapes[prefix + name])
+            shape = shapes[prefix + name]
+            layout = torch.channels_last if len(shape) == 4 else torch.preserve_format
+            value = read(prefix + name).reshape(shape).to(torch.float32, copy=True, memory_format=layout)
             if not value.isfinite().all():
                 raise CheckpointError(
                     f"{path}: weights are not finite ({prefix}{name}); the file is damaged or training diverged"
                 )
             weights[name] = value
         part.load_state_dict(weights, assign=True)
-        channels_last(part)
 
 
 def check_shapes(path: Path, model: AnyModel, shapes: Shapes) -> None:
