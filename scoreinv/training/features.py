@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import json
+import hashlib
 import logging
 import math
 import shutil
@@ -13,12 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from scoreinv.files import atomic_write
-
 _log = logging.getLogger(__name__)
-
-DESCRIBED = frozenset({"key"})
-"""Entries of `features.json`."""
 
 _WHOLE = b"\x01"
 
@@ -30,11 +25,11 @@ _RESERVE = 2 << 30
 
 
 class KeptFeatures:
-    """Maps of features by the number of their crop, as float16 in the file `features.bin` of a folder.
+    """Maps of features by the number of their crop, as float16 in a file whose name is a hash of the key.
 
     Only what was written takes room on the disk. A byte after each row, written last, says that the row is whole.
-    `features.json` identifies the crops; a file of others is replaced. Once the disk is nearly full nothing more is
-    kept: what is left is for the states of the run.
+    The file of another key is removed. Once the disk is nearly full nothing more is kept: what is left is for the
+    states of the run.
 
     Arguments:
         folder: of the file; made when it is not there.
@@ -43,19 +38,17 @@ class KeptFeatures:
     """
 
     def __init__(self, folder: Path, key: str, shapes: Sequence[tuple[int, int, int]]) -> None:
-        self._folder, self._path = folder, folder / "features.bin"
         self._shapes = shapes
         self._sizes = [math.prod(shape) for shape in shapes]
         self._row = 2 * sum(self._sizes) + 1
         self._full = False
-        about, description = folder / "features.json", json.dumps({"key": f"{key} in rows of {self._row}"})
-        if not self._path.exists() or not about.exists() or about.read_text() != description:
-            folder.mkdir(parents=True, exist_ok=True)
-            for path in (about, self._path):  # in an order in which no file is there with another's description
-                path.unlink(missing_ok=True)
-            with atomic_write(about) as temporary:
-                temporary.write_text(description)
-            self._path.write_bytes(b"")
+        name = hashlib.sha256(f"{key} in rows of {self._row}".encode()).hexdigest()[:16]
+        self._path = folder / f"features-{name}.bin"
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob(f"features-{16 * '[0-9a-f]'}.bin"):
+            if old != self._path:
+                old.unlink()
+        self._path.touch()
 
     def of(self, crops: Sequence[int], seen: Tensor, look: Callable[[Tensor], Maps]) -> Maps:
         """The maps (B, C, h, w) of some crops, of which `seen` (B, ...) is what the encoder is shown.
@@ -85,7 +78,7 @@ class KeptFeatures:
         if self._full:
             return
         try:
-            if shutil.disk_usage(self._folder).free < _RESERVE:
+            if shutil.disk_usage(self._path.parent).free < _RESERVE:
                 raise OSError(errno.ENOSPC, f"less than {_RESERVE >> 30} GB are free")
             with self._path.open("r+b") as file:
                 file.seek(self._row * crop)

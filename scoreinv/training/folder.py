@@ -20,7 +20,6 @@ from scoreinv.machine import ENDING_SIGNALS
 from scoreinv.models.catalogue import MODEL_FILE
 from scoreinv.models.codec import encode
 from scoreinv.models.model_file import read_metadata
-from scoreinv.training import features, pictures
 from scoreinv.training.config import TrainingConfig, read_config
 from scoreinv.training.state import SavedRun, saved_states
 
@@ -32,7 +31,7 @@ _FILES = {
     "snapshots": r"step-\d{9}\.safetensors",
     "samples": r"step-\d{9}\.png",
     "tensorboard": r"events\.out\.tfevents\..*",
-    "cache": r"(pictures|features)\.(bin|json)",
+    "cache": r"(pictures|features)-[0-9a-f]{16}\.(bin|json)",
 }
 """Names of a run's files, in its folder and those below it."""
 
@@ -79,8 +78,6 @@ class RunFolder:
             others = [path for path in self._matching() if path.parent != self.cache]
             if resume and own:
                 others = [path for path in others if path.suffix == ".safetensors"]
-        kept = {"pictures": pictures.DESCRIBED, "features": features.DESCRIBED}
-        others += [self.cache / f"{name}.bin" for name, entries in kept.items() if not self._cached(name, entries)]
         if others and not overwrite:
             ways = "overwrite it, or choose another folder"
             ways = f"resume it, {ways}" if own and not resume else ways
@@ -104,16 +101,6 @@ class RunFolder:
         """The files and folders of a run that are there."""
         folders = {self.path / folder for folder in _FILES if folder != "."}
         return {*self._matching(), *(folder for folder in folders if folder.is_dir())}
-
-    def _cached(self, name: str, entries: frozenset[str]) -> bool:
-        """Whether NAME.bin and NAME.json in the cache, where they are there, are of a run: by the latter's entries."""
-        try:
-            about = json.loads((self.cache / f"{name}.json").read_text())
-        except FileNotFoundError:
-            return not (self.cache / f"{name}.bin").exists()
-        except (OSError, ValueError):
-            return False
-        return isinstance(about, dict) and about.keys() == entries
 
     def _holds(self, config: TrainingConfig) -> bool:
         """Whether the configuration that is there is this run's."""

@@ -30,7 +30,7 @@ def _files(folder: Path) -> Files:
 
 @pytest.mark.parametrize(
     ("name", "resume"),
-    [("config.json", True), ("snapshots/step-000000002.safetensors", False), ("cache/pictures.bin", False)],
+    [("config.json", True), ("snapshots/step-000000002.safetensors", False)],
 )
 def test_a_run_replaces_nothing_that_it_has_not_written(
     config: TrainingConfig, out: Path, name: str, resume: bool

@@ -88,27 +88,14 @@ def good(tmp_path: Path) -> bytes:
     return (tmp_path / "good.png").read_bytes()
 
 
-def test_members_of_a_zip_are_judged_before_they_are_read(
+def test_members_of_a_zip_are_read_up_to_a_bound_whatever_they_declare(
     good: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """By what they say of their size, by their beginning and by how they are compressed: each can take all memory."""
     archive = _zip_of(tmp_path / "a.zip", {"good.png": good, "large.png": good + bytes(200_000), "other.png": bytes(9)})
-    read, reading = [], zipfile.ZipFile.read
-
-    def noted(self: zipfile.ZipFile, member: zipfile.ZipInfo, pwd: bytes | None = None) -> bytes:
-        read.append(member.filename)
-        return reading(self, member, pwd)
-
-    monkeypatch.setattr(zipfile.ZipFile, "read", noted)
     monkeypatch.setattr(pictures_module, "ENTRY_BYTES", 100_000)
     assert load_pictures(DataConfig(str(archive)), 8, 3).names == ("good.png",)
-    assert read == ["good.png"]
-    assert "large.png is left out" in caplog.text
+    assert "large.png: unfolds to more than 0 MB" in caplog.text
     assert "other.png is left out" in caplog.text
-    rare = _zip_of(tmp_path / "b.zip", {"good.png": good}, zipfile.ZIP_BZIP2)
-    with pytest.raises(InputError, match="none of its 1"):
-        load_pictures(DataConfig(str(rare)), 8, 3)
-    assert read == ["good.png"]
 
 
 def test_a_zip_that_is_damaged_or_encrypted(good: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -120,23 +107,11 @@ def test_a_zip_that_is_damaged_or_encrypted(good: bytes, tmp_path: Path, caplog:
     damaged[directory + 8] |= 1  # b.png is encrypted
     archive.write_bytes(damaged)
     assert load_pictures(DataConfig(str(archive)), 8, 3).names == ("c.png",)
-    assert "a.png: damaged in the zip file" in caplog.text
-    assert "b.png: is encrypted" in caplog.text
+    assert "a.png: cannot be read from the zip file" in caplog.text
+    assert "'b.png' is encrypted" in caplog.text
     whole[whole.index(b"PK\x01\x02") + 6] = 101  # needs version 10.1 of the format
     archive.write_bytes(whole)
     with pytest.raises(InputError, match=r"a\.zip: neither a folder nor a readable zip file"):
-        load_pictures(DataConfig(str(archive)), 8, 3)
-
-
-def test_a_zip_whose_members_share_their_bytes_is_refused(good: bytes, tmp_path: Path) -> None:
-    archive = _zip_of(tmp_path / "a.zip", {f"{n}.png": good + bytes(10 * n) for n in range(40)}, zipfile.ZIP_STORED)
-    content = bytearray(archive.read_bytes())
-    directory = content.index(b"PK\x01\x02")
-    while content[directory : directory + 4] == b"PK\x01\x02":
-        content[directory + 20 : directory + 24] = (100_000).to_bytes(4, "little")  # compressed size
-        directory += 46 + int.from_bytes(content[directory + 28 : directory + 30], "little")
-    archive.write_bytes(content)
-    with pytest.raises(InputError, match="members overlap"):
         load_pictures(DataConfig(str(archive)), 8, 3)
 
 
