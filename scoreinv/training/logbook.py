@@ -162,7 +162,8 @@ class Logbook:
         begun = self.clock()
         about = replace(run.about, step=run.state.step, seconds=begun)
         self._write("training state", lambda: save_state(run.folder.states, run.state, about))
-        self._write("model", lambda: self._save_model(run.folder.model))
+        if self.failure is None:  # a model without its state could not be told from another run's
+            self._write("model", lambda: self._save_model(run.folder.model))
         self.saved = self.clock()
         run.schedule.costs["saving"] = self.saved - begun
 

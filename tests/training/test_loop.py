@@ -343,6 +343,22 @@ def test_a_full_disk_leaves_the_last_states_of_which_a_damaged_one_is_passed_ove
     _assert_same_bits(tmp_path / "whole", out, 12)
 
 
+def test_a_run_whose_files_could_never_be_written_is_resumed(
+    config: TrainingConfig, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a limit of file sizes lets the model through and no state, which is larger."""
+
+    def full(path: Path) -> None:
+        raise OSError(errno.EFBIG, "File too large")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(state_module, "atomic_write", full)
+        with pytest.raises(ScoreinvError, match="File too large"):
+            train(config, out)
+    assert not (out / "model.safetensors").exists()
+    assert train(config, out, resume=True).steps == 2
+
+
 def test_a_run_that_is_killed_at_once_goes_on_from_the_weights_it_was_given(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
