@@ -127,6 +127,14 @@ def train(*, subject: Subject, how: RunOptions, common: Common) -> None:
             check_run(run, folder, resume=how.resume, overwrite=common.overwrite)
             rehearse(common, {"output": str(folder)}, f"{folder}: would be trained in, to {ends(run)}")
         return
+    from scoreinv.models.catalogue import MODEL_FILE
+    from scoreinv.training.folder import RunFolder
+
+    if how.resume and (done := RunFolder(folder).result(run)):
+        model = str(folder / MODEL_FILE)
+        emit(common, {"output": model, "outputs": [model], "steps": done["step"], "images": done["images"]})
+        notice(common, f"{folder}: nothing is left of {ends(run)}; to go on give more by --steps or --minutes")
+        return
     result = _train(run, folder, how, device, common)
     outputs = [str(path) for path in (result.model, result.samples) if path is not None]
     emit(

@@ -54,7 +54,10 @@ class Teller:
         """Say what is known by now and was not before: that nothing is wrong with data and folder, then the pace."""
         if self.first is None:
             self.first = progress.step
-            notice(self.common, f"training in {self.folder}, to {ends(self.run)}; Ctrl-C saves, --resume goes on")
+            start = f"from step {progress.begun:,} " if progress.begun else ""
+            notice(
+                self.common, f"training in {self.folder}, {start}to {ends(self.run)}; Ctrl-C saves, --resume goes on"
+            )
         if not self.paced and progress.step >= self.first + _STEPS_THAT_TELL:
             self.paced = True
             rate = progress.images_per_second

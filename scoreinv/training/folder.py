@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -84,6 +85,15 @@ class RunFolder:
             raise InputError(f"{others[0]}: is there already, and this run has not written it: {ways}")
         if saved is None and resume:
             _log.warning("%s: there is no state of a run to go on from: it starts at step 0", self.path)
+
+    def result(self, config: TrainingConfig) -> dict[str, Any] | None:
+        """The notes of the model of a run that has ended here as its configuration says; None where more is to do."""
+        try:
+            notes = read_metadata(self.model)[1]
+            ended = notes.get("ended") == [config.steps, config.minutes] and read_config(self.config) == config
+        except InputError:
+            return None
+        return notes if ended else None
 
     def begin(self, config: TrainingConfig, *, resume: bool) -> None:
         """Write the first file of a run: from now on the folder is its own."""

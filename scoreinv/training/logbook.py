@@ -35,6 +35,7 @@ class Logbook:
     Attributes:
         run: whose.
         clock: seconds of training, over all resumptions.
+        begun: the step that it goes on from.
         losses: of the steps since the last line of metrics.
         busy: seconds that these took.
         norm: of the last step's gradient.
@@ -44,10 +45,11 @@ class Logbook:
         loss: of the last line of metrics.
         held_out: what is validated: of a run by the clock as many as the first validation had time for.
         validation, ignorant_loss, samples: see `TrainResult`.
+        ended: whether nothing is left but to write the result.
     """
 
     def __init__(self, run: Run, clock: Callable[[], float]) -> None:
-        self.run, self.clock = run, clock
+        self.run, self.clock, self.begun = run, clock, run.state.step
         self.losses: list[Tensor] = []
         self.busy = self.step_seconds = self.evaluation_seconds = 0.0
         self.norm = torch.zeros(())
@@ -58,6 +60,7 @@ class Logbook:
         self.validation: HeldOut | None = None
         self.ignorant_loss: float | None = None
         self.samples: Path | None = None
+        self.ended = False
         self.held_out, self.counted = run.held_out, False
         if run.held_out is not None and run.config.minutes is not None:
             counts = [line.get("validated") for line in reversed(run.metrics.read())]
@@ -91,6 +94,7 @@ class Logbook:
             left.append(60 * config.minutes - now)
         progress = TrainProgress(
             step=step,
+            begun=self.begun,
             images=self.images,
             fraction=min(max(fractions), 1.0),
             loss=self.losses[-1].item(),
@@ -130,6 +134,7 @@ class Logbook:
                 self.validate()
             if run.config.sample_every and not self._is_due(run.config.sample_every):
                 self._sample(run.schedule.whole - self.clock() - run.schedule.costs["saving"])
+            self.ended = True
             self.save()
             if self.failure is not None:
                 raise ScoreinvError(
@@ -249,6 +254,8 @@ class Logbook:
         notes: dict[str, Any] = {"step": self.run.state.step, "images": self.images, "run": self.run.about.run}
         if self.validation is not None:
             notes["validation_loss"] = self.validation.mean
+        if self.ended:
+            notes["ended"] = [self.run.config.steps, self.run.config.minutes]
         save(self.run.average, path, notes=notes)
 
     def _write(self, what: str, write: Callable[[], None]) -> None:

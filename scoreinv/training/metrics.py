@@ -39,6 +39,7 @@ class TrainProgress:
 
     Attributes:
         step: steps done.
+        begun: steps done before this call, which it goes on from.
         images: pictures trained on.
         fraction: of the run that is done.
         loss: of the last step.
@@ -47,6 +48,7 @@ class TrainProgress:
     """
 
     step: int
+    begun: int
     images: int
     fraction: float
     loss: float

@@ -207,6 +207,19 @@ def test_a_model_of_another_run_is_replaced_only_on_demand(scoreinv, configurati
     assert "it starts at step 0" in again.err
 
 
+def test_a_resumed_run_says_from_where_and_a_finished_one_that_nothing_is_left(scoreinv, configuration, monkeypatch):
+    monkeypatch.setattr("scoreinv.training.logbook._REPORT_SECONDS", 0.0)
+    assert scoreinv("train", "--config", configuration, "--out", "run").code == 0
+    again = ("train", "--resume", "--out", "run")
+    with monkeypatch.context() as patched:
+        patched.setattr("scoreinv.training.loop.train", None)  # nothing is loaded or saved again
+        done = scoreinv(*again)
+    assert done.code == 0
+    assert done.err == "scoreinv: run: nothing is left of 2 steps; to go on give more by --steps or --minutes\n"
+    longer = scoreinv(*again, "--steps", 3)
+    assert "training in run, from step 2 to 3 steps; " in longer.err
+
+
 def test_a_batch_without_memory_for_it_is_refused_at_once(scoreinv, monkeypatch, tmp_path):
     run = small_training(small_config().sde, DataConfig())
     (tmp_path / "run.json").write_text(json.dumps(encode(replace(run, batch_size=64))))
