@@ -278,7 +278,7 @@ state.atomic_write = killed_at_the_third
 
 def test_a_killed_run_goes_on_with_the_same_bits(folder: Path, tmp_path: Path) -> None:
     """Killed while it writes a state, which is left under another name and does not count."""
-    config = replace(tiny_run(folder, dropout=0.1), save_minutes=0.0)
+    config = replace(tiny_run(folder, dropout=0.1, steps=4), save_minutes=0.0)
     out = tmp_path / "killed"
     (tmp_path / "config.json").write_text(json.dumps(encode(config)))
     command = [sys.executable, "-c", _KILLED, str(tmp_path / "config.json"), str(out), str(torch.get_num_threads())]
@@ -288,7 +288,7 @@ def test_a_killed_run_goes_on_with_the_same_bits(folder: Path, tmp_path: Path) -
     assert [path.name for path in sorted((out / "state").glob("0*"))] == [f"{i:09d}.safetensors" for i in (1, 2)]
     train(config, out, resume=True)
     train(replace(config, save_minutes=5.0), tmp_path / "whole")
-    _assert_same_bits(tmp_path / "whole", out, 12)
+    _assert_same_bits(tmp_path / "whole", out, 4)
     assert not list(out.rglob("*.part"))
 
 
@@ -321,26 +321,26 @@ def test_whatever_a_callback_raises_the_state_is_saved(
 def test_a_full_disk_leaves_the_last_states_of_which_a_damaged_one_is_passed_over(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    config, out = replace(tiny_run(folder), save_minutes=0.0), tmp_path / "out"
+    config, out = replace(tiny_run(folder, steps=4), save_minutes=0.0), tmp_path / "out"
     train(config, tmp_path / "whole")
     write = state_module.atomic_write
 
-    def full_after_seven(path: Path) -> object:
-        if int(path.stem) > 7:
+    def full_after_two(path: Path) -> object:
+        if int(path.stem) > 2:
             raise OSError(errno.ENOSPC, "No space left on device")
         return write(path)
 
-    monkeypatch.setattr(state_module, "atomic_write", full_after_seven)
+    monkeypatch.setattr(state_module, "atomic_write", full_after_two)
     with caplog.at_level(logging.ERROR), pytest.raises(ScoreinvError, match="No space left"):
         train(config, out)
-    assert "step 8 was not written" in caplog.text
-    assert sorted(path.name for path in (out / "state").iterdir()) == ["000000006.safetensors", "000000007.safetensors"]
+    assert "step 3 was not written" in caplog.text
+    assert sorted(path.name for path in (out / "state").iterdir()) == ["000000001.safetensors", "000000002.safetensors"]
     monkeypatch.undo()
-    newest = out / "state/000000007.safetensors"
+    newest = out / "state/000000002.safetensors"
     newest.write_bytes(newest.read_bytes()[:5000])
     train(config, out, resume=True)  # from the one before
-    assert "000000007.safetensors is unreadable and passed over" in caplog.text
-    _assert_same_bits(tmp_path / "whole", out, 12)
+    assert "000000002.safetensors is unreadable and passed over" in caplog.text
+    _assert_same_bits(tmp_path / "whole", out, 4)
 
 
 def test_a_run_whose_files_could_never_be_written_is_resumed(
