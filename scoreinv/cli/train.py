@@ -181,10 +181,6 @@ def _check(subject: Subject, how: RunOptions) -> None:
         raise InputError("--damage: goes in place of --sde, for a new run; a configuration says it by itself")
     if subject.sde is None and subject.config is None and not subject.damage and not how.resume:
         raise InputError("say what to train: --sde ve, vp or subvp, --damage, or --config FILE")
-    if how.tensorboard:
-        from scoreinv.training.metrics import check_tensorboard
-
-        check_tensorboard()
 
 
 def _train(run: TrainingConfig, folder: Path, how: RunOptions, device: str, common: Common) -> TrainResult:

@@ -119,7 +119,10 @@ class JsonLines:
 
     def __init__(self, path: Path, board: Path | None = None) -> None:
         if board is not None:
-            check_tensorboard()
+            try:
+                import torch.utils.tensorboard  # noqa: F401
+            except ImportError as error:
+                raise InputError("TensorBoard is not installed: pip install 'scoreinv[tensorboard]'") from error
         self.path = path
         self._failed = False
         self._board = board
@@ -194,14 +197,6 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) and type(value.get("step")) is int else None
-
-
-def check_tensorboard() -> None:
-    """Raise InputError where TensorBoard is not installed."""
-    try:
-        import torch.utils.tensorboard  # noqa: F401
-    except ImportError as error:
-        raise InputError("TensorBoard is not installed: pip install 'scoreinv[tensorboard]'") from error
 
 
 def _scalars(line: dict[str, Any], within: str = "") -> Iterator[tuple[str, float]]:

@@ -92,6 +92,7 @@ def set_up(
 ) -> Run:
     """Arguments and errors as of `loop.train`; the folder is the run's own from then on."""
     folder.refuse_states(resume=resume)
+    metrics = JsonLines(folder.metrics, folder.board if tensorboard and world.leads else None)
     learner = learner_of(config)
     model = initial_model(config, init).to(world.device)
     network = channels_last(learner.network(model)).train()
@@ -117,7 +118,6 @@ def set_up(
         learner.kept = _kept_features(about, folder, world, model, pictures)
 
     held_out = _held_out(config, others)
-    metrics = JsonLines(folder.metrics, folder.board if tensorboard and world.leads else None)
     record = JsonLines(folder.schedule)
     if world.leads:
         folder.begin(config, resume=resume)
