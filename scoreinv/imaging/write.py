@@ -324,10 +324,8 @@ def _write_tiff(stream: BinaryIO, picture: Picture) -> None:
     tags[TiffImagePlugin.BITSPERSAMPLE] = (pixels.itemsize * 8,) * channels
     tags[TiffImagePlugin.COMPRESSION], tags[TiffImagePlugin.PREDICTOR] = 8, 2  # Adobe deflate, horizontal differences
     tags[TiffImagePlugin.PHOTOMETRIC_INTERPRETATION] = 1 if picture.is_gray_mode else 2  # black is zero, or RGB
-    tags[TiffImagePlugin.SAMPLESPERPIXEL], tags[TiffImagePlugin.PLANAR_CONFIGURATION] = (
-        channels,
-        1,
-    )  # samples side by side
+    tags[TiffImagePlugin.SAMPLESPERPIXEL] = channels
+    tags[TiffImagePlugin.PLANAR_CONFIGURATION] = 1  # samples side by side
     tags[TiffImagePlugin.ROWSPERSTRIP] = rows
     tags[TiffImagePlugin.STRIPOFFSETS], tags[TiffImagePlugin.STRIPBYTECOUNTS] = tuple(offsets), tuple(sizes)
     tags[TiffImagePlugin.SAMPLEFORMAT] = (1,) * channels  # whole numbers from 0 on

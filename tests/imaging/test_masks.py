@@ -79,9 +79,8 @@ def test_threshold(tmp_path):
 def test_invert_and_grow(tmp_path):
     path = saved(tmp_path, (~HOLE) * np.uint8(255))
     assert_array_equal(read_mask(path, HOLE.shape, invert=True), HOLE)
-    assert_array_equal(
-        read_mask(path, HOLE.shape, invert=True, grow=2), dilate(HOLE, 2)
-    )  # the holes grow, not the known
+    grown = read_mask(path, HOLE.shape, invert=True, grow=2)  # the holes grow, not the known
+    assert_array_equal(grown, dilate(HOLE, 2))
     refused(lambda: as_holes(HOLE, [HOLE.shape], grow=-1), "grow must be at least 0")
     refused(lambda: as_holes(HOLE, [HOLE.shape], grow=1.5), "grow must be a whole number")
     refused(lambda: read_mask(path, HOLE.shape, invert=True, grow=2**70), "leave no known one")
