@@ -3,8 +3,6 @@
 `Clipped` keeps the estimates within the range of pictures, and `Tiled` makes them through windows.
 """
 
-import warnings
-
 from scoreinv.guidance.base import GivenObservation, LikelihoodGuidance
 from scoreinv.guidance.classifier import ClassifierGuidance
 from scoreinv.guidance.clipped import Clipped
@@ -16,17 +14,6 @@ from scoreinv.guidance.mmps import MMPS
 from scoreinv.guidance.pigdm import PiGDM
 from scoreinv.guidance.replacement import ConstrainedPC
 from scoreinv.tiling import Tiled
-
-
-def __getattr__(name: str) -> object:
-    from scoreinv import patches
-
-    renamed = {"Exemplars": "PatchPrior", "Displacements": "NearestNeighbourField"}
-    if name not in renamed:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    warnings.warn(f"{name} is now scoreinv.patches.{renamed[name]}", DeprecationWarning, stacklevel=2)
-    return getattr(patches, renamed[name])
-
 
 __all__ = [
     "DDNM",

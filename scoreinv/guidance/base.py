@@ -8,6 +8,7 @@ PiGDM and MMPS each model y given x_t as Gaussian about A D(x_t), with a covaria
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable
 
@@ -15,7 +16,8 @@ import torch
 from torch import Tensor
 
 from scoreinv.errors import InputError, ScoreinvError
-from scoreinv.operators import LinearOperator, check_noise_std
+from scoreinv.operators import LinearOperator
+from scoreinv.options import within
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.sdes import as_time, broadcast
 
@@ -42,7 +44,7 @@ class GivenObservation(PriorWrapper):
         super().__init__(prior)
         if y.ndim != 4:
             raise InputError(f"an observation must have shape (B, C, H, W), not {tuple(y.shape)}")
-        check_noise_std(noise_std)
+        within("noise_std", noise_std, 0, math.inf)
         self.operator = operator
         self.y = y
         self.noise_std = noise_std

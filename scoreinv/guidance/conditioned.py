@@ -57,7 +57,11 @@ class Conditioned(GivenObservation):
         features: tuple[Tensor, ...] | None = None,
         orientations: tuple[Orientation, ...] = UPRIGHT,
     ) -> None:
-        prior = check_conditional(prior)
+        if not isinstance(prior, ConditionalPrior):
+            raise InputError(
+                "this model was trained without observations: use constrained sampling (method pc), or a model trained "
+                "by conditional training"
+            )
         fits = isinstance(operator, ObservedComponents)
         if fits and operator.basis is not None:
             fits = torch.allclose(operator.basis.cpu().double(), prior.preconditioning.basis, atol=1e-5)
@@ -109,16 +113,6 @@ class Conditioned(GivenObservation):
         part = copy(self)
         part.initial = InitialEstimate(mean, variance, fine, features)
         return part
-
-
-def check_conditional(prior: Prior) -> ConditionalPrior:
-    """The prior itself; raises InputError unless it was trained with observations."""
-    if not isinstance(prior, ConditionalPrior):
-        raise InputError(
-            "this model was trained without observations: use constrained sampling (method pc), or a model trained "
-            "by conditional training"
-        )
-    return prior
 
 
 def window(features: Tensor, box: tuple[int, int, int, int], size: tuple[int, int]) -> Tensor:

@@ -27,7 +27,6 @@ from scoreinv.operators.base import (
     LinearOperator,
     SpectralOperator,
     check_adjoint,
-    check_noise_std,
 )
 from scoreinv.operators.blur import Blur, pad_observation, photographed, valid_blur
 from scoreinv.operators.pixelwise import ObservedComponents, gray, gray_and_hints, mask
@@ -44,7 +43,6 @@ __all__ = [
     "Separable",
     "SpectralOperator",
     "check_adjoint",
-    "check_noise_std",
     "downsampling",
     "gray",
     "gray_and_hints",

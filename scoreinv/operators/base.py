@@ -186,12 +186,6 @@ class SpectralComposed(Composed, SpectralOperator):
         return self.outer.synthesise_observation(spectrum)
 
 
-def check_noise_std(noise_std: float) -> None:
-    """Raise InputError unless it can be the standard deviation of an observation's noise."""
-    if not noise_std >= 0:
-        raise InputError(f"the observation's noise must not be negative, as {noise_std} is")
-
-
 def check_adjoint(operator: LinearOperator, like: Tensor) -> None:
     """Raise InputError unless <A x, y> = <x, A^T y> for a random x and y = A x, and for a random y and x = A^T y.
 

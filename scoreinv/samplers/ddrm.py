@@ -13,6 +13,7 @@ all of x / alpha, so that it runs on any SDE. It approximates the posterior: wel
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -20,7 +21,8 @@ import torch
 from torch import Tensor
 
 from scoreinv.errors import InputError
-from scoreinv.operators import RANK_TOLERANCE, LinearOperator, check_noise_std
+from scoreinv.operators import RANK_TOLERANCE, LinearOperator
+from scoreinv.options import within
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import GridSampler
 from scoreinv.samplers.rng import NoiseStream
@@ -53,7 +55,7 @@ class DDRM(GridSampler):
 
     def __post_init__(self) -> None:
         self.operator.spectral()
-        check_noise_std(self.noise_std)
+        within("noise_std", self.noise_std, 0, math.inf)
         if not (0 <= self.eta <= 1 and 0 <= self.eta_b <= 1):
             raise InputError(f"eta and eta_b must be from 0 to 1, not {self.eta} and {self.eta_b}")
         if self.times is not None and any(later >= before for before, later in pairwise(self.times)):

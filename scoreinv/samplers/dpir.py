@@ -14,6 +14,7 @@ to the truth than a sample is, as the posterior mean would be.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,7 +22,8 @@ import torch
 from torch import Tensor
 
 from scoreinv.errors import InputError
-from scoreinv.operators import LinearOperator, check_noise_std
+from scoreinv.operators import LinearOperator
+from scoreinv.options import within
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import Callback, CountedPrior, Samples, State
 from scoreinv.samplers.rng import NoiseStream
@@ -56,7 +58,7 @@ class DPIR:
     momentum: float = 0.0
 
     def __post_init__(self) -> None:
-        check_noise_std(self.noise_std)
+        within("noise_std", self.noise_std, 0, math.inf)
         if not self.strength > 0:
             raise InputError(f"the denoiser's strength must be positive, not {self.strength}")
         if not 0 <= self.momentum < 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -56,8 +56,11 @@ class NoiseStream:
     def normal(
         self, shape: torch.Size | tuple[int, ...], device: torch.device | None = None, dtype: torch.dtype | None = None
     ) -> Tensor:
-        """Standard normal draws of shape (B, ...), row i from stream i."""
-        return self._draw(lambda g, size: g.standard_normal(size, dtype=np.float32), shape, device, dtype)
+        """Standard normal draws of shape (B, ...), row i from stream i; InputError for another B."""
+        if shape[0] != len(self):
+            raise InputError(f"noise for {len(self)} samples was asked for {shape[0]}")
+        draws = np.stack([g.standard_normal(tuple(shape[1:]), dtype=np.float32) for g in self._generators])
+        return torch.from_numpy(draws).to(device=device or self.device, dtype=dtype or self.dtype)
 
     def like(self, x: Tensor) -> Tensor:
         """Standard normal draws of the shape, device and dtype of x."""
@@ -67,25 +70,12 @@ class NoiseStream:
         self, shape: torch.Size | tuple[int, ...], device: torch.device | None = None, dtype: torch.dtype | None = None
     ) -> Tensor:
         """Draws of -1 and 1 with equal probability, of shape (B, ...), row i from stream i."""
-        signs = self._draw(lambda g, size: g.integers(0, 2, size, dtype=np.int8), shape, device, dtype)
-        return signs * 2 - 1
+        signs = np.stack([g.integers(0, 2, tuple(shape[1:]), dtype=np.int8) for g in self._generators])
+        return torch.from_numpy(2 * signs - 1).to(device=device or self.device, dtype=dtype or self.dtype)
 
     def generators(self) -> list[torch.Generator]:
         """A generator on the CPU for each sample, from its stream: for draws of which it is not known how many."""
         return [torch.Generator().manual_seed(int(g.integers(2**63))) for g in self._generators]
-
-    def _draw(
-        self,
-        draw: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray],
-        shape: torch.Size | tuple[int, ...],
-        device: torch.device | None,
-        dtype: torch.dtype | None,
-    ) -> Tensor:
-        """What `draw` makes of each stream, for the shape of one sample."""
-        if shape[0] != len(self._generators):
-            raise InputError(f"noise for {len(self)} samples was asked for {shape[0]}")
-        batch = torch.from_numpy(np.stack([draw(g, tuple(shape[1:])) for g in self._generators]))
-        return batch.to(device=device or self.device, dtype=dtype or self.dtype)
 
 
 class HeldNoise(NoiseStream):

@@ -28,7 +28,6 @@ from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.defaults import COLOUR_TEMPERATURE, MEAN_DRAWS
 from scoreinv.ensemble import MIRRORED
 from scoreinv.errors import InputError
-from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.colour import FINER, STRAY_CHROMA, ChromaAlongEdges, reach
 from scoreinv.imaging.hints import KnownColours, hints_from_picture, present_colours
@@ -38,7 +37,7 @@ from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.operators import gray_and_hints
 from scoreinv.options import Estimate, GrayWeights, Method, check_callback
 from scoreinv.prior import ScorePrior
-from scoreinv.tasks.common import Model, check_colour, draw, model_of, spread, to_arrays, to_tensor
+from scoreinv.tasks.common import MEAN_WINDOW, Model, draw, model_of, spread, to_arrays, to_tensor
 from scoreinv.tasks.picture_noise import PictureNoise, noise_weights_of
 from scoreinv.tasks.results import Given, PictureKind, Restored, Share, TaskCallback, as_given, tell
 from scoreinv.tasks.settings import ColourSettings, Sampling
@@ -179,7 +178,6 @@ def colorize_pictures(
         first: number of the first sample: samples 3 and 4 are the first two from 3 on.
         noise_weights: of the noise of all; None: each picture's own (`noise_weights_of`).
     """
-    check_colour(prior)
     # By other weights than the network's it was given another grey.
     knows_gray = isinstance(prior, ConditionalPrior) and prior.gray_weights == settings.gray_weights
     sampling = replace(settings.sampling(conditional=knows_gray), first=first)
@@ -293,7 +291,7 @@ class _Gray:
         if noise_weights is None:
             noise_weights = noise_weights_of(picture)
         height, width = work_size(picture.size, prior.image_size, prior.stride)
-        looking = check_conditional(prior) if sampling.method == "conditioned" else None
+        looking = prior if sampling.method == "conditioned" and isinstance(prior, ConditionalPrior) else None
         scale = 1 if looking is None else looking.luma_scale
         fine = None
         if scale > 1 and picture.height >= scale * height and picture.width >= scale * width:
@@ -411,6 +409,7 @@ def _draw(
             initial,
             PictureNoise(sampling.seed, [number for _, number in rows[begin : begin + at_once]], weights, prior.device),
             share,
+            tile=prior.image_size * (MEAN_WINDOW if sampling.mean else 1),
             overlap=prior.image_size // 2,
             orientations=MIRRORED,
             fine=prior.to_model(to_tensor(fines, prior.device)) if fines else None,

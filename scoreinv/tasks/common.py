@@ -43,6 +43,9 @@ Model = ScorePrior | str | Path
 """A model at hand, or what `scoreinv.load` takes for one."""
 
 
+MEAN_WINDOW = 2
+"""Side of the windows that a posterior mean is seen through, in training sizes: it takes few evaluations, and gains by
+seeing more, 0.7 dB in boxes of 48 pixels, none in small holes."""
 _ERROR_SHARE = (1.0, 0.4, 0.4)
 """Variance of the posterior mean's error over that of the initial estimate, in narrow holes: of luma and of chroma,
 which errs more, but over more pixels than a few steps draw: what is beyond this would be coloured grain."""
@@ -62,12 +65,6 @@ def model_of(prior: object) -> ScorePrior:
     if not isinstance(prior, ScorePrior):
         raise SettingError("prior", f"must be a model as scoreinv.load gives it, or its name, not {shown(prior)}")
     return prior
-
-
-def check_colour(prior: ScorePrior) -> None:
-    """Raise InputError unless the model is for colour pictures."""
-    if prior.channels != 3:
-        raise InputError(f"this task needs a model of colour pictures, not of {prior.channels} channels")
 
 
 def colours_for(picture: Picture, channels: int) -> np.ndarray:
@@ -175,14 +172,6 @@ class RunningSpread:
         return np.sqrt(self._squares.mean(axis=-1) / (self.count - 1))
 
 
-def window_side(sampling: Sampling, prior: ScorePrior) -> int:
-    """Side of the windows that a picture is drawn through: the training size, twice that for the posterior mean.
-
-    A mean takes few evaluations, and gains by seeing more: 0.7 dB in boxes of 48 pixels, none in small holes.
-    """
-    return prior.image_size * (2 if sampling.mean else 1)
-
-
 def draw(
     sampling: Sampling,
     prior: ScorePrior,
@@ -192,9 +181,9 @@ def draw(
     noise: NoiseStream,
     callback: TaskCallback | None,
     *,
+    tile: int,
     overlap: int,
     orientations: tuple[Orientation, ...],
-    tile: int | None = None,
     needed: Tensor | None = None,
     narrow: bool = False,
     fine: Tensor | None = None,
@@ -206,9 +195,8 @@ def draw(
 
     Args:
         initial: where `pc` starts unless it starts from the SDE's prior, (B, C, H, W) in [0, 1].
-        overlap: of the windows, in pixels.
+        tile, overlap: side of the windows, and what they share, in pixels.
         orientations: in which the pictures are as likely; a posterior mean is averaged over them.
-        tile: side of the windows; None: `window_side`.
         needed: (H, W) bool, where the picture is wanted; None: everywhere. See `Tiled`.
         narrow: all holes are narrow, so that the errors of their mean hardly hang together: `conditioned` takes
             `MeanFlow` in place of DPM-Solver++(2M) of the reverse SDE.
@@ -218,7 +206,7 @@ def draw(
     Raises InputError when the method does not go with the prior or the operator, and ScoreinvError when the model gives
     values that are not finite.
     """
-    tile, at_once = tile or window_side(sampling, prior), pixels_at_once(prior.device)
+    at_once = pixels_at_once(prior.device)
     condition: Prior
     sampler: Sampler
     state = None

@@ -38,7 +38,7 @@ from scoreinv.patches.patch_prior import most_patches
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import PC, Ancestral, DPMpp2M, NoiseStream, State
 from scoreinv.sdes import VE, as_time
-from scoreinv.tasks.common import finite, start_time
+from scoreinv.tasks.common import MEAN_WINDOW, finite, start_time
 from scoreinv.tasks.results import Share, TaskCallback, for_sampler, tell
 from scoreinv.tasks.settings import Sampling
 
@@ -108,7 +108,7 @@ def _drawn_by_patches(
         scales = [*scales, coarser]
     estimates, nfe = {}, 0
     for number in range(first, len(scales)):
-        _, tiled = _given(prior, scales[number], None, 2 * prior.image_size)  # a mean gains by seeing more
+        _, tiled = _given(prior, scales[number], None, MEAN_WINDOW * prior.image_size)
         z = noise(len(scales) + number - first).normal(scales[number][0].shape)
         with torch.no_grad():
             mean = tiled.finish(tiled.denoise(z * prior.sde.prior_std, 1.0))

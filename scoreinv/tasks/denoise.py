@@ -37,7 +37,7 @@ from scoreinv.options import GRAY_LEVELS, check_noise_share
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import DPMpp2M, NoiseStream, State
 from scoreinv.sdes import as_time, broadcast
-from scoreinv.tasks.common import check_colour, gathered, noise_range, start_time, wide_tile
+from scoreinv.tasks.common import gathered, noise_range, start_time, wide_tile
 from scoreinv.tasks.results import Restored, Share, TaskCallback, for_sampler, tell
 from scoreinv.tasks.settings import LinearSettings
 from scoreinv.tiling import Tiled
@@ -75,7 +75,6 @@ def denoise_picture(
     than 15 % of the values. Where the photograph is grey the result is, whatever its mode.
     """
     check_noise_share(noise_std)
-    check_colour(prior)
     values, gray = photograph(picture)
     return denoise(values, noise_std, prior, settings, partial(written, picture), callback, gray=gray, stored=True)
 

@@ -27,7 +27,6 @@ from scoreinv.conditional.interpolation import smooth_estimate
 from scoreinv.defaults import MASK_THRESHOLD
 from scoreinv.ensemble import ALL
 from scoreinv.errors import SettingError
-from scoreinv.guidance.conditioned import check_conditional
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.colour import STRAY_CHROMA, is_gray
 from scoreinv.imaging.masks import as_holes, observed_from_hole
@@ -35,12 +34,12 @@ from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.imaging.regions import Region, common, extent, regions_to_fill
 from scoreinv.imaging.rims import find_leftover
 from scoreinv.machine import PIXELS_AT_ONCE
-from scoreinv.operators import mask as mask_operator
+from scoreinv.operators import ObservedComponents
 from scoreinv.options import Estimate, FillMethod, check_callback
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.tasks.classical import fill_classically
-from scoreinv.tasks.common import Model, check_colour, draw, model_of, spread, to_arrays, to_tensor, window_side
+from scoreinv.tasks.common import MEAN_WINDOW, Model, draw, model_of, spread, to_arrays, to_tensor
 from scoreinv.tasks.deep_holes import draw_in_scales
 from scoreinv.tasks.results import Given, Restored, Share, TaskCallback, as_given, restore_each
 from scoreinv.tasks.settings import FillSettings, Sampling
@@ -140,10 +139,7 @@ def inpaint_pictures(
     Where all that is known is grey, the fill is its luma, whatever the file's mode. Settings are of no classical
     method.
     """
-    check_colour(prior)
     sampling = settings.sampling(conditional=prior.conditional)
-    if sampling.method == "conditioned":
-        check_conditional(prior)  # also where no region comes to ask it
     fillings = [_Filling(picture, hole, prior, sampling) for picture, hole in zip(pictures, holes, strict=True)]
     share = Share(callback, sum(region.hole.size for one in fillings for group in one.groups for region in group))
     for groups in zip_longest(*(filling.groups for filling in fillings)):
@@ -164,7 +160,14 @@ def inpaint_pictures(
                 share.begin(size * len(some) / sampling.samples)
                 drawn += _draw(some, prior, sampling, share)
             for (filling, sample, region), rgb in zip(rows, drawn, strict=True):
-                filling.add(sample, region, rgb)
+                # The hole is kept alone: with what is around it, specks would take as much memory as the whole picture.
+                down, across = extent(region.hole)
+                hole, values = region.hole[down, across], rgb[down, across].copy()
+                box = (region.box[0] + down.start, region.box[1] + across.start, *hole.shape)
+                if filling.gray:
+                    values[...] = luma(values)[..., None]
+                filling.fills[sample].append(Fill(box, hole, values))
+                crop(filling.unknown, region.box)[region.hole] = False
     return [filling.result(settings, sampling) for filling in fillings]
 
 
@@ -177,6 +180,7 @@ class _Filling:
         groups: its regions in the order in which they are filled, those of a group together, as they are alike.
         fills: of each sample, what was filled.
         nfe: evaluations of the network at each place.
+        window: side of the model's windows.
     """
 
     def __init__(self, picture: Picture, hole: np.ndarray, prior: ScorePrior, sampling: Sampling) -> None:
@@ -186,8 +190,8 @@ class _Filling:
         self.fills: list[list[Fill]] = [[] for _ in range(sampling.samples)]
         self.nfe = 0
         deep = sampling.method == "conditioned" and not sampling.mean
-        window = window_side(sampling, prior)
-        self.groups = regions_to_fill(hole, window, prior.stride, deep=deep, at_once=PIXELS_AT_ONCE)
+        self.window = prior.image_size * (MEAN_WINDOW if sampling.mean else 1)
+        self.groups = regions_to_fill(hole, self.window, prior.stride, deep=deep, at_once=PIXELS_AT_ONCE)
 
     def known(self, sample: int, box: Box) -> np.ndarray:
         """Colours of a box, with what has been filled so far of this sample."""
@@ -198,17 +202,6 @@ class _Filling:
                 inside = fill.hole[theirs]
                 rgb[ours][inside] = fill.rgb[theirs][inside]
         return rgb
-
-    def add(self, sample: int, region: Region, rgb: np.ndarray) -> None:
-        """A region was drawn: the colours of its box, HxWx3."""
-        # The hole is kept alone: with what is around it, specks would take as much memory as the whole picture.
-        rows, columns = extent(region.hole)
-        hole, values = region.hole[rows, columns], rgb[rows, columns].copy()
-        box = (region.box[0] + rows.start, region.box[1] + columns.start, *hole.shape)
-        if self.gray:
-            values[...] = luma(values)[..., None]
-        self.fills[sample].append(Fill(box, hole, values))
-        crop(self.unknown, region.box)[region.hole] = False
 
     def result(self, settings: FillSettings, sampling: Sampling) -> Restored[Picture]:
         """The filled picture, its samples, and their standard deviation, 0 outside of holes."""
@@ -246,7 +239,7 @@ def _draw(rows: list[_Row], prior: ScorePrior, sampling: Sampling, callback: Tas
         typical = torch.tensor([sample == 0 for _, sample, _ in rows], device=prior.device)
         drawn, nfe = draw_in_scales(sampling, prior, values, observed, halvings, typical, noise, callback)
     else:
-        operator = mask_operator(observed)
+        operator = ObservedComponents(observed)
         drawn, nfe = draw(
             sampling,
             prior,
@@ -255,9 +248,9 @@ def _draw(rows: list[_Row], prior: ScorePrior, sampling: Sampling, callback: Tas
             values if sampling.method == "conditioned" else 0.5 + smooth_estimate(values - 0.5, observed).mean,
             NoiseStream.keyed(keys, prior.device),
             callback,
-            overlap=window_side(sampling, prior) // 8,
-            orientations=ALL,
             tile=region.tile,
+            overlap=rows[0][0].window // 8,
+            orientations=ALL,
             needed=None if region.whole else torch.from_numpy(region.hole),
             narrow=region.narrow,
         )

@@ -38,7 +38,7 @@ from scoreinv.options import Downsampling, Estimate, Number, RestorationMethod, 
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import DDRM, DPIR, DPMpp2M, NoiseStream, Sampler, State
 from scoreinv.sdes import as_time, broadcast, time_at
-from scoreinv.tasks.common import Model, check_colour, gathered, model_of, pc_sampler, start_time, wide_tile
+from scoreinv.tasks.common import Model, gathered, model_of, pc_sampler, start_time, wide_tile
 from scoreinv.tasks.denoise import cut_off, denoise, expected, photograph, white_level, written
 from scoreinv.tasks.results import Given, Restored, Share, TaskCallback, for_sampler, restore_each
 from scoreinv.tasks.settings import DenoiseSettings, LinearSettings
@@ -129,7 +129,6 @@ def solve(
         method=method, steps=steps, samples=samples, seed=seed, estimate=estimate, orientations=orientations
     )
     model = model_of(prior)
-    check_colour(model)
     check("noise_std", noise_std, Number(0))
     check_callback(callback)
     if not isinstance(operator, LinearOperator):
@@ -175,7 +174,6 @@ def upscale_picture(
         noise_std: of the photograph's noise, in [0, 1] units; 0: it is kept exactly.
     """
     check_noise_share(noise_std)
-    check_colour(prior)
     frame = picture.enlarged(factor)
     height, width = frame.size
     operator = downsampling(factor, height, width, kind)
@@ -213,7 +211,6 @@ def deblur_picture(
         noise_std: of the photograph's noise, in [0, 1] units; taken for at least `LEAST_NOISE`.
     """
     check_noise_share(noise_std)
-    check_colour(prior)
     check_kernel_size(kernel, picture)
     blurring = torch.from_numpy(kernel)
     operator = valid_blur(blurring, *picture.size, _BLUR_ITERATIONS)

@@ -30,7 +30,7 @@ from scoreinv.networks.detector import DamageDetector
 from scoreinv.options import GRAY_LEVELS, check_callback
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.colorize import Found, colorize_picture, found_in, hints_for
-from scoreinv.tasks.common import Model, RunningSpread, check_colour, model_of
+from scoreinv.tasks.common import Model, RunningSpread, model_of
 from scoreinv.tasks.denoise import check_noise, denoise_picture
 from scoreinv.tasks.find_damage import Detector, damage_in_picture, detector_of
 from scoreinv.tasks.inpaint import inpaint_picture
@@ -206,9 +206,6 @@ def restore_picture(
     """
     if hints is not None:
         hints.check_size(picture.size, "the hints")
-    for model in (models.filler, models.denoiser, models.colorizer):
-        if model is not None:
-            check_colour(model)
     if models.denoiser is not None and settings.noise_std is not None:
         check_noise(picture, settings.noise_std, models.denoiser)
     work = _Restoration([picture], settings, Share(callback, sum(_SHARES.values())), told)

@@ -7,7 +7,7 @@ how rows are cut into batches, and its noise comes from the seed as if it were t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +23,6 @@ from scoreinv.kernels import normalised
 from scoreinv.models.catalogue import bundled_file
 from scoreinv.options import Device, Downsampling, Precision, Whole, check, check_noise_share
 from scoreinv.tasks.settings import ColourSettings, DenoiseSettings, FillSettings, LinearSettings
-from scoreinv.text import shown
 
 if TYPE_CHECKING:
     from scoreinv.prior import ScorePrior
@@ -32,61 +31,47 @@ if TYPE_CHECKING:
 Batch = dict[str, np.ndarray]
 """Columns by name, of equal lengths. A column of pictures is NxHxW(xC), or an object array of HxW(xC)."""
 
-_MODELS = 4
-"""Models that a process keeps."""
 _loading = Lock()
 
 
-def _taken(others: dict[str, Any]) -> dict[str, Any]:
-    """The options of `OnRows`, taken out of others."""
-    return {name: others.pop(name) for name in ("result", "name", "device", "precision") if name in others}
-
-
-class OnRows:
+class OnRows(ABC):
     """A task, done for each row of a batch.
 
     Args:
-        task: a function of a module, which is called with the values of `columns`, the settings, and `prior`.
-        model: name or file of the model; None: the task takes no `prior`.
-        columns: of each argument of the task that a row gives, the name of its column. Those of pictures hold arrays
-            HxW, HxWx3 or HxWx4 of uint8, uint16 or float in [0, 1].
-        settings: further arguments of the task, the same for all rows.
-        results: how many pictures the task gives for one: where they are several all samples are taken, SxHxW(xC).
-        factor: how many times as large results are.
-        channels: of results for pictures that have none.
+        settings: of the task; where they ask for several pictures, all samples are taken, SxHxW(xC).
+        model: name or file of the model; None: the task needs none.
+        columns: names of those that the task takes; the first is of pictures, arrays HxW, HxWx3 or HxWx4 of uint8,
+            uint16 or float in [0, 1].
         result: name of the column that is added. It holds arrays of the pictures' type.
         name: name of a column that tells rows apart (a path, a key), for errors; they count rows within a batch.
         device, precision: of the network, in each process. `auto` is the first of cuda, mps and cpu that is there, and
             bfloat16 where CUDA has it, or a convolution on the processor is faster in it.
+
+    Raises:
+        InputError: a setting is wrong, or no bundled model has that name.
     """
 
     def __init__(
         self,
-        task: Callable[..., Restored[Any]],
+        settings: FillSettings | ColourSettings | LinearSettings,
         model: str | Path | None,
-        columns: Mapping[str, str],
-        settings: Mapping[str, Any],
-        results: int = 1,
-        *,
-        factor: int = 1,
-        channels: tuple[int, ...] = (),
-        result: str = "result",
-        name: str | None = None,
-        device: Device = "auto",
-        precision: Precision = "float32",
+        columns: list[str],
+        result: str,
+        name: str | None,
+        device: Device,
+        precision: Precision,
     ) -> None:
         check("device", device, get_args(Device))
         check("precision", precision, get_args(Precision))
-        for setting, column in {**columns, "result": result, "name": "" if name is None else name}.items():
-            if not isinstance(column, str):
-                raise SettingError(setting, f"must be the name of a column, not {shown(column)}")
-        if not isinstance(model, str | Path | None):
-            raise SettingError("model", f"must be the name or file of a model, not {shown(model)}")
         if model is not None:
             bundled_file(model)  # paths may be those of other machines
-        self.task, self.model, self.columns, self.settings, self.results = task, model, columns, settings, results
-        self.factor, self.channels = factor, channels
-        self.result, self.name, self.device, self.precision = result, name, device, precision
+        self.several = settings.results > 1
+        self.model, self.device, self.precision = model, device, precision
+        self.columns, self.result, self.name = columns, result, name
+
+    @abstractmethod
+    def restored(self, image: np.ndarray, *others: np.ndarray, prior: ScorePrior | None) -> Restored[Any]:
+        """What the task makes of the entries of its columns in a row; prior: the model, of a task that needs one."""
 
     def __call__(self, batch: Batch) -> Batch:
         """The batch with the results.
@@ -96,44 +81,30 @@ class OnRows:
             CheckpointError: there is no such model.
             SettingError: there is no such device.
         """
-        image, *others = [*self.columns.values(), *([] if self.name is None else [self.name])]
-        for column in (image, *others):
+        for column in self.columns if self.name is None else [*self.columns, self.name]:
             if column not in batch:
                 raise InputError(f"the batch has no column {column!r}, but {', '.join(map(str, batch))}")
-        images = batch[image]
-        for column in others:
-            if len(batch[column]) != len(images):
-                raise InputError(f"column {column!r} has {len(batch[column])} rows, and {image!r} {len(images)}")
+        images, prior = batch[self.columns[0]], None
         if not len(images):
-            return {**batch, self.result: self._no_results(images)}
-        prior = {}
+            return {**batch, self.result: images}
         if self.model is not None:  # what is wrong with model or device is of no row
             with _loading:  # threads of Dask would load it once each
-                prior["prior"] = _load(self.model, self.device, self.precision)
+                prior = _load(self.model, self.device, self.precision)
         results = []
-        for row in range(len(images)):
-            given = {argument: batch[column][row] for argument, column in self.columns.items()}
+        for number in range(len(images)):
             try:
-                restored = self.task(**given, **self.settings, **prior)
+                restored = self.restored(*(batch[column][number] for column in self.columns), prior=prior)
             except ScoreinvError as error:
-                key = "" if self.name is None else f" ({batch[self.name][row]})"
+                key = "" if self.name is None else f" ({batch[self.name][number]})"
                 kind = InputError if isinstance(error, InputError) else ScoreinvError
-                raise kind(f"row {row} of the batch{key}: {error}") from error
-            results.append(np.stack(restored.samples) if self.results > 1 else np.asarray(restored.image))
+                raise kind(f"row {number} of the batch{key}: {error}") from error
+            results.append(np.stack(restored.samples) if self.several else np.asarray(restored.image))
         if isinstance(images, np.ndarray) and not images.dtype.hasobject:
             return {**batch, self.result: np.stack(results)}
         objects = np.empty(len(results), dtype=object)
         for number, result in enumerate(results):  # a slice would take arrays of one shape for more dimensions
             objects[number] = result
         return {**batch, self.result: objects}
-
-    def _no_results(self, images: np.ndarray) -> np.ndarray:
-        """A column without rows, as wide as others are."""
-        if images.dtype.hasobject or images.ndim < 3:
-            return images
-        height, width, *channels = images.shape[1:]
-        size = (self.factor * height, self.factor * width, *(channels or self.channels))
-        return np.empty((0, *([self.results] if self.results > 1 else []), *size), images.dtype)
 
 
 class Inpainter(OnRows):
@@ -144,13 +115,10 @@ class Inpainter(OnRows):
 
     Args:
         model: name or file. None: `photo`, or no model where the method is a classical one.
-        image, mask: names of the columns of pictures and masks.
+        mask: name of the column of masks.
         mask_threshold, invert, grow: as for `scoreinv.inpaint`.
-        others: `result`, `name`, `device` and `precision` of `OnRows`, and `method`, `steps`, `start`, `samples`,
-            `seed` and `estimate` of `scoreinv.inpaint`.
-
-    Raises:
-        InputError: a setting is wrong.
+        image, result, name, device, precision: see `OnRows`.
+        settings: `method`, `steps`, `start`, `samples`, `seed` and `estimate` of `scoreinv.inpaint`.
     """
 
     def __init__(
@@ -162,24 +130,25 @@ class Inpainter(OnRows):
         mask_threshold: float = MASK_THRESHOLD,
         invert: bool = False,
         grow: int = 0,
-        **others: Any,
+        result: str = "result",
+        name: str | None = None,
+        device: Device = "auto",
+        precision: Precision = "float32",
+        **settings: Any,
     ) -> None:
-        rows = _taken(others)
-        filling = FillSettings(**others)
+        filling = FillSettings(**settings)
         check_mask_settings(mask_threshold, invert, grow)
-        if filling.classical is not None and model is not None:
+        if filling.classical is None:
+            model = "photo" if model is None else model
+        elif model is not None:
             raise SettingError("model", f"does not go with {filling.classical}, which needs none")
-        usual = None if filling.classical is not None else "photo"
-        columns = {"image": image, "mask": mask}
-        reading = {"mask_threshold": mask_threshold, "invert": invert, "grow": grow}
-        super().__init__(
-            _inpaint,
-            usual if model is None else model,
-            columns,
-            asdict(filling) | reading,
-            filling.results,
-            **rows,
-        )
+        super().__init__(filling, model, [image, mask], result, name, device, precision)
+        self.settings = asdict(filling) | {"mask_threshold": mask_threshold, "invert": invert, "grow": grow}
+
+    def restored(self, image: np.ndarray, *others: np.ndarray, prior: ScorePrior | None) -> Restored[Any]:
+        from scoreinv.tasks.inpaint import inpaint
+
+        return inpaint(image, *others, prior=prior, **self.settings)
 
 
 class Colorizer(OnRows):
@@ -188,34 +157,33 @@ class Colorizer(OnRows):
         scoreinv.Colorizer(temperature=0.5)({"image": grays})["result"]
 
     Args:
-        model: name or file. None: `scene`.
-        image: name of the column of pictures.
+        model: name or file.
         hints: name of a column of pictures with alpha whose colours are taken where they are opaque; None for none.
-        others: `result`, `name`, `device` and `precision` of `OnRows`, and the other settings of `scoreinv.colorize`.
-
-    Raises:
-        InputError: a setting is wrong.
+        image, result, name, device, precision: see `OnRows`.
+        settings: the other settings of `scoreinv.colorize`.
     """
 
     def __init__(
         self,
-        model: str | Path | None = None,
+        model: str | Path = "scene",
         *,
         image: str = "image",
         hints: str | None = None,
-        **others: Any,
+        result: str = "result",
+        name: str | None = None,
+        device: Device = "auto",
+        precision: Precision = "float32",
+        **settings: Any,
     ) -> None:
-        rows = _taken(others)
-        colours = ColourSettings(**others)
-        super().__init__(
-            _colorize,
-            "scene" if model is None else model,
-            {"image": image} if hints is None else {"image": image, "hints": hints},
-            asdict(colours),
-            colours.results,
-            channels=(3,),
-            **rows,
-        )
+        colours = ColourSettings(**settings)
+        super().__init__(colours, model, [image] if hints is None else [image, hints], result, name, device, precision)
+        self.settings = asdict(colours)
+
+    def restored(self, image: np.ndarray, *others: np.ndarray, prior: ScorePrior | None) -> Restored[Any]:
+        from scoreinv.tasks.colorize import colorize
+
+        assert prior is not None
+        return colorize(image, prior=prior, hints=others[0] if others else None, **self.settings)
 
 
 class Restorer(OnRows):
@@ -226,34 +194,35 @@ class Restorer(OnRows):
         scoreinv.Restorer(kernel=kernels.motion(15, 30))({"image": blurred})["result"]
 
     Args:
-        model: name or file. None: `denoiser`.
+        model: name or file.
         kernel: (h, w) of at least 0, in rows and columns: the blur; None for none.
         factor: how many times as large results are, at least 2; None: as large as the pictures.
         downsampling: how the large picture would be reduced to the given one.
         noise_std: standard deviation of the noise, in [0, 1] units. None: estimated from each picture, but 0 for one
             that is enlarged.
-        image: name of the column of pictures.
-        others: `result`, `name`, `device` and `precision` of `OnRows`, and `method`, `steps`, `samples`, `seed`,
-            `estimate` and `orientations` of `LinearSettings`; noise alone has one method.
-
-    Raises:
-        InputError: a setting is wrong.
+        image, result, name, device, precision: see `OnRows`.
+        settings: `method`, `steps`, `samples`, `seed`, `estimate` and `orientations` of `LinearSettings`; noise alone
+            has one method.
     """
 
     def __init__(
         self,
-        model: str | Path | None = None,
+        model: str | Path = "denoiser",
         *,
         kernel: np.ndarray | None = None,
         factor: int | None = None,
         downsampling: Downsampling = "area",
         noise_std: float | None = None,
         image: str = "image",
-        **others: Any,
+        result: str = "result",
+        name: str | None = None,
+        device: Device = "auto",
+        precision: Precision = "float32",
+        **settings: Any,
     ) -> None:
-        rows = _taken(others)
-        kernel = None if kernel is None else normalised(kernel, "the kernel")
-        how = DenoiseSettings(**others) if kernel is None and factor is None else LinearSettings(**others)
+        self.kernel = None if kernel is None else normalised(kernel, "the kernel")
+        alone = kernel is None and factor is None
+        self.settings = DenoiseSettings(**settings) if alone else LinearSettings(**settings)
         if factor is not None:
             check("factor", factor, Whole(2))
         check("downsampling", downsampling, get_args(Downsampling))
@@ -263,63 +232,35 @@ class Restorer(OnRows):
             raise SettingError("factor", "does not go with a kernel: do one after the other")
         if factor is None and downsampling != "area":
             raise SettingError("downsampling", "belongs to a factor")
-        if how.orientations > 1 and not isinstance(how, DenoiseSettings):
+        if self.settings.orientations > 1 and not alone:
             raise SettingError("orientations", "belong to noise alone, without a kernel or a factor")
-        observed = {"kernel": kernel, "factor": factor, "downsampling": downsampling, "noise_std": noise_std}
-        super().__init__(
-            _restore,
-            "denoiser" if model is None else model,
-            {"image": image},
-            observed | {"how": how},
-            how.results,
-            factor=factor or 1,
-            **rows,
-        )
+        super().__init__(self.settings, model, [image], result, name, device, precision)
+        self.factor, self.downsampling, self.noise_std = factor, downsampling, noise_std
+
+    def restored(self, image: np.ndarray, *others: np.ndarray, prior: ScorePrior | None) -> Restored[Any]:
+        from scoreinv.imaging.arrays import pictures_from_api
+        from scoreinv.imaging.noise import estimate_noise
+        from scoreinv.tasks.denoise import denoise_picture, has_noise, unchanged
+        from scoreinv.tasks.linear import deblur_picture, upscale_picture
+        from scoreinv.tasks.results import as_given
+
+        assert prior is not None
+        (picture,), form = pictures_from_api(image)
+        noise = self.noise_std
+        if noise is None:
+            noise = 0.0 if self.factor is not None else estimate_noise(picture)
+        if self.factor is not None:
+            restored = upscale_picture(picture, self.factor, self.downsampling, noise, prior, self.settings)
+        elif self.kernel is not None:
+            restored = deblur_picture(picture, self.kernel, noise, prior, self.settings)
+        elif self.noise_std is None and not has_noise(picture, noise, prior):
+            restored = unchanged(picture, self.settings)
+        else:
+            restored = denoise_picture(picture, noise, prior, self.settings)
+        return as_given([restored], form)
 
 
-def _inpaint(image: np.ndarray, mask: np.ndarray, **settings: Any) -> Restored[Any]:
-    from scoreinv.tasks.inpaint import inpaint
-
-    return inpaint(image, mask, **settings)
-
-
-def _colorize(image: np.ndarray, **settings: Any) -> Restored[Any]:
-    from scoreinv.tasks.colorize import colorize
-
-    return colorize(image, **settings)
-
-
-def _restore(
-    image: np.ndarray,
-    kernel: np.ndarray | None,
-    factor: int | None,
-    downsampling: Downsampling,
-    noise_std: float | None,
-    how: LinearSettings,
-    prior: ScorePrior,
-) -> Restored[Any]:
-    from scoreinv.imaging.arrays import pictures_from_api
-    from scoreinv.imaging.noise import estimate_noise
-    from scoreinv.tasks.denoise import denoise_picture, has_noise, unchanged
-    from scoreinv.tasks.linear import deblur_picture, upscale_picture
-    from scoreinv.tasks.results import as_given
-
-    (picture,), form = pictures_from_api(image)
-    noise = noise_std
-    if noise is None:
-        noise = 0.0 if factor is not None else estimate_noise(picture)
-    if factor is not None:
-        restored = upscale_picture(picture, factor, downsampling, noise, prior, how)
-    elif kernel is not None:
-        restored = deblur_picture(picture, kernel, noise, prior, how)
-    elif noise_std is None and not has_noise(picture, noise, prior):
-        restored = unchanged(picture, how)
-    else:
-        restored = denoise_picture(picture, noise, prior, how)
-    return as_given([restored], form)
-
-
-@lru_cache(maxsize=_MODELS)
+@lru_cache(maxsize=4)
 def _load(model: str | Path, device: Device, precision: Precision) -> ScorePrior:
     import torch
 

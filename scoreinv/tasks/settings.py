@@ -164,6 +164,10 @@ class _DrawnSettings(_Estimated):
                 raise SettingError(
                     "start", f"does not go with {self.method}: a starting level belongs to the method pc"
                 )
+        if self.method in get_args(ClassicalMethod):
+            for name, usual in (("steps", None), ("samples", 1), ("estimate", "sample")):
+                if getattr(self, name) != usual:
+                    raise SettingError(name, f"does not go with {self.method}, which draws nothing")
         self.sampling(conditional=True)  # what no model can do is told at once
 
     def sampling(self, *, conditional: bool) -> Sampling:
@@ -202,13 +206,6 @@ class FillSettings(_DrawnSettings):
             advanced=True,
         ),
     ] = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.classical is not None:
-            for name, usual in (("steps", None), ("samples", 1), ("estimate", "sample")):
-                if getattr(self, name) != usual:
-                    raise SettingError(name, f"does not go with {self.method}, which draws nothing")
 
     @property
     def classical(self) -> ClassicalMethod | None:

@@ -194,6 +194,7 @@ def test_a_prior_is_trained_with_it_and_saved_without_the_encoder(photographs: P
     assert read_metadata(path)[0].network.feature_channels == FEATURES
 
 
+@pytest.mark.slow
 def test_crops_that_are_drawn_again_are_the_same_and_looked_at_once(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,6 +253,7 @@ def test_features_are_kept_as_they_were_until_the_crops_are_others(prior: Condit
     assert looked_at == [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_features_of_another_encoder_or_number_format_are_not_taken(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,19 +51,19 @@ SAMPLERS = {
 }
 SDES_OF = {
     "euler-maruyama": ("subvp",),
-    "reverse-diffusion": ("ve", "subvp"),
+    "reverse-diffusion": ("subvp",),
     "reverse-diffusion-half": ("vp",),
     "probability-flow": ("vp",),
-    "ancestral": ("ve", "vp", "ddpm"),
-    "pc": ("ve", "vp"),
-    "multistep": ("ve", "subvp", "ddpm"),
+    "ancestral": ("ve", "ddpm"),
+    "pc": ("vp",),
+    "multistep": ("subvp", "ddpm"),
     "multistep-sde": ("ve", "vp"),
     "multistep-half": ("subvp",),
-    "heun": ("ve", "ddpm"),
+    "heun": ("ve",),
     "heun-churn": ("vp",),
     "ddim": ("vp",),
     "ddim-1": ("ve",),
-    "ode": ("ve", "vp", "ddpm"),
+    "ode": ("ve", "ddpm"),
 }
 CASES = [(name, sde) for name, sdes in SDES_OF.items() for sde in sdes]
 RESAMPLING = tuple(i / 50 for i in range(50, 9, -1)) + tuple(i / 50 for i in range(25, 0, -1)) + (0.01, 0.005, 0.001)

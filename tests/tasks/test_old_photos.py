@@ -282,9 +282,6 @@ def test_models_of_steps_that_are_left_out_are_not_loaded():
         ({"mask": SCRATCH[:20]}, "the mask is 96x20, the photo 96x72"),
         ({"hints": np.full((20, 20, 4), 255, np.uint8)}, "everything is opaque"),
         ({"noise_std": 1e-4}, "out of the model's range"),
-        ({"filler": gray_prior()}, "a model of colour pictures"),
-        ({"denoiser": gray_prior()}, "a model of colour pictures"),
-        ({"colorizer": gray_prior()}, "a model of colour pictures"),
     ],
 )
 def test_what_does_not_go_together_is_said_before_the_work(settings, said):
