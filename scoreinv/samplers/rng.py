@@ -57,7 +57,7 @@ class NoiseStream:
         self, shape: torch.Size | tuple[int, ...], device: torch.device | None = None, dtype: torch.dtype | None = None
     ) -> Tensor:
         """Standard normal draws of shape (B, ...), row i from stream i; InputError for another B."""
-        if shape[0] != len(self):
+        if shape[0] != len(self._generators):
             raise InputError(f"noise for {len(self)} samples was asked for {shape[0]}")
         draws = np.stack([g.standard_normal(tuple(shape[1:]), dtype=np.float32) for g in self._generators])
         return torch.from_numpy(draws).to(device=device or self.device, dtype=dtype or self.dtype)

@@ -107,7 +107,18 @@ def test_the_papers_number_of_steps_starts_from_the_prior(monkeypatch):
     operator = mask(torch.ones(1, 1, 4, 4))
     for steps, start in ((model.sde.steps, None), (30, None), (model.sde.steps, 0.3)):
         sampling = FillSettings("pc", steps, start).sampling(conditional=False)
-        draw(sampling, model, operator, initial, initial, NoiseStream(0, 1), None, overlap=0, orientations=UPRIGHT)
+        draw(
+            sampling,
+            model,
+            operator,
+            initial,
+            initial,
+            NoiseStream(0, 1),
+            None,
+            tile=model.image_size,
+            overlap=0,
+            orientations=UPRIGHT,
+        )
     full, few, given = begun
     assert full is None
     assert (few.t, given.t) == (start_time(model, START_LEVEL), start_time(model, 0.3))
