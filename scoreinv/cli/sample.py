@@ -125,7 +125,7 @@ def _draw(wanted: ClassOptions, asked: SamplerSettings, gallery: Gallery, loaded
     import torch
 
     from scoreinv.tasks.generate import default_sampler, generate
-    from scoreinv.tasks.results import Share
+    from scoreinv.tasks.results import parts
 
     common, count = loaded.common, gallery.count
     guide, label = _guide(wanted, loaded.name)
@@ -137,14 +137,12 @@ def _draw(wanted: ClassOptions, asked: SamplerSettings, gallery: Gallery, loaded
     _log.info("sampler %s%s", method, "" if asked.asked else ", recommended with the model")
     started = time.monotonic()
     side = loaded.load().image_size
-    parts = _parts(count, side, at_once=gallery.is_file)
-    if len(parts) == 1:
+    ranges = _parts(count, side, at_once=gallery.is_file)
+    if len(ranges) == 1:
         gallery.check((side, side))
     nfe = 0
     with progress_bar("sampling", quiet=common.quiet) as show:
-        share = Share(show, count)
-        for part in parts:
-            share.begin(len(part))
+        for part, report in zip(ranges, parts(show, map(len, ranges)), strict=True):
             result = generate(
                 loaded.load(),
                 len(part),
@@ -154,7 +152,7 @@ def _draw(wanted: ClassOptions, asked: SamplerSettings, gallery: Gallery, loaded
                 label=label,
                 guidance=wanted.guidance,
                 first=part.start,
-                callback=share,
+                callback=report,
             )
             gallery.write(result.images, part.start)
             nfe += len(part) * result.nfe

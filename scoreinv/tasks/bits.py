@@ -20,7 +20,7 @@ from scoreinv.models.peak_memory import gradient_bytes
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.tasks.common import Sided, check_sides, colours_for, model_of, to_tensor
-from scoreinv.tasks.results import Share, TaskCallback, for_sampler
+from scoreinv.tasks.results import TaskCallback, for_sampler, parts
 from scoreinv.tasks.settings import LikelihoodSettings
 
 _DEQUANTISATION, _PROBE = 0, 1
@@ -84,11 +84,9 @@ def pictures_bits_per_dim(
     draws = [(item, repeat) for item in range(len(pictures)) for repeat in range(settings.repeats)]
     at_once = pictures_at_once((height, width))
     rtol = ODE_RTOL if settings.rtol is None else settings.rtol
-    share = Share(callback, len(draws))
+    batches = [draws[first : first + at_once] for first in range(0, len(draws), at_once)]
     bits, nfe = [], []
-    for first in range(0, len(draws), at_once):
-        some = draws[first : first + at_once]
-        share.begin(len(some))
+    for some, part in zip(batches, parts(callback, map(len, batches)), strict=True):
         keys = [(settings.seed, repeat, int.from_bytes(hashes[item])) for item, repeat in some]
         generators = [np.random.default_rng([*key, _DEQUANTISATION]) for key in keys]
         u = np.stack([generator.random(levels.shape[1:], np.float32) for generator in generators])
@@ -101,7 +99,7 @@ def pictures_bits_per_dim(
             steps=settings.steps,
             rtol=rtol,
             atol=rtol,
-            callback=for_sampler(share),
+            callback=for_sampler(part),
         )
         bits += result.bits_per_dim.tolist()
         nfe += result.nfe.tolist()

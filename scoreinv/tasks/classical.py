@@ -14,7 +14,7 @@ from scoreinv.imaging.opencv import navier_stokes, telea
 from scoreinv.imaging.picture import Picture, to_float, to_samples
 from scoreinv.imaging.regions import from_known, hole_regions
 from scoreinv.options import ClassicalMethod
-from scoreinv.tasks.results import Restored, Share, TaskCallback, tell
+from scoreinv.tasks.results import Restored, TaskCallback, parts, tell
 from scoreinv.window_placement import crop
 
 _CONTEXT = 16
@@ -55,12 +55,11 @@ def fill_classically(
     pixels, unknown = picture.pixels.copy(), hole.copy()
     colours = pixels[..., None] if pixels.ndim == 2 else pixels[..., : 1 if picture.is_gray_mode else 3]
     regions = list(from_known(hole_regions(hole, context=_CONTEXT, maximum=_BLOCKS[method]), hole))
-    share = Share(callback, sum(region.hole.size for region in regions))
-    for region in regions:
-        share.begin(region.hole.size)
+    told = parts(callback, [region.hole.size for region in regions])
+    for region, part in zip(regions, told, strict=True):
         own, target, still = region.hole, crop(colours, region.box), crop(unknown, region.box)
         target[own] = to_samples(_FILLS[method](to_float(target), still)[own], pixels.dtype)
         still[own] = False
-        tell(share, 1.0)
+        tell(part, 1.0)
     filled = replace(picture, pixels=pixels)
     return Restored(filled, [filled], None, 0, method)

@@ -39,7 +39,7 @@ from scoreinv.options import Estimate, GrayWeights, Method, check_callback
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.common import MEAN_WINDOW, Model, draw, model_of, spread, to_arrays, to_tensor
 from scoreinv.tasks.picture_noise import PictureNoise, noise_weights_of
-from scoreinv.tasks.results import Given, PictureKind, Restored, Share, TaskCallback, as_given, tell
+from scoreinv.tasks.results import Given, PictureKind, Restored, TaskCallback, as_given, parts, tell
 from scoreinv.tasks.settings import ColourSettings, Sampling
 
 _log = logging.getLogger(__name__)
@@ -195,22 +195,21 @@ def colorize_pictures(
     evaluations = sum(map(_evaluations, drawn_so))
     drawing = [evaluations * one.luma.size * (1 if one.strokes is None else 2) for one in grays]
     raising = [(sampling.samples + averaged) * math.prod(one.picture.size) / _RAISED_AT_ONCE for one in grays]
-    share = Share(callback, sum(drawing) + sum(raising))
     # Drawn together are pictures of one size, with the same things known.
     alike: defaultdict[tuple[Any, ...], list[int]] = defaultdict(list)
     for number, one in enumerate(grays):
         maps = None if one.features is None else tuple(shown.shape for shown in one.features)
         alike[one.luma.shape, one.fine is None, maps, one.strokes is None].append(number)
+    sizes = [sum(drawing[number] for number in numbers) for numbers in alike.values()]
+    told = iter(parts(callback, sizes + raising))
     drawn: dict[int, tuple[list[np.ndarray], int]] = {}
     for numbers in alike.values():
-        share.begin(sum(drawing[number] for number in numbers))
-        some, nfe = _draw_hinted([grays[number] for number in numbers], prior, settings, drawn_so, share)
+        some, nfe = _draw_hinted([grays[number] for number in numbers], prior, settings, drawn_so, next(told))
         drawn |= zip(numbers, [(samples, nfe) for samples in some], strict=True)
     results = []
     for number, one in enumerate(grays):
-        share.begin(raising[number])
         samples, nfe = drawn[number]
-        raised = _raised([*samples, np.mean(samples, axis=0)] if averaged else samples, one, share)
+        raised = _raised([*samples, np.mean(samples, axis=0)] if averaged else samples, one, next(told))
         image, std = raised.pop() if averaged else raised[0], None
         if len(samples) > 1:
             # The mean of a pair of opposite noise is known; only of an odd number is it estimated.
@@ -324,14 +323,12 @@ def _draw_hinted(
     The network takes a stroke for a sign of what the whole scene is like, and alone would colour all of it.
     """
     strokes = [one.strokes for one in grays if one.strokes is not None]
-    share = Share(callback, 2 if strokes else 1)
-    share.begin(1)
-    without, nfe = _draw_tempered(grays, prior, settings, drawn_so, share)
+    part, *rest = parts(callback, [1, 1] if strokes else [1])
+    without, nfe = _draw_tempered(grays, prior, settings, drawn_so, part)
     if not strokes:
         return without, nfe
-    share.begin(1)
     hinted = [one.given(some) for one, some in zip(grays, strokes, strict=True)]
-    drawn, more = _draw_tempered(hinted, prior, settings, drawn_so, share)
+    drawn, more = _draw_tempered(hinted, prior, settings, drawn_so, *rest)
     found = []
     for one, some, befores, afters in zip(grays, strokes, without, drawn, strict=True):
         height, width = one.luma.shape
@@ -345,11 +342,9 @@ def _draw_tempered(
     grays: list[_Gray], prior: ScorePrior, settings: ColourSettings, drawn_so: list[Sampling], callback: TaskCallback
 ) -> tuple[list[list[np.ndarray]], int]:
     """What is drawn first, brought nearer to the posterior mean where that is drawn too, of the saturation wanted."""
-    share, nfe = Share(callback, sum(map(_evaluations, drawn_so))), 0
-    found = []
-    for sampling in drawn_so:
-        share.begin(_evaluations(sampling))
-        pictures, more = _draw(grays, prior, sampling, share)
+    found, nfe = [], 0
+    for sampling, part in zip(drawn_so, parts(callback, map(_evaluations, drawn_so)), strict=True):
+        pictures, more = _draw(grays, prior, sampling, part)
         found.append(pictures)
         nfe += more
     drawn = found[0]
@@ -389,12 +384,11 @@ def _draw(
         numbers = [2 * k for k in range(MEAN_DRAWS)]
     rows = [(one, number) for one in grays for number in numbers]
     at_once = max(1, PIXELS_AT_ONCE // grays[0].luma.size)
-    share = Share(callback, len(rows))
+    batches = [rows[begin : begin + at_once] for begin in range(0, len(rows), at_once)]
     drawn: list[np.ndarray] = []
     nfe = 0
-    for begin in range(0, len(rows), at_once):
-        some = [one for one, _ in rows[begin : begin + at_once]]
-        share.begin(len(some))
+    for batch, part in zip(batches, parts(callback, map(len, batches)), strict=True):
+        some = [one for one, _ in batch]
         known = torch.from_numpy(np.stack([one.known for one in some]))[:, None].to(prior.device, torch.float32)
         operator = gray_and_hints(some[0].weights, known)
         initial = to_tensor([one.rgb for one in some], prior.device)
@@ -407,8 +401,8 @@ def _draw(
             operator,
             operator(prior.to_model(initial)),
             initial,
-            PictureNoise(sampling.seed, [number for _, number in rows[begin : begin + at_once]], weights, prior.device),
-            share,
+            PictureNoise(sampling.seed, [number for _, number in batch], weights, prior.device),
+            part,
             tile=prior.image_size * (MEAN_WINDOW if sampling.mean else 1),
             overlap=prior.image_size // 2,
             orientations=MIRRORED,
@@ -427,13 +421,11 @@ def _raised(drawn: list[np.ndarray], one: _Gray, callback: TaskCallback) -> list
     if scale >= 2:
         fine = luma(picture.resized_rgb(scale * height, scale * width), one.weights)
         edges = ChromaAlongEdges.fit(fine, scale)
-    share = Share(callback, len(drawn))
     raised = []
-    for small in drawn:
-        share.begin(1)
+    for small, part in zip(drawn, parts(callback, [1] * len(drawn)), strict=True):
         chroma = small - luma(small, one.weights)[..., None]
         finer = chroma if edges is None else edges.finer(chroma)
-        coloured = picture.with_chroma(finer, one.weights, callback=partial(tell, share))
+        coloured = picture.with_chroma(finer, one.weights, callback=partial(tell, part))
         if one.kept is not None:
             coloured = coloured.with_pixels_of(picture, one.kept.known)
         if one.strokes is not None:

@@ -34,7 +34,7 @@ from scoreinv.samplers import (
     State,
 )
 from scoreinv.sdes import VE, VP, as_time, time_at
-from scoreinv.tasks.results import AnyMethod, Restored, Share, TaskCallback, for_sampler, tell
+from scoreinv.tasks.results import AnyMethod, Restored, TaskCallback, for_sampler, parts, tell
 from scoreinv.tasks.settings import LinearSettings, Sampling
 from scoreinv.text import shown
 from scoreinv.window_placement import covering_tile
@@ -270,12 +270,11 @@ def gathered(
         gray: whether the pictures are grey.
     """
     at_once = max(1, PIXELS_AT_ONCE // (size[0] * size[1]))
-    share = Share(callback, settings.samples)
-    pictures, running, nfe = [], RunningSpread(), 0
-    for done in range(0, settings.samples, at_once):
-        count = min(at_once, settings.samples - done)
-        share.begin(count)
-        x0, nfe = draw(NoiseStream(settings.seed, count, done, prior.device), share)
+    counts = [min(at_once, settings.samples - done) for done in range(0, settings.samples, at_once)]
+    pictures: list[Picture] = []
+    running, nfe = RunningSpread(), 0
+    for count, part in zip(counts, parts(callback, counts), strict=True):
+        x0, nfe = draw(NoiseStream(settings.seed, count, len(pictures), prior.device), part)
         x0 = prior.to_image(finite(x0))
         for rgb in to_arrays(x0.mean(1, keepdim=True).expand_as(x0) if gray else x0):
             pictures.append(finish(rgb))

@@ -39,7 +39,7 @@ from scoreinv.prior import ScorePrior
 from scoreinv.samplers import PC, Ancestral, DPMpp2M, NoiseStream, State
 from scoreinv.sdes import VE, as_time
 from scoreinv.tasks.common import MEAN_WINDOW, finite, start_time
-from scoreinv.tasks.results import Share, TaskCallback, for_sampler, tell
+from scoreinv.tasks.results import TaskCallback, for_sampler, parts, tell
 from scoreinv.tasks.settings import Sampling
 
 _NETWORK_START = 0.75
@@ -138,10 +138,9 @@ def _drawn_by_network(
             coarser = coarser[0] / share_known.clamp_min(0.25), (share_known > 0).to(values)
         found.append(coarser)
     scales = found
-    share = Share(callback, sum(known.numel() for _, known in scales))
     drawn, nfe = None, 0
-    for scale, (values, known) in reversed(list(enumerate(scales))):
-        share.begin(known.numel())
+    told = parts(callback, [known.numel() for _, known in reversed(scales)])
+    for (scale, (values, known)), part in zip(reversed(list(enumerate(scales))), told, strict=True):
         condition, tiled = _given(prior, (values, known), drawn, prior.image_size)
         stream, start, steps = noise(scale), None, sampling.steps
         if drawn is not None:
@@ -149,7 +148,7 @@ def _drawn_by_network(
             z = stream.normal(values.shape)
             start = None if time is None else State(prior.sde.perturb(condition.smooth(), as_time(time), z), time)
         sampler = DPMpp2M(eta=1.0, steps=steps)
-        result = sampler.sample(tiled, tuple(values.shape), rng=stream, callback=for_sampler(share), start=start)
+        result = sampler.sample(tiled, tuple(values.shape), rng=stream, callback=for_sampler(part), start=start)
         drawn = prior.to_image(finite(result.x0))
         nfe += int(result.nfe[0])
     assert drawn is not None
@@ -187,8 +186,11 @@ def continue_surroundings(
         elsewhere: (B, 2), how far from a place its patches are looked for, in pixels of the finest scale.
         noise: the noise of each scale, 0 the finest.
     """
-    share = Share(callback, sum(sum(_work(scales, first)) for first in estimates))
-    fills = [_continued(scales, first, initial, elsewhere, noise, share) for first, initial in estimates.items()]
+    told = parts(callback, [sum(_work(scales, first)) for first in estimates])
+    fills = [
+        _continued(scales, first, initial, elsewhere, noise, part)
+        for (first, initial), part in zip(estimates.items(), told, strict=True)
+    ]
     for fields in fills[1:]:
         for likelier, field in zip(fills[0], fields, strict=True):
             likelier.take_likelier(field)
@@ -201,31 +203,29 @@ def _continued(
     initial: Tensor,
     elsewhere: Tensor,
     noise: Callable[[int], NoiseStream],
-    share: Share,
+    callback: TaskCallback,
 ) -> list[NearestNeighbourField]:
     """The displacements of each picture at the finest scale, drawn from `first` on, of which an estimate is given."""
-    layout, *costs = _work(scales, first)
-    share.begin(layout)
+    layout, *sweeping = parts(callback, _work(scales, first))
     pictures, observed = scales[first]
     patches, stream = PatchPrior(_FIRST, 2 * pictures - 1, observed, elsewhere / 2**first), noise(first)
     start = State(2 * initial - 1 + _FIRST.prior_std * stream.normal(initial.shape), 1.0)
     sampler = PC(Ancestral(), corrector_steps=0, steps=_at(_FIRST_STEPS, first))
-    result = sampler.sample(patches, tuple(initial.shape), rng=stream, callback=for_sampler(share), start=start)
+    result = sampler.sample(patches, tuple(initial.shape), rng=stream, callback=for_sampler(layout), start=start)
     displacements = patches.displacements(result.x0)
     del patches  # and what it keeps
-    for number in reversed(range(first + 1)):
+    for number, part in zip(reversed(range(first + 1)), sweeping, strict=True):
         pictures, observed = scales[number]
         if number < first:
             doubled = 2 * displacements.repeat_interleave(2, 2).repeat_interleave(2, 3)
             displacements, stream = doubled[..., : observed.shape[2], : observed.shape[3]], noise(number)
-        share.begin(costs[number])
         fields = [NearestNeighbourField(*row) for row in zip(2 * pictures - 1, observed, displacements, strict=True)]
         generators = stream.generators()
         sweeps = _at(_SWEEPS, number)
         for sweep in range(sweeps):
             for field, generator in zip(fields, generators, strict=True):
                 field.sweep(generator)
-            tell(share, (sweep + 1) / sweeps)
+            tell(part, (sweep + 1) / sweeps)
         displacements = torch.stack([field.displacements for field in fields])
     return fields
 
@@ -240,12 +240,12 @@ def drawn_elsewhere(observed: Tensor, noise: NoiseStream) -> Tensor:
 
 
 def _work(scales: list[tuple[Tensor, Tensor]], first: int) -> list[float]:
-    """How long a fill from the scale `first` takes there, and then the sweeps on each scale from the finest on."""
+    """How long a fill from the scale `first` takes there, and then the sweeps on each scale down to the finest."""
     holes = [float((1 - observed).sum()) for _, observed in scales[: first + 1]]
     observed = scales[first][1]
     compared = min(most_patches(math.ceil(holes[first] / len(observed))), float(observed.sum()) / len(observed))
     layout = _at(_FIRST_STEPS, first) * holes[first] * compared / _PATCHES_IN_THE_TIME
-    return [layout] + [_at(_SWEEPS, number) * pixels for number, pixels in enumerate(holes)]
+    return [layout] + [_at(_SWEEPS, number) * pixels for number, pixels in reversed(list(enumerate(holes)))]
 
 
 def _at(numbers: tuple[int, ...], scale: int) -> int:

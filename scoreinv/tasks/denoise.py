@@ -38,7 +38,7 @@ from scoreinv.prior import ScorePrior
 from scoreinv.samplers import DPMpp2M, NoiseStream, State
 from scoreinv.sdes import as_time, broadcast
 from scoreinv.tasks.common import gathered, noise_range, start_time, wide_tile
-from scoreinv.tasks.results import Restored, Share, TaskCallback, for_sampler, tell
+from scoreinv.tasks.results import Restored, TaskCallback, for_sampler, parts, tell
 from scoreinv.tasks.settings import LinearSettings
 from scoreinv.tiling import Tiled
 
@@ -142,14 +142,13 @@ def denoise(
     steps = DENOISING_STEPS if settings.steps is None else settings.steps
 
     def estimate(orientations: int, callback: TaskCallback) -> tuple[Tensor, int]:
-        share = Share(callback, passes)
+        told = iter(parts(callback, [1] * passes))
         tiled = Tiled(SelfEnsemble(prior, ALL[:orientations]), *wide_tile(prior, height, width), PIXELS_AT_ONCE)
-        tiled = tiled.telling(partial(tell, share))
 
         def mean(y: Tensor) -> Tensor:
-            share.begin(1)
-            x = prior.to_image(tiled.denoise(alpha * prior.to_model(y), time))
-            tell(share, 1.0)
+            part = next(told)
+            x = prior.to_image(tiled.telling(partial(tell, part)).denoise(alpha * prior.to_model(y), time))
+            tell(part, 1.0)
             return x
 
         with torch.no_grad():
@@ -161,17 +160,14 @@ def denoise(
             x = mean(better) if passes > 1 else x + nearby(better - filled, _MIXED)
         return x, passes * orientations
 
-    share = Share(callback, passes + steps * settings.samples)
     first, before = None, 0
     if share_cut_off and not settings.mean:
-        share.begin(passes)
-        first, before = estimate(1, share)
-        share.begin(steps * settings.samples)
-        callback = share
+        part, callback = parts(callback, [passes, steps * settings.samples])
+        first, before = estimate(1, part)
 
-    def draw(noise: NoiseStream, share: TaskCallback) -> tuple[Tensor, int]:
+    def draw(noise: NoiseStream, callback: TaskCallback) -> tuple[Tensor, int]:
         if settings.mean:
-            x0, nfe = estimate(settings.orientations, share)
+            x0, nfe = estimate(settings.orientations, callback)
             return prior.to_model(x0), nfe
         seen = y if first is None else _completed(y, first, noise_std, noise, gray=gray)
         x = (alpha * prior.to_model(seen)).expand(len(noise), -1, -1, -1)
@@ -180,7 +176,7 @@ def denoise(
             x = x + sigma * (z - z.mean(1, keepdim=True))
         tiled = Tiled(prior, prior.image_size, prior.image_size // 8, PIXELS_AT_ONCE)
         sampler = DPMpp2M(eta=1.0, steps=steps, s_noise=prior.s_noise)
-        result = sampler.sample(tiled, tuple(x.shape), rng=noise, callback=for_sampler(share), start=State(x, time))
+        result = sampler.sample(tiled, tuple(x.shape), rng=noise, callback=for_sampler(callback), start=State(x, time))
         return result.x0, before + int(result.nfe[0])
 
     return gathered(draw, (height, width), prior, settings, finish, callback, gray=gray, method="exact")

@@ -36,7 +36,7 @@ from scoreinv.models.catalogue import load_damage_detector
 from scoreinv.networks.detector import STRIDE, DamageDetector
 from scoreinv.options import SENSITIVITY, Whole, check, check_callback
 from scoreinv.tasks.common import finite, to_tensor
-from scoreinv.tasks.results import Given, Share, TaskCallback, tell
+from scoreinv.tasks.results import Given, TaskCallback, parts, tell
 from scoreinv.text import shown
 
 Detector = DamageDetector | str | Path
@@ -95,11 +95,11 @@ def find_damage(
     check_callback(callback)
     pictures, form = pictures_from_api(image)
     detector = detector_of(model)
-    share = Share(callback, len(pictures))
-    found = []
-    for picture in pictures:
-        share.begin(1)
-        found.append(damage_in_picture(picture, detector, sensitivity, grow, share))
+    told = parts(callback, [1] * len(pictures))
+    found = [
+        damage_in_picture(picture, detector, sensitivity, grow, part)
+        for picture, part in zip(pictures, told, strict=True)
+    ]
     masks: Any = found[0]
     if form.kind == "pil":
         masks = form.pictures([picture_of_hole(found[0])])
@@ -116,20 +116,18 @@ def damage_in_picture(
     callback: TaskCallback | None = None,
 ) -> np.ndarray:
     """`find_damage` for one `Picture`: HxW bool."""
-    sizes = working_sizes(picture.size)
-    share = Share(callback, sum(height * width for height, width in sizes))
-    probability = np.zeros(sizes[0], np.float32)
-    for size in reversed(sizes):
-        share.begin(size[0] * size[1])
+    sizes = working_sizes(picture.size)[::-1]
+    probability = np.zeros(sizes[-1], np.float32)
+    for size, part in zip(sizes, parts(callback, map(math.prod, sizes)), strict=True):
         rgb = picture.rgb() if size == picture.size else picture.resized_rgb(*size)
-        logits = damage_logits(rgb, detector, share)
-        if size != sizes[0]:
+        logits = damage_logits(rgb, detector, part)
+        if size != sizes[-1]:
             logits -= math.log(_SURER)
         sure = expit(logits) > 1 - sensitivity
         found = expit(logits + math.log(_BESIDE))
         likely = found > 1 - sensitivity
         found[likely & ~ndimage.binary_propagation(sure, _EIGHT, mask=likely)] = 0  # goes on from nothing sure
-        np.maximum(probability, _enlarged(found, sizes[0]), out=probability)
+        np.maximum(probability, _enlarged(found, sizes[-1]), out=probability)
     probability[facial_features(probability > 1 - sensitivity, rgb)] = 0
     return dilate(_enlarged(probability, picture.size) > 1 - sensitivity, grow)
 

@@ -34,7 +34,7 @@ from scoreinv.samplers import Sampler as Solver
 from scoreinv.samplers.base import Stepper
 from scoreinv.sdes import DDPM, VE
 from scoreinv.tasks.common import Model, finite, model_of, to_arrays
-from scoreinv.tasks.results import Drawn, Share, TaskCallback, for_sampler
+from scoreinv.tasks.results import Drawn, TaskCallback, for_sampler, parts
 from scoreinv.tasks.settings import SamplerSettings
 from scoreinv.text import shown
 
@@ -124,14 +124,12 @@ def generate(
         target = Clipped(target)
     side = model.image_size
     at_once = max(1, pixels_at_once(model.device) // side**2)
-    share = Share(callback, count)
+    batches = [min(at_once, count - done) for done in range(0, count, at_once)]
     images: list[np.ndarray] = []
     evaluations = 0
-    for done in range(0, count, at_once):
-        batch = min(at_once, count - done)
-        share.begin(batch)
-        noise = NoiseStream(seed, batch, first + done, device=model.device)
-        result = solver.sample(target, (batch, model.channels, side, side), rng=noise, callback=for_sampler(share))
+    for batch, part in zip(batches, parts(callback, batches), strict=True):
+        noise = NoiseStream(seed, batch, first + len(images), device=model.device)
+        result = solver.sample(target, (batch, model.channels, side, side), rng=noise, callback=for_sampler(part))
         images += to_arrays(model.to_image(finite(result.x0)))
         evaluations += int(result.nfe.sum())
     return Drawn(np.stack(images), round(evaluations / count))

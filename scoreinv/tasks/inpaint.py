@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
@@ -41,7 +41,7 @@ from scoreinv.samplers import NoiseStream
 from scoreinv.tasks.classical import fill_classically
 from scoreinv.tasks.common import MEAN_WINDOW, Model, draw, model_of, spread, to_arrays, to_tensor
 from scoreinv.tasks.deep_holes import draw_in_scales
-from scoreinv.tasks.results import Given, Restored, Share, TaskCallback, as_given, restore_each
+from scoreinv.tasks.results import Given, Restored, TaskCallback, as_given, parts, restore_each
 from scoreinv.tasks.settings import FillSettings, Sampling
 from scoreinv.window_placement import Box, crop
 
@@ -141,33 +141,23 @@ def inpaint_pictures(
     """
     sampling = settings.sampling(conditional=prior.conditional)
     fillings = [_Filling(picture, hole, prior, sampling) for picture, hole in zip(pictures, holes, strict=True)]
-    share = Share(callback, sum(region.hole.size for one in fillings for group in one.groups for region in group))
-    for groups in zip_longest(*(filling.groups for filling in fillings)):
-        alike: defaultdict[Hashable, list[_Row]] = defaultdict(list)
-        for filling, group in zip(fillings, groups, strict=True):
-            for sample in range(sampling.samples if group else 0):
-                # Regions no longer than a window are evaluated as they are, whatever their holes. Windows around holes
-                # are a batch by themselves, and deep holes may each be drawn in another way.
-                lead = group[0]
-                kind = (lead.hole.shape, lead.narrow, lead.tile, None if lead.whole else filling)
-                alike[kind] += [(filling, sample, region) for region in group]
-        for rows in alike.values():
-            size = rows[0][2].hole.size
-            at_once = max(1, PIXELS_AT_ONCE // size)
-            drawn: list[np.ndarray] = []
-            for first in range(0, len(rows), at_once):
-                some = rows[first : first + at_once]
-                share.begin(size * len(some) / sampling.samples)
-                drawn += _draw(some, prior, sampling, share)
-            for (filling, sample, region), rgb in zip(rows, drawn, strict=True):
-                # The hole is kept alone: with what is around it, specks would take as much memory as the whole picture.
-                down, across = extent(region.hole)
-                hole, values = region.hole[down, across], rgb[down, across].copy()
-                box = (region.box[0] + down.start, region.box[1] + across.start, *hole.shape)
-                if filling.gray:
-                    values[...] = luma(values)[..., None]
-                filling.fills[sample].append(Fill(box, hole, values))
-                crop(filling.unknown, region.box)[region.hole] = False
+    steps = list(_steps(fillings, sampling.samples))
+    sizes = [sum(region.hole.size for _, _, region in rows) for rows in steps]
+    for rows, part in zip(steps, parts(callback, sizes), strict=True):
+        at_once = max(1, PIXELS_AT_ONCE // rows[0][2].hole.size)
+        batches = [rows[first : first + at_once] for first in range(0, len(rows), at_once)]
+        drawn: list[np.ndarray] = []
+        for batch, report in zip(batches, parts(part, map(len, batches)), strict=True):
+            drawn += _draw(batch, prior, sampling, report)
+        for (filling, sample, region), rgb in zip(rows, drawn, strict=True):
+            # The hole is kept alone: with what is around it, specks would take as much memory as the whole picture.
+            down, across = extent(region.hole)
+            hole, values = region.hole[down, across], rgb[down, across].copy()
+            box = (region.box[0] + down.start, region.box[1] + across.start, *hole.shape)
+            if filling.gray:
+                values[...] = luma(values)[..., None]
+            filling.fills[sample].append(Fill(box, hole, values))
+            crop(filling.unknown, region.box)[region.hole] = False
     return [filling.result(settings, sampling) for filling in fillings]
 
 
@@ -221,6 +211,20 @@ class _Filling:
 
 _Row = tuple[_Filling, int, Region]
 """A sample of a region of a picture: a row of a batch."""
+
+
+def _steps(fillings: list[_Filling], samples: int) -> Iterator[list[_Row]]:
+    """What is drawn one after the other: the rows of regions that are alike, of all pictures and samples."""
+    for groups in zip_longest(*(filling.groups for filling in fillings)):
+        alike: defaultdict[Hashable, list[_Row]] = defaultdict(list)
+        for filling, group in zip(fillings, groups, strict=True):
+            for sample in range(samples if group else 0):
+                # Regions no longer than a window are evaluated as they are, whatever their holes. Windows around holes
+                # are a batch by themselves, and deep holes may each be drawn in another way.
+                lead = group[0]
+                kind = (lead.hole.shape, lead.narrow, lead.tile, None if lead.whole else filling)
+                alike[kind] += [(filling, sample, region) for region in group]
+        yield from alike.values()
 
 
 def _draw(rows: list[_Row], prior: ScorePrior, sampling: Sampling, callback: TaskCallback) -> list[np.ndarray]:

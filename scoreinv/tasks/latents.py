@@ -17,7 +17,7 @@ from scoreinv.prior import ScorePrior
 from scoreinv.samplers.ode import decode, encode
 from scoreinv.sdes import TRAINING_START
 from scoreinv.tasks.common import Model, check_sides, colours_for, finite, model_of, to_arrays, to_tensor
-from scoreinv.tasks.results import Drawn, Given, Share, TaskCallback, for_sampler
+from scoreinv.tasks.results import Drawn, Given, TaskCallback, for_sampler, parts
 
 
 def interpolate(
@@ -90,26 +90,24 @@ def interpolate_pictures(
             f"the pictures are {first.width}x{first.height} and {second.width}x{second.height}, and must have one size"
         )
     check_sides(first, prior)
-    share = Share(callback, 2 + count)
     x = prior.to_model(to_tensor([colours_for(end, prior.channels) for end in (first, second)], prior.device))
-    share.begin(2)
-    ends = encode(prior, x, steps=steps, rtol=rtol, atol=rtol, callback=for_sampler(share))
     fractions = np.linspace(0, 1, count)
     at_once = max(1, PIXELS_AT_ONCE // (first.height * first.width))
+    batches = [fractions[begin : begin + at_once] for begin in range(0, count, at_once)]
+    encoding, *decoding = parts(callback, [2, *map(len, batches)])
+    ends = encode(prior, x, steps=steps, rtol=rtol, atol=rtol, callback=for_sampler(encoding))
     images: list[np.ndarray] = []
     evaluations = int(ends.nfe.sum())
-    for begin in range(0, count, at_once):
-        z = slerp(ends.z[0], ends.z[1], fractions[begin : begin + at_once])
-        share.begin(len(z))
+    for batch, part in zip(batches, decoding, strict=True):
         result = decode(
             prior,
-            z,
+            slerp(ends.z[0], ends.z[1], batch),
             temperature=temperature,
             end=TRAINING_START,
             steps=steps,
             rtol=rtol,
             atol=rtol,
-            callback=for_sampler(share),
+            callback=for_sampler(part),
         )
         images += to_arrays(prior.to_image(finite(result.x0)))
         evaluations += int(result.nfe.sum())

@@ -40,7 +40,7 @@ from scoreinv.samplers import DDRM, DPIR, DPMpp2M, NoiseStream, Sampler, State
 from scoreinv.sdes import as_time, broadcast, time_at
 from scoreinv.tasks.common import Model, gathered, model_of, pc_sampler, start_time, wide_tile
 from scoreinv.tasks.denoise import cut_off, denoise, expected, photograph, white_level, written
-from scoreinv.tasks.results import Given, Restored, Share, TaskCallback, for_sampler, restore_each
+from scoreinv.tasks.results import Given, Restored, TaskCallback, for_sampler, parts, restore_each
 from scoreinv.tasks.settings import DenoiseSettings, LinearSettings
 from scoreinv.text import shown
 from scoreinv.tiling import Tiled, crop
@@ -307,11 +307,8 @@ def restore(
     before = 0
     if method != "dpir" and (complete is not None or problem.rough):
         _, mean_steps = LinearSettings().decided(estimated=has_initial, exact=exact)
-        share = Share(callback, mean_steps + steps * settings.samples)
-        share.begin(mean_steps)
-        x0, before = _Method("dpir", mean_steps, 1, complete).drawn(problem, prior, NoiseStream(0, 1), share)
-        share.begin(steps * settings.samples)
-        callback = share
+        part, callback = parts(callback, [mean_steps, steps * settings.samples])
+        x0, before = _Method("dpir", mean_steps, 1, complete).drawn(problem, prior, NoiseStream(0, 1), part)
         if problem.rough:
             problem = replace(problem, initial=prior.to_image(x0))
         if complete is not None:

@@ -35,7 +35,7 @@ from scoreinv.tasks.denoise import check_noise, denoise_picture
 from scoreinv.tasks.find_damage import Detector, damage_in_picture, detector_of
 from scoreinv.tasks.inpaint import inpaint_picture
 from scoreinv.tasks.picture_noise import noise_weights_of
-from scoreinv.tasks.results import AnyMethod, Given, PictureKind, Restored, Share, TaskCallback, restore_each, tell
+from scoreinv.tasks.results import AnyMethod, Given, PictureKind, Restored, TaskCallback, parts, restore_each, tell
 from scoreinv.tasks.settings import (
     COLOUR_SENSITIVITY,
     ColourSettings,
@@ -208,7 +208,7 @@ def restore_picture(
         hints.check_size(picture.size, "the hints")
     if models.denoiser is not None and settings.noise_std is not None:
         check_noise(picture, settings.noise_std, models.denoiser)
-    work = _Restoration([picture], settings, Share(callback, sum(_SHARES.values())), told)
+    work = _Restoration([picture], settings, dict(zip(_SHARES, parts(callback, _SHARES.values()), strict=True)), told)
     if models.filler is not None:
         work.find_damage(models.detector, hole)
     work.remove_tint()
@@ -236,12 +236,12 @@ class _Restoration:
 
     Attributes:
         pictures: one, or all samples once something was drawn.
-        share: tells of the progress.
+        callbacks: tell of the progress of each step.
     """
 
     pictures: list[Picture]
     settings: OldPhotoSettings
-    share: Share
+    callbacks: dict[StepName, TaskCallback]
     told: Told | None
     found: Found = "grey"
     damage: np.ndarray | None = None
@@ -252,7 +252,6 @@ class _Restoration:
 
     def find_damage(self, detector: DamageDetector | None, hole: np.ndarray | None) -> None:
         """Take the hole that is given for the damage, or what is found."""
-        self.share.begin(_SHARES["damage"])
         if hole is not None:
             words = f"{percent(hole)} of the picture, as given"
         else:
@@ -261,7 +260,9 @@ class _Restoration:
             if sensitivity is None:
                 coloured = _what_is(self.pictures[0]) == "coloured"
                 sensitivity = COLOUR_SENSITIVITY if coloured else USUAL_SENSITIVITY
-            hole = damage_in_picture(self.pictures[0], detector, sensitivity, self.settings.grow, self.share)
+            hole = damage_in_picture(
+                self.pictures[0], detector, sensitivity, self.settings.grow, self.callbacks["damage"]
+            )
             words = f"{percent(hole)} of the picture" if hole.any() else "none is found"
             if hole.mean() > _MOST_FOUND:
                 words = f"{percent(hole)} of the picture look like it, too much to be any: nothing is filled"
@@ -285,9 +286,8 @@ class _Restoration:
         """Fill the damage."""
         if self.damage is None or not self.damage.any():
             return
-        self.share.begin(_SHARES["inpaint"])
         settings = FillSettings(samples=self.settings.samples, seed=self.settings.seed)
-        filled = inpaint_picture(self.pictures[0], self.damage, prior, settings, self.share)
+        filled = inpaint_picture(self.pictures[0], self.damage, prior, settings, self.callbacks["inpaint"])
         self.nfe, self.method = filled.nfe, filled.method
         self._tell("inpaint", "the damage is filled", filled.samples)
 
@@ -300,11 +300,9 @@ class _Restoration:
             words = f"{level} is left, as grain" if self.noise_std else "none is found but texture and grain"
             self._tell("denoise", words)
             return
-        self.share.begin(_SHARES["denoise"])
-        part = Share(self.share, len(self.pictures))
         clean = []
-        for picture in self.pictures:
-            part.begin(1)
+        told = parts(self.callbacks["denoise"], [1] * len(self.pictures))
+        for picture, part in zip(self.pictures, told, strict=True):
             denoised = denoise_picture(picture, self.noise_std, prior, DenoiseSettings(), part)
             clean.append(denoised.image)
         self.nfe += denoised.nfe
@@ -317,12 +315,10 @@ class _Restoration:
         elif self.found == "tinted" and self.settings.keep_tint:
             self._tell("colorize", "none are drawn, as the tint is kept")
         else:
-            self.share.begin(_SHARES["colorize"])
             settings, samples = ColourSettings(seed=self.settings.seed), self.samples()
             own = noise_weights_of(samples[0])  # one for all: pairs of opposite noise stay pairs
-            part, coloured = Share(self.share, len(samples)), []
-            for number, sample in enumerate(samples):
-                part.begin(1)
+            told, coloured = parts(self.callbacks["colorize"], [1] * len(samples)), []
+            for number, (sample, part) in enumerate(zip(samples, told, strict=True)):
                 drawn = colorize_picture(sample, prior, settings, hints, part, first=number, noise_weights=own)
                 coloured.append(drawn.image)
             self.nfe, self.method = self.nfe + drawn.nfe, drawn.method

@@ -5,8 +5,10 @@ Imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Iterable, Sequence, Sized
 from dataclasses import dataclass, fields, replace
+from functools import partial
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import numpy as np
@@ -37,32 +39,15 @@ def for_sampler(callback: TaskCallback | None) -> Callable[[Progress], bool | No
     return None if callback is None else lambda progress: callback(progress.fraction)
 
 
-@dataclass
-class Share:
-    """A callback for one part of the work after another, which reports the progress of the whole.
+def parts(callback: TaskCallback | None, sizes: Iterable[float]) -> list[TaskCallback]:
+    """A callback for each part of the work, by their sizes in any unit, which reports the progress of the whole."""
+    sizes = list(sizes)
+    *begins, total = accumulate(sizes, initial=0.0)
 
-    Attributes:
-        callback: what is called with the progress of the whole.
-        total: sum of the sizes of all parts, in any unit.
-        done: of these, those of the parts that are done.
-        size: of the current part.
-    """
+    def report(begin: float, size: float, fraction: float) -> bool | None:
+        return None if callback is None else callback(min(1.0, (begin + fraction * size) / total))
 
-    callback: TaskCallback | None
-    total: float
-    done: float = 0.0
-    size: float = 0.0
-
-    def begin(self, size: float) -> None:
-        """Begin the next part, which has this size."""
-        self.done += self.size
-        self.size = size
-
-    def __call__(self, fraction: float) -> bool | None:
-        """Report the fraction of the current part that is done."""
-        if self.callback is None:
-            return None
-        return self.callback(min(1.0, (self.done + fraction * self.size) / self.total))
+    return [partial(report, begin, size) for begin, size in zip(begins, sizes, strict=True)]
 
 
 PictureKind = TypeVar("PictureKind")
@@ -126,12 +111,8 @@ def restore_each(
     Args:
         restore: called with the number of each picture in turn, and a callback for its progress.
     """
-    share = Share(callback, len(pictures))
-    results = []
-    for number in range(len(pictures)):
-        share.begin(1)
-        results.append(restore(number, share))
-    return as_given(results, form)
+    told = parts(callback, [1] * len(pictures))
+    return as_given([restore(number, part) for number, part in enumerate(told)], form)
 
 
 def as_given(results: Sequence[Result], form: Form) -> Result:
