@@ -527,9 +527,6 @@ class SamplerSettings:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        self._check_together()
-
-    def _check_together(self) -> None:
         for setting in ("predictor", "corrector", "corrector_steps", "snr"):
             if getattr(self, setting) is not None and self.asked not in (None, "pc"):
                 raise SettingError(setting, f"belongs to the sampler pc, not to {self.asked}")
