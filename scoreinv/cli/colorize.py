@@ -64,7 +64,9 @@ def colorize(
     scene = Model(model, common)
 
     def read(job: Job, picture: Picture) -> KnownColours | None:
-        return read_hints(hints, picture)
+        from scoreinv.imaging.hints import read_hints
+
+        return None if hints is None else read_hints(hints, picture.size)
 
     def compute(
         job: Job, picture: Picture, given: KnownColours | None, progress: Progress
@@ -91,10 +93,3 @@ def check_hints(hints: str | None) -> None:
         raise InputError("--hints -: name a file; stdin is for the photo")
     if hints is not None:
         check_file(hints, "--hints")
-
-
-def read_hints(hints: str | None, picture: Picture) -> KnownColours | None:
-    """The colours wanted in a photo, where they are given."""
-    from scoreinv.imaging import hints as files
-
-    return None if hints is None else files.read_hints(hints, picture.size)

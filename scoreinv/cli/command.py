@@ -79,14 +79,14 @@ def command(function: Callable[..., None], *, examples: str = "", unused: Collec
 
     def run(context: typer.Context, **given: Any) -> None:
         common = Common(**{field.name: given[field.name] for field in fields(Common)})
-        told: dict[str, tuple[str, list[str]]] = {}  # what was not typed: what gave it, and the names that it has
+        show_log(verbose=common.verbose)
         try:
             for parameter in (each for each in context.command.params if each.name in given):
                 value, is_option = given[str(parameter.name)], isinstance(parameter, typer.core.TyperOption)
                 name = max(parameter.opts, key=len) if is_option else str(parameter.metavar).rstrip(".")
                 source = context.get_parameter_source(str(parameter.name))
-                if source is not None and (where := WHERE.get(source.name)):
-                    told[f"{name} {value}"] = where, parameter.opts if is_option else [name]
+                if source is not None and source.name in WHERE:
+                    _log.info("%s %s, by %s", name, value, WHERE[source.name])
                 if value == "" or (isinstance(value, list) and "" in value):
                     raise InputError(f"{name}: is empty (is a variable of the shell unset?)")
                 if isinstance(value, float) and math.isnan(value):
@@ -97,12 +97,9 @@ def command(function: Callable[..., None], *, examples: str = "", unused: Collec
                 if "seed" in {field.name for field in fields(kind)} - set(own):
                     own["seed"] = common.seed or 0
                 settings[name] = kind(**own)
-            show_log(verbose=common.verbose)
-            for given_as, (where, _) in told.items():
-                _log.info("%s, by %s", given_as, where)
             function(**{name: given[name] for name in annotated if name not in groups}, **settings)
         except Exception as error:
-            vars(error).update(common=common, told=told)  # how it is told, and what may be the cause
+            vars(error)["common"] = common  # how it is told
             raise
 
     run.__name__, run.__module__ = function.__name__, function.__module__

@@ -14,7 +14,7 @@ from scoreinv.cli.options import (
 from scoreinv.cli.outputs import STREAM
 from scoreinv.cli.photo_loop import Progress
 from scoreinv.cli.plan import Job
-from scoreinv.cli.restoring import Network, Noise, Restoration, restore_photos
+from scoreinv.cli.restoring import Network, Restoration, restore_photos
 from scoreinv.errors import InputError
 from scoreinv.tasks.settings import LinearSettings
 
@@ -55,10 +55,10 @@ def deblur(
         raise InputError("--kernel -: name a file; stdin is for the photo")
     values = kernel_from_text(kernel)
 
-    def restore(job: Job, picture: Picture, given: Noise, prior: ScorePrior, progress: Progress) -> Restored[Picture]:
+    def restore(job: Job, picture: Picture, std: float, prior: ScorePrior, progress: Progress) -> Restored[Picture]:
         from scoreinv.tasks.linear import deblur_picture
 
-        return deblur_picture(picture, values, given.std, prior, settings, progress)
+        return deblur_picture(picture, values, std, prior, settings, progress)
 
     def result_of(picture: Picture) -> Picture:
         from scoreinv.tasks.linear import check_kernel_size

@@ -8,7 +8,7 @@ from scoreinv.cli.options import Common, NoiseOption, Output, PhotosArgument
 from scoreinv.cli.photo_loop import Progress
 from scoreinv.cli.plan import Job
 from scoreinv.cli.report import warn
-from scoreinv.cli.restoring import Network, Noise, Restoration, restore_photos
+from scoreinv.cli.restoring import Network, Restoration, restore_photos
 from scoreinv.tasks.settings import DenoiseSettings
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ def denoise(
 ) -> None:
     """Remove noise from photos: by the posterior mean, in one evaluation of the network, or by samples."""
 
-    def restore(job: Job, picture: Picture, given: Noise, prior: ScorePrior, progress: Progress) -> Restored[Picture]:
+    def restore(job: Job, picture: Picture, std: float, prior: ScorePrior, progress: Progress) -> Restored[Picture]:
         from scoreinv.tasks.denoise import denoise_picture, has_noise, unchanged
 
-        if given.estimated and not has_noise(picture, given.std, prior):
+        if noise is None and not has_noise(picture, std, prior):
             remedy = "--noise sets a level"
             warn(f"{job.source}: has less noise than the model can remove, and is left as it is ({remedy})")
             return unchanged(picture, settings)
-        return denoise_picture(picture, given.std, prior, settings, progress)
+        return denoise_picture(picture, std, prior, settings, progress)
 
     restore_photos(photos, Restoration("_denoised", restore), noise, settings, network, output, common)

@@ -23,7 +23,7 @@ from scoreinv.cli.plan import Job, Plan, expand, plan
 from scoreinv.cli.report import warn
 from scoreinv.defaults import FOUND_GROW, MASK_THRESHOLD, USUAL_SENSITIVITY
 from scoreinv.errors import EmptyMaskError, InputError
-from scoreinv.options import MOST_GROW, SENSITIVITY, ClassicalMethod
+from scoreinv.options import MOST_GROW, SENSITIVITY
 from scoreinv.tasks.settings import FillSettings
 
 if TYPE_CHECKING:
@@ -87,7 +87,14 @@ def inpaint(
 ) -> None:
     """Fill the holes of photos: what the mask shows white is drawn anew, all else is kept bit for bit."""
     if filling.classical is not None:
-        _check_alone(filling.classical, {"--model": model, "--uncertainty": uncertainty})
+        for name, value in {"--model": model, "--uncertainty": uncertainty}.items():
+            if value is not None:
+                how = f"--method {filling.classical}, which needs no model and draws nothing"
+                raise InputError(f"{name} does not go with {how}")
+        if filling.classical != "biharmonic":
+            from scoreinv.imaging.opencv import load_opencv
+
+            load_opencv()
     found = mask == AUTO
     if sensitivity is not None and not found:
         raise InputError("--sensitivity belongs to --mask auto")
@@ -136,20 +143,6 @@ def inpaint(
 
     models = [each for each in (prior, detector) if each is not None]
     run(Run(everything, output, common, compute, models, read, left_out=left_out, uncertainty=uncertainty))
-
-
-def _check_alone(method: ClassicalMethod, given: dict[str, str | None]) -> None:
-    """Raise InputError for an option beside a classical method that belongs to those that draw.
-
-    Raises ScoreinvError where the method needs OpenCV, and that cannot be loaded.
-    """
-    for name, value in given.items():
-        if value is not None:
-            raise InputError(f"{name} does not go with --method {method}, which needs no model and draws nothing")
-    if method != "biharmonic":
-        from scoreinv.imaging.opencv import load_opencv
-
-        load_opencv()
 
 
 def find_masks(

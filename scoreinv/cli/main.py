@@ -13,7 +13,6 @@ import errno
 import gc
 import io
 import os
-import re
 import signal
 import sys
 import threading
@@ -104,19 +103,13 @@ def _run(arguments: list[str], came: list[int]) -> int:
 def _failed(error: Exception, arguments: list[str]) -> int:
     """Say what went wrong; returns the exit status: 2 for usage and bad input, 1 for any other failure."""
     from scoreinv.cli.report import describe, put, say, say_traceback
-    from scoreinv.errors import InputError, ScoreinvError, SettingError
+    from scoreinv.errors import ScoreinvError
 
     common = getattr(error, "common", None)  # None: the options themselves are wrong
     if "--debug" in arguments if common is None else common.debug:
         say_traceback(error)
     usage = hasattr(error, "format_message")  # of Typer's own copy of Click, or of Click itself
     message = _usage(error) if usage else describe(error)
-    told: dict[str, tuple[str, list[str]]] = getattr(error, "told", {}) if isinstance(error, InputError) else {}
-    # What the error is about and was not typed; where none is named, what a setting does not go with may be among them.
-    words = set(re.findall(r"[\w-]+", message))
-    named = {given: way for given, way in told.items() if words.intersection(way[1])}
-    if named or (told and isinstance(error, SettingError)):
-        message += f" ({', '.join(f'{given} by {where}' for given, (where, _) in (named or told).items())})"
     if "--json" in arguments if common is None else common.json:
         import json
 

@@ -238,10 +238,8 @@ def check_uncertainty(path: str, plan: Plan, samples: int, common: Common, read:
     if Path(path).suffix.lower() not in (".png", ".tif", ".tiff"):
         raise InputError(f"--uncertainty {path}: the standard deviation is written to .png or .tif")
     (job,) = plan.jobs
-    results = {f"a result ({output})": output for output in job.outputs}
-    for what, file in ({"the photo": job.source} | read | results).items():
-        if file is not None and os.path.realpath(path) == os.path.realpath(file):  # a result may be yet to come
-            raise InputError(f"--uncertainty {path}: is {what}: name another file")
+    if os.path.realpath(path) in map(os.path.realpath, job.outputs):
+        raise InputError(f"--uncertainty {path}: is a result too: name another file")
     refuse_inputs("--uncertainty", [path], {"the photo": job.source, **read})
     check_output(path, overwrite=common.overwrite)
     load_opencv()  # its colour map is wanted when the work is done

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from scoreinv.cli.colorize import HintsOption, check_hints, read_hints
+from scoreinv.cli.colorize import HintsOption, check_hints
 from scoreinv.cli.damage import DETECTOR, damaged_share
 from scoreinv.cli.inpaint import AUTO, MaskReading, find_masks, read_hole
 from scoreinv.cli.loading import Detector, Model, check_samples
@@ -95,10 +95,12 @@ def restore(
     detector = Detector(names.damage_model, common) if steps.inpaint and mask is None else None
 
     def read(job: Job, picture: Picture) -> tuple[np.ndarray | None, KnownColours | None]:
+        from scoreinv.imaging.hints import read_hints
+
         if pictures is not None:
             pictures.refuse_existing(job)
         hole = None if mask is None else read_hole(masks[job.source], reading, job, picture)
-        return hole, read_hints(hints, picture)
+        return hole, None if hints is None else read_hints(hints, picture.size)
 
     def compute(
         job: Job, picture: Picture, given: tuple[np.ndarray | None, KnownColours | None], progress: Progress
@@ -186,15 +188,11 @@ class StepPictures:
         """
         check_folder(self.folder)
         written = [path for job in everything.jobs for path in self.paths(job).values()]
-        named = Counter(str(Path(path).resolve()) for path in written)
-        named.update(str(Path(path).resolve()) for job in everything.jobs for path in job.outputs)
-        twice = [path for path, count in named.items() if count > 1]
-        if twice:
-            raise InputError(f"--steps-to {self.folder}: {twice[0]} would be written twice: do the photos apart")
-        read = {str(Path(path).resolve()) for path in (*(job.source for job in everything.jobs), *given)}
-        for path in written:
-            if str(Path(path).resolve()) in read:
-                raise InputError(f"--steps-to {self.folder}: {path} is read by this run: name another folder")
+        others = [path for job in everything.jobs for path in (job.source, *job.outputs)]
+        counts = Counter(Path(path).resolve() for path in (*written, *others, *given))
+        if taken := [path for path in written if counts[Path(path).resolve()] > 1]:
+            problem = f"{taken[0]} is read by this run, or would be written twice: name another folder"
+            raise InputError(f"--steps-to {self.folder}: {problem}")
         own = self.folder.resolve()
         for folder in (Path(photo).resolve() for photo in photos if Path(photo).is_dir()):
             if own == folder or (recursive and folder in own.parents):

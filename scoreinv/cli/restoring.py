@@ -21,19 +21,6 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Noise:
-    """The noise of a photo.
-
-    Attributes:
-        std: its standard deviation, in [0, 1] units.
-        estimated: whether that is an estimate.
-    """
-
-    std: float
-    estimated: bool
-
-
-@dataclass(frozen=True)
 class Network:
     """The options that these commands have of their model."""
 
@@ -47,14 +34,14 @@ class Restoration:
 
     Attributes:
         suffix: suffix of the results' names.
-        restore: the work on one photo.
+        restore: the work on one photo, given the standard deviation of its noise, in [0, 1] units.
         result_of: a picture of the size and mode of a photo's result; InputError where there can be none.
         inputs: what is read beside the photos, by what it is.
         said: further entries of the records.
     """
 
     suffix: str
-    restore: Callable[[Job, Picture, Noise, ScorePrior, Progress], Restored[Picture]]
+    restore: Callable[[Job, Picture, float, ScorePrior, Progress], Restored[Picture]]
     result_of: Callable[[Picture], Picture] = lambda picture: picture
     inputs: dict[str, str | None] = field(default_factory=dict)
     said: dict[str, Any] = field(default_factory=dict)
@@ -84,18 +71,16 @@ def restore_photos(
         with naming(job.source):
             return work.result_of(picture)
 
-    def read(job: Job, picture: Picture) -> Noise:
+    def read(job: Job, picture: Picture) -> float:
         from scoreinv.imaging.noise import estimate_noise
 
-        return Noise(estimate_noise(picture), True) if noise is None else Noise(noise / GRAY_LEVELS, False)
+        return estimate_noise(picture) if noise is None else noise / GRAY_LEVELS
 
-    def compute(
-        job: Job, picture: Picture, given: Noise, progress: Progress
-    ) -> tuple[Restored[Picture], dict[str, Any]]:
+    def compute(job: Job, picture: Picture, std: float, progress: Progress) -> tuple[Restored[Picture], dict[str, Any]]:
         check_samples(settings.samples, work.result_of(picture), coloured=False)
-        restored = work.restore(job, picture, given, model.load(), progress)
-        level = given.std * GRAY_LEVELS
-        if given.estimated:
+        restored = work.restore(job, picture, std, model.load(), progress)
+        level = std * GRAY_LEVELS
+        if noise is None:
             notice(common, f"{job.source}: noise of about {level:.2g} grey levels was found (--noise sets it)")
         return restored, {"noise": round(level, 2)} | work.said
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from scoreinv.cli.options import Common, Output, PhotosArgument, advanced, option
 from scoreinv.cli.photo_loop import Progress
 from scoreinv.cli.plan import Job
-from scoreinv.cli.restoring import Network, Noise, Restoration, restore_photos
+from scoreinv.cli.restoring import Network, Restoration, restore_photos
 from scoreinv.options import GRAY_LEVELS, Downsampling
 from scoreinv.tasks.settings import LinearSettings
 
@@ -50,10 +50,10 @@ def upscale(
 ) -> None:
     """Enlarge photos: the result, reduced again, is the given photo."""
 
-    def restore(job: Job, picture: Picture, given: Noise, prior: ScorePrior, progress: Progress) -> Restored[Picture]:
+    def restore(job: Job, picture: Picture, std: float, prior: ScorePrior, progress: Progress) -> Restored[Picture]:
         from scoreinv.tasks.linear import upscale_picture
 
-        return upscale_picture(picture, factor, downsampling, given.std, prior, settings, progress)
+        return upscale_picture(picture, factor, downsampling, std, prior, settings, progress)
 
     work = Restoration(
         "_upscaled", restore, result_of=lambda picture: picture.enlarged(factor), said={"factor": factor}

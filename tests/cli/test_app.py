@@ -123,40 +123,6 @@ def test_a_wrong_file_is_one_line_that_names_it(scoreinv, photo, mask, tmp_path,
     assert scoreinv("inpaint", "--help-all").code == 0  # which the remedy names
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (
-            ("--method", "telea"),
-            "does not go with telea, which draws nothing (--samples 2 by scoreinv.toml)\n",
-        ),
-        (("-o", "-"), "--samples: several do not fit on stdout: name a file by -o (--samples 2 by scoreinv.toml)\n"),
-        (("--mask", "auto"), "not for --mask auto (--mask-threshold 0.25 by scoreinv.toml)\n"),
-        (("nothere.png",), "nothere.png: no such file: check the path\n"),
-    ],
-)
-def test_a_default_that_does_not_go_with_what_is_typed_is_named(scoreinv, photo, mask, tmp_path, words, said):
-    (tmp_path / "scoreinv.toml").write_text("[inpaint]\nsamples = 2\nmask-threshold = 0.25\n")
-    photos = (photo,) if words[0].startswith("-") else ()
-    outcome = scoreinv("inpaint", *photos, "--mask", mask, *words)
-    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
-    assert outcome.err.endswith(said)
-
-
-@pytest.mark.parametrize(
-    ("default", "words", "said"),
-    [
-        ("mask", ("--mask-threshold", 1), "nothing is above it: give less than 1\n"),
-        ("output", ("--mask", "mask.png"), "name another file (--output mask.png by scoreinv.toml)\n"),
-    ],
-)
-def test_a_default_is_named_by_all_of_its_names_and_no_longer_ones(
-    scoreinv, photo, mask, tmp_path, default, words, said
-):
-    (tmp_path / "scoreinv.toml").write_text(f"[inpaint]\n{default} = 'mask.png'\n")
-    assert scoreinv("inpaint", photo, *words).err.endswith(said)
-
-
 def test_an_option_that_is_missing_is_explained(scoreinv, photo):
     said = scoreinv("inpaint", photo).err
     assert said.startswith("scoreinv: error: Missing option '--mask': White is a hole. A picture, or a folder of them")
@@ -205,10 +171,3 @@ def test_a_home_that_is_closed_holds_no_defaults(scoreinv, photo, mask, tmp_path
 
     monkeypatch.setattr(Path, "is_file", closed)
     assert scoreinv("inpaint", photo, "--mask", mask, "-o", "r.png").code == 0
-
-
-def test_a_step_that_is_switched_off_by_default_is_named(scoreinv, photo, mask, tmp_path):
-    (tmp_path / "scoreinv.toml").write_text("[restore]\ncolorize = false\n")
-    outcome = scoreinv("restore", photo, "--hints", mask)
-    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
-    assert outcome.err.endswith("which is left out (--colorize False by scoreinv.toml)\n")

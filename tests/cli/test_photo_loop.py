@@ -464,23 +464,6 @@ def test_single_photos_do_not_share_their_results(scoreinv, photo, mask, tmp_pat
     assert (tmp_path / "photo_inpainted.png").read_bytes() == b"of another"
 
 
-def test_a_cut_manifest_is_mended(scoreinv, scans, mask, tmp_path):
-    (tmp_path / "masks").mkdir()
-    for name in ("a", "b"):
-        Image.fromarray(hole_array()).save(tmp_path / "masks" / f"{name}.png")
-    words = ("inpaint", "scans", "--mask", "masks")
-    assert scoreinv(*words).code == 0
-    manifest = tmp_path / "scans_inpainted" / "manifest.csv"
-    whole = manifest.read_bytes()
-    for cut in (1, 3, 60, len(whole) - len(whole.splitlines(keepends=True)[0]) + 5):
-        manifest.write_bytes(whole[:-cut])
-        assert scoreinv(*words).code == 0
-        rows = list(csv.DictReader(manifest.open()))
-        assert rows[-1]["skipped"] == "there is no mask named c in masks"
-        assert {row["input"] for row in rows} <= {"scans/a.png", "scans/b.jpg", "scans/c.png"}
-        assert all(None not in row and None not in row.values() for row in rows)
-
-
 def test_a_disk_too_full_for_the_manifest(scoreinv, scans, mask, tmp_path, monkeypatch):
     """It is named once, the pictures are done, and the last line and the status tell."""
     import errno
