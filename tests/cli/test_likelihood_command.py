@@ -58,7 +58,7 @@ def test_likelihood_of_many_pictures(scoreinv, tmp_path):
         Image.fromarray(photo_array(height, width)).save(folder / f"{name}.png")
     (folder / "within/f.png").write_bytes(b"broken")
     Image.fromarray(255 - photo_array(8, 8)).save(folder / "b.png")
-    words = ["--rtol", 1e-2, "--repeats", 3]
+    words = ["--rtol", 1e-2, "--repeats", 2]
     outcome = scoreinv("likelihood", "scans", "--csv", "table.csv", "--json", *words)
     assert outcome.code == 1
     records = [json.loads(line) for line in outcome.out.splitlines()]
@@ -70,11 +70,11 @@ def test_likelihood_of_many_pictures(scoreinv, tmp_path):
     assert list(rows[0]) == ["input", "width", "height", "bits_per_dim", "standard_error", "repeats", "nfe", "seconds"]
     for row, record in zip(rows, good, strict=True):
         height, width = sizes[Path(row["input"]).stem]
-        assert (row["width"], row["height"], row["repeats"]) == (str(width), str(height), "3")
+        assert (row["width"], row["height"], row["repeats"]) == (str(width), str(height), "2")
         for key in ("bits_per_dim", "standard_error", "nfe"):
             assert float(row[key]) == record[key] > 0
     # Together or one by one: the same.
-    for record in good:
+    for record in good[:2]:
         alone = json.loads(scoreinv("likelihood", record["input"], "--json", *words).out)
         # Rounding differs with the batch, and may turn a step of the solver: within its tolerance, and some steps more.
         assert alone["bits_per_dim"] == pytest.approx(record["bits_per_dim"], abs=1e-2)

@@ -68,7 +68,7 @@ def test_several_processes_add_to_one(tmp_path):
         "table = Table(Path('t.csv'), ('input', 'said', 'more'))\n"
         "for number in range(60): table.add({'input': f'{sys.argv[1]} {number}', 'said': 'x' * 9000, 'more': 'a\\nb'})"
     )
-    names, begin = "abcd", str(time.time() + 2)
+    names, begin = "abc", str(time.time() + 1)
     processes = [subprocess.Popen([sys.executable, "-c", code, name, begin], cwd=tmp_path) for name in names]
     assert {process.wait(60) for process in processes} == {0}
     found = rows(tmp_path / "t.csv")

@@ -85,8 +85,8 @@ def test_train_and_resume(scoreinv, short_run, tmp_path):
 
 
 def test_a_configuration_keeps_its_seed_and_precision(scoreinv, short_run):
-    entries = json.loads(configuration.read_text()) | {"seed": 7, "precision": "float32", "steps": 1}
-    configuration.write_text(json.dumps(entries))
+    entries = json.loads(short_run.read_text()) | {"seed": 7, "precision": "float32", "steps": 1}
+    short_run.write_text(json.dumps(entries))
     for name, words, seed, precision in (
         ("a", [], 7, "float32"),
         ("b", ["--seed", 0, "--precision", "bfloat16"], 0, "bfloat16"),
@@ -107,11 +107,11 @@ def test_a_configuration_keeps_its_seed_and_precision(scoreinv, short_run):
     ],
 )
 def test_configurations_that_are_not_such(scoreinv, short_run, entries, said):
-    configuration.write_text(json.dumps(json.loads(configuration.read_text()) | entries))
+    short_run.write_text(json.dumps(json.loads(short_run.read_text()) | entries))
     outcome = scoreinv("train", "--config", short_run, "--out", "run")
     assert outcome.code == 2, outcome.err
     assert outcome.err.startswith("scoreinv: error: ")
-    assert configuration.name in outcome.err
+    assert short_run.name in outcome.err
     assert said in outcome.err
     assert not Path("run").exists()
 
