@@ -255,6 +255,10 @@ class ColourSettings(_DrawnSettings):
     ] = None
     whiten: bool = False
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check("whiten", self.whiten, bool)
+
     def sampling(self, *, conditional: bool) -> Sampling:
         sampling = super().sampling(conditional=conditional)
         if self.temperature is not None and sampling.method == "pc":

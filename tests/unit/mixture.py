@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -139,8 +138,10 @@ class BatchStream(NoiseStream):
     def __len__(self) -> int:
         return self.count
 
-    def _draw(self, draw: Callable, shape: torch.Size | tuple[int, ...], device: object, dtype: object) -> Tensor:
-        return super()._draw(draw, (1, *shape), device, dtype)[0]
+    def normal(
+        self, shape: torch.Size | tuple[int, ...], device: torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> Tensor:
+        return super().normal((1, *shape), device, dtype)[0]
 
 
 def energy_distance(a: Tensor, b: Tensor) -> float:
