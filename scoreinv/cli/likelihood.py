@@ -13,7 +13,7 @@ import typer
 
 from scoreinv.cli.loading import Model
 from scoreinv.cli.options import Common, FrameOption, ModelOption, output_option
-from scoreinv.cli.outputs import STREAM, refuse_existing, refuse_inputs
+from scoreinv.cli.outputs import STREAM, check_folder, refuse_existing, refuse_inputs
 from scoreinv.cli.plan import expand
 from scoreinv.cli.record import Table, failure
 from scoreinv.cli.report import LONG_SECONDS, duration, emit, naming, notice, progress_bar, put, rehearse, warn
@@ -116,6 +116,7 @@ def _new_table(path: str, sources: list[str], model: str, common: Common) -> Tab
     refuse_inputs("--csv", [path], {"the model": model} | {f"one of the pictures ({each})": each for each in sources})
     if not Path(path).parent.is_dir():
         raise InputError(f"--csv {path}: there is no folder {Path(path).parent}: make it first")
+    check_folder(Path(path).parent)
     refuse_existing([path], overwrite=common.overwrite, option="--csv")
     return Table(Path(path), COLUMNS)
 
