@@ -35,3 +35,25 @@ class ETA:
         if done - before < _TELLING:
             return None
         return (1 - done) * (now - begun) / (done - before)
+
+
+class Countdown(ETA):
+    """The same as a person is told it: it never rises.
+
+    A part that turns out slower than its share makes an estimate rise, which nobody who waits believes; the least that
+    was told stands until what is left is less.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._done = 0.0
+        self._told: float | None = None
+
+    def left(self, now: float, done: float) -> float | None:
+        estimate = super().left(now, done)
+        if done < self._done:
+            self._told = None  # the work begins anew, in another way
+        self._done = done
+        if self._told is None or (estimate is not None and estimate < self._told):
+            self._told = estimate
+        return self._told

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from scoreinv.time_left import ETA
+from scoreinv.time_left import ETA, Countdown
 
 
 def _errors(costs: Sequence[float], start: float = 0.0, parts: Sequence[float] | None = None) -> list[float]:
@@ -71,6 +71,19 @@ def test_work_that_falls_back_is_estimated_anew() -> None:
         pace.left(now, done)
     assert pace.left(30, 0.1) is None
     assert pace.left(40, 0.2) == pytest.approx(80)
+
+
+def test_what_a_person_is_told_never_rises() -> None:
+    """As it did for a fill whose second part is slower, 6, 5, 4, 7, 9, 14 seconds; but for work that begins anew."""
+    estimate, told, seen, shown = ETA(), Countdown(), [], []
+    for done in range(1, 100):
+        now = done if done <= 50 else 50 + 3 * (done - 50)
+        seen.append(estimate.left(now, done / 100) or 1e9)
+        shown.append(told.left(now, done / 100) or 1e9)
+    assert max(seen[50:]) > seen[49] + 5
+    assert shown == sorted(shown, reverse=True)
+    told.left(160, 0.1)
+    assert (told.left(260, 0.2) or 0) > 100
 
 
 def test_reports_may_be_many() -> None:

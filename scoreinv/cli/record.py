@@ -20,7 +20,7 @@ from scoreinv.cli.plan import Plan
 from scoreinv.cli.report import advise, describe, duration, emit, notice, say, say_traceback, warn
 from scoreinv.errors import InputError
 from scoreinv.text import printable
-from scoreinv.time_left import ETA
+from scoreinv.time_left import Countdown
 
 if TYPE_CHECKING:
     from scoreinv.cli.options import Common
@@ -72,7 +72,7 @@ class Record:
     manifest: Table | None
     wanted: int
     counts: Counter[str] = field(default_factory=Counter)
-    eta: ETA = field(default_factory=ETA)
+    eta: Countdown = field(default_factory=Countdown)
 
     @property
     def left(self) -> int:

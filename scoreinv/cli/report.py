@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from scoreinv.errors import ExistsError, InputError, ScoreinvError, SettingError
 from scoreinv.text import printable
-from scoreinv.time_left import ETA
+from scoreinv.time_left import Countdown
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -171,7 +171,7 @@ def progress_bar(
         What is called with the share of the work that is done, in (0, 1], as often as one likes; and, where they are
         known better, with the seconds left and what is shown beside.
     """
-    eta, started, title = ETA(), time.monotonic(), printable(title)
+    eta, started, title = Countdown(), time.monotonic(), printable(title)
     last_line = -math.inf
     bar: Progress | None = None
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from scoreinv.errors import Cancelled, ScoreinvError
 from scoreinv.tasks.results import TaskCallback
-from scoreinv.time_left import ETA
+from scoreinv.time_left import Countdown
 from scoreinv.web.album import GoneError
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
@@ -44,7 +44,7 @@ class Job:
     Attributes:
         state: waiting, running, and one of three ends.
         done: the share of the work that is done.
-        left: seconds that it still takes; None where nothing tells it.
+        left: seconds that it still takes, which never rise; None where nothing tells it.
         made: what the page is told of the result of one that is done.
         error: why one failed, without its traceback, which would hold the pictures that were worked on.
         abandoned: it was cancelled since nobody looked at it for too long.
@@ -59,7 +59,7 @@ class Job:
         self.error: Exception | None = None
         self.abandoned = False
         self._work: Callable[[TaskCallback], dict[str, Any]] | None = work
-        self._pace = ETA()
+        self._pace = Countdown()
         self._stopped = threading.Event()
         self._seen, self._patience = time.monotonic(), SHORT_PATIENCE
         self._left_at = -math.inf
