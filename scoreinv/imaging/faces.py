@@ -13,7 +13,6 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from scoreinv.colour_space import luma
 from scoreinv.window_placement import Box
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ _PARTS = ((0.22, 0.52, 0.05, 0.97), (0.5, 0.7, 0.33, 0.67), (0.7, 0.92, 0.22, 0.
 _EIGHT = np.ones((3, 3), bool)
 
 
-def facial_features(marked: np.ndarray, rgb: np.ndarray) -> np.ndarray:
+def facial_features(marked: np.ndarray, gray: np.ndarray, boxes: list[Box]) -> np.ndarray:
     """The marks that are an eye, a brow, a nostril or a mouth, HxW bool.
 
     Such a mark lies within that part of a face, and is darker than the face. What is brighter is dust or lost emulsion,
@@ -42,15 +41,13 @@ def facial_features(marked: np.ndarray, rgb: np.ndarray) -> np.ndarray:
 
     Arguments:
         marked: HxW bool, what is taken for damage.
-        rgb: HxWx3 in [0, 1].
+        gray: HxW in [0, 1].
+        boxes: where it shows `faces`.
     """
     features = np.zeros_like(marked)
-    if not marked.any():
-        return features
     labels, _ = ndimage.label(marked, _EIGHT)
     marks = ndimage.find_objects(labels)
-    gray = luma(rgb)
-    for top, left, height, width in faces(gray):
+    for top, left, height, width in boxes:
         skin = np.median(gray[top : top + height, left : left + width])
         for first_row, last_row, first_column, last_column in _PARTS:
             rows = top + first_row * height, top + last_row * height

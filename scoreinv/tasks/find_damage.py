@@ -13,6 +13,8 @@ Eyes and mouths of faces are left out (`imaging.faces`).
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -25,11 +27,12 @@ from scipy import ndimage
 from scipy.special import expit
 from torch import Tensor
 
+from scoreinv.colour_space import luma
 from scoreinv.defaults import FOUND_GROW, USUAL_SENSITIVITY
 from scoreinv.ensemble import MIRRORED, turn, turn_back
 from scoreinv.errors import SettingError
 from scoreinv.imaging.arrays import pictures_from_api
-from scoreinv.imaging.faces import facial_features
+from scoreinv.imaging.faces import faces, facial_features
 from scoreinv.imaging.masks import dilate, picture_of_hole
 from scoreinv.imaging.picture import STRIP_ROWS, Picture
 from scoreinv.models.catalogue import load_damage_detector
@@ -38,6 +41,7 @@ from scoreinv.options import SENSITIVITY, Whole, check, check_callback
 from scoreinv.tasks.common import finite, to_tensor
 from scoreinv.tasks.results import Given, TaskCallback, parts, tell
 from scoreinv.text import shown
+from scoreinv.window_placement import Box
 
 Detector = DamageDetector | str | Path
 """A model at hand, or the name or file of one."""
@@ -116,20 +120,53 @@ def damage_in_picture(
     callback: TaskCallback | None = None,
 ) -> np.ndarray:
     """`find_damage` for one `Picture`: HxW bool."""
-    sizes = working_sizes(picture.size)[::-1]
-    probability = np.zeros(sizes[-1], np.float32)
-    for size, part in zip(sizes, parts(callback, map(math.prod, sizes)), strict=True):
-        rgb = picture.rgb() if size == picture.size else picture.resized_rgb(*size)
-        logits = damage_logits(rgb, detector, part)
-        if size != sizes[-1]:
-            logits -= math.log(_SURER)
-        sure = expit(logits) > 1 - sensitivity
-        found = expit(logits + math.log(_BESIDE))
-        likely = found > 1 - sensitivity
-        found[likely & ~ndimage.binary_propagation(sure, _EIGHT, mask=likely)] = 0  # goes on from nothing sure
-        np.maximum(probability, _enlarged(found, sizes[-1]), out=probability)
-    probability[facial_features(probability > 1 - sensitivity, rgb)] = 0
-    return dilate(_enlarged(probability, picture.size) > 1 - sensitivity, grow)
+    return Odds.seen(picture, detector, callback).marked(sensitivity, grow)
+
+
+@dataclass(frozen=True, eq=False)
+class Odds:
+    """What the network sees in a picture, by which damage is marked at any sensitivity.
+
+    Attributes:
+        size: (height, width) of the picture.
+        gray: its luma at the largest working size, HxW in [0, 1].
+        logits: the log odds of damage at each working size, the smallest first.
+    """
+
+    size: tuple[int, int]
+    gray: np.ndarray
+    logits: list[np.ndarray]
+
+    @classmethod
+    def seen(cls, picture: Picture, detector: DamageDetector, callback: TaskCallback | None = None) -> Odds:
+        """Look at a picture."""
+        sizes = working_sizes(picture.size)[::-1]
+        logits = []
+        for size, part in zip(sizes, parts(callback, map(math.prod, sizes)), strict=True):
+            rgb = picture.rgb() if size == picture.size else picture.resized_rgb(*size)
+            logits.append(damage_logits(rgb, detector, part))
+            if size != sizes[-1]:
+                logits[-1] -= math.log(_SURER)
+        return cls(picture.size, luma(rgb), logits)
+
+    @cached_property
+    def faces(self) -> list[Box]:
+        """Where the picture shows faces."""
+        return faces(self.gray)
+
+    def marked(self, sensitivity: float, grow: int = FOUND_GROW) -> np.ndarray:
+        """The damage, HxW bool."""
+        size, *_ = working_sizes(self.size)
+        probability = np.zeros(size, np.float32)
+        for logits in self.logits:
+            sure = expit(logits) > 1 - sensitivity
+            chance = expit(logits + math.log(_BESIDE))
+            likely = chance > 1 - sensitivity
+            chance[likely & ~ndimage.binary_propagation(sure, _EIGHT, mask=likely)] = 0  # goes on from nothing sure
+            np.maximum(probability, _enlarged(chance, size), out=probability)
+        if (found := probability > 1 - sensitivity).any():
+            probability[facial_features(found, self.gray, self.faces)] = 0
+        return dilate(_enlarged(probability, self.size) > 1 - sensitivity, grow)
 
 
 def detector_of(model: object) -> DamageDetector:
