@@ -34,7 +34,7 @@ EXAMPLES = """
 """
 HintsOption = Annotated[
     str | None,
-    option("--hints", metavar="FILE", help="Strokes of the colours wanted, on a transparent picture of its size."),
+    option("--hints", metavar="FILE", help="Colour strokes, on a transparent picture of the photo's size."),
 ]
 
 
@@ -46,7 +46,7 @@ def colorize(
     hints: HintsOption = None,
     tint: Annotated[
         Literal["luma", "white"],
-        option(help="A print of one tint (sepia) loses it. luma: its luma stays; white: its lightest tone is white."),
+        option(help="A tinted print (sepia) loses it. luma: its brightness stays; white: its lightest tone is white."),
     ] = "luma",
     colour: ColourSettings,
     model: RestorerOption = "scene",
@@ -54,7 +54,7 @@ def colorize(
     output: Output,
     common: Common,
 ) -> None:
-    """Colour grey photos; their luma, and so all detail, is kept to the grey level."""
+    """Colour grey photos; their brightness, and so all detail, is kept to the grey level."""
     colour = replace(colour, whiten=tint == "white")
     check_hints(hints)
     inputs = {"the hints": hints, "the model": model}
@@ -81,7 +81,7 @@ def colorize(
             warn(f"{job.source}: has colours already, which are replaced (--keep-color keeps them)")
         if result.found == "tinted" and tint == "luma":
             remedy = "--tint white makes its lightest tone white too"
-            warn(f"{job.source}: is a print of one tint, which is taken out ({remedy})")
+            warn(f"{job.source}: is a tinted print, as sepia is: its tint is removed ({remedy})")
         return result, {}
 
     run(Run(everything, output, common, compute, [scene], read, uncertainty=uncertainty))

@@ -31,7 +31,7 @@ def denoise(
     output: Output,
     common: Common,
 ) -> None:
-    """Remove noise from photos: by the posterior mean, in one evaluation of the network, or by samples."""
+    """Remove noise from photos: the average of what is possible, or with --samples some of that."""
 
     def restore(job: Job, picture: Picture, std: float, prior: ScorePrior, progress: Progress) -> Restored[Picture]:
         from scoreinv.tasks.denoise import denoise_picture, has_noise, unchanged

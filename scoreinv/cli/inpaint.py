@@ -47,13 +47,13 @@ class MaskReading:
     """How mask files are read; see `imaging.masks.read_mask`."""
 
     mask_threshold: Annotated[float, advanced(min=0, max=1, help="Mask values above this are holes.")] = MASK_THRESHOLD
-    invert_mask: Annotated[bool, option(help="White is known, black a hole.")] = False
+    invert_mask: Annotated[bool, option(help="Black marks what to remove, and white what stays.")] = False
     grow: Annotated[
         int | None,
         option(
             min=0,
             max=MOST_GROW,
-            help=f"Enlarge holes by this many pixels. (default: 0; what is found: {FOUND_GROW})",
+            help=f"Enlarge what is marked by this many pixels. (default: 0, of damage that is found {FOUND_GROW})",
         ),
     ] = None
 
@@ -67,7 +67,7 @@ def inpaint(
     photos: PhotosArgument,
     mask: Annotated[
         str,
-        option(metavar="MASK", help="White is a hole. A picture, or a folder of them; auto: what is damaged."),
+        option(metavar="MASK", help="White marks what to remove: a picture, or a folder of them; auto: the damage."),
     ],
     *,
     filling: FillSettings,
@@ -85,7 +85,7 @@ def inpaint(
     output: Output,
     common: Common,
 ) -> None:
-    """Fill the holes of photos: what the mask shows white is drawn anew, all else is kept bit for bit."""
+    """Remove things from photos: what the mask shows white is drawn anew, all else is kept bit for bit."""
     if filling.classical is not None:
         for name, value in {"--model": model, "--uncertainty": uncertainty}.items():
             if value is not None:

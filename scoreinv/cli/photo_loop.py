@@ -138,7 +138,7 @@ class Run(Generic[Given]):
         except Exception as error:
             return self._failed(job, error)
         seconds = round(time.monotonic() - started, 3)
-        _log.info("%s: by %s, %d evaluations of the network for a sample", job.source, made.method, made.nfe)
+        _log.info("%s: by %s, the network ran %d times for a sample", job.source, made.method, made.nfe)
         record = {"input": job.source, "output": written[0], "outputs": written, "seconds": seconds, "nfe": made.nfe}
         if not self.models:  # on the CPU, in the picture's own numbers
             how = {"seed": common.seed or 0, "model": None, "method": made.method, "device": "cpu", "precision": None}

@@ -124,7 +124,7 @@ def check_mask_size(found: tuple[int, int], size: tuple[int, int], name: str) ->
     if found != tuple(size):
         raise InputError(
             f"{name} is {found[1]}x{found[0]}, the photo {size[1]}x{size[0]} (width x height, turned upright): "
-            "nothing is resized silently, so make them one size"
+            "make them the same size"
         )
 
 

@@ -253,7 +253,7 @@ class _Restoration:
     def find_damage(self, detector: DamageDetector | None, hole: np.ndarray | None) -> None:
         """Take the hole that is given for the damage, or what is found."""
         if hole is not None:
-            words = f"{percent(hole)} of the picture, as given"
+            words = f"marked in {percent(hole)} of the picture"
         else:
             assert detector is not None
             sensitivity = self.settings.sensitivity
@@ -263,9 +263,9 @@ class _Restoration:
             hole = damage_in_picture(
                 self.pictures[0], detector, sensitivity, self.settings.grow, self.callbacks["damage"]
             )
-            words = f"{percent(hole)} of the picture" if hole.any() else "none is found"
+            words = f"found in {percent(hole)} of the picture" if hole.any() else "none was found"
             if hole.mean() > _MOST_FOUND:
-                words = f"{percent(hole)} of the picture look like it, too much to be any: nothing is filled"
+                words = f"{percent(hole)} of the picture look like it, too much to be true: nothing is filled"
                 hole = np.zeros_like(hole)
         self.damage = hole
         self._tell("damage", words, mask=picture_of_hole(hole) if hole.any() else None)
@@ -278,9 +278,9 @@ class _Restoration:
         if self.found != "tinted":
             self._tell("tint", "none, it is grey" if self.found == "grey" else "none, it is in colours")
         elif self.settings.keep_tint:
-            self._tell("tint", "it is of one tint, which is kept")
+            self._tell("tint", "the tint of the print is kept")
         else:
-            self._tell("tint", "it is of one tint, which is taken out", [untinted(picture, tones=whole)])
+            self._tell("tint", "the tint of the print is removed", [untinted(picture, tones=whole)])
 
     def fill(self, prior: ScorePrior) -> None:
         """Fill the damage."""
@@ -297,7 +297,7 @@ class _Restoration:
         self.noise_std = white_noise(self.pictures[0]) if given is None else given
         level = f"noise of {'about ' if given is None else ''}{self.noise_std * GRAY_LEVELS:.2g} grey levels"
         if given is None and self.noise_std < LEAST_REMOVED:
-            words = f"{level} is left, as grain" if self.noise_std else "none is found but texture and grain"
+            words = f"{level} is left: film has so much" if self.noise_std else "no noise was found"
             self._tell("denoise", words)
             return
         clean = []

@@ -238,9 +238,9 @@ class ColourSettings(_DrawnSettings):
     saturation: Annotated[
         float | None,
         Setting(
-            "Multiply the drawn chroma: 0 is grey, 1 as drawn. "
-            f"(default: {COLOUR_SATURATION:g} for samples of conditioned; 1 for the mean, with a temperature, or where "
-            "colours are given)",
+            "How colourful: 0 is grey, 1 as drawn. "
+            f"(default: {COLOUR_SATURATION:g}; 1 for the mean, by the method pc, with a temperature, or where colours "
+            "are given)",
             Number(0.0, 10.0),
         ),
     ] = None
@@ -316,8 +316,8 @@ class LinearSettings(_Estimated):
     estimate: Annotated[
         Estimate | None,
         Setting(
-            "mean: closest to the truth on average, smooth where details are uncertain; sample: one possible picture. "
-            "(default: mean, or sample with several samples or a method other than dpir)"
+            "mean: the average of what is possible, smooth where that is uncertain; sample: a possible picture, sharp. "
+            "(default: mean; sample for several samples, or by a method that draws them)"
         ),
     ] = None
     orientations: int = 1

@@ -125,7 +125,7 @@ def test_a_wrong_file_is_one_line_that_names_it(scoreinv, photo, mask, tmp_path,
 
 def test_an_option_that_is_missing_is_explained(scoreinv, photo):
     said = scoreinv("inpaint", photo).err
-    assert said.startswith("scoreinv: error: Missing option '--mask': White is a hole. A picture, or a folder of them")
+    assert said.startswith("scoreinv: error: Missing option '--mask': White marks what to remove: a picture")
     assert said.count("\n") == 1
 
 

@@ -120,7 +120,7 @@ CASES = [
     # no such choice, option or command
     (f"{INPAINT} --method magic", "'--method'"),
     (f"{INPAINT} --nonsense", "No such option: --nonsense"),
-    ("inpaint photo.png", "Missing option '--mask': White is a hole"),
+    ("inpaint photo.png", "Missing option '--mask': White marks what to remove"),
     ("interpolate photo.png", "Missing argument 'B'"),
     ("nonsense", "No such command 'nonsense'"),
     ("train", "say what to train"),

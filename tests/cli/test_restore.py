@@ -69,8 +69,8 @@ def test_an_old_print_takes_every_step_and_each_is_told_in_a_line(scoreinv, old,
     assert (outcome.code, outcome.out) == (0, "")
     said = [line for line in outcome.err.splitlines() if line.startswith("scoreinv: ")]  # without progress
     lines = [line.removeprefix("scoreinv: old.png: ") for line in said]
-    assert lines[0] == f"damage: {100 * SCRATCH.mean():.2g} % of the picture"
-    assert lines[1] == "tint: it is of one tint, which is taken out"
+    assert lines[0] == f"damage: found in {100 * SCRATCH.mean():.2g} % of the picture"
+    assert lines[1] == "tint: the tint of the print is removed"
     assert lines[2] == "inpaint: the damage is filled"
     assert lines[3].startswith("denoise: noise of about 1")
     assert lines[4] == "colorize: colours are drawn"
@@ -89,9 +89,9 @@ def test_a_healthy_photo_comes_back_bit_for_bit(scoreinv, tmp_path):
     assert outcome.code == 0
     assert (read(tmp_path / "new_restored.png") == in_colours()).all()
     for line in (
-        "damage: none is found",
+        "damage: none was found",
         "tint: none, it is in colours",
-        "is left, as grain",
+        "is left: film has so much",
         "colorize: its own colours are kept",
     ):
         assert line in outcome.err
@@ -160,7 +160,7 @@ def test_damage_and_colours_are_given(scoreinv, tmp_path):
     words = ("restore", "gray.png", "--mask", "mask.png", "--hints", "hints.png", "--noise", 5)
     outcome = scoreinv(*words)
     assert outcome.code == 0
-    assert f"damage: {100 * hole_array().mean():.2g} % of the picture, as given" in outcome.err
+    assert f"damage: marked in {100 * hole_array().mean():.2g} % of the picture" in outcome.err
     assert "denoise: noise of 5 grey levels is removed" in outcome.err
     after = read(tmp_path / "gray_restored.png").astype(int)
     assert (after[20:, 24:, 0] - after[20:, 24:, 1]).min() > 40
