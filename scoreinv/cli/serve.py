@@ -1,7 +1,11 @@
-"""`scoreinv serve`: a page in the browser on which holes are painted and filled."""
+"""`scoreinv serve`: a page in the browser for all that is done with one photograph."""
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
+import webbrowser
 from importlib.util import find_spec
 from typing import Annotated, Any
 
@@ -12,8 +16,8 @@ from scoreinv.cli.report import emit, rehearse, say
 from scoreinv.errors import InputError
 
 EXAMPLES = """
-  scoreinv serve                  # open the link that it shows
-  scoreinv serve --host 0.0.0.0   # for the network: the link has a token
+  scoreinv serve                            # opens the page in the browser
+  scoreinv serve --host 0.0.0.0 --no-open   # for the network: the link has a token
 """
 UNUSED = ("seed", "overwrite")
 PORT = 8421
@@ -34,6 +38,7 @@ def serve(
         ),
     ] = None,
     port: Annotated[int, option("--port", min=0, max=65535, help="Port to listen on; 0 picks a free one.")] = PORT,
+    opened: Annotated[bool, option("--open/--no-open", help="Open the page in the browser.")] = True,
     model: RestorerOption = MODELS[0],
     color_model: Annotated[
         str,
@@ -41,7 +46,7 @@ def serve(
     ] = MODELS[1],
     common: Common,
 ) -> None:
-    """Show a page in the browser to paint holes on, find damage, fill, colour and compare."""
+    """Open a page in the browser: point at what to remove, fill, colour, restore and compare."""
     if find_spec("fastapi") is None or find_spec("uvicorn") is None:
         raise InputError("serve needs a web server, which is not installed: pip install 'scoreinv[web]'")
     fill, colours = Model(model, common), Model(color_model, common)
@@ -63,5 +68,14 @@ def serve(
         emit(common, record)
         if not common.json:
             say(f"scoreinv: open {access.link} in a browser; Ctrl-C ends it")
+            if opened and _sees_a_browser():  # which may take its time
+                threading.Thread(target=webbrowser.open, args=(access.link,), daemon=True).start()
         models = Models(fill.load, colours.load, damage.load, denoise.load)
         serve(listener, models, access)
+
+
+def _sees_a_browser() -> bool:
+    """Whether who started this sees a browser of this machine: not from another one, nor without a screen."""
+    if "SSH_CONNECTION" in os.environ:
+        return False
+    return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))

@@ -50,10 +50,10 @@ def ask(
     return answer.status, content
 
 
-def begun(place: str, photo: str, mask: bytes, more: str = "") -> str:
+def begun(place: str, photo: str, mask: bytes) -> str:
     """The key of a job that fills a photograph."""
     layer = json.loads(ask(place, "POST", f"/api/photos/{photo}/layers", mask)[1])["key"]
-    return json.loads(ask(place, "POST", f"/api/photos/{photo}/fill?mask={layer}{more}")[1])["job"]
+    return json.loads(ask(place, "POST", f"/api/photos/{photo}/fill?mask={layer}")[1])["job"]
 
 
 def until(place: str, job: str, state: str) -> None:
@@ -84,7 +84,7 @@ def test_a_signal_ends_it_while_a_job_is_done(served, name, status):
     photo = json.loads(ask(place, "POST", "/api/photos", png(pixels(3, height=600, width=800)))[1])
     large = hole(600, 800)
     large[50:550, 50:750] = True
-    until(place, begun(place, photo["key"], png(large), "&samples=8"), "running")
+    until(place, begun(place, photo["key"], png(large)), "running")
     process.send_signal(getattr(signal, name))
     assert process.wait(60) == status
     _, said = process.communicate()
@@ -127,6 +127,29 @@ def test_dry_run_says_what_would_be_served(monkeypatch, capsys):
     assert re.fullmatch(r"would serve http://127\.0\.0\.1:\d+/\n", out)
     out = run(monkeypatch, capsys, "--dry-run", "--json", "--host", "localhost", "--port", "0")[1]
     assert "/?token=" in json.loads(out)["link"]
+
+
+@pytest.mark.parametrize(
+    ("screen", "words", "opens"),
+    [
+        ({"DISPLAY": ":0"}, (), True),
+        ({"DISPLAY": ":0"}, ("--no-open",), False),
+        ({"DISPLAY": ":0"}, ("--json",), False),  # a program reads it
+        ({"DISPLAY": ":0", "SSH_CONNECTION": "there"}, (), False),
+        ({}, (), False),
+    ],
+)
+def test_the_page_is_opened_where_there_is_a_browser(monkeypatch, capsys, screen, words, opens):
+    asked: list[str] = []
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SSH_CONNECTION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in screen.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("webbrowser.open", asked.append)
+    monkeypatch.setattr("scoreinv.web.app.serve", lambda *_: time.sleep(0.1))
+    assert run(monkeypatch, capsys, "--port", "0", *words)[0] == 0
+    assert [link.startswith("http://127.0.0.1:") for link in asked] == [True] * opens
 
 
 def test_a_port_that_is_taken(monkeypatch, capsys):
