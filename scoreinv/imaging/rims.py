@@ -5,6 +5,10 @@ Colours are followed from points of the rim straight outwards. A point shows a l
 where they jump between. Texture has such points by chance. An object's edge has them all along: points count where most
 of their neighbours along the rim show a leftover too. An edge of the scene that happens to run along the rim goes on
 beyond the hole, so that its colours are seen farther out.
+
+A mask may also miss slivers within its outline, between two limbs of the object, or spots. Whether what is known there
+is of the object or of the ground behind it, its colours tell: the object's are seen beside it in the hole, where the
+picture still shows what is to be removed, and not on the ground around the outline.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from scipy import ndimage
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.regions import clusters
-from scoreinv.window_placement import crop
+from scoreinv.window_placement import Box, crop
 
 WIDEST = 6
 """Pixels of a leftover at most."""
@@ -34,27 +38,40 @@ _NEAR = 32.0
 """Pixels along the rim within which its ground is looked at."""
 _BESIDE = 8
 """Points to each side that tell whether one is there by chance."""
+_COMPARED = 1000
+"""Colours that another is compared with, at most."""
 _POINTS = 500
 """Of a rim, at most."""
 _NORMAL = 6
 """Radius in pixels of the disk whose known pixels tell which way is outwards."""
 _NOTICED = 0.18
 """Share of a rim from which on a leftover is told: chosen by `tests/benchmarks/leftovers.py` and on real objects."""
+_GAP = 8
+"""Radius in pixels of the disk that fills the gaps of a mask, which gives its outline."""
+_INSIDE = 16
+"""Pixels of a hole around a sliver that tell the object's colours there."""
+_FEWEST_PIXELS = 40
+"""Of a sliver."""
+_MOST_OF_IT = 0.8
+"""Share of a sliver that must have the object's colours, and none of the ground's."""
 _LEAST_WIDTH = 16
 """Of the holes that are looked at: narrow ones are scratches more often than objects."""
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """What seems to be left of an object beside a hole.
+    """What seems to be left of an object beside a hole, or within its outline.
 
     Attributes:
         share: of the hole's rim, in (0, 1].
         grow: pixels by which to enlarge the hole.
+        box, pixels: where it is, with its soft edge, hxw bool.
     """
 
     share: float
     grow: int
+    box: Box
+    pixels: np.ndarray
 
     @property
     def words(self) -> str:
@@ -64,6 +81,19 @@ class Leftover:
 
 def find_leftover(picture: Picture, hole: np.ndarray) -> Leftover | None:
     """The leftover that takes most of its hole's rim, of all holes (HxW bool) of a picture; None where none is."""
+    return max(_leftovers(picture, hole), key=lambda leftover: leftover.share, default=None)
+
+
+def take_in_leftovers(picture: Picture, hole: np.ndarray) -> np.ndarray:
+    """The holes (HxW bool) with all that seems to be left of their objects: for a mask that nobody has painted."""
+    grown = hole.copy()
+    for leftover in _leftovers(picture, hole):
+        crop(grown, leftover.box)[leftover.pixels] = True
+    return grown
+
+
+def _leftovers(picture: Picture, hole: np.ndarray) -> list[Leftover]:
+    """What is left beside each hole, and within its outline."""
     margin = int(_FARTHER[-1]) + 1
     found = []
     for (top, left, _, _), holes in clusters(hole):
@@ -76,12 +106,68 @@ def find_leftover(picture: Picture, hole: np.ndarray) -> Leftover | None:
             around = hole[y : top + rows.stop + margin, x : left + columns.stop + margin]
             alone = np.zeros_like(around)
             crop(alone, (top + rows.start - y, left + columns.start - x, *own.shape))[...] = own
-            if (leftover := _beside(picture.rgb((y, x, *around.shape)), alone, around)) is not None:
-                found.append(leftover)
-    return max(found, key=lambda leftover: leftover.share, default=None)
+            box = (y, x, *around.shape)
+            rgb = picture.rgb(box)
+            for look in (_beside, _within):
+                if (seen := look(rgb, alone, around)) is not None:
+                    share, grow, pixels = seen
+                    found.append(Leftover(share, grow, box, pixels))
+    return found
 
 
-def _beside(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> Leftover | None:
+_Seen = tuple[float, int, np.ndarray]
+"""Share, pixels to grow and pixels of a `Leftover` in the box of its hole."""
+
+
+def _within(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> _Seen | None:
+    """The slivers within the outline of one hole that are of its object; `hole` has the others beside it too."""
+    # beyond the picture's border nothing closes a gap
+    outline = ndimage.binary_fill_holes(_away(~np.pad(_near(own, _GAP), _GAP))[_GAP:-_GAP, _GAP:-_GAP] > _GAP) | own
+    slivers, count = ndimage.label(outline & ~hole, np.ones((3, 3)))
+    if not count:
+        return None
+    away = _away(outline)
+    ground = rgb[(away > _SOFT) & (away <= _FARTHER[-1]) & ~hole]
+    if len(ground) < _FEWEST:
+        return None
+    found = np.zeros_like(own)
+    for number, place in enumerate(ndimage.find_objects(slivers), start=1):
+        wider = tuple(slice(max(0, part.start - _INSIDE), part.stop + _INSIDE) for part in place)
+        sliver, inside = slivers[wider] == number, own[wider]
+        if sliver.sum() < _FEWEST_PIXELS:
+            continue
+        colours = rgb[wider][sliver]
+        known = _seen(colours, ground) >= _RARE
+        of_object = _seen(colours, rgb[wider][inside & _near(sliver, _INSIDE)]) >= _RARE
+        if (of_object & ~known).mean() > _MOST_OF_IT:
+            found[wider] |= sliver
+    if not found.any():
+        return None
+    rim = _near(own, 1.5) & ~own
+    share = (rim & found).sum() / max(1, (rim & ~hole).sum())
+    grow = int(np.ceil(_away(hole)[found].max())) + _SOFT
+    return float(share), grow, _near(found, _SOFT) & ~hole
+
+
+def _seen(colours: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """The share of colours Nx3 that each of Mx3 is like, (M,)."""
+    among = among[:: -(-len(among) // _COMPARED)]
+    parts = np.array_split(colours, -(-len(colours) // _COMPARED))
+    alike = [np.linalg.norm(part[:, None] - among, axis=2) < _ALIKE for part in parts]
+    return np.concatenate([part.mean(1) for part in alike])
+
+
+def _away(hole: np.ndarray) -> np.ndarray:
+    """Pixels from a hole, 0 in it."""
+    return ndimage.distance_transform_edt(~hole)
+
+
+def _near(hole: np.ndarray, pixels: float) -> np.ndarray:
+    """What is within so many pixels of a hole."""
+    return _away(hole) <= pixels
+
+
+def _beside(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> _Seen | None:
     """The leftover beside one hole; `hole` has the others beside it too."""
     points, outwards = _rim(own, hole)
     if not len(points):
@@ -111,7 +197,13 @@ def _beside(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> Leftover | No
     solid = shown & ((beside & shown).sum(1) > beside.sum(1) / 2)
     if solid.mean() < _NOTICED:
         return None
-    return Leftover(float(solid.mean()), int(np.percentile(widths[solid], 90)) + _SOFT)
+    left = np.zeros_like(hole)
+    for (down, across), width in zip(points[solid], widths[solid], strict=True):
+        reach = width + _SOFT
+        near = np.s_[max(0, down - reach) : down + reach + 1, max(0, across - reach) : across + reach + 1]
+        at = np.ogrid[near]
+        left[near] |= np.hypot(at[0] - down, at[1] - across)[: left[near].shape[0], : left[near].shape[1]] <= reach
+    return float(solid.mean()), int(np.percentile(widths[solid], 90)) + _SOFT, left & ~hole
 
 
 def _rim(own: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
