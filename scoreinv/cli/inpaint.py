@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from scoreinv.cli.damage import DETECTOR, SUFFIX, damaged_share, find
 from scoreinv.cli.loading import Detector, Model, check_samples
@@ -34,10 +34,13 @@ if TYPE_CHECKING:
 
 EXAMPLES = """
   scoreinv inpaint photo.png --mask mask.png       # writes photo_inpainted.png
+  scoreinv inpaint photo.png --mask mask.png --avoid words.png
   scoreinv inpaint scans/ --mask auto --samples 4  # a folder, its damage found
 """
 AUTO = "auto"
 """The mask that is found."""
+_Given = tuple["np.ndarray | None", "np.ndarray | None"]
+"""The holes of a photo, None where they are yet to be found, and what is not to be copied into them."""
 _MOSTLY_HOLE = 0.6
 """Share of a photo, as a hole, that is more likely a mask turned round, or a copy of the photo with marks on it."""
 
@@ -70,6 +73,13 @@ def inpaint(
         option(metavar="MASK", help="White marks what to remove: a picture, or a folder of them; auto: the damage."),
     ],
     *,
+    avoid: Annotated[
+        str | None,
+        option(
+            metavar="MASK",
+            help="White marks what to leave, and not to copy from, as people's heads: a picture, or a folder of them.",
+        ),
+    ] = None,
     filling: FillSettings,
     reading: MaskReading,
     sensitivity: Annotated[
@@ -86,6 +96,7 @@ def inpaint(
     common: Common,
 ) -> None:
     """Remove things from photos: what the mask shows white is drawn anew, all else is kept bit for bit."""
+    filling.check_given(avoiding=avoid is not None)
     if filling.classical is not None:
         for name, value in {"--model": model, "--uncertainty": uncertainty}.items():
             if value is not None:
@@ -100,28 +111,40 @@ def inpaint(
         raise InputError("--sensitivity belongs to --mask auto")
     if found and reading.of_mask:
         raise InputError("--invert-mask and --mask-threshold are for masks of your own, not for --mask auto")
-    everything = plan(photos, "_inpainted", filling.results, output, {"the mask": mask, "the model": model})
+    if avoid == mask == STREAM:
+        raise InputError("--avoid -: stdin can be read once, and --mask has it")
+    read_too = {"the mask": mask, "what is avoided": avoid, "the model": model}
+    everything = plan(photos, "_inpainted", filling.results, output, read_too)
     masks, left_out = ({}, {}) if found else find_masks(mask, everything, reading, deep=output.recursive)
+    avoided: dict[str, str] = {}
+    if avoid is not None:  # a photo without one is filled from all of it
+        avoided, _ = find_masks(avoid, everything, reading, deep=output.recursive, name="--avoid")
     if uncertainty is not None:
-        own = masks.get(everything.jobs[0].source)
-        check_uncertainty(uncertainty, everything, filling.samples, common, {"the mask": own, "the model": model})
+        source = everything.jobs[0].source
+        own = {"the mask": masks.get(source), "what is avoided": avoided.get(source), "the model": model}
+        check_uncertainty(uncertainty, everything, filling.samples, common, own)
     prior = None if filling.classical is not None else Model(model or "photo", common)
     detector = Detector(DETECTOR, common) if found else None
 
-    def read(job: Job, picture: Picture) -> np.ndarray | None:
+    def read(job: Job, picture: Picture) -> _Given:
+        kept = None
+        if job.source in avoided:
+            from scoreinv.imaging.masks import read_avoided
+
+            kept = read_avoided(avoided[job.source], picture.size, threshold=reading.mask_threshold)
         if found:
-            return None
+            return None, kept
         from scoreinv.imaging.rims import find_leftover
 
         hole = read_hole(masks[job.source], reading, job, picture)
         if (leftover := find_leftover(picture, hole)) is not None:
             warn(f"{job.source}: {leftover.words}: try --grow {(reading.grow or 0) + leftover.grow}")
-        return hole
+        return hole, kept
 
     def compute(
-        job: Job, picture: Picture, hole: np.ndarray | None, progress: Progress
+        job: Job, picture: Picture, given: _Given, progress: Progress
     ) -> tuple[Restored[Picture], dict[str, Any]]:
-        more = {}
+        (hole, kept), more = given, {}
         if detector is not None:
             grow = FOUND_GROW if reading.grow is None else reading.grow
             hole = find(job, picture, detector, USUAL_SENSITIVITY if sensitivity is None else sensitivity, grow, None)
@@ -139,20 +162,21 @@ def inpaint(
 
         keep_freed()
         check_samples(filling.samples, picture, coloured=False)
-        return inpaint_picture(picture, hole, prior.load(), filling, progress), more
+        return inpaint_picture(picture, hole, prior.load(), filling, progress, kept), more
 
     models = [each for each in (prior, detector) if each is not None]
     run(Run(everything, output, common, compute, models, read, left_out=left_out, uncertainty=uncertainty))
 
 
 def find_masks(
-    mask: str, everything: Plan, reading: MaskReading, *, deep: bool
+    mask: str, everything: Plan, reading: MaskReading, *, deep: bool, name: Literal["--mask", "--avoid"] = "--mask"
 ) -> tuple[dict[str, str], dict[str, str]]:
     """The masks of photos: one for all, or those of a folder by their names.
 
     Args:
         mask: file or folder, as given.
         deep: folders within the folder are searched too.
+        name: the option that gives it.
 
     Returns:
         The mask of each photo that has one, and what is said of each that has none, by the photos' paths.
@@ -163,18 +187,19 @@ def find_masks(
     if reading.mask_threshold == 1:
         raise InputError("--mask-threshold 1: nothing is above it: give less than 1")
     if Path(mask).is_dir():
-        masks = _by_name(mask, everything, deep=deep)
+        masks = _by_name(mask, name, everything, deep=deep)
     else:
-        check_file(mask, "--mask")
+        check_file(mask, name)
         if mask == STREAM and (everything.batch or everything.jobs[0].source == STREAM):
-            raise InputError("--mask -: stdin can be read once, for one mask of one photo")
+            raise InputError(f"{name} -: stdin can be read once, for one mask of one photo")
         masks = {job.source: mask for job in everything.jobs}
+    what = "the mask" if name == "--mask" else "what is avoided"
     for job in everything.jobs:
         own = masks.get(job.source)
-        refuse_inputs("--mask", filter(None, [own]), {"a photo itself": job.source})
-        refuse_inputs("-o", job.outputs, {"the mask": own})
-    names = {job.source: job.inside / Path(job.source).stem for job in everything.jobs if job.source not in masks}
-    return masks, {source: f"there is no mask named {name} in {mask}" for source, name in names.items()}
+        refuse_inputs(name, filter(None, [own]), {"a photo itself": job.source})
+        refuse_inputs("-o", job.outputs, {what: own})
+    missing = {job.source: job.inside / Path(job.source).stem for job in everything.jobs if job.source not in masks}
+    return masks, {source: f"there is no mask named {stem} in {mask}" for source, stem in missing.items()}
 
 
 def read_hole(mask: str, how: MaskReading, job: Job, picture: Picture) -> np.ndarray:
@@ -200,13 +225,13 @@ def read_hole(mask: str, how: MaskReading, job: Job, picture: Picture) -> np.nda
     return hole
 
 
-def _by_name(folder: str, everything: Plan, *, deep: bool) -> dict[str, str]:
+def _by_name(folder: str, option: str, everything: Plan, *, deep: bool) -> dict[str, str]:
     """The masks of a folder by the photos that they are of."""
     by_name: dict[str, str] = {}
     for path in map(Path, expand(folder, deep=deep)):
         name = str(path.relative_to(folder).with_suffix(""))
         if name in by_name:
-            raise InputError(f"--mask: {by_name[name]} and {path} are masks of one name: remove one of them")
+            raise InputError(f"{option}: {by_name[name]} and {path} are masks of one name: remove one of them")
         by_name[name] = str(path)
     # The mask of a.jpg is a.png, or where photos share their stem a.jpg.png; `damage` names it a_damage.png.
     masks: dict[str, str] = {}
@@ -218,5 +243,5 @@ def _by_name(folder: str, everything: Plan, *, deep: bool) -> dict[str, str]:
             masks[job.source] = by_name[place]
     if not masks:
         check_file(everything.jobs[0].source)  # what is not there has no mask either
-        raise InputError(f"--mask {folder}: no mask in this folder has the name of a photo")
+        raise InputError(f"{option} {folder}: no mask in this folder has the name of a photo")
     return masks

@@ -1,4 +1,6 @@
-"""Faces, and the marks in them that are no damage: an eye is a dark spot as a stain is, and a mouth a dark line.
+"""Faces: the people whom no fill may copy from, and the marks that are no damage though they look like it.
+
+An eye is a dark spot as a stain is, and a mouth a dark line. A ceiling that goes on above people is not made of heads.
 
 Faces are upright and seen from in front, and are found by scikit-image's cascade of local binary patterns (Liao et al.
 2007, "Learning multi-scale block local binary patterns for face recognition"), which knows nothing of who they are.
@@ -30,6 +32,11 @@ nine; of six real ones in four scratched prints and a portrait none is lost befo
 
 _PARTS = ((0.22, 0.52, 0.05, 0.97), (0.5, 0.7, 0.33, 0.67), (0.7, 0.92, 0.22, 0.8))
 """Eyes with their brows, nostrils, and mouth: top, bottom, left and right as shares of a face's box."""
+_HEAD, _SHOULDERS = (0.35, 0.9, 0.85), (1.9, 1.0, 1.5)
+"""A head with its hair, and shoulders with what is worn around the neck, as ellipses: their middles below the top of a
+face's box, half of their height and half of their width, in sides of that box."""
+_DAMAGED = 0.05
+"""Share of a head, or of shoulders, that a hole takes where they are what is to be filled."""
 _EIGHT = np.ones((3, 3), bool)
 
 
@@ -57,6 +64,29 @@ def facial_features(marked: np.ndarray, gray: np.ndarray, boxes: list[Box]) -> n
                     mark = labels[place] == number
                     features[place] |= mark & (gray[place][mark].mean() < skin)
     return features
+
+
+def people_beside(hole: np.ndarray, gray: np.ndarray) -> np.ndarray:
+    """Heads and shoulders that a fill of the hole should not repeat, HxW bool.
+
+    A face that the hole touches is what is to be mended, and goes on out of itself; so do a head and shoulders of which
+    the hole takes a part.
+
+    Args:
+        hole: HxW bool.
+        gray: HxW in [0, 1], of what is to be removed too.
+    """
+    people = np.zeros_like(hole)
+    down, across = np.ogrid[: hole.shape[0], : hole.shape[1]]
+    for top, left, height, width in faces(gray):
+        if hole[top : top + height, left : left + width].any():
+            continue
+        for middle, high, wide in (_HEAD, _SHOULDERS):
+            away = ((down - top) / height - middle) ** 2 / high**2 + ((across - left) / width - 0.5) ** 2 / wide**2
+            part = away <= 1
+            if part.any() and hole[part].mean() <= _DAMAGED:
+                people |= part
+    return people
 
 
 def faces(gray: np.ndarray) -> list[Box]:

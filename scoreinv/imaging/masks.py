@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -65,6 +65,14 @@ def read_mask(
     return hole_from_picture(decoded.picture, size, name=name, threshold=threshold, invert=invert, grow=grow)
 
 
+def read_avoided(
+    path: str | os.PathLike[str] | bytes, size: tuple[int, int], *, threshold: float = MASK_THRESHOLD
+) -> np.ndarray:
+    """Read a mask file of what a fill copies nothing from: as `read_mask`, but one that is all black marks nothing."""
+    decoded = decode(path)
+    return avoided_from_picture(decoded.picture, size, name=f"{decoded.name}: what is avoided", threshold=threshold)
+
+
 def as_holes(
     mask: Any,
     sizes: Sequence[tuple[int, int]],
@@ -85,14 +93,27 @@ def as_holes(
         InputError: as `read_mask`, and for other shapes, types, NaN and values out of range.
     """
     check_mask_settings(threshold, invert, grow)
+    return _for_each(mask, sizes, partial(hole_from_picture, threshold=threshold, invert=invert, grow=grow), "the mask")
+
+
+def as_avoided(mask: Any, sizes: Sequence[tuple[int, int]], *, threshold: float = MASK_THRESHOLD) -> list[np.ndarray]:
+    """Masks from Python of what a fill copies nothing from, as `as_holes`; one that is all 0 marks nothing."""
+    check_mask_settings(threshold, False, 0)
+    return _for_each(mask, sizes, partial(avoided_from_picture, threshold=threshold), "what is avoided")
+
+
+def _for_each(
+    mask: Any, sizes: Sequence[tuple[int, int]], read: Callable[..., np.ndarray], what: str
+) -> list[np.ndarray]:
+    """What `read` gives of a mask from Python for each size; what: what messages call the mask."""
     if isinstance(mask, Image.Image):
-        pictures = [picture_from_pil(mask, "the mask")]
+        pictures = [picture_from_pil(mask, what)]
     elif is_tensor(mask):
         batch = mask[None] if mask.ndim == 2 and not mask.is_nested else mask
-        pictures = pictures_from_tensor(batch.float() if str(batch.dtype) == "torch.bool" else batch, "the mask")
+        pictures = pictures_from_tensor(batch.float() if str(batch.dtype) == "torch.bool" else batch, what)
     elif isinstance(mask, np.ndarray):
         array = mask.astype(np.uint8) * np.uint8(255) if mask.dtype == np.bool_ else mask
-        pictures = [picture_from_array(array, "the mask")]
+        pictures = [picture_from_array(array, what)]
     else:
         raise InputError(f"a mask is an array, a tensor or a PIL image, not {type(mask).__name__}")
     if is_tensor(mask) and mask.ndim == 3 and len(mask) == len(sizes) > 1 and bool((mask != mask[:1]).any()):
@@ -101,13 +122,12 @@ def as_holes(
         )
     if len(pictures) not in (1, len(sizes)):
         raise InputError(f"{len(pictures)} masks for {len(sizes)} pictures: give one, or one for each")
-    hole = partial(hole_from_picture, threshold=threshold, invert=invert, grow=grow)
     if len(pictures) == 1:
         # One mask fits one size.
-        found = {size: hole(pictures[0], size, name="the mask") for size in dict.fromkeys(sizes)}
+        found = {size: read(pictures[0], size, name=what) for size in dict.fromkeys(sizes)}
         return [found[size] for size in sizes]
     rows = enumerate(zip(pictures, sizes, strict=True))
-    return [hole(picture, size, name=f"row {row} of the batch: the mask") for row, (picture, size) in rows]
+    return [read(picture, size, name=f"row {row} of the batch: {what}") for row, (picture, size) in rows]
 
 
 def check_mask_settings(threshold: float, invert: bool, grow: int) -> None:
@@ -141,19 +161,7 @@ def hole_from_picture(
 
     A warning is logged where it looks like a photograph, as one that was painted on does.
     """
-    check_mask_size(picture.size, size, name)
-    hole = np.empty(picture.size, dtype=bool)
-    highest, between = 0.0, 0
-    for top in range(0, picture.height, _ROWS):
-        samples = to_float(picture.pixels[top : top + _ROWS])
-        values = samples if samples.ndim == 2 else samples[..., : 1 if picture.is_gray_mode else 3].max(axis=-1)
-        if picture.has_alpha:
-            values *= samples[..., -1]
-        hole[top : top + _ROWS] = values > threshold
-        highest = max(highest, float(values.max()))
-        between += int(np.count_nonzero((values > 0.1) & (values < 0.9)))
-    if between > _BETWEEN * hole.size:
-        _log.warning("%s looks like a photograph: paint white on black, or on a transparent layer", name)
+    hole, highest = _marked(picture, size, threshold, name)
     marked = bool(hole.any())
     if invert:
         hole = ~hole
@@ -164,7 +172,7 @@ def hole_from_picture(
     empty = not hole.any()
     if not (empty or hole.all()):
         return hole
-    level = f"{highest:.3g} of 1" if picture.peak == 1 else f"{highest * picture.peak:g} of {picture.peak:g}"
+    level = _level(highest, picture)
     if marked:
         remedy = (
             "do not invert it" if invert else "is it the other way round? inverted, holes and known pixels are swapped"
@@ -175,6 +183,44 @@ def hole_from_picture(
         remedy = "paint the known pixels white" if invert else "paint the holes white"
     problem = f"{name} {'has no hole' if empty else 'leaves no known pixel'} (the largest value is {level}): {remedy}"
     raise EmptyMaskError(problem, black=highest == 0 and not invert) if empty else InputError(problem)
+
+
+def avoided_from_picture(
+    picture: Picture, size: tuple[int, int], *, name: str, threshold: float = MASK_THRESHOLD
+) -> np.ndarray:
+    """`read_avoided` for a picture at hand; `name` is what messages call it."""
+    avoided, highest = _marked(picture, size, threshold, name)
+    if highest > 0 and not avoided.any():
+        level = _level(highest, picture)
+        raise InputError(
+            f"{name} marks nothing (the largest value is {level}): if it holds 0 and 1, use a mask threshold of 0"
+        )
+    if avoided.all():
+        raise InputError(f"{name} is all of the picture, so that nothing is left to copy: leave some of it black")
+    return avoided
+
+
+def _marked(picture: Picture, size: tuple[int, int], threshold: float, name: str) -> tuple[np.ndarray, float]:
+    """What a mask of this size marks, HxW bool, and its largest value in [0, 1]; warns of a photograph."""
+    check_mask_size(picture.size, size, name)
+    marked = np.empty(picture.size, dtype=bool)
+    highest, between = 0.0, 0
+    for top in range(0, picture.height, _ROWS):
+        samples = to_float(picture.pixels[top : top + _ROWS])
+        values = samples if samples.ndim == 2 else samples[..., : 1 if picture.is_gray_mode else 3].max(axis=-1)
+        if picture.has_alpha:
+            values *= samples[..., -1]
+        marked[top : top + _ROWS] = values > threshold
+        highest = max(highest, float(values.max()))
+        between += int(np.count_nonzero((values > 0.1) & (values < 0.9)))
+    if between > _BETWEEN * marked.size:
+        _log.warning("%s looks like a photograph: paint white on black, or on a transparent layer", name)
+    return marked, highest
+
+
+def _level(highest: float, picture: Picture) -> str:
+    """A mask's largest value in words."""
+    return f"{highest:.3g} of 1" if picture.peak == 1 else f"{highest * picture.peak:g} of {picture.peak:g}"
 
 
 def picture_of_hole(hole: np.ndarray) -> Picture:

@@ -55,6 +55,7 @@ class Region:
         tile: side of the windows that it is seen through. Narrow holes look the same through larger ones and a
             little smaller ones.
         whole: whether one window shows all of it.
+        avoid: hxw bool: what a deep hole copies nothing from; None: it may copy from all that is known.
     """
 
     box: Box
@@ -63,6 +64,7 @@ class Region:
     narrow: bool = False
     tile: int = 0
     whole: bool = False
+    avoid: np.ndarray | None = None
 
 
 def regions_to_fill(
@@ -128,6 +130,21 @@ def from_known(regions: Iterable[Region], hole: np.ndarray) -> Iterator[Region]:
         passed = 0
         crop(unknown, region.box)[region.hole] = False
         yield region
+
+
+def widened(region: Region, shape: tuple[int, int], multiple: int) -> Region:
+    """A region with about as much again of a picture of this shape on each side of it."""
+    bounds = []
+    for first, length, size in zip(region.box[:2], region.box[2:], shape, strict=True):
+        begin, end = max(0, first - length), min(size, first + 2 * length)
+        end = begin + max(length, (end - begin) // multiple * multiple) if end - begin < size else end
+        bounds.append((begin, end))
+    (top, bottom), (left, right) = bounds
+    place = (
+        (region.box[0] - top, bottom - sum(region.box[::2])),
+        (region.box[1] - left, right - sum(region.box[1::2])),
+    )
+    return replace(region, box=(top, left, bottom - top, right - left), hole=np.pad(region.hole, place))
 
 
 def extent(hole: np.ndarray) -> tuple[slice, slice]:

@@ -55,12 +55,13 @@ class NearestNeighbourField:
         picture: (3, H, W) on [-1, 1]; not looked at where not observed.
         observed: (1, H, W), 0 or 1.
         start: (2, H, W) int64, pixels down and across; looked at in the hole alone.
+        sources: (1, H, W), 0 or 1: what of the observed may be copied; None for all of it.
 
-    Raises InputError for a picture without a hole, and where `start` leads to a pixel around which the patch is not
-    wholly known.
+    Raises InputError for a picture without a hole, and where `start` leads to a pixel around which the patch may not be
+    copied as a whole.
     """
 
-    def __init__(self, picture: Tensor, observed: Tensor, start: Tensor) -> None:
+    def __init__(self, picture: Tensor, observed: Tensor, start: Tensor, sources: Tensor | None = None) -> None:
         borders = (_REACH,) * 4
         self._height, self._width = observed.shape[-2:]
         self._row = self._width + 2 * _REACH
@@ -68,7 +69,8 @@ class NearestNeighbourField:
         # Pixels of the picture with its border are numbered row by row.
         self._known = F.pad(torch.where(observed > 0, picture, 0.0), borders).flatten(1).T.contiguous()
         self._inside = F.pad(torch.ones_like(observed), borders).flatten()
-        whole = F.max_pool2d(1 - F.pad(observed, borders), 2 * _REACH + 1, 1) == 0
+        copied = observed if sources is None else sources
+        whole = F.max_pool2d(1 - F.pad(copied, borders), 2 * _REACH + 1, 1) == 0
         self._usable = F.pad(whole, borders).flatten()
         hole = F.pad(observed == 0, borders)[0]
         self._at = hole.nonzero().T
@@ -76,12 +78,12 @@ class NearestNeighbourField:
         if not len(self._pixels):
             raise InputError("the picture has no hole")
         self._source = torch.full_like(self._usable, -1, dtype=torch.int64)
-        sources = self._legal(*(self._at + start[:, self._at[0] - _REACH, self._at[1] - _REACH]))
-        if (sources < 0).any():
-            raise InputError("a displacement leads out of what is known of the picture")
-        self._source[self._pixels] = sources
+        taken = self._legal(*(self._at + start[:, self._at[0] - _REACH, self._at[1] - _REACH]))
+        if (taken < 0).any():
+            raise InputError("a displacement leads out of what may be copied of the picture")
+        self._source[self._pixels] = taken
         self._filled = self._known.clone()
-        self._filled[self._pixels] = self._known[sources]
+        self._filled[self._pixels] = self._known[taken]
         along = torch.arange(-_REACH, _REACH + 1, device=observed.device)
         down, across = torch.meshgrid(along, along, indexing="ij")
         other = (down != 0) | (across != 0)
@@ -162,7 +164,7 @@ class NearestNeighbourField:
         """The changes between pixels taken from `here` and, so many numbers on, from `there` that make light go on.
 
         light: (N, 3), the means of the patches around the pixels. here, there: (h, w); looked at where neither is
-        negative. Returns (3, h, w): differences of those patches that are wholly known, 0 where none are.
+        negative. Returns (3, h, w): differences of those patches that may be copied, 0 where none are.
         """
         here, there = here.clamp_min(0), there.clamp_min(step)
         change, count = light.new_zeros(*here.shape, 3), light.new_zeros(*here.shape, 1)
@@ -248,7 +250,7 @@ class NearestNeighbourField:
         return total[:, :3] / total[:, 3:].clamp_min(1), (total[:, 3:] > 0).to(total)
 
     def _legal(self, down: Tensor, across: Tensor) -> Tensor:
-        """Numbers of pixels at places; -1 for those around which the patch is not wholly known."""
+        """Numbers of pixels at places; -1 for those around which the patch may not be copied as a whole."""
         inside = (down >= 0) & (down < self._height + 2 * _REACH) & (across >= 0) & (across < self._row)
         number = torch.where(inside, self._number(down, across), 0)
         return torch.where(self._usable[number], number, -1)

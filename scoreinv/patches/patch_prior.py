@@ -69,32 +69,42 @@ class PatchPrior(Prior):
         pictures: (B, 3, H, W) on [-1, 1], each for itself; not looked at where not observed.
         observed: (B or 1, 1, H, W), 0 or 1.
         elsewhere: (B, 2), c of each picture, in pixels down and across; None for 0.
+        sources: (B or 1, 1, H, W), 0 or 1: what of the observed may be copied; None for all of it.
 
-    Raises InputError for a picture without a hole, or without a patch that is wholly observed (`enough` asks for more).
+    Raises InputError for a picture without a hole, or without a patch that may be copied as a whole (`enough` asks for
+    more).
     """
 
     data_range = (-1.0, 1.0)
     evaluations_per_noise = 0
 
-    def __init__(self, sde: SDE, pictures: Tensor, observed: Tensor, elsewhere: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        sde: SDE,
+        pictures: Tensor,
+        observed: Tensor,
+        elsewhere: Tensor | None = None,
+        sources: Tensor | None = None,
+    ) -> None:
         self.sde = sde
         observed = observed.expand(len(pictures), -1, -1, -1)
+        sources = observed if sources is None else sources.expand(len(pictures), -1, -1, -1)
         centres = pictures.new_zeros(len(pictures), 2) if elsewhere is None else elsewhere
         patches: list[_Patches] = []
-        for picture, known in zip(pictures, observed, strict=True):
-            alike = (other for other in patches if other.are_of(picture, known))  # samples of one picture
-            patches.append(next(alike, None) or _Patches(picture, known))
+        for picture, known, copied in zip(pictures, observed, sources, strict=True):
+            alike = (other for other in patches if other.are_of(picture, known, copied))  # samples of one picture
+            patches.append(next(alike, None) or _Patches(picture, known, copied))
         different = set(patches)
         for one in different:
             one.kept = max(1, _PARTS_KEPT // len(different))
         self._fills = [_Fill(*row) for row in zip(patches, centres.tolist(), strict=True)]
 
     @staticmethod
-    def enough(observed: Tensor) -> bool:
-        """Whether pictures of which this is observed, (B, 1, H, W), all have patches enough to be continued from."""
-        if min(observed.shape[-2:]) < _SIDE:
+    def enough(sources: Tensor) -> bool:
+        """Whether pictures of which this may be copied, (B, 1, H, W), all have patches enough to be continued from."""
+        if min(sources.shape[-2:]) < _SIDE:
             return False
-        return bool((_wholly_known(observed, _SIDE).flatten(1).sum(1) >= _FEWEST).all())
+        return bool((_wholly_known(sources, _SIDE).flatten(1).sum(1) >= _FEWEST).all())
 
     @staticmethod
     def reached(observed: Tensor) -> bool:
@@ -169,7 +179,7 @@ class _Fill:
 
 
 class _Patches:
-    """The known patches of a picture, where they are many some of them, compared with every place in its hole or rim.
+    """The patches of a picture that may be copied, of many some, compared with every place in its hole or rim.
 
     Patches of C channels are rows of D = C side^2 values. Each is identified by its first pixel, a number of the
     picture with a border of the margin's width around (`_padded`), whose rows have `_row` of them.
@@ -180,16 +190,16 @@ class _Patches:
         kept: of how many parts of the places what stays from step to step is kept.
     """
 
-    def __init__(self, picture: Tensor, observed: Tensor) -> None:
-        self.picture, self.observed = torch.where(observed > 0, picture, 0.0), observed
+    def __init__(self, picture: Tensor, observed: Tensor, sources: Tensor) -> None:
+        self.picture, self.observed, self.sources = torch.where(observed > 0, picture, 0.0), observed, sources
         self._row = observed.shape[-1] + 2 * _MARGIN
         self.places = F.max_pool2d(1 - observed, 2 * _RIM + 1, 1, _RIM)[0].nonzero().T
         self._here = self._number(*self.places)
         if not len(self._here):
             raise InputError("the picture has no hole")
-        at = _wholly_known(F.pad(observed, (_MARGIN,) * 4), _SIDE)[0].nonzero().T
+        at = _wholly_known(F.pad(sources, (_MARGIN,) * 4), _SIDE)[0].nonzero().T
         if not at.shape[1]:
-            raise InputError("there is nothing to continue: no patch of the picture is known")
+            raise InputError("there is nothing to continue: no patch of the picture may be copied")
         self.at = at = _near_and_far(at, observed, most_patches(len(self._here)))
         self._there = self._number(*at)
         self.values = self._patches(self._padded(self.picture), self._there)
@@ -204,11 +214,10 @@ class _Patches:
         self.kept = _PARTS_KEPT
         self._kept: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def are_of(self, picture: Tensor, observed: Tensor) -> bool:
-        """Whether these are the patches of this picture (3, H, W), given what is observed of it."""
-        return torch.equal(self.observed, observed) and torch.equal(
-            torch.where(observed > 0, picture, 0.0), self.picture
-        )
+    def are_of(self, picture: Tensor, observed: Tensor, sources: Tensor) -> bool:
+        """Whether these are the patches of this picture (3, H, W), given what of it is observed and may be copied."""
+        alike = torch.equal(self.observed, observed) and torch.equal(self.sources, sources)
+        return alike and torch.equal(torch.where(observed > 0, picture, 0.0), self.picture)
 
     def log_weights(self, x: Tensor, precision: float) -> Iterator[Tensor]:
         """Of each patch at the places, (n, M) part by part, up to what is common to all of a place.

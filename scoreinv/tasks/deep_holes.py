@@ -25,7 +25,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -61,11 +63,24 @@ _PATCHES_IN_THE_TIME = 100
 """Patches that a place is compared with, in a step at the first scale, in the time of a sweep for a pixel."""
 
 
+class Scale(NamedTuple):
+    """Pictures at one size.
+
+    Attributes:
+        values: (B, 3, H, W) in [0, 1].
+        observed: (B, 1, H, W), 0 or 1.
+        sources: (B, 1, H, W), 0 or 1, what of the observed may be copied.
+    """
+
+    values: Tensor
+    observed: Tensor
+    sources: Tensor
+
+
 def draw_in_scales(
     sampling: Sampling,
     prior: ScorePrior,
-    values: Tensor,
-    observed: Tensor,
+    finest: Scale,
     halvings: int,
     typical: Tensor,
     noise: Callable[[int], NoiseStream],
@@ -75,41 +90,48 @@ def draw_in_scales(
 
     Args:
         sampling: of the method `conditioned`.
-        values: (B, 3, H, W) in [0, 1]; not looked at where not observed.
-        observed: (B, 1, H, W), 0 or 1.
-        halvings: how often the picture is halved for the first scale.
+        finest: the pictures, whose values are not looked at where not observed.
+        halvings: how often they are halved for the first scale.
         typical: (B,) bool, which samples look for their patches around each place, as is likeliest.
         noise: the noise of each scale, 0 the finest.
 
     Raises ScoreinvError when the model gives values that are not finite.
     """
-    scales = [(values, observed)]
+    scales = [finest]
     for _ in range(halvings):
-        scales.append(_halved(*scales[-1]))
-    if halvings > 1 and not PatchPrior.enough(scales[-1][1]) and PatchPrior.enough(scales[-2][1]):
+        scales.append(_halved(scales[-1]))
+    if halvings > 1 and not PatchPrior.enough(scales[-1].sources) and PatchPrior.enough(scales[-2].sources):
         # A hole that takes most of the picture: at twice the size more patches are wholly known.
         scales.pop()
-    if PatchPrior.enough(scales[-1][1]):
+    if PatchPrior.enough(scales[-1].sources):
         return _drawn_by_patches(prior, scales, typical, noise, callback)
-    return _drawn_by_network(sampling, prior, scales, noise, callback)
+    return _drawn_by_network(sampling, prior, [scale[:2] for scale in scales], noise, callback)
+
+
+def enough_to_copy(sources: np.ndarray, halvings: int) -> bool:
+    """Whether `draw_in_scales` has patches enough to continue a picture from, of which this may be copied, HxW bool."""
+    scales = [torch.from_numpy(sources)[None, None].float()]
+    for _ in range(halvings):
+        scales.append((block_means(scales[-1]) == 1).float())
+    return any(PatchPrior.enough(scale) for scale in scales[-2 if halvings > 1 else -1 :])
 
 
 def _drawn_by_patches(
     prior: ScorePrior,
-    scales: list[tuple[Tensor, Tensor]],
+    scales: list[Scale],
     typical: Tensor,
     noise: Callable[[int], NoiseStream],
     callback: TaskCallback | None,
 ) -> tuple[Tensor, int]:
     """As `draw_in_scales`: around the network's posterior mean at the last scale, and where it may help one beyond."""
     first = len(scales) - 1
-    observed, coarser = scales[0][1], _halved(*scales[first])
-    if first == 1 and PatchPrior.enough(coarser[1]) and not PatchPrior.reached(coarser[1]):
+    observed, coarser = scales[0].observed, _halved(scales[first])
+    if first == 1 and PatchPrior.enough(coarser.sources) and not PatchPrior.reached(coarser.observed):
         scales = [*scales, coarser]
     estimates, nfe = {}, 0
     for number in range(first, len(scales)):
-        _, tiled = _given(prior, scales[number], None, MEAN_WINDOW * prior.image_size)
-        z = noise(len(scales) + number - first).normal(scales[number][0].shape)
+        _, tiled = _given(prior, scales[number][:2], None, MEAN_WINDOW * prior.image_size)
+        z = noise(len(scales) + number - first).normal(scales[number].values.shape)
         with torch.no_grad():
             mean = tiled.finish(tiled.denoise(z * prior.sde.prior_std, 1.0))
         estimates[number] = prior.to_image(finite(mean))
@@ -132,7 +154,7 @@ def _drawn_by_network(
     found = scales[:1]
     for _ in scales[1:]:
         values, observed = found[-1]
-        coarser = _halved(values, observed)
+        coarser = _halved_known(values, observed)
         if not coarser[1].flatten(1).any(1).all():
             share_known = block_means(observed)
             coarser = coarser[0] / share_known.clamp_min(0.25), (share_known > 0).to(values)
@@ -170,7 +192,7 @@ def _given(
 
 
 def continue_surroundings(
-    scales: list[tuple[Tensor, Tensor]],
+    scales: list[Scale],
     estimates: Mapping[int, Tensor],
     elsewhere: Tensor,
     noise: Callable[[int], NoiseStream],
@@ -179,8 +201,8 @@ def continue_surroundings(
     """Samples (B, 3, H, W) in [0, 1] of pictures that go on in their holes as they are around them.
 
     Args:
-        scales: pictures (B, 3, H, W) in [0, 1] and what of them is observed, (B, 1, H, W), each at half the size of the
-            one before; those that are begun from with patches enough (`PatchPrior.enough`).
+        scales: each at half the size of the one before; those that are begun from with patches enough
+            (`PatchPrior.enough`).
         estimates: of the pictures of those scales that are begun from, by their numbers; at least one. Each
             hole keeps the fill of the lowest energy.
         elsewhere: (B, 2), how far from a place its patches are looked for, in pixels of the finest scale.
@@ -198,7 +220,7 @@ def continue_surroundings(
 
 
 def _continued(
-    scales: list[tuple[Tensor, Tensor]],
+    scales: list[Scale],
     first: int,
     initial: Tensor,
     elsewhere: Tensor,
@@ -207,19 +229,20 @@ def _continued(
 ) -> list[NearestNeighbourField]:
     """The displacements of each picture at the finest scale, drawn from `first` on, of which an estimate is given."""
     layout, *sweeping = parts(callback, _work(scales, first))
-    pictures, observed = scales[first]
-    patches, stream = PatchPrior(_FIRST, 2 * pictures - 1, observed, elsewhere / 2**first), noise(first)
+    pictures, observed, sources = scales[first]
+    patches, stream = PatchPrior(_FIRST, 2 * pictures - 1, observed, elsewhere / 2**first, sources), noise(first)
     start = State(2 * initial - 1 + _FIRST.prior_std * stream.normal(initial.shape), 1.0)
     sampler = PC(Ancestral(), corrector_steps=0, steps=_at(_FIRST_STEPS, first))
     result = sampler.sample(patches, tuple(initial.shape), rng=stream, callback=for_sampler(layout), start=start)
     displacements = patches.displacements(result.x0)
     del patches  # and what it keeps
     for number, part in zip(reversed(range(first + 1)), sweeping, strict=True):
-        pictures, observed = scales[number]
+        pictures, observed, sources = scales[number]
         if number < first:
             doubled = 2 * displacements.repeat_interleave(2, 2).repeat_interleave(2, 3)
             displacements, stream = doubled[..., : observed.shape[2], : observed.shape[3]], noise(number)
-        fields = [NearestNeighbourField(*row) for row in zip(2 * pictures - 1, observed, displacements, strict=True)]
+        rows = zip(2 * pictures - 1, observed, displacements, sources, strict=True)
+        fields = [NearestNeighbourField(*row) for row in rows]
         generators = stream.generators()
         sweeps = _at(_SWEEPS, number)
         for sweep in range(sweeps):
@@ -239,11 +262,11 @@ def drawn_elsewhere(observed: Tensor, noise: NoiseStream) -> Tensor:
     return noise.normal((len(observed), 2)) * sides * torch.tensor(_ELSEWHERE).to(sides)
 
 
-def _work(scales: list[tuple[Tensor, Tensor]], first: int) -> list[float]:
+def _work(scales: list[Scale], first: int) -> list[float]:
     """How long a fill from the scale `first` takes there, and then the sweeps on each scale down to the finest."""
-    holes = [float((1 - observed).sum()) for _, observed in scales[: first + 1]]
-    observed = scales[first][1]
-    compared = min(most_patches(math.ceil(holes[first] / len(observed))), float(observed.sum()) / len(observed))
+    holes = [float((1 - scale.observed).sum()) for scale in scales[: first + 1]]
+    sources = scales[first].sources
+    compared = min(most_patches(math.ceil(holes[first] / len(sources))), float(sources.sum()) / len(sources))
     layout = _at(_FIRST_STEPS, first) * holes[first] * compared / _PATCHES_IN_THE_TIME
     return [layout] + [_at(_SWEEPS, number) * pixels for number, pixels in reversed(list(enumerate(holes)))]
 
@@ -253,6 +276,12 @@ def _at(numbers: tuple[int, ...], scale: int) -> int:
     return numbers[min(scale, len(numbers) - 1)]
 
 
-def _halved(values: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+def _halved(scale: Scale) -> Scale:
+    """Pictures at half the size."""
+    values, observed = _halved_known(scale.values, scale.observed)
+    return Scale(values, observed, (block_means(scale.sources) == 1).to(values))
+
+
+def _halved_known(values: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
     """A picture and what of it is observed at half the size."""
     return block_means(torch.where(observed > 0, values, 0.0)), (block_means(observed) == 1).to(values)

@@ -26,13 +26,15 @@ from scoreinv.colour_space import luma
 from scoreinv.conditional.interpolation import smooth_estimate
 from scoreinv.defaults import MASK_THRESHOLD
 from scoreinv.ensemble import ALL
-from scoreinv.errors import SettingError
+from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.colour import STRAY_CHROMA, is_gray
-from scoreinv.imaging.masks import as_holes, observed_from_hole
+from scoreinv.imaging.faces import people_beside
+from scoreinv.imaging.masks import as_avoided, as_holes, observed_from_hole
 from scoreinv.imaging.picture import Fill, Picture
-from scoreinv.imaging.regions import Region, common, extent, regions_to_fill
+from scoreinv.imaging.regions import Region, common, extent, regions_to_fill, widened
 from scoreinv.imaging.rims import find_leftover
+from scoreinv.imaging.surroundings import foreign
 from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.operators import ObservedComponents
 from scoreinv.options import Estimate, FillMethod, check_callback
@@ -40,7 +42,7 @@ from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.tasks.classical import fill_classically
 from scoreinv.tasks.common import MEAN_WINDOW, Model, draw, model_of, spread, to_arrays, to_tensor
-from scoreinv.tasks.deep_holes import draw_in_scales
+from scoreinv.tasks.deep_holes import Scale, draw_in_scales, enough_to_copy
 from scoreinv.tasks.results import Given, Restored, TaskCallback, as_given, parts, restore_each
 from scoreinv.tasks.settings import FillSettings, Sampling
 from scoreinv.window_placement import Box, crop
@@ -62,6 +64,7 @@ def inpaint(
     mask_threshold: float = MASK_THRESHOLD,
     invert: bool = False,
     grow: int = 0,
+    avoid: Any = None,
     callback: TaskCallback | None = None,
 ) -> Restored[Given]:
     """Fill the holes of a picture.
@@ -79,6 +82,9 @@ def inpaint(
         invert: the mask marks what is known.
         grow: pixels by which the holes are enlarged, as soft edges need. A logged warning says where a rim of an object
             seems to be left beside a hole, and how many pixels would take it in.
+        avoid: a mask of what deep holes take no pieces from, in the shapes and types of `mask` and by its threshold:
+            what it marks is seen and stays, and is not copied. By themselves they take none from people's heads and
+            shoulders, where a face is found, nor of colours that nothing beside the hole has.
         method: `conditioned` (a network given what is known) or `pc` (constrained predictor-corrector, with any model),
             None for what the model was trained for; or `telea`, `navier-stokes` or `biharmonic`, which need no model
             and draw nothing.
@@ -97,6 +103,7 @@ def inpaint(
         ScoreinvError: the model gave values that are not finite, or OpenCV is needed and cannot be loaded.
     """
     settings = FillSettings(method=method, steps=steps, start=start, samples=samples, seed=seed, estimate=estimate)
+    settings.check_given(avoiding=avoid is not None)
     classical = settings.classical
     if classical is not None and prior is not None:
         raise SettingError("prior", f"does not go with {classical}, which needs no model")
@@ -105,11 +112,12 @@ def inpaint(
     pictures, form = pictures_from_api(image)
     sizes = [picture.size for picture in pictures]
     holes = as_holes(mask, sizes, threshold=mask_threshold, invert=invert, grow=grow)
+    avoided = None if avoid is None else as_avoided(avoid, sizes, threshold=mask_threshold)
     for picture, hole in zip(pictures, holes, strict=True):
         if (leftover := find_leftover(picture, hole)) is not None:
             _log.warning("%s: try grow=%d", leftover.words, grow + leftover.grow)
     if model is not None:
-        results: list[Restored[Any]] = inpaint_pictures(pictures, holes, model, settings, callback)
+        results: list[Restored[Any]] = inpaint_pictures(pictures, holes, model, settings, callback, avoided)
         return as_given(results, form)
 
     def filled(number: int, share: TaskCallback) -> Restored[Any]:
@@ -120,10 +128,15 @@ def inpaint(
 
 
 def inpaint_picture(
-    picture: Picture, hole: np.ndarray, prior: ScorePrior, settings: FillSettings, callback: TaskCallback | None = None
+    picture: Picture,
+    hole: np.ndarray,
+    prior: ScorePrior,
+    settings: FillSettings,
+    callback: TaskCallback | None = None,
+    avoid: np.ndarray | None = None,
 ) -> Restored[Picture]:
     """`inpaint_pictures` of one."""
-    (result,) = inpaint_pictures([picture], [hole], prior, settings, callback)
+    (result,) = inpaint_pictures([picture], [hole], prior, settings, callback, None if avoid is None else [avoid])
     return result
 
 
@@ -133,14 +146,22 @@ def inpaint_pictures(
     prior: ScorePrior,
     settings: FillSettings,
     callback: TaskCallback | None = None,
+    avoid: Sequence[np.ndarray] | None = None,
 ) -> list[Restored[Picture]]:
     """`inpaint` for each `Picture` and its holes, HxW bool; gives a `Picture` for each, which the others do not change.
 
     Where all that is known is grey, the fill is its luma, whatever the file's mode. Settings are of no classical
     method.
+
+    Args:
+        avoid: of each picture, HxW bool, what deep holes copy nothing from.
+
+    Raises InputError where it leaves too little that they could copy from.
     """
     sampling = settings.sampling(conditional=prior.conditional)
-    fillings = [_Filling(picture, hole, prior, sampling) for picture, hole in zip(pictures, holes, strict=True)]
+    avoided: Sequence[np.ndarray | None] = [None] * len(pictures) if avoid is None else avoid
+    each = zip(pictures, holes, avoided, strict=True)
+    fillings = [_Filling(picture, hole, prior, sampling, marked) for picture, hole, marked in each]
     steps = list(_steps(fillings, sampling.samples))
     sizes = [sum(region.hole.size for _, _, region in rows) for rows in steps]
     for rows, part in zip(steps, parts(callback, sizes), strict=True):
@@ -173,7 +194,9 @@ class _Filling:
         window: side of the model's windows.
     """
 
-    def __init__(self, picture: Picture, hole: np.ndarray, prior: ScorePrior, sampling: Sampling) -> None:
+    def __init__(
+        self, picture: Picture, hole: np.ndarray, prior: ScorePrior, sampling: Sampling, avoid: np.ndarray | None
+    ) -> None:
         self.picture = picture
         self.unknown = hole.copy()
         self.gray = is_gray(picture.pixels[~hole][None], STRAY_CHROMA)
@@ -181,7 +204,43 @@ class _Filling:
         self.nfe = 0
         deep = sampling.method == "conditioned" and not sampling.mean
         self.window = prior.image_size * (MEAN_WINDOW if sampling.mean else 1)
-        self.groups = regions_to_fill(hole, self.window, prior.stride, deep=deep, at_once=PIXELS_AT_ONCE)
+        groups = regions_to_fill(hole, self.window, prior.stride, deep=deep, at_once=PIXELS_AT_ONCE)
+        self.groups = [[self._with_sources(region, prior, avoid) for region in group] for group in groups]
+        if avoid is not None and not any(region.halvings for group in groups for region in group):
+            _log.warning("what is avoided makes no difference: no hole is so deep that pieces are copied into it")
+
+    def _with_sources(self, region: Region, prior: ScorePrior, avoid: np.ndarray | None) -> Region:
+        """A region, if it is deep with what it takes no pieces from, and enlarged where too little else is left.
+
+        That is what the user says, people, and what is foreign to the hole's surroundings. Where people are all that
+        there is, they are copied. Raises InputError where `avoid` leaves too little.
+        """
+        while True:
+            box, times = region.box, _halvings(region, prior)
+            if not times:
+                return region
+            known = ~crop(self.unknown, box)
+            people = self._people(box)
+            marked = np.zeros_like(known) if avoid is None else crop(avoid, box)
+            if enough_to_copy(left := known & ~people & ~marked, times) or not enough_to_copy(known, times):
+                near = left & ~foreign(self.picture.rgb(box), ~known, times)
+                return replace(region, avoid=known & ~(near if enough_to_copy(near, times) else left))
+            if known.shape == self.picture.size:
+                break
+            region = widened(region, self.picture.size, prior.stride)
+        if not enough_to_copy(known & ~marked, times):
+            raise InputError("what is avoided leaves too little of the picture to copy from: mark less of it")
+        return replace(region, avoid=marked)
+
+    def _people(self, box: Box) -> np.ndarray:
+        """Where people are in a box whom a fill should not repeat, hxw bool."""
+        # A face that the box cuts is found with what is beside it.
+        top, left = (max(0, first - side // 4) for first, side in zip(box[:2], box[2:], strict=True))
+        bottom, right = (first + side + side // 4 for first, side in zip(box[:2], box[2:], strict=True))
+        height, width = self.picture.size
+        wide = (top, left, min(bottom, height) - top, min(right, width) - left)
+        people = people_beside(crop(self.unknown, wide), luma(self.picture.rgb(wide)))
+        return crop(people, (box[0] - top, box[1] - left, *box[2:]))
 
     def known(self, sample: int, box: Box) -> np.ndarray:
         """Colours of a box, with what has been filled so far of this sample."""
@@ -227,6 +286,11 @@ def _steps(fillings: list[_Filling], samples: int) -> Iterator[list[_Row]]:
         yield from alike.values()
 
 
+def _halvings(region: Region, prior: ScorePrior) -> int:
+    """How often a region is halved: as often as wanted, if it is then no smaller than the model's least side."""
+    return min(region.halvings, int(math.log2(max(1, min(region.hole.shape) // prior.stride))))
+
+
 def _draw(rows: list[_Row], prior: ScorePrior, sampling: Sampling, callback: TaskCallback) -> list[np.ndarray]:
     """The colours of the box of each row, whose regions are alike."""
     keys = [(sampling.seed, sample, *region.box[:2]) for _, sample, region in rows]
@@ -234,14 +298,15 @@ def _draw(rows: list[_Row], prior: ScorePrior, sampling: Sampling, callback: Tas
     unknown = [crop(filling.unknown, region.box) for filling, _, region in rows]  # also of holes of other regions
     observed = torch.from_numpy(np.stack([observed_from_hole(hole) for hole in unknown]))[:, None].to(prior.device)
     region = rows[0][2]
-    halvings = min(region.halvings, int(math.log2(max(1, min(region.hole.shape) // prior.stride))))
-    if halvings:
+    if halvings := _halvings(region, prior):
+        sources = observed if region.avoid is None else observed * torch.from_numpy(~region.avoid).to(observed)
 
         def noise(scale: int) -> NoiseStream:
             return NoiseStream.keyed([(*key, scale) for key in keys] if scale else keys, prior.device)
 
         typical = torch.tensor([sample == 0 for _, sample, _ in rows], device=prior.device)
-        drawn, nfe = draw_in_scales(sampling, prior, values, observed, halvings, typical, noise, callback)
+        finest = Scale(values, observed, sources)
+        drawn, nfe = draw_in_scales(sampling, prior, finest, halvings, typical, noise, callback)
     else:
         operator = ObservedComponents(observed)
         drawn, nfe = draw(

@@ -212,6 +212,13 @@ class FillSettings(_DrawnSettings):
         """The classical method that is asked for, if it is one."""
         return next((method for method in get_args(ClassicalMethod) if method == self.method), None)
 
+    def check_given(self, *, avoiding: bool) -> None:
+        """Raise SettingError where something is marked that is not to be copied (`avoiding`) and nothing is copied."""
+        if avoiding and (self.method not in (None, "conditioned") or self.start is not None):
+            raise SettingError("avoid", f"does not go with the method {self.method or 'pc'}, which copies nothing")
+        if avoiding and self.mean:
+            raise SettingError("avoid", "does not go with the mean of one sample, which copies nothing")
+
 
 @dataclass(frozen=True)
 class ColourSettings(_DrawnSettings):

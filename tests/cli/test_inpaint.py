@@ -326,3 +326,69 @@ def test_a_mask_painted_on_the_photo_itself_is_told(scoreinv, tmp_path):
     Image.fromarray(mask).save(tmp_path / "mask.png")
     sound = scoreinv("inpaint", "a.png", "--mask", "mask.png", "--method", "biharmonic", "-o", "sound.png")
     assert "photograph" not in sound.err
+
+
+def scene(tmp_path, name="photo.png"):
+    """Grey waves with a red copy of them beside what is to be filled; masks of both."""
+    y, x = np.mgrid[:160, :200]
+    picture = np.repeat((115 + 60 * np.sin(2 * np.pi * (x / 12 + y / 8)))[..., None], 3, 2)
+    hole, red = np.zeros((160, 200), bool), np.zeros((160, 200), bool)
+    hole[60:84, 80:106] = red[40:110, 112:190] = True
+    picture[red] *= [1, 0.1, 0.1]
+    Image.fromarray(picture.astype(np.uint8)).save(tmp_path / name)
+    Image.fromarray(hole).save(tmp_path / "hole.png")
+    Image.fromarray(red).save(tmp_path / "red.png")
+    return hole
+
+
+def test_what_is_avoided_stays_and_is_not_copied(scoreinv, conditional, tmp_path):
+    hole = scene(tmp_path)
+    words = ["inpaint", "photo.png", "--mask", "hole.png", "--model", conditional, "--overwrite", "--json"]
+    outcome = scoreinv(*words, "--avoid", "red.png")
+    assert outcome.code == 0, outcome.err
+    assert list(json.loads(outcome.out)) == JSON_KEYS
+    before, after = (
+        np.asarray(Image.open(tmp_path / name)).astype(int) for name in ("photo.png", "photo_inpainted.png")
+    )
+    assert (after[~hole] == before[~hole]).all()
+    assert np.ptp(after[hole], axis=1).max() < 60
+    # in values of 0 and 1, and of several photos from a folder by their names: one has none
+    (tmp_path / "avoid").mkdir()
+    Image.fromarray(np.asarray(Image.open(tmp_path / "red.png")).astype(np.uint8)).save(
+        tmp_path / "avoid" / "photo.png"
+    )
+    scene(tmp_path, "other.png")
+    ones = scoreinv(*words, "--avoid", "avoid")
+    assert ones.code == 2
+    assert "what is avoided marks nothing (the largest value is 1 of 255)" in ones.err
+    Image.fromarray(hole.astype(np.uint8)).save(tmp_path / "hole.png")
+    several = scoreinv(*words, "other.png", "--avoid", "avoid", "--mask-threshold", "0", "-o", "done")
+    assert several.code == 0, several.err
+    again, other = (np.asarray(Image.open(tmp_path / "done" / f"{name}_inpainted.png")) for name in ("photo", "other"))
+    assert (again == after).all()
+    assert (other != again).any()
+
+
+def test_avoiding_where_nothing_is_copied_is_told(scoreinv, conditional, photo, mask, tmp_path):
+    words = ["inpaint", "photo.png", "--mask", "mask.png", "--overwrite"]
+    for options in (["--method", "pc"], ["--method", "biharmonic"], ["--estimate", "mean", "--model", conditional]):
+        refused = scoreinv(*words, "--avoid", "mask.png", *options)
+        assert refused.code == 2
+        assert "--avoid does not go with" in refused.err
+    narrow = np.zeros((24, 40), np.uint8)
+    narrow[4:20, 10] = 255
+    Image.fromarray(narrow).save(tmp_path / "scratch.png")
+    told = scoreinv("inpaint", "photo.png", "--mask", "scratch.png", "--avoid", "mask.png", "--model", conditional)
+    assert told.code == 0
+    assert "what is avoided makes no difference" in told.err
+
+
+def test_all_but_a_little_is_avoided(scoreinv, conditional, tmp_path):
+    hole = scene(tmp_path)
+    much = ~hole
+    much[:6] = False
+    Image.fromarray(much).save(tmp_path / "much.png")
+    outcome = scoreinv("inpaint", "photo.png", "--mask", "hole.png", "--avoid", "much.png", "--model", conditional)
+    assert outcome.code == 2
+    assert "leaves too little of the picture to copy from" in outcome.err
+    assert not (tmp_path / "photo_inpainted.png").exists()

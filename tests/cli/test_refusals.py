@@ -169,6 +169,13 @@ CASES = [
     ("inpaint photo.png --mask frames.tif", "has 2 frames"),
     ("inpaint scans --mask masks", "masks: no mask in this folder has the name of a photo"),
     ("inpaint scans --mask twins", "are masks of one name"),
+    (f"{INPAINT} --avoid photo.png", "--avoid photo.png: is a photo itself"),
+    (f"{INPAINT} --avoid narrow.png", "narrow.png: what is avoided is 30x24, the photo"),
+    (f"{INPAINT} --avoid white.png", "what is avoided is all of the picture"),
+    (f"{INPAINT} --avoid gone.png", "--avoid gone.png: no such file"),
+    (f"{INPAINT} --avoid mask.png -o mask.png --overwrite", "-o mask.png: is the mask"),
+    ("inpaint photo.png --mask - --avoid -", "--avoid -: stdin can be read once, and --mask has it"),
+    ("inpaint scans --mask mask.png --avoid masks", "--avoid masks: no mask in this folder has the name of a photo"),
     # outputs
     (
         "denoise photo.png -o existing.png",

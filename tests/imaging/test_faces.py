@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 import scoreinv
-from scoreinv.imaging.faces import faces, facial_features
+from scoreinv.imaging.faces import faces, facial_features, people_beside
 from scoreinv.models.config import DetectorConfig
 from scoreinv.networks.detector import DamageDetector, DetectorNetworkConfig
 
@@ -80,3 +80,23 @@ def test_a_bright_speck_in_an_eye_is_damage(portrait):
     assert (facial_features(marked, portrait, faces(portrait)) == marked).all()
     portrait[101:104, 201:204] = 1
     assert not facial_features(marked, portrait, faces(portrait)).any()
+
+
+def test_heads_and_shoulders_are_not_repeated_beside_them(portrait):
+    hole = np.zeros(portrait.shape, dtype=bool)
+    hole[10:300, 360:460] = True
+    people = people_beside(hole, portrait)
+    assert people[20:165, 165:290].mean() > 0.95  # hair, face and chin
+    assert people[200:290, 150:300].all()  # the ring of the suit
+    assert not people[:, 400:].any()
+    assert not people_beside(hole, np.full_like(portrait, 0.5)).any()
+
+
+@pytest.mark.parametrize("place", [np.s_[90:110, 200:220], np.s_[15:60, 180:280], np.s_[200:300, 150:300]])
+def test_people_in_whom_the_hole_is_are_what_is_to_be_filled(portrait, place):
+    """An eye, the hair, the chest: the face is whole in the last two, and is left alone."""
+    hole = np.zeros(portrait.shape, dtype=bool)
+    hole[place] = True
+    people = people_beside(hole, portrait)
+    assert not people[place].any()
+    assert people.any() == (place != np.s_[90:110, 200:220])

@@ -9,7 +9,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 
 from scoreinv.errors import InputError
-from scoreinv.imaging.masks import as_holes, dilate, observed_from_hole, percent, read_mask
+from scoreinv.imaging.masks import as_avoided, as_holes, dilate, observed_from_hole, percent, read_avoided, read_mask
 
 HOLE = np.zeros((20, 30), dtype=bool)
 HOLE[4:9, 6:15] = True
@@ -185,3 +185,23 @@ def test_shares_of_a_mask_in_words(marked, said):
     hole = np.zeros(20000, dtype=bool)
     hole[:marked] = True
     assert percent(hole) == said
+
+
+def test_what_is_avoided_may_be_nothing_but_not_all(tmp_path):
+    """As a mask in size and threshold; values that are all below it are asked about."""
+    marks = np.zeros((6, 8), np.uint8)
+    marks[2:4, 3:5] = 255
+    assert_array_equal(as_avoided(marks, [(6, 8)])[0], marks > 0)
+    assert_array_equal(as_avoided(marks > 0, [(6, 8), (6, 8)])[1], marks > 0)
+    assert not as_avoided(np.zeros((6, 8), bool), [(6, 8)])[0].any()
+    Image.fromarray(marks).save(tmp_path / "avoid.png")
+    assert_array_equal(read_avoided(tmp_path / "avoid.png", (6, 8)), marks > 0)
+    with pytest.raises(InputError, match=r"avoid.png: what is avoided is 8x6, the photo 9x6"):
+        read_avoided(tmp_path / "avoid.png", (6, 9))
+    with pytest.raises(InputError, match=r"marks nothing \(the largest value is 1 of 255\): .* threshold of 0"):
+        as_avoided(marks // 255, [(6, 8)])
+    assert_array_equal(as_avoided(marks // 255, [(6, 8)], threshold=0)[0], marks > 0)
+    with pytest.raises(InputError, match="all of the picture"):
+        as_avoided(np.ones((6, 8), bool), [(6, 8)])
+    with pytest.raises(InputError, match="mask_threshold"):
+        as_avoided(marks, [(6, 8)], threshold=1)

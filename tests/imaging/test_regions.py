@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy import ndimage
 
-from scoreinv.imaging.regions import Region, halvings, hole_regions, regions_to_fill
+from scoreinv.imaging.regions import Region, halvings, hole_regions, regions_to_fill, widened
 from scoreinv.window_placement import crop
 
 
@@ -285,3 +285,16 @@ def test_neighbours_of_one_size_and_kind_are_done_together() -> None:
     assert len({region.hole.shape for group in groups for region in group}) == 1
     hole[20:23, 600:630] = hole[20:23, 800:830] = True
     assert [len(group) for group in regions_to_fill(hole, 64, 16, deep=False, at_once=2 * 64 * 64)] == [2, 2, 1]
+
+
+@pytest.mark.parametrize("place", [(30, 40), (0, 0), (97, 179)])
+def test_a_region_is_widened_to_all_of_the_picture_in_a_few_steps(place):
+    hole = holes((101, 203), (*place, 4, 24))
+    (region,) = hole_regions(hole, context=8, maximum=200, multiple=4, minimum=16)
+    for _ in range(5):
+        wide = widened(region, hole.shape, 4)
+        check(hole, [wide])
+        for side, before, whole in zip(wide.box[2:], region.box[2:], hole.shape, strict=True):
+            assert min(2 * before, whole) <= side + 4
+        region = wide
+    assert region.box == (0, 0, 101, 203)

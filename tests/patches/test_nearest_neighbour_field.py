@@ -15,7 +15,7 @@ from scoreinv.errors import InputError
 from scoreinv.patches import NearestNeighbourField
 from scoreinv.patches.nearest_neighbour_field import TOLERANCE
 from scoreinv.samplers import NoiseStream
-from scoreinv.tasks.deep_holes import continue_surroundings
+from scoreinv.tasks.deep_holes import Scale, continue_surroundings
 
 pytestmark = pytest.mark.portable
 
@@ -141,6 +141,27 @@ def test_sources_that_are_not_known_are_refused() -> None:
             NearestNeighbourField(picture, observed, moved(30, 30, 0, step))
 
 
+def test_nothing_is_taken_from_where_it_may_not_be_copied() -> None:
+    """What goes on best is a copy of what is around the hole, and may not be taken."""
+    generator = torch.Generator().manual_seed(0)
+    picture, observed = torch.rand(3, 40, 60, generator=generator), holed(40, 60, (14, 14, 8, 8))
+    picture[:, 8:28, 34:54] = picture[:, 8:28, 8:28]
+    sources = observed.clone()
+    sources[:, :, 32:] = 0
+    with pytest.raises(InputError, match="leads out of what may be copied"):
+        NearestNeighbourField(picture, observed, moved(40, 60, 0, 26), sources)
+    free = NearestNeighbourField(picture, observed, moved(40, 60, 14, 0))
+    bound = NearestNeighbourField(picture, observed, moved(40, 60, 14, 0), sources)
+    for field in (free, bound):
+        for _ in range(4):
+            field.sweep(generator)
+    at = torch.stack(torch.meshgrid(torch.arange(14, 22), torch.arange(14, 22), indexing="ij"))
+    taken = at + bound.displacements[:, 14:22, 14:22]
+    for down, across in taken.flatten(1).T.tolist():
+        assert sources[0, down - REACH : down + REACH + 1, across - REACH : across + REACH + 1].all()
+    assert (bound.fill()[:, observed[0] > 0] == picture[:, observed[0] > 0]).all()
+
+
 def checkerboard(height: int, width: int) -> Tensor:
     cells = torch.arange(height)[:, None] // 8 + torch.arange(width) // 8
     return (cells % 2 - 0.5).expand(3, -1, -1).clone()
@@ -155,10 +176,11 @@ def diagonal(height: int, width: int) -> Tensor:
 def test_structure_goes_straight_on_through_the_hole(structure: Callable[[int, int], Tensor]) -> None:
     """Half the size loses the windows and bends the horizon; a quarter shows both."""
     picture, observed = structure(120, 144), holed(120, 144, (37, 51, 36, 40))
-    scales = [((picture[None] + 1) / 2, observed[None])]
+    scales = [Scale((picture[None] + 1) / 2, observed[None], observed[None])]
     for _ in range(2):
-        values, known = scales[-1]
-        scales.append((block_means(torch.where(known > 0, values, 0.0)), (block_means(known) == 1).float()))
+        values, known, _ = scales[-1]
+        half = (block_means(known) == 1).float()
+        scales.append(Scale(block_means(torch.where(known > 0, values, 0.0)), half, half))
     estimates = {first: 0.5 + smooth_estimate(scales[first][0] - 0.5, scales[first][1]).mean for first in (1, 2)}
     drawn = continue_surroundings(scales, estimates, torch.zeros(1, 2), lambda scale: NoiseStream(scale, 1), None)
     wrong = (2 * drawn[0] - 1 - picture).abs().amax(0)[observed[0] == 0] > 0.25

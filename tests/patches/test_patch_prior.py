@@ -13,7 +13,7 @@ from scoreinv.errors import InputError
 from scoreinv.patches import PatchPrior, patch_prior
 from scoreinv.samplers import PC, NoiseStream, State
 from scoreinv.sdes import VE, VP
-from scoreinv.tasks.deep_holes import continue_surroundings, drawn_elsewhere
+from scoreinv.tasks.deep_holes import Scale, continue_surroundings, drawn_elsewhere
 
 pytestmark = pytest.mark.portable
 
@@ -31,7 +31,7 @@ def holed(height: int, width: int, box: tuple[int, int, int, int]) -> Tensor:
 
 def continued(values: Tensor, observed: Tensor, *halves: tuple[Tensor, Tensor], samples: int = 1) -> Tensor:
     """Samples of pictures (B, 3, H, W) in [0, 1], with a smooth initial estimate in place of a network's."""
-    scales = [(values, observed), *halves]
+    scales = [Scale(*pair, pair[1]) for pair in ((values, observed), *halves)]
     initial = 0.5 + smooth_estimate(scales[-1][0] - 0.5, scales[-1][1]).mean
     here = torch.zeros(len(values), 2)
     return continue_surroundings(scales, {len(halves): initial}, here, lambda scale: NoiseStream(scale, samples), None)
@@ -241,18 +241,36 @@ def test_of_many_patches_the_nearest_and_some_of_all_others_are_compared(monkeyp
         assert away[compared // 2 :].median() > 18  # and others of all of the picture
 
 
+def test_patches_that_touch_what_may_not_be_copied_are_not_compared() -> None:
+    """And where samples of one picture may copy different parts of it, each has patches of its own."""
+    picture, observed = stripes(30, 40), holed(30, 40, (12, 5, 5, 5))
+    sources = observed.clone()
+    sources[..., 20, 30] = 0
+    at = PatchPrior(SDE, picture, observed, sources=sources)._fills[0].patches.at
+    everywhere = PatchPrior(SDE, picture, observed)._fills[0].patches.at
+    margin = SIDE // 2
+    near = ((everywhere - torch.tensor([[20], [30]])).abs() <= margin).all(0)
+    assert near.sum() == SIDE * (2 * margin + 1 - max(0, 20 + margin - (29 - margin)))  # the border is near, too
+    assert torch.equal(at, everywhere[:, ~near])
+    both = PatchPrior(SDE, picture.expand(2, -1, -1, -1), observed, sources=torch.cat([observed, sources]))
+    assert both._fills[0].patches is not both._fills[1].patches
+    with pytest.raises(InputError, match="may be copied"):
+        PatchPrior(SDE, picture, observed, sources=torch.zeros_like(observed))
+
+
 def test_all_scales_look_at_the_same_place(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Tensor] = []
 
     class Seen(PatchPrior):
-        def __init__(self, sde: VE, pictures: Tensor, observed: Tensor, elsewhere: Tensor) -> None:
+        def __init__(self, sde: VE, pictures: Tensor, observed: Tensor, elsewhere: Tensor, sources: Tensor) -> None:
             seen.append(elsewhere)
-            super().__init__(sde, pictures, observed, elsewhere)
+            super().__init__(sde, pictures, observed, elsewhere, sources)
 
     monkeypatch.setattr("scoreinv.tasks.deep_holes.PatchPrior", Seen)
-    scales = [(torch.full((1, 3, 96, 96), 0.5), holed(96, 96, (40, 40, 16, 16)))]
+    pairs = [(torch.full((1, 3, 96, 96), 0.5), holed(96, 96, (40, 40, 16, 16)))]
     for _ in range(2):
-        scales.append(halved(*scales[-1]))
+        pairs.append(halved(*pairs[-1]))
+    scales = [Scale(values, observed, observed) for values, observed in pairs]
     estimates = {first: scales[first][0] for first in (1, 2)}
     continue_surroundings(scales, estimates, torch.tensor([[8.0, -20.0]]), lambda scale: NoiseStream(scale, 1), None)
     assert [found.tolist() for found in seen] == [[[4.0, -10.0]], [[2.0, -5.0]]]

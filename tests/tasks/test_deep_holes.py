@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
-from scoreinv.errors import Cancelled
+from scoreinv.errors import Cancelled, InputError, SettingError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import VE
@@ -192,3 +192,85 @@ def test_a_band_narrower_than_a_coarse_pixel_still_tells_the_colours() -> None:
     result = inpaint(image, hole, prior=prior(), steps=5, samples=4)
     means = np.mean([sample[hole].mean(0) for sample in result.samples], axis=0)
     np.testing.assert_allclose(means, image[0, 0], atol=0.15)
+
+
+def waves(height: int = 160, width: int = 200) -> np.ndarray:
+    """Grey waves of short periods."""
+    y, x = np.mgrid[:height, :width]
+    return np.repeat((0.45 + 0.25 * np.sin(2 * np.pi * (x / 12 + y / 8)))[..., None], 3, 2).astype(np.float32)
+
+
+def deep(height: int = 160, width: int = 200) -> np.ndarray:
+    hole = np.zeros((height, width), dtype=bool)
+    hole[60:84, 80:106] = True
+    return hole
+
+
+def test_what_is_avoided_is_kept_and_not_copied() -> None:
+    """Waves everywhere, and a copy of what the hole hides beside it, but for a speck: the copy goes on best."""
+    picture, hole = waves(), deep()
+    avoid = np.zeros_like(hole)
+    avoid[40:110, 112:190] = True
+    picture[avoid] = [0.9, 0.1, 0.1] * picture[avoid]
+    result = inpaint(picture, hole, prior=prior(), avoid=avoid, samples=2)
+    for sample in result.samples:
+        assert (sample[~hole] == picture[~hole]).all()
+        assert np.abs(np.diff(sample[hole], axis=1)).max() < 0.2  # grey
+        assert np.sqrt(np.mean((sample - waves())[hole] ** 2)) < 0.1
+    pil = inpaint(picture, hole, prior=prior(), avoid=(255 * avoid).astype(np.uint8))
+    assert (pil.image == result.samples[0]).all()
+
+
+def test_where_all_around_is_avoided_pieces_come_from_further_away() -> None:
+    picture, hole = waves(160, 500), deep(160, 500)
+    avoid = ~hole
+    avoid[:, 380:] = False
+    rng = np.random.default_rng(0)
+    picture[avoid] = rng.random((avoid.sum(), 3))
+    image = inpaint(picture, hole, prior=prior(), avoid=avoid).image
+    assert (image[~hole] == picture[~hole]).all()
+    inner = ndimage.binary_erosion(hole, iterations=6)
+    assert np.abs(np.diff(image[inner], axis=1)).mean() < 0.1  # grey as what is far away
+
+
+def test_what_leaves_nothing_to_copy_is_refused_before_any_work() -> None:
+    picture, hole = waves(), deep()
+    avoid = ~hole
+    avoid[:6] = False
+    model = prior()
+    with pytest.raises(InputError, match="what is avoided leaves too little of the picture to copy from"):
+        inpaint(picture, hole, prior=model, avoid=avoid)
+    assert not model.network.seen
+
+
+def test_what_copies_nothing_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    picture, hole = waves(), deep()
+    for options in ({"method": "pc"}, {"start": 0.5}, {"estimate": "mean"}, {"method": "telea"}):
+        with pytest.raises(SettingError, match="avoid does not go with"):
+            inpaint(picture, hole, prior=None if "telea" in options.values() else prior(), avoid=hole, **options)
+    narrow = np.zeros_like(hole)
+    narrow[40:120, 100:102] = True
+    with caplog.at_level("WARNING", logger="scoreinv"):
+        filled = inpaint(picture, narrow, prior=prior(), avoid=hole)
+    assert "what is avoided makes no difference" in caplog.text
+    assert (filled.image == inpaint(picture, narrow, prior=prior()).image).all()
+
+
+def test_people_are_avoided_by_themselves_where_something_else_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture, hole = ndimage.gaussian_filter(np.random.default_rng(0).random((160, 200, 3)), (1, 1, 0)), deep()
+    picture, people = picture.astype(np.float32), np.zeros_like(hole)
+    people[:, 110:] = True
+
+    def beside(hole: np.ndarray, gray: np.ndarray) -> np.ndarray:
+        assert hole.shape == gray.shape
+        return people if hole.shape == people.shape else np.zeros_like(hole)
+
+    usual = inpaint(picture, hole, prior=prior()).image
+    monkeypatch.setattr("scoreinv.tasks.inpaint.people_beside", beside)
+    monkeypatch.setattr("scoreinv.tasks.inpaint.foreign", lambda rgb, hole, halvings: np.zeros_like(hole))
+    by_itself = inpaint(picture, hole, prior=prior()).image
+    monkeypatch.undo()
+    assert by_itself.shape == usual.shape
+    assert (by_itself != usual).any()
+    monkeypatch.setattr("scoreinv.tasks.inpaint.people_beside", lambda hole, gray: np.ones_like(hole))
+    assert (inpaint(picture, hole, prior=prior()).image == usual).all()

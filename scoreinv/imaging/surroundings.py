@@ -1,0 +1,50 @@
+"""What a deep hole takes no pieces from, though it is known: what would be seen to be out of place.
+
+A fill goes on with what is around it. Colours that nothing beside the hole has belong to other things: words on a card
+into a plate, a helmet into a wall. They are left out where they are the most of a place: specks of them are texture.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+_BESIDE = 6
+"""Pixels, of the scale at which a hole is drawn first, that are beside it."""
+_ALIKE = 0.1
+"""Distance of colours, RGB in [0, 1], within which they are one."""
+_RARE = 0.01
+"""Share of the pixels beside a hole that may have a colour that counts as not seen there."""
+_PLACE = 5
+"""Side in pixels of a place, half a patch: it is foreign where most of its pixels are."""
+
+
+def foreign(rgb: np.ndarray, hole: np.ndarray, halvings: int) -> np.ndarray:
+    """What has colours that are not seen beside a hole, HxW bool.
+
+    Args:
+        rgb: HxWx3 in [0, 1]; not looked at in the hole.
+        hole: HxW bool.
+        halvings: how often the picture is halved for the scale at which colours are compared.
+    """
+    from scipy.spatial import cKDTree
+
+    side = 2**halvings
+    filled = np.pad(np.where(hole[..., None], 0.0, rgb), _to_blocks(hole.shape, side), mode="edge")
+    unknown = np.pad(hole, _to_blocks(hole.shape, side)[:2], mode="edge")
+    height, width = (length // side for length in unknown.shape)
+    colours = filled.reshape(height, side, width, side, 3).mean((1, 3))
+    known = ~unknown.reshape(height, side, width, side).any((1, 3))
+    beside = colours[known & (ndimage.distance_transform_edt(known) <= _BESIDE)]
+    if not len(beside):
+        return np.zeros_like(hole)
+    apart, _ = cKDTree(beside).query(colours[known], k=[max(1, int(_RARE * len(beside)))])
+    unseen = np.zeros(known.shape)
+    unseen[known] = apart[:, 0] > _ALIKE
+    places = known & (ndimage.uniform_filter(unseen, _PLACE) > 0.5)
+    return places.repeat(side, 0).repeat(side, 1)[: hole.shape[0], : hole.shape[1]]
+
+
+def _to_blocks(shape: tuple[int, ...], side: int) -> list[tuple[int, int]]:
+    """Pixels to add to height, width and channels for whole blocks."""
+    return [(0, -length % side) for length in shape[:2]] + [(0, 0)]
