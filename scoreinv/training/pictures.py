@@ -39,6 +39,7 @@ BUILTIN = Path(__file__).parent / "builtin"
 ENTRY_BYTES = 256_000_000
 """What an entry of a zip file may unfold to: more than any picture file, and it is read into memory as a whole."""
 
+_ENCRYPTED = 1
 _CACHED_FROM = 5000  # so many pictures take long enough to decode that the result is kept
 _ZOOMED_SIDES = 1.5
 _HASHED_BYTES = 2**26
@@ -190,8 +191,9 @@ class _File:
         try:
             with archive.open(member) as stream:
                 content = stream.read(ENTRY_BYTES + 1)  # whatever the table declares
-        except Exception as error:  # encrypted ones, too
-            raise InputError(f"{self.name}: cannot be read from the zip file: {error}") from error
+        except Exception as error:
+            fault = "is encrypted" if member.flag_bits & _ENCRYPTED else "damaged in the zip file"
+            raise InputError(f"{self.name}: {fault}") from error
         if len(content) > ENTRY_BYTES:
             raise InputError(f"{self.name}: unfolds to more than {ENTRY_BYTES / 1e6:.0f} MB, too large for a picture")
         return decode(content, 0, name=f"{archive.filename}/{self.name}").picture
