@@ -42,7 +42,7 @@ def damage(
     common: Common,
 ) -> None:
     """Find scratches, creases, dust, stains, torn corners and writing in scans: a mask, white where it is damaged."""
-    everything = plan(photos, SUFFIX, 1, output, {"the model": model})
+    everything = plan(photos, SUFFIX, 1, output, {"the model": model}, "png")
     detector = Detector(model, common)
 
     def compute(

@@ -28,7 +28,12 @@ RestorerOption = Annotated[str, advanced("--model", metavar="NAME|FILE", help=MO
 """The model of a command that has the right one by itself."""
 QualityOption = Annotated[
     int | None,
-    output_option("--quality", min=1, max=100, help="Quality of jpg and webp. (default: jpg 95, webp lossless)"),
+    output_option(
+        "--quality",
+        min=1,
+        max=100,
+        help="Quality of jpg, webp, heic and avif. (default: 95 for jpg, webp lossless, else 90)",
+    ),
 ]
 FrameOption = Annotated[int | None, advanced("--frame", min=0, help="Which of several frames to take; the first is 0.")]
 NoiseOption = Annotated[
@@ -60,7 +65,7 @@ class Output:
 
     Attributes:
         recursive: whether the pictures in folders within folders are taken too.
-        format: kind of file of results that `output` does not name; None for png.
+        format: kind of file of results that `output` does not name; None: tif for a TIFF, else png.
         shard: the part that is done, as `K/N`; None for all.
         workers: whose processes do the pictures; None: this one.
     """
@@ -71,13 +76,13 @@ class Output:
             "-o",
             "--output",
             metavar="FILE|FOLDER",
-            help="Result (.png, .tif, .webp, .jpg), or a folder; - is stdout. (default: beside the input)",
+            help="Result (.png, .tif, .webp, .jpg, .heic, .avif) or folder; - is stdout. (default: beside the input)",
         ),
     ] = None
     recursive: Annotated[bool, option(help="Take the folders within folders too; results keep their places.")] = False
     format: Annotated[
-        Literal["png", "tif", "webp", "jpg"] | None,
-        advanced(help="Format of results whose names -o does not give. (default: png)"),
+        Literal["png", "tif", "webp", "jpg", "heic", "avif"] | None,
+        advanced(help="Format of results whose names -o does not give. (default: tif for a TIFF, else png)"),
     ] = None
     quality: QualityOption = None
     shard: Annotated[

@@ -62,8 +62,12 @@ def check_file(path: str, option: str | None = None) -> None:
 
 def check_quality(paths: list[str], quality: int, choose: str) -> None:
     """Raise InputError where a quality is given and no result has a format with one; choose: by which option to."""
-    if not any(Path(path).suffix.lower() in (".jpg", ".jpeg", ".webp") for path in paths):
-        raise InputError(f"--quality applies only to jpg and webp, not to {paths[0]}: choose one by {choose}")
+    from scoreinv.imaging.write import FORMATS
+
+    if all(FORMATS.get(Path(path).suffix.lower(), "PNG") in ("PNG", "TIFF") for path in paths):
+        raise InputError(
+            f"--quality applies only to jpg, webp, heic and avif, not to {paths[0]}: choose one by {choose}"
+        )
 
 
 def check_folder(folder: Path) -> None:

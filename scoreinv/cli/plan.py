@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-FOREIGN = frozenset(
-    [".heic", ".heif", ".avif", ".jxl", ".jp2", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2"]
-)
+FOREIGN = frozenset([".jxl", ".jp2", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2"])
 """Suffixes of pictures that are not read here, which a user may miss."""
 
 
@@ -65,13 +63,21 @@ class Plan:
     passed_over: int
 
 
-def plan(photos: list[str], suffix: str, files_each: int, output: Output, inputs: Mapping[str, str | None]) -> Plan:
+def plan(
+    photos: list[str],
+    suffix: str,
+    files_each: int,
+    output: Output,
+    inputs: Mapping[str, str | None],
+    kind: str | None = None,
+) -> Plan:
     """The jobs of photos: results go to the output given, or beside their inputs.
 
     Args:
         suffix: suffix of the results' names.
         files_each: results of each photo.
         inputs: what is read or written beside the photos and results, by what it is.
+        kind: suffix of files that neither `output` names nor its format; None: tif for a TIFF, else png.
 
     Raises:
         InputError: an empty folder, stdin among other inputs, a result of an unknown kind or that cannot be made, or
@@ -79,7 +85,7 @@ def plan(photos: list[str], suffix: str, files_each: int, output: Output, inputs
     """
     if output.workers is not None and find_spec("ray") is None:
         raise InputError("--workers ray: Ray is not installed: pip install 'scoreinv[ray]'")
-    ending = f"{suffix}.{output.format or 'png'}"
+    kind = output.format or kind
     given = [item for item in photos if item != STREAM and Path(item).is_dir()]
     batch = len(photos) > 1 or bool(given)
     if given and not output.recursive:
@@ -96,11 +102,11 @@ def plan(photos: list[str], suffix: str, files_each: int, output: Output, inputs
         results = _results([source for source, _ in sources], output, suffix)
         for result in sorted(results):
             _log.info("%s: left alone, being a result by its name", result)
-        jobs = _of_batch([each for each in sources if each[0] not in results], output.output, ending)
+        jobs = _of_batch([each for each in sources if each[0] not in results], output.output, suffix, kind)
         if output.output is not None or len(given) == len(photos) == 1:
-            folder = _results_folder(photos[0], output.output, ending)
+            folder = _results_folder(photos[0], output.output, suffix)
     else:
-        jobs = [Job(photos[0], _single_output(photos[0], output, ending))]
+        jobs = [Job(photos[0], _single_output(photos[0], output, _ending(photos[0], suffix, kind)))]
     if files_each > 1 and jobs[0].output == STREAM:
         raise InputError("--samples: several do not fit on stdout: name a file by -o")
     for number, job in enumerate(jobs):
@@ -218,23 +224,29 @@ def _single_output(source: str, output: Output, ending: str) -> str:
     return str(target)
 
 
-def _of_batch(sources: list[tuple[str, str]], output: str | None, ending: str) -> list[Job]:
+def _ending(source: str, suffix: str, kind: str | None) -> str:
+    """What takes the place of a photo's suffix in its result's name; see `plan`."""
+    return f"{suffix}.{kind or ('tif' if Path(source).suffix.lower() in ('.tif', '.tiff') else 'png')}"
+
+
+def _of_batch(sources: list[tuple[str, str]], output: str | None, suffix: str, kind: str | None) -> list[Job]:
     """The jobs of pictures, each given by its name or by a folder that holds it.
 
     Where stems would give two pictures one result, results are named by whole file names.
     """
     jobs = []
     for source, given in sources:
-        path, inside = Path(source), Path()
+        path, inside, ending = Path(source), Path(), _ending(source, suffix, kind)
         if given != source:
             inside = path.parent.relative_to(given)
         beside = given == source and output is None
-        folder = path.parent if beside else _results_folder(given, output, ending) / inside
+        folder = path.parent if beside else _results_folder(given, output, suffix) / inside
         jobs.append(Job(source, str(folder / f"{path.stem}{ending}"), inside))
     counts = Counter(job.output for job in jobs)
     for number, job in enumerate(jobs):
         if counts[job.output] > 1:
-            whole = str(Path(job.output).with_name(f"{Path(job.source).name}{ending}"))
+            name = f"{Path(job.source).name}{_ending(job.source, suffix, kind)}"
+            whole = str(Path(job.output).with_name(name))
             jobs[number] = replace(job, output=whole)
     first: dict[str, str] = {}
     for job in jobs:
@@ -244,7 +256,7 @@ def _of_batch(sources: list[tuple[str, str]], output: str | None, ending: str) -
     return jobs
 
 
-def _results_folder(given: str, output: str | None, ending: str) -> Path:
+def _results_folder(given: str, output: str | None, suffix: str) -> Path:
     """The folder of a batch's results: that of `-o`, or one beside the folder that was given."""
     if output is not None:
         from scoreinv.imaging.write import FORMATS
@@ -254,4 +266,4 @@ def _results_folder(given: str, output: str | None, ending: str) -> Path:
         return Path(output)
     base = Path(given)
     base = base.resolve() if base.name in ("", "..") else base
-    return base.with_name(f"{base.name}{Path(ending).stem}")
+    return base.with_name(f"{base.name}{suffix}")

@@ -43,6 +43,7 @@ from PIL import (
 )
 
 from scoreinv.errors import InputError, SettingError
+from scoreinv.imaging import heif
 from scoreinv.imaging.guard import guarded, reason
 from scoreinv.imaging.metadata import describe, orient
 from scoreinv.imaging.picture import Picture, check_megapixels
@@ -53,10 +54,10 @@ STREAM = "-"
 
 SUFFIXES = frozenset(
     [".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".pnm", ".pbm", ".pgm", ".ppm"]
-)
+) | frozenset(heif.SUFFIXES)
 """Of the pictures in a folder or archive; a file that is named is read whatever its suffix."""
 
-PREFIX_BYTES = 16
+PREFIX_BYTES = 64
 """Of the beginning of a file, which tell its kind."""
 
 Look = Callable[[int, int, int], None]
@@ -80,7 +81,7 @@ class Decoded:
 
     Attributes:
         name: what messages call its file.
-        kind: PNG, JPEG, TIFF, WebP, GIF, BMP or PNM.
+        kind: PNG, JPEG, TIFF, WebP, HEIC, AVIF, GIF, BMP or PNM.
         note: words that say so where its mode had to change.
     """
 
@@ -139,7 +140,7 @@ def decode(
                 file.seek(0)
                 # all of it: of a file decoders may ask more than it has, for which Python takes memory first
                 content = file.read()
-        decoder = _decode_tiff if kind == "TIFF" else partial(_decode_other, kind)
+        decoder = _DECODERS.get(kind) or partial(_decode_other, kind)
         with guarded(name, f"damaged or incomplete {kind} file"):
             picture, note = decoder(io.BytesIO(content), name, frame, look)
             return Decoded(picture, name, kind, note)
@@ -238,18 +239,21 @@ class _Tiff(TiffImagePlugin.TiffImageFile):
 
 
 # A JPEG that carries further pictures (MPO: previews, gain maps, a second eye) is read as the JPEG that it begins with.
-_KINDS: dict[str, tuple[Callable[[bytes], Any], type[ImageFile.ImageFile], int]] = {
+_KINDS: dict[str, tuple[Callable[[bytes], Any], Callable[[BinaryIO], Any], int]] = {
     "PNG": (PngImagePlugin._accept, PngImagePlugin.PngImageFile, 8256),
     "JPEG": (JpegImagePlugin._accept, JpegImagePlugin.JpegImageFile, 4096),
     "TIFF": (TiffImagePlugin._accept, _Tiff, 0),
     "WebP": (WebPImagePlugin._accept, WebPImagePlugin.WebPImageFile, 32768),
+    "HEIC": (heif.is_heic, heif.open_heic, 65536),
+    "AVIF": (heif.is_avif, heif.open_avif, 1 << 20),
     "GIF": (GifImagePlugin._accept, GifImagePlugin.GifImageFile, 4096),
     "BMP": (BmpImagePlugin._accept, BmpImagePlugin.BmpImageFile, 4096),
     "PNM": (PpmImagePlugin._accept, PpmImagePlugin.PpmImageFile, 8),
 }
 """By name, as messages call it: whether a file that begins so is of this kind, Pillow's class, and the most pixels that
 a byte of the file can stand for. In PNG deflate makes 1032 bytes of 8 pixels of one, in GIF a code of 12 bits less than
-4096 pixels; JPEG, BMP and PNM are below that, and a picture that is nearly empty takes WebP a byte for 26,000."""
+4096 pixels; JPEG, BMP and PNM are below that, and a picture that is nearly empty takes WebP a byte for 26,000, HEIC
+for 5,000 and AVIF for 570,000."""
 
 
 def check_kind(prefix: bytes, name: str) -> str:
@@ -259,7 +263,7 @@ def check_kind(prefix: bytes, name: str) -> str:
     for kind, (accepts, _, _) in _KINDS.items():
         if accepts(prefix):
             return kind
-    readable = "PNG, JPEG, TIFF, WebP, GIF, BMP or PNM"
+    readable = f"{', '.join(list(_KINDS)[:-1])} or {list(_KINDS)[-1]}"
     raise InputError(f"{name}: not a picture of a kind that is read here ({readable}): convert it first")
 
 
@@ -303,6 +307,31 @@ def _decode_tiff(stream: BinaryIO, name: str, frame: int | None, look: Look) -> 
     what = "damaged TIFF file, or of a kind that is not read: save it again as PNG, or as an uncompressed TIFF"
     with guarded(name, what):
         return decode_by_tifffile(stream, name, directory.index), None
+
+
+def _decode_avif(stream: BinaryIO, name: str, frame: int | None, look: Look) -> tuple[Picture, str | None]:
+    heif.codec("AVIF", name)
+    picture, note = _decode_other("AVIF", stream, name, frame, look)
+    return picture, note or heif.avif_note(stream)
+
+
+def _decode_heic(stream: BinaryIO, name: str, frame: int | None, look: Look) -> tuple[Picture, str | None]:
+    """Of several pictures, such as a burst, the one that the file names as its main one, if none is chosen."""
+    heif.codec("HEIC", name)
+    _, opens, density = _KINDS["HEIC"]
+    pictures = opens(stream)
+    image = pictures[pictures.primary_index if frame is None else _frame(len(pictures), frame, name)]
+    width, height = image.size
+    _check_pixels(image, density * stream.seek(0, os.SEEK_END), name)
+    look(width, height, heif.decoding_bytes(image))
+    pixels, metadata, note = heif.decode_heic(image)
+    if pixels.shape[:2] != (height, width):
+        raise InputError(f"{name}: damaged: its picture is of another size than it says")
+    return Picture(pixels, metadata), note
+
+
+_DECODERS = {"TIFF": _decode_tiff, "HEIC": _decode_heic, "AVIF": _decode_avif}
+"""Of the kinds that `_decode_other` alone does not do."""
 
 
 def _check_pixels(image: ImageFile.ImageFile, most: int, name: str) -> None:

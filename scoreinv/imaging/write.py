@@ -1,4 +1,4 @@
-"""From a `Picture` to a file, whole or not at all: PNG, TIFF, WebP and JPEG, 16 bits and metadata kept where they can.
+"""From a `Picture` to a file, whole or not at all, with 16 bits and metadata where its format can hold them.
 
 Pillow writes 8-bit files and 16-bit grey. 16-bit PNGs of several channels, which it cannot write, are written here
 (filters and zlib), and so are all TIFFs, since Pillow's tag directory, used for them, is the only one at hand that
@@ -25,16 +25,21 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from scoreinv.errors import ExistsError, InputError, ScoreinvError
 from scoreinv.files import atomic_write
+from scoreinv.imaging import heif
 from scoreinv.imaging.guard import reason
 from scoreinv.imaging.metadata import profile_fits, writable
 from scoreinv.imaging.picture import Picture, eight_bits
 from scoreinv.imaging.read import STREAM, special_file
 
 FORMATS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WebP", ".jpg": "JPEG", ".jpeg": "JPEG"}
+FORMATS |= heif.SUFFIXES
 """Kinds of file by the suffix."""
 
-_JPEG_QUALITY = 95
-_LONGEST_SIDE = {"WebP": 16383, "JPEG": 65500}
+_QUALITY = {"JPEG": 95, "HEIC": 90, "AVIF": 90}
+"""Where none is given; a kind that is not here keeps every sample of 8 bits."""
+_SUBSAMPLING = {"JPEG": "4:4:4", "HEIC": "4:2:0", "AVIF": "4:4:4"}
+"""Of the chroma: at full resolution, but for HEIC, which phones show for certain with a quarter of it alone."""
+_LONGEST_SIDE = {"WebP": 16383, "JPEG": 65500, "HEIC": heif.LONGEST_SIDE, "AVIF": heif.LONGEST_SIDE}
 # what Pillow, and what is built on it, takes from a PNG; and 255 segments of a JPEG
 _LONGEST_PROFILE = {"PNG": PngImagePlugin.MAX_TEXT_CHUNK - 1, "JPEG": 255 * 65519}
 _JPEG_SEGMENT = 65533 - 64  # of EXIF or XMP, less its heading
@@ -50,17 +55,18 @@ def write_picture(
     overwrite: bool = False,
     quality: int | None = None,
 ) -> None:
-    """Write a picture in the format of the suffix (.png, .tif, .tiff, .webp, .jpg, .jpeg), whole or not at all.
+    """Write a picture in the format of the suffix, one of `FORMATS`, whole or not at all.
 
     The bytes go to a temporary file beside, are synced, and take the name in one step. The folder must exist.
-    PNG and TIFF keep every sample; WebP is lossless unless a quality is given; JPEG is not (quality 95). WebP and JPEG
-    have 8 bits: 16 are rounded to 8, with a warning. JPEG has no alpha: an opaque one is left out. A colour profile of
-    another kind than the pixels (grey on colour) is left out, and with a warning one that is too long for the format.
+    PNG and TIFF keep every sample. WebP is lossless unless a quality is given; JPEG (quality 95), HEIC and AVIF (90)
+    are not. These four have 8 bits: 16 are rounded to 8, with a warning. JPEG has no alpha: an opaque one is left out.
+    A colour profile of another kind than the pixels (grey on colour) is left out, and with a warning one that is too
+    long for the format.
 
     Args:
         path: file; "-" is standard output, as PNG.
         overwrite: replace an existing file.
-        quality: 1 to 100, for JPEG and WebP.
+        quality: 1 to 100, for JPEG, WebP, HEIC and AVIF.
 
     Raises:
         InputError: the path cannot be written, exists, or its format cannot hold the picture.
@@ -133,11 +139,13 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Pa
 
 
 def format_of(path: str | os.PathLike[str], size: tuple[int, int]) -> str:
-    """The format of a path; InputError where it cannot hold a picture of a size (height, width)."""
+    """The format of a path; InputError where it is not there, or cannot hold a picture of a size (height, width)."""
     name = os.fsdecode(path)
     kind = "PNG" if name == STREAM else FORMATS[Path(name).suffix.lower()]
     if max(size) > _LONGEST_SIDE.get(kind, max(size)):
         raise InputError(f"{name}: {kind} ends at {_LONGEST_SIDE[kind]} pixels a side: choose .png or .tif")
+    if kind in heif.SUFFIXES.values():
+        heif.codec(kind, name)
     return kind
 
 
@@ -198,10 +206,10 @@ def encode(stream: BinaryIO, picture: Picture, name: str, quality: int | None = 
     kind, pixels, metadata = check_format(name, picture), picture.pixels, picture.metadata
     if kind == "JPEG" and picture.has_alpha:
         pixels = pixels[..., 0] if picture.mode == "LA" else pixels[..., :3]
-    if kind in ("WebP", "JPEG") and pixels.dtype == np.uint16:
+    if kind not in ("PNG", "TIFF") and pixels.dtype == np.uint16:
         _logger.warning("%s: %s has 8 bits, the picture's 16 are rounded (.png and .tif keep them)", name, kind)
         pixels = eight_bits(pixels)
-    if metadata.icc and not profile_fits(metadata.icc, gray=picture.is_gray_mode and kind != "WebP"):
+    if metadata.icc and not profile_fits(metadata.icc, gray=_is_stored_gray(picture, kind)):
         metadata = replace(metadata, icc=None)
     if metadata.icc and len(metadata.icc) > _LONGEST_PROFILE.get(kind, len(metadata.icc)):
         _logger.warning("%s: the colour profile is too long for a %s and is left out (.tif keeps it)", name, kind)
@@ -215,8 +223,15 @@ def encode(stream: BinaryIO, picture: Picture, name: str, quality: int | None = 
         _write_by_pillow(stream, picture, name, kind, quality)
 
 
+def _is_stored_gray(picture: Picture, kind: str) -> bool:
+    """Whether a file of this kind holds the picture as grey; some have no grey, or none with alpha."""
+    if kind == "HEIC":
+        return picture.mode == "L"
+    return picture.is_gray_mode and kind not in ("WebP", "AVIF")
+
+
 def _write_by_pillow(stream: BinaryIO, picture: Picture, name: str, kind: str, quality: int | None) -> None:
-    """PNG of 8 bits or of 16-bit grey, WebP or JPEG."""
+    """PNG of 8 bits or of 16-bit grey, WebP, JPEG, HEIC or AVIF."""
     metadata = picture.metadata
     keep: dict[str, Any] = {"icc_profile": metadata.icc, "exif": metadata.exif, "xmp": metadata.xmp}
     if kind == "PNG":
@@ -227,6 +242,8 @@ def _write_by_pillow(stream: BinaryIO, picture: Picture, name: str, kind: str, q
     elif kind == "WebP":
         keep |= {"lossless": True, "exact": True} if quality is None else {"quality": quality}
     else:
+        keep |= {"quality": _QUALITY[kind] if quality is None else quality, "subsampling": _SUBSAMPLING[kind]}
+    if kind == "JPEG":
         for key in ("exif", "xmp"):
             if keep[key] and len(keep[key]) > _JPEG_SEGMENT:
                 remedy = ".png and .tif keep it"
@@ -234,10 +251,12 @@ def _write_by_pillow(stream: BinaryIO, picture: Picture, name: str, kind: str, q
                     "%s: the %s block is too long for a JPEG and is left out (%s)", name, key.upper(), remedy
                 )
                 keep[key] = None
-        dpi = metadata.dpi and tuple(round(value) for value in metadata.dpi)
-        # 4:4:4, the chroma at full resolution
-        keep |= {"quality": _JPEG_QUALITY if quality is None else quality, "subsampling": "4:4:4", "dpi": dpi}
-    Image.fromarray(picture.pixels).save(stream, kind, **{key: value for key, value in keep.items() if value})
+        keep["dpi"] = metadata.dpi and tuple(round(value) for value in metadata.dpi)
+    keep = {key: value for key, value in keep.items() if value}
+    if kind == "HEIC":
+        heif.encode_heic(stream, picture.pixels, picture.mode, keep)
+    else:
+        Image.fromarray(picture.pixels).save(stream, kind, **keep)
 
 
 # --- PNG --------------------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ _SEEN_PIXELS = 24_000_000
 _SEEN_SIDE = 16_384
 """Of a photograph as the page shows it; a larger one is reduced for it, and painted on at its own size all the same.
 Browsers draw no longer sides, and JPEG ends at 65,500."""
-_SUFFIXES = {"PNG": ".png", "TIFF": ".tif", "WebP": ".webp", "JPEG": ".jpg"}
+_SUFFIXES = {"PNG": ".png", "TIFF": ".tif", "WebP": ".webp", "JPEG": ".jpg", "HEIC": ".heic", "AVIF": ".avif"}
 _LONGEST_NAME = 120
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from shell import hole_array, photo_array, start_process
 
 from scoreinv.imaging.opencv import viridis
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.read import read_picture
+from scoreinv.imaging.read import decode, read_picture
 from scoreinv.imaging.write import write_picture
 
 JSON_KEYS = ["input", "output", "outputs", "seconds", "nfe", "seed", "model", "method", "device", "precision"]
@@ -148,10 +149,55 @@ def test_formats_of_the_output(scoreinv, photo, mask, tmp_path):
     assert (tmp_path / "folder" / "photo_inpainted.png").exists()
 
 
+def test_a_tiff_gives_a_tiff(scoreinv, mask, tmp_path):
+    """Of 16 bits and known pixels to the bit, as all else that is written without loss."""
+    before = photo_array(dtype=np.uint16)
+    write_picture(tmp_path / "scan.tif", Picture(before))
+    outcome = scoreinv("inpaint", "scan.tif", "--mask", mask, "--samples", 2, "--json")
+    names = ["scan_inpainted.1.tif", "scan_inpainted.2.tif"]
+    assert (outcome.code, json.loads(outcome.out)["outputs"]) == (0, names), outcome.err
+    for name in names:
+        after = read_picture(tmp_path / name).pixels
+        assert (after[~hole_array()] == before[~hole_array()]).all()
+    assert scoreinv("inpaint", "scan.tif", "--mask", mask, "-o", "folder/").code == 0
+    assert (tmp_path / "folder" / "scan_inpainted.tif").exists()
+    assert scoreinv("inpaint", "scan.tif", "--mask", mask, "--format", "png").code == 0
+    assert (tmp_path / "scan_inpainted.png").exists()
+
+
+def test_photographs_of_a_phone(scoreinv, mask, tmp_path):
+    """HEIC and AVIF: the result is png by itself, and whatever -o names, with a quality."""
+    pytest.importorskip("pillow_heif")
+    small = photo_array()
+    for suffix in ("heic", "avif"):
+        write_picture(tmp_path / f"{suffix}.{suffix}", Picture(small))
+        before = read_picture(tmp_path / f"{suffix}.{suffix}").pixels
+        words = ("inpaint", f"{suffix}.{suffix}", "--mask", mask)
+        assert scoreinv(*words).code == 0
+        after = read_picture(tmp_path / f"{suffix}_inpainted.png").pixels
+        assert (after[~hole_array()] == before[~hole_array()]).all()
+        sizes = []
+        for quality in (20, 95):
+            assert scoreinv(*words, "-o", f"out.{suffix}", "--quality", quality, "--overwrite").code == 0
+            sizes.append((tmp_path / f"out.{suffix}").stat().st_size)
+        assert sizes[0] < sizes[1]
+        assert decode(tmp_path / f"out.{suffix}").kind == suffix.upper()
+
+
+def test_a_phone_photograph_without_the_package(scoreinv, photo, mask, tmp_path, monkeypatch):
+    pytest.importorskip("pillow_heif")
+    write_picture(tmp_path / "a.heic", Picture(photo_array()))
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    remedy = "for HEIC files a package is missing: pip install 'scoreinv[heif]'\n"
+    for words in (("a.heic",), ("photo.png", "-o", "b.heic", "--model", "missing.safetensors")):
+        outcome = scoreinv("inpaint", *words, "--mask", mask)
+        assert (outcome.code, outcome.err.endswith(remedy), outcome.err.count("\n")) == (2, True, 1), outcome.err
+
+
 def test_a_quality_of_a_format_that_has_none(scoreinv, photo, mask, tmp_path):
     for words in (("-o", "a.tif"), ()):
         outcome = scoreinv("inpaint", photo, "--mask", mask, *words, "--quality", 80)
-        assert (outcome.code, "--quality applies only to jpg and webp" in outcome.err) == (2, True)
+        assert (outcome.code, "--quality applies only to jpg, webp, heic and avif" in outcome.err) == (2, True)
     assert scoreinv("inpaint", photo, "--mask", mask, "--format", "jpg", "--quality", 80).code == 0
     assert Image.open(tmp_path / "photo_inpainted.jpg").format == "JPEG"
     both = scoreinv("inpaint", photo, "--mask", mask, "-o", "a.tif", "--format", "jpg")

@@ -328,13 +328,13 @@ def test_a_model_that_cannot_be_used_ends_the_batch_at_once(scoreinv, scans, mas
 
 
 def test_pictures_of_a_folder_that_are_not_read_are_told(scoreinv, scans, mask, tmp_path):
-    for name in ("d.heic", "e.NEF", "notes.txt", ".f.heic"):
+    for name in ("d.jxl", "e.NEF", "notes.txt", ".f.jxl"):
         (tmp_path / "scans" / name).write_bytes(b"x")
     told = scoreinv("inpaint", "scans", "--mask", mask, "--dry-run")
-    said = "scans: 2 of a kind that is not read here (.heic, .nef), left out: convert them first"
+    said = "scans: 2 of a kind that is not read here (.jxl, .nef), left out: convert them first"
     assert (told.code, told.err) == (0, f"scoreinv: warning: {said}\n")
     (tmp_path / "phone").mkdir()
-    (tmp_path / "phone" / "d.heic").write_bytes(b"x")
+    (tmp_path / "phone" / "d.jxl").write_bytes(b"x")
     refused = scoreinv("inpaint", "phone", "--mask", mask)
     assert (refused.code, "phone: no pictures in this folder, but 1 of a kind" in refused.err) == (2, True)
 

@@ -130,7 +130,7 @@ CASES = [
     (f"{INPAINT} --estimate mean --method pc", "--estimate mean of pc is that of several"),
     (f"{INPAINT} --sensitivity 0.5", "--sensitivity belongs to --mask auto"),
     ("inpaint photo.png --mask auto --invert-mask", "are for masks of your own"),
-    (f"{INPAINT} --quality 80", "--quality applies only to jpg and webp"),
+    (f"{INPAINT} --quality 80", "--quality applies only to jpg, webp, heic and avif"),
     (f"{INPAINT} -o new.tif --format jpg", "give one of them"),
     (f"{INPAINT} -o - --samples 2", "--samples: several do not fit on stdout"),
     ("inpaint - --mask -", "stdin can be read once"),

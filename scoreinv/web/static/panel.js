@@ -34,8 +34,8 @@ export function show_photo(photo) {
 // What the chosen format means for the pixels that were not painted over.
 export function say_exact() {
   const { value, dataset } = find("format");
-  const rounded = dataset.bits === "16" && ["JPEG", "WebP"].includes(value) && `${value} has 8 bits, to which 16 are rounded.`;
-  const lossy = value === "JPEG" && "JPEG compresses the whole picture anew.";
+  const rounded = dataset.bits === "16" && !["PNG", "TIFF"].includes(value) && `${value} has 8 bits, to which 16 are rounded.`;
+  const lossy = ["JPEG", "HEIC", "AVIF"].includes(value) && `${value} compresses the whole picture anew.`;
   find("exact").textContent = rounded || lossy
     ? [rounded, lossy, "PNG keeps every pixel outside the hole as it was."].filter(Boolean).join(" ")
     : "Every pixel outside the hole stays as it was, to the bit.";
