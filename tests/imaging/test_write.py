@@ -157,7 +157,7 @@ def test_bad_outputs(tmp_path, monkeypatch):
     def read_only(*_args, **_kwargs):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("tempfile.TemporaryFile", read_only)
+    monkeypatch.setattr("scoreinv.imaging.write.TemporaryFile", read_only)
     unwritable(tmp_path / "a.png", "cannot be written to", "Permission denied")
     monkeypatch.setattr(Path, "stat", read_only)
     unwritable(tmp_path / "a.png", "cannot be written (Permission denied)")
