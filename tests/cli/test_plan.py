@@ -100,3 +100,17 @@ def test_hidden_pictures_are_not_counted(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.fromarray(photo_array()).save(tmp_path / name, "PNG")
     assert [Path(path).name for path in expand(str(tmp_path), deep=True)] == ["1.png", "2.pnm"]
+
+
+def test_tiffs_of_a_folder_give_tiffs_and_masks_are_png(scoreinv, tmp_path):
+    (tmp_path / "scans").mkdir()
+    for name in ("a.TIFF", "b.png", "both.png", "both.tif"):
+        Image.fromarray(photo_array()).save(tmp_path / "scans" / name)
+    filled = scoreinv("denoise", "scans", "--noise", 10, "--dry-run")
+    for name in ("a_denoised.tif", "b_denoised.png", "both_denoised.png", "both_denoised.tif"):
+        assert f"scans_denoised/{name}" in filled.out
+    found = scoreinv("damage", "scans", "--dry-run")
+    for name in ("a_damage.png", "b_damage.png", "both.png_damage.png", "both.tif_damage.png"):
+        assert f"scans_damage/{name}" in found.out
+    named = scoreinv("denoise", "scans/a.TIFF", "--noise", 10, "--dry-run", "--format", "jpg")
+    assert "a_denoised.jpg" in named.out

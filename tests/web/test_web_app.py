@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import re
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -100,6 +101,27 @@ def test_a_photograph_comes_back_as_it_was_sent(browser, channels, dtype, tmp_pa
         write_picture(tmp_path / f"command{suffix}", Picture(before))
         assert answer.content == (tmp_path / f"command{suffix}").read_bytes()
         assert (read_picture(answer.content).pixels == before).all()
+
+
+def test_a_photograph_of_a_phone(browser):
+    """It comes back as HEIC, JPEG or PNG."""
+    pytest.importorskip("pillow_heif")
+    photo = opened(browser, picture_bytes(Picture(pixels()), "a.heic"))
+    assert (photo["kind"], photo["note"]) == ("HEIC", None)
+    assert photo["formats"][0] == "HEIC"
+    files = {kind: browser.get(f"/api/photos/{photo['key']}/file", params={"kind": kind}) for kind in photo["formats"]}
+    assert files["HEIC"].headers["content-disposition"].endswith("photo.heic")
+    assert {kind: decode(answer.content).kind for kind, answer in files.items()} == {kind: kind for kind in files}
+    assert {"PNG", "JPEG", "TIFF", "WebP", "HEIC", "AVIF"} == set(files)
+
+
+def test_a_photograph_of_a_phone_without_the_package(browser, monkeypatch):
+    pytest.importorskip("pillow_heif")
+    content = picture_bytes(Picture(pixels()), "a.heic")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    answer = browser.post("/api/photos?name=a.heic", content=content, headers=OPAQUE)
+    assert (answer.status_code, "pip install 'scoreinv[heif]'" in answer.json()["error"]) == (422, True)
+    assert "HEIC" not in opened(browser, png(pixels()))["formats"]
 
 
 @pytest.mark.parametrize("channels", [1, 4])
