@@ -100,20 +100,31 @@ def draw_in_scales(
     scales = [finest]
     for _ in range(halvings):
         scales.append(_halved(scales[-1]))
-    if halvings > 1 and not PatchPrior.enough(scales[-1].sources) and PatchPrior.enough(scales[-2].sources):
-        # A hole that takes most of the picture: at twice the size more patches are wholly known.
+    # A hole that takes most of the picture: at twice the size more patches are wholly known.
+    if not any(PatchPrior.enough(scale.observed) for scale in scales[_few(halvings) :]):
+        return _drawn_by_network(sampling, prior, [scale[:2] for scale in scales], noise, callback)
+    while len(scales) > 2 and not PatchPrior.enough(scales[-1].sources):
         scales.pop()
-    if PatchPrior.enough(scales[-1].sources):
-        return _drawn_by_patches(prior, scales, typical, noise, callback)
-    return _drawn_by_network(sampling, prior, [scale[:2] for scale in scales], noise, callback)
+    return _drawn_by_patches(prior, scales, typical, noise, callback)
 
 
-def enough_to_copy(sources: np.ndarray, halvings: int) -> bool:
-    """Whether `draw_in_scales` has patches enough to continue a picture from, of which this may be copied, HxW bool."""
-    scales = [torch.from_numpy(sources)[None, None].float()]
+def enough_to_copy(known: np.ndarray, sources: np.ndarray, halvings: int) -> bool | None:
+    """Whether what may be copied of a picture is enough for `draw_in_scales` to continue it; None where it does not.
+
+    Args:
+        known, sources: HxW bool, what is known, and what of it may be copied.
+    """
+    scales = [torch.from_numpy(np.stack([known, sources]))[:, None].float()]
     for _ in range(halvings):
         scales.append((block_means(scales[-1]) == 1).float())
-    return any(PatchPrior.enough(scale) for scale in scales[-2 if halvings > 1 else -1 :])
+    if not any(PatchPrior.enough(scale[:1]) for scale in scales[_few(halvings) :]):
+        return None
+    return any(PatchPrior.enough(scale[1:]) for scale in scales[1:])
+
+
+def _few(halvings: int) -> int:
+    """The first of the scales of which one must have patches enough: the last, and of several the one before it."""
+    return max(1, halvings - 1)
 
 
 def _drawn_by_patches(

@@ -222,13 +222,16 @@ class _Filling:
             known = ~crop(self.unknown, box)
             people = self._people(box)
             marked = np.zeros_like(known) if avoid is None else crop(avoid, box)
-            if enough_to_copy(left := known & ~people & ~marked, times) or not enough_to_copy(known, times):
+            left = known & ~people & ~marked
+            if (enough := enough_to_copy(known, left, times)) is None:
+                return region
+            if enough:
                 near = left & ~foreign(self.picture.rgb(box), ~known, times)
-                return replace(region, avoid=known & ~(near if enough_to_copy(near, times) else left))
+                return replace(region, avoid=known & ~(near if enough_to_copy(near, near, times) else left))
             if known.shape == self.picture.size:
                 break
             region = widened(region, self.picture.size, prior.stride)
-        if not enough_to_copy(known & ~marked, times):
+        if not enough_to_copy(known, known & ~marked, times):
             raise InputError("what is avoided leaves too little of the picture to copy from: mark less of it")
         return replace(region, avoid=marked)
 
