@@ -26,4 +26,5 @@ from .tasks.results import Restored as Restored
 from .tasks.rows import Colorizer as Colorizer
 from .tasks.rows import Inpainter as Inpainter
 from .tasks.rows import Restorer as Restorer
+from .tasks.select import select as select
 from .version import __version__ as __version__

@@ -30,7 +30,8 @@ from scoreinv.errors import InputError
 TOML = "scoreinv.toml"
 PICTURES, MODELS = "Pictures", "Models"
 COMMANDS = {
-    **dict.fromkeys(("restore", "inpaint", "colorize", "damage", "denoise", "upscale", "deblur", "serve"), PICTURES),
+    **dict.fromkeys(("restore", "inpaint", "select", "damage", "colorize"), PICTURES),
+    **dict.fromkeys(("denoise", "upscale", "deblur", "serve"), PICTURES),
     **dict.fromkeys(("sample", "interpolate", "train", "likelihood", "evaluate", "convert", "models"), MODELS),
 }
 """The commands in the order of the help, with their panels. Each is a module here, with a function of its name."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from scoreinv.cli.options import Common
 
-_OPTIONS = {"count": "-n", "label": "--class", "noise_std": "--noise"}
+_OPTIONS = {"count": "-n", "label": "--class", "noise_std": "--noise", "not_at": "--not"}
 """Options that are named otherwise than the settings of Python."""
 SHOW_AFTER_SECONDS = 1.0
 LINE_EVERY_SECONDS = 30.0

@@ -42,13 +42,20 @@ SHORTENED = {
 }
 """What is added to lines that would take minutes or hours, so that only their amount is another; the first fits."""
 
-try:
-    import cv2  # noqa: F401
-except ImportError:
-    WITHOUT_OPENCV = {"--uncertainty"}
-else:
-    WITHOUT_OPENCV = set()
-"""Options of lines that can only name the remedy here."""
+
+def lacking() -> dict[str, str]:
+    """Words of lines that can only name a remedy here, and what is in it."""
+    found = {}
+    try:
+        import cv2  # noqa: F401
+    except ImportError:
+        found["--uncertainty"] = "libgl1"
+    if find_spec("onnxruntime") is None:
+        found["select"] = "scoreinv[select]"
+    return found
+
+
+LACKING = lacking()
 
 EXTRAS = {"deepinv": ["deepinv"], "dask": ["dask"], "ray": ["ray", "pyarrow"]}
 """What snippets import that may not be installed: its packages, of Ray those of its data too."""
@@ -139,8 +146,8 @@ def test_every_line_is_understood(page, folder, scoreinv):
     for line in lines(page):
         if (words := typed(line)) is not None:
             status, said = scoreinv([*words[0], "--dry-run"])
-            if WITHOUT_OPENCV & set(words[0]):
-                assert (status, "libgl1" in said) == (1, True), line
+            if remedies := [LACKING[word] for word in words[0] if word in LACKING]:
+                assert (status, remedies[0] in said) == (1, True), line
                 continue
             assert status == 0 or (status == 2 and re.search("drawn/|runs/", said)), f"{line}: {said}"
 
@@ -157,8 +164,8 @@ def test_the_lines_run_in_their_order(page, folder, scoreinv):
     for line in lines(page):
         if (words := typed(line)) is not None:
             status, said = scoreinv(words[1])
-            if WITHOUT_OPENCV & set(words[0]):
-                assert (status, "libgl1" in said) == (1, True), line
+            if remedies := [LACKING[word] for word in words[0] if word in LACKING]:
+                assert (status, remedies[0] in said) == (1, True), line
                 continue
             assert status == 0, f"{line}: {said}"
             for promised in re.findall(r"# .*?writes ([\w./]+)", line):

@@ -1,0 +1,114 @@
+"""`scoreinv select PHOTO`: select an object by pointing at it, as a mask for inpaint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from scoreinv.cli.options import STREAM_HELP, Common, Output, option
+from scoreinv.cli.photo_loop import Progress, Run, run
+from scoreinv.cli.plan import Job, plan
+from scoreinv.cli.report import notice
+from scoreinv.defaults import FOUND_GROW
+from scoreinv.errors import InputError
+from scoreinv.options import MOST_GROW
+
+if TYPE_CHECKING:
+    from scoreinv.imaging.picture import Picture
+    from scoreinv.tasks.results import Restored
+
+EXAMPLES = """
+  scoreinv select photo.jpg --box 250,120,180,260          # around an object; writes photo_selection.png
+  scoreinv select photo.jpg --at 320,200 --not 300,370     # on it, and beside it
+  scoreinv inpaint photo.jpg --mask photo_selection.png    # takes it out
+"""
+UNUSED = ("seed", "device", "precision")
+SUFFIX = "_selection"
+"""Of the names of results."""
+
+
+def select(
+    photo: Annotated[str, typer.Argument(metavar="PHOTO", help=f"The photo; {STREAM_HELP}", show_default=False)],
+    *,
+    at: Annotated[
+        list[str] | None,
+        option("--at", metavar="X,Y", help="A point on the object, in pixels from the upper left. Can be repeated."),
+    ] = None,
+    not_at: Annotated[
+        list[str] | None,
+        option("--not", metavar="X,Y", help="A point beside it, that is not to be selected. Can be repeated."),
+    ] = None,
+    box: Annotated[
+        str | None,
+        option("--box", metavar="X,Y,W,H", help="A box around it: its upper left corner, width and height."),
+    ] = None,
+    size: Annotated[
+        Literal["small", "middle", "large"] | None,
+        option(help="Whether a point means a part, more of it, or the whole. (default: what is likeliest)"),
+    ] = None,
+    grow: Annotated[
+        int,
+        option(min=0, max=MOST_GROW, help="Enlarge it by this many pixels, and by a rim that is left; 0: exactly it."),
+    ] = FOUND_GROW,
+    output: Output,
+    common: Common,
+) -> None:
+    """Select an object of a photo by points or a box: a mask, white where it is, for inpaint --mask."""
+    points, others = (
+        [_numbers(name, text, 2) for text in given or ()] for name, given in (("--at", at), ("--not", not_at))
+    )
+    around = None if box is None else _numbers("--box", box, 4)
+    if not points and around is None:
+        raise InputError("nothing is pointed at: give --at X,Y or --box X,Y,W,H")
+    everything = plan([photo], SUFFIX, 1, output, {})
+    if everything.batch:
+        raise InputError(f"{photo}: is a folder: name a photo")
+    from scoreinv.models.segment_anything import load_onnxruntime
+
+    load_onnxruntime()
+
+    def check(job: Job, picture: Picture) -> None:
+        from scoreinv.tasks.select import Prompt
+
+        Prompt.of(points, others, around).check(picture.size)
+
+    def compute(
+        job: Job, picture: Picture, given: None, progress: Progress
+    ) -> tuple[Restored[Picture], dict[str, Any]]:
+        from scoreinv.imaging.masks import dilate, percent, picture_of_hole
+        from scoreinv.models.segment_anything import SegmentAnything
+        from scoreinv.tasks.results import Restored
+        from scoreinv.tasks.select import Prompt, Selection, with_rim
+
+        found = Selection(picture, SegmentAnything(common.threads)).select(Prompt.of(points, others, around), size)
+        mask = with_rim(picture, found.mask, grow)
+        said = f"{job.source}: {percent(mask)} of it is selected"
+        if (mask != dilate(found.mask, grow)).any():
+            said += ", with what seemed to be left of it beside"
+        if found.size is not None:
+            said += f": the {found.size} one of three that the point may mean (--size)"
+        notice(common, said)
+        marked = picture_of_hole(mask)
+        record = {"model": "select", "selected": round(float(mask.mean()), 6), "size": found.size}
+        return Restored(marked, [marked], None, 1, "segmentation"), record
+
+    run(Run(everything, output, common, compute, read=check, result_of=_mask_of))
+
+
+def _mask_of(job: Job, picture: Picture) -> Picture:
+    import numpy as np
+
+    from scoreinv.imaging.masks import picture_of_hole
+
+    return picture_of_hole(np.zeros(picture.size, dtype=bool))
+
+
+def _numbers(name: str, text: str, count: int) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != count:
+        raise InputError(f"{name} {text}: give {'X,Y' if count == 2 else 'X,Y,W,H'}, in pixels")
+    return numbers

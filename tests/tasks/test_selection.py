@@ -1,0 +1,172 @@
+"""Pointing at things: what a click may mean, boxes, further clicks, and the forms of pictures."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pointing import LEFT, LENGTH, Network, square_picture
+
+import scoreinv
+from scoreinv.errors import InputError, ScoreinvError
+from scoreinv.imaging.masks import dilate
+from scoreinv.imaging.picture import Picture
+from scoreinv.models import segment_anything
+from scoreinv.tasks.select import SIZES, Prompt, Selection, with_rim
+
+MIDDLE = (80, 80)
+
+
+def square(size: str, height: int = LENGTH) -> np.ndarray:
+    mask = np.zeros((height, LENGTH), bool)
+    mask[LEFT[size] : LENGTH - LEFT[size], LEFT[size] : LENGTH - LEFT[size]] = True
+    return mask
+
+
+@pytest.fixture
+def selection() -> Selection:
+    return Selection(Picture(square_picture()), Network())  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scoreinv.tasks.select.SegmentAnything", Network)
+
+
+def test_a_click_means_one_of_three_and_the_next_comes_by_another(selection):
+    prompt = Prompt.of(at=MIDDLE)
+    first = selection.select(prompt)
+    assert (first.size, first.iou) == ("middle", pytest.approx(0.95))
+    np.testing.assert_array_equal(first.mask, square("middle"))
+    for size in SIZES:
+        found = selection.select(prompt, size)
+        assert found.size == size
+        np.testing.assert_array_equal(found.mask, square(size))
+    assert [selection.next_size(prompt, size) for size in SIZES] == ["middle", "large", "small"]
+    assert selection.network.looks == 1
+    assert len(selection.network.asked) == 1  # the three came at once
+
+
+def test_what_looks_the_same_is_no_other_size():
+    flat = np.zeros((100, 100, 3), np.uint8)
+    flat[20:60, 20:60] = 250
+    selection = Selection(Picture(flat), Network())  # type: ignore[arg-type]
+    assert selection.next_size(Prompt.of(at=(30, 30)), "small") == "small"
+
+
+def test_what_a_click_is_not_on_stays_out_and_a_box_has_all_its_good_parts():
+    pixels = np.zeros((200, 300, 3), np.uint8)
+    pixels[50:100, 40:90] = pixels[50:100, 110:160] = 160
+    pixels[150:153, 100:103] = 160  # a speck
+    pixels[70:73, 60:63] = 0  # a gap
+    selection = Selection(Picture(pixels), Network())  # type: ignore[arg-type]
+    one = np.zeros((200, 300), bool)
+    one[50:100, 40:90] = True
+    np.testing.assert_array_equal(selection.select(Prompt.of(at=(50, 60))).mask, one)
+    both = one.copy()
+    both[50:100, 110:160] = True
+    np.testing.assert_array_equal(selection.select(Prompt.of(box=(35, 40, 130, 130))).mask, both)
+    np.testing.assert_array_equal(selection.select(Prompt.of(at=[(50, 60), (130, 80)])).mask, both)
+    cut = selection.select(Prompt.of(box=(35, 40, 100, 70))).mask
+    np.testing.assert_array_equal(cut[:, :130], both[:, :130])
+    assert not cut[:, 142:].any()
+
+
+def test_each_further_click_goes_to_the_decoder_with_the_mask_so_far(selection):
+    clicks = ((80, 80, True), (30, 30, False), (60, 60, True))
+    for count in (1, 2, 3, 2, 1):  # the last two are taken back
+        selection.select(Prompt(clicks[:count]))
+    assert selection.network.asked == [([1, -1], False), ([1, 0, -1], True), ([1, 0, 1, -1], True)]
+    selection.select(Prompt(clicks[:1], (40, 40, 80, 80)))
+    assert selection.network.asked[3:] == [([2, 3], False), ([1, 2, 3], True)]
+
+
+@pytest.mark.parametrize("height", [LENGTH, 400])
+def test_masks_are_given_back_in_the_form_of_the_picture(network, height):
+    colour = square_picture(height)
+    expected = square("middle", height)
+    gray = colour[..., 0]
+    for pixels in (colour, gray, gray.astype(np.float32) / 255, colour.astype(np.uint16) * 257):
+        mask = scoreinv.select(pixels, at=MIDDLE, grow=0)
+        assert mask.dtype == np.bool_
+        np.testing.assert_array_equal(mask, expected)
+    image = scoreinv.select(Image.fromarray(colour), box=(40, 40, 80, 80), grow=0)
+    assert image.mode == "L"
+    np.testing.assert_array_equal(np.asarray(image), np.where(expected, 255, 0))
+    tensor = torch.from_numpy(colour / 255.0).permute(2, 0, 1)
+    assert scoreinv.select(tensor, at=MIDDLE, grow=0).shape == (1, height, LENGTH)
+    masks = scoreinv.select(tensor[None], at=[MIDDLE], grow=0)
+    assert (masks.shape, masks.dtype) == ((1, 1, height, LENGTH), tensor.dtype)
+    np.testing.assert_array_equal(masks[0, 0].numpy(), expected)
+
+
+def test_points_are_of_the_picture_turned_upright(network):
+    image = Image.fromarray(square_picture(400)).transpose(Image.Transpose.ROTATE_90)
+    image.getexif()[0x0112] = 6  # is shown turned back
+    mask = scoreinv.select(image, at=MIDDLE, grow=0)
+    np.testing.assert_array_equal(np.asarray(mask) > 0, square("middle", 400))
+
+
+def test_a_mask_is_enlarged_for_soft_edges_and_by_what_is_left_beside_it(network):
+    mask = scoreinv.select(square_picture(), at=MIDDLE, size="large")
+    np.testing.assert_array_equal(mask[18], [False] * 20 + [True] * 120 + [False] * 20)
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(20, 60, (160, 160, 3)).astype(np.uint8)
+    pixels[50:110, 50:110] = (230, 150, 130)
+    whole = np.zeros((160, 160), bool)
+    whole[50:110, 50:110] = True
+    missing = np.zeros_like(whole)
+    missing[54:106, 54:106] = True
+    picture = Picture(pixels)
+    np.testing.assert_array_equal(with_rim(picture, whole), dilate(whole, 2))
+    assert with_rim(picture, missing)[whole].all()
+    assert not with_rim(picture, missing)[~dilate(whole, 6)].any()
+    assert with_rim(picture, missing, 0) is missing
+
+
+def test_a_mask_is_what_inpaint_takes(network):
+    pixels = square_picture()
+    filled = scoreinv.inpaint(pixels, scoreinv.select(pixels, at=MIDDLE, grow=0), method="biharmonic").image
+    np.testing.assert_array_equal(filled[square("middle")], 100)
+
+
+def test_what_cannot_be_done_is_said(network):
+    pixels = square_picture()
+    with pytest.raises(InputError, match="at is missing: say where the object is, or give a box"):
+        scoreinv.select(pixels)
+    with pytest.raises(InputError, match="at is missing"):
+        scoreinv.select(pixels, not_at=(3, 3))
+    with pytest.raises(InputError, match=r"at 160,3 is outside of the picture, which is 160x160"):
+        scoreinv.select(pixels, at=(160, 3))
+    with pytest.raises(InputError, match=r"not_at -1,3 is outside"):
+        scoreinv.select(pixels, at=MIDDLE, not_at=[(-1, 3)])
+    with pytest.raises(InputError, match=r"box 170,3,9,9 is outside"):
+        scoreinv.select(pixels, box=(170, 3, 9, 9))
+    with pytest.raises(InputError, match="box must have a width and a height"):
+        scoreinv.select(pixels, box=(10, 3, 0, 9))
+    for at in (3, (1, 2, 3), [(1,)], ("a", "b"), [(1, float("nan"))]):
+        with pytest.raises(InputError, match="at must be 2 numbers"):
+            scoreinv.select(pixels, at=at)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="size must be small, middle or large"):
+        scoreinv.select(pixels, at=MIDDLE, size="huge")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="grow must"):
+        scoreinv.select(pixels, at=MIDDLE, grow=-1)
+    with pytest.raises(InputError, match="2 pictures: points are of one"):
+        scoreinv.select(torch.zeros(2, 3, 40, 40), at=(3, 3))
+    with pytest.raises(ScoreinvError, match="nothing is found there"):
+        scoreinv.select(np.zeros((40, 50), np.uint8), at=(3, 3))
+
+
+def test_a_machine_without_onnxruntime_is_told_the_remedy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    segment_anything.load_onnxruntime.cache_clear()
+    with pytest.raises(ScoreinvError, match=r"needs onnxruntime, .*: pip install 'scoreinv\[select\]'"):
+        scoreinv.select(np.zeros((40, 50), np.uint8), at=(3, 3))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 2)])
+def test_pictures_of_a_pixel_or_a_row_are_looked_at(network, size):
+    assert scoreinv.select(np.full(size, 255, np.uint8), at=(0, 0), grow=0).all()
