@@ -320,6 +320,8 @@ def _decode_heic(stream: BinaryIO, name: str, frame: int | None, look: Look) -> 
     heif.codec("HEIC", name)
     _, opens, density = _KINDS["HEIC"]
     pictures = opens(stream)
+    if not len(pictures):
+        raise ValueError("it holds no picture")
     image = pictures[pictures.primary_index if frame is None else _frame(len(pictures), frame, name)]
     width, height = image.size
     _check_pixels(image, density * stream.seek(0, os.SEEK_END), name)

@@ -1,4 +1,4 @@
-"""Damaged PNGs, JPEGs, WebPs, GIFs, BMPs and PNMs; the checksums of PNGs are made to fit what they protect."""
+"""Damaged pictures of all kinds but TIFF; the checksums of PNGs are made to fit what they protect."""
 
 from __future__ import annotations
 

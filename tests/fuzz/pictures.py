@@ -13,6 +13,7 @@ import tifffile
 from PIL import Image, ImageCms
 
 from scoreinv.errors import ScoreinvError
+from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import read_picture
 from scoreinv.imaging.write import picture_bytes
@@ -117,7 +118,7 @@ def tiffs() -> list[bytes]:
 
 @cache
 def others() -> list[bytes]:
-    """Small PNGs, JPEGs, WebPs, GIFs, BMPs and PNMs."""
+    """Small PNGs, JPEGs, WebPs, GIFs, BMPs, PNMs, and HEICs and AVIFs where these can be written."""
     colour = Image.fromarray(_pixels((24, 31, 3)))
     clear = Image.fromarray(_pixels((24, 31, 4)))
     frames = [colour.rotate(turn) for turn in (90, 180)]
@@ -146,4 +147,23 @@ def others() -> list[bytes]:
     for mode in ("LA", "RGB", "RGBA"):  # 16 bits
         channels = {"LA": 2, "RGB": 3, "RGBA": 4}[mode]
         found.append(picture_bytes(Picture(_pixels((24, 31, channels), np.uint16)), "out.png"))
+    return found + phones()
+
+
+@cache
+def phones() -> list[bytes]:
+    """Small HEICs and AVIFs, where the package is installed: of one picture, of several, and of 10 bits."""
+    found: list[bytes] = []
+    with contextlib.suppress(ImportError, ScoreinvError):
+        import pillow_heif
+
+        metadata = Metadata(_profile(), _exif().tobytes(), b"<x/>" * 8)
+        for suffix in ("heic", "avif"):
+            found += [picture_bytes(Picture(_pixels((24, 31, n)), metadata), f"out.{suffix}") for n in (3, 4)]
+        several = pillow_heif.HeifFile()
+        for mode, dtype in (("RGB", np.uint8), ("RGB;16", np.uint16)):
+            several.add_frombytes(mode, (31, 24), _pixels((24, 31, 3), dtype).tobytes())
+            buffer = io.BytesIO()
+            several.save(buffer, quality=60, exif=_exif().tobytes())
+            found.append(buffer.getvalue())
     return found

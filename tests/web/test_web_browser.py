@@ -21,7 +21,7 @@ import scoreinv
 from scoreinv.colour_space import luma
 from scoreinv.errors import ScoreinvError
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.read import read_picture
+from scoreinv.imaging.read import decode, read_picture
 from scoreinv.imaging.write import write_picture
 from scoreinv.web import access, jobs
 from scoreinv.web.album import GoneError
@@ -97,13 +97,25 @@ def test_paint_fill_and_download(visitor, tmp_path, name, kind):
 
 
 def test_what_a_format_means_for_the_pixels_is_said(visitor, tmp_path):
+    pytest.importorskip("pillow_heif")
     visitor.open(photo(tmp_path, dtype=np.uint16))
     told = {}
-    for kind in ("JPEG", "WebP", "PNG", "TIFF"):
+    for kind in ("JPEG", "WebP", "HEIC", "AVIF", "PNG", "TIFF"):
         visitor.page.select_option("#format", kind)
         told[kind] = visitor.text("#exact")
     assert [kind for kind in told if "to the bit" in told[kind]] == ["PNG", "TIFF"]
-    assert [kind for kind in told if "8 bits" in told[kind]] == ["JPEG", "WebP"]
+    assert [kind for kind in told if "8 bits" in told[kind]] == ["JPEG", "WebP", "HEIC", "AVIF"]
+    assert [kind for kind in told if "anew" in told[kind]] == ["JPEG", "HEIC", "AVIF"]
+
+
+def test_a_photograph_of_a_phone(visitor, tmp_path):
+    """It is offered in its own format, and as what everybody opens."""
+    pytest.importorskip("pillow_heif")
+    visitor.open(photo(tmp_path, name="photo.heic"))
+    assert visitor.page.eval_on_selector("#format", "chosen => chosen.value") == "HEIC"
+    for kind in ("HEIC", "JPEG", "PNG"):
+        visitor.page.select_option("#format", kind)
+        assert decode(visitor.saved("#download")).kind == kind
 
 
 def test_a_stroke_is_what_its_pixels_say(visitor, tmp_path):
