@@ -51,6 +51,9 @@ def select(
         int,
         option(min=0, max=MOST_GROW, help="Enlarge it by this many pixels, and by a rim that is left; 0: exactly it."),
     ] = FOUND_GROW,
+    shadow: Annotated[
+        bool, option(help="Take in its cast shadow or reflection too, where the photo shows one plainly.")
+    ] = False,
     output: Output,
     common: Common,
 ) -> None:
@@ -77,15 +80,22 @@ def select(
         job: Job, picture: Picture, given: None, progress: Progress
     ) -> tuple[Restored[Picture], dict[str, Any]]:
         from scoreinv.imaging.masks import dilate, percent, picture_of_hole
+        from scoreinv.imaging.shadows import propose_shadow
         from scoreinv.models.segment_anything import SegmentAnything
         from scoreinv.tasks.results import Restored
         from scoreinv.tasks.select import Prompt, Selection, with_rim
 
         found = Selection(picture, SegmentAnything(common.threads)).select(Prompt.of(points, others, around), size)
         mask = with_rim(picture, found.mask, grow)
+        seen = propose_shadow(picture, found.mask) if shadow else None
+        more = "with what seemed to be left of it beside" if (mask != dilate(found.mask, grow)).any() else ""
+        if seen is not None:
+            mask |= seen
+            more += ", and " if more else ""
+            more += "with its shadow or reflection"
         said = f"{job.source}: {percent(mask)} of it is selected"
-        if (mask != dilate(found.mask, grow)).any():
-            said += ", with what seemed to be left of it beside"
+        said += f", {more}" if more else ""
+        said += ", without a shadow, of which none is plain" if shadow and seen is None else ""
         if found.size is not None:
             said += f": the {found.size} one of three that the point may mean (--size)"
         notice(common, said)

@@ -29,6 +29,7 @@ from scoreinv.imaging.edges import EdgesOfPicture
 from scoreinv.imaging.masks import dilate, picture_of_hole
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.rims import take_in_leftovers
+from scoreinv.imaging.shadows import propose_shadow
 from scoreinv.models.segment_anything import (
     CELL,
     CORNER,
@@ -132,6 +133,7 @@ def select(
     *,
     size: Size | None = None,
     grow: int = FOUND_GROW,
+    shadow: bool = False,
 ) -> Given:
     """Select an object of a photograph by pointing at it, as a mask for `inpaint`.
 
@@ -148,6 +150,7 @@ def select(
         size: of what a click may mean: `small`, `middle` or `large`; None for what is likeliest.
         grow: pixels by which what is found is enlarged, as its soft edges need to be filled too. Where a rim of the
             object is still seen beside it, that is taken in too; with 0 it is not looked for.
+        shadow: take in its cast shadow or reflection too, where the picture shows one plainly.
 
     Returns:
         The object: an array HxW of bool; for a PIL image one of mode L, 255 where it is; for a tensor one of 0 and 1,
@@ -158,6 +161,7 @@ def select(
         ScoreinvError: nothing was found there, or onnxruntime is not installed.
     """
     check("grow", grow, Whole())
+    check("shadow", shadow, bool)
     if size is not None:
         check("size", size, SIZES)
     prompt = Prompt.of(at, not_at, box)
@@ -166,7 +170,10 @@ def select(
         raise InputError(f"{len(pictures)} pictures: points are of one, so give them one by one")
     (picture,) = pictures
     prompt.check(picture.size)
-    mask: Any = with_rim(picture, Selection(picture).select(prompt, size).mask, grow)
+    found = Selection(picture).select(prompt, size).mask
+    mask: Any = with_rim(picture, found, grow)
+    if shadow and (seen := propose_shadow(picture, found)) is not None:
+        mask |= seen
     if form.kind == "pil":
         mask = form.pictures([picture_of_hole(mask)])
     elif form.kind == "tensor":

@@ -60,6 +60,25 @@ def test_json_of_a_selection(scoreinv):
     assert outcome.err == ""
 
 
+def test_a_plain_shadow_is_taken_in_and_the_lack_of_one_told(scoreinv, monkeypatch):
+    words = ("select", "photo.png", "--at", "80,80", "--grow", 0, "--shadow")
+    plain = scoreinv(*words, "-o", "plain.png")
+    assert plain.code == 0
+    assert "14 % of it is selected, without a shadow, of which none is plain" in plain.err
+    np.testing.assert_array_equal(read("plain.png"), square("middle"))
+
+    def below(picture, mask):
+        assert mask.shape == picture.size
+        return np.roll(mask, 40, 0) & ~mask
+
+    monkeypatch.setattr("scoreinv.imaging.shadows.propose_shadow", below)
+    shaded = scoreinv(*words, "-o", "shaded.png")
+    assert shaded.code == 0
+    assert "of it is selected, with its shadow or reflection: the middle one" in shaded.err
+    middle = square("middle") > 0
+    np.testing.assert_array_equal(read("shaded.png") > 0, middle | np.roll(middle, 40, 0))
+
+
 def test_the_mask_is_what_inpaint_takes(scoreinv):
     assert scoreinv("select", "photo.png", "--at", "80,80", "--grow", 0).code == 0
     words = ("--mask", "photo_selection.png", "--method", "biharmonic", "-o", "filled.png")
