@@ -17,6 +17,7 @@ from PIL import Image
 from scoreinv.colour_space import luma
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.colour import GuidedUpsampling, is_gray, quantize_keeping_luma, with_luma
+from scoreinv.imaging.jpeg import Coding
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.window_placement import Box, crop
 
@@ -52,10 +53,12 @@ class Picture:
         pixels: HxW (L), HxWx2 (LA), HxWx3 (RGB) or HxWx4 (RGBA), of uint8, uint16, or (arrays only, never files)
             float in [0, 1]. Never written to.
         metadata: colour profile and the like.
+        coding: how a JPEG was compressed; None of other pictures.
     """
 
     pixels: np.ndarray
     metadata: Metadata = field(default_factory=Metadata)
+    coding: Coding | None = None
 
     def __post_init__(self) -> None:
         shape, dtype = self.pixels.shape, self.pixels.dtype
