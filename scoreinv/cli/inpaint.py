@@ -156,7 +156,7 @@ def inpaint(
             from scoreinv.tasks.classical import fill_classically
 
             assert filling.classical is not None
-            return fill_classically(picture, hole, filling.classical, progress), more
+            return fill_classically(picture, hole, filling.classical, progress, exact=filling.exact), more
         from scoreinv.machine import keep_freed
         from scoreinv.tasks.inpaint import inpaint_picture
 

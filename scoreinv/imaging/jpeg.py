@@ -15,8 +15,10 @@ in luma.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import islice, product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,12 +32,16 @@ from scoreinv.imaging.colour import with_luma
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
 
+_log = logging.getLogger(__name__)
+
 RIM = 8
 """Pixels beside a hole that are looked at: a block's side."""
-_TILE = 128
-"""Side of what is solved at once. A multiple of any unit of blocks."""
-_MARGIN = 32
-"""Known pixels around it, that its border may not matter."""
+_TILE = 64
+"""Side of what is solved at once. A multiple, as the margin, of the largest unit of blocks."""
+_MARGIN = 16
+"""Pixels around it, that its border may not matter."""
+_AT_ONCE = 32
+"""Tiles."""
 _LUMA_STEP, _LUMA_EDGE = 5.0, 15.0
 """Standard deviation between neighbours, and the step of luma from which on it grows; in levels of 255. Chosen, as the
 others, for the least error on photographs with drawn scratches."""
@@ -75,8 +81,8 @@ def coding_of(image: Image.Image, orientation: int = 1) -> Coding | None:
         return None
     layers = image.layer  # of each plane: its number, samples across and down in a unit, number of its table
     _, across, down, _ = layers[0]
-    unusual = any(across % layer[1] or down % layer[2] or layer[3] not in image.quantization for layer in layers)
-    if unusual or image.info.get("adobe_transform") == 0:
+    unusual = any(layer[3] not in image.quantization or layer[1:3] not in (layers[0][1:3], (1, 1)) for layer in layers)
+    if unusual or max(across, down) > 2 or image.info.get("adobe_transform") == 0:
         return None
     of_luma, of_chroma = (np.reshape(image.quantization[layers[at][3]], (8, 8)).astype(float) for at in (0, -1))
     cell, size = (down // layers[-1][2], across // layers[-1][1]), (image.height, image.width)
@@ -87,48 +93,78 @@ def coding_of(image: Image.Image, orientation: int = 1) -> Coding | None:
     return Coding(of_luma, of_chroma, cell, (rows, columns))
 
 
-def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture, bool]:
-    """A JPEG as a fill of `hole` (HxW bool) should see it, and as it should stay.
+def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture]:
+    """A JPEG as a fill of `hole` (HxW bool) should see it, and as it should stay; of other pictures itself.
 
-    Returns:
-        The picture with the luma and chroma in a rim of `RIM` pixels around the hole that it had without what the hole
-        hides; the picture with that chroma on its own luma, where the rim is smeared, or as it is; and whether it is
-        smeared: the chroma changes more beside the hole than at the rim's end.
+    The first has the luma and chroma in a rim of `RIM` pixels around the hole that it had without what the hole hides.
+    The second has that chroma on its own luma, if chroma changes more beside the hole than at the rim's end, which is
+    logged: what the hole hides had been smeared over the rim.
     """
-    coding = picture.coding
-    assert coding is not None
-    rims = [ndimage.binary_dilation(hole, np.ones((3, 3)), iterations=n) & ~hole for n in (2, RIM - 2, RIM)]
+    if (coding := picture.coding) is None:
+        return picture, picture
     shown, kept = picture.pixels.copy(), picture.pixels.copy()
-    changes: list[list[np.ndarray]] = [[], []]
-    starts = (
-        range(origin - 8 * each if origin else 0, side, _TILE)
-        for origin, each, side in zip(coding.origin, coding.cell, hole.shape, strict=True)
+    changes: list[list[np.ndarray]] = [[np.zeros((0, 2))], [np.zeros((0, 2))]]
+    for tiles in _tiles(hole, coding):
+        hidden = np.stack([hole[tile.around] for tile in tiles])
+        before = np.stack([_levels(picture.pixels[tile.around]) for tile in tiles])
+        decoded = _decoded(before @ _TO_YCC.T, hidden, coding)
+        change = (decoded - before @ _TO_YCC.T)[..., 1:]
+        after = decoded @ _FROM_YCC.T
+        on_own_luma = 255 * with_luma(luma(before / 255), after / 255)
+        beside, middle, rim = (_grown(hidden, by) & ~hidden for by in (2, RIM - 2, RIM))
+        for number, tile in enumerate(tiles):
+            at = (number, *tile.inside)
+            changes[0].append(change[at][beside[at]])
+            changes[1].append(change[at][rim[at] & ~middle[at]])
+            _put(shown[tile.place], rim[at], after[at])
+            _put(kept[tile.place], rim[at], on_own_luma[at])
+    near, far = (float(np.sqrt(np.square(np.concatenate(part)).mean())) for part in changes)
+    smeared = not picture.is_gray_mode and near > max(_SEEN, _SMEARED * far)
+    if smeared:
+        _log.warning(
+            "the JPEG smeared the colours of what is removed: those of the %d pixels beside it are redrawn too "
+            "(exact keeps them)",
+            RIM,
+        )
+    return replace(picture, pixels=shown), replace(picture, pixels=kept) if smeared else picture
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """A part of a picture that is solved at once.
+
+    Attributes:
+        place: rows and columns of it in the picture.
+        around: with its margin, to index a picture by; beyond the borders stand the pixels there, as encoders have it.
+        inside: of what `around` gives, the tile's own rows and columns.
+    """
+
+    place: tuple[slice, slice]
+    around: tuple[np.ndarray, ...]
+    inside: tuple[slice, slice]
+
+
+def _tiles(hole: np.ndarray, coding: Coding) -> Iterator[list[_Tile]]:
+    """The tiles that have a part of a rim, some at a time, each of whole units of blocks."""
+    lines = []
+    for origin, cell, side in zip(coding.origin, coding.cell, hole.shape, strict=True):
+        firsts = range(origin - 8 * cell if origin else 0, side, _TILE)
+        places = [slice(max(0, first), min(side, first + _TILE)) for first in firsts]
+        around = [np.arange(first - _MARGIN, first + _TILE + _MARGIN).clip(0, side - 1) for first in firsts]
+        inside = [slice(p.start - f + _MARGIN, p.stop - f + _MARGIN) for p, f in zip(places, firsts, strict=True)]
+        lines.append(list(zip(places, around, inside, strict=True)))
+    tiles = (
+        _Tile((row[0], column[0]), np.ix_(row[1], column[1]), (row[2], column[2])) for row, column in product(*lines)
     )
-    for top, left in product(*starts):
-        tile = slice(max(0, top), top + _TILE), slice(max(0, left), left + _TILE)
-        rim = rims[2][tile]
-        if not rim.any():
-            continue
-        # beyond the borders stand the pixels there, as encoders have it
-        rows, columns = (
-            np.arange(first - _MARGIN, first + _TILE + _MARGIN).clip(0, side - 1)
-            for first, side in zip((top, left), hole.shape, strict=True)
-        )
-        at = np.ix_(rows, columns)
-        inside = tuple(
-            slice(first := part.start - corner + _MARGIN, first + side)
-            for part, corner, side in zip(tile, (top, left), rim.shape, strict=True)
-        )
-        before = _levels(picture.pixels[tile])
-        after = _decoded(_levels(picture.pixels[at]) @ _TO_YCC.T, hole[at], coding)[inside] @ _FROM_YCC.T
-        change = ((after - before) @ _TO_YCC.T)[..., 1:]
-        changes[0].append(change[rims[0][tile]])
-        changes[1].append(change[rim & ~rims[1][tile]])
-        _put(shown[tile], rim, after)
-        _put(kept[tile], rim, 255 * with_luma(luma(before / 255), after / 255))
-    beside, beyond = (np.sqrt(np.mean(np.square(np.concatenate(part)))) if part else 0.0 for part in changes)
-    smeared = not picture.is_gray_mode and beside > max(_SEEN, _SMEARED * beyond)
-    return replace(picture, pixels=shown), replace(picture, pixels=kept) if smeared else picture, smeared
+    near = slice(_MARGIN - RIM, _MARGIN + _TILE + RIM)
+    touched = (tile for tile in tiles if hole[tile.around][near, near].any())
+    while some := list(islice(touched, _AT_ONCE)):
+        yield some
+
+
+def _grown(hole: np.ndarray, by: int) -> np.ndarray:
+    """Holes NxHxW, each with the pixels around it."""
+    return ndimage.maximum_filter(hole, (1, 2 * by + 1, 2 * by + 1))
 
 
 def _levels(samples: np.ndarray) -> np.ndarray:
@@ -143,60 +179,61 @@ def _put(samples: np.ndarray, where: np.ndarray, levels: np.ndarray) -> None:
 
 
 def _decoded(ycc: np.ndarray, hole: np.ndarray, coding: Coding) -> np.ndarray:
-    """The planes of a box that begins and ends with units of blocks, HxWx3, each as the minimum z."""
-    links = _links(ycc[..., 0], hole, _LUMA_STEP, _LUMA_EDGE)
-    planes = [_plane(ycc[..., 0], coding.luma, (1, 1), links)]
-    links = _links(planes[0], hole, _CHROMA_STEP, _CHROMA_EDGE)
-    return np.stack(planes + [_plane(ycc[..., at], coding.chroma, coding.cell, links) for at in (1, 2)], axis=-1)
+    """The planes of boxes of whole units of blocks, NxHxWx3, each as the minimum z."""
+    luma_plane, *chroma = np.moveaxis(ycc.astype(np.float32), -1, 0)
+    found = _plane(luma_plane, coding.luma, (1, 1), _links(luma_plane, hole, _LUMA_STEP, _LUMA_EDGE))
+    links = _links(found, hole, _CHROMA_STEP, _CHROMA_EDGE)
+    return np.stack([found, *(_plane(plane, coding.chroma, coding.cell, links) for plane in chroma)], axis=-1)
 
 
-def _links(guide: np.ndarray, hole: np.ndarray, step: float, edge: float) -> list[np.ndarray]:
+def _links(guide: np.ndarray, hole: np.ndarray, step: float, edge: float) -> tuple[np.ndarray, np.ndarray]:
     """w of each pixel and the one below it, and the one to its right."""
     links = []
-    for axis in (0, 1):
-        weight = 1 / (step**2 * (1 + (np.diff(guide, axis=axis) / edge) ** 2))
-        one, other = (np.moveaxis(hole, axis, 0)[part] for part in (slice(None, -1), slice(1, None)))
-        weight = np.where(np.moveaxis(one & other, 0, axis), _HIDDEN_STEP**-2, weight)
-        links.append(np.where(np.moveaxis(one ^ other, 0, axis), 0.0, weight))
-    return links
+    for one, other in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[..., :-1], np.s_[..., 1:])):
+        weight = 1 / (step**2 * (1 + ((guide[other] - guide[one]) / edge) ** 2))
+        weight[hole[one] & hole[other]] = _HIDDEN_STEP**-2
+        weight[hole[one] ^ hole[other]] = 0
+        links.append(weight)
+    return links[0], links[1]
 
 
-def _plane(plane: np.ndarray, steps: np.ndarray, cell: tuple[int, int], links: list[np.ndarray]) -> np.ndarray:
-    """The minimum z for one plane as it was decoded, HxW."""
-    height, width = plane.shape
+def _plane(plane: np.ndarray, steps: np.ndarray, cell: tuple[int, int], links: tuple[np.ndarray, ...]) -> np.ndarray:
+    """The minimum z for planes as they were decoded, NxHxW."""
+    count, height, width = plane.shape
     down, across = cell
-    precision = 12 / steps**2
+    below, right = links
+    precision = (12 / steps**2).astype(np.float32)[:, None, :]
 
     def reduced(z: np.ndarray) -> np.ndarray:
-        return z.reshape(height // down, down, width // across, across).mean((1, 3))
+        return z if cell == (1, 1) else z.reshape(count, height // down, down, width // across, across).mean((2, 4))
 
-    def raised(c: np.ndarray) -> np.ndarray:
-        return c.repeat(down, 0).repeat(across, 1)
+    def observed(samples: np.ndarray) -> np.ndarray:
+        """D^T C^T (12 / q^2) C of samples."""
+        rows, columns = samples.shape[1:]
+        blocks = samples.reshape(count, rows // 8, 8, columns // 8, 8)
+        weighed = fft.dctn(blocks, axes=(2, 4), norm="ortho") * precision
+        samples = fft.idctn(weighed, axes=(2, 4), norm="ortho").reshape(samples.shape)
+        return samples.repeat(down, 1).repeat(across, 2) / (down * across)
 
-    def blocks(c: np.ndarray) -> np.ndarray:
-        return c.reshape(c.shape[0] // 8, 8, c.shape[1] // 8, 8)
-
-    def weighed(c: np.ndarray) -> np.ndarray:
-        """C^T (12 / q^2) C c."""
-        scaled = fft.dctn(blocks(c), axes=(1, 3), norm="ortho") * precision[None, :, None, :]
-        return fft.idctn(scaled, axes=(1, 3), norm="ortho").reshape(c.shape)
-
-    def normal(z: np.ndarray) -> np.ndarray:
-        z = z.reshape(height, width)
-        out = raised(weighed(reduced(z))) / (down * across)
-        for axis, weight in enumerate(links):
-            flow = weight * np.diff(z, axis=axis)
-            out -= np.diff(flow, axis=axis, prepend=0, append=0)
+    def normal(flat: np.ndarray) -> np.ndarray:
+        z = flat.reshape(plane.shape)
+        out = observed(reduced(z))
+        flow = below * (z[:, 1:] - z[:, :-1])
+        out[:, :-1] -= flow
+        out[:, 1:] += flow
+        flow = right * (z[..., 1:] - z[..., :-1])
+        out[..., :-1] -= flow
+        out[..., 1:] += flow
         return out.ravel()
 
     samples = reduced(plane)
-    for axis, size in enumerate(cell):
+    for axis, size in enumerate(cell, start=1):
         if size == 2:  # decoders raise by [1 3 3 1] / 4, whose mean over a cell is [1 6 1] / 8 of the samples
             bands = np.full((3, samples.shape[axis]), 1 / 8)
-            bands[1] = 6 / 8
-            bands[1, [0, -1]] = 7 / 8
-            samples = np.moveaxis(linalg.solve_banded((1, 1), bands, np.moveaxis(samples, axis, 0)), 0, axis)
-    target = raised(weighed(samples)) / (down * across)
-    operator = LinearOperator((plane.size, plane.size), matvec=normal, dtype=float)
-    found, _ = cg(operator, target.ravel(), x0=plane.ravel(), rtol=_TOLERANCE, maxiter=_ITERATIONS)
+            bands[1, 1:-1], bands[1, [0, -1]] = 6 / 8, 7 / 8
+            line = np.moveaxis(samples, axis, 0)
+            solved = linalg.solve_banded((1, 1), bands, line.reshape(len(line), -1)).reshape(line.shape)
+            samples = np.moveaxis(solved, 0, axis).astype(np.float32)
+    operator = LinearOperator((plane.size, plane.size), matvec=normal, dtype=np.float32)
+    found, _ = cg(operator, observed(samples).ravel(), x0=plane.ravel(), rtol=_TOLERANCE, maxiter=_ITERATIONS)
     return found.reshape(plane.shape)

@@ -30,6 +30,7 @@ from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.colour import STRAY_CHROMA, is_gray
 from scoreinv.imaging.faces import people_beside
+from scoreinv.imaging.jpeg import without_smears
 from scoreinv.imaging.masks import as_avoided, as_holes, observed_from_hole
 from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.imaging.regions import Region, common, extent, regions_to_fill, widened
@@ -65,6 +66,7 @@ def inpaint(
     invert: bool = False,
     grow: int = 0,
     avoid: Any = None,
+    exact: bool = False,
     callback: TaskCallback | None = None,
 ) -> Restored[Given]:
     """Fill the holes of a picture.
@@ -85,6 +87,9 @@ def inpaint(
         avoid: a mask of what deep holes take no pieces from, in the shapes and types of `mask` and by its threshold:
             what it marks is seen and stays, and is not copied. By themselves they take none from people's heads and
             shoulders, where a face is found, nor of colours that nothing beside the hole has.
+        exact: keep every known pixel to the bit also of a JPEG (a PIL image opened from one). Else, where it smeared
+            the colours of what the mask hides over its blocks, those of the 8 pixels beside it are redrawn too, on
+            their own luma, and logged.
         method: `conditioned` (a network given what is known) or `pc` (constrained predictor-corrector, with any model),
             None for what the model was trained for; or `telea`, `navier-stokes` or `biharmonic`, which need no model
             and draw nothing.
@@ -102,7 +107,9 @@ def inpaint(
         Cancelled: the callback stopped the work.
         ScoreinvError: the model gave values that are not finite, or OpenCV is needed and cannot be loaded.
     """
-    settings = FillSettings(method=method, steps=steps, start=start, samples=samples, seed=seed, estimate=estimate)
+    settings = FillSettings(
+        method=method, steps=steps, start=start, samples=samples, seed=seed, estimate=estimate, exact=exact
+    )
     settings.check_given(avoiding=avoid is not None)
     classical = settings.classical
     if classical is not None and prior is not None:
@@ -122,7 +129,7 @@ def inpaint(
 
     def filled(number: int, share: TaskCallback) -> Restored[Any]:
         assert classical is not None
-        return fill_classically(pictures[number], holes[number], classical, share)
+        return fill_classically(pictures[number], holes[number], classical, share, exact=exact)
 
     return restore_each(pictures, form, filled, callback)
 
@@ -161,7 +168,7 @@ def inpaint_pictures(
     sampling = settings.sampling(conditional=prior.conditional)
     avoided: Sequence[np.ndarray | None] = [None] * len(pictures) if avoid is None else avoid
     each = zip(pictures, holes, avoided, strict=True)
-    fillings = [_Filling(picture, hole, prior, sampling, marked) for picture, hole, marked in each]
+    fillings = [_Filling(picture, hole, prior, settings, marked) for picture, hole, marked in each]
     steps = list(_steps(fillings, sampling.samples))
     sizes = [sum(region.hole.size for _, _, region in rows) for rows in steps]
     for rows, part in zip(steps, parts(callback, sizes), strict=True):
@@ -186,6 +193,8 @@ class _Filling:
     """The work on one picture.
 
     Attributes:
+        picture: what is filled, as the model is shown it.
+        kept: what the fills are written into.
         unknown: HxW bool, the pixels that are not filled yet.
         gray: whether it is filled with luma.
         groups: its regions in the order in which they are filled, those of a group together, as they are alike.
@@ -195,9 +204,10 @@ class _Filling:
     """
 
     def __init__(
-        self, picture: Picture, hole: np.ndarray, prior: ScorePrior, sampling: Sampling, avoid: np.ndarray | None
+        self, picture: Picture, hole: np.ndarray, prior: ScorePrior, settings: FillSettings, avoid: np.ndarray | None
     ) -> None:
-        self.picture = picture
+        sampling = settings.sampling(conditional=prior.conditional)
+        self.picture, self.kept = (picture, picture) if settings.exact else without_smears(picture, hole)
         self.unknown = hole.copy()
         self.gray = is_gray(picture.pixels[~hole][None], STRAY_CHROMA)
         self.fills: list[list[Fill]] = [[] for _ in range(sampling.samples)]
@@ -257,17 +267,17 @@ class _Filling:
 
     def result(self, settings: FillSettings, sampling: Sampling) -> Restored[Picture]:
         """The filled picture, its samples, and their standard deviation, 0 outside of holes."""
-        filled = [self.picture.with_fills(fills) for fills in self.fills]
+        filled = [self.kept.with_fills(fills) for fills in self.fills]
         image, std = filled[0], None
         if len(filled) > 1:
-            std = np.zeros(self.picture.size, dtype=np.float32)
+            std = np.zeros(self.kept.size, dtype=np.float32)
             means = []
             for same in zip(*self.fills, strict=True):
                 values, hole = np.stack([fill.rgb for fill in same]), same[0].hole
                 crop(std, same[0].box)[hole] = spread(values)[hole]
                 means.append(replace(same[0], rgb=values.mean(axis=0)))
             if settings.estimate == "mean":
-                image = self.picture.with_fills(means)
+                image = self.kept.with_fills(means)
         return Restored(image, filled, std, self.nfe, sampling.method)
 
 

@@ -206,6 +206,9 @@ class FillSettings(_DrawnSettings):
             advanced=True,
         ),
     ] = None
+    exact: Annotated[
+        bool, Setting("Keep every known pixel bit for bit, also where a JPEG smeared the colours of what is removed.")
+    ] = False
 
     @property
     def classical(self) -> ClassicalMethod | None:

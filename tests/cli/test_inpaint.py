@@ -438,3 +438,27 @@ def test_all_but_a_little_is_avoided(scoreinv, conditional, tmp_path):
     assert outcome.code == 2
     assert "leaves too little of the picture to copy from" in outcome.err
     assert not (tmp_path / "photo_inpainted.png").exists()
+
+
+@pytest.mark.parametrize("method", ["conditioned", "telea"])
+def test_a_jpeg_has_the_colours_beside_a_scratch_redrawn_but_for_exact(scoreinv, conditional, tmp_path, method):
+    pixels = np.full((64, 64, 3), (150, 130, 100), np.uint8)
+    hole = np.zeros((64, 64), bool)
+    hole[30:33, 8:50] = True
+    pixels[hole] = (30, 40, 220)
+    Image.fromarray(pixels).save(tmp_path / "photo.jpg", quality=80)
+    Image.fromarray(hole).save(tmp_path / "mask.png")
+    words = ["inpaint", "photo.jpg", "--mask", "mask.png", "-o", "out.png", "--overwrite"]
+    words += ["--method", method] + (["--model", conditional] if method == "conditioned" else [])
+    before = np.asarray(Image.open(tmp_path / "photo.jpg"))
+    told = scoreinv(*words)
+    after = np.asarray(Image.open(tmp_path / "out.png"))
+    assert (told.code, told.err.count("smeared")) == (0, 1), told.err
+    assert (after[:21] == before[:21]).all()
+    assert (after[42:] == before[42:]).all()
+    beside = np.s_[28:30, 12:46]
+    truth = np.array([150, 130, 100])
+    assert np.abs(after[beside] - truth).mean() < 0.5 * np.abs(before[beside] - truth).mean()
+    exact = scoreinv(*words, "--exact")
+    assert (exact.code, "smeared" in exact.err) == (0, False), exact.err
+    assert (np.asarray(Image.open(tmp_path / "out.png"))[~hole] == before[~hole]).all()
