@@ -30,11 +30,11 @@ from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.colour import STRAY_CHROMA, is_gray
 from scoreinv.imaging.faces import people_beside
-from scoreinv.imaging.jpeg import without_smears
 from scoreinv.imaging.masks import as_avoided, as_holes, observed_from_hole
 from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.imaging.regions import Region, common, extent, regions_to_fill, widened
 from scoreinv.imaging.rims import find_leftover
+from scoreinv.imaging.smears import without_smears
 from scoreinv.imaging.surroundings import foreign
 from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.operators import ObservedComponents

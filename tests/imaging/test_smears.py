@@ -10,10 +10,11 @@ import pytest
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from scoreinv.imaging.jpeg import RIM, coding_of, without_smears
+from scoreinv.imaging.jpeg import coding_of
 from scoreinv.imaging.metadata import orient
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import read_picture
+from scoreinv.imaging.smears import RIM, without_smears
 
 HEIGHT, WIDTH = 100, 148  # no multiple of a unit of blocks
 LUMA = np.array([0.299, 0.587, 0.114])
