@@ -82,11 +82,10 @@ def decode_heic(image: Any) -> tuple[np.ndarray, Metadata, str | None]:
     Pixels come upright, by the turns that the file states; its EXIF only repeats them (ISO/IEC 23008-12, annex A).
     Samples of 10 and 12 bits become 16, their highest bits repeated below the lowest, so that white stays white.
     """
-    pixels = np.asarray(image)
+    pixels = np.array(image)  # a copy: in versions up to 1.3 the memory of the other goes with `image`
     if pixels.dtype == np.uint16:
-        pixels = pixels | (pixels >> image.info["bit_depth"])
+        pixels |= pixels >> image.info["bit_depth"]
     if image.premultiplied_alpha:
-        pixels = pixels.copy()
         unpremultiply(pixels)
     exif = Image.Exif()
 
