@@ -124,7 +124,7 @@ def _shadow(rgb: np.ndarray, own: np.ndarray) -> np.ndarray | None:
                 region, plainest = region | part, max(plainest, plain)
         if plainest > best and _AREAS[0] <= region.sum() / own.sum() <= _AREAS[1]:
             best, found = plainest, region
-    return None if found is None else ndimage.binary_fill_holes(found | own) & ~own
+    return None if found is None else ndimage.binary_closing(found | own, iterations=_ROOM) & ~own
 
 
 def _lit(bright: np.ndarray, own: np.ndarray, side: int) -> np.ndarray:
