@@ -22,7 +22,7 @@ from scoreinv.models.catalogue import MODEL_FILE
 from scoreinv.models.codec import encode
 from scoreinv.models.model_file import read_metadata
 from scoreinv.training.config import TrainingConfig, read_config
-from scoreinv.training.state import SavedRun, saved_states
+from scoreinv.training.state import SavedRun, read_saved, saved_states
 
 _log = logging.getLogger(__name__)
 
@@ -87,13 +87,18 @@ class RunFolder:
             _log.warning("%s: there is no state of a run to go on from: it starts at step 0", self.path)
 
     def result(self, config: TrainingConfig) -> dict[str, Any] | None:
-        """The notes of the model of a run that has ended here as its configuration says; None where more is to do."""
+        """The notes of the model of a run that has ended here as its configuration says; None where more is to do.
+
+        The newest state, from which the run would go on, tells whether the model is its own.
+        """
+        saved = [read_saved(path) for path in saved_states(self.states)[-1:]]
         try:
             notes = read_metadata(self.model)[1]
             ended = notes.get("ended") == [config.steps, config.minutes] and read_config(self.config) == config
         except InputError:
             return None
-        return notes if ended else None
+        own = any(state is not None and state.run == notes.get("run") for state in saved)
+        return notes if ended and own else None
 
     def begin(self, config: TrainingConfig, *, resume: bool) -> None:
         """Write the first file of a run: from now on the folder is its own."""

@@ -128,6 +128,15 @@ def saved_states(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.safetensors") if _NAME.fullmatch(path.name))
 
 
+def read_saved(path: Path) -> SavedRun | None:
+    """What the file of a state says of its run, or None where that cannot be read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return decode(SavedRun, parse_json((file.metadata() or {}).get("about", "")))
+    except (SafetensorError, OSError, InputError):
+        return None
+
+
 def load_state(folder: Path, state: TrainingState) -> SavedRun | None:
     """Restore the newest readable state; return what it says of its run, or None without any.
 

@@ -194,6 +194,12 @@ def test_a_model_that_takes_observations_starts_one_that_does(scoreinv, tmp_path
 def test_a_model_of_another_run_is_replaced_only_on_demand(scoreinv, configuration, tmp_path):
     words = ("train", "--config", configuration, "--out", "run")
     assert scoreinv(*words).code == 0
+    own = (tmp_path / "run/model.safetensors").read_bytes()
+    assert scoreinv(*words[:-1], "other", "--seed", 7).code == 0
+    shutil.copy(tmp_path / "other/model.safetensors", tmp_path / "run")
+    other = scoreinv(*words, "--resume")
+    assert (other.code, "overwrite it" in other.err) == (2, True)
+    (tmp_path / "run/model.safetensors").write_bytes(own)
     shutil.rmtree(tmp_path / "run/state")
     model = (tmp_path / "run/model.safetensors").read_bytes()
     for more in ((), ("--resume",)):
