@@ -1,7 +1,6 @@
 """Rebuild readme/page_*.jpg, the pictures of the page of `scoreinv serve`, from the page itself.
 
-Run `python examples/make_page.py` where the extra `web`, playwright and Chromium are installed. The scratches are those
-of make_examples.py; *Restore* works on an old photograph.
+Run `python examples/make_page.py` where the extra `web`, playwright and Chromium are installed.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 HERE = Path(__file__).resolve().parent
-SCRATCHED = "astronaut.png"
+PHOTO, BOX = "moose.jpg", "60, 60, 550, 420"
 OLD = "tree.webp"
 WINDOW = {"width": 1200, "height": 700}
 PATIENCE = 1_200_000
@@ -35,14 +34,14 @@ def reached(page: Page, state: str) -> None:
 
 
 def paint(page: Page) -> None:
-    """Open a photograph and mark its damage."""
-    page.set_input_files("#file", HERE / "damaged" / SCRATCHED)
+    """Open a photograph, point at what to remove, and mark it."""
+    page.set_input_files("#file", HERE / "photos" / PHOTO)
     reached(page, "painting")
-    page.set_input_files("#mask-file", HERE / "masks" / SCRATCHED)
+    page.click("[data-tool=object]")
+    page.fill("#place", BOX)
+    page.press("#place", "Enter")
+    page.click("#object-take:enabled", timeout=PATIENCE)
     page.wait_for_selector("#mask-save:enabled")
-    stage = page.locator("#stage").bounding_box()
-    assert stage is not None
-    page.mouse.move(stage["x"] + 0.6 * stage["width"], stage["y"] + 0.45 * stage["height"])
     page.wait_for_timeout(300)
     keep(page, "page_paint")
 
@@ -51,8 +50,10 @@ def compare(page: Page) -> None:
     """Open an old photograph, and restore it."""
     page.set_input_files("#file", HERE / "old" / OLD)
     reached(page, "painting")
+    page.click("label:has([name=task][value=restore])")
     page.click("#restore")
     reached(page, "comparing")
+    page.click("label:has([name=compare][value=divider])")
     page.mouse.move(5, 5)
     page.wait_for_timeout(300)
     keep(page, "page_compare")

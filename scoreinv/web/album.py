@@ -80,9 +80,9 @@ class Photo:
             ) from error
         return cls(decoded.picture, PurePath(name).stem, decoded.kind, decoded.note)
 
-    def result(self, picture: Picture, ending: str, number: int | None = None) -> Photo:
-        """A photograph made of this one; `number` of a sample among several."""
-        return Photo(picture, f"{self.stem}_{ending}{'' if number is None else f'.{number}'}", self.kind)
+    def result(self, picture: Picture, ending: str, seed: int = 0) -> Photo:
+        """A photograph made of this one, whose name tells the seed, unless it is 0."""
+        return Photo(picture, f"{self.stem}_{ending}{f'_{seed}' if seed else ''}", self.kind)
 
     @property
     def held_bytes(self) -> int:

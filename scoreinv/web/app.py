@@ -11,6 +11,7 @@ import re
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any
@@ -30,19 +31,18 @@ from starlette.types import ASGIApp
 from scoreinv.defaults import USUAL_SENSITIVITY
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.machine import shortage
-from scoreinv.options import SEED, SENSITIVITY
+from scoreinv.options import GRAY_LEVELS, SEED, SENSITIVITY
 from scoreinv.tasks.results import TaskCallback
+from scoreinv.tasks.select import Prompt, Size, with_rim
 from scoreinv.tasks.settings import ColourSettings, FillSettings, OldPhotoSettings
 from scoreinv.web import work
 from scoreinv.web.access import Access, Guard
 from scoreinv.web.album import Album, GoneError, Photo
 from scoreinv.web.jobs import BusyError, Job, JobQueue
+from scoreinv.web.objects import Objects, cut_out, lacking, shadow_of
 
 MOST_BYTES = 256 << 20
 """Of a file that is sent here."""
-MOST_SAMPLES = 8
-"""Results that the page shows beside each other."""
-
 _THREADS = 2
 """Photographs that are shown or written at the same time: each takes several times its own memory."""
 _CONNECTIONS = 64
@@ -58,9 +58,9 @@ _TYPES = {
 _STATUS = {GoneError: 404, BusyError: 503, InputError: 422}
 """The first that fits counts: GoneError is an InputError."""
 
-Samples = Annotated[int, Query(ge=1, le=MOST_SAMPLES)]
 Seed = Annotated[int, Query(ge=SEED.least, le=SEED.most)]
 Sensitivity = Annotated[float, Query(ge=SENSITIVITY.least, le=SENSITIVITY.most)]
+Noise = Annotated[float, Query(ge=0, le=GRAY_LEVELS)]
 
 
 def serve(listener: socket.socket, models: work.Models, access: Access) -> None:
@@ -82,12 +82,13 @@ def serve(listener: socket.socket, models: work.Models, access: Access) -> None:
 
 def make_app(models: work.Models, access: Access, queue: JobQueue) -> ASGIApp:
     """The application, which holds its photographs until it ends, and then closes the queue."""
-    album = Album()
+    album, objects = Album(), Objects()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         current_default_thread_limiter().total_tokens = _THREADS
         yield
+        objects.close()
         await run_in_threadpool(queue.close)
 
     # Without the pages that explain the routes: their scripts come from another host.
@@ -95,7 +96,8 @@ def make_app(models: work.Models, access: Access, queue: JobQueue) -> ASGIApp:
     for kind in (ScoreinvError, AnyHTTPException, RequestValidationError, ClientDisconnect, Exception):
         app.exception_handler(kind)(_failed)
     _add_page(app)
-    _add_photos(app, album, queue)
+    _add_photos(app, album, queue, objects)
+    _add_objects(app, album, objects)
     _add_work(app, album, queue, models)
     _add_jobs(app, queue)
     return Guard(app, access)  # around all of it: Starlette answers unexpected errors outside of its middleware
@@ -124,7 +126,7 @@ def _page_files() -> dict[str, tuple[str, bytes]]:
     }
 
 
-def _add_photos(app: FastAPI, album: Album, queue: JobQueue) -> None:
+def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -> None:
     turn = asyncio.Lock()
 
     async def read(name: str, content: bytes, size: tuple[int, int] | None = None) -> Photo:
@@ -132,14 +134,16 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue) -> None:
             return await run_in_threadpool(Photo.read, name, content, size)
 
     @app.get("/api/limits")
-    async def limits() -> dict[str, int]:
-        """What need not be sent, since it would be refused."""
-        return {"bytes": MOST_BYTES}
+    async def limits() -> dict[str, Any]:
+        """What need not be sent, since it would be refused, and what is not installed for objects to be selected."""
+        return {"bytes": MOST_BYTES, "objects": lacking()}
 
     @app.post("/api/photos", status_code=201)
     async def open_photo(content: Content, name: str = "photo") -> dict[str, Any]:
         photo = await read(name, content)
         album.add(photo)
+        if lacking() is None:
+            objects.look(photo)
         queue.expect()
         return photo.describe()
 
@@ -208,64 +212,139 @@ def _bits(hole: np.ndarray) -> Response:
     return Response(np.packbits(hole).tobytes(), media_type="application/octet-stream")
 
 
+def _add_objects(app: FastAPI, album: Album, objects: Objects) -> None:
+    @app.post("/api/photos/{key}/look", status_code=204)
+    async def look(key: str) -> None:
+        """Objects will be selected in this result soon, as in a photograph that is opened."""
+        objects.look(album.get(key))
+
+    @app.post("/api/photos/{key}/select")
+    def select(
+        key: str, pointed: Pointed, size: Size | None = None, another: bool = False, rim: bool = False
+    ) -> dict[str, Any]:
+        """The object that is pointed at, see `Objects.select`; with its rim it is what to fill."""
+        photo = album.get(key)
+        found = objects.select(photo, pointed, size, another=another)
+        return cut_out(with_rim(photo.picture, found.mask) if rim else found.mask) | {"size": found.size}
+
+    @app.post("/api/photos/{key}/shadow")
+    def shadow(key: str, pointed: Pointed, size: Size | None = None) -> dict[str, Any]:
+        """The shadow of the object that is pointed at, where one is plain."""
+        photo = album.get(key)
+        return cut_out(shadow_of(photo, objects.select(photo, pointed, size).mask))
+
+
+def _pointed(click: Annotated[list[str] | None, Query()] = None, box: str | None = None) -> Prompt:
+    """What is pointed at: clicks `across,down,1` on it or `...,0` beside it, and a box `across,down,width,height`."""
+    try:
+        clicks = [(float(x), float(y), inside == "1") for x, y, inside in (each.split(",") for each in click or ())]
+        around = Prompt.of(box=tuple(map(float, box.split(",")))) if box else Prompt()
+    except ValueError as error:
+        raise HTTPException(422, "A click is across,down,1 or across,down,0, and a box four numbers.") from error
+    return replace(around, clicks=tuple(clicks))
+
+
+Pointed = Annotated[Prompt, Depends(_pointed)]
+
+
 def _add_work(app: FastAPI, album: Album, queue: JobQueue, models: work.Models) -> None:
-    def begun(do: Callable[[TaskCallback], work.Made], photo: Photo, samples: int = 0, *, colours: bool = False) -> Any:
-        """A job that does it; InputError where so many results, in colours, do not fit in memory."""
-        planes = 3 if colours and photo.picture.is_gray_mode else 1
-        if lacking := shortage(samples * planes * photo.picture.pixels.nbytes):
-            raise InputError(f"Making so many results of this size {lacking}: ask for fewer.")
+    seen = work.DamageSeen()
+
+    def begun(do: Callable[[TaskCallback], work.Made], photo: Photo, times: int = 1) -> Any:
+        """A job that does it; InputError where a result of so many times the size does not fit in memory."""
+        if lacking := shortage(times * photo.picture.pixels.nbytes):
+            raise InputError(f"Making a result of this size {lacking}.")
 
         def whole(report: TaskCallback) -> dict[str, Any]:
             made = do(report)
-            album.add(*made.photos)
-            return {"photos": [photo.describe() for photo in made.photos], "note": made.note}
+            if made.photo is not None:
+                album.add(made.photo)
+            return {
+                "photo": None if made.photo is None else made.photo.describe(),
+                "note": made.note,
+                "another": made.another,
+            }
 
         return {"job": queue.submit(whole).key}
 
-    async def layers(photo: Photo, mask: str | None, strokes: str | None) -> tuple[np.ndarray | None, Photo | None]:
-        """The hole of a mask, and strokes that are checked: a job that waits holds their 8-bit pixels."""
-        hole = await run_in_threadpool(work.hole_of, photo, album.get(mask)) if mask else None
+    async def strokes_of(photo: Photo, strokes: str | None) -> Photo | None:
+        """Strokes that are checked: a job that waits holds their 8-bit pixels."""
         colours = album.get(strokes) if strokes else None
         if colours is not None:
             await run_in_threadpool(work.hints_of, photo, colours)
-        return hole, colours
+        return colours
 
     @app.post("/api/photos/{key}/damage", status_code=202)
     async def damage(key: str, sensitivity: Sensitivity = USUAL_SENSITIVITY) -> Any:
         photo = album.get(key)
-        return begun(lambda report: work.find_damage(photo, sensitivity, models, report), photo)
+        return begun(lambda report: work.find_damage(photo, sensitivity, seen, models, report), photo)
 
     @app.post("/api/photos/{key}/fill", status_code=202)
-    async def fill(key: str, mask: str, samples: Samples = 1, seed: Seed = 0) -> Any:
+    async def fill(key: str, mask: str, avoid: str | None = None, seed: Seed = 0) -> Any:
         photo = album.get(key)
         hole = await run_in_threadpool(work.hole_of, photo, album.get(mask))
-        settings = FillSettings(samples=samples, seed=seed)
-        return begun(lambda report: work.fill(photo, hole, settings, models, report), photo, samples)
+        spared = await run_in_threadpool(work.hole_of, photo, album.get(avoid)) if avoid else None
+        settings = FillSettings(seed=seed)
+        return begun(lambda report: work.fill(photo, hole, spared, settings, models, report), photo)
 
     @app.post("/api/photos/{key}/colorize", status_code=202)
-    async def colorize(key: str, strokes: str | None = None, samples: Samples = 1, seed: Seed = 0) -> Any:
+    async def colorize(key: str, strokes: str | None = None, seed: Seed = 0) -> Any:
         photo = album.get(key)
-        _, colours = await layers(photo, None, strokes)
-        settings = ColourSettings(samples=samples, seed=seed)
-        return begun(
-            lambda report: work.colorize(photo, colours, settings, models, report), photo, samples, colours=True
-        )
+        colours = await strokes_of(photo, strokes)
+        settings = ColourSettings(seed=seed)
+        return begun(lambda report: work.colorize(photo, colours, settings, models, report), photo, _planes(photo))
 
     @app.post("/api/photos/{key}/restore", status_code=202)
     async def restore(
         key: str,
         mask: str | None = None,
         strokes: str | None = None,
+        inpaint: bool = True,
+        denoise: bool = True,
+        colorize: bool = True,
+        keep_tint: bool = False,
         sensitivity: Sensitivity | None = None,
-        samples: Samples = 1,
         seed: Seed = 0,
     ) -> Any:
         photo = album.get(key)
-        hole, colours = await layers(photo, mask, strokes)
-        settings = OldPhotoSettings(sensitivity=sensitivity, samples=samples, seed=seed)
-        return begun(
-            lambda report: work.restore(photo, hole, colours, settings, models, report), photo, samples, colours=True
+        hole = await run_in_threadpool(work.hole_of, photo, album.get(mask)) if mask else None
+        colours = await strokes_of(photo, strokes)
+        settings = OldPhotoSettings(
+            inpaint=inpaint,
+            denoise=denoise,
+            colorize=colorize,
+            keep_tint=keep_tint,
+            sensitivity=sensitivity,
+            seed=seed,
         )
+        settings.check_given(masked=hole is not None, hinted=colours is not None)
+        return begun(lambda report: work.restore(photo, hole, colours, settings, models, report), photo, _planes(photo))
+
+    @app.post("/api/photos/{key}/denoise", status_code=202)
+    async def denoise(key: str, noise: Noise | None = None) -> Any:
+        photo = album.get(key)
+        return begun(lambda report: work.denoise(photo, noise, models, report), photo)
+
+    @app.post("/api/photos/{key}/upscale", status_code=202)
+    async def upscale(key: str, factor: Annotated[int, Query(ge=2, le=4)] = 2, noise: Noise | None = None) -> Any:
+        photo = album.get(key)
+        return begun(lambda report: work.upscale(photo, factor, noise, models, report), photo, factor**2)
+
+    @app.post("/api/photos/{key}/deblur", status_code=202)
+    async def deblur(
+        key: str,
+        blur: work.Blur,
+        size: Annotated[float, Query(gt=0, le=100)],
+        angle: float = 0.0,
+        noise: Noise | None = None,
+    ) -> Any:
+        photo, kernel = album.get(key), await run_in_threadpool(work.kernel_of, blur, size, angle)
+        return begun(lambda report: work.deblur(photo, kernel, noise, models, report), photo)
+
+
+def _planes(photo: Photo) -> int:
+    """How many times its size a photograph takes in colours."""
+    return 3 if photo.picture.is_gray_mode else 1
 
 
 def _add_jobs(app: FastAPI, queue: JobQueue) -> None:

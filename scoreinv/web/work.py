@@ -1,23 +1,36 @@
-"""What is done with a photograph: its damage found, its holes filled, its colours drawn, or all at once."""
+"""What is done with a photograph: damage found, holes filled, colours drawn, all at once, noise or blur taken away.
+
+Each piece of work makes one result, by the seed that the page asks for: more of them are more pieces of work.
+"""
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from scoreinv.imaging.hints import KnownColours, hints_from_picture
 from scoreinv.imaging.masks import hole_from_picture, picture_of_hole
-from scoreinv.imaging.picture import Picture
+from scoreinv.options import GRAY_LEVELS
 from scoreinv.tasks.results import TaskCallback
-from scoreinv.tasks.settings import ColourSettings, FillSettings, OldPhotoSettings
+from scoreinv.tasks.settings import ColourSettings, DenoiseSettings, FillSettings, LinearSettings, OldPhotoSettings
 from scoreinv.web.album import Photo
 
 if TYPE_CHECKING:
     from scoreinv.networks.detector import DamageDetector
     from scoreinv.prior import ScorePrior
+    from scoreinv.tasks.find_damage import Odds
+
+Blur = Literal["disk", "motion", "gaussian"]
+"""What a photograph may have: out of focus, moved, or soft."""
+
+
+_STEPS = {"damage": "Damage", "tint": "Tint", "inpaint": "Fill", "denoise": "Noise", "colorize": "Colours"}
+"""What the page calls the steps of a restoration."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +48,14 @@ class Made:
     """What has come of a piece of work.
 
     Attributes:
-        photos: the results.
-        note: what has to be said of them; None for nothing.
+        photo: the result; None where nothing was to be done.
+        note: what has to be said of it; None for nothing.
+        another: whether another seed would give another result.
     """
 
-    photos: list[Photo] = field(default_factory=list)
+    photo: Photo | None = None
     note: str | None = None
+    another: bool = False
 
 
 def hole_of(photo: Photo, mask: Photo) -> np.ndarray:
@@ -55,22 +70,51 @@ def hints_of(photo: Photo, strokes: Photo) -> KnownColours:
     return hints
 
 
-def find_damage(photo: Photo, sensitivity: float, models: Models, report: TaskCallback) -> Made:
+class DamageSeen:
+    """What the last photographs in which damage was looked for were seen as: for another sensitivity it is enough."""
+
+    _KEPT = 2
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[str, Odds] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, photo: Photo, detector: Callable[[], DamageDetector], report: TaskCallback) -> Odds:
+        """What the detector sees in a photograph."""
+        from scoreinv.tasks.find_damage import Odds
+
+        with self._lock:
+            seen = self._seen.get(photo.key)
+        if seen is None:
+            seen = Odds.seen(photo.picture, detector(), report)
+            with self._lock:
+                self._seen[photo.key] = seen
+                while len(self._seen) > self._KEPT:
+                    self._seen.popitem(last=False)
+        return seen
+
+
+def find_damage(photo: Photo, sensitivity: float, seen: DamageSeen, models: Models, report: TaskCallback) -> Made:
     """Find the damage: the result is a mask, or none where nothing is found."""
-    from scoreinv.tasks.find_damage import damage_in_picture
-
-    hole = damage_in_picture(photo.picture, models.damage(), sensitivity, callback=report)
+    hole = seen.of(photo, models.damage, report).marked(sensitivity)
     if not hole.any():
-        return Made(note="No damage was found. A higher sensitivity marks more readily.")
-    return Made([photo.result(picture_of_hole(hole), "damage")])
+        return Made(note="No damage was found. Move the slider to “more” to mark what is less certain.")
+    return Made(photo.result(picture_of_hole(hole), "damage"))
 
 
-def fill(photo: Photo, hole: np.ndarray, settings: FillSettings, models: Models, report: TaskCallback) -> Made:
-    """Fill the holes (HxW bool)."""
+def fill(
+    photo: Photo,
+    hole: np.ndarray,
+    avoid: np.ndarray | None,
+    settings: FillSettings,
+    models: Models,
+    report: TaskCallback,
+) -> Made:
+    """Fill the holes (HxW bool), with nothing copied from what is to be avoided (HxW bool)."""
     from scoreinv.tasks.inpaint import inpaint_picture
 
-    result = inpaint_picture(photo.picture, hole, models.fill(), settings, report)
-    return Made(_numbered(photo, result.samples, "inpainted"))
+    result = inpaint_picture(photo.picture, hole, models.fill(), settings, report, avoid)
+    return Made(photo.result(result.image, "inpainted", settings.seed), another=True)
 
 
 def colorize(
@@ -82,7 +126,7 @@ def colorize(
     hints = None if strokes is None else hints_of(photo, strokes)
     result = colorize_picture(photo.picture, models.colours(), settings, hints, report)
     note = "The photograph had colours already, which were replaced." if result.found == "coloured" else None
-    return Made(_numbered(photo, result.samples, "colorized"), note)
+    return Made(photo.result(result.image, "colorized", settings.seed), note, another=True)
 
 
 def restore(
@@ -95,24 +139,68 @@ def restore(
 ) -> Made:
     """Restore an old photograph, its damage being the hole, or what is found.
 
-    The note says what each step did, in a line. Results that would be alike are one, and there is none where nothing
-    was to be done.
+    The note says what each step did, in a line. There is no result where nothing was to be done.
     """
     from scoreinv.tasks.old_photos import OldPhotoModels, restore_picture
 
-    detector = models.damage() if hole is None else None
-    all_models = OldPhotoModels(detector, models.fill(), models.denoise(), models.colours())
+    steps = OldPhotoModels(
+        models.damage() if settings.inpaint and hole is None else None,
+        models.fill() if settings.inpaint else None,
+        models.denoise() if settings.denoise else None,
+        models.colours() if settings.colorize else None,
+    )
     hints = None if strokes is None else hints_of(photo, strokes)
-    result = restore_picture(photo.picture, all_models, settings, hole, hints, report)
-    note = "\n".join(f"{step.name.capitalize()}: {step.words}." for step in result.steps)
+    result = restore_picture(photo.picture, steps, settings, hole, hints, report)
+    note = "\n".join(f"{_STEPS[step.name]}: {step.words}." for step in result.steps)
     changed = {step.name for step in result.steps if step.changed}
     if not changed:
         return Made(note=f"Nothing was to be done.\n{note}")
-    drawn = changed & {"inpaint", "colorize"}
-    return Made(_numbered(photo, result.samples if drawn else result.samples[:1], "restored"), note)
+    another = bool(changed & {"inpaint", "colorize"})
+    return Made(photo.result(result.image, "restored", settings.seed if another else 0), note, another)
 
 
-def _numbered(photo: Photo, pictures: list[Picture], ending: str) -> list[Photo]:
-    if len(pictures) == 1:
-        return [photo.result(pictures[0], ending)]
-    return [photo.result(picture, ending, number) for number, picture in enumerate(pictures, 1)]
+def denoise(photo: Photo, noise: float | None, models: Models, report: TaskCallback) -> Made:
+    """Remove noise of so many grey levels; None: of as much as is found."""
+    from scoreinv.tasks.denoise import denoise_picture, has_noise
+
+    level, words = _noise_of(photo, noise)
+    prior = models.denoise()
+    if noise is None and not has_noise(photo.picture, level, prior):
+        return Made(note="There is less noise than can be removed. A level of your own removes more.")
+    result = denoise_picture(photo.picture, level, prior, DenoiseSettings(), report)
+    return Made(photo.result(result.image, "denoised"), f"{words} was removed.")
+
+
+def upscale(photo: Photo, factor: int, noise: float | None, models: Models, report: TaskCallback) -> Made:
+    """Make a photograph `factor` times as large; None: it has no noise."""
+    from scoreinv.tasks.linear import upscale_picture
+
+    level = (noise or 0.0) / GRAY_LEVELS
+    result = upscale_picture(photo.picture, factor, "area", level, models.denoise(), LinearSettings(), report)
+    return Made(photo.result(result.image, "upscaled"))
+
+
+def deblur(photo: Photo, kernel: np.ndarray, noise: float | None, models: Models, report: TaskCallback) -> Made:
+    """Take away a blur, whose image of a point is the kernel."""
+    from scoreinv.tasks.linear import deblur_picture
+
+    level, words = _noise_of(photo, noise)
+    result = deblur_picture(photo.picture, kernel, level, models.denoise(), LinearSettings(), report)
+    return Made(photo.result(result.image, "deblurred"), f"{words} was reckoned with.")
+
+
+def kernel_of(blur: Blur, size: float, angle: float) -> np.ndarray:
+    """The kernel of a blur: of this radius, length (and angle in degrees) or standard deviation in pixels."""
+    from scoreinv import kernels
+
+    if blur == "motion":
+        return kernels.motion(size, angle)
+    return kernels.disk(size) if blur == "disk" else kernels.gaussian(size)
+
+
+def _noise_of(photo: Photo, noise: float | None) -> tuple[float, str]:
+    """The standard deviation of a photograph's noise in [0, 1], given in grey levels or found, and words for it."""
+    from scoreinv.imaging.noise import estimate_noise
+
+    level = estimate_noise(photo.picture) if noise is None else noise / GRAY_LEVELS
+    return level, f"Noise of {'about ' if noise is None else ''}{level * GRAY_LEVELS:.2g} grey levels"

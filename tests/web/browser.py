@@ -103,7 +103,7 @@ class Visitor:
         """Where a place of the photograph, in shares of its width and height, is in the window."""
         x, y = self.page.evaluate(
             """async ([x, y]) => {
-                const { stage } = await import("/static/main.js");
+                const { stage } = await import("/static/page.js");
                 const { left, top } = stage.element.getBoundingClientRect();
                 const { photo } = stage.shown;
                 return [left + stage.view.x + x * photo.width * stage.view.scale,

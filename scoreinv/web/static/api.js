@@ -1,7 +1,7 @@
 // Asks the server; what goes wrong is an Error whose message is a sentence for the page.
 
 const UNREACHED = "The server cannot be reached: is scoreinv serve still running?";
-const LOOK_EVERY = 500; // milliseconds
+const LOOK_EVERY = 500; // milliseconds; at first more often, since some jobs are done at once
 const TRIES = 20; // to look at a job in vain before it is given up: a phone that wakes has no network at first
 
 const OPAQUE = { "content-type": "application/octet-stream" };
@@ -44,7 +44,9 @@ export async function send(path, file) {
 // Looks at a job until its end, as long as told(report) says so; gives its last report, or null. Each look is asked for
 // anew: a connection that stays open would be missing elsewhere, since a browser has six for all tabs of a server.
 export async function follow(key, told) {
-  for (let failures = 0; ; await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY))) {
+  let wait = 40;
+  for (let failures = 0; ; await new Promise((resolve) => setTimeout(resolve, wait))) {
+    wait = Math.min(LOOK_EVERY, 1.5 * wait);
     let report;
     try {
       report = await (await ask("GET", `/api/jobs/${key}`)).json();

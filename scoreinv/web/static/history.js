@@ -3,8 +3,8 @@
 const MOST_BYTES = 400e6;
 
 export class History {
-  constructor(changed) {
-    this.changed = changed;
+  constructor() {
+    this.changed = () => {};
     this.clear();
   }
 
@@ -20,6 +20,12 @@ export class History {
     this.undone = [];
     let held = this.done.reduce((sum, each) => sum + each.bytes, 0);
     while (held > MOST_BYTES && this.done.length > 1) held -= this.done.shift().bytes;
+    this.changed();
+  }
+
+  // Takes the last step back, for one in its place.
+  drop() {
+    this.done.pop().undo();
     this.changed();
   }
 

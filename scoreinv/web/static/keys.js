@@ -1,16 +1,18 @@
 // The keyboard: actions by key. Fields that are typed in keep their keys.
 
-// actions: { "ctrl+z": () => {}, "[": () => {}, ... }; space(held) is told when space goes down and up.
-export function listen(actions, space) {
-  const typing = (event) => event.target.matches?.("select, input:not([type=range]):not([type=radio])");
+// actions: { "ctrl+z": () => {}, "[": () => {}, ... }; of `held`, { x: (is) => {}, " ": ... }, each is told when its key
+// goes down and up.
+export function listen(actions, held) {
+  const typing = (event) => event.target.matches?.("select, input:not([type=range], [type=radio], [type=checkbox])");
   window.addEventListener("keydown", (event) => {
-    if (typing(event)) return;
-    if (event.code === "Space" && !event.target.matches?.("button, input[type=radio]")) {
+    if (typing(event) || document.querySelector("dialog[open]")) return;
+    const key = key_of(event);
+    if ([" ", "Enter"].includes(key) && event.target.matches?.("button, input, summary")) return;
+    if (held[key] && !event.ctrlKey && !event.metaKey) {
       event.preventDefault();
-      space(true);
+      held[key](true);
       return;
     }
-    const key = key_of(event);
     const letter = /^[a-z]$/.test(key);
     if (event.altKey && (letter || key.length > 1)) return; // the browser's own
     const control = (event.ctrlKey || event.metaKey) && !event.altKey; // both are AltGr on some systems
@@ -20,9 +22,9 @@ export function listen(actions, space) {
     action();
   });
   // What was clicked does not keep the keyboard: else space would press it again in place of panning.
-  window.addEventListener("click", (event) => event.detail && event.target.closest?.("button, input[type=radio]") && document.activeElement.blur());
-  window.addEventListener("keyup", (event) => event.code === "Space" && space(false));
-  window.addEventListener("blur", () => space(false));
+  window.addEventListener("click", (event) => event.detail && event.target.closest?.("button, input[type=radio], input[type=checkbox]") && document.activeElement.blur());
+  window.addEventListener("keyup", (event) => held[key_of(event)]?.(false));
+  window.addEventListener("blur", () => Object.values(held).forEach((told) => told(false)));
 }
 
 // What is printed on the key, by which [ and ] may need Alt; of other alphabets, what is there on a Latin keyboard.

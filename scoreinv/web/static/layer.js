@@ -42,22 +42,36 @@ export class Layer {
     }
   }
 
-  // Removes everything; gives the patch that brings it back, or null.
-  clear() {
-    const patch = new Map([...this.tiles].map(([number, tile]) => [number, tile.pixels]));
-    this.tiles.clear();
-    return patch.size ? patch : null;
+  // Removes the pixels whose value is one of those that go, within a stroke.
+  replace(goes) {
+    for (const [number, tile] of [...this.tiles]) {
+      if (!tile.pixels.some((value) => value && goes(value))) continue;
+      const { pixels } = this.touched(number, 0);
+      pixels.forEach((value, i) => value && goes(value) && (pixels[i] = 0));
+      tile.changed(0, TILE);
+    }
   }
 
-  // Paints the pixels of a mask, a bit each, row by row.
-  bits(bytes, colour) {
-    bytes.forEach((byte, i) => {
-      for (let bit = 0; byte && bit < 8; bit++) {
-        if (!(byte & (128 >> bit))) continue;
-        const x = (i * 8 + bit) % this.width;
-        this.run((i * 8 + bit - x) / this.width, x, x, colour);
+  // Paints the pixels of a mask, a bit each, row by row: of all of the picture, or of a box (left, top, width, height).
+  // free: a layer; only what is empty here and there is painted then.
+  bits(bytes, colour, free = null, [left, top, width, height] = [0, 0, this.width, this.height]) {
+    const end = width * height;
+    for (let at = 0; at < end; ) {
+      if (!(at & 7) && !bytes[at >> 3]) {
+        at += 8;
+        continue;
       }
-    });
+      if (!set(bytes, at)) {
+        at += 1;
+        continue;
+      }
+      const first = at % width;
+      const row = (at - first) / width;
+      const most = end - at < width - first ? end : at + width - first;
+      while (at < most && set(bytes, at)) at += 1;
+      const last = at - 1 - row * width;
+      this.run(top + row, left + first, left + last, colour, free);
+    }
   }
 
   get count() {
@@ -95,15 +109,19 @@ export class Layer {
     return out;
   }
 
-  run(y, first, last, colour) {
+  run(y, first, last, colour, free = null) {
     const band = Math.floor(y / TILE) * this.across;
     const start = (y % TILE) * TILE;
     for (let column = Math.floor(first / TILE); column * TILE <= last; column++) {
       const tile = this.touched(band + column, colour);
       if (!tile) continue;
       const left = column * TILE;
-      tile.pixels.fill(colour, start + Math.max(first - left, 0), start + Math.min(last - left + 1, TILE));
-      tile.changed(y % TILE);
+      const [from, to] = [start + Math.max(first - left, 0), start + Math.min(last - left + 1, TILE)];
+      if (free) {
+        const taken = free.tiles.get(band + column)?.pixels;
+        for (let i = from; i < to; i++) if (!tile.pixels[i] && !taken?.[i]) tile.pixels[i] = colour;
+      } else tile.pixels.fill(colour, from, to);
+      tile.changed(y % TILE, (y % TILE) + 1);
     }
   }
 
@@ -114,6 +132,10 @@ export class Layer {
     if (!tile) this.tiles.set(number, (tile = new Tile(new Uint32Array(TILE * TILE))));
     return tile;
   }
+}
+
+function set(bytes, at) {
+  return bytes[at >> 3] & (128 >> (at & 7));
 }
 
 // Pixels as 0xAABBGGRR, and the canvas that shows them.
@@ -127,9 +149,9 @@ class Tile {
     this.recount();
   }
 
-  changed(y) {
-    this.top = Math.min(this.top, y);
-    this.bottom = Math.max(this.bottom, y + 1);
+  changed(top, bottom) {
+    this.top = Math.min(this.top, top);
+    this.bottom = Math.max(this.bottom, bottom);
   }
 
   recount() {

@@ -1,31 +1,43 @@
-// What is painted on a photograph: the hole, and strokes of colour. An eraser takes away both.
+// What is marked on a photograph: what to remove, painted or found, what not to copy from, and strokes of colour.
 
 import { Layer } from "./layer.js";
 
-const HOLE = pixel("#e5383b");
+const PAINTED = pixel("#e5383b");
+const FOUND = pixel("#f08a24");
+const AVOIDED = pixel("#3a5fd9");
 
 export class Marks {
   constructor(width, height) {
     this.width = width;
     this.height = height;
-    this.hole = new Layer(width, height);
+    this.hole = new Layer(width, height); // what was found lies in it in a colour of its own
+    this.avoid = new Layer(width, height);
     this.colours = new Layer(width, height);
+    this.spared = new Layer(width, height); // was erased: nothing is found there again
+    this.searched = false; // for damage
   }
 
   get layers() {
-    return [this.hole, this.colours];
+    return [this.hole, this.avoid, this.colours, this.spared];
+  }
+
+  get empty() {
+    return !this.hole.count && !this.avoid.count && !this.colours.count;
   }
 
   begin() {
     this.layers.forEach((layer) => layer.begin());
   }
 
-  // tool: mask, colour (with a colour such as #3f7fbf) or eraser. Gives the box that has changed.
-  line(tool, colour, x0, y0, x1, y1, radius) {
-    if (tool === "mask") return this.hole.line(x0, y0, x1, y1, radius, HOLE);
-    if (tool === "colour") return this.colours.line(x0, y0, x1, y1, radius, pixel(colour));
-    this.colours.line(x0, y0, x1, y1, radius, 0);
-    return this.hole.line(x0, y0, x1, y1, radius, 0);
+  // tool: mask, avoid, colour (with a colour such as #3f7fbf) or eraser. Gives the box that has changed.
+  line(tool, colour, ...stroke) {
+    if (tool === "mask") return this.hole.line(...stroke, PAINTED);
+    if (tool === "avoid") return this.avoid.line(...stroke, AVOIDED);
+    if (tool === "colour") return this.colours.line(...stroke, pixel(colour));
+    this.spared.line(...stroke, 1);
+    this.avoid.line(...stroke, 0);
+    this.colours.line(...stroke, 0);
+    return this.hole.line(...stroke, 0);
   }
 
   // Ends what `begin` began; gives a step of undo, or null where nothing was changed.
@@ -33,27 +45,38 @@ export class Marks {
     return step(this.layers, this.layers.map((layer) => layer.end()));
   }
 
+  // Changes the marks as one step of undo, which it gives.
+  change(paint) {
+    this.begin();
+    paint();
+    return this.end();
+  }
+
   clear() {
-    return step(this.layers, this.layers.map((layer) => layer.clear()));
+    return this.change(() => this.layers.forEach((layer) => layer.replace(() => true)));
   }
 
   // Puts a mask in the place of the hole; bytes: a bit a pixel.
   replaceHole(bytes) {
-    return this.changedHole(() => this.hole.clear(), bytes);
+    return this.change(() => {
+      this.hole.replace(() => true);
+      this.hole.bits(bytes, PAINTED);
+    });
   }
 
-  // Adds a mask to the hole.
-  addHole(bytes) {
-    return this.changedHole(() => null, bytes);
+  // Puts what is found now in the place of what was found before; what was painted or erased by hand stays.
+  replaceFound(bytes) {
+    this.searched = true;
+    return this.change(() => {
+      this.hole.replace((value) => value === FOUND);
+      this.hole.bits(bytes, FOUND, this.spared);
+    });
   }
 
-  changedHole(first, bytes) {
-    const before = new Map([...this.hole.tiles].map(([number, tile]) => [number, tile.pixels.slice()]));
-    first();
-    this.hole.begin();
-    this.hole.bits(bytes, HOLE);
-    for (const number of this.hole.end()?.keys() ?? []) if (!before.has(number)) before.set(number, null);
-    return step([this.hole], [before.size ? before : null]);
+  // Adds the pixels of a box, a bit each, to the hole, or as a colour; within a change.
+  paint(bytes, box, colour = null) {
+    if (colour) this.colours.bits(bytes, pixel(colour), null, box);
+    else this.hole.bits(bytes, PAINTED, null, box);
   }
 }
 
@@ -64,7 +87,7 @@ function step(layers, patches) {
   return { undo: swap, redo: swap, bytes };
 }
 
-function pixel(colour) {
+export function pixel(colour) {
   const [r, g, b] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
   return ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
 }

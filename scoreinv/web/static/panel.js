@@ -8,7 +8,10 @@ export const SWATCHES = {
   "#2c3f6b": "navy blue", "#8a6aa8": "violet", "#cfc8bb": "stone",
 };
 
-const JOBS = { damage: "Looking for damage", fill: "Filling the hole", colorize: "Drawing the colours", restore: "Restoring" };
+const JOBS = {
+  damage: "Looking for damage", fill: "Filling the hole", colorize: "Drawing the colours", restore: "Restoring",
+  denoise: "Removing noise", upscale: "Enlarging", deblur: "Removing the blur",
+};
 
 export function say_error(error) {
   find("error").hidden = !error;
@@ -44,17 +47,39 @@ export function say_exact() {
 export function show_hole(count, photo) {
   const share = (100 * count) / (photo.width * photo.height);
   const told = share < 0.1 ? "less than 0.1" : share.toFixed(share < 10 ? 1 : 0);
-  find("hole").textContent = count ? `${told} % of the photograph` : "Paint over what should be filled.";
+  find("hole").textContent = count ? `${told} % of the photograph will be filled.` : "Point at it with Object, or paint over it with the brush.";
   for (const id of ["fill", "mask-save"]) find(id).disabled = !count;
 }
 
-export function show_sensitivity() {
-  const { value, defaultValue } = find("sensitivity");
-  find("sensitivity-value").textContent = value === defaultValue ? "usual" : value;
+export function show_tool(tool) {
+  for (const button of document.querySelectorAll(".tool")) {
+    button.setAttribute("aria-pressed", button.dataset.tool === tool);
+  }
+  find("colours").hidden = !["colour", "object"].includes(tool);
+  find("object").hidden = tool !== "object";
+  document.body.dataset.tool = tool;
 }
 
-export function show_job(kind, report) {
-  if (!report) find("job-title").textContent = JOBS[kind]; // once: it is read out
+export function show_colour(colour) {
+  document.documentElement.style.setProperty("--stroke-colour", colour);
+  const chosen = [...find("swatches").children].find((each) => each.value === colour);
+  for (const each of find("swatches").children) each.setAttribute("aria-pressed", each === chosen);
+}
+
+// What the chosen way to improve needs.
+export function show_improvement(kind, blur) {
+  for (const part of document.querySelectorAll("[data-of]")) part.hidden = part.dataset.of !== kind;
+  find("noise").placeholder = kind === "upscale" ? "none" : "found by itself";
+  find("blur-turn").hidden = kind !== "deblur" || blur !== "motion";
+  find("blur-name").textContent = { disk: "Radius", motion: "Length", gaussian: "Width" }[blur];
+  find("blur-px").textContent = `${find("blur-size").value} px`;
+  find("blur-deg").textContent = `${find("blur-angle").value}°`;
+}
+
+// job: { kind, count } of what is done; report: what the server tells of it.
+export function show_job({ kind, count }, report) {
+  const title = count > 1 ? `${JOBS[kind]}: ${count} to go` : JOBS[kind];
+  if (find("job-title").textContent !== title) find("job-title").textContent = title; // once: it is read out
   const bar = find("progress");
   if (report?.state === "running" && report.done > 0) bar.value = report.done;
   else bar.removeAttribute("value");
@@ -67,23 +92,34 @@ function job_words(report) {
     const jobs = report.ahead === 1 ? "one job is" : `${report.ahead} jobs are`;
     return report.ahead ? `Waiting: ${jobs} before this one.` : "Waiting …";
   }
-  if (!report.done) return "Getting ready: the model is loaded at first …";
-  return `${Math.round(100 * report.done)} %${report.left == null ? "" : `, about ${duration(report.left)} left`}`;
+  if (!report.done) return "Getting ready …";
+  if (report.done > 0.99) return "Almost done …";
+  return `${Math.round(100 * report.done)} %${report.left == null ? "" : `, ${duration(report.left)} left`}`;
 }
 
 function duration(seconds) {
-  if (seconds < 60) return `${Math.max(1, Math.round(seconds))} s`;
-  return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+  if (seconds < 8) return "a few seconds";
+  if (seconds < 57) return `about ${5 * Math.ceil(seconds / 5)} s`;
+  return `about ${Math.ceil(seconds / 60)} min`;
 }
 
-// A small picture of each result, of a part of it; choose(number) is called when one is clicked.
-export function show_results(results, part, choose) {
-  find("result-title").textContent = results.length > 1 ? "Which one?" : "Result";
-  const buttons = results.map((shown, i) => {
+let listed = null; // the round whose results are shown
+
+// A small picture of each result of a round, with its seed; choose(number) is called when one is clicked.
+export function show_results(round, choose) {
+  const { results, part, kind } = round;
+  if (listed === round && find("thumbs").children.length === results.length) return; // one may have the focus
+  listed = round;
+  const drawn = ["fill", "colorize", "restore"].includes(kind);
+  find("result-title").textContent = results.length > 1 ? `${results.length} results` : "Result";
+  find("more").hidden = !results.at(-1).another;
+  const buttons = results.map((result, i) => {
     const button = document.createElement("button");
     button.type = "button";
-    button.setAttribute("aria-label", `Result ${i + 1}`);
-    button.append(small(shown, part));
+    button.setAttribute("aria-label", `Result ${i + 1}${drawn ? `, seed ${result.seed}` : ""}`);
+    result.small ??= small(result.shown, part);
+    button.append(result.small);
+    if (drawn) button.append(Object.assign(document.createElement("span"), { textContent: `seed ${result.seed}` }));
     button.addEventListener("click", () => choose(i));
     return button;
   });
@@ -91,7 +127,9 @@ export function show_results(results, part, choose) {
 }
 
 export function show_chosen(number) {
-  [...find("thumbs").children].forEach((button, i) => button.setAttribute("aria-pressed", i === number));
+  const chosen = find("thumbs").children[number];
+  for (const button of find("thumbs").children) button.setAttribute("aria-pressed", button === chosen);
+  chosen.scrollIntoView({ block: "nearest" });
 }
 
 // part: left, top, width and height in picture pixels.

@@ -1,15 +1,20 @@
-// Mouse, pen and fingers on the stage: one paints, two move and stretch; the wheel zooms, space or the middle button pans.
+// Mouse, pen and fingers on the stage: one paints or points, two move and stretch; the wheel zooms, space or the middle
+// button pans.
+
+const STILL = 4; // CSS pixels that a finger moves by itself
 
 export class Pointer {
-  // brush: { tool, colour, diameter } of the present moment, or null where nothing can be painted.
-  // stroke(step): a stroke has ended, with its step of undo. pressed(x, y): a place was pressed and nothing was moved.
-  constructor(stage, brush, stroke, pressed) {
+  // brush: { tool, colour, diameter } of the present moment, or null where nothing can be marked.
+  // told: { stroke(step): a stroke has ended, with its step of undo; pointed(place, event): the tool Object was pressed
+  // at a place of the picture, or boxed([place, place], event) dragged between two; pressed(x, y): a place of the stage
+  // was pressed and nothing was moved, and held(is) while it lasts }.
+  constructor(stage, brush, told) {
     this.stage = stage;
     this.brush = brush;
-    this.stroke = stroke;
-    this.pressed = pressed;
+    this.told = told;
     this.down = new Map(); // pointers that are down: id -> [x, y]
     this.last = null; // of a stroke: the place that it has come to, in picture pixels
+    this.first = null; // where the tool Object was pressed, on the stage
     this.panning = false;
     this.space = false;
     this.ring = stage.element.querySelector("#ring");
@@ -32,15 +37,20 @@ export class Pointer {
     if (!this.stage.shown) return;
     this.stage.top.setPointerCapture(event.pointerId);
     this.down.set(event.pointerId, this.place(event));
-    const paints = this.brush() && event.button === 0 && !this.space && this.down.size === 1;
-    if (paints) {
-      this.stage.marks.begin();
-      this.last = this.stage.view.toPicture(...this.place(event));
-      this.paint(event);
+    const brush = this.brush();
+    if (brush && event.button === 0 && !this.space && this.down.size === 1) {
+      if (brush.tool === "object") {
+        this.first = this.place(event);
+      } else {
+        this.stage.marks.begin();
+        this.last = this.stage.view.toPicture(...this.place(event));
+        this.paint(event);
+      }
     } else {
-      if (this.last) this.take_back(); // a second finger: it was no stroke
+      this.take_back(); // a second finger: it was no stroke
       this.panning = true;
       this.still = this.down.size === 1;
+      this.told.held(this.still && !brush);
     }
     this.cursor();
   }
@@ -53,10 +63,13 @@ export class Pointer {
       // All places that the pointer has been at since the last frame, so that quick strokes stay round.
       const all = event.getCoalescedEvents?.() ?? [];
       for (const each of all.length ? all : [event]) this.paint(each);
+    } else if (this.first) {
+      if (this.stage.frame || apart(this.first, now) >= STILL) this.draw_frame([this.first, now]);
     } else if (this.panning) {
       const before = [...this.down.values()];
-      if (this.still && Math.hypot(now[0] - before[0][0], now[1] - before[0][1]) < 4) return;
+      if (this.still && apart(before[0], now) < STILL) return;
       this.still = false;
+      this.told.held(false);
       this.down.set(event.pointerId, now);
       this.drag(before, [...this.down.values()]);
     }
@@ -66,9 +79,25 @@ export class Pointer {
   lift(event) {
     if (!this.down.delete(event.pointerId)) return;
     this.end();
-    if (this.panning && this.still && !this.brush()) this.pressed(...this.place(event));
+    if (this.first) {
+      const places = [this.first, this.place(event)].map((place) => this.stage.view.toPicture(...place));
+      const boxed = this.stage.frame;
+      this.draw_frame(null);
+      if (event.type === "pointerup") {
+        if (boxed) this.told.boxed(places, event);
+        else this.told.pointed(places[0], event);
+      }
+    }
+    this.told.held(false);
+    if (this.panning && this.still && !this.brush()) this.told.pressed(...this.place(event));
     if (!this.down.size) this.panning = false;
     this.cursor();
+  }
+
+  draw_frame(places) {
+    if (!places) this.first = null;
+    this.stage.frame = places?.map((place) => this.stage.view.toPicture(...place)) ?? null;
+    this.stage.changed("all");
   }
 
   paint(event) {
@@ -83,10 +112,12 @@ export class Pointer {
     if (!this.last) return;
     this.last = null;
     const step = this.stage.marks.end();
-    if (step) this.stroke(step);
+    if (step) this.told.stroke(step);
   }
 
   take_back() {
+    if (this.first) this.draw_frame(null);
+    if (!this.last) return;
     this.last = null;
     this.stage.marks.end()?.undo();
     this.stage.changed("all");
@@ -96,8 +127,8 @@ export class Pointer {
     const [b, a] = [middle(before), middle(after)];
     this.stage.pan(a[0] - b[0], a[1] - b[1]);
     if (before.length < 2) return;
-    const apart = ([p, q]) => Math.hypot(p[0] - q[0], p[1] - q[1]) || 1;
-    this.stage.zoom(apart(after) / apart(before), ...a);
+    const between = ([p, q]) => apart(p, q) || 1;
+    this.stage.zoom(between(after) / between(before), ...a);
   }
 
   wheel(event) {
@@ -115,17 +146,17 @@ export class Pointer {
 
   cursor() {
     const brush = this.brush();
-    const hand = this.panning ? "grabbing" : this.space || !brush ? "grab" : "none";
+    const marking = brush?.tool === "object" ? "point" : "none";
+    const hand = this.panning ? "grabbing" : this.space || !brush ? "grab" : marking;
     this.stage.element.dataset.cursor = this.stage.shown ? hand : "";
     if (hand !== "none") this.ring.hidden = true;
   }
 
   // The circle that shows how large the brush is; a finger hides it anyway.
   circle(event, [x, y]) {
-    const brush = this.brush();
-    this.ring.hidden = !brush || this.space || this.panning || event.pointerType === "touch";
+    this.ring.hidden = this.stage.element.dataset.cursor !== "none" || event.pointerType === "touch";
     if (this.ring.hidden) return;
-    const side = Math.max(4, brush.diameter * this.stage.view.scale);
+    const side = Math.max(4, this.brush().diameter * this.stage.view.scale);
     this.ring.style.width = this.ring.style.height = `${side}px`;
     this.ring.style.transform = `translate(${x - side / 2}px, ${y - side / 2}px)`;
   }
@@ -151,4 +182,8 @@ export class Pointer {
 
 function middle(places) {
   return [0, 1].map((i) => places.reduce((sum, place) => sum + place[i], 0) / places.length);
+}
+
+function apart([x0, y0], [x1, y1]) {
+  return Math.hypot(x1 - x0, y1 - y0);
 }

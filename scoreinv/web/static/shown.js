@@ -4,23 +4,49 @@
 import { ask } from "./api.js";
 
 const SMALLEST = 600;
+const MOST_BYTES = 500e6; // of all that are held large
+
+const large = new Set(); // those that are, the one that was shown last at the end
 
 export class Shown {
   // photo: what the server tells of it. The picture may be smaller than the photograph, which is what is painted on.
   static async load(photo) {
-    const blob = await (await ask("GET", `/api/photos/${photo.key}/view`)).blob();
+    const shown = new Shown(photo);
+    await shown.enlarge();
+    return shown;
+  }
+
+  constructor(photo) {
+    this.photo = photo;
+    this.levels = [];
+  }
+
+  async enlarge() {
+    const blob = await (await ask("GET", `/api/photos/${this.photo.key}/view`)).blob();
     const levels = [await createImageBitmap(blob)];
     while (Math.min(levels.at(-1).width, levels.at(-1).height) > 2 * SMALLEST) {
       const { width, height } = levels.at(-1);
       const half = { resizeWidth: Math.ceil(width / 2), resizeHeight: Math.ceil(height / 2), resizeQuality: "medium" };
       levels.push(await createImageBitmap(levels.at(-1), half));
     }
-    return new Shown(photo, levels);
+    this.levels = levels;
+    this.reduced = false;
+    this.use();
   }
 
-  constructor(photo, levels) {
-    this.photo = photo;
-    this.levels = levels;
+  // It is shown: of many the others are reduced to their smallest picture. Gives what is waited for until it is whole.
+  use() {
+    large.delete(this);
+    large.add(this);
+    let held = [...large].reduce((sum, each) => sum + each.bytes, 0);
+    for (const each of large) {
+      if (held <= MOST_BYTES || each === this) break;
+      held -= each.bytes;
+      each.levels.splice(0, each.levels.length - 1).forEach((level) => level.close());
+      each.reduced = true;
+      large.delete(each);
+    }
+    return this.reduced ? this.enlarge() : null;
   }
 
   // Of memory that it takes.

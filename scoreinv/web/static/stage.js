@@ -17,8 +17,11 @@ export class Stage {
     this.marks = null;
     this.results = []; // each a Shown
     this.chosen = 0;
-    this.mode = "paint"; // or slider, side
+    this.mode = "paint"; // or result, divider, side
+    this.before = false; // whether the photograph is shown in place of the result
     this.split = 0.5;
+    this.picked = null; // what the tool Object shows: a Layer
+    this.frame = null; // a box that is being dragged: two corners in picture pixels
     this.dirty = null; // box of picture pixels whose marks have changed; "all" for everything
     this.onview = () => {};
     new ResizeObserver(() => this.resize()).observe(element);
@@ -50,7 +53,8 @@ export class Stage {
   // The boxes of the stage that show a picture each, and what they show.
   cells() {
     const free = this.height - this.below();
-    if (this.mode !== "side") return [{ x: 0, y: 0, width: this.width, height: free, shown: this.shown }];
+    const one = this.mode === "result" && !this.before ? this.result : this.shown;
+    if (this.mode !== "side") return [{ x: 0, y: 0, width: this.width, height: free, shown: one }];
     const pictures = [this.shown, ...this.results];
     const photo = this.shown.photo;
     const across = best_columns(pictures.length, this.width, free, photo.width / photo.height);
@@ -105,12 +109,12 @@ export class Stage {
   changed(box) {
     if (box === "all" || this.dirty === "all") this.dirty = "all";
     else this.dirty = this.dirty ? union(this.dirty, box) : box;
-    this.frame ??= requestAnimationFrame(() => this.draw());
+    this.waiting ??= requestAnimationFrame(() => this.draw());
   }
 
   draw() {
     const { dirty, all } = this;
-    [this.frame, this.dirty, this.all] = [null, null, false];
+    [this.waiting, this.dirty, this.all] = [null, null, false];
     if (!this.shown) {
       this.base.getContext("2d").clearRect(0, 0, this.base.width, this.base.height);
       this.top.getContext("2d").clearRect(0, 0, this.top.width, this.top.height);
@@ -127,15 +131,20 @@ export class Stage {
     context.clearRect(0, 0, this.base.width, this.base.height);
     const cells = this.cells();
     for (const cell of cells) this.drawPicture(context, cell, cell.shown, 0, 1);
-    if (this.mode === "slider") this.drawPicture(context, cells[0], this.results[this.chosen], this.split, 1);
+    if (this.mode === "divider") this.drawPicture(context, cells[0], this.result, this.split, 1);
     this.placeDivider();
     this.placeLabels(cells);
   }
 
-  // The part of a picture that lies between two shares of its cell's width.
+  get result() {
+    return this.results[this.chosen];
+  }
+
+  // The part of a picture that lies between two shares of its cell's width. Whatever its size, it lies where the
+  // photograph does: a result may have more pixels.
   drawPicture(context, cell, shown, from, to) {
     const r = this.ratio;
-    const { photo } = shown;
+    const { photo } = this.shown;
     const { x, y, scale } = this.view;
     const [left, top] = [Math.round((cell.x + x) * r), Math.round((cell.y + y) * r)];
     const [width, height] = [Math.round(photo.width * scale * r), Math.round(photo.height * scale * r)];
@@ -172,26 +181,49 @@ export class Stage {
       context.imageSmoothingEnabled = scale * r < 1;
       context.globalAlpha = 0.55;
       drawTiles(context, this.marks.hole, box, (p) => at(p, x), (p) => at(p, y));
+      drawTiles(context, this.marks.avoid, box, (p) => at(p, x), (p) => at(p, y));
+      if (this.picked) drawTiles(context, this.picked, box, (p) => at(p, x), (p) => at(p, y));
       context.globalAlpha = 0.92;
       drawTiles(context, this.marks.colours, box, (p) => at(p, x), (p) => at(p, y));
     }
     context.restore();
+    if (this.frame) this.drawFrame(context, this.frame.flatMap(([px, py]) => [at(px, x), at(py, y)]));
+  }
+
+  // The box that is being dragged, light on dark so that it is seen on any picture.
+  drawFrame(context, [x0, y0, x1, y1]) {
+    for (const [colour, dash] of [["#fff", []], ["#22262b", [6 * this.ratio]]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = 2 * this.ratio;
+      context.setLineDash(dash);
+      context.strokeRect(x0, y0, x1 - x0, y1 - y0);
+    }
+    context.setLineDash([]);
+  }
+
+  // Where the middle of a part of the photograph lies, as a share of the stage's width; the divider begins there.
+  shareOf([left, , width]) {
+    const share = (this.view.x + (left + width / 2) * this.view.scale) / this.width;
+    return Math.min(0.95, Math.max(0.05, share));
   }
 
   placeDivider() {
-    this.divider.hidden = this.mode !== "slider";
+    this.divider.hidden = this.mode !== "divider";
     this.divider.style.left = `${this.split * this.width}px`;
     this.divider.setAttribute("aria-valuenow", Math.round(this.split * 100));
   }
 
+  // In "side" each picture has a label; else the one picture has where it is the photograph as it was.
   placeLabels(cells) {
-    this.labels.hidden = this.mode !== "side";
-    if (this.mode !== "side") return;
+    const side = this.mode === "side";
+    this.labels.hidden = !side && !(this.mode === "result" && this.before);
+    if (this.labels.hidden) return;
+    const many = cells.length > 2;
     const named = cells.map((cell, i) => {
       const label = document.createElement("span");
       label.className = "tag";
-      label.dataset.chosen = i === this.chosen + 1 && cells.length > 2;
-      label.textContent = i ? (cells.length > 2 ? `result ${i}` : "after") : "before";
+      label.dataset.chosen = i === this.chosen + 1 && many;
+      label.textContent = i ? (many ? `result ${i}` : "after") : "before";
       label.style.left = `${cell.x + cell.width / 2}px`;
       label.style.top = `${cell.y + 16}px`;
       return label;

@@ -1,0 +1,39 @@
+// What all of the page shares: the stage, the steps of undo, and the state, which decides what there is to do.
+
+import { History } from "./history.js";
+import { find, say_error } from "./panel.js";
+import { Stage } from "./stage.js";
+
+export const stage = new Stage(find("stage"));
+export const history = new History();
+
+// empty, painting, working or comparing.
+export function state() {
+  return document.body.dataset.state;
+}
+
+export function on(id, action, event = "click") {
+  find(id).addEventListener(event, action);
+}
+
+export function chosen_of(name) {
+  return document.querySelector(`input[name="${name}"]:checked`).value;
+}
+
+// Runs what a person asked for; what goes wrong is said on the page.
+export async function attempt(work) {
+  say_error(null);
+  try {
+    await work();
+  } catch (error) {
+    say_error(error);
+  }
+}
+
+export function save(address, name) {
+  const link = document.createElement("a");
+  link.href = address;
+  link.download = name;
+  link.click();
+  if (address.startsWith("blob:")) setTimeout(() => URL.revokeObjectURL(address), 60_000);
+}

@@ -1,0 +1,129 @@
+"""Objects that are pointed at on the page: looked at once, selected by clicks and boxes, and what is not installed."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from client import OPAQUE, client, opened, pixels, png
+from fastapi.testclient import TestClient
+
+from scoreinv.errors import ScoreinvError
+from scoreinv.imaging.picture import Picture
+from scoreinv.tasks.select import Prompt, Selected, Size
+from scoreinv.web import objects
+
+
+class Squares:
+    """Selects a square around the last click, the larger the size, or the box itself."""
+
+    looks = 0
+
+    def __init__(self, picture: Picture) -> None:
+        Squares.looks += 1
+        self.size = picture.size
+
+    def select(self, prompt: Prompt, size: Size | None = None) -> Selected:
+        mask = np.zeros(self.size, bool)
+        if prompt.box is not None:
+            x, y, wide, high = map(int, prompt.box)
+            mask[y : y + high, x : x + wide] = True
+            return Selected(mask, None, 1.0)
+        for x, y, inside in prompt.clicks:
+            if x < 0:
+                raise ScoreinvError("nothing is found there")
+            reach = {None: 2, "small": 1, "middle": 2, "large": 4}[size]
+            mask[int(y) - reach : int(y) + reach, int(x) - reach : int(x) + reach] = inside
+        return Selected(mask, size or "middle", 1.0)
+
+    def next_size(self, prompt: Prompt, size: Size | None) -> Size | None:
+        return "large" if size == "middle" else "small"
+
+
+@pytest.fixture
+def browser(monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    monkeypatch.setattr(objects, "_looked", lambda photo: Squares(photo.picture))
+    monkeypatch.setattr(objects, "lacking", lambda: None)
+    monkeypatch.setattr("scoreinv.web.app.lacking", lambda: None)
+    Squares.looks = 0
+    with client() as made:
+        yield made
+
+
+def selected(answer: dict[str, Any]) -> np.ndarray:
+    """The mask of an answer, for a picture of 24 x 40."""
+    mask = np.zeros((24, 40), bool)
+    left, top, width, height = answer["box"]
+    bits = np.unpackbits(np.frombuffer(base64.b64decode(answer["bits"]), np.uint8))[: width * height]
+    mask[top : top + height, left : left + width] = bits.reshape(height, width)
+    return mask
+
+
+def asked(browser: TestClient, photo: dict[str, Any], what: str = "select", **query: Any) -> Any:
+    return browser.post(f"/api/photos/{photo['key']}/{what}", params=query, headers=OPAQUE)
+
+
+def square(x: int, y: int, reach: int) -> np.ndarray:
+    mask = np.zeros((24, 40), bool)
+    mask[y - reach : y + reach, x - reach : x + reach] = True
+    return mask
+
+
+def test_clicks_and_boxes_select(browser):
+    photo = opened(browser, png(pixels()))
+    first = asked(browser, photo, click="10,8,1").json()
+    assert first["size"] == "middle"
+    assert (selected(first) == square(10, 8, 2)).all()
+    again = asked(browser, photo, click="10,8,1", size="middle", another=True).json()
+    assert again["size"] == "large"
+    assert (selected(again) == square(10, 8, 4)).all()
+    less = asked(browser, photo, click=["10,8,1", "30,8,1", "30,8,0"]).json()
+    assert (selected(less) == square(10, 8, 2)).all()
+    rim = asked(browser, photo, click="10,8,1", rim=True).json()
+    assert selected(rim).sum() > square(10, 8, 2).sum()
+    box = asked(browser, photo, box="3,4,10,5").json()
+    assert box["box"] == [3, 4, 10, 5]
+    assert selected(box).sum() == 50
+    assert Squares.looks == 1  # when it was opened
+
+
+def test_a_shadow_is_proposed(browser, monkeypatch):
+    photo = opened(browser, png(pixels()))
+    monkeypatch.setattr("scoreinv.imaging.shadows.propose_shadow", lambda picture, mask: np.roll(mask, 4, 1))
+    answer = asked(browser, photo, "shadow", click="10,8,1").json()
+    assert (selected(answer) == square(14, 8, 2)).all()
+    monkeypatch.setattr("scoreinv.imaging.shadows.propose_shadow", lambda picture, mask: None)
+    assert asked(browser, photo, "shadow", click="10,8,1").json()["box"] is None
+
+
+def test_the_last_photographs_are_held(browser, monkeypatch):
+    photos = [opened(browser, png(pixels())) for _ in range(3)]
+    for photo, looks in ((photos[2], 3), (photos[1], 3), (photos[0], 4)):
+        assert asked(browser, photo, click="10,8,1").status_code == 200
+        assert Squares.looks == looks
+
+
+@pytest.mark.parametrize("query", [{"click": "a,b,1"}, {"click": "1,2"}, {"box": "1,2,x,4"}])
+def test_what_points_at_nothing(browser, query):
+    photo = opened(browser, png(pixels()))
+    answer = asked(browser, photo, **query)
+    assert (answer.status_code, answer.json()["error"][:10]) == (422, "A click is")
+
+
+def test_where_nothing_is_found(browser):
+    photo = opened(browser, png(pixels()))
+    answer = asked(browser, photo, click="-1,2,1")
+    assert answer.json()["error"] == "Nothing is found there."
+
+
+def test_what_is_not_installed_is_said():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("scoreinv.web.objects.find_spec", lambda name: None)
+        with client() as browser:
+            photo = opened(browser, png(pixels()))
+            answer = asked(browser, photo, click="10,8,1")
+            assert (answer.status_code, "pip install 'scoreinv[select]'" in answer.json()["error"]) == (422, True)
+            assert browser.get("/api/limits").json()["objects"] == answer.json()["error"].rstrip(".")
