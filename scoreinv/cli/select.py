@@ -10,7 +10,6 @@ from scoreinv.cli.options import STREAM_HELP, Common, Output, option
 from scoreinv.cli.photo_loop import Progress, Run, run
 from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import notice
-from scoreinv.defaults import FOUND_GROW
 from scoreinv.errors import InputError
 from scoreinv.options import MOST_GROW
 
@@ -48,9 +47,13 @@ def select(
         option(help="Whether a point means a part, more of it, or the whole. (default: what is likeliest)"),
     ] = None,
     grow: Annotated[
-        int,
-        option(min=0, max=MOST_GROW, help="Enlarge it by this many pixels, and by a rim that is left; 0: exactly it."),
-    ] = FOUND_GROW,
+        int | None,
+        option(
+            min=0,
+            max=MOST_GROW,
+            help="Enlarge it by this many pixels; 0: it alone. (default: a 256th of the longer side, and one)",
+        ),
+    ] = None,
     shadow: Annotated[
         bool, option(help="Take in its cast shadow or reflection too, where the photo shows one plainly.")
     ] = False,
@@ -83,12 +86,13 @@ def select(
         from scoreinv.imaging.shadows import propose_shadow
         from scoreinv.models.segment_anything import SegmentAnything
         from scoreinv.tasks.results import Restored
-        from scoreinv.tasks.select import Prompt, Selection, with_rim
+        from scoreinv.tasks.select import Prompt, Selection, usual_grow, with_rim
 
+        wider = usual_grow(picture.size) if grow is None else grow
         found = Selection(picture, SegmentAnything(common.threads)).select(Prompt.of(points, others, around), size)
-        mask = with_rim(picture, found.mask, grow)
+        mask = with_rim(picture, found.mask, wider)
         seen = propose_shadow(picture, found.mask) if shadow else None
-        more = "with what seemed to be left of it beside" if (mask != dilate(found.mask, grow)).any() else ""
+        more = "with what seemed to be left of it beside" if (mask != dilate(found.mask, wider)).any() else ""
         if seen is not None:
             mask |= seen
             more += ", and " if more else ""

@@ -22,7 +22,6 @@ from PIL import Image
 from scipy import ndimage
 from scipy.special import expit
 
-from scoreinv.defaults import FOUND_GROW
 from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.edges import EdgesOfPicture
@@ -132,7 +131,7 @@ def select(
     box: Sequence[float] | None = None,
     *,
     size: Size | None = None,
-    grow: int = FOUND_GROW,
+    grow: int | None = None,
     shadow: bool = False,
 ) -> Given:
     """Select an object of a photograph by pointing at it, as a mask for `inpaint`.
@@ -148,8 +147,8 @@ def select(
         not_at: points beside it, which take away what was selected too much.
         box: (across, down, width, height) around the object: the surest way.
         size: of what a click may mean: `small`, `middle` or `large`; None for what is likeliest.
-        grow: pixels by which what is found is enlarged, as its soft edges need to be filled too. Where a rim of the
-            object is still seen beside it, that is taken in too; with 0 it is not looked for.
+        grow: pixels by which what is found is enlarged, since what is left of an object would be continued into its
+            hole; None for `usual_grow`. What still seems to be left is taken in too; with 0 it is the object alone.
         shadow: take in its cast shadow or reflection too, where the picture shows one plainly.
 
     Returns:
@@ -160,7 +159,8 @@ def select(
         InputError: a wrong picture or setting, nothing pointed at, or a point outside of the picture.
         ScoreinvError: nothing was found there, or onnxruntime is not installed.
     """
-    check("grow", grow, Whole())
+    if grow is not None:
+        check("grow", grow, Whole())
     check("shadow", shadow, bool)
     if size is not None:
         check("size", size, SIZES)
@@ -181,11 +181,20 @@ def select(
     return mask
 
 
-def with_rim(picture: Picture, mask: np.ndarray, grow: int = FOUND_GROW) -> np.ndarray:
+def usual_grow(size: tuple[int, int]) -> int:
+    """The pixels by which to enlarge a selection in a picture of (height, width): a cell of the mask, and one.
+
+    Of the rims of sixteen objects that a box and a click select, 5 % are left then (median), and with 2 pixels 13 %.
+    """
+    return 1 + round(CELL * max(size) / SIDE)
+
+
+def with_rim(picture: Picture, mask: np.ndarray, grow: int | None = None) -> np.ndarray:
     """A selection (HxW bool) as it is to be filled: `grow` pixels larger, with what is seen of the object beside it.
 
     With 0 it is the object alone, and what is beside it is not looked at.
     """
+    grow = usual_grow(picture.size) if grow is None else grow
     return take_in_leftovers(picture, dilate(mask, grow)) if grow else mask
 
 

@@ -15,7 +15,7 @@ from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
 from scoreinv.models import segment_anything
-from scoreinv.tasks.select import SIZES, Prompt, Selection, with_rim
+from scoreinv.tasks.select import SIZES, Prompt, Selection, usual_grow, with_rim
 
 MIDDLE = (80, 80)
 
@@ -113,6 +113,7 @@ def test_points_are_of_the_picture_turned_upright(network):
 def test_a_mask_is_enlarged_for_soft_edges_and_by_what_is_left_beside_it(network):
     mask = scoreinv.select(square_picture(), at=MIDDLE, size="large")
     np.testing.assert_array_equal(mask[18], [False] * 20 + [True] * 120 + [False] * 20)
+    assert [usual_grow(size) for size in ((160, 160), (1024, 768), (3000, 4000))] == [2, 5, 17]
     rng = np.random.default_rng(0)
     pixels = rng.integers(20, 60, (160, 160, 3)).astype(np.uint8)
     pixels[50:110, 50:110] = (230, 150, 130)
@@ -121,9 +122,9 @@ def test_a_mask_is_enlarged_for_soft_edges_and_by_what_is_left_beside_it(network
     missing = np.zeros_like(whole)
     missing[54:106, 54:106] = True
     picture = Picture(pixels)
-    np.testing.assert_array_equal(with_rim(picture, whole), dilate(whole, 2))
-    assert with_rim(picture, missing)[whole].all()
-    assert not with_rim(picture, missing)[~dilate(whole, 6)].any()
+    np.testing.assert_array_equal(with_rim(picture, whole, 2), dilate(whole, 2))
+    assert with_rim(picture, missing, 2)[whole].all()
+    assert not with_rim(picture, missing, 2)[~dilate(whole, 6)].any()
     assert with_rim(picture, missing, 0) is missing
 
 
