@@ -105,9 +105,9 @@ def warn_of_noise(result: TrainResult, run: TrainingConfig, folder: Path) -> Non
     """Warn where the model is hardly better than one that knows nothing."""
     from scoreinv.models.config import ClassifierConfig
 
-    if result.validation is None or result.ignorant_loss is None or isinstance(run.model, ClassifierConfig):
+    if result.validation is None or result.baseline_loss is None or isinstance(run.model, ClassifierConfig):
         return
-    loss, nothing = result.validation.mean, result.ignorant_loss
+    loss, nothing = result.validation.mean, result.baseline_loss
     longer = f"train longer (--resume --out {shlex.quote(str(folder))} --steps {enough_steps(result.steps, run)})"
     if run.damage is not None:
         if loss > _NOISE * nothing:

@@ -5,7 +5,7 @@ Random numbers are drawn by counters (`stream`), so there is no generator whose 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import accumulate, groupby
 from pathlib import PurePosixPath
@@ -18,9 +18,9 @@ from torch import Tensor
 
 from scoreinv.colour_space import luma_weights
 from scoreinv.training.config import ObservationConfig, TrainingConfig
-from scoreinv.training.losses import Batch, draw_times
 from scoreinv.training.pictures import Pictures
 from scoreinv.training.prints import Film, on_colour_film, on_other_film
+from scoreinv.training.score_matching import draw_times
 from scoreinv.training.synthetic_damage import draw_hints, draw_hole, draw_scan
 
 TIMES, ORDER, NOISE, PICTURE, DROPOUT, OBSERVED, FILM, COLOUR_FILM, DAMAGE = range(9)
@@ -37,6 +37,44 @@ def stream(seed: int, purpose: int, step: int, index: int = 0) -> np.random.Gene
     """The generator of one use of randomness: Philox keyed by the seed, its counter set by purpose, step and index."""
     # The lowest word of the counter is left to the draws themselves.
     return np.random.Generator(np.random.Philox(key=seed, counter=[0, index, step, purpose]))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step of a process trains on; an entry is None where the model has no use for it.
+
+    Attributes:
+        images: (B, C, H, W) float32 in the model's range, channels last in memory.
+        times: (B,) float64.
+        noise: standard normal, as `images`; empty where there is no SDE.
+        labels: (B,) class indices.
+        observed: (B, 3, H, W) bool, the components that a conditional prior is shown.
+        refined: (B,) bool, whether it is also shown the picture at half the size.
+        fine: (B, C, sH, sW), the pictures at the scale at which their luma is shown besides; NaN where it is not.
+        seen: (B, 1, kH, kW) in [0, 1], the pictures' luma as it is shown to the encoder.
+        damaged: (B, 1, H, W), 1 where the pictures were damaged, 0 where not, NaN where the damage is faint.
+        crops: (B,) numbers of the pictures' crops, which are drawn again; None where every crop is new.
+    """
+
+    images: Tensor
+    times: Tensor
+    noise: Tensor
+    labels: Tensor | None = None
+    observed: Tensor | None = None
+    refined: Tensor | None = None
+    fine: Tensor | None = None
+    seen: Tensor | None = None
+    damaged: Tensor | None = None
+    crops: Tensor | None = None
+
+    def part(self, rows: slice | Tensor) -> Batch:
+        """Some of the pictures, by a slice or their indices."""
+        return replace(self, **{name: value[rows] for name, value in vars(self).items() if value is not None})
+
+    def to(self, device: torch.device | str) -> Batch:
+        """On a device; the times stay on the CPU."""
+        moved = {name: value.to(device, non_blocking=True) for name, value in vars(self).items() if value is not None}
+        return replace(self, **moved | {"times": self.times})
 
 
 @dataclass(frozen=True)

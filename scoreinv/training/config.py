@@ -126,7 +126,7 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """Denoising score matching; see `scoreinv.training.losses` for the formulas.
+    """Denoising score matching; see `scoreinv.training.score_matching` for the formulas.
 
     Attributes:
         times: `continuous`, on [1e-5, 1]; or `discrete`, uniform on the grid of the SDE's `steps` times: SMLD

@@ -19,7 +19,7 @@ from scoreinv.options import says_stop
 from scoreinv.prior import ScorePrior
 from scoreinv.time_left import ETA
 from scoreinv.training.config import GRID_STEPS, STEP_EVALUATIONS
-from scoreinv.training.losses import ScoreLearner
+from scoreinv.training.learners import ScoreLearner
 from scoreinv.training.metrics import HeldOut, TrainCallback, TrainProgress, TrainResult, evaluate, write_samples
 from scoreinv.training.setup import Run
 from scoreinv.training.state import save_state
@@ -44,7 +44,7 @@ class Logbook:
         failure: why the last files could not be written; None where they were.
         loss: of the last line of metrics.
         held_out: what is validated: of a run by the clock as many as the first validation had time for.
-        validation, ignorant_loss, samples: see `TrainResult`.
+        validation, baseline_loss, samples: see `TrainResult`.
         ended: whether nothing is left but to write the result.
     """
 
@@ -58,7 +58,7 @@ class Logbook:
         self.failure: OSError | None = None
         self.loss: float | None = None
         self.validation: HeldOut | None = None
-        self.ignorant_loss: float | None = None
+        self.baseline_loss: float | None = None
         self.samples: Path | None = None
         self.ended = False
         self.held_out, self.counted = run.held_out, False
@@ -149,7 +149,7 @@ class Logbook:
             seconds=self.clock(),
             loss=self.loss,
             validation=self.validation,
-            ignorant_loss=self.ignorant_loss,
+            baseline_loss=self.baseline_loss,
             samples=self.samples,
             precision=run.about.precision,
         )
@@ -191,12 +191,12 @@ class Logbook:
                 enough=lambda: self.clock() >= end,
             )
             self.held_out, self.counted = self.held_out.part(slice(count)), True
-            self.ignorant_loss = run.learner.ignorant_loss(run.average, self.held_out)
+            self.baseline_loss = run.learner.baseline_loss(run.average, self.held_out)
         self.validation = found["validation"]
         cost = run.schedule.costs["validation"] = self.clock() - begun
         self.evaluation_seconds = cost / (count * (2 if "unconditional" in found else 1))
         figures = {name: asdict(values) for name, values in found.items()}
-        line = {"step": run.state.step, "images": self.images, "validated": count, "ignorant": self.ignorant_loss}
+        line = {"step": run.state.step, "images": self.images, "validated": count, "ignorant": self.baseline_loss}
         run.metrics.append(line | figures)
 
     def _sample(self, seconds: float) -> None:

@@ -19,13 +19,12 @@ from torch import Tensor, nn
 
 from scoreinv.errors import Cancelled, InputError
 from scoreinv.models.config import AnyModel, NamedSDE
-from scoreinv.training.batches import DROPOUT, stream
+from scoreinv.training.batches import DROPOUT, Batch, stream
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.distributed import World, processes
 from scoreinv.training.ema import update_average
 from scoreinv.training.folder import RunFolder, claimed, deferred_interrupts
 from scoreinv.training.logbook import Logbook
-from scoreinv.training.losses import Batch
 from scoreinv.training.metrics import TrainCallback, TrainResult
 from scoreinv.training.pictures import check_source
 from scoreinv.training.schedule import learning_rate
@@ -44,7 +43,7 @@ def train(
     callback: TrainCallback | None = None,
     clock: Callable[[], float] | None = None,
 ) -> TrainResult:
-    """Train a prior by denoising score matching, or a classifier of noisy pictures, into the folder `out`.
+    """Train a model into the folder `out`: a prior by denoising score matching, a classifier, a detector of damage.
 
         run = small_training(VE(), DataConfig("PHOTOS"))  # of `training.presets` and `training.config`
         result = train(run, "runs/mine")

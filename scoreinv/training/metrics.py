@@ -21,8 +21,8 @@ from scoreinv.models.config import AnyModel
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers.dpmpp_2m import DPMpp2M
 from scoreinv.samplers.rng import NoiseStream
+from scoreinv.training.batches import Batch
 from scoreinv.training.config import GRID_STEPS
-from scoreinv.training.losses import Batch
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -86,7 +86,7 @@ class TrainResult:
         seconds: spent, likewise.
         loss: mean of the last line of metrics; None when no step was done.
         validation: held-out loss of the averaged weights; None without held-out pictures.
-        ignorant_loss: held-out loss of knowing nothing of the pictures, likewise.
+        baseline_loss: held-out loss of knowing nothing of the pictures, likewise.
         samples: the file of the last samples; None where none were drawn.
         precision: that the network's inner layers were computed in, `float32` or `bfloat16`.
     """
@@ -98,7 +98,7 @@ class TrainResult:
     seconds: float
     loss: float | None
     validation: HeldOut | None
-    ignorant_loss: float | None
+    baseline_loss: float | None
     samples: Path | None
     precision: str
 

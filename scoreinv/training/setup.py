@@ -20,12 +20,12 @@ from scoreinv.errors import InputError
 from scoreinv.machine import uses_bfloat16
 from scoreinv.models.config import AnyModel, ClassifierConfig
 from scoreinv.networks.blocks import channels_last, freeze_norms, norms_learn
-from scoreinv.training.batches import BatchSource
+from scoreinv.training.batches import Batch, BatchSource
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.distributed import World
 from scoreinv.training.features import KeptFeatures
 from scoreinv.training.folder import RunFolder
-from scoreinv.training.losses import Batch, Learner, ScoreLearner, initial_model, learner_of
+from scoreinv.training.learners import Learner, ScoreLearner, learner_of
 from scoreinv.training.metrics import JsonLines
 from scoreinv.training.pictures import Pictures, load_pictures, split
 from scoreinv.training.schedule import Schedule
@@ -241,3 +241,25 @@ def _hashed(config: TrainingConfig, pictures: Pictures, network: nn.Module | Non
     for value in network.state_dict().values() if network is not None else ():
         found.update(value.detach().cpu().contiguous().numpy())
     return found.hexdigest()
+
+
+def initial_model(config: TrainingConfig, init: AnyModel | None) -> AnyModel:
+    """What a run starts from: weights drawn from its seed, or those of `init`; InputError for another network.
+
+    Where the model has a network of chroma and `init` has none, that starts from the encoder and a fresh decoder.
+    """
+    with torch.random.fork_rng([]):
+        torch.default_generator.manual_seed(config.seed)
+        model = config.model.build()
+    if init is not None:
+        if isinstance(init, ConditionalPrior) and config.observations is None:
+            raise InputError("the model to start from takes observations: train a conditional model")
+        parts = model.parts()
+        try:
+            for name, part in init.parts().items():
+                parts[name].load_state_dict(part.state_dict())
+        except (RuntimeError, KeyError) as error:
+            raise InputError("the model to start from has another network than the one to train") from error
+    if config.trained == "chroma" and isinstance(model, ConditionalPrior) and model.chroma is not None:
+        model.chroma.train_last_stages()
+    return model

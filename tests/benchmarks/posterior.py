@@ -44,9 +44,9 @@ from scoreinv.samplers import DDRM, PC, Ancestral, AnnealedLangevin, DPMpp2M, Sa
 from scoreinv.sdes import VE
 from scoreinv.training.config import DataConfig
 from scoreinv.training.ema import update_average
-from scoreinv.training.losses import draw_times, per_image_loss
 from scoreinv.training.pictures import BUILTIN
 from scoreinv.training.presets import conditional_training
+from scoreinv.training.score_matching import draw_times, per_image_loss
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from mixture import BatchStream, Mixture

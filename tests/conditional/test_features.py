@@ -26,14 +26,15 @@ from scoreinv.operators import gray
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE
 from scoreinv.tasks.colorize import colorize
-from scoreinv.training.batches import BatchSource
+from scoreinv.training.batches import Batch, BatchSource
 from scoreinv.training.config import DataConfig, ObservationConfig, TrainingConfig
 from scoreinv.training.features import KeptFeatures, features_given
+from scoreinv.training.learners import ScoreLearner
 from scoreinv.training.loop import train
-from scoreinv.training.losses import Batch, ScoreLearner, per_image_loss
 from scoreinv.training.pictures import load_pictures
 from scoreinv.training.presets import conditional_training
 from scoreinv.training.prints import on_colour_film, on_other_film
+from scoreinv.training.score_matching import per_image_loss
 
 SHOWN = replace(
     conditional_training(VE(), DataConfig()).model.network,

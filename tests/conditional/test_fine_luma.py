@@ -27,8 +27,8 @@ from scoreinv.sdes import VE
 from scoreinv.tasks.colorize import colorize
 from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import DataConfig, ObservationConfig, TrainingConfig
+from scoreinv.training.learners import ScoreLearner
 from scoreinv.training.loop import train
-from scoreinv.training.losses import ScoreLearner
 from scoreinv.training.pictures import Pictures
 from scoreinv.training.presets import conditional_training
 

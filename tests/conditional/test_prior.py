@@ -47,8 +47,8 @@ from scoreinv.training.config import (
     TrainingConfig,
 )
 from scoreinv.training.loop import train
-from scoreinv.training.losses import per_image_loss
 from scoreinv.training.presets import conditional_training, small_training
+from scoreinv.training.score_matching import per_image_loss
 from scoreinv.training.synthetic_damage import draw_hole
 
 pytestmark = pytest.mark.portable

@@ -26,11 +26,13 @@ from scoreinv.operators import gray
 from scoreinv.operators.pixelwise import rotated
 from scoreinv.sdes import VE
 from scoreinv.tasks.colorize import colorize
+from scoreinv.training.batches import Batch
 from scoreinv.training.config import DataConfig, ObservationConfig, OptimizerConfig, TrainingConfig
 from scoreinv.training.footprint import training_bytes
+from scoreinv.training.learners import ChromaLearner
 from scoreinv.training.loop import train
-from scoreinv.training.losses import Batch, ChromaLearner, initial_model
 from scoreinv.training.presets import conditional_training
+from scoreinv.training.setup import initial_model
 
 SHOWN = replace(
     conditional_training(VE(), DataConfig()).model.network,
@@ -232,7 +234,7 @@ def test_the_loss_is_the_error_over_that_of_grey(tmp_path: Path) -> None:
     nn.init.zeros_(learner.network(prior).conv_out.bias)
     ignorant = energy / (energy + 0.15)
     torch.testing.assert_close(learner.losses(prior, batch), ignorant)
-    assert learner.ignorant_loss(prior, batch) == pytest.approx(ignorant.mean().item())
+    assert learner.baseline_loss(prior, batch) == pytest.approx(ignorant.mean().item())
     half = truth.mean((2, 3)) / 2
     for row, share in ((1, 0.25), (2, 0.25)):
         learner.network(prior).conv_out.bias.data.copy_(half[row])

@@ -15,15 +15,11 @@ from small_runs import tiny_run
 
 from scoreinv.errors import InputError
 from scoreinv.sdes import VE
-from scoreinv.training.batches import TIMES, stream
+from scoreinv.training.batches import TIMES, Batch, stream
 from scoreinv.training.config import ObjectiveConfig
 from scoreinv.training.loop import train
-from scoreinv.training.losses import (
-    Batch,
-    draw_times,
-    per_image_loss,
-)
 from scoreinv.training.metrics import JsonLines, evaluate
+from scoreinv.training.score_matching import draw_times, per_image_loss
 
 
 def test_metrics_survive_a_kill_in_the_middle_of_a_line(tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ import torch
 from small_runs import tiny_run
 
 from scoreinv.training import logbook
+from scoreinv.training.batches import Batch
 from scoreinv.training.config import OptimizerConfig
 from scoreinv.training.distributed import World
+from scoreinv.training.learners import ScoreLearner
 from scoreinv.training.loop import train
-from scoreinv.training.losses import Batch, ScoreLearner
 from scoreinv.training.metrics import JsonLines
 from scoreinv.training.schedule import Schedule, learning_rate
 from scoreinv.training.setup import BatchLoss
@@ -118,7 +119,7 @@ def test_a_run_by_the_clock_ends_within_a_tenth_of_its_time(
     assert result.seconds == clock.now
     assert clock.validated >= 16
     assert result.samples is not None
-    assert result.ignorant_loss == pytest.approx(1.0, abs=0.9)
+    assert result.baseline_loss == pytest.approx(1.0, abs=0.9)
     assert (tmp_path / "out/schedule.jsonl").read_text().startswith('{"step": 0, ')
 
 
@@ -134,4 +135,4 @@ def test_a_resumed_run_validates_the_same_pictures(
     fast = _WorkClock(monkeypatch, loading=1.0, step=0.1, validation=0.001, samples=0.0, saving=0.0)
     again = train(replace(config, minutes=1.1), tmp_path / "out", resume=True, clock=fast)
     assert fast.validated == slow.validated
-    assert again.ignorant_loss == first.ignorant_loss
+    assert again.baseline_loss == first.baseline_loss

@@ -15,8 +15,8 @@ from scoreinv.networks.detector import DetectorNetworkConfig
 from scoreinv.training.batches import BatchSource
 from scoreinv.training.config import DamageDrawing, DataConfig, TrainingConfig
 from scoreinv.training.footprint import training_bytes
+from scoreinv.training.learners import DamageLearner
 from scoreinv.training.loop import train
-from scoreinv.training.losses import DamageLearner
 from scoreinv.training.pictures import load_pictures
 from scoreinv.training.presets import damage_training
 from scoreinv.training.prints import _EDGES, Sheet, blurred, draw_medium, draw_print, on_old_film

@@ -11,17 +11,11 @@ from gaussian import GaussianPrior, standard_normal
 
 from scoreinv.errors import InputError
 from scoreinv.sdes import DDPM, SDE, TRAINING_START, VE, VP, SubVP, broadcast
-from scoreinv.training.batches import TIMES, stream
+from scoreinv.training.batches import TIMES, Batch, stream
 from scoreinv.training.config import DataConfig, ObjectiveConfig
-from scoreinv.training.losses import (
-    Batch,
-    ScoreLearner,
-    draw_times,
-    importance,
-    per_image_loss,
-    weight,
-)
+from scoreinv.training.learners import ScoreLearner
 from scoreinv.training.presets import small_training
+from scoreinv.training.score_matching import draw_times, importance, per_image_loss, weight
 
 SDES = [VE(0.01, 50.0), VP(), SubVP()]
 
@@ -95,7 +89,7 @@ def test_the_loss_of_knowing_nothing_is_that_of_the_exact_prior_of_independent_v
     batch = Batch(x0, t, standard_normal(shape, 4))
     loss = _losses(objective, prior, batch).double().mean().item()
     run = replace(small_training(VE(), DataConfig()), objective=objective)
-    assert ScoreLearner(run).ignorant_loss(prior, batch) == pytest.approx(loss, rel=0.03)
+    assert ScoreLearner(run).baseline_loss(prior, batch) == pytest.approx(loss, rel=0.03)
 
 
 def test_times_are_uniform_and_stratified_ones_even() -> None:
