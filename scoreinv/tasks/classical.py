@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from scoreinv.imaging.jpeg_smears import without_smears
 from scoreinv.imaging.opencv import navier_stokes, telea
 from scoreinv.imaging.picture import Picture, to_float, to_samples
 from scoreinv.imaging.regions import from_known, hole_regions
-from scoreinv.imaging.smears import without_smears
 from scoreinv.options import ClassicalMethod
 from scoreinv.tasks.results import Restored, TaskCallback, parts, tell
 from scoreinv.window_placement import crop
@@ -55,7 +55,7 @@ def fill_classically(
 
     Args:
         hole: HxW bool, of which one pixel at least is false.
-        exact: keep the colours of what is known beside holes of a JPEG, where they are smeared (`imaging.smears`).
+        exact: keep the colours of what is known beside holes of a JPEG, where they are smeared (`imaging.jpeg_smears`).
 
     Raises ScoreinvError where OpenCV cannot be loaded, and Cancelled where the callback stopped the work.
     """

@@ -11,10 +11,10 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from scoreinv.imaging.jpeg import coding_of
+from scoreinv.imaging.jpeg_smears import RIM, without_smears
 from scoreinv.imaging.metadata import orient
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import read_picture
-from scoreinv.imaging.smears import RIM, without_smears
 
 HEIGHT, WIDTH = 100, 148  # no multiple of a unit of blocks
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -87,6 +87,15 @@ def test_the_smear_is_told_and_what_has_none_stays(caplog: pytest.LogCaptureFixt
         without_smears(read_picture(as_jpeg(damaged)), hole)
     (record,) = caplog.records
     assert "8 pixels" in record.getMessage()
+
+
+def test_no_hole_and_one_without_a_whole_rim_change_nothing() -> None:
+    _, damaged, hole = scratched()
+    picture = read_picture(as_jpeg(damaged))
+    nothing, nearly_all = np.zeros_like(hole), np.ones_like(hole)
+    nearly_all[:3] = False
+    assert without_smears(picture, nothing) == (picture, picture)
+    assert without_smears(picture, nearly_all)[1] is picture
 
 
 def test_gray_pictures_are_shown_without_the_waves_of_a_scratch() -> None:

@@ -1,4 +1,4 @@
-"""What a JPEG says of the pixels beside a hole, without what the hole hides.
+"""Undo what a JPEG smeared from a hole onto the pixels beside it.
 
 A JPEG keeps the cosine coefficients of blocks of 8x8 pixels, rounded, of the chroma mostly at half the size. So a blue
 scratch colours its neighbours, and its edge leaves waves in its block: a fill that goes on from there has blue lines.
@@ -57,32 +57,36 @@ _FROM_YCC = np.linalg.inv(_TO_YCC)
 
 
 def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture]:
-    """A JPEG as a fill of `hole` (HxW bool) should see it, and as it should stay; of other pictures itself.
+    """A JPEG as a fill of `hole` (HxW bool) should see it, and as it should stay.
 
-    The first has the luma and chroma in a rim of `RIM` pixels around the hole that it had without what the hole hides.
-    The second has that chroma on its own luma, if chroma changes more beside the hole than at the rim's end, which is
-    logged: what the hole hides had been smeared over the rim.
+    The first has, in a rim of `RIM` pixels around the hole, the luma and chroma that it had without what the hole
+    hides. The second has that chroma on its own luma, if what the hole hides was smeared over the rim: if chroma
+    changes more beside the hole than at the rim's end. Then a warning is logged. A picture that is no JPEG is both.
     """
-    if (coding := picture.coding) is None:
+    if (coding := picture.coding) is None or not hole.any() or hole.all():
         return picture, picture
     shown, kept = picture.pixels.copy(), picture.pixels.copy()
-    changes: list[list[np.ndarray]] = [[np.zeros((0, 2))], [np.zeros((0, 2))]]
+    near: list[np.ndarray] = []  # what the chroma changes by, beside the hole and at the rim's end
+    far: list[np.ndarray] = []
     for tiles in _tiles(hole, coding):
         hidden = np.stack([hole[tile.around] for tile in tiles])
         before = np.stack([_levels(picture.pixels[tile.around]) for tile in tiles])
-        decoded = _decoded(before @ _TO_YCC.T, hidden, coding)
+        decoded = _most_likely(before @ _TO_YCC.T, hidden, coding)
         change = (decoded - before @ _TO_YCC.T)[..., 1:]
         after = decoded @ _FROM_YCC.T
         on_own_luma = 255 * with_luma(luma(before / 255), after / 255)
         beside, middle, rim = (_grown(hidden, by) & ~hidden for by in (2, RIM - 2, RIM))
         for number, tile in enumerate(tiles):
             at = (number, *tile.inside)
-            changes[0].append(change[at][beside[at]])
-            changes[1].append(change[at][rim[at] & ~middle[at]])
-            _put(shown[tile.place], rim[at], after[at])
-            _put(kept[tile.place], rim[at], on_own_luma[at])
-    near, far = (float(np.sqrt(np.square(np.concatenate(part)).mean())) for part in changes)
-    smeared = not picture.is_gray_mode and near > max(_SEEN, _SMEARED * far)
+            near.append(change[at][beside[at]])
+            far.append(change[at][rim[at] & ~middle[at]])
+            _write_colours(shown[tile.place], rim[at], after[at])
+            _write_colours(kept[tile.place], rim[at], on_own_luma[at])
+    beside_it, at_end = (np.concatenate(changes) for changes in (near, far))
+    smeared = False
+    if len(at_end) and not picture.is_gray_mode:
+        seen, usual = (float(np.sqrt(np.square(changes).mean())) for changes in (beside_it, at_end))
+        smeared = seen > max(_SEEN, _SMEARED * usual)
     if smeared:
         _log.warning(
             "the JPEG smeared the colours of what is removed: those of the %d pixels beside it are redrawn too "
@@ -135,18 +139,20 @@ def _levels(samples: np.ndarray) -> np.ndarray:
     return np.repeat(samples[..., None], 3, axis=2).astype(float) if samples.ndim == 2 else samples.astype(float)
 
 
-def _put(samples: np.ndarray, where: np.ndarray, levels: np.ndarray) -> None:
+def _write_colours(samples: np.ndarray, where: np.ndarray, levels: np.ndarray) -> None:
     """Write colours into samples."""
     new = np.rint(levels[where]).clip(0, 255)
     samples[where] = np.rint(luma(new)) if samples.ndim == 2 else new
 
 
-def _decoded(ycc: np.ndarray, hole: np.ndarray, coding: Coding) -> np.ndarray:
+def _most_likely(ycc: np.ndarray, hole: np.ndarray, coding: Coding) -> np.ndarray:
     """The planes of boxes of whole units of blocks, NxHxWx3, each as the minimum z."""
     luma_plane, *chroma = np.moveaxis(ycc.astype(np.float32), -1, 0)
-    found = _plane(luma_plane, coding.luma, (1, 1), _links(luma_plane, hole, _LUMA_STEP, _LUMA_EDGE))
+    found = _most_likely_plane(luma_plane, coding.luma, (1, 1), _links(luma_plane, hole, _LUMA_STEP, _LUMA_EDGE))
     links = _links(found, hole, _CHROMA_STEP, _CHROMA_EDGE)
-    return np.stack([found, *(_plane(plane, coding.chroma, coding.cell, links) for plane in chroma)], axis=-1)
+    return np.stack(
+        [found, *(_most_likely_plane(plane, coding.chroma, coding.cell, links) for plane in chroma)], axis=-1
+    )
 
 
 def _links(guide: np.ndarray, hole: np.ndarray, step: float, edge: float) -> tuple[np.ndarray, np.ndarray]:
@@ -160,7 +166,9 @@ def _links(guide: np.ndarray, hole: np.ndarray, step: float, edge: float) -> tup
     return links[0], links[1]
 
 
-def _plane(plane: np.ndarray, steps: np.ndarray, cell: tuple[int, int], links: tuple[np.ndarray, ...]) -> np.ndarray:
+def _most_likely_plane(
+    plane: np.ndarray, steps: np.ndarray, cell: tuple[int, int], links: tuple[np.ndarray, ...]
+) -> np.ndarray:
     """The minimum z for planes as they were decoded, NxHxW."""
     count, height, width = plane.shape
     down, across = cell
