@@ -109,7 +109,7 @@ def inpaint(
     found = mask == AUTO
     if sensitivity is not None and not found:
         raise InputError("--sensitivity belongs to --mask auto")
-    if found and reading.of_mask:
+    if found and reading.of_mask and (avoid is None or reading.invert_mask):
         raise InputError("--invert-mask and --mask-threshold are for masks of your own, not for --mask auto")
     if avoid == mask == STREAM:
         raise InputError("--avoid -: stdin can be read once, and --mask has it")

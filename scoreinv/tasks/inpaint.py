@@ -30,11 +30,11 @@ from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.colour import STRAY_CHROMA, is_gray
 from scoreinv.imaging.faces import people_beside
+from scoreinv.imaging.jpeg_smears import without_smears
 from scoreinv.imaging.masks import as_avoided, as_holes, observed_from_hole
 from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.imaging.regions import Region, common, extent, regions_to_fill, widened
 from scoreinv.imaging.rims import find_leftover
-from scoreinv.imaging.smears import without_smears
 from scoreinv.imaging.surroundings import foreign
 from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.operators import ObservedComponents
@@ -166,6 +166,8 @@ def inpaint_pictures(
     Raises InputError where it leaves too little that they could copy from.
     """
     sampling = settings.sampling(conditional=prior.conditional)
+    if avoid is not None and sampling.method == "pc":
+        raise SettingError("avoid", "does not go with the method pc, which copies nothing")
     avoided: Sequence[np.ndarray | None] = [None] * len(pictures) if avoid is None else avoid
     each = zip(pictures, holes, avoided, strict=True)
     fillings = [_Filling(picture, hole, prior, settings, marked) for picture, hole, marked in each]
