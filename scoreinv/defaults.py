@@ -11,7 +11,7 @@ FILL_STEPS: dict[Method, int] = {"conditioned": 10, "pc": 30}
 """Times of the grid of each method for holes. With 10 the detail of fills by `photo` is nearest to the photographs':
 1.0 to 1.1 of it, with 25 1.2; and 30 of `pc` differ little from more."""
 NARROW_FILL_STEPS = 3
-"""Evaluations of `MeanFlow` for scratches, specks and writing: these few have the same detail; more change little."""
+"""Evaluations of `PosteriorFlow` for scratches, specks and writing: more change little."""
 COLOUR_STEPS: dict[Method, int] = {"conditioned": 15, "pc": 30}
 """Times of the grid of each method for colours."""
 MEAN_DRAWS = 4

@@ -66,8 +66,7 @@ def bits_per_dim(
             adaptive RK45.
         rtol, atol: tolerances of the adaptive RK45, each sample with its own error control.
 
-    What a Gaussian of the pictures' scale changes in volume is known, not estimated: only what the prior differs by is
-    left to the probe.
+    How the scaling of the state changes volumes is added in closed form: the probe estimates the rest only.
 
     Raises InputError for pictures that are no such tensor, a probe of another shape, and fewer than one step.
     """

@@ -86,7 +86,8 @@ class SDE(ABC):
         """Scale a and variance G^2 of the forward process from s to t > s, p(x_t | x_s) = N(a x_s, G^2 I).
 
         a = alpha(t) / alpha(s), G^2 = sigma(t)^2 - a^2 sigma(s)^2: for VE the steps of SMLD, sigma_i^2 - sigma_{i-1}^2;
-        for VP those of DDPM, a = sqrt(1 - beta_i), G^2 = beta_i (Song et al. 2021, appendix B, E).
+        for DDPM a = sqrt(1 - beta_i), G^2 = beta_i, which VP has to first order in beta_i (Song et al. 2021,
+        appendix B, E).
         """
         ratio = self.alpha(t) / self.alpha(s)
         variance = self.sigma(t).square() - (ratio * self.sigma(s)).square()
@@ -195,8 +196,8 @@ class DDPM(VP):
     The chain alpha_i = prod (1 - beta_j)^(1/2), sigma_i = (1 - alpha_i^2)^(1/2), with beta_j linear from beta_min / N
     to beta_max / N, is VP with the integral B = -2 ln alpha that goes through the chain's at the index i = t (N - 1),
     by a monotone cubic (PCHIP). At grid points it is what a discrete-time model was trained on; the continuous
-    sigma would be off by up to 1.4x near t = 0. Between them it is smooth: a piecewise linear
-    interpolation has kinks, which cost an adaptive solver thousands of evaluations.
+    sigma of VP is 0 at the first step, where the chain has 0.01, and 1.4 times too small at the next. Between them it
+    is smooth: a piecewise linear interpolation has kinks, which cost an adaptive solver thousands of evaluations.
 
     Raises InputError for fewer steps than beta_max, of which the last would keep nothing of the picture.
     """

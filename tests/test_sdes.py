@@ -11,7 +11,7 @@ from mixture import SHAPE, gaussian
 
 from scoreinv.errors import InputError
 from scoreinv.samplers import AnnealedLangevin, Langevin, NoiseStream
-from scoreinv.samplers.pc import kept_on_training_grid
+from scoreinv.samplers.pc import one_minus_beta
 from scoreinv.sdes import DDPM, VE, VP, SubVP, time_at
 
 T = torch.tensor([1e-5, 1e-3, 0.05, 0.3, 0.77, 1.0], dtype=torch.float64)
@@ -63,7 +63,7 @@ def test_ranges_that_are_not_such(make):
 def test_a_chain_whose_steps_keep_nothing():
     with pytest.raises(InputError, match="beta_max below its number of steps"):
         DDPM(steps=20)
-    a = [kept_on_training_grid(DDPM(20.0, 20.0, 30), torch.tensor(t).double()) for t in (0.2, 0.9)]
+    a = [one_minus_beta(DDPM(20.0, 20.0, 30), torch.tensor(t).double()) for t in (0.2, 0.9)]
     assert [float(value) for value in a] == pytest.approx([1 - 20 / 30] * 2)
     for corrector, sde in product((Langevin(), AnnealedLangevin()), (VP(steps=10), SubVP(steps=10))):
         with pytest.raises(InputError, match="steps that keep nothing of the picture"):

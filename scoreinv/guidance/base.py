@@ -3,7 +3,7 @@
 What x_t says of the picture is its denoised mean D(x_t) = E[x0 | x_t], which the prior gives by Tweedie's formula. DPS,
 PiGDM and MMPS each model y given x_t as Gaussian about A D(x_t), with a covariance S of their own:
 
-    grad log p_t(x | y) = score + J^T A^T S^-1 (y - A D(x_t)),        J = dD/dx_t
+    grad log p_t(x | y) ~ score + J^T A^T S^-1 (y - A D(x_t)),        J = dD/dx_t
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.sdes import as_time, broadcast
 
 _BEYOND = 1000.0
-"""Widths of the data's range that no denoised mean has, beside as many noise levels sigma / alpha, by which errors of a
-network count in it: 6 in runs that went well, 200 in some that came back."""
+"""A denoised mean farther out than so many times (the data's range + sigma / alpha) means divergence: good runs
+reach 6, some that recovered 200."""
 Transpose = Callable[[Tensor], Tensor]
 """v -> J^T v, a vector-Jacobian product of the denoised mean."""
 
@@ -65,7 +65,7 @@ class LikelihoodGuidance(GivenObservation):
         self.vjps_per_noise = prior.vjps_per_noise + 1
 
     @abstractmethod
-    def pulled(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
+    def back_projected(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
         """A^T S^-1 (y - A mean), for the denoised mean D(x_t) and times t (B,)."""
 
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class LikelihoodGuidance(GivenObservation):
             def transpose(v: Tensor) -> Tensor:
                 return torch.autograd.grad(mean, probe, v, create_graph=differentiable, retain_graph=True)[0]
 
-            gradient = transpose(self.pulled(mean, t, transpose))
+            gradient = transpose(self.back_projected(mean, t, transpose))
             guided = noise - sigma * gradient
         low, high = self.data_range
         most = _BEYOND * (high - low + sigma / alpha)

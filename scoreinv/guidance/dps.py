@@ -15,7 +15,7 @@ class DPS(LikelihoodGuidance):
 
     Stated as a likelihood: with S = noise_std^2, where the paper's code has a step size that depends on the residual
     and the grid. An exact observation needs a noise_std all the same: smaller is stricter, and needs more steps.
-    Samples need a sampler that adds noise, and some hundred steps: those of an ODE hardly differ from one another.
+    Samples need a sampler that adds noise, and some hundred steps: samples by an ODE hardly differ from one another.
 
     Raises InputError unless noise_std is positive.
     """
@@ -25,5 +25,5 @@ class DPS(LikelihoodGuidance):
         if noise_std == 0:
             raise InputError("DPS divides by the observation's noise: give a positive noise_std, such as 0.05")
 
-    def pulled(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
+    def back_projected(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
         return self.operator.adjoint(self.y.to(mean) - self.operator(mean)) / self.noise_std**2

@@ -32,7 +32,7 @@ class MMPS(LikelihoodGuidance):
         self.iterations = iterations
         self.vjps_per_noise = prior.vjps_per_noise + 1 + iterations
 
-    def pulled(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
+    def back_projected(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
         residual = self.y.to(mean) - self.operator(mean)
         ratio = broadcast(self.sde.sigma(t).square() / self.sde.alpha(t), residual)
 

@@ -33,7 +33,7 @@ class PiGDM(LikelihoodGuidance):
             raise InputError(f"the data's variance must be positive, not {variance}")
         self.variance = variance
 
-    def pulled(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
+    def back_projected(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
         noise_variance = self.sde.noise_to_signal(t).square()
         spread = noise_variance * self.variance / (noise_variance + self.variance)
         found = _Ridge.apply(mean, self.y.to(mean), self.operator, self.noise_std**2 / spread)

@@ -16,7 +16,8 @@ class ConstrainedPC(GivenObservation):
         constrain(x, t, z) = x - A^+ A x + A^+ (alpha(t) y + sigma(t) A z),        finish(x0) = x0 - A^+ A x0 + A^+ y
 
     so that the noise of what is observed, A^+ A z, is projected white noise for any A. It is an approximation, which
-    corrector steps improve: the score does not know the observation, and its noise is drawn anew at each step.
+    corrector steps improve: the score does not know the observation, whose noise is drawn anew at each step
+    by samplers that add noise. The observation is taken as exact. Any sampler on a grid runs with it.
     """
 
     def __init__(self, prior: Prior, operator: LinearOperator, y: Tensor) -> None:

@@ -13,7 +13,6 @@ from scoreinv.samplers.ddrm import DDRM
 from scoreinv.samplers.dpir import DPIR
 from scoreinv.samplers.dpmpp_2m import DPMpp2M
 from scoreinv.samplers.heun import Heun
-from scoreinv.samplers.mean_flow import MeanFlow
 from scoreinv.samplers.ode import ODE
 from scoreinv.samplers.pc import (
     PC,
@@ -24,6 +23,7 @@ from scoreinv.samplers.pc import (
     NoPredictor,
     ReverseDiffusion,
 )
+from scoreinv.samplers.posterior_flow import PosteriorFlow
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import karras_times, log_times, resampling_times, uniform_times
 
@@ -48,9 +48,9 @@ __all__ = [
     "GridSampler",
     "Heun",
     "Langevin",
-    "MeanFlow",
     "NoPredictor",
     "NoiseStream",
+    "PosteriorFlow",
     "Progress",
     "ReverseDiffusion",
     "Sampler",

@@ -1,5 +1,7 @@
 """Predictor-corrector sampling (Song et al. 2021, section 4.2, algorithms 1 to 3), its predictors and correctors.
 
+As in the authors' code, and unlike the paper's algorithms, the corrector comes before the predictor at each time.
+
 **Predictors** take a step of the reverse process from t to s < t. `EulerMaruyama` and `ReverseDiffusion` do with eta
 from 0 (probability-flow ODE) to 1 (reverse SDE); every eta has the same marginals (eq. 6 and 13):
 
@@ -11,7 +13,7 @@ from 0 (probability-flow ODE) to 1 (reverse SDE); every eta has the same margina
 
     x <- x + e score(x, t) + sqrt(2 e) z
 
-The factor a in their step size e is 1 - beta_i of the *training* grid of N times, 1 + 2 (d ln alpha/dt) / N, which is
+The factor k in their step size e is 1 - beta_i of the *training* grid of N times, 1 + 2 (d ln alpha/dt) / N, which is
 1 for VE; for `DDPM`, whose alpha^2 falls by it from each time to the next, exp(2 (d ln alpha/dt) / (N - 1)).
 """
 
@@ -53,8 +55,8 @@ class EulerMaruyama:
 class ReverseDiffusion:
     """A predictor: (2 - a) x + (1 + eta)/2 G^2 score + sqrt(eta) G z, the forward step x_t = a x_s + G z reversed.
 
-    Song et al. 2021, eq. 46, with the discretisation of SMLD (VE) and DDPM (VP); for other SDEs the exact forward
-    kernel in their place. eta = 0 is the discretised probability flow of appendix E.
+    Song et al. 2021, eq. 46, with a and G of the exact forward kernel: those of SMLD for VE and of DDPM for `DDPM`.
+    eta = 0 is the discretised probability flow of appendix E.
     """
 
     eta: float = 1.0
@@ -113,31 +115,32 @@ class Corrector(Protocol):
 
 @dataclass(frozen=True)
 class Langevin:
-    """A corrector: e = 2 a (snr |z| / |score|)^2, the norms taken sample by sample.
+    """A corrector: e = 2 k (snr |z| / |score|)^2, the norms taken sample by sample (the authors' code averages them).
 
-    In few dimensions the random norms inflate the variance: 1.6 times at 8, 1.05 times at 192.
+    In few dimensions D the random norms inflate the variance, ((D + 2) / D)^2 times for small steps: 1.56 at 8, 1.02 at
+    192. The finite step adds 3 % at a signal-to-noise ratio of 0.16.
     """
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, snr: float, rng: NoiseStream) -> Tensor:
         z = rng.like(x)
         score = prior.score(x, t)
         ratio = _norm(z) / _norm(score).clamp(min=torch.finfo(x.dtype).tiny)
-        size = 2 * broadcast(kept_on_training_grid(prior.sde, t), x) * (snr * ratio).square()
+        size = 2 * broadcast(one_minus_beta(prior.sde, t), x) * (snr * ratio).square()
         return x + size * score + (2 * size).sqrt() * z
 
 
 @dataclass(frozen=True)
 class AnnealedLangevin:
-    """A corrector: e = 2 a (snr sigma(t))^2, the step of NCSN, proportional to the noise level's variance."""
+    """A corrector: e = 2 k (snr sigma(t))^2, the step of NCSN, proportional to the noise level's variance."""
 
     def step(self, prior: Prior, x: Tensor, t: Tensor, snr: float, rng: NoiseStream) -> Tensor:
-        size = 2 * kept_on_training_grid(prior.sde, t) * (snr * prior.sde.sigma(t)).square()
+        size = 2 * one_minus_beta(prior.sde, t) * (snr * prior.sde.sigma(t)).square()
         z = rng.like(x)
         return x + broadcast(size, x) * prior.score(x, t) + broadcast((2 * size).sqrt(), x) * z
 
 
-def kept_on_training_grid(sde: SDE, t: Tensor) -> Tensor:
-    """a = 1 - beta_i of the training grid; InputError for a grid so coarse that a step keeps nothing of the picture."""
+def one_minus_beta(sde: SDE, t: Tensor) -> Tensor:
+    """k = 1 - beta_i of the training grid; InputError for a grid so coarse that a step keeps nothing of the picture."""
     if isinstance(sde, DDPM):  # its alpha^2 itself falls by 1 - beta_i from each of the N times to the next
         return (2 * sde.drift_rate(t) / (sde.steps - 1)).exp()
     kept = 1 + 2 * sde.drift_rate(t) / sde.steps

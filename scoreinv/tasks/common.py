@@ -27,8 +27,8 @@ from scoreinv.samplers import (
     Ancestral,
     AnnealedLangevin,
     DPMpp2M,
-    MeanFlow,
     NoiseStream,
+    PosteriorFlow,
     ReverseDiffusion,
     Sampler,
     State,
@@ -199,7 +199,7 @@ def draw(
         orientations: in which the pictures are as likely; a posterior mean is averaged over them.
         needed: (H, W) bool, where the picture is wanted; None: everywhere. See `Tiled`.
         narrow: all holes are narrow, so that the errors of their mean hardly hang together: `conditioned` takes
-            `MeanFlow` in place of DPM-Solver++(2M) of the reverse SDE.
+            `PosteriorFlow` in place of DPM-Solver++(2M) of the reverse SDE.
         fine: the picture at a multiple of the size, of which `conditioned` may know the luma; see `Conditioned`.
         features: what the picture shows, for `conditioned`; see there.
 
@@ -234,7 +234,7 @@ def draw(
             error = torch.tensor(_ERROR_SHARE).to(given.initial.variance)[:, None, None]
             variance = error * given.initial.variance * ((high - low) / 2) ** 2
             steps, basis = min(sampling.steps, NARROW_FILL_STEPS), given.prior.preconditioning.basis
-            sampler = MeanFlow(variance, basis, steps, _ERROR_REACH)
+            sampler = PosteriorFlow(variance, basis, steps, _ERROR_REACH)
         else:
             sampler = DPMpp2M(eta=1.0, steps=sampling.steps)
     result = sampler.sample(condition, tuple(initial.shape), rng=noise, callback=for_sampler(callback), start=state)

@@ -11,8 +11,8 @@ from scoreinv.errors import Cancelled, InputError
 from scoreinv.guidance import ConstrainedPC
 from scoreinv.operators import mask
 from scoreinv.prior import Prior
-from scoreinv.samplers import MeanFlow, NoiseStream, mean_flow
-from scoreinv.samplers.mean_flow import blurred
+from scoreinv.samplers import NoiseStream, PosteriorFlow, posterior_flow
+from scoreinv.samplers.posterior_flow import blurred
 from scoreinv.sdes import SDE, VE, VP, as_time, broadcast
 
 pytestmark = pytest.mark.portable
@@ -43,7 +43,7 @@ def basis() -> Tensor:
     return torch.linalg.qr(drawn((3, 3), 7)).Q
 
 
-def started(sampler: MeanFlow, prior: Prior, seed: int = 0) -> Tensor:
+def started(sampler: PosteriorFlow, prior: Prior, seed: int = 0) -> Tensor:
     """The state of unit variance that `sampler` starts from, along the axes."""
     noise = NoiseStream(seed, 3)
     noise.normal(SHAPE)  # that of the mean
@@ -72,8 +72,8 @@ def test_any_number_of_steps_is_exact_where_the_error_is_as_expected(
     monkeypatch: pytest.MonkeyPatch, sde: SDE, steps: int, reach: tuple[float, ...]
 ) -> None:
     prior = posterior(sde)
-    monkeypatch.setattr(mean_flow, "LAST", 1e-3)  # where the denoised mean is the state
-    sampler = MeanFlow(prior.variance, basis(), steps, reach)
+    monkeypatch.setattr(posterior_flow, "LAST", 1e-3)  # where the denoised mean is the state
+    sampler = PosteriorFlow(prior.variance, basis(), steps, reach)
     result = sampler.sample(prior, SHAPE, rng=NoiseStream(0, 3))
     z = started(sampler, prior)
     expected = prior.mean + torch.einsum("kc,bkhw->bchw", basis(), prior.variance.sqrt() * z)
@@ -84,7 +84,7 @@ def test_any_number_of_steps_is_exact_where_the_error_is_as_expected(
 
 def test_what_is_known_comes_back() -> None:
     prior = posterior(VE(0.01, 80.0))
-    x0 = MeanFlow(prior.variance, basis()).sample(prior, SHAPE, rng=NoiseStream(0, 3)).x0
+    x0 = PosteriorFlow(prior.variance, basis()).sample(prior, SHAPE, rng=NoiseStream(0, 3)).x0
     torch.testing.assert_close(x0[..., :8], prior.mean[..., :8], atol=1e-4, rtol=0)  # float32, of noise of 80
 
 
@@ -92,11 +92,11 @@ def test_what_is_known_comes_back() -> None:
 def test_steps_correct_an_error_that_was_expected_wrongly(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
     """With the flow from far above the error; the sample is then scaled by the ratio of deviations."""
     prior = posterior(VE(0.00001, 1000.0), share_known=0)
-    monkeypatch.setattr(mean_flow, "START", 60.0)
-    monkeypatch.setattr(mean_flow, "LAST", 0.001)
+    monkeypatch.setattr(posterior_flow, "START", 60.0)
+    monkeypatch.setattr(posterior_flow, "LAST", 0.001)
 
     def off(steps: int) -> float:
-        sampler = MeanFlow(factor * prior.variance, basis(), steps)
+        sampler = PosteriorFlow(factor * prior.variance, basis(), steps)
         z = started(sampler, prior)
         x0 = sampler.sample(prior, SHAPE, rng=NoiseStream(0, 3)).x0
         apart = torch.einsum("kc,bchw->bkhw", basis(), x0 - prior.mean) / prior.variance.sqrt()
@@ -109,36 +109,40 @@ def test_steps_correct_an_error_that_was_expected_wrongly(monkeypatch: pytest.Mo
 
 def test_a_sample_does_not_depend_on_its_neighbours() -> None:
     prior = posterior(VE(0.01, 80.0))
-    together = MeanFlow(2 * prior.variance, basis()).sample(prior, SHAPE, rng=NoiseStream(5, 3)).x0
+    together = PosteriorFlow(2 * prior.variance, basis()).sample(prior, SHAPE, rng=NoiseStream(5, 3)).x0
     alone = Posterior(prior.sde, prior.mean[1:2], prior.variance[1:2], basis())
-    one = MeanFlow(2 * prior.variance[1:2], basis()).sample(alone, (1, *SHAPE[1:]), rng=NoiseStream(5, 1, first=1)).x0
+    one = (
+        PosteriorFlow(2 * prior.variance[1:2], basis())
+        .sample(alone, (1, *SHAPE[1:]), rng=NoiseStream(5, 1, first=1))
+        .x0
+    )
     torch.testing.assert_close(together[1:2], one, atol=1e-5, rtol=1e-5)
 
 
 def test_it_tells_of_each_evaluation_and_stops() -> None:
     prior = posterior(VE(0.01, 80.0))
     told: list[tuple[float, int]] = []
-    MeanFlow(prior.variance, basis(), 3).sample(
+    PosteriorFlow(prior.variance, basis(), 3).sample(
         prior, SHAPE, rng=NoiseStream(0, 3), callback=lambda progress: told.append((progress.fraction, progress.nfe))
     )
     assert told == [(pytest.approx(1 / 3), 1), (pytest.approx(2 / 3), 2), (1.0, 3)]
     with pytest.raises(Cancelled):
-        MeanFlow(prior.variance, basis()).sample(prior, SHAPE, rng=NoiseStream(0, 3), callback=lambda _: False)
+        PosteriorFlow(prior.variance, basis()).sample(prior, SHAPE, rng=NoiseStream(0, 3), callback=lambda _: False)
 
 
 def test_a_prior_that_has_to_be_constrained_is_refused() -> None:
     prior = posterior(VE(0.01, 80.0))
     given = ConstrainedPC(prior, mask(torch.ones(1, 1, 16, 16)), prior.mean)
     with pytest.raises(InputError, match="takes the observation"):
-        MeanFlow(prior.variance, basis()).sample(given, SHAPE, rng=NoiseStream(0, 3))
+        PosteriorFlow(prior.variance, basis()).sample(given, SHAPE, rng=NoiseStream(0, 3))
     with pytest.raises(InputError, match="at least one step"):
-        MeanFlow(prior.variance, basis(), 0).sample(prior, SHAPE, rng=NoiseStream(0, 3))
+        PosteriorFlow(prior.variance, basis(), 0).sample(prior, SHAPE, rng=NoiseStream(0, 3))
 
 
 def test_later_steps_are_exact_where_the_force_is_linear_in_the_angle(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(mean_flow, "LAST", 1e-3)
+    monkeypatch.setattr(posterior_flow, "LAST", 1e-3)
     variance, still, growth = torch.full(SHAPE, 0.09), 0.2, -4.0
 
     class Linear(Posterior):
@@ -152,7 +156,7 @@ def test_later_steps_are_exact_where_the_force_is_linear_in_the_angle(
             return broadcast(theta.sin(), x) * q - broadcast(force * theta.cos(), x)
 
     prior = Linear(VE(0.0001, 1000.0), 0.3 * drawn(SHAPE, 2), variance, torch.eye(3))
-    sampler = MeanFlow(variance, torch.eye(3), 5)
+    sampler = PosteriorFlow(variance, torch.eye(3), 5)
     x0 = sampler.sample(prior, SHAPE, rng=NoiseStream(0, 3)).x0
     angles = [float(torch.atan2(level, torch.tensor(0.3))[0]) for level in sampler.levels(prior)]
     first = (still + growth * angles[0]) * (angles[0] - angles[1])
@@ -178,7 +182,7 @@ def test_errors_that_hang_together_are_kept_in_the_mean_of_pixels() -> None:
 
     def deviation(reach: tuple[float, ...]) -> float:
         found = [
-            MeanFlow(prior.variance, torch.eye(3), 1, reach).sample(prior, SHAPE, rng=NoiseStream(seed, 3)).x0
+            PosteriorFlow(prior.variance, torch.eye(3), 1, reach).sample(prior, SHAPE, rng=NoiseStream(seed, 3)).x0
             for seed in range(20)
         ]
         return float(torch.nn.functional.avg_pool2d(torch.cat(found), 4).std()) / 0.3

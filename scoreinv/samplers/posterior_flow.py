@@ -1,6 +1,6 @@
 """From the posterior mean to a sample, by the flow of what the mean leaves open: a few evaluations.
 
-At the highest noise level one evaluation is the posterior mean m. Of its error the variance w is expected, per
+At the highest noise level one evaluation is the posterior mean m; w is the expected variance of its error, per
 component of each pixel. With u = x / alpha the noisy picture at the noise level s, the state
 
     q = (u - m) / sqrt(s^2 + w),        tan(theta) = s / sqrt(w),
@@ -10,17 +10,16 @@ has unit variance at every level, and the probability flow du/ds = noise(u, s) b
     dq/dtheta = -force,        force = (q sin(theta) - noise) / cos(theta).
 
 The force is 0 where the posterior is Gaussian, of this mean and of independent errors of this variance: any number of
-steps is exact there. Each component has a way of its own to go, one that is known (w = 0) none. The force is
+steps is exact there. Each component has its own path in theta; one that is known (w = 0) does not
+move. The force is
 extrapolated over a step from the one before it (Adams and Bashforth's second order). The sample is the denoised mean at
 the last level.
 
 The start is approximate: at the first level s_1 the state is m + s_1 z + e. Its mean and variances are right, and the
-error e hangs together over a few pixels, as a blurred white noise does: independent errors would vanish in the mean of
-some pixels, and samples would agree more than they know. s_1 is several times the error, except with two
-evaluations, whose only level is the last. Errors that hang together over many pixels, as in the middle of a wide hole,
+error e is correlated over a few pixels, as a blurred white noise is: with independent errors, averages over several
+pixels would vary too little. s_1 is several times the error, except with two
+evaluations, whose only level is the last. Errors that are correlated over many pixels, as in the middle of a wide hole,
 show above that level: they are for a sampler that starts from noise (`DPMpp2M`).
-
-It is not the MeanFlow of Geng et al. 2025, a way of training networks for one step.
 """
 
 from __future__ import annotations
@@ -43,20 +42,19 @@ START = 3.0
 """First noise level over the rms of the error."""
 LAST = 0.055
 """Last noise level, of pictures on [-1, 1]: seven grey levels. A lower one leaves grain after few steps, and a
-higher one blurs. In independent errors three evaluations of `photo` that end here drew 0.98 of the detail of scratches
-and of writing, four that end at half of it 1.00 and 1.03."""
+higher one blurs."""
 
 
 @dataclass(frozen=True, eq=False)
-class MeanFlow:
+class PosteriorFlow:
     """Samples of a posterior whose error is known, in `steps` evaluations: one is the mean, the others correct it.
 
     Attributes:
         variance: (B, C, H, W), at least 0; of the error of the posterior mean, of pictures on the prior's range.
         basis: (C, C), orthonormal: rows are the axes that the variances are along.
         steps: evaluations, at least 1. After the first alone the sample is the mean and an error.
-        reach: over how many pixels errors hang together along each axis, the deviation of the Gaussian that blurs them;
-            () for independent ones.
+        reach: over how many pixels errors are correlated along each axis, the deviation of the Gaussian that blurs
+            them; () for independent ones.
     """
 
     variance: Tensor
@@ -101,8 +99,8 @@ class MeanFlow:
             norm = (s.square() + variance).sqrt()
             u = mean + rotated(norm * q, basis.T)
             predicted = counted.noise(broadcast(sde.alpha(t), u) * u, t)
-            x0 = u - s * predicted
-            if step + 1 < len(grid):
+            x0, last = u - s * predicted, step + 1 == len(grid)
+            if not last:
                 along = rotated(predicted, basis)
                 force = torch.where(error > 0, (q * s - norm * along) / error.clamp_min(1e-12), 0.0)
                 way = angles[step] - angles[step + 1]
@@ -110,7 +108,8 @@ class MeanFlow:
                 if before is not None:
                     slope = force + (force - before) * way / (2 * (angles[step - 1] - angles[step])).clamp_min(1e-12)
                 q, before = q + way * slope, force
-            counted.report(callback, step + 2, self.steps, float(t.mean()), u)
+            shown = x0 if last else broadcast(sde.alpha(t), u) * u
+            counted.report(callback, step + 2, self.steps, 0.0 if last else float(t.mean()), shown)
         return counted.samples(x0)
 
     def levels(self, prior: Prior) -> list[Tensor]:
