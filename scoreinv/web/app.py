@@ -280,11 +280,11 @@ def _add_work(app: FastAPI, album: Album, queue: JobQueue, models: work.Models) 
         return begun(lambda report: work.find_damage(photo, sensitivity, seen, models, report), photo)
 
     @app.post("/api/photos/{key}/fill", status_code=202)
-    async def fill(key: str, mask: str, avoid: str | None = None, seed: Seed = 0) -> Any:
+    async def fill(key: str, mask: str, avoid: str | None = None, exact: bool = False, seed: Seed = 0) -> Any:
         photo = album.get(key)
         hole = await run_in_threadpool(work.hole_of, photo, album.get(mask))
         spared = await run_in_threadpool(work.hole_of, photo, album.get(avoid)) if avoid else None
-        settings = FillSettings(seed=seed)
+        settings = FillSettings(exact=exact, seed=seed)
         return begun(lambda report: work.fill(photo, hole, spared, settings, models, report), photo)
 
     @app.post("/api/photos/{key}/colorize", status_code=202)

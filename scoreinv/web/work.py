@@ -110,11 +110,20 @@ def fill(
     models: Models,
     report: TaskCallback,
 ) -> Made:
-    """Fill the holes (HxW bool), with nothing copied from what is to be avoided (HxW bool)."""
+    """Fill the holes (HxW bool), with nothing copied from what is to be avoided (HxW bool).
+
+    The note says what else was redrawn, and, of the first result, what seems to be left of the object.
+    """
+    from scoreinv.imaging.rims import find_leftover
     from scoreinv.tasks.inpaint import inpaint_picture
 
     result = inpaint_picture(photo.picture, hole, models.fill(), settings, report, avoid)
-    return Made(photo.result(result.image, "inpainted", settings.seed), another=True)
+    notes = []
+    if (result.image.pixels[~hole] != photo.picture.pixels[~hole]).any():
+        notes.append("The JPEG had smeared the colours of what is removed: those just beside it are redrawn, too.")
+    if settings.seed == 0 and find_leftover(photo.picture, hole) is not None:
+        notes.append("Something of it seems to be left beside the marks: go back to them, and brush a little wider.")
+    return Made(photo.result(result.image, "inpainted", settings.seed), "\n".join(notes) or None, another=True)
 
 
 def colorize(

@@ -17,6 +17,7 @@ import torch
 from client import OPAQUE, PORT, asked, client, done, ended, hole, opened, pixels, png, read
 from PIL import Image
 
+import scoreinv.tasks.inpaint
 import scoreinv.web
 from scoreinv.colour_space import luma
 from scoreinv.defaults import FOUND_GROW
@@ -204,6 +205,41 @@ def test_fill_keeps_known_pixels_and_another_seed_fills_otherwise(browser, dtype
         assert (after[~hole()] == before[~hole()]).all()
         assert (after[hole()] != before[hole()]).any()
     assert (fills[0] != fills[1]).any()
+
+
+def test_what_a_jpeg_smeared_is_redrawn_unless_all_is_to_stay(browser):
+    y, x = np.mgrid[:96, :128]
+    shade = 140 + 40 * np.sin(x / 30) + 20 * np.cos(y / 11)
+    pixels = np.stack([1.1 * shade, shade, 0.7 * shade], axis=-1).clip(0, 255).astype(np.uint8)
+    hole = abs(y - 20 - x // 2) < 2
+    pixels[hole] = 40, 60, 200
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", quality=75, subsampling=2)
+    before = read(stream.getvalue())
+    photo = opened(browser, stream.getvalue(), "scan.jpg")
+    for exact in (False, True):
+        end = done(browser, f"/api/photos/{photo['key']}/fill", png(hole), exact=exact)
+        assert ("had smeared" in (end["note"] or "")) != exact
+        assert (read(made(browser, end))[~hole] != before[~hole]).any() != exact
+
+
+def test_what_is_avoided_is_no_source_and_what_is_left_is_told(browser, monkeypatch):
+    given: list[Any] = []
+    inpaint_picture = scoreinv.tasks.inpaint.inpaint_picture
+
+    def noted(*words: Any) -> Any:
+        given.append(words[-1])
+        return inpaint_picture(*words[:-1])
+
+    photo = opened(browser, png(pixels()))
+    avoided = opened(browser, png(~hole()))
+    monkeypatch.setattr("scoreinv.tasks.inpaint.inpaint_picture", noted)
+    monkeypatch.setattr("scoreinv.imaging.rims.find_leftover", lambda picture, hole: object())
+    path = f"/api/photos/{photo['key']}/fill"
+    for seed in (0, 1):
+        end = done(browser, path, png(hole()), avoid=avoided["key"], seed=seed)
+        assert (given[-1] == ~hole()).all()
+        assert ("brush a little wider" in (end["note"] or "")) == (seed == 0)
 
 
 def test_fill_is_that_of_the_library(browser):

@@ -92,7 +92,7 @@ on("redo", redo);
 on("zoom-in", () => stage.zoom(1.5));
 on("zoom-out", () => stage.zoom(1 / 1.5));
 on("fit", () => stage.fit());
-on("format", say_exact, "change");
+for (const id of ["format", "exactly"]) on(id, say_exact, "change");
 on("improve", improve, "input");
 on("help-open", () => find("help").showModal());
 find("error").querySelector("button").addEventListener("click", () => (find("error").hidden = true));

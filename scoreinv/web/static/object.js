@@ -76,13 +76,16 @@ function point(next, more = {}) {
   });
 }
 
-// The pointer says that something is waited for.
+// Something is waited for, which is said if it takes long, as the first click in a photograph may.
 async function waiting(work) {
   find("stage").dataset.waiting = "";
+  const long = setTimeout(() => say("Looking at the photograph …"), 400);
   try {
     return await work;
   } finally {
+    clearTimeout(long);
     delete find("stage").dataset.waiting;
+    tell();
   }
 }
 

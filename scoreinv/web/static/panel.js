@@ -31,6 +31,7 @@ export function show_photo(photo) {
   find("format").replaceChildren(...photo.formats.map((kind) => new Option(kind, kind)));
   if (photo.formats.includes(chosen)) find("format").value = chosen;
   find("format").dataset.bits = photo.bits;
+  find("keep-exact").hidden = photo.kind !== "JPEG"; // others keep them anyway
   say_exact();
 }
 
@@ -39,9 +40,11 @@ export function say_exact() {
   const { value, dataset } = find("format");
   const rounded = dataset.bits === "16" && !["PNG", "TIFF"].includes(value) && `${value} has 8 bits, to which 16 are rounded.`;
   const lossy = ["JPEG", "HEIC", "AVIF"].includes(value) && `${value} compresses the whole picture anew.`;
+  const smeared = !find("keep-exact").hidden && !find("exactly").checked;
+  const but = smeared ? ", but for colours that the JPEG smeared beside it" : "";
   find("exact").textContent = rounded || lossy
-    ? [rounded, lossy, "PNG keeps every pixel outside the hole as it was."].filter(Boolean).join(" ")
-    : "Every pixel outside the hole stays as it was, to the bit.";
+    ? [rounded, lossy, `PNG keeps every pixel outside the hole as it was${but}.`].filter(Boolean).join(" ")
+    : `Every pixel outside the hole stays as it was, to the bit${but}.`;
 }
 
 export function show_hole(count, photo) {

@@ -384,7 +384,7 @@ on("damage", () => work("damage", { sensitivity: find("sensitivity").value }));
 on("sensitivity", move_sensitivity, "input");
 on("sensitivity", () => stage.marks.searched || find("damage").click(), "change");
 for (const name of STEPS) on(`step-${name}`, () => (find("restore").disabled = !STEPS.some(step)), "change");
-on("fill", () => take_in(() => work("fill", {}, ["mask", "avoid"])));
+on("fill", () => take_in(() => work("fill", find("exactly").checked ? { exact: true } : {}, ["mask", "avoid"])));
 on("colorize", () => work("colorize", {}, ["strokes"]));
 on("restore", () => take_in(restore));
 on("denoise", () => work("denoise", improvement()));
