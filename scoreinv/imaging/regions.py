@@ -17,7 +17,7 @@ from scoreinv.window_placement import Box, cheapest_tile, crop
 _CELL = 16
 """Side in pixels of the cells on which holes are grouped: labels of a 30-megapixel mask are then a small picture's."""
 
-BLOCK_TILES = 12
+BLOCK_WINDOWS = 12
 """Longest side of a region in windows; larger clusters of holes are done in blocks, each given those before."""
 
 _DEEP_CONTEXT = 32
@@ -38,7 +38,7 @@ NARROW = 5
 _EXCEPTIONS = 0.05
 """Share of narrow holes that may be further from known pixels, as where scratches cross."""
 
-_TILES = (0.75, 3)
+_WINDOWS = (0.75, 3)
 """Sides of the windows of narrow holes, in windows of the model: from, to."""
 
 
@@ -52,9 +52,9 @@ class Region:
             unknown to it too, and are left to the other.
         halvings: how often it is halved for the scale at which it is drawn first.
         narrow: all of its holes but for crossings are scratches, specks, writing.
-        tile: side of the windows that it is seen through. Narrow holes look the same through larger ones and a
+        window: side of the windows that it is seen through. Narrow holes look the same through larger ones and a
             little smaller ones.
-        whole: whether one window shows all of it.
+        in_one_window: whether one shows all of it.
         avoid: hxw bool: what a deep hole copies nothing from; None: it may copy from all that is known.
     """
 
@@ -62,8 +62,8 @@ class Region:
     hole: np.ndarray
     halvings: int = 0
     narrow: bool = False
-    tile: int = 0
-    whole: bool = False
+    window: int = 0
+    in_one_window: bool = False
     avoid: np.ndarray | None = None
 
 
@@ -73,7 +73,7 @@ def regions_to_fill(
     """The regions around the holes of a picture, in the order in which they are filled, those of a group together.
 
     Deep holes come last, since they go on from all around them; and each region shows something that is known, or
-    filled by then. The holes of a region reach no further than a block (`BLOCK_TILES`, `_DEEP_BLOCK`). A group is one
+    filled by then. The holes of a region reach no further than a block (`BLOCK_WINDOWS`, `_DEEP_BLOCK`). A group is one
     region, or neighbours of one size and kind that one window shows and that do not meet.
 
     Args:
@@ -83,39 +83,44 @@ def regions_to_fill(
         deep: draw what the windows do not reach at coarser scales first; else all at the picture's own.
         at_once: pixels of a group of several at most.
     """
-    times = halvings(hole, window / 4) if deep else np.zeros(hole.shape, dtype=np.int8)
+    times = halvings_of_holes(hole, window / 4) if deep else np.zeros(hole.shape, dtype=np.int8)
     regions: list[Region] = []
     for count in np.unique(times[hole]).tolist():
         context = max(window // 4, _DEEP_CONTEXT if count else 0) << count
-        limit = BLOCK_TILES * window
+        limit = BLOCK_WINDOWS * window
         if count:
             limit = min(2 * limit, _DEEP_BLOCK * window // 2 << count)
-        wanted = {"context": context, "multiple": multiple, "minimum": window, "maximum": limit}
-        for region in hole_regions(hole & (times == count), **wanted):
+        own_holes = hole & (times == count)
+        for region in hole_regions(own_holes, context=context, maximum=limit, multiple=multiple, minimum=window):
             own = region.hole
             # known pixels are within NARROW of nearly all of it; beyond the border all is unknown
             inner = ndimage.minimum_filter(own, 2 * NARROW + 1, mode="constant", cval=1)
             narrow = deep and not count and bool(inner.sum() <= _EXCEPTIONS * own.sum())
-            tile = window
+            seen_through = window
             if narrow and max(own.shape) > window:
-                least, most = (max(1, int(share * window) // multiple) * multiple for share in _TILES)
-                tile = cheapest_tile(own, window // 8, multiple, least, most)
-            whole = not count and max(own.shape) <= tile
-            regions.append(replace(region, halvings=count, narrow=narrow, tile=tile, whole=whole))
+                least, most = (max(1, int(share * window) // multiple) * multiple for share in _WINDOWS)
+                seen_through = cheapest_tile(own, window // 8, multiple, least, most)
+            one = not count and max(own.shape) <= seen_through
+            regions.append(replace(region, halvings=count, narrow=narrow, window=seen_through, in_one_window=one))
+    return _grouped(known_first(regions, hole), at_once)
+
+
+def _grouped(regions: Iterable[Region], at_once: int) -> list[list[Region]]:
+    """The regions in order, neighbours that are alike together; see `regions_to_fill`."""
     groups: list[list[Region]] = []
-    for region in from_known(regions, hole):
+    for region in regions:
         group = groups[-1] if groups else []
-        kind = (region.whole, region.narrow, region.hole.shape)
-        alike = all((other.whole, other.narrow, other.hole.shape) == kind for other in group)
-        apart = not any(common(region.box, other.box) for other in group)
-        if group and region.whole and alike and apart and (len(group) + 1) * region.hole.size <= at_once:
+        kind = (region.in_one_window, region.narrow, region.hole.shape)
+        alike = all((other.in_one_window, other.narrow, other.hole.shape) == kind for other in group)
+        apart = not any(overlap(region.box, other.box) for other in group)
+        if group and region.in_one_window and alike and apart and (len(group) + 1) * region.hole.size <= at_once:
             group.append(region)
         else:
             groups.append([region])
     return groups
 
 
-def from_known(regions: Iterable[Region], hole: np.ndarray) -> Iterator[Region]:
+def known_first(regions: Iterable[Region], hole: np.ndarray) -> Iterator[Region]:
     """The regions in order, but later those that show no pixel which is known, or filled by then.
 
     hole: HxW bool, what all of them fill.
@@ -153,7 +158,7 @@ def extent(hole: np.ndarray) -> tuple[slice, slice]:
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
-def common(a: Box, b: Box) -> tuple[tuple[slice, slice], tuple[slice, slice]] | None:
+def overlap(a: Box, b: Box) -> tuple[tuple[slice, slice], tuple[slice, slice]] | None:
     """Where two boxes overlap: (rows, columns) within a, and within b; None where they do not."""
     top, left = max(a[0], b[0]), max(a[1], b[1])
     bottom, right = min(a[0] + a[2], b[0] + b[2]), min(a[1] + a[3], b[1] + b[3])
@@ -205,7 +210,7 @@ def hole_regions(hole: np.ndarray, *, context: int, maximum: int, multiple: int 
             height = max(box[0] + box[2], other[0] + other[2]) - top
             width = max(box[1] + box[3], other[1] + other[3]) - left
             fits = height <= max(maximum, box[2], other[2]) and width <= max(maximum, box[3], other[3])
-            if fits and common(around(box), around(other)):
+            if fits and overlap(around(box), around(other)):
                 box, members = (top, left, height, width), theirs + members
                 del groups[number]
                 number = 0  # it may meet those before now
@@ -231,14 +236,14 @@ def hole_regions(hole: np.ndarray, *, context: int, maximum: int, multiple: int 
     return regions
 
 
-def halvings(hole: np.ndarray, reach: float) -> np.ndarray:
+def halvings_of_holes(hole: np.ndarray, reach: float) -> np.ndarray:
     """How often the picture must be halved until every pixel of a hole is within `reach` pixels of a known one.
 
-    Once at least where one is half as far or more, and `_STRIP` pixels: in such strips the network draws blots and
-    grain, and what continues the surroundings is closer to the truth.
+    At least once if its deepest pixel is `reach` / 2 and `_STRIP` pixels or more from known ones: in such strips the
+    network draws blots and grain, and what continues the surroundings is closer to the truth.
 
-    Takes and returns HxW: bool to int8, the same number for all of a connected hole but its arms (`_ARM`), which have
-    0 as what is outside of holes.
+    Takes and returns HxW: bool to int8, the same number for all of a connected hole. Its arms (`_ARM`), and pixels
+    outside of holes, get 0.
     """
     strip = max(reach / 2, _STRIP)
     out = np.zeros(hole.shape, dtype=np.int8)

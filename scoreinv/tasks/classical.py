@@ -13,7 +13,7 @@ import numpy as np
 from scoreinv.imaging.jpeg_smears import without_smears
 from scoreinv.imaging.opencv import navier_stokes, telea
 from scoreinv.imaging.picture import Picture, to_float, to_samples
-from scoreinv.imaging.regions import from_known, hole_regions
+from scoreinv.imaging.regions import hole_regions, known_first
 from scoreinv.options import ClassicalMethod
 from scoreinv.tasks.results import Restored, TaskCallback, parts, tell
 from scoreinv.window_placement import crop
@@ -62,7 +62,7 @@ def fill_classically(
     seen, kept = (picture, picture) if exact else without_smears(picture, hole)
     pixels, unknown = seen.pixels.copy(), hole.copy()
     colours = pixels[..., None] if pixels.ndim == 2 else pixels[..., : 1 if picture.is_gray_mode else 3]
-    regions = list(from_known(hole_regions(hole, context=_CONTEXT, maximum=_BLOCKS[method]), hole))
+    regions = list(known_first(hole_regions(hole, context=_CONTEXT, maximum=_BLOCKS[method]), hole))
     told = parts(callback, [region.hole.size for region in regions])
     for region, part in zip(regions, told, strict=True):
         own, target, still = region.hole, crop(colours, region.box), crop(unknown, region.box)

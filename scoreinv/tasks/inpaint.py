@@ -33,7 +33,7 @@ from scoreinv.imaging.faces import people_beside
 from scoreinv.imaging.jpeg_smears import without_smears
 from scoreinv.imaging.masks import as_avoided, as_holes, observed_from_hole
 from scoreinv.imaging.picture import Fill, Picture
-from scoreinv.imaging.regions import Region, common, extent, regions_to_fill, widened
+from scoreinv.imaging.regions import Region, extent, overlap, regions_to_fill, widened
 from scoreinv.imaging.rims import find_leftover
 from scoreinv.imaging.surroundings import foreign
 from scoreinv.machine import PIXELS_AT_ONCE
@@ -261,7 +261,7 @@ class _Filling:
         """Colours of a box, with what has been filled so far of this sample."""
         rgb = self.picture.rgb(box)
         for fill in self.fills[sample]:
-            if both := common(box, fill.box):
+            if both := overlap(box, fill.box):
                 ours, theirs = both
                 inside = fill.hole[theirs]
                 rgb[ours][inside] = fill.rgb[theirs][inside]
@@ -296,7 +296,7 @@ def _steps(fillings: list[_Filling], samples: int) -> Iterator[list[_Row]]:
                 # Regions no longer than a window are evaluated as they are, whatever their holes. Windows around holes
                 # are a batch by themselves, and deep holes may each be drawn in another way.
                 lead = group[0]
-                kind = (lead.hole.shape, lead.narrow, lead.tile, None if lead.whole else filling)
+                kind = (lead.hole.shape, lead.narrow, lead.window, None if lead.in_one_window else filling)
                 alike[kind] += [(filling, sample, region) for region in group]
         yield from alike.values()
 
@@ -332,10 +332,10 @@ def _draw(rows: list[_Row], prior: ScorePrior, sampling: Sampling, callback: Tas
             values if sampling.method == "conditioned" else 0.5 + smooth_estimate(values - 0.5, observed).mean,
             NoiseStream.keyed(keys, prior.device),
             callback,
-            tile=region.tile,
+            tile=region.window,
             overlap=rows[0][0].window // 8,
             orientations=ALL,
-            needed=None if region.whole else torch.from_numpy(region.hole),
+            needed=None if region.in_one_window else torch.from_numpy(region.hole),
             narrow=region.narrow,
         )
     for filling, _, _ in rows:

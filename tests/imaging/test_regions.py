@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy import ndimage
 
-from scoreinv.imaging.regions import Region, halvings, hole_regions, regions_to_fill, widened
+from scoreinv.imaging.regions import Region, halvings_of_holes, hole_regions, regions_to_fill, widened
 from scoreinv.window_placement import crop
 
 
@@ -164,7 +164,7 @@ def test_halvings_bring_every_pixel_of_a_hole_within_reach():
     hole[100:110, 230:260] = True  # a thin arm of the same hole
     hole[5:9, 100:290] = True
     hole[150:200, 0:20] = True  # 20 deep, since the picture ends there
-    times = halvings(hole, 16)
+    times = halvings_of_holes(hole, 16)
     assert times.dtype == np.int8
     assert set(times[20:34, 20:50].flat) == {0}
     assert set(times[20:36, 60:90].flat) == {1}
@@ -180,21 +180,21 @@ def test_the_arms_of_a_deep_hole_are_scratches(depth: int) -> None:
     """What is narrow of it and 24 pixels from what is 8 deep is not drawn at a coarser scale."""
     hole = holes((300, 400), (60, 60, 2 * depth, 2 * depth))
     scratch = holes((300, 400), (60 + depth, 60, 6, 300))
-    times = halvings(hole | scratch, 16)
+    times = halvings_of_holes(hole | scratch, 16)
     assert set(times[hole].flat) == {int(np.ceil(np.log2(depth / 16)))}
     end = 60 + 2 * depth - 8 + 24
     assert not times[scratch & (np.arange(400) > end)].any()
     assert times[scratch & (np.arange(400) < end - 1)].all()
     narrow = [region for region in filled(hole | scratch, 64, 16, deep=True) if region.narrow]
     assert sum(region.hole.sum() for region in narrow) == (scratch & (times == 0)).sum()
-    assert {region.tile for region in narrow} == {48}
+    assert {region.window for region in narrow} == {48}
 
 
 def test_a_strip_that_wavers_about_what_is_deep_stays_in_one() -> None:
     half = (8 + 2 * np.sin(np.arange(900) / 40)).astype(int)
     strip = np.abs(np.arange(100)[:, None] - 50) <= half
     strip[:, :40] = strip[:, -40:] = False
-    assert set(halvings(strip, 16)[strip].flat) == {1}
+    assert set(halvings_of_holes(strip, 16)[strip].flat) == {1}
 
 
 @pytest.mark.parametrize(("window", "multiple"), [(64, 16), (16, 16), (28, 4), (32, 1)])
@@ -202,14 +202,14 @@ def test_the_windows_of_narrow_holes_suit_the_network(window: int, multiple: int
     scratch = holes((150, 400), (70, 10, 3, 380))
     for region in filled(scratch, window, multiple, deep=True):
         assert region.narrow
-        assert region.tile % multiple == 0
-        assert multiple <= region.tile <= 3 * window
+        assert region.window % multiple == 0
+        assert multiple <= region.window <= 3 * window
 
 
 def test_a_scratch_beside_a_hole_makes_it_no_deeper():
     hole = holes((200, 300), (60, 60, 30, 120))
     scratch = holes((200, 300), (62, 220, 88, 3), (147, 20, 3, 203))  # an L whose box holds most of the hole
-    assert set(halvings(hole | scratch, 32)[hole].flat) == {0}
+    assert set(halvings_of_holes(hole | scratch, 32)[hole].flat) == {0}
 
 
 def test_a_long_scratch_in_blocks_is_no_wider_than_a_window():

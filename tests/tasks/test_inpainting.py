@@ -11,7 +11,7 @@ from small_conditional import conditional_prior
 
 from scoreinv.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.regions import BLOCK_TILES, regions_to_fill
+from scoreinv.imaging.regions import BLOCK_WINDOWS, regions_to_fill
 from scoreinv.sdes import VP
 from scoreinv.tasks.inpaint import inpaint
 
@@ -149,7 +149,7 @@ def test_large_damage_is_done_in_bounded_blocks_that_share_its_pixels_out():
     count = np.zeros(mask.shape, int)
     for region in regions:
         top, left, height, width = region.box
-        assert max(height, width) <= BLOCK_TILES * 16 + 8
+        assert max(height, width) <= BLOCK_WINDOWS * 16 + 8
         count[top : top + height, left : left + width] += region.hole
     assert (count == mask).all()
 
