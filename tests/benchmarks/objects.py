@@ -1,8 +1,10 @@
 """Sixteen objects in the photographs held out by name, marked before any was filled: a contact sheet of their fills.
 
-    python tests/benchmarks/objects.py FOLDER [--methods inpaint gmic] [--sheet FILE.jpg]
+    python tests/benchmarks/objects.py FOLDER [--methods inpaint gmic] [--selected] [--sheet FILE.jpg]
 
-The photographs are reduced to a shorter side of 512 pixels, as in `deep_holes.py`, whose methods these are. The sheet
+The photographs are reduced to a shorter side of 512 pixels, as in `deep_holes.py`, whose methods these are. With
+`--selected` they have their own size, and the marks are what `select` makes of a box and a click (`selection.py`), with
+the object's shadow where one is proposed. The sheet
 has each object marked in red, and beside it each method's fill. To be looked at: how many would a customer take without
 a second try?
 """
@@ -15,6 +17,12 @@ from pathlib import Path
 import numpy as np
 from deep_holes import SHORTER, method, reduced
 from PIL import Image, ImageDraw
+from selection import OUTLINES, box_around, drawn, prompts
+
+from scoreinv.imaging.read import read_picture
+from scoreinv.imaging.shadows import propose_shadow
+from scoreinv.models.segment_anything import SegmentAnything
+from scoreinv.tasks.select import Prompt, Selection, with_rim
 
 OBJECTS = {
     "avatar-Astronaut": (
@@ -68,22 +76,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--methods", nargs="+", default=["inpaint"])
+    parser.add_argument("--selected", action="store_true")
     parser.add_argument("--sheet", type=Path, default=Path("objects.jpg"))
     options = parser.parse_args()
     fills = {name: method(name) for name in options.methods}
     paths = {path.stem: path for path in options.folder.iterdir()}
+    network = SegmentAnything()
     cells = []
     for stem, corners in OBJECTS.items():
-        photo = reduced(paths[stem])
-        canvas = Image.new("1", (photo.shape[1], photo.shape[0]))
-        scale = min(photo.shape[:2]) / SHORTER
-        points = [tuple(scale * int(place) for place in corner.split(",")) for corner in corners.split()]
-        ImageDraw.Draw(canvas).polygon(points, fill=1)
-        hole = np.array(canvas)
+        photo, hole = selected(paths[stem], network) if options.selected else outlined(paths[stem], corners)
         marked = np.where(hole[..., None], (photo + RED) / 2, photo)
         cells.append([marked, *(fill(photo, hole) for fill in fills.values())])
         print(stem, flush=True)
     sheet(cells).save(options.sheet, quality=75)
+
+
+def outlined(path: Path, corners: str) -> tuple[np.ndarray, np.ndarray]:
+    """The reduced photograph, HxWx3 in [0, 1], and a polygon in it, HxW bool."""
+    photo = reduced(path)
+    canvas = Image.new("1", (photo.shape[1], photo.shape[0]))
+    scale = min(photo.shape[:2]) / SHORTER
+    points = [tuple(scale * int(place) for place in corner.split(",")) for corner in corners.split()]
+    ImageDraw.Draw(canvas).polygon(points, fill=1)
+    return photo, np.array(canvas)
+
+
+def selected(path: Path, network: SegmentAnything) -> tuple[np.ndarray, np.ndarray]:
+    """The photograph, and what a box and a click select in it, with its rim and shadow."""
+    picture = read_picture(str(path))
+    truth = drawn(OUTLINES[path.stem], picture.size)
+    mask = prompts(Selection(picture, network), truth, Prompt(box=box_around(truth)), 1)[-1]
+    shadow = propose_shadow(picture, mask)
+    return picture.rgb(), with_rim(picture, mask if shadow is None else mask | shadow)
 
 
 def sheet(cells: list[list[np.ndarray]]) -> Image.Image:
