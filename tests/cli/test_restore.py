@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from shell import hole_array
 
+from scoreinv.defaults import COLOUR_STEPS, FILL_STEPS
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import read_picture
@@ -57,6 +58,13 @@ def read(path: Path) -> np.ndarray:
 
 SCRATCH = dilate(old_print().min(-1) == 255, FOUND_GROW)
 """What is filled of it."""
+
+
+@pytest.fixture(autouse=True)
+def _few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The models have random weights: more steps make nothing better."""
+    for steps in (FILL_STEPS, COLOUR_STEPS):
+        monkeypatch.setitem(steps, "pc", 4)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 import scoreinv
+from scoreinv.cli.main import main
 
 pytestmark = pytest.mark.portable
 
@@ -18,15 +18,13 @@ FOLDERS = sorted((Path(__file__).parents[1] / "data" / "parity").iterdir())
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_score_of_a_converted_checkpoint_equals_the_reference(folder: Path, tmp_path: Path) -> None:
+def test_score_of_a_converted_checkpoint_equals_the_reference(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = tmp_path / "m.safetensors"
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "scoreinv", "convert", str(folder / "checkpoint.pth")),
-            *("--config", str(folder / "config.json"), "-o", str(model)),
-        ],
-        check=True,
-    )
+    words = ["convert", str(folder / "checkpoint.pth"), "--config", str(folder / "config.json"), "-o", str(model)]
+    monkeypatch.setattr(sys, "argv", ["scoreinv", *words])
+    assert main() == 0
     prior = scoreinv.load(str(model))
     io = load_file(folder / "io.safetensors")
     with torch.no_grad():

@@ -62,11 +62,10 @@ def test_rk45_is_scipy_s_one_sample_at_a_time(sde):
 def test_the_flow_is_the_paper_s(sde):
     """What `encode` solves in variables of its own is the equation in t."""
     prior = correlated(sde)
-    x = prior.sample(2, torch.Generator().manual_seed(1), 1e-5)
+    x = prior.sample(1, torch.Generator().manual_seed(1), 1e-5)
     z = encode(prior, x, rtol=1e-7, atol=1e-7).z
-    for i in range(2):
-        expected = by_scipy(prior, x[i], 1e-5, 1.0, 1e-7).y[:, -1].reshape(SHAPE)
-        torch.testing.assert_close(z[i], torch.from_numpy(expected), rtol=0, atol=2e-5 * sde.prior_std)
+    expected = by_scipy(prior, x[0], 1e-5, 1.0, 1e-7).y[:, -1].reshape(SHAPE)
+    torch.testing.assert_close(z[0], torch.from_numpy(expected), rtol=0, atol=2e-5 * sde.prior_std)
 
 
 def test_rk45_error_follows_the_tolerance():
@@ -109,10 +108,10 @@ def test_latent_code_of_a_gaussian(sde):
 def test_encode_decode_round_trip_of_a_mixture(sde):
     """Exact to where `encode` begins; at the default `sampling_end` the flow from there is left, under 0.02."""
     prior = correlated(sde)
-    x = prior.sample(8, torch.Generator().manual_seed(3))
-    code = encode(prior, x, rtol=1e-7, atol=1e-7).z
+    x = prior.sample(4, torch.Generator().manual_seed(3))
+    code = encode(prior, x, rtol=1e-6, atol=1e-6).z
     for end, error in ((None, 0.02), (TRAINING_START, 1e-4)):
-        back = decode(prior, code, end=end, rtol=1e-7, atol=1e-7)
+        back = decode(prior, code, end=end, rtol=1e-6, atol=1e-6)
         assert (back.x0 - x).abs().max() < error
     for end in (1.0, -0.1):
         with pytest.raises(InputError, match="between 0 and 1"):
