@@ -1154,7 +1154,7 @@ def test_an_object_is_removed_in_twenty_seconds(browser, bundled, tmp_path, suff
         waited, spent = time.monotonic() - begun, computed_by(server) - before
         print(f"\n{by}, {suffix}: {waited:.1f} s, {spent:.1f} s computed, pointed at after {pointed:.1f} s")
         after = read_picture(content).pixels
-        visitor.page.keyboard.press("Control+z")  # to the marks
+        press("#back")
         hole = visitor.mask()
         assert 0.03 < hole.mean() < 0.5
         assert (after[~hole] == pixels[~hole]).all()
