@@ -237,8 +237,8 @@ def test_of_what_was_drawn_the_holes_alone_are_kept(monkeypatch):
 def test_the_mean_of_a_hole_of_many_windows_tells_of_them_and_stops(monkeypatch):
     """It is one evaluation, and of a large hole that takes minutes."""
     monkeypatch.setattr("scoreinv.tasks.common.pixels_at_once", lambda device: 1 << 12)
-    image, mask = photo(96, 300), np.zeros((96, 300), dtype=bool)
-    mask[8:90, 8:290] = True
+    image, mask = photo(64, 300), np.zeros((64, 300), dtype=bool)
+    mask[8:58, 8:290] = True
     told = []
     inpaint(image, mask, prior=conditional_prior(), estimate="mean", callback=told.append)
     assert len(told) > 5

@@ -236,6 +236,7 @@ def test_every_method_weighs_the_noise_of_the_observation(method, tolerance):
     assert found[0] == pytest.approx(found[1], abs=0.02)
 
 
+@pytest.mark.slow
 def test_dps_enlarges_a_photograph():
     """With the steps that it takes by itself; with a fifth of them it diverges."""
     photo = read_picture(PHOTOS / "dog.jpg").rgb()[400:448, 400:448]
