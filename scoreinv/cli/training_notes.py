@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,8 +62,9 @@ class Teller:
         if not self.paced and progress.step >= self.first + _STEPS_THAT_TELL:
             self.paced = True
             rate = progress.images_per_second
-            total = progress.images + round(rate * progress.seconds_left)
-            total = total if self.run.steps is None else min(total, self.run.steps * self.run.batch_size)
+            total = math.inf if self.run.steps is None else self.run.steps * self.run.batch_size
+            if self.run.minutes is not None:
+                total = min(total, progress.images + round(rate * progress.seconds_left))
             pace = (
                 f"{speed(rate)} pictures a second here: {duration(progress.seconds_left)} to the end, {total:,} in all"
             )
