@@ -19,6 +19,9 @@ _PALE_STRAY = 0.006
 """What the tones of a print may leave unexplained however pale it is."""
 _ACROSS = 0.17
 """Chroma of a print across its hue, as a fraction of that along it."""
+_THINGS = (0.08, 0.005)
+"""Chroma (rms) along the hue that neither the tones of a print explain nor a slow change over it, stains and yellowed
+borders, at most: as a fraction of all of it, or as it is. Beyond, things have colours: red rock, leaves, the sea."""
 _OPPOSITE = 0.02
 """Share of a print that may have the opposite hue."""
 _HUES = (0.25, 1.3)
@@ -57,6 +60,9 @@ def is_print(picture: Picture) -> bool:
     one_hue = (sizes[1:] < _ACROSS * sizes[0]).all() and np.mean(along * np.sign(along.sum()) < -_GRAY) < _OPPOSITE
     if not one_hue or blue >= 0 or stray >= max(_rms(chroma) / 4, _PALE_STRAY):
         return False
+    share, least_things = _THINGS
+    if _of_things(picture, along) >= max(share * _rms(chroma), least_things):
+        return False
     least, most = _RARE_HUES if stray < _RARE_STRAY and _rms(chroma) < _RARE_CHROMA else _HUES
     return bool(least < red / -blue < most)
 
@@ -74,6 +80,25 @@ def _chroma(picture: Picture) -> tuple[np.ndarray, float]:
     used = np.bincount(member, minlength=len(edges)) > 0
     expected = np.stack([np.interp(gray, centre[used, 0], plane) for plane in tones[used].T], axis=1)
     return chroma, _rms(chroma - expected)
+
+
+def _of_things(picture: Picture, along: np.ndarray) -> float:
+    """The rms of what is left of the chroma along a hue (N,), but for noise, by a regression on the tones and on the place.
+
+    The tones are piecewise linear in the luma, what changes slowly is of second order in the place, and each in turn
+    may grow with the luma.
+    """
+    from scipy import ndimage  # slow to import, and needed by few commands
+
+    gray = luma(_small_colours(picture))
+    height, width = _small_size(picture)
+    y, x = (place.ravel() for place in np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j])
+    places = [x, y, x * x, y * y, x * y]
+    tones = [np.maximum(gray - knot, 0) for knot in np.quantile(gray, np.linspace(0, 1, 9)[:-1])]
+    terms = np.stack([np.ones_like(x), *tones, *places, *(gray * place for place in places)], axis=1)
+    fit, *_ = np.linalg.lstsq(terms, along, rcond=None)
+    left = (along - terms @ fit).reshape(height, width)
+    return _rms(ndimage.uniform_filter(left, 3))
 
 
 def untinted(picture: Picture, weights: str = "rec601", tones: Picture | None = None) -> Picture:
@@ -101,9 +126,13 @@ def untinted(picture: Picture, weights: str = "rec601", tones: Picture | None = 
 
 def _small_colours(picture: Picture) -> np.ndarray:
     """The colours of the picture at 128 pixels or fewer a side, Nx3: averaged, so without most of their noise."""
+    return picture.resized_rgb(*_small_size(picture)).reshape(-1, 3)
+
+
+def _small_size(picture: Picture) -> tuple[int, int]:
     scale = min(1.0, _SIDE / max(picture.size))
     height, width = (max(1, round(side * scale)) for side in picture.size)
-    return picture.resized_rgb(height, width).reshape(-1, 3)
+    return height, width
 
 
 def _rms(values: np.ndarray) -> float:
