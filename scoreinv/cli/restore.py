@@ -1,4 +1,4 @@
-"""`scoreinv restore PHOTO...`: damage, tint, noise and colours of old photographs, in one go."""
+"""`scoreinv restore PHOTO...`: damage, tint, tones, noise and colours of old photographs, in one go."""
 
 from __future__ import annotations
 
@@ -66,6 +66,7 @@ def restore(
         option(metavar="MASK", help="White is damage; a picture, or a folder of them. (default: found)"),
     ] = None,
     steps: OldPhotoSettings,
+    no_tone: Annotated[bool, option("--no-tone", help="Leave faded tones as they are.", show_default=False)] = False,
     noise: NoiseOption = None,
     hints: HintsOption = None,
     reading: MaskReading,
@@ -77,9 +78,9 @@ def restore(
     output: Output,
     common: Common,
 ) -> None:
-    """Restore old photos: fill damage, take out tint and noise, draw colours; all where it is needed."""
+    """Restore old photos: fill damage, bring back tones, take out tint and noise, draw colours; where it is needed."""
     mask = None if mask == AUTO else mask
-    steps = _checked(steps, mask, noise, hints, reading)
+    steps = _checked(replace(steps, tone=0.0) if no_tone else steps, mask, noise, hints, reading)
     beside = {"the hints": hints, "the mask": mask, "--steps-to": steps_to}
     read_too = beside | {name.replace("_", " "): path for name, path in vars(names).items()}
     everything = plan(photos, SUFFIX, steps.samples, output, read_too)
@@ -107,6 +108,7 @@ def restore(
     ) -> tuple[Restored[Picture], dict[str, Any]]:
         from scoreinv.machine import keep_freed
         from scoreinv.tasks.old_photos import OldPhotoModels, restore_picture
+        from scoreinv.tasks.tone import load_toner
 
         def told(step: Step, shown: Picture | None) -> None:
             notice(common, f"{job.source}: {step.name}: {step.words}")
@@ -120,6 +122,7 @@ def restore(
             filler=None if filler is None else filler.load(),
             denoiser=None if denoiser is None else denoiser.load(),
             colorizer=None if colorizer is None else colorizer.load(),
+            toner=load_toner() if steps.tone else None,
         )
         result = restore_picture(picture, models, steps, *given, progress, told)
         done = [step.name for step in result.steps if step.changed]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -19,9 +20,11 @@ _PALE_STRAY = 0.006
 """What the tones of a print may leave unexplained however pale it is."""
 _ACROSS = 0.17
 """Chroma of a print across its hue, as a fraction of that along it."""
-_THINGS = (0.08, 0.005)
+_THINGS = (0.035, 0.003)
 """Chroma (rms) along the hue that neither the tones of a print explain nor a slow change over it, stains and yellowed
 borders, at most: as a fraction of all of it, or as it is. Beyond, things have colours: red rock, leaves, the sea."""
+_DAMAGED = 0.1
+"""Share of a print that may be scratched or stained, and is then of another colour than its tones."""
 _OPPOSITE = 0.02
 """Share of a print that may have the opposite hue."""
 _HUES = (0.25, 1.3)
@@ -83,7 +86,7 @@ def _chroma(picture: Picture) -> tuple[np.ndarray, float]:
 
 
 def _of_things(picture: Picture, along: np.ndarray) -> float:
-    """The rms of what is left of the chroma along a hue (N,), but for noise, by a regression on the tones and on the place.
+    """The rms of the chroma along a hue (N,), but for noise, that a regression on the tones and on the place leaves.
 
     The tones are piecewise linear in the luma, what changes slowly is of second order in the place, and each in turn
     may grow with the luma.
@@ -96,9 +99,11 @@ def _of_things(picture: Picture, along: np.ndarray) -> float:
     places = [x, y, x * x, y * y, x * y]
     tones = [np.maximum(gray - knot, 0) for knot in np.quantile(gray, np.linspace(0, 1, 9)[:-1])]
     terms = np.stack([np.ones_like(x), *tones, *places, *(gray * place for place in places)], axis=1)
-    fit, *_ = np.linalg.lstsq(terms, along, rcond=None)
-    left = (along - terms @ fit).reshape(height, width)
-    return _rms(ndimage.uniform_filter(left, 3))
+    left = along - terms @ np.linalg.lstsq(terms, along, rcond=None)[0]
+    sound = abs(left) <= np.quantile(abs(left), 1 - _DAMAGED)
+    left = along - terms @ np.linalg.lstsq(terms[sound], along[sound], rcond=None)[0]
+    smooth = np.sort(abs(ndimage.uniform_filter(left.reshape(height, width), 3)), axis=None)
+    return _rms(smooth[: math.ceil((1 - _DAMAGED) * smooth.size)])
 
 
 def untinted(picture: Picture, weights: str = "rec601", tones: Picture | None = None) -> Picture:

@@ -1,12 +1,13 @@
-"""Old photographs restored in one go: damage, tint, noise and colours.
+"""Old photographs restored in one go: damage, tint, tones, noise and colours.
 
 Each step takes what the one before has left, in this order:
 
 1. *damage* is found, or given as a mask;
 2. the *tint* of a print of one tint is taken out, which the colours of stains and tears do not count for;
-3. the damage is filled (*inpaint*), before dust is taken for noise, and in grey where the print was tinted;
-4. noise is removed (*denoise*) where it is more than grain;
-5. colours are drawn (*colorize*) for what is grey then.
+3. faded tones are brought back (*tone*), so that all after it sees tones as it was trained on;
+4. the damage is filled (*inpaint*), before dust is taken for noise, and in grey where the print was tinted;
+5. noise is removed (*denoise*) where it is more than grain;
+6. colours are drawn (*colorize*) for what is grey then.
 
 A step that finds nothing to do leaves the picture itself, so a healthy photograph in colours comes back bit for bit.
 """
@@ -44,6 +45,7 @@ from scoreinv.tasks.settings import (
     OldPhotoSettings,
     StepName,
 )
+from scoreinv.tasks.tone import Toner, load_toner, tone_picture
 
 LEAST_REMOVED = 5 / GRAY_LEVELS
 """Noise that is taken for film grain below, and left: see `imaging.noise.white_noise`."""
@@ -51,7 +53,7 @@ LEAST_REMOVED = 5 / GRAY_LEVELS
 _MOST_FOUND = 0.5
 """Share of a picture above which what was found is no damage: a drawing, a page of text, what it never saw."""
 
-_SHARES: dict[StepName, float] = {"damage": 4, "inpaint": 10, "tint": 0, "denoise": 5, "colorize": 1}
+_SHARES: dict[StepName, float] = {"damage": 4, "tint": 0, "tone": 0.2, "inpaint": 10, "denoise": 5, "colorize": 1}
 """Time that the steps take, in parts: of a scan of two megapixels, two hundredths of which are damaged."""
 
 
@@ -79,12 +81,14 @@ class OldPhotoModels:
 
     Attributes:
         detector: None also where masks are given.
+        toner: what brings back faded tones.
     """
 
     detector: DamageDetector | None
     filler: ScorePrior | None
     denoiser: ScorePrior | None
     colorizer: ScorePrior | None
+    toner: Toner | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -112,6 +116,7 @@ def restore(
     mask: Any = None,
     hints: Any = None,
     inpaint: bool = True,
+    tone: float = 1.0,
     denoise: bool = True,
     colorize: bool = True,
     keep_tint: bool = False,
@@ -126,7 +131,7 @@ def restore(
     colorizer: Model = "scene",
     callback: TaskCallback | None = None,
 ) -> RestoredPhoto[Given]:
-    """Restore an old photograph: fill its damage, take out its tint, remove its noise, and colour it.
+    """Restore an old photograph: fill its damage, bring back its tones, remove tint and noise, and colour it.
 
         result = scoreinv.restore(image)
         for step in result.steps:
@@ -140,6 +145,7 @@ def restore(
         mask: the damage, as `inpaint` takes it; None: it is found.
         hints: colours that are wanted, as `colorize` takes them.
         inpaint, denoise, colorize: whether to fill damage, remove noise, draw colours.
+        tone: how far faded tones are brought back, from 0 to 1: contrast, black and white points, and casts.
         keep_tint: leave a print of one tint (sepia) in it, and without colours.
         sensitivity: of what finds damage, see `find_damage`; None: 0.5, and in a photograph in colours 0.05.
         grow: pixels by which what is found is enlarged, as soft edges need.
@@ -159,6 +165,7 @@ def restore(
     """
     settings = OldPhotoSettings(
         inpaint=inpaint,
+        tone=tone,
         denoise=denoise,
         colorize=colorize,
         keep_tint=keep_tint,
@@ -180,6 +187,7 @@ def restore(
         model_of(filler) if inpaint else None,
         model_of(denoiser) if denoise else None,
         model_of(colorizer) if colorize else None,
+        load_toner() if tone else None,
     )
 
     def restored(number: int, share: TaskCallback) -> RestoredPhoto[Any]:
@@ -212,6 +220,8 @@ def restore_picture(
     if models.filler is not None:
         work.find_damage(models.detector, hole)
     work.remove_tint()
+    if models.toner is not None:
+        work.bring_back_tones(models.toner)
     if models.filler is not None:
         work.fill(models.filler)
     if models.denoiser is not None:
@@ -281,6 +291,16 @@ class _Restoration:
             self._tell("tint", "the tint of the print is kept")
         else:
             self._tell("tint", "the tint of the print is removed", [untinted(picture, tones=whole)])
+
+    def bring_back_tones(self, toner: Toner) -> None:
+        """Undo fading, as far as the settings say; a print that keeps its tint keeps its tones."""
+        if self.found == "tinted" and self.settings.keep_tint:
+            return
+        (picture,) = self.pictures
+        whole = picture if self.damage is None or not self.damage.any() else picture.covered(self.damage)
+        toned = tone_picture(picture, toner, self.settings.tone, whole)
+        tell(self.callbacks["tone"], 1.0)
+        self._tell("tone", toned.words, [toned.image] if toned.changed else None)
 
     def fill(self, prior: ScorePrior) -> None:
         """Fill the damage."""

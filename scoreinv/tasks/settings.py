@@ -388,7 +388,7 @@ class DenoiseSettings(LinearSettings):
             raise SettingError("steps", "are for samples: the mean takes one evaluation")
 
 
-StepName = Literal["damage", "tint", "inpaint", "denoise", "colorize"]
+StepName = Literal["damage", "tint", "tone", "inpaint", "denoise", "colorize"]
 OLD_PHOTO_STEPS: tuple[StepName, ...] = get_args(StepName)
 """In their order, see `tasks.old_photos`."""
 
@@ -411,6 +411,10 @@ class OldPhotoSettings:
     """
 
     inpaint: Annotated[bool, Setting("Fill the damage, or leave it.")] = True
+    tone: Annotated[
+        float,
+        Setting("How far faded tones are brought back, 0 to 1: contrast, black, white and cast.", Number(0.0, 1.0)),
+    ] = 1.0
     denoise: Annotated[bool, Setting("Remove noise, or leave it.")] = True
     colorize: Annotated[bool, Setting("Colour what is grey or of one tint, or leave it grey.")] = True
     keep_tint: Annotated[bool, Setting("Leave a print of one tint (sepia) as it is, without colours.")] = False
@@ -434,7 +438,7 @@ class OldPhotoSettings:
             check_noise_share(self.noise_std)
             if not self.denoise:
                 raise SettingError("noise_std", "is for removing noise, which is left out")
-        if self.keep_tint and not (self.inpaint or self.denoise or self.colorize):
+        if self.keep_tint and not (self.inpaint or self.tone or self.denoise or self.colorize):
             raise SettingError("keep_tint", "is all that is left: with every step left out nothing is done")
 
     @property
@@ -443,6 +447,7 @@ class OldPhotoSettings:
         left_out: dict[StepName, bool] = {
             "damage": not self.inpaint,
             "tint": self.keep_tint,
+            "tone": not self.tone,
             "inpaint": not self.inpaint,
             "denoise": not self.denoise,
             "colorize": not self.colorize,

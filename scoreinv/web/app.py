@@ -300,6 +300,7 @@ def _add_work(app: FastAPI, album: Album, queue: JobQueue, models: work.Models) 
         mask: str | None = None,
         strokes: str | None = None,
         inpaint: bool = True,
+        tone: bool = True,
         denoise: bool = True,
         colorize: bool = True,
         keep_tint: bool = False,
@@ -311,6 +312,7 @@ def _add_work(app: FastAPI, album: Album, queue: JobQueue, models: work.Models) 
         colours = await strokes_of(photo, strokes)
         settings = OldPhotoSettings(
             inpaint=inpaint,
+            tone=float(tone),
             denoise=denoise,
             colorize=colorize,
             keep_tint=keep_tint,

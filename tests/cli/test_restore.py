@@ -21,7 +21,7 @@ from scoreinv.tasks.settings import FOUND_GROW
 pytestmark = pytest.mark.usefixtures("white_detector")
 
 COMMON = ["input", "output", "outputs", "seconds", "nfe", "seed", "model", "method", "device", "precision"]
-STEPS = ["1_damage", "2_tint", "3_inpaint", "4_denoise", "5_colorize"]
+STEPS = ["1_damage", "2_tint", "4_inpaint", "5_denoise", "6_colorize"]
 
 
 def tones(height: int = 40, width: int = 50) -> np.ndarray:
@@ -79,11 +79,12 @@ def test_an_old_print_takes_every_step_and_each_is_told_in_a_line(scoreinv, old,
     lines = [line.removeprefix("scoreinv: old.png: ") for line in said]
     assert lines[0] == f"damage: found in {100 * SCRATCH.mean():.2g} % of the picture"
     assert lines[1] == "tint: the tint of the print is removed"
-    assert lines[2] == "inpaint: the damage is filled"
-    assert lines[3].startswith("denoise: noise of about 1")
-    assert lines[4] == "colorize: colours are drawn"
-    assert lines[5].startswith("scoreinv: old_restored.png (")
-    assert len(lines) == 6
+    assert lines[2] == "tone: the picture is too small to tell"
+    assert lines[3] == "inpaint: the damage is filled"
+    assert lines[4].startswith("denoise: noise of about 1")
+    assert lines[5] == "colorize: colours are drawn"
+    assert lines[6].startswith("scoreinv: old_restored.png (")
+    assert len(lines) == 7
     after = read(tmp_path / "old_restored.png")
     assert (after.shape, after.dtype) == ((40, 50, 3), np.uint8)
     again = scoreinv("restore", "old.png")
@@ -210,9 +211,9 @@ def test_pictures_between_the_steps(scoreinv, old, tmp_path):
     scratch = SCRATCH
     assert (shown["1_damage"] == np.where(scratch, 255, 0)).all()
     assert (shown["2_tint"][10:12, 5:35] == 255).all()
-    assert (shown["3_inpaint"][~scratch] == shown["2_tint"][~scratch]).all()
-    assert (shown["4_denoise"] != shown["3_inpaint"]).any()
-    assert (shown["5_colorize"] == read(tmp_path / "old_restored.png")).all()
+    assert (shown["4_inpaint"][~scratch] == shown["2_tint"][~scratch]).all()
+    assert (shown["5_denoise"] != shown["4_inpaint"]).any()
+    assert (shown["6_colorize"] == read(tmp_path / "old_restored.png")).all()
     refused = scoreinv("restore", "old.png", "--steps-to", "steps", "-o", "other.png")
     assert (refused.code, "old_1_damage.png: exists already" in refused.err) == (0, False)  # of another name
     refused = scoreinv("restore", "old.png", "--steps-to", "steps", "-o", "sub/")
@@ -288,11 +289,12 @@ def test_masks_of_a_folder_leave_out_photos_without(scoreinv, tmp_path):
 def test_a_dry_run_computes_and_writes_nothing(scoreinv, old, tmp_path):
     outcome = scoreinv("restore", "old.png", "--steps-to", "steps", "--dry-run")
     assert (outcome.code, outcome.err) == (0, "")
-    steps = [f"steps/old_{step}.png" for step in STEPS]
+    steps = [f"steps/old_{step}.png" for step in sorted([*STEPS, "3_tone"])]
     said = "old.png: would be written to old_restored.png"
     assert outcome.out == f"{said}; with it, at most, {', '.join(steps)}\n"
-    words = ("restore", "old.png", "--steps-to", "steps", "--no-denoise", "--keep-tint", "--dry-run", "--json")
-    assert json.loads(scoreinv(*words).out)["beside"] == [steps[0], steps[2], steps[4]]
+    left_out = ("--no-denoise", "--no-tone", "--keep-tint")
+    words = ("restore", "old.png", "--steps-to", "steps", *left_out, "--dry-run", "--json")
+    assert json.loads(scoreinv(*words).out)["beside"] == [steps[0], steps[3], steps[5]]
     assert scoreinv("restore", "old.png", "--dry-run").out == f"{said}\n"
     assert [path.name for path in tmp_path.iterdir()] == ["old.png"]
 

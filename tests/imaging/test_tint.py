@@ -88,3 +88,14 @@ def test_a_print_is_brown_to_yellow_in_all_its_tones() -> None:
     assert not is_print(eight_bit(dark + gray * (light - dark)))
     split = gray * np.where(gray < 0.5, (1.0, 0.9, 0.7), (0.85, 0.95, 1.0))  # sand under a pale sky
     assert not is_print(eight_bit(split))
+
+
+def test_red_rock_is_no_print() -> None:
+    """A photograph of one hue has things of more and of less colour among the same tones; a stained print has none."""
+    gray = tones()
+    rows = np.sin(np.arange(60) / 4)[:, None] * np.cos(np.arange(90) / 5)
+    rock = gray[..., None] + (0.05 + 0.035 * rows)[..., None] * np.array([1.0, -0.25, -1.3])
+    assert not is_print(eight_bit(rock))
+    stain = np.linspace(-1, 1, 90)[None] ** 2
+    stained = gray[..., None] + (0.07 + 0.02 * stain)[..., None] * np.array([1.0, -0.25, -1.3]) * np.ones((60, 1, 1))
+    assert is_print(eight_bit(stained))

@@ -92,7 +92,8 @@ SCRATCH = dilate(scratched(np.zeros((HEIGHT, WIDTH), np.uint8)) > 0, FOUND_GROW)
 
 
 def restored(image: Any, **more: Any):
-    models = {"detector": Whites(), "filler": prior(), "denoiser": prior(), "colorizer": prior()}
+    """Without the step `tone`, which would take the tones of these drawings for faded ones."""
+    models = {"detector": Whites(), "filler": prior(), "denoiser": prior(), "colorizer": prior(), "tone": 0.0}
     return scoreinv.restore(image, **(models | more))
 
 
@@ -122,7 +123,7 @@ def test_a_photograph_of_one_hue_keeps_it():
 @pytest.mark.parametrize("path", HEALTHY, ids=lambda path: path.stem)
 def test_of_a_healthy_photograph_nothing_but_damage_could_change(path):
     """What is taken for damage: `test_healthy_photographs`."""
-    result = restored(Image.open(path), inpaint=False)
+    result = restored(Image.open(path), inpaint=False, tone=1.0)
     assert (result.found, changed(result)) == ("coloured", []), result.steps
 
 
@@ -140,7 +141,7 @@ def test_a_damaged_noisy_sepia_print_takes_every_step_in_order():
     photo = scratched(levels(sepia(noisy(gray_scene()))))
     result = restored(photo)
     assert (result.found, changed(result)) == ("tinted", ["tint", "inpaint", "denoise", "colorize"])
-    assert [step.name for step in result.steps] == list(OLD_PHOTO_STEPS)
+    assert [step.name for step in result.steps] == [name for name in OLD_PHOTO_STEPS if name != "tone"]
     assert (result.damage == SCRATCH).all()
     assert result.noise_std == pytest.approx(NOISE, rel=0.25)
     gray = luma(result.image / 255.0)
@@ -257,7 +258,7 @@ def test_each_form_and_a_batch():
 def test_models_of_steps_that_are_left_out_are_not_loaded():
     photo = levels(sepia(gray_scene()))
     gone = {"detector": "gone_model", "filler": "gone_model", "denoiser": "gone_model", "colorizer": "gone_model"}
-    result = scoreinv.restore(photo, inpaint=False, denoise=False, colorize=False, **gone)
+    result = scoreinv.restore(photo, inpaint=False, tone=0.0, denoise=False, colorize=False, **gone)
     assert changed(result) == ["tint"]
     for name in gone:
         with pytest.raises(InputError, match="gone_model"):
@@ -272,8 +273,12 @@ def test_models_of_steps_that_are_left_out_are_not_loaded():
         ({"noise_std": 0.1, "denoise": False}, "noise_std is for removing noise, which is left out"),
         ({"mask": SCRATCH, "sensitivity": 0.7}, "sensitivity controls damage detection"),
         ({"inpaint": False, "sensitivity": 0.7}, "sensitivity controls damage detection"),
-        ({"inpaint": False, "denoise": False, "colorize": False, "keep_tint": True}, "keep_tint is all that is left"),
+        (
+            {"inpaint": False, "tone": 0.0, "denoise": False, "colorize": False, "keep_tint": True},
+            "keep_tint is all that is left",
+        ),
         ({"sensitivity": 1.5}, "sensitivity"),
+        ({"tone": 1.5}, "tone"),
         ({"noise_std": -1}, "noise_std"),
         ({"noise_std": 10}, "25/255"),
         ({"samples": 0}, "samples"),
@@ -300,9 +305,9 @@ def test_each_step_is_told_with_its_picture():
     told: list[tuple[Step, Picture | None]] = []
     photo = Picture(scratched(levels(sepia(gray_scene()))))
     models = OldPhotoModels(Whites(), prior(), prior(), prior())
-    restore_picture(photo, models, OldPhotoSettings(), told=lambda *step: told.append(step))
+    restore_picture(photo, models, OldPhotoSettings(tone=0.0), told=lambda *step: told.append(step))
     shown = {step.name: picture for step, picture in told}
-    assert list(shown) == list(OLD_PHOTO_STEPS)
+    assert list(shown) == [name for name in OLD_PHOTO_STEPS if name != "tone"]
     assert (shown["damage"].pixels == SCRATCH * 255).all()
     assert shown["tint"].is_gray()
     assert (shown["inpaint"].pixels[~SCRATCH] == shown["tint"].pixels[~SCRATCH]).all()

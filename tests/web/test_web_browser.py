@@ -366,7 +366,7 @@ def test_an_old_photograph_is_restored(visitor, tmp_path):
     visitor.page.click("#restore")
     visitor.wait("comparing")
     steps = visitor.text("#note").splitlines()
-    assert [step.partition(":")[0] for step in steps] == ["Damage", "Tint", "Fill", "Noise", "Colours"]
+    assert [step.partition(":")[0] for step in steps] == ["Damage", "Tint", "Tones", "Fill", "Noise", "Colours"]
     assert "marked in" in steps[0]
     assert visitor.page.is_hidden("#exact")  # more than the hole may have changed
     after = read(visitor.saved("#download"))
@@ -384,7 +384,7 @@ def test_an_old_photograph_is_restored(visitor, tmp_path):
         assert "marked in" not in visitor.text("#note")
         visitor.page.click("#back")
     visitor.page.uncheck("#step-inpaint")
-    for step in ("colorize", "denoise", "tint"):
+    for step in ("colorize", "denoise", "tone", "tint"):
         assert visitor.page.is_enabled("#restore")
         visitor.page.uncheck(f"#step-{step}")
     assert visitor.page.is_disabled("#restore")
@@ -394,7 +394,7 @@ def test_an_old_photograph_is_restored(visitor, tmp_path):
     asked = [parse_qs(urlsplit(url).query) for url in visitor.asked if "/restore?" in url]
     sent = [urlsplit(url).query for url in visitor.asked if "/layers" in url]
     assert sent == ["", f"beside={asked[0]['mask'][0]}"]
-    steps = {"inpaint", "denoise", "colorize", "keep_tint", "seed"}
+    steps = {"inpaint", "tone", "denoise", "colorize", "keep_tint", "seed"}
     assert [sorted(query.keys() - steps) for query in asked] == [
         ["mask", "strokes"],
         [],
@@ -404,6 +404,7 @@ def test_an_old_photograph_is_restored(visitor, tmp_path):
     assert asked[2]["sensitivity"] == ["0.9"]
     assert {step: asked[3][step] for step in steps - {"seed"}} == {
         "inpaint": ["true"],
+        "tone": ["false"],
         "denoise": ["false"],
         "colorize": ["false"],
         "keep_tint": ["true"],

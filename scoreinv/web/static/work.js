@@ -348,7 +348,7 @@ export async function resume({ job: before, round: saved }) {
 
 // --- what is pressed ---
 
-const STEPS = ["inpaint", "denoise", "colorize", "tint"];
+const STEPS = ["inpaint", "tone", "denoise", "colorize", "tint"];
 const step = (name) => find(`step-${name}`).checked;
 
 // What is still pointed at is meant, too.
@@ -359,8 +359,8 @@ async function take_in(then) {
 
 function restore() {
   const layers = [...(step("inpaint") ? ["mask"] : []), ...(step("colorize") ? ["strokes"] : [])];
-  const steps = { inpaint: step("inpaint"), denoise: step("denoise"), colorize: step("colorize"), keep_tint: !step("tint") };
-  return work("restore", { ...steps, ...changed_sensitivity() }, layers);
+  const steps = { inpaint: step("inpaint"), tone: step("tone"), denoise: step("denoise"), colorize: step("colorize") };
+  return work("restore", { ...steps, keep_tint: !step("tint"), ...changed_sensitivity() }, layers);
 }
 
 // How readily damage is looked for counts once it was changed: what is usual depends on the photograph.

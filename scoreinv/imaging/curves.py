@@ -1,0 +1,102 @@
+"""Curves that bring back the tones of a faded photograph, one for each channel.
+
+A dye of which a fraction g is left has g times its density, so that a value v, a power of the light, becomes v^g; what
+stains it or shines into it moves its black and white. The curve undoes both,
+
+    y = ((x - black) / (white - black)) ^ exponent        for low <= x <= high,
+
+and goes on in straight lines to 0 and to 1 beyond the tones that the picture has, so that nothing is clipped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from skimage.color import deltaE_ciede2000, rgb2lab
+
+from scoreinv.imaging.picture import STRIP_ROWS, Picture, to_float, to_samples
+
+_LEAST_CONTRAST = 0.05
+_LEAST_CAST = 3.0
+"""CIELAB units that the mean colour moves at least where a cast is spoken of."""
+_HUES = ((20, "magenta"), (50, "red"), (75, "orange"), (110, "yellow"), (170, "green"), (230, "cyan"), (310, "blue"))
+
+
+@dataclass(frozen=True, eq=False)
+class ToneCurves:
+    """What is done to the channels: arrays of 3 numbers.
+
+    Attributes:
+        black, white: values that become 0 and 1; black < low and high < white.
+        exponent: of what is between.
+        low, high: the darkest and the lightest tones but for a few, between which the curve bends.
+    """
+
+    black: np.ndarray
+    white: np.ndarray
+    exponent: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    def toned(self, rgb: np.ndarray) -> np.ndarray:
+        """Colours (..., 3) in [0, 1] through the curves, which rise everywhere."""
+        return np.stack([self.channel(rgb[..., number], number) for number in range(3)], axis=-1)
+
+    def channel(self, values: np.ndarray, number: int) -> np.ndarray:
+        """Values of one channel through its curve."""
+        black, white, exponent = (float(one[number]) for one in (self.black, self.white, self.exponent))
+        low, high = float(self.low[number]), float(self.high[number])
+        if (black, white, exponent) == (0.0, 1.0, 1.0):
+            return values
+        at_low, at_high = (((x - black) / (white - black)) ** exponent for x in (low, high))
+        within = ((np.clip(values, low, high) - black) / (white - black)) ** exponent
+        below = at_low * np.minimum(values, low) / max(low, 1e-6)
+        above = at_high + (1 - at_high) * (np.maximum(values, high) - high) / max(1 - high, 1e-6)
+        return np.where(values < low, below, np.where(values > high, above, within)).astype(np.float32)
+
+    def part(self, share: float) -> ToneCurves:
+        """Curves that go only so far, from 0 (nothing is changed) to 1."""
+        return replace(
+            self,
+            black=share * self.black,
+            white=1 - share * (1 - self.white),
+            exponent=np.exp(share * np.log(self.exponent)),
+        )
+
+
+def with_tones(picture: Picture, curves: ToneCurves) -> Picture:
+    """The picture through the curves, in its own mode and sample type; alpha stays.
+
+    A grey picture takes the first curve.
+    """
+    pixels = picture.pixels.copy()
+    planes = pixels[..., None] if pixels.ndim == 2 else pixels
+    tables = None
+    if pixels.dtype.kind == "u":
+        levels = to_float(np.arange(np.iinfo(pixels.dtype).max + 1, dtype=pixels.dtype))
+        tables = [to_samples(curves.channel(levels, number), pixels.dtype) for number in range(3)]
+    for top in range(0, picture.height, STRIP_ROWS):
+        rows = slice(top, top + STRIP_ROWS)
+        for number in range(1 if picture.is_gray_mode else 3):
+            values = planes[rows, :, number]
+            planes[rows, :, number] = curves.channel(values, number) if tables is None else tables[number][values]
+    return replace(picture, pixels=pixels)
+
+
+def difference(before: np.ndarray, after: np.ndarray) -> float:
+    """The mean CIEDE2000 between colours (N, 3) in [0, 1]."""
+    return float(deltaE_ciede2000(rgb2lab(before[None]), rgb2lab(after[None])).mean())
+
+
+def described(before: np.ndarray, after: np.ndarray) -> str:
+    """What became of colours (N, 3) in [0, 1], in words: "contrast +38 %, red cast taken out"."""
+    one, other = (rgb2lab(rgb[None])[0] for rgb in (before, after))
+    contrast = float(other[:, 0].std() / max(one[:, 0].std(), 1e-3)) - 1
+    words = [f"contrast {100 * contrast:+.0f} %"] if abs(contrast) >= _LEAST_CONTRAST else []
+    a, b = (one - other)[:, 1:].mean(0)
+    if np.hypot(a, b) >= _LEAST_CAST:
+        hue = np.degrees(np.arctan2(b, a)) % 360
+        name = next((name for end, name in _HUES if hue < end), "magenta")
+        words.append(f"{name} cast taken out")
+    return ", ".join(words) or "tones changed a little"

@@ -1,0 +1,157 @@
+"""The tones of a faded photograph brought back: black and white points, contrast and cast, by a curve a channel.
+
+A network reads a small picture beside the colours that a photograph of the same greys has on average (`scene` knows
+them), and tells the curves and the odds that anything has faded (`networks.fading`). Where these are low the picture is
+left itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scoreinv.colour_space import colour_basis, luma
+from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.imaging.colour import STRAY_CHROMA
+from scoreinv.imaging.curves import ToneCurves, described, difference, with_tones
+from scoreinv.imaging.picture import Picture
+from scoreinv.models.catalogue import load
+from scoreinv.networks.chroma import ChromaNetwork
+from scoreinv.networks.fading import QUANTILES, SIDE, ToneNetwork, load_tone
+
+SEEN_SIDE = 224
+"""Side at which the colours of a picture's greys are guessed, whatever its shape."""
+_LOOKED_AT, _MOST_BORDER, _PLAIN = 128, 0.2, 0.03
+"""Side at which a border is looked for, the share of it that one takes at most, and how even it is."""
+LEAST_SIDE = 64
+"""Of a picture whose tones can be told at all, in pixels."""
+_GATE = (0.0, 1.0)
+"""Log odds of having faded from which on a picture is changed, and from which on in full."""
+_LEAST_CHANGE = 3.5
+"""CIEDE2000, in the mean, that a picture is changed by at least: of less it is not sure."""
+
+
+@dataclass(frozen=True)
+class Toner:
+    """What reads tones: the network, and the one that knows the colours of greys."""
+
+    network: ToneNetwork
+    chroma: ChromaNetwork
+
+
+@dataclass(frozen=True)
+class Toned:
+    """A picture with its tones brought back.
+
+    Attributes:
+        image: the picture itself where nothing was to be done.
+        words: what was done.
+        changed: whether anything was.
+    """
+
+    image: Picture
+    words: str
+    changed: bool
+
+
+@lru_cache(maxsize=1)
+def load_toner() -> Toner:
+    """Load the bundled networks, once a process."""
+    return Toner(load_tone(), chroma_network())
+
+
+def chroma_network() -> ChromaNetwork:
+    """The network of `scene` that knows what colours greys have."""
+    prior = load("scene")
+    assert isinstance(prior, ConditionalPrior)
+    assert prior.chroma is not None
+    return prior.chroma
+
+
+def tone_picture(
+    picture: Picture, toner: Toner | None = None, share: float = 1.0, tones: Picture | None = None
+) -> Toned:
+    """Bring back the tones of a picture.
+
+    Args:
+        toner: the networks; None: the bundled ones.
+        share: how far to go, from 0 to 1.
+        tones: what they are read from: the picture without its damage. None: the picture.
+    """
+    if min(picture.size) < LEAST_SIDE:
+        return Toned(picture, "the picture is too small to tell", False)
+    curves, small = curves_of(tones or picture, toner or load_toner())
+    if curves is None or not share or difference(small, curves.toned(small)) < _LEAST_CHANGE:
+        return Toned(picture, "not faded, as far as can be told", False)
+    curves = curves.part(share)
+    return Toned(with_tones(picture, curves), described(small, curves.toned(small)), True)
+
+
+@torch.no_grad()
+def curves_of(picture: Picture, toner: Toner) -> tuple[ToneCurves | None, np.ndarray]:
+    """The curves of a picture, None where it has not faded, and its colours (N, 3) at a small size."""
+    inside = without_border(picture)
+    seen = torch.from_numpy(inside.resized_rgb(SEEN_SIDE, SEEN_SIDE)).permute(2, 0, 1)[None]
+    rgb, expected, quantiles = told(seen, guessed_chroma(seen, toner.chroma))
+    raw, odds = toner.network(rgb, expected, quantiles)
+    small = rgb[0].numpy()
+    least, most = _GATE
+    share = min(1.0, max(0.0, (float(odds[0]) - least) / (most - least)))
+    if not share:
+        return None, small
+    black, white, power = raw[0].double().numpy()
+    curves = ToneCurves(black, white, np.exp(power), quantiles[0, 0].numpy(), quantiles[0, -1].numpy())
+    if inside.is_gray(STRAY_CHROMA):
+        mean = {name: np.full(3, values.mean()) for name, values in vars(curves).items()}
+        curves = ToneCurves(**mean)
+    return curves.part(share), small
+
+
+def guessed_chroma(seen: Tensor, network: ChromaNetwork) -> Tensor:
+    """The chroma (B, 3, h, w) that photographs of the greys of pictures (B, 3, H, W) have on average."""
+    gray = stretched_luma(seen.flatten(2).transpose(1, 2)).reshape(len(seen), 1, *seen.shape[2:])
+    chroma, _ = network(gray)
+    axes = torch.tensor(colour_basis()[1:], dtype=torch.float32)
+    return torch.einsum("bkhw,kc->bchw", chroma, axes) / 2
+
+
+def told(seen: Tensor, chroma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What the network is told of pictures (B, 3, H, W) and their chroma as guessed: see `ToneNetwork`."""
+    rgb = F.adaptive_avg_pool2d(seen, SIDE).flatten(2).transpose(1, 2)
+    return told_of(rgb, F.interpolate(chroma, size=(SIDE, SIDE), mode="bilinear").flatten(2).transpose(1, 2))
+
+
+def told_of(rgb: Tensor, chroma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same of pixels (B, N, 3)."""
+    ordered = rgb.sort(1).values
+    quantiles = ordered[:, [round(share * (rgb.shape[1] - 1)) for share in QUANTILES]]
+    return rgb, stretched_luma(rgb)[..., None] + chroma, quantiles
+
+
+def stretched_luma(rgb: Tensor) -> Tensor:
+    """The luma (B, N) of colours (B, N, 3), from its darkest to its lightest tones but for a few."""
+    gray = rgb @ torch.tensor([0.299, 0.587, 0.114])
+    low, high = torch.quantile(gray, torch.tensor([0.005, 0.995]), dim=1)[..., None]
+    return ((gray - low) / (high - low).clamp_min(0.1)).clamp(0, 1)
+
+
+def without_border(picture: Picture) -> Picture:
+    """The part of a picture within a plain border, the paper, that is seen on three sides or more."""
+    small = luma(picture.resized_rgb(_LOOKED_AT, _LOOKED_AT))
+    margins = []
+    for rows in (small, small[::-1], small.T, small.T[::-1]):
+        level = np.median(rows[0])
+        plain = np.abs(rows[: int(_MOST_BORDER * _LOOKED_AT)] - level).mean(1) < _PLAIN
+        margins.append(0 if not plain[0] else len(plain) if plain.all() else int(plain.argmin()))
+    if sum(margin > 0 for margin in margins) < 3:
+        return picture
+    top, bottom, left, right = (margin + 2 if margin else 0 for margin in margins)
+    high, wide = picture.height / _LOOKED_AT, picture.width / _LOOKED_AT
+    first, last = int(top * high), picture.height - int(bottom * high)
+    begin, end = int(left * wide), picture.width - int(right * wide)
+    return replace(picture, pixels=picture.pixels[first:last, begin:end])

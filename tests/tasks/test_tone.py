@@ -1,0 +1,97 @@
+"""The tones of faded photographs come back, and healthy ones are left as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.color import deltaE_ciede2000, rgb2lab
+
+import scoreinv
+from scoreinv.imaging.picture import Picture
+from scoreinv.tasks.tone import tone_picture, without_border
+from scoreinv.training.pictures import BUILTIN
+
+PHOTOS = sorted([*BUILTIN.glob("*.jpg"), *(Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg")])
+
+
+def photo(path: Path) -> np.ndarray:
+    image = Image.open(path).convert("RGB")
+    image.thumbnail((256, 256))
+    return np.asarray(image)
+
+
+def faded(rgb: np.ndarray) -> np.ndarray:
+    """Of cyan dye half is left, of the others more, on yellowed paper; in [0, 1]."""
+    return 0.1 + np.array([0.85, 0.78, 0.6]) * (rgb / 255) ** np.array([0.45, 0.65, 0.75])
+
+
+def distance(one: np.ndarray, other: np.ndarray) -> float:
+    return float(deltaE_ciede2000(rgb2lab(one), rgb2lab(other)).mean())
+
+
+@pytest.fixture(scope="module")
+def pairs() -> list[tuple[np.ndarray, np.ndarray]]:
+    return [(photo(path), np.rint(255 * faded(photo(path))).astype(np.uint8)) for path in PHOTOS[:12]]
+
+
+def test_faded_photographs_come_nearer_to_what_they_were(pairs):
+    before, after, changed = [], [], 0
+    for truth, scan in pairs:
+        toned = tone_picture(Picture(scan))
+        changed += toned.changed
+        before.append(distance(scan, truth))
+        after.append(distance(toned.image.pixels, truth))
+    assert changed > 0.6 * len(pairs)
+    assert np.mean(after) < 0.75 * np.mean(before)
+    assert (np.array(after) < np.array(before) + 0.5).all()
+
+
+def test_healthy_photographs_are_hardly_changed(pairs):
+    changes = [distance(tone_picture(Picture(truth)).image.pixels, truth) for truth, _ in pairs]
+    assert np.median(changes) == 0
+    assert max(changes) < 3
+
+
+def test_sixteen_bits_stay_sixteen_and_alpha_stays(pairs):
+    _, scan = pairs[0]
+    deep = np.dstack([scan.astype(np.uint16) * 257, np.full(scan.shape[:2], 999, np.uint16)])
+    toned = tone_picture(Picture(deep)).image.pixels
+    assert toned.dtype == np.uint16
+    assert (toned[..., 3] == 999).all()
+    assert abs(toned[..., :3] / 257.0 - tone_picture(Picture(scan)).image.pixels).max() <= 1
+
+
+def test_a_faded_grey_print_stays_grey(pairs):
+    truth, _ = pairs[0]
+    gray = np.asarray(Image.fromarray(truth).convert("L"))
+    scan = (90 + gray * 0.4).astype(np.uint8)
+    toned = tone_picture(Picture(scan))
+    assert toned.image.mode == "L"
+    assert np.ptp(toned.image.pixels.astype(int)) >= np.ptp(scan.astype(int))
+    triple = tone_picture(Picture(np.dstack([scan] * 3))).image.pixels
+    assert np.ptp(triple.astype(int), axis=-1).max() == 0
+
+
+def test_a_plain_border_has_no_part_in_it(pairs):
+    _, scan = pairs[0]
+    framed = np.full((scan.shape[0] + 40, scan.shape[1] + 40, 3), 235, np.uint8)
+    framed[20:-20, 20:-20] = scan
+    inside = without_border(Picture(framed))
+    assert abs(inside.height - scan.shape[0]) < 20
+    assert without_border(Picture(scan)).size == scan.shape[:2]
+
+
+def test_restore_brings_tones_back_and_tells_so(pairs):
+    truth, scan = pairs[0]
+    result = scoreinv.restore(scan, inpaint=False, denoise=False, colorize=False)
+    step = next(step for step in result.steps if step.name == "tone")
+    assert step.changed
+    assert "contrast" in step.words or "cast" in step.words
+    assert distance(result.image, truth) < distance(scan, truth)
+    half = scoreinv.restore(scan, tone=0.5, inpaint=False, denoise=False, colorize=False)
+    assert distance(half.image, scan) < distance(result.image, scan)
+    left = scoreinv.restore(scan, tone=0.0, inpaint=False, denoise=False, colorize=False)
+    assert (left.image == scan).all()
