@@ -2,7 +2,7 @@
 
     python tests/benchmarks/old_photos.py FOLDER [--side 384] [--seed 1] [--sheet FILE.jpg]
 
-The photographs are those that pretrained/tone/training.json names as held out; each is faded once, by other curves than
+The photographs are those that pretrained/tone/held_out.txt names as held out; each is faded once, by other curves than
 those of the training: what remains of each dye's density in linear light is .35 to .95 of it, with a toe of its own; a
 yellow stain, flare and a scanner's exposure are added, and three in ten fade more towards their borders. The same
 photographs unfaded tell what the step does to healthy ones. Beside it: each channel stretched between its percentiles.
@@ -43,7 +43,7 @@ def main() -> None:
     if options.tint:
         tints(sorted(options.folder.glob("*.jpg")), np.random.default_rng(options.seed))
         return
-    held = json.loads((PRETRAINED / "tone" / "training.json").read_text())["holdout"]
+    held = (PRETRAINED / "tone" / "held_out.txt").read_text().split()
     paths = {path.stem: path for path in options.folder.iterdir()}
     rng = np.random.default_rng(options.seed)
     rows, sheet = [], []

@@ -2,7 +2,7 @@
 
     python tests/data/make_tone.py PHOTOS [--minutes 14] [--seed 0] [--init FILE] [-o tone.safetensors]
 
-PHOTOS is the folder of photographs; those that pretrained/tone/training.json holds out are not looked at. A third of
+PHOTOS is the folder of photographs; those that pretrained/tone/held_out.txt names are not looked at. A third of
 what is shown is healthy; the rest loses density by dye, gets stained, fogged, scanned with another curve, and fades
 unevenly. Healthy photographs are varied, in exposure, saturation, haze and a slight cast, so that such things are not
 undone. The loss is the distance of the corrected picture to the truth in CIELAB (CIE94), more where it is farther
@@ -12,7 +12,6 @@ than the faded one was, and the cross-entropy of whether it has faded.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import time
 from pathlib import Path
@@ -47,8 +46,7 @@ def main() -> None:
     parser.add_argument("--init", type=Path, help="weights to go on from")
     options = parser.parse_args()
     torch.manual_seed(options.seed)
-    config = json.loads((PRETRAINED / "tone" / "training.json").read_text())
-    unseen = set(config["holdout"])
+    unseen = set((PRETRAINED / "tone" / "held_out.txt").read_text().split())
     paths = sorted(path for path in options.folder.iterdir() if path.suffix in (".jpg", ".png"))
     paths = [path for path in paths if path.stem not in unseen]
     print(f"{len(paths)} photographs")
