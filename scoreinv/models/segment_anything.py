@@ -116,4 +116,5 @@ def load_onnxruntime() -> Any:
         import onnxruntime
     except ImportError as error:
         raise ScoreinvError(f"selecting needs onnxruntime, which cannot be loaded ({error}): {REMEDY}") from error
+    onnxruntime.disable_telemetry_events()  # where a user has a version that sends any
     return onnxruntime
