@@ -413,7 +413,11 @@ class OldPhotoSettings:
     inpaint: Annotated[bool, Setting("Fill the damage, or leave it.")] = True
     tone: Annotated[
         float,
-        Setting("How far faded tones are brought back, 0 to 1: contrast, black, white and cast.", Number(0.0, 1.0)),
+        Setting(
+            "How far faded tones are brought back, 0 to 1: contrast, black, white and cast.",
+            Number(0.0, 1.0),
+            advanced=True,
+        ),
     ] = 1.0
     denoise: Annotated[bool, Setting("Remove noise, or leave it.")] = True
     colorize: Annotated[bool, Setting("Colour what is grey or of one tint, or leave it grey.")] = True
