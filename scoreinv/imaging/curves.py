@@ -81,7 +81,7 @@ def with_tones(picture: Picture, curves: ToneCurves) -> Picture:
         for number in range(1 if picture.is_gray_mode else 3):
             values = planes[rows, :, number]
             planes[rows, :, number] = curves.channel(values, number) if tables is None else tables[number][values]
-    return replace(picture, pixels=pixels)
+    return picture.with_pixels(pixels)
 
 
 def difference(before: np.ndarray, after: np.ndarray) -> float:

@@ -53,7 +53,7 @@ class Picture:
         pixels: HxW (L), HxWx2 (LA), HxWx3 (RGB) or HxWx4 (RGBA), of uint8, uint16, or (arrays only, never files)
             float in [0, 1]. Never written to.
         metadata: colour profile and the like.
-        coding: how a JPEG was compressed; None of other pictures.
+        coding: how a JPEG was compressed, of whose pixels nothing but holes was changed; None of other pictures.
     """
 
     pixels: np.ndarray
@@ -234,9 +234,13 @@ class Picture:
         scaled = None if dpi is None else (factor * dpi[0], factor * dpi[1])
         return Picture(pixels, replace(self.metadata, dpi=scaled))
 
+    def with_pixels(self, pixels: np.ndarray) -> Picture:
+        """A copy with other samples, of which the JPEG's coding no longer tells."""
+        return replace(self, pixels=pixels, coding=None)
+
     def with_pixels_of(self, other: Picture, where: np.ndarray) -> Picture:
         """A copy with the samples of another picture of this mode and size where `where` (HxW bool)."""
-        return replace(self, pixels=np.where(where[..., None], other.pixels, self.pixels))
+        return self.with_pixels(np.where(where[..., None], other.pixels, self.pixels))
 
     def covered(self, hole: np.ndarray) -> Picture:
         """A copy whose hole (HxW bool, not all of it) has the samples of the nearest pixels beside it."""
@@ -245,7 +249,7 @@ class Picture:
         rows, columns = ndimage.distance_transform_edt(hole, return_distances=False, return_indices=True)
         pixels = self.pixels.copy()
         pixels[hole] = self.pixels[rows[hole], columns[hole]]
-        return replace(self, pixels=pixels)
+        return self.with_pixels(pixels)
 
     def with_colours_at(self, rgb: np.ndarray, where: np.ndarray, gray: Picture, weights: str = "rec601") -> Picture:
         """A colour picture with the chroma of `rgb` (HxWx3 float) where `where` (HxW bool), on the luma of `grey`."""
@@ -262,7 +266,7 @@ class Picture:
             if pixels.dtype.kind == "u":
                 coloured = quantize_keeping_luma(level * self.peak, coloured, pixels.dtype, weights)
             pixels[part, :, :3][inside] = coloured
-        return replace(self, pixels=pixels)
+        return self.with_pixels(pixels)
 
     def _strips(self) -> Iterator[tuple[int, int]]:
         rows = max(1, min(STRIP_ROWS, _STRIP_PIXELS // self.width))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
@@ -126,7 +125,7 @@ def untinted(picture: Picture, weights: str = "rec601", tones: Picture | None = 
     for top in range(0, picture.height, STRIP_ROWS):
         rows = slice(top, top + STRIP_ROWS)
         pixels[rows, :, :3] = to_samples(to_float(gray[rows]) * factor, pixels.dtype)[..., None]
-    return replace(picture, pixels=pixels)
+    return picture.with_pixels(pixels)
 
 
 def _small_colours(picture: Picture) -> np.ndarray:

@@ -7,7 +7,7 @@ left itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -154,4 +154,4 @@ def without_border(picture: Picture) -> Picture:
     high, wide = picture.height / _LOOKED_AT, picture.width / _LOOKED_AT
     first, last = int(top * high), picture.height - int(bottom * high)
     begin, end = int(left * wide), picture.width - int(right * wide)
-    return replace(picture, pixels=picture.pixels[first:last, begin:end])
+    return picture.with_pixels(picture.pixels[first:last, begin:end])

@@ -10,11 +10,13 @@ import pytest
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
+from scoreinv.imaging.curves import ToneCurves, with_tones
 from scoreinv.imaging.jpeg import coding_of
 from scoreinv.imaging.jpeg_smears import RIM, without_smears
 from scoreinv.imaging.metadata import orient
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import read_picture
+from scoreinv.imaging.tint import untinted
 
 HEIGHT, WIDTH = 100, 148  # no multiple of a unit of blocks
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -106,6 +108,15 @@ def test_gray_pictures_are_shown_without_the_waves_of_a_scratch() -> None:
     shown, _ = without_smears(picture, hole)
     before, after = ((each.pixels.astype(float) - truth)[ring(hole, 1, 2)] for each in (picture, shown))
     assert np.sqrt(np.mean(after**2)) < 0.8 * np.sqrt(np.mean(before**2))
+
+
+def test_tones_that_were_changed_are_no_longer_those_that_were_compressed() -> None:
+    _, damaged, hole = scratched()
+    picture = read_picture(as_jpeg(damaged))
+    ends = np.array([0.1, 0.9])[:, None].repeat(3, axis=1)
+    curves = ToneCurves(np.full(3, 0.05), np.full(3, 0.95), np.ones(3), *ends)
+    for changed in (untinted(picture), with_tones(picture, curves), picture.covered(hole)):
+        assert without_smears(changed, hole) == (changed, changed)
 
 
 def test_what_is_no_jpeg_of_luma_and_chroma_has_no_coding() -> None:
