@@ -219,9 +219,10 @@ def restore_picture(
     work = _Restoration([picture], settings, dict(zip(_SHARES, parts(callback, _SHARES.values()), strict=True)), told)
     if models.filler is not None:
         work.find_damage(models.detector, hole)
-    work.remove_tint()
+    whole = work.remove_tint()
     if models.toner is not None:
-        work.bring_back_tones(models.toner)
+        work.bring_back_tones(models.toner, whole)
+    del whole  # as large as the picture
     if models.filler is not None:
         work.fill(models.filler)
     if models.denoiser is not None:
@@ -280,8 +281,8 @@ class _Restoration:
         self.damage = hole
         self._tell("damage", words, mask=picture_of_hole(hole) if hole.any() else None)
 
-    def remove_tint(self) -> None:
-        """Find out what the picture is, and make it grey where it is of one tint."""
+    def remove_tint(self) -> Picture:
+        """Find out what the picture is, and make it grey where it is of one tint; gives it without its damage."""
         (picture,) = self.pictures
         whole = picture if self.damage is None or not self.damage.any() else picture.covered(self.damage)
         self.found = _what_is(whole)
@@ -290,14 +291,19 @@ class _Restoration:
         elif self.settings.keep_tint:
             self._tell("tint", "the tint of the print is kept")
         else:
-            self._tell("tint", "the tint of the print is removed", [untinted(picture, tones=whole)])
+            gray = untinted(picture, tones=whole)
+            self._tell("tint", "the tint of the print is removed", [gray])
+            return gray if whole is picture else untinted(whole)
+        return whole
 
-    def bring_back_tones(self, toner: Toner) -> None:
-        """Undo fading, as far as the settings say; a print that keeps its tint keeps its tones."""
+    def bring_back_tones(self, toner: Toner, whole: Picture) -> None:
+        """Undo fading, as far as the settings say; a print that keeps its tint keeps its tones.
+
+        whole: the picture without its damage.
+        """
         if self.found == "tinted" and self.settings.keep_tint:
             return
         (picture,) = self.pictures
-        whole = picture if self.damage is None or not self.damage.any() else picture.covered(self.damage)
         toned = tone_picture(picture, toner, self.settings.tone, whole)
         tell(self.callbacks["tone"], 1.0)
         self._tell("tone", toned.words, [toned.image] if toned.changed else None)
