@@ -78,12 +78,6 @@ def _moments(rgb: Tensor, expected: Tensor) -> Tensor:
     return torch.cat([*every, chroma.mean(1) * 4, own.mean(1) * 4, chroma.abs().mean(1) * 4], dim=1)
 
 
-def corrected(rgb: Tensor, curves: Tensor) -> Tensor:
-    """Pixels (B, N, 3) through the curves (B, 3, 3) of `ToneNetwork`: ((x - black) / (white - black)) ^ exponent."""
-    black, white, power = (one[:, None] for one in curves.unbind(1))
-    return ((rgb - black) / (white - black)).clamp(1e-3, 1) ** power.exp()
-
-
 def load_tone(path: Path = TONE_FILE) -> ToneNetwork:
     """Load the network: float32, in evaluation mode.
 

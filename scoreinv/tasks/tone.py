@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scoreinv.colour_space import colour_basis, luma
+from scoreinv.colour_space import colour_basis, luma, luma_weights
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.imaging.colour import STRAY_CHROMA
 from scoreinv.imaging.curves import ToneCurves, described, difference, with_tones
@@ -135,7 +135,7 @@ def told_of(rgb: Tensor, chroma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def stretched_luma(rgb: Tensor) -> Tensor:
     """The luma (B, N) of colours (B, N, 3), from its darkest to its lightest tones but for a few."""
-    gray = rgb @ torch.tensor([0.299, 0.587, 0.114])
+    gray = rgb @ torch.tensor(luma_weights("rec601"), dtype=torch.float32)
     low, high = torch.quantile(gray, torch.tensor([0.005, 0.995]), dim=1)[..., None]
     return ((gray - low) / (high - low).clamp_min(0.1)).clamp(0, 1)
 

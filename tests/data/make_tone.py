@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from scoreinv.files import PRETRAINED
-from scoreinv.networks.fading import SIDE, TONE_FILE, ToneNetwork, corrected, load_tone
+from scoreinv.networks.fading import SIDE, TONE_FILE, ToneNetwork, load_tone
 from scoreinv.tasks.tone import SEEN_SIDE, chroma_network, guessed_chroma, told_of
 
 BATCH, PIXELS, RATE, EMA = 48, 112, 2e-3, 0.998
@@ -35,6 +35,12 @@ GUESSES = 8
 HEALTHY, GRAY, HAZY = 0.33, 0.12, 0.06
 _LINE = torch.linspace(-1, 1, SIDE) ** 2
 RADIUS = ((_LINE[:, None] + _LINE) / 2).reshape(-1, 1)
+
+
+def corrected(rgb: Tensor, curves: Tensor) -> Tensor:
+    """Pixels (B, N, 3) through the curves (B, 3, 3) of `ToneNetwork`: ((x - black) / (white - black)) ^ exponent."""
+    black, white, power = (one[:, None] for one in curves.unbind(1))
+    return ((rgb - black) / (white - black)).clamp(1e-3, 1) ** power.exp()
 
 
 def main() -> None:
