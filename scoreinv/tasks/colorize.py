@@ -38,7 +38,7 @@ from scoreinv.operators import gray_and_hints
 from scoreinv.options import Estimate, GrayWeights, Method, check_callback
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.common import MEAN_WINDOW, Model, draw, model_of, spread, to_arrays, to_tensor
-from scoreinv.tasks.picture_noise import PictureNoise, noise_weights_of
+from scoreinv.tasks.picture_noise import PictureNoise, ddof_of_pairs, noise_weights_of
 from scoreinv.tasks.results import Given, PictureKind, Restored, TaskCallback, as_given, parts, tell
 from scoreinv.tasks.settings import ColourSettings, Sampling
 
@@ -212,8 +212,7 @@ def colorize_pictures(
         raised = _raised([*samples, np.mean(samples, axis=0)] if averaged else samples, one, next(told))
         image, std = raised.pop() if averaged else raised[0], None
         if len(samples) > 1:
-            # The mean of a pair of opposite noise is known; only of an odd number is it estimated.
-            small = Image.fromarray(spread(np.stack(samples), ddof=len(samples) % 2))
+            small = Image.fromarray(spread(np.stack(samples), ddof_of_pairs(len(samples))))
             size = (one.picture.width, one.picture.height)
             std = np.array(small.resize(size, Image.Resampling.BILINEAR))  # of the caller's own
         results.append(Colorized(image, raised, std, nfe, sampling.method, one.found))

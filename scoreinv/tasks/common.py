@@ -131,8 +131,11 @@ def to_arrays(batch: Tensor) -> list[np.ndarray]:
     return list(batch.clamp(0, 1).permute(0, 2, 3, 1).float().cpu().numpy())
 
 
-def spread(samples: np.ndarray, ddof: int = 1) -> np.ndarray:
-    """Standard deviation over the first axis, root mean square over the last: (S, ..., C) to (...)."""
+def spread(samples: np.ndarray, ddof: float = 1) -> np.ndarray:
+    """Standard deviation over the first axis, root mean square over the last: (S, ..., C) to (...).
+
+    ddof: squares are summed and divided by S - ddof (`ddof_of_pairs`).
+    """
     return np.sqrt(samples.var(axis=0, ddof=ddof).mean(axis=-1)).astype(np.float32)
 
 
@@ -166,10 +169,9 @@ class RunningSpread:
         gap *= rgb - self.mean
         self._squares += gap
 
-    @property
-    def std(self) -> np.ndarray:
-        """HxW: standard deviation, root mean square over the channels."""
-        return np.sqrt(self._squares.mean(axis=-1) / (self.count - 1))
+    def std(self, ddof: float = 1) -> np.ndarray:
+        """HxW: `spread` of the pictures so far."""
+        return np.sqrt(self._squares.mean(axis=-1) / (self.count - ddof))
 
 
 def draw(
@@ -282,4 +284,4 @@ def gathered(
                 running.add(rgb)
     several = settings.samples > 1
     image = finish(running.mean) if several and settings.estimate == "mean" else pictures[0]
-    return Restored(image, pictures, running.std if several else None, nfe, method)
+    return Restored(image, pictures, running.std() if several else None, nfe, method)

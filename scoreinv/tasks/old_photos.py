@@ -35,7 +35,7 @@ from scoreinv.tasks.common import Model, RunningSpread, model_of
 from scoreinv.tasks.denoise import check_noise, denoise_picture
 from scoreinv.tasks.find_damage import Detector, damage_in_picture, detector_of
 from scoreinv.tasks.inpaint import inpaint_picture
-from scoreinv.tasks.picture_noise import noise_weights_of
+from scoreinv.tasks.picture_noise import ddof_of_pairs, noise_weights_of
 from scoreinv.tasks.results import AnyMethod, Given, PictureKind, Restored, TaskCallback, parts, restore_each, tell
 from scoreinv.tasks.settings import (
     COLOUR_SENSITIVITY,
@@ -235,7 +235,11 @@ def restore_picture(
         running = RunningSpread()
         for sample in samples:
             running.add(sample.rgb())
-        std = running.std
+        std = running.std()
+        if any(step.name == "colorize" and step.changed for step in work.steps):
+            # Colours come in pairs; what damage is filled with, which they differ by most there, does not.
+            pairs = running.std(ddof_of_pairs(len(samples)))
+            std = pairs if work.damage is None else np.where(work.damage, std, pairs)
     return RestoredPhoto(
         samples[0], samples, std, work.nfe, work.method, work.found, work.damage, work.noise_std, work.steps
     )

@@ -40,6 +40,15 @@ def noise_weights_of(picture: Picture) -> np.ndarray:
     return weights / np.linalg.norm(weights)
 
 
+def ddof_of_pairs(count: int) -> float:
+    """What n samples of `PictureNoise`, from the first on, have for `ddof` in their variance.
+
+    Pairs lie at m + d and m - d, so their mean is m whatever n is, and the sum of squares about it is n times the
+    variance s^2. One without its opposite moves the mean by d / n, and leaves (n - 1 / n) s^2.
+    """
+    return count % 2 / count
+
+
 class PictureNoise(NoiseStream):
     """Noise of the samples of these numbers, of which 2 k + 1 of a picture has the opposite of each draw of 2 k.
 

@@ -20,6 +20,8 @@ from scoreinv.tasks.colorize import (
     hints_for,
     work_size,
 )
+from scoreinv.tasks.common import spread
+from scoreinv.tasks.picture_noise import ddof_of_pairs
 from scoreinv.tasks.settings import ColourSettings
 
 pytestmark = pytest.mark.portable
@@ -66,12 +68,13 @@ def test_the_samples_of_a_pair_average_to_the_posterior_mean():
     np.testing.assert_allclose(alone.image, result.samples[0], atol=1e-5)
 
 
-def test_the_spread_of_a_pair_takes_its_mean_for_known():
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_spread_is_that_of_pairs(count):
     flat = np.full((16, 16), 0.5, np.float32)
-    result = colorize(flat, prior=prior("rec601"), samples=2, steps=60)
-    first, second = result.samples
-    apart = np.sqrt(((first - second) ** 2).mean(-1))
-    np.testing.assert_allclose(result.std.mean(), apart.mean() / 2, rtol=0.1)
+    result = colorize(flat, prior=prior("rec601"), samples=count, steps=3)
+    expected = spread(np.stack(result.samples), ddof_of_pairs(count))
+    np.testing.assert_allclose(result.std, expected, atol=1e-5)
+    assert expected.mean() > 0.003
 
 
 def test_a_picture_has_one_noise_in_whatever_form_it_is_given():

@@ -61,8 +61,9 @@ def test_mean_and_spread_of_pictures_that_come_one_by_one_take_few_copies():
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     np.testing.assert_allclose(running.mean, pictures.mean(0), atol=1e-6)
-    np.testing.assert_allclose(running.std, spread(pictures), atol=1e-6)
-    assert running.mean.dtype == running.std.dtype == np.float32
+    for ddof in (1, 0, 0.2):
+        np.testing.assert_allclose(running.std(ddof), spread(pictures, ddof), atol=1e-6)
+    assert running.mean.dtype == running.std().dtype == np.float32
     assert most < 4.5 * pictures[0].nbytes
 
 

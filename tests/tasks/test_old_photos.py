@@ -19,7 +19,11 @@ from scoreinv.errors import Cancelled, InputError, SettingError
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
 from scoreinv.networks.detector import DamageDetector
+from scoreinv.tasks import old_photos
+from scoreinv.tasks.colorize import Colorized
+from scoreinv.tasks.common import spread
 from scoreinv.tasks.old_photos import OldPhotoModels, Step, restore_picture
+from scoreinv.tasks.results import Restored
 from scoreinv.tasks.settings import OLD_PHOTO_STEPS, OldPhotoSettings
 from scoreinv.training.pictures import BUILTIN
 
@@ -238,7 +242,25 @@ def test_samples_differ_in_what_is_drawn_and_only_there():
     assert abs(alone.image.astype(int) - result.image).max() <= 1
     healthy = restored(levels(coloured_scene()), samples=2)
     assert (healthy.samples[0] == healthy.samples[1]).all()
-    assert restored(levels(gray_scene()), samples=2).std.max() > 0
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_spread_is_that_of_pairs_where_colours_alone_are_drawn(count, monkeypatch):
+    """As `colorize` reports it of the same samples; of fills, which do not come in pairs, it is that of any samples."""
+    photo, hole = Picture(levels(gray_scene())[:8, :8].copy()), np.zeros((8, 8), bool)
+    hole[2:4] = True
+    draws = np.random.default_rng(0).random((count, 8, 8, 3), np.float32)
+
+    def coloured(picture, *_, first, **__):
+        return Colorized(Picture(draws[first]), [], None, 1, "pc", "grey")
+
+    monkeypatch.setattr(old_photos, "colorize_picture", coloured)
+    monkeypatch.setattr(old_photos, "inpaint_picture", lambda *_: Restored(photo, [photo] * count, None, 1, "pc"))
+    models = OldPhotoModels(None, prior(), None, prior())
+    found = restore_picture(photo, models, OldPhotoSettings(samples=count, tone=0.0, denoise=False), hole).std
+    squares = count * np.square(spread(draws, ddof=0))
+    expected = np.sqrt(squares / np.where(hole, count - 1, count - count % 2 / count))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_each_form_and_a_batch():

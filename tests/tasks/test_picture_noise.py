@@ -13,7 +13,8 @@ from torch import Tensor
 
 import scoreinv
 from scoreinv.imaging.arrays import pictures_from_api
-from scoreinv.tasks.picture_noise import PictureNoise, noise_weights_of
+from scoreinv.tasks.common import spread
+from scoreinv.tasks.picture_noise import PictureNoise, ddof_of_pairs, noise_weights_of
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[2]
@@ -52,6 +53,14 @@ def test_pairs_are_opposite_and_samples_are_what_they_are_alone() -> None:
     assert torch.equal(four[2], -four[3])
     assert not torch.allclose(four[0], four[2])
     assert torch.equal(drawn(own, range(3, 4))[0], four[3])
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5, 7])
+def test_the_spread_of_pairs_is_the_deviation_of_one(count: int) -> None:
+    """By n - 1 it is 1.41 times that for a pair, and the variance of three was a third too large by n - 1 of odd n."""
+    draws = np.stack([drawn(weights(scene(seed)), range(count), 32, 32).numpy() for seed in range(2)], 1)
+    variance = np.square(spread(draws.reshape(count, -1, 1), ddof_of_pairs(count)))
+    assert variance.mean() == pytest.approx(1, abs=0.06)  # 6,144 values, of few pairs each
 
 
 def test_pictures_beside_others_have_the_noise_that_they_have_alone() -> None:
