@@ -1,9 +1,8 @@
-"""What settings may be, each stated once: its choices and range, and the words that explain it.
+"""How an option is stated, once for Python and the command line; and ranges and defaults that several tasks share.
 
-Settings are data classes (`tasks.settings`) whose fields are annotated with a `Setting`. By it they check themselves
-when they are made, so that errors come at once, and the command line makes options of them. `check` is of a setting,
-the same for Python and the command line; `require` and `within` are of what a configuration holds. Imports no torch, so
-that settings are checked before it loads.
+Settings are data classes (`tasks.inpaint_settings` and its kin) whose fields are annotated with a `Setting`. By it they
+check themselves when they are made, so that errors come at once, and the command line makes options of them. `check` is
+of a setting; `require` and `within` are of what a configuration holds. Imports no torch.
 """
 
 from __future__ import annotations
@@ -19,19 +18,6 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from scoreinv.errors import InputError, SettingError
 from scoreinv.text import shown
 
-Method = Literal["conditioned", "pc"]
-ClassicalMethod = Literal["telea", "navier-stokes", "biharmonic"]
-FillMethod = Literal[Method, ClassicalMethod]
-Estimate = Literal["sample", "mean"]
-GrayWeights = Literal["rec601", "average", "rec709"]
-Sampler = Literal["pc", "ode", "multistep", "heun", "ddim"]
-Predictor = Literal[
-    "reverse_diffusion", "euler_maruyama", "ancestral", "ancestral_posterior", "probability_flow", "none"
-]
-Corrector = Literal["langevin", "annealed_langevin", "none"]
-RestorationMethod = Literal["diffpir", "ddnm", "ddrm", "pigdm", "dps", "mmps", "pc", "dpir"]
-Downsampling = Literal["area", "bicubic"]
-Probe = Literal["rademacher", "gaussian"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -55,16 +41,22 @@ STEPS = Whole(1, 1_000_000)
 SAMPLES = Whole(1, 1000)
 SEED = Whole(0, 2**63 - 1)
 RTOL = Number(1e-12, 0.1)
+ODE_RTOL = 1e-5
+"""Tolerance of the adaptive solver, relative and absolute."""
 GUIDANCE = Number(0.0, 1e6)
 TRAINING_STEPS = Whole(1, 999_999_999)  # what the nine digits of a state's name count
 TRAINING_MINUTES = Number(None, 1e7)  # nineteen years
 BATCH_SIZE = Whole(1, 2**20)  # far more than any memory takes of pictures of a useful size
 LEARNING_RATE = Number(None, 1000.0)
 SENSITIVITY = Number(0.0, 1.0)
+USUAL_SENSITIVITY = 0.5
+"""Pixels whose probability of damage is above 1 - 0.5 are marked."""
 MOST_GROW = 100_000
 """Pixels by which holes may grow on the command line: more than a picture's side."""
-ORIENTATIONS = (1, 2, 4, 8)
-"""How many of the eight flips and turns of a picture an estimate can be averaged over."""
+FOUND_GROW = 2
+"""Pixels by which damage that is found is enlarged: soft edges would show as outlines of what is filled."""
+MASK_THRESHOLD = 0.5
+"""Values of a mask in [0, 1] above which pixels are holes."""
 
 
 @dataclass(frozen=True)

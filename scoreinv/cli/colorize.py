@@ -21,7 +21,7 @@ from scoreinv.cli.photo_loop import Progress, Run, check_uncertainty, run
 from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import warn
 from scoreinv.errors import InputError
-from scoreinv.tasks.settings import ColourSettings
+from scoreinv.tasks.colorize_settings import ColourSettings
 
 if TYPE_CHECKING:
     from scoreinv.imaging.hints import KnownColours

@@ -9,8 +9,7 @@ from scoreinv.cli.options import Common, Output, PhotosArgument, RestorerOption,
 from scoreinv.cli.photo_loop import Progress, Run, run
 from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import notice, warn
-from scoreinv.defaults import FOUND_GROW, USUAL_SENSITIVITY
-from scoreinv.options import MOST_GROW, SENSITIVITY
+from scoreinv.options import FOUND_GROW, MOST_GROW, SENSITIVITY, USUAL_SENSITIVITY
 
 if TYPE_CHECKING:
     import numpy as np

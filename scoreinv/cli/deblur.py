@@ -16,7 +16,7 @@ from scoreinv.cli.photo_loop import Progress
 from scoreinv.cli.plan import Job
 from scoreinv.cli.restoring import Network, Restoration, restore_photos
 from scoreinv.errors import InputError
-from scoreinv.tasks.settings import LinearSettings
+from scoreinv.tasks.linear_settings import LinearSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,10 +21,9 @@ from scoreinv.cli.outputs import STREAM, check_file, refuse_inputs
 from scoreinv.cli.photo_loop import Progress, Run, check_uncertainty, run
 from scoreinv.cli.plan import Job, Plan, expand, plan
 from scoreinv.cli.report import warn
-from scoreinv.defaults import FOUND_GROW, MASK_THRESHOLD, USUAL_SENSITIVITY
 from scoreinv.errors import EmptyMaskError, InputError
-from scoreinv.options import MOST_GROW, SENSITIVITY
-from scoreinv.tasks.settings import FillSettings
+from scoreinv.options import FOUND_GROW, MASK_THRESHOLD, MOST_GROW, SENSITIVITY, USUAL_SENSITIVITY
+from scoreinv.tasks.inpaint_settings import FillSettings
 
 if TYPE_CHECKING:
     import numpy as np

@@ -22,7 +22,7 @@ from scoreinv.cli.outputs import STREAM, output_folders, refuse_inputs
 from scoreinv.cli.report import duration, emit, naming, notice, progress_bar, rehearse, warn
 from scoreinv.errors import InputError
 from scoreinv.options import STEPS
-from scoreinv.tasks.settings import FIXED_STEPS
+from scoreinv.tasks.likelihood_settings import FIXED_STEPS
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture

@@ -18,7 +18,7 @@ from scoreinv.cli.plan import expand
 from scoreinv.cli.record import Table, failure
 from scoreinv.cli.report import LONG_SECONDS, duration, emit, naming, notice, progress_bar, put, rehearse, warn
 from scoreinv.errors import InputError
-from scoreinv.tasks.settings import LikelihoodSettings
+from scoreinv.tasks.likelihood_settings import LikelihoodSettings
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture

@@ -1,19 +1,18 @@
-"""Which photographs are done, and the names of their results."""
+"""Which photographs are done: those that are given, or are in folders, but for the results among them."""
 
 from __future__ import annotations
 
 import logging
 import os
 import re
-import sys
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scoreinv.cli.outputs import STREAM, check_folder, check_quality, check_stdout, refuse_inputs
+from scoreinv.cli.outputs import STREAM, check_folder, check_quality, refuse_inputs
+from scoreinv.cli.result_names import are_results, ending_of, of_batch, of_single, results_folder
 from scoreinv.errors import InputError
 
 if TYPE_CHECKING:
@@ -99,14 +98,16 @@ def plan(
     folder = None
     if batch:
         sources = [(source, item) for item in photos for source in expand(item, deep=output.recursive)]
-        results = _results([source for source, _ in sources], output, suffix)
+        results = are_results([source for source, _ in sources], output, suffix)
         for result in sorted(results):
             _log.info("%s: left alone, being a result by its name", result)
-        jobs = _of_batch([each for each in sources if each[0] not in results], output.output, suffix, kind)
+        wanted = [(source, item, _within(source, item)) for source, item in sources if source not in results]
+        names = of_batch(wanted, output.output, suffix, kind)
+        jobs = [Job(source, name, inside) for name, (source, _, inside) in zip(names, wanted, strict=True)]
         if output.output is not None or len(given) == len(photos) == 1:
-            folder = _results_folder(photos[0], output.output, suffix)
+            folder = results_folder(photos[0], output.output, suffix)
     else:
-        jobs = [Job(photos[0], _single_output(photos[0], output, _ending(photos[0], suffix, kind)))]
+        jobs = [Job(photos[0], of_single(photos[0], output, ending_of(photos[0], suffix, kind)))]
     if files_each > 1 and jobs[0].output == STREAM:
         raise InputError("--samples: several do not fit on stdout: name a file by -o")
     for number, job in enumerate(jobs):
@@ -125,6 +126,11 @@ def plan(
         check_quality([job.output for job in jobs], output.quality, "-o or --format")
     refuse_inputs("-o", [path for job in jobs for path in job.outputs], inputs)
     return Plan(jobs, own, batch, folders, folder, len(results))
+
+
+def _within(source: str, given: str) -> Path:
+    """The folder of a picture in the folder that was given; where it was given itself `.`."""
+    return Path() if given == source else Path(source).parent.relative_to(given)
 
 
 def _shard(text: str, jobs: list[Job]) -> list[Job]:
@@ -153,25 +159,6 @@ def _warn_of_folders_within(given: list[str], others: Iterable[str | None]) -> N
         _log.warning("%s: folders within are passed over (%d): --recursive takes them too", names, len(passed))
 
 
-def _results(sources: list[str], output: Output, suffix: str) -> set[str]:
-    """The pictures that are results of other pictures here: of single ones beside them, or where all results go.
-
-    They are known by their names: a run that was killed may not have noted the last one.
-    """
-    places = {(Path(source).parent, name) for source in sources for name in (Path(source).name, Path(source).stem)}
-    names = {name for _, name in places}
-    target = None if output.output is None else Path(output.output).resolve()
-    found = set()
-    for source in sources:
-        of, _, number = Path(source).stem.rpartition(suffix)
-        if of and re.fullmatch(r"(\.\d+)?", number):
-            parent = Path(source).parent
-            where = [parent.resolve(), *(parent.resolve().parents if output.recursive else ())]
-            if (parent, of) in places or (target in where and of in names):
-                found.add(source)
-    return found
-
-
 def expand(item: str, *, deep: bool) -> list[str]:
     """The pictures that an input stands for: itself, or those in a folder; InputError when a folder has none.
 
@@ -198,72 +185,3 @@ def expand(item: str, *, deep: bool) -> list[str]:
     if kinds:
         _log.warning("%s: %s, left out: convert them first", item, kinds)
     return found
-
-
-def _single_output(source: str, output: Output, ending: str) -> str:
-    """Where the result of a single photo goes."""
-    target = output.output
-    stem = "stdin" if source == STREAM else Path(source).stem
-    if target is None and source != STREAM:
-        return str(Path(source).with_name(f"{stem}{ending}"))
-    if target is not None and (target.endswith(("/", os.sep)) or (target != STREAM and Path(target).is_dir())):
-        return str(Path(target) / f"{stem}{ending}")
-    if output.format is not None:
-        raise InputError(
-            f"--format {output.format}: {target or STREAM} has a format already, on stdout png: give one of them"
-        )
-    if target in (None, STREAM):
-        check_stdout()
-        if target is None and sys.stdout.isatty():
-            raise InputError("the result of - goes to stdout, which is a terminal: name a file by -o, or redirect it")
-        return STREAM
-    from scoreinv.imaging.write import FORMATS
-
-    if Path(str(target)).suffix.lower() not in FORMATS:
-        raise InputError(f"{target}: end the output's name in {', '.join(FORMATS)}, or in / for a folder")
-    return str(target)
-
-
-def _ending(source: str, suffix: str, kind: str | None) -> str:
-    """What takes the place of a photo's suffix in its result's name; see `plan`."""
-    return f"{suffix}.{kind or ('tif' if Path(source).suffix.lower() in ('.tif', '.tiff') else 'png')}"
-
-
-def _of_batch(sources: list[tuple[str, str]], output: str | None, suffix: str, kind: str | None) -> list[Job]:
-    """The jobs of pictures, each given by its name or by a folder that holds it.
-
-    Where stems would give two pictures one result, results are named by whole file names.
-    """
-    jobs = []
-    for source, given in sources:
-        path, inside, ending = Path(source), Path(), _ending(source, suffix, kind)
-        if given != source:
-            inside = path.parent.relative_to(given)
-        beside = given == source and output is None
-        folder = path.parent if beside else _results_folder(given, output, suffix) / inside
-        jobs.append(Job(source, str(folder / f"{path.stem}{ending}"), inside))
-    counts = Counter(job.output for job in jobs)
-    for number, job in enumerate(jobs):
-        if counts[job.output] > 1:
-            name = f"{Path(job.source).name}{_ending(job.source, suffix, kind)}"
-            whole = str(Path(job.output).with_name(name))
-            jobs[number] = replace(job, output=whole)
-    first: dict[str, str] = {}
-    for job in jobs:
-        if (other := first.get(job.output)) is not None:
-            raise InputError(f"{other} and {job.source} would both be written to {job.output}: do them apart, with -o")
-        first[job.output] = job.source
-    return jobs
-
-
-def _results_folder(given: str, output: str | None, suffix: str) -> Path:
-    """The folder of a batch's results: that of `-o`, or one beside the folder that was given."""
-    if output is not None:
-        from scoreinv.imaging.write import FORMATS
-
-        if output == STREAM or Path(output).is_file() or Path(output).suffix.lower() in FORMATS:
-            raise InputError(f"-o {output}: with several inputs the output is a folder")
-        return Path(output)
-    base = Path(given)
-    base = base.resolve() if base.name in ("", "..") else base
-    return base.with_name(f"{base.name}{suffix}")

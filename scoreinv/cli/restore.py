@@ -27,7 +27,7 @@ from scoreinv.cli.plan import Job, Plan, plan
 from scoreinv.cli.report import notice, warn
 from scoreinv.errors import InputError
 from scoreinv.options import GRAY_LEVELS
-from scoreinv.tasks.settings import OLD_PHOTO_STEPS, OldPhotoSettings, StepName
+from scoreinv.tasks.old_photo_settings import OLD_PHOTO_STEPS, OldPhotoSettings, StepName
 
 if TYPE_CHECKING:
     import numpy as np

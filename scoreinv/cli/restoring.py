@@ -12,7 +12,7 @@ from scoreinv.cli.photo_loop import Progress, Run, check_uncertainty, run
 from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import naming, notice
 from scoreinv.options import GRAY_LEVELS
-from scoreinv.tasks.settings import LinearSettings
+from scoreinv.tasks.linear_settings import LinearSettings
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture

@@ -16,7 +16,7 @@ from scoreinv.cli.report import duration, emit, notice, progress_bar, rehearse
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.models.catalogue import HUB_PREFIX
 from scoreinv.options import GUIDANCE
-from scoreinv.tasks.settings import SamplerSettings
+from scoreinv.tasks.generate_settings import SamplerSettings
 
 if TYPE_CHECKING:
     from scoreinv.networks.classifiers import NoiseClassifier

@@ -8,8 +8,8 @@ from scoreinv.cli.options import Common, Output, PhotosArgument, advanced, optio
 from scoreinv.cli.photo_loop import Progress
 from scoreinv.cli.plan import Job
 from scoreinv.cli.restoring import Network, Restoration, restore_photos
-from scoreinv.options import GRAY_LEVELS, Downsampling
-from scoreinv.tasks.settings import LinearSettings
+from scoreinv.options import GRAY_LEVELS
+from scoreinv.tasks.linear_settings import Downsampling, LinearSettings
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture

@@ -95,9 +95,10 @@ def _box(mask: np.ndarray) -> Box:
 
 def _reduced(values: np.ndarray, step: int) -> np.ndarray:
     """Means of whole blocks of step x step pixels."""
-    height, width = (side // step for side in values.shape[:2])
-    blocks = values[: height * step, : width * step].reshape(height, step, width, step, -1).mean((1, 3))
-    return blocks[..., 0] if values.ndim == 2 else blocks
+    from skimage.transform import downscale_local_mean
+
+    height, width = (side - side % step for side in values.shape[:2])
+    return downscale_local_mean(values[:height, :width], (step, step, 1)[: values.ndim])
 
 
 def _shadow(rgb: np.ndarray, own: np.ndarray) -> np.ndarray | None:

@@ -28,13 +28,14 @@ def foreign(rgb: np.ndarray, hole: np.ndarray, halvings: int) -> np.ndarray:
         halvings: how often the picture is halved for the scale at which colours are compared.
     """
     from scipy.spatial import cKDTree
+    from skimage.transform import downscale_local_mean
 
     side = 2**halvings
-    filled = np.pad(np.where(hole[..., None], 0.0, rgb), _to_blocks(hole.shape, side), mode="edge")
-    unknown = np.pad(hole, _to_blocks(hole.shape, side)[:2], mode="edge")
-    height, width = (length // side for length in unknown.shape)
-    colours = filled.reshape(height, side, width, side, 3).mean((1, 3))
-    known = ~unknown.reshape(height, side, width, side).any((1, 3))
+    to_blocks = [(0, -length % side) for length in hole.shape]
+    filled = np.pad(np.where(hole[..., None], 0.0, rgb), [*to_blocks, (0, 0)], mode="edge")
+    unknown = np.pad(hole, to_blocks, mode="edge")
+    colours = downscale_local_mean(filled, (side, side, 1))
+    known = downscale_local_mean(unknown, (side, side)) == 0
     beside = colours[known & (ndimage.distance_transform_edt(known) <= _BESIDE)]
     if not len(beside):
         return np.zeros_like(hole)
@@ -43,8 +44,3 @@ def foreign(rgb: np.ndarray, hole: np.ndarray, halvings: int) -> np.ndarray:
     unseen[known] = apart[:, 0] > _ALIKE
     places = known & (ndimage.uniform_filter(unseen, _PLACE) > 0.5)
     return places.repeat(side, 0).repeat(side, 1)[: hole.shape[0], : hole.shape[1]]
-
-
-def _to_blocks(shape: tuple[int, ...], side: int) -> list[tuple[int, int]]:
-    """Pixels to add to height, width and channels for whole blocks."""
-    return [(0, -length % side) for length in shape[:2]] + [(0, 0)]

@@ -1,30 +1,37 @@
-"""TIFFs: directories checked before any decoder sees the file, and the kinds that Pillow does not read.
+"""TIFFs: directories checked before any decoder sees the file, the kinds that Pillow does not read, and all writing.
 
 A directory (TIFF 6.0; BigTIFF as of libtiff 4) says where the strips or tiles lie, how large they are, and which
 directory follows. Damaged or made up, these numbers send decoders round in circles, or let them take gigabytes for a
 picture that is not there. What is checked holds for every whole file: the directories are a chain without loops inside
 the file, and all strips or tiles of the chosen one are there and can hold their share of the picture.
+
+TIFFs are written here, since Pillow's tag directory, used for them, is the only one at hand that writes nested EXIF
+directories.
 """
 
 from __future__ import annotations
 
 import os
 import struct
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from scoreinv.errors import InputError
-from scoreinv.imaging.metadata import describe, orient
+from scoreinv.imaging.metadata import describe, orient, writable
 from scoreinv.imaging.picture import Picture, check_megapixels
 
 if TYPE_CHECKING:
     import tifffile
 
 MAX_FRAMES = 10_000
+_STRIP_LENGTH = 1 << 20
+"""Bytes of a strip that is written, before it is packed."""
+_DEFLATE = 6
 
 _SUBFILE_TYPE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
 _STRIP_OFFSETS, _SAMPLES, _ROWS, _STRIP_BYTES, _PLANES = 273, 277, 278, 279, 284
@@ -269,3 +276,46 @@ def unpremultiply(pixels: np.ndarray) -> None:
     for rows in np.array_split(pixels, max(1, pixels.shape[0] // 256)):
         alpha = np.maximum(rows[..., -1:].astype(np.float64), 1)
         rows[..., :-1] = np.rint(np.minimum(rows[..., :-1] * (peak / alpha), peak))
+
+
+def write_tiff(stream: BinaryIO, picture: Picture) -> None:
+    """Deflate with horizontal prediction (TIFF 6.0 and Adobe's Technical Note 3), every mode and both sample types."""
+    pixels, metadata = picture.pixels, picture.metadata
+    samples = pixels.reshape(picture.height, picture.width, -1)
+    channels = samples.shape[2]
+    rows = max(1, _STRIP_LENGTH // (samples[0].size * pixels.itemsize))
+    strips = []
+    for top in range(0, picture.height, rows):
+        strip = samples[top : top + rows].astype(pixels.dtype.newbyteorder("<"))
+        strip[:, 1:] -= samples[top : top + rows, :-1]
+        strips.append(zlib.compress(strip.tobytes(), _DEFLATE))
+    sizes = [len(strip) for strip in strips]
+    offsets = np.concatenate([[0], np.cumsum(sizes[:-1])]).astype(np.int64).tolist()
+
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    if metadata.exif:
+        exif = Image.Exif()
+        exif.load(metadata.exif)
+        for tag in exif:
+            tags[tag] = writable(exif, tag)
+    if metadata.dpi:
+        tags[TiffImagePlugin.X_RESOLUTION], tags[TiffImagePlugin.Y_RESOLUTION] = metadata.dpi
+        tags[TiffImagePlugin.RESOLUTION_UNIT] = 2  # the inch
+    if metadata.icc:
+        tags[TiffImagePlugin.ICCPROFILE] = metadata.icc
+    if metadata.xmp:
+        tags[TiffImagePlugin.XMP] = metadata.xmp
+    tags[TiffImagePlugin.IMAGEWIDTH], tags[TiffImagePlugin.IMAGELENGTH] = picture.width, picture.height
+    tags[TiffImagePlugin.BITSPERSAMPLE] = (pixels.itemsize * 8,) * channels
+    tags[TiffImagePlugin.COMPRESSION], tags[TiffImagePlugin.PREDICTOR] = 8, 2  # Adobe deflate, horizontal differences
+    tags[TiffImagePlugin.PHOTOMETRIC_INTERPRETATION] = 1 if picture.is_gray_mode else 2  # black is zero, or RGB
+    tags[TiffImagePlugin.SAMPLESPERPIXEL] = channels
+    tags[TiffImagePlugin.PLANAR_CONFIGURATION] = 1  # samples side by side
+    tags[TiffImagePlugin.ROWSPERSTRIP] = rows
+    tags[TiffImagePlugin.STRIPOFFSETS], tags[TiffImagePlugin.STRIPBYTECOUNTS] = tuple(offsets), tuple(sizes)
+    tags[TiffImagePlugin.SAMPLEFORMAT] = (1,) * channels  # whole numbers from 0 on
+    if picture.has_alpha:
+        tags[TiffImagePlugin.EXTRASAMPLES] = 2  # not multiplied into the colours
+    tags.save(stream)
+    for packed in strips:
+        stream.write(packed)

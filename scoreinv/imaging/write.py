@@ -1,8 +1,7 @@
 """From a `Picture` to a file, whole or not at all, with 16 bits and metadata where its format can hold them.
 
 Pillow writes 8-bit files and 16-bit grey. 16-bit PNGs of several channels, which it cannot write, are written here
-(filters and zlib), and so are all TIFFs, since Pillow's tag directory, used for them, is the only one at hand that
-writes nested EXIF directories.
+(filters and zlib), TIFFs by `tiff`.
 """
 
 from __future__ import annotations
@@ -21,15 +20,16 @@ from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, PngImagePlugin, TiffImagePlugin
+from PIL import Image, PngImagePlugin
 
 from scoreinv.errors import ExistsError, InputError, ScoreinvError
 from scoreinv.files import atomic_write
 from scoreinv.imaging import heif
 from scoreinv.imaging.guard import reason
-from scoreinv.imaging.metadata import profile_fits, writable
+from scoreinv.imaging.metadata import profile_fits
 from scoreinv.imaging.picture import Picture, eight_bits
 from scoreinv.imaging.read import STREAM, special_file
+from scoreinv.imaging.tiff import write_tiff
 
 FORMATS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WebP", ".jpg": "JPEG", ".jpeg": "JPEG"}
 FORMATS |= heif.SUFFIXES
@@ -216,7 +216,7 @@ def encode(stream: BinaryIO, picture: Picture, name: str, quality: int | None = 
         metadata = replace(metadata, icc=None)
     picture = Picture(np.ascontiguousarray(pixels), metadata)
     if kind == "TIFF":
-        _write_tiff(stream, picture)
+        write_tiff(stream, picture)
     elif kind == "PNG" and pixels.dtype == np.uint16 and picture.mode != "L":
         _write_deep_png(stream, picture)
     else:
@@ -307,49 +307,3 @@ def _filtered(strip: np.ndarray, above: np.ndarray, pixel_bytes: int) -> bytes:
     out[:, 0] = np.array([1, 2, 4], dtype=np.uint8)[best]
     out[:, 1:] = candidates[best, np.arange(strip.shape[0])]
     return out.tobytes()
-
-
-# --- TIFF -------------------------------------------------------------------------------------------------------------
-
-
-def _write_tiff(stream: BinaryIO, picture: Picture) -> None:
-    """Deflate with horizontal prediction (TIFF 6.0 and Adobe's Technical Note 3), every mode and both sample types."""
-    pixels, metadata = picture.pixels, picture.metadata
-    samples = pixels.reshape(picture.height, picture.width, -1)
-    channels = samples.shape[2]
-    rows = max(1, _STRIP_BYTES // (samples[0].size * pixels.itemsize))
-    strips = []
-    for top in range(0, picture.height, rows):
-        strip = samples[top : top + rows].astype(pixels.dtype.newbyteorder("<"))
-        strip[:, 1:] -= samples[top : top + rows, :-1]
-        strips.append(zlib.compress(strip.tobytes(), _DEFLATE))
-    sizes = [len(strip) for strip in strips]
-    offsets = np.concatenate([[0], np.cumsum(sizes[:-1])]).astype(np.int64).tolist()
-
-    tags = TiffImagePlugin.ImageFileDirectory_v2()
-    if metadata.exif:
-        exif = Image.Exif()
-        exif.load(metadata.exif)
-        for tag in exif:
-            tags[tag] = writable(exif, tag)
-    if metadata.dpi:
-        tags[TiffImagePlugin.X_RESOLUTION], tags[TiffImagePlugin.Y_RESOLUTION] = metadata.dpi
-        tags[TiffImagePlugin.RESOLUTION_UNIT] = 2  # the inch
-    if metadata.icc:
-        tags[TiffImagePlugin.ICCPROFILE] = metadata.icc
-    if metadata.xmp:
-        tags[TiffImagePlugin.XMP] = metadata.xmp
-    tags[TiffImagePlugin.IMAGEWIDTH], tags[TiffImagePlugin.IMAGELENGTH] = picture.width, picture.height
-    tags[TiffImagePlugin.BITSPERSAMPLE] = (pixels.itemsize * 8,) * channels
-    tags[TiffImagePlugin.COMPRESSION], tags[TiffImagePlugin.PREDICTOR] = 8, 2  # Adobe deflate, horizontal differences
-    tags[TiffImagePlugin.PHOTOMETRIC_INTERPRETATION] = 1 if picture.is_gray_mode else 2  # black is zero, or RGB
-    tags[TiffImagePlugin.SAMPLESPERPIXEL] = channels
-    tags[TiffImagePlugin.PLANAR_CONFIGURATION] = 1  # samples side by side
-    tags[TiffImagePlugin.ROWSPERSTRIP] = rows
-    tags[TiffImagePlugin.STRIPOFFSETS], tags[TiffImagePlugin.STRIPBYTECOUNTS] = tuple(offsets), tuple(sizes)
-    tags[TiffImagePlugin.SAMPLEFORMAT] = (1,) * channels  # whole numbers from 0 on
-    if picture.has_alpha:
-        tags[TiffImagePlugin.EXTRASAMPLES] = 2  # not multiplied into the colours
-    tags.save(stream)
-    for packed in strips:
-        stream.write(packed)

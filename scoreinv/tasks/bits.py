@@ -11,17 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from scoreinv.defaults import ODE_RTOL
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.imaging.picture import Picture
 from scoreinv.likelihood import bits_per_dim
 from scoreinv.machine import PIXELS_AT_ONCE, shortage
 from scoreinv.models.peak_memory import gradient_bytes
+from scoreinv.options import ODE_RTOL
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.tasks.common import Sided, check_sides, colours_for, model_of, to_tensor
+from scoreinv.tasks.likelihood_settings import LikelihoodSettings
 from scoreinv.tasks.results import TaskCallback, for_sampler, parts
-from scoreinv.tasks.settings import LikelihoodSettings
 
 _DEQUANTISATION, _PROBE = 0, 1
 _ADAPTIVE_EVALUATIONS = 130

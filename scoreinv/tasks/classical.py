@@ -14,7 +14,7 @@ from scoreinv.imaging.jpeg_smears import without_smears
 from scoreinv.imaging.opencv import navier_stokes, telea
 from scoreinv.imaging.picture import Picture, to_float, to_samples
 from scoreinv.imaging.regions import hole_regions, known_first
-from scoreinv.options import ClassicalMethod
+from scoreinv.tasks.drawn_settings import ClassicalMethod
 from scoreinv.tasks.results import Restored, TaskCallback, parts, tell
 from scoreinv.window_placement import crop
 

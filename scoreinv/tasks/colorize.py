@@ -25,7 +25,6 @@ from PIL import Image
 
 from scoreinv.colour_space import luma
 from scoreinv.conditional.prior import ConditionalPrior
-from scoreinv.defaults import COLOUR_TEMPERATURE, MEAN_DRAWS
 from scoreinv.ensemble import MIRRORED
 from scoreinv.errors import InputError
 from scoreinv.imaging.arrays import pictures_from_api
@@ -35,12 +34,13 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import is_tinted, untinted
 from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.operators import gray_and_hints
-from scoreinv.options import Estimate, GrayWeights, Method, check_callback
+from scoreinv.options import check_callback
 from scoreinv.prior import ScorePrior
+from scoreinv.tasks.colorize_settings import COLOUR_TEMPERATURE, MEAN_DRAWS, ColourSettings, GrayWeights
 from scoreinv.tasks.common import MEAN_WINDOW, Model, draw, model_of, spread, to_arrays, to_tensor
+from scoreinv.tasks.drawn_settings import Estimate, Method, Sampling
 from scoreinv.tasks.picture_noise import PictureNoise, ddof_of_pairs, noise_weights_of
 from scoreinv.tasks.results import Given, PictureKind, Restored, TaskCallback, as_given, parts, tell
-from scoreinv.tasks.settings import ColourSettings, Sampling
 
 _log = logging.getLogger(__name__)
 

@@ -28,7 +28,6 @@ from scipy.special import expit
 from torch import Tensor
 
 from scoreinv.colour_space import luma
-from scoreinv.defaults import FOUND_GROW, USUAL_SENSITIVITY
 from scoreinv.ensemble import MIRRORED, turn, turn_back
 from scoreinv.errors import SettingError
 from scoreinv.imaging.arrays import pictures_from_api
@@ -37,7 +36,7 @@ from scoreinv.imaging.masks import dilate, picture_of_hole
 from scoreinv.imaging.picture import STRIP_ROWS, Picture
 from scoreinv.models.catalogue import load_damage_detector
 from scoreinv.networks.detector import STRIDE, DamageDetector
-from scoreinv.options import SENSITIVITY, Whole, check, check_callback
+from scoreinv.options import FOUND_GROW, SENSITIVITY, USUAL_SENSITIVITY, Whole, check, check_callback
 from scoreinv.tasks.common import finite, to_tensor
 from scoreinv.tasks.results import Given, TaskCallback, parts, tell
 from scoreinv.text import shown

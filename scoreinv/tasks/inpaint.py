@@ -24,7 +24,6 @@ import torch
 
 from scoreinv.colour_space import luma
 from scoreinv.conditional.interpolation import smooth_estimate
-from scoreinv.defaults import MASK_THRESHOLD
 from scoreinv.ensemble import ALL
 from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging.arrays import pictures_from_api
@@ -38,14 +37,15 @@ from scoreinv.imaging.rims import find_leftover
 from scoreinv.imaging.surroundings import foreign
 from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.operators import ObservedComponents
-from scoreinv.options import Estimate, FillMethod, check_callback
+from scoreinv.options import MASK_THRESHOLD, check_callback
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.tasks.classical import fill_classically
 from scoreinv.tasks.common import MEAN_WINDOW, Model, draw, model_of, spread, to_arrays, to_tensor
 from scoreinv.tasks.deep_holes import Scale, draw_in_scales, enough_to_copy
+from scoreinv.tasks.drawn_settings import Estimate, Sampling
+from scoreinv.tasks.inpaint_settings import FillMethod, FillSettings
 from scoreinv.tasks.results import Given, Restored, TaskCallback, as_given, parts, restore_each
-from scoreinv.tasks.settings import FillSettings, Sampling
 from scoreinv.window_placement import Box, crop
 
 _log = logging.getLogger(__name__)

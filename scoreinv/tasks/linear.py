@@ -34,14 +34,15 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.machine import PIXELS_AT_ONCE
 from scoreinv.networks.ffdnet import FFDNet
 from scoreinv.operators import LinearOperator, check_adjoint, downsampling, pad_observation, photographed, valid_blur
-from scoreinv.options import Downsampling, Estimate, Number, RestorationMethod, check, check_callback, check_noise_share
+from scoreinv.options import Number, check, check_callback, check_noise_share
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import DDRM, DPIR, DPMpp2M, NoiseStream, Sampler, State
 from scoreinv.sdes import as_time, broadcast, time_at
 from scoreinv.tasks.common import Model, gathered, model_of, pc_sampler, start_time, wide_tile
 from scoreinv.tasks.denoise import cut_off, denoise, expected, photograph, white_level, written
+from scoreinv.tasks.drawn_settings import Estimate
+from scoreinv.tasks.linear_settings import DenoiseSettings, Downsampling, LinearSettings, RestorationMethod
 from scoreinv.tasks.results import Given, Restored, TaskCallback, for_sampler, parts, restore_each
-from scoreinv.tasks.settings import DenoiseSettings, LinearSettings
 from scoreinv.text import shown
 from scoreinv.tiling import Tiled, crop
 from scoreinv.window_placement import Box

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from scoreinv.defaults import FOUND_GROW, USUAL_SENSITIVITY
 from scoreinv.imaging.arrays import pictures_from_api
 from scoreinv.imaging.hints import KnownColours
 from scoreinv.imaging.masks import as_holes, percent, picture_of_hole
@@ -28,23 +27,19 @@ from scoreinv.imaging.noise import white_noise
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tint import is_print, untinted
 from scoreinv.networks.detector import DamageDetector
-from scoreinv.options import GRAY_LEVELS, check_callback
+from scoreinv.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY, check_callback
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.colorize import Found, colorize_picture, found_in, hints_for
+from scoreinv.tasks.colorize_settings import ColourSettings
 from scoreinv.tasks.common import Model, RunningSpread, model_of
 from scoreinv.tasks.denoise import check_noise, denoise_picture
 from scoreinv.tasks.find_damage import Detector, damage_in_picture, detector_of
 from scoreinv.tasks.inpaint import inpaint_picture
+from scoreinv.tasks.inpaint_settings import FillSettings
+from scoreinv.tasks.linear_settings import DenoiseSettings
+from scoreinv.tasks.old_photo_settings import COLOUR_SENSITIVITY, OldPhotoSettings, StepName
 from scoreinv.tasks.picture_noise import ddof_of_pairs, noise_weights_of
 from scoreinv.tasks.results import AnyMethod, Given, PictureKind, Restored, TaskCallback, parts, restore_each, tell
-from scoreinv.tasks.settings import (
-    COLOUR_SENSITIVITY,
-    ColourSettings,
-    DenoiseSettings,
-    FillSettings,
-    OldPhotoSettings,
-    StepName,
-)
 from scoreinv.tasks.tone import Toner, load_toner, tone_picture
 
 LEAST_REMOVED = 5 / GRAY_LEVELS

@@ -16,7 +16,9 @@ from PIL import Image
 
 from scoreinv.errors import Cancelled
 from scoreinv.imaging.arrays import Form
-from scoreinv.options import FillMethod, RestorationMethod, says_stop
+from scoreinv.options import says_stop
+from scoreinv.tasks.inpaint_settings import FillMethod
+from scoreinv.tasks.linear_settings import RestorationMethod
 from scoreinv.text import one_line
 
 if TYPE_CHECKING:

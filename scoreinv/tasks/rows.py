@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from scoreinv.defaults import MASK_THRESHOLD
 from scoreinv.errors import InputError, ScoreinvError, SettingError
 from scoreinv.imaging.masks import check_mask_settings
 from scoreinv.kernels import normalised
 from scoreinv.models.catalogue import bundled_file
-from scoreinv.options import Device, Downsampling, Precision, Whole, check, check_noise_share
-from scoreinv.tasks.settings import ColourSettings, DenoiseSettings, FillSettings, LinearSettings
+from scoreinv.options import MASK_THRESHOLD, Device, Precision, Whole, check, check_noise_share
+from scoreinv.tasks.colorize_settings import ColourSettings
+from scoreinv.tasks.inpaint_settings import FillSettings
+from scoreinv.tasks.linear_settings import DenoiseSettings, Downsampling, LinearSettings
 
 if TYPE_CHECKING:
     from scoreinv.prior import ScorePrior

@@ -28,13 +28,14 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
-from scoreinv.defaults import USUAL_SENSITIVITY
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.machine import shortage
-from scoreinv.options import GRAY_LEVELS, SEED, SENSITIVITY
+from scoreinv.options import GRAY_LEVELS, SEED, SENSITIVITY, USUAL_SENSITIVITY
+from scoreinv.tasks.colorize_settings import ColourSettings
+from scoreinv.tasks.inpaint_settings import FillSettings
+from scoreinv.tasks.old_photo_settings import OldPhotoSettings
 from scoreinv.tasks.results import TaskCallback
 from scoreinv.tasks.select import Prompt, Size, with_rim
-from scoreinv.tasks.settings import ColourSettings, FillSettings, OldPhotoSettings
 from scoreinv.web import work
 from scoreinv.web.access import Access, Guard
 from scoreinv.web.album import Album, GoneError, Photo

@@ -16,8 +16,11 @@ import numpy as np
 from scoreinv.imaging.hints import KnownColours, hints_from_picture
 from scoreinv.imaging.masks import hole_from_picture, picture_of_hole
 from scoreinv.options import GRAY_LEVELS
+from scoreinv.tasks.colorize_settings import ColourSettings
+from scoreinv.tasks.inpaint_settings import FillSettings
+from scoreinv.tasks.linear_settings import DenoiseSettings, LinearSettings
+from scoreinv.tasks.old_photo_settings import OldPhotoSettings
 from scoreinv.tasks.results import TaskCallback
-from scoreinv.tasks.settings import ColourSettings, DenoiseSettings, FillSettings, LinearSettings, OldPhotoSettings
 from scoreinv.web.album import Photo
 
 if TYPE_CHECKING:

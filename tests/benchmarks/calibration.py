@@ -33,8 +33,8 @@ from scoreinv.operators import Blur, LinearOperator, downsampling
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.denoise import denoise_picture
 from scoreinv.tasks.linear import deblur_picture, upscale_picture
+from scoreinv.tasks.linear_settings import LinearSettings
 from scoreinv.tasks.results import Restored
-from scoreinv.tasks.settings import LinearSettings
 
 Draw = Callable[[np.ndarray, np.random.Generator, LinearSettings], Restored]
 """Samples for a photograph with its margin, degraded by random numbers of its own."""

@@ -29,11 +29,11 @@ from models import load_fast
 from scipy import ndimage
 
 import scoreinv
-from scoreinv.defaults import FOUND_GROW
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.read import read_picture
 from scoreinv.models.catalogue import load_damage_detector
-from scoreinv.options import ClassicalMethod
+from scoreinv.options import FOUND_GROW
+from scoreinv.tasks.drawn_settings import ClassicalMethod
 from scoreinv.training.config import DamageDrawing
 from scoreinv.training.synthetic_damage import Scan, draw_scan
 

@@ -29,8 +29,8 @@ from skimage.metrics import structural_similarity
 import scoreinv
 from scoreinv.imaging.opencv import load_opencv
 from scoreinv.imaging.read import read_picture
-from scoreinv.options import ClassicalMethod
 from scoreinv.prior import ScorePrior
+from scoreinv.tasks.drawn_settings import ClassicalMethod
 
 Method = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, int]]
 

@@ -34,7 +34,6 @@ from torch import Tensor, nn
 from scoreinv import kernels
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
-from scoreinv.defaults import COLOUR_STEPS, FILL_STEPS
 from scoreinv.errors import InputError
 from scoreinv.guidance import DDNM, DPS, MMPS, Conditioned, ConstrainedPC, DiffPIR, PiGDM
 from scoreinv.networks.blocks import FourierEmbedding
@@ -42,6 +41,8 @@ from scoreinv.operators import Blur, LinearOperator, ObservedComponents, downsam
 from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import DDRM, PC, Ancestral, AnnealedLangevin, DPMpp2M, Sampler, resampling_times
 from scoreinv.sdes import VE
+from scoreinv.tasks.colorize_settings import COLOUR_STEPS
+from scoreinv.tasks.inpaint_settings import FILL_STEPS
 from scoreinv.training.config import DataConfig
 from scoreinv.training.ema import update_average
 from scoreinv.training.pictures import BUILTIN

@@ -45,11 +45,10 @@ from scoreinv.errors import InputError
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import read_picture
 from scoreinv.operators import Blur, downsampling, mask
-from scoreinv.options import Downsampling, RestorationMethod
 from scoreinv.prior import ScorePrior
 from scoreinv.tasks.denoise import denoise_picture
 from scoreinv.tasks.linear import deblur_picture, upscale_picture
-from scoreinv.tasks.settings import LinearSettings
+from scoreinv.tasks.linear_settings import Downsampling, LinearSettings, RestorationMethod
 
 Estimate = tuple[np.ndarray, int]
 """A restored picture HxWx3 in [0, 1], and the evaluations that it took."""

@@ -10,10 +10,10 @@ from PIL import Image, ImageCms
 from shell import photo_array
 
 from scoreinv.colour_space import luma
-from scoreinv.defaults import COLOUR_SATURATION, COLOUR_TEMPERATURE
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import read_picture
 from scoreinv.imaging.write import write_picture
+from scoreinv.tasks.colorize_settings import COLOUR_SATURATION, COLOUR_TEMPERATURE
 
 
 @pytest.mark.parametrize(("weights", "dtype"), [("rec601", np.uint8), ("average", np.uint16)])

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scoreinv.defaults import FOUND_GROW
 from scoreinv.imaging.masks import dilate
+from scoreinv.options import FOUND_GROW
 
 pytestmark = pytest.mark.usefixtures("white_detector")
 

@@ -11,12 +11,13 @@ import pytest
 from PIL import Image
 from shell import hole_array
 
-from scoreinv.defaults import COLOUR_STEPS, FILL_STEPS
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import read_picture
 from scoreinv.imaging.write import write_picture
-from scoreinv.tasks.settings import FOUND_GROW
+from scoreinv.options import FOUND_GROW
+from scoreinv.tasks.colorize_settings import COLOUR_STEPS
+from scoreinv.tasks.inpaint_settings import FILL_STEPS
 
 pytestmark = pytest.mark.usefixtures("white_detector")
 

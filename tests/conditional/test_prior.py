@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from scoreinv.colour_space import colour_basis
 from scoreinv.conditional.interpolation import InitialEstimate, block_means
 from scoreinv.conditional.residual import ResidualPreconditioning
-from scoreinv.defaults import COLOUR_SATURATION, COLOUR_TEMPERATURE, MEAN_DRAWS, NARROW_FILL_STEPS
 from scoreinv.ensemble import ALL, MIRRORED, UPRIGHT, turn, turn_back
 from scoreinv.errors import Cancelled, CheckpointError, InputError
 from scoreinv.guidance import Conditioned, ConstrainedPC, Tiled
@@ -35,8 +34,9 @@ from scoreinv.preconditioning import EDM
 from scoreinv.samplers import PC, DPMpp2M, NoiseStream
 from scoreinv.sdes import SDE, VE, VP
 from scoreinv.tasks.colorize import colorize
+from scoreinv.tasks.colorize_settings import COLOUR_SATURATION, COLOUR_TEMPERATURE, MEAN_DRAWS, ColourSettings
 from scoreinv.tasks.inpaint import inpaint
-from scoreinv.tasks.settings import ColourSettings
+from scoreinv.tasks.inpaint_settings import NARROW_FILL_STEPS
 from scoreinv.training import batches
 from scoreinv.training.batches import draw_observed
 from scoreinv.training.config import (

@@ -9,7 +9,6 @@ import pytest
 import torch
 from analytic import gaussian_colour_prior
 
-from scoreinv.defaults import START_LEVEL
 from scoreinv.ensemble import UPRIGHT
 from scoreinv.errors import InputError
 from scoreinv.guidance import Tiled
@@ -18,7 +17,8 @@ from scoreinv.operators import mask
 from scoreinv.samplers import PC, NoiseStream
 from scoreinv.samplers.base import Samples
 from scoreinv.tasks.common import RunningSpread, draw, spread, start_time, wide_tile
-from scoreinv.tasks.settings import FillSettings
+from scoreinv.tasks.drawn_settings import START_LEVEL
+from scoreinv.tasks.inpaint_settings import FillSettings
 
 
 def prior(**options):

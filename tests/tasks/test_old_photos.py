@@ -14,17 +14,17 @@ from torch import Tensor, nn
 
 import scoreinv
 from scoreinv.colour_space import luma
-from scoreinv.defaults import FOUND_GROW
 from scoreinv.errors import Cancelled, InputError, SettingError
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
 from scoreinv.networks.detector import DamageDetector
+from scoreinv.options import FOUND_GROW
 from scoreinv.tasks import old_photos
 from scoreinv.tasks.colorize import Colorized
 from scoreinv.tasks.common import spread
+from scoreinv.tasks.old_photo_settings import OLD_PHOTO_STEPS, OldPhotoSettings
 from scoreinv.tasks.old_photos import OldPhotoModels, Step, restore_picture
 from scoreinv.tasks.results import Restored
-from scoreinv.tasks.settings import OLD_PHOTO_STEPS, OldPhotoSettings
 from scoreinv.training.pictures import BUILTIN
 
 HEIGHT, WIDTH = 72, 96

@@ -34,7 +34,6 @@ ROOMS = (
     "colour_space",
     "window_placement",
     "machine",
-    "defaults",
     "options",
     "files",
     "linalg",

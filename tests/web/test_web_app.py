@@ -20,12 +20,12 @@ from PIL import Image
 import scoreinv.tasks.inpaint
 import scoreinv.web
 from scoreinv.colour_space import luma
-from scoreinv.defaults import FOUND_GROW
 from scoreinv.errors import ScoreinvError
 from scoreinv.imaging.masks import dilate
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.read import Decoded, Look, decode, read_picture
 from scoreinv.imaging.write import picture_bytes, write_picture
+from scoreinv.options import FOUND_GROW
 from scoreinv.web import album, app
 
 STATIC = Path(scoreinv.web.__file__).parent / "static"

@@ -1,0 +1,123 @@
+"""Settings of `sample`: how new pictures are drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from scoreinv.errors import SettingError
+from scoreinv.options import ODE_RTOL, RTOL, STEPS, Number, Setting, Whole, check_settings
+
+Sampler = Literal["pc", "ode", "multistep", "heun", "ddim"]
+Predictor = Literal[
+    "reverse_diffusion", "euler_maruyama", "ancestral", "ancestral_posterior", "probability_flow", "none"
+]
+Corrector = Literal["langevin", "annealed_langevin", "none"]
+
+SAMPLER_STEPS: dict[Sampler, int] = {"multistep": 25, "heun": 18, "ddim": 50}
+"""Times of the grid for new pictures; of `heun` as in its paper for CIFAR-10."""
+
+
+@dataclass(frozen=True)
+class SamplerSettings:
+    """How new pictures are drawn; None takes what is recommended with the model, else the paper's for its SDE.
+
+    The sampler is then `pc` where a setting of it is given, `ode`, `heun` or `ddim` where its own is, else the model's;
+    the corrector is `langevin` where its steps or its snr are given, or no predictor. Predictors and correctors are
+    those of Song et al. 2021, appendix D to G. Steps of `langevin` follow the norms of score and noise, those of
+    `annealed_langevin` the noise level.
+    """
+
+    sampler: Annotated[
+        Sampler | None,
+        Setting(
+            "pc: predictor-corrector, the paper's; ode: adaptive probability flow; multistep: DPM-Solver++, fast; "
+            "heun: EDM's; ddim. "
+            "(default: pc where settings were published with the model, else multistep)",
+            advanced=True,
+        ),
+    ] = None
+    steps: Annotated[
+        int | None,
+        Setting(
+            "Steps of pc (default: as recommended with the model, else 1000), "
+            + ", ".join(f"{name} (default: {steps})" for name, steps in SAMPLER_STEPS.items())
+            + ".",
+            STEPS,
+            advanced=True,
+        ),
+    ] = None
+    predictor: Annotated[
+        Predictor | None,
+        Setting(
+            "Predictor step of pc; none leaves all to the corrector. "
+            "(default: as recommended with the model, else the paper's for its SDE)",
+            advanced=True,
+        ),
+    ] = None
+    corrector: Annotated[
+        Corrector | None,
+        Setting(
+            "How pc corrects: by steps that follow the norms of score and noise, or (annealed) the noise level. "
+            "(default: as recommended with the model, else langevin for VE and none for others)",
+            advanced=True,
+        ),
+    ] = None
+    corrector_steps: Annotated[
+        int | None, Setting("Steps of the corrector at each time. (default: 1)", Whole(0, 1000), advanced=True)
+    ] = None
+    snr: Annotated[
+        float | None,
+        Setting(
+            "Signal-to-noise ratio of the corrector's steps. (default: as recommended with the model, else 0.16)",
+            Number(None, 10.0),
+            advanced=True,
+        ),
+    ] = None
+    rtol: Annotated[
+        float | None,
+        Setting(f"Tolerance of ode, relative and absolute. (default: {ODE_RTOL:g})", RTOL, advanced=True),
+    ] = None
+
+    churn: Annotated[
+        float | None,
+        Setting(
+            "Noise that heun adds in all, to forget its errors; about as much as it has steps. (default: 0)",
+            Number(0.0, 1e6),
+            advanced=True,
+        ),
+    ] = None
+    eta: Annotated[
+        float | None,
+        Setting("Noise that ddim adds: 1 is ancestral sampling. (default: 0)", Number(0.0, 1.0), advanced=True),
+    ] = None
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        for setting in ("predictor", "corrector", "corrector_steps", "snr"):
+            if getattr(self, setting) is not None and self.asked not in (None, "pc"):
+                raise SettingError(setting, f"belongs to the sampler pc, not to {self.asked}")
+        for setting, sampler in _OWNERS.items():
+            if getattr(self, setting) is not None and self.asked != sampler:
+                raise SettingError(setting, f"belongs to the sampler {sampler}, not to {self.asked}")
+        if self.steps is not None and self.asked == "ode":
+            raise SettingError("steps", "do not go with the sampler ode, which chooses its steps by itself")
+        if self.corrector == "none":
+            for setting in ("corrector_steps", "snr"):
+                if getattr(self, setting):
+                    raise SettingError(setting, "belongs to a corrector, and no corrector is asked for")
+        if self.predictor == "none" and (self.corrector == "none" or self.corrector_steps == 0):
+            raise SettingError("predictor", "none leaves the work to a corrector, and no corrector is asked for")
+
+    @property
+    def asked(self) -> Sampler | None:
+        """The sampler that is asked for, by its name or by a setting that only one has; None for the model's."""
+        if self.sampler is not None:
+            return self.sampler
+        if any(value is not None for value in (self.predictor, self.corrector, self.corrector_steps, self.snr)):
+            return "pc"
+        return next((sampler for setting, sampler in _OWNERS.items() if getattr(self, setting) is not None), None)
+
+
+_OWNERS: dict[str, Sampler] = {"rtol": "ode", "churn": "heun", "eta": "ddim"}
+"""Settings that one sampler has."""
