@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from client import OPAQUE, PORT, asked, client, done, ended, hole, opened, pixels, png, read
+from client import OPAQUE, PORT, asked, client, done, ended, hole, opened, pixels, png, quick_prior, read
 from PIL import Image
 
 import scoreinv.tasks.inpaint
@@ -243,12 +243,10 @@ def test_what_is_avoided_is_no_source_and_what_is_left_is_told(browser, monkeypa
 
 
 def test_fill_is_that_of_the_library(browser):
-    from small_model import small_prior
-
     before = pixels()
     photo = opened(browser, png(before))
     after = read(made(browser, done(browser, f"/api/photos/{photo['key']}/fill", png(hole()), seed=5)))
-    expected = scoreinv.inpaint(before, hole(), prior=small_prior(), seed=5).image
+    expected = scoreinv.inpaint(before, hole(), prior=quick_prior(), seed=5).image
     assert abs(after.astype(int) - expected).max() <= 1
 
 
