@@ -6,10 +6,12 @@ and what cannot run here is listed with the reason.
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import shutil
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -57,7 +59,7 @@ def lacking() -> dict[str, str]:
 
 LACKING = lacking()
 
-EXTRAS = {"deepinv": ["deepinv"], "dask": ["dask"], "ray": ["ray", "pyarrow"]}
+EXTRAS = {"deepinv": ["deepinv"], "dask": ["dask"], "ray": ["ray", "pandas", "pyarrow"]}
 """What snippets import that may not be installed: its packages, of Ray those of its data too."""
 
 Typed = tuple[list[str], list[str]]
@@ -191,7 +193,38 @@ def test_the_snippets_run_in_their_order(page, folder):
             if any(f"import {name}" in block and not all(map(find_spec, needed)) for name, needed in EXTRAS.items()):
                 continue
             exec(compile(block, page, "exec", dont_inherit=True), names)
-    assert not page.startswith("README") or (folder / "filled_4.png").exists()
+    if page == "README":
+        assert (folder / "filled_4.png").exists()
+    elif "ray" in names:
+        assert {path.name for path in (folder / "clean_by_ray").iterdir()} >= {"one.jpg", "two.jpg"}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_snippets_say_what_to_install_for_what_they_import(page):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    text = PAGES[page].read_text("utf-8")
+    for block in blocks(page, "python"):
+        imported = {name for node in ast.walk(ast.parse(block)) if isinstance(node, ast.Import) for name in names(node)}
+        told = re.findall(r"pip install (?:-e )?'([^']+)'", text[: text.index(block) + len(block)].split("\n## ")[-1])
+        extras = [
+            need for line in told if line.startswith(".[") for need in project["optional-dependencies"][line[2:-1]]
+        ]
+        for name in imported - {"numpy", "PIL", "scoreinv", "torch"} - sys.stdlib_module_names:
+            package = "ray[data]" if "ray.data" in block and name == "ray" else name
+            assert any(each.startswith(package) for each in (*told, *extras)), package
+
+
+def names(node: ast.Import) -> list[str]:
+    return [alias.name.split(".")[0] for alias in node.names]
+
+
+def test_no_page_replaces_the_editable_installation_by_one_with_extras():
+    """`pip install '.[web]'` would, without a word: what is edited in the checkout then has no effect."""
+    for path in [
+        *ROOT.glob("*.md"),
+        *(path for name in ("examples", "pretrained", "scoreinv") for path in (ROOT / name).rglob("*.md")),
+    ]:
+        assert re.findall(r"pip install [\"']?\.\S*", path.read_text("utf-8")) == [], path
 
 
 def test_the_readme_is_short_and_its_first_command_leaves_the_checkout_clean(tmp_path):
