@@ -65,6 +65,8 @@ Look = Callable[[int, int, int], None]
 """Is told a picture's width and height, maybe not yet turned upright, and the bytes that decoding takes at its peak."""
 
 _LONGEST_STREAM = 1 << 30
+_LONGEST_FILE = 4 << 30
+"""Bytes of a file, more than a picture of 400 megapixels has uncompressed, in four channels of 16 bits."""
 _BLOCK = 1 << 20
 _MOST_BYTES = 24
 """Of a pixel, while it is decoded: four samples of 16 bits."""
@@ -133,9 +135,13 @@ def decode(
             kind, content = _read_stream(name)
         else:
             name = name or os.fsdecode(path)
-            mode = Path(path).stat().st_mode
+            there = Path(path).stat()
+            mode = there.st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # which may be waited for without end
                 raise InputError(f"{name}: is {special_file(mode)}, no file: use - and let it be the standard input")
+            if there.st_size > _LONGEST_FILE:
+                size = f"{there.st_size / 1e9:.0f} GB long, more than any picture that is worked on"
+                raise InputError(f"{name}: is {size}: save the part or frame that is wanted as a file of its own")
             with Path(path).open("rb") as file:
                 kind = check_kind(file.read(PREFIX_BYTES), name)
                 file.seek(0)

@@ -239,6 +239,16 @@ class Endless(io.RawIOBase):
         return count
 
 
+def test_a_file_longer_than_any_picture_is_not_read(tmp_path, monkeypatch):
+    path = tmp_path / "scan.tif"
+    path.write_bytes(saved(Image.new("L", (40, 30)), "TIFF"))
+    monkeypatch.setattr(read, "_LONGEST_FILE", path.stat().st_size)
+    assert read_picture(path).size == (30, 40)
+    monkeypatch.setattr(read, "_LONGEST_FILE", path.stat().st_size - 1)
+    with pytest.raises(InputError, match=r"scan\.tif: is 0 GB long, more than any picture that is worked on: save"):
+        read_picture(path)
+
+
 @pytest.mark.parametrize(("beginning", "words"), [(b"", "not a picture"), (b"\x89PNG\r\n\x1a\n", "longer than")])
 def test_a_stream_that_does_not_end(monkeypatch, beginning, words):
     monkeypatch.setattr(read, "_LONGEST_STREAM", 5_000_000)
