@@ -118,7 +118,7 @@ def _new_table(path: str, sources: list[str], model: str, common: Common) -> Tab
         raise InputError(f"--csv {path}: there is no folder {Path(path).parent}: make it first")
     check_folder(Path(path).parent)
     refuse_existing([path], overwrite=common.overwrite, option="--csv")
-    return Table(Path(path), COLUMNS)
+    return Table(Path(path), COLUMNS, replacing=common.overwrite)
 
 
 @dataclass
@@ -193,8 +193,6 @@ class _Run:
                     self.evaluate([item])
             return
         seconds = (time.monotonic() - started) / len(group)
-        if self.table is not None and not self.bits and self.model.common.overwrite:
-            self.table.path.unlink(missing_ok=True)  # only now is there something to replace an old one with
         for item, density in zip(group, densities, strict=True):
             self._put(item, density, seconds)
 

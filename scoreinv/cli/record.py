@@ -166,6 +166,7 @@ class Table:
 
     Args:
         columns: their names, in order; the first line of a new file.
+        replacing: the first line replaces the file that is there, whatever its columns.
 
     Attributes:
         lost: lines that it did not take.
@@ -174,9 +175,10 @@ class Table:
         InputError: the path is no file, cannot be written to, or has other columns.
     """
 
-    def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
+    def __init__(self, path: Path, columns: tuple[str, ...], *, replacing: bool = False) -> None:
         self.path = path
         self.columns = columns
+        self._replacing = replacing
         self.header = self._line(dict(zip(columns, columns, strict=True)))
         self.lost = 0
         try:
@@ -190,7 +192,7 @@ class Table:
             raise InputError(f"{path}: cannot be written to ({error.strerror}): move it away") from error
         first, ended, _ = begin.partition(b"\n")
         cut = not ended and self.header.startswith(begin)
-        if not cut and first.rstrip(b"\r") != self.header.rstrip():
+        if not (cut or replacing) and first.rstrip(b"\r") != self.header.rstrip():
             raise InputError(f"{path}: has columns of another version: move it away")
 
     def add(self, record: dict[str, object]) -> None:
@@ -199,6 +201,9 @@ class Table:
         The first line that cannot be written is warned of, all are counted.
         """
         try:
+            if self._replacing:
+                self.path.unlink(missing_ok=True)
+                self._replacing = False
             with _locked(self.path) as (file, alone):
                 if alone:
                     _remove_cut_row(file)

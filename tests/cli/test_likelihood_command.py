@@ -100,6 +100,15 @@ def test_likelihood_on_a_fixed_grid(scoreinv, tmp_path):
     assert fixed["standard_error"] is None
 
 
+def test_a_table_of_another_version_is_replaced_where_that_is_asked_for(scoreinv, tmp_path):
+    Image.fromarray(photo_array(8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "old.csv").write_text("picture,bits\nb.png,3.2\n")
+    outcome = scoreinv("likelihood", "a.png", "--steps", 1, "--csv", "old.csv", "--overwrite")
+    assert outcome.code == 0, outcome.err
+    (row,) = csv.DictReader((tmp_path / "old.csv").open())
+    assert row["input"] == "a.png"
+
+
 def test_a_table_that_cannot_be(scoreinv, tmp_path):
     Image.fromarray(photo_array(8, 8)).save(tmp_path / "a.png")
     for path in (".", "a.png", "nowhere/table.csv", "-", "/dev/null"):
