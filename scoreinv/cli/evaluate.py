@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +15,7 @@ from scoreinv.cli.options import Common, advanced, option
 from scoreinv.cli.outputs import check_file
 from scoreinv.cli.plan import expand
 from scoreinv.cli.report import emit, notice, progress_bar, put, rehearse
-from scoreinv.errors import InputError
+from scoreinv.errors import CheckpointError, InputError
 from scoreinv.machine import set_threads
 from scoreinv.models.catalogue import HUB_PREFIX
 
@@ -173,14 +174,13 @@ def _look(paths: list[str], classifier: NoiseClassifier, common: Common) -> Seen
 
 def _inception(weights: str, common: Common) -> Callable[[list[str], list[str]], dict[str, float]]:
     """What compares pictures by the features of Inception; InputError where it or its weights cannot be had."""
-    import torch
-
     from scoreinv.machine import device_of
+    from scoreinv.models.weights import read_pickled
 
     check_file(weights, "--inception")
     try:
-        torch.load(weights, map_location="cpu", weights_only=True)  # torch-fidelity would run what a pickle says
-    except Exception as error:
+        read_pickled(Path(weights))  # torch-fidelity would run what a pickle says
+    except CheckpointError as error:
         raise InputError(f"--inception {weights}: holds no weights as torch-fidelity takes them") from error
     try:
         from torch_fidelity import calculate_metrics
@@ -190,18 +190,20 @@ def _inception(weights: str, common: Common) -> Callable[[list[str], list[str]],
 
     def measure(drawn: list[str], real: list[str]) -> dict[str, float]:
         fewest = min(len(drawn), len(real))
-        found = calculate_metrics(
-            input1=ImagesPathDataset(drawn),
-            input2=ImagesPathDataset(real),
-            fid=True,
-            kid=True,
-            isc=True,
-            isc_splits=min(10, len(drawn)),
-            kid_subset_size=min(1000, fewest),
-            feature_extractor_weights_path=weights,
-            cuda=device_of(common.device) == "cuda",
-            verbose=False,
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Detected pickle protocol")  # torch's, of weights that have been read
+            found = calculate_metrics(
+                input1=ImagesPathDataset(drawn),
+                input2=ImagesPathDataset(real),
+                fid=True,
+                kid=True,
+                isc=True,
+                isc_splits=min(10, len(drawn)),
+                kid_subset_size=min(1000, fewest),
+                feature_extractor_weights_path=weights,
+                cuda=device_of(common.device) == "cuda",
+                verbose=False,
+            )
         return {
             "fid": float(found["frechet_inception_distance"]),
             "kid": float(found["kernel_inception_distance_mean"]),
