@@ -50,7 +50,7 @@ class Countdown(ETA):
         self._told: float | None = None
 
     def left(self, now: float, done: float) -> float | None:
-        estimate = super().left(now, done)
+        estimate = 0.0 if done >= 1 else super().left(now, done)
         if done < self._done:
             self._told = None  # the work begins anew, in another way
         self._done = done

@@ -82,6 +82,8 @@ def test_what_a_person_is_told_never_rises() -> None:
         shown.append(told.left(now, done / 100) or 1e9)
     assert max(seen[50:]) > seen[49] + 5
     assert shown == sorted(shown, reverse=True)
+    assert told.left(152, 0.9999) is not None
+    assert told.left(152, 1.0) == 0
     told.left(160, 0.1)
     assert (told.left(260, 0.2) or 0) > 100
 

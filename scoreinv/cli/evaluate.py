@@ -14,10 +14,11 @@ import typer
 from scoreinv.cli.options import Common, advanced, option
 from scoreinv.cli.outputs import check_file
 from scoreinv.cli.plan import expand
-from scoreinv.cli.report import emit, notice, progress_bar, put, rehearse
+from scoreinv.cli.report import emit, notice, put, rehearse
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.machine import set_threads
 from scoreinv.models.catalogue import HUB_PREFIX
+from scoreinv.terminal import progress_bar
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture

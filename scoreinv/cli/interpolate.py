@@ -19,10 +19,11 @@ from scoreinv.cli.options import (
     output_option,
 )
 from scoreinv.cli.outputs import STREAM, output_folders, refuse_inputs
-from scoreinv.cli.report import duration, emit, naming, notice, progress_bar, rehearse, warn
+from scoreinv.cli.report import emit, naming, notice, rehearse, warn
 from scoreinv.errors import InputError
 from scoreinv.options import STEPS
 from scoreinv.tasks.likelihood_settings import FIXED_STEPS
+from scoreinv.terminal import duration, progress_bar
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture

@@ -16,9 +16,10 @@ from scoreinv.cli.options import Common, FrameOption, ModelOption, output_option
 from scoreinv.cli.outputs import STREAM, check_folder, refuse_existing, refuse_inputs
 from scoreinv.cli.plan import expand
 from scoreinv.cli.record import Table, failure
-from scoreinv.cli.report import LONG_SECONDS, duration, emit, naming, notice, progress_bar, put, rehearse, warn
+from scoreinv.cli.report import emit, naming, notice, put, rehearse, warn
 from scoreinv.errors import InputError
 from scoreinv.tasks.likelihood_settings import LikelihoodSettings
+from scoreinv.terminal import LONG_SECONDS, duration, progress_bar
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture

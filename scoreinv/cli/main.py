@@ -55,14 +55,14 @@ def main() -> int:
         ended = signal.Signals(came[-1] if came else signal.SIGINT)
         status = 128 + ended
         with contextlib.suppress(KeyboardInterrupt):  # once more
-            from scoreinv.cli.report import say
+            from scoreinv.terminal import say
 
             say(f"scoreinv: {_WORDS[ended.name]}")
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
     with contextlib.suppress(KeyboardInterrupt):
-        from scoreinv.cli.report import give_up
+        from scoreinv.terminal import give_up
 
         for stream in (sys.stdout, sys.stderr):
             try:
@@ -80,13 +80,12 @@ def running_seconds() -> float:
 def _run(arguments: list[str], came: list[int]) -> int:
     """Run a command line; returns the exit status. came: the signals so far."""
     _open_streams()
-    from scoreinv.cli.report import give_up, show_log
+    from scoreinv.cli.report import show_log
+    from scoreinv.terminal import give_up
 
     try:
         from scoreinv.cli.app import run
-        from scoreinv.machine import wait_briefly
 
-        wait_briefly()
         show_log()
         status = run(arguments)
         sys.stdout.flush()
@@ -102,8 +101,9 @@ def _run(arguments: list[str], came: list[int]) -> int:
 
 def _failed(error: Exception, arguments: list[str]) -> int:
     """Say what went wrong; returns the exit status: 2 for usage and bad input, 1 for any other failure."""
-    from scoreinv.cli.report import describe, put, say, say_traceback
+    from scoreinv.cli.report import describe, put, say_traceback
     from scoreinv.errors import ScoreinvError
+    from scoreinv.terminal import say
 
     common = getattr(error, "common", None)  # None: the options themselves are wrong
     if "--debug" in arguments if common is None else common.debug:

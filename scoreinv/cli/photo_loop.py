@@ -20,8 +20,9 @@ from scoreinv.cli.loading import Model
 from scoreinv.cli.outputs import STREAM, output_folders, refuse_inputs
 from scoreinv.cli.plan import Job, Plan
 from scoreinv.cli.record import BY_ANOTHER, COLUMNS, EXISTS, MANIFEST, Outcome, Record, Table, failure
-from scoreinv.cli.report import progress_bar, rehearse
+from scoreinv.cli.report import rehearse
 from scoreinv.errors import ExistsError, InputError
+from scoreinv.terminal import progress_bar
 
 if TYPE_CHECKING:
     from scoreinv.cli.options import Common, Output

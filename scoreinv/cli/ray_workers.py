@@ -23,9 +23,10 @@ from typing import Any
 from scoreinv.cli.photo_loop import Run
 from scoreinv.cli.plan import Job
 from scoreinv.cli.record import Outcome
-from scoreinv.cli.report import describe, say, say_traceback, show_log
+from scoreinv.cli.report import describe, say_traceback, show_log
 from scoreinv.errors import InputError, ScoreinvError
-from scoreinv.machine import ENDING_SIGNALS, wait_briefly
+from scoreinv.machine import ENDING_SIGNALS
+from scoreinv.terminal import say
 
 RETRIES = 3
 """How often a worker that was killed is started again."""
@@ -109,7 +110,6 @@ class Worker:
     """
 
     def __init__(self, packed: bytes, folder: str) -> None:
-        wait_briefly()
         self.packed, self.folder = packed, folder
         self.run: Run[Any] | None = None
 

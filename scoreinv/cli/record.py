@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from scoreinv.cli.outputs import STREAM
 from scoreinv.cli.plan import Plan
-from scoreinv.cli.report import advise, describe, duration, emit, notice, say, say_traceback, warn
+from scoreinv.cli.report import advise, describe, emit, notice, say_traceback, warn
 from scoreinv.errors import InputError
+from scoreinv.terminal import duration, say
 from scoreinv.text import printable
 from scoreinv.time_left import Countdown
 

@@ -12,11 +12,12 @@ from scoreinv.cli.gallery import Gallery
 from scoreinv.cli.loading import Model, warn_of_completing
 from scoreinv.cli.options import Common, ModelOption, QualityOption, advanced, option, output_option
 from scoreinv.cli.outputs import output_folders, refuse_inputs
-from scoreinv.cli.report import duration, emit, notice, progress_bar, rehearse
+from scoreinv.cli.report import emit, notice, rehearse
 from scoreinv.errors import CheckpointError, InputError
 from scoreinv.models.catalogue import HUB_PREFIX
 from scoreinv.options import GUIDANCE
 from scoreinv.tasks.generate_settings import SamplerSettings
+from scoreinv.terminal import duration, progress_bar
 
 if TYPE_CHECKING:
     from scoreinv.networks.classifiers import NoiseClassifier

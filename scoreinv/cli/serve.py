@@ -12,8 +12,9 @@ from typing import Annotated, Any
 from scoreinv.cli.damage import DETECTOR
 from scoreinv.cli.loading import Detector, Model
 from scoreinv.cli.options import Common, RestorerOption, advanced, option
-from scoreinv.cli.report import emit, rehearse, say
+from scoreinv.cli.report import emit, rehearse
 from scoreinv.errors import InputError
+from scoreinv.terminal import say
 
 EXAMPLES = """
   scoreinv serve                            # opens the page in the browser

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from scoreinv.cli.loading import Model
 from scoreinv.cli.main import running_seconds
 from scoreinv.cli.options import Common, advanced, option
-from scoreinv.cli.report import advise, duration, emit, notice, progress_bar, rehearse
+from scoreinv.cli.report import advise, emit, notice, rehearse
 from scoreinv.cli.training_notes import Teller, ends, speed, warn_of_noise
 from scoreinv.errors import InputError, ScoreinvError
 from scoreinv.machine import keep_freed, set_threads
 from scoreinv.options import BATCH_SIZE, LEARNING_RATE, TRAINING_MINUTES, TRAINING_STEPS
+from scoreinv.terminal import duration, progress_bar
 
 if TYPE_CHECKING:
     from scoreinv.models.config import AnyModel

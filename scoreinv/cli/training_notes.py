@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scoreinv.cli.options import Common
-from scoreinv.cli.report import duration, notice, warn
+from scoreinv.cli.report import notice, warn
+from scoreinv.terminal import duration
 
 if TYPE_CHECKING:
     from scoreinv.training.config import TrainingConfig

@@ -38,6 +38,7 @@ ROOMS = (
     "files",
     "linalg",
     "errors",
+    "terminal",
     "time_left",
     "text",
     "version",

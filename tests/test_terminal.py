@@ -1,0 +1,38 @@
+"""Lines and the bar of progress on stderr."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+import time
+
+import pytest
+
+from scoreinv.terminal import progress_bar
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("terminal", [Terminal(), io.StringIO()])
+def test_a_hundred_per_cent_is_told_when_nothing_is_left(
+    terminal: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was rounded, and stood beside four seconds that were left."""
+    now = 0.0
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    with progress_bar("filling", quiet=False) as show:
+        for done in (0.25, 0.5, 0.75, 0.997):
+            now = 1000 * done
+            show(done)
+        if terminal.isatty():
+            time.sleep(0.15)  # the bar is drawn ten times a second
+    told = re.findall(r"(\d+) ?%.*?(\d+|\?) s? ?left", terminal.getvalue())
+    assert ("99", "3") in told
+    assert "100" not in dict(told)
