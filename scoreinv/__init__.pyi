@@ -1,6 +1,7 @@
 from . import errors as errors
 from . import guidance as guidance
 from . import kernels as kernels
+from . import machine as machine
 from . import operators as operators
 from . import samplers as samplers
 from . import sdes as sdes

@@ -7,6 +7,7 @@ only where it is asked.
 from __future__ import annotations
 
 import ctypes
+import logging
 import math
 import os
 import signal
@@ -110,6 +111,13 @@ _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 _TURNS = "3000"
 """Turns of GNU's runtime before a waiting thread sleeps, of ten to fifty nanoseconds each. Beside a process that keeps
 one of two cores busy, jobs take 1.4 times as long as with none, and with 10,000 twice as long."""
+_TRIAL, _TRIALS = 0.025, 4
+"""Seconds that each number of threads is tried for, and how often where they are alike."""
+_PAYING = 1.2
+"""How many times as much several threads have to do as one, to be taken although they spin: on idle cores two do 1.8
+times as much, beside other work a fraction."""
+_ANEW = 60.0
+"""Seconds after which this is measured anew, as other work comes and goes."""
 
 _GROUPS = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
@@ -123,16 +131,84 @@ _GROUP_FILES = {
 """Files of control groups in version 2, which has quota and period in one, and in version 1."""
 
 
+_log = logging.getLogger(__name__)
+_spinning = False
+"""Whether torch was there before its threads could be told to sleep while they wait."""
+_paid: tuple[float, bool] = -math.inf, True
+"""When several threads were last tried, and whether they did more than one."""
+
+
 def wait_briefly() -> None:
-    """Let torch's threads sleep soon while they wait, unless the user has decided; call it before torch is imported.
+    """Let torch's threads sleep soon while they wait, unless the user has decided; called when scoreinv is imported.
 
     By default they spin for long, which keeps a processor from whatever else runs on it: beside other work the same job
     took four to eight times as long. Where they sleep at once, waking them is most of a small operation: alone on two
-    cores fills took one and a half times as long as with so many turns.
+    cores fills took one and a half times as long as with so many turns. The runtime asks for this once, when it is
+    loaded with torch: where that has happened, `threads_that_pay` does what can be done.
     """
-    if not any(name in os.environ for name in _WAITING):
-        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-        os.environ["GOMP_SPINCOUNT"] = _TURNS  # GNU's runtime takes it before the policy; others sleep at once
+    global _spinning
+    if any(name in os.environ for name in _WAITING):
+        return
+    if "torch" in sys.modules:
+        _spinning = True
+        return
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    os.environ["GOMP_SPINCOUNT"] = _TURNS  # GNU's runtime takes it before the policy; others sleep at once
+
+
+@contextmanager
+def threads_that_pay() -> Iterator[None]:
+    """Let torch take one thread until the block ends, where its threads spin and several do no more than one.
+
+    So it is beside other work: each waits for the others, some of which have no processor, and spins meanwhile. What
+    would help is logged.
+    """
+    global _paid
+    import torch
+
+    count = torch.get_num_threads()
+    if not _spinning or count == 1:
+        yield
+        return
+    if time.monotonic() - _paid[0] > _ANEW:
+        told = not _paid[1]
+        _paid = time.monotonic(), _several_do_more(count)
+        if not (_paid[1] or told):
+            _log.warning(
+                "torch was imported before scoreinv, and beside other work its threads hinder each other: one is taken "
+                "(import scoreinv first, or set OMP_WAIT_POLICY=PASSIVE and GOMP_SPINCOUNT=%s)",
+                _TURNS,
+            )
+    if not _paid[1]:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(count)
+
+
+def _several_do_more(count: int) -> bool:
+    """Whether so many threads do clearly more than one in the same time, of small operations as networks have."""
+    import torch
+
+    x, weight = torch.ones(1, 64, 32, 32), torch.ones(64, 64, 3, 3)
+    done, taken = {1: 0, count: 0}, {1: 0.0, count: 0.0}
+    try:
+        for _ in range(_TRIALS):
+            for threads in done:
+                torch.set_num_threads(threads)
+                torch.nn.functional.conv2d(x, weight, padding=1)  # which wakes them
+                begun = time.perf_counter()
+                while (now := time.perf_counter()) < begun + _TRIAL:
+                    torch.nn.functional.conv2d(x, weight, padding=1)
+                    done[threads] += 1
+                taken[threads] += now - begun
+            gain = done[count] * taken[1] / (done[1] * taken[count])
+            if not _PAYING / 1.2 < gain < _PAYING * 1.2:
+                break
+    finally:
+        torch.set_num_threads(count)
+    return gain > _PAYING
 
 
 def set_threads(count: int | None) -> None:

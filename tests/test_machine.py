@@ -8,13 +8,14 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from scoreinv import machine
-from scoreinv.machine import ALLOCATING, set_threads, uses_bfloat16
+from scoreinv.machine import ALLOCATING, set_threads, threads_that_pay, uses_bfloat16
 
 GLIBC = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library, which is left as it is")
 
@@ -142,7 +143,74 @@ def test_auto_takes_bfloat16_only_where_a_convolution_is_faster(
     assert not decide("float32", cpu)
 
 
+@pytest.fixture
+def spinning(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
+    """Have torch's threads spin; takes seconds of a convolution by two, that by one is 1 ms, and gives its calls."""
+    now, calls, seconds = 0.0, [], 0.0
+
+    def convolve(*_: torch.Tensor, padding: int) -> None:
+        nonlocal now
+        calls.append(torch.get_num_threads())
+        now += 0.001 if calls[-1] == 1 else seconds
+
+    def set_seconds(of_two: float, later: float = 0.0) -> list[int]:
+        nonlocal now, seconds
+        now, seconds = now + later, of_two
+        calls.clear()
+        return calls
+
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(torch.nn.functional, "conv2d", convolve)
+    monkeypatch.setattr(machine, "_spinning", True)
+    monkeypatch.setattr(machine, "_paid", (-math.inf, True))
+    return set_seconds
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def threads_inside() -> int:
+    with threads_that_pay():
+        return torch.get_num_threads()
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_beside_other_work_a_call_takes_one_of_the_threads_that_spin(
+    spinning: Callable[..., list[int]], caplog: pytest.LogCaptureFixture
+) -> None:
+    spinning(0.0006)
+    assert threads_inside() == 2
+    calls = spinning(0.005)
+    assert (threads_inside(), calls) == (2, [])  # measured a moment ago
+    spinning(0.005, later=61)
+    assert (threads_inside(), torch.get_num_threads()) == (1, 2)
+    with pytest.raises(ZeroDivisionError), threads_that_pay():
+        raise ZeroDivisionError
+    assert torch.get_num_threads() == 2
+    spinning(0.005, later=61)
+    assert threads_inside() == 1
+    (line,) = caplog.messages
+    assert "import scoreinv first, or set OMP_WAIT_POLICY=PASSIVE and GOMP_SPINCOUNT=3000" in line
+    spinning(0.0006, later=61)
+    assert threads_inside() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_threads_that_sleep_are_not_measured(
+    spinning: Callable[..., list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "_spinning", False)
+    assert (threads_inside(), spinning(0.005)) == (2, [])
+
+
 def test_measuring_leaves_random_numbers_alone() -> None:
     state = torch.get_rng_state()
     uses_bfloat16.__wrapped__("auto", torch.device("cpu"))
+    machine._several_do_more(2)
     assert torch.equal(torch.get_rng_state(), state)

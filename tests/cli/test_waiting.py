@@ -20,21 +20,21 @@ def environment(**given: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("given", "policy", "turns"),
+    ("given", "first", "told"),
     [
-        ({}, "PASSIVE", "3000"),
-        ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE", None),
+        ({}, "pass", "PASSIVE 3000 False"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, "pass", "ACTIVE None False"),
+        ({}, "sys.modules['torch'] = None", "None None True"),  # whose runtime has looked already
+        ({"OMP_WAIT_POLICY": "PASSIVE"}, "sys.modules['torch'] = None", "PASSIVE None False"),
     ],
 )
-def test_threads_of_the_command_line_sleep_soon_unless_the_user_has_decided(given, policy, turns):
-    code = (
-        "import os, sys; from scoreinv.cli.main import main; sys.argv = ['scoreinv', '--version']; main(); "
-        "print(os.environ.get('OMP_WAIT_POLICY'), os.environ.get('GOMP_SPINCOUNT'))"
-    )
+def test_where_scoreinv_is_imported_first_threads_sleep_soon_unless_the_user_has_decided(given, first, told):
+    shown = "os.environ.get('OMP_WAIT_POLICY'), os.environ.get('GOMP_SPINCOUNT'), scoreinv.machine._spinning"
+    code = f"import os, sys; {first}; import scoreinv; print({shown})"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment(**given)
     )
-    assert done.stdout.splitlines()[-1] == f"{policy} {turns}"
+    assert done.stdout.split() == told.split()
 
 
 def test_the_runtime_of_torch_has_taken_it(photo, mask, model, tmp_path):
