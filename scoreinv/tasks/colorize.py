@@ -40,7 +40,7 @@ from scoreinv.tasks.colorize_settings import COLOUR_TEMPERATURE, MEAN_DRAWS, Col
 from scoreinv.tasks.common import MEAN_WINDOW, Model, draw, model_of, spread, to_arrays, to_tensor
 from scoreinv.tasks.drawn_settings import Estimate, Method, Sampling
 from scoreinv.tasks.picture_noise import PictureNoise, ddof_of_pairs, noise_weights_of
-from scoreinv.tasks.results import Given, PictureKind, Restored, TaskCallback, as_given, parts, tell
+from scoreinv.tasks.results import Given, PictureKind, Restored, TaskCallback, as_given, at_work, parts, tell
 
 _log = logging.getLogger(__name__)
 
@@ -84,6 +84,7 @@ def colorize(
     temperature: float | None = None,
     whiten: bool = False,
     callback: TaskCallback | None = None,
+    progress: bool = False,
 ) -> Colorized[Given]:
     """Colour a grey picture; the colours of one that has any are replaced.
 
@@ -111,6 +112,7 @@ def colorize(
         temperature: factor of the deviation of samples of `conditioned` from the posterior mean. None: 0.2.
         whiten: of a print of one tint, which always loses the tint: make its lightest tone white.
         callback: called with the share of the work that is done; stops the work by returning False.
+        progress: show a bar with the time left on stderr, or a line now and then where that is no terminal.
 
     Raises:
         InputError: a wrong picture or setting.
@@ -131,7 +133,8 @@ def colorize(
             gray_weights,
             model.gray_weights,
         )
-    coloured: list[Colorized[Any]] = colorize_pictures(pictures, model, settings, given, callback)
+    with at_work("colouring", callback, progress=progress) as told:
+        coloured: list[Colorized[Any]] = colorize_pictures(pictures, model, settings, given, told)
     return as_given(coloured, form)
 
 

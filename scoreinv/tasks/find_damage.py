@@ -38,7 +38,7 @@ from scoreinv.models.catalogue import load_damage_detector
 from scoreinv.networks.detector import STRIDE, DamageDetector
 from scoreinv.options import FOUND_GROW, SENSITIVITY, USUAL_SENSITIVITY, Whole, check, check_callback
 from scoreinv.tasks.common import finite, to_tensor
-from scoreinv.tasks.results import Given, TaskCallback, parts, tell
+from scoreinv.tasks.results import Given, TaskCallback, at_work, parts, tell
 from scoreinv.text import shown
 from scoreinv.window_placement import Box
 
@@ -67,6 +67,7 @@ def find_damage(
     grow: int = FOUND_GROW,
     model: Detector = "damage",
     callback: TaskCallback | None = None,
+    progress: bool = False,
 ) -> Given:
     """Find the damage of a scanned photograph, as a mask for `inpaint`.
 
@@ -82,6 +83,7 @@ def find_damage(
         grow: pixels by which what is found is enlarged, as its soft edges need to be filled too.
         model: the model, or its name or file, which is then loaded for this picture.
         callback: called with the share of the work that is done; stops the work by returning False.
+        progress: show a bar with the time left on stderr, or a line now and then where that is no terminal.
 
     Returns:
         What is damaged: an array HxW of bool; for a PIL image one of mode L, 255 where it is damaged; for a tensor one
@@ -98,11 +100,11 @@ def find_damage(
     check_callback(callback)
     pictures, form = pictures_from_api(image)
     detector = detector_of(model)
-    told = parts(callback, [1] * len(pictures))
-    found = [
-        damage_in_picture(picture, detector, sensitivity, grow, part)
-        for picture, part in zip(pictures, told, strict=True)
-    ]
+    with at_work("looking for damage", callback, progress=progress) as told:
+        found = [
+            damage_in_picture(picture, detector, sensitivity, grow, part)
+            for picture, part in zip(pictures, parts(told, [1] * len(pictures)), strict=True)
+        ]
     masks: Any = found[0]
     if form.kind == "pil":
         masks = form.pictures([picture_of_hole(found[0])])

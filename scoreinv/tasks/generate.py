@@ -34,7 +34,7 @@ from scoreinv.samplers.base import Stepper
 from scoreinv.sdes import DDPM, VE
 from scoreinv.tasks.common import Model, finite, model_of, to_arrays
 from scoreinv.tasks.generate_settings import SAMPLER_STEPS, Corrector, Predictor, Sampler, SamplerSettings
-from scoreinv.tasks.results import Drawn, TaskCallback, for_sampler, parts
+from scoreinv.tasks.results import Drawn, TaskCallback, at_work, for_sampler, parts
 from scoreinv.text import shown
 
 _log = logging.getLogger(__name__)
@@ -65,6 +65,7 @@ def generate(
     guidance: float | None = None,
     first: int = 0,
     callback: TaskCallback | None = None,
+    progress: bool = False,
 ) -> Drawn[np.ndarray]:
     """Draw `count` pictures of the model's own size; picture i of a seed is the same whatever the count.
 
@@ -90,6 +91,7 @@ def generate(
         guidance: strength of the classifier: 1 is exact. None: what is recommended with it, else 1.
         first: number of the first picture: 3 and 4 are the first two of `first=3`.
         callback: called with the share of the work that is done; stops the work by returning False.
+        progress: show a bar with the time left on stderr, or a line now and then where that is no terminal.
 
     Raises:
         InputError: a wrong setting, or settings that do not go together.
@@ -126,11 +128,12 @@ def generate(
     batches = [min(at_once, count - done) for done in range(0, count, at_once)]
     images: list[np.ndarray] = []
     evaluations = 0
-    for batch, part in zip(batches, parts(callback, batches), strict=True):
-        noise = NoiseStream(seed, batch, first + len(images), device=model.device)
-        result = solver.sample(target, (batch, model.channels, side, side), rng=noise, callback=for_sampler(part))
-        images += to_arrays(model.to_image(finite(result.x0)))
-        evaluations += int(result.nfe.sum())
+    with at_work("sampling", callback, progress=progress) as told:
+        for batch, part in zip(batches, parts(told, batches), strict=True):
+            noise = NoiseStream(seed, batch, first + len(images), device=model.device)
+            result = solver.sample(target, (batch, model.channels, side, side), rng=noise, callback=for_sampler(part))
+            images += to_arrays(model.to_image(finite(result.x0)))
+            evaluations += int(result.nfe.sum())
     return Drawn(np.stack(images), round(evaluations / count))
 
 

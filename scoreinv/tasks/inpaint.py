@@ -45,7 +45,7 @@ from scoreinv.tasks.common import MEAN_WINDOW, Model, draw, model_of, spread, to
 from scoreinv.tasks.deep_holes import Scale, draw_in_scales, enough_to_copy
 from scoreinv.tasks.drawn_settings import Estimate, Sampling
 from scoreinv.tasks.inpaint_settings import FillMethod, FillSettings
-from scoreinv.tasks.results import Given, Restored, TaskCallback, as_given, parts, restore_each
+from scoreinv.tasks.results import Given, Restored, TaskCallback, as_given, at_work, parts, restore_each
 from scoreinv.window_placement import Box, crop
 
 _log = logging.getLogger(__name__)
@@ -68,6 +68,7 @@ def inpaint(
     avoid: Any = None,
     exact: bool = False,
     callback: TaskCallback | None = None,
+    progress: bool = False,
 ) -> Restored[Given]:
     """Fill the holes of a picture.
 
@@ -101,6 +102,7 @@ def inpaint(
         start: only for `pc`: the noise level to begin at, for pictures in [0, 1]; `math.inf` is pure noise. None: 0.5,
             and pure noise from 1000 steps on.
         callback: called with the share of the work that is done; stops the work by returning False.
+        progress: show a bar with the time left on stderr, or a line now and then where that is no terminal.
 
     Raises:
         InputError: a wrong picture, mask or setting.
@@ -123,15 +125,16 @@ def inpaint(
     for picture, hole in zip(pictures, holes, strict=True):
         if (leftover := find_leftover(picture, hole)) is not None:
             _log.warning("%s: try grow=%d", leftover.words, grow + leftover.grow)
-    if model is not None:
-        results: list[Restored[Any]] = inpaint_pictures(pictures, holes, model, settings, callback, avoided)
-        return as_given(results, form)
 
     def filled(number: int, share: TaskCallback) -> Restored[Any]:
         assert classical is not None
         return fill_classically(pictures[number], holes[number], classical, share, exact=exact)
 
-    return restore_each(pictures, form, filled, callback)
+    with at_work("inpainting", callback, progress=progress) as told:
+        if model is None:
+            return restore_each(pictures, form, filled, told)
+        results: list[Restored[Any]] = inpaint_pictures(pictures, holes, model, settings, told, avoided)
+        return as_given(results, form)
 
 
 def inpaint_picture(

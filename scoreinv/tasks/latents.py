@@ -17,7 +17,7 @@ from scoreinv.prior import ScorePrior
 from scoreinv.samplers.ode import decode, encode
 from scoreinv.sdes import TRAINING_START
 from scoreinv.tasks.common import Model, check_sides, colours_for, finite, model_of, to_arrays, to_tensor
-from scoreinv.tasks.results import Drawn, Given, TaskCallback, for_sampler, parts
+from scoreinv.tasks.results import Drawn, Given, TaskCallback, at_work, for_sampler, parts
 
 
 def interpolate(
@@ -30,6 +30,7 @@ def interpolate(
     steps: int | None = None,
     rtol: float = 1e-5,
     callback: TaskCallback | None = None,
+    progress: bool = False,
 ) -> Drawn[list[Given]]:
     """Pictures from a to b: both are encoded, and their codes joined by an arc (`slerp`) and decoded.
 
@@ -48,6 +49,7 @@ def interpolate(
         steps: steps of a fixed grid, four evaluations each; 16 are good. None for adaptive RK45.
         rtol: tolerance of RK45, relative and absolute.
         callback: called with the share of the work that is done; stops the work by returning False.
+        progress: show a bar with the time left on stderr, or a line now and then where that is no terminal.
 
     Raises:
         InputError: a wrong picture or setting.
@@ -60,9 +62,10 @@ def interpolate(
     if len(starts) != 1 or len(ends) != 1:
         raise InputError(f"interpolation is between two single pictures, not between {len(starts)} and {len(ends)}")
     first: Picture = starts[0]
-    result = interpolate_pictures(
-        first, ends[0], model, count, temperature=temperature, steps=steps, rtol=rtol, callback=callback
-    )
+    with at_work("interpolating", callback, progress=progress) as told:
+        result = interpolate_pictures(
+            first, ends[0], model, count, temperature=temperature, steps=steps, rtol=rtol, callback=told
+        )
     # A grey picture has no place for the colours of the other one.
     frame = first.colorized(first.rgb()) if first.is_gray_mode and not ends[0].is_gray_mode else first
     everywhere = (0, 0, *first.size), np.ones(first.size, dtype=bool)

@@ -42,7 +42,7 @@ from scoreinv.tasks.common import Model, gathered, model_of, pc_sampler, start_t
 from scoreinv.tasks.denoise import cut_off, denoise, expected, photograph, white_level, written
 from scoreinv.tasks.drawn_settings import Estimate
 from scoreinv.tasks.linear_settings import DenoiseSettings, Downsampling, LinearSettings, RestorationMethod
-from scoreinv.tasks.results import Given, Restored, TaskCallback, for_sampler, parts, restore_each
+from scoreinv.tasks.results import Given, Restored, TaskCallback, at_work, for_sampler, parts, restore_each
 from scoreinv.text import shown
 from scoreinv.tiling import Tiled, crop
 from scoreinv.window_placement import Box
@@ -94,6 +94,7 @@ def solve(
     estimate: Estimate | None = None,
     orientations: int = 1,
     callback: TaskCallback | None = None,
+    progress: bool = False,
 ) -> Restored[Given]:
     """Restore pictures from an observation y = A x + noise, for any linear A.
 
@@ -118,6 +119,7 @@ def solve(
             posterior mean at once. None: `mean` for `dpir`, which draws no samples, else `sample`.
         orientations: flips and turns of the picture that the mean at once is averaged over: 1, 2, 4 or 8.
         callback: called with the share of the work that is done; stops the work by returning False.
+        progress: show a bar with the time left on stderr, or a line now and then where that is no terminal.
 
     Raises:
         InputError: a wrong observation or setting, or settings that do not go together.
@@ -157,7 +159,8 @@ def solve(
             problem = replace(problem, rough=True, missing=_UNKNOWN)
         return restore(problem, model, settings, share)
 
-    return restore_each(observations, form, solved, callback)
+    with at_work("solving", callback, progress=progress) as told:
+        return restore_each(observations, form, solved, told)
 
 
 def upscale_picture(

@@ -39,7 +39,17 @@ from scoreinv.tasks.inpaint_settings import FillSettings
 from scoreinv.tasks.linear_settings import DenoiseSettings
 from scoreinv.tasks.old_photo_settings import COLOUR_SENSITIVITY, OldPhotoSettings, StepName
 from scoreinv.tasks.picture_noise import ddof_of_pairs, noise_weights_of
-from scoreinv.tasks.results import AnyMethod, Given, PictureKind, Restored, TaskCallback, parts, restore_each, tell
+from scoreinv.tasks.results import (
+    AnyMethod,
+    Given,
+    PictureKind,
+    Restored,
+    TaskCallback,
+    at_work,
+    parts,
+    restore_each,
+    tell,
+)
 from scoreinv.tasks.tone import Toner, load_toner, tone_picture
 
 LEAST_REMOVED = 5 / GRAY_LEVELS
@@ -125,6 +135,7 @@ def restore(
     denoiser: Model = "denoiser",
     colorizer: Model = "scene",
     callback: TaskCallback | None = None,
+    progress: bool = False,
 ) -> RestoredPhoto[Given]:
     """Restore an old photograph: fill its damage, bring back its tones, remove tint and noise, and colour it.
 
@@ -151,6 +162,7 @@ def restore(
         detector, filler, denoiser, colorizer: the models, or their names or files, which are then loaded for this
             picture. Those of steps that are left out are not.
         callback: called with the share of the work that is done; stops the work by returning False.
+        progress: show a bar with the time left on stderr, or a line now and then where that is no terminal.
 
     Raises:
         InputError: a wrong picture, mask or setting, or settings that do not go together.
@@ -188,7 +200,8 @@ def restore(
     def restored(number: int, share: TaskCallback) -> RestoredPhoto[Any]:
         return restore_picture(pictures[number], models, settings, holes[number], strokes[number], share)
 
-    return restore_each(pictures, form, restored, callback)
+    with at_work("restoring", callback, progress=progress) as told:
+        return restore_each(pictures, form, restored, told)
 
 
 def restore_picture(

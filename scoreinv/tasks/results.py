@@ -5,7 +5,8 @@ Imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import accumulate
@@ -16,9 +17,11 @@ from PIL import Image
 
 from scoreinv.errors import Cancelled
 from scoreinv.imaging.arrays import Form
-from scoreinv.options import says_stop
+from scoreinv.machine import threads_that_pay
+from scoreinv.options import check, says_stop
 from scoreinv.tasks.inpaint_settings import FillMethod
 from scoreinv.tasks.linear_settings import RestorationMethod
+from scoreinv.terminal import progress_bar
 from scoreinv.text import one_line
 
 if TYPE_CHECKING:
@@ -34,6 +37,25 @@ def tell(callback: TaskCallback | None, fraction: float) -> None:
     """Report that a fraction of the work is done; raises Cancelled when the callback returns False."""
     if callback is not None and says_stop(callback(fraction)):
         raise Cancelled("stopped")
+
+
+@contextmanager
+def at_work(title: str, callback: TaskCallback | None, *, progress: bool) -> Iterator[TaskCallback | None]:
+    """A call from Python is at work until the block ends: on as many threads as pay, and with a bar where it is asked.
+
+    Yields:
+        What the work is to report to in place of the callback.
+
+    Raises SettingError where progress is no flag.
+    """
+    check("progress", progress, bool)
+    with threads_that_pay(), progress_bar(title, quiet=not progress) as show:
+
+        def shown(fraction: float) -> bool | None:
+            show(fraction)
+            return None if callback is None else callback(fraction)
+
+        yield shown if progress else callback
 
 
 def for_sampler(callback: TaskCallback | None) -> Callable[[Progress], bool | None] | None:

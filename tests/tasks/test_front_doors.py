@@ -139,6 +139,34 @@ def test_a_name_or_a_file_stands_for_a_model(model: Path) -> None:
             call("no_such_model")
 
 
+def test_long_calls_show_a_bar_where_that_is_asked(
+    model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scoreinv.terminal.SHOW_AFTER_SECONDS", 0)
+    monkeypatch.setattr("scoreinv.terminal.LONG_SECONDS", 0)
+    shares: list[float] = []
+    calls = {
+        "inpainting": lambda **given: scoreinv.inpaint(PICTURE, HOLE, prior=model, steps=3, **given),
+        "colouring": lambda **given: scoreinv.colorize(PICTURE[..., 0], prior=model, steps=3, **given),
+        "solving": lambda **given: scoreinv.solve(
+            EveryOther(), np.zeros((16, 8, 3), np.float32), prior=model, steps=3, **given
+        ),
+        "sampling": lambda **given: scoreinv.generate(model, 1, sampler="multistep", steps=3, **given),
+    }
+    for title, call in calls.items():
+        call(callback=shares.append)
+        assert capsys.readouterr().err == ""
+        count = len(shares)
+        call(callback=shares.append, progress=True)
+        assert re.match(rf"{title}: \d+ %, \d+ s left\n", capsys.readouterr().err)
+        assert shares[count:] == shares[:count]
+        shares.clear()
+        with pytest.raises(InputError, match=r"^progress must be True or False, not 'yes'$"):
+            call(progress="yes")
+    for name in ("restore", "interpolate", "find_damage"):
+        assert "progress" in inspect.signature(getattr(scoreinv, name)).parameters
+
+
 def test_models_are_shown_on_a_line(model: Path) -> None:
     said = repr(scoreinv.load(model))
     assert said.startswith("ScorePrior(NCSNpp of ")
