@@ -225,6 +225,12 @@ def set_threads(count: int | None) -> None:
         torch.set_num_threads(count)
 
 
+def processors() -> int:
+    """Return how many processors machine and container leave this process."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(min(here, container_limits()[1]))
+
+
 def container_limits() -> tuple[float, float]:
     """Return bytes of memory and number of processors that the container leaves this process; inf where it sets none.
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import keyword
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
@@ -23,8 +23,10 @@ from typing import Any
 
 import typer
 
+from scoreinv.cli import photo_loop
 from scoreinv.cli.command import HELP_ALL, VersionOption, command
 from scoreinv.cli.options import PREFIX, Common
+from scoreinv.cli.photo_loop import Run
 from scoreinv.errors import InputError
 
 TOML = "scoreinv.toml"
@@ -65,8 +67,11 @@ def _app(arguments: list[str]) -> Any:
     return typer.main.get_command(app)
 
 
-def run(arguments: list[str]) -> int:
-    """Run a command line; returns the exit status, and lets errors of the command and of its options pass."""
+def run(arguments: list[str], do: Callable[[Run[Any]], None] = photo_loop.run) -> int:
+    """Run a command line; returns the exit status, and lets errors of the command and of its options pass.
+
+    do: what is done with the run over photographs that a command asks for.
+    """
     group = _app(arguments)
     if f"_{PREFIX}_COMPLETE" in os.environ:
         group.main([], prog_name="scoreinv")  # tells the shell, and exits
@@ -75,7 +80,7 @@ def run(arguments: list[str]) -> int:
         settings = {"default_map": _defaults(group, arguments), "auto_envvar_prefix": PREFIX}
     try:
         # Not by `main` of the command, which reports interruptions in its own way.
-        with group.make_context("scoreinv", list(arguments), **settings) as context:
+        with group.make_context("scoreinv", list(arguments), obj=do, **settings) as context:
             group.invoke(context)
     except typer.Exit as end:
         return end.exit_code

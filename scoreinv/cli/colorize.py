@@ -17,7 +17,7 @@ from scoreinv.cli.options import (
     option,
 )
 from scoreinv.cli.outputs import STREAM, check_file
-from scoreinv.cli.photo_loop import Progress, Run, check_uncertainty, run
+from scoreinv.cli.photo_loop import Progress, Run, check_uncertainty
 from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import warn
 from scoreinv.errors import InputError
@@ -53,7 +53,7 @@ def colorize(
     uncertainty: UncertaintyOption = None,
     output: Output,
     common: Common,
-) -> None:
+) -> Run[Any]:
     """Colour grey photos; their brightness, and so all detail, is kept to the grey level."""
     colour = replace(colour, whiten=tint == "white")
     check_hints(hints)
@@ -84,7 +84,7 @@ def colorize(
             warn(f"{job.source}: is a tinted print, as sepia is: its tint is removed ({remedy})")
         return result, {}
 
-    run(Run(everything, output, common, compute, [scene], read, uncertainty=uncertainty))
+    return Run(everything, output, common, compute, [scene], read, uncertainty=uncertainty)
 
 
 def check_hints(hints: str | None) -> None:

@@ -57,8 +57,10 @@ WHERE = {"ENVIRONMENT": "the environment", "DEFAULT_MAP": "scoreinv.toml"}
 """What gave an option its value, where it was not typed, by Click's name."""
 
 
-def command(function: Callable[..., None], *, examples: str = "", unused: Collection[str] = ()) -> Callable[..., None]:
+def command(function: Callable[..., Any], *, examples: str = "", unused: Collection[str] = ()) -> Callable[..., None]:
     """The function as Typer takes it: the fields of parameters that are data classes become options of their own.
+
+    What the function returns, a `Run` over photographs, is done by the context's object, see `app.run`.
 
     A field is an option by the `option` (or argument) or the `options.Setting` that it is annotated with, and a field
     `seed` without either is the common seed.
@@ -97,7 +99,9 @@ def command(function: Callable[..., None], *, examples: str = "", unused: Collec
                 if "seed" in {field.name for field in fields(kind)} - set(own):
                     own["seed"] = common.seed or 0
                 settings[name] = kind(**own)
-            function(**{name: given[name] for name in annotated if name not in groups}, **settings)
+            asked = function(**{name: given[name] for name in annotated if name not in groups}, **settings)
+            if asked is not None:
+                context.obj(asked)
         except Exception as error:
             vars(error)["common"] = common  # how it is told
             raise

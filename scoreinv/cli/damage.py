@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from scoreinv.cli.loading import Detector
 from scoreinv.cli.options import Common, Output, PhotosArgument, RestorerOption, option
-from scoreinv.cli.photo_loop import Progress, Run, run
+from scoreinv.cli.photo_loop import Progress, Run
 from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import notice, warn
 from scoreinv.options import FOUND_GROW, MOST_GROW, SENSITIVITY, USUAL_SENSITIVITY
@@ -39,7 +39,7 @@ def damage(
     model: RestorerOption = DETECTOR,
     output: Output,
     common: Common,
-) -> None:
+) -> Run[Any]:
     """Find scratches, creases, dust, stains, torn corners and writing in scans: a mask, white where it is damaged."""
     everything = plan(photos, SUFFIX, 1, output, {"the model": model}, "png")
     detector = Detector(model, common)
@@ -61,7 +61,7 @@ def damage(
 
         return picture_of_hole(np.zeros(picture.size, dtype=bool))
 
-    run(Run(everything, output, common, compute, [detector], result_of=mask_of))
+    return Run(everything, output, common, compute, [detector], result_of=mask_of)
 
 
 def find(

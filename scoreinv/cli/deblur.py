@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from scoreinv.cli.options import (
     Common,
@@ -12,7 +12,7 @@ from scoreinv.cli.options import (
     option,
 )
 from scoreinv.cli.outputs import STREAM
-from scoreinv.cli.photo_loop import Progress
+from scoreinv.cli.photo_loop import Progress, Run
 from scoreinv.cli.plan import Job
 from scoreinv.cli.restoring import Network, Restoration, restore_photos
 from scoreinv.errors import InputError
@@ -49,7 +49,7 @@ def deblur(
     network: Network,
     output: Output,
     common: Common,
-) -> None:
+) -> Run[Any]:
     """Deblur photos, given the blur kernel: defocus, motion, or any other that is known."""
     if kernel == STREAM:
         raise InputError("--kernel -: name a file; stdin is for the photo")
@@ -67,7 +67,7 @@ def deblur(
         return picture
 
     work = Restoration("_deblurred", restore, result_of, inputs={"the kernel": kernel}, said={"kernel": kernel})
-    restore_photos(photos, work, noise, settings, network, output, common)
+    return restore_photos(photos, work, noise, settings, network, output, common)
 
 
 def kernel_from_text(text: str) -> np.ndarray:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scoreinv.cli.options import Common, NoiseOption, Output, PhotosArgument
-from scoreinv.cli.photo_loop import Progress
+from scoreinv.cli.photo_loop import Progress, Run
 from scoreinv.cli.plan import Job
 from scoreinv.cli.report import warn
 from scoreinv.cli.restoring import Network, Restoration, restore_photos
@@ -30,7 +30,7 @@ def denoise(
     network: Network,
     output: Output,
     common: Common,
-) -> None:
+) -> Run[Any]:
     """Remove noise from photos: the average of what is possible, or with --samples some of that."""
 
     def restore(job: Job, picture: Picture, std: float, prior: ScorePrior, progress: Progress) -> Restored[Picture]:
@@ -42,4 +42,4 @@ def denoise(
             return unchanged(picture, settings)
         return denoise_picture(picture, std, prior, settings, progress)
 
-    restore_photos(photos, Restoration("_denoised", restore), noise, settings, network, output, common)
+    return restore_photos(photos, Restoration("_denoised", restore), noise, settings, network, output, common)

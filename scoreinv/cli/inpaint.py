@@ -18,7 +18,7 @@ from scoreinv.cli.options import (
     option,
 )
 from scoreinv.cli.outputs import STREAM, check_file, refuse_inputs
-from scoreinv.cli.photo_loop import Progress, Run, check_uncertainty, run
+from scoreinv.cli.photo_loop import Progress, Run, check_uncertainty
 from scoreinv.cli.plan import Job, Plan, expand, plan
 from scoreinv.cli.report import warn
 from scoreinv.errors import EmptyMaskError, InputError
@@ -93,7 +93,7 @@ def inpaint(
     uncertainty: UncertaintyOption = None,
     output: Output,
     common: Common,
-) -> None:
+) -> Run[Any]:
     """Remove things from photos: what the mask shows white is drawn anew, all else is kept bit for bit."""
     filling.check_given(avoiding=avoid is not None)
     if filling.classical is not None:
@@ -164,7 +164,7 @@ def inpaint(
         return inpaint_picture(picture, hole, prior.load(), filling, progress, kept), more
 
     models = [each for each in (prior, detector) if each is not None]
-    run(Run(everything, output, common, compute, models, read, left_out=left_out, uncertainty=uncertainty))
+    return Run(everything, output, common, compute, models, read, left_out=left_out, uncertainty=uncertainty)
 
 
 def find_masks(

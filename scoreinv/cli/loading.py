@@ -9,7 +9,7 @@ import gc
 import logging
 import os
 import sys
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,10 +48,6 @@ class Model:
         self._loaded: Any = None
         if exact and common.precision == "bfloat16":
             raise InputError("--precision bfloat16: ODE solvers and likelihood need float32")
-
-    def __reduce__(self) -> Any:
-        """What goes along to another process: what was found and loaded here may be elsewhere there."""
-        return partial(type(self), exact=self.exact), (self.name, self.common)
 
     def check(self) -> None:
         """Raise InputError where there is no such model or device; nothing is fetched from the hub."""

@@ -67,7 +67,7 @@ class Output:
         recursive: whether the pictures in folders within folders are taken too.
         format: kind of file of results that `output` does not name; None: tif for a TIFF, else png.
         shard: the part that is done, as `K/N`; None for all.
-        workers: whose processes do the pictures; None: this one.
+        workers: how many processes do the pictures, or `ray`; None: as many as pay.
     """
 
     output: Annotated[
@@ -92,10 +92,11 @@ class Output:
         ),
     ] = None
     workers: Annotated[
-        Literal["ray"] | None,
+        str | None,
         advanced(
-            help="ray: a Ray cluster does the pictures, that of RAY_ADDRESS (its machines share the files) or else "
-            "one of this machine's processors, --threads of them for each. (default: one picture after the other)"
+            metavar="N|ray",
+            help="How many processes do the pictures of a folder, --threads of them each; ray: those of a Ray cluster, "
+            "of RAY_ADDRESS (its machines share the files) or else of this machine. (default: as many as pay)",
         ),
     ] = None
     frame: FrameOption = None

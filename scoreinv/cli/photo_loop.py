@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import typer
 
@@ -22,6 +22,7 @@ from scoreinv.cli.plan import Job, Plan
 from scoreinv.cli.record import BY_ANOTHER, COLUMNS, EXISTS, MANIFEST, Outcome, Record, Table, failure
 from scoreinv.cli.report import rehearse
 from scoreinv.errors import ExistsError, InputError
+from scoreinv.machine import OPENMP, available_bytes, device_of, processors
 from scoreinv.terminal import progress_bar
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ Given = TypeVar("Given")
 """What belongs to a photograph beside its pixels: its mask, its hints."""
 Progress = Callable[[float], None]
 """Called with the share of the work on a photograph that is done."""
+WORTH_A_WORKER = 4
+"""Photographs that a further process has to do for its start to pay."""
+_WORKER_BYTES = 2_000_000_000
+"""Memory that a process may take: 0.6 GB for torch and a photograph of 2 megapixels."""
 _log = logging.getLogger(__name__)
 
 
@@ -48,6 +53,7 @@ class Run(Generic[Given]):
         left_out: why photographs are not done, by their sources.
         beside: the files that may be written beside the results.
         uncertainty: file of a map of where the samples differ.
+        folders: of what is written beside the results.
     """
 
     plan: Plan
@@ -60,6 +66,7 @@ class Run(Generic[Given]):
     left_out: Mapping[str, str] = field(default_factory=dict)
     beside: Callable[[Job], list[str]] = lambda job: []
     uncertainty: str | None = None
+    folders: Set[Path] = frozenset()
 
     def missing(self, job: Job) -> list[str]:
         """The results to make; in a batch only those that do not exist, unless they may be replaced."""
@@ -167,33 +174,57 @@ def run(run: Run[Given]) -> None:
     if common.json and any(job.output == STREAM for job in plan.jobs):
         raise InputError("the picture and --json both want stdout: name a file by -o")
     if not run.models and common.device not in ("auto", "cpu"):  # neither is absent, and torch is slow to import
-        from scoreinv.machine import device_of
-
         device_of(common.device)
     if common.dry_run:
         raise typer.Exit(_rehearse(run))
-    with output_folders(plan.folders, shared=run.output.shard is not None):
+    with output_folders(plan.folders | run.folders, shared=run.output.shard is not None):
         manifest = None if plan.folder is None else Table(plan.folder / MANIFEST, COLUMNS)
         settled = {job: outcome for job in plan.own if (outcome := run.settled(job)) is not None}
         wanted = [job for job in plan.own if job not in settled]
         replacing = common.overwrite and any(os.path.lexists(path) for job in wanted for path in job.outputs)
         record = Record(plan, common, manifest, len(wanted))
         note = record.note if len(wanted) > 1 else None
+        workers = workers_for(run, len(wanted))
         try:
             for number, job in enumerate(plan.own, 1):
                 if job in settled:
                     record.add(settled[job])
-                elif run.output.workers is None:
+                elif workers is None:
                     title = f"[{number}/{len(plan.own)}] {job.source}" if plan.batch else job.source
                     record.add(run.one(job, title, note))
-            if run.output.workers is not None:
-                from scoreinv.cli.ray_workers import work_by_ray
+            if workers is not None:
+                from scoreinv.cli.workers import work_by
 
-                work_by_ray(run, wanted, record.add)
+                work_by(workers, run, wanted, record.add)
         except KeyboardInterrupt:
             record.interrupted(replacing=replacing)
             raise
         raise typer.Exit(record.close())
+
+
+def workers_for(run: Run[Any], wanted: int) -> int | Literal["ray"] | None:
+    """What does so many photographs: processes of this machine, or those of Ray; None: this process.
+
+    A processor is best used by one thread of its own: networks on small windows make little of several. What is not
+    asked for is as many processes as there are processors, and room for them in memory, where each has some
+    photographs to do, as it loads Python and the models first; and one where a GPU does the work.
+    """
+    asked, common = run.output.workers, run.common
+    if not wanted or not run.plan.batch:
+        return None
+    if asked == "ray":
+        return "ray"
+    if asked is None:
+        if wanted < 2 * WORTH_A_WORKER or common.threads is not None or OPENMP in os.environ or not run.models:
+            return None
+        free = available_bytes()
+        room = wanted if free is None else free // _WORKER_BYTES
+        count = min(processors(), room, wanted // WORTH_A_WORKER)
+        if count < 2 or device_of(common.device) != "cpu":
+            return None
+    else:
+        count = min(int(asked), wanted)
+    return count if count > 1 else None
 
 
 def _rehearse(run: Run[Given]) -> int:

@@ -82,8 +82,10 @@ def plan(
         InputError: an empty folder, stdin among other inputs, a result of an unknown kind or that cannot be made, or
             that replaces an input, a kind or quality of a file without, two inputs with one result.
     """
-    if output.workers is not None and find_spec("ray") is None:
+    if output.workers == "ray" and find_spec("ray") is None:
         raise InputError("--workers ray: Ray is not installed: pip install 'scoreinv[ray]'")
+    if output.workers not in (None, "ray") and not re.fullmatch("[1-9][0-9]{0,2}", str(output.workers)):
+        raise InputError(f"--workers {output.workers}: give a number of processes from 1 to 999, or ray")
     kind = output.format or kind
     given = [item for item in photos if item != STREAM and Path(item).is_dir()]
     batch = len(photos) > 1 or bool(given)
@@ -91,9 +93,8 @@ def plan(
         _warn_of_folders_within(given, [output.output, *inputs.values()])
     if STREAM in photos and batch:
         raise InputError("- (stdin) cannot be combined with other inputs")
-    for option, value in {"--shard": output.shard, "--workers": output.workers}.items():
-        if value is not None and not batch:
-            raise InputError(f"{option} {value}: is for a folder or several photos")
+    if output.shard is not None and not batch:
+        raise InputError(f"--shard {output.shard}: is for a folder or several photos")
     results: set[str] = set()
     folder = None
     if batch:

@@ -21,8 +21,8 @@ from scoreinv.cli.options import (
     option,
     output_option,
 )
-from scoreinv.cli.outputs import STREAM, check_folder, output_folders
-from scoreinv.cli.photo_loop import Progress, Run, run
+from scoreinv.cli.outputs import STREAM, check_folder
+from scoreinv.cli.photo_loop import Progress, Run
 from scoreinv.cli.plan import Job, Plan, plan
 from scoreinv.cli.report import notice, warn
 from scoreinv.errors import InputError
@@ -77,7 +77,7 @@ def restore(
     names: StepModels,
     output: Output,
     common: Common,
-) -> None:
+) -> Run[Any]:
     """Restore old photos: fill damage, bring back tones, take out tint and noise, draw colours; where it is needed."""
     mask = None if mask == AUTO else mask
     steps = _checked(replace(steps, tone=0.0) if no_tone else steps, mask, noise, hints, reading)
@@ -143,11 +143,9 @@ def restore(
         return [paths[step] for step in steps.wanted if step in paths]
 
     models = [model for model in (filler, denoiser, colorizer, detector) if model is not None]
-    folders = set()
-    if pictures is not None and not common.dry_run:
-        folders = {pictures.folder / job.inside for job in everything.own}
-    with output_folders(folders, shared=output.shard is not None):
-        run(Run(everything, output, common, compute, models, read, left_out=left_out, beside=files_beside))
+    folders = set() if pictures is None else {pictures.folder / job.inside for job in everything.own}
+    made = Run(everything, output, common, compute, models, read, left_out=left_out, beside=files_beside)
+    return replace(made, folders=folders)
 
 
 def _checked(

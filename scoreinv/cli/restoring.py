@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from scoreinv.cli.loading import Model, check_samples
 from scoreinv.cli.options import Common, Output, RestorerOption, UncertaintyOption
-from scoreinv.cli.photo_loop import Progress, Run, check_uncertainty, run
+from scoreinv.cli.photo_loop import Progress, Run, check_uncertainty
 from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import naming, notice
 from scoreinv.options import GRAY_LEVELS
@@ -55,7 +55,7 @@ def restore_photos(
     network: Network,
     output: Output,
     common: Common,
-) -> None:
+) -> Run[Any]:
     """Restore all photos.
 
     Args:
@@ -84,4 +84,4 @@ def restore_photos(
             notice(common, f"{job.source}: noise of about {level:.2g} grey levels was found (--noise sets it)")
         return restored, {"noise": round(level, 2)} | work.said
 
-    run(Run(everything, output, common, compute, [model], read, result_of, uncertainty=network.uncertainty))
+    return Run(everything, output, common, compute, [model], read, result_of, uncertainty=network.uncertainty)

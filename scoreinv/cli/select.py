@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from scoreinv.cli.options import STREAM_HELP, Common, Output, option
-from scoreinv.cli.photo_loop import Progress, Run, run
+from scoreinv.cli.photo_loop import Progress, Run
 from scoreinv.cli.plan import Job, plan
 from scoreinv.cli.report import notice
 from scoreinv.errors import InputError
@@ -59,7 +59,7 @@ def select(
     ] = False,
     output: Output,
     common: Common,
-) -> None:
+) -> Run[Any]:
     """Select an object of a photo by points or a box: a mask, white where it is, for inpaint --mask."""
     points, others = (
         [_numbers(name, text, 2) for text in given or ()] for name, given in (("--at", at), ("--not", not_at))
@@ -107,7 +107,7 @@ def select(
         record = {"model": "select", "selected": round(float(mask.mean()), 6), "size": found.size}
         return Restored(marked, [marked], None, 1, "segmentation"), record
 
-    run(Run(everything, output, common, compute, read=check, result_of=_mask_of))
+    return Run(everything, output, common, compute, read=check, result_of=_mask_of)
 
 
 def _mask_of(job: Job, picture: Picture) -> Picture:

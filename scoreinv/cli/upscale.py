@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from scoreinv.cli.options import Common, Output, PhotosArgument, advanced, option
-from scoreinv.cli.photo_loop import Progress
+from scoreinv.cli.photo_loop import Progress, Run
 from scoreinv.cli.plan import Job
 from scoreinv.cli.restoring import Network, Restoration, restore_photos
 from scoreinv.options import GRAY_LEVELS
@@ -47,7 +47,7 @@ def upscale(
     network: Network,
     output: Output,
     common: Common,
-) -> None:
+) -> Run[Any]:
     """Enlarge photos: the result, reduced again, is the given photo."""
 
     def restore(job: Job, picture: Picture, std: float, prior: ScorePrior, progress: Progress) -> Restored[Picture]:
@@ -58,4 +58,4 @@ def upscale(
     work = Restoration(
         "_upscaled", restore, result_of=lambda picture: picture.enlarged(factor), said={"factor": factor}
     )
-    restore_photos(photos, work, noise, settings, network, output, common)
+    return restore_photos(photos, work, noise, settings, network, output, common)

@@ -1,4 +1,4 @@
-"""Folders that are done by the workers of a Ray cluster, some of which are killed."""
+"""Folders that are done by several processes, of this machine or of a Ray cluster, some of which are killed."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 from PIL import Image
 from shell import photo_array, start_process, wait_for
 
-from scoreinv.cli import ray_workers
-from scoreinv.cli.loading import Model
+from scoreinv.cli import photo_loop, workers
 from scoreinv.cli.options import Common, Output
 from scoreinv.cli.photo_loop import Run
 from scoreinv.cli.plan import Job, Plan
@@ -27,7 +30,13 @@ from scoreinv.cli.record import Outcome
 from scoreinv.errors import CheckpointError, InputError, SettingError
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray, by the extra 'ray'")
-TWO_WORKERS = ("--workers", "ray", "--threads", str(max(1, (os.cpu_count() or 2) // 2)))
+TWO_WORKERS = {
+    "ray": ("--workers", "ray", "--threads", str(max(1, (os.cpu_count() or 2) // 2))),
+    "two": ("--workers", "2"),
+}
+BUSY = {"ray": "ray::Worker.work", "two": "spawn_main"}
+"""What the command lines of processes that do a photograph have."""
+kinds_of_workers = pytest.mark.parametrize("kind", [pytest.param("ray", marks=needs_ray), "two"])
 
 
 def pictures(folder: Path, count: int) -> Path:
@@ -60,6 +69,114 @@ def test_without_ray(scoreinv, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["scans"]
 
 
+@pytest.mark.parametrize("count", ["0", "two", "-1", "1000"])
+def test_numbers_of_workers(scoreinv, photo, count):
+    outcome = scoreinv("denoise", photo, photo.parent, f"--workers={count}")
+    said = f"scoreinv: error: --workers {count}: give a number of processes from 1 to 999, or ray\n"
+    assert (outcome.code, outcome.err) == (2, said)
+
+
+def a_run(monkeypatch: pytest.MonkeyPatch, **common: object) -> Run[None]:
+    """Of nine photographs, to be done by what stands for a model."""
+    monkeypatch.setattr(sys, "argv", ["scoreinv", "denoise", "scans"])
+    jobs = [Job(str(number), "out", outputs=("out",)) for number in range(9)]
+    plan = Plan(jobs, jobs, batch=True, folders=set(), folder=None, passed_over=0)
+    model = SimpleNamespace(check=lambda: None)
+    return Run(plan, Output(), Common(**common), lambda job, picture, given, progress: None, [model])
+
+
+@pytest.mark.parametrize(
+    ("asked", "common", "wanted", "count"),
+    [
+        (None, {}, 80, 4),  # as many as there are processors
+        (None, {}, 11, 2),  # each with a few photographs to do
+        (None, {}, 7, None),
+        (None, {"threads": 3}, 80, None),
+        (None, {"device": "cuda"}, 80, None),
+        ("1", {}, 80, None),
+        ("3", {"threads": 3, "device": "cuda"}, 2, 2),
+        ("ray", {}, 1, "ray"),
+        ("ray", {}, 0, None),
+    ],
+)
+def test_as_many_workers_as_pay(monkeypatch, asked, common, wanted, count):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(photo_loop, "processors", lambda: 4)
+    monkeypatch.setattr(photo_loop, "available_bytes", lambda: 9e9)
+    monkeypatch.setattr(photo_loop, "device_of", lambda device: "cpu" if device == "auto" else device)
+    run = replace(a_run(monkeypatch, **common), output=Output(workers=asked))
+    assert photo_loop.workers_for(run, wanted) == count
+    monkeypatch.setattr(photo_loop, "available_bytes", lambda: 3e9)
+    assert photo_loop.workers_for(run, wanted) == (count if asked else None)
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    assert photo_loop.workers_for(run, wanted) == (count if asked else None)
+    assert photo_loop.workers_for(replace(run, plan=replace(run.plan, batch=False)), wanted) is None
+
+
+def test_a_worker_makes_the_run_of_the_command_line(model, tmp_path, monkeypatch):
+    """What is said of the whole folder is not said again; the failure of a photograph is its own."""
+    monkeypatch.chdir(tmp_path)
+    scans = pictures(tmp_path / "scans", 2)
+    (scans / "0001.png").write_bytes(b"no picture")
+    (scans / "within").mkdir()
+    (scans / "within" / "one.png").write_bytes((scans / "0000.png").read_bytes())
+    words = ["denoise", "scans", "--model", str(model), "--noise", "20"]
+    worker = pickle.loads(pickle.dumps(workers.Worker(words, str(tmp_path), 1, {"SCOREINV_DENOISE_FORMAT": "tif"})))
+    monkeypatch.delenv("SCOREINV_DENOISE_FORMAT", raising=False)
+    done, failed = (worker.work(job) for job in worker.run.plan.jobs)
+    os.environ.pop("SCOREINV_DENOISE_FORMAT")
+    assert worker.run.common.threads == 1
+    assert done[0] == []
+    assert (done[1].record["output"], done[2]) == ("scans_denoised/0000_denoised.tif", False)
+    assert Path("scans_denoised/0000_denoised.tif").exists()
+    lines, outcome, ends = pickle.loads(pickle.dumps(failed))
+    assert ("not a picture" in str(outcome.error), lines, ends) == (True, [], False)
+
+
+def test_what_no_photograph_could_be_done_with_ends_the_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pictures(tmp_path / "scans", 1)
+    worker = workers.Worker(["denoise", "scans", "--model", "none.safetensors"], str(tmp_path), 1, {})
+    _, outcome, ends = worker.work(Job("scans/0000.png", "out.png", outputs=("out.png",)))
+    assert (ends, "none.safetensors" in str(outcome.error)) == (True, True)
+
+
+class Pool:
+    """What stands for a pool of one process: the one that does the picture 3 is killed each time, 5 once."""
+
+    fragile: ClassVar[dict[str, int]] = {}
+
+    def __init__(self, count: int, context: object, begin: object, given: object) -> None:
+        self.broken = False
+
+    def submit(self, work: object, job: Job) -> Future[workers.Answer]:
+        if self.broken:
+            raise BrokenProcessPool
+        future: Future[workers.Answer] = Future()
+        if self.fragile.get(job.source, 0):
+            self.fragile[job.source] -= 1
+            self.broken = True
+            future.set_exception(BrokenProcessPool())
+        else:
+            future.set_result(([f"about {job.source}"], Outcome(job.source, {"skipped": "done"}), False))
+        return future
+
+    def shutdown(self, *, cancel_futures: bool) -> None: ...
+
+
+def test_a_photograph_whose_worker_is_killed_is_given_out_again(capsys, monkeypatch):
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(Pool, "fragile", {"3": 9, "5": 1})
+    outcomes: list[Outcome] = []
+    run = a_run(monkeypatch)
+    workers.work_by(2, run, run.plan.own, outcomes.append)
+    assert sorted(outcome.source for outcome in outcomes) == list("012345678")
+    (failed,) = (outcome for outcome in outcomes if outcome.error)
+    assert (failed.source, "killed 4 times" in str(failed.error)) == ("3", True)
+    assert Pool.fragile == {"3": 5, "5": 0}
+    assert capsys.readouterr().err.splitlines().count("about 5") == 1
+
+
 class LostError(Exception):
     """What stands for Ray's errors."""
 
@@ -68,7 +185,6 @@ class Cluster:
     """What stands for Ray, its pool and its workers, on two processors: the picture 3 is lost."""
 
     exceptions = SimpleNamespace(RayError=LostError)
-    cloudpickle = SimpleNamespace(dumps=repr)
     shutdown = init = staticmethod(lambda *given, **options: None)
     nodes = staticmethod(lambda: [{"Alive": True, "Resources": {"CPU": 2.0}}, {"Alive": False, "Resources": {}}])
 
@@ -81,7 +197,7 @@ class Cluster:
 
     def options(self, **resources: int) -> SimpleNamespace:
         self.resources = resources
-        return SimpleNamespace(remote=lambda packed, folder: None)
+        return SimpleNamespace(remote=lambda *given: None)
 
     def pool(self, workers: list[None]) -> Cluster:
         self.workers = len(workers)
@@ -106,16 +222,14 @@ def work(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, threads: int) -> lis
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setitem(sys.modules, "ray", cluster)
     monkeypatch.setitem(sys.modules, "ray.util", SimpleNamespace(ActorPool=cluster.pool))
-    jobs = [Job(str(number), "out", outputs=("out",)) for number in range(9)]
-    plan = Plan(jobs, jobs, batch=True, folders=set(), folder=None, passed_over=0)
     outcomes: list[Outcome] = []
 
     def tell(outcome: Outcome) -> None:
         print(outcome.source)
         outcomes.append(outcome)
 
-    run = Run(plan, Output(), Common(threads=threads), compute=lambda job, picture, given, progress: None)
-    ray_workers.work_by_ray(run, jobs, tell)
+    run = a_run(monkeypatch, threads=threads)
+    workers.work_by("ray", run, run.plan.own, tell)
     return outcomes
 
 
@@ -143,30 +257,16 @@ def test_errors_of_the_library_can_be_pickled():
         assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
-def test_a_model_goes_along_without_what_it_has_found(model):
-    loaded = Model(str(model), Common())
-    loaded.load()
-    packed = pickle.dumps(loaded)
-    assert len(packed) < 2000
-    assert vars(pickle.loads(packed)) == vars(Model(str(model), Common()))
-
-
-@needs_ray
-def test_a_single_photo_needs_no_workers(scoreinv, photo):
-    outcome = scoreinv("denoise", photo, "--workers", "ray")
-    assert (outcome.code, "--workers ray: is for a folder or several photos" in outcome.err) == (2, True)
-
-
-@needs_ray
+@kinds_of_workers
 @pytest.mark.slow
-def test_what_workers_do_is_told_as_ever(model, tmp_path):
+def test_what_workers_do_is_told_as_ever(model, tmp_path, kind):
     """The same files, lines and rows as without them; the failure of one is its own, what is finished is skipped."""
     scans = pictures(tmp_path / "scans", 4)
     (scans / "0001.png").write_bytes(b"no picture")
     (scans / "0002.jpg").symlink_to(scans / "0002.png")
     words = [sys.executable, "-m", "scoreinv", "upscale", "scans", "--model", str(model), "--json"]
     told, rows = {}, {}
-    for name, more in {"alone": (), "ray": TWO_WORKERS}.items():
+    for name, more in {"alone": ("--workers", "1"), kind: TWO_WORKERS[kind]}.items():
         (tmp_path / name).mkdir()
         Image.fromarray(photo_array()).save(tmp_path / name / "0003_upscaled.png")
         ended = subprocess.run([*words, *more, "-o", name], cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -177,23 +277,26 @@ def test_what_workers_do_is_told_as_ever(model, tmp_path):
         told[name] = sorted((line | {"seconds": 0} for line in lines), key=lambda line: line["input"])
         with (tmp_path / name / "manifest.csv").open() as file:
             rows[name] = sorted((row["input"], row["model_sha256"], row["error"]) for row in csv.DictReader(file))
-    assert told["alone"] == told["ray"]
-    assert rows["alone"] == rows["ray"]
-    assert [len(line.get("skipped", "")) > 0 for line in told["ray"]] == [False, False, False, False, True]
+    assert told["alone"] == told[kind]
+    assert rows["alone"] == rows[kind]
+    assert [len(line.get("skipped", "")) > 0 for line in told[kind]] == [False, False, False, False, True]
     for path in (tmp_path / "alone").glob("*.png"):
-        assert path.read_bytes() == (tmp_path / "ray" / path.name).read_bytes()
+        assert path.read_bytes() == (tmp_path / kind / path.name).read_bytes()
 
 
-@needs_ray
+@kinds_of_workers
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
-def test_a_thousand_pictures_of_which_a_worker_is_killed(model, tmp_path):
-    names = {f"scans_denoised/{path.stem}_denoised.png" for path in pictures(tmp_path / "scans", 1000).iterdir()}
-    process = start_process("denoise", "scans", "--model", model, "--noise", "20", "--json", *TWO_WORKERS, cwd=tmp_path)
+def test_many_pictures_of_which_a_worker_is_killed(model, tmp_path, kind):
+    count = {"ray": 1000, "two": 200}[kind]
+    names = {f"scans_denoised/{path.stem}_denoised.png" for path in pictures(tmp_path / "scans", count).iterdir()}
+    process = start_process(
+        "denoise", "scans", "--model", model, "--noise", "20", "--json", *TWO_WORKERS[kind], cwd=tmp_path
+    )
     told, busy = [], []
     while len(told) < 100 or not busy:  # between two pictures a worker is called otherwise
         told.append(json.loads(process.stdout.readline()))
-        busy = [pid for pid, command in descendants(process.pid).items() if command.startswith("ray::Worker.work")]
+        busy = [pid for pid, command in descendants(process.pid).items() if BUSY[kind] in command]
     os.kill(busy[0], signal.SIGKILL)
     out, err = process.communicate(timeout=1800)
     assert (process.returncode, err) == (0, b"")
@@ -208,13 +311,13 @@ def test_a_thousand_pictures_of_which_a_worker_is_killed(model, tmp_path):
     assert sorted(rows) == sorted(line["output"] for line in told if "skipped" not in line)
 
 
-@needs_ray
+@kinds_of_workers
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_workers_too(model, tmp_path, number):
+def test_a_signal_ends_the_workers_too(model, tmp_path, number, kind):
     pictures(tmp_path / "scans", 300)
-    process = start_process("denoise", "scans", "--model", model, "--noise", "20", *TWO_WORKERS, cwd=tmp_path)
+    process = start_process("denoise", "scans", "--model", model, "--noise", "20", *TWO_WORKERS[kind], cwd=tmp_path)
     assert b"_denoised.png" in process.stderr.readline()
     below = descendants(process.pid)
     process.send_signal(number)
