@@ -51,7 +51,8 @@ class Form:
 
         planes = [values if values.ndim == 3 else values[..., None] for values in maps]
         batch = torch.from_numpy(np.stack([np.moveaxis(values, -1, 0) for values in planes]))
-        batch = batch.to(device=self.device, dtype=self.dtype)
+        whole = not self.dtype.is_floating_point  # a map of floats has no place in such numbers
+        batch = batch.to(device=self.device, dtype=batch.dtype if whole else self.dtype)
         return batch[0] if self.dims == 3 else batch
 
     def values(self, values: list[Any]) -> Any:
@@ -64,7 +65,7 @@ def pictures_from_api(image: Any) -> tuple[list[Picture], Form]:
 
     Args:
         image: array HxW, HxWx3 or HxWx4 of uint8, uint16 or float in [0, 1]; a PIL image of any mode (its orientation
-            is applied); or a floating-point tensor CxHxW or BxCxHxW in [0, 1] with 1, 3 or 4 channels.
+            is applied); or a tensor CxHxW or BxCxHxW of the same types, with 1, 3 or 4 channels.
 
     Raises:
         InputError: another shape or type, NaN, or values out of range.
@@ -119,16 +120,15 @@ def layout_remedy(shape: tuple[int, ...]) -> str:
 
 
 def pictures_from_tensor(tensor: Any, name: str) -> list[Picture]:
-    """Checked float pictures HxW, HxWx3 or HxWx4 from a tensor CxHxW or BxCxHxW."""
+    """Checked pictures HxW, HxWx3 or HxWx4 from a tensor CxHxW or BxCxHxW."""
     refuse_nested(tensor, name)
     shape = "x".join(map(str, tensor.shape)) or "a scalar"
     if tensor.ndim not in (3, 4) or 0 in tensor.shape or tensor.shape[-3] not in (1, 3, 4):
         last = ": put the channels first" if tensor.ndim in (3, 4) and tensor.shape[-1] in (1, 3, 4) else ""
         raise InputError(f"{name} is {shape}, and a tensor must be CxHxW or BxCxHxW with 1, 3 or 4 channels{last}")
-    if not tensor.is_floating_point():
-        raise InputError(f"{name} is {tensor.dtype}, and a tensor must be floating-point in [0, 1]")
     batch = plain_values(tensor, name)
-    _check_range(batch, name)
+    if batch.dtype.kind == "f":
+        _check_range(batch, name)
     batch = batch if batch.ndim == 4 else batch[None]
     items = [np.ascontiguousarray(np.moveaxis(item, 0, -1)) for item in batch]
     return [Picture(item[..., 0] if item.shape[2] == 1 else item) for item in items]
@@ -141,13 +141,17 @@ def refuse_nested(tensor: Any, name: str) -> None:
 
 
 def plain_values(tensor: Any, name: str) -> np.ndarray:
-    """The values of a floating-point tensor, of float32 or float64; InputError for one that holds none as they are."""
+    """The values of a tensor, of uint8, uint16, float32 or float64; InputError for others, or none as they are."""
     try:
         values = tensor.detach().cpu()
         # NumPy has no bfloat16; the way back is exact
-        return (values.float() if values.element_size() < 4 else values).numpy()
+        half = values.is_floating_point() and values.element_size() < 4
+        array: np.ndarray = (values.float() if half else values).numpy()
     except (RuntimeError, TypeError) as error:  # sparse ones, quantised ones, those of the meta device
         raise InputError(f"{name} is a tensor without plain values ({reason(error)})") from error
+    if array.dtype not in (np.uint8, np.uint16) and array.dtype.kind != "f":
+        raise InputError(f"{name} is {tensor.dtype}, and must be uint8, uint16 or floating-point in [0, 1]")
+    return array
 
 
 def is_tensor(value: Any) -> bool:

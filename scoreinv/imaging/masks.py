@@ -83,8 +83,8 @@ def as_holes(
     """Masks given from Python, one HxW bool (true = hole) for each picture.
 
     Args:
-        mask: array HxW or HxWx3(4) of bool, uint8, uint16 or float in [0, 1]; a PIL image; or a tensor HxW, CxHxW or
-            BxCxHxW, bool or float in [0, 1]. One mask serves all pictures, or a tensor has one for each.
+        mask: array HxW or HxWx3(4), PIL image, or tensor HxW or (B)xCxHxW, of bool, uint8, uint16 or float in [0, 1].
+            One mask serves all pictures, or a tensor has one for each.
         sizes: (height, width) of each picture.
         threshold, invert, grow: as for `read_mask`.
 

@@ -76,8 +76,7 @@ def find_damage(
             result = scoreinv.inpaint(image, mask, prior="photo")
 
     Args:
-        image: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor CxHxW or BxCxHxW
-            in [0, 1].
+        image: array HxW, HxWx3 or HxWx4, PIL image, or tensor (B)xCxHxW of uint8, uint16 or floats in [0, 1].
         sensitivity: from 0, which marks nothing, to 1, which marks everything: what has a probability of damage above
             1 - sensitivity is marked, with what is connected to it and has at least a sixteenth of these odds.
         grow: pixels by which what is found is enlarged, as its soft edges need to be filled too.

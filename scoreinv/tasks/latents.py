@@ -41,8 +41,8 @@ def interpolate(
     evaluations that are reported include those of encoding a and b.
 
     Args:
-        a, b: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor CxHxW in [0, 1], of one
-            size whose sides are multiples of the model's stride.
+        a, b: array HxW, HxWx3 or HxWx4, PIL image, or tensor CxHxW of uint8, uint16 or floats in [0, 1], of
+            one size whose sides are multiples of the model's stride.
         count: pictures in the row, with a and b.
         prior: the model, or its name or file.
         temperature: the codes are multiplied by it before they are decoded: below 1 pictures are smoother.

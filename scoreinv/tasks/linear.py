@@ -103,8 +103,8 @@ def solve(
 
     Args:
         operator: A, on pictures of values in [0, 1].
-        y: the observation, of the shape A(x): array HxW or HxWx3 (uint8 or uint16 of [0, 1], or any floats), PIL image,
-            or tensor (B)xCxHxW of any floats. One channel stands for three alike, with one and the same noise: the
+        y: the observation, of the shape A(x): array HxW or HxWx3, PIL image, or tensor (B)xCxHxW, of any floats, or of
+            uint8 or uint16 that stand for [0, 1]. One channel stands for three alike, with one and the same noise: the
             picture is grey.
         prior: the model, or its name or file, which is then loaded for this call.
         noise_std: standard deviation of the white noise in y, in [0, 1] units.
@@ -434,11 +434,14 @@ def _observations(y: Any) -> tuple[list[Tensor], np.dtype, Form]:
     """The observations of a caller, (1, C, h, w) each, for pictures in [0, 1]; the results' type, and their form."""
     if is_tensor(y):
         refuse_nested(y, "the observation")
-        if y.ndim not in (3, 4) or 0 in y.shape or y.shape[-3] not in (1, 3) or not y.is_floating_point():
-            raise InputError(f"an observation is a floating-point (B)xCxHxW of 1 or 3 channels, not {tuple(y.shape)}")
-        batch = torch.from_numpy(plain_values(y, "the observation")).float()
+        if y.ndim not in (3, 4) or 0 in y.shape or y.shape[-3] not in (1, 3):
+            raise InputError(f"an observation is a (B)xCxHxW of 1 or 3 channels, not {tuple(y.shape)}")
+        values = plain_values(y, "the observation")
+        peak = 1 if values.dtype.kind == "f" else np.iinfo(values.dtype).max
+        dtype = np.dtype(np.float32) if peak == 1 else values.dtype
+        batch = torch.from_numpy(values.astype(np.float32) / np.float32(peak))
         batch = batch if batch.ndim == 4 else batch[None]
-        return list(batch.split(1)), np.dtype(np.float32), Form("tensor", y.ndim, y.dtype, y.device)
+        return list(batch.split(1)), dtype, Form("tensor", y.ndim, y.dtype, y.device)
     if isinstance(y, np.ndarray) and y.dtype.kind == "f":
         refuse_masked(y, "the observation")
         if y.ndim not in (2, 3) or 0 in y.shape or (y.ndim == 3 and y.shape[2] != 3):
@@ -446,9 +449,9 @@ def _observations(y: Any) -> tuple[list[Tensor], np.dtype, Form]:
             if y.ndim == 3 and y.shape[0] == 4:
                 remedy = ": leave out the alpha, and put the channels last"
             raise InputError(f"an observation is HxW or HxWx3, not {'x'.join(map(str, y.shape))}{remedy}")
-        values = torch.from_numpy(np.ascontiguousarray(y, dtype=np.float32))
-        values = values[None] if y.ndim == 2 else values.permute(2, 0, 1)
-        return [values[None].contiguous()], y.dtype, Form("array")
+        planes = torch.from_numpy(np.ascontiguousarray(y, dtype=np.float32))
+        planes = planes[None] if y.ndim == 2 else planes.permute(2, 0, 1)
+        return [planes[None].contiguous()], y.dtype, Form("array")
     pictures, form = pictures_from_api(y)
     if pictures[0].has_alpha:
         raise InputError("an observation has 1 or 3 channels, and this one has alpha too: leave it out")

@@ -146,8 +146,7 @@ def restore(
     A photograph in colours keeps them.
 
     Args:
-        image: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor CxHxW or BxCxHxW
-            in [0, 1].
+        image: array HxW, HxWx3 or HxWx4, PIL image, or tensor (B)xCxHxW of uint8, uint16 or floats in [0, 1].
         mask: the damage, as `inpaint` takes it; None: it is found.
         hints: colours that are wanted, as `colorize` takes them.
         inpaint, denoise, colorize: whether to fill damage, remove noise, draw colours.

@@ -141,8 +141,7 @@ def select(
         result = scoreinv.inpaint(image, mask, prior="photo")
 
     Args:
-        image: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor CxHxW or 1xCxHxW in
-            [0, 1].
+        image: array HxW, HxWx3 or HxWx4, PIL image, or tensor (1x)CxHxW of uint8, uint16 or floats in [0, 1].
         at: a point (across, down) on the object, in pixels of the picture turned upright, or several.
         not_at: points beside it, which take away what was selected too much.
         box: (across, down, width, height) around the object: the surest way.

@@ -33,16 +33,20 @@ def test_arrays(shape, dtype):
 
 
 @pytest.mark.parametrize("shape", [(3, 6, 5), (2, 1, 6, 5), (2, 3, 6, 5), (1, 4, 6, 5)])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.uint8, torch.uint16]
+)
 def test_tensors(shape, dtype):
-    tensor = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+    values = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    tensor = (values if dtype.is_floating_point else values * torch.iinfo(dtype).max).to(dtype)
     pictures, form = pictures_from_api(tensor)
     assert len(pictures) == (shape[0] if len(shape) == 4 else 1)
     out = form.pictures(pictures)
     assert out.dtype == dtype
     assert torch.equal(out, tensor)
-    maps = form.maps([np.zeros((6, 5), np.float32)] * len(pictures))
+    maps = form.maps([np.full((6, 5), 0.25, np.float32)] * len(pictures))
     assert maps.shape == (*tensor.shape[:-3], 1, 6, 5)
+    assert bool((maps == 0.25).all())
 
 
 def test_a_grey_tensor_gains_channels_when_coloured():
@@ -106,7 +110,7 @@ def test_a_truncated_pil_image_is_refused():
         (np.full((8, 8), 200.0), "divide by 255"),
         (torch.zeros(8, 8), "8x8.*CxHxW"),
         (torch.zeros(8, 8, 3), "8x8x3.*channels first"),
-        (torch.zeros(3, 8, 8, dtype=torch.uint8), "floating-point"),
+        (torch.zeros(3, 8, 8, dtype=torch.int64), "int64, and must be uint8, uint16 or floating-point"),
         (torch.full((3, 8, 8), float("nan")), "NaN"),
         (Image.fromarray(np.ones((2, 2), np.float32)), "mode F"),
         ([[0]], "list"),
