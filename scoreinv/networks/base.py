@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol, Self
 import torch
 from torch import nn
 
-from scoreinv.errors import InputError
+from scoreinv.errors import InputError, SettingError
 
 
 class Network(nn.Module):
@@ -107,11 +107,17 @@ class Model(nn.Module):
     def to(self, *args: torch.device | torch.dtype | str) -> Self:  # type: ignore[override]  # it takes less on purpose
         """Move to a device or to a dtype of evaluation; below float32 the network's `exact_parts` stay in float32.
 
-        Raises InputError for a dtype that is none of `dtypes`.
+        Raises InputError for a dtype that is none of `dtypes`, and for a device that is not there.
         """
         for target in args:
             if not isinstance(target, torch.dtype):
-                super().to(device=target)
+                try:
+                    super().to(device=target)
+                except torch.OutOfMemoryError:
+                    raise
+                except (AssertionError, RuntimeError) as error:  # by a torch without CUDA, no driver, an unknown name
+                    reason = str(error).partition("\n")[0]
+                    raise SettingError("device", f"{target}: cannot be used here ({reason})") from error
             elif target in self.dtypes:
                 self.network.set_precision(target)
             else:

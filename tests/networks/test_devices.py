@@ -7,6 +7,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 
+from scoreinv.errors import SettingError
 from scoreinv.models.config import ClassifierConfig, ModelConfig
 from scoreinv.networks.classifiers import ConvNetConfig, WideResNetConfig
 from scoreinv.networks.ffdnet import FFDNetConfig
@@ -47,3 +48,11 @@ def test_a_prior_takes_states_of_its_device(config: ModelConfig) -> None:
 def test_a_classifier_takes_states_of_its_device(network) -> None:
     classifier = ClassifierConfig(network, VP(), ("a", "b"), image_size=32).build().to("meta").eval()
     assert classifier(torch.zeros(2, 3, 32, 32, device="meta"), 0.5).shape == (2, 2)
+
+
+def test_a_device_that_is_not_there_is_an_error_on_one_line() -> None:
+    prior = ModelConfig(FFDNetConfig(width=8, layers=3), VE(0.01, 80.0), DataPrediction(), (-1.0, 1.0), 16).build()
+    for device in ("nowhere", *([] if torch.cuda.is_available() else ["cuda"])):
+        with pytest.raises(SettingError, match=rf"^device {device}: cannot be used here \(.+\)$"):
+            prior.to(device)
+    assert prior.device.type == "cpu"
