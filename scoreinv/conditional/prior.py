@@ -51,6 +51,11 @@ class ConditionalPrior(ScorePrior):
         self.encoder_scale = encoder_scale
         self.chroma = chroma
 
+    @property
+    def for_colour(self) -> bool:
+        """Whether it was trained to colour grey pictures, by what an encoder sees in them; else to fill holes."""
+        return self.encoder is not None
+
     def noise(self, x: Tensor, t: float | Tensor, initial: InitialEstimate | None = None) -> Tensor:
         """-sigma(t) grad log p_t(x | y), given the initial estimate that was made from y; None: nothing is observed."""
         self._check_shape(x)

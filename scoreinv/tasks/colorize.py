@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import math
+import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -92,7 +93,7 @@ def colorize(
         result.image, result.found
 
     Args:
-        image: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor (B)xCxHxW in [0, 1].
+        image: array HxW, HxWx3 or HxWx4, PIL image, or tensor (B)xCxHxW of uint8, uint16 or floats in [0, 1].
         prior: the model, or its name or file, which is then loaded for this picture.
         method: `conditioned` (a network given the grey) or `pc` (constrained predictor-corrector, with any model); None
             for what the model was trained for.
@@ -114,6 +115,8 @@ def colorize(
         callback: called with the share of the work that is done; stops the work by returning False.
         progress: show a bar with the time left on stderr, or a line now and then where that is no terminal.
 
+    Warns of a model that was trained for another task, and of a picture in colours.
+
     Raises:
         InputError: a wrong picture or setting.
         Cancelled: the callback stopped the work.
@@ -133,8 +136,12 @@ def colorize(
             gray_weights,
             model.gray_weights,
         )
+    if isinstance(model, ConditionalPrior) and not model.for_colour:
+        warnings.warn("prior: was trained to fill holes, not to colour grey pictures as scene was", stacklevel=2)
     with at_work("colouring", callback, progress=progress) as told:
         coloured: list[Colorized[Any]] = colorize_pictures(pictures, model, settings, given, told)
+    if not keep_color and any(result.found == "coloured" for result in coloured):
+        warnings.warn("image: is in colours, which are replaced: keep_color=True keeps them", stacklevel=2)
     return as_given(coloured, form)
 
 

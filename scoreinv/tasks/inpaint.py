@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import math
+import warnings
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ import torch
 
 from scoreinv.colour_space import luma
 from scoreinv.conditional.interpolation import smooth_estimate
+from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.ensemble import ALL
 from scoreinv.errors import InputError, SettingError
 from scoreinv.imaging.arrays import pictures_from_api
@@ -76,10 +78,9 @@ def inpaint(
         result.image, result.samples, result.std
 
     Args:
-        image: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor CxHxW or BxCxHxW
-            in [0, 1].
-        mask: array HxW or HxWx3(4) of bool, uint8, uint16 or float in [0, 1], PIL image, or tensor HxW, CxHxW or
-            BxCxHxW; of the picture's size. True, or above `mask_threshold` of its range, is a hole.
+        image: array HxW, HxWx3 or HxWx4, PIL image, or tensor (B)xCxHxW of uint8, uint16 or floats in [0, 1].
+        mask: array HxW or HxWx3(4), PIL image, or tensor HxW or (B)xCxHxW of bool, uint8, uint16 or floats in [0, 1],
+            of the picture's size. True, or above `mask_threshold` of its range, is a hole.
         prior: the model, or its name or file, which is then loaded for this picture; None for a classical method.
         mask_threshold: of a mask's range, from 0, which suits the values 0 and 1, to below 1.
         invert: the mask marks what is known.
@@ -103,6 +104,8 @@ def inpaint(
             and pure noise from 1000 steps on.
         callback: called with the share of the work that is done; stops the work by returning False.
         progress: show a bar with the time left on stderr, or a line now and then where that is no terminal.
+
+    Warns of a model that was trained for another task.
 
     Raises:
         InputError: a wrong picture, mask or setting.
@@ -130,6 +133,8 @@ def inpaint(
         assert classical is not None
         return fill_classically(pictures[number], holes[number], classical, share, exact=exact)
 
+    if isinstance(model, ConditionalPrior) and model.for_colour:
+        warnings.warn("prior: was trained to colour grey pictures, not to fill holes as photo was", stacklevel=2)
     with at_work("inpainting", callback, progress=progress) as told:
         if model is None:
             return restore_each(pictures, form, filled, told)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import inspect
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from analytic import gaussian_colour_prior
 from gaussian import GaussianPrior
 from PIL import Image
-from torch import Tensor
+from small_conditional import conditional_prior
+from torch import Tensor, nn
 
 import scoreinv
 from scoreinv import kernels
@@ -137,6 +140,44 @@ def test_a_name_or_a_file_stands_for_a_model(model: Path) -> None:
             np.testing.assert_array_equal(call(prior), call(at_hand), err_msg=name)
         with pytest.raises(CheckpointError, match="no_such_model"):
             call("no_such_model")
+
+
+def test_a_tensor_of_whole_numbers_is_taken_like_an_array(model: Path) -> None:
+    """By front doors of each kind: of pictures with a mask, and of observations."""
+    levels = (255 * PICTURE).round().astype(np.uint8)
+    tensor = torch.from_numpy(levels).permute(2, 0, 1)
+    settings = {"prior": model, "samples": 2, "steps": 1}
+    mask_of_levels = torch.from_numpy(HOLE).to(torch.uint8) * 255
+    array = scoreinv.inpaint(levels, HOLE, **settings)
+    given = scoreinv.inpaint(tensor, mask_of_levels, **settings)
+    assert given.image.dtype == torch.uint8
+    np.testing.assert_array_equal(given.image.permute(1, 2, 0), array.image)
+    np.testing.assert_array_equal(given.std[0], array.std)
+    seen = tensor[..., ::2]
+    array = scoreinv.solve(EveryOther(), seen.permute(1, 2, 0).numpy(), **settings)
+    given = scoreinv.solve(EveryOther(), seen, **settings)
+    assert given.image.dtype == torch.uint8
+    np.testing.assert_array_equal(given.image.permute(1, 2, 0), array.image)
+
+
+def test_a_model_or_a_picture_that_does_not_fit_the_task_is_warned_of() -> None:
+    photo, scene = conditional_prior(), conditional_prior()
+    scene.encoder = nn.Identity()
+    gray, settings = PICTURE[..., 0], {"steps": 1, "estimate": "mean"}
+    with pytest.warns(UserWarning, match="^prior: was trained to colour grey pictures, not") as said:
+        scoreinv.inpaint(gray, HOLE, prior=scene, **settings)
+    with pytest.warns(UserWarning, match="^prior: was trained to fill holes, not") as too:
+        scoreinv.colorize(gray, prior=photo, **settings)
+    assert {warning.filename for warning in (*said, *too)} == {__file__}
+    coloured = np.random.default_rng(0).random((16, 16, 3))
+    any_model = gaussian_colour_prior(torch.full((3,), 0.5), torch.eye(3) * 0.01)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scoreinv.inpaint(gray, HOLE, prior=photo, **settings)
+        scoreinv.colorize(gray, prior=any_model, steps=1)
+        scoreinv.colorize(coloured, prior=any_model, steps=1, keep_color=True)
+    with pytest.warns(UserWarning, match="^image: is in colours, which are replaced: keep_color=True keeps them$"):
+        scoreinv.colorize(coloured, prior=any_model, steps=1)
 
 
 def test_long_calls_show_a_bar_where_that_is_asked(
