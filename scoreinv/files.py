@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +22,7 @@ PRETRAINED = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "pretraine
 PART = r"\.scoreinv-(?P<host>[\w.]*)-(?P<process>\d+)-[0-9a-f]{8}\.part"
 """How the names of unfinished files end, after a dot and the beginning of the name that they will have."""
 
+_ABANDONED_SECONDS = 24 * 3600
 _HOST = re.sub(r"[^\w.]", "_", platform.node(), flags=re.ASCII)[:32]
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV, errno.EMLINK, errno.EACCES)
 
@@ -55,11 +57,17 @@ def atomic_write(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the unfinished files in a folder that processes of this machine have left which are no more."""
+    """Remove the unfinished files in a folder which nobody will finish.
+
+    Their processes, of this machine, are no more; or nothing has been written to them for a day.
+    """
     with suppress(OSError):
         for entry in folder.iterdir():
             owner = re.fullmatch(rf"\..*{PART}", entry.name, re.ASCII | re.DOTALL)
-            if owner and owner["host"] == _HOST and not _is_alive(int(owner["process"])):
+            if owner is None:
+                continue
+            ended = owner["host"] == _HOST and not _is_alive(int(owner["process"]))
+            if ended or time.time() - entry.stat().st_mtime > _ABANDONED_SECONDS:
                 entry.unlink(missing_ok=True)
 
 

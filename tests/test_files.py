@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scoreinv.errors import InputError
-from scoreinv.files import atomic_write
+from scoreinv.files import atomic_write, remove_leftovers
 
 
 @pytest.mark.parametrize("letter", ["a", "ä", "写"])
@@ -33,3 +33,18 @@ def test_a_pipe_a_device_and_a_folder_are_not_replaced(tmp_path: Path) -> None:
             pass
     assert sorted(tmp_path.iterdir()) == before
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_what_nobody_will_finish_is_removed(tmp_path: Path) -> None:
+    """Of a process that is no more, or of any machine after a day."""
+    with atomic_write(tmp_path / "a.png") as temporary:
+        own = temporary.name
+        temporary.touch()
+        other, old = (f".a.png.scoreinv-elsewhere-{number}-01234567.part" for number in (5, 6))
+        gone = own.replace(f"-{os.getpid()}-", f"-{2**40}-")
+        for name in (gone, other, old, ".a.png.part"):
+            (tmp_path / name).touch()
+        os.utime(tmp_path / old, (0, 0))
+        os.utime(tmp_path / ".a.png.part", (0, 0))
+        remove_leftovers(tmp_path)
+        assert {entry.name for entry in tmp_path.iterdir()} == {own, other, ".a.png.part"}

@@ -102,7 +102,7 @@ def _defaults(group: Any, arguments: list[str]) -> dict[str, Any]:
             continue
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: is no TOML ({error}): mend it, or move it away") from error
-        for words, key, value in _entries(path, found):
+        for words, key, value in sorted(_entries(path, found), key=lambda entry: len(entry[0])):  # the closest last
             name, asked = f"{key}_" if keyword.iskeyword(key) else key.replace("-", "_"), " ".join(words)
             if not words and name not in everywhere:
                 raise InputError(
@@ -133,8 +133,12 @@ def _entries(path: Path, table: dict[str, Any], words: Sequence[str] = ()) -> It
 
 
 def _parameters(group: Any, arguments: list[str]) -> set[str]:
-    """The names of the parameters of the command that is asked for."""
+    """The names of the parameters of the command that is asked for; of a group without one those of all of its own."""
     found = group.commands[arguments[0]]
-    if arguments[0] in GROUPS and len(arguments) > 1:
-        found = found.commands.get(arguments[1], found)
-    return {parameter.name for parameter in found.params if not parameter.is_eager}
+    if arguments[0] not in GROUPS:
+        commands = [found]
+    elif arguments[1:2] and arguments[1] in found.commands:
+        commands = [found.commands[arguments[1]]]
+    else:
+        commands = list(found.commands.values())
+    return {parameter.name for each in commands for parameter in each.params if not parameter.is_eager}

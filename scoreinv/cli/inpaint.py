@@ -196,7 +196,7 @@ def find_masks(
     for job in everything.jobs:
         own = masks.get(job.source)
         refuse_inputs(name, filter(None, [own]), {"a photo itself": job.source})
-        refuse_inputs("-o", job.outputs, {what: own})
+        refuse_inputs("-o", job.outputs if everything.batch else (), {what: own})
     missing = {job.source: job.inside / Path(job.source).stem for job in everything.jobs if job.source not in masks}
     return masks, {source: f"there is no mask named {stem} in {mask}" for source, stem in missing.items()}
 

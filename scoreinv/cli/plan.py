@@ -125,7 +125,8 @@ def plan(
         folders = set(filter(Path.is_dir, folders))  # no others are made
     if output.quality is not None:
         check_quality([job.output for job in jobs], output.quality, "-o or --format")
-    refuse_inputs("-o", [path for job in jobs for path in job.outputs], inputs)
+    if batch:  # of a single photo they are read before, and replaced as any file
+        refuse_inputs("-o", [path for job in jobs for path in job.outputs], inputs)
     return Plan(jobs, own, batch, folders, folder, len(results))
 
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -94,8 +95,10 @@ class Record:
             row, what = {"input": outcome.source, "error": describe(error)}, "failed"
         elif outcome.left_out:
             row, what = record, "left out"
-        elif "skipped" in record:  # the manifest has it from whoever made the results
-            row, what = None, record["skipped"]
+        elif "skipped" in record:  # the manifest has it from whoever made the results, unless they were killed then
+            what = record["skipped"]
+            lacks = what == EXISTS and self.manifest is not None and outcome.source not in self.manifest.finished
+            row = record if lacks else None
         self.counts[what] += 1
         if self.manifest is not None and row is not None:  # first: who reads stdout may have enough
             outputs = {"outputs": json.dumps(row["outputs"])} if "outputs" in row else {}
@@ -195,6 +198,14 @@ class Table:
         cut = not ended and self.header.startswith(begin)
         if not (cut or replacing) and first.rstrip(b"\r") != self.header.rstrip():
             raise InputError(f"{path}: has columns of another version: move it away")
+
+    @cached_property
+    def finished(self) -> set[str]:
+        """The inputs whose last line, when this was first asked for, names a result."""
+        last: dict[str, str] = {}
+        with suppress(OSError), self.path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            last = {row["input"]: row["output"] for row in csv.DictReader(file)}
+        return {name for name, output in last.items() if output}
 
     def add(self, record: dict[str, object]) -> None:
         """Append a line; entries without a column are left out, and missing or None ones are empty.

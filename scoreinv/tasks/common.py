@@ -103,7 +103,7 @@ def wide_tile(prior: ScorePrior, height: int, width: int) -> tuple[int, int]:
 def start_time(prior: ScorePrior, level: float) -> float | None:
     """The time at which a picture in [0, 1] has noise of standard deviation `level`; None at or beyond t = 1.
 
-    Raises InputError for a level below the one at which sampling ends.
+    Raises SettingError for a level below the one at which sampling ends.
     """
     low, high = prior.data_range
     ratio = torch.tensor(min(level, 1e9) * (high - low), dtype=torch.float64)
@@ -111,7 +111,7 @@ def start_time(prior: ScorePrior, level: float) -> float | None:
         return None
     time = float(time_at(prior.sde, ratio))
     if time <= prior.sde.sampling_end:
-        raise InputError(f"a starting noise level of {level:g} is less than the model's smallest: give more")
+        raise SettingError("start", f"{level:g} is less than the model's smallest level of noise: give more")
     return time
 
 

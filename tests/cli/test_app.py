@@ -83,6 +83,14 @@ def test_the_file_of_the_working_folder_goes_before_the_users(scoreinv, photo, m
     assert scoreinv("models", "show", model).out.startswith("name: ")
 
 
+def test_defaults_of_a_group_of_commands(scoreinv, model, tmp_path):
+    """They are of those that have such an option, and give way to those of a single one, wherever it stands."""
+    (tmp_path / "scoreinv.toml").write_text("[models.list]\njson = false\n[models]\njson = true\n")
+    assert scoreinv("models", "show", model).out.startswith("{")
+    assert not scoreinv("models", "list").out.startswith("{")
+    assert "is no option" not in scoreinv("models").err
+
+
 def test_a_flag_that_was_set_for_good_is_switched_off_by_what_is_typed(scoreinv, photo, mask, tmp_path, monkeypatch):
     (tmp_path / "scoreinv.toml").write_text("overwrite = true\n[inpaint]\ninvert-mask = true\n")
     words = ("inpaint", photo, "--mask", mask)

@@ -127,3 +127,11 @@ def test_without_libgl_the_remedy_is_named_before_the_work(scoreinv, photo, mask
 def test_biharmonic_needs_no_opencv(scoreinv, photo, mask, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     assert scoreinv("inpaint", "photo.png", "--mask", "mask.png", "--method", "biharmonic").code == 0
+
+
+def test_a_result_may_take_the_place_of_the_mask_as_of_any_file(scoreinv, photo, mask):
+    words = ("inpaint", photo, "--mask", mask, "--method", "biharmonic", "-o", mask)
+    kept = scoreinv(*words)
+    assert (kept.code, "exists already" in kept.err) == (2, True)
+    assert scoreinv(*words, "--overwrite").code == 0
+    assert Image.open(mask).mode == Image.open(photo).mode

@@ -13,7 +13,8 @@ import pytest
 
 from scoreinv.cli.options import Common
 from scoreinv.cli.plan import Job, Plan
-from scoreinv.cli.record import Outcome, Record, Table
+from scoreinv.cli.record import BY_ANOTHER, EXISTS, MANIFEST, Outcome, Record, Table
+from scoreinv.cli.record import COLUMNS as MANIFEST_COLUMNS
 from scoreinv.errors import InputError
 
 COLUMNS = ("input", "said", "more")
@@ -117,6 +118,24 @@ def test_a_full_disk_is_told_once(tmp_path, capsys):
         table.add(record)
     assert table.lost == len(RECORDS)
     assert capsys.readouterr().err.count("t.csv: cannot be written to") == 1
+
+
+def test_what_is_found_done_is_noted_where_a_run_was_killed_before_it_could(tmp_path):
+    """And not once more, nor where another run is about to note it."""
+    names = ("noted", "killed", "failed before", "by another")
+    plan = Plan([], [], batch=True, folders=set(), folder=tmp_path, passed_over=0)
+    for _ in range(2):
+        table = Table(tmp_path / MANIFEST, MANIFEST_COLUMNS)
+        if not table.finished:
+            table.add({"input": "noted", "output": "noted.png"})
+            table.add({"input": "failed before", "error": "no memory"})
+        record = Record(plan, Common(quiet=True), Table(tmp_path / MANIFEST, MANIFEST_COLUMNS), 0)
+        for name in names:
+            done = {"input": name, "output": f"{name}.png", "outputs": [f"{name}.png"]}
+            record.add(Outcome(name, done | {"skipped": BY_ANOTHER if name == "by another" else EXISTS}))
+    lines = [(row[0], row[1]) for row in rows(tmp_path / MANIFEST)[1:]]
+    expected = ["noted", "failed before", "killed", "failed before"]
+    assert lines == [(name, "" if number == 1 else f"{name}.png") for number, name in enumerate(expected)]
 
 
 def test_time_left_for_all_pictures() -> None:

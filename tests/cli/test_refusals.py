@@ -173,7 +173,6 @@ CASES = [
     (f"{INPAINT} --avoid narrow.png", "narrow.png: what is avoided is 30x24, the photo"),
     (f"{INPAINT} --avoid white.png", "what is avoided is all of the picture"),
     (f"{INPAINT} --avoid gone.png", "--avoid gone.png: no such file"),
-    (f"{INPAINT} --avoid mask.png -o mask.png --overwrite", "-o mask.png: is the mask"),
     ("inpaint photo.png --mask - --avoid -", "--avoid -: stdin can be read once, and --mask has it"),
     ("inpaint scans --mask mask.png --avoid masks", "--avoid masks: no mask in this folder has the name of a photo"),
     # outputs
@@ -186,8 +185,7 @@ CASES = [
     ("denoise photo.png -o photo.png/new.png", "photo.png/new.png: cannot be written (Not a directory)"),
     (f"denoise photo.png -o {LONG}.png", "name"),
     ("upscale clear.png -o new.jpg", "transparency"),
-    (f"{INPAINT} -o mask.png --overwrite", "-o mask.png: is the mask"),
-    ("colorize gray.png -o hints.png --hints hints.png --overwrite", "-o hints.png: is the hints"),
+    ("colorize gray.png -o hints.png --hints hints.png", "hints.png: exists already: choose another name"),
     ("sample -n 1 -o model.safetensors --model model.safetensors --overwrite", "-o model.safetensors: is the model"),
     ("sample -n 1 -o results/", "exists already"),
     (f"{INPAINT} --uncertainty u.png", "add --samples 4"),
@@ -213,7 +211,6 @@ CASES = [
     ("denoise zero.png", "zero.png"),
     ("denoise photo.png -o pipe.png --overwrite", "pipe.png"),
     ("inpaint photo.png --mask same.png", "is a photo itself"),
-    (f"{INPAINT} -o mask_link.png --overwrite", "is the mask"),
     (f"{INPAINT} --model pipe.png", "pipe.png"),
 ]
 

@@ -10,7 +10,7 @@ import torch
 from analytic import gaussian_colour_prior
 
 from scoreinv.ensemble import UPRIGHT
-from scoreinv.errors import InputError
+from scoreinv.errors import SettingError
 from scoreinv.guidance import Tiled
 from scoreinv.imaging.sheet import contact_sheet
 from scoreinv.operators import mask
@@ -93,7 +93,7 @@ def test_the_noise_level_is_that_of_pictures_in_unit_range(data_range):
     sigma = float(model.sde.sigma(torch.tensor(time, dtype=torch.float64)))
     assert sigma == pytest.approx(0.5 * (data_range[1] - data_range[0]), rel=1e-9)
     assert start_time(model, 100.0) is None
-    with pytest.raises(InputError, match="less than the model's smallest"):
+    with pytest.raises(SettingError, match="start 1e-06 is less than the model's smallest"):
         start_time(model, 1e-6)
 
 
