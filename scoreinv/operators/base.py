@@ -190,12 +190,12 @@ def check_adjoint(operator: LinearOperator, like: Tensor) -> None:
     """Raise InputError unless <A x, y> = <x, A^T y> for a random x and y = A x, and for a random y and x = A^T y.
 
     `like` has the shape of x. It takes two evaluations of each, and finds an adjoint that is scaled, flipped or
-    shifted, one that gives something for what A never does, and an A that is not linear.
+    shifted, one of another boundary, one that gives something for what A never does, and an A that is not linear.
     """
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(like.shape, generator=generator).to(like)
+    x = _probe(like, generator)
     y = operator(x)
-    noise = torch.randn(y.shape, generator=generator).to(y)
+    noise = _probe(y, generator)
     back = operator.adjoint(noise)
     pairs = (
         ("y = A x of a random x", _product(y, y), _product(x, operator.adjoint(y))),
@@ -207,6 +207,15 @@ def check_adjoint(operator: LinearOperator, like: Tensor) -> None:
                 f"the adjoint of {type(operator).__name__} is not that of a linear A: <A x, y> is {there:.6g}, and "
                 f"<x, A^T y> is {here:.6g}, for {which}; they must be one number"
             )
+
+
+def _probe(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Random values, whose border has as much energy as all that it surrounds: there alone some adjoints are wrong."""
+    height, width = like.shape[-2:]
+    inside = max(0, height - 2) * max(0, width - 2)
+    scale = torch.full((height, width), max(1.0, inside / (height * width - inside)) ** 0.5)
+    scale[1:-1, 1:-1] = 1
+    return (scale * torch.randn(like.shape, generator=generator)).to(like)
 
 
 def _product(a: Tensor, b: Tensor) -> float:

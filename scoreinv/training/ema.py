@@ -12,8 +12,13 @@ def update_average(average: nn.Module, network: nn.Module, update: int, decay: f
 
     decay_1 = 0, so that the first update copies the network; decay_n = min(decay, (1 + n) / (10 + n)) from the second
     on, as in the reference implementation.
-    Buffers are averaged too, so that a frozen embedding is never lost.
+    Buffers are averaged too, so that a frozen embedding is never lost; counts, such as BatchNorm's, are copied.
     """
     decay = min(decay, (1 + update) / (10 + update)) if update > 1 else 0.0
-    mean = [*average.parameters(), *average.buffers()]
-    torch._foreach_lerp_(mean, [*network.parameters(), *network.buffers()], 1 - decay)
+    pairs = [*zip(average.parameters(), network.parameters(), strict=True)]
+    for kept, current in zip(average.buffers(), network.buffers(), strict=True):
+        if current.is_floating_point():
+            pairs.append((kept, current))
+        else:
+            kept.copy_(current)
+    torch._foreach_lerp_(*map(list, zip(*pairs, strict=True)), 1 - decay)

@@ -16,6 +16,7 @@ from scoreinv.operators import (
     LinearOperator,
     ObservedComponents,
     ScrambledHartley,
+    check_adjoint,
     downsampling,
     gray,
     mask,
@@ -99,7 +100,9 @@ def test_pseudo_inverse_is_moore_penrose(operator):
     torch.testing.assert_close((operator.pinv(operator(x)) * other).sum(), (x * operator.pinv(operator(other))).sum())
 
 
-@pytest.mark.parametrize("name", ["gray", "blur", "bicubic", "valid blur", "projections", "all projections"])
+@pytest.mark.parametrize(
+    "name", ["turned after blur", "blur", "bicubic", "valid blur", "projections", "all projections"]
+)
 def test_ridge_is_the_damped_inverse(name):
     operator = OPERATORS[name]
     a, y = matrix(operator), observation(operator)
@@ -150,6 +153,31 @@ def test_composition_is_one_operator():
     x = picture()
     assert torch.allclose(composed(x), OPERATORS["components"](x))
     assert torch.allclose(composed.pinv(x), OPERATORS["components"].pinv(x))
+
+
+class Mean3x3(LinearOperator):
+    """Over what lies around, which is 0 beyond the border, or the opposite side; and an adjoint."""
+
+    def __init__(self, goes_round, adjoint_goes_round):
+        self.goes_round, self.adjoint_goes_round = goes_round, adjoint_goes_round
+
+    def __call__(self, x):
+        return self.mean(x, self.goes_round)
+
+    def adjoint(self, y):
+        return self.mean(y, self.adjoint_goes_round)
+
+    def mean(self, x, goes_round):
+        padded = torch.nn.functional.pad(x, (1, 1, 1, 1), "circular" if goes_round else "constant")
+        return torch.nn.functional.avg_pool2d(padded, 3, 1)
+
+
+@pytest.mark.parametrize("goes_round", [False, True])
+def test_an_adjoint_of_another_boundary_is_found_in_a_large_picture(goes_round):
+    large = torch.zeros(1, 1, 256, 256)
+    check_adjoint(Mean3x3(goes_round, goes_round), large)
+    with pytest.raises(InputError, match="the adjoint of Mean3x3 is not that"):
+        check_adjoint(Mean3x3(goes_round, not goes_round), large)
 
 
 # --- blur -------------------------------------------------------------------------------------------------------------
