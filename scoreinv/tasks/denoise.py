@@ -227,7 +227,7 @@ def expected_around(y: Tensor, noise_std: float) -> Tensor:
     """y, (B, C, H, W), with its values at black and white replaced by what those around let expect, without a picture.
 
     Values are taken for N(m, v) near one another, v from noise_std^2 on, and m and v are estimated with the truncated
-    normal's mean and variance for those that were cut off.
+    normal's mean in place of those that were cut off.
     """
     # A channel at a time, to bound memory.
     return torch.cat([_around(y[:, k : k + 1], noise_std) for k in range(y.shape[1])], 1)
@@ -244,17 +244,13 @@ def nearby(values: Tensor, reach: int) -> Tensor:
 def _around(y: Tensor, noise_std: float) -> Tensor:
     where = cut_off(y)
     white = y[where] >= 1
-    filled, unsure = y.clone(), torch.zeros_like(y)
+    filled = y.clone()
     for _ in range(_ROUNDS):
-        mean = nearby(filled, _AROUND)
-        square = nearby(filled.square() + unsure, _AROUND)
-        mean, square = mean[where], square[where]
+        mean, square = (nearby(values, _AROUND)[where] for values in (filled, filled.square()))
         std = (square - mean.square()).clamp(noise_std**2, (_WIDEST * noise_std) ** 2).sqrt()
         within = torch.where(white, 1 - mean, mean) / std
-        ratio = _mills(within)
-        beyond = (std * (within - ratio)).clamp_max(0)
+        beyond = (std * (within - _mills(within))).clamp_max(0)
         filled[where] = torch.where(white, 1 - beyond, beyond)
-        unsure[where] = std.square() * (1 + within * ratio - ratio.square()).clamp_min(0)
     return filled
 
 
