@@ -30,14 +30,15 @@ def test_order_of_convergence(sde):
     assert 3.6 < coarse / fine < 4.4
 
 
-def test_heun_is_edm_s_algorithm_2():
+@pytest.mark.parametrize("churned", [2, 3])
+def test_heun_is_edm_s_algorithm_2(churned):
     """Two steps and the last in EDM's own variables: x / alpha, and noise levels, with the noise that was drawn."""
     sde, churn, s_noise = SDES["vp"], 1.2, 1.01
     prior = correlated(sde)
     x = prior.sample(4, torch.Generator().manual_seed(0), 0.8)
     times = torch.tensor([0.8, 0.5, 0.2], dtype=torch.float64)
     levels = sde.noise_to_signal(times).tolist()
-    low, high = 0.5 * (levels[1] + levels[2]), 2 * levels[0]
+    low, high = 0.9 * levels[churned - 1], 2 * levels[0]
     sampler = Heun(churn, low, high, s_noise, times=tuple(times.tolist()))
     result = sampler.sample(prior, x.shape, rng=BatchStream(3, 4), start=State(x, 0.8))
 

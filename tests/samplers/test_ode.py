@@ -7,13 +7,15 @@ import math
 import numpy as np
 import pytest
 import torch
-from mixture import SDES, SHAPE, correlated, gaussian
+from mixture import SDES, SHAPE, BatchStream, Mixture, correlated, gaussian
 from scipy.integrate import solve_ivp
 from solvers import CONTINUOUS, EVERY_SDE, exact_flow
 
 from scoreinv.ensemble import ALL, SelfEnsemble
 from scoreinv.errors import Cancelled, InputError, ScoreinvError
-from scoreinv.samplers.ode import decode, encode
+from scoreinv.guidance import ConstrainedPC
+from scoreinv.operators import mask
+from scoreinv.samplers.ode import ODE, decode, encode
 from scoreinv.samplers.runge_kutta import rk45
 from scoreinv.sdes import TRAINING_START, VE, VP, SubVP
 
@@ -167,6 +169,20 @@ def test_noise_that_hides_all_by_far(sde):
     assert code.isfinite().all()
     back = decode(prior, code, end=TRAINING_START, rtol=1e-7, atol=1e-7)
     assert (back.x0 - x).abs().max() < 1e-3
+
+
+def test_the_last_state_is_denoised_with_what_is_observed():
+    """Of two values that are alike one is observed, and the other comes near it: replacement approximates.
+
+    The flow has carried the first elsewhere, and the last step would draw the other half of the way there: 0.38 off.
+    """
+    both = torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64) / 2**0.5
+    one, mean = torch.ones(1, dtype=torch.float64), torch.zeros(1, 1, 1, 2, dtype=torch.float64)
+    prior = Mixture(VE(0.01, 20.0), one, mean, torch.tensor([[0.2, 1e-8]], dtype=torch.float64), both[None])
+    y = torch.tensor([0.4, 0.0], dtype=torch.float64).reshape(1, 1, 1, 2)
+    given = ConstrainedPC(prior, mask(torch.tensor([1.0, 0.0]).double().reshape(1, 1, 1, 2)), y)
+    x0 = ODE(1e-2, 1e-2).sample(given, (8, 1, 1, 2), rng=BatchStream(0, 8)).x0
+    assert (x0 - 0.4).abs()[..., 1].mean() < 0.15
 
 
 def test_a_callback_stops_the_work():

@@ -107,6 +107,16 @@ def test_steps_correct_an_error_that_was_expected_wrongly(monkeypatch: pytest.Mo
     assert off(48) < 0.3 * off(24)  # of second order: a quarter
 
 
+@pytest.mark.parametrize("data_range", [(-1.0, 1.0), (0.0, 1.0)])
+def test_the_levels_go_from_three_times_the_rms_of_what_is_unknown_to_seven_grey_levels(data_range):
+    prior = posterior(VE(0.01, 80.0), share_known=0.75)
+    prior.data_range = data_range
+    first, *_, last = PosteriorFlow(prior.variance, basis(), 4).levels(prior)
+    torch.testing.assert_close(first, 3 * prior.variance[..., 12:].flatten(1).double().mean(1).sqrt())
+    seven = 7 / 255 * (data_range[1] - data_range[0])
+    torch.testing.assert_close(last, torch.full_like(last, seven), rtol=0.01, atol=0)
+
+
 def test_a_sample_does_not_depend_on_its_neighbours() -> None:
     prior = posterior(VE(0.01, 80.0))
     together = PosteriorFlow(2 * prior.variance, basis()).sample(prior, SHAPE, rng=NoiseStream(5, 3)).x0

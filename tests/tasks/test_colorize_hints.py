@@ -67,6 +67,19 @@ def test_saturation_scales_the_chroma() -> None:
             colorize(photo, prior=prior(), steps=2, saturation=wrong)
 
 
+def test_saturation_leaves_the_colours_that_are_given():
+    """Also at a pixel without a hint among them, which is coloured by what is drawn at a smaller size."""
+    layer = np.zeros((32, 32, 4), np.uint8)
+    layer[4:28, 4:28] = (150, 120, 110, 255)
+    layer[16, 16, 3] = 0
+    once, twice = (
+        colorize(np.full((32, 32), 125, np.uint8), prior=prior(), steps=2, hints=layer, saturation=factor).image
+        for factor in (1.0, 2.0)
+    )
+    assert abs(once[16, 16].astype(int) - twice[16, 16]).max() <= 1
+    assert abs(once[16, 0].astype(int) - twice[16, 0]).max() > 1
+
+
 def test_hints_have_the_size_of_the_photo() -> None:
     with pytest.raises(InputError, match="64x48"):
         colorize(gray(40, 64), prior=prior(), steps=2, hints=hints())

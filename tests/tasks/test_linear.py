@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +43,9 @@ from scoreinv.operators import (
     random_projections,
     valid_blur,
 )
+from scoreinv.tasks import linear
 from scoreinv.tasks.denoise import denoise_picture
-from scoreinv.tasks.linear import blurred_detail, deblur_picture, missing_detail, upscale_picture
+from scoreinv.tasks.linear import Problem, blurred_detail, deblur_picture, missing_detail, upscale_picture
 from scoreinv.tasks.linear_settings import LinearSettings
 from scoreinv.tasks.results import Restored, as_given
 from scoreinv.tiling import crop
@@ -157,6 +159,33 @@ def test_samples_of_an_enlarged_picture_vary_as_the_posterior():
     sampling = LinearSettings(samples=4, steps=25)
     result = upscale_picture(Picture(y), 4, "area", 0.0, prior(), sampling)
     assert np.sqrt(np.mean(result.std**2)) == pytest.approx(STD * math.sqrt(15 / 16), rel=0.06)
+
+
+@pytest.mark.parametrize("noise_std", [0.0, 0.1])
+def test_an_enlarged_picture_begins_at_one_that_agrees_with_an_exact_observation(noise_std, monkeypatch):
+    monkeypatch.setattr(linear, "restore", lambda problem, *_: problem)
+    y = truth()
+    begun = upscale_picture(Picture(y), 2, "area", noise_std, prior(), MEAN_OF_ONE)
+    off = abs(apply(begun.operator, begun.initial[0].permute(1, 2, 0).numpy()) - y).mean()
+    assert (off < 1e-5) if noise_std == 0 else (off > 0.01)
+
+
+def test_how_each_method_is_set_up():
+    """What the results of small problems hardly show."""
+    model = prior(data_range=(-1.0, 1.0))
+    model.s_noise = 1.1
+    exact = Problem(operator_of(), torch.zeros(1, 3, HEIGHT, WIDTH), 0.0, False, Picture)
+    estimated = replace(exact, initial=exact.y)
+
+    def of(name, problem):
+        return linear._Method(name, 4, 1, None).of(problem, model)
+
+    momenta = [of("dpir", problem)[1].momentum for problem in (exact, estimated, replace(estimated, noise_std=0.1))]
+    assert momenta == [0.0, linear._MOMENTUM, 0.0]
+    guided, solver = of("pigdm", exact)
+    assert guided.variance == 0.25  # of pictures on [-1, 1] whose values have a deviation of 0.25 on [0, 1]
+    assert (solver.eta, solver.s_noise) == (1.0, 1.1)
+    assert (guided.prior.tile, guided.prior.overlap) == (16, 2)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
