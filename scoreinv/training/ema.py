@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 @torch.no_grad()
@@ -15,10 +15,12 @@ def update_average(average: nn.Module, network: nn.Module, update: int, decay: f
     Buffers are averaged too, so that a frozen embedding is never lost; counts, such as BatchNorm's, are copied.
     """
     decay = min(decay, (1 + update) / (10 + update)) if update > 1 else 0.0
-    pairs = [*zip(average.parameters(), network.parameters(), strict=True)]
+    mean: list[Tensor] = [*average.parameters()]
+    latest: list[Tensor] = [*network.parameters()]
     for kept, current in zip(average.buffers(), network.buffers(), strict=True):
         if current.is_floating_point():
-            pairs.append((kept, current))
+            mean.append(kept)
+            latest.append(current)
         else:
             kept.copy_(current)
-    torch._foreach_lerp_(*map(list, zip(*pairs, strict=True)), 1 - decay)
+    torch._foreach_lerp_(mean, latest, 1 - decay)
