@@ -49,8 +49,8 @@ _SMEARED = 2.0
 """How many times as much the chroma next to a hole changes as that at the end of its rim, where it is smeared."""
 _SEEN = 3.0
 """Levels, rms, below which no eye sees it."""
-_TOLERANCE, _ITERATIONS = 1e-3, 100
-"""Of the conjugate gradients."""
+_TOLERANCE, _ITERATIONS = 1e-4, 300
+"""Of the conjugate gradients. Beside a hole they converge slowly: with a tenth of the precision a fill loses 0.1 dB."""
 _TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 """JFIF's, which a JPEG's blocks are of."""
 _FROM_YCC = np.linalg.inv(_TO_YCC)

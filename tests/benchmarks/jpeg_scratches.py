@@ -4,7 +4,8 @@
 
 The middle of each photograph gets scratches of one colour and is kept without a loss, and as a JPEG of several
 qualities. Each is filled by `photo` with every known pixel as it is (`exact`), and as usual; the holes' PSNR is that to
-the photograph. The sheet shows the photograph, the JPEG of the lowest quality, and its fill by both.
+the photograph. `clean` is what a JPEG of the photograph itself gives, where nothing is smeared: no fill that goes by
+the JPEG's pixels can do better. The sheet shows the photograph, the JPEG of the lowest quality, and its fill by both.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def main() -> None:
     logging.getLogger("scoreinv").setLevel(logging.ERROR)
     files = sorted(path for path in options.folder.iterdir() if path.suffix in (".jpg", ".png", ".webp"))
     prior = scoreinv.load("photo")
-    columns = ["lossless", *(f"{quality} {kind}" for quality in QUALITIES for kind in ("exact", "usual"))]
+    columns = ["lossless", *(f"{quality} {kind}" for quality in QUALITIES for kind in ("exact", "usual", "clean"))]
     print("photograph".ljust(32), *(column.rjust(9) for column in columns))
     table, sheet = [], []
     for number, path in enumerate(files[3 :: max(1, (len(files) - 3) // options.photos)][: options.photos]):
@@ -67,7 +68,9 @@ def main() -> None:
             return inpaint_picture(picture, hole, prior, FillSettings(exact=exact)).image.pixels
 
         jpegs = {quality: as_jpeg(damaged, quality) for quality in QUALITIES}
-        fills = [filled(jpeg, exact=exact) for jpeg in jpegs.values() for exact in (True, False)]
+        fills = []
+        for quality, jpeg in jpegs.items():
+            fills += [filled(jpeg, exact=True), filled(jpeg), filled(as_jpeg(truth, quality), exact=True)]
         row = [psnr(pixels, truth, hole) for pixels in (filled(Picture(damaged)), *fills)]
         table.append(row)
         sheet.append(np.concatenate([truth, jpegs[QUALITIES[0]].pixels, *fills[:2]], axis=1))
